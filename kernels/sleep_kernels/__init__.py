@@ -1,0 +1,29 @@
+"""Fast-weight operators: exact, differentiable in inputs and state; knows nothing of the rest.
+
+Shapes: q, k ``[batch, token, gdn_head, key]``, v ``[batch, token, gdn_head, value]``, log_decay
+and beta ``[batch, token, gdn_head]``, state ``[batch, gdn_head, key, value]``.
+"""
+
+from sleep_kernels.api import (
+    BACKENDS,
+    RuleResult,
+    backend_status,
+    choose_backend,
+    delta_rule,
+    gated_delta_rule,
+    gated_outer_product,
+)
+from sleep_kernels.convolution import ConvolutionResult, dynamic_convolution, short_convolution
+
+__all__ = [
+    "BACKENDS",
+    "ConvolutionResult",
+    "RuleResult",
+    "backend_status",
+    "choose_backend",
+    "delta_rule",
+    "dynamic_convolution",
+    "gated_delta_rule",
+    "gated_outer_product",
+    "short_convolution",
+]

@@ -1,0 +1,54 @@
+"""Shared by every test: one thread for torch, and shape annotations checked at run time."""
+
+import os
+
+# Before torch is first imported. Small models on shared cores are fastest, and repeat exactly,
+# with one thread; tests that never touch torch must not pay for importing it here.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+import sys
+import types
+
+import pytest
+
+try:
+    from beartype import BeartypeConf, beartype
+    from beartype.roar import BeartypeDecorHintException
+    from jaxtyping import install_import_hook
+except ModuleNotFoundError as error:
+    pytest.exit(f"{error}; the tests need the extra 'dev': python3 run.py test", returncode=4)
+
+# Floors whose annotations are checked at every call. Left out on purpose: the validated front of
+# `sleep_kernels` (its own errors are what its tests look for), Triton kernels (compiled from
+# source), and `workbench.sleep` (protocols that cannot be checked at run time).
+CHECKED = [
+    "workbench.model",
+    "sleep_kernels.convolution",
+    "sleep_kernels.cpu",
+    "sleep_kernels.reference",
+]
+checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
+
+
+def check(function):
+    """Check a function's annotations at every call, where beartype can (not `Self`)."""
+    try:
+        return checked(function)
+    except BeartypeDecorHintException:
+        return function
+
+
+# The hook takes its checker by name; conftest files have none that can be relied on.
+sys.modules["checked_annotations"] = types.ModuleType("checked_annotations")
+sys.modules["checked_annotations"].check = check
+install_import_hook(CHECKED, "checked_annotations.check")
+
+
+@pytest.fixture
+def requires_cuda() -> None:
+    """Skip a test where torch sees no CUDA device."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")

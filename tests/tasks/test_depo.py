@@ -1,0 +1,280 @@
+"""Depo: answers, layout, distributions, chance lines and typed input."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from workbench.errors import WorkbenchError
+from workbench.tasks import batch_generator, task
+from workbench.tasks.words import make_words, permutations
+
+NAMES = ["depo1", "depo2", "single"]
+SMALL = {"nodes": 4, "names": "single", "max_hops": 5, "queries": 3}
+
+
+def garble(batch):
+    """Return the batch with every predicted token overwritten."""
+    return replace(batch, tokens=np.where(batch.loss_mask, 999, batch.tokens))
+
+
+def fits(counts, expected):
+    """Say whether chi-square lies within five standard deviations of its mean."""
+    freedom = len(counts) - 1
+    chi_square = ((counts - expected) ** 2 / expected).sum()
+    return chi_square < freedom + 5 * np.sqrt(2 * freedom)
+
+
+@pytest.mark.parametrize("names", NAMES)
+@pytest.mark.parametrize("n_dist", ["fixed", "uniform", "plm4"])
+@pytest.mark.parametrize(("nodes", "queries"), [(3, 10), (12, 8), (75, 10)])
+def test_answers_agree_with_the_solver_which_reads_no_answer(names, n_dist, nodes, queries):
+    made = task("depo", names=names, n_dist=n_dist, nodes=nodes, queries=queries)
+    batch = made.sample(20, batch_generator(1, 0))
+    np.testing.assert_array_equal(made.solve(garble(batch)), batch.tokens)
+
+
+def test_three_nodes_by_hand():
+    made = task("depo", nodes=3, names="single", max_hops=4, queries=3)
+    batch = made.parse("2>0 0>1 1>2", "1:2, 2:2, 4:0")
+    expected = "2 0 0 1 1 2 k=1 2 ANS 0 k=2 2 ANS 1 k=4 0 ANS 1"
+    assert " ".join(made.render(batch, 0)) == expected
+    np.testing.assert_array_equal(batch.difficulty, [[1, 2, 4]])
+    np.testing.assert_array_equal(batch.loss_mask[0, 6:].reshape(3, 4), [[0, 0, 1, 1]] * 3)
+    np.testing.assert_array_equal(
+        batch.answer_of[0, 6:].reshape(3, 4), [[-1, -1, -1, query] for query in range(3)]
+    )
+
+
+def test_letters_by_hand():
+    """Words end at a symbol of their own; ``ab`` and ``a``, ``b`` are different things."""
+    made = task("depo", nodes=4, max_hops=2, queries=2)
+    batch = made.parse("ab>c c>b b>ab", "2:b")
+    symbols = ["a", "b.", "c.", "c.", "b.", "b.", "a", "b."]
+    queries = ["k=2", "b.", "ANS", "c."]
+    assert made.render(batch, 0) == ["PAD"] * 8 + symbols + queries + ["PAD"] * 8
+    np.testing.assert_array_equal(np.flatnonzero(batch.valid[0]), np.arange(8, 20))
+    np.testing.assert_array_equal(np.flatnonzero(batch.loss_mask[0]), [18, 19])
+    np.testing.assert_array_equal(np.flatnonzero(batch.answer_of[0] >= 0), [19])
+    np.testing.assert_array_equal(batch.difficulty, [[2, -1]])
+    assert made.text(batch, 0) == "ab>c c>b b>ab\n2:b=c"
+
+
+def test_paper_layout():
+    made = task("depo")
+    batch = made.sample(50, batch_generator(0, 0))
+    assert batch.tokens.shape == (50, 360)
+    assert (made.context_tokens, made.query_tokens) == (300, 60)
+    assert len(made.vocabulary) == len(set(made.vocabulary)) == 2 + 16 + 100
+    assert made.difficulties == tuple(range(1, 17))
+    np.testing.assert_array_equal(batch.valid, batch.tokens != 0)
+    valid = batch.valid.astype(int)
+    assert (np.diff(valid[:, :300]) >= 0).all(), "context is padded on the left"
+    assert (np.diff(valid[:, 300:]) <= 0).all(), "queries are padded on the right"
+    assert not batch.loss_mask[:, :300].any()
+    answer_marks = batch.tokens == made.vocabulary.index("ANS")
+    np.testing.assert_array_equal(batch.loss_mask, answer_marks | (batch.answer_of >= 0))
+    assert (answer_marks.sum(axis=1) == 10).all()
+    for query in range(10):  # every answer is one word: inner letters, then one end letter
+        letters = np.where(batch.answer_of == query, batch.tokens, 0)
+        assert ((letters >= 68).sum(axis=1) == 1).all()
+        assert set(np.unique((letters > 0).sum(axis=1))) == {1, 2}
+    for field in (batch.tokens, batch.answer_of, batch.difficulty):
+        assert field.dtype == np.int64
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_cycles_have_distinct_names_and_queries_distinct_starts(names):
+    made = task("depo", nodes=40, names=names)
+    batch = made.sample(20, batch_generator(2, 0))
+    for example in range(20):
+        edges, queries = made.text(batch, example).splitlines()
+        successor = dict(edge.split(">") for edge in edges.split())
+        assert len(successor) == len(set(successor.values())) == 40
+        node = first = edges.partition(">")[0]
+        for _ in range(39):
+            node = successor[node]
+            assert node != first
+        starts = [query.split(":")[1].split("=")[0] for query in queries.split(", ")]
+        assert len(set(starts)) == 10
+
+
+def test_fewer_nodes_than_queries_leave_queries_out():
+    made = task("depo", **{**SMALL, "nodes": 5, "n_dist": "uniform", "queries": 7})
+    batch = made.sample(200, batch_generator(0, 0))
+    asked = (batch.difficulty > 0).sum(axis=1)
+    edges = (batch.valid & ~batch.loss_mask)[:, : made.context_tokens].sum(axis=1) // 2
+    np.testing.assert_array_equal(asked, edges)
+    assert set(asked) == {3, 4, 5}
+    assert (batch.difficulty[np.arange(7) >= asked[:, None]] == -1).all()
+    assert (batch.answer_of.max(axis=1) == asked - 1).all()
+
+
+def test_hops_are_uniform_over_those_asked_for():
+    made = task("depo", nodes=20, names="single", hops=(1, 2, 4, 8, 16))
+    hops = made.sample(2000, batch_generator(0, 0)).difficulty
+    values, counts = np.unique(hops, return_counts=True)
+    assert tuple(values) == made.difficulties == (1, 2, 4, 8, 16)
+    assert fits(counts, hops.size / 5)
+
+
+@pytest.mark.parametrize("n_dist", ["uniform", "plm4"])
+def test_sizes_follow_their_distribution(n_dist):
+    made = task("depo", nodes=12, names="single", n_dist=n_dist)
+    batch = made.sample(20_000, batch_generator(0, 0))
+    sizes = batch.valid[:, : made.context_tokens].sum(axis=1) // 2
+    n = np.arange(3, 13)
+    odds = np.ones(10) if n_dist == "uniform" else 1 / (n + np.sqrt(12))
+    counts = np.bincount(sizes, minlength=13)[3:]
+    assert fits(counts, 20_000 * odds / odds.sum())
+
+
+def test_every_cycle_edge_order_and_query_is_equally_likely():
+    made = task("depo", nodes=4, names="single", max_hops=1, queries=1)
+    tokens = made.sample(24_000, batch_generator(0, 0)).tokens
+    _, cycles = np.unique(_successors(tokens[:, :8]), axis=0, return_counts=True)
+    assert len(cycles) == 6  # 3! directed cycles
+    assert fits(cycles, 4000)
+    _, orders = np.unique(tokens[:, [0, 2, 4, 6]], axis=0, return_counts=True)
+    assert len(orders) == 24
+    assert fits(orders, 1000)
+    place = (tokens[:, [9]] == tokens[:, [0, 2, 4, 6]]).argmax(axis=1)
+    assert fits(np.bincount(place), 6000)
+
+
+def _successors(edges):
+    order = np.argsort(edges[:, ::2], axis=1)
+    return np.take_along_axis(edges[:, 1::2], order, axis=1)
+
+
+@pytest.mark.parametrize(("names", "sizes"), [("depo1", (1, 2)), ("depo2", (5, 6, 7))])
+def test_word_lengths_are_uniform_before_duplicates_are_redrawn(names, sizes):
+    words = make_words(names, 3, first_symbol=1)
+    lengths = np.array([len(text) for text in words.texts])
+    counts = np.bincount(lengths[words.draws])[list(sizes)]
+    assert len(set(counts)) == 1
+    first = lengths[words.draw(10_000, 1, batch_generator(0, 0))[:, 0]]
+    assert fits(np.bincount(first)[list(sizes)], 10_000 / len(sizes))
+
+
+def test_names_match_drawing_one_by_one():
+    """The share of short names among 75 is that of the plain loop: draw, redraw duplicates."""
+    generator = np.random.default_rng(0)
+    short = []
+    for _ in range(100):
+        names = set()
+        while len(names) < 75:
+            length = generator.integers(1, 3)
+            names.add(tuple(generator.integers(0, 50, length).tolist()))
+        short.append(sum(len(name) == 1 for name in names))
+    words = make_words("depo1", 75, first_symbol=1)
+    drawn = words.draw(2000, 75, batch_generator(0, 0))
+    assert all(len(set(row)) == 75 for row in drawn.tolist())
+    assert (drawn < 50).sum(axis=1).mean() == pytest.approx(np.mean(short), abs=1.0)
+
+
+def test_crowded_names_are_drawn_on_until_distinct():
+    words = make_words("depo1", 1275, first_symbol=1)
+    drawn = words.draw(3, 1275, batch_generator(0, 0))
+    assert all(len(set(row)) == 1275 for row in drawn.tolist())
+
+
+def test_permutations_of_varying_size():
+    sizes = np.array([3, 5, 4])
+    drawn = permutations(sizes, 5, batch_generator(0, 0)).tolist()
+    for row, size in zip(drawn, sizes, strict=True):
+        assert sorted(row[:size]) == list(range(size))
+        assert row[size:] == list(range(size, 5))
+
+
+def test_chance_of_a_fixed_size():
+    lines = task("depo", nodes=8, names="single", max_hops=16, queries=2).chance()
+    uniform, others = lines["uniform guess"], lines["guess among other nodes"]
+    assert uniform.accuracy == pytest.approx(dict.fromkeys(range(1, 17), 1 / 8))
+    assert uniform.exact == pytest.approx(1 / 64)
+    assert others.accuracy[1] == pytest.approx(1 / 7)
+    assert others.accuracy[8] == others.accuracy[16] == 1.0  # once round the cycle
+    assert others.exact == pytest.approx(((14 / 7 + 2) / 16) ** 2)
+
+
+@pytest.mark.parametrize("n_dist", ["uniform", "plm4"])
+def test_chance_of_varying_sizes_matches_guessing(n_dist):
+    made = task("depo", nodes=6, names="single", n_dist=n_dist, max_hops=4, queries=4)
+    batch = made.sample(50_000, batch_generator(0, 0))
+    n = np.broadcast_to(
+        batch.valid[:, : made.context_tokens].sum(axis=1)[:, None] // 2, batch.difficulty.shape
+    )
+    asked, k = batch.difficulty > 0, batch.difficulty
+    scores = {
+        "uniform guess": 1 / n,
+        "guess among other nodes": np.where(k % n == 0, 1.0, 1 / (n - 1)),
+    }
+    for name, line in made.chance().items():
+        for hops in made.difficulties:
+            expected = scores[name][asked & (k == hops)].mean()
+            assert line.accuracy[hops] == pytest.approx(expected, abs=0.005)
+        exact = np.where(asked, scores[name], 1.0).prod(axis=1).mean()
+        assert line.exact == pytest.approx(exact, abs=0.005)
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_parse_and_text_are_inverse(names):
+    made = task("depo", nodes=9, names=names, n_dist="uniform", queries=4)
+    batch = made.sample(5, batch_generator(4, 0))
+    for example in range(5):
+        edges, queries = made.text(batch, example).splitlines()
+        asked = ", ".join(query.split("=")[0] for query in queries.split(", "))
+        again = made.parse(edges, asked)
+        for field in ("tokens", "loss_mask", "valid", "answer_of", "difficulty"):
+            expected = getattr(batch, field)[example]
+            np.testing.assert_array_equal(getattr(again, field)[0], expected)
+
+
+@pytest.mark.parametrize("text", ["0>3 3>1 1>0", "0->3, 3 -> 1\n1 > 0;", "0→3,3>1,1>0"])
+def test_edges_may_be_written_in_several_ways(text):
+    made = task("depo", **SMALL)
+    assert made.text(made.parse(text), 0) == "0>3 3>1 1>0\n1:0=3, 2:3=0, 3:1=1"
+
+
+@pytest.mark.parametrize(
+    ("text", "queries", "message"),
+    [
+        (" ", None, "no edges"),
+        ("0 3", None, "'0' is not an edge; expected two nodes joined by >"),
+        ("0>1>2", None, "'0>1>2' is not an edge"),
+        ("0>9 9>1 1>0", None, "unknown node '9' in '0>9'; expected .* for example 0, 1, 2"),
+        ("0>1 0>2 2>0", None, "node 0 has two successors, 1 and 2"),
+        ("0>1 2>1 1>0", None, "node 1 has two predecessors, 0 and 2"),
+        ("0>1 1>2", None, "there is no edge out of node 2"),
+        ("0>1 1>0 2>3 3>2", None, "2 separate cycles of 2, 2 nodes"),
+        ("0>1 1>0", None, "2 nodes; expected 3 to 4 nodes"),
+        ("0>1 1>2 2>0", "", "no queries"),
+        ("0>1 1>2 2>0", "1;0", "'1' is not a query; expected k:node"),
+        ("0>1 1>2 2>0", "6:0", "k = 6 in '6:0'; expected k in 1..5"),
+        ("0>1 1>2 2>0", "1:3", "node '3' in '1:3' is not on the cycle"),
+        ("0>1 1>2 2>0", "1:0 2:0 3:0 4:0", "4 queries; expected at most 3"),
+    ],
+)
+def test_parse_says_what_is_wrong(text, queries, message):
+    with pytest.raises(WorkbenchError, match=message):
+        task("depo", **SMALL).parse(text, queries)
+
+
+def test_parse_refuses_more_nodes_than_the_task_has():
+    with pytest.raises(WorkbenchError, match="5 nodes; expected 3 to 4 nodes"):
+        task("depo", nodes=4).parse("a>b b>c c>d d>e e>a")
+
+
+def test_solve_refuses_a_batch_without_its_context():
+    made = task("depo", **SMALL)
+    batch = made.sample(1, batch_generator(0, 0)).token_range(8, 20)
+    with pytest.raises(WorkbenchError, match="no edge leaves node"):
+        made.solve(batch)
+
+
+def test_solve_refuses_answers_that_do_not_fit_their_tokens():
+    made = task("depo", nodes=3, max_hops=1, queries=1)
+    batch = made.parse("a>bc bc>d d>a", "1:a")
+    batch.loss_mask[0, np.flatnonzero(batch.loss_mask[0])[-1]] = False
+    with pytest.raises(WorkbenchError, match="take 3 tokens .* expected 2 tokens"):
+        made.solve(batch)

@@ -1,0 +1,430 @@
+"""The house rules, checked on every file: floors, sizes, what may be imported, what is declared.
+
+Each rule is a function from a source to complaints, so that it can be shown a violation
+(`test_the_rules_can_fail`) as well as the house.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+LONGEST = 600
+
+FLOORS = (
+    (
+        "workbench.dims",
+        "workbench.errors",
+        "workbench.batch",
+        "workbench.config",
+        "workbench.files",
+    ),
+    ("sleep_kernels",),
+    ("workbench.model",),
+    ("workbench.sleep",),
+    ("workbench.tasks",),
+    ("workbench.training",),
+    ("workbench.trace",),
+    ("workbench.instruments",),
+    ("workbench.lab",),
+    ("workbench.figures",),
+    ("workbench.views", "workbench.notebook"),
+    ("workbench",),
+    ("workbench.cli", "apps"),
+)
+"""From the ground up; ``workbench`` alone is the front door, ``workbench/__init__.py``."""
+
+FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
+
+BANNED = {
+    "sleep_kernels": ("workbench",),
+    "workbench.tasks": ("workbench.model", "workbench.sleep", "torch"),
+    "workbench.figures": ("torch", "panel", "panel_material_ui"),
+}
+"""Rooms with rules of their own, beyond the floors."""
+
+PANEL = ("panel", "panel_material_ui", "bokeh")
+PANEL_ROOMS = ("workbench.views", "workbench.notebook", "apps")
+PICKLES = ("pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve")
+LINKED_HOSTS = {"", "127.0.0.1", "localhost", "www.w3.org", "arxiv.org", "doi.org", "github.com"}
+"""Hosts a page may name: itself, XML name spaces, and links a reader clicks. Never a CDN."""
+
+OPT_IN = {"fla", "flash_attn"}
+"""Packages installed by hand, which no extra may bring."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A Python file: its dotted name as imports see it, and its syntax tree."""
+
+    module: str
+    text: str
+    is_package: bool = False
+
+    @property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text)
+
+    @property
+    def room(self) -> str:
+        """The part of the house the file is in: `workbench.model`, `sleep_kernels`, `apps`."""
+        return room_of(self.module)
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "workbench" else parts[0]
+
+
+def within(module: str, room: str) -> bool:
+    return module == room or module.startswith(room + ".")
+
+
+def imports(source: Source) -> Iterator[tuple[int, str]]:
+    """Yield every import as line and dotted name; lazy and type-only imports count too."""
+    package = source.module.split(".") if source.is_package else source.module.split(".")[:-1]
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = [node.module] if node.module else []
+            if node.level:
+                base = package[: len(package) - node.level + 1] + base
+            name = ".".join(base)
+            for alias in node.names:
+                # `from workbench import dims` means the module, `from workbench import load` the
+                # front door; both are told apart by the table of floors.
+                inner = f"{name}.{alias.name}"
+                yield node.lineno, inner if name == "workbench" and inner in FLOOR_OF else name
+        elif isinstance(node, ast.Call) and node.args:
+            called = ast.unparse(node.func).rsplit(".", 1)[-1]
+            first = node.args[0]
+            if called in ("import_module", "__import__") and isinstance(first, ast.Constant):
+                yield node.lineno, str(first.value)
+
+
+def floor_complaints(source: Source) -> Iterator[str]:
+    """Imports from the same floor's other rooms, from above, or against a room's own rules."""
+    room = source.room
+    if room not in FLOOR_OF:
+        yield f"{source.module}: no floor; place {room} in FLOORS of tests/test_house.py"
+        return
+    for line, name in imports(source):
+        where = f"{source.module}:{line}: imports {name}"
+        target = room_of(name)
+        if any(within(name, banned) for banned in BANNED.get(room, ())):
+            yield f"{where}, which {room} must not"
+        elif any(within(name, part) for part in PANEL) and room not in PANEL_ROOMS:
+            yield f"{where}; only {', '.join(PANEL_ROOMS)} import Panel"
+        elif within(name, "apps") or within(name, "tests") or within(name, "benchmarks"):
+            yield f"{where}; nothing imports from there"
+        elif source.module == "workbench" or target == room:
+            continue  # the front door may lead anywhere
+        elif target in FLOOR_OF:
+            ground = FLOOR_OF[target] == 0 and FLOOR_OF[room] == 0
+            if FLOOR_OF[target] >= FLOOR_OF[room] and not ground:
+                yield f"{where}, which is not on a floor below {room}"
+        elif within(name, "workbench"):
+            yield f"{where}, a room without a floor"
+
+
+def pickle_complaints(source: Source) -> Iterator[str]:
+    """Anything that reads or writes pickles."""
+    for line, name in imports(source):
+        if name.split(".")[0] in PICKLES:
+            yield f"{source.module}:{line}: imports {name}; weights are safetensors, never pickle"
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("torch.load", "torch.save"):
+            yield f"{source.module}:{node.lineno}: {ast.unparse(node)} is pickle; use safetensors"
+        elif isinstance(node, ast.ImportFrom) and node.module == "torch":
+            for alias in node.names:
+                if alias.name in ("load", "save"):
+                    yield f"{source.module}:{node.lineno}: torch.{alias.name} is pickle"
+        elif isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            if not (isinstance(node.value, ast.Constant) and node.value.value is False):
+                yield f"{source.module}:{node.value.lineno}: allow_pickle"
+
+
+def length_complaints(source: Source) -> Iterator[str]:
+    """A module too long to be read in one sitting."""
+    length = len(source.text.splitlines())
+    if length > LONGEST:
+        yield f"{source.module}: {length} lines; at most {LONGEST}, so split it by concept"
+
+
+def host_complaints(name: str, text: str) -> Iterator[str]:
+    """Hosts that a page would fetch from, or link to without being on the list."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for host in re.findall(r"https?://([\w.-]*)", line):
+            if host not in LINKED_HOSTS:
+                yield f"{name}:{number}: names the host {host}; pages work offline"
+
+
+def docstring_complaints(source: Source) -> Iterator[str]:
+    """A folder which does not say what lives there."""
+    if source.is_package and not ast.get_docstring(source.tree):
+        yield f"{source.module}: __init__.py without a docstring"
+
+
+def undeclared_complaints(source: Source, declared: set[str]) -> Iterator[str]:
+    """Third-party packages that reach us only because something else installs them."""
+    providers = distributions()
+    for line, name in imports(source):
+        top = name.split(".")[0]
+        if top in sys.stdlib_module_names or top in OPT_IN or top in ("workbench", "sleep_kernels"):
+            continue
+        names = {canonicalize_name(name) for name in providers.get(top, [top])}
+        if top and not names & declared:
+            yield f"{source.module}:{line}: imports {top}, which pyproject.toml does not declare"
+
+
+@cache
+def distributions() -> dict[str, list[str]]:
+    return dict(importlib.metadata.packages_distributions())
+
+
+@cache
+def sources() -> tuple[Source, ...]:
+    """Every Python file of the house; tests, benchmarks and notebooks have no floor."""
+    found = []
+    for folder, base in (("workbench", ROOT), ("kernels/sleep_kernels", ROOT / "kernels")):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(base).with_suffix("").parts
+            is_package = parts[-1] == "__init__"
+            name = ".".join(parts[:-1] if is_package else parts)
+            found.append(Source(name, path.read_text(encoding="utf-8"), is_package))
+    for folder in ("apps", "benchmarks", "tests", "notebooks/src"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            found.append(Source(name, path.read_text(encoding="utf-8")))
+    found.append(Source("run", (ROOT / "run.py").read_text(encoding="utf-8")))
+    return tuple(found)
+
+
+def with_floors() -> Iterator[Source]:
+    return (
+        s for s in sources() if s.module.split(".")[0] in ("workbench", "sleep_kernels", "apps")
+    )
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def requirements(*extras: str) -> dict[str, SpecifierSet]:
+    """Return what pyproject declares for the base install and `extras`, by canonical name."""
+    table = project()
+    lines = list(table["dependencies"])
+    for extra in extras:
+        lines += table["optional-dependencies"][extra]
+    return {canonicalize_name(r.name): r.specifier for r in map(Requirement, lines)}
+
+
+def pinned() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+# --- the house ---------------------------------------------------------------------------------
+
+
+def test_every_file_imports_only_from_floors_below():
+    assert not [c for source in with_floors() for c in floor_complaints(source)]
+
+
+def test_no_module_is_too_long():
+    assert not [c for source in sources() for c in length_complaints(source)]
+
+
+def test_nothing_is_pickled():
+    shown = [s for s in sources() if not s.module.startswith("tests")]
+    assert not [c for source in shown for c in pickle_complaints(source)]
+
+
+def test_every_folder_says_what_lives_there():
+    folders = {
+        ".".join(path.parent.relative_to(base).parts)
+        for base, start in ((ROOT, "workbench"), (ROOT / "kernels", "sleep_kernels"))
+        for path in (base / start).rglob("*.py")
+    }
+    packages = {source.module for source in sources() if source.is_package}
+    assert folders - packages == set(), "folders without an __init__.py"
+    assert not [c for source in sources() for c in docstring_complaints(source)]
+
+
+def test_kernels_is_a_folder_and_not_a_package():
+    assert not (ROOT / "kernels" / "__init__.py").exists()
+
+
+def test_pages_name_no_foreign_host():
+    files = [
+        path
+        for folder in ("apps", "workbench/views", "workbench/figures")
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.suffix in (".py", ".css", ".js", ".html", ".svg")
+    ]
+    assert not [
+        complaint
+        for path in files
+        for complaint in host_complaints(
+            str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+        )
+    ]
+
+
+def test_everything_imported_is_declared():
+    base = set(requirements("gpu"))
+    everything = set(requirements("gpu", "notebooks", "test"))
+    complaints = []
+    for source in sources():
+        outside = source.module.split(".")[0] in ("tests", "benchmarks", "notebooks")
+        complaints += undeclared_complaints(source, everything if outside else base)
+    assert not complaints
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("workbench", ("torch", "panel", "plotly")),
+        ("workbench.config", ("torch", "panel")),
+        ("workbench.tasks", ("torch", "panel", "workbench.model", "workbench.sleep")),
+        ("workbench.figures", ("torch", "panel")),
+    ],
+)
+def test_importing_stays_light(module, absent):
+    """Not by way of another room either: the dashboards start quickly because of it."""
+    script = f"import sys, {module}; print(*(n for n in {absent!r} if n in sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == []
+
+
+def test_the_root_stays_off_the_path(tmp_path):
+    script = (
+        "import importlib.util as u, workbench, sleep_kernels\n"
+        "print(*(n for n in ('kernels', 'tests', 'apps', 'benchmarks', 'run') if u.find_spec(n)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == []
+
+
+# --- what is declared ----------------------------------------------------------------------------
+
+
+def test_environment_yml_agrees_with_pyproject():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    (pip,) = (d["pip"] for d in environment["dependencies"] if isinstance(d, dict))
+    lines = [line for line in pip if not line.startswith("-")]
+    listed = {canonicalize_name(r.name): r.specifier for r in map(Requirement, lines)}
+    assert listed == requirements("notebooks", "test")
+    assert len(lines) == len(listed), "a package is listed twice"
+    assert [line for line in pip if line.startswith("-")] == ["-c constraints.txt", "-e ."]
+    (python,) = (d for d in environment["dependencies"] if str(d).startswith("python="))
+    assert python.removeprefix("python=") in SpecifierSet(project()["requires-python"])
+
+
+def test_constraints_pin_everything_declared():
+    pins = pinned()
+    for name, allowed in requirements("notebooks", "test").items():
+        assert name in pins, f"{name} is not pinned; python3.11 run.py lock"
+        assert pins[name] in allowed, f"{name}: {pins[name]} is not {allowed}"
+    installed = {canonicalize_name(d.name) for d in importlib.metadata.distributions()}
+    assert "numpy" in installed & set(pins)
+
+
+def test_constraints_hold_on_every_platform():
+    pins = pinned()
+    assert not [version for version in pins.values() if "+" in version]
+    assert not [name for name in pins if name.startswith(("nvidia-", "triton"))]
+    assert "sleep-workbench" not in pins
+
+
+# --- the rules themselves ------------------------------------------------------------------------
+
+VIOLATIONS = [
+    (floor_complaints, "workbench.model.block", "import workbench.tasks"),
+    (floor_complaints, "workbench.model.block", "def f():\n    from workbench import sleep"),
+    (floor_complaints, "workbench.model.block", "from workbench import load"),
+    (floor_complaints, "workbench.model.block", "from ..training import loop"),
+    (floor_complaints, "workbench.sleep.loop", "import importlib\nimportlib.import_module('apps')"),
+    (floor_complaints, "workbench.tasks.depo", "import torch.nn"),
+    (floor_complaints, "workbench.tasks.depo", "from workbench.model import hybrid"),
+    (
+        floor_complaints,
+        "workbench.tasks.depo",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from torch import Tensor",
+    ),
+    (floor_complaints, "workbench.figures.heat", "import panel as pn"),
+    (floor_complaints, "workbench.figures.heat", "import torch"),
+    (floor_complaints, "workbench.lab.jobs", "import panel_material_ui"),
+    (floor_complaints, "workbench.config", "from workbench.model import hybrid"),
+    (floor_complaints, "sleep_kernels.api", "from workbench import dims"),
+    (floor_complaints, "workbench.cli", "from apps import stepper"),
+    (floor_complaints, "workbench.views.stepper", "import workbench"),
+    (floor_complaints, "workbench.attic", "import os"),
+    (floor_complaints, "workbench.cli", "import workbench.attic"),
+    (pickle_complaints, "workbench.training.save", "import pickle"),
+    (pickle_complaints, "workbench.training.save", "import torch\ntorch.load('x')"),
+    (pickle_complaints, "workbench.training.save", "from torch import save"),
+    (
+        pickle_complaints,
+        "workbench.trace.store",
+        "import numpy\nnumpy.load('x', allow_pickle=True)",
+    ),
+    (length_complaints, "workbench.config", "x = 1\n" * (LONGEST + 1)),
+]
+
+PERMITTED = [
+    (floor_complaints, "workbench.config", "from workbench.errors import WorkbenchError"),
+    (floor_complaints, "workbench.model.block", "from workbench import dims\nimport sleep_kernels"),
+    (floor_complaints, "workbench.model.block", "from . import memory\nfrom .memory import x"),
+    (floor_complaints, "workbench.training.loop", "from workbench.tasks import depo\nimport torch"),
+    (floor_complaints, "workbench.views.stepper", "import panel as pn"),
+    (floor_complaints, "apps.stepper", "import workbench\nfrom workbench.views import stepper"),
+    (floor_complaints, "workbench", "def load():\n    from workbench.training import checkpoints"),
+    (
+        pickle_complaints,
+        "workbench.trace.store",
+        "import numpy\nnumpy.load('x', allow_pickle=False)",
+    ),
+    (length_complaints, "workbench.config", "x = 1\n" * LONGEST),
+]
+
+
+@pytest.mark.parametrize(("rule", "module", "text"), VIOLATIONS)
+def test_the_rules_can_fail(rule, module, text):
+    assert list(rule(Source(module, text)))
+
+
+@pytest.mark.parametrize(("rule", "module", "text"), PERMITTED)
+def test_the_rules_allow_what_is_right(rule, module, text):
+    assert not list(rule(Source(module, text, is_package=module == "workbench")))
+
+
+def test_the_other_rules_can_fail():
+    assert list(docstring_complaints(Source("workbench.model", "x = 1\n", is_package=True)))
+    assert list(undeclared_complaints(Source("workbench.cli", "import hvplot"), {"numpy"}))
+    assert not list(undeclared_complaints(Source("workbench.cli", "import yaml"), {"pyyaml"}))
+    assert list(host_complaints("a.css", "@import url(https://fonts.googleapis.com/css)"))
+    assert not list(host_complaints("a.py", "'http://127.0.0.1:5006 https://arxiv.org/abs/1'"))

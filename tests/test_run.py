@@ -1,0 +1,301 @@
+"""run.py without installing anything: command lines, stamps, the lock, pins."""
+
+import ast
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "run.py"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """run.py as a module that believes it lies in an empty folder, with pip and venv recorded."""
+    spec = importlib.util.spec_from_file_location("run_script", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(module, "CONSTRAINTS", tmp_path / "constraints.txt")
+    module.commands = []
+
+    def call(command, what):
+        module.commands.append([str(part) for part in command])
+        if "venv" in module.commands[-1]:
+            python = module.venv_python(module.VENV)
+            python.parent.mkdir(parents=True)
+            python.touch()
+
+    monkeypatch.setattr(module, "call", call)
+    monkeypatch.setattr(module, "works", lambda python: python.exists())
+    monkeypatch.setattr(module, "installed_torch", lambda python: None)
+    return module
+
+
+def stamp(run) -> dict:
+    return json.loads((run.VENV / "workbench-stamp.json").read_text())
+
+
+def script(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False
+    )
+
+
+# --- command lines -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [(), ("--fast", "serve"), ("Serve",), ("--cpu",), ("-x",)])
+def test_bad_usage_is_one_line_and_code_2(arguments):
+    result = script(*arguments)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("run.py: ") and result.stderr.count("\n") == 1
+    assert "--help" in result.stderr
+
+
+def test_lock_refuses_what_it_does_not_know():
+    result = script("lock", "--upgrade")
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+
+
+def test_help_names_every_command_and_exits_0():
+    result = script("--help")
+    assert result.returncode == 0
+    for word in ("serve", "test", "lab", "bench", "lock", "--cpu"):
+        assert word in result.stdout
+
+
+def test_arguments_are_passed_on(run):
+    assert run.parse(["serve", "--port", "5007"]) == (False, "serve", ["--port", "5007"])
+    assert run.parse(["--cpu", "test", "-k", "x"]) == (True, "test", ["-k", "x"])
+    assert run.parse(["test", "--cpu"]) == (True, "test", [])
+    assert run.parse(["train", "--", "--cpu"]) == (False, "train", ["--", "--cpu"])
+
+
+def test_other_commands_go_to_workbench(run, monkeypatch):
+    handed = []
+    monkeypatch.setattr(run, "hand_over", handed.append)
+    python = str(run.venv_python(run.VENV))
+    run.main(["train", "--seed", "3"])
+    assert handed == [[python, "-P", "-m", "workbench.cli", "train", "--seed", "3"]]
+
+
+def test_lab_calls_nobody(run):
+    command = run.lab_command(Path("python"), ["--port", "9"])
+    assert "--LabApp.news_url=None" in command
+    assert command[-2:] == ["--port", "9"]
+
+
+def test_bench_lists_and_refuses(run, capsys):
+    folder = run.ROOT / "benchmarks"
+    folder.mkdir()
+    (folder / "speed.py").write_text('"""How fast.\n\nMore.\n"""\n')
+    with pytest.raises(SystemExit) as ended:
+        run.bench_command(Path("python"), [])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.split(maxsplit=1) == ["speed", "How fast.\n"]
+    assert run.bench_command(Path("python"), ["speed", "-q"])[-1] == "-q"
+    with pytest.raises(run.Trouble, match="there are: speed") as trouble:
+        run.bench_command(Path("python"), ["sped"])
+    assert trouble.value.code == 2
+
+
+def test_old_pythons_can_read_the_script_as_far_as_the_complaint():
+    """The check of the version comes before anything that needs a newer Python to run."""
+    text = SCRIPT.read_text(encoding="utf-8")
+    tree = ast.parse(text, feature_version=(3, 7))
+    kinds = [type(node).__name__ for node in tree.body]
+    assert "sys.version_info < OLDEST" in text
+    assert kinds.index("If") < kinds.index("ClassDef") and kinds.index("If") < kinds.index(
+        "FunctionDef"
+    )
+    old = text.replace("OLDEST = (3, 11)", "OLDEST = (9, 0)")
+    result = subprocess.run([sys.executable, "-c", old], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "expected 3.11 or newer" in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_paths_on_windows(run):
+    assert run.venv_python(Path(".venv"), "nt").as_posix() == ".venv/Scripts/python.exe"
+    assert run.venv_python(Path(".venv"), "posix").as_posix() == ".venv/bin/python"
+
+
+# --- installing once -----------------------------------------------------------------------------
+
+
+def test_a_fresh_set_up_takes_torch_first_and_stamps_last(run):
+    run.ensure(None, cpu=False)
+    make, torch, project = run.commands
+    assert make[1:3] == ["-m", "venv"]
+    assert torch[-1] == f"torch=={run.pinned_torch()}"
+    assert project[-2:] == ["--editable", str(run.ROOT)]
+    for command in (torch, project):
+        assert command[command.index("-c") + 1] == str(run.ROOT / "constraints.txt")
+    assert stamp(run)["extras"] == []
+    assert [path.name for path in run.VENV.glob("*.tmp")] == []
+
+
+def test_a_current_stamp_skips_everything(run):
+    run.ensure("dev", cpu=False)
+    run.commands.clear()
+    for extra in ("dev", "notebooks", None):
+        run.ensure(extra, cpu=False)
+    assert run.commands == []
+
+
+def test_a_new_extra_is_added_to_those_there(run):
+    run.ensure("notebooks", cpu=False)
+    run.ensure("dev", cpu=False)
+    assert run.commands[-1][-1] == f"{run.ROOT}[dev,notebooks]"
+    assert stamp(run)["extras"] == ["dev", "notebooks"]
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
+def test_a_changed_file_sets_up_again_with_the_same_extras(run, name):
+    run.ensure("dev", cpu=False)
+    run.commands.clear()
+    with (run.ROOT / name).open("a") as file:
+        file.write("# changed\n")
+    run.ensure(None, cpu=False)
+    assert run.commands[-1][-1] == f"{run.ROOT}[dev]"
+
+
+def test_the_recipe_is_part_of_the_fingerprint(run, monkeypatch):
+    before = run.fingerprint(run.ROOT)
+    monkeypatch.setattr(run, "install_project", lambda python, *, extras, constraints: None)
+    assert run.fingerprint(run.ROOT) != before
+
+
+def test_an_interrupted_set_up_is_not_taken_as_complete(run, monkeypatch):
+    def fail(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "install_project", fail)
+        patch.setattr(run, "fingerprint", lambda root: "same")
+        with pytest.raises(KeyboardInterrupt):
+            run.ensure(None, cpu=False)
+    assert not (run.VENV / "workbench-stamp.json").exists()
+    run.commands.clear()
+    run.ensure(None, cpu=False)
+    assert run.commands[-1][-1] == str(run.ROOT)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"extras": 3}', '{"extras": []}'])
+def test_a_broken_stamp_counts_as_none(run, text):
+    path = run.ROOT / "stamp.json"
+    path.write_text(text)
+    assert run.read_stamp(path, "x") == (set(), False, False)
+
+
+def test_cpu_takes_torch_alone_from_its_own_index_and_is_remembered(run, monkeypatch):
+    monkeypatch.setattr(run.sys, "platform", "linux")
+    run.ensure(None, cpu=False)
+    run.commands.clear()
+    monkeypatch.setattr(run, "installed_torch", lambda python: "2.13.0")
+    run.ensure(None, cpu=True)
+    (torch,) = (c for c in run.commands if c[-1].startswith("torch=="))
+    assert "--no-deps" in torch and "--force-reinstall" in torch
+    assert torch[torch.index("--index-url") + 1] == run.CPU_INDEX
+    assert not any("--index-url" in c for c in run.commands if c is not torch)
+    run.commands.clear()
+    run.ensure(None, cpu=True)
+    run.ensure(None, cpu=False)
+    assert run.commands == []
+
+
+def test_cpu_is_said_to_change_nothing_elsewhere(run, monkeypatch, capsys):
+    monkeypatch.setattr(run.sys, "platform", "darwin")
+    run.ensure(None, cpu=True)
+    assert "changes nothing" in capsys.readouterr().out
+    assert not any("--index-url" in command for command in run.commands)
+
+
+def test_a_failing_step_is_named(run, tmp_path):
+    spec = importlib.util.spec_from_file_location("fresh_run_script", SCRIPT)
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    with pytest.raises(fresh.Trouble, match="making tea failed") as trouble:
+        fresh.call([sys.executable, "-c", "raise SystemExit(3)"], "making tea")
+    assert trouble.value.code == 3
+
+
+# --- the lock ------------------------------------------------------------------------------------
+
+
+def test_two_processes_do_not_hold_the_lock_together(run, tmp_path, capsys):
+    path = tmp_path / "lock"
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"import sys, time; sys.path.insert(0, {str(ROOT)!r}); import run, pathlib\n"
+            f"with run.locked(pathlib.Path({str(path)!r})):\n"
+            "    print('held', flush=True); time.sleep(60)",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with (
+            pytest.raises(run.Trouble, match="another run.py has held"),
+            run.locked(path, timeout=0.3),
+        ):
+            pass
+        assert "waiting for it to finish" in capsys.readouterr().out
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    start = time.monotonic()
+    with run.locked(path, timeout=5):  # a killed holder leaves nothing behind
+        assert time.monotonic() - start < 5
+
+
+# --- constraints ---------------------------------------------------------------------------------
+
+
+def test_pins_hold_on_every_platform(run):
+    freeze = """\
+-e git+ssh://host/repo@abc#egg=sleep_workbench
+sleep-workbench==0.1.0
+torch==2.13.0+cpu
+Jinja2==3.1.6
+tomli_w==1.2.0
+triton==3.7.1
+nvidia-cudnn-cu13==9.20.0.48
+cuda-bindings==13.0
+"""
+    assert run.pins(freeze) == ["jinja2==3.1.6", "tomli-w==1.2.0", "torch==2.13.0"]
+
+
+def test_the_torch_of_the_constraints(run):
+    assert run.pinned_torch("numpy==2.4\ntorch==2.13.0\n") == "2.13.0"
+    with pytest.raises(run.Trouble, match="pins no torch"):
+        run.pinned_torch("torchvision==1\n")
+
+
+def test_lint_failures_fail_the_whole_but_all_kinds_run(run, monkeypatch, capfd):
+    kinds = []
+
+    def fake(command, **options):
+        kinds.append(command[3])
+        return subprocess.CompletedProcess(command, 1 if command[3:5] == ["ruff", "format"] else 0)
+
+    monkeypatch.setattr(run.subprocess, "run", fake)
+    assert run.test(Path("python"), []) == 1
+    assert kinds == ["ruff", "ruff", "mypy", "pytest"]
+    assert "ruff format FAILED" in capfd.readouterr().out
+    kinds.clear()
+    assert run.test(Path("python"), ["-q"]) == 0
+    assert kinds == ["pytest"]

@@ -1,0 +1,176 @@
+"""A real Chromium against a real server; whatever goes wrong in the page fails the test."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # Nothing leaves the machine, even when a page asks for it; the page fixture reports that.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+]
+LOCAL = {"127.0.0.1", "localhost"}
+START_TIMEOUT = 60.0
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Everything here drives a browser."""
+    if Path(item.path).is_relative_to(Path(__file__).parent):
+        item.add_marker("browser")
+
+
+@pytest.fixture(autouse=True)
+def fresh_panel() -> Iterator[None]:
+    """Reset Panel's process-wide state, where a test served a component in this process."""
+    yield
+    if "panel" in sys.modules:
+        from panel.io.state import state
+
+        state.reset()
+
+
+def chromium_path() -> str:
+    """Return the system's Chromium; without one skip, or fail in continuous integration."""
+    named = os.environ.get("WORKBENCH_CHROMIUM")
+    found = shutil.which(named or "chromium")
+    if found:
+        return found
+    where = f"$WORKBENCH_CHROMIUM is {named!r}, which is no program" if named else "none on PATH"
+    message = f"no Chromium: {where}; install it or set WORKBENCH_CHROMIUM to its path"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+# One a module, not one a session: while it is open, playwright keeps an event loop running in
+# this thread, and tests elsewhere that start their own would fail.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = chromium_path()
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def problems() -> list[str]:
+    """What went wrong in the page so far; a test that expects some may look and clear it."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, problems: list[str]) -> Iterator[Page]:
+    """A page of 1280 x 800; console errors, failed and foreign requests fail the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+
+    def check_host(url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob", "about") and parts.hostname not in LOCAL:
+            problems.append(f"request to another host: {url}")
+
+    def check_failure(request) -> None:
+        # A page that is left drops what it was still loading; that is not a failure.
+        if request.failure != "net::ERR_ABORTED":
+            problems.append(f"request failed: {request.url}: {request.failure}")
+
+    def check_status(response) -> None:
+        if response.status >= 400:
+            problems.append(f"request failed: {response.url}: status {response.status}")
+
+    def check_console(message) -> None:
+        if message.type == "error":
+            problems.append(f"console error: {message.text}")
+
+    page = context.new_page()
+    page.on("console", check_console)
+    page.on("pageerror", lambda error: problems.append(f"page error: {error}"))
+    page.on("websocket", lambda socket: check_host(socket.url))
+    context.on("request", lambda request: check_host(request.url))
+    context.on("requestfailed", check_failure)
+    context.on("response", check_status)
+    yield page
+    context.close()
+    assert not problems, "in the page:\n" + "\n".join(problems)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def answers(url: str) -> bool:
+    with contextlib.suppress(OSError):
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
+        return True
+    return False
+
+
+def stop(process: subprocess.Popen) -> None:
+    """End the server and whatever it started."""
+    whole_group = hasattr(os, "killpg")
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM) if whole_group else process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        pass
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL) if whole_group else process.kill()
+    process.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of ``workbench serve``, started in an empty folder and ended afterwards."""
+    chromium_path()  # no browser, no server
+    folder = tmp_path_factory.mktemp("server")
+    port = free_port()
+    command = [sys.executable, "-P", "-m", "workbench.cli", "serve", "--no-open"]
+    command += ["--address", "127.0.0.1", "--port", str(port)]
+    url = f"http://127.0.0.1:{port}"
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + START_TIMEOUT
+        while not answers(url):
+            if process.poll() is not None or time.monotonic() > deadline:
+                state = f"ended with code {process.returncode}" if process.returncode else "hangs"
+                tail = log.read_text(encoding="utf-8", errors="replace")[-3000:]
+                pytest.fail(f"workbench serve {state}:\n{tail}", pytrace=False)
+            time.sleep(0.2)
+        yield url
+    finally:
+        stop(process)

@@ -1,0 +1,37 @@
+"""The sleep workbench: language models that sleep, stepped through, seen and trained.
+
+Front door; everything else is imported from its room::
+
+    checkpoint = workbench.load("depo-n8-any")
+    task = workbench.task("depo", nodes=8, max_hops=4, names="single", queries=8)
+    for event in workbench.read(checkpoint.model, batch, checkpoint.sleep.with_passes(4)):
+        ...
+
+Names are imported when first used: ``import workbench`` alone loads no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workbench.sleep import read
+    from workbench.tasks import task
+    from workbench.training.checkpoints import load_checkpoint as load
+
+__all__ = ["load", "read", "task"]
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "load": ("workbench.training.checkpoints", "load_checkpoint"),
+    "task": ("workbench.tasks", "task"),
+    "read": ("workbench.sleep", "read"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'workbench' has no attribute {name!r}")
+    module, attribute = _ROOMS[name]
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,409 @@
+"""Configuration: frozen pydantic models, their TOML form, and overrides ``a.b=value``.
+
+One definition serves the TOML files, the command line and the forms of the apps. Unknown keys
+are refused, and so is a value outside its range; no default changes the numbers of a paper
+setting silently (docs/method.md lists every option where the paper is silent).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from workbench.errors import WorkbenchError
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+LayerKind = Literal[
+    "attention", "gated_delta", "delta", "delta_negative", "mamba2", "linear_attention", "jet"
+]
+"""Mixer of a block; docs/method.md gives the update rule of each fast-weight kind."""
+
+
+class Frozen(BaseModel):
+    """Base of every configuration: immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(Frozen):
+    """The hybrid network.
+
+    Attributes
+    ----------
+    vocabulary : int
+        Number of symbols; 0 means "take it from the task" and is filled in before training.
+    width : int
+        Channels of the residual stream.
+    layers : tuple of LayerKind
+        One block per entry, in order; any interleaving.
+    attention_heads, gdn_heads : int
+        Heads of an attention layer (width / attention_heads channels each, even for RoPE) and of
+        a fast-weight layer.
+    key_dim, value_dim : int
+        Rows and columns of each fast-weight matrix.
+    conv_width : int
+        Taps of the short causal convolution in fast-weight layers.
+    mlp_width : int
+        Hidden channels of SwiGLU; 0 leaves the MLP out (Ouro + Jet layers).
+    rope_base : float
+        RoPE wavelength base.
+    norm_eps : float
+        Epsilon of every RMSNorm.
+    attention_backend : {"sdpa", "flash"}
+        torch SDPA, or the flash-attn package (CUDA, bf16/fp16; not installed by default).
+    kernel_backend : str
+        Backend of `sleep_kernels`: "auto" or an explicit one, which raises if it cannot serve.
+    """
+
+    vocabulary: int = Field(0, ge=0)
+    width: int = Field(64, ge=2)
+    layers: tuple[LayerKind, ...] = Field(("attention", "gated_delta"), min_length=1)
+    attention_heads: int = Field(4, ge=1)
+    gdn_heads: int = Field(4, ge=1)
+    key_dim: int = Field(16, ge=1)
+    value_dim: int = Field(16, ge=1)
+    conv_width: int = Field(4, ge=1)
+    mlp_width: int = Field(128, ge=0)
+    rope_base: float = Field(10_000.0, gt=1)
+    norm_eps: float = Field(1e-6, gt=0)
+    attention_backend: Literal["sdpa", "flash"] = "sdpa"
+    kernel_backend: str = "auto"
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.width % (2 * self.attention_heads):
+            raise ValueError(
+                f"width {self.width} must be a multiple of 2 x attention_heads "
+                f"({self.attention_heads}), RoPE turns channels in pairs"
+            )
+        return self
+
+
+class RandomPasses(Frozen):
+    """N drawn uniformly from low..high, once per batch (random N in training)."""
+
+    kind: Literal["random"] = "random"
+    low: int = Field(1, ge=1)
+    high: int = Field(4, ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low ({self.low}) must not exceed high ({self.high})")
+        return self
+
+
+class UntilMemorySettles(Frozen):
+    """Sleep until ``||S_n - S_(n-1)|| <= tolerance ||S_n||`` in every head, or `cap` passes."""
+
+    kind: Literal["until_memory_settles"] = "until_memory_settles"
+    tolerance: float = Field(0.05, gt=0)
+    cap: int = Field(16, ge=1)
+
+
+class UntilAnswersSettle(Frozen):
+    """Sleep until no answer has changed for `patience` passes, or `cap` passes.
+
+    Looks at the batch's own queries, so it measures how many passes they need; a rule that may
+    not know the queries is `UntilMemorySettles`.
+    """
+
+    kind: Literal["until_answers_settle"] = "until_answers_settle"
+    patience: int = Field(1, ge=1)
+    cap: int = Field(16, ge=1)
+
+
+Passes = (
+    Annotated[int, Field(ge=1)]
+    | Annotated[
+        RandomPasses | UntilMemorySettles | UntilAnswersSettle, Field(discriminator="kind")
+    ]
+)
+
+
+class SleepConfig(Frozen):
+    """How the model sleeps: chosen at run time, not baked into a model.
+
+    Attributes
+    ----------
+    window : int
+        L, tokens per window; the KV cache is evicted after each.
+    passes : int or a rule
+        N: fixed, random (training), or decided after each pass.
+    eviction : {"hard", "sliding"}
+        Hard: the whole KV cache goes. Sliding: the newest L - 1 tokens' KV stays.
+    loop : (int, int) or None
+        Half-open range ``[a, b)`` of blocks that a sleep repeats; blocks outside it run once per
+        window. None loops all blocks.
+    conv_state : {"zero", "carry"}
+        Short-convolution state at the start of each pass.
+    final_norm : {"outside", "inside"}
+        Whether the final RMSNorm belongs to the head or to every pass.
+    kept_kv : {"last", "first"}
+        Sliding eviction: the pass whose KV is kept.
+    mask_padding : bool
+        Padding is masked in attention and in writes.
+    checkpointing : {"none", "pass", "window"}
+        Activation checkpointing: recompute each pass, or each window's sleep, in the backward.
+    """
+
+    window: int = Field(16, ge=2)
+    passes: Passes = 1
+    eviction: Literal["hard", "sliding"] = "hard"
+    loop: tuple[int, int] | None = None
+    conv_state: Literal["zero", "carry"] = "zero"
+    final_norm: Literal["outside", "inside"] = "outside"
+    kept_kv: Literal["last", "first"] = "last"
+    mask_padding: bool = True
+    checkpointing: Literal["none", "pass", "window"] = "none"
+
+    def with_passes(self, passes: int) -> Self:
+        """Return the same configuration with N fixed to `passes`."""
+        return type(self).model_validate({**self.model_dump(), "passes": passes})
+
+
+class DepoConfig(Frozen):
+    """Depo, k-hop retrieval on a directed cycle (Physics of Language Models 4.1).
+
+    Attributes
+    ----------
+    nodes : int
+        n, or the largest n where sizes vary.
+    n_dist : {"fixed", "uniform", "plm4"}
+        Cycle length: always `nodes`; uniform in 3..nodes; or p(n) ~ 1 / (n + sqrt(nodes)).
+    max_hops : int
+        K; k is uniform in 1..K.
+    hops : tuple of int or None
+        Draw k from these only (the paper tests at 1, 2, 4, 8, 16); None is 1..max_hops.
+    queries : int
+        Queries on distinct start nodes; fewer where a cycle has fewer nodes.
+    names : {"depo1", "depo2", "single"}
+        Node names: 1-2 of 50 letters; 5-7 of 3 letters; or one symbol per node.
+    """
+
+    name: Literal["depo"] = "depo"
+    nodes: int = Field(75, ge=3)
+    n_dist: Literal["fixed", "uniform", "plm4"] = "fixed"
+    max_hops: int = Field(16, ge=1)
+    hops: tuple[int, ...] | None = None
+    queries: int = Field(10, ge=1)
+    names: Literal["depo1", "depo2", "single"] = "depo1"
+
+    @model_validator(mode="after")
+    def _hops_in_range(self) -> Self:
+        if self.hops is not None and not all(1 <= k <= self.max_hops for k in self.hops):
+            raise ValueError(f"hops {self.hops} must lie in 1..max_hops ({self.max_hops})")
+        if self.hops is not None and not self.hops:
+            raise ValueError("hops must name at least one k, or be left out")
+        capacity = {"depo1": 50 + 50**2, "depo2": 3**5 + 3**6 + 3**7, "single": self.nodes}
+        if self.nodes > capacity[self.names] // 2 and self.names != "single":
+            raise ValueError(
+                f"nodes {self.nodes} leaves too few distinct names ({capacity[self.names]} "
+                f"words in {self.names}); use at most {capacity[self.names] // 2}"
+            )
+        return self
+
+
+class Rule110Config(Frozen):
+    """Rule 110: the first cell of each string after `rollout` steps.
+
+    Attributes
+    ----------
+    cells : int
+        Bits per string; with L = cells each window is one string.
+    strings : int
+        Independent strings, one label each.
+    rollout : int
+        t, steps of the automaton.
+    boundary : {"periodic", "zero_background"}
+        A ring, or an infinite line of zeros on both sides (never clamped).
+    """
+
+    name: Literal["rule110"] = "rule110"
+    cells: int = Field(24, ge=3, le=64)
+    strings: int = Field(4, ge=1)
+    rollout: int = Field(32, ge=1, le=4096)
+    boundary: Literal["periodic", "zero_background"] = "periodic"
+
+
+TaskConfig = Annotated[DepoConfig | Rule110Config, Field(discriminator="name")]
+
+
+class TrainingConfig(Frozen):
+    """Optimisers, schedule and housekeeping of one run.
+
+    Attributes
+    ----------
+    seed : int
+        Fixes the initial weights, every batch and every random N.
+    steps, batch_size : int
+        Optimiser steps and sequences per step.
+    muon_lr, adamw_lr : float
+        Muon on the 2-D matrices of the body, AdamW on all else.
+    muon_adjust : {"original", "match_rms_adamw"}
+        How Muon scales its rate with a matrix's shape (`torch.optim.Muon`).
+    muon_momentum, weight_decay : float
+        Weight decay applies to Muon's matrices only.
+    adamw_betas : (float, float)
+        AdamW's moment decays.
+    clip : float
+        Largest gradient norm.
+    warmup : int
+        Steps of linear warm-up.
+    decay : {"constant", "cosine", "linear"}
+        Schedule after warm-up; the last two end at zero.
+    decay_fraction : float
+        Share of the steps, at the end, over which the rate decays.
+    log_every, eval_every, checkpoint_every : int
+        Steps between log lines, evaluations (0: only at the end) and resume points.
+    eval_count : int
+        Examples of each evaluation, from seeds that training never draws.
+    eval_passes : tuple of int
+        N tested at evaluation; empty means the trained N (1..high for random N).
+    threads : int
+        CPU threads; results are bit-for-bit repeatable at equal thread counts.
+    device, dtype : str
+        "cpu" or "cuda[:i]"; "float32" or "bfloat16" (autocast; fast weights stay float32).
+    compile : bool
+        Compile the blocks with `torch.compile` (needs a C++ compiler on a CPU): about twice as
+        fast at the bundled scale after a minute's start.
+    """
+
+    seed: int = Field(0, ge=0)
+    steps: int = Field(1000, ge=1)
+    batch_size: int = Field(64, ge=1)
+    muon_lr: float = Field(2e-3, gt=0)
+    adamw_lr: float = Field(5e-5, gt=0)
+    muon_adjust: Literal["original", "match_rms_adamw"] = "match_rms_adamw"
+    muon_momentum: float = Field(0.95, ge=0, lt=1)
+    adamw_betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float = Field(1.0, gt=0)
+    warmup: int = Field(100, ge=0)
+    decay: Literal["constant", "cosine", "linear"] = "constant"
+    decay_fraction: float = Field(1.0, gt=0, le=1)
+    log_every: int = Field(50, ge=1)
+    eval_every: int = Field(0, ge=0)
+    checkpoint_every: int = Field(200, ge=1)
+    eval_count: int = Field(1000, ge=1)
+    eval_passes: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    threads: int = Field(1, ge=1)
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
+
+
+class Experiment(Frozen):
+    """All of one run: the file ``workbench train`` reads."""
+
+    model: ModelConfig = ModelConfig()
+    sleep: SleepConfig = SleepConfig()
+    task: TaskConfig
+    training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _loop_inside_model(self) -> Self:
+        if self.sleep.loop is not None:
+            first, last = self.sleep.loop
+            if not 0 <= first < last <= len(self.model.layers):
+                raise ValueError(
+                    f"sleep.loop {self.sleep.loop} must satisfy 0 <= a < b <= "
+                    f"{len(self.model.layers)} (the number of layers)"
+                )
+        return self
+
+
+def load_experiment(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Experiment:
+    """Read an `Experiment` from TOML, with overrides ``section.field=value``.
+
+    Raises
+    ------
+    WorkbenchError
+        The file is missing, is not TOML, or a field is unknown or out of range.
+    """
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WorkbenchError(
+            f"no configuration file at {path}", "a TOML file", "see data/configs for examples"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorkbenchError(
+            f"{path} cannot be read ({error})", "a TOML file", "name a readable file"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise WorkbenchError(
+            f"{path} is not valid TOML ({error})", "a configuration", "mend that line"
+        ) from None
+    return build(Experiment, apply_overrides(data, overrides), source=str(path))
+
+
+def build(model: type[ModelT], data: dict[str, Any], *, source: str) -> ModelT:
+    """Validate `data` as `model`; the first thing wrong becomes one clear line."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise WorkbenchError(*_explain(error, source)) from None
+
+
+def _explain(error: ValidationError, source: str) -> tuple[str, str, str]:
+    first = error.errors()[0]
+    tags = {"depo", "rule110", "random", "until_memory_settles", "until_answers_settle", "int"}
+    where = ".".join(str(part) for part in first["loc"] if str(part) not in tags) or "the file"
+    message = first["msg"].removeprefix("Value error, ")
+    given = f"{source}: {where}"
+    if first["type"] == "extra_forbidden":
+        return f"{given} is unknown", "a field of the configuration", "remove or rename it"
+    if first["type"] == "missing":
+        return f"{given} is missing", "a value", "add it"
+    if first["type"] == "value_error":
+        return f"{given} does not fit", "values that agree", message
+    return f"{given} = {first['input']!r}", message[0].lower() + message[1:], "change the value"
+
+
+def apply_overrides(
+    data: dict[str, Any], overrides: list[str] | tuple[str, ...]
+) -> dict[str, Any]:
+    """Return `data` with each ``a.b=value`` set; values are TOML, bare words are strings."""
+    result = _copy(data)
+    for override in overrides:
+        name, sign, text = override.partition("=")
+        if not sign or not name.strip():
+            raise WorkbenchError(
+                f"override {override!r}", "section.field=value", "write for example sleep.passes=4"
+            )
+        target = result
+        *parents, last = name.strip().split(".")
+        for parent in parents:
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                raise WorkbenchError(
+                    f"override {override!r} goes inside {parent}, which is a plain value",
+                    "a section before each dot",
+                    "set the whole value, for example sleep.passes='{kind=\"random\"}'",
+                )
+        target[last] = _value(text.strip())
+    return result
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _copy(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, dict) else value for key, value in data.items()}
+
+
+def to_toml(config: BaseModel) -> str:
+    """Return the TOML form of a configuration; None fields are left out."""
+    import tomli_w
+
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))

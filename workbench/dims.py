@@ -1,0 +1,70 @@
+"""Every axis name, defined once.
+
+A tensor shape in a docstring, a jaxtyping annotation, an xarray dimension and a figure's axis
+all use these names. Words that collide with Python or xarray (``pass``, ``head``, ``rank``,
+``query`` as a method, ``size``, ``data``) are avoided.
+"""
+
+from typing import Final
+
+BATCH: Final = "batch"
+"""Sequences computed together; called `EXAMPLE` once they are results."""
+
+EXAMPLE: Final = "example"
+"""One sampled sequence: a context that is slept on, then queries."""
+
+WINDOW: Final = "window"
+"""One of the consecutive pieces of at most L tokens; the KV cache is evicted after each."""
+
+SLEEP_PASS: Final = "sleep_pass"
+"""Recurrent pass over one window: 1..N for writes; 0 is the state carried into the window."""
+
+TOKEN: Final = "token"
+"""Position inside a window (or inside a sequence, where no window is named)."""
+
+LAYER: Final = "layer"
+"""Index of a block in the stack, attention and fast-weight blocks counted together."""
+
+GDN_HEAD: Final = "gdn_head"
+"""Head of a fast-weight layer (whatever its update rule)."""
+
+ATTN_HEAD: Final = "attn_head"
+"""Head of an attention layer."""
+
+KEY: Final = "key"
+"""Rows of a fast-weight matrix: the key dimension."""
+
+VALUE: Final = "value"
+"""Columns of a fast-weight matrix: the value dimension."""
+
+CHANNEL: Final = "channel"
+"""The residual stream's width."""
+
+SYMBOL: Final = "symbol"
+"""Entry of a task's vocabulary."""
+
+QUERY: Final = "query"
+"""Question asked after the context; one difficulty each."""
+
+DIFFICULTY: Final = "difficulty"
+"""A task's own measure of hardness: hops (Depo), rollout (Rule 110)."""
+
+MODE: Final = "mode"
+"""Index of a singular value, largest first."""
+
+SEED: Final = "seed"
+"""Random seed of a training run."""
+
+STEP: Final = "step"
+"""Optimiser step."""
+
+N_TEST: Final = "n_test"
+"""Number of sleep passes N used at evaluation."""
+
+CHECKPOINT: Final = "checkpoint"
+"""Name of a trained model."""
+
+ALL: Final[tuple[str, ...]] = (
+    BATCH, EXAMPLE, WINDOW, SLEEP_PASS, TOKEN, LAYER, GDN_HEAD, ATTN_HEAD, KEY, VALUE, CHANNEL,
+    SYMBOL, QUERY, DIFFICULTY, MODE, SEED, STEP, N_TEST, CHECKPOINT,
+)  # fmt: skip

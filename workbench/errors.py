@@ -1,0 +1,22 @@
+"""The one error a person is meant to read: what was given, what was expected, the fix."""
+
+
+class WorkbenchError(Exception):
+    """Bad input or a missing thing that the user can put right.
+
+    The command line prints the message as one line and exits with code 2; apps show it as a
+    notification. Anything else that escapes is a bug and keeps its traceback.
+
+    Parameters
+    ----------
+    given : str
+        What was found or asked for.
+    expected : str
+        What would have been right.
+    fix : str
+        What to do about it.
+    """
+
+    def __init__(self, given: str, expected: str, fix: str) -> None:
+        self.given, self.expected, self.fix = given, expected, fix
+        super().__init__(f"{given}; expected {expected}; {fix}")

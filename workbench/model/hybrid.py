@@ -1,0 +1,178 @@
+"""The hybrid stack: embedding, blocks of mixer and MLP, head.
+
+Algorithm 1 asks four things of a model, and a pretrained backbone can offer the same:
+`embed`, `blocks`, `logits`, `empty_memory` (and `depth`, the number of blocks).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from workbench.config import ModelConfig
+from workbench.errors import WorkbenchError
+from workbench.model.fast_weights import FastWeights
+from workbench.model.layers import Attention, SwiGLU
+from workbench.model.memory import KVCache, Memory
+
+
+class Block(nn.Module):
+    """Pre-norm residual block: mixer, then SwiGLU (left out where its width is 0)."""
+
+    def __init__(self, config: ModelConfig, index: int) -> None:
+        super().__init__()
+        kind = config.layers[index]
+        self.is_attention = kind == "attention"
+        self.mixer_norm = nn.RMSNorm(config.width, eps=config.norm_eps)
+        self.mixer: Attention | FastWeights = (
+            Attention(config) if kind == "attention" else FastWeights(config, kind)
+        )
+        if config.mlp_width:
+            self.mlp_norm = nn.RMSNorm(config.width, eps=config.norm_eps)
+            self.mlp = SwiGLU(config)
+        self.has_mlp = bool(config.mlp_width)
+
+    def finish(self, hidden: Tensor, mixed: Tensor) -> Tensor:
+        """Add the mixer's output and the MLP to the residual stream."""
+        hidden = hidden + mixed
+        return hidden + self.mlp(self.mlp_norm(hidden)) if self.has_mlp else hidden
+
+
+class HybridModel(nn.Module):
+    """Hybrid of attention and fast weights.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        Sizes and the kind of every layer.
+    seed : int
+        Fixes the initial weights, whatever the global random state.
+    """
+
+    def __init__(self, config: ModelConfig, *, seed: int = 0) -> None:
+        super().__init__()
+        if config.vocabulary < 1:
+            raise WorkbenchError(
+                "model.vocabulary = 0", "the number of symbols", "set it, or train on a task"
+            )
+        self.config = config
+        self.embedding = nn.Embedding(config.vocabulary, config.width)
+        self.stack = nn.ModuleList(Block(config, i) for i in range(len(config.layers)))
+        self.final_norm = nn.RMSNorm(config.width, eps=config.norm_eps)
+        self.head = nn.Linear(config.width, config.vocabulary, bias=False)
+        self._initialise(torch.Generator().manual_seed(seed))
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return len(self.stack)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.embedding.weight.device
+
+    @property
+    def fast_weight_layers(self) -> tuple[int, ...]:
+        """Indices of the blocks that hold a fast-weight memory."""
+        return tuple(i for i, kind in enumerate(self.config.layers) if kind != "attention")
+
+    def _initialise(self, generator: torch.Generator) -> None:
+        """N(0, 1) embeddings; N(0, 0.02) into the residual stream and the head."""
+        nn.init.normal_(self.embedding.weight, generator=generator)
+        into_stream = {"out", "down", "head"}
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear):
+                small = name.rsplit(".", 1)[-1] in into_stream
+                std = 0.02 if small else module.in_features**-0.5
+                nn.init.normal_(module.weight, std=std, generator=generator)
+        for module in self.modules():
+            if isinstance(module, FastWeights):
+                module.initialise(generator)
+
+    def empty_memory(self, batch: int) -> Memory:
+        """Return the memory before the first window: S = 0 in every fast-weight layer."""
+        state: dict[int, Tensor] = {}
+        dtype = torch.float64 if self.embedding.weight.dtype == torch.float64 else torch.float32
+        for i in self.fast_weight_layers:
+            mixer = self.stack[i].mixer
+            shape = (batch, mixer.heads, mixer.keys, mixer.values)
+            state[i] = torch.zeros(shape, device=self.device, dtype=dtype)
+        return Memory(fast_weights=state)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Map token ids ``[batch, token]`` to ``[batch, token, channel]``."""
+        return self.embedding(tokens)
+
+    def blocks(
+        self,
+        hidden: Tensor,
+        memory: Memory,
+        *,
+        first: int = 0,
+        last: int | None = None,
+        valid: Tensor | None = None,
+        window: int | None = None,
+        output: bool = True,
+        keep_kv: bool = True,
+    ) -> tuple[Tensor | None, Memory]:
+        """Run the blocks ``first <= i < last`` once.
+
+        Parameters
+        ----------
+        hidden : Tensor
+            ``[batch, token, channel]``.
+        memory : Memory
+            S, convolution tails and KV cache carried in.
+        first, last : int
+            Half-open range of blocks; `last` None means to the end.
+        valid : Tensor or None
+            bool ``[batch, token]``; None means no padding.
+        window : int or None
+            Attention reaches at most this many newest tokens.
+        output : bool
+            False: nobody reads the hidden output, so what follows the last layer that leaves
+            something in the memory is not computed, and None is returned in its place.
+        keep_kv : bool
+            False: nobody reads the KV cache afterwards, so it is not returned.
+
+        Returns
+        -------
+        hidden : Tensor or None
+            ``[batch, token, channel]``.
+        memory : Memory
+            S, tails and KV cache after these tokens.
+        """
+        last = self.depth if last is None else last
+        fast_weights, tails = dict(memory.fast_weights), dict(memory.conv_tails)
+        kv: dict[int, KVCache] = dict(memory.kv)
+        stop = last
+        if not output:
+            useful = [i for i in range(first, last) if keep_kv or not self.stack[i].is_attention]
+            stop = max(useful, default=first - 1) + 1
+        for i in range(first, stop):
+            block = self.stack[i]
+            normed = block.mixer_norm(hidden)
+            wanted = output or i < stop - 1
+            if block.is_attention:
+                mixed, cache = block.mixer(normed, kv.get(i), valid, window, wanted)
+                if keep_kv:
+                    kv[i] = cache
+            else:
+                mixed, fast_weights[i], tails[i] = block.mixer(
+                    normed, fast_weights[i], tails.get(i), valid, wanted
+                )
+            if wanted:
+                hidden = block.finish(hidden, mixed)
+        return (hidden if output else None), Memory(fast_weights, tails, kv)
+
+    def normalise(self, hidden: Tensor) -> Tensor:
+        """Apply the final RMSNorm."""
+        return self.final_norm(hidden)
+
+    def logits(self, hidden: Tensor, *, normalise: bool = True) -> Tensor:
+        """Map ``[batch, token, channel]`` to logits ``[batch, token, symbol]``.
+
+        ``normalise=False`` where the final norm was part of the pass already.
+        """
+        return self.head(self.final_norm(hidden) if normalise else hidden)

@@ -1,0 +1,161 @@
+"""RMSNorm, SwiGLU and attention with RoPE."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from workbench.config import ModelConfig
+from workbench.errors import WorkbenchError
+from workbench.model.memory import KVCache
+
+
+class SwiGLU(nn.Module):
+    """Gated MLP, ``W_down (SiLU(W_gate x) * W_up x)``."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.gate = nn.Linear(config.width, config.mlp_width, bias=False)
+        self.up = nn.Linear(config.width, config.mlp_width, bias=False)
+        self.down = nn.Linear(config.mlp_width, config.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[batch, token, channel]`` to the same shape."""
+        return self.down(F.silu(self.gate(x)) * self.up(x))
+
+
+class Attention(nn.Module):
+    """Causal softmax attention with RoPE over the KV cache and the tokens given."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.heads = config.attention_heads
+        self.rope_base = config.rope_base
+        self.backend = config.attention_backend
+        self.query = nn.Linear(config.width, config.width, bias=False)
+        self.key = nn.Linear(config.width, config.width, bias=False)
+        self.value = nn.Linear(config.width, config.width, bias=False)
+        self.out = nn.Linear(config.width, config.width, bias=False)
+
+    def forward(
+        self,
+        x: Tensor,
+        cache: KVCache | None,
+        valid: Tensor | None,
+        window: int | None,
+        output: bool = True,
+    ) -> tuple[Tensor | None, KVCache]:
+        """Attend from the tokens given to the cache and to themselves.
+
+        Parameters
+        ----------
+        x : Tensor
+            ``[batch, token, channel]``.
+        cache : KVCache or None
+            What earlier tokens left.
+        valid : Tensor or None
+            bool ``[batch, token]``; None means no padding.
+        window : int or None
+            Attend to at most this many newest tokens, the present one included.
+        output : bool
+            False: only extend the cache.
+
+        Returns
+        -------
+        output : Tensor or None
+            ``[batch, token, channel]``.
+        cache : KVCache
+            Cache with the tokens given appended.
+        """
+        batch, tokens, width = x.shape
+        split = (batch, tokens, self.heads, width // self.heads)
+        keys = self.key(x).view(split).transpose(1, 2)  # (batch, attn_head, token, channel)
+        values = self.value(x).view(split).transpose(1, 2)
+        known = x.new_ones((batch, tokens), dtype=torch.bool) if valid is None else valid
+        masked = valid is not None
+        if cache is not None:
+            masked = masked or not bool(cache.valid.all())
+            keys = torch.cat((cache.keys, keys), dim=2)
+            values = torch.cat((cache.values, values), dim=2)
+            known = torch.cat((cache.valid, known), dim=1)
+        extended = KVCache(keys, values, known)
+        if not output:
+            return None, extended
+        total = keys.shape[2]
+        cos, sin = _rotation(total, split[-1], self.rope_base, x.device, keys.dtype)
+        q = self.query(x).view(split).transpose(1, 2)
+        q = _rotate(q, cos[total - tokens :], sin[total - tokens :])
+        k = _rotate(keys, cos, sin)
+        if self.backend == "flash":
+            attended = _flash(q, k, values, window, masked)
+        else:
+            bound = window if window is not None and window < total else None
+            mask = None
+            if masked or bound is not None or total != tokens:
+                mask = _attention_mask(tokens, total, bound, x.device)
+                if masked:  # a padded query sees itself, or its softmax would be 0 / 0
+                    mask = mask & known[:, None, None, :]
+                    mask = mask | _diagonal(tokens, total, x.device)
+            attended = F.scaled_dot_product_attention(
+                q, k, values, attn_mask=mask, is_causal=mask is None
+            )
+        return self.out(attended.transpose(1, 2).reshape(batch, tokens, width)), extended
+
+
+def _flash(q: Tensor, k: Tensor, v: Tensor, window: int | None, masked: bool) -> Tensor:
+    """Run flash-attn, which is asked for explicitly and never stands in silently."""
+    try:
+        from flash_attn import flash_attn_func
+    except ImportError:
+        raise WorkbenchError(
+            "attention_backend 'flash' without the flash-attn package",
+            "an installed flash-attn (CUDA only, built from source)",
+            "use attention_backend = 'sdpa', which holds FlashAttention on CUDA",
+        ) from None
+    if masked:
+        raise WorkbenchError(
+            "attention_backend 'flash' with padded tokens",
+            "sequences without padding",
+            "use attention_backend = 'sdpa' or sleep.mask_padding = false",
+        )
+    bounds = (-1, 0) if window is None else (window - 1, 0)
+    swapped = (t.transpose(1, 2) for t in (q, k, v))
+    return flash_attn_func(*swapped, causal=True, window_size=bounds).transpose(1, 2)
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    left, right = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-right, left), dim=-1) * sin
+
+
+@lru_cache(maxsize=32)
+def _rotation(
+    tokens: int, dim: int, base: float, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Return RoPE's cosines and sines ``[token, channel]`` (Su et al. arXiv 2104.09864)."""
+    with torch.inference_mode(False):
+        rates = base ** (-torch.arange(0, dim, 2, device=device, dtype=torch.float64) / dim)
+        angles = torch.arange(tokens, device=device, dtype=torch.float64)[:, None] * rates
+        angles = torch.cat((angles, angles), dim=-1)
+        return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+@lru_cache(maxsize=32)
+def _attention_mask(
+    tokens: int, total: int, window: int | None, device: torch.device
+) -> Tensor:
+    """Return bool ``[token, cached + token]``: causal, within the newest `window` tokens."""
+    with torch.inference_mode(False):
+        seen_from = torch.arange(total - tokens, total, device=device)[:, None]
+        at = torch.arange(total, device=device)[None, :]
+        mask = at <= seen_from
+        return mask if window is None else mask & (at > seen_from - window)
+
+
+@lru_cache(maxsize=32)
+def _diagonal(tokens: int, total: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.eye(total, dtype=torch.bool, device=device)[total - tokens :]

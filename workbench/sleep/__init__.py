@@ -1,0 +1,35 @@
+"""Algorithm 1 as a generator, eviction, how many passes, and the streaming session.
+
+Imports the model's floor and below; knows no task. Any object with the methods of
+`workbench.sleep.algorithm.SleepingModel` can be read.
+"""
+
+from workbench.sleep.algorithm import SleepingModel, read, wake_now
+from workbench.sleep.events import Event, Eviction, SleepPass, Wake
+from workbench.sleep.passes import (
+    PassReport,
+    PassRule,
+    capped,
+    until_answers_settle,
+    until_memory_settles,
+)
+from workbench.sleep.session import Session
+from workbench.sleep.windows import Window, cut
+
+__all__ = [
+    "Event",
+    "Eviction",
+    "PassReport",
+    "PassRule",
+    "Session",
+    "SleepPass",
+    "SleepingModel",
+    "Wake",
+    "Window",
+    "capped",
+    "cut",
+    "read",
+    "until_answers_settle",
+    "until_memory_settles",
+    "wake_now",
+]

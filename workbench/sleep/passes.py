@@ -1,0 +1,107 @@
+"""How many passes a sleep takes: fixed, drawn at random, or decided after each pass.
+
+A rule is any callable ``rule(report) -> bool`` that returns True when the sleep may end. One
+rule serves a whole sequence; one that remembers earlier passes starts anew at sleep_pass 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench.config import RandomPasses, SleepConfig, UntilAnswersSettle, UntilMemorySettles
+from workbench.errors import WorkbenchError
+from workbench.model.memory import Memory
+
+
+@dataclass(frozen=True)
+class PassReport:
+    """What a rule may look at after a pass.
+
+    Attributes
+    ----------
+    sleep_pass : int
+        Passes done in this window, 1 after the first.
+    before, after : Memory
+        The memory before and after this pass.
+    answers : callable
+        ``answers() -> Tensor`` int64 ``[batch, predicted token]``: what the model would answer
+        if it woke now. Costs one pass over the windows that carry labels.
+    """
+
+    sleep_pass: int
+    before: Memory
+    after: Memory
+    answers: Callable[[], Tensor]
+
+
+PassRule = Callable[[PassReport], bool]
+
+
+def until_memory_settles(tolerance: float) -> PassRule:
+    """Return the rule: stop when no head's S changed by more than `tolerance` of its norm."""
+
+    def settled(report: PassReport) -> bool:
+        return all(
+            bool(
+                (
+                    torch.linalg.matrix_norm(new - report.before.fast_weights[layer])
+                    <= tolerance * torch.linalg.matrix_norm(new)
+                ).all()
+            )
+            for layer, new in report.after.fast_weights.items()
+        )
+
+    return settled
+
+
+def until_answers_settle(patience: int = 1) -> PassRule:
+    """Return the rule: stop when no answer has changed during the last `patience` passes."""
+    previous: Tensor | None = None
+    quiet = 0
+
+    def settled(report: PassReport) -> bool:
+        nonlocal previous, quiet
+        answers = report.answers()
+        if report.sleep_pass == 1 or previous is None:
+            quiet = 0
+        else:
+            quiet = quiet + 1 if torch.equal(answers, previous) else 0
+        previous = answers
+        return quiet >= patience
+
+    return settled
+
+
+def capped(rule: PassRule, cap: int) -> PassRule:
+    """Return `rule` with an upper bound of `cap` passes."""
+    # the rule is asked first, so that one that remembers sees every pass
+    return lambda report: rule(report) or report.sleep_pass >= cap
+
+
+def resolve(sleep: SleepConfig, generator: np.random.Generator | None) -> int | PassRule:
+    """Return N, drawn if need be, or the rule that `sleep.passes` names.
+
+    Raises
+    ------
+    WorkbenchError
+        N is random and there is no generator to draw it from.
+    """
+    passes = sleep.passes
+    if isinstance(passes, RandomPasses):
+        if generator is None:
+            raise WorkbenchError(
+                "sleep.passes is random",
+                "a generator to draw N from",
+                "pass generator=, or fix N with sleep.with_passes(N)",
+            )
+        return int(generator.integers(passes.low, passes.high, endpoint=True))
+    if isinstance(passes, UntilMemorySettles):
+        return capped(until_memory_settles(passes.tolerance), passes.cap)
+    if isinstance(passes, UntilAnswersSettle):
+        return capped(until_answers_settle(passes.patience), passes.cap)
+    return passes

@@ -1,0 +1,177 @@
+"""A streaming session: tokens as they come, sleep when the window is full, answer at any time."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench.batch import Batch
+from workbench.config import RandomPasses, SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.model.memory import Memory
+from workbench.sleep.algorithm import SleepingModel, read
+from workbench.sleep.events import Event, Wake
+
+
+class Session:
+    """One stream (or several in step) read by one model.
+
+    Parameters
+    ----------
+    model : SleepingModel
+        The network; the session never changes it.
+    sleep : SleepConfig
+        Window, passes and options; N must be fixed or decided by a rule.
+    batch : int
+        Streams read in step.
+
+    Attributes
+    ----------
+    memory : Memory
+        What survived the last eviction.
+    pending : ndarray
+        int64 ``[batch, token]``: tokens of the window that is not full yet.
+    """
+
+    def __init__(self, model: SleepingModel, sleep: SleepConfig, *, batch: int = 1) -> None:
+        if isinstance(sleep.passes, RandomPasses):
+            raise WorkbenchError(
+                "a session with random N", "a fixed N or a rule", "use sleep.with_passes(N)"
+            )
+        self.model, self.sleep = model, sleep
+        self.memory: Memory = model.empty_memory(batch)
+        self.pending = np.zeros((batch, 0), dtype=np.int64)
+
+    @torch.no_grad()
+    def push(self, tokens: np.ndarray) -> list[Event]:
+        """Take tokens ``[batch, token]``; sleep on each window that becomes full.
+
+        Returns
+        -------
+        list of Event
+            The passes and evictions that took place; empty while the window fills.
+        """
+        waiting = np.concatenate((self.pending, self._checked(tokens)), axis=1)
+        full = waiting.shape[1] - waiting.shape[1] % self.sleep.window
+        events: list[Event] = []
+        if full:
+            whole = _unlabelled(waiting[:, :full])
+            events = list(read(self.model, whole, self.sleep, memory=self.memory))
+            self.memory = events[-1].memory
+        self.pending = waiting[:, full:]
+        return events
+
+    @torch.no_grad()
+    def answer(self, tokens: np.ndarray, *, keep: bool = False) -> Tensor:
+        """Read the pending tokens and `tokens` awake, in one pass, and return the logits.
+
+        Parameters
+        ----------
+        tokens : ndarray
+            The question, int64 ``[batch, token]``, at least one token.
+        keep : bool
+            False: a look; the session stays as it was. True: the wake's writes to S stay and
+            the window is evicted, as at the end of a labelled window in training.
+
+        Returns
+        -------
+        Tensor
+            ``[batch, token, symbol]`` for the tokens given; the last position predicts what
+            comes next.
+
+        Raises
+        ------
+        WorkbenchError
+            Pending tokens and question together are longer than the window.
+        """
+        question = self._checked(tokens)
+        joined = np.concatenate((self.pending, question), axis=1)
+        if not question.shape[1] or joined.shape[1] > self.sleep.window:
+            raise WorkbenchError(
+                f"a question of {question.shape[1]} tokens after {self.pending.shape[1]} pending",
+                f"1 to {self.sleep.window} tokens together (the window)",
+                "ask a shorter question, or push tokens until the window is full and slept on",
+            )
+        labelled = _unlabelled(joined)
+        labelled.loss_mask[:, self.pending.shape[1] :] = True
+        wake, evicted = read(self.model, labelled, self.sleep, memory=self.memory)
+        assert isinstance(wake, Wake)
+        if keep:
+            self.memory, self.pending = evicted.memory, joined[:, :0]
+        return wake.logits[:, -question.shape[1] :]
+
+    def erase(self) -> None:
+        """Forget everything: tensors are overwritten with zeros, pending tokens dropped."""
+        batch = len(self.pending)
+        self.memory.overwrite()
+        self.pending[:] = 0
+        self.memory = self.model.empty_memory(batch)
+        self.pending = np.zeros((batch, 0), dtype=np.int64)
+
+    def save(self, path: str | Path) -> None:
+        """Write the session (not the model) to one safetensors file."""
+        extra = {
+            "pending": self.pending.tolist(),
+            "batch": len(self.pending),
+            "sleep": self.sleep.model_dump(mode="json"),
+            "weights": fingerprint(self.model),
+        }
+        self.memory.save(path, extra)
+
+    @classmethod
+    def restore(cls, model: SleepingModel, path: str | Path) -> Session:
+        """Read what `save` wrote; the session goes on bit for bit.
+
+        Raises
+        ------
+        WorkbenchError
+            The file is not whole, or was written with other weights.
+        """
+        memory, extra = Memory.load(path)
+        if extra.get("weights") != fingerprint(model):
+            raise WorkbenchError(
+                f"session {path} was saved with other weights",
+                "the model it was saved with",
+                "load that checkpoint, or start a new session",
+            )
+        sleep = SleepConfig.model_validate(extra["sleep"])
+        session = cls(model, sleep, batch=int(str(extra["batch"])))
+        session.memory = memory.to(model.device)
+        session.pending = np.array(extra["pending"], dtype=np.int64).reshape(
+            int(str(extra["batch"])), -1
+        )
+        return session
+
+    def _checked(self, tokens: np.ndarray) -> np.ndarray:
+        tokens = np.asarray(tokens)
+        if tokens.ndim != 2 or len(tokens) != len(self.pending) or tokens.dtype.kind not in "iu":
+            raise WorkbenchError(
+                f"tokens of shape {tokens.shape} and dtype {tokens.dtype}",
+                f"integers [batch, token] with batch = {len(self.pending)}",
+                "reshape the tokens, or open a session with that batch",
+            )
+        return tokens.astype(np.int64)
+
+
+def fingerprint(model: SleepingModel) -> str:
+    """Return a SHA-256 over a model's weights, by name and in order."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():  # type: ignore[attr-defined]
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _unlabelled(tokens: np.ndarray) -> Batch:
+    none = np.zeros(tokens.shape, dtype=bool)
+    return Batch(
+        tokens=tokens,
+        loss_mask=none,
+        valid=~none,
+        answer_of=np.full(tokens.shape, -1, dtype=np.int64),
+        difficulty=np.zeros((len(tokens), 0), dtype=np.int64),
+    )

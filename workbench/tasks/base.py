@@ -1,0 +1,140 @@
+"""What every task offers, and random generators that are a pure function of seed and step."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from workbench.batch import Batch
+from workbench.errors import WorkbenchError
+
+TRAIN: Final = "train"
+"""Stream of the training batches; one step is one batch."""
+
+EVALUATION: Final = "evaluation"
+"""Stream of the held-out batches, which training never draws."""
+
+
+@dataclass(frozen=True)
+class ChanceLine:
+    """Score of a strategy that ignores what the context says about the answer.
+
+    Attributes
+    ----------
+    name : str
+        Short label for a legend.
+    meaning : str
+        The strategy in one sentence.
+    accuracy : dict of int to float
+        Difficulty -> expected share of queries answered right.
+    exact : float or None
+        Expected share of examples with every query right, or None if not defined.
+    """
+
+    name: str
+    meaning: str
+    accuracy: dict[int, float]
+    exact: float | None
+
+
+class Task(Protocol):
+    """A generator of problems with an exact solver; knows no model.
+
+    Attributes
+    ----------
+    name : str
+        Registry name.
+    config : DepoConfig or Rule110Config
+        The settings the task was made with.
+    difficulty_name : str
+        The field's name of the difficulty axis: "hops" or "rollout".
+    vocabulary : tuple of str
+        Text of each symbol, indexed by its id.
+    difficulties : tuple of int
+        Every difficulty that a query can have, ascending.
+    context_tokens, query_tokens : int
+        Tokens before and after the last sleep; their sum is the length of every example.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def config(self) -> Any: ...  # noqa: D102
+    @property
+    def difficulty_name(self) -> str: ...  # noqa: D102
+    @property
+    def vocabulary(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def difficulties(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def context_tokens(self) -> int: ...  # noqa: D102
+    @property
+    def query_tokens(self) -> int: ...  # noqa: D102
+
+    def sample(self, count: int, generator: np.random.Generator) -> Batch:
+        """Draw `count` independent examples; all randomness comes from `generator`."""
+        ...
+
+    def solve(self, batch: Batch) -> np.ndarray:
+        """Return tokens, int64 [example, token], with every predicted token worked out afresh.
+
+        Reads only tokens outside the loss mask, and shares no code with `sample`.
+        """
+        ...
+
+    def render(self, batch: Batch, example: int) -> list[str]:
+        """Return the symbol of each token of one example."""
+        ...
+
+    def text(self, batch: Batch, example: int) -> str:
+        """Return one example as a person would write it: context, then queries and answers."""
+        ...
+
+    def chance(self) -> dict[str, ChanceLine]:
+        """Return the scores of strategies that know the format but not the answer."""
+        ...
+
+    def parse(self, text: str, queries: str | None = None) -> Batch:
+        """Return the one-example batch that a person typed, answers filled in.
+
+        Raises
+        ------
+        WorkbenchError
+            Anything about the text does not fit this task's settings.
+        """
+        ...
+
+
+def batch_generator(seed: int, step: int, stream: str = TRAIN) -> np.random.Generator:
+    """Return the generator of one batch: the same (seed, step, stream), the same batch.
+
+    Philox is counter-based: the key is (seed, hash of the stream's name) and the upper half of
+    the counter is the step. So streams never overlap, each step owns 2**128 blocks, and any step
+    can be drawn without drawing those before it (a resumed run continues exactly).
+
+    Parameters
+    ----------
+    seed : int
+        0 <= seed < 2**64.
+    step : int
+        Optimiser step, or index of an evaluation batch.
+    stream : str
+        What the numbers are for: `TRAIN`, `EVALUATION`, or a name of your own.
+    """
+    for name, value in (("seed", seed), ("step", step)):
+        if not 0 <= value < 2**64:
+            raise WorkbenchError(
+                f"{name} = {value}", "0 <= value < 2**64", f"choose another {name}"
+            )
+    label = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "little")
+    key = np.array([seed, label], dtype=np.uint64)
+    counter = np.array([0, 0, step, 0], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def symbols(vocabulary: tuple[str, ...], tokens: np.ndarray) -> list[str]:
+    """Return the text of each symbol id in `tokens` [token]."""
+    return [vocabulary[token] for token in tokens.tolist()]

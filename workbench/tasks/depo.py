@@ -1,0 +1,279 @@
+"""Depo: k-hop retrieval on a directed cycle (Physics of Language Models 4.1; paper section 2).
+
+Layout of an example, with `n` nodes named by words::
+
+    PAD ... name(x) name(succ x) ... | k=3 name(q) ANS name(answer) ... PAD ...
+    context, padded on the left      | queries, padded on the right
+
+The answer to ``k, q`` is the node k steps after q. ANS and the answer's letters are predicted;
+the answer's letters alone belong to a query.
+"""
+
+from __future__ import annotations
+
+from itertools import cycle
+
+import numpy as np
+
+from workbench.batch import Batch
+from workbench.config import DepoConfig
+from workbench.errors import WorkbenchError
+from workbench.tasks import typed
+from workbench.tasks.base import ChanceLine, symbols
+from workbench.tasks.words import make_words, permutations
+
+PAD_SYMBOL = 0
+ANSWER_SYMBOL = 1
+
+
+class Depo:
+    """The Depo task; see `workbench.tasks.base.Task` for the methods' contract."""
+
+    name = "depo"
+    difficulty_name = "hops"
+
+    def __init__(self, config: DepoConfig) -> None:
+        self.config = config
+        hops = config.hops or tuple(range(1, config.max_hops + 1))
+        self.difficulties = tuple(sorted(set(hops)))
+        marks = ("PAD", "ANS", *(f"k={k}" for k in range(1, config.max_hops + 1)))
+        self._words = make_words(config.names, config.nodes, first_symbol=len(marks))
+        self.vocabulary = marks + self._words.alphabet
+        longest = self._words.spelling.shape[1]
+        self.context_tokens = 2 * config.nodes * longest
+        self.query_tokens = config.queries * (2 + 2 * longest)
+        self._hops = np.array(hops, dtype=np.int64)
+        self._sizes, self._odds = size_distribution(config)
+
+    def sample(self, count: int, generator: np.random.Generator) -> Batch:
+        """Draw cycles, names, edge orders and queries; tokens [example, token]."""
+        nodes, queries = self.config.nodes, self.config.queries
+        sizes = self._draw_sizes(count, generator)
+        # Short words turn up first, so names are shuffled along the ring.
+        names = self._words.draw(count, nodes, generator)
+        ring = _take(names, permutations(sizes, nodes, generator))
+        successor = np.roll(ring, -1, axis=1)
+        successor[np.arange(count), sizes - 1] = ring[:, 0]
+        source = permutations(sizes, nodes, generator)
+        start = permutations(sizes, nodes, generator)[:, :queries]
+        hops = self._hops[generator.integers(0, len(self._hops), (count, queries))]
+
+        size, empty = sizes[:, None], len(self._words.texts)
+        edges = np.stack([_take(ring, source), _take(successor, source)], axis=-1)
+        edges[np.arange(nodes) >= size] = empty
+        asked = np.full((count, queries, 2), empty)
+        asked[:, :nodes, 0] = _take(ring, start)
+        asked[:, :nodes, 1] = _take(ring, (start + hops[:, :nodes]) % size)
+        missing = np.arange(queries) >= size
+        asked[missing], hops[missing] = empty, -1
+        return self._batch(edges.reshape(count, -1), asked, hops)
+
+    def _draw_sizes(self, count: int, generator: np.random.Generator) -> np.ndarray:
+        """Return n of each example, int64 [example]."""
+        if len(self._sizes) == 1:
+            return np.full(count, self._sizes[0])
+        edges = np.cumsum(self._odds)[:-1]
+        return self._sizes[np.searchsorted(edges, generator.random(count), side="right")]
+
+    def _batch(self, edges: np.ndarray, asked: np.ndarray, hops: np.ndarray) -> Batch:
+        """Lay out words: edges [example, word], asked [example, query, start/answer], hops."""
+        context, length = self.context_tokens, self.context_tokens + self.query_tokens
+        tokens = np.zeros((len(edges), length), dtype=np.int64)
+        valid = np.zeros(tokens.shape, dtype=bool)
+        loss_mask = np.zeros(tokens.shape, dtype=bool)
+        answer_of = np.full(tokens.shape, -1, dtype=np.int64)
+
+        # Spell every word into a fixed number of slots, then close the gaps row by row: the slots
+        # in use and the tokens they go to come in the same order.
+        letters = np.take(self._words.spelling, edges, axis=0).reshape(len(edges), -1)
+        used = letters != PAD_SYMBOL
+        here = np.arange(context) >= context - used.sum(axis=1)[:, None]
+        tokens[:, :context][here] = letters.ravel()[np.flatnonzero(used)]
+        valid[:, :context] = here
+
+        letters = np.empty((*hops.shape, 2, 1 + self._words.spelling.shape[1]), dtype=np.int32)
+        letters[..., 0, 0] = np.where(hops < 0, PAD_SYMBOL, ANSWER_SYMBOL + hops)  # ids follow ANS
+        letters[..., 1, 0] = np.where(hops < 0, PAD_SYMBOL, ANSWER_SYMBOL)
+        letters[..., 1:] = np.take(self._words.spelling, asked, axis=0)
+        used = letters.reshape(len(edges), -1) != PAD_SYMBOL
+        here = np.arange(length - context) < used.sum(axis=1)[:, None]
+        slot = np.flatnonzero(used)
+        tokens[:, context:][here] = letters.ravel()[slot]
+        valid[:, context:] = here
+        slot %= length - context
+        query = np.arange(hops.shape[1])[:, None, None]
+        half, letter = np.ogrid[:2, : letters.shape[-1]]
+        loss = np.broadcast_to(half == 1, letters.shape[1:])
+        answer = np.where((half == 1) & (letter > 0), query, -1)
+        loss_mask[:, context:][here] = loss.ravel()[slot]
+        answer_of[:, context:][here] = answer.ravel()[slot]
+        return Batch(tokens, loss_mask, valid, answer_of, hops)
+
+    def solve(self, batch: Batch) -> np.ndarray:
+        """Work out every ANS and answer by walking the edges read from the context.
+
+        Raises
+        ------
+        WorkbenchError
+            The context leads nowhere, or an answer's length is not that of its masked tokens.
+        """
+        tokens = batch.tokens.copy()
+        for row, loss, valid in zip(tokens, batch.loss_mask, batch.valid, strict=True):
+            successor: dict[tuple[int, ...], tuple[int, ...]] = {}
+            source: tuple[int, ...] = ()  # of an edge whose target has not been read yet
+            word: tuple[int, ...] = ()
+            hops = 0  # 0 while reading edges
+            for place in np.flatnonzero(valid & ~loss).tolist():
+                symbol = self.vocabulary[row[place]]
+                if symbol.startswith("k="):
+                    hops = int(symbol.removeprefix("k="))
+                    continue
+                word += (int(row[place]),)
+                if not self._ends_word(symbol):
+                    continue
+                if hops:
+                    answer = (ANSWER_SYMBOL, *self._walk(successor, word, hops))
+                    room = int(np.argmin(np.append(loss[place + 1 :], False)))
+                    if len(answer) != room:
+                        raise WorkbenchError(
+                            f"ANS and answer take {len(answer)} tokens at token {place + 1}",
+                            f"{room} tokens, as the loss mask has it",
+                            "lay the example out again with parse",
+                        )
+                    row[place + 1 : place + 1 + room] = answer
+                elif source:
+                    successor[source], source = word, ()
+                else:
+                    source = word
+                word = ()
+        return tokens
+
+    def _walk(
+        self, successor: dict[tuple[int, ...], tuple[int, ...]], node: tuple[int, ...], hops: int
+    ) -> tuple[int, ...]:
+        """Follow `hops` edges from `node`; nodes are words, as tuples of symbol ids."""
+        for _ in range(hops):
+            if node not in successor:
+                name = "".join(self.vocabulary[symbol] for symbol in node)
+                raise WorkbenchError(
+                    f"no edge leaves node {name}",
+                    "a context that holds a whole cycle",
+                    "solve whole examples, or lay the example out again with parse",
+                )
+            node = successor[node]
+        return node
+
+    def _ends_word(self, symbol: str) -> bool:
+        return self.config.names == "single" or symbol.endswith(".")
+
+    def render(self, batch: Batch, example: int) -> list[str]:
+        """Return the symbol of each token."""
+        return symbols(self.vocabulary, batch.tokens[example])
+
+    def text(self, batch: Batch, example: int) -> str:
+        """Return a line of edges, ``0>3 3>5 5>0``, and one of queries, ``2:0=5, 3:5=5``."""
+        nodes: list[str] = []
+        queries: list[str] = []
+        word = ""
+        for symbol, valid, loss, answer_of in zip(
+            self.render(batch, example),
+            batch.valid[example],
+            batch.loss_mask[example],
+            batch.answer_of[example],
+            strict=True,
+        ):
+            if not valid:
+                continue
+            if loss:
+                queries[-1] += "=" if answer_of < 0 else symbol.removesuffix(".")
+            elif symbol.startswith("k="):
+                queries.append(symbol.removeprefix("k=") + ":")
+            elif queries:
+                queries[-1] += symbol.removesuffix(".")
+            else:
+                word += symbol.removesuffix(".")
+                if self._ends_word(symbol):
+                    nodes.append(word)
+                    word = ""
+        edges = [f"{a}>{b}" for a, b in zip(nodes[::2], nodes[1::2], strict=True)]
+        return " ".join(edges) + "\n" + ", ".join(queries)
+
+    def chance(self) -> dict[str, ChanceLine]:
+        """Return "uniform guess" and "guess among other nodes".
+
+        A guess names a whole answer. `accuracy` pools all queries at k, as an evaluation does: a
+        cycle of n nodes weighs p(n) times its number of queries. `exact` is the chance that an
+        example's queries, each guessed on its own and each with its own random k, are all right.
+        """
+        sizes, odds = self._sizes, self._odds
+        queries = np.minimum(sizes, self.config.queries)
+        weight = odds * queries / (odds * queries).sum()
+        hops = self._hops[:, None]
+        uniform = np.broadcast_to(1.0 / sizes, (len(hops), len(sizes)))
+        others = np.where(hops % sizes == 0, 1.0, 1.0 / (sizes - 1))
+        lines = []
+        for name, meaning, right in (
+            ("uniform guess", "One of the cycle's n nodes, with equal odds.", uniform),
+            (
+                "guess among other nodes",
+                "The start node itself where k is a multiple of n, else one of the n - 1 other "
+                "nodes with equal odds: the best guess that reads no edge.",
+                others,
+            ),
+        ):
+            pooled = dict(zip(self._hops.tolist(), (right @ weight).tolist(), strict=True))
+            exact = float((odds * right.mean(axis=0) ** queries).sum())
+            accuracy = {k: pooled[k] for k in self.difficulties}
+            lines.append(ChanceLine(name, meaning, accuracy, exact))
+        return {line.name: line for line in lines}
+
+    def parse(self, text: str, queries: str | None = None) -> Batch:
+        """Return the batch of a typed cycle; edges keep the order in which they are typed.
+
+        Parameters
+        ----------
+        text : str
+            Edges ``0>3 3>5 5>0``, separated by blanks, commas, semicolons or lines; ``->``
+            will do for ``>``. One directed cycle over 3 to `nodes` nodes; fewer than `nodes` are
+            padded on the left, which a model trained on one size has never seen.
+        queries : str or None
+            Up to `queries` of ``k:node``, for example ``2:0, 3:5``. None asks one query per start
+            node, in the order of the edges, with k going round the task's hops.
+        """
+        index = {word: number for number, word in enumerate(self._words.texts)}
+        successor = typed.cycle(text, index, most=self.config.nodes)
+        if queries is None:
+            starts = list(successor)[: self.config.queries]
+            pairs = list(zip(cycle(self.difficulties), starts, strict=False))
+        else:
+            pairs = typed.queries(
+                queries, successor, max_hops=self.config.max_hops, most=self.config.queries
+            )
+        empty = len(index)
+        edges = np.full((1, self.config.nodes, 2), empty)
+        edges[0, : len(successor)] = [(index[a], index[b]) for a, b in successor.items()]
+        asked = np.full((1, self.config.queries, 2), empty)
+        hops = np.full((1, self.config.queries), -1)
+        for number, (k, start) in enumerate(pairs):
+            answer = start
+            for _ in range(k):
+                answer = successor[answer]
+            asked[0, number], hops[0, number] = (index[start], index[answer]), k
+        return self._batch(edges.reshape(1, -1), asked, hops)
+
+
+def size_distribution(config: DepoConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sizes n that a cycle can have, int64 [size], and their odds [size]."""
+    if config.n_dist == "fixed":
+        return np.array([config.nodes]), np.ones(1)
+    sizes = np.arange(3, config.nodes + 1)
+    weight = np.ones(len(sizes))
+    if config.n_dist == "plm4":
+        weight = 1.0 / (sizes + np.sqrt(config.nodes))
+    return sizes, weight / weight.sum()
+
+
+def _take(values: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Return ``values[example, index[example, ...]]``."""
+    offset = np.arange(0, values.size, values.shape[1])[:, None]
+    return np.take(values, index + offset)

@@ -1,0 +1,1 @@
+"""Optimisers, the loop, checkpoints and evaluation; imports tasks, sleep, model and below."""

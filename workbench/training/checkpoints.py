@@ -1,0 +1,244 @@
+"""Checkpoint folders: ``model.safetensors``, ``config.toml``, ``card.md``, ``provenance.json``.
+
+Never pickle. A bundled name, a folder and a Hub id (``hf://owner/name``, which alone uses the
+network) load the same way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workbench.config import Experiment, SleepConfig, load_experiment, to_toml
+from workbench.errors import WorkbenchError
+from workbench.files import folder_aside, write_json, write_text
+from workbench.model import HybridModel
+from workbench.paths import bundled_checkpoints
+from workbench.tasks import task as make_task
+from workbench.tasks.base import Task
+from workbench.training.card import render_card
+from workbench.training.provenance import sha256
+
+FORMAT = "sleep-checkpoint/1"
+WEIGHTS, CONFIG, CARD, PROVENANCE = "model.safetensors", "config.toml", "card.md", "provenance.json"
+HUB = "hf://"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model with all that is known about it.
+
+    Attributes
+    ----------
+    name : str
+        The bundled name, or the name of the run that made it.
+    folder : Path
+        Where it was loaded from.
+    model : HybridModel
+        In evaluation mode.
+    experiment : Experiment
+        The configuration it was trained with.
+    provenance : dict
+        Command, seed, commit, versions, budget, metrics and hashes.
+    """
+
+    name: str
+    folder: Path
+    model: HybridModel
+    experiment: Experiment
+    provenance: dict[str, Any]
+
+    @property
+    def sleep(self) -> SleepConfig:
+        """How it slept in training."""
+        return self.experiment.sleep
+
+    @cached_property
+    def task(self) -> Task:
+        """The task it was trained on."""
+        return make_task(self.experiment.task)
+
+
+def save_checkpoint(
+    folder: Path, name: str, model: HybridModel, experiment: Experiment, provenance: dict[str, Any]
+) -> None:
+    """Write a checkpoint folder, aside first, hashes and card included."""
+    from safetensors.torch import save_file
+
+    with folder_aside(folder) as aside:
+        weights = {n: t.detach().cpu().contiguous() for n, t in model.state_dict().items()}
+        save_file(weights, aside / WEIGHTS, metadata={"format": FORMAT})
+        write_text(aside / CONFIG, to_toml(experiment))
+        hashes = {name: sha256(aside / name) for name in (WEIGHTS, CONFIG)}
+        record = {"format": FORMAT, "name": name, **provenance, "hashes": hashes}
+        write_json(aside / PROVENANCE, record)
+        write_text(aside / CARD, render_card(record, experiment))
+
+
+def load_checkpoint(name_or_folder: str | Path, *, device: str = "cpu") -> Checkpoint:
+    """Load a bundled checkpoint by name, a folder, or ``hf://owner/name``.
+
+    Raises
+    ------
+    WorkbenchError
+        There is no such checkpoint, a file is missing, truncated or changed, or the weights do
+        not fit the configuration.
+    """
+    folder = find_checkpoint(name_or_folder)
+    provenance = read_provenance(folder)
+    _check_hashes(folder, provenance)
+    experiment = load_experiment(folder / CONFIG)
+    model = HybridModel(experiment.model)
+    _load_weights(model, folder / WEIGHTS)
+    return Checkpoint(
+        provenance["name"], folder, model.to(device).eval().requires_grad_(False), experiment, provenance
+    )
+
+
+def find_checkpoint(name_or_folder: str | Path) -> Path:
+    """Return the folder of a checkpoint; see `load_checkpoint`."""
+    text = str(name_or_folder)
+    if text.startswith(HUB):
+        return _from_hub(text.removeprefix(HUB))
+    bundled = bundled_checkpoints()
+    if isinstance(name_or_folder, str) and text in bundled:
+        return bundled[text]
+    folder = Path(name_or_folder)
+    if (folder / "checkpoint" / WEIGHTS).is_file():
+        folder = folder / "checkpoint"  # the folder of a finished run
+    if not folder.is_dir():
+        raise WorkbenchError(
+            f"no checkpoint {text!r}",
+            f"a bundled name ({', '.join(bundled) or 'none found'}), a folder, or hf://owner/name",
+            "`workbench checkpoints` lists what is here",
+        )
+    missing = [n for n in (WEIGHTS, CONFIG, PROVENANCE) if not (folder / n).is_file()]
+    if missing:
+        raise WorkbenchError(
+            f"{folder} lacks {', '.join(missing)}",
+            f"a folder with {WEIGHTS}, {CONFIG} and {PROVENANCE}",
+            "name a whole checkpoint, or the folder of a finished run",
+        )
+    return folder.resolve()
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """Read a checkpoint's provenance."""
+    path = folder / PROVENANCE
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkbenchError(
+            f"{path} cannot be read ({error})", "the JSON of a checkpoint", "fetch it again"
+        ) from None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        found = record.get("format") if isinstance(record, dict) else type(record).__name__
+        raise WorkbenchError(f"{path} has format {found!r}", FORMAT, "name a checkpoint")
+    return record
+
+
+def list_checkpoints() -> list[dict[str, Any]]:
+    """Return the provenance of every bundled checkpoint, by name."""
+    return [read_provenance(folder) for folder in bundled_checkpoints().values()]
+
+
+def _check_hashes(folder: Path, provenance: dict[str, Any]) -> None:
+    for name in (WEIGHTS, CONFIG):
+        expected = provenance.get("hashes", {}).get(name)
+        if sha256(folder / name) != expected:
+            raise WorkbenchError(
+                f"{folder / name} is not the file that was saved (its SHA-256 differs)",
+                f"{expected}, as {PROVENANCE} says",
+                "it is truncated or was edited: fetch or train the checkpoint again",
+            )
+
+
+def _load_weights(model: HybridModel, path: Path) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(path)
+        model.load_state_dict(weights)
+    except (OSError, SafetensorError) as error:
+        raise WorkbenchError(
+            f"{path} cannot be read ({error})", "a whole safetensors file", "fetch it again"
+        ) from None
+    except RuntimeError as error:
+        line = " ".join(str(error).split())[:300]
+        raise WorkbenchError(
+            f"{path} does not fit the model ({line})",
+            f"the tensors of the model in {CONFIG}",
+            "use weights and configuration of one checkpoint",
+        ) from None
+
+
+def _from_hub(repository: str) -> Path:
+    """Fetch the four files of a Hub repository the user named (needs the extra ``hf``)."""
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise WorkbenchError(
+            f"{HUB}{repository} without the package huggingface_hub",
+            "the optional extra 'hf'",
+            "pip install 'sleep-workbench[hf]'",
+        ) from None
+    try:
+        folder = snapshot_download(
+            repository, allow_patterns=[WEIGHTS, CONFIG, CARD, PROVENANCE]
+        )
+    except Exception as error:
+        line = " ".join(str(error).split())[:200]
+        raise WorkbenchError(
+            f"{HUB}{repository} cannot be fetched ({type(error).__name__}: {line})",
+            "a reachable Hub repository with a checkpoint",
+            "check the id and the network",
+        ) from error
+    return find_checkpoint(Path(folder))
+
+
+def export_folder(run: Path) -> Path:
+    """Return where a run puts its finished checkpoint."""
+    return run / "checkpoint"
+
+
+def write_resume_state(path: Path, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+    """Write one resume point, aside first."""
+    from safetensors.torch import save_file
+
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    contiguous = {n: t.detach().cpu().contiguous() for n, t in tensors.items()}
+    try:
+        save_file(contiguous, aside, metadata={"header": json.dumps(header)})
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_resume_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read what `write_resume_state` wrote.
+
+    Raises
+    ------
+    WorkbenchError
+        The file is not whole.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["header"])
+            return {name: file.get_tensor(name) for name in file.keys()}, header
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise WorkbenchError(
+            f"resume point {path} cannot be read ({error})",
+            "a whole file written by a training run",
+            "delete it to go on from the one before",
+        ) from None

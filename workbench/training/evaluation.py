@@ -1,0 +1,165 @@
+"""Accuracy by difficulty and by N, with chance lines, intervals and measured latency."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from workbench.batch import Batch
+from workbench.config import RandomPasses, SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.sleep import Eviction, SleepingModel, SleepPass, Wake, read
+from workbench.tasks.base import EVALUATION, Task, batch_generator
+from workbench.training.loss import query_correct, token_correct
+from workbench.training.statistics import proportion_interval, wilson
+
+
+def check_layout(batch: Batch, window: int) -> None:
+    """Check that every label can be predicted from the position before it in its window.
+
+    Raises
+    ------
+    WorkbenchError
+        A window begins with a label, or no token carries one.
+    """
+    if batch.loss_mask[:, ::window].any():
+        raise WorkbenchError(
+            f"sleep.window = {window} starts a window at a token to be predicted",
+            "each label to follow another token of the same window",
+            "choose a window that divides context and queries evenly",
+        )
+    if not batch.loss_mask.any():
+        raise WorkbenchError(
+            "a batch without labels", "tokens to be predicted", "check the task's settings"
+        )
+
+
+def evaluate(
+    model: SleepingModel,
+    task: Task,
+    sleep: SleepConfig,
+    *,
+    passes: tuple[int, ...],
+    count: int,
+    seed: int,
+    batch_size: int = 250,
+    latency: bool = True,
+    on_progress: Callable[[int], None] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Evaluate at each N on the same `count` examples, from seeds that training never draws.
+
+    Parameters
+    ----------
+    passes : tuple of int
+        The N to test.
+    count, seed : int
+        Examples, and the seed of the evaluation stream.
+    latency : bool
+        Also measure sleep and wake time, one sequence at a time.
+    on_progress : callable or None
+        Told the number of examples done since the last call.
+
+    Returns
+    -------
+    dict
+        N (as text) -> ``accuracy`` by difficulty, ``exact`` (all queries of an example right),
+        ``interval`` (95 %, Wilson, clustered by example), ``chance`` by line, and latencies.
+    """
+    if count < 1:
+        raise WorkbenchError(f"count = {count}", "at least 1 example", "ask for more examples")
+    batch = task.sample(count, batch_generator(seed, 0, EVALUATION))
+    check_layout(batch, sleep.window)
+    result = {}
+    for n in passes:
+        fixed = sleep.with_passes(n)
+        right = []
+        for start in range(0, count, batch_size):
+            part = batch.examples(slice(start, start + batch_size))
+            right.append(answers_right(model, part, fixed))
+            if on_progress is not None:
+                on_progress(len(part))
+        entry = summarise(np.concatenate(right), batch.difficulty, task)
+        result[str(n)] = entry | (measure_latency(model, batch, fixed) if latency else {})
+    return result
+
+
+@torch.no_grad()
+def answers_right(model: SleepingModel, batch: Batch, sleep: SleepConfig) -> np.ndarray:
+    """Return bool ``[example, query]``: which queries the model answers right after sleeping."""
+    wakes = (event for event in read(model, batch, sleep) if isinstance(event, Wake))
+    return query_correct(token_correct(wakes, batch), batch)
+
+
+def summarise(right: np.ndarray, difficulty: np.ndarray, task: Task) -> dict[str, Any]:
+    """Turn right answers ``[example, query]`` into accuracy, intervals and chance lines."""
+    accuracy, interval = {}, {}
+    for level in task.difficulties:
+        asked = difficulty == level
+        if asked.any():
+            accuracy[str(level)] = float(right[asked].mean())
+            interval[str(level)] = list(
+                proportion_interval((right & asked).sum(axis=1), asked.sum(axis=1))
+            )
+    exact = (right | (difficulty < 0)).all(axis=1)
+    return {
+        "accuracy": accuracy,
+        "exact": float(exact.mean()),
+        "interval": {"accuracy": interval, "exact": list(wilson(float(exact.mean()), len(exact)))},
+        "chance": {
+            name: {
+                "accuracy": {str(level): value for level, value in line.accuracy.items()},
+                "exact": line.exact,
+            }
+            for name, line in task.chance().items()
+        },
+    }
+
+
+@torch.no_grad()
+def measure_latency(
+    model: SleepingModel, batch: Batch, sleep: SleepConfig, *, repeats: int = 5
+) -> dict[str, float]:
+    """Measure one sequence at a time: milliseconds to sleep on a window, and per token awake.
+
+    Medians over `repeats` sequences after one to warm up.
+    """
+    sleeping, waking = [], []
+    for repeat in range(repeats + 1):
+        one = batch.examples(slice(repeat % len(batch), repeat % len(batch) + 1))
+        asleep = awake = 0.0
+        windows = tokens = 0
+        before = time.perf_counter()
+        for event in read(model, one, sleep):
+            if model.device.type == "cuda":
+                torch.cuda.synchronize(model.device)
+            now = time.perf_counter()
+            if isinstance(event, SleepPass):
+                asleep += now - before
+                windows += event.last
+            elif isinstance(event, Wake):
+                awake += now - before
+                tokens += event.window.tokens.shape[1]
+            elif isinstance(event, Eviction):
+                pass
+            before = now
+        if repeat:
+            sleeping.append(1e3 * asleep / windows if windows else math.nan)
+            waking.append(1e3 * awake / tokens if tokens else math.nan)
+    return {
+        "sleep_ms_per_window": float(np.median(sleeping)),
+        "wake_ms_per_token": float(np.median(waking)),
+    }
+
+
+def default_passes(sleep: SleepConfig) -> tuple[int, ...]:
+    """Return the N to test where none is named: the trained N, or 1..high for random N."""
+    if isinstance(sleep.passes, RandomPasses):
+        return tuple(range(sleep.passes.low, sleep.passes.high + 1))
+    if isinstance(sleep.passes, int):
+        return (sleep.passes,)
+    return tuple(range(1, sleep.passes.cap + 1))

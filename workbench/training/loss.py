@@ -1,0 +1,88 @@
+"""Masked cross-entropy over the wake windows of a batch, and the answers read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from workbench.batch import Batch
+from workbench.errors import WorkbenchError
+from workbench.sleep import Event, Wake
+
+
+def masked_cross_entropy(events: Iterable[Event]) -> Tensor:
+    """Exhaust the events of one batch; return the mean cross-entropy per predicted token, nats.
+
+    Each token with a label is predicted from the position before it in the same window.
+
+    Raises
+    ------
+    WorkbenchError
+        Nothing is to be predicted.
+    """
+    total: Tensor | None = None
+    count = 0
+    for event in events:
+        if isinstance(event, Wake):
+            mask = event.window.loss_mask[:, 1:]
+            target = event.window.tokens[:, 1:][mask]
+            loss = F.cross_entropy(event.logits[:, :-1][mask].float(), target, reduction="sum")
+            total = loss if total is None else total + loss
+            count += len(target)
+    if total is None or not count:
+        raise WorkbenchError(
+            "a batch without a token to be predicted",
+            "at least one label after the first token of a window",
+            "check the task's loss mask against sleep.window",
+        )
+    return total / count
+
+
+def token_correct(wakes: Iterable[Wake], batch: Batch) -> np.ndarray:
+    """Return bool ``[example, token]``: was the most likely token the right one.
+
+    False for tokens that no wake window predicts.
+    """
+    correct = np.zeros(batch.tokens.shape, dtype=bool)
+    for wake in wakes:
+        best = wake.logits[:, :-1].argmax(-1)
+        right = best == wake.window.tokens[:, 1:]
+        part = slice(wake.window.start + 1, wake.window.stop)
+        correct[:, part] = (right & wake.window.loss_mask[:, 1:]).cpu().numpy()
+    return correct
+
+
+def query_correct(correct: np.ndarray, batch: Batch) -> np.ndarray:
+    """Return bool ``[example, query]``: were all tokens of the answer right.
+
+    Parameters
+    ----------
+    correct : ndarray
+        bool ``[example, token]``, as from `token_correct`.
+    """
+    queries = batch.difficulty.shape[1]
+    is_answer = batch.answer_of[:, :, None] == np.arange(queries)  # (example, token, query)
+    return (correct[:, :, None] | ~is_answer).all(axis=1) & (batch.difficulty >= 0)
+
+
+def answer_probabilities(wakes: Iterable[Wake], batch: Batch) -> np.ndarray:
+    """Return float32 ``[example, query, symbol]``: the distribution over each answer's first token.
+
+    NaN where an example has no such query.
+    """
+    wakes = list(wakes)
+    symbols = wakes[0].logits.shape[-1]
+    result = np.full((*batch.difficulty.shape, symbols), np.nan, dtype=np.float32)
+    for wake in wakes:
+        probability = torch.softmax(wake.logits.float(), dim=-1).cpu().numpy()
+        for query in range(batch.difficulty.shape[1]):
+            first = (batch.answer_of == query).argmax(axis=1)  # token of the sequence
+            asked = (batch.answer_of == query).any(axis=1)
+            here = asked & (first > wake.window.start) & (first < wake.window.stop)
+            rows = np.flatnonzero(here)
+            result[rows, query] = probability[rows, first[rows] - 1 - wake.window.start]
+    return result

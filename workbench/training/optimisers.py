@@ -1,0 +1,107 @@
+"""Muon on the body's matrices, AdamW on all else; their state as plain tensors.
+
+Source: paper section on training settings (Muon + AdamW, gradient clip 1.0); Muon is
+`torch.optim.Muon` (Jordan et al.), whose weight decay is set explicitly.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from workbench.config import TrainingConfig
+
+NOT_BODY = ("embedding", "head", "conv")
+"""Name parts of parameters that are matrices but no projection of the body."""
+
+
+@dataclass(frozen=True)
+class Optimisers:
+    """The two optimisers of one model and the rates they were configured with."""
+
+    muon: torch.optim.Optimizer
+    adamw: torch.optim.Optimizer
+    config: TrainingConfig
+    parameters: tuple[nn.Parameter, ...]
+
+    def step(self, step: int) -> float:
+        """Clip, set the rates of `step` (0-based), update, and drop the gradients.
+
+        Returns
+        -------
+        float
+            Gradient norm before clipping.
+
+        Raises
+        ------
+        FloatingPointError
+            The gradient is not finite; the weights were not touched.
+        """
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
+        value = float(norm)
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the gradient norm is {value} at step {step + 1}")
+        scale = learning_rate_scale(step, self.config)
+        for optimiser, rate in (
+            (self.muon, self.config.muon_lr),
+            (self.adamw, self.config.adamw_lr),
+        ):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * scale
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        return value
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the state of both optimisers under stable names."""
+        named = {}
+        for label, optimiser in (("muon", self.muon), ("adamw", self.adamw)):
+            for index, entry in optimiser.state_dict()["state"].items():
+                for name, value in entry.items():
+                    named[f"{label}.{index}.{name}"] = torch.as_tensor(value)
+        return named
+
+    def load(self, named: dict[str, Tensor]) -> None:
+        """Restore what `tensors` returned."""
+        for label, optimiser in (("muon", self.muon), ("adamw", self.adamw)):
+            state: dict[int, dict[str, Tensor]] = {}
+            for full, value in named.items():
+                owner, _, rest = full.partition(".")
+                if owner == label:
+                    index, _, name = rest.partition(".")
+                    state.setdefault(int(index), {})[name] = value
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+def build_optimisers(model: nn.Module, config: TrainingConfig) -> Optimisers:
+    """Split the parameters of `model` between Muon and AdamW."""
+    body, rest = [], []
+    for name, parameter in model.named_parameters():
+        is_body = parameter.ndim == 2 and not any(part in NOT_BODY for part in name.split("."))
+        (body if is_body else rest).append(parameter)
+    muon = torch.optim.Muon(
+        body,
+        lr=config.muon_lr,
+        weight_decay=config.weight_decay,
+        momentum=config.muon_momentum,
+        adjust_lr_fn=config.muon_adjust,
+    )
+    adamw = torch.optim.AdamW(
+        rest, lr=config.adamw_lr, betas=config.adamw_betas, weight_decay=0.0, fused=True
+    )
+    return Optimisers(muon, adamw, config, tuple(model.parameters()))
+
+
+def learning_rate_scale(step: int, config: TrainingConfig) -> float:
+    """Return the factor on both rates at `step` (0-based): linear warm-up, then the decay."""
+    warm = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
+    if config.decay == "constant":
+        return warm
+    length = max(config.steps * config.decay_fraction, 1.0)
+    done = min(max((step + 1 - (config.steps - length)) / length, 0.0), 1.0)
+    remaining = 1 - done if config.decay == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+    return warm * remaining
