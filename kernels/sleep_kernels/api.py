@@ -79,7 +79,7 @@ def gated_delta_rule(
     q: Tensor | None,
     k: Tensor,
     v: Tensor,
-    log_decay: Tensor,
+    log_decay: Tensor | None,
     beta: Tensor,
     state: Tensor | None = None,
     *,
@@ -96,8 +96,8 @@ def gated_delta_rule(
         Keys ``[batch, token, gdn_head, key]``, of unit norm.
     v : Tensor
         Values ``[batch, token, gdn_head, value]``.
-    log_decay : Tensor
-        log a <= 0, ``[batch, token, gdn_head]``.
+    log_decay : Tensor or None
+        log a <= 0, ``[batch, token, gdn_head]``; None means a = 1.
     beta : Tensor
         Write strength b, ``[batch, token, gdn_head]``.
     state : Tensor or None

@@ -32,7 +32,7 @@ def chunked(
     delta: bool,
 ) -> tuple[Tensor | None, Tensor]:
     """Run a rule chunk by chunk; arguments as in `sleep_kernels.reference.scan`."""
-    outputs = []
+    outputs: list[Tensor] = []
     for start in range(0, k.shape[1], MAX_CHUNK):
         part = slice(start, start + MAX_CHUNK)
         output, state = _chunk(
@@ -45,8 +45,9 @@ def chunked(
             scale,
             delta,
         )
-        outputs.append(output)
-    if q is None:
+        if output is not None:
+            outputs.append(output)
+    if not outputs:
         return None, state
     whole = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
     return whole.transpose(1, 2), state

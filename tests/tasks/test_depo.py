@@ -278,3 +278,15 @@ def test_solve_refuses_answers_that_do_not_fit_their_tokens():
     batch.loss_mask[0, np.flatnonzero(batch.loss_mask[0])[-1]] = False
     with pytest.raises(WorkbenchError, match="take 3 tokens .* expected 2 tokens"):
         made.solve(batch)
+
+
+def test_without_the_markers_loss_only_the_answers_are_predicted() -> None:
+    marked = task("depo", nodes=8, names="single", max_hops=4, queries=8)
+    bare = task(marked.config, predict_ans=False)
+    with_loss = marked.sample(16, batch_generator(3, 0))
+    batch = bare.sample(16, batch_generator(3, 0))
+    np.testing.assert_array_equal(batch.tokens, with_loss.tokens)
+    np.testing.assert_array_equal(batch.loss_mask, batch.answer_of >= 0)
+    spoilt = replace(batch, tokens=np.where(batch.loss_mask, 0, batch.tokens))
+    np.testing.assert_array_equal(bare.solve(spoilt), batch.tokens)
+    assert bare.text(batch, 0) == marked.text(with_loss, 0)

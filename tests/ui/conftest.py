@@ -167,7 +167,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         deadline = time.monotonic() + START_TIMEOUT
         while not answers(url):
             if process.poll() is not None or time.monotonic() > deadline:
-                state = f"ended with code {process.returncode}" if process.returncode else "hangs"
+                code = process.returncode
+                state = "does not answer" if code is None else f"ended with code {code}"
                 tail = log.read_text(encoding="utf-8", errors="replace")[-3000:]
                 pytest.fail(f"workbench serve {state}:\n{tail}", pytrace=False)
             time.sleep(0.2)

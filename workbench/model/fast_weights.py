@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import sleep_kernels
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import sleep_kernels
 from workbench.config import LayerKind, ModelConfig
 
 
@@ -182,23 +182,20 @@ class FastWeights(nn.Module):
             False: only write.
         """
         w = self.writes(x, tail, valid)
-        read, state = self._rule(w if output else w._replace(q=None), state)
+        read, state = self._rule(w, w.q if output else None, state)
         if read is None:
             return Mixed(None, state, w.tail)
         gate = F.silu(self.gate(x)).unflatten(-1, (self.heads, self.values))
         read = self.norm(read) * gate
         return Mixed(self.out(read.flatten(-2)), state, w.tail)
 
-    def _rule(self, w: Writes, state: Tensor) -> sleep_kernels.RuleResult:
-        if self.kind in ("gated_delta", "jet"):
-            return sleep_kernels.gated_delta_rule(
-                w.q, w.k, w.v, w.log_decay, w.beta, state, backend=self.backend
-            )
+    def _rule(self, w: Writes, q: Tensor | None, state: Tensor) -> sleep_kernels.RuleResult:
         if self.kind in ("delta", "delta_negative"):
-            return sleep_kernels.delta_rule(w.q, w.k, w.v, w.beta, state, backend=self.backend)
-        return sleep_kernels.gated_outer_product(
-            w.q, w.k, w.v, w.log_decay, w.beta, state, backend=self.backend
-        )
+            return sleep_kernels.delta_rule(q, w.k, w.v, w.beta, state, backend=self.backend)
+        rule = sleep_kernels.gated_outer_product
+        if self.kind in ("gated_delta", "jet"):
+            rule = sleep_kernels.gated_delta_rule
+        return rule(q, w.k, w.v, w.log_decay, w.beta, state, backend=self.backend)
 
 
 def _unit_norm(x: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ Algorithm 1 asks four things of a model, and a pretrained backbone can offer the
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +24,6 @@ class Block(nn.Module):
     def __init__(self, config: ModelConfig, index: int) -> None:
         super().__init__()
         kind = config.layers[index]
-        self.is_attention = kind == "attention"
         self.mixer_norm = nn.RMSNorm(config.width, eps=config.norm_eps)
         self.mixer: Attention | FastWeights = (
             Attention(config) if kind == "attention" else FastWeights(config, kind)
@@ -94,9 +95,8 @@ class HybridModel(nn.Module):
         """Return the memory before the first window: S = 0 in every fast-weight layer."""
         state: dict[int, Tensor] = {}
         dtype = torch.float64 if self.embedding.weight.dtype == torch.float64 else torch.float32
+        shape = (batch, self.config.gdn_heads, self.config.key_dim, self.config.value_dim)
         for i in self.fast_weight_layers:
-            mixer = self.stack[i].mixer
-            shape = (batch, mixer.heads, mixer.keys, mixer.values)
             state[i] = torch.zeros(shape, device=self.device, dtype=dtype)
         return Memory(fast_weights=state)
 
@@ -148,13 +148,13 @@ class HybridModel(nn.Module):
         kv: dict[int, KVCache] = dict(memory.kv)
         stop = last
         if not output:
-            useful = [i for i in range(first, last) if keep_kv or not self.stack[i].is_attention]
+            useful = [i for i in range(first, last) if keep_kv or i in self.fast_weight_layers]
             stop = max(useful, default=first - 1) + 1
         for i in range(first, stop):
-            block = self.stack[i]
+            block = cast(Block, self.stack[i])
             normed = block.mixer_norm(hidden)
             wanted = output or i < stop - 1
-            if block.is_attention:
+            if isinstance(block.mixer, Attention):
                 mixed, cache = block.mixer(normed, kv.get(i), valid, window, wanted)
                 if keep_kv:
                     kv[i] = cache
@@ -162,7 +162,7 @@ class HybridModel(nn.Module):
                 mixed, fast_weights[i], tails[i] = block.mixer(
                     normed, fast_weights[i], tails.get(i), valid, wanted
                 )
-            if wanted:
+            if mixed is not None:
                 hidden = block.finish(hidden, mixed)
         return (hidden if output else None), Memory(fast_weights, tails, kv)
 

@@ -144,9 +144,7 @@ def _rotation(
 
 
 @lru_cache(maxsize=32)
-def _attention_mask(
-    tokens: int, total: int, window: int | None, device: torch.device
-) -> Tensor:
+def _attention_mask(tokens: int, total: int, window: int | None, device: torch.device) -> Tensor:
     """Return bool ``[token, cached + token]``: causal, within the newest `window` tokens."""
     with torch.inference_mode(False):
         seen_from = torch.arange(total - tokens, total, device=device)[:, None]

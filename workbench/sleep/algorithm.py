@@ -50,8 +50,19 @@ class SleepingModel(Protocol):
     def embed(self, tokens: Tensor) -> Tensor:
         """Map ``[batch, token]`` to ``[batch, token, channel]``."""
 
-    def blocks(self, hidden: Tensor, memory: Memory, **options: Any) -> tuple[Any, Memory]:
-        """Run a range of blocks once; options as in `HybridModel.blocks`."""
+    def blocks(
+        self,
+        hidden: Tensor,
+        memory: Memory,
+        *,
+        first: int = 0,
+        last: int | None = None,
+        valid: Tensor | None = None,
+        window: int | None = None,
+        output: bool = True,
+        keep_kv: bool = True,
+    ) -> tuple[Tensor | None, Memory]:
+        """Run a range of blocks once; as `HybridModel.blocks`."""
 
     def normalise(self, hidden: Tensor) -> Tensor:
         """Apply the final norm."""
@@ -186,7 +197,7 @@ def _passes(
     """Run the passes of one sleep: h goes from pass to pass, S keeps accumulating."""
     begin, end = sleep.loop or (0, model.depth)
     run = _pass(model, window, sleep)
-    hidden = model.embed(window.tokens)
+    hidden: Any = model.embed(window.tokens)
     carried_kv = memory.kv  # every pass sees the cache of earlier windows, and builds its own
     kept_kv: dict[int, KVCache] = {}
     sleep_pass, last = 0, False
@@ -223,7 +234,7 @@ def _pass(
     sliding = sleep.eviction == "sliding"
     inside = sleep.final_norm == "inside"
 
-    def run(hidden: Tensor, memory: Memory, **options: Any) -> tuple[Any, Memory]:
+    def run(hidden: Any, memory: Memory, **options: Any) -> tuple[Any, Memory]:
         hidden, memory = model.blocks(
             hidden,
             memory,

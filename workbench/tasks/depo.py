@@ -5,8 +5,8 @@ Layout of an example, with `n` nodes named by words::
     PAD ... name(x) name(succ x) ... | k=3 name(q) ANS name(answer) ... PAD ...
     context, padded on the left      | queries, padded on the right
 
-The answer to ``k, q`` is the node k steps after q. ANS and the answer's letters are predicted;
-the answer's letters alone belong to a query.
+The answer to ``k, q`` is the node k steps after q. ANS (unless ``predict_ans`` is off) and the
+answer's letters are predicted; the answer's letters alone belong to a query.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ class Depo:
         slot %= length - context
         query = np.arange(hops.shape[1])[:, None, None]
         half, letter = np.ogrid[:2, : letters.shape[-1]]
-        loss = np.broadcast_to(half == 1, letters.shape[1:])
+        counts = (half == 1) & ((letter > 0) | self.config.predict_ans)
+        loss = np.broadcast_to(counts, letters.shape[1:])
         answer = np.where((half == 1) & (letter > 0), query, -1)
         loss_mask[:, context:][here] = loss.ravel()[slot]
         answer_of[:, context:][here] = answer.ravel()[slot]
@@ -125,6 +126,8 @@ class Depo:
             hops = 0  # 0 while reading edges
             for place in np.flatnonzero(valid & ~loss).tolist():
                 symbol = self.vocabulary[row[place]]
+                if symbol == "ANS":
+                    continue
                 if symbol.startswith("k="):
                     hops = int(symbol.removeprefix("k="))
                     continue
@@ -132,15 +135,20 @@ class Depo:
                 if not self._ends_word(symbol):
                     continue
                 if hops:
-                    answer = (ANSWER_SYMBOL, *self._walk(successor, word, hops))
-                    room = int(np.argmin(np.append(loss[place + 1 :], False)))
+                    answer = self._walk(successor, word, hops)
+                    begin = place + 2
+                    what = "the answer takes"
+                    if self.config.predict_ans:
+                        answer, begin = (ANSWER_SYMBOL, *answer), place + 1
+                        what = "ANS and answer take"
+                    room = int(np.argmin(np.append(loss[begin:], False)))
                     if len(answer) != room:
                         raise WorkbenchError(
-                            f"ANS and answer take {len(answer)} tokens at token {place + 1}",
+                            f"{what} {len(answer)} tokens at token {begin}",
                             f"{room} tokens, as the loss mask has it",
                             "lay the example out again with parse",
                         )
-                    row[place + 1 : place + 1 + room] = answer
+                    row[begin : begin + room] = answer
                 elif source:
                     successor[source], source = word, ()
                 else:
@@ -175,17 +183,16 @@ class Depo:
         nodes: list[str] = []
         queries: list[str] = []
         word = ""
-        for symbol, valid, loss, answer_of in zip(
+        for symbol, valid, answer_of in zip(
             self.render(batch, example),
             batch.valid[example],
-            batch.loss_mask[example],
             batch.answer_of[example],
             strict=True,
         ):
             if not valid:
                 continue
-            if loss:
-                queries[-1] += "=" if answer_of < 0 else symbol.removesuffix(".")
+            if symbol == "ANS":
+                queries[-1] += "="
             elif symbol.startswith("k="):
                 queries.append(symbol.removeprefix("k=") + ":")
             elif queries:

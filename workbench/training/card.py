@@ -21,7 +21,8 @@ def render_card(record: dict[str, Any], experiment: Experiment) -> str:
     budget, metrics = record["budget"], record["metrics"]
     difficulty = metrics["difficulty"]
     task_settings = ", ".join(
-        f"{name} = {value}" for name, value in task.model_dump(exclude={"name"}).items()
+        f"{name} = {value}"
+        for name, value in task.model_dump(exclude={"name"}).items()
         if value is not None
     )
     lines = [
@@ -70,7 +71,9 @@ def _commit(record: dict[str, Any]) -> str:
     commit = record["commit"]
     if commit is None:
         return "unknown"
-    return commit["hash"][:12] + (" with uncommitted changes" if commit["uncommitted_changes"] else "")
+    return commit["hash"][:12] + (
+        " with uncommitted changes" if commit["uncommitted_changes"] else ""
+    )
 
 
 def _cell(value: float, interval: list[float]) -> str:

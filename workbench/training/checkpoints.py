@@ -97,7 +97,11 @@ def load_checkpoint(name_or_folder: str | Path, *, device: str = "cpu") -> Check
     model = HybridModel(experiment.model)
     _load_weights(model, folder / WEIGHTS)
     return Checkpoint(
-        provenance["name"], folder, model.to(device).eval().requires_grad_(False), experiment, provenance
+        provenance["name"],
+        folder,
+        model.to(device).eval().requires_grad_(False),
+        experiment,
+        provenance,
     )
 
 
@@ -190,9 +194,7 @@ def _from_hub(repository: str) -> Path:
             "pip install 'sleep-workbench[hf]'",
         ) from None
     try:
-        folder = snapshot_download(
-            repository, allow_patterns=[WEIGHTS, CONFIG, CARD, PROVENANCE]
-        )
+        folder = snapshot_download(repository, allow_patterns=[WEIGHTS, CONFIG, CARD, PROVENANCE])
     except Exception as error:
         line = " ".join(str(error).split())[:200]
         raise WorkbenchError(
@@ -208,7 +210,9 @@ def export_folder(run: Path) -> Path:
     return run / "checkpoint"
 
 
-def write_resume_state(path: Path, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+def write_resume_state(
+    path: Path, tensors: dict[str, torch.Tensor], header: dict[str, Any]
+) -> None:
     """Write one resume point, aside first."""
     from safetensors.torch import save_file
 
@@ -242,3 +246,10 @@ def read_resume_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
             "a whole file written by a training run",
             "delete it to go on from the one before",
         ) from None
+
+
+def bundle_checkpoint(run: Path, name: str, folder: Path) -> None:
+    """Copy a finished run's checkpoint to `folder` under a name of its own; weights unchanged."""
+    checkpoint = load_checkpoint(run)
+    kept = {k: v for k, v in checkpoint.provenance.items() if k not in ("format", "name", "hashes")}
+    save_checkpoint(folder, name, checkpoint.model, checkpoint.experiment, kept)

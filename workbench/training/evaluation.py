@@ -105,7 +105,7 @@ def summarise(right: np.ndarray, difficulty: np.ndarray, task: Task) -> dict[str
             interval[str(level)] = list(
                 proportion_interval((right & asked).sum(axis=1), asked.sum(axis=1))
             )
-    exact = (right | (difficulty < 0)).all(axis=1)
+    exact = np.all(right | (difficulty < 0), axis=1)
     return {
         "accuracy": accuracy,
         "exact": float(exact.mean()),

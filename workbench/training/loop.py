@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,8 +105,10 @@ def train(
     """
     task = make_task(experiment.task)
     experiment = _with_vocabulary(experiment, task)
-    check_layout(task.sample(1, batch_generator(experiment.training.seed, 0)), experiment.sleep.window)
-    _check_device(experiment.training.device)
+    check_layout(
+        task.sample(1, batch_generator(experiment.training.seed, 0)), experiment.sleep.window
+    )
+    check_device(experiment.training.device)
     with _locked(folder):
         _prepare(folder, experiment, resume)
         torch.set_num_threads(experiment.training.threads)
@@ -128,6 +131,8 @@ class _Run:
         self.step, self.seconds = 0, 0.0
         self._restore()
         if config.compile:
+            # the cached tables are constants of their arguments; tracing past the cache is right
+            warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools")
             self.model.blocks = torch.compile(self.model.blocks, dynamic=False)  # type: ignore[method-assign]
 
     def go(self, stop: Callable[[], bool], on_progress: Callable[[Progress], None]) -> str:
@@ -166,7 +171,7 @@ class _Run:
         kind = torch.device(config.device).type
         with torch.autocast(kind, torch.bfloat16, enabled=config.dtype == "bfloat16"):
             loss = masked_cross_entropy(read(self.model, batch, sleep, generator=draws))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = self.optimisers.step(self.step)
         self.step += 1
         return float(loss.detach()), norm
@@ -232,9 +237,7 @@ class _Run:
             "metrics": metrics,
         }
         name = self.folder.resolve().name
-        save_checkpoint(
-            export_folder(self.folder), name, self.model, self.experiment, provenance
-        )
+        save_checkpoint(export_folder(self.folder), name, self.model, self.experiment, provenance)
 
 
 def run_status(folder: Path) -> dict[str, Any]:
@@ -266,11 +269,20 @@ def _with_vocabulary(experiment: Experiment, task: Task) -> Experiment:
     return experiment.model_copy(update={"model": model})
 
 
-def _check_device(device: str) -> None:
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise WorkbenchError(
-            f"training.device = {device!r}", "a device of this machine", "use device = 'cpu'"
-        )
+def check_device(device: str) -> None:
+    """Check that `device` is one torch knows and this machine has.
+
+    Raises
+    ------
+    WorkbenchError
+        It is neither.
+    """
+    try:
+        known = torch.device(device).type
+    except RuntimeError:
+        known = ""
+    if known != "cpu" and not (known == "cuda" and torch.cuda.is_available()):
+        raise WorkbenchError(f"device {device!r}", "a device of this machine", "use device cpu")
 
 
 def _prepare(folder: Path, experiment: Experiment, resume: bool) -> None:
@@ -315,7 +327,9 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise WorkbenchError(
-            f"another process trains in {folder}", "a folder of its own", "wait for it, or use --out"
+            f"another process trains in {folder}",
+            "a folder of its own",
+            "wait for it, or use --out",
         ) from None
     try:
         yield

@@ -79,7 +79,8 @@ class Optimisers:
 
 def build_optimisers(model: nn.Module, config: TrainingConfig) -> Optimisers:
     """Split the parameters of `model` between Muon and AdamW."""
-    body, rest = [], []
+    body: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         is_body = parameter.ndim == 2 and not any(part in NOT_BODY for part in name.split("."))
         (body if is_body else rest).append(parameter)

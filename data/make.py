@@ -1,0 +1,148 @@
+"""Train every bundled checkpoint over its seeds; write ``data/results`` and ``data/checkpoints``.
+
+    python data/make.py                      everything that is missing (hours on a laptop CPU)
+    python data/make.py --only depo-n8-any --seeds 0
+    python data/make.py --collect            no training: results and checkpoints of finished runs
+
+Each run is ``workbench train data/configs/NAME.toml --set training.seed=SEED``, resumed if it was
+cut off, skipped if it is finished. The bundled checkpoint is always that of seed 0, never the best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench.files import write_json
+from workbench.training.checkpoints import bundle_checkpoint, load_checkpoint
+from workbench.training.evaluation import evaluate
+from workbench.training.loop import run_status
+from workbench.training.statistics import mean_interval
+
+DATA = Path(__file__).resolve().parent
+SEEDS = (0, 1, 2)
+HELD_OUT_SEED, HELD_OUT_COUNT = 7_000_000, 2_000
+"""Final evaluation: a stream and seed that neither training nor its own evaluations draw."""
+
+
+def main() -> None:
+    """Read the options, train what is missing, collect what is finished."""
+    names = sorted(path.stem for path in (DATA / "configs").glob("*.toml"))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    parser.add_argument("--collect", action="store_true", help="do not train")
+    options = parser.parse_args()
+    if not options.collect:
+        jobs = [(name, seed) for seed in options.seeds for name in options.only]
+        with ThreadPoolExecutor(options.jobs) as pool:
+            list(pool.map(lambda job: train(*job, options.runs), jobs))
+    for name in options.only:
+        collect(name, options.seeds, options.runs)
+
+
+def run_folder(name: str, seed: int, runs: Path) -> Path:
+    """Return where a run lives."""
+    return runs / f"{name}-seed{seed}"
+
+
+def finished(folder: Path) -> bool:
+    """Say whether a run has ended with a checkpoint."""
+    return (folder / "status.json").is_file() and run_status(folder)["state"] == "finished"
+
+
+def train(name: str, seed: int, runs: Path) -> None:
+    """Train one run in a process of its own, its output in a log beside it."""
+    folder = run_folder(name, seed, runs)
+    if finished(folder):
+        return
+    command = [
+        sys.executable,
+        "-m",
+        "workbench.cli",
+        "train",
+        str(DATA / "configs" / f"{name}.toml"),
+    ]
+    command += ["--set", f"training.seed={seed}", "--out", str(folder), "--resume"]
+    runs.mkdir(parents=True, exist_ok=True)
+    with (runs / f"{folder.name}.log").open("a", encoding="utf-8") as log:
+        print(f"training {folder.name}", flush=True)
+        code = subprocess.run(command, stdout=log, stderr=log, env=os.environ).returncode
+    print(f"{'finished' if code == 0 else f'FAILED ({code})'} {folder.name}", flush=True)
+
+
+def collect(name: str, seeds: list[int], runs: Path) -> None:
+    """Evaluate the finished seeds on held-out examples; write results, bundle seed 0."""
+    folders = {s: run_folder(name, s, runs) for s in seeds if finished(run_folder(name, s, runs))}
+    if not folders:
+        print(f"{name}: no finished run")
+        return
+    per_seed: dict[str, Any] = {}
+    for seed, folder in folders.items():
+        print(f"evaluating {folder.name}", flush=True)
+        checkpoint = load_checkpoint(folder)
+        config = checkpoint.experiment.training
+        per_seed[str(seed)] = {
+            "commit": checkpoint.provenance["commit"],
+            "budget": checkpoint.provenance["budget"],
+            "weights_sha256": checkpoint.provenance["hashes"]["model.safetensors"],
+            "passes": evaluate(
+                checkpoint.model,
+                checkpoint.task,
+                checkpoint.sleep,
+                passes=config.eval_passes,
+                count=HELD_OUT_COUNT,
+                seed=HELD_OUT_SEED,
+                latency=False,
+            ),
+        }
+    record = {
+        "name": name,
+        "config": f"data/configs/{name}.toml",
+        "task": checkpoint.task.name,
+        "difficulty": checkpoint.task.difficulty_name,
+        "count": HELD_OUT_COUNT,
+        "evaluation_seed": HELD_OUT_SEED,
+        "chance": next(iter(next(iter(per_seed.values()))["passes"].values()))["chance"],
+        "over_seeds": over_seeds([entry["passes"] for entry in per_seed.values()]),
+        "seeds": per_seed,
+    }
+    write_json(DATA / "results" / f"{name}.json", record)
+    if 0 in folders:
+        bundle_checkpoint(folders[0], name, DATA / "checkpoints" / name)
+
+
+def over_seeds(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return mean, standard deviation and 95 % t interval over seeds, for each N."""
+    summary: dict[str, Any] = {}
+    for n in results[0]:
+        levels = results[0][n]["accuracy"]
+        summary[n] = {
+            "accuracy": {v: spread([r[n]["accuracy"][v] for r in results]) for v in levels},
+            "exact": spread([r[n]["exact"] for r in results]),
+        }
+    return summary
+
+
+def spread(values: list[float]) -> dict[str, Any]:
+    """Return mean, standard deviation (ddof 1), 95 % t interval and the values themselves."""
+    several = len(values) > 1
+    return {
+        "mean": float(np.mean(values)),
+        "sd": float(np.std(values, ddof=1)) if several else None,
+        "interval": list(mean_interval(np.array(values))) if several else None,
+        "values": values,
+    }
+
+
+if __name__ == "__main__":
+    main()

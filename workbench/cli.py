@@ -1,0 +1,400 @@
+"""The ``workbench`` command: serve, train, eval, sample, checkpoints, doctor.
+
+Results go to standard output (``--json`` where a program reads them), progress and messages to
+standard error. Bad input is one line and exit code 2; an interrupted command exits with 130.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from workbench.errors import WorkbenchError
+
+BAD_INPUT, INTERRUPTED = 2, 130
+DEFAULT_PORT = 5006
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        command = self.prog
+        sys.stderr.write(f"{command}: {message}; see `{command} --help`\n")
+        raise SystemExit(BAD_INPUT)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit: 0 done, 2 bad input, 130 interrupted."""
+    options = build_parser().parse_args(arguments)
+    try:
+        code = options.run(options)
+    except WorkbenchError as error:
+        code = _fail(str(error))
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] in ("workbench", "sleep_kernels"):
+            raise
+        code = _fail(
+            f"the package {error.name!r} is not installed; expected the project's dependencies; "
+            "install them with `python3 run.py doctor` or `pip install -e .`"
+        )
+    except KeyboardInterrupt:
+        sys.stderr.write("workbench: interrupted\n")
+        code = INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+        code = 0
+    raise SystemExit(code)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; importing nothing heavy keeps ``--help`` quick."""
+    parser = _Parser(
+        prog="workbench",
+        description="Language models that sleep: step through a sleep, train and evaluate them.",
+        epilog="example: workbench serve",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    serve = _command(
+        commands, "serve", _serve, "open the dashboards", "workbench serve --port 5007"
+    )
+    serve.add_argument("--port", type=_port, default=DEFAULT_PORT, help="default %(default)s")
+    serve.add_argument("--address", default="127.0.0.1", help="loopback only; default %(default)s")
+    serve.add_argument("--no-open", action="store_true", help="do not open a browser")
+
+    train = _command(
+        commands,
+        "train",
+        _train,
+        "train a model from a configuration",
+        "workbench train data/configs/depo-n8-any.toml --set training.seed=1",
+    )
+    train.add_argument("config", type=Path, metavar="CONFIG.toml")
+    _add_set(train, "section.field=value", "training.steps=500")
+    train.add_argument("--out", type=Path, help="the run's folder; default runs/CONFIG-seedSEED")
+    train.add_argument("--device", help="short for --set training.device=DEVICE")
+    train.add_argument("--resume", action="store_true", help="go on from the newest resume point")
+    train.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+    evaluate = _command(
+        commands,
+        "eval",
+        _evaluate,
+        "accuracy by difficulty and by N",
+        "workbench eval depo-n8-any --passes 1,2,4 --count 2000 --seed 7",
+    )
+    evaluate.add_argument("checkpoint", help="a bundled name, a folder, or hf://owner/name")
+    evaluate.add_argument("--passes", type=_passes, help="N to test, as 1,2,4; default as trained")
+    evaluate.add_argument(
+        "--count", type=_count, default=1000, help="examples; default %(default)s"
+    )
+    evaluate.add_argument("--seed", type=_seed, default=0, help="default %(default)s")
+    evaluate.add_argument("--device", default="cpu", help="cpu or cuda; default %(default)s")
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
+
+    sample = _command(
+        commands,
+        "sample",
+        _sample,
+        "print examples of a task (depo, rule110)",
+        "workbench sample depo --count 2 --set nodes=8 --set names=single --set max_hops=4",
+    )
+    sample.add_argument("task", help="depo or rule110")
+    sample.add_argument("--count", type=_count, default=1, help="examples; default %(default)s")
+    sample.add_argument("--seed", type=_seed, default=0, help="default %(default)s")
+    _add_set(sample, "field=value", "nodes=8")
+    sample.add_argument("--json", action="store_true", help="print JSON")
+
+    checkpoints = _command(
+        commands,
+        "checkpoints",
+        _checkpoints,
+        "list the bundled checkpoints",
+        "workbench checkpoints --json",
+    )
+    checkpoints.add_argument("--json", action="store_true", help="print JSON")
+
+    doctor = _command(
+        commands, "doctor", _doctor, "what works on this machine", "workbench doctor --json"
+    )
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], summary: str, example: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=summary.capitalize() + ".", epilog=f"example: {example}"
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_set(parser: argparse.ArgumentParser, form: str, example: str) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar=form,
+        help=f"override a setting, for example {example}; may be given again",
+    )
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from workbench.views.server import serve
+
+    serve(port=options.port, address=options.address, open_browser=not options.no_open)
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from workbench.config import load_experiment
+
+    overrides = list(options.set)
+    if options.device:
+        overrides.append(f"training.device={options.device}")
+    experiment = load_experiment(options.config, overrides)
+    seed = experiment.training.seed
+    folder: Path = options.out or Path("runs") / f"{options.config.stem}-seed{seed}"
+
+    from workbench.training.loop import run_status, train
+
+    bar: Any = None
+
+    def show(progress: Any) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = _progress_bar(progress.steps, unit="step", initial=progress.step - 1)
+        bar.update(progress.step - bar.n)
+        bar.set_postfix(loss=f"{progress.loss:.3f}", refresh=False)
+        if progress.evaluation is not None:
+            bar.write(_evaluation_line(progress.step, progress.evaluation), file=sys.stderr)
+
+    with _stop_signal() as stopped:
+        try:
+            outcome = train(
+                experiment, folder, resume=options.resume, stop=stopped, on_progress=show
+            )
+        finally:
+            if bar is not None:
+                bar.close()
+    status = run_status(folder)
+    if options.json:
+        print(json.dumps({"folder": str(folder), **status}))
+    elif outcome == "finished":
+        print(f"finished {status['steps']} steps: {folder / 'checkpoint'}")
+    else:
+        print(
+            f"stopped at step {status['step']} of {status['steps']}; go on with the same command "
+            "and --resume"
+        )
+    return 0 if outcome == "finished" else INTERRUPTED
+
+
+@contextmanager
+def _stop_signal() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C (or SIGTERM) into a question the loop asks; a second one interrupts."""
+    asked = False
+
+    def ask(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        sys.stderr.write("\nworkbench: stopping after this step (again to stop at once)\n")
+
+    previous = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _evaluation_line(step: int, passes: dict[str, Any]) -> str:
+    cells = [
+        f"N={n}: " + " ".join(f"{level}:{value:.2f}" for level, value in entry["accuracy"].items())
+        for n, entry in passes.items()
+    ]
+    return f"step {step}  accuracy  " + "  ".join(cells)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from workbench.training.checkpoints import load_checkpoint
+    from workbench.training.evaluation import default_passes, evaluate
+    from workbench.training.loop import check_device
+
+    check_device(options.device)
+    checkpoint = load_checkpoint(options.checkpoint, device=options.device)
+    passes = options.passes or default_passes(checkpoint.sleep)
+    with _progress_bar(options.count * len(passes), unit="example") as bar:
+        result = evaluate(
+            checkpoint.model,
+            checkpoint.task,
+            checkpoint.sleep,
+            passes=passes,
+            count=options.count,
+            seed=options.seed,
+            on_progress=bar.update,
+        )
+    record = {
+        "checkpoint": checkpoint.name,
+        "task": checkpoint.task.name,
+        "count": options.count,
+        "seed": options.seed,
+        "passes": result,
+    }
+    print(json.dumps(record) if options.json else _evaluation_table(record, checkpoint.task))
+    return 0
+
+
+def _evaluation_table(record: dict[str, Any], task: Any) -> str:
+    passes = record["passes"]
+    levels = list(next(iter(passes.values()))["accuracy"])
+    head = ["N", *(f"{task.difficulty_name} {v}" for v in levels), "exact", "ms/sleep", "ms/token"]
+    rows = [head]
+    for n, entry in passes.items():
+        cells = [
+            _with_interval(entry["accuracy"][v], entry["interval"]["accuracy"][v]) for v in levels
+        ]
+        cells.append(_with_interval(entry["exact"], entry["interval"]["exact"]))
+        cells += [f"{entry[k]:.2f}" for k in ("sleep_ms_per_window", "wake_ms_per_token")]
+        rows.append([n, *cells])
+    for name, chance in next(iter(passes.values()))["chance"].items():
+        values = [f"{chance['accuracy'][v]:.3f}" for v in levels]
+        exact = "" if chance["exact"] is None else f"{chance['exact']:.3f}"
+        rows.append([name, *values, exact, "", ""])
+    title = (
+        f"{record['checkpoint']} on {record['task']}: {record['count']} examples, seed "
+        f"{record['seed']}, share right with its 95 % interval"
+    )
+    return title + "\n" + _table(rows)
+
+
+def _with_interval(value: float, interval: Sequence[float]) -> str:
+    return f"{value:.3f} [{interval[0]:.2f}, {interval[1]:.2f}]"
+
+
+def _table(rows: list[list[str]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _sample(options: argparse.Namespace) -> int:
+    from workbench.config import apply_overrides
+    from workbench.tasks import batch_generator, task
+
+    chosen = task(options.task, **apply_overrides({}, options.set))
+    batch = chosen.sample(options.count, batch_generator(options.seed, 0, "sample"))
+    if not options.json:
+        for example in range(len(batch)):
+            print(chosen.text(batch, example))
+        return 0
+    examples = [
+        {
+            "tokens": batch.tokens[i].tolist(),
+            "loss_mask": batch.loss_mask[i].astype(int).tolist(),
+            "difficulty": [d for d in batch.difficulty[i].tolist() if d >= 0],
+        }
+        for i in range(len(batch))
+    ]
+    record = {
+        "task": chosen.name,
+        "config": chosen.config.model_dump(mode="json"),
+        "vocabulary": list(chosen.vocabulary),
+        "examples": examples,
+    }
+    print(json.dumps(record))
+    return 0
+
+
+def _checkpoints(options: argparse.Namespace) -> int:
+    from workbench.training.checkpoints import list_checkpoints
+
+    records = list_checkpoints()
+    if options.json:
+        print(json.dumps(records))
+        return 0
+    rows = [["name", "task", "steps", "tokens", "accuracy at the largest N tested"]]
+    for record in records:
+        metrics, budget = record["metrics"], record["budget"]
+        n, entry = list(metrics["passes"].items())[-1]
+        accuracy = " ".join(f"{level}:{value:.2f}" for level, value in entry["accuracy"].items())
+        rows.append(
+            [
+                record["name"],
+                metrics["task"],
+                str(budget["steps"]),
+                f"{budget['tokens']:,}",
+                f"N={n} {metrics['difficulty']} {accuracy}",
+            ]
+        )
+    print(_table(rows) if records else "no bundled checkpoints found")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from workbench.doctor import examine
+
+    checks = examine()
+    if options.json:
+        print(json.dumps([check._asdict() for check in checks]))
+    else:
+        for check in checks:
+            print(f"{'ok' if check.ok else '--':2}  {check.name}: {check.finding}")
+    return 0 if all(check.ok for check in checks if check.required) else 1
+
+
+def _progress_bar(total: int, **options: Any) -> Any:
+    from workbench.progress import progress_bar
+
+    return progress_bar(total, **options)
+
+
+def _whole(text: str, low: int, high: int, what: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no {what}; expected a whole number from {low} to {high}"
+        )
+    return value
+
+
+def _port(text: str) -> int:
+    return _whole(text, 1, 65_535, "port")
+
+
+def _count(text: str) -> int:
+    return _whole(text, 1, 10_000_000, "count")
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0, 2**63 - 1, "seed")
+
+
+def _passes(text: str) -> tuple[int, ...]:
+    return tuple(_whole(part, 1, 1024, "number of passes") for part in text.split(","))
+
+
+def _fail(message: str) -> int:
+    line = " ".join(message.split())
+    sys.stderr.write(f"workbench: {line}\n")
+    return BAD_INPUT
+
+
+if __name__ == "__main__":
+    main()

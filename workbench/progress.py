@@ -1,0 +1,35 @@
+"""Progress in the terminal: a bar with rate and ETA, or now and then a line where no one looks."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+class _Lines:
+    """Standard error, with each redrawn bar on a line of its own."""
+
+    def write(self, text: str) -> None:
+        sys.stderr.write(text.replace("\r", "\n"))
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def progress_bar(total: int, *, unit: str, initial: int = 0, label: str = "") -> Any:
+    """Return a tqdm bar on standard error.
+
+    In a terminal it moves five times a second; in a log file it writes a line every 20 s.
+    """
+    from tqdm import tqdm
+
+    interactive = sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        initial=initial,
+        unit=unit,
+        desc=label or None,
+        file=sys.stderr if interactive else _Lines(),
+        mininterval=0.2 if interactive else 20.0,
+        dynamic_ncols=interactive,
+    )
