@@ -183,12 +183,7 @@ class Depo:
         nodes: list[str] = []
         queries: list[str] = []
         word = ""
-        for symbol, valid, answer_of in zip(
-            self.render(batch, example),
-            batch.valid[example],
-            batch.answer_of[example],
-            strict=True,
-        ):
+        for symbol, valid in zip(self.render(batch, example), batch.valid[example], strict=True):
             if not valid:
                 continue
             if symbol == "ANS":
