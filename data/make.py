@@ -3,6 +3,7 @@
     python data/make.py                      everything that is missing (hours on a laptop CPU)
     python data/make.py --only depo-n8-any --seeds 0
     python data/make.py --collect            no training: results and checkpoints of finished runs
+    python data/make.py --table              no training: tables of docs/method.md from the results
 
 Each run is ``workbench train data/configs/NAME.toml --set training.seed=SEED``, resumed if it was
 cut off, skipped if it is finished. The bundled checkpoint is always that of seed 0, never the best.
@@ -11,6 +12,7 @@ cut off, skipped if it is finished. The bundled checkpoint is always that of see
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -20,13 +22,15 @@ from typing import Any
 
 import numpy as np
 
-from workbench.files import write_json
+from workbench.errors import WorkbenchError
+from workbench.files import write_json, write_text
 from workbench.training.checkpoints import bundle_checkpoint, load_checkpoint
 from workbench.training.evaluation import evaluate
 from workbench.training.loop import run_status
 from workbench.training.statistics import mean_interval
 
 DATA = Path(__file__).resolve().parent
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
 SEEDS = (0, 1, 2)
 HELD_OUT_SEED, HELD_OUT_COUNT = 7_000_000, 2_000
 """Final evaluation: a stream and seed that neither training nor its own evaluations draw."""
@@ -41,7 +45,12 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     parser.add_argument("--collect", action="store_true", help="do not train")
+    parser.add_argument("--table", action="store_true", help="only rewrite the tables of the docs")
     options = parser.parse_args()
+    if options.table:
+        path = DATA.parent / "docs" / "method.md"
+        write_text(path, with_tables(path.read_text(encoding="utf-8"), read_results()))
+        return
     if not options.collect:
         jobs = [(name, seed) for seed in options.seeds for name in options.only]
         with ThreadPoolExecutor(options.jobs) as pool:
@@ -142,6 +151,50 @@ def spread(values: list[float]) -> dict[str, Any]:
         "interval": list(mean_interval(np.array(values))) if several else None,
         "values": values,
     }
+
+
+def read_results() -> list[dict[str, Any]]:
+    """Return every record of ``data/results``, by name."""
+    paths = sorted((DATA / "results").glob("*.json"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def with_tables(text: str, results: list[dict[str, Any]]) -> str:
+    """Return a document with everything between its two result marks made anew."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise WorkbenchError(
+            "a document without result marks", f"{BEGIN} and {END}", "put the two marks back"
+        )
+    tables = "\n\n".join(table([r for r in results if r["task"] == t]) for t in ("depo", "rule110"))
+    return f"{before}{begin}\n{tables}\n{end}{after}"
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Return a Markdown table: mean over seeds, and the lowest and highest seed in brackets."""
+    levels = list(next(iter(results[0]["over_seeds"].values()))["accuracy"])
+    heads = [f"{results[0]['difficulty']} {level}" for level in levels]
+    lines = [
+        "| model | seeds | tested at N | " + " | ".join([*heads, "exact"]) + " |",
+        "|---|---|---|" + "---|" * (len(levels) + 1),
+    ]
+    for record in results:
+        for n, entry in record["over_seeds"].items():
+            cells = [cell(entry["accuracy"][level]) for level in levels] + [cell(entry["exact"])]
+            first = [f"`{record['name']}`", str(len(record["seeds"])), n]
+            lines.append("| " + " | ".join(first + cells) + " |")
+    for name, line in results[0]["chance"].items():
+        values = [f"{line['accuracy'][level]:.3f}" for level in levels] + [f"{line['exact']:.3f}"]
+        lines.append(f"| *{name}* | | | " + " | ".join(values) + " |")
+    return "\n".join(lines)
+
+
+def cell(summary: dict[str, Any]) -> str:
+    """Return a mean and, where there are several seeds, their range."""
+    values = summary["values"]
+    text = f"{summary['mean']:.3f}"
+    return text if len(values) == 1 else f"{text} [{min(values):.3f}, {max(values):.3f}]"
 
 
 if __name__ == "__main__":
