@@ -127,7 +127,12 @@ def collect(name: str, seeds: list[int], runs: Path) -> None:
     }
     write_json(DATA / "results" / f"{name}.json", record)
     if 0 in folders:
-        bundle_checkpoint(folders[0], name, DATA / "checkpoints" / name)
+        bundle_checkpoint(
+            folders[0],
+            name,
+            DATA / "checkpoints" / name,
+            command=f"workbench train data/configs/{name}.toml --set training.seed=0",
+        )
 
 
 def over_seeds(results: list[dict[str, Any]]) -> dict[str, Any]:

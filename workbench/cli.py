@@ -326,10 +326,10 @@ def _checkpoints(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(records))
         return 0
-    rows = [["name", "task", "steps", "tokens", "accuracy at the largest N tested"]]
+    rows = [["name", "task", "steps", "tokens", "accuracy at its best N"]]
     for record in records:
         metrics, budget = record["metrics"], record["budget"]
-        n, entry = list(metrics["passes"].items())[-1]
+        n, entry = max(metrics["passes"].items(), key=lambda item: item[1]["exact"])
         accuracy = " ".join(f"{level}:{value:.2f}" for level, value in entry["accuracy"].items())
         rows.append(
             [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.config import Experiment
+from workbench.config import Experiment, RandomPasses
 
 
 def render_card(record: dict[str, Any], experiment: Experiment) -> str:
@@ -64,7 +64,9 @@ def render_card(record: dict[str, Any], experiment: Experiment) -> str:
 
 def _passes(experiment: Experiment) -> str:
     passes = experiment.sleep.passes
-    return f"N = {passes}" if isinstance(passes, int) else str(passes)
+    if isinstance(passes, RandomPasses):
+        return f"N drawn from {passes.low}..{passes.high} at every step"
+    return f"N = {passes}" if isinstance(passes, int) else f"{passes.kind}, at most {passes.cap}"
 
 
 def _commit(record: dict[str, Any]) -> str:

@@ -248,8 +248,16 @@ def read_resume_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
         ) from None
 
 
-def bundle_checkpoint(run: Path, name: str, folder: Path) -> None:
-    """Copy a finished run's checkpoint to `folder` under a name of its own; weights unchanged."""
+def bundle_checkpoint(run: Path, name: str, folder: Path, *, command: str) -> None:
+    """Copy a finished run's checkpoint to `folder` under a name of its own; weights unchanged.
+
+    Parameters
+    ----------
+    command : str
+        The command that makes the run anew from a checkout; it replaces the recorded one, whose
+        paths mean nothing elsewhere.
+    """
     checkpoint = load_checkpoint(run)
     kept = {k: v for k, v in checkpoint.provenance.items() if k not in ("format", "name", "hashes")}
+    kept["command"] = command
     save_checkpoint(folder, name, checkpoint.model, checkpoint.experiment, kept)

@@ -3,6 +3,7 @@
 A run is one folder::
 
     experiment.toml   the configuration
+    origin.json       command, commit and versions of the run's first start and of each resume
     events.jsonl      append-only: steps, evaluations
     status.json       running, stopped, finished or failed
     state/            resume points, newest two
@@ -44,6 +45,7 @@ from workbench.training.optimisers import Optimisers, build_optimisers, learning
 from workbench.training.provenance import describe_origin
 
 EVENTS, STATUS, CONFIG, STATES = "events.jsonl", "status.json", "experiment.toml", "state"
+ORIGIN = "origin.json"
 N_STREAM = "train-passes"
 EVALUATION_SEED = 20_260_000
 """Evaluations during and after training draw from this seed of the evaluation stream."""
@@ -130,6 +132,7 @@ class _Run:
         self.optimisers: Optimisers = build_optimisers(self.model, config)
         self.step, self.seconds = 0, 0.0
         self._restore()
+        self.origin = _record_origin(folder / ORIGIN, self.step)
         if config.compile:
             # the cached tables are constants of their arguments; tracing past the cache is right
             warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools")
@@ -226,7 +229,7 @@ class _Run:
             "passes": self._evaluate(latency=True),
         }
         provenance = {
-            **describe_origin(),
+            **self.origin,
             "seed": config.seed,
             "budget": {
                 "parameters": sum(p.numel() for p in self.model.parameters()),
@@ -238,6 +241,16 @@ class _Run:
         }
         name = self.folder.resolve().name
         save_checkpoint(export_folder(self.folder), name, self.model, self.experiment, provenance)
+
+
+def _record_origin(path: Path, step: int) -> dict[str, Any]:
+    """Add this start of the run to `path`; return the first start, with the resumes after it."""
+    starts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    starts.append({"from_step": step, **describe_origin()})
+    write_json(path, starts)
+    first = {name: value for name, value in starts[0].items() if name != "from_step"}
+    resumes = [{k: s[k] for k in ("from_step", "created_at", "commit")} for s in starts[1:]]
+    return first | ({"resumed": resumes} if resumes else {})
 
 
 def run_status(folder: Path) -> dict[str, Any]:
