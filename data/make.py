@@ -24,16 +24,13 @@ import numpy as np
 
 from workbench.errors import WorkbenchError
 from workbench.files import write_json, write_text
-from workbench.training.checkpoints import bundle_checkpoint, load_checkpoint
-from workbench.training.evaluation import evaluate
+from workbench.training.checkpoints import bundle_checkpoint, find_checkpoint, read_provenance
 from workbench.training.loop import run_status
 from workbench.training.statistics import mean_interval
 
 DATA = Path(__file__).resolve().parent
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 SEEDS = (0, 1, 2)
-HELD_OUT_SEED, HELD_OUT_COUNT = 7_000_000, 2_000
-"""Final evaluation: a stream and seed that neither training nor its own evaluations draw."""
 
 
 def main() -> None:
@@ -90,42 +87,38 @@ def train(name: str, seed: int, runs: Path) -> None:
 
 
 def collect(name: str, seeds: list[int], runs: Path) -> None:
-    """Evaluate the finished seeds on held-out examples; write results, bundle seed 0."""
+    """Gather the finished seeds' own held-out evaluations; write results, bundle seed 0."""
     folders = {s: run_folder(name, s, runs) for s in seeds if finished(run_folder(name, s, runs))}
     if not folders:
         print(f"{name}: no finished run")
         return
-    per_seed: dict[str, Any] = {}
-    for seed, folder in folders.items():
-        print(f"evaluating {folder.name}", flush=True)
-        checkpoint = load_checkpoint(folder)
-        config = checkpoint.experiment.training
-        per_seed[str(seed)] = {
-            "commit": checkpoint.provenance["commit"],
-            "budget": checkpoint.provenance["budget"],
-            "weights_sha256": checkpoint.provenance["hashes"]["model.safetensors"],
-            "passes": evaluate(
-                checkpoint.model,
-                checkpoint.task,
-                checkpoint.sleep,
-                passes=config.eval_passes,
-                count=HELD_OUT_COUNT,
-                seed=HELD_OUT_SEED,
-                latency=False,
-            ),
-        }
-    record = {
+    records = {s: read_provenance(find_checkpoint(folder)) for s, folder in folders.items()}
+    metrics = {s: record["metrics"] for s, record in records.items()}
+    first = next(iter(metrics.values()))
+    # latency was measured while other runs had the machine: it is left out
+    timing = ("sleep_ms_per_window", "wake_ms_per_token", "chance")
+    passes = {
+        s: {n: {k: v for k, v in e.items() if k not in timing} for n, e in m["passes"].items()}
+        for s, m in metrics.items()
+    }
+    result = {
         "name": name,
         "config": f"data/configs/{name}.toml",
-        "task": checkpoint.task.name,
-        "difficulty": checkpoint.task.difficulty_name,
-        "count": HELD_OUT_COUNT,
-        "evaluation_seed": HELD_OUT_SEED,
-        "chance": next(iter(next(iter(per_seed.values()))["passes"].values()))["chance"],
-        "over_seeds": over_seeds([entry["passes"] for entry in per_seed.values()]),
-        "seeds": per_seed,
+        **{key: first[key] for key in ("task", "difficulty", "count")},
+        "evaluation_seed": first["seed"],
+        "chance": next(iter(first["passes"].values()))["chance"],
+        "over_seeds": over_seeds(list(passes.values())),
+        "seeds": {
+            str(s): {
+                "commit": records[s]["commit"],
+                "budget": records[s]["budget"],
+                "weights_sha256": records[s]["hashes"]["model.safetensors"],
+                "passes": passes[s],
+            }
+            for s in folders
+        },
     }
-    write_json(DATA / "results" / f"{name}.json", record)
+    write_json(DATA / "results" / f"{name}.json", result)
     if 0 in folders:
         bundle_checkpoint(
             folders[0],
@@ -133,6 +126,7 @@ def collect(name: str, seeds: list[int], runs: Path) -> None:
             DATA / "checkpoints" / name,
             command=f"workbench train data/configs/{name}.toml --set training.seed=0",
         )
+    print(f"{name}: {len(folders)} seeds")
 
 
 def over_seeds(results: list[dict[str, Any]]) -> dict[str, Any]:
