@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from workbench.model import Memory
+from workbench.notebook.check import NotYet, Verdict, call, call_for_array, close, exercise
+
+
+@exercise
+def double_it(answer):
+    if not close(call_for_array(answer, np.ones(2), shape=(2,), hint="Use 2 * x."), [2, 2]):
+        raise NotYet("not twice as much")
+    return "twice as much"
+
+
+def in_place(x):
+    x *= 2
+    return x
+
+
+def broken(x):
+    return x @ np.ones(5)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda x: ..., "gives nothing back yet"),
+        (lambda x: None, "gives nothing back yet"),
+        (lambda x: x, "not twice as much"),
+        (lambda x: 2, "shape (); expected (2,). Use 2 * x."),
+        (lambda x: "two", "gives back str, not an array"),
+        (lambda x: x * np.nan, "not finite"),
+        (in_place, "`in_place` changes what it was given"),
+        (broken, "stopped at its line `return x @ np.ones(5)`: ValueError"),
+        (2.0, "a function was expected, not float"),
+    ],
+)
+def test_every_way_to_go_wrong_gets_a_sentence_and_no_exception(answer, says):
+    verdict = double_it(answer)
+    assert not verdict.right
+    assert says in verdict.message
+    assert repr(verdict).startswith("not yet: ")
+
+
+def test_right_is_right_and_repeatable():
+    assert (
+        double_it(lambda x: 2 * x) == double_it(lambda x: 2 * x) == Verdict(True, "twice as much")
+    )
+    assert repr(double_it(lambda x: 2 * x)) == "right: twice as much"
+
+
+def test_a_bug_in_the_check_itself_is_not_hidden():
+    @exercise
+    def wrong(answer):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        wrong(None)
+
+
+def test_functions_get_copies():
+    given = np.zeros(3)
+    seen = call(lambda x: x, given, hint="")
+    assert seen is not given
+
+
+def test_a_memory_changed_in_place_is_noticed():
+    import torch
+
+    memory = Memory(fast_weights={0: torch.ones(1, 1, 2, 2)})
+
+    def spoil(memory):
+        memory.fast_weights[0].zero_()
+        return memory
+
+    with pytest.raises(NotYet, match="changes what it was given"):
+        call(spoil, memory, hint="")
+    assert memory.fast_weights[0].sum() == 4

@@ -1,0 +1,173 @@
+"""Notebooks: pairs in sync, outputs empty, cells short, run offline from top to bottom in time."""
+
+import re
+from datetime import datetime
+from pathlib import Path
+
+import jupytext
+import pytest
+from nbmake.nb_run import NotebookRun
+
+FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+SOURCES = sorted((FOLDER / "src").glob("*.py"))
+NAMES = [path.stem for path in SOURCES]
+
+LONGEST_CELL = 16
+TIME_LIMIT = 180
+"""Seconds for a whole notebook; every cell has the same limit for itself."""
+
+OFFLINE = """\
+import socket
+
+def loopback(address):
+    return not isinstance(address, tuple) or str(address[0]) in ("127.0.0.1", "::1", "localhost")
+
+connect = socket.socket.connect
+
+def guarded(self, address):
+    if not loopback(address):
+        raise RuntimeError(f"the notebook reaches for the network: {address}")
+    return connect(self, address)
+
+socket.socket.connect = guarded
+"""
+"""``sitecustomize.py`` of the kernel: nothing but this machine can be reached."""
+
+
+def paired(name: str) -> Path:
+    return FOLDER / f"{name}.ipynb"
+
+
+def cells(path: Path, kind: str) -> list:
+    return [cell for cell in jupytext.read(path).cells if cell.cell_type == kind]
+
+
+def test_there_are_notebooks_and_each_has_its_pair():
+    assert NAMES
+    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pairs_are_in_sync(name):
+    source, notebook = (
+        [
+            (cell.cell_type, cell.source, cell.metadata.get("tags", []))
+            for cell in jupytext.read(path).cells
+        ]
+        for path in (FOLDER / "src" / f"{name}.py", paired(name))
+    )
+    assert source == notebook, f"jupytext --sync notebooks/src/{name}.py"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs_are_empty(name):
+    for cell in cells(paired(name), "code"):
+        assert not cell.outputs, "clear the outputs before saving"
+        assert cell.execution_count is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_code_cells_are_short(name):
+    for cell in cells(paired(name), "code"):
+        lines = [line for line in cell.source.splitlines() if line.strip()]
+        assert len(lines) <= LONGEST_CELL, f"move logic into the package:\n{cell.source}"
+        assert all(len(line) <= 100 for line in lines), cell.source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_solution_is_folded_and_follows_its_exercise(name):
+    before = None
+    for cell in cells(paired(name), "code"):
+        if "solution" in cell.metadata.get("tags", []):
+            assert cell.metadata["jupyter"]["source_hidden"]
+            assert "TODO" in before.source
+            assert before.source.splitlines()[-1] == cell.source.splitlines()[-1], "same check"
+        before = cell
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def executed(request, tmp_path_factory):
+    """A notebook that has run from top to bottom, the network out of reach, and its seconds."""
+    guard = tmp_path_factory.mktemp("offline")
+    (guard / "sitecustomize.py").write_text(OFFLINE, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(guard))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.chdir(guard)  # nothing may depend on the folder it is started from
+        result = NotebookRun(paired(request.param), TIME_LIMIT).execute()
+    assert result.error is None, f"{result.error.summary}\n{result.error.trace}"
+    return result.nb
+
+
+@pytest.mark.slow
+def test_it_runs_in_time(executed):
+    timed = [cell.metadata["execution"] for cell in executed.cells if cell.cell_type == "code"]
+    first, last = timed[0]["iopub.status.busy"], timed[-1]["iopub.status.idle"]
+    assert (
+        datetime.fromisoformat(last) - datetime.fromisoformat(first)
+    ).total_seconds() < TIME_LIMIT
+
+
+@pytest.mark.slow
+def test_exercises_say_not_yet_and_solutions_are_right(executed):
+    verdicts = {"exercise": [], "solution": []}
+    for cell in executed.cells:
+        if cell.cell_type != "code" or "exercises.check" not in cell.source:
+            continue
+        (output,) = cell.outputs
+        kind = "solution" if "solution" in cell.metadata.get("tags", []) else "exercise"
+        verdicts[kind].append(output.data["text/plain"])
+    assert len(verdicts["exercise"]) == len(verdicts["solution"]) > 0
+    assert all(text.startswith("not yet: ") for text in verdicts["exercise"])
+    assert all(text.startswith("right: ") for text in verdicts["solution"])
+
+
+@pytest.mark.slow
+def test_nothing_is_fetched_and_nothing_is_said_in_warning(executed):
+    for cell in executed.cells:
+        for output in cell.get("outputs", []):
+            assert output.get("name") != "stderr", output.get("text")
+            html = output.get("data", {}).get("text/html", "")
+            assert not re.search(r"<(script|link|img|iframe)[^>]+https?://", html)
+
+
+@pytest.mark.slow
+def test_outputs_stay_small(executed):
+    assert sum(len(str(cell.get("outputs", ""))) for cell in executed.cells) < 1_000_000
+
+
+def test_what_the_first_notebook_says_of_the_bundled_model():
+    """Head 0 keeps targets apart and sources together; without it the answers are gone."""
+    import torch
+
+    import workbench
+    from workbench.notebook import inside
+    from workbench.tasks import batch_generator
+
+    checkpoint = workbench.load("depo-n8-any")
+    model, sleep = checkpoint.model, checkpoint.sleep.with_passes(4)
+    batch = checkpoint.task.sample(64, batch_generator(1, 0, "notebook"))
+    assert checkpoint.task.text(batch, 0).startswith("6>7 ")
+    assert "3:7=3" in checkpoint.task.text(batch, 0)
+    (layer,) = model.fast_weight_layers
+    assert layer == 1
+    events = inside.sleep_passes(model, batch, sleep)
+    memory = events[-1].memory
+    writes = inside.writes(model, events, layer, sleep)
+    errors = inside.recall_error(events, writes, layer)
+    assert bool((errors[-1] < errors[0]).all())
+    returned = inside.returned(events[-1], writes[-1], layer, head=0, example=0)
+    assert (returned[1::2].argmax(1) == range(1, 16, 2)).all()
+    assert returned[2::2, 2::2].min() > 0.9
+    woken = inside.answer_by_pass(model, batch, sleep, checkpoint.task, events)
+    one_hop, four_hops = (inside.mean_by_difficulty(woken, hops) for hops in (1, 4))
+    assert one_hop[1] > 0.9 > 0.5 > four_hops[1]
+    assert four_hops[4] > 0.9
+    whole = inside.accuracy(model, batch, sleep, memory)
+    cut = memory.fast_weights[layer].clone()
+    cut[:, 0] = 0
+    rest = inside.accuracy(model, batch, sleep, memory.replace(fast_weights={layer: cut}))
+    assert whole > 0.95 > 0.5 > rest
+    borrowed = memory.examples(torch.arange(64).roll(-1))
+    own, other = inside.answers_about(model, checkpoint.task, batch, sleep, borrowed)
+    assert other > 0.9 > 0.3 > own

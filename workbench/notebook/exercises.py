@@ -1,0 +1,197 @@
+"""Checks of the exercises in notebook 1, *A memory you can write to*.
+
+Each takes the learner's function and returns a `Verdict`. S is [key, value], 4 x 3 in most
+checks: not square, so that a transposed product cannot pass by luck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+import sleep_kernels
+from workbench.model import Memory
+from workbench.notebook.check import NotYet, call, call_for_array, close, exercise
+
+KEYS, VALUES = 4, 3
+SHAPE_HINT = (
+    f"S has one row for each of the {KEYS} entries of a key and one column for each of the "
+    f"{VALUES} entries of a value: np.outer(k, v)."
+)
+READ_HINT = "Reading is o = S^T q: in NumPy `S.T @ q` (or `q @ S`)."
+
+
+@exercise
+def check_write_and_read(write: Any, read: Any) -> str:
+    """Exercise 1: ``write(S, k, v)`` adds k v^T to S; ``read(S, q)`` is S^T q."""
+    state, k, v = _state_and_pair()
+    after = call_for_array(write, state, k, v, shape=(KEYS, VALUES), hint=SHAPE_HINT)
+    if close(after, state):
+        raise NotYet("`write` gives S back as it was: nothing was written.")
+    if close(after, np.outer(k, v)):
+        raise NotYet("`write` drops what S held before: add the new product to S.")
+    if close(after, state - np.outer(k, v)):
+        raise NotYet("`write` takes the product away from S instead of adding it.")
+    if not close(after, state + np.outer(k, v)):
+        raise NotYet("`write` adds something, but not the outer product of k and v. " + SHAPE_HINT)
+    out = call_for_array(read, state, k, shape=(VALUES,), hint=READ_HINT)
+    if not close(out, state.T @ k):
+        raise NotYet("`read` gives back a vector of the right length, but not S^T q. " + READ_HINT)
+    return "what you write with a key of length 1 comes back when you read with that key."
+
+
+@exercise
+def check_delta_write(delta_write: Any) -> str:
+    """Exercise 2: ``delta_write(S, k, v, beta)`` is S + beta k (v - S^T k)^T."""
+    hint = "S + beta * np.outer(k, v - S.T @ k) has the shape of S."
+    state, k, v = _state_and_pair()
+    beta = 0.5
+
+    def given(b: float) -> np.ndarray:
+        return call_for_array(delta_write, state, k, v, b, shape=(KEYS, VALUES), hint=hint)
+
+    right = state + beta * np.outer(k, v - state.T @ k)
+    after = given(beta)
+    if close(after, right):
+        if not close(given(0.0), state):
+            raise NotYet("with beta = 0 nothing may change; yours changes S.")
+        return "with beta = 1 the memory then answers exactly v, whatever it answered before."
+    if close(after, state):
+        raise NotYet("`delta_write` gives S back as it was: nothing was written.")
+    if close(after, state + beta * np.outer(k, v)):
+        raise NotYet(
+            "this is the plain outer product. First ask the memory what it answers for k, then "
+            "write only what is missing from v."
+        )
+    if close(after, state + np.outer(k, v - state.T @ k)):
+        raise NotYet("right for beta = 1, but beta is not used: it scales what is written.")
+    if close(after, state - beta * np.outer(k, v - state.T @ k)) or close(
+        after, state + beta * np.outer(k, v + state.T @ k)
+    ):
+        raise NotYet("a sign is the wrong way round: the error is v minus what S answers.")
+    if close(after, beta * np.outer(k, v - state.T @ k)):
+        raise NotYet("what S held before is gone: add the correction to S.")
+    raise NotYet(
+        "after your write with beta = 0.5, reading k should give the mean of the old answer and "
+        "v; it does not. " + hint
+    )
+
+
+@exercise
+def check_parity(beta_for: Any) -> str:
+    """Exercise 3: ``beta_for(bit)`` makes the sign of a memory the parity of the bits."""
+    strengths = []
+    for bit in (0, 1):
+        hint = "Give back one number for bit 0 and another for bit 1."
+        strengths.append(float(call_for_array(beta_for, bit, shape=(), hint=hint)))
+    quiet, flip = strengths
+    if not all(0 <= b <= 2 for b in strengths):
+        raise NotYet(f"beta must lie in 0..2; yours are {quiet:g} and {flip:g}.")
+    if quiet:
+        raise NotYet(
+            f"a 0 must leave the memory alone, but beta = {quiet:g} multiplies it by {1 - quiet:g}."
+        )
+    if flip == 1:
+        raise NotYet("with beta = 1 the first 1 wipes the memory out; no sign is left to flip.")
+    if flip < 1:
+        raise NotYet(
+            f"after one 1 the memory is {1 - flip:g} times what it was: the sign never changes. "
+            "Reading k after a write of v = 0 gives (1 - beta) times the old answer."
+        )
+    if flip < 2:
+        raise NotYet(
+            f"the sign flips, but each 1 also shrinks the memory by {flip - 1:g}: after 100 of "
+            "them nothing is left. Which beta makes 1 - beta exactly -1?"
+        )
+    bits = np.random.default_rng(0).integers(0, 2, (32, 40))
+    final = parity_memory(bits, beta_for)
+    if not np.array_equal(final < 0, bits.sum(1) % 2 == 1):
+        raise NotYet("the sign is not the parity on every string; does beta_for look at the bit?")
+    return "40 bits, one number of memory, no error. With beta below 1 no such memory can do it."
+
+
+def parity_memory(bits: np.ndarray, beta_for: Callable[[int], float]) -> np.ndarray:
+    """Return what a 1 x 1 memory, which begins as S = 1, holds after reading ``bits [row, bit]``.
+
+    Every bit writes v = 0 with key 1 and strength ``beta_for(bit)``, so that S becomes
+    ``(1 - beta) S``.
+    """
+    rows, count = bits.shape
+    strength = np.array([float(beta_for(0)), float(beta_for(1))])[bits]
+    one = torch.ones((rows, count, 1, 1))
+    beta = torch.tensor(strength, dtype=torch.float32)[..., None]
+    start = torch.ones((rows, 1, 1, 1))
+    return sleep_kernels.delta_rule(None, one, 0 * one, beta, start).state.flatten().numpy()
+
+
+@exercise
+def check_gated_write(gated_write: Any) -> str:
+    """Exercise 4: ``gated_write(S, k, v, beta, a)`` decays S by a, then applies the delta rule."""
+    hint = "Call your `delta_write` on the decayed memory, a * S."
+    state, k, v = _state_and_pair()
+    beta, a = 0.5, 0.8
+
+    def delta(s: np.ndarray) -> np.ndarray:
+        return s + beta * np.outer(k, v - s.T @ k)
+
+    after = call_for_array(gated_write, state, k, v, beta, a, shape=(KEYS, VALUES), hint=hint)
+    if close(after, delta(a * state)):
+        return "decay first, then the error against what is left: the gated delta rule."
+    if close(after, delta(state)):
+        raise NotYet("the delta rule is there, but nothing decays: a is not used.")
+    if close(after, a * delta(state)):
+        raise NotYet("the new pair decays with the old ones: let S decay before you write to it.")
+    if close(after, a * state + beta * np.outer(k, v - state.T @ k)):
+        raise NotYet(
+            "S decays, but the error is measured against S as it was before: ask the decayed "
+            "memory what it answers for k."
+        )
+    if close(after, a * state + beta * np.outer(k, v)):
+        raise NotYet("S decays, but this adds all of v (Mamba-2's rule): write only the error.")
+    raise NotYet("not the gated delta rule yet. " + hint)
+
+
+@exercise
+def check_without_head(without_head: Any) -> str:
+    """Exercise 5: ``without_head(memory, layer, head)`` is a memory with one head's S zeroed."""
+    hint = "memory.replace(fast_weights={layer: ...}) makes a new memory."
+    generator = torch.Generator().manual_seed(0)
+    state = torch.rand((2, 3, KEYS, VALUES), generator=generator) + 1.0
+    memory = Memory(fast_weights={1: state})
+    result = call(without_head, memory, 1, 2, hint=hint)
+    if not isinstance(result, Memory):
+        raise NotYet(f"a Memory was expected, not {type(result).__name__}. {hint}")
+    if 1 not in result.fast_weights or result.fast_weights[1].shape != state.shape:
+        raise NotYet(
+            "the layer's S should keep its shape [batch, gdn_head, key, value]: zero a head's "
+            "numbers rather than leaving them out. " + hint
+        )
+    after = result.fast_weights[1]
+    zero = (after == 0).flatten(2).all(-1)  # (batch, gdn_head)
+    if not zero.any() and torch.equal(after, state):
+        raise NotYet("no number changed: set the head's S to zero in a copy of the layer's S.")
+    if zero.all():
+        raise NotYet("every head is zero: choose one, S[:, head].")
+    if torch.equal(zero, torch.tensor([[False] * 3] * 2)):
+        raise NotYet("some numbers changed, but no head is zero throughout: S[:, head] = 0.")
+    if zero[:, 2].all() and not zero[:, :2].any():
+        if not torch.equal(after[:, :2], state[:, :2]):
+            raise NotYet("the other heads changed too: leave them as they were.")
+        return "one head forgets, the others keep what they hold, and the original is untouched."
+    raise NotYet(
+        "zeroed along the wrong axis: S is [batch, gdn_head, key, value], so a head is S[:, head]."
+    )
+
+
+def _state_and_pair() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return S [key, value], a key of unit norm and a value, all without special structure."""
+    generator = np.random.default_rng(1)
+    k = generator.standard_normal(KEYS)
+    return (
+        generator.standard_normal((KEYS, VALUES)),
+        k / np.linalg.norm(k),
+        generator.standard_normal(VALUES),
+    )

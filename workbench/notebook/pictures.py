@@ -1,0 +1,149 @@
+"""Small figures for the notebooks, beside those of `workbench.figures`: curves and matrices.
+
+Plain arrays in, Plotly figure out, in the theme of `workbench.figures`. Zero-centred quantities
+take the diverging colour map with one scale for all panels; shares take cividis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from workbench.figures.theme import DIVERGING, SEQUENTIAL, Theme, scale, series, template
+
+WIDTH, HEIGHT = 720, 380
+FEW = 10
+"""Up to so many places on an axis, each has its tick."""
+
+
+def curves(
+    x: Sequence[float] | np.ndarray,
+    lines: Mapping[str, Sequence[float] | np.ndarray],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    dashed: Mapping[str, Sequence[float] | np.ndarray] | None = None,
+    log_x: bool = False,
+    y_range: tuple[float, float] | None = None,
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw measured `lines` over `x`, and predictions or reference lines dashed.
+
+    Parameters
+    ----------
+    x : sequence
+        Shared by all lines.
+    lines, dashed : mapping of str to sequence
+        Label -> y. A dashed line takes the colour of the measured line at the same place.
+    title, x_title, y_title : str
+        The comparison in words, and the axes with their units.
+    log_x : bool
+        Logarithmic x, with a tick at every x.
+    y_range : (float, float) or None
+        Fixed range of y.
+    """
+    figure = go.Figure()
+    for index, (label, y) in enumerate(lines.items()):
+        colour, symbol = series(theme, index)
+        figure.add_scatter(
+            x=_floats(x),
+            y=_floats(y),
+            name=label,
+            mode="lines+markers",
+            line={"color": colour},
+            marker={"symbol": symbol},
+        )
+    for index, (label, y) in enumerate((dashed or {}).items()):
+        figure.add_scatter(
+            x=_floats(x),
+            y=_floats(y),
+            name=label,
+            mode="lines",
+            line={"color": series(theme, index)[0], "dash": "dash", "width": 1},
+        )
+    figure.update_xaxes(title=x_title)
+    if log_x:
+        figure.update_xaxes(type="log")
+    if log_x or len(x) <= FEW:  # at the values measured, nowhere between
+        figure.update_xaxes(tickvals=list(x), ticktext=[f"{value:g}" for value in x])
+    figure.update_yaxes(title=y_title, range=y_range)
+    return _framed(figure, title, theme)
+
+
+def matrices(
+    panels: Mapping[str, np.ndarray],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    columns: int = 5,
+    bound: float | None = None,
+    diverging: bool = True,
+    x_text: Sequence[str] | None = None,
+    y_text: Sequence[str] | None = None,
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw matrices side by side on one colour scale.
+
+    Parameters
+    ----------
+    panels : mapping of str to ndarray
+        Panel title -> ``[row, column]``; row 0 is drawn at the top.
+    columns : int
+        Panels in a row.
+    bound : float or None
+        Largest value on the scale; None takes the largest of all panels.
+    diverging : bool
+        True: -bound..bound, centred on zero. False: 0..bound.
+    x_text, y_text : sequence of str or None
+        Names of the columns and rows.
+    """
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    if bound is None:
+        bound = max(float(np.nanmax(np.abs(panel))) for panel in panels.values()) or 1.0
+    figure = make_subplots(rows=rows, cols=columns, subplot_titles=list(panels))
+    for index, panel in enumerate(panels.values()):
+        figure.add_trace(
+            go.Heatmap(z=np.asarray(panel, dtype=np.float32), coloraxis="coloraxis"),
+            row=index // columns + 1,
+            col=index % columns + 1,
+        )
+    figure.update_layout(
+        coloraxis={
+            "colorscale": scale(DIVERGING[theme] if diverging else SEQUENTIAL),
+            "cmin": -bound if diverging else 0.0,
+            "cmax": bound,
+        }
+    )
+    y_size, x_size = next(iter(panels.values())).shape
+    figure.update_xaxes(showgrid=False, **_ticks(x_text, x_size))
+    figure.update_yaxes(autorange="reversed", showgrid=False, **_ticks(y_text, y_size))
+    figure.update_xaxes(title=x_title, row=rows)
+    figure.update_yaxes(title=y_title, col=1)
+    return _framed(figure, title, theme, height=120 + 230 * rows)
+
+
+def _ticks(names: Sequence[str] | None, size: int) -> dict[str, object]:
+    if names is None and size > FEW:
+        return {}
+    texts = list(names) if names is not None else [str(place) for place in range(size)]
+    return {"tickmode": "array", "tickvals": list(range(size)), "ticktext": texts}
+
+
+def _framed(figure: go.Figure, title: str, theme: Theme, height: int = HEIGHT) -> go.Figure:
+    return figure.update_layout(
+        template=template(theme),
+        title={"text": title, "pad": {"t": 12, "l": 12}},
+        width=WIDTH,
+        height=height,
+        margin={"l": 60, "r": 20, "t": 70, "b": 50},
+    )
+
+
+def _floats(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    return np.asarray(values, dtype=np.float32)
