@@ -48,7 +48,7 @@ usage: python3 run.py [--cpu] COMMAND [ARGUMENTS ...]
   lab        JupyterLab on the notebooks
   bench      list the benchmarks; bench NAME [ARGUMENTS ...] runs one
   lock       rewrite constraints.txt from a fresh environment (--torch VERSION to move torch)
-  ...        any other command goes to `workbench`, such as train, trace, evaluate
+  ...        any other command goes to `workbench`, such as train, eval, sample
 
   --cpu      on Linux without a GPU: take torch from PyTorch's CPU index (200 MB instead of
              several GB); the choice stays with .venv. Elsewhere torch is that build already.

@@ -52,3 +52,29 @@ def requires_cuda() -> None:
 
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+    """Return a maker of models small enough for float64 and a loop: ``tiny_model(*layers)``.
+
+    Weights into the residual stream and the head are enlarged, so that what a layer does shows
+    in the features from the first pass on.
+    """
+
+    def make(*layers, seed=0, dtype="float64", **settings):
+        import torch
+
+        from workbench.config import ModelConfig
+        from workbench.model import HybridModel
+
+        small = {"vocabulary": 7, "width": 8, "attention_heads": 2, "gdn_heads": 2, "key_dim": 4}
+        small |= {"value_dim": 3, "mlp_width": 6, "layers": layers or ("attention", "gated_delta")}
+        model = HybridModel(ModelConfig(**small | settings), seed=seed)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.endswith(("out.weight", "down.weight", "head.weight")):
+                    parameter *= 20
+        return model.to(getattr(torch, dtype)).eval()
+
+    return make

@@ -34,6 +34,7 @@ FLOORS = (
         "workbench.config",
         "workbench.files",
         "workbench.paths",
+        "workbench.progress",
     ),
     ("sleep_kernels",),
     ("workbench.model",),
@@ -45,7 +46,7 @@ FLOORS = (
     ("workbench.lab",),
     ("workbench.figures",),
     ("workbench.views", "workbench.notebook"),
-    ("workbench",),
+    ("workbench", "workbench.doctor"),
     ("workbench.cli", "apps"),
 )
 """From the ground up; ``workbench`` alone is the front door, ``workbench/__init__.py``."""

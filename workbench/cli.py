@@ -266,7 +266,8 @@ def _evaluation_table(record: dict[str, Any], task: Any) -> str:
             _with_interval(entry["accuracy"][v], entry["interval"]["accuracy"][v]) for v in levels
         ]
         cells.append(_with_interval(entry["exact"], entry["interval"]["exact"]))
-        cells += [f"{entry[k]:.2f}" for k in ("sleep_ms_per_window", "wake_ms_per_token")]
+        times = (entry["sleep_ms_per_window"], entry["wake_ms_per_token"])
+        cells += ["" if time is None else f"{time:.2f}" for time in times]
         rows.append([n, *cells])
     for name, chance in next(iter(passes.values()))["chance"].items():
         values = [f"{chance['accuracy'][v]:.3f}" for v in levels]

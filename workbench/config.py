@@ -354,11 +354,24 @@ def build(model: type[ModelT], data: dict[str, Any], *, source: str) -> ModelT:
 
 
 def _explain(error: ValidationError, source: str) -> tuple[str, str, str]:
-    first = error.errors()[0]
-    tags = {"depo", "rule110", "random", "until_memory_settles", "until_answers_settle", "int"}
-    where = ".".join(str(part) for part in first["loc"] if str(part) not in tags) or "the file"
+    # a table given for `passes` was not meant to be a number
+    errors = error.errors()
+    meant = [e for e in errors if e["type"] != "int_type" or not isinstance(e["input"], dict)]
+    first = (meant or errors)[0]
+    tags = {"depo", "rule110", "random", "until_memory_settles", "until_answers_settle"}
+    parts = [str(part) for part in first["loc"] if str(part) not in tags]
+    # pydantic also names the branches of a union: constrained-int, tagged-union[...]
+    branch = ("constrained-", "tagged-union[")
+    where = ".".join(part for part in parts if not part.startswith(branch)) or "the file"
     message = first["msg"].removeprefix("Value error, ")
     given = f"{source}: {where}"
+    if first["type"] == "union_tag_invalid":
+        context = first["ctx"]
+        name = context["discriminator"].strip("'")
+        expected = f"one of {context['expected_tags']}"
+        return f"{given}.{name} = {context['tag']!r}", expected, "change the value"
+    if first["type"] == "union_tag_not_found":
+        return f"{given} has no {first['ctx']['discriminator']}", "one that says its kind", "add it"
     if first["type"] == "extra_forbidden":
         return f"{given} is unknown", "a field of the configuration", "remove or rename it"
     if first["type"] == "missing":
@@ -393,9 +406,10 @@ def apply_overrides(data: dict[str, Any], overrides: list[str] | tuple[str, ...]
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        found = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    return found["value"] if len(found) == 1 else text
 
 
 def _copy(data: dict[str, Any]) -> dict[str, Any]:

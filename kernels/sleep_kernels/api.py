@@ -176,14 +176,15 @@ def _run(
     batch, _, heads, keys = k.shape
     if state is None:
         state = k.new_zeros((batch, heads, keys, v.shape[-1]), dtype=dtype)
-    output, state = rule(
-        None if q is None else q.to(dtype),
-        k.to(dtype),
-        v.to(dtype),
-        None if log_decay is None else log_decay.to(dtype),
-        beta.to(dtype),
-        state.to(dtype),
-        keys**-0.5 if scale is None else scale,
-        delta,
-    )
+    with torch.autocast(k.device.type, enabled=False):  # it would round S to bfloat16
+        output, state = rule(
+            None if q is None else q.to(dtype),
+            k.to(dtype),
+            v.to(dtype),
+            None if log_decay is None else log_decay.to(dtype),
+            beta.to(dtype),
+            state.to(dtype),
+            keys**-0.5 if scale is None else scale,
+            delta,
+        )
     return RuleResult(None if output is None else output.to(v.dtype), state)

@@ -69,9 +69,11 @@ def _chunk(
         decay = _causal(k.shape[2], k.device, k.dtype)
         from_start = None
     else:
-        c = log_decay.cumsum(-1)
-        decay = (c[..., :, None] - c[..., None, :] + _mask(c.shape[-1], c.device, c.dtype)).exp()
-        from_start = c.exp()[..., None]  # e
+        # in float64: after a strong decay, differences of float32 sums are off by percents
+        c = log_decay.cumsum(-1, dtype=torch.float64)
+        between = (c[..., :, None] - c[..., None, :]).to(k.dtype)
+        decay = (between + _mask(k.shape[2], k.device, k.dtype)).exp()
+        from_start = c.to(k.dtype).exp()[..., None]  # e
     if delta:
         recalled = k @ carried
         if from_start is not None:

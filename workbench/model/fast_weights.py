@@ -130,16 +130,18 @@ class FastWeights(nn.Module):
         # (batch, token, 2 gdn_head key + gdn_head value)
         projections = (self.query.weight, self.key.weight, self.value.weight)
         qkv = F.linear(x, torch.cat(projections))
+        keys = self.heads * self.keys
         if valid is not None:
             qkv = qkv * valid[..., None]
-        keys = self.heads * self.keys
         if self.kind == "jet":
             qk, v = qkv.split((2 * keys, self.heads * self.values), dim=-1)
             taps = self.taps_out(F.silu(self.taps_in(x))).unflatten(-1, (-1, self.conv_width))
+            v, tail = _past_padding(v, tail, valid)
             v, tail = sleep_kernels.dynamic_convolution(v, taps, tail)
             q, k = F.silu(qk).split(keys, dim=-1)
             v = F.silu(v)
         else:
+            qkv, tail = _past_padding(qkv, tail, valid)
             qkv, tail = sleep_kernels.short_convolution(qkv, self.conv, tail)
             q, k, v = F.silu(qkv).split((keys, keys, self.heads * self.values), dim=-1)
         q = _unit_norm(q.unflatten(-1, (self.heads, self.keys)))
@@ -147,8 +149,9 @@ class FastWeights(nn.Module):
         v = v.unflatten(-1, (self.heads, self.values))
         log_decay = None
         if self.has_decay:
-            step = F.softplus(self.decay(x).float() + self.decay_bias)
-            log_decay = -self.log_rate.float().exp() * step
+            precise = torch.promote_types(x.dtype, torch.float32)
+            step = F.softplus(self.decay(x).to(precise) + self.decay_bias.to(precise))
+            log_decay = -self.log_rate.to(precise).exp() * step
         if self.kind == "linear_attention":
             beta = torch.ones_like(k[..., 0])
         else:
@@ -186,7 +189,7 @@ class FastWeights(nn.Module):
         if read is None:
             return Mixed(None, state, w.tail)
         gate = F.silu(self.gate(x)).unflatten(-1, (self.heads, self.values))
-        read = self.norm(read) * gate
+        read = self.norm(read.to(self.norm.weight.dtype)) * gate
         return Mixed(self.out(read.flatten(-2)), state, w.tail)
 
     def _rule(self, w: Writes, q: Tensor | None, state: Tensor) -> sleep_kernels.RuleResult:
@@ -201,3 +204,19 @@ class FastWeights(nn.Module):
 def _unit_norm(x: Tensor) -> Tensor:
     # rsqrt(sum + eps): smooth at zero, where padding puts keys
     return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6)
+
+
+def _past_padding(
+    x: Tensor, tail: Tensor | None, valid: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Move the tail from before a sequence's left padding to right before its first token."""
+    if tail is None or valid is None or not tail.shape[1]:
+        return x, tail
+    taps = tail.shape[1]
+    pads = (~valid).cumprod(dim=1).sum(dim=1)[:, None]  # (batch, 1), on the left
+    at = torch.arange(taps + x.shape[1], device=x.device) - pads  # (batch, tail and token)
+    moved = (at >= 0) & (at < taps)
+    joined = torch.cat((tail.to(x.dtype), x), dim=1)
+    source = torch.where(moved, at, at + pads)[..., None].expand_as(joined)
+    joined = joined.gather(1, source) * (at >= 0)[..., None]
+    return joined[:, taps:], joined[:, :taps]

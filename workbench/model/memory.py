@@ -7,7 +7,6 @@ takes a memory and returns another.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import WorkbenchError
+from workbench.files import written_aside
 
 FORMAT = "sleep-memory/1"
 
@@ -134,12 +134,14 @@ class Memory:
         """Write a safetensors file, aside first and then renamed; `extra` goes in its header."""
         from safetensors.torch import save_file
 
-        path = Path(path)
         header = {"format": FORMAT, "extra": json.dumps(dict(extra or {}))}
-        aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        contiguous = {name: t.detach().contiguous() for name, t in self.tensors().items()}
-        save_file(contiguous, aside, metadata=header)
-        os.replace(aside, path)
+        # layers may share a tensor (a mask), which safetensors refuses: each gets a copy
+        copies = {
+            name: tensor.detach().clone(memory_format=torch.contiguous_format)
+            for name, tensor in self.tensors().items()
+        }
+        with written_aside(Path(path)) as aside:
+            save_file(copies, aside, metadata=header)
 
     @classmethod
     def load(cls, path: str | Path) -> tuple[Self, dict[str, object]]:

@@ -201,6 +201,12 @@ def _passes(
     carried_kv = memory.kv  # every pass sees the cache of earlier windows, and builds its own
     kept_kv: dict[int, KVCache] = {}
     sleep_pass, last = 0, False
+
+    def with_kept(memory: Memory, kept: dict[int, KVCache]) -> Memory:
+        fresh = {i: kv for i, kv in memory.kv.items() if kv is not carried_kv.get(i)}
+        kept |= fresh if sleep.kept_kv == "last" else {i: fresh[i] for i in fresh.keys() - kept}
+        return memory.replace(kv={**carried_kv, **kept})
+
     while not last:
         sleep_pass += 1
         before = _rested(memory.replace(kv=carried_kv), sleep)
@@ -216,14 +222,19 @@ def _passes(
             )
         else:
             hidden, memory = run(hidden, before, first=first, last=end)
-            report = PassReport(sleep_pass, before, memory, partial(answers, memory))
-            last = bool(passes(report))
-            if last and end < model.depth:
-                rest, memory = run(hidden, memory, first=end, output=every_output)
-                hidden = rest if every_output else hidden
-        fresh = {i: kv for i, kv in memory.kv.items() if kv is not carried_kv.get(i)}
-        kept_kv = {**kept_kv, **fresh} if sleep.kept_kv == "last" else {**fresh, **kept_kv}
-        memory = memory.replace(kv={**carried_kv, **kept_kv})
+            # what is left of the sleep if it ends here
+            finish = partial(run, hidden, memory, first=end) if end < model.depth else None
+
+            def now(memory: Memory = memory, finish: Any = finish) -> Tensor:
+                with torch.no_grad():
+                    memory = finish(output=False)[1] if finish else memory
+                return answers(with_kept(memory, dict(kept_kv)))
+
+            last = bool(passes(PassReport(sleep_pass, before, memory, now)))
+            if last and finish:
+                hidden, memory = finish(output=every_output)
+            hidden = hidden if every_output or not last else None
+        memory = with_kept(memory, kept_kv)
         yield SleepPass(window, sleep_pass, last, hidden, memory)
 
 

@@ -13,7 +13,9 @@ def evict(memory: Memory, sleep: SleepConfig) -> Memory:
     Convolution tails cross only with ``conv_state="carry"``.
     """
     tails = memory.conv_tails if sleep.conv_state == "carry" else {}
-    if sleep.eviction == "hard":
-        return memory.replace(kv={}, conv_tails=tails)
-    kept = {i: cache.newest(sleep.window - 1) for i, cache in memory.kv.items()}
-    return memory.replace(kv=kept, conv_tails=tails)
+    kept = {}
+    if sleep.eviction == "sliding":
+        kept = {i: cache.newest(sleep.window - 1) for i, cache in memory.kv.items()}
+    # copied: a view of the newest tokens would keep the evicted ones in its storage
+    survives = Memory(conv_tails=tails, kv=kept).clone()
+    return survives.replace(fast_weights=memory.fast_weights)

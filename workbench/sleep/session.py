@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from workbench.batch import Batch
-from workbench.config import RandomPasses, SleepConfig
+from workbench.config import RandomPasses, SleepConfig, UntilAnswersSettle
 from workbench.errors import WorkbenchError
 from workbench.model.memory import Memory
 from workbench.sleep.algorithm import SleepingModel, read
@@ -25,7 +25,8 @@ class Session:
     model : SleepingModel
         The network; the session never changes it.
     sleep : SleepConfig
-        Window, passes and options; N must be fixed or decided by a rule.
+        Window, passes and options; N must be fixed or decided by what happens to the memory
+        (the questions are not known while a stream is slept on).
     batch : int
         Streams read in step.
 
@@ -38,9 +39,11 @@ class Session:
     """
 
     def __init__(self, model: SleepingModel, sleep: SleepConfig, *, batch: int = 1) -> None:
-        if isinstance(sleep.passes, RandomPasses):
+        if isinstance(sleep.passes, RandomPasses | UntilAnswersSettle):
             raise WorkbenchError(
-                "a session with random N", "a fixed N or a rule", "use sleep.with_passes(N)"
+                f"a session with passes {sleep.passes.kind!r}",
+                "a fixed N, or a rule that looks at the memory alone",
+                "use sleep.with_passes(N)",
             )
         self.model, self.sleep = model, sleep
         self.memory: Memory = model.empty_memory(batch)

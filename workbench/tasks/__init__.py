@@ -22,7 +22,7 @@ TASKS = ("depo", "rule110")
 """Names that `task` knows."""
 
 
-def task(name_or_config: str | DepoConfig | Rule110Config, **settings: Any) -> Task:
+def task(name_or_config: str | DepoConfig | Rule110Config, /, **settings: Any) -> Task:
     """Return a task by name or configuration.
 
     Parameters

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+import sleep_kernels
 from workbench.config import Experiment, SleepConfig, load_experiment, to_toml
 from workbench.errors import WorkbenchError
 from workbench.files import folder_aside, write_json, write_text
@@ -94,6 +95,7 @@ def load_checkpoint(name_or_folder: str | Path, *, device: str = "cpu") -> Check
     provenance = read_provenance(folder)
     _check_hashes(folder, provenance)
     experiment = load_experiment(folder / CONFIG)
+    check_backend(experiment.model.kernel_backend, device)
     model = HybridModel(experiment.model)
     _load_weights(model, folder / WEIGHTS)
     return Checkpoint(
@@ -103,6 +105,24 @@ def load_checkpoint(name_or_folder: str | Path, *, device: str = "cpu") -> Check
         experiment,
         provenance,
     )
+
+
+def check_backend(backend: str, device: str) -> None:
+    """Check that the kernel backend a configuration names serves on `device`.
+
+    Raises
+    ------
+    WorkbenchError
+        It is unknown, or cannot serve; the message says why.
+    """
+    try:
+        sleep_kernels.choose_backend(backend, torch.device(device))
+    except (ValueError, RuntimeError) as error:
+        raise WorkbenchError(
+            f"model.kernel_backend = {backend!r} on {device} ({error})",
+            "a backend that serves here",
+            "use model.kernel_backend = 'auto'",
+        ) from None
 
 
 def find_checkpoint(name_or_folder: str | Path) -> Path:

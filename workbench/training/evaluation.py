@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,7 @@ import torch
 from workbench.batch import Batch
 from workbench.config import RandomPasses, SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.sleep import Eviction, SleepingModel, SleepPass, Wake, read
+from workbench.sleep import SleepingModel, SleepPass, Wake, read
 from workbench.tasks.base import EVALUATION, Task, batch_generator
 from workbench.training.loss import query_correct, token_correct
 from workbench.training.statistics import proportion_interval, wilson
@@ -123,10 +122,11 @@ def summarise(right: np.ndarray, difficulty: np.ndarray, task: Task) -> dict[str
 @torch.no_grad()
 def measure_latency(
     model: SleepingModel, batch: Batch, sleep: SleepConfig, *, repeats: int = 5
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Measure one sequence at a time: milliseconds to sleep on a window, and per token awake.
 
-    Medians over `repeats` sequences after one to warm up.
+    Medians over `repeats` sequences after one to warm up; None where nothing was slept on (a
+    window as long as the sequence).
     """
     sleeping, waking = [], []
     for repeat in range(repeats + 1):
@@ -144,22 +144,21 @@ def measure_latency(
             elif isinstance(event, Wake):
                 awake += now - before
                 tokens += event.window.tokens.shape[1]
-            elif isinstance(event, Eviction):
-                pass
             before = now
-        if repeat:
-            sleeping.append(1e3 * asleep / windows if windows else math.nan)
-            waking.append(1e3 * awake / tokens if tokens else math.nan)
+        if repeat and windows:
+            sleeping.append(1e3 * asleep / windows)
+        if repeat and tokens:
+            waking.append(1e3 * awake / tokens)
     return {
-        "sleep_ms_per_window": float(np.median(sleeping)),
-        "wake_ms_per_token": float(np.median(waking)),
+        "sleep_ms_per_window": float(np.median(sleeping)) if sleeping else None,
+        "wake_ms_per_token": float(np.median(waking)) if waking else None,
     }
 
 
 def default_passes(sleep: SleepConfig) -> tuple[int, ...]:
     """Return the N to test where none is named: the trained N, or 1..high for random N."""
     if isinstance(sleep.passes, RandomPasses):
-        return tuple(range(sleep.passes.low, sleep.passes.high + 1))
+        return tuple(range(1, sleep.passes.high + 1))
     if isinstance(sleep.passes, int):
         return (sleep.passes,)
     return tuple(range(1, sleep.passes.cap + 1))

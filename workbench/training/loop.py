@@ -28,12 +28,13 @@ import torch
 
 from workbench.config import Experiment, load_experiment, to_toml
 from workbench.errors import WorkbenchError
-from workbench.files import write_json, write_text
+from workbench.files import remove_leftovers, write_json, write_text
 from workbench.model import HybridModel
 from workbench.sleep import read
 from workbench.tasks import task as make_task
 from workbench.tasks.base import Task, batch_generator
 from workbench.training.checkpoints import (
+    check_backend,
     export_folder,
     read_resume_state,
     save_checkpoint,
@@ -103,7 +104,8 @@ def train(
     Raises
     ------
     WorkbenchError
-        The folder holds a run already, or another configuration, or another process trains in it.
+        The folder holds a run already, or another configuration, or another process trains in
+        it; a setting does not fit this machine or the task; or training diverged.
     """
     task = make_task(experiment.task)
     experiment = _with_vocabulary(experiment, task)
@@ -111,14 +113,23 @@ def train(
         task.sample(1, batch_generator(experiment.training.seed, 0)), experiment.sleep.window
     )
     check_device(experiment.training.device)
+    check_backend(experiment.model.kernel_backend, experiment.training.device)
     with _locked(folder):
         _prepare(folder, experiment, resume)
+        remove_leftovers(folder)
+        remove_leftovers(folder / STATES)
         torch.set_num_threads(experiment.training.threads)
         run = _Run(experiment, task, folder)
         try:
             return run.go(stop, on_progress)
         except BaseException as error:
             _write_status(folder, "failed", run.step, experiment, error=repr(error))
+            if isinstance(error, FloatingPointError):
+                raise WorkbenchError(
+                    f"training diverged: {error}",
+                    "finite gradients",
+                    "lower training.muon_lr and training.adamw_lr, in another folder",
+                ) from error
             raise
 
 
@@ -170,6 +181,7 @@ class _Run:
     def _train_step(self) -> tuple[float, float]:
         config, sleep = self.experiment.training, self.experiment.sleep
         batch = self.task.sample(config.batch_size, batch_generator(config.seed, self.step))
+        check_layout(batch, sleep.window)  # labels lie elsewhere where names differ in length
         draws = batch_generator(config.seed, self.step, N_STREAM)
         kind = torch.device(config.device).type
         with torch.autocast(kind, torch.bfloat16, enabled=config.dtype == "bfloat16"):
@@ -291,10 +303,11 @@ def check_device(device: str) -> None:
         It is neither.
     """
     try:
-        known = torch.device(device).type
+        known = torch.device(device)
     except RuntimeError:
-        known = ""
-    if known != "cpu" and not (known == "cuda" and torch.cuda.is_available()):
+        known = torch.device("meta")
+    here = known.type == "cuda" and (known.index or 0) < torch.cuda.device_count()
+    if known.type != "cpu" and not here:
         raise WorkbenchError(f"device {device!r}", "a device of this machine", "use device cpu")
 
 
@@ -334,15 +347,19 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
 def _locked(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock", timeout=0)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise WorkbenchError(
             f"another process trains in {folder}",
             "a folder of its own",
             "wait for it, or use --out",
+        ) from None
+    except OSError as error:
+        raise WorkbenchError(
+            f"{folder} cannot hold a run ({error})", "a folder that can be written", "use --out"
         ) from None
     try:
         yield

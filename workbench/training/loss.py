@@ -66,7 +66,8 @@ def query_correct(correct: np.ndarray, batch: Batch) -> np.ndarray:
     """
     queries = batch.difficulty.shape[1]
     is_answer = batch.answer_of[:, :, None] == np.arange(queries)  # (example, token, query)
-    return (correct[:, :, None] | ~is_answer).all(axis=1) & (batch.difficulty >= 0)
+    answered = is_answer.any(axis=1)  # a range of tokens may leave an answer out
+    return (correct[:, :, None] | ~is_answer).all(axis=1) & answered & (batch.difficulty >= 0)
 
 
 def answer_probabilities(wakes: Iterable[Wake], batch: Batch) -> np.ndarray:

@@ -46,7 +46,8 @@ def wilson(share: float, cases: float) -> Interval:
     z = float(norm.ppf(0.975))
     centre = (share + z * z / (2 * cases)) / (1 + z * z / cases)
     half = z / (1 + z * z / cases) * math.sqrt(share * (1 - share) / cases + z * z / (4 * cases**2))
-    return Interval(max(centre - half, 0.0), min(centre + half, 1.0))
+    # rounding must not put 0 or 1 outside an interval that ends there
+    return Interval(min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share))
 
 
 def mean_interval(values: np.ndarray) -> Interval:

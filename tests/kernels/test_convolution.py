@@ -1,0 +1,81 @@
+"""Causal convolutions against torch's own and against a loop."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.testing import assert_close
+
+from sleep_kernels import dynamic_convolution, short_convolution
+
+BATCH, CHANNELS = 2, 3
+
+
+@pytest.fixture
+def normal():
+    generator = torch.Generator().manual_seed(0)
+    return lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 9])
+@pytest.mark.parametrize("taps", [1, 2, 4])
+def test_short_convolution_is_conv1d(normal, tokens, taps):
+    x, weight = normal(BATCH, tokens, CHANNELS), normal(CHANNELS, taps)
+    for tail in (None, normal(BATCH, taps - 1, CHANNELS)):
+        before = torch.zeros(BATCH, taps - 1, CHANNELS, dtype=x.dtype) if tail is None else tail
+        padded = torch.cat((before, x), dim=1)
+        expected = F.conv1d(padded.mT, weight[:, None], groups=CHANNELS).mT
+        result = short_convolution(x, weight, tail)
+        assert_close(result.output, expected, rtol=0, atol=1e-12)
+        assert torch.equal(result.tail, padded[:, tokens:])
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 9])
+@pytest.mark.parametrize("taps", [1, 4])
+def test_dynamic_convolution_is_a_loop(normal, tokens, taps):
+    x, weight = normal(BATCH, tokens, CHANNELS), normal(BATCH, tokens, CHANNELS, taps)
+    tail = normal(BATCH, taps - 1, CHANNELS)
+    padded = torch.cat((tail, x), dim=1)
+    expected = torch.zeros_like(x)
+    for t in range(tokens):
+        for w in range(taps):
+            expected[:, t] += weight[:, t, :, w] * padded[:, t + w]
+    result = dynamic_convolution(x, weight, tail)
+    assert_close(result.output, expected, rtol=0, atol=1e-12)
+    assert torch.equal(result.tail, padded[:, tokens:])
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5])
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_one_call_is_two_calls(normal, cut, dynamic):
+    x, tail = normal(BATCH, 6, CHANNELS), normal(BATCH, 3, CHANNELS)
+    weight = normal(BATCH, 6, CHANNELS, 4) if dynamic else normal(CHANNELS, 4)
+    run = dynamic_convolution if dynamic else short_convolution
+    whole = run(x, weight, tail)
+    head, rest = (weight[:, :cut], weight[:, cut:]) if dynamic else (weight, weight)
+    first = run(x[:, :cut], head, tail)
+    second = run(x[:, cut:], rest, first.tail)
+    assert torch.equal(torch.cat((first.output, second.output), dim=1), whole.output)
+    assert torch.equal(second.tail, whole.tail)
+
+
+def test_an_impulse_by_hand():
+    x = torch.tensor([1.0, 0.0, 0.0, 0.0])[None, :, None]
+    output, tail = short_convolution(x, torch.tensor([[3.0, 2.0, 1.0]]))
+    assert output.flatten().tolist() == [1.0, 2.0, 3.0, 0.0]
+    assert tail.flatten().tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_gradients_reach_input_weight_and_tail(normal, dynamic):
+    x, tail = normal(1, 3, 2).requires_grad_(), normal(1, 2, 2).requires_grad_()
+    weight = (normal(1, 3, 2, 3) if dynamic else normal(2, 3)).requires_grad_()
+    run = dynamic_convolution if dynamic else short_convolution
+    assert torch.autograd.gradcheck(lambda *tensors: tuple(run(*tensors)), (x, weight, tail))
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_a_wrong_tail_is_refused(normal, dynamic):
+    weight = normal(BATCH, 5, CHANNELS, 4) if dynamic else normal(CHANNELS, 4)
+    run = dynamic_convolution if dynamic else short_convolution
+    with pytest.raises(ValueError, match=r"tail has shape \(2, 4, 3\); expected .* \(2, 3, 3\)"):
+        run(normal(BATCH, 5, CHANNELS), weight, normal(BATCH, 4, CHANNELS))

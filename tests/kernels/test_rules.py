@@ -1,0 +1,330 @@
+"""Every rule of every CPU backend against a recurrence written here, token by token, in float64."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+import sleep_kernels
+from sleep_kernels import cpu
+
+BACKENDS = ["cpu", "reference"]
+KEYS = ["random", "identical", "near-collinear"]
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule as it is called: whether it is a delta rule, forgets, and its largest b."""
+
+    delta: bool
+    decay: bool
+    strongest: float = 1.0
+
+    def __call__(self, x, *, state, backend, read=True, **options):
+        q = x["q"] if read else None
+        rest = {"state": state, "backend": backend, **options}
+        if self.delta and not self.decay:
+            return sleep_kernels.delta_rule(q, x["k"], x["v"], x["beta"], **rest)
+        rule = sleep_kernels.gated_delta_rule if self.delta else sleep_kernels.gated_outer_product
+        log_decay = x["log_decay"] if self.decay else None
+        return rule(q, x["k"], x["v"], log_decay, x["beta"], **rest)
+
+    def by_token(self, x, state, scale=None):
+        """Return output and state by the formulas of the paper, in plain loops."""
+        q, k, v, log_decay, beta = (x[n].double().numpy() for n in NAMES)
+        state = state.double().numpy().copy()
+        scale = k.shape[-1] ** -0.5 if scale is None else scale
+        output = np.empty_like(v)
+        for b, t, h in np.ndindex(k.shape[:3]):
+            matrix = state[b, h] * (np.exp(log_decay[b, t, h]) if self.decay else 1.0)
+            key, written = k[b, t, h], v[b, t, h]
+            if self.delta:
+                written = written - matrix.T @ key
+            state[b, h] = matrix + np.outer(key, beta[b, t, h] * written)
+            output[b, t, h] = scale * state[b, h].T @ q[b, t, h]
+        return torch.from_numpy(output), torch.from_numpy(state)
+
+
+NAMES = ("q", "k", "v", "log_decay", "beta")
+RULES = {
+    "gated delta": Rule(delta=True, decay=True),
+    "delta": Rule(delta=True, decay=False),
+    "delta, b < 2": Rule(delta=True, decay=False, strongest=2.0),
+    "outer product": Rule(delta=False, decay=False),
+    "gated outer product": Rule(delta=False, decay=True),
+}
+every_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+every_backend = pytest.mark.parametrize("backend", BACKENDS)
+
+
+def inputs(tokens, rule, *, keys="random", dtype=torch.float64, batch=2, size=(5, 3)):
+    """Return the operator's inputs by name and a state that is not zero.
+
+    Float32 numbers whatever the dtype, so that one recurrence serves both precisions.
+    """
+    generator = torch.Generator().manual_seed(tokens)
+    heads, (key, value) = 2, size
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    k = normal(batch, tokens, heads, key)
+    if keys != "random":
+        k = k[:, :1] + (0.0 if keys == "identical" else 1e-4) * k
+    x = {
+        "q": normal(batch, tokens, heads, key),
+        "k": torch.nn.functional.normalize(k, dim=-1),
+        "v": normal(batch, tokens, heads, value),
+        "log_decay": -torch.rand(batch, tokens, heads, generator=generator, dtype=torch.float64),
+        "beta": rule.strongest
+        * torch.rand(batch, tokens, heads, generator=generator, dtype=torch.float64),
+    }
+    state = normal(batch, heads, key, value)
+    return {name: tensor.float().to(dtype) for name, tensor in x.items()}, state.float().to(dtype)
+
+
+def close(found, expected, dtype):
+    tolerance = TOLERANCE[dtype]
+    assert found.dtype == dtype
+    size = max(1.0, float(expected.abs().max()))  # without a decay, S grows with every pass
+    assert_close(found.double(), expected, rtol=tolerance, atol=tolerance * size)
+
+
+@every_rule
+@every_backend
+@pytest.mark.parametrize("keys", KEYS)
+def test_equals_the_recurrence(rule, backend, keys):
+    for tokens in (1, 3, 24, 75, cpu.MAX_CHUNK + 7):
+        x, state = inputs(tokens, rule, keys=keys)
+        for carried in (state, None):
+            start = torch.zeros_like(state) if carried is None else carried
+            output, after = rule.by_token(x, start)
+            for dtype in TOLERANCE:
+                given = {name: tensor.to(dtype) for name, tensor in x.items()}
+                before = None if carried is None else carried.to(dtype)
+                result = rule(given, state=before, backend=backend)
+                close(result.output, output, dtype)
+                close(result.state, after, dtype)
+                written = rule(given, state=before, backend=backend, read=False)
+                assert written.output is None
+                assert torch.equal(written.state, result.state)
+
+
+@every_rule
+@pytest.mark.parametrize("keys", KEYS)
+def test_sixty_four_passes_over_one_window(rule, keys):
+    """S accumulates from pass to pass: no drift, no growth of errors."""
+    x, state = inputs(12, rule, keys=keys, batch=1)
+    cases = [(backend, dtype) for backend in BACKENDS for dtype in TOLERANCE]
+    states = {(backend, dtype): state.to(dtype) for backend, dtype in cases}
+    given = {dtype: {n: t.to(dtype) for n, t in x.items()} for dtype in TOLERANCE}
+    for _ in range(64):
+        output, state = rule.by_token(x, state)
+        results = {
+            (backend, dtype): rule(given[dtype], state=states[backend, dtype], backend=backend)
+            for backend, dtype in cases
+        }
+        states = {case: result.state for case, result in results.items()}
+    for (_, dtype), result in results.items():
+        assert torch.isfinite(result.state).all()
+        close(result.state, state, dtype)
+        close(result.output, output, dtype)
+
+
+@every_rule
+def test_a_window_in_two_calls_is_the_window_in_one(rule):
+    x, state = inputs(75, rule, keys="near-collinear")
+    whole = rule(x, state=state, backend="cpu")
+    first = rule({n: t[:, :31] for n, t in x.items()}, state=state, backend="cpu")
+    second = rule({n: t[:, 31:] for n, t in x.items()}, state=first.state, backend="cpu")
+    assert_close(torch.cat((first.output, second.output), 1), whole.output, rtol=0, atol=1e-12)
+    assert_close(second.state, whole.state, rtol=0, atol=1e-12)
+
+
+def test_two_tokens_by_hand():
+    x = {
+        "q": torch.tensor([[1.0, 1.0], [0.0, 1.0]]),
+        "k": torch.tensor([[1.0, 0.0], [0.6, 0.8]]),
+        "v": torch.tensor([[2.0, 4.0], [1.0, 0.0]]),
+    }
+    x = {name: tensor.double()[None, :, None, :] for name, tensor in x.items()}
+    x["log_decay"] = torch.tensor([[[0.0], [np.log(0.5)]]], dtype=torch.float64)
+    x["beta"] = torch.tensor([[[0.5], [1.0]]], dtype=torch.float64)
+    # after token 1: S = [[1, 2], [0, 0]]; halved, it returns (0.3, 0.6) for the second key, so
+    # the delta rule writes (1, 0) - (0.3, 0.6) and the outer product (1, 0)
+    expected = {
+        "gated delta": ([[0.92, 0.64], [0.56, -0.48]], [[1.0, 2.0], [0.56, -0.48]]),
+        "gated outer product": ([[1.1, 1.0], [0.8, 0.0]], [[1.0, 2.0], [0.8, 0.0]]),
+    }
+    for name, (state, output) in expected.items():
+        for backend in BACKENDS:
+            result = RULES[name](x, state=None, backend=backend, scale=1.0)
+            assert_close(result.state[0, 0], torch.tensor(state, dtype=torch.float64))
+            assert_close(result.output[0, :, 0], torch.tensor(output, dtype=torch.float64))
+
+
+@every_rule
+@pytest.mark.parametrize(("backend", "chunk"), [("reference", 128), ("cpu", 128), ("cpu", 2)])
+def test_gradients_of_every_input_and_of_the_state(rule, backend, chunk, monkeypatch):
+    monkeypatch.setattr(cpu, "MAX_CHUNK", chunk)
+    x, state = inputs(5, rule, keys="near-collinear", batch=1, size=(3, 2))
+    tensors = [x[name].requires_grad_() for name in NAMES] + [state.requires_grad_()]
+
+    def run(*values):
+        named = dict(zip(NAMES, values, strict=False))
+        return tuple(rule(named, state=values[-1], backend=backend))
+
+    if not rule.decay:
+        x["log_decay"].requires_grad_(False)
+    assert torch.autograd.gradcheck(run, tensors)
+
+
+@every_rule
+@pytest.mark.parametrize("keys", KEYS)
+def test_gradients_of_a_long_window_agree_between_backends(rule, keys):
+    found = {}
+    for backend in BACKENDS:
+        x, state = inputs(75, rule, keys=keys)
+        leaves = [*(x[n].requires_grad_() for n in NAMES if rule.decay or n != "log_decay")]
+        leaves.append(state.requires_grad_())
+        result = rule(x, state=state, backend=backend)
+        found[backend] = torch.autograd.grad(
+            result.output.square().sum() + result.state.sin().sum(), leaves
+        )
+    for ours, theirs in zip(found["cpu"], found["reference"], strict=True):
+        assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["gated delta", "gated outer product"])
+@every_backend
+@pytest.mark.parametrize("log_decay", [-1e2, -1e4, -1e30])
+@pytest.mark.parametrize("every", [1, 5])
+def test_wiping_the_memory_is_exact_and_gives_no_nan(name, backend, log_decay, every):
+    """By every token, or by one in five with mild decays between."""
+    rule = RULES[name]
+    x, state = inputs(24, rule, keys="identical", dtype=torch.float32)
+    x["log_decay"][:, ::every] = log_decay
+    leaves = [*(tensor.requires_grad_() for tensor in x.values()), state.requires_grad_()]
+    result = rule(x, state=state, backend=backend)
+    gradients = torch.autograd.grad(result.output.sum() + result.state.square().sum(), leaves)
+    assert all(torch.isfinite(t).all() for t in (*result, *gradients))
+    if log_decay < -1e9:
+        return  # mild decays are lost in a sum with that, even in float64
+    output, after = rule.by_token({n: t.detach() for n, t in x.items()}, state.detach())
+    close(result.output, output, torch.float32)
+    close(result.state, after, torch.float32)
+
+
+@every_backend
+def test_no_decay_is_a_decay_of_one(backend):
+    for with_decay, without in (("gated delta", "delta"), ("gated outer product", "outer product")):
+        x, state = inputs(24, RULES[with_decay])
+        x["log_decay"] = torch.zeros_like(x["log_decay"])
+        gated = RULES[with_decay](x, state=state, backend=backend)
+        plain = RULES[without](x, state=state, backend=backend)
+        assert_close(gated.state, plain.state, rtol=0, atol=1e-12)
+        assert_close(gated.output, plain.output, rtol=0, atol=1e-12)
+
+
+@every_rule
+@every_backend
+def test_bfloat16_inputs_keep_a_float32_state(rule, backend):
+    x, state = inputs(24, rule, dtype=torch.bfloat16)
+    state = state.float()
+    output, after = rule.by_token(x, state)
+    result = rule(x, state=state, backend=backend)
+    assert result.output.dtype == torch.bfloat16
+    assert_close(result.output.double(), output, rtol=2**-8, atol=1e-3)  # one rounding, at the end
+    close(result.state, after, torch.float32)
+
+
+@every_rule
+@every_backend
+def test_autocast_does_not_touch_the_operator(rule, backend):
+    """Mixed precision rounds the projections; S and the solve stay in float32."""
+    x, state = inputs(24, rule, keys="near-collinear", dtype=torch.float32)
+    expected = rule(x, state=state, backend=backend)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = rule(x, state=state, backend=backend)
+    assert torch.equal(found.state, expected.state)
+    assert torch.equal(found.output, expected.output)
+
+
+def test_a_call_in_inference_mode_spoils_no_later_gradient():
+    cpu._mask.cache_clear()
+    cpu._causal.cache_clear()
+    for name in ("gated delta", "delta"):
+        x, state = inputs(11, RULES[name])
+        with torch.inference_mode():
+            RULES[name](x, state=state, backend="cpu")
+        x["beta"].requires_grad_()
+        RULES[name](x, state=state, backend="cpu").state.sum().backward()
+        assert torch.isfinite(x["beta"].grad).all()
+
+
+def test_scale_defaults_to_the_root_of_the_key_dimension():
+    rule = RULES["gated delta"]
+    x, state = inputs(3, rule)
+    plain = rule(x, state=state, backend="cpu", scale=1.0).output
+    assert_close(rule(x, state=state, backend="cpu").output, plain * 5**-0.5)
+
+
+# --- backends -----------------------------------------------------------------------------------
+
+
+def test_auto_says_what_it_chose():
+    chosen = sleep_kernels.choose_backend("auto", torch.device("cpu"))
+    assert sleep_kernels.backend_status()[chosen] is None
+    rule = RULES["gated delta"]
+    x, state = inputs(3, rule)
+    auto, named = (rule(x, state=state, backend=b) for b in ("auto", chosen))
+    assert torch.equal(auto.state, named.state)
+
+
+def test_every_backend_serves_or_says_why_not():
+    status = sleep_kernels.backend_status()
+    assert ("auto", *status) == tuple(sorted(sleep_kernels.BACKENDS, key=["auto", *status].index))
+    rule = RULES["gated delta"]
+    x, state = inputs(3, rule, dtype=torch.float32)
+    for name, reason in status.items():
+        if reason is not None:
+            with pytest.raises(RuntimeError, match=f"'{name}' cannot serve: {re.escape(reason)}"):
+                rule(x, state=state, backend=name)
+    assert [status["cpu"], status["reference"]] == [None, None]
+
+
+def test_an_unknown_backend_is_refused():
+    rule = RULES["gated delta"]
+    x, state = inputs(3, rule)
+    with pytest.raises(ValueError, match="backend 'gpu' is unknown; expected one of auto, "):
+        rule(x, state=state, backend="gpu")
+
+
+# --- validation ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        ("q", torch.zeros(2, 3, 2, 4), "q has shape (2, 3, 2, 4); expected (2, 3, 2, 5)"),
+        ("k", torch.zeros(2, 3, 5), "k has shape (2, 3, 5); expected [batch, token >= 1, gdn_head"),
+        ("k", torch.zeros(2, 0, 2, 5), "k has shape (2, 0, 2, 5); expected [batch, token >= 1"),
+        ("v", torch.zeros(2, 3, 3), "v has shape (2, 3, 3); expected [batch, token, gdn_head, val"),
+        ("v", torch.zeros(2, 4, 2, 3), "v has shape (2, 4, 2, 3); expected (2, 3, 2, 3)"),
+        ("log_decay", torch.zeros(2, 3), "log_decay has shape (2, 3); expected (2, 3, 2)"),
+        ("beta", torch.zeros(2, 3, 2, 1), "beta has shape (2, 3, 2, 1); expected (2, 3, 2)"),
+        ("beta", torch.zeros(2, 3, 2, dtype=torch.int64), "beta has dtype torch.int64; expected a"),
+        ("state", torch.zeros(2, 2, 3, 5), "state has shape (2, 2, 3, 5); expected (2, 2, 5, 3)"),
+        ("state", torch.zeros(2, 2, 5, 3, device="meta"), "state is on meta; expected cpu"),
+    ],
+)
+def test_a_wrong_tensor_is_named_with_both_shapes(name, wrong, message):
+    rule = RULES["gated delta"]
+    x, state = inputs(3, rule)
+    x, state = ({**x, name: wrong}, state) if name != "state" else (x, wrong)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        rule(x, state=state, backend="auto")

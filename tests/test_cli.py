@@ -1,0 +1,362 @@
+"""The ``workbench`` command: results, one-line errors, exit codes, and being interrupted."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from workbench.cli import build_parser, main
+from workbench.config import load_experiment
+from workbench.tasks import batch_generator, task
+
+COMMANDS = ["serve", "train", "eval", "sample", "checkpoints", "doctor"]
+CONFIG = """
+[model]
+width = 8
+attention_heads = 2
+gdn_heads = 2
+key_dim = 4
+value_dim = 4
+mlp_width = 8
+[sleep]
+window = 8
+passes = {kind = "random", low = 1, high = 2}
+[task]
+name = "depo"
+nodes = 4
+names = "single"
+max_hops = 2
+queries = 2
+[training]
+steps = 4
+batch_size = 4
+warmup = 2
+log_every = 1
+eval_every = 2
+eval_count = 5
+checkpoint_every = 3
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """A configuration which trains in a blink."""
+    path = tmp_path_factory.mktemp("config") / "tiny.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command in this process; return exit code, standard output and standard error."""
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as stopped:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return stopped.value.code or 0, out, err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def trained(config, tmp_path_factory):
+    """The folder of a run trained by the command."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", str(config), "--out", str(folder)])
+    assert not stopped.value.code
+    return folder
+
+
+def assert_refused(result, message):
+    """Exit code 2, nothing on standard output, one line that says what is wrong."""
+    code, out, err = result
+    assert code == 2, err
+    assert out == ""
+    assert err.endswith("\n") and err.count("\n") == 1, err
+    assert err.startswith("workbench")
+    assert re.search(message, err), err
+
+
+# --- help -----------------------------------------------------------------------------------------
+
+
+def test_help_lists_every_command(run):
+    code, out, err = run("--help")
+    assert code == 0 and err == ""
+    assert re.findall(r"^    (\w+)", out, re.MULTILINE) == COMMANDS
+    assert "example: workbench serve" in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example_that_parses(run, command):
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    example = " ".join(out.split("example: ")[1].split())
+    assert example.startswith(f"workbench {command}")
+    assert build_parser().parse_args(example.split()[1:]).run
+
+
+def test_importing_it_is_quick_and_light():
+    script = "import sys, workbench.cli; print(*{'torch', 'panel', 'numpy'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True)
+    assert (found.returncode, found.stdout.strip(), found.stderr) == (0, "", "")
+
+
+# --- sample ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("depo", {"nodes": 4, "names": "single", "max_hops": 3, "queries": 6}),
+        ("rule110", {"cells": 8, "strings": 2, "rollout": 3}),
+    ],
+)
+def test_samples_as_json(run, name, settings):
+    options = [part for k, v in settings.items() for part in ("--set", f"{k}={v}")]
+    code, out, err = run("sample", name, "--count", 3, "--seed", 7, "--json", *options)
+    assert (code, err) == (0, "") and out.count("\n") == 1
+    record = json.loads(out)
+    assert list(record) == ["task", "config", "vocabulary", "examples"]
+    made = task(name, **settings)
+    assert record["task"] == name
+    assert type(made.config)(**record["config"]) == made.config
+    assert record["vocabulary"] == list(made.vocabulary)
+    batch = made.sample(3, batch_generator(7, 0, "sample"))
+    assert len(record["examples"]) == 3
+    for i, example in enumerate(record["examples"]):
+        assert list(example) == ["tokens", "loss_mask", "difficulty"]
+        np.testing.assert_array_equal(example["tokens"], batch.tokens[i])
+        np.testing.assert_array_equal(example["loss_mask"], batch.loss_mask[i].astype(int))
+        asked = [d for d in batch.difficulty[i].tolist() if d >= 0]
+        assert example["difficulty"] == asked and len(asked) in (2, 4)
+
+
+def test_samples_as_text_are_a_function_of_the_seed(run):
+    options = ("sample", "depo", "--count", 2, "--set", "nodes=4", "--set", "names=single")
+    one, two, other = (run(*options, "--seed", seed)[1] for seed in (1, 1, 2))
+    assert one == two != other
+    assert one.count("\n") == 4 and one.count(">") == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sample", "sudoku"], "task 'sudoku'; expected one of depo, rule110"),
+        (["sample", "depo", "--set", "nodes"], "override 'nodes'; expected section.field=value"),
+        (["sample", "depo", "--set", "nodes=2"], "nodes = 2; expected input should be greater"),
+        (["sample", "depo", "--set", "colour=2"], "colour is unknown"),
+        (["sample", "depo", "--set", "name_or_config=2"], "name_or_config is unknown"),
+        (["sample", "depo", "--set", "task.nodes=2"], "task is unknown"),
+        (["sample", "depo", "--count", "0"], "'0' is no count; expected a whole number from 1"),
+        (["sample", "depo", "--count", "many"], "'many' is no count"),
+        (["sample", "depo", "--seed", "-1"], "'-1' is no seed"),
+        (["sample"], "the following arguments are required: task"),
+        (["train", "none.toml"], "no configuration file at none.toml; expected a TOML file"),
+        (["train", "."], "cannot be read"),
+        (
+            ["train", "CONFIG", "--set", "sleep.passes=0"],
+            "sleep.passes = 0; expected .* or equal",
+        ),
+        (["train", "CONFIG", "--set", "sleep.nights=1"], "sleep.nights is unknown"),
+        (["train", "CONFIG", "--set", "sleep.passes"], "expected section.field=value"),
+        (["train", "CONFIG", "--device", "tpu"], "training.device = 'tpu'"),
+        (["train", "CONFIG", "--device", "cuda:63"], "device 'cuda:63'; expected a device of this"),
+        (
+            ["train", "CONFIG", "--set", "sleep.window=10"],
+            "starts a window at a token to be pre",
+        ),
+        (["train", "CONFIG", "--set", "model.kernel_backend=fast"], "kernel_backend = 'fast'"),
+        (["train", "CONFIG", "--set", "model.kernel_backend=triton"], "'triton' cannot serve"),
+        (["train", "CONFIG", "--set", "model.attention_backend=flash"], "without the flash-attn"),
+        (["train", "CONFIG", "--out", "CONFIG"], "cannot hold a run"),
+        (["train"], "the following arguments are required: CONFIG.toml"),
+        (["eval", "nothing"], "no checkpoint 'nothing'; expected a bundled name .*hf://owner/name"),
+        (["eval", "hf://a/b"], r"without the package huggingface_hub.*sleep-workbench\[hf\]"),
+        (
+            ["eval", "x", "--passes", "0"],
+            "'0' is no number of passes; expected a whole number",
+        ),
+        (["eval", "x", "--passes", "1,,2"], "'' is no number of passes"),
+        (["eval", "x", "--device", "banana"], "device 'banana'; expected a device of this machine"),
+        (
+            ["serve", "--port", "99999"],
+            "'99999' is no port; expected a whole number from 1 to 6",
+        ),
+        (["dream"], "invalid choice: 'dream'"),
+        ([], "the following arguments are required: COMMAND"),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else "",
+)
+def test_bad_input_is_one_line(run, config, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    monkeypatch.setitem(sys.modules, "flash_attn", None)
+    arguments = [str(config) if a == "CONFIG" else a for a in arguments]
+    assert_refused(run(*arguments), message)
+
+
+# --- train and eval -------------------------------------------------------------------------------
+
+
+def test_training_as_json(run, config, tmp_path):
+    options = ("--set", "training.steps=3", "--set", "training.seed=5")
+    code, out, err = run("train", config, "--out", tmp_path / "run", "--json", *options)
+    assert code == 0, err
+    assert json.loads(out) == {
+        "folder": str(tmp_path / "run"), "state": "finished", "step": 3, "steps": 3,
+        "pid": os.getpid(),
+    }  # fmt: skip
+    assert load_experiment(tmp_path / "run" / "experiment.toml").training.seed == 5
+    assert "step 2  accuracy  N=1: 1:" in err, "evaluations are told on standard error"
+
+
+def test_training_says_where_the_checkpoint_is(run, config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run("train", config)
+    assert (code, out) == (0, "finished 4 steps: runs/tiny-seed0/checkpoint\n")
+    assert (tmp_path / "runs/tiny-seed0/checkpoint/model.safetensors").is_file()
+    assert_refused(run("train", config), "runs/tiny-seed0 holds a run already; .*--resume")
+    changed = ("--set", "training.steps=9", "--resume")
+    assert_refused(run("train", config, *changed), "training.steps: 4 -> 9")
+    assert run("train", config, "--resume")[0] == 0
+
+
+def test_evaluation_as_json(run, trained):
+    options = ("--passes", "1,3", "--count", 20, "--seed", 9)
+    code, out, err = run("eval", trained, "--json", *options)
+    assert code == 0, err
+    record = json.loads(out)
+    assert list(record) == ["checkpoint", "task", "count", "seed", "passes"]
+    assert [record[k] for k in ("checkpoint", "task", "count", "seed")] == ["tiny", "depo", 20, 9]
+    assert list(record["passes"]) == ["1", "3"]
+    for entry in record["passes"].values():
+        assert list(entry) == [
+            "accuracy", "exact", "interval", "chance", "sleep_ms_per_window", "wake_ms_per_token",
+        ]  # fmt: skip
+        assert set(entry["accuracy"]) == {"1", "2"} == set(entry["interval"]["accuracy"])
+        for level, value in entry["accuracy"].items():
+            low, high = entry["interval"]["accuracy"][level]
+            assert 0 <= low <= value <= high <= 1
+        assert set(entry["chance"]) == {"uniform guess", "guess among other nodes"}
+        for line in entry["chance"].values():
+            assert set(line["accuracy"]) == {"1", "2"} and 0 < line["exact"] < 1
+        assert entry["sleep_ms_per_window"] > 0 and entry["wake_ms_per_token"] > 0
+    again = json.loads(run("eval", trained, "--json", *options)[1])
+    for n, entry in record["passes"].items():
+        assert again["passes"][n]["accuracy"] == entry["accuracy"]
+
+
+def test_evaluation_as_a_table(run, trained):
+    code, out, _ = run("eval", trained, "--count", 8)
+    assert code == 0
+    title, head, *rows = out.splitlines()
+    assert title == "tiny on depo: 8 examples, seed 0, share right with its 95 % interval"
+    assert re.split(r"  +", head) == ["N", "hops 1", "hops 2", "exact", "ms/sleep", "ms/token"]
+    assert [row.split("  ")[0] for row in rows] == [
+        "1", "2", "uniform guess", "guess among other nodes",
+    ]  # fmt: skip
+
+
+def test_evaluation_without_a_sleep(run, config, tmp_path):
+    """A window as long as the sequence: there is no time asleep to tell."""
+    folder = tmp_path / "run"
+    assert run("train", config, "--out", folder, "--set", "sleep.window=32")[0] == 0
+    code, out, err = run("eval", folder, "--count", 3, "--passes", "1")
+    assert code == 0, err
+    entry = json.loads(run("eval", folder, "--count", 3, "--passes", "1", "--json")[1])
+    assert entry["passes"]["1"]["sleep_ms_per_window"] is None
+
+
+def test_a_spoilt_checkpoint_is_one_line(run, trained, tmp_path):
+    folder = shutil.copytree(trained / "checkpoint", tmp_path / "spoilt")
+    (folder / "model.safetensors").write_bytes(b"spoilt")
+    assert_refused(run("eval", folder), "is not the file that was saved .its SHA-256 differs")
+
+
+# --- the rest -------------------------------------------------------------------------------------
+
+
+def test_checkpoints_and_doctor_see_the_bundled_ones(run, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
+    assert run("checkpoints") == (0, "no bundled checkpoints found\n", "")
+    assert json.loads(run("checkpoints", "--json")[1]) == []
+    assert run("doctor")[0] == 1, "the workbench needs a checkpoint"
+    bundled = shutil.copytree(trained / "checkpoint", tmp_path / "checkpoints" / "tiny")
+    (record,) = json.loads(run("checkpoints", "--json")[1])
+    assert record["name"] == "tiny" and record["metrics"]["passes"]
+    code, out, _ = run("checkpoints")
+    assert code == 0 and re.search(r"tiny +depo +4 +256 +N=\d hops 1:\d\.\d\d 2:\d\.\d\d", out)
+    code, out, _ = run("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(out)}
+    assert code == 0, [c for c in checks.values() if c["required"] and not c["ok"]]
+    assert all(list(c) == ["name", "ok", "finding", "required"] for c in checks.values())
+    assert checks["checkpoint tiny"]["finding"] == "whole"
+    assert checks["kernels: auto"]["ok"] and checks["kernels: cpu"]["finding"] == "serves"
+    (bundled / "model.safetensors").write_bytes(b"spoilt")
+    code, out, _ = run("doctor")
+    assert code == 1 and "--  checkpoint tiny: " in out
+
+
+def test_a_missing_package_is_one_line(run, trained, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert_refused(run("eval", trained), "the package 'tqdm' is not installed; .*pip install")
+
+
+def test_without_torch_samples_work_and_the_rest_says_so(tmp_path):
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from workbench.cli import main; main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-P", "-c", script]
+    found = subprocess.run([*command, "doctor"], capture_output=True, text=True, cwd=tmp_path)
+    assert_refused((found.returncode, found.stdout, found.stderr), "'torch' is not installed")
+    options = ["sample", "rule110"]
+    assert subprocess.run([*command, *options], stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    def broken(options):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("workbench.cli._doctor", broken)
+    with pytest.raises(ZeroDivisionError):
+        main(["doctor"])
+
+
+def test_a_closed_pipe_is_no_error(tmp_path):
+    command = f"{sys.executable} -m workbench.cli sample depo --count 500 --json | head -c 10"
+    found = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (0, '{"task": "', "")
+
+
+def test_interrupted_it_stops_cleanly_and_goes_on(run, config, tmp_path):
+    folder = tmp_path / "run"
+    options = [str(config), "--out", str(folder), "--set", "training.steps=120"]
+    options += ["--set", "training.eval_every=0"]
+    command = [sys.executable, "-m", "workbench.cli", "train", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        log = folder / "events.jsonl"
+        while it.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") > 5):
+            time.sleep(0.002)
+        it.send_signal(signal.SIGINT)
+        out, err = it.communicate(timeout=60)
+    assert it.returncode == 130, err
+    assert "stopping after this step" in err and "Traceback" not in err
+    stopped = re.fullmatch(r"stopped at step (\d+) of 120; go on with .* --resume\n", out)
+    assert stopped and json.loads((folder / "status.json").read_text())["state"] == "stopped"
+    code, _, err = run("train", *options, "--resume", "--json")
+    assert code == 0, err
+    steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
+    assert steps == list(range(1, 121)) and int(stopped[1]) < 120

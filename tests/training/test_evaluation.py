@@ -1,0 +1,141 @@
+"""Evaluation of a model that knows every answer, of one that knows none, and of a real one."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from workbench.config import RandomPasses, SleepConfig, UntilMemorySettles
+from workbench.errors import WorkbenchError
+from workbench.model import Memory
+from workbench.tasks import EVALUATION, batch_generator, task
+from workbench.training.evaluation import check_layout, default_passes, evaluate, summarise
+
+DEPO = {"nodes": 4, "names": "single", "max_hops": 3, "queries": 2}
+
+
+class Oracle:
+    """A model that sees the next token, and says another one where it is told to err."""
+
+    depth = 1
+    device = torch.device("cpu")
+
+    def __init__(self, symbols, *, shift=0):
+        self.symbols, self.shift = symbols, shift
+
+    def empty_memory(self, batch):
+        return Memory()
+
+    def embed(self, tokens):
+        said = (tokens.roll(-1, dims=1) + self.shift) % self.symbols
+        return torch.nn.functional.one_hot(said, self.symbols).float()
+
+    def blocks(self, hidden, memory, **options):
+        return hidden, memory
+
+    def normalise(self, hidden):
+        return hidden
+
+    def logits(self, hidden, *, normalise=True):
+        return hidden
+
+
+@pytest.mark.parametrize(("shift", "score"), [(0, 1.0), (1, 0.0)])
+def test_all_right_and_all_wrong(shift, score):
+    depo = task("depo", **DEPO)
+    model = Oracle(len(depo.vocabulary), shift=shift)
+    result = evaluate(model, depo, SleepConfig(window=8), passes=(1, 3), count=40, seed=5)
+    assert list(result) == ["1", "3"]
+    for entry in result.values():
+        assert entry["accuracy"] == {"1": score, "2": score, "3": score}
+        assert entry["exact"] == score
+        assert all(low <= score <= high for low, high in entry["interval"]["accuracy"].values())
+
+
+def test_the_record_is_complete(tiny_model):
+    depo = task("depo", **DEPO)
+    model = tiny_model(vocabulary=len(depo.vocabulary), dtype="float32")
+    told = []
+    options = {"passes": (2,), "count": 30, "seed": 5, "batch_size": 8}
+    sleep = SleepConfig(window=8)
+    result = evaluate(model, depo, sleep, on_progress=told.append, **options)["2"]
+    assert told == [8, 8, 8, 6]
+    assert set(result) == {
+        "accuracy", "exact", "interval", "chance", "sleep_ms_per_window", "wake_ms_per_token",
+    }  # fmt: skip
+    assert result["sleep_ms_per_window"] > 0 and result["wake_ms_per_token"] > 0
+    expected = {name: line.accuracy for name, line in depo.chance().items()}
+    assert {n: {int(k): v for k, v in line["accuracy"].items()}
+            for n, line in result["chance"].items()} == expected  # fmt: skip
+    assert all(line["exact"] is not None for line in result["chance"].values())
+    again = evaluate(model, depo, sleep, latency=False, **{**options, "batch_size": 30})["2"]
+    assert again == {k: v for k, v in result.items() if not k.endswith(("window", "token"))}
+    assert again != evaluate(model, depo, sleep, latency=False, **{**options, "seed": 6})["2"]
+
+
+def test_one_example_is_enough(tiny_model):
+    depo = task("depo", **DEPO)
+    model = tiny_model(vocabulary=len(depo.vocabulary), dtype="float32")
+    result = evaluate(model, depo, SleepConfig(window=8), passes=(1,), count=1, seed=0)["1"]
+    assert 1 <= len(result["accuracy"]) <= 2
+    bounds = [result["interval"]["exact"], *result["interval"]["accuracy"].values()]
+    assert all(0 <= low <= high <= 1 for low, high in bounds)
+    with pytest.raises(WorkbenchError, match="count = 0; expected at least 1 example"):
+        evaluate(model, depo, SleepConfig(window=8), passes=(1,), count=0, seed=0)
+
+
+def test_without_a_sleep_there_is_no_time_asleep(tiny_model):
+    """A window that holds the whole sequence: the baseline that keeps its cache."""
+    depo = task("depo", **DEPO)
+    model = tiny_model(vocabulary=len(depo.vocabulary), dtype="float32")
+    result = evaluate(model, depo, SleepConfig(window=64), passes=(1,), count=3, seed=0)["1"]
+    assert result["sleep_ms_per_window"] is None
+    assert result["wake_ms_per_token"] > 0
+
+
+def test_held_out_examples_are_not_those_of_training():
+    depo = task("depo", **DEPO)
+    held_out = depo.sample(50, batch_generator(0, 0, EVALUATION)).tokens
+    trained = depo.sample(50, batch_generator(0, 0)).tokens
+    assert not np.array_equal(held_out, trained)
+
+
+def test_summary_by_hand():
+    depo = task("depo", **DEPO)
+    right = np.array([[True, True], [True, False], [False, False]])
+    difficulty = np.array([[1, 2], [1, 2], [1, -1]])
+    found = summarise(right, difficulty, depo)
+    assert found["accuracy"] == {"1": pytest.approx(2 / 3), "2": 0.5}, "hops 3 were not asked"
+    assert found["exact"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("passes", "expected"),
+    [
+        (3, (3,)),
+        (RandomPasses(low=1, high=4), (1, 2, 3, 4)),
+        (RandomPasses(low=2, high=3), (1, 2, 3)),
+        (UntilMemorySettles(cap=3), (1, 2, 3)),
+    ],
+)
+def test_what_is_tested_by_default(passes, expected):
+    assert default_passes(SleepConfig(passes=passes)) == expected
+
+
+def test_a_label_at_the_start_of_a_window_is_refused():
+    batch = task("depo", **DEPO).sample(2, batch_generator(0, 0))
+    check_layout(batch, 8)
+    for window in (5, 10):  # 8 context tokens, then k, q, ANS, answer
+        with pytest.raises(WorkbenchError, match=f"window = {window} starts a window at a token"):
+            check_layout(batch, window)
+    with pytest.raises(WorkbenchError, match="a batch without labels"):
+        check_layout(batch.token_range(0, 8), 8)
+
+
+def test_intervals_are_numbers(finished):
+    from workbench.training.checkpoints import load_checkpoint
+
+    entry = load_checkpoint(finished).provenance["metrics"]["passes"]["1"]
+    flat = [x for pair in entry["interval"]["accuracy"].values() for x in pair]
+    assert flat and all(math.isfinite(x) for x in flat)
