@@ -25,7 +25,9 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
     with written_aside(path) as aside:
         aside.write_text("half")
         assert not path.exists() and aside.parent == path.parent
+        inode = aside.stat().st_ino
     assert path.read_text() == "half"
+    assert path.stat().st_ino == inode, "copied, not renamed"
     assert names(path.parent) == ["file.txt"]
 
 

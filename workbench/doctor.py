@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shutil
@@ -35,9 +36,9 @@ def examine() -> list[Check]:
     checks = [
         Check("python", sys.version_info >= (3, 11), platform.python_version(), True),
         *_packages(),
-        *_devices(),
-        *_backends(),
     ]
+    if importlib.util.find_spec("torch") is not None:
+        checks += [*_devices(), *_backends()]
     compiler = next((c for c in ("c++", "g++", "clang++", "cl") if shutil.which(c)), None)
     checks.append(
         Check(
@@ -57,7 +58,9 @@ def examine() -> list[Check]:
             False,
         )
     )
-    return checks + _checkpoints()
+    if importlib.util.find_spec("torch") is not None:
+        checks += _checkpoints()
+    return checks
 
 
 def _packages() -> list[Check]:

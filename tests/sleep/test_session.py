@@ -190,3 +190,9 @@ def test_a_rule_that_a_stream_cannot_follow_is_refused(tiny_model, passes):
     """Random N has no generator here; the questions are not known while it sleeps."""
     with pytest.raises(WorkbenchError, match="session"):
         Session(tiny_model(), SleepConfig(passes=passes))
+
+
+def test_a_token_outside_the_vocabulary_is_refused(tiny_model):
+    session = Session(tiny_model(), SleepConfig(window=4))
+    with pytest.raises(WorkbenchError, match="ids from 0 to 6"):
+        session.push(np.array([[7]]))

@@ -94,11 +94,17 @@ def test_without_a_sleep_there_is_no_time_asleep(tiny_model):
     assert result["wake_ms_per_token"] > 0
 
 
-def test_held_out_examples_are_not_those_of_training():
+def test_held_out_examples_are_not_those_of_training(monkeypatch):
     depo = task("depo", **DEPO)
-    held_out = depo.sample(50, batch_generator(0, 0, EVALUATION)).tokens
-    trained = depo.sample(50, batch_generator(0, 0)).tokens
-    assert not np.array_equal(held_out, trained)
+    drawn = []
+    sample = depo.sample
+    monkeypatch.setattr(depo, "sample", lambda *given: drawn.append(sample(*given)) or drawn[-1])
+    oracle = Oracle(len(depo.vocabulary))
+    evaluate(oracle, depo, SleepConfig(window=8), passes=(1, 2), count=50, seed=3, latency=False)
+    (batch,) = drawn
+    held_out, trained = (sample(50, batch_generator(3, 0, *s)).tokens for s in ((EVALUATION,), ()))
+    np.testing.assert_array_equal(batch.tokens, held_out)
+    assert not np.array_equal(batch.tokens, trained)
 
 
 def test_summary_by_hand():

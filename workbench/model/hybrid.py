@@ -69,6 +69,11 @@ class HybridModel(nn.Module):
         return len(self.stack)
 
     @property
+    def vocabulary(self) -> int:
+        """Number of symbols."""
+        return self.config.vocabulary
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.embedding.weight.device

@@ -44,6 +44,10 @@ class SleepingModel(Protocol):
     def device(self) -> torch.device:
         """Where the weights are."""
 
+    @property
+    def vocabulary(self) -> int:
+        """Number of symbols."""
+
     def empty_memory(self, batch: int) -> Memory:
         """Return the memory before the first window."""
 

@@ -157,6 +157,12 @@ class Session:
                 f"integers [batch, token] with batch = {len(self.pending)}",
                 "reshape the tokens, or open a session with that batch",
             )
+        if tokens.size and not 0 <= tokens.min() <= tokens.max() < self.model.vocabulary:
+            raise WorkbenchError(
+                f"token ids from {tokens.min()} to {tokens.max()}",
+                f"ids from 0 to {self.model.vocabulary - 1} (the model's vocabulary)",
+                "encode the text with the vocabulary of the model's task",
+            )
         return tokens.astype(np.int64)
 
 
