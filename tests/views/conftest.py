@@ -12,3 +12,56 @@ def fresh_panel() -> Iterator[None]:
     from panel.io.state import state
 
     state.reset()
+
+
+@pytest.fixture(scope="session")
+def checkpoints():
+    """Untrained checkpoints of both tasks, by name; what they answer is noise."""
+    from pathlib import Path
+
+    from workbench.config import (
+        DepoConfig,
+        Experiment,
+        ModelConfig,
+        RandomPasses,
+        Rule110Config,
+        SleepConfig,
+    )
+    from workbench.model import HybridModel
+    from workbench.tasks import task as make_task
+    from workbench.training.checkpoints import Checkpoint
+
+    depo = DepoConfig(nodes=8, max_hops=4, names="single", queries=8)
+    rule110 = Rule110Config(cells=12, strings=2, rollout=8)
+    small = {"width": 16, "gdn_heads": 2, "key_dim": 4, "value_dim": 6, "mlp_width": 16}
+    made = {}
+    for name, task, window, passes, layers in (
+        ("ring", depo, 16, RandomPasses(low=1, high=4), ("attention", "gated_delta")),
+        ("ring-two", depo, 8, 2, ("attention", "gated_delta", "delta")),
+        ("rule", rule110, 12, 3, ("attention", "gated_delta")),
+    ):
+        symbols = len(make_task(task).vocabulary)
+        model = ModelConfig(vocabulary=symbols, layers=layers, **small)
+        experiment = Experiment(
+            model=model, task=task, sleep=SleepConfig(window=window, passes=passes)
+        )
+        network = HybridModel(model).eval().requires_grad_(False)
+        made[name] = Checkpoint(name, Path(), network, experiment, {})
+    return made
+
+
+@pytest.fixture
+def shared(checkpoints):
+    """Services that know these checkpoints only."""
+    from workbench.errors import WorkbenchError
+
+    class Shelf:
+        def names(self):
+            return [*checkpoints, "damaged"]
+
+        def checkpoint(self, name):
+            if name not in checkpoints:
+                raise WorkbenchError(f"{name} is damaged", "a checkpoint", "train it again")
+            return checkpoints[name]
+
+    return Shelf()

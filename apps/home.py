@@ -1,0 +1,6 @@
+"""The home page; ``panel serve apps/*.py --index home`` serves it next to the other apps."""
+
+from workbench.views import pages
+
+pages.configure()
+pages.home().servable()

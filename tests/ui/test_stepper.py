@@ -1,0 +1,279 @@
+"""The stepper in a real browser: what a person does with it."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+expect.set_options(timeout=20_000)  # a first page on a machine that is busy otherwise
+
+FIGURES = (
+    "Timeline of the sleep",
+    "Fast weights, all heads",
+    "Answers if the model woke now",
+    "Curves along the walk",
+)
+TRANSPORT = ("First", "Back one pass", "Play", "Step one pass", "Last")
+
+
+def figure(page: Page, name: str):
+    return page.get_by_role("img", name=name, exact=True)
+
+
+def open_stepper(page: Page, server: str, query: str = "checkpoint=depo-n8-any") -> None:
+    page.goto(f"{server}/stepper?{query}")
+    for name in FIGURES:
+        expect(figure(page, name)).to_have_attribute("data-drawn", re.compile(r"\d"))
+
+
+def drawn(page: Page, name: str) -> int:
+    return int(figure(page, name).get_attribute("data-drawn") or 0)
+
+
+def expect_place(page: Page, words: str) -> None:
+    expect(page.locator(".where b")).to_have_text(words)
+
+
+def click_figure(page: Page, name: str, right: float, down: float) -> None:
+    """Click at a share of a figure's width and height; Plotly wants a hover before."""
+    box = figure(page, name).bounding_box()
+    x, y = box["x"] + right * box["width"], box["y"] + down * box["height"]
+    page.mouse.move(x - 4, y)
+    page.wait_for_timeout(300)
+    page.mouse.move(x, y)
+    page.wait_for_timeout(300)
+    page.mouse.click(x, y)
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def test_it_begins_before_the_first_pass(page, server):
+    open_stepper(page, server)
+    expect(page).to_have_title("Stepper - Sleep workbench")
+    expect_place(page, "Before the first pass")
+    for name in ("First", "Back one pass"):
+        expect(page.get_by_role("button", name=name, exact=True)).to_be_disabled()
+    for name in ("Play", "Step one pass", "Last"):
+        expect(page.get_by_role("button", name=name, exact=True)).to_be_enabled()
+    expect(page.get_by_role("img", name=re.compile("Ring of 8 nodes"))).to_be_visible()
+    expect(page.locator(".keys")).to_contain_text("space")
+
+
+def test_step_back_first_and_last(page, server):
+    open_stepper(page, server)
+    before = drawn(page, "Fast weights, all heads")
+    press(page, "Step one pass")
+    expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
+    expect(page.get_by_text("16 tokens in the KV cache")).to_be_visible()
+    assert drawn(page, "Fast weights, all heads") > before
+    press(page, "Step one pass")
+    expect_place(page, "Asleep, window 1 of 3, pass 2 of 4")
+    press(page, "Back one pass")
+    expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
+    press(page, "Last")
+    expect_place(page, "Awake, window 3 of 3")
+    expect(page.get_by_text("evicted").first).to_be_visible()
+    expect(page.get_by_role("button", name="Step one pass", exact=True)).to_be_disabled()
+    press(page, "First")
+    expect_place(page, "Before the first pass")
+
+
+def test_play_runs_to_the_end_and_can_be_paused(page, server):
+    open_stepper(page, server)
+    page.get_by_label("Playing speed").select_option("4")
+    press(page, "Play")
+    expect_place(page, "Asleep, window 1 of 3, pass 2 of 4")
+    press(page, "Pause")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    press(page, "Play")
+    expect(page.locator(".where b")).to_have_text("Awake, window 3 of 3", timeout=30_000)
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+
+
+def test_keyboard(page, server):
+    open_stepper(page, server)
+    page.keyboard.press("ArrowRight")
+    expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
+    page.keyboard.press("ArrowRight")
+    expect_place(page, "Asleep, window 1 of 3, pass 2 of 4")
+    page.keyboard.press("ArrowLeft")
+    expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
+    page.keyboard.press("End")
+    expect_place(page, "Awake, window 3 of 3")
+    page.keyboard.press("Home")
+    expect_place(page, "Before the first pass")
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+
+
+def test_keys_in_a_field_stay_there(page, server):
+    open_stepper(page, server)
+    field = page.get_by_label("Your own input")
+    field.click()
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Space")
+    press(page, "Step one pass")
+    expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
+
+
+def test_n_turns_hard_answers_right(page, server):
+    """The trained model answers more queries after four passes than after one."""
+    open_stepper(page, server, "checkpoint=depo-n8-any&N=1&pass=1")
+    total = page.locator(".scores .total")
+    few = int(re.match(r"(\d+) of 8", total.inner_text())[1])
+    slider = page.get_by_role("slider")
+    slider.focus()
+    for _ in range(3):
+        slider.press("ArrowRight")
+    expect_place(page, "Asleep, window 1 of 3, pass 4 of 4")
+    many = int(re.match(r"(\d+) of 8", total.inner_text())[1])
+    assert many > few
+    expect(page.get_by_text("Trained with N from 1 to 4.")).to_be_visible()
+    for _ in range(4):
+        slider.press("ArrowRight")
+    expect_place(page, "Asleep, window 1 of 3, pass 8 of 8")
+    expect(page.get_by_text("beyond the trained range")).to_be_visible()
+
+
+def test_the_timeline_jumps(page, server):
+    open_stepper(page, server)
+    click_figure(page, "Timeline of the sleep", 0.29, 0.45)
+    expect(page.locator(".where b")).to_have_text(re.compile(r"window 1 of 3, pass \d of 4"))
+
+
+def test_a_head_is_enlarged_by_a_click(page, server):
+    open_stepper(page, server, "checkpoint=depo-n8-any&pass=2")
+    click_figure(page, "Fast weights, all heads", 0.75, 0.75)
+    expect(page.get_by_role("img", name="Head 3, S", exact=True)).to_be_visible()
+    page.get_by_role("button", name="change: pass").click()
+    expect(
+        page.get_by_role("img", name="Head 3, change since the last pass", exact=True)
+    ).to_be_visible()
+    expect(page.get_by_text("S after pass 2 minus S after pass 1")).to_be_visible()
+
+
+def test_own_input_right_and_wrong(page, server):
+    open_stepper(page, server)
+    field = page.get_by_label("Your own input")
+    field.fill("0>1 1>2 2>3")
+    press(page, "Use this input")
+    expect(page.get_by_text("there is no edge")).to_be_visible()
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_role("img", name=re.compile("Ring of 8 nodes"))).to_be_visible()
+    assert "input=0" not in page.url
+    field.fill("0>1 1>2 2>3 3>0")
+    page.get_by_label("Queries (hops:node)").fill("1:0, 2:1")
+    press(page, "Use this input")
+    ring = page.get_by_role("img", name="Ring of 4 nodes: 0 to 1 to 2 to 3 and back")
+    expect(ring).to_be_visible()
+    expect(page.get_by_text("there is no edge")).to_be_hidden()
+    expect(page.locator(".scores .total")).to_contain_text("of 2")
+    press(page, "Draw again")
+    expect(page.get_by_role("img", name=re.compile("Ring of 8 nodes"))).to_be_visible()
+
+
+def test_reload_keeps_the_cursor(page, server):
+    open_stepper(page, server)
+    for _ in range(2):
+        press(page, "Step one pass")
+    expect_place(page, "Asleep, window 1 of 3, pass 2 of 4")
+    page.get_by_role("button", name="change: sleep").click()
+    page.wait_for_url(re.compile("show=sleep_change"))
+    page.wait_for_url(re.compile("pass=2"))
+    page.reload()
+    expect_place(page, "Asleep, window 1 of 3, pass 2 of 4")
+    expect(page.get_by_text("S after pass 2 minus S before the sleep")).to_be_visible()
+
+
+def test_wrong_values_in_the_address_are_told(page, server):
+    open_stepper(page, server, "checkpoint=depo-n8-any&N=99&pass=abc&head=77")
+    expect(page.get_by_text("N = 99 in the address is out of range")).to_be_visible()
+    expect(page.get_by_text("pass = 'abc' in the address is no whole number")).to_be_visible()
+    expect(page.get_by_text("head 77 does not exist here; 3 is shown")).to_be_visible()
+    expect_place(page, "Before the first pass")
+
+
+def test_dark_is_remembered(page, server):
+    open_stepper(page, server)
+    before = drawn(page, "Curves along the walk")
+    page.get_by_role("button", name="Toggle theme").click()
+    expect(page.locator(".mui-dark").first).to_be_visible()
+    expect(figure(page, "Curves along the walk")).not_to_have_attribute("data-drawn", str(before))
+    page.wait_for_function("document.cookie.includes('workbench_theme=dark')")
+    page.goto(server)
+    expect(page.locator(".mui-dark").first).to_be_visible()
+
+
+def test_rule110_shows_the_automaton(page, server):
+    open_stepper(page, server, "checkpoint=rule110-w12-t8-n3")
+    expect(page.get_by_role("img", name="string 1 and its 8 steps")).to_be_visible()
+    page.get_by_label("Your own input").fill("0101 11")
+    press(page, "Use this input")
+    expect(page.get_by_text("string 1 has 4 bits")).to_be_visible()
+    page.get_by_label("Your own input").fill("010101010101 111111111111")
+    press(page, "Use this input")
+    expect(page.get_by_text("string 1 has 4 bits")).to_be_hidden()
+    page.wait_for_url(re.compile("input=010101010101"))
+    page.reload()
+    expect(page.get_by_label("Your own input")).to_have_value("010101010101 111111111111")
+
+
+def test_two_windows_show_an_eviction_between_sleeps(page, server):
+    open_stepper(page, server, "checkpoint=depo-n8-w2-any&window=1&pass=0&N=2")
+    expect_place(page, "Evicted: on to window 2 of 6")
+    expect(page.get_by_text("S alone crossed the boundary")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 1920])
+@pytest.mark.parametrize("checkpoint", ["depo-n8-any", "depo-n8-w2-any", "rule110-w12-t8-n3"])
+def test_nothing_overflows(page, server, width, checkpoint):
+    page.set_viewport_size({"width": width, "height": 1000})
+    open_stepper(page, server, f"checkpoint={checkpoint}&pass=1&N=8")
+    overflowing = page.evaluate(
+        """() => {
+          const found = []
+          const look = (root) => {
+            for (const e of root.querySelectorAll("*")) {
+              if (e.shadowRoot) look(e.shadowRoot)
+              const panel = e.closest(".unseen, svg, .js-plotly-plot")
+              if (panel || !e.getClientRects().length) continue
+              if (e.getBoundingClientRect().right > innerWidth + 1)
+                found.push(e.tagName + "." + e.className)
+            }
+          }
+          look(document)
+          return found
+        }"""
+    )
+    assert overflowing == []
+
+
+def test_labels_inside_figures_are_not_cut(page, server):
+    open_stepper(page, server, "checkpoint=depo-n8-any&pass=2&show=sleep_change")
+    cut = page.evaluate(
+        """() => {
+          const found = []
+          const look = (root) => {
+            for (const e of root.querySelectorAll("*")) {
+              if (e.shadowRoot) look(e.shadowRoot)
+              if (!e.matches(".js-plotly-plot")) continue
+              const box = e.getBoundingClientRect()
+              for (const text of e.querySelectorAll("svg text")) {
+                const b = text.getBoundingClientRect()
+                if (!b.width || !text.textContent.trim()) continue
+                const across = b.left < box.left - 2 || b.right > box.right + 2
+                if (across || b.top < box.top - 2 || b.bottom > box.bottom + 2)
+                  found.push(`${e.getAttribute("aria-label")}: ${text.textContent}`)
+              }
+            }
+          }
+          look(document)
+          return found
+        }"""
+    )
+    assert cut == []

@@ -1,0 +1,112 @@
+"""The cursor: its moves, its bounds, and what it makes of an address."""
+
+import subprocess
+import sys
+
+import pytest
+
+from workbench.views.cursor import MOST_PASSES, URL, Cursor, Extent, Place
+
+EXTENT = Extent(passes=(2, 2, 1), layers=(1, 3), heads=4, queries=8)
+
+
+@pytest.fixture
+def cursor():
+    cursor = Cursor(passes=2)
+    cursor.fit(EXTENT)
+    return cursor
+
+
+def test_places_are_every_pass_of_every_window():
+    assert EXTENT.places == (
+        (0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1),
+    )  # fmt: skip
+
+
+def test_step_and_back_walk_through_all_places(cursor):
+    seen = [cursor.place]
+    while not cursor.at_end:
+        cursor.step()
+        seen.append(cursor.place)
+    assert tuple(seen) == EXTENT.places
+    cursor.step()
+    assert cursor.place == (2, 1), "there is nothing beyond the end"
+    while cursor.index:
+        cursor.back()
+        assert cursor.place == seen[cursor.index]
+    cursor.back()
+    assert cursor.place == (0, 0)
+
+
+def test_first_and_last(cursor):
+    cursor.last()
+    assert cursor.at_end and cursor.place == (2, 1)
+    cursor.first()
+    assert cursor.place == (0, 0)
+
+
+def test_a_move_is_one_change(cursor):
+    cursor.go(Place(0, 2))
+    changes = []
+    cursor.param.watch(lambda *events: changes.append({e.name for e in events}), list(URL))
+    cursor.step()
+    assert changes == [{"window", "sleep_pass"}]
+
+
+def test_places_that_do_not_exist_are_refused(cursor):
+    with pytest.raises(ValueError, match=r"no stop \(2, 2\)"):
+        cursor.go(Place(2, 2))
+    with pytest.raises(ValueError):
+        cursor.passes = MOST_PASSES + 1
+    with pytest.raises(ValueError):
+        cursor.quantity = "speed"
+
+
+def test_fit_clamps_and_says_so(cursor):
+    cursor.param.update(window=1, sleep_pass=2, layer=3, gdn_head=3, query=7)
+    messages = cursor.fit(Extent((1,), (1,), 2, 4))
+    assert (cursor.window, cursor.sleep_pass) == (0, 1)
+    assert (cursor.layer, cursor.gdn_head, cursor.query) == (1, 1, 3)
+    assert dict(messages)["head"] == "head 3 does not exist here; 1 is shown"
+    assert cursor.fit(cursor.extent) == []
+
+
+def test_restore_reads_an_address():
+    cursor = Cursor()
+    query = {"checkpoint": "ring", "seed": "7", "N": "6", "pass": "2", "head": "1"}
+    assert cursor.restore(query | {"show": "change", "unknown": "1"}) == []
+    assert (cursor.checkpoint, cursor.seed, cursor.passes) == ("ring", 7, 6)
+    assert (cursor.sleep_pass, cursor.gdn_head, cursor.quantity) == (2, 1, "change")
+
+
+def test_restore_keeps_bits_as_text():
+    cursor = Cursor()
+    assert cursor.restore({"input": "0110"}) == []
+    assert cursor.text == "0110"
+
+
+@pytest.mark.parametrize(
+    ("query", "values", "words"),
+    [
+        ({"N": "99"}, {"passes": MOST_PASSES}, "out of range"),
+        ({"N": "0"}, {"passes": 1}, "out of range"),
+        ({"pass": "-3"}, {"sleep_pass": 0}, "out of range"),
+        ({"seed": "abc"}, {"seed": 0}, "no whole number"),
+        ({"show": "speed"}, {"quantity": "state"}, "unknown"),
+    ],
+)
+def test_restore_puts_wrong_values_right(query, values, words):
+    cursor = Cursor()
+    (message,) = cursor.restore(query | {"head": "1"})
+    assert words in message
+    assert cursor.gdn_head == 1, "the rest of the address still counts"
+    assert {name: getattr(cursor, name) for name in values} == values
+
+
+@pytest.mark.parametrize("module", ["cursor", "walk", "problem", "drawings", "words", "catalogue"])
+def test_logic_needs_no_panel(module):
+    script = f"import sys, workbench.views.{module}; print('panel' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "False"

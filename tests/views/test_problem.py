@@ -1,0 +1,100 @@
+"""Examples, drawn and typed, and how they are drawn on the page."""
+
+import numpy as np
+import pytest
+
+from workbench.errors import WorkbenchError
+from workbench.tasks import task
+from workbench.views import drawings
+from workbench.views.problem import drawn, misfit, typed
+
+RING = "0>3 3>5 5>1 1>0"
+
+
+@pytest.fixture
+def depo():
+    return task("depo", nodes=8, max_hops=4, names="single", queries=8)
+
+
+@pytest.fixture
+def rule110():
+    return task("rule110", cells=12, strings=2, rollout=8)
+
+
+def test_drawn_examples_repeat_and_differ(depo):
+    first, again = drawn(depo, 3, 5), drawn(depo, 3, 5)
+    np.testing.assert_array_equal(first.batch.tokens, again.batch.tokens)
+    assert first.context != drawn(depo, 3, 6).context
+    assert first.context != drawn(depo, 4, 5).context
+
+
+@pytest.mark.parametrize("name", ["depo", "rule110"])
+def test_what_is_shown_can_be_typed(name, request):
+    kind = request.getfixturevalue(name)
+    problem = drawn(kind, 0, 0)
+    again = typed(kind, problem.context, problem.questions)
+    np.testing.assert_array_equal(again.batch.tokens, problem.batch.tokens)
+    assert again.queries == problem.queries
+
+
+def test_queries_in_words(depo):
+    problem = typed(depo, RING, "1:0, 2:5")
+    assert [q.label for q in problem.queries] == ["1 hop from 0", "2 hops from 5"]
+    assert [q.answer for q in problem.queries] == ["3", "0"]
+    assert problem.edges == [("0", "3"), ("3", "5"), ("5", "1"), ("1", "0")]
+
+
+def test_misfit_names_the_field(depo):
+    assert misfit(depo, RING, "1:0") is None
+    field, error = misfit(depo, "0>3 3>5", "1:0")
+    assert field == "text" and "5" in str(error)
+    field, error = misfit(depo, RING, "9:0")
+    assert field == "queries" and isinstance(error, WorkbenchError)
+
+
+def test_the_ring_marks_path_and_answers(depo):
+    problem = typed(depo, RING, "2:5")
+    svg = drawings.ring(problem, problem.queries[0], "3")
+    assert svg.count('class="hop"') == 2 and svg.count('class="edge"') == 2
+    assert svg.count("node start") == 1 and svg.count(" right") >= 1 and svg.count("wrong") >= 1
+    assert "Ring of 4 nodes: 0 to 3 to 5 to 1 and back" in svg
+    assert "✗" in svg and "✓" in drawings.ring(problem, problem.queries[0], "0")
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "zero_background"])
+def test_the_automaton_ends_at_the_label(boundary):
+    kind = task("rule110", cells=12, strings=2, rollout=8, boundary=boundary)
+    problem = drawn(kind, 0, 3)
+    for bits, query in zip(problem.strings, problem.queries, strict=True):
+        rows = drawings.history(bits, 8, boundary)
+        assert rows.shape == (9, 12)
+        np.testing.assert_array_equal(rows[0], bits)
+        assert str(rows[-1, 0]) == query.answer
+    assert "framed first row" in drawings.automaton(problem, problem.queries[0], "1")
+
+
+def test_tokens_show_what_is_evicted_and_cached(depo):
+    problem = drawn(depo, 0, 0)
+    spans, awake = ((0, 16), (16, 32), (32, 48)), (False, True, True)
+    html = drawings.tokens(problem, spans, awake, (1, 1), range(16, 32))
+    assert html.count('class="window past"') == 1 and html.count('class="window now"') == 1
+    assert "16 tokens in the KV cache" in html and "evicted" in html
+    assert html.count(" kept") == 16
+    assert html.count('class="chip"') == 16, "8 edges, 8 queries"
+    html = drawings.tokens(problem, spans, awake, (1, 0), range(0))
+    assert "in the KV cache" not in html
+
+
+def test_padding_and_long_names_are_drawn():
+    kind = task("depo", nodes=6, max_hops=4, names="depo2", queries=3, n_dist="uniform")
+    for example in range(4):
+        problem = drawn(kind, 1, example)
+        length = problem.batch.tokens.shape[1]
+        html = drawings.tokens(problem, ((0, length),), (True,), (0, 1), range(length))
+        assert html.count('<span class="t') == length
+        assert drawings.ring(problem, problem.queries[0], None)
+
+
+def test_typed_text_is_escaped(depo):
+    with pytest.raises(WorkbenchError):
+        typed(depo, "<script>0</script>")

@@ -1,0 +1,157 @@
+"""The walk shows what `read` yields, no more and no less."""
+
+import numpy as np
+import pytest
+import torch
+
+from workbench import dims
+from workbench.config import SleepConfig
+from workbench.sleep import Eviction, SleepPass, Wake, read, wake_now
+from workbench.training.loss import answer_probabilities
+from workbench.views.cursor import Place
+from workbench.views.problem import drawn
+from workbench.views.walk import OTHER, Walk, summarise
+
+
+def make(checkpoint, passes=3, **changes):
+    problem = drawn(checkpoint.task, 0, 0)
+    sleep = checkpoint.sleep.with_passes(passes).model_copy(update=changes)
+    return Walk(checkpoint.model, problem.batch, sleep, checkpoint.task)
+
+
+@pytest.fixture(params=["ring", "ring-two", "rule"])
+def checkpoint(request, checkpoints):
+    return checkpoints[request.param]
+
+
+def stacked(memory):
+    return np.stack([memory.fast_weights[i][0].numpy() for i in sorted(memory.fast_weights)])
+
+
+@torch.no_grad()
+def test_every_state_is_that_of_read(checkpoint):
+    walk = make(checkpoint)
+    before = stacked(checkpoint.model.empty_memory(1))
+    for event in read(checkpoint.model, walk.batch, walk.sleep):
+        window = event.window.index
+        states = walk.states(window)
+        if isinstance(event, Eviction):
+            before = stacked(event.memory)
+            continue
+        number = event.sleep_pass if isinstance(event, SleepPass) else 1
+        if number == 1:
+            np.testing.assert_array_equal(states.sel(sleep_pass=0), before)
+        np.testing.assert_array_equal(states.sel(sleep_pass=number), stacked(event.memory))
+        assert walk.awake[window] == isinstance(event, Wake)
+    assert states.dims == ("sleep_pass", "layer", "gdn_head", "key", "value")
+    assert tuple(states["layer"].values) == checkpoint.model.fast_weight_layers
+
+
+def test_events_are_pulled_one_at_a_time(checkpoint):
+    walk = make(checkpoint)
+    walk.frame(Place(0, 1))
+    assert set(walk._frames) == {(0, 0), (0, 1)}
+    walk.frame(Place(0, 1))
+    assert set(walk._frames) == {(0, 0), (0, 1)}
+    walk.finish()
+    assert set(walk._frames) >= set(walk.places)
+
+
+def test_a_walk_takes_one_example(checkpoint):
+    problem = drawn(checkpoint.task, 0, 0)
+    random = SleepConfig(passes={"kind": "random"})
+    with pytest.raises(ValueError, match="one example and a fixed N"):
+        Walk(checkpoint.model, problem.batch, random, checkpoint.task)
+
+
+@torch.no_grad()
+def test_answers_are_those_of_wake_now(checkpoint):
+    walk = make(checkpoint)
+    for place in walk.places:
+        if walk.awake[place.window]:
+            continue
+        memory = walk.frame(place).memory
+        wakes = wake_now(checkpoint.model, walk.batch, walk.sleep, memory, after=place.window)
+        expected = answer_probabilities(wakes, walk.batch)[0]
+        answers = walk.answers(place)
+        right = answers["right_probability"].values
+        symbols = [checkpoint.task.vocabulary.index(s) for s in answers["symbol"].values[:-1]]
+        np.testing.assert_allclose(answers["probability"][:, :-1], expected[:, symbols], rtol=1e-5)
+        np.testing.assert_allclose(answers["probability"].sum("symbol"), 1, rtol=1e-5)
+        assert answers["symbol"].values[-1] == OTHER
+        chosen = answers["probability"].values[np.arange(len(right)), answers["right"].values]
+        np.testing.assert_array_equal(right, chosen)
+
+
+@torch.no_grad()
+def test_answers_given_awake_are_kept(checkpoint):
+    walk = make(checkpoint)
+    events = read(checkpoint.model, walk.batch, walk.sleep)
+    wakes = [event for event in events if isinstance(event, Wake)]
+    expected = answer_probabilities(wakes, walk.batch)[0]
+    for place in (walk.last_sleep, *(p for p in walk.places if walk.awake[p.window])):
+        answers = walk.answers(place)
+        right = walk.batch.tokens[0][walk.batch.answer_of[0] >= 0]
+        given = expected[np.arange(len(right)), right]
+        np.testing.assert_allclose(answers["right_probability"], given, rtol=1e-5)
+
+
+def test_waking_together_gives_the_same_answers(checkpoint):
+    together, single = make(checkpoint), make(checkpoint)
+    curves = together.answer_curves()
+    for place in single.places:
+        expected = single.answers(place)["right_probability"]
+        got = curves.isel(window=place.window).sel(sleep_pass=place.sleep_pass)
+        np.testing.assert_allclose(got, expected, rtol=1e-4)
+
+
+def test_candidates_are_nodes_of_the_ring(checkpoints):
+    answers = make(checkpoints["ring"]).answers(Place(0, 0))
+    assert list(answers["symbol"].values) == [*"01234567", OTHER]
+    answers = make(checkpoints["rule"]).answers(Place(0, 0))
+    assert list(answers["symbol"].values) == ["0", "1", OTHER]
+
+
+def test_replay_of_one_layer_writes_pass_one_again(checkpoints):
+    """With a single fast-weight layer the first pass of the replay is the sleep's own."""
+    walk = make(checkpoints["ring"])
+    replay = walk.replay(0)
+    own = walk.summary()["relative_change"].isel(window=0)
+    np.testing.assert_allclose(replay.sel(sleep_pass=1), own.sel(sleep_pass=1), rtol=1e-5)
+    assert set(walk.replays(1)) == {0}, "windows read awake have none"
+    assert make(checkpoints["ring"], eviction="sliding").replay(0) is None
+
+
+def test_summary_by_hand():
+    import xarray as xr
+
+    values = np.zeros((3, 1, 1, 2, 2))
+    values[1, 0, 0] = [[3, 0], [0, 4]]
+    values[2, 0, 0] = [[3, 0], [0, 0]]
+    over = (dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD, dims.KEY, dims.VALUE)
+    coords = {name: np.arange(s) for name, s in zip(over[:3], values.shape, strict=False)}
+    summary = summarise(xr.DataArray(values, coords, over)).squeeze()
+    np.testing.assert_allclose(summary["norm"], [0, 5, 3])
+    np.testing.assert_allclose(summary["relative_change"], [np.nan, 1, 4 / 3], rtol=1e-6)
+    entropy = -(3 / 7 * np.log(3 / 7) + 4 / 7 * np.log(4 / 7))
+    np.testing.assert_allclose(summary["effective_rank"], [np.nan, np.exp(entropy), 1], rtol=1e-6)
+    np.testing.assert_allclose(summary["memory_change"], [np.nan, 1, 4 / 3], rtol=1e-6)
+
+
+def test_the_scale_covers_every_pass_of_every_window(checkpoints):
+    walk = make(checkpoints["ring-two"])
+    layer = walk.extent.layers[-1]
+    largest = max(float(abs(walk.states(w).sel(layer=layer)).max()) for w in range(len(walk.spans)))
+    assert walk.scale("state", layer) == pytest.approx(largest)
+
+
+def test_what_the_cache_holds(checkpoints):
+    hard = make(checkpoints["ring-two"])
+    assert hard.cached_tokens(Place(0, 0)) == range(0)
+    assert hard.cached_tokens(Place(1, 2)) == range(8, 16)
+    assert len(hard.cached_tokens(Place(1, 0))) == 0
+    sliding = make(checkpoints["ring-two"], eviction="sliding")
+    assert sliding.cached_tokens(Place(1, 0)) == range(1, 8)
+    assert sliding.cached_tokens(Place(1, 1)) == range(1, 16)
+    kept = sliding.frame(Place(1, 0)).memory.kv[0].keys.shape[2]
+    assert kept == len(sliding.cached_tokens(Place(1, 0)))

@@ -1,0 +1,228 @@
+"""Curves along the walk: norm, relative change, effective rank, and the right answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from workbench import dims
+from workbench.figures.theme import INKS, Theme, axis_id, axis_name, domains, series, template
+from workbench.figures.timeline import positions
+
+PANELS = (
+    ("norm", "Norm of S by head", "|S| (Frobenius)"),
+    ("relative_change", "Change per pass against replay", "|ΔS| / |S|"),
+    ("effective_rank", "Effective rank of S by head", "exp(entropy)"),
+)
+
+
+def pass_curves(
+    summary: xr.Dataset,
+    right: xr.DataArray,
+    *,
+    passes: tuple[int, ...],
+    place: tuple[int, int],
+    difficulty: np.ndarray,
+    difficulty_name: str,
+    chance: Mapping[int, float],
+    replay: Mapping[int, xr.DataArray] | None = None,
+    selected: int = 0,
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw four panels over the same axis of stops.
+
+    Parameters
+    ----------
+    summary : Dataset
+        ``norm``, ``relative_change``, ``effective_rank`` of one layer ``(window, sleep_pass,
+        gdn_head)``.
+    right : DataArray
+        Probability of the right answer if the model woke there ``(window, sleep_pass, query)``.
+    passes : tuple of int
+        Last pass of each window.
+    place : (int, int)
+        Window and pass of the cursor.
+    difficulty : ndarray
+        int ``[query]``.
+    difficulty_name : str
+        "hops" or "rollout".
+    chance : mapping
+        Difficulty -> expected score of a guess.
+    replay : mapping or None
+        Window -> ``relative_change`` of the first pass replayed ``(sleep_pass, gdn_head)``, the
+        baseline without which a falling curve says nothing.
+    selected : int
+        The head drawn in front.
+    """
+    where = positions(passes)
+    heads = summary[dims.GDN_HEAD].values
+    order = [h for h in range(len(heads)) if h != selected] + [selected]
+    traces = []
+    for column, (name, _, _) in enumerate(PANELS):
+        for head in order:
+            values = summary[name].isel({dims.GDN_HEAD: head})
+            traces.append(
+                _line(
+                    values.transpose(dims.WINDOW, dims.SLEEP_PASS).values,
+                    where,
+                    f"head {heads[head]}",
+                    series(theme, head),
+                    column,
+                    strong=head == selected,
+                )
+                | {"legendrank": int(head), "showlegend": column == 0}
+            )
+    traces += _replay_lines(replay or {}, where, selected, theme)
+    traces += _right_lines(right, where, difficulty, difficulty_name, theme)
+    traces += _chance_lines(chance, where, theme)
+    return go.Figure(traces, _layout(where, place, theme))
+
+
+def _line(
+    values: np.ndarray,
+    where: list[np.ndarray],
+    name: str,
+    look: tuple[str, str],
+    column: int,
+    *,
+    strong: bool,
+) -> dict[str, Any]:
+    """Return one series over all stops, broken between windows."""
+    x = np.concatenate([np.append(w, np.nan) for w in where])
+    y = np.concatenate([np.append(values[i, : len(w)], np.nan) for i, w in enumerate(where)])
+    colour, symbol = look
+    return {
+        "type": "scatter",
+        "x": x.astype(np.float32),
+        "y": y.astype(np.float32),
+        "xaxis": axis_id("x", column),
+        "yaxis": axis_id("y", column),
+        "name": name,
+        "mode": "lines+markers",
+        "line": {"color": colour, "width": 2.6 if strong else 1.2},
+        "marker": {"symbol": symbol, "size": 7 if strong else 5, "color": colour},
+        "opacity": 1 if strong else 0.65,
+        "legendgroup": name,
+        "hovertemplate": "%{y:.3g}<extra>" + name + "</extra>",
+    }
+
+
+def _replay_lines(
+    replay: Mapping[int, xr.DataArray], where: list[np.ndarray], selected: int, theme: Theme
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "scatter",
+            "x": where[window].astype(np.float32),
+            "y": values.isel({dims.GDN_HEAD: selected}).values.astype(np.float32),
+            "xaxis": axis_id("x", 1),
+            "yaxis": axis_id("y", 1),
+            "name": "pass 1 replayed",
+            "mode": "lines",
+            "line": {"color": INKS[theme].text, "width": 1.8, "dash": "dash"},
+            "legendgroup": "replay",
+            "legendrank": 2000,
+            "showlegend": number == 0,
+            "hovertemplate": "%{y:.3g}<extra>pass 1 replayed</extra>",
+        }
+        for number, (window, values) in enumerate(replay.items())
+    ]
+
+
+def _right_lines(
+    right: xr.DataArray,
+    where: list[np.ndarray],
+    difficulty: np.ndarray,
+    difficulty_name: str,
+    theme: Theme,
+) -> list[dict[str, Any]]:
+    values = right.transpose(dims.WINDOW, dims.SLEEP_PASS, dims.QUERY).values
+    unit = {"hops": "hop", "rollout": "step"}.get(difficulty_name, difficulty_name)
+    lines = []
+    for number, level in enumerate(np.unique(difficulty).tolist()):
+        name = f"{level} {unit}{'' if level == 1 else 's'}"
+        mean = values[:, :, difficulty == level].mean(axis=2)
+        line = _line(mean, where, name, series(theme, number), 3, strong=True)
+        lines.append(line | {"legend": "legend2"})
+    return lines
+
+
+def _chance_lines(
+    chance: Mapping[int, float], where: list[np.ndarray], theme: Theme
+) -> list[dict[str, Any]]:
+    end = float(where[-1][-1]) + 0.6
+    return [
+        {
+            "type": "scatter",
+            "x": np.array([-0.6, end], dtype=np.float32),
+            "y": np.array([value, value], dtype=np.float32),
+            "xaxis": axis_id("x", 3),
+            "yaxis": axis_id("y", 3),
+            "mode": "lines",
+            "name": "chance",
+            "legend": "legend2",
+            "showlegend": number == 0,
+            "line": {"color": INKS[theme].text, "width": 1.5, "dash": "dot"},
+            "hovertemplate": f"chance {value:.3f}<extra></extra>",
+        }
+        for number, value in enumerate(sorted({round(c, 4) for c in chance.values()}))
+    ]
+
+
+def _layout(where: list[np.ndarray], place: tuple[int, int], theme: Theme) -> dict[str, Any]:
+    ink = INKS[theme]
+    here = float(where[place[0]][place[1]])
+    ticks = [float(x) for w in where for x in w]
+    texts = [str(n) for w in where for n in range(len(w))]
+    every = max(1, len(ticks) // 12 + 1)
+    borders = [(float(a[-1]) + float(b[0])) / 2 for a, b in zip(where[:-1], where[1:], strict=True)]
+    titles = [(title, unit) for _, title, unit in PANELS]
+    titles.append(("Right answers if it woke here", "mean probability"))
+    layout: dict[str, Any] = {"shapes": [], "annotations": []}
+    for column, (domain, (title, unit)) in enumerate(zip(domains(4, 0.066), titles, strict=True)):
+        layout[axis_name("x", column)] = {
+            "domain": domain,
+            "anchor": axis_id("y", column),
+            "title": {"text": "pass (windows side by side)"},
+            "tickvals": ticks[::every],
+            "ticktext": texts[::every],
+            "range": [-0.6, ticks[-1] + 0.6],
+            "showgrid": False,
+            "fixedrange": True,
+        }
+        layout[axis_name("y", column)] = {
+            "anchor": axis_id("x", column),
+            "title": {"text": unit},
+            "fixedrange": True,
+            "nticks": 6,
+        } | ({"rangemode": "tozero"} if column < 3 else {"range": [-0.03, 1.05]})
+        vertical = {
+            "type": "line", "xref": axis_id("x", column), "yref": "paper", "y0": 0, "y1": 1,
+        }  # fmt: skip
+        layout["shapes"] += [
+            vertical
+            | {"x0": x, "x1": x, "layer": "below", "line": {"color": ink.grid, "width": 1.5}}
+            for x in borders
+        ]
+        layout["shapes"].append(
+            vertical | {"x0": here, "x1": here, "line": {"color": ink.accent, "width": 2}}
+        )
+        layout["annotations"].append(
+            {
+                "text": title, "xref": "paper", "yref": "paper", "x": domain[0], "y": 1,
+                "xanchor": "left", "yanchor": "bottom", "yshift": 4, "showarrow": False,
+                "font": {"size": 13.5},
+            }
+        )  # fmt: skip
+    below = {"orientation": "h", "y": -0.27, "yanchor": "top"}
+    return layout | {
+        "template": template(theme),
+        "height": 300,
+        "margin": {"l": 50, "r": 8, "t": 28, "b": 84},
+        "legend": below | {"x": 0, "xanchor": "left"},
+        "legend2": below | {"x": 1, "xanchor": "right"},
+    }

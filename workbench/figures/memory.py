@@ -1,0 +1,247 @@
+"""Fast-weight matrices: all heads of a layer as small multiples, and one head enlarged."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from workbench import dims
+from workbench.figures.theme import (
+    DIVERGING,
+    INKS,
+    Theme,
+    axis_id,
+    axis_name,
+    colorbar,
+    domains,
+    scale,
+    template,
+)
+
+HEIGHT: Final = 318
+NAMES: Final = {
+    "state": "S",
+    "change": "change of S",
+    "sleep_change": "change of S",
+}
+MOST_CELLS: Final = 30_000
+"""Cells in a figure; larger matrices are drawn as means of square blocks (the byte budget)."""
+
+
+def shown_quantity(states: xr.DataArray, quantity: str) -> xr.DataArray:
+    """Return what a heatmap shows at each pass.
+
+    Parameters
+    ----------
+    states : DataArray
+        S, with a dim sleep_pass from 0.
+    quantity : {"state", "change", "sleep_change"}
+        S itself, S minus S of the pass before (0 at pass 0), or S minus S at pass 0.
+
+    Returns
+    -------
+    DataArray
+        The same dims as `states`.
+    """
+    if quantity == "state":
+        return states
+    if quantity == "sleep_change":
+        return states - states.isel({dims.SLEEP_PASS: 0}, drop=True)
+    if quantity != "change":
+        raise ValueError(f"quantity {quantity!r} is none of {', '.join(NAMES)}")
+    before = states.isel({dims.SLEEP_PASS: [0, *range(states.sizes[dims.SLEEP_PASS] - 1)]})
+    return states - before.values
+
+
+def comparison(sleep_pass: int, quantity: str, *, awake: bool = False) -> str:
+    """Return in words what a heatmap compares."""
+    if awake:
+        here, before = ("after the wake pass", "before it") if sleep_pass else ("before waking", "")
+    else:
+        here = f"after pass {sleep_pass}" if sleep_pass else "as carried into the window"
+        before = f"after pass {sleep_pass - 1}" if sleep_pass > 1 else "before the sleep"
+    if quantity == "state":
+        return f"S {here}"
+    if not sleep_pass:
+        return f"S {here}: nothing to compare yet"
+    if quantity == "sleep_change" and not awake:
+        before = "before the sleep"
+    return f"S {here} minus S {before}"
+
+
+def all_heads(
+    states: xr.DataArray,
+    *,
+    sleep_pass: int,
+    quantity: str = "state",
+    limit: float | None = None,
+    selected: int = 0,
+    awake: bool = False,
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw every head of one layer as a small heatmap.
+
+    Parameters
+    ----------
+    states : DataArray
+        S of one layer ``(sleep_pass, gdn_head, key, value)``, every pass of the window.
+    sleep_pass : int
+        The pass to show; 0 is what was carried in.
+    quantity : {"state", "change", "sleep_change"}
+        See `shown_quantity`.
+    limit : float or None
+        Largest absolute value of the colour scale; None takes it from all passes given.
+    selected : int
+        The head with a frame around it.
+    awake : bool
+        The window is read awake, so that its one pass is no sleep pass.
+
+    Returns
+    -------
+    Figure
+        One heatmap trace a head, in order.
+    """
+    shown, limit = _at(states, sleep_pass, quantity, limit)
+    shown, block = _reduced(shown)
+    names = [int(h) for h in shown[dims.GDN_HEAD].values]
+    columns = math.ceil(math.sqrt(len(names)))
+    rows = math.ceil(len(names) / columns)
+    across, down = domains(columns, 0.12 / columns), domains(rows, 0.24 / rows)[::-1]
+    ink = INKS[theme]
+    traces, axes, shapes, notes = [], {}, [], []
+    for index, head in enumerate(names):
+        left_right, low_high = across[index % columns], down[index // columns]
+        axes[axis_name("x", index)] = {
+            "domain": left_right, "anchor": axis_id("y", index), "showticklabels": False,
+            "showgrid": False, "fixedrange": True,
+        }  # fmt: skip
+        axes[axis_name("y", index)] = {
+            "domain": low_high, "anchor": axis_id("x", index), "showticklabels": False,
+            "showgrid": False, "fixedrange": True, "autorange": "reversed",
+        }  # fmt: skip
+        matrix = shown.isel({dims.GDN_HEAD: index}).transpose(dims.KEY, dims.VALUE)
+        traces.append(
+            _heatmap(matrix, f"head {head}")
+            | {"xaxis": axis_id("x", index), "yaxis": axis_id("y", index)}
+        )
+        chosen = index == selected
+        shapes.append(
+            {
+                "type": "rect", "xref": "paper", "yref": "paper",
+                "x0": left_right[0], "x1": left_right[1], "y0": low_high[0], "y1": low_high[1],
+                "line": {"color": ink.accent if chosen else ink.grid, "width": 3 if chosen else 1},
+            }
+        )  # fmt: skip
+        notes.append(
+            {
+                "text": f"<b>head {head}</b>" if chosen else f"head {head}",
+                "xref": "paper", "yref": "paper", "x": left_right[0], "y": low_high[1],
+                "xanchor": "left", "yanchor": "bottom", "showarrow": False,
+                "font": {"size": 12, "color": ink.accent if chosen else ink.muted},
+            }
+        )  # fmt: skip
+    note = f" (means of {block} x {block} cells)" if block > 1 else ""
+    notes.append(
+        {
+            "text": f"rows: key, columns: value{note}",
+            "xref": "paper", "yref": "paper", "x": 0, "y": 0, "yshift": -2,
+            "xanchor": "left", "yanchor": "top", "showarrow": False,
+            "font": {"size": 11.5, "color": ink.muted},
+        }
+    )  # fmt: skip
+    layout = axes | {
+        "template": template(theme),
+        "coloraxis": _coloraxis(limit, theme) | {"showscale": False},
+        "height": HEIGHT,
+        "margin": {"l": 3, "r": 6, "t": 22, "b": 22},
+        "shapes": shapes,
+        "annotations": notes,
+    }
+    return go.Figure(traces, layout)
+
+
+def one_head(
+    states: xr.DataArray,
+    *,
+    sleep_pass: int,
+    gdn_head: int,
+    quantity: str = "state",
+    limit: float | None = None,
+    awake: bool = False,
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw one head of one layer, with axes and colour bar; parameters as in `all_heads`."""
+    shown, limit = _at(states, sleep_pass, quantity, limit)
+    shown = shown.sel({dims.GDN_HEAD: gdn_head}).transpose(dims.KEY, dims.VALUE)
+    shown, block = _reduced(shown)
+    step = _tick_step(max(shown.shape))
+    note = f" (means of {block} x {block} cells)" if block > 1 else ""
+    words = comparison(sleep_pass, quantity, awake=awake)
+    axis = {"dtick": step, "showgrid": False, "fixedrange": True}
+    layout = {
+        "template": template(theme),
+        "coloraxis": _coloraxis(limit, theme)
+        | {"colorbar": colorbar(f"{NAMES[quantity]} (no unit)", theme, x=1.01, xpad=4)},
+        "xaxis": axis | {"title": {"text": "value dimension"}},
+        "yaxis": axis | {"title": {"text": "key dimension"}, "autorange": "reversed"},
+        "height": HEIGHT,
+        "margin": {"l": 44, "r": 66, "t": 42, "b": 38},
+        "annotations": [
+            {
+                "text": f"<b>Head {gdn_head}</b>{note}<br>{words}",
+                "align": "left",
+                "xref": "paper",
+                "yref": "paper",
+                "x": 0,
+                "y": 1,
+                "yshift": 2,
+                "xanchor": "left",
+                "yanchor": "bottom",
+                "showarrow": False,
+                "font": {"size": 13},
+            }
+        ],
+    }
+    return go.Figure([_heatmap(shown, f"head {gdn_head}")], layout)
+
+
+def _at(
+    states: xr.DataArray, sleep_pass: int, quantity: str, limit: float | None
+) -> tuple[xr.DataArray, float]:
+    shown = shown_quantity(states, quantity)
+    if limit is None:
+        limit = float(np.abs(shown).max()) or 1.0
+    return shown.sel({dims.SLEEP_PASS: sleep_pass}), limit
+
+
+def _heatmap(matrix: xr.DataArray, name: str) -> dict[str, Any]:
+    return {
+        "type": "heatmap",
+        "z": np.ascontiguousarray(matrix.values, dtype=np.float32),
+        "coloraxis": "coloraxis",
+        "name": name,
+        "hovertemplate": f"{name}<br>key %{{y}}, value %{{x}}: %{{z:.3f}}<extra></extra>",
+    }
+
+
+def _coloraxis(limit: float, theme: Theme) -> dict[str, object]:
+    return {"colorscale": scale(DIVERGING[theme]), "cmin": -limit, "cmax": limit, "cmid": 0}
+
+
+def _reduced(shown: xr.DataArray) -> tuple[xr.DataArray, int]:
+    """Return means of square blocks small enough for the byte budget, and the block's side."""
+    block = 1
+    while shown.size / block**2 > MOST_CELLS:
+        block += 1
+    if block == 1:
+        return shown, 1
+    coarse = shown.coarsen({dims.KEY: block, dims.VALUE: block}, boundary="trim")
+    return coarse.mean(), block
+
+
+def _tick_step(cells: int) -> int:
+    return next(s for s in (1, 2, 4, 8, 16, 32, 64, 128, 256) if cells / s <= 8 or s == 256)

@@ -1,0 +1,157 @@
+"""The walk as a strip: one cell a stop, windows side by side, coloured by what each pass did."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from workbench import dims
+from workbench.figures.theme import INKS, SEQUENTIAL, Theme, colorbar, scale, template
+
+GAP = 0.7
+"""Room between two windows, in cells."""
+
+
+def positions(passes: tuple[int, ...]) -> list[np.ndarray]:
+    """Return the places of each window's stops on the axis shared by strip and curves.
+
+    Parameters
+    ----------
+    passes : tuple of int
+        Last pass of each window.
+    """
+    found, start = [], 0.0
+    for last in passes:
+        found.append(start + np.arange(last + 1, dtype=np.float32))
+        start += last + 1 + GAP
+    return found
+
+
+def timeline(
+    change: xr.DataArray,
+    *,
+    passes: tuple[int, ...],
+    awake: tuple[bool, ...],
+    place: tuple[int, int],
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw windows x passes as one strip.
+
+    Parameters
+    ----------
+    change : DataArray
+        Relative change of the whole memory ``(window, sleep_pass)``, NaN at pass 0.
+    passes : tuple of int
+        Last pass of each window.
+    awake : tuple of bool
+        Which windows are read awake.
+    place : (int, int)
+        Window and pass of the cursor.
+
+    Returns
+    -------
+    Figure
+        Traces 0 and 1 are the cells (pass 0, then the others); their ``customdata`` holds window
+        and pass of each.
+    """
+    ink = INKS[theme]
+    where = positions(passes)
+    values = change.transpose(dims.WINDOW, dims.SLEEP_PASS).values
+    stops = [(w, p) for w, last in enumerate(passes) for p in range(last + 1)]
+    # from S = 0 the change is 1; a pass that shrinks S can change it by more than its norm
+    most = max(1.0, math.ceil(2 * float(np.nanmax(values))) / 2)
+    traces = []
+    for carried in (True, False):
+        chosen = [(w, p) for w, p in stops if (p == 0) == carried]
+        shown = np.array([values[w, p] for w, p in chosen], dtype=np.float32)
+        traces.append(
+            {
+                "type": "bar",
+                "x": np.array([where[w][p] for w, p in chosen], dtype=np.float32),
+                "y": np.ones(len(chosen), dtype=np.float32),
+                "width": 0.92,
+                "marker": {"color": ink.neutral}
+                if carried
+                else {"color": shown, "coloraxis": "coloraxis"},
+                "customdata": np.array(chosen, dtype=np.int16),
+                "hovertext": [_words(w, p, awake[w], values[w, p]) for w, p in chosen],
+                "hoverinfo": "text",
+                "showlegend": False,
+            }
+        )
+    here = float(where[place[0]][place[1]])
+    mark = {"line": {"color": ink.accent, "width": 3}, "type": "rect"}
+    notes = [
+        {
+            "x": here, "y": 1.06, "text": "▼", "yshift": 7, "showarrow": False,
+            "font": {"color": ink.accent, "size": 13},
+        }
+    ]  # fmt: skip
+    for w, x in enumerate(where):
+        current = w == place[0]
+        label = f"window {w + 1}: {'awake' if awake[w] else 'asleep'}"
+        if len(passes) > 8:
+            label = f"{w + 1}{' ☀' if awake[w] else ''}"
+        elif awake[w]:
+            label = f"{w + 1}: awake"
+        notes.append(
+            {
+                "x": float(x[0]) - 0.46, "y": 0, "yshift": -30, "showarrow": False,
+                "text": f"<b>{label}</b>" if current else label, "xanchor": "left",
+                "font": {"size": 12, "color": ink.text if current else ink.muted},
+            }
+        )  # fmt: skip
+    ticks, texts = _ticks(where, awake)
+    layout = {
+        "template": template(theme),
+        "height": 106,
+        "margin": {"l": 6, "r": 92, "t": 22, "b": 40},
+        "coloraxis": {
+            "colorscale": scale(SEQUENTIAL),
+            "cmin": 0,
+            "cmax": most,
+            "colorbar": colorbar(
+                "|ΔS| / |S|", theme, tickvals=[0, most / 2, most], x=1.0, xpad=10, len=1.3, y=0.45
+            ),
+        },
+        "title": {
+            "text": "How much each pass changed the memory",
+            "font": {"size": 12.5, "color": ink.muted},
+            "y": 0.98,
+            "yanchor": "top",
+        },
+        "bargap": 0,
+        "barmode": "overlay",
+        "xaxis": {
+            "tickvals": ticks, "ticktext": texts, "showgrid": False, "showline": False,
+            "range": [-0.6, float(where[-1][-1]) + 0.6], "fixedrange": True,
+        },
+        "yaxis": {"visible": False, "range": [-0.1, 1.35], "fixedrange": True},
+        "shapes": [mark | {"x0": here - 0.5, "x1": here + 0.5, "y0": -0.06, "y1": 1.06}],
+        "annotations": notes,
+    }  # fmt: skip
+    return go.Figure(traces, layout)
+
+
+def _words(window: int, sleep_pass: int, awake: bool, change: float) -> str:
+    name = f"window {window + 1}"
+    if sleep_pass == 0:
+        return f"{name}: S as carried in" + (", KV cache evicted" if window else " (all zero)")
+    done = "wake pass" if awake else f"sleep pass {sleep_pass}"
+    return f"{name}, {done}: S changed by {100 * change:.0f} % of its norm"
+
+
+def _ticks(where: list[np.ndarray], awake: tuple[bool, ...]) -> tuple[list[float], list[str]]:
+    """Return at most about 60 labels: pass numbers, thinned out where there are many."""
+    total = sum(len(x) for x in where)
+    every = max(1, total // 60 + 1)
+    ticks, texts = [], []
+    for x, is_awake in zip(where, awake, strict=True):
+        for number, position in enumerate(x):
+            if number % every == 0:
+                ticks.append(float(position))
+                texts.append("wake" if is_awake and number == 1 else str(number))
+    return ticks, texts

@@ -1,0 +1,136 @@
+"""What the home page says about the bundled checkpoints, read from their provenance alone.
+
+Loads no torch, so that the home page is there at once.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.paths import bundled_checkpoints
+
+TITLES = {"depo": "Depo", "rule110": "Rule 110"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One bundled checkpoint, as far as its folder can be read.
+
+    Attributes
+    ----------
+    name : str
+        Bundled name.
+    provenance, config : dict
+        What ``provenance.json`` and ``config.toml`` hold.
+    problem : str or None
+        Why the folder could not be read.
+    """
+
+    name: str
+    provenance: dict[str, Any]
+    config: dict[str, Any]
+    problem: str | None = None
+
+    @property
+    def task(self) -> str:
+        """The task as a person would name it."""
+        return task_words(self.config.get("task", {}))
+
+    @property
+    def trained(self) -> str:
+        """How the model slept in training."""
+        sleep = self.config.get("sleep", {})
+        words = f"{passes_words(sleep.get('passes', 1))}, windows of {sleep.get('window')} tokens"
+        return words + (", sliding eviction" if sleep.get("eviction") == "sliding" else "")
+
+    @property
+    def accuracy(self) -> Accuracy | None:
+        """Measured accuracies, if the provenance has them."""
+        metrics = self.provenance.get("metrics")
+        return Accuracy.read(metrics) if isinstance(metrics, dict) else None
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Share of queries answered right on held-out examples.
+
+    Attributes
+    ----------
+    difficulty : str
+        Name of the difficulty: "hops" or "rollout".
+    levels : tuple of str
+        Difficulties, ascending.
+    rows : dict of str to dict of str to float
+        N -> difficulty -> accuracy.
+    chance : dict of str to dict of str to float
+        Name of the strategy -> difficulty -> expected accuracy.
+    count : int
+        Held-out examples.
+    """
+
+    difficulty: str
+    levels: tuple[str, ...]
+    rows: dict[str, dict[str, float]]
+    chance: dict[str, dict[str, float]]
+    count: int
+
+    @classmethod
+    def read(cls, metrics: dict[str, Any]) -> Accuracy | None:
+        """Read the ``metrics`` of a provenance; None where there are no results."""
+        passes = metrics.get("passes") or {}
+        if not passes:
+            return None
+        first = next(iter(passes.values()))
+        return cls(
+            str(metrics.get("difficulty", "difficulty")),
+            tuple(first["accuracy"]),
+            {n: entry["accuracy"] for n, entry in passes.items()},
+            {name: line["accuracy"] for name, line in first.get("chance", {}).items()},
+            int(metrics.get("count", 0)),
+        )
+
+
+def entries() -> list[Entry]:
+    """Return every bundled checkpoint, by name; one that cannot be read says why."""
+    return [read_entry(name, folder) for name, folder in bundled_checkpoints().items()]
+
+
+def read_entry(name: str, folder: Path) -> Entry:
+    """Read one checkpoint's provenance and configuration."""
+    try:
+        provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+        config = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
+        entry = Entry(name, provenance, config)
+        entry.accuracy  # noqa: B018  (a record of another shape is a problem to be shown)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Entry(name, {}, {}, f"{type(error).__name__}: {error}")
+    return entry
+
+
+def task_words(task: dict[str, Any]) -> str:
+    """Return a task's settings in plain words."""
+    if task.get("name") == "depo":
+        size = "a ring of" if task.get("n_dist", "fixed") == "fixed" else "rings of up to"
+        return (
+            f"Depo: follow the arrows of {size} {task.get('nodes')} nodes, "
+            f"1 to {task.get('max_hops')} hops"
+        )
+    if task.get("name") == "rule110":
+        return (
+            f"Rule 110: the first of {task.get('cells')} cells after {task.get('rollout')} steps, "
+            f"{task.get('strings')} strings"
+        )
+    return str(task.get("name", "unknown task"))
+
+
+def passes_words(passes: Any) -> str:
+    """Return how many sleep passes were trained, in words."""
+    if isinstance(passes, int):
+        return f"trained with N = {passes}"
+    if isinstance(passes, dict) and passes.get("kind") == "random":
+        return f"trained with N drawn from {passes.get('low')} to {passes.get('high')}"
+    return f"trained with N by the rule {passes}"

@@ -1,0 +1,212 @@
+"""The cursor that all panes share: which sleep, and where in it. Knows no Panel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import param
+
+QUANTITIES: Final = {
+    "state": "S",
+    "change": "change since the last pass",
+    "sleep_change": "change over the sleep",
+}
+"""What the heatmaps can show: S, S minus the pass before, S minus what the sleep began with."""
+
+EXAMPLES: Final = 16
+"""Examples drawn from one seed."""
+
+MOST_PASSES: Final = 12
+"""Largest N."""
+
+URL: Final = {
+    "checkpoint": "checkpoint",
+    "seed": "seed",
+    "example": "example",
+    "text": "input",
+    "queries": "queries",
+    "passes": "N",
+    "window": "window",
+    "sleep_pass": "pass",
+    "layer": "layer",
+    "gdn_head": "head",
+    "quantity": "show",
+    "query": "query",
+}
+"""Parameter -> its name in the page's address."""
+
+
+class Place(NamedTuple):
+    """One stop of the walk: `sleep_pass` 0 is the state carried into `window`."""
+
+    window: int
+    sleep_pass: int
+
+
+class Extent(NamedTuple):
+    """What a cursor ranges over.
+
+    Attributes
+    ----------
+    passes : tuple of int
+        Last pass of each window: N where it is slept on, 1 where it is read awake.
+    layers : tuple of int
+        Indices of the fast-weight layers.
+    heads : int
+        Heads of each.
+    queries : int
+        Queries of the example.
+    """
+
+    passes: tuple[int, ...]
+    layers: tuple[int, ...]
+    heads: int
+    queries: int = 1
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Every stop, in order."""
+        return tuple(Place(w, p) for w, last in enumerate(self.passes) for p in range(last + 1))
+
+
+class Cursor(param.Parameterized):
+    """Which sleep is looked at, and where in it.
+
+    Changing `checkpoint`, `seed`, `example`, `text`, `queries` or `passes` makes another sleep;
+    the rest moves within one.
+    """
+
+    checkpoint = param.String("", doc="Name of the model.")
+    seed = param.Integer(0, bounds=(0, 2**32 - 1), doc="Seed that examples are drawn from.")
+    example = param.Integer(0, bounds=(0, EXAMPLES - 1), doc="Which of the seed's examples.")
+    text = param.String("", doc="The user's own input; empty where the example is drawn.")
+    queries = param.String("", doc="Queries that go with `text`; empty lets the task choose.")
+    passes = param.Integer(
+        None, bounds=(1, MOST_PASSES), allow_None=True, doc="N; None until a model is chosen."
+    )
+    window = param.Integer(0, bounds=(0, None), doc="Window, from 0.")
+    sleep_pass = param.Integer(0, bounds=(0, None), doc="Pass; 0 is what was carried in.")
+    layer = param.Integer(0, bounds=(0, None), doc="Fast-weight layer, an index of the stack.")
+    gdn_head = param.Integer(0, bounds=(0, None), doc="Head that is enlarged.")
+    query = param.Integer(0, bounds=(0, None), doc="Query whose answer is drawn.")
+    quantity: Any = param.Selector(default="state", objects=list(QUANTITIES), doc="What is shown.")
+
+    def __init__(self, **values: object) -> None:
+        super().__init__(**values)
+        self.extent = Extent((1,), (0,), 1)
+
+    @property
+    def place(self) -> Place:
+        """Where the cursor stands."""
+        return Place(self.window, self.sleep_pass)
+
+    @property
+    def index(self) -> int:
+        """Number of the stop the cursor stands on, from 0."""
+        return self.extent.places.index(self.place)
+
+    def first(self) -> None:
+        """Go to the beginning: nothing has been read."""
+        self.go(self.extent.places[0])
+
+    def back(self) -> None:
+        """Go one stop back, if there is one."""
+        self.go(self.extent.places[max(self.index - 1, 0)])
+
+    def step(self) -> None:
+        """Go one stop on, if there is one."""
+        places = self.extent.places
+        self.go(places[min(self.index + 1, len(places) - 1)])
+
+    def last(self) -> None:
+        """Go to the end: every window has been read."""
+        self.go(self.extent.places[-1])
+
+    @property
+    def at_end(self) -> bool:
+        """Whether there is no further stop."""
+        return self.place == self.extent.places[-1]
+
+    def go(self, place: Place) -> None:
+        """Move to a stop.
+
+        Raises
+        ------
+        ValueError
+            There is no such stop.
+        """
+        if place not in self.extent.places:
+            ends = self.extent.passes
+            raise ValueError(f"no stop {tuple(place)}; the windows end with passes {ends}")
+        self.param.update(window=place.window, sleep_pass=place.sleep_pass)
+
+    def fit(self, extent: Extent) -> list[tuple[str, str]]:
+        """Range over `extent` from now on; what lies outside is clamped.
+
+        Returns
+        -------
+        list of (str, str)
+            What had to be changed: its name in the address, and a sentence.
+        """
+        self.extent = extent
+        window = min(self.window, len(extent.passes) - 1)
+        layer = self.layer if self.layer in extent.layers else extent.layers[0]
+        wanted = {
+            "window": window,
+            "sleep_pass": min(self.sleep_pass, extent.passes[window]),
+            "layer": layer,
+            "gdn_head": min(self.gdn_head, extent.heads - 1),
+            "query": min(self.query, extent.queries - 1),
+        }
+        changed = {n: value for n, value in wanted.items() if getattr(self, n) != value}
+        messages = [
+            (URL[name], f"{URL[name]} {getattr(self, name)} does not exist here; {value} is shown")
+            for name, value in changed.items()
+        ]
+        self.param.update(**changed)
+        return messages
+
+    def restore(self, query: Mapping[str, str]) -> list[str]:
+        """Take values from a page's address; a wrong one is put right or left out.
+
+        Parameters
+        ----------
+        query : mapping of str to str
+            Names of `URL` to text; unknown names are ignored.
+
+        Returns
+        -------
+        list of str
+            What was wrong, one sentence each.
+        """
+        values: dict[str, object] = {}
+        messages = []
+        for name, label in URL.items():
+            if label not in query:
+                continue
+            value, message = _read(self.param[name], label, query[label])
+            if message:
+                messages.append(message)
+            if value is not None:
+                values[name] = value
+        self.param.update(**values)
+        return messages
+
+
+def _read(parameter: param.Parameter, label: str, text: str) -> tuple[object, str | None]:
+    """Return the value of one text in the address, or None, and what was wrong with it."""
+    if isinstance(parameter, param.Integer):
+        try:
+            number = int(text)
+        except ValueError:
+            return None, f"{label} = {text!r} in the address is no whole number; it is ignored"
+        low, high = parameter.bounds or (None, None)
+        if (low is not None and number < low) or (high is not None and number > high):
+            nearest = low if low is not None and number < low else high
+            return nearest, f"{label} = {number} in the address is out of range; {nearest} is used"
+        return number, None
+    if isinstance(parameter, param.Selector) and text not in parameter.objects:
+        known = ", ".join(parameter.objects)
+        return None, f"{label} = {text!r} in the address is unknown (there are {known})"
+    return text, None

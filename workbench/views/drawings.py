@@ -1,0 +1,262 @@
+"""Drawings for the stepper as HTML and SVG text: ring, automaton, tokens. Knows no Panel.
+
+Colours are CSS variables of ``style.css``, so that light and dark need no second drawing.
+"""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+import numpy as np
+
+from workbench.views.problem import Problem, Query
+
+RADIUS = 100.0
+RING_LEGEND = (
+    '<p class="legend"><span><i class="i-start"></i>start</span>'
+    '<span><i class="i-path"></i>path</span>'
+    '<span><i class="i-right"></i>right answer</span>'
+    '<span><i class="i-wrong"></i>model</span></p>'
+)
+
+
+def ring(problem: Problem, query: Query | None, answer: str | None) -> str:
+    """Draw a Depo cycle with the path that a query follows.
+
+    Parameters
+    ----------
+    problem : Problem
+        The example.
+    query : Query or None
+        The query whose path is highlighted.
+    answer : str or None
+        What the model would answer now.
+    """
+    successor = dict(problem.edges)
+    order = _in_order(successor)
+    count = len(order)
+    size = max(5.0, min(16.0, 1.9 * RADIUS / count))
+    centre = {name: _on_circle(i / count) for i, name in enumerate(order)}
+    path = _path(successor, query)
+    lines, nodes = [], []
+    for source, target in zip(order, [*order[1:], order[0]], strict=True):
+        hop = path.index(source) + 1 if source in path[:-1] else 0
+        lines.append(_arrow(centre[source], centre[target], size, "hop" if hop else "edge"))
+        if hop and count <= 24:
+            x, y = _middle(centre[source], centre[target], 1.23)
+            lines.append(f'<text class="hop-number" x="{x:.1f}" y="{y:.1f}">{hop}</text>')
+    for name in order:
+        x, y = centre[name]
+        kind = "node"
+        if query is not None:
+            kind += " start" if name == query.start else ""
+            kind += " right" if name == query.answer else ""
+            kind += " wrong" if name == answer != query.answer else ""
+        label = f'<text x="{x:.1f}" y="{y:.1f}" font-size="{1.05 * size:.1f}">{escape(name)}</text>'
+        nodes.append(
+            f'<g class="{kind}"><circle cx="{x:.1f}" cy="{y:.1f}" r="{size:.1f}"/>'
+            f"{label if count <= 40 else ''}</g>"
+        )
+    title = f"Ring of {count} nodes: {' to '.join(order)} and back"
+    middle = ""
+    if query is not None:
+        mark = "✓" if answer == query.answer else "✗"
+        middle = (
+            f'<text class="ask" y="-12">{escape(query.label)}?</text>'
+            f'<text class="reply {"good" if mark == "✓" else "bad"}" y="14">'
+            f"{escape(answer or '?')} {mark}</text>"
+        )
+    return (
+        f'<svg class="ring" viewBox="-138 -128 276 256" role="img" aria-label="{escape(title)}">'
+        f'<defs><marker id="arrow" viewBox="0 0 10 10" refX="7" refY="5" markerWidth="11" '
+        f'markerHeight="11" markerUnits="userSpaceOnUse" orient="auto">'
+        f'<path d="M0 0 10 5 0 10z"/></marker></defs>'
+        f"{''.join(lines)}{''.join(nodes)}{middle}</svg>{RING_LEGEND}"
+    )
+
+
+def _in_order(successor: dict[str, str]) -> list[str]:
+    """Return the nodes along the ring, beginning with the first edge's source."""
+    node = next(iter(successor))
+    order = []
+    while node not in order:
+        order.append(node)
+        node = successor[node]
+    return order
+
+
+def _path(successor: dict[str, str], query: Query | None) -> list[str]:
+    if query is None:
+        return []
+    path = [query.start]
+    for _ in range(min(query.difficulty, len(successor))):
+        path.append(successor[path[-1]])
+    return path
+
+
+def _on_circle(turn: float) -> tuple[float, float]:
+    angle = 2 * math.pi * turn - math.pi / 2
+    return RADIUS * math.cos(angle), RADIUS * math.sin(angle)
+
+
+def _middle(a: tuple[float, float], b: tuple[float, float], out: float) -> tuple[float, float]:
+    x, y = (a[0] + b[0]) / 2, (a[1] + b[1]) / 2
+    stretch = RADIUS / math.hypot(x, y) if math.hypot(x, y) > 1 else 1.0
+    return x * stretch * out, y * stretch * out
+
+
+def _arrow(a: tuple[float, float], b: tuple[float, float], gap: float, kind: str) -> str:
+    length = math.hypot(b[0] - a[0], b[1] - a[1]) or 1.0
+    ux, uy = (b[0] - a[0]) / length, (b[1] - a[1]) / length
+    start, stop = gap + 1, gap + 3
+    return (
+        f'<path class="{kind}" marker-end="url(#arrow)" '
+        f'd="M{a[0] + ux * start:.1f} {a[1] + uy * start:.1f}'
+        f'L{b[0] - ux * stop:.1f} {b[1] - uy * stop:.1f}"/>'
+    )
+
+
+def automaton(problem: Problem, query: Query | None, answer: str | None) -> str:
+    """Draw every string of a Rule 110 example and what becomes of it, one row a step."""
+    config = problem.task.config
+    strings = problem.strings
+    histories = [history(bits, config.rollout, config.boundary) for bits in strings]
+    pieces = []
+    for number, rows in enumerate(histories, start=1):
+        asked = query is not None and query.start == str(number)
+        cell = 1.0
+        squares = "".join(
+            f'<rect class="{"on" if bit else "off"}{" given" if r == 0 else ""}" '
+            f'x="{c * cell}" y="{r * cell}" width="{cell}" height="{cell}"/>'
+            for r, row in enumerate(rows)
+            for c, bit in enumerate(row)
+        )
+        last = len(rows) - 1
+        mark = (
+            f'<rect class="target" x="0" y="{last}" width="1" height="1"/>'
+            f'<rect class="first-row" x="0" y="0" width="{rows.shape[1]}" height="1"/>'
+        )
+        reply = ""
+        if asked and query is not None:
+            good = answer == query.answer
+            reply = (
+                f' <span class="{"good" if good else "bad"}">would answer {escape(answer or "?")} '
+                f"{'✓' if good else '✗'}</span>"
+            )
+        pieces.append(
+            f'<figure class="{"asked" if asked else ""}"><figcaption>string {number}{reply}'
+            f'</figcaption><svg viewBox="-0.15 -0.15 {rows.shape[1] + 0.3} {len(rows) + 0.3}" '
+            f'role="img" aria-label="string {number} and its {config.rollout} steps">'
+            f"{squares}{mark}</svg></figure>"
+        )
+    return (
+        f'<div class="automaton">{"".join(pieces)}</div>'
+        '<p class="note">The model reads only the framed first row. The answer is the framed cell '
+        f"below it, {config.rollout} steps later.</p>"
+    )
+
+
+def history(bits: np.ndarray, steps: int, boundary: str) -> np.ndarray:
+    """Return the cells after 0..steps steps of Rule 110, int8 [step, cell]."""
+    pad = steps if boundary == "zero_background" else 0
+    row = np.pad(bits.astype(np.int8), pad)
+    rows = [row]
+    for _ in range(steps):
+        left, right = np.roll(row, 1), np.roll(row, -1)
+        # 1 where centre or right is set, unless all three are
+        row = (row | right) & (1 - (left & row & right))
+        rows.append(row)
+    history = np.stack(rows)
+    return history[:, pad : history.shape[1] - pad]
+
+
+def tokens(
+    problem: Problem,
+    spans: tuple[tuple[int, int], ...],
+    awake: tuple[bool, ...],
+    place: tuple[int, int],
+    cached: range,
+) -> str:
+    """Draw the windows and their tokens: read and evicted, being read, still to come.
+
+    Parameters
+    ----------
+    problem : Problem
+        The example.
+    spans : tuple of (int, int)
+        Token range of each window.
+    awake : tuple of bool
+        Which windows are read awake.
+    place : (int, int)
+        Window and pass of the cursor.
+    cached : range
+        Tokens that the KV cache holds.
+    """
+    symbols = problem.symbols
+    groups = _groups(problem)
+    blocks = []
+    for number, (start, stop) in enumerate(spans):
+        if number < place[0]:
+            state, words = "past", "evicted"
+        elif number > place[0]:
+            state, words = "future", "to come"
+        elif place[1] == 0:
+            state, words = "now waiting", "next"
+        else:
+            state, words = "now", "awake" if awake[number] else "asleep"
+        chips = "".join(
+            _chip(problem, symbols, max(a, start), min(b, stop), cached)
+            for a, b in groups
+            if a < stop and b > start
+        )
+        held = sum(start <= i < stop for i in cached)
+        cache = f'<span class="kv">{held} tokens in the KV cache</span>' if held else ""
+        blocks.append(
+            f'<div class="window {state}"><h4>window {number + 1} {cache}<span>{words}</span></h4>'
+            f'<div class="chips">{chips}</div></div>'
+        )
+    return f'<div class="tokens">{"".join(blocks)}</div>'
+
+
+def _groups(problem: Problem) -> list[tuple[int, int]]:
+    """Return token ranges that belong together: an edge, a query with its answer, one bit."""
+    symbols, valid = problem.symbols, problem.batch.valid[0]
+    if problem.task.name != "depo":
+        return [(i, i + 1) for i in range(len(symbols))]
+    groups, start, words = [], 0, 0
+    single = problem.task.config.names == "single"
+    for i, symbol in enumerate(symbols):
+        if not valid[i] or (symbol.startswith("k=") and start < i):
+            if start < i:
+                groups.append((start, i))
+            start = i
+        if not valid[i]:
+            groups.append((i, i + 1))
+            start = i + 1
+            continue
+        words += single or symbol.endswith(".")
+        if i < problem.task.context_tokens and words == 2:
+            groups.append((start, i + 1))
+            start, words = i + 1, 0
+    if start < len(symbols):
+        groups.append((start, len(symbols)))
+    return groups
+
+
+def _chip(problem: Problem, symbols: list[str], start: int, stop: int, cached: range) -> str:
+    parts = []
+    answer_of = problem.batch.answer_of[0]
+    for i in range(start, stop):
+        text = symbols[i].removesuffix(".")
+        kind = "t"
+        if not problem.batch.valid[0, i]:
+            kind, text = "t pad", "·"
+        elif problem.task.name == "rule110" and i < problem.task.context_tokens:
+            kind = f"t bit{' on' if text == '1' else ''}"
+        elif answer_of[i] >= 0:
+            kind = "t answer"
+        elif text.startswith("k=") or text in ("ANS", "Q"):
+            kind = "t mark"
+        parts.append(f'<span class="{kind}{" kept" if i in cached else ""}">{escape(text)}</span>')
+    return f'<span class="chip">{"".join(parts)}</span>'

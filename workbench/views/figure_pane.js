@@ -1,0 +1,89 @@
+// Draws a Plotly figure. Panel's own Plotly pane is not used, as the page's theme would write
+// its colours over the figure's; here light and dark come from workbench.figures alone.
+
+const CONFIG = {
+  displaylogo: false,
+  responsive: false,
+  modeBarButtons: [["toImage"]],
+  toImageButtonOptions: {format: "png", scale: 2},
+}
+
+// Plotly puts its style rules into the document's head, which this shadow root cannot see.
+function adoptStyles(root) {
+  const rules = new CSSStyleSheet()
+  for (const style of document.querySelectorAll('style[id^="plotly.js-style"]')) {
+    for (const rule of style.sheet?.cssRules ?? []) rules.insertRule(rule.cssText)
+  }
+  root.adoptedStyleSheets = [...root.adoptedStyleSheets, rules]
+}
+
+const keyed = (layout) =>
+  Object.fromEntries(Object.entries(layout).map(([name, value]) => [name, JSON.stringify(value)]))
+
+async function library() {
+  for (let tries = 0; !window.Plotly && tries < 300; tries++) {
+    await new Promise((done) => setTimeout(done, 50))
+  }
+  if (!window.Plotly) throw new Error("plotly.js was not loaded")
+  return window.Plotly
+}
+
+export function render({model, el}) {
+  const plot = document.createElement("div")
+  plot.style.width = "100%"
+  el.style.width = "100%"
+  el.append(plot)
+  let ready = false
+  let drawn = null
+  let drawing = Promise.resolve()
+
+  const describe = () => {
+    plot.setAttribute("role", "img")
+    plot.setAttribute("aria-label", model.label)
+  }
+
+  const draw = async () => {
+    const Plotly = await library()
+    const width = Math.floor(el.clientWidth)
+    if (!width || !model.figure?.layout) return
+    const {data, layout} = structuredClone(model.figure)
+    layout.width = width
+    plot.style.height = `${layout.height}px`
+    const next = {data: JSON.stringify(data), layout: keyed(layout)}
+    if (drawn && next.data === drawn.data) {
+      // the same curves under another cursor: far quicker than drawing them again
+      const names = new Set([...Object.keys(next.layout), ...Object.keys(drawn.layout)])
+      const changed = [...names].filter((name) => next.layout[name] !== drawn.layout[name])
+      await Plotly.relayout(plot, Object.fromEntries(changed.map((name) => [name, layout[name] ?? null])))
+    } else {
+      await Plotly.react(plot, data, layout, CONFIG)
+    }
+    drawn = next
+    if (!ready) {
+      ready = true
+      adoptStyles(el.getRootNode())
+      plot.on("plotly_click", (event) => {
+        const point = event.points[0]
+        const custom = ArrayBuffer.isView(point.customdata) ? [...point.customdata] : point.customdata
+        model.send_msg({curve: point.curveNumber, custom: custom ?? null})
+      })
+    }
+    plot.dataset.drawn = String(Number(plot.dataset.drawn ?? 0) + 1)
+  }
+  const queue = () => { drawing = drawing.then(draw, draw) }
+
+  describe()
+  queue()
+  model.on("figure", queue)
+  model.on("label", describe)
+  let width = 0
+  const observer = new ResizeObserver(() => {
+    const now = Math.floor(el.clientWidth)
+    if (now !== width) { width = now; queue() }
+  })
+  observer.observe(el)
+  model.on("remove", () => {
+    observer.disconnect()
+    if (ready) window.Plotly.purge(plot)
+  })
+}

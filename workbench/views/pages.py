@@ -1,0 +1,152 @@
+"""The pages: functions that build one session's page, in one shell with header and navigation."""
+
+from __future__ import annotations
+
+import logging
+from base64 import b64encode
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import panel as pn
+from panel_material_ui.template.base import Page
+
+from workbench.errors import WorkbenchError
+from workbench.views.components import ThemeCookie
+
+logger = logging.getLogger(__name__)
+
+NAME = "Sleep workbench"
+CSS = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+_ICON = Path(__file__).with_name("icon.svg").read_bytes()
+ICON = "data:image/svg+xml;base64," + b64encode(_ICON).decode()
+THEME = {
+    "light": {
+        "palette": {
+            "primary": {"main": "#1f4e79"},
+            "background": {"default": "#f5f7fa", "paper": "#ffffff"},
+        }
+    },
+    "dark": {
+        "palette": {
+            "primary": {"main": "#8ab8e6"},
+            "background": {"default": "#12161c", "paper": "#181d24"},
+        }
+    },
+}
+HEADER = """
+.mui-light > .header { background-color: #1f4e79 !important; color: #fff; }
+.mui-dark > .header { background-color: #1c2a3a !important; color: #fff; background-image: none; }
+"""
+THEME_COOKIE = "workbench_theme"
+
+
+class PageEntry(NamedTuple):
+    """One page of the server."""
+
+    path: str
+    title: str
+    link: str
+    label: str
+    function: Callable[[], Any]
+
+
+def configure(**settings: Any) -> None:
+    """Set Panel up for this process: notifications, and an error handler that hides nothing."""
+    pn.extension(notifications=True, exception_handler=show_error, **settings)
+
+
+def show_error(error: BaseException) -> None:
+    """Tell the user about an error in a callback; one that is a bug goes to the log as well."""
+    if isinstance(error, WorkbenchError):
+        message = str(error)
+    else:
+        logger.error("error in a callback", exc_info=error)
+        message = f"{type(error).__name__}: {error} (a bug; the terminal has the details)"
+    if pn.state.notifications is not None:
+        pn.state.notifications.error(message, duration=12_000)
+
+
+def shell(title: str, here: str, body: Callable[[Page], list[Any]]) -> Page:
+    """Return a page with header, navigation and theme toggle around `body`.
+
+    Parameters
+    ----------
+    title : str
+        Window title.
+    here : str
+        Link of this page, marked in the navigation.
+    body : callable
+        Given the page, returns what goes in its main area; if it fails, the page says why.
+    """
+    dark = pn.state.cookies.get(THEME_COOKIE) == "dark"
+    cookie = ThemeCookie(cookie=THEME_COOKIE, dark=dark, width=0, height=0, margin=0)
+    page = Page(
+        title=NAME,
+        meta_title=title,
+        favicon=ICON,
+        site_url="./",
+        header=[_navigation(here), cookie],
+        theme_config=THEME,
+        dark_theme=dark,
+        busy_indicator="linear",
+        raw_css=[CSS],
+        stylesheets=[HEADER],
+    )
+    page.param.watch(lambda event: setattr(cookie, "dark", event.new), "dark_theme")
+    try:
+        page.main = body(page)
+    except WorkbenchError as error:
+        page.main = [_failure(str(error))]
+    except Exception as error:
+        logger.exception("the page %s cannot be built", title)
+        page.main = [
+            _failure(f"{type(error).__name__}: {error} (a bug; the terminal has the details)")
+        ]
+    return page
+
+
+def home() -> Page:
+    """Return the home page."""
+    from workbench.views.home import body
+
+    return shell(NAME, "./", lambda page: [body()])
+
+
+def stepper() -> Page:
+    """Return the stepper."""
+
+    def build(page: Page) -> list[Any]:
+        pn.extension("plotly")
+        from workbench.views.stepper import Stepper
+
+        return [Stepper.in_page(page)]
+
+    return shell(f"Stepper - {NAME}", "stepper", build)
+
+
+PAGES = (
+    PageEntry("/", NAME, "./", "Home", home),
+    PageEntry("/stepper", f"Stepper - {NAME}", "stepper", "Stepper", stepper),
+)
+
+
+def _navigation(here: str) -> pn.pane.HTML:
+    links = "".join(
+        f'<a href="{page.link}"{" aria-current=page" if page.link == here else ""}>'
+        f"{escape(page.label)}</a>"
+        for page in PAGES
+    )
+    return pn.pane.HTML(
+        f'<nav aria-label="Pages" class="pages">{links}</nav>', stylesheets=[CSS], margin=0
+    )
+
+
+def _failure(message: str) -> pn.pane.HTML:
+    return pn.pane.HTML(
+        f'<div class="failure" role="alert"><h1>This page cannot be shown</h1>'
+        f"<p>{escape(message)}</p></div>",
+        stylesheets=[CSS],
+        sizing_mode="stretch_width",
+    )

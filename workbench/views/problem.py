@@ -1,0 +1,135 @@
+"""One example to sleep on: drawn from a seed or typed, with its queries in words. No Panel."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from workbench.batch import Batch
+from workbench.errors import WorkbenchError
+from workbench.tasks.base import EVALUATION, Task, batch_generator
+from workbench.views.cursor import EXAMPLES
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question.
+
+    Attributes
+    ----------
+    label : str
+        Short, for an axis: ``k=2 from 5``.
+    start, answer : str
+        Node asked from and right answer; for Rule 110 the string's number and its label.
+    difficulty : int
+        Hops or steps.
+    """
+
+    label: str
+    start: str
+    answer: str
+    difficulty: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One example.
+
+    Attributes
+    ----------
+    task : Task
+        What it belongs to.
+    batch : Batch
+        The example alone.
+    queries : tuple of Query
+        Its questions, in the order in which they are asked.
+    """
+
+    task: Task
+    batch: Batch
+    queries: tuple[Query, ...]
+
+    @property
+    def symbols(self) -> list[str]:
+        """Text of each token."""
+        return self.task.render(self.batch, 0)
+
+    @property
+    def context(self) -> str:
+        """The context as a person types it; `typed` reads it back."""
+        text = self.task.text(self.batch, 0)
+        if self.task.name == "depo":
+            return text.splitlines()[0]
+        return " ".join(line.split(" -> ")[0] for line in text.splitlines())
+
+    @property
+    def questions(self) -> str:
+        """The queries as a person types them; empty where the task fixes them."""
+        if self.task.name != "depo":
+            return ""
+        return ", ".join(f"{q.difficulty}:{q.start}" for q in self.queries)
+
+    @property
+    def edges(self) -> list[tuple[str, str]]:
+        """Edges of a Depo cycle in the order of the context, as names."""
+        if self.task.name != "depo":
+            return []
+        pairs = (edge.split(">") for edge in self.context.split())
+        return [(source, target) for source, target in pairs]
+
+    @property
+    def strings(self) -> np.ndarray:
+        """Bits of a Rule 110 example, int8 [string, cell]."""
+        config = self.task.config
+        cells = self.batch.tokens[0, : self.task.context_tokens]
+        return cells.reshape(config.strings, config.cells).astype(np.int8)
+
+
+def drawn(task: Task, seed: int, example: int) -> Problem:
+    """Return example `example` of `seed`, from the stream that training never draws."""
+    batch = task.sample(EXAMPLES, batch_generator(seed, 0, EVALUATION))
+    return _problem(task, batch.examples(slice(example, example + 1)))
+
+
+def typed(task: Task, text: str, queries: str = "") -> Problem:
+    """Return the example that a person typed.
+
+    Raises
+    ------
+    WorkbenchError
+        The text does not fit the task's settings.
+    """
+    return _problem(task, task.parse(text, queries if queries.strip() else None))
+
+
+def misfit(task: Task, text: str, queries: str) -> tuple[str, WorkbenchError] | None:
+    """Return which of the two fields is wrong ("text" or "queries") and why, or None."""
+    try:
+        task.parse(text)
+    except WorkbenchError as error:
+        return "text", error
+    try:
+        typed(task, text, queries)
+    except WorkbenchError as error:
+        return "queries", error
+    return None
+
+
+def _problem(task: Task, batch: Batch) -> Problem:
+    if task.name == "depo":
+        lines = task.text(batch, 0).splitlines()
+        asked = [re.split("[:=]", query) for query in lines[1].split(", ")] if lines[1:] else []
+        queries = tuple(
+            Query(f"{hops} hop{'' if hops == '1' else 's'} from {start}", start, answer, int(hops))
+            for hops, start, answer in asked
+        )
+        return Problem(task, batch, queries)
+    lines = task.text(batch, 0).splitlines()
+    steps = int(batch.difficulty[0, 0])
+    queries = tuple(
+        Query(f"string {number}", str(number), line.split(" -> ")[1], steps)
+        for number, line in enumerate(lines, start=1)
+    )
+    return Problem(task, batch, queries)

@@ -1,0 +1,155 @@
+"""The server behind ``workbench serve``: one process, loopback only, every page a function."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+import os
+import socket
+import threading
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import WorkbenchError
+
+logger = logging.getLogger(__name__)
+
+THREADS = 4
+"""Callbacks run in a pool, so that one session's computation does not hold up another's."""
+
+
+def serve(*, port: int, address: str = "127.0.0.1", open_browser: bool = True) -> None:
+    """Serve the dashboards until interrupted.
+
+    Parameters
+    ----------
+    port : int
+        0 picks a free one.
+    address : str
+        A loopback address.
+    open_browser : bool
+        Open the home page once the server listens.
+
+    Raises
+    ------
+    WorkbenchError
+        The address is not a loopback address, or the port cannot be used.
+    """
+    check_loopback(address)
+    server = listen(port, address)
+    url = f"http://{_host(address)}:{server.port}"
+    server.start()
+    print(f"sleep workbench at {url} (Ctrl-C ends it)", flush=True)
+    threading.Thread(target=_warm, daemon=True, name="warm").start()
+    if open_browser:
+        webbrowser.open(url)
+    try:
+        server.io_loop.start()
+    finally:
+        _stop(server)
+    print("sleep workbench: stopped", flush=True)
+
+
+def listen(port: int, address: str) -> Any:
+    """Return a Bokeh server that is bound to `port` and serves every page."""
+    import panel as pn
+
+    from workbench.views.pages import PAGES, configure
+
+    try:
+        port = probe_port(port, address)
+        configure(nthreads=THREADS)
+        return pn.io.server.get_server(
+            {page.path: page.function for page in PAGES},
+            port=port,
+            address=address,
+            title={page.path: page.title for page in PAGES},
+            websocket_origin=[f"{host}:{port}" for host in _names(address)],
+            # Never used, as "/" is a page; the stock index would load remote fonts.
+            index=str(Path(__file__).with_name("index.html")),
+            admin=False,
+            show=False,
+            start=False,
+        )
+    except OSError as error:
+        raise _port_error(error, port, address) from None
+
+
+def check_loopback(address: str) -> None:
+    """Refuse an address that other machines could reach.
+
+    Raises
+    ------
+    WorkbenchError
+        `address` is not a loopback address.
+    """
+    try:
+        loopback = address == "localhost" or ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise WorkbenchError(
+            f"address {address!r}",
+            "a loopback address such as 127.0.0.1, as there is no authentication yet",
+            "leave --address out, and reach another machine through an SSH tunnel "
+            "(ssh -L 5006:127.0.0.1:5006 HOST)",
+        )
+
+
+def _port_error(error: OSError, port: int, address: str) -> WorkbenchError:
+    if error.errno == errno.EADDRINUSE:
+        return WorkbenchError(
+            f"port {port} is in use on {address}",
+            "a free port",
+            f"choose another, for example --port {port + 1}, or end what uses it",
+        )
+    return WorkbenchError(
+        f"port {port} on {address} cannot be used ({error.strerror or error})",
+        "a port this user may open",
+        "choose another, for example --port 5007",
+    )
+
+
+def probe_port(port: int, address: str) -> int:
+    """Return `port`, or a free one for 0, if it can be bound.
+
+    Raises
+    ------
+    OSError
+        It cannot; asked here, as the server would leave its socket open.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        if os.name == "posix":  # a port whose last owner has just ended counts as free
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((address, port))
+        return int(probe.getsockname()[1])
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _names(address: str) -> list[str]:
+    """Return the hosts a browser on this machine may have in its address bar."""
+    return list(dict.fromkeys((_host(address), "localhost", "127.0.0.1")))
+
+
+def _warm() -> None:
+    from workbench.views.services import services
+
+    try:
+        services().warm()
+    except Exception:
+        logger.exception("warming up failed; the pages will say why")
+
+
+def _stop(server: Any) -> None:
+    from panel.io.state import state
+
+    server.stop()
+    if state._thread_pool is not None:
+        state._thread_pool.shutdown(wait=False, cancel_futures=True)
+        state._thread_pool = None

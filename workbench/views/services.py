@@ -1,0 +1,57 @@
+"""What all sessions of one process share, made once: loaded checkpoints and their locks.
+
+Knows no Panel. Torch is imported when the first checkpoint is asked for.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+from typing import TYPE_CHECKING
+
+from workbench.paths import bundled_checkpoints
+
+if TYPE_CHECKING:
+    from workbench.training.checkpoints import Checkpoint
+
+
+class Services:
+    """Checkpoints by name, each loaded once however many sessions ask for it."""
+
+    def __init__(self) -> None:
+        self._checkpoints: dict[str, Checkpoint] = {}
+        self._lock = threading.Lock()
+
+    def names(self) -> list[str]:
+        """Return the bundled checkpoints' names."""
+        return list(bundled_checkpoints())
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """Return a checkpoint, loaded at the first call.
+
+        Raises
+        ------
+        WorkbenchError
+            There is no such checkpoint, or its folder is damaged.
+        """
+        with self._lock:
+            if name not in self._checkpoints:
+                import torch
+
+                from workbench.training.checkpoints import load_checkpoint
+
+                # Small models on a few shared cores are fastest with one thread.
+                torch.set_num_threads(1)
+                self._checkpoints[name] = load_checkpoint(name)
+            return self._checkpoints[name]
+
+    def warm(self) -> None:
+        """Import what the first step will need, so that nobody waits for it."""
+        import workbench.training.checkpoints  # noqa: F401
+        import workbench.views.stepper  # noqa: F401
+
+
+@cache
+def services() -> Services:
+    """Return the services of this process."""
+    return Services()

@@ -1,0 +1,80 @@
+// Transport controls and the page's keyboard. While playing, the next step is asked for only once
+// the last one has been shown, so that a slow machine plays slowly instead of falling behind.
+
+const ICONS = {
+  first: "M6 5v14M19 5 9 12l10 7z",
+  back: "M17 5 7 12l10 7z",
+  play: "M7 4.5v15l12-7.5z",
+  pause: "M8 5v14M16 5v14",
+  step: "M7 5l10 7-10 7z",
+  last: "M18 5v14M5 5l10 7-10 7z",
+}
+const BUTTONS = [
+  ["first", "First (Home)"], ["back", "Back one pass (left arrow)"], ["play", "Play (space)"],
+  ["step", "Step one pass (right arrow)"], ["last", "Last (End)"],
+]
+const KEYS = {ArrowLeft: "back", ArrowRight: "step", Home: "first", End: "last", " ": "play"}
+const SPEEDS = [0.5, 1, 2, 4]
+
+const icon = (name) =>
+  `<svg viewBox="0 0 24 24" width="22" height="22" aria-hidden="true"><path d="${ICONS[name]}"/></svg>`
+
+// Keys that a focused control uses itself are left to it.
+function belongsToControl(event) {
+  const target = event.composedPath()[0]
+  if (!(target instanceof Element)) return false
+  if (target.closest("input, textarea, select, [contenteditable], [role=slider], [role=combobox], [role=listbox], [role=option], [role=menu]")) return true
+  return event.key === " " && target.closest("button, a, [role=button], [role=tab]") !== null
+}
+
+export function render({model, el}) {
+  el.innerHTML = `<div class="transport" role="group" aria-label="Transport">
+    ${BUTTONS.map(([name, label]) =>
+      `<button type="button" data-action="${name}" aria-label="${label.split(" (")[0]}" title="${label}">${icon(name)}${name === "step" ? "Step" : ""}</button>`).join("")}
+    <label>speed <select aria-label="Playing speed">${SPEEDS.map((s) =>
+      `<option value="${s}">${s} / s</option>`).join("")}</select></label>
+    <span class="keys" aria-hidden="true"><kbd>&larr;</kbd> <kbd>&rarr;</kbd> step
+      <kbd>Home</kbd> <kbd>End</kbd> ends <kbd>space</kbd> play</span>
+  </div>`
+  const button = (name) => el.querySelector(`[data-action=${name}]`)
+  const speed = el.querySelector("select")
+  let waiting = 0
+  let timer = null
+
+  const send = (action) => {
+    waiting = performance.now()
+    model.send_msg({action})
+  }
+  const refresh = () => {
+    waiting = 0
+    button("first").disabled = button("back").disabled = model.index === 0
+    button("step").disabled = button("last").disabled = model.index === model.count - 1
+    button("play").innerHTML = icon(model.playing ? "pause" : "play")
+    button("play").setAttribute("aria-label", model.playing ? "Pause" : "Play")
+    button("play").setAttribute("aria-pressed", String(model.playing))
+    speed.value = String(model.speed)
+    clearTimeout(timer)
+    if (model.playing) timer = setTimeout(() => send("step"), 1000 / model.speed)
+  }
+  const act = (action) => {
+    if (!button(action).disabled) send(action)
+  }
+  for (const [name] of BUTTONS) button(name).addEventListener("click", () => act(name))
+  speed.addEventListener("change", () => { model.speed = Number(speed.value) })
+  const onKey = (event) => {
+    const action = KEYS[event.key]
+    if (!action || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return
+    if (belongsToControl(event)) return
+    event.preventDefault()
+    // a held key repeats faster than a pass can be shown
+    if (event.repeat && waiting && performance.now() - waiting < 1500) return
+    act(action)
+  }
+  document.addEventListener("keydown", onKey)
+  for (const name of ["index", "count", "playing", "speed"]) model.on(name, refresh)
+  model.on("remove", () => {
+    clearTimeout(timer)
+    document.removeEventListener("keydown", onKey)
+  })
+  refresh()
+}
