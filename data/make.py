@@ -24,12 +24,15 @@ import numpy as np
 
 from workbench.errors import WorkbenchError
 from workbench.files import write_json, write_text
-from workbench.training.checkpoints import bundle_checkpoint, find_checkpoint, read_provenance
+from workbench.tasks import EVALUATION, batch_generator
+from workbench.training.checkpoints import Checkpoint, bundle_checkpoint, load_checkpoint
+from workbench.training.evaluation import BLIND, answers_without_context, summarise
 from workbench.training.loop import run_status
 from workbench.training.statistics import mean_interval
 
 DATA = Path(__file__).resolve().parent
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
+NO_CONTEXT = "no context"
 SEEDS = (0, 1, 2)
 
 
@@ -51,7 +54,9 @@ def main() -> None:
     if not options.collect:
         jobs = [(name, seed) for seed in options.seeds for name in options.only]
         with ThreadPoolExecutor(options.jobs) as pool:
-            list(pool.map(lambda job: train(*job, options.runs), jobs))
+            done = list(pool.map(lambda job: train(*job, options.runs), jobs))
+        if not all(done):
+            raise SystemExit("some runs failed: see their logs; nothing was collected")
     for name in options.only:
         collect(name, options.seeds, options.runs)
 
@@ -66,11 +71,11 @@ def finished(folder: Path) -> bool:
     return (folder / "status.json").is_file() and run_status(folder)["state"] == "finished"
 
 
-def train(name: str, seed: int, runs: Path) -> None:
-    """Train one run in a process of its own, its output in a log beside it."""
+def train(name: str, seed: int, runs: Path) -> bool:
+    """Train one run in a process of its own, its output in a log beside it; say if it finished."""
     folder = run_folder(name, seed, runs)
     if finished(folder):
-        return
+        return True
     command = [
         sys.executable,
         "-m",
@@ -84,6 +89,7 @@ def train(name: str, seed: int, runs: Path) -> None:
         print(f"training {folder.name}", flush=True)
         code = subprocess.run(command, stdout=log, stderr=log, env=os.environ).returncode
     print(f"{'finished' if code == 0 else f'FAILED ({code})'} {folder.name}", flush=True)
+    return code == 0
 
 
 def collect(name: str, seeds: list[int], runs: Path) -> None:
@@ -92,28 +98,31 @@ def collect(name: str, seeds: list[int], runs: Path) -> None:
     if not folders:
         print(f"{name}: no finished run")
         return
-    records = {s: read_provenance(find_checkpoint(folder)) for s, folder in folders.items()}
-    metrics = {s: record["metrics"] for s, record in records.items()}
+    checkpoints = {s: load_checkpoint(folder) for s, folder in folders.items()}
+    metrics = {s: measured(checkpoint) for s, checkpoint in checkpoints.items()}
+    records = {s: checkpoint.provenance for s, checkpoint in checkpoints.items()}
     first = next(iter(metrics.values()))
-    # latency was measured while other runs had the machine: it is left out
-    timing = ("sleep_ms_per_window", "wake_ms_per_token", "chance")
     passes = {
-        s: {n: {k: v for k, v in e.items() if k not in timing} for n, e in m["passes"].items()}
+        s: {n: {k: v for k, v in e.items() if k != "chance"} for n, e in m["passes"].items()}
         for s, m in metrics.items()
     }
+    chance = dict(next(iter(first["passes"].values()))["chance"])
+    del chance[BLIND]
+    blind = {s: next(iter(m["passes"].values()))["chance"][BLIND] for s, m in metrics.items()}
     result = {
         "name": name,
         "config": f"data/configs/{name}.toml",
         **{key: first[key] for key in ("task", "difficulty", "count")},
         "evaluation_seed": first["seed"],
-        "chance": next(iter(first["passes"].values()))["chance"],
-        "over_seeds": over_seeds(list(passes.values())),
+        "chance": chance,
+        "over_seeds": over_seeds([seed_scores(passes[s], blind[s]) for s in folders]),
         "seeds": {
             str(s): {
                 "commit": records[s]["commit"],
                 "budget": records[s]["budget"],
                 "weights_sha256": records[s]["hashes"]["model.safetensors"],
                 "passes": passes[s],
+                "without_context": blind[s],
             }
             for s in folders
         },
@@ -125,8 +134,35 @@ def collect(name: str, seeds: list[int], runs: Path) -> None:
             name,
             DATA / "checkpoints" / name,
             command=f"workbench train data/configs/{name}.toml --set training.seed=0",
+            metrics=metrics[0],
         )
     print(f"{name}: {len(folders)} seeds")
+
+
+def measured(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return a run's own held-out metrics, with the score of the same model without the context.
+
+    Latency is left out: it was measured while another run had the other core.
+    """
+    metrics = checkpoint.provenance["metrics"]
+    task, count = checkpoint.task, metrics["count"]
+    batch = task.sample(count, batch_generator(metrics["seed"], 0, EVALUATION))
+    right = answers_without_context(
+        checkpoint.model, batch, task.context_tokens, checkpoint.sleep, 250
+    )
+    assert right is not None  # every bundled window divides its context
+    scores = summarise(right, batch.difficulty, task)
+    blind = {key: scores[key] for key in ("accuracy", "exact")}
+    passes = {}
+    for n, entry in metrics["passes"].items():
+        kept = {key: entry[key] for key in ("accuracy", "exact", "interval")}
+        passes[n] = kept | {"chance": {**entry["chance"], BLIND: blind}}
+    return {**metrics, "passes": passes}
+
+
+def seed_scores(passes: dict[str, Any], blind: dict[str, Any]) -> dict[str, Any]:
+    """Return one seed's scores by N, and without the context."""
+    return {**passes, NO_CONTEXT: blind}
 
 
 def over_seeds(results: list[dict[str, Any]]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pytest
 from workbench.cli import build_parser, main
 from workbench.config import load_experiment
 from workbench.tasks import batch_generator, task
+from workbench.training.evaluation import BLIND
 
 COMMANDS = ["serve", "train", "eval", "sample", "checkpoints", "doctor"]
 CONFIG = """
@@ -247,9 +248,10 @@ def test_evaluation_as_json(run, trained):
         for level, value in entry["accuracy"].items():
             low, high = entry["interval"]["accuracy"][level]
             assert 0 <= low <= value <= high <= 1
-        assert set(entry["chance"]) == {"uniform guess", "guess among other nodes"}
+        lines = ["uniform guess", "guess among other nodes", BLIND]
+        assert list(entry["chance"]) == lines
         for line in entry["chance"].values():
-            assert set(line["accuracy"]) == {"1", "2"} and 0 < line["exact"] < 1
+            assert set(line["accuracy"]) == {"1", "2"} and 0 <= line["exact"] < 1
         assert entry["sleep_ms_per_window"] > 0 and entry["wake_ms_per_token"] > 0
     again = json.loads(run("eval", trained, "--json", *options)[1])
     for n, entry in record["passes"].items():
@@ -263,7 +265,7 @@ def test_evaluation_as_a_table(run, trained):
     assert title == "tiny on depo: 8 examples, seed 0, share right with its 95 % interval"
     assert re.split(r"  +", head) == ["N", "hops 1", "hops 2", "exact", "ms/sleep", "ms/token"]
     assert [row.split("  ")[0] for row in rows] == [
-        "1", "2", "uniform guess", "guess among other nodes",
+        "1", "2", "uniform guess", "guess among other nodes", BLIND,
     ]  # fmt: skip
 
 

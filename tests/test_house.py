@@ -292,8 +292,8 @@ def test_pages_name_no_foreign_host():
 
 
 def test_everything_imported_is_declared():
-    base = set(requirements("gpu", "hf"))
-    everything = set(requirements("gpu", "hf", "notebooks", "test"))
+    base = set(requirements("hf"))
+    everything = set(requirements("hf", "notebooks", "test"))
     complaints = []
     for source in sources():
         outside = source.module.split(".")[0] in ("tests", "benchmarks", "notebooks")

@@ -161,7 +161,7 @@ class SleepConfig(Frozen):
 
     def with_passes(self, passes: int) -> Self:
         """Return the same configuration with N fixed to `passes`."""
-        return type(self).model_validate({**self.model_dump(), "passes": passes})
+        return build(type(self), {**self.model_dump(), "passes": passes}, source="sleep")
 
 
 class DepoConfig(Frozen):
@@ -182,8 +182,7 @@ class DepoConfig(Frozen):
     names : {"depo1", "depo2", "single"}
         Node names: 1-2 of 50 letters; 5-7 of 3 letters; or one symbol per node.
     predict_ans : bool
-        The marker ANS carries loss too, as in the paper. Small models learn the first hop in
-        about half the steps without it.
+        The marker ANS carries loss too, as in the paper.
     """
 
     name: Literal["depo"] = "depo"
@@ -235,6 +234,9 @@ class Rule110Config(Frozen):
 TaskConfig = Annotated[DepoConfig | Rule110Config, Field(discriminator="name")]
 
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
 class TrainingConfig(Frozen):
     """Optimisers, schedule and housekeeping of one run.
 
@@ -271,8 +273,8 @@ class TrainingConfig(Frozen):
     device, dtype : str
         "cpu" or "cuda[:i]"; "float32" or "bfloat16" (autocast; fast weights stay float32).
     compile : bool
-        Compile the blocks with `torch.compile` (needs a C++ compiler on a CPU): about twice as
-        fast at the bundled scale after a minute's start.
+        Compile the blocks with `torch.compile` (needs a C++ compiler on a CPU). The first step
+        waits for the compiler.
     """
 
     seed: int = Field(0, ge=0)
@@ -282,7 +284,7 @@ class TrainingConfig(Frozen):
     adamw_lr: float = Field(5e-5, gt=0)
     muon_adjust: Literal["original", "match_rms_adamw"] = "match_rms_adamw"
     muon_momentum: float = Field(0.95, ge=0, lt=1)
-    adamw_betas: tuple[float, float] = (0.9, 0.98)
+    adamw_betas: tuple[Beta, Beta] = (0.9, 0.98)
     weight_decay: float = Field(0.0, ge=0)
     clip: float = Field(1.0, gt=0)
     warmup: int = Field(100, ge=0)

@@ -39,7 +39,7 @@ def examine() -> list[Check]:
     ]
     if importlib.util.find_spec("torch") is not None:
         checks += [*_devices(), *_backends()]
-    compiler = next((c for c in ("c++", "g++", "clang++", "cl") if shutil.which(c)), None)
+    compiler = _compiler()
     checks.append(
         Check(
             "torch.compile on the CPU",
@@ -61,6 +61,14 @@ def examine() -> list[Check]:
     if importlib.util.find_spec("torch") is not None:
         checks += _checkpoints()
     return checks
+
+
+def _compiler() -> str | None:
+    if importlib.util.find_spec("torch") is None:
+        return None
+    from workbench.training.loop import find_compiler
+
+    return find_compiler()
 
 
 def _packages() -> list[Check]:

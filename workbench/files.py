@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+OURS = re.compile(r"\..+\.\d+\.tmp")
+"""Names that the functions below write aside to; nothing else is ever removed."""
 
 
 @contextmanager
@@ -39,7 +43,7 @@ def folder_aside(path: Path) -> Iterator[Path]:
     """Give a temporary folder to fill; put it in `path`'s place if all went well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    old = path.with_name(f".{path.name}.old.{os.getpid()}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:
@@ -55,10 +59,11 @@ def folder_aside(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed while writing in `folder` left beside it."""
-    for pattern in (".*.tmp", ".*.old"):
-        for path in folder.glob(pattern):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+    """Remove what killed processes left in `folder` while writing aside: ``.NAME.PID.tmp``."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if not OURS.fullmatch(path.name):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
@@ -23,7 +24,11 @@ class ConvolutionResult(NamedTuple):
     tail: Tensor
 
 
-def short_convolution(x: Tensor, weight: Tensor, tail: Tensor | None = None) -> ConvolutionResult:
+def short_convolution(
+    x: Float[Tensor, "batch token channel"],
+    weight: Float[Tensor, "channel taps"],
+    tail: Tensor | None = None,
+) -> ConvolutionResult:
     """Causal depthwise convolution, ``y_t = sum_w weight[:, w] x_(t - taps + 1 + w)``.
 
     Parameters
@@ -38,14 +43,18 @@ def short_convolution(x: Tensor, weight: Tensor, tail: Tensor | None = None) -> 
     taps = weight.shape[1]
     padded = _with_tail(x, tail, taps)
     tokens = x.shape[1]
-    # shifted multiply-adds: on a CPU several times faster than conv1d's depthwise backward
+    # shifted multiply-adds: the backward of a depthwise conv1d is slow on a CPU
     output = padded[:, :tokens] * weight[:, 0]
     for w in range(1, taps):
         output = torch.addcmul(output, padded[:, w : w + tokens], weight[:, w])
     return ConvolutionResult(output, padded[:, tokens:])
 
 
-def dynamic_convolution(x: Tensor, weight: Tensor, tail: Tensor | None = None) -> ConvolutionResult:
+def dynamic_convolution(
+    x: Float[Tensor, "batch token channel"],
+    weight: Float[Tensor, "batch token channel taps"],
+    tail: Tensor | None = None,
+) -> ConvolutionResult:
     """Causal depthwise convolution whose taps differ per token (Jet layer).
 
     Parameters

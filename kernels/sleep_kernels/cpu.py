@@ -1,9 +1,10 @@
 """The chunked form: one chunk a window, one triangular solve with a single right-hand side.
 
-With ``c = cumsum(log_decay)``, ``e = exp(c)``, ``D_ij = exp(c_i - c_j)`` for i >= j else 0::
+With ``c = cumsum(log_decay)``, ``e = exp(c)``, ``f = exp(c_C - c)``,
+``D_ij = exp(c_i - c_j)`` for i >= j else 0::
 
     M = b * stril(K K^T * D)     u = b * (V - e * (K S0))      R = (I + M)^-1 u
-    O = scale (e * (Q S0) + ((Q K^T) * D) R)                   S' = e_C S0 + (e_C / e * K)^T R
+    O = scale (e * (Q S0) + ((Q K^T) * D) R)                   S' = e_C S0 + (f * K)^T R
 
 The gated outer product is the same with M = 0 and R = b V. Exponents of masked entries are set
 to -inf before exp, never after (inf * 0 would give NaN gradients), and I + M is never inverted
@@ -15,6 +16,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 MAX_CHUNK = 128
@@ -22,15 +24,17 @@ MAX_CHUNK = 128
 
 
 def chunked(
-    q: Tensor | None,
-    k: Tensor,
-    v: Tensor,
-    log_decay: Tensor | None,
-    beta: Tensor,
-    state: Tensor,
+    q: Float[Tensor, "batch token gdn_head key"] | None,
+    k: Float[Tensor, "batch token gdn_head key"],
+    v: Float[Tensor, "batch token gdn_head value"],
+    log_decay: Float[Tensor, "batch token gdn_head"] | None,
+    beta: Float[Tensor, "batch token gdn_head"],
+    state: Float[Tensor, "batch gdn_head key value"],
     scale: float,
     delta: bool,
-) -> tuple[Tensor | None, Tensor]:
+) -> tuple[
+    Float[Tensor, "batch token gdn_head value"] | None, Float[Tensor, "batch gdn_head key value"]
+]:
     """Run a rule chunk by chunk; arguments as in `sleep_kernels.reference.scan`."""
     outputs: list[Tensor] = []
     for start in range(0, k.shape[1], MAX_CHUNK):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
 def scan(
-    q: Tensor | None,
-    k: Tensor,
-    v: Tensor,
-    log_decay: Tensor | None,
-    beta: Tensor,
-    state: Tensor,
+    q: Float[Tensor, "batch token gdn_head key"] | None,
+    k: Float[Tensor, "batch token gdn_head key"],
+    v: Float[Tensor, "batch token gdn_head value"],
+    log_decay: Float[Tensor, "batch token gdn_head"] | None,
+    beta: Float[Tensor, "batch token gdn_head"],
+    state: Float[Tensor, "batch gdn_head key value"],
     scale: float,
     delta: bool,
-) -> tuple[Tensor | None, Tensor]:
+) -> tuple[
+    Float[Tensor, "batch token gdn_head value"] | None, Float[Tensor, "batch gdn_head key value"]
+]:
     """Run a rule one token at a time; shapes as in `sleep_kernels.api`.
 
     Parameters

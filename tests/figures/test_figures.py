@@ -60,6 +60,7 @@ def curves(passes=(4, 1), theme="light", heads=4, queries=8):
         summary(passes, heads),
         xr.DataArray(right, dims=(dims.WINDOW, dims.SLEEP_PASS, dims.QUERY)),
         passes=passes,
+        awake=(False,) * (len(passes) - 1) + (True,),
         place=(0, 2),
         difficulty=np.arange(queries) % 4 + 1,
         difficulty_name="hops",

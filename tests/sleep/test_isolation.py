@@ -14,7 +14,12 @@ from workbench.sleep import Wake, read
 
 LAYERS = ("attention", "gated_delta", "attention", "jet")
 PASSES = 3
-CONTEXT_CALLS = 2 * PASSES  # two windows are slept on
+
+
+def context_calls(loop=None, **_options):
+    """Return the calls of `blocks` before the wake: two windows are slept on."""
+    above = loop is not None and loop[1] < len(LAYERS)  # the blocks above the loop, once a window
+    return 2 * (PASSES + above)
 
 
 def wake_logits(model, batch, **options):
@@ -25,20 +30,20 @@ def wake_logits(model, batch, **options):
 
 def reach(watched, model, batch, *, erase, **options):
     """Return the largest gradient of a wake logit by embedding of an evicted token, by window."""
-    erase_from = CONTEXT_CALLS if erase else None
+    erase_from = context_calls(**options) if erase else None
     model = watched(model, erase_from=erase_from, leaves=True)
     logits = wake_logits(model, batch, **options)
     gradients = torch.autograd.grad(
         logits.square().sum(), model.embeddings, allow_unused=True, materialize_grads=True
     )
-    assert len(model.calls) == CONTEXT_CALLS + 1
+    assert len(model.calls) == context_calls(**options) + 1
     assert gradients[2].any(), "the wake window's own tokens"
     return [float(gradient.abs().max()) for gradient in gradients[:2]]
 
 
 def changes(watched, model, batch, *, erase, **options):
     """Say whether other context tokens give other wake logits, to the bit."""
-    erase_from = CONTEXT_CALLS if erase else None
+    erase_from = context_calls(**options) if erase else None
     other = batch.tokens.copy()
     other[:, :8] = (other[:, :8] + 3) % 7
     one, two = (

@@ -196,3 +196,11 @@ def test_a_token_outside_the_vocabulary_is_refused(tiny_model):
     session = Session(tiny_model(), SleepConfig(window=4))
     with pytest.raises(WorkbenchError, match="ids from 0 to 6"):
         session.push(np.array([[7]]))
+
+
+def test_a_session_keeps_no_view_of_the_tokens_it_slept_on(tiny_model):
+    session = Session(tiny_model(), SleepConfig(window=4, passes=1))
+    session.push(np.arange(6)[None] % 7)
+    assert session.pending.base is None and session.pending.tolist() == [[4, 5]]
+    session.answer(np.array([[1]]), keep=True)
+    assert session.pending.base is None and session.pending.shape == (1, 0)

@@ -166,7 +166,12 @@ def test_a_missing_file(folder, name):
         ("{", "provenance.json cannot be read"),
         ("[]", "has format 'list'; expected sleep-checkpoint/1"),
         ('{"format": "sleep-checkpoint/2"}', "has format 'sleep-checkpoint/2'; expected"),
-        ('{"format": "sleep-checkpoint/1"}', "is not the file that was saved"),
+        ('{"format": "sleep-checkpoint/1"}', "lacks name, hashes, metrics, budget"),
+        (
+            '{"format": "sleep-checkpoint/1", "name": "a", "hashes": [], "metrics": {}, '
+            '"budget": {}}',
+            "lacks hashes, or they are of another kind",
+        ),
         ("\xff", "provenance.json cannot be read"),
     ],
 )

@@ -10,7 +10,14 @@ from workbench.config import RandomPasses, SleepConfig, UntilMemorySettles
 from workbench.errors import WorkbenchError
 from workbench.model import Memory
 from workbench.tasks import EVALUATION, batch_generator, task
-from workbench.training.evaluation import check_layout, default_passes, evaluate, summarise
+from workbench.training.evaluation import (
+    BLIND,
+    answers_without_context,
+    check_layout,
+    default_passes,
+    evaluate,
+    summarise,
+)
 
 DEPO = {"nodes": 4, "names": "single", "max_hops": 3, "queries": 2}
 
@@ -67,7 +74,10 @@ def test_the_record_is_complete(tiny_model):
     assert result["sleep_ms_per_window"] > 0 and result["wake_ms_per_token"] > 0
     expected = {name: line.accuracy for name, line in depo.chance().items()}
     assert {n: {int(k): v for k, v in line["accuracy"].items()}
-            for n, line in result["chance"].items()} == expected  # fmt: skip
+            for n, line in result["chance"].items() if n != BLIND} == expected  # fmt: skip
+    batch = depo.sample(30, batch_generator(5, 0, EVALUATION))
+    blind = answers_without_context(model, batch, depo.context_tokens, sleep, 7)
+    assert result["chance"][BLIND]["exact"] == blind.all(axis=1).mean()
     assert all(line["exact"] is not None for line in result["chance"].values())
     again = evaluate(model, depo, sleep, latency=False, **{**options, "batch_size": 30})["2"]
     assert again == {k: v for k, v in result.items() if not k.endswith(("window", "token"))}

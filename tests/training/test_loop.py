@@ -219,8 +219,8 @@ def test_what_cannot_be_trained_is_refused_before_it_starts(
     assert not (tmp_path / "run" / "events.jsonl").exists()
 
 
-def test_labels_that_open_a_window_stop_the_run(tiny_experiment, tmp_path):
-    """Names of varying length put labels elsewhere in every example, also after the first."""
+def test_labels_that_open_a_window_are_found_before_the_run(tiny_experiment, tmp_path):
+    """Names of varying length put labels elsewhere in every example, not only in the first."""
     options = ["task.names=depo1", "task.nodes=3", "task.queries=1", "sleep.window=7"]
     for seed in range(20):  # ANS is the 14th token if the name before it has one letter
         experiment = tiny_experiment(*options, f"training.seed={seed}")
@@ -229,7 +229,7 @@ def test_labels_that_open_a_window_stop_the_run(tiny_experiment, tmp_path):
             break
     with pytest.raises(WorkbenchError, match="starts a window at a token to be predicted"):
         train(experiment, tmp_path / "run")
-    assert run_status(tmp_path / "run")["state"] == "failed"
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_failure_is_recorded(tiny_experiment, tmp_path):
@@ -298,3 +298,28 @@ def test_progress_is_told_after_every_step(tiny_experiment, tmp_path):
 def test_where_there_is_no_run(tmp_path):
     with pytest.raises(WorkbenchError, match="no run in"):
         run_status(tmp_path)
+
+
+def test_a_folder_with_other_files_is_refused_and_left_as_it_was(tiny_experiment, tmp_path):
+    (tmp_path / ".bashrc.old").write_text("mine")
+    with pytest.raises(WorkbenchError, match=r"holds other files \(\.bashrc\.old\)"):
+        train(tiny_experiment(), tmp_path)
+    assert (tmp_path / ".bashrc.old").read_text() == "mine"
+    assert not (tmp_path / "experiment.toml").exists()
+
+
+def test_compiling_without_a_compiler_is_refused_before_anything_is_written(
+    tiny_experiment, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(WorkbenchError, match="without a C\\+\\+ compiler.*compile=false"):
+        train(tiny_experiment("training.compile=true"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_is_not_touched_by_resume(finished, tiny_experiment):
+    before = (finished / "origin.json").read_text()
+    experiment = tiny_experiment("training.eval_passes=[1, 2]", "training.eval_every=3")
+    assert train(experiment, finished, resume=True) == "finished"
+    assert (finished / "origin.json").read_text() == before

@@ -112,7 +112,7 @@ def test_keyboard(page, server):
 
 def test_keys_in_a_field_stay_there(page, server):
     open_stepper(page, server)
-    field = page.get_by_label("Your own input")
+    field = page.get_by_role("textbox", name="Your own input")
     field.click()
     page.keyboard.press("End")
     page.keyboard.press("ArrowLeft")
@@ -159,7 +159,7 @@ def test_a_head_is_enlarged_by_a_click(page, server):
 
 def test_own_input_right_and_wrong(page, server):
     open_stepper(page, server)
-    field = page.get_by_label("Your own input")
+    field = page.get_by_role("textbox", name="Your own input")
     field.fill("0>1 1>2 2>3")
     press(page, "Use this input")
     expect(page.get_by_text("there is no edge")).to_be_visible()
@@ -167,7 +167,7 @@ def test_own_input_right_and_wrong(page, server):
     expect(page.get_by_role("img", name=re.compile("Ring of 8 nodes"))).to_be_visible()
     assert "input=0" not in page.url
     field.fill("0>1 1>2 2>3 3>0")
-    page.get_by_label("Queries (hops:node)").fill("1:0, 2:1")
+    page.get_by_role("textbox", name="Queries (hops:node)").fill("1:0, 2:1")
     press(page, "Use this input")
     ring = page.get_by_role("img", name="Ring of 4 nodes: 0 to 1 to 2 to 3 and back")
     expect(ring).to_be_visible()
@@ -188,6 +188,17 @@ def test_reload_keeps_the_cursor(page, server):
     page.reload()
     expect_place(page, "Asleep, window 1 of 3, pass 2 of 4")
     expect(page.get_by_text("S after pass 2 minus S before the sleep")).to_be_visible()
+
+
+def test_back_leaves_the_page(page, server):
+    page.goto(server)
+    page.get_by_role("link", name="Step through depo-n8-any").click()
+    for words in ("pass 1 of 4", "pass 2 of 4"):
+        press(page, "Step one pass")
+        expect(page.locator(".where b")).to_contain_text(words)
+    page.wait_for_url(re.compile("pass=2"))
+    page.go_back()
+    expect(page.get_by_role("heading", name="Language models that sleep")).to_be_visible()
 
 
 def test_wrong_values_in_the_address_are_told(page, server):
@@ -212,15 +223,17 @@ def test_dark_is_remembered(page, server):
 def test_rule110_shows_the_automaton(page, server):
     open_stepper(page, server, "checkpoint=rule110-w12-t8-n3")
     expect(page.get_by_role("img", name="string 1 and its 8 steps")).to_be_visible()
-    page.get_by_label("Your own input").fill("0101 11")
+    page.get_by_role("textbox", name="Your own input").fill("0101 11")
     press(page, "Use this input")
     expect(page.get_by_text("string 1 has 4 bits")).to_be_visible()
-    page.get_by_label("Your own input").fill("010101010101 111111111111")
+    page.get_by_role("textbox", name="Your own input").fill("010101010101 111111111111")
     press(page, "Use this input")
     expect(page.get_by_text("string 1 has 4 bits")).to_be_hidden()
     page.wait_for_url(re.compile("input=010101010101"))
     page.reload()
-    expect(page.get_by_label("Your own input")).to_have_value("010101010101 111111111111")
+    expect(page.get_by_role("textbox", name="Your own input")).to_have_value(
+        "010101010101 111111111111"
+    )
 
 
 def test_two_windows_show_an_eviction_between_sleeps(page, server):

@@ -25,6 +25,7 @@ def pass_curves(
     right: xr.DataArray,
     *,
     passes: tuple[int, ...],
+    awake: tuple[bool, ...],
     place: tuple[int, int],
     difficulty: np.ndarray,
     difficulty_name: str,
@@ -44,6 +45,8 @@ def pass_curves(
         Probability of the right answer if the model woke there ``(window, sleep_pass, query)``.
     passes : tuple of int
         Last pass of each window.
+    awake : tuple of bool
+        Which windows are read awake.
     place : (int, int)
         Window and pass of the cursor.
     difficulty : ndarray
@@ -79,7 +82,7 @@ def pass_curves(
     traces += _replay_lines(replay or {}, where, selected, theme)
     traces += _right_lines(right, where, difficulty, difficulty_name, theme)
     traces += _chance_lines(chance, where, theme)
-    return go.Figure(traces, _layout(where, place, theme))
+    return go.Figure(traces, _layout(where, awake, place, theme))
 
 
 def _line(
@@ -173,12 +176,29 @@ def _chance_lines(
     ]
 
 
-def _layout(where: list[np.ndarray], place: tuple[int, int], theme: Theme) -> dict[str, Any]:
+def _ticks(where: list[np.ndarray], awake: tuple[bool, ...]) -> tuple[list[float], list[str]]:
+    """Return about a dozen labels: pass numbers of sleeps, and w for each wake."""
+    total = sum(len(w) for w, wakes in zip(where, awake, strict=True) if not wakes)
+    every = next(s for s in (1, 2, 4, 8, 16) if total / s <= 12 or s == 16)
+    ticks, texts = [], []
+    for w, wakes in zip(where, awake, strict=True):
+        if wakes:
+            ticks.append(float(w[-1]))
+            texts.append("w")
+            continue
+        for number in range(0, len(w), every):
+            ticks.append(float(w[number]))
+            texts.append(str(number))
+    return ticks, texts
+
+
+def _layout(
+    where: list[np.ndarray], awake: tuple[bool, ...], place: tuple[int, int], theme: Theme
+) -> dict[str, Any]:
     ink = INKS[theme]
     here = float(where[place[0]][place[1]])
-    ticks = [float(x) for w in where for x in w]
-    texts = [str(n) for w in where for n in range(len(w))]
-    every = max(1, len(ticks) // 12 + 1)
+    end = float(where[-1][-1])
+    ticks, texts = _ticks(where, awake)
     borders = [(float(a[-1]) + float(b[0])) / 2 for a, b in zip(where[:-1], where[1:], strict=True)]
     titles = [(title, unit) for _, title, unit in PANELS]
     titles.append(("Right answers if it woke here", "mean probability"))
@@ -187,10 +207,10 @@ def _layout(where: list[np.ndarray], place: tuple[int, int], theme: Theme) -> di
         layout[axis_name("x", column)] = {
             "domain": domain,
             "anchor": axis_id("y", column),
-            "title": {"text": "pass (windows side by side)"},
-            "tickvals": ticks[::every],
-            "ticktext": texts[::every],
-            "range": [-0.6, ticks[-1] + 0.6],
+            "title": {"text": "pass (w: wake)"},
+            "tickvals": ticks,
+            "ticktext": texts,
+            "range": [-0.6, end + 0.6],
             "showgrid": False,
             "fixedrange": True,
         }

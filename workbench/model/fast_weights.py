@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 import sleep_kernels
@@ -122,7 +123,12 @@ class FastWeights(nn.Module):
         else:
             nn.init.uniform_(self.conv, -bound, bound, generator=generator)
 
-    def writes(self, x: Tensor, tail: Tensor | None, valid: Tensor | None) -> Writes:
+    def writes(
+        self,
+        x: Float[Tensor, "batch token channel"],
+        tail: Float[Tensor, "batch tail channels"] | None,
+        valid: Bool[Tensor, "batch token"] | None,
+    ) -> Writes:
         """Compute the operator's inputs from ``x [batch, token, channel]``.
 
         Padding (`valid` False) neither enters the convolution, nor writes, nor decays.
@@ -163,10 +169,10 @@ class FastWeights(nn.Module):
 
     def forward(
         self,
-        x: Tensor,
-        state: Tensor,
-        tail: Tensor | None,
-        valid: Tensor | None,
+        x: Float[Tensor, "batch token channel"],
+        state: Float[Tensor, "batch gdn_head key value"],
+        tail: Float[Tensor, "batch tail channels"] | None,
+        valid: Bool[Tensor, "batch token"] | None,
         output: bool = True,
     ) -> Mixed:
         """Write the tokens into S and read them out.

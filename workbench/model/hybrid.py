@@ -1,7 +1,6 @@
 """The hybrid stack: embedding, blocks of mixer and MLP, head.
 
-Algorithm 1 asks four things of a model, and a pretrained backbone can offer the same:
-`embed`, `blocks`, `logits`, `empty_memory` (and `depth`, the number of blocks).
+What Algorithm 1 asks of a model stands in `workbench.sleep.contract.SleepingModel`.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 from typing import cast
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from workbench.config import ModelConfig
@@ -105,22 +105,22 @@ class HybridModel(nn.Module):
             state[i] = torch.zeros(shape, device=self.device, dtype=dtype)
         return Memory(fast_weights=state)
 
-    def embed(self, tokens: Tensor) -> Tensor:
+    def embed(self, tokens: Int[Tensor, "batch token"]) -> Float[Tensor, "batch token channel"]:
         """Map token ids ``[batch, token]`` to ``[batch, token, channel]``."""
         return self.embedding(tokens)
 
     def blocks(
         self,
-        hidden: Tensor,
+        hidden: Float[Tensor, "batch token channel"],
         memory: Memory,
         *,
         first: int = 0,
         last: int | None = None,
-        valid: Tensor | None = None,
+        valid: Bool[Tensor, "batch token"] | None = None,
         window: int | None = None,
         output: bool = True,
         keep_kv: bool = True,
-    ) -> tuple[Tensor | None, Memory]:
+    ) -> tuple[Float[Tensor, "batch token channel"] | None, Memory]:
         """Run the blocks ``first <= i < last`` once.
 
         Parameters
@@ -139,7 +139,7 @@ class HybridModel(nn.Module):
             False: nobody reads the hidden output, so what follows the last layer that leaves
             something in the memory is not computed, and None is returned in its place.
         keep_kv : bool
-            False: nobody reads the KV cache afterwards, so it is not returned.
+            False: nobody reads the KV cache afterwards; it is handed on as it was.
 
         Returns
         -------
@@ -175,7 +175,9 @@ class HybridModel(nn.Module):
         """Apply the final RMSNorm."""
         return self.final_norm(hidden)
 
-    def logits(self, hidden: Tensor, *, normalise: bool = True) -> Tensor:
+    def logits(
+        self, hidden: Float[Tensor, "batch token channel"], *, normalise: bool = True
+    ) -> Float[Tensor, "batch token symbol"]:
         """Map ``[batch, token, channel]`` to logits ``[batch, token, symbol]``.
 
         ``normalise=False`` where the final norm was part of the pass already.

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from workbench.config import ModelConfig
@@ -22,7 +23,9 @@ class SwiGLU(nn.Module):
         self.up = nn.Linear(config.width, config.mlp_width, bias=False)
         self.down = nn.Linear(config.mlp_width, config.width, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "batch token channel"]
+    ) -> Float[Tensor, "batch token channel"]:
         """Map ``[batch, token, channel]`` to the same shape."""
         return self.down(F.silu(self.gate(x)) * self.up(x))
 
@@ -42,12 +45,12 @@ class Attention(nn.Module):
 
     def forward(
         self,
-        x: Tensor,
+        x: Float[Tensor, "batch token channel"],
         cache: KVCache | None,
-        valid: Tensor | None,
+        valid: Bool[Tensor, "batch token"] | None,
         window: int | None,
         output: bool = True,
-    ) -> tuple[Tensor | None, KVCache]:
+    ) -> tuple[Float[Tensor, "batch token channel"] | None, KVCache]:
         """Attend from the tokens given to the cache and to themselves.
 
         Parameters

@@ -172,7 +172,14 @@ class Memory:
             raise WorkbenchError(
                 f"{path} has format {header.get('format')!r}", FORMAT, "name a saved memory"
             )
-        return cls.from_tensors(named), json.loads(header["extra"])
+        try:
+            return cls.from_tensors(named), json.loads(header["extra"])
+        except (KeyError, ValueError, TypeError) as error:
+            raise WorkbenchError(
+                f"{path} holds something else than a memory ({error})",
+                "the tensors that save wrote",
+                "save the memory again",
+            ) from None
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
         return type(self).from_tensors({n: change(t) for n, t in self.tensors().items()})

@@ -1,10 +1,11 @@
 """Algorithm 1 as a generator, eviction, how many passes, and the streaming session.
 
 Imports the model's floor and below; knows no task. Any object with the methods of
-`workbench.sleep.algorithm.SleepingModel` can be read.
+`workbench.sleep.contract.SleepingModel` can be read.
 """
 
-from workbench.sleep.algorithm import SleepingModel, read, wake_now
+from workbench.sleep.algorithm import read
+from workbench.sleep.contract import SleepingModel
 from workbench.sleep.events import Event, Eviction, SleepPass, Wake
 from workbench.sleep.passes import (
     PassReport,
@@ -14,6 +15,7 @@ from workbench.sleep.passes import (
     until_memory_settles,
 )
 from workbench.sleep.session import Session
+from workbench.sleep.waking import wake_now
 from workbench.sleep.windows import Window, cut
 
 __all__ = [

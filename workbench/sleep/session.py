@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from workbench.batch import Batch
-from workbench.config import RandomPasses, SleepConfig, UntilAnswersSettle
+from workbench.config import RandomPasses, SleepConfig, UntilAnswersSettle, build
 from workbench.errors import WorkbenchError
 from workbench.model.memory import Memory
-from workbench.sleep.algorithm import SleepingModel, read
+from workbench.sleep.algorithm import read
+from workbench.sleep.contract import SleepingModel
 from workbench.sleep.events import Event, Wake
 
 
@@ -65,7 +67,7 @@ class Session:
             whole = _unlabelled(waiting[:, :full])
             events = list(read(self.model, whole, self.sleep, memory=self.memory))
             self.memory = events[-1].memory
-        self.pending = waiting[:, full:]
+        self.pending = waiting[:, full:].copy()  # a view would keep the tokens slept on
         return events
 
     @torch.no_grad()
@@ -104,11 +106,15 @@ class Session:
         wake, evicted = read(self.model, labelled, self.sleep, memory=self.memory)
         assert isinstance(wake, Wake)
         if keep:
-            self.memory, self.pending = evicted.memory, joined[:, :0]
+            self.memory, self.pending = evicted.memory, joined[:, :0].copy()
         return wake.logits[:, -question.shape[1] :]
 
     def erase(self) -> None:
-        """Forget everything: tensors are overwritten with zeros, pending tokens dropped."""
+        """Forget everything the session holds: overwritten with zeros, then dropped.
+
+        S inside events that the caller has kept from the last `push` is zeroed with it; what was
+        intermediate (features, evicted KV, S of earlier passes) has been freed, not overwritten.
+        """
         batch = len(self.pending)
         self.memory.overwrite()
         self.pending[:] = 0
@@ -141,7 +147,7 @@ class Session:
                 "the model it was saved with",
                 "load that checkpoint, or start a new session",
             )
-        sleep = SleepConfig.model_validate(extra["sleep"])
+        sleep = build(SleepConfig, cast("dict[str, Any]", extra["sleep"]), source=str(path))
         session = cls(model, sleep, batch=int(str(extra["batch"])))
         session.memory = memory.to(model.device)
         session.pending = np.array(extra["pending"], dtype=np.int64).reshape(

@@ -219,7 +219,8 @@ class Depo:
             (
                 "guess among other nodes",
                 "The start node itself where k is a multiple of n, else one of the n - 1 other "
-                "nodes with equal odds: the best guess that reads no edge.",
+                "nodes with equal odds: the best guess that reads neither edges nor earlier "
+                "answers.",
                 others,
             ),
         ):

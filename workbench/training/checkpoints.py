@@ -7,7 +7,6 @@ network) load the same way.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 import sleep_kernels
 from workbench.config import Experiment, SleepConfig, load_experiment, to_toml
 from workbench.errors import WorkbenchError
-from workbench.files import folder_aside, write_json, write_text
+from workbench.files import folder_aside, write_json, write_text, written_aside
 from workbench.model import HybridModel
 from workbench.paths import bundled_checkpoints
 from workbench.tasks import task as make_task
@@ -164,6 +163,14 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         found = record.get("format") if isinstance(record, dict) else type(record).__name__
         raise WorkbenchError(f"{path} has format {found!r}", FORMAT, "name a checkpoint")
+    parts = {"name": str, "hashes": dict, "metrics": dict, "budget": dict}
+    wrong = [name for name, kind in parts.items() if not isinstance(record.get(name), kind)]
+    if wrong:
+        raise WorkbenchError(
+            f"{path} lacks {', '.join(wrong)}, or they are of another kind",
+            "the provenance that training wrote",
+            "fetch or train the checkpoint again",
+        )
     return record
 
 
@@ -236,14 +243,9 @@ def write_resume_state(
     """Write one resume point, aside first."""
     from safetensors.torch import save_file
 
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
     contiguous = {n: t.detach().cpu().contiguous() for n, t in tensors.items()}
-    try:
+    with written_aside(path) as aside:
         save_file(contiguous, aside, metadata={"header": json.dumps(header)})
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def read_resume_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -268,7 +270,9 @@ def read_resume_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, An
         ) from None
 
 
-def bundle_checkpoint(run: Path, name: str, folder: Path, *, command: str) -> None:
+def bundle_checkpoint(
+    run: Path, name: str, folder: Path, *, command: str, metrics: dict[str, Any]
+) -> None:
     """Copy a finished run's checkpoint to `folder` under a name of its own; weights unchanged.
 
     Parameters
@@ -276,8 +280,10 @@ def bundle_checkpoint(run: Path, name: str, folder: Path, *, command: str) -> No
     command : str
         The command that makes the run anew from a checkout; it replaces the recorded one, whose
         paths mean nothing elsewhere.
+    metrics : dict
+        What the provenance and the card say of its accuracy.
     """
     checkpoint = load_checkpoint(run)
     kept = {k: v for k, v in checkpoint.provenance.items() if k not in ("format", "name", "hashes")}
-    kept["command"] = command
+    kept |= {"command": command, "metrics": metrics}
     save_checkpoint(folder, name, checkpoint.model, checkpoint.experiment, kept)

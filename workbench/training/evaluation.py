@@ -17,6 +17,9 @@ from workbench.tasks.base import EVALUATION, Task, batch_generator
 from workbench.training.loss import query_correct, token_correct
 from workbench.training.statistics import proportion_interval, wilson
 
+BLIND = "the same model without the context"
+"""Measured chance line: the queries are read with S = 0."""
+
 
 def check_layout(batch: Batch, window: int) -> None:
     """Check that every label can be predicted from the position before it in its window.
@@ -73,6 +76,7 @@ def evaluate(
         raise WorkbenchError(f"count = {count}", "at least 1 example", "ask for more examples")
     batch = task.sample(count, batch_generator(seed, 0, EVALUATION))
     check_layout(batch, sleep.window)
+    blind = answers_without_context(model, batch, task.context_tokens, sleep, batch_size)
     result = {}
     for n in passes:
         fixed = sleep.with_passes(n)
@@ -83,8 +87,30 @@ def evaluate(
             if on_progress is not None:
                 on_progress(len(part))
         entry = summarise(np.concatenate(right), batch.difficulty, task)
+        if blind is not None:
+            scores = summarise(blind, batch.difficulty, task)
+            entry["chance"][BLIND] = {key: scores[key] for key in ("accuracy", "exact")}
         result[str(n)] = entry | (measure_latency(model, batch, fixed) if latency else {})
     return result
+
+
+def answers_without_context(
+    model: SleepingModel, batch: Batch, context_tokens: int, sleep: SleepConfig, batch_size: int
+) -> np.ndarray | None:
+    """Return bool ``[example, query]``: what the model answers right with S = 0, no context read.
+
+    Answers are read with the earlier ones of the same example in view (as in training), so this
+    measured line can lie above that of a plain guess. None where the windows of the queries
+    would be cut elsewhere without the context.
+    """
+    if context_tokens % sleep.window:
+        return None
+    queries = batch.token_range(context_tokens, batch.tokens.shape[1])
+    parts = [
+        answers_right(model, queries.examples(slice(i, i + batch_size)), sleep.with_passes(1))
+        for i in range(0, len(batch), batch_size)
+    ]
+    return np.concatenate(parts)
 
 
 @torch.no_grad()

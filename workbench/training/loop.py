@@ -16,6 +16,8 @@ point ends, on a CPU, with the same weights bit for bit.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,7 +28,7 @@ from typing import Any
 
 import torch
 
-from workbench.config import Experiment, load_experiment, to_toml
+from workbench.config import Experiment, TrainingConfig, load_experiment, to_toml
 from workbench.errors import WorkbenchError
 from workbench.files import remove_leftovers, write_json, write_text
 from workbench.model import HybridModel
@@ -51,6 +53,7 @@ N_STREAM = "train-passes"
 EVALUATION_SEED = 20_260_000
 """Evaluations during and after training draw from this seed of the evaluation stream."""
 KEPT_STATES = 2
+COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
 @dataclass(frozen=True)
@@ -110,20 +113,24 @@ def train(
     task = make_task(experiment.task)
     experiment = _with_vocabulary(experiment, task)
     check_layout(
-        task.sample(1, batch_generator(experiment.training.seed, 0)), experiment.sleep.window
+        task.sample(256, batch_generator(experiment.training.seed, 0)), experiment.sleep.window
     )
     check_device(experiment.training.device)
     check_backend(experiment.model.kernel_backend, experiment.training.device)
+    check_compiler(experiment.training)
     with _locked(folder):
-        _prepare(folder, experiment, resume)
         remove_leftovers(folder)
         remove_leftovers(folder / STATES)
+        _prepare(folder, experiment, resume)
         torch.set_num_threads(experiment.training.threads)
+        if _finished(folder):
+            return "finished"
         run = _Run(experiment, task, folder)
         try:
             return run.go(stop, on_progress)
         except BaseException as error:
-            _write_status(folder, "failed", run.step, experiment, error=repr(error))
+            ended = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+            _write_status(folder, ended, run.step, experiment, error=repr(error))
             if isinstance(error, FloatingPointError):
                 raise WorkbenchError(
                     f"training diverged: {error}",
@@ -131,6 +138,11 @@ def train(
                     "lower training.muon_lr and training.adamw_lr, in another folder",
                 ) from error
             raise
+
+
+def _finished(folder: Path) -> bool:
+    status = folder / STATUS
+    return status.exists() and json.loads(status.read_text(encoding="utf-8"))["state"] == "finished"
 
 
 class _Run:
@@ -261,7 +273,7 @@ def _record_origin(path: Path, step: int) -> dict[str, Any]:
     starts.append({"from_step": step, **describe_origin()})
     write_json(path, starts)
     first = {name: value for name, value in starts[0].items() if name != "from_step"}
-    resumes = [{k: s[k] for k in ("from_step", "created_at", "commit")} for s in starts[1:]]
+    resumes = [{k: v for k, v in start.items() if k != "command"} for start in starts[1:]]
     return first | ({"resumed": resumes} if resumes else {})
 
 
@@ -294,6 +306,28 @@ def _with_vocabulary(experiment: Experiment, task: Task) -> Experiment:
     return experiment.model_copy(update={"model": model})
 
 
+def check_compiler(config: TrainingConfig) -> None:
+    """Check that there is a C++ compiler where the blocks are to be compiled for the CPU.
+
+    Raises
+    ------
+    WorkbenchError
+        There is none.
+    """
+    if config.compile and config.device == "cpu" and find_compiler() is None:
+        raise WorkbenchError(
+            "training.compile = true without a C++ compiler",
+            f"one of {', '.join(COMPILERS)} on the PATH",
+            "install one, or add --set training.compile=false",
+        )
+
+
+def find_compiler() -> str | None:
+    """Return the name of the C++ compiler that torch.compile would find, None without one."""
+    named = os.environ.get("CXX")
+    return next((c for c in (named, *COMPILERS) if c and shutil.which(c)), None)
+
+
 def check_device(device: str) -> None:
     """Check that `device` is one torch knows and this machine has.
 
@@ -314,6 +348,13 @@ def check_device(device: str) -> None:
 def _prepare(folder: Path, experiment: Experiment, resume: bool) -> None:
     path = folder / CONFIG
     if not path.exists():
+        others = sorted(p.name for p in folder.iterdir() if p.name != ".lock")
+        if others:
+            raise WorkbenchError(
+                f"{folder} holds other files ({', '.join(others[:3])})",
+                "an empty folder, or that of a run",
+                "name another folder with --out",
+            )
         write_text(path, to_toml(experiment))
         return
     if not resume:
@@ -370,8 +411,6 @@ def _locked(folder: Path) -> Iterator[None]:
 def _write_status(
     folder: Path, state: str, step: int, experiment: Experiment, error: str | None = None
 ) -> None:
-    import os
-
     status = {"state": state, "step": step, "steps": experiment.training.steps, "pid": os.getpid()}
     write_json(folder / STATUS, status | ({"error": error} if error else {}))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ VERSIONED = ("sleep-workbench", "torch", "numpy", "safetensors")
 def describe_origin() -> dict[str, Any]:
     """Return command, commit (and whether the tree was changed), versions, machine and time."""
     return {
-        "command": " ".join(["workbench", *sys.argv[1:]]),
+        "command": command(),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "versions": {"python": platform.python_version(), **versions()},
@@ -28,6 +29,13 @@ def describe_origin() -> dict[str, Any]:
             "cores": os.cpu_count(),
         },
     }
+
+
+def command() -> str | None:
+    """Return the ``workbench`` command line of this process; None where Python called."""
+    if Path(sys.argv[0]).stem not in ("workbench", "cli"):
+        return None
+    return shlex.join(["workbench", *sys.argv[1:]])
 
 
 def versions() -> dict[str, str]:
@@ -53,7 +61,7 @@ def commit() -> dict[str, Any] | None:
                 check=True,
                 timeout=10,
             ).stdout.strip()
-            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain"])
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -1,4 +1,4 @@
-"""Small browser components: a figure, the transport with the keyboard, the theme's cookie."""
+"""Small browser components: a figure, transport and keyboard, a form, the theme's cookie."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import param
-import plotly.graph_objects as go
 from panel.custom import JSComponent
 
 HERE = Path(__file__).parent
@@ -26,12 +25,6 @@ class FigurePane(JSComponent):
         super().__init__(sizing_mode="stretch_width", margin=0, **values)
         self._on_click = on_click
 
-    def draw(self, figure: go.Figure) -> None:
-        """Show another figure; nothing is sent where it is the same."""
-        shown = figure.to_plotly_json()
-        if shown != self.figure:
-            self.figure = shown
-
     def _handle_msg(self, data: dict[str, Any]) -> None:
         if self._on_click is not None:
             self._on_click(int(data["curve"]), data["custom"])
@@ -44,6 +37,7 @@ class Transport(JSComponent):
     count = param.Integer(1, doc="Number of stops.")
     playing = param.Boolean(False, doc="Whether steps follow one another.")
     speed = param.Number(1.0, bounds=(0.1, 10), doc="Steps a second while playing.")
+    serial = param.Integer(0, doc="Actions done; a change says that the last one is shown.")
 
     _esm = HERE / "transport.js"
     _stylesheets = [CSS]
@@ -54,6 +48,31 @@ class Transport(JSComponent):
 
     def _handle_msg(self, data: dict[str, Any]) -> None:
         self._on_action(str(data["action"]))
+
+
+class OwnInput(JSComponent):
+    """A form for the user's own example, with errors at the field they belong to."""
+
+    text = param.String("", doc="The context shown.")
+    queries = param.String("", doc="The queries shown.")
+    has_queries = param.Boolean(True, doc="Whether the task takes queries.")
+    typed = param.Boolean(False, doc="Whether the example shown was typed.")
+    hint = param.String("", doc="What may be typed.")
+    wrong_field: Any = param.Selector(
+        default="", objects=["", "text", "queries"], doc="Which is wrong."
+    )
+    message = param.String("", doc="What is wrong with it.")
+    serial = param.Integer(0, doc="A change fills the fields anew.")
+
+    _esm = HERE / "own_input.js"
+    _stylesheets = [CSS]
+
+    def __init__(self, on_submit: Callable[[str, str, bool], None], **values: Any) -> None:
+        super().__init__(margin=0, sizing_mode="stretch_width", **values)
+        self._on_submit = on_submit
+
+    def _handle_msg(self, data: dict[str, Any]) -> None:
+        self._on_submit(str(data["text"]), str(data["queries"]), bool(data.get("draw")))
 
 
 class ThemeCookie(JSComponent):

@@ -16,7 +16,7 @@ RADIUS = 100.0
 RING_LEGEND = (
     '<p class="legend"><span><i class="i-start"></i>start</span>'
     '<span><i class="i-path"></i>path</span>'
-    '<span><i class="i-right"></i>right answer</span>'
+    '<span><i class="i-right"></i>answer</span>'
     '<span><i class="i-wrong"></i>model</span></p>'
 )
 

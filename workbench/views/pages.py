@@ -14,6 +14,7 @@ from panel_material_ui.template.base import Page
 
 from workbench.errors import WorkbenchError
 from workbench.views.components import ThemeCookie
+from workbench.views.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 
@@ -90,11 +91,12 @@ def shell(title: str, here: str, body: Callable[[Page], list[Any]]) -> Page:
         header=[_navigation(here), cookie],
         theme_config=THEME,
         dark_theme=dark,
-        busy_indicator="linear",
+        busy_indicator=None,
         raw_css=[CSS],
         stylesheets=[HEADER],
     )
-    page.param.watch(lambda event: setattr(cookie, "dark", event.new), "dark_theme")
+    outbox = Outbox()
+    page.param.watch(lambda event: outbox.set([(cookie, {"dark": event.new})]), "dark_theme")
     try:
         page.main = body(page)
     except WorkbenchError as error:

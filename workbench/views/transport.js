@@ -1,5 +1,6 @@
-// Transport controls and the page's keyboard. While playing, the next step is asked for only once
-// the last one has been shown, so that a slow machine plays slowly instead of falling behind.
+// Transport controls and the page's keyboard. Actions go to the server one at a time, the next
+// when the last has been shown: they keep their order, and a slow machine plays slowly instead of
+// falling behind.
 
 const ICONS = {
   first: "M6 5v14M19 5 9 12l10 7z",
@@ -15,6 +16,9 @@ const BUTTONS = [
 ]
 const KEYS = {ArrowLeft: "back", ArrowRight: "step", Home: "first", End: "last", " ": "play"}
 const SPEEDS = [0.5, 1, 2, 4]
+const USES_KEYS = "input, textarea, select, [contenteditable], [role=slider], [role=combobox], " +
+  "[role=listbox], [role=option], [role=menu]"
+const LOST = 10_000 // milliseconds after which an answer is no longer waited for
 
 const icon = (name) =>
   `<svg viewBox="0 0 24 24" width="22" height="22" aria-hidden="true"><path d="${ICONS[name]}"/></svg>`
@@ -23,14 +27,19 @@ const icon = (name) =>
 function belongsToControl(event) {
   const target = event.composedPath()[0]
   if (!(target instanceof Element)) return false
-  if (target.closest("input, textarea, select, [contenteditable], [role=slider], [role=combobox], [role=listbox], [role=option], [role=menu]")) return true
+  if (target.closest(USES_KEYS)) return true
   return event.key === " " && target.closest("button, a, [role=button], [role=tab]") !== null
 }
 
 export function render({model, el}) {
+  // Panel pushes every address onto the history; the browser's back button is to leave the page,
+  // not to go through every pass that was looked at.
+  history.pushState = history.replaceState.bind(history)
+
   el.innerHTML = `<div class="transport" role="group" aria-label="Transport">
     ${BUTTONS.map(([name, label]) =>
-      `<button type="button" data-action="${name}" aria-label="${label.split(" (")[0]}" title="${label}">${icon(name)}${name === "step" ? "Step" : ""}</button>`).join("")}
+      `<button type="button" data-action="${name}" aria-label="${label.split(" (")[0]}"
+        title="${label}">${icon(name)}${name === "step" ? "Step" : ""}</button>`).join("")}
     <label>speed <select aria-label="Playing speed">${SPEEDS.map((s) =>
       `<option value="${s}">${s} / s</option>`).join("")}</select></label>
     <span class="keys" aria-hidden="true"><kbd>&larr;</kbd> <kbd>&rarr;</kbd> step
@@ -38,40 +47,46 @@ export function render({model, el}) {
   </div>`
   const button = (name) => el.querySelector(`[data-action=${name}]`)
   const speed = el.querySelector("select")
-  let waiting = 0
+  let waiting = 0 // when the action under way was sent
+  let queue = []
   let timer = null
 
+  const busy = () => waiting && performance.now() - waiting < LOST
   const send = (action) => {
+    if (busy()) { queue.push(action); return }
     waiting = performance.now()
     model.send_msg({action})
   }
   const refresh = () => {
-    waiting = 0
     button("first").disabled = button("back").disabled = model.index === 0
     button("step").disabled = button("last").disabled = model.index === model.count - 1
     button("play").innerHTML = icon(model.playing ? "pause" : "play")
     button("play").setAttribute("aria-label", model.playing ? "Pause" : "Play")
     button("play").setAttribute("aria-pressed", String(model.playing))
     speed.value = String(model.speed)
+  }
+  const play = () => {
     clearTimeout(timer)
     if (model.playing) timer = setTimeout(() => send("step"), 1000 / model.speed)
   }
-  const act = (action) => {
-    if (!button(action).disabled) send(action)
+  const answered = () => {
+    waiting = 0
+    if (queue.length) send(queue.shift())
+    else play()
   }
-  for (const [name] of BUTTONS) button(name).addEventListener("click", () => act(name))
-  speed.addEventListener("change", () => { model.speed = Number(speed.value) })
+  for (const [name] of BUTTONS) button(name).addEventListener("click", () => send(name))
+  speed.addEventListener("change", () => { model.speed = Number(speed.value); play() })
   const onKey = (event) => {
     const action = KEYS[event.key]
     if (!action || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return
     if (belongsToControl(event)) return
     event.preventDefault()
-    // a held key repeats faster than a pass can be shown
-    if (event.repeat && waiting && performance.now() - waiting < 1500) return
-    act(action)
+    if (event.repeat && busy()) return // a held key repeats faster than passes are shown
+    send(action)
   }
   document.addEventListener("keydown", onKey)
   for (const name of ["index", "count", "playing", "speed"]) model.on(name, refresh)
+  model.on("serial", answered)
   model.on("remove", () => {
     clearTimeout(timer)
     document.removeEventListener("keydown", onKey)

@@ -78,6 +78,12 @@ class Walk:
         self._curves: xr.DataArray | None = None
 
     @property
+    def passes(self) -> int:
+        """N."""
+        assert isinstance(self.sleep.passes, int)
+        return self.sleep.passes
+
+    @property
     def places(self) -> tuple[Place, ...]:
         """Every stop, in order."""
         return self.extent.places

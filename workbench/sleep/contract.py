@@ -1,0 +1,57 @@
+"""What a model has to offer in order to sleep."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from workbench.model.memory import Memory
+
+
+class SleepingModel(Protocol):
+    """What Algorithm 1 asks of a model; a pretrained backbone can offer the same.
+
+    Three properties (`depth`, `device`, `vocabulary`) and five methods (`empty_memory`, `embed`,
+    `blocks`, `normalise`, `logits`). `blocks` returns anew what it changed, hands on the rest of
+    the memory as it was, and with ``keep_kv=False`` leaves the KV cache as it was.
+    """
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of symbols."""
+
+    def empty_memory(self, batch: int) -> Memory:
+        """Return the memory before the first window."""
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Map ``[batch, token]`` to ``[batch, token, channel]``."""
+
+    def blocks(
+        self,
+        hidden: Tensor,
+        memory: Memory,
+        *,
+        first: int = 0,
+        last: int | None = None,
+        valid: Tensor | None = None,
+        window: int | None = None,
+        output: bool = True,
+        keep_kv: bool = True,
+    ) -> tuple[Tensor | None, Memory]:
+        """Run a range of blocks once; as `HybridModel.blocks`."""
+
+    def normalise(self, hidden: Tensor) -> Tensor:
+        """Apply the final norm."""
+
+    def logits(self, hidden: Tensor, *, normalise: bool = True) -> Tensor:
+        """Map ``[batch, token, channel]`` to ``[batch, token, symbol]``."""
