@@ -10,8 +10,6 @@ from workbench.cli import build_parser
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```python(?: raises=(\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PENDING = {"docs/images/stepper-light.png"}
-"""Made from the running app, not written by hand."""
 
 
 def relative(path: Path) -> str:
@@ -73,8 +71,6 @@ def test_links_lead_somewhere(path):
             continue
         name, _, anchor = target.partition("#")
         linked = (path.parent / name).resolve() if name else path
-        if linked.is_relative_to(ROOT) and relative(linked) in PENDING:
-            continue
         assert linked.exists(), f"{relative(path)} links to {target}"
         if anchor:
             assert anchor in headings(linked), f"{relative(path)} links to {target}"
