@@ -98,7 +98,10 @@ class RandomPasses(Frozen):
 
 
 class UntilMemorySettles(Frozen):
-    """Sleep until ``||S_n - S_(n-1)|| <= tolerance ||S_n||`` in every head, or `cap` passes."""
+    """Sleep until ``||S_n - S_(n-1)|| <= tolerance ||S_n||`` in every head, or `cap` passes.
+
+    The sequences of a batch sleep until the slowest of them has settled.
+    """
 
     kind: Literal["until_memory_settles"] = "until_memory_settles"
     tolerance: float = Field(0.05, gt=0)
@@ -106,7 +109,7 @@ class UntilMemorySettles(Frozen):
 
 
 class UntilAnswersSettle(Frozen):
-    """Sleep until no answer has changed for `patience` passes, or `cap` passes.
+    """Sleep until no answer in the batch has changed for `patience` passes, or `cap` passes.
 
     Looks at the batch's own queries, so it measures how many passes they need; a rule that may
     not know the queries is `UntilMemorySettles`.

@@ -1,7 +1,11 @@
 """How many passes a sleep takes: fixed, drawn at random, or decided after each pass.
 
 A rule is any callable ``rule(report) -> bool`` that returns True when the sleep may end. One
-rule serves a whole sequence; one that remembers earlier passes starts anew at sleep_pass 1.
+rule serves a whole sequence; one that remembers earlier passes starts anew at sleep_pass 1, and
+decides from its reports alone (activation checkpointing per window asks it again).
+
+All sequences of a batch sleep equally long, so under a rule the answers of one can depend on the
+others: read one sequence at a time where that matters.
 """
 
 from __future__ import annotations
@@ -29,8 +33,9 @@ class PassReport:
     before, after : Memory
         The memory before and after this pass.
     answers : callable
-        ``answers() -> Tensor`` int64 ``[batch, predicted token]``: what the model would answer
-        if it woke now. Costs one pass over the windows that carry labels.
+        ``answers() -> Tensor`` int64 ``[batch, token]``: the most likely tokens if it woke now,
+        0 where nothing is predicted. Costs one pass over the windows that carry labels, each
+        answer read with the right ones before it in view.
     """
 
     sleep_pass: int
