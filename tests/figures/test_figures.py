@@ -138,7 +138,7 @@ def test_the_timeline_has_one_cell_a_stop():
 def test_curves_draw_the_replay_and_the_chance_line():
     figure = curves()
     names = [trace.name for trace in figure.data]
-    assert names.count("pass 1 replayed") == 1
+    assert names.count("replay of pass 1") == 1
     assert names.count("chance") == 1
     chance = figure.data[names.index("chance")]
     np.testing.assert_allclose(numbers(chance.y), 0.125)

@@ -124,13 +124,13 @@ def _replay_lines(
             "y": values.isel({dims.GDN_HEAD: selected}).values.astype(np.float32),
             "xaxis": axis_id("x", 1),
             "yaxis": axis_id("y", 1),
-            "name": "pass 1 replayed",
+            "name": "replay of pass 1",
             "mode": "lines",
             "line": {"color": INKS[theme].text, "width": 1.8, "dash": "dash"},
             "legendgroup": "replay",
             "legendrank": 2000,
             "showlegend": number == 0,
-            "hovertemplate": "%{y:.3g}<extra>pass 1 replayed</extra>",
+            "hovertemplate": "%{y:.3g}<extra>replay of pass 1</extra>",
         }
         for number, (window, values) in enumerate(replay.items())
     ]
@@ -238,11 +238,11 @@ def _layout(
                 "font": {"size": 13.5},
             }
         )  # fmt: skip
-    below = {"orientation": "h", "y": -0.27, "yanchor": "top"}
+    below = {"orientation": "h", "y": -0.27, "yanchor": "top", "font": {"size": 11.5}}
     return layout | {
         "template": template(theme),
         "height": 300,
         "margin": {"l": 50, "r": 8, "t": 28, "b": 84},
-        "legend": below | {"x": 0, "xanchor": "left"},
-        "legend2": below | {"x": 1, "xanchor": "right"},
+        "legend": below | {"x": -0.03, "xanchor": "left"},
+        "legend2": below | {"x": 1.01, "xanchor": "right"},
     }

@@ -104,7 +104,7 @@ def template(theme: Theme) -> go.layout.Template:
                 "bordercolor": ink.muted,
                 "font": {"color": ink.text, "family": FONT, "size": 13},
             },
-            "legend": {"font": {"size": 12}, "bgcolor": "rgba(0,0,0,0)"},
+            "legend": {"font": {"size": 11.5}, "bgcolor": "rgba(0,0,0,0)", "itemwidth": 30},
             "annotationdefaults": {"font": {"color": ink.text, "size": 12}, "showarrow": False},
             "hovermode": "closest",
             "dragmode": False,
