@@ -321,6 +321,9 @@ def test_without_torch_samples_work_and_the_rest_says_so(tmp_path):
     )
     command = [sys.executable, "-P", "-c", script]
     found = subprocess.run([*command, "doctor"], capture_output=True, text=True, cwd=tmp_path)
+    assert found.returncode == 1, "a finding, not a refusal"
+    assert "--  import torch: not there" in found.stdout and not found.stderr
+    found = subprocess.run([*command, "eval", "depo-n8-any"], capture_output=True, text=True)
     assert_refused((found.returncode, found.stdout, found.stderr), "'torch' is not installed")
     options = ["sample", "rule110"]
     assert subprocess.run([*command, *options], stdout=subprocess.DEVNULL).returncode == 0

@@ -39,6 +39,8 @@ def examine() -> list[Check]:
     ]
     if importlib.util.find_spec("torch") is not None:
         checks += [*_devices(), *_backends()]
+    else:
+        checks.append(Check("import torch", False, "not there: install the project again", True))
     compiler = _compiler()
     checks.append(
         Check(
