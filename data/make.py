@@ -93,50 +93,53 @@ def train(name: str, seed: int, runs: Path) -> bool:
 
 
 def collect(name: str, seeds: list[int], runs: Path) -> None:
-    """Gather the finished seeds' own held-out evaluations; write results, bundle seed 0."""
+    """Add the finished seeds' own held-out evaluations to the results; bundle seed 0."""
     folders = {s: run_folder(name, s, runs) for s in seeds if finished(run_folder(name, s, runs))}
     if not folders:
         print(f"{name}: no finished run")
         return
-    checkpoints = {s: load_checkpoint(folder) for s, folder in folders.items()}
-    metrics = {s: measured(checkpoint) for s, checkpoint in checkpoints.items()}
-    records = {s: checkpoint.provenance for s, checkpoint in checkpoints.items()}
-    first = next(iter(metrics.values()))
-    passes = {
-        s: {n: {k: v for k, v in e.items() if k != "chance"} for n, e in m["passes"].items()}
-        for s, m in metrics.items()
-    }
-    chance = dict(next(iter(first["passes"].values()))["chance"])
-    del chance[BLIND]
-    blind = {s: next(iter(m["passes"].values()))["chance"][BLIND] for s, m in metrics.items()}
+    path = DATA / "results" / f"{name}.json"
+    # seeds recorded before stay, unless they were run again
+    entries = json.loads(path.read_text(encoding="utf-8"))["seeds"] if path.exists() else {}
+    for seed, folder in folders.items():
+        checkpoint = load_checkpoint(folder)
+        metrics = measured(checkpoint)
+        entries[str(seed)] = seed_entry(checkpoint.provenance, metrics)
+        chance = dict(next(iter(metrics["passes"].values()))["chance"])
+        del chance[BLIND]
+        if seed == 0:
+            bundle_checkpoint(
+                folder,
+                name,
+                DATA / "checkpoints" / name,
+                command=f"workbench train data/configs/{name}.toml --set training.seed=0",
+                metrics=metrics,
+            )
+    entries = {seed: entries[seed] for seed in sorted(entries, key=int)}
+    scores = [seed_scores(entry["passes"], entry["without_context"]) for entry in entries.values()]
     result = {
         "name": name,
         "config": f"data/configs/{name}.toml",
-        **{key: first[key] for key in ("task", "difficulty", "count")},
-        "evaluation_seed": first["seed"],
+        **{key: metrics[key] for key in ("task", "difficulty", "count")},
+        "evaluation_seed": metrics["seed"],
         "chance": chance,
-        "over_seeds": over_seeds([seed_scores(passes[s], blind[s]) for s in folders]),
-        "seeds": {
-            str(s): {
-                "commit": records[s]["commit"],
-                "budget": records[s]["budget"],
-                "weights_sha256": records[s]["hashes"]["model.safetensors"],
-                "passes": passes[s],
-                "without_context": blind[s],
-            }
-            for s in folders
-        },
+        "over_seeds": over_seeds(scores),
+        "seeds": entries,
     }
-    write_json(DATA / "results" / f"{name}.json", result)
-    if 0 in folders:
-        bundle_checkpoint(
-            folders[0],
-            name,
-            DATA / "checkpoints" / name,
-            command=f"workbench train data/configs/{name}.toml --set training.seed=0",
-            metrics=metrics[0],
-        )
-    print(f"{name}: {len(folders)} seeds")
+    write_json(path, result)
+    print(f"{name}: {len(entries)} seeds")
+
+
+def seed_entry(provenance: dict[str, Any], metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return what the results keep of one seed."""
+    passes = metrics["passes"]
+    return {
+        "commit": provenance["commit"],
+        "budget": provenance["budget"],
+        "weights_sha256": provenance["hashes"]["model.safetensors"],
+        "passes": {n: {k: v for k, v in e.items() if k != "chance"} for n, e in passes.items()},
+        "without_context": next(iter(passes.values()))["chance"][BLIND],
+    }
 
 
 def measured(checkpoint: Checkpoint) -> dict[str, Any]:
