@@ -26,7 +26,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import write_json, write_text
 from workbench.tasks import EVALUATION, batch_generator
 from workbench.training.checkpoints import Checkpoint, bundle_checkpoint, load_checkpoint
-from workbench.training.evaluation import BLIND, answers_without_context, summarise
+from workbench.training.evaluation import BLIND, score_without_context
 from workbench.training.loop import run_status
 from workbench.training.statistics import mean_interval
 
@@ -150,12 +150,8 @@ def measured(checkpoint: Checkpoint) -> dict[str, Any]:
     metrics = checkpoint.provenance["metrics"]
     task, count = checkpoint.task, metrics["count"]
     batch = task.sample(count, batch_generator(metrics["seed"], 0, EVALUATION))
-    right = answers_without_context(
-        checkpoint.model, batch, task.context_tokens, checkpoint.sleep, 250
-    )
-    assert right is not None  # every bundled window divides its context
-    scores = summarise(right, batch.difficulty, task)
-    blind = {key: scores[key] for key in ("accuracy", "exact")}
+    blind = score_without_context(checkpoint.model, batch, task, checkpoint.sleep)
+    assert blind is not None  # every bundled window divides its context
     passes = {}
     for n, entry in metrics["passes"].items():
         kept = {key: entry[key] for key in ("accuracy", "exact", "interval")}

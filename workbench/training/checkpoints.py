@@ -133,8 +133,8 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
     if isinstance(name_or_folder, str) and text in bundled:
         return bundled[text]
     folder = Path(name_or_folder)
-    if (folder / "checkpoint" / WEIGHTS).is_file():
-        folder = folder / "checkpoint"  # the folder of a finished run
+    if (export_folder(folder) / WEIGHTS).is_file():
+        folder = export_folder(folder)
     if not folder.is_dir():
         raise WorkbenchError(
             f"no checkpoint {text!r}",

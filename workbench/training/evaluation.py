@@ -76,7 +76,7 @@ def evaluate(
         raise WorkbenchError(f"count = {count}", "at least 1 example", "ask for more examples")
     batch = task.sample(count, batch_generator(seed, 0, EVALUATION))
     check_layout(batch, sleep.window)
-    blind = answers_without_context(model, batch, task.context_tokens, sleep, batch_size)
+    blind = score_without_context(model, batch, task, sleep, batch_size)
     result = {}
     for n in passes:
         fixed = sleep.with_passes(n)
@@ -88,10 +88,20 @@ def evaluate(
                 on_progress(len(part))
         entry = summarise(np.concatenate(right), batch.difficulty, task)
         if blind is not None:
-            scores = summarise(blind, batch.difficulty, task)
-            entry["chance"][BLIND] = {key: scores[key] for key in ("accuracy", "exact")}
+            entry["chance"][BLIND] = blind
         result[str(n)] = entry | (measure_latency(model, batch, fixed) if latency else {})
     return result
+
+
+def score_without_context(
+    model: SleepingModel, batch: Batch, task: Task, sleep: SleepConfig, batch_size: int = 250
+) -> dict[str, Any] | None:
+    """Return the measured chance line `BLIND`; None where `answers_without_context` has none."""
+    right = answers_without_context(model, batch, task.context_tokens, sleep, batch_size)
+    if right is None:
+        return None
+    scores = summarise(right, batch.difficulty, task)
+    return {key: scores[key] for key in ("accuracy", "exact")}
 
 
 def answers_without_context(
