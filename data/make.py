@@ -3,7 +3,7 @@
     python data/make.py                      everything that is missing (hours on a laptop CPU)
     python data/make.py --only depo-n8-any --seeds 0
     python data/make.py --collect            no training: results and checkpoints of finished runs
-    python data/make.py --table              no training: tables of docs/method.md from the results
+    python data/make.py --table              no training: tables of docs/method.md and of the cards
 
 Each run is ``workbench train data/configs/NAME.toml --set training.seed=SEED``, resumed if it was
 cut off, skipped if it is finished. The bundled checkpoint is always that of seed 0, never the best.
@@ -32,6 +32,7 @@ from workbench.training.statistics import mean_interval
 
 DATA = Path(__file__).resolve().parent
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
+SEEDS_TITLE = "## Over training seeds"
 NO_CONTEXT = "no context"
 SEEDS = (0, 1, 2)
 
@@ -45,11 +46,16 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     parser.add_argument("--collect", action="store_true", help="do not train")
-    parser.add_argument("--table", action="store_true", help="only rewrite the tables of the docs")
+    parser.add_argument(
+        "--table", action="store_true", help="only rewrite the tables of docs and cards"
+    )
     options = parser.parse_args()
     if options.table:
         path = DATA.parent / "docs" / "method.md"
         write_text(path, with_tables(path.read_text(encoding="utf-8"), read_results()))
+        for record in read_results():
+            card = DATA / "checkpoints" / record["name"] / "card.md"
+            write_text(card, with_seeds(card.read_text(encoding="utf-8"), record))
         return
     if not options.collect:
         jobs = [(name, seed) for seed in options.seeds for name in options.only]
@@ -127,6 +133,8 @@ def collect(name: str, seeds: list[int], runs: Path) -> None:
         "seeds": entries,
     }
     write_json(path, result)
+    card = DATA / "checkpoints" / name / "card.md"
+    write_text(card, with_seeds(card.read_text(encoding="utf-8"), result))
     print(f"{name}: {len(entries)} seeds")
 
 
@@ -203,6 +211,31 @@ def with_tables(text: str, results: list[dict[str, Any]]) -> str:
         )
     tables = "\n\n".join(table([r for r in results if r["task"] == t]) for t in ("depo", "rule110"))
     return f"{before}{begin}\n{tables}\n{end}{after}"
+
+
+def with_seeds(card: str, record: dict[str, Any]) -> str:
+    """Return a card that ends with every training seed's accuracy at the N where they do best.
+
+    The weights in the folder are those of seed 0; a reader has to see what the others did.
+    """
+    levels = list(next(iter(record["over_seeds"].values()))["accuracy"])
+    asked = {n: e for n, e in record["over_seeds"].items() if n != NO_CONTEXT}
+    best = max(asked, key=lambda n: asked[n]["exact"]["mean"])
+    heads = [f"{record['difficulty']} {level}" for level in levels]
+    lines = [
+        SEEDS_TITLE,
+        "",
+        f"The same configuration with other seeds, tested at N = {best} (the best N of their mean). "
+        "The weights here are seed 0's, whatever the others did.",
+        "",
+        "| seed | " + " | ".join([*heads, "exact"]) + " |",
+        "|---|" + "---|" * (len(levels) + 1),
+    ]
+    for i, seed in enumerate(record["seeds"]):
+        cells = [f"{asked[best]['accuracy'][level]['values'][i]:.3f}" for level in levels]
+        cells.append(f"{asked[best]['exact']['values'][i]:.3f}")
+        lines.append(f"| {seed} | " + " | ".join(cells) + " |")
+    return card.partition(SEEDS_TITLE)[0].rstrip() + "\n\n" + "\n".join([*lines, ""])
 
 
 def table(results: list[dict[str, Any]]) -> str:

@@ -94,7 +94,7 @@ def test_a_second_window_builds_on_what_the_first_sleep_stored():
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_results_hold_their_seeds_and_the_spread_over_them(path, make_script):
     record = json.loads(path.read_text(encoding="utf-8"))
-    assert "0" in record["seeds"]
+    assert "0" in record["seeds"] and len(record["seeds"]) >= 3
     scores = [
         make_script.seed_scores(seed["passes"], seed["without_context"])
         for seed in record["seeds"].values()
@@ -113,6 +113,16 @@ def test_every_checkpoint_has_results_and_was_their_first_seed():
 def test_the_tables_of_the_docs_are_those_of_the_results(make_script):
     text = (Path(__file__).parents[1] / "docs" / "method.md").read_text(encoding="utf-8")
     assert make_script.with_tables(text, make_script.read_results()) == text
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_a_card_shows_every_training_seed(path, make_script):
+    record = json.loads(path.read_text(encoding="utf-8"))
+    card = (data_folder() / "checkpoints" / path.stem / "card.md").read_text(encoding="utf-8")
+    assert make_script.with_seeds(card, record) == card
+    shown = card.partition(make_script.SEEDS_TITLE)[2]
+    for seed in record["seeds"]:
+        assert f"| {seed} | " in shown
 
 
 def test_solvers_agree_with_the_bundled_tasks():
