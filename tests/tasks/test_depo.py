@@ -25,6 +25,26 @@ def fits(counts, expected):
     return chi_square < freedom + 5 * np.sqrt(2 * freedom)
 
 
+def test_the_best_guess_goes_by_the_examples_own_size():
+    """On a ring of 3, k = 3 leads back to the start and anything else is one of two nodes."""
+    made = task("depo", nodes=8, max_hops=4, names="single", queries=8)
+    batch = made.parse("0>1 1>2 2>0", "1:0, 2:1, 3:2, 4:0")
+    assert made.cycle_sizes(batch).tolist() == [3]
+    guess = made.best_guess(batch)
+    np.testing.assert_array_equal(guess, [[0.5, 0.5, 1, 0.5, np.nan, np.nan, np.nan, np.nan]])
+
+
+@pytest.mark.parametrize("names", ["single", "depo1", "depo2"])
+@pytest.mark.parametrize("n_dist", ["fixed", "uniform"])
+def test_the_best_guess_pools_to_the_chance_line(names, n_dist):
+    made = task("depo", nodes=6, max_hops=4, names=names, queries=6, n_dist=n_dist)
+    batch = made.sample(4000, batch_generator(1, 0))
+    guess = made.best_guess(batch)
+    line = made.chance()["guess among other nodes"].accuracy
+    for k in made.difficulties:
+        assert guess[batch.difficulty == k].mean() == pytest.approx(line[k], abs=0.01)
+
+
 @pytest.mark.parametrize("names", NAMES)
 @pytest.mark.parametrize("n_dist", ["fixed", "uniform", "plm4"])
 @pytest.mark.parametrize(("nodes", "queries"), [(3, 10), (12, 8), (75, 10)])

@@ -6,6 +6,7 @@ import pytest
 from workbench.config import DepoConfig, Rule110Config
 from workbench.errors import WorkbenchError
 from workbench.tasks import EVALUATION, TASKS, batch_generator, task
+from workbench.tasks.base import level_words
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -64,3 +65,8 @@ def test_the_stream_of_numbers_never_changes():
 def test_seed_and_step_out_of_range_are_refused(key):
     with pytest.raises(WorkbenchError, match="0 <= value < 2"):
         batch_generator(*key)
+
+
+def test_difficulties_in_words():
+    assert [level_words(1, "hops"), level_words("2", "hops")] == ["1 hop", "2 hops"]
+    assert level_words(8, "rollout") == "8 steps" and level_words(3, "depth") == "depth 3"

@@ -138,3 +138,10 @@ def test_parse_and_text_are_inverse():
 def test_parse_says_what_is_wrong(text, queries, message):
     with pytest.raises(WorkbenchError, match=message):
         task("rule110", cells=4, strings=2, rollout=1).parse(text, queries)
+
+
+def test_the_best_guess_is_the_better_chance_line():
+    made = task("rule110", cells=12, strings=2, rollout=8)
+    guess = made.best_guess(made.sample(3, batch_generator(0, 0)))
+    best = max(line.accuracy[8] for line in made.chance().values())
+    np.testing.assert_array_equal(guess, np.full((3, 2), best))

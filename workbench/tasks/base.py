@@ -97,6 +97,14 @@ class Task(Protocol):
         """Return the scores of strategies that know the format but not the answer."""
         ...
 
+    def best_guess(self, batch: Batch) -> np.ndarray:
+        """Return how likely the best guess is right, float64 [example, query].
+
+        The guess knows the format and each example's own size, but reads neither its context nor
+        earlier answers. NaN where an example has no such query.
+        """
+        ...
+
     def parse(self, text: str, queries: str | None = None) -> Batch:
         """Return the one-example batch that a person typed, answers filled in.
 
@@ -106,6 +114,14 @@ class Task(Protocol):
             Anything about the text does not fit this task's settings.
         """
         ...
+
+
+def level_words(level: int | str, difficulty_name: str) -> str:
+    """Return a difficulty in words: ``1 hop``, ``8 steps``."""
+    units = {"hops": "hop", "rollout": "step", "operations": "operation"}
+    if difficulty_name not in units:
+        return f"{difficulty_name} {level}"
+    return f"{level} {units[difficulty_name]}{'' if str(level) == '1' else 's'}"
 
 
 def batch_generator(seed: int, step: int, stream: str = TRAIN) -> np.random.Generator:

@@ -230,6 +230,23 @@ class Depo:
             lines.append(ChanceLine(name, meaning, accuracy, exact))
         return {line.name: line for line in lines}
 
+    def best_guess(self, batch: Batch) -> np.ndarray:
+        """Return the chance of "guess among other nodes" for each query, [example, query].
+
+        With n nodes on the example's own cycle: 1 where k is a multiple of n, else 1 / (n - 1).
+        """
+        sizes = self.cycle_sizes(batch)[:, None]
+        hops = batch.difficulty
+        right = np.where(hops % sizes == 0, 1.0, 1.0 / (sizes - 1))
+        return np.where(hops < 0, np.nan, right)
+
+    def cycle_sizes(self, batch: Batch) -> np.ndarray:
+        """Return the number of nodes on each example's cycle, int64 [example]."""
+        context = slice(self.context_tokens)
+        last = np.array([self._ends_word(symbol) for symbol in self.vocabulary])
+        words = last[batch.tokens[:, context]] & batch.valid[:, context]
+        return words.sum(axis=1) // 2  # an edge is two words
+
     def parse(self, text: str, queries: str | None = None) -> Batch:
         """Return the batch of a typed cycle; edges keep the order in which they are typed.
 

@@ -129,6 +129,11 @@ class Rule110:
         )
         return {line.name: line for line in lines}
 
+    def best_guess(self, batch: Batch) -> np.ndarray:
+        """Return the chance of "constant guess" for each query, [example, query]."""
+        best = max(line.accuracy[self.config.rollout] for line in self.chance().values())
+        return np.where(batch.difficulty < 0, np.nan, best)
+
     def parse(self, text: str, queries: str | None = None) -> Batch:
         """Return the batch of typed strings of bits, separated by blanks, commas or lines.
 
