@@ -86,6 +86,22 @@ def test_delta_write(answer, says):
 # --- exercise 3 ----------------------------------------------------------------------------------
 
 
+class Forgetful:
+    """An answer that is right twice, and then no longer."""
+
+    def __init__(self, error=False):
+        self.error, self.calls = error, 0
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __call__(self, bit):
+        self.calls += 1
+        if self.calls > 2 and self.error:
+            raise ValueError("no more")
+        return 2.0 * bit if self.calls <= 2 else None
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
@@ -95,7 +111,10 @@ def test_delta_write(answer, says):
         (lambda bit: 1.0 * bit, "wipes the memory out"),
         (lambda bit: 0.5 * bit, "the sign never changes"),
         (lambda bit: 0.0, "the sign never changes"),
-        (lambda bit: 1.5 * bit, "shrinks the memory"),
+        (lambda bit: 1.5 * bit, "after 100 of them 7.9e-31 of it is left"),
+        (lambda bit: 1.99 * bit, "after 100 of them 0.37 of it is left"),
+        (Forgetful(), "gives nothing back yet"),
+        (Forgetful(error=True), "ValueError: no more"),
         (lambda bit: [bit], "Give back one number"),
     ],
 )
@@ -164,6 +183,12 @@ def left_out(memory, layer, head):
     return put(memory, layer, memory.fast_weights[layer][:, :head])
 
 
+def as_numpy(memory, layer, head):
+    other = memory.clone()
+    other.fast_weights[layer] = other.fast_weights[layer].numpy()
+    return other
+
+
 def along(axis, *, also=0.0):
     def answer(memory, layer, head):
         S = memory.fast_weights[layer] + also
@@ -194,6 +219,8 @@ def along(axis, *, also=0.0):
         (along(2), "no head is zero throughout"),
         (along(1, also=1.0), "the other heads changed too"),
         (lambda memory, layer, head: memory.fast_weights[head], "KeyError"),
+        (as_numpy, "should stay a torch tensor, not ndarray"),
+        (lambda memory, layer, head: Memory(fast_weights=7), "cannot make sense of this answer"),
     ],
 )
 def test_without_head(answer, says):

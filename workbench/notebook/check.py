@@ -1,7 +1,7 @@
 """How an exercise is checked: the learner's function is called, and a sentence comes back.
 
-A check never raises, whatever the learner's code does; it says what is right, or what is not
-right yet and where to look. It calls functions on copies, so a check can be repeated.
+A check never raises, whatever the learner's code does or gives back; it says what is right, or
+what is not right yet and where to look. It calls functions on copies, so a check can be repeated.
 """
 
 from __future__ import annotations
@@ -48,6 +48,10 @@ def exercise(check: Callable[..., str]) -> Callable[..., Verdict]:
             return Verdict(True, check(*answers))
         except NotYet as reason:
             return Verdict(False, str(reason))
+        except Exception as error:
+            # an answer of a kind that nobody thought of, or a mistake in the check: named, not
+            # hidden, and no traceback in the middle of a lesson
+            return Verdict(False, f"the check cannot make sense of this answer ({_said(error)}).")
 
     return checked
 

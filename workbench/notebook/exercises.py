@@ -103,11 +103,14 @@ def check_parity(beta_for: Any) -> str:
         )
     if flip < 2:
         raise NotYet(
-            f"the sign flips, but each 1 also shrinks the memory by {flip - 1:g}: after 100 of "
-            "them nothing is left. Which beta makes 1 - beta exactly -1?"
+            f"the sign flips, but each 1 also shrinks the memory to {flip - 1:g} of what it was: "
+            f"after 100 of them {(flip - 1) ** 100:.2g} of it is left. Which beta makes 1 - beta "
+            "exactly -1?"
         )
     bits = np.random.default_rng(0).integers(0, 2, (32, 40))
-    final = parity_memory(bits, beta_for)
+    hint = "It must give back the same numbers every time."
+    again = {bit: float(call_for_array(beta_for, bit, shape=(), hint=hint)) for bit in (0, 1)}
+    final = parity_memory(bits, again.__getitem__)
     if not np.array_equal(final < 0, bits.sum(1) % 2 == 1):
         raise NotYet("the sign is not the parity on every string; does beta_for look at the bit?")
     return "40 bits, one number of memory, no error. With beta below 1 no such memory can do it."
@@ -170,6 +173,11 @@ def check_without_head(without_head: Any) -> str:
             "numbers rather than leaving them out. " + hint
         )
     after = result.fast_weights[1]
+    if not isinstance(after, torch.Tensor):
+        raise NotYet(
+            f"the layer's S should stay a torch tensor, not {type(after).__name__}: change a "
+            "`.clone()` of it. " + hint
+        )
     zero = (after == 0).flatten(2).all(-1)  # (batch, gdn_head)
     if not zero.any() and torch.equal(after, state):
         raise NotYet("no number changed: set the head's S to zero in a copy of the layer's S.")
