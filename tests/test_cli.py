@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -191,7 +193,7 @@ def test_samples_as_text_are_a_function_of_the_seed(run):
         (["eval", "x", "--device", "banana"], "device 'banana'; expected a device of this machine"),
         (
             ["serve", "--port", "99999"],
-            "'99999' is no port; expected a whole number from 1 to 6",
+            "'99999' is no port; expected a whole number from 0 to 6",
         ),
         (["dream"], "invalid choice: 'dream'"),
         ([], "the following arguments are required: COMMAND"),
@@ -297,7 +299,9 @@ def test_checkpoints_and_doctor_see_the_bundled_ones(run, trained, tmp_path, mon
     (record,) = json.loads(run("checkpoints", "--json")[1])
     assert record["name"] == "tiny" and record["metrics"]["passes"]
     code, out, _ = run("checkpoints")
-    assert code == 0 and re.search(r"tiny +depo +4 +256 +N=\d hops 1:\d\.\d\d 2:\d\.\d\d", out)
+    assert code == 0 and re.search(
+        r"tiny +depo +4 +256 +N=2 hops 1: 0\.\d+ \[0\.\d+, \d\.\d+\]  2: ", out
+    )
     code, out, _ = run("doctor", "--json")
     checks = {check["name"]: check for check in json.loads(out)}
     assert code == 0, [c for c in checks.values() if c["required"] and not c["ok"]]
@@ -307,6 +311,90 @@ def test_checkpoints_and_doctor_see_the_bundled_ones(run, trained, tmp_path, mon
     (bundled / "model.safetensors").write_bytes(b"spoilt")
     code, out, _ = run("doctor")
     assert code == 1 and "--  checkpoint tiny: " in out
+
+
+@pytest.fixture
+def shelf(trained, tmp_path, monkeypatch):
+    """A data folder with one whole checkpoint, and one to be spoilt; returns the latter."""
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
+    shutil.copytree(trained / "checkpoint", tmp_path / "checkpoints" / "whole")
+    return shutil.copytree(trained / "checkpoint", tmp_path / "checkpoints" / "a-spoilt")
+
+
+def without_metrics(folder):
+    record = json.loads((folder / "provenance.json").read_text())
+    (folder / "provenance.json").write_text(json.dumps(record | {"metrics": {}}))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda folder: (folder / "provenance.json").write_text("{"),
+        lambda folder: (folder / "provenance.json").unlink(),
+        lambda folder: (folder / "config.toml").write_text("sleep = 3"),
+    ],
+)
+def test_a_damaged_checkpoint_hides_no_other(run, shelf, spoil):
+    spoil(shelf)
+    code, out, err = run("checkpoints")
+    assert code == 1 and err == ""
+    assert re.search(r"^a-spoilt +\? .*cannot be read: ", out, re.MULTILINE)
+    assert re.search(r"^whole +depo +4 +256 +N=2 hops 1: ", out, re.MULTILINE)
+    damaged, whole = json.loads(run("checkpoints", "--json")[1])
+    assert damaged["name"] == "a-spoilt" and damaged["problem"] and whole["metrics"]
+
+
+def test_a_checkpoint_that_was_not_measured_is_listed(run, shelf):
+    without_metrics(shelf)
+    code, out, _ = run("checkpoints")
+    assert code == 0 and re.search(r"^a-spoilt .*not measured$", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("lacking", ["config.toml", "provenance.json"])
+def test_doctor_finds_a_missing_file(run, shelf, lacking):
+    (shelf / lacking).unlink()
+    code, out, _ = run("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(out)}
+    assert code == 1
+    assert f"lacks {lacking}" in checks["checkpoint a-spoilt"]["finding"]
+    assert checks["checkpoint whole"]["ok"], "the others are looked at all the same"
+
+
+def test_doctor_turns_every_failing_probe_into_a_finding(run, shelf, monkeypatch):
+    def broken(*arguments, **options):
+        raise OSError("libcudart.so: cannot open shared object file")
+
+    monkeypatch.setattr("sleep_kernels.backend_status", broken)
+    monkeypatch.setattr("workbench.training.checkpoints.load_checkpoint", broken)
+    monkeypatch.setattr("workbench.training.loop.find_compiler", broken)
+    code, out, _ = run("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(out)}
+    assert code == 1
+    for name in ("kernels", "checkpoint whole", "torch.compile on the CPU"):
+        assert not checks[name]["ok"] and "OSError: libcudart" in checks[name]["finding"]
+
+
+def test_doctor_looks_whether_the_named_browser_is_there(run, shelf, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_CHROMIUM", "/nowhere/chromium")
+    checks = {check["name"]: check for check in json.loads(run("doctor", "--json")[1])}
+    assert not checks["browser tests"]["ok"]
+    assert "'/nowhere/chromium', which is no program" in checks["browser tests"]["finding"]
+
+
+@pytest.mark.parametrize("error", ["ImportError", "OSError"])
+def test_a_torch_that_does_not_load_is_a_finding(error, tmp_path):
+    """It is installed, so that only an import finds out."""
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text(f"raise {error}('libtorch.so is broken')\n")
+    script = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from workbench.cli import main; main(['doctor'])"
+    )
+    command = [sys.executable, "-P", "-c", script]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert found.returncode == 1 and not found.stderr, found.stderr
+    assert f"--  import torch: {error}: libtorch.so is broken" in found.stdout
+    assert "browser tests" in found.stdout
 
 
 def test_a_missing_package_is_one_line(run, trained, monkeypatch):
@@ -344,6 +432,25 @@ def test_a_closed_pipe_is_no_error(tmp_path):
         ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True
     )
     assert (found.returncode, found.stdout, found.stderr) == (0, '{"task": "', "")
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="cannot tell which pipe broke")
+def test_a_broken_standard_error_is_no_success(monkeypatch):
+    """Training whose messages nobody can read any more was cut short: that is not exit code 0."""
+
+    def broken(options):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("workbench.cli._doctor", broken)
+    with tempfile.TemporaryFile("w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        with pytest.raises(SystemExit) as stopped:
+            main(["doctor"])
+    assert stopped.value.code == 1
+
+
+def test_port_0_is_any_free_one():
+    assert build_parser().parse_args(["serve", "--port", "0"]).port == 0
 
 
 def test_interrupted_it_stops_cleanly_and_goes_on(run, config, tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import select
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -47,10 +48,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("workbench: interrupted\n")
         code = INTERRUPTED
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        sys.stderr.close()
-        code = 0
+    except BrokenPipeError:
+        code = 0 if _reader_left() else 1
     raise SystemExit(code)
+
+
+def _reader_left() -> bool:
+    """Whether it is standard output that broke: its reader, such as `head`, has seen enough.
+
+    Else it was standard error, and with it what was being done.
+    """
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        if not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+            return False
+    sys.stderr.close()  # Python would tell of the broken pipe once more
+    return True
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -65,7 +79,9 @@ def build_parser() -> argparse.ArgumentParser:
     serve = _command(
         commands, "serve", _serve, "open the dashboards", "workbench serve --port 5007"
     )
-    serve.add_argument("--port", type=_port, default=DEFAULT_PORT, help="default %(default)s")
+    serve.add_argument(
+        "--port", type=_port, default=DEFAULT_PORT, help="0 is any free one; default %(default)s"
+    )
     serve.add_argument("--address", default="127.0.0.1", help="loopback only; default %(default)s")
     serve.add_argument("--no-open", action="store_true", help="do not open a browser")
 
@@ -281,7 +297,7 @@ def _evaluation_table(record: dict[str, Any], task: Any) -> str:
 
 
 def _with_interval(value: float, interval: Sequence[float]) -> str:
-    return f"{value:.3f} [{interval[0]:.2f}, {interval[1]:.2f}]"
+    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
 def _table(rows: list[list[str]]) -> str:
@@ -321,28 +337,46 @@ def _sample(options: argparse.Namespace) -> int:
 
 
 def _checkpoints(options: argparse.Namespace) -> int:
-    from workbench.training.checkpoints import list_checkpoints
+    from workbench.paths import bundled_checkpoints
+    from workbench.training.checkpoints import read_provenance
 
-    records = list_checkpoints()
+    rows = [["name", "task", "steps", "tokens", "accuracy at the trained N, 95 % interval"]]
+    records: list[dict[str, Any]] = []
+    for name, folder in bundled_checkpoints().items():
+        try:
+            record = read_provenance(folder)
+            rows.append(_checkpoint_row(name, folder, record))
+        except Exception as error:  # one damaged folder must not hide the others
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            record = {"name": name, "problem": said}
+            rows.append([name, "?", "", "", f"cannot be read: {said}"])
+        records.append(record)
     if options.json:
         print(json.dumps(records))
-        return 0
-    rows = [["name", "task", "steps", "tokens", "accuracy at its best N"]]
-    for record in records:
-        metrics, budget = record["metrics"], record["budget"]
-        n, entry = max(metrics["passes"].items(), key=lambda item: item[1]["exact"])
-        accuracy = " ".join(f"{level}:{value:.2f}" for level, value in entry["accuracy"].items())
-        rows.append(
-            [
-                record["name"],
-                metrics["task"],
-                str(budget["steps"]),
-                f"{budget['tokens']:,}",
-                f"N={n} {metrics['difficulty']} {accuracy}",
-            ]
-        )
-    print(_table(rows) if records else "no bundled checkpoints found")
-    return 0
+    elif records:
+        print(_table(rows))
+    else:
+        print("no bundled checkpoints found")
+    return 1 if any("problem" in record for record in records) else 0
+
+
+def _checkpoint_row(name: str, folder: Path, record: dict[str, Any]) -> list[str]:
+    """Return a checkpoint's line: the N is the largest it was trained with, not the best one."""
+    from workbench.config import load_experiment
+    from workbench.training.evaluation import default_passes
+
+    trained = str(default_passes(load_experiment(folder / "config.toml").sleep)[-1])
+    metrics, budget = record["metrics"], record["budget"]
+    entry = metrics.get("passes", {}).get(trained)
+    accuracy = "not measured"
+    if entry is not None:
+        shares = [
+            f"{level}: {_with_interval(value, entry['interval']['accuracy'][level])}"
+            for level, value in entry["accuracy"].items()
+        ]
+        accuracy = f"N={trained} {metrics['difficulty']} {'  '.join(shares)}"
+    task = str(metrics.get("task", ""))
+    return [name, task, str(budget["steps"]), f"{budget['tokens']:,}", accuracy]
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -376,7 +410,7 @@ def _whole(text: str, low: int, high: int, what: str) -> int:
 
 
 def _port(text: str) -> int:
-    return _whole(text, 1, 65_535, "port")
+    return _whole(text, 0, 65_535, "port")
 
 
 def _count(text: str) -> int:

@@ -7,7 +7,10 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Callable
 from typing import NamedTuple
+
+from workbench.errors import WorkbenchError
 
 
 class Check(NamedTuple):
@@ -37,40 +40,57 @@ def examine() -> list[Check]:
         Check("python", sys.version_info >= (3, 11), platform.python_version(), True),
         *_packages(),
     ]
-    if importlib.util.find_spec("torch") is not None:
-        checks += [*_devices(), *_backends()]
+    without = _torch_problem()
+    if without is not None:
+        checks.append(Check("import torch", False, without, True))
     else:
-        checks.append(Check("import torch", False, "not there: install the project again", True))
-    compiler = _compiler()
-    checks.append(
-        Check(
-            "torch.compile on the CPU",
-            compiler is not None,
-            f"compiler {compiler}" if compiler else "no C++ compiler; use training.compile=false",
-            False,
-        )
-    )
-    named = os.environ.get("WORKBENCH_CHROMIUM")
-    browser = named or shutil.which("chromium")
-    checks.append(
-        Check(
-            "browser tests",
-            browser is not None,
-            browser or "no Chromium: install it, or name it in $WORKBENCH_CHROMIUM",
-            False,
-        )
-    )
-    if importlib.util.find_spec("torch") is not None:
-        checks += _checkpoints()
+        checks += _finding("devices", _devices, required=True)
+        checks += _finding("kernels", _backends, required=True)
+        checks += _finding("torch.compile on the CPU", _compiler, required=False)
+    checks += _finding("browser tests", _browser, required=False)
+    if without is None:
+        checks += _finding("checkpoints", _checkpoints, required=True)
     return checks
 
 
-def _compiler() -> str | None:
+def _finding(name: str, probe: Callable[[], list[Check]], *, required: bool) -> list[Check]:
+    """Return what a probe found; a probe that fails is a finding as well."""
+    try:
+        return probe()
+    except Exception as error:
+        return [Check(name, False, _said(error), required)]
+
+
+def _said(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _torch_problem() -> str | None:
+    """Return why torch cannot be used, or None; it may be there and yet not load."""
     if importlib.util.find_spec("torch") is None:
-        return None
+        return "not there: install the project again"
+    try:
+        import torch  # noqa: F401
+    except Exception as error:
+        return f"{_said(error)}; install the project again"
+    return None
+
+
+def _compiler() -> list[Check]:
     from workbench.training.loop import find_compiler
 
-    return find_compiler()
+    compiler = find_compiler()
+    found = f"compiler {compiler}" if compiler else "no C++ compiler; use training.compile=false"
+    return [Check("torch.compile on the CPU", compiler is not None, found, False)]
+
+
+def _browser() -> list[Check]:
+    named = os.environ.get("WORKBENCH_CHROMIUM")
+    browser = shutil.which(named or "chromium")
+    why = "no Chromium: install it, or name it in $WORKBENCH_CHROMIUM"
+    if named:
+        why = f"$WORKBENCH_CHROMIUM is {named!r}, which is no program"
+    return [Check("browser tests", browser is not None, browser or why, False)]
 
 
 def _packages() -> list[Check]:
@@ -107,16 +127,16 @@ def _backends() -> list[Check]:
 
     import sleep_kernels
 
-    chosen = sleep_kernels.choose_backend("auto", torch.device("cpu"))
-    checks = [Check("kernels: auto", True, f"chooses {chosen!r} here", True)]
-    for name, reason in sleep_kernels.backend_status().items():
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = sleep_kernels.choose_backend("auto", device)
+    checks = [Check("kernels: auto", True, f"chooses {chosen!r} on {device}", True)]
+    for name, reason in sleep_kernels.backend_status(device).items():
         required = name in ("reference", "cpu")
         checks.append(Check(f"kernels: {name}", reason is None, reason or "serves", required))
     return checks
 
 
 def _checkpoints() -> list[Check]:
-    from workbench.errors import WorkbenchError
     from workbench.paths import bundled_checkpoints
     from workbench.training.checkpoints import load_checkpoint
 
@@ -127,4 +147,6 @@ def _checkpoints() -> list[Check]:
             checks.append(Check(f"checkpoint {name}", True, "whole", True))
         except WorkbenchError as error:
             checks.append(Check(f"checkpoint {name}", False, str(error), True))
+        except Exception as error:  # whatever is wrong with one folder, the others are looked at
+            checks.append(Check(f"checkpoint {name}", False, _said(error), True))
     return checks or [Check("checkpoints", False, "none bundled", True)]

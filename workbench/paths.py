@@ -13,8 +13,9 @@ def data_folder() -> Path:
 
 
 def bundled_checkpoints() -> dict[str, Path]:
-    """Return the bundled checkpoints by name, sorted."""
+    """Return the bundled checkpoints by name, sorted; what is still being written is none."""
     folder = data_folder() / "checkpoints"
     if not folder.is_dir():
         return {}
-    return {p.name: p for p in sorted(folder.iterdir()) if (p / "model.safetensors").is_file()}
+    found = (p for p in sorted(folder.iterdir()) if not p.name.startswith("."))
+    return {p.name: p for p in found if (p / "model.safetensors").is_file()}

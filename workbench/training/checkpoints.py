@@ -130,9 +130,8 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
     if text.startswith(HUB):
         return _from_hub(text.removeprefix(HUB))
     bundled = bundled_checkpoints()
-    if isinstance(name_or_folder, str) and text in bundled:
-        return bundled[text]
-    folder = Path(name_or_folder)
+    named = isinstance(name_or_folder, str) and text in bundled
+    folder = bundled[text] if named else Path(name_or_folder)
     if (export_folder(folder) / WEIGHTS).is_file():
         folder = export_folder(folder)
     if not folder.is_dir():
