@@ -1,6 +1,13 @@
-"""The stepper; ``panel serve apps/*.py --index home`` serves it next to the other apps."""
+"""The stepper; ``panel serve apps/*.py --index home --address 127.0.0.1`` serves every app.
+
+There is no authentication, so keep the address: without it Panel listens to other machines, too.
+``workbench serve`` refuses that by itself.
+"""
+
+import panel as pn
 
 from workbench.views import pages
 
-pages.configure()
-pages.stepper().servable()
+if pn.state.served:
+    pages.configure()
+    pages.stepper().servable()

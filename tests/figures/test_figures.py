@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 import xarray as xr
 
@@ -10,10 +11,12 @@ from workbench import dims
 from workbench.figures import (
     all_heads,
     answer_table,
+    curves_place,
     one_head,
     pass_curves,
     shown_quantity,
     timeline,
+    timeline_place,
 )
 from workbench.figures.memory import comparison
 from workbench.figures.theme import BYTES, DIVERGING, SEQUENTIAL, size
@@ -54,17 +57,17 @@ def answers(queries=8, symbols=9):
     )
 
 
-def curves(passes=(4, 1), theme="light", heads=4, queries=8):
+def curves(passes=(4, 1), theme="light", heads=4, queries=8, place=(0, 2), **options):
     right = np.random.default_rng(3).random((len(passes), max(passes) + 1, queries))
     return pass_curves(
         summary(passes, heads),
         xr.DataArray(right, dims=(dims.WINDOW, dims.SLEEP_PASS, dims.QUERY)),
         passes=passes,
         awake=(False,) * (len(passes) - 1) + (True,),
-        place=(0, 2),
+        place=place,
         difficulty=np.arange(queries) % 4 + 1,
         difficulty_name="hops",
-        chance={1: 0.125, 2: 0.125},
+        **{"chance": np.full(queries, 0.125), **options},
         replay={0: summary(passes, heads)["relative_change"].isel({dims.WINDOW: 0})},
         theme=theme,
     )
@@ -149,7 +152,7 @@ def test_curves_draw_the_replay_and_the_chance_line():
 def test_answers_are_sorted_by_difficulty_with_the_right_one_framed():
     data = answers()
     labels = [f"query {q}" for q in range(8)]
-    figure = answer_table(data, labels, chance={k: 0.125 for k in range(1, 5)}, title="now")
+    figure = answer_table(data, labels, chance=np.full(8, 0.125))
     table, framed, bars, chance = figure.data
     order = numbers(bars.customdata)
     levels = data["difficulty"].values[order]
@@ -164,6 +167,8 @@ FIGURES = {
     "all_heads": lambda theme: all_heads(states(), sleep_pass=1, theme=theme),
     "many_heads": lambda theme: all_heads(states(2, 16, 64, 64), sleep_pass=1, theme=theme),
     "one_head": lambda theme: one_head(states(), sleep_pass=1, gdn_head=0, theme=theme),
+    "many_large_heads": lambda theme: all_heads(states(1, 64, 128, 128), sleep_pass=1, theme=theme),
+    "very_many_heads": lambda theme: all_heads(states(1, 128, 64, 64), sleep_pass=1, theme=theme),
     "large_head": lambda theme: one_head(
         states(1, 1, 256, 256), sleep_pass=1, gdn_head=0, theme=theme
     ),
@@ -177,10 +182,10 @@ FIGURES = {
     "curves": lambda theme: curves(theme=theme),
     "long_curves": lambda theme: curves((8,) * 16, theme, heads=16, queries=10),
     "answers": lambda theme: answer_table(
-        answers(), ["a query"] * 8, chance={1: 0.1}, title="", theme=theme
+        answers(), ["a query"] * 8, chance=np.full(8, 0.1), theme=theme
     ),
     "many_answers": lambda theme: answer_table(
-        answers(10, 100), ["a query"] * 10, chance={1: 0.1}, title="", theme=theme
+        answers(10, 100), ["a query"] * 10, chance=np.full(10, 0.1), theme=theme
     ),
 }
 
@@ -211,3 +216,73 @@ def test_there_are_two_colour_maps():
             scale = FIGURES[name](theme).layout.coloraxis.colorscale
             assert tuple(colour for _, colour in scale) == SEQUENTIAL
     json.loads(FIGURES["answers"]("dark").to_json())
+
+
+def test_blocks_cover_every_row_and_the_axes_count_rows():
+    """255 x 255 in blocks of 2: the last row and column are there, as means of what there is."""
+    s = states(1, 1, 255, 255)
+    figure = one_head(s, sleep_pass=1, gdn_head=0)
+    (heat,) = figure.data
+    z, values = numbers(heat.z), s[1, 0].values
+    assert z.shape == (128, 128)
+    assert z[127, 127] == pytest.approx(values[254, 254])
+    assert z[127, 0] == pytest.approx(values[254, :2].mean(), abs=1e-6)
+    middle = heat.y0 + heat.dy * np.arange(128)
+    assert (middle[0], middle[1], heat.dx) == (0.5, 2.5, 2), "rows 0 and 1, rows 2 and 3"
+    assert "mean about key" in heat.hovertemplate
+    plain = one_head(states(), sleep_pass=1, gdn_head=0).data[0]
+    assert plain.y0 is None and "mean" not in plain.hovertemplate
+
+
+def test_very_many_heads_keep_one_frame_and_say_so():
+    figure = FIGURES["very_many_heads"]("light")
+    assert len(figure.data) == 128 and len(figure.layout.shapes) == 1
+    assert "point at a matrix for its head" in figure.layout.annotations[-1].text
+    assert figure.data[100].name == "head 100" and "head 100" in figure.data[100].hovertemplate
+
+
+@pytest.mark.parametrize("values", [[[np.nan, np.nan]], [[np.nan, np.inf]]])
+def test_a_timeline_on_which_nothing_can_be_measured(values):
+    """S stays 0, or becomes 0: there is no finite change, and still a strip."""
+    change = xr.DataArray(values, dims=["window", "sleep_pass"])
+    figure = timeline(change, passes=(1,), awake=(False,), place=(0, 1))
+    assert figure.layout.coloraxis.cmax == 1
+    assert ("S stayed 0" if np.isnan(values[0][1]) else "S became 0") in figure.data[1].hovertext[0]
+
+
+def test_the_moving_part_is_all_that_a_step_changes():
+    """A page that steps sends this part alone; the rest must be the same at every stop."""
+    change = xr.DataArray([[np.nan, 1, 0.5], [np.nan, 0.25, np.nan]], dims=["window", "sleep_pass"])
+    stops = {"passes": (2, 1), "awake": (False, True)}
+    one, two = (timeline(change, place=p, **stops).to_plotly_json() for p in ((0, 1), (1, 0)))
+    moved = timeline_place(place=(1, 0), **stops)
+    assert go.Figure(one["data"], one["layout"] | moved) == go.Figure(two["data"], two["layout"])
+    assert go.Figure(one["data"], one["layout"]) != go.Figure(two["data"], two["layout"])
+    first = curves().to_plotly_json()
+    moved = curves_place(passes=(4, 1), place=(1, 1))
+    again = go.Figure(first["data"], first["layout"] | moved)
+    assert again != curves() and again == curves(place=(1, 1))
+
+
+def test_a_replay_has_the_name_it_is_given():
+    names = [trace.name for trace in curves(replay_name="replay from the embeddings").data]
+    assert "replay from the embeddings" in names and "replay of pass 1" not in names
+
+
+def test_names_of_several_symbols_have_no_chance_line():
+    """What is drawn is the first symbol, the chance that of a whole answer."""
+    figure = answer_table(answers(), ["q"] * 8, chance=None, one_symbol=False)
+    assert len(figure.data) == 3
+    assert figure.layout.xaxis2.title.text == "P(first symbol)"
+    assert figure.layout.xaxis.title.text == "first symbol (right one framed)"
+    drawn = curves(chance=None, one_symbol=False)
+    assert "chance" not in [trace.name for trace in drawn.data]
+    assert drawn.layout.annotations[3].text == "Right first symbols if it woke here"
+
+
+def test_each_query_has_its_own_chance():
+    data = answers()
+    chance = np.linspace(0.1, 0.8, 8)
+    figure = answer_table(data, ["q"] * 8, chance=chance)
+    order = np.argsort(data["difficulty"].values, kind="stable")
+    np.testing.assert_allclose(numbers(figure.data[3].x)[::2], chance[order], rtol=1e-6)

@@ -35,10 +35,12 @@ def checkpoints():
     rule110 = Rule110Config(cells=12, strings=2, rollout=8)
     small = {"width": 16, "gdn_heads": 2, "key_dim": 4, "value_dim": 6, "mlp_width": 16}
     made = {}
+    words = DepoConfig(nodes=4, max_hops=3, names="depo2", queries=2)
     for name, task, window, passes, layers in (
         ("ring", depo, 16, RandomPasses(low=1, high=4), ("attention", "gated_delta")),
         ("ring-two", depo, 8, 2, ("attention", "gated_delta", "delta")),
         ("rule", rule110, 12, 3, ("attention", "gated_delta")),
+        ("words", words, 56, 2, ("attention", "gated_delta")),
     ):
         symbols = len(make_task(task).vocabulary)
         model = ModelConfig(vocabulary=symbols, layers=layers, **small)

@@ -103,7 +103,10 @@ def test_restore_puts_wrong_values_right(query, values, words):
     assert {name: getattr(cursor, name) for name in values} == values
 
 
-@pytest.mark.parametrize("module", ["cursor", "walk", "problem", "drawings", "words", "catalogue"])
+@pytest.mark.parametrize(
+    "module",
+    ["cursor", "walk", "problem", "drawings", "words", "catalogue", "services", "turns"],
+)
 def test_logic_needs_no_panel(module):
     script = f"import sys, workbench.views.{module}; print('panel' in sys.modules)"
     result = subprocess.run(

@@ -3,6 +3,7 @@
 import json
 import logging
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_a_damaged_provenance_is_told(folder, text):
     (folder / "provenance.json").write_text(text)
     entry = catalogue.read_entry("<ring>", folder)
     assert entry.problem
-    assert "Cannot be read" in home.entry_html(entry) and "<ring>" not in home.entry_html(entry)
+    assert "Cannot be read" in home.card_html(entry) and "<ring>" not in home.card_html(entry)
 
 
 def test_home_without_checkpoints_says_how_to_train():
@@ -63,7 +64,15 @@ def test_home_without_checkpoints_says_how_to_train():
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0.125, "12.5 %"), (0.93, "93 %"), (1.0, "100 %"), (0.9996, "100 %"), (0.996, "99.6 %")],
+    [
+        (0.125, "12.5 %"),
+        (0.93, "93 %"),
+        (1.0, "100 %"),
+        (0.9996, "> 99.9 %"),
+        (0.0003, "< 0.1 %"),
+        (0.0, "0 %"),
+        (0.996, "99.6 %"),
+    ],
 )
 def test_percent(share, text):
     assert home.percent(share) == text
@@ -109,3 +118,114 @@ def test_a_port_in_use_is_one_line():
         with pytest.raises(WorkbenchError, match=f"port {port} is in use") as error:
             server.serve(port=port, address="127.0.0.1", open_browser=False)
     assert "\n" not in str(error.value)
+
+
+BAD = "<img src=x onerror=alert(1)>"
+
+
+def spoilt(change):
+    """Return a provenance with one thing changed."""
+    record = json.loads(json.dumps({"metrics": METRICS, "budget": {"parameters": 1, "steps": 10}}))
+    change(record)
+    return record
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: r["budget"].update(parameters="many"),
+        lambda r: r["budget"].update(seconds="long"),
+        lambda r: r.update(budget=7),
+        lambda r: r["metrics"].update(count="all"),
+        lambda r: r["metrics"]["passes"]["1"]["accuracy"].update({"1": "high"}),
+        lambda r: r["metrics"]["passes"]["1"].update(interval=3),
+    ],
+)
+def test_a_bad_provenance_costs_its_own_card_only(folder, tmp_path, change):
+    (folder / "provenance.json").write_text(json.dumps(spoilt(change)))
+    bad = catalogue.read_entry("bad", folder)
+    (folder / "provenance.json").write_text(json.dumps(spoilt(lambda r: None)))
+    good = catalogue.read_entry("good", folder)
+    html = home.page_html([bad, good])
+    assert html.count("Cannot be read: ") == 1
+    assert "stepper?checkpoint=good" in html and "stepper?checkpoint=bad" not in html
+
+
+def test_a_configuration_of_another_kind_costs_its_own_card_only(folder):
+    (folder / "config.toml").write_text("sleep = 3")
+    assert "Cannot be read" in home.page_html([catalogue.read_entry("odd", folder)])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: r["metrics"].update(difficulty=BAD),
+        lambda r: r["metrics"]["passes"].update({BAD: r["metrics"]["passes"]["4"]}),
+        lambda r: r["metrics"]["passes"]["1"]["accuracy"].update({BAD: 0.5}),
+        lambda r: r["metrics"]["passes"]["1"]["chance"].update({BAD: {"accuracy": {"1": 0.1}}}),
+        lambda r: r.update(seed=BAD),
+    ],
+)
+def test_nothing_from_a_provenance_reaches_the_page_as_html(folder, change):
+    (folder / "provenance.json").write_text(json.dumps(spoilt(change)))
+    html = home.page_html([catalogue.read_entry("odd", folder)])
+    assert "<img" not in html and "&lt;img src=x onerror=alert(1)&gt;" in html
+
+
+def test_a_card_says_how_it_was_measured(folder):
+    record = spoilt(lambda r: r.update(seed=3))
+    record["metrics"]["passes"]["1"]["interval"] = {"accuracy": {"1": [0.88, 0.915]}}
+    (folder / "provenance.json").write_text(json.dumps(record))
+    html = home.card_html(catalogue.read_entry("ring", folder))
+    assert "Measured on 100 held-out examples, one training run (seed 3)" in html
+    assert "95 % intervals reach at most 2.0 points" in html
+    assert 'title="95 % interval: 88.0 to 91.5 %"' in html
+    assert "one CPU core" not in home.page_html([]), "the page does not know where it was trained"
+
+
+@pytest.mark.parametrize(
+    ("passes", "words"),
+    [
+        (3, "trained with N = 3"),
+        (
+            {"kind": "until_memory_settles", "cap": 9},
+            "N up to 9, sleeping until the memory settles",
+        ),
+        (
+            {"kind": "until_answers_settle", "cap": 9},
+            "N up to 9, sleeping until the answers settle",
+        ),
+    ],
+)
+def test_every_rule_of_n_has_words(passes, words):
+    assert words in catalogue.passes_words(passes)
+
+
+def test_the_hops_asked_for_are_named():
+    task = {"name": "depo", "nodes": 8, "max_hops": 4, "hops": [1, 4]}
+    assert catalogue.task_words(task).endswith("1, 4 hops")
+
+
+@pytest.mark.parametrize("name", ["home", "stepper"])
+def test_the_apps_are_the_pages_of_the_server(name, monkeypatch):
+    """`panel serve apps/*.py` serves what `workbench serve` does, set up in the same way."""
+    from panel.tests.util import serve_and_request
+
+    configured, built = [], []
+    monkeypatch.setattr(pages, "configure", lambda: configured.append(True))
+    function = getattr(pages, name)
+    monkeypatch.setattr(pages, name, lambda: (built.append(function()), built[-1])[1])
+    path = Path(__file__).resolve().parents[2] / "apps" / f"{name}.py"
+    assert "--address 127.0.0.1" in path.read_text(), "there is no authentication"
+    response = serve_and_request(path)
+    assert response.status_code == 200
+    assert configured == [True]
+    assert built[0].main, "a page with something in it"
+
+
+def test_every_way_to_serve_has_the_same_threads(monkeypatch):
+    given = []
+    monkeypatch.setattr(pages.pn, "extension", lambda *names, **settings: given.append(settings))
+    pages.configure()
+    assert given[0]["nthreads"] == pages.THREADS > 1
+    assert given[0]["exception_handler"] is pages.show_error

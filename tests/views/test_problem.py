@@ -1,5 +1,7 @@
 """Examples, drawn and typed, and how they are drawn on the page."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -58,7 +60,9 @@ def test_the_ring_marks_path_and_answers(depo):
     assert svg.count('class="hop"') == 2 and svg.count('class="edge"') == 2
     assert svg.count("node start") == 1 and svg.count(" right") >= 1 and svg.count("wrong") >= 1
     assert "Ring of 4 nodes: 0 to 3 to 5 to 1 and back" in svg
-    assert "✗" in svg and "✓" in drawings.ring(problem, problem.queries[0], "0")
+    assert "✗" in svg
+    right = drawings.ring(problem, problem.queries[0], "0", correct=True)
+    assert "✓" in right and "node wrong" not in right and ' wrong"' not in right
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "zero_background"])
@@ -95,6 +99,47 @@ def test_padding_and_long_names_are_drawn():
         assert drawings.ring(problem, problem.queries[0], None)
 
 
-def test_typed_text_is_escaped(depo):
-    with pytest.raises(WorkbenchError):
-        typed(depo, "<script>0</script>")
+def test_what_comes_from_outside_is_escaped(depo, rule110):
+    """Names, labels and answers go into the page as text, whatever they hold."""
+    bad = "<img onerror=alert(1)>"
+    problem = typed(depo, RING, "1:0")
+    query = replace(problem.queries[0], label=f"{bad} label")
+    ring = drawings.ring(problem, query, f"{bad} answer")
+    bits = drawn(rule110, 0, 0)
+    automaton = drawings.automaton(bits, bits.queries[0], f"{bad} answer")
+    for html in (ring, automaton):
+        assert "<img" not in html and "&lt;img onerror=alert(1)&gt; answer" in html
+    assert "&lt;img onerror=alert(1)&gt; label" in ring
+    odd = task("depo", nodes=8, max_hops=4, names="single", queries=8)
+    odd.vocabulary = tuple("<b>" if s == "3" else s for s in odd.vocabulary)
+    shown = drawings.tokens(typed(odd, RING), ((0, 48),), (True,), (0, 1), range(48))
+    assert "<b>" not in shown and "&lt;b&gt;" in shown
+
+
+def test_a_long_rollout_is_drawn_in_bounds_and_says_so():
+    kind = task("rule110", cells=24, strings=4, rollout=4096)
+    problem = drawn(kind, 0, 0)
+    html = drawings.automaton(problem, problem.queries[0], "1")
+    assert len(html) < 200_000
+    assert "Steps 48 to 4048 are left out." in html
+    short = task("rule110", cells=24, strings=4, rollout=8)
+    assert "left out" not in drawings.automaton(drawn(short, 0, 0), None, None)
+
+
+@pytest.mark.parametrize("kind", ["depo", "rule110"])
+def test_the_automaton_and_the_ring_go_by_correct(kind, request):
+    problem = drawn(request.getfixturevalue(kind), 0, 0)
+    draw = drawings.ring if kind == "depo" else drawings.automaton
+    right, query = problem.queries[0].answer, problem.queries[0]
+    assert "✗" in draw(problem, query, right, correct=False)
+    assert "✓" in draw(problem, query, right, correct=True)
+
+
+def test_tokens_in_a_sliding_cache_are_not_struck_out(depo):
+    problem = drawn(depo, 0, 0)
+    spans, awake = ((0, 16), (16, 32), (32, 48)), (False, True, True)
+    html = drawings.tokens(problem, spans, awake, (1, 0), range(1, 16))
+    assert html.count(" gone") == 1 and html.count(" kept") == 15
+    assert "partly evicted" in html
+    assert "<span>kept</span>" in drawings.tokens(problem, spans, awake, (1, 0), range(16))
+    assert "<span>evicted</span>" in drawings.tokens(problem, spans, awake, (1, 0), range(0))

@@ -10,7 +10,7 @@ from workbench.sleep import Eviction, SleepPass, Wake, read, wake_now
 from workbench.training.loss import answer_probabilities
 from workbench.views.cursor import Place
 from workbench.views.problem import drawn
-from workbench.views.walk import OTHER, Walk, summarise
+from workbench.views.walk import OTHER, Walk, spelt, summarise
 
 
 def make(checkpoint, passes=3, **changes):
@@ -110,6 +110,50 @@ def test_candidates_are_nodes_of_the_ring(checkpoints):
     assert list(answers["symbol"].values) == [*"01234567", OTHER]
     answers = make(checkpoints["rule"]).answers(Place(0, 0))
     assert list(answers["symbol"].values) == ["0", "1", OTHER]
+
+
+@torch.no_grad()
+def test_whole_answers_are_spelt_out(checkpoints):
+    """An answer is what the model says letter by letter, right where every letter is."""
+    walk = make(checkpoints["words"], passes=2)
+    assert not walk.one_symbol
+    place = walk.last_sleep
+    answers = walk.answers(place)
+    memory = walk.frame(place).memory
+    wakes = wake_now(walk.model, walk.batch, walk.sleep, memory, after=place.window)
+    best = np.concatenate([wake.logits[0].argmax(-1).numpy() for wake in wakes])
+    start = wakes[0].window.start
+    for query in range(2):
+        tokens = np.flatnonzero(walk.batch.answer_of[0] == query)
+        said = best[tokens - 1 - start]
+        assert answers["correct"][query] == (said == walk.batch.tokens[0, tokens]).all()
+        letters = "".join(walk.task.vocabulary[s] for s in said)
+        expected = letters[:-1] if letters.endswith(".") else letters + "…"
+        assert answers["answer"][query] == expected
+    assert make(checkpoints["ring"]).one_symbol
+
+
+def test_names_are_spelt_as_they_are_typed():
+    assert spelt(["a", "b."], marked=True) == "ab"
+    assert spelt(["a", "b"], marked=True) == "ab…"
+    assert spelt(["a.", "b."], marked=True) == "a.b"
+    assert spelt(["7"], marked=False) == "7"
+
+
+def test_what_was_given_awake(checkpoints):
+    """Two wake windows of four queries each: the first half is given before the second is read."""
+    walk = make(checkpoints["ring"], passes=2)
+    assert walk.awake == (False, True, True)
+    given = {place: walk.answers(place)["given"].values.sum() for place in walk.places}
+    assert given == {(0, 0): 0, (0, 1): 0, (0, 2): 0, (1, 0): 0, (1, 1): 4, (2, 0): 4, (2, 1): 8}
+
+
+def test_the_scale_is_worked_out_once(checkpoints):
+    walk = make(checkpoints["ring"])
+    first = walk.scale("state", 1)
+    walk._states.clear()
+    walk._frames.clear()
+    assert walk.scale("state", 1) == first
 
 
 def test_replay_of_one_layer_writes_pass_one_again(checkpoints):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -25,8 +25,8 @@ def answer_table(
     answers: xr.Dataset,
     labels: Sequence[str],
     *,
-    chance: Mapping[int, float],
-    title: str,
+    chance: np.ndarray | None,
+    one_symbol: bool = True,
     selected: int | None = None,
     theme: Theme = "light",
 ) -> go.Figure:
@@ -39,18 +39,18 @@ def answer_table(
         ``difficulty`` (query).
     labels : sequence of str
         Words for each query; rows are sorted by difficulty, easy first.
-    chance : mapping
-        Difficulty -> probability of the right answer by guessing.
-    title : str
-        What is compared with what; empty where the page says it.
+    chance : ndarray or None
+        Probability of the right answer by guessing ``[query]``; None draws no chance line.
+    one_symbol : bool
+        Whether an answer is one symbol. If not, the figure says that it shows first symbols.
     selected : int or None
         A query to be set off.
 
     Returns
     -------
     Figure
-        Trace 0 is the table, trace 1 the marks of right answers, trace 2 the bars; their
-        ``customdata`` holds the query's index.
+        Trace 0 is the table, trace 1 the marks of right answers, trace 2 the bars, trace 3 the
+        chance line if there is one; ``customdata`` of table and bars holds the query's index.
     """
     ink = INKS[theme]
     order = np.argsort(answers["difficulty"].values, kind="stable")
@@ -63,7 +63,7 @@ def answer_table(
     names = [f"<b>{labels[q]}</b>" if q == selected else labels[q] for q in order.tolist()]
     probability = ordered["right_probability"].values.astype(np.float32)
     levels = ordered["difficulty"].values
-    guess = np.array([chance.get(int(level), np.nan) for level in levels], dtype=np.float32)
+    what = "answer" if one_symbol else "first symbol"
     good, bad = PALETTE[theme][2], PALETTE[theme][1]
     second = {"xaxis": "x2", "yaxis": "y", "showlegend": False}
     traces = [
@@ -77,7 +77,7 @@ def answer_table(
             "ygap": 2,
             "text": [symbols] * len(rows),
             "customdata": np.repeat(order[:, None], len(symbols), axis=1).astype(np.int16),
-            "hovertemplate": "answer %{text}: %{z:.1%}<extra></extra>",
+            "hovertemplate": what + " %{text}: %{z:.1%}<extra></extra>",
         },
         {
             "type": "scatter",
@@ -108,40 +108,40 @@ def answer_table(
             "cliponaxis": False,
             "textfont": {"size": 12},
             "customdata": order.astype(np.int16),
-            "hovertemplate": "right answer: %{x:.1%}<extra></extra>",
+            "hovertemplate": f"right {what}: %{{x:.1%}}<extra></extra>",
         }
         | second,
-        {
+    ]
+    if chance is not None:
+        line = {
             "type": "scatter",
-            "x": np.repeat(guess, 2),
+            "x": np.repeat(chance[order].astype(np.float32), 2),
             "y": np.stack((rows - 0.5, rows + 0.5), axis=1).ravel().astype(np.float32),
             "mode": "lines",
             "line": {"color": ink.text, "width": 1.6, "dash": "dot"},
             "hovertemplate": "chance %{x:.1%}<extra></extra>",
         }
-        | second,
-    ]
+        traces.append(line | second)
     every = max(1, len(symbols) // 24)
-    above = 30 if title else 4
+    above = 4
     axis = {"showgrid": False, "fixedrange": True}
     layout = {
         "template": template(theme),
         "height": BELOW + above + max(ROW, min(2 * ROW, LEAST // len(rows))) * len(rows),
         "margin": {"l": 98, "r": 4, "t": above, "b": BELOW},
         "coloraxis": {"colorscale": scale(SEQUENTIAL), "cmin": 0, "cmax": 1, "showscale": False},
-        "title": {"text": title},
         "bargap": 0,
         "xaxis": axis
         | {
             "domain": [0, 0.6],
-            "title": {"text": "answer (right one framed)"},
+            "title": {"text": f"{what} (right one framed)"},
             "tickvals": list(range(0, len(symbols), every)),
             "ticktext": ["…" if s == "other" else s for s in symbols[::every]],
         },
         "xaxis2": axis
         | {
             "domain": [0.63, 1],
-            "title": {"text": "P(right)"},
+            "title": {"text": "P(right)" if one_symbol else "P(first symbol)"},
             "range": [0, 1.95],
             "tickvals": [0, 0.5, 1],
             "ticktext": ["0", "½", "1"],

@@ -12,6 +12,7 @@ import xarray as xr
 from workbench import dims
 from workbench.figures.theme import INKS, Theme, axis_id, axis_name, domains, series, template
 from workbench.figures.timeline import positions
+from workbench.tasks.base import level_words
 
 PANELS = (
     ("norm", "Norm of S by head", "|S| (Frobenius)"),
@@ -29,8 +30,10 @@ def pass_curves(
     place: tuple[int, int],
     difficulty: np.ndarray,
     difficulty_name: str,
-    chance: Mapping[int, float],
+    chance: np.ndarray | None,
+    one_symbol: bool = True,
     replay: Mapping[int, xr.DataArray] | None = None,
+    replay_name: str = "replay of pass 1",
     selected: int = 0,
     theme: Theme = "light",
 ) -> go.Figure:
@@ -53,11 +56,15 @@ def pass_curves(
         int ``[query]``.
     difficulty_name : str
         "hops" or "rollout".
-    chance : mapping
-        Difficulty -> expected score of a guess.
+    chance : ndarray or None
+        Expected score of a guess ``[query]``; None draws no chance line.
+    one_symbol : bool
+        Whether an answer is one symbol. If not, the figure says that it shows first symbols.
     replay : mapping or None
         Window -> ``relative_change`` of the first pass replayed ``(sleep_pass, gdn_head)``, the
         baseline without which a falling curve says nothing.
+    replay_name : str
+        What that baseline is; with several fast-weight layers it is not pass 1 in all of them.
     selected : int
         The head drawn in front.
     """
@@ -79,10 +86,37 @@ def pass_curves(
                 )
                 | {"legendrank": int(head), "showlegend": column == 0}
             )
-    traces += _replay_lines(replay or {}, where, selected, theme)
+    traces += _replay_lines(replay or {}, replay_name, where, selected, theme)
     traces += _right_lines(right, where, difficulty, difficulty_name, theme)
     traces += _chance_lines(chance, where, theme)
-    return go.Figure(traces, _layout(where, awake, place, theme))
+    layout = _layout(where, awake, "answers" if one_symbol else "first symbols", theme)
+    return go.Figure(traces, layout | curves_place(passes=passes, place=place, theme=theme))
+
+
+def curves_place(
+    *, passes: tuple[int, ...], place: tuple[int, int], theme: Theme = "light"
+) -> dict[str, Any]:
+    """Return the part of the layout of `pass_curves` that changes with the cursor.
+
+    Parameters as there; a page that steps sends this alone, and keeps the curves.
+    """
+    ink, where = INKS[theme], positions(passes)
+    here = float(where[place[0]][place[1]])
+    borders = [(float(a[-1]) + float(b[0])) / 2 for a, b in zip(where[:-1], where[1:], strict=True)]
+    shapes = []
+    for column in range(len(PANELS) + 1):
+        vertical = {
+            "type": "line", "xref": axis_id("x", column), "yref": "paper", "y0": 0, "y1": 1,
+        }  # fmt: skip
+        shapes += [
+            vertical
+            | {"x0": x, "x1": x, "layer": "below", "line": {"color": ink.grid, "width": 1.5}}
+            for x in borders
+        ]
+        shapes.append(
+            vertical | {"x0": here, "x1": here, "line": {"color": ink.accent, "width": 2}}
+        )
+    return {"shapes": shapes}
 
 
 def _line(
@@ -115,7 +149,11 @@ def _line(
 
 
 def _replay_lines(
-    replay: Mapping[int, xr.DataArray], where: list[np.ndarray], selected: int, theme: Theme
+    replay: Mapping[int, xr.DataArray],
+    name: str,
+    where: list[np.ndarray],
+    selected: int,
+    theme: Theme,
 ) -> list[dict[str, Any]]:
     return [
         {
@@ -124,13 +162,13 @@ def _replay_lines(
             "y": values.isel({dims.GDN_HEAD: selected}).values.astype(np.float32),
             "xaxis": axis_id("x", 1),
             "yaxis": axis_id("y", 1),
-            "name": "replay of pass 1",
+            "name": name,
             "mode": "lines",
             "line": {"color": INKS[theme].text, "width": 1.8, "dash": "dash"},
             "legendgroup": "replay",
             "legendrank": 2000,
             "showlegend": number == 0,
-            "hovertemplate": "%{y:.3g}<extra>replay of pass 1</extra>",
+            "hovertemplate": "%{y:.3g}<extra>" + name + "</extra>",
         }
         for number, (window, values) in enumerate(replay.items())
     ]
@@ -144,10 +182,9 @@ def _right_lines(
     theme: Theme,
 ) -> list[dict[str, Any]]:
     values = right.transpose(dims.WINDOW, dims.SLEEP_PASS, dims.QUERY).values
-    unit = {"hops": "hop", "rollout": "step"}.get(difficulty_name, difficulty_name)
     lines = []
     for number, level in enumerate(np.unique(difficulty).tolist()):
-        name = f"{level} {unit}{'' if level == 1 else 's'}"
+        name = level_words(level, difficulty_name)
         mean = values[:, :, difficulty == level].mean(axis=2)
         line = _line(mean, where, name, series(theme, number), 3, strong=True)
         lines.append(line | {"legend": "legend2"})
@@ -155,8 +192,9 @@ def _right_lines(
 
 
 def _chance_lines(
-    chance: Mapping[int, float], where: list[np.ndarray], theme: Theme
+    chance: np.ndarray | None, where: list[np.ndarray], theme: Theme
 ) -> list[dict[str, Any]]:
+    values = [] if chance is None else np.unique(chance.round(4)).tolist()
     end = float(where[-1][-1]) + 0.6
     return [
         {
@@ -172,7 +210,7 @@ def _chance_lines(
             "line": {"color": INKS[theme].text, "width": 1.5, "dash": "dot"},
             "hovertemplate": f"chance {value:.3f}<extra></extra>",
         }
-        for number, value in enumerate(sorted({round(c, 4) for c in chance.values()}))
+        for number, value in enumerate(values)
     ]
 
 
@@ -193,16 +231,13 @@ def _ticks(where: list[np.ndarray], awake: tuple[bool, ...]) -> tuple[list[float
 
 
 def _layout(
-    where: list[np.ndarray], awake: tuple[bool, ...], place: tuple[int, int], theme: Theme
+    where: list[np.ndarray], awake: tuple[bool, ...], asked: str, theme: Theme
 ) -> dict[str, Any]:
-    ink = INKS[theme]
-    here = float(where[place[0]][place[1]])
     end = float(where[-1][-1])
     ticks, texts = _ticks(where, awake)
-    borders = [(float(a[-1]) + float(b[0])) / 2 for a, b in zip(where[:-1], where[1:], strict=True)]
     titles = [(title, unit) for _, title, unit in PANELS]
-    titles.append(("Right answers if it woke here", "mean probability"))
-    layout: dict[str, Any] = {"shapes": [], "annotations": []}
+    titles.append((f"Right {asked} if it woke here", "mean probability"))
+    layout: dict[str, Any] = {"annotations": []}
     for column, (domain, (title, unit)) in enumerate(zip(domains(4, 0.066), titles, strict=True)):
         layout[axis_name("x", column)] = {
             "domain": domain,
@@ -220,17 +255,6 @@ def _layout(
             "fixedrange": True,
             "nticks": 6,
         } | ({"rangemode": "tozero"} if column < 3 else {"range": [-0.03, 1.05]})
-        vertical = {
-            "type": "line", "xref": axis_id("x", column), "yref": "paper", "y0": 0, "y1": 1,
-        }  # fmt: skip
-        layout["shapes"] += [
-            vertical
-            | {"x0": x, "x1": x, "layer": "below", "line": {"color": ink.grid, "width": 1.5}}
-            for x in borders
-        ]
-        layout["shapes"].append(
-            vertical | {"x0": here, "x1": here, "line": {"color": ink.accent, "width": 2}}
-        )
         layout["annotations"].append(
             {
                 "text": title, "xref": "paper", "yref": "paper", "x": domain[0], "y": 1,

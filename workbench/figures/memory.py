@@ -11,6 +11,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.figures.theme import (
+    BYTES,
     DIVERGING,
     INKS,
     Theme,
@@ -28,8 +29,14 @@ NAMES: Final = {
     "change": "change of S",
     "sleep_change": "change of S",
 }
-MOST_CELLS: Final = 30_000
-"""Cells in a figure; larger matrices are drawn as means of square blocks (the byte budget)."""
+CELL_BYTES: Final = 5.4
+"""Bytes of a cell in the figure's JSON: a float32 in base 64."""
+HEAD_BYTES: Final = 1_000
+"""Bytes of the axes, frame and name of one small heatmap, at most."""
+LAYOUT_BYTES: Final = 14_000
+"""Bytes of template and layout, at most."""
+FRAMED: Final = 64
+"""Up to so many heads, each has its frame and name."""
 
 
 def shown_quantity(states: xr.DataArray, quantity: str) -> xr.DataArray:
@@ -107,10 +114,11 @@ def all_heads(
     """
     shown, limit = _at(states, sleep_pass, quantity, limit)
     shown, block = _reduced(shown)
+    every = shown.sizes[dims.GDN_HEAD] <= FRAMED
     names = [int(h) for h in shown[dims.GDN_HEAD].values]
     columns = math.ceil(math.sqrt(len(names)))
     rows = math.ceil(len(names) / columns)
-    across, down = domains(columns, 0.12 / columns), domains(rows, 0.24 / rows)[::-1]
+    across, down = _rounded(columns, 0.12 / columns), _rounded(rows, 0.24 / rows)[::-1]
     ink = INKS[theme]
     traces, axes, shapes, notes = [], {}, [], []
     for index, head in enumerate(names):
@@ -125,10 +133,12 @@ def all_heads(
         }  # fmt: skip
         matrix = shown.isel({dims.GDN_HEAD: index}).transpose(dims.KEY, dims.VALUE)
         traces.append(
-            _heatmap(matrix, f"head {head}")
+            _heatmap(matrix, f"head {head}", block)
             | {"xaxis": axis_id("x", index), "yaxis": axis_id("y", index)}
         )
         chosen = index == selected
+        if not (every or chosen):
+            continue
         shapes.append(
             {
                 "type": "rect", "xref": "paper", "yref": "paper",
@@ -145,6 +155,8 @@ def all_heads(
             }
         )  # fmt: skip
     note = f" (means of {block} x {block} cells)" if block > 1 else ""
+    if not every:
+        note += "; point at a matrix for its head"
     notes.append(
         {
             "text": f"rows: key, columns: value{note}",
@@ -178,10 +190,10 @@ def one_head(
     shown, limit = _at(states, sleep_pass, quantity, limit)
     shown = shown.sel({dims.GDN_HEAD: gdn_head}).transpose(dims.KEY, dims.VALUE)
     shown, block = _reduced(shown)
-    step = _tick_step(max(shown.shape))
+    step = _tick_step(block * max(shown.shape))
     note = f" (means of {block} x {block} cells)" if block > 1 else ""
     words = comparison(sleep_pass, quantity, awake=awake)
-    axis = {"dtick": step, "showgrid": False, "fixedrange": True}
+    axis = {"tick0": 0, "dtick": step, "showgrid": False, "fixedrange": True}
     layout = {
         "template": template(theme),
         "coloraxis": _coloraxis(limit, theme)
@@ -206,7 +218,7 @@ def one_head(
             }
         ],
     }
-    return go.Figure([_heatmap(shown, f"head {gdn_head}")], layout)
+    return go.Figure([_heatmap(shown, f"head {gdn_head}", block)], layout)
 
 
 def _at(
@@ -218,14 +230,20 @@ def _at(
     return shown.sel({dims.SLEEP_PASS: sleep_pass}), limit
 
 
-def _heatmap(matrix: xr.DataArray, name: str) -> dict[str, Any]:
-    return {
+def _heatmap(matrix: xr.DataArray, name: str, block: int) -> dict[str, Any]:
+    """Return the trace of one matrix ``[key, value]`` of means over `block` x `block` cells."""
+    where = "key %{y}, value %{x}"
+    trace: dict[str, Any] = {
         "type": "heatmap",
         "z": np.ascontiguousarray(matrix.values, dtype=np.float32),
         "coloraxis": "coloraxis",
         "name": name,
-        "hovertemplate": f"{name}<br>key %{{y}}, value %{{x}}: %{{z:.3f}}<extra></extra>",
     }
+    if block > 1:  # the axes count the matrix's own rows and columns, not the blocks
+        where = "mean about key %{y:.0f}, value %{x:.0f}"
+        middle = (block - 1) / 2
+        trace |= {"x0": middle, "dx": block, "y0": middle, "dy": block, "hoverongaps": False}
+    return trace | {"hovertemplate": f"{name}<br>{where}: %{{z:.3f}}<extra></extra>"}
 
 
 def _coloraxis(limit: float, theme: Theme) -> dict[str, object]:
@@ -233,14 +251,33 @@ def _coloraxis(limit: float, theme: Theme) -> dict[str, object]:
 
 
 def _reduced(shown: xr.DataArray) -> tuple[xr.DataArray, int]:
-    """Return means of square blocks small enough for the byte budget, and the block's side."""
+    """Return means of square blocks small enough for the byte budget, and the block's side.
+
+    Parameters
+    ----------
+    shown : DataArray
+        ``(key, value)``, or with a dim gdn_head for small heatmaps.
+
+    Returns
+    -------
+    DataArray, int
+        Blocks at the far edges are the means of the cells there are.
+    """
+    heads = shown.sizes.get(dims.GDN_HEAD, 1)
+    cells = (BYTES - LAYOUT_BYTES - HEAD_BYTES * min(heads, 2 * FRAMED)) / CELL_BYTES / heads
     block = 1
-    while shown.size / block**2 > MOST_CELLS:
+    while math.prod(-(-shown.sizes[dim] // block) for dim in (dims.KEY, dims.VALUE)) > cells:
         block += 1
+        if block > max(shown.sizes[dims.KEY], shown.sizes[dims.VALUE]):
+            break  # one cell a head is the least there can be
     if block == 1:
         return shown, 1
-    coarse = shown.coarsen({dims.KEY: block, dims.VALUE: block}, boundary="trim")
-    return coarse.mean(), block
+    return shown.coarsen({dims.KEY: block, dims.VALUE: block}, boundary="pad").mean(), block
+
+
+def _rounded(count: int, gap: float) -> list[tuple[float, float]]:
+    """Return `domains` to four decimals, which is finer than a pixel and short as JSON."""
+    return [(round(low, 4), round(high, 4)) for low, high in domains(count, gap)]
 
 
 def _tick_step(cells: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -22,6 +23,11 @@ def positions(passes: tuple[int, ...]) -> list[np.ndarray]:
     ----------
     passes : tuple of int
         Last pass of each window.
+
+    Returns
+    -------
+    list of ndarray
+        One a window, float32 ``[sleep_pass = 0..last]``, in units of one cell's width.
     """
     found, start = [], 0.0
     for last in passes:
@@ -62,7 +68,8 @@ def timeline(
     values = change.transpose(dims.WINDOW, dims.SLEEP_PASS).values
     stops = [(w, p) for w, last in enumerate(passes) for p in range(last + 1)]
     # from S = 0 the change is 1; a pass that shrinks S can change it by more than its norm
-    most = max(1.0, math.ceil(2 * float(np.nanmax(values))) / 2)
+    finite = values[np.isfinite(values)]  # where S stays 0 there is none
+    most = max(1.0, math.ceil(2 * float(finite.max(initial=0.0))) / 2)
     traces = []
     for carried in (True, False):
         chosen = [(w, p) for w, p in stops if (p == 0) == carried]
@@ -82,28 +89,6 @@ def timeline(
                 "showlegend": False,
             }
         )
-    here = float(where[place[0]][place[1]])
-    mark = {"line": {"color": ink.accent, "width": 3}, "type": "rect"}
-    notes = [
-        {
-            "x": here, "y": 1.06, "text": "▼", "yshift": 7, "showarrow": False,
-            "font": {"color": ink.accent, "size": 13},
-        }
-    ]  # fmt: skip
-    for w, x in enumerate(where):
-        current = w == place[0]
-        label = f"window {w + 1}: {'awake' if awake[w] else 'asleep'}"
-        if len(passes) > 8:
-            label = f"{w + 1}{' ☀' if awake[w] else ''}"
-        elif awake[w]:
-            label = f"{w + 1}: awake"
-        notes.append(
-            {
-                "x": float(x[0]) - 0.46, "y": 0, "yshift": -30, "showarrow": False,
-                "text": f"<b>{label}</b>" if current else label, "xanchor": "left",
-                "font": {"size": 12, "color": ink.text if current else ink.muted},
-            }
-        )  # fmt: skip
     ticks, texts = _ticks(where, awake)
     layout = {
         "template": template(theme),
@@ -130,18 +115,64 @@ def timeline(
             "range": [-0.6, float(where[-1][-1]) + 0.6], "fixedrange": True,
         },
         "yaxis": {"visible": False, "range": [-0.1, 1.35], "fixedrange": True},
-        "shapes": [mark | {"x0": here - 0.5, "x1": here + 0.5, "y0": -0.06, "y1": 1.06}],
-        "annotations": notes,
     }  # fmt: skip
-    return go.Figure(traces, layout)
+    moving = timeline_place(passes=passes, awake=awake, place=place, theme=theme)
+    return go.Figure(traces, layout | moving)
+
+
+def timeline_place(
+    *,
+    passes: tuple[int, ...],
+    awake: tuple[bool, ...],
+    place: tuple[int, int],
+    theme: Theme = "light",
+) -> dict[str, Any]:
+    """Return the part of the layout of `timeline` that changes with the cursor.
+
+    Parameters as there; a page that steps sends this alone, and keeps the strip.
+    """
+    ink, where = INKS[theme], positions(passes)
+    here = float(where[place[0]][place[1]])
+    mark = {"line": {"color": ink.accent, "width": 3}, "type": "rect"}
+    notes = [
+        {
+            "x": here, "y": 1.06, "text": "▼", "yshift": 7, "showarrow": False,
+            "font": {"color": ink.accent, "size": 13},
+        }
+    ]  # fmt: skip
+    for w, x in enumerate(where):
+        current = w == place[0]
+        label = f"window {w + 1}: {'awake' if awake[w] else 'asleep'}"
+        if len(passes) > 8:
+            label = f"{w + 1}{' ☀' if awake[w] else ''}"
+        elif awake[w]:
+            label = f"{w + 1}: awake"
+        notes.append(
+            {
+                "x": float(x[0]) - 0.46, "y": 0, "yshift": -30, "showarrow": False,
+                "text": f"<b>{label}</b>" if current else label, "xanchor": "left",
+                "font": {"size": 12, "color": ink.text if current else ink.muted},
+            }
+        )  # fmt: skip
+    shape = mark | {"x0": here - 0.5, "x1": here + 0.5, "y0": -0.06, "y1": 1.06}
+    return {"shapes": [shape], "annotations": notes}
 
 
 def _words(window: int, sleep_pass: int, awake: bool, change: float) -> str:
     name = f"window {window + 1}"
     if sleep_pass == 0:
-        return f"{name}: S as carried in" + (", KV cache evicted" if window else " (all zero)")
+        return f"{name}: S as carried in" + (", after the eviction" if window else " (all zero)")
     done = "wake pass" if awake else f"sleep pass {sleep_pass}"
-    return f"{name}, {done}: S changed by {100 * change:.0f} % of its norm"
+    return f"{name}, {done}: {change_words(change)}"
+
+
+def change_words(change: float) -> str:
+    """Return a relative change of S, ``|S_n - S_(n-1)| / |S_n|``, as the end of a sentence."""
+    if np.isnan(change):
+        return "S stayed 0"
+    if np.isinf(change):
+        return "S became 0"
+    return f"S changed by {100 * change:.0f} % of its norm"
 
 
 def _ticks(where: list[np.ndarray], awake: tuple[bool, ...]) -> tuple[list[float], list[str]]:

@@ -13,7 +13,11 @@ from typing import Any
 
 from workbench.paths import bundled_checkpoints
 
-TITLES = {"depo": "Depo", "rule110": "Rule 110"}
+RULES = {
+    "until_memory_settles": "sleeping until the memory settles",
+    "until_answers_settle": "sleeping until the answers settle",
+}
+"""Rules by which a sleep can end, in words."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ class Accuracy:
         Difficulties, ascending.
     rows : dict of str to dict of str to float
         N -> difficulty -> accuracy.
+    intervals : dict of str to dict of str to (float, float)
+        N -> difficulty -> 95 % interval; empty where none was recorded.
     chance : dict of str to dict of str to float
         Name of the strategy -> difficulty -> expected accuracy.
     count : int
@@ -75,6 +81,7 @@ class Accuracy:
     difficulty: str
     levels: tuple[str, ...]
     rows: dict[str, dict[str, float]]
+    intervals: dict[str, dict[str, tuple[float, float]]]
     chance: dict[str, dict[str, float]]
     count: int
 
@@ -88,10 +95,22 @@ class Accuracy:
         return cls(
             str(metrics.get("difficulty", "difficulty")),
             tuple(first["accuracy"]),
-            {n: entry["accuracy"] for n, entry in passes.items()},
-            {name: line["accuracy"] for name, line in first.get("chance", {}).items()},
+            {n: _shares(entry["accuracy"]) for n, entry in passes.items()},
+            {
+                n: {
+                    level: (float(low), float(high))
+                    for level, (low, high) in entry["interval"]["accuracy"].items()
+                }
+                for n, entry in passes.items()
+                if "interval" in entry
+            },
+            {name: _shares(line["accuracy"]) for name, line in first.get("chance", {}).items()},
             int(metrics.get("count", 0)),
         )
+
+
+def _shares(accuracy: dict[str, Any]) -> dict[str, float]:
+    return {level: float(share) for level, share in accuracy.items()}
 
 
 def entries() -> list[Entry]:
@@ -115,10 +134,9 @@ def task_words(task: dict[str, Any]) -> str:
     """Return a task's settings in plain words."""
     if task.get("name") == "depo":
         size = "a ring of" if task.get("n_dist", "fixed") == "fixed" else "rings of up to"
-        return (
-            f"Depo: follow the arrows of {size} {task.get('nodes')} nodes, "
-            f"1 to {task.get('max_hops')} hops"
-        )
+        hops = task.get("hops") or (1, task.get("max_hops"))
+        asked = f"{hops[0]} to {hops[-1]}" if not task.get("hops") else ", ".join(map(str, hops))
+        return f"Depo: follow the arrows of {size} {task.get('nodes')} nodes, {asked} hops"
     if task.get("name") == "rule110":
         return (
             f"Rule 110: the first of {task.get('cells')} cells after {task.get('rollout')} steps, "
@@ -133,4 +151,6 @@ def passes_words(passes: Any) -> str:
         return f"trained with N = {passes}"
     if isinstance(passes, dict) and passes.get("kind") == "random":
         return f"trained with N drawn from {passes.get('low')} to {passes.get('high')}"
+    if isinstance(passes, dict) and passes.get("kind") in RULES:
+        return f"trained with N up to {passes.get('cap')}, {RULES[passes['kind']]}"
     return f"trained with N by the rule {passes}"

@@ -1,4 +1,4 @@
-"""Small browser components: a figure, transport and keyboard, a form, the theme's cookie."""
+"""Small browser components: a figure, transport, where we are, a form, the theme's cookie."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from panel.custom import JSComponent
 
 HERE = Path(__file__).parent
 CSS = (HERE / "style.css").read_text(encoding="utf-8")
+"""Style of the page and of every pane, read once."""
 
 
 class FigurePane(JSComponent):
     """A Plotly figure that is redrawn in place; needs ``pn.extension("plotly")``."""
 
     figure = param.Dict(default={}, doc="The figure, as Plotly's JSON.")
+    moving = param.Dict(default={}, doc="Parts of the layout that change while the figure stays.")
     label = param.String("", doc="What the figure shows, for screen readers.")
 
     _esm = HERE / "figure_pane.js"
@@ -48,6 +50,21 @@ class Transport(JSComponent):
 
     def _handle_msg(self, data: dict[str, Any]) -> None:
         self._on_action(str(data["action"]))
+
+
+class Where(JSComponent):
+    """Where we are, in words: one live region that stays, so that screen readers announce it."""
+
+    title = param.String("", doc="The stop's name.")
+    sentence = param.String("", doc="What has just happened.")
+    told = param.String("", doc="What is only for screen readers: the score.")
+    busy = param.String("", doc="What is being done that takes a while; empty when all is shown.")
+
+    _esm = HERE / "where.js"
+    _stylesheets = [CSS]
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(margin=0, sizing_mode="stretch_width", **values)
 
 
 class OwnInput(JSComponent):

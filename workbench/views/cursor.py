@@ -167,6 +167,11 @@ class Cursor(param.Parameterized):
         self.param.update(**changed)
         return messages
 
+    def address(self) -> dict[str, str]:
+        """Return what `restore` takes: the name in the address and the text of every value."""
+        values = {label: getattr(self, name) for name, label in URL.items()}
+        return {label: str(value) for label, value in values.items() if value not in ("", None)}
+
     def restore(self, query: Mapping[str, str]) -> list[str]:
         """Take values from a page's address; a wrong one is put right or left out.
 

@@ -13,6 +13,8 @@ import numpy as np
 from workbench.views.problem import Problem, Query
 
 RADIUS = 100.0
+MOST_ROWS = 96
+"""Rows of an automaton that are drawn; the page has no room for more."""
 RING_LEGEND = (
     '<p class="legend"><span><i class="i-start"></i>start</span>'
     '<span><i class="i-path"></i>path</span>'
@@ -21,7 +23,9 @@ RING_LEGEND = (
 )
 
 
-def ring(problem: Problem, query: Query | None, answer: str | None) -> str:
+def ring(
+    problem: Problem, query: Query | None, answer: str | None, *, correct: bool = False
+) -> str:
     """Draw a Depo cycle with the path that a query follows.
 
     Parameters
@@ -31,7 +35,9 @@ def ring(problem: Problem, query: Query | None, answer: str | None) -> str:
     query : Query or None
         The query whose path is highlighted.
     answer : str or None
-        What the model would answer now.
+        What the model would answer now, in letters.
+    correct : bool
+        Whether that is right.
     """
     successor = dict(problem.edges)
     order = _in_order(successor)
@@ -52,7 +58,7 @@ def ring(problem: Problem, query: Query | None, answer: str | None) -> str:
         if query is not None:
             kind += " start" if name == query.start else ""
             kind += " right" if name == query.answer else ""
-            kind += " wrong" if name == answer != query.answer else ""
+            kind += " wrong" if name == answer and not correct else ""
         label = f'<text x="{x:.1f}" y="{y:.1f}" font-size="{1.05 * size:.1f}">{escape(name)}</text>'
         nodes.append(
             f'<g class="{kind}"><circle cx="{x:.1f}" cy="{y:.1f}" r="{size:.1f}"/>'
@@ -61,11 +67,10 @@ def ring(problem: Problem, query: Query | None, answer: str | None) -> str:
     title = f"Ring of {count} nodes: {' to '.join(order)} and back"
     middle = ""
     if query is not None:
-        mark = "✓" if answer == query.answer else "✗"
         middle = (
             f'<text class="ask" y="-12">{escape(query.label)}?</text>'
-            f'<text class="reply {"good" if mark == "✓" else "bad"}" y="14">'
-            f"{escape(answer or '?')} {mark}</text>"
+            f'<text class="reply {"good" if correct else "bad"}" y="14">'
+            f"{escape(answer or '?')} {'✓' if correct else '✗'}</text>"
         )
     return (
         f'<svg class="ring" viewBox="-138 -128 276 256" role="img" aria-label="{escape(title)}">'
@@ -117,20 +122,39 @@ def _arrow(a: tuple[float, float], b: tuple[float, float], gap: float, kind: str
     )
 
 
-def automaton(problem: Problem, query: Query | None, answer: str | None) -> str:
-    """Draw every string of a Rule 110 example and what becomes of it, one row a step."""
+def automaton(
+    problem: Problem, query: Query | None, answer: str | None, *, correct: bool = False
+) -> str:
+    """Draw every string of a Rule 110 example and what becomes of it, one row a step.
+
+    Of more than `MOST_ROWS` rows the middle ones are left out, and the note says so.
+
+    Parameters
+    ----------
+    problem : Problem
+        The example.
+    query : Query or None
+        The query whose string is set off.
+    answer : str or None
+        What the model would answer now.
+    correct : bool
+        Whether that is right.
+    """
     config = problem.task.config
     strings = problem.strings
-    histories = [history(bits, config.rollout, config.boundary) for bits in strings]
     pieces = []
-    for number, rows in enumerate(histories, start=1):
+    left_out = ""
+    for number, bits in enumerate(strings, start=1):
+        rows = history(bits, config.rollout, config.boundary)
+        if len(rows) > MOST_ROWS:
+            half = MOST_ROWS // 2
+            left_out = f" Steps {half} to {len(rows) - half - 1} are left out."
+            rows = np.concatenate([rows[:half], rows[-half:]])
         asked = query is not None and query.start == str(number)
-        cell = 1.0
-        squares = "".join(
-            f'<rect class="{"on" if bit else "off"}{" given" if r == 0 else ""}" '
-            f'x="{c * cell}" y="{r * cell}" width="{cell}" height="{cell}"/>'
-            for r, row in enumerate(rows)
-            for c, bit in enumerate(row)
+        squares = (
+            f'<path class="off" d="{_grid(*rows.shape)}"/>'
+            f'<path class="on given" d="{_squares(rows[:1], 0)}"/>'
+            f'<path class="on" d="{_squares(rows[1:], 1)}"/>'
         )
         last = len(rows) - 1
         mark = (
@@ -139,10 +163,9 @@ def automaton(problem: Problem, query: Query | None, answer: str | None) -> str:
         )
         reply = ""
         if asked and query is not None:
-            good = answer == query.answer
             reply = (
-                f' <span class="{"good" if good else "bad"}">would answer {escape(answer or "?")} '
-                f"{'✓' if good else '✗'}</span>"
+                f' <span class="{"good" if correct else "bad"}">would answer '
+                f"{escape(answer or '?')} {'✓' if correct else '✗'}</span>"
             )
         pieces.append(
             f'<figure class="{"asked" if asked else ""}"><figcaption>string {number}{reply}'
@@ -153,8 +176,19 @@ def automaton(problem: Problem, query: Query | None, answer: str | None) -> str:
     return (
         f'<div class="automaton">{"".join(pieces)}</div>'
         '<p class="note">The model reads only the framed first row. The answer is the framed cell '
-        f"below it, {config.rollout} steps later.</p>"
+        f"below it, {config.rollout} steps later.{left_out}</p>"
     )
+
+
+def _squares(rows: np.ndarray, top: int) -> str:
+    """Return an SVG path with a square for each 1 of ``rows [step, cell]``, the first at `top`."""
+    return "".join(f"M{c} {r + top}h1v1h-1z" for r, c in np.argwhere(rows).tolist())
+
+
+def _grid(rows: int, columns: int) -> str:
+    """Return an SVG path with the lines between cells."""
+    across = "".join(f"M0 {r}h{columns}" for r in range(rows + 1))
+    return across + "".join(f"M{c} 0v{rows}" for c in range(columns + 1))
 
 
 def history(bits: np.ndarray, steps: int, boundary: str) -> np.ndarray:
@@ -198,7 +232,9 @@ def tokens(
     blocks = []
     for number, (start, stop) in enumerate(spans):
         if number < place[0]:
-            state, words = "past", "evicted"
+            held = sum(start <= i < stop for i in cached)
+            words = "evicted" if not held else "partly evicted" if held < stop - start else "kept"
+            state = "past"
         elif number > place[0]:
             state, words = "future", "to come"
         elif place[1] == 0:
@@ -206,7 +242,7 @@ def tokens(
         else:
             state, words = "now", "awake" if awake[number] else "asleep"
         chips = "".join(
-            _chip(problem, symbols, max(a, start), min(b, stop), cached)
+            _chip(problem, symbols, range(max(a, start), min(b, stop)), cached, state == "past")
             for a, b in groups
             if a < stop and b > start
         )
@@ -244,10 +280,10 @@ def _groups(problem: Problem) -> list[tuple[int, int]]:
     return groups
 
 
-def _chip(problem: Problem, symbols: list[str], start: int, stop: int, cached: range) -> str:
+def _chip(problem: Problem, symbols: list[str], tokens: range, cached: range, past: bool) -> str:
     parts = []
     answer_of = problem.batch.answer_of[0]
-    for i in range(start, stop):
+    for i in tokens:
         text = symbols[i].removesuffix(".")
         kind = "t"
         if not problem.batch.valid[0, i]:
@@ -258,5 +294,6 @@ def _chip(problem: Problem, symbols: list[str], start: int, stop: int, cached: r
             kind = "t answer"
         elif text.startswith("k=") or text in ("ANS", "Q"):
             kind = "t mark"
-        parts.append(f'<span class="{kind}{" kept" if i in cached else ""}">{escape(text)}</span>')
+        fate = " kept" if i in cached else " gone" if past else ""
+        parts.append(f'<span class="{kind}{fate}">{escape(text)}</span>')
     return f'<span class="chip">{"".join(parts)}</span>'

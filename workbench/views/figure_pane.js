@@ -47,6 +47,7 @@ export function render({model, el}) {
     const width = Math.floor(el.clientWidth)
     if (!width || !model.figure?.layout) return
     const {data, layout} = structuredClone(model.figure)
+    Object.assign(layout, structuredClone(model.moving))
     layout.width = width
     plot.style.height = `${layout.height}px`
     const next = {data: JSON.stringify(data), layout: keyed(layout)}
@@ -54,6 +55,7 @@ export function render({model, el}) {
       // the same curves under another cursor: far quicker than drawing them again
       const names = new Set([...Object.keys(next.layout), ...Object.keys(drawn.layout)])
       const changed = [...names].filter((name) => next.layout[name] !== drawn.layout[name])
+      if (!changed.length) return
       await Plotly.relayout(plot, Object.fromEntries(changed.map((name) => [name, layout[name] ?? null])))
     } else {
       await Plotly.react(plot, data, layout, CONFIG)
@@ -75,6 +77,7 @@ export function render({model, el}) {
   describe()
   queue()
   model.on("figure", queue)
+  model.on("moving", queue)
   model.on("label", describe)
   let width = 0
   const observer = new ResizeObserver(() => {

@@ -8,9 +8,10 @@ from urllib.parse import urlencode
 
 import panel as pn
 
+from workbench.tasks.base import level_words
 from workbench.views.catalogue import Accuracy, Entry, entries
+from workbench.views.components import CSS
 
-CSS = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
 DIAGRAM = Path(__file__).with_name("loop.svg").read_text(encoding="utf-8")
 
 INTRODUCTION = f"""
@@ -53,7 +54,7 @@ def body() -> pn.pane.HTML:
 
 def page_html(found: list[Entry]) -> str:
     """Return the home page as HTML."""
-    cards = "".join(entry_html(entry) for entry in found)
+    cards = "".join(card_html(entry) for entry in found)
     if not cards:
         cards = (
             "<p>There are none yet. Train one with <code>workbench train "
@@ -61,33 +62,51 @@ def page_html(found: list[Entry]) -> str:
         )
     return (
         f'<div class="home">{INTRODUCTION}{APPS}<section><h2>Checkpoints</h2>'
-        "<p>Small models trained on one CPU core. The tables give the share of queries answered "
-        "right on held-out examples; the last rows say what guessing would score.</p>"
+        "<p>The tables give the share of queries answered right on held-out examples, by the "
+        "number of passes that the model slept. The last rows, in italics, say what one scores "
+        "without reading the context: by a guess, worked out, and as measured for the same "
+        "model, which then still sees its earlier answers.</p>"
         f'<div class="cards wide">{cards}</div></section></div>'
     )
 
 
+def card_html(entry: Entry) -> str:
+    """Return one checkpoint's card, or one that says why there is none."""
+    try:
+        if not entry.problem:
+            return entry_html(entry)
+        problem = entry.problem
+    except Exception as error:  # a folder may hold anything, and must not take the page with it
+        problem = f"{type(error).__name__}: {error}"
+    return (
+        f'<article class="card"><h3>{escape(entry.name)}</h3>'
+        f'<p class="failure" role="alert">Cannot be read: {escape(problem)}</p></article>'
+    )
+
+
 def entry_html(entry: Entry) -> str:
-    """Return one checkpoint's card."""
+    """Return the card of a checkpoint that can be read."""
     name = escape(entry.name)
-    if entry.problem:
-        return (
-            f'<article class="card"><h3>{name}</h3>'
-            f'<p class="failure" role="alert">Cannot be read: {escape(entry.problem)}</p></article>'
-        )
     link = "stepper?" + urlencode({"checkpoint": entry.name})
     table = accuracy_html(entry.accuracy, entry.name) if entry.accuracy else "<p>Not measured.</p>"
     budget = entry.provenance.get("budget", {})
-    cost = ""
+    facts = []
     if budget:
-        cost = (
+        facts.append(
             f"{budget.get('parameters', 0):,} parameters, {budget.get('steps', 0):,} steps, "
             f"{budget.get('seconds', 0) / 60:.0f} minutes of training"
+        )
+    if entry.accuracy and entry.accuracy.count:
+        seed = entry.provenance.get("seed")
+        facts.append(
+            f"Measured on {entry.accuracy.count:,} held-out examples, one training run"
+            + (f" (seed {seed})" if seed is not None else "")
+            + _interval_words(entry.accuracy)
         )
     return (
         f'<article class="card"><h3><a href="{link}">{name}</a></h3>'
         f"<p>{escape(entry.task)}.<br>{escape(entry.trained[0].upper() + entry.trained[1:])}.</p>"
-        f'{table}<p class="small">{escape(cost)}</p>'
+        f'{table}<p class="small">{"<br>".join(escape(fact) + "." for fact in facts)}</p>'
         f'<p><a class="button quiet" href="{link}" aria-label="Step through {name}">'
         "Step through it</a></p></article>"
     )
@@ -95,13 +114,13 @@ def entry_html(entry: Entry) -> str:
 
 def accuracy_html(accuracy: Accuracy, name: str) -> str:
     """Return accuracies by N and difficulty as a table, chance lines last."""
-    one = {"hops": "hop", "rollout": "step"}.get(accuracy.difficulty, accuracy.difficulty)
     heads = "".join(
-        f'<th scope="col">{level} {one}{"" if level == "1" else "s"}</th>'
+        f'<th scope="col">{escape(level_words(level, accuracy.difficulty))}</th>'
         for level in accuracy.levels
     )
     rows = "".join(
-        f'<tr><th scope="row">N = {n}</th>{_cells(row, accuracy.levels)}</tr>'
+        f'<tr><th scope="row">N = {escape(n)}</th>'
+        f"{_cells(row, accuracy.levels, accuracy.intervals.get(n))}</tr>"
         for n, row in accuracy.rows.items()
     )
     chance = "".join(
@@ -114,17 +133,42 @@ def accuracy_html(accuracy: Accuracy, name: str) -> str:
     )
 
 
-def _cells(row: dict[str, float], levels: tuple[str, ...]) -> str:
-    return "".join(
-        f'<td style="--share:{row[level]:.3f}">{percent(row[level])}</td>'
-        if level in row
-        else "<td></td>"
-        for level in levels
-    )
+def _cells(
+    row: dict[str, float],
+    levels: tuple[str, ...],
+    intervals: dict[str, tuple[float, float]] | None = None,
+) -> str:
+    cells = []
+    for level in levels:
+        if level not in row:
+            cells.append("<td></td>")
+            continue
+        title = ""
+        if intervals and level in intervals:
+            low, high = intervals[level]
+            title = f' title="95 % interval: {100 * low:.1f} to {100 * high:.1f} %"'
+        share = f'style="--share:{row[level]:.3f}"'
+        cells.append(f"<td {share}{title}>{escape(percent(row[level]))}</td>")
+    return "".join(cells)
+
+
+def _interval_words(accuracy: Accuracy) -> str:
+    """Return how far the 95 % intervals reach from the shares, at most."""
+    reach = [
+        max(share - low, high - share)
+        for n, row in accuracy.intervals.items()
+        for level, (low, high) in row.items()
+        if (share := accuracy.rows[n].get(level)) is not None
+    ]
+    return f"; 95 % intervals reach at most {100 * max(reach):.1f} points" if reach else ""
 
 
 def percent(share: float) -> str:
     """Return a share as a person reads it: 12.5 % and 93 %, but 99.6 % is not yet 100 %."""
+    if 0.9995 <= share < 1:
+        return "> 99.9 %"
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
     text = f"{100 * share:.1f}"
     whole = text.endswith(".0") or 0.2 < share < 0.995
     return f"{100 * share:.0f} %" if whole and text != "100.0" else f"{text.removesuffix('.0')} %"

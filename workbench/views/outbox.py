@@ -15,6 +15,8 @@ from typing import Any
 
 import panel as pn
 
+from workbench.views.notices import show_error
+
 Changes = list[tuple[Any, dict[str, Any]]]
 """Objects and the parameters to be set on them."""
 
@@ -75,7 +77,7 @@ class Outbox:
     def _next_tick(self, todo: Callable[[], None]) -> None:
         # once the session has ended nobody is looking
         if self._document is not None and self._document.session_context is not None:
-            self._document.add_next_tick_callback(todo)
+            self._document.add_next_tick_callback(partial(_told, todo))
 
     def _apply(self, changes: Changes, then: Callable[[], None] | None) -> None:
         before, self._applying = self._applying, threading.get_ident()
@@ -88,3 +90,11 @@ class Outbox:
                     then()
         finally:
             self._applying = before
+
+
+def _told(todo: Callable[[], None]) -> None:
+    """Do it, and tell of an error: what the document calls, Panel's error handler never sees."""
+    try:
+        todo()
+    except Exception as error:
+        show_error(error)

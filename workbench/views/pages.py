@@ -13,13 +13,15 @@ import panel as pn
 from panel_material_ui.template.base import Page
 
 from workbench.errors import WorkbenchError
-from workbench.views.components import ThemeCookie
+from workbench.views.components import CSS, ThemeCookie
+from workbench.views.notices import show_error
 from workbench.views.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 
 NAME = "Sleep workbench"
-CSS = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+THREADS = 4
+"""Callbacks run in a pool, so that one session's computation does not hold up another's."""
 _ICON = Path(__file__).with_name("icon.svg").read_bytes()
 ICON = "data:image/svg+xml;base64," + b64encode(_ICON).decode()
 THEME = {
@@ -53,20 +55,9 @@ class PageEntry(NamedTuple):
     function: Callable[[], Any]
 
 
-def configure(**settings: Any) -> None:
-    """Set Panel up for this process: notifications, and an error handler that hides nothing."""
-    pn.extension(notifications=True, exception_handler=show_error, **settings)
-
-
-def show_error(error: BaseException) -> None:
-    """Tell the user about an error in a callback; one that is a bug goes to the log as well."""
-    if isinstance(error, WorkbenchError):
-        message = str(error)
-    else:
-        logger.error("error in a callback", exc_info=error)
-        message = f"{type(error).__name__}: {error} (a bug; the terminal has the details)"
-    if pn.state.notifications is not None:
-        pn.state.notifications.error(message, duration=12_000)
+def configure() -> None:
+    """Set Panel up for this process: threads, notifications, a handler that hides no error."""
+    pn.extension(nthreads=THREADS, notifications=True, exception_handler=show_error)
 
 
 def shell(title: str, here: str, body: Callable[[Page], list[Any]]) -> Page:

@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench.batch import Batch
 from workbench.errors import WorkbenchError
-from workbench.tasks.base import EVALUATION, Task, batch_generator
+from workbench.tasks.base import EVALUATION, Task, batch_generator, level_words
 from workbench.views.cursor import EXAMPLES
 
 
@@ -122,7 +122,7 @@ def _problem(task: Task, batch: Batch) -> Problem:
         lines = task.text(batch, 0).splitlines()
         asked = [re.split("[:=]", query) for query in lines[1].split(", ")] if lines[1:] else []
         queries = tuple(
-            Query(f"{hops} hop{'' if hops == '1' else 's'} from {start}", start, answer, int(hops))
+            Query(f"{level_words(hops, 'hops')} from {start}", start, answer, int(hops))
             for hops, start, answer in asked
         )
         return Problem(task, batch, queries)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Container, Hashable, Mapping
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import panel as pn
 import panel_material_ui as pmui
+import plotly.graph_objects as go
 
 from workbench import dims
-from workbench.figures import all_heads, answer_table, one_head, pass_curves, timeline
+from workbench.figures import (
+    all_heads,
+    answer_table,
+    curves_place,
+    one_head,
+    pass_curves,
+    timeline,
+    timeline_place,
+)
 from workbench.figures.theme import Theme
 from workbench.views import drawings, words
-from workbench.views.components import FigurePane, OwnInput, Transport
+from workbench.views.components import CSS, FigurePane, OwnInput, Transport, Where
 from workbench.views.cursor import EXAMPLES, MOST_PASSES, QUANTITIES, Cursor
 from workbench.views.outbox import Changes
 from workbench.views.problem import Problem
@@ -23,7 +31,6 @@ from workbench.views.walk import Walk
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
 
-CSS = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 HINTS = {
     "depo": "Edges that form one ring, such as 0>3 3>5 5>0.",
     "rule110": "Strings of bits, separated by blanks.",
@@ -107,6 +114,7 @@ class Screen:
             stylesheets=[".MuiFormLabel-root { display: none; }"],
             sx=QUIET_TOGGLE,
         )
+        self.query = pmui.Select(label="Query", options={"": 0}, **wide)
         self.layer = pmui.Select(label="Layer", **narrow)
         self.gdn_head = pmui.Select(label="Head", **narrow)
         self.bound = {
@@ -117,9 +125,12 @@ class Screen:
             "quantity": self.quantity,
             "layer": self.layer,
             "gdn_head": self.gdn_head,
+            "query": self.query,
         }
         for name, widget in self.bound.items():
-            widget.param.watch(_chosen(name, choose), "value")
+            # a slider is followed when it is let go, not at every N that it passes
+            watched = "value_throttled" if widget is self.passes else "value"
+            widget.param.watch(_chosen(name, choose), watched)
 
         self.own_input = OwnInput(submit)
         self.transport = Transport(act)
@@ -133,8 +144,12 @@ class Screen:
         self.head = FigurePane()
         self.answers = FigurePane(_query_chosen(choose), label="Answers if the model woke now")
         self.curves = FigurePane(label="Curves along the walk")
-        self.note, self.place, self.tokens = _html("note"), _html("where"), _html("tokens")
+        self.place = Where()
+        self.note, self.tokens = _html("note"), _html("tokens")
         self.picture, self.score = _html("picture"), _html("score")
+        self.title = _html("title")
+        self.title.object = '<h1 class="unseen">Stepper</h1>'
+        self._made: dict[str, tuple[Hashable, dict[str, Any]]] = {}
         self._filled: tuple[str, str] | None = None
         self._fills = 0
 
@@ -154,7 +169,12 @@ class Screen:
         )
         return _box(
             "stepper",
-            _box("left", setup, _card("The example", self.picture, self.own_input)),
+            _box(
+                "left",
+                self.title,
+                setup,
+                _card("The example", self.query, self.picture, self.own_input),
+            ),
             _box(
                 "right",
                 _card(None, self.transport, self.place, self.timeline, self.tokens),
@@ -163,18 +183,39 @@ class Screen:
             ),
         )
 
-    def follow(self, cursor: Cursor, pending: Collection[str]) -> None:
-        """Set the widgets to the cursor, but for those that the user has just moved again."""
-        for name, widget in self.bound.items():
-            if name not in pending and widget.value != getattr(cursor, name):
-                widget.value = getattr(cursor, name)
+    def follow(self, values: Mapping[str, Any], pending: Container[str]) -> None:
+        """Set the widgets to the cursor, but for those that the user has just moved again.
+
+        Parameters
+        ----------
+        values : mapping
+            The cursor's values by name, as they were when the other panes were filled: by now
+            another thread may be moving it.
+        pending : container of str
+            Names whose next value is already waiting.
+        """
+        for name, value in values.items():
+            if name not in pending and self.bound[name].value != value:
+                self.bound[name].value = value
 
     def complain(self, field: str, message: str) -> Changes:
         """Say what is wrong with the user's input, at the field."""
         return [(self.own_input, {"wrong_field": field, "message": message})]
 
     def contents(self, scene: Scene) -> Changes:
-        """Return what every pane holds for a scene; the widgets' values are left to `follow`."""
+        """Return what every pane holds for a scene; the widgets' values are left to `follow`.
+
+        Parameters
+        ----------
+        scene : Scene
+            What is to be shown.
+
+        Returns
+        -------
+        list of (object, dict)
+            Each pane with the parameters to be set on it. A figure is drawn only if something
+            that it shows has changed since the last call.
+        """
         return [
             *self._controls(scene),
             *self._memory(scene),
@@ -196,8 +237,10 @@ class Screen:
             own |= {"text": shown[0], "queries": shown[1], "serial": self._fills}
             own |= {"wrong_field": "", "message": ""}
         layers, heads = list(walk.extent.layers), list(range(walk.extent.heads))
+        note = words.trained_note(walk.passes, scene.checkpoint.sleep)
         return [
-            (self.note, {"object": words.trained_note(walk.passes, scene.checkpoint.sleep)}),
+            (self.note, {"object": note + words.untrained_note(scene.problem)}),
+            (self.query, {"options": _query_options(scene.problem)}),
             (self.layer, {"options": layers, "visible": len(layers) > 1}),
             (self.gdn_head, {"options": heads}),
             (self.own_input, own),
@@ -214,70 +257,109 @@ class Screen:
             "awake": walk.awake[cursor.window],
             "theme": scene.theme,
         }
-        every = all_heads(states, selected=cursor.gdn_head, **shared)
-        one = one_head(states, gdn_head=cursor.gdn_head, **shared)
         label = f"Head {cursor.gdn_head}, {QUANTITIES[cursor.quantity]}"
+        key = (walk, cursor.place, cursor.layer, cursor.gdn_head, cursor.quantity, scene.theme)
+
+        def every() -> go.Figure:
+            return all_heads(states, selected=cursor.gdn_head, **shared)
+
+        def one() -> go.Figure:
+            return one_head(states, gdn_head=cursor.gdn_head, **shared)
+
         return [
-            (self.heads, {"figure": every.to_plotly_json()}),
-            (self.head, {"figure": one.to_plotly_json(), "label": label}),
+            (self.heads, {"figure": self._figure("heads", key, every)}),
+            (self.head, {"figure": self._figure("head", key, one), "label": label}),
         ]
+
+    def _figure(self, name: str, key: Hashable, make: Callable[[], go.Figure]) -> dict[str, Any]:
+        """Return a figure as JSON, made anew only if `key` differs from the last one's."""
+        if name not in self._made or self._made[name][0] != key:
+            self._made[name] = (key, make().to_plotly_json())
+        return self._made[name][1]
 
     def _answers(self, scene: Scene) -> Changes:
         cursor, walk, task = scene.cursor, scene.walk, scene.checkpoint.task
         answers = walk.answers(cursor.place)
         queries = scene.problem.queries
-        best = answers["probability"].isel({dims.QUERY: cursor.query}).argmax(dims.SYMBOL)
-        answer = str(answers[dims.SYMBOL].values[int(best)])
+        here = answers.isel({dims.QUERY: cursor.query})
         draw = drawings.ring if task.name == "depo" else drawings.automaton
-        table = answer_table(
-            answers,
-            [query.label for query in queries],
-            chance=words.guess(task),
-            title="",
-            selected=cursor.query,
-            theme=scene.theme,
+        picture = draw(
+            scene.problem,
+            queries[cursor.query],
+            str(here["answer"].item()),
+            correct=bool(here["correct"]),
         )
-        awake = walk.awake[cursor.window]
+
+        def table() -> go.Figure:
+            return answer_table(
+                answers,
+                [query.label for query in queries],
+                chance=answers["chance"].values if walk.one_symbol else None,
+                one_symbol=walk.one_symbol,
+                selected=cursor.query,
+                theme=scene.theme,
+            )
+
+        key = (walk, cursor.place, cursor.query, scene.theme)
         return [
-            (self.picture, {"object": draw(scene.problem, queries[cursor.query], answer)}),
-            (self.score, {"object": words.score(answers, task, awake=awake)}),
-            (self.answers, {"figure": table.to_plotly_json()}),
+            (self.picture, {"object": picture}),
+            (self.score, {"object": words.score(answers, task)}),
+            (self.answers, {"figure": self._figure("answers", key, table)}),
         ]
 
     def _walk(self, scene: Scene) -> Changes:
         cursor, walk, task = scene.cursor, scene.walk, scene.checkpoint.task
         place, passes = cursor.place, walk.extent.passes
+        answers = walk.answers(place)
         summary = walk.summary()
         change = summary["memory_change"]
         here = float(change[place.window, place.sleep_pass])
-        name, sentence = words.where(place, passes, walk.awake, here, walk.sleep)
-        strip = timeline(change, passes=passes, awake=walk.awake, place=place, theme=scene.theme)
-        curves = pass_curves(
-            summary.sel({dims.LAYER: cursor.layer}, drop=True),
-            walk.answer_curves(),
-            passes=passes,
-            awake=walk.awake,
-            place=place,
-            difficulty=walk.answers(place)["difficulty"].values,
-            difficulty_name=task.difficulty_name,
-            chance=words.guess(task),
-            replay=walk.replays(cursor.layer),
-            selected=cursor.gdn_head,
-            theme=scene.theme,
-        )
-        told = (
-            f'<h1 class="unseen">Stepper</h1><div class="where" aria-live="polite">'
-            f"<b>{escape(name)}</b><span>{escape(sentence)}</span></div>"
-        )
+        title, sentence = words.where(place, passes, walk.awake, here, walk.sleep)
+        told = words.score_sentence(answers)
+        stops: dict[str, Any] = {"passes": passes, "place": place, "theme": scene.theme}
+
+        def strip() -> go.Figure:
+            return timeline(change, awake=walk.awake, **stops)
+
+        def curves() -> go.Figure:
+            one_layer = len(walk.extent.layers) == 1
+            return pass_curves(
+                summary.sel({dims.LAYER: cursor.layer}, drop=True),
+                walk.answer_curves(),
+                awake=walk.awake,
+                difficulty=answers["difficulty"].values,
+                difficulty_name=task.difficulty_name,
+                chance=answers["chance"].values if walk.one_symbol else None,
+                one_symbol=walk.one_symbol,
+                replay=walk.replays(cursor.layer),
+                replay_name="replay of pass 1" if one_layer else "replay from the embeddings",
+                selected=cursor.gdn_head,
+                **stops,
+            )
+
+        # where the cursor stands goes to the browser by itself: the strip and the curves stay
+        moving = timeline_place(awake=walk.awake, **stops)
+        strip_json = self._figure("timeline", (walk, scene.theme), strip)
+        key = (walk, cursor.layer, cursor.gdn_head, scene.theme)
+        curves_json = self._figure("curves", key, curves)
         tokens = drawings.tokens(
             scene.problem, walk.spans, walk.awake, place, walk.cached_tokens(place)
         )
         return [
-            (self.place, {"object": told}),
+            (self.place, {"title": title, "sentence": sentence, "told": told, "busy": ""}),
             (self.tokens, {"object": tokens}),
-            (self.timeline, {"figure": strip.to_plotly_json()}),
-            (self.curves, {"figure": curves.to_plotly_json()}),
+            (self.timeline, {"figure": strip_json, "moving": moving}),
+            (self.curves, {"figure": curves_json, "moving": curves_place(**stops)}),
         ]
+
+
+def _query_options(problem: Problem) -> dict[str, int]:
+    """Return the queries by their labels; those asked twice are numbered."""
+    labels = [query.label for query in problem.queries]
+    return {
+        label if labels.count(label) == 1 else f"{label} (query {number + 1})": number
+        for number, label in enumerate(labels)
+    }
 
 
 def _chosen(name: str, choose: Callable[[str, Any], None]) -> Callable[[Any], None]:

@@ -16,9 +16,6 @@ from workbench.errors import WorkbenchError
 
 logger = logging.getLogger(__name__)
 
-THREADS = 4
-"""Callbacks run in a pool, so that one session's computation does not hold up another's."""
-
 
 def serve(*, port: int, address: str = "127.0.0.1", open_browser: bool = True) -> None:
     """Serve the dashboards until interrupted.
@@ -60,7 +57,7 @@ def listen(port: int, address: str) -> Any:
 
     try:
         port = probe_port(port, address)
-        configure(nthreads=THREADS)
+        configure()
         return pn.io.server.get_server(
             {page.path: page.function for page in PAGES},
             port=port,

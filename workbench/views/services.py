@@ -6,7 +6,6 @@ Knows no Panel. Torch is imported when the first checkpoint is asked for.
 from __future__ import annotations
 
 import threading
-from functools import cache
 from typing import TYPE_CHECKING
 
 from workbench.paths import bundled_checkpoints
@@ -51,7 +50,9 @@ class Services:
         import workbench.views.stepper  # noqa: F401
 
 
-@cache
+_SERVICES = Services()  # made by the import, which happens once however many threads ask
+
+
 def services() -> Services:
     """Return the services of this process."""
-    return Services()
+    return _SERVICES

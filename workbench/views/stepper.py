@@ -1,15 +1,17 @@
 """The stepper: one sleep, pass by pass, with everything that can be seen of it.
 
-Callbacks come from a pool of threads, several at a time. They take turns by a lock, compute what
-is to be shown, and leave setting it to the session's own thread (`workbench.views.outbox`).
+Callbacks come from a pool of threads, several at a time. They take turns (`workbench.views.turns`),
+compute what is to be shown, and leave setting it to the session's own thread
+(`workbench.views.outbox`).
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import panel as pn
 import param
@@ -18,11 +20,15 @@ from workbench.errors import WorkbenchError
 from workbench.figures.theme import Theme
 from workbench.views import words
 from workbench.views.cursor import MOST_PASSES, URL, Cursor, Place
-from workbench.views.outbox import Outbox
+from workbench.views.notices import show_error, warn
+from workbench.views.outbox import Changes, Outbox
 from workbench.views.problem import drawn, misfit, typed
 from workbench.views.screen import Scene, Screen
 from workbench.views.services import Services, services
+from workbench.views.turns import Turns
 from workbench.views.walk import Walk
+
+logger = logging.getLogger(__name__)
 
 SLEEP = ("checkpoint", "seed", "example", "text", "queries", "passes")
 """Parameters of the cursor that make another sleep."""
@@ -42,10 +48,11 @@ class Stepper(pn.viewable.Viewer):
     ----------
     cursor : Cursor
         Where we are.
-    address : Cursor
-        The cursor as the page's address says it, set like the panes.
+    location : object or None
+        What holds the page's address in `search`, set like the panes.
     problems : list of (str, str)
-        What had to be put right in the cursor: its name in the address, and a sentence.
+        What had to be put right: its name in the address ("" for what is wrong whatever the
+        address says), and a sentence.
     """
 
     dark = param.Boolean(False, doc="Whether the figures are drawn for a dark page.")
@@ -55,13 +62,13 @@ class Stepper(pn.viewable.Viewer):
     ) -> None:
         super().__init__(**values)
         self.cursor = cursor or Cursor()
-        self.address = Cursor()
+        self.location: Any = None
         self.services = shared or services()
         self.problems: list[tuple[str, str]] = []
         self._lock = threading.RLock()
         self._following = False
         self._outbox = Outbox()
-        self._wanted: dict[str, Any] = {}
+        self._turns = Turns(show_error)
         self._playing, self._actions = False, 0
         self.screen = Screen(
             self.services.names(),
@@ -72,7 +79,7 @@ class Stepper(pn.viewable.Viewer):
         )
         self._start()
         self.cursor.param.watch(self._moved, list(URL))
-        self.param.watch(lambda event: self.draw(), "dark")
+        self.param.watch(lambda event: self._turns.take(self.draw, key="dark"), "dark")
 
     @classmethod
     def in_page(cls, page: Any) -> Stepper:
@@ -83,12 +90,13 @@ class Stepper(pn.viewable.Viewer):
         problems = cursor.restore(query)
         stepper = cls(cursor, dark=page.dark_theme)
         # what the address does not name is no mistake of the user's
-        problems += [text for name, text in stepper.problems if name in query]
+        problems += [text for name, text in stepper.problems if not name or name in query]
         page.param.watch(lambda event: setattr(stepper, "dark", event.new), "dark_theme")
-        if location:
-            location.sync(stepper.address, URL, on_error=lambda values: None)
+        stepper.location = location
+        # not before: a page that is being loaded sets it to what the browser was asked for
+        pn.state.onload(lambda: stepper._outbox.set(stepper._address()))
         for problem in problems:
-            pn.state.onload(partial(_warn, problem))
+            pn.state.onload(partial(warn, problem))
         return stepper
 
     def __panel__(self) -> Any:
@@ -105,11 +113,36 @@ class Stepper(pn.viewable.Viewer):
                 "at least one folder in data/checkpoints",
                 "train one with `workbench train`, or set WORKBENCH_DATA",
             )
-        if cursor.checkpoint not in known:
-            if cursor.checkpoint:
-                text = f"there is no checkpoint {cursor.checkpoint!r}; {known[0]} is shown"
-                self.problems.append(("checkpoint", text))
-            cursor.checkpoint = known[0]
+        named = cursor.checkpoint
+        if named and named not in known:
+            self.problems.append(
+                ("checkpoint", f"there is no checkpoint {named!r}; another is shown")
+            )
+        asked = cursor.passes
+        failures: list[Exception] = []
+        for name in sorted(known, key=lambda name: name != named):  # the one named comes first
+            cursor.param.update(checkpoint=name, passes=asked)
+            try:
+                self._open()
+                break
+            except Exception as error:
+                # one damaged folder must not close the others; what it is goes to the user
+                if not isinstance(error, WorkbenchError):
+                    logger.exception("the checkpoint %s cannot be shown", name)
+                failures.append(error)
+                self.problems.append(("", f"checkpoint {name} cannot be shown: {error}"))
+        else:
+            raise failures[0]
+        self.problems += cursor.fit(self.walk.extent)
+        self.draw()
+
+    def _open(self) -> None:
+        """Run the sleep of the cursor's checkpoint; an input that does not fit is left out."""
+        cursor = self.cursor
+        self.services.checkpoint(cursor.checkpoint)  # what fails here is not the input's fault
+        if cursor.queries and not cursor.text:
+            self.problems.append(("queries", "queries in the address without input are left out"))
+            cursor.queries = ""
         try:
             self._run()
         except WorkbenchError as error:
@@ -118,8 +151,6 @@ class Stepper(pn.viewable.Viewer):
             self.problems.append(("input", f"the input in the address does not fit: {error}"))
             cursor.param.update(text="", queries="")
             self._run()
-        self.problems += cursor.fit(self.walk.extent)
-        self.draw()
 
     def _run(self) -> None:
         """Make the example and the walk that the cursor names; raises before anything changes."""
@@ -160,11 +191,15 @@ class Stepper(pn.viewable.Viewer):
             cursor.param.update(text="", queries="")  # what was typed belonged elsewhere
         if "checkpoint" in changed and "passes" not in changed:
             cursor.passes = None  # as that model was trained
+        self._outbox.set([(self.screen.place, {"busy": f"{cursor.checkpoint} falls asleep"})])
         try:
             self._run()
-        except WorkbenchError as error:
-            self._outbox.set([], then=partial(_warn, str(error)))
+        except Exception as error:
+            # whatever it was, the cursor goes back to the sleep that is shown
             cursor.param.update(**self._shown)
+            known = isinstance(error, WorkbenchError)
+            tell = partial(warn, str(error)) if known else partial(show_error, error)
+            self._outbox.set([], then=tell)
             return
         cursor.fit(self.walk.extent)
         asleep = not self.walk.awake[cursor.window]
@@ -177,49 +212,62 @@ class Stepper(pn.viewable.Viewer):
         """Set a parameter of the cursor, as a widget or a click asks."""
         if self._outbox.applying:
             return  # the widget was set by us
-        self._wanted[name] = value
-        with self._lock:
-            # of several values that came while another thread had its turn, the last one counts
-            if name in self._wanted:
-                self.cursor.param.update(**{name: self._wanted.pop(name)})
+        # of several values that come while another thread has its turn, the last one counts
+        self._turns.take(partial(self._choose, name, value), key=name)
+
+    def _choose(self, name: str, value: Any) -> None:
+        self.cursor.param.update(**{name: value})
 
     def act(self, action: str) -> None:
-        """Do what a transport button or key asks for: first, back, step, last or play."""
-        with self._lock:
-            cursor = self.cursor
-            playing = self._playing
-            self._playing = False  # should the move fail
-            try:
-                if action == "play":
-                    playing = not playing
-                    if playing and cursor.at_end:
-                        cursor.first()
-                else:
-                    moves = {"first": cursor.first, "back": cursor.back, "step": cursor.step}
-                    (moves | {"last": cursor.last})[action]()
-                    playing = playing and action == "step" and not cursor.at_end
-                self._playing = playing
-            finally:
-                self._actions += 1
-                done = {"playing": self._playing, "serial": self._actions}
-                self._outbox.set([(self.screen.transport, done)])
+        """Do what a transport button or key asks for: first, back, step, last, play or tick.
+
+        A tick is a step that the browser's timer asks for; it counts only while playing.
+        """
+        self._turns.take(partial(self._act, action))
+
+    def _act(self, action: str) -> None:
+        cursor, playing = self.cursor, self._playing
+        self._playing = False  # should the move fail
+        try:
+            if action == "play":
+                playing = not playing
+                if playing and cursor.at_end:
+                    cursor.first()
+            elif action == "tick":
+                if playing:
+                    cursor.step()
+                playing = playing and not cursor.at_end
+            else:
+                moves = {"first": cursor.first, "back": cursor.back, "step": cursor.step}
+                (moves | {"last": cursor.last})[action]()
+                playing = playing and action == "step" and not cursor.at_end
+            self._playing = playing
+        finally:
+            self._actions += 1
+            done = {"playing": self._playing, "serial": self._actions}
+            self._outbox.set([(self.screen.transport, done)])
 
     def jump(self, window: int, sleep_pass: int) -> None:
         """Go to a stop and stop playing."""
-        with self._lock:
-            self.cursor.go(Place(window, sleep_pass))
-            self._playing = False
-            self._outbox.set([(self.screen.transport, {"playing": False})])
+        self._turns.take(partial(self._jump, Place(window, sleep_pass)))
+
+    def _jump(self, place: Place) -> None:
+        self._playing = False
+        self._outbox.set([(self.screen.transport, {"playing": False})])
+        if place in self.walk.places:  # else the click was on a timeline that has just gone
+            self.cursor.go(place)
 
     def submit(self, text: str, queries: str, draw: bool = False) -> None:
         """Use what was typed; if it does not fit, say so at the field and change nothing else."""
-        with self._lock:
-            wrong = None if draw else misfit(self.checkpoint.task, text, queries)
-            if wrong is None:
-                self._outbox.set(self.screen.complain("", ""))
-                self.cursor.param.update(text=text.strip(), queries=queries.strip())
-            else:
-                self._outbox.set(self.screen.complain(wrong[0], str(wrong[1])))
+        self._turns.take(partial(self._submit, text, queries, draw))
+
+    def _submit(self, text: str, queries: str, draw: bool) -> None:
+        wrong = None if draw else misfit(self.checkpoint.task, text, queries)
+        if wrong is None:
+            self._outbox.set(self.screen.complain("", ""))
+            self.cursor.param.update(text=text.strip(), queries=queries.strip())
+        else:
+            self._outbox.set(self.screen.complain(wrong[0], str(wrong[1])))
 
     # --- what is shown -----------------------------------------------------------------------
 
@@ -228,11 +276,16 @@ class Stepper(pn.viewable.Viewer):
         with self._lock:
             theme: Theme = "dark" if self.dark else "light"
             scene = Scene(self.cursor, self.checkpoint, self.problem, self.walk, theme)
-            changes = self.screen.contents(scene)
-            changes.append((self.address, {name: getattr(self.cursor, name) for name in URL}))
-            self._outbox.set(changes, then=lambda: self.screen.follow(self.cursor, self._wanted))
+            changes = self.screen.contents(scene) + self._address()
+            # what the cursor says now: when it is set, another thread may be moving it
+            values = {name: getattr(self.cursor, name) for name in self.screen.bound}
+            self._outbox.set(changes, then=lambda: self.screen.follow(values, self._turns))
 
-
-def _warn(message: str) -> None:
-    if pn.state.notifications is not None:
-        pn.state.notifications.warning(message, duration=10_000)
+    def _address(self) -> Changes:
+        """Return the page's address for where the cursor stands; what is not ours is kept."""
+        if self.location is None:
+            return []
+        query = parse_qsl(self.location.search.lstrip("?"), keep_blank_values=True)
+        others = [(name, text) for name, text in query if name not in URL.values()]
+        search = "?" + urlencode([*self.cursor.address().items(), *others])
+        return [(self.location, {"search": search})]

@@ -1,6 +1,7 @@
 // Transport controls and the page's keyboard. Actions go to the server one at a time, the next
 // when the last has been shown: they keep their order, and a slow machine plays slowly instead of
-// falling behind.
+// falling behind. While playing, the timer asks for a "tick"; the server answers one that comes
+// after a pause or a jump without moving.
 
 const ICONS = {
   first: "M6 5v14M19 5 9 12l10 7z",
@@ -47,41 +48,50 @@ export function render({model, el}) {
   </div>`
   const button = (name) => el.querySelector(`[data-action=${name}]`)
   const speed = el.querySelector("select")
-  let waiting = 0 // when the action under way was sent
+  let busy = false // an action is under way
   let queue = []
   let timer = null
+  let watchdog = null
 
-  const busy = () => waiting && performance.now() - waiting < LOST
   const send = (action) => {
-    if (busy()) { queue.push(action); return }
-    waiting = performance.now()
+    clearTimeout(timer)
+    if (busy) { queue.push(action); return }
+    busy = true
+    watchdog = setTimeout(answered, LOST)
     model.send_msg({action})
   }
   const refresh = () => {
-    button("first").disabled = button("back").disabled = model.index === 0
-    button("step").disabled = button("last").disabled = model.index === model.count - 1
+    // aria-disabled and not disabled: a button that is disabled while focused drops the focus
+    const off = (name, value) => button(name).setAttribute("aria-disabled", String(value))
+    for (const name of ["first", "back"]) off(name, model.index === 0)
+    for (const name of ["step", "last"]) off(name, model.index === model.count - 1)
     button("play").innerHTML = icon(model.playing ? "pause" : "play")
     button("play").setAttribute("aria-label", model.playing ? "Pause" : "Play")
-    button("play").setAttribute("aria-pressed", String(model.playing))
     speed.value = String(model.speed)
+    if (!model.playing) clearTimeout(timer)
   }
   const play = () => {
     clearTimeout(timer)
-    if (model.playing) timer = setTimeout(() => send("step"), 1000 / model.speed)
+    if (model.playing) timer = setTimeout(() => { if (model.playing && !busy) send("tick") }, 1000 / model.speed)
   }
   const answered = () => {
-    waiting = 0
+    clearTimeout(watchdog)
+    busy = false
     if (queue.length) send(queue.shift())
     else play()
   }
-  for (const [name] of BUTTONS) button(name).addEventListener("click", () => send(name))
+  for (const [name] of BUTTONS) {
+    button(name).addEventListener("click", () => {
+      if (button(name).getAttribute("aria-disabled") !== "true") send(name)
+    })
+  }
   speed.addEventListener("change", () => { model.speed = Number(speed.value); play() })
   const onKey = (event) => {
     const action = KEYS[event.key]
     if (!action || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return
     if (belongsToControl(event)) return
     event.preventDefault()
-    if (event.repeat && busy()) return // a held key repeats faster than passes are shown
+    if (event.repeat && busy) return // a held key repeats faster than passes are shown
     send(action)
   }
   document.addEventListener("keydown", onKey)
@@ -89,6 +99,7 @@ export function render({model, el}) {
   model.on("serial", answered)
   model.on("remove", () => {
     clearTimeout(timer)
+    clearTimeout(watchdog)
     document.removeEventListener("keydown", onKey)
   })
   refresh()

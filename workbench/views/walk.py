@@ -55,6 +55,17 @@ class Walk:
         Window, eviction and a fixed N.
     task : Task
         What the example belongs to.
+
+    Attributes
+    ----------
+    spans : tuple of (int, int)
+        Token range of each window.
+    awake : tuple of bool
+        Which windows are read awake.
+    extent : Extent
+        What a cursor on this walk ranges over.
+    one_symbol : bool
+        Whether every answer is a single symbol, so that its probability is the answer's.
     """
 
     def __init__(self, model: HybridModel, batch: Batch, sleep: SleepConfig, task: Task) -> None:
@@ -68,11 +79,14 @@ class Walk:
         asked = int((batch.difficulty[0] >= 0).sum())
         heads = model.config.gdn_heads
         self.extent = Extent(passes, model.fast_weight_layers, heads, asked)
+        answer_tokens = np.bincount(batch.answer_of[0][batch.answer_of[0] >= 0])
+        self.one_symbol = bool((answer_tokens == 1).all())
         self._events = read(model, batch, sleep)
         self._memory = model.empty_memory(1)
         self._frames = {Place(0, 0): Frame(self._memory, ())}
         self._answers: dict[Place, xr.Dataset] = {}
         self._states: dict[int, xr.DataArray] = {}
+        self._scales: dict[tuple[str, int], float] = {}
         self._replays: dict[int, xr.DataArray] | None = None
         self._summary: xr.Dataset | None = None
         self._curves: xr.DataArray | None = None
@@ -129,12 +143,27 @@ class Walk:
         return self._states[window]
 
     def scale(self, quantity: str, layer: int) -> float:
-        """Return the largest absolute value that a layer's heatmaps show at any stop."""
-        largest = 0.0
-        for window in range(len(self.spans)):
-            shown = shown_quantity(self.states(window).sel({dims.LAYER: layer}), quantity)
-            largest = max(largest, float(np.abs(shown).max()))
-        return largest or 1.0
+        """Return the largest absolute value that a layer's heatmaps show at any stop.
+
+        Parameters
+        ----------
+        quantity : {"state", "change", "sleep_change"}
+            What is shown of S ``(sleep_pass, gdn_head, key, value)``.
+        layer : int
+            A fast-weight layer, an index of the stack.
+
+        Returns
+        -------
+        float
+            In units of S; 1 where all is zero.
+        """
+        if (quantity, layer) not in self._scales:
+            largest = 0.0
+            for window in range(len(self.spans)):
+                shown = shown_quantity(self.states(window).sel({dims.LAYER: layer}), quantity)
+                largest = max(largest, float(np.abs(shown).max()))
+            self._scales[quantity, layer] = largest or 1.0
+        return self._scales[quantity, layer]
 
     def summary(self) -> xr.Dataset:
         """Return what each pass did, window by window.
@@ -200,8 +229,10 @@ class Walk:
         -------
         Dataset
             ``probability`` (query, symbol) of each answer's first token, over the symbols of the
-            context and `OTHER`; ``right`` (query), the right symbol; ``right_probability`` and
-            ``correct`` (query), whether the whole answer is right; ``difficulty`` (query).
+            context and `OTHER`; ``right`` (query), the right symbol; ``right_probability``
+            (query), of the right first token; ``answer`` (query), the whole answer in letters;
+            ``correct`` (query), whether it is right; ``given`` (query), whether the model has
+            said it awake; ``chance`` (query), `Task.best_guess`; ``difficulty`` (query).
         """
         if place in self._answers:
             return self._answers[place]
@@ -210,8 +241,15 @@ class Walk:
         after = max((place.window - (place.sleep_pass == 0), *done))
         pending = wake_now(self.model, self.batch, self.sleep, frame.memory, after=after)
         wakes = [*frame.wakes, *pending]
-        self._answers[place] = answers_datasets(wakes, self.batch, self.task)[0]
+        answers = answers_datasets(wakes, self.batch, self.task)[0]
+        given = [self._window_of_answer(query) in done for query in answers[dims.QUERY].values]
+        self._answers[place] = answers.assign(given=((dims.QUERY,), np.array(given, dtype=bool)))
         return self._answers[place]
+
+    def _window_of_answer(self, query: int) -> int:
+        """Return the window in which the query number `query` of those asked is answered."""
+        asked = np.flatnonzero(self.batch.difficulty[0] >= 0)
+        return int((self.batch.answer_of[0] == asked[query]).argmax()) // self.sleep.window
 
     @torch.no_grad()
     def _answer_together(self, window: int) -> None:
@@ -226,7 +264,8 @@ class Walk:
         batch = concatenate([self.batch] * len(places))
         wakes = wake_now(self.model, batch, self.sleep, memory, after=window)
         for place, answers in zip(places, answers_datasets(wakes, batch, self.task), strict=True):
-            self._answers.setdefault(place, answers)
+            given = ((dims.QUERY,), np.zeros(answers.sizes[dims.QUERY], dtype=bool))
+            self._answers.setdefault(place, answers.assign(given=given))
 
     def answer_curves(self) -> xr.DataArray:
         """Return the right answer's probability at every stop ``(window, sleep_pass, query)``."""
@@ -301,24 +340,62 @@ def answers_datasets(wakes: list[Wake], batch: Batch, task: Task) -> list[xr.Dat
     """Return the answers of every example of a batch, each as in `Walk.answers`."""
     probability = answer_probabilities(wakes, batch)  # (example, query, symbol)
     correct = query_correct(token_correct(wakes, batch), batch)
+    said = said_tokens(wakes, batch)
     return [
-        _answers_of(batch.examples(slice(i, i + 1)), task, probability[i], correct[i])
+        _answers_of(batch.examples(slice(i, i + 1)), task, probability[i], correct[i], said[i])
         for i in range(len(batch))
     ]
 
 
+def said_tokens(wakes: list[Wake], batch: Batch) -> np.ndarray:
+    """Return the batch's tokens with the likeliest ones where the model predicts them.
+
+    Returns
+    -------
+    ndarray
+        int64 ``[example, token]``; each token is predicted from the right ones before it.
+    """
+    said = batch.tokens.copy()
+    for wake in wakes:
+        best = wake.logits[:, :-1].argmax(-1).cpu().numpy()
+        part = slice(wake.window.start + 1, wake.window.stop)
+        said[:, part] = np.where(batch.loss_mask[:, part], best, said[:, part])
+    return said
+
+
+def spelt(symbols: list[str], *, marked: bool) -> str:
+    """Return the name that symbols spell.
+
+    Parameters
+    ----------
+    symbols : list of str
+        Text of each symbol of an answer.
+    marked : bool
+        Whether a name's last letter ends with a dot. The dot at the end goes; a name without
+        it goes on, which an ellipsis says.
+    """
+    text = "".join(symbols)
+    if not marked:
+        return text
+    return text.removesuffix(".") if text.endswith(".") else text + "…"
+
+
 def _answers_of(
-    batch: Batch, task: Task, probability: np.ndarray, correct: np.ndarray
+    batch: Batch, task: Task, probability: np.ndarray, correct: np.ndarray, said: np.ndarray
 ) -> xr.Dataset:
     asked = batch.difficulty[0] >= 0
     probability, correct = probability[asked], correct[asked]
     is_answer = batch.answer_of[0] == np.flatnonzero(asked)[:, None]  # (query, token)
     right = batch.tokens[0][is_answer.argmax(axis=1)]
+    answer = []
+    for places in is_answer:
+        marked = task.vocabulary[batch.tokens[0][places][-1]].endswith(".")
+        answer.append(spelt([task.vocabulary[s] for s in said[places]], marked=marked))
     context = batch.tokens[0, : task.context_tokens][batch.valid[0, : task.context_tokens]]
     candidates = np.union1d(context, right)
     shown = probability[:, candidates]
     rest = np.clip(1.0 - shown.sum(axis=1, keepdims=True), 0.0, 1.0)
-    names = [task.vocabulary[symbol].removesuffix(".") for symbol in candidates]
+    names = [task.vocabulary[symbol] for symbol in candidates]
     return xr.Dataset(
         {
             "probability": (
@@ -330,7 +407,9 @@ def _answers_of(
                 (dims.QUERY,),
                 probability[np.arange(len(right)), right].astype(np.float32),
             ),
+            "answer": ((dims.QUERY,), answer),
             "correct": ((dims.QUERY,), correct),
+            "chance": ((dims.QUERY,), task.best_guess(batch)[0][asked]),
             "difficulty": ((dims.QUERY,), batch.difficulty[0][asked]),
         },
         {dims.SYMBOL: [*names, OTHER], dims.QUERY: np.arange(len(right))},

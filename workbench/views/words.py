@@ -8,8 +8,11 @@ import numpy as np
 import xarray as xr
 
 from workbench.config import RandomPasses, SleepConfig
-from workbench.tasks.base import Task
+from workbench.figures import change_words
+from workbench.tasks.base import Task, level_words
+from workbench.tasks.depo import size_distribution
 from workbench.views.cursor import MOST_PASSES, Place
+from workbench.views.problem import Problem
 
 
 def where(
@@ -34,36 +37,46 @@ def where(
     """
     window, number = place.window + 1, place.sleep_pass
     total = f"window {window} of {len(passes)}"
+    kept = ["S", *_kept(sleep)]
     if place == (0, 0):
         return "Before the first pass", "Nothing has been read yet, so S = 0 everywhere."
     if number == 0:
-        left = "S alone" if sleep.eviction == "hard" else "S and the newest tokens' cache"
+        gone = f"The KV cache of window {window - 1} is gone"
+        if sleep.eviction == "sliding":
+            gone = "The older tokens' KV cache is gone"
         coming = "wakes to read" if awake[place.window] else "falls asleep over"
+        crossed = "S alone" if len(kept) == 1 else _listed(kept)
         return (
             f"Evicted: on to {total}",
-            f"The KV cache of window {window - 1} is gone; {left} crossed the boundary. "
-            f"Next the model {coming} window {window}.",
+            f"{gone}; {crossed} crossed the boundary. Next the model {coming} window {window}.",
         )
     if awake[place.window]:
         return (
             f"Awake, {total}",
-            "The model read the questions once and answered from S. "
-            f"Reading wrote to S as well ({_percent(change)} of its norm).",
+            f"The model read the questions once and answered from {_listed(kept)}. "
+            f"Reading wrote to S as well: {change_words(change)}.",
         )
     times = {1: "once", 2: "twice"}.get(number, f"{number} times")
     end = " The sleep ends here." if number == passes[place.window] else ""
     return (
         f"Asleep, {total}, pass {number} of {passes[place.window]}",
-        f"The model has read the window {times}; this pass changed S by {_percent(change)} of "
-        f"its norm.{end}",
+        f"The model has read the window {times}; in this pass {change_words(change)}.{end}",
     )
 
 
-def _percent(share: float) -> str:
-    return "0 %" if not np.isfinite(share) else f"{100 * share:.0f} %"
+def _kept(sleep: SleepConfig) -> list[str]:
+    """Return what crosses a boundary beside S, in words."""
+    kept = ["the convolution tails"] if sleep.conv_state == "carry" else []
+    if sleep.eviction == "sliding":
+        kept.append(f"the KV cache of the newest {sleep.window - 1} tokens")
+    return kept
 
 
-def score(answers: xr.Dataset, task: Task, *, awake: bool = False) -> str:
+def _listed(things: list[str]) -> str:
+    return " and ".join([", ".join(things[:-1]), things[-1]] if len(things) > 1 else things)
+
+
+def score(answers: xr.Dataset, task: Task) -> str:
     """Return HTML: right answers by difficulty, with what a guess would get.
 
     Parameters
@@ -71,38 +84,52 @@ def score(answers: xr.Dataset, task: Task, *, awake: bool = False) -> str:
     answers : Dataset
         As from `workbench.views.walk.Walk.answers`.
     task : Task
-        Gives the chance line and the difficulty's name.
-    awake : bool
-        Whether the model is awake rather than asked what if.
+        Gives the difficulty's name.
     """
     correct = answers["correct"].values
     levels = answers["difficulty"].values
-    unit = {"hops": "hop", "rollout": "step"}.get(task.difficulty_name, task.difficulty_name)
     chips = []
     for level in np.unique(levels).tolist():
         here = correct[levels == level]
         full = " full" if here.all() else ""
-        name = f"{level} {unit}{'' if level == 1 else 's'}"
+        name = escape(level_words(level, task.difficulty_name))
         chips.append(
-            f'<span class="score{full}">{escape(name)}: <b>{int(here.sum())}/{len(here)}</b></span>'
+            f'<span class="score{full}">{name}: <b>{int(here.sum())}/{len(here)}</b></span>'
         )
-    line = guess(task)
-    chance = next(iter(line.values())) if line else 0.0
     return (
-        f"<h2>{'The answers, awake' if awake else 'If the model woke now'}</h2>"
-        f'<p class="scores" aria-live="polite"><span class="total"><b>{int(correct.sum())} of '
+        f"<h2>{_answers_heading(answers)}</h2>"
+        f'<p class="scores"><span class="total"><b>{int(correct.sum())} of '
         f'{len(correct)}</b> right</span><span class="muted">'
-        f"(a guess: {100 * chance:.0f} %)</span>{''.join(chips)}</p>"
+        f"(a guess: {100 * float(answers['chance'].mean()):.0f} %)</span>{''.join(chips)}</p>"
     )
 
 
-def guess(task: Task) -> dict[int, float]:
-    """Return the score by difficulty of the best guess: the chance line of the figures."""
-    return max((line.accuracy for line in task.chance().values()), key=_total)
+def score_sentence(answers: xr.Dataset) -> str:
+    """Return the score as a sentence, which a screen reader is told at every stop."""
+    correct = answers["correct"].values
+    return f"{_answers_heading(answers)}: {int(correct.sum())} of {len(correct)} right."
 
 
-def _total(accuracy: dict[int, float]) -> float:
-    return sum(accuracy.values())
+def _answers_heading(answers: xr.Dataset) -> str:
+    given = answers["given"].values
+    if given.all():
+        return "The answers, awake"
+    return "Answered so far, and what would follow" if given.any() else "If the model woke now"
+
+
+def untrained_note(problem: Problem) -> str:
+    """Return HTML saying in what a typed example differs from all that training drew, or ""."""
+    if problem.task.name != "depo":
+        return ""
+    config, said = problem.task.config, []
+    sizes = size_distribution(config)[0].tolist()
+    if (nodes := len(problem.edges)) not in sizes:
+        ends = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0]}"
+        said.append(f"rings of {ends} nodes only, this one has {nodes}")
+    asked = {query.difficulty for query in problem.queries}
+    if other := sorted(asked - set(problem.task.difficulties)):
+        said.append(f"never asked for k = {', '.join(map(str, other))}")
+    return f'<p class="note beyond">Trained with {"; ".join(said)}.</p>' if said else ""
 
 
 def trained_range(sleep: SleepConfig) -> tuple[int, int]:
