@@ -4,20 +4,20 @@ Shapes: q, k ``[batch, token, gdn_head, key]``, v ``[batch, token, gdn_head, val
 and beta ``[batch, token, gdn_head]``, state ``[batch, gdn_head, key, value]``.
 """
 
-from sleep_kernels.api import (
-    BACKENDS,
-    RuleResult,
-    backend_status,
-    choose_backend,
-    delta_rule,
-    gated_delta_rule,
-    gated_outer_product,
-)
+from sleep_kernels.api import delta_rule, gated_delta_rule, gated_outer_product
+from sleep_kernels.around import prepared
+from sleep_kernels.backends import BACKENDS, backend_status, choose_backend
+from sleep_kernels.contract import CHUNK, Call, Gates, OutputNorm, RuleResult
 from sleep_kernels.convolution import ConvolutionResult, dynamic_convolution, short_convolution
+from sleep_kernels.norms import rms_norm
 
 __all__ = [
     "BACKENDS",
+    "CHUNK",
+    "Call",
     "ConvolutionResult",
+    "Gates",
+    "OutputNorm",
     "RuleResult",
     "backend_status",
     "choose_backend",
@@ -25,5 +25,7 @@ __all__ = [
     "dynamic_convolution",
     "gated_delta_rule",
     "gated_outer_product",
+    "prepared",
+    "rms_norm",
     "short_convolution",
 ]

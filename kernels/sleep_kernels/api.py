@@ -1,4 +1,4 @@
-"""The three update rules and the choice of a backend.
+"""The three update rules, the same on every backend.
 
 Per head, with keys of unit norm and ``a = exp(log_decay)``::
 
@@ -8,71 +8,50 @@ Per head, with keys of unit norm and ``a = exp(log_decay)``::
 
 and ``o = scale * S'^T q``. Sources: Yang et al. arXiv 2412.06464 (gated delta rule), 2406.06484
 (chunked delta rule), Dao and Gu arXiv 2405.21060 (Mamba-2).
+
+Options that every rule takes, keyword-only:
+
+scale : float or None
+    Factor on the output; None means ``key ** -0.5``.
+normalise : bool
+    Bring q and k to unit norm first.
+gates : Gates or None
+    With them, `log_decay` and `beta` are projections of the input, and the gates are applied here.
+output_norm : OutputNorm or None
+    Gated RMSNorm of the output.
+valid : Tensor or None
+    bool ``[batch, token]``; a False token (padding) neither writes nor decays.
+chunk_states, change_norm : bool
+    Also return S before every 32nd token, and how far S moved.
+tf32 : bool
+    Let float32 products on a GPU use TF32; False means IEEE float32.
+backend : str
+    "auto" or an explicit backend, which raises if it cannot serve.
 """
 
 from __future__ import annotations
 
-import importlib.util
-from typing import NamedTuple
+from typing import TypedDict, Unpack
 
-import torch
 from torch import Tensor
 
-from sleep_kernels import cpu, reference
-from sleep_kernels.validation import check_inputs, state_dtype
+from sleep_kernels.backends import choose_backend, load_backend
+from sleep_kernels.contract import Call, Gates, OutputNorm, RuleResult
+from sleep_kernels.validation import check_call
 
 
-class RuleResult(NamedTuple):
-    """What an update rule returns.
+class Options(TypedDict, total=False):
+    """Keyword-only options of every rule; the module's docstring says what each does."""
 
-    Attributes
-    ----------
-    output : Tensor or None
-        ``[batch, token, gdn_head, value]`` in v's dtype; None when q was None.
-    state : Tensor
-        ``[batch, gdn_head, key, value]``, float32 (float64 for float64 inputs).
-    """
-
-    output: Tensor | None
-    state: Tensor
-
-
-_RULES = {"reference": reference.scan, "cpu": cpu.chunked}
-BACKENDS: tuple[str, ...] = ("auto", "reference", "cpu", "triton", "fla")
-
-
-def backend_status() -> dict[str, str | None]:
-    """Return, for each backend, None if it serves here, else the reason why it does not."""
-    missing = "is not installed" if importlib.util.find_spec("fla") is None else "is not wired yet"
-    return {
-        "reference": None,
-        "cpu": None,
-        "triton": "no Triton kernels are built in this version",
-        "fla": f"flash-linear-attention {missing}",
-    }
-
-
-def choose_backend(backend: str, device: torch.device) -> str:
-    """Return the backend that serves `backend` on `device`.
-
-    ``auto`` takes "cpu", the one-chunk form, which is plain PyTorch and runs on any device.
-
-    Raises
-    ------
-    ValueError
-        The name is unknown.
-    RuntimeError
-        An explicit backend cannot serve; the message says why.
-    """
-    del device  # every backend of this version serves on every device
-    if backend == "auto":
-        return "cpu"
-    if backend not in BACKENDS:
-        raise ValueError(f"backend {backend!r} is unknown; expected one of {', '.join(BACKENDS)}")
-    reason = backend_status()[backend]
-    if reason is not None:
-        raise RuntimeError(f"backend {backend!r} cannot serve: {reason}; use backend='auto'")
-    return backend
+    scale: float | None
+    normalise: bool
+    gates: Gates | None
+    output_norm: OutputNorm | None
+    valid: Tensor | None
+    chunk_states: bool
+    change_norm: bool
+    tf32: bool
+    backend: str
 
 
 def gated_delta_rule(
@@ -80,11 +59,9 @@ def gated_delta_rule(
     k: Tensor,
     v: Tensor,
     log_decay: Tensor | None,
-    beta: Tensor,
+    beta: Tensor | None,
     state: Tensor | None = None,
-    *,
-    scale: float | None = None,
-    backend: str = "auto",
+    **options: Unpack[Options],
 ) -> RuleResult:
     """Gated delta rule (Gated DeltaNet), the paper's fast-weight update.
 
@@ -98,14 +75,12 @@ def gated_delta_rule(
         Values ``[batch, token, gdn_head, value]``.
     log_decay : Tensor or None
         log a <= 0, ``[batch, token, gdn_head]``; None means a = 1.
-    beta : Tensor
-        Write strength b, ``[batch, token, gdn_head]``.
+    beta : Tensor or None
+        Write strength b, ``[batch, token, gdn_head]``; None means b = 1.
     state : Tensor or None
         S carried in, ``[batch, gdn_head, key, value]``; None means zeros.
-    scale : float or None
-        Factor on the output; None means ``key ** -0.5``.
-    backend : str
-        "auto" or an explicit backend, which raises if it cannot serve.
+    **options
+        As in the module's docstring.
 
     Returns
     -------
@@ -119,25 +94,23 @@ def gated_delta_rule(
     RuntimeError
         The explicit backend cannot serve here.
     """
-    return _run(q, k, v, log_decay, beta, state, scale, backend, delta=True)
+    return _run(q, k, v, log_decay, beta, state, options, delta=True)
 
 
 def delta_rule(
     q: Tensor | None,
     k: Tensor,
     v: Tensor,
-    beta: Tensor,
+    beta: Tensor | None,
     state: Tensor | None = None,
-    *,
-    scale: float | None = None,
-    backend: str = "auto",
+    **options: Unpack[Options],
 ) -> RuleResult:
     """Delta rule without decay (DeltaNet); arguments as in `gated_delta_rule`.
 
     beta in (0, 1) gives the usual rule; beta in (0, 2) lets the transition have negative
     eigenvalues.
     """
-    return _run(q, k, v, None, beta, state, scale, backend, delta=True)
+    return _run(q, k, v, None, beta, state, options, delta=True)
 
 
 def gated_outer_product(
@@ -145,17 +118,15 @@ def gated_outer_product(
     k: Tensor,
     v: Tensor,
     log_decay: Tensor | None,
-    beta: Tensor,
+    beta: Tensor | None,
     state: Tensor | None = None,
-    *,
-    scale: float | None = None,
-    backend: str = "auto",
+    **options: Unpack[Options],
 ) -> RuleResult:
     """Decayed outer products (Mamba-2 style); arguments as in `gated_delta_rule`.
 
-    ``log_decay=None`` with beta = 1 is linear attention.
+    ``log_decay=None`` with ``beta=None`` is linear attention.
     """
-    return _run(q, k, v, log_decay, beta, state, scale, backend, delta=False)
+    return _run(q, k, v, log_decay, beta, state, options, delta=False)
 
 
 def _run(
@@ -163,28 +134,25 @@ def _run(
     k: Tensor,
     v: Tensor,
     log_decay: Tensor | None,
-    beta: Tensor,
+    beta: Tensor | None,
     state: Tensor | None,
-    scale: float | None,
-    backend: str,
+    options: Options,
     *,
     delta: bool,
 ) -> RuleResult:
-    check_inputs(q, k, v, log_decay, beta, state)
-    rule = _RULES[choose_backend(backend, k.device)]
-    dtype = state_dtype(v.dtype)
-    batch, _, heads, keys = k.shape
-    if state is None:
-        state = k.new_zeros((batch, heads, keys, v.shape[-1]), dtype=dtype)
-    with torch.autocast(k.device.type, enabled=False):  # it would round S to bfloat16
-        output, state = rule(
-            None if q is None else q.to(dtype),
-            k.to(dtype),
-            v.to(dtype),
-            None if log_decay is None else log_decay.to(dtype),
-            beta.to(dtype),
-            state.to(dtype),
-            keys**-0.5 if scale is None else scale,
-            delta,
-        )
-    return RuleResult(None if output is None else output.to(v.dtype), state)
+    rest = dict(options)
+    backend = rest.pop("backend", "auto")
+    scale = rest.pop("scale", None)
+    call = Call(
+        q,
+        k,
+        v,
+        log_decay,
+        beta,
+        state,
+        scale=k.shape[-1] ** -0.5 if scale is None else scale,  # type: ignore[arg-type]
+        delta=delta,
+        **rest,  # type: ignore[arg-type]
+    )
+    check_call(call)
+    return load_backend(choose_backend(str(backend), k.device, call))(call)

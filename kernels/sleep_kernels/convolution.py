@@ -1,12 +1,18 @@
-"""Causal depthwise convolutions over tokens, with an explicit tail carried in and out."""
+"""Causal depthwise convolutions over tokens, with an explicit tail carried in and out.
+
+Both are shifted multiply-adds with a backward written by hand: a depthwise ``conv1d`` is one of
+the largest costs of a small model's step on a CPU, and autograd through slices fills and adds a
+whole tensor for every tap.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 class ConvolutionResult(NamedTuple):
@@ -39,15 +45,16 @@ def short_convolution(
         ``[channel, taps]``; the last tap is the present token.
     tail : Tensor or None
         Inputs before the first token, ``[batch, taps - 1, channel]``; None means zeros.
+
+    Raises
+    ------
+    ValueError
+        The tail's shape does not fit.
     """
     taps = weight.shape[1]
-    padded = _with_tail(x, tail, taps)
-    tokens = x.shape[1]
-    # shifted multiply-adds: the backward of a depthwise conv1d is slow on a CPU
-    output = padded[:, :tokens] * weight[:, 0]
-    for w in range(1, taps):
-        output = torch.addcmul(output, padded[:, w : w + tokens], weight[:, w])
-    return ConvolutionResult(output, padded[:, tokens:])
+    _check_tail(x, tail, taps)
+    output = cast(Tensor, _Short.apply(x, weight, tail))
+    return ConvolutionResult(output, _next_tail(x, tail, taps))
 
 
 def dynamic_convolution(
@@ -65,19 +72,98 @@ def dynamic_convolution(
         ``[batch, token, channel, taps]``; the last tap is the present token.
     tail : Tensor or None
         Inputs before the first token, ``[batch, taps - 1, channel]``; None means zeros.
+
+    Raises
+    ------
+    ValueError
+        The tail's shape does not fit.
     """
     taps = weight.shape[-1]
-    padded = _with_tail(x, tail, taps)
-    neighbours = padded.unfold(1, taps, 1)  # (batch, token, channel, taps)
-    return ConvolutionResult((neighbours * weight).sum(-1), padded[:, x.shape[1] :])
+    _check_tail(x, tail, taps)
+    output = cast(Tensor, _Dynamic.apply(x, weight, tail))
+    return ConvolutionResult(output, _next_tail(x, tail, taps))
+
+
+class _Short(torch.autograd.Function):
+    """Taps shared by all tokens."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, tail: Tensor | None) -> Tensor:
+        taps, tokens = weight.shape[1], x.shape[1]
+        padded = _with_tail(x, tail, taps)
+        ctx.save_for_backward(padded, weight)
+        ctx.has_tail = tail is not None
+        columns = weight.t().contiguous()  # (taps, channel)
+        output = padded[:, :tokens] * columns[0]
+        for w in range(1, taps):
+            output.addcmul_(padded[:, w : w + tokens], columns[w])
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (upstream,) = gradients
+        padded, weight = ctx.saved_tensors
+        taps, tokens = weight.shape[1], upstream.shape[1]
+        columns = weight.t().contiguous()
+        d_padded = padded.new_zeros(padded.shape)
+        d_columns = torch.empty_like(columns)
+        for w in range(taps):
+            part = slice(w, w + tokens)
+            d_padded[:, part].addcmul_(upstream, columns[w])
+            d_columns[w] = (upstream * padded[:, part]).flatten(0, 1).sum(0)
+        d_tail = d_padded[:, : taps - 1] if ctx.has_tail else None
+        return d_padded[:, taps - 1 :], d_columns.t(), d_tail
+
+
+class _Dynamic(torch.autograd.Function):
+    """Taps of their own for every token."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, tail: Tensor | None) -> Tensor:
+        taps, tokens = weight.shape[-1], x.shape[1]
+        padded = _with_tail(x, tail, taps)
+        ctx.save_for_backward(padded, weight)
+        ctx.has_tail = tail is not None
+        output = padded[:, :tokens] * weight[..., 0]
+        for w in range(1, taps):
+            output.addcmul_(padded[:, w : w + tokens], weight[..., w])
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (upstream,) = gradients
+        padded, weight = ctx.saved_tensors
+        taps, tokens = weight.shape[-1], upstream.shape[1]
+        d_padded = padded.new_zeros(padded.shape)
+        d_weight = torch.empty_like(weight)
+        for w in range(taps):
+            part = slice(w, w + tokens)
+            d_padded[:, part].addcmul_(upstream, weight[..., w])
+            torch.mul(upstream, padded[:, part], out=d_weight[..., w])
+        d_tail = d_padded[:, : taps - 1] if ctx.has_tail else None
+        return d_padded[:, taps - 1 :], d_weight, d_tail
 
 
 def _with_tail(x: Tensor, tail: Tensor | None, taps: int) -> Tensor:
     if tail is None:
         tail = x.new_zeros((x.shape[0], taps - 1, x.shape[2]))
-    elif tail.shape != (x.shape[0], taps - 1, x.shape[2]):
+    return torch.cat((tail.to(x.dtype), x), dim=1)
+
+
+def _next_tail(x: Tensor, tail: Tensor | None, taps: int) -> Tensor:
+    """Return the last ``taps - 1`` inputs; differentiable, for tails that are carried on."""
+    short = taps - 1 - x.shape[1]
+    if short <= 0:
+        return x[:, x.shape[1] - taps + 1 :]
+    return _with_tail(x, tail, taps)[:, x.shape[1] :]
+
+
+def _check_tail(x: Tensor, tail: Tensor | None, taps: int) -> None:
+    expected = (x.shape[0], taps - 1, x.shape[2])
+    if tail is not None and tuple(tail.shape) != expected:
         raise ValueError(
             f"tail has shape {tuple(tail.shape)}; expected [batch, taps - 1, channel] = "
-            f"{(x.shape[0], taps - 1, x.shape[2])}"
+            f"{expected}; pass the tail that the call before returned"
         )
-    return torch.cat((tail.to(x.dtype), x), dim=1)

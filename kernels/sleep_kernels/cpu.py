@@ -1,26 +1,46 @@
-"""The chunked form: one chunk a window, one triangular solve with a single right-hand side.
+"""The chunked form in plain PyTorch, with its backward written by hand.
 
-With ``c = cumsum(log_decay)``, ``e = exp(c)``, ``f = exp(c_C - c)``,
-``D_ij = exp(c_i - c_j)`` for i >= j else 0::
+Per chunk of C tokens, with ``c = cumsum(log_decay)``, ``e = exp(c)``, ``f = exp(c_C - c)``,
+``l = exp(c_C)``, ``D_ij = exp(c_i - c_j)`` for i >= j else 0::
 
-    M = b * stril(K K^T * D)     u = b * (V - e * (K S0))      R = (I + M)^-1 u
-    O = scale (e * (Q S0) + ((Q K^T) * D) R)                   S' = e_C S0 + (f * K)^T R
+    M = b * stril(K K^T * D)     w = V - e * (K S0)      (I + M) R = b * w
+    O = scale (e * (Q S0) + ((Q K^T) * D) R)             S' = l S0 + (f * K)^T R
 
-The gated outer product is the same with M = 0 and R = b V. Exponents of masked entries are set
-to -inf before exp, never after (inf * 0 would give NaN gradients), and I + M is never inverted
-by doubling (near-collinear keys make that wrong by orders of magnitude in float32).
+The gated outer product is the same with M = 0 and w = V. Exponents of masked entries are set to
+-inf before exp, never after (inf * 0 would give NaN gradients), and I + M is never inverted by
+doubling (near-collinear keys make that wrong by orders of magnitude in float32): one triangular
+solve with a single right-hand side.
+
+The backward, with dO already times scale and z = (I + M)^-T dR. K stands in two roles, as what is
+asked of the memory (like Q) and as what is written under::
+
+    dR = (f * K) dS' + ((Q K^T) * D)^T dO
+    dQ    = (e * dO) S0^T + A_q K              A_q = (dO R^T) * D
+    dK_ask = b * a,  a = -(e * z) S0^T + A_k K        A_k = -stril(z R^T) * D
+    dK_write = A_q^T Q + A_k^T (b * K) + f * (R dS'^T)
+    dV = b * z        db = <z, V> + <a, K>        (row by row)
+    dc = <dQ, Q> + <dK_ask, K> - <dK_write, K>    and dc_C += <S', dS'>
+    dS0 = l dS' + Q^T (e * dO) - (b * K)^T (e * z)
+
+since c enters only as a factor exp(c) on what asks and exp(-c) on what is written. Tested against
+the recurrence in float64.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-MAX_CHUNK = 128
-"""Tokens per chunk; a longer window is read in several chunks, S carried between them."""
+ONE_CHUNK = 48
+"""Windows of up to this many tokens are one chunk."""
+
+CHUNK = 32
+"""Tokens per chunk of a longer window, S carried between chunks."""
 
 
 def chunked(
@@ -36,28 +56,127 @@ def chunked(
     Float[Tensor, "batch token gdn_head value"] | None, Float[Tensor, "batch gdn_head key value"]
 ]:
     """Run a rule chunk by chunk; arguments as in `sleep_kernels.reference.scan`."""
-    outputs: list[Tensor] = []
-    for start in range(0, k.shape[1], MAX_CHUNK):
-        part = slice(start, start + MAX_CHUNK)
-        output, state = _chunk(
-            None if q is None else q[:, part].transpose(1, 2),
-            k[:, part].transpose(1, 2),
-            v[:, part].transpose(1, 2),
-            None if log_decay is None else log_decay[:, part].transpose(1, 2),
-            beta[:, part].transpose(1, 2),
-            state,
-            scale,
-            delta,
+    output, state = cast(
+        "tuple[Tensor | None, Tensor]",
+        _Chunked.apply(q, k, v, log_decay, beta, state, scale, delta),
+    )
+    return output, state
+
+
+class _Chunk(NamedTuple):
+    """What the backward needs of one chunk; ``.`` stands for batch x gdn_head.
+
+    ``q``, ``k [., token, key]``, ``v [., token, value]``, ``beta [., token, 1]``; ``asked``:
+    ``(Q K^T) * D`` and ``system``: ``b * (K K^T) * D [., token, token]``; ``written``: R;
+    ``decay``: D; ``total``: c; ``before``, ``after``: S0 and S'.
+    """
+
+    q: Tensor | None
+    k: Tensor
+    v: Tensor
+    beta: Tensor
+    asked: Tensor | None
+    system: Tensor | None
+    written: Tensor
+    decay: Tensor
+    total: Tensor | None
+    before: Tensor
+    after: Tensor | None
+
+
+class _Chunked(torch.autograd.Function):
+    """A window in chunks, forward and backward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        q: Tensor | None,
+        k: Tensor,
+        v: Tensor,
+        log_decay: Tensor | None,
+        beta: Tensor,
+        state: Tensor,
+        scale: float,
+        delta: bool,
+    ) -> tuple[Tensor | None, Tensor]:
+        batch, tokens, heads, keys = k.shape
+        shape = state.shape
+        carried = state.reshape(batch * heads, keys, -1)
+        output = None if q is None else v.new_empty(v.shape)
+        saved: list[Tensor | None] = []
+        for part in _parts(tokens):
+            read, carried, chunk = _forward(
+                None if q is None else q[:, part],
+                k[:, part],
+                v[:, part],
+                None if log_decay is None else log_decay[:, part],
+                beta[:, part],
+                carried,
+                scale,
+                delta,
+            )
+            if output is not None and read is not None:
+                output[:, part] = read.view(batch, heads, -1, v.shape[-1]).transpose(1, 2)
+            saved.extend(chunk)
+        ctx.save_for_backward(*saved)
+        ctx.set_materialize_grads(False)  # what nobody reads costs nothing
+        ctx.scale, ctx.forgets = scale, log_decay is not None
+        ctx.sizes = (batch, tokens, heads)
+        return output, carried.view(shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        d_output, d_state = gradients
+        if d_output is None and d_state is None:
+            return (None,) * 8
+        batch, tokens, heads = ctx.sizes
+        saved = ctx.saved_tensors
+        fields = len(_Chunk._fields)
+        chunks = [_Chunk(*saved[i : i + fields]) for i in range(0, len(saved), fields)]
+        first = chunks[0]
+        keys, values = first.before.shape[-2:]
+
+        def buffer(*last: int) -> Tensor:
+            return first.before.new_empty((batch, tokens, heads, *last))
+
+        d_q = None if d_output is None else buffer(keys)
+        d_k, d_v, d_beta = buffer(keys), buffer(values), buffer()
+        d_log_decay = buffer() if ctx.forgets else None
+        carried = None if d_state is None else d_state.reshape(batch * heads, keys, values)
+        for part, chunk in zip(reversed(_parts(tokens)), reversed(chunks), strict=True):
+            d_read = None
+            if d_output is not None:
+                d_read = d_output[:, part].transpose(1, 2).reshape(batch * heads, -1, values)
+            found, carried = _backward(chunk, d_read, carried, ctx.scale)
+            for target, value in zip((d_q, d_k, d_v, d_log_decay, d_beta), found, strict=True):
+                if target is not None and value is not None:
+                    whole = value.view(batch, heads, *value.shape[1:])
+                    target[:, part] = whole.transpose(1, 2)
+        assert carried is not None
+        return (
+            d_q,
+            d_k,
+            d_v,
+            d_log_decay,
+            d_beta,
+            carried.view(batch, heads, keys, values),
+            None,
+            None,
         )
-        if output is not None:
-            outputs.append(output)
-    if not outputs:
-        return None, state
-    whole = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
-    return whole.transpose(1, 2), state
 
 
-def _chunk(
+def _parts(tokens: int) -> list[slice]:
+    size = tokens if tokens <= ONE_CHUNK else CHUNK
+    return [slice(start, min(start + size, tokens)) for start in range(0, tokens, size)]
+
+
+def _rows(x: Tensor) -> Tensor:
+    """Return ``[batch, token, gdn_head, ...]`` as ``[batch gdn_head, token, ...]``."""
+    return x.transpose(1, 2).reshape(x.shape[0] * x.shape[2], x.shape[1], *x.shape[3:])
+
+
+def _forward(
     q: Tensor | None,
     k: Tensor,
     v: Tensor,
@@ -66,44 +185,138 @@ def _chunk(
     state: Tensor,
     scale: float,
     delta: bool,
-) -> tuple[Tensor | None, Tensor]:
-    b = beta[..., None]  # (batch, gdn_head, token, 1)
-    carried = state  # S0, decayed as each token sees it
+) -> tuple[Tensor | None, Tensor, _Chunk]:
+    """Run one chunk; its state is ``[batch gdn_head, key, value]``, the rest as in `chunked`."""
+    k, v, b = _rows(k), _rows(v), _rows(beta)[..., None]
+    q = None if q is None else _rows(q)
+    total = from_start = None
     if log_decay is None:
-        decay = _causal(k.shape[2], k.device, k.dtype)
-        from_start = None
+        decay = _causal(k.shape[1], k.device, k.dtype)
     else:
         # in float64: after a strong decay, differences of float32 sums are off by percents
-        c = log_decay.cumsum(-1, dtype=torch.float64)
-        between = (c[..., :, None] - c[..., None, :]).to(k.dtype)
-        decay = (between + _mask(k.shape[2], k.device, k.dtype)).exp()
-        from_start = c.to(k.dtype).exp()[..., None]  # e
+        c = _rows(log_decay).cumsum(-1, dtype=torch.float64)
+        between = (c[:, :, None] - c[:, None, :]).to(k.dtype)
+        decay = between.add_(_mask(k.shape[1], k.device, k.dtype)).exp_()
+        total = c.to(k.dtype)
+        from_start = total.exp()[..., None]  # e
+    system = None
     if delta:
-        recalled = k @ carried
-        if from_start is not None:
-            recalled = from_start * recalled
-        keys = (k @ k.mT) * decay * b  # only its strict lower triangle, M, is read
-        written = torch.linalg.solve_triangular(
-            keys, b * (v - recalled), upper=False, unitriangular=True
-        )  # R: (batch, gdn_head, token, value)
+        system = torch.bmm(k, k.mT).mul_(decay).mul_(b)  # its strict lower triangle is M
+        recalled = torch.bmm(k, state)
+        if from_start is None:
+            missing = v - recalled
+        else:
+            missing = torch.addcmul(v, from_start, recalled, value=-1)
+        written = _solve(system, missing.mul_(b))  # R
     else:
         written = b * v
-    output = None
+    output = asked = None
     if q is not None:
-        read = q @ carried
+        asked = torch.bmm(q, k.mT).mul_(decay)
+        output = torch.bmm(q, state)
         if from_start is not None:
-            read = from_start * read
-        output = scale * (read + ((q @ k.mT) * decay) @ written)
-    if log_decay is None:
-        return output, state + k.mT @ written
-    to_end = decay[..., -1, :, None]  # f
-    return output, from_start[..., -1:, :] * state + (to_end * k).mT @ written  # type: ignore[index]
+            output.mul_(from_start)
+        output.baddbmm_(asked, written, beta=scale, alpha=scale)
+    if from_start is None:
+        after = torch.baddbmm(state, k.mT, written)
+    else:
+        to_end = decay[:, -1, :, None]  # f
+        after = (from_start[:, -1:] * state).baddbmm_((to_end * k).mT, written)
+    kept = after if total is not None else None
+    return (
+        output,
+        after,
+        _Chunk(q, k, v, b, asked, system, written, decay, total, state, kept),
+    )
+
+
+def _backward(
+    chunk: _Chunk,
+    d_read: Tensor | None,
+    d_state: Tensor | None,
+    scale: float,
+) -> tuple[tuple[Tensor | None, ...], Tensor]:
+    """Return gradients of q, k, v, log_decay and beta of one chunk, and of the state before it.
+
+    ``d_read [., token, value]`` is the gradient of the output, None where nothing was read.
+    """
+    q, k, v, b, asked, system, written, decay, total, before, after = chunk
+    from_start = to_end = None
+    if total is not None:
+        from_start = total.exp()[..., None]  # e
+        to_end = decay[:, -1, :, None]  # f
+    d_written = d_write = d_before = None
+    if d_state is not None:
+        d_written = torch.bmm(k if to_end is None else to_end * k, d_state)  # dR
+        d_write = torch.bmm(written, d_state.mT)  # dK_write
+        if to_end is not None:
+            d_write.mul_(to_end)
+        d_before = d_state.clone() if from_start is None else from_start[:, -1:] * d_state
+    d_asked = None if d_read is None else d_read * scale  # dO
+    if d_asked is not None:
+        assert asked is not None
+        d_written = _added(d_written, asked.mT, d_asked)
+    assert d_written is not None
+    z = d_written if system is None else _solve(system, d_written, transposed=True)
+    d_v = b * z
+    d_beta = (z * v).sum(-1)
+    d_total: Tensor | float = 0.0
+    d_q = d_ask = None
+    if q is not None and d_asked is not None:
+        inner = torch.bmm(d_asked, written.mT).mul_(decay)  # A_q
+        if from_start is not None:
+            d_asked.mul_(from_start)
+        d_q = torch.bmm(d_asked, before.mT).baddbmm_(inner, k)
+        d_write = _added(d_write, inner.mT, q)
+        d_before = _added(d_before, q.mT, d_asked)
+        if total is not None:
+            d_total = (d_q * q).sum(-1)
+    if system is not None:
+        z = z.neg()
+        inner = torch.bmm(z, written.mT).mul_(decay).tril_(-1)  # A_k
+        if from_start is not None:
+            z.mul_(from_start)
+        d_ask = torch.bmm(z, before.mT).baddbmm_(inner, k)  # a
+        strong = b * k
+        d_write = _added(d_write, inner.mT, strong)
+        d_before = _added(d_before, strong.mT, z)
+        share = (d_ask * k).sum(-1)
+        d_beta += share
+        d_ask.mul_(b)
+        d_total = share.mul_(b[..., 0]).add_(d_total)
+    assert d_write is not None and d_before is not None
+    d_log_decay = None
+    if total is not None:
+        d_total = d_total - (d_write * k).sum(-1)
+        if d_state is not None:
+            assert after is not None
+            d_total[:, -1] += (after * d_state).sum((-2, -1))
+        d_log_decay = d_total.flip(-1).cumsum(-1).flip(-1)
+    d_k = d_write if d_ask is None else d_write.add_(d_ask)
+    return (d_q, d_k, d_v, d_log_decay, d_beta), d_before
+
+
+def _added(total: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
+    """Add a product to `total` in place; begin with it where there is none."""
+    return torch.bmm(left, right) if total is None else total.baddbmm_(left, right)
+
+
+def _solve(matrix: Tensor, right: Tensor, *, transposed: bool = False) -> Tensor:
+    """Solve ``(I + M) x = right`` or, transposed, ``(I + M)^T x = right``.
+
+    Only the strict lower triangle of `matrix` is read. Solved from the right, on transposed
+    views, which are what LAPACK wants of row-major tensors: nothing is copied.
+    """
+    left = matrix if transposed else matrix.mT
+    return torch.linalg.solve_triangular(
+        left, right.mT, upper=not transposed, left=False, unitriangular=True
+    ).mT
 
 
 @lru_cache(maxsize=64)
 def _causal(tokens: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False):  # an inference tensor could not be used in training later
-        return torch.ones(tokens, tokens, device=device, dtype=dtype).tril()
+        return torch.ones(1, tokens, tokens, device=device, dtype=dtype).tril()
 
 
 @lru_cache(maxsize=64)

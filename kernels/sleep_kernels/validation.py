@@ -5,20 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sleep_kernels.contract import Call
+
 
 def state_dtype(dtype: torch.dtype) -> torch.dtype:
     """Return the dtype in which S is kept: float64 for float64 inputs, else float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def check_inputs(
-    q: Tensor | None,
-    k: Tensor,
-    v: Tensor,
-    log_decay: Tensor | None,
-    beta: Tensor,
-    state: Tensor | None,
-) -> None:
+def check_call(call: Call) -> None:
     """Check shapes, dtypes and devices against k ``[batch, token, gdn_head, key]``.
 
     Raises
@@ -26,29 +21,58 @@ def check_inputs(
     ValueError
         Names the tensor, what it has and what was expected.
     """
+    k, v = call.k, call.v
     if k.ndim != 4 or k.shape[1] < 1:
         raise ValueError(
-            f"k has shape {tuple(k.shape)}; expected [batch, token >= 1, gdn_head, key]"
+            f"k has shape {tuple(k.shape)}; expected [batch, token >= 1, gdn_head, key]; reshape k"
         )
     if v.ndim != 4:
-        raise ValueError(f"v has shape {tuple(v.shape)}; expected [batch, token, gdn_head, value]")
+        raise ValueError(
+            f"v has shape {tuple(v.shape)}; expected [batch, token, gdn_head, value]; reshape v"
+        )
     batch, tokens, heads, keys = k.shape
-    expected = {
-        "q": (q, (batch, tokens, heads, keys)),
-        "v": (v, (batch, tokens, heads, v.shape[-1])),
-        "log_decay": (log_decay, (batch, tokens, heads)),
-        "beta": (beta, (batch, tokens, heads)),
-        "state": (state, (batch, heads, keys, v.shape[-1])),
+    values = v.shape[-1]
+    expected: dict[str, tuple[Tensor | None, tuple[int, ...]]] = {
+        "q": (call.q, (batch, tokens, heads, keys)),
+        "v": (v, (batch, tokens, heads, values)),
+        "log_decay": (call.log_decay, (batch, tokens, heads)),
+        "beta": (call.beta, (batch, tokens, heads)),
+        "state": (call.state, (batch, heads, keys, values)),
     }
+    if call.gates is not None:
+        expected["gates.log_rate"] = (call.gates.log_rate, (heads,))
+        expected["gates.decay_bias"] = (call.gates.decay_bias, (heads,))
+        given = call.gates.log_rate is not None and call.gates.decay_bias is not None
+        if given != (call.log_decay is not None):
+            raise ValueError(
+                "gates.log_rate and gates.decay_bias go with log_decay; expected all three or "
+                "none; give what is missing"
+            )
+    if call.output_norm is not None:
+        expected["output_norm.weight"] = (call.output_norm.weight, (values,))
+        expected["output_norm.gate"] = (call.output_norm.gate, (batch, tokens, heads, values))
     for name, (tensor, shape) in expected.items():
         if tensor is None:
             continue
-        if tuple(tensor.shape) != shape:
-            raise ValueError(
-                f"{name} has shape {tuple(tensor.shape)}; expected {shape} to go with k "
-                f"{tuple(k.shape)} [batch, token, gdn_head, key]"
-            )
+        _check(name, tensor, shape, call)
         if not tensor.is_floating_point():
-            raise ValueError(f"{name} has dtype {tensor.dtype}; expected a floating-point dtype")
-        if tensor.device != k.device:
-            raise ValueError(f"{name} is on {tensor.device}; expected {k.device}, where k is")
+            raise ValueError(
+                f"{name} has dtype {tensor.dtype}; expected a floating-point dtype; cast it"
+            )
+    if call.valid is not None:
+        _check("valid", call.valid, (batch, tokens), call)
+        if call.valid.dtype != torch.bool:
+            raise ValueError(f"valid has dtype {call.valid.dtype}; expected torch.bool; cast it")
+
+
+def _check(name: str, tensor: Tensor, shape: tuple[int, ...], call: Call) -> None:
+    k = call.k
+    if tuple(tensor.shape) != shape:
+        raise ValueError(
+            f"{name} has shape {tuple(tensor.shape)}; expected {shape} to go with k "
+            f"{tuple(k.shape)} [batch, token, gdn_head, key]; reshape one of them"
+        )
+    if tensor.device != k.device:
+        raise ValueError(
+            f"{name} is on {tensor.device}; expected {k.device}, where k is; move one of them"
+        )

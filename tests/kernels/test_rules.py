@@ -98,7 +98,7 @@ def close(found, expected, dtype):
 @every_backend
 @pytest.mark.parametrize("keys", KEYS)
 def test_equals_the_recurrence(rule, backend, keys):
-    for tokens in (1, 3, 24, 75, cpu.MAX_CHUNK + 7):
+    for tokens in (1, 3, 24, 75, 39):
         x, state = inputs(tokens, rule, keys=keys)
         for carried in (state, None):
             start = torch.zeros_like(state) if carried is None else carried
@@ -168,15 +168,16 @@ def test_two_tokens_by_hand():
 
 
 @every_rule
-@pytest.mark.parametrize(("backend", "chunk"), [("reference", 128), ("cpu", 128), ("cpu", 2)])
+@pytest.mark.parametrize(("backend", "chunk"), [("reference", 128), ("cpu", 32), ("cpu", 2)])
 def test_gradients_of_every_input_and_of_the_state(rule, backend, chunk, monkeypatch):
-    monkeypatch.setattr(cpu, "MAX_CHUNK", chunk)
+    monkeypatch.setattr(cpu, "ONE_CHUNK", chunk)
+    monkeypatch.setattr(cpu, "CHUNK", chunk)
     x, state = inputs(5, rule, keys="near-collinear", batch=1, size=(3, 2))
     tensors = [x[name].requires_grad_() for name in NAMES] + [state.requires_grad_()]
 
     def run(*values):
         named = dict(zip(NAMES, values, strict=False))
-        return tuple(rule(named, state=values[-1], backend=backend))
+        return tuple(rule(named, state=values[-1], backend=backend)[:2])
 
     if not rule.decay:
         x["log_decay"].requires_grad_(False)
@@ -211,7 +212,7 @@ def test_wiping_the_memory_is_exact_and_gives_no_nan(name, backend, log_decay, e
     leaves = [*(tensor.requires_grad_() for tensor in x.values()), state.requires_grad_()]
     result = rule(x, state=state, backend=backend)
     gradients = torch.autograd.grad(result.output.sum() + result.state.square().sum(), leaves)
-    assert all(torch.isfinite(t).all() for t in (*result, *gradients))
+    assert all(torch.isfinite(t).all() for t in (*result[:2], *gradients))
     if log_decay < -1e9:
         return  # mild decays are lost in a sum with that, even in float64
     output, after = rule.by_token({n: t.detach() for n, t in x.items()}, state.detach())

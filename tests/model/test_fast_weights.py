@@ -102,7 +102,7 @@ def test_the_output_is_normed_gated_and_projected(kind):
         rule = sleep_kernels.gated_outer_product
     else:
         rule = sleep_kernels.gated_delta_rule
-    read, after = rule(w.q, w.k, w.v, w.log_decay, w.beta, state, backend="reference")
+    read, after, *_ = rule(w.q, w.k, w.v, w.log_decay, w.beta, state, backend="reference")
     read = read * torch.rsqrt(read.square().mean(-1, keepdim=True) + 1e-6)
     gated = read.flatten(-2) * F.silu(x @ mixer.gate.weight.T)
     found = mixer(x, state, None, None)

@@ -38,7 +38,7 @@ class Mixed(NamedTuple):
 
 
 class Writes(NamedTuple):
-    """What each token writes, and how it reads: the operator's inputs.
+    """What each token writes, and how it reads: the rule's own inputs.
 
     Attributes
     ----------
@@ -59,6 +59,17 @@ class Writes(NamedTuple):
     v: Tensor
     log_decay: Tensor | None
     beta: Tensor
+    tail: Tensor
+
+
+class Projected(NamedTuple):
+    """What the operator is given: `Writes` before unit norms and gates; gates as projections."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    log_decay: Tensor | None
+    beta: Tensor | None
     tail: Tensor
 
 
@@ -129,43 +140,22 @@ class FastWeights(nn.Module):
         tail: Float[Tensor, "batch tail channels"] | None,
         valid: Bool[Tensor, "batch token"] | None,
     ) -> Writes:
-        """Compute the operator's inputs from ``x [batch, token, channel]``.
+        """Compute what each token writes from ``x [batch, token, channel]``.
 
         Padding (`valid` False) neither enters the convolution, nor writes, nor decays.
         """
-        # (batch, token, 2 gdn_head key + gdn_head value)
-        projections = (self.query.weight, self.key.weight, self.value.weight)
-        qkv = F.linear(x, torch.cat(projections))
-        keys = self.heads * self.keys
-        if valid is not None:
-            qkv = qkv * valid[..., None]
-        if self.kind == "jet":
-            qk, v = qkv.split((2 * keys, self.heads * self.values), dim=-1)
-            taps = self.taps_out(F.silu(self.taps_in(x))).unflatten(-1, (-1, self.conv_width))
-            v, tail = _past_padding(v, tail, valid)
-            v, tail = sleep_kernels.dynamic_convolution(v, taps, tail)
-            q, k = F.silu(qk).split(keys, dim=-1)
-            v = F.silu(v)
-        else:
-            qkv, tail = _past_padding(qkv, tail, valid)
-            qkv, tail = sleep_kernels.short_convolution(qkv, self.conv, tail)
-            q, k, v = F.silu(qkv).split((keys, keys, self.heads * self.values), dim=-1)
-        q = _unit_norm(q.unflatten(-1, (self.heads, self.keys)))
-        k = _unit_norm(k.unflatten(-1, (self.heads, self.keys)))
-        v = v.unflatten(-1, (self.heads, self.values))
-        log_decay = None
-        if self.has_decay:
-            precise = torch.promote_types(x.dtype, torch.float32)
-            step = F.softplus(self.decay(x).to(precise) + self.decay_bias.to(precise))
-            log_decay = -self.log_rate.to(precise).exp() * step
-        if self.kind == "linear_attention":
-            beta = torch.ones_like(k[..., 0])
-        else:
-            beta = self.write(x).sigmoid() * (2.0 if self.kind == "delta_negative" else 1.0)
-        if valid is not None:
-            beta = beta * valid[..., None]
-            log_decay = None if log_decay is None else log_decay * valid[..., None]
-        return Writes(q, k, v, log_decay, beta, tail)
+        given = self._projected(x, tail, valid)
+        options = self._options(valid)
+        call = sleep_kernels.Call(
+            *given[:5],
+            None,
+            scale=1.0,
+            delta=self.corrects,
+            **options,  # type: ignore[arg-type]
+        )
+        bare = sleep_kernels.prepared(call, torch.promote_types(x.dtype, torch.float32))
+        assert bare.q is not None and bare.beta is not None
+        return Writes(bare.q, bare.k, bare.v, bare.log_decay, bare.beta, given.tail)
 
     def forward(
         self,
@@ -190,26 +180,77 @@ class FastWeights(nn.Module):
         output : bool
             False: only write.
         """
-        w = self.writes(x, tail, valid)
-        read, state = self._rule(w, w.q if output else None, state)
-        if read is None:
-            return Mixed(None, state, w.tail)
-        gate = F.silu(self.gate(x)).unflatten(-1, (self.heads, self.values))
-        read = self.norm(read.to(self.norm.weight.dtype)) * gate
-        return Mixed(self.out(read.flatten(-2)), state, w.tail)
+        given = self._projected(x, tail, valid)
+        options = self._options(valid)
+        rule = sleep_kernels.gated_delta_rule
+        if not self.corrects:
+            rule = sleep_kernels.gated_outer_product
+        norm = None
+        if output:
+            gate = self.gate(x).unflatten(-1, (self.heads, self.values))
+            norm = sleep_kernels.OutputNorm(self.norm.weight, gate, self.eps)
+        result = rule(
+            given.q if output else None,
+            given.k,
+            given.v,
+            given.log_decay,
+            given.beta,
+            state,
+            output_norm=norm,
+            backend=self.backend,
+            **options,  # type: ignore[arg-type]
+        )
+        if result.output is None:
+            return Mixed(None, result.state, given.tail)
+        return Mixed(self.out(result.output.flatten(-2)), result.state, given.tail)
 
-    def _rule(self, w: Writes, q: Tensor | None, state: Tensor) -> sleep_kernels.RuleResult:
-        if self.kind in ("delta", "delta_negative"):
-            return sleep_kernels.delta_rule(q, w.k, w.v, w.beta, state, backend=self.backend)
-        rule = sleep_kernels.gated_outer_product
-        if self.kind in ("gated_delta", "jet"):
-            rule = sleep_kernels.gated_delta_rule
-        return rule(q, w.k, w.v, w.log_decay, w.beta, state, backend=self.backend)
+    @property
+    def corrects(self) -> bool:
+        """Whether the rule subtracts what the memory returns for the key (a delta rule)."""
+        return self.kind not in ("mamba2", "linear_attention")
 
+    def _options(self, valid: Tensor | None) -> dict[str, object]:
+        """Return the operator's options: unit norms, gates and padding are left to it."""
+        gates = None
+        if self.has_decay:
+            gates = sleep_kernels.Gates(self.log_rate, self.decay_bias)
+        elif self.kind != "linear_attention":
+            strength = 2.0 if self.kind == "delta_negative" else 1.0
+            gates = sleep_kernels.Gates(None, None, strength)
+        return {"normalise": True, "gates": gates, "valid": valid}
 
-def _unit_norm(x: Tensor) -> Tensor:
-    # rsqrt(sum + eps): smooth at zero, where padding puts keys
-    return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6)
+    def _projected(self, x: Tensor, tail: Tensor | None, valid: Tensor | None) -> Projected:
+        """Project, convolve and activate: what the operator is given."""
+        keys, values = self.heads * self.keys, self.heads * self.values
+        parts = [self.query.weight, self.key.weight, self.value.weight]
+        sizes = [2 * keys + values]
+        for name in ("decay", "write"):
+            if hasattr(self, name):
+                parts.append(getattr(self, name).weight)
+                sizes.append(self.heads)
+        qkv, *gates = F.linear(x, torch.cat(parts)).split(sizes, dim=-1)  # (batch, token, .)
+        if valid is not None:
+            qkv = qkv * valid[..., None]
+        if self.kind == "jet":
+            qk, v = qkv.split((2 * keys, values), dim=-1)
+            taps = self.taps_out(F.silu(self.taps_in(x))).unflatten(-1, (-1, self.conv_width))
+            v, tail = _past_padding(v, tail, valid)
+            v, tail = sleep_kernels.dynamic_convolution(v, taps, tail)
+            q, k = F.silu(qk).split(keys, dim=-1)
+            v = F.silu(v)
+        else:
+            qkv, tail = _past_padding(qkv, tail, valid)
+            qkv, tail = sleep_kernels.short_convolution(qkv, self.conv, tail)
+            q, k, v = F.silu(qkv).split((keys, keys, values), dim=-1)
+        log_decay = gates.pop(0) if self.has_decay else None
+        return Projected(
+            q.unflatten(-1, (self.heads, self.keys)),
+            k.unflatten(-1, (self.heads, self.keys)),
+            v.unflatten(-1, (self.heads, self.values)),
+            log_decay,
+            gates.pop(0) if gates else None,
+            tail,
+        )
 
 
 def _past_padding(

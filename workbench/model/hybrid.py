@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from workbench.config import ModelConfig
 from workbench.errors import WorkbenchError
 from workbench.model.fast_weights import FastWeights
-from workbench.model.layers import Attention, SwiGLU
+from workbench.model.layers import Attention, RMSNorm, SwiGLU
 from workbench.model.memory import KVCache, Memory
 
 
@@ -24,12 +24,12 @@ class Block(nn.Module):
     def __init__(self, config: ModelConfig, index: int) -> None:
         super().__init__()
         kind = config.layers[index]
-        self.mixer_norm = nn.RMSNorm(config.width, eps=config.norm_eps)
+        self.mixer_norm = RMSNorm(config.width, eps=config.norm_eps)
         self.mixer: Attention | FastWeights = (
             Attention(config) if kind == "attention" else FastWeights(config, kind)
         )
         if config.mlp_width:
-            self.mlp_norm = nn.RMSNorm(config.width, eps=config.norm_eps)
+            self.mlp_norm = RMSNorm(config.width, eps=config.norm_eps)
             self.mlp = SwiGLU(config)
         self.has_mlp = bool(config.mlp_width)
 
@@ -59,7 +59,7 @@ class HybridModel(nn.Module):
         self.config = config
         self.embedding = nn.Embedding(config.vocabulary, config.width)
         self.stack = nn.ModuleList(Block(config, i) for i in range(len(config.layers)))
-        self.final_norm = nn.RMSNorm(config.width, eps=config.norm_eps)
+        self.final_norm = RMSNorm(config.width, eps=config.norm_eps)
         self.head = nn.Linear(config.width, config.vocabulary, bias=False)
         self._initialise(torch.Generator().manual_seed(seed))
 

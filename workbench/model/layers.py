@@ -9,9 +9,20 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+import sleep_kernels
 from workbench.config import ModelConfig
 from workbench.errors import WorkbenchError
+from workbench.model.by_hand import gated, rotate
 from workbench.model.memory import KVCache
+
+
+class RMSNorm(nn.RMSNorm):
+    """RMSNorm along the channels, with a backward written by hand on a CPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[..., channel]`` to the same shape."""
+        assert self.eps is not None
+        return sleep_kernels.rms_norm(x, self.weight, self.eps)
 
 
 class SwiGLU(nn.Module):
@@ -27,7 +38,8 @@ class SwiGLU(nn.Module):
         self, x: Float[Tensor, "batch token channel"]
     ) -> Float[Tensor, "batch token channel"]:
         """Map ``[batch, token, channel]`` to the same shape."""
-        return self.down(F.silu(self.gate(x)) * self.up(x))
+        both = F.linear(x, torch.cat((self.gate.weight, self.up.weight)))
+        return self.down(gated(both))
 
 
 class Attention(nn.Module):
@@ -75,8 +87,9 @@ class Attention(nn.Module):
         """
         batch, tokens, width = x.shape
         split = (batch, tokens, self.heads, width // self.heads)
-        keys = self.key(x).view(split).transpose(1, 2)  # (batch, attn_head, token, channel)
-        values = self.value(x).view(split).transpose(1, 2)
+        projected = F.linear(x, torch.cat((self.key.weight, self.value.weight)))
+        # (batch, attn_head, token, channel)
+        keys, values = (y.view(split).transpose(1, 2) for y in projected.split(width, dim=-1))
         known = x.new_ones((batch, tokens), dtype=torch.bool) if valid is None else valid
         masked = valid is not None
         if cache is not None:
@@ -90,8 +103,8 @@ class Attention(nn.Module):
         total = keys.shape[2]
         cos, sin = _rotation(total, split[-1], self.rope_base, x.device, keys.dtype)
         q = self.query(x).view(split).transpose(1, 2)
-        q = _rotate(q, cos[total - tokens :], sin[total - tokens :])
-        k = _rotate(keys, cos, sin)
+        q = rotate(q, cos[total - tokens :], sin[total - tokens :])
+        k = rotate(keys, cos, sin)
         if self.backend == "flash":
             attended = _flash(q, k, values, window, masked)
         else:
@@ -127,11 +140,6 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, window: int | None, masked: bool) ->
     bounds = (-1, 0) if window is None else (window - 1, 0)
     swapped = (t.transpose(1, 2) for t in (q, k, v))
     return flash_attn_func(*swapped, causal=True, window_size=bounds).transpose(1, 2)
-
-
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    left, right = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-right, left), dim=-1) * sin
 
 
 @lru_cache(maxsize=32)

@@ -1,0 +1,112 @@
+"""What stands around a rule, in plain PyTorch: unit norms, gates, padding, output norm.
+
+The Triton kernels absorb these; every other backend runs them from here, so that a call means
+the same on all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sleep_kernels.contract import CHUNK, Call, RuleResult
+from sleep_kernels.norms import gated_rms_norm, unit_norm
+from sleep_kernels.validation import state_dtype
+
+Rule = Callable[..., tuple[Tensor | None, Tensor]]
+"""``rule(q, k, v, log_decay, beta, state, scale, delta) -> (output or None, state)``."""
+
+
+def run_plain(rule: Rule, call: Call) -> RuleResult:
+    """Run a bare rule with all that `call` asks for around it.
+
+    The rule sees tensors of the state's dtype: float64 for float64 inputs, else float32.
+    """
+    dtype = state_dtype(call.v.dtype)
+    with torch.autocast(call.k.device.type, enabled=False):  # it would round S to bfloat16
+        bare = prepared(call, dtype)
+        state = bare.state
+        if state is None:
+            batch, _, heads, keys = call.k.shape
+            state = call.k.new_zeros((batch, heads, keys, call.v.shape[-1]), dtype=dtype)
+        before = state
+        boundaries = None
+        if call.chunk_states:
+            output, state, boundaries = _by_chunks(rule, bare, state)
+        else:
+            output, state = rule(
+                bare.q, bare.k, bare.v, bare.log_decay, bare.beta, state, bare.scale, bare.delta
+            )
+        change = None
+        if call.change_norm:
+            change = torch.linalg.matrix_norm((state - before).detach())
+        if output is not None:
+            output = finished(call, output).to(call.v.dtype)
+    return RuleResult(output, state, boundaries, change)
+
+
+def _by_chunks(rule: Rule, call: Call, state: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+    """Run a rule in chunks of `CHUNK` tokens, keeping the state before each."""
+    outputs, states = [], []
+    for start in range(0, call.k.shape[1], CHUNK):
+        part = slice(start, start + CHUNK)
+        q, k, v, log_decay, beta = (
+            None if x is None else x[:, part]
+            for x in (call.q, call.k, call.v, call.log_decay, call.beta)
+        )
+        states.append(state.detach())
+        output, state = rule(q, k, v, log_decay, beta, state, call.scale, call.delta)
+        if output is not None:
+            outputs.append(output)
+    return (torch.cat(outputs, dim=1) if outputs else None), state, torch.stack(states, dim=1)
+
+
+def prepared(call: Call, dtype: torch.dtype) -> Call:
+    """Return the same call with norms, gates and padding worked out, all in `dtype`."""
+
+    def cast(x: Tensor | None) -> Tensor | None:
+        return None if x is None else x.to(dtype)
+
+    q, k = cast(call.q), call.k.to(dtype)
+    if call.normalise:
+        q = None if q is None else unit_norm(q)
+        k = unit_norm(k)
+    log_decay, beta = cast(call.log_decay), cast(call.beta)
+    if call.gates is not None:
+        gates = call.gates
+        if log_decay is not None and gates.log_rate is not None and gates.decay_bias is not None:
+            step = F.softplus(log_decay + gates.decay_bias.to(dtype))
+            log_decay = -gates.log_rate.to(dtype).exp() * step
+        if beta is not None:
+            beta = beta.sigmoid()
+            beta = beta * gates.strength if gates.strength != 1.0 else beta
+    if beta is None:
+        beta = torch.ones_like(k[..., 0])
+    if call.valid is not None:
+        kept = call.valid[..., None].to(dtype)
+        beta = beta * kept
+        log_decay = None if log_decay is None else log_decay * kept
+    return replace(
+        call,
+        q=q,
+        k=k,
+        v=call.v.to(dtype),
+        log_decay=log_decay,
+        beta=beta,
+        state=cast(call.state),
+        normalise=False,
+        gates=None,
+        valid=None,
+    )
+
+
+def finished(call: Call, output: Tensor) -> Tensor:
+    """Return the output after the gated RMSNorm, where the call asks for one."""
+    if call.output_norm is None:
+        return output
+    weight, gate, eps = call.output_norm
+    return gated_rms_norm(output, weight.to(output.dtype), gate.to(output.dtype), eps)

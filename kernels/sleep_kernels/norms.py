@@ -1,0 +1,83 @@
+"""Unit norm, RMSNorm and gated RMSNorm along the last axis, backward by hand.
+
+Each is a handful of passes over its input, where autograd would keep and read back every
+intermediate value: on a CPU, norms and gates are a large part of a small model's step.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+UNIT_EPS = 1e-6
+
+
+def unit_norm(x: Tensor) -> Tensor:
+    """Return ``x rsqrt(sum x^2 + 1e-6)``, ``[..., channel]``; smooth at zero, where padding is."""
+    return cast(Tensor, _UnitNorm.apply(x))
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Return ``x rsqrt(mean x^2 + eps) weight`` (Zhang and Sennrich arXiv 1910.07467).
+
+    Parameters
+    ----------
+    x : Tensor
+        ``[..., channel]``.
+    weight : Tensor
+        ``[channel]``.
+    eps : float
+        Added to the mean square.
+    """
+    if x.device.type != "cpu" or x.dtype != weight.dtype:  # torch has a fused kernel there
+        return F.rms_norm(x, (x.shape[-1],), weight, eps)
+    return cast(Tensor, _RMSNorm.apply(x, weight, eps))
+
+
+def gated_rms_norm(x: Tensor, weight: Tensor, gate: Tensor, eps: float) -> Tensor:
+    """Return ``rms_norm(x) * SiLU(gate)``, ``[..., channel]``."""
+    return rms_norm(x, weight, eps) * F.silu(gate)
+
+
+class _UnitNorm(torch.autograd.Function):
+    """``y = r x`` with ``r = (sum x^2 + eps)^-1/2``; ``dx = r (dy - y sum(dy y))``."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        rate = x.square().sum(-1, keepdim=True).add_(UNIT_EPS).rsqrt_()
+        y = x * rate
+        ctx.save_for_backward(y, rate)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (d_y,) = gradients
+        y, rate = ctx.saved_tensors
+        along = (d_y * y).sum(-1, keepdim=True)
+        return torch.addcmul(d_y, y, along, value=-1).mul_(rate)
+
+
+class _RMSNorm(torch.autograd.Function):
+    """``y = r x w`` with ``r = (mean x^2 + eps)^-1/2``; x and r are kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        rate = x.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, weight, rate)
+        return (x * rate).mul_(weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        (d_y,) = gradients
+        x, weight, rate = ctx.saved_tensors
+        normed = x * rate
+        scaled = d_y * normed
+        d_weight = scaled.flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
+        along = torch.mv(scaled.flatten(0, -2), weight).view_as(rate).div_(-x.shape[-1])
+        return torch.addcmul(d_y * weight, normed, along).mul_(rate), d_weight, None

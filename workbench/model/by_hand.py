@@ -1,0 +1,83 @@
+"""SwiGLU's gate and RoPE with backwards written by hand.
+
+Autograd would cut one gradient out of the other and glue them together again; on a CPU these
+copies cost as much as the arithmetic. A compiler fuses the plain forms better, so it gets those.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def gated(both: Tensor) -> Tensor:
+    """Return ``SiLU(gate) * up`` for ``both [..., gate and up]``, half as wide."""
+    if both.device.type != "cpu" or torch.compiler.is_compiling():
+        gate, up = both.chunk(2, dim=-1)
+        return F.silu(gate) * up
+    return cast(Tensor, _Gated.apply(both))
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the channel pairs (i, i + half) by their angles (RoPE, Su et al. arXiv 2104.09864).
+
+    Parameters
+    ----------
+    x : Tensor
+        ``[batch, attn_head, token, channel]``.
+    cos, sin : Tensor
+        ``[token, channel]``, both halves alike.
+    """
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        left, right = x.chunk(2, dim=-1)
+        return x * cos + torch.cat((-right, left), dim=-1) * sin
+    return cast(Tensor, _Rotate.apply(x, cos, sin))
+
+
+class _Gated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, both: Tensor) -> Tensor:
+        ctx.save_for_backward(both)
+        gate, up = both.chunk(2, dim=-1)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (upstream,) = gradients
+        (both,) = ctx.saved_tensors
+        gate, up = both.chunk(2, dim=-1)
+        share = gate.sigmoid()
+        open_ = gate * share  # SiLU(gate)
+        d_both = torch.empty_like(both)
+        d_gate, d_up = d_both.chunk(2, dim=-1)
+        torch.mul(upstream, open_, out=d_up)
+        slope = torch.addcmul(share + open_, open_, share, value=-1)  # SiLU' = s + SiLU (1 - s)
+        torch.mul(slope.mul_(up), upstream, out=d_gate)
+        return d_both
+
+
+class _Rotate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turn(x, cos, sin, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (upstream,) = gradients
+        cos, sin = ctx.saved_tensors
+        return _turn(upstream, cos, sin, -1), None, None  # a turn's transpose is the turn back
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
+    half = x.shape[-1] // 2
+    y = x * cos
+    y[..., :half].addcmul_(x[..., half:], sin[:, :half], value=-direction)
+    y[..., half:].addcmul_(x[..., :half], sin[:, half:], value=direction)
+    return y
