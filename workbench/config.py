@@ -278,6 +278,8 @@ class TrainingConfig(Frozen):
     compile : bool
         Compile the blocks with `torch.compile` (needs a C++ compiler on a CPU). The first step
         waits for the compiler.
+    cuda_graphs : bool
+        Replay each training step from a CUDA graph, one per N and layout of the batch.
     """
 
     seed: int = Field(0, ge=0)
@@ -302,6 +304,7 @@ class TrainingConfig(Frozen):
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     dtype: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
+    cuda_graphs: bool = False
 
 
 class Experiment(Frozen):

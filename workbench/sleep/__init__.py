@@ -16,13 +16,14 @@ from workbench.sleep.passes import (
 )
 from workbench.sleep.session import Session
 from workbench.sleep.waking import wake_now
-from workbench.sleep.windows import Window, cut
+from workbench.sleep.windows import Placed, Window, cut, place
 
 __all__ = [
     "Event",
     "Eviction",
     "PassReport",
     "PassRule",
+    "Placed",
     "Session",
     "SleepPass",
     "SleepingModel",
@@ -30,6 +31,7 @@ __all__ = [
     "Window",
     "capped",
     "cut",
+    "place",
     "read",
     "until_answers_settle",
     "until_memory_settles",

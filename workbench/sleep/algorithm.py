@@ -33,7 +33,7 @@ from workbench.sleep.eviction import evict
 from workbench.sleep.one_pass import one_pass, recomputed, rested, wake
 from workbench.sleep.passes import PassReport, PassRule, resolve
 from workbench.sleep.waking import answers_now
-from workbench.sleep.windows import Window, cut
+from workbench.sleep.windows import Placed, Window, cut
 
 
 def read(
@@ -45,6 +45,7 @@ def read(
     rule: PassRule | None = None,
     generator: np.random.Generator | None = None,
     every_output: bool = False,
+    placed: Placed | None = None,
 ) -> Iterator[Event]:
     """Read a batch window by window, yielding after every pass.
 
@@ -64,6 +65,8 @@ def read(
         Draws N where ``sleep.passes`` is random: once, for the whole batch.
     every_output : bool
         Also compute the features after the last pass of a sleep, which feed nothing.
+    placed : Placed or None
+        The batch's tensors, where they are on the model's device already.
 
     Yields
     ------
@@ -79,7 +82,9 @@ def read(
     _check_loop(sleep, model.depth)
     passes = rule if rule is not None else resolve(sleep, generator)
     memory = model.empty_memory(len(batch)) if memory is None else memory
-    windows = cut(batch, sleep.window, mask_padding=sleep.mask_padding, device=model.device)
+    windows = cut(
+        batch, sleep.window, mask_padding=sleep.mask_padding, device=model.device, placed=placed
+    )
     for window in windows:
         if window.has_loss:
             event: SleepPass | Wake = wake(model, window, sleep, memory)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from workbench.batch import Batch
+
+
+class Placed(NamedTuple):
+    """A batch on a device, each ``[batch, token]``: what a CUDA graph reads at every replay."""
+
+    tokens: Tensor
+    loss_mask: Tensor
+    valid: Tensor
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,8 @@ class Window:
         bool ``[batch, token]``: tokens to be predicted from the position before them.
     has_loss : bool
         Whether any token of any sequence is to be predicted: then the window is read awake.
+    predicted : int
+        Tokens with a label that have a position before them in the window.
     """
 
     index: int
@@ -37,13 +48,28 @@ class Window:
     valid: Tensor | None
     loss_mask: Tensor
     has_loss: bool
+    predicted: int
 
 
-def cut(batch: Batch, length: int, *, mask_padding: bool, device: torch.device) -> list[Window]:
-    """Cut `batch` into windows of `length` tokens; the last one may be shorter."""
-    tokens = torch.as_tensor(batch.tokens, device=device)
-    loss_mask = torch.as_tensor(batch.loss_mask, device=device)
-    valid = torch.as_tensor(batch.valid, device=device)
+def place(batch: Batch, device: torch.device) -> Placed:
+    """Return the batch's tensors on `device`."""
+    arrays = (batch.tokens, batch.loss_mask, batch.valid)
+    return Placed(*(torch.as_tensor(array, device=device) for array in arrays))
+
+
+def cut(
+    batch: Batch,
+    length: int,
+    *,
+    mask_padding: bool,
+    device: torch.device,
+    placed: Placed | None = None,
+) -> list[Window]:
+    """Cut `batch` into windows of `length` tokens; the last one may be shorter.
+
+    With `placed`, the tensors are taken from there, and `batch` says only how they are laid out.
+    """
+    tokens, loss_mask, valid = placed or place(batch, device)
     windows = []
     for index, start in enumerate(range(0, tokens.shape[1], length)):
         stop = min(start + length, tokens.shape[1])
@@ -58,6 +84,7 @@ def cut(batch: Batch, length: int, *, mask_padding: bool, device: torch.device) 
                 valid[:, part] if padded else None,
                 loss_mask[:, part],
                 bool(batch.loss_mask[:, part].any()),
+                int(batch.loss_mask[:, part][:, 1:].sum()),
             )
         )
     return windows

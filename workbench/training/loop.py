@@ -28,11 +28,12 @@ from typing import Any
 
 import torch
 
-from workbench.config import Experiment, TrainingConfig, load_experiment, to_toml
+from workbench.config import Experiment, RandomPasses, TrainingConfig, load_experiment, to_toml
 from workbench.errors import WorkbenchError
 from workbench.files import remove_leftovers, write_json, write_text
 from workbench.model import HybridModel
 from workbench.sleep import read
+from workbench.sleep.passes import resolve
 from workbench.tasks import task as make_task
 from workbench.tasks.base import Task, batch_generator
 from workbench.training.checkpoints import (
@@ -43,6 +44,7 @@ from workbench.training.checkpoints import (
     write_resume_state,
 )
 from workbench.training.evaluation import check_layout, default_passes, evaluate
+from workbench.training.graphs import GraphedSteps
 from workbench.training.loss import masked_cross_entropy
 from workbench.training.optimisers import Optimisers, build_optimisers, learning_rate_scale
 from workbench.training.provenance import describe_origin
@@ -118,6 +120,7 @@ def train(
     check_device(experiment.training.device)
     check_backend(experiment.model.kernel_backend, experiment.training.device)
     check_compiler(experiment.training)
+    check_graphs(experiment)
     with _locked(folder):
         remove_leftovers(folder)
         remove_leftovers(folder / STATES)
@@ -152,7 +155,12 @@ class _Run:
         self.experiment, self.task, self.folder = experiment, task, folder
         config = experiment.training
         self.model = HybridModel(experiment.model, seed=config.seed).to(config.device)
-        self.optimisers: Optimisers = build_optimisers(self.model, config)
+        self.optimisers: Optimisers = build_optimisers(
+            self.model, config, capturable=config.cuda_graphs
+        )
+        self.graphs: GraphedSteps | None = None
+        if config.cuda_graphs:
+            self.graphs = GraphedSteps(self.model, self.optimisers, experiment)
         self.step, self.seconds = 0, 0.0
         self._restore()
         self.origin = _record_origin(folder / ORIGIN, self.step)
@@ -195,6 +203,12 @@ class _Run:
         batch = self.task.sample(config.batch_size, batch_generator(config.seed, self.step))
         check_layout(batch, sleep.window)  # labels lie elsewhere where names differ in length
         draws = batch_generator(config.seed, self.step, N_STREAM)
+        if self.graphs is not None:
+            passes = resolve(sleep, draws)
+            assert isinstance(passes, int)  # check_graphs refuses rules
+            loss_norm = self.graphs(batch, passes, self.step)
+            self.step += 1
+            return loss_norm
         kind = torch.device(config.device).type
         with torch.autocast(kind, torch.bfloat16, enabled=config.dtype == "bfloat16"):
             loss = masked_cross_entropy(read(self.model, batch, sleep, generator=draws))
@@ -319,6 +333,37 @@ def check_compiler(config: TrainingConfig) -> None:
             "training.compile = true without a C++ compiler",
             f"one of {', '.join(COMPILERS)} on the PATH",
             "install one, or add --set training.compile=false",
+        )
+
+
+def check_graphs(experiment: Experiment) -> None:
+    """Check that a CUDA graph can hold the training step, where one is asked for.
+
+    Raises
+    ------
+    WorkbenchError
+        There is no CUDA device, or the step is decided by what it computes.
+    """
+    training, sleep = experiment.training, experiment.sleep
+    if not training.cuda_graphs:
+        return
+    if not training.device.startswith("cuda"):
+        raise WorkbenchError(
+            f"training.cuda_graphs = true on device {training.device!r}",
+            "a CUDA device",
+            "add --set training.device=cuda, or leave cuda_graphs out",
+        )
+    if not isinstance(sleep.passes, int | RandomPasses):
+        raise WorkbenchError(
+            f"training.cuda_graphs = true with sleep.passes of kind {sleep.passes.kind!r}",
+            "a fixed or random N, known before the step",
+            "fix N, or leave cuda_graphs out",
+        )
+    if sleep.eviction == "sliding":
+        raise WorkbenchError(
+            "training.cuda_graphs = true with sliding eviction",
+            "hard eviction: whether a kept cache holds padding is asked of the device",
+            "set sleep.eviction = 'hard', or leave cuda_graphs out",
         )
 
 

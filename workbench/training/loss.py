@@ -13,6 +13,9 @@ from workbench.batch import Batch
 from workbench.errors import WorkbenchError
 from workbench.sleep import Event, Wake
 
+UNLABELLED = -100
+"""Target of a token without a label."""
+
 
 def masked_cross_entropy(events: Iterable[Event]) -> Tensor:
     """Exhaust the events of one batch; return the mean cross-entropy per predicted token, nats.
@@ -25,15 +28,24 @@ def masked_cross_entropy(events: Iterable[Event]) -> Tensor:
         Nothing is to be predicted.
     """
     total: Tensor | None = None
-    count = 0
+    count: Tensor | None = None
+    predicted = 0
     for event in events:
         if isinstance(event, Wake):
+            # shapes depend on the window alone, and nothing waits for the device: a CUDA graph
+            # can hold it
             mask = event.window.loss_mask[:, 1:]
-            target = event.window.tokens[:, 1:][mask]
-            loss = F.cross_entropy(event.logits[:, :-1][mask].float(), target, reduction="sum")
+            target = event.window.tokens[:, 1:].masked_fill(~mask, UNLABELLED)
+            loss = F.cross_entropy(
+                event.logits[:, :-1].flatten(0, 1).float(),
+                target.flatten(),
+                ignore_index=UNLABELLED,
+                reduction="sum",
+            )
             total = loss if total is None else total + loss
-            count += len(target)
-    if total is None or not count:
+            count = mask.sum() if count is None else count + mask.sum()
+            predicted += event.window.predicted
+    if total is None or count is None or not predicted:
         raise WorkbenchError(
             "a batch without a token to be predicted",
             "at least one label after the first token of a window",

@@ -77,8 +77,14 @@ class Optimisers:
             optimiser.load_state_dict({"state": state, "param_groups": groups})
 
 
-def build_optimisers(model: nn.Module, config: TrainingConfig) -> Optimisers:
-    """Split the parameters of `model` between Muon and AdamW."""
+def build_optimisers(
+    model: nn.Module, config: TrainingConfig, *, capturable: bool = False
+) -> Optimisers:
+    """Split the parameters of `model` between Muon and AdamW.
+
+    With `capturable`, AdamW keeps its step count and its rate on the device, so that a CUDA graph
+    can hold its update.
+    """
     body: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
@@ -91,8 +97,14 @@ def build_optimisers(model: nn.Module, config: TrainingConfig) -> Optimisers:
         momentum=config.muon_momentum,
         adjust_lr_fn=config.muon_adjust,
     )
+    rate = torch.tensor(config.adamw_lr, device=rest[0].device) if capturable else config.adamw_lr
     adamw = torch.optim.AdamW(
-        rest, lr=config.adamw_lr, betas=config.adamw_betas, weight_decay=0.0, fused=True
+        rest,
+        lr=rate,
+        betas=config.adamw_betas,
+        weight_decay=0.0,
+        fused=True,
+        capturable=capturable and rest[0].device.type == "cuda",
     )
     return Optimisers(muon, adamw, config, tuple(model.parameters()))
 

@@ -1,0 +1,98 @@
+"""The step a CUDA graph holds does what the ordinary step does; capture itself needs a GPU."""
+
+import numpy as np
+import pytest
+import torch
+
+from workbench.errors import WorkbenchError
+from workbench.model import HybridModel
+from workbench.sleep import read
+from workbench.tasks import batch_generator
+from workbench.tasks import task as make_task
+from workbench.training.graphs import GraphedSteps, StaticStep, layout
+from workbench.training.loop import train
+from workbench.training.loss import masked_cross_entropy
+from workbench.training.optimisers import build_optimisers, learning_rate_scale
+
+SETTINGS = ("training.decay=cosine", "training.warmup=3", "training.steps=6")
+
+
+@pytest.fixture
+def setting(tiny_experiment):
+    """Return an experiment with its vocabulary filled in, and its task."""
+    experiment = tiny_experiment(*SETTINGS)
+    task = make_task(experiment.task)
+    model = experiment.model.model_copy(update={"vocabulary": len(task.vocabulary)})
+    return experiment.model_copy(update={"model": model}), task
+
+
+def plain_steps(experiment, task, device="cpu", passes=2):
+    """Return losses, norms and weights of the ordinary step."""
+    model = HybridModel(experiment.model, seed=0).to(device)
+    optimisers = build_optimisers(model, experiment.training)
+    found = []
+    for step in range(6):
+        batch = task.sample(4, batch_generator(0, step))
+        loss = masked_cross_entropy(read(model, batch, experiment.sleep.with_passes(passes)))
+        loss.backward()
+        found.append((float(loss.detach()), optimisers.step(step)))
+    return np.array(found), [p.detach().cpu() for p in model.parameters()]
+
+
+def close(found, weights, plain):
+    np.testing.assert_allclose(found, plain[0], rtol=1e-4, atol=1e-6)
+    for ours, theirs in zip(weights, plain[1], strict=True):
+        torch.testing.assert_close(ours.detach().cpu(), theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_the_static_step_gives_the_numbers_of_the_ordinary_one(setting):
+    experiment, task = setting
+    model = HybridModel(experiment.model, seed=0)
+    optimisers = build_optimisers(model, experiment.training, capturable=True)
+    static = StaticStep(model, optimisers, experiment, task.sample(4, batch_generator(9, 9)), 2)
+    found = []
+    for step in range(6):
+        batch = task.sample(4, batch_generator(0, step))
+        static.load(batch, learning_rate_scale(step, experiment.training))
+        static.run()
+        found.append((float(static.loss), float(static.norm)))
+    close(np.array(found), list(model.parameters()), plain_steps(experiment, task))
+
+
+def test_batches_of_another_layout_get_another_graph(setting):
+    _, task = setting
+    one, other = (task.sample(4, batch_generator(0, step)) for step in range(2))
+    assert layout(one, 2, 8) == layout(other, 2, 8)
+    assert layout(one, 3, 8) != layout(one, 2, 8)
+    padded = one.examples(slice(None))
+    padded.valid[0, 0] = False
+    assert layout(padded, 2, 8) != layout(other, 2, 8)
+    assert layout(one.examples(slice(2)), 2, 8) != layout(one, 2, 8)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([], "cuda_graphs = true on device 'cpu'; expected a CUDA device"),
+        (["training.device=cuda"], "device 'cuda'"),
+    ],
+)
+def test_graphs_without_a_gpu_are_refused(tiny_experiment, tmp_path, overrides, message):
+    if torch.cuda.is_available() and overrides:
+        pytest.skip("there is a CUDA device")
+    experiment = tiny_experiment("training.cuda_graphs=true", *overrides)
+    with pytest.raises(WorkbenchError, match=message):
+        train(experiment, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.gpu
+def test_graphed_steps_give_the_numbers_of_the_ordinary_one(setting, requires_cuda):
+    experiment, task = setting
+    training = experiment.training.model_copy(update={"device": "cuda", "cuda_graphs": True})
+    experiment = experiment.model_copy(update={"training": training})
+    model = HybridModel(experiment.model, seed=0).to("cuda")
+    steps = GraphedSteps(model, build_optimisers(model, training, capturable=True), experiment)
+    found = [steps(task.sample(4, batch_generator(0, s)), 2, s) for s in range(6)]
+    plain = plain_steps(experiment, task, "cuda")
+    close(np.array(found), list(model.parameters()), plain)
