@@ -37,7 +37,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 IMPLIED = {"dev": {"dev", "notebooks", "test"}}
 """Extras that bring others with them."""
 
-NEEDS = {"test": "dev", "lab": "notebooks"}
+NEEDS = {"test": "dev", "lab": "notebooks", "bench": "bench"}
 """Extra a command needs; every other command runs on the base install."""
 
 USAGE = """\
@@ -46,7 +46,9 @@ usage: python3 run.py [--cpu] COMMAND [ARGUMENTS ...]
   serve      the dashboards in a browser (--port, --address, --no-open, ...)
   test       ruff, mypy and pytest; with arguments, pytest alone with them
   lab        JupyterLab on the notebooks
-  bench      list the benchmarks; bench NAME [ARGUMENTS ...] runs one
+  bench      speed against peers, as a table and as JSON; bench NAME [ARGUMENTS ...] runs one of
+             the benchmarks, bench --list names them
+  gpu-check  on a machine with an NVIDIA GPU: are the kernels right there, and how fast
   lock       rewrite constraints.txt from a fresh environment (--torch VERSION to move torch)
   ...        any other command goes to `workbench`, such as train, eval, sample
 
@@ -263,8 +265,8 @@ def pinned_torch(constraints: str | None = None) -> str:
 def pins(freeze: str) -> list[str]:
     """Return the lines of ``pip freeze`` that hold on every platform.
 
-    Left out: the project itself, and what belongs to torch's CUDA build (nvidia-*, cuda-*,
-    triton), which torch's own metadata pins. A local version such as ``+cpu`` is cut off.
+    Left out: the project itself, and what belongs to torch's CUDA build (nvidia-*, cuda-*), which
+    torch's own metadata pins. A local version such as ``+cpu`` is cut off.
     """
     found = []
     for line in freeze.splitlines():
@@ -272,7 +274,7 @@ def pins(freeze: str) -> list[str]:
         if not match:
             continue
         name = re.sub(r"[-_.]+", "-", match.group(1)).lower()
-        if name != PROJECT and not re.match(r"(nvidia|cuda)-|triton$|pytorch-triton", name):
+        if name != PROJECT and not re.match(r"(nvidia|cuda)-|pytorch-triton", name):
             found.append(f"{name}=={match.group(2)}")
     return sorted(found)
 
@@ -293,7 +295,7 @@ def lock(arguments: Sequence[str], *, cpu: bool) -> int:
         held = Path(folder) / "torch.txt"
         held.write_text(f"torch=={torch}\n", encoding="utf-8")
         install_torch(python, version=torch, cpu=cpu, constraints=None)
-        install_project(python, extras={"dev"}, constraints=held)
+        install_project(python, extras={"bench", "dev", "hf"}, constraints=held)
         freeze = subprocess.run(
             [str(python), "-m", "pip", "freeze"], capture_output=True, text=True, check=True
         ).stdout
@@ -331,18 +333,46 @@ def test(python: Path, arguments: Sequence[str]) -> int:
     return next((c for c in failed.values() if c), code)
 
 
-def bench_command(python: Path, arguments: Sequence[str]) -> list[str]:
-    """Return the command of a benchmark; without arguments, list them and raise `SystemExit`."""
-    found = {path.stem: path for path in sorted((ROOT / "benchmarks").glob("[!_]*.py"))}
-    if not arguments:
+def benchmarks() -> dict[str, Path]:
+    """Return the benchmarks that `bench` runs, by name."""
+    found = sorted((ROOT / "benchmarks").glob("[!_]*.py"))
+    return {path.stem: path for path in found if path.stem != "gpu_check"}
+
+
+def bench(python: Path, arguments: Sequence[str]) -> int:
+    """Run one benchmark, or all in turn without arguments; ``--list`` names them."""
+    found = benchmarks()
+    if arguments and arguments[0] == "--list":
         for name, path in found.items():
             first = re.search(r'"""(.+?)("""|$)', path.read_text(encoding="utf-8"), re.MULTILINE)
             print(f"{name:24}{first.group(1) if first else ''}")
-        raise SystemExit(0)
-    if arguments[0] not in found:
+        return 0
+    if arguments and arguments[0] not in found:
         known = ", ".join(found) or "none yet"
         raise Trouble(f"no benchmark {arguments[0]!r}; there are: {known}", 2)
-    return [str(python), "-P", str(found[arguments[0]]), *arguments[1:]]
+    worst = 0
+    for name in arguments[:1] or found:
+        print(f"== {name}", flush=True)
+        command = [str(python), "-P", str(found[name]), *arguments[1:]]
+        worst = max(worst, subprocess.run(command, cwd=ROOT, check=False).returncode)
+    return worst
+
+
+GPU_PROBE = "import torch, triton, pydantic, jaxtyping; assert torch.cuda.is_available()"
+
+
+def gpu_check(arguments: Sequence[str], *, cpu: bool) -> int:
+    """Run the GPU's own checks: with this Python where it has all they need, else with .venv."""
+    python = Path(sys.executable)
+    probe = [str(python), "-c", GPU_PROBE]
+    if subprocess.run(probe, capture_output=True, check=False).returncode:
+        python = ensure(None, cpu=cpu)
+    else:
+        say(f"using {python}, which has torch with CUDA; nothing is installed")
+    paths = [str(ROOT), str(ROOT / "kernels"), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    command = [str(python), "-P", str(ROOT / "benchmarks" / "gpu_check.py"), *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
 def lab_command(python: Path, arguments: Sequence[str]) -> list[str]:
@@ -393,11 +423,13 @@ def main(arguments: Sequence[str]) -> int:
     cpu, command, rest = parse(arguments)
     if command == "lock":
         return lock(rest, cpu=cpu)
+    if command == "gpu-check":
+        return gpu_check(rest, cpu=cpu)
     python = ensure(NEEDS.get(command), cpu=cpu)
     if command == "test":
         return test(python, rest)
     if command == "bench":
-        hand_over(bench_command(python, rest))
+        return bench(python, rest)
     if command == "lab":
         hand_over(lab_command(python, rest))
     hand_over([str(python), "-P", "-m", "workbench.cli", command, *rest])

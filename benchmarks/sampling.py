@@ -1,6 +1,6 @@
 """How fast tasks draw training batches, on one thread.
 
-    python benchmarks/sampling.py [--repeats 30] [--json FILE]
+    python3 run.py bench sampling [--repeats 30] [--json FILE]
 
 Every setting is first checked against its exact solver; a wrong batch is never timed.
 """
@@ -8,9 +8,8 @@ Every setting is first checked against its exact solver; a wrong batch is never 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,10 @@ from typing import Any
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"  # before numpy is imported
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
 import numpy as np  # noqa: E402
+from _measure import machine, write  # noqa: E402
 
 from workbench.tasks import Task, batch_generator, task  # noqa: E402
 
@@ -49,24 +51,6 @@ def measure(made: Task, count: int, repeats: int, seconds: float = 0.1) -> list[
             continue
         rates.append(batches * count / elapsed)
     return rates
-
-
-def machine() -> dict[str, str | int | None]:
-    """Return what the numbers depend on."""
-    cpu = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = names[0].partition(":")[2].strip() if names else cpu
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "load": f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else None,
-        "threads": 1,
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
 
 
 def main() -> None:
@@ -106,9 +90,7 @@ def main() -> None:
             }
         )
     if options.json:
-        aside = options.json.with_suffix(".partial")
-        aside.write_text(json.dumps({"machine": facts, "results": results}, indent=1) + "\n")
-        aside.replace(options.json)
+        write(options.json, {"machine": facts, "results": results})
 
 
 if __name__ == "__main__":

@@ -95,18 +95,43 @@ def test_lab_calls_nobody(run):
     assert command[-2:] == ["--port", "9"]
 
 
-def test_bench_lists_and_refuses(run, capsys):
+def test_bench_lists_runs_and_refuses(run, capsys, monkeypatch):
     folder = run.ROOT / "benchmarks"
     folder.mkdir()
     (folder / "speed.py").write_text('"""How fast.\n\nMore.\n"""\n')
-    with pytest.raises(SystemExit) as ended:
-        run.bench_command(Path("python"), [])
-    assert ended.value.code == 0
+    for helper in ("_shared.py", "gpu_check.py"):
+        (folder / helper).write_text("")
+    assert run.bench(Path("python"), ["--list"]) == 0
     assert capsys.readouterr().out.split(maxsplit=1) == ["speed", "How fast.\n"]
-    assert run.bench_command(Path("python"), ["speed", "-q"])[-1] == "-q"
+    ran = []
+
+    def fake(command, **options):
+        ran.append(command)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(run.subprocess, "run", fake)
+    assert run.bench(Path("python"), ["speed", "-q"]) == 1
+    assert ran.pop()[2:] == [str(folder / "speed.py"), "-q"]
+    assert run.bench(Path("python"), []) == 1
+    assert [command[2] for command in ran] == [str(folder / "speed.py")]
     with pytest.raises(run.Trouble, match="there are: speed") as trouble:
-        run.bench_command(Path("python"), ["sped"])
+        run.bench(Path("python"), ["sped"])
     assert trouble.value.code == 2
+
+
+def test_gpu_check_installs_nothing_where_python_has_it_all(run, monkeypatch):
+    calls = []
+
+    def fake(command, **options):
+        calls.append((command, options))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(run.subprocess, "run", fake)
+    monkeypatch.setattr(run, "ensure", None)
+    assert run.main(["gpu-check", "--minutes", "1"]) == 0
+    command, options = calls[-1]
+    assert command[0] == sys.executable and command[-2:] == ["--minutes", "1"]
+    assert str(run.ROOT / "kernels") in options["env"]["PYTHONPATH"]
 
 
 def test_old_pythons_can_read_the_script_as_far_as_the_complaint():
@@ -276,7 +301,8 @@ triton==3.7.1
 nvidia-cudnn-cu13==9.20.0.48
 cuda-bindings==13.0
 """
-    assert run.pins(freeze) == ["jinja2==3.1.6", "tomli-w==1.2.0", "torch==2.13.0"]
+    expected = ["jinja2==3.1.6", "tomli-w==1.2.0", "torch==2.13.0", "triton==3.7.1"]
+    assert run.pins(freeze) == expected
 
 
 def test_the_torch_of_the_constraints(run):
