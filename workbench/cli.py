@@ -190,7 +190,10 @@ def _train(options: argparse.Namespace) -> int:
         if bar is None:
             bar = _progress_bar(progress.steps, unit="step", initial=progress.step - 1)
         bar.update(progress.step - bar.n)
-        bar.set_postfix(loss=f"{progress.loss:.3f}", refresh=False)
+        if progress.evaluated is None:
+            bar.set_postfix(loss=f"{progress.loss:.3f}", refresh=False)
+        else:
+            bar.set_postfix(evaluated=f"{progress.evaluated:.0%}")
         if progress.evaluation is not None:
             bar.write(_evaluation_line(progress.step, progress.evaluation), file=sys.stderr)
 

@@ -113,7 +113,7 @@ def test_killed_at_any_moment_and_resumed(n, tiny_experiment, tmp_path, weights_
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "workbench.cli", "train", "config.toml", "--out", "killed"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
-        moment = random.randrange(1, 50)
+        moment = random.Random(n).randrange(1, 50)  # any, but the same one every time
         log = folder / "events.jsonl"
         while process.poll() is None:
             if log.exists() and log.read_bytes().count(b"\n") >= moment:
@@ -243,6 +243,51 @@ def test_a_failure_is_recorded(tiny_experiment, tmp_path):
     assert train(tiny_experiment(), tmp_path / "run", resume=True) == "finished"
 
 
+def test_a_compiler_killed_by_the_same_ctrl_c_is_a_stop(tiny_experiment, tmp_path):
+    """A terminal sends SIGINT to the whole group: the compiler dies of it too, in mid-step."""
+    experiment, folder = tiny_experiment(), tmp_path / "run"
+    asked = iter([False, False] + [True] * 9)
+
+    def die(progress):
+        if progress.step == 2:
+            raise RuntimeError("g++ was interrupted\n" * 10_000)
+
+    assert train(experiment, folder, stop=lambda: next(asked), on_progress=die) == "stopped"
+    assert run_status(folder)["state"] == "stopped"
+    assert train(experiment, folder, resume=True) == "finished"
+
+
+def test_a_long_error_is_recorded_in_short(tiny_experiment, tmp_path):
+    def die(progress):
+        raise RuntimeError("g++ says\n" * 10_000)
+
+    with pytest.raises(RuntimeError):
+        train(tiny_experiment(), tmp_path / "run", on_progress=die)
+    assert len(run_status(tmp_path / "run")["error"]) < 500
+
+
+def test_a_stop_during_the_last_evaluation_is_resumed(tiny_experiment, tmp_path, weights_of):
+    experiment, folder = tiny_experiment(), tmp_path / "run"
+    evaluating = []
+
+    def told(progress):
+        if progress.evaluated is not None:
+            evaluating.append(progress.evaluated)
+
+    outcome = train(experiment, folder, stop=lambda: bool(evaluating), on_progress=told)
+    assert outcome == "stopped" and run_status(folder)["step"] == 6
+    assert not (folder / "checkpoint").exists()
+    assert train(experiment, folder, resume=True) == "finished"
+    train(experiment, tmp_path / "whole")
+    assert_same_weights(weights_of(folder), weights_of(tmp_path / "whole"))
+
+
+def test_the_callers_threads_are_left_as_they_were(tiny_experiment, tmp_path):
+    before = torch.get_num_threads()
+    train(tiny_experiment(f"training.threads={before + 1}"), tmp_path / "run")
+    assert torch.get_num_threads() == before
+
+
 def test_a_diverging_run_is_explained(tiny_experiment, tmp_path):
     experiment = tiny_experiment("training.adamw_lr=1e30", "training.muon_lr=1e30")
     with pytest.raises(WorkbenchError, match="training diverged: .* lower training.muon_lr"):
@@ -289,6 +334,9 @@ def test_progress_is_told_after_every_step(tiny_experiment, tmp_path):
     told = []
     experiment = tiny_experiment("training.eval_every=4", "training.log_every=5")
     train(experiment, tmp_path / "run", on_progress=told.append)
+    shares = [p.evaluated for p in told if p.evaluated is not None]
+    assert shares == sorted(shares) and shares[-1] == 1.0
+    told = [p for p in told if p.evaluated is None]
     assert [(p.step, p.steps, p.evaluation is not None) for p in told] == [
         (1, 6, False), (2, 6, False), (3, 6, False), (4, 6, True), (5, 6, False), (6, 6, False),
     ]  # fmt: skip

@@ -70,12 +70,19 @@ class Progress:
         Mean cross-entropy per predicted token, nats.
     evaluation : dict or None
         N -> metrics, after a step that was followed by an evaluation.
+    evaluated : float or None
+        Share of the evaluation that ends the run; None before it.
     """
 
     step: int
     steps: int
     loss: float
     evaluation: dict[str, Any] | None = None
+    evaluated: float | None = None
+
+
+class _Interrupted(Exception):
+    """A stop was asked for during the evaluation that ends the run."""
 
 
 def train(
@@ -97,7 +104,8 @@ def train(
     resume : bool
         Go on from the newest resume point (or from the start, if there is none yet).
     stop : callable
-        Asked after each step; True saves a resume point and returns.
+        Asked after each step; True saves a resume point and returns. Also asked during the
+        evaluation at the end, which a resumed run does again.
     on_progress : callable
         Told after each step.
 
@@ -125,15 +133,21 @@ def train(
         remove_leftovers(folder)
         remove_leftovers(folder / STATES)
         _prepare(folder, experiment, resume)
-        torch.set_num_threads(experiment.training.threads)
         if _finished(folder):
             return "finished"
+        threads = torch.get_num_threads()
+        torch.set_num_threads(experiment.training.threads)
         run = _Run(experiment, task, folder)
         try:
             return run.go(stop, on_progress)
         except BaseException as error:
+            asked = stop() and not isinstance(error, FloatingPointError)
+            if asked and isinstance(error, Exception):
+                # Ctrl-C reaches a compiler too, whose failure is then no failure of the run
+                _write_status(folder, "stopped", run.step, experiment)
+                return "stopped"
             ended = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
-            _write_status(folder, ended, run.step, experiment, error=repr(error))
+            _write_status(folder, ended, run.step, experiment, error=_in_short(error))
             if isinstance(error, FloatingPointError):
                 raise WorkbenchError(
                     f"training diverged: {error}",
@@ -141,6 +155,14 @@ def train(
                     "lower training.muon_lr and training.adamw_lr, in another folder",
                 ) from error
             raise
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _in_short(error: BaseException, most: int = 400) -> str:
+    """Return an error in one line; a compiler's can be a hundred pages."""
+    line = " ".join(repr(error).split())
+    return line if len(line) <= most else f"{line[:most]} ..."
 
 
 def _finished(folder: Path) -> bool:
@@ -171,6 +193,7 @@ class _Run:
 
     def go(self, stop: Callable[[], bool], on_progress: Callable[[Progress], None]) -> str:
         config = self.experiment.training
+        loss, stopping = float("nan"), False  # of a run that was resumed after its last step
         _write_status(self.folder, "running", self.step, self.experiment)
         with (self.folder / EVENTS).open("a", encoding="utf-8") as events:
             while self.step < config.steps:
@@ -194,7 +217,13 @@ class _Run:
                     _write_status(self.folder, "stopped", self.step, self.experiment)
                     return "stopped"
         self._save()
-        self._export()
+
+        def look(share: float) -> None:
+            on_progress(Progress(self.step, config.steps, loss, evaluated=share))
+            if stop() and not stopping:
+                raise _Interrupted
+
+        self._export(look)
         _write_status(self.folder, "finished", self.step, self.experiment)
         return "finished"
 
@@ -217,18 +246,29 @@ class _Run:
         self.step += 1
         return float(loss.detach()), norm
 
-    def _evaluate(self, *, latency: bool) -> dict[str, Any]:
+    def _evaluate(
+        self, *, latency: bool, look: Callable[[float], None] = lambda share: None
+    ) -> dict[str, Any]:
         config, sleep = self.experiment.training, self.experiment.sleep
+        passes = config.eval_passes or default_passes(sleep)
+        done = 0
+
+        def told(examples: int) -> None:
+            nonlocal done
+            done += examples
+            look(done / (len(passes) * config.eval_count))
+
         blocks = self.model.__dict__.pop("blocks", None)  # evaluate what a user loads: eager
         try:
             return evaluate(
                 self.model,
                 self.task,
                 sleep,
-                passes=config.eval_passes or default_passes(sleep),
+                passes=passes,
                 count=config.eval_count,
                 seed=EVALUATION_SEED,
                 latency=latency,
+                on_progress=told,
             )
         finally:
             if blocks is not None:
@@ -256,7 +296,7 @@ class _Run:
             self.step, self.seconds = int(header["step"]), float(header["seconds"])
         _drop_events_after(self.folder / EVENTS, self.step)
 
-    def _export(self) -> None:
+    def _export(self, look: Callable[[float], None]) -> None:
         config = self.experiment.training
         tokens = self.task.context_tokens + self.task.query_tokens
         metrics = {
@@ -264,7 +304,7 @@ class _Run:
             "difficulty": self.task.difficulty_name,
             "count": config.eval_count,
             "seed": EVALUATION_SEED,
-            "passes": self._evaluate(latency=True),
+            "passes": self._evaluate(latency=True, look=look),
         }
         provenance = {
             **self.origin,
