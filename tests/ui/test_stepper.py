@@ -17,7 +17,7 @@ TRANSPORT = ("First", "Back one pass", "Play", "Step one pass", "Last")
 
 
 def figure(page: Page, name: str):
-    return page.get_by_role("img", name=name, exact=True)
+    return page.get_by_role("figure", name=name, exact=True)
 
 
 def open_stepper(page: Page, server: str, query: str = "checkpoint=depo-n8-any") -> None:
@@ -31,7 +31,7 @@ def drawn(page: Page, name: str) -> int:
 
 
 def expect_place(page: Page, words: str) -> None:
-    expect(page.locator(".where b")).to_have_text(words)
+    expect(page.locator(".stop b")).to_have_text(words)
 
 
 def click_figure(page: Page, name: str, right: float, down: float) -> None:
@@ -88,7 +88,7 @@ def test_play_runs_to_the_end_and_can_be_paused(page, server):
     press(page, "Pause")
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
     press(page, "Play")
-    expect(page.locator(".where b")).to_have_text("Awake, window 3 of 3", timeout=30_000)
+    expect(page.locator(".stop b")).to_have_text("Awake, window 3 of 3", timeout=30_000)
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
 
 
@@ -143,16 +143,157 @@ def test_n_turns_hard_answers_right(page, server):
 def test_the_timeline_jumps(page, server):
     open_stepper(page, server)
     click_figure(page, "Timeline of the sleep", 0.29, 0.45)
-    expect(page.locator(".where b")).to_have_text(re.compile(r"window 1 of 3, pass \d of 4"))
+    expect(page.locator(".stop b")).to_have_text(re.compile(r"window 1 of 3, pass \d of 4"))
+
+
+def test_a_jump_while_playing_stays_where_it_jumped(page, server):
+    open_stepper(page, server)
+    page.get_by_label("Playing speed").select_option("0.5")
+    press(page, "Play")
+    expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
+    click_figure(page, "Timeline of the sleep", 0.395, 0.45)
+    expect_place(page, "Asleep, window 1 of 3, pass 4 of 4")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    page.wait_for_timeout(3000)
+    expect_place(page, "Asleep, window 1 of 3, pass 4 of 4")
+
+
+def test_a_query_is_chosen_by_keyboard(page, server):
+    open_stepper(page, server)
+    ask = page.locator(".ring .ask")
+    first = ask.text_content()
+    page.get_by_role("combobox", name="Query").focus()
+    page.keyboard.press("ArrowDown")
+    expect(ask).not_to_have_text(first)
+    page.wait_for_url(re.compile("query=1"))
+    expect_place(page, "Before the first pass")
+
+
+def test_every_choice_takes_keys(page, server):
+    open_stepper(page, server)
+    page.get_by_role("combobox", name="Head").focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("figure", name="Head 1, S", exact=True)).to_be_visible()
+    page.get_by_role("combobox", name="Checkpoint").focus()
+    page.keyboard.press("End")
+    expect(page.get_by_role("img", name="string 1 and its 8 steps")).to_be_visible()
+    expect(page.get_by_role("combobox", name="Query")).to_have_value("string 1")
+
+
+def test_the_focus_stays_on_step_at_the_end(page, server):
+    open_stepper(page, server, "checkpoint=depo-n8-any&window=2&pass=0")
+    step = page.get_by_role("button", name="Step one pass", exact=True)
+    step.focus()
+    page.keyboard.press("Enter")
+    expect_place(page, "Awake, window 3 of 3")
+    expect(step).to_be_disabled()
+    expect(step).to_be_focused()
+
+
+def test_the_live_region_stays_and_the_title_comes_first(page, server):
+    """A region that is replaced is not announced by screen readers."""
+    open_stepper(page, server)
+    region = page.locator(".stop[aria-live=polite]")
+    region.evaluate("e => { e.marked = true }")
+    press(page, "Step one pass")
+    expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
+    assert region.evaluate("e => e.marked === true")
+    assert page.locator("[aria-live]:not(.stop)").filter(has_text="right").count() == 0
+    headings = page.get_by_role("heading")
+    levels = [h.evaluate("e => e.tagName") for h in headings.all()]
+    assert levels.index("H1") < levels.index("H2"), "the title comes before the cards' own"
+    assert page.get_by_role("heading", level=1).count() == 1
+
+
+INK = """([selector, theme]) => {
+  const find = (root) => {
+    for (const e of root.querySelectorAll("*")) {
+      if (e.matches(selector)) return e
+      const inner = e.shadowRoot && find(e.shadowRoot)
+      if (inner) return inner
+    }
+  }
+  const node = find(document)
+  if (!node) return null
+  const pen = document.createElement("canvas").getContext("2d", {willReadFrequently: true})
+  const paint = (colour) => {
+    pen.fillStyle = colour
+    pen.fillRect(0, 0, 1, 1)
+    return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3)
+  }
+  const style = getComputedStyle(node)
+  paint(theme === "dark" ? "#181d24" : "#ffffff")
+  for (const e of [node.closest(".past, .score"), node]) {
+    if (e) paint(getComputedStyle(e).backgroundColor)
+  }
+  const behind = [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3)
+  const svg = node instanceof SVGElement
+  return [paint(svg ? style.fill : style.color), behind, style.opacity]
+}"""
+
+
+def luminance(colour: list[int]) -> float:
+    parts = [c / 255 for c in colour]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_inks_can_be_read(page, server, theme):
+    """WCAG AA asks for 4.5:1 of text, in both themes."""
+    page.context.add_cookies([{"name": "workbench_theme", "value": theme, "url": server}])
+    low = {}
+    for query, selectors in {
+        "checkpoint=depo-n8-any&pass=1&query=0": [
+            ".hop-number", ".bad, .good", ".note", ".stop span", ".future .t", ".score",
+        ],
+        "checkpoint=depo-n8-any&window=2&pass=1": [".t.gone", ".score.full", ".bad, .good"],
+        "checkpoint=rule110-w12-t8-n3&window=2&pass=1": [".t.gone", ".t.on.gone", ".bad, .good"],
+    }.items():  # fmt: skip
+        open_stepper(page, server, query)
+        for selector in selectors:
+            found = page.evaluate(INK, [selector, theme])
+            assert found, f"no {selector} at {query}"
+            ink, ground, opacity = found
+            assert opacity == "1", f"{selector} fades its text"
+            light, dark = sorted((luminance(ink), luminance(ground)), reverse=True)
+            if (ratio := (light + 0.05) / (dark + 0.05)) < 4.5:
+                low[f"{selector} at {query}"] = round(ratio, 2)
+    assert low == {}
+
+
+UPSTREAM = (
+    "MuiLinearProgress",  # the bar that Panel Material UI's page keeps has no name
+    "MuiIconButton-sizeSmall",  # nor have the + and - of its number fields, which take keys
+)
+"""Parts of what a violation looks like where it is not ours."""
+
+
+@pytest.mark.parametrize("where", ["", "stepper?checkpoint=depo-n8-any&pass=2"])
+def test_axe_finds_nothing_wrong(page, server, where):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    if where:
+        open_stepper(page, server, where.partition("?")[2])
+    else:
+        page.goto(server)
+        expect(page.get_by_role("heading", name="Checkpoints")).to_be_visible()
+    found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]})
+    serious = [
+        f"{v['id']}: {v['help']} ({n['html'][:200]})"
+        for v in found.response["violations"]
+        for n in v["nodes"]
+        if v["impact"] in ("serious", "critical") and not any(x in n["html"] for x in UPSTREAM)
+    ]
+    assert serious == []
 
 
 def test_a_head_is_enlarged_by_a_click(page, server):
     open_stepper(page, server, "checkpoint=depo-n8-any&pass=2")
     click_figure(page, "Fast weights, all heads", 0.75, 0.75)
-    expect(page.get_by_role("img", name="Head 3, S", exact=True)).to_be_visible()
+    expect(page.get_by_role("figure", name="Head 3, S", exact=True)).to_be_visible()
     page.get_by_role("button", name="change: pass").click()
     expect(
-        page.get_by_role("img", name="Head 3, change since the last pass", exact=True)
+        page.get_by_role("figure", name="Head 3, change since the last pass", exact=True)
     ).to_be_visible()
     expect(page.get_by_text("S after pass 2 minus S after pass 1")).to_be_visible()
 
@@ -195,7 +336,7 @@ def test_back_leaves_the_page(page, server):
     page.get_by_role("link", name="Step through depo-n8-any").click()
     for words in ("pass 1 of 4", "pass 2 of 4"):
         press(page, "Step one pass")
-        expect(page.locator(".where b")).to_contain_text(words)
+        expect(page.locator(".stop b")).to_contain_text(words)
     page.wait_for_url(re.compile("pass=2"))
     page.go_back()
     expect(page.get_by_role("heading", name="Language models that sleep")).to_be_visible()
@@ -206,6 +347,7 @@ def test_wrong_values_in_the_address_are_told(page, server):
     expect(page.get_by_text("N = 99 in the address is out of range")).to_be_visible()
     expect(page.get_by_text("pass = 'abc' in the address is no whole number")).to_be_visible()
     expect(page.get_by_text("head 77 does not exist here; 3 is shown")).to_be_visible()
+    page.wait_for_url(re.compile("N=12&window=0&pass=0&layer=1&head=3"))
     expect_place(page, "Before the first pass")
 
 

@@ -1,5 +1,6 @@
 """Views are tested without a browser: construct, set params, look at the panes."""
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -67,3 +68,52 @@ def shared(checkpoints):
             return checkpoints[name]
 
     return Shelf()
+
+
+class Document:
+    """A session's document: keeps what it is to call next, until the session ends."""
+
+    def __init__(self):
+        self.session_context = object()
+        self.callbacks = []
+
+    def hold(self, policy=None): ...
+
+    def unhold(self): ...
+
+    def add_next_tick_callback(self, callback):
+        self.callbacks.append(callback)
+
+    def tick(self):
+        for callback in self.callbacks:
+            callback()
+        self.callbacks.clear()
+
+
+class Loop:
+    """An event loop that runs what it is given when it turns."""
+
+    def __init__(self):
+        self.todo = []
+
+    def call_soon_threadsafe(self, function, *arguments):
+        self.todo.append((function, arguments))
+
+    def turn(self):
+        for function, arguments in self.todo:
+            function(*arguments)
+        self.todo.clear()
+
+
+@pytest.fixture
+def in_session(monkeypatch):
+    """Put an outbox into a session whose loop and document are turned by hand."""
+    import panel as pn
+
+    monkeypatch.setattr(pn.io, "hold", lambda document: contextlib.nullcontext())
+
+    def put(outbox):
+        outbox._loop, outbox._document = Loop(), Document()
+        return outbox
+
+    return put

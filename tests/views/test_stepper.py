@@ -412,3 +412,43 @@ def test_progress_is_shown_while_a_sleep_runs(stepper, monkeypatch):
     monkeypatch.setattr(stepper, "_run", lambda: (seen.append(stepper.screen.place.busy), run()))
     stepper.screen.checkpoint.value = "rule"
     assert seen == ["rule falls asleep"] and stepper.screen.place.busy == ""
+
+
+def in_threads(*functions):
+    threads = [threading.Thread(target=function) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_threads_of_a_session_do_not_lose_moves(stepper, in_session):
+    """In a session the panes are set later, by its own loop, and show where it all ended."""
+    outbox = in_session(stepper._outbox)
+    outbox._open()
+    transport, serial = stepper.screen.transport, stepper.screen.transport.serial
+    in_threads(*[lambda: stepper.act("step")] * 4, lambda: stepper.choose("gdn_head", 1))
+    assert stepper.cursor.place == (0, 4) and transport.index == 0, "nothing is shown yet"
+    outbox._loop.turn()
+    outbox._document.tick()
+    assert transport.index == 4 and transport.serial == serial + 4
+    assert stepper.screen.gdn_head.value == 1 and "pass 4 of 4" in words(stepper)
+
+
+def test_two_sessions_do_not_meet(shared):
+    """They share the models, and nothing else."""
+    pn.extension("plotly")
+    one = Stepper(Cursor(checkpoint="ring"), shared=shared)
+    two = Stepper(Cursor(checkpoint="ring", seed=5), shared=shared)
+    assert one.checkpoint is two.checkpoint
+
+    def walk(stepper, steps):
+        for _ in range(steps):
+            stepper.act("step")
+
+    in_threads(lambda: walk(one, 2), lambda: walk(two, 4), lambda: one.choose("passes", 6))
+    assert one.cursor.passes == 6 and two.cursor.passes == 4
+    assert two.cursor.place == (0, 4) and two.screen.transport.index == 4
+    assert one.problem.context != two.problem.context
+    alone = Stepper(Cursor(checkpoint="ring", seed=5, sleep_pass=4), shared=shared)
+    assert panes(two) == panes(alone)

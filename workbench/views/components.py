@@ -1,4 +1,4 @@
-"""Small browser components: a figure, transport, where we are, a form, the theme's cookie."""
+"""Small browser components: figure, transport, choice, place, form, the theme's cookie."""
 
 from __future__ import annotations
 
@@ -50,6 +50,36 @@ class Transport(JSComponent):
 
     def _handle_msg(self, data: dict[str, Any]) -> None:
         self._on_action(str(data["action"]))
+
+
+class Choice(JSComponent):
+    """One of several options, by mouse or keyboard."""
+
+    label = param.String("", doc="What is chosen.")
+    options = param.Dict(default={}, doc="Text -> value.")
+    value = param.Parameter(doc="The value that is chosen.")
+    labels = param.List(default=[], doc="Texts of the options, for the browser.")
+    index = param.Integer(-1, doc="Which of them is shown; -1 for none.")
+
+    _esm = HERE / "choice.js"
+    _stylesheets = [CSS]
+    _rename = {"options": None, "value": None}
+
+    def __init__(self, label: str, **values: Any) -> None:
+        sizes = {} if "width" in values else {"sizing_mode": "stretch_width"}
+        super().__init__(label=label, margin=0, **sizes, **values)
+        self._fit()
+
+    @param.depends("options", "value", watch=True)
+    def _fit(self) -> None:
+        values = list(self.options.values())
+        found = values.index(self.value) if self.value in values else -1
+        self.param.update(labels=list(self.options), index=found)
+
+    def _handle_msg(self, data: dict[str, Any]) -> None:
+        index = int(data["index"])
+        if 0 <= index < len(self.options):  # else it was chosen from options that have just gone
+            self.value = list(self.options.values())[index]
 
 
 class Where(JSComponent):

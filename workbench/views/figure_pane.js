@@ -38,7 +38,7 @@ export function render({model, el}) {
   let drawing = Promise.resolve()
 
   const describe = () => {
-    plot.setAttribute("role", "img")
+    plot.setAttribute("role", "figure") // not "img", which would hide the button inside
     plot.setAttribute("aria-label", model.label)
   }
 

@@ -22,7 +22,7 @@ from workbench.figures import (
 )
 from workbench.figures.theme import Theme
 from workbench.views import drawings, words
-from workbench.views.components import CSS, FigurePane, OwnInput, Transport, Where
+from workbench.views.components import CSS, Choice, FigurePane, OwnInput, Transport, Where
 from workbench.views.cursor import EXAMPLES, MOST_PASSES, QUANTITIES, Cursor
 from workbench.views.outbox import Changes
 from workbench.views.problem import Problem
@@ -92,8 +92,8 @@ class Screen:
         jump: Callable[[int, int], None],
     ) -> None:
         wide: dict[str, Any] = {"sizing_mode": "stretch_width", "size": "small", "margin": 0}
-        narrow: dict[str, Any] = {"size": "small", "width": 90, "margin": 0, "options": [0]}
-        self.checkpoint = pmui.Select(label="Checkpoint", options=names, **wide)
+        self.checkpoint = Choice("Checkpoint", options={name: name for name in names})
+        wide["sx"] = {"& .MuiIconButton-root": {"color": "inherit"}}  # grey on dark ground, else
         self.seed = pmui.IntInput(label="Seed", start=0, end=2**32 - 1, step=1, **wide)
         self.example = pmui.IntInput(label="Example", start=0, end=EXAMPLES - 1, step=1, **wide)
         self.passes = pmui.IntSlider(
@@ -114,10 +114,10 @@ class Screen:
             stylesheets=[".MuiFormLabel-root { display: none; }"],
             sx=QUIET_TOGGLE,
         )
-        self.query = pmui.Select(label="Query", options={"": 0}, **wide)
-        self.layer = pmui.Select(label="Layer", **narrow)
-        self.gdn_head = pmui.Select(label="Head", **narrow)
-        self.bound = {
+        self.query = Choice("Query")
+        self.layer = Choice("Layer", width=90)
+        self.gdn_head = Choice("Head", width=90)
+        self.bound: dict[str, Any] = {
             "checkpoint": self.checkpoint,
             "seed": self.seed,
             "example": self.example,
@@ -236,7 +236,8 @@ class Screen:
             self._filled, self._fills = shown, self._fills + 1
             own |= {"text": shown[0], "queries": shown[1], "serial": self._fills}
             own |= {"wrong_field": "", "message": ""}
-        layers, heads = list(walk.extent.layers), list(range(walk.extent.heads))
+        layers = {str(layer): layer for layer in walk.extent.layers}
+        heads = {str(head): head for head in range(walk.extent.heads)}
         note = words.trained_note(walk.passes, scene.checkpoint.sleep)
         return [
             (self.note, {"object": note + words.untrained_note(scene.problem)}),

@@ -94,7 +94,7 @@ class Stepper(pn.viewable.Viewer):
         page.param.watch(lambda event: setattr(stepper, "dark", event.new), "dark_theme")
         stepper.location = location
         # not before: a page that is being loaded sets it to what the browser was asked for
-        pn.state.onload(lambda: stepper._outbox.set(stepper._address()))
+        pn.state.onload(partial(stepper._turns.take, stepper._tell_address))
         for problem in problems:
             pn.state.onload(partial(warn, problem))
         return stepper
@@ -280,6 +280,9 @@ class Stepper(pn.viewable.Viewer):
             # what the cursor says now: when it is set, another thread may be moving it
             values = {name: getattr(self.cursor, name) for name in self.screen.bound}
             self._outbox.set(changes, then=lambda: self.screen.follow(values, self._turns))
+
+    def _tell_address(self) -> None:
+        self._outbox.set(self._address())
 
     def _address(self) -> Changes:
         """Return the page's address for where the cursor stands; what is not ours is kept."""

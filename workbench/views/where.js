@@ -3,10 +3,10 @@
 
 export function render({model, el}) {
   el.style.width = "100%"
-  el.innerHTML = `<div class="where" aria-live="polite" aria-atomic="true">
+  el.innerHTML = `<div class="stop" aria-live="polite" aria-atomic="true">
     <b></b><span></span><span class="unseen"></span></div>
     <div class="busy" role="status"></div>`
-  const [title, sentence, told] = el.querySelectorAll(".where > *")
+  const [title, sentence, told] = el.querySelectorAll(".stop > *")
   const busy = el.querySelector(".busy")
   const write = (node, text) => { if (node.textContent !== text) node.textContent = text }
   const refresh = () => {
