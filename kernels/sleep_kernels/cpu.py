@@ -6,10 +6,9 @@ Per chunk of C tokens, with ``c = cumsum(log_decay)``, ``e = exp(c)``, ``f = exp
     M = b * stril(K K^T * D)     w = V - e * (K S0)      (I + M) R = b * w
     O = scale (e * (Q S0) + ((Q K^T) * D) R)             S' = l S0 + (f * K)^T R
 
-The gated outer product is the same with M = 0 and w = V. Exponents of masked entries are set to
--inf before exp, never after (inf * 0 would give NaN gradients), and I + M is never inverted by
-doubling (near-collinear keys make that wrong by orders of magnitude in float32): one triangular
-solve with a single right-hand side.
+The gated outer product is the same with M = 0 and w = V. Exponents are masked before exp (after
+it, inf * 0 would be NaN), and I + M is never inverted by doubling (near-collinear keys make that
+wrong by orders of magnitude in float32): one triangular solve with a single right-hand side.
 
 The backward, with dO already times scale and z = (I + M)^-T dR. K stands in two roles, as what is
 asked of the memory (like Q) and as what is written under::
@@ -196,7 +195,8 @@ def _forward(
         # in float64: after a strong decay, differences of float32 sums are off by percents
         c = _rows(log_decay).cumsum(-1, dtype=torch.float64)
         between = (c[:, :, None] - c[:, None, :]).to(k.dtype)
-        decay = between.add_(_mask(k.shape[1], k.device, k.dtype)).exp_()
+        # masked entries: exponent 0 before exp (never inf; -inf is slow there), 0 after it
+        decay = between.tril_().exp_().mul_(_causal(k.shape[1], k.device, k.dtype))
         total = c.to(k.dtype)
         from_start = total.exp()[..., None]  # e
     system = None
@@ -317,9 +317,3 @@ def _solve(matrix: Tensor, right: Tensor, *, transposed: bool = False) -> Tensor
 def _causal(tokens: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False):  # an inference tensor could not be used in training later
         return torch.ones(1, tokens, tokens, device=device, dtype=dtype).tril()
-
-
-@lru_cache(maxsize=64)
-def _mask(tokens: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    with torch.inference_mode(False):
-        return torch.full((tokens, tokens), -torch.inf, device=device, dtype=dtype).triu(1)

@@ -256,7 +256,6 @@ def test_autocast_does_not_touch_the_operator(rule, backend):
 
 
 def test_a_call_in_inference_mode_spoils_no_later_gradient():
-    cpu._mask.cache_clear()
     cpu._causal.cache_clear()
     for name in ("gated delta", "delta"):
         x, state = inputs(11, RULES[name])

@@ -39,25 +39,25 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class _Gated(torch.autograd.Function):
+    """``y = SiLU(g) u``; SiLU(g) is kept, which is cheaper than to compute it again."""
+
     @staticmethod
     def forward(ctx: Any, both: Tensor) -> Tensor:
-        ctx.save_for_backward(both)
         gate, up = both.chunk(2, dim=-1)
-        return F.silu(gate).mul_(up)
+        opened = F.silu(gate)
+        ctx.save_for_backward(both, opened)
+        return opened * up
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (upstream,) = gradients
-        (both,) = ctx.saved_tensors
+        both, opened = ctx.saved_tensors
         gate, up = both.chunk(2, dim=-1)
-        share = gate.sigmoid()
-        open_ = gate * share  # SiLU(gate)
         d_both = torch.empty_like(both)
         d_gate, d_up = d_both.chunk(2, dim=-1)
-        torch.mul(upstream, open_, out=d_up)
-        slope = torch.addcmul(share + open_, open_, share, value=-1)  # SiLU' = s + SiLU (1 - s)
-        torch.mul(slope.mul_(up), upstream, out=d_gate)
+        torch.mul(upstream, opened, out=d_up)
+        torch.ops.aten.silu_backward.grad_input(upstream * up, gate, grad_input=d_gate)
         return d_both
 
 
