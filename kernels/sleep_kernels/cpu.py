@@ -18,11 +18,14 @@ asked of the memory (like Q) and as what is written under::
     dK_ask = b * a,  a = -(e * z) S0^T + A_k K        A_k = -stril(z R^T) * D
     dK_write = A_q^T Q + A_k^T (b * K) + f * (R dS'^T)
     dV = b * z        db = <z, V> + <a, K>        (row by row)
-    dc = <dQ, Q> + <dK_ask, K> - <dK_write, K>    and dc_C += <S', dS'>
     dS0 = l dS' + Q^T (e * dO) - (b * K)^T (e * z)
+    X = (dO R^T) * (Q K^T) * D - stril(z R^T) * M    p = f <R dS'^T, K>
+    dc = rowsum X - colsum X + <(e * dO) S0^T, Q> - <(e * z) S0^T, b * K> - p
+    dc_C += sum p + l <S0, dS'>
 
-since c enters only as a factor exp(c) on what asks and exp(-c) on what is written. Tested against
-the recurrence in float64.
+and d log_decay is the reverse cumulative sum of dc. (dc is also <dQ, Q> + <dK_ask, K> -
+<dK_write, K>, which is cheaper, but loses digits where keys repeat.) Tested against the recurrence
+in float64.
 """
 
 from __future__ import annotations
@@ -67,7 +70,7 @@ class _Chunk(NamedTuple):
 
     ``q``, ``k [., token, key]``, ``v [., token, value]``, ``beta [., token, 1]``; ``asked``:
     ``(Q K^T) * D`` and ``system``: ``b * (K K^T) * D [., token, token]``; ``written``: R;
-    ``decay``: D; ``total``: c; ``before``, ``after``: S0 and S'.
+    ``decay``: D; ``total``: c; ``before``: S0.
     """
 
     q: Tensor | None
@@ -80,7 +83,6 @@ class _Chunk(NamedTuple):
     decay: Tensor
     total: Tensor | None
     before: Tensor
-    after: Tensor | None
 
 
 class _Chunked(torch.autograd.Function):
@@ -222,12 +224,7 @@ def _forward(
     else:
         to_end = decay[:, -1, :, None]  # f
         after = (from_start[:, -1:] * state).baddbmm_((to_end * k).mT, written)
-    kept = after if total is not None else None
-    return (
-        output,
-        after,
-        _Chunk(q, k, v, b, asked, system, written, decay, total, state, kept),
-    )
+    return output, after, _Chunk(q, k, v, b, asked, system, written, decay, total, state)
 
 
 def _backward(
@@ -240,7 +237,7 @@ def _backward(
 
     ``d_read [., token, value]`` is the gradient of the output, None where nothing was read.
     """
-    q, k, v, b, asked, system, written, decay, total, before, after = chunk
+    q, k, v, b, asked, system, written, decay, total, before = chunk
     from_start = to_end = None
     if total is not None:
         from_start = total.exp()[..., None]  # e
@@ -260,40 +257,58 @@ def _backward(
     z = d_written if system is None else _solve(system, d_written, transposed=True)
     d_v = b * z
     d_beta = (z * v).sum(-1)
-    d_total: Tensor | float = 0.0
+    d_total = None
+    if from_start is not None and d_state is not None and d_write is not None:
+        share = (d_write * k).sum(-1)
+        d_total = share.neg()
+        d_total[:, -1] += share.sum(-1) + from_start[:, -1, 0] * (before * d_state).sum((-2, -1))
     d_q = d_ask = None
     if q is not None and d_asked is not None:
-        inner = torch.bmm(d_asked, written.mT).mul_(decay)  # A_q
+        assert asked is not None
+        inner = torch.bmm(d_asked, written.mT)  # A_q, still to be masked
+        if total is not None:
+            d_total = _between(d_total, inner * asked)
+        inner.mul_(decay)
         if from_start is not None:
             d_asked.mul_(from_start)
-        d_q = torch.bmm(d_asked, before.mT).baddbmm_(inner, k)
+        d_q = torch.bmm(d_asked, before.mT)
+        if d_total is not None:
+            d_total += (d_q * q).sum(-1)
+        d_q.baddbmm_(inner, k)
         d_write = _added(d_write, inner.mT, q)
         d_before = _added(d_before, q.mT, d_asked)
-        if total is not None:
-            d_total = (d_q * q).sum(-1)
     if system is not None:
         z = z.neg()
-        inner = torch.bmm(z, written.mT).mul_(decay).tril_(-1)  # A_k
+        inner = torch.bmm(z, written.mT).tril_(-1)  # A_k, still to be decayed
+        if total is not None:
+            d_total = _between(d_total, inner * system)
+        inner.mul_(decay)
         if from_start is not None:
             z.mul_(from_start)
-        d_ask = torch.bmm(z, before.mT).baddbmm_(inner, k)  # a
         strong = b * k
+        d_ask = torch.bmm(z, before.mT)  # a, so far what S0 gives
+        if d_total is not None:
+            d_total += (d_ask * strong).sum(-1)
+        d_ask.baddbmm_(inner, k)
         d_write = _added(d_write, inner.mT, strong)
         d_before = _added(d_before, strong.mT, z)
-        share = (d_ask * k).sum(-1)
-        d_beta += share
+        d_beta += (d_ask * k).sum(-1)
         d_ask.mul_(b)
-        d_total = share.mul_(b[..., 0]).add_(d_total)
     assert d_write is not None and d_before is not None
     d_log_decay = None
-    if total is not None:
-        d_total = d_total - (d_write * k).sum(-1)
-        if d_state is not None:
-            assert after is not None
-            d_total[:, -1] += (after * d_state).sum((-2, -1))
+    if d_total is not None:
         d_log_decay = d_total.flip(-1).cumsum(-1).flip(-1)
     d_k = d_write if d_ask is None else d_write.add_(d_ask)
     return (d_q, d_k, d_v, d_log_decay, d_beta), d_before
+
+
+def _between(total: Tensor | None, pairs: Tensor) -> Tensor:
+    """Add to c's gradient what each pair ``[., i, j]`` gives through ``exp(c_i - c_j)``.
+
+    Both sums are over the same numbers, so that a pair within a token cancels to the bit.
+    """
+    each = pairs.sum(2).sub_(pairs.sum(1))
+    return each if total is None else total.add_(each)
 
 
 def _added(total: Tensor | None, left: Tensor, right: Tensor) -> Tensor:

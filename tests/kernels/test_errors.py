@@ -1,0 +1,102 @@
+"""How much float32 loses: never more than twice what plain autograd PyTorch loses in float32.
+
+The budget of each tensor is derived, not chosen: 2 x (error of the same chunked form in eager
+float32, differentiated by autograd + float32's epsilon x the largest entry), against the
+token-by-token recurrence in float64.
+"""
+
+import pytest
+import torch
+
+from sleep_kernels import RuleResult, gated_delta_rule
+
+NAMES = ("q", "k", "v", "log_decay", "beta", "state")
+EPS = torch.finfo(torch.float32).eps
+PASSES = 64
+
+
+def inputs(tokens, dim, keys):
+    draw = torch.Generator().manual_seed(tokens * 1000 + dim)
+
+    def normal(*shape):
+        return torch.randn(shape, generator=draw)
+
+    k = normal(1, tokens, 2, dim)
+    if keys != "random":
+        k = k[:, :1] + (0.0 if keys == "identical" else 1e-4) * k
+    made = {
+        "q": torch.nn.functional.normalize(normal(1, tokens, 2, dim), dim=-1),
+        "k": torch.nn.functional.normalize(k, dim=-1).expand(1, tokens, 2, dim),
+        "v": normal(1, tokens, 2, dim),
+        "log_decay": -0.2 * torch.rand((1, tokens, 2), generator=draw),
+        "beta": torch.rand((1, tokens, 2), generator=draw),
+        "state": normal(1, 2, dim, dim),
+    }
+    return {name: made[name] for name in NAMES}
+
+
+def eager(q, k, v, log_decay, beta, state):
+    """The window as one chunk, written as autograd follows it."""
+    q, k, v, b = (t.transpose(1, 2) for t in (q, k, v, beta[..., None]))
+    c = log_decay.transpose(1, 2).cumsum(-1)
+    ahead = torch.ones(c.shape[-1], c.shape[-1], dtype=torch.bool).triu(1)
+    decay = (c[..., :, None] - c[..., None, :]).masked_fill(ahead, -torch.inf).exp()
+    e = c.exp()[..., None]
+    right = b * (v - e * (k @ state))
+    system = b * ((k @ k.mT) * decay)
+    written = torch.linalg.solve_triangular(system, right, upper=False, unitriangular=True)
+    read = k.shape[-1] ** -0.5 * (e * (q @ state) + ((q @ k.mT) * decay) @ written)
+    after = e[..., -1:, :] * state + (decay[..., -1, :, None] * k).mT @ written
+    return RuleResult(read.transpose(1, 2), after)
+
+
+def outcome(x, backend, dtype, passes=1):
+    """Return output, state and all gradients after `passes` over the same window, in float64."""
+    leaves = {n: t.to(dtype).contiguous().requires_grad_() for n, t in x.items()}
+    state, loss = leaves["state"], 0
+    for _ in range(passes):
+        rest = (leaves[n] for n in NAMES[:-1])
+        if backend == "eager":
+            result = eager(*rest, state)
+        else:
+            result = gated_delta_rule(*rest, state, backend=backend)
+        state = result.state
+        loss = loss + result.output.square().sum()
+    loss = loss + state.square().sum()
+    gradients = torch.autograd.grad(loss, list(leaves.values()))
+    found = (result.output, state, *gradients)
+    return dict(zip(("output", "after", *NAMES), (t.detach().double() for t in found), strict=True))
+
+
+def within_budget(x, passes=1):
+    exact = outcome(x, "reference", torch.float64, passes)
+    plain = outcome(x, "eager", torch.float32, passes)
+    ours = outcome(x, "cpu", torch.float32, passes)
+    for name, true in exact.items():
+        budget = 2 * ((plain[name] - true).abs().max() + EPS * true.abs().max())
+        error = (ours[name] - true).abs().max()
+        assert error <= budget, f"{name}: {error:.1e} of {budget:.1e}"
+
+
+@pytest.mark.parametrize("keys", ["random", "identical", "near-collinear"])
+@pytest.mark.parametrize("dim", [16, 32, 64, 128])
+@pytest.mark.parametrize("tokens", [16, 24, 64, 128])
+def test_one_window(tokens, dim, keys):
+    within_budget(inputs(tokens, dim, keys))
+
+
+@pytest.mark.parametrize("keys", ["random", "identical", "near-collinear"])
+def test_a_long_window(keys):
+    within_budget(inputs(512, 32, keys))
+
+
+@pytest.mark.parametrize("keys", ["random", "identical", "near-collinear"])
+def test_chained_passes(keys):
+    within_budget(inputs(16, 16, keys), PASSES)
+
+
+@pytest.mark.parametrize("tokens", [16, 75])
+def test_the_same_call_gives_the_same_bits(tokens):
+    x = inputs(tokens, 32, "near-collinear")
+    one, other = (outcome(x, "cpu", torch.float32) for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
