@@ -1,0 +1,125 @@
+"""What the launchers are handed, and what every kernel is told about it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import torch
+import triton.language as tl
+from torch import Tensor
+
+from sleep_kernels.contract import CHUNK
+from sleep_kernels.validation import state_dtype
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+"""Kernels run in Triton's interpreter, on the CPU; read when triton is imported."""
+
+
+class Inputs(NamedTuple):
+    """Tensors of a call, contiguous; shapes as in `sleep_kernels.contract`.
+
+    ``rate`` and ``bias`` are `Gates.log_rate` and `Gates.decay_bias`; ``weight`` and ``gate``
+    those of the output norm; ``valid`` is uint8.
+    """
+
+    q: Tensor | None
+    k: Tensor
+    v: Tensor
+    log_decay: Tensor | None
+    beta: Tensor | None
+    state: Tensor | None
+    rate: Tensor | None
+    bias: Tensor | None
+    weight: Tensor | None
+    gate: Tensor | None
+    valid: Tensor | None
+
+    def contiguous(self) -> Inputs:
+        """Return the same with every tensor contiguous, which is what the kernels index."""
+        found = [None if x is None else x.contiguous() for x in self]
+        valid = found[-1]
+        if valid is not None and valid.dtype == torch.bool:
+            found[-1] = valid.view(torch.uint8)
+        return Inputs(*found)  # type: ignore[arg-type]
+
+
+class Settings(NamedTuple):
+    """Numbers and flags of a call that are compiled into its kernel."""
+
+    scale: float
+    strength: float
+    eps: float
+    delta: bool
+    normalise: bool
+    gated: bool
+    tf32: bool
+
+
+class Precision(NamedTuple):
+    """How a kernel takes its products: see `sleep_kernels.triton.tiles`."""
+
+    DT: tl.dtype
+    F: tl.dtype
+    PREC: str
+    SOLVE: str
+
+
+def precision(dtypes: set[torch.dtype], tf32: bool, interpreted: bool = INTERPRETED) -> Precision:
+    """Return how products of q, k and v of these dtypes are taken.
+
+    bfloat16: products in bfloat16, the solve in three TF32 products, which keeps float32's digits.
+    With float16 among them: TF32, which holds float16's digits and float32's range (S and its
+    gradient can leave float16's). float32: IEEE, or TF32 if allowed. The interpreter always
+    computes in float32 (its bfloat16 products are wrong), or in float64 for float64 inputs.
+    """
+    if torch.float64 in dtypes:
+        if not interpreted:
+            raise RuntimeError("float64 inputs; expected float32, bfloat16 or float16; cast them")
+        return Precision(tl.float64, tl.float64, "ieee", "ieee")
+    if interpreted:
+        return Precision(tl.float32, tl.float32, "ieee", "ieee")
+    if dtypes == {torch.bfloat16}:
+        return Precision(tl.bfloat16, tl.float32, "ieee", "tf32x3")
+    if tf32 or torch.float32 not in dtypes:
+        return Precision(tl.float32, tl.float32, "tf32", "tf32x3")
+    return Precision(tl.float32, tl.float32, "ieee", "ieee")
+
+
+def constants(inputs: Inputs, settings: Settings) -> dict[str, Any]:
+    """Return the constants that the forward and the backward kernel of a call share."""
+    dtypes = {x.dtype for x in (inputs.q, inputs.k, inputs.v) if x is not None}
+    return {
+        "KEYS": inputs.k.shape[-1],
+        "VALUES": inputs.v.shape[-1],
+        "C": CHUNK,
+        "SCALE": settings.scale,
+        "STRENGTH": settings.strength,
+        "EPS": settings.eps,
+        "MANY": inputs.k.shape[1] > CHUNK,
+        "DELTA": settings.delta,
+        "NORMALISE": settings.normalise,
+        "GATED": settings.gated,
+        **precision(dtypes, settings.tf32)._asdict(),
+    }
+
+
+def kept_dtype(v: Tensor) -> torch.dtype:
+    """Return the dtype of S and of everything summed on the way."""
+    return state_dtype(v.dtype)
+
+
+def on_device(x: Tensor) -> AbstractContextManager[object]:
+    """Make `x`'s device the current one, where Triton launches."""
+    return torch.cuda.device(x.device) if x.is_cuda else contextlib.nullcontext()
+
+
+def kernel_dtype(inputs: Inputs, settings: Settings) -> str:
+    """Return "bf16", "tf32" or "fp32": how the products of a call are taken on a GPU."""
+    dtypes = {x.dtype for x in (inputs.q, inputs.k, inputs.v) if x is not None}
+    chosen = precision(dtypes - {torch.float64} or {torch.float32}, settings.tf32, False)
+    if chosen.DT == tl.bfloat16:
+        return "bf16"
+    return "tf32" if chosen.PREC == "tf32" else "fp32"

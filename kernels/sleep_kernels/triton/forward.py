@@ -1,0 +1,149 @@
+"""The forward kernel: a whole window in one launch, S in registers."""
+
+# Kernels are compiled from source; their arguments are tiles and pointers, not Python types.
+# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from sleep_kernels.contract import CHUNK
+from sleep_kernels.triton.arguments import (
+    Inputs,
+    Settings,
+    constants,
+    kept_dtype,
+    kernel_dtype,
+    on_device,
+)
+from sleep_kernels.triton.configurations import forward_configuration
+from sleep_kernels.triton.tiles import (
+    advanced,
+    chunk_rows,
+    load_rows,
+    lower,
+    mm,
+    sigmoid,
+    state_offsets,
+    store_rows,
+    unit_rows,
+    written,
+)
+
+
+@triton.jit(do_not_specialize=["tokens", "heads"])
+def forward_kernel(
+    p_q, p_k, p_v, p_g, p_beta, p_state, p_rate, p_bias, p_weight, p_gate, p_valid,
+    p_o, p_after, p_chunks, p_change,
+    tokens, heads,
+    KEYS: tl.constexpr, VALUES: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
+    C: tl.constexpr,
+    SCALE: tl.constexpr, STRENGTH: tl.constexpr, EPS: tl.constexpr,
+    MANY: tl.constexpr, DELTA: tl.constexpr, NORMALISE: tl.constexpr, GATED: tl.constexpr,
+    DT: tl.constexpr, F: tl.constexpr, PREC: tl.constexpr, SOLVE: tl.constexpr,
+):  # fmt: skip
+    """One window of one (batch, head) and one block of values; programs along grid axis 0.
+
+    Per chunk of C tokens, with the gates worked out (`decays` defines D, e, f, l)::
+
+        M = b * stril(K K^T * D)     R = (I + M)^-1 b * (V - e * (K S))
+        O = SCALE (e * (Q S) + ((Q K^T) * D) R)          S <- l S + K^T (f * R)
+
+    and ``R = b * V`` where not DELTA. Columns of S do not meet, so blocks of values are programs
+    of their own. Yang et al. arXiv 2406.06484 section 3, 2412.06464 section 3.3.
+    """
+    BLOCKS: tl.constexpr = (VALUES + BV - 1) // BV
+    pair = tl.program_id(0) // BLOCKS
+    start = (tl.program_id(0) % BLOCKS) * BV
+    batch = (pair // heads).to(tl.int64)
+    head = pair % heads
+    chunks = tl.cdiv(tokens, C)
+    o_s, m_s = state_offsets(start, KEYS, VALUES, BK, BV)
+    p_of_pair = pair.to(tl.int64) * (KEYS * VALUES)
+
+    b_s = tl.zeros([BK, BV], F)
+    if p_state is not None:
+        b_s = tl.load(p_state + p_of_pair + o_s, mask=m_s, other=0.0).to(F)
+    for chunk in range(chunks if MANY else 1):
+        first = tl.cast(chunk, tl.int64) * C
+        left = tokens - chunk * C
+        o_c = chunk_rows(left, C)
+        token = batch * tokens + first
+        row = token * heads + head
+        if p_chunks is not None:
+            p_at = p_chunks + ((batch * chunks + chunk) * heads + head) * (KEYS * VALUES)
+            tl.store(p_at + o_s, b_s, mask=m_s)
+        b_k, b_d, b_e, b_f, last, b_r = written(
+            p_k, p_v, p_g, p_beta, p_rate, p_bias, p_valid, b_s, row, token, head, o_c,
+            heads, left, start, KEYS, VALUES, BK, BV, STRENGTH, DELTA, NORMALISE, GATED,
+            DT, F, PREC, SOLVE,
+        )  # fmt: skip
+        if p_q is not None:
+            b_q = load_rows(p_q, row, o_c, heads, left, 0, KEYS, BK)
+            if NORMALISE:
+                b_q, _ = unit_rows(b_q, F)
+            b_o = mm(b_q, b_s, DT, F, PREC)
+            if p_g is not None:
+                b_o *= b_e[:, None]
+            b_p = lower(mm(b_q, tl.trans(b_k), DT, F, PREC) * b_d, o_c)
+            b_o = SCALE * (b_o + mm(b_p, b_r, DT, F, PREC))
+            if p_weight is not None:
+                b_w = tl.load(
+                    p_weight + tl.arange(0, BV), mask=tl.arange(0, BV) < VALUES, other=0.0
+                )
+                b_gate = load_rows(p_gate, row, o_c, heads, left, 0, VALUES, BV).to(F)
+                b_root = tl.rsqrt(tl.sum(b_o * b_o, 1) / VALUES + EPS)
+                b_o = b_o * b_root[:, None] * b_w.to(F)[None, :] * (b_gate * sigmoid(b_gate))
+            store_rows(p_o, row, o_c, heads, left, start, b_o, VALUES, BV)
+        b_s = advanced(b_s, b_k, b_f, last, b_r, p_g is not None, DT, F, PREC)
+    tl.store(p_after + p_of_pair + o_s, b_s, mask=m_s)
+    if p_change is not None:
+        if p_state is not None:
+            b_s -= tl.load(p_state + p_of_pair + o_s, mask=m_s, other=0.0).to(F)
+        tl.store(p_change + tl.program_id(0), tl.sum(tl.sum(b_s * b_s, 1), 0))
+
+
+def run_forward(
+    inputs: Inputs, settings: Settings, *, wide: bool, chunk_states: bool, change_norm: bool
+) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
+    """Launch the forward kernel.
+
+    Parameters
+    ----------
+    wide : bool
+        Output in the state's dtype instead of v's, for work that follows outside.
+    chunk_states, change_norm : bool
+        What to return beside output and state.
+
+    Returns
+    -------
+    tuple
+        Output, state, chunk states and change norm as in `RuleResult`; None where not asked for.
+    """
+    inputs = inputs.contiguous()
+    k, v = inputs.k, inputs.v
+    batch, tokens, heads, keys = k.shape
+    values = v.shape[-1]
+    kept = kept_dtype(v)
+    size = forward_configuration(keys, values, kernel_dtype(inputs, settings))
+    blocks = triton.cdiv(values, size.BV)
+    output = None
+    if inputs.q is not None:
+        output = torch.empty(v.shape, dtype=kept if wide else v.dtype, device=v.device)
+    after = v.new_empty((batch, heads, keys, values), dtype=kept)
+    chunks, change = None, None
+    if chunk_states:
+        count = triton.cdiv(tokens, CHUNK)
+        chunks = v.new_empty((batch, count, heads, keys, values), dtype=kept)
+    if change_norm:
+        change = v.new_empty((batch, heads, blocks), dtype=kept)
+    with on_device(v):
+        forward_kernel[(batch * heads * blocks,)](
+            *inputs, output, after, chunks, change, tokens, heads,
+            BK=size.BK, BV=size.BV, num_warps=size.warps, num_stages=size.stages,
+            **constants(inputs, settings),
+        )  # fmt: skip
+    return output, after, chunks, None if change is None else change.sum(-1).sqrt()

@@ -1,0 +1,99 @@
+"""Each option that a kernel absorbs, alone and with all others, against plain PyTorch around it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sleep_kernels.contract import Gates
+
+RULES = ["gated delta", "delta", "gated outer product", "outer product"]
+OPTIONS = ["normalise", "gates", "output_norm", "valid"]
+pytestmark = pytest.mark.usefixtures("requires_interpreter")
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("option", OPTIONS)
+def test_one_option(rule, option, make, close, run_triton):
+    case = make(rule, 35, 16, 32, heads=2, **{option: True})
+    close(case.results(run_triton), case.oracle(), 1e-11)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(("tokens", "values"), [(1, 16), (1, 80), (20, 16), (35, 32), (33, 80)])
+def test_all_options(rule, tokens, values, make, close, run_triton):
+    """At 80 values the output norm follows outside the kernel."""
+    options = dict.fromkeys((*OPTIONS, "chunk_states", "change_norm"), True)
+    case = make(rule, tokens, 16, values, batch=2, heads=2, **options)
+    close(case.results(run_triton), case.oracle(), 1e-11)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_all_options_in_the_blocks_of_tensor_cores(
+    rule, make, close, run_triton, tensor_core_blocks
+):
+    """48 values in a block of 64, 16 keys in one of 64: the norm is fused, and must see neither."""
+    options = dict.fromkeys((*OPTIONS, "chunk_states", "change_norm"), True)
+    case = make(rule, 35, 16, 48, heads=2, **options)
+    close(case.results(run_triton), case.oracle(), 1e-11)
+
+
+@pytest.mark.parametrize("rule", ["gated delta", "outer product"])
+def test_all_options_of_a_state_only(rule, make, close, run_triton):
+    options = dict.fromkeys((*OPTIONS, "chunk_states", "change_norm"), True)
+    case = make(rule, 35, 16, 16, **options)
+    case.call = replace(case.call, q=None)
+    found, exact = case.results(run_triton), case.oracle()
+    close(found, {name: x for name, x in exact.items() if name in found}, 1e-11)
+
+
+def test_gates_without_decay_still_squash_beta(make, close, run_triton):
+    case = make("delta", 20, gates=True)
+    assert case.call.gates == Gates(None, None, 2.0)
+    close(case.results(run_triton), case.oracle(), 1e-11)
+
+
+@pytest.mark.parametrize("extreme", [-60.0, 60.0])
+def test_saturated_gates(extreme, make, close, run_triton):
+    case = make(tokens=20, gates=True)
+    case.call.log_decay[:, 5:10] = extreme
+    case.call.beta[:, 8:12] = extreme
+    close(case.results(run_triton), case.oracle(), 1e-11)
+
+
+def test_gates_keep_float32_digits_of_a_tiny_decay(make, within_budget, run_triton):
+    """log(1 + exp(x)) would round a softplus of 1e-9 to zero."""
+    case = make(tokens=24, heads=4, gates=True)  # a sum a head: more of them, less luck
+    case.call.log_decay[:] = case.call.log_decay - 20
+    within_budget(case.to(torch.float32), run_triton)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_one_option_in_float32(option, make, within_budget, run_triton):
+    within_budget(make(tokens=35, values=32, **{option: True}).to(torch.float32), run_triton)
+
+
+def test_padding_at_the_end_changes_nothing(make, run_triton):
+    """And what stands in it does not matter, however large."""
+    case = make(tokens=35, gates=True)
+    kept = torch.arange(35, device=case.call.k.device) < 20
+    padded = replace(case.call, valid=kept[None])
+    for name in ("log_decay", "beta"):
+        getattr(padded, name)[:, 20:] = 1e5
+    names = ("q", "k", "v", "log_decay", "beta")
+    short = replace(case.call, **{n: getattr(case.call, n)[:, :20] for n in names})
+    long, expected = run_triton(padded), run_triton(short)
+    assert torch.equal(long.state, expected.state)
+    assert torch.equal(long.output[:, :20], expected.output)
+
+
+def test_what_is_returned_beside_has_no_gradient(make, run_triton):
+    case = make(tokens=70, chunk_states=True, change_norm=True)
+    case.call.v.requires_grad_()
+    result = run_triton(case.call)
+    assert result.chunk_states.shape == (1, 3, 1, 16, 16)
+    assert not result.chunk_states.requires_grad and not result.change_norm.requires_grad
+    assert torch.equal(result.chunk_states[:, 0], case.call.state)
+    plain = run_triton(replace(case.call, chunk_states=False, change_norm=False))
+    assert plain.chunk_states is None and plain.change_norm is None
+    assert torch.equal(plain.output, result.output) and torch.equal(plain.state, result.state)

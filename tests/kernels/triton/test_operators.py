@@ -1,0 +1,141 @@
+"""The custom operators as torch sees them: schemas, fakes, compiled graphs, what they save."""
+
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+
+import sleep_kernels
+from sleep_kernels.contract import CHUNK
+
+ALL = dict.fromkeys(("normalise", "gates", "output_norm", "valid"), True)
+
+
+def arguments(case, *, wide=False, chunk_states=False, change_norm=False):
+    """Return the flat arguments of the forward operator."""
+    call = case.call
+    gates = call.gates or (None, None, 1.0)
+    norm = call.output_norm or (None, None, 0.0)
+    tensors = (call.q, call.k, call.v, call.log_decay, call.beta, call.state)
+    tensors += (*gates[:2], *norm[:2], call.valid)
+    settings = (call.scale, gates[2], norm[2], call.delta, call.normalise, call.gates is not None)
+    return *tensors, *settings, call.tf32, wide, chunk_states, change_norm
+
+
+@pytest.mark.parametrize("tokens", [1, 35])
+@pytest.mark.parametrize("options", [{}, ALL])
+def test_operators_pass_torchs_own_checks(tokens, options, make):
+    from sleep_kernels.triton.operators import rule, rule_backward
+
+    case = make(tokens=tokens, **options).to(torch.float32)
+    for x in case.leaves().values():
+        x.requires_grad_()
+    checks = ("test_schema", "test_autograd_registration", "test_faketensor")
+    flat = arguments(case, chunk_states=True, change_norm=True)
+    torch.library.opcheck(rule, flat, test_utils=checks)
+    plain = tuple(x.detach() if torch.is_tensor(x) else x for x in flat[:-3])
+    for gradients in ((case.d_output, case.d_state), (None, case.d_state)):
+        torch.library.opcheck(rule_backward, (*plain, *gradients), test_utils=checks[::2])
+
+
+@pytest.mark.parametrize("tokens", [1, 35])
+def test_a_compiled_call_is_one_graph_and_finds_the_same(tokens, make, run_triton):
+    case = make(tokens=tokens, **ALL, chunk_states=True, change_norm=True).to(torch.float32)
+    torch._dynamo.reset()
+    compiled = torch.compile(run_triton, backend="aot_eager", fullgraph=True)
+    found, expected = case.results(compiled), case.results(run_triton)
+    assert all(torch.equal(x, expected[name]) for name, x in found.items())
+
+
+def test_the_backward_saves_nothing_but_the_inputs(make, run_triton):
+    case = make(tokens=70).to(torch.float32)
+    leaves = case.leaves()
+    for x in leaves.values():
+        x.requires_grad_()
+    saved = []
+
+    def keep(x):
+        saved.append(x.data_ptr())
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        run_triton(case.call)
+    assert set(saved) <= {x.data_ptr() for x in leaves.values()}
+
+
+def test_inputs_are_left_as_they_were(make, run_triton):
+    case = make(tokens=35, **ALL).to(torch.float32)
+    before = {name: x.clone() for name, x in case.leaves().items()}
+    case.results(run_triton)
+    assert all(torch.equal(x, before[name]) for name, x in case.leaves().items())
+
+
+def test_autocast_does_not_touch_the_operator(make, run_triton):
+    for values in (16, 80):  # output norm inside the kernel, and after it
+        case = make(tokens=20, values=values, **ALL).to(torch.float32)
+        expected = run_triton(case.call)
+        with torch.autocast(case.call.k.device.type, torch.bfloat16):
+            found = run_triton(case.call)
+        assert torch.equal(found.output, expected.output)
+        assert torch.equal(found.state, expected.state)
+
+
+def test_inference_mode_and_no_grad_find_the_same(make, run_triton):
+    case = make(tokens=20).to(torch.float32)
+    expected = run_triton(case.call)
+    with torch.inference_mode():
+        found = run_triton(case.call)
+    assert torch.equal(found.state, expected.state)
+
+
+def test_the_public_rules_reach_the_kernels(make):
+    call = make(tokens=35, heads=2).to(torch.float32).call
+    given = call.q, call.k, call.v, call.log_decay, call.beta, call.state
+    found = sleep_kernels.gated_delta_rule(*given, backend="triton", chunk_states=True)
+    expected = sleep_kernels.gated_delta_rule(*given, backend="cpu", chunk_states=True)
+    torch.testing.assert_close(found.output, expected.output, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.chunk_states, expected.chunk_states, rtol=1e-5, atol=1e-5)
+    if os.environ.get("TRITON_INTERPRET") == "1":  # an oracle for tests, never a choice
+        assert sleep_kernels.choose_backend("auto", torch.device("cpu")) == "cpu"
+
+
+def test_one_token_takes_the_step_kernel(make, run_triton, monkeypatch):
+    from sleep_kernels.triton import operators
+
+    def refuse(*_, **__):
+        raise AssertionError("the chunk kernel ran")
+
+    monkeypatch.setattr(operators, "run_forward", refuse)
+    run_triton(make(tokens=1).to(torch.float32).call)
+    with pytest.raises(AssertionError, match="the chunk kernel ran"):
+        run_triton(make(tokens=2).to(torch.float32).call)
+
+
+def test_decoding_token_by_token_is_the_whole_window(make, run_triton):
+    call = make(tokens=CHUNK + 3, values=48, heads=2, **ALL).to(torch.float32).call
+    whole = run_triton(call)
+    state, outputs = call.state, []
+    for t in range(call.k.shape[1]):
+        at = slice(t, t + 1)
+        names = ("q", "k", "v", "log_decay", "beta", "valid")
+        step = replace(call, state=state, **{n: getattr(call, n)[:, at] for n in names})
+        norm = call.output_norm._replace(gate=call.output_norm.gate[:, at])
+        result = run_triton(replace(step, output_norm=norm))
+        state = result.state
+        outputs.append(result.output)
+    torch.testing.assert_close(state, whole.state, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(torch.cat(outputs, 1), whole.output, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.gpu
+def test_a_training_step_can_be_captured_in_a_cuda_graph(make, run_triton, requires_cuda):
+    case = make(tokens=70, keys=64, values=64, heads=2, **ALL).to(torch.float32)
+    expected = case.results(run_triton)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = case.results(run_triton)
+    graph.replay()
+    torch.cuda.synchronize()
+    assert all(torch.equal(x, expected[name]) for name, x in found.items())

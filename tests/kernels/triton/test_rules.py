@@ -1,0 +1,198 @@
+"""The kernels of every rule against the recurrence, forward and every gradient."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+
+from sleep_kernels import cpu, reference
+from sleep_kernels.around import run_plain
+
+RULES = ["gated delta", "delta", "gated outer product", "outer product"]
+KINDS = ["random", "identical", "near-collinear"]
+LENGTHS = [1, 3, 16, 24, 32, 33, 75]
+every_rule = pytest.mark.parametrize("rule", RULES)
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+@every_rule
+@pytest.mark.parametrize("tokens", LENGTHS)
+def test_float64_kernels_are_the_recurrence(
+    rule, tokens, make, close, run_triton, requires_interpreter
+):
+    """In float64 nothing but a wrong formula, mask or offset can make a difference."""
+    which = LENGTHS.index(tokens)
+    case = make(rule, tokens, heads=2, kind=KINDS[which % 3], state=which % 2 == 0)
+    close(case.results(run_triton), case.oracle(), 1e-11)
+
+
+@pytest.mark.parametrize(
+    ("rule", "tokens", "keys", "values"),
+    [
+        ("gated delta", 33, 32, 32),
+        ("gated delta", 33, 64, 64),
+        ("gated delta", 40, 96, 96),
+        ("gated delta", 33, 128, 256),
+        ("delta", 33, 64, 48),
+        ("delta", 35, 16, 240),
+        ("gated outer product", 33, 96, 128),
+        ("outer product", 33, 32, 144),
+    ],
+)
+def test_float64_kernels_at_every_size(
+    rule, tokens, keys, values, make, close, run_triton, requires_interpreter
+):
+    case = make(rule, tokens, keys, values, kind="near-collinear")
+    close(case.results(run_triton), case.oracle(), 1e-11)
+
+
+@every_rule
+@pytest.mark.parametrize(("keys", "values"), [(16, 48), (32, 80), (96, 64)])
+def test_float64_kernels_in_the_blocks_of_tensor_cores(
+    rule, keys, values, make, close, run_triton, requires_interpreter, tensor_core_blocks
+):
+    case = make(rule, 33, keys, values)
+    close(case.results(run_triton), case.oracle(), 1e-11)
+
+
+def test_pairs_of_batch_and_head_do_not_mix(make, close, run_triton, requires_interpreter):
+    case = make(tokens=40, batch=2, heads=3, keys=16, values=32)
+    close(case.results(run_triton), case.oracle(), 1e-11)
+
+
+@every_rule
+@every_kind
+@pytest.mark.parametrize("tokens", [24, 75])
+def test_float32_kernels_stay_within_the_error_budget(
+    rule, kind, tokens, make, within_budget, run_triton
+):
+    within_budget(make(rule, tokens, 32, 32, kind=kind).to(torch.float32), run_triton)
+
+
+@pytest.mark.parametrize(("keys", "values"), [(64, 64), (96, 128), (128, 256)])
+def test_float32_kernels_stay_within_the_budget_at_every_size(
+    keys, values, make, within_budget, run_triton
+):
+    within_budget(make(tokens=33, keys=keys, values=values).to(torch.float32), run_triton)
+
+
+@pytest.mark.parametrize("rule", ["gated delta", "delta"])
+def test_sixty_four_chained_passes(rule, make, close, run_triton):
+    """Errors of a pass do not grow over the passes that follow."""
+    case = make(rule, 16, kind="near-collinear")
+
+    def chained(call, run):
+        for _ in range(64):
+            result = run(call)
+            call = replace(call, state=result.state)
+        return result
+
+    def plain(rule):
+        return lambda call: chained(call, partial(run_plain, rule))
+
+    exact = case.results(plain(reference.scan))
+    small = case.to(torch.float32)
+    found = small.results(lambda call: chained(call, run_triton))
+    eager = small.results(plain(cpu.chunked))
+    for name, x in exact.items():
+        allowed = (eager[name] - x).abs().max() + 2**-23 * x.abs().max()
+        assert (found[name] - x).abs().max() <= 2 * allowed, name
+
+
+@pytest.mark.parametrize("rule", ["gated delta", "gated outer product"])
+@pytest.mark.parametrize("log_decay", [-1e2, -1e4, -1e30, -torch.inf])
+@pytest.mark.parametrize("every", [1, 5])
+def test_strong_decays_are_exact_and_give_no_nan(
+    rule, log_decay, every, make, within_budget, run_triton
+):
+    """On every token, or on one in five among mild ones, which a difference of sums would lose."""
+    case = make(rule, 40, kind="identical").to(torch.float32)
+    case.call.log_decay[:, ::every] = log_decay
+    found = case.results(run_triton)
+    assert all(torch.isfinite(x).all() for x in found.values())
+    if log_decay < -1e9:  # plain PyTorch loses the mild decays, or finds NaN
+        exact = case.oracle()
+        for name in ("output", "after", "d_q", "d_k", "d_v", "d_beta", "d_state"):
+            torch.testing.assert_close(found[name].double(), exact[name], rtol=1e-5, atol=1e-5)
+        return
+    within_budget(case, run_triton)
+
+
+def test_gradients_agree_with_finite_differences(make, run_triton, requires_interpreter):
+    case = make(tokens=3)
+    leaves = {name: x.requires_grad_() for name, x in case.leaves().items()}
+
+    def run(*values):
+        result = run_triton(replace(case.call, **dict(zip(leaves, values, strict=True))))
+        return result.output, result.state
+
+    assert torch.autograd.gradcheck(run, list(leaves.values()), fast_mode=True)
+
+
+@pytest.mark.parametrize("absent", ["q", "beta", "state"])
+@pytest.mark.parametrize("rule", ["gated delta", "outer product"])
+@pytest.mark.parametrize("tokens", [1, 35])
+def test_what_may_be_absent(rule, absent, tokens, make, close, run_triton, requires_interpreter):
+    case = make(rule, tokens)
+    case.call = replace(case.call, **{absent: None})
+    close(case.results(run_triton), case.oracle(), 1e-11)
+
+
+@pytest.mark.parametrize("unused", ["d_output", "d_state"])
+def test_a_result_nobody_uses_needs_no_gradient(
+    unused, make, close, run_triton, requires_interpreter
+):
+    case = make(tokens=35)
+    setattr(case, unused, None)
+    found, exact = case.results(run_triton), case.oracle()
+    exact = {name: x for name, x in exact.items() if name in found}  # plain q: zeros, ours: none
+    close(found, exact, 1e-11)
+
+
+@every_rule
+def test_nothing_is_left_unwritten(rule, make, run_triton, monkeypatch):
+    """With every fresh buffer full of NaN, as `torch.empty` may be."""
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert torch.empty(2).isnan().all()
+        for tokens, values in ((1, 80), (35, 80), (20, 16)):
+            options = {"normalise": True, "gates": True, "output_norm": True, "valid": True}
+            case = make(rule, tokens, 16, values, **options, chunk_states=True, change_norm=True)
+            found = case.to(torch.float32).results(run_triton)
+            assert all(torch.isfinite(x).all() for x in found.values())
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_repeats_bit_by_bit(make, run_triton):
+    case = make(tokens=40, values=80, gates=True, output_norm=True).to(torch.float32)
+    first, second = case.results(run_triton), case.results(run_triton)
+    assert all(torch.equal(x, second[name]) for name, x in first.items())
+
+
+def test_strides_do_not_matter(make, run_triton):
+    case = make(tokens=35, heads=2, values=32).to(torch.float32)
+    apart = make(tokens=35, heads=2, values=32).to(torch.float32)
+    for name in ("q", "k", "v", "log_decay", "beta", "state"):
+        x = getattr(case.call, name)
+        apart.call = replace(apart.call, **{name: x.transpose(0, -1).contiguous().transpose(0, -1)})
+        assert not getattr(apart.call, name).is_contiguous()
+    found, expected = apart.results(run_triton), case.results(run_triton)
+    assert all(torch.equal(x, expected[name]) for name, x in found.items())
+
+
+@every_rule
+def test_bfloat16_inputs_keep_a_float32_state(rule, make, run_triton):
+    case = make(rule, 35, 32, 32).to(torch.bfloat16)
+    case.call = replace(case.call, state=case.call.state.float())
+    case.d_state = case.d_state.float()
+    exact, found = case.oracle(), case.results(run_triton)
+    assert found["output"].dtype == torch.bfloat16 == found["d_k"].dtype
+    assert found["after"].dtype == torch.float32 == found["d_state"].dtype
+    # the interpreter multiplies in float32, and cuts what leaves the kernel instead of rounding it
+    rounding = 2**-7 if not torch.cuda.is_available() else 2**-5
+    for name, x in exact.items():
+        allowed = rounding * x.abs().max()
+        assert (found[name].double() - x).abs().max() <= allowed, name
