@@ -153,13 +153,15 @@ def test_answers_are_sorted_by_difficulty_with_the_right_one_framed():
     data = answers()
     labels = [f"query {q}" for q in range(8)]
     figure = answer_table(data, labels, chance=np.full(8, 0.125))
-    table, framed, bars, chance = figure.data
+    table, framed, bars, chance, texts = figure.data
     order = numbers(bars.customdata)
     levels = data["difficulty"].values[order]
     assert (np.diff(levels) >= 0).all()
     np.testing.assert_array_equal(numbers(table.z), data["probability"].values[order])
     np.testing.assert_array_equal(numbers(framed.x), data["right"].values[order])
     np.testing.assert_allclose(numbers(chance.x), 0.125)
+    assert numbers(texts.x).min() > 1, "beside every bar, and clear of the chance line"
+    assert texts.text[0].startswith("✓" if data["correct"].values[order[0]] else "✗")
     assert list(figure.layout.yaxis.ticktext) == [labels[q] for q in order]
 
 
@@ -272,7 +274,7 @@ def test_a_replay_has_the_name_it_is_given():
 def test_names_of_several_symbols_have_no_chance_line():
     """What is drawn is the first symbol, the chance that of a whole answer."""
     figure = answer_table(answers(), ["q"] * 8, chance=None, one_symbol=False)
-    assert len(figure.data) == 3
+    assert len(figure.data) == 4
     assert figure.layout.xaxis2.title.text == "P(first symbol)"
     assert figure.layout.xaxis.title.text == "first symbol (right one framed)"
     drawn = curves(chance=None, one_symbol=False)

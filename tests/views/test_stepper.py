@@ -333,7 +333,7 @@ def test_names_of_several_letters(words_stepper):
     assert len(set(names)) == len(names), "a letter and the same letter at a word's end"
     figures = panes(stepper)
     assert "P(first symbol)" in str(figures["answers"]["layout"])
-    assert len(figures["answers"]["data"]) == 3, "the chance of a whole answer is not drawn"
+    assert len(figures["answers"]["data"]) == 4, "the chance of a whole answer is not drawn"
     assert "chance" not in str([trace.get("name") for trace in figures["curves"]["data"]])
     for query, right in zip(stepper.problem.queries, answers["answer"].values, strict=True):
         assert len(right) > 1 and len(query.answer) > 1

@@ -50,7 +50,8 @@ def answer_table(
     -------
     Figure
         Trace 0 is the table, trace 1 the marks of right answers, trace 2 the bars, trace 3 the
-        chance line if there is one; ``customdata`` of table and bars holds the query's index.
+        chance line if there is one, the last one the shares in figures; ``customdata`` of table
+        and bars holds the query's index.
     """
     ink = INKS[theme]
     order = np.argsort(answers["difficulty"].values, kind="stable")
@@ -100,13 +101,6 @@ def answer_table(
             "orientation": "h",
             "width": 0.64,
             "marker": {"color": [good if c else bad for c in correct]},
-            "text": [
-                f"{'✓' if c else '✗'} {100 * p:.0f} %"
-                for c, p in zip(correct, probability, strict=True)
-            ],
-            "textposition": "outside",
-            "cliponaxis": False,
-            "textfont": {"size": 12},
             "customdata": order.astype(np.int16),
             "hovertemplate": f"right {what}: %{{x:.1%}}<extra></extra>",
         }
@@ -122,6 +116,22 @@ def answer_table(
             "hovertemplate": "chance %{x:.1%}<extra></extra>",
         }
         traces.append(line | second)
+    # in a column of their own: beside short bars they would lie on the chance line
+    texts = [
+        f"{'✓' if c else '✗'} {100 * p:.0f} %" for c, p in zip(correct, probability, strict=True)
+    ]
+    labels_beside = {
+        "type": "scatter",
+        "x": np.full(len(rows), 1.02, dtype=np.float32),
+        "y": rows,
+        "mode": "text",
+        "text": texts,
+        "textposition": "middle right",
+        "textfont": {"size": 12},
+        "hoverinfo": "skip",
+        "cliponaxis": False,
+    }
+    traces.append(labels_beside | second)
     every = max(1, len(symbols) // 24)
     above = 4
     axis = {"showgrid": False, "fixedrange": True}

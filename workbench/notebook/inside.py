@@ -28,7 +28,22 @@ from workbench.training.loss import answer_probabilities, query_correct, token_c
 
 @torch.no_grad()
 def sleep_passes(model: HybridModel, batch: Batch, sleep: SleepConfig) -> list[SleepPass]:
-    """Sleep on the first window and return the event after each pass."""
+    """Sleep on the first window and return the event after each pass.
+
+    Parameters
+    ----------
+    model : HybridModel
+        The network; never changed.
+    batch : Batch
+        Tokens ``[example, token]``.
+    sleep : SleepConfig
+        Window, eviction and N.
+
+    Returns
+    -------
+    list of SleepPass
+        One for each pass 1..N; empty if the first window is read awake.
+    """
     passes = []
     for event in read(model, batch, sleep):
         if not isinstance(event, SleepPass):
@@ -174,7 +189,24 @@ def mean_by_difficulty(woken: xr.Dataset, difficulty: int) -> np.ndarray:
 
 @torch.no_grad()
 def accuracy(model: HybridModel, batch: Batch, sleep: SleepConfig, memory: Memory) -> float:
-    """Return the share of queries answered right by a model that wakes with `memory`."""
+    """Return the share of queries answered right by a model that wakes with `memory`.
+
+    Parameters
+    ----------
+    model : HybridModel
+        The network.
+    batch : Batch
+        Tokens ``[example, token]``; its queries lie beyond the first window.
+    sleep : SleepConfig
+        Window and eviction.
+    memory : Memory
+        S of every example, as after the sleep on the first window.
+
+    Returns
+    -------
+    float
+        Between 0 and 1, pooled over the examples' queries.
+    """
     wakes = wake_now(model, batch, sleep, memory, after=0)
     right = query_correct(token_correct(wakes, batch), batch)
     return float(right.sum() / (batch.difficulty >= 0).sum())
