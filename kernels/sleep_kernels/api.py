@@ -31,27 +31,11 @@ backend : str
 
 from __future__ import annotations
 
-from typing import TypedDict, Unpack
-
 from torch import Tensor
 
 from sleep_kernels.backends import choose_backend, load_backend
 from sleep_kernels.contract import Call, Gates, OutputNorm, RuleResult
 from sleep_kernels.validation import check_call
-
-
-class Options(TypedDict, total=False):
-    """Keyword-only options of every rule; the module's docstring says what each does."""
-
-    scale: float | None
-    normalise: bool
-    gates: Gates | None
-    output_norm: OutputNorm | None
-    valid: Tensor | None
-    chunk_states: bool
-    change_norm: bool
-    tf32: bool
-    backend: str
 
 
 def gated_delta_rule(
@@ -61,7 +45,16 @@ def gated_delta_rule(
     log_decay: Tensor | None,
     beta: Tensor | None,
     state: Tensor | None = None,
-    **options: Unpack[Options],
+    *,
+    scale: float | None = None,
+    normalise: bool = False,
+    gates: Gates | None = None,
+    output_norm: OutputNorm | None = None,
+    valid: Tensor | None = None,
+    chunk_states: bool = False,
+    change_norm: bool = False,
+    tf32: bool = False,
+    backend: str = "auto",
 ) -> RuleResult:
     """Gated delta rule (Gated DeltaNet), the paper's fast-weight update.
 
@@ -79,7 +72,7 @@ def gated_delta_rule(
         Write strength b, ``[batch, token, gdn_head]``; None means b = 1.
     state : Tensor or None
         S carried in, ``[batch, gdn_head, key, value]``; None means zeros.
-    **options
+    scale, normalise, gates, output_norm, valid, chunk_states, change_norm, tf32, backend
         As in the module's docstring.
 
     Returns
@@ -94,7 +87,24 @@ def gated_delta_rule(
     RuntimeError
         The explicit backend cannot serve here.
     """
-    return _run(q, k, v, log_decay, beta, state, options, delta=True)
+    call = Call(
+        q,
+        k,
+        v,
+        log_decay,
+        beta,
+        state,
+        scale=_scale(scale, k),
+        delta=True,
+        normalise=normalise,
+        gates=gates,
+        output_norm=output_norm,
+        valid=valid,
+        chunk_states=chunk_states,
+        change_norm=change_norm,
+        tf32=tf32,
+    )
+    return _run(call, backend)
 
 
 def delta_rule(
@@ -103,14 +113,40 @@ def delta_rule(
     v: Tensor,
     beta: Tensor | None,
     state: Tensor | None = None,
-    **options: Unpack[Options],
+    *,
+    scale: float | None = None,
+    normalise: bool = False,
+    gates: Gates | None = None,
+    output_norm: OutputNorm | None = None,
+    valid: Tensor | None = None,
+    chunk_states: bool = False,
+    change_norm: bool = False,
+    tf32: bool = False,
+    backend: str = "auto",
 ) -> RuleResult:
     """Delta rule without decay (DeltaNet); arguments as in `gated_delta_rule`.
 
     beta in (0, 1) gives the usual rule; beta in (0, 2) lets the transition have negative
     eigenvalues.
     """
-    return _run(q, k, v, None, beta, state, options, delta=True)
+    call = Call(
+        q,
+        k,
+        v,
+        None,
+        beta,
+        state,
+        scale=_scale(scale, k),
+        delta=True,
+        normalise=normalise,
+        gates=gates,
+        output_norm=output_norm,
+        valid=valid,
+        chunk_states=chunk_states,
+        change_norm=change_norm,
+        tf32=tf32,
+    )
+    return _run(call, backend)
 
 
 def gated_outer_product(
@@ -120,29 +156,21 @@ def gated_outer_product(
     log_decay: Tensor | None,
     beta: Tensor | None,
     state: Tensor | None = None,
-    **options: Unpack[Options],
+    *,
+    scale: float | None = None,
+    normalise: bool = False,
+    gates: Gates | None = None,
+    output_norm: OutputNorm | None = None,
+    valid: Tensor | None = None,
+    chunk_states: bool = False,
+    change_norm: bool = False,
+    tf32: bool = False,
+    backend: str = "auto",
 ) -> RuleResult:
     """Decayed outer products (Mamba-2 style); arguments as in `gated_delta_rule`.
 
     ``log_decay=None`` with ``beta=None`` is linear attention.
     """
-    return _run(q, k, v, log_decay, beta, state, options, delta=False)
-
-
-def _run(
-    q: Tensor | None,
-    k: Tensor,
-    v: Tensor,
-    log_decay: Tensor | None,
-    beta: Tensor | None,
-    state: Tensor | None,
-    options: Options,
-    *,
-    delta: bool,
-) -> RuleResult:
-    rest = dict(options)
-    backend = rest.pop("backend", "auto")
-    scale = rest.pop("scale", None)
     call = Call(
         q,
         k,
@@ -150,9 +178,25 @@ def _run(
         log_decay,
         beta,
         state,
-        scale=k.shape[-1] ** -0.5 if scale is None else scale,  # type: ignore[arg-type]
-        delta=delta,
-        **rest,  # type: ignore[arg-type]
+        scale=_scale(scale, k),
+        delta=False,
+        normalise=normalise,
+        gates=gates,
+        output_norm=output_norm,
+        valid=valid,
+        chunk_states=chunk_states,
+        change_norm=change_norm,
+        tf32=tf32,
     )
+    return _run(call, backend)
+
+
+def _run(call: Call, backend: str) -> RuleResult:
     check_call(call)
-    return load_backend(choose_backend(str(backend), k.device, call))(call)
+    return load_backend(choose_backend(backend, call.k.device, call))(call)
+
+
+def _scale(scale: float | None, k: Tensor) -> float:
+    if scale is None:
+        return k.shape[-1] ** -0.5 if k.ndim else 1.0  # a k without axes is refused later on
+    return scale

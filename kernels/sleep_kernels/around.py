@@ -86,15 +86,17 @@ def prepared(call: Call, dtype: torch.dtype) -> Call:
             beta = beta * gates.strength if gates.strength != 1.0 else beta
     if beta is None:
         beta = torch.ones_like(k[..., 0])
+    v = call.v.to(dtype)
     if call.valid is not None:
-        kept = call.valid[..., None].to(dtype)
-        beta = beta * kept
-        log_decay = None if log_decay is None else log_decay * kept
+        padding = ~call.valid[..., None]  # filled, not multiplied: what stands there may be inf
+        beta = beta.masked_fill(padding, 0)
+        log_decay = None if log_decay is None else log_decay.masked_fill(padding, 0)
+        k, v = (x.masked_fill(padding[..., None], 0) for x in (k, v))
     return replace(
         call,
         q=q,
         k=k,
-        v=call.v.to(dtype),
+        v=v,
         log_decay=log_decay,
         beta=beta,
         state=cast(call.state),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -85,7 +86,7 @@ def dynamic_convolution(
 
 
 class _Short(torch.autograd.Function):
-    """Taps shared by all tokens."""
+    """Taps shared by all tokens. Added up in the wider precision, handed on in x's own."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, tail: Tensor | None) -> Tensor:
@@ -93,31 +94,38 @@ class _Short(torch.autograd.Function):
         padded = _with_tail(x, tail, taps)
         ctx.save_for_backward(padded, weight)
         ctx.has_tail = tail is not None
-        columns = weight.t().contiguous()  # (taps, channel)
+        wide = torch.promote_types(x.dtype, weight.dtype)
+        padded, columns = padded.to(wide), weight.t().contiguous().to(wide)  # (taps, channel)
         output = padded[:, :tokens] * columns[0]
         for w in range(1, taps):
             output.addcmul_(padded[:, w : w + tokens], columns[w])
-        return output
+        return output.to(x.dtype)  # under autocast a bfloat16 projection stays bfloat16
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (upstream,) = gradients
         padded, weight = ctx.saved_tensors
+        wide = torch.promote_types(padded.dtype, weight.dtype)
+        upstream, inputs = gradients[0].to(wide), padded.to(wide)
+        columns = weight.t().contiguous().to(wide)
         taps, tokens = weight.shape[1], upstream.shape[1]
-        columns = weight.t().contiguous()
-        d_padded = padded.new_zeros(padded.shape)
-        d_columns = torch.empty_like(columns)
-        for w in range(taps):
-            part = slice(w, w + tokens)
-            d_padded[:, part].addcmul_(upstream, columns[w])
-            d_columns[w] = (upstream * padded[:, part]).flatten(0, 1).sum(0)
-        d_tail = d_padded[:, : taps - 1] if ctx.has_tail else None
-        return d_padded[:, taps - 1 :], d_columns.t(), d_tail
+        d_columns = torch.stack(
+            [(upstream * inputs[:, w : w + tokens]).flatten(0, 1).sum(0) for w in range(taps)]
+        )
+        # gathered, not scattered: token s hears from the outputs s .. s + taps - 1
+        before = taps - 1 if ctx.has_tail else 0
+        spread = F.pad(upstream, (0, 0, before, taps - 1))
+        length = before + tokens
+        d_padded = spread[:, :length] * columns[taps - 1]
+        for w in range(1, taps):
+            d_padded.addcmul_(spread[:, w : w + length], columns[taps - 1 - w])
+        d_padded = d_padded.to(padded.dtype)
+        d_tail = d_padded[:, :before] if ctx.has_tail else None
+        return d_padded[:, before:], d_columns.t().to(weight.dtype), d_tail
 
 
 class _Dynamic(torch.autograd.Function):
-    """Taps of their own for every token."""
+    """Taps of their own for every token. Precisions as in `_Short`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, tail: Tensor | None) -> Tensor:
@@ -125,25 +133,29 @@ class _Dynamic(torch.autograd.Function):
         padded = _with_tail(x, tail, taps)
         ctx.save_for_backward(padded, weight)
         ctx.has_tail = tail is not None
+        wide = torch.promote_types(x.dtype, weight.dtype)
+        padded, weight = padded.to(wide), weight.to(wide)
         output = padded[:, :tokens] * weight[..., 0]
         for w in range(1, taps):
             output.addcmul_(padded[:, w : w + tokens], weight[..., w])
-        return output
+        return output.to(x.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (upstream,) = gradients
         padded, weight = ctx.saved_tensors
+        wide = torch.promote_types(padded.dtype, weight.dtype)
+        upstream, inputs, each = gradients[0].to(wide), padded.to(wide), weight.to(wide)
         taps, tokens = weight.shape[-1], upstream.shape[1]
-        d_padded = padded.new_zeros(padded.shape)
-        d_weight = torch.empty_like(weight)
+        d_padded = torch.zeros_like(inputs)
+        d_weight = torch.empty_like(each)
         for w in range(taps):
             part = slice(w, w + tokens)
-            d_padded[:, part].addcmul_(upstream, weight[..., w])
-            torch.mul(upstream, padded[:, part], out=d_weight[..., w])
+            d_padded[:, part].addcmul_(upstream, each[..., w])
+            torch.mul(upstream, inputs[:, part], out=d_weight[..., w])
+        d_padded = d_padded.to(padded.dtype)
         d_tail = d_padded[:, : taps - 1] if ctx.has_tail else None
-        return d_padded[:, taps - 1 :], d_weight, d_tail
+        return d_padded[:, taps - 1 :], d_weight.to(weight.dtype), d_tail
 
 
 def _with_tail(x: Tensor, tail: Tensor | None, taps: int) -> Tensor:

@@ -30,7 +30,7 @@ in float64.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -43,6 +43,9 @@ ONE_CHUNK = 48
 
 CHUNK = 32
 """Tokens per chunk of a longer window, S carried between chunks."""
+
+LEAST = -1e30
+"""Log decays below this are this: exp of either is 0, but a difference of -inf is NaN."""
 
 
 def chunked(
@@ -102,7 +105,7 @@ class _Chunked(torch.autograd.Function):
     ) -> tuple[Tensor | None, Tensor]:
         batch, tokens, heads, keys = k.shape
         shape = state.shape
-        carried = state.reshape(batch * heads, keys, -1)
+        carried = state.reshape(batch * heads, keys, state.shape[-1])
         output = None if q is None else v.new_empty(v.shape)
         saved: list[Tensor | None] = []
         for part in _parts(tokens):
@@ -117,7 +120,8 @@ class _Chunked(torch.autograd.Function):
                 delta,
             )
             if output is not None and read is not None:
-                output[:, part] = read.view(batch, heads, -1, v.shape[-1]).transpose(1, 2)
+                whole = read.view(batch, heads, read.shape[1], v.shape[-1])
+                output[:, part] = whole.transpose(1, 2)
             saved.extend(chunk)
         ctx.save_for_backward(*saved)
         ctx.set_materialize_grads(False)  # what nobody reads costs nothing
@@ -148,8 +152,9 @@ class _Chunked(torch.autograd.Function):
         for part, chunk in zip(reversed(_parts(tokens)), reversed(chunks), strict=True):
             d_read = None
             if d_output is not None:
-                d_read = d_output[:, part].transpose(1, 2).reshape(batch * heads, -1, values)
-            found, carried = _backward(chunk, d_read, carried, ctx.scale)
+                d_read = _rows(d_output[:, part])
+            with torch.autocast(first.before.device.type, enabled=False):  # as in the forward
+                found, carried = _backward(chunk, d_read, carried, ctx.scale)
             for target, value in zip((d_q, d_k, d_v, d_log_decay, d_beta), found, strict=True):
                 if target is not None and value is not None:
                     whole = value.view(batch, heads, *value.shape[1:])
@@ -195,7 +200,7 @@ def _forward(
         decay = _causal(k.shape[1], k.device, k.dtype)
     else:
         # in float64: after a strong decay, differences of float32 sums are off by percents
-        c = _rows(log_decay).cumsum(-1, dtype=torch.float64)
+        c = _rows(log_decay).clamp(min=LEAST).cumsum(-1, dtype=torch.float64)
         between = (c[:, :, None] - c[:, None, :]).to(k.dtype)
         # masked entries: exponent 0 before exp (never inf; -inf is slow there), 0 after it
         decay = between.tril_().exp_().mul_(_causal(k.shape[1], k.device, k.dtype))
@@ -328,7 +333,7 @@ def _solve(matrix: Tensor, right: Tensor, *, transposed: bool = False) -> Tensor
     ).mT
 
 
-@lru_cache(maxsize=64)
+@cache  # never freed: a CUDA graph may read it
 def _causal(tokens: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False):  # an inference tensor could not be used in training later
         return torch.ones(1, tokens, tokens, device=device, dtype=dtype).tril()

@@ -33,7 +33,9 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     eps : float
         Added to the mean square.
     """
-    if x.device.type != "cpu" or x.dtype != weight.dtype:  # torch has a fused kernel there
+    by_hand = x.device.type == "cpu" and x.ndim > 1 and x.dtype == weight.dtype
+    if not by_hand or x.dtype not in (torch.float32, torch.float64):
+        # torch has a fused kernel on a GPU, and adds up low precision in float32
         return F.rms_norm(x, (x.shape[-1],), weight, eps)
     return cast(Tensor, _RMSNorm.apply(x, weight, eps))
 
@@ -79,5 +81,6 @@ class _RMSNorm(torch.autograd.Function):
         normed = x * rate
         scaled = d_y * normed
         d_weight = scaled.flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
-        along = torch.mv(scaled.flatten(0, -2), weight).view_as(rate).div_(-x.shape[-1])
+        with torch.autocast(x.device.type, enabled=False):
+            along = torch.mv(scaled.flatten(0, -2), weight).view_as(rate).div_(-x.shape[-1])
         return torch.addcmul(d_y * weight, normed, along).mul_(rate), d_weight, None

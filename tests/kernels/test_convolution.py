@@ -79,3 +79,17 @@ def test_a_wrong_tail_is_refused(normal, dynamic):
     run = dynamic_convolution if dynamic else short_convolution
     with pytest.raises(ValueError, match=r"tail has shape \(2, 4, 3\); expected .* \(2, 3, 3\)"):
         run(normal(BATCH, 5, CHANNELS), weight, normal(BATCH, 4, CHANNELS))
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_a_low_precision_input_stays_so_and_taps_keep_theirs(normal, dynamic):
+    """As under autocast: the projection is bfloat16, the taps of a layer are float32."""
+    x = normal(1, 5, 4).bfloat16().requires_grad_()
+    weight = (normal(1, 5, 4, 4) if dynamic else normal(4, 4)).float().requires_grad_()
+    run = dynamic_convolution if dynamic else short_convolution
+    output = run(x, weight).output
+    assert output.dtype == torch.bfloat16
+    exact = run(x.double(), weight.double()).output
+    assert_close(output.double(), exact, rtol=2**-8, atol=1e-6)  # rounded once, at the end
+    output.float().square().sum().backward()
+    assert (x.grad.dtype, weight.grad.dtype) == (torch.bfloat16, torch.float32)

@@ -115,6 +115,33 @@ def test_states_on_the_way_and_how_far_s_moved(backend, tokens, rule):
 
 
 @every_backend
+def test_what_stands_in_padding_is_never_looked_at(backend):
+    x = drawn()
+    valid = torch.ones(BATCH, 7, dtype=torch.bool)
+    valid[:, :2] = False
+    options = {"valid": valid, "backend": backend}
+    given = [x["q"], over_norm(x["k"]), x["v"], -x["log_decay"].abs(), x["beta"].sigmoid()]
+    plain = gated_delta_rule(*given, x["state"], **options)
+    for tensor, junk in zip(given[1:], (torch.nan, torch.inf, -torch.inf, torch.nan), strict=True):
+        tensor[:, :2] = junk
+    found = gated_delta_rule(*given, x["state"], **options)
+    assert torch.equal(found.state, plain.state)
+    assert torch.equal(found.output[:, 2:], plain.output[:, 2:])
+
+
+@every_backend
+def test_a_decay_of_zero_forgets_everything(backend):
+    x = drawn()
+    log_decay = -x["log_decay"].abs()
+    log_decay[:, 3] = -torch.inf
+    given = [x["q"], over_norm(x["k"]), x["v"], log_decay, x["beta"].sigmoid()]
+    found = gated_delta_rule(*given, x["state"], backend=backend)
+    rest = gated_delta_rule(*(t[:, 3:] for t in given), None, backend=backend)
+    assert_close(found.state, rest.state)
+    assert_close(found.output[:, 3:], rest.output)
+
+
+@every_backend
 def test_no_beta_writes_with_full_strength(backend):
     x = drawn()
     given = (x["q"], over_norm(x["k"]), x["v"], None)
@@ -186,3 +213,37 @@ def test_gradients_of_the_norms():
     weight = torch.rand(4, generator=draw, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(unit_norm, (x,))
     assert torch.autograd.gradcheck(lambda *t: gated_rms_norm(*t, 1e-3), (x, weight, gate))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_rms_norm_adds_up_low_precision_in_float32(dtype):
+    large = torch.full((2, 8), 300.0, dtype=dtype)  # its square is no float16
+    found = rms_norm(large, torch.ones(8, dtype=dtype), 1e-6)
+    assert_close(found, torch.ones(2, 8, dtype=dtype))
+    assert_close(rms_norm(torch.ones(4), torch.ones(4), 1e-6), torch.ones(4))
+
+
+@pytest.mark.parametrize("rule", [gated_delta_rule, gated_outer_product])
+def test_a_backward_under_autocast_is_the_same_backward(rule):
+    x = {name: tensor.float().requires_grad_() for name, tensor in drawn().items()}
+
+    def gradients(enabled):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            result = rule(
+                x["q"], x["k"], x["v"], x["log_decay"], x["beta"], x["state"], normalise=True,
+                gates=Gates(x["log_rate"], x["decay_bias"]),
+                output_norm=OutputNorm(x["weight"], x["gate"]), backend="cpu",
+            )  # fmt: skip
+            loss = result.output.square().sum() + result.state.square().sum()
+            return torch.autograd.grad(loss, list(x.values()))
+
+    for inside, outside in zip(gradients(True), gradients(False), strict=True):
+        assert torch.equal(inside, outside)
+
+
+@every_backend
+def test_an_empty_batch_is_an_empty_result(backend):
+    x = {name: t[:0] if t.ndim > 1 else t for name, t in drawn().items()}
+    result = gated_delta_rule(x["q"], x["k"], x["v"], None, x["beta"], x["state"], backend=backend)
+    assert result.output.shape == (0, 7, HEADS, VALUES)
+    assert result.state.shape == (0, HEADS, KEYS, VALUES)

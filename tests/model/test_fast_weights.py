@@ -117,3 +117,22 @@ def test_one_tap_needs_no_tail(kind):
     found = mixer(features(), torch.zeros(2, 2, 4, 3, dtype=torch.float64), None, None)
     assert found.tail.shape[1] == 0
     assert torch.isfinite(found.output).all()
+
+
+@pytest.mark.parametrize("kind", ["gated_delta", "jet"])
+def test_under_autocast_the_rule_is_given_low_precision(kind, monkeypatch):
+    """So that a GPU's kernels run in it; the state stays float32."""
+    mixer = layer(kind).float()
+    given = []
+    plain = sleep_kernels.gated_delta_rule
+
+    def spy(*tensors, **options):
+        given.extend(t.dtype for t in tensors[:5])
+        return plain(*tensors, **options)
+
+    monkeypatch.setattr(sleep_kernels, "gated_delta_rule", spy)
+    state = torch.zeros(2, 2, 4, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = mixer(features().float(), state, None, None)
+    assert given == [torch.bfloat16] * 5
+    assert found.state.dtype == torch.float32

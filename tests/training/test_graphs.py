@@ -9,7 +9,7 @@ from workbench.model import HybridModel
 from workbench.sleep import read
 from workbench.tasks import batch_generator
 from workbench.tasks import task as make_task
-from workbench.training.graphs import GraphedSteps, StaticStep, layout
+from workbench.training.graphs import GraphedSteps, StaticStep, _restore, _snapshot, layout
 from workbench.training.loop import train
 from workbench.training.loss import masked_cross_entropy
 from workbench.training.optimisers import build_optimisers, learning_rate_scale
@@ -57,6 +57,43 @@ def test_the_static_step_gives_the_numbers_of_the_ordinary_one(setting):
         static.run()
         found.append((float(static.loss), float(static.norm)))
     close(np.array(found), list(model.parameters()), plain_steps(experiment, task))
+
+
+def test_what_a_warm_up_changed_is_put_back(setting):
+    """Capture takes steps of its own first; the run must not notice, late or at its beginning."""
+    experiment, task = setting
+
+    def run(interrupted_at):
+        model = HybridModel(experiment.model, seed=0)
+        optimisers = build_optimisers(model, experiment.training, capturable=True)
+        static = StaticStep(model, optimisers, experiment, task.sample(4, batch_generator(9, 9)), 2)
+        losses = []
+        for step in range(6):
+            if step == interrupted_at:
+                kept = _snapshot(model, optimisers)
+                for _ in range(3):
+                    static.run()
+                _restore(model, optimisers, kept)
+            scale = learning_rate_scale(step, experiment.training)
+            static.load(task.sample(4, batch_generator(0, step)), scale)
+            static.run()
+            losses.append(float(static.loss))
+        return losses
+
+    whole = run(None)
+    assert run(3) == whole
+    assert run(0) == whole
+
+
+def test_the_callers_batch_is_left_alone(setting):
+    experiment, task = setting
+    model = HybridModel(experiment.model, seed=0)
+    optimisers = build_optimisers(model, experiment.training, capturable=True)
+    batch = task.sample(4, batch_generator(9, 9))
+    before = batch.tokens.copy()
+    static = StaticStep(model, optimisers, experiment, batch, 2)
+    static.load(task.sample(4, batch_generator(0, 0)), 1.0)
+    np.testing.assert_array_equal(batch.tokens, before)
 
 
 def test_batches_of_another_layout_get_another_graph(setting):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import sleep_kernels
 from workbench.config import LayerKind, ModelConfig
+from workbench.model.by_hand import linears
 
 
 class Mixed(NamedTuple):
@@ -219,16 +220,18 @@ class FastWeights(nn.Module):
             gates = sleep_kernels.Gates(None, None, strength)
         return {"normalise": True, "gates": gates, "valid": valid}
 
+    def _gate_weights(self) -> list[Tensor]:
+        """Return the projections of decay and write strength that the rule has."""
+        names = (["decay"] if self.has_decay else []) + (
+            [] if self.kind == "linear_attention" else ["write"]
+        )
+        return [getattr(self, name).weight for name in names]
+
     def _projected(self, x: Tensor, tail: Tensor | None, valid: Tensor | None) -> Projected:
         """Project, convolve and activate: what the operator is given."""
         keys, values = self.heads * self.keys, self.heads * self.values
         parts = [self.query.weight, self.key.weight, self.value.weight]
-        sizes = [2 * keys + values]
-        for name in ("decay", "write"):
-            if hasattr(self, name):
-                parts.append(getattr(self, name).weight)
-                sizes.append(self.heads)
-        qkv, *gates = F.linear(x, torch.cat(parts)).split(sizes, dim=-1)  # (batch, token, .)
+        qkv, *gates = linears(x, [torch.cat(parts), *self._gate_weights()])  # (batch, token, .)
         if valid is not None:
             qkv = qkv * valid[..., None]
         if self.kind == "jet":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import sleep_kernels
 from workbench.config import ModelConfig
 from workbench.errors import WorkbenchError
-from workbench.model.by_hand import gated, rotate
+from workbench.model.by_hand import gated, linears, rotate
 from workbench.model.memory import KVCache
 
 
@@ -38,8 +38,7 @@ class SwiGLU(nn.Module):
         self, x: Float[Tensor, "batch token channel"]
     ) -> Float[Tensor, "batch token channel"]:
         """Map ``[batch, token, channel]`` to the same shape."""
-        both = F.linear(x, torch.cat((self.gate.weight, self.up.weight)))
-        return self.down(gated(both))
+        return self.down(gated(*linears(x, [self.gate.weight, self.up.weight], split=False)))
 
 
 class Attention(nn.Module):
@@ -87,9 +86,8 @@ class Attention(nn.Module):
         """
         batch, tokens, width = x.shape
         split = (batch, tokens, self.heads, width // self.heads)
-        projected = F.linear(x, torch.cat((self.key.weight, self.value.weight)))
-        # (batch, attn_head, token, channel)
-        keys, values = (y.view(split).transpose(1, 2) for y in projected.split(width, dim=-1))
+        both = linears(x, [self.key.weight, self.value.weight])
+        keys, values = (y.view(split).transpose(1, 2) for y in both)  # (batch, attn_head, token, .)
         known = x.new_ones((batch, tokens), dtype=torch.bool) if valid is None else valid
         masked = valid is not None
         if cache is not None:
@@ -142,7 +140,8 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, window: int | None, masked: bool) ->
     return flash_attn_func(*swapped, causal=True, window_size=bounds).transpose(1, 2)
 
 
-@lru_cache(maxsize=32)
+@cache
+@torch.compiler.assume_constant_result  # traced, every element would work out its own angle
 def _rotation(
     tokens: int, dim: int, base: float, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
@@ -154,7 +153,7 @@ def _rotation(
         return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
-@lru_cache(maxsize=32)
+@cache
 def _attention_mask(tokens: int, total: int, window: int | None, device: torch.device) -> Tensor:
     """Return bool ``[token, cached + token]``: causal, within the newest `window` tokens."""
     with torch.inference_mode(False):
@@ -164,7 +163,7 @@ def _attention_mask(tokens: int, total: int, window: int | None, device: torch.d
         return mask if window is None else mask & (at > seen_from - window)
 
 
-@lru_cache(maxsize=32)
+@cache
 def _diagonal(tokens: int, total: int, device: torch.device) -> Tensor:
     with torch.inference_mode(False):
         return torch.eye(total, dtype=torch.bool, device=device)[total - tokens :]

@@ -29,7 +29,7 @@ WARM_UP = 3
 """Steps run before capture, so that lazy initialisation is not captured."""
 
 Layout = tuple[int, tuple[int, ...], tuple[tuple[bool, bool], ...]]
-"""N, the batch's shape, and per window whether it has labels and whether it has padding."""
+"""N, the batch's shape, and per window whether anything is predicted and whether all is valid."""
 
 
 class StaticStep:
@@ -55,7 +55,8 @@ class StaticStep:
     ) -> None:
         self.model, self.optimisers, self.experiment = model, optimisers, experiment
         self.layout_of, self.sleep = batch, experiment.sleep.with_passes(passes)
-        self.placed: Placed = place(batch, model.device)
+        # copies: on a CPU the tensors would share the caller's arrays
+        self.placed = Placed(*(tensor.clone() for tensor in place(batch, model.device)))
         self.scale = torch.zeros((), device=model.device)
         self.loss = torch.zeros((), device=model.device)
         self.norm = torch.zeros((), device=model.device)
@@ -112,7 +113,10 @@ class GraphedSteps:
         Raises
         ------
         FloatingPointError
-            The gradient is not finite.
+            The gradient is not finite. The graph has updated the weights with it: go on from the
+            newest resume point.
+        WorkbenchError
+            Nothing is to be predicted.
         """
         key = layout(batch, passes, self.experiment.sleep.window)
         if key not in self._graphs:
@@ -147,7 +151,7 @@ def layout(batch: Batch, passes: int, window: int) -> Layout:
     starts = range(0, batch.tokens.shape[1], window)
     windows = tuple(
         (
-            bool(batch.loss_mask[:, start : start + window].any()),
+            bool(batch.loss_mask[:, start + 1 : start + window].any()),
             bool(batch.valid[:, start : start + window].all()),
         )
         for start in starts
