@@ -18,6 +18,8 @@ KEY_DIMS = (16, 32, 64, 96, 128)
 """Key sizes the Triton kernels are built for."""
 MOST_VALUES = 256
 """Largest value size of the Triton kernels, which take every multiple of 16 up to it."""
+MOST_FLA_KEYS = 256
+"""Largest key size of fla's delta rules; its outer product (simple_gla) has no such limit."""
 
 
 def interpreted() -> bool:
@@ -35,22 +37,28 @@ def backend_status(device: torch.device | str | None = None) -> dict[str, str | 
     """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    kind = torch.device(device).type
+    device = torch.device(device)
     return {
         "reference": None,
         "cpu": None,
-        "triton": _triton_problem(kind),
-        "fla": _fla_problem(kind),
+        "triton": _triton_problem(device),
+        "fla": _fla_problem(device.type),
     }
 
 
-def _triton_problem(kind: str) -> str | None:
+def _triton_problem(device: torch.device) -> str | None:
     if importlib.util.find_spec("triton") is None:
         return "triton is not installed (extra 'gpu')"
-    if kind != "cuda" and not interpreted():
-        return f"Triton kernels need a CUDA device; these tensors are on {kind}"
-    if kind == "cuda" and torch.cuda.get_device_capability() < (8, 0):
-        return "Triton kernels need compute capability 8.0 (A100) or newer"
+    if device.type != "cuda":
+        if interpreted():
+            return None
+        return f"Triton kernels need a CUDA device; these tensors are on {device.type}"
+    found = torch.cuda.get_device_capability(device)  # not of the current device: a machine may mix
+    if found < (8, 0):
+        return (
+            "Triton kernels need compute capability 8.0 (A100) or newer; "
+            f"{device} has {found[0]}.{found[1]}"
+        )
     return None
 
 
@@ -69,6 +77,11 @@ def shape_problem(backend: str, call: Call) -> str | None:
     keys, values = call.k.shape[-1], call.v.shape[-1]
     if call.v.dtype == torch.float64 and not (backend == "triton" and interpreted()):
         return "float64 inputs"
+    if backend == "fla" and call.delta:  # what the asserts in its chunk kernels let through
+        if call.v.dtype == torch.float32:
+            return "float32 inputs; its delta rules take bfloat16 and float16"
+        if keys > MOST_FLA_KEYS:
+            return f"key = {keys}; its delta rules take keys up to {MOST_FLA_KEYS}"
     if backend == "triton" and keys not in KEY_DIMS:
         return f"key = {keys}; its kernels take {', '.join(map(str, KEY_DIMS))}"
     if backend == "triton" and (values % 16 or values > MOST_VALUES):
@@ -93,7 +106,7 @@ def choose_backend(backend: str, device: torch.device, call: Call | None = None)
         raise ValueError(f"backend {backend!r} is unknown; expected one of {', '.join(BACKENDS)}")
     if backend == "auto":
         # the interpreter is an oracle for tests, never a choice
-        wanted = device.type == "cuda" and _triton_problem("cuda") is None
+        wanted = device.type == "cuda" and _triton_problem(device) is None
         if wanted and (call is None or shape_problem("triton", call) is None):
             return "triton"
         return "cpu"
