@@ -66,8 +66,7 @@ def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     batch, tokens, heads, keys = k.shape
     kept = kept_dtype(v)
     state = (heads, keys, v.shape[-1])
-    absent = v.new_empty(0)
-    output, chunks, change = absent, absent, absent
+    output, chunks, change = (v.new_empty(0) for _ in range(3))  # outputs must not alias
     if inputs.q is not None:
         output = torch.empty(v.shape, dtype=kept if wide else v.dtype, device=v.device)
     if chunk_states:

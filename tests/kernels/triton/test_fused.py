@@ -9,9 +9,11 @@ from sleep_kernels.contract import Gates
 
 RULES = ["gated delta", "delta", "gated outer product", "outer product"]
 OPTIONS = ["normalise", "gates", "output_norm", "valid"]
-pytestmark = pytest.mark.usefixtures("requires_interpreter")
+float64 = pytest.mark.usefixtures("requires_interpreter")
+"""The other tests run on a GPU as well."""
 
 
+@float64
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("option", OPTIONS)
 def test_one_option(rule, option, make, close, run_triton):
@@ -19,6 +21,7 @@ def test_one_option(rule, option, make, close, run_triton):
     close(case.results(run_triton), case.oracle(), 1e-11)
 
 
+@float64
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize(("tokens", "values"), [(1, 16), (1, 80), (20, 16), (35, 32), (33, 80)])
 def test_all_options(rule, tokens, values, make, close, run_triton):
@@ -28,6 +31,7 @@ def test_all_options(rule, tokens, values, make, close, run_triton):
     close(case.results(run_triton), case.oracle(), 1e-11)
 
 
+@float64
 @pytest.mark.parametrize("rule", RULES)
 def test_all_options_in_the_blocks_of_tensor_cores(
     rule, make, close, run_triton, tensor_core_blocks
@@ -38,6 +42,7 @@ def test_all_options_in_the_blocks_of_tensor_cores(
     close(case.results(run_triton), case.oracle(), 1e-11)
 
 
+@float64
 @pytest.mark.parametrize("rule", ["gated delta", "outer product"])
 def test_all_options_of_a_state_only(rule, make, close, run_triton):
     options = dict.fromkeys((*OPTIONS, "chunk_states", "change_norm"), True)
@@ -47,12 +52,14 @@ def test_all_options_of_a_state_only(rule, make, close, run_triton):
     close(found, {name: x for name, x in exact.items() if name in found}, 1e-11)
 
 
+@float64
 def test_gates_without_decay_still_squash_beta(make, close, run_triton):
     case = make("delta", 20, gates=True)
     assert case.call.gates == Gates(None, None, 2.0)
     close(case.results(run_triton), case.oracle(), 1e-11)
 
 
+@float64
 @pytest.mark.parametrize("extreme", [-60.0, 60.0])
 def test_saturated_gates(extreme, make, close, run_triton):
     case = make(tokens=20, gates=True)
@@ -73,9 +80,20 @@ def test_one_option_in_float32(option, make, within_budget, run_triton):
     within_budget(make(tokens=35, values=32, **{option: True}).to(torch.float32), run_triton)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("tokens", "keys", "values"), [(1, 32, 32), (24, 32, 32), (35, 64, 64)])
+def test_all_options_as_the_model_uses_them(
+    tokens, keys, values, dtype, make, within_budget, run_triton
+):
+    """The layer's call: unit norms, gates, padding and output norm in one kernel."""
+    options = dict.fromkeys((*OPTIONS, "chunk_states", "change_norm"), True)
+    case = make(tokens=tokens, keys=keys, values=values, batch=2, heads=4, **options)
+    within_budget(case.to(dtype), run_triton)
+
+
 def test_padding_at_the_end_changes_nothing(make, run_triton):
     """And what stands in it does not matter, however large."""
-    case = make(tokens=35, gates=True)
+    case = make(tokens=35, gates=True).to(torch.float32)
     kept = torch.arange(35, device=case.call.k.device) < 20
     padded = replace(case.call, valid=kept[None])
     for name in ("log_decay", "beta"):
@@ -88,7 +106,7 @@ def test_padding_at_the_end_changes_nothing(make, run_triton):
 
 
 def test_what_is_returned_beside_has_no_gradient(make, run_triton):
-    case = make(tokens=70, chunk_states=True, change_norm=True)
+    case = make(tokens=70, chunk_states=True, change_norm=True).to(torch.float32)
     case.call.v.requires_grad_()
     result = run_triton(case.call)
     assert result.chunk_states.shape == (1, 3, 1, 16, 16)

@@ -25,18 +25,41 @@ def arguments(case, *, wide=False, chunk_states=False, change_norm=False):
 
 @pytest.mark.parametrize("tokens", [1, 35])
 @pytest.mark.parametrize("options", [{}, ALL])
-def test_operators_pass_torchs_own_checks(tokens, options, make):
+@pytest.mark.parametrize("absent", ["nothing", "chunk_states", "change_norm", "both", "q", "all"])
+def test_operators_pass_torchs_own_checks(tokens, options, absent, make):
+    """With all that an operator can return, and with parts of it not asked for."""
     from sleep_kernels.triton.operators import rule, rule_backward
 
     case = make(tokens=tokens, **options).to(torch.float32)
+    if absent in ("q", "all"):  # the output norm goes with the output, as in `run_triton`
+        case.call = replace(case.call, q=None, output_norm=None)
+    returned = {n: absent not in (n, "both", "all") for n in ("chunk_states", "change_norm")}
     for x in case.leaves().values():
         x.requires_grad_()
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
-    flat = arguments(case, chunk_states=True, change_norm=True)
+    flat = arguments(case, **returned)
     torch.library.opcheck(rule, flat, test_utils=checks)
     plain = tuple(x.detach() if torch.is_tensor(x) else x for x in flat[:-3])
     for gradients in ((case.d_output, case.d_state), (None, case.d_state)):
-        torch.library.opcheck(rule_backward, (*plain, *gradients), test_utils=checks[::2])
+        if case.call.q is not None or gradients[0] is None:
+            torch.library.opcheck(rule_backward, (*plain, *gradients), test_utils=checks[::2])
+
+
+@pytest.mark.parametrize("asked", [(False, False, False), (True, False, True)])
+def test_the_fakes_outputs_are_tensors_of_their_own(asked, make):
+    """Absent ones too: an operator's outputs must not alias each other."""
+    from torch._subclasses import FakeTensorMode
+
+    from sleep_kernels.triton.operators import rule
+
+    read, chunk_states, change_norm = asked
+    case = make(tokens=35).to(torch.float32)
+    if not read:
+        case.call = replace(case.call, q=None)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        found = rule(*arguments(case, chunk_states=chunk_states, change_norm=change_norm))
+    assert [x.numel() > 0 for x in found] == [read, True, chunk_states, change_norm]
+    assert len({x.untyped_storage()._cdata for x in found}) == 4
 
 
 @pytest.mark.parametrize("tokens", [1, 35])
