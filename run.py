@@ -358,7 +358,8 @@ def bench(python: Path, arguments: Sequence[str]) -> int:
     return worst
 
 
-GPU_PROBE = "import torch, triton, pydantic, jaxtyping; assert torch.cuda.is_available()"
+GPU_PROBE = "import jaxtyping, numpy, pydantic, torch, triton; assert torch.cuda.is_available()"
+"""What `benchmarks/gpu_check.py` and the parts of the workbench that it trains with import."""
 
 
 def gpu_check(arguments: Sequence[str], *, cpu: bool) -> int:
