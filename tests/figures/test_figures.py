@@ -276,7 +276,7 @@ def test_names_of_several_symbols_have_no_chance_line():
     figure = answer_table(answers(), ["q"] * 8, chance=None, one_symbol=False)
     assert len(figure.data) == 4
     assert figure.layout.xaxis2.title.text == "P(first symbol)"
-    assert figure.layout.xaxis.title.text == "first symbol (right one framed)"
+    assert figure.layout.xaxis.title.text == "first symbol (right one framed; …: all others)"
     drawn = curves(chance=None, one_symbol=False)
     assert "chance" not in [trace.name for trace in drawn.data]
     assert drawn.layout.annotations[3].text == "Right first symbols if it woke here"

@@ -66,7 +66,7 @@ def test_step_back_first_and_last(page, server):
     before = drawn(page, "Fast weights, all heads")
     press(page, "Step one pass")
     expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
-    expect(page.get_by_text("16 tokens in the KV cache")).to_be_visible()
+    expect(page.get_by_text("KV cache: 16")).to_be_visible()
     assert drawn(page, "Fast weights, all heads") > before
     press(page, "Step one pass")
     expect_place(page, "Asleep, window 1 of 3, pass 2 of 4")
@@ -264,7 +264,6 @@ def test_inks_can_be_read(page, server, theme):
 
 UPSTREAM = (
     "MuiLinearProgress",  # the bar that Panel Material UI's page keeps has no name
-    "MuiIconButton-sizeSmall",  # nor have the + and - of its number fields, which take keys
 )
 """Parts of what a violation looks like where it is not ours."""
 
@@ -342,11 +341,115 @@ def test_back_leaves_the_page(page, server):
     expect(page.get_by_role("heading", name="Language models that sleep")).to_be_visible()
 
 
+@pytest.mark.parametrize("width", [390, 800, 1024, 1100, 1280])
+def test_cards_stand_clear_of_each_other(page, server, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    open_stepper(page, server)
+    cards = page.locator(".panel")
+    cards.last.scroll_into_view_if_needed()
+    boxes = [b for b in (card.bounding_box() for card in cards.all()) if b]
+    assert len(boxes) == 6
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            beside = a["x"] >= b["x"] + b["width"] or b["x"] >= a["x"] + a["width"]
+            below = a["y"] >= b["y"] + b["height"] or b["y"] >= a["y"] + a["height"]
+            assert beside or below, f"two cards overlap: {a} {b}"
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "shown", "said"),
+    [
+        ("Example (0-15)", "16", "15", "example goes from 0 to 15, so 16 became 15"),
+        ("Example (0-15)", "-3", "0", "so -3 became 0"),
+        ("Seed", "99999999999999999999", "4294967295", "seed goes from 0 to 4294967295"),
+        ("Seed", "9" * 30, "4294967295", "seed goes from 0 to 4294967295"),
+    ],
+)
+def test_a_number_that_does_not_exist_becomes_the_nearest(page, server, name, typed, shown, said):
+    open_stepper(page, server)
+    field = page.get_by_role("spinbutton", name=name, exact=True)
+    for _ in range(2):  # the second time nothing changes but the field
+        field.fill(typed)
+        field.press("Enter")
+        expect(field).to_have_value(shown)
+        expect(page.get_by_text(said).first).to_be_visible()
+    assert page.get_by_text("a bug").count() == 0
+
+
+def test_numbers_are_counted_up_and_down(page, server):
+    open_stepper(page, server)
+    field = page.get_by_role("spinbutton", name="Example (0-15)", exact=True)
+    press(page, "Example (0-15): one less")
+    expect(field).to_have_value("0")
+    press(page, "Example (0-15): one more")
+    expect(field).to_have_value("1")
+    page.wait_for_url(re.compile("example=1&"))
+    field.fill("")
+    field.press("Enter")
+    expect(field).to_have_value("1")
+
+
+def test_a_query_is_chosen_by_a_click_on_its_row(page, server):
+    open_stepper(page, server)
+    before = page.locator(".ring .ask").text_content()
+    figure(page, "Answers if the model woke now").scroll_into_view_if_needed()
+    click_figure(page, "Answers if the model woke now", 0.42, 0.07)
+    expect(page.locator(".ring .ask")).not_to_have_text(before)
+
+
+@pytest.mark.parametrize("width", [1024, 1280, 1920])
+def test_stepping_does_not_move_the_page(page, server, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    open_stepper(page, server)
+    tops = set()
+    for _ in range(7):
+        tops.add(round(figure(page, "Timeline of the sleep").bounding_box()["y"]))
+        before = page.locator(".stop b").text_content()
+        press(page, "Step one pass")
+        expect(page.locator(".stop b")).not_to_have_text(before)
+    assert len(tops) == 1
+
+
+def test_labels_of_a_step_stay_level_and_apart(page, server):
+    """Six windows: labels below the curves and heads of the windows have room."""
+    open_stepper(page, server, "checkpoint=depo-n8-w2-any&pass=2")
+    curves = figure(page, "Curves along the walk")
+    boxes = curves.evaluate(
+        """e => [...e.querySelectorAll(".xtick text")].map(
+          (t) => [t.getBoundingClientRect(), t.getAttribute("transform") ?? ""]
+        ).map(([b, turn]) => [b.left, b.right, turn])"""
+    )
+    assert not [turn for *_, turn in boxes if "rotate(" in turn and "rotate(0" not in turn]
+    assert all(b[0] > a[1] for a, b in zip(boxes[:-1], boxes[1:], strict=True) if b[0] > a[0])
+    page.set_viewport_size({"width": 1920, "height": 900})
+    heads = page.locator(".tokens h4").all()
+    assert {round(h.bounding_box()["height"]) for h in heads} == {
+        round(heads[-1].bounding_box()["height"])
+    }
+    assert heads[0].bounding_box()["height"] < 26, "one line"
+
+
+@pytest.mark.parametrize("path", ["", "stepper?checkpoint=depo-n8-any"])
+def test_the_system_asks_for_dark(page, server, path):
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{server}/{path}")
+    expect(page.locator(".mui-dark").first).to_be_visible()
+    page.wait_for_timeout(500)
+    assert page.context.cookies() == [], "only a choice is remembered"
+    page.get_by_role("button", name="Toggle theme").click()
+    page.wait_for_function("document.cookie.includes('workbench_theme=light')")
+    page.reload()
+    expect(page.get_by_role("button", name="Toggle theme")).to_be_visible()
+    page.wait_for_timeout(1000)
+    assert page.locator(".mui-dark").count() == 0, "the choice counts more than the system"
+
+
 def test_wrong_values_in_the_address_are_told(page, server):
     open_stepper(page, server, "checkpoint=depo-n8-any&N=99&pass=abc&head=77")
     expect(page.get_by_text("N = 99 in the address is out of range")).to_be_visible()
     expect(page.get_by_text("pass = 'abc' in the address is no whole number")).to_be_visible()
     expect(page.get_by_text("head 77 does not exist here; 3 is shown")).to_be_visible()
+    assert page.get_by_role("alert").count() <= 1, "one notice for all"
     page.wait_for_url(re.compile("N=12&window=0&pass=0&layer=1&head=3"))
     expect_place(page, "Before the first pass")
 

@@ -71,6 +71,29 @@ def test_fit_clamps_and_says_so(cursor):
     assert cursor.fit(cursor.extent) == []
 
 
+def test_windows_are_told_as_the_page_counts_them(cursor):
+    cursor.window = 50
+    said = dict(cursor.fit(Extent((2, 1, 1), (0,), 4)))["window"]
+    assert "window = 50 in the address, counted from 0" in said
+    assert said.endswith("window 3 of 3 is shown")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "nearest"),
+    [("example", 16, 15), ("example", -1, 0), ("seed", 10**20, 2**32 - 1), ("window", -1, 0)],
+)
+def test_the_nearest_value_is_offered(cursor, name, value, nearest):
+    found, said = cursor.nearest(name, value)
+    assert found == nearest and said and name in said
+    setattr(cursor, name, found)
+
+
+def test_what_exists_is_left_as_it_is(cursor):
+    assert cursor.nearest("example", 15) == (15, None)
+    assert cursor.nearest("quantity", "change") == ("change", None)
+    assert cursor.nearest("gdn_head", 3) == (3, None)
+
+
 def test_restore_reads_an_address():
     cursor = Cursor()
     query = {"checkpoint": "ring", "seed": "7", "N": "6", "pass": "2", "head": "1"}

@@ -1,5 +1,6 @@
 """Examples, drawn and typed, and how they are drawn on the page."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from workbench.errors import WorkbenchError
 from workbench.tasks import task
 from workbench.views import drawings
-from workbench.views.problem import drawn, misfit, typed
+from workbench.views.problem import drawn, hint, misfit, typed
 
 RING = "0>3 3>5 5>1 1>0"
 
@@ -37,6 +38,42 @@ def test_what_is_shown_can_be_typed(name, request):
     again = typed(kind, problem.context, problem.questions)
     np.testing.assert_array_equal(again.batch.tokens, problem.batch.tokens)
     assert again.queries == problem.queries
+
+
+@pytest.mark.parametrize("nodes", [4, 8, 12])
+def test_the_hint_can_be_typed_and_has_the_trained_size(nodes):
+    kind = task("depo", nodes=nodes, max_hops=4, names="single", queries=4)
+    text = hint(kind).removeprefix("Edges that form one ring, such as ").removesuffix(".")
+    assert len(typed(kind, text).edges) == nodes
+
+
+def test_hints_of_other_sizes_say_what_is_expected(rule110):
+    assert hint(rule110) == "2 strings of 12 bits, separated by blanks."
+    assert "a>b" in hint(task("depo", nodes=40, max_hops=4, queries=4))
+
+
+@pytest.mark.parametrize("text", ["0>3 3>5 5>0", RING, "0>1 1>2 2>3 3>4 4>5 5>6 6>7 7>0"])
+def test_a_ring_of_any_size_keeps_its_labels_apart(depo, text):
+    """Numbers lie beside their own edge, and the question inside the ring, off the edges."""
+    problem = typed(depo, text, "4:0")
+    svg = drawings.ring(problem, problem.queries[0], "3")
+    edges = [
+        [float(part) for part in found]
+        for found in re.findall(r'class="hop" [^>]*d="M(\S+) (\S+?)L(\S+) (\S+)"', svg)
+    ]
+    numbers = [
+        [float(part) for part in found]
+        for found in re.findall(r'class="hop-number" x="(\S+)" y="(\S+)"', svg)
+    ]
+    assert len(edges) == len(numbers) == min(4, len(problem.edges))
+    for (x0, y0, x1, y1), (x, y) in zip(edges, numbers, strict=True):
+        assert np.hypot(x - (x0 + x1) / 2, y - (y0 + y1) / 2) < 27, "far from its edge"
+        assert abs(x) < 138 and abs(y) < 128, "outside the picture"
+    top = float(re.search(r'class="ask" y="(\S+)"', svg)[1])
+    for x0, y0, x1, y1 in edges:
+        if min(y0, y1) < top < max(y0, y1):
+            across = x0 + (x1 - x0) * (top - y0) / (y1 - y0)
+            assert abs(across) > 50, "the question lies across an edge"
 
 
 def test_queries_in_words(depo):
@@ -82,7 +119,7 @@ def test_tokens_show_what_is_evicted_and_cached(depo):
     spans, awake = ((0, 16), (16, 32), (32, 48)), (False, True, True)
     html = drawings.tokens(problem, spans, awake, (1, 1), range(16, 32))
     assert html.count('class="window past"') == 1 and html.count('class="window now"') == 1
-    assert "16 tokens in the KV cache" in html and "evicted" in html
+    assert "KV cache: 16" in html and "evicted" in html
     assert html.count(" kept") == 16
     assert html.count('class="chip"') == 16, "8 edges, 8 queries"
     html = drawings.tokens(problem, spans, awake, (1, 0), range(0))

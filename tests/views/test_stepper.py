@@ -115,6 +115,28 @@ def test_clicks(stepper):
     assert stepper.cursor.query == 5
 
 
+def test_a_number_outside_its_range_is_put_right_in_the_field(stepper):
+    for _ in range(2):
+        stepper.screen.example.value = 16
+        assert stepper.screen.example.value == stepper.cursor.example == 15
+    stepper.screen.seed.value = 10**20
+    assert stepper.screen.seed.value == stepper.cursor.seed == 2**32 - 1
+
+
+@pytest.mark.parametrize(("asked", "windows"), [("1:0", 2), ("1:0, 2:1, 1:3, 1:4, 1:5", 3)])
+def test_no_window_of_padding_follows_the_questions(stepper, asked, windows):
+    ring = "0>1 1>2 2>3 3>4 4>5 5>6 6>7 7>0"
+    stepper.submit(ring, asked)
+    assert len(stepper.walk.spans) == windows
+    assert stepper.walk.awake == (False, *[True] * (windows - 1))
+    assert "padding only" not in stepper.screen.tokens.object
+
+
+def test_padding_before_a_short_context_is_named(shared):
+    shown = Stepper(Cursor(checkpoint="ring-two", text="0>1 1>2 2>0"), shared=shared)
+    assert "window 1 (padding only)" in shown.screen.tokens.object
+
+
 def test_quantity_and_head_by_widget(stepper):
     stepper.act("step")
     stepper.screen.quantity.value = "change"

@@ -112,6 +112,7 @@ def answer_table(
             "x": np.repeat(chance[order].astype(np.float32), 2),
             "y": np.stack((rows - 0.5, rows + 0.5), axis=1).ravel().astype(np.float32),
             "mode": "lines",
+            "customdata": np.repeat(order, 2).astype(np.int16),
             "line": {"color": ink.text, "width": 1.6, "dash": "dot"},
             "hovertemplate": "chance %{x:.1%}<extra></extra>",
         }
@@ -133,6 +134,7 @@ def answer_table(
     }
     traces.append(labels_beside | second)
     every = max(1, len(symbols) // 24)
+    others = "; …: all others" if "other" in symbols else ""
     above = 4
     axis = {"showgrid": False, "fixedrange": True}
     layout = {
@@ -144,7 +146,7 @@ def answer_table(
         "xaxis": axis
         | {
             "domain": [0, 0.6],
-            "title": {"text": f"{what} (right one framed)"},
+            "title": {"text": f"{what} (right one framed{others})"},
             "tickvals": list(range(0, len(symbols), every)),
             "ticktext": ["…" if s == "other" else s for s in symbols[::every]],
         },

@@ -215,9 +215,9 @@ def _chance_lines(
 
 
 def _ticks(where: list[np.ndarray], awake: tuple[bool, ...]) -> tuple[list[float], list[str]]:
-    """Return about a dozen labels: pass numbers of sleeps, and w for each wake."""
+    """Return at most a dozen or so labels: pass numbers of sleeps, and w for each wake."""
     total = sum(len(w) for w, wakes in zip(where, awake, strict=True) if not wakes)
-    every = next(s for s in (1, 2, 4, 8, 16) if total / s <= 12 or s == 16)
+    every = next(s for s in (1, 2, 4, 8, 16) if total / s <= 9 or s == 16)
     ticks, texts = [], []
     for w, wakes in zip(where, awake, strict=True):
         if wakes:
@@ -245,6 +245,7 @@ def _layout(
             "title": {"text": "pass (w: wake)"},
             "tickvals": ticks,
             "ticktext": texts,
+            "tickangle": 0,
             "range": [-0.6, end + 0.6],
             "showgrid": False,
             "fixedrange": True,

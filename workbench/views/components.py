@@ -1,4 +1,4 @@
-"""Small browser components: figure, transport, choice, place, form, the theme's cookie."""
+"""Small browser components: figure, transport, choice, number, place, form, theme's cookie."""
 
 from __future__ import annotations
 
@@ -82,6 +82,21 @@ class Choice(JSComponent):
             self.value = list(self.options.values())[index]
 
 
+class Number(JSComponent):
+    """A whole number, typed or counted up and down."""
+
+    label = param.String("", doc="What is counted.")
+    value = param.Integer(0, doc="The number in the field, which may lie outside the bounds.")
+    start = param.Integer(0, doc="Smallest number that the buttons reach.")
+    end = param.Integer(0, doc="Largest number that the buttons reach.")
+
+    _esm = HERE / "number.js"
+    _stylesheets = [CSS]
+
+    def __init__(self, label: str, **values: Any) -> None:
+        super().__init__(label=label, margin=0, sizing_mode="stretch_width", **values)
+
+
 class Where(JSComponent):
     """Where we are, in words: one live region that stays, so that screen readers announce it."""
 
@@ -123,9 +138,16 @@ class OwnInput(JSComponent):
 
 
 class ThemeCookie(JSComponent):
-    """Keeps the choice of light or dark in a cookie; draws nothing."""
+    """Keeps the choice of light or dark in a cookie, else tells the system's; draws nothing."""
 
     dark = param.Boolean(False, doc="The page's theme.")
     cookie = param.String("", doc="Name of the cookie.")
 
     _esm = HERE / "theme_cookie.js"
+
+    def __init__(self, on_system: Callable[[bool], None], **values: Any) -> None:
+        super().__init__(width=0, height=0, margin=0, **values)
+        self._on_system = on_system
+
+    def _handle_msg(self, data: dict[str, Any]) -> None:
+        self._on_system(bool(data["dark"]))

@@ -163,9 +163,39 @@ class Cursor(param.Parameterized):
         messages = [
             (URL[name], f"{URL[name]} {getattr(self, name)} does not exist here; {value} is shown")
             for name, value in changed.items()
+            if name != "window"
         ]
+        if "window" in changed:  # the page counts them from 1, the address from 0
+            total = len(extent.passes)
+            said = (
+                f"window = {self.window} in the address, counted from 0, does not exist here; "
+                f"window {window + 1} of {total} is shown"
+            )
+            messages.insert(0, (URL["window"], said))
         self.param.update(**changed)
         return messages
+
+    def nearest(self, name: str, value: Any) -> tuple[Any, str | None]:
+        """Return the value of a parameter that is closest to `value`, and what was wrong with it.
+
+        Parameters
+        ----------
+        name : str
+            A parameter.
+        value : object
+            What a field of the page holds.
+
+        Returns
+        -------
+        (object, str or None)
+            A value that may be set, and a sentence where it is another one.
+        """
+        low, high = getattr(self.param[name], "bounds", None) or (None, None)
+        nearest = value if low is None else max(low, value)
+        nearest = nearest if high is None else min(high, nearest)
+        if nearest == value:
+            return value, None
+        return nearest, f"{URL[name]} goes from {low} to {high}, so {value:,} became {nearest:,}"
 
     def address(self) -> dict[str, str]:
         """Return what `restore` takes: the name in the address and the text of every value."""

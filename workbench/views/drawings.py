@@ -50,7 +50,7 @@ def ring(
         hop = path.index(source) + 1 if source in path[:-1] else 0
         lines.append(_arrow(centre[source], centre[target], size, "hop" if hop else "edge"))
         if hop and count <= 24:
-            x, y = _middle(centre[source], centre[target], 1.23)
+            x, y = _beside(centre[source], centre[target], 22)
             lines.append(f'<text class="hop-number" x="{x:.1f}" y="{y:.1f}">{hop}</text>')
     for name in order:
         x, y = centre[name]
@@ -67,9 +67,10 @@ def ring(
     title = f"Ring of {count} nodes: {' to '.join(order)} and back"
     middle = ""
     if query is not None:
+        top = 8 if count == 3 else -12  # a triangle is wide enough below its centre only
         middle = (
-            f'<text class="ask" y="-12">{escape(query.label)}?</text>'
-            f'<text class="reply {"good" if correct else "bad"}" y="14">'
+            f'<text class="ask" y="{top}">{escape(query.label)}?</text>'
+            f'<text class="reply {"good" if correct else "bad"}" y="{top + 26}">'
             f"{escape(answer or '?')} {'✓' if correct else '✗'}</text>"
         )
     return (
@@ -105,10 +106,11 @@ def _on_circle(turn: float) -> tuple[float, float]:
     return RADIUS * math.cos(angle), RADIUS * math.sin(angle)
 
 
-def _middle(a: tuple[float, float], b: tuple[float, float], out: float) -> tuple[float, float]:
-    x, y = (a[0] + b[0]) / 2, (a[1] + b[1]) / 2
-    stretch = RADIUS / math.hypot(x, y) if math.hypot(x, y) > 1 else 1.0
-    return x * stretch * out, y * stretch * out
+def _beside(a: tuple[float, float], b: tuple[float, float], out: float) -> tuple[float, float]:
+    """Return the point `out` outside the middle of an edge of the ring, which goes clockwise."""
+    length = math.hypot(b[0] - a[0], b[1] - a[1]) or 1.0
+    across = (b[1] - a[1]) / length, (a[0] - b[0]) / length
+    return (a[0] + b[0]) / 2 + out * across[0], (a[1] + b[1]) / 2 + out * across[1]
 
 
 def _arrow(a: tuple[float, float], b: tuple[float, float], gap: float, kind: str) -> str:
@@ -241,15 +243,18 @@ def tokens(
             state, words = "now waiting", "next"
         else:
             state, words = "now", "awake" if awake[number] else "asleep"
+        title = f"window {number + 1}"
+        if not problem.batch.valid[0, start:stop].any():
+            title += " (padding only)"  # a short context does not reach this far to the left
         chips = "".join(
             _chip(problem, symbols, range(max(a, start), min(b, stop)), cached, state == "past")
             for a, b in groups
             if a < stop and b > start
         )
         held = sum(start <= i < stop for i in cached)
-        cache = f'<span class="kv">{held} tokens in the KV cache</span>' if held else ""
+        cache = f'<span class="kv">KV cache: {held}</span>' if held else ""
         blocks.append(
-            f'<div class="window {state}"><h4>window {number + 1} {cache}<span>{words}</span></h4>'
+            f'<div class="window {state}"><h4>{title} {cache}<span>{words}</span></h4>'
             f'<div class="chips">{chips}</div></div>'
         )
     return f'<div class="tokens">{"".join(blocks)}</div>'
@@ -296,4 +301,5 @@ def _chip(problem: Problem, symbols: list[str], tokens: range, cached: range, pa
             kind = "t mark"
         fate = " kept" if i in cached else " gone" if past else ""
         parts.append(f'<span class="{kind}{fate}">{escape(text)}</span>')
-    return f'<span class="chip">{"".join(parts)}</span>'
+    padding = "" if problem.batch.valid[0, tokens[0]] else ' title="padding"'
+    return f'<span class="chip"{padding}>{"".join(parts)}</span>'

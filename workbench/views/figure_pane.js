@@ -17,6 +17,14 @@ function adoptStyles(root) {
   root.adoptedStyleSheets = [...root.adoptedStyleSheets, rules]
 }
 
+// Plotly gives no custom data with a heatmap's cell where they came as a typed array.
+function customOf(point) {
+  if (point.customdata !== undefined) return point.customdata
+  const [row, column] = Array.isArray(point.pointNumber) ? point.pointNumber : [point.pointNumber]
+  const found = point.fullData?.customdata?.[row]
+  return column === undefined || found === undefined ? found : found[column] ?? null
+}
+
 const keyed = (layout) =>
   Object.fromEntries(Object.entries(layout).map(([name, value]) => [name, JSON.stringify(value)]))
 
@@ -66,8 +74,10 @@ export function render({model, el}) {
       adoptStyles(el.getRootNode())
       plot.on("plotly_click", (event) => {
         const point = event.points[0]
-        const custom = ArrayBuffer.isView(point.customdata) ? [...point.customdata] : point.customdata
-        model.send_msg({curve: point.curveNumber, custom: custom ?? null})
+        const custom = customOf(point)
+        model.send_msg({
+          curve: point.curveNumber, custom: (ArrayBuffer.isView(custom) ? [...custom] : custom) ?? null,
+        })
       })
     }
     plot.dataset.drawn = String(Number(plot.dataset.drawn ?? 0) + 1)

@@ -73,7 +73,10 @@ def shell(title: str, here: str, body: Callable[[Page], list[Any]]) -> Page:
         Given the page, returns what goes in its main area; if it fails, the page says why.
     """
     dark = pn.state.cookies.get(THEME_COOKIE) == "dark"
-    cookie = ThemeCookie(cookie=THEME_COOKIE, dark=dark, width=0, height=0, margin=0)
+    outbox = Outbox()
+    cookie = ThemeCookie(
+        lambda wish: outbox.set([(page, {"dark_theme": wish})]), cookie=THEME_COOKIE, dark=dark
+    )
     page = Page(
         title=NAME,
         meta_title=title,
@@ -86,7 +89,6 @@ def shell(title: str, here: str, body: Callable[[Page], list[Any]]) -> Page:
         raw_css=[CSS],
         stylesheets=[HEADER],
     )
-    outbox = Outbox()
     page.param.watch(lambda event: outbox.set([(cookie, {"dark": event.new})]), "dark_theme")
     try:
         page.main = body(page)

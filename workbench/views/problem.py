@@ -12,6 +12,9 @@ from workbench.errors import WorkbenchError
 from workbench.tasks.base import EVALUATION, Task, batch_generator, level_words
 from workbench.views.cursor import EXAMPLES
 
+MOST_NODES_IN_HINT = 12
+"""Nodes of the largest ring that is written out beside the field."""
+
 
 @dataclass(frozen=True)
 class Query:
@@ -115,6 +118,25 @@ def misfit(task: Task, text: str, queries: str) -> tuple[str, WorkbenchError] | 
     except WorkbenchError as error:
         return "queries", error
     return None
+
+
+def hint(task: Task) -> str:
+    """Return what may be typed, with an example of a size that the task's settings have."""
+    if task.name == "rule110":
+        config = task.config
+        return f"{config.strings} strings of {config.cells} bits, separated by blanks."
+    if task.name != "depo":
+        return ""
+    nodes = task.config.nodes
+    if nodes > MOST_NODES_IN_HINT:
+        return f"Edges that form one ring, such as the {nodes} shown; a>b leads from a to b."
+    successor = dict(drawn(task, 0, 1).edges)
+    node = min(successor)
+    edges = []
+    for _ in successor:  # along the ring, which is easier to read than the drawn order
+        edges.append(f"{node}>{successor[node]}")
+        node = successor[node]
+    return f"Edges that form one ring, such as {' '.join(edges)}."
 
 
 def _problem(task: Task, batch: Batch) -> Problem:

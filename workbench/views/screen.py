@@ -22,19 +22,23 @@ from workbench.figures import (
 )
 from workbench.figures.theme import Theme
 from workbench.views import drawings, words
-from workbench.views.components import CSS, Choice, FigurePane, OwnInput, Transport, Where
+from workbench.views.components import (
+    CSS,
+    Choice,
+    FigurePane,
+    Number,
+    OwnInput,
+    Transport,
+    Where,
+)
 from workbench.views.cursor import EXAMPLES, MOST_PASSES, QUANTITIES, Cursor
 from workbench.views.outbox import Changes
-from workbench.views.problem import Problem
+from workbench.views.problem import Problem, hint
 from workbench.views.walk import Walk
 
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
 
-HINTS = {
-    "depo": "Edges that form one ring, such as 0>3 3>5 5>0.",
-    "rule110": "Strings of bits, separated by blanks.",
-}
 QUIET_TOGGLE = {
     "& .MuiToggleButton-root": {
         "textTransform": "none",
@@ -91,11 +95,9 @@ class Screen:
         submit: Callable[[str, str, bool], None],
         jump: Callable[[int, int], None],
     ) -> None:
-        wide: dict[str, Any] = {"sizing_mode": "stretch_width", "size": "small", "margin": 0}
         self.checkpoint = Choice("Checkpoint", options={name: name for name in names})
-        wide["sx"] = {"& .MuiIconButton-root": {"color": "inherit"}}  # grey on dark ground, else
-        self.seed = pmui.IntInput(label="Seed", start=0, end=2**32 - 1, step=1, **wide)
-        self.example = pmui.IntInput(label="Example", start=0, end=EXAMPLES - 1, step=1, **wide)
+        self.seed = Number("Seed", end=2**32 - 1)
+        self.example = Number(f"Example (0-{EXAMPLES - 1})", end=EXAMPLES - 1)
         self.passes = pmui.IntSlider(
             label="N, sleep passes",
             start=1,
@@ -229,7 +231,7 @@ class Screen:
         own: dict[str, Any] = {
             "has_queries": task.name == "depo",
             "typed": bool(cursor.text),
-            "hint": HINTS.get(task.name, ""),
+            "hint": hint(task),
         }
         shown = (scene.problem.context, scene.problem.questions)
         if shown != self._filled:  # what is being typed is left alone by mere steps
@@ -365,8 +367,7 @@ def _query_options(problem: Problem) -> dict[str, int]:
 
 def _chosen(name: str, choose: Callable[[str, Any], None]) -> Callable[[Any], None]:
     def told(event: Any) -> None:
-        if event.new is not None:  # a number field is empty for a moment while one types
-            choose(name, event.new)
+        choose(name, event.new)
 
     return told
 

@@ -95,8 +95,8 @@ class Stepper(pn.viewable.Viewer):
         stepper.location = location
         # not before: a page that is being loaded sets it to what the browser was asked for
         pn.state.onload(partial(stepper._turns.take, stepper._tell_address))
-        for problem in problems:
-            pn.state.onload(partial(warn, problem))
+        if problems:  # one notice: several would cover the page
+            pn.state.onload(partial(warn, ". ".join(problems) + "."))
         return stepper
 
     def __panel__(self) -> Any:
@@ -216,7 +216,11 @@ class Stepper(pn.viewable.Viewer):
         self._turns.take(partial(self._choose, name, value), key=name)
 
     def _choose(self, name: str, value: Any) -> None:
+        value, wrong = self.cursor.nearest(name, value)
         self.cursor.param.update(**{name: value})
+        if wrong:
+            self.draw()  # the field still holds what was typed, even where the cursor stayed
+            self._outbox.set([], then=partial(warn, wrong))
 
     def act(self, action: str) -> None:
         """Do what a transport button or key asks for: first, back, step, last, play or tick.
