@@ -7,12 +7,29 @@ and Algorithm 1 as two nested loops. No hand-written backward, nothing left out.
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workbench.config import ModelConfig
 from workbench.model import HybridModel
+
+
+@torch.compiler.assume_constant_result
+def angles(tokens: int, dim: int, base: float) -> tuple[Tensor, Tensor]:
+    turns = torch.arange(tokens)[:, None] * base ** (-torch.arange(0, dim, 2) / dim)
+    turns = torch.cat((turns, turns), dim=-1)
+    return turns.cos(), turns.sin()
+
+
+rotation = cache(angles)
+
+
+@cache
+def ahead(tokens: int) -> Tensor:
+    return torch.ones(tokens, tokens, dtype=torch.bool).triu(1)
 
 
 class PlainAttention(nn.Module):
@@ -30,11 +47,7 @@ class PlainAttention(nn.Module):
             layer(x).view(batch, tokens, self.heads, -1).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )
-        dim = width // self.heads
-        rates = self.base ** (-torch.arange(0, dim, 2) / dim)
-        angles = torch.arange(tokens)[:, None] * rates
-        angles = torch.cat((angles, angles), dim=-1)
-        cos, sin = angles.cos(), angles.sin()
+        cos, sin = rotation(tokens, width // self.heads, self.base)
 
         def turn(y: Tensor) -> Tensor:
             left, right = y.chunk(2, dim=-1)
@@ -78,8 +91,7 @@ class PlainGatedDelta(nn.Module):
         beta = self.write(x).sigmoid().transpose(1, 2)[..., None]
         # the chunked rule, one chunk a window
         c = log_decay.cumsum(-1)
-        mask = torch.ones(tokens, tokens, dtype=torch.bool).tril()
-        decay = (c[..., :, None] - c[..., None, :]).masked_fill(~mask, -torch.inf).exp()
+        decay = (c[..., :, None] - c[..., None, :]).masked_fill(ahead(tokens), -torch.inf).exp()
         e = c.exp()[..., None]
         system = beta * ((k @ k.mT) * decay)
         right = beta * (v - e * (k @ state))
