@@ -155,7 +155,7 @@ def test_samples_as_text_are_a_function_of_the_seed(run):
     ("arguments", "message"),
     [
         (["sample", "sudoku"], "task 'sudoku'; expected one of depo, rule110"),
-        (["sample", "depo", "--set", "nodes"], "override 'nodes'; expected section.field=value"),
+        (["sample", "depo", "--set", "nodes"], "override 'nodes'; expected field=value"),
         (["sample", "depo", "--set", "nodes=2"], "nodes = 2; expected input should be greater"),
         (["sample", "depo", "--set", "colour=2"], "colour is unknown"),
         (["sample", "depo", "--set", "name_or_config=2"], "name_or_config is unknown"),
@@ -225,13 +225,16 @@ def test_training_as_json(run, config, tmp_path):
 
 def test_training_says_where_the_checkpoint_is(run, config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, out, _ = run("train", config)
+    code, out, err = run("train", config, "--resume")
+    assert "nothing to resume in runs/tiny-seed0; starting at step 0" in err
     assert (code, out) == (0, "finished 4 steps: runs/tiny-seed0/checkpoint\n")
+    assert "workbench eval runs/tiny-seed0/checkpoint" in err
     assert (tmp_path / "runs/tiny-seed0/checkpoint/model.safetensors").is_file()
     assert_refused(run("train", config), "runs/tiny-seed0 holds a run already; .*--resume")
     changed = ("--set", "training.steps=9", "--resume")
     assert_refused(run("train", config, *changed), "training.steps: 4 -> 9")
-    assert run("train", config, "--resume")[0] == 0
+    code, _, err = run("train", config, "--resume")
+    assert code == 0 and "nothing to resume" not in err
 
 
 def test_evaluation_as_json(run, trained):
@@ -263,7 +266,8 @@ def test_evaluation_as_json(run, trained):
 def test_evaluation_as_a_table(run, trained):
     code, out, _ = run("eval", trained, "--count", 8)
     assert code == 0
-    title, head, *rows = out.splitlines()
+    title, head, *rows, notes = out.splitlines()
+    assert notes.startswith("exact: every query of an example right; ms/sleep: ")
     assert title == "tiny on depo: 8 examples, seed 0, share right with its 95 % interval"
     assert re.split(r"  +", head) == ["N", "hops 1", "hops 2", "exact", "ms/sleep", "ms/token"]
     assert [row.split("  ")[0] for row in rows] == [
@@ -372,6 +376,52 @@ def test_doctor_turns_every_failing_probe_into_a_finding(run, shelf, monkeypatch
     assert code == 1
     for name in ("kernels", "checkpoint whole", "torch.compile on the CPU"):
         assert not checks[name]["ok"] and "OSError: libcudart" in checks[name]["finding"]
+
+
+def test_doctor_says_what_brings_a_missing_package(run, shelf, monkeypatch):
+    from importlib import metadata, util
+
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    found = util.find_spec
+    monkeypatch.setattr(metadata, "version", missing)
+    monkeypatch.setattr(util, "find_spec", lambda n: None if n == "playwright" else found(n))
+    checks = {check["name"]: check for check in json.loads(run("doctor", "--json")[1])}
+    assert "python3 run.py lab" in checks["jupyterlab"]["finding"]
+    assert not checks["browser tests"]["ok"]
+    assert "playwright is not installed" in checks["browser tests"]["finding"]
+    for name in ("triton", "transformers", "flash-linear-attention"):
+        assert "optional" in checks[name]["finding"] and not checks[name]["required"]
+
+
+def test_a_compiler_that_is_named_and_missing_is_none(monkeypatch):
+    from workbench.training.loop import find_compiler
+
+    monkeypatch.setenv("CXX", "/nonexistent")
+    assert find_compiler() is None, "torch takes $CXX and looks no further"
+    monkeypatch.setenv("CXX", sys.executable)
+    assert find_compiler() == sys.executable
+
+
+def test_version_and_names():
+    import workbench
+
+    result = subprocess.run(
+        [sys.executable, "-P", "-m", "workbench.cli", "--version"], capture_output=True, text=True
+    )
+    assert result.stdout == f"sleep-workbench {workbench.__version__}\n"
+    assert dir(workbench) == ["__version__", "load", "read", "task"]
+
+
+def test_an_unknown_setting_of_a_task_is_told_with_those_there_are(run):
+    assert_refused(
+        run("sample", "depo", "--set", "nosuch=3"), "nosuch is unknown; .*nodes.*queries"
+    )
+    assert_refused(run("sample", "depo", "--set", "node=3"), "write nodes")
+    assert_refused(
+        run("sample", "depo", "--set", "nodes"), "field=value; write for example nodes=8"
+    )
 
 
 def test_doctor_looks_whether_the_named_browser_is_there(run, shelf, monkeypatch):

@@ -76,8 +76,10 @@ def test_a_file_needs_a_task_only(file):
     ("text", "message"),
     [
         ("", "task is missing"),
-        ("x = 1\n" + SMALL, "x is unknown; expected a field of the configuration"),
-        (SMALL + "colour = 1", "task.colour is unknown"),
+        ("x = 1\n" + SMALL, "x is unknown; expected one of model, sleep, task, training"),
+        (SMALL + "colour = 1", "task.colour is unknown; expected one of name, "),
+        (SMALL + "node = 1", "write task.nodes"),
+        ("steps = 5\n" + SMALL, "write training.steps"),
         (SMALL + "nodes = 9", "is not valid TOML"),
         ("[task", "is not valid TOML"),
         ('[task]\nname = "sudoku"', "task.name = 'sudoku'; expected one of 'depo', 'rule110'"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import select
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+import workbench
 from workbench.errors import WorkbenchError
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -74,6 +76,9 @@ def build_parser() -> argparse.ArgumentParser:
         description="Language models that sleep: step through a sleep, train and evaluate them.",
         epilog="example: workbench serve",
     )
+    parser.add_argument(
+        "--version", action="version", version=f"sleep-workbench {workbench.__version__}"
+    )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     serve = _command(
@@ -103,7 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
         commands,
         "eval",
         _evaluate,
-        "accuracy by difficulty and by N",
+        "accuracy by difficulty and by N, the number of sleep passes",
         "workbench eval depo-n8-any --passes 1,2,4 --count 2000 --seed 7",
     )
     evaluate.add_argument("checkpoint", help="a bundled name, a folder, or hf://owner/name")
@@ -119,7 +124,7 @@ def build_parser() -> argparse.ArgumentParser:
         commands,
         "sample",
         _sample,
-        "print examples of a task (depo, rule110)",
+        "print examples of a task (depo, rule110): the context, then queries as hops:start=answer",
         "workbench sample depo --count 2 --set nodes=8 --set names=single --set max_hops=4",
     )
     sample.add_argument("task", help="depo or rule110")
@@ -183,6 +188,8 @@ def _train(options: argparse.Namespace) -> int:
 
     from workbench.training.loop import run_status, train
 
+    if options.resume and not (folder / "experiment.toml").exists():
+        sys.stderr.write(f"workbench: nothing to resume in {folder}; starting at step 0\n")
     bar: Any = None
 
     def show(progress: Any) -> None:
@@ -209,7 +216,9 @@ def _train(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"folder": str(folder), **status}))
     elif outcome == "finished":
-        print(f"finished {status['steps']} steps: {folder / 'checkpoint'}")
+        checkpoint = folder / "checkpoint"
+        print(f"finished {status['steps']} steps: {checkpoint}")
+        sys.stderr.write(f"measure it with: workbench eval {shlex.quote(str(checkpoint))}\n")
     else:
         print(
             f"stopped at step {status['step']} of {status['steps']}; go on with the same command "
@@ -296,7 +305,11 @@ def _evaluation_table(record: dict[str, Any], task: Any) -> str:
         f"{record['checkpoint']} on {record['task']}: {record['count']} examples, seed "
         f"{record['seed']}, share right with its 95 % interval"
     )
-    return title + "\n" + _table(rows)
+    notes = (
+        "exact: every query of an example right; ms/sleep: milliseconds of one window's sleep; "
+        "ms/token: of answering, awake"
+    )
+    return f"{title}\n{_table(rows)}\n{notes}"
 
 
 def _with_interval(value: float, interval: Sequence[float]) -> str:
@@ -315,7 +328,8 @@ def _sample(options: argparse.Namespace) -> int:
     from workbench.config import apply_overrides
     from workbench.tasks import batch_generator, task
 
-    chosen = task(options.task, **apply_overrides({}, options.set))
+    settings = apply_overrides({}, options.set, form="field=value", example="nodes=8")
+    chosen = task(options.task, **settings)
     batch = chosen.sample(options.count, batch_generator(options.seed, 0, "sample"))
     if not options.json:
         for example in range(len(batch)):

@@ -8,8 +8,9 @@ setting silently (docs/method.md lists every option where the paper is silent).
 from __future__ import annotations
 
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -358,10 +359,10 @@ def build(model: type[ModelT], data: dict[str, Any], *, source: str) -> ModelT:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise WorkbenchError(*_explain(error, source)) from None
+        raise WorkbenchError(*_explain(error, source, model)) from None
 
 
-def _explain(error: ValidationError, source: str) -> tuple[str, str, str]:
+def _explain(error: ValidationError, source: str, model: type[BaseModel]) -> tuple[str, str, str]:
     # a table given for `passes` was not meant to be a number
     errors = error.errors()
     meant = [e for e in errors if e["type"] != "int_type" or not isinstance(e["input"], dict)]
@@ -381,7 +382,8 @@ def _explain(error: ValidationError, source: str) -> tuple[str, str, str]:
     if first["type"] == "union_tag_not_found":
         return f"{given} has no {first['ctx']['discriminator']}", "one that says its kind", "add it"
     if first["type"] == "extra_forbidden":
-        return f"{given} is unknown", "a field of the configuration", "remove or rename it"
+        names, fix = _known(model, first["loc"])
+        return f"{given} is unknown", f"one of {', '.join(names)}", fix
     if first["type"] == "missing":
         return f"{given} is missing", "a value", "add it"
     if first["type"] == "value_error":
@@ -389,15 +391,56 @@ def _explain(error: ValidationError, source: str) -> tuple[str, str, str]:
     return f"{given} = {first['input']!r}", message[0].lower() + message[1:], "change the value"
 
 
-def apply_overrides(data: dict[str, Any], overrides: list[str] | tuple[str, ...]) -> dict[str, Any]:
-    """Return `data` with each ``a.b=value`` set; values are TOML, bare words are strings."""
+def _known(model: type[BaseModel], where: tuple[int | str, ...]) -> tuple[list[str], str]:
+    """Return the names that a section has, and what to write for the unknown one at `where`."""
+    *parents, last = (str(part) for part in where)
+    here = [model]
+    for part in parents:
+        inside = [m for h in here if part in h.model_fields for m in _models(h, part)]
+        # what is no field is the tag of a union: it chooses one of the models
+        chosen = [m for m in here if part in {str(f.default) for f in m.model_fields.values()}]
+        here = inside or chosen or here
+    names = list(dict.fromkeys(name for h in here for name in h.model_fields))
+    elsewhere = [
+        f"{section}.{last}"
+        for h in here
+        for section in h.model_fields
+        if any(last in m.model_fields for m in _models(h, section))
+    ]
+    close = get_close_matches(last, names, n=1)
+    if close or elsewhere:
+        return names, f"write {(elsewhere or ['.'.join([*parents[:1], *close])])[0]}"
+    return names, "remove or rename it"
+
+
+def _models(model: type[BaseModel], field: str) -> list[type[BaseModel]]:
+    """Return the models that a field may hold."""
+    waiting: list[Any] = [model.model_fields[field].annotation]
+    found: list[type[BaseModel]] = []
+    while waiting:
+        kind = waiting.pop(0)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found.append(kind)
+        waiting += [k for k in get_args(kind) if isinstance(k, type) or get_args(k)]
+    return found
+
+
+def apply_overrides(
+    data: dict[str, Any],
+    overrides: list[str] | tuple[str, ...],
+    *,
+    form: str = "section.field=value",
+    example: str = "sleep.passes=4",
+) -> dict[str, Any]:
+    """Return `data` with each ``a.b=value`` set; values are TOML, bare words are strings.
+
+    `form` and `example` say in an error what is expected.
+    """
     result = _copy(data)
     for override in overrides:
         name, sign, text = override.partition("=")
         if not sign or not name.strip():
-            raise WorkbenchError(
-                f"override {override!r}", "section.field=value", "write for example sleep.passes=4"
-            )
+            raise WorkbenchError(f"override {override!r}", form, f"write for example {example}")
         target = result
         *parents, last = name.strip().split(".")
         for parent in parents:

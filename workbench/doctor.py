@@ -12,6 +12,15 @@ from typing import NamedTuple
 
 from workbench.errors import WorkbenchError
 
+INSTALLED_BY = {
+    "jupyterlab": "; `python3 run.py lab` installs it",
+    "triton": "; optional, kernels on a GPU: pip install -c constraints.txt -e '.[gpu]'",
+    "transformers": "; optional, a peer in `python3 run.py bench`, which installs it",
+    "flash-linear-attention": "; optional, a peer in `python3 run.py bench`, which installs it",
+    "flash-attn": "; optional, faster attention on a GPU",
+}
+"""What brings a package that is not there."""
+
 
 class Check(NamedTuple):
     """One finding.
@@ -86,6 +95,9 @@ def _compiler() -> list[Check]:
 
 def _browser() -> list[Check]:
     named = os.environ.get("WORKBENCH_CHROMIUM")
+    if importlib.util.find_spec("playwright") is None:
+        lacks = "playwright is not installed: pip install -c constraints.txt -e '.[test]'"
+        return [Check("browser tests", False, lacks, False)]
     browser = shutil.which(named or "chromium")
     why = "no Chromium: install it, or name it in $WORKBENCH_CHROMIUM"
     if named:
@@ -102,13 +114,17 @@ def _packages() -> list[Check]:
         "panel": True,
         "plotly": True,
         "jupyterlab": False,
+        "triton": False,
+        "transformers": False,
+        "flash-linear-attention": False,
         "flash-attn": False,
     }
     for name, required in wanted.items():
         try:
             checks.append(Check(name, True, metadata.version(name), required))
         except metadata.PackageNotFoundError:
-            checks.append(Check(name, False, "not installed", required))
+            why = f"not installed{INSTALLED_BY.get(name, '')}"
+            checks.append(Check(name, False, why, required))
     return checks
 
 

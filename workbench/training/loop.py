@@ -408,9 +408,12 @@ def check_graphs(experiment: Experiment) -> None:
 
 
 def find_compiler() -> str | None:
-    """Return the name of the C++ compiler that torch.compile would find, None without one."""
+    """Return the name of the C++ compiler that torch.compile would use, None without one.
+
+    Where ``$CXX`` is set, torch takes that one and looks no further.
+    """
     named = os.environ.get("CXX")
-    return next((c for c in (named, *COMPILERS) if c and shutil.which(c)), None)
+    return next((c for c in ((named,) if named else COMPILERS) if shutil.which(c)), None)
 
 
 def check_device(device: str) -> None:
