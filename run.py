@@ -37,6 +37,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 IMPLIED = {"dev": {"dev", "notebooks", "test"}}
 """Extras that bring others with them."""
 
+FIRST_NOTEBOOK = "01_a_memory_you_can_write_to.ipynb"
 NEEDS = {"test": "dev", "lab": "notebooks", "bench": "bench"}
 """Extra a command needs; every other command runs on the base install."""
 
@@ -380,6 +381,7 @@ def lab_command(python: Path, arguments: Sequence[str]) -> list[str]:
     """Return the command of JupyterLab on the notebooks, with nothing that calls home."""
     settings = [
         f"--ServerApp.root_dir={ROOT / 'notebooks'}",
+        f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",

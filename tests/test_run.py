@@ -92,6 +92,9 @@ def test_other_commands_go_to_workbench(run, monkeypatch):
 def test_lab_calls_nobody(run):
     command = run.lab_command(Path("python"), ["--port", "9"])
     assert "--LabApp.news_url=None" in command
+    opened = f"--LabApp.default_url=/lab/tree/{run.FIRST_NOTEBOOK}"
+    assert opened in command, "a reader is shown the notebook, not the launcher"
+    assert (Path(__file__).parents[1] / "notebooks" / run.FIRST_NOTEBOOK).is_file()
     assert command[-2:] == ["--port", "9"]
 
 
