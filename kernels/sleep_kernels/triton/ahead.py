@@ -178,8 +178,17 @@ def _resources(cubin: bytes) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def table(keys: int, values: int, dtype: str, capability: int) -> Iterator[dict[str, Any]]:
-    """Compile every kernel of a size, bare and fused, for one chunk and many; yield what it uses.
+def table(
+    keys: int, values: int, dtype: str, capability: int, *, bare: bool = True
+) -> Iterator[dict[str, Any]]:
+    """Compile every kernel of a size, for one chunk and many; yield what it uses.
+
+    Parameters
+    ----------
+    keys, values, dtype, capability
+        As of `what_is_used`.
+    bare : bool
+        The bare kernels too, not only the fused ones.
 
     Returns
     -------
@@ -188,7 +197,7 @@ def table(keys: int, values: int, dtype: str, capability: int) -> Iterator[dict[
     """
     for direction in KERNELS:
         for many in (True, False) if direction != "step" else (False,):
-            for fused in (False, True):
+            for fused in (False, True) if bare else (True,):
                 variant = Variant(direction, keys, values, dtype, many=many, fused=fused)
                 used = what_is_used(variant, capability)
                 yield {"capability": capability, **variant._asdict(), **used._asdict()}
@@ -199,10 +208,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("sizes", nargs="+", metavar="keys,values,dtype")
     parser.add_argument("--capability", type=int, choices=sorted(MOST_SHARED), default=90)
+    parser.add_argument("--fused", action="store_true", help="leave the bare kernels out")
     arguments = parser.parse_args()
     for size in arguments.sizes:
         keys, values, dtype = size.split(",")
-        for line in table(int(keys), int(values), dtype, arguments.capability):
+        bare = not arguments.fused
+        for line in table(int(keys), int(values), dtype, arguments.capability, bare=bare):
             print(json.dumps(line), flush=True)
 
 
