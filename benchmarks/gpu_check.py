@@ -2,149 +2,170 @@
 
     python3 run.py gpu-check [--minutes 9] [--json FILE]
 
-Needs a CUDA device and nothing from the network. In this order: every kernel in bfloat16, float16
-and float32 against the token-by-token recurrence in float64; a training step from a CUDA graph
-against the same step without; the kernels against flash-linear-attention (if it is installed),
-eager and under CUDA graphs; tokens a second and peak memory of the paper's Rule 110 configuration
-for N = 1..4. Where a kernel is wrong nothing is timed and the exit code is 1.
+Needs a CUDA device and nothing from the network. In this order:
+
+- the kernels that the rest needs are compiled by several processes at once, into Triton's cache;
+- every kernel in bfloat16, float16 and float32 against the token-by-token recurrence in float64,
+  bare and with all that the model fuses into it, on random, identical and near-collinear keys and
+  over 16 chained passes; a covering subset of sizes, the model's own first;
+- the paper's Rule 110 training step for N = 1..4, from a CUDA graph against the same step without:
+  the losses have to agree, then tokens a second and peak memory of both;
+- the kernels against flash-linear-attention's (if it is installed) on the same tensors, eager and
+  under CUDA graphs, each behind its own correctness gate.
+
+What is wrong is never timed. Exit codes: 0 timed; 1 something is wrong; 2 no GPU or no Triton;
+3 nothing was timed for want of time. ``incomplete`` in the JSON says whether anything was left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
+import math
+import os
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import torch  # noqa: E402
+from _gpu_cases import (  # noqa: E402
+    Case,
+    Leaves,
+    Rule,
+    case_inputs,
+    cases,
+    check,
+    error_over_budget,
+    inputs,
+    outcome,
+    run_rule,
+)  # fmt: skip
 from _measure import RESULTS, machine, ratio, summary, write  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 import sleep_kernels  # noqa: E402
 
-DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
-RULES = ("gated delta", "delta", "gated outer product")
-CHECKED_TOKENS = (1, 24, 33, 75)
-KEY_DIMS, VALUE_DIMS = (16, 32, 64, 96, 128), (16, 32, 64, 96, 128, 256)
-TIMED_TOKENS, TIMED_DIMS = (16, 24, 64, 128, 512), (16, 32, 64, 128)
+TIMED_TOKENS, TIMED_DIMS = (24, 64, 16, 128, 512), (64, 32, 128, 16)
 BATCH, HEADS = 64, 4
-Leaves = dict[str, Tensor]
+CHECKS_SHARE, WARM_SHARE = 5 / 9, 3 / 9
+"""Shares of the time by which checks, and the compilation before them, have to end."""
+COMPARED = 5
+LOSS_TOLERANCE = COMPARED * 2**-8
+"""Relative difference of two losses: bfloat16's rounding, 2**-8, once for every step so far."""
 
 
-def inputs(
-    tokens: int, keys: int, values: int, dtype: torch.dtype, device: str, *, batch: int, heads: int
-) -> Leaves:
-    """Return the operator's inputs, rounded to `dtype`; gates and state are float32."""
-    draw = torch.Generator().manual_seed(tokens * 100_000 + keys * 100 + values)
-    q, k = (
-        torch.nn.functional.normalize(
-            torch.randn((batch, tokens, heads, keys), generator=draw), dim=-1
-        )
-        for _ in range(2)
-    )
-    made = {
-        "q": q.to(dtype),
-        "k": k.to(dtype),
-        "v": torch.randn((batch, tokens, heads, values), generator=draw).to(dtype),
-        "log_decay": -0.2 * torch.rand((batch, tokens, heads), generator=draw),
-        "beta": torch.rand((batch, tokens, heads), generator=draw),
-        "state": torch.randn((batch, heads, keys, values), generator=draw),
-    }
-    return {name: x.to(device) for name, x in made.items()}
+def run_checks(record: dict[str, Any], wanted: Iterable[Case], device: str, until: float) -> None:
+    """Check one case after the other until `until`; the others are named in the record."""
+    for case in wanted:
+        if time.monotonic() > until:
+            record["skipped"].append(f"check {tuple(case)}")
+            continue
+        entry = check(case, device)
+        record["checks"].append(entry)
+        if not entry["ok"]:
+            record["wrong"].append(f"check {tuple(case)}")
+            print(f"WRONG {entry}", flush=True)
 
 
-def run_rule(rule: str, x: Leaves, backend: str) -> sleep_kernels.RuleResult:
-    """Call one of the three rules."""
-    if rule == "delta":
-        return sleep_kernels.delta_rule(
-            x["q"], x["k"], x["v"], x["beta"], x["state"], backend=backend
-        )
-    call = sleep_kernels.gated_delta_rule
-    if rule != "gated delta":
-        call = sleep_kernels.gated_outer_product
-    return call(x["q"], x["k"], x["v"], x["log_decay"], x["beta"], x["state"], backend=backend)
+def checked(record: Mapping[str, Any], **fields: Any) -> bool:
+    """Return whether some check with these fields was made and passed."""
+    return any(e["ok"] and fields.items() <= e.items() for e in record["checks"])
 
 
-def outcome(rule: str, x: Leaves, backend: str, dtype: torch.dtype | None = None) -> list[Tensor]:
-    """Return output, state and every gradient, in float64; the inputs cast to `dtype` first."""
-    leaves = {
-        name: (t if dtype is None else t.to(dtype)).detach().requires_grad_()
-        for name, t in x.items()
-    }
-    result = run_rule(rule, leaves, backend)
-    assert result.output is not None
-    draw = torch.Generator().manual_seed(7)
-    loss = sum(
-        (part.double() * torch.randn(part.shape, generator=draw).double().to(part.device)).sum()
-        for part in (result.output, result.state)
-    )
-    wanted = [leaves[n] for n in leaves if n != "log_decay" or rule != "delta"]
-    gradients = torch.autograd.grad(loss, wanted)
-    return [t.detach().double() for t in (result.output, result.state, *gradients)]
+# --- compiling beforehand ----------------------------------------------------------------------
 
 
-def check(
-    rule: str,
-    tokens: int,
-    keys: int,
-    values: int,
-    dtype: torch.dtype,
-    device: str,
-    backend: str = "triton",
-) -> dict[str, Any]:
-    """Hold one kernel against float64; the budget is twice what plain PyTorch loses, and more.
+def warm_jobs(has_fla: bool) -> list[Callable[[], object]]:
+    """Return calls that between them compile every kernel the rest of the run needs."""
 
-    Budget per tensor: 2 x (error of the plain chunked form in the same precision + the precision's
-    epsilon x the largest entry).
-    """  # fmt: skip
-    x = inputs(tokens, keys, values, dtype, device, batch=2, heads=2)
-    true = outcome(rule, x, "reference", torch.float64)
-    plain = outcome(rule, x, "cpu")
-    found = outcome(rule, x, backend)
-    eps = torch.finfo(dtype).eps
-    worst = 0.0
-    for ours, theirs, exact in zip(found, plain, true, strict=True):
-        largest = float(exact.abs().max())
-        budget = 2 * (float((theirs - exact).abs().max()) + eps * max(largest, 1e-3))
-        error = float((ours - exact).abs().max())
-        worst = max(worst, error / budget if error == error else float("inf"))
-    again = outcome(rule, x, backend)
-    same = all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
-    return {
-        "rule": rule, "tokens": tokens, "keys": keys, "values": values, "dtype": str(dtype),
-        "error_over_budget": worst, "repeatable": same, "ok": worst <= 1 and same,
-    }  # fmt: skip
+    def one(case: Case) -> list[Tensor]:
+        run = partial(run_rule, case.rule, backend="triton")
+        return outcome(case_inputs(case, "cuda"), run)
+
+    kernels = dict.fromkeys(c._replace(kind="random", passes=1) for c in cases())
+    found: list[Callable[[], object]] = [partial(paper_step, 1, False, steps=1)]
+    found += [partial(one, case) for case in kernels]
+    if has_fla:
+        for dim in TIMED_DIMS:
+            found.append(lambda dim=dim: outcome(timed_inputs(24, dim, batch=2), run_fla))  # type: ignore[misc]
+    return found
 
 
-def checks(device: str) -> Iterator[dict[str, Any]]:
-    """Check every rule, precision and head size the kernels are built for."""
-    for dtype in DTYPES.values():
-        for keys in KEY_DIMS:
-            for values in VALUE_DIMS:
-                tokens = CHECKED_TOKENS if keys == values else (33,)
-                for count in tokens:
-                    for rule in RULES if keys == values else RULES[:1]:
-                        yield check(rule, count, keys, values, dtype, device)
+def warm_part(part: str) -> int:
+    """Do one process's share of the jobs, ``K/N``; return how many failed."""
+    index, count = map(int, part.split("/"))
+    failed = 0
+    for job in warm_jobs(fla_serves())[index::count]:
+        try:
+            job()
+        except Exception as error:  # the check of the same kernel reports it
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            failed += 1
+    return min(failed, 100)
 
 
-def milliseconds(run: Callable[[], object], repeats: int = 20, inner: int = 10) -> list[float]:
-    """Return seconds a call by CUDA events, `repeats` times over `inner` calls each."""
-    for _ in range(3):
-        run()
-    times = []
-    for _ in range(repeats):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        for _ in range(inner):
+def warm(until: float, processes: int) -> dict[str, Any]:
+    """Compile in `processes` processes at once into Triton's cache on disk, at most until `until`.
+
+    Returns
+    -------
+    dict
+        Processes, seconds, and how many processes met an error or were ended for want of time.
+    """
+    began = time.monotonic()
+    command = [sys.executable, "-P", str(Path(__file__).resolve()), "--warm"]
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    running = [
+        subprocess.Popen([*command, f"{index}/{processes}"], **quiet) for index in range(processes)
+    ]
+    failed = ended = 0
+    try:
+        for process in running:
+            try:
+                failed += process.wait(max(0.0, until - time.monotonic())) != 0
+            except subprocess.TimeoutExpired:
+                ended += 1
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    seconds = time.monotonic() - began
+    return {"processes": processes, "seconds": seconds, "failed": failed, "ended": ended}
+
+
+# --- timing ------------------------------------------------------------------------------------
+
+
+def taking_turns(
+    runs: Mapping[str, Callable[[], object]], repeats: int = 20, inner: int = 10
+) -> dict[str, list[float]]:
+    """Return seconds a call by CUDA events: `repeats` rounds, every second in reverse order."""
+    for run in runs.values():
+        for _ in range(3):
             run()
-        end.record()
-        torch.cuda.synchronize()
-        times.append(begin.elapsed_time(end) / inner / 1e3)
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(repeats):
+        for name in turns(list(runs), number):
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin.record()
+            for _ in range(inner):
+                runs[name]()
+            end.record()
+            torch.cuda.synchronize()
+            times[name].append(begin.elapsed_time(end) / inner / 1e3)
     return times
+
+
+def turns(names: list[str], number: int) -> list[str]:
+    """Return who goes when in round `number`: each goes first in every second round."""
+    return names[::-1] if number % 2 else names
 
 
 def graphed(run: Callable[[], object]) -> Callable[[], None]:
@@ -161,36 +182,110 @@ def graphed(run: Callable[[], object]) -> Callable[[], None]:
     return graph.replay
 
 
-def forward_backward(tokens: int, dim: int, backend: str) -> Callable[[], None]:
-    """Return a call of the gated delta rule, forward and backward, in bfloat16."""
-    x = inputs(tokens, dim, dim, torch.bfloat16, "cuda", batch=BATCH, heads=HEADS)
-    leaves = {name: t.requires_grad_() for name, t in x.items()}
-    result = run_rule("gated delta", leaves, backend)
+def timed_inputs(tokens: int, dim: int, batch: int = BATCH) -> Leaves:
+    """Return what both contenders are timed on: q, k, v, beta bfloat16; decay, state float32."""
+    x = inputs(tokens, dim, dim, torch.bfloat16, "cuda", batch=batch, heads=HEADS)
+    return x | {"beta": x["beta"].bfloat16()}
+
+
+def forward_backward(x: Leaves, run: Rule) -> Callable[[], None]:
+    """Return a call of a rule, forward and backward, in every leaf."""
+    leaves = {name: t.detach().requires_grad_() for name, t in x.items()}
+    result = run(leaves)
     assert result.output is not None
     upstream = [torch.randn_like(result.output), torch.randn_like(result.state)]
 
-    def run() -> None:
-        made = run_rule("gated delta", leaves, backend)
+    def call() -> None:
+        made = run(leaves)
         torch.autograd.grad([made.output, made.state], list(leaves.values()), upstream)
 
-    return run
+    return call
+
+
+def run_fla(x: Leaves) -> sleep_kernels.RuleResult:
+    """Call fla's gated delta rule on the tensors as they are, with nothing of ours around it."""
+    from fla.ops.gated_delta_rule import chunk_gated_delta_rule
+
+    output, state = chunk_gated_delta_rule(
+        x["q"], x["k"], x["v"], g=x["log_decay"], beta=x["beta"],
+        scale=x["k"].shape[-1] ** -0.5, initial_state=x["state"], output_final_state=True,
+    )  # fmt: skip
+    return sleep_kernels.RuleResult(output, state)
+
+
+def passed_gate(row: dict[str, Any], contenders: Mapping[str, Rule], x: Leaves) -> dict[str, Rule]:
+    """Return the contenders that are right on `x`, and note every one's error in `row`."""
+    passed = {}
+    for name, run in contenders.items():
+        try:
+            row[f"{name} error_over_budget"] = worst = error_over_budget(
+                x, "gated delta", outcome(x, run)
+            )
+        except Exception as error:  # a peer that does not run at this size is a result too
+            row[f"{name} failed"] = f"{type(error).__name__}: {error}".splitlines()[0]
+            continue
+        if worst <= 1:
+            passed[name] = run
+    return passed
 
 
 def against_fla(tokens: int, dim: int, has_fla: bool) -> dict[str, Any]:
-    """Time our kernels and fla's at one size, eager and under CUDA graphs."""
+    """Time our kernels and fla's on the same leaves, eager and under CUDA graphs.
+
+    Who is wrong against the float64 recurrence at this very size has no time in the row.
+    """
     row: dict[str, Any] = {"tokens": tokens, "dim": dim}
+    contenders: dict[str, Rule] = {"triton": partial(run_rule, "gated delta", backend="triton")}
+    if has_fla:
+        contenders["fla"] = run_fla
+    passed = passed_gate(row, contenders, timed_inputs(tokens, dim, batch=2))
+    row["wrong"] = "triton" not in passed
+    if row["wrong"]:
+        return row
+    x = timed_inputs(tokens, dim)
+    calls = {name: forward_backward(x, run) for name, run in passed.items()}
     for mode in ("eager", "graph"):
-        times = {}
-        for backend in ("triton", *(["fla"] if has_fla else [])):
-            run = forward_backward(tokens, dim, backend)
+        ready = {}
+        for name, call in calls.items():
             try:
-                times[backend] = milliseconds(graphed(run) if mode == "graph" else run)
+                ready[name] = graphed(call) if mode == "graph" else call
             except RuntimeError as error:  # a peer that cannot be captured is a result too
-                row[f"{backend} {mode} failed"] = str(error).splitlines()[0]
+                row[f"{name} {mode} failed"] = str(error).splitlines()[0]
+        times = taking_turns(ready)
         row[mode] = {name: summary(values) for name, values in times.items()}
         if len(times) == 2:
             row[f"{mode}_ratio"] = ratio(times["fla"], times["triton"])
     return row
+
+
+def time_kernels(record: dict[str, Any], has_fla: bool, deadline: float) -> None:
+    """Time every size whose kernels were checked, until `deadline`."""
+    longest = 20.0
+    for dim in TIMED_DIMS:
+        for tokens in TIMED_TOKENS:
+            name = f"kernels L = {tokens}, d = {dim}"
+            bare = {"keys": dim, "values": dim, "dtype": "bfloat16", "fused": False}
+            if time.monotonic() + longest > deadline or not checked(record, **bare):
+                record["skipped"].append(name)
+                continue
+            began = time.monotonic()
+            row = against_fla(tokens, dim, has_fla)
+            longest = max(longest, time.monotonic() - began)
+            record["kernels"].append(row)
+            if row["wrong"]:
+                record["wrong"].append(name)
+                print(f"WRONG {row}", flush=True)
+                continue
+            cells = []
+            for mode in ("eager", "graph"):
+                for backend, entry in row[mode].items():
+                    cells.append(f"{mode} {backend} {1e3 * entry['median_ms']:.0f} us")
+                if f"{mode}_ratio" in row:
+                    cells.append(f"{row[f'{mode}_ratio']['median']:.2f}x")
+            over = row.get("fla error_over_budget", 0.0)
+            if over > 1:
+                cells.append(f"fla not timed: its error is {over:.1f} of the budget")
+            print(f"L = {tokens}, d = {dim}: {', '.join(cells)}", flush=True)
 
 
 def paper_step(passes: int, graphs: bool, steps: int = 20) -> dict[str, Any]:
@@ -216,6 +311,7 @@ def paper_step(passes: int, graphs: bool, steps: int = 20) -> dict[str, Any]:
             },
         }
     )  # fmt: skip
+    gc.collect()  # the last model may hang in a cycle, and would count as memory
     made = task("rule110")
     config = experiment.model.model_copy(update={"vocabulary": len(made.vocabulary)})
     model = HybridModel(config, seed=0).to("cuda")
@@ -250,12 +346,78 @@ def paper_step(passes: int, graphs: bool, steps: int = 20) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def step_problem(eager: Mapping[str, Any], graph: Mapping[str, Any]) -> str | None:
+    """Return what is wrong between the same steps without and from a CUDA graph, or None.
+
+    Every loss has to be finite, and the first `COMPARED` the same within `LOSS_TOLERANCE`.
+    """
+    for name, entry in (("eager", eager), ("CUDA graph", graph)):
+        if len(entry["losses"]) < COMPARED:
+            return f"{name}: {len(entry['losses'])} losses; expected {COMPARED} or more"
+        for number, loss in enumerate(entry["losses"]):
+            if not math.isfinite(loss):
+                return f"{name}: the loss of step {number} is {loss}"
+    for number in range(COMPARED):
+        plain, replayed = eager["losses"][number], graph["losses"][number]
+        if abs(replayed - plain) > LOSS_TOLERANCE * abs(plain):
+            return (
+                f"step {number}: loss {replayed:.5f} from a CUDA graph, {plain:.5f} without; "
+                f"expected a relative difference of {LOSS_TOLERANCE:.1e} at most"
+            )
+    return None
+
+
+def time_steps(record: dict[str, Any], deadline: float) -> None:
+    """Time the Rule 110 step for N = 4, 1, 2, 3: always without and with a graph, or neither."""
+    longest = 40.0
+    step = {"keys": 64, "tokens": 24, "dtype": "bfloat16", "fused": True, "passes": 1}
+    for passes in (4, 1, 2, 3):
+        name = f"step N = {passes}"
+        if time.monotonic() + longest > deadline or not checked(record, **step):
+            record["skipped"].append(name)
+            continue
+        began = time.monotonic()
+        try:
+            pair = [paper_step(passes, graphs) for graphs in (False, True)]
+            problem = step_problem(*pair)
+        except (FloatingPointError, RuntimeError) as error:
+            pair, problem = [], f"{type(error).__name__}: {error}".splitlines()[0]
+        longest = max(longest, time.monotonic() - began)
+        if problem is not None:
+            losses = [entry["losses"] for entry in pair]
+            record["steps"].append({"passes": passes, "problem": problem, "losses": losses})
+            record["wrong"].append(name)
+            print(f"WRONG N = {passes}: {problem}", flush=True)
+            continue
+        record["steps"] += pair
+        for entry in pair:
+            print(f"Rule 110, 4 layers, d = 256, batch 512, N = {passes}, "
+                  f"{'CUDA graph' if entry['graphs'] else 'eager'}: "
+                  f"{entry['median_ms']:.1f} ms a step, "
+                  f"{entry['tokens_per_second'] / 1e6:.2f} million tokens/s, "
+                  f"{entry['peak_bytes'] / 1e9:.2f} GB", flush=True)  # fmt: skip
+
+
+def fla_serves() -> bool:
+    """Return whether flash-linear-attention is installed."""
+    return sleep_kernels.backend_status("cuda")["fla"] is None
+
+
+def exit_code(record: Mapping[str, Any]) -> int:
+    """Return 1 where something is wrong, 3 where nothing was timed, else 0."""
+    if record["wrong"]:
+        return 1
+    return 0 if record["steps"] or record["kernels"] else 3
+
+
 def main() -> int:
     """Check, time, print and write the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=9.0, help="stop timing after this long")
+    parser.add_argument("--minutes", type=float, default=9.0, help="be done after this long")
     parser.add_argument("--json", type=Path, help="where to write the results")
+    parser.add_argument("--warm", metavar="K/N", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    began = time.monotonic()
     if not torch.cuda.is_available():
         print(
             "gpu-check: no CUDA device; expected an NVIDIA GPU that torch sees; "
@@ -267,63 +429,38 @@ def main() -> int:
     if reason is not None:
         print(f"gpu-check: {reason}; expected the Triton backend; install it", file=sys.stderr)
         return 2
-    deadline = time.monotonic() + 60 * options.minutes
+    if options.warm:
+        return warm_part(options.warm)
+    seconds = 60 * options.minutes
+    deadline = began + seconds - 10  # for what a last round may take longer than those before
     name = torch.cuda.get_device_name()
     facts = machine("torch", "triton", "flash-linear-attention") | {"device": name}
     print(", ".join(f"{key} {value}" for key, value in facts.items()))
-    record: dict[str, Any] = {"machine": facts, "checks": [], "kernels": [], "steps": []}
+    record: dict[str, Any] = {"machine": facts, "incomplete": True, "wrong": [], "skipped": []}
+    record |= {"checks": [], "kernels": [], "steps": []}
     slug = "-".join(name.lower().replace("/", " ").split())
     path = options.json or RESULTS / f"gpu-{slug}-{facts['date']}.json"
-
-    for entry in checks("cuda"):
-        record["checks"].append(entry)
-        if not entry["ok"]:
-            print(f"WRONG {entry}", flush=True)
-    failed = [entry for entry in record["checks"] if not entry["ok"]]
-    worst = max(entry["error_over_budget"] for entry in record["checks"])
-    print(f"{len(record['checks']) - len(failed)} of {len(record['checks'])} checks passed; the "
-          f"largest error is {worst:.2f} of its budget", flush=True)  # fmt: skip
-    if failed:
-        write(path, record)
-        return 1
-
-    def left() -> bool:
-        return time.monotonic() < deadline - 30
-
-    skipped = []
-    for passes in (4, 1, 2, 3):
-        for graphs in (True, False):
-            if not left():
-                skipped.append(f"step N = {passes}, graphs {graphs}")
-                continue
-            entry = paper_step(passes, graphs)
-            record["steps"].append(entry)
-            print(f"Rule 110, 4 layers, d = 256, batch 512, N = {passes}, "
-                  f"{'CUDA graph' if graphs else 'eager'}: {entry['median_ms']:.1f} ms a step, "
-                  f"{entry['tokens_per_second'] / 1e6:.2f} million tokens/s, "
-                  f"{entry['peak_bytes'] / 1e9:.2f} GB", flush=True)  # fmt: skip
-    has_fla = sleep_kernels.backend_status("cuda")["fla"] is None
+    has_fla = fla_serves()
     if not has_fla:
         print("left out: flash-linear-attention (not installed)")
-    for tokens in TIMED_TOKENS:
-        for dim in TIMED_DIMS:
-            if not left():
-                skipped.append(f"kernels L = {tokens}, d = {dim}")
-                continue
-            row = against_fla(tokens, dim, has_fla)
-            record["kernels"].append(row)
-            cells = []
-            for mode in ("eager", "graph"):
-                for backend, entry in row[mode].items():
-                    cells.append(f"{mode} {backend} {1e3 * entry['median_ms']:.0f} us")
-                if f"{mode}_ratio" in row:
-                    cells.append(f"{row[f'{mode}_ratio']['median']:.2f}x")
-            print(f"L = {tokens}, d = {dim}: {', '.join(cells)}", flush=True)
-    record["skipped"] = skipped
-    if skipped:
-        print(f"out of time, left out: {'; '.join(skipped)}")
+
+    processes = min(8, (os.cpu_count() or 1) // 2)
+    if processes > 1:
+        record["warm"] = warm(began + WARM_SHARE * seconds, processes)
+        print(f"compiled in {processes} processes: {record['warm']['seconds']:.0f} s", flush=True)
+    run_checks(record, cases(), "cuda", began + CHECKS_SHARE * seconds)
+    passed = sum(entry["ok"] for entry in record["checks"])
+    worst = max((e.get("error_over_budget", math.inf) for e in record["checks"]), default=0.0)
+    print(f"{passed} of {len(record['checks'])} checks passed; the largest error is {worst:.2f} of "
+          "its budget", flush=True)  # fmt: skip
+    if not record["wrong"]:
+        time_steps(record, deadline)
+        time_kernels(record, has_fla, deadline)
+    record["incomplete"] = bool(record["skipped"] or record["wrong"])
+    if record["skipped"]:
+        print(f"out of time, left out: {'; '.join(record['skipped'])}")
     write(path, record)
-    return 0
+    return exit_code(record)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The benchmarks' own gates: what they compare is right, and a wrong result is never timed."""
 
 import importlib.util
+import math
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ def script(monkeypatch):
         return module
 
     yield load
-    for name in ("_measure", "_plain_model"):
+    for name in ("_measure", "_plain_model", "_gpu_cases"):
         sys.modules.pop(name, None)
 
 
@@ -52,7 +54,7 @@ def test_the_plain_model_is_the_same_model(script):
     torch.testing.assert_close(losses[step.OURS], losses[step.PLAIN], rtol=0, atol=1e-5)
     for loss in losses.values():
         loss.backward()
-    plain = dict(setting.plain.named_parameters())
+    plain = dict(setting.plain[step.PLAIN].named_parameters())
     for name, ours in setting.model.named_parameters():
         theirs = plain[name.replace("mixer.conv", "mixer.conv.weight")].grad
         torch.testing.assert_close(ours.grad, theirs.view_as(ours), rtol=1e-3, atol=1e-5)
@@ -66,18 +68,139 @@ def test_ratios_compare_round_by_round(script):
     assert measure.summary([0.001, 0.002, 0.003])["median_ms"] == pytest.approx(2.0)
 
 
-def test_the_gpu_check_sees_right_and_wrong_kernels(script, monkeypatch):
-    gpu = script("gpu_check")
-    case = ("gated delta", 5, 16, 16, torch.float32, "cpu")
-    assert gpu.check(*case, backend="cpu")["ok"]
+GATED = ("gated delta", 5, 16, 16)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "passes"), [("random", 1), ("identical", 1), ("near-collinear", 1), ("random", 3)]
+)
+def test_the_gpu_check_sees_right_and_wrong_kernels(
+    dtype, fused, kind, passes, script, monkeypatch
+):
+    gpu = script("_gpu_cases")
+    case = gpu.Case(*GATED, dtype, kind, fused, passes)
+    assert gpu.check(case, "cpu", backend="cpu")["ok"]
     plain = gpu.run_rule
 
     def wrong(rule, x, backend):
         result = plain(rule, x, "reference" if backend == "reference" else "cpu")
-        return result._replace(state=1.01 * result.state) if backend == "bad" else result
+        return result._replace(state=1.05 * result.state) if backend == "bad" else result
 
     monkeypatch.setattr(gpu, "run_rule", wrong)
-    assert not gpu.check(*case, backend="bad")["ok"]
+    entry = gpu.check(case, "cpu", backend="bad")
+    assert not entry["ok"] and entry["error_over_budget"] > 1
+
+
+def test_a_kernel_that_does_not_run_is_wrong_and_named(script, monkeypatch):
+    gpu = script("_gpu_cases")
+    monkeypatch.setattr(gpu, "run_rule", lambda *_, **__: 1 / 0)
+    entry = gpu.check(gpu.Case(*GATED, "float32"), "cpu")
+    assert not entry["ok"] and entry["error"] == "ZeroDivisionError: division by zero"
+
+
+def test_the_gpu_checks_cover_what_ships(script):
+    from sleep_kernels.backends import KEY_DIMS
+
+    cases = list(script("_gpu_cases").cases())
+    assert len(cases) == len(set(cases)) < 90
+    for dtype in ("bfloat16", "float16", "float32"):
+        own = [c for c in cases if c.dtype == dtype]
+        assert {c.keys for c in own} == set(KEY_DIMS)
+        assert {(64, 128), (128, 256)} <= {(c.keys, c.values) for c in own}
+        assert {(c.rule, c.keys) for c in own if c.rule != "gated delta"} == {
+            (rule, dim) for rule in ("delta", "gated outer product") for dim in (32, 64)
+        }
+        assert {c.tokens for c in own if c.keys == 64} == {1, 24, 33, 75}
+        assert {c.kind for c in own} == {"random", "identical", "near-collinear"}
+        assert {c.fused for c in own if c.passes == 16} == {False, True}
+    first = cases[0]
+    assert (first.tokens, first.keys, first.dtype, first.fused) == (24, 64, "bfloat16", True)
+    sizes = [c.keys in (32, 64) and c.values == c.keys for c in cases]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def steps(losses):
+    """Return the record of a step with the given losses, as `paper_step` makes it."""
+    return {"losses": losses, "median_ms": 1.0, "tokens_per_second": 1e6, "peak_bytes": 1e9}
+
+
+@pytest.mark.parametrize(
+    ("graph", "problem"),
+    [
+        ([2.0, 1.9, 1.8, 1.7, 1.6, 9.0], None),  # later losses may drift apart
+        ([2.01, 1.91, 1.79, 1.71, 1.59], None),
+        ([2.0, 1.9, 1.9, 1.7, 1.6], "step 2: loss 1.90000 from a CUDA graph, 1.80000 without"),
+        ([2.0, 1.9, 1.8, 1.7, 1.6, math.nan], "CUDA graph: the loss of step 5 is nan"),
+        ([2.0], "CUDA graph: 1 losses; expected 5 or more"),
+    ],
+)
+def test_a_graphs_losses_are_those_of_the_plain_step(graph, problem, script):
+    gpu = script("gpu_check")
+    found = gpu.step_problem(steps([2.0, 1.9, 1.8, 1.7, 1.6]), steps(graph))
+    assert found is None if problem is None else found.startswith(problem)
+
+
+@pytest.fixture
+def gpu(script):
+    """Return `gpu_check` with a record in which the kernels of the timed sizes are right."""
+    module = script("gpu_check")
+    common = {"dtype": "bfloat16", "ok": True}
+    module.record = {name: [] for name in ("wrong", "skipped", "steps", "kernels")}
+    module.record["checks"] = [
+        {"keys": 64, "tokens": 24, "fused": True, "passes": 1, **common},
+        {"keys": 64, "values": 64, "fused": False, **common},
+    ]
+    return module
+
+
+def test_steps_are_timed_in_pairs_and_wrong_ones_not_at_all(gpu, monkeypatch, capsys):
+    def fake(passes, graphs):
+        loss = 3.0 if graphs and passes == 2 else 2.0
+        return steps([loss] * 25) | {"passes": passes, "graphs": graphs}
+
+    monkeypatch.setattr(gpu, "paper_step", fake)
+    gpu.time_steps(gpu.record, time.monotonic() + 1000)
+    timed = [(e["passes"], e["graphs"]) for e in gpu.record["steps"] if "median_ms" in e]
+    assert timed == [(n, graphs) for n in (4, 1, 3) for graphs in (False, True)]
+    assert gpu.record["wrong"] == ["step N = 2"] and gpu.exit_code(gpu.record) == 1
+    assert "WRONG N = 2: step 0: loss 3.00000 from a CUDA graph" in capsys.readouterr().out
+
+
+def test_out_of_time_is_said_and_nothing_timed_is_exit_code_three(gpu, monkeypatch):
+    monkeypatch.setattr(gpu, "paper_step", None)
+    gpu.time_steps(gpu.record, time.monotonic())
+    gpu.time_kernels(gpu.record, True, time.monotonic())
+    gpu.run_checks(gpu.record, [gpu.Case(*GATED, "float32")], "cpu", time.monotonic() - 1)
+    assert len(gpu.record["skipped"]) == 4 + len(gpu.TIMED_DIMS) * len(gpu.TIMED_TOKENS) + 1
+    assert gpu.exit_code(gpu.record) == 3
+
+
+def test_sizes_whose_kernels_were_not_checked_are_not_timed(gpu, monkeypatch):
+    monkeypatch.setattr(gpu, "against_fla", lambda tokens, dim, _: {
+        "tokens": tokens, "dim": dim, "wrong": False, "eager": {}, "graph": {},
+    })  # fmt: skip
+    gpu.time_kernels(gpu.record, False, time.monotonic() + 1000)
+    assert {row["dim"] for row in gpu.record["kernels"]} == {64}
+    assert gpu.exit_code(gpu.record) == 0
+
+
+def test_a_wrong_peer_and_one_that_fails_are_not_timed(gpu):
+    x = gpu.inputs(5, 16, 16, torch.bfloat16, "cpu", batch=1, heads=2)
+
+    def ours(x):
+        return gpu.run_rule("gated delta", x, "cpu")
+
+    def wrong(x):
+        return ours(x)._replace(output=-ours(x).output)
+
+    row = {}
+    found = gpu.passed_gate(row, {"ours": ours, "wrong": wrong, "bad": lambda x: 1 / 0}, x)
+    assert list(found) == ["ours"]
+    assert row["ours error_over_budget"] <= 1 < row["wrong error_over_budget"]
+    assert row["bad failed"] == "ZeroDivisionError: division by zero"
+    assert [gpu.turns(["a", "b"], n)[0] for n in range(4)] == ["a", "b", "a", "b"]
 
 
 def test_the_gpu_check_without_a_gpu_is_one_line_and_exit_code_two():
