@@ -57,6 +57,14 @@ def answers(queries=8, symbols=9):
     )
 
 
+def test_a_replay_is_shown_only_where_there_is_a_second_pass():
+    def names(figure):
+        return [trace.name for trace in figure.data]
+
+    assert "replay of pass 1" in names(curves())
+    assert "replay of pass 1" not in names(curves(passes=(1, 1), place=(0, 1)))
+
+
 def curves(passes=(4, 1), theme="light", heads=4, queries=8, place=(0, 2), **options):
     right = np.random.default_rng(3).random((len(passes), max(passes) + 1, queries))
     return pass_curves(

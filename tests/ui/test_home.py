@@ -28,6 +28,17 @@ def test_links_lead_to_the_stepper_and_back(page, server):
     expect(page.get_by_text("Before the first pass")).to_be_visible()
 
 
+def test_the_heads_of_the_tables_stand_over_their_columns(page, server):
+    page.goto(server)
+    table = page.get_by_role("table", name="Accuracy of depo-n8-any")
+    aligned = table.evaluate(
+        """e => [...e.querySelectorAll("tr > :first-child")].map(
+          (cell) => getComputedStyle(cell).textAlign
+        )"""
+    )
+    assert set(aligned) == {"left"}
+
+
 def test_nothing_is_wider_than_the_window(page, server):
     page.goto(server)
     expect(page.get_by_role("heading", name="Checkpoints")).to_be_visible()

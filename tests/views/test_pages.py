@@ -47,7 +47,7 @@ def test_an_entry_speaks_plainly(folder):
     assert entry.trained == "trained with N drawn from 1 to 4, windows of 16 tokens"
     html = home.entry_html(entry)
     assert "stepper?checkpoint=ring" in html and "89,432 parameters" in html
-    assert "99.9 %" in html and "100 %" in html and "12.5 %" in html and "uniform guess" in html
+    assert "99.9 %" in html and "100.0 %" in html and "12.5 %" in html and "uniform guess" in html
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"metrics": {"passes": {"1": {}}}}'])
@@ -58,6 +58,18 @@ def test_a_damaged_provenance_is_told(folder, text):
     assert "Cannot be read" in home.card_html(entry) and "<ring>" not in home.card_html(entry)
 
 
+def test_home_leads_on():
+    html = home.page_html([])
+    assert "https://arxiv.org/abs/2605.26099" in html and "CITATION.cff" in html
+    assert "python3 run.py lab" in html and "method.md" in html and 'href="stepper"' in html
+
+
+def test_a_short_training_is_told_in_seconds(folder):
+    record = spoilt(lambda r: r["budget"].update(seconds=14.2))
+    (folder / "provenance.json").write_text(json.dumps(record))
+    assert "14 seconds of training" in home.card_html(catalogue.read_entry("ring", folder))
+
+
 def test_home_without_checkpoints_says_how_to_train():
     assert "workbench train" in home.page_html([])
 
@@ -66,11 +78,11 @@ def test_home_without_checkpoints_says_how_to_train():
     ("share", "text"),
     [
         (0.125, "12.5 %"),
-        (0.93, "93 %"),
-        (1.0, "100 %"),
+        (0.93, "93.0 %"),
+        (1.0, "100.0 %"),
         (0.9996, "> 99.9 %"),
         (0.0003, "< 0.1 %"),
-        (0.0, "0 %"),
+        (0.0, "0.0 %"),
         (0.996, "99.6 %"),
     ],
 )

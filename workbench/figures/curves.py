@@ -17,7 +17,7 @@ from workbench.tasks.base import level_words
 PANELS = (
     ("norm", "Norm of S by head", "|S| (Frobenius)"),
     ("relative_change", "Change per pass against replay", "|ΔS| / |S|"),
-    ("effective_rank", "Effective rank of S by head", "exp(entropy)"),
+    ("effective_rank", "Effective rank of S by head", "directions (exp entropy)"),
 )
 
 
@@ -140,9 +140,9 @@ def _line(
         "yaxis": axis_id("y", column),
         "name": name,
         "mode": "lines+markers",
-        "line": {"color": colour, "width": 2.6 if strong else 1.2},
+        "line": {"color": colour, "width": 2.6 if strong else 1.5},
         "marker": {"symbol": symbol, "size": 7 if strong else 5, "color": colour},
-        "opacity": 1 if strong else 0.65,
+        "opacity": 1 if strong else 0.85,
         "legendgroup": name,
         "hovertemplate": "%{y:.3g}<extra>" + name + "</extra>",
     }
@@ -155,6 +155,8 @@ def _replay_lines(
     selected: int,
     theme: Theme,
 ) -> list[dict[str, Any]]:
+    # after a single pass there is nothing that a second one could be compared with
+    shown = {window: values for window, values in replay.items() if len(where[window]) > 2}
     return [
         {
             "type": "scatter",
@@ -170,7 +172,7 @@ def _replay_lines(
             "showlegend": number == 0,
             "hovertemplate": "%{y:.3g}<extra>" + name + "</extra>",
         }
-        for number, (window, values) in enumerate(replay.items())
+        for number, (window, values) in enumerate(shown.items())
     ]
 
 

@@ -33,13 +33,20 @@ INTRODUCTION = f"""
 </section>
 """
 
-APPS = """
+WAYS_ON = """
 <section>
-  <h2>Apps</h2>
+  <h2>Where to go on</h2>
   <div class="cards">
     <a class="card" href="stepper"><h3>Stepper</h3>
     <p>Run a sleep one pass at a time. Watch the fast weights change, see what the model would
     answer if it woke now, and drag N to see the hard questions come right.</p></a>
+    <article class="card"><h3>Notebook</h3>
+    <p><i>A memory you can write to</i>: build the fast weights by hand, with exercises that check
+    themselves. In the project's folder: <code>python3 run.py lab</code></p></article>
+    <article class="card"><h3>Reading</h3>
+    <p>The paper: <a href="https://arxiv.org/abs/2605.26099"><i>Do Language Models Need
+    Sleep?</i></a> (please cite it; CITATION.cff says how). In the project's folder
+    <code>docs</code>: method.md, architecture.md and gotchas.md.</p></article>
   </div>
 </section>
 """
@@ -61,7 +68,7 @@ def page_html(found: list[Entry]) -> str:
             "data/configs/depo-n8-any.toml</code>.</p>"
         )
     return (
-        f'<div class="home">{INTRODUCTION}{APPS}<section><h2>Checkpoints</h2>'
+        f'<div class="home">{INTRODUCTION}{WAYS_ON}<section><h2>Checkpoints</h2>'
         "<p>The tables give the share of queries answered right on held-out examples, by the "
         "number of passes that the model slept. The last rows, in italics, say what one scores "
         "without reading the context: by a guess, worked out, and as measured for the same "
@@ -94,7 +101,7 @@ def entry_html(entry: Entry) -> str:
     if budget:
         facts.append(
             f"{budget.get('parameters', 0):,} parameters, {budget.get('steps', 0):,} steps, "
-            f"{budget.get('seconds', 0) / 60:.0f} minutes of training"
+            f"{_duration(budget.get('seconds', 0))} of training"
         )
     if entry.accuracy and entry.accuracy.count:
         seed = entry.provenance.get("seed")
@@ -164,11 +171,16 @@ def _interval_words(accuracy: Accuracy) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share as a person reads it: 12.5 % and 93 %, but 99.6 % is not yet 100 %."""
+    """Return a share with one decimal, as its neighbours have; 99.96 % is not yet 100 %."""
     if 0.9995 <= share < 1:
         return "> 99.9 %"
     if 0 < share < 0.0005:
         return "< 0.1 %"
-    text = f"{100 * share:.1f}"
-    whole = text.endswith(".0") or 0.2 < share < 0.995
-    return f"{100 * share:.0f} %" if whole and text != "100.0" else f"{text.removesuffix('.0')} %"
+    return f"{100 * share:.1f} %"
+
+
+def _duration(seconds: float) -> str:
+    """Return how long training took, in words."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes"
