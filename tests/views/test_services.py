@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import WorkbenchError
+from workbench.paths import bundled_checkpoints
 from workbench.views.services import Services, services
 
 BUNDLED = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
@@ -51,3 +52,21 @@ def test_a_bundled_folder_that_lacks_a_file_says_so(data, lacking):
     (data / "whole" / lacking).unlink()
     with pytest.raises(WorkbenchError, match=f"lacks {lacking}"):
         Services().checkpoint("whole")
+
+
+def test_finished_runs_are_listed_after_the_bundled_names(tmp_path):
+    bundled = bundled_checkpoints()
+    source = bundled["depo-n8-any"]
+    shutil.copytree(source, tmp_path / "runs" / "mine" / "checkpoint")
+    (tmp_path / "runs" / "unfinished").mkdir()
+    (tmp_path / "outside").mkdir()
+    shutil.copytree(source, tmp_path / "outside" / "checkpoint")
+    (tmp_path / "runs" / "link").symlink_to(tmp_path / "outside")
+    shelf = Services()
+    assert shelf.names() == list(bundled), "none unless a server says so"
+    shelf.runs = tmp_path / "runs"
+    assert shelf.names() == [*bundled, "runs/mine"], "links lead out of the folder"
+    assert shelf.checkpoint("runs/mine").task.name == "depo"
+    for name in ("runs/link", "runs/../outside", "runs/unfinished"):
+        with pytest.raises(WorkbenchError):
+            shelf.checkpoint(name)

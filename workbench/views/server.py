@@ -34,7 +34,10 @@ def serve(*, port: int, address: str = "127.0.0.1", open_browser: bool = True) -
     WorkbenchError
         The address is not a loopback address, or the port cannot be used.
     """
+    from workbench.views.services import services
+
     check_loopback(address)
+    services().runs = Path("runs")  # where `workbench train` puts them
     server = listen(port, address)
     url = f"http://{_host(address)}:{server.port}"
     server.start()

@@ -6,6 +6,7 @@ Knows no Panel. Torch is imported when the first checkpoint is asked for.
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.paths import bundled_checkpoints
@@ -15,15 +16,34 @@ if TYPE_CHECKING:
 
 
 class Services:
-    """Checkpoints by name, each loaded once however many sessions ask for it."""
+    """Checkpoints by name, each loaded once however many sessions ask for it.
+
+    Attributes
+    ----------
+    runs : Path or None
+        Folder whose finished runs may be shown as well, as ``runs/NAME``; only a server that
+        nobody else can reach sets it.
+    """
 
     def __init__(self) -> None:
+        self.runs: Path | None = None
         self._checkpoints: dict[str, Checkpoint] = {}
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
-        """Return the bundled checkpoints' names."""
-        return list(bundled_checkpoints())
+        """Return the names of the bundled checkpoints, then of the finished runs."""
+        return [*bundled_checkpoints(), *self._finished_runs()]
+
+    def _finished_runs(self) -> dict[str, Path]:
+        if self.runs is None or not self.runs.is_dir():
+            return {}
+        home = self.runs.resolve()
+        return {
+            f"runs/{folder.name}": folder / "checkpoint"
+            for folder in sorted(self.runs.iterdir())
+            if (folder / "checkpoint" / "model.safetensors").is_file()
+            and (folder / "checkpoint").resolve() == home / folder.name / "checkpoint"  # no links
+        }
 
     def checkpoint(self, name: str) -> Checkpoint:
         """Return a checkpoint, loaded at the first call.
@@ -41,7 +61,7 @@ class Services:
 
                 # Small models on a few shared cores are fastest with one thread.
                 torch.set_num_threads(1)
-                self._checkpoints[name] = load_checkpoint(name)
+                self._checkpoints[name] = load_checkpoint(self._finished_runs().get(name, name))
             return self._checkpoints[name]
 
     def warm(self) -> None:
