@@ -50,7 +50,7 @@ class _UnitNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        rate = x.square().sum(-1, keepdim=True).add_(UNIT_EPS).rsqrt_()
+        rate = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().add_(UNIT_EPS).rsqrt_()
         y = x * rate
         ctx.save_for_backward(y, rate)
         return y
@@ -65,11 +65,15 @@ class _UnitNorm(torch.autograd.Function):
 
 
 class _RMSNorm(torch.autograd.Function):
-    """``y = r x w`` with ``r = (mean x^2 + eps)^-1/2``; x and r are kept."""
+    """``y = r x w`` with ``r = (mean x^2 + eps)^-1/2``; x and r are kept.
+
+    ``dx = r dy w - r^3 x mean(dy w x)`` and ``dw = sum(r dy x)``.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        rate = x.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # reads x once, keeps nothing
+        rate = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, weight, rate)
         return (x * rate).mul_(weight)
 
@@ -78,9 +82,11 @@ class _RMSNorm(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         (d_y,) = gradients
         x, weight, rate = ctx.saved_tensors
-        normed = x * rate
-        scaled = d_y * normed
-        d_weight = scaled.flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
+        product = (d_y * x).flatten(0, -2)
         with torch.autocast(x.device.type, enabled=False):
-            along = torch.mv(scaled.flatten(0, -2), weight).view_as(rate).div_(-x.shape[-1])
-        return torch.addcmul(d_y * weight, normed, along).mul_(rate), d_weight, None
+            d_weight = None
+            if ctx.needs_input_grad[1]:
+                d_weight = torch.mv(product.mT, rate.flatten())
+            along = torch.mv(product, weight).view_as(rate)
+        along = along.mul_(rate**3).div_(x.shape[-1])
+        return (d_y * weight).mul_(rate).addcmul_(x, along, value=-1), d_weight, None
