@@ -44,7 +44,7 @@ OURS, PLAIN, PLAIN_COMPILED = "workbench", "plain autograd", "plain autograd, co
 
 
 class Setting:
-    """The sides of the comparison, from the same weights; ours and one plain one compiled or not."""
+    """The sides of the comparison, all from the same weights."""
 
     def __init__(self, *, compiled: bool) -> None:
         experiment = load_experiment(HERE.parent / "data" / "configs" / "depo-n8-any.toml")
@@ -186,8 +186,9 @@ def main() -> int:
             return 1
         record[name] = found
         ours = found["times"][OURS]["median_ms"]
-        print(f"{name}: {OURS} {ours:.1f} ms a step; losses within "
-              f"{found['largest_difference_of_losses']:.1e} over {options.repeats} steps")  # fmt: skip
+        apart = found["largest_difference_of_losses"]
+        steps = f"losses within {apart:.1e} over {options.repeats} steps"
+        print(f"{name}: {OURS} {ours:.1f} ms a step; {steps}")
         for side, spread in found["ratios"].items():
             print(
                 f"  {side} {found['times'][side]['median_ms']:.1f} ms: {spread['median']:.2f}x "
