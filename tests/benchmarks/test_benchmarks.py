@@ -1,10 +1,12 @@
 """The benchmarks' own gates: what they compare is right, and a wrong result is never timed."""
 
 import importlib.util
+import json
 import math
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -201,6 +203,75 @@ def test_a_wrong_peer_and_one_that_fails_are_not_timed(gpu):
     assert row["ours error_over_budget"] <= 1 < row["wrong error_over_budget"]
     assert row["bad failed"] == "ZeroDivisionError: division by zero"
     assert [gpu.turns(["a", "b"], n)[0] for n in range(4)] == ["a", "b", "a", "b"]
+
+
+def test_fla_is_called_on_the_leaves_as_they_are(gpu, monkeypatch):
+    """No casts of ours are timed with it: its own dtypes go in, one tensor for both contenders."""
+    x = gpu.timed_inputs(5, 16, batch=1, device="cpu")
+    seen = {}
+
+    def chunk_gated_delta_rule(q, k, v, *, g, beta, scale, initial_state, output_final_state):
+        seen.update(q=q, k=k, v=v, log_decay=g, beta=beta, state=initial_state)
+        assert output_final_state
+        given = (q, k, v, g, beta, initial_state)
+        return gpu.sleep_kernels.gated_delta_rule(*given, scale=scale, backend="cpu")[:2]
+
+    peer = types.ModuleType("fla.ops.gated_delta_rule")
+    peer.chunk_gated_delta_rule = chunk_gated_delta_rule
+    for name in ("fla", "fla.ops"):
+        package = types.ModuleType(name)
+        package.__spec__ = importlib.util.spec_from_loader(name, None)
+        monkeypatch.setitem(sys.modules, name, package)
+    monkeypatch.setitem(sys.modules, peer.__name__, peer)
+    gpu.run_fla(x)
+    assert all(seen[name] is x[name] for name in x)
+    floats = {name for name in x if x[name].dtype == torch.float32}
+    assert floats == {"log_decay", "state"} and x["beta"].dtype == torch.bfloat16
+    assert list(gpu.passed_gate({}, {"fla": gpu.run_fla}, x)) == ["fla"]
+
+
+def test_compiling_beforehand_ends_in_time(gpu, monkeypatch, tmp_path):
+    """Processes that would go on are ended, and that is recorded."""
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(slow))
+    began = time.monotonic()
+    found = gpu.warm(began + 0.2, 2)
+    assert time.monotonic() - began < 20
+    assert (found["processes"], found["failed"], found["ended"]) == (2, 0, 2)
+
+
+def test_a_part_that_does_not_end_is_cut_off(gpu, monkeypatch, tmp_path):
+    ended = []
+    monkeypatch.setattr(gpu.os, "_exit", ended.append)
+    path = tmp_path / "found.json"
+    gpu.end_at(time.monotonic(), path, gpu.record | {"incomplete": True}).join(20)
+    assert ended == [3]
+    record = json.loads(path.read_text())
+    assert record["incomplete"] and record["skipped"] == ["what was running when the time was up"]
+
+
+@pytest.mark.parametrize("minutes", [0.1, 1.0])
+def test_a_whole_run_says_what_it_left_out(minutes, gpu, monkeypatch, tmp_path, capsys):
+    """Without time nothing is checked or timed; with time and no GPU every kernel is wrong."""
+    path = tmp_path / "found.json"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA Test")
+    status = {"triton": None, "fla": "flash-linear-attention is not installed"}
+    monkeypatch.setattr(gpu.sleep_kernels, "backend_status", lambda device: status)
+    monkeypatch.setattr(gpu, "warm", lambda until, processes: {"seconds": 0.0})
+    monkeypatch.setattr(gpu, "cases", lambda: [gpu.Case(*GATED, "float32")])
+    wrong = {"ok": False, "error": "RuntimeError: no kernel"}
+    monkeypatch.setattr(gpu, "check", lambda case, device: case._asdict() | wrong)
+    monkeypatch.setattr(sys, "argv", ["gpu_check", "--minutes", str(minutes), "--json", str(path)])
+    enough = minutes > 0.5
+    monkeypatch.setattr(gpu, "CHECKS_SHARE", 5 / 9 if enough else 0.0)
+    assert gpu.main() == (1 if enough else 3)
+    record = json.loads(path.read_text())
+    assert record["incomplete"] and not record["steps"] and not record["kernels"]
+    assert len(record["checks"]) == (1 if enough else 0)
+    assert ("WRONG" if enough else "out of time, left out: check") in capsys.readouterr().out
 
 
 def test_the_gpu_check_without_a_gpu_is_one_line_and_exit_code_two():
