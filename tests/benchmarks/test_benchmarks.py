@@ -282,3 +282,9 @@ def test_the_gpu_check_without_a_gpu_is_one_line_and_exit_code_two():
     assert found.returncode == 2
     assert found.stderr.startswith("gpu-check: no CUDA device; expected")
     assert found.stderr.count("\n") == 1
+
+
+def test_the_tables_are_those_of_the_results(script):
+    tables = script("_tables")
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert tables.with_tables(text) == text

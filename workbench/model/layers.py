@@ -15,6 +15,9 @@ from workbench.errors import WorkbenchError
 from workbench.model.by_hand import gated, linears, rotate
 from workbench.model.memory import KVCache
 
+SHORT = 32
+"""Up to so many tokens, compiled for a CPU, plain attention is quicker than a blocked kernel."""
+
 
 class RMSNorm(nn.RMSNorm):
     """RMSNorm along the channels, with a backward written by hand on a CPU."""
@@ -113,9 +116,15 @@ class Attention(nn.Module):
                 if masked:  # a padded query sees itself, or its softmax would be 0 / 0
                     mask = mask & known[:, None, None, :]
                     mask = mask | _diagonal(tokens, total, x.device)
-            attended = F.scaled_dot_product_attention(
-                q, k, values, attn_mask=mask, is_causal=mask is None
-            )
+            short = tokens <= SHORT and x.device.type == "cpu"
+            if mask is None and short and torch.compiler.is_compiling():
+                scores = q @ k.mT * split[-1] ** -0.5
+                beyond = ~_attention_mask(tokens, total, None, x.device)
+                attended = scores.masked_fill(beyond, -torch.inf).softmax(-1) @ values
+            else:
+                attended = F.scaled_dot_product_attention(
+                    q, k, values, attn_mask=mask, is_causal=mask is None
+                )
         return self.out(attended.transpose(1, 2).reshape(batch, tokens, width)), extended
 
 

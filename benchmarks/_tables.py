@@ -1,0 +1,127 @@
+"""Write the tables of benchmarks/README.md anew from benchmarks/results.
+
+python3 benchmarks/_tables.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
+
+
+def main() -> None:
+    """Rewrite the tables between the two marks."""
+    path = HERE / "README.md"
+    path.write_text(with_tables(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def with_tables(text: str) -> str:
+    """Return the page with everything between its marks made from the results."""
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    parts = [kernels(read("kernels-cpu.json")), step(read("training-step-cpu.json"))]
+    return f"{before}{BEGIN}\n" + "\n\n".join(filter(None, parts)) + f"\n{END}{after}"
+
+
+def read(name: str) -> dict[str, Any] | None:
+    """Return one record of ``results``, None where there is none."""
+    path = HERE / "results" / name
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def measured_on(machine: dict[str, Any]) -> str:
+    """Return what a table was measured on."""
+    versions = [f"{n} {machine[n]}" for n in ("torch", "transformers") if machine.get(n)]
+    return (
+        f"Measured on {machine['date']} on one thread of {machine['cpu']} ({machine['cores']} "
+        f"cores, load {machine['load']} at the start), {', '.join(versions)}."
+    )
+
+
+def kernels(record: dict[str, Any] | None) -> str:
+    """Return the table of the gated delta rule, forward and backward."""
+    if record is None:
+        return ""
+    setting, rows = record["setting"], record["rows"]
+    peers = list(dict.fromkeys(name for row in rows for name in row["ratios"]))
+    lines = [
+        "## The gated delta rule on a CPU thread",
+        "",
+        f"{setting['what'].capitalize()}, {setting['dtype']}, batch {setting['batch']}, "
+        f"{setting['heads']} heads, key = value = d. Ratios: how many times longer the peer takes, "
+        "median [quartiles] round by round.",
+        "",
+        "| L | d | ours, ms | " + " | ".join(peers) + " |",
+        "|---|---|---|" + "---|" * len(peers),
+    ]
+    for row in rows:
+        ours = row["times"]["sleep_kernels"]
+        cells = [f"{ours['median_ms']:.1f}"]
+        for peer in peers:
+            ratio = row["ratios"].get(peer)
+            cells.append(
+                f"{ratio['median']:.1f}x [{ratio['low']:.1f}, {ratio['high']:.1f}]" if ratio else ""
+            )
+        lines.append(f"| {row['tokens']} | {row['dim']} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", measured_on(record["machine"])])
+
+
+def step(record: dict[str, Any] | None) -> str:
+    """Return the table of a whole training step."""
+    if record is None:
+        return ""
+    lines = [
+        "## A whole training step on a CPU thread",
+        "",
+        f"The model of `depo-n8-any` at N = {record['passes']}, batch 64: sampling, loss, "
+        "backward, clipping, Muon and AdamW. The peer is the same model in plain autograd PyTorch "
+        "with `nn.Conv1d` (`_plain_model.py`), from the same weights, on the same batches.",
+        "",
+        "| ours | peer | ours, ms | peer, ms | ratio |",
+        "|---|---|---|---|---|",
+    ]
+    for mode in ("eager", "compiled"):
+        if mode not in record:
+            continue
+        found = record[mode]
+        ours = found["times"]["workbench"]["median_ms"]
+        for peer, ratio in found["ratios"].items():
+            lines.append(
+                f"| {mode} | {peer} | {ours:.0f} | {found['times'][peer]['median_ms']:.0f} | "
+                f"{ratio['median']:.2f}x [{ratio['low']:.2f}, {ratio['high']:.2f}] |"
+            )
+    if "compiled" in record:
+        alone = record["eager"]["times"]["plain autograd"]["median_ms"]
+        ours = record["compiled"]["times"]["workbench"]["median_ms"]
+        lines += [
+            "",
+            "In the compiled run three sides take turns, and the peer's eager step is slower there "
+            f"than in the eager run. Against its time in the eager run, ours compiled is "
+            f"{alone / ours:.2f}x.",
+        ]
+    apart = max(
+        record[mode]["largest_difference_of_losses"]
+        for mode in ("eager", "compiled")
+        if mode in record
+    )
+    floor, rate = record["floor_ms"], record["matmul_flops_per_second"] / 1e9
+    ours = record["eager"]["times"]["workbench"]["median_ms"]
+    lines += [
+        "",
+        f"Losses agree to {apart:.0e} over {record['eager']['steps']} steps. The floor, "
+        f"{record['flops'] / 1e9:.1f} GFLOP of matrix products at this machine's {rate:.0f} "
+        f"GFLOP/s, is {floor:.0f} ms: the eager step takes {ours / floor:.1f} times as long.",
+    ]
+    peaks = record["peak_bytes"]
+    if all(peaks.values()):
+        sizes = ", ".join(f"{side} {size / 1e6:.0f} MB" for side, size in peaks.items())
+        lines.append(f"Peak memory that ten steps add to a process: {sizes}.")
+    return "\n".join([*lines, "", measured_on(record["machine"])])
+
+
+if __name__ == "__main__":
+    main()
