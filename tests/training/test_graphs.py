@@ -39,10 +39,16 @@ def plain_steps(experiment, task, device="cpu", passes=2):
     return np.array(found), [p.detach().cpu() for p in model.parameters()]
 
 
-def close(found, weights, plain):
+def close(found, weights, plain, rate):
+    """Compare losses and norms closely, weights to what Muon's bfloat16 makes of a last bit.
+
+    Muon orthogonalises in bfloat16: where two gradients differ in their last bit, an update of
+    ``rate x 0.2 sqrt(size)`` can differ by bfloat16's epsilon, at every one of the 6 steps.
+    """
     np.testing.assert_allclose(found, plain[0], rtol=1e-4, atol=1e-6)
     for ours, theirs in zip(weights, plain[1], strict=True):
-        torch.testing.assert_close(ours.detach().cpu(), theirs, rtol=1e-4, atol=1e-5)
+        atol = 6 * torch.finfo(torch.bfloat16).eps * rate * 0.2 * max(theirs.shape) ** 0.5
+        torch.testing.assert_close(ours.detach().cpu(), theirs, rtol=1e-4, atol=atol)
 
 
 def test_the_static_step_gives_the_numbers_of_the_ordinary_one(setting):
@@ -56,7 +62,8 @@ def test_the_static_step_gives_the_numbers_of_the_ordinary_one(setting):
         static.load(batch, learning_rate_scale(step, experiment.training))
         static.run()
         found.append((float(static.loss), float(static.norm)))
-    close(np.array(found), list(model.parameters()), plain_steps(experiment, task))
+    plain = plain_steps(experiment, task)
+    close(np.array(found), list(model.parameters()), plain, experiment.training.muon_lr)
 
 
 def test_what_a_warm_up_changed_is_put_back(setting):
@@ -132,4 +139,4 @@ def test_graphed_steps_give_the_numbers_of_the_ordinary_one(setting, requires_cu
     steps = GraphedSteps(model, build_optimisers(model, training, capturable=True), experiment)
     found = [steps(task.sample(4, batch_generator(0, s)), 2, s) for s in range(6)]
     plain = plain_steps(experiment, task, "cuda")
-    close(np.array(found), list(model.parameters()), plain)
+    close(np.array(found), list(model.parameters()), plain, training.muon_lr)

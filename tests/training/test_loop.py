@@ -19,7 +19,7 @@ from workbench.errors import WorkbenchError
 from workbench.tasks import batch_generator
 from workbench.tasks import task as make_task
 from workbench.training.checkpoints import read_resume_state
-from workbench.training.loop import run_status, train
+from workbench.training.loop import find_compiler, run_status, train
 
 RANDOM_N = 'sleep.passes={kind = "random", low = 1, high = 3}'
 every_n = pytest.mark.parametrize("n", ["sleep.passes=2", RANDOM_N], ids=["fixed N", "random N"])
@@ -103,6 +103,27 @@ def test_stopped_after_every_step_and_resumed(n, tiny_experiment, tmp_path, weig
     assert outcomes == ["stopped"] * 5 + ["finished"]
     assert_same_weights(weights_of(folder), weights_of(tmp_path / "whole"))
     assert without_times(folder) == without_times(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_compiled_run_is_resumed_exactly(tiny_experiment, tmp_path, weights_of):
+    """In processes of their own, as a killed run and its resume are."""
+    if find_compiler() is None:
+        pytest.skip("needs a C++ compiler")
+    options = ("training.compile=true", "training.checkpoint_every=2", "training.steps=100")
+    experiment = tiny_experiment(*options)
+    (tmp_path / "config.toml").write_text(to_toml(experiment))
+    folder = tmp_path / "killed"
+    command = [sys.executable, "-m", "workbench.cli", "train", "config.toml", "--out"]
+    quiet = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run([*command, "whole"], check=True, **quiet)
+    with subprocess.Popen([*command, "killed"], **quiet) as process:
+        while process.poll() is None and not list((folder / "state").glob("step-*")):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
+    subprocess.run([*command, "killed", "--resume"], check=True, **quiet)
+    assert_same_weights(weights_of(folder), weights_of(tmp_path / "whole"))
 
 
 @every_n
