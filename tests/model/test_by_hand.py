@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from workbench.model.by_hand import gated, rotate
+from workbench.model.by_hand import gated, linears, rotate
 
 
 def normal(*shape):
@@ -32,3 +32,16 @@ def test_a_quarter_turn_by_hand():
     x = torch.tensor([[[[1.0, 2.0]]]])
     turned = rotate(x, torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 1.0]]))
     assert turned.flatten().tolist() == [-2.0, 1.0]
+
+
+def test_joint_projections_are_those_of_each_weight():
+    x, *weights = normal(2, 3, 4), normal(5, 4), normal(2, 4), normal(3, 4)
+    one, two, three = (x @ w.T for w in weights)
+    joint, alone = linears(x, [weights[:2], weights[2:]])
+    assert_close(joint, torch.cat((one, two), dim=-1))
+    assert_close(alone, three)
+    (whole,) = linears(x, [weights])
+    assert_close(whole, torch.cat((one, two, three), dim=-1))
+    elsewhere = [w.detach().to("meta") for w in weights]
+    shapes = [y.shape for y in linears(x.detach().to("meta"), [elsewhere[:2], elsewhere[2:]])]
+    assert shapes == [(2, 3, 7), (2, 3, 3)]  # not a CPU: a product each

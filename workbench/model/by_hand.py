@@ -14,26 +14,26 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def linears(x: Tensor, weights: list[Tensor], *, split: bool = True) -> list[Tensor]:
-    """Return ``x W^T`` for several weights; on a CPU as one product, which is quicker there.
+def linears(x: Tensor, groups: list[list[Tensor]]) -> list[Tensor]:
+    """Return ``x W^T`` side by side for each group; on a CPU as one product, quicker there.
 
-    A GPU gets a product each: there the joined weights, which autograd keeps once a call, would
-    cost more memory than the launches they save are worth.
+    A GPU gets a product for each weight: there the joined weights, which autograd keeps once a
+    call, would cost more memory than the launches they save are worth.
 
     Parameters
     ----------
     x : Tensor
         ``[batch, token, channel]``.
-    weights : list of Tensor
-        Each ``[out, channel]``.
-    split : bool
-        False: one tensor ``[batch, token, all out]`` in a list of one.
+    groups : list of list of Tensor
+        Weights, each ``[out, channel]``; one result ``[batch, token, all out]`` for each group.
     """
-    if x.device.type == "cpu":
-        joint = F.linear(x, torch.cat(weights))
-        return list(joint.split([len(w) for w in weights], dim=-1)) if split else [joint]
-    found = [F.linear(x, weight) for weight in weights]
-    return found if split else [torch.cat(found, dim=-1)]
+    if x.device.type != "cpu":
+        apart = ([F.linear(x, weight) for weight in group] for group in groups)
+        return [ys[0] if len(ys) == 1 else torch.cat(ys, dim=-1) for ys in apart]
+    joint = F.linear(x, torch.cat([weight for group in groups for weight in group]))
+    if len(groups) == 1:  # a split in one would cost its backward a copy
+        return [joint]
+    return list(joint.split([sum(map(len, group)) for group in groups], dim=-1))
 
 
 def gated(both: Tensor) -> Tensor:

@@ -230,8 +230,9 @@ class FastWeights(nn.Module):
     def _projected(self, x: Tensor, tail: Tensor | None, valid: Tensor | None) -> Projected:
         """Project, convolve and activate: what the operator is given."""
         keys, values = self.heads * self.keys, self.heads * self.values
-        parts = [self.query.weight, self.key.weight, self.value.weight]
-        qkv, *gates = linears(x, [torch.cat(parts), *self._gate_weights()])  # (batch, token, .)
+        joint = [self.query.weight, self.key.weight, self.value.weight]
+        alone = [[weight] for weight in self._gate_weights()]
+        qkv, *gates = linears(x, [joint, *alone])  # each (batch, token, .)
         if valid is not None:
             qkv = qkv * valid[..., None]
         if self.kind == "jet":

@@ -41,7 +41,7 @@ class SwiGLU(nn.Module):
         self, x: Float[Tensor, "batch token channel"]
     ) -> Float[Tensor, "batch token channel"]:
         """Map ``[batch, token, channel]`` to the same shape."""
-        return self.down(gated(*linears(x, [self.gate.weight, self.up.weight], split=False)))
+        return self.down(gated(*linears(x, [[self.gate.weight, self.up.weight]])))
 
 
 class Attention(nn.Module):
@@ -89,7 +89,7 @@ class Attention(nn.Module):
         """
         batch, tokens, width = x.shape
         split = (batch, tokens, self.heads, width // self.heads)
-        both = linears(x, [self.key.weight, self.value.weight])
+        both = linears(x, [[self.key.weight], [self.value.weight]])
         keys, values = (y.view(split).transpose(1, 2) for y in both)  # (batch, attn_head, token, .)
         known = x.new_ones((batch, tokens), dtype=torch.bool) if valid is None else valid
         masked = valid is not None
