@@ -1,7 +1,6 @@
 """The ``workbench`` command: results, one-line errors, exit codes, and being interrupted."""
 
 import json
-import os
 import re
 import select
 import shutil
@@ -16,10 +15,11 @@ import pytest
 
 from workbench.cli import build_parser, main
 from workbench.config import load_experiment
+from workbench.identity import identify
 from workbench.tasks import batch_generator, task
 from workbench.training.evaluation import BLIND
 
-COMMANDS = ["serve", "train", "eval", "sample", "checkpoints", "doctor"]
+COMMANDS = ["serve", "train", "sweep", "queue", "eval", "sample", "checkpoints", "doctor"]
 CONFIG = """
 [model]
 width = 8
@@ -217,7 +217,7 @@ def test_training_as_json(run, config, tmp_path):
     assert code == 0, err
     assert json.loads(out) == {
         "folder": str(tmp_path / "run"), "state": "finished", "step": 3, "steps": 3,
-        "pid": os.getpid(),
+        **identify(),
     }  # fmt: skip
     assert load_experiment(tmp_path / "run" / "experiment.toml").training.seed == 5
     assert "step 2  accuracy  N=1: 1:" in err, "evaluations are told on standard error"

@@ -201,6 +201,9 @@ def test_defaults_are_the_options_of_the_paper():
     assert sleep | {"window": None, "passes": None} == {
         "window": None, "passes": None, "eviction": "hard", "loop": None, "conv_state": "zero",
         "final_norm": "outside", "kept_kv": "last", "mask_padding": True, "checkpointing": "none",
+        "write": "every_pass",
+        "feed_back": True,
+        "wake_passes": 1,
     }  # fmt: skip
     paper = DepoConfig(), Rule110Config()
     assert (paper[0].nodes, paper[0].max_hops, paper[0].queries) == (75, 16, 10)

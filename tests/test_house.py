@@ -33,8 +33,10 @@ FLOORS = (
         "workbench.batch",
         "workbench.config",
         "workbench.files",
+        "workbench.identity",
         "workbench.paths",
         "workbench.progress",
+        "workbench.signals",
     ),
     ("sleep_kernels",),
     ("workbench.model",),
@@ -47,6 +49,7 @@ FLOORS = (
     ("workbench.figures",),
     ("workbench.views", "workbench.notebook"),
     ("workbench", "workbench.doctor"),
+    ("workbench.cli_lab",),
     ("workbench.cli", "apps"),
 )
 """From the ground up; ``workbench`` alone is the front door, ``workbench/__init__.py``."""

@@ -1,4 +1,4 @@
-"""The ``workbench`` command: serve, train, eval, sample, checkpoints, doctor.
+"""The ``workbench`` command: serve, train, sweep, eval, sample, checkpoints, doctor.
 
 Results go to standard output (``--json`` where a program reads them), progress and messages to
 standard error. Bad input is one line and exit code 2; an interrupted command exits with 130.
@@ -10,15 +10,16 @@ import argparse
 import json
 import select
 import shlex
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import workbench
+from workbench import cli_lab
 from workbench.errors import WorkbenchError
+from workbench.signals import stop_signal
 
 BAD_INPUT, INTERRUPTED = 2, 130
 DEFAULT_PORT = 5006
@@ -104,6 +105,8 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", action="store_true", help="go on from the newest resume point")
     train.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
+    cli_lab.add_commands(partial(_command, commands))
+
     evaluate = _command(
         commands,
         "eval",
@@ -186,6 +189,10 @@ def _train(options: argparse.Namespace) -> int:
     seed = experiment.training.seed
     folder: Path = options.out or Path("runs") / f"{options.config.stem}-seed{seed}"
 
+    from workbench.lab.runs import claim
+
+    claim(folder)
+
     from workbench.training.loop import run_status, train
 
     if options.resume and not (folder / "experiment.toml").exists():
@@ -204,7 +211,7 @@ def _train(options: argparse.Namespace) -> int:
         if progress.evaluation is not None:
             bar.write(_evaluation_line(progress.step, progress.evaluation), file=sys.stderr)
 
-    with _stop_signal() as stopped:
+    with stop_signal("stopping after this step (again to stop at once)") as stopped:
         try:
             outcome = train(
                 experiment, folder, resume=options.resume, stop=stopped, on_progress=show
@@ -225,26 +232,6 @@ def _train(options: argparse.Namespace) -> int:
             "and --resume"
         )
     return 0 if outcome == "finished" else INTERRUPTED
-
-
-@contextmanager
-def _stop_signal() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C (or SIGTERM) into a question the loop asks; a second one interrupts."""
-    asked = False
-
-    def ask(number: int, frame: Any) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        sys.stderr.write("\nworkbench: stopping after this step (again to stop at once)\n")
-
-    previous = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _evaluation_line(step: int, passes: dict[str, Any]) -> str:

@@ -151,6 +151,15 @@ class SleepConfig(Frozen):
         Padding is masked in attention and in writes.
     checkpointing : {"none", "pass", "window"}
         Activation checkpointing: recompute each pass, or each window's sleep, in the backward.
+    write : {"every_pass", "last_pass"}
+        The passes of a sleep whose S is kept. "last_pass" is "think only": earlier passes refine
+        the features, and S returns to what it was before the window.
+    feed_back : bool
+        False is "rewrite only": every pass reads the embedding again, so that S is written N
+        times from features no pass has refined.
+    wake_passes : int
+        Passes over a window with labels before the answer is read; 1 in the paper. More loops at
+        wake time, and answering costs as many times more.
     """
 
     window: int = Field(16, ge=2)
@@ -162,6 +171,25 @@ class SleepConfig(Frozen):
     kept_kv: Literal["last", "first"] = "last"
     mask_padding: bool = True
     checkpointing: Literal["none", "pass", "window"] = "none"
+    write: Literal["every_pass", "last_pass"] = "every_pass"
+    feed_back: bool = True
+    wake_passes: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _ablations_defined(self) -> Self:
+        if self.write == "last_pass" and isinstance(
+            self.passes, UntilMemorySettles | UntilAnswersSettle
+        ):
+            raise ValueError(
+                "write = 'last_pass' needs an N known before the sleep, fixed or random: a rule "
+                "decides after each pass"
+            )
+        if not self.feed_back and self.loop is not None and self.loop[0] > 0:
+            raise ValueError(
+                f"feed_back = false reads the embedding in every pass, so loop {self.loop} must "
+                "begin at block 0"
+            )
+        return self
 
     def with_passes(self, passes: int) -> Self:
         """Return the same configuration with N fixed to `passes`."""
@@ -272,6 +300,8 @@ class TrainingConfig(Frozen):
         Examples of each evaluation, from seeds that training never draws.
     eval_passes : tuple of int
         N tested at evaluation; empty means the trained N (1..high for random N).
+    final_passes : tuple of int
+        N tested after the last step; empty means `eval_passes`.
     threads : int
         CPU threads; results are bit-for-bit repeatable at equal thread counts.
     device, dtype : str
@@ -301,6 +331,7 @@ class TrainingConfig(Frozen):
     checkpoint_every: int = Field(200, ge=1)
     eval_count: int = Field(1000, ge=1)
     eval_passes: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    final_passes: tuple[Annotated[int, Field(ge=1)], ...] = ()
     threads: int = Field(1, ge=1)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     dtype: Literal["float32", "bfloat16"] = "float32"

@@ -61,10 +61,20 @@ STEP: Final = "step"
 N_TEST: Final = "n_test"
 """Number of sleep passes N used at evaluation."""
 
+N_TRAIN: Final = "n_train"
+"""Number of sleep passes N used in training: "4", or "1-4" where it was drawn at random."""
+
+ARM: Final = "arm"
+"""Named change of one configuration whose effect an experiment asks about."""
+
+RUN: Final = "run"
+"""One training run, by the name of its folder."""
+
 CHECKPOINT: Final = "checkpoint"
 """Name of a trained model."""
 
 ALL: Final[tuple[str, ...]] = (
     BATCH, EXAMPLE, WINDOW, SLEEP_PASS, TOKEN, LAYER, GDN_HEAD, ATTN_HEAD, KEY, VALUE, CHANNEL,
-    SYMBOL, QUERY, DIFFICULTY, MODE, SEED, STEP, N_TEST, CHECKPOINT,
+    SYMBOL, QUERY, DIFFICULTY, MODE, SEED, STEP, N_TEST, N_TRAIN, ARM,
+    RUN, CHECKPOINT,
 )  # fmt: skip

@@ -16,8 +16,10 @@ class _Lines:
         sys.stderr.flush()
 
 
-def progress_bar(total: int, *, unit: str, initial: int = 0, label: str = "") -> Any:
-    """Return a tqdm bar on standard error.
+def progress_bar(
+    total: float, *, unit: str, initial: int = 0, label: str = "", scaled: bool = False
+) -> Any:
+    """Return a tqdm bar on standard error; `scaled` writes 3200000000 as 3.20G.
 
     In a terminal it moves five times a second; in a log file it writes a line every 20 s.
     """
@@ -28,6 +30,7 @@ def progress_bar(total: int, *, unit: str, initial: int = 0, label: str = "") ->
         total=total,
         initial=initial,
         unit=unit,
+        unit_scale=scaled,
         desc=label or None,
         file=sys.stderr if interactive else _Lines(),
         mininterval=0.2 if interactive else 20.0,

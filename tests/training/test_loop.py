@@ -1,7 +1,6 @@
 """A run: what it leaves behind; stopped or killed anywhere, it is resumed exactly."""
 
 import json
-import os
 import random
 import re
 import shutil
@@ -16,6 +15,7 @@ from filelock import FileLock
 
 from workbench.config import load_experiment, to_toml
 from workbench.errors import WorkbenchError
+from workbench.identity import identify
 from workbench.tasks import batch_generator
 from workbench.tasks import task as make_task
 from workbench.training.checkpoints import read_resume_state
@@ -53,7 +53,7 @@ def test_what_a_run_leaves_behind(finished, tiny_experiment):
         "checkpoint/provenance.json",
     }  # fmt: skip
     status = run_status(finished)
-    assert status == {"state": "finished", "step": 6, "steps": 6, "pid": os.getpid()}
+    assert status == {"state": "finished", "step": 6, "steps": 6, **identify()}
     experiment = load_experiment(finished / "experiment.toml")
     expected = tiny_experiment("training.eval_passes=[1, 2]", "training.eval_every=3")
     assert experiment.model.vocabulary == 8, "taken from the task"

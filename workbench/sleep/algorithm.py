@@ -77,10 +77,12 @@ def read(
     Raises
     ------
     WorkbenchError
-        The loop range does not fit the model, or N is random without a generator.
+        The loop range does not fit the model, N is random without a generator, or only the last
+        pass writes and a rule decides which one that is.
     """
     _check_loop(sleep, model.depth)
     passes = rule if rule is not None else resolve(sleep, generator)
+    _check_ablation(sleep, passes)
     memory = model.empty_memory(len(batch)) if memory is None else memory
     windows = cut(
         batch, sleep.window, mask_padding=sleep.mask_padding, device=model.device, placed=placed
@@ -127,14 +129,16 @@ def _passes(
     begin, end = sleep.loop or (0, model.depth)
     run = one_pass(model, window, sleep)
     above = partial(run, first=end) if end < model.depth else None  # once, after the last pass
-    hidden: Any = model.embed(window.tokens)
-    earlier = memory.kv  # of earlier windows: no pass sees the KV of another pass
+    embedded: Any = model.embed(window.tokens)
+    hidden = embedded
+    begun, earlier = memory.fast_weights, memory.kv  # no pass sees the KV of another pass
     for sleep_pass in count(1):
         first = 0 if sleep_pass == 1 else begin  # the blocks below the loop run once
         last = sleep_pass == passes  # a rule decides further down
         before = rested(memory.replace(kv=earlier), sleep)
-        wanted = every_output or above is not None or not last
-        hidden, after = run(hidden, before, first=first, last=end, output=wanted)
+        wanted = every_output or above is not None or (sleep.feed_back and not last)
+        entering = hidden if sleep.feed_back else embedded
+        hidden, after = run(entering, before, first=first, last=end, output=wanted)
         renewed = range(first, end) if sleep_pass == 1 or sleep.kept_kv == "last" else ()
         memory = after.replace(
             kv={**memory.kv, **{i: after.kv[i] for i in renewed if i in after.kv}}
@@ -144,6 +148,8 @@ def _passes(
             last = bool(passes(PassReport(sleep_pass, before, memory, now)))
         if last and above is not None:
             hidden, memory = above(hidden, memory, output=every_output)
+        if sleep.write == "last_pass" and not last:
+            memory = memory.replace(fast_weights=begun)
         hidden = hidden if every_output or not last else None
         yield SleepPass(window, sleep_pass, last, hidden, memory)
         if last:
@@ -174,4 +180,13 @@ def _check_loop(sleep: SleepConfig, depth: int) -> None:
             f"final_norm = 'inside' with sleep.loop = ({begin}, {end})",
             f"a loop that ends at the last block ({depth})",
             "use final_norm = 'outside'",
+        )
+
+
+def _check_ablation(sleep: SleepConfig, passes: int | PassRule) -> None:
+    if sleep.write == "last_pass" and not isinstance(passes, int):
+        raise WorkbenchError(
+            "write = 'last_pass' with a rule that decides after each pass",
+            "an N known before the sleep",
+            "fix N with sleep.with_passes(N)",
         )

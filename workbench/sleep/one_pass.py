@@ -44,10 +44,21 @@ def one_pass(
 
 
 def wake(model: SleepingModel, window: Window, sleep: SleepConfig, memory: Memory) -> Wake:
-    """Read a window awake: one pass over all blocks, then the head."""
+    """Read a window awake, then the head: one pass over all blocks, or `wake_passes` of them.
+
+    More than one loops as a sleep does: over the looped range, without the KV of another pass.
+    """
+    begin, end = sleep.loop or (0, model.depth)
     run = one_pass(model, window, sleep)
-    hidden, after = run(model.embed(window.tokens), rested(memory, sleep))
-    return Wake(window, model.logits(hidden, normalise=sleep.final_norm == "outside"), after)
+    hidden, earlier = model.embed(window.tokens), memory.kv
+    for wake_pass in range(1, sleep.wake_passes + 1):
+        first = 0 if wake_pass == 1 else begin
+        last = model.depth if wake_pass == sleep.wake_passes else end
+        below = {i: cache for i, cache in memory.kv.items() if i < first}
+        kept = {i: cache for i, cache in earlier.items() if i >= first}
+        before = rested(memory.replace(kv=below | kept), sleep)
+        hidden, memory = run(hidden, before, first=first, last=last)
+    return Wake(window, model.logits(hidden, normalise=sleep.final_norm == "outside"), memory)
 
 
 def rested(memory: Memory, sleep: SleepConfig) -> Memory:

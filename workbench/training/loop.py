@@ -8,6 +8,7 @@ A run is one folder::
     status.json       running, stopped, finished or failed
     state/            resume points, newest two
     checkpoint/       the finished model
+    stop              put there by anyone who wants the run to stop at a resume point
 
 A batch and its random N depend on (seed, step) alone, so that a run resumed from any resume
 point ends, on a CPU, with the same weights bit for bit.
@@ -31,6 +32,7 @@ import torch
 from workbench.config import Experiment, RandomPasses, TrainingConfig, load_experiment, to_toml
 from workbench.errors import WorkbenchError
 from workbench.files import remove_leftovers, write_json, write_text
+from workbench.identity import identify
 from workbench.model import HybridModel
 from workbench.sleep import read
 from workbench.sleep.passes import resolve
@@ -50,7 +52,7 @@ from workbench.training.optimisers import Optimisers, build_optimisers, learning
 from workbench.training.provenance import describe_origin
 
 EVENTS, STATUS, CONFIG, STATES = "events.jsonl", "status.json", "experiment.toml", "state"
-ORIGIN = "origin.json"
+ORIGIN, STOP = "origin.json", "stop"
 N_STREAM = "train-passes"
 EVALUATION_SEED = 20_260_000
 """Evaluations during and after training draw from this seed of the evaluation stream."""
@@ -105,7 +107,8 @@ def train(
         Go on from the newest resume point (or from the start, if there is none yet).
     stop : callable
         Asked after each step; True saves a resume point and returns. Also asked during the
-        evaluation at the end, which a resumed run does again.
+        evaluation at the end, which a resumed run does again. A file named ``stop`` in the
+        folder asks for the same.
     on_progress : callable
         Told after each step.
 
@@ -138,10 +141,15 @@ def train(
         threads = torch.get_num_threads()
         torch.set_num_threads(experiment.training.threads)
         run = _Run(experiment, task, folder)
+        request = folder / STOP
+
+        def stopping() -> bool:
+            return stop() or request.exists()
+
         try:
-            return run.go(stop, on_progress)
+            return run.go(stopping, on_progress)
         except BaseException as error:
-            asked = stop() and not isinstance(error, FloatingPointError)
+            asked = stopping() and not isinstance(error, FloatingPointError)
             if asked and isinstance(error, Exception):
                 # Ctrl-C reaches a compiler too, whose failure is then no failure of the run
                 _write_status(folder, "stopped", run.step, experiment)
@@ -157,6 +165,7 @@ def train(
             raise
         finally:
             torch.set_num_threads(threads)
+            request.unlink(missing_ok=True)
 
 
 def _in_short(error: BaseException, most: int = 400) -> str:
@@ -251,6 +260,8 @@ class _Run:
     ) -> dict[str, Any]:
         config, sleep = self.experiment.training, self.experiment.sleep
         passes = config.eval_passes or default_passes(sleep)
+        if latency:  # the evaluation that ends the run
+            passes = config.final_passes or passes
         done = 0
 
         def told(examples: int) -> None:
@@ -499,7 +510,7 @@ def _locked(folder: Path) -> Iterator[None]:
 def _write_status(
     folder: Path, state: str, step: int, experiment: Experiment, error: str | None = None
 ) -> None:
-    status = {"state": state, "step": step, "steps": experiment.training.steps, "pid": os.getpid()}
+    status = {"state": state, "step": step, "steps": experiment.training.steps, **identify()}
     write_json(folder / STATUS, status | ({"error": error} if error else {}))
 
 

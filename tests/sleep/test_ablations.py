@@ -1,0 +1,134 @@
+"""Think only, rewrite only, looping awake: each against Algorithm 1 written out."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from workbench.config import SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.model import Memory
+from workbench.sleep import SleepPass, Wake, read
+
+FOUR = ("attention", "gated_delta", "attention", "jet")
+
+
+def config(**options):
+    return SleepConfig(**{"window": 4, **options})
+
+
+def last_wake(events):
+    return [event for event in events if isinstance(event, Wake)][-1]
+
+
+def tokens(batch, window):
+    return torch.from_numpy(batch.tokens[:, 4 * window : 4 * window + 4])
+
+
+def assert_state(memory, expected):
+    for layer, state in expected.items():
+        assert torch.equal(memory.fast_weights[layer], state)
+
+
+def test_think_only_keeps_the_last_passs_writes_alone(tiny_model, make_batch):
+    model, batch = tiny_model(*FOUR), make_batch(2, 1)
+    state = model.empty_memory(len(batch)).fast_weights
+    for window in range(2):
+        hidden, begun = model.embed(tokens(batch, window)), state
+        for _ in range(3):
+            hidden, memory = model.blocks(hidden, Memory(begun))
+            state = memory.fast_weights
+    hidden, memory = model.blocks(model.embed(tokens(batch, 2)), Memory(state))
+
+    events = list(read(model, batch, config(passes=3, write="last_pass")))
+    first = events[0]
+    assert isinstance(first, SleepPass)
+    assert_state(first.memory, model.empty_memory(len(batch)).fast_weights)
+    assert torch.equal(last_wake(events).logits, model.logits(hidden))
+    assert_state(events[-1].memory, memory.fast_weights)
+
+
+def test_rewrite_only_reads_the_embedding_in_every_pass(tiny_model, make_batch):
+    model, batch = tiny_model(*FOUR), make_batch(2, 1)
+    state = model.empty_memory(len(batch)).fast_weights
+    for window in range(2):
+        for _ in range(3):
+            _, memory = model.blocks(model.embed(tokens(batch, window)), Memory(state))
+            state = memory.fast_weights
+    hidden, memory = model.blocks(model.embed(tokens(batch, 2)), Memory(state))
+
+    events = list(read(model, batch, config(passes=3, feed_back=False)))
+    assert torch.equal(last_wake(events).logits, model.logits(hidden))
+    assert_state(events[-1].memory, memory.fast_weights)
+
+
+def test_features_that_nothing_reads_are_not_computed_in_a_rewrite(tiny_model, make_batch, watched):
+    model = watched(tiny_model("attention", "gated_delta"))
+    events = read(model, make_batch(1, 0), config(passes=3, feed_back=False))
+    assert [e.hidden for e in events if isinstance(e, SleepPass)] == [None] * 3
+
+
+@pytest.mark.parametrize("loop", [None, (1, 3)])
+@pytest.mark.parametrize("eviction", ["hard", "sliding"])
+def test_looping_awake_is_the_sleeps_loop_on_the_wake_window(
+    tiny_model, make_batch, loop, eviction
+):
+    """A window without labels slept on M times, with every output, ends the same."""
+    model, batch = tiny_model(*FOUR), make_batch(1, 1)
+    options = {"loop": loop, "eviction": eviction}
+    awake = list(read(model, batch, config(passes=2, wake_passes=3, **options)))
+
+    context = [e for e in awake if isinstance(e, SleepPass)][-1]
+    queries = batch.token_range(4, 8)
+    unlabelled = type(batch)(
+        tokens=queries.tokens,
+        loss_mask=queries.loss_mask & False,
+        valid=queries.valid,
+        answer_of=queries.answer_of,
+        difficulty=queries.difficulty,
+    )
+    before = awake[awake.index(context) + 1].memory
+    asleep = list(
+        read(model, unlabelled, config(passes=3, **options), memory=before, every_output=True)
+    )
+    final = [e for e in asleep if isinstance(e, SleepPass)][-1]
+    assert torch.equal(last_wake(awake).logits, model.logits(final.hidden))
+    assert_state(last_wake(awake).memory, final.memory.fast_weights)
+    assert last_wake(awake).memory.kv.keys() == final.memory.kv.keys()
+    for layer, cache in final.memory.kv.items():
+        assert torch.equal(last_wake(awake).memory.kv[layer].keys, cache.keys)
+
+
+def test_each_ablation_changes_the_answers(tiny_model, make_batch):
+    model, batch = tiny_model(*FOUR), make_batch(2, 1)
+    plain = last_wake(read(model, batch, config(passes=3))).logits
+    for changed in ({"write": "last_pass"}, {"feed_back": False}, {"wake_passes": 2}):
+        other = last_wake(read(model, batch, config(passes=3, **changed))).logits
+        assert (other - plain).abs().max() > 1e-4, changed
+
+
+@pytest.mark.parametrize("changed", [{"write": "last_pass"}, {"feed_back": False}])
+def test_with_one_pass_an_ablation_of_the_passes_is_the_plain_hybrid(
+    tiny_model, make_batch, changed
+):
+    model, batch = tiny_model(*FOUR), make_batch(2, 1)
+    plain = last_wake(read(model, batch, config(passes=1))).logits
+    assert torch.equal(last_wake(read(model, batch, config(passes=1, **changed))).logits, plain)
+
+
+def test_think_only_needs_an_n_known_beforehand(tiny_model, make_batch):
+    with pytest.raises(ValidationError, match="known before the sleep"):
+        config(write="last_pass", passes={"kind": "until_memory_settles"})
+    with pytest.raises(WorkbenchError, match="known before the sleep"):
+        list(
+            read(
+                tiny_model(*FOUR),
+                make_batch(),
+                config(write="last_pass"),
+                rule=lambda report: True,
+            )
+        )
+
+
+def test_rewrite_only_needs_a_loop_from_the_first_block():
+    with pytest.raises(ValidationError, match="must begin at block 0"):
+        config(feed_back=False, loop=(1, 2))

@@ -1,0 +1,125 @@
+"""The commands of the lab: sweep, runs, queue.
+
+Split from `workbench.cli`, which adds them to its parser.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import WorkbenchError
+from workbench.signals import stop_signal
+
+RUNS = Path("runs")
+
+
+def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the lab's commands; `command(name, run, summary, example)` makes each parser."""
+    sweep = command(
+        "sweep",
+        _sweep,
+        "train what is missing of a sweep, several runs at a time",
+        "workbench sweep data/sweeps/depo-n8.toml --cores 2",
+    )
+    sweep.add_argument("file", type=Path, metavar="SWEEP.toml")
+    _add_place(sweep)
+    sweep.add_argument(
+        "--record", type=Path, metavar="FILE.json", help="keep finished runs' results in this file"
+    )
+    sweep.add_argument("--dry-run", action="store_true", help="say what would be run, and end")
+    sweep.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+    queue = command(
+        "queue", _queue, "start queued runs as slots become free", "workbench queue --cores 2"
+    )
+    _add_place(queue)
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--runs", type=Path, default=RUNS, help="folder of the runs; default %(default)s"
+    )
+    parser.add_argument("--cores", type=int, help="CPU threads to use; default all")
+    parser.add_argument("--gpus", help="GPUs to use, as 0,1; default none")
+
+
+def _slots(options: argparse.Namespace) -> Any:
+    from workbench.lab.queue import Slots
+
+    if options.cores is not None and options.cores < 1:
+        raise WorkbenchError(f"--cores {options.cores}", "1 or more", "name how many to use")
+    gpus: tuple[int, ...] = ()
+    if options.gpus:
+        if not all(part.isdecimal() for part in options.gpus.split(",")):
+            raise WorkbenchError(f"--gpus {options.gpus}", "numbers, as 0,1", "name the devices")
+        gpus = tuple(int(part) for part in options.gpus.split(","))
+    return Slots(gpus=gpus) if options.cores is None else Slots(options.cores, gpus)
+
+
+def _queue(options: argparse.Namespace) -> int:
+    from workbench.lab.queue import work
+
+    work(options.runs, _slots(options), linger=5.0)
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from workbench.lab.supervise import finish, missing, request_all
+    from workbench.lab.sweeps import load_sweep
+
+    slots = _slots(options)
+    sys.stderr.write("workbench: counting what each arm costs\n")
+    sweep = load_sweep(options.file)
+    to_do = missing(sweep, options.runs, options.record)
+    done = len(sweep.runs) - len(to_do)
+    sys.stderr.write(
+        f"workbench: {sweep.name}: {len(sweep.runs)} runs, {done} done, {len(to_do)} to do "
+        f"({sum(plan.flops for plan in to_do) / 1e12:.1f} TFLOP)\n"
+    )
+    if options.dry_run:
+        for plan in to_do:
+            print(f"{plan.name}  {plan.experiment.training.steps} steps")
+        return 0
+    request_all(to_do, options.runs)
+    with stop_signal("stopping its runs at a resume point (again to leave them)") as stopped:
+        states = finish(
+            sweep, to_do, options.runs, slots, stop=stopped, record=options.record, tell=_Bar(to_do)
+        )
+    failed = {name: problem for name, problem in states.failed.items()}
+    if options.json:
+        print(json.dumps({"sweep": sweep.name, "states": states.counts, "failed": failed}))
+    else:
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(states.counts.items()))
+        print(f"{sweep.name}: {counts}")
+        for name, problem in failed.items():
+            sys.stderr.write(f"workbench: {name}: {problem}\n")
+    if stopped():
+        return 130
+    return 1 if failed else 0
+
+
+class _Bar:
+    """Progress over a whole sweep in FLOPs, which is what its runs differ in."""
+
+    def __init__(self, to_do: list[Any]) -> None:
+        self.flops = {plan.name: plan.flops for plan in to_do}
+        self.bar: Any = None
+        self.began = time.monotonic()
+
+    def __call__(self, shares: dict[str, float], at_work: list[str]) -> None:
+        """Show how far each run is, as a share of its steps."""
+        from workbench.progress import progress_bar
+
+        if self.bar is None:
+            self.bar = progress_bar(sum(self.flops.values()), unit="FLOP", scaled=True)
+        whole = sum(share >= 1 for share in shares.values())
+        said = f"{whole}/{len(self.flops)} runs, {len(at_work)} at work"
+        self.bar.set_postfix_str(said, refresh=False)
+        done = sum(self.flops[name] * share for name, share in shares.items())
+        self.bar.update(max(done - self.bar.n, 0))

@@ -1,0 +1,245 @@
+"""Arms: named changes of one configuration, so that experiments mean the same thing by a name.
+
+Each takes a base configuration and N and returns another configuration. What N means in an arm
+stands in its description. Source of the list: arXiv 2605.26099 (sleep, sliding, loop range), and
+the controls that the paper does not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+from workbench.config import Experiment, LayerKind, RandomPasses, build
+from workbench.errors import WorkbenchError
+from workbench.lab.flops import cost
+from workbench.tasks import task as make_task
+
+Change = Callable[[Experiment, int], Experiment]
+DEEPEST, WIDEST = 8, 8
+"""How many times deeper or wider a compute-matched model may become."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A named change of a configuration.
+
+    Attributes
+    ----------
+    name : str
+        As written in sweep files and run names.
+    title : str
+        As written in figures.
+    describes : str
+        What it changes, and what N means in it.
+    change : callable
+        ``change(base, passes) -> Experiment``.
+    """
+
+    name: str
+    title: str
+    describes: str
+    change: Change
+
+
+def arm(name: str) -> Arm:
+    """Return the arm of that name.
+
+    Raises
+    ------
+    WorkbenchError
+        There is none.
+    """
+    if name not in ARMS:
+        close = get_close_matches(name, ARMS, n=1)
+        fix = f"write {close[0]}" if close else "choose one"
+        raise WorkbenchError(f"arm {name!r}", f"one of {', '.join(ARMS)}", fix)
+    return ARMS[name]
+
+
+def trained_passes(experiment: Experiment) -> str:
+    """Return the N of training as text: "4", or "1-4" where it is drawn at random."""
+    passes = experiment.sleep.passes
+    if isinstance(passes, RandomPasses):
+        return f"{passes.low}-{passes.high}"
+    return str(passes) if isinstance(passes, int) else passes.kind
+
+
+def with_settings(experiment: Experiment, **sections: dict[str, Any]) -> Experiment:
+    """Return `experiment` with fields of its sections replaced, checked anew."""
+    data = experiment.model_dump()
+    for section, fields in sections.items():
+        data[section] = {**data[section], **fields}
+    return build(Experiment, data, source="arm")
+
+
+def at_equal_flops(experiment: Experiment, reference: Experiment) -> Experiment:
+    """Return `experiment` with as many steps as cost what `reference`'s training costs."""
+    target = cost(reference).training * reference.training.batch_size * reference.training.steps
+    steps = round(target / (cost(experiment).training * experiment.training.batch_size))
+    return with_settings(experiment, training={"steps": max(steps, 1)})
+
+
+def _sleep(base: Experiment, passes: int) -> Experiment:
+    return with_settings(base, sleep={"passes": passes})
+
+
+def _random(base: Experiment, passes: int) -> Experiment:
+    return with_settings(base, sleep={"passes": {"kind": "random", "low": 1, "high": passes}})
+
+
+def _deeper(base: Experiment, passes: int) -> Experiment:
+    pattern = base.model.layers
+    layers = [
+        tuple(pattern[i % len(pattern)] for i in range(depth))
+        for depth in range(len(pattern), DEEPEST * len(pattern) + 1)
+    ]
+    once = _sleep(base, 1)
+    candidates = (with_settings(once, model={"layers": kinds}) for kinds in layers)
+    return _matched(candidates, _sleep(base, passes))
+
+
+def _wider(base: Experiment, passes: int) -> Experiment:
+    model, once = base.model, _sleep(base, 1)
+    step = 2 * model.attention_heads  # RoPE turns channels in pairs
+    first = -(-model.width // step) * step
+    candidates = (
+        with_settings(
+            once, model={"width": width, "mlp_width": round(model.mlp_width * width / model.width)}
+        )
+        for width in range(first, WIDEST * model.width + 1, step)
+    )
+    return _matched(candidates, _sleep(base, passes))
+
+
+def _longer(base: Experiment, passes: int) -> Experiment:
+    return at_equal_flops(_sleep(base, 1), _sleep(base, passes))
+
+
+def _wake_loop(base: Experiment, passes: int) -> Experiment:
+    looped = with_settings(base, sleep={"passes": 1, "wake_passes": passes})
+    return at_equal_flops(looped, _sleep(base, passes))
+
+
+def _matched(candidates: Iterable[Experiment], reference: Experiment) -> Experiment:
+    """Return the candidate (cheapest first) whose step costs most like the reference's.
+
+    What is still missing, or too much, is made up by the number of steps.
+    """
+    target = cost(reference).training
+    best, distance = reference, float("inf")
+    for candidate in candidates:
+        found = cost(candidate).training
+        if abs(found - target) < distance:
+            best, distance = candidate, abs(found - target)
+        if found > target:
+            break
+    return at_equal_flops(best, reference)
+
+
+def _retained_cache(base: Experiment, passes: int) -> Experiment:
+    task = make_task(base.task)
+    everything = task.context_tokens + task.query_tokens
+    return with_settings(base, sleep={"passes": passes, "window": everything})
+
+
+def _sliding(base: Experiment, passes: int) -> Experiment:
+    return with_settings(base, sleep={"passes": passes, "eviction": "sliding"})
+
+
+def _rewrite_only(base: Experiment, passes: int) -> Experiment:
+    return with_settings(base, sleep={"passes": passes, "feed_back": False})
+
+
+def _think_only(base: Experiment, passes: int) -> Experiment:
+    return with_settings(base, sleep={"passes": passes, "write": "last_pass"})
+
+
+def _no_fast_weights(base: Experiment, passes: int) -> Experiment:
+    layers = ("attention",) * len(base.model.layers)
+    return with_settings(base, sleep={"passes": passes}, model={"layers": layers})
+
+
+def _rule(kind: LayerKind, base: Experiment, passes: int) -> Experiment:
+    layers = tuple("attention" if k == "attention" else kind for k in base.model.layers)
+    return with_settings(base, sleep={"passes": passes}, model={"layers": layers})
+
+
+def _loop(part: str, base: Experiment, passes: int) -> Experiment:
+    depth = len(base.model.layers)
+    loop = {"upper": (depth // 2, depth), "middle": (depth // 4, depth - depth // 4)}[part]
+    if loop == (0, depth):
+        raise WorkbenchError(
+            f"arm 'loop_{part}' on {depth} layers, where it loops all of them",
+            "a deeper model",
+            "use the arm sleep, or more layers",
+        )
+    return with_settings(base, sleep={"passes": passes, "loop": loop})
+
+
+RULES: dict[LayerKind, str] = {
+    "delta": "DeltaNet",
+    "delta_negative": "DeltaNet, beta to 2",
+    "mamba2": "Mamba-2 style",
+    "linear_attention": "linear attention",
+    "jet": "Jet layer",
+}
+"""Update rules compared with Gated DeltaNet, and their names in figures."""
+
+MATCHED = "trained with the FLOPs of `sleep` at N; what the size leaves over, the steps make up"
+ALL = (
+    Arm("sleep", "sleep", "N passes over every window, in training and at test.", _sleep),
+    Arm("random_n", "random N", "N drawn from 1..N once per training step.", _random),
+    Arm("deeper", "deeper, N = 1", f"One pass, more blocks: {MATCHED}.", _deeper),
+    Arm(
+        "wider",
+        "wider, N = 1",
+        f"One pass, wider blocks, the memory as large as before: {MATCHED}.",
+        _wider,
+    ),
+    Arm("longer", "longer, N = 1", "One pass, more steps: the FLOPs of `sleep` at N.", _longer),
+    Arm(
+        "wake_loop",
+        "loop awake",
+        "One pass asleep, N over every window with labels; steps for the FLOPs of `sleep` at N.",
+        _wake_loop,
+    ),
+    Arm(
+        "retained_cache",
+        "cache kept",
+        "Nothing is evicted: one window holds the whole sequence (an upper bound; no sleep).",
+        _retained_cache,
+    ),
+    Arm("sliding", "sliding", "N passes; the newest L - 1 tokens' KV outlives a window.", _sliding),
+    Arm(
+        "rewrite_only",
+        "rewrite only",
+        "N passes that all read the embedding: S is written N times from the same features.",
+        _rewrite_only,
+    ),
+    Arm(
+        "think_only",
+        "think only",
+        "N passes that refine the features; S keeps the last pass's writes alone.",
+        _think_only,
+    ),
+    Arm(
+        "no_fast_weights",
+        "no fast weights",
+        "Attention in place of every fast-weight layer: nothing survives a hard eviction, so it "
+        "must stay at chance.",
+        _no_fast_weights,
+    ),
+    Arm("loop_upper", "loop upper half", "N passes over the upper half of the blocks alone.",
+        partial(_loop, "upper")),
+    Arm("loop_middle", "loop middle half", "N passes over the middle half of the blocks alone.",
+        partial(_loop, "middle")),
+    *(
+        Arm(f"rule_{kind}", title, f"N passes with {title} as update rule.", partial(_rule, kind))
+        for kind, title in RULES.items()
+    ),
+)  # fmt: skip
+ARMS: dict[str, Arm] = {a.name: a for a in ALL}

@@ -1,0 +1,113 @@
+"""The OS process of a run: started detached, found again, stopped, killed.
+
+A run's process outlives whoever started it. Who it is stands in ``status.json`` (host, pid, and
+when the process began, for pids are used again); whether it is still there is asked of the system.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from workbench.errors import WorkbenchError
+from workbench.identity import this_host
+
+LOG, STOP, CONFIG = "log.txt", "stop", "experiment.toml"
+
+
+def here(status: dict[str, Any]) -> bool:
+    """Say whether a status tells of a process of this machine."""
+    return status.get("host", this_host()) == this_host()
+
+
+def alive(status: dict[str, Any]) -> bool:
+    """Say whether the process of a status still runs on this machine."""
+    process = find(status)
+    try:
+        return process is not None and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def find(status: dict[str, Any]) -> psutil.Process | None:
+    """Return the process of a status; None where it is gone, or its pid is another's now."""
+    try:
+        process = psutil.Process(int(status["pid"]))
+        began = status.get("started")
+        same = began is None or abs(process.create_time() - float(began)) < 1.0
+    except (psutil.Error, KeyError, TypeError, ValueError):
+        return None
+    return process if same else None
+
+
+def start(folder: Path, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start the training process of the run in `folder`, detached; what it prints goes to its log.
+
+    It resumes where there is something to resume. The caller may forget it.
+    """
+    (folder / STOP).unlink(missing_ok=True)
+    command = [sys.executable, "-P", "-m", "workbench.cli", "train", str(folder / CONFIG)]
+    command += ["--out", str(folder), "--resume"]
+    return spawn(command, folder / LOG, environment)
+
+
+def spawn(
+    command: list[str], log: Path, environment: dict[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, its output appended to `log`."""
+    detached: dict[str, Any] = {"start_new_session": True}
+    if os.name == "nt":
+        flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP  # type: ignore[attr-defined]
+        detached = {"creationflags": flags}
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **(environment or {})},
+            **detached,
+        )
+
+
+def ask_to_stop(folder: Path) -> None:
+    """Ask a run to stop after its step, at a resume point; a file, so that it works from anywhere.
+
+    Raises
+    ------
+    WorkbenchError
+        The folder cannot be written to.
+    """
+    try:
+        (folder / STOP).touch()
+    except OSError as error:
+        raise WorkbenchError(
+            f"{folder} cannot be written to ({error})", "room for a request to stop", "kill the run"
+        ) from None
+
+
+def kill(status: dict[str, Any]) -> bool:
+    """Kill the process of a status and its children at once; say whether there was one.
+
+    What it did since its last resume point is lost, nothing else.
+    """
+    process = find(status)
+    if process is None or status.get("launcher"):
+        return False
+    doomed = [process]
+    try:
+        doomed += process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return False
+    for one in doomed:
+        try:
+            one.kill()
+        except psutil.NoSuchProcess:
+            pass
+    psutil.wait_procs(doomed, timeout=5)
+    return True

@@ -1,0 +1,218 @@
+"""The queue: starts requested runs while slots are free, oldest request first.
+
+Its truth lies in the run folders (``queued``, ``starting``, ``running``), so that it may be killed
+at any moment: runs go on in processes of their own, and the next queue counts them. One queue works
+on a folder of runs at a time, whoever asks first.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import WorkbenchError
+from workbench.identity import GPU, identify
+from workbench.lab.processes import spawn, start
+from workbench.lab.runs import CONFIG, STOP, Run, last_words, list_runs, read_run, set_state
+
+LOCK, LOG = ".queue.lock", ".queue.log"
+PAUSE = 0.5
+"""Seconds between two looks at the folder."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """What runs may use at a time.
+
+    Attributes
+    ----------
+    cores : int
+        CPU threads, as `training.threads` asks for them.
+    gpus : tuple of int
+        Devices; one run each.
+    """
+
+    cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+    gpus: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one run uses."""
+
+    cores: int
+    gpu: bool
+
+
+def need(run: Run) -> Need:
+    """Return what a run asks for; an unreadable configuration asks for one core, and then fails."""
+    try:
+        training = tomllib.loads((run.folder / CONFIG).read_text(encoding="utf-8"))["training"]
+        device = str(training.get("device", "cpu"))
+        return Need(int(training.get("threads", 1)), device.startswith("cuda"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Need(1, False)
+
+
+def next_run(runs: list[Run], slots: Slots) -> tuple[Run, int | None] | None:
+    """Return the oldest queued run that fits into what is free, with its GPU; None if none does.
+
+    A run that asks for more cores than there are gets all of them, alone. The first that does not
+    fit is waited for: a large run is not passed by small ones for ever.
+    """
+    active = [run for run in runs if run.active]
+    cores = slots.cores - sum(min(need(run).cores, slots.cores) for run in active)
+    taken = {run.status.get("gpu") for run in active}
+    free = [gpu for gpu in slots.gpus if gpu not in taken]
+    waiting = (run for run in runs if run.state == "queued")
+    for run in sorted(waiting, key=lambda run: (run.status.get("queued_at", 0.0), run.name)):
+        wanted = need(run)
+        if cores < max(min(wanted.cores, slots.cores), 1) or (wanted.gpu and not free):
+            return None
+        return run, (free[0] if wanted.gpu else None)
+    return None
+
+
+def launch(run: Run, gpu: int | None) -> subprocess.Popen[bytes]:
+    """Start a queued run; its own process writes the states that follow."""
+    environment = {}
+    if gpu is not None:
+        environment = {"CUDA_VISIBLE_DEVICES": str(gpu), GPU: str(gpu)}
+    set_state(run.folder, "starting", **identify(), launcher=True, gpu=gpu)
+    return start(run.folder, environment)
+
+
+def bury(name: str, root: Path) -> None:
+    """Note that a run's process ended before it could say who it is."""
+    run = read_run(root / name)
+    if run is not None and run.state == "starting" and run.status.get("launcher"):
+        said = last_words(run.folder)
+        set_state(run.folder, "failed", step=run.step, steps=run.steps, error=said)
+
+
+def work(
+    root: Path,
+    slots: Slots,
+    *,
+    names: set[str] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    look: Callable[[list[Run]], None] = lambda runs: None,
+    linger: float = 0.0,
+) -> None:
+    """Start queued runs as slots become free until none is queued or at work.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the runs.
+    slots : Slots
+        What may be used at a time, by all runs under `root` together.
+    names : set of str or None
+        Wait for these runs to end; None waits for all. Queued runs are started either way.
+    stop : callable
+        True ends the work; what runs, runs on.
+    look : callable
+        Told the runs after every look at the folder.
+    linger : float
+        Seconds to wait for new requests after the last run has ended.
+
+    Raises
+    ------
+    WorkbenchError
+        Another queue works on this folder, or it cannot be written to.
+    """
+    with only_queue(root):
+        children: dict[str, subprocess.Popen[bytes]] = {}
+        idle_since = time.monotonic()
+        while not stop():
+            for name in [name for name, child in children.items() if child.poll() is not None]:
+                del children[name]
+                bury(name, root)
+            runs = list_runs(root)
+            while (chosen := next_run(runs, slots)) is not None:
+                children[chosen[0].name] = launch(*chosen)
+                runs = list_runs(root)
+            look(runs)
+            busy = [r for r in runs if r.active or r.state == "queued"]
+            if names is not None:
+                busy = [r for r in busy if r.name in names]
+            if busy:
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since >= linger:
+                return
+            time.sleep(PAUSE)
+
+
+@contextmanager
+def only_queue(root: Path) -> Iterator[None]:
+    """Hold the folder's queue lock; the system lets go of it when the holder dies."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(root / LOCK, timeout=0)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise WorkbenchError(
+            f"another queue works on {root}", "one queue a folder", "wait for it, or use --runs"
+        ) from None
+    except OSError as error:
+        raise WorkbenchError(
+            f"{root} cannot hold runs ({error})", "a folder that can be written", "use --runs"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def queue_works(root: Path) -> bool:
+    """Say whether a queue works on the folder now."""
+    from filelock import FileLock, Timeout
+
+    if not (root / LOCK).exists():
+        return False
+    lock = FileLock(root / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def ensure_queue(root: Path, slots: Slots) -> None:
+    """Start a queue in a process of its own unless one works on the folder already."""
+    if queue_works(root):
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-P", "-m", "workbench.cli", "queue", "--runs", str(root)]
+    command += ["--cores", str(slots.cores)]
+    if slots.gpus:
+        command += ["--gpus", ",".join(map(str, slots.gpus))]
+    spawn(command, root / LOG)
+
+
+def withdraw(run: Run) -> bool:
+    """Take a queued run out of the queue; say whether it was in it."""
+    if run.state != "queued":
+        return False
+    (run.folder / STOP).unlink(missing_ok=True)
+    set_state(run.folder, "stopped", step=run.step, steps=run.steps)
+    return True
+
+
+def outcome(runs: list[Run]) -> dict[str, Any]:
+    """Return how many runs are in each state."""
+    states: dict[str, int] = {}
+    for run in runs:
+        states[run.state] = states.get(run.state, 0) + 1
+    return states

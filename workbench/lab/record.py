@@ -1,0 +1,114 @@
+"""Records: what is kept of finished runs, in one JSON file a sweep, small enough to be committed.
+
+A record is a list of runs, each with its labels, budget, provenance, learning curve and final
+evaluation; `workbench.lab.results` turns it into xarray. A run in a record need not be run again.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from workbench.config import to_toml
+from workbench.errors import WorkbenchError
+from workbench.files import write_json
+from workbench.lab.runs import Run, read_events
+from workbench.lab.sweeps import PlannedRun, Sweep
+
+SCHEMA = "sleep-results/1"
+PROVENANCE = "checkpoint/provenance.json"
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a record.
+
+    Raises
+    ------
+    WorkbenchError
+        It is missing, damaged, or of another schema.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        schema = record["schema"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WorkbenchError(
+            f"{path} is no record of results ({error})",
+            f"JSON of schema {SCHEMA}",
+            "make one with `workbench sweep FILE --record PATH`",
+        ) from None
+    if schema != SCHEMA:
+        raise WorkbenchError(
+            f"{path} is of schema {schema!r}", SCHEMA, "make it again with this version"
+        )
+    return record
+
+
+def recorded(path: Path | None) -> dict[str, dict[str, Any]]:
+    """Return the runs in a record by identity; none where there is no record yet."""
+    if path is None or not path.exists():
+        return {}
+    return {run["labels"]["identity"]: run for run in read_record(path)["runs"]}
+
+
+def add_to_record(path: Path, sweep: Sweep, runs: list[Run]) -> int:
+    """Add the finished `runs` of a sweep to its record; return how many it holds now.
+
+    Runs recorded before stay as they are; runs of the sweep come in its order.
+    """
+    entries = recorded(path)
+    planned = {plan.labels["identity"]: plan for plan in sweep.runs}
+    for run in runs:
+        identity = str(run.labels.get("identity"))
+        if run.state == "finished" and identity in planned and identity not in entries:
+            entries[identity] = entry(run, planned[identity])
+    ordered = [entries[i] for i in planned if i in entries]
+    ordered += [e for i, e in entries.items() if i not in planned]
+    record = {
+        "schema": SCHEMA,
+        "sweep": sweep.name,
+        "title": sweep.config.title,
+        "file": sweep.path.name,
+        "runs": ordered,
+    }
+    write_json(path, record)
+    return len(ordered)
+
+
+def entry(run: Run, plan: PlannedRun) -> dict[str, Any]:
+    """Return what a record keeps of a finished run."""
+    provenance = json.loads((run.folder / PROVENANCE).read_text(encoding="utf-8"))
+    metrics = provenance["metrics"]
+    events = read_events(run.folder).entries
+    steps = [event for event in events if event["kind"] == "step"]
+    evaluations = [event for event in events if event["kind"] == "evaluation"]
+    return {
+        "name": run.name,
+        "labels": plan.labels,
+        "config": to_toml(plan.experiment),
+        "commit": provenance["commit"],
+        "versions": provenance["versions"],
+        "machine": provenance["machine"],
+        "created_at": provenance["created_at"],
+        "resumed": len(provenance.get("resumed", [])),
+        "weights_sha256": provenance["hashes"]["model.safetensors"],
+        "budget": {**provenance["budget"], "flops": plan.flops},
+        "task": metrics["task"],
+        "difficulty": metrics["difficulty"],
+        "evaluation": {"count": metrics["count"], "seed": metrics["seed"]},
+        "chance": next(iter(metrics["passes"].values()))["chance"],
+        "loss": {
+            "step": [event["step"] for event in steps],
+            "loss": [round(event["loss"], 5) for event in steps],
+            "seconds": [event["seconds"] for event in steps],
+        },
+        "curve": {
+            "step": [event["step"] for event in evaluations],
+            "passes": [_scores(event["passes"]) for event in evaluations],
+        },
+        "final": _scores(metrics["passes"]),
+    }
+
+
+def _scores(passes: dict[str, Any]) -> dict[str, Any]:
+    return {n: {"accuracy": e["accuracy"], "exact": e["exact"]} for n, e in passes.items()}
