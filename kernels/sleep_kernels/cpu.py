@@ -202,8 +202,10 @@ def _forward(
         # in float64: after a strong decay, differences of float32 sums are off by percents
         c = _rows(log_decay).clamp(min=LEAST).cumsum(-1, dtype=torch.float64)
         between = (c[:, :, None] - c[:, None, :]).to(k.dtype)
-        # masked entries: exponent 0 before exp (never inf; -inf is slow there), 0 after it
-        decay = between.tril_().exp_().mul_(_causal(k.shape[1], k.device, k.dtype))
+        # masked entries: exponent 0 before exp (never inf; -inf is slow there), 0 after it; both
+        # by a product, which takes a fifth of the time of tril_
+        mask = _causal(k.shape[1], k.device, k.dtype)
+        decay = between.mul_(mask).exp_().mul_(mask)
         total = c.to(k.dtype)
         from_start = total.exp()[..., None]  # e
     system = None
@@ -284,7 +286,8 @@ def _backward(
         d_before = _added(d_before, q.mT, d_asked)
     if system is not None:
         z = z.neg()
-        inner = torch.bmm(z, written.mT).tril_(-1)  # A_k, still to be decayed
+        strictly = _causal(k.shape[1], k.device, k.dtype, -1)
+        inner = torch.bmm(z, written.mT).mul_(strictly)  # A_k, still to be decayed
         if total is not None:
             d_total = _between(d_total, inner * system)
         inner.mul_(decay)
@@ -334,6 +337,6 @@ def _solve(matrix: Tensor, right: Tensor, *, transposed: bool = False) -> Tensor
 
 
 @cache  # never freed: a CUDA graph may read it
-def _causal(tokens: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+def _causal(tokens: int, device: torch.device, dtype: torch.dtype, diagonal: int = 0) -> Tensor:
     with torch.inference_mode(False):  # an inference tensor could not be used in training later
-        return torch.ones(1, tokens, tokens, device=device, dtype=dtype).tril()
+        return torch.ones(1, tokens, tokens, device=device, dtype=dtype).tril(diagonal)
