@@ -1,7 +1,7 @@
 """Muon on the body's matrices, AdamW on all else; their state as plain tensors.
 
 Source: paper section on training settings (Muon + AdamW, gradient clip 1.0); Muon is
-`torch.optim.Muon` (Jordan et al.), whose weight decay is set explicitly.
+that of `torch.optim.Muon` (Jordan et al.), whose weight decay is set explicitly.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.config import TrainingConfig
+from workbench.training.muon import Muon
 
 NOT_BODY = ("embedding", "head", "conv")
 """Name parts of parameters that are matrices but no projection of the body."""
@@ -90,7 +91,7 @@ def build_optimisers(
     for name, parameter in model.named_parameters():
         is_body = parameter.ndim == 2 and not any(part in NOT_BODY for part in name.split("."))
         (body if is_body else rest).append(parameter)
-    muon = torch.optim.Muon(
+    muon = Muon(
         body,
         lr=config.muon_lr,
         weight_decay=config.weight_decay,
