@@ -50,7 +50,8 @@ class _UnitNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        rate = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().add_(UNIT_EPS).rsqrt_()
+        # over the few channels of a head, quicker than vector_norm
+        rate = (x * x).sum(-1, keepdim=True).add_(UNIT_EPS).rsqrt_()
         y = x * rate
         ctx.save_for_backward(y, rate)
         return y
@@ -67,7 +68,7 @@ class _UnitNorm(torch.autograd.Function):
 class _RMSNorm(torch.autograd.Function):
     """``y = r x w`` with ``r = (mean x^2 + eps)^-1/2``; x and r are kept.
 
-    ``dx = r dy w - r^3 x mean(dy w x)`` and ``dw = sum(r dy x)``.
+    ``dx = r (dy w - r^2 x mean(dy w x))`` and ``dw = sum(r dy x)``.
     """
 
     @staticmethod
@@ -88,5 +89,6 @@ class _RMSNorm(torch.autograd.Function):
             if ctx.needs_input_grad[1]:
                 d_weight = torch.mv(product.mT, rate.flatten())
             along = torch.mv(product, weight).view_as(rate)
-        along = along.mul_(rate**3).div_(x.shape[-1])
-        return (d_y * weight).mul_(rate).addcmul_(x, along, value=-1), d_weight, None
+        along.mul_(rate * rate)
+        d_x = (d_y * weight).addcmul_(x, along, value=-1 / x.shape[-1]).mul_(rate)
+        return d_x, d_weight, None
