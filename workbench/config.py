@@ -41,11 +41,14 @@ class ModelConfig(Frozen):
         Channels of the residual stream.
     layers : tuple of LayerKind
         One block per entry, in order; any interleaving.
-    attention_heads, gdn_heads : int
-        Heads of an attention layer (width / attention_heads channels each, even for RoPE) and of
-        a fast-weight layer.
-    key_dim, value_dim : int
-        Rows and columns of each fast-weight matrix.
+    attention_heads : int
+        Heads of an attention layer; width / attention_heads channels each, even for RoPE.
+    gdn_heads : int
+        Heads of a fast-weight layer, each with a matrix of its own.
+    key_dim : int
+        Rows of each fast-weight matrix.
+    value_dim : int
+        Columns of each fast-weight matrix.
     conv_width : int
         Taps of the short causal convolution in fast-weight layers.
     mlp_width : int
@@ -276,14 +279,20 @@ class TrainingConfig(Frozen):
     ----------
     seed : int
         Fixes the initial weights, every batch and every random N.
-    steps, batch_size : int
-        Optimiser steps and sequences per step.
-    muon_lr, adamw_lr : float
-        Muon on the 2-D matrices of the body, AdamW on all else.
+    steps : int
+        Optimiser steps.
+    batch_size : int
+        Sequences per step.
+    muon_lr : float
+        Rate of Muon, which trains the 2-D matrices of the body.
+    adamw_lr : float
+        Rate of AdamW, which trains all else.
     muon_adjust : {"original", "match_rms_adamw"}
         How Muon scales its rate with a matrix's shape (`torch.optim.Muon`).
-    muon_momentum, weight_decay : float
-        Weight decay applies to Muon's matrices only.
+    muon_momentum : float
+        Share of the last step's direction that Muon keeps.
+    weight_decay : float
+        Applies to Muon's matrices only.
     adamw_betas : (float, float)
         AdamW's moment decays.
     clip : float
@@ -294,8 +303,12 @@ class TrainingConfig(Frozen):
         Schedule after warm-up; the last two end at zero.
     decay_fraction : float
         Share of the steps, at the end, over which the rate decays.
-    log_every, eval_every, checkpoint_every : int
-        Steps between log lines, evaluations (0: only at the end) and resume points.
+    log_every : int
+        Steps between two losses that are written down.
+    eval_every : int
+        Steps between two evaluations; 0: only at the end.
+    checkpoint_every : int
+        Steps between two resume points.
     eval_count : int
         Examples of each evaluation, from seeds that training never draws.
     eval_passes : tuple of int
@@ -304,8 +317,10 @@ class TrainingConfig(Frozen):
         N tested after the last step; empty means `eval_passes`.
     threads : int
         CPU threads; results are bit-for-bit repeatable at equal thread counts.
-    device, dtype : str
-        "cpu" or "cuda[:i]"; "float32" or "bfloat16" (autocast; fast weights stay float32).
+    device : str
+        "cpu" or "cuda[:i]".
+    dtype : {"float32", "bfloat16"}
+        bfloat16 by autocast; fast weights stay float32.
     compile : bool
         Compile the blocks with `torch.compile` (needs a C++ compiler on a CPU). The first step
         waits for the compiler.

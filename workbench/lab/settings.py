@@ -1,0 +1,245 @@
+"""The configuration as a form sees it: each setting with its meaning, kind, bounds and text form.
+
+Everything follows from the classes of `workbench.config`: names and bounds from their JSON schema,
+meanings from their docstrings, tasks from the union `TaskConfig`. A field added there appears in
+every form.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from workbench.config import Experiment, ModelConfig, SleepConfig, TaskConfig, TrainingConfig
+
+ELSEWHERE = ("sleep.passes", "training.seed", "training.steps", "model.vocabulary")
+"""What no form asks for: the arms say N, an experiment its seeds and budget, the task its symbols."""
+
+COMMON = (
+    "task.nodes",
+    "task.max_hops",
+    "task.cells",
+    "task.rollout",
+    "task.strings",
+    "task.queries",
+    "sleep.window",
+    "training.batch_size",
+    "training.eval_every",
+    "training.compile",
+)
+"""Settings that a form shows first, in this order; the difficulty of a task among them."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a configuration.
+
+    Attributes
+    ----------
+    name : str
+        ``section.field``.
+    describes : str
+        Its meaning, from the class's docstring.
+    kind : {"integer", "number", "boolean", "choice", "list", "text"}
+        How it is asked for; a list is written with commas.
+    choices : tuple of str
+        What a choice, or an entry of a list, may be.
+    bounds : str
+        The values it may have, in words; empty where any will do.
+    optional : bool
+        Whether it may be left empty.
+    """
+
+    name: str
+    describes: str
+    kind: str
+    choices: tuple[str, ...] = ()
+    bounds: str = ""
+    optional: bool = False
+
+    @property
+    def title(self) -> str:
+        """Return the field's name as words."""
+        return self.name.rpartition(".")[2].replace("_", " ")
+
+    @property
+    def expected(self) -> str:
+        """Return what may stand in the field, in words."""
+        if self.kind == "choice":
+            return f"one of {', '.join(self.choices)}"
+        kinds = {"integer": "a whole number", "number": "a number", "boolean": "true or false"}
+        words = [kinds[self.kind]] if self.kind in kinds else []
+        words += [self.bounds] if self.bounds else []
+        return ", ".join(words) or f"as described: {self.describes.rstrip('.')}"
+
+    def text(self, value: Any) -> str:
+        """Return a value as it stands in a field; `parse` reads it back."""
+        if value is None:
+            return ""
+        if isinstance(value, list | tuple):
+            return ", ".join(str(part) for part in value)
+        return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+    def parse(self, text: str) -> Any:
+        """Return what was typed in the form that pydantic reads."""
+        text = text.strip()
+        if self.optional and not text:
+            return None
+        if self.kind == "list":
+            return [part for part in re.split(r"[,\s]+", text.strip("[]() ")) if part]
+        return text
+
+
+@cache
+def task_settings() -> dict[str, tuple[str, tuple[Setting, ...]]]:
+    """Return the tasks of the union `TaskConfig`: name -> (what it is, its settings)."""
+    union = get_args(TaskConfig)[0]
+    found = {}
+    for model in get_args(union):
+        summary = (inspect.getdoc(model) or "").partition("\n")[0]
+        found[str(model.model_fields["name"].default)] = (summary, _settings("task", model))
+    return found
+
+
+@cache
+def settings_of(task: str) -> tuple[Setting, ...]:
+    """Return every setting of an experiment with that task, the common ones first."""
+    found = [
+        *task_settings()[task][1],
+        *_settings("sleep", SleepConfig),
+        *_settings("training", TrainingConfig),
+        *_settings("model", ModelConfig),
+    ]
+    common = [s for name in COMMON for s in found if s.name == name]
+    return (*common, *(s for s in found if s not in common))
+
+
+def values_of(experiment: Experiment) -> dict[str, str]:
+    """Return the settings of an experiment as text, by name."""
+    data = experiment.model_dump(mode="json")
+    found = {}
+    for setting in settings_of(experiment.task.name):
+        section, _, field = setting.name.partition(".")
+        found[setting.name] = setting.text(data[section][field])
+    return found
+
+
+def with_values(
+    experiment: Experiment, values: dict[str, str]
+) -> tuple[Experiment | None, dict[str, str]]:
+    """Return `experiment` with settings as typed, and what is wrong with them.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Where to begin.
+    values : dict of str to str
+        Text by ``section.field``; names that this task has not are passed over.
+
+    Returns
+    -------
+    (Experiment or None, dict)
+        None where anything is wrong; then the reasons by setting.
+    """
+    data = experiment.model_dump(mode="json")
+    for setting in settings_of(experiment.task.name):
+        if setting.name in values:
+            section, _, field = setting.name.partition(".")
+            data[section][field] = setting.parse(str(values[setting.name]))
+    try:
+        return Experiment.model_validate(data), {}
+    except ValidationError as error:
+        return None, reasons(error, experiment.task.name)
+
+
+def reasons(error: ValidationError, task: str) -> dict[str, str]:
+    """Return why a configuration is refused, by the setting that it is to be said at."""
+    known = {setting.name: setting for setting in settings_of(task)}
+    found: dict[str, str] = {}
+    for problem in error.errors():
+        section, *rest = [str(part) for part in problem["loc"] if part != task] or [""]
+        name = f"{section}.{rest[0]}" if rest else section
+        message = problem["msg"].removeprefix("Value error, ")
+        if name in known and problem["type"] != "value_error":
+            given = "nothing" if problem["input"] in ("", []) else f"{problem['input']!r}"
+            message = f"{given} given; expected {known[name].expected}"
+        elif name not in known:  # several that do not agree: said at the first that is named
+            named = [n for n in known if n.startswith(section) and _says(message, n)]
+            named.sort(key=lambda n: message.find(n.rpartition(".")[2]))
+            name = named[0] if named else next(iter(known))
+        found.setdefault(name, message)
+    return found
+
+
+def _says(message: str, name: str) -> bool:
+    return re.search(rf"\b{re.escape(name.rpartition('.')[2])}\b", message) is not None
+
+
+def _settings(section: str, model: type[BaseModel]) -> tuple[Setting, ...]:
+    meanings = docstring_meanings(model)
+    found = []
+    for field, schema in model.model_json_schema()["properties"].items():
+        name = f"{section}.{field}"
+        if name in ELSEWHERE or "const" in schema:
+            continue
+        found.append(_setting(name, meanings.get(field, ""), schema))
+    return tuple(found)
+
+
+def _setting(name: str, describes: str, schema: dict[str, Any]) -> Setting:
+    parts = schema.get("anyOf", [schema])
+    optional = any(part.get("type") == "null" for part in parts)
+    (part,) = [part for part in parts if part.get("type") != "null"]
+    if part.get("type") == "array":
+        items = part.get("items") or part["prefixItems"][0]
+        choices = tuple(items.get("enum", ()))
+        each = _bounds(items)
+        count = part.get("minItems", 0)
+        numbers = f"{count} numbers" if count and count == part.get("maxItems") else "numbers"
+        bounds = f"{numbers}, each {each}" if each else numbers
+        if choices:
+            bounds = "one or more of " + ", ".join(choices)
+        return Setting(name, describes, "list", choices, bounds, optional)
+    if "enum" in part:
+        return Setting(name, describes, "choice", tuple(part["enum"]), "", optional)
+    kinds = {"integer", "number", "boolean"}
+    kind = part["type"] if part.get("type") in kinds else "text"
+    return Setting(name, describes, kind, (), _bounds(part), optional)
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    if low is not None and high is not None:
+        return f"{low:g} to {high:g}"
+    words = []
+    if low is not None:
+        words.append(f"at least {low:g}")
+    if above is not None:
+        words.append(f"above {above:g}")
+    if high is not None:
+        words.append(f"at most {high:g}")
+    if below is not None:
+        words.append(f"below {below:g}")
+    return ", ".join(words)
+
+
+def docstring_meanings(model: type[BaseModel]) -> dict[str, str]:
+    """Return what a class's docstring says of each of its attributes (numpydoc)."""
+    text = inspect.getdoc(model) or ""
+    section = text.partition("Attributes\n----------\n")[2]
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in section.splitlines():
+        if line and not line[0].isspace():
+            names = [name.strip() for name in line.partition(":")[0].split(",")]
+        elif line.strip():
+            for name in names:
+                found[name] = f"{found.get(name, '')} {line.strip()}".strip()
+    # what is None in Python is an empty field here
+    return {name: re.sub(r"\bNone\b", "Empty", words) for name, words in found.items()}
