@@ -27,7 +27,7 @@ from workbench.files import write_json, write_text
 from workbench.tasks import EVALUATION, batch_generator
 from workbench.training.checkpoints import Checkpoint, bundle_checkpoint, load_checkpoint
 from workbench.training.evaluation import BLIND, score_without_context
-from workbench.training.loop import run_status
+from workbench.training.run_folder import run_status
 from workbench.training.statistics import mean_interval
 
 DATA = Path(__file__).resolve().parent

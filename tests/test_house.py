@@ -72,6 +72,9 @@ LINKED_HOSTS = {"", "127.0.0.1", "localhost", "www.w3.org", "arxiv.org", "doi.or
 DISTRIBUTIONS = {"fla": ["flash-linear-attention"]}
 """Import name -> distribution, where the extra that brings it is not part of `dev`."""
 
+EXTRAS = ("bench", "gpu", "hf", "parallel")
+"""Extras a user may choose; `notebooks` and `test` come with `dev`."""
+
 OPT_IN = {"flash_attn"}
 """Packages installed by hand, which no extra may bring."""
 
@@ -303,8 +306,8 @@ def test_pages_name_no_foreign_host():
 
 
 def test_everything_imported_is_declared():
-    base = set(requirements("bench", "gpu", "hf"))
-    everything = set(requirements("bench", "gpu", "hf", "notebooks", "test"))
+    base = set(requirements(*EXTRAS))
+    everything = set(requirements(*EXTRAS, "notebooks", "test"))
     complaints = []
     for source in sources():
         outside = source.module.split(".")[0] in ("tests", "benchmarks", "notebooks")
@@ -360,7 +363,7 @@ def test_environment_yml_agrees_with_pyproject():
 
 def test_constraints_pin_everything_declared():
     pins = pinned()
-    for name, allowed in requirements("bench", "gpu", "hf", "notebooks", "test").items():
+    for name, allowed in requirements(*EXTRAS, "notebooks", "test").items():
         assert name in pins, f"{name} is not pinned; python3.11 run.py lock"
         assert pins[name] in allowed, f"{name}: {pins[name]} is not {allowed}"
 

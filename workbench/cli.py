@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import workbench
 from workbench import cli_lab
 from workbench.errors import WorkbenchError
+from workbench.identity import is_main
 from workbench.signals import stop_signal
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -191,16 +192,20 @@ def _train(options: argparse.Namespace) -> int:
 
     from workbench.lab.runs import claim
 
-    claim(folder)
+    if is_main():
+        claim(folder)
 
-    from workbench.training.loop import run_status, train
+    from workbench.training.loop import train
+    from workbench.training.run_folder import run_status
 
-    if options.resume and not (folder / "experiment.toml").exists():
+    if options.resume and is_main() and not (folder / "experiment.toml").exists():
         sys.stderr.write(f"workbench: nothing to resume in {folder}; starting at step 0\n")
     bar: Any = None
 
     def show(progress: Any) -> None:
         nonlocal bar
+        if not is_main():
+            return
         if bar is None:
             bar = _progress_bar(progress.steps, unit="step", initial=progress.step - 1)
         bar.update(progress.step - bar.n)
@@ -219,6 +224,8 @@ def _train(options: argparse.Namespace) -> int:
         finally:
             if bar is not None:
                 bar.close()
+    if not is_main():
+        return 0 if outcome == "finished" else INTERRUPTED
     status = run_status(folder)
     if options.json:
         print(json.dumps({"folder": str(folder), **status}))

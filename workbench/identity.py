@@ -1,4 +1,4 @@
-"""Who a process is: host, pid and when it began; pids are used again."""
+"""Who a process is: host, pid and when it began (pids are used again); and its place in a team."""
 
 from __future__ import annotations
 
@@ -24,3 +24,13 @@ def identify(pid: int | None = None) -> dict[str, Any]:
     process = psutil.Process(pid)
     given = {"gpu": int(os.environ[GPU])} if os.environ.get(GPU, "").isdecimal() else {}
     return {"host": this_host(), "pid": process.pid, "started": process.create_time(), **given}
+
+
+def processes() -> int:
+    """Return how many processes train this run together, as torchrun says; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_main() -> bool:
+    """Whether this process is the one of them that writes and speaks."""
+    return int(os.environ.get("RANK", "0")) == 0

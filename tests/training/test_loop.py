@@ -19,7 +19,8 @@ from workbench.identity import identify
 from workbench.tasks import batch_generator
 from workbench.tasks import task as make_task
 from workbench.training.checkpoints import read_resume_state
-from workbench.training.loop import find_compiler, run_status, train
+from workbench.training.loop import find_compiler, train
+from workbench.training.run_folder import run_status
 
 RANDOM_N = 'sleep.passes={kind = "random", low = 1, high = 3}'
 every_n = pytest.mark.parametrize("n", ["sleep.passes=2", RANDOM_N], ids=["fixed N", "random N"])

@@ -16,8 +16,9 @@ import psutil
 
 from workbench.errors import WorkbenchError
 from workbench.identity import this_host
+from workbench.training.run_folder import CONFIG, STOP
 
-LOG, STOP, CONFIG = "log.txt", "stop", "experiment.toml"
+LOG = "log.txt"
 
 
 def here(status: dict[str, Any]) -> bool:

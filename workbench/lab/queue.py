@@ -21,7 +21,8 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.identity import GPU, identify
 from workbench.lab.processes import spawn, start
-from workbench.lab.runs import CONFIG, STOP, Run, last_words, list_runs, read_run, set_state
+from workbench.lab.runs import Run, last_words, list_runs, read_run, set_state
+from workbench.training.run_folder import CONFIG, STOP
 
 LOCK, LOG = ".queue.lock", ".queue.log"
 PAUSE = 0.5

@@ -20,11 +20,10 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.files import write_json, write_text
 from workbench.identity import identify
-from workbench.lab.processes import alive, here
+from workbench.lab.processes import LOG, alive, here
+from workbench.training.run_folder import CONFIG, EVENTS, STATUS, STOP
 
-STATUS, EVENTS, CONFIG = "status.json", "events.jsonl", "experiment.toml"
-LABELS, LOG, STOP = "labels.json", "log.txt", "stop"
-TRASH = ".trash"
+LABELS, TRASH = "labels.json", ".trash"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 TAIL = 16_384
 """Bytes read from the end of the events for a list; an evaluation at many N is about 4 kB."""

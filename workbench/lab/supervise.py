@@ -11,8 +11,9 @@ from workbench.errors import WorkbenchError
 from workbench.lab.processes import ask_to_stop
 from workbench.lab.queue import Slots, outcome, queue_works, withdraw, work
 from workbench.lab.record import add_to_record, recorded
-from workbench.lab.runs import CONFIG, Run, list_runs, read_run, request, requeue
+from workbench.lab.runs import Run, list_runs, read_run, request, requeue
 from workbench.lab.sweeps import PlannedRun, Sweep
+from workbench.training.run_folder import CONFIG
 
 RESTARTS = 1
 """How often a run whose process died is started again within one call."""

@@ -1,38 +1,28 @@
 """The training loop: every step a pure function of (configuration, seed, step).
 
-A run is one folder::
-
-    experiment.toml   the configuration
-    origin.json       command, commit and versions of the run's first start and of each resume
-    events.jsonl      append-only: steps, evaluations
-    status.json       running, stopped, finished or failed
-    state/            resume points, newest two
-    checkpoint/       the finished model
-    stop              put there by anyone who wants the run to stop at a resume point
-
-A batch and its random N depend on (seed, step) alone, so that a run resumed from any resume
-point ends, on a CPU, with the same weights bit for bit.
+A run is one folder (`workbench.training.run_folder`). A batch and its random N depend on (seed,
+step) alone, so that a run resumed from any resume point ends, on a CPU, with the same weights bit
+for bit.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from workbench.config import Experiment, RandomPasses, TrainingConfig, load_experiment, to_toml
+from workbench.config import Experiment, RandomPasses, TrainingConfig
 from workbench.errors import WorkbenchError
-from workbench.files import remove_leftovers, write_json, write_text
-from workbench.identity import identify
+from workbench.files import remove_leftovers
+from workbench.identity import is_main, processes
 from workbench.model import HybridModel
 from workbench.sleep import read
 from workbench.sleep.passes import resolve
@@ -49,10 +39,24 @@ from workbench.training.evaluation import check_layout, default_passes, evaluate
 from workbench.training.graphs import GraphedSteps
 from workbench.training.loss import masked_cross_entropy
 from workbench.training.optimisers import Optimisers, build_optimisers, learning_rate_scale
-from workbench.training.provenance import describe_origin
+from workbench.training.parallel import Team, check_processes, device_of
+from workbench.training.run_folder import (
+    CONFIG,
+    EVENTS,
+    ORIGIN,
+    STATES,
+    STOP,
+    append,
+    check_there,
+    drop_events_after,
+    finished,
+    locked,
+    prepare,
+    record_origin,
+    told_in_one_line,
+    write_status,
+)
 
-EVENTS, STATUS, CONFIG, STATES = "events.jsonl", "status.json", "experiment.toml", "state"
-ORIGIN, STOP = "origin.json", "stop"
 N_STREAM = "train-passes"
 EVALUATION_SEED = 20_260_000
 """Evaluations during and after training draw from this seed of the evaluation stream."""
@@ -132,40 +136,51 @@ def train(
     check_backend(experiment.model.kernel_backend, experiment.training.device)
     check_compiler(experiment.training)
     check_graphs(experiment)
-    with _locked(folder):
+    check_processes(experiment.training)
+    if not is_main():
+        return _Run(experiment, task, folder).go(stop, on_progress)
+    with locked(folder), told_in_one_line(folder):
         remove_leftovers(folder)
         remove_leftovers(folder / STATES)
-        _prepare(folder, experiment, resume)
-        if _finished(folder):
+        prepare(folder, experiment, resume)
+        if finished(folder):
             return "finished"
         threads = torch.get_num_threads()
         torch.set_num_threads(experiment.training.threads)
-        run = _Run(experiment, task, folder)
         request = folder / STOP
 
         def stopping() -> bool:
             return stop() or request.exists()
 
         try:
-            return run.go(stopping, on_progress)
-        except BaseException as error:
-            asked = stopping() and not isinstance(error, FloatingPointError)
-            if asked and isinstance(error, Exception):
-                # Ctrl-C reaches a compiler too, whose failure is then no failure of the run
-                _write_status(folder, "stopped", run.step, experiment)
-                return "stopped"
-            ended = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
-            _write_status(folder, ended, run.step, experiment, error=_in_short(error))
-            if isinstance(error, FloatingPointError):
-                raise WorkbenchError(
-                    f"training diverged: {error}",
-                    "finite gradients",
-                    "lower training.muon_lr and training.adamw_lr, in another folder",
-                ) from error
-            raise
+            return _watched(_Run(experiment, task, folder), stopping, on_progress)
         finally:
             torch.set_num_threads(threads)
             request.unlink(missing_ok=True)
+
+
+def _watched(run: _Run, stop: Callable[[], bool], on_progress: Callable[[Progress], None]) -> str:
+    """Train, and leave a status that says how it ended."""
+    try:
+        return run.go(stop, on_progress)
+    except BaseException as error:
+        if not (run.folder / CONFIG).is_file():
+            raise  # whoever removed the folder does not want it back
+        asked = stop() and not isinstance(error, FloatingPointError)
+        if asked and isinstance(error, Exception):
+            # Ctrl-C reaches a compiler too, whose failure is then no failure of the run
+            write_status(run.folder, "stopped", run.step, run.experiment)
+            return "stopped"
+        ended = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+        with suppress(OSError):  # the disk may be what failed
+            write_status(run.folder, ended, run.step, run.experiment, error=_in_short(error))
+        if isinstance(error, FloatingPointError):
+            raise WorkbenchError(
+                f"training diverged: {error}",
+                "finite gradients",
+                "lower training.muon_lr and training.adamw_lr, in another folder",
+            ) from error
+        raise
 
 
 def _in_short(error: BaseException, most: int = 400) -> str:
@@ -174,18 +189,13 @@ def _in_short(error: BaseException, most: int = 400) -> str:
     return line if len(line) <= most else f"{line[:most]} ..."
 
 
-def _finished(folder: Path) -> bool:
-    status = folder / STATUS
-    return status.exists() and json.loads(status.read_text(encoding="utf-8"))["state"] == "finished"
-
-
 class _Run:
     """State of one run between steps."""
 
     def __init__(self, experiment: Experiment, task: Task, folder: Path) -> None:
         self.experiment, self.task, self.folder = experiment, task, folder
         config = experiment.training
-        self.model = HybridModel(experiment.model, seed=config.seed).to(config.device)
+        self.model = HybridModel(experiment.model, seed=config.seed).to(device_of(config))
         self.optimisers: Optimisers = build_optimisers(
             self.model, config, capturable=config.cuda_graphs
         )
@@ -194,47 +204,63 @@ class _Run:
             self.graphs = GraphedSteps(self.model, self.optimisers, experiment)
         self.step, self.seconds = 0, 0.0
         self._restore()
-        self.origin = _record_origin(folder / ORIGIN, self.step)
+        self.origin = record_origin(folder / ORIGIN, self.step, processes()) if is_main() else {}
         if config.compile:
             # the cached tables are constants of their arguments; tracing past the cache is right
             warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools")
             self.model.blocks = torch.compile(self.model.blocks, dynamic=False)  # type: ignore[method-assign]
+        self.team = Team(self.model, config) if processes() > 1 else None
 
     def go(self, stop: Callable[[], bool], on_progress: Callable[[Progress], None]) -> str:
         config = self.experiment.training
         loss, stopping = float("nan"), False  # of a run that was resumed after its last step
-        _write_status(self.folder, "running", self.step, self.experiment)
-        with (self.folder / EVENTS).open("a", encoding="utf-8") as events:
-            while self.step < config.steps:
-                began = time.perf_counter()
-                loss, norm = self._train_step()
-                self.seconds += time.perf_counter() - began
-                event: dict[str, Any] = {"kind": "step", "step": self.step, "loss": loss}
-                event |= {"gradient_norm": norm, "seconds": round(self.seconds, 3)}
-                event["rate"] = learning_rate_scale(self.step - 1, config)
-                stopping = stop()
-                if self.step % config.log_every == 0 or self.step == config.steps:
-                    _append(events, event)
-                evaluation = None
-                if config.eval_every and self.step % config.eval_every == 0:
-                    evaluation = self._evaluate(latency=False)
-                    _append(events, {"kind": "evaluation", "step": self.step, "passes": evaluation})
-                on_progress(Progress(self.step, config.steps, loss, evaluation))
-                if stopping or self.step % config.checkpoint_every == 0:
-                    self._save()
-                if stopping and self.step < config.steps:
-                    _write_status(self.folder, "stopped", self.step, self.experiment)
-                    return "stopped"
-        self._save()
+        if is_main():
+            write_status(self.folder, "running", self.step, self.experiment)
+        while self.step < config.steps:
+            began = time.perf_counter()
+            loss, norm = self._train_step()
+            self.seconds += time.perf_counter() - began
+            stopping = stop()
+            if self.team is not None:
+                loss, stopping = self.team.agree(loss, stopping)
+            if is_main():
+                self._tell(loss, norm, stopping, on_progress)
+            if stopping and self.step < config.steps:
+                if is_main():
+                    write_status(self.folder, "stopped", self.step, self.experiment)
+                return "stopped"
 
         def look(share: float) -> None:
             on_progress(Progress(self.step, config.steps, loss, evaluated=share))
             if stop() and not stopping:
                 raise _Interrupted
 
-        self._export(look)
-        _write_status(self.folder, "finished", self.step, self.experiment)
+        if is_main():
+            self._save()
+            self._export(look)
+            write_status(self.folder, "finished", self.step, self.experiment)
+        if self.team is not None:
+            self.team.leave()
         return "finished"
+
+    def _tell(
+        self, loss: float, norm: float, stopping: bool, on_progress: Callable[[Progress], None]
+    ) -> None:
+        """Log, evaluate and save, each when it is due."""
+        config = self.experiment.training
+        evaluation = None
+        if self.step % config.log_every == 0 or self.step == config.steps:
+            event: dict[str, Any] = {"kind": "step", "step": self.step, "loss": loss}
+            event |= {"gradient_norm": norm, "seconds": round(self.seconds, 3)}
+            event["rate"] = learning_rate_scale(self.step - 1, config)
+            append(self.folder, event)
+        if config.eval_every and self.step % config.eval_every == 0:
+            evaluation = self._evaluate(latency=False)
+            told = {"kind": "evaluation", "step": self.step, "passes": evaluation}
+            append(self.folder, told)
+        on_progress(Progress(self.step, config.steps, loss, evaluation))
+        if stopping or self.step % config.checkpoint_every == 0:
+            self._save()
 
     def _train_step(self) -> tuple[float, float]:
         config, sleep = self.experiment.training, self.experiment.sleep
@@ -247,9 +273,12 @@ class _Run:
             loss_norm = self.graphs(batch, passes, self.step)
             self.step += 1
             return loss_norm
-        kind = torch.device(config.device).type
+        kind = self.model.device.type
         with torch.autocast(kind, torch.bfloat16, enabled=config.dtype == "bfloat16"):
-            loss = masked_cross_entropy(read(self.model, batch, sleep, generator=draws))
+            if self.team is not None:
+                loss = self.team.loss(batch, sleep, draws)
+            else:
+                loss = masked_cross_entropy(read(self.model, batch, sleep, generator=draws))
         loss.backward()
         norm = self.optimisers.step(self.step)
         self.step += 1
@@ -286,6 +315,7 @@ class _Run:
                 self.model.blocks = blocks  # type: ignore[method-assign]
 
     def _save(self) -> None:
+        check_there(self.folder)
         tensors = {f"model.{n}": t for n, t in self.model.state_dict().items()}
         tensors |= {f"optimiser.{n}": t for n, t in self.optimisers.tensors().items()}
         states = self.folder / STATES
@@ -305,7 +335,8 @@ class _Run:
             self.model.load_state_dict(parts["model"])
             self.optimisers.load(parts["optimiser"])
             self.step, self.seconds = int(header["step"]), float(header["seconds"])
-        _drop_events_after(self.folder / EVENTS, self.step)
+        if is_main():
+            drop_events_after(self.folder / EVENTS, self.step)
 
     def _export(self, look: Callable[[float], None]) -> None:
         config = self.experiment.training
@@ -330,32 +361,6 @@ class _Run:
         }
         name = self.folder.resolve().name
         save_checkpoint(export_folder(self.folder), name, self.model, self.experiment, provenance)
-
-
-def _record_origin(path: Path, step: int) -> dict[str, Any]:
-    """Add this start of the run to `path`; return the first start, with the resumes after it."""
-    starts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    starts.append({"from_step": step, **describe_origin()})
-    write_json(path, starts)
-    first = {name: value for name, value in starts[0].items() if name != "from_step"}
-    resumes = [{k: v for k, v in start.items() if k != "command"} for start in starts[1:]]
-    return first | ({"resumed": resumes} if resumes else {})
-
-
-def run_status(folder: Path) -> dict[str, Any]:
-    """Return what a run's ``status.json`` says.
-
-    Raises
-    ------
-    WorkbenchError
-        There is no run in `folder`.
-    """
-    try:
-        return json.loads((folder / STATUS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise WorkbenchError(
-            f"no run in {folder}", f"a folder with {STATUS}", "start one with `workbench train`"
-        ) from None
 
 
 def _with_vocabulary(experiment: Experiment, task: Task) -> Experiment:
@@ -442,93 +447,3 @@ def check_device(device: str) -> None:
     here = known.type == "cuda" and (known.index or 0) < torch.cuda.device_count()
     if known.type != "cpu" and not here:
         raise WorkbenchError(f"device {device!r}", "a device of this machine", "use device cpu")
-
-
-def _prepare(folder: Path, experiment: Experiment, resume: bool) -> None:
-    path = folder / CONFIG
-    if not path.exists():
-        others = sorted(p.name for p in folder.iterdir() if p.name != ".lock")
-        if others:
-            raise WorkbenchError(
-                f"{folder} holds other files ({', '.join(others[:3])})",
-                "an empty folder, or that of a run",
-                "name another folder with --out",
-            )
-        write_text(path, to_toml(experiment))
-        return
-    if not resume:
-        raise WorkbenchError(
-            f"{folder} holds a run already",
-            "an empty folder, or --resume",
-            "add --resume to go on with it, or name another folder with --out",
-        )
-    before = load_experiment(path)
-    if before != experiment:
-        changed = _differences(before.model_dump(), experiment.model_dump())
-        raise WorkbenchError(
-            f"{folder} was started with another configuration ({', '.join(changed)})",
-            "the same configuration",
-            "resume with that one, or name another folder with --out",
-        )
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    changed = []
-    for name in sorted({*old, *new}):
-        left, right = old.get(name), new.get(name)
-        if isinstance(left, dict) and isinstance(right, dict):
-            changed += _differences(left, right, f"{prefix}{name}.")
-        elif left != right:
-            changed.append(f"{prefix}{name}: {left} -> {right}")
-    return changed
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise WorkbenchError(
-            f"another process trains in {folder}",
-            "a folder of its own",
-            "wait for it, or use --out",
-        ) from None
-    except OSError as error:
-        raise WorkbenchError(
-            f"{folder} cannot hold a run ({error})", "a folder that can be written", "use --out"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _write_status(
-    folder: Path, state: str, step: int, experiment: Experiment, error: str | None = None
-) -> None:
-    status = {"state": state, "step": step, "steps": experiment.training.steps, **identify()}
-    write_json(folder / STATUS, status | ({"error": error} if error else {}))
-
-
-def _append(events: Any, event: dict[str, Any]) -> None:
-    events.write(json.dumps(event) + "\n")
-    events.flush()
-
-
-def _drop_events_after(path: Path, step: int) -> None:
-    """Remove events that a killed process wrote after its last resume point, and a torn line."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if event["step"] <= step:
-            kept.append(json.dumps(event))
-    write_text(path, "".join(f"{line}\n" for line in kept))

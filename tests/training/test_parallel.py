@@ -1,0 +1,111 @@
+"""Two CPU processes under torchrun train as one does."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from workbench.config import load_experiment, to_toml
+from workbench.errors import WorkbenchError
+from workbench.training.loop import train
+from workbench.training.parallel import check_processes
+
+pytest.importorskip("accelerate", reason="needs the extra `parallel`")
+
+SETTINGS = (
+    "training.steps=8",
+    "training.batch_size=5",  # uneven shares
+    "training.eval_every=4",
+    "sleep.passes={kind='random', low=1, high=3}",
+    "task.n_dist='uniform'",  # shares with different numbers of labels
+    "task.queries=3",
+)
+
+
+def together(arguments, *, size=2, **options):
+    """Run the `workbench` command in `size` processes."""
+    command = [sys.executable, "-P", "-m", "torch.distributed.run", "--nproc-per-node", str(size)]
+    command += ["--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
+    command += ["-m", "workbench.cli", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=240, env=environment, **options
+    )
+
+
+def losses(folder):
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    return {e["step"]: e["loss"] for e in events if e["kind"] == "step"}
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_experiment, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    train(tiny_experiment(*SETTINGS), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pair(alone, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pair") / "run"
+    done = together(["train", alone / "experiment.toml", "--out", folder, "--json"])
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_the_losses_of_two_processes_are_those_of_one(alone, pair):
+    one, two = losses(alone), losses(pair[0])
+    assert list(one) == list(two) == list(range(1, 9))
+    assert one == pytest.approx(two, abs=1e-5)
+
+
+def test_the_weights_stay_together(alone, pair, weights_of):
+    one, two = weights_of(alone), weights_of(pair[0])
+    for name, tensor in one.items():
+        # Muon's bfloat16 makes up to a last bit of it out of another order of additions
+        assert (tensor - two[name]).abs().max() < 5e-3, name
+
+
+def test_one_process_speaks_and_writes(pair):
+    folder, done = pair
+    assert json.loads(done.stdout)["state"] == "finished"
+    starts = json.loads((folder / "origin.json").read_text())
+    assert [start["processes"] for start in starts] == [2]
+    assert len(re.findall(r"step 4  accuracy", done.stderr)) == 1
+
+
+def test_a_run_of_two_is_resumed_by_two(alone, pair, tmp_path, weights_of):
+    folder = tmp_path / "run"
+    first = tmp_path / "first.toml"
+    folder.mkdir()
+    (folder / "stop").touch()  # asks for a stop: honoured after the first step
+    first.write_text(to_toml(load_experiment(alone / "experiment.toml")))
+    (folder / "experiment.toml").write_text(first.read_text())
+    arguments = ["train", first, "--out", folder, "--resume"]
+    stopped = together(arguments)
+    assert "stopped at step 1 of 8" in stopped.stdout, stopped.stderr
+    assert together(arguments).returncode == 0
+    assert losses(folder) == losses(pair[0])
+    for name, tensor in weights_of(pair[0]).items():
+        assert (tensor == weights_of(folder)[name]).all()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("training.batch_size=1", r"batch_size = 1 for 2 processes"),
+        ("training.cuda_graphs=true", r"cuda_graphs = true in 2 processes"),
+        ("training.device='cuda:1'", r"device = 'cuda:1' in 2 processes"),
+    ],
+)
+def test_what_processes_cannot_share_is_refused(tiny_experiment, monkeypatch, setting, message):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(WorkbenchError, match=message):
+        check_processes(tiny_experiment(setting).training)
+
+
+def test_without_torchrun_there_is_nothing_to_check(tiny_experiment):
+    check_processes(tiny_experiment("training.batch_size=1").training)

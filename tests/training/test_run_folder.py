@@ -1,0 +1,83 @@
+"""What happens to a run whose folder is removed, full or read-only."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from workbench.config import to_toml
+from workbench.errors import WorkbenchError
+from workbench.training import loop
+from workbench.training.loop import train
+from workbench.training.run_folder import run_status
+
+
+def test_a_folder_removed_under_a_run_is_not_written_half_anew(tiny_experiment, tmp_path):
+    folder = tmp_path / "run"
+
+    def remove(progress):
+        if progress.step == 3:
+            shutil.rmtree(folder)
+
+    with pytest.raises(WorkbenchError, match="was removed while it was trained in"):
+        train(tiny_experiment(), folder, on_progress=remove)
+    assert not folder.exists()
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_later(
+    tiny_experiment, tmp_path, monkeypatch, weights_of, finished
+):
+    folder, write = tmp_path / "run", loop.write_resume_state
+
+    def full(path, *rest):
+        if path.name == "step-000000004.safetensors":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, *rest)
+
+    settings = ("training.eval_passes=[1, 2]", "training.eval_every=3")
+    monkeypatch.setattr(loop, "write_resume_state", full)
+    with pytest.raises(WorkbenchError, match="No space left on device"):
+        train(tiny_experiment(*settings), folder)
+    assert run_status(folder)["state"] == "failed"
+    assert "No space left" in run_status(folder)["error"]
+
+    monkeypatch.setattr(loop, "write_resume_state", write)
+    assert train(tiny_experiment(*settings), folder, resume=True) == "finished"
+    for name, tensor in weights_of(finished).items():
+        assert (weights_of(folder)[name] == tensor).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="limits of a process are POSIX")
+def test_files_that_may_not_grow_are_one_line_and_exit_code_2(tiny_experiment, tmp_path):
+    import resource
+
+    config = tmp_path / "tiny.toml"
+    config.write_text(to_toml(tiny_experiment("training.steps=40")))
+    command = [sys.executable, "-P", "-m", "workbench.cli", "train", str(config)]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
+    )
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("workbench: ") and "could not be written to" in last
+    assert "make room" in last
+
+
+def test_a_request_to_stop_is_a_file_and_is_taken_away(tiny_experiment, tmp_path):
+    folder = tmp_path / "run"
+
+    def ask(progress):
+        if progress.step == 3:
+            (folder / "stop").touch()
+
+    assert train(tiny_experiment(), folder, on_progress=ask) == "stopped"
+    assert run_status(folder)["step"] == 4, "asked after step 3, before step 4 was done"
+    assert not (folder / "stop").exists()
+    assert train(tiny_experiment(), folder, resume=True) == "finished"

@@ -1,0 +1,230 @@
+"""The folder of a run: what lies in it, who may train in it, and writing that tells when it cannot.
+
+::
+
+    experiment.toml   the configuration
+    origin.json       command, commit and versions of the run's first start and of each resume
+    events.jsonl      append-only: steps, evaluations
+    status.json       queued, starting, running, stopped, finished or failed; and which process
+    state/            resume points, newest two
+    checkpoint/       the finished model
+    stop              put there by anyone who wants the run to stop at a resume point
+
+Nothing here loads torch: whoever lists runs imports it too.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from workbench.config import Experiment, load_experiment, to_toml
+from workbench.errors import WorkbenchError
+from workbench.files import write_json, write_text
+from workbench.identity import identify
+from workbench.training.provenance import describe_origin
+
+EVENTS, STATUS, CONFIG, STATES = "events.jsonl", "status.json", "experiment.toml", "state"
+ORIGIN, STOP = "origin.json", "stop"
+NO_ROOM = frozenset(
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EFBIG", "EACCES", "EPERM", "EIO")
+    if hasattr(errno, name)
+)
+"""Errors of a disk that is full or may not be written to; not every system has each."""
+
+
+def finished(folder: Path) -> bool:
+    """Say whether the run has come to its end."""
+    status = folder / STATUS
+    return status.exists() and json.loads(status.read_text(encoding="utf-8"))["state"] == "finished"
+
+
+def record_origin(path: Path, step: int, processes: int = 1) -> dict[str, Any]:
+    """Add this start of the run to `path`; return the first start, with the resumes after it."""
+    starts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    together = {"processes": processes} if processes > 1 else {}
+    starts.append({"from_step": step, **describe_origin(), **together})
+    write_json(path, starts)
+    first = {name: value for name, value in starts[0].items() if name != "from_step"}
+    resumes = [{k: v for k, v in start.items() if k != "command"} for start in starts[1:]]
+    return first | ({"resumed": resumes} if resumes else {})
+
+
+def run_status(folder: Path) -> dict[str, Any]:
+    """Return what a run's ``status.json`` says.
+
+    Raises
+    ------
+    WorkbenchError
+        There is no run in `folder`.
+    """
+    try:
+        return json.loads((folder / STATUS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise WorkbenchError(
+            f"no run in {folder}", f"a folder with {STATUS}", "start one with `workbench train`"
+        ) from None
+
+
+def prepare(folder: Path, experiment: Experiment, resume: bool) -> None:
+    """Write a new run's configuration, or check that it is the one this run was started with.
+
+    Raises
+    ------
+    WorkbenchError
+        The folder holds something else, a run although `resume` is False, or another
+        configuration.
+    """
+    path = folder / CONFIG
+    if not path.exists():
+        others = sorted(p.name for p in folder.iterdir() if p.name != ".lock")
+        if others:
+            raise WorkbenchError(
+                f"{folder} holds other files ({', '.join(others[:3])})",
+                "an empty folder, or that of a run",
+                "name another folder with --out",
+            )
+        write_text(path, to_toml(experiment))
+        return
+    if not resume:
+        raise WorkbenchError(
+            f"{folder} holds a run already",
+            "an empty folder, or --resume",
+            "add --resume to go on with it, or name another folder with --out",
+        )
+    before = load_experiment(path)
+    if before != experiment:
+        changed = _differences(before.model_dump(), experiment.model_dump())
+        raise WorkbenchError(
+            f"{folder} was started with another configuration ({', '.join(changed)})",
+            "the same configuration",
+            "resume with that one, or name another folder with --out",
+        )
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    changed = []
+    for name in sorted({*old, *new}):
+        left, right = old.get(name), new.get(name)
+        if isinstance(left, dict) and isinstance(right, dict):
+            changed += _differences(left, right, f"{prefix}{name}.")
+        elif left != right:
+            changed.append(f"{prefix}{name}: {left} -> {right}")
+    return changed
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process; the system lets go when the process dies.
+
+    Raises
+    ------
+    WorkbenchError
+        Another process trains in it, or it cannot be written to.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise WorkbenchError(
+            f"another process trains in {folder}",
+            "a folder of its own",
+            "wait for it, or use --out",
+        ) from None
+    except OSError as error:
+        raise WorkbenchError(
+            f"{folder} cannot hold a run ({error})", "a folder that can be written", "use --out"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_status(
+    folder: Path, state: str, step: int, experiment: Experiment, error: str | None = None
+) -> None:
+    """Write what state the run is in, and whose process this is.
+
+    Raises
+    ------
+    WorkbenchError
+        The run's folder was removed.
+    """
+    check_there(folder)
+    status = {"state": state, "step": step, "steps": experiment.training.steps, **identify()}
+    write_json(folder / STATUS, status | ({"error": error} if error else {}))
+
+
+def check_there(folder: Path) -> None:
+    """Check that the run's folder is still there, so that nobody writes it half anew.
+
+    Raises
+    ------
+    WorkbenchError
+        It was removed, or moved to the trash.
+    """
+    if not (folder / CONFIG).is_file():
+        raise WorkbenchError(
+            f"the folder of the run, {folder}, was removed while it was trained in",
+            "it to stay until the run has stopped",
+            "restore it and resume, or start anew",
+        )
+
+
+def append(folder: Path, event: dict[str, Any]) -> None:
+    """Append an event to the run's, a whole line at once.
+
+    Raises
+    ------
+    WorkbenchError
+        The run's folder was removed.
+    """
+    check_there(folder)
+    with (folder / EVENTS).open("a", encoding="utf-8") as events:
+        events.write(json.dumps(event) + "\n")
+
+
+@contextmanager
+def told_in_one_line(folder: Path) -> Iterator[None]:
+    """Turn a disk that is full or read-only into one clear line."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        code = getattr(error, "errno", None)
+        if code is None and (said := re.search(r"os error (\d+)", str(error))):
+            code = int(said[1])  # safetensors writes from Rust
+        if code is None or code not in NO_ROOM:
+            raise
+        raise WorkbenchError(
+            f"{folder} could not be written to ({os.strerror(code)})",
+            "a folder with room for resume points",
+            "make room, then go on with --resume from the newest resume point",
+        ) from error
+
+
+def drop_events_after(path: Path, step: int) -> None:
+    """Remove events that a killed process wrote after its last resume point, and a torn line."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if event["step"] <= step:
+            kept.append(json.dumps(event))
+    write_text(path, "".join(f"{line}\n" for line in kept))
