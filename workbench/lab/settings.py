@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from workbench.config import Experiment, ModelConfig, SleepConfig, TaskConfig, TrainingConfig
 
 ELSEWHERE = ("sleep.passes", "training.seed", "training.steps", "model.vocabulary")
-"""What no form asks for: the arms say N, an experiment its seeds and budget, the task its symbols."""
+"""What no form asks for: arms say N, an experiment its seeds and budget, a task its symbols."""
 
 COMMON = (
     "task.nodes",

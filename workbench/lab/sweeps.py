@@ -177,13 +177,23 @@ def load_sweep(path: str | Path) -> Sweep:
     return Sweep(path.stem, path, config, plan(config, path))
 
 
-def plan(config: SweepConfig, path: Path) -> list[PlannedRun]:
-    """Return the runs of a sweep: arm by arm, in each every N, axis value and seed."""
+def plan(config: SweepConfig, path: Path, base: Experiment | None = None) -> list[PlannedRun]:
+    """Return the runs of a sweep: arm by arm, in each every N, axis value and seed.
+
+    Parameters
+    ----------
+    config : SweepConfig
+        What is compared.
+    path : Path
+        The sweep's file, whose stem is its name; it need not exist where `base` is given.
+    base : Experiment or None
+        What every arm changes, in place of the file that `config` names.
+    """
     runs: list[PlannedRun] = []
     for axis in config.arms:
         for passes, values in product(axis.passes, product(*config.axes.values())):
             axes = dict(zip(config.axes, values, strict=True))
-            chosen = _experiment(config, axis, passes, axes, path)
+            chosen = _experiment(config, axis, passes, axes, path, base)
             per_sequence = cost(chosen)
             for seed in config.seeds:
                 experiment = chosen.model_copy(
@@ -213,10 +223,15 @@ def identity(experiment: Experiment) -> str:
 
 
 def _experiment(
-    config: SweepConfig, axis: ArmAxis, passes: int, axes: dict[str, Any], path: Path
+    config: SweepConfig,
+    axis: ArmAxis,
+    passes: int,
+    axes: dict[str, Any],
+    path: Path,
+    base: Experiment | None,
 ) -> Experiment:
     """Return the configuration of one arm at one N and one combination of axes."""
-    base = load_experiment(path.parent / config.base)
+    base = load_experiment(path.parent / config.base) if base is None else base
     settings = {**config.set, **axes}
     base = _with(base, settings, path)
     change = arm(axis.arm).change

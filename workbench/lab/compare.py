@@ -1,0 +1,85 @@
+"""Comparing runs: what differs in their configurations."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import WorkbenchError
+from workbench.training.run_folder import CONFIG
+
+ABSENT = "-"
+"""What stands where a configuration has no such setting."""
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What differs between runs.
+
+    Attributes
+    ----------
+    runs : tuple of str
+        Names of the runs, in the order given.
+    rows : dict of str to tuple of str
+        Setting -> its value in each run; only settings that are not the same in all of them.
+    same : int
+        How many settings are the same in all.
+    unreadable : tuple of str
+        Runs whose configuration cannot be read; they are not among `runs`.
+    """
+
+    runs: tuple[str, ...]
+    rows: dict[str, tuple[str, ...]]
+    same: int
+    unreadable: tuple[str, ...] = ()
+
+
+def differences(folders: Iterable[Path]) -> Differences:
+    """Return what differs in the configurations of the runs in `folders`."""
+    flat: dict[str, dict[str, str]] = {}
+    unreadable = []
+    for folder in folders:
+        try:
+            flat[folder.name] = read_flat(folder)
+        except WorkbenchError:
+            unreadable.append(folder.name)
+    names = dict.fromkeys(name for settings in flat.values() for name in settings)
+    rows = {n: tuple(settings.get(n, ABSENT) for settings in flat.values()) for n in names}
+    differing = {name: row for name, row in rows.items() if len(set(row)) > 1}
+    return Differences(tuple(flat), differing, len(rows) - len(differing), tuple(unreadable))
+
+
+def read_flat(folder: Path) -> dict[str, str]:
+    """Return the configuration of a run as ``section.field -> text``.
+
+    Raises
+    ------
+    WorkbenchError
+        It cannot be read.
+    """
+    try:
+        data = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkbenchError(
+            f"{folder / CONFIG} cannot be read ({error})", "a configuration", "delete the run"
+        ) from None
+    return dict(_flat(data, ""))
+
+
+def _flat(data: dict[str, Any], prefix: str) -> Iterable[tuple[str, str]]:
+    for name, value in data.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_text(part) for part in value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,83 @@
+"""How long runs will take: from the seconds per FLOP of runs that were trained on this machine.
+
+A small model spends its time on other things than products, so the speed of a run is taken from
+those finished ones whose steps cost most alike.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from workbench.lab.processes import here
+from workbench.lab.runs import Run
+from workbench.lab.sweeps import PlannedRun
+from workbench.training.run_folder import CONFIG
+
+NEAREST = 5
+"""Finished runs that a planned one is compared with."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a finished run tells: FLOPs of one step, and seconds per FLOP."""
+
+    step_flops: float
+    seconds_per_flop: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long planned runs take.
+
+    Attributes
+    ----------
+    seconds : float
+        Of training, with `cores` threads busy.
+    longest : float
+        Of the longest run alone, which no number of cores makes shorter.
+    source : str
+        What the estimate comes from, in words.
+    """
+
+    seconds: float
+    longest: float
+    source: str
+
+
+def speeds(runs: Iterable[Run]) -> list[Speed]:
+    """Return the speed of every finished run of this machine that says what it cost."""
+    found = []
+    for run in runs:
+        if run.state != "finished" or run.seconds <= 0 or not here(run.status):
+            continue
+        try:
+            text = (run.folder / CONFIG).read_text(encoding="utf-8")
+            batch = int(tomllib.loads(text)["training"]["batch_size"])
+            step = float(run.labels["cost"]["training"]) * batch
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if step > 0 and run.steps > 0:
+            found.append(Speed(step, run.seconds / (step * run.steps)))
+    return found
+
+
+def estimate(plans: list[PlannedRun], known: list[Speed], cores: int) -> Estimate | None:
+    """Return how long `plans` take on `cores` threads; None where nothing has been measured."""
+    if not known or not plans:
+        return None
+    each = []
+    work = 0.0
+    for plan in plans:
+        training = plan.experiment.training
+        step = plan.flops / training.steps
+        near = sorted(known, key=lambda speed: abs(math.log(speed.step_flops / step)))[:NEAREST]
+        seconds = plan.flops * statistics.median(speed.seconds_per_flop for speed in near)
+        each.append(seconds)
+        work += seconds * min(training.threads, cores)
+    count = len(known)
+    source = f"the speed of {count} finished run{'' if count == 1 else 's'} on this machine"
+    return Estimate(max(work / cores, max(each)), max(each), source)

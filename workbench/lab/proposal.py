@@ -1,0 +1,279 @@
+"""An experiment put together by hand: what was chosen, what is wrong with it, the runs it asks for.
+
+`check` needs a moment and tells every mistake at its field; `propose` counts FLOPs from the models
+and takes seconds. What comes out is a `Sweep`, the same as one read from a file.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workbench.config import Experiment, load_experiment
+from workbench.errors import WorkbenchError
+from workbench.lab.arms import ARMS, arm
+from workbench.lab.runs import Run
+from workbench.lab.settings import task_settings, values_of, with_values
+from workbench.lab.supervise import missing
+from workbench.lab.sweeps import NAME, ArmAxis, Budget, PlannedRun, Sweep, SweepConfig, plan
+from workbench.paths import data_folder
+
+MOST_RUNS = 500
+"""Runs of one experiment; more is a slip of the hand."""
+USUAL_ARMS = {"sleep": "1, 2, 4"}
+USUAL_SEEDS, USUAL_STEPS = "0, 1", "600"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a person chose, as typed.
+
+    Attributes
+    ----------
+    sweep : str
+        Name of the experiment; its runs' names begin with it.
+    start : str
+        A bundled configuration.
+    values : dict of str to str
+        Settings that differ from it, by ``section.field``.
+    arms : dict of str to str
+        The arms and the N of each.
+    seeds, steps : str
+        Training seeds, and optimiser steps of a run.
+    """
+
+    sweep: str
+    start: str
+    values: dict[str, str] = field(default_factory=dict)
+    arms: dict[str, str] = field(default_factory=lambda: dict(USUAL_ARMS))
+    seeds: str = USUAL_SEEDS
+    steps: str = USUAL_STEPS
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Choices that were read, and what is wrong with them.
+
+    Attributes
+    ----------
+    base : Experiment or None
+        What every arm changes; None where a setting is wrong.
+    axes : tuple of ArmAxis
+        The arms with their N.
+    seeds : tuple of int
+        The seeds.
+    steps : int
+        The budget.
+    problems : dict of str to str
+        What is wrong, by the field to say it at: ``sweep``, ``start``, ``arms``, ``arms.NAME``,
+        ``seeds``, ``steps``, or a setting.
+    """
+
+    base: Experiment | None
+    axes: tuple[ArmAxis, ...]
+    seeds: tuple[int, ...]
+    steps: int
+    problems: dict[str, str]
+
+    @property
+    def count(self) -> int:
+        """Return how many runs these are."""
+        return len(self.seeds) * sum(len(axis.passes) for axis in self.axes)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The runs that an experiment asks for.
+
+    Attributes
+    ----------
+    sweep : Sweep or None
+        None where something is wrong.
+    to_do : list of PlannedRun
+        Those that are not finished yet.
+    problems : dict of str to str
+        As in `Checked`.
+    """
+
+    sweep: Sweep | None
+    to_do: list[PlannedRun]
+    problems: dict[str, str]
+
+
+def starting_points() -> dict[str, Path]:
+    """Return the bundled configurations by name."""
+    folder = data_folder() / "configs"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def points_of(task: str) -> dict[str, Experiment]:
+    """Return the bundled configurations of a task; one that cannot be read is left out."""
+    found = {}
+    for name, path in starting_points().items():
+        try:
+            experiment = load_experiment(path)
+        except WorkbenchError:
+            continue
+        if experiment.task.name == task:
+            found[name] = experiment
+    return found
+
+
+def tasks_with_a_start() -> list[str]:
+    """Return the tasks that can be chosen: those of the union that have a bundled configuration."""
+    return [task for task in task_settings() if points_of(task)]
+
+
+def usual(start: str, runs: list[Run]) -> Choices:
+    """Return the choices that a form begins with."""
+    values = values_of(load_experiment(starting_points()[start]))
+    return Choices(free_name(start, runs), start, values)
+
+
+def free_name(start: str, runs: list[Run]) -> str:
+    """Return a name that no experiment here has: ``depo-n8-n4-1``, ``-2``, ..."""
+    taken = {str(run.labels.get("sweep", "")) for run in runs}
+    taken |= {run.name.partition(".")[0] for run in runs}
+    number = 1
+    while f"{start}-{number}" in taken:
+        number += 1
+    return f"{start}-{number}"
+
+
+def check(choices: Choices) -> Checked:
+    """Read what was chosen; whatever is wrong is told at its field. Loads no torch."""
+    problems: dict[str, str] = {}
+    if not NAME.fullmatch(choices.sweep) or len(choices.sweep) > 60:
+        given = repr(choices.sweep) if choices.sweep else "nothing"
+        problems["sweep"] = f"{given} given; expected letters, digits, - and _, at most 60"
+    base: Experiment | None = None
+    settings: dict[str, str] = {}
+    if choices.start not in starting_points():
+        problems["start"] = f"there is no configuration {choices.start!r}; choose another"
+    else:
+        try:
+            found = load_experiment(starting_points()[choices.start])
+            base, settings = with_values(found, choices.values)
+        except WorkbenchError as error:
+            problems["start"] = str(error)
+    problems |= settings
+    axes = []
+    if not choices.arms:
+        problems["arms"] = "nothing chosen; expected at least one arm"
+    for name, text in choices.arms.items():
+        passes, wrong = _numbers(text, least=1)
+        if name not in ARMS:
+            problems["arms"] = f"there is no arm {name!r}"
+        elif wrong:
+            problems[f"arms.{name}"] = f"N: {wrong}"
+        else:
+            axes.append(ArmAxis(arm=name, passes=passes))
+    seeds, wrong = _numbers(choices.seeds, least=0)
+    if wrong:
+        problems["seeds"] = wrong
+    steps, wrong = _numbers(choices.steps, least=1)
+    if wrong or len(steps) != 1:
+        given = repr(choices.steps) if choices.steps.strip() else "nothing"
+        problems["steps"] = f"{given} given; expected a whole number, at least 1"
+    found_steps = steps[0] if steps else 0
+    checked = Checked(base, tuple(axes), seeds, found_steps, problems)
+    if checked.count > MOST_RUNS:
+        problems["seeds"] = (
+            f"{checked.count} runs; expected at most {MOST_RUNS}; choose fewer seeds, arms or N"
+        )
+    return checked
+
+
+def propose(choices: Choices, root: Path) -> Proposal:
+    """Plan the runs and count what they cost; what would fail when started is refused here.
+
+    Parameters
+    ----------
+    choices : Choices
+        What was chosen.
+    root : Path
+        Folder of the runs.
+    """
+    checked = check(choices)
+    if checked.problems or checked.base is None:
+        return Proposal(None, [], checked.problems)
+    path = Path(f"{choices.sweep}.toml")
+    common: dict[str, Any] = {
+        "title": choices.sweep,
+        "base": choices.start,
+        "seeds": checked.seeds,
+        "budget": Budget(steps=checked.steps, flops=None),
+    }
+    problems: dict[str, str] = {}
+    runs: list[PlannedRun] = []
+    for axis in checked.axes:  # one by one, so that what is wrong is said at its arm
+        try:
+            planned = plan(SweepConfig(arms=(axis,), **common), path, checked.base)
+            for n in range(0, len(planned), len(checked.seeds)):
+                check_start(planned[n].experiment)
+            runs += planned
+        except WorkbenchError as error:
+            problems.setdefault(_field(error, axis.arm, checked.base), _in_words(error, path))
+    if problems:
+        return Proposal(None, [], problems)
+    sweep = Sweep(choices.sweep, path, SweepConfig(arms=checked.axes, **common), runs)
+    try:
+        to_do = missing(sweep, root)
+    except WorkbenchError as error:
+        said = f"{error.given}; expected another name for this experiment"
+        return Proposal(None, [], {"sweep": said})
+    return Proposal(sweep, to_do, {})
+
+
+def check_start(experiment: Experiment) -> None:
+    """Check what a run checks before its first step, so that it is said before it is queued.
+
+    Raises
+    ------
+    WorkbenchError
+        A setting does not fit the task or this machine.
+    """
+    from workbench.tasks import batch_generator
+    from workbench.tasks import task as make_task
+    from workbench.training.checkpoints import check_backend
+    from workbench.training.evaluation import check_layout
+    from workbench.training.loop import check_compiler, check_device, check_graphs
+
+    training, sleep = experiment.training, experiment.sleep
+    batch = make_task(experiment.task).sample(64, batch_generator(training.seed, 0))
+    check_layout(batch, sleep.window)
+    check_device(training.device)
+    check_backend(experiment.model.kernel_backend, training.device)
+    check_compiler(training)
+    check_graphs(experiment)
+
+
+def _field(error: WorkbenchError, name: str, base: Experiment) -> str:
+    """Return the field that an error is about: a setting that it names, else the arm."""
+    for setting in values_of(base):
+        if re.search(rf"\b{re.escape(setting)}\b", error.given):
+            return setting
+    device = error.given.startswith("device ")
+    return "training.device" if device else f"arms.{arm(name).name}"
+
+
+def _in_words(error: WorkbenchError, path: Path) -> str:
+    return str(error).removeprefix(f"{path}: ")
+
+
+def _numbers(text: str, *, least: int) -> tuple[tuple[int, ...], str]:
+    """Return whole numbers written as ``0, 1, 4`` or ``0-4``, and what is wrong with them."""
+    found: list[int] = []
+    given = repr(text) if text.strip() else "nothing"
+    wrong = f"{given} given; expected whole numbers as {least}, {least + 1}, at least {least}"
+    for part in re.split(r"[,\s]+", text.strip().strip(",")):
+        ends = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part)
+        if ends is None:
+            return (), wrong
+        first, last = int(ends[1]), int(ends[2] or ends[1])
+        if first < least or last < first or last - first >= MOST_RUNS:
+            return (), wrong
+        found += range(first, last + 1)
+    return tuple(dict.fromkeys(found)), ""
