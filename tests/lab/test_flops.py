@@ -1,0 +1,80 @@
+"""FLOPs counted from the model, against products written out by hand."""
+
+import pytest
+
+from workbench.config import Experiment, build
+from workbench.errors import WorkbenchError
+from workbench.lab.flops import cost, training_flops
+
+WIDTH, MLP, VALUES, HEADS, SYMBOLS = 8, 12, 6, 2, 8
+CONTEXT, QUERIES = 8, 8
+
+
+def experiment(*layers, **sleep):
+    data = {
+        "model": {
+            "width": WIDTH, "layers": layers, "attention_heads": 2, "gdn_heads": HEADS,
+            "key_dim": 4, "value_dim": 3, "mlp_width": MLP,
+        },
+        "sleep": {"window": 8, **sleep},
+        "task": {"name": "depo", "nodes": 4, "names": "single", "max_hops": 2, "queries": 2},
+        "training": {"steps": 10, "batch_size": 4},
+    }  # fmt: skip
+    return build(Experiment, data, source="test")
+
+
+def attention_flops(tokens):
+    """Four projections, scores and their sum over values, SwiGLU's three products."""
+    projections = 4 * 2 * tokens * WIDTH * WIDTH
+    scores = 2 * 2 * tokens * tokens * WIDTH
+    return projections + scores + 3 * 2 * tokens * WIDTH * MLP
+
+
+def test_a_stack_of_attention_by_hand():
+    """Awake 8 tokens through two blocks and the head; asleep nothing is read afterwards."""
+    found = cost(experiment("attention", "attention"))
+    awake = 2 * attention_flops(QUERIES) + 2 * QUERIES * WIDTH * SYMBOLS
+    assert found.wake == awake
+    assert found.sleep == 0, "without fast weights a last pass leaves nothing"
+    # backward: two products for each of the forward, but none into the embedding's input side
+    assert found.training == pytest.approx(3 * awake, rel=0.01)
+
+
+def test_each_further_pass_costs_the_same():
+    costs = [cost(experiment("attention", "gated_delta", passes=n)) for n in (1, 2, 3, 6)]
+    sleeps = [c.sleep for c in costs]
+    assert sleeps[2] - sleeps[1] == sleeps[1] - sleeps[0] > 0
+    assert sleeps[3] - sleeps[2] == 3 * (sleeps[2] - sleeps[1])
+    assert len({c.wake for c in costs}) == 1, "answering costs the same for every N"
+
+
+def test_looping_awake_is_paid_by_every_answer():
+    once, thrice = (
+        cost(experiment("attention", "gated_delta", passes=1, wake_passes=n)) for n in (1, 3)
+    )
+    head = 2 * QUERIES * WIDTH * SYMBOLS
+    assert thrice.wake - head == 3 * (once.wake - head)
+    assert thrice.sleep == once.sleep
+
+
+def test_random_n_is_the_mean_over_n():
+    drawn = {"kind": "random", "low": 1, "high": 3}
+    layers = ("attention", "gated_delta")
+    each = [cost(experiment(*layers, passes=n)).training for n in (1, 2, 3)]
+    assert cost(experiment(*layers, passes=drawn)).training == pytest.approx(sum(each) / 3)
+
+
+def test_recomputing_activations_is_not_a_cost_of_the_method():
+    layers = ("attention", "gated_delta")
+    plain = cost(experiment(*layers, passes=3))
+    assert cost(experiment(*layers, passes=3, checkpointing="pass")) == plain
+
+
+def test_the_training_is_steps_times_batch():
+    chosen = experiment("attention", "gated_delta")
+    assert training_flops(chosen) == cost(chosen).training * 4 * 10
+
+
+def test_a_rule_cannot_be_counted_beforehand():
+    with pytest.raises(WorkbenchError, match="whose cost is known before the run"):
+        cost(experiment("gated_delta", passes={"kind": "until_memory_settles"}))

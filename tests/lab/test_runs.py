@@ -1,0 +1,192 @@
+"""The run store: what a folder says, also when it is damaged, and what may be done to it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from workbench.errors import WorkbenchError
+from workbench.identity import identify
+from workbench.lab.runs import (
+    empty_trash,
+    find_run,
+    list_runs,
+    log_tail,
+    read_events,
+    read_run,
+    requeue,
+    restore,
+    runs_of,
+    trash,
+    trashed,
+)
+
+
+def event(step, kind="step", **more):
+    return {"kind": kind, "step": step, "loss": 1.0 / step, "seconds": step / 2, **more}
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """Return a maker of run folders that no process has touched."""
+
+    def make(name="one", state="stopped", events=(), labels=None, **status):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        (folder / "experiment.toml").write_text('[task]\nname = "depo"\n')
+        status = {"state": state, "step": 0, "steps": 10, **status}
+        (folder / "status.json").write_text(json.dumps(status))
+        (folder / "events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
+        if labels:
+            (folder / "labels.json").write_text(json.dumps(labels))
+        return folder
+
+    return make
+
+
+def ended_process():
+    """Return who a process was that is gone."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    who = identify(child.pid)
+    child.communicate(b"\n")
+    return who
+
+
+def test_what_a_folder_says(make_run):
+    evaluation = event(4, "evaluation", passes={"2": {"accuracy": {"1": 0.5}}})
+    make_run("one", "finished", [event(2), event(4), evaluation], {"sweep": "s"}, step=4)
+    (run,) = list_runs(make_run("two").parent, lambda run: run.name == "one")
+    assert (run.name, run.state, run.step, run.steps) == ("one", "finished", 4, 10)
+    assert (run.loss, run.seconds) == (0.25, 2.0)
+    assert run.evaluation == {"2": {"accuracy": {"1": 0.5}}}
+    assert not run.active and run.problem is None
+    assert runs_of([run], "s") == [run] and runs_of([run], "t") == []
+
+
+def test_the_newest_word_comes_first(make_run):
+    for name, age in (("old", 300), ("new", 0), ("older", 900)):
+        folder = make_run(name)
+        for path in folder.iterdir():
+            os.utime(path, (time.time() - age,) * 2)
+    assert [run.name for run in list_runs(folder.parent)] == ["new", "old", "older"]
+
+
+def test_no_folder_no_runs(tmp_path):
+    assert list_runs(tmp_path / "none") == []
+
+
+def test_a_run_at_work_and_one_whose_process_has_died(make_run):
+    make_run("working", "running", **identify())
+    make_run("gone", "running", **ended_process())
+    make_run("reused", "running", **{**identify(), "started": time.time() - 1e6})
+    states = {run.name: run.state for run in list_runs(make_run("queued", "queued").parent)}
+    assert states == {"working": "running", "gone": "died", "reused": "died", "queued": "queued"}
+
+
+def test_a_died_run_tells_what_its_process_said_last(make_run):
+    folder = make_run("gone", "running", **ended_process())
+    assert "without a word" in read_run(folder).problem
+    (folder / "log.txt").write_text("step 1\r step 2\nworkbench: no room; expected room; make it\n")
+    assert read_run(folder).problem == "no room; expected room; make it"
+    assert log_tail(folder)[-2:] == [" step 2", "workbench: no room; expected room; make it"]
+
+
+def test_a_run_on_another_host_is_believed_while_it_speaks(make_run):
+    folder = make_run("far", "running", host="elsewhere", pid=1, started=1.0)
+    assert read_run(folder).state == "running"
+    for path in folder.iterdir():
+        os.utime(path, (time.time() - 3600,) * 2)
+    assert read_run(folder).state == "died"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("{", "cannot be read"), ("[]", "is no object"), ("{}", "names no state"), ("", "cannot")],
+)
+def test_a_damaged_status_costs_its_own_run_alone(make_run, text, problem):
+    folder = make_run("broken")
+    (folder / "status.json").write_text(text)
+    runs = {run.name: run for run in list_runs(make_run("good").parent)}
+    assert runs["good"].state == "stopped"
+    assert runs["broken"].state == "damaged" and problem in runs["broken"].problem
+
+
+def test_damaged_events_are_counted_and_the_others_read(make_run):
+    folder = make_run("one", events=[event(1)])
+    with (folder / "events.jsonl").open("ab") as file:
+        file.write(b'{"kind": "st\x00\xff\n[1]\n' + json.dumps(event(2)).encode() + b"\n")
+    found = read_events(folder)
+    assert [e["step"] for e in found.entries] == [1, 2] and found.damaged == 2
+    assert read_run(folder).step == 2
+
+
+def test_events_are_read_on_from_where_one_was(make_run):
+    folder = make_run("one", events=[event(1), event(2)])
+    first = read_events(folder)
+    assert [e["step"] for e in first.entries] == [1, 2]
+    with (folder / "events.jsonl").open("a") as file:
+        file.write(json.dumps(event(3)) + "\n" + json.dumps(event(4))[:9])
+    second = read_events(folder, first.offset)
+    assert [e["step"] for e in second.entries] == [3], "an unfinished line waits"
+    with (folder / "events.jsonl").open("a") as file:
+        file.write(json.dumps(event(4))[9:] + "\n")
+    assert [e["step"] for e in read_events(folder, second.offset).entries] == [4]
+
+
+def test_events_that_a_resumed_run_wrote_anew_are_read_from_the_start(make_run):
+    folder = make_run("one", events=[event(i) for i in range(1, 9)])
+    offset = read_events(folder).offset
+    (folder / "events.jsonl").write_text(json.dumps(event(1)) + "\n")
+    assert [e["step"] for e in read_events(folder, offset).entries] == [1]
+
+
+def test_the_end_of_long_events_is_enough_for_a_list(make_run):
+    folder = make_run("long", events=[event(i) for i in range(1, 5000)])
+    assert read_run(folder).step == 4999
+
+
+@pytest.mark.parametrize("name", ["../one", "one/..", "", ".trash", "none", "/etc", "one\n"])
+def test_names_do_not_lead_out_of_the_folder(make_run, name):
+    root = make_run("one").parent
+    with pytest.raises(WorkbenchError, match="no run"):
+        find_run(root, name)
+    assert find_run(root, "one") == root / "one"
+
+
+def test_deleted_runs_lie_in_the_trash_first(make_run):
+    folder = make_run("one", events=[event(1)])
+    root = folder.parent
+    for _ in range(2):  # two of a name in the same second
+        trash(read_run(folder))
+        assert list_runs(root) == []
+        if len(trashed(root)) == 1:
+            make_run("one", events=[event(2)])
+    assert len(trashed(root)) == 2
+    assert read_run(restore(root, "one")).step in (1, 2)
+    with pytest.raises(WorkbenchError, match="exists again"):
+        restore(root, "one")
+    with pytest.raises(WorkbenchError, match="no deleted run 'none'"):
+        restore(root, "none")
+    assert empty_trash(root) == 1 and trashed(root) == []
+    assert [run.name for run in list_runs(root)] == ["one"]
+
+
+def test_a_run_at_work_is_neither_deleted_nor_requeued(make_run):
+    run = read_run(make_run("working", "running", **identify()))
+    with pytest.raises(WorkbenchError, match="is running; expected one that no process works on"):
+        trash(run)
+    with pytest.raises(WorkbenchError, match="is running; expected one that stopped"):
+        requeue(run)
+
+
+@pytest.mark.parametrize("state", ["stopped", "failed"])
+def test_a_run_that_ended_goes_back_into_the_queue(make_run, state):
+    folder = make_run("one", state, error="why", pid=1)
+    (folder / "stop").touch()
+    requeue(read_run(folder))
+    run = read_run(folder)
+    assert run.state == "queued" and run.problem is None and "pid" not in run.status
+    assert not (folder / "stop").exists()
