@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,16 @@ def start(folder: Path, environment: dict[str, str] | None = None) -> subprocess
 def spawn(
     command: list[str], log: Path, environment: dict[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a session of its own, its output appended to `log`."""
+    """Start a process in a session of its own, its output appended to `log`.
+
+    A thread waits for it, so that it is no zombie when it has ended; nobody else has to.
+    """
     detached: dict[str, Any] = {"start_new_session": True}
     if os.name == "nt":
         flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP  # type: ignore[attr-defined]
         detached = {"creationflags": flags}
     with log.open("ab") as output:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -74,6 +78,8 @@ def spawn(
             env={**os.environ, **(environment or {})},
             **detached,
         )
+    threading.Thread(target=process.wait, name=f"waits for {process.pid}", daemon=True).start()
+    return process
 
 
 def ask_to_stop(folder: Path) -> None:

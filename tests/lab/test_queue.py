@@ -1,0 +1,268 @@
+"""The queue: slots, order, and that killing it, or a run, loses nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from workbench.errors import WorkbenchError
+from workbench.identity import identify
+from workbench.lab.processes import alive, ask_to_stop, find, kill
+from workbench.lab.queue import (
+    Slots,
+    launch,
+    need,
+    next_run,
+    only_queue,
+    queue_works,
+    withdraw,
+    work,
+)
+from workbench.lab.runs import Run, list_runs, read_run, requeue
+from workbench.lab.supervise import finish, missing, request_all
+
+from .conftest import BASE, SWEEP
+
+PAIR = SWEEP.replace("seeds = [0, 1]", "seeds = [0]")
+LONG = BASE.replace("steps = 9", "steps = 100000").replace("eval_every = 3", "eval_every = 100")
+SOON = 90.0
+
+
+def waiting(name, at, tmp_path, *, threads=1, device="cpu", state="queued", gpu=None):
+    folder = tmp_path / name
+    folder.mkdir()
+    text = f'[training]\nthreads = {threads}\ndevice = "{device}"\n'
+    (folder / "experiment.toml").write_text(text)
+    return Run(name, folder, state, status={"queued_at": at, "gpu": gpu})
+
+
+def wait_for(condition, *, within=SOON):
+    end = time.monotonic() + within
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.1)
+    return found
+
+
+def steps_of(folder):
+    lines = (folder / "events.jsonl").read_text().splitlines()
+    return [e["step"] for e in map(json.loads, lines) if e["kind"] == "step"]
+
+
+def weights(folder):
+    from safetensors.torch import load_file
+
+    return load_file(folder / "checkpoint" / "model.safetensors")
+
+
+def assert_same_weights(one, two):
+    for name, tensor in weights(one).items():
+        assert (tensor == weights(two)[name]).all(), name
+
+
+def test_the_oldest_request_first_while_cores_are_free(tmp_path):
+    old, new = waiting("b", 1.0, tmp_path), waiting("a", 2.0, tmp_path)
+    busy = waiting("c", 0.0, tmp_path, state="running")
+    assert next_run([new, old], Slots(2)) == (old, None)
+    assert next_run([new, old, busy], Slots(2)) == (old, None)
+    assert next_run([new, old, busy, replace(busy, name="d")], Slots(2)) is None
+    assert next_run([busy], Slots(2)) is None
+    assert next_run([new], Slots(0)) is None
+
+
+def test_a_large_run_is_not_passed_by_small_ones(tmp_path):
+    large = waiting("large", 1.0, tmp_path, threads=8)
+    small, busy = waiting("small", 2.0, tmp_path), waiting("busy", 0.0, tmp_path, state="running")
+    assert need(large).cores == 8
+    assert next_run([large, small, busy], Slots(2)) is None
+    assert next_run([large, small], Slots(2)) == (large, None), "it gets what there is, alone"
+
+
+def test_each_run_on_a_gpu_has_one_of_its_own(tmp_path):
+    run = waiting("run", 1.0, tmp_path, device="cuda")
+    busy = waiting("busy", 0.0, tmp_path, device="cuda", state="running", gpu=1)
+    assert next_run([run, busy], Slots(4, gpus=(1, 3))) == (run, 3)
+    assert next_run([run, busy], Slots(4, gpus=(1,))) is None
+    assert next_run([run], Slots(4)) is None, "no GPU was named"
+
+
+def test_runs_are_trained_and_those_beyond_the_slots_wait(requested):
+    root, sweep = requested(SWEEP.replace("[0, 1]", "[0, 1, 2]").replace("[1, 2]", "[1]"))
+    most = 0
+
+    def look(runs):
+        nonlocal most
+        most = max(most, sum(run.active for run in runs))
+
+    work(root, Slots(2), look=look)
+    assert {run.state for run in list_runs(root)} == {"finished"}
+    assert most == 2
+    assert len(list_runs(root)) == len(sweep.runs) == 3
+
+
+def test_a_run_that_cannot_start_is_failed_with_its_reason(requested):
+    root, sweep = requested(PAIR)
+    broken = root / sweep.runs[0].name
+    (broken / "experiment.toml").write_text("[task]\nname = 'depo'\n[training]\nsteps = 'x'\n")
+    work(root, Slots(2))
+    states = {run.name: run for run in list_runs(root)}
+    assert states.pop(broken.name).state == "failed"
+    assert "training.steps = 'x'" in read_run(broken).problem
+    assert {run.state for run in states.values()} == {"finished"}, "the others are unharmed"
+
+
+def test_a_killed_run_died_and_resumes_to_the_same_weights(requested):
+    root, sweep = requested(PAIR, base=LONG)
+    one, *others = sweep.runs
+    for other in others:
+        withdraw(read_run(root / other.name))
+    text = (root / one.name / "experiment.toml").read_text()
+    (root / one.name / "experiment.toml").write_text(text.replace("steps = 6", "steps = 200"))
+    undisturbed = root.parent / "undisturbed"
+    undisturbed.mkdir()
+    (undisturbed / "experiment.toml").write_text((root / one.name / "experiment.toml").read_text())
+
+    child = launch(read_run(root / one.name), None)
+    run = wait_for(lambda: (r := read_run(root / one.name)).step > 20 and r)
+    assert run.state == "running" and alive(run.status)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    run = read_run(root / one.name)
+    assert run.state == "died" and "without a word" in run.problem
+
+    requeue(run)
+    work(root, Slots(1))
+    assert read_run(root / one.name).state == "finished"
+    assert steps_of(root / one.name) == list(range(1, 201)), "no step lost, none twice"
+    command = [sys.executable, "-P", "-m", "workbench.cli", "train"]
+    command += [undisturbed / "experiment.toml", "--out", undisturbed, "--resume"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert_same_weights(root / one.name, undisturbed)
+
+
+def queue_process(root):
+    command = [sys.executable, "-P", "-m", "workbench.cli", "queue", "--cores", "1", "--runs", root]
+    return subprocess.Popen(command, stderr=subprocess.PIPE)
+
+
+def test_a_killed_queue_leaves_runs_at_work_and_is_taken_over(requested):
+    root, sweep = requested(base=LONG, text=PAIR.replace("steps = 6", "steps = 150"))
+    first = queue_process(root)
+    run = wait_for(lambda: next((r for r in list_runs(root) if r.state == "running"), None))
+    assert queue_works(root)
+    first.kill()
+    first.communicate()
+    assert not queue_works(root), "the system lets go of the lock"
+    assert alive(read_run(run.folder).status), "the run goes on"
+
+    second = queue_process(root)
+    done = wait_for(lambda: all(r.state == "finished" for r in list_runs(root)))
+    assert done and len(list_runs(root)) == len(sweep.runs)
+    second.communicate(timeout=60)
+    for planned in sweep.runs:
+        folder = root / planned.name
+        assert steps_of(folder) == list(range(1, 151))
+        assert len(json.loads((folder / "origin.json").read_text())) == 1, "started once"
+
+
+def test_one_queue_a_folder(tmp_path):
+    with only_queue(tmp_path / "runs"):
+        assert queue_works(tmp_path / "runs")
+        done = queue_process(tmp_path / "runs")
+        _, said = done.communicate(timeout=60)
+        assert done.returncode == 2 and b"another queue works on" in said
+    assert not queue_works(tmp_path / "runs")
+
+
+def test_stop_kill_and_resume_a_run_at_work(requested):
+    root, sweep = requested(base=LONG, text=PAIR.replace("steps = 6", "steps = 100000"))
+    folder = root / sweep.runs[0].name
+    for other in sweep.runs[1:]:
+        assert withdraw(read_run(root / other.name))
+    child = launch(read_run(folder), None)
+    wait_for(lambda: read_run(folder).step > 3)
+    assert not withdraw(read_run(folder)), "it is not in the queue any more"
+    ask_to_stop(folder)
+    child.wait(timeout=SOON)
+    run = read_run(folder)
+    assert run.state == "stopped" and run.step > 3
+
+    requeue(run)
+    child = launch(read_run(folder), None)
+    wait_for(lambda: read_run(folder).step > run.step + 3)
+    status = read_run(folder).status
+    worker = find(status)
+    assert worker is not None and worker.pid == child.pid
+    assert kill(status)
+    child.wait(timeout=SOON)
+    assert read_run(folder).state == "died"
+    assert not kill(status), "there is none left to kill"
+
+
+def test_a_queue_is_never_killed_in_the_place_of_a_run():
+    assert not kill({**identify(), "launcher": True})
+    assert psutil.pid_exists(os.getpid())
+
+
+def test_a_sweep_skips_what_is_done_and_records_it(requested, tmp_path):
+    root, sweep = requested(PAIR)
+    record = tmp_path / "record.json"
+    told = []
+    states = finish(
+        sweep,
+        missing(sweep, root),
+        root,
+        Slots(2),
+        record=record,
+        tell=lambda shares, at_work: told.append((sum(shares.values()), len(at_work))),
+    )
+    assert states.counts == {"finished": 2} and states.failed == {}
+    assert told[-1] == (2.0, 0)
+    kept = json.loads(record.read_text())
+    assert [run["name"] for run in kept["runs"]] == [plan.name for plan in sweep.runs]
+    assert missing(sweep, root) == []
+    assert missing(sweep, Path("elsewhere")) == sweep.runs
+    assert missing(sweep, Path("elsewhere"), record) == [], "what is recorded need not be run"
+
+
+def test_a_run_that_dies_is_started_again_once(requested, monkeypatch):
+    root, sweep = requested(text=PAIR.replace("steps = 6", "steps = 200"), base=LONG)
+    shot = []
+
+    def shoot(shares, at_work):
+        run = read_run(root / sweep.runs[0].name)
+        if run.state == "running" and run.step > 5 and len(shot) < 1:
+            shot.append(os.kill(run.status["pid"], signal.SIGKILL))
+
+    states = finish(sweep, sweep.runs, root, Slots(2), tell=shoot)
+    assert shot and states.counts == {"finished": 2}
+    assert steps_of(root / sweep.runs[0].name) == list(range(1, 201))
+
+
+def test_a_stopped_sweep_leaves_resume_points_and_an_empty_queue(requested):
+    root, sweep = requested(base=LONG, text=SWEEP.replace("steps = 6", "steps = 2000"))
+
+    def far():
+        return any(run.step > 5 for run in list_runs(root))
+
+    states = finish(sweep, sweep.runs, root, Slots(1), stop=far)
+    assert states.counts == {"stopped": 4}
+    assert not any(run.active for run in list_runs(root))
+    request_all(missing(sweep, root), root)
+    assert {run.state for run in list_runs(root)} == {"queued"}
+
+
+def test_a_folder_of_another_configuration_is_not_taken_for_the_sweeps(requested, tiny_sweep):
+    from workbench.lab.sweeps import load_sweep
+
+    root, _ = requested(SWEEP)
+    other = load_sweep(tiny_sweep(SWEEP.replace("steps = 6", "steps = 7")))
+    with pytest.raises(WorkbenchError, match="holds a run of another configuration"):
+        missing(other, root)
