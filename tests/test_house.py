@@ -50,6 +50,7 @@ FLOORS = (
     ("workbench.views", "workbench.notebook"),
     ("workbench", "workbench.doctor"),
     ("workbench.cli_lab",),
+    ("workbench.cli_runs",),
     ("workbench.cli", "apps"),
 )
 """From the ground up; ``workbench`` alone is the front door, ``workbench/__init__.py``."""
@@ -72,7 +73,7 @@ LINKED_HOSTS = {"", "127.0.0.1", "localhost", "www.w3.org", "arxiv.org", "doi.or
 DISTRIBUTIONS = {"fla": ["flash-linear-attention"]}
 """Import name -> distribution, where the extra that brings it is not part of `dev`."""
 
-EXTRAS = ("bench", "gpu", "hf", "parallel")
+EXTRAS = ("bench", "cluster", "gpu", "hf", "parallel", "tracking")
 """Extras a user may choose; `notebooks` and `test` come with `dev`."""
 
 OPT_IN = {"flash_attn"}

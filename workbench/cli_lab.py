@@ -1,4 +1,4 @@
-"""The commands of the lab: sweep, runs, queue.
+"""The commands of the lab: sweep, queue, mirror.
 
 Split from `workbench.cli`, which adds them to its parser.
 """
@@ -17,6 +17,8 @@ from workbench.errors import WorkbenchError
 from workbench.signals import stop_signal
 
 RUNS = Path("runs")
+WATCH = 2.0
+"""Seconds between two looks at the runs while they are mirrored."""
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -28,7 +30,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         "workbench sweep data/sweeps/depo-n8.toml --cores 2",
     )
     sweep.add_argument("file", type=Path, metavar="SWEEP.toml")
-    _add_place(sweep)
+    add_place(sweep)
     sweep.add_argument(
         "--record", type=Path, metavar="FILE.json", help="keep finished runs' results in this file"
     )
@@ -38,10 +40,24 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     queue = command(
         "queue", _queue, "start queued runs as slots become free", "workbench queue --cores 2"
     )
-    _add_place(queue)
+    add_place(queue)
+
+    mirror = command(
+        "mirror",
+        _mirror,
+        "show the runs in MLflow: add to a store what it does not hold yet",
+        "workbench mirror --to sqlite:///mlflow.db --watch",
+    )
+    mirror.add_argument("--to", required=True, metavar="URI", help="MLflow's store, or a file path")
+    mirror.add_argument(
+        "--runs", type=Path, default=RUNS, help="folder of the runs; default %(default)s"
+    )
+    mirror.add_argument("--watch", action="store_true", help="go on until Ctrl-C")
+    mirror.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
 
-def _add_place(parser: argparse.ArgumentParser) -> None:
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where runs lie and what they may use."""
     parser.add_argument(
         "--runs", type=Path, default=RUNS, help="folder of the runs; default %(default)s"
     )
@@ -49,7 +65,8 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpus", help="GPUs to use, as 0,1; default none")
 
 
-def _slots(options: argparse.Namespace) -> Any:
+def slots(options: argparse.Namespace) -> Any:
+    """Return the slots that the options name."""
     from workbench.lab.queue import Slots
 
     if options.cores is not None and options.cores < 1:
@@ -65,7 +82,7 @@ def _slots(options: argparse.Namespace) -> Any:
 def _queue(options: argparse.Namespace) -> int:
     from workbench.lab.queue import work
 
-    work(options.runs, _slots(options), linger=5.0)
+    work(options.runs, slots(options), linger=5.0)
     return 0
 
 
@@ -73,7 +90,7 @@ def _sweep(options: argparse.Namespace) -> int:
     from workbench.lab.supervise import finish, missing, request_all
     from workbench.lab.sweeps import load_sweep
 
-    slots = _slots(options)
+    free = slots(options)
     sys.stderr.write("workbench: counting what each arm costs\n")
     sweep = load_sweep(options.file)
     to_do = missing(sweep, options.runs, options.record)
@@ -89,7 +106,7 @@ def _sweep(options: argparse.Namespace) -> int:
     request_all(to_do, options.runs)
     with stop_signal("stopping its runs at a resume point (again to leave them)") as stopped:
         states = finish(
-            sweep, to_do, options.runs, slots, stop=stopped, record=options.record, tell=_Bar(to_do)
+            sweep, to_do, options.runs, free, stop=stopped, record=options.record, tell=_Bar(to_do)
         )
     failed = {name: problem for name, problem in states.failed.items()}
     if options.json:
@@ -123,3 +140,47 @@ class _Bar:
         self.bar.set_postfix_str(said, refresh=False)
         done = sum(self.flops[name] * share for name, share in shares.items())
         self.bar.update(max(done - self.bar.n, 0))
+
+
+def _mirror(options: argparse.Namespace) -> int:
+    from workbench.lab.mirror import mirror_all, only_mirror, open_store
+    from workbench.progress import progress_bar
+
+    with only_mirror(options.runs, options.to), stop_signal("ending after this run") as stopped:
+        sys.stderr.write("workbench: opening the store (a new one takes some seconds)\n")
+        store = open_store(options.to)
+        bar: Any = None
+
+        def tell(done: int, total: int) -> None:
+            nonlocal bar
+            bar = bar or progress_bar(total, unit="run")
+            bar.update()
+            if done == total:
+                bar.close()
+
+        outcome = mirror_all(store, options.runs, stop=stopped, tell=tell)
+        points, said = sum(outcome.points.values()), ""
+        while options.watch and not stopped():
+            at_work = sum(known.status == "RUNNING" for known in store.known.values())
+            lines = [f"{len(outcome.points)} runs mirrored, {at_work} at work", *_told(outcome)]
+            if (now := "".join(f"workbench: {line}\n" for line in lines)) != said:
+                sys.stderr.write(now)
+                said = now
+            time.sleep(WATCH)
+            outcome = mirror_all(store, options.runs, stop=stopped)
+            points += sum(outcome.points.values())
+    if options.json:
+        record = {"to": options.to, "runs": sorted(outcome.points), "points": points}
+        print(json.dumps(record | {"waiting": outcome.waiting, "failed": outcome.problems}))
+    else:
+        waiting = f", {len(outcome.waiting)} not begun or deleted" if outcome.waiting else ""
+        print(f"{len(outcome.points)} runs mirrored, {points} points added{waiting}")
+        for line in _told(outcome):
+            sys.stderr.write(f"workbench: {line}\n")
+    if stopped():
+        return 130
+    return 1 if outcome.problems else 0
+
+
+def _told(outcome: Any) -> list[str]:
+    return [f"{name}: {problem}" for name, problem in outcome.problems.items()]
