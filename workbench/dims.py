@@ -58,6 +58,9 @@ SEED: Final = "seed"
 STEP: Final = "step"
 """Optimiser step."""
 
+LOGGED_STEP: Final = "logged_step"
+"""Optimiser step whose loss was kept; closer together than the evaluations, which are at `STEP`."""
+
 N_TEST: Final = "n_test"
 """Number of sleep passes N used at evaluation."""
 
@@ -67,6 +70,18 @@ N_TRAIN: Final = "n_train"
 ARM: Final = "arm"
 """Named change of one configuration whose effect an experiment asks about."""
 
+PASSES: Final = "passes"
+"""The N that an arm is run at; an arm of one pass says to which N it is matched."""
+
+CONDITION: Final = "condition"
+"""An arm at one N of training, in words: what is compared over seeds."""
+
+CHANCE_LINE: Final = "chance_line"
+"""Name of a strategy that does not read the context, whose score is drawn as a line."""
+
+REPEAT: Final = "repeat"
+"""Number of a measurement made again and again: a latency."""
+
 RUN: Final = "run"
 """One training run, by the name of its folder."""
 
@@ -75,6 +90,6 @@ CHECKPOINT: Final = "checkpoint"
 
 ALL: Final[tuple[str, ...]] = (
     BATCH, EXAMPLE, WINDOW, SLEEP_PASS, TOKEN, LAYER, GDN_HEAD, ATTN_HEAD, KEY, VALUE, CHANNEL,
-    SYMBOL, QUERY, DIFFICULTY, MODE, SEED, STEP, N_TEST, N_TRAIN, ARM,
-    RUN, CHECKPOINT,
+    SYMBOL, QUERY, DIFFICULTY, MODE, SEED, STEP, LOGGED_STEP, N_TEST, N_TRAIN, ARM,
+    PASSES, CONDITION, CHANCE_LINE, REPEAT, RUN, CHECKPOINT,
 )  # fmt: skip

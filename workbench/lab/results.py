@@ -1,0 +1,372 @@
+"""Results: records and runs as xarray, and what is asked of them.
+
+The data are a Dataset over (arm, n_train, seed, n_test, difficulty, step) in which NaN means "not
+measured": arms have different numbers of steps, some N are tested at the end alone, and a run may
+still train. `moments` reduce the steps, `conditions` make one axis of arm and N, and
+`workbench.lab.seeds` reduces the seeds.
+
+An arm is named as in its labels. Where the N it is run at is not that of its training (arms of one
+pass that are matched to `sleep` at N), it is named with that N: ``longer@4``.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from workbench import dims
+from workbench.errors import WorkbenchError
+from workbench.lab.live import entries_of
+from workbench.lab.moments import at_flops, at_seconds, final, latest
+from workbench.lab.seeds import difference, over_seeds
+from workbench.lab.tables import (
+    against_n,
+    conditions,
+    largest_solved,
+    learning,
+    with_n_test,
+)
+
+__all__ = [
+    "against_n",
+    "at_flops",
+    "at_seconds",
+    "conditions",
+    "dataset",
+    "difference",
+    "entries_of",
+    "final",
+    "largest_solved",
+    "latest",
+    "learning",
+    "over_seeds",
+    "with_n_test",
+]
+
+Entry = Mapping[str, Any]
+RUN_DIMS = (dims.ARM, dims.N_TRAIN, dims.SEED)
+KIND_DIMS = (dims.ARM, dims.N_TRAIN)
+
+
+def dataset(
+    source: Entry | Iterable[Entry], *, axes: Mapping[str, Any] | None = None
+) -> xr.Dataset:
+    """Return the results of one task as one Dataset.
+
+    Parameters
+    ----------
+    source : mapping, or iterable of mappings
+        A record (`workbench.lab.record.read_record`), several, or entries of runs (`entries_of`).
+        A run that comes twice, with the same identity, counts once.
+    axes : mapping or None
+        Values of the sweep's further axes, by dotted name: ``{"task.nodes": 8}``. Needed where the
+        runs differ in them.
+
+    Returns
+    -------
+    Dataset
+        ``accuracy (arm, n_train, seed, n_test, difficulty, step)``
+            Share of queries answered right; the final evaluation stands at the run's last step.
+        ``exact (arm, n_train, seed, n_test, step)``
+            Share of examples with every query right.
+        ``loss, logged_seconds (arm, n_train, seed, logged_step)``
+            Training loss, nats per predicted token, and seconds of training until then.
+        ``seconds (arm, n_train, seed, step)``
+            Seconds spent on training steps, evaluations not counted; between logged steps as if
+            all steps took equally long.
+        ``training_flops (arm, n_train, step)``
+            Spent on training until then; ``step_flops (arm, n_train)`` on one step.
+        ``steps (arm, n_train)``
+            Steps to do; ``sleep_flops, wake_flops (arm, n_train)``: cost of one sequence at test.
+        ``chance (chance_line, difficulty)``, ``chance_exact (chance_line)``
+            Scores without the context; lines measured on models are means over the runs.
+
+        Coordinates ``title, family (arm)`` (words, and the name without ``@N``), ``passes`` (N
+        of the arm) and ``words`` (arm and N for a reader; "" where there is no run) over
+        (arm, n_train). Attributes ``task``, ``difficulty`` (its name), ``titles``, ``counts``
+        (examples evaluated on) and ``commits``, the last three as lists.
+
+    Raises
+    ------
+    WorkbenchError
+        No run is left, the runs differ in an axis that is not chosen or in their task, or two
+        different runs have the same arm, N and seed.
+    """
+    entries, titles = _unpacked(source)
+    entries = _alike(_distinct(_chosen(entries, axes or {})))
+    runs = {_key(entry): entry for entry in entries}
+    finals = {key: _evaluations(entry) for key, entry in runs.items()}
+    index = _index(runs, finals)
+    data = _empty(index)
+    place = {dim: {v: i for i, v in enumerate(values)} for dim, values in index.items()}
+    for key, entry in runs.items():
+        at = tuple(place[dim][part] for dim, part in zip(RUN_DIMS, key, strict=True))
+        _fill_run(data, at, entry, index, place)
+        for step, passes in finals[key].items():
+            _fill_evaluation(data, at, place[dims.STEP][step], passes, place)
+    result = xr.Dataset(data, {d: np.array(v) for d, v in index.items()})
+    result = result.merge(_chance(list(runs.values()), index[dims.DIFFICULTY]))
+    steps, spent = result[dims.STEP], result["steps"]
+    result["training_flops"] = (result["step_flops"] * steps).where(steps <= spent)
+    first = entries[0]
+    return result.assign_coords(_words(index, runs)).assign_attrs(
+        task=first["task"],
+        difficulty=first["difficulty"],
+        titles=titles,
+        counts=sorted({int(e["evaluation"]["count"]) for e in entries}),
+        commits=sorted({_commit(e) for e in entries}),
+    )
+
+
+def arm_name(labels: Mapping[str, Any]) -> str:
+    """Return the name of a run's arm, with the arm's N where training has another."""
+    passes, trained = labels.get("passes"), str(labels["n_train"])
+    if passes is None or trained.rpartition("-")[2] == str(passes) or not trained[:1].isdigit():
+        return str(labels["arm"])
+    return f"{labels['arm']}@{passes}"
+
+
+def _unpacked(source: Entry | Iterable[Entry]) -> tuple[list[Entry], list[str]]:
+    """Return entries and titles of records and entries, mixed or not."""
+    items = [source] if isinstance(source, Mapping) else list(source)
+    entries: list[Entry] = []
+    titles: list[str] = []
+    for item in items:
+        runs = item.get("runs")
+        entries += [item] if runs is None else runs
+        title = item.get("title") or (item["labels"].get("sweep") if runs is None else None)
+        if title and title not in titles:
+            titles.append(title)
+    return entries, titles
+
+
+def _chosen(entries: list[Entry], axes: Mapping[str, Any]) -> list[Entry]:
+    """Return the runs at those values of the further axes, and see that no axis is left open."""
+    for name, value in axes.items():
+        values = _values(entries, name)
+        entries = [e for e in entries if e["labels"]["axes"].get(name) == value]
+        if not entries:
+            raise WorkbenchError(
+                f"axes: {name} = {value!r}", _listed(values, "a run that has it"), "choose one"
+            )
+    for name in sorted({name for e in entries for name in e["labels"]["axes"]}):
+        values = _values(entries, name)
+        if len(values) > 1:
+            raise WorkbenchError(
+                f"runs that differ in {name}",
+                _listed(values, ""),
+                f"choose: axes={{{name!r}: {values[0]!r}}}",
+            )
+    if not entries:
+        raise WorkbenchError("no runs", "at least one", "start some, or name another record")
+    return entries
+
+
+def _values(entries: list[Entry], axis: str) -> list[Any]:
+    found: list[Any] = []
+    for entry in entries:
+        value = entry["labels"]["axes"].get(axis)
+        if value not in found:
+            found.append(value)
+    return found
+
+
+def _listed(values: list[Any], none: str) -> str:
+    return f"one of {', '.join(map(repr, values))}" if values else none
+
+
+def _key(entry: Entry) -> tuple[str, str, int]:
+    labels = entry["labels"]
+    return arm_name(labels), str(labels["n_train"]), int(labels["seed"])
+
+
+def _distinct(entries: list[Entry]) -> list[Entry]:
+    """Return each run once; equal configurations are the same run."""
+    seen: dict[tuple[str, str, int], Entry] = {}
+    for entry in entries:
+        before = seen.setdefault(_key(entry), entry)
+        if before["labels"]["identity"] != entry["labels"]["identity"]:
+            raise WorkbenchError(
+                f"two different runs of arm, N and seed {_key(entry)}: {before['name']} and "
+                f"{entry['name']}",
+                "one of each",
+                "give the runs of one sweep",
+            )
+    return list(seen.values())
+
+
+def _alike(entries: list[Entry]) -> list[Entry]:
+    """Check that accuracy means the same in all runs, and cost the same for all seeds."""
+    first = entries[0]
+    spent: dict[tuple[str, str], tuple[Any, Any]] = {}
+    for entry in entries:
+        if _task(entry) != _task(first):
+            raise WorkbenchError(
+                f"runs of different tasks: {first['name']} and {entry['name']}",
+                "one task with the same settings",
+                "choose runs of one of them",
+            )
+        kind = _key(entry)[:2]
+        budget = (entry["budget"]["steps"], entry["budget"].get("flops"))
+        if spent.setdefault(kind, budget) != budget:
+            raise WorkbenchError(
+                f"seeds of {' N = '.join(kind)} with budgets {spent[kind]} and {budget}",
+                "one budget (steps, FLOPs) for all seeds",
+                "give the runs of one sweep",
+            )
+    return entries
+
+
+def _task(entry: Entry) -> dict[str, Any]:
+    return tomllib.loads(entry["config"])["task"]
+
+
+def _evaluations(entry: Entry) -> dict[int, dict[str, Any]]:
+    """Return step -> N tested -> scores; the final evaluation stands at the last step."""
+    curve = entry["curve"]
+    found = {int(s): dict(p) for s, p in zip(curve["step"], curve["passes"], strict=True)}
+    if entry["final"]:
+        last = int(entry["budget"]["steps"])
+        found[last] = found.get(last, {}) | entry["final"]
+    return found
+
+
+def _index(
+    runs: Mapping[tuple[str, str, int], Entry], evaluations: Mapping[Any, dict[int, dict[str, Any]]]
+) -> dict[str, list[Any]]:
+    """Return the coordinates: arms as given, all else ascending."""
+    scores = [(n, s) for e in evaluations.values() for p in e.values() for n, s in p.items()]
+    return {
+        dims.ARM: list(dict.fromkeys(arm for arm, _, _ in runs)),
+        dims.N_TRAIN: sorted({n for _, n, _ in runs}, key=_order),
+        dims.SEED: sorted({seed for _, _, seed in runs}),
+        dims.N_TEST: sorted({int(n) for n, _ in scores}),
+        dims.DIFFICULTY: sorted({int(d) for _, s in scores for d in s["accuracy"]}),
+        dims.STEP: sorted({step for e in evaluations.values() for step in e}),
+        dims.LOGGED_STEP: sorted({int(s) for e in runs.values() for s in e["loss"]["step"]}),
+    }
+
+
+def _order(n_train: str) -> tuple[int, list[int], str]:
+    """Sort 1, 2, 16, then the random 1-4, then N by rule."""
+    numbers = [int(part) for part in re.findall(r"\d+", n_train)]
+    return (len(numbers) if n_train[:1].isdigit() else 9, numbers, n_train)
+
+
+def _empty(index: Mapping[str, Sequence[Any]]) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    over = {
+        "accuracy": (*RUN_DIMS, dims.N_TEST, dims.DIFFICULTY, dims.STEP),
+        "exact": (*RUN_DIMS, dims.N_TEST, dims.STEP),
+        "seconds": (*RUN_DIMS, dims.STEP),
+        "loss": (*RUN_DIMS, dims.LOGGED_STEP),
+        "logged_seconds": (*RUN_DIMS, dims.LOGGED_STEP),
+        "steps": KIND_DIMS,
+        "step_flops": KIND_DIMS,
+        "sleep_flops": KIND_DIMS,
+        "wake_flops": KIND_DIMS,
+    }
+    return {
+        name: (names, np.full([len(index[n]) for n in names], np.nan))
+        for name, names in over.items()
+    }
+
+
+def _fill_run(
+    data: Mapping[str, tuple[tuple[str, ...], np.ndarray]],
+    at: tuple[int, ...],
+    entry: Entry,
+    index: Mapping[str, Sequence[Any]],
+    place: Mapping[str, Mapping[Any, int]],
+) -> None:
+    """Write what a run has besides its evaluations."""
+    cost, budget, log = entry["labels"].get("cost") or {}, entry["budget"], entry["loss"]
+    steps = int(budget["steps"])
+    data["steps"][1][at[:2]] = steps
+    for name, part in (("sleep_flops", "sleep"), ("wake_flops", "wake")):
+        data[name][1][at[:2]] = cost.get(part, np.nan)
+    if budget.get("flops") is not None:
+        data["step_flops"][1][at[:2]] = budget["flops"] / steps
+    logged = [place[dims.LOGGED_STEP][int(step)] for step in log["step"]]
+    data["loss"][1][at][logged] = log["loss"]
+    data["logged_seconds"][1][at][logged] = log["seconds"]
+    if log["step"]:
+        known, spent = [0, *log["step"]], [0.0, *log["seconds"]]
+        data["seconds"][1][at] = np.interp(index[dims.STEP], known, spent, right=np.nan)
+
+
+def _fill_evaluation(
+    data: Mapping[str, tuple[tuple[str, ...], np.ndarray]],
+    at: tuple[int, ...],
+    step: int,
+    passes: Mapping[str, Any],
+    place: Mapping[str, Mapping[Any, int]],
+) -> None:
+    for n, scores in passes.items():
+        tested_at = place[dims.N_TEST][int(n)]
+        data["exact"][1][(*at, tested_at, step)] = scores["exact"]
+        for level, value in scores["accuracy"].items():
+            where = (*at, tested_at, place[dims.DIFFICULTY][int(level)], step)
+            data["accuracy"][1][where] = value
+
+
+def _chance(entries: list[Entry], levels: Sequence[int]) -> xr.Dataset:
+    """Return the chance lines, each a mean over the runs that have it."""
+    lines = list(dict.fromkeys(line for e in entries for line in e["chance"]))
+    accuracy, exact = np.full((len(lines), len(levels)), np.nan), np.full(len(lines), np.nan)
+    for number, line in enumerate(lines):
+        scores = [e["chance"][line] for e in entries if line in e["chance"]]
+        whole = [s["exact"] for s in scores if s["exact"] is not None]
+        exact[number] = np.mean(whole) if whole else np.nan
+        for column, level in enumerate(levels):
+            known = [s["accuracy"][str(level)] for s in scores if str(level) in s["accuracy"]]
+            accuracy[number, column] = np.mean(known) if known else np.nan
+    return xr.Dataset(
+        {
+            "chance": ((dims.CHANCE_LINE, dims.DIFFICULTY), accuracy),
+            "chance_exact": ((dims.CHANCE_LINE,), exact),
+        },
+        {dims.CHANCE_LINE: np.array(lines, dtype=str), dims.DIFFICULTY: np.array(levels)},
+    )
+
+
+def _words(
+    index: Mapping[str, Sequence[Any]], runs: Mapping[tuple[str, str, int], Entry]
+) -> dict[str, tuple[Any, Any]]:
+    """Return the coordinates in words."""
+    from workbench.lab.arms import ARMS  # brings torch, which counts FLOPs
+
+    family = [arm.partition("@")[0] for arm in index[dims.ARM]]
+    titles = [ARMS[name].title if name in ARMS else name for name in family]
+    shape = len(index[dims.ARM]), len(index[dims.N_TRAIN])
+    passes, words = np.full(shape, np.nan), np.full(shape, "", dtype=object)
+    for (arm, n, _), entry in runs.items():
+        at = index[dims.ARM].index(arm), index[dims.N_TRAIN].index(n)
+        run_at = entry["labels"].get("passes")
+        passes[at] = np.nan if run_at is None else run_at
+        words[at] = _condition(titles[at[0]], n, arm.partition("@")[2])
+    return {
+        "title": ((dims.ARM,), np.array(titles)),
+        "family": ((dims.ARM,), np.array(family)),
+        "passes": (KIND_DIMS, passes),
+        "words": (KIND_DIMS, words.astype(str)),
+    }
+
+
+def _condition(title: str, n_train: str, matched: str) -> str:
+    """Return an arm and its N as a reader knows them."""
+    if matched:
+        return f"{title} (matched to N = {matched})"
+    if "N = " in title:
+        return title
+    return f"{title} in {n_train}" if title.endswith(" N") else f"{title}, N = {n_train}"
+
+
+def _commit(entry: Entry) -> str:
+    commit = entry.get("commit") or {}
+    changed = " with changes" if commit.get("uncommitted_changes") else ""
+    return f"{str(commit.get('hash') or 'unknown')[:7]}{changed}"

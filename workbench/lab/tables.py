@@ -1,0 +1,192 @@
+"""Tables: results brought to the axes that a question is about.
+
+All reduce or rename axes of what `workbench.lab.results` and `workbench.lab.moments` return; none
+computes an interval but `learning`, which gathers what learning curves are drawn from.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import xarray as xr
+
+from workbench import dims
+from workbench.errors import WorkbenchError
+from workbench.lab.seeds import over_seeds
+
+SOLVED = 0.9
+"""Share of right answers from which on a difficulty counts as solved."""
+
+Data = TypeVar("Data", xr.DataArray, xr.Dataset)
+
+
+def trained_at(n_train: str) -> int | None:
+    """Return the N of training, the largest where it was random, None where a rule decided it."""
+    last = n_train.rpartition("-")[2]
+    return int(last) if last.isdigit() else None
+
+
+def conditions(data: Data) -> Data:
+    """Put arm and N of training on one axis, in their order; pairs without runs are left out.
+
+    Parameters
+    ----------
+    data : DataArray or Dataset
+        Over (arm, n_train, ...), with the coordinate ``words``.
+
+    Returns
+    -------
+    DataArray or Dataset
+        Over (condition, ...): the condition in words, with coordinates ``arm``, ``family``,
+        ``title`` and ``n_train``, and ``passes``.
+
+    Raises
+    ------
+    WorkbenchError
+        No pair has runs.
+    """
+    words = data["words"].transpose(dims.ARM, dims.N_TRAIN).values
+    arms, n_trains = np.nonzero(words != "")
+    if not len(arms):
+        raise WorkbenchError("a selection without runs", "at least one", "select less narrowly")
+    names = xr.DataArray(words[arms, n_trains], dims=dims.CONDITION)
+    pick = {
+        dims.ARM: xr.DataArray(arms, dims=dims.CONDITION),
+        dims.N_TRAIN: xr.DataArray(n_trains, dims=dims.CONDITION),
+    }
+    stacked = data.isel(pick).drop_vars("words").assign_coords({dims.CONDITION: names})
+    return stacked.transpose(dims.CONDITION, ...)
+
+
+def with_n_test(data: Data, n_test: int | None = None) -> Data:
+    """Choose the N of testing for each condition: the one given, or that of its training.
+
+    Parameters
+    ----------
+    data : DataArray or Dataset
+        Over (condition, n_test, ...), as `conditions` returns.
+    n_test : int or None
+        None tests each condition at its own N, the largest where it was random.
+
+    Returns
+    -------
+    DataArray or Dataset
+        Without the dim n_test, which is now a coordinate of condition. NaN where that N was not
+        tested.
+    """
+    wanted = np.array([n_test or trained_at(str(n)) or 0 for n in data[dims.N_TRAIN].values])
+    known = data[dims.N_TEST].values
+    missing = np.setdiff1d(wanted, known)
+    if missing.size:
+        data = data.reindex({dims.N_TEST: np.union1d(known, missing)})
+    return data.sel({dims.N_TEST: xr.DataArray(wanted, dims=dims.CONDITION)})
+
+
+def against_n(array: xr.DataArray) -> xr.DataArray:
+    """Bring results to an axis of N, as the paper plots them.
+
+    A model of fixed N is tested at the N of its training; its place on the axis is the N its arm
+    is run at (for arms of one pass: the N they are matched to). A model of random N is one model,
+    tested at each N.
+
+    Parameters
+    ----------
+    array : DataArray
+        ``[arm, n_train, n_test, ...]``, as in `final` or `latest`.
+
+    Returns
+    -------
+    DataArray
+        ``[arm, passes, ...]`` with the arms' plain names and ``title (arm)``; NaN where an arm was
+        not run, or not tested, at an N.
+    """
+    families = list(dict.fromkeys(array["family"].values.tolist()))
+    titles = dict(zip(array["family"].values.tolist(), array["title"].values.tolist(), strict=True))
+    pieces: dict[tuple[str, int], xr.DataArray] = {}
+    for arm in array[dims.ARM].values:
+        for n_train in array[dims.N_TRAIN].values:
+            one = array.sel({dims.ARM: arm, dims.N_TRAIN: n_train})
+            if not str(one["words"].item()):
+                continue
+            family = str(one["family"].item())
+            fixed = str(n_train).isdigit()
+            for n_test in array[dims.N_TEST].values.tolist():
+                if not fixed or n_test == int(n_train):
+                    run_at = float(one["passes"].item())
+                    at = n_test if not fixed or np.isnan(run_at) else int(run_at)
+                    pieces[family, at] = one.sel({dims.N_TEST: n_test}).reset_coords(drop=True)
+    axis = sorted({at for _, at in pieces})
+    blank = array.isel({dims.ARM: 0, dims.N_TRAIN: 0, dims.N_TEST: 0}).reset_coords(drop=True)
+    blank = xr.full_like(blank, np.nan)
+    rows = [
+        xr.concat([pieces.get((f, n), blank) for n in axis], dim=dims.PASSES, join="exact")
+        for f in families
+    ]
+    result = xr.concat(rows, dim=dims.ARM, join="exact")
+    coords = {
+        dims.ARM: families,
+        dims.PASSES: axis,
+        "title": (dims.ARM, [titles[f] for f in families]),
+    }
+    return result.assign_coords(coords)
+
+
+def largest_solved(accuracy: xr.DataArray, threshold: float = SOLVED) -> xr.DataArray:
+    """Return the largest difficulty up to which every difficulty is solved.
+
+    Parameters
+    ----------
+    accuracy : DataArray
+        ``[difficulty, ...]``, difficulties ascending; one seed each where seed is a dim.
+    threshold : float
+        Share of right answers from which on a difficulty is solved.
+
+    Returns
+    -------
+    DataArray
+        Over the other dims: a difficulty; 0 where the first is not solved; NaN where it depends on
+        a difficulty that was not measured.
+    """
+    ordered = accuracy.transpose(dims.DIFFICULTY, ...)
+    solved = (ordered >= threshold).values
+    levels = np.concatenate([[0.0], ordered[dims.DIFFICULTY].values])
+    count = np.logical_and.accumulate(solved, axis=0).sum(axis=0)
+    # the first difficulty that is not solved decides: was it measured?
+    first = np.minimum(count, len(solved) - 1)
+    undecided = np.isnan(np.take_along_axis(ordered.values, first[None], axis=0)[0])
+    rest = ordered.isel({dims.DIFFICULTY: 0}, drop=True)
+    return rest.copy(data=np.where(undecided, np.nan, levels[count])).rename("largest_solved")
+
+
+def learning(
+    dataset: xr.Dataset, n_test: int | None = None, *, resamples: int = 10_000, seed: int = 0
+) -> xr.Dataset:
+    """Return what learning curves are drawn from.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        As `workbench.lab.results.dataset` returns, or a selection of its arms.
+    n_test : int or None
+        N of testing; None is that of each condition's training (see `with_n_test`).
+    resamples, seed : int
+        As in `over_seeds`.
+
+    Returns
+    -------
+    Dataset
+        ``accuracy (condition, seed, difficulty, step)``, ``loss (condition, seed, logged_step)``,
+        each with ``_mean``, ``_low``, ``_high`` over seeds, and where they stand:
+        ``training_flops (condition, step)``, ``logged_flops (condition, logged_step)``,
+        ``seconds (condition, seed, step)``, ``logged_seconds (condition, seed, logged_step)``.
+    """
+    chosen = with_n_test(conditions(dataset), n_test)
+    names = ["accuracy", "loss", "training_flops", "seconds", "logged_seconds"]
+    result = chosen[names]
+    for name in ("accuracy", "loss"):
+        summary = over_seeds(chosen[name], resamples=resamples, seed=seed)
+        for part in ("mean", "low", "high"):
+            result[f"{name}_{part}"] = summary[part]
+    result["logged_flops"] = chosen["step_flops"] * chosen[dims.LOGGED_STEP]
+    return result
