@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sleep_kernels.contract import CHUNK, Call, RuleResult
-from sleep_kernels.norms import gated_rms_norm, unit_norm
+from sleep_kernels.norms import full_precision, gated_rms_norm, unit_norm
 from sleep_kernels.validation import state_dtype
 
 Rule = Callable[..., tuple[Tensor | None, Tensor]]
@@ -27,7 +27,7 @@ def run_plain(rule: Rule, call: Call) -> RuleResult:
     The rule sees tensors of the state's dtype: float64 for float64 inputs, else float32.
     """
     dtype = state_dtype(call.v.dtype)
-    with torch.autocast(call.k.device.type, enabled=False):  # it would round S to bfloat16
+    with full_precision(call.k.device):  # it would round S to bfloat16
         bare = prepared(call, dtype)
         state = bare.state
         if state is None:

@@ -38,6 +38,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from sleep_kernels.norms import full_precision
+
 ONE_CHUNK = 48
 """Windows of up to this many tokens are one chunk."""
 
@@ -153,7 +155,7 @@ class _Chunked(torch.autograd.Function):
             d_read = None
             if d_output is not None:
                 d_read = _rows(d_output[:, part])
-            with torch.autocast(first.before.device.type, enabled=False):  # as in the forward
+            with full_precision(first.before.device):  # as in the forward
                 found, carried = _backward(chunk, d_read, carried, ctx.scale)
             for target, value in zip((d_q, d_k, d_v, d_log_decay, d_beta), found, strict=True):
                 if target is not None and value is not None:

@@ -6,6 +6,7 @@ intermediate value: on a CPU, norms and gates are a large part of a small model'
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
@@ -14,6 +15,16 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 UNIT_EPS = 1e-6
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Return the context in which autocast lowers nothing; on "meta" there is none to switch off.
+
+    Tensors without storage are what operations are counted on.
+    """
+    if device.type == "meta":
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def unit_norm(x: Tensor) -> Tensor:
@@ -84,7 +95,7 @@ class _RMSNorm(torch.autograd.Function):
         (d_y,) = gradients
         x, weight, rate = ctx.saved_tensors
         product = (d_y * x).flatten(0, -2)
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x.device):
             d_weight = None
             if ctx.needs_input_grad[1]:
                 d_weight = torch.mv(product.mT, rate.flatten())

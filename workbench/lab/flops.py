@@ -90,7 +90,9 @@ def _count(
     """Count one sequence at a fixed N: training, asleep, awake."""
     task = make_task(task_config)
     size = {"vocabulary": len(task.vocabulary), "kernel_backend": "cpu"}
-    model = HybridModel(config.model_copy(update=size))
+    # shapes say it all, except whether a kept cache holds padding
+    device = "cpu" if sleep.eviction == "sliding" else "meta"
+    model = HybridModel(config.model_copy(update=size)).to(device)
     batch = task.sample(1, batch_generator(0, 0))
     with _counting() as total:
         masked_cross_entropy(read(model, batch, sleep)).backward()
