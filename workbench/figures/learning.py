@@ -1,0 +1,233 @@
+"""Learning curves: loss and accuracy by difficulty, against steps, compute or time."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from workbench import dims
+from workbench.figures.experiments import ACCURACY
+from workbench.figures.panels import (
+    SHARE,
+    chance_lines,
+    faint,
+    layout,
+    lines_in,
+    look,
+    of_level,
+    on,
+)
+from workbench.figures.theme import Theme
+from workbench.tasks.base import level_words
+
+Against = Literal["step", "flops", "seconds"]
+AXES: Final[dict[Against, str]] = {
+    "step": "optimiser step",
+    "flops": "training (FLOPs)",
+    "seconds": "training (s)",
+}
+POINTS_BYTES: Final = 110_000
+"""Bytes of a figure left for points, beside traces and layout."""
+MARKED: Final = 60
+"""Up to so many evaluations, each has its marker."""
+POINT_BYTES: Final = 11
+"""Bytes of a point in the figure's JSON: two float32 in base 64."""
+
+
+class _Kind(NamedTuple):
+    """Where a variable of learning curves stands."""
+
+    step: str
+    flops: str
+    seconds: str
+
+
+KINDS: Final = {
+    "loss": _Kind(dims.LOGGED_STEP, "logged_flops", "logged_seconds"),
+    "accuracy": _Kind(dims.STEP, "training_flops", "seconds"),
+}
+
+
+def learning_curves(
+    curves: xr.Dataset,
+    *,
+    difficulty_name: str,
+    against: Against = "step",
+    chance: xr.DataArray | None = None,
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw loss and accuracy as training goes on.
+
+    The thick line is the mean over seeds, the band its interval, thin lines are the seeds. One
+    condition has a panel with a line for each difficulty; several have a panel for each difficulty
+    with a line for each condition.
+
+    Parameters
+    ----------
+    curves : Dataset
+        ``accuracy (condition, seed, difficulty, step)``, ``loss (condition, seed, logged_step)``,
+        each with ``_mean``, ``_low``, ``_high``; ``training_flops (condition, step)``,
+        ``logged_flops``, ``seconds (condition, seed, step)``, ``logged_seconds``.
+    difficulty_name : str
+        "hops" or "rollout".
+    against : {"step", "flops", "seconds"}
+        The x axis.
+    chance : DataArray or None
+        ``[chance_line, difficulty]``, a share.
+    """
+    names = [str(name) for name in curves[dims.CONDITION].values]
+    levels = curves[dims.DIFFICULTY].values.tolist()
+    words = [level_words(level, difficulty_name) for level in levels]
+    single = len(names) == 1
+    most = _most(curves, len(names) * (1 + len(levels)))
+    every = {name: ceil(curves.sizes[kind.step] / most) for name, kind in KINDS.items()}
+    shown = {name: _every(curves, kind.step, every[name]) for name, kind in KINDS.items()}
+    traces: list[dict[str, Any]] = []
+    reach = _reach(shown, against)
+    for number, name in enumerate(names):
+        one = shown["loss"].isel({dims.CONDITION: number})
+        # alone, the loss is no series of the legend, which tells difficulties apart
+        number, label = (6, "loss") if single else (number, name)
+        traces += _series(one, "loss", against, label, number, 0, theme)
+    for column, level in enumerate(levels):
+        panel = 1 if single else 1 + column
+        here = of_level(chance, level)
+        if single:
+            here = chance if column == 0 else None
+        lines = chance_lines(here, (0.0, reach), panel, theme)
+        traces += [line | {"showlegend": column == 0} for line in lines]
+        for number, name in enumerate(names):
+            at = {dims.CONDITION: number, dims.DIFFICULTY: column}
+            one = shown["accuracy"].isel(at)
+            if single:
+                number, name = column, words[column]
+            traces += _series(one, "accuracy", against, name, number, panel, theme)
+    share = {"range": SHARE, "title": {"text": ACCURACY}, "nticks": 6}
+    loss = {"title": {"text": "loss (nats per token)"}, "rangemode": "tozero", "nticks": 6}
+    titles = ["Loss" + _thinned(every["loss"])]
+    above = ["Accuracy by difficulty"] if single else [f"Accuracy, {word}" for word in words]
+    titles += [title + _thinned(every["accuracy"]) for title in above]
+    x = {
+        "title": {"text": AXES[against]},
+        "range": [0, reach],
+        "exponentformat": "power" if against == "flops" else "none",
+        "nticks": 5,
+    }
+    labels = words if single else names
+    for label in labels:  # the first curve there is; a run may have told its loss alone
+        first = next((trace for trace in traces if trace["name"] == label), {})
+        first["showlegend"] = True
+    entries = len(labels) + lines_in(chance)
+    y = [loss, *[share] * len(above)]
+    return go.Figure(traces, layout(titles, x, y, theme, entries=entries))
+
+
+def _series(
+    one: xr.Dataset,
+    name: str,
+    against: Against,
+    label: str,
+    number: int,
+    panel: int,
+    theme: Theme,
+) -> list[dict[str, Any]]:
+    """Return thin seeds, the band and the mean of one series; empty where nothing is known."""
+    style = look(theme, number)
+    colour = style["line"]["color"]
+    seeds = one[name].transpose(dims.SEED, ...)
+    if not seeds.notnull().any():
+        return []
+    place = _place(one, name, against)
+    common = {"type": "scatter", "legendgroup": label, **on(panel)}
+    traces: list[dict[str, Any]] = []
+    if seeds.sizes[dims.SEED] > 1:
+        xs, ys = [], []
+        for x, y in zip(place.values, seeds.values, strict=True):
+            there = ~(np.isnan(x) | np.isnan(y))
+            xs += [x[there], [np.nan]]
+            ys += [y[there], [np.nan]]
+        traces.append(
+            common
+            | {
+                "x": np.concatenate(xs).astype(np.float32),
+                "y": np.concatenate(ys).astype(np.float32),
+                "mode": "lines",
+                "name": f"{label}, each seed",
+                "line": {"color": colour, "width": 0.9},
+                "opacity": 0.45,
+                "showlegend": False,
+                "hoverinfo": "skip",
+            }
+        )
+    x = place.mean(dims.SEED).values
+    mean, low, high = (one[f"{name}_{part}"].values for part in ("mean", "low", "high"))
+    banded = ~(np.isnan(x) | np.isnan(low))
+    if banded.any():
+        around = np.concatenate([x[banded], x[banded][::-1]])
+        ends = np.concatenate([high[banded], low[banded][::-1]])
+        traces.append(
+            common
+            | {
+                "x": around.astype(np.float32),
+                "y": ends.astype(np.float32),
+                "mode": "none",
+                "name": f"{label}, 95 % interval",
+                "fill": "toself",
+                "fillcolor": faint(colour),
+                "showlegend": False,
+                "hoverinfo": "skip",
+            }
+        )
+    there = ~(np.isnan(x) | np.isnan(mean))
+    marked = name == "accuracy" and int(there.sum()) <= MARKED
+    traces.append(
+        common
+        | {
+            "x": x[there].astype(np.float32),
+            "y": mean[there].astype(np.float32),
+            "mode": "lines+markers" if marked else "lines",
+            "name": label,
+            "legendrank": number,
+            "showlegend": False,
+            "hovertemplate": f"{label}: %{{y:.3f}} at %{{x:.3s}}<extra></extra>",
+            "line": style["line"],
+            "marker": style["marker"] | {"size": 5},
+        }
+    )
+    return traces
+
+
+def _place(one: xr.Dataset, name: str, against: Against) -> xr.DataArray:
+    """Return where each point of each seed stands, ``[seed, step]``; NaN where not known."""
+    seeds, kind = one[name], KINDS[name]
+    where = one[kind.step] if against == "step" else one[getattr(kind, against)]
+    return where.where(seeds.notnull()).transpose(dims.SEED, ...)
+
+
+def _reach(shown: dict[str, xr.Dataset], against: Against) -> float:
+    """Return the end of the x axis."""
+    ends = [
+        float(place.max())
+        for name, data in shown.items()
+        if (place := _place(data, name, against)).notnull().any()
+    ]
+    return 1.03 * max(ends, default=1.0)
+
+
+def _most(curves: xr.Dataset, lines: int) -> int:
+    """Return how many points a line may have for the figure to keep its bytes."""
+    drawn = curves.sizes[dims.SEED] + 3  # mean, and a band that goes there and back
+    return max(POINTS_BYTES // (POINT_BYTES * lines * drawn), 12)
+
+
+def _every(curves: xr.Dataset, dim: str, every: int) -> xr.Dataset:
+    """Return one point of every so many, the last one among them."""
+    return curves.isel({dim: slice((curves.sizes[dim] - 1) % every, None, every)})
+
+
+def _thinned(every: int) -> str:
+    return "" if every == 1 else f" (1 point of {every})"

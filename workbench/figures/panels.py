@@ -1,0 +1,241 @@
+"""What figures of experiments share: panels side by side, intervals, chance lines, series."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from workbench import dims
+from workbench.figures.theme import (
+    INKS,
+    Theme,
+    axis_id,
+    axis_name,
+    domains,
+    series,
+    template,
+)
+from workbench.tasks.base import level_words
+
+ROW: Final = 210
+"""Height of a row of panels, pixels."""
+ABOVE, BELOW, BETWEEN = 30, 50, 78
+"""Pixels over the panels, under them (tick labels and the axis title), and between two rows."""
+LEGEND_ROW: Final = 21
+"""Height of a row of the legend, pixels."""
+COLUMNS: Final = 4
+DASHES: Final = ("solid", "dash", "dot", "dashdot")
+"""Series beyond the palette repeat colours with another dash."""
+CHANCE_DASHES: Final = ("dot", "dash", "dashdot", "longdash")
+SHARE: Final = [-0.04, 1.06]
+"""Axis of a share of right answers."""
+
+
+def look(theme: Theme, number: int) -> dict[str, Any]:
+    """Return line and marker of the series `number`: colour, form and dash tell it apart."""
+    colour, symbol = series(theme, number)
+    dash = DASHES[number // 7 % len(DASHES)]
+    return {
+        "line": {"color": colour, "width": 2.2, "dash": dash},
+        "marker": {"symbol": symbol, "size": 7, "color": colour},
+    }
+
+
+def on(panel: int) -> dict[str, str]:
+    """Return the axes of a trace in that panel."""
+    return {"xaxis": axis_id("x", panel), "yaxis": axis_id("y", panel)}
+
+
+def layout(
+    titles: Sequence[str],
+    x: Mapping[str, Any],
+    y: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    theme: Theme,
+    *,
+    entries: int = 0,
+    left: int = 52,
+    row: int = ROW,
+    columns: int = COLUMNS,
+) -> dict[str, Any]:
+    """Return the layout of panels side by side, at most `columns` in a row.
+
+    Parameters
+    ----------
+    titles : sequence of str
+        One a panel.
+    x, y : mapping, or for y one a panel
+        Settings of the axes. Where y is one for all panels, its title stands at the left alone.
+    entries : int
+        Entries of the legend, for which room is left.
+    left : int
+        Pixels for what stands left of the axes.
+    """
+    count = len(titles)
+    rows = math.ceil(count / columns)
+    columns = math.ceil(count / rows)  # five in rows of three and two, not of four and one
+    drawn = rows * row + (rows - 1) * BETWEEN
+    across = domains(columns, 0.05 if isinstance(y, Mapping) else 0.07)
+    result: dict[str, Any] = {"annotations": []}
+    for panel, title in enumerate(titles):
+        line, column = divmod(panel, columns)
+        top = 1 - line * (row + BETWEEN) / drawn
+        own = dict(y) if isinstance(y, Mapping) else dict(y[panel])
+        if isinstance(y, Mapping) and column:
+            own |= {"title": {"text": ""}}
+        domain = [max(top - row / drawn, 0.0), top]
+        base = {"fixedrange": True}
+        result[axis_name("x", panel)] = (
+            base | {"domain": list(across[column]), "anchor": axis_id("y", panel)} | dict(x)
+        )
+        result[axis_name("y", panel)] = (
+            base | {"domain": domain, "anchor": axis_id("x", panel)} | own
+        )
+        result["annotations"].append(
+            {
+                "text": title, "xref": "paper", "yref": "paper", "x": across[column][0], "y": top,
+                "xanchor": "left", "yanchor": "bottom", "yshift": 5, "showarrow": False,
+                "font": {"size": 13.5},
+            }
+        )  # fmt: skip
+    legend = LEGEND_ROW * math.ceil(entries / 3) + (6 if entries else 0)
+    return result | {
+        "template": template(theme),
+        "height": ABOVE + drawn + BELOW + legend,
+        "margin": {"l": left, "r": 10, "t": ABOVE, "b": BELOW + legend},
+        "showlegend": entries > 0,
+        "legend": {
+            "orientation": "h", "x": 0, "xanchor": "left", "y": -BELOW / drawn, "yanchor": "top",
+            "font": {"size": 11.5},
+        },
+    }  # fmt: skip
+
+
+def n_axis(values: Iterable[float], title: str) -> dict[str, Any]:
+    """Return an axis of N on which a doubling is always as far, with a tick at each N."""
+    ticks = sorted({float(v) for v in values}) or [1.0]
+    ends = [math.log10(ticks[0]) - 0.12, math.log10(ticks[-1]) + 0.12]
+    return {
+        "type": "log",
+        "title": {"text": title},
+        "tickvals": ticks,
+        "ticktext": [f"{v:g}" for v in ticks],
+        "range": ends,
+        "showgrid": False,
+    }
+
+
+def bars(mean: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, Any] | None:
+    """Return error bars from `low` to `high`; None where no point has an interval.
+
+    A point without an interval gets a bar of no length, which its marker covers.
+    """
+    known = ~np.isnan(low)
+    if not known.any():
+        return None
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": np.where(known, high - mean, 0).astype(np.float32),
+        "arrayminus": np.where(known, mean - low, 0).astype(np.float32),
+        "thickness": 1.4,
+        "width": 3,
+    }
+
+
+def interval_words(mean: float, low: float, high: float, count: int) -> str:
+    """Return a mean as a reader is told it: ``0.93 (0.90 to 0.96; 5 seeds)``."""
+    seeds = f"{count} seed{'' if count == 1 else 's'}"
+    return f"{mean:.2f} ({'' if math.isnan(low) else f'{low:.2f} to {high:.2f}; '}{seeds})"
+
+
+def points_of(summary: xr.Dataset) -> tuple[np.ndarray, ...]:
+    """Return mean, low, high and count of a summary with one dim."""
+    return tuple(summary[name].values for name in ("mean", "low", "high", "count"))
+
+
+def titles_of(data: xr.Dataset | xr.DataArray, dim: str, difficulty_name: str) -> list[str]:
+    """Return the words of each coordinate of `dim`: arms by title, difficulties by unit."""
+    values = data[dim].values.tolist()
+    if dim == dims.DIFFICULTY:
+        return [level_words(level, difficulty_name) for level in values]
+    if dim == dims.ARM and "title" in data.coords:
+        return [str(title) for title in np.atleast_1d(data["title"].values)]
+    return [str(value) for value in values]
+
+
+def chance_lines(
+    chance: xr.DataArray | None,
+    ends: tuple[float, float],
+    panel: int,
+    theme: Theme,
+    *,
+    upright: bool = False,
+) -> list[dict[str, Any]]:
+    """Return the chance lines of a panel, or a band where a line differs between difficulties.
+
+    Parameters
+    ----------
+    chance : DataArray or None
+        ``[chance_line]``, or ``[chance_line, difficulty]`` with the difficulties of the panel.
+    ends : (float, float)
+        Where the lines begin and end, on the other axis.
+    upright : bool
+        Whether the share lies on the x axis.
+    """
+    traces: list[dict[str, Any]] = []
+    if chance is None:
+        return traces
+    ink = INKS[theme]
+    for number, name in enumerate(chance[dims.CHANCE_LINE].values.tolist()):
+        values = np.atleast_1d(chance.isel({dims.CHANCE_LINE: number}).values)
+        values = values[~np.isnan(values)]
+        if not values.size:
+            continue
+        low, high = float(values.min()), float(values.max())
+        words = f"{low:.3f}" if high - low < 5e-4 else f"{low:.3f} to {high:.3f}"
+        along, across = [*ends], [low, low]
+        if high - low >= 5e-4:
+            along, across = [*ends, *ends[::-1]], [low, low, high, high]
+        share, other = ("x", "y") if upright else ("y", "x")
+        traces.append(
+            {
+                "type": "scatter",
+                other: np.array(along, dtype=np.float32),
+                share: np.array(across, dtype=np.float32),
+                "mode": "lines",
+                "name": f"chance: {name}",
+                "legendgroup": f"chance {name}",
+                "legendrank": 2000 + number,
+                "showlegend": panel == 0,
+                "line": {
+                    "color": ink.muted,
+                    "width": 1.4,
+                    "dash": CHANCE_DASHES[number % len(CHANCE_DASHES)],
+                },
+                "hoverinfo": "text",
+                "hovertext": f"chance, {name}: {words}",
+            }
+            | ({"fill": "toself", "fillcolor": faint(ink.muted)} if len(across) > 2 else {})
+            | on(panel)
+        )
+    return traces
+
+
+def faint(colour: str, opacity: float = 0.18) -> str:
+    """Return ``#rrggbb`` as a colour that lets the page through."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"
+
+
+def of_level(chance: xr.DataArray | None, level: Any) -> xr.DataArray | None:
+    """Return the chance lines at one difficulty."""
+    return None if chance is None else chance.sel({dims.DIFFICULTY: level})
+
+
+def lines_in(chance: xr.DataArray | None) -> int:
+    """Return how many chance lines there are."""
+    return 0 if chance is None else chance.sizes[dims.CHANCE_LINE]
