@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -144,26 +144,35 @@ def stop(process: subprocess.Popen) -> None:
     process.wait(timeout=10)
 
 
+StartServer = Callable[..., tuple[str, subprocess.Popen]]
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of ``workbench serve``, started in an empty folder and ended afterwards."""
+def start_server() -> Iterator[StartServer]:
+    """Return a function that starts ``workbench serve`` in a folder; all are ended afterwards.
+
+    It takes the folder and environment variables, and returns address and process.
+    """
     chromium_path()  # no browser, no server
-    folder = tmp_path_factory.mktemp("server")
-    port = free_port()
-    command = [sys.executable, "-P", "-m", "workbench.cli", "serve", "--no-open"]
-    command += ["--address", "127.0.0.1", "--port", str(port)]
-    url = f"http://127.0.0.1:{port}"
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
+    started: list[subprocess.Popen] = []
+
+    def start(folder: Path, **environment: str) -> tuple[str, subprocess.Popen]:
+        port = free_port()
+        command = [sys.executable, "-P", "-m", "workbench.cli", "serve", "--no-open"]
+        command += ["--address", "127.0.0.1", "--port", str(port)]
+        url = f"http://127.0.0.1:{port}"
+        log = folder / "server.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
+        started.append(process)
         deadline = time.monotonic() + START_TIMEOUT
         while not answers(url):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -172,6 +181,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 tail = log.read_text(encoding="utf-8", errors="replace")[-3000:]
                 pytest.fail(f"workbench serve {state}:\n{tail}", pytrace=False)
             time.sleep(0.2)
-        yield url
+        return url, process
+
+    try:
+        yield start
     finally:
-        stop(process)
+        for process in started:
+            stop(process)
+
+
+@pytest.fixture(scope="session")
+def server(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of ``workbench serve``, started in an empty folder."""
+    return start_server(tmp_path_factory.mktemp("server"))[0]

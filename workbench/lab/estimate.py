@@ -1,7 +1,7 @@
 """How long runs will take: from the seconds per FLOP of runs that were trained on this machine.
 
-A small model spends its time on other things than products, so the speed of a run is taken from
-those finished ones whose steps cost most alike.
+A small model spends its time on other things than products, so a run's speed is taken from those
+finished ones whose steps cost most alike; where none is alike, it is not known.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from workbench.training.run_folder import CONFIG
 
 NEAREST = 5
 """Finished runs that a planned one is compared with."""
+ALIKE = 4.0
+"""How many times more or less the step of such a run may cost."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +68,27 @@ def speeds(runs: Iterable[Run]) -> list[Speed]:
 
 
 def estimate(plans: list[PlannedRun], known: list[Speed], cores: int) -> Estimate | None:
-    """Return how long `plans` take on `cores` threads; None where nothing has been measured."""
-    if not known or not plans:
+    """Return how long `plans` take on `cores` threads; None where nothing alike was measured."""
+    if not plans:
         return None
+    used: set[Speed] = set()
     each = []
     work = 0.0
     for plan in plans:
         training = plan.experiment.training
         step = plan.flops / training.steps
-        near = sorted(known, key=lambda speed: abs(math.log(speed.step_flops / step)))[:NEAREST]
+        near = sorted(known, key=lambda speed: _apart(speed, step))[:NEAREST]
+        near = [speed for speed in near if _apart(speed, step) <= math.log(ALIKE)]
+        if not near:
+            return None
+        used.update(near)
         seconds = plan.flops * statistics.median(speed.seconds_per_flop for speed in near)
         each.append(seconds)
         work += seconds * min(training.threads, cores)
-    count = len(known)
+    count = len(used)
     source = f"the speed of {count} finished run{'' if count == 1 else 's'} on this machine"
     return Estimate(max(work / cores, max(each)), max(each), source)
+
+
+def _apart(speed: Speed, step_flops: float) -> float:
+    return abs(math.log(speed.step_flops / step_flops))

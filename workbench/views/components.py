@@ -20,6 +20,7 @@ class FigurePane(JSComponent):
     figure = param.Dict(default={}, doc="The figure, as Plotly's JSON.")
     moving = param.Dict(default={}, doc="Parts of the layout that change while the figure stays.")
     label = param.String("", doc="What the figure shows, for screen readers.")
+    svg = param.Boolean(False, doc="Whether it can be saved as SVG, too.")
 
     _esm = HERE / "figure_pane.js"
 

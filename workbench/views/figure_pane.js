@@ -8,6 +8,14 @@ const CONFIG = {
   toImageButtonOptions: {format: "png", scale: 2},
 }
 
+// As the button for PNG, but what is saved can be edited and printed at any size.
+const toSvg = (Plotly) => ({
+  name: "toSvg", title: "Download plot as an SVG", icon: Plotly.Icons.disk,
+  click: (plot) => Plotly.downloadImage(plot, {
+    format: "svg", filename: "figure", width: plot._fullLayout.width, height: plot._fullLayout.height,
+  }),
+})
+
 // Plotly puts its style rules into the document's head, which this shadow root cannot see.
 function adoptStyles(root) {
   const rules = new CSSStyleSheet()
@@ -66,7 +74,8 @@ export function render({model, el}) {
       if (!changed.length) return
       await Plotly.relayout(plot, Object.fromEntries(changed.map((name) => [name, layout[name] ?? null])))
     } else {
-      await Plotly.react(plot, data, layout, CONFIG)
+      const buttons = model.svg ? [["toImage", toSvg(Plotly)]] : CONFIG.modeBarButtons
+      await Plotly.react(plot, data, layout, {...CONFIG, modeBarButtons: buttons})
     }
     drawn = next
     if (!ready) {

@@ -121,9 +121,22 @@ def stepper() -> Page:
     return shell(f"Stepper - {NAME}", "stepper", build)
 
 
+def lab() -> Page:
+    """Return the lab."""
+
+    def build(page: Page) -> list[Any]:
+        pn.extension("plotly")
+        from workbench.views.lab import Lab
+
+        return [Lab.in_page(page)]
+
+    return shell(f"Lab - {NAME}", "lab", build)
+
+
 PAGES = (
     PageEntry("/", NAME, "./", "Home", home),
     PageEntry("/stepper", f"Stepper - {NAME}", "stepper", "Stepper", stepper),
+    PageEntry("/lab", f"Lab - {NAME}", "lab", "Lab", lab),
 )
 
 

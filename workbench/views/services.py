@@ -9,9 +9,12 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workbench.errors import WorkbenchError
 from workbench.paths import bundled_checkpoints
 
 if TYPE_CHECKING:
+    from workbench.lab.queue import Slots
+    from workbench.lab.watch import Watch
     from workbench.training.checkpoints import Checkpoint
 
 
@@ -21,14 +24,18 @@ class Services:
     Attributes
     ----------
     runs : Path or None
-        Folder whose finished runs may be shown as well, as ``runs/NAME``; only a server that
-        nobody else can reach sets it.
+        Folder whose finished runs may be shown as well, as ``runs/NAME``, and in which the lab
+        starts runs; only a server that nobody else can reach sets it.
+    counting : Lock
+        Held while FLOPs are counted: it switches attention's form for the whole process.
     """
 
     def __init__(self) -> None:
         self.runs: Path | None = None
+        self.counting = threading.Lock()
         self._checkpoints: dict[str, Checkpoint] = {}
         self._lock = threading.Lock()
+        self._watch: Watch | None = None
 
     def names(self) -> list[str]:
         """Return the names of the bundled checkpoints, then of the finished runs."""
@@ -64,9 +71,39 @@ class Services:
                 self._checkpoints[name] = load_checkpoint(self._finished_runs().get(name, name))
             return self._checkpoints[name]
 
+    def watch(self) -> Watch:
+        """Return the watch on the runs: one for all sessions.
+
+        Raises
+        ------
+        WorkbenchError
+            This server has no folder of runs.
+        """
+        if self.runs is None:
+            raise WorkbenchError(
+                "this server starts no processes, as it does not know who can reach it",
+                "`workbench serve`, which listens to this machine alone",
+                "open the lab there",
+            )
+        with self._lock:
+            if self._watch is None or self._watch.root != self.runs:
+                from workbench.lab.watch import Watch
+
+                self._watch = Watch(self.runs)
+            return self._watch
+
+    def slots(self) -> Slots:
+        """Return what runs started here may use at a time: all CPU threads and GPUs."""
+        import torch
+
+        from workbench.lab.queue import Slots
+
+        return Slots(gpus=tuple(range(torch.cuda.device_count())))
+
     def warm(self) -> None:
         """Import what the first step will need, so that nobody waits for it."""
         import workbench.training.checkpoints  # noqa: F401
+        import workbench.views.lab  # noqa: F401
         import workbench.views.stepper  # noqa: F401
 
 

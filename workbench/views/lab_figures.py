@@ -1,0 +1,201 @@
+"""What the selected runs have told, as figures and as CSV; drawn anew only when they told more."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import tomllib
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import Any
+
+import xarray as xr
+
+from workbench import dims
+from workbench.errors import WorkbenchError
+from workbench.figures.experiments import accuracy_against_n
+from workbench.figures.learning import learning_curves
+from workbench.figures.theme import PALETTE, Theme
+from workbench.lab.arms import ARMS
+from workbench.lab.results import against_n, dataset, entries_of, latest, learning, over_seeds
+from workbench.lab.runs import Run
+from workbench.lab.watch import Told
+
+logger = logging.getLogger(__name__)
+
+RESAMPLES = 2000
+"""Of each interval while runs train; a record is drawn with more."""
+CURVES = (
+    "run",
+    "experiment",
+    "arm",
+    "n_train",
+    "seed",
+    "step",
+    "what",
+    "n_test",
+    "difficulty",
+    "value",
+)
+AGAINST_N = ("arm", "n", "difficulty", "mean", "low", "high", "seeds")
+
+
+class Curves:
+    """Figures and data of the selected runs.
+
+    Attributes
+    ----------
+    figures : dict of str to dict
+        Plotly's JSON by name: ``learning``, ``against_n``; missing where there is nothing to draw.
+    note : str
+        What is not drawn and why; empty where all is.
+    """
+
+    def __init__(self) -> None:
+        self.figures: dict[str, dict[str, Any]] = {}
+        self.note = ""
+        self._key: Hashable = None
+        self._entries: list[dict[str, Any]] = []
+        self._points: xr.Dataset | None = None
+
+    def update(
+        self,
+        runs: list[Run],
+        told: Mapping[str, Told],
+        versions: tuple[tuple[str, int], ...],
+        theme: Theme,
+    ) -> None:
+        """Draw the figures, if any run among these has told more or another state."""
+        key = (versions, tuple(run.state == "finished" for run in runs), theme)
+        if key == self._key:
+            return
+        self._key = key
+        self.figures, self.note, self._entries, self._points = {}, "", [], None
+        if not runs:
+            return
+        entries, self.note = comparable(entries_of(runs, told=told))
+        telling = [e for e in entries if e["loss"]["step"] or e["curve"]["step"]]
+        if not telling:
+            return
+        if len({_condition(entry) for entry in entries}) > len(PALETTE[theme]):
+            entries = telling  # few enough keep their colours while one after the other begins
+        try:
+            data = dataset(entries)
+            if data.sizes[dims.N_TEST]:
+                accuracy = against_n(latest(data)["accuracy"])
+                points = over_seeds(accuracy, resamples=RESAMPLES)
+                known = (points["count"] > 0).any([dims.PASSES, dims.DIFFICULTY])
+                self._points = points.isel({dims.ARM: known.values})
+            self.figures = _drawn(data, self._points, theme)
+        except WorkbenchError as error:
+            self.note = f"No figure: {error}."
+        except Exception as error:  # the page must go on: runs can still be stopped
+            logger.exception("no figure of %s", ", ".join(run.name for run in runs))
+            self.note = f"No figure: {type(error).__name__} (a bug; the terminal has the details)."
+        else:
+            self._entries = entries
+
+    def csv(self, which: str) -> tuple[str, str]:
+        """Return name and text of a file with the data of a figure."""
+        rows: Iterable[tuple[Any, ...]] = curve_rows(self._entries)
+        if which == "against_n":
+            rows = [] if self._points is None else n_rows(self._points)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(AGAINST_N if which == "against_n" else CURVES)
+        writer.writerows(rows)
+        return f"sleep-{which.replace('_', '-')}.csv", text.getvalue()
+
+
+def comparable(entries: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
+    """Return entries that one figure can show, and what had to be left out, in a sentence.
+
+    Accuracy means the same within one task alone: of several, the first one's runs remain. Arms of
+    several experiments, or of several values of an axis, are told apart by their names.
+    """
+    tasks: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        tasks.setdefault(str(tomllib.loads(entry["config"])["task"]), []).append(entry)
+    kept = next(iter(tasks.values()), [])
+    left = len(entries) - len(kept)
+    note = ""
+    if left:
+        runs = "1 selected run has" if left == 1 else f"{left} selected runs have"
+        note = (
+            f"{runs} another task than the first one and {'is' if left == 1 else 'are'} left out."
+        )
+    several = len({entry["labels"].get("sweep") for entry in kept}) > 1
+    axes = [entry["labels"].get("axes", {}) for entry in kept]
+    differing = {n for axis in axes for n in axis if any(axis[n] != a.get(n) for a in axes)}
+    return [_renamed(entry, several, differing) for entry in kept], note
+
+
+def _renamed(entry: dict[str, Any], several: bool, differing: set[str]) -> dict[str, Any]:
+    labels = dict(entry["labels"])
+    arm, axes = str(labels["arm"]), labels.get("axes", {})
+    title = ARMS[arm].title if arm in ARMS else arm
+    values = [f"{n.rpartition('.')[2]} {axes[n]}" for n in sorted(differing) if n in axes]
+    if values:
+        title, labels["axes"] = f"{title} ({', '.join(values)})", {}
+    if several and labels.get("sweep"):
+        title = f"{labels['sweep']}: {title}"
+    if values or (several and labels.get("sweep")):
+        labels["arm"] = title
+    return {**entry, "labels": labels}
+
+
+def _condition(entry: dict[str, Any]) -> tuple[str, str]:
+    labels = entry["labels"]
+    return str(labels["arm"]), str(labels["n_train"])
+
+
+def curve_rows(entries: list[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
+    """Yield every loss and accuracy of runs, one a row, as `CURVES` names them."""
+    for entry in entries:
+        labels = entry["labels"]
+        run = [entry["name"], labels.get("sweep", ""), labels["arm"], labels["n_train"]]
+        run.append(labels["seed"])
+        for step, loss in zip(entry["loss"]["step"], entry["loss"]["loss"], strict=True):
+            yield (*run, step, "loss", "", "", loss)
+        for step, passes in zip(entry["curve"]["step"], entry["curve"]["passes"], strict=True):
+            yield from _scores(run, step, passes)
+        yield from _scores(run, entry["budget"]["steps"], entry["final"])
+
+
+def _scores(run: list[Any], step: int, passes: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    for n, scores in passes.items():
+        for level, value in scores["accuracy"].items():
+            yield (*run, step, "accuracy", n, level, value)
+
+
+def n_rows(points: xr.Dataset) -> Iterator[tuple[Any, ...]]:
+    """Yield mean, interval and count of each point of accuracy against N, as `AGAINST_N` names."""
+    for arm in points[dims.ARM].values.tolist():
+        for n in points[dims.PASSES].values.tolist():
+            for level in points[dims.DIFFICULTY].values.tolist():
+                at = {dims.ARM: arm, dims.PASSES: n, dims.DIFFICULTY: level}
+                one = points.sel(at)
+                if int(one["count"]):
+                    ends = [float(one[name]) for name in ("mean", "low", "high")]
+                    yield (
+                        arm,
+                        n,
+                        level,
+                        *("" if e != e else f"{e:.6g}" for e in ends),
+                        int(one["count"]),
+                    )
+
+
+def _drawn(data: xr.Dataset, points: xr.Dataset | None, theme: Theme) -> dict[str, dict[str, Any]]:
+    shared: dict[str, Any] = {
+        "difficulty_name": str(data.attrs["difficulty"]),
+        "chance": data["chance"],
+        "theme": theme,
+    }
+    curves = learning(data, resamples=RESAMPLES)
+    figures = {"learning": learning_curves(curves, **shared)}
+    if points is not None:
+        figures["against_n"] = accuracy_against_n(points, **shared)
+    # plain values, which can be compared: arrays cannot
+    return {name: json.loads(figure.to_json()) for name, figure in figures.items()}

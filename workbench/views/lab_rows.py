@@ -1,0 +1,151 @@
+"""Runs as rows of a table: words for states, shares, filters. Knows no Panel."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import WorkbenchError
+from workbench.lab.runs import STATES, Run
+from workbench.lab.watch import Seen, sweep_of
+from workbench.tasks import task as make_task
+from workbench.tasks.base import level_words
+from workbench.training.run_folder import CONFIG
+
+STOPPING = "stopping"
+SHOWN_STATES = ("queued", "starting", "running", STOPPING, *STATES[3:])
+"""States as a person knows them, in the order of a run's life."""
+
+
+def shown_state(run: Run, seen: Seen) -> str:
+    """Return a run's state; one that was asked to stop is stopping until it has."""
+    return STOPPING if run.name in seen.stopping else run.state
+
+
+def rows(
+    seen: Seen, *, text: str = "", state: str = "", sweep: str = "", arms: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Return the rows of those runs that fit every filter.
+
+    Parameters
+    ----------
+    seen : Seen
+        The runs.
+    text : str
+        Words, each of which must be somewhere in a run's name or description.
+    state, sweep : str
+        The state shown and the experiment; empty for any.
+    arms : dict of str to str
+        Titles of arms.
+    """
+    found = []
+    words = text.lower().split()
+    for run in seen.runs:
+        if (state and shown_state(run, seen) != state) or (sweep and sweep_of(run) != sweep):
+            continue
+        described = f"{run.name} {description(run, arms)}".lower()
+        if all(word in described for word in words):
+            found.append(row(run, shown_state(run, seen), arms))
+    return found
+
+
+def row(run: Run, state: str, arms: dict[str, str]) -> dict[str, Any]:
+    """Return what the table shows of a run."""
+    share = min(run.step / run.steps, 1.0) if run.steps else 0.0
+    tested, scores = own_scores(run)
+    unit = difficulty_name(run)
+    levels = [
+        [level, level_words(level, unit), round(value, 3), percent(value)]
+        for level, value in scores.items()
+    ]
+    return {
+        "name": run.name,
+        "sub": description(run, arms),
+        "state": state,
+        "word": f"{state} ..." if state == STOPPING else state,
+        "problem": run.problem or "",
+        "share": round(share, 4),
+        "progress": f"{run.step:,} / {run.steps:,}" if run.steps else "",
+        "loss": f"{run.loss:.3f}" if run.loss is not None else "",
+        "tested": f"tested at N = {tested}" if tested else "",
+        "levels": levels,
+        "changed": round(run.changed, 1),
+    }
+
+
+def description(run: Run, arms: dict[str, str]) -> str:
+    """Return experiment, arm, N and seed in words; empty for a run of its own."""
+    labels = run.labels
+    if "arm" not in labels:
+        return ""
+    title = arms.get(str(labels["arm"]), str(labels["arm"]))
+    parts = [title]
+    if "N = " not in title:
+        parts.append(f"N = {labels.get('n_train', '?')}")
+    elif "passes" in labels:
+        parts.append(f"matched to N = {labels['passes']}")
+    parts += [f"{key.rpartition('.')[2]} {value}" for key, value in labels.get("axes", {}).items()]
+    return ", ".join([*parts, f"seed {labels.get('seed', '?')}"])
+
+
+def own_scores(run: Run) -> tuple[str, dict[str, float]]:
+    """Return the N of a run's newest evaluation nearest to that of its training, and its scores.
+
+    An N that was not trained would say less; where the trained one was not tested, it is the
+    largest below it, else the smallest.
+    """
+    tested = {int(n): scores for n, scores in run.evaluation.items() if str(n).isdecimal()}
+    if not tested:
+        return "", {}
+    last = str(run.labels.get("n_train", "")).rpartition("-")[2]
+    trained = int(last) if last.isdecimal() else max(tested)
+    below = [n for n in tested if n <= trained]
+    n = max(below) if below else min(tested)
+    return str(n), {str(k): float(v) for k, v in tested[n]["accuracy"].items()}
+
+
+def percent(share: float) -> str:
+    """Return a share as whole percents; what is not quite 100 is not called so."""
+    return "99" if 0.99 < share < 1 else f"{100 * share:.0f}"
+
+
+def difficulty_name(run: Run) -> str:
+    """Return what the difficulty of a run's task is called."""
+    return _difficulty_name(run.folder, str(run.labels.get("identity", "")))
+
+
+@lru_cache(maxsize=2000)
+def _difficulty_name(folder: Path, identity: str) -> str:
+    try:
+        text = (folder / CONFIG).read_text(encoding="utf-8")
+        return _unit_of(str(tomllib.loads(text)["task"]["name"]))
+    except (OSError, ValueError, KeyError, TypeError, WorkbenchError):
+        return "difficulty"  # a damaged configuration is told elsewhere
+
+
+@lru_cache
+def _unit_of(task: str) -> str:
+    return make_task(task).difficulty_name
+
+
+def counts(seen: Seen) -> str:
+    """Return how many runs are in each state, in words."""
+    found = [shown_state(run, seen) for run in seen.runs]
+    parts = [f"{found.count(state)} {state}" for state in SHOWN_STATES if state in found]
+    return ", ".join(parts)
+
+
+def sweeps_of(runs: Iterable[Run]) -> list[str]:
+    """Return the experiments of runs, in their order."""
+    return [name for name in dict.fromkeys(map(sweep_of, runs)) if name]
+
+
+def newest_sweep(runs: Sequence[Run]) -> list[str]:
+    """Return the runs of the newest experiment, or the newest run of its own."""
+    if not runs:
+        return []
+    sweep = sweep_of(runs[0])
+    return [run.name for run in runs if sweep_of(run) == sweep] if sweep else [runs[0].name]

@@ -1,0 +1,109 @@
+"""The lab's form as data, and its numbers in words. Knows no Panel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.lab.arms import ARMS
+from workbench.lab.estimate import Estimate
+from workbench.lab.proposal import Choices, Proposal, points_of, tasks_with_a_start
+from workbench.lab.settings import COMMON, settings_of, task_settings
+
+USUAL = ("sleep", "random_n", "deeper", "longer", "no_fast_weights")
+"""Arms that are shown first: the question, its controls at equal compute, and chance."""
+TITLES = {"depo": "Depo: k-hop retrieval", "rule110": "Rule 110: a cellular automaton"}
+
+
+def spec(task: str) -> dict[str, Any]:
+    """Return what the form of a task asks for."""
+    known = task_settings()
+    return {
+        "tasks": [
+            {"name": name, "title": TITLES.get(name, name), "describes": known[name][0]}
+            for name in tasks_with_a_start()
+        ],
+        "starts": list(points_of(task)),
+        "settings": [
+            {
+                "name": s.name,
+                "title": s.title[0].upper() + s.title[1:],
+                "describes": s.describes.replace("`", ""),
+                "kind": s.kind,
+                "choices": list(s.choices),
+                "bounds": "" if s.kind in ("choice", "boolean") else s.bounds,
+                "common": s.name in COMMON,
+            }
+            for s in settings_of(task)
+        ],
+        "arms": [
+            {
+                "name": arm.name,
+                "title": arm.title,
+                "describes": arm.describes.replace("`", ""),
+                "common": arm.name in USUAL,
+            }
+            for arm in ARMS.values()
+        ],
+    }
+
+
+def values(task: str, choices: Choices) -> dict[str, Any]:
+    """Return what the fields of the form hold."""
+    return {
+        "task": task,
+        "start": choices.start,
+        "sweep": choices.sweep,
+        "seeds": choices.seeds,
+        "steps": choices.steps,
+        "settings": choices.values,
+        "arms": choices.arms,
+    }
+
+
+def choices_of(message: dict[str, Any]) -> Choices:
+    """Return what a message of the form says was chosen."""
+    return Choices(
+        sweep=str(message["sweep"]).strip(),
+        start=str(message["start"]),
+        values={str(name): str(text) for name, text in message["settings"].items()},
+        arms={str(name): str(text) for name, text in message["arms"].items()},
+        seeds=str(message["seeds"]),
+        steps=str(message["steps"]),
+    )
+
+
+def preview(proposal: Proposal, time: Estimate | None, cores: int) -> str:
+    """Return how many runs these are, what they cost, how long they take and how that is known."""
+    assert proposal.sweep is not None
+    total, to_do = len(proposal.sweep.runs), len(proposal.to_do)
+    count = f"{total} run{'' if total == 1 else 's'}"
+    if not to_do:
+        return f"{count}, all finished already."
+    if to_do < total:
+        count += f", {total - to_do} finished already"
+    spent = flops(sum(plan.flops for plan in proposal.to_do))
+    words = f"{count}: {spent} of training"
+    if time is None:
+        return f"{words}; how long that takes is unknown: no run of such a size has finished here."
+    place = f"{cores} CPU thread{'' if cores == 1 else 's'}"
+    return (
+        f"{words}, about {duration(time.seconds)} on {place}, evaluations not counted "
+        f"(from {time.source})."
+    )
+
+
+def flops(value: float) -> str:
+    """Return a number of floating-point operations in words."""
+    for size, unit in ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP")):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value / 1e6:.3g} MFLOP"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} seconds"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"

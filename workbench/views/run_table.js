@@ -1,0 +1,240 @@
+// The table of runs: filters, rows that are changed in place, what may be done with those that are
+// ticked, and the trash. The server says what is in a row; ages run on here.
+
+const ACTIONS = {
+  stop: {label: "Stop", states: ["queued", "starting", "running"]},
+  resume: {label: "Resume", states: ["stopped", "failed", "died"]},
+  kill: {
+    label: "Kill", states: ["starting", "running"], ask: "Kill",
+    warn: "What they did since their newest resume point is lost; they can be resumed from there.",
+  },
+  delete: {
+    label: "Delete", states: ["queued", "stopped", "finished", "failed", "died", "damaged"], ask: "Delete",
+    warn: "Their folders go to the trash, from which they can be restored.",
+  },
+}
+const AGE_EVERY = 5000
+
+function make(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag)
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== null && value !== undefined) node.setAttribute(name, value)
+  }
+  node.append(...children)
+  return node
+}
+
+function age(seconds) {
+  if (seconds < 2) return "now"
+  if (seconds < 90) return `${Math.round(seconds)} s`
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`
+  if (seconds < 129600) return `${Math.round(seconds / 3600)} h`
+  return `${Math.round(seconds / 86400)} days`
+}
+
+export function render({model, el}) {
+  el.style.width = "100%"
+  const id = Math.random().toString(36).slice(2, 8)
+  const text = make("input", {type: "search", "aria-label": "Filter by text", placeholder: "Filter by text", maxlength: "100", spellcheck: "false"})
+  const state = make("select", {"aria-label": "State"})
+  const sweep = make("select", {"aria-label": "Experiment"})
+  const counts = make("p", {class: "counts", role: "status"})
+  const all = make("input", {type: "checkbox", "aria-label": "Select all runs shown"})
+  const heads = ["Run", "State", "Progress", "Loss", "Accuracy, %", "Age"]
+  const body = make("tbody")
+  const table = make("table", {class: "runs", "aria-label": "Runs"},
+    make("thead", {}, make("tr", {}, make("th", {scope: "col"}, all), ...heads.map((h) => make("th", {scope: "col"}, h)))), body)
+  const box = make("div", {class: "runs-box", tabindex: "0", role: "region", "aria-label": "Runs, scrollable"}, table)
+  const none = make("p", {class: "note", hidden: ""}, "No run fits the filter.")
+  const buttons = make("div", {class: "run-actions", role: "toolbar", "aria-label": "For the selected runs"})
+  const chosen = make("span", {class: "chosen"})
+  const said = make("p", {class: "said", role: "status"})
+  const waiting = make("p", {class: "note beyond", hidden: ""}, "Runs wait, but no queue works on this folder. ")
+  const queue = make("button", {type: "button"}, "Start the queue")
+  waiting.append(queue)
+  const trash = make("details", {class: "more trash", hidden: ""})
+  const dialog = make("dialog", {"aria-labelledby": `${id}-ask`, class: "ask"})
+  el.append(make("div", {class: "filters"}, text, state, sweep, counts), waiting, box, none,
+    make("div", {class: "below"}, chosen, buttons), said, trash, dialog)
+
+  const rows = new Map() // name -> {node, parts, key}
+  let selected = new Set(model.selected)
+  let offset = 0
+
+  const send = (action, names) => model.send_msg({kind: "do", action, names})
+  const selection = () => [...selected]
+  const choose = () => model.send_msg({kind: "select", names: selection()})
+
+  const confirm = (action, names) => {
+    const {ask, warn} = ACTIONS[action]
+    const what = names.length === 1 ? "1 run" : `${names.length} runs`
+    const yes = make("button", {type: "button", class: "danger"}, `${ask} ${what}`)
+    const no = make("button", {type: "button"}, "Cancel")
+    const list = make("ul", {}, ...names.slice(0, 8).map((n) => make("li", {}, n)))
+    if (names.length > 8) list.append(make("li", {}, `and ${names.length - 8} more`))
+    dialog.replaceChildren(make("h3", {id: `${id}-ask`}, `${ask} ${what}?`), list, make("p", {}, warn), make("div", {class: "run-actions"}, yes, no))
+    yes.addEventListener("click", () => { dialog.close(); send(action, names) })
+    no.addEventListener("click", () => dialog.close())
+    dialog.showModal()
+    no.focus()
+  }
+  for (const [action, {label, ask}] of Object.entries(ACTIONS)) {
+    const button = make("button", {type: "button", "data-action": action, class: ask ? "danger" : null}, ask ? `${label} ...` : label)
+    button.addEventListener("click", () => {
+      if (button.getAttribute("aria-disabled") === "true") return
+      const names = fitting(action)
+      if (ask) confirm(action, names)
+      else send(action, names)
+    })
+    buttons.append(button)
+  }
+  const clear = make("button", {type: "button", class: "quiet"}, "Clear selection")
+  clear.addEventListener("click", () => { selected.clear(); mark(); choose() })
+  buttons.append(clear)
+
+  const states = () => new Map(model.states.map(([name, now]) => [name, now]))
+  const fitting = (action) => {
+    const now = states()
+    return selection().filter((name) => ACTIONS[action].states.includes(now.get(name)))
+  }
+
+  const build = (row) => {
+    const tick = make("input", {type: "checkbox", "aria-label": `Select ${row.name}`})
+    tick.addEventListener("change", () => {
+      if (tick.checked) selected.add(row.name)
+      else selected.delete(row.name)
+      mark()
+      choose()
+    })
+    const parts = {
+      tick, name: make("span", {class: "name", title: row.name}, row.name), sub: make("span", {class: "sub"}),
+      state: make("span", {class: "state"}), problem: make("span", {class: "problem"}),
+      bar: make("i"), steps: make("span"), loss: make("td", {class: "number"}), accuracy: make("td", {class: "levels"}), age: make("td", {class: "number age"}),
+    }
+    const bar = make("span", {class: "bar", "aria-hidden": "true"}, parts.bar)
+    const node = make("tr", {},
+      make("td", {}, tick), make("th", {scope: "row"}, parts.name, parts.sub),
+      make("td", {}, parts.state, parts.problem), make("td", {class: "progress"}, bar, parts.steps),
+      parts.loss, parts.accuracy, parts.age)
+    node.addEventListener("click", (event) => { // the whole row ticks, but for text being selected
+      if (event.target !== tick && !window.getSelection()?.toString()) tick.click()
+    })
+    return {node, parts, row: null, key: ""}
+  }
+  const update = (entry, row) => {
+    const key = JSON.stringify(row)
+    entry.row = row
+    if (key === entry.key) return
+    entry.key = key
+    const {parts} = entry
+    parts.sub.textContent = row.sub
+    parts.state.textContent = row.word
+    parts.state.className = `state s-${row.state}`
+    parts.problem.textContent = row.problem
+    parts.problem.title = row.problem
+    parts.bar.style.width = `${100 * row.share}%`
+    parts.steps.textContent = row.progress
+    parts.loss.textContent = row.loss
+    parts.accuracy.title = row.tested
+    parts.accuracy.replaceChildren(...row.levels.map(([level, words, share, shown]) => {
+      const cell = make("span", {title: `${words}${row.tested ? `, ${row.tested}` : ""}`, style: `--share:${share}`})
+      cell.append(make("small", {}, level), make("span", {class: "unseen"}, ` (${words}): `), shown)
+      return cell
+    }))
+  }
+  const ages = () => {
+    const now = Date.now() / 1000 + offset
+    for (const {parts, row} of rows.values()) {
+      if (row) parts.age.textContent = age(Math.max(0, now - row.changed))
+    }
+  }
+  const draw = () => {
+    offset = model.now - Date.now() / 1000
+    const shown = new Set(model.rows.map((row) => row.name))
+    for (const [name, {node}] of rows) {
+      if (!shown.has(name)) { node.remove(); rows.delete(name) }
+    }
+    let before = null
+    for (const row of model.rows) {
+      let entry = rows.get(row.name)
+      if (!entry) { entry = build(row); rows.set(row.name, entry) }
+      update(entry, row)
+      const place = before ? before.nextSibling : body.firstChild
+      if (place !== entry.node) body.insertBefore(entry.node, place)
+      before = entry.node
+    }
+    none.hidden = model.rows.length > 0
+    box.hidden = model.rows.length === 0
+    mark()
+    ages()
+  }
+  const mark = () => {
+    for (const [name, {node, parts}] of rows) {
+      parts.tick.checked = selected.has(name)
+      node.classList.toggle("selected", selected.has(name))
+    }
+    const shown = [...rows.keys()], ticked = shown.filter((name) => selected.has(name)).length
+    all.checked = shown.length > 0 && ticked === shown.length
+    all.indeterminate = ticked > 0 && ticked < shown.length
+    const hidden = selected.size - ticked
+    chosen.textContent = selected.size ? `${selected.size} selected${hidden ? ` (${hidden} not shown)` : ""}` : "None selected"
+    for (const button of buttons.querySelectorAll("[data-action]")) {
+      button.setAttribute("aria-disabled", String(fitting(button.dataset.action).length === 0))
+    }
+    clear.setAttribute("aria-disabled", String(selected.size === 0))
+  }
+  const options = (node, first, found, value) => {
+    const wanted = JSON.stringify([first, found])
+    if (node.dataset.options !== wanted) {
+      node.replaceChildren(new Option(first, ""), ...found.map((f) => new Option(f, f)))
+      node.dataset.options = wanted
+    }
+    node.value = value
+  }
+  const filters = () => {
+    options(state, "All states", model.state_options, model.state)
+    options(sweep, "All experiments", model.sweep_options, model.sweep)
+    if (text.getRootNode().activeElement !== text) text.value = model.text
+  }
+  const tell = () => {
+    if (counts.textContent !== model.counts) counts.textContent = model.counts
+    if (said.textContent !== model.said) said.textContent = model.said
+    waiting.hidden = !model.waiting
+  }
+  const fillTrash = () => {
+    trash.hidden = model.trash.length === 0
+    const list = make("ul", {}, ...model.trash.map((name) => {
+      const back = make("button", {type: "button", "aria-label": `Restore ${name}`}, "Restore")
+      back.addEventListener("click", () => send("restore", [name]))
+      return make("li", {}, make("span", {}, name), back)
+    }))
+    trash.replaceChildren(make("summary", {}, `Deleted runs (${model.trash.length})`), list)
+  }
+
+  let timer = 0
+  const filter = () => model.send_msg({kind: "filter", text: text.value, state: state.value, sweep: sweep.value})
+  text.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(filter, 200) })
+  state.addEventListener("change", filter)
+  sweep.addEventListener("change", filter)
+  queue.addEventListener("click", () => send("queue", []))
+  all.addEventListener("change", () => {
+    for (const name of rows.keys()) {
+      if (all.checked) selected.add(name)
+      else selected.delete(name)
+    }
+    mark()
+    choose()
+  })
+  model.on("rows", draw)
+  model.on("states", mark)
+  model.on("selected", () => { selected = new Set(model.selected); mark() })
+  for (const name of ["state_options", "sweep_options", "text", "state", "sweep"]) model.on(name, filters)
+  for (const name of ["counts", "said", "waiting"]) model.on(name, tell)
+  model.on("trash", fillTrash)
+  const clock = setInterval(ages, AGE_EVERY)
+  model.on("remove", () => { clearInterval(clock); clearTimeout(timer) })
+  filters()
+  draw()
+  tell()
+  fillTrash()
+}
