@@ -9,7 +9,9 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,9 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     add_place(sweep)
     sweep.add_argument(
         "--record", type=Path, metavar="FILE.json", help="keep finished runs' results in this file"
+    )
+    sweep.add_argument(
+        "--cluster", metavar="tcp://HOST:PORT", help="train on the workers of this Dask scheduler"
     )
     sweep.add_argument("--dry-run", action="store_true", help="say what would be run, and end")
     sweep.add_argument("--json", action="store_true", help="print the outcome as JSON")
@@ -87,10 +92,40 @@ def _queue(options: argparse.Namespace) -> int:
 
 
 def _sweep(options: argparse.Namespace) -> int:
+    with _workers(options) as work:
+        return _sweep_by(work, options)
+
+
+@contextmanager
+def _workers(options: argparse.Namespace) -> Iterator[Any]:
+    """Give what starts queued runs and waits for them: the queue of this machine or of a cluster.
+
+    A cluster is asked first of all, so that one that does not answer is told at once.
+    """
+    if options.cluster is None:
+        from workbench.lab.queue import work
+
+        yield partial(work, options.runs, slots(options))
+        return
+    if options.cores is not None or options.gpus:
+        raise WorkbenchError(
+            "--cores or --gpus with --cluster",
+            "the workers' own threads and resources",
+            "start each with `dask worker --nthreads N --resources GPU=1`",
+        )
+    if options.dry_run:
+        yield None
+        return
+    from workbench.lab.cluster import connected, work_on_cluster
+
+    with connected(options.cluster) as client:
+        yield partial(work_on_cluster, client, options.runs)
+
+
+def _sweep_by(work: Any, options: argparse.Namespace) -> int:
     from workbench.lab.supervise import finish, missing, request_all
     from workbench.lab.sweeps import load_sweep
 
-    free = slots(options)
     sys.stderr.write("workbench: counting what each arm costs\n")
     sweep = load_sweep(options.file)
     to_do = missing(sweep, options.runs, options.record)
@@ -104,10 +139,14 @@ def _sweep(options: argparse.Namespace) -> int:
             print(f"{plan.name}  {plan.experiment.training.steps} steps")
         return 0
     request_all(to_do, options.runs)
+    bar = _Bar(to_do)
     with stop_signal("stopping its runs at a resume point (again to leave them)") as stopped:
-        states = finish(
-            sweep, to_do, options.runs, free, stop=stopped, record=options.record, tell=_Bar(to_do)
-        )
+        try:
+            states = finish(
+                sweep, to_do, options.runs, work, stop=stopped, record=options.record, tell=bar
+            )
+        finally:
+            bar.close()
     failed = {name: problem for name, problem in states.failed.items()}
     if options.json:
         print(json.dumps({"sweep": sweep.name, "states": states.counts, "failed": failed}))
@@ -128,6 +167,11 @@ class _Bar:
         self.flops = {plan.name: plan.flops for plan in to_do}
         self.bar: Any = None
         self.began = time.monotonic()
+
+    def close(self) -> None:
+        """Leave the bar as it is and go on to the next line."""
+        if self.bar is not None:
+            self.bar.close()
 
     def __call__(self, shares: dict[str, float], at_work: list[str]) -> None:
         """Show how far each run is, as a share of its steps."""

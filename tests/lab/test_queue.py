@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -219,7 +220,7 @@ def test_a_sweep_skips_what_is_done_and_records_it(requested, tmp_path):
         sweep,
         missing(sweep, root),
         root,
-        Slots(2),
+        partial(work, root, Slots(2)),
         record=record,
         tell=lambda shares, at_work: told.append((sum(shares.values()), len(at_work))),
     )
@@ -241,7 +242,7 @@ def test_a_run_that_dies_is_started_again_once(requested, monkeypatch):
         if run.state == "running" and run.step > 5 and len(shot) < 1:
             shot.append(os.kill(run.status["pid"], signal.SIGKILL))
 
-    states = finish(sweep, sweep.runs, root, Slots(2), tell=shoot)
+    states = finish(sweep, sweep.runs, root, partial(work, root, Slots(2)), tell=shoot)
     assert shot and states.counts == {"finished": 2}
     assert steps_of(root / sweep.runs[0].name) == list(range(1, 201))
 
@@ -252,7 +253,7 @@ def test_a_stopped_sweep_leaves_resume_points_and_an_empty_queue(requested):
     def far():
         return any(run.step > 5 for run in list_runs(root))
 
-    states = finish(sweep, sweep.runs, root, Slots(1), stop=far)
+    states = finish(sweep, sweep.runs, root, partial(work, root, Slots(1)), stop=far)
     assert states.counts == {"stopped": 4}
     assert not any(run.active for run in list_runs(root))
     request_all(missing(sweep, root), root)

@@ -137,11 +137,11 @@ def work(
             for name in [name for name, child in children.items() if child.poll() is not None]:
                 del children[name]
                 bury(name, root)
+            look(list_runs(root))  # which may queue again what died
             runs = list_runs(root)
             while (chosen := next_run(runs, slots)) is not None:
                 children[chosen[0].name] = launch(*chosen)
                 runs = list_runs(root)
-            look(runs)
             busy = [r for r in runs if r.active or r.state == "queued"]
             if names is not None:
                 busy = [r for r in busy if r.name in names]

@@ -33,6 +33,9 @@ STATES = ("queued", *ACTIVE, "stopped", "finished", "failed", "died", "damaged")
 SILENT = 600.0
 """Seconds without a word after which a run on another host is shown as died."""
 
+BIRTH = 15.0
+"""Seconds that the process of a launcher which was killed has to say that it is there."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -137,7 +140,11 @@ def actual_state(status: dict[str, Any], changed: float) -> str:
         return state if state in STATES else "damaged"
     if not here(status):
         return state if time.time() - changed < SILENT else "died"
-    return state if alive(status) else "died"
+    if alive(status):
+        return state
+    # a launcher that was killed may have started a process which has yet to say who it is
+    unborn = status.get("launcher") and time.time() - changed < BIRTH
+    return state if unborn else "died"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Bringing a sweep to its end: what is missing is requested, watched, restarted once, recorded."""
+"""Bringing a sweep to its end: what is missing is requested, watched, restarted, recorded."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,18 @@ from pathlib import Path
 from workbench.config import to_toml
 from workbench.errors import WorkbenchError
 from workbench.lab.processes import ask_to_stop
-from workbench.lab.queue import Slots, outcome, queue_works, withdraw, work
+from workbench.lab.queue import PAUSE, outcome, queue_works, withdraw
 from workbench.lab.record import add_to_record, recorded
 from workbench.lab.runs import Run, list_runs, read_run, request, requeue
 from workbench.lab.sweeps import PlannedRun, Sweep
 from workbench.training.run_folder import CONFIG
 
-RESTARTS = 1
-"""How often a run whose process died is started again within one call."""
+DEATHS = 3
+"""A run whose process dies so often without getting further is not started again in this call."""
+
+Stop = Callable[[], bool]
+Tell = Callable[[dict[str, float], list[str]], None]
+Work = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -76,16 +81,20 @@ def finish(
     sweep: Sweep,
     to_do: list[PlannedRun],
     root: Path,
-    slots: Slots,
+    work: Work,
     *,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Stop = lambda: False,
     record: Path | None = None,
-    tell: Callable[[dict[str, float], list[str]], None] = lambda shares, at_work: None,
+    tell: Tell = lambda shares, at_work: None,
 ) -> Outcome:
-    """Work until every run of `to_do` has ended; return how.
+    """Have `work` done until every run of `to_do` has ended; return how.
 
     Parameters
     ----------
+    work : callable
+        The queue of this machine or of a cluster: ``work(names=, stop=, look=)`` starts queued
+        runs, calls `look` with all runs again and again, and returns when none of `names` is
+        queued or at work, or when `stop` says so.
     stop : callable
         True withdraws what is queued, stops what runs at a resume point, and returns.
     record : Path or None
@@ -99,20 +108,26 @@ def finish(
         Another queue works on the folder.
     """
     names = {plan.name for plan in to_do}
-    restarts: dict[str, int] = {}
+    deaths: dict[str, tuple[int, int]] = {}
     kept: set[str] = set()
 
-    def look(runs: list[Run]) -> None:
+    def note(runs: list[Run]) -> None:
         mine = [run for run in runs if run.name in names]
         tell({run.name: _share(run) for run in mine}, [run.name for run in mine if run.active])
         fresh = {run.name for run in mine if run.state == "finished"} - kept
         if record is not None and fresh:
             add_to_record(record, sweep, [run for run in mine if run.name in fresh])
             kept.update(fresh)
-        for run in mine:
-            if run.state == "died" and restarts.get(run.name, 0) < RESTARTS:
-                restarts[run.name] = restarts.get(run.name, 0) + 1
-                requeue(run)
+
+    def look(runs: list[Run]) -> None:
+        note(runs)
+        for run in runs:
+            if run.name in names and run.state == "died" and not stop():
+                furthest, count = deaths.get(run.name, (-1, 0))
+                count = 1 if run.step > furthest else count + 1
+                deaths[run.name] = (max(furthest, run.step), count)
+                if count < DEATHS:
+                    requeue(run)
 
     if queue_works(root):
         raise WorkbenchError(
@@ -120,12 +135,13 @@ def finish(
             "one queue a folder",
             "wait for it, or name another folder with --runs",
         )
-    work(root, slots, names=names, stop=stop, look=look)
+    work(names=names, stop=stop, look=look)
     if stop():
         halt(names, root)
-        work(root, Slots(0), names=names)  # until they have reached their resume points
+        while any(run.active for run in list_runs(root) if run.name in names):
+            time.sleep(PAUSE)  # until they have reached their resume points
     runs = [run for run in list_runs(root) if run.name in names]
-    look(runs)
+    note(runs)
     counts = outcome(runs)
     before = len(sweep.runs) - len(to_do)
     if before:

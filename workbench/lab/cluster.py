@@ -1,0 +1,232 @@
+"""A sweep on a Dask cluster: each run is a task that supervises the process a laptop would run.
+
+The runs' folder is shared by this machine and all workers, and stays the truth. A worker that is
+killed loses nothing: the scheduler gives its tasks to another one, which waits for a process that
+lives on, or resumes one that does not. A worker takes as many runs at a time as it has threads, or
+as its resources ``cores`` and ``GPU`` allow, where it names them. Needs the extra ``cluster``.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import WorkbenchError
+from workbench.lab.processes import ask_to_stop
+from workbench.lab.queue import LOCK, PAUSE, bury, launch, need, only_queue
+from workbench.lab.runs import Run, list_runs, read_run, set_state
+
+ADDRESS = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[^/:\s]+):\d{1,5}")
+SOON = 5.0
+"""Seconds within which a scheduler must answer, and after which a lost one is given up."""
+TRIES = 3
+"""How often a task may fail before its run does; a killed worker does not count."""
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """Give a client of the scheduler at ``tcp://HOST:PORT``.
+
+    Raises
+    ------
+    WorkbenchError
+        The extra ``cluster`` is not installed, or no scheduler answers there.
+    """
+    if not ADDRESS.fullmatch(address):
+        raise WorkbenchError(
+            f"--cluster {address}", "tcp://HOST:PORT", "write what `dask scheduler` says"
+        )
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise WorkbenchError(
+            f"the package {error.name!r} is not installed",
+            "the extra 'cluster'",
+            "pip install -c constraints.txt -e '.[cluster]'",
+        ) from None
+    # what its own thread would say of a lost scheduler is told in one line here
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    try:
+        client = Client(address, timeout=SOON, set_as_default=False)
+    except OSError:
+        raise WorkbenchError(
+            f"no scheduler answers at {address} within {SOON:.0f} s",
+            "a Dask scheduler at tcp://HOST:PORT",
+            "start one with `dask scheduler`, and workers with `dask worker tcp://HOST:PORT`",
+        ) from None
+    try:
+        yield client
+    finally:
+        client.close(timeout=SOON)
+
+
+def work_on_cluster(
+    client: Any,
+    root: Path,
+    *,
+    names: set[str],
+    stop: Callable[[], bool] = lambda: False,
+    look: Callable[[list[Run]], None] = lambda runs: None,
+) -> None:
+    """Have the workers train those queued runs called `names`, until none is queued or at work.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        As `connected` gives it.
+    root : Path
+        Folder of the runs, under the same path on every worker.
+    names : set of str
+        The runs; one that another worker's process is at work on is waited for.
+    stop : callable
+        True asks the runs to stop, waits for their resume points, and ends the work.
+    look : callable
+        Told the runs after every look at the folder.
+
+    Raises
+    ------
+    WorkbenchError
+        A worker does not see the folder, a queue works on it, or the scheduler is gone.
+    """
+    from distributed import Event
+
+    root = root.resolve()
+    with only_queue(root):
+        _check_workers(client, root)
+        halt = Event(f"sleep-workbench-halt-{uuid.uuid4().hex}", client=client)
+        tasks: dict[str, Any] = {}
+        failures: dict[str, int] = {}
+        lost_since = time.monotonic()
+        while True:
+            if client.status == "running":
+                lost_since = time.monotonic()
+            elif time.monotonic() - lost_since > SOON:
+                raise WorkbenchError(
+                    "the scheduler is gone",
+                    "one that lives as long as the sweep",
+                    "start it again and repeat the command; runs at work go on by themselves",
+                )
+            for name in [name for name, task in tasks.items() if task.done()]:
+                _judge(tasks.pop(name), root / name, failures)
+            look(list_runs(root))  # which may queue again what died
+            runs = list_runs(root)
+            busy = [r for r in runs if r.name in names and (r.active or r.state == "queued")]
+            if stop():
+                halt.set()
+                if not any(run.active for run in busy):
+                    client.cancel(list(tasks.values()))
+                    return
+            elif not busy and not tasks:
+                return
+            elif client.status == "running":
+                resources = _resources(client)
+                for run in sorted(busy, key=lambda run: run.status.get("queued_at", 0.0)):
+                    if run.name not in tasks:
+                        tasks[run.name] = client.submit(
+                            attend,
+                            str(run.folder),
+                            halt.name,
+                            key=f"{run.name}-{uuid.uuid4().hex[:8]}",
+                            resources=_share(run, resources),
+                        )
+            time.sleep(PAUSE)
+
+
+def attend(folder: str, halt: str) -> str:
+    """Start the run in `folder` if it is queued and wait for it to end; the task of a worker.
+
+    Parameters
+    ----------
+    folder : str
+        The run's.
+    halt : str
+        Name of the event that asks it to stop. Cancelling the task would not end it.
+
+    Returns
+    -------
+    str
+        The run's state: one that died is queued again by whoever wants it, as on one machine.
+    """
+    from distributed import Event
+
+    event = Event(halt)
+    path = Path(folder)
+    child, asked = None, False
+    while (run := read_run(path)) is not None:
+        halted = bool(event.is_set())
+        if child is not None and child.poll() is not None:
+            bury(path.name, path.parent)
+            child = None
+            continue
+        if run.state == "queued" and not halted and child is None:
+            child = launch(run, None)
+        elif not run.active:
+            if run.state == "died":  # written down: other machines cannot see it
+                set_state(path, "died", step=run.step, steps=run.steps)
+            return run.state
+        elif halted and not asked:
+            ask_to_stop(path)
+            asked = True
+        time.sleep(PAUSE)
+    return "gone"
+
+
+def _judge(task: Any, folder: Path, failures: dict[str, int]) -> None:
+    """Look at a task that is over; one that failed again and again fails its run.
+
+    In every other case the run's folder says what is to be done.
+    """
+    from distributed import KilledWorker
+
+    if task.status != "error" or isinstance(error := task.exception(), KilledWorker):
+        return
+    failures[folder.name] = failures.get(folder.name, 0) + 1
+    run = read_run(folder)
+    if run is not None and not run.active and failures[folder.name] >= TRIES:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        set_state(folder, "failed", step=run.step, steps=run.steps, error=said)
+
+
+def _check_workers(client: Any, root: Path) -> None:
+    """Check that every worker of now sees the folder of the runs."""
+    seen = client.run(sees, str(root / LOCK), on_error="return")
+    for worker, answer in seen.items():
+        if isinstance(answer, Exception):
+            raise WorkbenchError(
+                f"worker {worker} cannot run the workbench ({answer!r})",
+                "the same installation on every worker",
+                "start the workers with the environment's own `dask worker`",
+            )
+        if not answer:
+            raise WorkbenchError(
+                f"worker {worker} does not see {root}",
+                "a folder shared by all workers, under the same path",
+                "name such a folder with --runs",
+            )
+
+
+def sees(path: str) -> bool:
+    """Say whether this machine has a file; asked of every worker."""
+    return Path(path).exists()
+
+
+def _resources(client: Any) -> dict[str, float]:
+    """Return the most that any one worker names of each resource."""
+    most: dict[str, float] = {}
+    for worker in client.scheduler_info(n_workers=-1)["workers"].values():
+        for name, amount in worker["resources"].items():
+            most[name] = max(most.get(name, 0.0), amount)
+    return most
+
+
+def _share(run: Run, most: dict[str, float]) -> dict[str, float]:
+    """Return what a run takes of the resources that workers name; at most what one of them has."""
+    wanted = need(run)
+    asked = {"cores": float(wanted.cores), "GPU": float(wanted.gpu)}
+    return {name: min(value, most[name]) for name, value in asked.items() if value and name in most}
