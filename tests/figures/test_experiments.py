@@ -333,6 +333,23 @@ def test_long_curves_are_thinned_and_say_so_and_keep_their_last_point():
     assert x[-1] == 25_000 and set(np.diff(x)) == {5 * every}
 
 
+def test_thinning_counts_the_points_of_each_condition_and_keeps_the_last_of_each():
+    """Arms share the axis: b was evaluated at every tenth step of it, and ends before a does."""
+    data = curves(("a", "b", "c", "d"), seeds=5, steps=400)
+    there = np.zeros(400, dtype=bool)
+    there[4:300:10] = True
+    for name in ("accuracy", "accuracy_mean", "accuracy_low", "accuracy_high"):
+        data[name][1] = data[name][1].where(xr.DataArray(there, dims=dims.STEP))
+    figure = learning_curves(data, **HOPS)
+    titles = [note.text for note in figure.layout.annotations]
+    every = int(titles[1].rpartition(" ")[2][:-1])
+    assert every > 1
+    x = numbers(named(figure, "b")[1].x)
+    np.testing.assert_array_equal(x, data[dims.STEP].values[there][29 % every :: every])
+    assert x[-1] == 2950
+    assert numbers(named(figure, "a")[1].x)[-1] == 4000
+
+
 @pytest.mark.parametrize(
     ("point", "words"),
     [

@@ -84,12 +84,11 @@ def learning_curves(
     words = [level_words(level, difficulty_name) for level in levels]
     single = len(names) == 1
     most = _most(curves, len(names) * (1 + len(levels)))
-    every = {name: ceil(curves.sizes[kind.step] / most) for name, kind in KINDS.items()}
-    shown = {name: _every(curves, kind.step, every[name]) for name, kind in KINDS.items()}
+    every = {name: ceil(_points(curves[name], kind.step) / most) for name, kind in KINDS.items()}
     traces: list[dict[str, Any]] = []
-    reach = _reach(shown, against)
+    reach = _reach(curves, against)
     for number, name in enumerate(names):
-        one = shown["loss"].isel({dims.CONDITION: number})
+        one = _thin(curves.isel({dims.CONDITION: number}), "loss", every["loss"])
         # alone, the loss is no series of the legend, which tells difficulties apart
         number, label = (6, "loss") if single else (number, name)
         traces += _series(one, "loss", against, label, number, 0, theme)
@@ -102,7 +101,7 @@ def learning_curves(
         traces += [line | {"showlegend": column == 0} for line in lines]
         for number, name in enumerate(names):
             at = {dims.CONDITION: number, dims.DIFFICULTY: column}
-            one = shown["accuracy"].isel(at)
+            one = _thin(curves.isel(at), "accuracy", every["accuracy"])
             if single:
                 number, name = column, words[column]
             traces += _series(one, "accuracy", against, name, number, panel, theme)
@@ -208,14 +207,20 @@ def _place(one: xr.Dataset, name: str, against: Against) -> xr.DataArray:
     return where.where(seeds.notnull()).transpose(dims.SEED, ...)
 
 
-def _reach(shown: dict[str, xr.Dataset], against: Against) -> float:
+def _reach(curves: xr.Dataset, against: Against) -> float:
     """Return the end of the x axis."""
     ends = [
         float(place.max())
-        for name, data in shown.items()
-        if (place := _place(data, name, against)).notnull().any()
+        for name in KINDS
+        if (place := _place(curves, name, against)).notnull().any()
     ]
     return 1.03 * max(ends, default=1.0)
+
+
+def _points(values: xr.DataArray, step: str) -> int:
+    """Return the most points that a condition has."""
+    told = values.notnull().any([d for d in values.dims if d not in (dims.CONDITION, step)])
+    return max(int(told.sum(step).max()), 1)
 
 
 def _most(curves: xr.Dataset, lines: int) -> int:
@@ -224,9 +229,10 @@ def _most(curves: xr.Dataset, lines: int) -> int:
     return max(POINTS_BYTES // (POINT_BYTES * lines * drawn), 12)
 
 
-def _every(curves: xr.Dataset, dim: str, every: int) -> xr.Dataset:
-    """Return one point of every so many, the last one among them."""
-    return curves.isel({dim: slice((curves.sizes[dim] - 1) % every, None, every)})
+def _thin(one: xr.Dataset, name: str, every: int) -> xr.Dataset:
+    """Return one of every so many points that this condition has, its own last one among them."""
+    known = np.flatnonzero(one[name].notnull().any(dims.SEED).values)
+    return one.isel({KINDS[name].step: known[(len(known) - 1) % every :: every]})
 
 
 def _thinned(every: int) -> str:
