@@ -261,6 +261,14 @@ def test_stop_resume_kill_delete_restore(page, place, record_property):
     button(page, f"Restore {name}").click()
     expect(state(page, name)).to_have_text("died")
 
+    button(page, "Delete ...").click()
+    button(page, "Delete 1 run").click()
+    button(page, "Empty the trash ...").click()
+    expect(page.get_by_role("dialog")).to_contain_text("cannot be undone")
+    button(page, "Empty the trash").click()
+    expect(page.locator(".said")).to_have_text("Removed for good: 1 deleted.")
+    expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
+
 
 def test_a_process_that_is_killed_is_never_shown_as_running(page, place):
     open_lab(page, place)

@@ -276,6 +276,28 @@ def test_actions_are_told_in_words(shared, make):
     lab.told({"kind": "do", "action": "no such", "names": [b]})
 
 
+def test_runs_that_wait_for_nobody_can_be_helped(shared, make, monkeypatch):
+    make("one", 1, 0)
+    started = []
+    monkeypatch.setattr("workbench.views.lab.ensure_queue", lambda *given: started.append(given))
+    monkeypatch.setattr("workbench.lab.watch.PATIENCE", 0.0)
+    lab = Lab(shared=shared)
+    shared.watch().look()
+    shared.watch().look()
+    assert table(lab).waiting
+    lab.told({"kind": "do", "action": "queue", "names": []})
+    assert started[0][0] == shared.runs and started[0][1].cores >= 1
+
+
+def test_the_trash_is_emptied(shared, make):
+    name = make("one", 1, 0)
+    lab = Lab(shared=shared)
+    lab.told({"kind": "do", "action": "delete", "names": [name]})
+    lab.told({"kind": "do", "action": "empty", "names": []})
+    assert lab.screen.table.trash == [] and "1 deleted" in lab.screen.table.said
+    assert shown(lab.screen.empty)
+
+
 def message(lab, kind, **changes):
     values = dict(lab.start.form.values)
     values |= changes

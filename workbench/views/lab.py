@@ -151,7 +151,7 @@ class Lab(pn.viewable.Viewer):
             "delete": lambda: actions.delete_runs(runs).words,
             "restore": lambda: actions.restore_runs(root, names).words,
             "queue": self._start_queue,
-            "empty": lambda: f"{empty_trash(root)} deleted runs removed for good.",
+            "empty": lambda: f"Removed for good: {empty_trash(root)} deleted.",
         }
         if action not in doings:
             return

@@ -62,18 +62,17 @@ export function render({model, el}) {
   let offset = 0
 
   const send = (action, names) => model.send_msg({kind: "do", action, names})
+  const many = (names) => names.length === 1 ? "1 run" : `${names.length} runs`
   const selection = () => [...selected]
   const choose = () => model.send_msg({kind: "select", names: selection()})
 
-  const confirm = (action, names) => {
-    const {ask, warn} = ACTIONS[action]
-    const what = names.length === 1 ? "1 run" : `${names.length} runs`
-    const yes = make("button", {type: "button", class: "danger"}, `${ask} ${what}`)
+  const confirm = (title, names, warn, answer, act) => {
+    const yes = make("button", {type: "button", class: "danger"}, answer)
     const no = make("button", {type: "button"}, "Cancel")
     const list = make("ul", {}, ...names.slice(0, 8).map((n) => make("li", {}, n)))
     if (names.length > 8) list.append(make("li", {}, `and ${names.length - 8} more`))
-    dialog.replaceChildren(make("h3", {id: `${id}-ask`}, `${ask} ${what}?`), list, make("p", {}, warn), make("div", {class: "run-actions"}, yes, no))
-    yes.addEventListener("click", () => { dialog.close(); send(action, names) })
+    dialog.replaceChildren(make("h3", {id: `${id}-ask`}, title), list, make("p", {}, warn), make("div", {class: "run-actions"}, yes, no))
+    yes.addEventListener("click", () => { dialog.close(); act() })
     no.addEventListener("click", () => dialog.close())
     dialog.showModal()
     no.focus()
@@ -83,7 +82,8 @@ export function render({model, el}) {
     button.addEventListener("click", () => {
       if (button.getAttribute("aria-disabled") === "true") return
       const names = fitting(action)
-      if (ask) confirm(action, names)
+      const what = `${ask} ${many(names)}`
+      if (ask) confirm(`${what}?`, names, ACTIONS[action].warn, what, () => send(action, names))
       else send(action, names)
     })
     buttons.append(button)
@@ -208,7 +208,11 @@ export function render({model, el}) {
       back.addEventListener("click", () => send("restore", [name]))
       return make("li", {}, make("span", {}, name), back)
     }))
-    trash.replaceChildren(make("summary", {}, `Deleted runs (${model.trash.length})`), list)
+    const empty = make("button", {type: "button", class: "danger"}, "Empty the trash ...")
+    empty.addEventListener("click", () => confirm(
+      `Remove ${many(model.trash)} for good?`, model.trash, "This cannot be undone.", "Empty the trash", () => send("empty", []),
+    ))
+    trash.replaceChildren(make("summary", {}, `Deleted runs (${model.trash.length})`), list, empty)
   }
 
   let timer = 0
