@@ -118,7 +118,8 @@ def work_on_cluster(
             runs = list_runs(root)
             busy = [r for r in runs if r.name in names and (r.active or r.state == "queued")]
             if stop():
-                halt.set()
+                if client.status == "running":
+                    halt.set()
                 if not any(run.active for run in busy):
                     client.cancel(list(tasks.values()))
                     return
