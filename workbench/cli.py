@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import workbench
-from workbench import cli_lab
+from workbench import cli_lab, cli_runs
+from workbench.cli_runs import table
 from workbench.errors import WorkbenchError
 from workbench.identity import is_main
 from workbench.signals import stop_signal
@@ -107,6 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
     cli_lab.add_commands(partial(_command, commands))
+    cli_runs.add_commands(partial(_command, commands))
 
     evaluate = _command(
         commands,
@@ -303,19 +305,11 @@ def _evaluation_table(record: dict[str, Any], task: Any) -> str:
         "exact: every query of an example right; ms/sleep: milliseconds of one window's sleep; "
         "ms/token: of answering, awake"
     )
-    return f"{title}\n{_table(rows)}\n{notes}"
+    return f"{title}\n{table(rows)}\n{notes}"
 
 
 def _with_interval(value: float, interval: Sequence[float]) -> str:
     return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
-
-
-def _table(rows: list[list[str]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
 
 
 def _sample(options: argparse.Namespace) -> int:
@@ -365,7 +359,7 @@ def _checkpoints(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(records))
     elif records:
-        print(_table(rows))
+        print(table(rows))
     else:
         print("no bundled checkpoints found")
     return 1 if any("problem" in record for record in records) else 0

@@ -1,6 +1,8 @@
 """Sweeps of runs that take a second, and processes that train them."""
 
+import re
 import textwrap
+from functools import partial
 
 import pytest
 
@@ -39,41 +41,53 @@ adamw_lr = 0.005
 SWEEP = """
 title = "Tiny"
 base = "base.toml"
-seeds = [0, 1]
+seeds = {seeds}
 
 [budget]
-steps = 6
+steps = {steps}
 
 [[arms]]
 arm = "sleep"
-passes = [1, 2]
+passes = {passes}
 """
 
 
-@pytest.fixture
-def tiny_sweep(tmp_path):
-    """Return a maker of sweep files of runs that take a second: ``tiny_sweep(text, name="tiny")``.
+@pytest.fixture(scope="session")
+def write_sweep():
+    """Return a writer of sweep files of runs that take a second, the base configuration beside.
 
-    The base configuration lies beside it.
+    ``write_sweep(folder, seeds=[0], passes=[1], steps=6, checkpoint_every=2)``, where the last is
+    any setting of the base; or ``write_sweep(folder, text)``.
     """
 
-    def make(text=SWEEP, *, name="tiny", base=BASE):
-        (tmp_path / "base.toml").write_text(base)
-        path = tmp_path / f"{name}.toml"
-        path.write_text(textwrap.dedent(text))
+    def write(folder, text=None, *, name="tiny", seeds=(0, 1), passes=(1, 2), steps=6, **settings):
+        base = BASE
+        for setting, value in settings.items():
+            base, found = re.subn(rf"(?m)^{setting} = .*$", f"{setting} = {value}", base)
+            assert found == 1, setting
+        (folder / "base.toml").write_text(base)
+        path = folder / f"{name}.toml"
+        plain = SWEEP.format(seeds=list(seeds), passes=list(passes), steps=steps)
+        path.write_text(plain if text is None else textwrap.dedent(text))
         return path
 
-    return make
+    return write
+
+
+@pytest.fixture
+def tiny_sweep(write_sweep, tmp_path):
+    """Return `write_sweep` for the test's own folder."""
+    return partial(write_sweep, tmp_path)
 
 
 @pytest.fixture
 def requested(tiny_sweep, tmp_path):
-    """Return a maker of queued runs: ``requested(**settings)`` gives the root and their names."""
+    """Return a maker of queued runs: takes what `tiny_sweep` takes, gives their root and sweep."""
     from workbench.lab.supervise import request_all
     from workbench.lab.sweeps import load_sweep
 
-    def make(text=SWEEP, *, base=BASE):
-        sweep = load_sweep(tiny_sweep(text, base=base))
+    def make(**options):
+        sweep = load_sweep(tiny_sweep(**options))
         root = tmp_path / "runs"
         request_all(sweep.runs, root)
         return root, sweep

@@ -15,8 +15,6 @@ from workbench.lab.processes import alive, kill
 from workbench.lab.runs import list_runs, read_run
 from workbench.lab.sweeps import load_sweep
 
-from .conftest import BASE, SWEEP
-
 try:
     import distributed  # noqa: F401
 except ModuleNotFoundError as missing:
@@ -26,10 +24,8 @@ except ModuleNotFoundError as missing:
 
 pytestmark = pytest.mark.slow
 STEPS = 120
-SLOWER = BASE.replace("checkpoint_every = 2", "checkpoint_every = 25").replace(
-    "eval_every = 3", "eval_every = 60"
-)
-FOUR = SWEEP.replace("steps = 6", f"steps = {STEPS}")
+FOUR = {"steps": STEPS, "checkpoint_every": 25, "eval_every": 60}
+"""A sweep of four runs, each of some seconds."""
 SOON = 120.0
 
 
@@ -111,14 +107,12 @@ def cluster(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed(tmp_path_factory, write_sweep):
     """The same four runs, trained here one after the other."""
     from workbench.training.loop import train
 
     folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "base.toml").write_text(SLOWER)
-    (folder / "tiny.toml").write_text(FOUR)
-    for plan in load_sweep(folder / "tiny.toml").runs:
+    for plan in load_sweep(write_sweep(folder, **FOUR)).runs:
         assert train(plan.experiment, folder / plan.name) == "finished"
     return folder
 
@@ -152,7 +146,7 @@ def assert_finished_once(root, undisturbed):
 def test_a_killed_worker_costs_nothing(cluster, tiny_sweep, tmp_path, undisturbed, process_too):
     """Its run's process lives on and is waited for, or died with it and is resumed."""
     root, record = tmp_path / "runs", tmp_path / "record.json"
-    sweep = cluster.sweep(tiny_sweep(FOUR, base=SLOWER), root, "--record", str(record))
+    sweep = cluster.sweep(tiny_sweep(**FOUR), root, "--record", str(record))
     victim = wait_for(lambda: at_work(root, 30))[0]
     parent = psutil.Process(victim.status["pid"]).ppid()
     nanny = next(
@@ -182,7 +176,7 @@ def test_ctrl_c_stops_runs_at_resume_points_and_the_command_goes_on(
     cluster, tiny_sweep, tmp_path, undisturbed
 ):
     root = tmp_path / "runs"
-    path = tiny_sweep(FOUR, base=SLOWER)
+    path = tiny_sweep(**FOUR)
     sweep = cluster.sweep(path, root)
     wait_for(lambda: at_work(root, 10))
     assert len([run for run in list_runs(root) if run.active]) <= 2, "one run a thread"
@@ -200,7 +194,7 @@ def test_ctrl_c_stops_runs_at_resume_points_and_the_command_goes_on(
 
 def test_a_lost_scheduler_is_told_and_runs_go_on(cluster, tiny_sweep, tmp_path):
     root = tmp_path / "runs"
-    sweep = cluster.sweep(tiny_sweep(FOUR, base=SLOWER), root)
+    sweep = cluster.sweep(tiny_sweep(**FOUR), root)
     running = wait_for(lambda: at_work(root))
     end(cluster.scheduler)
     _, said = sweep.communicate(timeout=60)

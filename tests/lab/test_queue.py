@@ -29,10 +29,6 @@ from workbench.lab.queue import (
 from workbench.lab.runs import Run, list_runs, read_run, requeue
 from workbench.lab.supervise import finish, missing, request_all
 
-from .conftest import BASE, SWEEP
-
-PAIR = SWEEP.replace("seeds = [0, 1]", "seeds = [0]")
-LONG = BASE.replace("steps = 9", "steps = 100000").replace("eval_every = 3", "eval_every = 100")
 SOON = 90.0
 
 
@@ -95,7 +91,7 @@ def test_each_run_on_a_gpu_has_one_of_its_own(tmp_path):
 
 
 def test_runs_are_trained_and_those_beyond_the_slots_wait(requested):
-    root, sweep = requested(SWEEP.replace("[0, 1]", "[0, 1, 2]").replace("[1, 2]", "[1]"))
+    root, sweep = requested(seeds=[0, 1, 2], passes=[1])
     most = 0
 
     def look(runs):
@@ -109,7 +105,7 @@ def test_runs_are_trained_and_those_beyond_the_slots_wait(requested):
 
 
 def test_a_run_that_cannot_start_is_failed_with_its_reason(requested):
-    root, sweep = requested(PAIR)
+    root, sweep = requested(seeds=[0])
     broken = root / sweep.runs[0].name
     (broken / "experiment.toml").write_text("[task]\nname = 'depo'\n[training]\nsteps = 'x'\n")
     work(root, Slots(2))
@@ -120,7 +116,7 @@ def test_a_run_that_cannot_start_is_failed_with_its_reason(requested):
 
 
 def test_a_killed_run_died_and_resumes_to_the_same_weights(requested):
-    root, sweep = requested(PAIR, base=LONG)
+    root, sweep = requested(seeds=[0], eval_every=100)
     one, *others = sweep.runs
     for other in others:
         withdraw(read_run(root / other.name))
@@ -154,7 +150,7 @@ def queue_process(root):
 
 
 def test_a_killed_queue_leaves_runs_at_work_and_is_taken_over(requested):
-    root, sweep = requested(base=LONG, text=PAIR.replace("steps = 6", "steps = 150"))
+    root, sweep = requested(seeds=[0], steps=150, eval_every=100)
     first = queue_process(root)
     run = wait_for(lambda: next((r for r in list_runs(root) if r.state == "running"), None))
     assert queue_works(root)
@@ -183,7 +179,7 @@ def test_one_queue_a_folder(tmp_path):
 
 
 def test_stop_kill_and_resume_a_run_at_work(requested):
-    root, sweep = requested(base=LONG, text=PAIR.replace("steps = 6", "steps = 100000"))
+    root, sweep = requested(seeds=[0], steps=100_000, eval_every=100)
     folder = root / sweep.runs[0].name
     for other in sweep.runs[1:]:
         assert withdraw(read_run(root / other.name))
@@ -213,7 +209,7 @@ def test_a_queue_is_never_killed_in_the_place_of_a_run():
 
 
 def test_a_sweep_skips_what_is_done_and_records_it(requested, tmp_path):
-    root, sweep = requested(PAIR)
+    root, sweep = requested(seeds=[0])
     record = tmp_path / "record.json"
     told = []
     states = finish(
@@ -234,7 +230,7 @@ def test_a_sweep_skips_what_is_done_and_records_it(requested, tmp_path):
 
 
 def test_a_run_that_dies_is_started_again_once(requested, monkeypatch):
-    root, sweep = requested(text=PAIR.replace("steps = 6", "steps = 200"), base=LONG)
+    root, sweep = requested(seeds=[0], steps=200, eval_every=100)
     shot = []
 
     def shoot(shares, at_work):
@@ -248,7 +244,7 @@ def test_a_run_that_dies_is_started_again_once(requested, monkeypatch):
 
 
 def test_a_stopped_sweep_leaves_resume_points_and_an_empty_queue(requested):
-    root, sweep = requested(base=LONG, text=SWEEP.replace("steps = 6", "steps = 2000"))
+    root, sweep = requested(steps=2000, eval_every=100)
 
     def far():
         return any(run.step > 5 for run in list_runs(root))
@@ -263,7 +259,7 @@ def test_a_stopped_sweep_leaves_resume_points_and_an_empty_queue(requested):
 def test_a_folder_of_another_configuration_is_not_taken_for_the_sweeps(requested, tiny_sweep):
     from workbench.lab.sweeps import load_sweep
 
-    root, _ = requested(SWEEP)
-    other = load_sweep(tiny_sweep(SWEEP.replace("steps = 6", "steps = 7")))
+    root, _ = requested()
+    other = load_sweep(tiny_sweep(steps=7))
     with pytest.raises(WorkbenchError, match="holds a run of another configuration"):
         missing(other, root)

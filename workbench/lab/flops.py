@@ -3,6 +3,7 @@
 Only products are counted (matrix products, attention, the triangular solve of the delta rule), one
 multiplication and one addition as two operations: what is element-wise costs time but hardly any
 operations. The optimisers' own work, which does not grow with the batch, is left out, as usual.
+torch is loaded when something is counted, so that whoever only names arms need not wait for it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from workbench.config import (
     DepoConfig,
@@ -24,11 +24,8 @@ from workbench.config import (
     SleepConfig,
 )
 from workbench.errors import WorkbenchError
-from workbench.model import HybridModel
-from workbench.sleep import SleepPass, Wake, read
 from workbench.tasks import batch_generator
 from workbench.tasks import task as make_task
-from workbench.training.loss import masked_cross_entropy
 
 
 class Cost(NamedTuple):
@@ -88,6 +85,12 @@ def _count(
     config: ModelConfig, sleep: SleepConfig, task_config: DepoConfig | Rule110Config
 ) -> tuple[float, float, float]:
     """Count one sequence at a fixed N: training, asleep, awake."""
+    import torch
+
+    from workbench.model import HybridModel
+    from workbench.sleep import SleepPass, Wake, read
+    from workbench.training.loss import masked_cross_entropy
+
     task = make_task(task_config)
     size = {"vocabulary": len(task.vocabulary), "kernel_backend": "cpu"}
     # shapes say it all, except whether a kept cache holds padding
@@ -111,6 +114,7 @@ def _count(
 @contextmanager
 def _counting() -> Any:
     """Give a function that says how many operations have run inside the block."""
+    import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.config import to_toml
 from workbench.errors import WorkbenchError
 from workbench.files import write_json
 from workbench.lab.runs import Run, read_events
-from workbench.lab.sweeps import PlannedRun, Sweep
+
+if TYPE_CHECKING:  # sweeps count FLOPs and so load torch; whoever only reads results need not
+    from workbench.lab.sweeps import PlannedRun, Sweep
 
 SCHEMA = "sleep-results/1"
 PROVENANCE = "checkpoint/provenance.json"

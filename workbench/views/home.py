@@ -43,6 +43,9 @@ WAYS_ON = """
     <a class="card" href="lab"><h3>Lab</h3>
     <p>Train small models and watch the answer form: does more sleep help? Choose a task, arms and
     seeds; accuracy against N fills in with error bars and chance lines.</p></a>
+    <a class="card" href="results"><h3>Results</h3>
+    <p>Recorded sweeps with several seeds: more sleep at equal tokens and at equal compute, what
+    happens at other N, and the paper's own numbers beside them.</p></a>
     <article class="card"><h3>Notebook</h3>
     <p><i>A memory you can write to</i>: build the fast weights by hand, with exercises that check
     themselves. In the project's folder: <code>python3 run.py lab</code></p></article>

@@ -133,10 +133,23 @@ def lab() -> Page:
     return shell(f"Lab - {NAME}", "lab", build)
 
 
+def results() -> Page:
+    """Return the results."""
+
+    def build(page: Page) -> list[Any]:
+        pn.extension("plotly")
+        from workbench.views.results import Results
+
+        return [Results.in_page(page)]
+
+    return shell(f"Results - {NAME}", "results", build)
+
+
 PAGES = (
     PageEntry("/", NAME, "./", "Home", home),
     PageEntry("/stepper", f"Stepper - {NAME}", "stepper", "Stepper", stepper),
     PageEntry("/lab", f"Lab - {NAME}", "lab", "Lab", lab),
+    PageEntry("/results", f"Results - {NAME}", "results", "Results", results),
 )
 
 

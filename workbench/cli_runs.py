@@ -1,0 +1,161 @@
+"""The command `runs`: list, show, compare, stop, resume, kill, delete, restore."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workbench.cli_lab import add_place, slots
+from workbench.errors import WorkbenchError
+
+ACTIONS = ("list", "show", "compare", "stop", "resume", "kill", "delete", "restore")
+STATES = ("queued", "starting", "running", "stopped", "finished", "failed", "died", "damaged")
+
+
+def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the command; `command(name, run, summary, example)` makes its parser."""
+    runs = command(
+        "runs",
+        _runs,
+        "list runs, look at some, or stop, resume, kill, delete or restore them",
+        "workbench runs stop depo-n8.sleep-n4-seed0",
+    )
+    runs.add_argument(
+        "action", nargs="?", choices=ACTIONS, default="list", metavar="ACTION",
+        help=f"{', '.join(ACTIONS)}; default %(default)s",
+    )  # fmt: skip
+    runs.add_argument("names", nargs="*", metavar="NAME", help="runs, as the list names them")
+    runs.add_argument("--state", choices=STATES, metavar="STATE", help="list these alone")
+    runs.add_argument("--sweep", help="list this sweep's alone")
+    runs.add_argument("--json", action="store_true", help="print JSON")
+    add_place(runs)
+
+
+def _runs(options: argparse.Namespace) -> int:
+    if options.action == "list":
+        if options.names:
+            raise WorkbenchError(
+                f"`runs list` with the name {options.names[0]!r}",
+                "no name, or another action",
+                f"write `workbench runs show {options.names[0]}`",
+            )
+        return _list(options)
+    if not options.names:
+        raise WorkbenchError(
+            f"`runs {options.action}` without a name", "one or more runs", "name them after it"
+        )
+    from workbench.lab.runs import find_run
+
+    if options.action == "restore":
+        from workbench.lab.actions import restore_runs
+
+        return _told(restore_runs(options.runs, options.names), options.json)
+    folders = [find_run(options.runs, name) for name in options.names]
+    if options.action == "show":
+        return _show(folders, options.json)
+    if options.action == "compare":
+        return _compare(folders, options.json)
+    return _told(_act(options, folders), options.json)
+
+
+def _act(options: argparse.Namespace, folders: list[Path]) -> Any:
+    from workbench.lab import actions
+    from workbench.lab.runs import read_run
+
+    found = [run for run in map(read_run, folders) if run is not None]
+    if options.action == "resume":
+        return actions.resume_runs(found, options.runs, slots(options))
+    act = {"stop": actions.stop_runs, "kill": actions.kill_runs, "delete": actions.delete_runs}
+    return act[options.action](found)
+
+
+def _told(outcome: Any, as_json: bool) -> int:
+    """Print what came of an action; exit code 2 where a run was left alone."""
+    if as_json:
+        print(json.dumps({"done": list(outcome.done), "refused": outcome.refused}))
+    elif outcome.done:
+        print(outcome.words)
+    else:
+        sys.stderr.write(f"workbench: {outcome.words}\n")
+    return 2 if outcome.refused else 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from workbench.lab.runs import list_runs
+
+    runs = [
+        run
+        for run in list_runs(options.runs)
+        if options.state in (None, run.state) and options.sweep in (None, run.labels.get("sweep"))
+    ]
+    if options.json:
+        print(json.dumps([_record(run) for run in runs]))
+        return 0
+    rows = [["run", "state", "step", "loss", "newest accuracy by difficulty", "minutes"]]
+    for run in runs:
+        loss = "" if run.loss is None else f"{run.loss:.3f}"
+        cells = [run.name, run.state, f"{run.step}/{run.steps}", loss]
+        rows.append([*cells, _newest_accuracy(run), f"{run.seconds / 60:.1f}"])
+    print(table(rows) if runs else f"no such runs in {options.runs}")
+    for run in runs:
+        if run.problem:
+            print(f"{run.name}: {run.problem}")
+    return 0
+
+
+def _newest_accuracy(run: Any) -> str:
+    if not run.evaluation:
+        return ""
+    n, entry = list(run.evaluation.items())[-1]
+    return f"N={n} " + " ".join(f"{k}:{v:.2f}" for k, v in entry["accuracy"].items())
+
+
+def _record(run: Any) -> dict[str, Any]:
+    kept = ("name", "state", "step", "steps", "loss", "evaluation", "seconds", "changed")
+    record = {name: getattr(run, name) for name in kept}
+    return record | {"folder": str(run.folder), "labels": run.labels, "problem": run.problem}
+
+
+def _show(folders: list[Path], as_json: bool) -> int:
+    from workbench.lab.runs import log_tail, read_run
+
+    runs = [run for run in map(read_run, folders) if run is not None]
+    if as_json:
+        print(json.dumps([_record(run) | {"log": log_tail(run.folder)} for run in runs]))
+        return 0
+    for run in runs:
+        print(f"{run.name}: {run.state}, step {run.step} of {run.steps}, {run.folder}")
+        for name, value in run.labels.items():
+            print(f"  {name}: {value}")
+        if run.problem:
+            print(f"  problem: {run.problem}")
+        for line in log_tail(run.folder, 5):
+            print(f"  | {line}")
+    return 0
+
+
+def _compare(folders: list[Path], as_json: bool) -> int:
+    from workbench.lab.compare import differences
+
+    found = differences(folders)
+    if as_json:
+        print(json.dumps({"runs": found.runs, "differ": found.rows, "same": found.same}))
+    else:
+        print(table([["setting", *found.runs], *([k, *row] for k, row in found.rows.items())]))
+        print(f"{found.same} settings are the same in all")
+    for name in found.unreadable:
+        sys.stderr.write(f"workbench: the configuration of {name} cannot be read\n")
+    return 2 if found.unreadable else 0
+
+
+def table(rows: list[list[str]]) -> str:
+    """Return rows as text in columns."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

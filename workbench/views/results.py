@@ -1,0 +1,161 @@
+"""The results page: recorded sweeps, a figure for each question, and the paper's numbers beside.
+
+Everything is drawn from committed records; nothing is trained and torch is not loaded.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import panel as pn
+import param
+import xarray as xr
+
+from workbench.errors import WorkbenchError
+from workbench.figures.theme import Theme
+from workbench.lab import results
+from workbench.lab.record import read_record
+from workbench.views import results_words as words
+from workbench.views.components import CSS, HERE, Choice, FigurePane
+from workbench.views.lab_parts import Download
+from workbench.views.notices import warn
+from workbench.views.outbox import Outbox
+from workbench.views.questions import Question, answerable
+
+RESULTS_CSS = (HERE / "results.css").read_text(encoding="utf-8")
+FIELD = "record"
+
+
+class Results(pn.viewable.Viewer):
+    """The results page.
+
+    Parameters
+    ----------
+    found : dict of str to Path or None
+        Records by name; None takes the bundled ones.
+
+    Attributes
+    ----------
+    name_shown : str
+        The record shown.
+    figures : dict of str to FigurePane
+        By question.
+    """
+
+    dark = param.Boolean(False, doc="Whether the figures are drawn for a dark page.")
+    name_shown = param.String("", doc="Name of the record that is shown.")
+
+    def __init__(self, found: dict[str, Path] | None = None, **values: Any) -> None:
+        super().__init__(**values)
+        self.records = words.records() if found is None else found
+        self.location: Any = None
+        self.figures: dict[str, FigurePane] = {}
+        self.tables: dict[str, xr.Dataset] = {}
+        self.buttons: dict[str, Download] = {}
+        self.questions: list[Question] = []
+        self._outbox = Outbox()
+        self._column = pn.Column(css_classes=["results"], stylesheets=[CSS, RESULTS_CSS], margin=0)
+        self._column.sizing_mode = "stretch_width"
+        self.choice = Choice("Sweep", options={name: name for name in self.records}, width=360)
+        self.choice.param.watch(lambda event: setattr(self, "name_shown", event.new), "value")
+        self.param.watch(lambda event: self.rebuild(), "name_shown")
+        self.param.watch(lambda event: self.draw(), "dark")
+
+    @classmethod
+    def in_page(cls, page: Any) -> Results:
+        """Return the view that follows the page's theme and address."""
+        view = cls(dark=page.dark_theme)
+        view.location = pn.state.location
+        query = dict(parse_qsl(view.location.search.lstrip("?"))) if view.location else {}
+        page.param.watch(lambda event: setattr(view, "dark", event.new), "dark_theme")
+        wanted = query.get(FIELD, "")
+        if wanted and wanted not in view.records:
+            pn.state.onload(partial(warn, f"There is no record named {wanted!r}."))
+        view.choose(wanted)
+        return view
+
+    def choose(self, name: str) -> None:
+        """Show a record; one that is not there becomes the first."""
+        first = next(iter(self.records), "")
+        self.choice.value = name if name in self.records else first
+        if not self.records:
+            self.rebuild()
+
+    def __panel__(self) -> Any:
+        return self._column
+
+    def rebuild(self) -> None:
+        """Build the page for the record that is chosen."""
+        self.figures, self.tables, self.buttons, self.questions = {}, {}, {}, []
+        parts: list[Any] = [self.choice] if len(self.records) > 1 else []
+        if self.name_shown:
+            try:
+                parts += self._sections(self.records[self.name_shown])
+            except WorkbenchError as error:
+                parts.append(_html(f'<p class="failure" role="alert">{error}</p>'))
+            if self.location is not None:
+                search = f"?{urlencode({FIELD: self.name_shown})}"
+                self._outbox.set([(self.location, {"search": search})])
+        else:
+            parts.append(_html(f"<h1>Results</h1><p>{words.NO_RECORDS}</p>"))
+        parts.append(_html(words.published_html()))
+        self._outbox.set([(self._column, {"objects": parts})])
+
+    def _sections(self, path: Path) -> list[Any]:
+        record = read_record(path)
+        dataset = results.dataset(record)
+        self.questions = answerable(dataset)
+        parts: list[Any] = [_html(words.about_html(record, dataset, path.stem))]
+        for question in self.questions:
+            table = question.table(dataset)
+            self.tables[question.name] = table
+            pane = FigurePane(label=question.title, svg=True)
+            self.figures[question.name] = pane
+            button = Download(partial(self._save, question.name), label="Data (CSV)")
+            parts += [
+                _html(words.question_html(dataset, question)),
+                pane,
+                pn.Row(button, margin=0),
+                _html(words.details_html(dataset, question, table)),
+            ]
+            self.buttons[question.name] = button
+        self.draw()
+        return parts
+
+    def draw(self) -> None:
+        """Draw every figure in the page's theme."""
+        theme: Theme = "dark" if self.dark else "light"
+        drawn = [(q, q.draw(self.tables[q.name], theme)) for q in self.questions]
+        self._outbox.set(
+            [(self.figures[q.name], {"figure": json.loads(f.to_json())}) for q, f in drawn]
+        )
+
+    def csv(self, name: str) -> str:
+        """Return the numbers of a question's figure as CSV."""
+        rows = words.flat(self.tables[name])
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return text.getvalue()
+
+    def _save(self, name: str) -> None:
+        button = self.buttons[name]
+        file = f"{self.name_shown}-{name.replace('_', '-')}.csv"
+        changes = {"filename": file, "content": self.csv(name), "serial": button.serial + 1}
+        self._outbox.set([(button, changes)])
+
+
+def _html(text: str) -> pn.pane.HTML:
+    return pn.pane.HTML(
+        f'<div class="told">{text}</div>',
+        stylesheets=[CSS, RESULTS_CSS],
+        sizing_mode="stretch_width",
+        margin=0,
+    )

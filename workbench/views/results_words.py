@@ -1,0 +1,162 @@
+"""The results page in HTML: what a sweep was, each answer as a table, and the paper's numbers.
+
+Reads records and ``published.json``; imports no Panel.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from workbench import dims
+from workbench.paths import data_folder
+from workbench.tasks.base import level_words
+from workbench.views.questions import Question, differences, missing_words
+
+NO_RECORDS = (
+    "No sweep is recorded yet. Record one with <code>workbench sweep data/sweeps/depo-n8.toml "
+    "--record data/results/sweeps/depo-n8.json</code>."
+)
+
+
+def records() -> dict[str, Path]:
+    """Return the bundled records of sweeps by name."""
+    folder = data_folder() / "results" / "sweeps"
+    return {path.stem: path for path in sorted(folder.glob("*.json"))}
+
+
+def cell(mean: float, low: float, high: float) -> str:
+    """Return a mean and its interval in words; "" where nothing was measured."""
+    if math.isnan(mean):
+        return ""
+    return f"{mean:.2f}" if math.isnan(low) else f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def flat(table: xr.Dataset) -> list[dict[str, Any]]:
+    """Return a question's table as rows of plain values: where, mean, low, high, seeds."""
+    summary = table[["mean", "low", "high", "count"]]
+    places = [str(dim) for dim in summary["mean"].dims]
+    frame = summary.reset_coords(drop=True).to_dataframe().reset_index()
+    rows = frame[[*places, "mean", "low", "high", "count"]].to_dict("records")
+    return [row for row in rows if row["count"]]
+
+
+def table_html(table: xr.Dataset, label: str) -> str:
+    """Return mean, interval and seeds: difficulties across, everything else down."""
+    difficulty = str(table.attrs["difficulty"])
+    levels = table[dims.DIFFICULTY].values.tolist()
+    where = [str(d) for d in table["mean"].dims if d != dims.DIFFICULTY]
+    rows: dict[tuple[str, ...], dict[Any, dict[str, Any]]] = {}
+    for row in flat(table):
+        place = tuple(str(row[name]) for name in where)
+        rows.setdefault(place, {})[row[dims.DIFFICULTY]] = row
+    head = [*where, *(level_words(level, difficulty) for level in levels), "seeds"]
+    body = []
+    for place, cells in rows.items():
+        told = [cells.get(level) for level in levels]
+        values = [cell(c["mean"], c["low"], c["high"]) if c else "" for c in told]
+        body.append([*place, *values, str(max(int(c["count"]) for c in cells.values()))])
+    return grid(head, body, label)
+
+
+def differences_html(dataset: xr.Dataset, question: Question) -> str:
+    """Return the paired differences of a question as a table; "" where there are none."""
+    found = differences(dataset, question)
+    if not found:
+        return ""
+    levels = found[0][1][dims.DIFFICULTY].values.tolist()
+    name = str(dataset.attrs["difficulty"])
+    head = ["difference, paired by seed", *(level_words(level, name) for level in levels), "seeds"]
+    body = [[words, *_signed(one), str(int(one["count"].max()))] for words, one in found]
+    return grid(head, body, f"Differences: {question.title}")
+
+
+def _signed(one: xr.Dataset) -> list[str]:
+    cells = zip(*(one[name].values.tolist() for name in ("mean", "low", "high")), strict=True)
+    return [
+        "" if math.isnan(m) else f"{m:+.2f}" + ("" if math.isnan(a) else f" [{a:+.2f}, {b:+.2f}]")
+        for m, a, b in cells
+    ]
+
+
+def grid(head: Sequence[str], body: Sequence[Sequence[str]], label: str) -> str:
+    """Return a plain table as HTML."""
+    heads = "".join(f'<th scope="col">{escape(text)}</th>' for text in head)
+    rows = "".join(
+        "<tr>"
+        + f'<th scope="row">{escape(row[0])}</th>'
+        + "".join(f"<td>{escape(text)}</td>" for text in row[1:])
+        + "</tr>"
+        for row in body
+    )
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def about_html(record: Mapping[str, Any], dataset: xr.Dataset, name: str) -> str:
+    """Return what was run, from what code, and how to run it again."""
+    runs = record["runs"]
+    seeds = sorted({run["labels"]["seed"] for run in runs})
+    flops = sum(run["budget"].get("flops") or 0.0 for run in runs)
+    commits = ", ".join(c[:10] for c in dataset.attrs["commits"])
+    machines = ", ".join(sorted({str(run["machine"].get("processor")) for run in runs}))
+    counts = ", ".join(f"{count:,}" for count in dataset.attrs["counts"])
+    resumed = sum(bool(run.get("resumed")) for run in runs)
+    again = f", {resumed} of them resumed" if resumed else ""
+    return (
+        f"<h1>{escape(record['title'])}</h1>"
+        f"<p>{len(runs)} training runs{again} with seeds {', '.join(map(str, seeds))}; "
+        f"{flops / 1e12:.0f} TFLOP of training in all. Accuracy is that on {counts} held-out "
+        "examples; means over seeds with 95 % bootstrap intervals over seeds. With five seeds or "
+        "fewer these are narrower than they should be: read them as a lower bound of doubt.</p>"
+        f"<p class='small'>Task {escape(dataset.attrs['task'])}; commit {escape(commits)}; "
+        f"{escape(machines)}. Run it again: <code>workbench sweep data/sweeps/{escape(name)}.toml "
+        f"--record RECORD.json</code>; draw it again: <code>workbench results "
+        f"data/results/sweeps/{escape(name)}.json --out FOLDER</code>.</p>"
+    )
+
+
+def question_html(dataset: xr.Dataset, question: Question) -> str:
+    """Return a question's title and what is compared."""
+    lacking = missing_words(dataset, question)
+    note = f'<p class="small">{escape(lacking)}</p>' if lacking else ""
+    return f"<h2>{escape(question.title)}</h2><p>{escape(question.means)}</p>{note}"
+
+
+def details_html(dataset: xr.Dataset, question: Question, table: xr.Dataset) -> str:
+    """Return the numbers behind a figure, folded."""
+    return (
+        '<details class="more"><summary>Numbers</summary>'
+        f"{table_html(table, question.title)}{differences_html(dataset, question)}</details>"
+    )
+
+
+def published_html() -> str:
+    """Return the paper's own numbers, with what they are worth."""
+    path = data_folder() / "published.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    tables = "".join(
+        f"<h3>{escape(t['title'])}</h3>"
+        + grid(["", *t["columns"]], [[r, *v] for r, v in _rows(t)], t["title"])
+        + (f'<p class="small">{escape(t["remark"])}</p>' if t.get("remark") else "")
+        for t in found["tables"]
+    )
+    return (
+        f"<h2>What the paper reports</h2><p>{escape(found['source'])}. {escape(found['note'])}</p>"
+        f"{tables}"
+    )
+
+
+def _rows(table: Mapping[str, Any]) -> Sequence[tuple[str, list[str]]]:
+    return list(zip(table["rows"], table["values"], strict=True))
