@@ -184,14 +184,16 @@ class Lab(pn.viewable.Viewer):
     def draw(self) -> None:
         """Bring every pane up to date."""
         seen = self.watch.seen
-        self.watch.follow(self, self.state.selected)
         self._version = seen.version
         chosen = self.selected(seen)
-        told = self.watch.told([run.name for run in chosen])
-        versions = self.watch.versions([run.name for run in chosen])
+        # the table goes ahead: figures take longer, and a stop must be seen at once
+        table = self.screen.runs(seen, self._table(seen, chosen))
+        self._outbox.set(table + self._address())
+        names = [run.name for run in chosen]
+        self.watch.follow(self, names)
+        told, versions = self.watch.told(names), self.watch.versions(names)
         self.curves.update(chosen, told, versions, "dark" if self.dark else "light")
-        changes = self.screen.contents(seen, self._table(seen, chosen), chosen, self.curves)
-        self._outbox.set(changes + self._address())
+        self._outbox.set(self.screen.drawings(seen, chosen, self.curves))
 
     def selected(self, seen: Seen) -> list[Run]:
         """Return the selected runs that are there, in the order of the table."""

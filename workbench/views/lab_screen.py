@@ -92,32 +92,21 @@ class LabScreen:
             ),
         )
 
-    def contents(
-        self, seen: Seen, table: dict[str, Any], chosen: list[Run], curves: Curves
-    ) -> Changes:
-        """Return what every pane holds.
-
-        Parameters
-        ----------
-        seen : Seen
-            The runs.
-        table : dict
-            What the table shows.
-        chosen : list of Run
-            The selected runs.
-        curves : Curves
-            Their figures.
-        """
+    def runs(self, seen: Seen, table: dict[str, Any]) -> Changes:
+        """Return the runs, and what is shown in their place where there are none."""
         some = bool(seen.runs) or bool(seen.trash)
-        changes: Changes = [
+        return [
             (self.empty, _shown(not some) | {"object": _problem(seen) or EMPTY}),
             (self._runs, _shown(some, "panel")),
             (self.table, table),
         ]
+
+    def drawings(self, seen: Seen, chosen: list[Run], curves: Curves) -> Changes:
+        """Return the figures of the selected runs, and what differs between them."""
         drawn = curves.figures
-        hint = curves.note or ("" if drawn or not some else NOTHING[bool(chosen)])
+        hint = curves.note or ("" if drawn or not seen.runs else NOTHING[bool(chosen)])
         words = f'<p class="note" role="status">{escape(hint)}</p>' if hint else ""
-        changes.append((self.hint, {"object": words} | _shown(bool(hint))))
+        changes: Changes = [(self.hint, {"object": words} | _shown(bool(hint)))]
         for name, pane in self.figures.items():
             changes.append((self._figures[name], _shown(name in drawn, "panel")))
             if name in drawn:
