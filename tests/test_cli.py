@@ -19,7 +19,10 @@ from workbench.identity import identify
 from workbench.tasks import batch_generator, task
 from workbench.training.evaluation import BLIND
 
-COMMANDS = ["serve", "train", "sweep", "queue", "eval", "sample", "checkpoints", "doctor"]
+COMMANDS = [
+    "serve", "train", "sweep", "queue", "results", "mirror", "runs", "eval", "sample",
+    "checkpoints", "doctor",
+]  # fmt: skip
 CONFIG = """
 [model]
 width = 8

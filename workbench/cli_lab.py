@@ -1,4 +1,4 @@
-"""The commands of the lab: sweep, queue, mirror.
+"""The commands of the lab: sweep, queue, results, mirror.
 
 Split from `workbench.cli`, which adds them to its parser.
 """
@@ -46,6 +46,17 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         "queue", _queue, "start queued runs as slots become free", "workbench queue --cores 2"
     )
     add_place(queue)
+
+    results = command(
+        "results",
+        _results,
+        "what a recorded sweep says, question by question; figures and data with --out",
+        "workbench results data/results/sweeps/depo-n8.json --out figures",
+    )
+    results.add_argument("record", type=Path, metavar="RECORD.json")
+    results.add_argument("--out", type=Path, help="folder for a page and a CSV file a question")
+    results.add_argument("--theme", choices=("light", "dark"), default="light")
+    results.add_argument("--json", action="store_true", help="print JSON")
 
     mirror = command(
         "mirror",
@@ -184,6 +195,41 @@ class _Bar:
         self.bar.set_postfix_str(said, refresh=False)
         done = sum(self.flops[name] * share for name, share in shares.items())
         self.bar.update(max(done - self.bar.n, 0))
+
+
+def _results(options: argparse.Namespace) -> int:
+    from workbench.lab import results
+    from workbench.lab.record import read_record
+    from workbench.views.questions import answerable, missing_words
+    from workbench.views.results_words import csv_text, flat
+
+    data = results.dataset(read_record(options.record))
+    found = {question.name: question.table(data) for question in answerable(data)}
+    if options.json:
+        print(json.dumps({name: flat(table) for name, table in found.items()}))
+    for question in answerable(data):
+        if options.out is not None:
+            _write_figure(options, question, found[question.name])
+        elif not options.json:
+            print(f"{question.title} {question.means}")
+            print(csv_text(found[question.name]))
+            if lacking := missing_words(data, question):
+                print(lacking)
+    if options.out is not None:
+        sys.stderr.write(f"workbench: {len(found)} figures and their data in {options.out}\n")
+    return 0
+
+
+def _write_figure(options: argparse.Namespace, question: Any, table: Any) -> None:
+    from workbench.files import write_text
+    from workbench.views.results_words import csv_text
+
+    figure = question.draw(table, options.theme)
+    figure.update_layout(title={"text": question.title}, margin={"t": 90})
+    name = f"{options.record.stem}-{question.name}"
+    write_text(options.out / f"{name}.csv", csv_text(table))
+    # one copy of plotly.js beside the pages: they open without a network
+    figure.write_html(options.out / f"{name}.html", include_plotlyjs="directory")
 
 
 def _mirror(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ import xarray as xr
 from workbench import dims, figures
 from workbench.figures.theme import Theme
 from workbench.lab import results
+from workbench.lab.arms import ARMS
 from workbench.lab.tables import conditions, with_n_test
 
 if TYPE_CHECKING:
@@ -260,12 +261,30 @@ QUESTIONS: tuple[Question, ...] = (
 
 
 def answerable(dataset: xr.Dataset) -> list[Question]:
-    """Return the questions of which at least two conditions are recorded."""
-    return [q for q in QUESTIONS if len(recorded(dataset, q.conditions)) > 1]
+    """Return the questions that the recorded runs say something about.
+
+    At least two conditions are recorded, and one that is not common to all questions, if there is
+    one in the question.
+    """
+    found = []
+    for question in QUESTIONS:
+        there = recorded(dataset, question.conditions)
+        own = set(question.conditions) - set(BASIC)
+        if len(there) > 1 and (not own or own & set(there)):
+            found.append(question)
+    return found
 
 
 def missing_words(dataset: xr.Dataset, question: Question) -> str:
     """Return in words what is not recorded of a question yet; "" where nothing is missing."""
     there = recorded(dataset, question.conditions)
-    lacking = [f"{arm} (N = {n})" for arm, n in question.conditions if (arm, n) not in there]
+    lacking = [_words(pair) for pair in question.conditions if pair not in there]
     return f"Not recorded yet: {', '.join(lacking)}." if lacking else ""
+
+
+def _words(pair: Pair) -> str:
+    name, _, matched = pair[0].partition("@")
+    title = ARMS[name].title
+    if matched:
+        return f"{title} (matched to N = {matched})"
+    return f"{title}, N = {pair[1]}"

@@ -5,8 +5,6 @@ Everything is drawn from committed records; nothing is trained and torch is not 
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from functools import partial
 from pathlib import Path
@@ -138,12 +136,7 @@ class Results(pn.viewable.Viewer):
 
     def csv(self, name: str) -> str:
         """Return the numbers of a question's figure as CSV."""
-        rows = words.flat(self.tables[name])
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return text.getvalue()
+        return words.csv_text(self.tables[name])
 
     def _save(self, name: str) -> None:
         button = self.buttons[name]

@@ -5,6 +5,8 @@ Reads records and ``published.json``; imports no Panel.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -45,6 +47,16 @@ def flat(table: xr.Dataset) -> list[dict[str, Any]]:
     frame = summary.reset_coords(drop=True).to_dataframe().reset_index()
     rows = frame[[*places, "mean", "low", "high", "count"]].to_dict("records")
     return [row for row in rows if row["count"]]
+
+
+def csv_text(table: xr.Dataset) -> str:
+    """Return the rows of `flat` as CSV."""
+    rows = flat(table)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def table_html(table: xr.Dataset, label: str) -> str:

@@ -1,0 +1,128 @@
+"""The lab's commands: runs and results; sweep and queue are in tests/lab."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from workbench.cli import main
+from workbench.lab.queue import queue_works
+from workbench.lab.runs import read_run
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command in this process: exit code, standard output, standard error."""
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory, tiny_run):
+    """A folder with a finished run, a stopped one, a broken one."""
+    from workbench.training.loop import train
+
+    root = tmp_path_factory.mktemp("lab") / "runs"
+    train(tiny_run(), root / "done")
+    train(tiny_run("sleep.passes=3"), root / "half", stop=lambda: True)
+    (root / "broken").mkdir()
+    (root / "broken" / "status.json").write_text("{")
+    return root
+
+
+@pytest.fixture(scope="module")
+def tiny_run():
+    from workbench.config import Experiment, apply_overrides, build
+
+    base = {
+        "model": {"width": 8, "attention_heads": 2, "gdn_heads": 2, "key_dim": 4, "value_dim": 4},
+        "sleep": {"window": 8, "passes": 2},
+        "task": {"name": "depo", "nodes": 4, "names": "single", "max_hops": 2, "queries": 2},
+        "training": {"steps": 4, "batch_size": 4, "log_every": 1, "eval_every": 2},
+    }
+    base["training"]["eval_count"] = 8
+    return lambda *overrides: build(Experiment, apply_overrides(base, overrides), source="test")
+
+
+def test_runs_are_listed_with_state_and_newest_accuracy(run, root):
+    code, out, err = run("runs", "--runs", root)
+    assert code == 0, err
+    lines = {line.split()[0]: line for line in out.splitlines() if line}
+    assert "finished" in lines["done"] and "4/4" in lines["done"] and "N=2 1:" in lines["done"]
+    assert "stopped" in lines["half"] and "1/4" in lines["half"]
+    assert "status.json cannot be read" in lines["broken:"]
+
+
+def test_runs_as_json_and_filtered(run, root):
+    code, out, _ = run("runs", "--runs", root, "--json", "--state", "finished")
+    assert code == 0
+    (found,) = json.loads(out)
+    assert (found["name"], found["state"], found["step"]) == ("done", "finished", 4)
+    assert json.loads(run("runs", "--runs", root, "--json", "--sweep", "none")[1]) == []
+
+
+def test_show_and_compare(run, root):
+    code, out, _ = run("runs", "show", "done", "half", "--runs", root)
+    assert code == 0 and "done: finished, step 4 of 4" in out and "half: stopped" in out
+    code, out, _ = run("runs", "compare", "done", "half", "--runs", root)
+    assert code == 0
+    rows = [line.split() for line in out.splitlines()]
+    assert ["sleep.passes", "2", "3"] in rows
+    assert [row[0] for row in rows if "." in row[0]] == ["sleep.passes"]
+    compared = json.loads(run("runs", "compare", "done", "half", "--runs", root, "--json")[1])
+    assert compared["differ"] == {"sleep.passes": ["2", "3"]}
+
+
+def test_delete_and_restore(run, root):
+    code, out, _ = run("runs", "delete", "half", "--runs", root)
+    assert code == 0 and "moved to the trash" in out
+    assert run("runs", "show", "half", "--runs", root)[0] == 2
+    code, out, _ = run("runs", "restore", "half", "--runs", root)
+    assert code == 0 and "restored" in out
+    assert run("runs", "show", "half", "--runs", root)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("runs", "stop"), "`runs stop` without a name"),
+        (("runs", "list", "done"), "write `workbench runs show done`"),
+        (("runs", "show", "../done"), "no run '../done'"),
+        (("runs", "stop", "done"), "left alone: it is finished"),
+        (("runs", "restore", "nothing"), "no deleted run 'nothing'"),
+        (("runs", "resume", "half", "--cores", "0"), "--cores 0; expected 1 or more"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_exit_code_2(run, root, arguments, said):
+    code, out, err = run(*arguments, "--runs", root)
+    assert code == 2 and out == ""
+    assert said in err and err.count("\n") == 1
+
+
+def test_no_runs_yet(run, tmp_path):
+    assert run("runs", "--runs", tmp_path / "none")[1].startswith("no such runs in")
+
+
+def test_resume_puts_a_run_into_the_queue_and_a_queue_to_work(root):
+    command = [sys.executable, "-P", "-m", "workbench.cli", "runs", "resume", "half"]
+    done = subprocess.run(
+        [*command, "--runs", str(root), "--cores", "1"], capture_output=True, text=True,
+        env=os.environ, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0 and "queued to go on" in done.stdout, done.stderr
+    end = time.monotonic() + 120
+    while read_run(root / "half").state != "finished":
+        assert time.monotonic() < end, read_run(root / "half")
+        time.sleep(0.2)
+    while queue_works(root):
+        assert time.monotonic() < end
+        time.sleep(0.2)

@@ -1,0 +1,172 @@
+"""The results page from a record worked out by hand, and from the bundled ones."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from workbench.errors import WorkbenchError
+from workbench.lab import results
+from workbench.lab.record import SCHEMA, read_record
+from workbench.views import results_words as words
+from workbench.views.questions import (
+    QUESTIONS,
+    answerable,
+    differences,
+    missing_words,
+    recorded,
+)
+from workbench.views.results import Results
+
+CONFIG = '[task]\nname = "depo"\nnodes = 8\n'
+SHARES = {("sleep", "1"): 0.2, ("sleep", "4"): 0.9, ("longer", "1"): 0.5}
+
+
+def run(arm, n_train, seed, share, *, passes=None):
+    scores = {"accuracy": {"1": 1.0, "2": share}, "exact": share}
+    return {
+        "name": f"{arm}-{n_train}-{seed}",
+        "labels": {
+            "sweep": "hand", "arm": arm, "n_train": n_train, "passes": passes or int(n_train),
+            "axes": {}, "seed": seed, "cost": {"training": 2.0, "sleep": 1.0, "wake": 1.0},
+            "identity": f"{arm}{n_train}{seed}",
+        },
+        "config": CONFIG,
+        "commit": {"hash": "c0ffee", "uncommitted_changes": False},
+        "versions": {},
+        "machine": {"processor": "paper"},
+        "budget": {"steps": 10, "flops": 1e12},
+        "task": "depo",
+        "difficulty": "hops",
+        "evaluation": {"count": 100, "seed": 1},
+        "chance": {"uniform guess": {"accuracy": {"1": 0.125, "2": 0.125}, "exact": 0.0}},
+        "loss": {"step": [10], "loss": [0.5], "seconds": [3.0]},
+        "curve": {"step": [], "passes": []},
+        "final": {n: scores for n in ("1", "4")},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def record(tmp_path):
+    runs = [
+        run(arm, n, seed, share + 0.02 * seed, passes=4 if arm == "longer" else None)
+        for (arm, n), share in SHARES.items()
+        for seed in (0, 1, 2)
+    ]
+    path = tmp_path / "hand.json"
+    text = {"schema": SCHEMA, "sweep": "hand", "title": "By hand", "file": "hand.toml"}
+    path.write_text(json.dumps({**text, "runs": runs}))
+    return path
+
+
+@pytest.fixture
+def dataset(record):
+    return results.dataset(read_record(record))
+
+
+def question(name):
+    return next(q for q in QUESTIONS if q.name == name)
+
+
+def test_a_question_needs_runs_of_its_own(dataset):
+    assert [q.name for q in answerable(dataset)] == [
+        "equal_tokens", "equal_flops", "flops", "transfer",
+    ]  # fmt: skip
+    assert recorded(dataset, question("equal_flops").conditions) == [
+        ("sleep", "1"), ("sleep", "4"), ("longer@4", "1"),
+    ]  # fmt: skip
+    said = missing_words(dataset, question("equal_flops"))
+    assert said == (
+        "Not recorded yet: deeper, N = 1 (matched to N = 4), wider, N = 1 (matched to N = 4)."
+    )
+    assert missing_words(dataset, question("parts")).startswith("Not recorded yet: rewrite only")
+
+
+def test_differences_are_paired_by_seed(dataset):
+    ((said, found),) = differences(dataset, question("equal_flops"))
+    assert said.startswith("sleep, N = 4 minus longer")
+    at = found.sel(difficulty=2)
+    for name in ("mean", "low", "high"):  # each seed differs by the same
+        assert float(at[name]) == pytest.approx(0.4)
+    assert int(at["count"]) == 3
+
+
+def test_the_numbers_of_a_figure(dataset):
+    table = question("equal_flops").table(dataset)
+    rows = words.flat(table)
+    found = {(row["condition"], row["difficulty"]): row for row in rows}
+    assert found["sleep, N = 4", 2]["mean"] == pytest.approx(0.92)
+    assert found["sleep, N = 4", 2]["low"] < 0.92 < found["sleep, N = 4", 2]["high"]
+    assert len(rows) == 6 and all(row["count"] == 3 for row in rows)
+    text = list(csv.DictReader(io.StringIO(words.csv_text(table))))
+    assert text[0]["condition"] == "sleep, N = 1" and float(text[0]["mean"]) == 1.0
+    html = words.table_html(table, "label")
+    assert "0.92 [0.90, 0.94]" in html and "2 hops" in html
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["equal_tokens", "equal_flops", "flops", "transfer"])
+def test_every_question_is_drawn(dataset, name, theme):
+    one = question(name)
+    figure = one.draw(one.table(dataset), theme)
+    assert len(figure.data) and len(figure.to_json()) < 200_000
+
+
+def test_the_page_shows_questions_figures_and_the_papers_numbers(record):
+    page = Results({"hand": record})
+    page.choose("")
+    assert page.name_shown == "hand"
+    assert list(page.figures) == ["equal_tokens", "equal_flops", "flops", "transfer"]
+    assert all(pane.figure["data"] for pane in page.figures.values())
+    html = " ".join(str(getattr(part, "object", "")) for part in page._column)
+    assert "By hand" in html and "9 training runs" in html and "c0ffee" in html
+    assert "What the paper reports" in html and "0.742" in html
+
+
+def test_dark_figures_are_other_figures(record):
+    page = Results({"hand": record})
+    page.choose("hand")
+    light = page.figures["equal_flops"].figure
+    page.dark = True
+    assert page.figures["equal_flops"].figure["layout"] != light["layout"]
+
+
+def test_data_are_saved_as_csv(record):
+    page = Results({"hand": record})
+    page.choose("hand")
+    button = page.buttons["equal_flops"]
+    button._on_press()
+    assert button.filename == "hand-equal-flops.csv" and button.serial == 1
+    assert button.content == page.csv("equal_flops")
+
+
+def test_a_damaged_record_is_told_and_the_papers_numbers_stay(tmp_path):
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    page = Results({"broken": broken})
+    page.choose("broken")
+    html = " ".join(str(getattr(part, "object", "")) for part in page._column)
+    assert "is no record of results" in html and "What the paper reports" in html
+
+
+def test_without_records_the_page_says_how_to_make_one():
+    page = Results({})
+    page.choose("")
+    assert "workbench sweep" in page._column[0].object
+
+
+def test_a_record_of_another_schema(tmp_path):
+    path = tmp_path / "old.json"
+    path.write_text('{"schema": "sleep-results/0", "runs": []}')
+    with pytest.raises(WorkbenchError, match="sleep-results/0.*make it again"):
+        read_record(path)
+
+
+@pytest.mark.parametrize("path", words.records().values(), ids=lambda path: path.stem)
+def test_the_bundled_records_answer_questions(path):
+    record = read_record(path)
+    data = results.dataset(record)
+    assert len(answerable(data)) >= 2
+    assert all(len(run["commit"]["hash"]) == 40 for run in record["runs"])
+    assert not any(run["commit"]["uncommitted_changes"] for run in record["runs"])
