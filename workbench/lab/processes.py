@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from workbench.identity import this_host
 from workbench.training.run_folder import CONFIG, STOP
 
 LOG = "log.txt"
+BEHIND = psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else 5
+"""Priority of a run's process: it loses nothing while nobody else is at work."""
 
 
 def here(status: dict[str, Any]) -> bool:
@@ -50,12 +53,16 @@ def find(status: dict[str, Any]) -> psutil.Process | None:
 def start(folder: Path, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start the training process of the run in `folder`, detached; what it prints goes to its log.
 
-    It resumes where there is something to resume. The caller may forget it.
+    It resumes where there is something to resume, and leaves the processor to whoever waits for a
+    page. The caller may forget it.
     """
     (folder / STOP).unlink(missing_ok=True)
     command = [sys.executable, "-P", "-m", "workbench.cli", "train", str(folder / CONFIG)]
     command += ["--out", str(folder), "--resume"]
-    return spawn(command, folder / LOG, environment)
+    process = spawn(command, folder / LOG, environment)
+    with suppress(psutil.Error):  # it may have ended at once
+        psutil.Process(process.pid).nice(BEHIND)
+    return process
 
 
 def spawn(

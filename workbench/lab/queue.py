@@ -87,7 +87,7 @@ def launch(run: Run, gpu: int | None) -> subprocess.Popen[bytes]:
     environment = {}
     if gpu is not None:
         environment = {"CUDA_VISIBLE_DEVICES": str(gpu), GPU: str(gpu)}
-    set_state(run.folder, "starting", **identify(), launcher=True, gpu=gpu)
+    set_state(run.folder, "starting", **{**identify(), "launcher": True, "gpu": gpu})
     return start(run.folder, environment)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -22,7 +23,6 @@ from workbench.lab.record import read_record
 from workbench.views import results_words as words
 from workbench.views.components import CSS, HERE, Choice, FigurePane
 from workbench.views.lab_parts import Download
-from workbench.views.notices import warn
 from workbench.views.outbox import Outbox
 from workbench.views.questions import Question, answerable
 
@@ -53,6 +53,7 @@ class Results(pn.viewable.Viewer):
         super().__init__(**values)
         self.records = words.records() if found is None else found
         self.location: Any = None
+        self.note = ""
         self.figures: dict[str, FigurePane] = {}
         self.tables: dict[str, xr.Dataset] = {}
         self.buttons: dict[str, Download] = {}
@@ -72,15 +73,15 @@ class Results(pn.viewable.Viewer):
         view.location = pn.state.location
         query = dict(parse_qsl(view.location.search.lstrip("?"))) if view.location else {}
         page.param.watch(lambda event: setattr(view, "dark", event.new), "dark_theme")
-        wanted = query.get(FIELD, "")
-        if wanted and wanted not in view.records:
-            pn.state.onload(partial(warn, f"There is no record named {wanted!r}."))
-        view.choose(wanted)
+        view.choose(query.get(FIELD, ""))
+        pn.state.onload(view._address)  # before that, a change of the address is lost
         return view
 
     def choose(self, name: str) -> None:
-        """Show a record; one that is not there becomes the first."""
+        """Show a record; one that is not there becomes the first, and the page says so."""
         first = next(iter(self.records), "")
+        if name and name not in self.records:
+            self.note = f"There is no record named {name!r}; this is {first!r}."
         self.choice.value = name if name in self.records else first
         if not self.records:
             self.rebuild()
@@ -92,18 +93,25 @@ class Results(pn.viewable.Viewer):
         """Build the page for the record that is chosen."""
         self.figures, self.tables, self.buttons, self.questions = {}, {}, {}, []
         parts: list[Any] = [self.choice] if len(self.records) > 1 else []
+        if self.note:
+            parts.append(_html(f'<p class="failure" role="alert">{escape(self.note)}</p>'))
+            self.note = ""
         if self.name_shown:
             try:
                 parts += self._sections(self.records[self.name_shown])
             except WorkbenchError as error:
-                parts.append(_html(f'<p class="failure" role="alert">{error}</p>'))
-            if self.location is not None:
-                search = f"?{urlencode({FIELD: self.name_shown})}"
-                self._outbox.set([(self.location, {"search": search})])
+                parts.append(_html(f'<p class="failure" role="alert">{escape(str(error))}</p>'))
+            self._address()
         else:
             parts.append(_html(f"<h1>Results</h1><p>{words.NO_RECORDS}</p>"))
         parts.append(_html(words.published_html()))
         self._outbox.set([(self._column, {"objects": parts})])
+
+    def _address(self) -> None:
+        """Write into the page's address which record is shown."""
+        if self.location is not None and self.name_shown:
+            search = f"?{urlencode({FIELD: self.name_shown})}"
+            self._outbox.set([(self.location, {"search": search})])
 
     def _sections(self, path: Path) -> list[Any]:
         record = read_record(path)

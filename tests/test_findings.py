@@ -1,0 +1,35 @@
+"""docs/findings.md says what the committed records say."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def findings():
+    spec = importlib.util.spec_from_file_location("findings", ROOT / "data" / "findings.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_its_tables_are_those_of_the_records(findings):
+    text = findings.DOCUMENT.read_text(encoding="utf-8")
+    assert len(findings.MARK.findall(text)) >= 3
+    assert findings.with_tables(text) == text, "python data/findings.py"
+
+
+def test_a_table_is_made_anew_and_the_words_around_it_stay(findings):
+    text = "Words.\n\n<!-- depo-n8 equal_tokens -->\nold\n<!-- /depo-n8 equal_tokens -->\n\nMore.\n"
+    made = findings.with_tables(text)
+    assert made.startswith("Words.\n\n<!--") and made.endswith("-->\n\nMore.\n")
+    assert "old" not in made and "| sleep | 4 |" in made
+
+
+def test_every_record_is_written_about(findings):
+    text = findings.DOCUMENT.read_text(encoding="utf-8")
+    records = (ROOT / "data" / "results" / "sweeps").glob("*.json")
+    assert all(f"<!-- {path.stem} " in text for path in records)
