@@ -263,3 +263,54 @@ def test_a_folder_of_another_configuration_is_not_taken_for_the_sweeps(requested
     other = load_sweep(tiny_sweep(steps=7))
     with pytest.raises(WorkbenchError, match="holds a run of another configuration"):
         missing(other, root)
+
+
+def nothing(**options):
+    """A kind of work that finds nothing to do."""
+    options["look"]([])
+
+
+def test_runs_that_finished_before_are_recorded_too(requested, tmp_path):
+    root, sweep = requested(seeds=[0], passes=[1])
+    work(root, Slots(1))
+    record = tmp_path / "record.json"
+    assert missing(sweep, root, record) == []
+    finish(sweep, [], root, nothing, record=record)
+    assert len(json.loads(record.read_text())["runs"]) == 1
+
+
+def test_a_record_that_cannot_be_written_is_told_before_anything_runs(requested, tmp_path):
+    root, sweep = requested(seeds=[0])
+    (tmp_path / "file").touch()
+    with pytest.raises(WorkbenchError, match=r"the record .* cannot be written"):
+        finish(sweep, sweep.runs, root, nothing, record=tmp_path / "file" / "record.json")
+    assert {run.state for run in list_runs(root)} == {"queued"}
+
+
+def test_a_record_that_cannot_be_written_for_a_while_is_complete_in_the_end(
+    requested, tmp_path, monkeypatch
+):
+    from workbench.lab import supervise
+
+    root, sweep = requested(seeds=[0], passes=[1])
+    record, calls, add = tmp_path / "record.json", [], supervise.add_to_record
+
+    def full_at_first(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        add(*arguments)
+
+    monkeypatch.setattr(supervise, "add_to_record", full_at_first)
+    states = finish(sweep, sweep.runs, root, partial(work, root, Slots(1)), record=record)
+    assert states.counts == {"finished": 1} and len(calls) > 2
+    assert len(json.loads(record.read_text())["runs"]) == 1
+
+
+@pytest.mark.parametrize("root", ["file", "file/runs"])
+def test_a_place_that_cannot_hold_runs_is_one_line(tiny_sweep, tmp_path, root):
+    from workbench.lab.sweeps import load_sweep
+
+    (tmp_path / "file").touch()
+    with pytest.raises(WorkbenchError, match="cannot hold a run"):
+        request_all(load_sweep(tiny_sweep(seeds=[0])).runs, tmp_path / root)

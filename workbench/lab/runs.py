@@ -208,11 +208,22 @@ def find_run(root: Path, name: str) -> Path:
 
 
 def request(folder: Path, experiment_toml: str, labels: dict[str, Any], steps: int) -> None:
-    """Put a run into the queue: its folder with configuration and labels, and no process yet."""
-    write_text(folder / CONFIG, experiment_toml)
-    if labels:
-        write_json(folder / LABELS, labels)
-    set_state(folder, "queued", step=0, steps=steps)
+    """Put a run into the queue: its folder with configuration and labels, and no process yet.
+
+    Raises
+    ------
+    WorkbenchError
+        The folder cannot be written to.
+    """
+    try:
+        write_text(folder / CONFIG, experiment_toml)
+        if labels:
+            write_json(folder / LABELS, labels)
+        set_state(folder, "queued", step=0, steps=steps)
+    except OSError as error:
+        raise WorkbenchError(
+            f"{folder} cannot hold a run ({error})", "a folder that can be written", "use --runs"
+        ) from None
 
 
 def set_state(folder: Path, state: str, **changes: Any) -> None:

@@ -105,19 +105,17 @@ def finish(
     Raises
     ------
     WorkbenchError
-        Another queue works on the folder.
+        Another queue works on the folder, or the record cannot be written.
     """
     names = {plan.name for plan in to_do}
     deaths: dict[str, tuple[int, int]] = {}
-    kept: set[str] = set()
+    keep = _Keeper(record, sweep)
+    keep(list_runs(root), last=True)  # a record that cannot be written is told before anything runs
 
-    def note(runs: list[Run]) -> None:
+    def note(runs: list[Run], last: bool = False) -> None:
         mine = [run for run in runs if run.name in names]
         tell({run.name: _share(run) for run in mine}, [run.name for run in mine if run.active])
-        fresh = {run.name for run in mine if run.state == "finished"} - kept
-        if record is not None and fresh:
-            add_to_record(record, sweep, [run for run in mine if run.name in fresh])
-            kept.update(fresh)
+        keep(runs, last=last)
 
     def look(runs: list[Run]) -> None:
         note(runs)
@@ -140,14 +138,40 @@ def finish(
         halt(names, root)
         while any(run.active for run in list_runs(root) if run.name in names):
             time.sleep(PAUSE)  # until they have reached their resume points
+    note(list_runs(root), last=True)
     runs = [run for run in list_runs(root) if run.name in names]
-    note(runs)
     counts = outcome(runs)
     before = len(sweep.runs) - len(to_do)
     if before:
         counts["finished"] = counts.get("finished", 0) + before
     failed = {r.name: r.problem or r.state for r in runs if r.state in ("failed", "died")}
     return Outcome(counts, failed)
+
+
+class _Keeper:
+    """Adds the sweep's finished runs to its record, those that ended before as well."""
+
+    def __init__(self, record: Path | None, sweep: Sweep) -> None:
+        self.record, self.sweep = record, sweep
+        self.kept: set[str] = set()
+        self.names = {plan.name for plan in sweep.runs}
+
+    def __call__(self, runs: list[Run], *, last: bool) -> None:
+        done = [run for run in runs if run.name in self.names and run.state == "finished"]
+        fresh = [run for run in done if run.name not in self.kept]
+        if self.record is None or not (fresh or last):
+            return
+        try:
+            add_to_record(self.record, self.sweep, fresh)
+        except OSError as error:
+            if not last:
+                return  # runs go on, and what they leave is added at the next chance
+            raise WorkbenchError(
+                f"the record {self.record} cannot be written ({error})",
+                "a file in a folder with room",
+                "name another with --record; what has finished is in the run folders",
+            ) from None
+        self.kept.update(run.name for run in fresh)
 
 
 def halt(names: set[str], root: Path) -> None:
