@@ -170,3 +170,33 @@ def test_the_bundled_records_answer_questions(path):
     assert len(answerable(data)) >= 2
     assert all(len(run["commit"]["hash"]) == 40 for run in record["runs"])
     assert not any(run["commit"]["uncommitted_changes"] for run in record["runs"])
+
+
+def test_latencies_are_drawn_where_they_were_measured(tmp_path, monkeypatch, record):
+    rows = [
+        {"arm": arm, "n": n, "sleep_ms_per_window": [n, n], "wake_ms_per_token": [wake, wake]}
+        for n in (1, 4)
+        for arm, wake in (("sleep", 1.0), ("wake_loop", float(n)))
+    ]
+    machine = {"cpu": "paper", "date": "2026-01-01"}
+    place = tmp_path / "results" / "latency" / "depo-n8-any.json"
+    place.parent.mkdir(parents=True)
+    place.write_text(json.dumps({"machine": machine, "checkpoint": "x", "results": rows}))
+    monkeypatch.setattr(words, "data_folder", lambda: tmp_path)
+    data, said = words.latency()
+    assert data["wake_ms_per_token"].sel(arm="wake_loop", n_test=4).values.tolist() == [4.0, 4.0]
+    assert data["wake_ms_per_token"].sel(arm="sleep", n_test=4).values.tolist() == [1.0, 1.0]
+    assert "paper, 2026-01-01; medians of 2" in said
+
+    page = Results({"hand": record})
+    page.choose("hand")
+    assert "latency" not in page.figures, "measured on another task's model"
+
+
+def test_the_bundled_latencies_are_complete():
+    found = words.latency()
+    if found is None:
+        pytest.skip("no latency is recorded")
+    data, _ = found
+    assert not data.isnull().any().to_array().any()
+    assert {"sleep", "wake_loop"} <= set(data["arm"].values.tolist())

@@ -17,6 +17,7 @@ import param
 import xarray as xr
 
 from workbench.errors import WorkbenchError
+from workbench.figures import latency_against_n
 from workbench.figures.theme import Theme
 from workbench.lab import results
 from workbench.lab.record import read_record
@@ -28,6 +29,7 @@ from workbench.views.questions import Question, answerable
 
 RESULTS_CSS = (HERE / "results.css").read_text(encoding="utf-8")
 FIELD = "record"
+LATENCY, LATENCY_TITLE = "latency", "What does an answer wait for?"
 
 
 class Results(pn.viewable.Viewer):
@@ -54,6 +56,7 @@ class Results(pn.viewable.Viewer):
         self.records = words.records() if found is None else found
         self.location: Any = None
         self.note = ""
+        self.latency = xr.Dataset()
         self.figures: dict[str, FigurePane] = {}
         self.tables: dict[str, xr.Dataset] = {}
         self.buttons: dict[str, Download] = {}
@@ -131,15 +134,22 @@ class Results(pn.viewable.Viewer):
                 _html(words.details_html(dataset, question, table)),
             ]
             self.buttons[question.name] = button
+        if (measured := words.latency()) is not None and record["sweep"].startswith("depo-n8"):
+            self.latency, said = measured
+            self.figures[LATENCY] = FigurePane(label=LATENCY_TITLE, svg=True)
+            heading = f"<h2>{LATENCY_TITLE}</h2><p>{escape(said)}</p>"
+            parts += [_html(heading), self.figures[LATENCY]]
         self.draw()
         return parts
 
     def draw(self) -> None:
         """Draw every figure in the page's theme."""
         theme: Theme = "dark" if self.dark else "light"
-        drawn = [(q, q.draw(self.tables[q.name], theme)) for q in self.questions]
+        drawn = {q.name: q.draw(self.tables[q.name], theme) for q in self.questions}
+        if LATENCY in self.figures:
+            drawn[LATENCY] = latency_against_n(self.latency, theme=theme)
         self._outbox.set(
-            [(self.figures[q.name], {"figure": json.loads(f.to_json())}) for q, f in drawn]
+            [(self.figures[n], {"figure": json.loads(f.to_json())}) for n, f in drawn.items()]
         )
 
     def csv(self, name: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import xarray as xr
 
 from workbench import dims
+from workbench.lab.arms import ARMS
 from workbench.paths import data_folder
 from workbench.tasks.base import level_words
 from workbench.views.questions import Question, differences, missing_words
@@ -31,6 +32,42 @@ def records() -> dict[str, Path]:
     """Return the bundled records of sweeps by name."""
     folder = data_folder() / "results" / "sweeps"
     return {path.stem: path for path in sorted(folder.glob("*.json"))}
+
+
+def latency() -> tuple[xr.Dataset, str] | None:
+    """Return the recorded latencies and in words what they were measured on; None without any.
+
+    Returns
+    -------
+    Dataset
+        ``sleep_ms_per_window, wake_ms_per_token (arm, n_test, repeat)``, milliseconds of one
+        sequence; ``title (arm)``.
+    """
+    path = data_folder() / "results" / "latency" / "depo-n8-any.json"
+    if not path.exists():
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))
+    rows = record["results"]
+    arms = list(dict.fromkeys(row["arm"] for row in rows))
+    counts = sorted({row["n"] for row in rows})
+    place = {(row["arm"], row["n"]): row for row in rows}
+    axes = (dims.ARM, dims.N_TEST, dims.REPEAT)
+    data = {
+        name: (axes, [[place[arm, n][name] for n in counts] for arm in arms])
+        for name in ("sleep_ms_per_window", "wake_ms_per_token")
+    }
+    coords = {
+        dims.ARM: arms,
+        dims.N_TEST: counts,
+        "title": (dims.ARM, [ARMS[arm].title for arm in arms]),
+    }
+    machine = record["machine"]
+    said = (
+        f"The bundled {record['checkpoint']}, one sequence at a time, on one thread of "
+        f"{machine['cpu']}, {machine['date']}; medians of {len(rows[0]['wake_ms_per_token'])} with "
+        "the middle half. N is that of the sleep, or of the loop over the queries."
+    )
+    return xr.Dataset(data, coords), said
 
 
 def cell(mean: float, low: float, high: float) -> str:
