@@ -314,3 +314,16 @@ def test_a_place_that_cannot_hold_runs_is_one_line(tiny_sweep, tmp_path, root):
     (tmp_path / "file").touch()
     with pytest.raises(WorkbenchError, match="cannot hold a run"):
         request_all(load_sweep(tiny_sweep(seeds=[0])).runs, tmp_path / root)
+
+
+def test_a_queue_started_from_within_a_gpu_run_gives_out_its_own_gpus(requested, monkeypatch):
+    from workbench.lab import queue
+
+    root, sweep = requested(seeds=[0], passes=[1])
+    given = []
+    monkeypatch.setenv("WORKBENCH_GPU", "3")
+    monkeypatch.setattr(queue, "start", lambda folder, environment: given.append(environment))
+    launch(read_run(root / sweep.runs[0].name), 1)
+    assert given == [{"CUDA_VISIBLE_DEVICES": "1", "WORKBENCH_GPU": "1"}]
+    status = read_run(root / sweep.runs[0].name).status
+    assert (status["gpu"], status["launcher"], status["state"]) == (1, True, "starting")
