@@ -327,3 +327,14 @@ def test_a_queue_started_from_within_a_gpu_run_gives_out_its_own_gpus(requested,
     assert given == [{"CUDA_VISIBLE_DEVICES": "1", "WORKBENCH_GPU": "1"}]
     status = read_run(root / sweep.runs[0].name).status
     assert (status["gpu"], status["launcher"], status["state"]) == (1, True, "starting")
+
+
+def test_a_run_that_no_slot_will_ever_fit_is_failed_and_others_go_on(requested):
+    root, sweep = requested(seeds=[0])
+    config = root / sweep.runs[0].name / "experiment.toml"
+    config.write_text(config.read_text().replace('device = "cpu"', 'device = "cuda"'))
+    work(root, Slots(1))
+    states = {run.name: run for run in list_runs(root)}
+    failed = states.pop(sweep.runs[0].name)
+    assert failed.state == "failed" and "start it with --gpus 0" in failed.problem
+    assert {run.state for run in states.values()} == {"finished"}

@@ -82,6 +82,14 @@ def next_run(runs: list[Run], slots: Slots) -> tuple[Run, int | None] | None:
     return None
 
 
+def refuse_hopeless(runs: list[Run], slots: Slots) -> None:
+    """Fail queued runs that ask for a GPU where the queue has none, instead of waiting for ever."""
+    for run in runs:
+        if run.state == "queued" and need(run).gpu and not slots.gpus:
+            said = "asks for a GPU, and this queue has none; start it with --gpus 0"
+            set_state(run.folder, "failed", step=run.step, steps=run.steps, error=said)
+
+
 def launch(run: Run, gpu: int | None) -> subprocess.Popen[bytes]:
     """Start a queued run; its own process writes the states that follow."""
     environment = {}
@@ -138,6 +146,7 @@ def work(
                 del children[name]
                 bury(name, root)
             look(list_runs(root))  # which may queue again what died
+            refuse_hopeless(list_runs(root), slots)
             runs = list_runs(root)
             while (chosen := next_run(runs, slots)) is not None:
                 children[chosen[0].name] = launch(*chosen)
