@@ -33,6 +33,9 @@ socket.socket.connect = guarded
 """
 """``sitecustomize.py`` of the kernel: nothing but this machine can be reached."""
 
+LIVE_STEPS = "30"
+"""Most steps of a run that a notebook trains live (`workbench.notebook.live`)."""
+
 
 def paired(name: str) -> Path:
     return FOLDER / f"{name}.ipynb"
@@ -93,6 +96,7 @@ def executed(request, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(guard))
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("WORKBENCH_LIVE_STEPS", LIVE_STEPS)
         patch.chdir(guard)  # nothing may depend on the folder it is started from
         result = NotebookRun(paired(request.param), TIME_LIMIT).execute()
     assert result.error is None, f"{result.error.summary}\n{result.error.trace}"
