@@ -34,7 +34,7 @@ socket.socket.connect = guarded
 """``sitecustomize.py`` of the kernel: nothing but this machine can be reached."""
 
 LIVE_STEPS = "30"
-"""Most steps of a run that a notebook trains live (`workbench.notebook.live`)."""
+"""Most steps of a run that a notebook trains live (`workbench.notebook.live_plan`)."""
 
 
 def paired(name: str) -> Path:

@@ -36,23 +36,23 @@ from workbench.views import questions
 
 setup(panel=False)
 
-STEPS = 1500  # of each of the three models; with fewer, little is learnt
+STEPS = 2000  # of each of the three models; with fewer, little is learnt
 
 # %% [markdown]
 # ## Three models, trained now
 #
-# The task is Depo, small: a ring of 5 nodes is written as 5 shuffled edges, then come questions
+# The task is Depo, small: a ring of 6 nodes is written as 6 shuffled edges, then come questions
 # of the form "which node is $k$ steps after this one?", $k$ from 1 to 3. The edges are one window.
 # The model sleeps on them, loses its cache, and must answer from its fast weights.
 
 # %%
-base = live.ring(nodes=5, max_hops=3)
+base = live.ring(nodes=6, max_hops=3)
 depo = task(base.task)
 edges, asked = depo.text(depo.sample(1, batch_generator(0, 0, "notebook")), 0).splitlines()
 print("edges     ", edges, "\nquestions ", asked)
 
 # %% [markdown]
-# `1>4` is an edge, and `2:1=2` says that two steps from node 1 is node 2. Now start the training.
+# `5>4` is an edge, and `2:5=3` says that two steps from node 5 is node 3. Now start the training.
 # All three models begin with the same weights and see the same batches; only $N$ differs. Each is
 # a process of its own, two at a time, so the cell returns at once and you can go on reading.
 # **Stop** ends them early; shutting the kernel down ends them too.
@@ -301,5 +301,6 @@ print(runs.report())
 #   staircase.
 #
 # **To go on**: another seed (`live.experiment(..., seed=1)`), other $N$ (`passes=(1, 3)`), a
-# harder ring (`live.ring(nodes=6)`); or the same with all controls and seeds: the lab page of
-# `workbench serve`, or `workbench sweep data/sweeps/depo-n8.toml`.
+# larger ring (`live.ring(nodes=8, max_hops=4)`, which needs more steps); or the same with all
+# controls and seeds: the lab page of `workbench serve`, or
+# `workbench sweep data/sweeps/depo-n8.toml`.

@@ -11,7 +11,7 @@ import pytest
 from workbench.config import build
 from workbench.errors import WorkbenchError
 from workbench.lab.runs import read_run
-from workbench.notebook import live
+from workbench.notebook import live, live_plan
 from workbench.notebook.live_view import draw, patch, report
 
 LONG = 100_000
@@ -32,7 +32,7 @@ def tiny():
 @pytest.fixture
 def started(monkeypatch):
     """A function that starts live runs; whatever it started is closed after the test."""
-    monkeypatch.delenv(live.MOST_STEPS, raising=False)
+    monkeypatch.delenv(live_plan.MOST_STEPS, raising=False)
     found = []
 
     def start(*arguments, **options):
@@ -110,7 +110,7 @@ def test_nothing_outlives_the_kernel(tmp_path):
     """Whoever started runs ends while they train: they end with it, and their folder goes."""
     script = f"""
         import time
-        from workbench.notebook import live
+        from workbench.notebook import live, live_plan
         runs = live.experiment(live.ring(), (1, 2), steps={LONG})
         while not any(run.step for run in runs.runs):
             time.sleep(0.1)
@@ -144,20 +144,20 @@ def test_what_is_asked_for_is_checked(tiny, monkeypatch):
         live.experiment(tiny, (0, 1), steps=5)
     with pytest.raises(WorkbenchError, match="each 1 or more"):
         live.experiment(tiny, (), steps=5)
-    monkeypatch.setenv(live.MOST_STEPS, "soon")
-    with pytest.raises(WorkbenchError, match=live.MOST_STEPS):
+    monkeypatch.setenv(live_plan.MOST_STEPS, "soon")
+    with pytest.raises(WorkbenchError, match=live_plan.MOST_STEPS):
         live.experiment(tiny, steps=5)
     assert live.Live.at_work == []
 
 
 def test_the_variable_shortens_and_never_lengthens(monkeypatch):
-    monkeypatch.setenv(live.MOST_STEPS, "30")
-    assert live._at_most(1500) == 30
-    assert live._at_most(7) == 7
+    monkeypatch.setenv(live_plan.MOST_STEPS, "30")
+    assert live_plan.at_most(1500) == 30
+    assert live_plan.at_most(7) == 7
 
 
 def test_runs_of_one_experiment_differ_in_n_alone(tiny):
-    one, four = (live._planned(tiny, n, 300, 3).experiment for n in (1, 4))
+    one, four = (live_plan.planned(tiny, n, 300, 3).experiment for n in (1, 4))
     assert (one.training.seed, one.training.eval_every, one.training.log_every) == (3, 10, 3)
     assert one.model_copy(update={"sleep": four.sleep}) == four
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import shutil
 import tempfile
 import threading
@@ -21,41 +20,19 @@ from typing import Any, ClassVar
 
 import psutil
 
-from workbench.config import Experiment, build
+from workbench.config import Experiment
 from workbench.errors import WorkbenchError
 from workbench.lab import results
 from workbench.lab.actions import stop_runs
-from workbench.lab.arms import with_settings
 from workbench.lab.queue import Slots, work
 from workbench.lab.runs import Run, list_runs
 from workbench.lab.supervise import request_all
-from workbench.lab.sweeps import PlannedRun, identity
+from workbench.lab.sweeps import PlannedRun
+from workbench.notebook.live_plan import at_most, planned, ring, token_passes
 from workbench.notebook.live_view import View, report, words_of
-from workbench.tasks import task as make_task
 
+__all__ = ["Live", "experiment", "ring"]
 logger = logging.getLogger(__name__)
-
-MOST_STEPS = "WORKBENCH_LIVE_STEPS"
-"""Environment variable: no live run makes more steps than this. For tests, and hurried readers."""
-LOSSES, EVALUATIONS = 100, 30
-"""Points on each curve of loss, and of accuracy."""
-
-
-def ring(nodes: int = 5, max_hops: int = 3) -> Experiment:
-    """Return a small Depo experiment: a ring in one window, then questions of 1..`max_hops` hops.
-
-    Two blocks (attention, gated delta rule) of width 64, batches of 32, 88,000 parameters.
-    """
-    small: dict[str, Any] = {
-        "model": {"width": 64, "attention_heads": 4, "gdn_heads": 4, "key_dim": 16}
-        | {"value_dim": 16, "mlp_width": 128},
-        "sleep": {"window": 2 * nodes},
-        "task": {"name": "depo", "nodes": nodes, "names": "single", "max_hops": max_hops}
-        | {"queries": nodes, "predict_ans": False},
-        "training": {"batch_size": 32, "muon_lr": 0.01, "adamw_lr": 0.01, "warmup": 50}
-        | {"decay": "linear", "decay_fraction": 0.3},
-    }
-    return build(Experiment, small, source="workbench.notebook.live.ring")
 
 
 def experiment(
@@ -95,37 +72,11 @@ def experiment(
         raise WorkbenchError(
             f"passes = {tuple(passes)}, steps = {steps}", "each 1 or more", "give others"
         )
-    steps = _at_most(steps)
-    plans = [_planned(base, n, steps, seed) for n in sorted(set(passes), reverse=True)]
+    steps = at_most(steps)
+    plans = [planned(base, n, steps, seed) for n in sorted(set(passes), reverse=True)]
     for earlier in list(Live.at_work):
         earlier.close()
     return Live(plans, root, cores)
-
-
-def _planned(base: Experiment, passes: int, steps: int, seed: int) -> PlannedRun:
-    """Return one run; its FLOPs are not counted, for that loads torch into the kernel."""
-    training = {
-        "steps": steps,
-        "seed": seed,
-        "log_every": max(steps // LOSSES, 1),
-        "eval_every": max(steps // EVALUATIONS, 1),
-        "eval_count": 300,
-        "eval_passes": (),
-        "final_passes": (),
-        "checkpoint_every": steps,
-    }
-    model = {"vocabulary": len(make_task(base.task).vocabulary)}
-    chosen = with_settings(base, training=training, model=model, sleep={"passes": passes})
-    labels = {
-        "sweep": "live",
-        "arm": "sleep",
-        "n_train": str(passes),
-        "passes": passes,
-        "axes": {},
-        "seed": seed,
-        "identity": identity(chosen),
-    }
-    return PlannedRun(f"live.sleep-n{passes}-seed{seed}", chosen, labels)
 
 
 class Live:
@@ -153,7 +104,7 @@ class Live:
         self._temporary = root is None
         self.root = Path(tempfile.mkdtemp(prefix="workbench-live-")) if root is None else root
         self.plans, self.problem = plans, ""
-        self._work_of = {plan.name: _token_passes(plan.experiment) for plan in plans}
+        self._work_of = {plan.name: token_passes(plan.experiment) for plan in plans}
         self._asked, self._closing = threading.Event(), threading.Event()
         self._view: View | None = None
         self._began: tuple[float, float, int] | None = None
@@ -271,19 +222,3 @@ class Live:
         left = (1 - done) * (now - since) / (done - share)
         rate = (steps - before) / (now - since)
         return done, f"{rate:.0f} steps a second, about {left:.0f} s left."
-
-
-def _token_passes(experiment: Experiment) -> int:
-    """Return the passes over tokens that a sequence takes, to which its time is nearly in step."""
-    task, passes = make_task(experiment.task), experiment.sleep.passes
-    assert isinstance(passes, int)
-    return task.context_tokens * passes + task.query_tokens
-
-
-def _at_most(steps: int) -> int:
-    most = os.environ.get(MOST_STEPS)
-    if most is None:
-        return steps
-    if not most.isdigit() or not int(most):
-        raise WorkbenchError(f"${MOST_STEPS} = {most!r}", "a number of steps", "unset it")
-    return min(steps, int(most))

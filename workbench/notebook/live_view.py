@@ -1,6 +1,6 @@
 """What a notebook shows of runs that train: a Stop button, progress, and figures patched in place.
 
-Widgets are loaded when something is to be shown. Figures come from `workbench.figures`; a figure
+Figures come from `workbench.figures`; a figure
 that is on screen gets only new data, so that it neither flickers nor loses its zoom.
 """
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 
+import ipywidgets  # type: ignore[import-untyped]
 import plotly.graph_objects as go
+from plotly.graph_objects import FigureWidget
 
 from workbench import dims, figures
 from workbench.lab import results
@@ -42,15 +44,13 @@ class View:
     """
 
     def __init__(self, stop: Callable[[], None]) -> None:
-        import ipywidgets  # type: ignore[import-untyped]
-
         self.button = ipywidgets.Button(description="Stop", icon="stop", button_style="danger")
         self.button.tooltip = "Stop all live runs"
         self.bar = ipywidgets.FloatProgress(max=1.0, layout={"width": "240px"})
         self.line = ipywidgets.Label("The runs are requested.")
         self.each = ipywidgets.HTML()
-        self.learning = go.FigureWidget(layout={"height": 330})
-        self.against_n = go.FigureWidget(layout={"height": 330, "width": 460})
+        self.learning = FigureWidget(layout={"height": 330})
+        self.against_n = FigureWidget(layout={"height": 330, "width": 460})
         self.button.on_click(lambda button: stop())
         top = ipywidgets.HBox([self.button, self.bar, self.line])
         self.box = ipywidgets.VBox([top, self.each, self.learning, self.against_n])
@@ -99,13 +99,16 @@ def draw(runs: list[Run]) -> tuple[go.Figure | None, go.Figure | None]:
     return learning, against_n
 
 
-def patch(shown: go.FigureWidget, wanted: go.Figure) -> None:
+def patch(shown: FigureWidget, wanted: go.Figure) -> None:
     """Bring a figure on screen to the data and layout of another, trace by trace, in place.
 
     Traces are known by name and panel; those that the shown figure lacks are added.
     """
     known = {(trace.name, trace.xaxis): trace for trace in shown.data}
     fresh = []
+    if shown.layout != wanted.layout:
+        # whole: in a batch, axes that are new are sent twice, which the page refuses
+        shown.layout = wanted.layout
     with shown.batch_update():
         for trace in wanted.data:
             old = known.get((trace.name, trace.xaxis))
@@ -113,8 +116,6 @@ def patch(shown: go.FigureWidget, wanted: go.Figure) -> None:
                 fresh.append(trace)
             else:
                 old.update(trace.to_plotly_json())
-        if shown.layout != wanted.layout:
-            shown.layout.update(wanted.layout)
     if fresh:
         shown.add_traces(fresh)
 
