@@ -108,7 +108,7 @@ class Live:
         self._asked, self._closing = threading.Event(), threading.Event()
         self._view: View | None = None
         self._began: tuple[float, float, int] | None = None
-        self._started = self._ended = time.monotonic()
+        self._started, self._ended = time.monotonic(), 0.0
         request_all(plans, self.root)
         self._thread = threading.Thread(
             target=self._work, args=(cores,), name="live runs", daemon=True
@@ -204,7 +204,9 @@ class Live:
         ended = all(not run.active and run.state != "queued" for run in runs)
         share, words = self._progress(runs)
         if ended:
-            words = words_of(runs, self._asked.is_set(), self._ended - self._started)
+            words = words_of(
+                runs, self._asked.is_set(), (self._ended or time.monotonic()) - self._started
+            )
         self._view.update(runs, share, self.problem or words, ended)
 
     def _progress(self, runs: list[Run]) -> tuple[float, str]:
