@@ -134,7 +134,7 @@ def _workers(options: argparse.Namespace) -> Iterator[Any]:
 
 
 def _sweep_by(work: Any, options: argparse.Namespace) -> int:
-    from workbench.lab.supervise import finish, missing, request_all
+    from workbench.lab.supervise import finish, missing
     from workbench.lab.sweeps import load_sweep
 
     sys.stderr.write("workbench: counting what each arm costs\n")
@@ -149,7 +149,6 @@ def _sweep_by(work: Any, options: argparse.Namespace) -> int:
         for plan in to_do:
             print(f"{plan.name}  {plan.experiment.training.steps} steps")
         return 0
-    request_all(to_do, options.runs)
     bar = _Bar(to_do)
     with stop_signal("stopping its runs at a resume point (again to leave them)") as stopped:
         try:
@@ -206,7 +205,13 @@ def _results(options: argparse.Namespace) -> int:
     data = results.dataset(read_record(options.record))
     found = {question.name: question.table(data) for question in answerable(data)}
     if options.json:
-        print(json.dumps({name: flat(table) for name, table in found.items()}))
+        # JSON knows no NaN: one seed has no interval
+        rows = {name: flat(table) for name, table in found.items()}
+        told = {
+            name: [{k: None if v != v else v for k, v in row.items()} for row in some]
+            for name, some in rows.items()
+        }
+        print(json.dumps(told, allow_nan=False))
     for question in answerable(data):
         if options.out is not None:
             _write_figure(options, question, found[question.name])

@@ -26,7 +26,7 @@ from workbench.lab.queue import (
     withdraw,
     work,
 )
-from workbench.lab.runs import Run, list_runs, read_run, requeue
+from workbench.lab.runs import Run, list_runs, read_run, requeue, trash
 from workbench.lab.supervise import finish, missing, request_all
 
 SOON = 90.0
@@ -338,3 +338,56 @@ def test_a_run_that_no_slot_will_ever_fit_is_failed_and_others_go_on(requested):
     failed = states.pop(sweep.runs[0].name)
     assert failed.state == "failed" and "start it with --gpus 0" in failed.problem
     assert {run.state for run in states.values()} == {"finished"}
+
+
+def test_what_was_withdrawn_or_deleted_meanwhile_is_not_started(requested, monkeypatch):
+    from workbench.lab import queue
+
+    root, sweep = requested(seeds=[0])
+    monkeypatch.setattr(queue, "start", lambda folder, environment: pytest.fail("started"))
+    withdrawn, deleted = (read_run(root / plan.name) for plan in sweep.runs)  # as the queue saw
+    assert withdraw(read_run(withdrawn.folder))
+    trash(read_run(deleted.folder))
+    assert launch(withdrawn, None) is None and launch(deleted, None) is None
+    assert read_run(withdrawn.folder).state == "stopped"
+    assert not deleted.folder.exists(), "no ghost of it is written"
+
+
+def test_what_has_been_started_meanwhile_is_not_withdrawn(requested, monkeypatch):
+    from workbench.lab import queue
+
+    root, sweep = requested(seeds=[0], passes=[1])
+    seen = read_run(root / sweep.runs[0].name)
+    monkeypatch.setattr(queue, "start", lambda folder, environment: "a process")
+    assert launch(seen, None) == "a process"
+    assert not withdraw(seen)
+    assert read_run(seen.folder).state == "starting"
+
+
+def test_a_run_killed_by_hand_stays_dead_while_its_sweep_goes_on(requested):
+    from workbench.lab.actions import kill_runs
+
+    root, sweep = requested(seeds=[0], steps=300, eval_every=100)
+    shot = []
+
+    def shoot(shares, at_work):
+        run = read_run(root / sweep.runs[0].name)
+        if run.state == "running" and run.step > 5 and not shot:
+            shot.append(kill_runs([run]))
+
+    states = finish(sweep, sweep.runs, root, partial(work, root, Slots(2)), tell=shoot)
+    assert shot and states.counts == {"died": 1, "finished": 1}
+    assert "killed by hand" in states.failed[sweep.runs[0].name]
+
+
+def test_a_record_of_another_version_of_the_sweep_is_refused(requested, tiny_sweep, tmp_path):
+    from workbench.lab.sweeps import load_sweep
+
+    root, sweep = requested(seeds=[0], passes=[1])
+    work(root, Slots(1))
+    record = tmp_path / "record.json"
+    finish(sweep, [], root, nothing, record=record)
+    other = load_sweep(tiny_sweep(seeds=[0], passes=[1], steps=7))
+    with pytest.raises(WorkbenchError, match="of another version of tiny.toml"):
+        finish(other, other.runs, tmp_path / "elsewhere", nothing, record=record)
+    assert not (tmp_path / "elsewhere").exists(), "nothing was requested"

@@ -132,3 +132,15 @@ def test_think_only_needs_an_n_known_beforehand(tiny_model, make_batch):
 def test_rewrite_only_needs_a_loop_from_the_first_block():
     with pytest.raises(ValidationError, match="must begin at block 0"):
         config(feed_back=False, loop=(1, 2))
+
+
+def test_blocks_below_the_loop_keep_what_they_wrote_in_their_one_pass(tiny_model, make_batch):
+    model, batch = tiny_model("gated_delta", "attention", "gated_delta", "attention"), make_batch()
+    sleep = config(passes=2, write="last_pass", loop=(2, 4))
+    plain = list(read(model, batch, config(passes=1)))
+    thought = list(read(model, batch, sleep))
+    asleep = [e for e in thought if isinstance(e, SleepPass) and e.window.index == 0]
+    below, looped = plain[0].memory.fast_weights[0], asleep[0].memory.fast_weights[2]
+    assert torch.equal(asleep[0].memory.fast_weights[0], below) and not looped.any()
+    assert torch.equal(asleep[1].memory.fast_weights[0], below)
+    assert asleep[1].memory.fast_weights[2].abs().max() > 0

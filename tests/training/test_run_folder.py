@@ -1,6 +1,7 @@
 """What happens to a run whose folder is removed, full or read-only."""
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -81,3 +82,18 @@ def test_a_request_to_stop_is_a_file_and_is_taken_away(tiny_experiment, tmp_path
     assert run_status(folder)["step"] == 4, "asked after step 3, before step 4 was done"
     assert not (folder / "stop").exists()
     assert train(tiny_experiment(), folder, resume=True) == "finished"
+
+
+def test_damaged_events_are_kept_beside_and_told_and_the_run_goes_on(
+    tiny_experiment, tmp_path, capsys
+):
+    folder = tmp_path / "run"
+    train(tiny_experiment(), folder, stop=lambda: True)
+    events = folder / "events.jsonl"
+    good = events.read_bytes()
+    events.write_bytes(b'[1]\n\xff\xfe\n{"a": 2}\n' + good + b'{"kind": "st')
+    assert train(tiny_experiment(), folder, resume=True) == "finished"
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    assert [e["step"] for e in lines if e["kind"] == "step"] == [1, 2, 3, 4, 5, 6]
+    assert (folder / "events.damaged").read_bytes() == b'[1]\n\xff\xfe\n{"a": 2}\n'
+    assert "3 lines of" in capsys.readouterr().err

@@ -189,15 +189,17 @@ RULES: dict[LayerKind, str] = {
 }
 """Update rules compared with Gated DeltaNet, and their names in figures."""
 
-MATCHED = "trained with the FLOPs of `sleep` at N; what the size leaves over, the steps make up"
+MATCHED = ("deeper", "wider", "longer", "wake_loop")
+"""Arms whose steps follow from what `sleep` at N costs."""
+BY_FLOPS = "trained with the FLOPs of `sleep` at N; what the size leaves over, the steps make up"
 ALL = (
     Arm("sleep", "sleep", "N passes over every window, in training and at test.", _sleep),
     Arm("random_n", "random N", "N drawn from 1..N once per training step.", _random),
-    Arm("deeper", "deeper, N = 1", f"One pass, more blocks: {MATCHED}.", _deeper),
+    Arm("deeper", "deeper, N = 1", f"One pass, more blocks: {BY_FLOPS}.", _deeper),
     Arm(
         "wider",
         "wider, N = 1",
-        f"One pass, wider blocks, the memory as large as before: {MATCHED}.",
+        f"One pass, wider blocks, the memory as large as before: {BY_FLOPS}.",
         _wider,
     ),
     Arm("longer", "longer, N = 1", "One pass, more steps: the FLOPs of `sleep` at N.", _longer),
@@ -217,7 +219,8 @@ ALL = (
     Arm(
         "rewrite_only",
         "rewrite only",
-        "N passes that all read the embedding: S is written N times from the same features.",
+        "N passes that all read the embedding: S is written N times from features that no pass "
+        "has refined.",
         _rewrite_only,
     ),
     Arm(

@@ -175,7 +175,9 @@ def attend(folder: str, halt: str) -> str:
             ask_to_stop(path)
             asked = True
         time.sleep(PAUSE)
-    return "gone"
+    raise WorkbenchError(
+        f"{folder} is not there on this worker", "the shared folder of runs", "mount it everywhere"
+    )
 
 
 def _judge(task: Any, folder: Path, failures: dict[str, int]) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.identity import GPU, identify
 from workbench.lab.processes import spawn, start
-from workbench.lab.runs import Run, last_words, list_runs, read_run, set_state
+from workbench.lab.runs import Run, last_words, list_runs, read_run, set_state, transition
 from workbench.training.run_folder import CONFIG, STOP
 
 LOCK, LOG = ".queue.lock", ".queue.log"
@@ -90,12 +90,21 @@ def refuse_hopeless(runs: list[Run], slots: Slots) -> None:
             set_state(run.folder, "failed", step=run.step, steps=run.steps, error=said)
 
 
-def launch(run: Run, gpu: int | None) -> subprocess.Popen[bytes]:
-    """Start a queued run; its own process writes the states that follow."""
+def launch(run: Run, gpu: int | None) -> subprocess.Popen[bytes] | None:
+    """Start a queued run; its own process writes the states that follow.
+
+    None where it is queued no more: withdrawn, deleted, or started by another.
+    """
     environment = {}
     if gpu is not None:
         environment = {"CUDA_VISIBLE_DEVICES": str(gpu), GPU: str(gpu)}
-    set_state(run.folder, "starting", **{**identify(), "launcher": True, "gpu": gpu})
+    try:
+        with transition(run.folder) as now:
+            if now.state != "queued":
+                return None
+            set_state(run.folder, "starting", **{**identify(), "launcher": True, "gpu": gpu})
+    except WorkbenchError:
+        return None
     return start(run.folder, environment)
 
 
@@ -149,7 +158,8 @@ def work(
             refuse_hopeless(list_runs(root), slots)
             runs = list_runs(root)
             while (chosen := next_run(runs, slots)) is not None:
-                children[chosen[0].name] = launch(*chosen)
+                if (child := launch(*chosen)) is not None:
+                    children[chosen[0].name] = child
                 runs = list_runs(root)
             busy = [r for r in runs if r.active or r.state == "queued"]
             if names is not None:
@@ -215,8 +225,11 @@ def withdraw(run: Run) -> bool:
     """Take a queued run out of the queue; say whether it was in it."""
     if run.state != "queued":
         return False
-    (run.folder / STOP).unlink(missing_ok=True)
-    set_state(run.folder, "stopped", step=run.step, steps=run.steps)
+    with transition(run.folder) as now:
+        if now.state != "queued":
+            return False
+        (run.folder / STOP).unlink(missing_ok=True)
+        set_state(run.folder, "stopped", step=now.step, steps=now.steps)
     return True
 
 

@@ -57,8 +57,14 @@ def add_to_record(path: Path, sweep: Sweep, runs: list[Run]) -> int:
     """Add the finished `runs` of a sweep to its record; return how many it holds now.
 
     Runs recorded before stay as they are; runs of the sweep come in its order.
+
+    Raises
+    ------
+    WorkbenchError
+        The record holds a run of this arm, N, axes and seed with another configuration.
     """
     entries = recorded(path)
+    _check_same_sweep(path, sweep, entries)
     planned = {plan.labels["identity"]: plan for plan in sweep.runs}
     for run in runs:
         identity = str(run.labels.get("identity"))
@@ -75,6 +81,24 @@ def add_to_record(path: Path, sweep: Sweep, runs: list[Run]) -> int:
     }
     write_json(path, record)
     return len(ordered)
+
+
+def _check_same_sweep(path: Path, sweep: Sweep, entries: dict[str, dict[str, Any]]) -> None:
+    places = {_place(plan.labels): plan.labels["identity"] for plan in sweep.runs}
+    for identity, kept in entries.items():
+        planned = places.get(_place(kept["labels"]))
+        if planned is not None and planned != identity:
+            raise WorkbenchError(
+                f"{path} holds {kept['name']} of another version of {sweep.path.name}",
+                "runs of one version, which can be compared",
+                "name another file with --record",
+            )
+
+
+def _place(labels: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what a run's results are filed under."""
+    names = ("arm", "n_train", "passes", "seed")
+    return (*(labels[name] for name in names), json.dumps(labels["axes"], sort_keys=True))
 
 
 def entry(run: Run, plan: PlannedRun) -> dict[str, Any]:

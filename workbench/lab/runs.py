@@ -12,7 +12,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from workbench.errors import WorkbenchError
 from workbench.files import write_json, write_text
 from workbench.identity import identify
 from workbench.lab.processes import LOG, alive, here
-from workbench.training.run_folder import CONFIG, EVENTS, STATUS, STOP
+from workbench.training.run_folder import CONFIG, EVENTS, STATUS, STOP, check_there, read_event
 
-LABELS, TRASH = "labels.json", ".trash"
+LABELS, TRASH, LOCK = "labels.json", ".trash", ".states.lock"
+PATIENCE = 20.0
+"""Seconds to wait for whoever changes the state of a run."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 TAIL = 16_384
 """Bytes read from the end of the events for a list; an evaluation at many N is about 4 kB."""
@@ -183,7 +186,7 @@ def read_events(folder: Path, offset: int = 0) -> Events:
     whole, newline, _ = data.rpartition(b"\n")
     entries, damaged = [], 0
     for line in whole.splitlines():
-        entry = _event(line)
+        entry = read_event(line)
         if entry is None:
             damaged += 1
         else:
@@ -227,7 +230,14 @@ def request(folder: Path, experiment_toml: str, labels: dict[str, Any], steps: i
 
 
 def set_state(folder: Path, state: str, **changes: Any) -> None:
-    """Write a run's state, keeping what else its status says; used while no process trains."""
+    """Write a run's state, keeping what else its status says; used while no process trains.
+
+    Raises
+    ------
+    WorkbenchError
+        The run's folder was removed: it is not written half anew.
+    """
+    check_there(folder)
     status, _ = _json(folder / STATUS)
     status.pop("error", None)
     status |= {"state": state, **changes}
@@ -245,20 +255,49 @@ def claim(folder: Path) -> None:
         write_json(folder / STATUS, status | identify())
 
 
+@contextmanager
+def transition(folder: Path) -> Iterator[Run]:
+    """Hold the states of a folder of runs, and give the run in `folder` as it is now.
+
+    Whoever changes a state reads it under this, so that a run is not withdrawn by one and started
+    by another. Held for moments only.
+
+    Raises
+    ------
+    WorkbenchError
+        The run is gone, or somebody holds the states for longer than `PATIENCE`.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder.parent / LOCK, timeout=PATIENCE):
+            run = read_run(folder) if (folder / CONFIG).is_file() else None
+            if run is None:
+                raise WorkbenchError(f"the run {folder.name} is gone", "its folder", "look again")
+            yield run
+    except Timeout:
+        raise WorkbenchError(
+            f"the states of {folder.parent} are held by another process", "a moment", "try again"
+        ) from None
+
+
 def requeue(run: Run) -> None:
     """Put a stopped, died or failed run back into the queue; it resumes.
 
     Raises
     ------
     WorkbenchError
-        It is queued, at work or finished.
+        It is queued, at work or finished, or gone.
     """
-    if run.state not in ("stopped", "died", "failed"):
-        raise WorkbenchError(
-            f"run {run.name} is {run.state}", "one that stopped, died or failed", "choose another"
-        )
-    (run.folder / STOP).unlink(missing_ok=True)
-    set_state(run.folder, "queued", step=run.step, steps=run.steps)
+    with transition(run.folder) as now:
+        if now.state not in ("stopped", "died", "failed"):
+            raise WorkbenchError(
+                f"run {now.name} is {now.state}",
+                "one that stopped, died or failed",
+                "choose another",
+            )
+        (now.folder / STOP).unlink(missing_ok=True)
+        set_state(now.folder, "queued", step=now.step, steps=now.steps)
 
 
 def trash(run: Run) -> Path:
@@ -267,12 +306,19 @@ def trash(run: Run) -> Path:
     Raises
     ------
     WorkbenchError
-        A process works on it.
+        A process works on it, or it is gone.
     """
-    if run.active:
-        raise WorkbenchError(
-            f"run {run.name} is {run.state}", "one that no process works on", "stop it first"
-        )
+    if not (run.folder / CONFIG).is_file():
+        return _moved(run)  # damaged: nobody can start it
+    with transition(run.folder) as now:
+        if now.active:
+            raise WorkbenchError(
+                f"run {now.name} is {now.state}", "one that no process works on", "stop it first"
+            )
+        return _moved(now)
+
+
+def _moved(run: Run) -> Path:
     folder = run.folder.parent / TRASH
     folder.mkdir(exist_ok=True)
     target = folder / f"{run.name}@{time.strftime('%Y%m%d-%H%M%S')}"
@@ -353,16 +399,8 @@ def _newest(path: Path) -> tuple[list[dict[str, Any]], float]:
     except FileNotFoundError:
         return [], 0.0
     whole = data.rpartition(b"\n")[0].splitlines()
-    found = (_event(line) for line in (whole if info.st_size <= TAIL else whole[1:]))
+    found = (read_event(line) for line in (whole if info.st_size <= TAIL else whole[1:]))
     return [event for event in found if event is not None], info.st_mtime
-
-
-def _event(line: bytes) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and isinstance(event.get("step"), int) else None
 
 
 def _json(path: Path) -> tuple[dict[str, Any], str | None]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from workbench.config import to_toml
 from workbench.errors import WorkbenchError
+from workbench.lab.actions import KILLED
 from workbench.lab.processes import ask_to_stop
 from workbench.lab.queue import PAUSE, outcome, queue_works, withdraw
 from workbench.lab.record import add_to_record, recorded
@@ -87,7 +88,7 @@ def finish(
     record: Path | None = None,
     tell: Tell = lambda shares, at_work: None,
 ) -> Outcome:
-    """Have `work` done until every run of `to_do` has ended; return how.
+    """Request the runs of `to_do` and have `work` done until every one has ended; return how.
 
     Parameters
     ----------
@@ -120,7 +121,8 @@ def finish(
     def look(runs: list[Run]) -> None:
         note(runs)
         for run in runs:
-            if run.name in names and run.state == "died" and not stop():
+            by_hand = run.problem == KILLED  # whoever killed it does not want it back
+            if run.name in names and run.state == "died" and not by_hand and not stop():
                 furthest, count = deaths.get(run.name, (-1, 0))
                 count = 1 if run.step > furthest else count + 1
                 deaths[run.name] = (max(furthest, run.step), count)
@@ -133,6 +135,7 @@ def finish(
             "one queue a folder",
             "wait for it, or name another folder with --runs",
         )
+    request_all(to_do, root)
     work(names=names, stop=stop, look=look)
     if stop():
         halt(names, root)

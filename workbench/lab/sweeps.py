@@ -37,7 +37,7 @@ from pydantic import Field, model_validator
 
 from workbench.config import Experiment, Frozen, build, load_experiment
 from workbench.errors import WorkbenchError
-from workbench.lab.arms import arm, at_equal_flops, trained_passes
+from workbench.lab.arms import MATCHED, arm, at_equal_flops, trained_passes
 from workbench.lab.flops import cost
 from workbench.tasks import task as make_task
 
@@ -238,7 +238,14 @@ def _experiment(
     if config.budget.steps is not None:
         base = _with(base, {"training.steps": config.budget.steps}, path)
         experiment = _with(change(base, passes), axis.set, path)
-        if axis.equal_flops:
+        # an arm's own settings may change what a step costs
+        if axis.equal_flops or (axis.set and axis.arm in MATCHED):
+            if "training.steps" in axis.set:
+                raise WorkbenchError(
+                    f"{path}: training.steps set for {axis.arm}, which is matched by compute",
+                    "steps that follow from the match",
+                    "remove the setting, or the match",
+                )
             experiment = at_equal_flops(experiment, arm("sleep").change(base, passes))
     else:
         assert config.budget.flops is not None

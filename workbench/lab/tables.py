@@ -101,8 +101,13 @@ def against_n(array: xr.DataArray) -> xr.DataArray:
         ``[arm, passes, ...]`` with the arms' plain names and ``title (arm)``; NaN where an arm was
         not run, or not tested, at an N.
     """
-    families = list(dict.fromkeys(array["family"].values.tolist()))
-    titles = dict(zip(array["family"].values.tolist(), array["title"].values.tolist(), strict=True))
+    names = array["family"].values.tolist()
+    titles = dict(zip(names, array["title"].values.tolist(), strict=True))
+    known = array["words"].transpose(dims.ARM, dims.N_TRAIN).values != ""
+    random = [not str(n).isdigit() for n in array[dims.N_TRAIN].values]
+    drawn = {name: 0 for name in names}
+    for name, row in zip(names, known, strict=True):
+        drawn[name] += int(row[random].sum())
     pieces: dict[tuple[str, int], xr.DataArray] = {}
     for arm in array[dims.ARM].values:
         for n_train in array[dims.N_TRAIN].values:
@@ -111,11 +116,15 @@ def against_n(array: xr.DataArray) -> xr.DataArray:
                 continue
             family = str(one["family"].item())
             fixed = str(n_train).isdigit()
+            if not fixed and drawn[family] > 1:  # two random ranges are two models at every N
+                title, family = titles[family], f"{family} {n_train}"
+                titles[family] = f"{title}, N in {n_train}"
             for n_test in array[dims.N_TEST].values.tolist():
                 if not fixed or n_test == int(n_train):
                     run_at = float(one["passes"].item())
                     at = n_test if not fixed or np.isnan(run_at) else int(run_at)
                     pieces[family, at] = one.sel({dims.N_TEST: n_test}).reset_coords(drop=True)
+    families = list(dict.fromkeys([*(f for f, _ in pieces), *(n for n in names if drawn[n] < 2)]))
     axis = sorted({at for _, at in pieces})
     blank = array.isel({dims.ARM: 0, dims.N_TRAIN: 0, dims.N_TEST: 0}).reset_coords(drop=True)
     blank = xr.full_like(blank, np.nan)

@@ -149,7 +149,8 @@ def _passes(
         if last and above is not None:
             hidden, memory = above(hidden, memory, output=every_output)
         if sleep.write == "last_pass" and not last:
-            memory = memory.replace(fast_weights=begun)
+            looped = {i: begun[i] for i in begun if begin <= i < end}
+            memory = memory.replace(fast_weights={**memory.fast_weights, **looped})
         hidden = hidden if every_output or not last else None
         yield SleepPass(window, sleep_pass, last, hidden, memory)
         if last:

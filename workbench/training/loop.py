@@ -138,6 +138,8 @@ def train(
     check_graphs(experiment)
     check_processes(experiment.training)
     if not is_main():
+        if finished(folder):
+            return "finished"  # as the first process says at once: nobody may wait for it
         return _Run(experiment, task, folder).go(stop, on_progress)
     with locked(folder), told_in_one_line(folder):
         remove_leftovers(folder)

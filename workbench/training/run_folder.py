@@ -19,6 +19,7 @@ import errno
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,7 @@ from typing import Any
 
 from workbench.config import Experiment, load_experiment, to_toml
 from workbench.errors import WorkbenchError
-from workbench.files import write_json, write_text
+from workbench.files import write_json, write_text, written_aside
 from workbench.identity import identify
 from workbench.training.provenance import describe_origin
 
@@ -216,15 +217,37 @@ def told_in_one_line(folder: Path) -> Iterator[None]:
 
 
 def drop_events_after(path: Path, step: int) -> None:
-    """Remove events that a killed process wrote after its last resume point, and a torn line."""
+    """Remove events that a killed process wrote after its last resume point.
+
+    Lines that cannot be read, but for a torn last one, are kept beside in ``events.damaged`` and
+    told on standard error.
+    """
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if event["step"] <= step:
-            kept.append(json.dumps(event))
-    write_text(path, "".join(f"{line}\n" for line in kept))
+    kept: list[bytes] = []
+    damaged: list[bytes] = []
+    lines = path.read_bytes().splitlines()
+    for number, line in enumerate(lines, 1):
+        event = read_event(line)
+        if event is None:
+            damaged += [line] if number < len(lines) else []
+        elif event["step"] <= step:
+            kept.append(line)
+    if damaged:
+        with path.with_suffix(".damaged").open("ab") as file:
+            file.write(b"".join(line + b"\n" for line in damaged))
+        sys.stderr.write(
+            f"workbench: {len(damaged)} lines of {path} cannot be read and were moved to "
+            f"{path.with_suffix('.damaged').name}\n"
+        )
+    with written_aside(path) as aside:
+        aside.write_bytes(b"".join(line + b"\n" for line in kept))
+
+
+def read_event(line: bytes) -> dict[str, Any] | None:
+    """Return the event in a line of ``events.jsonl``; None where it holds none."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("step"), int) else None

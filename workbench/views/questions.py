@@ -194,9 +194,9 @@ QUESTIONS: tuple[Question, ...] = (
         "equal_tokens",
         "Does more sleep help at equal tokens?",
         "Models trained on the same sequences for the same number of steps, each tested at the N "
-        "it was trained with; one model of random N, trained for the compute of N = 4, at every N.",
-        BASIC,
-        against_n(BASIC),
+        "it was trained with.",
+        BASIC[:3],
+        against_n(BASIC[:3]),
         _draw_against_n,
         ((SLEEP_2, SLEEP_1), (SLEEP_4, SLEEP_2), (SLEEP_4, SLEEP_1)),
     ),
@@ -211,7 +211,8 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "flops",
         "What does accuracy cost?",
-        "Accuracy against the FLOPs of training.",
+        "Accuracy against the FLOPs of training, each model tested at the N it was trained with, "
+        "or the largest.",
         (*BASIC, *MATCHED[2:]),
         comparison((*BASIC, *MATCHED[2:])),
         _draw_flops,
@@ -219,7 +220,8 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "transfer",
         "What does a model do at an N it was not trained at?",
-        "Rows: how it was trained. Columns: the N it slept in the test. Means over seeds.",
+        "Rows: how it was trained. Columns: the N it slept in the test. Means over seeds. The "
+        "model of random N had the training FLOPs of N = 4, and so a third more sequences.",
         BASIC,
         transfer(BASIC),
         _draw_transfer,
@@ -228,7 +230,7 @@ QUESTIONS: tuple[Question, ...] = (
         "parts",
         "Is it the thinking or the writing?",
         "Rewrite only writes N times from features that no pass refined; think only refines them "
-        "and keeps the last pass's writes alone; sleep does both.",
+        "and keeps the last pass's writes alone; sleep does both. At equal tokens.",
         PARTS,
         (SLEEP_4, PARTS[1]),
         (SLEEP_4, PARTS[2]),

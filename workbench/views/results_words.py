@@ -96,8 +96,8 @@ def csv_text(table: xr.Dataset) -> str:
     return text.getvalue()
 
 
-def table_html(table: xr.Dataset, label: str) -> str:
-    """Return mean, interval and seeds: difficulties across, everything else down."""
+def means_rows(table: xr.Dataset) -> list[list[str]]:
+    """Return mean, interval and seeds as text: difficulties across, everything else down."""
     difficulty = str(table.attrs["difficulty"])
     levels = table[dims.DIFFICULTY].values.tolist()
     where = [str(d) for d in table["mean"].dims if d != dims.DIFFICULTY]
@@ -105,25 +105,35 @@ def table_html(table: xr.Dataset, label: str) -> str:
     for row in flat(table):
         place = tuple(str(row[name]) for name in where)
         rows.setdefault(place, {})[row[dims.DIFFICULTY]] = row
-    head = [*where, *(level_words(level, difficulty) for level in levels), "seeds"]
     body = []
     for place, cells in rows.items():
         told = [cells.get(level) for level in levels]
         values = [cell(c["mean"], c["low"], c["high"]) if c else "" for c in told]
         body.append([*place, *values, str(max(int(c["count"]) for c in cells.values()))])
+    return [[*where, *(level_words(level, difficulty) for level in levels), "seeds"], *body]
+
+
+def difference_rows(dataset: xr.Dataset, question: Question) -> list[list[str]]:
+    """Return the paired differences of a question as text, a head first; none without any."""
+    found = differences(dataset, question)
+    if not found:
+        return []
+    levels = found[0][1][dims.DIFFICULTY].values.tolist()
+    name = str(dataset.attrs["difficulty"])
+    head = ["difference, paired by seed", *(level_words(level, name) for level in levels), "seeds"]
+    return [head, *([words, *_signed(one), str(int(one["count"].max()))] for words, one in found)]
+
+
+def table_html(table: xr.Dataset, label: str) -> str:
+    """Return `means_rows` as HTML."""
+    head, *body = means_rows(table)
     return grid(head, body, label)
 
 
 def differences_html(dataset: xr.Dataset, question: Question) -> str:
-    """Return the paired differences of a question as a table; "" where there are none."""
-    found = differences(dataset, question)
-    if not found:
-        return ""
-    levels = found[0][1][dims.DIFFICULTY].values.tolist()
-    name = str(dataset.attrs["difficulty"])
-    head = ["difference, paired by seed", *(level_words(level, name) for level in levels), "seeds"]
-    body = [[words, *_signed(one), str(int(one["count"].max()))] for words, one in found]
-    return grid(head, body, f"Differences: {question.title}")
+    """Return `difference_rows` as HTML; "" where there are none."""
+    rows = difference_rows(dataset, question)
+    return grid(rows[0], rows[1:], f"Differences: {question.title}") if rows else ""
 
 
 def _signed(one: xr.Dataset) -> list[str]:
