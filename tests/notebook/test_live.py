@@ -112,7 +112,7 @@ def test_nothing_outlives_the_kernel(tmp_path):
         import time
         from workbench.notebook import live, live_plan
         runs = live.experiment(live.ring(), (1, 2), steps={LONG})
-        while not any(run.step for run in runs.runs):
+        while not any(run.state == "running" for run in runs.runs):
             time.sleep(0.1)
         print(runs.root)
     """
