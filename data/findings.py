@@ -14,12 +14,13 @@ from pathlib import Path
 
 import xarray as xr
 
+from workbench import dims
 from workbench.files import write_text
 from workbench.lab import results
 from workbench.lab.record import read_record
 from workbench.paths import data_folder
 from workbench.views.questions import QUESTIONS, Question, missing_words
-from workbench.views.results_words import difference_rows, means_rows
+from workbench.views.results_words import difference_rows, latency, means_rows
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "findings.md"
 MARK = re.compile(r"<!-- (?P<record>[\w-]+) (?P<question>\w+) -->\n.*?<!-- /\1 \2 -->", re.DOTALL)
@@ -35,8 +36,11 @@ def with_tables(text: str) -> str:
     """Return the document with every marked table made anew."""
 
     def table(mark: re.Match[str]) -> str:
-        question = next(q for q in QUESTIONS if q.name == mark["question"])
-        body = markdown(dataset(mark["record"]), question)
+        if mark["question"] == "latency":
+            body = latencies()
+        else:
+            question = next(q for q in QUESTIONS if q.name == mark["question"])
+            body = markdown(dataset(mark["record"]), question)
         begin, end = (f"<!-- {s}{mark['record']} {mark['question']} -->" for s in ("", "/"))
         return f"{begin}\n{body}\n{end}"
 
@@ -51,6 +55,23 @@ def markdown(data: xr.Dataset, question: Question) -> str:
     if lacking := missing_words(data, question):
         parts.append(f"*{lacking}*")
     return "\n\n".join(parts)
+
+
+def latencies() -> str:
+    """Return medians and the middle half of the recorded latencies, in Markdown."""
+    found = latency()
+    assert found is not None, "python3 run.py bench latency"
+    data, said = found
+    rows = [["", "N", "asleep, ms a window", "awake, ms a token"]]
+    for arm, title in zip(data[dims.ARM].values, data["title"].values, strict=True):
+        for n in data[dims.N_TEST].values:
+            one = data.sel({dims.ARM: arm, dims.N_TEST: n})
+            cells = []
+            for name in ("sleep_ms_per_window", "wake_ms_per_token"):
+                low, median, high = one[name].quantile([0.25, 0.5, 0.75]).values
+                cells.append(f"{median:.2f} [{low:.2f}, {high:.2f}]")
+            rows.append([str(title), str(n), *cells])
+    return f"{_grid(rows)}\n\n*{said}*"
 
 
 def _grid(rows: list[list[str]]) -> str:
