@@ -9,11 +9,9 @@ from typing import Any
 
 from workbench.config import Experiment, RandomPasses, load_experiment
 from workbench.errors import WorkbenchError
-from workbench.lab.runs import Run, read_events
+from workbench.lab.runs import PROVENANCE, Run, read_events
 from workbench.tasks import task as make_task
 from workbench.training.run_folder import CONFIG, ORIGIN
-
-PROVENANCE = "checkpoint/provenance.json"
 
 
 def entries_of(

@@ -23,10 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.lab.runs import Run, list_runs
+from workbench.lab.runs import PROVENANCE, Run, list_runs
 from workbench.training.run_folder import CONFIG, EVENTS, ORIGIN
 
-PROVENANCE = "checkpoint/provenance.json"
 PREFIX = "sleep_workbench."
 RUN, POSITION = f"{PREFIX}run", f"{PREFIX}position"
 ALONE = "sleep-workbench"

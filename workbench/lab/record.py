@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 from workbench.config import to_toml
 from workbench.errors import WorkbenchError
 from workbench.files import write_json
-from workbench.lab.runs import Run, read_events
+from workbench.lab.runs import PROVENANCE, Run, read_events
 
 if TYPE_CHECKING:  # sweeps count FLOPs and so load torch; whoever only reads results need not
     from workbench.lab.sweeps import PlannedRun, Sweep
 
 SCHEMA = "sleep-results/1"
-PROVENANCE = "checkpoint/provenance.json"
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The run store: one folder a run is the truth; this reads, lists, requests and removes them.
 
-A run's folder is described in `workbench.training.loop`; the lab adds ``labels.json`` (what the run
-is in its sweep) and ``log.txt`` (what its process printed). Deleted runs go to ``.trash`` beside
-them first. Nothing here loads torch: a dashboard that only lists runs starts quickly.
+A run's folder is described in `workbench.training.run_folder`; the lab adds ``labels.json`` (what
+the run is in its sweep) and ``log.txt`` (what its process printed). Deleted runs go to ``.trash``
+beside them first. Nothing here loads torch: a dashboard that only lists runs starts quickly.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from workbench.lab.processes import LOG, alive, here
 from workbench.training.run_folder import CONFIG, EVENTS, STATUS, STOP, check_there, read_event
 
 LABELS, TRASH, LOCK = "labels.json", ".trash", ".states.lock"
+PROVENANCE = "checkpoint/provenance.json"
+"""Where a finished run says what it came from and what it scored."""
 PATIENCE = 20.0
 """Seconds to wait for whoever changes the state of a run."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
