@@ -82,11 +82,16 @@ def test_step_back_first_and_last(page, server):
 
 def test_play_runs_to_the_end_and_can_be_paused(page, server):
     open_stepper(page, server)
-    page.get_by_label("Playing speed").select_option("4")
+    page.get_by_label("Playing speed").select_option("0.5")  # slow: no step between look and press
     press(page, "Play")
-    expect_place(page, "Asleep, window 1 of 3, pass 2 of 4")
+    expect(page.locator(".stop b")).not_to_have_text("Before the first pass", timeout=20_000)
     press(page, "Pause")
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    here = page.locator(".stop b").inner_text()
+    assert here != "Awake, window 3 of 3"
+    page.wait_for_timeout(2_500)  # longer than a step takes
+    assert page.locator(".stop b").inner_text() == here
+    page.get_by_label("Playing speed").select_option("4")
     press(page, "Play")
     expect(page.locator(".stop b")).to_have_text("Awake, window 3 of 3", timeout=30_000)
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()

@@ -6,7 +6,15 @@ Imports the model's floor and below; knows no task. Any object with the methods 
 
 from workbench.sleep.algorithm import read
 from workbench.sleep.contract import SleepingModel
-from workbench.sleep.events import Event, Eviction, SleepPass, Wake
+from workbench.sleep.events import (
+    Boundary,
+    Event,
+    Eviction,
+    SleepPass,
+    Wake,
+    before_window,
+    boundary,
+)
 from workbench.sleep.passes import (
     PassReport,
     PassRule,
@@ -19,6 +27,7 @@ from workbench.sleep.waking import wake_now
 from workbench.sleep.windows import Placed, Window, cut, place
 
 __all__ = [
+    "Boundary",
     "Event",
     "Eviction",
     "PassReport",
@@ -29,6 +38,8 @@ __all__ = [
     "SleepingModel",
     "Wake",
     "Window",
+    "before_window",
+    "boundary",
     "capped",
     "cut",
     "place",

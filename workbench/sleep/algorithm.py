@@ -28,7 +28,7 @@ from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.model.memory import Memory
 from workbench.sleep.contract import SleepingModel
-from workbench.sleep.events import Event, Eviction, SleepPass, Wake
+from workbench.sleep.events import Boundary, Event, Eviction, SleepPass, Wake, before_window
 from workbench.sleep.eviction import evict
 from workbench.sleep.one_pass import one_pass, recomputed, rested, wake
 from workbench.sleep.passes import PassReport, PassRule, resolve
@@ -46,6 +46,7 @@ def read(
     generator: np.random.Generator | None = None,
     every_output: bool = False,
     placed: Placed | None = None,
+    start: Boundary | None = None,
 ) -> Iterator[Event]:
     """Read a batch window by window, yielding after every pass.
 
@@ -67,6 +68,10 @@ def read(
         Also compute the features after the last pass of a sleep, which feed nothing.
     placed : Placed or None
         The batch's tensors, where they are on the model's device already.
+    start : Boundary or None
+        Read on from there, as an earlier reading left it or with its memory changed; nothing
+        before it is run or yielded. `memory` is then that of the boundary. A rule that decides
+        when a sleep ends starts anew there.
 
     Yields
     ------
@@ -77,39 +82,49 @@ def read(
     Raises
     ------
     WorkbenchError
-        The loop range does not fit the model, N is random without a generator, or only the last
-        pass writes and a rule decides which one that is.
+        The loop range does not fit the model, N is random without a generator, only the last
+        pass writes and a rule decides which one that is, or `start` is no place of this reading.
     """
     _check_loop(sleep, model.depth)
     passes = rule if rule is not None else resolve(sleep, generator)
     _check_ablation(sleep, passes)
-    memory = model.empty_memory(len(batch)) if memory is None else memory
     windows = cut(
         batch, sleep.window, mask_padding=sleep.mask_padding, device=model.device, placed=placed
     )
-    for window in windows:
+    if start is None:
+        memory = model.empty_memory(len(batch)) if memory is None else memory
+        start = before_window(0, memory)
+    else:
+        _check_start(start, memory, windows, passes, sleep.feed_back)
+    here = start
+    for window in windows[start.window :]:
+        memory = here.memory
+        event: SleepPass | Wake
         if window.has_loss:
-            event: SleepPass | Wake = wake(model, window, sleep, memory)
+            event = wake(model, window, sleep, memory)
             yield event
+            memory = event.memory
         else:
             answers = partial(answers_now, model, windows[window.index + 1 :], sleep)
-            for event in _sleep(model, window, sleep, memory, passes, answers, every_output):
+            for event in _sleep(model, window, sleep, here, passes, answers, every_output):
                 yield event
-        memory = evict(event.memory, sleep)
+                memory = event.memory
+        memory = evict(memory, sleep)
         yield Eviction(window, memory)
+        here = before_window(window.index + 1, memory)
 
 
 def _sleep(
     model: SleepingModel,
     window: Window,
     sleep: SleepConfig,
-    memory: Memory,
+    start: Boundary,
     passes: int | PassRule,
     answers: Callable[[Memory], Tensor],
     every_output: bool,
 ) -> Iterator[SleepPass]:
     """Sleep on one window; with checkpointing per window its passes come all at once."""
-    step = partial(_passes, model, window, sleep, memory, passes, answers, every_output)
+    step = partial(_passes, model, window, sleep, start, passes, answers, every_output)
     if sleep.checkpointing == "window" and torch.is_grad_enabled():
         yield from cast("list[SleepPass]", recomputed(lambda: list(step())))
     else:
@@ -120,19 +135,22 @@ def _passes(
     model: SleepingModel,
     window: Window,
     sleep: SleepConfig,
-    memory: Memory,
+    start: Boundary,
     passes: int | PassRule,
     answers: Callable[[Memory], Tensor],
     every_output: bool,
 ) -> Iterator[SleepPass]:
     """Run the passes of one sleep: h goes from pass to pass, S keeps accumulating."""
+    if start.sleep_pass == passes:
+        return
     begin, end = sleep.loop or (0, model.depth)
     run = one_pass(model, window, sleep)
     above = partial(run, first=end) if end < model.depth else None  # once, after the last pass
     embedded: Any = model.embed(window.tokens)
-    hidden = embedded
-    begun, earlier = memory.fast_weights, memory.kv  # no pass sees the KV of another pass
-    for sleep_pass in count(1):
+    hidden = start.hidden if start.sleep_pass else embedded
+    memory, carried = start.memory, start.carried
+    begun, earlier = carried.fast_weights, carried.kv  # no pass sees the KV of another pass
+    for sleep_pass in count(start.sleep_pass + 1):
         first = 0 if sleep_pass == 1 else begin  # the blocks below the loop run once
         last = sleep_pass == passes  # a rule decides further down
         before = rested(memory.replace(kv=earlier), sleep)
@@ -152,7 +170,7 @@ def _passes(
             looped = {i: begun[i] for i in begun if begin <= i < end}
             memory = memory.replace(fast_weights={**memory.fast_weights, **looped})
         hidden = hidden if every_output or not last else None
-        yield SleepPass(window, sleep_pass, last, hidden, memory)
+        yield SleepPass(window, sleep_pass, last, hidden, memory, carried)
         if last:
             return
 
@@ -190,4 +208,36 @@ def _check_ablation(sleep: SleepConfig, passes: int | PassRule) -> None:
             "write = 'last_pass' with a rule that decides after each pass",
             "an N known before the sleep",
             "fix N with sleep.with_passes(N)",
+        )
+
+
+def _check_start(
+    start: Boundary,
+    memory: Memory | None,
+    windows: list[Window],
+    passes: int | PassRule,
+    feed_back: bool,
+) -> None:
+    place = f"start at window {start.window}, sleep pass {start.sleep_pass}"
+    if memory is not None:
+        raise WorkbenchError(
+            f"{place}, and a memory to begin with", "one of the two", "use start.with_memory"
+        )
+    if not 0 <= start.window < len(windows):
+        raise WorkbenchError(
+            place, f"a window from 0 to {len(windows) - 1}", "take a boundary of the same layout"
+        )
+    asleep = not windows[start.window].has_loss
+    most = (passes if isinstance(passes, int) else start.sleep_pass) if asleep else 0
+    if not 0 <= start.sleep_pass <= most:
+        raise WorkbenchError(
+            place,
+            f"a pass from 0 to {most}, all that this window has",
+            "take a boundary of a reading with the same N",
+        )
+    if feed_back and 0 < start.sleep_pass != passes and start.hidden is None:
+        raise WorkbenchError(
+            f"{place}, without features",
+            "the features that the next pass takes in",
+            "take the boundary from a reading with a larger N, or with every_output=True",
         )

@@ -1,8 +1,8 @@
-"""What `read` yields: one event after every pass, eviction and wake."""
+"""What `read` yields, and where it can be taken up again: after every pass, eviction and wake."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -27,6 +27,8 @@ class SleepPass:
         they would be thrown away, unless every output was asked for.
     memory : Memory
         S, convolution tails and KV cache after the pass.
+    carried : Memory
+        The memory carried into the window, before its first pass.
     """
 
     window: Window
@@ -34,6 +36,7 @@ class SleepPass:
     last: bool
     hidden: Tensor | None
     memory: Memory
+    carried: Memory
 
 
 @dataclass(frozen=True)
@@ -64,3 +67,52 @@ class Eviction:
 
 
 Event = SleepPass | Wake | Eviction
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """A place between two passes, and all that crosses it: enough to read on from there.
+
+    Attributes
+    ----------
+    window : int
+        Index of the window.
+    sleep_pass : int
+        Passes of this window that have been run; 0 stands before the window, which may then be
+        one that is read awake.
+    hidden : Tensor or None
+        Features that the next pass takes in, ``[batch, token, channel]``; None before a window,
+        and after the last pass of a sleep.
+    memory : Memory
+        S, convolution tails and KV cache at this place.
+    carried : Memory
+        The memory carried into the window; that of this place where `sleep_pass` is 0.
+    """
+
+    window: int
+    sleep_pass: int
+    hidden: Tensor | None
+    memory: Memory
+    carried: Memory
+
+    def with_memory(self, memory: Memory) -> Boundary:
+        """Return the same place with another memory: a patch.
+
+        Before a window, that memory is also the one carried into it.
+        """
+        carried = memory if self.sleep_pass == 0 else self.carried
+        return replace(self, memory=memory, carried=carried)
+
+
+def before_window(index: int, memory: Memory) -> Boundary:
+    """Return the place before window `index`, entered with `memory`."""
+    return Boundary(index, 0, None, memory, memory)
+
+
+def boundary(event: SleepPass | Eviction) -> Boundary:
+    """Return the place that an event stands at; after an eviction, that before the next window."""
+    if isinstance(event, SleepPass):
+        return Boundary(
+            event.window.index, event.sleep_pass, event.hidden, event.memory, event.carried
+        )
+    return before_window(event.window.index + 1, event.memory)
