@@ -50,6 +50,7 @@ FLOORS = (
     ("workbench.views", "workbench.notebook"),
     ("workbench", "workbench.doctor"),
     ("workbench.cli_lab",),
+    ("workbench.cli_trace",),
     ("workbench.cli_runs",),
     ("workbench.cli", "apps"),
 )

@@ -52,8 +52,41 @@ DIFFICULTY: Final = "difficulty"
 MODE: Final = "mode"
 """Index of a singular value, largest first."""
 
+SOURCE_WINDOW: Final = "source_window"
+"""Window in which something that the memory holds was written."""
+
+SOURCE_PASS: Final = "source_pass"
+"""Pass in which something that the memory holds was written; as `SLEEP_PASS`."""
+
+SOURCE_TOKEN: Final = "source_token"
+"""Token, by its position in its window, that wrote something the memory holds."""
+
+AGE: Final = "age"
+"""Windows read since something was written; 0 at the end of its own window."""
+
+TARGET: Final = "target"
+"""What a probe is to tell from the memory, by name: the 2-hop successor, the cells after t steps."""
+
+ITEM: Final = "item"
+"""One of the things a target is told of in every example: a node, a cell."""
+
+BASELINE: Final = "baseline"
+"""What a probe's accuracy is compared with: the majority, untrained weights, the embeddings."""
+
+COMPONENT: Final = "component"
+"""Part of the memory that an intervention changes: all of it, a layer, a head, some modes."""
+
+CONTROL: Final = "control"
+"""What an intervention's effect is compared with: another donor, a random matrix of equal norm."""
+
+DIRECTION: Final = "direction"
+"""Of a patch: "denoise" (clean into corrupted) or "noise" (corrupted into clean)."""
+
+METHOD: Final = "method"
+"""How something was attributed, or replayed: integrated gradients, a frozen pass."""
+
 SEED: Final = "seed"
-"""Random seed of a training run."""
+"""Random seed of a training run, or of a measurement's splits and directions."""
 
 STEP: Final = "step"
 """Optimiser step."""
@@ -90,6 +123,7 @@ CHECKPOINT: Final = "checkpoint"
 
 ALL: Final[tuple[str, ...]] = (
     BATCH, EXAMPLE, WINDOW, SLEEP_PASS, TOKEN, LAYER, GDN_HEAD, ATTN_HEAD, KEY, VALUE, CHANNEL,
-    SYMBOL, QUERY, DIFFICULTY, MODE, SEED, STEP, LOGGED_STEP, N_TEST, N_TRAIN, ARM,
+    SYMBOL, QUERY, DIFFICULTY, MODE, SOURCE_WINDOW, SOURCE_PASS, SOURCE_TOKEN, AGE, TARGET, ITEM,
+    BASELINE, COMPONENT, CONTROL, DIRECTION, METHOD, SEED, STEP, LOGGED_STEP, N_TEST, N_TRAIN, ARM,
     PASSES, CONDITION, CHANCE_LINE, REPEAT, RUN, CHECKPOINT,
 )  # fmt: skip
