@@ -1,0 +1,124 @@
+"""Traces built by hand: the slow recurrence runs them, so what they hold is known."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def hand_trace():
+    """Return a maker of traces: ``hand_trace(passes, key=, value=, beta=, ...)``.
+
+    Writes are ``(example, window, sleep_pass, layer, gdn_head, token, ...)``; the states follow
+    from the token-by-token recurrence of `sleep_kernels.reference`.
+    """
+    import torch
+    import xarray as xr
+
+    from sleep_kernels.reference import scan
+    from workbench import dims
+
+    over = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD)
+
+    def make(passes, *, key, value, beta, log_decay, corrects, carried=None, dtype=np.float64):
+        examples, windows, most, layers, heads, tokens, keys = key.shape
+        values = value.shape[-1]
+        states = np.full((examples, windows, most + 1, layers, heads, keys, values), np.nan)
+        real = np.arange(1, most + 1) <= np.array(passes)[:, None]  # (window, sleep_pass)
+        for layer in range(layers):
+            state = np.zeros((examples, heads, keys, values))
+            if carried is not None:
+                state = carried[:, layer]
+            for w, count in enumerate(passes):
+                states[:, w, 0, layer] = state
+                for p in range(count):
+                    k, v, b, g = (
+                        torch.as_tensor(np.nan_to_num(a[:, w, p, layer]).swapaxes(1, 2)).double()
+                        for a in (key, value, beta, log_decay)
+                    )
+                    rule = bool(corrects[layer])
+                    _, after = scan(None, k, v, g, b, torch.as_tensor(state), 1.0, rule)
+                    state = after.numpy()
+                    states[:, w, p + 1, layer] = state
+
+        def masked(array):
+            shape = (1, *real.shape) + (1,) * (array.ndim - 3)
+            return np.where(real.reshape(shape), array, np.nan).astype(dtype)
+
+        index = {
+            dims.EXAMPLE: np.arange(examples),
+            dims.WINDOW: np.arange(windows),
+            dims.LAYER: 1 + 2 * np.arange(layers),
+            dims.GDN_HEAD: np.arange(heads),
+        }
+        writes = xr.Dataset(
+            {
+                "write_key": ((*over, dims.TOKEN, dims.KEY), masked(key)),
+                "write_value": ((*over, dims.TOKEN, dims.VALUE), masked(value)),
+                "beta": ((*over, dims.TOKEN), masked(beta)),
+                "log_decay": ((*over, dims.TOKEN), masked(log_decay)),
+            },
+            index
+            | {
+                dims.SLEEP_PASS: np.arange(1, most + 1),
+                "corrects": ((dims.LAYER,), np.array(corrects)),
+            },
+        )
+        kept = xr.Dataset(
+            {"fast_weight": ((*over, dims.KEY, dims.VALUE), states.astype(dtype))},
+            index | {dims.SLEEP_PASS: np.arange(most + 1)},
+        )
+        inputs = xr.Dataset(
+            {
+                "token_id": (
+                    (dims.EXAMPLE, dims.WINDOW, dims.TOKEN),
+                    np.arange(examples * windows * tokens).reshape(examples, windows, tokens),
+                )
+            }
+        )
+        root = xr.Dataset(
+            coords={
+                dims.EXAMPLE: np.arange(examples),
+                dims.WINDOW: np.arange(windows),
+                "n_passes": ((dims.WINDOW,), np.array(passes)),
+                "asleep": ((dims.WINDOW,), np.ones(windows, dtype=bool)),
+            },
+            attrs={"schema": "sleep-trace/1", "n_sleep": most},
+        )
+        return xr.DataTree.from_dict(
+            {"/": root, "/states": kept, "/writes": writes, "/inputs": inputs}
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def random_trace(hand_trace):
+    """Return a maker of traces of random writes with keys of unit norm: ``random_trace(seed)``.
+
+    Two examples, windows of 3, 2 and 1 passes, 5 tokens, two heads; one layer of the delta rule
+    and one of the outer product. The last token of window 1 is padding in example 1.
+    """
+
+    def make(seed=0, *, examples=2, passes=(3, 2, 1), tokens=5, dtype=np.float64, **changed):
+        rng = np.random.default_rng(seed)
+        shape = (examples, len(passes), max(passes), 2, 2, tokens)
+        key = rng.normal(size=(*shape, 4))
+        key /= np.linalg.norm(key, axis=-1, keepdims=True)
+        beta, log_decay = rng.uniform(0.1, 0.95, shape), -rng.exponential(0.05, shape)
+        if examples > 1 and len(passes) > 1:
+            beta[1, 1, ..., -1] = log_decay[1, 1, ..., -1] = 0.0
+        given = {
+            "key": key,
+            "value": rng.normal(size=(*shape, 3)),
+            "beta": beta,
+            "log_decay": log_decay,
+            "corrects": [True, False],
+        }
+        if dtype == np.float32:  # what a trace in float32 holds
+            given |= {
+                name: given[name].astype(np.float32).astype(np.float64)
+                for name in ("key", "value", "beta", "log_decay")
+            }
+        return hand_trace(passes, dtype=dtype, **given | changed)
+
+    return make
