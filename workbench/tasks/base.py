@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
 from workbench.batch import Batch
 from workbench.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    from workbench.tasks.targets import ProbeTarget
 
 TRAIN: Final = "train"
 """Stream of the training batches; one step is one batch."""
@@ -102,6 +105,13 @@ class Task(Protocol):
 
         The guess knows the format and each example's own size, but reads neither its context nor
         earlier answers. NaN where an example has no such query.
+        """
+        ...
+
+    def probe_targets(self, batch: Batch) -> list[ProbeTarget]:
+        """Return what can be asked about every item of each example, easiest first.
+
+        Worked out from the context alone; the batch may end before its queries.
         """
         ...
 

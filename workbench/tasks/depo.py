@@ -20,6 +20,7 @@ from workbench.config import DepoConfig
 from workbench.errors import WorkbenchError
 from workbench.tasks import typed
 from workbench.tasks.base import ChanceLine, symbols
+from workbench.tasks.targets import ProbeTarget, hop_targets
 from workbench.tasks.words import make_words, permutations
 
 PAD_SYMBOL = 0
@@ -246,6 +247,51 @@ class Depo:
         last = np.array([self._ends_word(symbol) for symbol in self.vocabulary])
         words = last[batch.tokens[:, context]] & batch.valid[:, context]
         return words.sum(axis=1) // 2  # an edge is two words
+
+    def probe_targets(self, batch: Batch) -> list[ProbeTarget]:
+        """Return the k-hop successor of every node, for k in 1..max_hops and 2, 4, 8 .. < nodes.
+
+        Powers of two beyond those asked are there because a cycle can be walked by doubling.
+        """
+        config = self.config
+        levels = set(range(1, config.max_hops + 1))
+        levels |= {2**j for j in range(config.nodes.bit_length()) if 2**j < config.nodes}
+        successor, asked_by = self._edges_and_queries(batch)
+        return hop_targets(
+            successor,
+            sorted(levels),
+            names=self._words.texts,
+            symbols=self._words.spelling[:-1, 0].astype(np.int64),
+            asked_by=asked_by,
+        )
+
+    def _edges_and_queries(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """Return each node's successor and the query that starts there, both [example, node].
+
+        Nodes are the words that can name one; -1 where an example has no such node, or no query.
+        """
+        spelt = {
+            tuple(symbol for symbol in word if symbol): index
+            for index, word in enumerate(self._words.spelling[:-1].tolist())
+        }
+        ends = np.array([self._ends_word(symbol) for symbol in self.vocabulary])
+        successor = np.full((len(batch), len(spelt)), -1, dtype=np.int64)
+        asked_by = np.full_like(successor, -1)
+        first_letter = len(self.vocabulary) - len(self._words.alphabet)
+        given = batch.valid & ~batch.loss_mask & (batch.tokens >= first_letter)
+        for example, row in enumerate(batch.tokens):
+            nodes: list[int] = []
+            word: tuple[int, ...] = ()
+            edges = 0
+            for place in np.flatnonzero(given[example]).tolist():
+                word += (int(row[place]),)
+                if ends[row[place]]:
+                    nodes.append(spelt[word])
+                    word = ()
+                    edges += place < self.context_tokens
+            successor[example, nodes[:edges:2]] = nodes[1:edges:2]
+            asked_by[example, nodes[edges:]] = np.arange(len(nodes) - edges)
+        return successor, asked_by
 
     def parse(self, text: str, queries: str | None = None) -> Batch:
         """Return the batch of a typed cycle; edges keep the order in which they are typed.

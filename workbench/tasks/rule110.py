@@ -19,14 +19,12 @@ from workbench.batch import Batch
 from workbench.config import Rule110Config
 from workbench.errors import WorkbenchError
 from workbench.tasks.base import ChanceLine, symbols
+from workbench.tasks.targets import RULE_110, ProbeTarget, cell_targets
 
 Boundary = Literal["periodic", "zero_background"]
 
 QUERY_SYMBOL = 2
 """Id of ``Q``; the bits are their own ids."""
-
-# New cell for the neighbourhood 4 left + 2 centre + right: 0 for 000, 100 and 111, else 1.
-_TABLE = np.array([0, 1, 1, 1, 0, 1, 1, 0], dtype=np.int8)
 
 
 class Rule110:
@@ -90,7 +88,7 @@ class Rule110:
         first = config.rollout if config.boundary == "zero_background" else 0
         for _ in range(config.rollout):
             left, right = np.roll(cells, 1, axis=-1), np.roll(cells, -1, axis=-1)
-            cells = _TABLE[4 * left + 2 * cells + right]
+            cells = RULE_110[4 * left + 2 * cells + right]
         tokens[:, context + 1 :] = cells[..., first]
         return tokens
 
@@ -133,6 +131,21 @@ class Rule110:
         """Return the chance of "constant guess" for each query, [example, query]."""
         best = max(line.accuracy[self.config.rollout] for line in self.chance().values())
         return np.where(batch.difficulty < 0, np.nan, best)
+
+    def probe_targets(self, batch: Batch) -> list[ProbeTarget]:
+        """Return every cell of every string after 0..rollout steps; a query asks for a cell 0."""
+        config = self.config
+        cells = batch.tokens[:, : self.context_tokens]
+        cells = cells.reshape(-1, config.strings, config.cells)
+        asked_by = np.full(cells.shape, -1, dtype=np.int64)
+        if batch.loss_mask.any():
+            asked_by[:, :, 0] = np.arange(config.strings)
+        return cell_targets(
+            cells,
+            config.rollout,
+            background=config.boundary == "zero_background",
+            asked_by=asked_by.reshape(len(cells), -1),
+        )
 
     def parse(self, text: str, queries: str | None = None) -> Batch:
         """Return the batch of typed strings of bits, separated by blanks, commas or lines.
