@@ -28,8 +28,9 @@ MARK = re.compile(r"<!-- (?P<record>[\w-]+) (?P<question>\w+) -->\n.*?<!-- /\1 \
 
 @cache
 def dataset(name: str) -> xr.Dataset:
-    """Return the committed results of a sweep."""
-    return results.dataset(read_record(data_folder() / "results" / "sweeps" / f"{name}.json"))
+    """Return the finished results of a committed sweep."""
+    record = read_record(data_folder() / "results" / "sweeps" / f"{name}.json")
+    return results.final(results.dataset(record))
 
 
 def with_tables(text: str) -> str:

@@ -202,8 +202,9 @@ def _results(options: argparse.Namespace) -> int:
     from workbench.views.questions import answerable, missing_words
     from workbench.views.results_words import csv_text, flat
 
-    data = results.dataset(read_record(options.record))
-    found = {question.name: question.table(data) for question in answerable(data)}
+    data = results.final(results.dataset(read_record(options.record)))
+    questions = answerable(data)
+    found = {question.name: question.table(data) for question in questions}
     if options.json:
         # JSON knows no NaN: one seed has no interval
         rows = {name: flat(table) for name, table in found.items()}
@@ -212,7 +213,7 @@ def _results(options: argparse.Namespace) -> int:
             for name, some in rows.items()
         }
         print(json.dumps(told, allow_nan=False))
-    for question in answerable(data):
+    for question in questions:
         if options.out is not None:
             _write_figure(options, question, found[question.name])
         elif not options.json:

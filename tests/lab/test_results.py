@@ -102,6 +102,13 @@ def test_the_last_step_is_the_final_evaluation_and_what_training_alone_tested_th
     assert data["accuracy"].sel(difficulty=1).values.ravel().tolist() == [0.9, 0.7]
 
 
+def test_finished_results_are_computed_once():
+    ended = final(dataset(record(entry())))
+    assert final(ended) is ended
+    with pytest.raises(KeyError):  # another moment is not the end
+        final(latest(dataset(record(entry()))))
+
+
 def test_arms_of_other_lengths_share_the_axis_of_steps():
     longer = entry("longer", "1", 4, steps=45, curve={30: {"1": scores(0.3, 0.2)}})
     data = dataset(record(entry(), longer))

@@ -13,10 +13,14 @@ from workbench import dims
 
 ROUNDING = 1e-9
 """A budget that a run spends exactly may differ from its sum by rounding."""
+MOMENT, END = "moment", "end"
+"""Attribute of finished results, and what it says."""
 
 
 def final(dataset: xr.Dataset) -> xr.Dataset:
     """Return finished results: of each run its evaluation at the last step; NaN while it trains.
+
+    Finished results are returned as they are, so that what is asked often is computed once.
 
     Returns
     -------
@@ -24,7 +28,10 @@ def final(dataset: xr.Dataset) -> xr.Dataset:
         ``accuracy (arm, n_train, seed, n_test, difficulty)``, ``exact``, ``at_step``,
         ``training_flops`` and ``seconds`` (arm, n_train, seed), and all that never had steps.
     """
-    return _moment(dataset, dataset[dims.STEP] == dataset["steps"])
+    if dataset.attrs.get(MOMENT) == END:
+        return dataset
+    ended = _moment(dataset, dataset[dims.STEP] == dataset["steps"])
+    return ended.assign_attrs({MOMENT: END})
 
 
 def latest(dataset: xr.Dataset) -> xr.Dataset:

@@ -119,19 +119,20 @@ class Results(pn.viewable.Viewer):
     def _sections(self, path: Path) -> list[Any]:
         record = read_record(path)
         dataset = results.dataset(record)
-        self.questions = answerable(dataset)
+        final = results.final(dataset)
+        self.questions = answerable(final)
         parts: list[Any] = [_html(words.about_html(record, dataset, path.stem))]
         for question in self.questions:
-            table = question.table(dataset)
+            table = question.table(final)
             self.tables[question.name] = table
             pane = FigurePane(label=question.title, svg=True)
             self.figures[question.name] = pane
             button = Download(partial(self._save, question.name), label="Data (CSV)")
             parts += [
-                _html(words.question_html(dataset, question)),
+                _html(words.question_html(final, question)),
                 pane,
                 pn.Row(button, margin=0),
-                _html(words.details_html(dataset, question, table)),
+                _html(words.details_html(final, question, table)),
             ]
             self.buttons[question.name] = button
         if (measured := words.latency()) is not None and record["sweep"].startswith("depo-n8"):
