@@ -12,6 +12,7 @@ from workbench.figures.experiments import accuracy_against_flops, accuracy_again
 from workbench.figures.latency import latency_against_n
 from workbench.figures.learning import learning_curves
 from workbench.figures.memory import all_heads, one_head, shown_quantity
+from workbench.figures.solved import largest_solved_against_n
 from workbench.figures.timeline import change_words, timeline, timeline_place
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "arm_comparison",
     "change_words",
     "curves_place",
+    "largest_solved_against_n",
     "latency_against_n",
     "learning_curves",
     "one_head",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import plotly.graph_objects as go
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 FORMATS: Final = ("svg", "pdf", "png")
 DOTS: Final = 96.0
 """Pixels of the page to an inch."""
+LETTERS: Final[tuple[Literal["x", "y"], ...]] = ("x", "y")
 LETTER: Final = 0.62
 """Width of a letter, as a share of the font's size."""
 SHARP: Final = 2.0
@@ -71,7 +72,7 @@ def export(figure: go.Figure, path: Path, *, width: int = 960) -> None:
     from matplotlib import rc_context
 
     # without a date and with named ids, the same figure gives the same file
-    settings = {"svg.hashsalt": "sleep-workbench", "svg.fonttype": "none", "pdf.fonttype": 42}
+    settings: Any = {"svg.hashsalt": "sleep-workbench", "svg.fonttype": "none", "pdf.fonttype": 42}
     undated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
     with rc_context(settings), written_aside(path) as aside:
         drawn(figure, width=width).savefig(
@@ -157,7 +158,7 @@ def _panel(picture: Figure, layout: Any, at: tuple[str, str], box: Box, theme: T
     for side in ("left", "bottom"):
         axes.spines[side].set_color(ink.grid)
     axes.tick_params(length=0, colors=ink.muted, labelsize=12 * FONT)
-    for letter, name in zip("xy", at, strict=True):
+    for letter, name in zip(LETTERS, at, strict=True):
         own = layout[_key(name)]
         if own.type == "log":
             getattr(axes, f"set_{letter}scale")("log")
@@ -171,7 +172,7 @@ def _finish(axes: Axes, layout: Any, at: tuple[str, str], theme: Theme) -> None:
     """Set ranges, ticks and titles, once everything has been drawn."""
     from matplotlib.ticker import FixedLocator, MaxNLocator, MultipleLocator, NullLocator
 
-    for letter, name in zip("xy", at, strict=True):
+    for letter, name in zip(LETTERS, at, strict=True):
         own, axis = layout[_key(name)], getattr(axes, f"{letter}axis")
         limits = getattr(axes, f"set_{letter}lim")
         if own.range is not None:
@@ -301,7 +302,7 @@ def _legend(
         columns = int(np.clip(room / (letters * size * LETTER + 48), 1, len(handles)))
     vertical = {"top": "upper", "bottom": "lower", "middle": "center"}[own.yanchor or "top"]
     horizontal = {"left": "left", "right": "right", "center": "center"}[own.xanchor or "left"]
-    where = "center" if vertical == horizontal == "center" else f"{vertical} {horizontal}"
+    where: Any = "center" if vertical == horizontal == "center" else f"{vertical} {horizontal}"
     picture.legend(
         list(handles.values()),
         [plain(name)[0] for name in handles],

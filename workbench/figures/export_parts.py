@@ -100,7 +100,7 @@ def draw_scatter(axes: Axes, trace: Any, theme: Theme, number: int) -> Any:
     if colour is None:
         colour = _colour(dots) if isinstance(dots, str) else own
     look: dict[str, Any] = {"color": colour, "alpha": opacity}
-    line = DASH[trace.line.dash or "solid"] if "lines" in mode else "none"
+    line: Any = DASH[trace.line.dash or "solid"] if "lines" in mode else "none"
     width = (2.0 if trace.line.width is None else float(trace.line.width)) * POINT
     if trace.fill in ("toself", "tozeroy", "tonexty"):
         fill = colours(trace.fillcolor) if trace.fillcolor else (*_rgb(own), 0.2)
