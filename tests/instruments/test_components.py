@@ -1,0 +1,134 @@
+"""Parts of memories whose content is known: what is patched moves, and nothing else does."""
+
+import pytest
+import torch
+
+from workbench.errors import WorkbenchError
+from workbench.instruments import components as c
+from workbench.model import Memory
+
+
+def memory(seed, examples=2, layers=(1, 3), shape=(2, 4, 3)):
+    generator = torch.Generator().manual_seed(seed)
+    draw = {
+        i: torch.randn((examples, *shape), generator=generator, dtype=torch.float64) for i in layers
+    }
+    return Memory(fast_weights=draw, conv_tails={1: torch.ones(examples, 3, 8)})
+
+
+RECIPIENT, DONOR = memory(0), memory(1)
+
+
+def same(found, expected, **tolerance):
+    return all(
+        torch.allclose(found.fast_weights[i], s, **tolerance)
+        for i, s in expected.fast_weights.items()
+    )
+
+
+def test_the_whole_of_a_donor_is_the_donor_to_the_last_bit():
+    patched = c.patch(RECIPIENT, DONOR, c.whole())
+    assert all(torch.equal(patched.fast_weights[i], DONOR.fast_weights[i]) for i in (1, 3))
+    assert patched.conv_tails is RECIPIENT.conv_tails
+
+
+def test_one_layer_and_one_head_are_moved_alone():
+    patched = c.patch(RECIPIENT, DONOR, c.layer(3)).fast_weights
+    assert torch.equal(patched[3], DONOR.fast_weights[3])
+    assert patched[1] is RECIPIENT.fast_weights[1]
+    patched = c.patch(RECIPIENT, DONOR, c.head(1, 1)).fast_weights[1]
+    assert torch.equal(patched[:, 1], DONOR.fast_weights[1][:, 1])
+    assert torch.equal(patched[:, 0], RECIPIENT.fast_weights[1][:, 0])
+    assert [part.name for part in c.heads_of(RECIPIENT)] == [
+        "layer 1 head 0", "layer 1 head 1", "layer 3 head 0", "layer 3 head 1"
+    ]  # fmt: skip
+
+
+def test_modes_of_a_matrix_that_is_known():
+    diagonal = torch.diag(torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64))
+    known = Memory(fast_weights={0: diagonal[None, None]})
+    top = c.modes(2).take(known)[0]
+    assert torch.allclose(top[0, 0], torch.diag(torch.tensor([3.0, 2.0, 0.0]).double()))
+    rest = c.complement(c.modes(2)).take(known)[0]
+    assert torch.allclose(rest[0, 0], torch.diag(torch.tensor([0.0, 0.0, 1.0]).double()))
+    assert c.modes(1).name == "1 largest mode"
+    assert c.complement(c.modes(2)).name == "all but 2 largest modes"
+
+
+PARTS = [c.whole(), c.layer(1), c.head(3, 0), c.modes(1), c.direction("ones", {1: torch.ones(2, 4, 3)})]  # noqa: E501  # fmt: skip
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_a_part_and_the_rest_make_the_whole(part):
+    own, rest = part.take(RECIPIENT), c.complement(part).take(RECIPIENT)
+    for i, state in RECIPIENT.fast_weights.items():
+        assert torch.allclose(own.get(i, 0) + rest[i], state)
+    itself = c.patch(RECIPIENT, RECIPIENT, part)
+    assert same(itself, RECIPIENT, rtol=0, atol=1e-14)
+    assert same(c.scale(RECIPIENT, part, 1.0), RECIPIENT, rtol=0, atol=1e-14)
+    assert same(c.scale(RECIPIENT, part, 0.0), c.ablate(RECIPIENT, part), rtol=0, atol=1e-14)
+    both = c.patch(c.patch(RECIPIENT, DONOR, c.whole()), RECIPIENT, c.whole())
+    assert same(both, RECIPIENT, rtol=0, atol=0)
+
+
+def test_a_direction_is_taken_by_its_share():
+    along = torch.zeros(2, 4, 3, dtype=torch.float64)
+    along[0, 1, 2] = 5.0  # its length must not matter
+    part = c.direction("one entry", {1: along}).take(RECIPIENT)
+    expected = torch.zeros_like(RECIPIENT.fast_weights[1])
+    expected[:, 0, 1, 2] = RECIPIENT.fast_weights[1][:, 0, 1, 2]
+    assert list(part) == [1] and torch.allclose(part[1], expected)
+
+
+def test_what_a_pass_changed_goes_from_donor_to_recipient():
+    before, donors_before = memory(2), memory(3)
+    own = c.change("pass 1", before, RECIPIENT)
+    theirs = c.change("pass 1", donors_before, DONOR)
+    patched = c.patch(RECIPIENT, DONOR, own, of_donor=theirs)
+    for i, state in patched.fast_weights.items():
+        change = DONOR.fast_weights[i] - donors_before.fast_weights[i]
+        assert torch.allclose(state, before.fast_weights[i] + change)
+
+
+def test_the_mean_over_examples_keeps_what_they_share():
+    mean = c.ablate(RECIPIENT, c.head(1, 0), mean=True).fast_weights[1]
+    state = RECIPIENT.fast_weights[1]
+    assert torch.allclose(mean[0, 0], state[:, 0].mean(0))
+    assert torch.allclose(mean[0, 0], mean[1, 0])
+    assert torch.equal(mean[:, 1], state[:, 1])
+
+
+def test_examples_exchange_their_states():
+    swapped = c.transplant(RECIPIENT, torch.tensor([1, 0]))
+    assert torch.equal(swapped.fast_weights[3], RECIPIENT.fast_weights[3].flip(0))
+    one = c.transplant(RECIPIENT, torch.tensor([1, 1]), c.layer(1))
+    assert torch.equal(one.fast_weights[1][0], RECIPIENT.fast_weights[1][1])
+    assert torch.equal(one.fast_weights[3], RECIPIENT.fast_weights[3])
+    with pytest.raises(WorkbenchError, match="one of them"):
+        c.transplant(RECIPIENT, torch.tensor([0, 2]))
+
+
+def test_the_random_control_has_the_norm_of_the_change_head_by_head():
+    patched = c.patch(RECIPIENT, DONOR, c.head(1, 1))
+    moved = c.moved_at_random(RECIPIENT, patched, seed=4)
+    for i, state in RECIPIENT.fast_weights.items():
+        expected = torch.linalg.matrix_norm(patched.fast_weights[i] - state)
+        assert torch.allclose(torch.linalg.matrix_norm(moved.fast_weights[i] - state), expected)
+    assert torch.equal(moved.fast_weights[3], RECIPIENT.fast_weights[3])
+    assert not same(moved, patched)
+    assert same(moved, c.moved_at_random(RECIPIENT, patched, seed=4), rtol=0, atol=0)
+
+
+def test_what_does_not_fit_is_refused_with_both_shapes():
+    with pytest.raises(WorkbenchError, match=r"\(1, 2, 4, 3\).*\(2, 2, 4, 3\)"):
+        c.patch(RECIPIENT, memory(1, examples=1), c.whole())
+    with pytest.raises(WorkbenchError, match="of the recipient, layer 1"):
+        c.patch(RECIPIENT, memory(1, layers=(1,)), c.whole())
+    with pytest.raises(WorkbenchError, match=r"\(2, 2, 4, 3\)"):
+        c.ablate(RECIPIENT, c.given("note", {1: torch.zeros(2, 4, 3)}))
+    with pytest.raises(WorkbenchError, match="layer 2; expected a layer with fast weights"):
+        c.ablate(RECIPIENT, c.layer(2))
+    with pytest.raises(WorkbenchError, match="a head from 0 to 1"):
+        c.ablate(RECIPIENT, c.head(1, 2))
+    with pytest.raises(WorkbenchError, match="0 modes"):
+        c.modes(0)

@@ -1,0 +1,296 @@
+"""Parts of a memory, and what can be done to them: patch, erase, scale, move to another example.
+
+A part P(S) is a matrix of S's own shape for every layer and head, and every S is its part plus the
+rest. So a patch is ``S - P(S) + P(S of the donor)``, an ablation the same with zeros or a mean.
+Functions are pure: memories in, a memory out; tails and KV cache stay the recipient's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from workbench.errors import WorkbenchError
+from workbench.model import Memory
+
+Parts = dict[int, Tensor]
+"""Layer -> ``[batch, gdn_head, key, value]``: a part of S in every layer that has one."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """A named part of a memory.
+
+    Attributes
+    ----------
+    name : str
+        As axes and legends show it: "layer 1 head 2".
+    take : callable
+        ``take(memory) -> Parts``; a layer left out has no such part.
+    """
+
+    name: str
+    take: Callable[[Memory], Parts]
+
+
+def whole() -> Component:
+    """Return the component that is all of S, in every layer."""
+    return Component("whole", lambda memory: dict(memory.fast_weights))
+
+
+def layer(index: int) -> Component:
+    """Return the component that is S of one layer of the stack."""
+    return Component(f"layer {index}", lambda memory: {index: _state(memory, index)})
+
+
+def head(index: int, number: int) -> Component:
+    """Return the component that is S of one head: `number` of layer `index`."""
+
+    def take(memory: Memory) -> Parts:
+        state = _state(memory, index)
+        if not 0 <= number < state.shape[1]:
+            raise WorkbenchError(
+                f"head {number} of layer {index}",
+                f"a head from 0 to {state.shape[1] - 1}",
+                "choose one of the layer's heads",
+            )
+        part = torch.zeros_like(state)
+        part[:, number] = state[:, number]
+        return {index: part}
+
+    return Component(f"layer {index} head {number}", take)
+
+
+def modes(count: int) -> Component:
+    """Return the component that is each matrix's own `count` largest singular modes.
+
+    A recipient loses its own modes and gets the donor's: two matrices share neither directions
+    nor strengths.
+    """
+    if count < 1:
+        raise WorkbenchError(f"{count} modes", "at least 1", "ask for more")
+
+    def take(memory: Memory) -> Parts:
+        parts = {}
+        for index, state in memory.fast_weights.items():
+            left, strength, right = torch.linalg.svd(state, full_matrices=False)
+            kept = strength[..., None, :count]
+            parts[index] = (left[..., :count] * kept) @ right[..., :count, :]
+        return parts
+
+    return Component(f"{count} largest mode{'s' if count > 1 else ''}", take)
+
+
+def complement(component: Component) -> Component:
+    """Return all that `component` is not."""
+
+    def take(memory: Memory) -> Parts:
+        parts = dict(memory.fast_weights)
+        for index, part in component.take(memory).items():
+            parts[index] = parts[index] - part
+        return parts
+
+    return Component(f"all but {component.name}", take)
+
+
+def given(name: str, parts: Mapping[int, Tensor]) -> Component:
+    """Return the component with known contents, whatever the memory: what a pass wrote, say.
+
+    Parameters
+    ----------
+    parts : mapping of int to Tensor
+        Layer -> ``[batch, gdn_head, key, value]``, of the very memory it is a part of.
+    """
+
+    def take(memory: Memory) -> Parts:
+        for index, part in parts.items():
+            _fit(f"the part {name!r} of layer {index}", part, _state(memory, index))
+        return dict(parts)
+
+    return Component(name, take)
+
+
+def change(name: str, before: Memory, after: Memory) -> Component:
+    """Return the component that is what happened between two places: S after minus S before."""
+    check_alike(before, after)
+    return given(name, {i: s - before.fast_weights[i] for i, s in after.fast_weights.items()})
+
+
+def direction(name: str, directions: Mapping[int, Tensor]) -> Component:
+    """Return S along one direction of the space of its entries: ``<S, D> D / <D, D>``.
+
+    Parameters
+    ----------
+    directions : mapping of int to Tensor
+        Layer -> D, ``[gdn_head, key, value]`` for all examples or ``[batch, gdn_head, key,
+        value]`` for each; one direction for all heads of a layer together.
+    """
+
+    def take(memory: Memory) -> Parts:
+        parts = {}
+        for index, along in directions.items():
+            state = _state(memory, index)
+            spread = along.to(state) if along.ndim == 4 else along.to(state).expand_as(state)
+            _fit(f"the direction {name!r} of layer {index}", spread, state)
+            share = (state * spread).sum((1, 2, 3), keepdim=True)
+            length = spread.square().sum((1, 2, 3), keepdim=True)
+            parts[index] = share / length.clamp_min(torch.finfo(state.dtype).tiny) * spread
+        return parts
+
+    return Component(name, take)
+
+
+def heads_of(memory: Memory) -> list[Component]:
+    """Return one component for every head of every layer that the memory has."""
+    return [head(i, n) for i, s in memory.fast_weights.items() for n in range(s.shape[1])]
+
+
+def patch(
+    recipient: Memory,
+    donor: Memory,
+    component: Component,
+    *,
+    of_donor: Component | None = None,
+) -> Memory:
+    """Return the recipient with a part replaced by that of the donor.
+
+    Parameters
+    ----------
+    recipient, donor : Memory
+        S of as many examples, of the same layers and shapes.
+    component : Component
+        The part.
+    of_donor : Component or None
+        The donor's part where it is not the same function of the donor's memory (a `given` one).
+
+    Raises
+    ------
+    WorkbenchError
+        The two memories differ in layers or shapes; the error names both.
+    """
+    check_alike(recipient, donor)
+    return _exchanged(recipient, component, (of_donor or component).take(donor))
+
+
+def ablate(memory: Memory, component: Component, *, mean: bool = False) -> Memory:
+    """Return the memory without a part.
+
+    Parameters
+    ----------
+    component : Component
+        The part to be lost.
+    mean : bool
+        Put the part's mean over the examples in its place, rather than zeros: what all examples
+        share stays, what each knows is lost.
+    """
+    parts = component.take(memory)
+    if mean:
+        rest = {i: p.mean(0, keepdim=True).expand_as(p) for i, p in parts.items()}
+    else:
+        rest = {i: torch.zeros_like(p) for i, p in parts.items()}
+    return _exchanged(memory, component, rest)
+
+
+def scale(memory: Memory, component: Component, factor: float) -> Memory:
+    """Return the memory with a part `factor` times as strong."""
+    return _exchanged(
+        memory, component, {i: factor * part for i, part in component.take(memory).items()}
+    )
+
+
+def transplant(memory: Memory, sources: Tensor, component: Component | None = None) -> Memory:
+    """Give examples the state of other examples of the same batch.
+
+    Parameters
+    ----------
+    sources : Tensor
+        int64 ``[batch]``: the example whose state each example gets.
+    component : Component or None
+        The part that is moved; None is all of S.
+    """
+    count = {len(s) for s in memory.fast_weights.values()}
+    if {len(sources)} != count or not ((sources >= 0) & (sources < len(sources))).all():
+        raise WorkbenchError(
+            f"sources {sources.tolist()}",
+            f"for each of {max(count)} examples the number of one of them",
+            "name one source an example",
+        )
+    return patch(memory, memory.examples(sources), component or whole())
+
+
+def moved_at_random(before: Memory, after: Memory, *, seed: int) -> Memory:
+    """Return the control of a change: another of equal norm, in a random direction.
+
+    Parameters
+    ----------
+    before, after : Memory
+        The memory before the change and with it.
+    seed : int
+        Fixes the Gaussian draws, whatever the device.
+
+    Returns
+    -------
+    Memory
+        `before` plus a random matrix for every example, layer and head, as large (Frobenius) as
+        what the change did there; where it did nothing, nothing.
+    """
+    check_alike(before, after)
+    generator = torch.Generator().manual_seed(seed)
+    moved = {}
+    for index, state in before.fast_weights.items():
+        size = torch.linalg.matrix_norm(after.fast_weights[index] - state)[..., None, None]
+        noise = torch.randn(state.shape, generator=generator, dtype=state.dtype).to(state.device)
+        moved[index] = state + noise * (size / torch.linalg.matrix_norm(noise)[..., None, None])
+    return before.replace(fast_weights=moved)
+
+
+def check_alike(recipient: Memory, donor: Memory) -> None:
+    """Check that two memories have the same layers and shapes.
+
+    Raises
+    ------
+    WorkbenchError
+        They have not; the error names both.
+    """
+    shapes = [
+        {i: tuple(s.shape) for i, s in memory.fast_weights.items()} for memory in (recipient, donor)
+    ]
+    if shapes[0] != shapes[1]:
+        raise WorkbenchError(
+            f"a donor with S {_words(shapes[1])}",
+            f"that of the recipient, {_words(shapes[0])}",
+            "take both from readings of one model and as many examples",
+        )
+
+
+def _exchanged(memory: Memory, component: Component, parts: Mapping[int, Tensor]) -> Memory:
+    """Return ``S - P(S) + part``: exactly `part` where the component is all of S."""
+    own = component.take(memory)
+    changed = {i: memory.fast_weights[i] - own[i] + part for i, part in parts.items()}
+    return memory.replace(fast_weights={**memory.fast_weights, **changed})
+
+
+def _state(memory: Memory, index: int) -> Tensor:
+    if index not in memory.fast_weights:
+        raise WorkbenchError(
+            f"layer {index}",
+            f"a layer with fast weights: {sorted(memory.fast_weights)}",
+            "choose one of these",
+        )
+    return memory.fast_weights[index]
+
+
+def _fit(what: str, part: Tensor, state: Tensor) -> None:
+    if part.shape != state.shape:
+        raise WorkbenchError(
+            f"{what} with shape {tuple(part.shape)}",
+            f"that of S, [batch, gdn_head, key, value] = {tuple(state.shape)}",
+            "take it from the same model and as many examples",
+        )
+
+
+def _words(shapes: Mapping[int, tuple[int, ...]]) -> str:
+    return ", ".join(f"layer {i} {shape}" for i, shape in shapes.items()) or "of no layer"
