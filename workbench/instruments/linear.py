@@ -1,0 +1,224 @@
+"""The memory as a linear function of what was written into it.
+
+With keys k_i, write strengths b_i and decays a_i held as recorded, one token changes S by ::
+
+    S_i = A_i S_(i-1) + b_i k_i v_i^T      A_i = a_i (I - b_i k_i k_i^T)    delta rule
+                                            A_i = a_i I                      outer product
+
+(the delta rule: decay first, then what S returns for the key is subtracted; arXiv 2412.06464).
+Unrolled from the state S_0 at the beginning to the token T ::
+
+    S_T = A_T ... A_1 S_0 + sum_i A_T ... A_(i+1) b_i k_i v_i^T
+
+so that every write stands in S_T as r_i v_i^T with one vector on the key side,
+``r_i = b_i A_T ... A_(i+1) k_i``: values are never touched by what comes later, and no
+contribution need be formed to know its norm, ``|r_i| |v_i|``. Going backwards from the end of a
+pass, with P the product of the transitions met so far, each token costs one product and one
+rank-1 update: ``r_i = b_i P k_i``, then ``P := a_i (P - b_i (P k_i) k_i^T)``.
+
+The decays are scalars and commute with everything, so a transition is kept as two factors, what
+decays took and what key removal took: ``A_T ... A_1 = decay * removal``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import xarray as xr
+
+from workbench import dims
+from workbench.instruments.recorded import passes_of, recorded, states_of
+
+CHUNK: Final = 64
+"""Examples computed together."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one pass over one window wrote into one layer, float64.
+
+    Attributes
+    ----------
+    window : int
+        Position of the window in the trace.
+    sleep_pass : int
+        1..N.
+    key : ndarray
+        ``[example, gdn_head, token, key]``.
+    value : ndarray
+        ``[example, gdn_head, token, value]``.
+    beta, log_decay : ndarray
+        ``[example, gdn_head, token]``; 0 where nothing was written (padding).
+    """
+
+    window: int
+    sleep_pass: int
+    key: np.ndarray
+    value: np.ndarray
+    beta: np.ndarray
+    log_decay: np.ndarray
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What a pass does to any state: ``S -> decay * removal S + reach^T value``.
+
+    Attributes
+    ----------
+    decay : ndarray
+        Product of the pass's decays, ``[example, gdn_head]``.
+    removal : ndarray
+        Product of its ``I - b k k^T``, ``[example, gdn_head, key, key]``.
+    reach : ndarray
+        r_i at the end of the pass, ``[example, gdn_head, token, key]``.
+    """
+
+    decay: np.ndarray
+    removal: np.ndarray
+    reach: np.ndarray
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """``decay * removal``, ``[example, gdn_head, key, key]``."""
+        return self.decay[..., None, None] * self.removal
+
+
+@dataclass
+class Source:
+    """A pass as the origin of a part of the memory, seen from a later place.
+
+    Attributes
+    ----------
+    window, sleep_pass : int
+        As in `Written`.
+    reach : ndarray
+        r_i at that place, ``[example, gdn_head, token, key]``.
+    value : ndarray
+        ``[example, gdn_head, token, value]``.
+    """
+
+    window: int
+    sleep_pass: int
+    reach: np.ndarray
+    value: np.ndarray
+
+    @property
+    def contribution(self) -> np.ndarray:
+        """What this pass contributes to S, ``[example, gdn_head, key, value]``."""
+        return np.swapaxes(self.reach, -1, -2) @ self.value
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a trace, for some examples.
+
+    Attributes
+    ----------
+    index : int
+        Position of the layer in the trace.
+    examples : slice
+        Which examples.
+    corrects : bool
+        Delta rule, or plain outer product.
+    states : ndarray
+        S as recorded, float64 ``[example, window, sleep_pass, gdn_head, key, value]``.
+    written : tuple of Written
+        Every pass, in the order of time.
+    """
+
+    index: int
+    examples: slice
+    corrects: bool
+    states: np.ndarray
+    written: tuple[Written, ...]
+
+    @property
+    def carried_in(self) -> np.ndarray:
+        """S at the very first place, ``[example, gdn_head, key, value]``."""
+        return self.states[:, 0, 0]
+
+
+def layers_of(trace: xr.DataTree, *, examples: slice | None = None) -> Iterator[Layer]:
+    """Yield the layers of a trace, `CHUNK` examples at a time.
+
+    Parameters
+    ----------
+    trace : DataTree
+        With states and writes.
+    examples : slice or None
+        Positions of the examples wanted, of step 1; None means all.
+
+    Raises
+    ------
+    WorkbenchError
+        The trace keeps no states, or no writes.
+    """
+    states = states_of(trace)
+    over = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD, dims.TOKEN)
+    last = {"write_key": dims.KEY, "write_value": dims.VALUE, "beta": None, "log_decay": None}
+    arrays = {
+        name: recorded(trace, "writes", name).transpose(*over, *([dim] if dim else []))
+        for name, dim in last.items()
+    }
+    corrects = arrays["beta"].coords["corrects"].values
+    passes = passes_of(trace)
+    first, stop, _ = (examples or slice(None)).indices(states.sizes[dims.EXAMPLE])
+    for layer in range(states.sizes[dims.LAYER]):
+        for begin in range(first, stop, CHUNK):
+            part = slice(begin, min(begin + CHUNK, stop))
+            # padding was never written: it is as good as a write of strength 0 without decay
+            here = {
+                name: np.nan_to_num(a[part, :, :, layer].values.astype(np.float64))
+                for name, a in arrays.items()
+            }
+            written = tuple(
+                Written(w, p, *(here[name][:, w, p - 1] for name in last))
+                for w, count in enumerate(passes)
+                for p in range(1, count + 1)
+            )
+            values = states[part, :, :, layer].values.astype(np.float64)
+            yield Layer(layer, part, bool(corrects[layer]), values, written)
+
+
+def transition(written: Written, *, corrects: bool) -> Transition:
+    """Return what a pass does to any state; see the module's docstring."""
+    key, beta = written.key, written.beta
+    removal = np.broadcast_to(np.eye(key.shape[-1]), (*key.shape[:2], *(key.shape[-1:] * 2)))
+    log_decay = np.zeros(key.shape[:2])
+    reach = np.empty_like(key)
+    for i in reversed(range(key.shape[2])):
+        k, b = key[:, :, i], beta[:, :, i, None]
+        seen = b * (removal @ k[..., None])[..., 0]  # (example, gdn_head, key)
+        reach[:, :, i] = np.exp(log_decay)[..., None] * seen
+        if corrects:
+            removal = removal - seen[..., None] * k[..., None, :]
+        log_decay = log_decay + written.log_decay[:, :, i]
+    return Transition(np.exp(log_decay), removal, reach)
+
+
+def forward(layer: Layer) -> Iterator[tuple[Written, list[Source], np.ndarray]]:
+    """Go through a layer's passes in the order of time.
+
+    Yields
+    ------
+    written : Written
+        The pass that has just ended: its end is the place from which the sources are seen.
+    sources : list of Source
+        Every pass up to and with this one. Changed by the next step: take what is needed.
+    carried : ndarray
+        What is left of the state carried in at the very first place,
+        ``[example, gdn_head, key, value]``.
+    """
+    sources: list[Source] = []
+    carried = layer.carried_in
+    for written in layer.written:
+        step = transition(written, corrects=layer.corrects)
+        matrix = step.matrix
+        for source in sources:
+            source.reach = source.reach @ np.swapaxes(matrix, -1, -2)
+        carried = matrix @ carried
+        sources.append(Source(written.window, written.sleep_pass, step.reach, written.value))
+        yield written, sources, carried

@@ -1,0 +1,288 @@
+"""Write provenance: which window, pass and token each part of the memory comes from.
+
+Exact, by `workbench.instruments.linear`: with keys, write strengths and decays held as recorded,
+S is a sum of one rank-1 matrix r_i v_i^T for each token ever written, and of what is left of the
+state carried in at the very first place. The sum is checked against the recorded state.
+
+What it does not say: had an earlier write been different, later tokens would have computed other
+keys and values. That is a cause, not a content; `workbench.instruments.interventions` asks it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import xarray as xr
+
+from workbench import dims
+from workbench.errors import WorkbenchError
+from workbench.instruments.linear import Layer, Source, forward, layers_of
+from workbench.instruments.recorded import (
+    MATRIX,
+    coords_of,
+    norms,
+    passes_of,
+    recorded,
+    result_dtype,
+    states_of,
+)
+
+UNEXPLAINED: Final = 1e-2
+"""Largest part of a state that its writes may leave out: more is no rounding, but a lack."""
+
+HELD: Final = "keys, write strengths and decays as recorded; earlier writes' effect on later keys \
+is not included"
+PLACES: Final = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD)
+
+
+def contribution_norms(
+    trace: xr.DataTree, *, every_pass: bool = False, every_token: bool = False
+) -> xr.Dataset:
+    """Return how much of the memory comes from where.
+
+    Parameters
+    ----------
+    trace : DataTree
+        With states and writes.
+    every_pass : bool
+        Look at the memory after every pass (and at sleep_pass 0, as carried into the window),
+        not only at the end of each window: the results then have the dim sleep_pass.
+    every_token : bool
+        Tell tokens apart: ``norm`` and ``share`` then have the dim source_token.
+
+    Returns
+    -------
+    Dataset
+        - ``norm`` (example, window, [sleep_pass,] layer, gdn_head, source_window, source_pass,
+          [source_token]): Frobenius norm of the contribution, in units of S. Norms of parts that
+          point in different directions do not add up.
+        - ``share``, same dims: projection of the contribution on S, divided by ``|S|^2``. Signed,
+          and shares add up to 1 (with ``carried_share``). NaN where S = 0.
+        - ``carried_norm``, ``carried_share`` (the first dims): of the state carried in at the
+          very first place.
+        - ``unexplained`` (the first dims): norm of S minus all contributions, as part of the norm
+          of S or of the largest contribution.
+
+        What is written later than the place contributes 0; a pass that a window did not have is
+        NaN.
+
+    Raises
+    ------
+    WorkbenchError
+        The trace keeps no states or no writes, or the writes do not make up the states.
+    """
+    states = states_of(trace)
+    passes = passes_of(trace)
+    sizes = [states.sizes[name] for name in PLACES]
+    tokens = recorded(trace, "writes", "beta").sizes[dims.TOKEN]
+    most = passes.max(initial=1)
+    parts = (len(passes), most, tokens) if every_token else (len(passes), most)
+    found = {name: np.full((*sizes, *parts), np.nan) for name in ("norm", "share")}
+    whole = {
+        name: np.full(sizes, np.nan) for name in ("carried_norm", "carried_share", "unexplained")
+    }
+
+    def look(layer: Layer, w: int, p: int, sources: list[Source], carried: np.ndarray) -> None:
+        state = layer.states[:, w, p]
+        at = (layer.examples, w, p, layer.index)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            squared = np.einsum("ehkv,ehkv->eh", state, state)
+            onto = state / squared[..., None, None]
+            # later than the place is nothing, until it is found below; of nothing, no share
+            later = {"norm": np.zeros_like(squared), "share": 0.0 / squared}
+            for name, nothing in later.items():
+                for source_window, count in enumerate(passes):
+                    here = (*at, slice(None), source_window, slice(0, count))
+                    found[name][here] = nothing.reshape(*squared.shape, *[1] * len(parts[1:]))
+            rest, largest = state - carried, np.maximum(norms(state), norms(carried))
+            for source in sources:
+                part = source.contribution
+                rest = rest - part
+                largest = np.maximum(largest, norms(part))
+                here = (*at, slice(None), source.window, source.sleep_pass - 1)
+                if every_token:
+                    found["norm"][here] = _lengths(source.reach) * _lengths(source.value)
+                    found["share"][here] = np.einsum(
+                        "ehtk,ehkv,ehtv->eht", source.reach, onto, source.value, optimize=True
+                    )
+                else:
+                    found["norm"][here] = norms(part)
+                    found["share"][here] = np.einsum("ehkv,ehkv->eh", part, onto)
+            whole["carried_norm"][at] = norms(carried)
+            whole["carried_share"][at] = np.einsum("ehkv,ehkv->eh", carried, onto)
+            whole["unexplained"][at] = _part_of(norms(rest), largest)
+
+    for layer in layers_of(trace):
+        if every_pass:
+            look(layer, 0, 0, [], layer.carried_in)
+        for written, sources, carried in forward(layer):
+            w, p = written.window, written.sleep_pass
+            if every_pass or p == passes[w]:
+                look(layer, w, p, sources, carried)
+            if every_pass and p == passes[w] and w + 1 < len(passes):
+                look(layer, w + 1, 0, sources, carried)
+    _check(whole["unexplained"])
+    over = (*PLACES, dims.SOURCE_WINDOW, dims.SOURCE_PASS, dims.SOURCE_TOKEN)[: 5 + len(parts)]
+    dtype = result_dtype(states)
+    result = xr.Dataset(
+        {name: (over, array.astype(dtype)) for name, array in found.items()}
+        | {name: (PLACES, array.astype(dtype)) for name, array in whole.items()},
+        coords_of(states, *PLACES) | _source_coords(states, most, tokens if every_token else None),
+        {"held": HELD, "compared": "contribution of each source with the recorded state"},
+    )
+    for name in ("norm", "carried_norm"):
+        result[name].attrs["units"] = "units of S"
+    for name in ("share", "carried_share", "unexplained"):
+        result[name].attrs["units"] = "share of S"
+    if every_pass:
+        return result
+    last = xr.DataArray(passes, dims=(dims.WINDOW,))
+    return result.isel({dims.SLEEP_PASS: last}).drop_vars(dims.SLEEP_PASS, errors="ignore")
+
+
+def contributions(
+    trace: xr.DataTree, *, example: int, window: int, sleep_pass: int, layer: int | None = None
+) -> xr.Dataset:
+    """Return the contributions themselves, for the memory of one example at one place.
+
+    Parameters
+    ----------
+    trace : DataTree
+        With states and writes.
+    example, window, sleep_pass : int
+        The place, by the trace's own labels; sleep_pass 0 is the memory carried into the window.
+    layer : int or None
+        A fast-weight layer, by its index in the stack; None keeps all.
+
+    Returns
+    -------
+    Dataset
+        - ``contribution`` (layer, gdn_head, source_window, source_pass, key, value);
+        - ``carried`` (layer, gdn_head, key, value): what is left of the state carried in at the
+          very first place;
+        - ``state`` (layer, gdn_head, key, value): S as recorded, the sum of all these;
+        - ``reach`` (layer, gdn_head, source_window, source_pass, source_token, key) and
+          ``written`` (..., source_token, value): one token's contribution is the outer product of
+          its two vectors.
+
+        What is written later than the place is 0; a pass that a window did not have is NaN.
+
+    Raises
+    ------
+    WorkbenchError
+        The trace keeps no states or no writes, there is no such place, or the writes do not make
+        up the state.
+    """
+    states = states_of(trace)
+    passes = passes_of(trace)
+    place = {dims.EXAMPLE: example, dims.WINDOW: window}
+    if layer is not None:
+        place[dims.LAYER] = layer
+    at = {name: _position(states, name, label) for name, label in place.items()}
+    w, last = at[dims.WINDOW], int(passes[at[dims.WINDOW]])
+    if not 0 <= sleep_pass <= last:
+        raise WorkbenchError(
+            f"sleep_pass = {sleep_pass} of window {window}",
+            f"0 to {last}, the passes of that window",
+            "choose another pass, or record a longer sleep",
+        )
+    until = (w, sleep_pass) if sleep_pass or not w else (w - 1, int(passes[w - 1]))
+    chosen = slice(at[dims.EXAMPLE], at[dims.EXAMPLE] + 1)
+    wanted = [
+        found
+        for found in layers_of(trace, examples=chosen)
+        if layer is None or found.index == at[dims.LAYER]
+    ]
+    parts = [_contributions_of(found, passes, until) for found in wanted]
+    held = states.isel(
+        {dims.EXAMPLE: at[dims.EXAMPLE], dims.WINDOW: w, dims.SLEEP_PASS: sleep_pass}
+    )
+    held = held.isel({dims.LAYER: [found.index for found in wanted]}).drop_vars(
+        [dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS], errors="ignore"
+    )
+    stacked = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+    rest = held.values - stacked["carried"] - np.nansum(stacked["contribution"], (2, 3))
+    parts_of = np.nan_to_num(norms(stacked["contribution"])).max((2, 3))
+    _check(_part_of(norms(rest), np.maximum(norms(held.values.astype(np.float64)), parts_of)))
+    over = (dims.LAYER, dims.GDN_HEAD, dims.SOURCE_WINDOW, dims.SOURCE_PASS)
+    named = {
+        "contribution": (*over, *MATRIX),
+        "carried": (*over[:2], *MATRIX),
+        "reach": (*over, dims.SOURCE_TOKEN, dims.KEY),
+        "written": (*over, dims.SOURCE_TOKEN, dims.VALUE),
+    }
+    dtype = result_dtype(states)
+    result = xr.Dataset(
+        {name: (named[name], array.astype(dtype)) for name, array in stacked.items()},
+        coords_of(held, *over[:2])
+        | _source_coords(states, passes.max(), stacked["reach"].shape[4]),
+        {"held": HELD, "compared": "contributions with the recorded state", **place}
+        | {dims.SLEEP_PASS: sleep_pass},
+    ).assign(state=held)
+    for name in ("contribution", "carried", "state"):
+        result[name].attrs["units"] = "units of S"
+    return result
+
+
+def _contributions_of(
+    layer: Layer, passes: np.ndarray, until: tuple[int, int]
+) -> dict[str, np.ndarray]:
+    """Return the arrays of `contributions` for one layer of one example."""
+    first = layer.written[0]
+    heads, tokens, keys = first.key.shape[1:]
+    values = first.value.shape[-1]
+    shape = (heads, len(passes), passes.max())
+    found = {
+        "contribution": np.zeros((*shape, keys, values)),
+        "reach": np.zeros((*shape, tokens, keys)),
+        "written": np.zeros((*shape, tokens, values)),
+    }
+    for array in found.values():
+        for w, count in enumerate(passes):
+            array[:, w, count:] = np.nan
+    if until == (0, 0):
+        return found | {"carried": layer.carried_in[0]}
+    _, sources, carried = next(
+        step for step in forward(layer) if (step[0].window, step[0].sleep_pass) == until
+    )
+    for source in sources:
+        here = (slice(None), source.window, source.sleep_pass - 1)
+        found["contribution"][here] = source.contribution[0]
+        found["reach"][here], found["written"][here] = source.reach[0], source.value[0]
+    return found | {"carried": carried[0]}
+
+
+def _part_of(lacks: np.ndarray, largest: np.ndarray) -> np.ndarray:
+    return np.where(lacks == 0, 0.0, lacks / np.where(largest == 0, 1.0, largest))
+
+
+def _check(unexplained: np.ndarray) -> None:
+    worst = float(np.nanmax(unexplained, initial=0.0))
+    if worst > UNEXPLAINED:
+        raise WorkbenchError(
+            f"writes that leave out {worst:.0%} of a state",
+            "a memory that is the sum of what the trace says was written",
+            "record a sleep that writes in every pass (write = 'every_pass', wake_passes = 1)",
+        )
+
+
+def _position(states: xr.DataArray, name: str, label: int) -> int:
+    labels = list(states.indexes[name]) if name in states.indexes else range(states.sizes[name])
+    if label in labels:
+        return list(labels).index(label)
+    raise WorkbenchError(
+        f"{name} = {label}", f"one of {', '.join(map(str, labels))}", f"choose another {name}"
+    )
+
+
+def _source_coords(states: xr.DataArray, most: int, tokens: int | None) -> dict[str, object]:
+    windows = coords_of(states, dims.WINDOW).get(dims.WINDOW)
+    coords: dict[str, object] = {dims.SOURCE_PASS: np.arange(1, most + 1)}
+    if windows is not None:
+        coords[dims.SOURCE_WINDOW] = windows.values
+    return coords if tokens is None else coords | {dims.SOURCE_TOKEN: np.arange(tokens)}
+
+
+def _lengths(vectors: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(vectors, axis=-1)
