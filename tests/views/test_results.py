@@ -20,6 +20,7 @@ from workbench.views.questions import (
 from workbench.views.results import Results
 
 CONFIG = '[task]\nname = "depo"\nnodes = 8\n'
+DRAWN = ["equal_tokens", "solved", "equal_flops", "flops", "transfer"]
 SHARES = {("sleep", "1"): 0.2, ("sleep", "4"): 0.9, ("longer", "1"): 0.5}
 
 
@@ -70,9 +71,7 @@ def question(name):
 
 
 def test_a_question_needs_runs_of_its_own(dataset):
-    assert [q.name for q in answerable(dataset)] == [
-        "equal_tokens", "equal_flops", "flops", "transfer",
-    ]  # fmt: skip
+    assert [q.name for q in answerable(dataset)] == DRAWN
     assert recorded(dataset, question("equal_flops").conditions) == [
         ("sleep", "1"), ("sleep", "4"), ("longer@4", "1"),
     ]  # fmt: skip
@@ -105,8 +104,25 @@ def test_the_numbers_of_a_figure(dataset):
     assert "0.92 [0.90, 0.94]" in html and "2 hops" in html
 
 
+def test_the_largest_difficulty_solved_seed_by_seed(dataset):
+    """2 hops are right in 0.90 to 0.94 of the cases at N = 4, in 0.2 to 0.24 at N = 1."""
+    one = question("solved")
+    assert "at least 90%" in one.means and one in answerable(dataset.sel(arm=["sleep"]))
+    table = one.table(dataset)
+    assert table.attrs["threshold"] == 0.9 and table.attrs["hardest"] == 2
+    rows = words.flat(table)
+    assert [(r["arm"], r["passes"], r["mean"], r["by_seed"]) for r in rows] == [
+        ("sleep", 1, 1.0, "1 1 1"), ("sleep", 4, 2.0, "2 2 2"), ("longer", 4, 1.0, "1 1 1"),
+    ]  # fmt: skip
+    assert words.csv_text(table).splitlines()[0] == "arm,passes,mean,low,high,count,by_seed"
+    head, first, *_, last = words.means_rows(table)
+    assert head == ["arm", "N", "largest hops solved", "each seed", "seeds"]
+    assert first == ["sleep", "1", "1.00 [1.00, 1.00]", "1, 1, 1", "3"]
+    assert last[:2] == ["longer, N = 1", "4"]
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["equal_tokens", "equal_flops", "flops", "transfer"])
+@pytest.mark.parametrize("name", DRAWN)
 def test_every_question_is_drawn(dataset, name, theme):
     one = question(name)
     figure = one.draw(one.table(dataset), theme)
@@ -117,7 +133,7 @@ def test_the_page_shows_questions_figures_and_the_papers_numbers(record):
     page = Results({"hand": record})
     page.choose("")
     assert page.name_shown == "hand"
-    assert list(page.figures) == ["equal_tokens", "equal_flops", "flops", "transfer"]
+    assert list(page.figures) == DRAWN
     assert all(pane.figure["data"] for pane in page.figures.values())
     html = " ".join(str(getattr(part, "object", "")) for part in page._column)
     assert "By hand" in html and "9 training runs" in html and "c0ffee" in html

@@ -13,7 +13,7 @@ import xarray as xr
 from workbench import dims, figures
 from workbench.figures.theme import Theme
 from workbench.lab import results
-from workbench.lab.tables import conditions, with_n_test
+from workbench.lab.tables import SOLVED, conditions, with_n_test
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -81,6 +81,34 @@ def transfer(pairs: tuple[Pair, ...]) -> Table:
     return table
 
 
+def solved(pairs: tuple[Pair, ...]) -> Table:
+    """Return the table of the largest difficulty solved over (arm, passes), and of every seed.
+
+    ``by_seed (arm, passes, seed)`` is what mean and interval are made of. Attributes: ``threshold``
+    (share from which on a difficulty counts as solved), ``levels`` (the difficulties asked) and
+    ``hardest`` (the largest of them), and ``measures``, what the numbers are in words.
+    """
+
+    def table(data: xr.Dataset) -> xr.Dataset:
+        final = results.final(data)
+        by_seed = results.largest_solved(_against_n(final, pairs), SOLVED)
+        levels = final[dims.DIFFICULTY].values.tolist()
+        name = final.attrs["difficulty"]
+        return (
+            results.over_seeds(by_seed)
+            .assign(by_seed=by_seed)
+            .assign_attrs(
+                difficulty=name,
+                threshold=SOLVED,
+                levels=levels,
+                hardest=max(levels),
+                measures=f"largest {name} solved",
+            )
+        )
+
+    return table
+
+
 def _against_n(final: xr.Dataset, pairs: tuple[Pair, ...]) -> xr.DataArray:
     """Return accuracy ``[arm, passes, seed, difficulty]`` up to the largest N that was trained."""
     there = recorded(final, pairs)
@@ -110,6 +138,13 @@ def draw_against_n(table: xr.Dataset, theme: Theme) -> go.Figure:
     """Draw accuracy against N."""
     return figures.accuracy_against_n(
         table, difficulty_name=table.attrs["difficulty"], chance=table["chance"], theme=theme
+    )
+
+
+def draw_solved(table: xr.Dataset, theme: Theme) -> go.Figure:
+    """Draw the largest difficulty solved against N."""
+    return figures.largest_solved_against_n(
+        table, difficulty_name=table.attrs["difficulty"], theme=theme
     )
 
 

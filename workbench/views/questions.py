@@ -17,7 +17,7 @@ from workbench import dims
 from workbench.figures.theme import Theme
 from workbench.lab import results
 from workbench.lab.arms import ARMS
-from workbench.lab.tables import with_n_test
+from workbench.lab.tables import SOLVED, with_n_test
 from workbench.views.question_tables import (
     Pair,
     Table,
@@ -26,9 +26,11 @@ from workbench.views.question_tables import (
     draw_against_n,
     draw_comparison,
     draw_flops,
+    draw_solved,
     draw_transfer,
     recorded,
     select,
+    solved,
     transfer,
 )
 
@@ -63,6 +65,9 @@ class Question:
         ``draw(table, theme) -> Figure``.
     differences : tuple of pairs of conditions
         Paired differences (first minus second) that belong to the answer.
+    any_two : bool
+        Whether any two of the conditions say something; else one is needed that is not common to
+        all questions, if it has such.
     """
 
     name: str
@@ -72,6 +77,7 @@ class Question:
     table: Table
     draw: Callable[[xr.Dataset, Theme], go.Figure]
     differences: tuple[tuple[Pair, Pair], ...] = ()
+    any_two: bool = False
 
 
 def differences(data: xr.Dataset, question: Question) -> list[tuple[str, xr.Dataset]]:
@@ -115,6 +121,18 @@ QUESTIONS: tuple[Question, ...] = (
         against_n(BASIC[:3]),
         draw_against_n,
         ((SLEEP_2, SLEEP_1), (SLEEP_4, SLEEP_2), (SLEEP_4, SLEEP_1)),
+    ),
+    Question(
+        "solved",
+        "How difficult a query is solved?",
+        f"A difficulty is solved where at least {SOLVED:.0%} of its queries are answered right, and "
+        "of those of every smaller one; seed by seed, 0 where not even the smallest is solved. An "
+        "arm of one pass stands at the N to which it is matched, and one model of random N at each "
+        "N of its training.",
+        (*BASIC, *MATCHED[2:]),
+        solved((*BASIC, *MATCHED[2:])),
+        draw_solved,
+        any_two=True,
     ),
     _compared(
         "equal_flops",
@@ -181,14 +199,14 @@ QUESTIONS: tuple[Question, ...] = (
 def answerable(data: xr.Dataset) -> list[Question]:
     """Return the questions that the recorded runs say something about.
 
-    At least two conditions are recorded, and one that is not common to all questions, if there is
-    one in the question.
+    At least two of its conditions are recorded, and one that is not common to all questions, where
+    it has such and does not say that any two will do.
     """
     found = []
     final = results.final(data)
     for question in QUESTIONS:
         there = recorded(final, question.conditions)
-        own = set(question.conditions) - set(BASIC)
+        own = set() if question.any_two else set(question.conditions) - set(BASIC)
         if len(there) > 1 and (not own or own & set(there)):
             found.append(question)
     return found

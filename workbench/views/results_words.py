@@ -22,6 +22,8 @@ from workbench.paths import data_folder
 from workbench.tasks.base import level_words
 from workbench.views.questions import Question, differences, missing_words
 
+HEADS = {dims.PASSES: "N", dims.N_TEST: "N at test"}
+"""Axes whose names a reader of a table need not know."""
 NO_RECORDS = (
     "No sweep is recorded yet. Record one with <code>workbench sweep data/sweeps/depo-n8.toml "
     "--record data/results/sweeps/depo-n8.json</code>."
@@ -78,39 +80,61 @@ def cell(mean: float, low: float, high: float) -> str:
 
 
 def flat(table: xr.Dataset) -> list[dict[str, Any]]:
-    """Return a question's table as rows of plain values: where, mean, low, high, seeds."""
+    """Return a question's table as rows of plain values: where, mean, low, high, seeds.
+
+    Where a table knows every seed, ``by_seed`` has their values in the order of the seeds.
+    """
     summary = table[["mean", "low", "high", "count"]]
     places = [str(dim) for dim in summary["mean"].dims]
     frame = summary.reset_coords(drop=True).to_dataframe().reset_index()
     rows = frame[[*places, "mean", "low", "high", "count"]].to_dict("records")
+    if "by_seed" in table:
+        each = table["by_seed"].transpose(*places, dims.SEED).values
+        for row, values in zip(rows, each.reshape(len(rows), -1).tolist(), strict=True):
+            row["by_seed"] = " ".join(f"{value:g}" for value in values if value == value)
     return [row for row in rows if row["count"]]
 
 
 def csv_text(table: xr.Dataset) -> str:
-    """Return the rows of `flat` as CSV."""
+    """Return the rows of `flat` as CSV; the head alone where there are none."""
     rows = flat(table)
+    places = [str(dim) for dim in table["mean"].dims]
+    each = ["by_seed"] if "by_seed" in table else []
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    head = [*places, "mean", "low", "high", "count", *each]
+    writer = csv.DictWriter(text, head, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
 
 
 def means_rows(table: xr.Dataset) -> list[list[str]]:
-    """Return mean, interval and seeds as text: difficulties across, everything else down."""
+    """Return mean, interval and seeds as text: difficulties across, everything else down.
+
+    A table without difficulties has one column, named as its attribute ``measures``.
+    """
     difficulty = str(table.attrs["difficulty"])
-    levels = table[dims.DIFFICULTY].values.tolist()
+    across = dims.DIFFICULTY in table["mean"].dims
+    levels = table[dims.DIFFICULTY].values.tolist() if across else [None]
+    names = [level_words(x, difficulty) for x in levels] if across else [table.attrs["measures"]]
     where = [str(d) for d in table["mean"].dims if d != dims.DIFFICULTY]
+    each = ["each seed"] if "by_seed" in table else []
+    titles: dict[Any, str] = {}
+    if dims.ARM in where and "title" in table.coords:
+        titles = dict(zip(table[dims.ARM].values, table["title"].values.tolist(), strict=True))
     rows: dict[tuple[str, ...], dict[Any, dict[str, Any]]] = {}
     for row in flat(table):
-        place = tuple(str(row[name]) for name in where)
-        rows.setdefault(place, {})[row[dims.DIFFICULTY]] = row
+        place = tuple(titles.get(row[name], str(row[name])) for name in where)
+        rows.setdefault(place, {})[row.get(dims.DIFFICULTY)] = row
     body = []
     for place, cells in rows.items():
         told = [cells.get(level) for level in levels]
         values = [cell(c["mean"], c["low"], c["high"]) if c else "" for c in told]
-        body.append([*place, *values, str(max(int(c["count"]) for c in cells.values()))])
-    return [[*where, *(level_words(level, difficulty) for level in levels), "seeds"], *body]
+        seeds = str(max(int(c["count"]) for c in cells.values()))
+        values += [str(c["by_seed"]).replace(" ", ", ") for c in cells.values()] if each else []
+        body.append([*place, *values, seeds])
+    heads = [HEADS.get(name, name) for name in where]
+    return [[*heads, *names, *each, "seeds"], *body]
 
 
 def difference_rows(dataset: xr.Dataset, question: Question) -> list[list[str]]:

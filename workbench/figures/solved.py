@@ -1,0 +1,150 @@
+"""The largest difficulty that is solved, against N: means over seeds, and every seed."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from workbench import dims
+from workbench.figures.panels import (
+    bars,
+    interval_words,
+    layout,
+    look,
+    n_axis,
+    on,
+    points_of,
+    titles_of,
+)
+from workbench.figures.theme import INKS, Theme
+from workbench.tasks.base import level_words
+
+APART: Final = 0.018
+"""Between series at the same N, as a share of a factor of ten, so that none hides another."""
+HEIGHT: Final = 240
+"""Of the panel, pixels."""
+CROWDED: Final = 0.07
+"""Ticks closer than this share of the axis are left out, the smaller one of the two."""
+
+
+def largest_solved_against_n(
+    table: xr.Dataset, *, difficulty_name: str, theme: Theme = "light"
+) -> go.Figure:
+    """Draw the largest difficulty solved against N: arms as series, every seed as a small ring.
+
+    Parameters
+    ----------
+    table : Dataset
+        ``mean``, ``low``, ``high`` and ``count`` of seeds over (arm, passes) and ``by_seed (arm,
+        passes, seed)``, in the unit of difficulty, 0 where none is solved, NaN where not known;
+        ``title (arm)``. Attribute ``hardest``: the largest difficulty that was asked.
+    difficulty_name : str
+        "hops" or "rollout".
+    """
+    hardest = float(table.attrs["hardest"])
+    names = titles_of(table, dims.ARM, difficulty_name)
+    axis = n_axis(table[dims.PASSES].values, "N (sleep passes, or matched to so many)")
+    traces: list[dict[str, Any]] = [_ceiling(axis["range"], hardest, difficulty_name, theme)]
+    middle = (len(names) - 1) / 2
+    for number, name in enumerate(names):
+        line = table.isel({dims.ARM: number})
+        place = line[dims.PASSES].values * 10 ** (APART * (number - middle))
+        traces.append(_line(place, line, name, number, theme))
+        traces.append(_rings(place, line, name, number, theme))
+    y = {
+        "title": {"text": f"largest difficulty solved ({difficulty_name})"},
+        "range": [-0.06 * hardest, 1.08 * hardest],
+        "tickvals": _ticks(table.attrs["levels"]),
+    }
+    return go.Figure(traces, layout([""], axis, y, theme, entries=len(names) + 1, row=HEIGHT))
+
+
+def _line(
+    place: np.ndarray, line: xr.Dataset, name: str, number: int, theme: Theme
+) -> dict[str, Any]:
+    """Return the means of an arm that are known, joined, with intervals and words."""
+    mean, low, high, count = points_of(line)
+    there = np.flatnonzero(~np.isnan(mean))
+    errors = bars(mean[there], low[there], high[there])
+    told = [
+        f"N = {line[dims.PASSES].values[i]:g}, {name}: "
+        f"{interval_words(mean[i], low[i], high[i], int(count[i]))}"
+        for i in there.tolist()
+    ]
+    return (
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "x": place[there].astype(np.float32),
+            "y": mean[there].astype(np.float32),
+            "name": name,
+            "legendgroup": name,
+            "hovertext": told,
+            "hovertemplate": "%{hovertext}<extra></extra>",
+        }
+        | look(theme, number)
+        | ({"error_y": errors} if errors else {})
+        | on(0)
+    )
+
+
+def _rings(
+    place: np.ndarray, line: xr.Dataset, name: str, number: int, theme: Theme
+) -> dict[str, Any]:
+    """Return each seed of an arm as a ring; several at one place are told in one line."""
+    values = line["by_seed"].transpose(dims.PASSES, dims.SEED).values
+    x, y, told = [], [], []
+    for row, at, n in zip(values, place, line[dims.PASSES].values, strict=True):
+        for level, many in zip(*np.unique(row[~np.isnan(row)], return_counts=True), strict=True):
+            x.append(at)
+            y.append(level)
+            seeds = f"{many} seed{'' if many == 1 else 's'}"
+            told.append(f"N = {n:g}, {name}: {level:g} in {seeds}")
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": np.array(x, dtype=np.float32),
+        "y": np.array(y, dtype=np.float32),
+        "name": f"{name}: seeds",
+        "legendgroup": name,
+        "showlegend": False,
+        "marker": {
+            "symbol": "circle-open",
+            "size": 11,
+            "color": look(theme, number)["line"]["color"],
+            "opacity": 0.6,
+        },
+        "hovertext": told,
+        "hovertemplate": "%{hovertext}<extra></extra>",
+    } | on(0)
+
+
+def _ceiling(
+    ends: list[float], hardest: float, difficulty_name: str, theme: Theme
+) -> dict[str, Any]:
+    """Return the line that no model can pass, because nothing harder was asked."""
+    words = f"hardest that was asked: {level_words(f'{hardest:g}', difficulty_name)}"
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": np.array([10**end for end in ends], dtype=np.float32),
+        "y": np.array([hardest, hardest], dtype=np.float32),
+        "name": words,
+        "legendrank": 2000,
+        "line": {"color": INKS[theme].muted, "width": 1.4, "dash": "dot"},
+        "hoverinfo": "text",
+        "hovertext": words,
+    } | on(0)
+
+
+def _ticks(levels: list[int]) -> list[int]:
+    """Return 0 and the difficulties, without those that would be written over each other."""
+    apart = CROWDED * max(levels)
+    kept: list[int] = []
+    for level in sorted(levels, reverse=True):
+        if level >= apart and (not kept or kept[-1] - level >= apart):
+            kept.append(level)
+    return [0, *kept[::-1]]
