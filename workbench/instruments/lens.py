@@ -1,0 +1,205 @@
+"""The lens over passes: what the model would answer if it woke after each pass of a sleep.
+
+Read with the model's own head and in the same wake windows after every pass, so the answers are
+compared at the same block; only the memory differs. Where a sleep loops over part of the blocks,
+those above run once, as they do at the end of a sleep (compare `workbench.sleep.algorithm`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import xarray as xr
+
+from workbench import dims
+from workbench.batch import Batch
+from workbench.config import SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.instruments.boundaries import Place, boundaries, known_passes
+from workbench.instruments.clustered import by_difficulty, mean, share
+from workbench.model import Memory
+from workbench.sleep import Boundary, SleepingModel, read, wake_now
+from workbench.tasks.base import Task
+from workbench.trace.answers import answer_scores
+
+SCORES = ("log_prob", "rank", "logit_diff", "correct")
+AXES = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.QUERY)
+
+
+@torch.no_grad()
+def lens(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    *,
+    windows: tuple[int, ...] | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> xr.Dataset:
+    """Wake the model after every pass, and score what it answers.
+
+    Windows to sleep on that have not come yet are skipped: at window w the model knows what it
+    has read up to there, and queries about the rest are guesses.
+
+    Parameters
+    ----------
+    model : SleepingModel
+        The network.
+    batch : Batch
+        Tokens ``[example, token]``.
+    sleep : SleepConfig
+        Window, eviction and N.
+    windows : tuple of int or None
+        Windows slept on to look at; None is all of them.
+    on_progress : callable or None
+        Told the number of passes done since the last call.
+
+    Returns
+    -------
+    Dataset
+        ``log_prob`` (nats, of the whole right answer), ``rank`` (of its first token, 1 is best),
+        ``logit_diff`` (nats, that token against the best other) and ``correct``, each over
+        (example, window, sleep_pass = 0..N, query); coordinate ``difficulty (example, query)``.
+        sleep_pass 0 wakes with what was carried into the window.
+
+    Raises
+    ------
+    WorkbenchError
+        N is no number, or a window named is not slept on.
+    """
+    passes = known_passes(sleep)
+    places = boundaries(model, batch, sleep)
+    asleep = sorted({window for window, sleep_pass in places if sleep_pass})
+    chosen = asleep if windows is None else list(windows)
+    if not chosen or set(chosen) - set(asleep):
+        raise WorkbenchError(
+            f"windows {chosen}", f"some of the windows slept on: {asleep}", "choose from these"
+        )
+    scores = []
+    for window in chosen:
+        for sleep_pass in range(passes + 1):
+            memory = ended_here(model, batch, sleep, places, (window, sleep_pass))
+            wakes = wake_now(model, batch, sleep, memory, after=window)
+            scores.append(answer_scores(wakes, batch))
+            if on_progress is not None:
+                on_progress(1)
+    shape = (len(chosen), passes + 1)
+    stacked = {
+        name: (
+            (dims.WINDOW, dims.SLEEP_PASS, dims.EXAMPLE, dims.QUERY),
+            _stack(scores, name, shape),
+        )
+        for name in SCORES
+    }
+    found = xr.Dataset(
+        stacked,
+        coords={
+            dims.WINDOW: chosen,
+            dims.SLEEP_PASS: np.arange(passes + 1),
+            dims.DIFFICULTY: ((dims.EXAMPLE, dims.QUERY), batch.difficulty),
+        },
+        attrs=_attributes(len(batch)),
+    )
+    return _with_units(found.transpose(*AXES))
+
+
+def lens_of(trace: xr.DataTree) -> xr.Dataset:
+    """Return what `lens` does from a stored trace that holds the answers after every pass.
+
+    Raises
+    ------
+    WorkbenchError
+        The trace has no ``/readout``.
+    """
+    if "readout" not in trace.children:
+        raise WorkbenchError(
+            "a trace without /readout",
+            "the answers after every pass",
+            "record it with a task that has queries, or use lens with the model",
+        )
+    found = trace["readout"].to_dataset()[list(SCORES)]
+    asleep = np.flatnonzero((found["rank"] > 0).any((dims.EXAMPLE, dims.SLEEP_PASS, dims.QUERY)))
+    found = found.isel({dims.WINDOW: asleep}).transpose(*AXES)
+    difficulty = trace["inputs"]["difficulty"].variable
+    kept = [name for name in (dims.WINDOW, dims.SLEEP_PASS) if name in found.coords]
+    found = found.reset_coords(drop=True).drop_vars(set(found.coords) - set(kept))
+    found = found.assign_coords({dims.DIFFICULTY: difficulty})
+    return _with_units(found.assign_attrs(_attributes(found.sizes[dims.EXAMPLE])))
+
+
+def lens_by_difficulty(scores: xr.Dataset, task: Task | None = None) -> xr.Dataset:
+    """Summarise a lens over examples and queries, at each difficulty.
+
+    Parameters
+    ----------
+    scores : Dataset
+        As `lens` and `lens_of` return it.
+    task : Task or None
+        Adds the chance lines, and the field's name of the difficulty.
+
+    Returns
+    -------
+    Dataset
+        Over (difficulty, window, sleep_pass): ``accuracy`` (Wilson, clustered by example),
+        ``log_prob``, ``rank`` and ``logit_diff`` (Student t over examples), each with bounds
+        ``_low`` and ``_high`` of 95 % intervals; ``asked (difficulty)``, the number of queries;
+        with a task also ``chance (chance_line, difficulty)``.
+    """
+    difficulty = scores[dims.DIFFICULTY]
+    plain = scores.drop_vars(dims.DIFFICULTY)
+    asked = plain["rank"] > 0
+    given = {"accuracy": (share, plain["correct"].astype(bool))}
+    given |= {n: (mean, plain[n].astype(float)) for n in ("log_prob", "rank", "logit_diff")}
+    found = xr.merge(
+        by_difficulty(estimate, name, values, asked, difficulty=difficulty)
+        for name, (estimate, values) in given.items()
+    )
+    levels = found[dims.DIFFICULTY].values
+    found["asked"] = dims.DIFFICULTY, [int((difficulty == level).sum()) for level in levels]
+    attributes = scores.attrs | {"interval": "95 %, over examples"}
+    if task is not None:
+        lines = task.chance()
+        chance = [[line.accuracy.get(int(k), np.nan) for k in levels] for line in lines.values()]
+        found["chance"] = (dims.CHANCE_LINE, dims.DIFFICULTY), np.array(chance)
+        found = found.assign_coords({dims.CHANCE_LINE: list(lines)})
+        attributes["difficulty_name"] = task.difficulty_name
+    return _with_units(found.assign_attrs(attributes))
+
+
+def ended_here(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    places: dict[Place, Boundary],
+    place: Place,
+) -> Memory:
+    """Return the memory if the sleep on a window had ended after this pass.
+
+    That of the place itself, unless blocks above the loop have still to run, or only a last pass
+    writes: then that pass is run again as the last one.
+    """
+    window, sleep_pass = place
+    if not sleep_pass or (sleep.loop is None and sleep.write == "every_pass"):
+        return places[place].memory
+    start, shorter = places[window, sleep_pass - 1], sleep.with_passes(sleep_pass)
+    return next(iter(read(model, batch, shorter, start=start))).memory
+
+
+def _stack(scores: list[xr.Dataset], name: str, shape: tuple[int, int]) -> np.ndarray:
+    stacked = np.stack([score[name].values for score in scores])
+    return stacked.reshape(*shape, *stacked.shape[1:])
+
+
+def _attributes(examples: int) -> dict[str, object]:
+    return {
+        "compared": "the memory after each pass, read by the same wake windows and head",
+        "examples": examples,
+    }
+
+
+def _with_units(found: xr.Dataset) -> xr.Dataset:
+    for name in found.data_vars:
+        if str(name).startswith(("log_prob", "logit_diff")):
+            found[name].attrs["units"] = "nat"
+    return found
