@@ -1,0 +1,182 @@
+"""Measurements as processes of their own: started, watched, cancelled, and found again.
+
+A measurement is a folder under ``.measurements`` of the folder of runs: ``request.json`` says what
+is measured, ``status.json`` whose process does it, ``progress.json`` how far it is, and
+``result.json`` (see `workbench.lab.measured`) is there when it is done. The same request has the
+same folder, so what was measured once need not be measured again. The process is the command
+``workbench measure``, which a person may call as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import psutil
+
+from workbench.errors import WorkbenchError
+from workbench.files import write_json
+from workbench.identity import identify
+from workbench.lab.processes import BEHIND, LOG, alive, kill, spawn
+
+FOLDER: Final = ".measurements"
+REQUEST, STATUS, PROGRESS, RESULT = "request.json", "status.json", "progress.json", "result.json"
+AT_ONCE: Final = 2
+"""Measurements at work at a time, however many sessions ask."""
+
+State = Literal["new", "running", "done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is measured.
+
+    Attributes
+    ----------
+    kind : str
+        A name of `workbench.lab.kinds.KINDS`.
+    checkpoint : str
+        A bundled name or the folder of a checkpoint.
+    sha256 : str
+        Hash of its weights: other weights are another measurement.
+    settings : dict
+        Of the kind, complete.
+    """
+
+    kind: str
+    checkpoint: str
+    sha256: str
+    settings: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """Name of the folder."""
+        said = json.dumps([self.kind, self.sha256, self.settings], sort_keys=True)
+        return f"{self.kind}-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a measurement is.
+
+    Attributes
+    ----------
+    state : State
+        "failed" also where its process has gone without a result.
+    done, total : float
+        Steps, whatever they are of; total is 0 while it is not known.
+    seconds : float
+        Since it was started.
+    message : str
+        Why it failed; else "".
+    """
+
+    state: State
+    done: float = 0.0
+    total: float = 0.0
+    seconds: float = 0.0
+    message: str = ""
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds that are left at this rate; None while nobody can know."""
+        if self.state != "running" or not self.done or not self.total:
+            return None
+        return self.seconds * (self.total - self.done) / self.done
+
+
+def folder_of(root: Path, request: Request) -> Path:
+    """Return where a measurement lies in the folder of runs."""
+    return root / FOLDER / request.key
+
+
+def start(root: Path, request: Request) -> Path:
+    """Start a measurement that is neither done nor at work; return its folder.
+
+    Raises
+    ------
+    WorkbenchError
+        As many as may be are at work already.
+    """
+    folder = folder_of(root, request)
+    if progress_of(folder).state in ("running", "done"):
+        return folder
+    if len(at_work(root)) >= AT_ONCE:
+        raise WorkbenchError(
+            f"{AT_ONCE} measurements are at work already",
+            "a free place",
+            "wait for one of them, or cancel it",
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    asked = {"kind": request.kind, "checkpoint": request.checkpoint, "settings": request.settings}
+    write_json(folder / REQUEST, asked)
+    command = [sys.executable, "-P", "-m", "workbench.cli", "measure", request.kind]
+    command += [request.checkpoint, "--settings", str(folder / REQUEST)]
+    command += ["--out", str(folder / RESULT), "--progress", str(folder / PROGRESS)]
+    process = spawn(command, folder / LOG)
+    with suppress(psutil.Error):  # it may have ended at once
+        psutil.Process(process.pid).nice(BEHIND)
+        write_json(folder / STATUS, identify(process.pid))
+    return folder
+
+
+def progress_of(folder: Path) -> Progress:
+    """Return how far the measurement of a folder is."""
+    status, told = _json(folder / STATUS), _json(folder / PROGRESS)
+    done, total = float(told.get("done", 0.0)), float(told.get("total", 0.0))
+    seconds = max(time.time() - float(status.get("started", time.time())), 0.0)
+    if (folder / RESULT).exists():
+        return Progress("done", done, total, seconds)
+    if status.get("cancelled"):
+        return Progress("cancelled", done, total, seconds)
+    if status and alive(status):
+        return Progress("running", done, total, seconds)
+    if not (folder / REQUEST).exists():
+        return Progress("new")
+    return Progress("failed", done, total, seconds, _last_words(folder / LOG))
+
+
+def cancel(folder: Path) -> None:
+    """End a measurement at once; nothing of it is kept."""
+    status = _json(folder / STATUS)
+    if progress_of(folder).state == "running":
+        kill(status)
+        write_json(folder / STATUS, status | {"cancelled": True})
+
+
+def at_work(root: Path) -> list[Path]:
+    """Return the folders of the measurements that are at work."""
+    home = root / FOLDER
+    found = sorted(home.iterdir()) if home.is_dir() else []
+    return [folder for folder in found if progress_of(folder).state == "running"]
+
+
+def tell(path: Path, done: float, total: float) -> None:
+    """Write how far a measurement is; for its own process."""
+    write_json(path, {"done": done, "total": total})
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _last_words(log: Path) -> str:
+    """Return the last line of a log that says something."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        lines = []
+    said = [line.strip() for line in lines if line.strip()]
+    return said[-1] if said else "its process ended without a word"
