@@ -1,0 +1,181 @@
+"""Two contexts, one set of questions: what a patch is measured with.
+
+A donor's context is put before a recipient's queries and answered anew by the task's own solver,
+so both answers of every question are known, whatever the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+
+from workbench.batch import Batch
+from workbench.errors import WorkbenchError
+from workbench.sleep import Wake
+from workbench.tasks.base import Task
+
+Asked = Literal["all", "first of window", "first"]
+"""Queries that are measured: all, the first of each wake window, or the very first."""
+
+
+def swap_context(task: Task, recipient: Batch, donor: Batch) -> Batch:
+    """Return the donor's contexts followed by the recipient's queries, answered anew.
+
+    Parameters
+    ----------
+    task : Task
+        Knows where the context ends, and solves what comes out.
+    recipient, donor : Batch
+        As many examples of one layout; example i is paired with example i.
+
+    Returns
+    -------
+    Batch
+        Tokens and padding of the donor's context, queries of the recipient, and the answers that
+        are right for them.
+
+    Raises
+    ------
+    WorkbenchError
+        The layouts differ, or a question has no answer of its length in the donor's context (it
+        names a node the donor has not): `fitting` says which pairs can be swapped.
+    """
+    fits = fitting(task, recipient, donor)
+    if not fits.all():
+        wrong = np.flatnonzero(~fits)
+        raise WorkbenchError(
+            f"{len(wrong)} of {len(fits)} pairs, the first at example {wrong[0]}, whose questions "
+            "the donor's context does not answer in as many tokens",
+            "pairs whose questions both contexts answer",
+            "keep those that `fitting` marks, or use names of one symbol and one size",
+        )
+    return _swapped(task, recipient, donor)
+
+
+def fitting(task: Task, recipient: Batch, donor: Batch) -> np.ndarray:
+    """Return bool ``[example]``: which pairs `swap_context` can swap."""
+    shapes = [batch.tokens.shape for batch in (recipient, donor)]
+    if shapes[0] != shapes[1]:
+        raise WorkbenchError(
+            f"a donor of shape [example, token] = {shapes[1]}",
+            f"that of the recipient, {shapes[0]}",
+            "draw as many examples of one task",
+        )
+    try:
+        _swapped(task, recipient, donor)
+    except WorkbenchError:
+        return np.array(
+            [_fits(task, recipient, donor, slice(i, i + 1)) for i in range(shapes[0][0])]
+        )
+    return np.ones(shapes[0][0], dtype=bool)
+
+
+def _fits(task: Task, recipient: Batch, donor: Batch, one: slice) -> bool:
+    try:
+        _swapped(task, recipient.examples(one), donor.examples(one))
+    except WorkbenchError:
+        return False
+    return True
+
+
+def _swapped(task: Task, recipient: Batch, donor: Batch) -> Batch:
+    context = slice(task.context_tokens)
+    tokens, valid = recipient.tokens.copy(), recipient.valid.copy()
+    tokens[:, context], valid[:, context] = donor.tokens[:, context], donor.valid[:, context]
+    swapped = replace(recipient, tokens=tokens, valid=valid)
+    return replace(swapped, tokens=task.solve(swapped))
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Where two contexts have different answers to the same question.
+
+    Attributes
+    ----------
+    at : int64 [example, query]
+        Token, by its place in the sequence, at which the two answers first differ; -1 where they
+        do not, or where the query is not measured.
+    recipient, donor : int64 [example, query]
+        Symbol of each answer at that token; 0 where there is none.
+    """
+
+    at: np.ndarray
+    recipient: np.ndarray
+    donor: np.ndarray
+
+    @property
+    def asked(self) -> np.ndarray:
+        """Whether a query is measured, bool ``[example, query]``."""
+        return self.at >= 0
+
+    def exchanged(self) -> Questions:
+        """Return the same questions with the roles of recipient and donor exchanged."""
+        return Questions(self.at, self.donor, self.recipient)
+
+
+def questions(recipient: Batch, swapped: Batch, window: int, *, asked: Asked = "all") -> Questions:
+    """Return where the answers of two batches differ.
+
+    Answers are read with earlier ones in view, which tell of the recipient's context whatever the
+    memory holds. The first query of a later wake window still has those of earlier windows in S,
+    which waking writes to; the very first query has none.
+
+    Parameters
+    ----------
+    recipient, swapped : Batch
+        The same queries after two contexts, as from `swap_context`.
+    window : int
+        Tokens a window; a token that begins one is predicted by nothing.
+    asked : {"all", "first of window", "first"}
+        Queries to measure.
+
+    Raises
+    ------
+    WorkbenchError
+        No answer differs.
+    """
+    queries = np.arange(recipient.difficulty.shape[1])
+    is_answer = recipient.answer_of[:, :, None] == queries  # (example, token, query)
+    starts = np.where(is_answer.any(axis=1), is_answer.argmax(axis=1), -1)
+    differs = is_answer & (recipient.tokens != swapped.tokens)[:, :, None]
+    measured = differs.any(axis=1) & (recipient.difficulty >= 0)
+    at = differs.argmax(axis=1)
+    measured &= at % window > 0
+    if asked != "all":
+        earlier = (starts[:, None, :] < starts[:, :, None]) & (starts >= 0)[:, None, :]
+        if asked == "first of window":
+            earlier &= (starts // window)[:, :, None] == (starts // window)[:, None, :]
+        measured &= ~earlier.any(axis=2)  # (example, query, earlier query)
+    if not measured.any():
+        raise WorkbenchError(
+            "two batches that answer every measured question alike",
+            "at least one question with two answers",
+            "draw another donor, or more examples",
+        )
+    rows = np.arange(len(at))[:, None]
+    return Questions(
+        np.where(measured, at, -1),
+        np.where(measured, recipient.tokens[rows, at], 0),
+        np.where(measured, swapped.tokens[rows, at], 0),
+    )
+
+
+@torch.no_grad()
+def logits_at(wakes: Iterable[Wake], asked: Questions) -> np.ndarray:
+    """Return the logits that decide each question, ``[example, query, symbol]``; NaN elsewhere."""
+    wakes = list(wakes)
+    first = wakes[0].logits
+    dtype = np.float64 if first.dtype == torch.float64 else np.float32
+    found = np.full((*asked.at.shape, first.shape[-1]), np.nan, dtype=dtype)
+    for wake in wakes:
+        inside = asked.asked & (asked.at > wake.window.start) & (asked.at < wake.window.stop)
+        rows, query = np.nonzero(inside)
+        place = asked.at[rows, query] - 1 - wake.window.start  # position t predicts token t + 1
+        index = torch.as_tensor(rows, device=first.device), torch.as_tensor(place)
+        chosen = wake.logits[index[0], index[1].to(first.device)]
+        found[rows, query] = (chosen if dtype == np.float64 else chosen.float()).cpu().numpy()
+    return found
