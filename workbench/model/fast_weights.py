@@ -53,6 +53,8 @@ class Writes(NamedTuple):
         ``[batch, token, gdn_head]``.
     tail : Tensor
         Convolution tail after the tokens.
+    corrects : bool
+        Whether the rule subtracts what the memory returns for the key (a delta rule).
     """
 
     q: Tensor
@@ -61,6 +63,7 @@ class Writes(NamedTuple):
     log_decay: Tensor | None
     beta: Tensor
     tail: Tensor
+    corrects: bool
 
 
 class Projected(NamedTuple):
@@ -156,7 +159,7 @@ class FastWeights(nn.Module):
         )
         bare = sleep_kernels.prepared(call, torch.promote_types(x.dtype, torch.float32))
         assert bare.q is not None and bare.beta is not None
-        return Writes(bare.q, bare.k, bare.v, bare.log_decay, bare.beta, given.tail)
+        return Writes(bare.q, bare.k, bare.v, bare.log_decay, bare.beta, given.tail, self.corrects)
 
     def forward(
         self,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from workbench.config import ModelConfig
 from workbench.errors import WorkbenchError
-from workbench.model.fast_weights import FastWeights
+from workbench.model.fast_weights import FastWeights, Writes
 from workbench.model.layers import Attention, RMSNorm, SwiGLU
 from workbench.model.memory import KVCache, Memory
 
@@ -170,6 +170,41 @@ class HybridModel(nn.Module):
             if mixed is not None:
                 hidden = block.finish(hidden, mixed)
         return (hidden if output else None), Memory(fast_weights, tails, kv)
+
+    def writes(
+        self,
+        layer: int,
+        hidden: Float[Tensor, "batch token channel"],
+        memory: Memory,
+        *,
+        valid: Bool[Tensor, "batch token"] | None = None,
+    ) -> Writes:
+        """Return what each token writes into a fast-weight layer, for what enters its block.
+
+        Parameters
+        ----------
+        layer : int
+            Index of the block.
+        hidden : Tensor
+            Features that enter the block, ``[batch, token, channel]``.
+        memory : Memory
+            As the pass began; only the layer's convolution tail is read.
+        valid : Tensor or None
+            bool ``[batch, token]``; None means no padding.
+
+        Raises
+        ------
+        WorkbenchError
+            The block holds no fast weights.
+        """
+        block = cast(Block, self.stack[layer]) if 0 <= layer < self.depth else None
+        if block is None or isinstance(block.mixer, Attention):
+            raise WorkbenchError(
+                f"the writes of block {layer}",
+                f"a fast-weight layer: {', '.join(map(str, self.fast_weight_layers)) or 'none'}",
+                "name one of those",
+            )
+        return block.mixer.writes(block.mixer_norm(hidden), memory.conv_tails.get(layer), valid)
 
     def normalise(self, hidden: Tensor) -> Tensor:
         """Apply the final RMSNorm."""

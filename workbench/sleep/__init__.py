@@ -5,7 +5,7 @@ Imports the model's floor and below; knows no task. Any object with the methods 
 """
 
 from workbench.sleep.algorithm import read
-from workbench.sleep.contract import SleepingModel
+from workbench.sleep.contract import SleepingModel, WritingModel
 from workbench.sleep.events import (
     Boundary,
     Event,
@@ -38,6 +38,7 @@ __all__ = [
     "SleepingModel",
     "Wake",
     "Window",
+    "WritingModel",
     "before_window",
     "boundary",
     "capped",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from workbench.model.fast_weights import Writes
 from workbench.model.memory import Memory
 
 
@@ -55,3 +56,20 @@ class SleepingModel(Protocol):
 
     def logits(self, hidden: Tensor, *, normalise: bool = True) -> Tensor:
         """Map ``[batch, token, channel]`` to ``[batch, token, symbol]``."""
+
+
+@runtime_checkable
+class WritingModel(Protocol):
+    """What a model offers beside, if it can tell what its tokens write into their memory.
+
+    A model without it sleeps, and its states can be recorded; the writes cannot.
+    """
+
+    def writes(
+        self, layer: int, hidden: Tensor, memory: Memory, *, valid: Tensor | None = None
+    ) -> Writes:
+        """Return the inputs of a layer's update rule; as `HybridModel.writes`.
+
+        Together with S before the tokens they give S after them:
+        ``S' = a S + b k v^T``, where ``v`` is ``v - (a S)^T k`` if the rule corrects.
+        """

@@ -1,0 +1,23 @@
+"""Recording a sleep and keeping it: recorder, schema, storage.
+
+A trace is a plain `xarray.DataTree` of the schema ``sleep-trace/1``. Imports the floor of
+training and below; knows no instrument and no figure.
+"""
+
+from workbench.trace.answers import answer_scores
+from workbench.trace.inputs import batch_of, inputs_of
+from workbench.trace.origin import origin_of
+from workbench.trace.recorder import joined, record, recorded_parts
+from workbench.trace.schema import SCHEMA, validate_trace
+
+__all__ = [
+    "SCHEMA",
+    "answer_scores",
+    "batch_of",
+    "inputs_of",
+    "joined",
+    "origin_of",
+    "record",
+    "recorded_parts",
+    "validate_trace",
+]

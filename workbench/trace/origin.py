@@ -1,0 +1,100 @@
+"""Where a trace comes from: the attributes of its root."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import torch
+
+import sleep_kernels
+from workbench.batch import Batch
+from workbench.config import SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.sleep import SleepingModel
+from workbench.tasks.base import Task
+from workbench.trace.schema import ATTRIBUTES, SCHEMA
+from workbench.training.checkpoints import WEIGHTS, Checkpoint
+from workbench.training.provenance import commit, versions
+
+TOLD = ("seed", "task", "config_json", "vocabulary_json", "checkpoint", "checkpoint_sha256")
+"""Attributes that `origin` may give; the recorder knows the others itself."""
+
+
+def origin_of(checkpoint: Checkpoint, *, seed: int = -1) -> dict[str, str | int]:
+    """Return what a trace says of the checkpoint that it was recorded from.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The checkpoint.
+    seed : int
+        The seed that the examples were drawn with; -1 says none.
+    """
+    return {
+        "seed": seed,
+        "task": checkpoint.task.name,
+        "config_json": checkpoint.experiment.model_dump_json(),
+        "vocabulary_json": json.dumps(checkpoint.task.vocabulary, ensure_ascii=False),
+        "checkpoint": checkpoint.name,
+        "checkpoint_sha256": str(checkpoint.provenance["hashes"][WEIGHTS]),
+    }
+
+
+def root_attributes(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    *,
+    task: Task | None,
+    origin: Mapping[str, str | int] | None,
+) -> dict[str, str | int]:
+    """Return every attribute of a trace's root; what nobody told is empty.
+
+    Raises
+    ------
+    WorkbenchError
+        `origin` has something else than `origin_of` gives.
+    """
+    origin = dict(origin or {})
+    wrong = [k for k, v in origin.items() if k not in TOLD or not isinstance(v, ATTRIBUTES[k])]
+    if wrong:
+        raise WorkbenchError(
+            f"an origin with {wrong[0]} = {origin[wrong[0]]!r}",
+            f"text for {', '.join(TOLD[1:])}, and a whole number for seed",
+            "take it from origin_of(checkpoint, seed=...)",
+        )
+    told: dict[str, str | int] = dict.fromkeys(TOLD[1:], "")
+    told["seed"] = -1
+    if task is not None:
+        told["task"] = task.name
+        told["config_json"] = json.dumps({"task": task.config.model_dump(mode="json")})
+        told["vocabulary_json"] = json.dumps(task.vocabulary, ensure_ascii=False)
+    return {
+        "schema": SCHEMA,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "code_version": _code_version(),
+        "torch_version": str(torch.__version__),
+        "device": str(model.device),
+        "backend": _backend(model),
+        "sleep_json": sleep.model_dump_json(),
+        "n_sleep": int(str(sleep.passes)),
+        "window_size": sleep.window,
+        "sequence_length": batch.tokens.shape[1],
+        **told,
+        **origin,
+    }
+
+
+def _code_version() -> str:
+    version, at = versions()["sleep-workbench"], commit()
+    if at is None:
+        return version
+    return f"{version} at {at['hash']}{', changed' if at['uncommitted_changes'] else ''}"
+
+
+def _backend(model: SleepingModel) -> str:
+    """Return the kernels that serve the model; nothing where it does not say which it wants."""
+    wanted = getattr(getattr(model, "config", None), "kernel_backend", None)
+    return "" if wanted is None else sleep_kernels.choose_backend(wanted, model.device)

@@ -1,0 +1,387 @@
+"""From the events of one reading to a trace: states, writes and answers after every pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from workbench import dims
+from workbench.batch import Batch
+from workbench.config import SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.model.memory import Memory
+from workbench.sleep import Eviction, SleepingModel, SleepPass, Wake, WritingModel, read, wake_now
+from workbench.sleep.windows import cut
+from workbench.tasks.base import Task
+from workbench.trace.answers import NO_RANK, answer_scores
+from workbench.trace.inputs import inputs_of
+from workbench.trace.origin import root_attributes
+from workbench.trace.schema import validate_trace
+from workbench.trace.watched import WatchedModel, WatchedPass, layer_sizes, writes_of
+
+TIERS: Final = ("states", "writes", "hidden")
+"""What may be kept beside the summary (inputs, norms of the states, answers)."""
+
+
+def record(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    *,
+    keep: Sequence[str] = ("states", "writes"),
+    task: Task | None = None,
+    origin: Mapping[str, str | int] | None = None,
+    batch_size: int = 64,
+    on_progress: Callable[[int], None] | None = None,
+) -> xr.DataTree:
+    """Read a batch once and return the trace of it (schema: `workbench.trace.schema`).
+
+    Parameters
+    ----------
+    model : SleepingModel
+        The network; never changed. Its writes can be kept if it is a `WritingModel`.
+    batch : Batch
+        What it reads.
+    sleep : SleepConfig
+        Window, N and options; N must be fixed.
+    keep : sequence of {"states", "writes", "hidden"}
+        Beside inputs, norms and answers: every S; what each token wrote in every pass; the
+        features after every block in every pass.
+    task : Task or None
+        Gives the task's name, settings and vocabulary.
+    origin : mapping or None
+        Where the model comes from, as `origin_of` says; it goes into the root's attributes.
+    batch_size : int
+        Examples computed together.
+    on_progress : callable or None
+        Told the number of examples done since the last call.
+
+    Returns
+    -------
+    DataTree
+        Arrays of float32; float64 where the model's memory is.
+
+    Raises
+    ------
+    WorkbenchError
+        N is not fixed, `keep` names something else, the model cannot tell its writes, its
+        layers differ in size, or the examples of the batch are not laid out alike.
+    """
+    parts = list(
+        recorded_parts(
+            model,
+            batch,
+            sleep,
+            keep=keep,
+            task=task,
+            origin=origin,
+            batch_size=batch_size,
+            on_progress=on_progress,
+        )
+    )
+    return joined(parts)
+
+
+def recorded_parts(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    *,
+    keep: Sequence[str] = ("states", "writes"),
+    task: Task | None = None,
+    origin: Mapping[str, str | int] | None = None,
+    batch_size: int = 64,
+    on_progress: Callable[[int], None] | None = None,
+) -> Iterator[xr.DataTree]:
+    """Yield the trace `batch_size` examples at a time; as `record`."""
+    _check(model, batch, sleep, keep, batch_size)
+    asleep = _asleep(batch, sleep)
+    attributes = root_attributes(model, batch, sleep, task=task, origin=origin)
+    for start in range(0, len(batch), batch_size):
+        part = batch.examples(slice(start, start + batch_size))
+        if not np.array_equal(_asleep(part, sleep), asleep):
+            raise WorkbenchError(
+                "a batch whose examples have labels in different windows",
+                "examples that are laid out alike",
+                f"record them together, with batch_size={len(batch)}",
+            )
+        with _evaluating(model):
+            groups = _Part(model, part, sleep, keep, asleep).groups()
+        tree = xr.DataTree.from_dict(
+            {
+                "/": _root(np.arange(start, start + len(part)), asleep, sleep, attributes),
+                "/inputs": inputs_of(part, sleep.window),
+                **{f"/{name}": values for name, values in groups.items()},
+            }
+        )
+        validate_trace(tree)
+        yield tree
+        if on_progress is not None:
+            on_progress(len(part))
+
+
+def joined(parts: Sequence[xr.DataTree]) -> xr.DataTree:
+    """Put the parts of one trace together again, along the examples."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = {}
+    for node in parts[0].subtree:
+        pieces = [part[node.path].to_dataset(inherit=False) for part in parts]
+        whole[node.path] = xr.concat(
+            pieces,
+            dims.EXAMPLE,
+            data_vars="minimal",
+            coords="minimal",
+            compat="override",
+            join="exact",
+            combine_attrs="override",
+        )
+    return xr.DataTree.from_dict(whole)
+
+
+class _Part:
+    """The arrays of some examples, filled event by event."""
+
+    def __init__(
+        self,
+        model: SleepingModel,
+        batch: Batch,
+        sleep: SleepConfig,
+        keep: Sequence[str],
+        asleep: np.ndarray,
+    ) -> None:
+        self.model, self.batch, self.sleep, self.keep, self.asleep = (
+            model, batch, sleep, keep, asleep,
+        )  # fmt: skip
+        memory = model.empty_memory(len(batch))
+        self.layers = sorted(memory.fast_weights)
+        state = memory.fast_weights[self.layers[0]]
+        self.heads, self.keys, self.values = state.shape[1:]
+        self.dtype = np.float64 if state.dtype == torch.float64 else np.float32
+        self.passes = int(passes_of(asleep, sleep).max())
+        self.corrects = np.zeros(len(self.layers), dtype=bool)
+        self.arrays: dict[str, np.ndarray] = {}
+        layered = (len(self.layers), self.heads)
+        self._make("norm", self.passes + 1, layered)
+        if "states" in keep:
+            self._make("fast_weight", self.passes + 1, (*layered, self.keys, self.values))
+        if "writes" in keep:
+            tokens = (*layered, sleep.window)
+            self._make("write_key", self.passes, (*tokens, self.keys))
+            self._make("write_value", self.passes, (*tokens, self.values))
+            self._make("beta", self.passes, tokens)
+            self._make("log_decay", self.passes, tokens)
+        queries = (batch.difficulty.shape[1],)
+        self._make("log_prob", self.passes + 1, queries)
+        self._make("logit_diff", self.passes + 1, queries)
+        self._make("rank", self.passes + 1, queries, NO_RANK)
+        self._make("correct", self.passes + 1, queries, False)
+        self._read()
+
+    def _make(
+        self, name: str, passes: int, rest: tuple[int, ...], fill: float | int | bool = np.nan
+    ) -> None:
+        shape = (len(self.batch), len(self.asleep), passes, *rest)
+        dtype = self.dtype if isinstance(fill, float) else np.asarray(fill).dtype
+        self.arrays[name] = np.full(shape, fill, dtype=dtype)
+
+    def _read(self) -> None:
+        watched = WatchedModel(self.model, residual="hidden" in self.keep)
+        here = self.model.empty_memory(len(self.batch))
+        reading = read(
+            cast(SleepingModel, watched),
+            self.batch,
+            self.sleep,
+            every_output="hidden" in self.keep,
+        )
+        for event in reading:
+            if isinstance(event, Eviction):
+                here = event.memory
+                continue
+            window, number = event.window.index, 1
+            if isinstance(event, SleepPass):
+                number = event.sleep_pass
+            if number == 1:
+                self._keep_state(window, 0, here.fast_weights)
+                self._keep_answers(window, 0, here)
+            seen = watched.take() or [WatchedPass()]  # a loop may hold no block that has to run
+            if isinstance(event, Wake):
+                states = dict(here.fast_weights)
+                for wake_pass, run in enumerate(seen, 1):
+                    states |= {i: entered.left for i, entered in run.entered.items()}
+                    self._keep_pass(window, wake_pass, states, run)
+            else:
+                self._keep_pass(window, number, event.memory.fast_weights, seen[-1])
+                self._keep_answers(window, number, event.memory)
+
+    def _keep_pass(
+        self, window: int, number: int, states: Mapping[int, Tensor], run: WatchedPass
+    ) -> None:
+        self._keep_state(window, number, states)
+        if "writes" in self.keep:
+            for place, layer in enumerate(self.layers):
+                self._keep_writes((window, number - 1, place), layer, states[layer], run)
+        for block, features in run.residual.items():
+            self._keep_residual(window, number - 1, block, features)
+
+    def _keep_state(self, window: int, number: int, states: Mapping[int, Tensor]) -> None:
+        for place, layer in enumerate(self.layers):
+            state = states[layer]
+            self.arrays["norm"][:, window, number, place] = numbers(torch.linalg.matrix_norm(state))
+            if "states" in self.keep:
+                self.arrays["fast_weight"][:, window, number, place] = numbers(state)
+
+    def _keep_writes(
+        self, at: tuple[int, int, int], layer: int, kept: Tensor, run: WatchedPass
+    ) -> None:
+        arrays, (window, number, place) = self.arrays, at
+        for name in ("write_key", "write_value", "beta", "log_decay"):
+            arrays[name][:, window, number, place] = 0  # also of a layer that the pass did not run
+        found = writes_of(self.model, run, layer, kept)
+        if found is None:
+            return
+        self.corrects[place] = found.corrects
+        tokens = found.k.shape[1]
+        for name, values in (("write_key", found.k), ("write_value", found.v)):
+            by_head = numbers(values).swapaxes(1, 2)  # (example, gdn_head, token, .)
+            arrays[name][:, window, number, place, :, :tokens] = by_head
+        for name, gate in (("beta", found.beta), ("log_decay", found.log_decay)):
+            if gate is not None:
+                by_head = numbers(gate).swapaxes(1, 2)  # (example, gdn_head, token)
+                arrays[name][:, window, number, place, :, :tokens] = by_head
+
+    def _keep_residual(self, window: int, number: int, block: int, features: Tensor) -> None:
+        if "residual" not in self.arrays:
+            channels = features.shape[-1]
+            self._make("residual", self.passes, (self.model.depth, self.sleep.window, channels))
+        tokens = features.shape[1]
+        self.arrays["residual"][:, window, number, block, :tokens] = numbers(features)
+
+    def _keep_answers(self, window: int, number: int, memory: Memory) -> None:
+        if not self.asleep[window] or not self.batch.difficulty.shape[1]:
+            return
+        wakes = wake_now(self.model, self.batch, self.sleep, memory, after=window)
+        for name, values in answer_scores(wakes, self.batch).data_vars.items():
+            self.arrays[str(name)][:, window, number] = values.values
+
+    def groups(self) -> dict[str, xr.Dataset]:
+        """Return the groups of the trace, by name."""
+        by_layer = {dims.LAYER: np.array(self.layers)}
+        from_zero = {dims.SLEEP_PASS: np.arange(self.passes + 1)}
+        from_one = {dims.SLEEP_PASS: np.arange(1, self.passes + 1)}
+        heads = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD)
+        queries = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.QUERY)
+        axes: dict[str, tuple[str, ...]] = {
+            "norm": heads,
+            "fast_weight": (*heads, dims.KEY, dims.VALUE),
+            "write_key": (*heads, dims.TOKEN, dims.KEY),
+            "write_value": (*heads, dims.TOKEN, dims.VALUE),
+            "beta": (*heads, dims.TOKEN),
+            "log_decay": (*heads, dims.TOKEN),
+            "residual": (*heads[:4], dims.TOKEN, dims.CHANNEL),
+            **dict.fromkeys(("log_prob", "logit_diff", "rank", "correct"), queries),
+        }
+
+        def group(names: Sequence[str], coords: dict[str, Any]) -> xr.Dataset:
+            found = {name: (axes[name], self.arrays[name]) for name in names if name in self.arrays}
+            return xr.Dataset(found, coords=coords)
+
+        answers = ("log_prob", "rank", "logit_diff", "correct")
+        found = {
+            "states": group(("fast_weight", "norm"), by_layer | from_zero),
+            "readout": group(answers, from_zero),
+        }
+        for name in ("log_prob", "logit_diff"):
+            found["readout"][name].attrs["units"] = "nat"
+        if "writes" in self.keep:
+            coords = {**by_layer, **from_one, "corrects": (dims.LAYER, self.corrects)}
+            written = ("write_key", "write_value", "beta", "log_decay")
+            found["writes"] = group(written, coords)
+        if "residual" in self.arrays:
+            blocks = {dims.LAYER: np.arange(self.model.depth)}
+            found["hidden"] = group(("residual",), blocks | from_one)
+        return found
+
+
+def passes_of(asleep: np.ndarray, sleep: SleepConfig) -> np.ndarray:
+    """Return the passes over each window: N where it is slept on, else those of a wake."""
+    return np.where(asleep, cast(int, sleep.passes), sleep.wake_passes)
+
+
+def numbers(tensor: Tensor) -> np.ndarray:
+    """Return a tensor's values; float32 where numpy has no such dtype."""
+    tensor = tensor.detach().cpu()
+    return (tensor if tensor.dtype == torch.float64 else tensor.float()).numpy()
+
+
+def _asleep(batch: Batch, sleep: SleepConfig) -> np.ndarray:
+    """Return bool ``[window]``: which windows carry no label."""
+    windows = cut(batch, sleep.window, mask_padding=False, device=torch.device("cpu"))
+    return np.array([not window.has_loss for window in windows], dtype=bool)
+
+
+def _root(
+    examples: np.ndarray, asleep: np.ndarray, sleep: SleepConfig, attributes: dict[str, str | int]
+) -> xr.Dataset:
+    coords = {
+        dims.EXAMPLE: examples,
+        dims.WINDOW: np.arange(len(asleep)),
+        "asleep": (dims.WINDOW, asleep),
+        "n_passes": (dims.WINDOW, passes_of(asleep, sleep)),
+    }
+    return xr.Dataset(coords=coords, attrs=attributes)
+
+
+@contextmanager
+def _evaluating(model: SleepingModel) -> Iterator[None]:
+    """Run without gradients, and as in evaluation."""
+    training = isinstance(model, nn.Module) and model.training
+    try:
+        if training:
+            cast(nn.Module, model).eval()
+        with torch.no_grad():
+            yield
+    finally:
+        if training:
+            cast(nn.Module, model).train()
+
+
+def _check(
+    model: SleepingModel, batch: Batch, sleep: SleepConfig, keep: Sequence[str], batch_size: int
+) -> None:
+    if not isinstance(sleep.passes, int):
+        raise WorkbenchError(
+            f"a recording with passes {sleep.passes.kind!r}",
+            "a fixed N, the same for every example",
+            "use sleep.with_passes(N)",
+        )
+    unknown = [name for name in keep if name not in TIERS]
+    if isinstance(keep, str) or unknown:
+        raise WorkbenchError(
+            f"keep = {keep!r}", f"some of {', '.join(TIERS)}", "write for example ('states',)"
+        )
+    if not len(batch) or not batch.tokens.shape[1] or batch_size < 1:
+        raise WorkbenchError(
+            f"a batch of shape {batch.tokens.shape} in parts of {batch_size}",
+            "at least one example and one token",
+            "sample some examples",
+        )
+    if "writes" in keep and not isinstance(model, WritingModel):
+        raise WorkbenchError(
+            f"the writes of a {type(model).__name__}",
+            "a model with the method writes (workbench.sleep.WritingModel)",
+            "record keep=('states',), or give the model that method",
+        )
+    states = model.empty_memory(1).fast_weights
+    if len(layer_sizes(states.values())) != 1:
+        raise WorkbenchError(
+            f"a model whose {len(states)} fast-weight layers have different sizes, or none",
+            "one or more layers with the same heads, keys and values",
+            "record a model of another configuration",
+        )

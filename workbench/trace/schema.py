@@ -1,0 +1,249 @@
+"""The written schema of a trace, ``sleep-trace/1``, and the check that a tree keeps to it.
+
+A trace is a plain `xarray.DataTree`::
+
+    /           attrs: schema, created_at, code_version, torch_version, device, backend, seed, task,
+                config_json, sleep_json, vocabulary_json, checkpoint, checkpoint_sha256, n_sleep,
+                window_size, sequence_length; example, window; asleep, n_passes (window)
+    /inputs     token_id, valid_mask, is_target, answer_of (example, window, token);
+                difficulty (example, query)
+    /states     norm (example, window, sleep_pass = 0..N, layer, gdn_head);
+                on request fast_weight (..., key, value)
+    /writes     on request: write_key, write_value (example, window, sleep_pass = 1..N, layer,
+                gdn_head, token, key or value); beta, log_decay (..., token); corrects (layer)
+    /hidden     on request: residual (example, window, sleep_pass = 1..N, layer, token, channel)
+    /readout    log_prob, rank, logit_diff, correct (example, window, sleep_pass = 0..N, query)
+
+and groups of instruments that somebody attached. sleep_pass 0 is what was carried into the
+window. Floats are NaN after a window's last pass; so are those of the readout in windows that
+are read awake, and of queries that were not asked, where rank is -1.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from workbench import dims
+from workbench.errors import WorkbenchError
+
+SCHEMA = "sleep-trace/1"
+
+ATTRIBUTES: dict[str, type] = {
+    "schema": str,
+    "created_at": str,
+    "code_version": str,
+    "torch_version": str,
+    "device": str,
+    "backend": str,
+    "seed": int,
+    "task": str,
+    "config_json": str,
+    "sleep_json": str,
+    "vocabulary_json": str,
+    "checkpoint": str,
+    "checkpoint_sha256": str,
+    "n_sleep": int,
+    "window_size": int,
+    "sequence_length": int,
+}
+"""Attributes of the root. Empty, or -1 for the seed, is what nobody told the recorder."""
+
+ATTACHED = (
+    "spectra", "change", "provenance", "convergence", "probes", "attribution", "interventions",
+    "boundaries", "lens", "steering", "privacy",
+)  # fmt: skip
+"""Groups of results that may be attached, with whatever the instrument says."""
+
+_TOKENS = (dims.EXAMPLE, dims.WINDOW, dims.TOKEN)
+_LAYERS = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER)
+_HEADS = (*_LAYERS, dims.GDN_HEAD)
+_QUERIES = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.QUERY)
+
+
+class Variable(NamedTuple):
+    """What a variable of a group has to be.
+
+    Attributes
+    ----------
+    dims : tuple of str
+        Its axes, in order.
+    kinds : str
+        numpy's letters of the dtypes it may have: b, i, f.
+    needed : bool
+        Whether its group has it always.
+    """
+
+    dims: tuple[str, ...]
+    kinds: str
+    needed: bool = True
+
+
+GROUPS: dict[str, dict[str, Variable]] = {
+    "inputs": {
+        "token_id": Variable(_TOKENS, "i"),
+        "valid_mask": Variable(_TOKENS, "b"),
+        "is_target": Variable(_TOKENS, "b"),
+        "answer_of": Variable(_TOKENS, "i"),
+        "difficulty": Variable((dims.EXAMPLE, dims.QUERY), "i"),
+    },
+    "states": {
+        "fast_weight": Variable((*_HEADS, dims.KEY, dims.VALUE), "f", needed=False),
+        "norm": Variable(_HEADS, "f"),
+    },
+    "writes": {
+        "write_key": Variable((*_HEADS, dims.TOKEN, dims.KEY), "f"),
+        "write_value": Variable((*_HEADS, dims.TOKEN, dims.VALUE), "f"),
+        "beta": Variable((*_HEADS, dims.TOKEN), "f"),
+        "log_decay": Variable((*_HEADS, dims.TOKEN), "f"),
+    },
+    "hidden": {"residual": Variable((*_LAYERS, dims.TOKEN, dims.CHANNEL), "f")},
+    "readout": {
+        "log_prob": Variable(_QUERIES, "f"),
+        "rank": Variable(_QUERIES, "i"),
+        "logit_diff": Variable(_QUERIES, "f"),
+        "correct": Variable(_QUERIES, "b"),
+    },
+}
+NEEDED = ("inputs", "states", "readout")
+FIRST_PASS = {"states": 0, "readout": 0, "writes": 1, "hidden": 1}
+"""sleep_pass that a group begins with."""
+
+
+def validate_trace(tree: xr.DataTree) -> None:
+    """Check that a tree is a whole trace of this schema.
+
+    Raises
+    ------
+    WorkbenchError
+        It is of another schema; a group, variable or attribute is missing, unknown, or has other
+        axes, sizes or dtype; or something that must have been recorded is NaN.
+    """
+    _check_root(tree)
+    groups = [name for name in GROUPS if name in tree.children]
+    for name in NEEDED:
+        if name not in groups:
+            raise _wrong(f"no group /{name}", f"/{', /'.join(NEEDED)}")
+    for name in tree.children:
+        if name not in GROUPS and name not in ATTACHED:
+            raise _wrong(f"a group /{name}", f"/{', /'.join([*GROUPS, *ATTACHED])}")
+    for name in groups:
+        if tree[name].children:
+            raise _wrong(f"groups inside /{name}", "none there")
+        _check_variables(name, tree[name].dataset)
+    _check_sizes(tree, groups)
+    for node in tree.subtree:
+        _check_plain(node)
+    _check_recorded(tree)
+
+
+def _check_root(tree: xr.DataTree) -> None:
+    found = tree.attrs.get("schema")
+    if found != SCHEMA:
+        raise WorkbenchError(
+            f"a trace of schema {found!r}" if found else "a tree without a schema",
+            SCHEMA,
+            "record it again with this version",
+        )
+    for name, kind in ATTRIBUTES.items():
+        value = tree.attrs.get(name)
+        if not isinstance(value, kind):
+            raise _wrong(f"the attribute {name} = {value!r}", kind.__name__)
+    for name in ("config_json", "sleep_json", "vocabulary_json"):
+        try:
+            json.loads(tree.attrs[name] or "null")
+        except ValueError as error:
+            raise _wrong(f"{name} that is not JSON ({error})", "JSON, or nothing") from None
+    for name in (dims.EXAMPLE, dims.WINDOW):
+        if name not in tree.coords or tree.coords[name].dims != (name,):
+            raise _wrong(f"no coordinate {name}", "example and window at the root")
+    if not all(tree.sizes[name] for name in (dims.EXAMPLE, dims.WINDOW)):
+        raise _wrong(f"{dict(tree.sizes)}", "at least one example and one window")
+    for name, letter in (("asleep", "b"), ("n_passes", "i")):
+        values = tree.coords.get(name)
+        if values is None or values.dims != (dims.WINDOW,) or values.dtype.kind != letter:
+            raise _wrong(f"no coordinate {name} of every window", "asleep (bool), n_passes (int)")
+
+
+def _check_variables(group: str, found: xr.Dataset) -> None:
+    expected = GROUPS[group]
+    unknown = [str(name) for name in found.data_vars if name not in expected]
+    if unknown:
+        raise _wrong(f"/{group} with {', '.join(unknown)}", f"only {', '.join(expected)}")
+    for name, wanted in expected.items():
+        if name not in found.data_vars:
+            if wanted.needed:
+                raise _wrong(f"/{group} without {name}", ", ".join(expected))
+            continue
+        values = found[name]
+        if values.dims != wanted.dims:
+            raise _wrong(f"/{group}/{name} {values.dims}", str(wanted.dims))
+        narrow = values.dtype.kind == "f" and values.dtype.itemsize < 4
+        if values.dtype.kind not in wanted.kinds or narrow:
+            kinds = {"b": "bool", "i": "an integer", "f": "float32 or float64"}
+            raise _wrong(f"/{group}/{name} of dtype {values.dtype}", kinds[wanted.kinds])
+
+
+def _check_sizes(tree: xr.DataTree, groups: list[str]) -> None:
+    """Compare the axes that groups share; xarray itself compares examples and windows."""
+    most = int(tree.coords["n_passes"].max())
+    if int(tree.coords["n_passes"].min()) < 1:
+        raise _wrong("n_passes below 1", "at least one pass over each window")
+    for group, first in FIRST_PASS.items():
+        if group in groups:
+            _check_coordinate(tree[group], dims.SLEEP_PASS, np.arange(first, most + 1))
+    layers = tree["states"].coords.get(dims.LAYER)
+    if layers is None:
+        raise _wrong("/states without the coordinate layer", "the place of each layer in the stack")
+    if "writes" in groups:
+        _check_coordinate(tree["writes"], dims.LAYER, layers.values)
+        corrects = tree["writes"].coords.get("corrects")
+        if corrects is None or corrects.dims != (dims.LAYER,) or corrects.dtype.kind != "b":
+            raise _wrong("/writes without corrects (layer)", "a bool: is it a delta rule")
+    if "hidden" in groups and dims.LAYER not in tree["hidden"].coords:
+        raise _wrong("/hidden without the coordinate layer", "the place of each block in the stack")
+    known = {dims.TOKEN: tree.attrs["window_size"]}
+    for group in groups:
+        shared = {d: n for d, n in tree[group].sizes.items() if d != dims.SLEEP_PASS}
+        if group == "hidden":
+            shared.pop(dims.LAYER)  # every block, not the fast-weight layers alone
+        for name, size in shared.items():
+            if known.setdefault(str(name), size) != size:
+                raise _wrong(f"/{group} with {name} = {size}", f"{known[str(name)]}, as elsewhere")
+
+
+def _check_coordinate(node: xr.DataTree, name: str, expected: np.ndarray) -> None:
+    found = node.coords.get(name)
+    if found is None or not np.array_equal(found.values, expected):
+        has = "nothing" if found is None else found.values.tolist()
+        raise _wrong(f"{node.path} with {name} = {has}", str(expected.tolist()))
+
+
+def _check_plain(node: xr.DataTree) -> None:
+    """Refuse what could only be stored as a pickle, and attributes that are not plain."""
+    for name, values in node.variables.items():
+        if values.dtype.kind == "O":
+            raise _wrong(f"{node.path}: {name} holds Python objects", "numbers, bools or text")
+    for owner in (node, *node.dataset.variables.values()):
+        for name, value in owner.attrs.items():
+            if not isinstance(value, str | int | float):
+                raise _wrong(
+                    f"{node.path}: attribute {name} = {value!r}", "attributes of str, int or float"
+                )
+
+
+def _check_recorded(tree: xr.DataTree) -> None:
+    """Look for NaN up to each window's last pass: a pass that was not recorded."""
+    for group in ("states", "writes"):
+        for name, values in tree[group].data_vars.items() if group in tree.children else ():
+            for window, last in enumerate(tree.coords["n_passes"].values):
+                done = values.isel({dims.WINDOW: window}).sel({dims.SLEEP_PASS: slice(None, last)})
+                if np.isnan(done.values).any():
+                    raise _wrong(f"NaN in /{group}/{name} of window {window}", "every pass of it")
+
+
+def _wrong(given: str, expected: Any) -> WorkbenchError:
+    return WorkbenchError(f"a trace that has {given}", expected, f"record it again ({SCHEMA})")

@@ -1,0 +1,159 @@
+"""A model that remembers what entered its fast-weight layers, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workbench.model.fast_weights import Writes
+from workbench.model.memory import Memory
+from workbench.sleep import SleepingModel
+
+
+@dataclass(frozen=True)
+class Entered:
+    """What a block was given, and the S it left behind.
+
+    Attributes
+    ----------
+    hidden : Tensor
+        ``[batch, token, channel]``.
+    memory : Memory
+        As the block was given it: its convolution tail is that of the pass.
+    valid : Tensor or None
+        bool ``[batch, token]``.
+    left : Tensor
+        S of the layer afterwards.
+    """
+
+    hidden: Tensor
+    memory: Memory
+    valid: Tensor | None
+    left: Tensor
+
+
+@dataclass
+class WatchedPass:
+    """One pass over the blocks.
+
+    Attributes
+    ----------
+    entered : dict of int to Entered
+        By fast-weight layer; a layer outside the loop is not run in every pass.
+    residual : dict of int to Tensor
+        Features after each block, ``[batch, token, channel]``; empty unless they are kept.
+    newest : int
+        The block run last.
+    """
+
+    entered: dict[int, Entered] = field(default_factory=dict)
+    residual: dict[int, Tensor] = field(default_factory=dict)
+    newest: int = -1
+
+
+class WatchedModel:
+    """A `SleepingModel` around another, which runs one block at a time and watches.
+
+    What it computes is bit for bit what the other computes: the same blocks in the same order,
+    and none whose output nobody reads.
+
+    Parameters
+    ----------
+    model : SleepingModel
+        The network; never changed.
+    residual : bool
+        Also keep the features after each block.
+    """
+
+    def __init__(self, model: SleepingModel, *, residual: bool = False) -> None:
+        self._model, self._residual = model, residual
+        self._passes: list[WatchedPass] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def take(self) -> list[WatchedPass]:
+        """Return the passes run since the last call, and forget them."""
+        passes, self._passes = self._passes, []
+        return passes
+
+    def blocks(
+        self,
+        hidden: Tensor,
+        memory: Memory,
+        *,
+        first: int = 0,
+        last: int | None = None,
+        output: bool = True,
+        **options: Any,
+    ) -> tuple[Tensor | None, Memory]:
+        """Run a range of blocks once; as `SleepingModel.blocks`."""
+        end: int = self._model.depth if last is None else last
+        if not output:
+            kept = range(first, end) if options.get("keep_kv", True) else memory.fast_weights
+            end = max((i for i in kept if first <= i < end), default=first - 1) + 1
+        result: Tensor | None = hidden
+        for i in range(first, end):
+            entering, given = result, memory
+            assert entering is not None
+            wanted = output or i < end - 1
+            result, memory = self._model.blocks(
+                entering, given, first=i, last=i + 1, output=wanted, **options
+            )
+            self._note(i, entering, given, options.get("valid"), result, memory)
+        return (result if output else None), memory
+
+    def _note(
+        self,
+        block: int,
+        entering: Tensor,
+        given: Memory,
+        valid: Tensor | None,
+        result: Tensor | None,
+        after: Memory,
+    ) -> None:
+        # a pass goes up the stack: a block no higher than the one before begins the next pass
+        if not self._passes or block <= self._passes[-1].newest:
+            self._passes.append(WatchedPass())
+        this = self._passes[-1]
+        this.newest = block
+        if block in after.fast_weights:
+            this.entered[block] = Entered(entering, given, valid, after.fast_weights[block])
+        if self._residual and result is not None:
+            this.residual[block] = result
+
+
+def writes_of(model: Any, watched: WatchedPass, layer: int, kept: Tensor) -> Writes | None:
+    """Return what a pass wrote into a layer; None where it did not run the layer.
+
+    Parameters
+    ----------
+    model : WritingModel
+        The model that ran the pass.
+    watched : WatchedPass
+        The pass.
+    layer : int
+        The layer.
+    kept : Tensor
+        S that the pass handed on. Where this is not what the layer left behind (a sleep that
+        keeps the writes of its last pass alone), beta and log_decay are zero: nothing was
+        written, whatever the keys and values.
+    """
+    if layer not in watched.entered:
+        return None
+    seen = watched.entered[layer]
+    writes: Writes = model.writes(layer, seen.hidden, seen.memory, valid=seen.valid)
+    if kept is seen.left:
+        return writes
+    return writes._replace(
+        beta=torch.zeros_like(writes.beta), log_decay=torch.zeros_like(writes.beta)
+    )
+
+
+def layer_sizes(states: Iterable[Tensor]) -> set[torch.Size]:
+    """Return the different sizes ``[gdn_head, key, value]`` of some layers' S."""
+    return {state.shape[1:] for state in states}
