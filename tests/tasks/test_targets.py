@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from workbench.errors import WorkbenchError
 from workbench.tasks import batch_generator, task
 from workbench.tasks.targets import ProbeTarget
 
@@ -118,3 +119,17 @@ def test_shapes_that_do_not_fit_are_refused():
         ProbeTarget(**fields | {"kinds": target.kinds[:, :3]})
     with pytest.raises(ValueError, match="symbols has shape"):
         ProbeTarget(**fields | {"symbols": np.arange(3)})
+
+
+def test_some_items_and_some_examples():
+    made = task("depo", nodes=4, names="single", max_hops=1, queries=4)
+    target = made.probe_targets(made.sample(5, batch_generator(0, 0)))[0]
+    part = target.of_items(["3", "1"]).of_examples(slice(2, 4))
+    assert (part.items, part.classes) == (("3", "1"), target.classes)
+    for name in ("labels", "kinds", "asked_by"):
+        expected = getattr(target, name)[2:4][:, [3, 1]]
+        np.testing.assert_array_equal(getattr(part, name), expected)
+    bare = dataclasses.replace(target, kinds=None)
+    assert bare.of_items(["0"]).kinds is bare.of_examples(slice(1)).kinds is None
+    with pytest.raises(WorkbenchError, match="item '7'; expected one of 0, 1, 2, 3"):
+        target.of_items(["7"])

@@ -9,10 +9,11 @@ and Interpreting Probes with Control Tasks" (arXiv 1909.03368).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from workbench.errors import WorkbenchError
 from workbench.tasks.base import level_words
 
 # New cell for the neighbourhood 4 left + 2 centre + right: 0 for 000, 100 and 111, else 1.
@@ -35,9 +36,10 @@ class ProbeTarget:
         Text of each class.
     items : tuple of str
         Name of each item.
-    kinds : int64 [example, item]
+    kinds : int64 [example, item] or None
         Type of the input that the item is made of, 0 and up, for the control task: a random label
-        for each type is no more than a probe can learn by heart. -1 where there is no item.
+        for each type is no more than a probe can learn by heart. -1 where there is no item; None
+        where the input has no types.
     asked_by : int64 [example, item]
         The query that asks about this item, at whatever difficulty; -1 where none does.
     symbols : int64 [class]
@@ -51,7 +53,7 @@ class ProbeTarget:
     labels: np.ndarray
     classes: tuple[str, ...]
     items: tuple[str, ...]
-    kinds: np.ndarray
+    kinds: np.ndarray | None
     asked_by: np.ndarray
     symbols: np.ndarray
     meaning: str
@@ -59,9 +61,10 @@ class ProbeTarget:
     def __post_init__(self) -> None:
         shape = (len(self.labels), len(self.items))
         for name in ("labels", "kinds", "asked_by"):
-            if getattr(self, name).shape != shape:
+            array = getattr(self, name)
+            if array is not None and array.shape != shape:
                 raise ValueError(
-                    f"ProbeTarget.{name} has shape {getattr(self, name).shape}; expected "
+                    f"ProbeTarget.{name} has shape {array.shape}; expected "
                     f"[example, item] = {shape}"
                 )
         if self.symbols.shape != (len(self.classes),):
@@ -69,6 +72,38 @@ class ProbeTarget:
                 f"ProbeTarget.symbols has shape {self.symbols.shape}; expected [class] = "
                 f"{(len(self.classes),)}"
             )
+
+    def of_items(self, names: Sequence[str]) -> ProbeTarget:
+        """Return the same question about some of the items only, in the order of `names`.
+
+        Raises
+        ------
+        WorkbenchError
+            There is no such item.
+        """
+        if unknown := [name for name in names if name not in self.items]:
+            raise WorkbenchError(
+                f"item {unknown[0]!r}",
+                f"one of {', '.join(self.items[:8])}{' ...' if len(self.items) > 8 else ''}",
+                "choose items of this target",
+            )
+        index = [self.items.index(name) for name in names]
+        return replace(
+            self,
+            labels=self.labels[:, index],
+            kinds=None if self.kinds is None else self.kinds[:, index],
+            asked_by=self.asked_by[:, index],
+            items=tuple(names),
+        )
+
+    def of_examples(self, index: slice | np.ndarray) -> ProbeTarget:
+        """Return the same question about some of the examples only."""
+        return replace(
+            self,
+            labels=self.labels[index],
+            kinds=None if self.kinds is None else self.kinds[index],
+            asked_by=self.asked_by[index],
+        )
 
 
 def hop_targets(

@@ -1,0 +1,90 @@
+"""Splits of a probe's examples: groups whole, shares kept, and the trap of a split by row."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from workbench.batch import concatenate
+from workbench.config import SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.instruments.folds import groups_of, split
+from workbench.instruments.ridge import factorise, indicators
+from workbench.tasks import batch_generator, task
+
+
+def test_examples_of_one_text_or_one_answer_stay_together():
+    """Two strings of 3 cells: 0 and 1 share the first, 1 and 2 the second, 3 shares none."""
+    made = task("rule110", cells=3, strings=2, rollout=1)
+    rows = ["000 001", "000 010", "011 010", "111 100"]
+    batches = [made.parse(row) for row in rows]
+    batch = concatenate(batches)
+    sleep = SleepConfig(window=3)
+    np.testing.assert_array_equal(groups_of(batch, sleep), [0, 0, 0, 1])
+    # all labels of two examples are the same: the same strings, whatever the windows
+    long = SleepConfig(window=6)
+    np.testing.assert_array_equal(groups_of(batch, long), [0, 1, 2, 3])
+    # 000 and 111 both become 000
+    twin = concatenate([made.parse("000 001"), made.parse("111 001")])
+    np.testing.assert_array_equal(groups_of(twin, long), [0, 1])
+    np.testing.assert_array_equal(groups_of(twin, long, made.probe_targets(twin)[1:]), [0, 0])
+
+
+def test_one_cycle_in_another_order_is_the_same_group():
+    made = task("depo", nodes=3, names="single", max_hops=1, queries=1)
+    batch = concatenate([made.parse(t) for t in ("0>1 1>2 2>0", "2>0 0>1 1>2", "0>2 2>1 1>0")])
+    sleep = SleepConfig(window=6)
+    np.testing.assert_array_equal(groups_of(batch, sleep), [0, 1, 2])
+    np.testing.assert_array_equal(groups_of(batch, sleep, made.probe_targets(batch)), [0, 0, 1])
+
+
+def test_padding_ties_nothing_together():
+    made = task("rule110", cells=3, strings=2, rollout=1)
+    batch = made.sample(2, batch_generator(0, 0))
+    tokens, valid = batch.tokens.copy(), batch.valid.copy()
+    tokens[:, :3], valid[:, :3] = 0, False
+    tokens[:, 3:6] = [[0, 0, 1], [0, 1, 1]]
+    batch = dataclasses.replace(batch, tokens=tokens, valid=valid)
+    np.testing.assert_array_equal(groups_of(batch, SleepConfig(window=3)), [0, 1])
+
+
+def test_folds_hold_whole_groups_in_the_shares_asked_for():
+    groups = np.repeat(np.arange(200), 3)
+    folds = split(groups, 0)
+    everything = np.concatenate(folds)
+    np.testing.assert_array_equal(np.sort(everything), np.arange(600))
+    assert [len(fold) for fold in folds] == [360, 120, 120]
+    sets = [set(groups[fold]) for fold in folds]
+    assert not (sets[0] & sets[1] or sets[0] & sets[2] or sets[1] & sets[2])
+    again, other = split(groups, 0), split(groups, 1)
+    assert all(np.array_equal(a, b) for a, b in zip(folds, again, strict=True))
+    assert not np.array_equal(folds.test, other.test)
+
+
+def test_a_split_by_row_finds_labels_drawn_at_random():
+    """The trap: five states of each example, whose label is drawn at random for each example."""
+    rng = np.random.default_rng(0)
+    examples, repeats, width = 200, 5, 300
+    labels = np.repeat(rng.integers(0, 2, examples), repeats)
+    states = np.repeat(rng.normal(size=(examples, width)), repeats, axis=0)
+    states += 0.05 * rng.normal(size=states.shape)
+
+    def score(groups):
+        folds = split(groups, 0)
+        factors = factorise(states[folds.train])
+        one_hot = indicators(labels[folds.train, None], 2)
+        weights = factors.weights(factors.correlate(one_hot), 1e-3)
+        answer = ((states[folds.test] - factors.mean) @ weights + one_hot.mean(axis=0)).argmax(1)
+        return (answer == labels[folds.test]).mean()
+
+    assert score(np.arange(examples * repeats)) > 0.95
+    assert score(np.repeat(np.arange(examples), repeats)) < 0.65  # 0.5 + 3 sd of 40 examples
+
+
+def test_too_few_examples_and_wrong_shares_are_refused():
+    with pytest.raises(WorkbenchError, match="30 examples in 30 groups .* at least 10 groups"):
+        split(np.arange(30), 0)
+    with pytest.raises(WorkbenchError, match="the largest of 900"):
+        split(np.concatenate([np.zeros(900, int), np.arange(1, 101)]), 0, shares=(0.2, 0.4, 0.4))
+    with pytest.raises(WorkbenchError, match="three positive shares"):
+        split(np.arange(100), 0, shares=(0.5, 0.5))

@@ -1,0 +1,93 @@
+"""Linear probes: ridge regression onto one-hot labels, one factorisation for all of them.
+
+Least squares onto indicators, then the largest: on balanced classes as good a linear classifier as
+logistic regression, and closed. The features of a fold are factorised once; after that every
+target, item, regularisation and control task costs a product of matrices, where logistic
+regression would be fitted thousands of times. The price is known: of classes in a row along one
+direction those in the middle are masked, which a memory that stores symbols does not bring about.
+
+With X the centred training features, ``X = P V^T`` (P orthogonal coordinates of squared lengths s,
+V orthonormal axes)::
+
+    weights(alpha) = V diag(1 / (s + alpha)) P^T (Y - mean Y)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+ALPHAS: Final = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Regularisations to choose from, as shares of the mean squared length of a coordinate."""
+
+
+@dataclass(frozen=True)
+class Factors:
+    """The training features in their own coordinates, float64.
+
+    Attributes
+    ----------
+    mean : ndarray
+        ``[feature]``.
+    axes : ndarray
+        V, ``[feature, mode]``.
+    strength : ndarray
+        s, ``[mode]``, descending; none where the features are constant.
+    coordinates : ndarray
+        P, ``[example, mode]``.
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+    strength: np.ndarray
+    coordinates: np.ndarray
+
+    def project(self, features: np.ndarray) -> np.ndarray:
+        """Return the coordinates of other features, ``[example, mode]``."""
+        return (features.astype(np.float64) - self.mean) @ self.axes
+
+    def correlate(self, indicators: np.ndarray) -> np.ndarray:
+        """Return P^T (Y - mean Y), ``[mode, column]``, for Y ``[example, column]``."""
+        return self.coordinates.T @ (indicators - indicators.mean(axis=0))
+
+    def shrink(self, alpha: float) -> np.ndarray:
+        """Return 1 / (s + alpha), ``[mode]``; alpha as a share of the mean of s."""
+        if not len(self.strength):
+            return np.empty(0)
+        return 1 / (self.strength + alpha * self.strength.mean())
+
+    def weights(self, correlated: np.ndarray, alpha: float) -> np.ndarray:
+        """Return the weights ``[feature, column]``."""
+        return self.axes @ (self.shrink(alpha)[:, None] * correlated)
+
+
+def factorise(features: np.ndarray) -> Factors:
+    """Factorise training features ``[example, feature]``, through the smaller Gram matrix."""
+    from scipy.linalg import eigh
+
+    mean = features.mean(axis=0, dtype=np.float64)
+    centred = features.astype(np.float64) - mean
+    count, width = centred.shape
+    gram = centred.T @ centred if width <= count else centred @ centred.T
+    strength, vectors = eigh(gram, overwrite_a=True, check_finite=False, driver="evd")
+    strength, vectors = strength[::-1], vectors[:, ::-1]
+    # what is below rounding of the features themselves is no direction of theirs
+    scale = max(float(mean @ mean) * count, float(strength[0])) if len(strength) else 0.0
+    kept = strength > 1e-12 * scale
+    strength, vectors = strength[kept], vectors[:, kept]
+    if width <= count:
+        return Factors(mean, vectors, strength, centred @ vectors)
+    root = np.sqrt(strength)
+    return Factors(mean, centred.T @ (vectors / root), strength, vectors * root)
+
+
+def indicators(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return one-hot labels, float64 ``[example, item x class]``; zeros where a label is -1.
+
+    A regression onto such an indicator is one onto "the item is there and of this class", so that
+    items which some examples lack need no factorisation of their own.
+    """
+    one_hot = labels[:, :, None] == np.arange(classes)
+    return one_hot.reshape(len(labels), -1).astype(np.float64)
