@@ -82,8 +82,11 @@ CONTROL: Final = "control"
 DIRECTION: Final = "direction"
 """Of a patch: "denoise" (clean into corrupted) or "noise" (corrupted into clean)."""
 
-METHOD: Final = "method"
-"""How something was attributed, or replayed: integrated gradients, a frozen pass."""
+METHOD: Final = "procedure"
+"""How something was attributed, or replayed: integrated gradients, a frozen pass.
+
+Not "method": ``sel(method=...)`` would choose how labels are matched, and select nothing.
+"""
 
 SEED: Final = "seed"
 """Random seed of a training run, or of a measurement's splits and directions."""
@@ -109,6 +112,9 @@ PASSES: Final = "passes"
 CONDITION: Final = "condition"
 """An arm at one N of training, in words: what is compared over seeds."""
 
+BUDGET: Final = "budget"
+"""What training may have spent when runs are compared on the way: seconds, or FLOPs."""
+
 CHANCE_LINE: Final = "chance_line"
 """Name of a strategy that does not read the context, whose score is drawn as a line."""
 
@@ -125,5 +131,5 @@ ALL: Final[tuple[str, ...]] = (
     BATCH, EXAMPLE, WINDOW, SLEEP_PASS, TOKEN, LAYER, GDN_HEAD, ATTN_HEAD, KEY, VALUE, CHANNEL,
     SYMBOL, QUERY, DIFFICULTY, MODE, SOURCE_WINDOW, SOURCE_PASS, SOURCE_TOKEN, AGE, TARGET, ITEM,
     BASELINE, COMPONENT, CONTROL, DIRECTION, METHOD, SEED, STEP, LOGGED_STEP, N_TEST, N_TRAIN, ARM,
-    PASSES, CONDITION, CHANCE_LINE, REPEAT, RUN, CHECKPOINT,
+    PASSES, CONDITION, BUDGET, CHANCE_LINE, REPEAT, RUN, CHECKPOINT,
 )  # fmt: skip

@@ -93,8 +93,8 @@ def contribution_norms(
             later = {"norm": np.zeros_like(squared), "share": 0.0 / squared}
             for name, nothing in later.items():
                 for source_window, count in enumerate(passes):
-                    here = (*at, slice(None), source_window, slice(0, count))
-                    found[name][here] = nothing.reshape(*squared.shape, *[1] * len(parts[1:]))
+                    every = (*at, slice(None), source_window, slice(0, count))
+                    found[name][every] = nothing.reshape(*squared.shape, *[1] * len(parts[1:]))
             rest, largest = state - carried, np.maximum(norms(state), norms(carried))
             for source in sources:
                 part = source.contribution

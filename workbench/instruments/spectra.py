@@ -54,7 +54,7 @@ def spectra_of(states: xr.DataArray) -> xr.Dataset:
     """
     states = states.transpose(..., *MATRIX)
     values = states.values.astype(np.float64)
-    missing = np.isnan(values).any((-2, -1))
+    missing = np.asarray(np.isnan(values).any(axis=(-2, -1)))
     singular = np.linalg.svd(np.where(missing[..., None, None], 0.0, values), compute_uv=False)
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = singular / singular[..., :1]  # neither squares nor fourth powers underflow

@@ -1,0 +1,174 @@
+"""What each pass changes in the memory, beside what the same writes made again would change.
+
+Changes that shrink from pass to pass prove nothing: writing the very same thing again and again
+already gives relative changes of 1.0, 0.22, 0.10, 0.06, ... So the results have a dim procedure,
+"sleep" and "frozen replay", and cannot be had without a trace's writes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import xarray as xr
+
+from workbench import dims
+from workbench.errors import WorkbenchError
+from workbench.instruments.linear import layers_of, transition
+from workbench.instruments.recorded import (
+    MATRIX,
+    coords_of,
+    norms,
+    passes_of,
+    result_dtype,
+    states_of,
+)
+
+SLEEP: Final = "sleep"
+REPLAY: Final = "frozen replay"
+OVER: Final = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD)
+DEGENERATE: Final = 1e-6
+"""Singular values below this part of the largest belong to no direction that can be named."""
+
+
+def change(trace: xr.DataTree, *, modes: int = 2) -> xr.Dataset:
+    """Return what each pass changes in S, in the sleep and in its frozen replay.
+
+    Parameters
+    ----------
+    trace : DataTree
+        With states and writes.
+    modes : int
+        Singular vectors that span the subspaces whose rotation is measured.
+
+    Returns
+    -------
+    Dataset
+        With a dim procedure first; NaN at sleep_pass 0, which nothing precedes, and past the passes
+        of a window. Over (procedure, example, window, sleep_pass, layer, gdn_head):
+
+        - ``delta_norm``: ``|S_n - S_(n-1)|``, in units of S;
+        - ``relative_change``: the same, divided by ``|S_n|``; NaN where S_n = 0;
+        - ``cosine``: of S_n and S_(n-1); NaN where one is 0;
+        - ``key_angle``, ``value_angle`` (..., mode): principal angles, smallest first, between
+          the subspaces of the first `modes` left (key) or right (value) singular vectors, in
+          radians; NaN where S has fewer directions.
+
+        ``memory_change`` (procedure, example, window, sleep_pass) is the relative change of all
+        layers and heads together.
+
+    Raises
+    ------
+    WorkbenchError
+        The trace keeps no states or no writes, or `modes` is more than S can have.
+    """
+    states = states_of(trace)
+    most = min(states.sizes[name] for name in MATRIX)
+    if not 1 <= modes <= most:
+        raise WorkbenchError(
+            f"modes = {modes}", f"1 to {most}, the smaller side of S", "choose fewer modes"
+        )
+    each = [changes_of(s, modes=modes) for s in (states, frozen_replay(trace))]
+    methods = xr.IndexVariable(dims.METHOD, [SLEEP, REPLAY])
+    result = xr.concat(each, dim=methods, join="exact", combine_attrs="override")
+    return result.assign_attrs(
+        compared="S after each pass with S after the pass before",
+        baseline=f"{REPLAY}: the writes of pass 1 again and again, from the state carried in",
+    )
+
+
+def changes_of(states: xr.DataArray, *, modes: int = 2) -> xr.Dataset:
+    """Return the change from each pass to the next, as `change`, of any states.
+
+    Parameters
+    ----------
+    states : DataArray
+        S ``(..., sleep_pass, layer, gdn_head, key, value)``, sleep_pass from 0.
+    modes : int
+        As in `change`.
+    """
+    tail = (dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD, *MATRIX)
+    states = states.transpose(..., *tail)
+    over = states.dims[:-2]
+    # passes first: (sleep_pass, ..., layer, gdn_head, key, value)
+    values = np.moveaxis(states.values.astype(np.float64), len(over) - 3, 0)
+    new, old = values[1:], values[:-1]
+    delta, size = norms(new - old), norms(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = {
+            "delta_norm": delta,
+            "relative_change": delta / size[1:],
+            "cosine": np.einsum("...kv,...kv->...", new, old) / (size[1:] * size[:-1]),
+            "memory_change": np.sqrt((delta**2).sum((-2, -1)) / (size[1:] ** 2).sum((-2, -1))),
+        }
+    found["key_angle"], found["value_angle"] = _rotations(values, modes)
+    dtype, ends = result_dtype(states), {name: over for name in found}
+    ends["memory_change"] = over[:-2]
+    ends["key_angle"] = ends["value_angle"] = (*over, dims.MODE)
+    result = xr.Dataset(
+        {
+            name: (ends[name], _from_pass_0(array, len(over) - 3).astype(dtype))
+            for name, array in found.items()
+        },
+        coords_of(states, *map(str, over)) | {dims.MODE: np.arange(modes)},
+    )
+    result["delta_norm"].attrs["units"] = "units of S"
+    for name in ("relative_change", "memory_change"):
+        result[name].attrs["units"] = "share of S after the pass"
+    for name in ("key_angle", "value_angle"):
+        result[name].attrs["units"] = "rad"
+    return result
+
+
+def frozen_replay(trace: xr.DataTree) -> xr.DataArray:
+    """Return S when what pass 1 wrote is written again and again, from the state carried in.
+
+    Keys, values, write strengths and decays are those of pass 1; features never go from pass to
+    pass. Each replay of the window is one affine map, applied n times.
+
+    Returns
+    -------
+    DataArray
+        S ``(example, window, sleep_pass, layer, gdn_head, key, value)`` as in a trace; equal to
+        the recorded states at sleep_pass 0 and 1.
+
+    Raises
+    ------
+    WorkbenchError
+        The trace keeps no states or no writes.
+    """
+    states = states_of(trace)
+    passes = passes_of(trace)
+    replayed = np.full(states.shape, np.nan)
+    for layer in layers_of(trace):
+        for first in (w for w in layer.written if w.sleep_pass == 1):
+            step = transition(first, corrects=layer.corrects)
+            matrix, added = step.matrix, np.swapaxes(step.reach, -1, -2) @ first.value
+            state = layer.states[:, first.window, 0]
+            replayed[layer.examples, first.window, 0, layer.index] = state
+            for sleep_pass in range(1, passes[first.window] + 1):
+                state = matrix @ state + added
+                replayed[layer.examples, first.window, sleep_pass, layer.index] = state
+    replay = states.copy(data=replayed.astype(result_dtype(states)))
+    return replay.assign_attrs(replayed="the writes of pass 1, from the state carried in")
+
+
+def _rotations(values: np.ndarray, modes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return principal angles of consecutive ``[sleep_pass, ..., key, value]``, both sides."""
+    missing = np.asarray(np.isnan(values).any(axis=(-2, -1)))
+    left, singular, right = np.linalg.svd(
+        np.where(missing[..., None, None], 0.0, values), full_matrices=False
+    )
+    has = singular[..., modes - 1] > DEGENERATE * singular[..., 0]
+    both = (has[1:] & has[:-1])[..., None]
+    angles = []
+    for vectors in (left[..., :modes], np.swapaxes(right, -1, -2)[..., :modes]):
+        cosines = np.linalg.svd(np.swapaxes(vectors[1:], -1, -2) @ vectors[:-1], compute_uv=False)
+        angles.append(np.where(both, np.arccos(np.clip(cosines, 0.0, 1.0)), np.nan))
+    return angles[0], angles[1]
+
+
+def _from_pass_0(array: np.ndarray, axis: int) -> np.ndarray:
+    """Return ``[sleep_pass 1.., ...]`` with NaN for pass 0, and the passes at `axis` again."""
+    before = np.full((1, *array.shape[1:]), np.nan)
+    return np.moveaxis(np.concatenate((before, array)), 0, axis)
