@@ -1,0 +1,180 @@
+"""Retention: how much of what was written is still in the memory later, and what took the rest.
+
+What a window wrote, C, stands in a later memory as ``decay * removal C``
+(`workbench.instruments.linear`): decays shrink it evenly, and every later key takes out of it
+what it finds along itself. The two factors multiply to what is left, exactly. What is lost is
+divided between them as Shapley would (the mean over both orders of taking them away).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import xarray as xr
+
+from workbench import dims
+from workbench.instruments.linear import Layer, Transition, layers_of, transition
+from workbench.instruments.recorded import coords_of, norms, passes_of, result_dtype, states_of
+
+OVER: Final = (dims.EXAMPLE, dims.LAYER, dims.GDN_HEAD)
+NAMES: Final = ("retention", "decay", "removal", "similarity", "lost_to_decay", "lost_to_removal")
+
+
+def retention(trace: xr.DataTree) -> xr.Dataset:
+    """Return what is left, after k more windows, of what each window wrote.
+
+    What a window wrote is all its passes together, as it stands in the memory when the window
+    ends: age 0.
+
+    Parameters
+    ----------
+    trace : DataTree
+        With states and writes.
+
+    Returns
+    -------
+    Dataset
+        All (example, layer, gdn_head, source_window, age), NaN past the last window, and where
+        the window's writes had cancelled each other at its end:
+
+        - ``retention``: ``|C_k| / |C_0|``, the norm of the contribution after k more windows
+          relative to that at the end of its own; the product of the next two;
+        - ``decay``: the product of the decays in between;
+        - ``removal``: what key removal alone would have left, ``|removal C_0| / |C_0|``;
+        - ``similarity``: cosine of C_k and C_0; below 1, some of its directions were lost;
+        - ``lost_to_decay``, ``lost_to_removal``: loss in the kth window after it, as parts of
+          ``|C_0|``. Summed up to age k they make ``1 - retention``.
+
+        A window that is read awake writes too, and counts like any other.
+
+    Raises
+    ------
+    WorkbenchError
+        The trace keeps no states or no writes.
+    """
+    states = states_of(trace)
+    windows = len(passes_of(trace))
+    sizes = (*(states.sizes[name] for name in OVER), windows, windows)
+    found = {name: np.full(sizes, np.nan) for name in NAMES}
+    for layer in layers_of(trace):
+        steps = _windows(layer, windows)
+        for source in range(windows):
+            left = _followed(steps[source][1], [step for step, _ in steps[source + 1 :]])
+            for name, values in left.items():
+                at = (layer.examples, layer.index, slice(None), source)
+                found[name][(*at, slice(0, values.shape[-1]))] = values
+    dtype = result_dtype(states)
+    over = (*OVER, dims.SOURCE_WINDOW, dims.AGE)
+    coords = coords_of(states, *OVER) | {dims.AGE: np.arange(windows)}
+    if dims.WINDOW in states.coords:
+        coords[dims.SOURCE_WINDOW] = states.coords[dims.WINDOW].values
+    result = xr.Dataset(
+        {name: (over, array.astype(dtype)) for name, array in found.items()},
+        coords,
+        {"compared": "what a window wrote, k windows later, with the same at its own end"},
+    )
+    result[dims.AGE].attrs["units"] = "windows"
+    return result
+
+
+def pass_retention(trace: xr.DataTree) -> xr.Dataset:
+    """Return what is left, after later passes of the same sleep, of what each pass wrote.
+
+    Parameters
+    ----------
+    trace : DataTree
+        With states and writes.
+
+    Returns
+    -------
+    Dataset
+        The variables of `retention`, over (example, window, layer, gdn_head, source_pass,
+        sleep_pass): relative to the contribution at the end of the pass that wrote it; NaN before
+        that pass. The losses are those in pass `sleep_pass`.
+
+    Raises
+    ------
+    WorkbenchError
+        The trace keeps no states or no writes.
+    """
+    states = states_of(trace)
+    passes = passes_of(trace)
+    over = (dims.EXAMPLE, dims.WINDOW, dims.LAYER, dims.GDN_HEAD)
+    most = int(passes.max(initial=1))
+    sizes = (*(states.sizes[name] for name in over), most, most)
+    found = {name: np.full(sizes, np.nan) for name in NAMES}
+    for layer in layers_of(trace):
+        for window, count in enumerate(passes):
+            inside = [w for w in layer.written if w.window == window]
+            steps = [transition(w, corrects=layer.corrects) for w in inside]
+            for i, (written, step) in enumerate(zip(inside, steps, strict=True)):
+                wrote = np.swapaxes(step.reach, -1, -2) @ written.value
+                for name, values in _followed(wrote, steps[i + 1 :]).items():
+                    at = (layer.examples, window, layer.index, slice(None), i)
+                    found[name][(*at, slice(i, count))] = values
+    dtype = result_dtype(states)
+    return xr.Dataset(
+        {
+            name: ((*over, dims.SOURCE_PASS, dims.SLEEP_PASS), array.astype(dtype))
+            for name, array in found.items()
+        },
+        coords_of(states, *over)
+        | {dims.SOURCE_PASS: np.arange(1, most + 1), dims.SLEEP_PASS: np.arange(1, most + 1)},
+        {"compared": "what a pass wrote, after later passes, with the same at its own end"},
+    )
+
+
+def _windows(layer: Layer, windows: int) -> list[tuple[Transition, np.ndarray]]:
+    """Return each window's transition, all passes together, and what it wrote, at its end."""
+    found = []
+    for window in range(windows):
+        step, wrote = None, np.zeros(())
+        for written in (w for w in layer.written if w.window == window):
+            this = transition(written, corrects=layer.corrects)
+            added = np.swapaxes(this.reach, -1, -2) @ written.value
+            if step is None:
+                step, wrote = this, added
+                continue
+            step = Transition(step.decay * this.decay, this.removal @ step.removal, this.reach)
+            wrote = this.matrix @ wrote + added
+        assert step is not None  # every window is read at least once
+        found.append((step, wrote))
+    return found
+
+
+def _followed(wrote: np.ndarray, steps: list[Transition]) -> dict[str, np.ndarray]:
+    """Return the variables of `retention` ``[example, gdn_head, 1 + len(steps)]``.
+
+    Parameters
+    ----------
+    wrote : ndarray
+        The contribution when it was complete, ``[example, gdn_head, key, value]``.
+    steps : list of Transition
+        What came after it, in the order of time.
+    """
+    size = norms(wrote)
+    shape = (*size.shape, 1 + len(steps))
+    found = {name: np.zeros(shape) for name in NAMES}
+    left, decay = wrote, np.ones_like(size)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        start = size / size  # 1, or NaN where there is nothing to be kept
+        kept = start
+        for age, step in enumerate([None, *steps]):
+            if step is not None:
+                before, left, decay = norms(left), step.removal @ left, decay * step.decay
+                removed = np.where(before > 0, norms(left) / before, 1.0)
+                shrunk = step.decay
+                # two orders: 1 - a then a (1 - q), or 1 - q then q (1 - a); here their mean
+                found["lost_to_decay"][..., age] = kept * (1 - shrunk) * (1 + removed) / 2
+                found["lost_to_removal"][..., age] = kept * (1 - removed) * (1 + shrunk) / 2
+                kept = kept * shrunk * removed
+            found["decay"][..., age] = decay * start
+            found["removal"][..., age] = norms(left) / size
+            found["retention"][..., age] = kept
+            found["similarity"][..., age] = np.einsum("ehkv,ehkv->eh", left, wrote) / (
+                norms(left) * size
+            )
+    for name in ("lost_to_decay", "lost_to_removal"):
+        found[name] *= start[..., None]
+    return found
