@@ -19,7 +19,7 @@ from workbench.files import write_text
 from workbench.lab import results
 from workbench.lab.record import read_record
 from workbench.paths import data_folder
-from workbench.views.questions import QUESTIONS, Question, missing_words
+from workbench.views.questions import QUESTIONS, Question, notes
 from workbench.views.results_words import difference_rows, latency, means_rows
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "findings.md"
@@ -28,9 +28,9 @@ MARK = re.compile(r"<!-- (?P<record>[\w-]+) (?P<question>\w+) -->\n.*?<!-- /\1 \
 
 @cache
 def dataset(name: str) -> xr.Dataset:
-    """Return the finished results of a committed sweep."""
+    """Return the committed results of a sweep."""
     record = read_record(data_folder() / "results" / "sweeps" / f"{name}.json")
-    return results.final(results.dataset(record))
+    return results.dataset(record)
 
 
 def with_tables(text: str) -> str:
@@ -50,11 +50,11 @@ def with_tables(text: str) -> str:
 
 def markdown(data: xr.Dataset, question: Question) -> str:
     """Return a question's table, its paired differences, and what is not recorded, in Markdown."""
-    parts = [_grid(means_rows(question.table(data)))]
-    if rows := difference_rows(data, question):
+    final = results.final(data)
+    parts = [_grid(means_rows(question.answer(data, final)))]
+    if rows := difference_rows(final, question):
         parts.append(_grid(rows))
-    if lacking := missing_words(data, question):
-        parts.append(f"*{lacking}*")
+    parts += [f"*{note}*" for note in notes(final, question)]
     return "\n\n".join(parts)
 
 

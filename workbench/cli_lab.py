@@ -199,12 +199,13 @@ class _Bar:
 def _results(options: argparse.Namespace) -> int:
     from workbench.lab import results
     from workbench.lab.record import read_record
-    from workbench.views.questions import answerable, missing_words
+    from workbench.views.questions import answerable, notes
     from workbench.views.results_words import csv_text, flat
 
-    data = results.final(results.dataset(read_record(options.record)))
-    questions = answerable(data)
-    found = {question.name: question.table(data) for question in questions}
+    data = results.dataset(read_record(options.record))
+    final = results.final(data)
+    questions = answerable(final)
+    found = {question.name: question.answer(data, final) for question in questions}
     if options.json:
         # JSON knows no NaN: one seed has no interval
         rows = {name: flat(table) for name, table in found.items()}
@@ -219,8 +220,8 @@ def _results(options: argparse.Namespace) -> int:
         elif not options.json:
             print(f"{question.title} {question.means}")
             print(csv_text(found[question.name]))
-            if lacking := missing_words(data, question):
-                print(lacking)
+            for note in notes(final, question):
+                print(note)
     if options.out is not None:
         sys.stderr.write(f"workbench: {len(found)} figures and their data in {options.out}\n")
     return 0

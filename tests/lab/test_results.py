@@ -54,6 +54,7 @@ def entry(arm="sleep", n="1", passes=1, seed=0, steps=20, curve=None, end=None, 
         },
         "config": TASK.format(nodes=8),
         "commit": {"hash": "0123456789", "uncommitted_changes": False},
+        "machine": {"processor": "paper", "cores": 2},
         "budget": {"steps": steps, "flops": 100.0 * steps},
         "task": "depo",
         "difficulty": "hops",
@@ -92,7 +93,7 @@ def test_the_final_evaluation_stands_at_the_last_step_with_all_its_n():
     assert np.isnan(value(data["chance_exact"], chance_line="blind"))
     assert data.attrs == {
         "task": "depo", "difficulty": "hops", "titles": ["A question"], "counts": [50],
-        "commits": ["0123456"],
+        "commits": ["0123456"], "machines": ["paper, 2 cores"],
     }  # fmt: skip
 
 

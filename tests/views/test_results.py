@@ -15,12 +15,13 @@ from workbench.views.questions import (
     answerable,
     differences,
     missing_words,
+    notes,
     recorded,
 )
 from workbench.views.results import Results
 
 CONFIG = '[task]\nname = "depo"\nnodes = 8\n'
-DRAWN = ["equal_tokens", "solved", "equal_flops", "flops", "transfer"]
+DRAWN = ["equal_tokens", "solved", "equal_flops", "flops", "seconds", "compute", "transfer"]
 SHARES = {("sleep", "1"): 0.2, ("sleep", "4"): 0.9, ("longer", "1"): 0.5}
 
 
@@ -121,11 +122,72 @@ def test_the_largest_difficulty_solved_seed_by_seed(dataset):
     assert last[:2] == ["longer, N = 1", "4"]
 
 
+def on_the_way(record):
+    """Return the data with N = 1 half trained at step 5, and seed 2 of N = 4 twice as slow."""
+    found = read_record(record)
+    for one in found["runs"]:
+        labels = one["labels"]
+        slow = 2 if (labels["n_train"], labels["seed"]) == ("4", 2) else 1
+        one["loss"] = {"step": [5, 10], "loss": [1.0, 0.5], "seconds": [2.0 * slow, 4.0 * slow]}
+        half = {"1": {"accuracy": {"1": 0.5, "2": 0.1}, "exact": 0.1}}
+        if labels["arm"] == "sleep" and labels["n_train"] == "1":
+            one["curve"] = {"step": [5], "passes": [half]}
+    return results.dataset(found)
+
+
+def test_what_is_learnt_in_the_same_time(record):
+    """Within 2 s N = 1 is half trained; within 4 s, the middle seed's time, all end but seed 2."""
+    data = on_the_way(record)
+    table = question("seconds").answer(data, results.final(data))
+    assert table["mean"].dims == ("condition", "budget", "difficulty")
+    assert table["budget"].values.tolist() == pytest.approx([0.5, 1, 2, 3, 4])
+    one = table.sel(condition="sleep, N = 1", difficulty=1)
+    assert one["count"].values.tolist() == [0, 0, 3, 3, 3]
+    assert one["mean"].values[2:].tolist() == pytest.approx([0.5, 0.5, 1.0])
+    assert one["spent"].values[2:].tolist() == [2, 2, 4]
+    four = table.sel(condition="sleep, N = 4", difficulty=2)
+    assert four["count"].values.tolist() == [0, 0, 0, 0, 2], "seed 2 was not done within 4 s"
+    assert four["mean"].values[-1] == pytest.approx(0.91)
+    assert words.means_rows(table)[0][:2] == ["condition", "within (s)"]
+    assert words.means_rows(table)[1][:3] == ["sleep, N = 1", "2", "0.50 [0.50, 0.50]"]
+
+
+def test_seconds_say_whose_they_are_and_how_far_equal_work_differed(record):
+    data = on_the_way(record)
+    (said,) = [n for n in notes(data, question("seconds")) if n.startswith("Seconds")]
+    assert "those of paper" in said and "differ by up to 2.0-fold" in said
+    one = data.sel(seed=[0]).assign_attrs(data.attrs | {"machines": []})
+    (said,) = [n for n in notes(one, question("seconds")) if n.startswith("Seconds")]
+    assert said.startswith("Seconds are those of a machine that is not recorded")
+    assert said.endswith("at the time.")
+
+
+def test_what_is_learnt_with_the_same_compute_on_the_way(record):
+    data = on_the_way(record)
+    table = question("compute").answer(data, results.final(data))
+    assert table["budget"].values.tolist() == pytest.approx([1.3e11, 2.5e11, 5e11, 7.5e11, 1e12])
+    one = table.sel(condition="sleep, N = 1", difficulty=1)
+    assert one["mean"].values[2:].tolist() == pytest.approx([0.5, 0.5, 1.0])
+    assert one["spent"].values[2:].tolist() == [5e11, 5e11, 1e12]
+    figure = question("compute").draw(table, "light")
+    (line,) = [t for t in figure.data if t.name == "sleep, N = 1" and t.xaxis == "x"]
+    assert list(line.hovertext)[1].startswith("sleep, N = 1, within 7.5e+11 FLOPs (5e+11 spent): ")
+
+
+def test_where_time_or_compute_is_not_known_nothing_is_asked_of_it(record):
+    found = read_record(record)
+    for one in found["runs"]:
+        one["loss"] = {"step": [], "loss": [], "seconds": []}
+        one["budget"]["flops"] = None
+    names = [q.name for q in answerable(results.dataset(found))]
+    assert "equal_flops" in names and not {"seconds", "compute"} & set(names)
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", DRAWN)
 def test_every_question_is_drawn(dataset, name, theme):
     one = question(name)
-    figure = one.draw(one.table(dataset), theme)
+    figure = one.draw(one.answer(dataset, results.final(dataset)), theme)
     assert len(figure.data) and len(figure.to_json()) < 200_000
 
 

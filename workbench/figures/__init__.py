@@ -8,7 +8,11 @@ figure is larger than `workbench.figures.theme.BYTES` as JSON.
 from workbench.figures.answers import answer_table
 from workbench.figures.comparisons import arm_comparison, transfer_matrix
 from workbench.figures.curves import curves_place, pass_curves
-from workbench.figures.experiments import accuracy_against_flops, accuracy_against_n
+from workbench.figures.experiments import (
+    accuracy_against_budget,
+    accuracy_against_flops,
+    accuracy_against_n,
+)
 from workbench.figures.latency import latency_against_n
 from workbench.figures.learning import learning_curves
 from workbench.figures.memory import all_heads, one_head, shown_quantity
@@ -16,6 +20,7 @@ from workbench.figures.solved import largest_solved_against_n
 from workbench.figures.timeline import change_words, timeline, timeline_place
 
 __all__ = [
+    "accuracy_against_budget",
     "accuracy_against_flops",
     "accuracy_against_n",
     "all_heads",

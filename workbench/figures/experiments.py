@@ -1,4 +1,4 @@
-"""Accuracy against N and against compute, with intervals over seeds and chance lines."""
+"""Accuracy against N and what training cost, with intervals over seeds and chance lines."""
 
 from __future__ import annotations
 
@@ -118,6 +118,51 @@ def accuracy_against_flops(
     y = {"range": SHARE, "title": {"text": ACCURACY}, "nticks": 6}
     titles = titles_of(summary, dims.DIFFICULTY, difficulty_name)
     entries = len(families) + lines_in(chance)
+    return go.Figure(traces, layout(titles, x, y, theme, entries=entries))
+
+
+def accuracy_against_budget(
+    summary: xr.Dataset,
+    *,
+    difficulty_name: str,
+    unit: str,
+    chance: xr.DataArray | None = None,
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw what is learnt within so much training: a panel each difficulty, conditions as series.
+
+    Parameters
+    ----------
+    summary : Dataset
+        ``mean``, ``low``, ``high`` (a share), ``count`` over (condition, budget, difficulty) and
+        ``spent (condition, budget)``, what was really spent, mean over seeds.
+    unit : str
+        Of the budget, for the axis and the words: "s" or "FLOPs".
+    difficulty_name, chance
+        As in `accuracy_against_n`.
+    """
+    names = [str(name) for name in summary[dims.CONDITION].values]
+    budgets = summary[dims.BUDGET].values.astype(np.float64)
+    ends = (0.0, 1.06 * float(budgets.max()) if budgets.size else 1.0)
+    traces: list[dict[str, Any]] = []
+    for panel, level in enumerate(summary[dims.DIFFICULTY].values):
+        traces += chance_lines(of_level(chance, level), ends, panel, theme)
+        for number, name in enumerate(names):
+            line = summary.isel({dims.DIFFICULTY: panel, dims.CONDITION: number})
+            hover = [
+                f"{name}, within {budget:.3g} {unit} ({spent:.3g} spent)"
+                for budget, spent in zip(budgets, line["spent"].values, strict=True)
+            ]
+            traces.append(_line(budgets, line, name, hover, number, panel, theme))
+    x = {
+        "title": {"text": f"training ({unit})"},
+        "range": list(ends),
+        "exponentformat": "power",
+        "nticks": 5,
+    }
+    y = {"range": SHARE, "title": {"text": ACCURACY}, "nticks": 6}
+    titles = titles_of(summary, dims.DIFFICULTY, difficulty_name)
+    entries = len(names) + lines_in(chance)
     return go.Figure(traces, layout(titles, x, y, theme, entries=entries))
 
 

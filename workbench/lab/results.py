@@ -89,7 +89,7 @@ def dataset(
         Coordinates ``title, family (arm)`` (words, and the name without ``@N``), ``passes`` (N
         of the arm) and ``words`` (arm and N for a reader; "" where there is no run) over
         (arm, n_train). Attributes ``task``, ``difficulty`` (its name), ``titles``, ``counts``
-        (examples evaluated on) and ``commits``, the last three as lists.
+        (examples evaluated on), ``commits`` and ``machines``, the last four as lists.
 
     Raises
     ------
@@ -120,6 +120,7 @@ def dataset(
         titles=titles,
         counts=sorted({int(e["evaluation"]["count"]) for e in entries}),
         commits=sorted({_commit(e) for e in entries}),
+        machines=sorted({_machine(e["machine"]) for e in entries if e.get("machine")}),
     )
 
 
@@ -370,3 +371,8 @@ def _commit(entry: Entry) -> str:
     commit = entry.get("commit") or {}
     changed = " with changes" if commit.get("uncommitted_changes") else ""
     return f"{str(commit.get('hash') or 'unknown')[:7]}{changed}"
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    cores = machine.get("cores")
+    return f"{machine.get('processor', 'unknown')}{f', {cores} cores' if cores else ''}"

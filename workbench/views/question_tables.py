@@ -5,9 +5,11 @@ Pure functions over what `workbench.lab.results` returns. Imports no Panel.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import xarray as xr
 
 from workbench import dims, figures
@@ -23,6 +25,12 @@ Pair = tuple[str, str]
 
 Table = Callable[[xr.Dataset], xr.Dataset]
 """From a sweep's results to mean, low, high, count and chance over named dims."""
+
+Spent = Literal["seconds", "training_flops"]
+"""What training spends, as the results name it."""
+UNITS: dict[Spent, str] = {"seconds": "s", "training_flops": "FLOPs"}
+SHARES = (0.125, 0.25, 0.5, 0.75, 1.0)
+"""Of what the longest condition spends: where runs are compared on the way."""
 
 
 def recorded(data: xr.Dataset, pairs: Sequence[Pair]) -> list[Pair]:
@@ -40,9 +48,14 @@ def recorded(data: xr.Dataset, pairs: Sequence[Pair]) -> list[Pair]:
 def select(data: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
     """Return the finished results of `pairs` over (condition, seed, n_test, difficulty)."""
     final = results.final(data)
-    found = conditions(final)
+    return _only(final, recorded(final, pairs))
+
+
+def _only(moment: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
+    """Return results of one moment over (condition, ...), those of `pairs` alone."""
+    found = conditions(moment)
     names = list(zip(found[dims.ARM].values, found[dims.N_TRAIN].values, strict=True))
-    return found.isel({dims.CONDITION: [names.index(pair) for pair in recorded(final, pairs)]})
+    return found.isel({dims.CONDITION: [names.index(pair) for pair in pairs]})
 
 
 def comparison(pairs: tuple[Pair, ...]) -> Table:
@@ -79,6 +92,65 @@ def transfer(pairs: tuple[Pair, ...]) -> Table:
         return _with_chance(summary, final)
 
     return table
+
+
+def within(pairs: tuple[Pair, ...], spent: Spent) -> Table:
+    """Return the table of accuracy over (condition, budget, difficulty): what is learnt by when.
+
+    Each seed stands at its last evaluation within the budget, tested at the N of its training.
+    ``spent (condition, budget)`` is what that took, mean over seeds. Needs the results with their
+    steps (`workbench.lab.results.dataset`).
+    """
+
+    def table(data: xr.Dataset) -> xr.Dataset:
+        final = results.final(data)
+        there = recorded(final, pairs)
+        budgets = _budgets(_only(final, there)[spent])
+        at = results.at_seconds if spent == "seconds" else results.at_flops
+        moments = [with_n_test(_only(at(data, budget), there)) for budget in budgets]
+        axis = xr.DataArray(budgets, dims=dims.BUDGET, name=dims.BUDGET)
+        accuracy = xr.concat([m["accuracy"] for m in moments], dim=axis, join="exact")
+        order = (dims.CONDITION, dims.BUDGET, dims.SEED, dims.DIFFICULTY)
+        summary = results.over_seeds(accuracy.transpose(*order))
+        cost = xr.concat([m[spent] for m in moments], dim=axis, join="exact")
+        if dims.SEED in cost.dims:
+            cost = cost.mean(dims.SEED)
+        summary["spent"] = cost.transpose(dims.CONDITION, dims.BUDGET)
+        found = _with_chance(summary, final)
+        return found.assign_attrs(found.attrs | {"unit": UNITS[spent]})
+
+    return table
+
+
+def _budgets(spent: xr.DataArray) -> list[float]:
+    """Return where to compare: shares of what the condition that spends most does, in two digits.
+
+    The middle seed decides, so that one that was slow for another reason does not.
+    """
+    each = spent.median(dims.SEED) if dims.SEED in spent.dims else spent
+    most = float(each.max())
+    if math.isnan(most):
+        return []
+    found = []
+    for share in SHARES:
+        digit = 10.0 ** (math.floor(math.log10(most * share)) - 1)
+        found.append(math.ceil(most * share / digit * (1 - 1e-9)) * digit)
+    return found
+
+
+def unlike_seconds(data: xr.Dataset, pairs: tuple[Pair, ...]) -> str:
+    """Return what seconds are worth here: whose they are, and how far equal work differed."""
+    final = results.final(data)
+    took = _only(final, recorded(final, pairs))["seconds"].values
+    known = took[(~np.isnan(took)).sum(axis=1) > 1]
+    machines = "; ".join(final.attrs["machines"]) or "a machine that is not recorded"
+    said = f"Seconds are those of {machines}, and of what else it did at the time"
+    if not known.size:
+        return f"{said}."
+    factor = float((np.nanmax(known, axis=1) / np.nanmin(known, axis=1)).max())
+    return (
+        f"{said}: seeds of one arm and N, which do equal work, differ by up to {factor:.1f}-fold."
+    )
 
 
 def solved(pairs: tuple[Pair, ...]) -> Table:
@@ -138,6 +210,17 @@ def draw_against_n(table: xr.Dataset, theme: Theme) -> go.Figure:
     """Draw accuracy against N."""
     return figures.accuracy_against_n(
         table, difficulty_name=table.attrs["difficulty"], chance=table["chance"], theme=theme
+    )
+
+
+def draw_within(table: xr.Dataset, theme: Theme) -> go.Figure:
+    """Draw accuracy against what training may have spent."""
+    return figures.accuracy_against_budget(
+        table,
+        difficulty_name=table.attrs["difficulty"],
+        unit=table.attrs["unit"],
+        chance=table["chance"],
+        theme=theme,
     )
 
 

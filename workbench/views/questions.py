@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import xarray as xr
 
@@ -20,6 +20,7 @@ from workbench.lab.arms import ARMS
 from workbench.lab.tables import SOLVED, with_n_test
 from workbench.views.question_tables import (
     Pair,
+    Spent,
     Table,
     against_n,
     comparison,
@@ -28,10 +29,13 @@ from workbench.views.question_tables import (
     draw_flops,
     draw_solved,
     draw_transfer,
+    draw_within,
     recorded,
     select,
     solved,
     transfer,
+    unlike_seconds,
+    within,
 )
 
 if TYPE_CHECKING:
@@ -68,6 +72,10 @@ class Question:
     any_two : bool
         Whether any two of the conditions say something; else one is needed that is not common to
         all questions, if it has such.
+    spent : {"", "seconds", "training_flops"}
+        What runs are compared by on the way; "" where they are compared at their end.
+    limits : callable
+        ``limits(data, conditions) -> str``: what a reader must know of these data, or "".
     """
 
     name: str
@@ -78,6 +86,12 @@ class Question:
     draw: Callable[[xr.Dataset, Theme], go.Figure]
     differences: tuple[tuple[Pair, Pair], ...] = ()
     any_two: bool = False
+    spent: Spent | Literal[""] = ""
+    limits: Callable[[xr.Dataset, tuple[Pair, ...]], str] = lambda data, conditions: ""
+
+    def answer(self, dataset: xr.Dataset, final: xr.Dataset) -> xr.Dataset:
+        """Return the table, from the results with their steps or, where they do, from the final."""
+        return self.table(dataset if self.spent else final)
 
 
 def differences(data: xr.Dataset, question: Question) -> list[tuple[str, xr.Dataset]]:
@@ -111,6 +125,13 @@ LOOPED = (SLEEP_1, SLEEP_2, ("wake_loop@2", "1"), SLEEP_4, ("wake_loop@4", "1"))
 PARTS = (SLEEP_1, ("rewrite_only", "4"), ("think_only", "4"), SLEEP_4)
 BOUNDS = (("no_fast_weights", "4"), SLEEP_1, SLEEP_4, ("sliding", "4"), ("loop_upper", "4"))
 
+COSTS = (*BASIC, *MATCHED[2:])
+ON_THE_WAY = (
+    "Evaluations are not counted, the N of training is tested, and a run that has ended keeps what "
+    "it had. A run's rate falls to zero towards its own end: one that still trains at that moment "
+    "is judged before that, at a disadvantage."
+)
+
 QUESTIONS: tuple[Question, ...] = (
     Question(
         "equal_tokens",
@@ -125,12 +146,12 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "solved",
         "How difficult a query is solved?",
-        f"A difficulty is solved where at least {SOLVED:.0%} of its queries are answered right, and "
-        "of those of every smaller one; seed by seed, 0 where not even the smallest is solved. An "
+        f"Solved: at least {SOLVED:.0%} of the queries of a difficulty are answered right, and of "
+        "those of every smaller one; seed by seed, 0 where not even the smallest is solved. An "
         "arm of one pass stands at the N to which it is matched, and one model of random N at each "
         "N of its training.",
-        (*BASIC, *MATCHED[2:]),
-        solved((*BASIC, *MATCHED[2:])),
+        COSTS,
+        solved(COSTS),
         draw_solved,
         any_two=True,
     ),
@@ -147,9 +168,28 @@ QUESTIONS: tuple[Question, ...] = (
         "What does accuracy cost?",
         "Accuracy against the FLOPs of training, each model tested at the N it was trained with, "
         "or the largest.",
-        (*BASIC, *MATCHED[2:]),
-        comparison((*BASIC, *MATCHED[2:])),
+        COSTS,
+        comparison(COSTS),
         draw_flops,
+    ),
+    Question(
+        "seconds",
+        "What is learnt in the same time?",
+        f"Each run at its last evaluation within so many seconds of training. {ON_THE_WAY}",
+        COSTS,
+        within(COSTS, "seconds"),
+        draw_within,
+        spent="seconds",
+        limits=unlike_seconds,
+    ),
+    Question(
+        "compute",
+        "What is learnt with the same compute, on the way?",
+        f"Each run at its last evaluation within so many FLOPs of training. {ON_THE_WAY}",
+        COSTS,
+        within(COSTS, "training_flops"),
+        draw_within,
+        spent="training_flops",
     ),
     Question(
         "transfer",
@@ -207,9 +247,16 @@ def answerable(data: xr.Dataset) -> list[Question]:
     for question in QUESTIONS:
         there = recorded(final, question.conditions)
         own = set() if question.any_two else set(question.conditions) - set(BASIC)
-        if len(there) > 1 and (not own or own & set(there)):
+        known = not question.spent or bool(select(final, there)[question.spent].notnull().any())
+        if len(there) > 1 and (not own or own & set(there)) and known:
             found.append(question)
     return found
+
+
+def notes(data: xr.Dataset, question: Question) -> list[str]:
+    """Return what stands below a question: the limits of its data, and what is not recorded."""
+    said = (question.limits(data, question.conditions), missing_words(data, question))
+    return [words for words in said if words]
 
 
 def missing_words(data: xr.Dataset, question: Question) -> str:

@@ -123,7 +123,7 @@ class Results(pn.viewable.Viewer):
         self.questions = answerable(final)
         parts: list[Any] = [_html(words.about_html(record, dataset, path.stem))]
         for question in self.questions:
-            table = question.table(final)
+            table = question.answer(dataset, final)
             self.tables[question.name] = table
             pane = FigurePane(label=question.title, svg=True)
             self.figures[question.name] = pane

@@ -20,7 +20,7 @@ from workbench import dims
 from workbench.lab.arms import ARMS
 from workbench.paths import data_folder
 from workbench.tasks.base import level_words
-from workbench.views.questions import Question, differences, missing_words
+from workbench.views.questions import Question, differences, notes
 
 HEADS = {dims.PASSES: "N", dims.N_TEST: "N at test"}
 """Axes whose names a reader of a table need not know."""
@@ -124,7 +124,7 @@ def means_rows(table: xr.Dataset) -> list[list[str]]:
         titles = dict(zip(table[dims.ARM].values, table["title"].values.tolist(), strict=True))
     rows: dict[tuple[str, ...], dict[Any, dict[str, Any]]] = {}
     for row in flat(table):
-        place = tuple(titles.get(row[name], str(row[name])) for name in where)
+        place = tuple(titles.get(row[name], _plain(row[name])) for name in where)
         rows.setdefault(place, {})[row.get(dims.DIFFICULTY)] = row
     body = []
     for place, cells in rows.items():
@@ -133,8 +133,13 @@ def means_rows(table: xr.Dataset) -> list[list[str]]:
         seeds = str(max(int(c["count"]) for c in cells.values()))
         values += [str(c["by_seed"]).replace(" ", ", ") for c in cells.values()] if each else []
         body.append([*place, *values, seeds])
-    heads = [HEADS.get(name, name) for name in where]
+    units = {dims.BUDGET: f"within ({table.attrs.get('unit')})"}
+    heads = [(HEADS | units).get(name, name) for name in where]
     return [[*heads, *names, *each, "seeds"], *body]
+
+
+def _plain(place: Any) -> str:
+    return f"{place:g}" if isinstance(place, float) else str(place)
 
 
 def difference_rows(dataset: xr.Dataset, question: Question) -> list[list[str]]:
@@ -209,9 +214,8 @@ def about_html(record: Mapping[str, Any], dataset: xr.Dataset, name: str) -> str
 
 def question_html(dataset: xr.Dataset, question: Question) -> str:
     """Return a question's title and what is compared."""
-    lacking = missing_words(dataset, question)
-    note = f'<p class="small">{escape(lacking)}</p>' if lacking else ""
-    return f"<h2>{escape(question.title)}</h2><p>{escape(question.means)}</p>{note}"
+    said = "".join(f'<p class="small">{escape(note)}</p>' for note in notes(dataset, question))
+    return f"<h2>{escape(question.title)}</h2><p>{escape(question.means)}</p>{said}"
 
 
 def details_html(dataset: xr.Dataset, question: Question, table: xr.Dataset) -> str:
