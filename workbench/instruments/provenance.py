@@ -23,6 +23,7 @@ from workbench.instruments.recorded import (
     coords_of,
     norms,
     passes_of,
+    position,
     recorded,
     result_dtype,
     states_of,
@@ -179,7 +180,7 @@ def contributions(
     place = {dims.EXAMPLE: example, dims.WINDOW: window}
     if layer is not None:
         place[dims.LAYER] = layer
-    at = {name: _position(states, name, label) for name, label in place.items()}
+    at = {name: position(states, name, label) for name, label in place.items()}
     w, last = at[dims.WINDOW], int(passes[at[dims.WINDOW]])
     if not 0 <= sleep_pass <= last:
         raise WorkbenchError(
@@ -265,15 +266,6 @@ def _check(unexplained: np.ndarray) -> None:
             "a memory that is the sum of what the trace says was written",
             "record a sleep that writes in every pass (write = 'every_pass', wake_passes = 1)",
         )
-
-
-def _position(states: xr.DataArray, name: str, label: int) -> int:
-    labels = list(states.indexes[name]) if name in states.indexes else range(states.sizes[name])
-    if label in labels:
-        return list(labels).index(label)
-    raise WorkbenchError(
-        f"{name} = {label}", f"one of {', '.join(map(str, labels))}", f"choose another {name}"
-    )
 
 
 def _source_coords(states: xr.DataArray, most: int, tokens: int | None) -> dict[str, object]:

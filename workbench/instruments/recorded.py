@@ -44,6 +44,22 @@ def passes_of(trace: xr.DataTree) -> np.ndarray:
     return np.asarray(trace["n_passes"].values, dtype=int)
 
 
+def position(states: xr.DataArray, name: str, label: int) -> int:
+    """Return where a label stands along the dim `name`.
+
+    Raises
+    ------
+    WorkbenchError
+        There is no such label.
+    """
+    labels = list(states.indexes[name]) if name in states.indexes else range(states.sizes[name])
+    if label in labels:
+        return list(labels).index(label)
+    raise WorkbenchError(
+        f"{name} = {label}", f"one of {', '.join(map(str, labels))}", f"choose another {name}"
+    )
+
+
 def coords_of(array: xr.DataArray, *names: str) -> dict[str, xr.DataArray]:
     """Return the coordinates of the dims `names`, where `array` has any."""
     return {name: array.coords[name] for name in names if name in array.coords}

@@ -1,0 +1,264 @@
+"""Key-value readout: what the memory returns for a token's key, and what was written under it.
+
+S is asked with the very keys that wrote into it, S^T k, at any later place (and at earlier ones,
+which is what the answer would have been without that write). No model is run: this is what the
+memory holds, not what a later query, with other keys, gets out of it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import numpy as np
+import xarray as xr
+
+from workbench import dims
+from workbench.errors import WorkbenchError
+from workbench.instruments.linear import forward, layers_of
+from workbench.instruments.recorded import (
+    coords_of,
+    passes_of,
+    position,
+    recorded,
+    result_dtype,
+    states_of,
+)
+
+OVER: Final = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD)
+TIE: Final = 1e-6
+"""Likenesses closer than this part of the best are taken for equal."""
+
+
+def readout(
+    trace: xr.DataTree,
+    *,
+    source_window: int,
+    source_pass: int | None = None,
+    nearest: Literal["cosine", "distance"] = "cosine",
+) -> xr.Dataset:
+    """Ask the memory, at every place, with the keys of one pass over one window.
+
+    Parameters
+    ----------
+    trace : DataTree
+        With states and writes.
+    source_window : int
+        The window whose keys and values are taken, by the trace's label.
+    source_pass : int or None
+        The pass that wrote them; None is the window's last.
+    nearest : {"cosine", "distance"}
+        Which of the values written in that pass is nearest to what S returns: by direction,
+        whatever the decay has left of it, or by Euclidean distance.
+
+    Returns
+    -------
+    Dataset
+        Over (example, window, sleep_pass, layer, gdn_head, source_token), NaN for padding and
+        past the passes of a window:
+
+        - ``cosine``: of S^T k and v; NaN where either is 0;
+        - ``relative_distance``: ``|S^T k - v| / |v|``: 0 for a perfect memory, 1 for an empty one;
+        - ``retrieved``: 1 where the nearest value is the token's own, 0 where it is another's;
+          1 / number where several are equally near and its own is one of them.
+
+        ``accuracy`` (without source_token) is the mean of ``retrieved``, ``chance`` (example,
+        layer, gdn_head) what a random choice among the values would score, 1 / number of tokens.
+
+    Raises
+    ------
+    WorkbenchError
+        The trace keeps no states or no writes, or there is no such window or pass.
+    """
+    states = states_of(trace)
+    key, value, was_written = _writes_of(trace, states, source_window, source_pass)
+    passes = passes_of(trace)
+    count = was_written.sum(-1)  # (example, layer, gdn_head)
+    sizes = (*(states.sizes[name] for name in OVER), key.shape[-2])
+    found = {n: np.full(sizes, np.nan) for n in ("cosine", "relative_distance", "retrieved")}
+    length = np.linalg.norm(value, axis=-1)
+    pairs = was_written[..., None, :]  # a value that was not written is no candidate
+    with np.errstate(divide="ignore", invalid="ignore"):
+        unit = np.nan_to_num(value / length[..., None])
+        for w, last in enumerate(passes):
+            for p in range(last + 1):
+                state = states[:, w, p].values.astype(np.float64)
+                returned = key @ state  # (example, layer, gdn_head, source_token, value)
+                size = np.linalg.norm(returned, axis=-1)
+                if nearest == "cosine":
+                    likeness = np.nan_to_num(returned / size[..., None]) @ np.swapaxes(unit, -1, -2)
+                else:
+                    apart = returned[..., :, None, :] - value[..., None, :, :]
+                    likeness = -np.linalg.norm(apart, axis=-1)
+                here = {
+                    "cosine": np.einsum("...v,...v->...", returned, value) / (size * length),
+                    "relative_distance": np.linalg.norm(returned - value, axis=-1) / length,
+                    "retrieved": _own_is_nearest(np.where(pairs, likeness, -np.inf)),
+                }
+                for name, values in here.items():
+                    found[name][:, w, p] = np.where(was_written, values, np.nan)
+        real = np.isfinite(found["retrieved"])
+        right = np.where(real, found["retrieved"], 0.0).sum(-1) / real.sum(-1)
+        chance = 1 / count
+    dtype = result_dtype(states)
+    result = xr.Dataset(
+        {name: ((*OVER, dims.SOURCE_TOKEN), a.astype(dtype)) for name, a in found.items()}
+        | {
+            "accuracy": (OVER, right.astype(dtype)),
+            "chance": (
+                (dims.EXAMPLE, dims.LAYER, dims.GDN_HEAD),
+                np.where(count > 0, chance, np.nan).astype(dtype),
+            ),
+        },
+        coords_of(states, *OVER) | {dims.SOURCE_TOKEN: np.arange(key.shape[-2])},
+        {
+            "compared": "what S returns for a key with the value written under it",
+            "baseline": "chance: one of the values of that pass at random",
+            "nearest": nearest,
+            dims.SOURCE_WINDOW: source_window,
+            dims.SOURCE_PASS: _pass_of(trace, states, source_window, source_pass),
+        },
+    )
+    for name in ("retrieved", "accuracy", "chance"):
+        result[name].attrs["units"] = "share of tokens"
+    result["relative_distance"].attrs["units"] = "norm of the value"
+    return result
+
+
+def crosstalk(
+    trace: xr.DataTree,
+    *,
+    window: int,
+    sleep_pass: int,
+    source_window: int | None = None,
+    source_pass: int | None = None,
+) -> xr.Dataset:
+    """Return whose values the memory returns for whose key, at one place.
+
+    Parameters
+    ----------
+    trace : DataTree
+        With states and writes.
+    window, sleep_pass : int
+        The place, after a pass: by the window's label, and sleep_pass from 1.
+    source_window, source_pass : int or None
+        The pass whose keys are asked with; None is the place's own window, and the window's last
+        pass, or the place's where it is the same window.
+
+    Returns
+    -------
+    Dataset
+        - ``weight`` (example, layer, gdn_head, token, source_token): how much of the value that
+          `source_token` wrote in that pass comes back for `token`'s key: r_s . k_t
+          (`workbench.instruments.linear`). A perfect memory returns the identity.
+        - ``cosine``, same dims: of S^T k_t and v_s.
+        - ``own``, ``others``, ``elsewhere`` (example, layer, gdn_head, token): share of what is
+          returned that comes from the token's own write, from other tokens of that pass, and
+          from all other passes and windows; signed, they add up to 1.
+
+        NaN for padding, and where nothing is returned.
+
+    Raises
+    ------
+    WorkbenchError
+        The trace keeps no states or no writes, there is no such place, or the source is later.
+    """
+    states = states_of(trace)
+    passes = passes_of(trace)
+    source_window = window if source_window is None else source_window
+    if source_pass is None and source_window == window:
+        source_pass = sleep_pass
+    key, value, was_written = _writes_of(trace, states, source_window, source_pass)
+    of_pass = _pass_of(trace, states, source_window, source_pass)
+    source = (position(states, dims.WINDOW, source_window), of_pass)
+    place = (position(states, dims.WINDOW, window), sleep_pass)
+    if not 1 <= sleep_pass <= passes[place[0]] or source > place:
+        raise WorkbenchError(
+            f"pass {sleep_pass} of window {window}, asked about pass {of_pass} of {source_window}",
+            f"a pass from 1 to {passes[place[0]]} that is not before the source",
+            "choose a later place, or an earlier source",
+        )
+    reach = np.full(key.shape, np.nan)
+    for layer in layers_of(trace):
+        _, sources, _ = next(
+            step for step in forward(layer) if (step[0].window, step[0].sleep_pass) == place
+        )
+        (mine,) = (s for s in sources if (s.window, s.sleep_pass) == source)
+        reach[layer.examples, layer.index] = mine.reach
+    state = states[:, place[0], sleep_pass].values.astype(np.float64)
+    returned = key @ state
+    weight = key @ np.swapaxes(reach, -1, -2)
+    along = returned @ np.swapaxes(value, -1, -2)  # (example, layer, gdn_head, token, source_token)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.linalg.norm(returned, axis=-1)[..., None]
+        cosine = along / (size * np.linalg.norm(value, axis=-1)[..., None, :])
+        share = weight * along / size**2
+    own = np.einsum("...tt->...t", share)
+    both = was_written[..., None] & was_written[..., None, :]
+    whole = share.sum(-1)
+    over = (dims.EXAMPLE, dims.LAYER, dims.GDN_HEAD, dims.TOKEN)
+    parts = {"own": own, "others": whole - own, "elsewhere": 1 - whole}
+    pairs = {"weight": weight, "cosine": cosine}
+    dtype = result_dtype(states)
+    tokens = np.arange(key.shape[-2])
+    result = xr.Dataset(
+        {
+            name: ((*over, dims.SOURCE_TOKEN), np.where(both, a, np.nan).astype(dtype))
+            for name, a in pairs.items()
+        }
+        | {
+            name: (over, np.where(was_written, a, np.nan).astype(dtype))
+            for name, a in parts.items()
+        },
+        coords_of(states, *over[:3]) | {dims.TOKEN: tokens, dims.SOURCE_TOKEN: tokens},
+        {
+            "compared": "what S returns for a token's key with every value of one pass",
+            dims.WINDOW: window,
+            dims.SLEEP_PASS: sleep_pass,
+            dims.SOURCE_WINDOW: source_window,
+            dims.SOURCE_PASS: of_pass,
+        },
+    )
+    for name in parts:
+        result[name].attrs["units"] = "share of what is returned"
+    return result
+
+
+def _own_is_nearest(likeness: np.ndarray) -> np.ndarray:
+    """Return 1, or 1 / number of ties, where ``[..., token, candidate]`` is best for itself."""
+    best = likeness.max(-1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # no candidate at all: such tokens are masked by the caller
+        ties = likeness >= best - TIE * np.abs(best)
+    own = np.einsum("...tt->...t", ties)
+    return own / np.maximum(ties.sum(-1), 1)
+
+
+def _pass_of(
+    trace: xr.DataTree, states: xr.DataArray, source_window: int, source_pass: int | None
+) -> int:
+    last = int(passes_of(trace)[position(states, dims.WINDOW, source_window)])
+    if source_pass is None:
+        return last
+    if not 1 <= source_pass <= last:
+        raise WorkbenchError(
+            f"source_pass = {source_pass} of window {source_window}",
+            f"1 to {last}, the passes of that window",
+            "choose another pass, or record a longer sleep",
+        )
+    return source_pass
+
+
+def _writes_of(
+    trace: xr.DataTree, states: xr.DataArray, source_window: int, source_pass: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return k, v ``[example, layer, gdn_head, token, .]`` of a pass, and what was written."""
+    at = {
+        dims.WINDOW: position(states, dims.WINDOW, source_window),
+        dims.SLEEP_PASS: _pass_of(trace, states, source_window, source_pass) - 1,
+    }
+    over = (dims.EXAMPLE, dims.LAYER, dims.GDN_HEAD, dims.TOKEN)
+    key, value, beta = (
+        recorded(trace, "writes", name).isel(at).transpose(*over, *last).values.astype(np.float64)
+        for name, last in (("write_key", [dims.KEY]), ("write_value", [dims.VALUE]), ("beta", []))
+    )
+    was_written = np.nan_to_num(beta) > 0
+    return np.nan_to_num(key), np.nan_to_num(value), was_written
