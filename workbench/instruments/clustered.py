@@ -66,7 +66,7 @@ def by_difficulty(
     estimate: Callable[..., Estimate],
     name: str,
     *arrays: xr.DataArray,
-    difficulty: xr.DataArray,
+    difficulty: xr.DataArray | None,
 ) -> xr.Dataset:
     """Apply an estimate to the queries of each difficulty, at every other coordinate.
 
@@ -78,28 +78,32 @@ def by_difficulty(
         Name of the variable; its bounds are ``name_low`` and ``name_high``.
     arrays : DataArray
         With dimensions `CASE` and others; the last one is bool, the cases asked.
-    difficulty : DataArray
-        ``(example, query)``; -1 where an example has no such query.
+    difficulty : DataArray or None
+        ``(example, query)``; -1 where an example has no such query. None pools all.
 
     Returns
     -------
     Dataset
-        The three variables over (difficulty, ...).
+        The three variables over (difficulty, ...), without the first where all are pooled.
     """
     *values, asked = arrays
-    levels = np.unique(difficulty.values[difficulty.values >= 0])
-    parts = []
-    for level in levels:
-        found = xr.apply_ufunc(
-            lambda *cases: np.array(estimate(*cases)),
+
+    def at(cases: xr.DataArray) -> xr.DataArray:
+        return xr.apply_ufunc(
+            lambda *given: np.array(estimate(*given)),
             *values,
-            asked & (difficulty == level),
+            cases,
             input_core_dims=[list(CASE)] * len(arrays),
             output_core_dims=[["bound"]],
             vectorize=True,
             join="exact",
         )
-        parts.append(found)
-    along = xr.concat(parts, xr.IndexVariable(dims.DIFFICULTY, levels))
+
+    if difficulty is None:
+        found = at(asked)
+    else:
+        levels = np.unique(difficulty.values[difficulty.values >= 0])
+        parts = [at(asked & (difficulty == level)) for level in levels]
+        found = xr.concat(parts, xr.IndexVariable(dims.DIFFICULTY, levels))
     names = (name, f"{name}_low", f"{name}_high")
-    return xr.Dataset({n: along.isel(bound=i, drop=True) for i, n in enumerate(names)})
+    return xr.Dataset({n: found.isel(bound=i, drop=True) for i, n in enumerate(names)})

@@ -18,7 +18,7 @@ from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.boundaries import Place, boundaries, known_passes
-from workbench.instruments.clustered import by_difficulty, mean, share
+from workbench.instruments.clustered import Estimate, by_difficulty, mean, share
 from workbench.model import Memory
 from workbench.sleep import Boundary, SleepingModel, read, wake_now
 from workbench.tasks.base import Task
@@ -149,7 +149,9 @@ def lens_by_difficulty(scores: xr.Dataset, task: Task | None = None) -> xr.Datas
     difficulty = scores[dims.DIFFICULTY]
     plain = scores.drop_vars(dims.DIFFICULTY)
     asked = plain["rank"] > 0
-    given = {"accuracy": (share, plain["correct"].astype(bool))}
+    given: dict[str, tuple[Callable[..., Estimate], xr.DataArray]] = {
+        "accuracy": (share, plain["correct"].astype(bool))
+    }
     given |= {n: (mean, plain[n].astype(float)) for n in ("log_prob", "rank", "logit_diff")}
     found = xr.merge(
         by_difficulty(estimate, name, values, asked, difficulty=difficulty)

@@ -1,0 +1,116 @@
+"""What interventions did, over examples: effects by difficulty with intervals and controls."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from workbench import dims
+from workbench.instruments.clustered import CASE, Estimate, by_difficulty, mean, ratio, share
+from workbench.tasks.base import Task
+
+
+def patches_by_difficulty(effects: xr.Dataset, *, pooled: bool = False) -> xr.Dataset:
+    """Summarise what `patch_effects` returned.
+
+    Parameters
+    ----------
+    effects : Dataset
+        Over (direction, control, component, window, sleep_pass, example, query).
+    pooled : bool
+        Over all difficulties together.
+
+    Returns
+    -------
+    Dataset
+        Over (difficulty, direction, control, component, window, sleep_pass): ``logit_diff``, the
+        mean difference, nats; ``effect``, how far it went from the recipient's (0) to the donor's
+        (1), as a ratio of means, so that a question whose two ends lie close together does not
+        blow up; ``became_donor`` and ``stayed``, shares of the answers. Each with ``_low`` and
+        ``_high``, 95 % over examples. ``asked (difficulty)``, the questions measured.
+    """
+    difficulty = None if pooled else effects[dims.DIFFICULTY]
+    plain = effects.drop_vars(dims.DIFFICULTY)
+    asked = plain["logit_diff"].notnull()
+    moved = plain["logit_diff"] - plain["unpatched"]
+    whole = (plain["donor"] - plain["unpatched"]).broadcast_like(moved)
+    shares = {name: plain[name] == 1 for name in ("became_donor", "stayed")}
+    found = xr.merge(
+        [
+            by_difficulty(mean, "logit_diff", plain["logit_diff"], asked, difficulty=difficulty),
+            by_difficulty(_progress, "effect", moved, whole, asked, difficulty=difficulty),
+            *(by_difficulty(share, n, v, asked, difficulty=difficulty) for n, v in shares.items()),
+        ]
+    )
+    for name in ("logit_diff", "logit_diff_low", "logit_diff_high"):
+        found[name].attrs["units"] = "nat"
+    measured = plain["unpatched"].isel({dims.DIRECTION: 0}).notnull()
+    return _counted(found, measured, difficulty).assign_attrs(_attributes(effects))
+
+
+def ablations_by_difficulty(
+    effects: xr.Dataset, task: Task | None = None, *, pooled: bool = False
+) -> xr.Dataset:
+    """Summarise what `ablation_effects` returned.
+
+    Parameters
+    ----------
+    effects : Dataset
+        Over (procedure, control, component, window, sleep_pass, example, query).
+    task : Task or None
+        Adds ``chance (chance_line, difficulty)``.
+    pooled : bool
+        Over all difficulties together; then without chance lines.
+
+    Returns
+    -------
+    Dataset
+        Over (difficulty, procedure, control, component, window, sleep_pass): ``accuracy``,
+        ``log_prob`` and ``logit_diff``, nats; over (difficulty) the same as ``intact_...``, of
+        the memory left alone. Each with ``_low`` and ``_high``, 95 % over examples.
+    """
+    difficulty = None if pooled else effects[dims.DIFFICULTY]
+    plain = effects.drop_vars(dims.DIFFICULTY)
+    summaries = []
+    for prefix in ("", "intact_"):
+        asked = plain[f"{prefix}log_prob"].notnull()
+        right = plain[f"{prefix}correct"] == 1
+        summaries.append(
+            by_difficulty(share, f"{prefix}accuracy", right, asked, difficulty=difficulty)
+        )
+        for name in ("log_prob", "logit_diff"):
+            values = plain[f"{prefix}{name}"]
+            summaries.append(
+                by_difficulty(mean, f"{prefix}{name}", values, asked, difficulty=difficulty)
+            )
+    found = xr.merge(summaries)
+    for score in found.data_vars.values():
+        if "accuracy" not in str(score.name):
+            score.attrs["units"] = "nat"
+    found = _counted(found, plain["intact_log_prob"].notnull(), difficulty)
+    if task is not None and not pooled:
+        lines, levels = task.chance(), found[dims.DIFFICULTY].values
+        chance = [[line.accuracy.get(int(k), np.nan) for k in levels] for line in lines.values()]
+        found["chance"] = (dims.CHANCE_LINE, dims.DIFFICULTY), np.array(chance)
+        found = found.assign_coords({dims.CHANCE_LINE: list(lines)})
+    return found.assign_attrs(_attributes(effects))
+
+
+def _progress(moved: np.ndarray, whole: np.ndarray, asked: np.ndarray) -> Estimate:
+    sums = (np.where(asked, values, 0.0).sum(axis=1) for values in (moved, whole))
+    return ratio(*sums)
+
+
+def _counted(
+    found: xr.Dataset, measured: xr.DataArray, difficulty: xr.DataArray | None
+) -> xr.Dataset:
+    counts = measured.sum(CASE)
+    if difficulty is not None:
+        levels = found[dims.DIFFICULTY]
+        counts = (measured & (difficulty.drop_vars(dims.DIFFICULTY) == levels)).sum(CASE)
+    found["asked"] = counts.reset_coords(drop=True)
+    return found
+
+
+def _attributes(effects: xr.Dataset) -> dict[object, object]:
+    return dict(effects.attrs) | {"interval": "95 %, over examples"}

@@ -1,0 +1,373 @@
+"""Causes: change the memory at a place of a reading, read on, and see what the answers become.
+
+The model itself reads on (`workbench.instruments.boundaries.read_on`), so a patch in the middle of
+a sleep is carried through the passes and windows that follow; features h and the KV cache stay the
+recipient's, and so do the tokens that are read later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+import xarray as xr
+
+from workbench import dims
+from workbench.batch import Batch
+from workbench.config import SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.instruments import components as parts
+from workbench.instruments.boundaries import (
+    Place,
+    at,
+    before_answers,
+    boundaries,
+    known_passes,
+    of_examples,
+    read_on,
+)
+from workbench.instruments.components import Component
+from workbench.instruments.swaps import Asked, Questions, logits_at, questions, swap_context
+from workbench.model import Memory
+from workbench.sleep import Boundary, SleepingModel
+from workbench.tasks.base import Task
+from workbench.trace.answers import answer_scores
+
+PATCH = "patch"
+UNRELATED = "unrelated donor"
+RANDOM = "random of equal norm"
+DIRECTIONS = ("denoise", "noise")
+ZERO, MEAN = "zero", "mean"
+
+Reading = Mapping[Place, Boundary]
+
+
+@dataclass(frozen=True)
+class PassChange:
+    """The part of S that one pass changed, as both readings have it: S after minus S before.
+
+    The changes of all passes add up to S. Later passes may have erased some of it (a delta rule
+    corrects), so a change is what the pass did, and not what of it is left.
+    """
+
+    window: int
+    sleep_pass: int
+
+    @property
+    def name(self) -> str:
+        """As axes show it."""
+        return f"change of pass {self.sleep_pass}, window {self.window}"
+
+    def of(self, reading: Reading) -> Component:
+        """Return the part for the memories of one reading."""
+        before, after = (at(reading, (self.window, self.sleep_pass - i)) for i in (1, 0))
+        return parts.change(self.name, before.memory, after.memory)
+
+
+Part = Component | PassChange
+
+
+@torch.no_grad()
+def patch_effects(
+    model: SleepingModel,
+    task: Task,
+    recipient: Batch,
+    donor: Batch,
+    sleep: SleepConfig,
+    *,
+    places: Sequence[Place] | None = None,
+    components: Sequence[Part] | None = None,
+    directions: Sequence[str] = DIRECTIONS,
+    controls: Sequence[str] = (UNRELATED, RANDOM),
+    asked: Asked = "all",
+    seed: int = 0,
+    on_progress: Callable[[int], None] | None = None,
+) -> xr.Dataset:
+    """Put parts of a donor's memory into a recipient, and read on.
+
+    Two readings are compared, of the same queries after two contexts. "noise" puts the memory of
+    the donor's context into the reading of the recipient as it was drawn: an effect says that the
+    part is needed. "denoise" is the way back: the reading of the donor's context gets the part
+    from the recipient's, and an effect says that the part is enough. In each, "recipient" and
+    "donor" below are the roles, and earlier answers in view are those of the reading patched.
+
+    Parameters
+    ----------
+    model, task, sleep
+        The network, the task of both batches, and a fixed N.
+    recipient, donor : Batch
+        As many examples; example i gets the context of example i.
+    places : sequence of (window, sleep_pass) or None
+        Where to patch, not after the first answer; None is every place of every window slept on.
+    components : sequence of Component or PassChange, or None
+        What to patch; None is all of S. `PassChange` applies from its own place on, NaN before.
+    directions, controls : sequence of str
+        Among `DIRECTIONS`; among "unrelated donor" (the donor of the example before) and "random
+        of equal norm" (as large a change in every head, in a random direction).
+    asked : {"all", "first of window", "first"}
+        Queries that are measured; those that both contexts answer alike never are.
+    seed : int
+        Of the random control.
+    on_progress : callable or None
+        Told the number of patches done since the last call.
+
+    Returns
+    -------
+    Dataset
+        Over (direction, control = "patch" and the controls, component, window, sleep_pass,
+        example, query): ``logit_diff``, the donor's answer's logit minus the recipient's, nats, at
+        the token where the two first differ; ``became_donor`` and ``stayed``, whether the most
+        likely symbol there is the donor's answer, or the recipient's. Over (direction, example,
+        query): ``unpatched`` and ``donor``, the logit difference with the recipient's memory and
+        with all of the donor's before the first answer: effects 0 and 1. NaN where not measured.
+
+    Raises
+    ------
+    WorkbenchError
+        Pairs do not fit (`swap_context`), a place or part is not there, N is no number, or the
+        control needs a second example.
+    """
+    known_passes(sleep)
+    swapped = swap_context(task, recipient, donor)
+    clean, other = (boundaries(model, batch, sleep) for batch in (recipient, swapped))
+    last = before_answers(recipient, sleep)
+    places = _places(clean, places, last)
+    chosen = [parts.whole()] if components is None else list(components)
+    kinds = [PATCH, *_known(controls, (UNRELATED, RANDOM), "control")]
+    if UNRELATED in kinds and len(recipient) < 2:
+        raise WorkbenchError(
+            "an unrelated donor among 1 example", "2 examples or more", "draw more examples"
+        )
+    measured = questions(recipient, swapped, sleep.window, asked=asked)
+    roles = {
+        "noise": (recipient, clean, other, measured),
+        "denoise": (swapped, other, clean, measured.exchanged()),
+    }
+    ways = _known(directions, DIRECTIONS, "direction")
+    shape = (len(ways), len(kinds), len(chosen), len(places), *recipient.difficulty.shape)
+    found = np.full((3, *shape), np.nan, dtype=np.float64)
+    ends = np.full((2, len(ways), *recipient.difficulty.shape), np.nan)
+    for d, way in enumerate(ways):
+        batch, reading, donors, pair = roles[way]
+        outcomes = partial(_outcomes_of, model, batch, sleep, pair)
+        for end, start in enumerate((reading[last], donors[last])):
+            ends[end, d] = outcomes(start)[0]
+        for k, p, place, n, patched in _patches(reading, donors, chosen, places, kinds, seed):
+            if patched is not None:
+                found[:, d, k, n, p] = outcomes(reading[place].with_memory(patched))
+            if on_progress is not None:
+                on_progress(1)
+    axes = (dims.DIRECTION, dims.CONTROL, dims.COMPONENT, "place", dims.EXAMPLE, dims.QUERY)
+    names = ("logit_diff", "became_donor", "stayed")
+    effects = _by_place(dict(zip(names, found, strict=True)), axes, places)
+    for name, values in zip(("unpatched", "donor"), ends, strict=True):
+        effects[name] = (dims.DIRECTION, dims.EXAMPLE, dims.QUERY), values, {"units": "nat"}
+    effects["logit_diff"].attrs["units"] = "nat"
+    return effects.assign_coords(
+        {
+            dims.DIRECTION: list(ways),
+            dims.CONTROL: kinds,
+            dims.COMPONENT: [part.name for part in chosen],
+            dims.DIFFICULTY: ((dims.EXAMPLE, dims.QUERY), recipient.difficulty),
+        }
+    ).assign_attrs(
+        compared="the donor's answer against the recipient's, after part of S was exchanged",
+        examples=len(recipient),
+        questions=int(measured.asked.sum()),
+        asked=asked,
+        n_sleep=known_passes(sleep),
+        seed=seed,
+    )
+
+
+@torch.no_grad()
+def ablation_effects(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    *,
+    places: Sequence[Place] | None = None,
+    components: Sequence[Part] | None = None,
+    methods: Sequence[str | float] = (ZERO, MEAN),
+    controls: Sequence[str] = (RANDOM,),
+    seed: int = 0,
+    on_progress: Callable[[int], None] | None = None,
+) -> xr.Dataset:
+    """Erase or scale parts of the memory, and read on.
+
+    Parameters
+    ----------
+    model, batch, sleep
+        The network, the examples, and a fixed N.
+    places, components
+        As in `patch_effects`; None is every place slept on, and all of S.
+    methods : sequence of str or float
+        "zero", "mean" (over the batch's examples), or a factor that the part is scaled by.
+    controls : sequence of str
+        Among "random of equal norm".
+    seed, on_progress
+        As in `patch_effects`.
+
+    Returns
+    -------
+    Dataset
+        Over (procedure, control = "ablation" and the controls, component, window, sleep_pass,
+        example, query): ``log_prob``, ``logit_diff`` and ``correct`` as `answer_scores` gives
+        them; over (example, query) the same as ``intact_...``, from the memory left alone. NaN
+        where an example has no such query.
+    """
+    known_passes(sleep)
+    reading = boundaries(model, batch, sleep)
+    last = before_answers(batch, sleep)
+    places = _places(reading, places, last)
+    chosen = [parts.whole()] if components is None else list(components)
+    kinds = ["ablation", *_known(controls, (RANDOM,), "control")]
+    names = ("log_prob", "logit_diff", "correct")
+
+    def scores(place: Place, memory: Memory) -> np.ndarray:
+        found = answer_scores(
+            read_on(model, batch, sleep, reading[place].with_memory(memory)), batch
+        )
+        there = found["rank"].values > 0
+        return np.stack([np.where(there, found[name].values, np.nan) for name in names])
+
+    intact = scores(last, reading[last].memory)
+    shape = (len(methods), len(kinds), len(chosen), len(places), *batch.difficulty.shape)
+    found = np.full((3, *shape), np.nan)
+    for m, method in enumerate(methods):
+        for n, part in enumerate(chosen):
+            for p, place in enumerate(places):
+                component = _resolved(part, reading, place)
+                memory = reading[place].memory
+                if component is not None:
+                    changed = _ablated(memory, component, method)
+                    found[:, m, 0, n, p] = scores(place, changed)
+                    if len(kinds) > 1:
+                        random = parts.moved_at_random(memory, changed, seed=seed)
+                        found[:, m, 1, n, p] = scores(place, random)
+                if on_progress is not None:
+                    on_progress(len(kinds))
+    axes = (dims.METHOD, dims.CONTROL, dims.COMPONENT, "place", dims.EXAMPLE, dims.QUERY)
+    effects = _by_place(dict(zip(names, found, strict=True)), axes, places)
+    for name, values in zip(names, intact, strict=True):
+        effects[f"intact_{name}"] = (dims.EXAMPLE, dims.QUERY), values
+    for score in effects.data_vars.values():
+        if "correct" not in str(score.name):
+            score.attrs["units"] = "nat"
+    return effects.assign_coords(
+        {
+            dims.METHOD: [m if isinstance(m, str) else f"x {m:g}" for m in methods],
+            dims.CONTROL: kinds,
+            dims.COMPONENT: [part.name for part in chosen],
+            dims.DIFFICULTY: ((dims.EXAMPLE, dims.QUERY), batch.difficulty),
+        }
+    ).assign_attrs(
+        compared="answers after part of S was erased or scaled, with those of S left alone",
+        examples=len(batch),
+        n_sleep=known_passes(sleep),
+        seed=seed,
+    )
+
+
+def _patches(
+    reading: Reading,
+    donors: Reading,
+    chosen: Sequence[Part],
+    places: Sequence[Place],
+    kinds: Sequence[str],
+    seed: int,
+) -> Iterator[tuple[int, int, Place, int, Memory | None]]:
+    """Yield control, place and part by number with the memory patched; None where not defined."""
+    count = len(next(iter(next(iter(reading.values())).memory.fast_weights.values())))
+    before = torch.arange(count).roll(1)
+    unrelated = {place: of_examples(there, before) for place, there in donors.items()}
+    for n, part in enumerate(chosen):
+        for p, place in enumerate(places):
+            own = _resolved(part, reading, place)
+            memory = reading[place].memory
+            for k, kind in enumerate(kinds):
+                if own is None:
+                    yield k, p, place, n, None
+                    continue
+                given = unrelated if kind == UNRELATED else donors
+                theirs = _resolved(part, given, place)
+                patched = parts.patch(memory, given[place].memory, own, of_donor=theirs)
+                if kind == RANDOM:
+                    patched = parts.moved_at_random(memory, patched, seed=seed)
+                yield k, p, place, n, patched
+
+
+def _resolved(part: Part, reading: Reading, place: Place) -> Component | None:
+    """Return the component for the memories of one reading; None before its pass has run."""
+    if isinstance(part, Component):
+        return part
+    return part.of(reading) if (part.window, part.sleep_pass) <= place else None
+
+
+def _ablated(memory: Memory, component: Component, method: str | float) -> Memory:
+    if isinstance(method, str):
+        _known([method], (ZERO, MEAN), "method")
+        return parts.ablate(memory, component, mean=method == MEAN)
+    return parts.scale(memory, component, float(method))
+
+
+def _outcomes_of(
+    model: SleepingModel, batch: Batch, sleep: SleepConfig, pair: Questions, start: Boundary
+) -> np.ndarray:
+    """Read on; return logit difference, became the donor's and stayed, ``[3, example, query]``."""
+    logits = logits_at(read_on(model, batch, sleep, start), pair)
+    symbols = np.stack((pair.donor, pair.recipient), axis=-1)
+    donors, own = np.moveaxis(np.take_along_axis(logits, symbols, axis=-1), -1, 0)
+    best = np.nan_to_num(logits).argmax(axis=-1)
+    outcomes = np.stack((donors - own, best == pair.donor, best == pair.recipient))
+    return np.where(pair.asked, outcomes, np.nan)
+
+
+def _places(reading: Reading, wanted: Sequence[Place] | None, last: Place) -> list[Place]:
+    """Return the places to change S at, in reading order, each checked."""
+    slept = {window for window, sleep_pass in reading if sleep_pass}
+    if wanted is None:
+        wanted = [place for place in reading if place[0] in slept and place < last]
+    for place in wanted:
+        at(reading, place)
+        if place > last:
+            raise WorkbenchError(
+                f"window {place[0]}, sleep pass {place[1]}",
+                f"a place up to ({last[0]}, {last[1]}), before the first answer",
+                "patch before anything is answered",
+            )
+    if not wanted:
+        raise WorkbenchError(
+            "no place to change the memory at",
+            "at least one",
+            "name some, or choose a window shorter than the context",
+        )
+    return sorted(set(wanted))
+
+
+def _known(given: Sequence[str], known: Sequence[str], what: str) -> list[str]:
+    if unknown := sorted(set(given) - set(known)):
+        raise WorkbenchError(
+            f"{what} {unknown[0]!r}", " or ".join(map(repr, known)), f"choose another {what}"
+        )
+    return list(given)
+
+
+def _by_place(
+    values: dict[str, np.ndarray], axes: tuple[str, ...], places: list[Place]
+) -> xr.Dataset:
+    """Lay the axis "place" out as window and sleep_pass; NaN where there is no such place."""
+    windows, passes = (sorted({place[i] for place in places}) for i in (0, 1))
+    index = axes.index("place")
+    laid = {}
+    for name, array in values.items():
+        before, after = array.shape[:index], array.shape[index + 1 :]
+        grid = np.full((*before, len(windows), len(passes), *after), np.nan)
+        for p, (window, sleep_pass) in enumerate(places):
+            to = (slice(None),) * index + (windows.index(window), passes.index(sleep_pass))
+            grid[to] = array[(slice(None),) * index + (p,)]
+        laid[name] = ((*axes[:index], dims.WINDOW, dims.SLEEP_PASS, *axes[index + 1 :]), grid)
+    return xr.Dataset(laid, coords={dims.WINDOW: windows, dims.SLEEP_PASS: passes})
