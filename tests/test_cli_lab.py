@@ -126,3 +126,55 @@ def test_resume_puts_a_run_into_the_queue_and_a_queue_to_work(root):
     while queue_works(root):
         assert time.monotonic() < end
         time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def crossed(tmp_path_factory):
+    """A record of one run of a second on each of two rings, made by the commands."""
+    folder = tmp_path_factory.mktemp("crossed")
+    run = {
+        "labels": {"sweep": "s", "arm": "sleep", "n_train": "1", "passes": 1, "seed": 0},
+        "commit": {"hash": "c0ffee"}, "machine": {"processor": "paper"}, "task": "depo",
+        "budget": {"steps": 10, "flops": 1e9}, "difficulty": "hops", "evaluation": {"count": 10},
+        "chance": {}, "loss": {"step": [10], "loss": [0.5], "seconds": [3.0]},
+        "curve": {"step": [], "passes": []},
+    }  # fmt: skip
+    runs = []
+    for nodes in (8, 12):
+        for n in ("1", "4"):
+            labels = run["labels"] | {"axes": {"task.nodes": nodes}, "identity": f"{nodes} {n}"}
+            labels |= {"n_train": n, "passes": int(n)}
+            scores = {"accuracy": {"1": nodes / 100}, "exact": 0.0}
+            config = f'[task]\nname = "depo"\nnodes = {nodes}\n'
+            runs.append(
+                run | {"name": f"{nodes}-{n}", "labels": labels, "config": config,
+                       "final": {n: scores}}
+            )  # fmt: skip
+    path = folder / "crossed.json"
+    record = {"schema": "sleep-results/1", "sweep": "s", "title": "Crossed", "runs": runs}
+    path.write_text(json.dumps(record))
+    return path
+
+
+def test_results_of_one_value_of_an_axis(run, crossed, tmp_path):
+    code, out, _ = run("results", crossed, "--axis", "task.nodes=12", "--json")
+    rows = json.loads(out)["equal_tokens"]
+    assert code == 0 and {row["mean"] for row in rows} == {0.12}
+    assert all(row["low"] is None for row in rows), "one seed has no interval"
+    code, _, err = run("results", crossed, "--axis", "task.nodes=8", "--out", tmp_path)
+    assert code == 0, err
+    assert (tmp_path / "crossed-nodes8-equal_tokens.csv").read_text().count("0.08") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "runs that differ in task.nodes; expected one of 8, 12"),
+        (("--axis", "task.nodes"), "expected NAME=VALUE"),
+        (("--axis", "nodes=8"), "axis 'nodes'; expected one of task.nodes"),
+        (("--axis", "task.nodes=9"), "task.nodes = 9; expected one of 8, 12"),
+    ],
+)
+def test_an_axis_that_is_open_or_unknown_is_one_line(run, crossed, arguments, said):
+    code, out, err = run("results", crossed, *arguments)
+    assert code == 2 and out == "" and said in err and err.count("\n") == 1

@@ -55,6 +55,10 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     results.add_argument("record", type=Path, metavar="RECORD.json")
     results.add_argument("--out", type=Path, help="folder for a page and a CSV file a question")
+    results.add_argument(
+        "--axis", action="append", default=[], metavar="NAME=VALUE",
+        help="which value of a further axis of the sweep, as task.nodes=8; once for each",
+    )  # fmt: skip
     results.add_argument("--theme", choices=("light", "dark"), default="light")
     results.add_argument("--json", action="store_true", help="print JSON")
 
@@ -198,11 +202,14 @@ class _Bar:
 
 def _results(options: argparse.Namespace) -> int:
     from workbench.lab import results
+    from workbench.lab.axes import axes_words, parse_axes
     from workbench.lab.record import read_record
     from workbench.views.questions import answerable, notes
     from workbench.views.results_words import csv_text, flat
 
-    data = results.dataset(read_record(options.record))
+    record = read_record(options.record)
+    axes = parse_axes(record["runs"], options.axis)
+    data = results.dataset(record, axes=axes)
     final = results.final(data)
     questions = answerable(final)
     found = {question.name: question.answer(data, final) for question in questions}
@@ -216,7 +223,8 @@ def _results(options: argparse.Namespace) -> int:
         print(json.dumps(told, allow_nan=False))
     for question in questions:
         if options.out is not None:
-            _write_figure(options, question, found[question.name])
+            stem = "-".join(filter(None, (options.record.stem, axes_words(axes), question.name)))
+            _write_figure(options, question, found[question.name], stem)
         elif not options.json:
             print(f"{question.title} {question.means}")
             print(csv_text(found[question.name]))
@@ -227,13 +235,12 @@ def _results(options: argparse.Namespace) -> int:
     return 0
 
 
-def _write_figure(options: argparse.Namespace, question: Any, table: Any) -> None:
+def _write_figure(options: argparse.Namespace, question: Any, table: Any, name: str) -> None:
     from workbench.files import write_text
     from workbench.views.results_words import csv_text
 
     figure = question.draw(table, options.theme)
     figure.update_layout(title={"text": question.title}, margin={"t": 90})
-    name = f"{options.record.stem}-{question.name}"
     write_text(options.out / f"{name}.csv", csv_text(table))
     # one copy of plotly.js beside the pages: they open without a network
     figure.write_html(options.out / f"{name}.html", include_plotlyjs="directory")

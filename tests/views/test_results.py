@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import param
 import pytest
 
 from workbench.errors import WorkbenchError
@@ -217,6 +218,80 @@ def test_data_are_saved_as_csv(record):
     button._on_press()
     assert button.filename == "hand-equal-flops.csv" and button.serial == 1
     assert button.content == page.csv("equal_flops")
+
+
+@pytest.fixture
+def crossed(tmp_path, record):
+    """Return a record of two sizes of the ring: on 12 nodes every 2-hop share is 0.1 less."""
+    found = json.loads(record.read_text())
+    runs = []
+    for nodes, less in ((8, 0.0), (12, 0.1)):
+        for one in found["runs"]:
+            labels = one["labels"]
+            labels = {**labels, "axes": {"task.nodes": nodes},
+                      "identity": f"{labels['identity']}{nodes}"}  # fmt: skip
+            share = one["final"]["1"]["accuracy"]["2"] - less
+            final = {n: {"accuracy": {"1": 1.0, "2": share}, "exact": share} for n in ("1", "4")}
+            config = one["config"].replace("nodes = 8", f"nodes = {nodes}")
+            runs.append({**one, "labels": labels, "final": final, "config": config})
+    path = tmp_path / "crossed.json"
+    path.write_text(json.dumps({**found, "runs": runs}))
+    return path
+
+
+class Address(param.Parameterized):
+    """The page's address in the browser."""
+
+    search = param.String("")
+
+
+def two_hops(page):
+    table = page.tables["equal_flops"]
+    return float(table["mean"].sel(condition="sleep, N = 4", difficulty=2))
+
+
+def told(page):
+    return " ".join(str(getattr(part, "object", "")) for part in page._column)
+
+
+def test_a_further_axis_is_chosen_on_the_page(crossed, record):
+    page = Results({"crossed": crossed, "hand": record})
+    page.choose("crossed")
+    choice = page.axes["task.nodes"]
+    assert choice.labels == ["8", "12"] and choice in page._column.objects
+    assert two_hops(page) == pytest.approx(0.92)
+    assert "9 training runs at task.nodes = 8 (of 18 runs in all)" in told(page)
+    choice.value = 12
+    assert two_hops(page) == pytest.approx(0.82) and page.axes["task.nodes"] is choice
+    assert "--axis task.nodes=12" in told(page)
+    page._save("equal_flops")
+    assert page.buttons["equal_flops"].filename == "crossed-nodes12-equal-flops.csv"
+    page.choose("hand")
+    assert page.axes == {} and two_hops(page) == pytest.approx(0.92)
+
+
+def test_an_address_names_the_value_of_an_axis(crossed):
+    page = Results({"crossed": crossed})
+    page.location = Address()
+    page.choose("crossed", {"task.nodes": "12"})
+    assert page.axes["task.nodes"].value == 12
+    assert page.location.search == "?record=crossed&task.nodes=12"
+    page.choose("crossed", {"task.nodes": "9"})
+    assert page.axes["task.nodes"].value == 8
+    assert "no run with task.nodes = 9; this is 8" in told(page)
+
+
+def test_values_that_were_not_recorded_together_are_told_and_others_can_be_chosen(crossed):
+    found = json.loads(crossed.read_text())
+    for number, one in enumerate(found["runs"]):
+        one["labels"]["axes"]["sleep.feed_back"] = number % 9 == 0
+    found["runs"] = [r for r in found["runs"] if list(r["labels"]["axes"].values()) != [12, False]]
+    crossed.write_text(json.dumps(found))
+    page = Results({"crossed": crossed})
+    page.choose("crossed", {"task.nodes": "12", "sleep.feed_back": "false"})
+    assert "expected one of" in told(page) and set(page.axes) == {"task.nodes", "sleep.feed_back"}
+    page.axes["task.nodes"].value = 8
+    assert page.tables
 
 
 def test_a_damaged_record_is_told_and_the_papers_numbers_stay(tmp_path):

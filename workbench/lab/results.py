@@ -21,6 +21,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
+from workbench.lab.axes import at_axes
 from workbench.lab.live import entries_of
 from workbench.lab.moments import at_flops, at_seconds, final, latest
 from workbench.lab.seeds import difference, over_seeds
@@ -98,7 +99,9 @@ def dataset(
         different runs have the same arm, N and seed.
     """
     entries, titles = _unpacked(source)
-    entries = _alike(_distinct(_chosen(entries, axes or {})))
+    if not entries:
+        raise WorkbenchError("no runs", "at least one", "start some, or name another record")
+    entries = _alike(_distinct(at_axes(entries, axes or {})))
     runs = {_key(entry): entry for entry in entries}
     finals = {key: _evaluations(entry) for key, entry in runs.items()}
     index = _index(runs, finals)
@@ -144,41 +147,6 @@ def _unpacked(source: Entry | Iterable[Entry]) -> tuple[list[Entry], list[str]]:
         if title and title not in titles:
             titles.append(title)
     return entries, titles
-
-
-def _chosen(entries: list[Entry], axes: Mapping[str, Any]) -> list[Entry]:
-    """Return the runs at those values of the further axes, and see that no axis is left open."""
-    for name, value in axes.items():
-        values = _values(entries, name)
-        entries = [e for e in entries if e["labels"]["axes"].get(name) == value]
-        if not entries:
-            raise WorkbenchError(
-                f"axes: {name} = {value!r}", _listed(values, "a run that has it"), "choose one"
-            )
-    for name in sorted({name for e in entries for name in e["labels"]["axes"]}):
-        values = _values(entries, name)
-        if len(values) > 1:
-            raise WorkbenchError(
-                f"runs that differ in {name}",
-                _listed(values, ""),
-                f"choose: axes={{{name!r}: {values[0]!r}}}",
-            )
-    if not entries:
-        raise WorkbenchError("no runs", "at least one", "start some, or name another record")
-    return entries
-
-
-def _values(entries: list[Entry], axis: str) -> list[Any]:
-    found: list[Any] = []
-    for entry in entries:
-        value = entry["labels"]["axes"].get(axis)
-        if value not in found:
-            found.append(value)
-    return found
-
-
-def _listed(values: list[Any], none: str) -> str:
-    return f"one of {', '.join(map(repr, values))}" if values else none
 
 
 def _key(entry: Entry) -> tuple[str, str, int]:

@@ -6,6 +6,7 @@ Everything is drawn from committed records; nothing is trained and torch is not 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -20,6 +21,7 @@ from workbench.errors import WorkbenchError
 from workbench.figures import latency_against_n
 from workbench.figures.theme import Theme
 from workbench.lab import results
+from workbench.lab.axes import axes_words, open_axes, value_text
 from workbench.lab.record import read_record
 from workbench.views import results_words as words
 from workbench.views.components import CSS, HERE, Choice, FigurePane
@@ -46,6 +48,8 @@ class Results(pn.viewable.Viewer):
         The record shown.
     figures : dict of str to FigurePane
         By question.
+    axes : dict of str to Choice
+        One for each further axis in which the record's runs differ.
     """
 
     dark = param.Boolean(False, doc="Whether the figures are drawn for a dark page.")
@@ -61,12 +65,14 @@ class Results(pn.viewable.Viewer):
         self.tables: dict[str, xr.Dataset] = {}
         self.buttons: dict[str, Download] = {}
         self.questions: list[Question] = []
+        self.axes: dict[str, Choice] = {}
+        self._wanted: dict[str, str] = {}
         self._outbox = Outbox()
         self._column = pn.Column(css_classes=["results"], stylesheets=[CSS, RESULTS_CSS], margin=0)
         self._column.sizing_mode = "stretch_width"
         self.choice = Choice("Sweep", options={name: name for name in self.records}, width=360)
         self.choice.param.watch(lambda event: setattr(self, "name_shown", event.new), "value")
-        self.param.watch(lambda event: self.rebuild(), "name_shown")
+        self.param.watch(lambda event: self._show(), "name_shown")
         self.param.watch(lambda event: self.draw(), "dark")
 
     @classmethod
@@ -76,26 +82,61 @@ class Results(pn.viewable.Viewer):
         view.location = pn.state.location
         query = dict(parse_qsl(view.location.search.lstrip("?"))) if view.location else {}
         page.param.watch(lambda event: setattr(view, "dark", event.new), "dark_theme")
-        view.choose(query.get(FIELD, ""))
+        view.choose(query.pop(FIELD, ""), query)
         pn.state.onload(view._address)  # before that, a change of the address is lost
         return view
 
-    def choose(self, name: str) -> None:
-        """Show a record; one that is not there becomes the first, and the page says so."""
+    def choose(self, name: str, axes: Mapping[str, str] | None = None) -> None:
+        """Show a record; one that is not there becomes the first, and the page says so.
+
+        Parameters
+        ----------
+        name : str
+            Of the record; "" takes the first.
+        axes : mapping or None
+            Values of its further axes as text; what is not named is the first.
+        """
+        self._wanted = dict(axes or {})
         first = next(iter(self.records), "")
         if name and name not in self.records:
             self.note = f"There is no record named {name!r}; this is {first!r}."
         self.choice.value = name if name in self.records else first
         if not self.records:
             self.rebuild()
+        elif self._wanted:  # the same record as before, at other values
+            self._show()
 
     def __panel__(self) -> Any:
         return self._column
+
+    def _show(self) -> None:
+        """Show the record that was chosen, with a choice for each of its further axes."""
+        self.axes, wanted_axes = {}, self._wanted
+        self._wanted = {}
+        try:
+            record = read_record(self.records[self.name_shown]) if self.name_shown else {"runs": []}
+        except WorkbenchError:
+            record = {"runs": []}  # which building the page says
+        for name, values in open_axes(record["runs"]).items():
+            options = {value_text(value): value for value in values}
+            first = next(iter(options))
+            wanted = wanted_axes.get(name, first)
+            if wanted not in options:
+                self.note += f"There is no run with {name} = {wanted}; this is {first}. "
+                wanted = first
+            self.axes[name] = Choice(name, options=options, value=options[wanted], width=360)
+            self.axes[name].param.watch(lambda event: self.rebuild(), "value")
+        self.rebuild()
+
+    @property
+    def _at(self) -> dict[str, Any]:
+        return {name: choice.value for name, choice in self.axes.items()}
 
     def rebuild(self) -> None:
         """Build the page for the record that is chosen."""
         self.figures, self.tables, self.buttons, self.questions = {}, {}, {}, []
         parts: list[Any] = [self.choice] if len(self.records) > 1 else []
+        parts += self.axes.values()
         if self.note:
             parts.append(_html(f'<p class="failure" role="alert">{escape(self.note)}</p>'))
             self.note = ""
@@ -111,17 +152,18 @@ class Results(pn.viewable.Viewer):
         self._outbox.set([(self._column, {"objects": parts})])
 
     def _address(self) -> None:
-        """Write into the page's address which record is shown."""
+        """Write into the page's address which record is shown, and which part of it."""
         if self.location is not None and self.name_shown:
-            search = f"?{urlencode({FIELD: self.name_shown})}"
+            at = {name: value_text(value) for name, value in self._at.items()}
+            search = f"?{urlencode({FIELD: self.name_shown, **at})}"
             self._outbox.set([(self.location, {"search": search})])
 
     def _sections(self, path: Path) -> list[Any]:
         record = read_record(path)
-        dataset = results.dataset(record)
+        dataset = results.dataset(record, axes=self._at)
         final = results.final(dataset)
         self.questions = answerable(final)
-        parts: list[Any] = [_html(words.about_html(record, dataset, path.stem))]
+        parts: list[Any] = [_html(words.about_html(record, dataset, path.stem, self._at))]
         for question in self.questions:
             table = question.answer(dataset, final)
             self.tables[question.name] = table
@@ -159,7 +201,8 @@ class Results(pn.viewable.Viewer):
 
     def _save(self, name: str) -> None:
         button = self.buttons[name]
-        file = f"{self.name_shown}-{name.replace('_', '-')}.csv"
+        names = (self.name_shown, axes_words(self._at), name.replace("_", "-"))
+        file = f"{'-'.join(filter(None, names))}.csv"
         changes = {"filename": file, "content": self.csv(name), "serial": button.serial + 1}
         self._outbox.set([(button, changes)])
 

@@ -18,6 +18,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.lab.arms import ARMS
+from workbench.lab.axes import at_axes, value_text
 from workbench.paths import data_folder
 from workbench.tasks.base import level_words
 from workbench.views.questions import Question, differences, notes
@@ -189,9 +190,27 @@ def grid(head: Sequence[str], body: Sequence[Sequence[str]], label: str) -> str:
     )
 
 
-def about_html(record: Mapping[str, Any], dataset: xr.Dataset, name: str) -> str:
-    """Return what was run, from what code, and how to run it again."""
-    runs = record["runs"]
+def about_html(
+    record: Mapping[str, Any],
+    dataset: xr.Dataset,
+    name: str,
+    axes: Mapping[str, Any] | None = None,
+) -> str:
+    """Return what was run, from what code, and how to run it again.
+
+    Parameters
+    ----------
+    record : mapping
+        As read; all its runs.
+    dataset : Dataset
+        Of those at the values in `axes`.
+    name : str
+        Of the record.
+    axes : mapping or None
+        Values of the further axes, where there are several.
+    """
+    axes = axes or {}
+    runs = at_axes(record["runs"], axes)
     seeds = sorted({run["labels"]["seed"] for run in runs})
     flops = sum(run["budget"].get("flops") or 0.0 for run in runs)
     commits = ", ".join(c[:10] for c in dataset.attrs["commits"])
@@ -199,16 +218,20 @@ def about_html(record: Mapping[str, Any], dataset: xr.Dataset, name: str) -> str
     counts = ", ".join(f"{count:,}" for count in dataset.attrs["counts"])
     resumed = sum(bool(run.get("resumed")) for run in runs)
     again = f", {resumed} of them resumed" if resumed else ""
+    words = [f"{axis} = {value_text(value)}" for axis, value in axes.items()]
+    chosen = f" at {', '.join(words)} (of {len(record['runs'])} runs in all)" if axes else ""
+    options = "".join(f" --axis {axis}={value_text(value)}" for axis, value in axes.items())
     return (
         f"<h1>{escape(record['title'])}</h1>"
-        f"<p>{len(runs)} training runs{again} with seeds {', '.join(map(str, seeds))}; "
+        f"<p>{len(runs)} training run{'' if len(runs) == 1 else 's'}{escape(chosen)}{again} with "
+        f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}; "
         f"{flops / 1e12:.0f} TFLOP of training in all. Accuracy is that on {counts} held-out "
         "examples; means over seeds with 95 % bootstrap intervals over seeds. With five seeds or "
         "fewer these are narrower than they should be: read them as a lower bound of doubt.</p>"
         f"<p class='small'>Task {escape(dataset.attrs['task'])}; commit {escape(commits)}; "
         f"{escape(machines)}. Run it again: <code>workbench sweep data/sweeps/{escape(name)}.toml "
         f"--record RECORD.json</code>; draw it again: <code>workbench results "
-        f"data/results/sweeps/{escape(name)}.json --out FOLDER</code>.</p>"
+        f"data/results/sweeps/{escape(name)}.json{escape(options)} --out FOLDER</code>.</p>"
     )
 
 
