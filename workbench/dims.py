@@ -19,6 +19,9 @@ WINDOW: Final = "window"
 SLEEP_PASS: Final = "sleep_pass"
 """Recurrent pass over one window: 1..N for writes; 0 is the state carried into the window."""
 
+OTHER_PASS: Final = "other_pass"
+"""Pass over the same window that a pass is compared with; as `SLEEP_PASS`."""
+
 TOKEN: Final = "token"
 """Position inside a window (or inside a sequence, where no window is named)."""
 
@@ -65,7 +68,7 @@ AGE: Final = "age"
 """Windows read since something was written; 0 at the end of its own window."""
 
 TARGET: Final = "target"
-"""What a probe is to tell from the memory, by name: the 2-hop successor, the cells after t steps."""
+"""What a probe is to tell from the memory, by name: 2-hop successors, the cells after t steps."""
 
 ITEM: Final = "item"
 """One of the things a target is told of in every example: a node, a cell."""
@@ -128,8 +131,8 @@ CHECKPOINT: Final = "checkpoint"
 """Name of a trained model."""
 
 ALL: Final[tuple[str, ...]] = (
-    BATCH, EXAMPLE, WINDOW, SLEEP_PASS, TOKEN, LAYER, GDN_HEAD, ATTN_HEAD, KEY, VALUE, CHANNEL,
-    SYMBOL, QUERY, DIFFICULTY, MODE, SOURCE_WINDOW, SOURCE_PASS, SOURCE_TOKEN, AGE, TARGET, ITEM,
-    BASELINE, COMPONENT, CONTROL, DIRECTION, METHOD, SEED, STEP, LOGGED_STEP, N_TEST, N_TRAIN, ARM,
-    PASSES, CONDITION, BUDGET, CHANCE_LINE, REPEAT, RUN, CHECKPOINT,
+    BATCH, EXAMPLE, WINDOW, SLEEP_PASS, OTHER_PASS, TOKEN, LAYER, GDN_HEAD, ATTN_HEAD, KEY, VALUE,
+    CHANNEL, SYMBOL, QUERY, DIFFICULTY, MODE, SOURCE_WINDOW, SOURCE_PASS, SOURCE_TOKEN, AGE,
+    TARGET, ITEM, BASELINE, COMPONENT, CONTROL, DIRECTION, METHOD, SEED, STEP, LOGGED_STEP, N_TEST,
+    N_TRAIN, ARM, PASSES, CONDITION, BUDGET, CHANCE_LINE, REPEAT, RUN, CHECKPOINT,
 )  # fmt: skip

@@ -44,6 +44,11 @@ def passes_of(trace: xr.DataTree) -> np.ndarray:
     return np.asarray(trace["n_passes"].values, dtype=int)
 
 
+def asleep_of(trace: xr.DataTree) -> np.ndarray:
+    """Return which windows were slept on, bool ``[window]``."""
+    return np.asarray(trace["asleep"].values, dtype=bool)
+
+
 def position(states: xr.DataArray, name: str, label: int) -> int:
     """Return where a label stands along the dim `name`.
 

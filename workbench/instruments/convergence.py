@@ -1,0 +1,299 @@
+"""Does a sleep converge: steps, cycles, the distance to a fixed point, likeness between passes.
+
+Small steps are not yet convergence (`workbench.instruments.change`: writing the same thing again
+makes them small, too), so steps come with their frozen replay. The last state of a run is not
+its fixed point: distances are to the end of a longer run over the same examples.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import numpy as np
+import xarray as xr
+
+from workbench import dims
+from workbench.errors import WorkbenchError
+from workbench.instruments.change import REPLAY, SLEEP, frozen_replay
+from workbench.instruments.recorded import (
+    asleep_of,
+    coords_of,
+    passes_of,
+    position,
+    recorded,
+    result_dtype,
+    states_of,
+)
+
+OVER: Final = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD)
+FEWEST: Final = 4
+"""Examples below which the unbiased estimator of HSIC is not defined."""
+
+
+def convergence(trace: xr.DataTree, *, fixed_point: xr.DataTree | None = None) -> xr.Dataset:
+    """Return how S moves from pass to pass, and how far it is from where a longer sleep ends.
+
+    Parameters
+    ----------
+    trace : DataTree
+        With states and writes.
+    fixed_point : DataTree or None
+        Another trace, of the same model and examples, with more passes: S after its last pass
+        stands for the fixed point of each window.
+
+    Returns
+    -------
+    Dataset
+        Over (procedure, example, window, sleep_pass, layer, gdn_head), for the sleep and for its
+        frozen replay, NaN where there are too few passes before:
+
+        - ``step_norm``: ``|S_n - S_(n-1)|``, in units of S;
+        - ``relative_step``: the same, divided by ``|S_n|``;
+        - ``contraction``: ``step_n / step_(n-1)``; below 1 the steps shrink;
+        - ``two_step_ratio``: ``|S_n - S_(n-2)| / (step_n + step_(n-1))``: 1 where S goes straight
+          on, 0 where it returns to where it was two passes ago (a cycle of period 2).
+
+        With `fixed_point`, also, for windows that are slept on:
+
+        - ``distance`` (example, window, sleep_pass, layer, gdn_head): ``|S_n - S*| / |S*|``;
+        - ``fixed_point_step`` (example, window, layer, gdn_head): relative step of the longer
+          run's own last pass; not small, S* is no fixed point;
+        - ``carried_difference``, same dims: difference, relative to S*, of the memories that the
+          two runs carried into the window. 0 in the first window; in later ones the longer run
+          began elsewhere, and part of the distance is that.
+
+    Raises
+    ------
+    WorkbenchError
+        The trace keeps no states or no writes; `fixed_point` is of other examples or another
+        model, or has no more passes.
+    """
+    states = states_of(trace)
+    each = [
+        _steps(s, OVER, states.dims[5:], first=0) for s in (states, frozen_replay(trace))
+    ]  # both from sleep_pass 0
+    methods = xr.IndexVariable(dims.METHOD, [SLEEP, REPLAY])
+    result = xr.concat(each, dim=methods, join="exact", combine_attrs="override")
+    result = result.assign_attrs(
+        compared="S after each pass with S one and two passes before",
+        baseline=f"{REPLAY}: the writes of pass 1 again and again, from the state carried in",
+    )
+    if fixed_point is None:
+        return result
+    _check_fixed_point(trace, fixed_point)
+    found = _distances(trace, fixed_point, states)
+    most = int(passes_of(fixed_point).max())
+    return result.assign(found).assign_attrs(fixed_point=f"S after {most} passes in another trace")
+
+
+def hidden_convergence(trace: xr.DataTree) -> xr.Dataset:
+    """Return how the features move from pass to pass, after each block.
+
+    Parameters
+    ----------
+    trace : DataTree
+        With hidden features.
+
+    Returns
+    -------
+    Dataset
+        ``step_norm``, ``relative_step``, ``contraction``, ``two_step_ratio`` as in `convergence`,
+        over (example, window, sleep_pass, layer): Euclidean over all tokens that are no padding,
+        and all channels; sleep_pass from 1.
+
+    Raises
+    ------
+    WorkbenchError
+        The trace keeps no hidden features.
+    """
+    over = OVER[:4]
+    hidden = recorded(trace, "hidden", "residual").transpose(*over, dims.TOKEN, dims.CHANNEL)
+    result = _steps(_without_padding(trace, hidden), over, hidden.dims[4:], first=1)
+    return result.assign_attrs(compared="features after each pass with one and two passes before")
+
+
+def cka(
+    trace: xr.DataTree, *, window: int, of: Literal["states", "hidden"] = "states"
+) -> xr.Dataset:
+    """Return the debiased linear CKA between the passes over one window.
+
+    Examples are compared by S of one head, or by all features of one block: 1 where both passes
+    arrange the examples alike, up to rotation and scale; about 0 where they share nothing. The
+    usual, biased estimator comes close to 1 on independent noise when there are more features
+    than examples, as there are here.
+
+    Parameters
+    ----------
+    trace : DataTree
+        With states, or with hidden features.
+    window : int
+        By the trace's label.
+    of : {"states", "hidden"}
+        What is compared.
+
+    Returns
+    -------
+    Dataset
+        ``cka`` (layer, [gdn_head,] sleep_pass, other_pass); NaN where nothing varies, or where
+        what varies is not more than chance. The number of examples is in the attributes.
+
+    Raises
+    ------
+    WorkbenchError
+        The trace lacks what is compared, there is no such window, or there are fewer than 4
+        examples.
+    """
+    if of == "states":
+        array = states_of(trace)
+        over: tuple[str, ...] = (dims.LAYER, dims.GDN_HEAD)
+    else:
+        array = _without_padding(trace, recorded(trace, "hidden", "residual"))
+        over = (dims.LAYER,)
+    at = position(array, dims.WINDOW, window)
+    last = int(passes_of(trace)[at])
+    inside = array.isel({dims.WINDOW: at}).sel({dims.SLEEP_PASS: slice(None, last)})
+    inside = inside.transpose(*over, dims.SLEEP_PASS, dims.EXAMPLE, ...)
+    values = inside.values.astype(np.float64)
+    values = values.reshape(*values.shape[: len(over) + 2], -1)  # (..., pass, example, feature)
+    count = values.shape[-2]
+    grams = _prepared(values)
+    shared = np.einsum("...pij,...qij->...pq", grams, grams)
+    own = np.einsum("...pp->...p", shared)
+    positive = np.where(own > 0, own, np.nan)
+    found = shared / np.sqrt(positive[..., :, None] * positive[..., None, :])
+    numbers = inside.coords[dims.SLEEP_PASS].values
+    return xr.Dataset(
+        {"cka": ((*over, dims.SLEEP_PASS, dims.OTHER_PASS), found.astype(result_dtype(array)))},
+        coords_of(array, *over) | {dims.SLEEP_PASS: numbers, dims.OTHER_PASS: numbers},
+        {
+            "compared": f"{of} of two passes over window {window}, debiased linear CKA",
+            "examples": count,
+            "features": values.shape[-1],
+        },
+    )
+
+
+def debiased_cka(x: np.ndarray, y: np.ndarray) -> float:
+    """Return the debiased linear CKA of two representations of the same examples.
+
+    The ratio of unbiased estimates of HSIC (Song et al., 2012; Nguyen et al., arXiv 2010.15327).
+
+    Parameters
+    ----------
+    x, y : ndarray
+        ``[example, feature]``; the numbers of features may differ.
+
+    Raises
+    ------
+    WorkbenchError
+        There are fewer than 4 examples.
+    """
+    a, b = _prepared(np.asarray(x, dtype=float)), _prepared(np.asarray(y, dtype=float))
+    size = float((a * a).sum() * (b * b).sum())
+    return float((a * b).sum() / np.sqrt(size)) if size > 0 else float("nan")
+
+
+def _prepared(features: np.ndarray) -> np.ndarray:
+    """Return Gram matrices ``[..., example, example]``, U-centred.
+
+    The unbiased estimate of HSIC is the sum over the product of two such matrices, but for a
+    factor that cancels in CKA (Szekely and Rizzo, 2014).
+    """
+    count = features.shape[-2]
+    if count < FEWEST:
+        raise WorkbenchError(
+            f"CKA over {count} examples", f"at least {FEWEST}", "record a larger batch"
+        )
+    features = features - features.mean(-2, keepdims=True)  # does not change it, but rounds less
+    gram = features @ np.swapaxes(features, -1, -2)
+    diagonal = np.eye(count, dtype=bool)
+    gram = np.where(diagonal, 0.0, gram)
+    rows = gram.sum(-1) / (count - 2)
+    whole = gram.sum((-2, -1)) / ((count - 1) * (count - 2))
+    centred = gram - rows[..., :, None] - rows[..., None, :] + whole[..., None, None]
+    # a scale of its own for every pass: only ratios are used
+    centred = np.where(diagonal, 0.0, centred)
+    size = np.abs(gram).max((-2, -1), keepdims=True)
+    return centred / np.where(size > 0, size, 1.0)
+
+
+def _steps(
+    array: xr.DataArray, over: tuple[str, ...], inner: tuple[object, ...], *, first: int
+) -> xr.Dataset:
+    """Return the four measures of steps along sleep_pass, the third of the dims `over`."""
+    values = np.moveaxis(array.values.astype(np.float64), 2, 0)
+    within = tuple(range(-len(inner), 0))
+    size = np.sqrt((values**2).sum(within))
+    one, two = (np.full(size.shape, np.nan) for _ in range(2))
+    one[1:] = np.sqrt((np.diff(values, axis=0) ** 2).sum(within))
+    two[2:] = np.sqrt(((values[2:] - values[:-2]) ** 2).sum(within))
+    previous = np.concatenate((np.full((1, *one.shape[1:]), np.nan), one[:-1]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = {
+            "step_norm": one,
+            "relative_step": one / size,
+            "contraction": one / previous,
+            "two_step_ratio": two / (one + previous),
+        }
+    dtype = result_dtype(array)
+    passes = {dims.SLEEP_PASS: np.arange(first, first + len(values))}
+    result = xr.Dataset(
+        {n: (over, np.moveaxis(a, 0, 2).astype(dtype)) for n, a in found.items()},
+        coords_of(array, *over) | passes,
+    )
+    result["step_norm"].attrs["units"] = "units of S" if first == 0 else "units of the features"
+    return result
+
+
+def _without_padding(trace: xr.DataTree, hidden: xr.DataArray) -> xr.DataArray:
+    """Return features with 0 for padding, so that it adds to no norm; NaN past the last pass."""
+    valid = recorded(trace, "inputs", "valid_mask")
+    passes = xr.DataArray(passes_of(trace), dims=(dims.WINDOW,))
+    read = xr.DataArray(hidden[dims.SLEEP_PASS].values, dims=(dims.SLEEP_PASS,)) <= passes
+    kept = hidden.where(valid.drop_vars(valid.coords), 0.0)
+    return kept.where(read).transpose(*hidden.dims)
+
+
+def _check_fixed_point(trace: xr.DataTree, longer: xr.DataTree) -> None:
+    same = [recorded(t, "inputs", "token_id").values for t in (trace, longer)]
+    if same[0].shape != same[1].shape or (same[0] != same[1]).any():
+        raise WorkbenchError(
+            "a fixed point from other examples", "the same tokens in both", "record the same batch"
+        )
+    weights = [t.attrs.get("checkpoint_sha256") or "" for t in (trace, longer)]
+    if all(weights) and weights[0] != weights[1]:
+        raise WorkbenchError(
+            "a fixed point of another model", "the same weights", "record the same checkpoint"
+        )
+    asleep = asleep_of(trace)
+    few, many = passes_of(trace)[asleep], passes_of(longer)[asleep]
+    if (many <= few).any():
+        raise WorkbenchError(
+            f"a fixed point from {many.max(initial=0)} passes for a sleep of {few.max(initial=0)}",
+            "a longer run; the last step of a sleep is not its fixed point",
+            "record the same batch with sleep.with_passes(N), N several times as large",
+        )
+
+
+def _distances(
+    trace: xr.DataTree, longer: xr.DataTree, states: xr.DataArray
+) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    """Return the variables of `convergence` that a longer run gives."""
+    values, other = (s.values.astype(np.float64) for s in (states, states_of(longer)))
+    asleep, many = asleep_of(trace), passes_of(longer)
+    every = np.arange(len(many))
+    end, before = other[:, every, many], other[:, every, many - 1]
+    size = np.sqrt((end**2).sum((-2, -1)))
+    size = np.where((size > 0) & asleep[:, None, None], size, np.nan)
+
+    def apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.sqrt(((a - b) ** 2).sum((-2, -1)))
+
+    whole = (OVER[0], OVER[1], *OVER[3:])
+    dtype = result_dtype(states)
+    found = {
+        "distance": (OVER, apart(values, end[:, :, None]) / size[:, :, None]),
+        "fixed_point_step": (whole, apart(end, before) / size),
+        "carried_difference": (whole, apart(values[:, :, 0], other[:, :, 0]) / size),
+    }
+    return {name: (over, array.astype(dtype)) for name, (over, array) in found.items()}
