@@ -1,0 +1,77 @@
+"""The instruments that need a trace alone, on recordings of trained models."""
+
+import numpy as np
+import pytest
+import torch
+
+import workbench
+from workbench.instruments.change import REPLAY, SLEEP, change
+from workbench.instruments.convergence import convergence, hidden_convergence
+from workbench.instruments.provenance import contribution_norms, contributions
+from workbench.instruments.readout import readout
+from workbench.instruments.retention import pass_retention, retention
+from workbench.instruments.spectra import spectra
+from workbench.tasks.base import EVALUATION, batch_generator
+from workbench.trace import record
+
+
+@pytest.fixture(scope="module", params=["depo-n8-any", "depo-n8-w2-any"])
+def recording(request):
+    """Return a maker of traces of one bundled model: ``recording(N)``."""
+    checkpoint = workbench.load(request.param)
+    batch = checkpoint.task.sample(6, batch_generator(0, 0, EVALUATION))
+    kept = {}
+
+    def make(passes, keep=("states", "writes")):
+        if (passes, keep) not in kept:
+            with torch.no_grad():
+                kept[passes, keep] = record(
+                    checkpoint.model, batch, checkpoint.sleep.with_passes(passes), keep=keep
+                )
+        return kept[passes, keep]
+
+    return make
+
+
+def test_contributions_sum_to_the_recorded_states(recording):
+    trace = recording(4)
+    found = contribution_norms(trace, every_pass=True, every_token=True)
+    real = np.isfinite(trace["states"]["norm"].values)
+    assert found["unexplained"].values[real].max() < 2e-6
+    everything = ("source_window", "source_pass", "source_token")
+    total = found["share"].sum(everything).where(trace["states"]["norm"] > 0)
+    assert float(abs(total - 1).max()) < 1e-5
+    one = contributions(trace, example=3, window=0, sleep_pass=4)
+    summed = one["contribution"].sum(("source_window", "source_pass"))
+    assert float(abs(summed - one["state"]).max() / abs(one["state"]).max()) < 1e-6
+
+
+def test_sleep_and_replay_begin_alike(recording):
+    found = change(recording(3))
+    first = found.isel(sleep_pass=1, window=0)
+    for name in ("delta_norm", "relative_change"):
+        np.testing.assert_allclose(
+            first[name].sel(procedure=SLEEP), first[name].sel(procedure=REPLAY), rtol=1e-5
+        )
+    later = found["delta_norm"].isel(sleep_pass=2, window=0)
+    assert (later.sel(procedure=SLEEP) != later.sel(procedure=REPLAY)).all()
+
+
+def test_the_rest_runs_and_stays_in_bounds(recording):
+    trace = recording(3)
+    ranks = spectra(trace)["effective_rank"]
+    assert 1 <= float(ranks.min()) and float(ranks.max()) <= 16
+    for found in (retention(trace), pass_retention(trace)):
+        kept = found["retention"]
+        assert 0 <= float(kept.min()) and float(kept.max()) <= 1 + 1e-6
+    asked = readout(trace, source_window=0)
+    own = asked["accuracy"].sel(window=0, sleep_pass=3).mean()
+    assert own > asked["chance"].mean()
+    away = convergence(trace, fixed_point=recording(6))["distance"]
+    assert float(away.sel(window=0, sleep_pass=3).mean()) < 1
+
+
+def test_features_of_a_recording(recording):
+    found = hidden_convergence(recording(2, keep=("states", "writes", "hidden")))
+    assert found["step_norm"].sel(window=0, sleep_pass=2).notnull().all()
+    assert found["step_norm"].isel(window=-1).isnull().all()  # read awake, in one pass
