@@ -14,8 +14,9 @@ V orthonormal axes)::
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -91,3 +92,86 @@ def indicators(labels: np.ndarray, classes: int) -> np.ndarray:
     """
     one_hot = labels[:, :, None] == np.arange(classes)
     return one_hot.reshape(len(labels), -1).astype(np.float64)
+
+
+class Fit(NamedTuple):
+    """A probe fitted to labels ``[example, item]``: one linear classifier for each item.
+
+    Attributes
+    ----------
+    factors : Factors
+        Of the training features.
+    correlated : ndarray
+        ``[mode, item x class]``.
+    offset : ndarray
+        Share of each class in training, ``[item x class]``: what is said at the mean.
+    items : int
+        Number of items.
+    alpha : float
+        The regularisation chosen.
+    """
+
+    factors: Factors
+    correlated: np.ndarray
+    offset: np.ndarray
+    items: int
+    alpha: float
+
+    def answers(self, projected: np.ndarray) -> np.ndarray:
+        """Return the class of each item, int64 ``[example, item]``, from `Factors.project`."""
+        return _answers(self, projected, self.alpha)
+
+    def weights(self) -> np.ndarray:
+        """Return the weights ``[item, class, feature]``."""
+        flat = self.factors.weights(self.correlated, self.alpha)
+        return np.moveaxis(flat.reshape(len(flat), self.items, -1), 0, -1)
+
+    def evidence(self, features: np.ndarray) -> np.ndarray:
+        """Return what speaks for each class, ``[example, item, class]``: the answer is the most."""
+        shrunk = self.factors.shrink(self.alpha)[:, None] * self.correlated
+        said = self.factors.project(features) @ shrunk + self.offset
+        return said.reshape(len(features), self.items, -1)
+
+
+def fit(
+    factors: Factors,
+    labels: np.ndarray,
+    classes: int,
+    validation: np.ndarray,
+    validation_labels: np.ndarray,
+    *,
+    alphas: Sequence[float] = ALPHAS,
+) -> Fit:
+    """Fit a probe; the regularisation is the largest of those that are best on validation.
+
+    Parameters
+    ----------
+    factors : Factors
+        Of the training features.
+    labels : int64 [example, item]
+        Of the training examples; -1 where there is none.
+    classes : int
+        Number of classes.
+    validation : ndarray
+        Validation features, projected, ``[example, mode]``.
+    validation_labels : int64 [example, item]
+        Their labels.
+    alphas : sequence of float
+        Regularisations to choose from, one for all items.
+    """
+    one_hot = indicators(labels, classes)
+    found = Fit(
+        factors, factors.correlate(one_hot), one_hot.mean(axis=0), labels.shape[1], max(alphas)
+    )
+    asked = validation_labels >= 0
+    best = -1
+    for alpha in sorted(alphas, reverse=True):
+        right = int(((_answers(found, validation, alpha) == validation_labels) & asked).sum())
+        if right > best:
+            best, found = right, found._replace(alpha=alpha)
+    return found
+
+
+def _answers(found: Fit, projected: np.ndarray, alpha: float) -> np.ndarray:
+    said = projected @ (found.factors.shrink(alpha)[:, None] * found.correlated) + found.offset
+    return said.reshape(len(projected), found.items, -1).argmax(axis=-1)

@@ -1,0 +1,212 @@
+"""Probes on states whose content is planted: what is there is found, what is not is chance."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from workbench import dims
+from workbench.config import SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.instruments.features import STATE
+from workbench.instruments.probes import EMBEDDINGS, MAJORITY, UNTRAINED, probe, probe_states
+from workbench.tasks import batch_generator, task
+from workbench.tasks.targets import ProbeTarget
+
+EXAMPLES, ITEMS, CLASSES = 600, 3, 4
+
+
+def make_target(labels, name="planted", level=1, kinds=None):
+    return ProbeTarget(
+        name=name,
+        level=level,
+        labels=labels,
+        classes=tuple("abcd"),
+        items=tuple(f"item {i}" for i in range(ITEMS)),
+        kinds=kinds,
+        asked_by=np.full(labels.shape, -1),
+        symbols=np.arange(CLASSES),
+        meaning="?",
+    )
+
+
+@pytest.fixture(scope="module")
+def labels():
+    return np.random.default_rng(0).integers(0, CLASSES, (EXAMPLES, ITEMS))
+
+
+@pytest.fixture(scope="module")
+def states(labels):
+    """S at pass 1 is noise, at pass 2 noise and a code of the labels; window 1 has one pass."""
+    rng = np.random.default_rng(1)
+    values = np.zeros((EXAMPLES, 2, 3, 1, 2, 4, 5))
+    values[:, :, 1:] = rng.normal(size=values[:, :, 1:].shape)
+    code = rng.normal(size=(ITEMS, CLASSES, 2, 4, 5))
+    values[:, 0, 2, 0] += 10 * sum(code[i, labels[:, i]] for i in range(ITEMS))
+    values[:, 1, 2] = np.nan
+    index = {dims.WINDOW: [0, 2], dims.SLEEP_PASS: [0, 1, 2], dims.LAYER: [1]}
+    return xr.DataArray(values.astype(np.float32), index, STATE)
+
+
+@pytest.fixture(scope="module")
+def targets(labels):
+    """The labels that are planted, and others that no state knows."""
+    rng = np.random.default_rng(2)
+    kinds = rng.integers(0, 50, labels.shape)
+    missing = np.where(rng.random(labels.shape) < 0.3, -1, labels)
+    return [
+        make_target(labels, kinds=kinds),
+        make_target(rng.integers(0, CLASSES, labels.shape), name="random", level=2),
+        make_target(missing, name="often missing", level=3),
+    ]
+
+
+@pytest.fixture(scope="module")
+def found(states, targets):
+    blind = xr.zeros_like(states).where(states.notnull())
+    windows = []
+
+    def by_window(window):
+        windows.append(window)
+        return states.sel(window=0, sleep_pass=2).values.reshape(EXAMPLES, -1)
+
+    result = probe_states(
+        states, targets, np.arange(EXAMPLES), compared={"blind": blind, "seen": by_window}
+    )
+    assert sorted(windows) == [0, 2]
+    return result
+
+
+def test_a_planted_code_is_found_and_nothing_else(found):
+    there = found.sel(window=0, sleep_pass=2, layer=1)
+    assert found.sizes[dims.SEED] == 5
+    assert (there.accuracy.sel(target="planted") == 1).all()
+    assert (there.accuracy.sel(target="often missing") > 0.99).all()
+    assert (there.item_accuracy.sel(target="planted") == 1).all()
+    for place in ({"window": 0, "sleep_pass": 1}, {"window": 2, "sleep_pass": 1}):
+        nothing = found.sel(place).squeeze(dims.LAYER)
+        assert (nothing.low < 0.28).all()
+        assert (nothing.high > 0.22).all()
+
+
+def test_labels_drawn_at_random_score_chance_within_the_interval(found):
+    random = found.sel(window=0, layer=1, target="random").isel(sleep_pass=[1, 2])
+    assert (random.low < 0.25).all()
+    assert (random.high > 0.25).all()
+    shuffled = found.control_accuracy.sel(window=0, layer=1, sleep_pass=2, control="shuffled")
+    np.testing.assert_allclose(shuffled.mean(dims.SEED), 0.25, atol=0.05)
+
+
+def test_selectivity_is_what_is_left_after_the_control(found):
+    planted = found.sel(window=0, sleep_pass=2, layer=1, target="planted")
+    xr.testing.assert_allclose(planted.selectivity, planted.accuracy - planted.control_accuracy)
+    assert (planted.selectivity > 0.5).all()  # 50 kinds that S does not hold
+    random = found.sel(window=0, sleep_pass=2, layer=1, target="random")
+    assert random.selectivity.sel(control="kinds").isnull().all(), "a target without kinds"
+
+
+def test_baselines(found):
+    baseline = found.baseline_accuracy.sel(window=0, layer=1, target="planted")
+    np.testing.assert_array_equal(found.baseline, [MAJORITY, "blind", "seen"])
+    assert (baseline.sel(baseline="seen") == 1).all(), "features of a window, at all its passes"
+    blind = baseline.sel(baseline="blind")
+    assert (blind < 0.4).all()
+    # features that say nothing leave the commonest class
+    np.testing.assert_allclose(blind, baseline.sel(baseline=MAJORITY))
+    np.testing.assert_allclose(
+        found.accuracy.sel(window=0, sleep_pass=0, layer=1),
+        found.baseline_accuracy.sel(window=0, sleep_pass=0, layer=1, baseline=MAJORITY),
+    )
+
+
+def test_places_that_are_not_there_stay_empty(found):
+    for name in ("accuracy", "low", "control_accuracy", "item_accuracy", "alpha"):
+        assert found[name].sel(window=2, sleep_pass=2).isnull().all()
+    assert found.attrs["complete"] == 1
+    assert found.attrs["groups"] == EXAMPLES
+    np.testing.assert_array_equal(found.level, [1, 2, 3])
+
+
+def test_the_result_does_not_depend_on_workers_or_other_targets(states, targets, found):
+    alone = probe_states(states, targets[:1], np.arange(EXAMPLES), seeds=(3,), workers=1)
+    xr.testing.assert_allclose(
+        alone.accuracy, found.accuracy.sel(seed=[3], target=["planted"]), atol=1e-12
+    )
+
+
+def test_a_split_by_row_is_the_trap_and_a_split_by_group_is_not(states, targets):
+    """Every state four times, with labels that no state knows."""
+    part = states.isel(example=slice(90), window=[0], sleep_pass=[2])
+    again = [t.of_examples(np.tile(np.arange(90), 4)) for t in targets[1:2]]
+    rows = xr.concat([part] * 4, dims.EXAMPLE)
+    options = {"seeds": (0, 1), "alphas": (1e-5,)}
+    by_row = probe_states(rows, again, np.arange(360), **options)
+    by_group = probe_states(rows, again, np.tile(np.arange(90), 4), **options)
+    assert (by_row.accuracy > 0.5).all()
+    assert (by_group.accuracy < 0.4).all()
+
+
+def test_progress_and_stop(states, targets):
+    shares = []
+    stopped = probe_states(
+        states,
+        targets[:1],
+        np.arange(EXAMPLES),
+        seeds=(0,),
+        workers=1,
+        on_progress=shares.append,
+        stop=lambda: len(shares) >= 2,
+    )
+    assert stopped.attrs["complete"] == 0
+    assert shares[:2] == [0.2, 0.4]
+    assert 2 <= stopped.accuracy.notnull().sum() < 5
+    never = probe_states(states, targets, np.arange(EXAMPLES), stop=lambda: True)
+    assert never.accuracy.isnull().all()
+
+
+def test_errors_say_what_is_wrong(states, targets, labels):
+    groups = np.arange(EXAMPLES)
+    with pytest.raises(WorkbenchError, match="no target"):
+        probe_states(states, [], groups)
+    few = slice(30)
+    with pytest.raises(WorkbenchError, match="30 examples in 30 groups .* take more examples"):
+        probe_states(states[few], [targets[0].of_examples(few)], groups[few])
+    with pytest.raises(WorkbenchError, match="of 30 examples with states of 600"):
+        probe_states(states, [targets[0].of_examples(few)], groups)
+    with pytest.raises(WorkbenchError, match="about other items"):
+        probe_states(states, [targets[0], targets[1].of_items(["item 1"])], groups)
+    with pytest.raises(WorkbenchError, match="'planted' without a label"):
+        probe_states(states, [make_target(np.full_like(labels, -1))], groups)
+    many = dataclasses.replace(
+        targets[0], classes=tuple(map(str, range(7000))), symbols=np.arange(7000)
+    )
+    with pytest.raises(WorkbenchError, match="3 items of 7000 classes"):
+        probe_states(states, [many], groups)
+
+
+def test_an_error_in_a_thread_comes_out(states, targets):
+    def broken(window):
+        raise WorkbenchError("no features", "features", "none")
+
+    with pytest.raises(WorkbenchError, match="no features"):
+        probe_states(states, targets, np.arange(EXAMPLES), compared={"broken": broken}, seeds=(0,))
+
+
+def test_a_model_is_read_and_compared(tiny_model):
+    made = task("rule110", cells=6, strings=1, rollout=1)
+    model = tiny_model("attention", "gated_delta", "delta", dtype="float32")
+    batch = made.sample(150, batch_generator(0, 0))
+    sleep = SleepConfig(window=6, passes=2)
+    targets = made.probe_targets(batch)
+    found = probe(model, batch, sleep, targets, seeds=(0, 1), baselines=(UNTRAINED, EMBEDDINGS))
+    np.testing.assert_array_equal(found.baseline, [MAJORITY, EMBEDDINGS, UNTRAINED])
+    assert dict(found.accuracy.sizes) == {
+        "seed": 2, "window": 1, "sleep_pass": 3, "layer": 2, "target": 2,
+    }  # fmt: skip
+    assert found.attrs["groups"] < 64  # strings of six cells repeat
+    start = found.sel(target="after 0 steps")
+    assert (start.baseline_accuracy.sel(baseline=EMBEDDINGS) == 1).all(), "a bit is its embedding"
+    assert not np.isnan(found.baseline_accuracy).any()
+    with pytest.raises(WorkbenchError, match="baseline 'zero'; expected some of majority"):
+        probe(model, batch, sleep, targets, baselines=("zero",))

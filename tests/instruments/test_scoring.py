@@ -1,0 +1,65 @@
+"""Control tasks and the majority line, by hand."""
+
+import numpy as np
+
+from workbench.instruments.folds import Folds
+from workbench.instruments.scoring import KINDS, SHUFFLED, Questions, control_labels, majority
+from workbench.tasks.targets import ProbeTarget
+
+
+def target(labels, kinds=None, classes=("a", "b")):
+    labels = np.array(labels)
+    return ProbeTarget(
+        name="t",
+        level=1,
+        labels=labels,
+        classes=classes,
+        items=tuple(f"item {i}" for i in range(labels.shape[1])),
+        kinds=None if kinds is None else np.array(kinds),
+        asked_by=np.full(labels.shape, -1),
+        symbols=np.arange(len(classes)),
+        meaning="?",
+    )
+
+
+def test_a_control_label_depends_on_item_and_kind_alone():
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(0, 5, (300, 2))
+    labels = rng.integers(0, 2, (300, 2))
+    labels[0, 1] = kinds[0, 1] = -1
+    made = control_labels(target(labels, kinds), np.arange(300), np.arange(200), (0, 1, 0))[KINDS]
+    assert made[0, 1] == -1
+    assert (made >= 0).sum() == 599
+    for item in range(2):
+        for kind in range(5):
+            assert len(set(made[kinds[:, item] == kind, item].tolist())) == 1
+    other = control_labels(target(labels, kinds), np.arange(300), np.arange(200), (1, 1, 0))[KINDS]
+    assert not np.array_equal(made, other)
+
+
+def test_control_labels_have_the_classes_of_training():
+    labels = np.zeros((20, 1), dtype=np.int64)
+    labels[15:] = 1  # not in training
+    made = control_labels(target(labels, np.arange(20)[:, None]), np.arange(20), np.arange(10), [0])
+    assert not made[KINDS].any()
+
+
+def test_shuffled_labels_are_those_of_another_group():
+    groups = np.array([3, 0, 3, 7])
+    labels = [[0, 0], [1, 0], [0, 0], [1, -1]]
+    found = set()
+    for seed in range(20):
+        made = control_labels(target(labels), groups, np.arange(4), [seed])
+        assert list(made) == [SHUFFLED]
+        rows = made[SHUFFLED].tolist()
+        assert rows[0] == rows[2]
+        assert rows[3][1] == -1
+        found.add(tuple(row[0] for row in rows))
+    assert found == {(0, 1, 0, 1), (1, 0, 1, 1), (1, 1, 1, 0)}
+
+
+def test_the_majority_is_that_of_the_training_fold_by_item():
+    labels = [[0, 1], [0, 1], [1, 1], [0, 0], [1, 0], [0, -1]]
+    folds = Folds(np.arange(3), np.array([3]), np.array([4, 5]))
+    questions = Questions([target(labels)], np.arange(6), {0: folds}, (1.0,))
+    np.testing.assert_allclose(majority(questions), [[1 / 3]])  # 0, 1 said of (1, 0) and (0, -)

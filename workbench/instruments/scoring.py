@@ -1,0 +1,195 @@
+"""Probing one place: every split, target and control task on the features of that place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from workbench.instruments.folds import Folds
+from workbench.instruments.ridge import Factors, factorise, fit
+from workbench.tasks.targets import ProbeTarget
+from workbench.training.statistics import Interval, proportion_interval
+
+KINDS: Final = "kinds"
+SHUFFLED: Final = "shuffled"
+CONTROLS: Final = (KINDS, SHUFFLED)
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What is asked at every place.
+
+    Attributes
+    ----------
+    targets : sequence of ProbeTarget
+        All about the same items.
+    groups : int64 [example]
+        Examples that must not be in two folds.
+    splits : dict of int to Folds
+        By seed.
+    alphas : tuple of float
+        Regularisations to choose from.
+    """
+
+    targets: Sequence[ProbeTarget]
+    groups: np.ndarray
+    splits: Mapping[int, Folds]
+    alphas: tuple[float, ...]
+
+    def controls(self, seed: int, target: int) -> dict[str, np.ndarray]:
+        """Return the control labels of a seed: the same at every place."""
+        train = self.splits[seed].train
+        return control_labels(self.targets[target], self.groups, train, (seed, 1, target))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the probes of one place found on the test folds.
+
+    Attributes
+    ----------
+    right, asked : ndarray
+        Items told right, and items there, ``[seed, target, item]``.
+    interval : list of Interval
+        Of the mean over seeds, by target.
+    control : ndarray
+        Accuracy on the control tasks, ``[seed, target, control]``; NaN where there is none.
+    alpha : ndarray
+        Regularisation chosen, ``[seed, target]``.
+    """
+
+    right: np.ndarray
+    asked: np.ndarray
+    interval: list[Interval]
+    control: np.ndarray
+    alpha: np.ndarray
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """Share of items told right, ``[seed, target]``."""
+        return self.right.sum(axis=-1) / self.asked.sum(axis=-1)
+
+    @property
+    def item_accuracy(self) -> np.ndarray:
+        """The same for each item, ``[seed, target, item]``; NaN for one that never is there."""
+        return np.divide(
+            self.right, self.asked, out=np.full(self.right.shape, np.nan), where=self.asked > 0
+        )
+
+
+def score_place(
+    features: np.ndarray, questions: Questions, *, controls: bool, ended: Callable[[], bool]
+) -> Scores | None:
+    """Probe one place with every split.
+
+    Parameters
+    ----------
+    features : ndarray
+        ``[example, feature]``.
+    questions : Questions
+        Targets, splits and regularisations.
+    controls : bool
+        Also probe for the control tasks.
+    ended : callable
+        True ends the work.
+
+    Returns
+    -------
+    Scores or None
+        None if the work was ended.
+    """
+    targets, examples = questions.targets, len(features)
+    shape = (len(questions.splits), len(targets))
+    right, asked = np.zeros((2, *shape, len(targets[0].items)))
+    right_of, asked_of = np.zeros((2, len(targets), examples))
+    tested = np.zeros(examples)
+    control = np.full((*shape, len(CONTROLS)), np.nan)
+    alpha = np.full(shape, np.nan)
+    for s, (seed, folds) in enumerate(questions.splits.items()):
+        if ended():
+            return None
+        fold = _Fold(features, folds, questions.alphas)
+        tested[folds.test] += 1
+        for t, target in enumerate(targets):
+            good, there, alpha[s, t] = fold.told(target.labels, len(target.classes))
+            right[s, t], asked[s, t] = good.sum(axis=0), there.sum(axis=0)
+            right_of[t, folds.test] += good.sum(axis=1)
+            asked_of[t, folds.test] += there.sum(axis=1)
+            for name, labels in questions.controls(seed, t).items() if controls else ():
+                good, there, _ = fold.told(labels, len(target.classes))
+                control[s, t, CONTROLS.index(name)] = good.sum() / there.sum()
+    # an example that several seeds tested is one case, told right to some share
+    times = np.maximum(tested, 1)
+    interval = [
+        proportion_interval(right_of[t] / times, asked_of[t] / times) for t in range(len(targets))
+    ]
+    return Scores(right, asked, interval, control, alpha)
+
+
+class _Fold:
+    """Features of one place under one split, factorised once for all labels."""
+
+    def __init__(self, features: np.ndarray, folds: Folds, alphas: tuple[float, ...]) -> None:
+        self.folds, self.alphas = folds, alphas
+        self.factors: Factors = factorise(features[folds.train])
+        self.validation = self.factors.project(features[folds.validation])
+        self.test = self.factors.project(features[folds.test])
+
+    def told(self, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray, float]:
+        """Return right and asked, bool ``[example, item]`` of the test fold, and alpha."""
+        train, validation, test = (labels[fold] for fold in self.folds)
+        found = fit(self.factors, train, classes, self.validation, validation, alphas=self.alphas)
+        asked = test >= 0
+        return (found.answers(self.test) == test) & asked, asked, found.alpha
+
+
+def control_labels(
+    target: ProbeTarget, groups: np.ndarray, train: np.ndarray, seed: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """Return labels ``[example, item]`` that mean nothing; -1 where the target's are.
+
+    Parameters
+    ----------
+    target : ProbeTarget
+        Whose shares of classes the random labels have.
+    groups : int64 [example]
+        Labels are exchanged between whole groups.
+    train : int64 [example of the fold]
+        Training examples, which the shares are taken from.
+    seed : sequence of int
+        The same seed, the same labels.
+
+    Returns
+    -------
+    dict
+        "kinds" (a random label for each item and type of its input), if the target has kinds, and
+        "shuffled" (those of another example).
+    """
+    rng = np.random.default_rng(list(seed))
+    labels = target.labels
+    made = {}
+    if target.kinds is not None:
+        known = labels[train]
+        counts = np.bincount(known[known >= 0], minlength=len(target.classes))
+        size = (labels.shape[1], max(int(target.kinds.max(initial=0)) + 1, 1))
+        table = rng.choice(len(counts), p=counts / counts.sum(), size=size)
+        drawn = table[np.arange(labels.shape[1]), target.kinds]
+        made[KINDS] = np.where((labels < 0) | (target.kinds < 0), -1, drawn)
+    numbers, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    exchanged = labels[first[rng.permutation(len(numbers))][group.reshape(-1)]]
+    made[SHUFFLED] = np.where(labels < 0, -1, exchanged)
+    return made
+
+
+def majority(questions: Questions) -> np.ndarray:
+    """Return the accuracy of each item's commonest class in training, ``[seed, target]``."""
+    result = np.empty((len(questions.splits), len(questions.targets)))
+    for s, folds in enumerate(questions.splits.values()):
+        for t, target in enumerate(questions.targets):
+            train, test = target.labels[folds.train], target.labels[folds.test]
+            counts = (train[:, :, None] == np.arange(len(target.classes))).sum(axis=0)
+            result[s, t] = (test == counts.argmax(axis=-1)).sum() / (test >= 0).sum()
+    return result
