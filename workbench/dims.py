@@ -85,6 +85,12 @@ CONTROL: Final = "control"
 DIRECTION: Final = "direction"
 """Of a patch: "denoise" (clean into corrupted) or "noise" (corrupted into clean)."""
 
+STRENGTH: Final = "strength"
+"""Length of a change of the memory, as a multiple of the shortest that does what is asked."""
+
+TREATMENT: Final = "treatment"
+"""What has been done to a memory before it is decoded: nothing, erased, another text read."""
+
 METHOD: Final = "procedure"
 """How something was attributed, or replayed: integrated gradients, a frozen pass.
 
@@ -133,6 +139,7 @@ CHECKPOINT: Final = "checkpoint"
 ALL: Final[tuple[str, ...]] = (
     BATCH, EXAMPLE, WINDOW, SLEEP_PASS, OTHER_PASS, TOKEN, LAYER, GDN_HEAD, ATTN_HEAD, KEY, VALUE,
     CHANNEL, SYMBOL, QUERY, DIFFICULTY, MODE, SOURCE_WINDOW, SOURCE_PASS, SOURCE_TOKEN, AGE,
-    TARGET, ITEM, BASELINE, COMPONENT, CONTROL, DIRECTION, METHOD, SEED, STEP, LOGGED_STEP, N_TEST,
-    N_TRAIN, ARM, PASSES, CONDITION, BUDGET, CHANCE_LINE, REPEAT, RUN, CHECKPOINT,
+    TARGET, ITEM, BASELINE, COMPONENT, CONTROL, DIRECTION, STRENGTH, TREATMENT, METHOD, SEED, STEP,
+    LOGGED_STEP, N_TEST, N_TRAIN, ARM, PASSES, CONDITION, BUDGET, CHANCE_LINE, REPEAT, RUN,
+    CHECKPOINT,
 )  # fmt: skip
