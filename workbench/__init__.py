@@ -6,6 +6,7 @@ Front door; everything else is imported from its room::
     task = workbench.task("depo", nodes=8, max_hops=4, names="single", queries=8)
     for event in workbench.read(checkpoint.model, batch, checkpoint.sleep.with_passes(4)):
         ...
+    trace = workbench.record(checkpoint.model, batch, checkpoint.sleep.with_passes(4))
 
 Names are imported when first used: ``import workbench`` alone loads no torch.
 """
@@ -18,15 +19,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workbench.sleep import read
     from workbench.tasks import task
+    from workbench.trace import record
     from workbench.training.checkpoints import load_checkpoint as load
 
-__all__ = ["load", "read", "task"]
+__all__ = ["load", "read", "record", "task"]
 __version__ = "0.1.0"
 
 _ROOMS = {
     "load": ("workbench.training.checkpoints", "load_checkpoint"),
     "task": ("workbench.tasks", "task"),
     "read": ("workbench.sleep", "read"),
+    "record": ("workbench.trace", "record"),
 }
 
 

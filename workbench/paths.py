@@ -19,3 +19,16 @@ def bundled_checkpoints() -> dict[str, Path]:
         return {}
     found = (p for p in sorted(folder.iterdir()) if not p.name.startswith("."))
     return {p.name: p for p in found if (p / "model.safetensors").is_file()}
+
+
+def bundled_traces() -> dict[str, Path]:
+    """Return the bundled traces by name, sorted; what is still being written is none."""
+    folder = data_folder() / "traces"
+    if not folder.is_dir():
+        return {}
+    found = (p for p in sorted(folder.iterdir()) if not p.name.startswith("."))
+    return {
+        p.name.removesuffix(".zip").removesuffix(".zarr"): p
+        for p in found
+        if p.name.endswith((".zarr.zip", ".zarr"))
+    }

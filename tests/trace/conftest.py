@@ -32,11 +32,17 @@ def make_batch():
     return make
 
 
-@pytest.fixture
-def small_trace(tiny_model, make_batch):
-    """Return a small whole trace: three examples, two windows slept on, one read awake."""
+@pytest.fixture(scope="session")
+def recorded(tiny_model, make_batch):
+    """A small whole trace: three examples, two windows slept on, one read awake."""
     from workbench.config import SleepConfig
     from workbench.trace import record
 
     model = tiny_model(dtype="float32")
     return record(model, make_batch(pads=(0, 1, 0)), SleepConfig(window=LENGTH, passes=2))
+
+
+@pytest.fixture
+def small_trace(recorded):
+    """A copy of that trace, to be spoilt."""
+    return recorded.copy(deep=True)

@@ -9,15 +9,21 @@ from workbench.trace.inputs import batch_of, inputs_of
 from workbench.trace.origin import origin_of
 from workbench.trace.recorder import joined, record, recorded_parts
 from workbench.trace.schema import SCHEMA, validate_trace
+from workbench.trace.storage import find_trace, groups_of, load_trace, record_to, save_trace
 
 __all__ = [
     "SCHEMA",
     "answer_scores",
     "batch_of",
+    "find_trace",
+    "groups_of",
     "inputs_of",
     "joined",
+    "load_trace",
     "origin_of",
     "record",
+    "record_to",
     "recorded_parts",
+    "save_trace",
     "validate_trace",
 ]

@@ -1,0 +1,377 @@
+"""Traces on disk: zarr, as one file ``NAME.zarr.zip`` or a folder ``NAME.zarr``.
+
+Written aside and then renamed, so that nothing half-written is ever read as whole; the chunks of
+a folder are counted when it is read, since one that is missing would read as empty. One chunk
+per (example, window, layer) holds all passes and heads of what is large. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from workbench import dims
+from workbench.batch import Batch
+from workbench.config import SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.files import folder_aside, written_aside
+from workbench.paths import bundled_traces
+from workbench.sleep import SleepingModel
+from workbench.trace.recorder import recorded_parts
+from workbench.trace.schema import GROUPS, SCHEMA, validate_trace
+from workbench.training.checkpoints import (
+    WEIGHTS,
+    Checkpoint,
+    find_checkpoint,
+    read_provenance,
+)
+
+ZIPPED, FOLDER = ".zarr.zip", ".zarr"
+TOGETHER = 64
+"""Examples that one chunk of a small variable holds."""
+
+LARGE = ("fast_weight", "write_key", "write_value", "residual")
+"""Variables with a chunk for each (example, window, layer); `PER_EXAMPLE` have one each."""
+PER_EXAMPLE = ("beta", "log_decay")
+
+
+def save_trace(tree: xr.DataTree, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a trace, with whatever instruments have attached to it.
+
+    Parameters
+    ----------
+    tree : DataTree
+        A trace of the schema ``sleep-trace/1``.
+    path : str or Path
+        ``NAME.zarr.zip`` for one file, ``NAME.zarr`` for a folder.
+    overwrite : bool
+        Replace what is there.
+
+    Returns
+    -------
+    Path
+        Where it was written.
+
+    Raises
+    ------
+    WorkbenchError
+        The tree is no trace, the name ends otherwise, or there is something already.
+    """
+    validate_trace(tree)
+    return _write([tree], Path(path), overwrite)
+
+
+def record_to(
+    path: str | Path,
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    *,
+    overwrite: bool = False,
+    **options: Any,
+) -> Path:
+    """Record a trace to disk, holding `batch_size` examples of it in memory at a time.
+
+    Arguments as in `workbench.trace.record`; path, return value and errors as in `save_trace`.
+    """
+    parts = recorded_parts(model, batch, sleep, **options)
+    return _write(parts, Path(path), overwrite)
+
+
+def load_trace(
+    name_or_path: str | Path,
+    *,
+    examples: slice | np.ndarray | None = None,
+    checkpoint: Checkpoint | str | Path | None = None,
+) -> xr.DataTree:
+    """Read a trace into memory, whole or some examples of it; the file is closed again.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        The name of a bundled trace, or what `save_trace` wrote.
+    examples : slice, ndarray or None
+        Read these alone, by their place: a large trace need not fit into memory.
+    checkpoint : Checkpoint, str, Path or None
+        Refuse a trace that was recorded from another checkpoint than this one.
+
+    Returns
+    -------
+    DataTree
+        A valid trace.
+
+    Raises
+    ------
+    WorkbenchError
+        There is no such trace; it is truncated, damaged or half-written; it is of another schema
+        or from another checkpoint.
+    """
+    path = find_trace(name_or_path)
+    groups: dict[str, xr.Dataset] = {}
+    with _opened(path) as store:
+        attributes, members = _attributes(store)
+        _check_schema(path, attributes)
+        if checkpoint is not None:
+            _check_checkpoint(path, attributes, checkpoint)
+        _check_complete(path, members)
+        with _without_warnings():
+            for group in members.groups:
+                groups[f"/{group}"] = _read(store, group, examples)
+    tree = xr.DataTree.from_dict(groups)
+    try:
+        validate_trace(tree)
+    except WorkbenchError as error:
+        raise WorkbenchError(f"{path}: {error.given}", error.expected, error.fix) from None
+    return tree
+
+
+def find_trace(name_or_path: str | Path) -> Path:
+    """Return where a trace lies; see `load_trace`."""
+    bundled, path = bundled_traces(), Path(name_or_path)
+    if isinstance(name_or_path, str) and name_or_path in bundled:
+        return bundled[name_or_path]
+    if not path.exists():
+        raise WorkbenchError(
+            f"no trace {str(name_or_path)!r}",
+            f"a bundled name ({', '.join(bundled) or 'none found'}), NAME{ZIPPED} or NAME{FOLDER}",
+            "record one with `workbench trace CHECKPOINT`",
+        )
+    return path
+
+
+def check_target(path: Path, overwrite: bool) -> None:
+    """Check that a trace may be written to `path`.
+
+    Raises
+    ------
+    WorkbenchError
+        Its name ends otherwise than a trace's, or there is something already.
+    """
+    if not path.name.endswith((ZIPPED, FOLDER)):
+        raise WorkbenchError(
+            f"a trace named {path.name!r}", f"NAME{ZIPPED} or NAME{FOLDER}", "name it so"
+        )
+    if path.exists() and not overwrite:
+        raise WorkbenchError(
+            f"{path} is there already", "a name that is free", "choose another, or overwrite it"
+        )
+    zipped = path.name.endswith(ZIPPED)
+    if path.exists() and zipped != path.is_file():
+        raise WorkbenchError(
+            f"{path} is a {'file' if path.is_file() else 'folder'}",
+            f"a file NAME{ZIPPED} or a folder NAME{FOLDER}",
+            "move it out of the way",
+        )
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def _write(parts: Iterable[xr.DataTree], path: Path, overwrite: bool) -> Path:
+    check_target(path, overwrite)
+    if path.name.endswith(FOLDER):
+        with folder_aside(path) as folder:
+            _write_parts(parts, partial(_put_file, folder))
+    else:
+        with written_aside(path) as file, zipfile.ZipFile(file, "w") as archive:
+            # ZipInfo's date is always the same one: equal traces are equal files
+            _write_parts(parts, lambda key, data: archive.writestr(zipfile.ZipInfo(key), data))
+    return path
+
+
+def _put_file(folder: Path, key: str, data: bytes) -> None:
+    file = folder / key
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)
+
+
+def _write_parts(parts: Iterable[xr.DataTree], put: Callable[[str, bytes], None]) -> None:
+    """Encode one part after the other; hand on what is large at once, the rest at the end."""
+    from zarr.storage import MemoryStore
+
+    held: dict[str, Any] = {}
+    store = MemoryStore(held)
+    for number, part in enumerate(parts):
+        for node in part.subtree:
+            _write_group(node, store, append=number > 0)
+        for key in sorted(held):
+            array, _, chunk = key.partition("/c.")
+            if chunk and array.rpartition("/")[2] in LARGE + PER_EXAMPLE:
+                put(key, held.pop(key).to_bytes())
+    for key in sorted(held):
+        put(key, held[key].to_bytes())
+
+
+def _write_group(node: xr.DataTree, store: Any, *, append: bool) -> None:
+    found = node.to_dataset(inherit=False).drop_encoding()
+    how: dict[str, Any] = {"append_dim": dims.EXAMPLE}
+    if not append:
+        how = {"encoding": {name: _encoding(name, v) for name, v in found.variables.items()}}
+    with _without_warnings():
+        found.to_zarr(
+            store,
+            group=node.path.strip("/") or None,
+            mode="a",
+            consolidated=False,
+            zarr_format=3,
+            write_empty_chunks=True,  # a chunk that is missing is then known to be lost
+            **how,
+        )
+
+
+def _encoding(name: Any, variable: xr.Variable) -> dict[str, Any]:
+    """Return chunks and compression; float32 in shuffled bytes takes half its size."""
+    from zarr.codecs import BloscCodec, Crc32cCodec
+
+    single: tuple[str, ...] = ()
+    if name in LARGE:
+        single = (dims.EXAMPLE, dims.WINDOW, dims.LAYER)
+    elif name in PER_EXAMPLE:
+        single = (dims.EXAMPLE,)
+    chunks = []
+    for axis, size in variable.sizes.items():
+        most = TOGETHER if axis == dims.EXAMPLE else size
+        chunks.append(1 if axis in single else max(most, 1))
+    codec = BloscCodec(
+        cname="zstd", clevel=5, shuffle="shuffle", typesize=max(variable.dtype.itemsize, 1)
+    )
+    flat = {"name": "default", "separator": "."}  # a folder of files, not folders in folders
+    checked = (codec, Crc32cCodec())  # Blosc itself reads on where a chunk was cut off
+    encoding = {"chunks": tuple(chunks), "compressors": checked, "chunk_key_encoding": flat}
+    return encoding if variable.dims else {}
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Take text of fixed length, whose place in the specification of zarr is still open.
+
+    What zarr says of objects that are no part of it is left to the schema: they are missed there.
+    """
+    from zarr.errors import UnstableSpecificationWarning, ZarrUserWarning
+
+    with warnings.catch_warnings():
+        for category in (UnstableSpecificationWarning, ZarrUserWarning):
+            warnings.simplefilter("ignore", category)
+        yield
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+class _Members:
+    """The groups and arrays of a store, by path; the root's is empty."""
+
+    def __init__(self, root: Any) -> None:
+        import zarr
+
+        with _without_warnings():
+            found = dict(root.members(max_depth=None))
+        self.arrays = {p: m for p, m in found.items() if isinstance(m, zarr.Array)}
+        self.groups = ["", *sorted(p for p, m in found.items() if isinstance(m, zarr.Group))]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Give zarr's store of a trace; whatever goes wrong in reading it is one clear error."""
+    from zarr.storage import LocalStore, ZipStore
+
+    store: Any = None
+    try:
+        if path.is_dir():
+            store = LocalStore(path, read_only=True)
+        else:
+            zipfile.ZipFile(path).close()  # zarr opens it later, and cannot close what did not open
+            store = ZipStore(path, mode="r")
+        yield store
+    except WorkbenchError:
+        raise
+    except Exception as error:  # a damaged file can fail in any codec, or in zarr itself
+        line = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise WorkbenchError(
+            f"{path} cannot be read ({line})",
+            "a whole trace",
+            "it is truncated, damaged or of another kind: record it again",
+        ) from error
+    finally:
+        if store is not None:
+            store.close()
+
+
+def _attributes(store: Any) -> tuple[Mapping[str, Any], _Members]:
+    import zarr
+
+    root = zarr.open_group(store, mode="r", use_consolidated=False)
+    return dict(root.attrs), _Members(root)
+
+
+def _check_schema(path: Path, attributes: Mapping[str, Any]) -> None:
+    found = attributes.get("schema")
+    if found != SCHEMA:
+        raise WorkbenchError(
+            f"{path} has schema {found!r}", SCHEMA, "record it again with this version"
+        )
+
+
+def _check_checkpoint(
+    path: Path, attributes: Mapping[str, Any], checkpoint: Checkpoint | str | Path
+) -> None:
+    if isinstance(checkpoint, Checkpoint):
+        provenance = checkpoint.provenance
+    else:
+        provenance = read_provenance(find_checkpoint(checkpoint))
+    found, wanted = attributes.get("checkpoint_sha256"), provenance["hashes"][WEIGHTS]
+    if found != wanted:
+        named = attributes.get("checkpoint") or "a model without a name"
+        raise WorkbenchError(
+            f"{path} was recorded from {named}, weights {str(found)[:12] or 'unknown'}",
+            f"{provenance['name']}, weights {str(wanted)[:12]}",
+            "load the checkpoint that it was recorded from, or record it again",
+        )
+
+
+def _check_complete(path: Path, members: _Members) -> None:
+    """Count the chunks, and refuse what only a pickle could hold."""
+    for name, array in members.arrays.items():
+        if array.dtype.kind == "O":
+            raise WorkbenchError(
+                f"{path}: {name} holds Python objects", "numbers, bools or text", "record it again"
+            )
+        missing = array.nchunks - array.nchunks_initialized
+        if missing:
+            raise WorkbenchError(
+                f"{path} lacks {missing} of the {array.nchunks} chunks of {name}",
+                "a whole trace",
+                "it is half-written or damaged: record or copy it again",
+            )
+
+
+def _read(store: Any, group: str, examples: slice | np.ndarray | None) -> xr.Dataset:
+    with xr.open_zarr(
+        store,
+        group=group or None,
+        consolidated=False,
+        chunks=None,
+        decode_times=False,
+        decode_timedelta=False,
+    ) as found:
+        if examples is not None:
+            found = found.isel({dims.EXAMPLE: examples}, missing_dims="ignore")
+        return found.load().drop_encoding()
+
+
+def groups_of(tree: xr.DataTree) -> dict[str, int]:
+    """Return the bytes in memory of each group of a trace, by path."""
+    core = [name for name in GROUPS if name in tree.children]
+    names = core + [name for name in tree.children if name not in core]
+    return {
+        name: sum(v.nbytes for node in tree[name].subtree for v in node.data_vars.values())
+        for name in names
+    }
