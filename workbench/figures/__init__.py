@@ -6,7 +6,9 @@ figure is larger than `workbench.figures.theme.BYTES` as JSON.
 """
 
 from workbench.figures.answers import answer_table
+from workbench.figures.change import change_against_replay, change_place
 from workbench.figures.comparisons import arm_comparison, transfer_matrix
+from workbench.figures.convergence import cka_matrix, convergence_over_passes, convergence_place
 from workbench.figures.curves import curves_place, pass_curves
 from workbench.figures.experiments import (
     accuracy_against_budget,
@@ -15,8 +17,13 @@ from workbench.figures.experiments import (
 )
 from workbench.figures.latency import latency_against_n
 from workbench.figures.learning import learning_curves
+from workbench.figures.lens import lens_over_passes, lens_place
 from workbench.figures.memory import all_heads, one_head, shown_quantity
+from workbench.figures.provenance import share_matrix, token_contributions
+from workbench.figures.readout import crosstalk_matrix, retrieval, retrieval_place
+from workbench.figures.retention import pass_retention_matrix, retention_by_age
 from workbench.figures.solved import largest_solved_against_n
+from workbench.figures.spectra import ranks_along, ranks_place, singular_values
 from workbench.figures.timeline import change_words, timeline, timeline_place
 
 __all__ = [
@@ -26,15 +33,32 @@ __all__ = [
     "all_heads",
     "answer_table",
     "arm_comparison",
+    "change_against_replay",
+    "change_place",
     "change_words",
+    "cka_matrix",
+    "convergence_over_passes",
+    "convergence_place",
+    "crosstalk_matrix",
     "curves_place",
     "largest_solved_against_n",
     "latency_against_n",
     "learning_curves",
+    "lens_over_passes",
+    "lens_place",
     "one_head",
     "pass_curves",
+    "pass_retention_matrix",
+    "ranks_along",
+    "ranks_place",
+    "retention_by_age",
+    "retrieval",
+    "retrieval_place",
+    "share_matrix",
     "shown_quantity",
+    "singular_values",
     "timeline",
     "timeline_place",
+    "token_contributions",
     "transfer_matrix",
 ]

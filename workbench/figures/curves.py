@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.theme import INKS, Theme, axis_id, axis_name, domains, series, template
+from workbench.figures.stops import Panel, level_line, stop_line, stop_panels, stop_place
+from workbench.figures.theme import INKS, Theme, axis_id, series
 from workbench.figures.timeline import positions
 from workbench.tasks.base import level_words
 
@@ -76,7 +77,7 @@ def pass_curves(
         for head in order:
             values = summary[name].isel({dims.GDN_HEAD: head})
             traces.append(
-                _line(
+                stop_line(
                     values.transpose(dims.WINDOW, dims.SLEEP_PASS).values,
                     where,
                     f"head {heads[head]}",
@@ -100,52 +101,7 @@ def curves_place(
 
     Parameters as there; a page that steps sends this alone, and keeps the curves.
     """
-    ink, where = INKS[theme], positions(passes)
-    here = float(where[place[0]][place[1]])
-    borders = [(float(a[-1]) + float(b[0])) / 2 for a, b in zip(where[:-1], where[1:], strict=True)]
-    shapes = []
-    for column in range(len(PANELS) + 1):
-        vertical = {
-            "type": "line", "xref": axis_id("x", column), "yref": "paper", "y0": 0, "y1": 1,
-        }  # fmt: skip
-        shapes += [
-            vertical
-            | {"x0": x, "x1": x, "layer": "below", "line": {"color": ink.grid, "width": 1.5}}
-            for x in borders
-        ]
-        shapes.append(
-            vertical | {"x0": here, "x1": here, "line": {"color": ink.accent, "width": 2}}
-        )
-    return {"shapes": shapes}
-
-
-def _line(
-    values: np.ndarray,
-    where: list[np.ndarray],
-    name: str,
-    look: tuple[str, str],
-    column: int,
-    *,
-    strong: bool,
-) -> dict[str, Any]:
-    """Return one series over all stops, broken between windows."""
-    x = np.concatenate([np.append(w, np.nan) for w in where])
-    y = np.concatenate([np.append(values[i, : len(w)], np.nan) for i, w in enumerate(where)])
-    colour, symbol = look
-    return {
-        "type": "scatter",
-        "x": x.astype(np.float32),
-        "y": y.astype(np.float32),
-        "xaxis": axis_id("x", column),
-        "yaxis": axis_id("y", column),
-        "name": name,
-        "mode": "lines+markers",
-        "line": {"color": colour, "width": 2.6 if strong else 1.5},
-        "marker": {"symbol": symbol, "size": 7 if strong else 5, "color": colour},
-        "opacity": 1 if strong else 0.85,
-        "legendgroup": name,
-        "hovertemplate": "%{y:.3g}<extra>" + name + "</extra>",
-    }
+    return stop_place(len(PANELS) + 1, passes=passes, place=place, theme=theme)
 
 
 def _replay_lines(
@@ -188,7 +144,7 @@ def _right_lines(
     for number, level in enumerate(np.unique(difficulty).tolist()):
         name = level_words(level, difficulty_name)
         mean = values[:, :, difficulty == level].mean(axis=2)
-        line = _line(mean, where, name, series(theme, number), 3, strong=True)
+        line = stop_line(mean, where, name, series(theme, number), 3)
         lines.append(line | {"legend": "legend2"})
     return lines
 
@@ -197,79 +153,19 @@ def _chance_lines(
     chance: np.ndarray | None, where: list[np.ndarray], theme: Theme
 ) -> list[dict[str, Any]]:
     values = [] if chance is None else np.unique(chance.round(4)).tolist()
-    end = float(where[-1][-1]) + 0.6
     return [
-        {
-            "type": "scatter",
-            "x": np.array([-0.6, end], dtype=np.float32),
-            "y": np.array([value, value], dtype=np.float32),
-            "xaxis": axis_id("x", 3),
-            "yaxis": axis_id("y", 3),
-            "mode": "lines",
-            "name": "chance",
-            "legend": "legend2",
-            "showlegend": number == 0,
-            "line": {"color": INKS[theme].text, "width": 1.5, "dash": "dot"},
-            "hovertemplate": f"chance {value:.3f}<extra></extra>",
-        }
+        level_line(
+            value, where, "chance", 3, theme, legend="legend2", showlegend=number == 0,
+            hovertemplate=f"chance {value:.3f}<extra></extra>",
+        )
         for number, value in enumerate(values)
-    ]
-
-
-def _ticks(where: list[np.ndarray], awake: tuple[bool, ...]) -> tuple[list[float], list[str]]:
-    """Return at most a dozen or so labels: pass numbers of sleeps, and w for each wake."""
-    total = sum(len(w) for w, wakes in zip(where, awake, strict=True) if not wakes)
-    every = next(s for s in (1, 2, 4, 8, 16) if total / s <= 9 or s == 16)
-    ticks, texts = [], []
-    for w, wakes in zip(where, awake, strict=True):
-        if wakes:
-            ticks.append(float(w[-1]))
-            texts.append("w")
-            continue
-        for number in range(0, len(w), every):
-            ticks.append(float(w[number]))
-            texts.append(str(number))
-    return ticks, texts
+    ]  # fmt: skip
 
 
 def _layout(
     where: list[np.ndarray], awake: tuple[bool, ...], asked: str, theme: Theme
 ) -> dict[str, Any]:
-    end = float(where[-1][-1])
-    ticks, texts = _ticks(where, awake)
-    titles = [(title, unit) for _, title, unit in PANELS]
-    titles.append((f"Right {asked} if it woke here", "mean probability"))
-    layout: dict[str, Any] = {"annotations": []}
-    for column, (domain, (title, unit)) in enumerate(zip(domains(4, 0.066), titles, strict=True)):
-        layout[axis_name("x", column)] = {
-            "domain": domain,
-            "anchor": axis_id("y", column),
-            "title": {"text": "pass (w: wake)"},
-            "tickvals": ticks,
-            "ticktext": texts,
-            "tickangle": 0,
-            "range": [-0.6, end + 0.6],
-            "showgrid": False,
-            "fixedrange": True,
-        }
-        layout[axis_name("y", column)] = {
-            "anchor": axis_id("x", column),
-            "title": {"text": unit},
-            "fixedrange": True,
-            "nticks": 6,
-        } | ({"rangemode": "tozero"} if column < 3 else {"range": [-0.03, 1.05]})
-        layout["annotations"].append(
-            {
-                "text": title, "xref": "paper", "yref": "paper", "x": domain[0], "y": 1,
-                "xanchor": "left", "yanchor": "bottom", "yshift": 4, "showarrow": False,
-                "font": {"size": 13.5},
-            }
-        )  # fmt: skip
-    below = {"orientation": "h", "y": -0.27, "yanchor": "top", "font": {"size": 11.5}}
-    return layout | {
-        "template": template(theme),
-        "height": 300,
-        "margin": {"l": 50, "r": 8, "t": 28, "b": 84},
-        "legend": below | {"x": -0.03, "xanchor": "left"},
-        "legend2": below | {"x": 1.01, "xanchor": "right"},
-    }
+    shares = {"range": [-0.03, 1.05]}
+    last = Panel(f"Right {asked} if it woke here", "mean probability", shares)
+    layout = stop_panels([*(Panel(t, u) for _, t, u in PANELS), last], where, awake, theme)
+    return layout | {"legend2": layout["legend"] | {"x": 1.01, "xanchor": "right"}}

@@ -1,0 +1,131 @@
+"""Does a sleep converge: contraction, cycles and the distance to a fixed point; likeness (CKA)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import plotly.graph_objects as go
+import xarray as xr
+
+from workbench import dims
+from workbench.figures.matrix import MOST_NUMBERS, cells, numbers
+from workbench.figures.stops import Panel, level_line, stop_line, stop_panels, stop_place
+from workbench.figures.theme import INKS, SEQUENTIAL, Theme, colorbar, scale, series, template
+from workbench.figures.timeline import positions
+
+STEPS: Final = (
+    ("contraction", Panel("Step against the step before", "ratio of step norms")),
+    ("two_step_ratio", Panel("Straight on, or back?", "two steps / sum", {"range": [-0.04, 1.06]})),
+)
+LEVELS: Final = {"contraction": "steps as large as before", "two_step_ratio": "straight on"}
+"""What the dotted line at 1 says in each panel."""
+
+
+def convergence_over_passes(
+    found: xr.Dataset,
+    *,
+    passes: tuple[int, ...],
+    awake: tuple[bool, ...],
+    place: tuple[int, int],
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw contraction, two-step ratio and distance to the fixed point of one head.
+
+    Parameters
+    ----------
+    found : Dataset
+        ``contraction, two_step_ratio (procedure, window, sleep_pass)``, and where a longer run
+        was made ``distance (window, sleep_pass)``. The first procedure is the sleep.
+    passes, awake : tuple
+        Last pass of each window, and which windows are read awake.
+    place : (int, int)
+        Window and pass of the cursor.
+    """
+    where = positions(passes)
+    names = [str(name) for name in found[dims.METHOD].values]
+    traces: list[dict[str, Any]] = []
+    for column, (variable, _) in enumerate(STEPS):
+        lines = found[variable].transpose(dims.METHOD, dims.WINDOW, dims.SLEEP_PASS).values
+        for number, name in enumerate(names):
+            colour, symbol = series(theme, 0)
+            if number:
+                colour, symbol = INKS[theme].text, "diamond"
+            dash = ("solid", "dash", "dot")[min(number, 2)]
+            line = stop_line(
+                lines[number], where, name, (colour, symbol), column, strong=not number, dash=dash
+            )
+            traces.append(line | {"showlegend": column == 0, "opacity": 1})
+        traces.append(level_line(1.0, where, LEVELS[variable], column, theme, showlegend=False))
+    panels = [panel for _, panel in STEPS]
+    if "distance" in found:
+        distance = found["distance"].transpose(dims.WINDOW, dims.SLEEP_PASS).values
+        line = stop_line(distance, where, "distance to where a longer sleep ends", series(theme, 1),
+                         2)  # fmt: skip
+        traces.append(line)
+        panels.append(Panel("Distance to the fixed point", "|S − S*| / |S*|"))
+    layout = stop_panels(panels, where, awake, theme)
+    moving = stop_place(len(panels), passes=passes, place=place, theme=theme)
+    return go.Figure(traces, layout | moving)
+
+
+def convergence_place(
+    found: xr.Dataset, *, passes: tuple[int, ...], place: tuple[int, int], theme: Theme = "light"
+) -> dict[str, Any]:
+    """Return the part of the layout of `convergence_over_passes` that changes with the cursor."""
+    panels = len(STEPS) + ("distance" in found)
+    return stop_place(panels, passes=passes, place=place, theme=theme)
+
+
+def cka_matrix(
+    cka: xr.DataArray, *, examples: int, title: str = "", theme: Theme = "light"
+) -> go.Figure:
+    """Draw how alike two passes arrange the examples, by debiased linear CKA.
+
+    Parameters
+    ----------
+    cka : DataArray
+        ``(sleep_pass, other_pass)`` of one head; NaN where nothing varies.
+    examples : int
+        How many it is over.
+    title : str
+        Whose S it is.
+    """
+    values = cka.transpose(dims.SLEEP_PASS, dims.OTHER_PASS).values.astype(float)
+    rows = cka[dims.SLEEP_PASS].values.astype(float)
+    traces = [
+        cells(
+            values, x=rows, y=rows, xgap=2, ygap=2,
+            hover="passes %{y:.0f} and %{x:.0f}: CKA %{z:.2f}<extra></extra>",
+        )
+    ]  # fmt: skip
+    if values.size <= MOST_NUMBERS:
+        texts = [[f"{v:.2f}" for v in row] for row in values]
+        size = 11.5 if len(rows) <= 7 else 9
+        traces.append(
+            numbers(
+                values, texts, x=rows, y=rows, limit=1.0, theme=theme, size=size, diverging=False
+            )
+        )
+    ticks = rows[:: 1 if len(rows) <= 17 else 4].tolist()
+    axis = {"tickvals": ticks, "showgrid": False, "fixedrange": True}
+    ends = [rows[0] - 0.6, rows[-1] + 0.6]
+    layout = {
+        "template": template(theme),
+        "height": 300,
+        "margin": {"l": 50, "r": 66, "t": 28, "b": 54},
+        "coloraxis": {
+            "colorscale": scale(SEQUENTIAL), "cmin": 0, "cmax": 1,
+            "colorbar": colorbar("debiased CKA", theme, x=1.01, xpad=4),
+        },
+        "xaxis": axis | {"title": {"text": "after pass"}, "range": ends},
+        "yaxis": axis | {"title": {"text": "after pass"}, "range": ends[::-1]},
+        "annotations": [
+            {
+                "text": f"Likeness of two passes over {examples} examples"
+                f"{f', {title}' if title else ''}",
+                "xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left",
+                "yanchor": "bottom", "yshift": 4, "showarrow": False, "font": {"size": 13.5},
+            }
+        ],
+    }  # fmt: skip
+    return go.Figure(traces, layout)

@@ -1,0 +1,122 @@
+"""The lens over passes: what would be answered after each pass, by difficulty, over examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from workbench import dims
+from workbench.figures.stops import Panel, level_line, stop_line, stop_panels, stop_place
+from workbench.figures.theme import INKS, Theme, series
+from workbench.figures.timeline import positions
+from workbench.tasks.base import level_words
+
+DASHES: Final = ("dot", "dash", "dashdot", "longdash")
+
+
+def lens_over_passes(
+    lens: xr.Dataset,
+    *,
+    passes: tuple[int, ...],
+    place: tuple[int, int],
+    windows: Sequence[int] | None = None,
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw accuracy and log-probability of the right answer if the model woke after each pass.
+
+    Parameters
+    ----------
+    lens : Dataset
+        ``accuracy`` and ``log_prob`` with bounds ``_low`` and ``_high``, over (difficulty,
+        window, sleep_pass); ``asked (difficulty)``; ``chance (chance_line, difficulty)`` where
+        the task is known. Attribute ``difficulty_name``, and ``examples``.
+    passes : tuple of int
+        Last pass of each window slept on, in the order of ``window``.
+    place : (int, int)
+        Position of the cursor among them, and its pass.
+    windows : sequence of int or None
+        Names of the windows, counted from 1; None leaves them out.
+    """
+    where = positions(passes)
+    levels = lens[dims.DIFFICULTY].values.tolist()
+    word = str(lens.attrs.get("difficulty_name", "difficulty"))
+    traces: list[dict[str, Any]] = []
+    for column, name in enumerate(("accuracy", "log_prob")):
+        ends = [f"{name}{end}" for end in ("", "_low", "_high")]
+        axes = (dims.DIFFICULTY, dims.WINDOW, dims.SLEEP_PASS)
+        mean, low, high = (lens[end].transpose(*axes).values for end in ends)
+        for number, level in enumerate(levels):
+            apart = (number - (len(levels) - 1) / 2) * 0.07  # no error bar hides another
+            line = stop_line(
+                mean[number],
+                [x + apart for x in where],
+                level_words(level, word),
+                series(theme, number),
+                column,
+                interval=(low[number], high[number]),
+            )
+            traces.append(line | {"showlegend": column == 0})
+    traces += _chance_lines(lens, where, theme)
+    count = int(lens.attrs.get("examples", 0))
+    over = f", {count} examples, 95 % intervals" if count else ""
+    panels = [
+        Panel(f"Answers right if it woke here{over}", "share of queries", {"range": [-0.04, 1.06]}),
+        Panel("Log-probability of the right answer", "nat", {}),
+    ]
+    layout = stop_panels(panels, where, [False] * len(passes), theme, gap=0.09)
+    if windows is not None and len(windows) > 1:
+        layout["annotations"] += _window_names(where, windows, theme)
+    return go.Figure(traces, layout | lens_place(passes=passes, place=place, theme=theme))
+
+
+def lens_place(
+    *, passes: tuple[int, ...], place: tuple[int, int] | None, theme: Theme = "light"
+) -> dict[str, Any]:
+    """Return the part of the layout of `lens_over_passes` that changes with the cursor.
+
+    Where the cursor stands in a window that is read awake, `place` is None: no line is drawn.
+    """
+    moving = stop_place(2, passes=passes, place=place or (0, 0), theme=theme)
+    if place is None:
+        accent = INKS[theme].accent
+        moving["shapes"] = [s for s in moving["shapes"] if s["line"]["color"] != accent]
+    return moving
+
+
+def _chance_lines(
+    lens: xr.Dataset, where: Sequence[np.ndarray], theme: Theme
+) -> list[dict[str, Any]]:
+    """Return each chance line; one for each difficulty where they differ."""
+    traces: list[dict[str, Any]] = []
+    if "chance" not in lens:
+        return traces
+    for number, name in enumerate(lens[dims.CHANCE_LINE].values.tolist()):
+        values = lens["chance"].isel({dims.CHANCE_LINE: number}).values
+        for index, value in enumerate(np.unique(values[~np.isnan(values)].round(4)).tolist()):
+            line = level_line(
+                value, where, f"chance: {name}", 0, theme, showlegend=index == 0,
+                legendrank=2000 + number,
+            )  # fmt: skip
+            line["line"] = line["line"] | {
+                "dash": DASHES[number % len(DASHES)],
+                "color": INKS[theme].muted,
+            }
+            traces.append(line)
+    return traces
+
+
+def _window_names(
+    where: Sequence[np.ndarray], windows: Sequence[int], theme: Theme
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "text": f"window {name}", "xref": "x", "yref": "paper", "x": float(x.mean()), "y": 0,
+            "yanchor": "bottom", "showarrow": False,
+            "font": {"size": 11.5, "color": INKS[theme].muted},
+        }
+        for x, name in zip(where, windows, strict=True)
+    ]  # fmt: skip

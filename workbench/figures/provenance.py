@@ -1,0 +1,236 @@
+"""Where the memory comes from: shares by window and pass, contributions of single tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from workbench import dims
+from workbench.figures.matrix import MOST_NUMBERS, cells, numbers, percent, reduced
+from workbench.figures.theme import (
+    DIVERGING,
+    INKS,
+    SEQUENTIAL,
+    Theme,
+    colorbar,
+    scale,
+    template,
+)
+
+APART: Final = 0.5
+"""Room before the column of sums, in cells."""
+ROW: Final = 30
+"""Height of a row of shares, pixels."""
+LABELS: Final = 72
+"""Most tokens whose symbols are written on the axis; of more, every so many."""
+WIDTH: Final = 100
+"""Letters, with a blank after each word, that have room beside each other on the axis."""
+
+
+def share_matrix(
+    found: xr.Dataset,
+    *,
+    place: tuple[int, int],
+    limit: float = 1.0,
+    title: str = "",
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw what share of one head's S each window and pass has, with the numbers.
+
+    Parameters
+    ----------
+    found : Dataset
+        Of one head at one place: ``share (source_window, source_pass)``, NaN for a pass that a
+        window did not have, and ``carried_share ()``; together they add up to 1, and are all NaN
+        where S = 0.
+    place : (int, int)
+        Position of the window, and the pass, whose S it is: what comes later stays empty.
+    limit : float
+        End of the colour scale; the same at every place, so that colours can be compared.
+    title : str
+        Whose S it is, and when.
+
+    Returns
+    -------
+    Figure
+        Rows are windows, from the first; the last column holds each window's sum, the last row
+        what is left of the state before everything.
+    """
+    share = found["share"].transpose(dims.SOURCE_WINDOW, dims.SOURCE_PASS).values.astype(float)
+    share[_later(share.shape, place)] = np.nan
+    carried = float(found["carried_share"])
+    windows, passes = share.shape
+    empty = np.isnan(share).all() and np.isnan(carried)
+    sums = np.where(np.isnan(share).all(axis=1), np.nan, np.nansum(share, axis=1))
+    values = np.full((windows + 1, passes + 1), np.nan)
+    values[:windows, :passes], values[:windows, -1] = share, sums
+    values[-1, -1] = carried
+    x = np.append(np.arange(1, passes + 1), passes + 1 + APART).astype(float)
+    y = np.arange(windows + 1).astype(float)
+    names = [f"window {w + 1}" for w in range(windows)] + ["carried in"]
+    hover = "%{customdata}: %{z:.1%} of S<extra></extra>"
+    said = [
+        [f"{names[r]}, pass {c + 1}" for c in range(passes)] + [f"{names[r]}, all passes"]
+        for r in range(windows + 1)
+    ]
+    few = values.size <= MOST_NUMBERS
+    custom = {"customdata": said} if few else {}
+    if not few:
+        hover = "row %{y:.0f}, pass %{x:.0f}: %{z:.1%} of S<extra></extra>"
+    parts = [slice(0, passes), slice(passes, None)]
+    traces: list[dict[str, Any]] = [
+        cells(values[:, part], x=x[part], y=y, hover=hover)
+        | ({"customdata": [row[part] for row in custom["customdata"]]} if custom else {})
+        | {"xgap": 2, "ygap": 2}
+        for part in parts
+    ]
+    if few:
+        texts = [[percent(v) if not np.isnan(v) else "" for v in row] for row in values]
+        size = 12 if passes <= 8 else 10.5
+        traces.append(numbers(values, texts, x=x, y=y, limit=limit, theme=theme, size=size))
+    height = 30 + 46 + max(ROW, min(44, 240 // (windows + 1))) * (windows + 1)
+    step = 1 if passes <= 16 else 4
+    ticks = [*range(1, passes + 1, step), float(x[-1])]
+    every = max(1, (windows + 1) // 24)
+    layout = {
+        "template": template(theme),
+        "height": height,
+        "margin": {"l": 82, "r": 66, "t": 30, "b": 46},
+        "coloraxis": {
+            "colorscale": scale(DIVERGING[theme]), "cmin": -limit, "cmax": limit, "cmid": 0,
+            "colorbar": colorbar("share of S", theme, x=1.01, xpad=4, tickformat=".0%"),
+        },
+        "xaxis": {
+            "title": {"text": "written in pass"}, "tickvals": ticks,
+            "ticktext": [*map(str, ticks[:-1]), "all"], "showgrid": False, "fixedrange": True,
+            "range": [0.45, float(x[-1]) + 0.55],
+        },
+        "yaxis": {
+            "tickvals": list(y[::every]), "ticktext": names[::every], "showgrid": False,
+            "fixedrange": True, "range": [windows + 0.55, -0.55],
+        },
+        "annotations": [
+            _above(f"Shares of S in %{f', {title}' if title else ''}"),
+            *([_note("S = 0: nothing has been written yet", theme)] if empty else []),
+        ],
+    }  # fmt: skip
+    return go.Figure(traces, layout)
+
+
+def token_contributions(
+    norm: xr.DataArray,
+    symbols: Sequence[Sequence[str]],
+    *,
+    place: tuple[int, int],
+    limit: float | None = None,
+    title: str = "",
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw the norm of what each token contributes to one head's S, tokens x passes.
+
+    Parameters
+    ----------
+    norm : DataArray
+        ``(source_window, source_pass, source_token)`` of one head at one place, in units of S.
+    symbols : sequence of sequence of str
+        Text of each token, by window; "" for what pads a short window.
+    place : (int, int)
+        Position of the window, and the pass, whose S it is: what comes later stays empty.
+    limit : float or None
+        End of the colour scale, the same at every place; None takes that of these values.
+    title : str
+        Whose S it is, and when.
+
+    Returns
+    -------
+    Figure
+        Windows side by side in the order of reading. Of very many tokens, neighbours are put
+        together by their mean, which the title says.
+    """
+    ink = INKS[theme]
+    values = norm.transpose(dims.SOURCE_PASS, dims.SOURCE_WINDOW, dims.SOURCE_TOKEN).values.copy()
+    passes, windows, tokens = values.shape
+    values[_later((windows, passes), place).T] = np.nan
+    most = limit if limit is not None else float(np.nanmax(values, initial=0.0))
+    flat, block = reduced(values.reshape(passes, -1).astype(float))
+    x = np.arange(flat.shape[1]) * block + (block - 1) / 2
+    names = [text for window in symbols for text in window]
+    every = max(1, -(-windows * tokens // LABELS))
+    trace = cells(
+        flat, x=x, y=np.arange(1, passes + 1), ygap=2,
+        hover="%{text}, pass %{y:.0f}: norm %{z:.3g}<extra></extra>",
+    ) | {"xgap": 1 if windows * tokens <= 2 * LABELS else 0}  # fmt: skip
+    if flat.size <= MOST_NUMBERS * 2 and block == 1:
+        said = [f"window {w + 1}, token {t + 1}: {names[w * tokens + t]}"
+                for w in range(windows) for t in range(tokens)]  # fmt: skip
+        trace["text"] = [said] * passes
+    else:
+        trace["hovertemplate"] = "token %{x:.0f}, pass %{y:.0f}: norm %{z:.3g}<extra></extra>"
+    means = f" (means of {block} tokens)" if block > 1 else ""
+    edges = [w * tokens - 0.5 for w in range(1, windows)]
+    where = list(range(0, windows * tokens, every))
+    upright = sum(len(names[i]) + 1 for i in where) > WIDTH  # else they would lie on each other
+    heads = [
+        {
+            "text": f"window {w + 1}", "xref": "x", "yref": "paper",
+            "x": w * tokens + (tokens - 1) / 2, "y": 0, "showarrow": False,
+            "yshift": -50 if upright else -38,
+            "font": {"size": 12, "color": ink.muted},
+        }
+        for w in range(windows)
+    ]  # fmt: skip
+    layout = {
+        "template": template(theme),
+        "height": 30 + 72 + max(22, min(40, 132 // passes)) * passes,
+        "margin": {"l": 50, "r": 70, "t": 30, "b": 72},
+        "coloraxis": {
+            "colorscale": scale(SEQUENTIAL), "cmin": 0, "cmax": most or 1.0,
+            "colorbar": colorbar("norm (units of S)", theme, x=1.005, xpad=4),
+        },
+        "xaxis": {
+            "tickvals": where, "ticktext": [names[i] for i in where],
+            "tickangle": -90 if upright else 0,
+            "tickfont": {"size": 11},
+            "showgrid": False, "fixedrange": True, "range": [-0.55, windows * tokens - 0.45],
+        },
+        "yaxis": {
+            "title": {"text": "written in pass"}, "showgrid": False, "fixedrange": True,
+            "range": [passes + 0.55, 0.45], "tickvals": list(range(1, passes + 1)),
+        },
+        "shapes": [
+            {
+                "type": "line", "xref": "x", "yref": "paper", "x0": edge, "x1": edge,
+                "y0": 0, "y1": 1, "line": {"color": ink.muted, "width": 1},
+            }
+            for edge in edges
+        ],
+        "annotations": [
+            _above(f"Contribution of each token{f' to {title}' if title else ''}{means}"), *heads
+        ],
+    }  # fmt: skip
+    return go.Figure([trace], layout)
+
+
+def _later(shape: tuple[int, int], place: tuple[int, int]) -> np.ndarray:
+    """Return which (window, pass from 1) come after a place, bool ``[window, pass]``."""
+    window = np.arange(shape[0])[:, None]
+    sleep_pass = np.arange(1, shape[1] + 1)
+    return (window > place[0]) | ((window == place[0]) & (sleep_pass > place[1]))
+
+
+def _above(text: str) -> dict[str, Any]:
+    return {
+        "text": text, "xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left",
+        "yanchor": "bottom", "yshift": 5, "showarrow": False, "font": {"size": 13.5},
+    }  # fmt: skip
+
+
+def _note(text: str, theme: Theme) -> dict[str, Any]:
+    return {
+        "text": text, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "showarrow": False,
+        "font": {"size": 13, "color": INKS[theme].muted},
+    }  # fmt: skip

@@ -1,0 +1,141 @@
+"""What the memory returns for the keys that wrote into it: how well, and whose values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from workbench import dims
+from workbench.figures.matrix import cells, reduced
+from workbench.figures.stops import Panel, level_line, stop_line, stop_panels, stop_place
+from workbench.figures.theme import DIVERGING, Theme, colorbar, scale, series, template
+from workbench.figures.timeline import positions
+
+LABELS: Final = 32
+"""Most tokens whose symbols are written on an axis; of more, every so many."""
+
+
+def retrieval(
+    found: xr.Dataset,
+    *,
+    passes: tuple[int, ...],
+    awake: tuple[bool, ...],
+    place: tuple[int, int],
+    selected: int = 0,
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw over the walk how many tokens get their own value back, and how like it is.
+
+    Parameters
+    ----------
+    found : Dataset
+        Of one layer: ``accuracy (window, sleep_pass, gdn_head)``, ``cosine (window, sleep_pass,
+        gdn_head, source_token)``, ``chance (gdn_head)``. Attributes ``source_window`` and
+        ``source_pass`` say whose keys were asked with.
+    passes, awake : tuple
+        Last pass of each window, and which windows are read awake.
+    place : (int, int)
+        Window and pass of the cursor.
+    selected : int
+        The head drawn in front.
+    """
+    where, heads = positions(passes), found[dims.GDN_HEAD].values.tolist()
+    real = found["cosine"].notnull().any(dims.SOURCE_TOKEN)
+    panels = (found["accuracy"], found["cosine"].mean(dims.SOURCE_TOKEN).where(real))
+    traces: list[dict[str, Any]] = []
+    for column, values in enumerate(panels):
+        lines = values.transpose(dims.GDN_HEAD, dims.WINDOW, dims.SLEEP_PASS).values
+        for index in sorted(range(len(heads)), key=lambda i: heads[i] == selected):
+            line = stop_line(
+                lines[index], where, f"head {heads[index]}", series(theme, index), column,
+                strong=heads[index] == selected,
+            )  # fmt: skip
+            traces.append(line | {"legendrank": index + 1, "showlegend": column == 0})
+    chance = np.unique(found["chance"].values[~np.isnan(found["chance"].values)].round(4)).tolist()
+    traces += [
+        level_line(v, where, "chance", 0, theme, showlegend=i == 0, legendrank=2000)
+        for i, v in enumerate(chance)
+    ]
+    # unrelated directions have cosine 0: the baseline of the second panel
+    traces.append(
+        level_line(0.0, where, "chance", 1, theme, showlegend=False,
+                   hovertemplate="unrelated directions: 0<extra></extra>")
+    )  # fmt: skip
+    layout = stop_panels(
+        [
+            Panel("Tokens whose own value is nearest", "share of tokens", {"range": [-0.04, 1.06]}),
+            Panel("Likeness of what comes back", "cosine (mean)", {"range": [-1.06, 1.06]}),
+        ],
+        where,
+        awake,
+        theme,
+        gap=0.13,
+    )
+    return go.Figure(traces, layout | retrieval_place(passes=passes, place=place, theme=theme))
+
+
+def retrieval_place(
+    *, passes: tuple[int, ...], place: tuple[int, int], theme: Theme = "light"
+) -> dict[str, Any]:
+    """Return the part of the layout of `retrieval` that changes with the cursor."""
+    return stop_place(2, passes=passes, place=place, theme=theme)
+
+
+def crosstalk_matrix(
+    weight: xr.DataArray,
+    symbols: Sequence[str],
+    *,
+    title: str = "",
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw how much of each token's value comes back for each token's key.
+
+    Parameters
+    ----------
+    weight : DataArray
+        ``(token, source_token)`` of one head; the identity for a perfect memory.
+    symbols : sequence of str
+        Text of each token of the window.
+    title : str
+        Whose keys, and when they are asked.
+    """
+    values = weight.transpose(dims.TOKEN, dims.SOURCE_TOKEN).values.astype(float)
+    count = len(values)
+    shown, block = reduced(values)
+    most = max(1.0, float(np.nanmax(np.abs(values), initial=0.0)))
+    rows = np.arange(count)
+    trace = cells(
+        shown, x=np.arange(shown.shape[1]) * block + (block - 1) / 2, y=rows,
+        hover="key of token %{y:.0f}, value of token %{x:.0f}: %{z:.2f}<extra></extra>",
+    )  # fmt: skip
+    every = max(1, -(-count // LABELS))
+    ticks = list(range(0, count, every))
+    axis = {
+        "tickvals": ticks, "ticktext": [symbols[i] for i in ticks], "showgrid": False,
+        "fixedrange": True, "tickangle": 0,
+    }  # fmt: skip
+    note = f" (means of {block} values)" if block > 1 else ""
+    layout = {
+        "template": template(theme),
+        "height": 300,
+        "margin": {"l": 62, "r": 66, "t": 28, "b": 54},
+        "coloraxis": {
+            "colorscale": scale(DIVERGING[theme]), "cmin": -most, "cmax": most, "cmid": 0,
+            "colorbar": colorbar("part of the value", theme, x=1.01, xpad=4),
+        },
+        "xaxis": axis | {"title": {"text": "comes back: value of token"}},
+        "yaxis": axis
+        | {"title": {"text": "asked: key of token"}, "range": [count - 0.45, -0.55]},
+        "annotations": [
+            {
+                "text": f"Whose values come back{f', {title}' if title else ''}{note}",
+                "xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left",
+                "yanchor": "bottom", "yshift": 4, "showarrow": False, "font": {"size": 13.5},
+            }
+        ],
+    }  # fmt: skip
+    return go.Figure([trace], layout)

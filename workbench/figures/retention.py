@@ -1,0 +1,182 @@
+"""What is left of what was written, and what took the rest: later windows, later passes."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from workbench import dims
+from workbench.figures.matrix import MOST_NUMBERS, cells, numbers, percent
+from workbench.figures.theme import (
+    INKS,
+    PALETTE,
+    SEQUENTIAL,
+    Theme,
+    axis_id,
+    axis_name,
+    colorbar,
+    domains,
+    scale,
+    template,
+)
+
+LOSSES: Final = (
+    ("retention", "still there", 2),
+    ("lost_to_decay", "lost to decay", 4),
+    ("lost_to_removal", "lost to key removal", 1),
+)
+"""Variable, name and number in the palette, from the bottom of the stack."""
+
+
+def retention_by_age(found: xr.Dataset, *, source_window: int, theme: Theme = "light") -> go.Figure:
+    """Draw how much of each window's writes later windows leave, and what took the rest.
+
+    Parameters
+    ----------
+    found : Dataset
+        Of one head: ``retention, lost_to_decay, lost_to_removal (source_window, age)``, parts of
+        the norm at age 0; a loss is that in the window of that age. NaN past the last window.
+    source_window : int
+        Position of the window whose losses are stacked at the right.
+    """
+    kept = found["retention"].transpose(dims.SOURCE_WINDOW, dims.AGE).values
+    ages = np.arange(kept.shape[1])
+    traces: list[dict[str, Any]] = []
+    ink = INKS[theme]
+    windows = [w for w, values in enumerate(kept) if not np.isnan(values).all()]
+    others = [w for w in windows if w != source_window]
+    for window in [*others, *({source_window} & set(windows))]:
+        here, name = window == source_window, f"window {window + 1}"
+        there = ~np.isnan(kept[window])
+        colour = PALETTE[theme][0] if here else ink.muted
+        traces.append(
+            {
+                "type": "scatter",
+                "x": ages[there].astype(np.float32),
+                "y": kept[window][there].astype(np.float32),
+                "mode": "lines+markers",
+                "name": name if here else "other windows",
+                "legendgroup": "here" if here else "others",
+                "showlegend": here or window == others[0],
+                "legendrank": 1 if here else 2,
+                "line": {"color": colour, "width": 2.6 if here else 1.2},
+                "marker": {"color": colour, "size": 7 if here else 4},
+                "hovertemplate": f"written in {name}: %{{y:.1%}} left after %{{x}} more"
+                "<extra></extra>",
+            }
+        )
+    stacked = found.isel({dims.SOURCE_WINDOW: source_window})
+    for variable, name, colour in LOSSES:
+        values = stacked[variable].values.astype(float)
+        if variable != "retention":
+            values = np.cumsum(values)
+        traces.append(
+            {
+                "type": "bar",
+                "x": ages.astype(np.float32),
+                "y": np.nan_to_num(values).astype(np.float32),
+                "name": name,
+                "legend": "legend2",
+                "xaxis": "x2",
+                "yaxis": "y2",
+                "marker": {"color": PALETTE[theme][colour]},
+                "hovertemplate": "%{y:.1%} " + name + "<extra></extra>",
+            }
+        )
+    titles = (
+        "What later windows leave of a window's writes",
+        f"Where window {source_window + 1} went",
+    )
+    layout = _two_panels(titles, theme) | {"barmode": "stack", "bargap": 0.25}
+    share = {"range": [-0.04, 1.08], "tickformat": ".0%", "fixedrange": True}
+    for column, unit in enumerate(("norm, of that at its end", "of its norm")):
+        layout[axis_name("y", column)] |= share | {"title": {"text": unit}}
+        layout[axis_name("x", column)] |= {
+            "title": {"text": "windows read since"}, "range": [-0.6, ages[-1] + 0.6], "dtick": 1,
+            "tick0": 0, "showgrid": False,
+        }  # fmt: skip
+    return go.Figure(traces, layout)
+
+
+def pass_retention_matrix(
+    retention: xr.DataArray, *, sleep_pass: int = 0, title: str = "", theme: Theme = "light"
+) -> go.Figure:
+    """Draw how much of what each pass wrote is left after later passes of the same sleep.
+
+    Parameters
+    ----------
+    retention : DataArray
+        ``(source_pass, sleep_pass)`` of one head and window, of the norm at the end of the pass
+        that wrote it; NaN before that pass.
+    sleep_pass : int
+        The pass that stands out; 0 for none.
+    title : str
+        Whose S it is.
+    """
+    ink = INKS[theme]
+    values = retention.transpose(dims.SOURCE_PASS, dims.SLEEP_PASS).values.astype(float)
+    real = ~np.isnan(values)
+    last = int(np.flatnonzero(real.any(axis=0)).max(initial=-1)) + 1
+    values = values[:last, :last]
+    axis = np.arange(1, last + 1).astype(float)
+    most = max(1.0, float(np.nanmax(values, initial=0.0)))
+    traces = [
+        cells(
+            values, x=axis, y=axis, xgap=2, ygap=2,
+            hover="written in pass %{y:.0f}, after pass %{x:.0f}: %{z:.1%} left<extra></extra>",
+        )
+    ]  # fmt: skip
+    if values.size <= MOST_NUMBERS:
+        texts = [["" if np.isnan(v) else percent(v) for v in row] for row in values]
+        traces.append(
+            numbers(values, texts, x=axis, y=axis, limit=most, theme=theme, diverging=False,
+                    size=12 if last <= 8 else 10)
+        )  # fmt: skip
+    frame = {
+        "type": "rect", "xref": "x", "yref": "y", "line": {"color": ink.accent, "width": 2},
+        "x0": sleep_pass - 0.5, "x1": sleep_pass + 0.5, "y0": 0.5, "y1": last + 0.5,
+    }  # fmt: skip
+    ticks = list(range(1, last + 1, 1 if last <= 16 else 4))
+    both = {"tickvals": ticks, "showgrid": False, "fixedrange": True}
+    layout = {
+        "template": template(theme),
+        "height": 300,
+        "margin": {"l": 50, "r": 66, "t": 28, "b": 84},
+        "coloraxis": {
+            "colorscale": scale(SEQUENTIAL), "cmin": 0, "cmax": most,
+            "colorbar": colorbar("left of its norm", theme, x=1.01, xpad=4, tickformat=".0%"),
+        },
+        "xaxis": both | {"title": {"text": "after pass"}, "range": [0.4, last + 0.6]},
+        "yaxis": both | {"title": {"text": "written in pass"}, "range": [last + 0.6, 0.4]},
+        "shapes": [frame] if 1 <= sleep_pass <= last else [],
+        "annotations": [_above(f"Left within the sleep, in %{f', {title}' if title else ''}", 0)],
+    }  # fmt: skip
+    return go.Figure(traces, layout)
+
+
+def _two_panels(titles: tuple[str, str], theme: Theme) -> dict[str, Any]:
+    layout: dict[str, Any] = {"annotations": []}
+    for column, (domain, title) in enumerate(zip(domains(2, 0.12), titles, strict=True)):
+        layout[axis_name("x", column)] = {
+            "domain": domain, "anchor": axis_id("y", column), "fixedrange": True,
+        }  # fmt: skip
+        layout[axis_name("y", column)] = {"anchor": axis_id("x", column)}
+        layout["annotations"].append(_above(title, domain[0]))
+    below = {"orientation": "h", "y": -51 / 188, "yanchor": "top", "font": {"size": 11.5}}
+    return layout | {
+        "template": template(theme),
+        "height": 300,
+        "margin": {"l": 56, "r": 8, "t": 28, "b": 84},
+        "legend": below | {"x": -0.03, "xanchor": "left"},
+        "legend2": below | {"x": 1.0, "xanchor": "right", "traceorder": "normal"},
+    }
+
+
+def _above(text: str, x: float) -> dict[str, Any]:
+    return {
+        "text": text, "xref": "paper", "yref": "paper", "x": x, "y": 1, "xanchor": "left",
+        "yanchor": "bottom", "yshift": 4, "showarrow": False, "font": {"size": 13.5},
+    }  # fmt: skip

@@ -1,0 +1,154 @@
+"""Spectra of the memory: singular values of one head, and how many directions every head uses."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from workbench import dims
+from workbench.figures.stops import Panel, stop_line, stop_panels, stop_place
+from workbench.figures.theme import INKS, Theme, series, template
+from workbench.figures.timeline import positions
+
+RANKS: Final = (("effective_rank", "Effective rank"), ("stable_rank", "Stable rank"))
+FLOOR: Final = 1e-4
+"""Singular values below this part of the largest are not drawn: they are rounding."""
+
+
+def singular_values(
+    spectrum: xr.DataArray,
+    *,
+    sleep_pass: int,
+    gdn_head: int,
+    awake: bool = False,
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw the singular values of one head after each pass of one window.
+
+    Parameters
+    ----------
+    spectrum : DataArray
+        ``(sleep_pass, mode)`` from pass 0, in units of S; NaN where there is no such pass.
+    sleep_pass : int
+        The pass that stands out.
+    gdn_head : int
+        The head, for the title.
+    awake : bool
+        The window is read awake.
+    """
+    ink = INKS[theme]
+    values = spectrum.transpose(dims.SLEEP_PASS, dims.MODE).values.astype(np.float64)
+    largest = float(np.nanmax(values, initial=0.0)) or 1.0
+    modes = np.arange(1, values.shape[1] + 1)
+    passes = [p for p in range(len(values)) if not np.isnan(values[p]).any()]
+    others = [p for p in passes if p not in (0, sleep_pass)]
+    order = [*others, *({0, sleep_pass} & set(passes))]
+    traces = []
+    for number in sorted(order, key=lambda p: (p == sleep_pass, p == 0)):
+        here = number == sleep_pass
+        name = _pass_words(number, awake)
+        colour = ink.accent if here else ink.text if number == 0 else ink.muted
+        shown = np.where(values[number] > FLOOR * largest, values[number], np.nan)
+        traces.append(
+            {
+                "type": "scatter",
+                "x": modes.astype(np.float32),
+                "y": shown.astype(np.float32),
+                "mode": "lines+markers" if here else "lines",
+                "name": name if here or number == 0 else "other passes",
+                "legendgroup": name if here or number == 0 else "other",
+                "showlegend": here or number == 0 or number == others[0],
+                "line": {
+                    "color": colour,
+                    "width": 2.6 if here else 1.3,
+                    "dash": "dash" if number == 0 else "solid",
+                },
+                "marker": {"size": 6, "color": colour},
+                "hovertemplate": "mode %{x}: %{y:.3g}<extra>" + name + "</extra>",
+            }
+        )
+    empty = not np.nan_to_num(values[sleep_pass]).any()
+    title = f"Head {gdn_head}: S {_pass_words(sleep_pass, awake)}"
+    layout = {
+        "template": template(theme),
+        "height": 300,
+        "margin": {"l": 56, "r": 8, "t": 28, "b": 84},
+        "xaxis": {
+            "title": {"text": "mode (largest first)"}, "range": [0.4, len(modes) + 0.6],
+            "showgrid": False, "fixedrange": True, "dtick": _step(len(modes)), "tick0": 0,
+        },
+        "yaxis": {
+            "title": {"text": "singular value (units of S)"}, "type": "log", "fixedrange": True,
+            "range": [np.log10(FLOOR * largest), np.log10(largest) + 0.15], "dtick": 1,
+            "exponentformat": "power",
+        },
+        "legend": {"orientation": "h", "x": -0.05, "y": -51 / 188, "yanchor": "top"},
+        "annotations": [_above(title + (": zero, nothing to draw" if empty else ""))],
+    }  # fmt: skip
+    return go.Figure(traces, layout)
+
+
+def ranks_along(
+    spectra: xr.Dataset,
+    *,
+    passes: tuple[int, ...],
+    awake: tuple[bool, ...],
+    place: tuple[int, int],
+    selected: int = 0,
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw effective and stable rank of every head over the walk.
+
+    Parameters
+    ----------
+    spectra : Dataset
+        ``effective_rank, stable_rank (window, sleep_pass, gdn_head)`` of one layer, NaN where
+        S = 0, and a dim ``mode``.
+    passes, awake : tuple
+        Last pass of each window, and which windows are read awake.
+    place : (int, int)
+        Window and pass of the cursor.
+    selected : int
+        The head drawn in front.
+    """
+    where, heads = positions(passes), spectra[dims.GDN_HEAD].values.tolist()
+    traces: list[dict[str, Any]] = []
+    for column, (name, _) in enumerate(RANKS):
+        values = spectra[name].transpose(dims.GDN_HEAD, dims.WINDOW, dims.SLEEP_PASS).values
+        for index in sorted(range(len(heads)), key=lambda i: heads[i] == selected):
+            line = stop_line(
+                values[index], where, f"head {heads[index]}", series(theme, index), column,
+                strong=heads[index] == selected,
+            )  # fmt: skip
+            traces.append(line | {"legendrank": index + 1, "showlegend": column == 0})
+    unit = f"directions (of {spectra.sizes[dims.MODE]})"
+    panels = [Panel(f"{title} of S by head", unit) for _, title in RANKS]
+    layout = stop_panels(panels, where, awake, theme, gap=0.1)
+    return go.Figure(traces, layout | ranks_place(passes=passes, place=place, theme=theme))
+
+
+def ranks_place(
+    *, passes: tuple[int, ...], place: tuple[int, int], theme: Theme = "light"
+) -> dict[str, Any]:
+    """Return the part of the layout of `ranks_along` that changes with the cursor."""
+    return stop_place(len(RANKS), passes=passes, place=place, theme=theme)
+
+
+def _pass_words(number: int, awake: bool) -> str:
+    if awake:
+        return "after waking" if number else "before waking"
+    return f"after pass {number}" if number else "as carried in"
+
+
+def _step(modes: int) -> int:
+    return next(s for s in (1, 2, 4, 8, 16, 32, 64) if modes / s <= 8 or s == 64)
+
+
+def _above(text: str) -> dict[str, Any]:
+    return {
+        "text": text, "xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left",
+        "yanchor": "bottom", "yshift": 4, "showarrow": False, "font": {"size": 13.5},
+    }  # fmt: skip

@@ -1,0 +1,220 @@
+"""Panels over the axis of stops: every pass of every window, in the order of the walk.
+
+Windows stand beside each other, broken by a line; the cursor is a line that moves by itself, so
+that a page which steps keeps the curves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from workbench.figures.theme import INKS, Theme, axis_id, axis_name, domains, template
+from workbench.figures.timeline import positions
+
+HEIGHT: Final = 300
+"""Of a figure with one row of panels and a legend of two rows below, pixels."""
+BELOW: Final = 84
+"""Pixels under the panels: tick labels, axis titles and the legend."""
+
+
+class Panel(NamedTuple):
+    """One panel.
+
+    Attributes
+    ----------
+    title : str
+        What is compared.
+    unit : str
+        Title of the y axis.
+    y : mapping
+        Further settings of the y axis.
+    """
+
+    title: str
+    unit: str
+    y: Mapping[str, Any] = {"rangemode": "tozero"}
+
+
+def stop_line(
+    values: np.ndarray,
+    where: Sequence[np.ndarray],
+    name: str,
+    look: tuple[str, str],
+    panel: int,
+    *,
+    strong: bool = True,
+    dash: str = "solid",
+    interval: tuple[np.ndarray, np.ndarray] | None = None,
+) -> dict[str, Any]:
+    """Return one series over all stops, broken between windows.
+
+    Parameters
+    ----------
+    values : ndarray
+        ``[window, sleep_pass]``; what is NaN is left out.
+    where : sequence of ndarray
+        As `workbench.figures.timeline.positions` returns it.
+    name : str
+        Name in the legend, and in what is told at a point.
+    look : (str, str)
+        Colour and marker.
+    panel : int
+        Number of the panel.
+    strong : bool
+        Whether it stands out.
+    dash : str
+        Of the line.
+    interval : (ndarray, ndarray) or None
+        Low and high ends ``[window, sleep_pass]``, drawn as error bars.
+    """
+    x, y = np.concatenate([np.append(w, np.nan) for w in where]), _along(values, where)
+    colour, symbol = look
+    line: dict[str, Any] = {
+        "type": "scatter",
+        "x": x.astype(np.float32),
+        "y": y.astype(np.float32),
+        "xaxis": axis_id("x", panel),
+        "yaxis": axis_id("y", panel),
+        "name": name,
+        "mode": "lines+markers",
+        "line": {"color": colour, "width": 2.6 if strong else 1.5, "dash": dash},
+        "marker": {"symbol": symbol, "size": 7 if strong else 5, "color": colour},
+        "opacity": 1 if strong else 0.85,
+        "legendgroup": name,
+        "hovertemplate": "%{y:.3g}<extra>" + name + "</extra>",
+    }
+    if interval is None:
+        return line
+    low, high = (_along(end, where) for end in interval)
+    return line | {
+        "error_y": {
+            "type": "data", "symmetric": False, "thickness": 1.2, "width": 2,
+            "array": np.nan_to_num(high - y).clip(0).astype(np.float32),
+            "arrayminus": np.nan_to_num(y - low).clip(0).astype(np.float32),
+        }
+    }  # fmt: skip
+
+
+def level_line(
+    value: float, where: Sequence[np.ndarray], name: str, panel: int, theme: Theme, **more: Any
+) -> dict[str, Any]:
+    """Return a dotted line at one value, from end to end: chance, or what is possible."""
+    return {
+        "type": "scatter",
+        "x": np.array([-0.6, float(where[-1][-1]) + 0.6], dtype=np.float32),
+        "y": np.array([value, value], dtype=np.float32),
+        "xaxis": axis_id("x", panel),
+        "yaxis": axis_id("y", panel),
+        "mode": "lines",
+        "name": name,
+        "legendgroup": name,
+        "line": {"color": INKS[theme].text, "width": 1.5, "dash": "dot"},
+        "hovertemplate": f"{name} {value:.3f}<extra></extra>",
+    } | more
+
+
+def stop_panels(
+    panels: Sequence[Panel],
+    where: Sequence[np.ndarray],
+    awake: Sequence[bool],
+    theme: Theme,
+    *,
+    gap: float = 0.066,
+    height: int = HEIGHT,
+    below: int = BELOW,
+) -> dict[str, Any]:
+    """Return the layout of panels side by side over the axis of stops."""
+    end = float(where[-1][-1])
+    ticks, texts = stop_ticks(where, awake)
+    layout: dict[str, Any] = {"annotations": []}
+    for column, (domain, panel) in enumerate(zip(domains(len(panels), gap), panels, strict=True)):
+        layout[axis_name("x", column)] = {
+            "domain": domain,
+            "anchor": axis_id("y", column),
+            "title": {"text": "pass (w: wake)" if any(awake) else "pass"},
+            "tickvals": ticks,
+            "ticktext": texts,
+            "tickangle": 0,
+            "range": [-0.6, end + 0.6],
+            "showgrid": False,
+            "fixedrange": True,
+        }
+        layout[axis_name("y", column)] = {
+            "anchor": axis_id("x", column),
+            "title": {"text": panel.unit},
+            "fixedrange": True,
+            "nticks": 6,
+        } | dict(panel.y)
+        layout["annotations"].append(
+            {
+                "text": panel.title, "xref": "paper", "yref": "paper", "x": domain[0], "y": 1,
+                "xanchor": "left", "yanchor": "bottom", "yshift": 4, "showarrow": False,
+                "font": {"size": 13.5},
+            }
+        )  # fmt: skip
+    return layout | {
+        "template": template(theme),
+        "height": height,
+        "margin": {"l": 50, "r": 8, "t": 28, "b": below},
+        "legend": {
+            "orientation": "h", "x": -0.03, "xanchor": "left", "yanchor": "top",
+            "y": -51 / (height - below - 28), "font": {"size": 11.5},
+        },
+    }  # fmt: skip
+
+
+def stop_place(
+    panels: int, *, passes: tuple[int, ...], place: tuple[int, int], theme: Theme
+) -> dict[str, Any]:
+    """Return the part of a layout that changes with the cursor.
+
+    Parameters
+    ----------
+    panels : int
+        How many there are.
+    passes : tuple of int
+        Last pass of each window.
+    place : (int, int)
+        Window and pass of the cursor.
+    """
+    ink, where = INKS[theme], positions(passes)
+    here = float(where[place[0]][place[1]])
+    borders = [(float(a[-1]) + float(b[0])) / 2 for a, b in zip(where[:-1], where[1:], strict=True)]
+    shapes = []
+    for column in range(panels):
+        vertical = {
+            "type": "line", "xref": axis_id("x", column), "yref": "paper", "y0": 0, "y1": 1,
+        }  # fmt: skip
+        shapes += [
+            vertical
+            | {"x0": x, "x1": x, "layer": "below", "line": {"color": ink.grid, "width": 1.5}}
+            for x in borders
+        ]
+        shapes.append(
+            vertical | {"x0": here, "x1": here, "line": {"color": ink.accent, "width": 2}}
+        )
+    return {"shapes": shapes}
+
+
+def stop_ticks(where: Sequence[np.ndarray], awake: Sequence[bool]) -> tuple[list[float], list[str]]:
+    """Return at most a dozen or so labels: pass numbers of sleeps, and w for each wake."""
+    total = sum(len(w) for w, wakes in zip(where, awake, strict=True) if not wakes)
+    every = next(s for s in (1, 2, 4, 8, 16) if total / s <= 9 or s == 16)
+    ticks, texts = [], []
+    for w, wakes in zip(where, awake, strict=True):
+        if wakes:
+            ticks.append(float(w[-1]))
+            texts.append("w")
+            continue
+        for number in range(0, len(w), every):
+            ticks.append(float(w[number]))
+            texts.append(str(number))
+    return ticks, texts
+
+
+def _along(values: np.ndarray, where: Sequence[np.ndarray]) -> np.ndarray:
+    """Return ``[window, sleep_pass]`` in the order of the walk, NaN after each window."""
+    return np.concatenate([np.append(values[i, : len(w)], np.nan) for i, w in enumerate(where)])
