@@ -178,3 +178,48 @@ def test_results_of_one_value_of_an_axis(run, crossed, tmp_path):
 def test_an_axis_that_is_open_or_unknown_is_one_line(run, crossed, arguments, said):
     code, out, err = run("results", crossed, *arguments)
     assert code == 2 and out == "" and said in err and err.count("\n") == 1
+
+
+@pytest.fixture
+def kept(crossed, tmp_path):
+    """Write some of that record's runs, each changed, as a record of their own."""
+
+    def write(count, **changes):
+        found = json.loads(crossed.read_text())
+        path = tmp_path / "kept.json"
+        runs = [one | changes for one in found["runs"][:count]]
+        path.write_text(json.dumps(found | {"runs": runs}))
+        return path
+
+    return write
+
+
+def test_results_of_too_little_say_so(run, kept, tmp_path):
+    code, out, err = run("results", kept(1))
+    assert code == 0 and out == "" and "finished so far: sleep, N = 1." in err
+    code, out, err = run("results", kept(2, final={}), "--json")
+    assert code == 0 and out == "{}\n" and "finished so far: nothing." in err
+    code, out, err = run("results", kept(2, final={}), "--out", tmp_path / "out")
+    assert code == 0 and out == "" and not (tmp_path / "out").exists()
+    code, out, err = run("results", kept(0))
+    assert code == 2 and "no runs" in err
+
+
+def test_what_was_not_tested_at_its_own_n_answers_the_question_of_transfer_alone(run, kept):
+    scores = {"accuracy": {"1": 0.5}, "exact": 0.0}
+    code, out, _ = run("results", kept(2, final={"8": scores}), "--json")
+    assert code == 0 and list(json.loads(out)) == ["transfer"]
+
+
+def test_a_damaged_record_is_one_line(run, kept, tmp_path):
+    record = kept(2)
+    whole = json.loads(record.read_text())
+    del whole["runs"][1]["labels"]["arm"]
+    for changes, said in (
+        ({}, "run 2 lacks labels.arm"),
+        ({"runs": [{}]}, "run 1 has no labels"),
+        ({"runs": None}, "it has no list of runs"),
+    ):
+        record.write_text(json.dumps(whole | changes))
+        code, out, err = run("results", record)
+        assert code == 2 and out == "" and said in err and err.count("\n") == 1

@@ -204,34 +204,38 @@ def _results(options: argparse.Namespace) -> int:
     from workbench.lab import results
     from workbench.lab.axes import axes_words, parse_axes
     from workbench.lab.record import read_record
-    from workbench.views.questions import answerable, notes
+    from workbench.views.questions import answers, notes, unanswered_words
     from workbench.views.results_words import csv_text, flat
 
     record = read_record(options.record)
     axes = parse_axes(record["runs"], options.axis)
     data = results.dataset(record, axes=axes)
     final = results.final(data)
-    questions = answerable(final)
-    found = {question.name: question.answer(data, final) for question in questions}
+    found = answers(data, final)
     if options.json:
         # JSON knows no NaN: one seed has no interval
-        rows = {name: flat(table) for name, table in found.items()}
         told = {
-            name: [{k: None if v != v else v for k, v in row.items()} for row in some]
-            for name, some in rows.items()
+            question.name: [
+                {name: None if value != value else value for name, value in row.items()}
+                for row in flat(table)
+            ]
+            for question, table in found
         }
         print(json.dumps(told, allow_nan=False))
-    for question in questions:
+    for question, table in found:
         if options.out is not None:
             stem = "-".join(filter(None, (options.record.stem, axes_words(axes), question.name)))
-            _write_figure(options, question, found[question.name], stem)
+            _write_figure(options, question, table, stem)
         elif not options.json:
             print(f"{question.title} {question.means}")
-            print(csv_text(found[question.name]))
+            print(csv_text(table))
             for note in notes(final, question):
                 print(note)
-    if options.out is not None:
-        sys.stderr.write(f"workbench: {len(found)} figures and their data in {options.out}\n")
+    if not found:
+        sys.stderr.write(f"workbench: {unanswered_words(final)}\n")
+    elif options.out is not None:
+        count = f"{len(found)} figure{'' if len(found) == 1 else 's'}"
+        sys.stderr.write(f"workbench: {count} with the data in {options.out}\n")
     return 0
 
 

@@ -389,6 +389,30 @@ def test_against_n_has_fixed_models_at_their_n_and_random_ones_at_every_n():
     np.testing.assert_array_equal(found.sel(arm="longer"), [nan, 0.1, 0.2, nan])
 
 
+def test_against_n_is_empty_where_no_model_was_tested_at_its_n():
+    array = final(dataset(record(entry(end={"8": scores(0.5)}, curve={}))))["accuracy"]
+    found = against_n(array)
+    assert found.dims == (dims.ARM, dims.PASSES, dims.SEED, dims.DIFFICULTY)
+    assert found.sizes[dims.PASSES] == 0 and found[dims.ARM].values.tolist() == ["sleep"]
+
+
+def test_against_n_tells_two_random_ranges_apart():
+    """They are two models, each tested at every N; a fixed one beside them keeps its own."""
+    many = {n: scores(int(n) / 10) for n in ("1", "2", "4", "8")}
+    less = {n: scores(int(n) / 20) for n in many}
+    runs = [
+        entry("random_n", "1-4", 4, end=many),
+        entry("random_n", "1-8", 8, end=less),
+        entry("sleep", "2", 2, end=many),
+    ]
+    found = against_n(final(dataset(record(*runs)))["accuracy"]).sel(difficulty=1, seed=0)
+    assert found[dims.ARM].values.tolist() == ["random_n 1-4", "random_n 1-8", "sleep"]
+    assert found["title"].values.tolist() == ["random N, N in 1-4", "random N, N in 1-8", "sleep"]
+    np.testing.assert_allclose(found.sel(arm="random_n 1-4"), [0.1, 0.2, 0.4, 0.8])
+    np.testing.assert_allclose(found.sel(arm="random_n 1-8"), [0.05, 0.1, 0.2, 0.4])
+    np.testing.assert_array_equal(found.sel(arm="sleep"), [np.nan, 0.2, np.nan, np.nan])
+
+
 def test_conditions_are_tested_at_their_own_n_or_at_one_for_all():
     many = {n: scores(int(n) / 10) for n in ("1", "4", "8")}
     data = conditions(

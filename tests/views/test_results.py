@@ -303,6 +303,16 @@ def test_a_damaged_record_is_told_and_the_papers_numbers_stay(tmp_path):
     assert "is no record of results" in html and "What the paper reports" in html
 
 
+def test_one_run_answers_nothing_and_the_page_says_why(record):
+    found = json.loads(record.read_text())
+    record.write_text(json.dumps(found | {"runs": found["runs"][:1]}))
+    page = Results({"hand": record})
+    page.choose("hand")
+    assert page.figures == {} and "1 training run with seed 0;" in told(page)
+    assert "No question is answered yet" in told(page)
+    assert "finished so far: sleep, N = 1." in told(page)
+
+
 def test_without_records_the_page_says_how_to_make_one():
     page = Results({})
     page.choose("")

@@ -19,6 +19,12 @@ if TYPE_CHECKING:  # sweeps count FLOPs and so load torch; whoever only reads re
     from workbench.lab.sweeps import PlannedRun, Sweep
 
 SCHEMA = "sleep-results/1"
+KEYS = (
+    "name", "labels", "config", "commit", "machine", "budget", "task", "difficulty", "evaluation",
+    "chance", "loss", "curve", "final",
+)  # fmt: skip
+LABELS = ("arm", "n_train", "axes", "seed", "identity")
+"""What is read of every run, and of its labels."""
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -42,7 +48,25 @@ def read_record(path: Path) -> dict[str, Any]:
         raise WorkbenchError(
             f"{path} is of schema {schema!r}", SCHEMA, "make it again with this version"
         )
+    if damage := _damage(record.get("runs")):
+        raise WorkbenchError(
+            f"{path} is damaged: {damage}", "runs as this version writes them", "make it again"
+        )
     return record
+
+
+def _damage(runs: Any) -> str:
+    """Return what is wrong with a record's runs; "" where nothing is."""
+    if not isinstance(runs, list):
+        return "it has no list of runs"
+    for number, run in enumerate(runs, 1):
+        if not isinstance(run, dict) or not isinstance(run.get("labels"), dict):
+            return f"run {number} has no labels"
+        lacking = [key for key in KEYS if key not in run]
+        lacking += [f"labels.{key}" for key in LABELS if key not in run["labels"]]
+        if lacking:
+            return f"run {number} lacks {', '.join(lacking)}"
+    return ""
 
 
 def recorded(path: Path | None) -> dict[str, dict[str, Any]]:

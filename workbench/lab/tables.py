@@ -129,10 +129,11 @@ def against_n(array: xr.DataArray) -> xr.DataArray:
     blank = array.isel({dims.ARM: 0, dims.N_TRAIN: 0, dims.N_TEST: 0}).reset_coords(drop=True)
     blank = xr.full_like(blank, np.nan)
     rows = [
-        xr.concat([pieces.get((f, n), blank) for n in axis], dim=dims.PASSES, join="exact")
+        xr.concat([pieces.get((f, n), blank) for n in axis or [0]], dim=dims.PASSES, join="exact")
         for f in families
     ]
     result = xr.concat(rows, dim=dims.ARM, join="exact")
+    result = result.isel({dims.PASSES: slice(len(axis))})  # none where no arm was tested at its N
     coords = {
         dims.ARM: families,
         dims.PASSES: axis,

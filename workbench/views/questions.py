@@ -90,7 +90,7 @@ class Question:
     limits: Callable[[xr.Dataset, tuple[Pair, ...]], str] = lambda data, conditions: ""
 
     def answer(self, dataset: xr.Dataset, final: xr.Dataset) -> xr.Dataset:
-        """Return the table, from the results with their steps or, where they do, from the final."""
+        """Return the table: from the finished results, or with their steps where it needs them."""
         return self.table(dataset if self.spent else final)
 
 
@@ -251,6 +251,31 @@ def answerable(data: xr.Dataset) -> list[Question]:
         if len(there) > 1 and (not own or own & set(there)) and known:
             found.append(question)
     return found
+
+
+def answers(dataset: xr.Dataset, final: xr.Dataset) -> list[tuple[Question, xr.Dataset]]:
+    """Return the questions that are answered, each with its table.
+
+    A question whose runs were not tested at the N that it asks about is left out.
+
+    Parameters
+    ----------
+    dataset, final : Dataset
+        The results, and the same at their end (`workbench.lab.results.final`).
+    """
+    tables = [(question, question.answer(dataset, final)) for question in answerable(final)]
+    return [(question, table) for question, table in tables if bool(table["count"].any())]
+
+
+def unanswered_words(final: xr.Dataset) -> str:
+    """Return why no question is answered, in a sentence."""
+    ended = final["accuracy"].notnull().any([dims.SEED, dims.N_TEST, dims.DIFFICULTY])
+    found = final["words"].where(ended, "").transpose(dims.ARM, dims.N_TRAIN).values.ravel()
+    there = ", ".join(str(words) for words in found if words) or "nothing"
+    return (
+        "No question is answered yet: each compares two arms, or two N, tested at the N of their "
+        f"training; finished so far: {there}."
+    )
 
 
 def notes(data: xr.Dataset, question: Question) -> list[str]:

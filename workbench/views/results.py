@@ -27,7 +27,7 @@ from workbench.views import results_words as words
 from workbench.views.components import CSS, HERE, Choice, FigurePane
 from workbench.views.lab_parts import Download
 from workbench.views.outbox import Outbox
-from workbench.views.questions import Question, answerable
+from workbench.views.questions import Question, answers, unanswered_words
 
 RESULTS_CSS = (HERE / "results.css").read_text(encoding="utf-8")
 FIELD = "record"
@@ -162,10 +162,13 @@ class Results(pn.viewable.Viewer):
         record = read_record(path)
         dataset = results.dataset(record, axes=self._at)
         final = results.final(dataset)
-        self.questions = answerable(final)
-        parts: list[Any] = [_html(words.about_html(record, dataset, path.stem, self._at))]
-        for question in self.questions:
-            table = question.answer(dataset, final)
+        found = answers(dataset, final)
+        self.questions = [question for question, _ in found]
+        about = words.about_html(record, dataset, path.stem, self._at)
+        parts: list[Any] = [_html(about)]
+        if not found:
+            parts.append(_html(f"<p>{escape(unanswered_words(final))}</p>"))
+        for question, table in found:
             self.tables[question.name] = table
             pane = FigurePane(label=question.title, svg=True)
             self.figures[question.name] = pane
