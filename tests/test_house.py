@@ -50,7 +50,7 @@ FLOORS = (
     ("workbench.views", "workbench.notebook"),
     ("workbench", "workbench.doctor"),
     ("workbench.cli_lab",),
-    ("workbench.cli_trace",),
+    ("workbench.cli_trace", "workbench.cli_measure"),
     ("workbench.cli_runs",),
     ("workbench.cli", "apps"),
 )

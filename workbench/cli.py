@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import workbench
-from workbench import cli_lab, cli_runs
+from workbench import cli_lab, cli_measure, cli_runs
 from workbench.cli_runs import table
 from workbench.errors import WorkbenchError
 from workbench.identity import is_main
@@ -109,6 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     cli_lab.add_commands(partial(_command, commands))
     cli_runs.add_commands(partial(_command, commands))
+    cli_measure.add_commands(partial(_command, commands))
 
     evaluate = _command(
         commands,

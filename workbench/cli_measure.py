@@ -1,0 +1,112 @@
+"""The command `measure`: run an instrument on a checkpoint and keep what it found as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import WorkbenchError
+from workbench.signals import stop_signal
+
+KINDS = ("lens", "probes", "patches", "ablations")
+"""As `workbench.lab.kinds.KINDS`; repeated, so that ``--help`` loads nothing heavy."""
+
+
+def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the command; `command(name, run, summary, example)` makes its parser."""
+    measure = command(
+        "measure",
+        _measure,
+        "run an instrument on a checkpoint: " + ", ".join(KINDS),
+        "workbench measure probes depo-n8-any --set examples=2000 --out probes.json",
+    )
+    measure.add_argument("kind", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
+    measure.add_argument("checkpoint", help="a bundled name, a folder, or hf://owner/name")
+    measure.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="setting=value",
+        help="such as examples=500, seed=1 or passes=4; may be given again",
+    )
+    measure.add_argument(
+        "--out", type=Path, help="file to write; default KIND-CHECKPOINT.json, never over another"
+    )
+    measure.add_argument("--device", default="cpu", help="cpu or cuda; default %(default)s")
+    measure.add_argument("--json", action="store_true", help="print what --out would hold")
+    # for the pages, which start this command and look how far it is
+    measure.add_argument("--settings", type=Path, help=argparse.SUPPRESS)
+    measure.add_argument("--progress", type=Path, help=argparse.SUPPRESS)
+
+
+def _measure(options: argparse.Namespace) -> int:
+    from workbench.config import apply_overrides, build
+    from workbench.lab.kinds import Report, kind_of, measure
+
+    kind = kind_of(options.kind)
+    given = {}
+    if options.settings is not None:
+        given = json.loads(options.settings.read_text(encoding="utf-8"))["settings"]
+    values = apply_overrides(given, options.set, form="setting=value", example="examples=500")
+    settings = build(kind.settings, values, source=f"measure {kind.name}")
+    name = Path(options.checkpoint).name
+    out: Path = options.out or Path(f"{kind.name}-{name}.json")
+    if out.exists() and options.out is None:
+        raise WorkbenchError(
+            f"{out} is there already", "a new file", "name one with --out, which is overwritten"
+        )
+
+    from workbench.lab.measured import write_measurement
+    from workbench.training.checkpoints import WEIGHTS, load_checkpoint
+    from workbench.training.loop import check_device
+    from workbench.training.provenance import describe_origin
+
+    check_device(options.device)
+    checkpoint = load_checkpoint(options.checkpoint, device=options.device)
+    with _Bar(options.progress) as bar, stop_signal("stopping; nothing is kept") as stopped:
+        result = measure(checkpoint, kind.name, settings, Report(bar.tell, stopped))
+    origin = describe_origin() | {
+        "kind": kind.name,
+        "settings": settings.model_dump(mode="json"),
+        "checkpoint": checkpoint.name,
+        "checkpoint_sha256": checkpoint.provenance["hashes"][WEIGHTS],
+    }
+    write_measurement(out, result, origin)
+    if options.json:
+        print(out.read_text(encoding="utf-8"), end="")
+    else:
+        sizes = ", ".join(f"{name} {size}" for name, size in result.sizes.items())
+        print(f"{out}: {kind.title.lower()} ({sizes})")
+    return 0
+
+
+class _Bar:
+    """Progress in the terminal, and in a file if a page looks at it."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path, self.told = path, -1.0
+        self.bar: Any = None
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def tell(self, done: float, total: float) -> None:
+        """Say how far it is; the file at most every half percent."""
+        from workbench.progress import progress_bar
+
+        if self.bar is None:
+            whole = total if total > 1 else 100
+            self.bar = progress_bar(whole, unit="step" if total > 1 else "%")
+        self.bar.update((done if total > 1 else 100 * done) - self.bar.n)
+        if self.path is not None and (done - self.told > 0.005 * total or done >= total):
+            from workbench.lab.measuring import tell
+
+            self.told = done
+            tell(self.path, done, total)

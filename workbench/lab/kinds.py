@@ -1,0 +1,291 @@
+"""What can be measured on a checkpoint, each kind with its settings: what `workbench measure` runs.
+
+A kind draws held-out examples, runs an instrument on them and returns its summary over examples:
+small enough to be kept (`workbench.lab.measured`), and all that pages and findings are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from pydantic import Field
+
+from workbench.batch import Batch
+from workbench.config import Frozen, SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.tasks.base import EVALUATION, batch_generator
+
+if TYPE_CHECKING:  # a page that only shows measurements loads no torch
+    import xarray as xr
+
+    from workbench.training.checkpoints import Checkpoint
+
+
+class Settings(Frozen):
+    """What every measurement is told.
+
+    Attributes
+    ----------
+    examples : int
+        Held-out examples, from the stream that training never draws.
+    seed : int
+        Seed of the examples, and of random controls.
+    passes : int or None
+        N; None is the largest that the model was trained with.
+    """
+
+    examples: int = Field(256, ge=2, le=100_000)
+    seed: int = Field(0, ge=0, lt=2**32)
+    passes: int | None = Field(None, ge=1, le=64)
+
+
+class LensSettings(Settings):
+    """Answers if the model woke after each pass."""
+
+    examples: int = Field(1000, ge=2, le=100_000)
+
+
+class ProbeSettings(Settings):
+    """What a linear decoder finds in S.
+
+    Attributes
+    ----------
+    splits : int
+        Seeds: how often the examples are split anew, and control tasks drawn.
+    """
+
+    examples: int = Field(2000, ge=50, le=100_000)
+    splits: int = Field(5, ge=1, le=100)
+
+
+class PatchSettings(Settings):
+    """What the answers become with another context's memory.
+
+    Attributes
+    ----------
+    parts : {"whole", "layers", "heads", "passes"}
+        What is exchanged: all of S, each layer, each head, or what each pass changed.
+    asked : {"all", "first of window", "first"}
+        Queries that are measured; later ones see earlier answers.
+    """
+
+    examples: int = Field(128, ge=2, le=100_000)
+    parts: Literal["whole", "layers", "heads", "passes"] = "whole"
+    asked: Literal["all", "first of window", "first"] = "all"
+
+
+class AblationSettings(Settings):
+    """What is lost without a part of the memory.
+
+    Attributes
+    ----------
+    parts : {"whole", "layers", "heads", "passes"}
+        What is erased: all of S, each layer, each head, or what each pass changed.
+    """
+
+    examples: int = Field(128, ge=2, le=100_000)
+    parts: Literal["whole", "layers", "heads", "passes"] = "heads"
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a measurement tells how far it is, and learns that it is no longer wanted.
+
+    Attributes
+    ----------
+    tell : callable
+        ``tell(done, total)``, in steps of any kind.
+    stop : callable
+        Whether to end.
+    """
+
+    tell: Callable[[float, float], None] = lambda done, total: None
+    stop: Callable[[], bool] = lambda: False
+
+    def counter(self, total: float) -> Callable[[float], None]:
+        """Return what an instrument calls with the steps done since its last call."""
+        done = 0.0
+
+        def count(steps: float) -> None:
+            nonlocal done
+            done += steps
+            self.tell(done, total)
+            if self.stop():
+                raise KeyboardInterrupt
+
+        return count
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of measurement.
+
+    Attributes
+    ----------
+    name, title : str
+        As commands and pages call it.
+    settings : type of Settings
+        Its settings and their defaults.
+    run : callable
+        ``run(checkpoint, settings, report) -> Dataset``.
+    """
+
+    name: str
+    title: str
+    settings: type[Settings]
+    run: Callable[[Checkpoint, Any, Report], xr.Dataset]
+
+
+def measure(checkpoint: Checkpoint, kind: str, settings: Settings, report: Report) -> xr.Dataset:
+    """Measure, and note on the result what was measured on what.
+
+    Returns
+    -------
+    Dataset
+        As the kind has it; attributes ``kind``, ``checkpoint``, ``task``, ``difficulty_name``,
+        ``n_sleep``, ``examples`` and ``seed`` are always there.
+    """
+    result = kind_of(kind).run(checkpoint, settings, report)
+    return result.assign_attrs(
+        kind=kind,
+        checkpoint=checkpoint.name,
+        task=checkpoint.task.name,
+        difficulty_name=checkpoint.task.difficulty_name,
+        n_sleep=sleep_of(checkpoint, settings).passes,
+        examples=settings.examples,
+        seed=settings.seed,
+    )
+
+
+def kind_of(name: str) -> Kind:
+    """Return a kind by its name.
+
+    Raises
+    ------
+    WorkbenchError
+        There is none of that name.
+    """
+    if name not in KINDS:
+        raise WorkbenchError(
+            f"nothing to measure called {name!r}", f"one of {', '.join(KINDS)}", "check the name"
+        )
+    return KINDS[name]
+
+
+def sleep_of(checkpoint: Checkpoint, settings: Settings) -> SleepConfig:
+    """Return how the model sleeps in a measurement."""
+    from workbench.training.evaluation import default_passes
+
+    return checkpoint.sleep.with_passes(settings.passes or default_passes(checkpoint.sleep)[-1])
+
+
+def examples_of(checkpoint: Checkpoint, settings: Settings, *, step: int = 0) -> Batch:
+    """Return the held-out examples of a measurement; another `step`, other examples."""
+    drawn = batch_generator(settings.seed, step, EVALUATION)
+    return checkpoint.task.sample(settings.examples, drawn)
+
+
+def _lens(checkpoint: Checkpoint, settings: LensSettings, report: Report) -> xr.Dataset:
+    from workbench.instruments.features import slept_on
+    from workbench.instruments.lens import lens, lens_by_difficulty
+
+    batch, sleep = examples_of(checkpoint, settings), sleep_of(checkpoint, settings)
+    places = len(slept_on(batch, sleep)) * (int(str(sleep.passes)) + 1)
+    scores = lens(checkpoint.model, batch, sleep, on_progress=report.counter(places))
+    return lens_by_difficulty(scores, checkpoint.task)
+
+
+def _probes(checkpoint: Checkpoint, settings: ProbeSettings, report: Report) -> xr.Dataset:
+    from workbench.instruments.probes import probe
+
+    batch, sleep = examples_of(checkpoint, settings), sleep_of(checkpoint, settings)
+    result = probe(
+        checkpoint.model,
+        batch,
+        sleep,
+        checkpoint.task.probe_targets(batch),
+        seeds=range(settings.splits),
+        on_progress=lambda share: report.tell(share, 1.0),
+        stop=report.stop,
+    )
+    if not result.attrs["complete"]:
+        raise KeyboardInterrupt
+    return result
+
+
+def _patches(checkpoint: Checkpoint, settings: PatchSettings, report: Report) -> xr.Dataset:
+    from workbench.instruments.effects import patches_by_difficulty
+    from workbench.instruments.interventions import patch_effects
+    from workbench.instruments.swaps import fitting
+
+    sleep = sleep_of(checkpoint, settings)
+    recipient, donor = (examples_of(checkpoint, settings, step=step) for step in (0, 1))
+    fits = fitting(checkpoint.task, recipient, donor)
+    recipient, donor = recipient.examples(fits), donor.examples(fits)
+    parts, places = _parts(checkpoint, recipient, sleep, settings.parts)
+    total = 2 * 3 * len(parts) * places
+    effects = patch_effects(
+        checkpoint.model,
+        checkpoint.task,
+        recipient,
+        donor,
+        sleep,
+        components=parts,
+        asked=settings.asked,
+        seed=settings.seed,
+        on_progress=report.counter(total),
+    )
+    return patches_by_difficulty(effects).assign_attrs(pairs=int(fits.sum()))
+
+
+def _ablations(checkpoint: Checkpoint, settings: AblationSettings, report: Report) -> xr.Dataset:
+    from workbench.instruments.effects import ablations_by_difficulty
+    from workbench.instruments.interventions import MEAN, ZERO, ablation_effects
+
+    batch, sleep = examples_of(checkpoint, settings), sleep_of(checkpoint, settings)
+    parts, places = _parts(checkpoint, batch, sleep, settings.parts)
+    methods = (ZERO, MEAN, 0.5)
+    effects = ablation_effects(
+        checkpoint.model,
+        batch,
+        sleep,
+        components=parts,
+        methods=methods,
+        seed=settings.seed,
+        on_progress=report.counter(2 * len(methods) * len(parts) * places),
+    )
+    return ablations_by_difficulty(effects, checkpoint.task)
+
+
+def _parts(
+    checkpoint: Checkpoint, batch: Batch, sleep: SleepConfig, parts: str
+) -> tuple[list[Any], int]:
+    """Return the parts of S that a setting names, and how many places they are changed at."""
+    from workbench.instruments import components
+    from workbench.instruments.features import slept_on
+    from workbench.instruments.interventions import PassChange
+
+    windows, passes = slept_on(batch, sleep), int(str(sleep.passes))
+    state = checkpoint.model.empty_memory(1).fast_weights
+    places = len(windows) * (passes + 1)
+    found: dict[str, list[Any]] = {
+        "whole": [components.whole()],
+        "layers": [components.layer(layer) for layer in state],
+        "heads": [components.head(i, h) for i, s in state.items() for h in range(s.shape[1])],
+        "passes": [PassChange(w, n) for w in windows for n in range(1, passes + 1)],
+    }
+    return found[parts], places
+
+
+KINDS: Final[dict[str, Kind]] = {
+    kind.name: kind
+    for kind in (
+        Kind("lens", "Answers if it woke after each pass", LensSettings, _lens),
+        Kind("probes", "What a linear probe finds in the memory", ProbeSettings, _probes),
+        Kind("patches", "Answers with another context's memory", PatchSettings, _patches),
+        Kind("ablations", "Answers without a part of the memory", AblationSettings, _ablations),
+    )
+}
+"""Every kind of measurement by its name."""
