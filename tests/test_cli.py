@@ -20,8 +20,8 @@ from workbench.tasks import batch_generator, task
 from workbench.training.evaluation import BLIND
 
 COMMANDS = [
-    "serve", "train", "sweep", "queue", "results", "mirror", "runs", "eval", "sample",
-    "checkpoints", "doctor",
+    "serve", "train", "sweep", "queue", "results", "mirror", "runs", "trace", "measure", "eval",
+    "sample", "checkpoints", "doctor",
 ]  # fmt: skip
 CONFIG = """
 [model]

@@ -1,4 +1,4 @@
-"""The ``workbench`` command: serve, train, sweep, eval, sample, checkpoints, doctor.
+"""The ``workbench`` command: serve, train, sweep, trace, eval, sample, checkpoints, doctor.
 
 Results go to standard output (``--json`` where a program reads them), progress and messages to
 standard error. Bad input is one line and exit code 2; an interrupted command exits with 130.
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import workbench
-from workbench import cli_lab, cli_measure, cli_runs
+from workbench import cli_lab, cli_measure, cli_runs, cli_trace
 from workbench.cli_runs import table
 from workbench.errors import WorkbenchError
 from workbench.identity import is_main
@@ -109,6 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     cli_lab.add_commands(partial(_command, commands))
     cli_runs.add_commands(partial(_command, commands))
+    cli_trace.add_commands(partial(_command, commands))
     cli_measure.add_commands(partial(_command, commands))
 
     evaluate = _command(

@@ -22,6 +22,10 @@ TOLD = ("seed", "task", "config_json", "vocabulary_json", "checkpoint", "checkpo
 """Attributes that `origin` may give; the recorder knows the others itself."""
 
 
+STREAM = "trace"
+"""Stream of random numbers that examples are drawn from for a recording; no training draws it."""
+
+
 def origin_of(checkpoint: Checkpoint, *, seed: int = -1) -> dict[str, str | int]:
     """Return what a trace says of the checkpoint that it was recorded from.
 

@@ -1,0 +1,218 @@
+"""The command `trace`: record a sleep to a file, or say what such a file holds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import WorkbenchError
+
+SUFFIXES = (".zarr", ".zarr.zip")
+TIERS = ("states", "writes", "hidden")
+"""As `workbench.trace.recorder.TIERS`; repeated, so that ``--help`` loads nothing heavy."""
+
+DEFAULTS: dict[str, Any] = {
+    "examples": 64,
+    "seed": 0,
+    "passes": None,
+    "keep": ("states", "writes"),
+    "out": None,
+    "device": "cpu",
+    "force": False,
+}
+"""Options of a recording; None for `passes` and `out` depends on the checkpoint."""
+
+AT_ONCE = 16
+"""Examples computed together: few enough for the bar to move."""
+
+
+def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the command; `command(name, run, summary, example)` makes its parser."""
+    trace = command(
+        "trace",
+        _trace,
+        "record what a checkpoint's memory does, pass by pass; or show what a recording holds",
+        "workbench trace depo-n8-any --examples 64 --passes 4 --out depo.zarr.zip",
+    )
+    trace.add_argument(
+        "target",
+        metavar="CHECKPOINT|FILE",
+        help="to record: a bundled name, a folder, or hf://owner/name; "
+        "to show: NAME.zarr.zip or NAME.zarr",
+    )
+    trace.add_argument("--examples", type=_whole(1), help="default 64")
+    trace.add_argument("--seed", type=_whole(0), help="draws the examples; default 0")
+    trace.add_argument("--passes", type=_whole(1), help="N; default the largest trained N")
+    trace.add_argument(
+        "--keep", type=_tiers, metavar="TIERS",
+        help=f"beside the summary: some of {','.join(TIERS)}, or none; default states,writes",
+    )  # fmt: skip
+    trace.add_argument(
+        "--out", type=Path, help="NAME.zarr.zip or NAME.zarr; default CHECKPOINT-nN.zarr.zip"
+    )
+    trace.add_argument("--device", help="cpu or cuda; default cpu")
+    trace.add_argument(
+        "--force", action="store_true", default=None, help="replace a recording of that name"
+    )
+    trace.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _trace(options: argparse.Namespace) -> int:
+    given = {name: getattr(options, name) for name in DEFAULTS}
+    if _is_recording(options.target):
+        superfluous = [name for name, value in given.items() if value is not None]
+        if superfluous:
+            raise WorkbenchError(
+                f"--{superfluous[0]} with the recording {options.target}",
+                "a recording alone, which is shown",
+                "name a checkpoint to record one",
+            )
+        return _show(options.target, options.json)
+    return _record(options.target, options.json, **_filled(given))
+
+
+def _is_recording(target: str) -> bool:
+    path = Path(target)
+    return target.endswith(SUFFIXES) or path.is_file() or (path / "zarr.json").is_file()
+
+
+def _filled(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: DEFAULTS[name] if value is None else value for name, value in given.items()}
+
+
+def _record(
+    target: str,
+    as_json: bool,
+    *,
+    examples: int,
+    seed: int,
+    passes: int | None,
+    keep: tuple[str, ...],
+    out: Path | None,
+    device: str,
+    force: bool,
+) -> int:
+    from workbench.progress import progress_bar
+    from workbench.tasks import batch_generator
+    from workbench.trace import STREAM, origin_of, record_to
+    from workbench.trace.storage import check_target
+    from workbench.training.checkpoints import load_checkpoint
+    from workbench.training.evaluation import default_passes
+    from workbench.training.loop import check_device
+
+    check_device(device)
+    checkpoint = load_checkpoint(target, device=device)
+    n = passes or default_passes(checkpoint.sleep)[-1]
+    path = out or Path(f"{Path(checkpoint.name).name}-n{n}.zarr.zip")
+    try:
+        check_target(path, force)
+    except WorkbenchError as error:
+        fix = error.fix.replace("overwrite it", "add --force")
+        raise WorkbenchError(error.given, error.expected, fix) from None
+    batch = checkpoint.task.sample(examples, batch_generator(seed, 0, STREAM))
+    with progress_bar(examples, unit="example") as bar:
+        record_to(
+            path,
+            checkpoint.model,
+            batch,
+            checkpoint.sleep.with_passes(n),
+            keep=keep,
+            origin=origin_of(checkpoint, seed=seed),
+            batch_size=AT_ONCE,
+            on_progress=bar.update,
+            overwrite=force,
+        )
+    record = {
+        "file": str(path),
+        "bytes": _bytes(path),
+        "checkpoint": checkpoint.name,
+        "examples": examples,
+        "seed": seed,
+        "n_sleep": n,
+        "keep": list(keep),
+    }
+    if as_json:
+        print(json.dumps(record))
+    else:
+        kept = ", ".join(["summary", *keep])
+        print(f"{path}: {examples} examples at N = {n}, {kept}; {_size(record['bytes'])}")
+    return 0
+
+
+def _show(target: str, as_json: bool) -> int:
+    from workbench.trace import groups_of, load_trace
+
+    tree = load_trace(target)
+    attributes = tree.attrs
+    record = {
+        "file": target,
+        "bytes": _bytes(Path(target)),
+        **{name: attributes[name] for name in ("schema", "checkpoint", "checkpoint_sha256")},
+        **{name: attributes[name] for name in ("task", "seed", "created_at", "code_version")},
+        "examples": tree.sizes["example"],
+        "windows": tree.sizes["window"],
+        "asleep": int(tree["asleep"].sum()),
+        "window_size": attributes["window_size"],
+        "n_sleep": attributes["n_sleep"],
+        "layers": tree["states"]["layer"].values.tolist(),
+        "groups": groups_of(tree),
+    }
+    if as_json:
+        print(json.dumps(record))
+        return 0
+    model, seed = record["checkpoint"] or "a model without a name", record["seed"]
+    print(f"{target}: {record['schema']}, {_size(record['bytes'])}")
+    print(f"  model     {model} {record['checkpoint_sha256'][:12]}".rstrip())
+    drawn = "" if seed < 0 else f", seed {seed}"
+    print(f"  examples  {record['examples']} of {record['task'] or 'no named task'}{drawn}")
+    print(
+        f"  windows   {record['windows']} of at most {record['window_size']} tokens, "
+        f"{record['asleep']} slept on at N = {record['n_sleep']}"
+    )
+    print(f"  layers    {', '.join(map(str, record['layers']))}")
+    print(f"  recorded  {record['created_at']}, version {record['code_version']}")
+    for name, size in record["groups"].items():
+        held = ", ".join(_sizes(tree, name))
+        print(f"  /{name:13} {_size(size):>9}  {held}")
+    return 0
+
+
+def _sizes(tree: Any, group: str) -> list[str]:
+    """Return each variable of a group with its axes, those inside it too."""
+    return [
+        f"{name} ({', '.join(map(str, values.sizes.values()))})"
+        for node in tree[group].subtree
+        for name, values in node.data_vars.items()
+    ]
+
+
+def _bytes(path: Path) -> int:
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+def _whole(low: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        value = int(text) if text.isdecimal() and len(text) < 19 else low - 1
+        if value < low:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {low}")
+        return value
+
+    return parse
+
+
+def _tiers(text: str) -> tuple[str, ...]:
+    names = () if text == "none" else tuple(text.split(","))
+    unknown = [name for name in names if name not in TIERS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"{unknown[0]!r} cannot be kept; expected some of {','.join(TIERS)}, or none"
+        )
+    return names
