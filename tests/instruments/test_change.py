@@ -6,7 +6,8 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
-from workbench.instruments.change import REPLAY, SLEEP, change, changes_of, frozen_replay
+from workbench.instruments.change import REPLAY, SLEEP, change, changes_of, frozen_replay, replayed
+from workbench.instruments.provenance import contribution_norms
 
 OVER = (dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD, dims.KEY, dims.VALUE)
 
@@ -116,3 +117,19 @@ def test_wrong_use(random_trace):
     del trace["writes"]
     with pytest.raises(WorkbenchError, match="without writes/.*keep="):
         change(trace)
+
+
+def test_a_replay_can_be_asked_like_a_sleep(halving, random_trace):
+    # strength 1/2: of the 7 that the replay ends with, pass 1 has left 1, pass 2 2, pass 3 4
+    shares = contribution_norms(replayed(halving, window=0))["share"].squeeze()
+    np.testing.assert_allclose(shares, [1 / 7, 2 / 7, 4 / 7])
+    # the sleep wrote 8, 16, 4: of its 7 it is 1, 4, 2
+    shares = contribution_norms(halving.isel(window=[0]))["share"].squeeze()
+    np.testing.assert_allclose(shares, [1 / 7, 4 / 7, 2 / 7])
+    # a later window begins with what was carried into it
+    trace = random_trace(dtype=np.float32)
+    for found in (replayed(trace, window=1), trace.isel(window=[1])):
+        parts = contribution_norms(found, every_pass=True)
+        assert float(parts["unexplained"].max()) < 1e-6
+        assert (parts["carried_share"].sel(sleep_pass=0) == 1).all()
+        assert parts["source_window"].values.tolist() == [1]

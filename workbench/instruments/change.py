@@ -20,6 +20,7 @@ from workbench.instruments.recorded import (
     coords_of,
     norms,
     passes_of,
+    position,
     result_dtype,
     states_of,
 )
@@ -151,6 +152,42 @@ def frozen_replay(trace: xr.DataTree) -> xr.DataArray:
                 replayed[layer.examples, first.window, sleep_pass, layer.index] = state
     replay = states.copy(data=replayed.astype(result_dtype(states)))
     return replay.assign_attrs(replayed="the writes of pass 1, from the state carried in")
+
+
+def replayed(trace: xr.DataTree, *, window: int) -> xr.DataTree:
+    """Return the frozen replay of one window as a trace: the baseline of other instruments.
+
+    Compare with ``trace.isel(window=[...])``, the sleep from the same state carried in.
+
+    Parameters
+    ----------
+    trace : DataTree
+        With states and writes.
+    window : int
+        By the trace's label.
+
+    Returns
+    -------
+    DataTree
+        One window, with states and writes: those of pass 1 in every pass. No answers: nothing
+        was read with these states.
+
+    Raises
+    ------
+    WorkbenchError
+        The trace keeps no states or no writes, or there is no such window.
+    """
+    states = frozen_replay(trace)
+    at = {dims.WINDOW: [position(states, dims.WINDOW, window)]}
+    writes = trace["writes"].to_dataset().isel(at)
+    first = writes.isel({dims.SLEEP_PASS: [0] * writes.sizes[dims.SLEEP_PASS]})
+    again = first.assign_coords({dims.SLEEP_PASS: writes[dims.SLEEP_PASS]}).where(writes.notnull())
+    root = trace.to_dataset().isel(at)
+    groups = {"states": states.isel(at).to_dataset(), "writes": again}
+    return xr.DataTree.from_dict(
+        {"/": root.assign_attrs(replayed=f"window {window}: the writes of pass 1 in every pass")}
+        | {f"/{name}": group for name, group in groups.items()}
+    )
 
 
 def _rotations(values: np.ndarray, modes: int) -> tuple[np.ndarray, np.ndarray]:
