@@ -10,6 +10,7 @@ import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.identity import identify
+from workbench.lab import runs as runs_module
 from workbench.lab.runs import (
     empty_trash,
     find_run,
@@ -100,6 +101,26 @@ def test_a_run_on_another_host_is_believed_while_it_speaks(make_run):
     for path in folder.iterdir():
         os.utime(path, (time.time() - 3600,) * 2)
     assert read_run(folder).state == "died"
+
+
+def test_a_run_on_another_host_that_evaluates_for_long_is_not_dead(make_run, monkeypatch):
+    """It says nothing for an hour; 20 s ago it gave a sign of life, 11 minutes later none since."""
+    folder = make_run("far", "running", [event(2)], host="elsewhere", pid=1, started=1.0)
+    now = 2_000_000_000.0
+    monkeypatch.setattr(runs_module.time, "time", lambda: now)
+    for name in ("status.json", "events.jsonl"):
+        os.utime(folder / name, (now - 3600,) * 2)
+    assert read_run(folder).state == "died"
+    (folder / "alive").touch()
+    os.utime(folder / "alive", (now - 20,) * 2)
+    run = read_run(folder)
+    assert run.state == "running"
+    assert run.changed == now - 3600, "a sign of life is no word: lists keep their order"
+    monkeypatch.setattr(runs_module.time, "time", lambda: now + 11 * 60)
+    assert read_run(folder).state == "died"
+    (folder / "status.json").write_text(json.dumps({"state": "stopped", "host": "elsewhere"}))
+    os.utime(folder / "alive", (now + 11 * 60,) * 2)
+    assert read_run(folder).state == "stopped"
 
 
 @pytest.mark.parametrize(

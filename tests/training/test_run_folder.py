@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -13,7 +15,7 @@ from workbench.config import to_toml
 from workbench.errors import WorkbenchError
 from workbench.training import loop
 from workbench.training.loop import train
-from workbench.training.run_folder import run_status
+from workbench.training.run_folder import beating, run_status
 
 
 def test_a_folder_removed_under_a_run_is_not_written_half_anew(tiny_experiment, tmp_path):
@@ -26,6 +28,40 @@ def test_a_folder_removed_under_a_run_is_not_written_half_anew(tiny_experiment, 
     with pytest.raises(WorkbenchError, match="was removed while it was trained in"):
         train(tiny_experiment(), folder, on_progress=remove)
     assert not folder.exists()
+
+
+def test_signs_of_life_come_while_this_process_is_busy_with_anything(tmp_path):
+    sign = tmp_path / "alive"
+    with beating(tmp_path, every=0.01):
+        for _ in range(2):  # the second one proves that they go on
+            end = time.monotonic() + 30
+            while not sign.exists():
+                assert time.monotonic() < end
+                time.sleep(0.005)
+            sign.unlink()
+    assert list(tmp_path.iterdir()) == [] and not any(
+        thread.name.startswith("sign of life") for thread in threading.enumerate()
+    )
+
+
+def test_signs_of_life_do_not_make_a_removed_folder_anew(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with beating(folder, every=0.01):
+        folder.rename(tmp_path / "trash")
+        time.sleep(0.05)
+    assert not folder.exists()
+
+
+def test_a_run_gives_signs_of_life_until_it_has_ended(tiny_experiment, tmp_path):
+    folder, seen = tmp_path / "run", []
+
+    def look(progress):
+        if progress.evaluated is not None:
+            seen.append((folder / "alive").exists())
+
+    assert train(tiny_experiment(), folder, on_progress=look) == "finished"
+    assert seen and all(seen) and not (folder / "alive").exists()
 
 
 def test_a_full_disk_is_told_and_the_run_goes_on_later(

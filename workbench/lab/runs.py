@@ -22,7 +22,15 @@ from workbench.errors import WorkbenchError
 from workbench.files import write_json, write_text
 from workbench.identity import identify
 from workbench.lab.processes import LOG, alive, here
-from workbench.training.run_folder import CONFIG, EVENTS, STATUS, STOP, check_there, read_event
+from workbench.training.run_folder import (
+    ALIVE,
+    CONFIG,
+    EVENTS,
+    STATUS,
+    STOP,
+    check_there,
+    read_event,
+)
 
 LABELS, TRASH, LOCK = "labels.json", ".trash", ".states.lock"
 PROVENANCE = "checkpoint/provenance.json"
@@ -36,7 +44,7 @@ TAIL = 16_384
 ACTIVE = ("starting", "running")
 STATES = ("queued", *ACTIVE, "stopped", "finished", "failed", "died", "damaged")
 SILENT = 600.0
-"""Seconds without a word after which a run on another host is shown as died."""
+"""Seconds without a word or a sign of life after which a run on another host is shown as died."""
 
 BIRTH = 15.0
 """Seconds that the process of a launcher which was killed has to say that it is there."""
@@ -121,7 +129,7 @@ def read_run(folder: Path) -> Run | None:
     steps = [e for e in events if e.get("kind") == "step"]
     evaluations = [e for e in events if e.get("kind") == "evaluation"]
     last: dict[str, Any] = steps[-1] if steps else {}
-    state = actual_state(status, changed)
+    state = actual_state(status, changed, folder)
     return Run(
         folder.name,
         folder,
@@ -138,18 +146,36 @@ def read_run(folder: Path) -> Run | None:
     )
 
 
-def actual_state(status: dict[str, Any], changed: float) -> str:
-    """Return the state a status says, or "died" where it says active and nobody is at work."""
+def actual_state(status: dict[str, Any], changed: float, folder: Path) -> str:
+    """Return the state a status says, or "died" where it says active and nobody is at work.
+
+    Parameters
+    ----------
+    status : dict
+        ``status.json``.
+    changed : float
+        When the run last said something, in seconds since 1970.
+    folder : Path
+        The run's, where a process of another machine leaves signs of life.
+    """
     state = str(status["state"])
     if state not in ACTIVE:
         return state if state in STATES else "damaged"
     if not here(status):
-        return state if time.time() - changed < SILENT else "died"
+        return state if time.time() - max(changed, _beat(folder)) < SILENT else "died"
     if alive(status):
         return state
     # a launcher that was killed may have started a process which has yet to say who it is
     unborn = status.get("launcher") and time.time() - changed < BIRTH
     return state if unborn else "died"
+
+
+def _beat(folder: Path) -> float:
+    """Return when the run's process last gave a sign of life, 0 where it never did."""
+    try:
+        return (folder / ALIVE).stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 @dataclass(frozen=True)

@@ -218,7 +218,7 @@ class Watch:
         if before is not None and before.signature == signature:
             run = before.run
             if run.active:  # nothing was written: is its process still there?
-                state = actual_state(run.status, run.changed)
+                state = actual_state(run.status, run.changed, folder)
                 if state != run.state:
                     said = last_words(folder) if state == "died" else None
                     run = replace(run, state=state, problem=said)

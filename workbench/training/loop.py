@@ -47,6 +47,7 @@ from workbench.training.run_folder import (
     STATES,
     STOP,
     append,
+    beating,
     check_there,
     drop_events_after,
     finished,
@@ -155,7 +156,8 @@ def train(
             return stop() or request.exists()
 
         try:
-            return _watched(_Run(experiment, task, folder), stopping, on_progress)
+            with beating(folder):
+                return _watched(_Run(experiment, task, folder), stopping, on_progress)
         finally:
             torch.set_num_threads(threads)
             request.unlink(missing_ok=True)

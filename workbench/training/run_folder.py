@@ -9,6 +9,7 @@
     state/            resume points, newest two
     checkpoint/       the finished model
     stop              put there by anyone who wants the run to stop at a resume point
+    alive             touched every 30 s while a process trains or evaluates, for other machines
 
 Nothing here loads torch: whoever lists runs imports it too.
 """
@@ -20,8 +21,9 @@ import json
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,9 @@ from workbench.identity import identify
 from workbench.training.provenance import describe_origin
 
 EVENTS, STATUS, CONFIG, STATES = "events.jsonl", "status.json", "experiment.toml", "state"
-ORIGIN, STOP = "origin.json", "stop"
+ORIGIN, STOP, ALIVE = "origin.json", "stop", "alive"
+BEAT = 30.0
+"""Seconds between two signs of life."""
 NO_ROOM = frozenset(
     getattr(errno, name)
     for name in ("ENOSPC", "EDQUOT", "EROFS", "EFBIG", "EACCES", "EPERM", "EIO")
@@ -150,6 +154,34 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def beating(folder: Path, every: float = BEAT) -> Iterator[None]:
+    """Touch a file in the run's folder again and again, whatever this process is busy with.
+
+    Another machine cannot ask this one's system whether the process is there, and an evaluation or
+    a compilation may take longer than a dead run is waited for. A disk that cannot be written to is
+    told by whoever has something to write.
+    """
+    path, ended = folder / ALIVE, threading.Event()
+
+    def beat() -> None:
+        while True:
+            with suppress(OSError):  # among them: the folder was removed, and is not made anew
+                path.touch()
+            if ended.wait(every):
+                return
+
+    thread = threading.Thread(target=beat, name=f"sign of life of {folder.name}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def write_status(
