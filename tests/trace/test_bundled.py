@@ -1,0 +1,43 @@
+"""The bundled traces are whole, small, and what their checkpoints do."""
+
+import numpy as np
+import pytest
+
+import workbench
+from workbench.config import SleepConfig
+from workbench.paths import bundled_checkpoints, bundled_traces
+from workbench.tasks import batch_generator
+from workbench.trace import STREAM, batch_of, load_trace, record
+from workbench.training.evaluation import default_passes
+
+NAMES = sorted(bundled_checkpoints())
+
+
+def test_every_checkpoint_has_one():
+    assert sorted(bundled_traces()) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_small_and_recorded_again_it_is_the_same(name):
+    assert bundled_traces()[name].stat().st_size <= 3_000_000
+    checkpoint = workbench.load(name)
+    trace = load_trace(name, checkpoint=checkpoint)
+    attrs = trace.attrs
+    assert attrs["checkpoint"] == name and {"states", "writes"} <= set(trace.children)
+    assert attrs["n_sleep"] == default_passes(checkpoint.sleep)[-1]
+    assert trace.sizes["example"] >= 8
+    sleep = SleepConfig.model_validate_json(attrs["sleep_json"])
+    assert sleep == checkpoint.sleep.with_passes(attrs["n_sleep"])
+    batch = batch_of(trace)
+    generator = batch_generator(attrs["seed"], 0, STREAM)
+    drawn = checkpoint.task.sample(trace.sizes["example"], generator)
+    np.testing.assert_array_equal(drawn.tokens, batch.tokens)
+    again = record(checkpoint.model, batch.examples(slice(2)), sleep)
+    first = trace.isel(example=slice(2))
+    for group in ("states", "writes", "readout"):
+        for variable in first[group].data_vars:
+            found, stored = again[group][variable].values, first[group][variable].values
+            if stored.dtype.kind == "f":
+                np.testing.assert_allclose(found, stored, atol=1e-4, rtol=1e-4)
+    right = [trace["readout"]["correct"].isel(window=i) for i in np.flatnonzero(trace["asleep"])]
+    assert right[-1].isel(sleep_pass=-1).mean() > right[0].isel(sleep_pass=0).mean() + 0.2
