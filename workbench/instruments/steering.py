@@ -1,0 +1,312 @@
+"""Decodable is not used: push S until a probe gives another answer, and see whether the model does.
+
+A probe says what is in S, not what the model reads. So for one item of each test example S is moved
+along the probe's own directions, by the shortest change after which the probe says another class
+("2 hops from node 3 is 5"), and the model reads on from there. If its answers to the query about
+that item become the new class more often than after a change of equal length that has nothing to
+do with the item, then the model uses what the probe reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any, Final
+
+import numpy as np
+import torch
+import xarray as xr
+
+from workbench import dims
+from workbench.batch import Batch
+from workbench.config import SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.instruments.boundaries import boundaries, known_passes, read_on
+from workbench.instruments.features import fast_weights, flattened
+from workbench.instruments.folds import SHARES, groups_of, split
+from workbench.instruments.probes import SEEDS
+from workbench.instruments.ridge import ALPHAS, Fit, factorise, fit
+from workbench.instruments.turning import MARGIN, MOVED, PROBE, Turn, turn
+from workbench.sleep import Boundary, SleepingModel
+from workbench.tasks.targets import ProbeTarget
+from workbench.training.loss import answer_probabilities
+from workbench.training.statistics import proportion_interval
+
+NOTHING: Final = "nothing"
+"""Control: S is left as it is."""
+
+STRENGTHS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""The shortest change leaves the probe in doubt, and where it is unsure anyway it is short."""
+
+_OVER: Final = (dims.SEED, dims.SLEEP_PASS, dims.LAYER, dims.TARGET)
+
+
+def steer(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    targets: Sequence[ProbeTarget],
+    *,
+    window: int | None = None,
+    passes: Sequence[int] | None = None,
+    strengths: Sequence[float] = STRENGTHS,
+    seeds: Sequence[int] = SEEDS,
+    alphas: Sequence[float] = ALPHAS,
+    shares: Sequence[float] = SHARES,
+    on_progress: Callable[[float], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> xr.Dataset:
+    """Steer S along probes' directions; return what became of the answers, example by example.
+
+    Parameters
+    ----------
+    model : SleepingModel
+        The network; never changed.
+    batch : Batch
+        Tokens ``[example, token]``, queries included.
+    sleep : SleepConfig
+        Window, eviction and N, which has to be a number.
+    targets : sequence of ProbeTarget
+        As a task's `probe_targets` gives them for `batch`; queries must ask about their items.
+    window : int or None
+        Window slept on in which S is moved; None is the last one.
+    passes : sequence of int or None
+        Passes after which S is moved, each on its own; None is the last one. After an earlier one
+        the model sleeps on, from features that were not changed.
+    strengths : sequence of float
+        Multiples of the shortest change that turns the probe.
+    seeds : sequence of int
+        Seeds of the splits, of what is asked for and of the random directions.
+    alphas, shares
+        As in `workbench.instruments.probes.probe_states`.
+    on_progress : callable or None
+        Told the share of the work that is done, 0..1.
+    stop : callable
+        True ends the work; what was not measured is NaN and attribute ``complete`` is 0.
+
+    Returns
+    -------
+    Dataset
+        Over (seed, sleep_pass, layer, target, strength, control, example), float32, NaN for
+        examples that are not in the seed's test fold or that nothing is asked about:
+
+        ``follows``
+            1 where the answer about the item is the class asked for (first tokens compared).
+        ``changed``
+            1 where that answer is not what it was before.
+        ``others_changed``
+            Share of the example's other answers that are not what they were.
+        ``turned``
+            1 where the probe says the class asked for.
+
+        ``norm (seed, sleep_pass, layer, target, strength, example)`` is the length of the change
+        as a share of that of S, ``difficulty (seed, sleep_pass, layer, target, example)`` that of
+        the query about the item, -1 for none. Control "nothing" leaves S as it is. Summed up by
+        `steering_by_difficulty`.
+
+    Raises
+    ------
+    WorkbenchError
+        No query asks about the targets' items, no such window or pass, or too few examples.
+    """
+    states = fast_weights(model, batch, sleep)
+    asleep = states[dims.WINDOW].values.tolist()
+    window = asleep[-1] if window is None else window
+    passes = [known_passes(sleep)] if passes is None else list(passes)
+    _check(targets, window, asleep, passes, known_passes(sleep))
+    groups = groups_of(batch, sleep, targets)
+    layers = states[dims.LAYER].values.tolist()
+    index: dict[str, Any] = {
+        dims.SEED: list(seeds),
+        dims.SLEEP_PASS: passes,
+        dims.LAYER: layers,
+        dims.TARGET: [target.name for target in targets],
+        dims.STRENGTH: list(strengths),
+        dims.CONTROL: [*MOVED, NOTHING],
+        dims.EXAMPLE: np.arange(len(batch)),
+    }
+    result = _empty(index).assign_coords(level=(dims.TARGET, [target.level for target in targets]))
+    result.attrs |= {"window": window, "examples": len(batch), "margin": MARGIN}
+    places = list(product(seeds, passes, layers))
+    for number, (seed, sleep_pass, layer) in enumerate(places):
+        folds = split(groups, seed, shares=shares)
+        test = batch.examples(folds.test)
+        start = boundaries(model, test, sleep)[window, sleep_pass]
+        features = flattened(states, window, sleep_pass, layer)
+        factors = factorise(features[folds.train])
+        asked = _Asked(model, test, sleep, start, layer, features[folds.test])
+        for t, target in enumerate(targets):
+            if stop():
+                return result.assign_attrs(complete=0)
+            probe = fit(
+                factors,
+                target.labels[folds.train],
+                len(target.classes),
+                factors.project(features[folds.validation]),
+                target.labels[folds.validation],
+                alphas=alphas,
+            )
+            of_test = target.of_examples(folds.test)
+            rng = np.random.default_rng([seed, 2, sleep_pass, layer, t])
+            found = asked.steered(of_test, turn(of_test, probe, asked.features, rng), probe, index)
+            place = (seed, sleep_pass, layer, target.name, folds.test)
+            at = dict(zip((*_OVER, dims.EXAMPLE), place, strict=True))
+            for name, values in found.items():
+                result[name].loc[at] = values
+            if on_progress is not None:
+                on_progress((number + (t + 1) / len(targets)) / len(places))
+    return result.assign_attrs(complete=1)
+
+
+def steering_by_difficulty(effects: xr.Dataset) -> xr.Dataset:
+    """Sum up what `steer` returned over examples, by the difficulty of the query.
+
+    Returns
+    -------
+    Dataset
+        Over (sleep_pass, layer, target, strength, control, difficulty): ``follows``, ``changed``,
+        ``others_changed`` and ``turned``, means over all cases, the first two with ``_low`` and
+        ``_high`` (95 %, Wilson; an example is one case in however many seeds it was tested). By
+        seed ``follows_by_seed (seed, ...)``. ``norm (sleep_pass, layer, target, strength)`` is
+        the mean length of a change as a share of that of S; ``cases (target, difficulty)`` counts.
+    """
+    difficulty = effects["difficulty"]
+    levels = np.unique(difficulty.values[difficulty.values >= 0])
+    both = [dims.SEED, dims.EXAMPLE]
+    parts = []
+    for level in levels:
+        asked = difficulty == level
+        here = effects[["follows", "changed", "others_changed", "turned"]].where(asked)
+        part = here.mean(both)
+        part["follows_by_seed"] = here["follows"].mean(dims.EXAMPLE)
+        for name in ("follows", "changed"):
+            part[f"{name}_low"], part[f"{name}_high"] = _bounds(here[name])
+        counted = asked & effects["norm"].isel({dims.STRENGTH: 0}).notnull()
+        part["cases"] = counted.isel({dims.SLEEP_PASS: 0, dims.LAYER: 0}, drop=True).sum(both)
+        parts.append(part)
+    result = xr.concat(parts, xr.IndexVariable(dims.DIFFICULTY, levels))
+    result["norm"] = effects["norm"].mean(both)
+    return result.assign_attrs(effects.attrs)
+
+
+def moved(start: Boundary, layer: int, change: np.ndarray) -> Boundary:
+    """Return the place with `change` ``[example, gdn_head x key x value]`` added to a layer's S."""
+    state = start.memory.fast_weights[layer]
+    delta = torch.as_tensor(change, device=state.device).to(state.dtype).reshape(state.shape)
+    weights = {**start.memory.fast_weights, layer: state + delta}
+    return start.with_memory(start.memory.replace(fast_weights=weights))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Examples of a test fold at one place, and what they answer there as it is."""
+
+    model: SleepingModel
+    batch: Batch
+    sleep: SleepConfig
+    start: Boundary
+    layer: int
+    features: np.ndarray  # [example, feature]
+
+    @cached_property
+    def before(self) -> np.ndarray:
+        return self.answers(self.start)
+
+    @torch.no_grad()
+    def answers(self, start: Boundary) -> np.ndarray:
+        """Return the first token of each answer, int64 ``[example, query]``; -1 for no query."""
+        wakes = read_on(self.model, self.batch, self.sleep, start)
+        likely = np.nan_to_num(answer_probabilities(wakes, self.batch), nan=-1)
+        return np.where(likely.max(axis=-1) < 0, -1, likely.argmax(axis=-1))
+
+    def steered(
+        self, target: ProbeTarget, todo: Turn, probe: Fit, index: Mapping[str, Any]
+    ) -> dict[str, np.ndarray]:
+        """Return what `steer` writes of one place, ``[strength, control, example]`` and parts."""
+        strengths, controls = index[dims.STRENGTH], index[dims.CONTROL]
+        rows, query = todo.rows, target.asked_by[todo.rows, todo.item]
+        symbol = target.symbols[todo.wanted]
+        others = self.before[rows] >= 0
+        others[np.arange(len(rows)), query] = False
+        shape = (len(strengths), len(controls), len(self.batch))
+        found = {
+            name: np.full(shape, np.nan, dtype=np.float32)
+            for name in ("follows", "changed", "others_changed", "turned")
+        }
+        for (s, strength), (c, control) in product(enumerate(strengths), enumerate(controls)):
+            if control != NOTHING and control not in todo.changes:
+                continue
+            delta = np.zeros(self.features.shape)
+            if control != NOTHING:
+                delta[rows] = strength * todo.changes[control]
+            still = control == NOTHING
+            after = self.before if still else self.answers(moved(self.start, self.layer, delta))
+            answer, was = after[rows, query], self.before[rows, query]
+            told = probe.answers(probe.factors.project(self.features[rows] + delta[rows]))
+            found["follows"][s, c, rows] = answer == symbol
+            found["changed"][s, c, rows] = answer != was
+            count = others.sum(axis=1)
+            differ = ((after[rows] != self.before[rows]) & others).sum(axis=1)
+            found["others_changed"][s, c, rows] = np.where(
+                count > 0, differ / np.maximum(count, 1), np.nan
+            )
+            found["turned"][s, c, rows] = told[np.arange(len(rows)), todo.item] == todo.wanted
+        norm = np.full((len(strengths), len(self.batch)), np.nan, dtype=np.float32)
+        length = np.linalg.norm(todo.changes[PROBE], axis=1)
+        norm[:, rows] = np.outer(strengths, length / np.linalg.norm(self.features[rows], axis=1))
+        difficulty = np.full(len(self.batch), -1)
+        difficulty[rows] = self.batch.difficulty[rows, query]
+        return found | {"norm": norm, "difficulty": difficulty}
+
+
+def _bounds(cases: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return the 95 % bounds of the mean over (seed, example), where NaN is no case."""
+
+    def bounds(values: np.ndarray) -> np.ndarray:
+        times = (~np.isnan(values)).sum(axis=0)
+        tested = times > 0
+        share = np.nansum(values[:, tested], axis=0) / times[tested]
+        return np.array(proportion_interval(share, np.ones(len(share))))
+
+    found = xr.apply_ufunc(
+        bounds,
+        cases,
+        input_core_dims=[[dims.SEED, dims.EXAMPLE]],
+        output_core_dims=[["bound"]],
+        vectorize=True,
+    )
+    return found.isel(bound=0), found.isel(bound=1)
+
+
+def _empty(index: Mapping[str, Any]) -> xr.Dataset:
+    """Return a result in which nothing has been measured yet."""
+    cases = (*_OVER, dims.STRENGTH, dims.CONTROL, dims.EXAMPLE)
+    over: dict[str, tuple[str, ...]]
+    over = dict.fromkeys(("follows", "changed", "others_changed", "turned"), cases)
+    over["norm"] = (*_OVER, dims.STRENGTH, dims.EXAMPLE)
+    data = {
+        name: (d, np.full([len(index[i]) for i in d], np.nan, dtype=np.float32), {"units": "1"})
+        for name, d in over.items()
+    }
+    asked = (*_OVER, dims.EXAMPLE)
+    difficulty = (asked, np.full([len(index[i]) for i in asked], -1))
+    return xr.Dataset({**data, "difficulty": difficulty}, index)
+
+
+def _check(
+    targets: Sequence[ProbeTarget], window: int, asleep: list[int], passes: list[int], most: int
+) -> None:
+    if not targets or not any((target.asked_by >= 0).any() for target in targets):
+        raise WorkbenchError(
+            "targets without a query that asks about their items",
+            "a batch with its queries",
+            "make the targets from the whole batch",
+        )
+    if window not in asleep or not all(0 <= n <= most for n in passes):
+        raise WorkbenchError(
+            f"window {window}, sleep passes {passes}",
+            f"a window of {asleep}, and passes from 0 to {most}",
+            "choose places of this reading",
+        )

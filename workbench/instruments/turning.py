@@ -1,0 +1,173 @@
+"""The shortest change of S after which a linear probe says another class, and its controls.
+
+With the weights w of one item's probe, class c is said where ``w_c . S + b_c`` is the largest. The
+shortest change d that makes it so by a margin m is the solution of ::
+
+    minimise |d|    with    (w_c - w_j) . d >= (said_j - said_c) + m    for every other class j
+
+a projection onto half-spaces, found by Hildreth's method in the products of the weights alone (one
+multiplier for each class, never below 0; d is the sum of the multipliers' directions).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from workbench.instruments.ridge import Fit
+from workbench.tasks.targets import ProbeTarget
+
+MARGIN: Final = 0.01
+"""By how much the probe prefers the new class after the shortest change; its labels are 0 and 1."""
+
+ROUNDS: Final = 2000
+"""Rounds over all classes after which Hildreth's method ends at the latest."""
+
+
+def least_change(
+    weights: np.ndarray, said: np.ndarray, wanted: np.ndarray, *, margin: float = MARGIN
+) -> np.ndarray:
+    """Return the shortest changes after which a probe says the classes wanted.
+
+    Parameters
+    ----------
+    weights : ndarray
+        Of one item, ``[class, feature]``.
+    said : ndarray
+        What speaks for each class now, ``[example, class]``.
+    wanted : int64 [example]
+        The class to be said.
+    margin : float
+        By how much.
+
+    Returns
+    -------
+    ndarray
+        ``[example, feature]``; zeros where the wanted class is said by the margin already.
+    """
+    count, classes = said.shape
+    rows = np.arange(count)
+    gram = weights @ weights.T
+    # products of the directions w_c - w_j, ``[example, j, l]``
+    own = gram[wanted]
+    products = gram[wanted, wanted][:, None, None] - own[:, :, None] - own[:, None, :] + gram[None]
+    length = np.einsum("ejj->ej", products)
+    short = said - said[rows, wanted][:, None] + margin
+    short[rows, wanted] = 0
+    usable = length > 1e-12 * max(float(length.max(initial=0)), 1e-300)
+    multiplier = np.zeros_like(said)
+    for _ in range(ROUNDS):
+        before = multiplier.copy()
+        for j in range(classes):
+            left = short[:, j] - np.einsum("el,el->e", products[:, j], multiplier)
+            step = np.divide(left, length[:, j], out=np.zeros(count), where=usable[:, j])
+            multiplier[:, j] = np.maximum(0, multiplier[:, j] + step)
+        if np.abs(multiplier - before).max(initial=0) <= 1e-9 * multiplier.max(initial=0):
+            break
+    return multiplier.sum(axis=1)[:, None] * weights[wanted] - multiplier @ weights
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What is to be changed in each of some examples.
+
+    Attributes
+    ----------
+    rows : int64 [case]
+        Examples of which an item is asked about; one item of each.
+    item, wanted : int64 [case]
+        The item, and the class that its probe is to say.
+    changes : dict of str to ndarray
+        Control -> change of S of equal length, ``[case, feature]``.
+    """
+
+    rows: np.ndarray
+    item: np.ndarray
+    wanted: np.ndarray
+    changes: dict[str, np.ndarray]
+
+
+PROBE: Final = "probe's direction"
+RANDOM: Final = "random direction"
+OTHER_ITEM: Final = "another item's probe"
+OTHER_EXAMPLE: Final = "towards another example"
+MOVED: Final = (PROBE, RANDOM, OTHER_ITEM, OTHER_EXAMPLE)
+"""Ways to change S; all but the first are what the effect is compared with."""
+
+
+def turn(
+    target: ProbeTarget, probe: Fit, features: np.ndarray, generator: np.random.Generator
+) -> Turn:
+    """Choose an item and a class for each example, and the shortest change that makes it so.
+
+    Parameters
+    ----------
+    target : ProbeTarget
+        Of these examples.
+    probe : Fit
+        Fitted on others.
+    features : ndarray
+        S, ``[example, feature]``.
+    generator : numpy Generator
+        Chooses items (of those that a query asks about), classes (neither the right one nor the
+        one that the probe says now, and one that the item had in training) and random directions.
+    """
+    rows = np.flatnonzero((target.asked_by >= 0).any(axis=1))
+    there = target.labels[rows] >= 0
+    item = _any_of(there & (target.asked_by[rows] >= 0), generator)
+    other = there.copy()
+    other[np.arange(len(rows)), item] = False
+    weights, said = probe.weights(), probe.evidence(features[rows])
+    wanted, change = _changes(target, probe, weights, said, rows, item, generator)
+    length = np.linalg.norm(change, axis=1, keepdims=True)
+    elsewhere = _any_of(other, generator) if other.any(axis=1).all() else None
+    at_random = generator.normal(size=change.shape)
+    # a derangement: every example is moved towards the next one of a random order
+    order = generator.permutation(len(rows))
+    next_one = np.empty_like(order)
+    next_one[order] = np.roll(order, 1)
+    made = {
+        PROBE: change,
+        RANDOM: _of_length(at_random, length),
+        OTHER_EXAMPLE: _of_length(features[rows[next_one]] - features[rows], length),
+    }
+    if elsewhere is not None:
+        _, another = _changes(target, probe, weights, said, rows, elsewhere, generator)
+        made[OTHER_ITEM] = _of_length(another, length)
+    return Turn(rows, item, wanted, made)
+
+
+def _changes(
+    target: ProbeTarget,
+    probe: Fit,
+    weights: np.ndarray,
+    said: np.ndarray,
+    rows: np.ndarray,
+    item: np.ndarray,
+    generator: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a class for each case, and the change that makes the item's probe say it."""
+    cases = np.arange(len(rows))
+    share = probe.offset.reshape(probe.items, -1)  # of each class in training
+    free = share[item] > 0
+    free[cases, target.labels[rows, item]] = False
+    free[cases, said[cases, item].argmax(axis=-1)] = False
+    wanted = _any_of(free, generator)
+    change = np.zeros((len(rows), weights.shape[-1]))
+    for one in np.unique(item):
+        of = np.flatnonzero(item == one)
+        change[of] = least_change(weights[one], said[of, one], wanted[of])
+    change[~free.any(axis=1)] = 0  # an item of two classes whose probe is wrong: none is left
+    return wanted, change
+
+
+def _any_of(allowed: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return an allowed column of each row, bool ``[row, column]``; 0 where none is."""
+    return np.where(allowed, generator.random(allowed.shape), -1).argmax(axis=1)
+
+
+def _of_length(directions: np.ndarray, length: np.ndarray) -> np.ndarray:
+    norm = np.linalg.norm(directions, axis=1, keepdims=True)
+    return directions * np.divide(length, norm, out=np.zeros_like(norm), where=norm > 0)
