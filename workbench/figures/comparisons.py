@@ -20,9 +20,10 @@ from workbench.figures.panels import (
     of_level,
     on,
     points_of,
+    row_names,
     titles_of,
 )
-from workbench.figures.theme import INKS, SEQUENTIAL, Theme, axis_id, axis_name, colorbar, scale
+from workbench.figures.theme import INKS, SEQUENTIAL, Theme, axis_id, colorbar, scale
 
 ARM_ROW: Final = 26
 """Height of an arm's row, pixels."""
@@ -101,7 +102,7 @@ def arm_comparison(
         left=_left(names),
         row=ARM_ROW * len(names) + 10,
     )
-    _rows(result, names, summary.sizes[dims.DIFFICULTY])
+    row_names(result, names, summary.sizes[dims.DIFFICULTY])
     return go.Figure(traces, result)
 
 
@@ -185,7 +186,7 @@ def transfer_matrix(
     y = {"range": [len(names) - 0.5, -0.5], "showgrid": False, "title": {"text": ""}}
     left = _left(names)
     result = layout(titles, x, y, theme, left=left, row=CELL * len(names), columns=2)
-    _rows(result, names, len(tables))
+    row_names(result, names, len(tables))
     result["margin"]["r"] = 62
     result |= {
         "shapes": shapes,
@@ -223,14 +224,3 @@ def _frames(
 def _left(names: list[str]) -> int:
     """Return the pixels that the longest label needs, at most `WIDEST`."""
     return min(int(LETTER * max(map(len, names), default=0)) + 16, WIDEST)
-
-
-def _rows(result: dict[str, Any], names: list[str], panels: int) -> None:
-    """Write a name at each row of those panels that stand at the left."""
-    for panel in range(panels):
-        first = result[axis_name("x", panel)]["domain"][0] == 0
-        result[axis_name("y", panel)] |= {
-            "tickvals": list(range(len(names))),
-            "ticktext": names if first else [""] * len(names),
-            "ticklabelstandoff": 4,
-        }

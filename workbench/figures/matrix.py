@@ -107,3 +107,9 @@ def percent(share: float) -> str:
     """Return a signed share as whole per cent; what rounds to nothing is a plain 0."""
     rounded = round(100 * share)
     return f"{rounded}" if rounded >= 0 else f"−{-rounded}"
+
+
+def two_digits(value: float) -> str:
+    """Return a number with two digits after the point; what rounds to nothing is a plain 0."""
+    text = f"{value:.2f}"
+    return "0" if float(text) == 0 else text.replace("-", "−")

@@ -114,6 +114,17 @@ def layout(
     }  # fmt: skip
 
 
+def row_names(result: dict[str, Any], names: Sequence[str], panels: int) -> None:
+    """Write a name at each row of those panels of a layout that stand at the left."""
+    for panel in range(panels):
+        first = result[axis_name("x", panel)]["domain"][0] == 0
+        result[axis_name("y", panel)] |= {
+            "tickvals": list(range(len(names))),
+            "ticktext": list(names) if first else [""] * len(names),
+            "ticklabelstandoff": 4,
+        }
+
+
 def n_axis(values: Iterable[float], title: str) -> dict[str, Any]:
     """Return an axis of N on which a doubling is always as far, with a tick at each N."""
     ticks = sorted({float(v) for v in values}) or [1.0]

@@ -1,0 +1,248 @@
+"""Interventions: what the answers become when part of the memory is exchanged or erased."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from workbench import dims
+from workbench.figures.matrix import cells, numbers, two_digits
+from workbench.figures.panels import (
+    SHARE,
+    bars,
+    chance_lines,
+    layout,
+    look,
+    of_level,
+    on,
+    row_names,
+)
+from workbench.figures.theme import DIVERGING, Theme, colorbar, scale
+from workbench.tasks.base import level_words
+
+EFFECTS: Final = {
+    "effect": "effect (0: recipient's answers, 1: donor's)",
+    "became_donor": "share of answers that became the donor's",
+    "stayed": "share of answers that stayed the recipient's",
+    "logit_diff": "donor's answer minus recipient's (nat)",
+}
+"""What a patch can be judged by, in words."""
+WAYS: Final = {
+    "denoise": "into the donor's reading: is it enough?",
+    "noise": "into the recipient's reading: is it needed?",
+}
+SHARES: Final = ("became_donor", "stayed")
+ROW: Final = 30
+
+
+def patch_curves(
+    effects: xr.Dataset,
+    *,
+    window: int,
+    component: str,
+    quantity: str = "effect",
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw a patch at each pass beside its controls: a panel for each difficulty and direction.
+
+    Parameters
+    ----------
+    effects : Dataset
+        As `workbench.instruments.effects.patches_by_difficulty` returns it.
+    window : int
+        A window slept on, by its label.
+    component : str
+        Part that was exchanged.
+    quantity : str
+        A key of `EFFECTS`.
+    """
+    here = effects.sel({dims.WINDOW: window, dims.COMPONENT: component})
+    word = str(effects.attrs.get("difficulty_name", "difficulty"))
+    passes = here[dims.SLEEP_PASS].values
+    traces: list[dict[str, Any]] = []
+    titles: list[str] = []
+    controls = here[dims.CONTROL].values.tolist()
+    for way in here[dims.DIRECTION].values.tolist():
+        for level in here[dims.DIFFICULTY].values.tolist():
+            panel = len(titles)
+            titles.append(f"{level_words(level, word)}, {way}")
+            at = {dims.DIRECTION: way, dims.DIFFICULTY: level}
+            for number, control in enumerate(controls):
+                there = here.sel(at | {dims.CONTROL: control})
+                traces.append(_line(there, quantity, passes, control, number, panel, theme))
+    x = {
+        "title": {"text": "patched after pass"},
+        "tickvals": passes.tolist(),
+        "range": [float(passes[0]) - 0.3, float(passes[-1]) + 0.3],
+        "showgrid": False,
+    }
+    y: dict[str, Any] = {"title": {"text": _unit(quantity)}, "nticks": 6}
+    if quantity in SHARES:
+        y["range"] = SHARE
+    columns = here.sizes[dims.DIFFICULTY]
+    result = layout(titles, x, y, theme, entries=len(controls), columns=min(columns, 4))
+    return go.Figure(traces, result)
+
+
+def patch_map(
+    effects: xr.Dataset, *, window: int, direction: str, theme: Theme = "light"
+) -> go.Figure:
+    """Draw parts (rows) against the pass at which they were exchanged: a panel a difficulty."""
+    here = effects["effect"].sel(
+        {dims.WINDOW: window, dims.DIRECTION: direction, dims.CONTROL: "patch"}
+    )
+    word = str(effects.attrs.get("difficulty_name", "difficulty"))
+    levels = here[dims.DIFFICULTY].values.tolist()
+    title = "effect (0: recipient's, 1: donor's)"
+    tables = {level_words(k, word): here.sel({dims.DIFFICULTY: k}) for k in levels}
+    return _maps(tables, "patched after pass", title, 1.0, theme)
+
+
+def ablation_map(
+    effects: xr.Dataset, *, window: int, procedure: str, theme: Theme = "light"
+) -> go.Figure:
+    """Draw the accuracy that is lost without each part, minus that of a random change as large."""
+    at = {dims.WINDOW: window, dims.METHOD: procedure}
+    both = effects["accuracy"].sel(at)
+    word = str(effects.attrs.get("difficulty_name", "difficulty"))
+    controls = [c for c in both[dims.CONTROL].values.tolist() if c != "ablation"]
+    tables = {}
+    for k in both[dims.DIFFICULTY].values.tolist():
+        lost = both.sel({dims.DIFFICULTY: k, dims.CONTROL: "ablation"}, drop=True)
+        intact = effects["intact_accuracy"].sel({dims.DIFFICULTY: k}, drop=True)
+        tables[level_words(k, word)] = lost - intact
+        for control in controls:
+            other = both.sel({dims.DIFFICULTY: k, dims.CONTROL: control}, drop=True)
+            tables[f"{level_words(k, word)}: {control}"] = other - intact
+    title = "change of accuracy"
+    return _maps(tables, f"{procedure} after pass", title, 1.0, theme)
+
+
+def ablation_curves(
+    effects: xr.Dataset,
+    *,
+    window: int,
+    component: str,
+    procedure: str,
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw accuracy without a part, at each pass, beside a random change, intact and chance."""
+    here = effects.sel({dims.WINDOW: window, dims.COMPONENT: component, dims.METHOD: procedure})
+    word = str(effects.attrs.get("difficulty_name", "difficulty"))
+    passes = here[dims.SLEEP_PASS].values
+    ends = (float(passes[0]) - 0.3, float(passes[-1]) + 0.3)
+    traces: list[dict[str, Any]] = []
+    levels = here[dims.DIFFICULTY].values.tolist()
+    controls = here[dims.CONTROL].values.tolist()
+    chance = effects["chance"] if "chance" in effects else None
+    for panel, level in enumerate(levels):
+        there = here.sel({dims.DIFFICULTY: level})
+        for number, control in enumerate(controls):
+            one = there.sel({dims.CONTROL: control})
+            traces.append(_line(one, "accuracy", passes, control, number, panel, theme))
+        intact = float(there["intact_accuracy"])
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": np.array(ends, dtype=np.float32),
+                "y": np.array([intact, intact], dtype=np.float32),
+                "name": "intact",
+                "legendgroup": "intact",
+                "showlegend": panel == 0,
+                "line": look(theme, len(controls))["line"] | {"dash": "dash", "width": 1.5},
+                "hovertemplate": f"intact {intact:.3f}<extra></extra>",
+                **on(panel),
+            }
+        )
+        traces += chance_lines(of_level(chance, level), ends, panel, theme)
+    x = {
+        "title": {"text": f"{procedure} after pass"},
+        "tickvals": passes.tolist(),
+        "range": list(ends),
+        "showgrid": False,
+    }
+    y = {"title": {"text": "share of answers right"}, "range": SHARE, "nticks": 6}
+    entries = len(controls) + 1 + (0 if chance is None else chance.sizes[dims.CHANCE_LINE])
+    titles = [level_words(level, word) for level in levels]
+    return go.Figure(traces, layout(titles, x, y, theme, entries=entries))
+
+
+def _line(
+    here: xr.Dataset,
+    quantity: str,
+    passes: np.ndarray,
+    name: str,
+    number: int,
+    panel: int,
+    theme: Theme,
+) -> dict[str, Any]:
+    mean, low, high = (here[f"{quantity}{end}"].values for end in ("", "_low", "_high"))
+    apart = (number - 1) * 0.06  # no error bar hides another
+    line = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": (passes + apart).astype(np.float32),
+        "y": mean.astype(np.float32),
+        "error_y": bars(mean, low, high),
+        "name": name,
+        "legendgroup": name,
+        "showlegend": panel == 0,
+        "hovertemplate": "%{y:.3f}<extra>" + name + "</extra>",
+        **look(theme, number),
+        **on(panel),
+    }
+    return {key: value for key, value in line.items() if value is not None}
+
+
+def _maps(
+    tables: dict[str, xr.DataArray], x_title: str, bar: str, limit: float, theme: Theme
+) -> go.Figure:
+    """Return a panel for each table (component, sleep_pass), on one scale around zero."""
+    traces: list[dict[str, Any]] = []
+    first = next(iter(tables.values()))
+    passes = first[dims.SLEEP_PASS].values.tolist()
+    names = [str(n) for n in first[dims.COMPONENT].values]
+    across, down = np.arange(len(passes)), np.arange(len(names))
+    for panel, table in enumerate(tables.values()):
+        values = table.transpose(dims.COMPONENT, dims.SLEEP_PASS).values
+        told = [
+            [f"{names[r]}, after pass {passes[c]}: {v:.3f}" for c, v in enumerate(row)]
+            for r, row in enumerate(values)
+        ]
+        hover = "%{customdata}<extra></extra>"
+        traces.append(
+            cells(values, x=across, y=down, hover=hover, customdata=told, xgap=1.5, ygap=1.5)
+            | on(panel)
+        )
+        texts = [[two_digits(v) for v in row] for row in values]
+        traces.append(
+            numbers(values, texts, x=across, y=down, limit=limit, theme=theme, size=10.5)
+            | on(panel)
+        )
+    x = {
+        "title": {"text": x_title},
+        "tickvals": across.tolist(),
+        "ticktext": [str(p) for p in passes],
+        "range": [-0.5, len(passes) - 0.5],
+        "showgrid": False,
+    }
+    y = {"range": [len(names) - 0.5, -0.5], "showgrid": False, "title": {"text": ""}}
+    left = min(18 + int(6.8 * max(map(len, names))), 240)
+    result = layout(list(tables), x, y, theme, left=left, row=ROW * len(names) + 6, columns=2)
+    row_names(result, names, len(tables))
+    result["margin"]["r"] = 64
+    result["coloraxis"] = {
+        "colorscale": scale(DIVERGING[theme]),
+        "cmin": -limit,
+        "cmax": limit,
+        "colorbar": colorbar(bar, theme),
+    }
+    return go.Figure(traces, result)
+
+
+def _unit(quantity: str) -> str:
+    return {"effect": "effect", "logit_diff": "nat"}.get(quantity, "share of answers")
