@@ -125,7 +125,7 @@ def _record(
             on_progress=bar.update,
             overwrite=force,
         )
-    record = {
+    record: dict[str, Any] = {
         "file": str(path),
         "bytes": _bytes(path),
         "checkpoint": checkpoint.name,
@@ -147,7 +147,7 @@ def _show(target: str, as_json: bool) -> int:
 
     tree = load_trace(target)
     attributes = tree.attrs
-    record = {
+    record: dict[str, Any] = {
         "file": target,
         "bytes": _bytes(Path(target)),
         **{name: attributes[name] for name in ("schema", "checkpoint", "checkpoint_sha256")},
@@ -157,7 +157,7 @@ def _show(target: str, as_json: bool) -> int:
         "asleep": int(tree["asleep"].sum()),
         "window_size": attributes["window_size"],
         "n_sleep": attributes["n_sleep"],
-        "layers": tree["states"]["layer"].values.tolist(),
+        "layers": tree["states"].coords["layer"].values.tolist(),
         "groups": groups_of(tree),
     }
     if as_json:

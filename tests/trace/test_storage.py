@@ -209,3 +209,10 @@ def test_no_trace_is_not_saved(small_trace, tmp_path):
     with pytest.raises(WorkbenchError, match="no group /states"):
         save_trace(small_trace, tmp_path / "one.zarr")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_where_nothing_can_be_written(small_trace, tmp_path, name):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(WorkbenchError, match="cannot be written"):
+        save_trace(small_trace, tmp_path / "file" / name)

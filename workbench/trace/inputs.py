@@ -46,7 +46,7 @@ def inputs_of(batch: Batch, window: int) -> xr.Dataset:
 
 def batch_of(trace: xr.DataTree) -> Batch:
     """Return the batch that a trace was recorded from."""
-    inputs, length = trace["inputs"], trace.attrs["sequence_length"]
+    inputs, length = trace.children["inputs"].dataset, trace.attrs["sequence_length"]
 
     def joined(name: str) -> np.ndarray:
         values: np.ndarray = inputs[name].values

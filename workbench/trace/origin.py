@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 
 import torch
 
@@ -91,7 +92,9 @@ def root_attributes(
     }
 
 
+@cache
 def _code_version() -> str:
+    """Return version and commit, asked once: what is loaded does not change any more."""
     version, at = versions()["sleep-workbench"], commit()
     if at is None:
         return version

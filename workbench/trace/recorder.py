@@ -42,6 +42,9 @@ def record(
 ) -> xr.DataTree:
     """Read a batch once and return the trace of it (schema: `workbench.trace.schema`).
 
+    The answers after a pass are those of `wake_now` with the memory as the pass left it: blocks
+    above a loop, and a sleep that keeps the writes of its last pass alone, have not written yet.
+
     Parameters
     ----------
     model : SleepingModel
@@ -131,9 +134,10 @@ def joined(parts: Sequence[xr.DataTree]) -> xr.DataTree:
     if len(parts) == 1:
         return parts[0]
     whole = {}
-    for node in parts[0].subtree:
-        pieces = [part[node.path].to_dataset(inherit=False) for part in parts]
-        whole[node.path] = xr.concat(
+    for path in ("/", *parts[0].children):
+        nodes = (part if path == "/" else part.children[path] for part in parts)
+        pieces = [node.to_dataset(inherit=False) for node in nodes]
+        whole[path] = xr.concat(
             pieces,
             dims.EXAMPLE,
             data_vars="minimal",

@@ -194,12 +194,12 @@ def _check_sizes(tree: xr.DataTree, groups: list[str]) -> None:
         raise _wrong("n_passes below 1", "at least one pass over each window")
     for group, first in FIRST_PASS.items():
         if group in groups:
-            _check_coordinate(tree[group], dims.SLEEP_PASS, np.arange(first, most + 1))
+            _check_coordinate(tree.children[group], dims.SLEEP_PASS, np.arange(first, most + 1))
     layers = tree["states"].coords.get(dims.LAYER)
     if layers is None:
         raise _wrong("/states without the coordinate layer", "the place of each layer in the stack")
     if "writes" in groups:
-        _check_coordinate(tree["writes"], dims.LAYER, layers.values)
+        _check_coordinate(tree.children["writes"], dims.LAYER, layers.values)
         corrects = tree["writes"].coords.get("corrects")
         if corrects is None or corrects.dims != (dims.LAYER,) or corrects.dtype.kind != "b":
             raise _wrong("/writes without corrects (layer)", "a bool: is it a delta rule")
@@ -227,8 +227,8 @@ def _check_plain(node: xr.DataTree) -> None:
     for name, values in node.variables.items():
         if values.dtype.kind == "O":
             raise _wrong(f"{node.path}: {name} holds Python objects", "numbers, bools or text")
-    for owner in (node, *node.dataset.variables.values()):
-        for name, value in owner.attrs.items():
+    for attributes in (node.attrs, *(v.attrs for v in node.variables.values())):
+        for name, value in attributes.items():
             if not isinstance(value, str | int | float):
                 raise _wrong(
                     f"{node.path}: attribute {name} = {value!r}", "attributes of str, int or float"

@@ -177,13 +177,20 @@ def check_target(path: Path, overwrite: bool) -> None:
 
 def _write(parts: Iterable[xr.DataTree], path: Path, overwrite: bool) -> Path:
     check_target(path, overwrite)
-    if path.name.endswith(FOLDER):
-        with folder_aside(path) as folder:
-            _write_parts(parts, partial(_put_file, folder))
-    else:
-        with written_aside(path) as file, zipfile.ZipFile(file, "w") as archive:
-            # ZipInfo's date is always the same one: equal traces are equal files
-            _write_parts(parts, lambda key, data: archive.writestr(zipfile.ZipInfo(key), data))
+    try:
+        if path.name.endswith(FOLDER):
+            with folder_aside(path) as folder:
+                _write_parts(parts, partial(_put_file, folder))
+        else:
+            with written_aside(path) as file, zipfile.ZipFile(file, "w") as archive:
+                # ZipInfo's date is always the same one: equal traces are equal files
+                _write_parts(parts, lambda key, data: archive.writestr(zipfile.ZipInfo(key), data))
+    except OSError as error:
+        raise WorkbenchError(
+            f"{path} cannot be written ({error.strerror or error})",
+            "a folder that can be written to, with room enough",
+            "name another place",
+        ) from error
     return path
 
 
