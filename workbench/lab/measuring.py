@@ -24,7 +24,7 @@ import psutil
 from workbench.errors import WorkbenchError
 from workbench.files import write_json
 from workbench.identity import identify
-from workbench.lab.processes import BEHIND, LOG, alive, kill, spawn
+from workbench.lab.processes import LOG, alive, kill, spawn, step_back
 
 FOLDER: Final = ".measurements"
 REQUEST, STATUS, PROGRESS, RESULT = "request.json", "status.json", "progress.json", "result.json"
@@ -122,8 +122,8 @@ def start(root: Path, request: Request) -> Path:
     command += [request.checkpoint, "--settings", str(folder / REQUEST)]
     command += ["--out", str(folder / RESULT), "--progress", str(folder / PROGRESS)]
     process = spawn(command, folder / LOG)
+    step_back(process.pid)
     with suppress(psutil.Error):  # it may have ended at once
-        psutil.Process(process.pid).nice(BEHIND)
         write_json(folder / STATUS, identify(process.pid))
     return folder
 

@@ -60,9 +60,20 @@ def start(folder: Path, environment: dict[str, str] | None = None) -> subprocess
     command = [sys.executable, "-P", "-m", "workbench.cli", "train", str(folder / CONFIG)]
     command += ["--out", str(folder), "--resume"]
     process = spawn(command, folder / LOG, environment)
-    with suppress(psutil.Error):  # it may have ended at once
-        psutil.Process(process.pid).nice(BEHIND)
+    step_back(process.pid)
     return process
+
+
+def step_back(pid: int) -> None:
+    """Let a process of ours have what nobody else wants of the processor.
+
+    Linux shares it between sessions first, and each of these processes has one of its own: its
+    priority counts for nothing until its session's is lowered, too.
+    """
+    with suppress(psutil.Error):  # it may have ended at once
+        psutil.Process(pid).nice(BEHIND)
+    with suppress(OSError):  # another system, or a kernel that does not group by sessions
+        Path(f"/proc/{pid}/autogroup").write_text(str(int(BEHIND)), encoding="ascii")
 
 
 def spawn(
