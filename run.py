@@ -38,6 +38,8 @@ IMPLIED = {"dev": {"dev", "notebooks", "test"}}
 """Extras that bring others with them."""
 
 FIRST_NOTEBOOK = "01_a_memory_you_can_write_to.ipynb"
+LAB_DEFAULTS = ROOT / "notebooks" / ".jupyter"
+"""JupyterLab's settings where its user has chosen none: it does not ask whether to fetch news."""
 NEEDS = {"test": "dev", "lab": "notebooks", "bench": "bench"}
 """Extra a command needs; every other command runs on the base install."""
 
@@ -389,8 +391,15 @@ def lab_command(python: Path, arguments: Sequence[str]) -> list[str]:
     return [str(python), "-P", "-m", "jupyterlab", *settings, *arguments]
 
 
-def hand_over(command: Sequence[str]) -> NoReturn:
+def lab_environment() -> dict[str, str]:
+    """Return what JupyterLab finds in its environment, beside what this process does."""
+    paths = [str(LAB_DEFAULTS), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    return {"JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, paths))}
+
+
+def hand_over(command: Sequence[str], **environment: str) -> NoReturn:
     """Become `command`, so that signals reach it; on Windows, run it and exit as it does."""
+    os.environ.update(environment)
     if os.name == "nt":
         sys.exit(subprocess.run(command, check=False).returncode)
     sys.stdout.flush()
@@ -434,7 +443,7 @@ def main(arguments: Sequence[str]) -> int:
     if command == "bench":
         return bench(python, rest)
     if command == "lab":
-        hand_over(lab_command(python, rest))
+        hand_over(lab_command(python, rest), **lab_environment())
     hand_over([str(python), "-P", "-m", "workbench.cli", command, *rest])
 
 

@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import time
@@ -96,6 +97,20 @@ def test_lab_calls_nobody(run):
     assert opened in command, "a reader is shown the notebook, not the launcher"
     assert (Path(__file__).parents[1] / "notebooks" / run.FIRST_NOTEBOOK).is_file()
     assert command[-2:] == ["--port", "9"]
+
+
+def test_lab_asks_nothing_and_keeps_what_its_user_has_set(run, monkeypatch):
+    """The question about news is answered by a default, which a setting of the user's overrides."""
+    folder = Path(__file__).parents[1] / "notebooks" / ".jupyter"
+    text = (folder / "labconfig" / "default_setting_overrides.json").read_text(encoding="utf-8")
+    (chosen,) = json.loads(text).values()
+    assert chosen == {"checkForUpdates": False, "fetchNews": "false"}
+    monkeypatch.delenv("JUPYTER_CONFIG_PATH", raising=False)
+    assert run.lab_environment()["JUPYTER_CONFIG_PATH"] == str(run.LAB_DEFAULTS)
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "mine")
+    paths = run.lab_environment()["JUPYTER_CONFIG_PATH"].split(os.pathsep)
+    assert paths == [str(run.LAB_DEFAULTS), "mine"]
+    assert run.LAB_DEFAULTS == folder
 
 
 def test_bench_lists_runs_and_refuses(run, capsys, monkeypatch):

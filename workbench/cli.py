@@ -92,6 +92,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--address", default="127.0.0.1", help="loopback only; default %(default)s")
     serve.add_argument("--no-open", action="store_true", help="do not open a browser")
+    serve.add_argument(
+        "--prefix", default="", help="path of all pages behind a proxy, as /workbench; default none"
+    )
+    serve.add_argument(
+        "--with-parent", action="store_true", help="end when the process that started it has ended"
+    )
 
     train = _command(
         commands,
@@ -180,7 +186,13 @@ def _add_set(parser: argparse.ArgumentParser, form: str, example: str) -> None:
 def _serve(options: argparse.Namespace) -> int:
     from workbench.views.server import serve
 
-    serve(port=options.port, address=options.address, open_browser=not options.no_open)
+    serve(
+        port=options.port,
+        address=options.address,
+        open_browser=not options.no_open,
+        prefix=options.prefix,
+        with_parent=options.with_parent,
+    )
     return 0
 
 

@@ -1,6 +1,7 @@
 """A real Chromium against a real server; whatever goes wrong in the page fails the test."""
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -194,3 +196,66 @@ def start_server() -> Iterator[StartServer]:
 def server(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of ``workbench serve``, started in an empty folder."""
     return start_server(tmp_path_factory.mktemp("server"))[0]
+
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKEN = "known-to-the-test"
+FOLDERS = (
+    "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR",
+    "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR",
+)  # fmt: skip
+"""What JupyterLab keeps for its user: here a new one, who has chosen nothing yet."""
+
+
+class JupyterLab(NamedTuple):
+    """A JupyterLab that runs."""
+
+    url: str
+    process: subprocess.Popen
+    notebooks: Path
+    token: str = TOKEN
+
+
+@pytest.fixture(scope="module")
+def jupyterlab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
+    """``run.py lab``, on copies of the notebooks."""
+    chromium_path()  # no browser, no server
+    pytest.importorskip("jupyterlab")
+    spec = importlib.util.spec_from_file_location("run_py", ROOT / "run.py")
+    run = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(run)
+    home = tmp_path_factory.mktemp("jupyterlab")
+    notebooks = home / "notebooks"
+    notebooks.mkdir()
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        shutil.copy(path, notebooks)
+    port = free_port()
+    given = ["--no-browser", "--allow-root", f"--ServerApp.port={port}"]
+    given += [f"--IdentityProvider.token={TOKEN}"]
+    command = run.lab_command(Path(sys.executable), given)
+    place = next(i for i, part in enumerate(command) if part.startswith("--ServerApp.root_dir="))
+    command[place] = f"--ServerApp.root_dir={notebooks}"
+    environment = os.environ | run.lab_environment()
+    environment |= {name: str(home / name.lower()) for name in FOLDERS}
+    log = home / "log.txt"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 2 * START_TIMEOUT
+    try:
+        while not answers(f"{url}/api"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                tail = log.read_text(encoding="utf-8", errors="replace")[-3000:]
+                pytest.fail(f"JupyterLab does not answer:\n{tail}", pytrace=False)
+            time.sleep(0.2)
+        yield JupyterLab(url, process, notebooks)
+    finally:
+        stop(process)

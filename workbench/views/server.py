@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import logging
 import os
+import re
 import socket
 import threading
 import webbrowser
@@ -17,7 +18,14 @@ from workbench.errors import WorkbenchError
 logger = logging.getLogger(__name__)
 
 
-def serve(*, port: int, address: str = "127.0.0.1", open_browser: bool = True) -> None:
+def serve(
+    *,
+    port: int,
+    address: str = "127.0.0.1",
+    open_browser: bool = True,
+    prefix: str = "",
+    with_parent: bool = False,
+) -> None:
     """Serve the dashboards until interrupted.
 
     Parameters
@@ -28,23 +36,31 @@ def serve(*, port: int, address: str = "127.0.0.1", open_browser: bool = True) -
         A loopback address.
     open_browser : bool
         Open the home page once the server listens.
+    prefix : str
+        Path that all pages lie under, as ``/workbench`` behind a proxy; "" is the root.
+    with_parent : bool
+        End when the process that started this one has ended: JupyterLab, shut down from its menu,
+        leaves behind what its proxy has started.
 
     Raises
     ------
     WorkbenchError
-        The address is not a loopback address, or the port cannot be used.
+        The address is not a loopback address, the prefix is no path, or the port cannot be used.
     """
     from workbench.views.services import services
 
     check_loopback(address)
+    prefix = clean_prefix(prefix)
     services().runs = Path("runs")  # where `workbench train` puts them
-    server = listen(port, address)
-    url = f"http://{_host(address)}:{server.port}"
+    server = listen(port, address, prefix)
+    url = f"http://{_host(address)}:{server.port}{prefix}"
     server.start()
     print(f"sleep workbench at {url} (Ctrl-C ends it)", flush=True)
     threading.Thread(target=_warm, daemon=True, name="warm").start()
     if open_browser:
         webbrowser.open(url)
+    if with_parent:
+        end_with_parent(server.io_loop)
     try:
         server.io_loop.start()
     finally:
@@ -52,8 +68,13 @@ def serve(*, port: int, address: str = "127.0.0.1", open_browser: bool = True) -
     print("sleep workbench: stopped", flush=True)
 
 
-def listen(port: int, address: str) -> Any:
-    """Return a Bokeh server that is bound to `port` and serves every page."""
+def listen(port: int, address: str, prefix: str = "") -> Any:
+    """Return a Bokeh server that is bound to `port` and serves every page under `prefix`.
+
+    Only pages of this server may open its websockets: there is no authentication, and without
+    this any page in the same browser could. So a proxy has to say that it speaks for them
+    (`workbench.views.jupyter`); its own address is not let in.
+    """
     import panel as pn
 
     from workbench.views.pages import PAGES, configure
@@ -65,6 +86,7 @@ def listen(port: int, address: str) -> Any:
             {page.path: page.function for page in PAGES},
             port=port,
             address=address,
+            prefix=prefix,
             title={page.path: page.title for page in PAGES},
             websocket_origin=[f"{host}:{port}" for host in _names(address)],
             # Never used, as "/" is a page; the stock index would load remote fonts.
@@ -75,6 +97,22 @@ def listen(port: int, address: str) -> Any:
         )
     except OSError as error:
         raise _port_error(error, port, address) from None
+
+
+def end_with_parent(loop: Any) -> None:
+    """Stop the event loop once the process that started this one has gone."""
+    import psutil
+
+    parent = psutil.Process().parent()
+
+    def look() -> None:
+        # an orphan gets another parent, or on Windows keeps the number of the old one
+        if parent is None or os.getppid() != parent.pid or not parent.is_running():
+            loop.stop()
+        else:
+            loop.call_later(1.0, look)
+
+    loop.add_callback(look)
 
 
 def check_loopback(address: str) -> None:
@@ -96,6 +134,22 @@ def check_loopback(address: str) -> None:
             "leave --address out, and reach another machine through an SSH tunnel "
             "(ssh -L 5006:127.0.0.1:5006 HOST)",
         )
+
+
+def clean_prefix(prefix: str) -> str:
+    """Return a prefix as the server wants it, without a slash at its end; "" for the root.
+
+    Raises
+    ------
+    WorkbenchError
+        It is not an absolute path of plain characters.
+    """
+    cleaned = prefix.rstrip("/")
+    if not re.fullmatch(r"(/[A-Za-z0-9@%+=:,~._-]+)*", cleaned) or "/.." in cleaned:
+        raise WorkbenchError(
+            f"prefix {prefix!r}", "a path such as /workbench", "begin it with one slash"
+        )
+    return cleaned
 
 
 def _port_error(error: OSError, port: int, address: str) -> WorkbenchError:

@@ -1,0 +1,63 @@
+"""A real JupyterLab, as ``run.py lab`` starts it: quiet, and with a tile for the dashboards."""
+
+import psutil
+import pytest
+from playwright.sync_api import Page, expect
+
+PATIENCE = 120_000
+"""Milliseconds for what takes five seconds on a machine that has nothing else to do."""
+
+pytestmark = pytest.mark.slow
+
+
+def test_it_opens_on_the_first_notebook_and_asks_nothing(page: Page, jupyterlab) -> None:
+    page.goto(f"{jupyterlab.url}/?token={jupyterlab.token}")
+    title = page.locator(".jp-Notebook h1", has_text="A memory you can write to")
+    expect(title).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_be_visible(timeout=PATIENCE)
+    page.wait_for_timeout(3000)  # the question about news came a second after the notebook
+    assert page.locator(".Toastify__toast").count() == 0
+
+
+def test_the_tile_opens_the_dashboards_and_they_end_with_jupyter(
+    page: Page, jupyterlab, problems: list[str]
+) -> None:
+    page.goto(
+        f"{jupyterlab.url}/lab/workspaces/tile?token={jupyterlab.token}"
+    )  # empty: it shows the launcher
+    tile = page.locator(".jp-LauncherCard", has_text="Sleep workbench")
+    expect(tile).to_be_visible(timeout=PATIENCE)
+    drawn = tile.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)")
+    assert drawn > 0, "the tile has its icon"
+    with page.context.expect_page(timeout=PATIENCE) as opened:
+        tile.click()
+    board = opened.value
+    sockets: list[str] = []
+    board.on("websocket", lambda socket: sockets.append(socket.url))
+    expect(board.get_by_role("link", name="Stepper").first).to_be_visible(timeout=PATIENCE)
+    assert board.url == f"{jupyterlab.url}/workbench/"
+    board.locator("nav a", has_text="Stepper").click()
+    step = board.get_by_role("button", name="Step one pass", exact=True)
+    expect(step).to_be_visible(timeout=PATIENCE)
+    step.click()  # answered over the websocket
+    place = board.locator(".stop b")
+    expect(place).to_have_text("Asleep, window 1 of 3, pass 1 of 4", timeout=PATIENCE)
+    assert board.url.startswith(f"{jupyterlab.url}/workbench/stepper")
+    assert any(url.startswith("ws://") and "/workbench/stepper/ws" in url for url in sockets)
+    ours = [
+        child
+        for child in psutil.Process(jupyterlab.process.pid).children()
+        if "workbench.cli" in child.cmdline()
+    ]
+    assert len(ours) == 1
+
+    # Shut down as the menu does, by a request: no signal is sent to what the proxy has started.
+    problems.clear()
+    page.goto("about:blank")
+    board.close()
+    page.request.post(
+        f"{jupyterlab.url}/api/shutdown", headers={"Authorization": f"token {jupyterlab.token}"}
+    )
+    jupyterlab.process.wait(timeout=60)
+    psutil.wait_procs(ours, timeout=20)
+    assert not ours[0].is_running()
