@@ -8,7 +8,9 @@ from functools import cache
 from typing import Any
 
 GPU = "WORKBENCH_GPU"
-"""Environment variable by which a queue tells a run which of the machine's GPUs it was given."""
+"""Environment variable by which a queue tells a run which of its GPUs it was given."""
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""Environment variable by which CUDA is told which GPUs a process sees."""
 
 
 @cache
@@ -18,11 +20,16 @@ def this_host() -> str:
 
 
 def identify(pid: int | None = None) -> dict[str, Any]:
-    """Return ``host, pid, started`` (seconds since 1970) of a process, this one by default."""
+    """Return ``host, pid, started`` (seconds since 1970) of a process, this one by default.
+
+    Where a queue gave it a GPU, also ``gpu`` (its number there) and ``cuda`` (CUDA's name of it).
+    """
     import psutil
 
     process = psutil.Process(pid)
-    given = {"gpu": int(os.environ[GPU])} if os.environ.get(GPU, "").isdecimal() else {}
+    given: dict[str, Any] = {}
+    if os.environ.get(GPU, "").isdecimal():
+        given = {"gpu": int(os.environ[GPU]), "cuda": os.environ.get(VISIBLE)}
     return {"host": this_host(), "pid": process.pid, "started": process.create_time(), **given}
 
 

@@ -7,16 +7,18 @@ import socket
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from workbench.lab.processes import alive, kill
-from workbench.lab.runs import list_runs, read_run
+from workbench.lab.runs import list_runs, read_run, set_state
+from workbench.lab.supervise import request_all
 from workbench.lab.sweeps import load_sweep
 
 try:
-    import distributed  # noqa: F401
+    import distributed
 except ModuleNotFoundError as missing:
     if os.environ.get("CI") == "true":
         raise
@@ -202,6 +204,43 @@ def test_a_lost_scheduler_is_told_and_runs_go_on(cluster, tiny_sweep, tmp_path):
     assert "Traceback" not in said
     assert said.rstrip().splitlines()[-1].startswith("workbench: the scheduler is gone; expected")
     wait_for(lambda: read_run(running[0].folder).state == "finished")
+
+
+@pytest.mark.parametrize(("named", "gpus"), [({}, []), ({"GPU": 2.0, "cores": 4.0}, [0, 1])])
+def test_a_worker_gives_the_gpus_that_it_names(tiny_sweep, tmp_path, monkeypatch, named, gpus):
+    from workbench.lab import cluster
+
+    root = tmp_path / "runs"
+    (plan,) = load_sweep(tiny_sweep(seeds=[0], passes=[1])).runs
+    request_all([plan], root)
+    given = []
+
+    def launch(run, gpus):
+        given.append(list(gpus))
+        set_state(run.folder, "finished", step=6, steps=6)
+
+    monkeypatch.setattr(cluster, "launch", launch)
+    worker = SimpleNamespace(state=SimpleNamespace(total_resources=named))
+    monkeypatch.setattr(distributed, "get_worker", lambda: worker)
+    event = SimpleNamespace(is_set=lambda: False)
+    monkeypatch.setattr(distributed, "Event", lambda name: event)
+    assert cluster.attend(str(root / plan.name), "halt") == "finished" and given == [gpus]
+
+
+def test_a_run_for_a_gpu_where_no_worker_names_one_is_failed(tiny_sweep, tmp_path):
+    from workbench.lab.cluster import NO_GPU, _most
+    from workbench.lab.queue import refuse_hopeless
+
+    root = tmp_path / "runs"
+    (plan,) = load_sweep(tiny_sweep(seeds=[0], passes=[1])).runs
+    request_all([plan], root)
+    config = root / plan.name / "experiment.toml"
+    config.write_text(config.read_text().replace('device = "cpu"', 'device = "cuda"'))
+    seen = _most([{"GPU": 1.0}, {"cores": 8.0}, {"cores": 2.0}])
+    assert seen == {"GPU": 1.0, "cores": 8.0}
+    assert refuse_hopeless(list_runs(root), range(int(seen["GPU"])), NO_GPU) == set()
+    assert refuse_hopeless(list_runs(root), (), NO_GPU) == {plan.name}
+    assert "dask worker --resources GPU=1" in read_run(root / plan.name).problem
 
 
 @pytest.mark.parametrize(

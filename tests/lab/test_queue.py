@@ -23,10 +23,11 @@ from workbench.lab.queue import (
     next_run,
     only_queue,
     queue_works,
+    refuse_hopeless,
     withdraw,
     work,
 )
-from workbench.lab.runs import Run, list_runs, read_run, requeue, trash
+from workbench.lab.runs import Run, list_runs, read_run, requeue, set_state, trash
 from workbench.lab.supervise import finish, missing, request_all
 
 SOON = 90.0
@@ -126,7 +127,7 @@ def test_a_killed_run_died_and_resumes_to_the_same_weights(requested):
     undisturbed.mkdir()
     (undisturbed / "experiment.toml").write_text((root / one.name / "experiment.toml").read_text())
 
-    child = launch(read_run(root / one.name), None)
+    child = launch(read_run(root / one.name))
     run = wait_for(lambda: (r := read_run(root / one.name)).step > 20 and r)
     assert run.state == "running" and alive(run.status)
     os.kill(child.pid, signal.SIGKILL)
@@ -183,7 +184,7 @@ def test_stop_kill_and_resume_a_run_at_work(requested):
     folder = root / sweep.runs[0].name
     for other in sweep.runs[1:]:
         assert withdraw(read_run(root / other.name))
-    child = launch(read_run(folder), None)
+    child = launch(read_run(folder))
     wait_for(lambda: read_run(folder).step > 3)
     assert not withdraw(read_run(folder)), "it is not in the queue any more"
     ask_to_stop(folder)
@@ -192,7 +193,7 @@ def test_stop_kill_and_resume_a_run_at_work(requested):
     assert run.state == "stopped" and run.step > 3
 
     requeue(run)
-    child = launch(read_run(folder), None)
+    child = launch(read_run(folder))
     wait_for(lambda: read_run(folder).step > run.step + 3)
     status = read_run(folder).status
     worker = find(status)
@@ -316,17 +317,70 @@ def test_a_place_that_cannot_hold_runs_is_one_line(tiny_sweep, tmp_path, root):
         request_all(load_sweep(tiny_sweep(seeds=[0])).runs, tmp_path / root)
 
 
-def test_a_queue_started_from_within_a_gpu_run_gives_out_its_own_gpus(requested, monkeypatch):
+@pytest.fixture
+def on_gpu(requested, monkeypatch):
+    """Give folders of queued runs that ask for a device, and what their processes are told."""
     from workbench.lab import queue
 
-    root, sweep = requested(seeds=[0], passes=[1])
     given = []
-    monkeypatch.setenv("WORKBENCH_GPU", "3")
     monkeypatch.setattr(queue, "start", lambda folder, environment: given.append(environment))
-    launch(read_run(root / sweep.runs[0].name), 1)
-    assert given == [{"CUDA_VISIBLE_DEVICES": "1", "WORKBENCH_GPU": "1"}]
-    status = read_run(root / sweep.runs[0].name).status
-    assert (status["gpu"], status["launcher"], status["state"]) == (1, True, "starting")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def make(device="cuda"):
+        root, sweep = requested(passes=[1])
+        folders = [root / plan.name for plan in sweep.runs]
+        for folder in folders:
+            config = folder / "experiment.toml"
+            config.write_text(config.read_text().replace('device = "cpu"', f'device = "{device}"'))
+        return folders, given
+
+    return make
+
+
+def test_a_queue_started_from_within_a_gpu_run_gives_out_its_own_gpus(on_gpu, monkeypatch):
+    (folder, _), given = on_gpu()
+    monkeypatch.setenv("WORKBENCH_GPU", "3")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,GPU-ab12")
+    launch(read_run(folder), (1,))
+    assert given == [{"CUDA_VISIBLE_DEVICES": "GPU-ab12", "WORKBENCH_GPU": "1"}]
+    status = read_run(folder).status
+    assert (status["gpu"], status["cuda"], status["state"]) == (1, "GPU-ab12", "starting")
+    with pytest.raises(WorkbenchError, match="GPU 2 where .*=6,GPU-ab12 shows 2 GPUs"):
+        launch(read_run(folder), (2,))
+
+
+def test_a_run_on_the_processor_does_not_hold_the_gpu_of_who_started_it(on_gpu, monkeypatch):
+    (folder, _), given = on_gpu("cpu")
+    monkeypatch.setenv("WORKBENCH_GPU", "3")
+    launch(read_run(folder), (0,))
+    assert given == [{"WORKBENCH_GPU": ""}]
+    assert read_run(folder).status["gpu"] is None and read_run(folder).status["cuda"] is None
+
+
+def test_several_runs_of_one_worker_get_a_gpu_each_and_the_next_one_waits(on_gpu):
+    (one, two), given = on_gpu()
+    launch(read_run(one), range(2))
+    launch(read_run(two), range(2))
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in given] == ["0", "1"]
+    set_state(two, "queued", step=0, steps=6)
+    assert "cuda" not in read_run(two).status, "given back"
+    assert launch(read_run(two), range(1)) is None and len(given) == 2, "0 is taken"
+    assert read_run(two).state == "queued"
+
+
+def test_a_numbered_gpu_is_refused_with_what_to_write(on_gpu):
+    (one, two), _ = on_gpu("cuda:1")
+    runs = [read_run(one), read_run(two)]
+    assert refuse_hopeless(runs, (0, 1)) == {one.name, two.name}
+    said = read_run(one).problem
+    assert "asks for the device cuda:1" in said and 'training.device = "cuda"' in said
+
+
+def test_gpus_that_are_not_shown_are_told_before_anything_starts(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4")
+    with pytest.raises(WorkbenchError, match="GPU 1 where CUDA_VISIBLE_DEVICES=4 shows 1 GPU;"):
+        work(tmp_path / "runs", Slots(1, gpus=(0, 1)))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_run_that_no_slot_will_ever_fit_is_failed_and_others_go_on(requested):
@@ -348,7 +402,7 @@ def test_what_was_withdrawn_or_deleted_meanwhile_is_not_started(requested, monke
     withdrawn, deleted = (read_run(root / plan.name) for plan in sweep.runs)  # as the queue saw
     assert withdraw(read_run(withdrawn.folder))
     trash(read_run(deleted.folder))
-    assert launch(withdrawn, None) is None and launch(deleted, None) is None
+    assert launch(withdrawn) is None and launch(deleted) is None
     assert read_run(withdrawn.folder).state == "stopped"
     assert not deleted.folder.exists(), "no ghost of it is written"
 
@@ -359,7 +413,7 @@ def test_what_has_been_started_meanwhile_is_not_withdrawn(requested, monkeypatch
     root, sweep = requested(seeds=[0], passes=[1])
     seen = read_run(root / sweep.runs[0].name)
     monkeypatch.setattr(queue, "start", lambda folder, environment: "a process")
-    assert launch(seen, None) == "a process"
+    assert launch(seen) == "a process"
     assert not withdraw(seen)
     assert read_run(seen.folder).state == "starting"
 

@@ -3,7 +3,9 @@
 The runs' folder is shared by this machine and all workers, and stays the truth. A worker that is
 killed loses nothing: the scheduler gives its tasks to another one, which waits for a process that
 lives on, or resumes one that does not. A worker takes as many runs at a time as it has threads, or
-as its resources ``cores`` and ``GPU`` allow, where it names them. Needs the extra ``cluster``.
+as its resources ``cores`` and ``GPU`` allow, where it names them. A worker with ``GPU=2`` gives its
+first two GPUs to one run each; workers of one machine that see the same GPUs never give one twice.
+Needs the extra ``cluster``.
 """
 
 from __future__ import annotations
@@ -12,19 +14,20 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.lab.processes import ask_to_stop
-from workbench.lab.queue import LOCK, PAUSE, bury, launch, need, only_queue
+from workbench.lab.queue import LOCK, PAUSE, bury, launch, need, only_queue, refuse_hopeless
 from workbench.lab.runs import Run, list_runs, read_run, set_state
 
 ADDRESS = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[^/:\s]+):\d{1,5}")
 SOON = 5.0
 """Seconds within which a scheduler must answer, and after which a lost one is given up."""
+NO_GPU = "no worker names one; start those that have with `dask worker --resources GPU=1`"
 TRIES = 3
 """How often a task may fail before its run does; a killed worker does not count."""
 
@@ -102,6 +105,7 @@ def work_on_cluster(
         halt = Event(f"sleep-workbench-halt-{uuid.uuid4().hex}", client=client)
         tasks: dict[str, Any] = {}
         failures: dict[str, int] = {}
+        resources: dict[str, float] = {}
         lost_since = time.monotonic()
         while True:
             if client.status == "running":
@@ -126,9 +130,12 @@ def work_on_cluster(
             elif not busy and not tasks:
                 return
             elif client.status == "running":
-                resources = _resources(client)
+                # also what a worker named that is gone for a moment: its runs wait for it
+                resources = _most([resources, *_resources(client)])
+                gpus = range(int(resources.get("GPU", 0)))
+                refused = refuse_hopeless(busy, gpus, NO_GPU)
                 for run in sorted(busy, key=lambda run: run.status.get("queued_at", 0.0)):
-                    if run.name not in tasks:
+                    if run.name not in tasks and run.name not in refused:
                         tasks[run.name] = client.submit(
                             attend,
                             str(run.folder),
@@ -154,10 +161,11 @@ def attend(folder: str, halt: str) -> str:
     str
         The run's state: one that died is queued again by whoever wants it, as on one machine.
     """
-    from distributed import Event
+    from distributed import Event, get_worker
 
     event = Event(halt)
     path = Path(folder)
+    gpus = range(int(get_worker().state.total_resources.get("GPU", 0)))
     child, asked = None, False
     while (run := read_run(path)) is not None:
         halted = bool(event.is_set())
@@ -166,7 +174,7 @@ def attend(folder: str, halt: str) -> str:
             child = None
             continue
         if run.state == "queued" and not halted and child is None:
-            child = launch(run, None)
+            child = launch(run, gpus)
         elif not run.active:
             if run.state == "died":  # written down: other machines cannot see it
                 set_state(path, "died", step=run.step, steps=run.steps)
@@ -219,11 +227,16 @@ def sees(path: str) -> bool:
     return Path(path).exists()
 
 
-def _resources(client: Any) -> dict[str, float]:
+def _resources(client: Any) -> list[dict[str, float]]:
+    """Return what each worker names of its resources."""
+    return [w["resources"] for w in client.scheduler_info(n_workers=-1)["workers"].values()]
+
+
+def _most(named: Iterable[dict[str, float]]) -> dict[str, float]:
     """Return the most that any one worker names of each resource."""
     most: dict[str, float] = {}
-    for worker in client.scheduler_info(n_workers=-1)["workers"].values():
-        for name, amount in worker["resources"].items():
+    for resources in named:
+        for name, amount in resources.items():
             most[name] = max(most.get(name, 0.0), amount)
     return most
 

@@ -12,14 +12,15 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.identity import GPU, identify
+from workbench.identity import GPU, VISIBLE, identify
+from workbench.lab.gpus import device, free, refusal
 from workbench.lab.processes import spawn, start
 from workbench.lab.runs import Run, last_words, list_runs, read_run, set_state, transition
 from workbench.training.run_folder import CONFIG, STOP
@@ -38,7 +39,7 @@ class Slots:
     cores : int
         CPU threads, as `training.threads` asks for them.
     gpus : tuple of int
-        Devices; one run each.
+        Numbers of GPUs among those that this process sees; one run each.
     """
 
     cores: int = field(default_factory=lambda: os.cpu_count() or 1)
@@ -51,14 +52,15 @@ class Need:
 
     cores: int
     gpu: bool
+    device: str = "cpu"
 
 
 def need(run: Run) -> Need:
     """Return what a run asks for; an unreadable configuration asks for one core, and then fails."""
     try:
         training = tomllib.loads((run.folder / CONFIG).read_text(encoding="utf-8"))["training"]
-        device = str(training.get("device", "cpu"))
-        return Need(int(training.get("threads", 1)), device.startswith("cuda"))
+        asked = str(training.get("device", "cpu"))
+        return Need(int(training.get("threads", 1)), asked.startswith("cuda"), asked)
     except (OSError, ValueError, KeyError, TypeError):
         return Need(1, False)
 
@@ -71,38 +73,65 @@ def next_run(runs: list[Run], slots: Slots) -> tuple[Run, int | None] | None:
     """
     active = [run for run in runs if run.active]
     cores = slots.cores - sum(min(need(run).cores, slots.cores) for run in active)
-    taken = {run.status.get("gpu") for run in active}
-    free = [gpu for gpu in slots.gpus if gpu not in taken]
+    gpus = free(slots.gpus, active, os.environ.get(VISIBLE))
     waiting = (run for run in runs if run.state == "queued")
     for run in sorted(waiting, key=lambda run: (run.status.get("queued_at", 0.0), run.name)):
         wanted = need(run)
-        if cores < max(min(wanted.cores, slots.cores), 1) or (wanted.gpu and not free):
+        if cores < max(min(wanted.cores, slots.cores), 1) or (wanted.gpu and not gpus):
             return None
-        return run, (free[0] if wanted.gpu else None)
+        return run, (gpus[0] if wanted.gpu else None)
     return None
 
 
-def refuse_hopeless(runs: list[Run], slots: Slots) -> None:
-    """Fail queued runs that ask for a GPU where the queue has none, instead of waiting for ever."""
+def refuse_hopeless(
+    runs: list[Run],
+    gpus: Sequence[int],
+    none: str = "this queue has none; start it with --gpus 0",
+) -> set[str]:
+    """Fail queued runs that ask for a GPU that none of `gpus` can be; return their names.
+
+    Parameters
+    ----------
+    gpus : sequence of int
+        Those that may be given.
+    none : str
+        What a run is told where there are none.
+    """
+    refused = set()
     for run in runs:
-        if run.state == "queued" and need(run).gpu and not slots.gpus:
-            said = "asks for a GPU, and this queue has none; start it with --gpus 0"
+        if run.state == "queued" and (said := refusal(need(run).device, gpus, none)):
             set_state(run.folder, "failed", step=run.step, steps=run.steps, error=said)
+            refused.add(run.name)
+    return refused
 
 
-def launch(run: Run, gpu: int | None) -> subprocess.Popen[bytes] | None:
+def launch(run: Run, gpus: Sequence[int] = ()) -> subprocess.Popen[bytes] | None:
     """Start a queued run; its own process writes the states that follow.
 
-    None where it is queued no more: withdrawn, deleted, or started by another.
+    None where it is queued no more (withdrawn, deleted, or started by another), or where it asks
+    for a GPU and all of `gpus` are taken. It sees the one that it is given alone.
+
+    Raises
+    ------
+    WorkbenchError
+        This process does not see one of `gpus`.
     """
-    environment = {}
-    if gpu is not None:
-        environment = {"CUDA_VISIBLE_DEVICES": str(gpu), GPU: str(gpu)}
+    inherited = os.environ.get(VISIBLE)
+    wanted = need(run).gpu
+    named = {gpu: device(gpu, inherited) for gpu in gpus}
+    environment = {GPU: ""}  # whoever started this may have been given one; the run is not
+    given: dict[str, Any] = {"gpu": None, "cuda": None}
     try:
         with transition(run.folder) as now:
             if now.state != "queued":
                 return None
-            set_state(run.folder, "starting", **{**identify(), "launcher": True, "gpu": gpu})
+            if wanted:
+                left = free(gpus, list_runs(run.folder.parent), inherited)
+                if not left:
+                    return None
+                given = {"gpu": left[0], "cuda": named[left[0]]}
+                environment = {VISIBLE: named[left[0]], GPU: str(left[0])}
+            set_state(run.folder, "starting", **{**identify(), "launcher": True, **given})
     except WorkbenchError:
         return None
     return start(run.folder, environment)
@@ -145,8 +174,11 @@ def work(
     Raises
     ------
     WorkbenchError
-        Another queue works on this folder, or it cannot be written to.
+        Another queue works on this folder, it cannot be written to, or this process does not see
+        a GPU that may be used.
     """
+    for gpu in slots.gpus:
+        device(gpu, os.environ.get(VISIBLE))
     with only_queue(root):
         children: dict[str, subprocess.Popen[bytes]] = {}
         idle_since = time.monotonic()
@@ -155,11 +187,12 @@ def work(
                 del children[name]
                 bury(name, root)
             look(list_runs(root))  # which may queue again what died
-            refuse_hopeless(list_runs(root), slots)
+            refuse_hopeless(list_runs(root), slots.gpus)
             runs = list_runs(root)
             while (chosen := next_run(runs, slots)) is not None:
-                if (child := launch(*chosen)) is not None:
-                    children[chosen[0].name] = child
+                run, gpu = chosen
+                if (child := launch(run, () if gpu is None else (gpu,))) is not None:
+                    children[run.name] = child
                 runs = list_runs(root)
             busy = [r for r in runs if r.active or r.state == "queued"]
             if names is not None:

@@ -271,7 +271,7 @@ def set_state(folder: Path, state: str, **changes: Any) -> None:
     status |= {"state": state, **changes}
     if state == "queued":
         status["queued_at"] = time.time()
-        for name in ("pid", "started", "host", "launcher", "gpu"):
+        for name in ("pid", "started", "host", "launcher", "gpu", "cuda"):
             status.pop(name, None)
     write_json(folder / STATUS, status)
 
