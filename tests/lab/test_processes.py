@@ -15,7 +15,7 @@ from workbench.lab.processes import BEHIND, step_back
 def sleeper():
     """A process in a session of its own, as runs are."""
     process = subprocess.Popen(
-        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True
     )
     yield process
     process.kill()
