@@ -84,6 +84,8 @@ def test_a_planted_code_is_found_and_nothing_else(found):
     assert (there.accuracy.sel(target="planted") == 1).all()
     assert (there.accuracy.sel(target="often missing") > 0.99).all()
     assert (there.item_accuracy.sel(target="planted") == 1).all()
+    assert (there.item_low.sel(target="planted") > 0.98).all()
+    assert (there.item_high.sel(target="planted") == 1).all()
     for place in ({"window": 0, "sleep_pass": 1}, {"window": 2, "sleep_pass": 1}):
         nothing = found.sel(place).squeeze(dims.LAYER)
         assert (nothing.low < 0.28).all()
@@ -129,7 +131,9 @@ def test_places_that_are_not_there_stay_empty(found):
 
 
 def test_the_result_does_not_depend_on_workers_or_other_targets(states, targets, found):
-    alone = probe_states(states, targets[:1], np.arange(EXAMPLES), seeds=(3,), workers=1)
+    options = {"seeds": (3,), "workers": 1, "controls": False}
+    alone = probe_states(states, targets[:1], np.arange(EXAMPLES), **options)
+    assert alone.control_accuracy.isnull().all()
     xr.testing.assert_allclose(
         alone.accuracy, found.accuracy.sel(seed=[3], target=["planted"]), atol=1e-12
     )

@@ -81,12 +81,12 @@ def fast_weights(
             if not result.size:
                 result = np.empty(
                     (len(batch), len(asleep), most + 1, len(layers), *_shape(event.memory)),
-                    _stacked(event.carried).dtype,
+                    stacked(event.carried).dtype,
                 )
             at = slice(start, start + len(part)), asleep.index(event.window.index)
             if event.sleep_pass == 1:
-                result[*at, 0] = _stacked(event.carried)
-            result[*at, event.sleep_pass] = _stacked(event.memory)
+                result[*at, 0] = stacked(event.carried)
+            result[*at, event.sleep_pass] = stacked(event.memory)
             if event.last and event.window.index == asleep[-1]:
                 break  # what is answered afterwards is not looked at
         if on_progress is not None:
@@ -156,7 +156,7 @@ def untrained(model: SleepingModel, *, seed: int = OTHER_SEED) -> HybridModel:
     return fresh.eval().requires_grad_(False)
 
 
-def _stacked(memory: Memory) -> np.ndarray:
+def stacked(memory: Memory) -> np.ndarray:
     """Return S of all layers, ``[example, layer, gdn_head, key, value]``."""
     _shape(memory)
     layers = sorted(memory.fast_weights)

@@ -120,6 +120,7 @@ def probe_states(
     seeds: Sequence[int] = SEEDS,
     alphas: Sequence[float] = ALPHAS,
     shares: Sequence[float] = SHARES,
+    controls: bool = True,
     workers: int = 2,
     on_progress: Callable[[float], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -143,6 +144,8 @@ def probe_states(
         Regularisations to choose from; see `workbench.instruments.ridge`.
     shares : sequence of float
         Shares of training, validation and test.
+    controls : bool
+        Also probe for the control tasks; their variables are NaN without.
     workers : int
         Places worked on at once, each by one thread.
     on_progress : callable or None
@@ -159,7 +162,7 @@ def probe_states(
             95 % interval of the mean over seeds (Wilson). An example is one case however many test
             folds it was in.
         ``item_accuracy (seed, window, sleep_pass, layer, target, item)``
-            The same for each item.
+            The same for each item; ``item_low, item_high`` without seed.
         ``control_accuracy, selectivity (seed, window, sleep_pass, layer, target, control)``
             Of the control tasks; NaN under "kinds" where a target has none.
         ``baseline_accuracy (seed, window, sleep_pass, layer, target, baseline)``
@@ -190,7 +193,7 @@ def probe_states(
             windows = states[dims.WINDOW].values.tolist()
             jobs += [((window,), name, partial(others, window)) for window in windows]
     done = 0
-    for (place, baseline, _), scores in _side_by_side(jobs, questions, workers, stop):
+    for (place, baseline, _), scores in _side_by_side(jobs, questions, controls, workers, stop):
         at = dict(zip(_PLACE, place, strict=False))
         if baseline is None:
             _enter(result, at, scores)
@@ -227,7 +230,11 @@ def _at(states: xr.DataArray) -> list[tuple[int, ...]]:
 
 
 def _side_by_side(
-    jobs: Sequence[_Job], questions: Questions, workers: int, stop: Callable[[], bool]
+    jobs: Sequence[_Job],
+    questions: Questions,
+    controls: bool,
+    workers: int,
+    stop: Callable[[], bool],
 ) -> Iterator[tuple[_Job, Scores]]:
     """Probe several places at once; yield each when it is done, until `stop` says so."""
     from threadpoolctl import threadpool_limits
@@ -238,7 +245,8 @@ def _side_by_side(
         if ended.is_set():
             return None
         _, name, features = job
-        return score_place(features(), questions, controls=name is None, ended=ended.is_set)
+        too = controls and name is None
+        return score_place(features(), questions, controls=too, ended=ended.is_set)
 
     # one thread a place: LAPACK's own threads cost more than they save at these sizes
     with threadpool_limits(1), ThreadPoolExecutor(max(workers, 1)) as pool:
@@ -259,8 +267,9 @@ def _enter(result: xr.Dataset, at: dict[str, int], scores: Scores) -> None:
     result["item_accuracy"].loc[at] = scores.item_accuracy
     result["control_accuracy"].loc[at] = scores.control
     result["alpha"].loc[at] = scores.alpha
-    result["low"].loc[at] = [interval.low for interval in scores.interval]
-    result["high"].loc[at] = [interval.high for interval in scores.interval]
+    for bound, name in enumerate(("low", "high")):
+        result[name].loc[at] = scores.interval[bound]
+        result[f"item_{name}"].loc[at] = scores.item_interval[bound]
 
 
 def _empty(
@@ -281,6 +290,8 @@ def _empty(
         "low": place[1:],
         "high": place[1:],
         "item_accuracy": (*place, dims.ITEM),
+        "item_low": (*place[1:], dims.ITEM),
+        "item_high": (*place[1:], dims.ITEM),
         "control_accuracy": (*place, dims.CONTROL),
         "baseline_accuracy": (*place, dims.BASELINE),
         "alpha": place,

@@ -11,7 +11,7 @@ import numpy as np
 from workbench.instruments.folds import Folds
 from workbench.instruments.ridge import Factors, factorise, fit
 from workbench.tasks.targets import ProbeTarget
-from workbench.training.statistics import Interval, proportion_interval
+from workbench.training.statistics import proportion_interval
 
 KINDS: Final = "kinds"
 SHUFFLED: Final = "shuffled"
@@ -53,8 +53,8 @@ class Scores:
     ----------
     right, asked : ndarray
         Items told right, and items there, ``[seed, target, item]``.
-    interval : list of Interval
-        Of the mean over seeds, by target.
+    interval, item_interval : ndarray
+        Of the mean over seeds, ``[bound, target]`` and ``[bound, target, item]``.
     control : ndarray
         Accuracy on the control tasks, ``[seed, target, control]``; NaN where there is none.
     alpha : ndarray
@@ -63,7 +63,8 @@ class Scores:
 
     right: np.ndarray
     asked: np.ndarray
-    interval: list[Interval]
+    interval: np.ndarray
+    item_interval: np.ndarray
     control: np.ndarray
     alpha: np.ndarray
 
@@ -104,7 +105,7 @@ def score_place(
     targets, examples = questions.targets, len(features)
     shape = (len(questions.splits), len(targets))
     right, asked = np.zeros((2, *shape, len(targets[0].items)))
-    right_of, asked_of = np.zeros((2, len(targets), examples))
+    right_of, asked_of = np.zeros((2, len(targets), examples, len(targets[0].items)))
     tested = np.zeros(examples)
     control = np.full((*shape, len(CONTROLS)), np.nan)
     alpha = np.full(shape, np.nan)
@@ -116,17 +117,18 @@ def score_place(
         for t, target in enumerate(targets):
             good, there, alpha[s, t] = fold.told(target.labels, len(target.classes))
             right[s, t], asked[s, t] = good.sum(axis=0), there.sum(axis=0)
-            right_of[t, folds.test] += good.sum(axis=1)
-            asked_of[t, folds.test] += there.sum(axis=1)
+            right_of[t, folds.test] += good
+            asked_of[t, folds.test] += there
             for name, labels in questions.controls(seed, t).items() if controls else ():
                 good, there, _ = fold.told(labels, len(target.classes))
                 control[s, t, CONTROLS.index(name)] = good.sum() / there.sum()
     # an example that several seeds tested is one case, told right to some share
-    times = np.maximum(tested, 1)
-    interval = [
-        proportion_interval(right_of[t] / times, asked_of[t] / times) for t in range(len(targets))
-    ]
-    return Scores(right, asked, interval, control, alpha)
+    times = np.maximum(tested, 1)[:, None]
+    both = [(r / times, a / times) for r, a in zip(right_of, asked_of, strict=True)]
+    interval = [proportion_interval(r.sum(axis=1), a.sum(axis=1)) for r, a in both]
+    by_item = [[proportion_interval(*of) for of in zip(r.T, a.T, strict=True)] for r, a in both]
+    bounds = np.array(interval).T, np.moveaxis(np.array(by_item), -1, 0)
+    return Scores(right, asked, *bounds, control, alpha)
 
 
 class _Fold:

@@ -1,0 +1,261 @@
+"""What is left of a text after it was evicted: how much of it a decoder recovers from S.
+
+The decoder is the linear probe of `workbench.instruments.probes`, trained on memories of other
+texts that were treated in the same way: whoever has the model can make as many of those as they
+like. It recovers a text token by token (`recovery`), and after something was done to the memory
+(`recovery_after`). What a linear decoder does not find may still be there; what it finds is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import torch
+import xarray as xr
+
+from workbench import dims
+from workbench.batch import Batch
+from workbench.config import SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.instruments.boundaries import known_passes
+from workbench.instruments.features import STATE, fast_weights, slept_on, stacked, untrained
+from workbench.instruments.folds import groups_of
+from workbench.instruments.probes import UNTRAINED, probe_states
+from workbench.model.memory import Memory
+from workbench.sleep import Eviction, SleepingModel, read
+from workbench.tasks.targets import ProbeTarget
+
+Treatment = Callable[[Memory], Memory]
+
+
+def scaled(memory: Memory, factor: float) -> Memory:
+    """Return the memory with S multiplied by a factor: fainter, and no less readable."""
+    weights = {i: factor * s for i, s in memory.fast_weights.items()}
+    return memory.replace(fast_weights=weights)
+
+
+TREATMENTS: Final[Mapping[str, Treatment]] = {
+    "nothing": lambda memory: memory,
+    "a hundredth": lambda memory: scaled(memory, 0.01),
+    "erased": Memory.erase,
+}
+"""What may be done to a memory: left alone, multiplied by 0.01, erased."""
+
+
+def recovery(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    *,
+    symbols: Sequence[str] | None = None,
+    untrained_model: SleepingModel | None = None,
+    batch_size: int = 250,
+    **options: Any,
+) -> xr.Dataset:
+    """Recover the tokens of every window slept on from S at every place.
+
+    Parameters
+    ----------
+    model : SleepingModel
+        The network.
+    batch : Batch
+        Tokens ``[example, token]``.
+    sleep : SleepConfig
+        Window, eviction and N, which has to be a number.
+    symbols : sequence of str or None
+        Text of each symbol (a task's vocabulary); None numbers them.
+    untrained_model : SleepingModel or None
+        Untrained weights; None makes them anew from the model's configuration.
+    batch_size : int
+        Examples read together.
+    **options
+        Seeds, regularisations, workers, progress and stop, as `probe_states` has them.
+
+    Returns
+    -------
+    Dataset
+        ``recovered (seed, window, sleep_pass, layer, source_window)``
+            Share of the tokens of a window told right; ``recovered_low, recovered_high`` (without
+            seed) are the 95 % interval of the mean over seeds.
+        ``token_recovered (seed, window, sleep_pass, layer, source_window, token)``
+            The same by place in the window.
+        ``chance (seed, window, sleep_pass, layer, source_window, baseline)``
+            "majority", the commonest token at its place; "untrained weights", the same decoder on
+            the memory of a model that was never trained.
+
+        Coordinate ``age (window, source_window)``: windows read since, negative for a text that
+        has not been read yet.
+
+    Raises
+    ------
+    WorkbenchError
+        As `fast_weights` and `probe_states`.
+    """
+    texts = text_targets(batch, sleep, _symbols(model, symbols))
+    fresh = untrained(model) if untrained_model is None else untrained_model
+    states, blank = (fast_weights(m, batch, sleep, batch_size=batch_size) for m in (model, fresh))
+    groups = groups_of(batch, sleep)
+    found = probe_states(
+        states, texts, groups, compared={UNTRAINED: blank}, controls=False, **options
+    )
+    result = _of_texts(found, texts).rename(item_accuracy="token_recovered")
+    window = result[dims.WINDOW] - result[dims.SOURCE_WINDOW]
+    return result.assign_coords(age=window)
+
+
+def recovery_after(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    *,
+    treatments: Mapping[str, Treatment] = TREATMENTS,
+    others: Sequence[Batch] = (),
+    facts: Sequence[ProbeTarget] = (),
+    symbols: Sequence[str] | None = None,
+    untrained_model: SleepingModel | None = None,
+    batch_size: int = 250,
+    **options: Any,
+) -> tuple[xr.Dataset, xr.Dataset | None]:
+    """Recover texts, and what follows from them, after something was done to the memory.
+
+    Parameters
+    ----------
+    model, batch, sleep, symbols, untrained_model, batch_size, **options
+        As in `recovery`.
+    treatments : mapping of str to callable
+        What is done to the memory after the last sleep.
+    others : sequence of Batch
+        Other texts, slept on one after the other: each gives a further treatment, "1 other text",
+        "2 other texts" and so on. As many examples as in `batch`, drawn apart from it.
+    facts : sequence of ProbeTarget
+        What the text says, whatever its words: a task's `probe_targets` for `batch`.
+
+    Returns
+    -------
+    texts : Dataset
+        ``recovered (seed, treatment, layer, source_window)`` with ``_low``, ``_high``,
+        ``token_recovered`` and ``chance``, as in `recovery`.
+    facts : Dataset or None
+        ``recovered (seed, treatment, layer, target)`` with ``_low``, ``_high`` and ``chance``;
+        None without `facts`.
+
+    Raises
+    ------
+    WorkbenchError
+        Other texts of another number of examples, or as `recovery`.
+    """
+    if wrong := [len(other) for other in others if len(other) != len(batch)]:
+        raise WorkbenchError(
+            f"another text for {wrong[0]} examples", f"one for each of {len(batch)}", "draw as many"
+        )
+    fresh = untrained(model) if untrained_model is None else untrained_model
+    states, blank = (
+        _treated(m, batch, sleep, treatments, others, batch_size) for m in (model, fresh)
+    )
+    groups = groups_of(batch, sleep, facts)
+    names = list(treatments) + [
+        f"{i} other text{'s' if i > 1 else ''}" for i in range(1, len(others) + 1)
+    ]
+
+    def of(targets: Sequence[ProbeTarget]) -> xr.Dataset:
+        found = probe_states(
+            states, targets, groups, compared={UNTRAINED: blank}, controls=False, **options
+        )
+        found = found.isel({dims.SLEEP_PASS: 0}, drop=True)
+        return found.rename({dims.WINDOW: dims.TREATMENT}).assign_coords({dims.TREATMENT: names})
+
+    texts = text_targets(batch, sleep, _symbols(model, symbols))
+    recovered = _of_texts(of(texts), texts).rename(item_accuracy="token_recovered")
+    return recovered, _renamed(of(facts)) if facts else None
+
+
+def text_targets(batch: Batch, sleep: SleepConfig, symbols: Sequence[str]) -> list[ProbeTarget]:
+    """Return the question which token stands where, for every window slept on.
+
+    Items are the places of a window, classes the symbols; padding has no label.
+    """
+    targets = []
+    places = min(sleep.window, batch.tokens.shape[1])
+    for window in slept_on(batch, sleep):
+        part = slice(window * sleep.window, (window + 1) * sleep.window)
+        labels = np.full((len(batch), places), -1, dtype=np.int64)
+        said = np.where(batch.valid[:, part], batch.tokens[:, part], -1)
+        labels[:, : said.shape[1]] = said
+        targets.append(
+            ProbeTarget(
+                name=f"text of window {window}",
+                level=window,
+                labels=labels,
+                classes=tuple(symbols),
+                items=tuple(f"token {place}" for place in range(places)),
+                kinds=None,
+                asked_by=np.full(labels.shape, -1, dtype=np.int64),
+                symbols=np.arange(len(symbols)),
+                meaning=f"Which token stands there in window {window}?",
+            )
+        )
+    return targets
+
+
+@torch.no_grad()
+def _treated(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    treatments: Mapping[str, Treatment],
+    others: Sequence[Batch],
+    batch_size: int,
+) -> xr.DataArray:
+    """Return S after each treatment, with the dims of `fast_weights`; window counts treatments."""
+    known_passes(sleep)
+    parts = []
+    layers: list[int] = []
+    for start in range(0, len(batch), batch_size):
+        part = slice(start, start + batch_size)
+        memory = _slept(model, batch.examples(part), sleep, None)
+        layers = sorted(memory.fast_weights)
+        found = [stacked(treat(memory)) for treat in treatments.values()]
+        for other in others:
+            memory = _slept(model, other.examples(part), sleep, memory)
+            found.append(stacked(memory))
+        parts.append(np.stack(found, axis=1)[:, :, None])
+    states = np.concatenate(parts)
+    index = {dims.WINDOW: np.arange(states.shape[1]), dims.SLEEP_PASS: [0], dims.LAYER: layers}
+    return xr.DataArray(states, index, STATE)
+
+
+def _slept(model: SleepingModel, batch: Batch, sleep: SleepConfig, memory: Memory | None) -> Memory:
+    """Return what crosses the boundary after the last window slept on."""
+    last = slept_on(batch, sleep)[-1]
+    for event in read(model, batch, sleep, memory=memory):
+        if isinstance(event, Eviction) and event.window.index == last:
+            return event.memory
+    raise AssertionError("every window ends with an eviction")
+
+
+def _symbols(model: SleepingModel, symbols: Sequence[str] | None) -> Sequence[str]:
+    return [str(i) for i in range(model.vocabulary)] if symbols is None else symbols
+
+
+def _of_texts(found: xr.Dataset, texts: Sequence[ProbeTarget]) -> xr.Dataset:
+    """Return a probes' result with the axes of texts: source window and token."""
+    place = {dims.TARGET: dims.SOURCE_WINDOW, dims.ITEM: dims.TOKEN}
+    kept = _renamed(found, "item_accuracy").drop_vars(["level", "meaning"]).rename(place)
+    return kept.assign_coords(
+        {
+            dims.SOURCE_WINDOW: [text.level for text in texts],
+            dims.TOKEN: np.arange(len(texts[0].items)),
+        }
+    )
+
+
+def _renamed(found: xr.Dataset, *kept: str) -> xr.Dataset:
+    names = {
+        "accuracy": "recovered",
+        "low": "recovered_low",
+        "high": "recovered_high",
+        "baseline_accuracy": "chance",
+    }
+    return found[[*names, *kept]].rename(names)
