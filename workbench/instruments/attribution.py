@@ -1,0 +1,374 @@
+"""Attribution by Captum to what crosses a boundary: state entries, heads, passes, tokens, windows.
+
+Captum is given the rest of the computation (`workbench.instruments.rest`), never the looped
+module, and every result comes with how far it misses completeness, with its baseline by name, and
+with its infidelity. Sources: integrated gradients, Sundararajan et al. arXiv 1703.01365; Shapley
+sampling, Castro et al. 2009; infidelity, Yeh et al. arXiv 1901.09392; Captum, arXiv 2009.07896.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from workbench import dims
+from workbench.batch import Batch
+from workbench.config import SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.instruments.boundaries import boundaries, known_passes
+from workbench.instruments.rest import (
+    Rest,
+    answer_target,
+    rest_of_changes,
+    rest_of_embeddings,
+    rest_of_state,
+)
+from workbench.sleep import Boundary, SleepingModel, before_window
+
+METHODS = ("integrated gradients", "input x gradient", "feature ablation", "shapley sampling")
+GRADIENTS = METHODS[:2]
+"""These attribute to every entry, and are summed over a feature; the others take features whole."""
+
+
+def attribute_state(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    start: Boundary,
+    *,
+    query: int | np.ndarray,
+    against: np.ndarray | None = None,
+    by: Sequence[str] = (dims.LAYER, dims.GDN_HEAD),
+    baseline: str = "before the sleep",
+    **options: object,
+) -> xr.Dataset:
+    """Attribute an answer to the state at a boundary.
+
+    Parameters
+    ----------
+    model, batch, sleep
+        As `read` takes them; N fixed.
+    start : Boundary
+        The place, as `boundaries` gives it; the examples are those of `batch`.
+    query, against
+        As `workbench.instruments.rest.answer_target` takes them.
+    by : sequence of str
+        Axes to keep, among layer, gdn_head, key and value; entries are one feature over the rest.
+    baseline : {"before the sleep", "zero", "mean"}
+        The first is the state carried into the window.
+    **options
+        As `attribute` takes them: method, steps, samples, seed, ...
+
+    Returns
+    -------
+    Dataset
+        As `attribute` returns it.
+    """
+    target = answer_target(model, batch, sleep, start, query=query, against=against)
+    rest = rest_of_state(model, batch, sleep, start, target)
+    return attribute(rest, by=by, baseline=baseline, **options)  # type: ignore[arg-type]
+
+
+def attribute_passes(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    *,
+    query: int | np.ndarray,
+    window: int = 0,
+    against: np.ndarray | None = None,
+    by: Sequence[str] = (dims.SLEEP_PASS,),
+    **options: object,
+) -> xr.Dataset:
+    """Attribute an answer to what each pass of one window's sleep changed in S.
+
+    Changes are held as they were in the reading; the baseline is the state before the sleep. `by`
+    may keep layers, heads and entries too. The rest is as in `attribute_state`.
+    """
+    places = boundaries(model, batch, sleep)
+    start = places.get((window, known_passes(sleep)))
+    if start is None:
+        raise WorkbenchError(
+            f"window {window}", "a window that is slept on", "choose one of the context's windows"
+        )
+    target = answer_target(model, batch, sleep, start, query=query, against=against)
+    rest = rest_of_changes(model, batch, sleep, places, window, target)
+    return attribute(rest, by=by, baseline="before the sleep", **options)  # type: ignore[arg-type]
+
+
+def attribute_tokens(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    *,
+    query: int | np.ndarray,
+    against: np.ndarray | None = None,
+    by: Sequence[str] = (dims.TOKEN,),
+    method: str = "shapley sampling",
+    baseline: str = "mean",
+    **options: object,
+) -> xr.Dataset:
+    """Attribute an answer to the context: tokens, whole windows, or channels of embeddings.
+
+    Every case runs the whole reading, all its passes included. Several passes make the answer so
+    rough a function of the embeddings that integrated gradients miss completeness unless they
+    take thousands of steps, and from zero embeddings, whose norms are undefined, always: look at
+    ``completeness_error``. Shapley values are complete by construction.
+
+    Parameters
+    ----------
+    model, batch, sleep, query, against
+        As in `attribute_state`.
+    by : sequence of str
+        Among token, channel and window.
+    method : str
+        Among `METHODS`.
+    baseline : {"mean", "zero", "another example"}
+        The mean embedding over examples and tokens, or the context of the example before.
+    **options
+        As `attribute` takes them.
+    """
+    start = before_window(0, model.empty_memory(len(batch)))
+    target = answer_target(model, batch, sleep, start, query=query, against=against)
+    rest = rest_of_embeddings(model, batch, sleep, target)
+    return attribute(
+        rest,
+        by=by,
+        baseline=baseline,
+        method=method,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def attribute(
+    rest: Rest,
+    *,
+    by: Sequence[str],
+    baseline: str,
+    method: str = METHODS[0],
+    steps: int = 64,
+    samples: int = 25,
+    infidelity_samples: int = 16,
+    cases: int = 1024,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Attribute the target of a rest to its input.
+
+    Parameters
+    ----------
+    rest : Rest
+        The rest of a computation.
+    by : sequence of str
+        Axes to keep.
+    baseline : str
+        A name among ``rest.baselines``.
+    method : str
+        Among `METHODS`.
+    steps : int
+        Points of the path of integrated gradients (Gauss-Legendre).
+    samples : int
+        Orders that Shapley sampling draws.
+    infidelity_samples : int
+        Random halves of the features, put to the baseline, that infidelity is measured with.
+    cases : int
+        The most cases computed together.
+    seed : int
+        Of the samples.
+
+    Returns
+    -------
+    Dataset
+        ``attribution (example, *by)``, nats; over (example): ``logit_diff`` and
+        ``logit_diff_at_baseline``, of the reading and with the baseline, nats;
+        ``completeness_error``, how far the attributions' sum is from the difference of the two,
+        as a share of it: small for integrated gradients and Shapley values, unbounded for the
+        others; ``infidelity``,
+        nats^2, the mean square of what the attributions say a random half of the features is
+        worth minus what it is; ``unexplained``, infidelity as a share of the mean square of what
+        it is: 0 is perfect, 1 no better than no attribution.
+
+    Raises
+    ------
+    WorkbenchError
+        Method, baseline or axis unknown; or input x gradient with a baseline other than zero.
+    """
+    _check(rest, by, baseline, method)
+    inputs, base = rest.input.detach(), rest.baselines[baseline].detach()
+    ids, sizes = _features(rest, by)
+    count = int(np.prod(sizes))
+    example = torch.arange(len(inputs), device=inputs.device)
+    with torch.random.fork_rng(devices=[inputs.device] if inputs.is_cuda else []):
+        torch.manual_seed(seed)
+        entries = _by_captum(rest, method, inputs, base, ids, steps, samples, cases, example)
+    per_feature = torch.zeros(len(inputs), count, dtype=entries.dtype, device=entries.device)
+    flat = ids.flatten()
+    per_feature.index_add_(1, flat, entries.flatten(1))
+    members = torch.bincount(flat, minlength=count).to(entries)
+    if method not in GRADIENTS:  # every entry of a feature was given the feature's worth
+        per_feature = per_feature / members
+    with torch.no_grad():
+        target, at_base = rest.run(inputs, example), rest.run(base, example)
+    worth = target - at_base
+    spread = (per_feature / members)[:, flat].reshape(inputs.shape)
+    infidelity, unexplained = _infidelity(
+        rest, inputs, base, ids, spread, example, infidelity_samples, cases, seed
+    )
+    error = (per_feature.sum(1) - worth).abs() / worth.abs()
+    names = (dims.EXAMPLE, *by)
+    found = xr.Dataset(
+        {
+            "attribution": (names, _array(per_feature).reshape(-1, *sizes), {"units": "nat"}),
+            "logit_diff": (dims.EXAMPLE, _array(target), {"units": "nat"}),
+            "logit_diff_at_baseline": (dims.EXAMPLE, _array(at_base), {"units": "nat"}),
+            "completeness_error": (dims.EXAMPLE, _array(error)),
+            "infidelity": (dims.EXAMPLE, _array(infidelity), {"units": "nat^2"}),
+            "unexplained": (dims.EXAMPLE, _array(unexplained)),
+        },
+        attrs={
+            "attributed": rest.meaning,
+            "procedure": method,
+            "baseline": baseline,
+            "examples": len(inputs),
+            "seed": seed,
+            **({"steps": steps} if method == METHODS[0] else {}),
+            **({"samples": samples} if method == METHODS[3] else {}),
+        },
+    )
+    coords = {axis: rest.coords[axis] for axis in by if axis in rest.coords}
+    if dims.TOKEN in by:
+        coords[dims.WINDOW] = (dims.TOKEN, rest.coords[dims.WINDOW])  # type: ignore[assignment]
+    elif dims.WINDOW in coords:
+        coords[dims.WINDOW] = np.unique(coords[dims.WINDOW])
+    return found.assign_coords(coords)
+
+
+def _by_captum(
+    rest: Rest,
+    method: str,
+    inputs: Tensor,
+    base: Tensor,
+    ids: Tensor,
+    steps: int,
+    samples: int,
+    cases: int,
+    example: Tensor,
+) -> Tensor:
+    """Return one number for every entry of the input, as Captum gives them."""
+    from captum.attr import (
+        FeatureAblation,
+        InputXGradient,
+        IntegratedGradients,
+        ShapleyValueSampling,
+    )
+
+    # cases carry their example's number, so that Captum may repeat them in whatever order
+    if method == "integrated gradients":
+        return IntegratedGradients(rest.run).attribute(
+            inputs,
+            base,
+            additional_forward_args=example,
+            n_steps=steps,
+            internal_batch_size=max(cases, len(inputs)),
+        )
+    if method == "input x gradient":
+        return (
+            InputXGradient(rest.run)
+            .attribute(inputs.clone().requires_grad_(), additional_forward_args=example)
+            .detach()
+        )
+    options = {
+        "baselines": base,
+        "additional_forward_args": example,
+        "feature_mask": ids[None],
+        "perturbations_per_eval": max(cases // len(inputs), 1),
+    }
+    with torch.no_grad():
+        if method == "feature ablation":
+            return FeatureAblation(rest.run).attribute(inputs, **options)
+        return ShapleyValueSampling(rest.run).attribute(inputs, n_samples=samples, **options)
+
+
+def _infidelity(
+    rest: Rest,
+    inputs: Tensor,
+    base: Tensor,
+    ids: Tensor,
+    attributions: Tensor,
+    example: Tensor,
+    samples: int,
+    cases: int,
+    seed: int,
+) -> tuple[Tensor, Tensor]:
+    """Return infidelity and its share of the mean square change, over random halves."""
+    from captum.metrics import infidelity
+
+    count = int(ids.max()) + 1
+
+    def half_to_baseline(given: Tensor, baselines: Tensor) -> tuple[Tensor, Tensor]:
+        chosen = torch.rand(len(given), count, generator=generator) < 0.5
+        mask = chosen.to(given)[:, ids.flatten()].reshape(given.shape)
+        # attributions are worths already, input times sensitivity: a perturbation is a share
+        return mask, given - mask * (given - baselines)
+
+    errors = []
+    with torch.no_grad():
+        for said in (attributions, torch.zeros_like(attributions)):
+            generator = torch.Generator().manual_seed(seed)
+            errors.append(
+                infidelity(
+                    rest.run,
+                    half_to_baseline,
+                    inputs,
+                    said,
+                    baselines=base,
+                    additional_forward_args=example,
+                    n_perturb_samples=samples,
+                    max_examples_per_batch=min(max(cases, len(inputs)), len(inputs) * samples),
+                )
+            )
+    return errors[0], errors[0] / errors[1]
+
+
+def _features(rest: Rest, by: Sequence[str]) -> tuple[Tensor, tuple[int, ...]]:
+    """Return each entry's feature, numbered without gaps, and how many there are along `by`."""
+    shape = dict(zip(rest.axes, rest.input.shape[1:], strict=True))
+    ids = torch.zeros(tuple(shape.values()), dtype=torch.long)
+    sizes = []
+    for axis in by:
+        carrier = dims.TOKEN if axis == dims.WINDOW and axis not in shape else axis
+        along = np.arange(shape[carrier]) if carrier == axis else rest.coords[axis]
+        sizes.append(int(along.max()) + 1)
+        spread = [-1 if name == carrier else 1 for name in shape]
+        ids = ids * sizes[-1] + torch.as_tensor(along).reshape(spread)
+    return ids.to(rest.input.device), tuple(sizes)
+
+
+def _check(rest: Rest, by: Sequence[str], baseline: str, method: str) -> None:
+    known = {*rest.axes, *(name for name in rest.coords if name == dims.WINDOW)}
+    for what, given, allowed in (
+        ("method", [method], METHODS),
+        ("baseline", [baseline], tuple(rest.baselines)),
+        ("axis", list(by), tuple(known)),
+    ):
+        if unknown := [name for name in given if name not in allowed]:
+            raise WorkbenchError(
+                f"{what} {unknown[0]!r}", "one of " + ", ".join(allowed), f"choose another {what}"
+            )
+    if not by or len(set(by)) < len(by) or {dims.WINDOW, dims.TOKEN} <= set(by):
+        raise WorkbenchError(
+            f"axes {list(by)}", "at least one, each once, tokens or windows", "change by"
+        )
+    if method == "input x gradient" and rest.baselines[baseline].any():
+        raise WorkbenchError(
+            f"input x gradient with the baseline {baseline!r}",
+            "a baseline that is zero, which the method has built in",
+            "use baseline='zero', or integrated gradients",
+        )
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()

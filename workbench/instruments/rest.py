@@ -1,0 +1,324 @@
+"""The rest of the computation from a boundary, as a plain function of what crosses it.
+
+What an attribution method is given. A looped module must never be handed to one (only its last
+call would count, see `workbench.instruments.attribution_checks`); these functions run the model's
+own reading from a place on, and a method sees one input and one number for each example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench import dims
+from workbench.batch import Batch
+from workbench.config import SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.instruments.boundaries import (
+    Place,
+    at,
+    before_answers,
+    check_examples,
+    known_passes,
+    of_examples,
+    read_on,
+)
+from workbench.model import Memory
+from workbench.sleep import Boundary, SleepingModel, before_window, cut
+
+STATE_AXES = (dims.LAYER, dims.GDN_HEAD, dims.KEY, dims.VALUE)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One logit difference for each example: the answer's logit minus that of another symbol.
+
+    Attributes
+    ----------
+    at : Tensor
+        int64 ``[example]``: token, by its place in the sequence, that is predicted.
+    answer, against : Tensor
+        int64 ``[example]``: the right symbol, and the one it is compared with.
+    """
+
+    at: Tensor
+    answer: Tensor
+    against: Tensor
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The rest of a computation, a function of one input.
+
+    Attributes
+    ----------
+    run : callable
+        ``run(input, example) -> Tensor [case]``: the target for any cases, ``input [case, ...]``
+        of the examples whose numbers are ``example [case]``, in any order and number.
+    input : Tensor
+        What crosses the boundary in the reading itself, ``[example, *axes]``.
+    baselines : dict of str to Tensor
+        What it can be compared with, each ``[example, *axes]``.
+    axes : tuple of str
+        Axis names of the input after the example.
+    coords : dict of str to array
+        Their coordinates.
+    meaning : str
+        What the input is, and what is held fixed.
+    """
+
+    run: Any
+    input: Tensor
+    baselines: dict[str, Tensor]
+    axes: tuple[str, ...]
+    coords: dict[str, np.ndarray]
+    meaning: str
+
+
+def answer_target(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    start: Boundary,
+    *,
+    query: int | np.ndarray,
+    against: np.ndarray | None = None,
+) -> Target:
+    """Return the logit difference of one query's answer, at its first token.
+
+    Parameters
+    ----------
+    start : Boundary
+        Where the rest of the computation begins.
+    query : int or ndarray
+        The query of every example, or one for each, int64 ``[example]``.
+    against : ndarray or None
+        Symbol that the answer is compared with, int64 ``[example]``: the donor's answer, say.
+        None is the strongest other symbol in the undisturbed reading, and stays that one.
+
+    Raises
+    ------
+    WorkbenchError
+        An example has no such query, or nothing predicts its answer from `start` on.
+    """
+    rows = np.arange(len(batch))
+    number = np.broadcast_to(query, rows.shape)
+    inside = (number >= 0) & (number < batch.difficulty.shape[1])
+    if not inside.all() or (batch.difficulty[rows, number % batch.difficulty.shape[1]] < 0).any():
+        raise WorkbenchError(
+            f"query {query}",
+            f"a query from 0 to {batch.difficulty.shape[1] - 1} that every example has",
+            "choose another query, or leave examples out",
+        )
+    first = (batch.answer_of == number[:, None]).argmax(axis=1)
+    if not (first % sleep.window > 0).all() or (first // sleep.window < start.window).any():
+        raise WorkbenchError(
+            f"query {query}, whose answer no window from {start.window} on predicts",
+            "an answer after the boundary, each preceded by a token of its window",
+            "begin earlier, or choose another query",
+        )
+    place = torch.as_tensor(first, device=model.device)
+    answer = torch.as_tensor(batch.tokens[rows, first], device=model.device)
+    if against is not None:
+        return Target(place, answer, torch.as_tensor(against, device=model.device))
+    with torch.no_grad():
+        logits = _logits(model, batch, sleep, start, place)
+    others = logits.scatter(1, answer[:, None], -torch.inf)
+    return Target(place, answer, others.argmax(1))
+
+
+def rest_of_state(
+    model: SleepingModel, batch: Batch, sleep: SleepConfig, start: Boundary, target: Target
+) -> Rest:
+    """Return the rest as a function of S at a boundary: ``[example, layer, gdn_head, key, value]``.
+
+    Baselines: "zero", "mean" (over the examples), and after a pass "before the sleep", the state
+    carried into the window.
+    """
+    check_examples(start, batch)
+    state, layers = stacked(start.memory)
+    run = partial(_run_state, model, batch, sleep, start, target, layers)
+    baselines = _plain_baselines(state)
+    if start.sleep_pass:
+        baselines["before the sleep"] = stacked(start.carried)[0]
+    return Rest(
+        run,
+        state,
+        baselines,
+        STATE_AXES,
+        {dims.LAYER: np.array(layers)},
+        f"S at window {start.window}, sleep pass {start.sleep_pass}; everything else held fixed",
+    )
+
+
+def rest_of_changes(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    places: Mapping[Place, Boundary],
+    window: int,
+    target: Target,
+) -> Rest:
+    """Return the rest as a function of what each pass of one sleep changed in S.
+
+    The input is ``[example, sleep_pass = 1..N, layer, gdn_head, key, value]``; its sum and the
+    state before the sleep make the state after it. Changes are held as recorded: what an earlier
+    one did to a later one belongs to the later one. One baseline, "before the sleep": none.
+    """
+    passes = known_passes(sleep)
+    states = [stacked(at(places, (window, n)).memory)[0] for n in range(passes + 1)]
+    start = at(places, (window, passes))
+    layers = stacked(start.memory)[1]
+    changes = torch.stack([b - a for a, b in zip(states, states[1:], strict=False)], dim=1)
+
+    def run(changes: Tensor, example: Tensor) -> Tensor:
+        state = states[0][example] + changes.sum(1)
+        return _run_state(model, batch, sleep, start, target, layers, state, example)
+
+    return Rest(
+        run,
+        changes,
+        {"before the sleep": torch.zeros_like(changes)},
+        (dims.SLEEP_PASS, *STATE_AXES),
+        {dims.SLEEP_PASS: np.arange(1, passes + 1), dims.LAYER: np.array(layers)},
+        f"what each pass over window {window} changed in S, held as it was in the reading",
+    )
+
+
+def rest_of_embeddings(
+    model: SleepingModel, batch: Batch, sleep: SleepConfig, target: Target
+) -> Rest:
+    """Return the whole computation as a function of the context's embeddings.
+
+    The input is ``[example, token, channel]``, of all tokens before the first wake window; the
+    passes that read them and all that follows are run anew. Baselines: "zero"; "mean" over examples
+    and tokens; "another example", the context of the example before. Coordinate ``window (token)``.
+    """
+    windows = cut(batch, sleep.window, mask_padding=sleep.mask_padding, device=model.device)
+    with torch.no_grad():
+        embedded = torch.cat([model.embed(w.tokens) for w in windows], dim=1)
+    context = before_answers(batch, sleep)[0] * sleep.window
+    if not context:
+        raise WorkbenchError(
+            "a batch whose first window is read awake",
+            "a context that is slept on",
+            "choose a window no longer than the context",
+        )
+    positions = np.broadcast_to(np.arange(batch.tokens.shape[1]), batch.tokens.shape)
+    placed = replace(batch, tokens=positions.copy())
+    plain = sleep.model_copy(update={"checkpointing": "none"})
+
+    def run(given: Tensor, example: Tensor) -> Tensor:
+        reader = GivenEmbeddings(model, torch.cat((given, embedded[example, context:]), dim=1))
+        start = before_window(0, model.empty_memory(len(example)))
+        cases = placed.examples(example.cpu().numpy())
+        reading = cast(SleepingModel, reader)
+        logits = _logits(reading, cases, plain, start, target.at[example])
+        return _difference(logits, target, example)
+
+    inputs = embedded[:, :context]
+    mean = inputs.mean((0, 1), keepdim=True).expand_as(inputs).clone()
+    return Rest(
+        run,
+        inputs,
+        {"zero": torch.zeros_like(inputs), "mean": mean, "another example": inputs.roll(1, 0)},
+        (dims.TOKEN, dims.CHANNEL),
+        {dims.TOKEN: np.arange(context), dims.WINDOW: np.arange(context) // sleep.window},
+        "embeddings of the context, slept on anew",
+    )
+
+
+class GivenEmbeddings:
+    """A model that reads embeddings it is given: its tokens are places in them.
+
+    Parameters
+    ----------
+    model : SleepingModel
+        Does everything but to embed.
+    embedded : Tensor
+        ``[batch, token, channel]``; the batch read has place t as its token t.
+    """
+
+    def __init__(self, model: SleepingModel, embedded: Tensor) -> None:
+        self._model, self._embedded = model, embedded
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Return the embeddings at ``tokens [batch, token]``."""
+        channels = self._embedded.shape[-1]
+        return self._embedded.gather(1, tokens[..., None].expand(-1, -1, channels))
+
+
+def stacked(memory: Memory) -> tuple[Tensor, tuple[int, ...]]:
+    """Return S of all layers ``[example, layer, gdn_head, key, value]``, and the layers.
+
+    Raises
+    ------
+    WorkbenchError
+        Layers have states of different shapes, or there are none.
+    """
+    layers = tuple(sorted(memory.fast_weights))
+    shapes = {tuple(memory.fast_weights[i].shape) for i in layers}
+    if len(shapes) != 1:
+        raise WorkbenchError(
+            f"states of shapes {sorted(shapes)}",
+            "fast-weight layers of one shape",
+            "attribute to the layers of such a model one at a time",
+        )
+    return torch.stack([memory.fast_weights[i] for i in layers], dim=1).detach(), layers
+
+
+def _run_state(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    start: Boundary,
+    target: Target,
+    layers: tuple[int, ...],
+    state: Tensor,
+    example: Tensor,
+) -> Tensor:
+    here = of_examples(start, example)
+    changed = {i: state[:, n] for n, i in enumerate(layers)}
+    here = here.with_memory(here.memory.replace(fast_weights=changed))
+    cases = batch.examples(example.cpu().numpy())
+    logits = _logits(model, cases, sleep, here, target.at[example])
+    return _difference(logits, target, example)
+
+
+def _logits(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    start: Boundary,
+    place: Tensor,
+) -> Tensor:
+    """Return the logits ``[example, symbol]`` that predict the token at `place` ``[example]``."""
+    found = None
+    for wake in read_on(model, batch, sleep, start):
+        width = wake.logits.shape[1]
+        before = (place - 1 - wake.window.start).clamp(0, width - 1)
+        rows = torch.arange(len(place), device=place.device)
+        inside = (place > wake.window.start) & (place < wake.window.stop)
+        logits = wake.logits[rows, before]
+        found = logits if found is None else torch.where(inside[:, None], logits, found)
+    assert found is not None
+    return found
+
+
+def _difference(logits: Tensor, target: Target, example: Tensor) -> Tensor:
+    rows = torch.arange(len(example), device=example.device)
+    return logits[rows, target.answer[example]] - logits[rows, target.against[example]]
+
+
+def _plain_baselines(state: Tensor) -> dict[str, Tensor]:
+    mean = state.mean(0, keepdim=True).expand_as(state).clone()
+    return {"zero": torch.zeros_like(state), "mean": mean}
