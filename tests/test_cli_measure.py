@@ -24,7 +24,7 @@ from workbench.lab.measuring import (
 )
 
 CHECKPOINT = "depo-n8-any"
-SMALL = {"lens": 8, "probes": 60, "patches": 4, "ablations": 4}
+SMALL = {"memory": 4, "lens": 8, "probes": 60, "patches": 4, "ablations": 4}
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_wrong_input_is_one_line(run, tmp_path, arguments, said):
 
 
 def test_an_unknown_kind_names_those_there_are():
-    with pytest.raises(WorkbenchError, match="lens, probes"):
+    with pytest.raises(WorkbenchError, match="memory, lens"):
         kind_of("dreams")
 
 

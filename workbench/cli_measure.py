@@ -11,7 +11,7 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.signals import stop_signal
 
-KINDS = ("lens", "probes", "patches", "ablations")
+KINDS = ("memory", "lens", "probes", "patches", "ablations")
 """As `workbench.lab.kinds.KINDS`; repeated, so that ``--help`` loads nothing heavy."""
 
 

@@ -41,6 +41,10 @@ class Settings(Frozen):
     passes: int | None = Field(None, ge=1, le=64)
 
 
+class MemorySettings(Settings):
+    """What passes add to the memory, and what windows leave in it."""
+
+
 class LensSettings(Settings):
     """Answers if the model woke after each pass."""
 
@@ -187,6 +191,15 @@ def examples_of(checkpoint: Checkpoint, settings: Settings, *, step: int = 0) ->
     return checkpoint.task.sample(settings.examples, drawn)
 
 
+def _memory(checkpoint: Checkpoint, settings: MemorySettings, report: Report) -> xr.Dataset:
+    from workbench.instruments.summary import memory_summary
+    from workbench.trace import record
+
+    count = report.counter(settings.examples)
+    batch, sleep = examples_of(checkpoint, settings), sleep_of(checkpoint, settings)
+    return memory_summary(record(checkpoint.model, batch, sleep, on_progress=count))
+
+
 def _lens(checkpoint: Checkpoint, settings: LensSettings, report: Report) -> xr.Dataset:
     from workbench.instruments.features import slept_on
     from workbench.instruments.lens import lens, lens_by_difficulty
@@ -282,6 +295,7 @@ def _parts(
 KINDS: Final[dict[str, Kind]] = {
     kind.name: kind
     for kind in (
+        Kind("memory", "What passes add to the memory", MemorySettings, _memory),
         Kind("lens", "Answers if it woke after each pass", LensSettings, _lens),
         Kind("probes", "What a linear probe finds in the memory", ProbeSettings, _probes),
         Kind("patches", "Answers with another context's memory", PatchSettings, _patches),

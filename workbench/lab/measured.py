@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from workbench.errors import WorkbenchError
-from workbench.files import write_json
+from workbench.files import write_text
 
 SCHEMA = "sleep-measurement/1"
 KINDS = {"b": "bool", "i": "int64", "u": "int64", "f": "float64", "U": "str", "O": "str"}
@@ -41,16 +41,26 @@ def write_measurement(path: Path, dataset: xr.Dataset, provenance: Mapping[str, 
     ValueError
         The dataset holds something that JSON does not.
     """
-    write_json(
-        path,
-        {
-            "schema": SCHEMA,
-            "provenance": dict(provenance),
-            "attrs": dict(dataset.attrs),
-            "coords": {str(n): _written(str(n), a) for n, a in dataset.coords.items()},
-            "variables": {str(n): _written(str(n), a) for n, a in dataset.data_vars.items()},
-        },
-    )
+    parts = {
+        "schema": SCHEMA,
+        "provenance": dict(provenance),
+        "attrs": dict(dataset.attrs),
+        "coords": {str(n): _written(str(n), a) for n, a in dataset.coords.items()},
+        "variables": {str(n): _written(str(n), a) for n, a in dataset.data_vars.items()},
+    }
+    write_text(path, f"{{\n{_lines(parts, 1)}\n}}\n")
+
+
+def _lines(values: Mapping[str, Any], depth: int) -> str:
+    """Return the inside of a JSON object: an array, or a deeper object, on one line each."""
+    told = []
+    for name, value in values.items():
+        if depth < 2 and isinstance(value, dict) and value:
+            text = f"{{\n{_lines(value, depth + 1)}\n{' ' * depth}}}"
+        else:
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        told.append(f"{' ' * depth}{json.dumps(name, ensure_ascii=False)}: {text}")
+    return ",\n".join(told)
 
 
 def read_measurement(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:

@@ -1,0 +1,140 @@
+"""A memory in numbers: what trace instruments say of it, as means over examples with intervals.
+
+Examples are drawn independently, so every interval is over them. They say how sure a number is of
+this model; another training seed is another model.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import xarray as xr
+
+from workbench import dims
+from workbench.instruments.change import REPLAY, SLEEP, change, frozen_replay, replayed
+from workbench.instruments.provenance import contribution_norms
+from workbench.instruments.readout import readout
+from workbench.instruments.recorded import asleep_of
+from workbench.instruments.retention import retention
+from workbench.instruments.spectra import spectra, spectra_of
+
+DIFFERENCE: Final = f"{SLEEP} minus {REPLAY}"
+"""The sleep's value minus its replay's, paired by example."""
+
+
+def over_examples(name: str, values: xr.DataArray) -> xr.Dataset:
+    """Return the mean over examples, and its 95 % Student t interval.
+
+    Parameters
+    ----------
+    name : str
+        Of the mean; its bounds are ``name_low`` and ``name_high``.
+    values : DataArray
+        With the dim example; what is NaN for every example stays NaN.
+    """
+    from scipy.stats import t
+
+    count = values.notnull().sum(dims.EXAMPLE)
+    mean = values.mean(dims.EXAMPLE)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = values.astype(np.float64).std(dims.EXAMPLE, ddof=1) / np.sqrt(count)
+        half = spread * t.ppf(0.975, np.maximum(count - 1, 1))
+    half = half.where(count > 1)
+    return xr.Dataset({name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half})
+
+
+def memory_summary(trace: xr.DataTree) -> xr.Dataset:
+    """Return what passes add to the memory, what windows leave in it, and what keys return.
+
+    Parameters
+    ----------
+    trace : DataTree
+        With states and writes; at least two examples.
+
+    Returns
+    -------
+    Dataset
+        Each with ``_low`` and ``_high``. Over windows slept on; "procedure" is the sleep, its
+        frozen replay, and the difference of the two, paired by example:
+
+        - ``written`` (procedure, window, layer, gdn_head, source_pass): share of S at the end of
+          the sleep that each of its passes wrote; ``carried`` the share from before it;
+        - ``memory_change`` (procedure, window, sleep_pass): relative change of all of S;
+        - ``effective_rank`` (procedure, window, sleep_pass, layer, gdn_head), directions;
+        - ``retrieved`` (window, sleep_pass, layer, gdn_head): share of tokens whose key returns
+          something nearest to their own value, by the keys of the sleep's last pass;
+          ``retrieved_chance``.
+
+        Over all windows: ``retention``, ``lost_to_decay``, ``lost_to_removal`` (layer, gdn_head,
+        source_window, age).
+
+    Raises
+    ------
+    WorkbenchError
+        The trace keeps no states or no writes.
+    """
+    windows = np.flatnonzero(asleep_of(trace))
+    labels = trace.to_dataset()[dims.WINDOW].values[windows]
+    parts = [_written(trace, labels), _against_replay("memory_change", _changes(trace, labels))]
+    parts.append(_against_replay("effective_rank", _ranks(trace, labels)))
+    kept = retention(trace)
+    parts += [
+        over_examples(name, kept[name])
+        for name in ("retention", "lost_to_decay", "lost_to_removal")
+    ]
+    parts += _retrieved(trace, labels)
+    result = xr.merge(parts, join="outer", combine_attrs="drop")
+    return result.assign_attrs(interval="95 %, Student t over examples")
+
+
+def _against_replay(name: str, values: xr.DataArray) -> xr.Dataset:
+    """Summarise values of both procedures, and their difference."""
+    both = values.transpose(dims.METHOD, ...)
+    paired = both.sel({dims.METHOD: SLEEP}, drop=True) - both.sel({dims.METHOD: REPLAY}, drop=True)
+    paired = paired.expand_dims({dims.METHOD: [DIFFERENCE]})
+    return over_examples(name, xr.concat([both, paired], dims.METHOD, join="exact"))
+
+
+def _changes(trace: xr.DataTree, windows: np.ndarray) -> xr.DataArray:
+    return change(trace, modes=1)["memory_change"].sel({dims.WINDOW: windows})
+
+
+def _ranks(trace: xr.DataTree, windows: np.ndarray) -> xr.DataArray:
+    both = [spectra(trace), spectra_of(frozen_replay(trace))]
+    names = xr.IndexVariable(dims.METHOD, [SLEEP, REPLAY])
+    ranks = xr.concat([one["effective_rank"] for one in both], names, join="exact")
+    return ranks.sel({dims.WINDOW: windows})
+
+
+def _written(trace: xr.DataTree, windows: np.ndarray) -> xr.Dataset:
+    """Summarise how much of S at the end of each sleep its own passes wrote."""
+    procedures = xr.IndexVariable(dims.METHOD, [SLEEP, REPLAY])
+    found: dict[str, list[xr.DataArray]] = {"written": [], "carried": []}
+    for position, window in zip(np.flatnonzero(asleep_of(trace)), windows, strict=True):
+        # from the state carried in, as the replay has it
+        both = (trace.isel({dims.WINDOW: [position]}), replayed(trace, window=int(window)))
+        norms = [contribution_norms(one).isel({dims.WINDOW: 0}, drop=True) for one in both]
+        shares = [one["share"].isel({dims.SOURCE_WINDOW: 0}, drop=True) for one in norms]
+        carried = [one["carried_share"] for one in norms]
+        found["written"].append(xr.concat(shares, procedures, join="exact"))
+        found["carried"].append(xr.concat(carried, procedures, join="exact"))
+    along = xr.IndexVariable(dims.WINDOW, windows)
+    return xr.merge(
+        _against_replay(name, xr.concat(parts, along, join="exact"))
+        for name, parts in found.items()
+    )
+
+
+def _retrieved(trace: xr.DataTree, windows: np.ndarray) -> list[xr.Dataset]:
+    accuracy, chance = [], []
+    for window in windows.tolist():
+        found = readout(trace, source_window=int(window))
+        accuracy.append(found["accuracy"].sel({dims.WINDOW: window}, drop=True))
+        chance.append(found["chance"])
+    along = xr.IndexVariable(dims.WINDOW, windows)
+    lines = xr.concat(chance, along, join="exact").mean(dims.EXAMPLE)
+    return [
+        over_examples("retrieved", xr.concat(accuracy, along, join="exact")),
+        xr.Dataset({"retrieved_chance": lines}),
+    ]
