@@ -13,6 +13,7 @@ from workbench.errors import WorkbenchError
 from workbench.instruments.lens import lens, lens_by_difficulty, lens_of
 from workbench.sleep import Wake, read
 from workbench.tasks.depo import Depo
+from workbench.trace import record
 from workbench.trace.answers import answer_scores
 
 SLEEP = SleepConfig(window=4, passes=3)
@@ -94,6 +95,15 @@ def test_summary_by_difficulty_with_chance_lines():
     assert found.asked.values.tolist() == [4, 3]
     assert found.chance.sel(chance_line="uniform guess", difficulty=1).item() == 0.25
     assert found.attrs["difficulty_name"] == "hops"
+
+
+def test_a_recording_has_the_answers_of_the_lens(tiny_model):
+    model, batch = tiny_model(), batch_of(windows=2)
+    trace, scores = record(model, batch, SLEEP, keep=("states",)), lens(model, batch, SLEEP)
+    found = lens_of(trace)
+    assert found.window.values.tolist() == [0, 1]
+    for name in scores:
+        np.testing.assert_allclose(found[name], scores[name], atol=1e-5, err_msg=name)
 
 
 def test_a_trace_holds_the_same_answers(tiny_model):

@@ -25,9 +25,14 @@ def patches_by_difficulty(effects: xr.Dataset, *, pooled: bool = False) -> xr.Da
     Dataset
         Over (difficulty, direction, control, component, window, sleep_pass): ``logit_diff``, the
         mean difference, nats; ``effect``, how far it went from the recipient's (0) to the donor's
-        (1), as a ratio of means, so that a question whose two ends lie close together does not
-        blow up; ``became_donor`` and ``stayed``, shares of the answers. Each with ``_low`` and
+        (1); ``became_donor`` and ``stayed``, shares of the answers. Each with ``_low`` and
         ``_high``, 95 % over examples. ``asked (difficulty)``, the questions measured.
+
+    Notes
+    -----
+    An effect is a ratio of means, so that a question whose two ends lie close together does not
+    blow up. It is 0.5 where the recipient's answer is lost and the donor's not gained, as an
+    unrelated memory does it: read it beside its controls and the shares.
     """
     difficulty = None if pooled else effects[dims.DIFFICULTY]
     plain = effects.drop_vars(dims.DIFFICULTY)

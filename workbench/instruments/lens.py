@@ -107,6 +107,10 @@ def lens(
 def lens_of(trace: xr.DataTree) -> xr.Dataset:
     """Return what `lens` does from a stored trace that holds the answers after every pass.
 
+    A trace has the answers of the memory as a pass left it. Where a sleep loops over part of the
+    blocks, or keeps the writes of its last pass alone, `lens` ends the sleep first and the trace
+    does not: there the two differ before the last pass.
+
     Raises
     ------
     WorkbenchError
