@@ -40,6 +40,43 @@ def test_a_stack_of_attention_by_hand():
     assert found.training == pytest.approx(3 * awake, rel=0.01)
 
 
+KEYS, VALUES_A_HEAD = 4, 3
+
+
+def delta_rule_flops(tokens, *, reads):
+    """One chunk of the gated delta rule by hand: all of it, and what the counter makes of it.
+
+    Writing: K K^T, what S returns for K, the solve of a triangle (half of a square, with a
+    multiplication and an addition each) for every value, and what is written. Reading: Q K^T, Q S,
+    and its sum over what was written.
+    """
+    inner, state = 2 * tokens * tokens, 2 * tokens * KEYS * VALUES_A_HEAD
+    solve = tokens * tokens * VALUES_A_HEAD
+    written = inner * KEYS + state + solve + state
+    read = inner * KEYS + state + inner * VALUES_A_HEAD if reads else 0
+    # products added in place are not seen, and the solve counts a right side for every token
+    missed = state + (inner * VALUES_A_HEAD if reads else 0)
+    extra = tokens * tokens * (tokens - VALUES_A_HEAD)
+    return HEADS * (written + read), HEADS * (written + read - missed + extra)
+
+
+def test_a_block_of_the_gated_delta_rule_by_hand():
+    """Awake 8 tokens go through all of it and the head; asleep the last block only writes."""
+    tokens, line = QUERIES, 2 * QUERIES * WIDTH
+    projected = line * (2 * HEADS * KEYS + VALUES) + 2 * line * HEADS  # q, k, v, decay, strength
+    around = 2 * line * VALUES + 3 * line * MLP  # output gate, output; SwiGLU
+    head = line * SYMBOLS
+    found = cost(experiment("attention", "gated_delta"))
+    for reads, counted, rest in (
+        (True, found.wake, projected + around + head),
+        (False, found.sleep, projected),
+    ):
+        whole, seen = delta_rule_flops(tokens, reads=reads)
+        elsewhere = attention_flops(tokens) + rest
+        assert counted == elsewhere + seen
+        assert counted == pytest.approx(elsewhere + whole, rel=0.025)
+
+
 def test_each_further_pass_costs_the_same():
     costs = [cost(experiment("attention", "gated_delta", passes=n)) for n in (1, 2, 3, 6)]
     sleeps = [c.sleep for c in costs]
