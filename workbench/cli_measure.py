@@ -11,7 +11,10 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.signals import stop_signal
 
-KINDS = ("memory", "lens", "probes", "patches", "ablations")
+KINDS = (
+    "memory", "lens", "probes", "steering", "patches", "ablations", "attribution", "recovery",
+    "erasure",
+)  # fmt: skip
 """As `workbench.lab.kinds.KINDS`; repeated, so that ``--help`` loads nothing heavy."""
 
 

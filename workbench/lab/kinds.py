@@ -93,6 +93,57 @@ class AblationSettings(Settings):
     parts: Literal["whole", "layers", "heads", "passes"] = "heads"
 
 
+class SteeringSettings(Settings):
+    """Whether answers follow where a probe's direction moves the memory.
+
+    Attributes
+    ----------
+    splits : int
+        Seeds of the splits and of the random directions.
+    """
+
+    examples: int = Field(1000, ge=50, le=100_000)
+    splits: int = Field(5, ge=1, le=100)
+
+
+class RecoverySettings(Settings):
+    """How much of the evicted text a decoder recovers from S.
+
+    Attributes
+    ----------
+    splits : int
+        Seeds: how often the examples are split anew.
+    """
+
+    examples: int = Field(2000, ge=50, le=100_000)
+    splits: int = Field(5, ge=1, le=100)
+
+
+class ErasureSettings(RecoverySettings):
+    """What a decoder recovers after the memory was overwritten, made fainter, or erased.
+
+    Attributes
+    ----------
+    others : int
+        Other texts slept on afterwards, one after the other.
+    """
+
+    others: int = Field(2, ge=0, le=16)
+
+
+class AttributionSettings(Settings):
+    """Which pass and head an answer is owed to.
+
+    Attributes
+    ----------
+    steps : int
+        Points of the path of integrated gradients.
+    """
+
+    examples: int = Field(64, ge=2, le=10_000)
+    steps: int = Field(64, ge=2, le=10_000)
+
+
 @dataclass(frozen=True)
 class Report:
     """How a measurement tells how far it is, and learns that it is no longer wanted.
@@ -272,6 +323,113 @@ def _ablations(checkpoint: Checkpoint, settings: AblationSettings, report: Repor
     return ablations_by_difficulty(effects, checkpoint.task)
 
 
+def _steering(checkpoint: Checkpoint, settings: SteeringSettings, report: Report) -> xr.Dataset:
+    from workbench.instruments.steering import steer, steering_by_difficulty
+
+    batch, sleep = examples_of(checkpoint, settings), sleep_of(checkpoint, settings)
+    effects = steer(
+        checkpoint.model,
+        batch,
+        sleep,
+        checkpoint.task.probe_targets(batch),
+        passes=range(1, int(str(sleep.passes)) + 1),
+        seeds=range(settings.splits),
+        on_progress=lambda share: report.tell(share, 1.0),
+        stop=report.stop,
+    )
+    if not effects.attrs["complete"]:
+        raise KeyboardInterrupt
+    return steering_by_difficulty(effects)
+
+
+def _recovery(checkpoint: Checkpoint, settings: RecoverySettings, report: Report) -> xr.Dataset:
+    from workbench.instruments.privacy import recovery
+
+    result = recovery(
+        checkpoint.model,
+        examples_of(checkpoint, settings),
+        sleep_of(checkpoint, settings),
+        symbols=checkpoint.task.vocabulary,
+        seeds=range(settings.splits),
+        on_progress=lambda share: report.tell(share, 1.0),
+        stop=report.stop,
+    )
+    if not result.attrs["complete"]:
+        raise KeyboardInterrupt
+    return result
+
+
+def _erasure(checkpoint: Checkpoint, settings: ErasureSettings, report: Report) -> xr.Dataset:
+    import xarray as xr
+
+    from workbench.instruments.privacy import recovery_after
+
+    batch = examples_of(checkpoint, settings)
+    texts, facts = recovery_after(
+        checkpoint.model,
+        batch,
+        sleep_of(checkpoint, settings),
+        others=[examples_of(checkpoint, settings, step=i + 1) for i in range(settings.others)],
+        facts=checkpoint.task.probe_targets(batch),
+        symbols=checkpoint.task.vocabulary,
+        seeds=range(settings.splits),
+        # the facts are told from the same states, after the texts
+        on_progress=lambda share: report.tell(share, 2.0),
+        stop=report.stop,
+    )
+    if facts is None or not texts.attrs["complete"] or not facts.attrs["complete"]:
+        raise KeyboardInterrupt
+    names = {str(name): f"fact_{name}" for name in facts.data_vars}
+    return xr.merge([texts, facts.rename(names)], combine_attrs="override")
+
+
+def _attribution(
+    checkpoint: Checkpoint, settings: AttributionSettings, report: Report
+) -> xr.Dataset:
+    import numpy as np
+    import xarray as xr
+
+    from workbench import dims
+    from workbench.instruments.attribution import attribute_passes
+    from workbench.instruments.clustered import by_difficulty, mean
+    from workbench.instruments.features import slept_on
+
+    batch, sleep = examples_of(checkpoint, settings), sleep_of(checkpoint, settings)
+    window, queries = slept_on(batch, sleep)[-1], batch.difficulty.shape[1]
+    count = report.counter(queries)
+    found = []
+    for query in range(queries):
+        found.append(
+            attribute_passes(
+                checkpoint.model,
+                batch,
+                sleep,
+                query=query,
+                window=window,
+                by=(dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD),
+                steps=settings.steps,
+                seed=settings.seed,
+            )
+        )
+        count(1)
+    along = xr.IndexVariable(dims.QUERY, np.arange(queries))
+    every = xr.concat(found, along, join="exact", combine_attrs="override")
+    difficulty = xr.DataArray(batch.difficulty, dims=(dims.EXAMPLE, dims.QUERY))
+    asked = xr.ones_like(every["logit_diff"], dtype=bool)
+    worth = every["logit_diff"] - every["logit_diff_at_baseline"]
+    summary = xr.merge(
+        [
+            by_difficulty(mean, "attribution", every["attribution"], asked, difficulty=difficulty),
+            by_difficulty(mean, "worth", worth, asked, difficulty=difficulty),
+        ]
+    )
+    summary["completeness_error"] = every["completeness_error"].quantile(
+        [0.5, 1.0], (dims.EXAMPLE, dims.QUERY)
+    )
+    summary["unexplained"] = every["unexplained"].median()
+    return summary.assign_attrs({**every.attrs, "window": window, "interval": "95 %"})
+
+
 def _parts(
     checkpoint: Checkpoint, batch: Batch, sleep: SleepConfig, parts: str
 ) -> tuple[list[Any], int]:
@@ -298,8 +456,12 @@ KINDS: Final[dict[str, Kind]] = {
         Kind("memory", "What passes add to the memory", MemorySettings, _memory),
         Kind("lens", "Answers if it woke after each pass", LensSettings, _lens),
         Kind("probes", "What a linear probe finds in the memory", ProbeSettings, _probes),
+        Kind("steering", "Answers when a probe's direction is moved", SteeringSettings, _steering),
         Kind("patches", "Answers with another context's memory", PatchSettings, _patches),
         Kind("ablations", "Answers without a part of the memory", AblationSettings, _ablations),
+        Kind("attribution", "Which pass an answer is owed to", AttributionSettings, _attribution),
+        Kind("recovery", "How much of the text a decoder recovers", RecoverySettings, _recovery),
+        Kind("erasure", "What is recovered after erasing", ErasureSettings, _erasure),
     )
 }
 """Every kind of measurement by its name."""
