@@ -50,7 +50,10 @@ def test_nothing_is_wider_than_the_window(page, server):
         assert wide <= 0, width
 
 
-def test_an_unknown_page_is_not_found(page, server, problems):
+def test_an_unknown_page_says_so_and_leads_home(page, server, problems):
     response = page.goto(server + "/nothing")
     assert response.status == 404
     problems.clear()
+    expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
+    page.get_by_role("link", name="Go to the home page").click()
+    expect(page.get_by_role("heading", name="Checkpoints")).to_be_visible()

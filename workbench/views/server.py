@@ -77,6 +77,7 @@ def listen(port: int, address: str, prefix: str = "") -> Any:
     """
     import panel as pn
 
+    from workbench.views.not_found import NotFound
     from workbench.views.pages import PAGES, configure
 
     try:
@@ -91,6 +92,8 @@ def listen(port: int, address: str, prefix: str = "") -> Any:
             websocket_origin=[f"{host}:{port}" for host in _names(address)],
             # Never used, as "/" is a page; the stock index would load remote fonts.
             index=str(Path(__file__).with_name("index.html")),
+            default_handler_class=NotFound,
+            default_handler_args={"prefix": prefix},
             admin=False,
             show=False,
             start=False,
