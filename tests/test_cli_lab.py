@@ -108,6 +108,14 @@ def test_what_cannot_be_is_one_line_and_exit_code_2(run, root, arguments, said):
     assert said in err and err.count("\n") == 1
 
 
+def test_the_states_that_can_be_listed_are_those_of_runs():
+    """Written twice, so that the command's help needs no run store."""
+    from workbench import cli_runs
+    from workbench.lab import runs
+
+    assert cli_runs.STATES == runs.STATES
+
+
 def test_no_runs_yet(run, tmp_path):
     assert run("runs", "--runs", tmp_path / "none")[1].startswith("no such runs in")
 

@@ -93,6 +93,18 @@ def test_a_run_of_two_is_resumed_by_two(alone, pair, tmp_path, weights_of):
         assert (tensor == weights_of(folder)[name]).all()
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_finished_run_is_over_at_once_for_every_process(pair, monkeypatch, rank):
+    """None waits for another, or writes: the first one's start is not recorded either."""
+    folder, _ = pair
+    before = {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+    for name, value in (("WORLD_SIZE", 2), ("RANK", rank), ("LOCAL_RANK", rank)):
+        monkeypatch.setenv(name, str(value))
+    experiment = load_experiment(folder / "experiment.toml")
+    assert train(experiment, folder, resume=True) == "finished"
+    assert {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()} == before
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
