@@ -90,6 +90,7 @@ def test_the_final_evaluation_stands_at_the_last_step_with_all_its_n():
     assert value(data["loss"], **one, logged_step=10) == 2
     assert data["sleep_flops"].item() == 7 and data["wake_flops"].item() == 3
     assert value(data["chance"], chance_line="blind", difficulty=2) == 0.2
+    assert value(data["own_chance"], **one, chance_line="blind", difficulty=2) == 0.2
     assert np.isnan(value(data["chance_exact"], chance_line="blind"))
     assert data.attrs == {
         "task": "depo", "difficulty": "hops", "titles": ["A question"], "counts": [50],

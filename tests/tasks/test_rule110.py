@@ -129,7 +129,7 @@ def test_parse_and_text_are_inverse():
 @pytest.mark.parametrize(
     ("text", "queries", "message"),
     [
-        ("0101", None, "1 strings; expected 2 strings of 4 bits"),
+        ("0101", None, "1 string; expected 2 strings of 4 bits"),
         ("0101 012", None, "string 2 contains '2'"),
         ("0101 010", None, "string 2 has 3 bits; expected 4 bits"),
         ("0101 0101", "1:0", "queries '1:0'; expected none"),

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import numpy as np
 import param
 import pytest
 
@@ -11,6 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.lab import results
 from workbench.lab.record import SCHEMA, read_record
 from workbench.views import results_words as words
+from workbench.views.question_tables import BLIND, leaking
 from workbench.views.questions import (
     QUESTIONS,
     answerable,
@@ -121,6 +123,45 @@ def test_the_largest_difficulty_solved_seed_by_seed(dataset):
     assert head == ["arm", "N", "largest hops solved", "each seed", "seeds"]
     assert first == ["sleep", "1", "1.00 [1.00, 1.00]", "1, 1, 1", "3"]
     assert last[:2] == ["longer, N = 1", "4"]
+
+
+def blind(record, shares):
+    """Return the data with what each run answers without the context: arm -> share by seed."""
+    found = read_record(record)
+    for one in found["runs"]:
+        labels = one["labels"]
+        share = shares.get(labels["arm"], 0.1) + 0.03 * labels["seed"]
+        scores = {"accuracy": {"1": share, "2": share}, "exact": 0.0}
+        one["chance"] = one["chance"] | {BLIND: scores}
+    return results.dataset(found)
+
+
+def test_the_measured_chance_line_is_of_the_runs_that_are_shown(record):
+    """Shares 0.1, 0.13, 0.16 of sleep, 0.2 more of longer, which one question alone shows."""
+    data = blind(record, {"longer": 0.3})
+    tokens = question("equal_tokens").table(data)["chance"]
+    assert tokens["chance_line"].values.tolist() == ["uniform guess", f"{BLIND} (mean of 6 runs)"]
+    np.testing.assert_allclose(tokens.isel(chance_line=1), 0.13)
+    flops = question("equal_flops").table(data)["chance"]
+    assert flops["chance_line"].values[1] == f"{BLIND} (mean of 9 runs)"
+    np.testing.assert_allclose(flops.isel(chance_line=1), (0.13 + 0.13 + 0.33) / 3)
+    np.testing.assert_allclose(flops.isel(chance_line=0), 0.125)
+
+
+def test_a_condition_that_answers_without_the_context_is_no_evidence(record):
+    data = blind(record, {"longer": 0.9})
+    (said,) = [n for n in notes(data, question("equal_flops")) if n.startswith("Not evidence")]
+    assert "longer, N = 1 (matched to N = 4) answers 93% without the context" in said
+    assert not any(n.startswith("Not evidence") for n in notes(data, question("equal_tokens")))
+    chance = question("equal_flops").table(data)["chance"]
+    np.testing.assert_allclose(chance.isel(chance_line=1), 0.13)
+    assert leaking(blind(record, {}), question("equal_flops").conditions) == {}
+
+
+def test_the_measured_line_is_called_as_the_evaluation_calls_it():
+    from workbench.training import evaluation
+
+    assert BLIND == evaluation.BLIND
 
 
 def on_the_way(record):

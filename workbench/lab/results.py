@@ -86,6 +86,8 @@ def dataset(
             Steps to do; ``sleep_flops, wake_flops (arm, n_train)``: cost of one sequence at test.
         ``chance (chance_line, difficulty)``, ``chance_exact (chance_line)``
             Scores without the context; lines measured on models are means over the runs.
+        ``own_chance (arm, n_train, seed, chance_line, difficulty)``
+            The same of each run.
 
         Coordinates ``title, family (arm)`` (words, and the name without ``@N``), ``passes`` (N
         of the arm) and ``words`` (arm and N for a reader; "" where there is no run) over
@@ -114,6 +116,7 @@ def dataset(
             _fill_evaluation(data, at, place[dims.STEP][step], passes, place)
     result = xr.Dataset(data, {d: np.array(v) for d, v in index.items()})
     result = result.merge(_chance(list(runs.values()), index[dims.DIFFICULTY]))
+    result["own_chance"] = _own_chance(runs, result["chance"], index, place)
     steps, spent = result[dims.STEP], result["steps"]
     result["training_flops"] = (result["step_flops"] * steps).where(steps <= spent)
     first = entries[0]
@@ -301,6 +304,26 @@ def _chance(entries: list[Entry], levels: Sequence[int]) -> xr.Dataset:
         },
         {dims.CHANCE_LINE: np.array(lines, dtype=str), dims.DIFFICULTY: np.array(levels)},
     )
+
+
+def _own_chance(
+    runs: Mapping[tuple[str, str, int], Entry],
+    chance: xr.DataArray,
+    index: Mapping[str, Sequence[Any]],
+    place: Mapping[str, Mapping[Any, int]],
+) -> xr.DataArray:
+    """Return the chance lines of each run, NaN where it has none."""
+    lines = chance[dims.CHANCE_LINE].values.tolist()
+    shape = [len(index[d]) for d in RUN_DIMS]
+    values = np.full([*shape, *chance.shape], np.nan)
+    for key, entry in runs.items():
+        at = tuple(place[dim][part] for dim, part in zip(RUN_DIMS, key, strict=True))
+        for line, scores in entry["chance"].items():
+            for level, value in scores["accuracy"].items():
+                column = place[dims.DIFFICULTY].get(int(level))
+                if column is not None:
+                    values[(*at, lines.index(line), column)] = value
+    return xr.DataArray(values, dims=(*RUN_DIMS, *chance.dims))
 
 
 def _words(

@@ -18,7 +18,7 @@ import numpy as np
 from workbench.batch import Batch
 from workbench.config import Rule110Config
 from workbench.errors import WorkbenchError
-from workbench.tasks.base import ChanceLine, symbols
+from workbench.tasks.base import ChanceLine, counted, symbols
 from workbench.tasks.targets import RULE_110, ProbeTarget, cell_targets
 
 Boundary = Literal["periodic", "zero_background"]
@@ -120,7 +120,7 @@ class Rule110:
             ChanceLine(
                 "constant guess",
                 f"Every label is guessed {int(ones > 0.5)}, the commoner bit after "
-                f"{config.rollout} steps.",
+                f"{counted(config.rollout, 'step')}.",
                 {config.rollout: best},
                 best**config.strings,
             ),
@@ -167,8 +167,8 @@ class Rule110:
         strings = text.replace(",", " ").split()
         if len(strings) != config.strings:
             raise WorkbenchError(
-                f"{len(strings)} strings",
-                f"{config.strings} strings of {config.cells} bits",
+                counted(len(strings), "string"),
+                f"{counted(config.strings, 'string')} of {config.cells} bits",
                 "separate the strings by blanks or new lines",
             )
         for number, string in enumerate(strings, start=1):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.paths import bundled_checkpoints
+from workbench.tasks.base import counted
 
 RULES = {
     "until_memory_settles": "sleeping until the memory settles",
@@ -135,13 +136,15 @@ def task_words(task: dict[str, Any]) -> str:
     if task.get("name") == "depo":
         size = "a ring of" if task.get("n_dist", "fixed") == "fixed" else "rings of up to"
         hops = task.get("hops") or (1, task.get("max_hops"))
-        asked = f"{hops[0]} to {hops[-1]}" if not task.get("hops") else ", ".join(map(str, hops))
-        return f"Depo: follow the arrows of {size} {task.get('nodes')} nodes, {asked} hops"
+        asked = ", ".join(map(str, hops))
+        if not task.get("hops"):
+            asked = f"{hops[0]} to {hops[-1]}" if hops[-1] != 1 else "1"
+        nodes = task.get("nodes")
+        return f"Depo: follow the arrows of {size} {nodes} nodes, {counted(asked, 'hop')}"
     if task.get("name") == "rule110":
-        return (
-            f"Rule 110: the first of {task.get('cells')} cells after {task.get('rollout')} steps, "
-            f"{task.get('strings')} strings"
-        )
+        steps = counted(task.get("rollout", 0), "step")
+        strings = counted(task.get("strings", 0), "string")
+        return f"Rule 110: the first of {task.get('cells')} cells after {steps}, {strings}"
     return str(task.get("name", "unknown task"))
 
 

@@ -29,6 +29,12 @@ Table = Callable[[xr.Dataset], xr.Dataset]
 Spent = Literal["seconds", "training_flops"]
 """What training spends, as the results name it."""
 UNITS: dict[Spent, str] = {"seconds": "s", "training_flops": "FLOPs"}
+BLIND = "the same model without the context"
+"""Chance line that is measured on each model (`workbench.training.evaluation.BLIND`)."""
+LEAK = 0.25
+"""So far above the best guess, a model without the context reads its answers elsewhere."""
+SAME = 1e-9
+"""Chance lines closer than this are the same line."""
 SHARES = (0.125, 0.25, 0.5, 0.75, 1.0)
 """Of what the longest condition spends: where runs are compared on the way."""
 
@@ -68,7 +74,7 @@ def comparison(pairs: tuple[Pair, ...]) -> Table:
         summary["training_flops"] = tested["training_flops"].mean(dims.SEED)
         for name in ("sleep_flops", "wake_flops"):
             summary[name] = tested[name]
-        return _with_chance(summary, final)
+        return _with_chance(summary, final, pairs)
 
     return table
 
@@ -78,7 +84,7 @@ def against_n(pairs: tuple[Pair, ...]) -> Table:
 
     def table(data: xr.Dataset) -> xr.Dataset:
         final = results.final(data)
-        return _with_chance(results.over_seeds(_against_n(final, pairs)), final)
+        return _with_chance(results.over_seeds(_against_n(final, pairs)), final, pairs)
 
     return table
 
@@ -89,7 +95,7 @@ def transfer(pairs: tuple[Pair, ...]) -> Table:
     def table(data: xr.Dataset) -> xr.Dataset:
         final = results.final(data)
         summary = results.over_seeds(select(final, pairs)["accuracy"])
-        return _with_chance(summary, final)
+        return _with_chance(summary, final, pairs)
 
     return table
 
@@ -116,7 +122,7 @@ def within(pairs: tuple[Pair, ...], spent: Spent) -> Table:
         if dims.SEED in cost.dims:
             cost = cost.mean(dims.SEED)
         summary["spent"] = cost.transpose(dims.CONDITION, dims.BUDGET)
-        found = _with_chance(summary, final)
+        found = _with_chance(summary, final, pairs)
         return found.assign_attrs(found.attrs | {"unit": UNITS[spent]})
 
     return table
@@ -191,8 +197,55 @@ def _against_n(final: xr.Dataset, pairs: tuple[Pair, ...]) -> xr.DataArray:
     return found.isel({dims.PASSES: trained.values})  # beyond it is the question of transfer
 
 
-def _with_chance(summary: xr.Dataset, final: xr.Dataset) -> xr.Dataset:
-    return summary.assign(chance=final["chance"]).assign_attrs(difficulty=final.attrs["difficulty"])
+def _with_chance(summary: xr.Dataset, final: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
+    """Add the chance lines of the runs that are shown.
+
+    A line that differs between them is a mean, and its name says of how many; conditions that
+    answer without the context (`leaking`) are not among them.
+    """
+    shown = recorded(final, pairs)
+    told = [pair for pair in shown if pair not in leaking(final, shown)]
+    own = _only(final[["own_chance"]], told or shown)["own_chance"]
+    runs = [dims.CONDITION, dims.SEED]
+    spread = (own.max(runs) - own.min(runs)).max(dims.DIFFICULTY)
+    many = own.notnull().any(dims.DIFFICULTY).sum(runs)
+    names = [
+        f"{name} (mean of {int(count)} runs)" if float(differs) > SAME else str(name)
+        for name, count, differs in zip(
+            own[dims.CHANCE_LINE].values, many.values, spread.values, strict=True
+        )
+    ]
+    chance = own.mean(runs).transpose(dims.CHANCE_LINE, dims.DIFFICULTY)
+    chance = chance.assign_coords({dims.CHANCE_LINE: np.array(names, dtype=str)})
+    return summary.assign(chance=chance).assign_attrs(difficulty=final.attrs["difficulty"])
+
+
+def leaking(data: xr.Dataset, pairs: Sequence[Pair]) -> dict[Pair, tuple[str, float]]:
+    """Return the conditions whose models answer without the context far better than a guess.
+
+    Their accuracy says nothing about what was kept of the context: they read answers elsewhere.
+
+    Returns
+    -------
+    dict
+        Arm and N -> its words, and the largest share over difficulties that is right without the
+        context, mean over seeds.
+    """
+    final = results.final(data)
+    there = recorded(final, pairs)
+    lines = final[dims.CHANCE_LINE].values.tolist()
+    if BLIND not in lines or not there:
+        return {}
+    own = _only(final[["own_chance"]], there)["own_chance"].mean(dims.SEED)
+    blind = own.sel({dims.CHANCE_LINE: BLIND}, drop=True)
+    guess = own.isel({dims.CHANCE_LINE: [n for n, line in enumerate(lines) if line != BLIND]})
+    over = (blind - guess.max(dims.CHANCE_LINE).fillna(0.0)).max(dims.DIFFICULTY)
+    most = blind.max(dims.DIFFICULTY)
+    return {
+        pair: (str(own[dims.CONDITION].values[n]), float(most[n]))
+        for n, pair in enumerate(there)
+        if float(over[n]) > LEAK
+    }
 
 
 def draw_comparison(table: xr.Dataset, theme: Theme) -> go.Figure:

@@ -30,6 +30,7 @@ from workbench.views.question_tables import (
     draw_solved,
     draw_transfer,
     draw_within,
+    leaking,
     recorded,
     select,
     solved,
@@ -280,7 +281,12 @@ def unanswered_words(final: xr.Dataset) -> str:
 
 def notes(data: xr.Dataset, question: Question) -> list[str]:
     """Return what stands below a question: the limits of its data, and what is not recorded."""
-    said = (question.limits(data, question.conditions), missing_words(data, question))
+    said = [
+        f"Not evidence: {words} answers {share:.0%} without the context too. It reads answers from "
+        "elsewhere than the memory of the context, and cannot be compared with the others."
+        for words, share in leaking(data, question.conditions).values()
+    ]
+    said += [question.limits(data, question.conditions), missing_words(data, question)]
     return [words for words in said if words]
 
 
