@@ -50,6 +50,9 @@ def test_it_holds_the_means_of_the_instruments(trace):
     total = found["written"].sum("source_pass") + found["carried"]
     np.testing.assert_allclose(total.sel(procedure=[SLEEP, REPLAY]), 1, atol=1e-5)
     np.testing.assert_allclose(total.sel(procedure=DIFFERENCE), 0, atol=1e-5)
+    np.testing.assert_allclose(
+        found["mean_written"], found["written"].mean(["layer", "gdn_head"]), atol=1e-6
+    )
     changed = change(trace)["memory_change"].sel(window=[0, 1]).mean("example")
     np.testing.assert_allclose(
         found["memory_change"].sel(procedure=[SLEEP, REPLAY]), changed, rtol=1e-6

@@ -59,7 +59,8 @@ def memory_summary(trace: xr.DataTree) -> xr.Dataset:
         frozen replay, and the difference of the two, paired by example:
 
         - ``written`` (procedure, window, layer, gdn_head, source_pass): share of S at the end of
-          the sleep that each of its passes wrote; ``carried`` the share from before it;
+          the sleep that each of its passes wrote; ``carried`` the share from before it; the same
+          as ``mean_written`` and ``mean_carried``, means over layers and heads;
         - ``memory_change`` (procedure, window, sleep_pass): relative change of all of S;
         - ``effective_rank`` (procedure, window, sleep_pass, layer, gdn_head), directions;
         - ``retrieved`` (window, sleep_pass, layer, gdn_head): share of tokens whose key returns
@@ -120,10 +121,10 @@ def _written(trace: xr.DataTree, windows: np.ndarray) -> xr.Dataset:
         found["written"].append(xr.concat(shares, procedures, join="exact"))
         found["carried"].append(xr.concat(carried, procedures, join="exact"))
     along = xr.IndexVariable(dims.WINDOW, windows)
-    return xr.merge(
-        _against_replay(name, xr.concat(parts, along, join="exact"))
-        for name, parts in found.items()
-    )
+    joined = {name: xr.concat(parts, along, join="exact") for name, parts in found.items()}
+    heads = [dims.LAYER, dims.GDN_HEAD]
+    joined |= {f"mean_{name}": values.mean(heads) for name, values in joined.items()}
+    return xr.merge(_against_replay(name, values) for name, values in joined.items())
 
 
 def _retrieved(trace: xr.DataTree, windows: np.ndarray) -> list[xr.Dataset]:
