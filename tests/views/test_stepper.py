@@ -430,8 +430,8 @@ def test_headings_are_in_order_and_regions_stay(stepper):
 
 def test_progress_is_shown_while_a_sleep_runs(stepper, monkeypatch):
     seen = []
-    run = stepper._run
-    monkeypatch.setattr(stepper, "_run", lambda: (seen.append(stepper.screen.place.busy), run()))
+    run = stepper.run
+    monkeypatch.setattr(stepper, "run", lambda: (seen.append(stepper.screen.place.busy), run()))
     stepper.screen.checkpoint.value = "rule"
     assert seen == ["rule falls asleep"] and stepper.screen.place.busy == ""
 

@@ -57,12 +57,15 @@ class Extent(NamedTuple):
         Heads of each.
     queries : int
         Queries of the example.
+    examples : int
+        Examples to choose from.
     """
 
     passes: tuple[int, ...]
     layers: tuple[int, ...]
     heads: int
     queries: int = 1
+    examples: int = EXAMPLES
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -153,6 +156,7 @@ class Cursor(param.Parameterized):
         window = min(self.window, len(extent.passes) - 1)
         layer = self.layer if self.layer in extent.layers else extent.layers[0]
         wanted = {
+            "example": min(self.example, extent.examples - 1),
             "window": window,
             "sleep_pass": min(self.sleep_pass, extent.passes[window]),
             "layer": layer,
@@ -191,6 +195,7 @@ class Cursor(param.Parameterized):
             A value that may be set, and a sentence where it is another one.
         """
         low, high = getattr(self.param[name], "bounds", None) or (None, None)
+        high = self.extent.examples - 1 if name == "example" else high
         nearest = value if low is None else max(low, value)
         nearest = nearest if high is None else min(high, nearest)
         if nearest == value:
@@ -227,6 +232,12 @@ class Cursor(param.Parameterized):
                 values[name] = value
         self.param.update(**values)
         return messages
+
+
+class TraceCursor(Cursor):
+    """A cursor on traces, which have as many examples as were recorded."""
+
+    example = param.Integer(0, bounds=(0, None), doc="Which of the trace's examples.")
 
 
 def _read(parameter: param.Parameter, label: str, text: str) -> tuple[object, str | None]:

@@ -78,7 +78,7 @@ def ring(
         f'<defs><marker id="arrow" viewBox="0 0 10 10" refX="7" refY="5" markerWidth="11" '
         f'markerHeight="11" markerUnits="userSpaceOnUse" orient="auto">'
         f'<path d="M0 0 10 5 0 10z"/></marker></defs>'
-        f"{''.join(lines)}{''.join(nodes)}{middle}</svg>{RING_LEGEND}"
+        f"{''.join(lines)}{''.join(nodes)}{middle}</svg>{RING_LEGEND if query is not None else ''}"
     )
 
 

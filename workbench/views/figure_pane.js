@@ -8,6 +8,8 @@ const CONFIG = {
   toImageButtonOptions: {format: "png", scale: 2},
 }
 
+const LATER = 120 // milliseconds that a figure outside the window waits
+
 // As the button for PNG, but what is saved can be edited and printed at any size.
 const toSvg = (Plotly) => ({
   name: "toSvg", title: "Download plot as an SVG", icon: Plotly.Icons.disk,
@@ -91,7 +93,16 @@ export function render({model, el}) {
     }
     plot.dataset.drawn = String(Number(plot.dataset.drawn ?? 0) + 1)
   }
-  const queue = () => { drawing = drawing.then(draw, draw) }
+  // What can be seen is drawn at once; the rest of a long page when the browser has a moment, and
+  // then as it is by then.
+  let later = null
+  const queue = () => {
+    clearTimeout(later)
+    const box = el.getBoundingClientRect()
+    const now = () => { drawing = drawing.then(draw, draw) }
+    if (box.bottom > 0 && box.top < window.innerHeight) now()
+    else later = setTimeout(now, LATER)
+  }
 
   describe()
   queue()
@@ -106,6 +117,7 @@ export function render({model, el}) {
   observer.observe(el)
   model.on("remove", () => {
     observer.disconnect()
+    clearTimeout(later)
     if (ready) window.Plotly.purge(plot)
   })
 }

@@ -40,6 +40,9 @@ WAYS_ON = """
     <a class="card" href="stepper"><h3>Stepper</h3>
     <p>Run a sleep one pass at a time. Watch the fast weights change, see what the model would
     answer if it woke now, and drag N to see the hard questions come right.</p></a>
+    <a class="card" href="memory"><h3>Memory</h3>
+    <p>Open the memory at any pass: which window, pass and token each part of S comes from, how
+    long it stays, how many directions it uses, and what can be read from it.</p></a>
     <a class="card" href="lab"><h3>Lab</h3>
     <p>Train small models and watch the answer form: does more sleep help? Choose a task, arms and
     seeds; accuracy against N fills in with error bars and chance lines.</p></a>

@@ -121,6 +121,18 @@ def stepper() -> Page:
     return shell(f"Stepper - {NAME}", "stepper", build)
 
 
+def memory() -> Page:
+    """Return the memory page."""
+
+    def build(page: Page) -> list[Any]:
+        pn.extension("plotly")
+        from workbench.views.memory import Memory
+
+        return [Memory.in_page(page)]
+
+    return shell(f"Memory - {NAME}", "memory", build)
+
+
 def lab() -> Page:
     """Return the lab."""
 
@@ -148,6 +160,7 @@ def results() -> Page:
 PAGES = (
     PageEntry("/", NAME, "./", "Home", home),
     PageEntry("/stepper", f"Stepper - {NAME}", "stepper", "Stepper", stepper),
+    PageEntry("/memory", f"Memory - {NAME}", "memory", "Memory", memory),
     PageEntry("/lab", f"Lab - {NAME}", "lab", "Lab", lab),
     PageEntry("/results", f"Results - {NAME}", "results", "Results", results),
 )

@@ -93,7 +93,7 @@ class Problem:
 def drawn(task: Task, seed: int, example: int) -> Problem:
     """Return example `example` of `seed`, from the stream that training never draws."""
     batch = task.sample(EXAMPLES, batch_generator(seed, 0, EVALUATION))
-    return _problem(task, batch.examples(slice(example, example + 1)))
+    return problem_of(task, batch.examples(slice(example, example + 1)))
 
 
 def typed(task: Task, text: str, queries: str = "") -> Problem:
@@ -104,7 +104,7 @@ def typed(task: Task, text: str, queries: str = "") -> Problem:
     WorkbenchError
         The text does not fit the task's settings.
     """
-    return _problem(task, task.parse(text, queries if queries.strip() else None))
+    return problem_of(task, task.parse(text, queries if queries.strip() else None))
 
 
 def misfit(task: Task, text: str, queries: str) -> tuple[str, WorkbenchError] | None:
@@ -139,7 +139,18 @@ def hint(task: Task) -> str:
     return f"Edges that form one ring, such as {' '.join(edges)}."
 
 
-def _problem(task: Task, batch: Batch) -> Problem:
+def without_padding(batch: Batch, window: int) -> Batch:
+    """Return examples without the windows of mere padding after the last question.
+
+    They would be one more sleep over nothing.
+    """
+    said = int(np.flatnonzero(batch.valid.any(axis=0)).max(initial=0)) + 1
+    stop = -(-said // window) * window
+    return batch.token_range(0, min(stop, batch.tokens.shape[1]))
+
+
+def problem_of(task: Task, batch: Batch) -> Problem:
+    """Return an example with its queries in words; `batch` is that example alone."""
     if task.name == "depo":
         lines = task.text(batch, 0).splitlines()
         asked = [re.split("[:=]", query) for query in lines[1].split(", ")] if lines[1:] else []

@@ -37,6 +37,11 @@ class Services:
         self._lock = threading.Lock()
         self._watch: Watch | None = None
 
+    @property
+    def traces(self) -> Path | None:
+        """Folder of traces that may be shown as well, beside that of the runs; None without."""
+        return None if self.runs is None else self.runs.parent / "traces"
+
     def names(self) -> list[str]:
         """Return the names of the bundled checkpoints, then of the finished runs."""
         return [*bundled_checkpoints(), *self._finished_runs()]
@@ -104,6 +109,7 @@ class Services:
         """Import what the first step will need, so that nobody waits for it."""
         import workbench.training.checkpoints  # noqa: F401
         import workbench.views.lab  # noqa: F401
+        import workbench.views.memory  # noqa: F401
         import workbench.views.stepper  # noqa: F401
 
 

@@ -1,40 +1,22 @@
-"""The stepper: one sleep, pass by pass, with everything that can be seen of it.
-
-Callbacks come from a pool of threads, several at a time. They take turns (`workbench.views.turns`),
-compute what is to be shown, and leave setting it to the session's own thread
-(`workbench.views.outbox`).
-"""
+"""The stepper: one sleep, pass by pass, with everything that can be seen of it."""
 
 from __future__ import annotations
 
-import logging
-import threading
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
-import panel as pn
-import param
-
-from workbench.errors import WorkbenchError
 from workbench.figures.theme import Theme
 from workbench.views import words
-from workbench.views.cursor import MOST_PASSES, URL, Cursor, Place
-from workbench.views.notices import show_error, warn
-from workbench.views.outbox import Changes, Outbox
+from workbench.views.cursor import MOST_PASSES, Cursor, Extent
+from workbench.views.cursor_view import CursorView
+from workbench.views.outbox import Changes
 from workbench.views.problem import drawn, misfit, typed
 from workbench.views.screen import Scene, Screen
 from workbench.views.services import Services, services
-from workbench.views.turns import Turns
 from workbench.views.walk import Walk
 
-logger = logging.getLogger(__name__)
 
-SLEEP = ("checkpoint", "seed", "example", "text", "queries", "passes")
-"""Parameters of the cursor that make another sleep."""
-
-
-class Stepper(pn.viewable.Viewer):
+class Stepper(CursorView):
     """The stepper.
 
     Parameters
@@ -43,116 +25,35 @@ class Stepper(pn.viewable.Viewer):
         What to show first; what it leaves open is chosen.
     shared : Services or None
         The process's checkpoints.
-
-    Attributes
-    ----------
-    cursor : Cursor
-        Where we are.
-    location : object or None
-        What holds the page's address in `search`, set like the panes.
-    problems : list of (str, str)
-        What had to be put right: its name in the address ("" for what is wrong whatever the
-        address says), and a sentence.
     """
 
-    dark = param.Boolean(False, doc="Whether the figures are drawn for a dark page.")
+    screen: Screen
 
     def __init__(
         self, cursor: Cursor | None = None, *, shared: Services | None = None, **values: Any
     ) -> None:
-        super().__init__(**values)
-        self.cursor = cursor or Cursor()
-        self.location: Any = None
         self.services = shared or services()
-        self.problems: list[tuple[str, str]] = []
-        self._lock = threading.RLock()
-        self._following = False
-        self._outbox = Outbox()
-        self._turns = Turns(show_error)
-        self._playing, self._actions = False, 0
-        self.screen = Screen(
-            self.services.names(),
+        super().__init__(cursor, **values)
+
+    def make_screen(self) -> Screen:
+        """Return the panes."""
+        return Screen(
+            self.names(),
             choose=self.choose,
             act=self.act,
             submit=self.submit,
             jump=self.jump,
         )
-        self._start()
-        self.cursor.param.watch(self._moved, list(URL))
-        self.param.watch(lambda event: self._turns.take(self.draw, key="dark"), "dark")
 
-    @classmethod
-    def in_page(cls, page: Any) -> Stepper:
-        """Return a stepper that follows the page's address and theme."""
-        cursor = Cursor()
-        location = pn.state.location
-        query = dict(parse_qsl(location.search.lstrip("?"))) if location else {}
-        problems = cursor.restore(query)
-        stepper = cls(cursor, dark=page.dark_theme)
-        # what the address does not name is no mistake of the user's
-        problems += [text for name, text in stepper.problems if not name or name in query]
-        page.param.watch(lambda event: setattr(stepper, "dark", event.new), "dark_theme")
-        stepper.location = location
-        # not before: a page that is being loaded sets it to what the browser was asked for
-        pn.state.onload(partial(stepper._turns.take, stepper._tell_address))
-        if problems:  # one notice: several would cover the page
-            pn.state.onload(partial(warn, ". ".join(problems) + "."))
-        return stepper
+    def names(self) -> list[str]:
+        """Return the checkpoints to choose from."""
+        return self.services.names()
 
-    def __panel__(self) -> Any:
-        return self.screen.layout()
+    def check(self) -> None:
+        """Raise where the checkpoint cannot be had."""
+        self.services.checkpoint(self.cursor.checkpoint)
 
-    # --- one sleep ---------------------------------------------------------------------------
-
-    def _start(self) -> None:
-        """Run the first sleep; a wrong checkpoint or input in the address is put right."""
-        cursor, known = self.cursor, self.services.names()
-        if not known:
-            raise WorkbenchError(
-                "no checkpoint to step through",
-                "at least one folder in data/checkpoints",
-                "train one with `workbench train`, or set WORKBENCH_DATA",
-            )
-        named = cursor.checkpoint
-        if named and named not in known:
-            self.problems.append(
-                ("checkpoint", f"there is no checkpoint {named!r}; another is shown")
-            )
-        asked = cursor.passes
-        failures: list[Exception] = []
-        for name in sorted(known, key=lambda name: name != named):  # the one named comes first
-            cursor.param.update(checkpoint=name, passes=asked)
-            try:
-                self._open()
-                break
-            except Exception as error:
-                # one damaged folder must not close the others; what it is goes to the user
-                if not isinstance(error, WorkbenchError):
-                    logger.exception("the checkpoint %s cannot be shown", name)
-                failures.append(error)
-                self.problems.append(("", f"checkpoint {name} cannot be shown: {error}"))
-        else:
-            raise failures[0]
-        self.problems += cursor.fit(self.walk.extent)
-        self.draw()
-
-    def _open(self) -> None:
-        """Run the sleep of the cursor's checkpoint; an input that does not fit is left out."""
-        cursor = self.cursor
-        self.services.checkpoint(cursor.checkpoint)  # what fails here is not the input's fault
-        if cursor.queries and not cursor.text:
-            self.problems.append(("queries", "queries in the address without input are left out"))
-            cursor.queries = ""
-        try:
-            self._run()
-        except WorkbenchError as error:
-            if not cursor.text:
-                raise
-            self.problems.append(("input", f"the input in the address does not fit: {error}"))
-            cursor.param.update(text="", queries="")
-            self._run()
-
-    def _run(self) -> None:
+    def run(self) -> None:
         """Make the example and the walk that the cursor names; raises before anything changes."""
         cursor = self.cursor
         checkpoint = self.services.checkpoint(cursor.checkpoint)
@@ -166,100 +67,21 @@ class Stepper(pn.viewable.Viewer):
         walk = Walk(checkpoint.model, problem.batch, sleep, checkpoint.task)
         walk.finish()
         self.checkpoint, self.problem, self.walk = checkpoint, problem, walk
-        self._shown = {name: getattr(cursor, name) for name in SLEEP}
 
-    def _moved(self, *events: param.parameterized.Event) -> None:
-        """Follow the cursor, in whichever thread it was moved."""
-        with self._lock:
-            if self._following:
-                return
-            self._following = True
-            try:
-                changed = {event.name for event in events}
-                if changed.intersection(SLEEP):
-                    self._follow(changed)
-                else:
-                    self.cursor.fit(self.walk.extent)
-            finally:
-                self._following = False
-            self.draw()
+    @property
+    def extent(self) -> Extent:
+        """What the cursor ranges over."""
+        return self.walk.extent
 
-    def _follow(self, changed: set[str]) -> None:
-        """Run another sleep and put the cursor where its change can be seen."""
-        cursor = self.cursor
-        if "text" not in changed and changed & {"checkpoint", "seed", "example"}:
-            cursor.param.update(text="", queries="")  # what was typed belonged elsewhere
-        if "checkpoint" in changed and "passes" not in changed:
-            cursor.passes = None  # as that model was trained
-        self._outbox.set([(self.screen.place, {"busy": f"{cursor.checkpoint} falls asleep"})])
-        try:
-            self._run()
-        except Exception as error:
-            # whatever it was, the cursor goes back to the sleep that is shown
-            cursor.param.update(**self._shown)
-            known = isinstance(error, WorkbenchError)
-            tell = partial(warn, str(error)) if known else partial(show_error, error)
-            self._outbox.set([], then=tell)
-            return
-        cursor.fit(self.walk.extent)
-        asleep = not self.walk.awake[cursor.window]
-        if "passes" in changed and "sleep_pass" not in changed and asleep:
-            cursor.go(self.walk.last_sleep)
+    @property
+    def awake(self) -> tuple[bool, ...]:
+        """Which windows are read awake."""
+        return self.walk.awake
 
-    # --- what the user does ------------------------------------------------------------------
-
-    def choose(self, name: str, value: Any) -> None:
-        """Set a parameter of the cursor, as a widget or a click asks."""
-        if self._outbox.applying:
-            return  # the widget was set by us
-        # of several values that come while another thread has its turn, the last one counts
-        self._turns.take(partial(self._choose, name, value), key=name)
-
-    def _choose(self, name: str, value: Any) -> None:
-        value, wrong = self.cursor.nearest(name, value)
-        self.cursor.param.update(**{name: value})
-        if wrong:
-            self.draw()  # the field still holds what was typed, even where the cursor stayed
-            self._outbox.set([], then=partial(warn, wrong))
-
-    def act(self, action: str) -> None:
-        """Do what a transport button or key asks for: first, back, step, last, play or tick.
-
-        A tick is a step that the browser's timer asks for; it counts only while playing.
-        """
-        self._turns.take(partial(self._act, action))
-
-    def _act(self, action: str) -> None:
-        cursor, playing = self.cursor, self._playing
-        self._playing = False  # should the move fail
-        try:
-            if action == "play":
-                playing = not playing
-                if playing and cursor.at_end:
-                    cursor.first()
-            elif action == "tick":
-                if playing:
-                    cursor.step()
-                playing = playing and not cursor.at_end
-            else:
-                moves = {"first": cursor.first, "back": cursor.back, "step": cursor.step}
-                (moves | {"last": cursor.last})[action]()
-                playing = playing and action == "step" and not cursor.at_end
-            self._playing = playing
-        finally:
-            self._actions += 1
-            done = {"playing": self._playing, "serial": self._actions}
-            self._outbox.set([(self.screen.transport, done)])
-
-    def jump(self, window: int, sleep_pass: int) -> None:
-        """Go to a stop and stop playing."""
-        self._turns.take(partial(self._jump, Place(window, sleep_pass)))
-
-    def _jump(self, place: Place) -> None:
-        self._playing = False
-        self._outbox.set([(self.screen.transport, {"playing": False})])
-        if place in self.walk.places:  # else the click was on a timeline that has just gone
-            self.cursor.go(place)
+    def contents(self, theme: Theme) -> Changes:
+        """Return what the panes hold."""
+        scene = Scene(self.cursor, self.checkpoint, self.problem, self.walk, theme)
+        return self.screen.contents(scene)
 
     def submit(self, text: str, queries: str, draw: bool = False) -> None:
         """Use what was typed; if it does not fit, say so at the field and change nothing else."""
@@ -272,27 +94,3 @@ class Stepper(pn.viewable.Viewer):
             self.cursor.param.update(text=text.strip(), queries=queries.strip())
         else:
             self._outbox.set(self.screen.complain(wrong[0], str(wrong[1])))
-
-    # --- what is shown -----------------------------------------------------------------------
-
-    def draw(self) -> None:
-        """Bring every pane up to date."""
-        with self._lock:
-            theme: Theme = "dark" if self.dark else "light"
-            scene = Scene(self.cursor, self.checkpoint, self.problem, self.walk, theme)
-            changes = self.screen.contents(scene) + self._address()
-            # what the cursor says now: when it is set, another thread may be moving it
-            values = {name: getattr(self.cursor, name) for name in self.screen.bound}
-            self._outbox.set(changes, then=lambda: self.screen.follow(values, self._turns))
-
-    def _tell_address(self) -> None:
-        self._outbox.set(self._address())
-
-    def _address(self) -> Changes:
-        """Return the page's address for where the cursor stands; what is not ours is kept."""
-        if self.location is None:
-            return []
-        query = parse_qsl(self.location.search.lstrip("?"), keep_blank_values=True)
-        others = [(name, text) for name, text in query if name not in URL.values()]
-        search = "?" + urlencode([*self.cursor.address().items(), *others])
-        return [(self.location, {"search": search})]

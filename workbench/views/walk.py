@@ -21,6 +21,7 @@ from workbench.sleep import Eviction, SleepPass, Wake, read, wake_now
 from workbench.tasks.base import Task
 from workbench.training.loss import answer_probabilities, query_correct, token_correct
 from workbench.views.cursor import Extent, Place
+from workbench.views.problem import without_padding
 
 OTHER = "other"
 """Name of the symbol that stands for every symbol which is no candidate."""
@@ -71,10 +72,7 @@ class Walk:
     def __init__(self, model: HybridModel, batch: Batch, sleep: SleepConfig, task: Task) -> None:
         if len(batch) != 1 or not isinstance(sleep.passes, int):
             raise ValueError(f"a walk takes one example and a fixed N, not {len(batch)}, {sleep}")
-        # a window of mere padding after the last question would be one more sleep over nothing
-        said = int(np.flatnonzero(batch.valid[0]).max(initial=0)) + 1
-        stop = -(-said // sleep.window) * sleep.window
-        batch = batch.token_range(0, min(stop, batch.tokens.shape[1]))
+        batch = without_padding(batch, sleep.window)
         self.model, self.batch, self.sleep, self.task = model, batch, sleep, task
         starts = range(0, batch.tokens.shape[1], sleep.window)
         self.spans = tuple((s, min(s + sleep.window, batch.tokens.shape[1])) for s in starts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from urllib.parse import urlencode
 
 import numpy as np
 import xarray as xr
@@ -11,7 +12,7 @@ from workbench.config import RandomPasses, SleepConfig
 from workbench.figures import change_words
 from workbench.tasks.base import Task, level_words
 from workbench.tasks.depo import size_distribution
-from workbench.views.cursor import MOST_PASSES, Place
+from workbench.views.cursor import MOST_PASSES, Cursor, Place
 from workbench.views.problem import Problem
 
 
@@ -130,6 +131,12 @@ def untrained_note(problem: Problem) -> str:
     if other := sorted(asked - set(problem.task.difficulties)):
         said.append(f"never asked for k = {', '.join(map(str, other))}")
     return f'<p class="note beyond">Trained with {"; ".join(said)}.</p>' if said else ""
+
+
+def onward(page: str, cursor: Cursor, text: str) -> str:
+    """Return HTML of a link to another page, at the very place where the cursor stands."""
+    link = f"{page}?{urlencode(cursor.address())}"
+    return f'<p class="onward"><a href="{escape(link)}">{escape(text)}</a></p>'
 
 
 def trained_range(sleep: SleepConfig) -> tuple[int, int]:

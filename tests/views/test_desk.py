@@ -1,0 +1,140 @@
+"""The desk: the same examples as the stepper's, bundled traces where they fit, and one's own."""
+
+import numpy as np
+import pytest
+
+from workbench.errors import WorkbenchError
+from workbench.trace import load_trace, origin_of, record, save_trace
+from workbench.views import desk as desks
+from workbench.views.cursor import EXAMPLES, Place, TraceCursor
+from workbench.views.desk import Desk, Wanted, drawn_batch, wanted_by
+from workbench.views.problem import drawn
+from workbench.views.walk import Walk
+
+
+@pytest.fixture
+def desk(shared):
+    return Desk(shared)
+
+
+def test_an_example_is_that_of_the_stepper(desk, checkpoints):
+    study = desk.study(Wanted("ring", seed=3, passes=2))
+    assert study.source == "recorded" and study.examples == EXAMPLES
+    checkpoint = checkpoints["ring"]
+    problem = drawn(checkpoint.task, 3, 5)
+    assert study.problem(5).context == problem.context
+    walk = Walk(checkpoint.model, problem.batch, checkpoint.sleep.with_passes(2), checkpoint.task)
+    walk.finish()
+    assert (study.passes, study.awake) == (walk.extent.passes, walk.awake)
+    states = study.one(5)["states"]["fast_weight"].values[0, 0]
+    np.testing.assert_allclose(states, walk.states(0).values, rtol=1e-4, atol=1e-6)
+    assert [s for w in study.symbols(5)[:1] for s in w] == problem.symbols[:16]
+
+
+def test_what_was_typed_is_one_example(desk, checkpoints):
+    wanted = Wanted("ring", passes=2, text="0>1 1>2 2>0", queries="1:0, 2:1")
+    study = desk.study(wanted)
+    assert study.examples == 1 and study.extent.examples == EXAMPLES
+    assert study.position(7) == 0 and study.problem(7).questions == "1:0, 2:1"
+    assert study.awake == (False, True), "no window of padding follows the questions"
+    assert study.symbols(0)[0][0] == "·"
+    cursor = TraceCursor(checkpoint="ring", seed=4, passes=2, text="0>1", queries="1:0")
+    assert wanted_by(cursor) == Wanted("ring", 0, 2, "0>1", "1:0"), "the seed does not count"
+
+
+def test_a_trace_is_recorded_once(desk):
+    first = desk.study(Wanted("ring", passes=2))
+    assert desk.study(Wanted("ring", passes=2)) is first
+    assert desk.study(Wanted("ring", passes=3)) is not first
+    for passes in range(1, desks.STUDIES + 1):
+        desk.study(Wanted("rule", passes=passes))
+    assert desk.study(Wanted("ring", passes=2)) is not first, "only the newest are kept"
+
+
+def test_where_the_cursor_stands_in_terms_of_writes(desk):
+    study = desk.study(Wanted("ring-two", passes=2))
+    assert study.layers == (1, 2) and study.awake[:2] == (False, False)
+    assert study.written(Place(0, 0)) is None
+    assert study.written(Place(1, 0)) == (0, 2) and study.written(Place(1, 1)) == (1, 1)
+    last = len(study.passes) - 1
+    assert study.slept(last) == 1 and study.slept(0) == 0
+
+
+@pytest.fixture
+def traces(checkpoints, shared, tmp_path, monkeypatch):
+    """A desk whose folder of traces holds some of ring, and a trap or two."""
+    checkpoint = checkpoints["ring"]
+    sleep = checkpoint.sleep.with_passes(2)
+    tree = record(
+        checkpoint.model,
+        drawn_batch(checkpoint.task, 0).examples(slice(0, 3)),
+        sleep,
+        task=checkpoint.task,
+        origin=origin_of(checkpoint, seed=0),
+    )
+    folder = tmp_path / "traces"
+    folder.mkdir()
+    save_trace(tree, folder / "mine.zarr.zip")
+    (folder / "broken.zarr.zip").write_bytes(b"no zip")
+    (folder / "notes.txt").write_text("no trace")
+    (tmp_path / "secret.zarr.zip").write_bytes((folder / "mine.zarr.zip").read_bytes())
+    (folder / "link.zarr.zip").symlink_to(tmp_path / "secret.zarr.zip")
+    shared.traces = folder
+    return Desk(shared)
+
+
+def test_own_traces_are_listed_and_read(traces):
+    assert [n for n in traces.names() if n.startswith("traces/")] == [
+        "traces/broken", "traces/mine",
+    ]  # fmt: skip
+    study = traces.study(Wanted("traces/mine"))
+    assert study.source == "own" and study.checkpoint is None
+    assert study.extent.examples == 3 and study.sleep.passes == 2
+    assert study.task.name == "depo" and study.problem(2) is not None
+    assert traces.study(Wanted("traces/mine")) is study
+
+
+@pytest.mark.parametrize(
+    "name", ["traces/../secret", "traces/link", "traces/nothing", "traces//etc/passwd"]
+)
+def test_names_never_lead_out_of_the_folder(traces, name):
+    with pytest.raises(WorkbenchError, match="no trace"):
+        traces.study(Wanted(name))
+
+
+def test_a_broken_or_a_huge_trace_says_so(traces, monkeypatch):
+    with pytest.raises(WorkbenchError, match="cannot be read"):
+        traces.study(Wanted("traces/broken"))
+    monkeypatch.setattr(desks, "LARGEST", 10)
+    with pytest.raises(WorkbenchError, match="record fewer examples"):
+        traces.study(Wanted("traces/mine"))
+
+
+def test_a_server_without_a_folder_has_no_traces(desk):
+    assert desk.names() == desk.services.names()
+
+
+def test_a_bundled_trace_serves_if_it_is_the_very_same_sleep(
+    desk, checkpoints, tmp_path, monkeypatch
+):
+    checkpoint = checkpoints["ring"]
+    sleep, batch = checkpoint.sleep.with_passes(2), drawn_batch(checkpoint.task, 0)
+    path = tmp_path / "traces" / "ring-n2.zarr.zip"
+    path.parent.mkdir()
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
+    monkeypatch.setattr(
+        "workbench.views.desk.bundled_traces", lambda: {"ring-n2": path} if path.exists() else {}
+    )
+    monkeypatch.setattr("workbench.trace.load_trace", lambda name, checkpoint: load_trace(path))
+
+    def bundle(batch, seed=0):
+        path.unlink(missing_ok=True)
+        told = origin_of(checkpoint, seed=seed)
+        save_trace(record(checkpoint.model, batch, sleep, task=checkpoint.task, origin=told), path)
+
+    bundle(batch)
+    assert Desk(desk.services).study(Wanted("ring", passes=2)).source == "bundled"
+    assert Desk(desk.services).study(Wanted("ring", passes=3)).source == "recorded"
+    assert Desk(desk.services).study(Wanted("ring", 1, 2)).source == "recorded"
+    bundle(drawn_batch(checkpoint.task, 1))  # says seed 0, and is not
+    assert Desk(desk.services).study(Wanted("ring", passes=2)).source == "recorded"

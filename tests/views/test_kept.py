@@ -1,0 +1,52 @@
+"""What was worked out is kept: made once, whoever asks, and the oldest goes first."""
+
+import threading
+
+import pytest
+
+from workbench.views.kept import Kept
+
+
+def test_a_value_is_made_once_however_many_threads_ask():
+    kept, made, barrier = Kept(4), [], threading.Barrier(6)
+
+    def make():
+        made.append(1)
+        return object()
+
+    found = []
+
+    def ask():
+        barrier.wait()
+        found.append(kept.get("a", make))
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == [1] and len(set(map(id, found))) == 1
+
+
+def test_the_one_that_nobody_asked_for_the_longest_goes():
+    kept, made = Kept(2), []
+
+    def ask(key):
+        return kept.get(key, lambda: made.append(key) or key)
+
+    for key in ("a", "b", "a", "c", "a", "b"):
+        assert ask(key) == key
+    assert made == ["a", "b", "c", "b"] and len(kept) == 2
+
+
+def test_what_failed_is_tried_again():
+    kept = Kept(2)
+    with pytest.raises(ZeroDivisionError):
+        kept.get("a", lambda: 1 / 0)
+    assert kept.get("a", lambda: None) is None
+    assert kept.get("a", lambda: 1 / 0) is None, "None is a value like any other"
+
+
+def test_one_value_may_need_another():
+    kept = Kept(2)
+    assert kept.get("a", lambda: kept.get("b", lambda: 1) + 1) == 2

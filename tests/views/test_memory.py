@@ -1,0 +1,259 @@
+"""The memory page without a browser: set what a user sets, look at what the panes hold."""
+
+import csv
+import io
+from urllib.parse import parse_qsl
+
+import panel as pn
+import pytest
+
+from workbench.errors import WorkbenchError
+from workbench.figures.theme import BYTES
+from workbench.instruments.provenance import contribution_norms
+from workbench.trace import origin_of, record, save_trace
+from workbench.views import memory_readings as readings
+from workbench.views.cursor import URL, Cursor, TraceCursor
+from workbench.views.desk import Desk, drawn_batch
+from workbench.views.instrument_card import csv_of
+from workbench.views.memory import INSTRUMENTS, Memory
+
+
+@pytest.fixture
+def memory(shared):
+    pn.extension("plotly")
+    return Memory(TraceCursor(checkpoint="ring", passes=2), at=Desk(shared))
+
+
+def panes(memory):
+    """Return each figure that is shown, as the browser puts it together."""
+    screen = memory.screen
+    found = {name: getattr(screen, name) for name in ("timeline", "heads", "head")}
+    for name, card in screen.cards.items():
+        found |= {f"{name} {i}": pane for i, pane in enumerate(card.panes) if pane.visible}
+    return {
+        name: {**pane.figure, "layout": {**pane.figure["layout"], **pane.moving}}
+        for name, pane in found.items()
+    }
+
+
+def figures(memory):
+    """Return each card's figures as they are, without the cursor."""
+    return {name: [p.figure for p in card.panes] for name, card in memory.screen.cards.items()}
+
+
+def test_every_card_has_its_figures_and_says_what_it_shows(memory):
+    shown = panes(memory)
+    assert len(shown) == 3 + sum(instrument.figures for instrument in INSTRUMENTS)
+    for name, figure in shown.items():
+        assert len(str(figure)) < BYTES, name
+    for card in memory.screen.cards.values():
+        said = card.says.object
+        assert card.instrument.shows[:20] in said.replace("&#x27;", "'") and "omits" in said
+        assert not card.problem.visible and card.button.visible
+        assert all(pane.label and pane.svg for pane in card.panes)
+    assert isinstance(memory.__panel__(), pn.viewable.Viewable)
+
+
+def test_the_names_in_the_address_are_those_of_the_stepper(memory):
+    assert memory.cursor.address().keys() <= set(URL.values())
+    for cursor in (Cursor(), TraceCursor()):
+        assert cursor.restore(memory.cursor.address()) == []
+
+
+def test_a_step_redraws_only_what_depends_on_it(memory):
+    memory.act("step")
+    before, moving = figures(memory), panes(memory)
+    memory.act("step")
+    after = figures(memory)
+    changed = {
+        (name, number)
+        for name, those in before.items()
+        for number, figure in enumerate(those)
+        if figure is not after[name][number]
+    }
+    assert changed == {
+        ("shares", 0), ("tokens", 0), ("spectra", 0), ("retention", 1), ("readout", 1),
+    }  # fmt: skip
+    there = panes(memory)
+    still = {name for name, figure in moving.items() if there[name] == figure}
+    assert still == {"retention 0", "convergence 1"}, "the cursor moves on all others"
+
+
+def test_a_head_redraws_what_is_of_one_head(memory):
+    before = figures(memory)
+    memory.screen.gdn_head.value = 1
+    assert memory.cursor.gdn_head == 1
+    after = figures(memory)
+    assert after["lens"][0] is before["lens"][0], "answers are of all heads"
+    assert after["change"][0] is not before["change"][0]
+
+
+def test_another_example_and_another_n_are_another_sleep(memory):
+    first, study = panes(memory), memory.study
+    memory.screen.example.value = 5
+    assert memory.study is study, "the trace has all examples"
+    assert panes(memory) != first and "Ring of 8 nodes" in memory.screen.picture.object
+    memory.cursor.passes = 4
+    assert memory.study is not study and memory.cursor.place == (0, 4)
+    memory.screen.checkpoint.value = "rule"
+    assert memory.cursor.passes == 3 and "automaton" in memory.screen.picture.object
+
+
+def test_shares_are_those_of_the_place(memory):
+    memory.cursor.param.update(example=4, window=1, sleep_pass=1, gdn_head=1)
+    wanted = contribution_norms(memory.study.one(4))["share"].isel(
+        example=0, window=1, layer=0, gdn_head=1
+    )
+    shown = memory.screen.cards["shares"].panes[0].figure
+    texts = [text for trace in shown["data"] for text in trace.get("text", ())]
+    each = [f"{round(100 * v)}".replace("-", "−") for v in wanted.values.ravel() if v == v]
+    assert set(each[:2]) <= set(texts)
+
+
+def test_awake_and_before_everything_there_is_something_to_see(memory):
+    memory.act("first")
+    assert "nothing has been written" in str(memory.screen.cards["shares"].panes[0].figure)
+    assert "window 1, pass 1" in str(memory.screen.cards["readout"].panes[1].figure)
+    memory.act("last")
+    assert memory.study.awake[memory.cursor.window]
+    assert not any(card.problem.visible for card in memory.screen.cards.values())
+
+
+def test_several_layers(shared):
+    memory = Memory(TraceCursor(checkpoint="ring-two"), at=Desk(shared))
+    assert memory.screen.layer.visible and memory.cursor.layer == 1
+    before = panes(memory)
+    memory.screen.layer.value = 2
+    assert memory.cursor.layer == 2
+    assert panes(memory)["change 0"] != before["change 0"]
+    assert not any(card.problem.visible for card in memory.screen.cards.values())
+
+
+def test_typed_input_from_the_stepper(shared):
+    cursor = TraceCursor(checkpoint="ring", passes=2, text="0>1 1>2 2>0", queries="1:0, 2:1")
+    cursor.layer = 1
+    memory = Memory(cursor, at=Desk(shared))
+    assert memory.problems == [] and "Ring of 3 nodes" in memory.screen.picture.object
+    assert "input=0%3E1" in memory.screen.onward.object
+    assert not memory.screen.cards["convergence"].panes[1].visible, "CKA takes several examples"
+    memory.screen.example.value = 2
+    assert memory.cursor.text == "" and "Ring of 8 nodes" in memory.screen.picture.object
+
+
+def test_links_lead_to_the_same_place(memory):
+    memory.act("step")
+    link = memory.screen.onward.object
+    assert 'href="stepper?checkpoint=ring' in link and "pass=1" in link
+
+
+def test_what_is_wrong_in_the_address_is_put_right(shared):
+    cursor = TraceCursor(checkpoint="nothing", example=99, sleep_pass=77, gdn_head=9)
+    memory = Memory(cursor, at=Desk(shared))
+    said = dict(memory.problems)
+    assert "there is no checkpoint 'nothing'" in said["checkpoint"]
+    assert said["example"] == "example 99 does not exist here; 15 is shown"
+    assert memory.cursor.gdn_head == 1 and memory.cursor.example == 15
+
+
+def test_a_damaged_checkpoint_changes_nothing(memory):
+    before = panes(memory)
+    memory.screen.checkpoint.value = "damaged"
+    assert memory.cursor.checkpoint == "ring" and panes(memory) == before
+
+
+def test_dark_redraws_the_figures(memory):
+    light = panes(memory)
+    memory.dark = True
+    dark = panes(memory)
+    for name in dark:
+        assert light[name]["layout"]["template"] != dark[name]["layout"]["template"], name
+
+
+def test_the_numbers_of_every_card_can_be_saved(memory):
+    memory.act("step")
+    for instrument in INSTRUMENTS:
+        button = memory.screen.cards[instrument.name].button
+        before = button.serial
+        button._handle_msg({})
+        assert button.serial == before + 1
+        assert button.filename == f"ring-seed-0-n-2-example-0-layer-1-head-0-{instrument.name}.csv"
+        rows = list(csv.DictReader(io.StringIO(button.content)))
+        assert rows and all(row["value"] not in ("", "nan") for row in rows)
+    found = readings.shares_at(memory.study, memory.cursor)
+    rows = [r for r in csv.DictReader(io.StringIO(csv_of(found))) if r["variable"] == "share"]
+    here = [r for r in rows if (r["window"], r["sleep_pass"]) == ("0", "2")]
+    assert sum(float(r["value"]) for r in here) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.fixture
+def own(checkpoints, shared, tmp_path):
+    """A desk with traces of one's own: a whole one, and one that keeps states alone."""
+    checkpoint = checkpoints["ring"]
+    batch = drawn_batch(checkpoint.task, 0).examples(slice(0, 2))
+    told = origin_of(checkpoint, seed=0)
+    folder = tmp_path / "traces"
+    folder.mkdir()
+    for name, keep in (("whole", ("states", "writes")), ("states", ("states",)), ("none", ())):
+        tree = record(
+            checkpoint.model, batch, checkpoint.sleep.with_passes(2), keep=keep, origin=told
+        )
+        save_trace(tree, folder / f"{name}.zarr.zip")
+    shared.traces = folder
+    return Desk(shared)
+
+
+def test_a_trace_of_one_s_own(own):
+    memory = Memory(TraceCursor(checkpoint="traces/whole", example=7, passes=9), at=own)
+    assert memory.cursor.example == 1 and memory.cursor.passes is None
+    assert "No model is loaded" in memory.screen.note.object
+    assert not memory.screen.passes.visible and not memory.screen.seed.visible
+    assert memory.screen.onward.object == "" and "N" not in memory.cursor.address()
+    assert not any(card.problem.visible for card in memory.screen.cards.values())
+    memory.screen.example.value = 5
+    assert memory.cursor.example == memory.screen.example.value == 1, "there are two"
+    memory.screen.checkpoint.value = "ring"
+    assert memory.screen.passes.visible and memory.cursor.passes == 4
+
+
+def test_cards_that_lack_something_say_so_and_the_others_stay(own):
+    memory = Memory(TraceCursor(checkpoint="traces/states"), at=own)
+    lacking = {n for n, card in memory.screen.cards.items() if card.problem.visible}
+    assert lacking == {"shares", "tokens", "change", "retention", "readout", "convergence"}
+    card = memory.screen.cards["shares"]
+    assert "without writes" in card.problem.object and 'role="alert"' in card.problem.object
+    assert not card.panes[0].visible and not card.button.visible
+    memory.screen.checkpoint.value = "traces/whole"
+    assert not card.problem.visible and card.panes[0].visible
+
+
+def test_a_trace_without_states_is_not_shown(own):
+    memory = Memory(TraceCursor(checkpoint="traces/none"), at=own)
+    assert memory.cursor.checkpoint == "ring"
+    assert "states" in dict(memory.problems)[""]
+
+
+def test_what_waits_is_drawn_after_the_rest(memory, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(memory, "contents", lambda theme: drawn.append("near") or [])
+    monkeypatch.setattr(memory, "rest", lambda theme: drawn.append("rest") or [])
+    memory._turns.take(lambda: (memory.draw(), memory.draw(), drawn.append("done")))
+    assert drawn == ["near", "near", "done", "rest"], "and once, as it is by then"
+
+
+def test_without_checkpoints_it_says_what_to_do():
+    class Empty:
+        def names(self):
+            return []
+
+    with pytest.raises(WorkbenchError, match="no checkpoint to look into"):
+        Memory(at=Desk(Empty()))
+
+
+def test_the_address_follows(memory):
+    class Location:
+        search = "?other=1"
+
+    memory.location = Location()
+    ((_, values),) = memory._address()
+    told = dict(parse_qsl(values["search"].lstrip("?")))
+    assert told["checkpoint"] == "ring" and told["other"] == "1" and told["N"] == "2"

@@ -1,0 +1,54 @@
+"""A small store of what was worked out: each value is made once, however many threads ask.
+
+Knows no Panel.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class _Slot:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.made = False
+        self.value: Any = None
+
+
+class Kept:
+    """The values asked for last, by key.
+
+    Parameters
+    ----------
+    room : int
+        How many are kept; the one that nobody asked for the longest goes first.
+    """
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self._lock = threading.Lock()
+        self._slots: dict[Hashable, _Slot] = {}
+
+    def __len__(self) -> int:
+        """Return how many are kept, or are being made."""
+        return len(self._slots)
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return the value of a key, made by the first thread that asks; the others wait for it.
+
+        What `make` raises goes to the one that asked; the next one tries again.
+        """
+        with self._lock:
+            slot = self._slots.pop(key, None) or _Slot()
+            self._slots[key] = slot  # the newest is last
+            while len(self._slots) > self.room:
+                self._slots.pop(next(iter(self._slots)))
+        with slot.lock:  # one for each key: other values can be had meanwhile
+            if not slot.made:
+                slot.value, slot.made = make(), True
+            value: T = slot.value
+            return value
