@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
@@ -14,11 +15,11 @@ from workbench.figures.theme import INKS, SEQUENTIAL, Theme, colorbar, scale, se
 from workbench.figures.timeline import positions
 
 STEPS: Final = (
-    ("contraction", Panel("Step against the step before", "ratio of step norms")),
-    ("two_step_ratio", Panel("Straight on, or back?", "two steps / sum", {"range": [-0.04, 1.06]})),
+    ("contraction", Panel("Step / step before", "ratio of step norms")),
+    ("two_step_ratio", Panel("Straight on, or back", "two steps / sum", {"range": [-0.04, 1.06]})),
 )
-LEVELS: Final = {"contraction": "steps as large as before", "two_step_ratio": "straight on"}
-"""What the dotted line at 1 says in each panel."""
+LEVEL: Final = "steps as large as before, or straight on"
+"""What the dotted line at 1 says."""
 
 
 def convergence_over_passes(
@@ -55,14 +56,14 @@ def convergence_over_passes(
                 lines[number], where, name, (colour, symbol), column, strong=not number, dash=dash
             )
             traces.append(line | {"showlegend": column == 0, "opacity": 1})
-        traces.append(level_line(1.0, where, LEVELS[variable], column, theme, showlegend=False))
+        traces.append(level_line(1.0, where, LEVEL, column, theme, showlegend=not column))
     panels = [panel for _, panel in STEPS]
     if "distance" in found:
         distance = found["distance"].transpose(dims.WINDOW, dims.SLEEP_PASS).values
         line = stop_line(distance, where, "distance to where a longer sleep ends", series(theme, 1),
                          2)  # fmt: skip
         traces.append(line)
-        panels.append(Panel("Distance to the fixed point", "|S − S*| / |S*|"))
+        panels.append(Panel("To the fixed point", "|S − S*| / |S*|"))
     layout = stop_panels(panels, where, awake, theme)
     moving = stop_place(len(panels), passes=passes, place=place, theme=theme)
     return go.Figure(traces, layout | moving)
@@ -90,8 +91,10 @@ def cka_matrix(
     title : str
         Whose S it is.
     """
-    values = cka.transpose(dims.SLEEP_PASS, dims.OTHER_PASS).values.astype(float)
-    rows = cka[dims.SLEEP_PASS].values.astype(float)
+    square = cka.transpose(dims.SLEEP_PASS, dims.OTHER_PASS).values.astype(float)
+    varies = ~np.isnan(square).all(axis=1)  # before the first pass S is 0 in every example
+    values = square[np.ix_(varies, varies)]
+    rows = cka[dims.SLEEP_PASS].values[varies].astype(float)
     traces = [
         cells(
             values, x=rows, y=rows, xgap=2, ygap=2,
@@ -108,7 +111,7 @@ def cka_matrix(
         )
     ticks = rows[:: 1 if len(rows) <= 17 else 4].tolist()
     axis = {"tickvals": ticks, "showgrid": False, "fixedrange": True}
-    ends = [rows[0] - 0.6, rows[-1] + 0.6]
+    ends = [rows[0] - 0.6, rows[-1] + 0.6] if rows.size else [0.4, 1.6]
     layout = {
         "template": template(theme),
         "height": 300,
@@ -121,8 +124,7 @@ def cka_matrix(
         "yaxis": axis | {"title": {"text": "after pass"}, "range": ends[::-1]},
         "annotations": [
             {
-                "text": f"Likeness of two passes over {examples} examples"
-                f"{f', {title}' if title else ''}",
+                "text": f"Likeness over {examples} examples{f', {title}' if title else ''}",
                 "xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left",
                 "yanchor": "bottom", "yshift": 4, "showarrow": False, "font": {"size": 13.5},
             }

@@ -99,7 +99,7 @@ def share_matrix(
     layout = {
         "template": template(theme),
         "height": height,
-        "margin": {"l": 82, "r": 66, "t": 30, "b": 46},
+        "margin": {"l": 82, "r": 84, "t": 30, "b": 46},
         "coloraxis": {
             "colorscale": scale(DIVERGING[theme]), "cmin": -limit, "cmax": limit, "cmid": 0,
             "colorbar": colorbar("share of S", theme, x=1.01, xpad=4, tickformat=".0%"),

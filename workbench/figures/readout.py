@@ -132,7 +132,7 @@ def crosstalk_matrix(
         | {"title": {"text": "asked: key of token"}, "range": [count - 0.45, -0.55]},
         "annotations": [
             {
-                "text": f"Whose values come back{f', {title}' if title else ''}{note}",
+                "text": f"What comes back{f', {title}' if title else ''}{note}",
                 "xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left",
                 "yanchor": "bottom", "yshift": 4, "showarrow": False, "font": {"size": 13.5},
             }

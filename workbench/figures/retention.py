@@ -58,7 +58,7 @@ def retention_by_age(found: xr.Dataset, *, source_window: int, theme: Theme = "l
                 "x": ages[there].astype(np.float32),
                 "y": kept[window][there].astype(np.float32),
                 "mode": "lines+markers",
-                "name": name if here else "other windows",
+                "name": name if here else "others",
                 "legendgroup": "here" if here else "others",
                 "showlegend": here or window == others[0],
                 "legendrank": 1 if here else 2,
@@ -87,7 +87,7 @@ def retention_by_age(found: xr.Dataset, *, source_window: int, theme: Theme = "l
             }
         )
     titles = (
-        "What later windows leave of a window's writes",
+        "What later windows leave",
         f"Where window {source_window + 1} went",
     )
     layout = _two_panels(titles, theme) | {"barmode": "stack", "bargap": 0.25}
@@ -144,7 +144,7 @@ def pass_retention_matrix(
     layout = {
         "template": template(theme),
         "height": 300,
-        "margin": {"l": 50, "r": 66, "t": 28, "b": 84},
+        "margin": {"l": 50, "r": 84, "t": 28, "b": 84},
         "coloraxis": {
             "colorscale": scale(SEQUENTIAL), "cmin": 0, "cmax": most,
             "colorbar": colorbar("left of its norm", theme, x=1.01, xpad=4, tickformat=".0%"),
@@ -152,7 +152,7 @@ def pass_retention_matrix(
         "xaxis": both | {"title": {"text": "after pass"}, "range": [0.4, last + 0.6]},
         "yaxis": both | {"title": {"text": "written in pass"}, "range": [last + 0.6, 0.4]},
         "shapes": [frame] if 1 <= sleep_pass <= last else [],
-        "annotations": [_above(f"Left within the sleep, in %{f', {title}' if title else ''}", 0)],
+        "annotations": [_above(f"Left in % after later passes{f', {title}' if title else ''}", 0)],
     }  # fmt: skip
     return go.Figure(traces, layout)
 
