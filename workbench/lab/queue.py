@@ -190,9 +190,9 @@ def work(
             refuse_hopeless(list_runs(root), slots.gpus)
             runs = list_runs(root)
             while (chosen := next_run(runs, slots)) is not None:
-                run, gpu = chosen
-                if (child := launch(run, () if gpu is None else (gpu,))) is not None:
-                    children[run.name] = child
+                given = () if chosen[1] is None else (chosen[1],)
+                if (child := launch(chosen[0], given)) is not None:
+                    children[chosen[0].name] = child
                 runs = list_runs(root)
             busy = [r for r in runs if r.active or r.state == "queued"]
             if names is not None:

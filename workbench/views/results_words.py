@@ -116,7 +116,7 @@ def means_rows(table: xr.Dataset) -> list[list[str]]:
     """
     difficulty = str(table.attrs["difficulty"])
     across = dims.DIFFICULTY in table["mean"].dims
-    levels = table[dims.DIFFICULTY].values.tolist() if across else [None]
+    levels: list[Any] = table[dims.DIFFICULTY].values.tolist() if across else [None]
     names = [level_words(x, difficulty) for x in levels] if across else [table.attrs["measures"]]
     where = [str(d) for d in table["mean"].dims if d != dims.DIFFICULTY]
     each = ["each seed"] if "by_seed" in table else []
