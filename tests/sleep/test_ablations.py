@@ -1,5 +1,7 @@
 """Think only, rewrite only, looping awake: each against Algorithm 1 written out."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -69,33 +71,41 @@ def test_features_that_nothing_reads_are_not_computed_in_a_rewrite(tiny_model, m
 
 @pytest.mark.parametrize("loop", [None, (1, 3)])
 @pytest.mark.parametrize("eviction", ["hard", "sliding"])
-def test_looping_awake_is_the_sleeps_loop_on_the_wake_window(
-    tiny_model, make_batch, loop, eviction
+@pytest.mark.parametrize("wake_passes", [1, 2, 3])
+def test_looping_awake_never_reads_a_token_before_it_comes(
+    tiny_model, make_batch, loop, eviction, wake_passes
 ):
-    """A window without labels slept on M times, with every output, ends the same."""
-    model, batch = tiny_model(*FOUR), make_batch(1, 1)
-    options = {"loop": loop, "eviction": eviction}
-    awake = list(read(model, batch, config(passes=2, wake_passes=3, **options)))
+    """S of the pass before holds the whole window, answers included: no pass may begin with it."""
+    model, batch = tiny_model(*FOUR), make_batch(1, 2)
+    sleep = config(passes=2, wake_passes=wake_passes, loop=loop, eviction=eviction)
+    at = batch.tokens.shape[1] - 2  # inside the last window, with tokens before and after it
+    changed = batch.tokens.copy()
+    changed[:, at] = (changed[:, at] + 1) % 7
+    other = replace(batch, tokens=changed)
+    one, two = (last_wake(read(model, each, sleep)).logits for each in (batch, other))
+    assert torch.equal(one[:, : at - 8], two[:, : at - 8])
+    assert not torch.equal(one[:, at - 8 :], two[:, at - 8 :])
 
-    context = [e for e in awake if isinstance(e, SleepPass)][-1]
-    queries = batch.token_range(4, 8)
-    unlabelled = type(batch)(
-        tokens=queries.tokens,
-        loss_mask=queries.loss_mask & False,
-        valid=queries.valid,
-        answer_of=queries.answer_of,
-        difficulty=queries.difficulty,
-    )
-    before = awake[awake.index(context) + 1].memory
-    asleep = list(
-        read(model, unlabelled, config(passes=3, **options), memory=before, every_output=True)
-    )
-    final = [e for e in asleep if isinstance(e, SleepPass)][-1]
-    assert torch.equal(last_wake(awake).logits, model.logits(final.hidden))
-    assert_state(last_wake(awake).memory, final.memory.fast_weights)
-    assert last_wake(awake).memory.kv.keys() == final.memory.kv.keys()
-    for layer, cache in final.memory.kv.items():
-        assert torch.equal(last_wake(awake).memory.kv[layer].keys, cache.keys)
+
+@pytest.mark.parametrize("conv_state", ["zero", "carry"])
+def test_looping_awake_is_the_stack_again_from_the_memory_carried_in(
+    tiny_model, make_batch, conv_state
+):
+    model, batch = tiny_model(*FOUR), make_batch(1, 1)
+    sleep = config(passes=2, wake_passes=3, loop=(1, 3), conv_state=conv_state)
+    events = list(read(model, batch, sleep))
+    *_, carried, wake, _ = events
+    memory, tokens = carried.memory, wake.window.tokens
+
+    def run(hidden, first, last):
+        return model.blocks(hidden, memory, first=first, last=last, keep_kv=False)
+
+    hidden, _ = run(model.embed(tokens), 0, 1)
+    for _ in range(3):
+        hidden, looped = run(hidden, 1, 3)
+    hidden, above = run(hidden, 3, 4)
+    assert torch.equal(wake.logits, model.logits(hidden))
+    assert_state(wake.memory, {1: looped.fast_weights[1], 3: above.fast_weights[3]})
 
 
 def test_each_ablation_changes_the_answers(tiny_model, make_batch):

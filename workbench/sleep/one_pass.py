@@ -46,19 +46,31 @@ def one_pass(
 def wake(model: SleepingModel, window: Window, sleep: SleepConfig, memory: Memory) -> Wake:
     """Read a window awake, then the head: one pass over all blocks, or `wake_passes` of them.
 
-    More than one loops as a sleep does: over the looped range, without the KV of another pass.
+    More than one loops over the looped range as a sleep does, but for S: each pass begins with
+    the S that was carried in. What the pass before wrote holds the whole window, and with it the
+    answers to the very tokens that are to be predicted. The last pass's S is kept.
     """
     begin, end = sleep.loop or (0, model.depth)
     run = one_pass(model, window, sleep)
-    hidden, earlier = model.embed(window.tokens), memory.kv
+    hidden, carried = model.embed(window.tokens), memory
     for wake_pass in range(1, sleep.wake_passes + 1):
         first = 0 if wake_pass == 1 else begin
         last = model.depth if wake_pass == sleep.wake_passes else end
-        below = {i: cache for i, cache in memory.kv.items() if i < first}
-        kept = {i: cache for i, cache in earlier.items() if i >= first}
-        before = rested(memory.replace(kv=below | kept), sleep)
+        before = rested(_below_and_above(first, memory, carried), sleep)
         hidden, memory = run(hidden, before, first=first, last=last)
     return Wake(window, model.logits(hidden, normalise=sleep.final_norm == "outside"), memory)
+
+
+def _below_and_above(first: int, below: Memory, above: Memory) -> Memory:
+    """Return the memory of the blocks under `first` from `below`, of the others from `above`."""
+
+    def joined(part: str) -> dict[int, Any]:
+        under, over = getattr(below, part), getattr(above, part)
+        return {i: v for i, v in under.items() if i < first} | {
+            i: v for i, v in over.items() if i >= first
+        }
+
+    return Memory(joined("fast_weights"), joined("conv_tails"), joined("kv"))
 
 
 def rested(memory: Memory, sleep: SleepConfig) -> Memory:

@@ -218,7 +218,10 @@ class _Part:
             if isinstance(event, Wake):
                 states = dict(here.fast_weights)
                 for wake_pass, run in enumerate(seen, 1):
-                    states |= {i: entered.left for i, entered in run.entered.items()}
+                    # a block that is run again begins with the S carried in: this one was in vain
+                    again = {i for later in seen[wake_pass:] for i in later.entered}
+                    kept = {i: e.left for i, e in run.entered.items() if i not in again}
+                    states |= kept
                     self._keep_pass(window, wake_pass, states, run)
             else:
                 self._keep_pass(window, number, event.memory.fast_weights, seen[-1])
