@@ -122,8 +122,8 @@ def score_place(
             for name, labels in questions.controls(seed, t).items() if controls else ():
                 good, there, _ = fold.told(labels, len(target.classes))
                 control[s, t, CONTROLS.index(name)] = good.sum() / there.sum()
-    # an example that several seeds tested is one case, told right to some share
-    times = np.maximum(tested, 1)[:, None]
+    # an example is one case, in however many test folds it was
+    times = tested[tested > 0].mean()
     both = [(r / times, a / times) for r, a in zip(right_of, asked_of, strict=True)]
     interval = [proportion_interval(r.sum(axis=1), a.sum(axis=1)) for r, a in both]
     by_item = [[proportion_interval(*of) for of in zip(r.T, a.T, strict=True)] for r, a in both]

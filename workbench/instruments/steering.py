@@ -266,9 +266,10 @@ def _bounds(cases: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
 
     def bounds(values: np.ndarray) -> np.ndarray:
         times = (~np.isnan(values)).sum(axis=0)
-        tested = times > 0
-        share = np.nansum(values[:, tested], axis=0) / times[tested]
-        return np.array(proportion_interval(share, np.ones(len(share))))
+        if not times.any():
+            return np.full(2, np.nan)
+        once = times[times > 0].mean()  # an example is one case, however often it was tested
+        return np.array(proportion_interval(np.nansum(values, axis=0) / once, times / once))
 
     found = xr.apply_ufunc(
         bounds,
