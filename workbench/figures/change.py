@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,7 @@ PANELS: Final = (
     Panel("Turn of the value directions", "largest angle (degrees)"),
 )
 RIGHT_ANGLE: Final = 90.0
+DEGREES: Final = 180 / math.pi
 
 
 def change_against_replay(
@@ -50,10 +52,10 @@ def change_against_replay(
     where = positions(passes)
     names = [str(name) for name in change[dims.METHOD].values]
     traces: list[dict[str, Any]] = []
-    shown = {
+    shown: dict[int, xr.DataArray] = {
         0: change["relative_change"],
-        1: np.degrees(change["key_angle"].isel({dims.MODE: -1}, drop=True)),
-        2: np.degrees(change["value_angle"].isel({dims.MODE: -1}, drop=True)),
+        1: change["key_angle"].isel({dims.MODE: -1}, drop=True) * DEGREES,
+        2: change["value_angle"].isel({dims.MODE: -1}, drop=True) * DEGREES,
     }
     for column, values in shown.items():
         lines = values.transpose(dims.METHOD, dims.WINDOW, dims.SLEEP_PASS).values

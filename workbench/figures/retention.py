@@ -69,7 +69,7 @@ def retention_by_age(found: xr.Dataset, *, source_window: int, theme: Theme = "l
             }
         )
     stacked = found.isel({dims.SOURCE_WINDOW: source_window})
-    for variable, name, colour in LOSSES:
+    for variable, name, number in LOSSES:
         values = stacked[variable].values.astype(float)
         if variable != "retention":
             values = np.cumsum(values)
@@ -82,7 +82,7 @@ def retention_by_age(found: xr.Dataset, *, source_window: int, theme: Theme = "l
                 "legend": "legend2",
                 "xaxis": "x2",
                 "yaxis": "y2",
-                "marker": {"color": PALETTE[theme][colour]},
+                "marker": {"color": PALETTE[theme][number]},
                 "hovertemplate": "%{y:.1%} " + name + "<extra></extra>",
             }
         )

@@ -109,6 +109,10 @@ class CursorScreen:
         self._made: dict[str, tuple[Hashable, dict[str, Any]]] = {}
         self.watch(*self.bound)
 
+    def layout(self) -> pn.Column:
+        """Return everything, laid out."""
+        raise NotImplementedError
+
     def watch(self, *names: str) -> None:
         """Tell what the user chooses in the widgets of these parameters."""
         for name in names:

@@ -18,6 +18,7 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import Experiment, SleepConfig
 from workbench.errors import WorkbenchError
+from workbench.instruments.recorded import asleep_of, passes_of, recorded
 from workbench.paths import bundled_traces
 from workbench.tasks import EVALUATION, batch_generator
 from workbench.tasks import task as make_task
@@ -84,17 +85,17 @@ class Study:
     @property
     def passes(self) -> tuple[int, ...]:
         """Last pass of each window."""
-        return tuple(int(n) for n in self.trace["n_passes"].values)
+        return tuple(int(n) for n in passes_of(self.trace))
 
     @property
     def awake(self) -> tuple[bool, ...]:
         """Which windows are read awake."""
-        return tuple(not bool(asleep) for asleep in self.trace["asleep"].values)
+        return tuple(not bool(asleep) for asleep in asleep_of(self.trace))
 
     @property
     def layers(self) -> tuple[int, ...]:
         """Indices of the fast-weight layers."""
-        return tuple(int(layer) for layer in self.trace["states"][dims.LAYER].values)
+        return tuple(int(n) for n in self.trace["states"].coords[dims.LAYER].values)
 
     @property
     def examples(self) -> int:
@@ -105,7 +106,8 @@ class Study:
     def extent(self) -> Extent:
         """What a cursor on this trace ranges over."""
         states = self.trace["states"]
-        queries = int((self.trace["inputs"]["difficulty"].values >= 0).sum(1).max(initial=1))
+        asked = np.asarray(recorded(self.trace, "inputs", "difficulty").values) >= 0
+        queries = int(asked.sum(axis=1).max(initial=1))
         # of what was typed there is one example; the others are those of the seed, a choice away
         count = self.examples if self.source == "own" else EXAMPLES
         heads = int(states.sizes[dims.GDN_HEAD])

@@ -6,7 +6,7 @@ A page is a list of them in a layout: see `workbench.views.memory`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from html import escape
 from typing import Any, ClassVar
@@ -173,8 +173,8 @@ class InstrumentView(CursorView):
         place, one = cursor.place, study.one(cursor.example)
         at = study.position(cursor.example)
         states = states_of(one).isel({dims.EXAMPLE: 0}, drop=True)
-        change = study.ask(("memory change", at), lambda: changes_of(states, modes=1))
-        change = change["memory_change"]
+        changes = study.ask(("memory change", at), lambda: changes_of(states, modes=1))
+        change = changes["memory_change"]
         here = float(change.values[place.window, place.sleep_pass])
         said = words.where(place, study.passes, study.awake, here, study.sleep)
         of_layer = states.sel({dims.LAYER: cursor.layer}, drop=True)
@@ -265,7 +265,7 @@ def _limit(states: xr.DataArray, quantity: str) -> float:
 
 
 def _own_note(study: Study) -> str:
-    attributes: Mapping[str, Any] = study.trace.attrs
+    attributes = study.trace.attrs
     model = attributes["checkpoint"] or "a model that is not named"
     return (
         f'<p class="note">A trace of {escape(str(model))}, {study.examples} examples, N = '

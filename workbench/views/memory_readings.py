@@ -73,7 +73,7 @@ def pass_retention_at(study: Study, cursor: Cursor) -> xr.Dataset:
 def readout_at(study: Study, cursor: Cursor) -> xr.Dataset:
     """Return what is returned, at every stop, for the keys of the window slept on last."""
     source = study.slept(cursor.window)
-    label = int(study.trace[dims.WINDOW].values[source])
+    label = int(study.trace.coords[dims.WINDOW].values[source])
 
     def asked(trace: xr.DataTree) -> xr.Dataset:
         return readout(trace, source_window=label)
@@ -86,7 +86,7 @@ def crosstalk_at(study: Study, cursor: Cursor) -> xr.Dataset:
     """Return whose values come back, in the cursor's head, for the keys of `asked_pass`."""
     place = crosstalk_place(study, cursor)
     source = study.slept(place.window)
-    labels = study.trace[dims.WINDOW].values
+    labels = study.trace.coords[dims.WINDOW].values
     window, source_window = int(labels[place.window]), int(labels[source])
 
     def asked(trace: xr.DataTree) -> xr.Dataset:
@@ -141,7 +141,7 @@ def cka_at(study: Study, cursor: Cursor) -> xr.Dataset | None:
     if study.examples < FEWEST:
         return None
     window = study.slept(cursor.window)
-    label = int(study.trace[dims.WINDOW].values[window])
+    label = int(study.trace.coords[dims.WINDOW].values[window])
     found = study.ask(("cka", window), lambda: cka(study.trace, window=label))
     return found.sel({dims.LAYER: cursor.layer}).isel({dims.GDN_HEAD: cursor.gdn_head})
 
