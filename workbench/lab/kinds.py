@@ -136,12 +136,18 @@ class AttributionSettings(Settings):
 
     Attributes
     ----------
+    method : {"integrated gradients", "shapley sampling"}
+        How; where the two disagree, believe neither.
     steps : int
         Points of the path of integrated gradients.
+    samples : int
+        Orders that Shapley sampling draws.
     """
 
     examples: int = Field(64, ge=2, le=10_000)
+    method: Literal["integrated gradients", "shapley sampling"] = "shapley sampling"
     steps: int = Field(64, ge=2, le=10_000)
+    samples: int = Field(25, ge=1, le=10_000)
 
 
 @dataclass(frozen=True)
@@ -407,7 +413,9 @@ def _attribution(
                 query=query,
                 window=window,
                 by=(dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD),
+                method=settings.method,
                 steps=settings.steps,
+                samples=settings.samples,
                 seed=settings.seed,
             )
         )
