@@ -1,9 +1,10 @@
-"""Write the tables of ``docs/findings.md`` anew from the committed records of sweeps.
+"""Write the tables of ``docs/findings.md`` anew from committed records and measurements.
 
     python data/findings.py
 
-A table stands between the marks ``<!-- RECORD QUESTION -->`` and ``<!-- /RECORD QUESTION -->``;
-what is around it is written by people.
+A table stands between the marks ``<!-- RECORD QUESTION -->`` and ``<!-- /RECORD QUESTION -->``, or
+``<!-- MEASUREMENT t0 -->`` for the first table of a measurement; what is around it is written by
+people.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import xarray as xr
 from workbench import dims
 from workbench.files import write_text
 from workbench.lab import results
+from workbench.lab.measured import read_measurement
 from workbench.lab.record import read_record
 from workbench.paths import data_folder
+from workbench.views.measured_words import measurements, tables
 from workbench.views.questions import QUESTIONS, Question, notes
 from workbench.views.results_words import difference_rows, latency, means_rows
 
@@ -39,6 +42,9 @@ def with_tables(text: str) -> str:
     def table(mark: re.Match[str]) -> str:
         if mark["question"] == "latency":
             body = latencies()
+        elif number := re.fullmatch(r"t(\d)", mark["question"]):
+            found, _ = read_measurement(measurements()[mark["record"]])
+            body = _grid(list(tables(found).values())[int(number[1])])
         else:
             question = next(q for q in QUESTIONS if q.name == mark["question"])
             body = markdown(dataset(mark["record"]), question)
