@@ -417,6 +417,12 @@ def test_bits_in_the_address_stay_text():
     assert again.text == "010101"
 
 
+def test_a_link_leads_to_the_memory_at_the_same_place(stepper):
+    stepper.act("step")
+    link = stepper.screen.onward.object
+    assert 'href="memory?checkpoint=ring' in link and "pass=1" in link
+
+
 def test_headings_are_in_order_and_regions_stay(stepper):
     """One h1 before the h2s, in a pane that no step touches; one live region for the words."""
     title = stepper.screen.title.object

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -174,6 +175,7 @@ class Desk:
     def __init__(self, shared: Any) -> None:
         self.services = shared
         self._studies = Kept(STUDIES)
+        self._traces = Kept(STUDIES)
 
     def names(self) -> list[str]:
         """Return the checkpoints, then one's own traces."""
@@ -224,12 +226,33 @@ class Desk:
         else:
             batch = drawn_batch(task, wanted.seed)
         batch = without_padding(batch, sleep.window)
-        found = None if wanted.text else _bundled(wanted, checkpoint, sleep, batch)
+        found = None if wanted.text else self._bundled(wanted, checkpoint, sleep, batch)
         source = "recorded" if found is None else "bundled"
         if found is None:
             origin = origin_of(checkpoint, seed=-1 if wanted.text else wanted.seed)
             found = record(checkpoint.model, batch, sleep, task=task, origin=origin)
         return Study(wanted, found, sleep, task, checkpoint, source)
+
+    def _bundled(
+        self, wanted: Wanted, checkpoint: Checkpoint, sleep: SleepConfig, batch: Batch
+    ) -> xr.DataTree | None:
+        """Return the bundled trace of just this sleep, if there is one."""
+        from workbench.trace import batch_of, load_trace
+
+        for name in bundled_traces():
+            if not name.startswith(checkpoint.name):
+                continue
+            try:
+                trace = self._traces.get(name, partial(load_trace, name, checkpoint=checkpoint))
+            except WorkbenchError:
+                continue  # of other weights, or damaged: recording it anew is as good
+            same = trace.attrs["seed"] == wanted.seed and trace.attrs["n_sleep"] == sleep.passes
+            if not same or trace.attrs["window_size"] != sleep.window:
+                continue
+            # not by its seed alone: of more examples from one seed the first ones are others
+            if np.array_equal(batch_of(trace).tokens, batch.tokens) and "writes" in trace.children:
+                return trace
+        return None
 
 
 def wanted_by(cursor: Cursor) -> Wanted:
@@ -243,28 +266,6 @@ def wanted_by(cursor: Cursor) -> Wanted:
 def drawn_batch(task: Task, seed: int) -> Batch:
     """Return every example of a seed, as the stepper draws them one by one."""
     return task.sample(EXAMPLES, batch_generator(seed, 0, EVALUATION))
-
-
-def _bundled(
-    wanted: Wanted, checkpoint: Checkpoint, sleep: SleepConfig, batch: Batch
-) -> xr.DataTree | None:
-    """Return the bundled trace of just this sleep, if there is one."""
-    from workbench.trace import batch_of, load_trace
-
-    for name in bundled_traces():
-        if not name.startswith(checkpoint.name):
-            continue
-        try:
-            trace = load_trace(name, checkpoint=checkpoint)
-        except WorkbenchError:
-            continue  # of other weights, or damaged: recording it anew is as good
-        same = trace.attrs["seed"] == wanted.seed and trace.attrs["n_sleep"] == sleep.passes
-        if not same or trace.attrs["window_size"] != sleep.window:
-            continue
-        # not by its seed alone: of more examples from one seed the first ones are others
-        if np.array_equal(batch_of(trace).tokens, batch.tokens) and "writes" in trace.children:
-            return trace
-    return None
 
 
 def _own_study(name: str, path: Path, size: int) -> Study:

@@ -96,15 +96,9 @@ class Screen(CursorScreen):
         )
         memory = card(
             None,
-            box(
-                "bar",
-                heading("Fast weights S"),
-                self.quantity,
-                self.layer,
-                self.gdn_head,
-                self.onward,
-            ),
+            box("bar", heading("Fast weights S"), self.quantity, self.layer, self.gdn_head),
             box("pair", self.heads, self.head),
+            self.onward,
         )
         return box(
             "stepper",
