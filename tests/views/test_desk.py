@@ -9,6 +9,7 @@ from workbench.views import desk as desks
 from workbench.views.cursor import EXAMPLES, Place, TraceCursor
 from workbench.views.desk import Desk, Wanted, drawn_batch, wanted_by
 from workbench.views.problem import drawn
+from workbench.views.services import Services
 from workbench.views.walk import Walk
 
 
@@ -138,3 +139,10 @@ def test_a_bundled_trace_serves_if_it_is_the_very_same_sleep(
     assert Desk(desk.services).study(Wanted("ring", 1, 2)).source == "recorded"
     bundle(drawn_batch(checkpoint.task, 1))  # says seed 0, and is not
     assert Desk(desk.services).study(Wanted("ring", passes=2)).source == "recorded"
+
+
+def test_bundled_traces_hold_the_examples_of_the_stepper():
+    """Else every page would record again what is bundled."""
+    study = Desk(Services()).study(Wanted("depo-n8-any", passes=4))
+    assert study.source == "bundled"
+    assert study.problem(7).context == drawn(study.task, 0, 7).context

@@ -14,7 +14,7 @@ from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.sleep import SleepingModel
-from workbench.tasks.base import Task
+from workbench.tasks.base import EVALUATION, Task
 from workbench.trace.schema import ATTRIBUTES, SCHEMA
 from workbench.training.checkpoints import WEIGHTS, Checkpoint
 from workbench.training.provenance import commit, versions
@@ -23,8 +23,11 @@ TOLD = ("seed", "task", "config_json", "vocabulary_json", "checkpoint", "checkpo
 """Attributes that `origin` may give; the recorder knows the others itself."""
 
 
-STREAM = "trace"
-"""Stream of random numbers that examples are drawn from for a recording; no training draws it."""
+STREAM = EVALUATION
+"""Stream of random numbers that examples are drawn from for a recording.
+
+No training draws it; the stepper does, so that equally many examples of a seed are the same ones.
+"""
 
 
 def origin_of(checkpoint: Checkpoint, *, seed: int = -1) -> dict[str, str | int]:
