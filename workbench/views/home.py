@@ -43,6 +43,9 @@ WAYS_ON = """
     <a class="card" href="memory"><h3>Memory</h3>
     <p>Open the memory at any pass: which window, pass and token each part of S comes from, how
     long it stays, how many directions it uses, and what can be read from it.</p></a>
+    <a class="card" href="instruments"><h3>Instruments</h3>
+    <p>What probes, patches, erasing and attribution found in the bundled models: which pass makes
+    which hops decodable, whether the answers follow, and what S keeps of evicted text.</p></a>
     <a class="card" href="lab"><h3>Lab</h3>
     <p>Train small models and watch the answer form: does more sleep help? Choose a task, arms and
     seeds; accuracy against N fills in with error bars and chance lines.</p></a>

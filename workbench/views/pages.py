@@ -133,6 +133,18 @@ def memory() -> Page:
     return shell(f"Memory - {NAME}", "memory", build)
 
 
+def measured() -> Page:
+    """Return the page of measurements."""
+
+    def build(page: Page) -> list[Any]:
+        pn.extension("plotly")
+        from workbench.views.measured import Measured
+
+        return [Measured.in_page(page)]
+
+    return shell(f"Instruments - {NAME}", "instruments", build)
+
+
 def lab() -> Page:
     """Return the lab."""
 
@@ -161,6 +173,7 @@ PAGES = (
     PageEntry("/", NAME, "./", "Home", home),
     PageEntry("/stepper", f"Stepper - {NAME}", "stepper", "Stepper", stepper),
     PageEntry("/memory", f"Memory - {NAME}", "memory", "Memory", memory),
+    PageEntry("/instruments", f"Instruments - {NAME}", "instruments", "Instruments", measured),
     PageEntry("/lab", f"Lab - {NAME}", "lab", "Lab", lab),
     PageEntry("/results", f"Results - {NAME}", "results", "Results", results),
 )

@@ -1,0 +1,173 @@
+"""Which figures a measurement is shown as, with what each says and does not say. No Panel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final, NamedTuple
+
+import plotly.graph_objects as go
+import xarray as xr
+
+from workbench import dims
+from workbench.figures.effects import ablation_map, patch_curves, patch_map
+from workbench.figures.lens import lens_over_passes
+from workbench.figures.probes import probe_curves, probe_map
+from workbench.figures.theme import Theme
+
+Draw = Callable[[Theme], go.Figure]
+
+
+class Shown(NamedTuple):
+    """One figure.
+
+    Attributes
+    ----------
+    title : str
+        Heading.
+    says : str
+        What it shows and what it does not, in plain words.
+    draw : callable
+        Given the theme, returns the figure.
+    """
+
+    title: str
+    says: str
+    draw: Draw
+
+
+SAYS: Final = {
+    "memory": (
+        "Shares of S by the pass that wrote them, how much each pass changes, how many keys "
+        "find their own value, and what later windows leave. Beside each stands the frozen "
+        "replay: the first pass's writes made again. Means over examples of one model."
+    ),
+    "lens": ("What the model would answer if it woke after each pass, with its own head."),
+    "probes": (
+        "What a linear probe tells from S after each pass, on examples it has not seen. "
+        "Decodable is not used: steering asks that."
+    ),
+    "steering": (
+        "How often an answer follows when S is moved along a probe's direction, as a multiple "
+        "of the shortest move that turns the probe, beside moves as long in other directions."
+    ),
+    "patches": (
+        "What the answers become with another context's memory. An effect of one half is what "
+        "any unrelated memory does: the answer is lost, and the donor's is not gained."
+    ),
+    "ablations": (
+        "What is answered without a part of S. A part set to zero may break a model without "
+        "having held anything: compare with its mean over examples."
+    ),
+    "attribution": (
+        "How an answer's logit difference is divided among what the passes changed in S, held "
+        "as it was. Methods may disagree: then believe neither."
+    ),
+    "recovery": ("How much of a window's text a linear decoder recovers from S, at every place."),
+    "erasure": ("What is recovered after something was done to the memory."),
+}
+"""What each kind of measurement says."""
+
+
+MAPS: Final = {
+    "accuracy": (
+        "Accuracy",
+        "Rows: what is asked. Columns: the pass. The majority stands in the curves below.",
+    ),
+    "gain": (
+        "Accuracy minus the best baseline",
+        "Above zero: more than the majority, the embeddings and untrained weights give.",
+    ),
+}
+"""Maps of probes: quantity -> title, and what it says."""
+
+
+def figures_of(data: xr.Dataset) -> list[Shown]:
+    """Return the figures of a measurement; none for a kind that tables tell better."""
+    make = FIGURES.get(str(data.attrs["kind"]))
+    return make(data) if make is not None else []
+
+
+def _named(data: xr.Dataset, window: int) -> str:
+    return f", window {window}" if data.sizes[dims.WINDOW] > 1 else ""
+
+
+def _lens(data: xr.Dataset) -> list[Shown]:
+    windows = data[dims.WINDOW].values.tolist()
+    last = int(data[dims.SLEEP_PASS][-1])
+    draw = partial(
+        lens_over_passes,
+        data,
+        passes=(last,) * len(windows),
+        place=(len(windows) - 1, last),
+        windows=[w + 1 for w in windows],
+    )
+    return [Shown("Answers after each pass", "With 95 % intervals.", lambda t: draw(theme=t))]
+
+
+def _probes(data: xr.Dataset) -> list[Shown]:
+    found = []
+    for window in data[dims.WINDOW].values.tolist():
+        name = _named(data, window)
+        for quantity, (title, says) in MAPS.items():
+            draw = partial(probe_map, data, quantity=quantity, window=window)
+            found.append(Shown(f"{title}{name}", says, partial(_themed, draw)))
+        for layer in data[dims.LAYER].values.tolist():
+            draw = partial(probe_curves, data, window=window, layer=layer)
+            title = f"Beside controls and baselines, layer {layer}{name}"
+            says = (
+                "Control tasks give labels that mean nothing; 'kinds' one for each type of input."
+            )
+            found.append(Shown(title, says, partial(_themed, draw)))
+    return found
+
+
+def _patches(data: xr.Dataset) -> list[Shown]:
+    found = []
+    parts = data[dims.COMPONENT].values.tolist()
+    for window in data[dims.WINDOW].values.tolist():
+        name = _named(data, window)
+        if len(parts) > 1:
+            for way in data[dims.DIRECTION].values.tolist():
+                draw = partial(patch_map, data, window=window, direction=way)
+                title = f"Effect by part, {way}{name}"
+                found.append(Shown(title, WAYS[way], partial(_themed, draw)))
+            continue
+        for quantity, title in (
+            ("effect", "Effect"),
+            ("became_donor", "Answers that became the donor's"),
+        ):
+            draw = partial(patch_curves, data, window=window, component=parts[0], quantity=quantity)
+            says = " ".join(WAYS.values())
+            found.append(Shown(f"{title}{name}", says, partial(_themed, draw)))
+    return found
+
+
+WAYS: Final = {
+    "denoise": "Denoise: the part goes into the reading of the donor's context; is it enough?",
+    "noise": "Noise: the donor's part goes into the recipient's reading; is it needed?",
+}
+
+
+def _ablations(data: xr.Dataset) -> list[Shown]:
+    found = []
+    for window in data[dims.WINDOW].values.tolist():
+        for procedure in data[dims.METHOD].values.tolist():
+            draw = partial(ablation_map, data, window=window, procedure=procedure)
+            title = f"Change of accuracy, {procedure}{_named(data, window)}"
+            says = "Beside each: a random change of S as large."
+            found.append(Shown(title, says, partial(_themed, draw)))
+    return found
+
+
+def _themed(draw: Callable[..., go.Figure], theme: Theme) -> go.Figure:
+    return draw(theme=theme)
+
+
+FIGURES: Final[dict[str, Callable[[xr.Dataset], list[Shown]]]] = {
+    "lens": _lens,
+    "probes": _probes,
+    "patches": _patches,
+    "ablations": _ablations,
+}
+"""Kinds that have figures; the others have their tables."""
