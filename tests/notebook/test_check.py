@@ -77,3 +77,16 @@ def test_a_memory_changed_in_place_is_noticed():
     with pytest.raises(NotYet, match="changes what it was given"):
         call(spoil, memory, hint="")
     assert memory.fast_weights[0].sum() == 4
+
+
+def test_a_list_of_arrays_changed_in_place_is_noticed():
+    def spoil(pairs):
+        pairs[0][1][0] = 9.0
+        return pairs
+
+    pairs = [(np.zeros(2), np.zeros(3), 0.5)]
+    with pytest.raises(NotYet, match="changes what it was given"):
+        call(spoil, pairs, hint="")
+    with pytest.raises(NotYet, match="changes what it was given"):
+        call(lambda pairs: pairs.pop(), pairs, hint="")
+    assert len(call(lambda pairs: pairs, pairs, hint="")) == 1

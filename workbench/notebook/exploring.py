@@ -32,7 +32,7 @@ MENUS: Final = (dims.LAYER, dims.GDN_HEAD)
 """Whole numbers that are names: a menu rather than a slider."""
 
 
-class Explorer(ipywidgets.VBox):  # type: ignore[misc]
+class Explorer(ipywidgets.VBox):
     """What `explore` returns: controls above a figure that is changed in place.
 
     Attributes
