@@ -123,7 +123,7 @@ def test_examples_of_the_test_folds_alone_are_measured(effects, batch):
     asked = effects.difficulty.isel(sleep_pass=0, layer=0) >= 0
     assert (asked == measured).all()
     cases = steering_by_difficulty(effects).cases
-    assert int(cases.sum()) == int(counts.sum())
+    assert (cases.sum(["target", "difficulty"]) == counts.sum()).all()
     assert effects.attrs["complete"] == 1
 
 
@@ -134,6 +134,16 @@ def test_a_change_moves_one_layer_alone():
     assert not after[0].any()
     np.testing.assert_array_equal(after[4], change.reshape(2, 1, 2, 3))
     assert not memory.fast_weights[4].any(), "the place itself stays as it was"
+
+
+def test_a_memory_that_holds_nothing_yet_is_not_turned(made, batch):
+    """Before the first pass S is zero in every example: a probe has no direction there."""
+    sleep = SleepConfig(window=2 * NODES, passes=1)
+    options = {"passes": [0], "seeds": (0,), "strengths": [1.0]}
+    found = steer(Clerk(made), batch, sleep, made.probe_targets(batch)[:1], **options)
+    assert found.norm.isnull().all()
+    assert found.turned.max() == 0
+    assert found.changed.max() == 0
 
 
 def test_stop_and_errors(made, batch):

@@ -1,5 +1,7 @@
 """The shortest change that turns a probe: by hand, and against a general solver."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -107,6 +109,26 @@ def test_a_class_the_item_never_had_is_not_asked_for(case):
     assert OTHER_ITEM not in todo.changes, "there is no other item"
     right = probe.answers(factors.coordinates)[todo.rows, 1] == labels[todo.rows, 1]
     assert set(todo.wanted[right].tolist()) <= {0, 1}
+
+
+def test_of_two_classes_none_is_left_where_the_probe_is_wrong(case):
+    target, _, features = case
+    labels = np.minimum(target.labels, 1)
+    two = dataclasses.replace(target, labels=labels, classes=("a", "b"), symbols=np.arange(2))
+    wrong = labels.copy()
+    wrong[30:] = 1 - wrong[30:]
+    factors = factorise(features)
+    probe = fit(factors, labels, 2, factors.coordinates, labels)
+    said = probe.answers(factors.coordinates)[:, 1]
+    todo = turn(two, probe, features, np.random.default_rng(0))
+    right = np.flatnonzero(said == labels[:, 1])
+    np.testing.assert_array_equal(todo.rows, right[right > 0])
+    assert 0 < len(todo.rows) <= 59
+    unsure = turn(dataclasses.replace(two, labels=wrong), probe, features, np.random.default_rng(0))
+    np.testing.assert_array_equal(
+        unsure.rows, np.flatnonzero((said == wrong[:, 1]) & (np.arange(60) > 0))
+    )
+    assert all(len(change) == len(unsure.rows) for change in unsure.changes.values())
 
 
 def probe_of(probe, item):

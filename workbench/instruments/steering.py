@@ -170,7 +170,8 @@ def steering_by_difficulty(effects: xr.Dataset) -> xr.Dataset:
         ``others_changed`` and ``turned``, means over all cases, the first two with ``_low`` and
         ``_high`` (95 %, Wilson; an example is one case in however many seeds it was tested). By
         seed ``follows_by_seed (seed, ...)``. ``norm (sleep_pass, layer, target, strength)`` is
-        the mean length of a change as a share of that of S; ``cases (target, difficulty)`` counts.
+        the mean length of a change as a share of that of S; ``cases (sleep_pass, layer, target,
+        difficulty)`` counts.
     """
     difficulty = effects["difficulty"]
     levels = np.unique(difficulty.values[difficulty.values >= 0])
@@ -183,8 +184,8 @@ def steering_by_difficulty(effects: xr.Dataset) -> xr.Dataset:
         part["follows_by_seed"] = here["follows"].mean(dims.EXAMPLE)
         for name in ("follows", "changed"):
             part[f"{name}_low"], part[f"{name}_high"] = _bounds(here[name])
-        counted = asked & effects["norm"].isel({dims.STRENGTH: 0}).notnull()
-        part["cases"] = counted.isel({dims.SLEEP_PASS: 0, dims.LAYER: 0}, drop=True).sum(both)
+        counted = asked & effects["follows"].isel({dims.STRENGTH: 0, dims.CONTROL: 0}).notnull()
+        part["cases"] = counted.sum(both)
         parts.append(part)
     result = xr.concat(parts, xr.IndexVariable(dims.DIFFICULTY, levels))
     result["norm"] = effects["norm"].mean(both)
@@ -255,7 +256,9 @@ class _Asked:
             found["turned"][s, c, rows] = told[np.arange(len(rows)), todo.item] == todo.wanted
         norm = np.full((len(strengths), len(self.batch)), np.nan, dtype=np.float32)
         length = np.linalg.norm(todo.changes[PROBE], axis=1)
-        norm[:, rows] = np.outer(strengths, length / np.linalg.norm(self.features[rows], axis=1))
+        whole = np.linalg.norm(self.features[rows], axis=1)  # 0 before the first pass
+        share = np.divide(length, whole, out=np.full(len(rows), np.nan), where=whole > 0)
+        norm[:, rows] = np.outer(strengths, share)
         difficulty = np.full(len(self.batch), -1)
         difficulty[rows] = self.batch.difficulty[rows, query]
         return found | {"norm": norm, "difficulty": difficulty}

@@ -120,47 +120,51 @@ def turn(
     other = there.copy()
     other[np.arange(len(rows)), item] = False
     weights, said = probe.weights(), probe.evidence(features[rows])
-    wanted, change = _changes(target, probe, weights, said, rows, item, generator)
-    length = np.linalg.norm(change, axis=1, keepdims=True)
-    elsewhere = _any_of(other, generator) if other.any(axis=1).all() else None
-    at_random = generator.normal(size=change.shape)
-    # a derangement: every example is moved towards the next one of a random order
-    order = generator.permutation(len(rows))
-    next_one = np.empty_like(order)
-    next_one[order] = np.roll(order, 1)
-    made = {
-        PROBE: change,
-        RANDOM: _of_length(at_random, length),
-        OTHER_EXAMPLE: _of_length(features[rows[next_one]] - features[rows], length),
-    }
-    if elsewhere is not None:
-        _, another = _changes(target, probe, weights, said, rows, elsewhere, generator)
-        made[OTHER_ITEM] = _of_length(another, length)
-    return Turn(rows, item, wanted, made)
-
-
-def _changes(
-    target: ProbeTarget,
-    probe: Fit,
-    weights: np.ndarray,
-    said: np.ndarray,
-    rows: np.ndarray,
-    item: np.ndarray,
-    generator: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return a class for each case, and the change that makes the item's probe say it."""
     cases = np.arange(len(rows))
-    share = probe.offset.reshape(probe.items, -1)  # of each class in training
-    free = share[item] > 0
+    free = _free(probe, said, item)
     free[cases, target.labels[rows, item]] = False
-    free[cases, said[cases, item].argmax(axis=-1)] = False
     wanted = _any_of(free, generator)
-    change = np.zeros((len(rows), weights.shape[-1]))
+    elsewhere = _any_of(other, generator)
+    made = {
+        PROBE: _change(weights, said, item, wanted),
+        RANDOM: generator.normal(size=(len(rows), weights.shape[-1])),
+        # every example is moved towards the next one of a random order
+        OTHER_EXAMPLE: _next_one(features[rows], generator) - features[rows],
+    }
+    if other.any(axis=1).all():
+        any_class = _any_of(_free(probe, said, elsewhere), generator)
+        made[OTHER_ITEM] = _change(weights, said, elsewhere, any_class)
+    # of two classes none is left where the probe is wrong: nothing can be asked for
+    kept = free.any(axis=1)
+    length = np.linalg.norm(made[PROBE], axis=1, keepdims=True)
+    changes = {name: _of_length(change, length)[kept] for name, change in made.items()}
+    return Turn(rows[kept], item[kept], wanted[kept], changes)
+
+
+def _free(probe: Fit, said: np.ndarray, item: np.ndarray) -> np.ndarray:
+    """Return which classes an item had in training and are not said now, bool [case, class]."""
+    free = probe.offset.reshape(probe.items, -1)[item] > 0
+    cases = np.arange(len(item))
+    free[cases, said[cases, item].argmax(axis=-1)] = False
+    return free
+
+
+def _change(
+    weights: np.ndarray, said: np.ndarray, item: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """Return the change that makes each case's item's probe say what is wanted."""
+    change = np.zeros((len(item), weights.shape[-1]))
     for one in np.unique(item):
         of = np.flatnonzero(item == one)
         change[of] = least_change(weights[one], said[of, one], wanted[of])
-    change[~free.any(axis=1)] = 0  # an item of two classes whose probe is wrong: none is left
-    return wanted, change
+    return change
+
+
+def _next_one(features: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    order = generator.permutation(len(features))
+    following = np.empty_like(order)
+    following[order] = np.roll(order, 1)
+    return features[following]
 
 
 def _any_of(allowed: np.ndarray, generator: np.random.Generator) -> np.ndarray:
