@@ -11,6 +11,7 @@ import pytest
 from workbench.cli import main
 from workbench.lab.queue import queue_works
 from workbench.lab.runs import read_run
+from workbench.paths import data_folder
 
 
 @pytest.fixture
@@ -231,3 +232,14 @@ def test_a_damaged_record_is_one_line(run, kept, tmp_path):
         record.write_text(json.dumps(whole | changes))
         code, out, err = run("results", record)
         assert code == 2 and out == "" and said in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("ending", ["svg", "pdf", "png"])
+def test_figures_are_written_without_a_browser(run, tmp_path, ending):
+    record = data_folder() / "results" / "sweeps" / "depo-n8.json"
+    code, _, err = run("results", record, "--out", tmp_path, "--format", ending)
+    assert code == 0, err
+    written = {path.stem for path in tmp_path.glob(f"*.{ending}")}
+    assert "depo-n8-equal_tokens" in written
+    assert written == {path.stem for path in tmp_path.glob("*.csv")}
+    assert not list(tmp_path.glob("*.html"))

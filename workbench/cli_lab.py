@@ -23,6 +23,10 @@ WATCH = 2.0
 """Seconds between two looks at the runs while they are mirrored."""
 
 
+TITLE = 90
+"""Pixels above the panels of a figure that has a title."""
+
+
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the lab's commands; `command(name, run, summary, example)` makes each parser."""
     sweep = command(
@@ -60,6 +64,10 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         help="which value of a further axis of the sweep, as task.nodes=8; once for each",
     )  # fmt: skip
     results.add_argument("--theme", choices=("light", "dark"), default="light")
+    results.add_argument(
+        "--format", choices=("html", "svg", "pdf", "png"), default="html",
+        help="of the figures; default %(default)s, which is interactive",
+    )  # fmt: skip
     results.add_argument("--json", action="store_true", help="print JSON")
 
     mirror = command(
@@ -244,8 +252,15 @@ def _write_figure(options: argparse.Namespace, question: Any, table: Any, name: 
     from workbench.views.results_words import csv_text
 
     figure = question.draw(table, options.theme)
-    figure.update_layout(title={"text": question.title}, margin={"t": 90})
+    above = TITLE - (figure.layout.margin.t or 0)
+    height = (figure.layout.height or 450) + above
+    figure.update_layout(title={"text": question.title}, margin={"t": TITLE}, height=height)
     write_text(options.out / f"{name}.csv", csv_text(table))
+    if options.format != "html":
+        from workbench.figures.export import export
+
+        export(figure, options.out / f"{name}.{options.format}")
+        return
     # one copy of plotly.js beside the pages: they open without a network
     figure.write_html(options.out / f"{name}.html", include_plotlyjs="directory")
 
