@@ -1,5 +1,8 @@
 """A real JupyterLab, as ``run.py lab`` starts it: quiet, and with a tile for the dashboards."""
 
+import time
+
+import jupytext
 import psutil
 import pytest
 from playwright.sync_api import Page, expect
@@ -17,6 +20,45 @@ def test_it_opens_on_the_first_notebook_and_asks_nothing(page: Page, jupyterlab)
     expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_be_visible(timeout=PATIENCE)
     page.wait_for_timeout(3000)  # the question about news came a second after the notebook
     assert page.locator(".Toastify__toast").count() == 0
+
+
+EXPLORE = """\
+from workbench import figures
+from workbench.notebook import setup
+from workbench.notebook.exploring import explore
+from workbench.trace import load_trace
+
+setup(panel=False)
+trace = load_trace("depo-n8-any")
+explore(figures.one_head, trace["states"]["fast_weight"], trace=trace, window=0)
+"""
+
+
+def test_sliders_move_a_figure_in_place(page: Page, jupyterlab) -> None:
+    notebook = jupytext.reads("# %%\n" + EXPLORE, fmt="py:percent")
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    jupytext.write(notebook, jupyterlab.notebooks / "explore.ipynb")
+    page.goto(f"{jupyterlab.url}/lab/workspaces/e/tree/explore.ipynb?token={jupyterlab.token}")
+    prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
+    expect(prompt).to_be_visible(timeout=PATIENCE)
+    deadline = time.monotonic() + PATIENCE / 1000
+    while prompt.inner_text().strip() == "[ ]:":  # until a kernel is there, nothing runs
+        assert time.monotonic() < deadline
+        page.locator(".jp-InputArea .cm-content").first.click()
+        page.keyboard.press("Control+Enter")
+        page.wait_for_timeout(1000)
+    output = page.locator(".jp-OutputArea-output")
+    words = output.locator(".js-plotly-plot .annotation text")
+    expect(words.first).to_contain_text("S as carried into the window", timeout=PATIENCE)
+    assert output.locator(".widget-slider, .widget-dropdown").count() == 3
+    plot = output.locator(".js-plotly-plot").element_handle()
+    slider = output.locator(".widget-slider", has_text="sleep_pass").get_by_role("slider")
+    slider.press("ArrowRight")
+    slider.press("ArrowRight")
+    expect(words.first).to_contain_text("S after pass 2", timeout=PATIENCE)
+    output.locator(".widget-dropdown select").select_option("3")
+    expect(words.first).to_contain_text("Head 3", timeout=PATIENCE)
+    assert plot.evaluate("plot => plot.isConnected"), "the figure was changed, not drawn anew"
 
 
 def test_the_tile_opens_the_dashboards_and_they_end_with_jupyter(

@@ -53,10 +53,10 @@ class Explorer(ipywidgets.VBox):
     ) -> None:
         self._draw, self._limit = draw, limit
         self.controls = controls
-        self.note = ipywidgets.HTML()
-        self.figure = FigureWidget()
         self._limited()
-        self._show()
+        figure, note = draw(self.cursor)
+        self.note = ipywidgets.HTML(html.escape(note))
+        self.figure = FigureWidget(figure)  # filled later, it would show empty axes on the page
         for control in controls.values():
             control.observe(self._moved, names="value")
         row = ipywidgets.HBox(
@@ -78,13 +78,11 @@ class Explorer(ipywidgets.VBox):
     def _moved(self, change: Any) -> None:
         self._limited()
         try:
-            self._show()
+            figure, note = self._draw(self.cursor)
         except (WorkbenchError, ValueError, KeyError, IndexError, TypeError) as error:
             # in a callback a traceback would go to a log that nobody sees
             self.note.value = html.escape(f"No figure here: {error}")
-
-    def _show(self) -> None:
-        figure, note = self._draw(self.cursor)
+            return
         self.note.value = html.escape(note)
         redraw(self.figure, figure)
 
