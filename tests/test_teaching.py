@@ -1,0 +1,84 @@
+"""The teacher's sheet: every notebook is on it, with its exercises and what their checks say."""
+
+import ast
+import re
+from pathlib import Path
+
+import jupytext
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHEET = ROOT / "docs" / "teaching.md"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def sections() -> dict[str, str]:
+    """Return the sheet's text by the notebook it is about, in its order."""
+    found = {}
+    for part in SHEET.read_text(encoding="utf-8").split("\n## ")[1:]:
+        (name,) = re.findall(r"^`notebooks/([\w]+)\.ipynb`$", part, re.MULTILINE)
+        found[name] = part
+    return found
+
+
+def praises(module: str, check: str) -> list[str]:
+    """Return the sentences with which a check can say that an answer is right."""
+    path = ROOT / "workbench" / "notebook" / f"{module}.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    (function,) = (f for f in tree.body if isinstance(f, ast.FunctionDef) and f.name == check)
+    returned = (node.value for node in ast.walk(function) if isinstance(node, ast.Return))
+    return [value.value for value in returned if isinstance(value, ast.Constant)]
+
+
+def module_of(source: str) -> str:
+    """Return the module that a notebook calls `exercises`."""
+    named = re.search(r"from workbench\.notebook import (\w+) as exercises", source)
+    return named[1] if named else "exercises"
+
+
+def test_every_notebook_is_on_the_sheet_in_order_and_no_other():
+    assert list(sections()) == [path.stem for path in NOTEBOOKS]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_its_exercises_are_those_of_the_notebook(path):
+    section = sections()[path.stem]
+    told = re.findall(r"^### Exercise (\d+): `(\w+)`$", section, re.MULTILINE)
+    cells = jupytext.read(path).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    numbers = re.findall(r"^### Exercise (\d+)", text, re.MULTILINE)
+    checks = [
+        re.search(r"exercises\.(check_\w+)", cell.source)[1]
+        for cell in cells
+        if "solution" in cell.metadata.get("tags", [])
+    ]
+    assert told == list(zip(numbers, checks, strict=True))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_checks_say_what_the_sheet_quotes(path):
+    section = sections()[path.stem]
+    module = module_of("\n".join(cell.source for cell in jupytext.read(path).cells))
+    quoted = re.findall(r'^### Exercise \d+: `(\w+)`\n\n- Right: "(.+)"$', section, re.MULTILINE)
+    assert len(quoted) == section.count("### Exercise")
+    for check, praise in quoted:
+        assert praise in praises(module, check)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_each_exercise_has_wrong_answers_and_what_to_say(path):
+    for exercise in sections()[path.stem].split("\n### Exercise")[1:]:
+        wrong = [line for line in exercise.splitlines() if line.startswith("- ")][1:]
+        assert len(wrong) >= 2
+        assert all(" Say: " in line for line in wrong)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_aim_and_minutes_are_told(path):
+    section = sections()[path.stem]
+    assert "**Aim.**" in section and "**What to look for at the end.**" in section
+    title = section.splitlines()[0]
+    rows = re.findall(
+        rf"^\| \[{re.escape(title)}\]\(#.+\) \| (\d+)", SHEET.read_text(), re.MULTILINE
+    )
+    assert len(rows) == 1 and 0 < int(rows[0]) <= 45
