@@ -414,7 +414,7 @@ def test_version_and_names():
         [sys.executable, "-P", "-m", "workbench.cli", "--version"], capture_output=True, text=True
     )
     assert result.stdout == f"sleep-workbench {workbench.__version__}\n"
-    assert dir(workbench) == ["__version__", "load", "read", "task"]
+    assert dir(workbench) == ["__version__", "load", "read", "record", "task"]
 
 
 def test_an_unknown_setting_of_a_task_is_told_with_those_there_are(run):
