@@ -141,7 +141,7 @@ def assert_finished_once(root, undisturbed):
             for folder in (run.folder, undisturbed / run.name)
         )
         assert all((one[name] == other[name]).all() for name in other), run.name
-        wait_for(lambda: not alive(run.status))  # it has said "finished", and then ends
+        wait_for(lambda run=run: not alive(run.status))  # it has said "finished", and then ends
 
 
 @pytest.mark.parametrize("process_too", [False, True])
