@@ -7,6 +7,13 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
+# Triton reads this when it is first imported and when a kernel is defined: both happen while tests
+# are collected. It is not left set: tests elsewhere ask what serves without it.
+INTERPRET = "TRITON_INTERPRET"
+INTERPRETED = INTERPRET not in os.environ and not os.path.exists("/dev/nvidiactl")
+if INTERPRETED:
+    os.environ[INTERPRET] = "1"
+
 import sys
 import types
 
@@ -78,3 +85,9 @@ def tiny_model():
         return model.to(getattr(torch, dtype)).eval()
 
     return make
+
+
+def pytest_collection_finish():
+    """Take the interpreter's flag back, once every kernel has been defined."""
+    if INTERPRETED:
+        os.environ.pop(INTERPRET, None)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import panel as pn
 from panel_material_ui.template.base import Page
 
+import workbench.figures  # noqa: F401  (whole, before threads import parts of it at once)
 from workbench.errors import WorkbenchError
 from workbench.views.components import CSS, ThemeCookie
 from workbench.views.notices import show_error

@@ -1,8 +1,6 @@
-"""Triton's interpreter for machines without a GPU, and the cases its kernels are tested on."""
+"""The cases that Triton's kernels are tested on; tests/conftest.py sets its interpreter up."""
 
 import importlib
-import os
-import sys
 from dataclasses import dataclass, replace
 
 import pytest
@@ -13,16 +11,9 @@ from sleep_kernels.around import run_plain
 from sleep_kernels.contract import Call, Gates, OutputNorm
 
 FLAG = "TRITON_INTERPRET"
-if not torch.cuda.is_available() and os.environ.get(FLAG) != "1":
-    # Triton reads the flag when it is imported, and when a kernel is defined. It is not left set:
-    # tests elsewhere ask what serves without it.
-    assert "triton" not in sys.modules, (
-        "triton was imported without its interpreter before these tests were collected; run "
-        "tests/kernels/triton on its own, or find what imported it"
-    )
-    os.environ[FLAG] = "1"
+if not torch.cuda.is_available():
+    # Kernels are defined here, while tests are collected and the flag is set (tests/conftest.py).
     importlib.import_module("sleep_kernels.triton")
-    del os.environ[FLAG]
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
