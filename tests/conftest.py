@@ -14,10 +14,10 @@ INTERPRETED = INTERPRET not in os.environ and not os.path.exists("/dev/nvidiactl
 if INTERPRETED:
     os.environ[INTERPRET] = "1"
 
-import sys
-import types
+import sys  # noqa: E402
+import types  # noqa: E402
 
-import pytest
+import pytest  # noqa: E402
 
 try:
     from beartype import BeartypeConf, beartype
