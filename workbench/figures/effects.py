@@ -30,10 +30,6 @@ EFFECTS: Final = {
     "logit_diff": "donor's answer minus recipient's (nat)",
 }
 """What a patch can be judged by, in words."""
-WAYS: Final = {
-    "denoise": "into the donor's reading: is it enough?",
-    "noise": "into the recipient's reading: is it needed?",
-}
 SHARES: Final = ("became_donor", "stayed")
 ROW: Final = 30
 

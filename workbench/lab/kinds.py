@@ -178,6 +178,10 @@ class Report:
 
         return count
 
+    def of_shares(self) -> dict[str, Any]:
+        """Return the options of an instrument that tells its share done and can be stopped."""
+        return {"on_progress": lambda share: self.tell(share, 1.0), "stop": self.stop}
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -248,6 +252,13 @@ def examples_of(checkpoint: Checkpoint, settings: Settings, *, step: int = 0) ->
     return checkpoint.task.sample(settings.examples, drawn)
 
 
+def _complete(result: xr.Dataset) -> xr.Dataset:
+    """Return a result that was not stopped; nothing of another is kept."""
+    if not result.attrs["complete"]:
+        raise KeyboardInterrupt
+    return result
+
+
 def _memory(checkpoint: Checkpoint, settings: MemorySettings, report: Report) -> xr.Dataset:
     from workbench.instruments.summary import memory_summary
     from workbench.trace import record
@@ -258,11 +269,12 @@ def _memory(checkpoint: Checkpoint, settings: MemorySettings, report: Report) ->
 
 
 def _lens(checkpoint: Checkpoint, settings: LensSettings, report: Report) -> xr.Dataset:
+    from workbench.instruments.boundaries import known_passes
     from workbench.instruments.features import slept_on
     from workbench.instruments.lens import lens, lens_by_difficulty
 
     batch, sleep = examples_of(checkpoint, settings), sleep_of(checkpoint, settings)
-    places = len(slept_on(batch, sleep)) * (int(str(sleep.passes)) + 1)
+    places = len(slept_on(batch, sleep)) * (known_passes(sleep) + 1)
     scores = lens(checkpoint.model, batch, sleep, on_progress=report.counter(places))
     return lens_by_difficulty(scores, checkpoint.task)
 
@@ -277,12 +289,9 @@ def _probes(checkpoint: Checkpoint, settings: ProbeSettings, report: Report) -> 
         sleep,
         checkpoint.task.probe_targets(batch),
         seeds=range(settings.splits),
-        on_progress=lambda share: report.tell(share, 1.0),
-        stop=report.stop,
+        **report.of_shares(),
     )
-    if not result.attrs["complete"]:
-        raise KeyboardInterrupt
-    return result
+    return _complete(result)
 
 
 def _patches(checkpoint: Checkpoint, settings: PatchSettings, report: Report) -> xr.Dataset:
@@ -330,6 +339,7 @@ def _ablations(checkpoint: Checkpoint, settings: AblationSettings, report: Repor
 
 
 def _steering(checkpoint: Checkpoint, settings: SteeringSettings, report: Report) -> xr.Dataset:
+    from workbench.instruments.boundaries import known_passes
     from workbench.instruments.steering import steer, steering_by_difficulty
 
     batch, sleep = examples_of(checkpoint, settings), sleep_of(checkpoint, settings)
@@ -338,14 +348,11 @@ def _steering(checkpoint: Checkpoint, settings: SteeringSettings, report: Report
         batch,
         sleep,
         checkpoint.task.probe_targets(batch),
-        passes=range(1, int(str(sleep.passes)) + 1),
+        passes=range(1, known_passes(sleep) + 1),
         seeds=range(settings.splits),
-        on_progress=lambda share: report.tell(share, 1.0),
-        stop=report.stop,
+        **report.of_shares(),
     )
-    if not effects.attrs["complete"]:
-        raise KeyboardInterrupt
-    return steering_by_difficulty(effects)
+    return steering_by_difficulty(_complete(effects))
 
 
 def _recovery(checkpoint: Checkpoint, settings: RecoverySettings, report: Report) -> xr.Dataset:
@@ -357,12 +364,9 @@ def _recovery(checkpoint: Checkpoint, settings: RecoverySettings, report: Report
         sleep_of(checkpoint, settings),
         symbols=checkpoint.task.vocabulary,
         seeds=range(settings.splits),
-        on_progress=lambda share: report.tell(share, 1.0),
-        stop=report.stop,
+        **report.of_shares(),
     )
-    if not result.attrs["complete"]:
-        raise KeyboardInterrupt
-    return result
+    return _complete(result)
 
 
 def _erasure(checkpoint: Checkpoint, settings: ErasureSettings, report: Report) -> xr.Dataset:
@@ -383,10 +387,10 @@ def _erasure(checkpoint: Checkpoint, settings: ErasureSettings, report: Report) 
         on_progress=lambda share: report.tell(share, 2.0),
         stop=report.stop,
     )
-    if facts is None or not texts.attrs["complete"] or not facts.attrs["complete"]:
-        raise KeyboardInterrupt
+    assert facts is not None  # targets were given
     names = {str(name): f"fact_{name}" for name in facts.data_vars}
-    return xr.merge([texts, facts.rename(names)], combine_attrs="override")
+    both = [_complete(texts), _complete(facts).rename(names)]
+    return xr.merge(both, combine_attrs="override")
 
 
 def _attribution(
@@ -443,10 +447,11 @@ def _parts(
 ) -> tuple[list[Any], int]:
     """Return the parts of S that a setting names, and how many places they are changed at."""
     from workbench.instruments import components
+    from workbench.instruments.boundaries import known_passes
     from workbench.instruments.features import slept_on
     from workbench.instruments.interventions import PassChange
 
-    windows, passes = slept_on(batch, sleep), int(str(sleep.passes))
+    windows, passes = slept_on(batch, sleep), known_passes(sleep)
     state = checkpoint.model.empty_memory(1).fast_weights
     places = len(windows) * (passes + 1)
     found: dict[str, list[Any]] = {

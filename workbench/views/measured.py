@@ -24,7 +24,7 @@ from workbench.views.lab_parts import Download
 from workbench.views.measured_figures import SAYS, Shown, figures_of
 from workbench.views.measured_words import measurements, tables
 from workbench.views.outbox import Outbox
-from workbench.views.results import RESULTS_CSS
+from workbench.views.results import RESULTS_CSS, told_html
 from workbench.views.results_words import grid
 
 FIELD = "measurement"
@@ -96,16 +96,16 @@ class Measured(pn.viewable.Viewer):
         self.figures, self.button = [], None
         parts: list[Any] = [self.choice] if len(self.found) > 1 else []
         if self.note:
-            parts.append(_html(f'<p class="failure" role="alert">{escape(self.note)}</p>'))
+            parts.append(told_html(f'<p class="failure" role="alert">{escape(self.note)}</p>'))
             self.note = ""
         if self.name_shown:
             try:
                 parts += self._sections(self.found[self.name_shown])
             except WorkbenchError as error:
-                parts.append(_html(f'<p class="failure" role="alert">{escape(str(error))}</p>'))
+                parts.append(told_html(f'<p class="failure" role="alert">{escape(str(error))}</p>'))
             self._address()
         else:
-            parts.append(_html(f"<h1>Instruments</h1><p>{NONE}</p>"))
+            parts.append(told_html(f"<h1>Instruments</h1><p>{NONE}</p>"))
         self._outbox.set([(self._column, {"objects": parts})])
 
     def _address(self) -> None:
@@ -116,17 +116,20 @@ class Measured(pn.viewable.Viewer):
     def _sections(self, path: Path) -> list[Any]:
         self.data, origin = read_measurement(path)
         self.button = Download(self._save, label="Data (CSV)")
-        parts: list[Any] = [_html(about_html(self.data, origin)), pn.Row(self.button, margin=0)]
+        parts: list[Any] = [
+            told_html(about_html(self.data, origin)),
+            pn.Row(self.button, margin=0),
+        ]
         for shown in figures_of(self.data):
             pane = FigurePane(label=shown.title, svg=True)
             self.figures.append((shown, pane))
             heading = f"<h2>{escape(shown.title)}</h2><p>{escape(shown.says)}</p>"
-            parts += [_html(heading), pane]
+            parts += [told_html(heading), pane]
         told = "".join(
             f"<h2>{escape(name[:1].upper() + name[1:])}</h2>{grid(rows[0], rows[1:], name)}"
             for name, rows in tables(self.data).items()
         )
-        parts.append(_html(told))
+        parts.append(told_html(told))
         self.draw()
         return parts
 
@@ -162,13 +165,4 @@ def about_html(data: xr.Dataset, origin: dict[str, Any]) -> str:
         f"nothing of other training seeds. Measured {escape(str(origin['created_at'])[:10])}, "
         f"commit {escape(commit)}, {escape(str(machine))}. Again: <code>workbench measure "
         f"{escape(kind)} {escape(model)} {escape(again)}</code></p>"
-    )
-
-
-def _html(text: str) -> pn.pane.HTML:
-    return pn.pane.HTML(
-        f'<div class="told">{text}</div>',
-        stylesheets=[CSS, RESULTS_CSS],
-        sizing_mode="stretch_width",
-        margin=0,
     )

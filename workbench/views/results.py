@@ -138,17 +138,17 @@ class Results(pn.viewable.Viewer):
         parts: list[Any] = [self.choice] if len(self.records) > 1 else []
         parts += self.axes.values()
         if self.note:
-            parts.append(_html(f'<p class="failure" role="alert">{escape(self.note)}</p>'))
+            parts.append(told_html(f'<p class="failure" role="alert">{escape(self.note)}</p>'))
             self.note = ""
         if self.name_shown:
             try:
                 parts += self._sections(self.records[self.name_shown])
             except WorkbenchError as error:
-                parts.append(_html(f'<p class="failure" role="alert">{escape(str(error))}</p>'))
+                parts.append(told_html(f'<p class="failure" role="alert">{escape(str(error))}</p>'))
             self._address()
         else:
-            parts.append(_html(f"<h1>Results</h1><p>{words.NO_RECORDS}</p>"))
-        parts.append(_html(words.published_html()))
+            parts.append(told_html(f"<h1>Results</h1><p>{words.NO_RECORDS}</p>"))
+        parts.append(told_html(words.published_html()))
         self._outbox.set([(self._column, {"objects": parts})])
 
     def _address(self) -> None:
@@ -165,26 +165,26 @@ class Results(pn.viewable.Viewer):
         found = answers(dataset, final)
         self.questions = [question for question, _ in found]
         about = words.about_html(record, dataset, path.stem, self._at)
-        parts: list[Any] = [_html(about)]
+        parts: list[Any] = [told_html(about)]
         if not found:
-            parts.append(_html(f"<p>{escape(unanswered_words(final))}</p>"))
+            parts.append(told_html(f"<p>{escape(unanswered_words(final))}</p>"))
         for question, table in found:
             self.tables[question.name] = table
             pane = FigurePane(label=question.title, svg=True)
             self.figures[question.name] = pane
             button = Download(partial(self._save, question.name), label="Data (CSV)")
             parts += [
-                _html(words.question_html(final, question)),
+                told_html(words.question_html(final, question)),
                 pane,
                 pn.Row(button, margin=0),
-                _html(words.details_html(final, question, table)),
+                told_html(words.details_html(final, question, table)),
             ]
             self.buttons[question.name] = button
         if (measured := words.latency()) is not None and record["sweep"].startswith("depo-n8"):
             self.latency, said = measured
             self.figures[LATENCY] = FigurePane(label=LATENCY_TITLE, svg=True)
             heading = f"<h2>{LATENCY_TITLE}</h2><p>{escape(said)}</p>"
-            parts += [_html(heading), self.figures[LATENCY]]
+            parts += [told_html(heading), self.figures[LATENCY]]
         self.draw()
         return parts
 
@@ -210,7 +210,8 @@ class Results(pn.viewable.Viewer):
         self._outbox.set([(button, changes)])
 
 
-def _html(text: str) -> pn.pane.HTML:
+def told_html(text: str) -> pn.pane.HTML:
+    """Return text of a page of records, in its style."""
     return pn.pane.HTML(
         f'<div class="told">{text}</div>',
         stylesheets=[CSS, RESULTS_CSS],
