@@ -240,10 +240,10 @@ def ablation_effects(
     for m, method in enumerate(methods):
         for n, part in enumerate(chosen):
             for p, place in enumerate(places):
-                component = _resolved(part, reading, place)
+                component = resolved(part, reading, place)
                 memory = reading[place].memory
                 if component is not None:
-                    changed = _ablated(memory, component, method)
+                    changed = ablated(memory, component, method)
                     found[:, m, 0, n, p] = scores(place, changed)
                     if len(kinds) > 1:
                         random = parts.moved_at_random(memory, changed, seed=seed)
@@ -286,28 +286,29 @@ def _patches(
     unrelated = {place: of_examples(there, before) for place, there in donors.items()}
     for n, part in enumerate(chosen):
         for p, place in enumerate(places):
-            own = _resolved(part, reading, place)
+            own = resolved(part, reading, place)
             memory = reading[place].memory
             for k, kind in enumerate(kinds):
                 if own is None:
                     yield k, p, place, n, None
                     continue
                 given = unrelated if kind == UNRELATED else donors
-                theirs = _resolved(part, given, place)
+                theirs = resolved(part, given, place)
                 patched = parts.patch(memory, given[place].memory, own, of_donor=theirs)
                 if kind == RANDOM:
                     patched = parts.moved_at_random(memory, patched, seed=seed)
                 yield k, p, place, n, patched
 
 
-def _resolved(part: Part, reading: Reading, place: Place) -> Component | None:
+def resolved(part: Part, reading: Reading, place: Place) -> Component | None:
     """Return the component for the memories of one reading; None before its pass has run."""
     if isinstance(part, Component):
         return part
     return part.of(reading) if (part.window, part.sleep_pass) <= place else None
 
 
-def _ablated(memory: Memory, component: Component, method: str | float) -> Memory:
+def ablated(memory: Memory, component: Component, method: str | float) -> Memory:
+    """Return the memory with a part set to "zero" or "mean", or scaled by a factor."""
     if isinstance(method, str):
         _known([method], (ZERO, MEAN), "method")
         return parts.ablate(memory, component, mean=method == MEAN)

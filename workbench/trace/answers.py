@@ -74,6 +74,22 @@ def answer_scores(wakes: Iterable[Wake], batch: Batch) -> xr.Dataset:
     )
 
 
+def said_tokens(wakes: Iterable[Wake], batch: Batch) -> np.ndarray:
+    """Return the batch's tokens with the likeliest ones where the model predicts them.
+
+    Returns
+    -------
+    ndarray
+        int64 ``[example, token]``; each token is predicted from the right ones before it.
+    """
+    said = batch.tokens.copy()
+    for wake in wakes:
+        best = wake.logits[:, :-1].argmax(-1).cpu().numpy()
+        part = slice(wake.window.start + 1, wake.window.stop)
+        said[:, part] = np.where(batch.loss_mask[:, part], best, said[:, part])
+    return said
+
+
 def _where(predicted: torch.Tensor, value: torch.Tensor) -> np.ndarray:
     return value.masked_fill(~predicted, torch.nan).cpu().numpy()
 

@@ -19,6 +19,7 @@ from workbench.figures import shown_quantity
 from workbench.model import HybridModel, Memory
 from workbench.sleep import Eviction, SleepPass, Wake, read, wake_now
 from workbench.tasks.base import Task
+from workbench.trace.answers import said_tokens
 from workbench.training.loss import answer_probabilities, query_correct, token_correct
 from workbench.views.cursor import Extent, Place
 from workbench.views.problem import without_padding
@@ -347,22 +348,6 @@ def answers_datasets(wakes: list[Wake], batch: Batch, task: Task) -> list[xr.Dat
         _answers_of(batch.examples(slice(i, i + 1)), task, probability[i], correct[i], said[i])
         for i in range(len(batch))
     ]
-
-
-def said_tokens(wakes: list[Wake], batch: Batch) -> np.ndarray:
-    """Return the batch's tokens with the likeliest ones where the model predicts them.
-
-    Returns
-    -------
-    ndarray
-        int64 ``[example, token]``; each token is predicted from the right ones before it.
-    """
-    said = batch.tokens.copy()
-    for wake in wakes:
-        best = wake.logits[:, :-1].argmax(-1).cpu().numpy()
-        part = slice(wake.window.start + 1, wake.window.stop)
-        said[:, part] = np.where(batch.loss_mask[:, part], best, said[:, part])
-    return said
 
 
 def spelt(symbols: list[str], *, marked: bool) -> str:

@@ -1,0 +1,158 @@
+"""One pair, one change: the same as over many examples, and exact where it must be."""
+
+import numpy as np
+import pytest
+
+from workbench import dims
+from workbench.config import DepoConfig, ModelConfig, SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.instruments import components as parts
+from workbench.instruments.boundaries import boundaries
+from workbench.instruments.interventions import PassChange, ablation_effects, patch_effects
+from workbench.instruments.pairs import DONOR, INTACT, change_one, patch_pair
+from workbench.model import HybridModel
+from workbench.tasks.base import batch_generator
+from workbench.tasks.depo import Depo
+
+SLEEP = SleepConfig(window=8, passes=2)
+PAIR = {"recipient": 0, "donor": 2, "unrelated": 3}
+
+
+@pytest.fixture(scope="module")
+def given():
+    """A tiny model with two fast-weight layers, its task, four rings and their reading."""
+    task = Depo(DepoConfig(nodes=8, max_hops=3, names="single", queries=4))
+    config = ModelConfig(
+        vocabulary=len(task.vocabulary),
+        layers=("attention", "gated_delta", "delta"),
+        width=16,
+        gdn_heads=2,
+        key_dim=4,
+        value_dim=4,
+        mlp_width=16,
+    )
+    model = HybridModel(config, seed=1).eval().requires_grad_(False)
+    batch = task.sample(4, batch_generator(0, 0, "evaluation"))
+    return model, task, batch, boundaries(model, batch, SLEEP)
+
+
+@pytest.mark.parametrize("place", [(1, 2), (2, 0)])
+def test_the_whole_of_s_at_the_last_boundary_gives_the_donor_s_logits_exactly(given, place):
+    model, task, batch, reading = given
+    found = patch_pair(
+        model, task, batch, SLEEP, **PAIR, place=place, part=parts.whole(), reading=reading
+    )
+    assert found["error"].values.tolist() == [0.0, 0.0]
+    patched, donor = (found["logit_diff"].sel({dims.CONTROL: c}) for c in ("patch", DONOR))
+    np.testing.assert_array_equal(patched, donor)
+    assert (patched.values != found["logit_diff"].sel({dims.CONTROL: INTACT}).values).any()
+    states = found["fast_weight"]
+    np.testing.assert_array_equal(
+        states.sel({dims.CONTROL: "patch"}), states.sel({dims.CONTROL: DONOR})
+    )
+
+
+def test_before_anything_is_read_there_is_nothing_to_exchange(given):
+    model, task, batch, reading = given
+    found = patch_pair(
+        model, task, batch, SLEEP, **PAIR, place=(0, 0), part=parts.whole(), reading=reading
+    )
+    for control in ("patch", "unrelated donor", "random of equal norm"):
+        own = found["logit_diff"].sel({dims.CONTROL: control})
+        np.testing.assert_allclose(own, found["logit_diff"][:, 0], atol=1e-4)
+    assert (found["error"] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("place", "part"),
+    [((0, 1), parts.layer(1)), ((1, 1), parts.modes(2)), ((1, 2), PassChange(1, 1))],
+)
+def test_it_is_what_patch_effects_measures(given, place, part):
+    model, task, batch, _ = given
+    found = patch_pair(model, task, batch, SLEEP, **PAIR, place=place, part=part, seed=4)
+    pick = np.array([0, 0]), np.array([2, 3])
+    many = patch_effects(
+        model,
+        task,
+        *(batch.examples(rows) for rows in pick),
+        SLEEP,
+        places=[place],
+        components=[part],
+        controls=("unrelated donor",),
+    ).isel({dims.EXAMPLE: 0, dims.COMPONENT: 0, dims.WINDOW: 0, dims.SLEEP_PASS: 0})
+    for way in ("noise", "denoise"):
+        one, other = (d.sel({dims.DIRECTION: way}) for d in (found, many))
+        for name in ("unpatched", "donor"):
+            control = INTACT if name == "unpatched" else DONOR
+            np.testing.assert_allclose(
+                one["logit_diff"].sel({dims.CONTROL: control}), other[name], atol=1e-5
+            )
+        # of a pair of pairs the control of "denoise" would be the very same recipient
+        for control in ("patch",) if way == "denoise" else ("patch", "unrelated donor"):
+            at = {dims.CONTROL: control}
+            np.testing.assert_allclose(
+                one["logit_diff"].sel(at), other["logit_diff"].sel(at), atol=1e-5
+            )
+
+
+def test_random_is_as_large_in_every_head(given):
+    model, task, batch, reading = given
+    found = patch_pair(
+        model, task, batch, SLEEP, **PAIR, place=(1, 1), part=parts.head(1, 0), reading=reading
+    )
+    states = found["fast_weight"].isel({dims.DIRECTION: 0})
+    moved = states - states.sel({dims.CONTROL: INTACT}, drop=True)
+    sizes = np.sqrt((moved**2).sum([dims.KEY, dims.VALUE]))
+    patch, random = (sizes.sel({dims.CONTROL: c}) for c in ("patch", "random of equal norm"))
+    np.testing.assert_allclose(patch.values, random.values, rtol=1e-4)
+    assert patch.sel({dims.LAYER: 1}).values[0] > 0
+    assert patch.sel({dims.LAYER: 1}).values[1] == 0 == patch.sel({dims.LAYER: 2}).values.max()
+
+
+@pytest.mark.parametrize("method", ["zero", "mean", 0.5, 1.0])
+def test_erasing_is_what_ablation_effects_measures(given, method):
+    model, _, batch, reading = given
+    found = change_one(
+        model, batch, SLEEP, example=1, place=(1, 2), part=parts.head(1, 1), method=method,
+        reading=reading,
+    )  # fmt: skip
+    many = ablation_effects(
+        model, batch, SLEEP, places=[(1, 2)], components=[parts.head(1, 1)], methods=[method],
+        controls=(),
+    ).isel({dims.EXAMPLE: 1})  # fmt: skip
+    np.testing.assert_allclose(
+        found["logit_diff"][1], many["logit_diff"].values.reshape(-1), atol=1e-5
+    )
+    np.testing.assert_allclose(found["logit_diff"][0], many["intact_logit_diff"], atol=1e-5)
+    if method == 1.0:
+        np.testing.assert_allclose(found["logit_diff"][1], found["logit_diff"][0], atol=1e-5)
+
+
+def test_what_is_said_is_the_right_answer_where_it_is_correct(given):
+    model, task, batch, reading = given
+    found = patch_pair(
+        model, task, batch, SLEEP, **PAIR, place=(1, 2), part=parts.whole(), reading=reading
+    ).sel({dims.DIRECTION: "noise"})
+    one = batch.examples(slice(0, 1))
+    for control in found[dims.CONTROL].values:
+        here = found.sel({dims.CONTROL: control})
+        for query in range(4):
+            where = one.answer_of[0] == query
+            right = (here["said"].values == here["own"].values)[where].all()
+            assert bool(here["correct"][query]) == right
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"donor": 0}, "all different"),
+        ({"place": (2, 1)}, "before the first answer"),
+        ({"place": (1, 0), "part": PassChange(1, 1)}, "has run by then"),
+        ({"part": parts.layer(0)}, "a layer with fast weights"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(given, changed, message):
+    model, task, batch, reading = given
+    asked = PAIR | {"place": (1, 2), "part": parts.whole()} | changed
+    with pytest.raises(WorkbenchError, match=message):
+        patch_pair(model, task, batch, SLEEP, **asked, reading=reading)
