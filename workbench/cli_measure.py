@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ class _Bar:
     """Progress in the terminal, and in a file if a page looks at it."""
 
     def __init__(self, path: Path | None) -> None:
-        self.path, self.told = path, -1.0
+        self.path, self.told, self.began = path, -1.0, time.time()
         self.bar: Any = None
 
     def __enter__(self) -> _Bar:
@@ -112,4 +113,4 @@ class _Bar:
             from workbench.lab.measuring import tell
 
             self.told = done
-            tell(self.path, done, total)
+            tell(self.path, done, total, self.began)

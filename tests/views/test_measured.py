@@ -6,8 +6,9 @@ import pytest
 
 from workbench.figures.theme import BYTES
 from workbench.lab.kinds import KINDS
-from workbench.views.measured import Measured, about_html
+from workbench.views.measured import Measured
 from workbench.views.measured_figures import SAYS
+from workbench.views.measured_view import about_html
 from workbench.views.measured_words import measurements
 
 NAMES = list(measurements())
@@ -42,7 +43,7 @@ def test_every_kind_says_what_it_shows():
 def test_the_numbers_can_be_saved():
     view = Measured()
     view.choose("lens-depo-n8-any")
-    view._save()
+    view.view.save()
     assert view.button.filename == "lens-depo-n8-any.csv"
     head, *rows = view.button.content.splitlines()
     assert head.endswith("variable,value")

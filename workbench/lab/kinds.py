@@ -33,7 +33,7 @@ class Settings(Frozen):
     seed : int
         Seed of the examples, and of random controls.
     passes : int or None
-        N; None is the largest that the model was trained with.
+        N. None is the largest that the model was trained with.
     """
 
     examples: int = Field(256, ge=2, le=100_000)

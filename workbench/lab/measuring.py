@@ -14,7 +14,8 @@ import json
 import shutil
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -30,6 +31,9 @@ FOLDER: Final = ".measurements"
 REQUEST, STATUS, PROGRESS, RESULT = "request.json", "status.json", "progress.json", "result.json"
 AT_ONCE: Final = 2
 """Measurements at work at a time, however many sessions ask."""
+LOCK: Final = ".measurements.lock"
+PATIENCE: Final = 20.0
+"""Seconds in which a process that was asked for must have said who it is."""
 
 State = Literal["new", "running", "done", "failed", "cancelled"]
 
@@ -76,6 +80,8 @@ class Progress:
         Since it was started.
     message : str
         Why it failed; else "".
+    working : float
+        Of the seconds, those since its model was there: rates are of them.
     """
 
     state: State
@@ -83,13 +89,14 @@ class Progress:
     total: float = 0.0
     seconds: float = 0.0
     message: str = ""
+    working: float = 0.0
 
     @property
     def remaining(self) -> float | None:
         """Seconds that are left at this rate; None while nobody can know."""
         if self.state != "running" or not self.done or not self.total:
             return None
-        return self.seconds * (self.total - self.done) / self.done
+        return self.working * (self.total - self.done) / self.done
 
 
 def folder_of(root: Path, request: Request) -> Path:
@@ -106,14 +113,20 @@ def start(root: Path, request: Request) -> Path:
         As many as may be are at work already.
     """
     folder = folder_of(root, request)
-    if progress_of(folder).state in ("running", "done"):
-        return folder
-    if len(at_work(root)) >= AT_ONCE:
-        raise WorkbenchError(
-            f"{AT_ONCE} measurements are at work already",
-            "a free place",
-            "wait for one of them, or cancel it",
-        )
+    with _alone(root):  # so that nothing is started twice, whoever asks at the same moment
+        if progress_of(folder).state in ("running", "done"):
+            return folder
+        if len(at_work(root)) >= AT_ONCE:
+            raise WorkbenchError(
+                f"{AT_ONCE} measurements are at work already",
+                "a free place",
+                "wait for one of them, or cancel it",
+            )
+        _launch(folder, request)
+    return folder
+
+
+def _launch(folder: Path, request: Request) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     asked = {"kind": request.kind, "checkpoint": request.checkpoint, "settings": request.settings}
@@ -125,22 +138,46 @@ def start(root: Path, request: Request) -> Path:
     step_back(process.pid)
     with suppress(psutil.Error):  # it may have ended at once
         write_json(folder / STATUS, identify(process.pid))
-    return folder
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Hold the lock of starting; the system lets go of it when the holder dies."""
+    from filelock import FileLock, Timeout
+
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(root / LOCK, timeout=10)
+        lock.acquire()
+    except (OSError, Timeout) as error:
+        raise WorkbenchError(
+            f"{root} cannot be written to ({error})", "room for a measurement", "try again"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def progress_of(folder: Path) -> Progress:
     """Return how far the measurement of a folder is."""
     status, told = _json(folder / STATUS), _json(folder / PROGRESS)
     done, total = float(told.get("done", 0.0)), float(told.get("total", 0.0))
-    seconds = max(time.time() - float(status.get("started", time.time())), 0.0)
+    end = _written(folder / RESULT) or time.time()
+    seconds = max(end - float(status.get("started", end)), 0.0)
     if (folder / RESULT).exists():
         return Progress("done", done, total, seconds)
     if status.get("cancelled"):
         return Progress("cancelled", done, total, seconds)
     if status and alive(status):
-        return Progress("running", done, total, seconds)
-    if not (folder / REQUEST).exists():
+        working = max(end - float(told.get("began", end - seconds)), 0.0)
+        return Progress("running", done, total, seconds, working=working)
+    if (asked := _written(folder / REQUEST)) is None:
         return Progress("new")
+    if not status and time.time() - asked < PATIENCE and not told:
+        return Progress("running")  # being started
+    if (folder / RESULT).exists():  # it was written, and its process ended, since the look above
+        return Progress("done", done, total, seconds)
     return Progress("failed", done, total, seconds, _last_words(folder / LOG))
 
 
@@ -159,9 +196,9 @@ def at_work(root: Path) -> list[Path]:
     return [folder for folder in found if progress_of(folder).state == "running"]
 
 
-def tell(path: Path, done: float, total: float) -> None:
-    """Write how far a measurement is; for its own process."""
-    write_json(path, {"done": done, "total": total})
+def tell(path: Path, done: float, total: float, began: float) -> None:
+    """Write how far a measurement is, and when its work began; for its own process."""
+    write_json(path, {"done": done, "total": total, "began": began})
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -170,6 +207,14 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _written(path: Path) -> float | None:
+    """Return when a file was written; None where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
 
 
 def _last_words(log: Path) -> str:

@@ -102,7 +102,7 @@ def task_settings() -> dict[str, tuple[str, tuple[Setting, ...]]]:
     found = {}
     for model in get_args(union):
         summary = (inspect.getdoc(model) or "").partition("\n")[0]
-        found[str(model.model_fields["name"].default)] = (summary, _settings("task", model))
+        found[str(model.model_fields["name"].default)] = (summary, fields_of("task", model))
     return found
 
 
@@ -111,9 +111,9 @@ def settings_of(task: str) -> tuple[Setting, ...]:
     """Return every setting of an experiment with that task, the common ones first."""
     found = [
         *task_settings()[task][1],
-        *_settings("sleep", SleepConfig),
-        *_settings("training", TrainingConfig),
-        *_settings("model", ModelConfig),
+        *fields_of("sleep", SleepConfig),
+        *fields_of("training", TrainingConfig),
+        *fields_of("model", ModelConfig),
     ]
     common = [s for name in COMMON for s in found if s.name == name]
     return (*common, *(s for s in found if s not in common))
@@ -180,7 +180,8 @@ def _says(message: str, name: str) -> bool:
     return re.search(rf"\b{re.escape(name.rpartition('.')[2])}\b", message) is not None
 
 
-def _settings(section: str, model: type[BaseModel]) -> tuple[Setting, ...]:
+def fields_of(section: str, model: type[BaseModel]) -> tuple[Setting, ...]:
+    """Return the settings of one class, each named ``section.field``."""
     meanings = docstring_meanings(model)
     found = []
     for field, schema in model.model_json_schema()["properties"].items():
@@ -216,22 +217,33 @@ def _bounds(schema: dict[str, Any]) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     if low is not None and high is not None:
-        return f"{low:g} to {high:g}"
+        return f"{_number(low)} to {_number(high)}"
     words = []
     if low is not None:
-        words.append(f"at least {low:g}")
+        words.append(f"at least {_number(low)}")
     if above is not None:
-        words.append(f"above {above:g}")
+        words.append(f"above {_number(above)}")
     if high is not None:
-        words.append(f"at most {high:g}")
+        words.append(f"at most {_number(high)}")
     if below is not None:
-        words.append(f"below {below:g}")
+        words.append(f"below {_number(below)}")
     return ", ".join(words)
 
 
+def _number(value: float) -> str:
+    """Return a bound as a person would type it: a whole number with all its digits."""
+    return str(int(value)) if float(value).is_integer() else f"{value:g}"
+
+
 def docstring_meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Return what a class's docstring says of each of its attributes (numpydoc)."""
-    text = inspect.getdoc(model) or ""
+    """Return what a class's docstring, or its parents', says of each attribute (numpydoc)."""
+    found: dict[str, str] = {}
+    for one in reversed([m for m in model.__mro__ if m.__doc__ and issubclass(m, BaseModel)]):
+        found |= _meanings(inspect.cleandoc(one.__doc__ or ""))
+    return found
+
+
+def _meanings(text: str) -> dict[str, str]:
     section = text.partition("Attributes\n----------\n")[2]
     found: dict[str, str] = {}
     names: list[str] = []

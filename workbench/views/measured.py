@@ -1,11 +1,11 @@
-"""The page of measurements: what instruments found in the bundled models, as figures and tables.
+"""The page of measurements: what instruments found, as figures and tables, and measuring anew.
 
-Everything is drawn from committed files; nothing is computed and torch is not loaded.
+Bundled measurements are drawn from committed files, and those made here from the folder of runs;
+nothing is computed in this process and torch is not loaded.
 """
 
 from __future__ import annotations
 
-import json
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,20 @@ import panel as pn
 import param
 import xarray as xr
 
-from workbench.errors import WorkbenchError
 from workbench.figures.theme import Theme
-from workbench.lab.measured import read_measurement
 from workbench.views.components import CSS, Choice, FigurePane
-from workbench.views.instrument_card import csv_of
 from workbench.views.lab_parts import Download
-from workbench.views.measured_figures import SAYS, Shown, figures_of
-from workbench.views.measured_words import measurements, tables
-from workbench.views.outbox import Outbox
+from workbench.views.measured_figures import Shown
+from workbench.views.measured_view import MeasurementView
+from workbench.views.measured_words import measurements
+from workbench.views.measuring import MeasurePanel
+from workbench.views.measuring_shelf import finished
+from workbench.views.outbox import Changes, Outbox
 from workbench.views.results import RESULTS_CSS, told_html
-from workbench.views.results_words import grid
+from workbench.views.services import services
 
 FIELD = "measurement"
-NONE = (
-    "Nothing is measured yet. Measure with <code>workbench measure probes depo-n8-any</code>, or "
-    "all of it with <code>python data/instruments.py</code>."
-)
+NONE = "Nothing is measured yet. Measure below, or all of it with <code>data/instruments.py</code>."
 
 
 class Measured(pn.viewable.Viewer):
@@ -40,43 +37,74 @@ class Measured(pn.viewable.Viewer):
     Parameters
     ----------
     found : dict of str to Path or None
-        Measurements by name; None takes the bundled ones.
+        Measurements by name; None takes the bundled ones, and those of the folder of runs.
+    root : Path or None
+        Folder of the runs; None has none.
 
     Attributes
     ----------
-    figures : list of (Shown, FigurePane)
-        Those of the measurement shown.
+    view : MeasurementView
+        What is shown.
     """
 
     dark = param.Boolean(False, doc="Whether the figures are drawn for a dark page.")
     name_shown = param.String("", doc="Name of the measurement that is shown.")
 
-    def __init__(self, found: dict[str, Path] | None = None, **values: Any) -> None:
+    def __init__(
+        self, found: dict[str, Path] | None = None, *, root: Path | None = None, **values: Any
+    ) -> None:
         super().__init__(**values)
-        self.found = measurements() if found is None else found
+        self._given, self.root = found, root
+        self.found: dict[str, Path] = {}
         self.location: Any = None
         self.note = ""
-        self.data = xr.Dataset()
-        self.figures: list[tuple[Shown, FigurePane]] = []
-        self.button: Download | None = None
         self._outbox = Outbox()
+        self.view = MeasurementView(self._outbox)
+        self.measure: MeasurePanel | None = None
         self._column = pn.Column(css_classes=["results"], stylesheets=[CSS, RESULTS_CSS], margin=0)
         self._column.sizing_mode = "stretch_width"
-        self.choice = Choice("Measurement", options={n: n for n in self.found}, width=360)
+        self.choice = Choice("Measurement", width=420)
+        self._outbox.set(self._look())
         self.choice.param.watch(lambda event: setattr(self, "name_shown", event.new), "value")
         self.param.watch(lambda event: self.rebuild(), "name_shown")
         self.param.watch(lambda event: self.draw(), "dark")
 
     @classmethod
     def in_page(cls, page: Any) -> Measured:
-        """Return the view that follows the page's theme and address."""
-        view = cls(dark=page.dark_theme)
+        """Return the view that follows the page's theme and address, and can measure."""
+        view = cls(dark=page.dark_theme, root=services().runs)
         view.location = pn.state.location
         query = dict(parse_qsl(view.location.search.lstrip("?"))) if view.location else {}
         page.param.watch(lambda event: setattr(view, "dark", event.new), "dark_theme")
+        view.measure = MeasurePanel.in_page(page, on_done=view.show)
         view.choose(query.get(FIELD, ""))
         pn.state.onload(view._address)  # before that, a change of the address is lost
         return view
+
+    @property
+    def data(self) -> xr.Dataset:
+        """The measurement shown."""
+        return self.view.data
+
+    @property
+    def figures(self) -> list[tuple[Shown, FigurePane]]:
+        """Its figures."""
+        return self.view.figures
+
+    @property
+    def button(self) -> Download | None:
+        """What saves its data."""
+        return self.view.button
+
+    def _look(self) -> Changes:
+        """Look which measurements there are: bundled ones, then those made here."""
+        named = measurements() if self._given is None else dict(self._given)
+        texts = {name: name for name in named}
+        for one in finished(self.root):
+            named[one.key] = one.result
+            texts[f"here: {one.title}, {one.words} ({one.key[-6:]})"] = one.key
+        self.found = named
+        return [(self.choice, {"options": texts})]
 
     def choose(self, name: str) -> None:
         """Show a measurement; one that is not there becomes the first, and the page says so."""
@@ -88,24 +116,30 @@ class Measured(pn.viewable.Viewer):
         if not self.found:
             self.rebuild()
 
+    def show(self, path: Path) -> None:
+        """Show a measurement that has just been made, or is asked for again."""
+        changes = self._look()
+        name = next((n for n, p in self.found.items() if p.resolve() == path.resolve()), "")
+        if name:
+            self._outbox.set([*changes, (self.choice, {"value": name})])
+
     def __panel__(self) -> Any:
         return self._column
 
     def rebuild(self) -> None:
         """Build the page for the measurement that is chosen."""
-        self.figures, self.button = [], None
         parts: list[Any] = [self.choice] if len(self.found) > 1 else []
         if self.note:
             parts.append(told_html(f'<p class="failure" role="alert">{escape(self.note)}</p>'))
             self.note = ""
         if self.name_shown:
-            try:
-                parts += self._sections(self.found[self.name_shown])
-            except WorkbenchError as error:
-                parts.append(told_html(f'<p class="failure" role="alert">{escape(str(error))}</p>'))
+            path = self.found[self.name_shown]
+            parts += self.view.parts(path, self.name_shown, self._theme)
             self._address()
         else:
             parts.append(told_html(f"<h1>Instruments</h1><p>{NONE}</p>"))
+        if self.measure is not None:
+            parts.append(self.measure)
         self._outbox.set([(self._column, {"objects": parts})])
 
     def _address(self) -> None:
@@ -113,56 +147,10 @@ class Measured(pn.viewable.Viewer):
             search = f"?{urlencode({FIELD: self.name_shown})}"
             self._outbox.set([(self.location, {"search": search})])
 
-    def _sections(self, path: Path) -> list[Any]:
-        self.data, origin = read_measurement(path)
-        self.button = Download(self._save, label="Data (CSV)")
-        parts: list[Any] = [
-            told_html(about_html(self.data, origin)),
-            pn.Row(self.button, margin=0),
-        ]
-        for shown in figures_of(self.data):
-            pane = FigurePane(label=shown.title, svg=True)
-            self.figures.append((shown, pane))
-            heading = f"<h2>{escape(shown.title)}</h2><p>{escape(shown.says)}</p>"
-            parts += [told_html(heading), pane]
-        told = "".join(
-            f"<h2>{escape(name[:1].upper() + name[1:])}</h2>{grid(rows[0], rows[1:], name)}"
-            for name, rows in tables(self.data).items()
-        )
-        parts.append(told_html(told))
-        self.draw()
-        return parts
+    @property
+    def _theme(self) -> Theme:
+        return "dark" if self.dark else "light"
 
     def draw(self) -> None:
         """Draw every figure in the page's theme."""
-        theme: Theme = "dark" if self.dark else "light"
-        self._outbox.set(
-            [(pane, {"figure": json.loads(s.draw(theme).to_json())}) for s, pane in self.figures]
-        )
-
-    def _save(self) -> None:
-        assert self.button is not None
-        changes = {
-            "filename": f"{self.name_shown}.csv",
-            "content": csv_of(self.data),
-            "serial": self.button.serial + 1,
-        }
-        self._outbox.set([(self.button, changes)])
-
-
-def about_html(data: xr.Dataset, origin: dict[str, Any]) -> str:
-    """Return what was measured on what, what it says, and the command that measures it again."""
-    kind, model = str(data.attrs["kind"]), str(data.attrs["checkpoint"])
-    settings = {k: v for k, v in origin["settings"].items() if v is not None}
-    again = " ".join(f"--set {k}={json.dumps(v)}" for k, v in settings.items())
-    commit = (origin.get("commit") or {}).get("hash", "unknown")[:10]
-    machine = origin["machine"].get("processor")
-    return (
-        f"<h1>{escape(kind.capitalize())}: {escape(model)}</h1>"
-        f"<p>{escape(SAYS[kind])}</p>"
-        f'<p class="small">{data.attrs["examples"]} held-out examples of seed '
-        f"{data.attrs['seed']}, N = {data.attrs['n_sleep']}; one trained model, so intervals say "
-        f"nothing of other training seeds. Measured {escape(str(origin['created_at'])[:10])}, "
-        f"commit {escape(commit)}, {escape(str(machine))}. Again: <code>workbench measure "
-        f"{escape(kind)} {escape(model)} {escape(again)}</code></p>"
-    )
+        self.view.draw(self._theme)

@@ -46,6 +46,10 @@ class Services:
         """Return the names of the bundled checkpoints, then of the finished runs."""
         return [*bundled_checkpoints(), *self._finished_runs()]
 
+    def folders(self) -> dict[str, Path]:
+        """Return the folders of all checkpoints by name; loads none."""
+        return bundled_checkpoints() | self._finished_runs()
+
     def _finished_runs(self) -> dict[str, Path]:
         if self.runs is None or not self.runs.is_dir():
             return {}

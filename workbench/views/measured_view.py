@@ -1,0 +1,115 @@
+"""One measurement as a page shows it: what was measured on what, its figures, tables and data."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import panel as pn
+import xarray as xr
+
+from workbench.errors import WorkbenchError
+from workbench.figures.theme import Theme
+from workbench.lab.measured import read_measurement
+from workbench.views.components import FigurePane
+from workbench.views.instrument_card import csv_of
+from workbench.views.lab_parts import Download
+from workbench.views.measured_figures import SAYS, Shown, figures_of
+from workbench.views.measured_words import tables
+from workbench.views.outbox import Outbox
+from workbench.views.results import told_html
+from workbench.views.results_words import grid
+
+
+class MeasurementView:
+    """Figures, tables and data of one measurement; another may take its place.
+
+    Parameters
+    ----------
+    outbox : Outbox
+        Of the session.
+
+    Attributes
+    ----------
+    data : Dataset
+        What is shown.
+    figures : list of (Shown, FigurePane)
+        Its figures.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self.name = ""
+        self.data = xr.Dataset()
+        self.figures: list[tuple[Shown, FigurePane]] = []
+        self.button: Download | None = None
+
+    def parts(self, path: Path, name: str, theme: Theme) -> list[Any]:
+        """Return the panes of a measurement; one that cannot be read says why.
+
+        Parameters
+        ----------
+        path : Path
+            As `workbench.lab.measured.write_measurement` writes it.
+        name : str
+            For the file of its data.
+        theme : {"light", "dark"}
+            Of the figures.
+        """
+        self.name, self.data, self.figures, self.button = name, xr.Dataset(), [], None
+        try:
+            self.data, origin = read_measurement(path)
+            about = about_html(self.data, origin)
+            shown, found = figures_of(self.data), tables(self.data)
+        except WorkbenchError as error:
+            return [told_html(f'<p class="failure" role="alert">{escape(str(error))}</p>')]
+        self.button = Download(self.save, label="Data (CSV)")
+        parts: list[Any] = [told_html(about), pn.Row(self.button, margin=0)]
+        for one in shown:
+            pane = FigurePane(label=one.title, svg=True)
+            self.figures.append((one, pane))
+            heading = f"<h2>{escape(one.title)}</h2><p>{escape(one.says)}</p>"
+            parts += [told_html(heading), pane]
+        told = "".join(
+            f"<h2>{escape(title[:1].upper() + title[1:])}</h2>{grid(rows[0], rows[1:], title)}"
+            for title, rows in found.items()
+        )
+        parts.append(told_html(told))
+        self.draw(theme)
+        return parts
+
+    def draw(self, theme: Theme) -> None:
+        """Draw every figure in a theme."""
+        self._outbox.set(
+            [(pane, {"figure": json.loads(s.draw(theme).to_json())}) for s, pane in self.figures]
+        )
+
+    def save(self) -> None:
+        """Let the browser save the numbers."""
+        assert self.button is not None
+        changes = {
+            "filename": f"{self.name}.csv",
+            "content": csv_of(self.data),
+            "serial": self.button.serial + 1,
+        }
+        self._outbox.set([(self.button, changes)])
+
+
+def about_html(data: xr.Dataset, origin: dict[str, Any]) -> str:
+    """Return what was measured on what, what it says, and the command that measures it again."""
+    kind, model = str(data.attrs["kind"]), str(data.attrs["checkpoint"])
+    settings = {k: v for k, v in origin["settings"].items() if v is not None}
+    again = " ".join(f"--set {k}={json.dumps(v)}" for k, v in settings.items())
+    commit = (origin.get("commit") or {}).get("hash", "unknown")[:10]
+    machine = origin["machine"].get("processor")
+    return (
+        f"<h1>{escape(kind.capitalize())}: {escape(model)}</h1>"
+        f"<p>{escape(SAYS[kind])}</p>"
+        f'<p class="small">{data.attrs["examples"]} held-out examples of seed '
+        f"{data.attrs['seed']}, N = {data.attrs['n_sleep']}; one trained model, so intervals say "
+        f"nothing of other training seeds. Measured {escape(str(origin['created_at'])[:10])}, "
+        f"commit {escape(commit)}, {escape(str(machine))}. Again: <code>workbench measure "
+        f"{escape(kind)} {escape(model)} {escape(again)}</code></p>"
+    )
