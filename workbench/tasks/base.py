@@ -50,8 +50,8 @@ class Task(Protocol):
     ----------
     name : str
         Registry name.
-    config : DepoConfig or Rule110Config
-        The settings the task was made with.
+    config : pydantic model or None
+        The settings the task was made with (`DepoConfig`, `Rule110Config`); None if it has none.
     difficulty_name : str
         The field's name of the difficulty axis: "hops" or "rollout".
     vocabulary : tuple of str

@@ -5,6 +5,7 @@ Shared by the pages of instruments, and by all sessions of a process. Knows no P
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
@@ -140,7 +141,7 @@ class Study:
         """Return the text of each token ``[window][token]``; padding is a dot, or nothing."""
         at = self.position(example)
         inputs = self.trace["inputs"].to_dataset().isel({dims.EXAMPLE: at})
-        vocabulary = self.task.vocabulary if self.task is not None else None
+        vocabulary = json.loads(self.trace.attrs["vocabulary_json"] or "null")
         found = []
         for ids, valid in zip(inputs["token_id"].values, inputs["valid_mask"].values, strict=True):
             words = [vocabulary[i] if vocabulary else str(i) for i in ids]
