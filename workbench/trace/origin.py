@@ -77,8 +77,8 @@ def root_attributes(
     told["seed"] = -1
     if task is not None:
         told["task"] = task.name
-        settings = {"name": task.name} if task.config is None else task.config.model_dump(mode="json")
-        told["config_json"] = json.dumps({"task": settings})
+        config = {"name": task.name} if task.config is None else task.config.model_dump(mode="json")
+        told["config_json"] = json.dumps({"task": config})
         told["vocabulary_json"] = json.dumps(task.vocabulary, ensure_ascii=False)
     return {
         "schema": SCHEMA,
