@@ -7,7 +7,15 @@ import xarray as xr
 from workbench import dims
 from workbench.figures.effects import ablation_curves, ablation_map, patch_curves, patch_map
 from workbench.figures.export import drawn
-from workbench.figures.probes import QUANTITIES, item_bars, probe_curves, probe_map, shown
+from workbench.figures.probes import (
+    QUANTITIES,
+    item_bars,
+    layer_map,
+    probe_curves,
+    probe_map,
+    shown,
+)
+from workbench.figures.steering import steering_curves
 from workbench.figures.theme import BYTES, size
 
 PASSES, LAYERS, TARGETS = [0, 1, 2], [1, 3], ["1 hop", "2 hops"]
@@ -101,7 +109,59 @@ def test_a_map_shows_means_over_seeds_a_panel_for_each_layer():
     assert [a.text for a in figure.layout.annotations] == ["layer 1, accuracy", "layer 3, accuracy"]
     assert list(figure.layout.yaxis.ticktext) == TARGETS
     assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0, 1)
-    assert "2 hops, after pass 2: 0.800" in first.customdata[1]
+    assert list(first.customdata[1][2]) == ["2 hops, after pass 2: 0.800", "2 hops", 2, 1]
+
+
+def test_layers_stand_under_each_other_a_panel_for_each_target():
+    data = probes()
+    data["accuracy"][dict(layer=1)] = 1.0
+    figure = layer_map(data, window=0)
+    assert [a.text for a in figure.layout.annotations] == TARGETS
+    first, second = heat(figure)
+    np.testing.assert_allclose(first.z, [[0.2, 0.5, 0.8], [1, 1, 1]], atol=1e-6)
+    assert list(figure.layout.yaxis.ticktext) == ["layer 1", "layer 3"]
+    assert list(second.customdata[1][0]) == [
+        "2 hops, layer 3, before the first pass: 1.000", "2 hops", 0, 3,
+    ]  # fmt: skip
+
+
+def test_names_of_items_fit_under_their_bars():
+    data = probes().assign_coords({dims.ITEM: ["string 0, cell 0", "string 0, cell 1", "b"]})
+    figure = item_bars(data, window=0, layer=1, sleep_pass=2, target="2 hops")
+    assert list(figure.layout.xaxis.ticktext) == ["0<br>string 0", "1", "b"]
+    assert figure.layout.xaxis.title.text == "cell"
+
+
+def steering():
+    over = (
+        dims.DIFFICULTY, dims.SLEEP_PASS, dims.LAYER, dims.TARGET, dims.STRENGTH, dims.CONTROL,
+    )  # fmt: skip
+    follows = np.zeros((2, 1, 1, 3, 2, 2))
+    follows[1, 0, 0, 1] = [[0.5, 0.1], [0.9, 0.1]]  # 2 hops, asked of queries of 2 hops
+    return xr.Dataset(
+        with_bounds(over, {"follows": follows})
+        | {
+            "cases": ((dims.DIFFICULTY, dims.TARGET), [[7, 8, 9], [10, 11, 12]]),
+            "norm": (over[1:5], np.full((1, 1, 3, 2), 0.25)),
+        },
+        {
+            dims.DIFFICULTY: [1, 2], dims.SLEEP_PASS: [2], dims.LAYER: [1],
+            dims.TARGET: [*TARGETS, "3 hops"], dims.STRENGTH: [1.0, 4.0],
+            dims.CONTROL: ["probe's direction", "nothing"], "level": (dims.TARGET, [1, 2, 3]),
+        },
+        {"difficulty_name": "hops"},
+    )  # fmt: skip
+
+
+def test_steering_shows_each_target_at_the_queries_that_ask_for_it():
+    figure = steering_curves(steering(), sleep_pass=2, layer=1)
+    assert [a.text for a in figure.layout.annotations] == ["1 hop (7 cases)", "2 hops (11 cases)"]
+    _, second = named(figure, "probe's direction")
+    np.testing.assert_allclose(second.y, [0.5, 0.9], atol=1e-6)
+    np.testing.assert_allclose(second.error_y.array, [0.05, 0.05], atol=1e-6)
+    assert second.customdata[0] == "25%"
+    assert len(named(figure, "nothing is moved")) == 2
+    assert figure.layout.xaxis.type == "log"
 
 
 def test_selectivity_is_against_kinds_where_there_are_any_else_against_shuffled():
@@ -175,6 +235,8 @@ def test_each_is_small_and_has_its_picture(theme):
     figures += [
         probe_curves(probes(), window=0, layer=1, theme=theme),
         item_bars(probes(), window=0, layer=1, sleep_pass=0, target="1 hop", theme=theme),
+        layer_map(probes(), window=0, quantity="selectivity", theme=theme),
+        steering_curves(steering(), sleep_pass=2, layer=1, theme=theme),
         patch_curves(patches(), window=0, component="whole", theme=theme),
         patch_map(patches(), window=0, direction="denoise", theme=theme),
         ablation_map(ablations(), window=0, procedure="zero", theme=theme),

@@ -79,38 +79,77 @@ def probe_map(
     Returns
     -------
     Figure
-        For each layer a heatmap, and the values in its cells; ``customdata`` is not used.
+        For each layer a heatmap, and the values in its cells; ``customdata`` of a cell is its
+        words, target, pass and layer.
     """
     values = shown(probes, quantity).sel({dims.WINDOW: window})
-    passes = values[dims.SLEEP_PASS].values.tolist()
     targets = [str(name) for name in values[dims.TARGET].values]
-    layers = values[dims.LAYER].values.tolist()
-    across, down = np.arange(len(passes)), np.arange(len(targets))
+    tables = {
+        f"layer {layer}, {QUANTITIES[quantity]}": values.sel({dims.LAYER: layer})
+        for layer in values[dims.LAYER].values.tolist()
+    }
+    return _maps(tables, dims.TARGET, targets, quantity, theme)
+
+
+def layer_map(
+    probes: xr.Dataset, *, quantity: str = "accuracy", window: int, theme: Theme = "light"
+) -> go.Figure:
+    """Draw layers (rows) against passes (columns), a panel for each target.
+
+    Parameters
+    ----------
+    probes : Dataset
+        As `workbench.instruments.probes.probe` returns it.
+    quantity : {"accuracy", "selectivity", "gain"}
+        See `QUANTITIES`.
+    window : int
+        A window slept on, by its label.
+    """
+    values = shown(probes, quantity).sel({dims.WINDOW: window})
+    tables = {str(t): values.sel({dims.TARGET: t}) for t in values[dims.TARGET].values}
+    names = [f"layer {layer}" for layer in values[dims.LAYER].values.tolist()]
+    return _maps(tables, dims.LAYER, names, quantity, theme)
+
+
+def _maps(
+    tables: dict[str, xr.DataArray], down: str, rows: list[str], quantity: str, theme: Theme
+) -> go.Figure:
+    """Draw ``[down, sleep_pass]`` as panels; ``customdata`` is words, target, pass and layer."""
+    first = next(iter(tables.values()))
+    passes = first[dims.SLEEP_PASS].values.tolist()
+    across, places = np.arange(len(passes)), np.arange(len(rows))
     diverging = quantity != "accuracy"
     traces: list[dict[str, Any]] = []
-    for panel, layer in enumerate(layers):
-        table = values.sel({dims.LAYER: layer}).transpose(dims.TARGET, dims.SLEEP_PASS).values
-        hover = "%{customdata}<extra></extra>"
+    for panel, (title, values) in enumerate(tables.items()):
+        table = values.transpose(down, dims.SLEEP_PASS).values
+        other = "" if down == dims.TARGET else f"{title}, "
+        targets = values[dims.TARGET].values.tolist()
+        layers = values[dims.LAYER].values.tolist()
         told = [
             [
-                f"{targets[r]}, {_pass_words(passes[c])}: {table[r, c]:.3f}"
+                [
+                    f"{other}{rows[r]}, {_pass_words(passes[c])}: {table[r, c]:.3f}",
+                    targets[r] if isinstance(targets, list) else targets,
+                    passes[c],
+                    layers[r] if isinstance(layers, list) else layers,
+                ]
                 for c in range(len(passes))
             ]
-            for r in range(len(targets))
+            for r in range(len(rows))
         ]
+        hover = "%{customdata[0]}<extra></extra>"
         traces.append(
-            cells(table, x=across, y=down, hover=hover, customdata=told, xgap=1.5, ygap=1.5)
+            cells(table, x=across, y=places, hover=hover, customdata=told, xgap=1.5, ygap=1.5)
             | on(panel)
         )
         texts = [[two_digits(value) for value in row] for row in table]
         traces.append(
             numbers(
-                table, texts, x=across, y=down, limit=1.0, theme=theme, size=11,
+                table, texts, x=across, y=places, limit=1.0, theme=theme, size=11,
                 diverging=diverging,
             )
             | on(panel)
         )  # fmt: skip
-    titles = [f"layer {layer}, {QUANTITIES[quantity]}" for layer in layers]
     x = {
         "title": {"text": "sleep pass (0: before the first)"},
         "tickvals": across.tolist(),
@@ -118,11 +157,11 @@ def probe_map(
         "range": [-0.5, len(passes) - 0.5],
         "showgrid": False,
     }
-    y = {"range": [len(targets) - 0.5, -0.5], "showgrid": False, "title": {"text": ""}}
-    left = 18 + int(6.8 * max(map(len, targets)))
-    result = layout(titles, x, y, theme, left=left, row=ROW * len(targets) + 6, columns=3)
+    y = {"range": [len(rows) - 0.5, -0.5], "showgrid": False, "title": {"text": ""}}
+    left = 18 + int(6.8 * max(map(len, rows)))
+    result = layout(list(tables), x, y, theme, left=left, row=ROW * len(rows) + 6, columns=3)
     colours = DIVERGING[theme] if diverging else SEQUENTIAL
-    row_names(result, targets, len(layers))
+    row_names(result, rows, len(tables))
     result["margin"]["r"] = 64
     result["coloraxis"] = {
         "colorscale": scale(colours),
@@ -248,23 +287,37 @@ def item_bars(
             "showlegend": False,
         },
     ]
+    grouped = ", " in items[0]
+    kind = items[0].rpartition(", ")[2].split(" ")[0] if grouped else "item"
     return go.Figure(
         traces,
         {
             "template": template(theme),
-            "height": 220,
-            "margin": {"l": 50, "r": 10, "t": 30, "b": 44},
+            "height": 250,
+            "margin": {"l": 50, "r": 10, "t": 30, "b": 62 if grouped else 44},
             "title": {
                 "text": f"{target}, {_pass_words(sleep_pass)}: item by item; dotted: majority",
                 "font": {"size": 13.5},
             },
             "xaxis": {
-                "tickvals": list(range(len(items))), "ticktext": items, "fixedrange": True,
-                "range": [-0.6, len(items) - 0.4], "showgrid": False, "title": {"text": "item"},
+                "tickvals": list(range(len(items))), "ticktext": _short(items), "fixedrange": True,
+                "tickangle": 0,
+                "range": [-0.6, len(items) - 0.4], "showgrid": False, "title": {"text": kind},
             },
             "yaxis": {"range": SHARE, "fixedrange": True, "title": {"text": "share told right"}},
         },
     )  # fmt: skip
+
+
+def _short(items: list[str]) -> list[str]:
+    """Return names that fit under bars: of ``string 0, cell 3`` the 3, and where each begins."""
+    found, before = [], ""
+    for item in items:
+        group, _, name = item.rpartition(", ")
+        last = name.split(" ")[-1]
+        found.append(f"{last}<br>{group}" if group and group != before else last)
+        before = group
+    return found
 
 
 def _pass_words(sleep_pass: int) -> str:

@@ -23,12 +23,12 @@ export function render({model, el}) {
   const fields = new Map() // name -> {input, note, hint}
   let timer = 0, said, top
 
-  const asked = (name, title, input, hint) => {
+  const asked = (name, title, input, hint, look = "field") => {
     input.id = `m-${name}`
     input.setAttribute("aria-describedby", `m-${name}-note`)
     const note = make("p", {id: `m-${name}-note`, class: "hint"}, hint)
     fields.set(name, {input, note, hint})
-    return make("div", {class: "field"}, make("label", {for: input.id}, title), input, note)
+    return make("div", {class: look}, make("label", {for: input.id}, title), input, note)
   }
   const select = (options) => {
     const found = make("select")
@@ -51,7 +51,7 @@ export function render({model, el}) {
     const held = form.getRootNode().activeElement?.id
     fields.clear()
     const first = [asked("checkpoint", "Checkpoint", select(model.checkpoints.map((n) => [n, n])), "")]
-    if (model.kinds.length > 1) first.push(asked("kind", "What is measured", select(model.kinds), ""))
+    if (model.kinds.length > 1) first.push(asked("kind", "What is measured", select(model.kinds), "", "field long"))
     said = make("p", {class: "preview", role: "status"})
     top = make("p", {class: "hint wrong", role: "alert", hidden: ""})
     form.replaceChildren(make("div", {class: "grid"}, ...first, ...model.fields.map(setting)),

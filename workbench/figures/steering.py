@@ -1,0 +1,84 @@
+"""Steering: how often answers follow when S is moved along a probe's direction, and otherwise."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from workbench import dims
+from workbench.figures.panels import SHARE, bars, layout, look, n_axis, on
+from workbench.figures.theme import Theme
+from workbench.tasks.base import level_words
+
+NOTHING: Final = "nothing"
+"""The control that moves nothing: how often the answer is the one asked for anyhow."""
+
+
+def steering_curves(
+    steering: xr.Dataset, *, sleep_pass: int, layer: int, theme: Theme = "light"
+) -> go.Figure:
+    """Draw the share of answers that follow against the strength: a panel for each target.
+
+    Each panel shows the queries of the target's own difficulty, whose answers are to become what
+    the direction stands for; a target that no query asks for has none.
+
+    Parameters
+    ----------
+    steering : Dataset
+        As `workbench.instruments.steering.steering_by_difficulty` returns it.
+    sleep_pass, layer : int
+        Where S was moved.
+
+    Returns
+    -------
+    Figure
+        In each panel a line for each direction, with 95 % intervals.
+    """
+    here = steering.sel({dims.SLEEP_PASS: sleep_pass, dims.LAYER: layer})
+    word = str(steering.attrs.get("difficulty_name", "difficulty"))
+    strengths = here[dims.STRENGTH].values
+    controls = here[dims.CONTROL].values.tolist()
+    titles: list[str] = []
+    traces: list[dict[str, Any]] = []
+    for target, level in zip(here[dims.TARGET].values, here["level"].values, strict=True):
+        if int(level) not in here[dims.DIFFICULTY].values:
+            continue
+        panel = len(titles)
+        there = here.sel({dims.TARGET: target, dims.DIFFICULTY: int(level)})
+        titles.append(f"{level_words(int(level), word)} ({int(there['cases'])} cases)")
+        lengths = [f"{float(value):.0%}" for value in there["norm"].values]
+        for number, control in enumerate(controls):
+            one = there.sel({dims.CONTROL: control})
+            y = one["follows"].values.astype(np.float32)
+            own = look(theme, number)
+            main = number == 0
+            trace: dict[str, Any] = {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "x": strengths.astype(np.float32),
+                "y": y,
+                "name": control if control != NOTHING else "nothing is moved",
+                "legendgroup": control,
+                "showlegend": panel == 0,
+                "customdata": lengths,
+                "hovertemplate": "%{y:.3f}, moved by %{customdata} of S<extra>"
+                + control
+                + "</extra>",
+                **own,
+                **on(panel),
+            }
+            if main:
+                trace["error_y"] = bars(y, one["follows_low"].values, one["follows_high"].values)
+            else:
+                trace["line"] = own["line"] | {
+                    "width": 1.4,
+                    "dash": "dot" if number % 2 else "dash",
+                }
+                trace["marker"] = own["marker"] | {"size": 5}
+            traces.append({k: v for k, v in trace.items() if v is not None})
+    x = n_axis(strengths.tolist(), "times the shortest move that turns the probe")
+    y_axis = {"title": {"text": "answers that follow"}, "range": SHARE, "nticks": 6}
+    return go.Figure(traces, layout(titles, x, y_axis, theme, entries=len(controls)))
