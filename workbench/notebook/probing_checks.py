@@ -1,0 +1,204 @@
+"""Checks of the exercises in notebook 6, *Probes that mean something*.
+
+Each takes the learner's function and returns a `Verdict`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from workbench.notebook.check import NotYet, call, call_for_array, close, exercise
+
+EXAMPLES, ROWS_EACH = 20, 3
+NUMBERS = 100 + 7 * np.arange(EXAMPLES)
+"""Names of examples: not 0, 1, 2, ..., so that a row's number is not taken for its example's."""
+
+ALPHAS = (0.01, 0.1, 1.0, 10.0)
+FOLDS = {
+    "train": dict(zip(ALPHAS, (0.99, 0.95, 0.80, 0.60), strict=True)),
+    "validation": dict(zip(ALPHAS, (0.41, 0.55, 0.62, 0.48), strict=True)),
+    "test": dict(zip(ALPHAS, (0.44, 0.66, 0.58, 0.50), strict=True)),
+}
+"""What a probe scores: each fold likes another alpha best."""
+
+
+@exercise
+def check_held_out(held_out: Any) -> str:
+    """Exercise 1: ``held_out(example, share, seed)`` keeps rows of one example together."""
+    hint = "One True or False for each row: draw examples from np.unique(example), then np.isin."
+    example = np.repeat(NUMBERS, ROWS_EACH)[np.random.default_rng(171).permutation(60)]
+
+    def given(share: float, seed: int) -> np.ndarray:
+        found = call_for_array(held_out, example, share, seed, shape=(60,), hint=hint)
+        if not np.isin(found, (0, 1)).all():
+            raise NotYet(f"those are numbers, not one True or False for each row. {hint}")
+        return found.astype(bool)
+
+    test = given(0.25, 0)
+    if test.all() or not test.any():
+        raise NotYet(f"{'every' if test.any() else 'no'} row is tested. {hint}")
+    both = np.intersect1d(example[test], example[~test])
+    if len(both):
+        raise NotYet(
+            f"{len(both)} of {EXAMPLES} examples have rows on both sides. A probe that has seen "
+            "one of an example's rows knows the answer for the others: draw examples, not rows."
+        )
+    tested = len(np.unique(example[test]))
+    if tested == EXAMPLES - 5:
+        raise NotYet("True is to mean tested: yours marks the rows that are trained on.")
+    if tested != 5:
+        raise NotYet(f"a share of 0.25 of {EXAMPLES} examples is 5; yours tests {tested}.")
+    if all(np.array_equal(test, given(0.25, seed)) for seed in (1, 2)):
+        raise NotYet("every seed tests the same examples: draw them with the seed given.")
+    if not np.array_equal(test, given(0.25, 0)):
+        raise NotYet("the same seed gives other rows the second time: use default_rng(seed).")
+    return "an example is trained on or tested, with all its rows; which one, the seed decides."
+
+
+@exercise
+def check_choose(choose: Any) -> str:
+    """Exercise 2: ``choose(alphas, score)`` picks on validation and opens the test fold once."""
+    hint = 'max over score(alpha, "validation"), then one score(best, "test"); give back both.'
+    opened: list[tuple[str, float]] = []
+
+    def score(alpha: float, fold: str) -> float:
+        if fold not in FOLDS:
+            raise NotYet(f'there is no fold {fold!r}: "train", "validation" or "test".')
+        opened.append((fold, float(alpha)))
+        return FOLDS[fold][float(alpha)]
+
+    result = call(choose, list(ALPHAS), score, hint=hint)
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        raise NotYet(f"two things are to come back, alpha and the accuracy on test. {hint}")
+    tested = [alpha for fold, alpha in opened if fold == "test"]
+    if len(tested) > 1:
+        raise NotYet(
+            f"the test fold was opened {len(tested)} times. What is chosen by it is no longer "
+            'tested by it: choose by "validation".'
+        )
+    alpha, told = (float(call_for_array(lambda x=x: x, shape=(), hint=hint)) for x in result)
+    if alpha not in ALPHAS:
+        raise NotYet(f"{alpha:g} is none of the alphas. Give back alpha first, then the accuracy.")
+    if alpha == min(ALPHAS):
+        by = "the training fold" if ("train", alpha) in opened else "something else"
+        raise NotYet(
+            f"chosen by {by}: there the least regularisation always looks best, since it lets a "
+            'probe learn by heart. Choose by "validation".'
+        )
+    if alpha != 1.0:
+        raise NotYet(f"alpha = {alpha:g} is not the best on validation. {hint}")
+    if not tested:
+        raise NotYet(
+            "right alpha, but the test fold stayed shut: what you give back was used for choosing, "
+            "and the best of several is flattered."
+        )
+    if not close(told, FOLDS["test"][1.0]):
+        raise NotYet("the accuracy to give back is that on test, with the alpha chosen.")
+    return "chosen on one fold, told from another that was opened once."
+
+
+@exercise
+def check_control(control_labels: Any) -> str:
+    """Exercise 3: ``control_labels(kinds, classes, seed)`` is a random label for each kind."""
+    hint = "A table with one random label for each kind, then table[kinds]."
+    kinds = np.random.default_rng(172).integers(0, 30, 200)
+    classes = 5
+
+    def given(seed: int) -> np.ndarray:
+        return call_for_array(control_labels, kinds, classes, seed, shape=kinds.shape, hint=hint)
+
+    found = given(0)
+    if (found != found.round()).any() or found.min() < 0 or found.max() >= classes:
+        raise NotYet(f"labels are whole numbers from 0 to classes - 1 = {classes - 1}.")
+    if len(np.unique(found)) == 1:
+        raise NotYet("every example has the same label: there is nothing to be told.")
+    each = [np.unique(found[kinds == kind]) for kind in np.unique(kinds)]
+    if max(map(len, each)) > 1:
+        raise NotYet(
+            "examples of one kind have different labels, so not even a probe that learns by heart "
+            f"could get them right. {hint}"
+        )
+    if np.array_equal(found, kinds % classes) or np.array_equal(found, given(7)):
+        raise NotYet("which kind has which label is to be drawn anew with every seed.")
+    if len(np.unique(found)) < classes:
+        raise NotYet(f"of {classes} labels, some are never drawn. {hint}")
+    if not np.array_equal(found, given(0)):
+        raise NotYet("the same seed gives other labels the second time: use default_rng(seed).")
+    return "meaningless and learnable: what a probe scores here, it owes to its own memory."
+
+
+@exercise
+def check_interval(interval: Any) -> str:
+    """Exercise 4: ``interval(right)`` is mean -+ 1.96 standard errors, an example one case."""
+    hint = "scores = right.mean(1); scores.mean() -+ 1.96 * scores.std(ddof=1) / sqrt(examples)."
+    right = np.random.default_rng(2).random((12, 6)) < np.linspace(0.1, 0.9, 12)[:, None]
+    scores = right.mean(1)
+    mean, error = scores.mean(), scores.std(ddof=1) / np.sqrt(12)
+    low, high = call_for_array(interval, right, shape=(2,), hint=hint)
+
+    def is_half(half: float) -> bool:
+        return close([low, high], [mean - half, mean + half])
+
+    if is_half(1.96 * error):
+        return "twelve examples are twelve cases, however many items each of them has."
+    if close([low, high], [mean, 1.96 * error]):
+        raise NotYet("give back both ends, low and high, rather than the mean and a width.")
+    if close([low, high], [mean + 1.96 * error, mean - 1.96 * error]):
+        raise NotYet("the other way round: low first.")
+    flat = right.std(ddof=1) / np.sqrt(right.size)
+    if any(is_half(1.96 * x) for x in (flat, right.std() / np.sqrt(right.size))):
+        raise NotYet(
+            "that counts 72 items as 72 cases. Six items of one example come from one memory, and "
+            "are right or wrong together: take each example's mean first."
+        )
+    if is_half(1.96 * scores.std(ddof=1)) or is_half(1.96 * scores.std()):
+        raise NotYet("that is the spread of examples; the mean of 12 is surer: divide by sqrt(12).")
+    if is_half(1.96 * scores.std() / np.sqrt(12)):
+        raise NotYet("nearly: np.std divides by n unless told ddof=1, too sure with few examples.")
+    if is_half(error):
+        raise NotYet("one standard error holds about 68 %; for 95 % take 1.96 of them.")
+    columns = right.mean(0)
+    if is_half(1.96 * columns.std(ddof=1) / np.sqrt(6)):
+        raise NotYet("wrong axis: right is [example, item], and the examples are the cases.")
+    raise NotYet(
+        f"the mean lies at {mean:.3f}, 1.96 standard errors are {1.96 * error:.3f}. {hint}"
+    )
+
+
+@exercise
+def check_random_like(random_like: Any) -> str:
+    """Exercise 5: ``random_like(change, seed)`` has random directions, and each row's length."""
+    hint = "default_rng(seed).normal(size=change.shape), and then each row to the row's own length."
+    change = np.random.default_rng(173).normal(size=(40, 30)) * np.linspace(0.2, 5, 40)[:, None]
+
+    def given(seed: int) -> np.ndarray:
+        return call_for_array(random_like, change, seed, shape=change.shape, hint=hint)
+
+    found = given(0)
+    wanted, lengths = (np.linalg.norm(rows, axis=1) for rows in (change, found))
+    if not lengths.all():
+        raise NotYet("some rows are zero: a push of no length says nothing.")
+    along = (found * change).sum(1) / (lengths * wanted)
+    if (np.abs(along) > 0.999).all():
+        raise NotYet("that is the probe's direction itself, or its opposite: draw another.")
+    if close(lengths, np.ones(40)):
+        raise NotYet("every row has length 1: give it the length of the row it stands beside.")
+    if not close(lengths, wanted):
+        if close(np.linalg.norm(found), np.linalg.norm(change)):
+            raise NotYet("all rows together are as long; each one by itself should be: axis=1.")
+        raise NotYet(f"the lengths are not those of `change`, row by row. {hint}")
+    unit = found / lengths[:, None]
+    if np.abs(unit @ unit.T - np.eye(40)).max() > 0.999:
+        raise NotYet("several rows point the same way: draw a direction for each.")
+    if (found >= 0).all():
+        raise NotYet(
+            "every number is positive, so that all directions lie in one corner: use normal, which "
+            "prefers no direction."
+        )
+    if np.abs(along).mean() > 0.5:
+        raise NotYet("those are still much like the probe's directions: draw afresh.")
+    if np.array_equal(found, given(1)):
+        raise NotYet("every seed gives the same directions: use default_rng(seed).")
+    return "as long, and nowhere in particular: what this does, any push of that size does."
