@@ -53,8 +53,8 @@ ATTRIBUTES: dict[str, type] = {
 """Attributes of the root. Empty, or -1 for the seed, is what nobody told the recorder."""
 
 ATTACHED = (
-    "spectra", "change", "provenance", "convergence", "probes", "attribution", "interventions",
-    "boundaries", "lens", "steering", "privacy",
+    "spectra", "change", "provenance", "retention", "key_readout", "convergence", "lens", "probes",
+    "steering", "attribution", "interventions", "privacy",
 )  # fmt: skip
 """Groups of results that may be attached, with whatever the instrument says."""
 

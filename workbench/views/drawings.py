@@ -6,10 +6,12 @@ Colours are CSS variables of ``style.css``, so that light and dark need no secon
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from html import escape
 
 import numpy as np
 
+from workbench.tasks.base import counted
 from workbench.views.problem import Problem, Query
 
 RADIUS = 100.0
@@ -24,7 +26,12 @@ RING_LEGEND = (
 
 
 def ring(
-    problem: Problem, query: Query | None, answer: str | None, *, correct: bool = False
+    problem: Problem,
+    query: Query | None,
+    answer: str | None,
+    *,
+    correct: bool = False,
+    weights: Mapping[str, float] | None = None,
 ) -> str:
     """Draw a Depo cycle with the path that a query follows.
 
@@ -38,6 +45,8 @@ def ring(
         What the model would answer now, in letters.
     correct : bool
         Whether that is right.
+    weights : mapping of str to float or None
+        What each edge is coloured by, from -1 to 1, by the node that it leaves.
     """
     successor = dict(problem.edges)
     order = _in_order(successor)
@@ -48,7 +57,9 @@ def ring(
     lines, nodes = [], []
     for source, target in zip(order, [*order[1:], order[0]], strict=True):
         hop = path.index(source) + 1 if source in path[:-1] else 0
-        lines.append(_arrow(centre[source], centre[target], size, "hop" if hop else "edge"))
+        look = "" if weights is None else _weighed(weights.get(source, 0.0))
+        kind = "hop" if hop and weights is None else "edge"
+        lines.append(_arrow(centre[source], centre[target], size, kind, look))
         if hop and count <= 24:
             x, y = _beside(centre[source], centre[target], 22)
             lines.append(f'<text class="hop-number" x="{x:.1f}" y="{y:.1f}">{hop}</text>')
@@ -113,12 +124,21 @@ def _beside(a: tuple[float, float], b: tuple[float, float], out: float) -> tuple
     return (a[0] + b[0]) / 2 + out * across[0], (a[1] + b[1]) / 2 + out * across[1]
 
 
-def _arrow(a: tuple[float, float], b: tuple[float, float], gap: float, kind: str) -> str:
+def _weighed(weight: float) -> str:
+    """Return an edge's style: orange above zero, blue below, and the broader the further away."""
+    colour, size = ("--orange" if weight > 0 else "--blue"), min(abs(weight), 1.0)
+    ink = f"color-mix(in srgb, var({colour}) {25 + 75 * size:.0f}%, var(--muted))"
+    return f' style="stroke:{ink};stroke-width:{1.4 + 5 * size:.1f};opacity:1"'
+
+
+def _arrow(
+    a: tuple[float, float], b: tuple[float, float], gap: float, kind: str, look: str = ""
+) -> str:
     length = math.hypot(b[0] - a[0], b[1] - a[1]) or 1.0
     ux, uy = (b[0] - a[0]) / length, (b[1] - a[1]) / length
     start, stop = gap + 1, gap + 3
     return (
-        f'<path class="{kind}" marker-end="url(#arrow)" '
+        f'<path class="{kind}"{look} marker-end="url(#arrow)" '
         f'd="M{a[0] + ux * start:.1f} {a[1] + uy * start:.1f}'
         f'L{b[0] - ux * stop:.1f} {b[1] - uy * stop:.1f}"/>'
     )
@@ -172,13 +192,13 @@ def automaton(
         pieces.append(
             f'<figure class="{"asked" if asked else ""}"><figcaption>string {number}{reply}'
             f'</figcaption><svg viewBox="-0.15 -0.15 {rows.shape[1] + 0.3} {len(rows) + 0.3}" '
-            f'role="img" aria-label="string {number} and its {config.rollout} steps">'
+            f'role="img" aria-label="string {number} and its {counted(config.rollout, "step")}">'
             f"{squares}{mark}</svg></figure>"
         )
     return (
         f'<div class="automaton">{"".join(pieces)}</div>'
         '<p class="note">The model reads only the framed first row. The answer is the framed cell '
-        f"below it, {config.rollout} steps later.{left_out}</p>"
+        f"below it, {counted(config.rollout, 'step')} later.{left_out}</p>"
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench.batch import Batch
 from workbench.errors import WorkbenchError
-from workbench.tasks.base import EVALUATION, Task, batch_generator, level_words
+from workbench.tasks.base import EVALUATION, Task, batch_generator, counted, level_words
 from workbench.views.cursor import EXAMPLES
 
 MOST_NODES_IN_HINT = 12
@@ -124,7 +124,9 @@ def hint(task: Task) -> str:
     """Return what may be typed, with an example of a size that the task's settings have."""
     if task.name == "rule110":
         config = task.config
-        return f"{config.strings} strings of {config.cells} bits, separated by blanks."
+        strings = counted(config.strings, "string")
+        between = ", separated by blanks" if config.strings > 1 else ""
+        return f"{strings} of {counted(config.cells, 'bit')}{between}."
     if task.name != "depo":
         return ""
     nodes = task.config.nodes

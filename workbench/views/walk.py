@@ -16,6 +16,8 @@ from workbench import dims
 from workbench.batch import Batch, concatenate
 from workbench.config import SleepConfig
 from workbench.figures import shown_quantity
+from workbench.instruments.change import changes_of
+from workbench.instruments.spectra import spectra_of
 from workbench.model import HybridModel, Memory
 from workbench.sleep import Eviction, SleepPass, Wake, read, wake_now
 from workbench.tasks.base import Task
@@ -308,34 +310,14 @@ def summarise(states: xr.DataArray) -> xr.Dataset:
     Returns
     -------
     Dataset
-        ``norm``: Frobenius norm of S. ``relative_change``: ``|S_n - S_(n-1)| / |S_n|``, NaN at
-        pass 0. ``effective_rank``: exp of the entropy of the singular values' shares (Roy and
-        Vetterli 2007), NaN where S = 0. ``memory_change``: the relative change of all layers
-        and heads together.
+        ``norm`` and ``effective_rank`` as `spectra_of`, ``relative_change`` and
+        ``memory_change`` as `changes_of`.
     """
-    matrix = (dims.KEY, dims.VALUE)
-    values = states.transpose(..., *matrix).values.astype(np.float64)
-    norm = np.sqrt((values**2).sum((-2, -1)))
-    step = np.zeros_like(norm)
-    step[1:] = np.sqrt((np.diff(values, axis=0) ** 2).sum((-2, -1)))
-    singular = np.linalg.svd(values, compute_uv=False)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        change = step / norm
-        whole = np.sqrt((step**2).sum((1, 2)) / (norm**2).sum((1, 2)))
-        share = singular / singular.sum(-1, keepdims=True)
-        entropy = -np.where(share > 0, share * np.log(share), 0.0).sum(-1)
-        rank = np.where(norm > 0, np.exp(entropy), np.nan)
-    change[0] = whole[0] = np.nan
-    over = (dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD)
-    coords = {name: states.coords[name] for name in over}
-    return xr.Dataset(
-        {
-            "norm": (over, norm.astype(np.float32)),
-            "relative_change": (over, change.astype(np.float32)),
-            "effective_rank": (over, rank.astype(np.float32)),
-            "memory_change": (over[:1], whole.astype(np.float32)),
-        },
-        coords,
+    change, spectra = changes_of(states, modes=1), spectra_of(states)
+    names = ("relative_change", "memory_change")
+    found = {name: spectra[name] for name in ("norm", "effective_rank")}
+    return xr.Dataset(found | {name: change[name] for name in names}).drop_vars(
+        dims.MODE, errors="ignore"
     )
 
 
