@@ -211,3 +211,18 @@ def test_figures_of_instruments_on_a_bundled_trace(name):
         shown.controls[control].value = value
     assert shown.note.value == ""
     assert len(shown.figure.data) > 0
+
+
+def test_matrices_with_gaps_can_be_sent(states, trace):
+    """JSON has no NaN: a kernel says so on the page, and a strict reader refuses the message."""
+
+    def gaps(shown):
+        (drawn,) = shown.figure.get_state()["_widget_data"]
+        return [value is None for row in drawn["z"] for value in row]
+
+    shown = explore(figures.one_head, states, trace=trace)
+    assert not any(gaps(shown))
+    part = states.isel(example=0, window=1, layer=0, gdn_head=0)
+    part = part.where(part.coords["sleep_pass"] < 2, np.nan)
+    redraw(shown.figure, figures.one_head(part, sleep_pass=2, gdn_head=0))
+    assert shown.figure.data[0].z.tolist() == [[None] * 3] * 2

@@ -56,7 +56,8 @@ class Explorer(ipywidgets.VBox):
         self._limited()
         figure, note = draw(self.cursor)
         self.note = ipywidgets.HTML(html.escape(note))
-        self.figure = FigureWidget(figure)  # filled later, it would show empty axes on the page
+        # filled later, it would show empty axes on the page
+        self.figure = FigureWidget([sendable(trace) for trace in figure.data], figure.layout)
         for control in controls.values():
             control.observe(self._moved, names="value")
         row = ipywidgets.HBox(
@@ -189,13 +190,23 @@ def redraw(shown: FigureWidget, wanted: go.Figure) -> None:
         shown.layout = wanted.layout  # whole: in a batch, new axes would be sent twice
     if [trace.type for trace in shown.data] != [trace.type for trace in wanted.data]:
         shown.data = ()
-        shown.add_traces(list(wanted.data))
+        shown.add_traces([sendable(trace) for trace in wanted.data])
         return
     with shown.batch_update():
         for old, new in zip(shown.data, wanted.data, strict=True):
-            fresh = new.to_plotly_json()
+            fresh = sendable(new)
             gone = dict.fromkeys(set(old.to_plotly_json()) - set(fresh) - {"uid"})
             old.update(gone | fresh, overwrite=True)
+
+
+def sendable(trace: Any) -> dict[str, Any]:
+    """Return a trace as a widget can send it: matrices travel as JSON, which knows no NaN."""
+    return {
+        name: np.where(np.isnan(value), None, value.astype(object))
+        if isinstance(value, np.ndarray) and value.ndim > 1 and value.dtype.kind == "f"
+        else value
+        for name, value in trace.to_plotly_json().items()
+    }
 
 
 def axes_of(data: Data) -> dict[str, list[Any]]:
