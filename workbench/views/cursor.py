@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import param
 
@@ -78,7 +78,14 @@ class Cursor(param.Parameterized):
 
     Changing `checkpoint`, `seed`, `example`, `text`, `queries` or `passes` makes another sleep;
     the rest moves within one.
+
+    Attributes
+    ----------
+    url : mapping of str to str
+        Parameter -> its name in the address; what is not in it does not stand there.
     """
+
+    url: ClassVar[Mapping[str, str]] = URL
 
     checkpoint = param.String("", doc="Name of the model.")
     seed = param.Integer(0, bounds=(0, 2**32 - 1), doc="Seed that examples are drawn from.")
@@ -165,7 +172,10 @@ class Cursor(param.Parameterized):
         }
         changed = {n: value for n, value in wanted.items() if getattr(self, n) != value}
         messages = [
-            (URL[name], f"{URL[name]} {getattr(self, name)} does not exist here; {value} is shown")
+            (
+                self.url[name],
+                f"{self.url[name]} {getattr(self, name)} does not exist here; {value} is shown",
+            )
             for name, value in changed.items()
             if name != "window"
         ]
@@ -175,7 +185,7 @@ class Cursor(param.Parameterized):
                 f"window = {self.window} in the address, counted from 0, does not exist here; "
                 f"window {window + 1} of {total} is shown"
             )
-            messages.insert(0, (URL["window"], said))
+            messages.insert(0, (self.url["window"], said))
         self.param.update(**changed)
         return messages
 
@@ -200,11 +210,14 @@ class Cursor(param.Parameterized):
         nearest = nearest if high is None else min(high, nearest)
         if nearest == value:
             return value, None
-        return nearest, f"{URL[name]} goes from {low} to {high}, so {value:,} became {nearest:,}"
+        return (
+            nearest,
+            f"{self.url[name]} goes from {low} to {high}, so {value:,} became {nearest:,}",
+        )
 
     def address(self) -> dict[str, str]:
         """Return what `restore` takes: the name in the address and the text of every value."""
-        values = {label: getattr(self, name) for name, label in URL.items()}
+        values = {label: getattr(self, name) for name, label in self.url.items()}
         return {label: str(value) for label, value in values.items() if value not in ("", None)}
 
     def restore(self, query: Mapping[str, str]) -> list[str]:
@@ -213,7 +226,7 @@ class Cursor(param.Parameterized):
         Parameters
         ----------
         query : mapping of str to str
-            Names of `URL` to text; unknown names are ignored.
+            Names of `url` to text; unknown names are ignored.
 
         Returns
         -------
@@ -222,7 +235,7 @@ class Cursor(param.Parameterized):
         """
         values: dict[str, object] = {}
         messages = []
-        for name, label in URL.items():
+        for name, label in self.url.items():
             if label not in query:
                 continue
             value, message = _read(self.param[name], label, query[label])

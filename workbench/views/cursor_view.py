@@ -18,7 +18,7 @@ import param
 
 from workbench.errors import WorkbenchError
 from workbench.figures.theme import Theme
-from workbench.views.cursor import URL, Cursor, Extent, Place
+from workbench.views.cursor import Cursor, Extent, Place
 from workbench.views.cursor_screen import CursorScreen
 from workbench.views.notices import show_error, warn
 from workbench.views.outbox import Changes, Outbox
@@ -74,7 +74,7 @@ class CursorView(pn.viewable.Viewer):
         self._playing, self._actions = False, 0
         self.screen = self.make_screen()
         self._start()
-        self.cursor.param.watch(self._moved, list(URL))
+        self.cursor.param.watch(self._moved, list(self.cursor.url))
         self.param.watch(lambda event: self._turns.take(self.draw, key="dark"), "dark")
 
     @classmethod
@@ -315,6 +315,7 @@ class CursorView(pn.viewable.Viewer):
         if self.location is None:
             return []
         query = parse_qsl(self.location.search.lstrip("?"), keep_blank_values=True)
-        others = [(name, text) for name, text in query if name not in URL.values()]
+        known = set(self.cursor.url.values())
+        others = [(name, text) for name, text in query if name not in known]
         search = "?" + urlencode([*self.cursor.address().items(), *others])
         return [(self.location, {"search": search})]

@@ -24,6 +24,11 @@ RING_LEGEND = (
     '<span><i class="i-wrong"></i>model</span></p>'
 )
 
+WEIGHTS_LEGEND = (
+    '<p class="legend"><span><i class="i-path"></i>edge speaks for it</span>'
+    '<span><i class="i-against"></i>against it</span></p>'
+)
+
 
 def ring(
     problem: Problem,
@@ -84,12 +89,13 @@ def ring(
             f'<text class="reply {"good" if correct else "bad"}" y="{top + 26}">'
             f"{escape(answer or '?')} {'✓' if correct else '✗'}</text>"
         )
+    legend = "" if query is None else RING_LEGEND if weights is None else WEIGHTS_LEGEND
     return (
         f'<svg class="ring" viewBox="-138 -128 276 256" role="img" aria-label="{escape(title)}">'
         f'<defs><marker id="arrow" viewBox="0 0 10 10" refX="7" refY="5" markerWidth="11" '
         f'markerHeight="11" markerUnits="userSpaceOnUse" orient="auto">'
         f'<path d="M0 0 10 5 0 10z"/></marker></defs>'
-        f"{''.join(lines)}{''.join(nodes)}{middle}</svg>{RING_LEGEND if query is not None else ''}"
+        f"{''.join(lines)}{''.join(nodes)}{middle}</svg>{legend}"
     )
 
 

@@ -43,9 +43,18 @@ WAYS_ON = """
     <a class="card" href="memory"><h3>Memory</h3>
     <p>Open the memory at any pass: which window, pass and token each part of S comes from, how
     long it stays, how many directions it uses, and what can be read from it.</p></a>
+    <a class="card" href="interventions"><h3>Interventions</h3>
+    <p>Change the memory yourself: patch another context's S in at any pass, whole or in parts, or
+    erase it, and see at once which answers follow, beside controls.</p></a>
+    <a class="card" href="attribution"><h3>Attribution</h3>
+    <p>Ask what one answer is owed to: tokens, passes, heads or entries of S, by several methods,
+    each with how far it misses adding up.</p></a>
     <a class="card" href="instruments"><h3>Instruments</h3>
     <p>What probes, patches, erasing and attribution found in the bundled models: which pass makes
     which hops decodable, whether the answers follow, and what S keeps of evicted text.</p></a>
+    <a class="card" href="probes"><h3>Probes</h3>
+    <p>What a linear decoder finds in S after each pass, beside its controls and baselines, and
+    whether the answers follow when S is moved. Measure it anew with settings of your own.</p></a>
     <a class="card" href="lab"><h3>Lab</h3>
     <p>Train small models and watch the answer form: does more sleep help? Choose a task, arms and
     seeds; accuracy against N fills in with error bars and chance lines.</p></a>

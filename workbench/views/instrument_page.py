@@ -233,7 +233,10 @@ class InstrumentView(CursorView):
             picture = draw(problem, None, None)
             if cursor.text:
                 picture += '<p class="note">Your own input; another example takes its place.</p>'
-        link = "" if own else words.onward("stepper", cursor, "Step through this sleep")
+        link = ""
+        if not own:
+            link = words.onward("stepper", cursor, "Step through this sleep")
+            link += words.onward_to_causes(cursor)
         return [
             (screen.seed, {"visible": not own}),
             (screen.passes, {"visible": not own}),

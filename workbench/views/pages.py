@@ -134,6 +134,30 @@ def memory() -> Page:
     return shell(f"Memory - {NAME}", "memory", build)
 
 
+def interventions() -> Page:
+    """Return the page of interventions."""
+
+    def build(page: Page) -> list[Any]:
+        pn.extension("plotly")
+        from workbench.views.interventions import Interventions
+
+        return [Interventions.in_page(page)]
+
+    return shell(f"Interventions - {NAME}", "interventions", build)
+
+
+def attribution() -> Page:
+    """Return the page of attribution."""
+
+    def build(page: Page) -> list[Any]:
+        pn.extension("plotly")
+        from workbench.views.attribution import Attribution
+
+        return [Attribution.in_page(page)]
+
+    return shell(f"Attribution - {NAME}", "attribution", build)
+
+
 def measured() -> Page:
     """Return the page of measurements."""
 
@@ -144,6 +168,18 @@ def measured() -> Page:
         return [Measured.in_page(page)]
 
     return shell(f"Instruments - {NAME}", "instruments", build)
+
+
+def probes() -> Page:
+    """Return the page of probes."""
+
+    def build(page: Page) -> list[Any]:
+        pn.extension("plotly")
+        from workbench.views.probes import Probes
+
+        return [Probes.in_page(page)]
+
+    return shell(f"Probes - {NAME}", "probes", build)
 
 
 def lab() -> Page:
@@ -174,7 +210,12 @@ PAGES = (
     PageEntry("/", NAME, "./", "Home", home),
     PageEntry("/stepper", f"Stepper - {NAME}", "stepper", "Stepper", stepper),
     PageEntry("/memory", f"Memory - {NAME}", "memory", "Memory", memory),
+    PageEntry(
+        "/interventions", f"Interventions - {NAME}", "interventions", "Interventions", interventions
+    ),
+    PageEntry("/attribution", f"Attribution - {NAME}", "attribution", "Attribution", attribution),
     PageEntry("/instruments", f"Instruments - {NAME}", "instruments", "Instruments", measured),
+    PageEntry("/probes", f"Probes - {NAME}", "probes", "Probes", probes),
     PageEntry("/lab", f"Lab - {NAME}", "lab", "Lab", lab),
     PageEntry("/results", f"Results - {NAME}", "results", "Results", results),
 )

@@ -154,11 +154,13 @@ class Screen(CursorScreen):
             own |= {"text": shown[0], "queries": shown[1], "serial": self._fills}
             own |= {"wrong_field": "", "message": ""}
         note = words.trained_note(walk.passes, scene.checkpoint.sleep)
+        onward = words.onward("memory", cursor, "Look into this memory")
+        onward += words.onward_to_causes(cursor)
         return [
             (self.note, {"object": note + words.untrained_note(scene.problem)}),
-            (self.query, {"options": _query_options(scene.problem)}),
+            (self.query, {"options": query_options(scene.problem)}),
             (self.own_input, own),
-            (self.onward, {"object": words.onward("memory", cursor, "Look into this memory")}),
+            (self.onward, {"object": onward}),
             *self.controls(walk.extent, cursor.place),
         ]
 
@@ -244,7 +246,7 @@ class Screen(CursorScreen):
         ]
 
 
-def _query_options(problem: Problem) -> dict[str, int]:
+def query_options(problem: Problem) -> dict[str, int]:
     """Return the queries by their labels; those asked twice are numbered."""
     labels = [query.label for query in problem.queries]
     return {

@@ -73,6 +73,12 @@ def _kept(sleep: SleepConfig) -> list[str]:
     return kept
 
 
+def crossing(sleep: SleepConfig) -> str:
+    """Return what crosses a boundary, in words."""
+    kept = _kept(sleep)
+    return f"S, {_listed(kept)}" if len(kept) > 1 else f"S and {kept[0]}" if kept else "S alone"
+
+
 def _listed(things: list[str]) -> str:
     return " and ".join([", ".join(things[:-1]), things[-1]] if len(things) > 1 else things)
 
@@ -137,6 +143,17 @@ def onward(page: str, cursor: Cursor, text: str) -> str:
     """Return HTML of a link to another page, at the very place where the cursor stands."""
     link = f"{page}?{urlencode(cursor.address())}"
     return f'<p class="onward"><a href="{escape(link)}">{escape(text)}</a></p>'
+
+
+def onward_to_causes(cursor: Cursor) -> str:
+    """Return HTML of links to the pages that change a memory and attribute answers to it.
+
+    Those know the examples of a seed; of what was typed there is no donor.
+    """
+    if cursor.text:
+        return ""
+    change = onward("interventions", cursor, "Change this memory")
+    return change + onward("attribution", cursor, "Attribute its answers")
 
 
 def trained_range(sleep: SleepConfig) -> tuple[int, int]:

@@ -1,0 +1,13 @@
+"""Attribution; ``panel serve apps/*.py --index home --address 127.0.0.1`` serves every app.
+
+There is no authentication, so keep the address: without it Panel listens to other machines, too.
+``workbench serve`` refuses that by itself.
+"""
+
+import panel as pn
+
+from workbench.views import pages
+
+if pn.state.served:
+    pages.configure()
+    pages.attribution().servable()

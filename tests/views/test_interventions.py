@@ -1,0 +1,205 @@
+"""The page of interventions without a browser: set what a user sets, look at what it says."""
+
+import json
+
+import numpy as np
+import panel as pn
+import pytest
+
+from workbench import dims
+from workbench.errors import WorkbenchError
+from workbench.figures.theme import BYTES
+from workbench.views.interventions import Interventions
+from workbench.views.interventions_model import InterventionCursor, result, unrelated_to
+from workbench.views.interventions_words import number
+from workbench.views.reading import Readings, Wanted
+
+
+@pytest.fixture
+def readings(shared):
+    pn.extension("plotly")
+    return Readings(Shelf(shared))
+
+
+class Shelf:
+    """Services of untrained checkpoints, on a server that starts nothing."""
+
+    runs = None
+
+    def __init__(self, shared):
+        self.names, self.checkpoint = shared.names, shared.checkpoint
+
+    def folders(self):
+        return {}
+
+
+@pytest.fixture
+def view(readings):
+    return Interventions(InterventionCursor(checkpoint="ring", passes=2), readings=readings)
+
+
+def said(view):
+    return view.screen.said.object
+
+
+def test_it_opens_after_the_last_sleep_and_reproduces_the_donor_exactly(view):
+    assert view.cursor.place == (0, 2) and view.cursor.donor == 1
+    found = result(view.cursor, view.examples)
+    patched, donor = (found["logit_diff"].sel({dims.CONTROL: c}) for c in ("patch", "donor"))
+    np.testing.assert_array_equal(patched, donor)
+    np.testing.assert_array_equal(
+        found["said"].sel({dims.CONTROL: "patch"}), found["said"].sel({dims.CONTROL: "donor"})
+    )
+    assert "reproduces the donor exactly" in said(view) and "<b>0 nat</b>" in said(view)
+    assert "S becomes the donor's S" in said(view) and "omits" in said(view)
+    assert view.screen.table.object.count("<table") == 2
+    assert not view.screen.problem.visible
+
+
+def test_figures_of_answers_and_of_three_memories(view):
+    screen = view.screen
+    for pane in [screen.figure_pane, *screen.states, screen.timeline]:
+        assert pane.figure["data"] and pane.visible
+        assert len(json.dumps(pane.figure)) < BYTES
+    recipient, donor, after = ([t["z"] for t in p.figure["data"]] for p in screen.states)
+    assert after == donor != recipient
+    light = screen.figure_pane.figure
+    view.dark = True
+    assert screen.figure_pane.figure != light
+
+
+def test_a_step_back_is_followed_by_the_reading_s_own_passes(view):
+    view.act("back")
+    assert view.cursor.place == (0, 1)
+    assert "does not reproduce the donor" in said(view)
+    view.act("first")
+    assert "S is still 0" in view.screen.place.sentence
+    view.act("last")
+    assert view.cursor.place == (1, 0) == view.examples.last
+    assert "reproduces the donor exactly" in said(view)
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("layer", "S of layer 1"),
+        ("head", "head 1 of layer 1"),
+        ("modes", "the 3 largest modes of every head"),
+        ("change", "what pass 2 over window 1 changed"),
+    ],
+)
+def test_every_part_has_its_words_and_its_fields(view, part, words):
+    view.cursor.param.update(part=part, gdn_head=1, modes=3, changed=2)
+    assert words in said(view)
+    screen = view.screen
+    assert screen.gdn_head.visible == (part == "head")
+    assert screen.modes.visible == (part == "modes")
+    assert screen.changed.visible == (part == "change")
+
+
+@pytest.mark.parametrize("action", ["zero", "mean", "scale"])
+def test_erasing_and_scaling(view, action):
+    view.screen.action.value = action
+    assert view.cursor.action == action
+    assert view.screen.table.object.count("<table") == 1
+    assert "random change" in said(view) and "may break a model" in said(view)
+    assert view.screen.percent.visible == (action == "scale")
+    assert not view.screen.donor.visible
+    assert "donor" not in view.screen.table.object
+
+
+def test_scaling_to_one_hundred_per_cent_changes_nothing(view):
+    view.cursor.param.update(action="scale", percent=100, part="head")
+    found = result(view.cursor, view.examples)
+    intact, changed = (found["logit_diff"].sel({dims.CONTROL: c}) for c in ("intact", "changed"))
+    np.testing.assert_allclose(intact, changed, atol=1e-5)
+
+
+def test_a_pass_that_has_not_run_is_told_in_one_line(view):
+    view.cursor.param.update(part="change", changed=2, sleep_pass=1)
+    assert view.screen.problem.visible
+    assert "a pass that has run by then" in view.screen.problem.object
+    assert not view.screen.figure_pane.visible
+    view.act("step")
+    assert not view.screen.problem.visible and view.screen.figure_pane.visible
+
+
+def test_the_donor_is_never_the_recipient(view):
+    view.choose("donor", 0)
+    assert view.cursor.donor == 1
+    view.choose("example", 1)
+    assert (view.cursor.example, view.cursor.donor) == (1, 2)
+    view.choose("donor", 1)
+    assert view.cursor.donor == 0
+    assert unrelated_to(view.examples, 1, 0) == 2
+    view.cursor.donor = 1  # nobody can choose it, but a program may
+    assert "which is the recipient" in view.screen.problem.object
+
+
+def test_the_address_holds_everything_and_what_is_wrong_is_told(view, readings):
+    view.cursor.param.update(part="modes", modes=2, donor=5, action="scale", percent=-50)
+    address = view.cursor.address()
+    cursor = InterventionCursor()
+    assert cursor.restore(address) == []
+    assert cursor.address() == address
+    again = Interventions(cursor, readings=readings)
+    assert again.problems == [] and said(again) == said(view)
+    wrong = InterventionCursor()
+    told = wrong.restore({"part": "soul", "donor": "x", "percent": "9999", "modes": "0"})
+    assert len(told) == 4 and "there are whole, layer, head" in " ".join(told)
+    clash = InterventionCursor(checkpoint="ring", example=3, donor=3)
+    assert any(
+        "is the recipient itself" in t for _, t in Interventions(clash, readings=readings).problems
+    )
+
+
+def test_contexts_that_do_not_answer_the_questions_are_told(readings):
+    view = Interventions(InterventionCursor(checkpoint="words", donor=3), readings=readings)
+    assert view.screen.problem.visible
+    assert "the donor&#x27;s context does not answer" in view.screen.problem.object
+    view.screen.action.value = "zero"
+    assert not view.screen.problem.visible, "erasing takes no donor"
+
+
+def test_several_windows_and_layers_and_the_other_task(readings):
+    view = Interventions(InterventionCursor(checkpoint="ring-two"), readings=readings)
+    assert view.cursor.place == (1, 2) and view.screen.layer.visible
+    assert "reproduces the donor exactly" in said(view)
+    view.screen.checkpoint.value = "rule"
+    assert "automaton" in view.screen.donor_picture.object
+    assert not view.screen.problem.visible
+
+
+def test_links_lead_to_the_same_example(view):
+    view.cursor.param.update(example=4)
+    for page in ("stepper", "memory", "attribution"):
+        assert f'href="{page}?checkpoint=ring' in view.screen.onward.object
+    assert "example=4" in view.screen.onward.object
+
+
+def test_the_numbers_can_be_saved(view):
+    view.save()
+    head, *rows = view.screen.button.content.splitlines()
+    assert head.endswith("variable,value")
+    assert any(",error," in row for row in rows)
+    assert view.screen.button.filename.endswith("patch-window-0-pass-2.csv")
+
+
+def test_readings_are_made_once(readings):
+    wanted = Wanted("ring", 0, 2)
+    assert readings.get(wanted) is readings.get(wanted)
+    with pytest.raises(WorkbenchError):
+        readings.get(Wanted("damaged", 0, 2))
+
+
+def test_a_recorded_measurement_follows_the_checkpoint(view):
+    view.rest("light")
+    assert "Nothing is recorded for ring" in view.recorded.head.object
+    view.recorded.follow("depo-n8-any", "light")
+    assert "patches-depo-n8-any" in view.recorded.found
+    shown = " ".join(getattr(p, "object", "") or "" for p in view.recorded.shown.objects)
+    assert "workbench measure patches" in shown and "<h1>" not in shown
+
+
+def test_numbers():
+    assert [number(v) for v in (float("nan"), 1.25, -3.0)] == ["–", "+1.2", "−3.0"]

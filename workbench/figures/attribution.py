@@ -1,0 +1,106 @@
+"""What one answer is owed to: bars of a few parts, and passes against heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from workbench import dims
+from workbench.figures.matrix import MOST_NUMBERS, cells, numbers, two_digits
+from workbench.figures.panels import row_names
+from workbench.figures.theme import DIVERGING, INKS, PALETTE, Theme, colorbar, scale, template
+
+ROW: Final = 30
+"""Height of a row, pixels."""
+
+
+def attribution_bars(
+    values: np.ndarray, names: Sequence[str], *, theme: Theme = "light"
+) -> go.Figure:
+    """Draw one bar a part, with its number.
+
+    Parameters
+    ----------
+    values : ndarray
+        Attributions, nats.
+    names : sequence of str
+        One a part.
+    """
+    ink, palette = INKS[theme], PALETTE[theme]
+    high = max(float(np.nanmax(values, initial=0.0)), 0.0)
+    low = min(float(np.nanmin(values, initial=0.0)), 0.0)
+    room = 0.14 * ((high - low) or 1.0)  # for the numbers
+    trace = {
+        "type": "bar",
+        "orientation": "h",
+        "x": values.astype(np.float32),
+        "y": np.arange(len(values), dtype=np.float32),
+        "marker": {"color": [palette[1] if v > 0 else palette[0] for v in values]},
+        "text": [two_digits(float(v)) for v in values],
+        "textposition": "outside",
+        "textfont": {"color": ink.text, "size": 12},
+        "cliponaxis": False,
+        "hovertext": [f"{n}: {v:.3f} nat" for n, v in zip(names, values, strict=True)],
+        "hoverinfo": "text",
+        "showlegend": False,
+    }
+    left = min(30 + 7 * max((len(name) for name in names), default=0), 190)
+    layout: dict[str, Any] = {
+        "template": template(theme),
+        "height": 62 + ROW * len(values),
+        "margin": {"l": left, "r": 20, "t": 8, "b": 46},
+        "xaxis": {
+            "title": {"text": "attribution (nat)"}, "range": [low - room, high + room],
+            "zeroline": True, "zerolinecolor": ink.muted, "fixedrange": True, "domain": [0, 1],
+        },
+        "yaxis": {
+            "range": [len(values) - 0.4, -0.6], "showgrid": False, "fixedrange": True,
+        },
+        "bargap": 0.35,
+    }  # fmt: skip
+    row_names(layout, names, 1)
+    return go.Figure([trace], layout)
+
+
+def attribution_matrix(values: xr.DataArray, *, theme: Theme = "light") -> go.Figure:
+    """Draw heads (rows) against the pass whose change it is (columns).
+
+    Parameters
+    ----------
+    values : DataArray
+        Attributions ``(sleep_pass, layer, gdn_head)``, nats.
+    """
+    table = values.stack(row=(dims.LAYER, dims.GDN_HEAD)).transpose("row", dims.SLEEP_PASS).values
+    layers = values[dims.LAYER].values.tolist()
+    heads = range(values.sizes[dims.GDN_HEAD])
+    several = len(layers) > 1
+    names = [f"layer {i} head {h}" if several else f"head {h}" for i in layers for h in heads]
+    passes = values[dims.SLEEP_PASS].values
+    limit = float(np.nanmax(np.abs(table), initial=0.0)) or 1.0
+    down = np.arange(len(names))
+    hover = "pass %{x}, row %{y}: %{z:.3f} nat<extra></extra>"
+    traces = [cells(table, x=passes, y=down, hover=hover)]
+    if table.size <= MOST_NUMBERS:
+        texts = [[two_digits(float(v)) for v in row] for row in table]
+        traces.append(numbers(table, texts, x=passes, y=down, limit=limit, theme=theme))
+    layout: dict[str, Any] = {
+        "template": template(theme),
+        "height": 62 + max(ROW * len(names), 90),
+        "margin": {"l": 100 if several else 64, "r": 84, "t": 8, "b": 44},
+        "coloraxis": {
+            "colorscale": scale(DIVERGING[theme]), "cmin": -limit, "cmax": limit, "cmid": 0,
+            "colorbar": colorbar("attribution (nat)", theme, x=1.01, xpad=4),
+        },
+        "xaxis": {
+            "title": {"text": "pass that changed S"}, "tickvals": passes.tolist(),
+            "showgrid": False, "fixedrange": True, "domain": [0, 1],
+            "range": [float(passes[0]) - 0.5, float(passes[-1]) + 0.5],
+        },
+        "yaxis": {"range": [len(names) - 0.5, -0.5], "showgrid": False, "fixedrange": True},
+    }  # fmt: skip
+    row_names(layout, names, 1)
+    return go.Figure(traces, layout)

@@ -1,0 +1,263 @@
+"""What one answer of one example is owed to: tokens, windows, passes, heads or entries of S.
+
+`workbench.instruments.attribution` for a person who looks at one answer: which methods and
+baselines make sense for what it is attributed to, baselines taken over all examples, and a rest of
+the computation that tells how far it is and can be stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import xarray as xr
+from torch import Tensor
+
+from workbench import dims
+from workbench.batch import Batch
+from workbench.config import SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.instruments.attribution import METHODS, attribute
+from workbench.instruments.boundaries import Place, at, boundaries, known_passes, of_examples
+from workbench.instruments.interventions import Reading
+from workbench.instruments.rest import (
+    Rest,
+    Target,
+    answer_target,
+    rest_of_changes,
+    rest_of_embeddings,
+    rest_of_state,
+)
+from workbench.sleep import SleepingModel, before_window
+
+GRADIENT, PRODUCT, ABLATION, SHAPLEY = METHODS
+BEFORE = "before the sleep"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an answer can be attributed to.
+
+    Attributes
+    ----------
+    by : tuple of str
+        Axes of the attribution.
+    methods, baselines : tuple of str
+        Those that make sense; the first is the one to begin with.
+    kind : {"embeddings", "changes", "state"}
+        What the rest of the computation is a function of.
+    """
+
+    by: tuple[str, ...]
+    methods: tuple[str, ...]
+    baselines: tuple[str, ...]
+    kind: str
+
+
+WHOLE: Final = (SHAPLEY, ABLATION, GRADIENT)
+CONTEXTS: Final = ("mean", "another example", "zero")
+STATES: Final = (BEFORE, "mean", "zero")
+SUBJECTS: Final = {
+    "tokens": Subject((dims.TOKEN,), WHOLE, CONTEXTS, "embeddings"),
+    "windows": Subject((dims.WINDOW,), WHOLE, CONTEXTS, "embeddings"),
+    "passes": Subject((dims.SLEEP_PASS,), (GRADIENT, SHAPLEY, ABLATION), (BEFORE,), "changes"),
+    "passes and heads": Subject(
+        (dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD),
+        (GRADIENT, SHAPLEY, ABLATION),
+        (BEFORE,),
+        "changes",
+    ),
+    "heads of S": Subject(
+        (dims.LAYER, dims.GDN_HEAD), (GRADIENT, PRODUCT, SHAPLEY, ABLATION), STATES, "state"
+    ),
+    "entries of S": Subject(
+        (dims.LAYER, dims.GDN_HEAD, dims.KEY, dims.VALUE), (GRADIENT, PRODUCT), STATES, "state"
+    ),
+}
+"""By name; every entry of S as a feature of its own is for gradients alone."""
+
+
+class Stopped(Exception):
+    """The work was ended before there was a result."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question to attribute.
+
+    Attributes
+    ----------
+    example, query : int
+        Which answer of the batch.
+    subject : str
+        A name of `SUBJECTS`.
+    place : (window, sleep_pass)
+        Whose S; of passes, the window whose sleep it is.
+    method, baseline : str
+        As in `Subject`.
+    steps, samples, seed : int
+        As `attribute` takes them.
+    """
+
+    example: int
+    query: int
+    subject: str
+    place: Place
+    method: str
+    baseline: str
+    steps: int = 64
+    samples: int = 25
+    seed: int = 0
+
+
+def baselines_of(subject: str, method: str, place: Place) -> tuple[str, ...]:
+    """Return the baselines that a subject has with a method, at a place."""
+    found = SUBJECTS[subject].baselines
+    if method == PRODUCT:  # it has zero built in
+        return ("zero",)
+    if SUBJECTS[subject].kind == "state" and not place[1]:
+        return tuple(name for name in found if name != BEFORE)
+    return found
+
+
+def cases_of(asked: Asked, features: int, *, infidelity_samples: int = 16) -> int:
+    """Return about how many times the rest of the computation is run."""
+    work = {
+        GRADIENT: asked.steps,
+        PRODUCT: 1,
+        ABLATION: features + 1,
+        SHAPLEY: asked.samples * features + 1,
+    }[asked.method]
+    return work + 2 * infidelity_samples + 3
+
+
+def attribute_one(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    asked: Asked,
+    *,
+    reading: Reading | None = None,
+    against: np.ndarray | None = None,
+    cases: int = 64,
+    on_progress: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> xr.Dataset:
+    """Attribute one answer.
+
+    Parameters
+    ----------
+    model, batch, sleep
+        The network, examples of one task, and a fixed N. Baselines are taken over all examples.
+    asked : Asked
+        Which answer, to what, and how.
+    reading : mapping or None
+        `boundaries` of the batch by this model, where they are known already.
+    against : ndarray or None
+        As `answer_target` takes it, int64 ``[1]``.
+    cases : int
+        The most cases computed together: between two of them it can be stopped.
+    on_progress : callable or None
+        Told the runs of the rest of the computation, and how many there will be, about.
+    stop : callable
+        True ends the work.
+
+    Returns
+    -------
+    Dataset
+        As `attribute` returns it, of one example; ``against``, the symbol that the answer is
+        compared with, in its attributes.
+
+    Raises
+    ------
+    WorkbenchError
+        The subject has no such method or baseline, or the example no such query.
+    Stopped
+        `stop` said so.
+    """
+    known_passes(sleep)
+    subject = _checked(asked)
+    reading = boundaries(model, batch, sleep) if reading is None else reading
+    rest, target = _rest(model, batch, sleep, asked, reading, against)
+    shape = dict(zip(rest.axes, rest.input.shape[1:], strict=True))
+    windows = len(np.unique(rest.coords.get(dims.WINDOW, np.zeros(1))))
+    sizes = [windows if axis == dims.WINDOW else shape[axis] for axis in subject.by]
+    total = cases_of(asked, int(np.prod(sizes)))
+    done = 0
+
+    def run(given: Tensor, example: Tensor) -> Tensor:
+        nonlocal done
+        if stop():
+            raise Stopped
+        found: Tensor = rest.run(given, example)
+        done += len(example)
+        if on_progress is not None:
+            on_progress(min(done, total), total)
+        return found
+
+    found = attribute(
+        replace(rest, run=run),
+        by=subject.by,
+        baseline=asked.baseline,
+        method=asked.method,
+        steps=asked.steps,
+        samples=asked.samples,
+        cases=cases,
+        seed=asked.seed,
+    )
+    return found.assign_attrs(
+        against=int(target.against[0]), answer=int(target.answer[0]), query=asked.query
+    )
+
+
+def _checked(asked: Asked) -> Subject:
+    subject = SUBJECTS.get(asked.subject)
+    if subject is None:
+        raise WorkbenchError(
+            f"attribution to {asked.subject!r}", f"one of {', '.join(SUBJECTS)}", "choose another"
+        )
+    for what, given, known in (
+        ("method", asked.method, subject.methods),
+        ("baseline", asked.baseline, baselines_of(asked.subject, asked.method, asked.place)),
+    ):
+        if given not in known:
+            raise WorkbenchError(
+                f"{what} {given!r} for {asked.subject}",
+                f"one of {', '.join(known)}",
+                f"choose another {what}",
+            )
+    return subject
+
+
+def _rest(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    asked: Asked,
+    reading: Reading,
+    against: np.ndarray | None,
+) -> tuple[Rest, Target]:
+    """Return the rest of the computation for one example, with baselines over all of them."""
+    one = slice(asked.example, asked.example + 1)
+    alone = batch.examples(one)
+    kind, window = SUBJECTS[asked.subject].kind, asked.place[0]
+    if kind == "embeddings":
+        start = before_window(0, model.empty_memory(1))
+    elif kind == "changes":
+        start = of_examples(at(reading, (window, known_passes(sleep))), one)
+    else:
+        start = of_examples(at(reading, asked.place), one)
+    target = answer_target(model, alone, sleep, start, query=asked.query, against=against)
+    if kind == "changes":
+        own = {place: of_examples(there, one) for place, there in reading.items()}
+        return rest_of_changes(model, alone, sleep, own, window, target), target
+    if kind == "state":
+        rest = rest_of_state(model, alone, sleep, start, target)
+        every = rest_of_state(model, batch, sleep, at(reading, asked.place), target)
+    else:
+        rest = rest_of_embeddings(model, alone, sleep, target)
+        every = rest_of_embeddings(model, batch, sleep, target)
+    baselines: Mapping[str, Tensor] = every.baselines  # "mean" is that over all examples
+    return replace(rest, baselines={n: b[one].clone() for n, b in baselines.items()}), target

@@ -1,0 +1,167 @@
+"""What the page of interventions asks for, and what comes of it. Knows no Panel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import param
+import xarray as xr
+
+from workbench.errors import WorkbenchError
+from workbench.instruments import components
+from workbench.instruments.interventions import MEAN, ZERO, Part, PassChange
+from workbench.instruments.pairs import change_one, patch_pair
+from workbench.instruments.swaps import fitting
+from workbench.views.cursor import EXAMPLES, MOST_PASSES, Place
+from workbench.views.reading import Examples, PlacedCursor
+
+ACTIONS: Final = {
+    "patch": "patch from the donor",
+    "zero": "erase: set to zero",
+    "mean": "erase: set to the mean",
+    "scale": "scale",
+}
+"""What is done to a part, in words."""
+PARTS: Final = {
+    "whole": "all of S",
+    "layer": "one layer",
+    "head": "one head",
+    "modes": "largest singular modes",
+    "change": "what one pass changed",
+}
+"""Which part of S, in words."""
+
+
+class InterventionCursor(PlacedCursor):
+    """Which examples, where in the reading, which part of S, and what is done to it."""
+
+    url: ClassVar[Mapping[str, str]] = {
+        "checkpoint": "checkpoint",
+        "seed": "seed",
+        "example": "example",
+        "donor": "donor",
+        "passes": "N",
+        "window": "window",
+        "sleep_pass": "pass",
+        "action": "action",
+        "part": "part",
+        "layer": "layer",
+        "gdn_head": "head",
+        "modes": "modes",
+        "changed": "changed",
+        "percent": "percent",
+    }
+
+    donor = param.Integer(
+        None, bounds=(0, EXAMPLES - 1), allow_None=True, doc="Example whose memory is given."
+    )
+    action: Any = param.Selector(default="patch", objects=list(ACTIONS), doc="What is done.")
+    part: Any = param.Selector(default="whole", objects=list(PARTS), doc="To which part of S.")
+    modes = param.Integer(1, bounds=(1, 64), doc="How many singular modes of each head.")
+    changed = param.Integer(1, bounds=(1, MOST_PASSES), doc="The pass whose change is the part.")
+    percent = param.Integer(50, bounds=(-200, 400), doc="What the part is scaled to, per cent.")
+
+
+def part_of(cursor: InterventionCursor, examples: Examples) -> Part:
+    """Return the part of S that a cursor names.
+
+    Raises
+    ------
+    WorkbenchError
+        Nothing has changed S by then.
+    """
+    if cursor.part == "layer":
+        return components.layer(cursor.layer)
+    if cursor.part == "head":
+        return components.head(cursor.layer, cursor.gdn_head)
+    if cursor.part == "modes":
+        return components.modes(cursor.modes)
+    if cursor.part == "change":
+        window = changed_window(cursor.place)
+        if cursor.changed > examples.passes[window]:
+            raise WorkbenchError(
+                f"pass {cursor.changed}", f"a pass from 1 to N = {examples.passes[window]}", "lower"
+            )
+        return PassChange(window, cursor.changed)
+    return components.whole()
+
+
+def changed_window(place: Place) -> int:
+    """Return the window whose pass is meant: this one, or before its first pass the one before."""
+    return place.window if place.sleep_pass else max(place.window - 1, 0)
+
+
+def next_donor(examples: Examples, recipient: int) -> int:
+    """Return the next example whose context answers the recipient's questions, or the next one."""
+    count = len(examples.batch)
+    one = examples.one(recipient)
+    order = [(recipient + step) % count for step in range(1, count)]
+    for other in order:
+        if fitting(examples.checkpoint.task, one, examples.one(other)).all():
+            return other
+    return order[0]
+
+
+def unrelated_to(examples: Examples, recipient: int, donor: int) -> int:
+    """Return the example that gives the control its memory: the next that is neither."""
+    count = len(examples.batch)
+    order = ((donor + step) % count for step in range(1, count))
+    return next(i for i in order if i not in (recipient, donor))
+
+
+def result(cursor: InterventionCursor, examples: Examples) -> xr.Dataset:
+    """Return what the change does, as `patch_pair` or `change_one` returns it.
+
+    Raises
+    ------
+    WorkbenchError
+        The pair does not fit, or there is no such part at this stop.
+    """
+    part = part_of(cursor, examples)
+    checkpoint, common = (
+        examples.checkpoint,
+        {"place": tuple(cursor.place), "part": part, "seed": cursor.seed},
+    )
+    if cursor.action == "patch":
+        donor = cursor.donor
+        assert donor is not None  # chosen when the reading was
+        if donor == cursor.example:
+            raise WorkbenchError(
+                f"donor {donor}, which is the recipient", "another example", "choose another donor"
+            )
+        unrelated = unrelated_to(examples, cursor.example, donor)
+        return examples.ask(
+            (cursor.example, donor, cursor.place, part.name),
+            lambda: patch_pair(
+                checkpoint.model,
+                checkpoint.task,
+                examples.batch,
+                examples.sleep,
+                recipient=cursor.example,
+                donor=donor,
+                unrelated=unrelated,
+                reading=examples.places,
+                **common,
+            ),
+        )
+    methods = {"zero": ZERO, "mean": MEAN, "scale": cursor.percent / 100}
+    method = methods[cursor.action]
+    return examples.ask(
+        (cursor.example, cursor.place, part.name, method),
+        lambda: change_one(
+            checkpoint.model,
+            examples.batch,
+            examples.sleep,
+            example=cursor.example,
+            method=method,
+            reading=examples.places,
+            **common,
+        ),
+    )
+
+
+def asked_queries(examples: Examples, example: int) -> np.ndarray:
+    """Return the numbers of the queries that an example has."""
+    return np.flatnonzero(examples.batch.difficulty[example] >= 0)

@@ -1,0 +1,265 @@
+"""Examples read by a model with every place of the reading kept, and a page that changes them.
+
+Shared by the pages of interventions and of attribution, and by all sessions of a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+import xarray as xr
+
+from workbench import dims
+from workbench.batch import Batch
+from workbench.config import SleepConfig
+from workbench.instruments.boundaries import before_answers, boundaries, of_examples, read_on
+from workbench.instruments.interventions import Reading
+from workbench.instruments.rest import stacked
+from workbench.trace.answers import said_tokens
+from workbench.views import words
+from workbench.views.cursor import MOST_PASSES, Cursor, Extent, Place
+from workbench.views.cursor_view import CursorView
+from workbench.views.desk import drawn_batch
+from workbench.views.kept import Kept
+from workbench.views.problem import Problem, problem_of, without_padding
+from workbench.views.services import Services, services
+
+if TYPE_CHECKING:
+    from workbench.training.checkpoints import Checkpoint
+
+READINGS: Final = 4
+"""Readings that are kept; one of a bundled model takes a few MB."""
+RESULTS: Final = 64
+"""Results that are kept of each."""
+
+T = TypeVar("T")
+
+
+class Wanted(NamedTuple):
+    """Which reading."""
+
+    name: str
+    seed: int
+    passes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """All examples of a seed, read by one model with N fixed.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint
+        The model.
+    batch : Batch
+        The examples, as the stepper draws them.
+    sleep : SleepConfig
+        How they were read.
+    places : mapping
+        Every place of the reading, of all examples together.
+    last : Place
+        The place before the first answer: S is changed up to there.
+    """
+
+    checkpoint: Checkpoint
+    batch: Batch
+    sleep: SleepConfig
+    places: Reading
+    last: Place
+    _results: Kept = field(default_factory=lambda: Kept(RESULTS), repr=False)
+
+    @property
+    def passes(self) -> tuple[int, ...]:
+        """Last pass of each window; 0 for the one before which the places end."""
+        assert isinstance(self.sleep.passes, int)
+        return (*[self.sleep.passes] * self.last.window, 0)
+
+    @property
+    def awake(self) -> tuple[bool, ...]:
+        """Which windows are read awake: the last one."""
+        return (*[False] * self.last.window, True)
+
+    @property
+    def extent(self) -> Extent:
+        """What a cursor on this reading ranges over."""
+        state = next(iter(self.places.values())).memory.fast_weights
+        asked = int((self.batch.difficulty >= 0).sum(axis=1).max(initial=1))
+        heads = max(s.shape[1] for s in state.values())
+        return Extent(self.passes, tuple(sorted(state)), heads, asked, len(self.batch))
+
+    def one(self, example: int) -> Batch:
+        """Return one example alone."""
+        return self.batch.examples(slice(example, example + 1))
+
+    def problem(self, example: int) -> Problem:
+        """Return one example in words."""
+        return problem_of(self.checkpoint.task, self.one(example))
+
+    def spelt(self, example: int, tokens: np.ndarray) -> list[str]:
+        """Return each answer of an example in letters, as ``tokens [token]`` spell it."""
+        batch, vocabulary = self.one(example), self.checkpoint.task.vocabulary
+        answers = []
+        for query in np.flatnonzero(batch.difficulty[0] >= 0):
+            texts = [vocabulary[symbol] for symbol in tokens[batch.answer_of[0] == query]]
+            answers.append("".join(texts).removesuffix("."))
+        return answers
+
+    def said(self, example: int) -> list[str]:
+        """Return what the model answers to each question of an example."""
+
+        def read() -> list[str]:
+            start = of_examples(self.places[self.last], slice(example, example + 1))
+            batch = self.one(example)
+            with torch.no_grad():
+                wakes = read_on(self.checkpoint.model, batch, self.sleep, start)
+            return self.spelt(example, said_tokens(wakes, batch)[0])
+
+        return self.ask(("said", example), read)
+
+    def ask(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what was worked out before under this key, or work it out."""
+        return self._results.get(key, make)
+
+    def change(self, example: int) -> xr.DataArray:
+        """Return the relative change of one example's S ``(window, sleep_pass)``, NaN at pass 0."""
+        found = np.full((len(self.passes), max(self.passes) + 1), np.nan)
+        states = {place: stacked(there.memory)[0][example] for place, there in self.places.items()}
+        for window, last in enumerate(self.passes):
+            for n in range(1, last + 1):
+                after, before = states[window, n], states[window, n - 1]
+                step, size = float((after - before).norm()), float(after.norm())
+                found[window, n] = step / size if size else np.nan if step == 0 else np.inf
+        return xr.DataArray(found, dims=(dims.WINDOW, dims.SLEEP_PASS))
+
+
+class Readings:
+    """Readings by what is wanted, each made once however many sessions ask."""
+
+    def __init__(self, shared: Any) -> None:
+        self.services = shared
+        self._kept = Kept(READINGS)
+
+    def get(self, wanted: Wanted) -> Examples:
+        """Return a reading; raises where there is no such checkpoint."""
+        return self._kept.get(wanted, lambda: self._read(wanted))
+
+    @torch.no_grad()
+    def _read(self, wanted: Wanted) -> Examples:
+        checkpoint = self.services.checkpoint(wanted.name)
+        sleep = checkpoint.sleep.with_passes(wanted.passes)
+        batch = without_padding(drawn_batch(checkpoint.task, wanted.seed), sleep.window)
+        last = Place(*before_answers(batch, sleep))
+        places = boundaries(checkpoint.model, batch, sleep)
+        return Examples(checkpoint, batch, sleep, places, last)
+
+
+class PlacedCursor(Cursor):
+    """A cursor that knows whether it was told where to stand."""
+
+    def __init__(self, **values: object) -> None:
+        super().__init__(**values)
+        self.placed = bool({"window", "sleep_pass"} & set(values))
+
+    def restore(self, query: Any) -> list[str]:
+        """Take values from a page's address, as `Cursor.restore`."""
+        self.placed = self.placed or bool({self.url["window"], self.url["sleep_pass"]} & set(query))
+        return super().restore(query)
+
+
+class ReadingView(CursorView):
+    """A page on one reading, with places up to the first answer.
+
+    Parameters
+    ----------
+    cursor : PlacedCursor or None
+        What to show first.
+    readings : Readings or None
+        Where readings come from; None is those of the process.
+    """
+
+    cursor_type = PlacedCursor
+    examples: Examples
+
+    def __init__(
+        self, cursor: PlacedCursor | None = None, *, readings: Readings | None = None, **values: Any
+    ) -> None:
+        self.readings = readings or _READINGS
+        super().__init__(cursor, **values)
+
+    @property
+    def services(self) -> Services:
+        """The process's checkpoints."""
+        found: Services = self.readings.services
+        return found
+
+    def names(self) -> list[str]:
+        """Return the checkpoints to choose from."""
+        return self.services.names()
+
+    def check(self) -> None:
+        """Raise where the checkpoint cannot be had."""
+        self.services.checkpoint(self.cursor.checkpoint)
+
+    def run(self) -> None:
+        """Get the reading that the cursor names; raises before anything changes."""
+        cursor = self.cursor
+        checkpoint = self.services.checkpoint(cursor.checkpoint)
+        if cursor.passes is None:
+            cursor.passes = min(words.trained_range(checkpoint.sleep)[1], MOST_PASSES)
+        self.examples = self.readings.get(Wanted(cursor.checkpoint, cursor.seed, cursor.passes))
+        if isinstance(cursor, PlacedCursor) and not cursor.placed:
+            # nobody said where: after the last sleep, where all that was learnt is in S
+            window = max(self.examples.last.window - 1, 0)
+            cursor.param.update(window=window, sleep_pass=self.examples.passes[window])
+            cursor.placed = True
+
+    def busy(self) -> str:
+        """Return what is being done while examples are read."""
+        return f"{self.cursor.checkpoint} reads its examples"
+
+    @property
+    def extent(self) -> Extent:
+        """What the cursor ranges over."""
+        return self.examples.extent
+
+    @property
+    def awake(self) -> tuple[bool, ...]:
+        """Which windows are read awake."""
+        return self.examples.awake
+
+
+def place_words(place: Place, examples: Examples) -> tuple[str, str]:
+    """Return the name of a place, and what is read on from there."""
+    window, number = place
+    count = len(examples.passes) - 1
+    total = f"window {window + 1} of {count}"
+    if place == examples.last:
+        crossed = words.crossing(examples.sleep)
+        return (
+            "After the last eviction, before waking",
+            f"All that is to be learnt has been read, and {crossed} crossed the boundary.",
+        )
+    left = examples.passes[window] - number
+    still = f"{left} more pass{'' if left == 1 else 'es'} over this window" if left else ""
+    later = count - window - 1
+    more = f"the sleep over {later} more window{'' if later == 1 else 's'}" if later else ""
+    follow = ", ".join(part for part in (still, more) if part)
+    rest = f"{follow}, then the questions" if follow else "eviction, then the questions"
+    if number == 0:
+        at = f"Before {total}" if window else f"Before the first pass, {total}"
+        empty = "" if window else "S is still 0. "
+        return at, f"{empty}What follows from here: {rest}."
+    name = f"{total}, pass {number} of {examples.passes[window]}"
+    return f"After {name}", f"What follows from here: {rest}."
+
+
+_READINGS = Readings(services())  # made by the import, which happens once
+
+
+def default_readings() -> Readings:
+    """Return the readings of this process."""
+    return _READINGS
