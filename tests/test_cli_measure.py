@@ -1,6 +1,8 @@
 """`workbench measure`, and the same as a process of its own that is watched and cancelled."""
 
 import json
+import sys
+import threading
 import time
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from workbench.cli import main
 from workbench.cli_measure import KINDS as NAMED
 from workbench.errors import WorkbenchError
+from workbench.lab import measuring
 from workbench.lab.kinds import KINDS, Settings, kind_of
 from workbench.lab.measured import read_measurement
 from workbench.lab.measuring import (
@@ -121,6 +124,7 @@ def test_a_measurement_in_the_background_is_found_again(tmp_path):
     done = progress_of(folder)
     assert done.state == "done", done.message
     assert done.done == done.total == 3
+    assert done.seconds == progress_of(folder).seconds, "it goes on no longer"
     result, _ = read_measurement(folder / RESULT)
     assert result.attrs["n_sleep"] == 2
     before = (folder / RESULT).stat().st_mtime_ns
@@ -142,6 +146,29 @@ def test_a_measurement_can_be_cancelled_and_only_so_many_run(tmp_path):
     wait_for(lambda: not at_work(tmp_path))
     assert {progress_of(folder).state for folder in folders} == {"cancelled"}
     assert not [path for path in (tmp_path / FOLDER).rglob(RESULT)]
+
+
+def test_two_who_ask_at_the_same_moment_start_one_process(tmp_path, monkeypatch):
+    started = []
+    spawn = measuring.spawn
+    asleep = [sys.executable, "-I", "-c", "import time; time.sleep(60)"]
+
+    def slowly(command, log):
+        time.sleep(0.2)
+        started.append(command)
+        return spawn(asleep, log)
+
+    monkeypatch.setattr(measuring, "spawn", slowly)
+    asked = request(examples=8)
+    threads = [threading.Thread(target=start, args=(tmp_path, asked)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+    early = progress_of(folder_of(tmp_path, asked)).state  # it has no process yet
+    for thread in threads:
+        thread.join()
+    cancel(folder_of(tmp_path, asked))
+    assert len(started) == 1 and early in ("new", "running")
 
 
 def test_a_measurement_whose_process_has_gone_says_so(tmp_path):

@@ -95,6 +95,10 @@ class _Bar:
         self.bar: Any = None
 
     def __enter__(self) -> _Bar:
+        if self.path is not None:
+            from workbench.lab.measuring import tell
+
+            tell(self.path, 0, 0, self.began)
         return self
 
     def __exit__(self, *error: object) -> None:

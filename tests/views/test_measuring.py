@@ -244,7 +244,7 @@ def test_own_measurements_stand_on_the_page_beside_the_bundled(session, tmp_path
     view.choose(own.key)
     assert view.name_shown == own.key and view.figures
     view.choose("probes-depo-n8-any")
-    view.show(own.result)
+    view.display(own.result)
     assert view.name_shown == own.key
 
 
@@ -261,6 +261,7 @@ def test_damaged_folders_are_passed_over(tmp_path):
 def test_progress_in_words():
     told = words.progress_words
     assert told(Progress("running", seconds=3.2)) == "starting, 3 s so far"
+    assert told(Progress("running", seconds=9, working=4)) == "first step, 9 s so far"
     assert told(Progress("running", 0.25, 1.0, 20, working=10)) == "25 %, 2.5 %/s, about 30 s left"
     assert told(Progress("running", 4, 4, 9, working=8)) == "100 %, 0.5 steps/s, finishing"
     assert (

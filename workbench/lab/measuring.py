@@ -170,7 +170,7 @@ def progress_of(folder: Path) -> Progress:
     if status.get("cancelled"):
         return Progress("cancelled", done, total, seconds)
     if status and alive(status):
-        working = max(end - float(told.get("began", end - seconds)), 0.0)
+        working = max(end - float(told.get("began", end)), 0.0)
         return Progress("running", done, total, seconds, working=working)
     if (asked := _written(folder / REQUEST)) is None:
         return Progress("new")

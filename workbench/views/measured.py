@@ -76,7 +76,7 @@ class Measured(pn.viewable.Viewer):
         view.location = pn.state.location
         query = dict(parse_qsl(view.location.search.lstrip("?"))) if view.location else {}
         page.param.watch(lambda event: setattr(view, "dark", event.new), "dark_theme")
-        view.measure = MeasurePanel.in_page(page, on_done=view.show)
+        view.measure = MeasurePanel.in_page(page, on_done=view.display)
         view.choose(query.get(FIELD, ""))
         pn.state.onload(view._address)  # before that, a change of the address is lost
         return view
@@ -116,7 +116,7 @@ class Measured(pn.viewable.Viewer):
         if not self.found:
             self.rebuild()
 
-    def show(self, path: Path) -> None:
+    def display(self, path: Path) -> None:
         """Show a measurement that has just been made, or is asked for again."""
         changes = self._look()
         name = next((n for n, p in self.found.items() if p.resolve() == path.resolve()), "")

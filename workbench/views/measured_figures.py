@@ -13,6 +13,7 @@ from workbench import dims
 from workbench.figures.effects import ablation_map, patch_curves, patch_map
 from workbench.figures.lens import lens_over_passes
 from workbench.figures.probes import probe_curves, probe_map
+from workbench.figures.steering import steering_curves
 from workbench.figures.theme import Theme
 
 Draw = Callable[[Theme], go.Figure]
@@ -160,6 +161,17 @@ def _ablations(data: xr.Dataset) -> list[Shown]:
     return found
 
 
+def _steering(data: xr.Dataset) -> list[Shown]:
+    found = []
+    last = int(data[dims.SLEEP_PASS][-1])
+    for layer in data[dims.LAYER].values.tolist():
+        draw = partial(steering_curves, data, sleep_pass=last, layer=layer)
+        title = f"Answers that follow, layer {layer}, after pass {last}"
+        says = "A panel for each target, at the queries that ask for it. Long moves may only break."
+        found.append(Shown(title, says, partial(_themed, draw)))
+    return found
+
+
 def _themed(draw: Callable[..., go.Figure], theme: Theme) -> go.Figure:
     return draw(theme=theme)
 
@@ -167,6 +179,7 @@ def _themed(draw: Callable[..., go.Figure], theme: Theme) -> go.Figure:
 FIGURES: Final[dict[str, Callable[[xr.Dataset], list[Shown]]]] = {
     "lens": _lens,
     "probes": _probes,
+    "steering": _steering,
     "patches": _patches,
     "ablations": _ablations,
 }

@@ -129,7 +129,8 @@ def progress_words(progress: Progress) -> str:
     if progress.state != "running":
         return ""
     if not progress.total or not progress.done:
-        return f"starting, {progress.seconds:.0f} s so far"
+        what = "first step" if progress.working else "starting"
+        return f"{what}, {time_words(progress.seconds)} so far"
     parts = [f"{100 * share_of(progress):.0f} %", _rate(progress)]
     if progress.remaining == 0:
         parts.append("finishing")

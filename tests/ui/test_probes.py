@@ -1,0 +1,97 @@
+"""The page of probes in a real browser: opened, looked at, measured anew, cancelled."""
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import Page, expect
+
+expect.set_options(timeout=60_000)  # a first page on a machine that is busy otherwise
+
+MAP = "Accuracy of the probe by target and pass"
+
+
+def open_probes(page: Page, url: str, query: str = "") -> None:
+    page.goto(f"{url}/probes{query}")
+    expect(page.get_by_role("heading", name=re.compile("^Probes: "))).to_be_visible()
+    expect(page.get_by_role("button", name="Measure", exact=True)).to_be_visible()
+
+
+def fill(page: Page, **settings: str) -> None:
+    for name, text in settings.items():
+        page.get_by_label(name, exact=True).fill(text)
+
+
+def test_it_opens_with_a_measurement_and_a_click_chooses_a_cell(page, server):
+    open_probes(page, server)
+    figure = page.get_by_role("figure", name=MAP)
+    expect(figure.locator(".heatmaplayer image").first).to_be_visible()
+    expect(page.get_by_role("figure", name="Answers that follow")).to_be_visible()
+    expect(page.get_by_role("heading", name="What this does not show")).to_be_visible()
+    expect(page.get_by_role("link", name="Probes")).to_have_attribute("aria-current", "page")
+    box = figure.locator(".heatmaplayer image").first.bounding_box()
+    page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.125 * box["height"])
+    expect(page).to_have_url(re.compile(r"target=1\+hop&pass=2"))
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Data (CSV)", exact=True).click()
+    assert download.value.suggested_filename == "probes-depo-n8-any.csv"
+    page.get_by_label("Checkpoint").first.select_option("depo-n8-n1")
+    expect(page.get_by_text("Nothing is measured yet with this checkpoint")).to_be_visible()
+    expect(page.get_by_label("Checkpoint").nth(1)).to_have_value("depo-n8-n1")
+
+
+def test_measuring_with_a_wrong_value_cancelled_and_to_its_end(page, server):
+    open_probes(page, server, "?checkpoint=depo-n8-n1")
+    fill(page, Examples="7")
+    page.keyboard.press("Enter")
+    examples = page.get_by_label("Examples", exact=True)
+    expect(examples).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_role("alert").filter(has_text="'7' given; expected")).to_be_visible()
+    expect(examples).to_be_focused()
+    fill(page, Examples="100000")
+    page.get_by_role("button", name="Measure", exact=True).press("Enter")
+    expect(page.get_by_role("progressbar", name="Progress of Probes: depo-n8-n1")).to_be_visible()
+    page.get_by_role("button", name=re.compile("Cancel Probes: depo-n8-n1")).press("Enter")
+    asked = time.monotonic()
+    jobs = page.get_by_role("list", name="Measurements on this machine")
+    expect(jobs.get_by_text("cancelled", exact=True)).to_be_visible()
+    assert time.monotonic() - asked < 2
+    fill(page, Examples="60", Splits="1")
+    page.get_by_label("Passes (N)").fill("1")
+    page.get_by_role("button", name="Measure", exact=True).click()
+    # its process loads torch, behind everything else that the machine does
+    expect(jobs.get_by_text("done", exact=True)).to_be_visible(timeout=180_000)
+    expect(page.get_by_text("60 held-out examples")).to_be_visible()
+    expect(page.get_by_role("figure", name=MAP)).to_be_visible()
+    expect(page).to_have_url(re.compile("measurement=probes-"))
+    page.reload()
+    expect(page.get_by_text("60 held-out examples")).to_be_visible()
+    expect(jobs.get_by_text("done", exact=True)).to_be_visible()
+    # another page sees it as well, and shows it
+    page.goto(server + "/instruments")
+    page.get_by_role("button", name=re.compile("Show Probes: depo-n8-n1, examples 60")).click()
+    expect(page.get_by_role("heading", name="Probes: depo-n8-n1")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_wrong(page, server, theme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page.context.add_cookies([{"name": "workbench_theme", "value": theme, "url": server}])
+    open_probes(page, server)
+    expect(page.get_by_role("figure", name=MAP).locator(".heatmaplayer image")).to_be_visible()
+    found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]})
+    serious = [
+        f"{v['id']}: {v['help']} ({n['html'][:200]})"
+        for v in found.response["violations"]
+        for n in v["nodes"]
+        if v["impact"] in ("serious", "critical") and "MuiLinearProgress" not in n["html"]
+    ]
+    assert serious == []
+    levels = [h.evaluate("e => e.tagName") for h in page.get_by_role("heading").all()]
+    assert levels.index("H1") < levels.index("H2") and levels.count("H1") == 1
+    for width in (1280, 1920, 700):
+        page.set_viewport_size({"width": width, "height": 900})
+        wide = page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert wide <= 0, width
