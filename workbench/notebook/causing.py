@@ -96,9 +96,9 @@ def pairs(checkpoint: Any, *, count: int = 64, passes: int = 4) -> Pairs:
     sleep = checkpoint.sleep.with_passes(passes)
     recipient, donor = (task.sample(count, batch_generator(s, 0, "notebook")) for s in (1, 2))
     swapped = swap_context(task, recipient, donor)
-    readings = [boundaries(model, batch, sleep) for batch in (recipient, swapped)]
+    own, donors = (boundaries(model, batch, sleep) for batch in (recipient, swapped))
     asked = questions(recipient, swapped, sleep.window)
-    return Pairs(model, sleep, recipient, swapped, *readings, asked)
+    return Pairs(model, sleep, recipient, swapped, own, donors, asked)
 
 
 def state_of(memory: Memory) -> np.ndarray:
