@@ -250,7 +250,7 @@ def equal_weights(players: list[str], worth: Callable[..., float]) -> np.ndarray
     found = []
     for player in players:
         one, other = [p for p in players if p != player]
-        sets = ([], [one], [other], [one, other])
+        sets: list[list[str]] = [[], [one], [other], [one, other]]
         found.append(np.mean([worth([*some, player]) - worth(some) for some in sets]))
     return np.array(found)
 
