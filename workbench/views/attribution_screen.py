@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import panel as pn
-import panel_material_ui as pmui
 
 from workbench.views.components import Choice, FigurePane, Number
 from workbench.views.cursor_screen import CursorScreen, box, card, html
@@ -111,12 +110,6 @@ class AttributionScreen(CursorScreen):
         return box("stepper", left, box("right", *right))
 
 
-def _button(label: str, on_press: Callable[[], None]) -> Any:
-    return pmui.Button(
-        label=label,
-        variant="outlined",
-        size="small",
-        visible=False,
-        margin=0,
-        on_click=lambda event: on_press(),
-    )
+def _button(label: str, on_press: Callable[[], None]) -> Download:
+    """Return a button that saves nothing: it only tells."""
+    return Download(on_press, label=label, visible=False, css_classes=["small"])

@@ -1,0 +1,104 @@
+"""One answer attributed: methods that make sense, baselines over all examples, and its end."""
+
+import numpy as np
+import pytest
+
+from workbench.config import DepoConfig, ModelConfig, SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.instruments.attribution import METHODS, attribute_state
+from workbench.instruments.boundaries import boundaries
+from workbench.instruments.one_answer import (
+    SUBJECTS,
+    Asked,
+    Stopped,
+    attribute_one,
+    baselines_of,
+    cases_of,
+)
+from workbench.model import HybridModel
+from workbench.tasks.base import batch_generator
+from workbench.tasks.depo import Depo
+
+SLEEP = SleepConfig(window=8, passes=2)
+
+
+@pytest.fixture(scope="module")
+def given():
+    task = Depo(DepoConfig(nodes=8, max_hops=3, names="single", queries=4))
+    sizes = {"width": 16, "gdn_heads": 2, "key_dim": 4, "value_dim": 4, "mlp_width": 16}
+    config = ModelConfig(
+        vocabulary=len(task.vocabulary), layers=("attention", "gated_delta"), **sizes
+    )
+    model = HybridModel(config, seed=1).eval().requires_grad_(False)
+    batch = task.sample(4, batch_generator(0, 0, "evaluation"))
+    return model, batch, boundaries(model, batch, SLEEP)
+
+
+def asked(subject, method=None, baseline=None, **more):
+    method = method or SUBJECTS[subject].methods[0]
+    place = more.pop("place", (1, 2))
+    baseline = baseline or baselines_of(subject, method, place)[0]
+    return Asked(1, 2, subject, place, method, baseline, **{"steps": 16, "samples": 2} | more)
+
+
+@pytest.mark.parametrize("subject", list(SUBJECTS))
+def test_every_subject_with_every_method(given, subject):
+    model, batch, reading = given
+    for method in SUBJECTS[subject].methods:
+        told = []
+        question = asked(subject, method)
+        found = attribute_one(
+            model, batch, SLEEP, question, reading=reading,
+            on_progress=lambda done, total, told=told: told.append((done, total)),
+        )  # fmt: skip
+        assert found.sizes["example"] == 1
+        features = int(np.prod(found["attribution"].shape))
+        done, total = told[-1]
+        assert 0.7 * total < done <= total == cases_of(question, features)
+        assert found["attribution"].dims == ("example", *SUBJECTS[subject].by)
+        worth = found["logit_diff"] - found["logit_diff_at_baseline"]
+        if method == METHODS[3]:
+            np.testing.assert_allclose(found["attribution"].sum(), worth.sum(), atol=1e-4)
+
+
+def test_it_is_what_all_examples_together_give(given):
+    model, batch, reading = given
+    for baseline in ("mean", "zero", "before the sleep"):
+        one = attribute_one(
+            model, batch, SLEEP, asked("heads of S", baseline=baseline), reading=reading
+        )
+        every = attribute_state(
+            model, batch, SLEEP, reading[1, 2], query=2, baseline=baseline, steps=16
+        )
+        np.testing.assert_allclose(
+            one["attribution"][0], every["attribution"].isel(example=1), atol=1e-5
+        )
+
+
+def test_it_stops(given):
+    model, batch, reading = given
+    with pytest.raises(Stopped):
+        attribute_one(model, batch, SLEEP, asked("tokens"), reading=reading, stop=lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        (("luck", METHODS[0], "zero"), "attribution to 'luck'"),
+        (("entries of S", METHODS[3], "zero"), "method 'shapley sampling'"),
+        (("tokens", METHODS[3], "before the sleep"), "baseline 'before the sleep'"),
+        (("heads of S", METHODS[1], "mean"), "baseline 'mean'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(given, question, message):
+    model, batch, reading = given
+    subject, method, baseline = question
+    with pytest.raises(WorkbenchError, match=message):
+        attribute_one(
+            model, batch, SLEEP, Asked(0, 0, subject, (1, 2), method, baseline), reading=reading
+        )
+
+
+def test_before_the_first_pass_no_sleep_has_begun():
+    assert "before the sleep" not in baselines_of("heads of S", METHODS[0], (1, 0))
+    assert baselines_of("heads of S", METHODS[1], (1, 2)) == ("zero",)

@@ -1,0 +1,92 @@
+"""The page of attribution in a real browser: what a person does with it."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+expect.set_options(timeout=60_000)  # a first page on a machine that is busy otherwise
+
+LONG = "checkpoint=depo-n8-w2-any&N=12&to=tokens&method=shapley+sampling&baseline=mean&samples=1000"
+
+
+@pytest.fixture(autouse=True)
+def patient(page: Page) -> None:
+    page.set_default_timeout(60_000)
+    page.set_default_navigation_timeout(120_000)
+
+
+def open_page(page: Page, server: str, query: str = "checkpoint=depo-n8-any") -> None:
+    page.goto(f"{server}/attribution?{query}")
+    expect(page.get_by_role("heading", name="What the answer is owed to")).to_be_visible()
+
+
+def test_an_attribution_and_how_far_it_adds_up(page, server):
+    open_page(page, server)
+    expect(page).to_have_title("Attribution - Sleep workbench")
+    figure = page.get_by_role("figure", name="Attribution to passes and heads", exact=True)
+    expect(figure).to_have_attribute("data-drawn", re.compile(r"\d"))
+    expect(page.get_by_text("completeness error")).to_be_visible()
+    expect(page.get_by_text("the attributions add up to the difference")).to_be_visible()
+    expect(page.get_by_text("believe neither").first).to_be_visible()
+    page.get_by_role("button", name="Compare with shuffled parameters").click()
+    expect(page.get_by_text("rank correlation with the attributions")).to_be_visible()
+    page.get_by_role("combobox", name="Method").first.select_option("feature ablation")
+    expect(page.get_by_text("this method does not promise to add up")).to_be_visible()
+    page.get_by_role("combobox", name="Attribute to").select_option("entries of S")
+    expect(page.get_by_role("figure", name="Attribution to entries of S")).to_be_visible()
+    expect(page.get_by_role("button", name="Step one pass", exact=True)).to_be_visible()
+    page.keyboard.press("Home")
+    expect(page.locator(".stop b")).to_have_text("Before the first pass, window 1 of 1")
+    page.wait_for_url(re.compile("pass=0"))
+    expect(page.get_by_role("combobox", name="Baseline")).to_have_value("mean")
+    expect(page.get_by_role("combobox", name="Baseline").locator("option")).to_have_count(2)
+
+
+def test_a_long_one_can_be_cancelled_and_another_choice_goes_on(page, server):
+    open_page(page, server, LONG)
+    expect(page.get_by_role("progressbar", name="Attributing", exact=True)).to_be_visible()
+    expect(page.get_by_text(re.compile(r"[1-9]\d* of about 16\d\d\d readings"))).to_be_visible()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    expect(page.get_by_text("Cancelled; nothing of it is kept.")).to_be_visible()
+    expect(page.get_by_role("button", name="Attribute", exact=True)).to_be_visible()
+    page.get_by_role("combobox", name="Method").first.select_option("feature ablation")
+    expect(page.get_by_text("completeness error")).to_be_visible()
+    expect(page.locator(".tokens .chip")).to_have_count(16)
+    expect(page.get_by_role("button", name="Step one pass", exact=True)).to_be_hidden()
+
+
+def test_wrong_values_in_the_address_are_told_in_one_notice(page, server):
+    open_page(page, server, "checkpoint=depo-n8-any&to=luck&steps=1&method=input+x+gradient")
+    expect(page.get_by_text("to = 'luck' in the address is unknown")).to_be_visible()
+    expect(page.get_by_text("steps = 1 in the address is out of range; 2 is used")).to_be_visible()
+    expect(page.get_by_text("'input x gradient' makes no sense here")).to_be_visible()
+    expect(page.get_by_text("completeness error")).to_be_visible()
+
+
+def test_axe_finds_nothing_wrong_light_or_dark_and_nothing_is_cut(page, server):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    open_page(
+        page, server, "checkpoint=depo-n8-any&to=tokens&method=feature+ablation&baseline=mean"
+    )
+    expect(page.get_by_text("completeness error")).to_be_visible()
+    for theme in ("light", "dark"):
+        expect(page.locator(f".mui-{theme}").first).to_be_attached()
+        found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]})
+        serious = [
+            f"{v['id']}: {v['help']} ({n['html'][:200]})"
+            for v in found.response["violations"]
+            for n in v["nodes"]
+            if v["impact"] in ("serious", "critical") and "MuiLinearProgress" not in n["html"]
+        ]
+        assert serious == [], theme
+        page.get_by_role("button", name="Toggle theme").click()
+    levels = [h.evaluate("e => e.tagName") for h in page.get_by_role("heading").all()]
+    assert levels.count("H1") == 1
+    for width in (1920, 1024, 700):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(400)
+        wide = page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert wide <= 0, width

@@ -1,0 +1,106 @@
+"""The page of interventions in a real browser: what a person does with it."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+expect.set_options(timeout=60_000)  # a first page on a machine that is busy otherwise
+
+DRAWN = re.compile(r"\d")
+
+
+@pytest.fixture(autouse=True)
+def patient(page: Page) -> None:
+    page.set_default_timeout(60_000)
+    page.set_default_navigation_timeout(120_000)
+
+
+def open_page(page: Page, server: str, query: str = "checkpoint=depo-n8-any") -> None:
+    page.goto(f"{server}/interventions?{query}")
+    shown = page.get_by_role("figure", name="Logit differences of every query", exact=True)
+    expect(shown).to_have_attribute("data-drawn", DRAWN)
+
+
+def cells(page: Page, table: int = 0) -> list[str]:
+    """Return the patched answers of a table, with what they are right in."""
+    rows = page.locator("table.changes").nth(table).locator("tbody tr")
+    found = rows.evaluate_all(
+        "rows => rows.map(r => r.cells[4].textContent + r.cells[4].className)"
+    )
+    return [str(text) for text in found]
+
+
+def test_a_donor_is_chosen_and_the_answers_become_its_own(page, server):
+    open_page(page, server)
+    expect(page).to_have_title("Interventions - Sleep workbench")
+    expect(page.locator(".stop b")).to_have_text("After window 1 of 1, pass 4 of 4")
+    expect(page.get_by_text("It reproduces the donor exactly")).to_be_visible()
+    expect(page.get_by_text("6 became the donor's", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="Is it enough?")).to_be_visible()
+    before = cells(page)
+    assert all("is-not" not in text for text in before)
+    page.get_by_role("button", name="Donor (0-15): one more", exact=True).click()
+    page.wait_for_url(re.compile("donor=2"))
+    expect(page.get_by_role("heading", name="donor, example 2").first).to_be_visible()
+    expect(page.get_by_text("It reproduces the donor exactly")).to_be_visible()
+    assert cells(page) != before
+    page.get_by_role("combobox", name="Part of S").select_option("one head")
+    expect(page.get_by_text("the part P(S), head 0 of layer 1")).to_be_visible()
+    expect(page.get_by_role("combobox", name="Head")).to_be_visible()
+    expect(page.get_by_text("It reproduces")).to_be_hidden()
+    page.get_by_role("combobox", name="Action").select_option("erase: set to zero")
+    expect(page.locator("table.changes")).to_have_count(1)
+    page.wait_for_url(re.compile("action=zero&part=head"))
+    expect(page.get_by_role("heading", name="Recorded over many examples")).to_be_visible()
+    expect(page.get_by_text("workbench measure patches depo-n8-any").first).to_be_visible()
+    expect(page.get_by_role("heading", name="Measure", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Attribute its answers").click()
+    expect(page).to_have_title("Attribution - Sleep workbench")
+
+
+def test_the_keyboard_steps_through_the_boundaries_and_the_address_opens_there(page, server):
+    open_page(page, server, "checkpoint=depo-n8-w2-any&donor=3")
+    expect(page.locator(".stop b")).to_have_text("After window 2 of 2, pass 4 of 4")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".stop b")).to_have_text("After window 2 of 2, pass 3 of 4")
+    expect(page.get_by_text("It does not reproduce the donor")).to_be_visible()
+    page.keyboard.press("End")
+    expect(page.locator(".stop b")).to_have_text("After the last eviction, before waking")
+    page.wait_for_url(re.compile("window=2&pass=0"))
+    page.reload()
+    expect(page.locator(".stop b")).to_have_text("After the last eviction, before waking")
+    expect(page.get_by_role("spinbutton", name="Donor (0-15)")).to_have_value("3")
+
+
+def test_wrong_values_in_the_address_are_told_in_one_notice(page, server):
+    open_page(page, server, "checkpoint=depo-n8-any&donor=0&part=soul&pass=77")
+    expect(page.get_by_text("part = 'soul' in the address is unknown")).to_be_visible()
+    expect(page.get_by_text("donor 0 is the recipient itself; 1 is taken")).to_be_visible()
+    expect(page.get_by_text("pass 77 does not exist here; 4 is shown")).to_be_visible()
+
+
+def test_axe_finds_nothing_wrong_light_or_dark_and_nothing_is_cut(page, server):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    open_page(page, server, "checkpoint=depo-n8-any")
+    expect(page.get_by_text("It reproduces the donor exactly")).to_be_visible()
+    for theme in ("light", "dark"):
+        expect(page.locator(f".mui-{theme}").first).to_be_attached()
+        found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]})
+        serious = [
+            f"{v['id']}: {v['help']} ({n['html'][:200]})"
+            for v in found.response["violations"]
+            for n in v["nodes"]
+            if v["impact"] in ("serious", "critical") and "MuiLinearProgress" not in n["html"]
+        ]
+        assert serious == [], theme
+        page.get_by_role("button", name="Toggle theme").click()
+    levels = [h.evaluate("e => e.tagName") for h in page.get_by_role("heading").all()]
+    assert levels.count("H1") == 1
+    for width in (1920, 1024, 700):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(400)
+        wide = page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert wide <= 0, width
