@@ -18,7 +18,7 @@ export function render({model, el}) {
   el.style.width = "100%"
   const form = make("form", {class: "lab-form measure", "aria-label": "Measure", novalidate: ""})
   const news = make("p", {class: "said", role: "status"})
-  const list = make("ul", {class: "jobs", "aria-label": "Measurements on this machine"})
+  const list = make("ul", {class: "jobs", "aria-label": "Measured on this machine"})
   el.append(form, news, list)
   const fields = new Map() // name -> {input, note, hint}
   let timer = 0, said, top
