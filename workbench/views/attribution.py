@@ -277,17 +277,17 @@ class Attribution(ReadingView):
             return attribution_matrix(values, theme=theme)
         if subject == "entries of S":
             here = values.sel({dims.LAYER: self.cursor.layer}, drop=True)
-            heads = {dims.GDN_HEAD: np.arange(here.sizes[dims.GDN_HEAD])}
-            here = here.expand_dims({dims.SLEEP_PASS: [0]}).assign_coords(heads)
+            names = {dims.GDN_HEAD: np.arange(here.sizes[dims.GDN_HEAD])}
+            here = here.expand_dims({dims.SLEEP_PASS: [0]}).assign_coords(names)
             return all_heads(here, sleep_pass=0, selected=-1, theme=theme)
         if subject == "heads of S":
             layers = values[dims.LAYER].values.tolist()
             several = len(layers) > 1
             heads = range(values.sizes[dims.GDN_HEAD])
-            names = [
+            rows = [
                 f"layer {i} head {h}" if several else f"head {h}" for i in layers for h in heads
             ]
-            return attribution_bars(values.values.reshape(-1), names, theme=theme)
+            return attribution_bars(values.values.reshape(-1), rows, theme=theme)
         (axis,) = values.dims
         word = "window" if axis == dims.WINDOW else "pass"
         numbers = np.arange(values.size) + 1

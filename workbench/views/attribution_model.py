@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
@@ -11,6 +12,7 @@ import param
 import xarray as xr
 
 from workbench import dims
+from workbench.errors import WorkbenchError
 from workbench.instruments.attribution import METHODS
 from workbench.instruments.attribution_checks import randomisation_check
 from workbench.instruments.one_answer import (
@@ -21,6 +23,8 @@ from workbench.instruments.one_answer import (
     baselines_of,
 )
 from workbench.views.reading import Examples, PlacedCursor
+
+logger = logging.getLogger(__name__)
 
 BASELINES: Final = ("before the sleep", "mean", "another example", "zero")
 CHECK_SEEDS: Final = (0, 1, 2)
@@ -187,6 +191,8 @@ class Work:
         except Stopped:
             self.state = "cancelled"
         except Exception as error:  # it goes to the user
+            if not isinstance(error, WorkbenchError):
+                logger.exception("attribution failed")
             self.state, self.error = "failed", error
         self._on_change(self)
 

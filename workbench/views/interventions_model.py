@@ -119,11 +119,8 @@ def result(cursor: InterventionCursor, examples: Examples) -> xr.Dataset:
     WorkbenchError
         The pair does not fit, or there is no such part at this stop.
     """
-    part = part_of(cursor, examples)
-    checkpoint, common = (
-        examples.checkpoint,
-        {"place": tuple(cursor.place), "part": part, "seed": cursor.seed},
-    )
+    part, checkpoint = part_of(cursor, examples), examples.checkpoint
+    place = (cursor.window, cursor.sleep_pass)
     if cursor.action == "patch":
         donor = cursor.donor
         assert donor is not None  # chosen when the reading was
@@ -131,9 +128,8 @@ def result(cursor: InterventionCursor, examples: Examples) -> xr.Dataset:
             raise WorkbenchError(
                 f"donor {donor}, which is the recipient", "another example", "choose another donor"
             )
-        unrelated = unrelated_to(examples, cursor.example, donor)
         return examples.ask(
-            (cursor.example, donor, cursor.place, part.name),
+            (cursor.example, donor, place, part.name),
             lambda: patch_pair(
                 checkpoint.model,
                 checkpoint.task,
@@ -141,23 +137,27 @@ def result(cursor: InterventionCursor, examples: Examples) -> xr.Dataset:
                 examples.sleep,
                 recipient=cursor.example,
                 donor=donor,
-                unrelated=unrelated,
+                unrelated=unrelated_to(examples, cursor.example, donor),
+                place=place,
+                part=part,
+                seed=cursor.seed,
                 reading=examples.places,
-                **common,
             ),
         )
-    methods = {"zero": ZERO, "mean": MEAN, "scale": cursor.percent / 100}
+    methods: dict[str, str | float] = {"zero": ZERO, "mean": MEAN, "scale": cursor.percent / 100}
     method = methods[cursor.action]
     return examples.ask(
-        (cursor.example, cursor.place, part.name, method),
+        (cursor.example, place, part.name, method),
         lambda: change_one(
             checkpoint.model,
             examples.batch,
             examples.sleep,
             example=cursor.example,
+            place=place,
+            part=part,
             method=method,
+            seed=cursor.seed,
             reading=examples.places,
-            **common,
         ),
     )
 
