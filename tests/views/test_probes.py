@@ -9,7 +9,8 @@ from workbench.errors import WorkbenchError
 from workbench.figures.theme import BYTES
 from workbench.lab.measuring import FOLDER, REQUEST, RESULT
 from workbench.views.measured_words import measurements
-from workbench.views.probes import FIGURES, Probes
+from workbench.views.probes import Probes
+from workbench.views.probes_figures import FIGURES
 from workbench.views.probes_model import ProbeModel, sources
 from workbench.views.services import Services
 

@@ -15,10 +15,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import panel as pn
 import param
-import plotly.graph_objects as go
 
-from workbench.figures.probes import item_bars, layer_map, probe_curves, probe_map
-from workbench.figures.steering import steering_curves
 from workbench.figures.theme import Theme
 from workbench.views import probes_words as words
 from workbench.views.components import CSS, HERE, Choice, FigurePane
@@ -28,22 +25,13 @@ from workbench.views.measured_view import about_html
 from workbench.views.measuring import MeasurePanel
 from workbench.views.notices import show_error, warn
 from workbench.views.outbox import Changes, Outbox
+from workbench.views.probes_figures import FIGURES, MAPS, figures_of
 from workbench.views.probes_model import PLACES, ProbeModel, name_of
 from workbench.views.results import RESULTS_CSS, told_html
 from workbench.views.services import Services, services
 from workbench.views.turns import Turns
 
 PROBES_CSS = (HERE / "probes.css").read_text(encoding="utf-8")
-FIGURES = {
-    "accuracy": "Accuracy of the probe by target and pass",
-    "selectivity": "Selectivity by target and pass",
-    "gain": "Accuracy minus the best baseline by target and pass",
-    "items": "Accuracy item by item",
-    "layers": "Accuracy by layer and pass",
-    "curves": "Accuracy beside controls and baselines",
-    "steering": "Answers that follow when S is moved",
-}
-MAPS = ("accuracy", "selectivity", "gain", "layers")
 
 
 class Probes(pn.viewable.Viewer):
@@ -215,7 +203,7 @@ class Probes(pn.viewable.Viewer):
 
     def draw(self) -> None:
         """Bring every pane up to date."""
-        made = self._figures()
+        made = figures_of(self.model, self._theme)
         changes: Changes = []
         for name, pane in self.figures.items():
             figure = made.get(name)
@@ -233,31 +221,6 @@ class Probes(pn.viewable.Viewer):
         ]
         self._outbox.set(changes)
         self._address()
-
-    def _figures(self) -> dict[str, go.Figure]:
-        model, theme = self.model, self._theme
-        data, steered, number = model.data, model.steering, model.steered_pass
-        made: dict[str, go.Figure] = {}
-        if data is not None:
-            window, layer = model.window, model.layer
-            for quantity in ("accuracy", "selectivity", "gain"):
-                made[quantity] = probe_map(data, quantity=quantity, window=window, theme=theme)
-            if len(model.options("layer")) > 1:
-                made["layers"] = layer_map(data, window=window, theme=theme)
-            made["items"] = item_bars(
-                data,
-                window=window,
-                layer=layer,
-                sleep_pass=model.sleep_pass,
-                target=model.target,
-                theme=theme,
-            )
-            made["curves"] = probe_curves(data, window=window, layer=layer, theme=theme)
-        if steered is not None and number is not None:
-            there = steered["layer"].values.tolist()
-            layer = model.layer if model.layer in there else there[0]
-            made["steering"] = steering_curves(steered, sleep_pass=number, layer=layer, theme=theme)
-        return made
 
     def _words(self) -> dict[str, str]:
         model = self.model
