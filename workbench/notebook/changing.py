@@ -137,12 +137,12 @@ def cka_of_passes(
 ) -> str:
     """Return, head by head, how alike two passes are by both estimators, and with other rings.
 
-    The last two columns compare each ring's S with that of *another* ring: nothing is shared
-    there but what all rings have in common, which CKA takes away.
+    The last two columns have the rings of the second pass shuffled: nothing is shared there but
+    what all rings have in common, which CKA takes away.
     """
-    states = trace["states"]["fast_weight"].isel({dims.WINDOW: 0, dims.LAYER: 0})
-    states = states.transpose(dims.GDN_HEAD, dims.SLEEP_PASS, dims.EXAMPLE, ...).values
-    states = states.reshape(*states.shape[:3], -1).astype(np.float64)
+    found = trace["states"]["fast_weight"].isel({dims.WINDOW: 0, dims.LAYER: 0})
+    values = found.transpose(dims.GDN_HEAD, dims.SLEEP_PASS, dims.EXAMPLE, ...).values
+    states = values.reshape(*values.shape[:3], -1).astype(np.float64)
     generator = np.random.default_rng(seed)
     others = [generator.permutation(states.shape[2]) for _ in range(draws)]
     lines = [f"pass {first} with pass {second}:  same ring          rings shuffled"]
@@ -150,7 +150,7 @@ def cka_of_passes(
     for head, passes in enumerate(states):
         x, y = passes[first], passes[second]
         numbers = [cka(x, y), debiased_cka(x, y)]
-        numbers += [np.mean([f(x, y[o]) for o in others]) for f in (cka, debiased_cka)]
+        numbers += [float(np.mean([f(x, y[o]) for o in others])) for f in (cka, debiased_cka)]
         one, two, three, four = numbers
         lines.append(f"{head:>4}  {one:>16.2f}  {two:>8.2f}  {three:>7.2f}  {four:>8.2f}")
     return "\n".join(lines)

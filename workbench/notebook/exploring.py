@@ -201,12 +201,13 @@ def redraw(shown: FigureWidget, wanted: go.Figure) -> None:
 
 def sendable(trace: Any) -> dict[str, Any]:
     """Return a trace as a widget can send it: matrices travel as JSON, which knows no NaN."""
-    return {
-        name: np.where(np.isnan(value), None, value.astype(object))
-        if isinstance(value, np.ndarray) and value.ndim > 1 and value.dtype.kind == "f"
-        else value
-        for name, value in trace.to_plotly_json().items()
-    }
+    found = dict(trace.to_plotly_json())
+    for name, value in found.items():
+        if isinstance(value, np.ndarray) and value.ndim > 1 and value.dtype.kind == "f":
+            matrix = value.astype(object)
+            matrix[np.isnan(value)] = None
+            found[name] = matrix
+    return found
 
 
 def axes_of(data: Data) -> dict[str, list[Any]]:

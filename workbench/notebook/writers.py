@@ -92,8 +92,8 @@ def without_removal(trace: xr.DataTree) -> WithoutRemoval:
         faded = np.exp(written.log_decay.sum(-1))[..., None, None]
         parts = [faded * part for part in parts] + [_decayed(written)]
         state = layer.states[:, 0, written.sleep_pass]
-        errors.append((norms(sum(parts) - state) / norms(state)).mean(0))
-    whole = sum(parts)
+        errors.append((norms(np.sum(parts, axis=0) - state) / norms(state)).mean(0))
+    whole = np.sum(parts, axis=0)
     shares = [(part * whole).sum((-2, -1)) / (whole**2).sum((-2, -1)) for part in parts]
     return WithoutRemoval(np.array(errors), np.array(shares).mean(1).T)
 
@@ -122,7 +122,7 @@ def kept_by_window(
         for written, sources, _ in forward(layer)
         if (written.window, written.sleep_pass) == (source, last)
     )
-    wrote = sum(at_end)[0]
+    wrote = np.sum(at_end, axis=0)[0]
     heads = range(len(wrote))
     later = [writes_of(trace, example=0, gdn_head=h, window=source + 1) for h in heads]
     keys = [[(k, beta, a) for k, _, beta, a in writes] for writes in later]
@@ -156,7 +156,8 @@ def foretold_and_real(
     layer = next(layers_of(trace))
     for written, sources, _ in forward(layer):
         if written.window == window:
-            part = sum(source.contribution for source in sources if source.window < window)
+            before = [one.contribution for one in sources if one.window < window]
+            part = np.sum(before, axis=0)
             state = layer.states[:, window, written.sleep_pass]
             found = next(iter(real[written.sleep_pass].values())).double().numpy()
             earlier.append((norms(part) / norms(state)).mean(0))
