@@ -218,7 +218,9 @@ def test_the_hops_asked_for_are_named():
     assert catalogue.task_words(task).endswith("1, 4 hops")
 
 
-@pytest.mark.parametrize("name", ["home", "stepper", "memory", "probes", "lab"])
+@pytest.mark.parametrize(
+    "name", ["home", "stepper", "memory", "probes", "interventions", "attribution", "lab"]
+)
 def test_the_apps_are_the_pages_of_the_server(name, monkeypatch):
     """`panel serve apps/*.py` serves what `workbench serve` does, set up in the same way."""
     from panel.tests.util import serve_and_request
