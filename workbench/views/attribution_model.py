@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
@@ -161,6 +163,7 @@ class Work:
 
     def start(self) -> None:
         """Begin."""
+        _AT_WORK.add(self)
         self._thread.start()
 
     def cancel(self) -> None:
@@ -238,3 +241,16 @@ class Work:
 
         found = randomisation_check(attributed, examples.checkpoint.model, seeds=CHECK_SEEDS)
         return found.isel({dims.EXAMPLE: 0})
+
+
+_AT_WORK: weakref.WeakSet[Work] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    """End what is at work before the process goes: torch must not be cut off in the middle."""
+    works = list(_AT_WORK)
+    for work in works:
+        work.cancel()
+    for work in works:
+        work.wait(10.0)
