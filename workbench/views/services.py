@@ -112,8 +112,11 @@ class Services:
     def warm(self) -> None:
         """Import what the first step will need, so that nobody waits for it."""
         import workbench.training.checkpoints  # noqa: F401
+        import workbench.views.attribution  # noqa: F401
+        import workbench.views.interventions  # noqa: F401
         import workbench.views.lab  # noqa: F401
         import workbench.views.memory  # noqa: F401
+        import workbench.views.probes  # noqa: F401
         import workbench.views.stepper  # noqa: F401
 
 
