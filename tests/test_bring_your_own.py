@@ -14,7 +14,7 @@ import pytest
 import torch
 import xarray as xr
 
-from workbench import instruments
+from workbench import dims, instruments
 from workbench.config import SleepConfig
 from workbench.instruments import (
     attribution,
@@ -24,6 +24,7 @@ from workbench.instruments import (
     effects,
     interventions,
     lens,
+    one_answer,
     pairs,
     privacy,
     probes,
@@ -36,11 +37,13 @@ from workbench.instruments import (
 )
 from workbench.instruments.attribution_checks import randomisation_check, randomised
 from workbench.instruments.boundaries import at, before_answers, boundaries, read_on
+from workbench.instruments.swaps import swap_context
+from workbench.sleep import Wake, read
 from workbench.tasks import batch_generator
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "bring_your_own.md"
 PARTS = {
-    "boundaries", "clustered", "components", "features", "folds", "linear", "recorded", "rest",
+    "boundaries", "clustered", "components", "controls", "features", "folds", "linear", "recorded", "rest",
     "ridge", "scoring", "swaps", "turning",
 }  # fmt: skip
 """Modules that instruments are made of."""
@@ -176,6 +179,12 @@ def from_model(toy, given):
         ),
         "attribution.attribute_passes": attribution.attribute_passes(*given, query=0),
         "attribution.attribute_tokens": attribution.attribute_tokens(*given, query=0, samples=4),
+        "one_answer.attribute_one": one_answer.attribute_one(
+            *given,
+            one_answer.Asked(
+                0, 0, "passes and heads", (0, N), "integrated gradients", "before the sleep"
+            ),
+        ),
         "attribution_checks.randomisation_check": randomisation_check(
             passes, toy.model, seeds=(0,)
         ),
@@ -235,25 +244,25 @@ def test_the_memory_is_all_there_is(toy, from_model):
 
 
 def test_a_whole_patch_is_the_donor_exactly(toy, given):
-    """The recipient's queries, read on from the memory of the other context."""
+    """Read on from the other context's S, the answers are those of reading that context whole."""
+    swapped = swap_context(toy.task, toy.batch, toy.others)
+    whole = [e.logits for e in read(toy.model, swapped, toy.sleep) if isinstance(e, Wake)]
     place = before_answers(toy.batch, toy.sleep)
-    tokens = toy.batch.tokens.copy()
-    tokens[:, :6] = toy.others.tokens[:, :6]
-    swapped = type(toy.batch)(
-        tokens,
-        *(getattr(toy.batch, n) for n in ("loss_mask", "valid", "answer_of", "difficulty")),
-    )
-    theirs = at(boundaries(toy.model, swapped, toy.sleep), place)
-    patched = at(boundaries(*given), place).with_memory(theirs.memory)
-    for ours, donor in zip(
-        read_on(*given, patched), read_on(toy.model, toy.batch, toy.sleep, theirs), strict=True
-    ):
-        assert torch.equal(ours.logits, donor.logits)
+    own, theirs = (at(boundaries(toy.model, b, toy.sleep), place) for b in (toy.batch, toy.others))
+    state = own.memory.replace(fast_weights=theirs.memory.fast_weights)
+    patched = read_on(toy.model, swapped, toy.sleep, own.with_memory(state))
+    for donor, ours in zip(whole, patched, strict=True):
+        assert torch.equal(ours.logits, donor)
+    unpatched = read_on(toy.model, swapped, toy.sleep, own)
+    assert not torch.equal(unpatched[0].logits, whole[0])
 
 
 def test_steering_turns_the_answer(from_model):
-    found = steering.steering_by_difficulty(from_model["steering.steer"])
-    assert found.data_vars
+    found = steering.steering_by_difficulty(from_model["steering.steer"])["follows"]
+    far = found.sel({dims.SLEEP_PASS: N}).isel({dims.STRENGTH: -1}).squeeze()
+    follows = {str(name): float(far.sel({dims.CONTROL: name})) for name in far[dims.CONTROL].values}
+    assert follows.pop("probe's direction") > 0.9
+    assert max(follows.values()) < 0.5, follows
 
 
 def test_the_memory_page_shows_its_trace(toy, trace, tmp_path):

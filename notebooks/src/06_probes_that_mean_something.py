@@ -35,6 +35,7 @@ from workbench.instruments.folds import groups_of
 from workbench.instruments.probes import probe_states
 from workbench.notebook import pictures, probing, setup
 from workbench.notebook import probing_checks as exercises
+from workbench.notebook.records import measured
 from workbench.tasks import batch_generator
 
 setup(panel=False)
@@ -161,7 +162,7 @@ for hops, target in targets.items():
 # the split. Rows are what is asked, columns the pass.
 
 # %%
-record = probing.measured("probes-depo-n8-any")
+record = measured("probes-depo-n8-any")
 probe_map(record, quantity="accuracy", window=0)
 
 # %% [markdown]
@@ -170,7 +171,7 @@ probe_map(record, quantity="accuracy", window=0)
 # *answers* come. But put both side by side:
 
 # %%
-answered = probing.measured("lens-depo-n8-any")["accuracy"].sel(window=0)
+answered = measured("lens-depo-n8-any")["accuracy"].sel(window=0)
 decoded = record["accuracy"].mean("seed").sel(window=0, layer=1)
 pictures.curves(
     range(5),
@@ -337,7 +338,7 @@ for hops in (2, 4):
 # From the record, 1000 rings and 5 seeds, after the last pass:
 
 # %%
-steering = probing.measured("steering-depo-n8-any")["follows"].sel(sleep_pass=4, layer=1)
+steering = measured("steering-depo-n8-any")["follows"].sel(sleep_pass=4, layer=1)
 pushed = {t.name: steering.sel(difficulty=k, target=t.name) for k, t in targets.items()}
 pictures.curves(
     steering["strength"].values,

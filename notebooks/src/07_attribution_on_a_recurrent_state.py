@@ -36,7 +36,7 @@ from workbench.instruments.attribution import attribute_state
 from workbench.instruments.boundaries import boundaries
 from workbench.notebook import attributing, pictures, setup
 from workbench.notebook import attributing_checks as exercises
-from workbench.notebook.probing import measured
+from workbench.notebook.records import measured
 from workbench.tasks import batch_generator
 
 setup(panel=False)

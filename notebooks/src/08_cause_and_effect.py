@@ -33,6 +33,7 @@ import workbench
 from workbench.figures.effects import ablation_map, patch_curves
 from workbench.notebook import boundary, causing, pictures, setup
 from workbench.notebook import causing_checks as exercises
+from workbench.notebook.records import measured
 
 setup(panel=False)
 
@@ -203,7 +204,7 @@ tell("unrelated donor", patched(S, np.roll(S_donors, 1, axis=0), 0))  # example 
 # recipient's answers return, the part is *enough*. This is recorded for 128 pairs:
 
 # %%
-heads = causing.measured("patches-depo-n8-any-heads")
+heads = measured("patches-depo-n8-any-heads")
 patch_curves(heads.sel(difficulty=[1, 4]), window=0, component="layer 1 head 0")
 
 # %% [markdown]
@@ -279,7 +280,7 @@ pictures.curves(
 # $S_n - S_{n-1}$. All four changes add up to $S$. Recorded, 128 pairs, the noise direction:
 
 # %%
-passes = causing.last_place(causing.measured("patches-depo-n8-any-passes")).sel(direction="noise")
+passes = causing.last_place(measured("patches-depo-n8-any-passes")).sel(direction="noise")
 for name in passes.component.values:
     print(name)
     for control in ("patch", "unrelated donor", "random of equal norm"):
@@ -344,7 +345,7 @@ for head in range(4):
 # And how large is large? The records have the random change beside each:
 
 # %%
-erased = causing.measured("ablations-depo-n8-any").isel(sleep_pass=[4])
+erased = measured("ablations-depo-n8-any").isel(sleep_pass=[4])
 ablation_map(erased.sel(difficulty=[1, 4]), window=0, procedure="zero")
 
 # %% [markdown]

@@ -40,9 +40,9 @@ setup(panel=False)
 # %% [markdown]
 # ## Finding 1: "The memory knows"
 #
-# > We trained a linear probe on the memories of 300 rings after passes 5 to 8, which are 1,200
-# rows. > Three quarters of the rows, drawn at random, were for training. On the others the probe
-# tells > the label in **97 to 100 %** of the cases. *So the label is in the memory.*
+# > We trained a linear probe on the memories of 300 rings after passes 5 to 8, which are 1,200 rows.
+# > Three quarters of the rows, drawn at random, were for training. On the others the probe tells
+# > the label in **97 to 100 %** of the cases. *So the label is in the memory.*
 
 # %%
 probings = audits.probings()
@@ -104,7 +104,7 @@ for name, probing in probings.items():
 
 # %%
 stuck, thinking = (audits.sleeps(thinking=how) for how in (False, True))
-changes = np.mean([audits.relative_change(one.states) for one in stuck], axis=0)
+changes = np.mean([audits.relative_steps(one.states) for one in stuck], axis=0)
 pictures.curves(
     range(1, 9), {"16 rings, head 0": changes}, y_range=(0, 1.05),
     title="Finding 2: each pass changes the memory less",
@@ -119,12 +119,12 @@ pictures.curves(
 #
 # Complete `convergence_audit`: for each pass from the second on, the change of the sleep over that
 # of its replay. `states` is `[sleep_pass = 0..n, key, value]`, and `replay(S, writes, n)` gives the
-# same for a replay that begins with `S`. `relative_change` below gives one number a pass, from
+# same for a replay that begins with `S`. `relative_steps` below gives one number a pass, from
 # pass 1 on.
 
 
 # %%
-relative_change = audits.relative_change
+relative_steps = audits.relative_steps
 
 
 def convergence_audit(states, writes, replay):
@@ -137,7 +137,7 @@ exercises.check_convergence_audit(convergence_audit)
 # %% tags=["solution"] jupyter={"source_hidden": true}
 def convergence_audit(states, writes, replay):
     frozen = replay(states[0], writes, len(states) - 1)
-    return (relative_change(states) / relative_change(frozen))[1:]
+    return (relative_steps(states) / relative_steps(frozen))[1:]
 
 
 exercises.check_convergence_audit(convergence_audit)
@@ -160,9 +160,9 @@ for name, slept in (("finding 2", stuck), ("honest", thinking)):
 #
 # ## Finding 3: "A lift of 0.37"
 #
-# > Two ways to spend the same compute: to sleep twice ($N = 2$), or to loop twice when the
-# questions > come. At two hops sleep is right in 1.00 of the cases, the loop in 0.63. *So it is
-# better to > sleep.*
+# > Two ways to spend the same compute: to sleep twice ($N = 2$), or to loop twice when the questions
+# > come. At two hops sleep is right in 1.00 of the cases, the loop in 0.63. *So it is better to
+# > sleep.*
 
 # %%
 lifts = audits.lifts()
@@ -221,9 +221,9 @@ for name, lift in lifts.items():
 #
 # ## Finding 4: "All memories are alike"
 #
-# > We compared the memories of 16 rings with those of 16 *other* rings, after pass 4, by linear
-# CKA, > a usual measure of how alike two representations are. It is 1 where they are the same. > We
-# find **0.82**. *So the memory has one form, whatever was read.*
+# > We compared the memories of 16 rings with those of 16 *other* rings, after pass 4, by linear CKA,
+# > a usual measure of how alike two representations are. It is 1 where they are the same. We find
+# > **0.82**. *So the memory has one form, whatever was read.*
 
 # %%
 one, other = audits.memories(1), audits.memories(2)  # [sleep_pass 1..4, ring, head, entry]

@@ -13,7 +13,7 @@ from workbench.instruments.boundaries import boundaries
 from workbench.instruments.rest import answer_target, rest_of_state
 from workbench.model import Memory
 from workbench.notebook import attributing, attributing_checks
-from workbench.notebook.probing import measured
+from workbench.notebook.records import measured
 from workbench.sleep import before_window
 from workbench.tasks import batch_generator
 

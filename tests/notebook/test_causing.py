@@ -8,6 +8,7 @@ from workbench.instruments.effects import patches_by_difficulty
 from workbench.instruments.interventions import patch_effects
 from workbench.notebook import boundary, causing
 from workbench.notebook import causing_checks as checks
+from workbench.notebook.records import measured
 from workbench.tasks import batch_generator
 
 
@@ -305,13 +306,13 @@ def test_head_2_erased_costs_the_far_hops_and_its_mean_nothing(found):
 
 
 def test_what_the_records_say():
-    heads = causing.last_place(causing.measured("patches-depo-n8-any-heads"))["effect"]
+    heads = causing.last_place(measured("patches-depo-n8-any-heads"))["effect"]
     head_0 = heads.sel(component="layer 1 head 0")
     assert (head_0.sel(control="patch") > 0.85).all()
     assert (head_0.sel(control="unrelated donor") < 0.55).all()
     both = heads.sel(control="patch")
     assert float(abs(both.sel(direction="noise") - both.sel(direction="denoise")).max()) < 0.03
-    passes = causing.last_place(causing.measured("patches-depo-n8-any-passes"))["effect"]
+    passes = causing.last_place(measured("patches-depo-n8-any-passes"))["effect"]
     noise = passes.sel(direction="noise")
     first, last = (noise.sel(component=f"change of pass {n}, window 0") for n in (1, 4))
     assert first.sel(control="patch", difficulty=1) > 0.7

@@ -7,6 +7,7 @@ import workbench
 from workbench.instruments.features import fast_weights, flattened
 from workbench.instruments.folds import groups_of
 from workbench.notebook import probing, probing_checks
+from workbench.notebook.records import measured
 from workbench.tasks import batch_generator
 
 
@@ -255,7 +256,7 @@ def test_two_hops_are_used_and_the_shortest_push_is_not_enough(bundled):
 
 
 def test_what_the_records_say():
-    record = probing.measured("probes-depo-n8-any").sel(window=0, layer=1)
+    record = measured("probes-depo-n8-any").sel(window=0, layer=1)
     told = record["accuracy"].mean("seed")
     assert float(told.sel(sleep_pass=0).max()) < 0.16
     assert told.sel(sleep_pass=1, target="1 hop") > 0.9
@@ -272,9 +273,9 @@ def test_what_the_records_say():
     )
     shuffled = record["control_accuracy"].mean("seed").sel(control="shuffled", sleep_pass=4)
     assert float(abs(shuffled - 1 / 7).max()) < 0.02
-    answered = probing.measured("lens-depo-n8-any")["accuracy"].sel(window=0)
+    answered = measured("lens-depo-n8-any")["accuracy"].sel(window=0)
     assert answered.sel(sleep_pass=4, difficulty=4) > 0.95
-    steering = probing.measured("steering-depo-n8-any").sel(sleep_pass=4, layer=1)
+    steering = measured("steering-depo-n8-any").sel(sleep_pass=4, layer=1)
     pushed = {
         k: steering.sel(difficulty=k, target=name, control="probe's direction")
         for k, name in enumerate(steering.target.values.tolist(), 1)

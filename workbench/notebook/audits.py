@@ -80,8 +80,10 @@ def probings(*, rings: int = 300, passes: tuple[int, ...] = (5, 6, 7, 8)) -> dic
     checkpoint = load_checkpoint(TRAINED)
     batch = checkpoint.task.sample(rings, batch_generator(3, 0, "notebook"))
     sleep = checkpoint.sleep.with_passes(max(passes))
-    states = fast_weights(checkpoint.model, batch, sleep).isel(window=0, layer=0)
-    chosen = states.sel(sleep_pass=list(passes)).transpose(dims.EXAMPLE, dims.SLEEP_PASS, ...)
+    states = fast_weights(checkpoint.model, batch, sleep).isel({dims.WINDOW: 0, dims.LAYER: 0})
+    chosen = states.sel({dims.SLEEP_PASS: list(passes)}).transpose(
+        dims.EXAMPLE, dims.SLEEP_PASS, ...
+    )
     features = chosen.values.reshape(rings * len(passes), -1)
     source = np.repeat(np.arange(rings), len(passes))
     one_hop = checkpoint.task.probe_targets(batch)[0].labels
@@ -151,13 +153,6 @@ def sleeps(*, thinking: bool, rings: int = 16, passes: int = 8, head: int = 0) -
         listed = list(zip(*(array.values.astype(float) for array in written), strict=True))
         found.append(Slept(states.isel({dims.EXAMPLE: ring}).values.astype(float), listed))
     return found
-
-
-def relative_change(states: np.ndarray) -> np.ndarray:
-    """Return ``|S_n - S_(n-1)| / |S_n|`` of ``states [sleep_pass, key, value]``, from pass 1 on."""
-    return np.linalg.norm(np.diff(states, axis=0), axis=(1, 2)) / np.linalg.norm(
-        states[1:], axis=(1, 2)
-    )
 
 
 # --- 3. a lift -----------------------------------------------------------------------------------

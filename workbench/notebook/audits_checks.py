@@ -64,7 +64,7 @@ def check_probe_audit(probe_audit: Any) -> str:
 @exercise
 def check_convergence_audit(convergence_audit: Any) -> str:
     """Exercise 2: ``convergence_audit(states, writes, replay)`` is change over replay's change."""
-    hint = "relative_change of the states over that of replay(states[0], writes, n), pass 2 on."
+    hint = "relative_steps of the states over that of replay(states[0], writes, n), pass 2 on."
     generator = np.random.default_rng(2)
     n, start = 5, generator.standard_normal((3, 2))
     writes = []
@@ -88,7 +88,7 @@ def check_convergence_audit(convergence_audit: Any) -> str:
             raise NotYet(f"one number for each of passes 2 to {n}; yours is {result.shape}. {hint}")
         return result
 
-    change = audits.relative_change
+    change = audits.relative_steps
     found, right = given(frozen), np.ones(n - 1)
     if not close(found, right):
         if close(found, change(frozen)[1:]):

@@ -19,9 +19,7 @@ from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.instruments.boundaries import Place, boundaries, read_on
 from workbench.instruments.swaps import Questions, logits_at, questions, swap_context
-from workbench.lab.measured import read_measurement
 from workbench.model import HybridModel, Memory
-from workbench.paths import data_folder
 from workbench.sleep import Boundary, Wake, read, wake_now
 from workbench.tasks import batch_generator
 from workbench.training.loss import query_correct, token_correct
@@ -170,12 +168,6 @@ def read_on_with(
         given = found.donors[0, done].memory.replace(conv_tails={}, kv={})
         shares.append(read_on_from(place.hidden, given, done, n, one_pass, found.became_donors))
     return np.array(shares)
-
-
-def measured(name: str) -> xr.Dataset:
-    """Return a committed measurement of the bundled models: "patches-depo-n8-any-heads"."""
-    path = data_folder() / "results" / "instruments" / f"{name}.json"
-    return read_measurement(path)[0]
 
 
 def last_place(measurement: xr.Dataset) -> xr.Dataset:

@@ -22,9 +22,7 @@ from workbench.instruments.folds import groups_of, split
 from workbench.instruments.ridge import Factors, Fit, factorise, fit
 from workbench.instruments.steering import moved
 from workbench.instruments.turning import PROBE, Turn, turn
-from workbench.lab.measured import read_measurement
 from workbench.model import HybridModel
-from workbench.paths import data_folder
 from workbench.sleep import Boundary
 from workbench.tasks.targets import ProbeTarget
 from workbench.training.loss import answer_probabilities
@@ -34,11 +32,6 @@ LITTLE = 1e-4
 
 HeldOut = Callable[[np.ndarray, float, int], np.ndarray]
 """``held_out(example, share, seed)``: which rows are tested, bool ``[row]``."""
-
-
-def measured(name: str) -> xr.Dataset:
-    """Return what an instrument measured on a bundled model, by the record's name."""
-    return read_measurement(data_folder() / "results" / "instruments" / f"{name}.json")[0]
 
 
 def rows_of(states: xr.DataArray, passes: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
