@@ -43,8 +43,8 @@ from workbench.tasks import batch_generator
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "bring_your_own.md"
 PARTS = {
-    "boundaries", "clustered", "components", "controls", "features", "folds", "linear", "recorded", "rest",
-    "ridge", "scoring", "swaps", "turning",
+    "boundaries", "clustered", "components", "controls", "features", "folds", "linear",
+    "recorded", "rest", "ridge", "scoring", "swaps", "turning",
 }  # fmt: skip
 """Modules that instruments are made of."""
 N = 3

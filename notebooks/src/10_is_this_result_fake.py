@@ -32,7 +32,7 @@
 import numpy as np
 
 from workbench.instruments.convergence import debiased_cka
-from workbench.notebook import audits, pictures, setup
+from workbench.notebook import audits, changing, pictures, setup
 from workbench.notebook import audits_checks as exercises
 
 setup(panel=False)
@@ -104,7 +104,7 @@ for name, probing in probings.items():
 
 # %%
 stuck, thinking = (audits.sleeps(thinking=how) for how in (False, True))
-changes = np.mean([audits.relative_steps(one.states) for one in stuck], axis=0)
+changes = np.mean([changing.relative_steps(one.states) for one in stuck], axis=0)
 pictures.curves(
     range(1, 9), {"16 rings, head 0": changes}, y_range=(0, 1.05),
     title="Finding 2: each pass changes the memory less",
@@ -124,7 +124,7 @@ pictures.curves(
 
 
 # %%
-relative_steps = audits.relative_steps
+relative_steps = changing.relative_steps
 
 
 def convergence_audit(states, writes, replay):

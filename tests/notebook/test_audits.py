@@ -6,7 +6,7 @@ import pytest
 from workbench.instruments.change import change
 from workbench.instruments.convergence import debiased_cka
 from workbench.lab import results
-from workbench.notebook import audits
+from workbench.notebook import audits, changing
 from workbench.notebook import audits_checks as checks
 from workbench.notebook.more_sleep import recorded
 
@@ -75,7 +75,7 @@ def test_several_splits_may_be_averaged():
 # --- exercise 2 ----------------------------------------------------------------------------------
 
 
-def convergence_audit(states, writes, replay, start=None, over=audits.relative_steps):
+def convergence_audit(states, writes, replay, start=None, over=changing.relative_steps):
     frozen = replay(states[0] if start is None else start, writes, len(states) - 1)
     return (over(states) / over(frozen))[1:]
 
@@ -86,12 +86,12 @@ def absolute(states):
 
 def with_pass_1(states, writes, replay):
     frozen = replay(states[0], writes, len(states) - 1)
-    return audits.relative_steps(states) / audits.relative_steps(frozen)
+    return changing.relative_steps(states) / changing.relative_steps(frozen)
 
 
 def difference(states, writes, replay):
     frozen = replay(states[0], writes, len(states) - 1)
-    return (audits.relative_steps(states) - audits.relative_steps(frozen))[1:]
+    return (changing.relative_steps(states) - changing.relative_steps(frozen))[1:]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def difference(states, writes, replay):
         (lambda states, writes, replay: ..., "gives nothing back yet"),
         (lambda states, writes, replay: 1.0, "one number for each of passes 2 to 5"),
         (with_pass_1, "begin with pass 2"),
-        (lambda s, w, replay: audits.relative_steps(s)[1:], "the curve that was published"),
+        (lambda s, w, replay: changing.relative_steps(s)[1:], "the curve that was published"),
         (difference, "divide"),
         (lambda s, w, r: convergence_audit(s, w, r, start=0 * s[0]), "states[0], not zero"),
         (lambda s, w, r: 2 * convergence_audit(s, w, r), "should give 1 at every pass"),
@@ -276,7 +276,7 @@ def test_a_sleep_that_only_replays_converges_as_well():
     shapes = {}
     for thinking in (False, True):
         slept = audits.sleeps(thinking=thinking, rings=4)
-        shapes[thinking] = np.mean([audits.relative_steps(one.states) for one in slept], axis=0)
+        shapes[thinking] = np.mean([changing.relative_steps(one.states) for one in slept], axis=0)
         ratios = [convergence_audit(one.states, one.writes, audits.replay) for one in slept]
         mean = np.mean(ratios, axis=0)
         if thinking:
@@ -344,4 +344,4 @@ def test_the_replay_is_the_instruments():
         ("frozen replay", audits.replay(one.states[0], one.writes, 4)),
     ):
         right = told.sel(procedure=name).values[1:]
-        np.testing.assert_allclose(audits.relative_steps(states), right, rtol=1e-3)
+        np.testing.assert_allclose(changing.relative_steps(states), right, rtol=1e-3)

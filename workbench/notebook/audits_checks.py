@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.notebook import audits
+from workbench.notebook import audits, changing
 from workbench.notebook.check import NotYet, call, call_for_array, close, exercise
 
 ALLOWED = 0.01
@@ -88,7 +88,7 @@ def check_convergence_audit(convergence_audit: Any) -> str:
             raise NotYet(f"one number for each of passes 2 to {n}; yours is {result.shape}. {hint}")
         return result
 
-    change = audits.relative_steps
+    change = changing.relative_steps
     found, right = given(frozen), np.ones(n - 1)
     if not close(found, right):
         if close(found, change(frozen)[1:]):
