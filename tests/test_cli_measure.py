@@ -183,3 +183,12 @@ def test_a_measurement_whose_process_has_gone_says_so(tmp_path):
     folder = start(tmp_path, wrong)
     wait_for(lambda: progress_of(folder).state == "failed")
     assert "no checkpoint 'nothing'" in progress_of(folder).message
+
+
+def test_weights_that_are_not_those_asked_for_are_refused(run, tmp_path):
+    asked = {"kind": "lens", "checkpoint": CHECKPOINT, "settings": {"examples": 8}}
+    (tmp_path / "request.json").write_text(json.dumps(asked | {"sha256": "0" * 64}))
+    given = ("--settings", "request.json", "--out", "result.json")
+    code, _, err = run("measure", "lens", CHECKPOINT, *given)
+    assert code == 2 and "are others than when this was asked for" in err
+    assert "SHA-256 000000000000" in err and not (tmp_path / "result.json").exists()

@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,12 @@ def _measure(options: argparse.Namespace) -> int:
     from workbench.lab.kinds import Report, kind_of, measure
 
     kind = kind_of(options.kind)
-    given = {}
+    asked: dict[str, Any] = {"settings": {}}
     if options.settings is not None:
-        given = json.loads(options.settings.read_text(encoding="utf-8"))["settings"]
-    values = apply_overrides(given, options.set, form="setting=value", example="examples=500")
+        asked = json.loads(options.settings.read_text(encoding="utf-8"))
+    values = apply_overrides(
+        asked["settings"], options.set, form="setting=value", example="examples=500"
+    )
     settings = build(kind.settings, values, source=f"measure {kind.name}")
     name = Path(options.checkpoint).name
     out: Path = options.out or Path(f"{kind.name}-{name}.json")
@@ -70,13 +73,24 @@ def _measure(options: argparse.Namespace) -> int:
 
     check_device(options.device)
     checkpoint = load_checkpoint(options.checkpoint, device=options.device)
-    with _Bar(options.progress) as bar, stop_signal("stopping; nothing is kept") as stopped:
+    sha256 = checkpoint.provenance["hashes"][WEIGHTS]
+    if asked.get("sha256", sha256) != sha256:  # its folder is found by the weights asked for
+        raise WorkbenchError(
+            f"the weights of {options.checkpoint} are others than when this was asked for",
+            f"SHA-256 {asked['sha256'][:12]}...",
+            "ask anew, for the weights that are there now",
+        )
+    with (
+        _signs_of_life(options.progress),
+        _Bar(options.progress) as bar,
+        stop_signal("stopping; nothing is kept") as stopped,
+    ):
         result = measure(checkpoint, kind.name, settings, Report(bar.tell, stopped))
     origin = describe_origin() | {
         "kind": kind.name,
         "settings": settings.model_dump(mode="json"),
         "checkpoint": checkpoint.name,
-        "checkpoint_sha256": checkpoint.provenance["hashes"][WEIGHTS],
+        "checkpoint_sha256": sha256,
     }
     write_measurement(out, result, origin)
     if options.json:
@@ -85,6 +99,13 @@ def _measure(options: argparse.Namespace) -> int:
         sizes = ", ".join(f"{name} {size}" for name, size in result.sizes.items())
         print(f"{out}: {kind.title.lower()} ({sizes})")
     return 0
+
+
+def _signs_of_life(progress: Path | None) -> AbstractContextManager[None]:
+    """Let other machines know that this process lives, where a page looks at it."""
+    from workbench.training.run_folder import beating
+
+    return nullcontext() if progress is None else beating(progress.parent)
 
 
 class _Bar:

@@ -268,7 +268,7 @@ def test_progress_in_words():
         told(Progress("running", 1, 100, 9, working=100)) == "1 %, 0.6 steps/min, about 2.8 h left"
     )
     assert told(Progress("done", 4, 4, 130)) == "done in 2 min"
-    assert words.name_of("/x/runs/ring/checkpoint") == "runs/ring"
+    assert words.checkpoint_name("/x/runs/ring/checkpoint") == "runs/ring"
 
 
 def test_weights_are_known_without_loading_them():
@@ -283,3 +283,50 @@ def test_no_room_for_measurements_is_told(tmp_path):
     request = measuring.Request("lens", "depo-n8-any", "0" * 64, {})
     with pytest.raises(WorkbenchError, match="room for a measurement"):
         measuring.start(tmp_path / "runs", request)
+
+
+def test_what_was_measured_here_is_measured_again(session, pretend):
+    one = session()
+    one.tell("measure", settings=LENS)
+    key = one.until("done")["key"]
+    before = one.shown[0].stat().st_mtime_ns
+    pretend["now"] = "goes on"
+    one.tell("again", key=key)
+    assert one.until("running")["key"] == key
+    one.tell("cancel", key=key)
+    pretend["now"] = "ends"
+    one.tell("again", key=key)
+    one.until("done")
+    assert one.shown[-1].stat().st_mtime_ns > before and len(one.shown) == 2
+    one.tell("cancel", key=key)
+    assert "is done" in one.form.news, "nothing was cancelled"
+
+
+def test_a_result_of_other_weights_is_not_served(session):
+    one = session()
+    one.tell("measure", settings=LENS)
+    one.until("done")
+    (path,) = one.shown
+    found = json.loads(path.read_text())
+    found["provenance"]["checkpoint_sha256"] = "0" * 64
+    path.write_text(json.dumps(found))
+    one.tell("change", settings=LENS)
+    assert one.form.said == NEW
+    one.tell("measure", settings=LENS)
+    assert "is being measured" in one.form.news and len(one.shown) == 1
+    one.until("done")
+    assert len(one.shown) == 2
+
+
+def test_a_page_that_shows_what_is_measured_again_shows_the_new_numbers(session, tmp_path):
+    one = session()
+    one.tell("measure", settings=LENS)
+    one.until("done")
+    (path,) = one.shown
+    view = Measured(root=tmp_path)
+    view.display(path)
+    found = json.loads(path.read_text())
+    found["attrs"]["examples"] = 1999
+    path.write_text(json.dumps(found))
+    view.display(path)
+    assert view.data.attrs["examples"] == 1999

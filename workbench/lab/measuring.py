@@ -5,6 +5,10 @@ is measured, ``status.json`` whose process does it, ``progress.json`` how far it
 ``result.json`` (see `workbench.lab.measured`) is there when it is done. The same request has the
 same folder, so what was measured once need not be measured again. The process is the command
 ``workbench measure``, which a person may call as well.
+
+Whoever starts, cancels or removes one holds a lock meanwhile, so that nobody acts on what another
+has just changed. A folder of runs may be shared by several machines: a process of another one is
+told by its signs of life, as a run's is.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -25,7 +29,9 @@ import psutil
 from workbench.errors import WorkbenchError
 from workbench.files import write_json
 from workbench.identity import identify
-from workbench.lab.processes import LOG, alive, kill, spawn, step_back
+from workbench.lab.processes import LOG, alive, here, kill, spawn, step_back
+from workbench.lab.runs import SILENT
+from workbench.training.run_folder import ALIVE
 
 FOLDER: Final = ".measurements"
 REQUEST, STATUS, PROGRESS, RESULT = "request.json", "status.json", "progress.json", "result.json"
@@ -104,8 +110,17 @@ def folder_of(root: Path, request: Request) -> Path:
     return root / FOLDER / request.key
 
 
-def start(root: Path, request: Request) -> Path:
+def start(root: Path, request: Request, *, anew: bool = False) -> Path:
     """Start a measurement that is neither done nor at work; return its folder.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the runs.
+    request : Request
+        What is measured.
+    anew : bool
+        Also where it is done: what it found is dropped. For results of an older version.
 
     Raises
     ------
@@ -114,7 +129,8 @@ def start(root: Path, request: Request) -> Path:
     """
     folder = folder_of(root, request)
     with _alone(root):  # so that nothing is started twice, whoever asks at the same moment
-        if progress_of(folder).state in ("running", "done"):
+        state = progress_of(folder).state
+        if state == "running" or (state == "done" and not anew):
             return folder
         if len(at_work(root)) >= AT_ONCE:
             raise WorkbenchError(
@@ -129,8 +145,7 @@ def start(root: Path, request: Request) -> Path:
 def _launch(folder: Path, request: Request) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    asked = {"kind": request.kind, "checkpoint": request.checkpoint, "settings": request.settings}
-    write_json(folder / REQUEST, asked)
+    write_json(folder / REQUEST, asdict(request))
     command = [sys.executable, "-P", "-m", "workbench.cli", "measure", request.kind]
     command += [request.checkpoint, "--settings", str(folder / REQUEST)]
     command += ["--out", str(folder / RESULT), "--progress", str(folder / PROGRESS)]
@@ -142,7 +157,7 @@ def _launch(folder: Path, request: Request) -> None:
 
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
-    """Hold the lock of starting; the system lets go of it when the holder dies."""
+    """Hold the lock of the measurements; the system lets go of it when the holder dies."""
     from filelock import FileLock, Timeout
 
     try:
@@ -169,7 +184,7 @@ def progress_of(folder: Path) -> Progress:
         return Progress("done", done, total, seconds)
     if status.get("cancelled"):
         return Progress("cancelled", done, total, seconds)
-    if status and alive(status):
+    if status and _at_work(folder, status):
         working = max(end - float(told.get("began", end)), 0.0)
         return Progress("running", done, total, seconds, working=working)
     if (asked := _written(folder / REQUEST)) is None:
@@ -181,12 +196,50 @@ def progress_of(folder: Path) -> Progress:
     return Progress("failed", done, total, seconds, _last_words(folder / LOG))
 
 
-def cancel(folder: Path) -> None:
-    """End a measurement at once; nothing of it is kept."""
-    status = _json(folder / STATUS)
-    if progress_of(folder).state == "running":
+def _at_work(folder: Path, status: dict[str, Any]) -> bool:
+    """Say whether the process of a status is there; of another machine, whether it gives signs."""
+    if here(status):
+        return alive(status)
+    signs = [_written(folder / name) or 0.0 for name in (ALIVE, PROGRESS, STATUS)]
+    return time.time() - max(signs) < SILENT
+
+
+def cancel(folder: Path) -> bool:
+    """End a measurement at once; nothing of it is kept. Say whether it was at work.
+
+    Raises
+    ------
+    WorkbenchError
+        Its process is another machine's, or somebody holds the measurements.
+    """
+    with _alone(folder.parent.parent):  # so that a process that is being started is not missed
+        status = _json(folder / STATUS)
+        if not status or progress_of(folder).state != "running":
+            return False
+        if not here(status):
+            raise WorkbenchError(
+                f"the measurement is at work on {status['host']}",
+                "one of this machine",
+                "cancel it there",
+            )
         kill(status)
         write_json(folder / STATUS, status | {"cancelled": True})
+    return True
+
+
+def remove(folder: Path) -> bool:
+    """Remove what is left of a measurement that failed or was cancelled; say whether it did.
+
+    Raises
+    ------
+    WorkbenchError
+        Somebody holds the measurements.
+    """
+    with _alone(folder.parent.parent):  # another may have started it again since this one looked
+        ended = progress_of(folder).state in ("failed", "cancelled")
+        if ended:
+            shutil.rmtree(folder, ignore_errors=True)
+    return ended
 
 
 def at_work(root: Path) -> list[Path]:

@@ -120,7 +120,10 @@ class Measured(pn.viewable.Viewer):
         """Show a measurement that has just been made, or is asked for again."""
         changes = self._look()
         name = next((n for n, p in self.found.items() if p.resolve() == path.resolve()), "")
-        if name:
+        if name and name == self.name_shown:  # measured again
+            self._outbox.set(changes)
+            self.rebuild()
+        elif name:
             self._outbox.set([*changes, (self.choice, {"value": name})])
 
     def __panel__(self) -> Any:

@@ -86,7 +86,7 @@ export function render({model, el}) {
   }
   const actions = (job) => ({
     running: () => [button("cancel", "Cancel", job)],
-    done: () => [button("show", "Show", job)],
+    done: () => [button("show", "Show", job), button("again", "Measure again", job, true)],
     failed: () => [button("again", "Try again", job), button("remove", "Remove", job, true)],
     cancelled: () => [button("again", "Try again", job), button("remove", "Remove", job, true)],
   }[job.state] ?? (() => []))()

@@ -40,6 +40,7 @@ from workbench.views.lab_parts import LAB_CSS
 from workbench.views.measured_view import MeasurementView
 from workbench.views.measuring_model import EVERY, Measuring
 from workbench.views.measuring_parts import MeasureForm
+from workbench.views.measuring_shelf import measurement_name
 from workbench.views.notices import show_error
 from workbench.views.outbox import Outbox
 from workbench.views.results import RESULTS_CSS, told_html
@@ -194,6 +195,5 @@ class MeasurePanel(pn.viewable.Viewer):
         return "dark" if self.dark else "light"
 
     def _show_here(self, path: Path) -> None:
-        name = path.parent.name if path.name == "result.json" else path.stem
-        parts = self._results.parts(path, name, self._theme)
+        parts = self._results.parts(path, measurement_name(path), self._theme)
         self._outbox.set([(self._shown, {"objects": parts})])

@@ -17,7 +17,7 @@ from workbench.lab import measuring
 from workbench.lab.kinds import KINDS
 from workbench.lab.measuring import AT_ONCE, Request, folder_of, progress_of
 from workbench.views import measuring_words as words
-from workbench.views.measuring_shelf import Own, bundled_of, own_measurements, remove
+from workbench.views.measuring_shelf import Own, bundled_of, own_measurements, own_of
 
 FORM: Final = "form"
 """The place for a problem that belongs to no field."""
@@ -122,29 +122,29 @@ class Measuring(param.Parameterized):
         if request is None:
             self.said, self.refused = REFUSED, self.refused + 1
             return
+        stale = progress_of(folder_of(self.root, request)).state == "done"  # unless it is known
         known = self._known(request)
         if known is not None:
             self._tell(request.kind, request.checkpoint, "was measured already; it is shown")
             self._on_done(known)
             return
-        self._start(request)
+        self._start(request, anew=stale)
 
     def again(self, key: str) -> None:
-        """Start anew what failed or was cancelled."""
+        """Start anew what failed or was cancelled, or was done, perhaps by an older version."""
         one = self._job(key)
-        folder = self.checkpoints().get(words.name_of(one.checkpoint)) if one else None
+        folder = self.checkpoints().get(words.checkpoint_name(one.checkpoint)) if one else None
         if one is None or folder is None:
-            self.news = "That cannot be tried again: its checkpoint is gone."
+            self.news = "That cannot be measured again: its checkpoint is gone."
             return
         request = Request(one.kind, one.checkpoint, words.weights_of(folder), one.settings)
-        self._start(request)
+        self._start(request, anew=True)
 
     def cancel(self, key: str) -> None:
         """End a measurement at once."""
         one = self._job(key)
-        if one is not None:
+        if one is not None and measuring.cancel(one.folder):
             self._followed.pop(key, None)
-            measuring.cancel(one.folder)
             self._tell(one.kind, one.checkpoint, "is cancelled; nothing of it is kept")
         self.poll()
 
@@ -158,7 +158,7 @@ class Measuring(param.Parameterized):
         """Forget one that failed or was cancelled."""
         one = self._job(key)
         if one is not None:
-            remove(one.folder)
+            measuring.remove(one.folder)
         self.poll()
 
     # --- what goes on ------------------------------------------------------------------------
@@ -168,11 +168,13 @@ class Measuring(param.Parameterized):
         self.poll()
         working = [one for one in self.jobs if one.progress.state == "running"]
         self._followed |= {one.key: "running" for one in working}
-        here = [one for one in working if words.name_of(one.checkpoint) in self.checkpoints()]
+        here = [
+            one for one in working if words.checkpoint_name(one.checkpoint) in self.checkpoints()
+        ]
         if here:
             newest = here[0]
             self.kind, self.typed = newest.kind, words.texts(newest.kind, newest.settings)
-            self.checkpoint = words.name_of(newest.checkpoint)
+            self.checkpoint = words.checkpoint_name(newest.checkpoint)
             self.filled += 1
         self.look()
 
@@ -197,9 +199,9 @@ class Measuring(param.Parameterized):
         else:
             self._tell(one.kind, one.checkpoint, f"failed: {one.progress.message}")
 
-    def _start(self, request: Request) -> None:
+    def _start(self, request: Request, *, anew: bool = False) -> None:
         try:
-            folder = measuring.start(self.root, request)
+            folder = measuring.start(self.root, request, anew=anew)
         except (WorkbenchError, OSError) as error:
             self.problems = {FORM: f"Nothing was started: {error}"}
             self.refused += 1
@@ -213,6 +215,8 @@ class Measuring(param.Parameterized):
         if bundled_of(request) is not None:
             return BUNDLED
         state = progress_of(folder_of(self.root, request)).state
+        if state == "done" and own_of(self.root, request) is None:
+            state = "new"
         if state == "new" and self._full():
             return f"{AT_ONCE} measurements are at work, as many as may be: wait, or cancel one."
         return STATES.get(state, NEW)
@@ -221,12 +225,7 @@ class Measuring(param.Parameterized):
         return len(measuring.at_work(self.root)) >= AT_ONCE
 
     def _known(self, request: Request) -> Path | None:
-        bundled = bundled_of(request)
-        if bundled is not None:
-            return bundled
-        folder = folder_of(self.root, request)
-        done = progress_of(folder).state == "done"
-        return folder / measuring.RESULT if done else None
+        return bundled_of(request) or own_of(self.root, request)
 
     def _job(self, key: str) -> Own | None:
         return next((one for one in self.jobs if one.key == key), None)

@@ -7,17 +7,24 @@ same measurements. Imports no Panel and no torch.
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from workbench.errors import WorkbenchError
 from workbench.lab.kinds import KINDS
-from workbench.lab.measuring import FOLDER, REQUEST, RESULT, Progress, Request, progress_of
+from workbench.lab.measuring import (
+    FOLDER,
+    REQUEST,
+    RESULT,
+    Progress,
+    Request,
+    folder_of,
+    progress_of,
+)
 from workbench.views.measured_words import measurements
-from workbench.views.measuring_words import name_of, settings_words, title_of
+from workbench.views.measuring_words import checkpoint_name, settings_words, title_of
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ def own_measurements(
         one = _own(folder)
         if one is None or (kinds and one.kind not in kinds):
             continue
-        if not checkpoint or name_of(one.checkpoint) == checkpoint:
+        if not checkpoint or checkpoint_name(one.checkpoint) == checkpoint:
             found.append(one)
     return sorted(found, key=lambda one: (-one.since, one.key))
 
@@ -97,19 +104,35 @@ def finished(root: Path | None, *, kinds: tuple[str, ...] = (), checkpoint: str 
     return [one for one in found if one.progress.state == "done"]
 
 
+def bundled(kind: str, checkpoint: str) -> dict[str, Path]:
+    """Return the bundled measurements of a kind of one checkpoint, by name.
+
+    One that cannot be read is not among them.
+    """
+    found = measurements(kind).items()
+    return {name: path for name, path in found if _origin(path).checkpoint == checkpoint}
+
+
 def bundled_of(request: Request) -> Path | None:
     """Return the bundled measurement of the same kind, weights and settings, if there is one."""
+    settings = json.dumps(request.settings, sort_keys=True)
     for path in measurements(request.kind).values():
-        asked = _asked_of_bundled(path)
-        if asked == (request.kind, request.sha256, json.dumps(request.settings, sort_keys=True)):
+        origin = _origin(path)
+        asked = (request.kind, request.sha256, settings)
+        if (origin.kind, origin.sha256, origin.settings) == asked:
             return path
     return None
 
 
-def remove(folder: Path) -> None:
-    """Remove what is left of a measurement that failed or was cancelled."""
-    if progress_of(folder).state in ("failed", "cancelled"):
-        shutil.rmtree(folder, ignore_errors=True)
+def own_of(root: Path, request: Request) -> Path | None:
+    """Return what was measured here for a request; None where it is of other weights."""
+    path = folder_of(root, request) / RESULT
+    return path if _origin(path).sha256 == request.sha256 else None
+
+
+def measurement_name(path: Path) -> str:
+    """Return what pages call a measurement: of a file of the runs, its folder's name."""
+    return path.parent.name if path.name == RESULT else path.stem
 
 
 def _own(folder: Path) -> Own | None:
@@ -147,11 +170,28 @@ def _done(folder: Path, stamp: float) -> Progress:
     return progress_of(folder)
 
 
-@lru_cache(maxsize=1000)
-def _asked_of_bundled(path: Path) -> tuple[str, str, str]:
+class _Origin(NamedTuple):
+    """What a file says that it measured; empty where it cannot be read."""
+
+    kind: str = ""
+    checkpoint: str = ""
+    sha256: str = ""
+    settings: str = ""
+
+
+def _origin(path: Path) -> _Origin:
     try:
-        origin = json.loads(path.read_text(encoding="utf-8"))["provenance"]
-        settings = json.dumps(origin["settings"], sort_keys=True)
-        return str(origin["kind"]), str(origin["checkpoint_sha256"]), settings
+        return _origin_of(path, path.stat().st_mtime)
+    except OSError:
+        return _Origin()
+
+
+@lru_cache(maxsize=1000)
+def _origin_of(path: Path, stamp: float) -> _Origin:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["provenance"]
+        settings = json.dumps(found["settings"], sort_keys=True)
+        sha256 = str(found["checkpoint_sha256"])
+        return _Origin(str(found["kind"]), str(found["checkpoint"]), sha256, settings)
     except (OSError, ValueError, KeyError, TypeError):
-        return "", "", ""
+        return _Origin()

@@ -102,7 +102,7 @@ def weights_of(folder: Path) -> str:
         return ""
 
 
-def name_of(checkpoint: str) -> str:
+def checkpoint_name(checkpoint: str) -> str:
     """Return the name of a checkpoint that a request gives by name or folder."""
     path = Path(checkpoint)
     return f"runs/{path.parent.name}" if path.name == "checkpoint" else checkpoint
@@ -110,7 +110,7 @@ def name_of(checkpoint: str) -> str:
 
 def title_of(kind: str, checkpoint: str) -> str:
     """Return what is measured on what: ``Probes: depo-n8-any``."""
-    return f"{kind.capitalize()}: {name_of(checkpoint)}"
+    return f"{kind.capitalize()}: {checkpoint_name(checkpoint)}"
 
 
 def settings_words(kind: str, values: dict[str, Any]) -> str:

@@ -23,10 +23,11 @@ from workbench.views.instrument_card import csv_of
 from workbench.views.lab_parts import Download
 from workbench.views.measured_view import about_html
 from workbench.views.measuring import MeasurePanel
+from workbench.views.measuring_shelf import measurement_name
 from workbench.views.notices import show_error, warn
 from workbench.views.outbox import Changes, Outbox
 from workbench.views.probes_figures import FIGURES, MAPS, figures_of
-from workbench.views.probes_model import PLACES, ProbeModel, name_of
+from workbench.views.probes_model import PLACES, ProbeModel
 from workbench.views.results import RESULTS_CSS, told_html
 from workbench.views.services import Services, services
 from workbench.views.turns import Turns
@@ -167,7 +168,7 @@ class Probes(pn.viewable.Viewer):
         if data is None or path is None:
             return
         button = self.downloads[which]
-        file = {"filename": f"{name_of(path)}.csv", "content": csv_of(data)}
+        file = {"filename": f"{measurement_name(path)}.csv", "content": csv_of(data)}
         self._outbox.set([(button, file | {"serial": button.serial + 1})])
 
     # --- what is shown -----------------------------------------------------------------------

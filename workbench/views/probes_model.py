@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,8 +12,8 @@ from workbench import dims
 from workbench.errors import WorkbenchError
 from workbench.lab.measured import read_measurement
 from workbench.lab.measuring import RESULT
-from workbench.views.measured_words import measurements
-from workbench.views.measuring_shelf import finished
+from workbench.views.measuring_shelf import bundled, finished, measurement_name
+from workbench.views.measuring_words import checkpoint_name
 
 PLACES: Final = {"window": dims.WINDOW, "layer": dims.LAYER, "target": dims.TARGET,
                  "sleep_pass": dims.SLEEP_PASS}  # fmt: skip
@@ -24,21 +22,15 @@ URL: Final = {"sleep_pass": "pass"}
 """What the address calls them, where it is not their name."""
 
 
-def name_of(path: Path) -> str:
-    """Return what the address calls a measurement: of a file of the runs, its folder's name."""
-    return path.parent.name if path.name == RESULT else path.stem
-
-
 def sources(kind: str, checkpoint: str, root: Path | None) -> dict[str, Path]:
     """Return the measurements of a kind of one checkpoint, by what a choice calls them.
 
     Bundled ones come first, then those made here, newest first.
     """
     found = {}
-    for name, path in measurements(kind).items():
-        if _checkpoint(path) == checkpoint:
-            more = name.removeprefix(f"{kind}-{checkpoint}").strip("-")
-            found[f"bundled{f', {more}' if more else ''}"] = path
+    for name, path in bundled(kind, checkpoint).items():
+        more = name.removeprefix(f"{kind}-{checkpoint}").strip("-")
+        found[f"bundled{f', {more}' if more else ''}"] = path
     for one in finished(root, kinds=(kind,), checkpoint=checkpoint):
         found[f"here: {one.words} ({one.key[-6:]})"] = one.result
     return found
@@ -88,7 +80,7 @@ class ProbeModel(param.Parameterized):
             problems.append(f"There is no checkpoint {named!r}")
         self.choose(named if named in self.names else self._first())
         measured = query.get("measurement", "")
-        known = {name_of(path): path for path in self.choices("probes").values()}
+        known = {measurement_name(path): path for path in self.choices("probes").values()}
         if measured in known:
             self.take(known[measured])
         elif measured:
@@ -163,7 +155,7 @@ class ProbeModel(param.Parameterized):
         """Return what the address says."""
         found = {"checkpoint": self.checkpoint}
         if self.path is not None and self.path.name == RESULT:
-            found["measurement"] = name_of(self.path)
+            found["measurement"] = measurement_name(self.path)
         if self.data is not None:
             for name in PLACES:
                 if len(self.options(name)) > 1:
@@ -173,19 +165,7 @@ class ProbeModel(param.Parameterized):
 
 def _here(path: Path, root: Path | None) -> str:
     """Return the checkpoint of a measurement that was made here, as pages call it; else ""."""
-    from workbench.views.measuring_words import name_of as checkpoint_name
-
     for one in finished(root):
         if one.result.resolve() == path.resolve():
             return checkpoint_name(one.checkpoint)
     return ""
-
-
-@lru_cache(maxsize=200)
-def _checkpoint(path: Path) -> str:
-    """Return the checkpoint of a bundled measurement; "" where it cannot be read."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return str(found["provenance"]["checkpoint"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
