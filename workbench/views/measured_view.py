@@ -46,7 +46,7 @@ class MeasurementView:
         self.figures: list[tuple[Shown, FigurePane]] = []
         self.button: Download | None = None
 
-    def parts(self, path: Path, name: str, theme: Theme) -> list[Any]:
+    def parts(self, path: Path, name: str, theme: Theme, *, level: int = 1) -> list[Any]:
         """Return the panes of a measurement; one that cannot be read says why.
 
         Parameters
@@ -57,23 +57,27 @@ class MeasurementView:
             For the file of its data.
         theme : {"light", "dark"}
             Of the figures.
+        level : int
+            Of its heading; what it is made of is one lower.
         """
         self.name, self.data, self.figures, self.button = name, xr.Dataset(), [], None
         try:
             self.data, origin = read_measurement(path)
-            about = about_html(self.data, origin)
+            about = about_html(self.data, origin, level=level)
             shown, found = figures_of(self.data), tables(self.data)
         except WorkbenchError as error:
             return [told_html(f'<p class="failure" role="alert">{escape(str(error))}</p>')]
         self.button = Download(self.save, label="Data (CSV)")
+        inner = f"h{level + 1}"
         parts: list[Any] = [told_html(about), pn.Row(self.button, margin=0)]
         for one in shown:
             pane = FigurePane(label=one.title, svg=True)
             self.figures.append((one, pane))
-            heading = f"<h2>{escape(one.title)}</h2><p>{escape(one.says)}</p>"
+            heading = f"<{inner}>{escape(one.title)}</{inner}><p>{escape(one.says)}</p>"
             parts += [told_html(heading), pane]
         told = "".join(
-            f"<h2>{escape(title[:1].upper() + title[1:])}</h2>{grid(rows[0], rows[1:], title)}"
+            f"<{inner}>{escape(title[:1].upper() + title[1:])}</{inner}>"
+            f"{grid(rows[0], rows[1:], title)}"
             for title, rows in found.items()
         )
         parts.append(told_html(told))
@@ -97,15 +101,18 @@ class MeasurementView:
         self._outbox.set([(self.button, changes)])
 
 
-def about_html(data: xr.Dataset, origin: dict[str, Any]) -> str:
-    """Return what was measured on what, what it says, and the command that measures it again."""
+def about_html(data: xr.Dataset, origin: dict[str, Any], *, level: int = 1) -> str:
+    """Return what was measured on what, what it says, and the command that measures it again.
+
+    Its heading is of the level that is given.
+    """
     kind, model = str(data.attrs["kind"]), str(data.attrs["checkpoint"])
     settings = {k: v for k, v in origin["settings"].items() if v is not None}
     again = " ".join(f"--set {k}={json.dumps(v)}" for k, v in settings.items())
     commit = (origin.get("commit") or {}).get("hash", "unknown")[:10]
     machine = origin["machine"].get("processor")
     return (
-        f"<h1>{escape(kind.capitalize())}: {escape(model)}</h1>"
+        f"<h{level}>{escape(kind.capitalize())}: {escape(model)}</h{level}>"
         f"<p>{escape(SAYS[kind])}</p>"
         f'<p class="small">{data.attrs["examples"]} held-out examples of seed '
         f"{data.attrs['seed']}, N = {data.attrs['n_sleep']}; one trained model, so intervals say "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ from typing import Any
 import panel as pn
 
 from workbench.figures.theme import Theme
-from workbench.lab.measured import read_measurement
 from workbench.views.components import CSS, Choice
 from workbench.views.measured_view import MeasurementView
-from workbench.views.measured_words import measurements
+from workbench.views.measuring_shelf import bundled
+from workbench.views.notices import show_error
 from workbench.views.outbox import Outbox
 from workbench.views.results import RESULTS_CSS, told_html
+from workbench.views.turns import Turns
+
+LEVEL = 3
+"""Of the heading of a measurement: the page has its title, and this part of it has one."""
 
 
 class RecordedPanel:
@@ -31,11 +36,12 @@ class RecordedPanel:
     def __init__(self, kinds: tuple[str, ...], outbox: Outbox) -> None:
         self._kinds, self._outbox = kinds, outbox
         self._view = MeasurementView(outbox)
+        self._turns = Turns(show_error)
         self._theme: Theme = "light"
         self.checkpoint: str | None = None
         self.found: dict[str, Path] = {}
         self.choice = Choice("Recorded measurement", width=360)
-        self.choice.param.watch(lambda event: self._show(), "value")
+        self.choice.param.watch(lambda event: self._chosen(event.new), "value")
         self.head = told_html("")
         self.shown = pn.Column(stylesheets=[CSS, RESULTS_CSS], margin=0)
         self.shown.sizing_mode = "stretch_width"
@@ -46,17 +52,16 @@ class RecordedPanel:
 
     def follow(self, checkpoint: str, theme: Theme) -> None:
         """Show what is recorded of a checkpoint, in a theme."""
+        self._turns.take(partial(self._follow, checkpoint, theme), key="follow")
+
+    def _follow(self, checkpoint: str, theme: Theme) -> None:
         if theme != self._theme:
             self._theme = theme
             self._view.draw(theme)
         if checkpoint == self.checkpoint:
             return
-        self.checkpoint = checkpoint
         self.found = {
-            name: path
-            for kind in self._kinds
-            for name, path in measurements(kind).items()
-            if read_measurement(path)[0].attrs["checkpoint"] == checkpoint
+            name: path for kind in self._kinds for name, path in bundled(kind, checkpoint).items()
         }
         title = "<h2>Recorded over many examples</h2>"
         if not self.found:
@@ -65,14 +70,16 @@ class RecordedPanel:
         first = next(iter(names), None)
         changes = {"options": names, "value": first, "visible": len(names) > 1}
         self._outbox.set([(self.head, {"object": title}), (self.choice, changes)])
-        if first is None:
-            self._outbox.set([(self.shown, {"objects": []})])
+        self._show(first)
+        self.checkpoint = checkpoint  # now that nothing failed, it need not be done again
 
-    def _show(self) -> None:
-        path = self.found.get(str(self.choice.value))
-        if path is None:
-            return
-        parts: list[Any] = self._view.parts(path, path.stem, self._theme)
-        # the page has its own title
-        parts[0].object = parts[0].object.replace("<h1>", "<h3>").replace("</h1>", "</h3>")
+    def _chosen(self, name: str | None) -> None:
+        if not self._outbox.applying:
+            self._turns.take(partial(self._show, name), key="show")
+
+    def _show(self, name: str | None) -> None:
+        path = self.found.get(str(name))
+        parts: list[Any] = []
+        if path is not None:
+            parts = self._view.parts(path, path.stem, self._theme, level=LEVEL)
         self._outbox.set([(self.shown, {"objects": parts})])
