@@ -35,7 +35,7 @@ def steering_curves(
     Returns
     -------
     Figure
-        In each panel a line for each direction, with 95 % intervals.
+        In each panel a line for each direction and control, each with its 95 % intervals.
     """
     here = steering.sel({dims.SLEEP_PASS: sleep_pass, dims.LAYER: layer})
     word = str(steering.attrs.get("difficulty_name", "difficulty"))
@@ -54,7 +54,6 @@ def steering_curves(
             one = there.sel({dims.CONTROL: control})
             y = one["follows"].values.astype(np.float32)
             own = look(theme, number)
-            main = number == 0
             trace: dict[str, Any] = {
                 "type": "scatter",
                 "mode": "lines+markers",
@@ -70,14 +69,15 @@ def steering_curves(
                 **own,
                 **on(panel),
             }
-            if main:
-                trace["error_y"] = bars(y, one["follows_low"].values, one["follows_high"].values)
-            else:
+            error = bars(y, one["follows_low"].values, one["follows_high"].values)
+            trace["error_y"] = error
+            if number:  # a control: thinner than the probe's direction
                 trace["line"] = own["line"] | {
                     "width": 1.4,
                     "dash": "dot" if number % 2 else "dash",
                 }
                 trace["marker"] = own["marker"] | {"size": 5}
+                trace["error_y"] = error and error | {"thickness": 0.8, "width": 2}
             traces.append({k: v for k, v in trace.items() if v is not None})
     x = n_axis(strengths.tolist(), "times the shortest move that turns the probe")
     y_axis = {"title": {"text": "answers that follow"}, "range": SHARE, "nticks": 6}
