@@ -132,3 +132,5 @@ def test_what_does_not_fit_is_refused_with_both_shapes():
         c.ablate(RECIPIENT, c.head(1, 2))
     with pytest.raises(WorkbenchError, match="0 modes"):
         c.modes(0)
+    with pytest.raises(WorkbenchError, match="1 to 3, the smaller side of S"):
+        c.modes(4).take(RECIPIENT)

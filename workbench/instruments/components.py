@@ -68,7 +68,7 @@ def modes(count: int) -> Component:
     """Return the component that is each matrix's own `count` largest singular modes.
 
     A recipient loses its own modes and gets the donor's: two matrices share neither directions
-    nor strengths.
+    nor strengths. Taking the part raises where a matrix has not as many.
     """
     if count < 1:
         raise WorkbenchError(f"{count} modes", "at least 1", "ask for more")
@@ -76,6 +76,13 @@ def modes(count: int) -> Component:
     def take(memory: Memory) -> Parts:
         parts = {}
         for index, state in memory.fast_weights.items():
+            most = min(state.shape[-2:])
+            if count > most:
+                raise WorkbenchError(
+                    f"the {count} largest modes of layer {index}",
+                    f"1 to {most}, the smaller side of S",
+                    "ask for fewer",
+                )
             left, strength, right = torch.linalg.svd(state, full_matrices=False)
             kept = strength[..., None, :count]
             parts[index] = (left[..., :count] * kept) @ right[..., :count, :]

@@ -30,15 +30,13 @@ from workbench.instruments.boundaries import (
     read_on,
 )
 from workbench.instruments.components import Component
+from workbench.instruments.controls import PATCH, RANDOM, UNRELATED
 from workbench.instruments.swaps import Asked, Questions, logits_at, questions, swap_context
 from workbench.model import Memory
 from workbench.sleep import Boundary, SleepingModel
 from workbench.tasks.base import Task
 from workbench.trace.answers import answer_scores
 
-PATCH = "patch"
-UNRELATED = "unrelated donor"
-RANDOM = "random of equal norm"
 DIRECTIONS = ("denoise", "noise")
 ZERO, MEAN = "zero", "mean"
 

@@ -2,7 +2,7 @@
 
 What `workbench.instruments.interventions` measures over many examples, for one of them and with
 everything that a person wants to see: the answers themselves, the logits that decide them, and S
-before and after. All examples are read once; a change then only reads on from its place.
+before and after. The readings are made once; a change then only reads on from its place.
 """
 
 from __future__ import annotations
@@ -25,28 +25,67 @@ from workbench.instruments.boundaries import (
     of_examples,
     read_on,
 )
-from workbench.instruments.interventions import (
-    DIRECTIONS,
-    PATCH,
-    RANDOM,
-    UNRELATED,
-    Part,
-    Reading,
-    ablated,
-    resolved,
-)
+from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM, UNRELATED
+from workbench.instruments.interventions import DIRECTIONS, Part, Reading, ablated, resolved
 from workbench.instruments.rest import stacked
-from workbench.instruments.swaps import Questions, logits_at, questions, swap_context
+from workbench.instruments.swaps import (
+    Questions,
+    logits_at,
+    questions,
+    swap_context,
+    with_context,
+)
 from workbench.model import Memory
 from workbench.sleep import Boundary, SleepingModel, Wake
 from workbench.tasks.base import Task
 from workbench.trace.answers import answer_scores, said_tokens
 
-INTACT, DONOR, CHANGED = "intact", "donor", "changed"
 PATCHED = (INTACT, PATCH, UNRELATED, RANDOM, DONOR)
 """Memories that a patch is read on with, as axes name them."""
 ERASED = (INTACT, CHANGED, RANDOM)
 """The same of a part that is erased or scaled."""
+
+_OWN, _OTHER, _UNRELATED = range(3)
+"""Examples of the reading of a pair: three contexts before the recipient's questions."""
+
+
+@torch.no_grad()
+def read_pair(
+    model: SleepingModel,
+    task: Task,
+    batch: Batch,
+    sleep: SleepConfig,
+    *,
+    recipient: int,
+    donor: int,
+    unrelated: int,
+) -> Reading:
+    """Read the contexts of a pair and of its control, each before the recipient's questions.
+
+    A question's first tokens may lie in a window that is slept on: a donor whose own questions
+    followed would hold those in S, and would not be the reading that a patch is compared with.
+
+    Returns
+    -------
+    dict of (int, int) to Boundary
+        As `boundaries`, of three examples: recipient, donor, unrelated. Good up to the first
+        answer: the last one's answers are not those of its context.
+
+    Raises
+    ------
+    WorkbenchError
+        As `patch_pair`.
+    """
+    known_passes(sleep)
+    if len({recipient, donor, unrelated}) < 3:
+        raise WorkbenchError(
+            f"examples {recipient}, {donor} and {unrelated}",
+            "a recipient, a donor and an unrelated third one, all different",
+            "choose another donor",
+        )
+    one, giving, third = (batch.examples(_one(i)) for i in (recipient, donor, unrelated))
+    contexts = [one, swap_context(task, one, giving), with_context(task, one, third)]
+    return boundaries(model, concatenate(contexts), sleep)
 
 
 @torch.no_grad()
@@ -81,15 +120,17 @@ def patch_pair(
     seed : int
         Of the random control.
     reading : mapping or None
-        `boundaries` of the batch, where they are known already.
+        `read_pair` of the same three, where it is known already.
 
     Returns
     -------
     Dataset
         Over (direction = "noise", "denoise"; control = `PATCHED`; query): ``logit_diff``, the
         answer of the memory given minus that of the reading's own context, nats, at the token
-        where the two first differ, NaN where they do not; ``correct`` and ``became_donor``,
-        whether the whole answer is right in the reading's own context, and in the other one.
+        where the two first differ; ``became_donor`` and ``stayed``, 1 where the likeliest symbol
+        there is the given memory's answer, or the reading's own, else 0: the measures of
+        `patch_effects`, NaN where the answers do not differ. ``correct``, whether the whole
+        answer is right in the reading's own context.
         ``said (direction, control, token)``, the tokens with the likeliest ones where the model
         predicts; ``own, other (direction, token)``, the right ones in both contexts;
         ``fast_weight (direction, control, layer, gdn_head, key, value)``, S at the place;
@@ -107,26 +148,21 @@ def patch_pair(
     "noise" puts the donor's part into the recipient's reading: an effect says that the part is
     needed. "denoise" puts the recipient's part into the donor's: an effect says it is enough.
     """
-    known_passes(sleep)
-    if len({recipient, donor, unrelated}) < 3:
-        raise WorkbenchError(
-            f"examples {recipient}, {donor} and {unrelated}",
-            "a recipient, a donor and an unrelated third one, all different",
-            "choose another donor",
+    if reading is None:
+        reading = read_pair(
+            model, task, batch, sleep, recipient=recipient, donor=donor, unrelated=unrelated
         )
-    reading = boundaries(model, batch, sleep) if reading is None else reading
-    one, giving = (batch.examples(slice(i, i + 1)) for i in (recipient, donor))
+    one, giving = (batch.examples(_one(i)) for i in (recipient, donor))
     swapped = swap_context(task, one, giving)
     last = _up_to(batch, sleep, place)
     measured = questions(one, swapped, sleep.window)
     roles = (
-        (one, swapped, recipient, donor, measured),
-        (swapped, one, donor, recipient, measured.exchanged()),
+        (one, swapped, _OWN, _OTHER, measured),
+        (swapped, one, _OTHER, _OWN, measured.exchanged()),
     )
     found = [
-        _patched(model, sleep, reading, last, place, part, pair, ids, unrelated, seed)
+        _patched(model, sleep, reading, last, place, part, pair, (own, other, asked), seed)
         for *pair, own, other, asked in roles
-        for ids in [(own, other, asked)]
     ]
     return xr.concat(
         found, dim=xr.IndexVariable(dims.DIRECTION, list(DIRECTIONS[::-1])), join="exact"
@@ -164,7 +200,9 @@ def change_one(
         Which of the batch's examples; the others are what "mean" is the mean of.
     method : str or float
         "zero", "mean", or a factor that the part is scaled by.
-    model, batch, sleep, place, part, seed, reading
+    reading : mapping or None
+        `boundaries` of the batch, where they are known already.
+    model, batch, sleep, place, part, seed
         As in `patch_pair`.
 
     Returns
@@ -214,16 +252,15 @@ def _patched(
     part: Part,
     pair: list[Batch],
     ids: tuple[int, int, Questions],
-    unrelated: int,
     seed: int,
 ) -> xr.Dataset:
     """Return what one way of the exchange does; ``pair`` is the reading patched and the other."""
     own, other, asked = ids
     batch = pair[0]
     here = of_examples(at(reading, place), _one(own))
-    theirs = {i: of_examples(at(reading, place), _one(i)).memory for i in (other, unrelated)}
+    theirs = {i: of_examples(at(reading, place), _one(i)).memory for i in (other, _UNRELATED)}
     component = _there(part, reading, place)
-    takes = {i: _of_one(component, reading, place, i) for i in (own, other, unrelated)}
+    takes = {i: _of_one(component, reading, place, i) for i in (own, other, _UNRELATED)}
     given = {
         i: parts.patch(here.memory, memory, takes[own], of_donor=takes[i])
         for i, memory in theirs.items()
@@ -234,7 +271,7 @@ def _patched(
     ]
     # alone, as the ends are: of equal memories the logits are then equal to the last bit
     patched = read_on(model, batch, sleep, here.with_memory(given[other]))
-    both = [given[unrelated], random]
+    both = [given[_UNRELATED], random]
     beside = read_on(model, concatenate([batch] * 2), sleep, _together(here, both))
     read = [(ends[0], 1), (patched, 1), (beside, 2), (ends[1], 1)]
     said, logits = [], []
@@ -246,12 +283,17 @@ def _patched(
     symbols = np.stack((asked.donor, asked.recipient), axis=-1)
     theirs_and_own = np.take_along_axis(every, np.repeat(symbols, len(every), 0), axis=-1)
     difference = np.where(asked.asked, theirs_and_own[..., 0] - theirs_and_own[..., 1], np.nan)
+    likeliest = np.nan_to_num(every).argmax(axis=-1)[..., None]  # NaN where nothing is asked
+    became, stayed = np.moveaxis(
+        np.where(asked.asked[..., None], likeliest == symbols, np.nan), -1, 0
+    )
     axes = (dims.CONTROL, dims.QUERY)
     return xr.Dataset(
         {
             "logit_diff": (axes, difference, {"units": "nat"}),
-            "correct": (axes, _whole(tokens, pair[0], batch)),
-            "became_donor": (axes, _whole(tokens, pair[1], batch)),
+            "became_donor": (axes, became),
+            "stayed": (axes, stayed),
+            "correct": (axes, _whole(tokens, batch)),
             "said": ((dims.CONTROL, dims.TOKEN), tokens),
             "own": (dims.TOKEN, pair[0].tokens[0]),
             "other": (dims.TOKEN, pair[1].tokens[0]),
@@ -310,12 +352,12 @@ def _times(asked: Questions, count: int) -> Questions:
     return Questions(*(np.repeat(array, count, axis=0) for array in arrays))
 
 
-def _whole(said: np.ndarray, right: Batch, layout: Batch) -> np.ndarray:
+def _whole(said: np.ndarray, batch: Batch) -> np.ndarray:
     """Return bool ``[control, query]``: whether every token of an answer is the right one."""
-    queries = np.arange(layout.difficulty.shape[1])
-    of_query = layout.answer_of[0] == queries[:, None]  # (query, token)
-    wrong = said != right.tokens[0]  # (control, token)
-    there = of_query.any(axis=1) & (layout.difficulty[0] >= 0)
+    queries = np.arange(batch.difficulty.shape[1])
+    of_query = batch.answer_of[0] == queries[:, None]  # (query, token)
+    wrong = said != batch.tokens[0]  # (control, token)
+    there = of_query.any(axis=1) & (batch.difficulty[0] >= 0)
     return ~(wrong[:, None] & of_query).any(axis=2) & there
 
 

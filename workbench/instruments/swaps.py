@@ -82,11 +82,19 @@ def _fits(task: Task, recipient: Batch, donor: Batch, one: slice) -> bool:
     return True
 
 
-def _swapped(task: Task, recipient: Batch, donor: Batch) -> Batch:
+def with_context(task: Task, recipient: Batch, donor: Batch) -> Batch:
+    """Return the donor's contexts before the recipient's queries, with the recipient's answers.
+
+    Nothing is checked or solved: enough for what is read before the first answer.
+    """
     context = slice(task.context_tokens)
     tokens, valid = recipient.tokens.copy(), recipient.valid.copy()
     tokens[:, context], valid[:, context] = donor.tokens[:, context], donor.valid[:, context]
-    swapped = replace(recipient, tokens=tokens, valid=valid)
+    return replace(recipient, tokens=tokens, valid=valid)
+
+
+def _swapped(task: Task, recipient: Batch, donor: Batch) -> Batch:
+    swapped = with_context(task, recipient, donor)
     return replace(swapped, tokens=task.solve(swapped))
 
 
@@ -154,7 +162,7 @@ def questions(recipient: Batch, swapped: Batch, window: int, *, asked: Asked = "
         raise WorkbenchError(
             "two batches that answer every measured question alike",
             "at least one question with two answers",
-            "draw another donor, or more examples",
+            "choose another donor",
         )
     rows = np.arange(len(at))[:, None]
     return Questions(
