@@ -74,7 +74,8 @@ def attribution_matrix(values: xr.DataArray, *, theme: Theme = "light") -> go.Fi
     values : DataArray
         Attributions ``(sleep_pass, layer, gdn_head)``, nats.
     """
-    table = values.stack(row=(dims.LAYER, dims.GDN_HEAD)).transpose("row", dims.SLEEP_PASS).values
+    table = values.transpose(dims.LAYER, dims.GDN_HEAD, dims.SLEEP_PASS).values
+    table = table.reshape(-1, values.sizes[dims.SLEEP_PASS])  # a row a head
     layers = values[dims.LAYER].values.tolist()
     heads = range(values.sizes[dims.GDN_HEAD])
     several = len(layers) > 1

@@ -12,16 +12,17 @@ import xarray as xr
 from workbench import dims
 from workbench.figures.panels import layout, on, row_names
 from workbench.figures.theme import INKS, Theme, series
+from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM, UNRELATED
 
 ROW: Final = 30
 """Height of a query's row, pixels."""
 LOOKS: Final = {
-    "intact": ("circle-open", 11, 0),
-    "patch": ("circle", 12, 0),
-    "changed": ("circle", 12, 0),
-    "donor": ("diamond-open", 17, 2),
-    "unrelated donor": ("square", 7, 3),
-    "random of equal norm": ("x", 7, 5),
+    INTACT: ("circle-open", 11, 0),
+    PATCH: ("circle", 12, 0),
+    CHANGED: ("circle", 12, 0),
+    DONOR: ("diamond-open", 17, 2),
+    UNRELATED: ("square", 7, 3),
+    RANDOM: ("x", 7, 5),
 }
 """Marker, its size, and the number of its colour, by what the memory was."""
 
