@@ -9,6 +9,8 @@ from workbench.figures.attribution import attribution_bars, attribution_matrix
 from workbench.figures.export import drawn
 from workbench.figures.shifts import LOOKS, answer_shifts
 from workbench.figures.theme import BYTES, size
+from workbench.instruments.pairs import ERASED, PATCHED
+from workbench.views.interventions_words import NAMES
 
 TITLES = {"noise": "needed?", "denoise": "enough?", "": "one"}
 CONTROLS = ["intact", "patch", "unrelated donor", "random of equal norm", "donor"]
@@ -20,6 +22,10 @@ def shifts():
     values[:, :, 1] = np.nan
     index = {dims.DIRECTION: ["noise", "denoise"], dims.CONTROL: CONTROLS}
     return xr.DataArray(values, index, (dims.DIRECTION, dims.CONTROL, dims.QUERY))
+
+
+def test_every_memory_that_is_read_on_with_has_its_look_and_its_word():
+    assert set(LOOKS) == set(NAMES) == {*PATCHED, *ERASED}
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -1,5 +1,6 @@
 """The page of interventions without a browser: set what a user sets, look at what it says."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,9 +10,16 @@ import pytest
 from workbench import dims
 from workbench.errors import WorkbenchError
 from workbench.figures.theme import BYTES
+from workbench.instruments.rest import stacked
+from workbench.instruments.swaps import questions, swap_context
 from workbench.views.interventions import Interventions
-from workbench.views.interventions_model import InterventionCursor, result, unrelated_to
-from workbench.views.interventions_words import number
+from workbench.views.interventions_model import (
+    InterventionCursor,
+    next_donor,
+    result,
+    unrelated_to,
+)
+from workbench.views.interventions_words import exactness, number
 from workbench.views.reading import Readings, Wanted
 
 
@@ -199,6 +207,64 @@ def test_a_recorded_measurement_follows_the_checkpoint(view):
     assert "patches-depo-n8-any" in view.recorded.found
     shown = " ".join(getattr(p, "object", "") or "" for p in view.recorded.shown.objects)
     assert "workbench measure patches" in shown and "<h1>" not in shown
+
+
+def test_what_crosses_beside_s_makes_no_promise(view):
+    view.act("back")
+    found = result(view.cursor, view.examples)
+    hard = exactness(view.cursor, view.examples, found)
+    assert "After the last pass over the last window it does." in hard
+    for kept in ({"eviction": "sliding"}, {"conv_state": "carry"}):
+        sleep = view.examples.sleep.model_copy(update=kept)
+        told = exactness(view.cursor, dataclasses.replace(view.examples, sleep=sleep), found)
+        assert "does not reproduce the donor" in told and "it does." not in told
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_donor_taken_answers_at_least_one_question_differently(readings, seed):
+    examples = readings.get(Wanted("rule", seed, 3))
+    for recipient in range(len(examples.batch)):
+        one, donor = (examples.one(i) for i in (recipient, next_donor(examples, recipient)))
+        swapped = swap_context(examples.checkpoint.task, one, donor)
+        questions(one, swapped, examples.sleep.window)  # raises where there is none
+
+
+def test_there_are_as_many_modes_as_the_smaller_side_of_s(readings):
+    cursor = InterventionCursor(checkpoint="ring", part="modes", modes=64)
+    view = Interventions(cursor, readings=readings)
+    assert cursor.modes == 4 and "the 4 largest modes" in said(view)
+    assert ("modes", "64 modes do not exist here; 4 are shown") in view.problems
+    cursor.modes = 5
+    assert "1 to 4, the smaller side of S" in view.screen.problem.object
+
+
+def test_a_pass_beyond_n_is_told_with_what_to_do(view):
+    view.cursor.param.update(part="change", changed=7)
+    assert "a pass from 1 to N = 2" in view.screen.problem.object
+    assert "choose a lower pass" in view.screen.problem.object
+
+
+@pytest.mark.parametrize("name", ["ring", "ring-two"])
+def test_the_change_along_the_strip_is_the_instrument_s(readings, name):
+    examples = readings.get(Wanted(name, 0, 2))
+    found = examples.change(3)
+    states = {place: stacked(there.memory)[0][3] for place, there in examples.places.items()}
+    assert found.dims == (dims.WINDOW, dims.SLEEP_PASS) and found.shape == (len(examples.passes), 3)
+    for window, last in enumerate(examples.passes):
+        for n in range(3):
+            if 1 <= n <= last:
+                step = (states[window, n] - states[window, n - 1]).norm() / states[window, n].norm()
+                assert float(found[window, n]) == pytest.approx(float(step), rel=1e-5)
+            else:
+                assert np.isnan(found[window, n])
+
+
+def test_what_became_of_the_answers_is_counted_as_over_many_examples(view):
+    found = result(view.cursor, view.examples).sel(direction="noise", control="patch")
+    measured = found["became_donor"].notnull().values
+    assert f"give {measured.sum()} answer" in said(view)
+    counts = (int(found[name].sum()) for name in ("became_donor", "stayed"))
+    assert "{} became the donor's</b> and {} stayed".format(*counts) in said(view)
 
 
 def test_numbers():

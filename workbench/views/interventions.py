@@ -14,7 +14,7 @@ from workbench.errors import WorkbenchError
 from workbench.figures import all_heads
 from workbench.figures.shifts import answer_shifts
 from workbench.figures.theme import Theme
-from workbench.instruments.pairs import CHANGED, DONOR, INTACT
+from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM
 from workbench.views import drawings, words
 from workbench.views import interventions_words as told
 from workbench.views.instrument_card import csv_of
@@ -22,6 +22,7 @@ from workbench.views.interventions_model import (
     InterventionCursor,
     asked_queries,
     changed_window,
+    most_modes,
     next_donor,
     result,
 )
@@ -77,6 +78,11 @@ class Interventions(ReadingView):
         """Get the reading, and a donor where none is named."""
         super().run()
         cursor = self.cursor
+        most = most_modes(self.examples)
+        if cursor.modes > most:
+            said = f"{cursor.modes} modes do not exist here; {most} are shown"
+            self.problems.append(("modes", said))
+            cursor.modes = most
         if cursor.donor is None or cursor.donor == cursor.example:
             named, cursor.donor = cursor.donor, next_donor(self.examples, cursor.example)
             if named is not None:
@@ -189,13 +195,13 @@ class Interventions(ReadingView):
             names = {
                 INTACT: f"recipient, example {cursor.example}",
                 DONOR: f"donor, example {cursor.donor}",
-                "patch": "recipient after the change",
+                PATCH: "recipient after the change",
             }
         else:
             names = {
                 INTACT: f"example {cursor.example}, intact",
                 CHANGED: "after the change",
-                "random of equal norm": "after the random change",
+                RANDOM: "after the random change",
             }
         limit = float(np.abs(here.sel({dims.CONTROL: list(names)})).max()) or 1.0
         changes: Changes = []
@@ -234,7 +240,6 @@ class Interventions(ReadingView):
         link = words.onward("stepper", cursor, "Step through the recipient's sleep")
         link += words.onward("memory", cursor, "Look into its memory")
         link += words.onward("attribution", cursor, "Attribute its answers")
-        state = next(iter(examples.places.values())).memory.fast_weights[cursor.layer]
         return [
             (screen.note, {"object": words.trained_note(cursor.passes, examples.checkpoint.sleep)}),
             (screen.example, {"label": f"{'Recipient' if patched else 'Example'} ({span})"}),
@@ -243,7 +248,7 @@ class Interventions(ReadingView):
                 {"label": f"Donor ({span})", "end": extent.examples - 1, "visible": patched},
             ),
             (screen.percent, {"visible": cursor.action == "scale"}),
-            (screen.modes, {"visible": part == "modes", "end": min(state.shape[2:])}),
+            (screen.modes, {"visible": part == "modes", "end": most_modes(examples)}),
             (
                 screen.changed,
                 {

@@ -12,8 +12,8 @@ import xarray as xr
 from workbench.errors import WorkbenchError
 from workbench.instruments import components
 from workbench.instruments.interventions import MEAN, ZERO, Part, PassChange
-from workbench.instruments.pairs import change_one, patch_pair
-from workbench.instruments.swaps import fitting
+from workbench.instruments.pairs import change_one, patch_pair, read_pair
+from workbench.instruments.swaps import questions, swap_context
 from workbench.views.cursor import EXAMPLES, MOST_PASSES, Place
 from workbench.views.reading import Examples, PlacedCursor
 
@@ -82,7 +82,9 @@ def part_of(cursor: InterventionCursor, examples: Examples) -> Part:
         window = changed_window(cursor.place)
         if cursor.changed > examples.passes[window]:
             raise WorkbenchError(
-                f"pass {cursor.changed}", f"a pass from 1 to N = {examples.passes[window]}", "lower"
+                f"pass {cursor.changed}",
+                f"a pass from 1 to N = {examples.passes[window]}",
+                "choose a lower pass",
             )
         return PassChange(window, cursor.changed)
     return components.whole()
@@ -94,14 +96,27 @@ def changed_window(place: Place) -> int:
 
 
 def next_donor(examples: Examples, recipient: int) -> int:
-    """Return the next example whose context answers the recipient's questions, or the next one."""
+    """Return the next example with other answers to the recipient's questions, or the next one."""
     count = len(examples.batch)
-    one = examples.one(recipient)
     order = [(recipient + step) % count for step in range(1, count)]
-    for other in order:
-        if fitting(examples.checkpoint.task, one, examples.one(other)).all():
-            return other
-    return order[0]
+    return next((other for other in order if _tells(examples, recipient, other)), order[0])
+
+
+def _tells(examples: Examples, recipient: int, donor: int) -> bool:
+    """Return whether a donor's context answers the questions, one of them differently at least."""
+    one = examples.one(recipient)
+    try:
+        swapped = swap_context(examples.checkpoint.task, one, examples.one(donor))
+        questions(one, swapped, examples.sleep.window)
+    except WorkbenchError:
+        return False
+    return True
+
+
+def most_modes(examples: Examples) -> int:
+    """Return how many singular modes every matrix of the model has."""
+    states = next(iter(examples.places.values())).memory.fast_weights.values()
+    return min(min(state.shape[2:]) for state in states)
 
 
 def unrelated_to(examples: Examples, recipient: int, donor: int) -> int:
@@ -128,20 +143,18 @@ def result(cursor: InterventionCursor, examples: Examples) -> xr.Dataset:
             raise WorkbenchError(
                 f"donor {donor}, which is the recipient", "another example", "choose another donor"
             )
+        given = checkpoint.model, checkpoint.task, examples.batch, examples.sleep
+        third = unrelated_to(examples, cursor.example, donor)
+        three: dict[str, Any] = {"recipient": cursor.example, "donor": donor, "unrelated": third}
         return examples.ask(
             (cursor.example, donor, place, part.name),
             lambda: patch_pair(
-                checkpoint.model,
-                checkpoint.task,
-                examples.batch,
-                examples.sleep,
-                recipient=cursor.example,
-                donor=donor,
-                unrelated=unrelated_to(examples, cursor.example, donor),
+                *given,
+                **three,
                 place=place,
                 part=part,
                 seed=cursor.seed,
-                reading=examples.places,
+                reading=examples.ask(("pair", *three.values()), lambda: read_pair(*given, **three)),
             ),
         )
     methods: dict[str, str | float] = {"zero": ZERO, "mean": MEAN, "scale": cursor.percent / 100}

@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 
 from workbench import dims
-from workbench.instruments.pairs import DONOR, INTACT
+from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM, UNRELATED
 from workbench.tasks.base import counted
+from workbench.views import words
 from workbench.views.interventions_model import (
     InterventionCursor,
     asked_queries,
@@ -35,12 +36,12 @@ WAYS: Final = {
     "denoise": "Is it enough? The recipient's part in the donor's reading (denoise)",
 }
 NAMES: Final = {
-    "intact": "intact",
-    "patch": "patched",
-    "changed": "changed",
-    "unrelated donor": "unrelated",
-    "random of equal norm": "random",
-    "donor": "all of the other's",
+    INTACT: "intact",
+    PATCH: "patched",
+    CHANGED: "changed",
+    UNRELATED: "unrelated",
+    RANDOM: "random",
+    DONOR: "all of the other's",
 }
 """Columns, by what the memory was."""
 
@@ -89,19 +90,18 @@ def verdict(cursor: InterventionCursor, examples: Examples, found: xr.Dataset) -
     if cursor.action != "patch":
         return _erased_verdict(found, asked_queries(examples, cursor.example))
     here = found.isel({dims.DIRECTION: 0, dims.QUERY: asked_queries(examples, cursor.example)})
-    differs = here["logit_diff"].isel({dims.CONTROL: 0}).notnull().values
-    count = int(differs.sum())
+    count = int(here["stayed"].isel({dims.CONTROL: 0}).notnull().sum())
 
     def became(control: str) -> int:
-        return int(here["became_donor"].sel({dims.CONTROL: control}).values[differs].sum())
+        return int(here["became_donor"].sel({dims.CONTROL: control}).sum())
 
-    stayed = int(here["correct"].sel({dims.CONTROL: "patch"}).values[differs].sum())
-    alike = len(differs) - count
+    stayed = int(here["stayed"].sel({dims.CONTROL: PATCH}).sum())
+    alike = here.sizes[dims.QUERY] - count
     said = (
         f"The two contexts give {counted(count, 'answer')} differently. With the change <b>"
-        f"{became('patch')} became the donor's</b> and {stayed} stayed (intact: "
-        f"{became(INTACT)} are the donor's; unrelated donor: {became('unrelated donor')}; random: "
-        f"{became('random of equal norm')}; all of the donor's memory: {became(DONOR)})."
+        f"{became(PATCH)} became the donor's</b> and {stayed} stayed (intact: "
+        f"{became(INTACT)} are the donor's; unrelated donor: {became(UNRELATED)}; random: "
+        f"{became(RANDOM)}; all of the donor's memory: {became(DONOR)})."
     )
     if alike:
         said += f" {alike} {'is' if alike == 1 else 'are'} the same in both, and not measured."
@@ -114,9 +114,9 @@ def _erased_verdict(found: xr.Dataset, asked: np.ndarray) -> str:
         for name, row in zip(found[dims.CONTROL].values, found["correct"].values, strict=True)
     }
     return (
-        f"<b>{right['changed']} of {counted(len(asked), 'answer')} right</b> after the change; "
-        f"intact: {right['intact']}, after a random change as large: "
-        f"{right['random of equal norm']}."
+        f"<b>{right[CHANGED]} of {counted(len(asked), 'answer')} right</b> after the change; "
+        f"intact: {right[INTACT]}, after a random change as large: "
+        f"{right[RANDOM]}."
     )
 
 
@@ -140,10 +140,13 @@ def exactness(cursor: InterventionCursor, examples: Examples, found: xr.Dataset)
             f"It does not reproduce the donor exactly ({largest}): with this sleep more than S "
             "crosses the boundary, and that stays the reading's own."
         )
-    return (
+    said = (
         f"It does not reproduce the donor ({largest}): what is read from here on is the reading's "
-        "own text again. After the last pass over the last window it does."
+        "own text again."
     )
+    if words.crossing(examples.sleep) == words.S_ALONE:
+        said += " After the last pass over the last window it does."
+    return said
 
 
 def tables(cursor: InterventionCursor, examples: Examples, found: xr.Dataset) -> str:

@@ -37,6 +37,15 @@ class Kept:
         """Return how many are kept, or are being made."""
         return len(self._slots)
 
+    def known(self, key: Hashable) -> Any:
+        """Return the value of a key where it has been made, else None; asks count as for `get`."""
+        with self._lock:
+            slot = self._slots.get(key)
+            if slot is None or not slot.made:
+                return None
+            self._slots[key] = self._slots.pop(key)  # the newest is last
+            return slot.value
+
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return the value of a key, made by the first thread that asks; the others wait for it.
 

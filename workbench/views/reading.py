@@ -17,8 +17,9 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.instruments.boundaries import before_answers, boundaries, of_examples, read_on
+from workbench.instruments.change import changes_of
 from workbench.instruments.interventions import Reading
-from workbench.instruments.rest import stacked
+from workbench.instruments.rest import STATE_AXES, stacked
 from workbench.trace.answers import said_tokens
 from workbench.views import words
 from workbench.views.cursor import MOST_PASSES, Cursor, Extent, Place
@@ -124,16 +125,24 @@ class Examples:
         """Return what was worked out before under this key, or work it out."""
         return self._results.get(key, make)
 
+    def known(self, key: Hashable) -> Any:
+        """Return what was worked out before under this key, or None."""
+        return self._results.known(key)
+
     def change(self, example: int) -> xr.DataArray:
         """Return the relative change of one example's S ``(window, sleep_pass)``, NaN at pass 0."""
-        found = np.full((len(self.passes), max(self.passes) + 1), np.nan)
-        states = {place: stacked(there.memory)[0][example] for place, there in self.places.items()}
+        states = {
+            place: stacked(there.memory)[0][example].float().cpu().numpy()
+            for place, there in self.places.items()
+        }
+        shape = next(iter(states.values())).shape
+        values = np.full((len(self.passes), max(self.passes) + 1, *shape), np.nan, np.float32)
         for window, last in enumerate(self.passes):
-            for n in range(1, last + 1):
-                after, before = states[window, n], states[window, n - 1]
-                step, size = float((after - before).norm()), float(after.norm())
-                found[window, n] = step / size if size else np.nan if step == 0 else np.inf
-        return xr.DataArray(found, dims=(dims.WINDOW, dims.SLEEP_PASS))
+            for n in range(last + 1):
+                values[window, n] = states[window, n]
+        axes = (dims.WINDOW, dims.SLEEP_PASS, *STATE_AXES)
+        found: xr.DataArray = changes_of(xr.DataArray(values, dims=axes), modes=1)["memory_change"]
+        return found.drop_vars(found.coords)
 
 
 class Readings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from typing import Final
 from urllib.parse import urlencode
 
 import numpy as np
@@ -73,10 +74,14 @@ def _kept(sleep: SleepConfig) -> list[str]:
     return kept
 
 
+S_ALONE: Final = "S alone"
+"""What crosses a boundary under hard eviction, as `crossing` says it."""
+
+
 def crossing(sleep: SleepConfig) -> str:
     """Return what crosses a boundary, in words."""
     kept = _kept(sleep)
-    return f"S, {_listed(kept)}" if len(kept) > 1 else f"S and {kept[0]}" if kept else "S alone"
+    return f"S, {_listed(kept)}" if len(kept) > 1 else f"S and {kept[0]}" if kept else S_ALONE
 
 
 def _listed(things: list[str]) -> str:
