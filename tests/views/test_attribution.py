@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import panel as pn
 import pytest
+import xarray as xr
 
 from workbench.figures.theme import BYTES
 from workbench.instruments import one_answer
@@ -13,9 +14,9 @@ from workbench.instruments.attribution import METHODS
 from workbench.instruments.one_answer import SUBJECTS
 from workbench.views import attribution_model
 from workbench.views.attribution import Attribution
-from workbench.views.attribution_model import AttributionCursor
+from workbench.views.attribution_model import AttributionCursor, result_key
 from workbench.views.attribution_words import check_words, edge_weights
-from workbench.views.reading import Readings
+from workbench.views.reading import RESULTS, Readings, Wanted
 
 QUICK = {"checkpoint": "ring", "passes": 2, "steps": 8, "samples": 2}
 
@@ -66,7 +67,7 @@ def test_it_opens_with_passes_and_heads_and_how_far_they_add_up(show):
     facts = view.screen.facts.object
     assert "completeness error" in facts and "infidelity" in facts
     assert view.screen.chart.visible and view.screen.progress.object == ""
-    (found,) = view._found.values()
+    found = view._found(view._wanted())
     assert found["attribution"].dims == ("sleep_pass", "layer", "gdn_head")
     worth = found["logit_diff"] - found["logit_diff_at_baseline"]
     np.testing.assert_allclose(found["attribution"].sum(), worth, rtol=0.1, atol=1e-3)
@@ -96,11 +97,25 @@ def test_tokens_colour_the_text_and_the_ring(show):
     assert "stroke-width" in view.screen.picture.object
     assert view.screen.context.object.count('class="chip"') == 16
     assert "does not promise to add up" in view.screen.facts.object
-    (found,) = view._found.values()
+    found = view._found(view._wanted())
     problem = view.examples.problem(0)
     weights = edge_weights(found["attribution"], problem, 1e-9)
     assert set(weights) == {source for source, _ in problem.edges}
     assert max(map(abs, weights.values())) == pytest.approx(1)
+
+
+def test_an_edge_has_its_own_tokens_however_long_its_names_are(readings):
+    examples = readings.get(Wanted("words", 0, 2))
+    problem = examples.problem(0)
+    lengths = [len(source) + len(target) for source, target in problem.edges]
+    valid = problem.batch.valid[0, :56]
+    assert len(set(lengths)) > 1 and sum(lengths) % len(lengths) == 0, "no remainder gives it away"
+    values = np.zeros(56)
+    values[valid] = np.repeat([1.0, 2.0, 3.0, 4.0], lengths)  # a token of edge i has i
+    weights = edge_weights(xr.DataArray(values, dims="token"), problem, 1e-9)
+    sums = np.array([1.0, 2.0, 3.0, 4.0]) * lengths
+    expected = dict(zip((source for source, _ in problem.edges), sums / sums.max(), strict=True))
+    assert weights == pytest.approx(expected)
 
 
 def test_the_model_s_own_answer_stands_in_the_ring(show):
@@ -119,6 +134,12 @@ def test_only_what_makes_sense_can_be_chosen(show):
     view.choose("method", METHODS[0])
     settle(view)
     assert list(view.screen.baseline.options) == ["mean", "zero"], "no sleep has begun"
+    view.choose("subject", "heads of S")  # S is 0 there, and so is the baseline
+    view.choose("baseline", "zero")
+    settle(view)
+    assert view.cursor.place == (0, 0)
+    said = view.screen.facts.object
+    assert "not defined" in said and "nothing to divide here" in said and "add up" not in said
     one_window = show()
     assert "windows" not in one_window.screen.subject.options
 
@@ -188,6 +209,36 @@ def test_an_error_is_told(show, monkeypatch):
     assert "oops" in view.screen.progress.object and "alert" in view.screen.progress.object
 
 
+def test_an_error_of_drawing_what_was_found_is_told(show, monkeypatch):
+    view = show()
+    told = []
+
+    def broken(*given, **options):
+        raise RuntimeError("cannot draw")
+
+    monkeypatch.setattr("workbench.views.attribution.show_error", told.append)
+    monkeypatch.setattr("workbench.views.attribution_words.facts", broken)
+    view.choose("query", 3)
+    settle(view)
+    assert [str(error) for error in told] == ["cannot draw"]
+    assert "cannot draw" in view.screen.progress.object
+
+
+def test_sessions_share_what_was_found_and_it_does_not_grow_without_end(show, monkeypatch):
+    first = show()
+
+    def never(*given, **options):
+        raise AssertionError("worked out twice")
+
+    monkeypatch.setattr(attribution_model, "attribute_one", never)
+    second = show()
+    assert second.work is None and second.screen.facts.object == first.screen.facts.object
+    examples, key = second.examples, result_key(second._wanted()[1])
+    for number in range(RESULTS):
+        examples.ask(number, lambda: 0)
+    assert examples.known(key) is None
+
+
 def test_shuffled_parameters_on_request(show):
     view = show()
     assert view.screen.randomise.visible and view.screen.check.object == ""
@@ -199,12 +250,12 @@ def test_shuffled_parameters_on_request(show):
 
 
 def test_few_parts_say_nothing():
-    import xarray as xr
-
     found = xr.Dataset({"rank_correlation": ("seed", [1.0, -1.0, 1.0])})
     assert "Of 2 parts" in check_words(found, 2)
     assert "of the input" in check_words(found, 20)
     assert "as it should" in check_words(found * 0.1, 20)
+    alike = check_words(found * np.nan, 20)
+    assert "not defined, not defined" in alike and "nothing" in alike and "much as it" not in alike
 
 
 def test_the_numbers_can_be_saved(show):

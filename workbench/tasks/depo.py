@@ -133,7 +133,7 @@ class Depo:
                     hops = int(symbol.removeprefix("k="))
                     continue
                 word += (int(row[place]),)
-                if not self._ends_word(symbol):
+                if not self.ends_word(symbol):
                     continue
                 if hops:
                     answer = self._walk(successor, word, hops)
@@ -172,7 +172,8 @@ class Depo:
             node = successor[node]
         return node
 
-    def _ends_word(self, symbol: str) -> bool:
+    def ends_word(self, symbol: str) -> bool:
+        """Return whether a node's name ends with this symbol."""
         return self.config.names == "single" or symbol.endswith(".")
 
     def render(self, batch: Batch, example: int) -> list[str]:
@@ -195,7 +196,7 @@ class Depo:
                 queries[-1] += symbol.removesuffix(".")
             else:
                 word += symbol.removesuffix(".")
-                if self._ends_word(symbol):
+                if self.ends_word(symbol):
                     nodes.append(word)
                     word = ""
         edges = [f"{a}>{b}" for a, b in zip(nodes[::2], nodes[1::2], strict=True)]
@@ -244,7 +245,7 @@ class Depo:
     def cycle_sizes(self, batch: Batch) -> np.ndarray:
         """Return the number of nodes on each example's cycle, int64 [example]."""
         context = slice(self.context_tokens)
-        last = np.array([self._ends_word(symbol) for symbol in self.vocabulary])
+        last = np.array([self.ends_word(symbol) for symbol in self.vocabulary])
         words = last[batch.tokens[:, context]] & batch.valid[:, context]
         return words.sum(axis=1) // 2  # an edge is two words
 
@@ -274,7 +275,7 @@ class Depo:
             tuple(symbol for symbol in word if symbol): index
             for index, word in enumerate(self._words.spelling[:-1].tolist())
         }
-        ends = np.array([self._ends_word(symbol) for symbol in self.vocabulary])
+        ends = np.array([self.ends_word(symbol) for symbol in self.vocabulary])
         successor = np.full((len(batch), len(spelt)), -1, dtype=np.int64)
         asked_by = np.full_like(successor, -1)
         first_letter = len(self.vocabulary) - len(self._words.alphabet)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable
 from functools import partial
 from typing import Any, Final
 
@@ -24,11 +23,13 @@ from workbench.views.attribution_model import (
     Work,
     asked_of,
     put_right,
+    result_key,
     subjects,
 )
 from workbench.views.attribution_screen import AttributionScreen
 from workbench.views.instrument_card import csv_of
 from workbench.views.measuring import MeasurePanel
+from workbench.views.notices import show_error
 from workbench.views.outbox import Changes
 from workbench.views.reading import Examples, ReadingView, place_words
 from workbench.views.recorded_panel import RecordedPanel
@@ -52,7 +53,6 @@ class Attribution(ReadingView):
     def __init__(self, cursor: AttributionCursor | None = None, **values: Any) -> None:
         self.work: Work | None = None
         self._key: Key | None = None
-        self._found: dict[Hashable, xr.Dataset] = {}
         self._told = 0.0
         super().__init__(cursor, **values)
 
@@ -96,9 +96,15 @@ class Attribution(ReadingView):
 
     def check_parameters(self) -> None:
         """Compare the attribution shown with those of shuffled parameters."""
-        found = self._found.get(self._wanted())
+        found = self._found(self._wanted())
         if found is not None:
             self._turns.take(partial(self._begin, int(found.attrs["against"])))
+
+    def _found(self, key: Key, against: int | None = None) -> xr.Dataset | None:
+        """Return what has been worked out, in whichever session, or None."""
+        examples, asked = key
+        found: xr.Dataset | None = examples.known(result_key(asked, against))
+        return found
 
     def _wanted(self) -> Key:
         return self.examples, asked_of(self.cursor, self.examples)
@@ -116,10 +122,12 @@ class Attribution(ReadingView):
         if work is not self.work:
             return
         if work.ended:
-            if work.result is not None:
-                key = (work.examples, work.asked)
-                self._found[key if work.against is None else (key, "check")] = work.result
-            self._turns.take(self.draw, key="ended")
+            try:
+                self._turns.take(self.draw, key="ended")
+            except Exception as error:  # in a thread of ours: nobody else would tell of it
+                failed = {"object": told.failure(error)}
+                tell = partial(show_error, error)
+                self._outbox.set([(self.screen.progress, failed)], then=tell)
         elif (now := time.monotonic()) > self._told + EVERY:
             self._told = now
             self._outbox.set([(self.screen.progress, {"object": told.progress(work)})])
@@ -143,7 +151,7 @@ class Attribution(ReadingView):
             finally:
                 self._following = before
             key = self._wanted()
-            if key != self._key and key not in self._found:
+            if key != self._key and self._found(key) is None:
                 self.cancel()
                 self._key = key
                 self.work = Work(*key, self._changed)
@@ -214,8 +222,8 @@ class Attribution(ReadingView):
     def _work_changes(self, key: Key) -> Changes:
         screen, work = self.screen, self.work
         at_work = work is not None and not work.ended
-        found = key in self._found
-        gone = work is not None and work.state in ("cancelled", "failed") and not found
+        found = self._found(key) is not None
+        gone = work is not None and work.ended and not found
         said = "" if work is None else told.progress(work)
         return [
             (screen.progress, {"object": said}),
@@ -231,7 +239,7 @@ class Attribution(ReadingView):
         screen = self.screen
         problem = examples.problem(asked.example)
         query, said = self.cursor.query, examples.said(asked.example)
-        found = self._found.get(key)
+        found = self._found(key)
         if found is None:
             plain = told.picture(None, problem, query, said, 1.0)
             empty = [screen.facts, screen.check, screen.context]
@@ -242,7 +250,7 @@ class Attribution(ReadingView):
             ]
         values = found["attribution"]
         limit = float(np.abs(values).max()) or 1.0
-        check = self._found.get((key, "check"))
+        check = self._found(key, int(found.attrs["against"]))
         of_tokens = asked.subject == "tokens"
         context = ""
         if SUBJECTS[asked.subject].kind == "embeddings":
@@ -299,7 +307,7 @@ class Attribution(ReadingView):
 
     def _save(self) -> None:
         key = self._wanted()
-        found = self._found.get(key)
+        found = self._found(key)
         if found is None:
             return
         asked, cursor, button = key[1], self.cursor, self.screen.button

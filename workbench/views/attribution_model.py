@@ -6,7 +6,7 @@ import atexit
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -124,6 +124,11 @@ def asked_of(cursor: AttributionCursor, examples: Examples) -> Asked:
     )
 
 
+def result_key(asked: Asked, against: int | None = None) -> Hashable:
+    """Return what an attribution is kept under, or its check against shuffled parameters."""
+    return "attribution", asked, against
+
+
 class Work:
     """One attribution, or its check, in a thread of its own.
 
@@ -161,6 +166,11 @@ class Work:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
+    @property
+    def key(self) -> Hashable:
+        """What the result is kept under, with the reading, for all sessions."""
+        return result_key(self.asked, self.against)
+
     def start(self) -> None:
         """Begin."""
         _AT_WORK.add(self)
@@ -187,7 +197,8 @@ class Work:
                     raise Stopped
             try:
                 self.state = "running"
-                self.result = self._attributed() if self.against is None else self._checked()
+                make = self._attributed if self.against is None else self._checked
+                self.result = self.examples.ask(self.key, make)
                 self.state = "done"
             finally:
                 _ONE_AT_A_TIME.release()

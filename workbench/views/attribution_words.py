@@ -11,6 +11,7 @@ import xarray as xr
 from workbench import dims
 from workbench.instruments.attribution import METHODS
 from workbench.instruments.one_answer import SUBJECTS, Asked
+from workbench.tasks.depo import Depo
 from workbench.views import drawings
 from workbench.views.attribution_model import CHECK_SEEDS, Work
 from workbench.views.problem import Problem
@@ -97,6 +98,8 @@ def facts(found: xr.Dataset, examples: Examples, asked: Asked) -> str:
 
 
 def _complete_words(error: float, method: str) -> str:
+    if not np.isfinite(error):
+        return "there is nothing to divide here: the baseline changes nothing"
     if error <= COMPLETE:
         return "the attributions add up to the difference"
     if method in METHODS[1:3]:
@@ -117,7 +120,7 @@ def progress(work: Work) -> str:
     if work.state == "done":
         return ""
     if work.state == "failed":
-        return f'<p class="failure" role="alert">{escape(str(work.error))}</p>'
+        return failure(work.error)
     if work.state == "cancelled":
         return '<p class="says">Cancelled; nothing of it is kept.</p>'
     what = "Attributing" if work.against is None else "Attributing with shuffled parameters"
@@ -130,17 +133,28 @@ def progress(work: Work) -> str:
     )
 
 
+def failure(error: object) -> str:
+    """Return an error, in red."""
+    return f'<p class="failure" role="alert">{escape(str(error))}</p>'
+
+
 def check_words(found: xr.Dataset, features: int) -> str:
     """Return what the comparison with shuffled parameters says."""
     values = found["rank_correlation"].values
-    each = ", ".join(f"{v:+.2f}".replace("-", "−") for v in values)
+    defined = np.isfinite(values)
+    each = ", ".join(
+        f"{v:+.2f}".replace("-", "−") if known else "not defined"
+        for v, known in zip(values, defined, strict=True)
+    )
     mean = float(np.abs(values).mean())
     said = (
         "It depends on what the model has learnt, as it should."
         if mean < 0.5
         else "It stays much as it was: it tells of the input more than of the model."
     )
-    if features < FEWEST:
+    if not defined.all():
+        said = "Where all attributions are alike there is no order to compare, so it says nothing."
+    elif features < FEWEST:
         said = f"Of {features} parts that says nothing: so few correlate by chance."
     return (
         f'<p class="says"><b>Shuffled parameters:</b> rank correlation with the attributions of '
@@ -231,12 +245,19 @@ def picture(
 
 
 def edge_weights(found: xr.DataArray, problem: Problem, limit: float) -> dict[str, float]:
-    """Return what each edge of a ring has, by the node it leaves: the sum over its tokens."""
-    valid = problem.batch.valid[0, : found.size]
-    per_edge = int(valid.sum()) // len(problem.edges)
-    if per_edge * len(problem.edges) != valid.sum():
-        return {}  # names of several letters differ in length
-    sums = found.values[valid].reshape(len(problem.edges), per_edge).sum(axis=1)
+    """Return what each edge of a ring has, by the node it leaves: the sum over its tokens.
+
+    A name of several letters ends where the task says so: names differ in length.
+    """
+    task = problem.task
+    if not isinstance(task, Depo):
+        return {}
+    there = np.flatnonzero(problem.batch.valid[0, : min(found.size, task.context_tokens)])
+    symbols = [task.vocabulary[token] for token in problem.batch.tokens[0, there]]
+    ends = np.cumsum([task.ends_word(symbol) for symbol in symbols])
+    words = np.concatenate(([0], ends[:-1]))  # which name a token belongs to
+    sums = np.zeros(len(problem.edges))
+    np.add.at(sums, words // 2, found.values[there])
     largest = max(float(np.abs(sums).max()), limit)
     return {source: float(s) / largest for (source, _), s in zip(problem.edges, sums, strict=True)}
 
