@@ -62,6 +62,7 @@ def test_one_head_as_it_is(states, trace):
     shown = explore(figures.one_head, states, trace=trace)
     assert list(shown.controls) == ["example", "window", "sleep_pass", "gdn_head"]
     assert shown.cursor == {"example": 0, "window": 0, "sleep_pass": 0, "gdn_head": 0}
+    shown._repr_mimebundle_()
     (drawn,) = shown.figure.data
     shown.controls["example"].value = 1
     shown.controls["sleep_pass"].value = 2
@@ -70,6 +71,22 @@ def test_one_head_as_it_is(states, trace):
     assert drawn.z.tolist() == [[1021.0] * 3] * 2
     assert "Head 1" in shown.figure.layout.annotations[0].text
     assert shown.note.value == ""
+
+
+def test_what_comes_on_screen_is_a_whole_figure(states, trace):
+    """A figure that was changed in place stays blank in a view that comes later."""
+    shown = explore(figures.one_head, states, trace=trace)
+    first = shown.figure
+    shown.controls["sleep_pass"].value = 1
+    second = shown.figure
+    assert second is not first and shown.children[-1] is second and first.comm is None
+    shown._repr_mimebundle_()
+    assert shown.figure is second
+    shown.controls["sleep_pass"].value = 2
+    assert shown.figure is second, "in place"
+    shown._repr_mimebundle_()
+    assert shown.figure is not second and shown.children[-1] is shown.figure
+    np.testing.assert_array_equal(shown.figure.data[0].z, second.data[0].z)
 
 
 def test_passes_end_where_the_window_ends(states, trace):

@@ -51,19 +51,32 @@ class Explorer(ipywidgets.VBox):
         controls: dict[str, Any],
         limit: Callable[[dict[str, Any]], int | None],
     ) -> None:
-        self._draw, self._limit = draw, limit
+        self._draw, self._limit, self._on_screen = draw, limit, False
         self.controls = controls
         self._limited()
         figure, note = draw(self.cursor)
         self.note = ipywidgets.HTML(html.escape(note))
         # filled later, it would show empty axes on the page
-        self.figure = FigureWidget([sendable(trace) for trace in figure.data], figure.layout)
+        self.figure = as_widget(figure)
         for control in controls.values():
             control.observe(self._moved, names="value")
-        row = ipywidgets.HBox(
+        self._row = ipywidgets.HBox(
             list(controls.values()), layout=ipywidgets.Layout(flex_flow="row wrap")
         )
-        super().__init__([row, self.note, self.figure])
+        super().__init__([self._row, self.note, self.figure])
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        # a new view of a figure that has been changed in place stays blank
+        if self._on_screen:
+            self._put(self._draw(self.cursor)[0])
+        self._on_screen = True
+        return super()._repr_mimebundle_(**kwargs)
+
+    def _put(self, figure: go.Figure) -> None:
+        """Put a new figure in the place of the one that there is."""
+        gone, self.figure = self.figure, as_widget(figure)
+        self.children = [self._row, self.note, self.figure]
+        gone.close()
 
     @property
     def cursor(self) -> dict[str, Any]:
@@ -85,7 +98,10 @@ class Explorer(ipywidgets.VBox):
             self.note.value = html.escape(f"No figure here: {error}")
             return
         self.note.value = html.escape(note)
-        redraw(self.figure, figure)
+        if self._on_screen:
+            redraw(self.figure, figure)
+        else:
+            self._put(figure)
 
 
 def explore(
@@ -182,6 +198,11 @@ def explore(
             "the data that its documentation names",
             "say which axes to cut with over=(...), or give what it needs by keyword",
         ) from error
+
+
+def as_widget(figure: go.Figure) -> FigureWidget:
+    """Return a figure as a widget."""
+    return FigureWidget([sendable(trace) for trace in figure.data], figure.layout)
 
 
 def redraw(shown: FigureWidget, wanted: go.Figure) -> None:
