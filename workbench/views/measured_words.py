@@ -146,7 +146,7 @@ def steering_tables(data: xr.Dataset) -> dict[str, Rows]:
         if int(level) not in data[dims.DIFFICULTY].values:
             continue
         at = {dims.TARGET: target, dims.DIFFICULTY: int(level)}
-        cases = str(int(data["cases"].sel(at)))
+        cases = str(int(here["cases"].sel(at)))
         for control in controls:
             one = here.sel({**at, dims.CONTROL: control})
             texts = [cell(one.sel(there), "follows") for there in across.values()]
