@@ -42,6 +42,8 @@ THEME = {
 HEADER = """
 .mui-light > .header { background-color: #1f4e79 !important; color: #fff; }
 .mui-dark > .header { background-color: #1c2a3a !important; color: #fff; background-image: none; }
+/* The links may take several lines; without this they take one, and push the rest out of sight. */
+.header .MuiToolbar-root > .MuiBox-root + .MuiBox-root { min-width: 0; }
 """
 THEME_COOKIE = "workbench_theme"
 
@@ -228,7 +230,10 @@ def _navigation(here: str) -> pn.pane.HTML:
         for page in PAGES
     )
     return pn.pane.HTML(
-        f'<nav aria-label="Pages" class="pages">{links}</nav>', stylesheets=[CSS], margin=0
+        f'<nav aria-label="Pages" class="pages">{links}</nav>',
+        stylesheets=[CSS],
+        styles={"flex": "0 1 auto", "min-width": "0"},
+        margin=0,
     )
 
 
