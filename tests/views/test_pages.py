@@ -243,3 +243,18 @@ def test_every_way_to_serve_has_the_same_threads(monkeypatch):
     pages.configure()
     assert given[0]["nthreads"] == pages.THREADS > 1
     assert given[0]["exception_handler"] is pages.show_error
+
+
+def test_a_page_that_was_left_is_no_error_in_the_terminal(caplog):
+    import asyncio
+
+    from tornado.iostream import StreamClosedError
+    from tornado.websocket import WebSocketClosedError
+
+    loop = asyncio.new_event_loop()
+    try:
+        for error in (WebSocketClosedError(), StreamClosedError(), ValueError("a bug")):
+            server.say_unless_closed(loop, {"message": "a task failed", "exception": error})
+    finally:
+        loop.close()
+    assert "a bug" in caplog.text and "Closed" not in caplog.text

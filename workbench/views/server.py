@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import logging
@@ -61,11 +62,21 @@ def serve(
         webbrowser.open(url)
     if with_parent:
         end_with_parent(server.io_loop)
+    server.io_loop.asyncio_loop.set_exception_handler(say_unless_closed)
     try:
         server.io_loop.start()
     finally:
         _stop(server)
     print("sleep workbench: stopped", flush=True)
+
+
+def say_unless_closed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Handle what a loop's task has raised: a message to a page that was left is no error."""
+    from tornado.iostream import StreamClosedError
+    from tornado.websocket import WebSocketClosedError
+
+    if not isinstance(context.get("exception"), (StreamClosedError, WebSocketClosedError)):
+        loop.default_exception_handler(context)
 
 
 def listen(port: int, address: str, prefix: str = "") -> Any:
