@@ -50,3 +50,16 @@ def test_what_failed_is_tried_again():
 def test_one_value_may_need_another():
     kept = Kept(2)
     assert kept.get("a", lambda: kept.get("b", lambda: 1) + 1) == 2
+
+
+def test_what_is_known_is_told_without_making_it_and_counts_as_asked():
+    kept = Kept(2)
+    assert kept.known("a") is None and len(kept) == 0
+    kept.get("a", lambda: 1)
+    kept.get("b", lambda: 2)
+    assert kept.known("a") == 1
+    kept.get("c", lambda: 3)
+    assert kept.known("b") is None and kept.known("a") == 1
+    with pytest.raises(ZeroDivisionError):
+        kept.get("d", lambda: 1 / 0)
+    assert kept.known("d") is None
