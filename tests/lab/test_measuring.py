@@ -121,7 +121,10 @@ def test_another_machine_is_at_work_while_it_gives_signs(tmp_path, spawned):
     other = {"host": "another", "pid": os.getpid(), "started": 1.0}
     told = {"done": 1, "total": 4, "began": time.time()}
     folder = made(tmp_path, old=LONG_AGO, status=other, progress=told)
-    assert progress_of(folder).state == "failed", "silent for long"
+    silent = progress_of(folder)
+    assert (
+        silent.state == "failed" and silent.message == "no sign of life from another for 10 minutes"
+    )
     for name in (PROGRESS, measuring.ALIVE):
         (folder / name).touch()
         assert progress_of(folder).state == "running"

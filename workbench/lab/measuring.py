@@ -193,7 +193,10 @@ def progress_of(folder: Path) -> Progress:
         return Progress("running")  # being started
     if (folder / RESULT).exists():  # it was written, and its process ended, since the look above
         return Progress("done", done, total, seconds)
-    return Progress("failed", done, total, seconds, _last_words(folder / LOG))
+    said = _last_words(folder / LOG)
+    if not here(status):
+        said = f"no sign of life from {status['host']} for {SILENT / 60:.0f} minutes"
+    return Progress("failed", done, total, seconds, said)
 
 
 def _at_work(folder: Path, status: dict[str, Any]) -> bool:

@@ -56,7 +56,8 @@ NOWHERE = (
 )
 ABOUT = (
     "<h2>Measure</h2><p>On held-out examples, with a checkpoint and settings of your own. The same "
-    "request is measured once; what is finished is kept in the folder of runs.</p>"
+    "request is measured once; what is finished is kept in the folder of runs until it is measured "
+    "again.</p>"
 )
 
 
