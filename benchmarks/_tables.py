@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import median as median_of
+from statistics import quantiles
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
@@ -23,7 +25,11 @@ def with_tables(text: str) -> str:
     """Return the page with everything between its marks made from the results."""
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
-    parts = [kernels(read("kernels-cpu.json")), step(read("training-step-cpu.json"))]
+    parts = [
+        kernels(read("kernels-cpu.json")),
+        step(read("training-step-cpu.json")),
+        pages(read("pages-cpu.json")),
+    ]
     return f"{before}{BEGIN}\n" + "\n\n".join(filter(None, parts)) + f"\n{END}{after}"
 
 
@@ -122,6 +128,42 @@ def step(record: dict[str, Any] | None) -> str:
         sizes = ", ".join(f"{side} {size / 1e6:.0f} MB" for side, size in peaks.items())
         lines.append(f"Peak memory that ten steps add to a process: {sizes}.")
     return "\n".join([*lines, "", measured_on(record["machine"])])
+
+
+def pages(record: dict[str, Any] | None) -> str:
+    """Return the table of steps on screen, and what instruments take."""
+    if record is None:
+        return ""
+    lines = [
+        "## How long the screen takes",
+        "",
+        f"From a key to the first frame after the place has changed, in Chromium, `"
+        f"{record['checkpoint']}` at N = 4; the runs train `depo-n8-any`, one thread each.",
+        "",
+        "| what | median, ms | [quartiles] | at most |",
+        "|---|---|---|---|",
+    ]
+    for what, values in record["milliseconds"].items():
+        low, median, high = quantiles(sorted(values), n=4)
+        lines.append(f"| {what} | {median:.0f} | [{low:.0f}, {high:.0f}] | {max(values):.0f} |")
+    recorded, probed = record["recording"], record["probe_map"]
+    lines += [
+        "",
+        "Recording 64 examples with all states at N = 4: "
+        f"{median_of(recorded['seconds']):.2f} s and {recorded['bytes'] / 1e6:.1f} MB. A probe map "
+        f"of {probed['layer']} layers x {probed['sleep_pass']} passes x {probed['target']} targets "
+        f"x {probed['splits']} splits of {probed['examples']} examples, with control tasks, on two cores: "
+        f"{median_of(probed['seconds']):.0f} s.",
+    ]
+    machine = record["machine"]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Measured on {machine['date']} on {machine['cores']} cores of {machine['cpu']} (load "
+            f"{machine['load']} at the start), torch {machine['torch']}, panel {machine['panel']}.",
+        ]
+    )
 
 
 if __name__ == "__main__":
