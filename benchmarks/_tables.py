@@ -152,7 +152,8 @@ def pages(record: dict[str, Any] | None) -> str:
         "Recording 64 examples with all states at N = 4: "
         f"{median_of(recorded['seconds']):.2f} s and {recorded['bytes'] / 1e6:.1f} MB. A probe map "
         f"of {probed['layer']} layers x {probed['sleep_pass']} passes x {probed['target']} targets "
-        f"x {probed['splits']} splits of {probed['examples']} examples, with control tasks, on two cores: "
+        f"x {probed['splits']} splits of {probed['examples']} examples, with control "
+        "tasks, on two cores: "
         f"{median_of(probed['seconds']):.0f} s.",
     ]
     machine = record["machine"]
