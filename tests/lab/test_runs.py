@@ -21,6 +21,7 @@ from workbench.lab.runs import (
     requeue,
     restore,
     runs_of,
+    scores_at_trained,
     trash,
     trashed,
 )
@@ -65,6 +66,20 @@ def test_what_a_folder_says(make_run):
     assert run.evaluation == {"2": {"accuracy": {"1": 0.5}}}
     assert not run.active and run.problem is None
     assert runs_of([run], "s") == [run] and runs_of([run], "t") == []
+
+
+def test_a_run_without_evaluations_on_the_way_tells_the_one_that_ended_it(make_run):
+    folder = make_run("one", "finished", [event(10)], {"n_train": "1-4"}, step=10)
+    (folder / "checkpoint").mkdir()
+    final = {n: {"accuracy": {"1": share}} for n, share in (("2", 0.5), ("4", 0.9), ("8", 0.1))}
+    (folder / "checkpoint" / "provenance.json").write_text(
+        json.dumps({"metrics": {"passes": final}})
+    )
+    run = read_run(folder)
+    assert run.evaluation == final
+    assert scores_at_trained(run) == ("4", {"1": 0.9}), "N = 8 was not trained"
+    (folder / "checkpoint" / "provenance.json").write_text("{")
+    assert read_run(folder).evaluation == {} and scores_at_trained(read_run(folder)) == ("", {})
 
 
 def test_the_newest_word_comes_first(make_run):

@@ -249,7 +249,7 @@ def test_stop_resume_kill_delete_restore(page, place, record_property):
     expect(state(page, name)).to_have_text("running")
     button(page, "Kill ...").click()
     button(page, "Kill 1 run").click()
-    expect(state(page, name)).to_have_text("died")
+    expect(state(page, name)).to_have_text("killed")
     expect(row(page, name)).to_contain_text("killed by hand")
 
     button(page, "Delete ...").click()
@@ -259,7 +259,7 @@ def test_stop_resume_kill_delete_restore(page, place, record_property):
     assert place.states() == {}
     page.get_by_text("Deleted runs (1)").click()
     button(page, f"Restore {name}").click()
-    expect(state(page, name)).to_have_text("died")
+    expect(state(page, name)).to_have_text("killed")
 
     button(page, "Delete ...").click()
     button(page, "Delete 1 run").click()

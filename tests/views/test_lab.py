@@ -7,6 +7,7 @@ import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.identity import identify
+from workbench.lab.actions import KILLED
 from workbench.lab.runs import list_runs, request, set_state
 from workbench.views import lab_rows, lab_start
 from workbench.views.lab import TITLES, Lab
@@ -103,7 +104,7 @@ def test_without_runs_it_says_what_to_do_first(shared):
     lab = Lab(shared=shared)
     lab.draw()
     assert shown(lab.screen.empty) and "Press Start" in lab.screen.empty.object
-    assert not shown(lab.screen._runs)
+    assert not shown(lab.screen._runs) and not shown(lab.screen._comparison)
     assert lab.start.form.spec["starts"] == ["tiny"]
     assert lab.start.form.values["sweep"] == "tiny-1"
 
@@ -133,6 +134,14 @@ def test_states_are_told_as_they_are(shared, make, monkeypatch):
     assert (row["state"], row["word"]) == ("died", "died") and "ended without a word" in row[
         "problem"
     ]
+
+
+def test_a_run_that_was_killed_by_hand_is_called_so(shared, make):
+    name = make("one", 2, 0, "died", [(10, 0.5)])
+    set_state(shared.runs / name, "died", step=10, steps=40, error=KILLED)
+    lab = Lab(shared=shared)
+    row = table(lab).rows[0]
+    assert (row["state"], row["word"], row["problem"]) == ("died", "killed", KILLED)
 
 
 def test_filters(shared, make):
@@ -332,6 +341,33 @@ def test_start_queues_runs_and_selects_them(shared):
     assert form.values["arms"] == {"sleep": "1, 2"} and form.values["steps"] == "5"
     form._handle_msg(message(lab, "start", **changes, sweep="tiny-1"))
     assert len(list_runs(shared.runs)) == 4, "the same experiment again adds nothing"
+
+
+def test_what_was_said_of_a_start_goes_when_its_runs_have_ended(shared):
+    lab = Lab(shared=shared)
+    lab.start.form._handle_msg(message(lab, "start", arms={"sleep": "1"}, seeds="0", steps="5"))
+    (run,) = list_runs(shared.runs)
+    assert "1 run is queued" in table(lab).said
+    set_state(run.folder, "finished", step=5, steps=5)
+    shared.watch().look()
+    assert table(lab).said == ""
+
+
+def test_a_finished_experiment_is_not_started_again(shared):
+    lab = Lab(shared=shared)
+    form = lab.start.form
+    changes = {"arms": {"sleep": "1"}, "seeds": "0, 1", "steps": "5"}
+    form._handle_msg(message(lab, "start", **changes))
+    for run in list_runs(shared.runs):
+        set_state(run.folder, "finished", step=5, steps=5)
+    for selected in ([], lab.state.selected):  # with the same runs selected it is said no less
+        lab.state.selected = selected
+        form._handle_msg(message(lab, "start", **changes, sweep="tiny-1"))
+        assert form.preview == "Nothing to start: all 2 runs of tiny-1 are finished."
+        assert lab.screen.table.said == form.preview and not form.busy
+    form._handle_msg(message(lab, "change", **changes, sweep="tiny-1"))
+    assert form.preview == "2 runs, all finished already: nothing to start."
+    assert len(list_runs(shared.runs)) == 2
 
 
 def test_another_starting_point_fills_the_form(shared, tmp_path):

@@ -66,7 +66,8 @@ class Run:
     loss : float or None
         Of the newest step told, nats per predicted token.
     evaluation : dict
-        N -> accuracy by difficulty, of the newest evaluation.
+        N -> accuracy by difficulty, of the newest evaluation: where a run has finished, the one
+        that ended it.
     seconds : float
         Spent on training steps so far.
     changed : float
@@ -137,13 +138,38 @@ def read_run(folder: Path) -> Run | None:
         step=max(int(status.get("step", 0)), int(events[-1]["step"]) if events else 0),
         steps=int(status.get("steps", 0)),
         loss=last.get("loss"),
-        evaluation=evaluations[-1]["passes"] if evaluations else {},
+        evaluation=_final(folder, state) or (evaluations[-1]["passes"] if evaluations else {}),
         seconds=float(last.get("seconds", 0.0)),
         changed=changed,
         labels=labels,
         problem=status.get("error") or (last_words(folder) if state == "died" else None),
         status=status,
     )
+
+
+def _final(folder: Path, state: str) -> dict[str, Any]:
+    """Return the evaluation that ended a run, which is told beside its checkpoint alone."""
+    if state != "finished":
+        return {}
+    metrics = _json(folder / PROVENANCE)[0].get("metrics")
+    passes = metrics.get("passes") if isinstance(metrics, dict) else None
+    return passes if isinstance(passes, dict) else {}
+
+
+def scores_at_trained(run: Run) -> tuple[str, dict[str, float]]:
+    """Return the N of a run's newest evaluation nearest to that of its training, and its scores.
+
+    An N that was not trained would say less; where the trained one was not tested, it is the
+    largest below it, else the smallest.
+    """
+    tested = {int(n): scores for n, scores in run.evaluation.items() if str(n).isdecimal()}
+    if not tested:
+        return "", {}
+    last = str(run.labels.get("n_train", "")).rpartition("-")[2]
+    trained = int(last) if last.isdecimal() else max(tested)
+    below = [n for n in tested if n <= trained]
+    n = max(below) if below else min(tested)
+    return str(n), {str(k): float(v) for k, v in tested[n]["accuracy"].items()}
 
 
 def actual_state(status: dict[str, Any], changed: float, folder: Path) -> str:

@@ -74,6 +74,7 @@ class Lab(pn.viewable.Viewer):
         self._outbox = Outbox()
         self._turns = Turns(show_error)
         self._said = ""
+        self._until: frozenset[str] = frozenset()
         self._version = -1
         self.watch.open(self)
         self.start = LabStart(self.services, self._outbox, self.started)
@@ -155,6 +156,7 @@ class Lab(pn.viewable.Viewer):
         }
         if action not in doings:
             return
+        self._until = frozenset()
         try:
             self._said = doings[action]()
         except (WorkbenchError, OSError) as error:
@@ -168,9 +170,11 @@ class Lab(pn.viewable.Viewer):
 
     def started(self, names: list[str], words: str) -> None:
         """Show the runs that the form has just started."""
-        self._said = words
-        self.watch.look()
+        seen = self.watch.look()
+        going = frozenset(name for name in names if _goes_on(seen, name))
+        self._said, self._until = words, going
         self.state.param.update(text="", state="", sweep="", selected=names)
+        self.take(self.draw)  # also where nothing but the words has changed
 
     def save(self, which: str) -> None:
         """Save the data of the selected runs, "curves" or "against_n", as CSV."""
@@ -185,6 +189,8 @@ class Lab(pn.viewable.Viewer):
         """Bring every pane up to date."""
         seen = self.watch.seen
         self._version = seen.version
+        if self._until and not any(_goes_on(seen, name) for name in self._until):
+            self._said, self._until = "", frozenset()  # "4 runs are queued" is no longer true
         chosen = self.selected(seen)
         # the table goes ahead: figures take longer, and a stop must be seen at once
         table = self.screen.runs(seen, self._table(seen, chosen))
@@ -226,3 +232,9 @@ class Lab(pn.viewable.Viewer):
         others = [(name, text) for name, text in query if name not in NAMES.values()]
         search = urlencode([*self.state.address().items(), *others], safe=",")
         return [(self.location, {"search": f"?{search}" if search else ""})]
+
+
+def _goes_on(seen: Seen, name: str) -> bool:
+    """Whether a run waits or is at work."""
+    run = seen.run(name)
+    return run is not None and (run.state == "queued" or run.active)

@@ -165,7 +165,11 @@ export function render({model, el}) {
   // after a start that was refused, the first field in trouble has the focus
   model.on("refused", () => {
     for (const [name, {input}] of fields) {
-      if (model.problems[name] && name !== "arms") { input.focus(); break }
+      if (model.problems[name] && name !== "arms") {
+        input.focus()
+        input.closest(".field, .arm").scrollIntoView({block: "center"}) // its reason too, clear of the sticky box
+        break
+      }
     }
   })
   model.on("serial", build)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.lab.runs import STATES, Run
+from workbench.lab.actions import KILLED
+from workbench.lab.runs import STATES, Run, scores_at_trained
 from workbench.lab.watch import Seen, sweep_of
 from workbench.tasks import task as make_task
 from workbench.tasks.base import level_words
@@ -55,7 +56,7 @@ def rows(
 def row(run: Run, state: str, arms: dict[str, str]) -> dict[str, Any]:
     """Return what the table shows of a run."""
     share = min(run.step / run.steps, 1.0) if run.steps else 0.0
-    tested, scores = own_scores(run)
+    tested, scores = scores_at_trained(run)
     unit = difficulty_name(run)
     levels = [
         [level, level_words(level, unit), round(value, 3), percent(value)]
@@ -65,7 +66,7 @@ def row(run: Run, state: str, arms: dict[str, str]) -> dict[str, Any]:
         "name": run.name,
         "sub": description(run, arms),
         "state": state,
-        "word": f"{state} ..." if state == STOPPING else state,
+        "word": _word(state, run.problem),
         "problem": run.problem or "",
         "share": round(share, 4),
         "progress": f"{run.step:,} / {run.steps:,}" if run.steps else "",
@@ -74,6 +75,12 @@ def row(run: Run, state: str, arms: dict[str, str]) -> dict[str, Any]:
         "levels": levels,
         "changed": round(run.changed, 1),
     }
+
+
+def _word(state: str, problem: str | None) -> str:
+    if state == "died" and problem == KILLED:
+        return "killed"
+    return f"{state} ..." if state == STOPPING else state
 
 
 def description(run: Run, arms: dict[str, str]) -> str:
@@ -89,22 +96,6 @@ def description(run: Run, arms: dict[str, str]) -> str:
         parts.append(f"matched to N = {labels['passes']}")
     parts += [f"{key.rpartition('.')[2]} {value}" for key, value in labels.get("axes", {}).items()]
     return ", ".join([*parts, f"seed {labels.get('seed', '?')}"])
-
-
-def own_scores(run: Run) -> tuple[str, dict[str, float]]:
-    """Return the N of a run's newest evaluation nearest to that of its training, and its scores.
-
-    An N that was not trained would say less; where the trained one was not tested, it is the
-    largest below it, else the smallest.
-    """
-    tested = {int(n): scores for n, scores in run.evaluation.items() if str(n).isdecimal()}
-    if not tested:
-        return "", {}
-    last = str(run.labels.get("n_train", "")).rpartition("-")[2]
-    trained = int(last) if last.isdecimal() else max(tested)
-    below = [n for n in tested if n <= trained]
-    n = max(below) if below else min(tested)
-    return str(n), {str(k): float(v) for k, v in tested[n]["accuracy"].items()}
 
 
 def percent(share: float) -> str:

@@ -69,7 +69,7 @@ class LabScreen:
             name: Download(partial(save, name), label="Data (CSV)") for name in FIGURES
         }
         self.differences = _html("")
-        self._compared: tuple[Any, ...] = ()
+        self._compared: tuple[Any, ...] | None = None
         self._runs = _card("Runs", self.table)
         self._figures = {
             name: _card(None, _bar(label, self.downloads[name]), self.figures[name])

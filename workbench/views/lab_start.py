@@ -134,7 +134,7 @@ class LabStart:
         self.choices = choices
         self._say(starting=True, preview="Counting what the runs cost ...", busy=True)
         try:
-            names, words = self._request(choices)
+            names, words, queued = self._request(choices)
         except (WorkbenchError, OSError) as error:
             self._refuse({"form": f"Nothing was started: {error}"})
             return
@@ -142,25 +142,32 @@ class LabStart:
             self._say(starting=False, busy=False)
         if names:
             self._started(names, words)
+        if queued:
             following = free_name(choices.start, list(self.watch.seen.runs))
             self._next(choices, following)
 
-    def _request(self, choices: Choices) -> tuple[list[str], str]:
+    def _request(self, choices: Choices) -> tuple[list[str], str, bool]:
+        """Return the runs asked for, what came of it in words, and whether any was queued."""
         with self.services.counting:
             proposal = propose(choices, self.watch.root)
         if proposal.problems or proposal.sweep is None:
             self._refuse(proposal.problems)
-            return [], ""
+            return [], "", False
         names = [plan.name for plan in proposal.sweep.runs]
         if not proposal.to_do:
-            return names, f"All {len(names)} runs of {choices.sweep} are finished already."
+            words = f"Nothing to start: all {len(names)} runs of {choices.sweep} are finished."
+            if len(names) == 1:
+                words = f"Nothing to start: the run of {choices.sweep} is finished."
+            self._say(problems={}, preview=words)
+            return names, words, False
         request_all(proposal.to_do, self.watch.root)
         slots = self.services.slots()
         ensure_queue(self.watch.root, slots)
         count = len(proposal.to_do)
         many = f"{count} run{' is' if count == 1 else 's are'} queued"
         at_once = f"as many at a time as {slots.cores} CPU threads allow"
-        return names, f"{choices.sweep}: {many}, {at_once}. They go on if you leave this page."
+        words = f"{choices.sweep}: {many}, {at_once}. They go on if you leave this page."
+        return names, words, True
 
     def _refuse(self, problems: dict[str, str]) -> None:
         words = "Nothing was started; the reason is said at its field."

@@ -78,7 +78,7 @@ def preview(proposal: Proposal, time: Estimate | None, cores: int) -> str:
     total, to_do = len(proposal.sweep.runs), len(proposal.to_do)
     count = f"{total} run{'' if total == 1 else 's'}"
     if not to_do:
-        return f"{count}, all finished already."
+        return f"{count}, all finished already: nothing to start."
     if to_do < total:
         count += f", {total - to_do} finished already"
     spent = flops(sum(plan.flops for plan in proposal.to_do))
