@@ -80,6 +80,14 @@ def test_a_chance_line_that_differs_between_difficulties_is_a_band():
     np.testing.assert_allclose(numbers(band.y), [0.1, 0.1, 0.2, 0.2])
     assert band.fill == "toself" and band.hovertext == "chance, blind: 0.100 to 0.200"
     assert line.line.dash != band.line.dash
+
+
+def test_the_legend_names_the_blind_line_so_short_that_nothing_is_cut():
+    name = "the same model without the context (mean of 15 runs)"
+    chance = CHANCE.assign_coords({dims.CHANCE_LINE: ["uniform guess", name]})
+    figure = accuracy_against_n(against_n(), chance=chance, **HOPS)
+    (line,) = named(figure, "chance: without the context (mean of 15 runs)")
+    assert line.hovertext.startswith(f"chance, {name}: ")
     assert numbers(line.x).min() < 1 and numbers(line.x).max() > 4
 
 

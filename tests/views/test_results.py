@@ -81,7 +81,7 @@ def test_a_question_needs_runs_of_its_own(dataset):
     ]  # fmt: skip
     said = missing_words(dataset, question("equal_flops"))
     assert said == (
-        "Not recorded yet: deeper, N = 1 (matched to N = 4), wider, N = 1 (matched to N = 4)."
+        "Not recorded yet: deeper, N = 1 (matched to N = 4); wider, N = 1 (matched to N = 4)."
     )
     assert missing_words(dataset, question("parts")).startswith("Not recorded yet: rewrite only")
 
@@ -242,6 +242,13 @@ def test_the_page_shows_questions_figures_and_the_papers_numbers(record):
     html = " ".join(str(getattr(part, "object", "")) for part in page._column)
     assert "By hand" in html and "9 training runs" in html and "c0ffee" in html
     assert "What the paper reports" in html and "0.742" in html
+
+
+def test_resumed_runs_are_counted_after_the_seeds_which_are_those_of_all(record, dataset):
+    found = read_record(record)
+    found["runs"][0]["resumed"] = [{}]
+    html = words.about_html(found, dataset, "hand")
+    assert "9 training runs with seeds 0, 1, 2 (1 resumed); " in html
 
 
 def test_dark_figures_are_other_figures(record):

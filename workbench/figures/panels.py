@@ -218,7 +218,7 @@ def chance_lines(
                 other: np.array(along, dtype=np.float32),
                 share: np.array(across, dtype=np.float32),
                 "mode": "lines",
-                "name": f"chance: {name}",
+                "name": f"chance: {name.removeprefix('the same model ')}",  # longer ones are cut
                 "legendgroup": f"chance {name}",
                 "legendrank": 2000 + number,
                 "showlegend": panel == 0,

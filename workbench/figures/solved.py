@@ -22,7 +22,7 @@ from workbench.figures.panels import (
 from workbench.figures.theme import INKS, Theme
 from workbench.tasks.base import level_words
 
-APART: Final = 0.018
+APART: Final = 0.0045
 """Between series at the same N, as a share of a factor of ten, so that none hides another."""
 HEIGHT: Final = 240
 """Of the panel, pixels."""
@@ -46,7 +46,7 @@ def largest_solved_against_n(
     """
     hardest = float(table.attrs["hardest"])
     names = titles_of(table, dims.ARM, difficulty_name)
-    axis = n_axis(table[dims.PASSES].values, "N (sleep passes, or matched to so many)")
+    axis = n_axis(table[dims.PASSES].values, "N (sleep passes, or matched to so many; log scale)")
     traces: list[dict[str, Any]] = [_ceiling(axis["range"], hardest, difficulty_name, theme)]
     middle = (len(names) - 1) / 2
     for number, name in enumerate(names):

@@ -272,7 +272,7 @@ def unanswered_words(final: xr.Dataset) -> str:
     """Return why no question is answered, in a sentence."""
     ended = final["accuracy"].notnull().any([dims.SEED, dims.N_TEST, dims.DIFFICULTY])
     found = final["words"].where(ended, "").transpose(dims.ARM, dims.N_TRAIN).values.ravel()
-    there = ", ".join(str(words) for words in found if words) or "nothing"
+    there = "; ".join(str(words) for words in found if words) or "nothing"
     return (
         "No question is answered yet: each compares two arms, or two N, tested at the N of their "
         f"training; finished so far: {there}."
@@ -294,7 +294,7 @@ def missing_words(data: xr.Dataset, question: Question) -> str:
     """Return in words what is not recorded of a question yet; "" where nothing is missing."""
     there = recorded(data, question.conditions)
     lacking = [_words(pair) for pair in question.conditions if pair not in there]
-    return f"Not recorded yet: {', '.join(lacking)}." if lacking else ""
+    return f"Not recorded yet: {'; '.join(lacking)}." if lacking else ""
 
 
 def _words(pair: Pair) -> str:

@@ -217,14 +217,14 @@ def about_html(
     machines = ", ".join(sorted({str(run["machine"].get("processor")) for run in runs}))
     counts = ", ".join(f"{count:,}" for count in dataset.attrs["counts"])
     resumed = sum(bool(run.get("resumed")) for run in runs)
-    again = f", {resumed} of them resumed" if resumed else ""
+    again = f" ({resumed} resumed)" if resumed else ""
     words = [f"{axis} = {value_text(value)}" for axis, value in axes.items()]
     chosen = f" at {', '.join(words)} (of {len(record['runs'])} runs in all)" if axes else ""
     options = "".join(f" --axis {axis}={value_text(value)}" for axis, value in axes.items())
     return (
         f"<h1>{escape(record['title'])}</h1>"
-        f"<p>{len(runs)} training run{'' if len(runs) == 1 else 's'}{escape(chosen)}{again} with "
-        f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}; "
+        f"<p>{len(runs)} training run{'' if len(runs) == 1 else 's'}{escape(chosen)} with "
+        f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}{again}; "
         f"{flops / 1e12:.0f} TFLOP of training in all. Accuracy is that on {counts} held-out "
         "examples; means over seeds with 95 % bootstrap intervals over seeds. With five seeds or "
         "fewer these are narrower than they should be: read them as a lower bound of doubt.</p>"
