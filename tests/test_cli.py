@@ -159,7 +159,10 @@ def test_samples_as_text_are_a_function_of_the_seed(run):
     [
         (["sample", "sudoku"], "task 'sudoku'; expected one of depo, rule110"),
         (["sample", "depo", "--set", "nodes"], "override 'nodes'; expected field=value"),
-        (["sample", "depo", "--set", "nodes=2"], "nodes = 2; expected input should be greater"),
+        (
+            ["sample", "depo", "--set", "nodes=2"],
+            "nodes = 2; expected a value greater",
+        ),
         (["sample", "depo", "--set", "colour=2"], "colour is unknown"),
         (["sample", "depo", "--set", "name_or_config=2"], "name_or_config is unknown"),
         (["sample", "depo", "--set", "task.nodes=2"], "task is unknown"),
@@ -193,7 +196,10 @@ def test_samples_as_text_are_a_function_of_the_seed(run):
             "'0' is no number of passes; expected a whole number",
         ),
         (["eval", "x", "--passes", "1,,2"], "'' is no number of passes"),
-        (["eval", "x", "--device", "banana"], "device 'banana'; expected a device of this machine"),
+        (
+            ["eval", "depo-n8-n1", "--device", "banana"],
+            "device 'banana'; expected a device of this",
+        ),
         (
             ["serve", "--port", "99999"],
             "'99999' is no port; expected a whole number from 0 to 6",

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from workbench.cli import main
+from workbench.cli_runs import _label
 from workbench.lab.queue import queue_works
 from workbench.lab.runs import read_run
 from workbench.paths import data_folder
@@ -74,6 +75,7 @@ def test_runs_as_json_and_filtered(run, root):
 def test_show_and_compare(run, root):
     code, out, _ = run("runs", "show", "done", "half", "--runs", root)
     assert code == 0 and "done: finished, step 4 of 4" in out and "half: stopped" in out
+    assert "{" not in out
     code, out, _ = run("runs", "compare", "done", "half", "--runs", root)
     assert code == 0
     rows = [line.split() for line in out.splitlines()]
@@ -81,6 +83,13 @@ def test_show_and_compare(run, root):
     assert [row[0] for row in rows if "." in row[0]] == ["sleep.passes"]
     compared = json.loads(run("runs", "compare", "done", "half", "--runs", root, "--json")[1])
     assert compared["differ"] == {"sleep.passes": ["2", "3"]}
+
+
+def test_labels_are_told_in_words():
+    assert _label({}) == "" and _label("sleep") == "sleep" and _label(4) == "4"
+    assert _label({"task.nodes": 8, "task.max_hops": 2}) == "task.nodes = 8, task.max_hops = 2"
+    cost = {"training": 15_777_792.0, "sleep": 1e6, "wake": 2.5e6}
+    assert _label(cost) == ("training 15.8 MFLOP, sleep 1 MFLOP, wake 2.5 MFLOP (one sequence)")
 
 
 def test_delete_and_restore(run, root):
@@ -218,6 +227,36 @@ def test_what_was_not_tested_at_its_own_n_answers_the_question_of_transfer_alone
     scores = {"accuracy": {"1": 0.5}, "exact": 0.0}
     code, out, _ = run("results", kept(2, final={"8": scores}), "--json")
     assert code == 0 and list(json.loads(out)) == ["transfer"]
+
+
+def test_results_are_told_in_columns_and_as_csv_on_request(run, kept, tmp_path):
+    record = kept(2, final={"8": {"accuracy": {"1": 0.5}, "exact": 0.0}})
+    code, out, _ = run("results", record)
+    head, row = out.splitlines()[1:3]
+    assert code == 0 and "seeds" in head.split() and "0.50" in row.split() and "," not in head
+    assert len({line.index(word) for line, word in ((head, "1 hop"), (row, "0.50"))}) == 1
+    code, out, _ = run("results", record, "--format", "csv")
+    assert code == 0 and out.splitlines()[1].endswith(",mean,low,high,count")
+    code, _, err = run("results", record, "--format", "csv", "--out", tmp_path / "data")
+    assert code == 0 and "1 CSV file in" in err
+    assert [path.suffix for path in (tmp_path / "data").iterdir()] == [".csv"]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("results", "none.json"), "no record of results at none.json; expected JSON"),
+        (("results", __file__), "is no record of results, and no JSON; expected"),
+        (("sweep", "none.toml"), "no sweep file at none.toml; expected a TOML file"),
+        (
+            ("sweep", data_folder() / "configs" / "depo-n8-any.toml"),
+            "is a training configuration; expected a sweep; use `workbench train",
+        ),
+    ],
+)
+def test_the_wrong_file_is_one_line(run, command, said):
+    code, out, err = run(*command)
+    assert code == 2 and out == "" and said in err and err.count("\n") == 1 and "Errno" not in err
 
 
 def test_a_damaged_record_is_one_line(run, kept, tmp_path):

@@ -1,14 +1,17 @@
 """`workbench measure`, and the same as a process of its own that is watched and cancelled."""
 
 import json
+import re
 import sys
 import threading
 import time
+from typing import get_args
 
 import pytest
 
 from workbench.cli import main
 from workbench.cli_measure import KINDS as NAMED
+from workbench.cli_measure import SETTINGS
 from workbench.errors import WorkbenchError
 from workbench.lab import measuring
 from workbench.lab.kinds import KINDS, Settings, kind_of
@@ -59,6 +62,23 @@ def test_the_command_knows_every_kind():
     assert set(SMALL) == set(KINDS)
     for name, kind in KINDS.items():
         assert kind.name == name and issubclass(kind.settings, Settings)
+
+
+def test_its_help_names_the_settings_of_every_kind():
+    """They are written down a second time there: ``--help`` loads nothing heavy."""
+    for name, kind in KINDS.items():
+        own = {n: field for n, field in kind.settings.model_fields.items()}
+        told = dict(re.findall(r"(\w+)=('[^']*'|\S+)", SETTINGS[name]))
+        assert set(told) == set(own) - {"seed", "passes"}, name
+        for setting, default in told.items():
+            assert default.strip("'") == str(own[setting].default), (name, setting)
+            choices = get_args(own[setting].annotation)
+            assert all(choice in SETTINGS[name] for choice in choices), (name, setting)
+
+
+def test_the_help_shows_them(run):
+    code, out, _ = run("measure", "--help")
+    assert code == 0 and "examples=2000 splits=5 others=2" in out and "example: workbench" in out
 
 
 @pytest.mark.parametrize("kind", SMALL)

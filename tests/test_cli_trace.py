@@ -76,6 +76,7 @@ def test_nothing_is_overwritten_unasked(run):
 
 REFUSED = {
     "no checkpoint": (["depo-n9"], "no checkpoint 'depo-n9'"),
+    "another file": ([__file__], "test_cli_trace.py is no recording; expected NAME.zarr.zip"),
     "no recording": (["none.zarr"], "no trace 'none.zarr'"),
     "no number": (["depo-n8-any", "--examples", "many"], "'many' is no whole number from 1"),
     "no pass": (["depo-n8-any", "--passes", "0"], "'0' is no whole number from 1"),

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import workbench
 from workbench import cli_lab, cli_measure, cli_runs, cli_trace
-from workbench.cli_runs import table
+from workbench.cli_lab import columns
 from workbench.errors import WorkbenchError
 from workbench.identity import is_main
 from workbench.signals import stop_signal
@@ -266,12 +266,16 @@ def _evaluation_line(step: int, passes: dict[str, Any]) -> str:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from workbench.training.places import find_checkpoint
+
+    folder = find_checkpoint(options.checkpoint)  # what is not there is told before torch is loaded
+
     from workbench.training.checkpoints import load_checkpoint
     from workbench.training.evaluation import default_passes, evaluate
     from workbench.training.loop import check_device
 
     check_device(options.device)
-    checkpoint = load_checkpoint(options.checkpoint, device=options.device)
+    checkpoint = load_checkpoint(folder, device=options.device)
     passes = options.passes or default_passes(checkpoint.sleep)
     with _progress_bar(options.count * len(passes), unit="example") as bar:
         result = evaluate(
@@ -319,7 +323,7 @@ def _evaluation_table(record: dict[str, Any], task: Any) -> str:
         "exact: every query of an example right; ms/sleep: milliseconds of one window's sleep; "
         "ms/token: of answering, awake"
     )
-    return f"{title}\n{table(rows)}\n{notes}"
+    return f"{title}\n{columns(rows)}\n{notes}"
 
 
 def _with_interval(value: float, interval: Sequence[float]) -> str:
@@ -373,7 +377,7 @@ def _checkpoints(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(records))
     elif records:
-        print(table(rows))
+        print(columns(rows))
     else:
         print("no bundled checkpoints found")
     return 1 if any("problem" in record for record in records) else 0

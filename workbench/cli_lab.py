@@ -65,8 +65,9 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     )  # fmt: skip
     results.add_argument("--theme", choices=("light", "dark"), default="light")
     results.add_argument(
-        "--format", choices=("html", "svg", "pdf", "png"), default="html",
-        help="of the figures; default %(default)s, which is interactive",
+        "--format", choices=("html", "svg", "pdf", "png", "csv"), default="html",
+        help="of the figures; default %(default)s, which is interactive; csv: the data alone, "
+        "without --out to standard output",
     )  # fmt: skip
     results.add_argument("--json", action="store_true", help="print JSON")
 
@@ -91,6 +92,15 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cores", type=int, help="CPU threads to use; default all")
     parser.add_argument("--gpus", help="GPUs to use, as 0,1; default none")
+
+
+def columns(rows: list[list[str]]) -> str:
+    """Return rows as text in columns."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
 
 
 def slots(options: argparse.Namespace) -> Any:
@@ -149,8 +159,10 @@ def _sweep_by(work: Any, options: argparse.Namespace) -> int:
     from workbench.lab.supervise import finish, missing
     from workbench.lab.sweeps import load_sweep
 
-    sys.stderr.write("workbench: counting what each arm costs\n")
-    sweep = load_sweep(options.file)
+    def counting() -> None:
+        sys.stderr.write("workbench: counting what each arm costs\n")
+
+    sweep = load_sweep(options.file, counting=counting)
     to_do = missing(sweep, options.runs, options.record)
     done = len(sweep.runs) - len(to_do)
     sys.stderr.write(
@@ -213,7 +225,7 @@ def _results(options: argparse.Namespace) -> int:
     from workbench.lab.axes import axes_words, parse_axes
     from workbench.lab.record import read_record
     from workbench.views.questions import answers, notes, unanswered_words
-    from workbench.views.results_words import csv_text, flat
+    from workbench.views.results_words import csv_text, difference_rows, flat, means_rows
 
     record = read_record(options.record)
     axes = parse_axes(record["runs"], options.axis)
@@ -236,14 +248,20 @@ def _results(options: argparse.Namespace) -> int:
             _write_figure(options, question, table, stem)
         elif not options.json:
             print(f"{question.title} {question.means}")
-            print(csv_text(table))
+            if options.format == "csv":
+                print(csv_text(table))
+            else:
+                parts = (means_rows(table), difference_rows(final, question))
+                print("\n\n".join(columns(rows) for rows in parts if rows))
             for note in notes(final, question):
                 print(note)
+            print()
     if not found:
         sys.stderr.write(f"workbench: {unanswered_words(final)}\n")
     elif options.out is not None:
-        count = f"{len(found)} figure{'' if len(found) == 1 else 's'}"
-        sys.stderr.write(f"workbench: {count} with the data in {options.out}\n")
+        what, more = ("figure", " with the data") if options.format != "csv" else ("CSV file", "")
+        count = f"{len(found)} {what}{'' if len(found) == 1 else 's'}"
+        sys.stderr.write(f"workbench: {count}{more} in {options.out}\n")
     return 0
 
 
@@ -251,11 +269,13 @@ def _write_figure(options: argparse.Namespace, question: Any, table: Any, name: 
     from workbench.files import write_text
     from workbench.views.results_words import csv_text
 
+    write_text(options.out / f"{name}.csv", csv_text(table))
+    if options.format == "csv":
+        return
     figure = question.draw(table, options.theme)
     above = TITLE - (figure.layout.margin.t or 0)
     height = (figure.layout.height or 450) + above
     figure.update_layout(title={"text": question.title}, margin={"t": TITLE}, height=height)
-    write_text(options.out / f"{name}.csv", csv_text(table))
     if options.format != "html":
         from workbench.figures.export import export
 

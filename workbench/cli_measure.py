@@ -13,11 +13,22 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.signals import stop_signal
 
-KINDS = (
-    "memory", "lens", "probes", "steering", "patches", "ablations", "attribution", "recovery",
-    "erasure",
-)  # fmt: skip
-"""As `workbench.lab.kinds.KINDS`; repeated, so that ``--help`` loads nothing heavy."""
+PARTS = "whole|layers|heads|passes"
+SETTINGS = {
+    "memory": "examples=256",
+    "lens": "examples=1000",
+    "probes": "examples=2000 splits=5",
+    "steering": "examples=1000 splits=5",
+    "patches": f"examples=128 parts=whole ({PARTS}) asked=all (all|first of window|first)",
+    "ablations": f"examples=128 parts=heads ({PARTS})",
+    "attribution": "examples=64 method='shapley sampling' (or 'integrated gradients') steps=64 "
+    "samples=25",
+    "recovery": "examples=2000 splits=5",
+    "erasure": "examples=2000 splits=5 others=2",
+}
+"""Settings with their defaults, as in `workbench.lab.kinds.KINDS`; repeated, so that ``--help``
+loads nothing heavy."""
+KINDS = tuple(SETTINGS)
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -27,6 +38,12 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         _measure,
         "run an instrument on a checkpoint: " + ", ".join(KINDS),
         "workbench measure probes depo-n8-any --set examples=2000 --out probes.json",
+    )
+    told = "".join(f"  {kind:12} {settings}\n" for kind, settings in SETTINGS.items())
+    measure.formatter_class = argparse.RawDescriptionHelpFormatter
+    measure.epilog = (
+        "settings of each KIND with their defaults; of all: seed=0, and passes=N, the largest "
+        f"trained N where it is left out:\n{told}\n{measure.epilog}"
     )
     measure.add_argument("kind", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
     measure.add_argument("checkpoint", help="a bundled name, a folder, or hf://owner/name")
@@ -48,6 +65,10 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _measure(options: argparse.Namespace) -> int:
+    from workbench.training.places import find_checkpoint
+
+    folder = find_checkpoint(options.checkpoint)  # what is not there is told before torch is loaded
+
     from workbench.config import apply_overrides, build
     from workbench.lab.kinds import Report, kind_of, measure
 
@@ -67,12 +88,13 @@ def _measure(options: argparse.Namespace) -> int:
         )
 
     from workbench.lab.measured import write_measurement
-    from workbench.training.checkpoints import WEIGHTS, load_checkpoint
+    from workbench.training.checkpoints import load_checkpoint
     from workbench.training.loop import check_device
+    from workbench.training.places import WEIGHTS
     from workbench.training.provenance import describe_origin
 
     check_device(options.device)
-    checkpoint = load_checkpoint(options.checkpoint, device=options.device)
+    checkpoint = load_checkpoint(folder, device=options.device)
     sha256 = checkpoint.provenance["hashes"][WEIGHTS]
     if asked.get("sha256", sha256) != sha256:  # its folder is found by the weights asked for
         raise WorkbenchError(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workbench.cli_lab import add_place, slots
+from workbench.cli_lab import add_place, columns, slots
 from workbench.errors import WorkbenchError
 
 ACTIONS = ("list", "show", "compare", "stop", "resume", "kill", "delete", "restore")
@@ -100,7 +100,7 @@ def _list(options: argparse.Namespace) -> int:
         loss = "" if run.loss is None else f"{run.loss:.3f}"
         cells = [run.name, run.state, f"{run.step}/{run.steps}", loss]
         rows.append([*cells, _newest_accuracy(run), f"{run.seconds / 60:.1f}"])
-    print(table(rows) if runs else f"no such runs in {options.runs}")
+    print(columns(rows) if runs else f"no such runs in {options.runs}")
     for run in runs:
         if run.problem:
             print(f"{run.name}: {run.problem}")
@@ -108,10 +108,10 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _newest_accuracy(run: Any) -> str:
-    if not run.evaluation:
-        return ""
-    n, entry = list(run.evaluation.items())[-1]
-    return f"N={n} " + " ".join(f"{k}:{v:.2f}" for k, v in entry["accuracy"].items())
+    from workbench.lab.runs import scores_at_trained
+
+    n, scores = scores_at_trained(run)
+    return f"N={n} " + " ".join(f"{k}:{v:.2f}" for k, v in scores.items()) if n else ""
 
 
 def _record(run: Any) -> dict[str, Any]:
@@ -130,12 +130,22 @@ def _show(folders: list[Path], as_json: bool) -> int:
     for run in runs:
         print(f"{run.name}: {run.state}, step {run.step} of {run.steps}, {run.folder}")
         for name, value in run.labels.items():
-            print(f"  {name}: {value}")
+            if words := _label(value):
+                print(f"  {name}: {words}")
         if run.problem:
             print(f"  problem: {run.problem}")
         for line in log_tail(run.folder, 5):
             print(f"  | {line}")
     return 0
+
+
+def _label(value: Any) -> str:
+    """Return what a label says; "" where it says nothing. Costs are FLOPs of one sequence."""
+    if not isinstance(value, dict):
+        return str(value)
+    costs = set(value) <= {"training", "sleep", "wake"}
+    told = [f"{k} {v / 1e6:.3g} MFLOP" if costs else f"{k} = {v}" for k, v in value.items()]
+    return ", ".join(told) + (" (one sequence)" if costs and told else "")
 
 
 def _compare(folders: list[Path], as_json: bool) -> int:
@@ -145,17 +155,8 @@ def _compare(folders: list[Path], as_json: bool) -> int:
     if as_json:
         print(json.dumps({"runs": found.runs, "differ": found.rows, "same": found.same}))
     else:
-        print(table([["setting", *found.runs], *([k, *row] for k, row in found.rows.items())]))
+        print(columns([["setting", *found.runs], *([k, *row] for k, row in found.rows.items())]))
         print(f"{found.same} settings are the same in all")
     for name in found.unreadable:
         sys.stderr.write(f"workbench: the configuration of {name} cannot be read\n")
     return 2 if found.unreadable else 0
-
-
-def table(rows: list[list[str]]) -> str:
-    """Return rows as text in columns."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )

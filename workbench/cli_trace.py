@@ -95,6 +95,10 @@ def _record(
     device: str,
     force: bool,
 ) -> int:
+    from workbench.training.places import find_checkpoint
+
+    folder = find_checkpoint(target)  # what is not there is told before torch is loaded
+
     from workbench.progress import progress_bar
     from workbench.tasks import batch_generator
     from workbench.trace import STREAM, origin_of, record_to
@@ -104,7 +108,7 @@ def _record(
     from workbench.training.loop import check_device
 
     check_device(device)
-    checkpoint = load_checkpoint(target, device=device)
+    checkpoint = load_checkpoint(folder, device=device)
     n = passes or default_passes(checkpoint.sleep)[-1]
     path = out or Path(f"{Path(checkpoint.name).name}-n{n}.zarr.zip")
     try:
@@ -143,6 +147,14 @@ def _record(
 
 
 def _show(target: str, as_json: bool) -> int:
+    path = Path(target)
+    if path.is_file() and not _zipped(path):  # told before zarr is loaded
+        raise WorkbenchError(
+            f"{target} is no recording",
+            "NAME.zarr.zip or NAME.zarr, or a checkpoint to record",
+            "record one with `workbench trace CHECKPOINT`",
+        )
+
     from workbench.trace import groups_of, load_trace
 
     tree = load_trace(target)
@@ -178,6 +190,14 @@ def _show(target: str, as_json: bool) -> int:
         held = ", ".join(_sizes(tree, name))
         print(f"  /{name:13} {_size(size):>9}  {held}")
     return 0
+
+
+def _zipped(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == b"PK"
+    except OSError:
+        return True  # why it cannot be read is told by whoever reads it
 
 
 def _sizes(tree: Any, group: str) -> list[str]:

@@ -7,6 +7,7 @@ setting silently (docs/method.md lists every option where the paper is silent).
 
 from __future__ import annotations
 
+import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
@@ -434,7 +435,18 @@ def _explain(error: ValidationError, source: str, model: type[BaseModel]) -> tup
         return f"{given} is missing", "a value", "add it"
     if first["type"] == "value_error":
         return f"{given} does not fit", "values that agree", message
-    return f"{given} = {first['input']!r}", message[0].lower() + message[1:], "change the value"
+    return f"{given} = {first['input']!r}", _wanted(message), "change the value"
+
+
+def _wanted(message: str) -> str:
+    """Return what pydantic's sentence asks for, so that it can stand after "expected"."""
+    words = re.sub(r", unable to parse .*|, got .*| after validation, not .*", "", message)
+    words = re.sub(r"^\w+ should (be|have|match) ", r"\1 ", words)
+    if words.startswith("match "):
+        return f"a value that {words.replace('match', 'matches', 1)}"
+    words = re.sub(r"^(be|have) ", "", words)
+    comparison = ("greater", "less", "finite")
+    return f"a value {words}" if words.startswith(comparison) else words[0].lower() + words[1:]
 
 
 def _known(model: type[BaseModel], where: tuple[int | str, ...]) -> tuple[list[str], str]:

@@ -39,8 +39,16 @@ def read_record(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
         schema = record["schema"]
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, FileNotFoundError):
+            given = f"no record of results at {path}"
+        elif isinstance(error, OSError):
+            given = f"{path} cannot be read ({error.strerror})"
+        elif isinstance(error, ValueError):
+            given = f"{path} is no record of results, and no JSON"
+        else:
+            given = f"{path} is no record of results: it names no schema"
         raise WorkbenchError(
-            f"{path} is no record of results ({error})",
+            given,
             f"JSON of schema {SCHEMA}",
             "make one with `workbench sweep FILE --record PATH`",
         ) from None

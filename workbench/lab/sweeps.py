@@ -28,6 +28,7 @@ import hashlib
 import json
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -149,8 +150,15 @@ class Sweep:
     runs: list[PlannedRun] = field(repr=False)
 
 
-def load_sweep(path: str | Path) -> Sweep:
+def load_sweep(path: str | Path, *, counting: Callable[[], None] = lambda: None) -> Sweep:
     """Read a sweep file and plan its runs.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    counting : callable
+        Called once the file has been read, before what each arm costs is counted, in seconds.
 
     Raises
     ------
@@ -161,9 +169,13 @@ def load_sweep(path: str | Path) -> Sweep:
     path = Path(path)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WorkbenchError(
+            f"no sweep file at {path}", "a TOML file", "see data/sweeps for examples"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise WorkbenchError(
-            f"no sweep file at {path} ({error})", "a TOML file", "see data/sweeps for examples"
+            f"{path} cannot be read ({error})", "a TOML file", "see data/sweeps for examples"
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise WorkbenchError(
@@ -173,7 +185,12 @@ def load_sweep(path: str | Path) -> Sweep:
         raise WorkbenchError(
             f"a sweep file named {path.name!r}", "letters, digits, - and _", "rename it"
         )
+    if "task" in data and "arms" not in data:
+        raise WorkbenchError(
+            f"{path} is a training configuration", "a sweep", f"use `workbench train {path}`"
+        )
     config = build(SweepConfig, data, source=str(path))
+    counting()
     return Sweep(path.stem, path, config, plan(config, path))
 
 

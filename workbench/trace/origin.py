@@ -16,7 +16,8 @@ from workbench.errors import WorkbenchError
 from workbench.sleep import SleepingModel
 from workbench.tasks.base import EVALUATION, Task
 from workbench.trace.schema import ATTRIBUTES, SCHEMA
-from workbench.training.checkpoints import WEIGHTS, Checkpoint
+from workbench.training.checkpoints import Checkpoint
+from workbench.training.places import WEIGHTS
 from workbench.training.provenance import commit, versions
 
 TOLD = ("seed", "task", "config_json", "vocabulary_json", "checkpoint", "checkpoint_sha256")

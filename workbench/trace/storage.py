@@ -27,12 +27,8 @@ from workbench.paths import bundled_traces
 from workbench.sleep import SleepingModel
 from workbench.trace.recorder import recorded_parts
 from workbench.trace.schema import GROUPS, SCHEMA, validate_trace
-from workbench.training.checkpoints import (
-    WEIGHTS,
-    Checkpoint,
-    find_checkpoint,
-    read_provenance,
-)
+from workbench.training.checkpoints import Checkpoint, read_provenance
+from workbench.training.places import WEIGHTS, find_checkpoint
 
 ZIPPED, FOLDER = ".zarr.zip", ".zarr"
 TOGETHER = 64

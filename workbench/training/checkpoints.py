@@ -23,11 +23,10 @@ from workbench.paths import bundled_checkpoints
 from workbench.tasks import task as make_task
 from workbench.tasks.base import Task
 from workbench.training.card import render_card
+from workbench.training.places import CARD, CONFIG, PROVENANCE, WEIGHTS, find_checkpoint
 from workbench.training.provenance import sha256
 
 FORMAT = "sleep-checkpoint/1"
-WEIGHTS, CONFIG, CARD, PROVENANCE = "model.safetensors", "config.toml", "card.md", "provenance.json"
-HUB = "hf://"
 
 
 @dataclass(frozen=True)
@@ -124,32 +123,6 @@ def check_backend(backend: str, device: str) -> None:
         ) from None
 
 
-def find_checkpoint(name_or_folder: str | Path) -> Path:
-    """Return the folder of a checkpoint; see `load_checkpoint`."""
-    text = str(name_or_folder)
-    if text.startswith(HUB):
-        return _from_hub(text.removeprefix(HUB))
-    bundled = bundled_checkpoints()
-    named = isinstance(name_or_folder, str) and text in bundled
-    folder = bundled[text] if named else Path(name_or_folder)
-    if (export_folder(folder) / WEIGHTS).is_file():
-        folder = export_folder(folder)
-    if not folder.is_dir():
-        raise WorkbenchError(
-            f"no checkpoint {text!r}",
-            f"a bundled name ({', '.join(bundled) or 'none found'}), a folder, or hf://owner/name",
-            "`workbench checkpoints` lists what is here",
-        )
-    missing = [n for n in (WEIGHTS, CONFIG, PROVENANCE) if not (folder / n).is_file()]
-    if missing:
-        raise WorkbenchError(
-            f"{folder} lacks {', '.join(missing)}",
-            f"a folder with {WEIGHTS}, {CONFIG} and {PROVENANCE}",
-            "name a whole checkpoint, or the folder of a finished run",
-        )
-    return folder.resolve()
-
-
 def read_provenance(folder: Path) -> dict[str, Any]:
     """Read a checkpoint's provenance."""
     path = folder / PROVENANCE
@@ -207,33 +180,6 @@ def _load_weights(model: HybridModel, path: Path) -> None:
             f"the tensors of the model in {CONFIG}",
             "use weights and configuration of one checkpoint",
         ) from None
-
-
-def _from_hub(repository: str) -> Path:
-    """Fetch the four files of a Hub repository the user named (needs the extra ``hf``)."""
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError:
-        raise WorkbenchError(
-            f"{HUB}{repository} without the package huggingface_hub",
-            "the optional extra 'hf'",
-            "pip install 'sleep-workbench[hf]'",
-        ) from None
-    try:
-        folder = snapshot_download(repository, allow_patterns=[WEIGHTS, CONFIG, CARD, PROVENANCE])
-    except Exception as error:
-        line = " ".join(str(error).split())[:200]
-        raise WorkbenchError(
-            f"{HUB}{repository} cannot be fetched ({type(error).__name__}: {line})",
-            "a reachable Hub repository with a checkpoint",
-            "check the id and the network",
-        ) from error
-    return find_checkpoint(Path(folder))
-
-
-def export_folder(run: Path) -> Path:
-    """Return where a run puts its finished checkpoint."""
-    return run / "checkpoint"
 
 
 def write_resume_state(

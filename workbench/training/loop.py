@@ -30,7 +30,6 @@ from workbench.tasks import task as make_task
 from workbench.tasks.base import Task, batch_generator
 from workbench.training.checkpoints import (
     check_backend,
-    export_folder,
     read_resume_state,
     save_checkpoint,
     write_resume_state,
@@ -40,6 +39,7 @@ from workbench.training.graphs import GraphedSteps
 from workbench.training.loss import masked_cross_entropy
 from workbench.training.optimisers import Optimisers, build_optimisers, learning_rate_scale
 from workbench.training.parallel import Team, check_processes, device_of
+from workbench.training.places import export_folder
 from workbench.training.run_folder import (
     CONFIG,
     EVENTS,
