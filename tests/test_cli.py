@@ -198,7 +198,7 @@ def test_samples_as_text_are_a_function_of_the_seed(run):
         (["eval", "x", "--passes", "1,,2"], "'' is no number of passes"),
         (
             ["eval", "depo-n8-n1", "--device", "banana"],
-            "device 'banana'; expected a device of this",
+            "device 'banana'; expected a device of",
         ),
         (
             ["serve", "--port", "99999"],

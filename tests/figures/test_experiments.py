@@ -86,7 +86,7 @@ def test_the_legend_names_the_blind_line_so_short_that_nothing_is_cut():
     name = "the same model without the context (mean of 15 runs)"
     chance = CHANCE.assign_coords({dims.CHANCE_LINE: ["uniform guess", name]})
     figure = accuracy_against_n(against_n(), chance=chance, **HOPS)
-    (line,) = named(figure, "chance: without the context (mean of 15 runs)")
+    line, _ = named(figure, "chance: without the context (mean of 15 runs)")
     assert line.hovertext.startswith(f"chance, {name}: ")
     assert numbers(line.x).min() < 1 and numbers(line.x).max() > 4
 
