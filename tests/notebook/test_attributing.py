@@ -33,6 +33,11 @@ def integrated_gradients(gradient, x, baseline, steps, start=None, middle=0.5):
     return (x - baseline) * np.mean([gradient(begin + a * (x - begin)) for a in alphas], axis=0)
 
 
+def all_at_once(gradient, x, baseline, steps):
+    alphas = (np.arange(steps)[:, None] + 0.5) / steps
+    return (x - baseline) * gradient(baseline + alphas * (x - baseline)).mean(0)
+
+
 def slope(gradient, x, baseline, steps):
     return integrated_gradients(gradient, x, baseline, steps) / (x - baseline)
 
@@ -53,6 +58,7 @@ def slope(gradient, x, baseline, steps):
         (lambda g, x, b, n: integrated_gradients(g, x, b, n // 4), "at 400 points"),
         (lambda g, x, b, n: x.sort(), "gives nothing back yet"),
         (lambda g, x, b, n: np.nan * x, "not finite"),
+        (all_at_once, "one point a call"),
     ],
 )
 def test_integrated_gradients(answer, says):
@@ -91,6 +97,7 @@ def sums(attribution):
         (lambda a, w: np.abs(sums(a) - w) / np.abs(sums(a)), "divide by the worth"),
         (lambda a, w: completeness_error(a, w, total=np.mean), "not their mean"),
         (lambda a, w: completeness_error(a, w) ** 2, "expected ["),
+        (lambda a, w: np.abs(sums(a) - w) / np.abs(w), "[example, feature] as well"),
     ],
 )
 def test_completeness_error(answer, says):
@@ -238,11 +245,14 @@ def test_shapley(answer, says):
     assert says in said(attributing_checks.check_shapley, answer)
 
 
-def test_shapley_may_give_back_a_dictionary_and_agrees_with_the_checks_own():
+def test_a_dictionary_is_no_list_and_would_stop_the_next_cell():
     def by_name(players, worth):
         return dict(zip(players, shapley(players, worth), strict=True))
 
-    assert attributing_checks.check_shapley(by_name).right
+    assert "in the order of `players`" in said(attributing_checks.check_shapley, by_name)
+
+
+def test_shapley_agrees_with_the_checks_own():
     names = ["a", "b", "c"]
     found = attributing_checks.shapley_values(
         names, lambda c: attributing_checks.SHARED["".join(sorted(c))]
@@ -417,6 +427,11 @@ def test_what_the_records_say():
     for by in owed.values():
         assert by.sel(difficulty=1)[0] > records[""]["worth"].sel(difficulty=1)
         assert (by.sel(difficulty=1)[1:] < 0).all()
+    worth = float(records[""]["worth"].sel(difficulty=1))
+    later = {name: by.sel(difficulty=1).values[1:] / worth for name, by in owed.items()}
+    assert abs(later[""]).max() < 0.12 and -0.4 < later["-gradients"][0] < -1 / 3
+    cells = np.concatenate([r["attribution"].sel(difficulty=[1, 4]) for r in records.values()])
+    assert 12 < cells.max() < 15  # beyond the colours, which end at 6
     four = {name: by.sel(difficulty=4).values for name, by in owed.items()}
     assert (four[""] > 0.8).all() and four["-gradients"][0] < -1
     assert 0.7 < four["-gradients"][2] / four["-gradients"].sum() < 0.78

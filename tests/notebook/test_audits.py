@@ -41,6 +41,20 @@ def cut_in_a_ring(score, source):
     return score(order[:136], order[136:])
 
 
+def by_integers(score, source):
+    inside = np.isin(source, np.unique(source)[::4]).astype(int)
+    return score(1 - inside, inside)
+
+
+def leave_one_out(score, source):
+    return np.mean([score(source != ring, source == ring) for ring in np.unique(source)])
+
+
+def few_rings_in_turn(score, source):
+    """Leave one out, but of a few rings: most are never tested."""
+    return np.mean([score(source != ring, source == ring) for ring in np.unique(source)[:4]])
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
@@ -57,6 +71,8 @@ def cut_in_a_ring(score, source):
         (lambda score, source: probe_audit(score, source, 0.2), "three quarters"),
         (lambda score, source: probe_audit(score, source, 0.98), "three quarters"),
         (lambda score, source: score(source), "TypeError"),
+        (by_integers, "a mask of 0 and 1"),
+        (few_rings_in_turn, "three quarters"),
     ],
 )
 def test_probe_audit(answer, says):
@@ -70,6 +86,7 @@ def test_several_splits_may_be_averaged():
         [probe_audit(score, source, seed=s) for s in range(3)]
     )
     assert checks.check_probe_audit(several).right
+    assert checks.check_probe_audit(leave_one_out).right
 
 
 # --- exercise 2 ----------------------------------------------------------------------------------
@@ -158,6 +175,8 @@ def exactly_as_dear(ours, theirs, our_flops, their_flops, interval):
         (excludes_0, "ours is worse here"),
         (by_mean, "low is the end that counts"),
         (lambda *given: lift_audit(*given, least=1), "a single seed"),
+        (lambda *given: lift_audit(*given, least=2), "three at least"),
+        (lambda *given: lift_audit(*given, factor=1.05), "three percent"),
         (lambda *given: lift_audit(*given, factor=9), "cost twice as much"),
         (exactly_as_dear, "stands all the more"),
         (lambda *given: lift_audit(*given, factor=1), "allow one percent"),
@@ -181,6 +200,11 @@ def likeness_audit(x, y, likeness, times=20, pair=None, end=None):
     return end(found, chance) if end else (found - chance) / (1 - chance)
 
 
+def same_again(x, y, rng):
+    """Shuffle with the seed set inside the loop: one pairing, taken again and again."""
+    return x, y[np.random.default_rng(0).permutation(len(y))]
+
+
 def alike(x, y, rng):
     order = rng.permutation(len(y))
     return x[order], y[order]
@@ -193,6 +217,7 @@ def alike(x, y, rng):
         (lambda x, y, likeness: likeness(x, y), "nothing is shuffled"),
         (lambda x, y, likeness: likeness_audit(x, y, likeness, times=1), "a draw of the lot"),
         (lambda x, y, c: likeness_audit(x, y, c, pair=alike), "shuffled alike"),
+        (lambda x, y, c: likeness_audit(x, y, c, pair=same_again), "only 1 different"),
         (
             lambda x, y, c: likeness_audit(
                 x, y, c, pair=lambda x, y, rng: (x, y[:, rng.permutation(y.shape[1])])

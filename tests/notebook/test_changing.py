@@ -156,6 +156,44 @@ def test_distances(answer, says):
 # --- exercise 4 ----------------------------------------------------------------------------------
 
 
+def unit(vectors):
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def own(likeness):
+    return (likeness.argmax(1) == np.arange(len(likeness))).mean()
+
+
+def own_value(S, keys, values):
+    return own(unit(keys @ S) @ unit(values).T)
+
+
+def by_distance(S, keys, values):
+    return own(-np.linalg.norm((keys @ S)[:, None] - values[None], axis=-1))
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda S, keys, values: ..., "gives nothing back yet"),
+        (lambda S, keys, values: own(unit(keys @ S.T) @ unit(values).T), "the other side of S"),
+        (lambda S, keys, values: own(keys @ S @ values.T), "a long value wins"),
+        (by_distance, "nearest by distance"),
+        (lambda S, keys, values: own(abs(unit(keys @ S) @ unit(values).T)), "no abs"),
+        (lambda S, keys, values: own(unit(values) @ unit(keys @ S).T), "goes over values"),
+        (lambda S, keys, values: len(keys) * own_value(S, keys, values), "divide by the number"),
+        (lambda S, keys, values: 0.01, "here it is 0.50 of 12 tokens"),
+        (lambda S, keys, values: unit(keys @ S) @ unit(values).T, "shape (12, 12)"),
+    ],
+)
+def test_own_value(answer, says):
+    assert changing_checks.check_own_value(own_value).right
+    assert says in said(changing_checks.check_own_value, answer)
+
+
+# --- exercise 5 ----------------------------------------------------------------------------------
+
+
 def cka(x, y, axis=0, centre=True, divide=lambda a, b: np.sqrt((a * a).sum() * (b * b).sum())):
     if centre:
         x, y = (z - z.mean(axis=axis, keepdims=True) for z in (x, y))
@@ -184,43 +222,6 @@ def cka(x, y, axis=0, centre=True, divide=lambda a, b: np.sqrt((a * a).sum() * (
 def test_cka(answer, says):
     assert changing_checks.check_cka(cka).right
     assert says in said(changing_checks.check_cka, answer)
-
-
-# --- exercise 5 ----------------------------------------------------------------------------------
-
-
-def unit(vectors):
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def own(likeness):
-    return (likeness.argmax(1) == np.arange(len(likeness))).mean()
-
-
-def own_value(S, keys, values):
-    return own(unit(keys @ S) @ unit(values).T)
-
-
-def by_distance(S, keys, values):
-    return own(-np.linalg.norm((keys @ S)[:, None] - values[None], axis=-1))
-
-
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda S, keys, values: ..., "gives nothing back yet"),
-        (lambda S, keys, values: own(unit(keys @ S.T) @ unit(values).T), "the other side of S"),
-        (lambda S, keys, values: own(keys @ S @ values.T), "a long value wins"),
-        (by_distance, "nearest by distance"),
-        (lambda S, keys, values: own(unit(values) @ unit(keys @ S).T), "goes over values"),
-        (lambda S, keys, values: len(keys) * own_value(S, keys, values), "divide by the number"),
-        (lambda S, keys, values: 0.01, "here it is 0.50 of 12 tokens"),
-        (lambda S, keys, values: unit(keys @ S) @ unit(values).T, "shape (12, 12)"),
-    ],
-)
-def test_own_value(answer, says):
-    assert changing_checks.check_own_value(own_value).right
-    assert says in said(changing_checks.check_own_value, answer)
 
 
 # --- what the notebook says of the bundled trace -------------------------------------------------
@@ -255,6 +256,7 @@ def test_measures_of_rank_agree_about_the_order(trace, asleep):
         values = last[name].mean("example").values
         assert values.argmax() == 0 and values.argmin() == 1
     table = changing.rank_table(asleep[:, 4], effective_rank, last).splitlines()
+    assert "by hand" in table[0] and "yours" not in table[0]  # the solution's, where it was run
     assert len(table) == 5
     assert table[1].split() == ["0", "16.0", "9.3", "9.3", "3.3", "5.7"]
     strongest = last["singular_value"].sel(gdn_head=1).mean("example")
@@ -287,11 +289,20 @@ def test_no_head_goes_in_a_circle(trace):
     assert (found.mean("example").sel(sleep_pass=4) > 0.9).all()
 
 
+def test_three_measures_and_nothing_in_the_windows_read_awake(trace):
+    found = convergence(trace)
+    for name in ("contraction", "two_step_ratio"):
+        assert np.isnan(found[name].sel(window=[1, 2])).all(), name
+        assert np.isfinite(found[name].sel(window=0, sleep_pass=slice(2, None))).any(), name
+
+
 def test_where_it_would_end_is_far_and_worse(trace):
     checkpoint = workbench.load("depo-n8-any")
     sleep = checkpoint.sleep.with_passes(32)
     longer = workbench.record(checkpoint.model, batch_of(trace), sleep, keep=("states",))
-    found = convergence(trace, fixed_point=longer).sel(window=0).isel(layer=0).mean("example")
+    found = convergence(trace, fixed_point=longer)
+    assert np.isnan(found["distance"].sel(window=[1, 2])).all()  # read awake: an empty panel
+    found = found.sel(window=0).isel(layer=0).mean("example")
     np.testing.assert_allclose(
         found["distance"].sel(sleep_pass=4), [0.65, 0.19, 0.68, 0.27], atol=0.02
     )
@@ -305,10 +316,12 @@ def test_where_it_would_end_is_far_and_worse(trace):
 def test_the_usual_cka_calls_noise_alike(trace):
     usual, fair = changing.cka_of_noise(cka, examples=16, features=256)
     assert usual == pytest.approx(0.94, abs=0.01) and abs(fair) < 0.05
-    lines = changing.cka_of_passes(cka, trace, first=1, second=4).splitlines()[2:]
+    head, *lines = changing.cka_of_passes(cka, trace, first=1, second=4).splitlines()[1:]
+    assert head.split() == ["head", "usual", "debiased", "usual", "debiased"]
     numbers = np.array([[float(number) for number in line.split()[1:]] for line in lines])
     same, fair, shuffled, none = numbers.T
     assert (shuffled > 0.7 * same).all()
+    assert (same[[0, 2, 3]] > 0.7).all() and same[1] < 0.5  # much alike in three of four
     assert (fair > 0.2).all() and (fair < 0.56).all() and (abs(none) < 0.1).all()
 
 
@@ -329,6 +342,8 @@ def test_which_values_come_back(trace):
     value = wrote.write_value.values[:, ::2]
     alike = np.mean([(unit(v) @ unit(v).T)[~np.eye(8, dtype=bool)].mean() for v in value])
     assert alike == pytest.approx(0.92, abs=0.02)
+    assert changing.likeness(value) == pytest.approx(alike, rel=1e-5)
+    assert abs(changing.likeness(wrote.write_value.values[:, 1::2])) < 0.1
 
 
 def test_symbols_of_a_trace(trace):

@@ -79,6 +79,41 @@ def test_a_memory_changed_in_place_is_noticed():
     assert memory.fast_weights[0].sum() == 4
 
 
+def test_how_to_copy_is_told_by_what_was_changed():
+    import torch
+
+    def filled(x):
+        x[:] = 1
+        return x
+
+    memory = Memory(fast_weights={0: torch.zeros(1, 1, 2, 2)})
+    for given, says, not_said in (
+        (np.zeros(2), "`.copy()`", "clone"),
+        (torch.zeros(2), "`.clone()`", "copy"),
+        (memory, "`.clone()`", "copy"),
+        ([3, 2], "`list(...)`", "clone"),
+    ):
+        spoil = (lambda m: m.fast_weights[0].add_(1)) if given is memory else filled
+        if isinstance(given, list):
+            spoil = sorted_in_place
+        with pytest.raises(NotYet, match="changes what it was given") as told:
+            call(spoil, given, hint="")
+        assert says in str(told.value) and not_said not in str(told.value)
+
+
+def sorted_in_place(x):
+    x.sort()
+    return x
+
+
+def test_what_a_function_handed_over_has_to_say_is_told_as_it_is():
+    def score(fold):
+        raise NotYet(f"there is no fold {fold!r}")
+
+    with pytest.raises(NotYet, match=r"^there is no fold 'dev'$"):
+        call(lambda score: score("dev"), score, hint="")
+
+
 def test_a_list_of_arrays_changed_in_place_is_noticed():
     def spoil(pairs):
         pairs[0][1][0] = 9.0

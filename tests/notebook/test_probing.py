@@ -102,6 +102,7 @@ def control_labels(kinds, classes, seed):
         (lambda kinds, classes, seed: 0 * kinds, "nothing to be told"),
         (lambda kinds, classes, seed: rng(seed).integers(0, classes, len(kinds)), "not even a"),
         (lambda kinds, classes, seed: kinds % classes, "drawn anew with every seed"),
+        (lambda kinds, classes, seed: (kinds + seed + 1) % classes, "under another name"),
         (lambda kinds, classes, seed: control_labels(kinds, classes, 3), "drawn anew"),
         (lambda kinds, classes, seed: control_labels(kinds, 3, seed), "some are never drawn"),
         (lambda kinds, classes, seed: control_labels(kinds, classes, None), "default_rng(seed)"),
@@ -168,6 +169,12 @@ def near(change, seed):
     return mixed * length / own
 
 
+def in_a_box(change, seed):
+    drawn = rng(seed).uniform(-1, 1, change.shape)
+    length, own = (np.linalg.norm(x, axis=1, keepdims=True) for x in (change, drawn))
+    return drawn * length / own
+
+
 def in_place(change, seed):
     change *= -1
     return random_like(change, seed)
@@ -191,6 +198,7 @@ def in_place(change, seed):
         (one_direction, "a direction for each"),
         (lambda change, seed: random_like(change, seed, draw="random"), "every number is positive"),
         (near, "still much like"),
+        (in_a_box, "prefer the corners"),
         (lambda change, seed: random_like(change, 9), "every seed gives the same"),
         (in_place, "changes what it was given"),
     ],
@@ -240,6 +248,7 @@ def test_a_probe_learns_all_by_heart_and_tells_little_of_what_it_has_not_seen(bu
     made_up = np.stack([control_labels(kinds[:, i], 8, i) for i in range(8)], axis=1)
     assert choose(alphas, bench.score(made_up))[1] > 0.95
     right = bench.right(targets[3].labels, 0.1, "test")
+    assert found[3] < 0.3 and interval(right)[0] > 1 / 7  # little above a guess, but above
     wide, narrow = (np.ptp(interval(r)) for r in (right, right.reshape(-1, 1)))
     assert 1.3 < wide / narrow < 1.7
 
@@ -271,6 +280,12 @@ def test_what_the_records_say():
     np.testing.assert_allclose(
         other.sel(baseline="untrained weights", target=["1 hop", "2 hops"]), [0.68, 0.18], atol=0.01
     )
+    kinds = record["control_accuracy"].mean("seed").sel(control="kinds", sleep_pass=0)
+    # an empty memory: the commonest of the labels of the 7 nodes that can follow
+    labels = rng(0).integers(0, 8, (4000, 7))
+    commonest = np.mean([np.bincount(row).max() / 7 for row in labels])
+    assert commonest == pytest.approx(0.34, abs=0.01)
+    assert float(abs(kinds - commonest).max()) < 0.03 and float(kinds.mean()) > 0.32
     shuffled = record["control_accuracy"].mean("seed").sel(control="shuffled", sleep_pass=4)
     assert float(abs(shuffled - 1 / 7).max()) < 0.02
     answered = measured("lens-depo-n8-any")["accuracy"].sel(window=0)

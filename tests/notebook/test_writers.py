@@ -83,6 +83,8 @@ def mistake(name):
         (mistake("errors"), "they sum to S too"),
         (mistake("states"), "all writes so far"),
         (mistake("no beta"), "has the strength beta"),
+        (lambda writes: contributions(writes)[::-1], "in reverse order"),
+        (lambda writes: np.roll(contributions(writes), 1, axis=0), "not what each token wrote"),
         (lambda writes: [2 * C for C in contributions(writes)], "off from S by 100%"),
     ],
 )
@@ -271,6 +273,13 @@ def test_how_far_the_formula_without_removal_is_off(trace, two):
     one, both = writers.without_removal(trace), writers.without_removal(two)
     assert both.error[0].mean() == pytest.approx(0.50, abs=0.02)
     assert one.error[3].mean() == pytest.approx(3.0, abs=0.05)
+    assert one.error[0].mean() == pytest.approx(1.7, abs=0.05)
+    assert both.error[3].mean() == pytest.approx(1.1, abs=0.05)
+    every = np.concatenate([one.error[[0, 3]], both.error[[0, 3]]])
+    assert 0.05 < every.min() < 0.07 and 6.5 < every.max() < 6.7
+    assert both.error[3, 1] < 0.2 * both.error[0, 1]  # nothing piles up in head 1
+    decay = two["writes"]["log_decay"].sel(window=0).isel(layer=0, gdn_head=1).sum("token")
+    assert (np.exp(decay).mean("example").sel(sleep_pass=[3, 4]) < 0.01).all()
     assert (one.error[3] > 0.5).all()
     np.testing.assert_allclose(one.share[0], [0.33, 0.28, 0.22, 0.17], atol=0.01)
     writes = writers.writes_of(trace, example=0, gdn_head=0)

@@ -33,7 +33,13 @@ def check_integrated_gradients(integrated_gradients: Any) -> str:
     asked: list[np.ndarray] = []
 
     def gradient(x: np.ndarray) -> np.ndarray:  # of x0 x1 + x2^3
-        asked.append(np.array(x))
+        x = np.asarray(x, dtype=np.float64)
+        if x.shape != (3,):
+            raise NotYet(
+                f"one point a call: `gradient` takes a point of shape (3,), yours has shape "
+                f"{x.shape}. Go through the points one by one."
+            )
+        asked.append(x.copy())
         return np.array([x[1], x[0], 3 * x[2] ** 2])
 
     way = POINT - BASELINE
@@ -84,6 +90,15 @@ def check_completeness_error(completeness_error: Any) -> str:
             "One for each."
         )
     found = call_for_array(lambda: found, shape=(3,), hint=hint)
+    flat = np.array([[1.0, 2.0], [0.5, 0.5], [2.0, 0.0]])  # [example, feature], as below
+    call_for_array(
+        completeness_error,
+        flat,
+        worth,
+        shape=(3,),
+        hint="Right for [example, a, b]; it is to work for [example, feature] as well: "
+        "attribution.reshape(len(attribution), -1).sum(1).",
+    )
     apart = sums - worth
     if close(found, np.abs(apart) / np.abs(worth)):
         return "as a share of what was to be explained, for each example by itself."
@@ -198,7 +213,10 @@ def check_shapley(shapley: Any) -> str:
 
     result = call(shapley, players, worth, hint=hint)
     if isinstance(result, Mapping):
-        result = [result.get(player) for player in players]
+        raise NotYet(
+            "a dictionary has no order: give back a list, one number for each player, in the order "
+            "of `players`."
+        )
     found = call_for_array(lambda: result, shape=(3,), hint=hint)
     right = shapley_values(players, worth)
     if close(found, right):

@@ -53,8 +53,10 @@ def check_probe_audit(probe_audit: Any) -> str:
             raise NotYet(wrong[0])
         if not asked:
             raise NotYet("the probe is never trained: call score(train, test).")
+        # leave one ring out, or any other way round in which each ring is tested in its turn
+        all_tested = len(np.unique(np.concatenate([source[test] for _, test, _ in asked]))) == count
         for train, test, _ in asked:
-            _check_split(train, test, source)
+            _check_split(train, test, source, few=len(asked) > 1 and all_tested)
         scores = [one for *_, one in asked]
         if not min(scores) - 1e-9 <= found <= max(scores) + 1e-9:
             raise NotYet("give back what score gives, or the mean of several, and nothing else.")
@@ -114,7 +116,7 @@ def check_convergence_audit(convergence_audit: Any) -> str:
 @exercise
 def check_lift_audit(lift_audit: Any) -> str:
     """Exercise 3: ``lift_audit(ours, theirs, our_flops, their_flops, interval)`` is a verdict."""
-    hint = "Pairs by seed; their interval above 0; more than one seed; no more compute."
+    hint = "Pairs by seed; their interval above 0; three seeds at least; no more compute."
     ours = np.array([0.91, 0.62, 0.97, 0.45, 0.80])
     theirs = ours - np.array([0.10, 0.14, 0.08, 0.12, 0.06])
     unsure = ours - np.array([0.40, 0.10, -0.25, 0.05, -0.02])
@@ -148,6 +150,8 @@ def check_lift_audit(lift_audit: Any) -> str:
             "a single seed: its interval has no width, and so it excludes 0. Ask how many there "
             "are."
         )
+    if given(ours[:2], theirs[:2]):
+        raise NotYet("two seeds are not enough: three at least, as the text asks.")
     if dear:
         raise NotYet("ours cost twice as much: then the lift may be that of the compute.")
     if not given(ours, theirs, 2.0, 4.0):
@@ -156,6 +160,8 @@ def check_lift_audit(lift_audit: Any) -> str:
         raise NotYet("a third of a percent more, as steps are whole numbers: allow one percent.")
     if given(ours, theirs, 4.4, 4.0):
         raise NotYet("a tenth more compute is more compute: allow one percent.")
+    if given(ours, theirs, 4.0 * (1 + 3 * ALLOWED), 4.0):
+        raise NotYet("three percent more compute passes: allow one.")
     return "several seeds, in pairs, an interval above 0, and no more compute: then it stands."
 
 
@@ -240,13 +246,21 @@ def _rows(rows: Any, count: int) -> np.ndarray:
         if rows.shape != (count,):
             raise NotYet(f"a mask of rows has {count} entries; yours has shape {rows.shape}.")
         return np.flatnonzero(rows)
+    if rows.shape == (count,) and np.isin(rows, (0, 1)).all():
+        raise NotYet(
+            "a mask of 0 and 1 reads as the rows number 0 and 1: give numbers of rows, or True and "
+            "False (`mask == 1`)."
+        )
     rows = rows.astype(np.int64).ravel()
     if len(rows) and (rows.min() < 0 or rows.max() >= count):
         raise NotYet(f"rows are numbered from 0 to {count - 1}.")
     return rows
 
 
-def _check_split(train: np.ndarray, test: np.ndarray, source: np.ndarray) -> None:
+def _check_split(
+    train: np.ndarray, test: np.ndarray, source: np.ndarray, *, few: bool = False
+) -> None:
+    """Say what is wrong with a split; with `few`, a test may be of one ring alone."""
     if len(np.intersect1d(train, test)):
         raise NotYet("some rows are in training and in the test: no row may be in both.")
     left, right = np.unique(source[train]), np.unique(source[test])
@@ -259,7 +273,7 @@ def _check_split(train: np.ndarray, test: np.ndarray, source: np.ndarray) -> Non
     if len(both):
         raise NotYet(f"ring {both[0]} is on both sides: cut between rings, not between rows.")
     every = len(np.unique(source))
-    if len(right) < every / 10 or len(left) < every / 2:
+    if (len(right) < every / 10 and not few) or len(left) < every / 2:
         raise NotYet(
             f"{len(left)} rings for training and {len(right)} for the test, of {every}: take "
             "three quarters and one quarter."
@@ -276,7 +290,7 @@ def _chances(
     NotYet
         Something else was shuffled, or nothing, or only once or twice.
     """
-    chances = []
+    chances, pairings = [], set()
     for a, b, found in asked:
         if np.array_equal(a, x) and np.array_equal(b, y):
             continue
@@ -291,10 +305,16 @@ def _chances(
         if np.array_equal(left, right):
             raise NotYet("both are shuffled alike, so every example still meets itself.")
         chances.append(found)
+        pairings.add(tuple(right[left.argsort()]))  # whom example 0, 1, ... of x meets
     if not chances:
         raise NotYet("nothing is shuffled: what would this number be if nothing were shared?")
     if len(chances) < 5:
         raise NotYet("one or two shuffles are a draw of the lot: take 20, and their mean.")
+    if len(pairings) < 5:
+        raise NotYet(
+            f"{len(chances)} shuffles, and only {len(pairings)} different: is the seed set inside "
+            "the loop? Make the generator once, before it."
+        )
     return chances
 
 

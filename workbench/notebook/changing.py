@@ -54,7 +54,7 @@ def rank_table(
     """
     columns = {
         "numerical rank": np.linalg.matrix_rank(states).mean(0),
-        "yours": np.mean([[effective_rank(s) for s in one] for one in states], axis=0),
+        "by hand": np.mean([[effective_rank(s) for s in one] for one in states], axis=0),
     }
     columns |= {name.replace("_", " "): found[name].mean(dims.EXAMPLE).values for name in RANKS}
     lines = ["head  " + "  ".join(columns)]
@@ -146,7 +146,7 @@ def cka_of_passes(
     generator = np.random.default_rng(seed)
     others = [generator.permutation(states.shape[2]) for _ in range(draws)]
     lines = [f"pass {first} with pass {second}:  same ring          rings shuffled"]
-    lines.append("head             yours  debiased    yours  debiased")
+    lines.append("head             usual  debiased    usual  debiased")
     for head, passes in enumerate(states):
         x, y = passes[first], passes[second]
         numbers = [cka(x, y), debiased_cka(x, y)]
@@ -154,6 +154,13 @@ def cka_of_passes(
         one, two, three, four = numbers
         lines.append(f"{head:>4}  {one:>16.2f}  {two:>8.2f}  {three:>7.2f}  {four:>8.2f}")
     return "\n".join(lines)
+
+
+def likeness(vectors: np.ndarray) -> float:
+    """Return the mean cosine of different vectors, ``[example, token, entry]``, of one example."""
+    unit = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    cosines = unit @ np.swapaxes(unit, -1, -2)
+    return float(cosines[:, ~np.eye(vectors.shape[1], dtype=bool)].mean())
 
 
 def symbols_of(trace: xr.DataTree, *, example: int = 0) -> tuple[tuple[str, ...], ...]:

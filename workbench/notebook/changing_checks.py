@@ -107,8 +107,64 @@ def check_distances(distances: Any) -> str:
 
 
 @exercise
+def check_own_value(own_value: Any) -> str:
+    """Exercise 4: ``own_value(S, keys, values)``: share of tokens that get their own value back."""
+    hint = "keys @ S is what comes back for every key; then cosines with all values, and argmax."
+    generator = np.random.default_rng(OWN_VALUE_SEED)
+    keys, values = generator.standard_normal((2, TOKENS, KEYS))
+    values *= np.linspace(0.3, 3.0, TOKENS)[:, None]
+    state = np.linalg.pinv(keys) @ values + 0.8 * generator.standard_normal((KEYS, KEYS))
+    found = float(call_for_array(own_value, state, keys, values, shape=(), hint=hint))
+    shares = own_value_by_mistake(state, keys, values)
+    if close(found, shares["right"]):
+        return "by direction, whatever the decay has left of it; chance is 1 / number of tokens."
+    told = {
+        "wrong side": "the other side of S: rows are keys, so it is S.T @ k, or keys @ S.",
+        "product": "a long value wins every product: divide by the lengths, as a cosine does.",
+        "distance": "that is the nearest by distance; a value that faded is still that value.",
+        "unsigned": "what comes back with the wrong sign is not that value: no abs.",
+        "whose key": "for each *key* the best of all values: the argmax goes over values.",
+    }
+    for name, words in told.items():
+        if close(found, shares[name]):
+            raise NotYet(words)
+    if close(found, TOKENS * shares["right"]):
+        raise NotYet("that is how many; divide by the number of tokens.")
+    raise NotYet(
+        f"here it is {shares['right']:.2f} of {TOKENS} tokens; yours gives {found:.3g}. {hint}"
+    )
+
+
+TOKENS = 12
+OWN_VALUE_SEED = 1983  # one that tells all of these apart
+
+
+def own_value_by_mistake(
+    state: np.ndarray, keys: np.ndarray, values: np.ndarray
+) -> dict[str, float]:
+    """Return the share of tokens retrieved, and what each usual mistake makes of it."""
+
+    def share(likeness: np.ndarray) -> float:
+        return float((likeness.argmax(1) == np.arange(len(keys))).mean())
+
+    def unit(vectors: np.ndarray) -> np.ndarray:
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    returned = keys @ state
+    apart = np.linalg.norm(returned[:, None] - values[None], axis=-1)
+    return {
+        "right": share(unit(returned) @ unit(values).T),
+        "wrong side": share(unit(keys @ state.T) @ unit(values).T),
+        "product": share(returned @ values.T),
+        "distance": share(-apart),
+        "unsigned": share(np.abs(unit(returned) @ unit(values).T)),
+        "whose key": share(unit(values) @ unit(returned).T),
+    }
+
+
+@exercise
 def check_cka(cka: Any) -> str:
-    """Exercise 4: ``cka(x, y)`` is the usual linear CKA of ``[example, feature]``."""
+    """Exercise 5: ``cka(x, y)`` is the usual linear CKA of ``[example, feature]``."""
     hint = "Centre, a = x @ x.T, b = y @ y.T, then the cosine of a and b as two long vectors."
     generator = np.random.default_rng(4)
     x, y = generator.standard_normal((6, 3)) + 1, generator.standard_normal((6, 5)) - 2
@@ -138,57 +194,3 @@ def check_cka(cka: Any) -> str:
     if close(found, right**2):
         raise NotYet("that is its square.")
     raise NotYet(f"here it is {right:.3f}; yours gives {found:.3g}. {hint}")
-
-
-@exercise
-def check_own_value(own_value: Any) -> str:
-    """Exercise 5: ``own_value(S, keys, values)``: share of tokens that get their own value back."""
-    hint = "keys @ S is what comes back for every key; then cosines with all values, and argmax."
-    generator = np.random.default_rng(OWN_VALUE_SEED)
-    keys, values = generator.standard_normal((2, TOKENS, KEYS))
-    values *= np.linspace(0.3, 3.0, TOKENS)[:, None]
-    state = np.linalg.pinv(keys) @ values + 0.8 * generator.standard_normal((KEYS, KEYS))
-    found = float(call_for_array(own_value, state, keys, values, shape=(), hint=hint))
-    shares = own_value_by_mistake(state, keys, values)
-    if close(found, shares["right"]):
-        return "by direction, whatever the decay has left of it; chance is 1 / number of tokens."
-    told = {
-        "wrong side": "the other side of S: rows are keys, so it is S.T @ k, or keys @ S.",
-        "product": "a long value wins every product: divide by the lengths, as a cosine does.",
-        "distance": "that is the nearest by distance; a value that faded is still that value.",
-        "whose key": "for each *key* the best of all values: the argmax goes over values.",
-    }
-    for name, words in told.items():
-        if close(found, shares[name]):
-            raise NotYet(words)
-    if close(found, TOKENS * shares["right"]):
-        raise NotYet("that is how many; divide by the number of tokens.")
-    raise NotYet(
-        f"here it is {shares['right']:.2f} of {TOKENS} tokens; yours gives {found:.3g}. {hint}"
-    )
-
-
-TOKENS = 12
-OWN_VALUE_SEED = 34
-
-
-def own_value_by_mistake(
-    state: np.ndarray, keys: np.ndarray, values: np.ndarray
-) -> dict[str, float]:
-    """Return the share of tokens retrieved, and what each usual mistake makes of it."""
-
-    def share(likeness: np.ndarray) -> float:
-        return float((likeness.argmax(1) == np.arange(len(keys))).mean())
-
-    def unit(vectors: np.ndarray) -> np.ndarray:
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-    returned = keys @ state
-    apart = np.linalg.norm(returned[:, None] - values[None], axis=-1)
-    return {
-        "right": share(unit(returned) @ unit(values).T),
-        "wrong side": share(unit(keys @ state.T) @ unit(values).T),
-        "product": share(returned @ values.T),
-        "distance": share(-apart),
-        "whose key": share(unit(values) @ unit(returned).T),
-    }

@@ -62,7 +62,8 @@ def call(function: Any, *arguments: Any, hint: str) -> Any:
     Raises
     ------
     NotYet
-        It is no function, gives nothing back, stops with an error, or changes what it was given.
+        It is no function, gives nothing back, stops with an error, or changes what it was given;
+        or a function among `arguments` raises it.
     """
     name = getattr(function, "__name__", "the answer")
     if not callable(function):
@@ -70,15 +71,18 @@ def call(function: Any, *arguments: Any, hint: str) -> Any:
     given = copy.deepcopy(arguments)
     try:
         result = function(*given)
+    except NotYet:  # what the check handed over had something to say itself
+        raise
     except Exception as error:
         raise NotYet(f"`{name}` stopped {_where(error)}: {_said(error)}. {hint}") from None
     if result is None or result is Ellipsis:
         raise NotYet(f"`{name}` gives nothing back yet. Replace the dots, and end with `return`.")
-    if not all(_same(before, after) for before, after in zip(arguments, given, strict=True)):
-        raise NotYet(
-            f"`{name}` changes what it was given. Others may still need it: build something new "
-            "(`S = S + ...` rather than `S += ...`; `.clone()` before you assign into a tensor)."
-        )
+    for before, after in zip(arguments, given, strict=True):
+        if not _same(before, after):
+            raise NotYet(
+                f"`{name}` changes what it was given. Others may still need it: build something "
+                f"new (`S = S + ...` rather than `S += ...`; {_copied(before)})."
+            )
     return result
 
 
@@ -114,6 +118,15 @@ def _where(error: Exception) -> str:
     """Return the learner's line, the first one outside this package."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
     return f"at its line `{frames[0].line}`" if frames and frames[0].line else "with an error"
+
+
+def _copied(given: Any) -> str:
+    """Return how a learner copies something of this kind before changing it."""
+    if hasattr(given, "tensors") or hasattr(given, "clone"):
+        return "`.clone()` before you assign into a tensor"
+    if isinstance(given, list | dict):
+        return "`list(...)` or `dict(...)` before you change one, `.copy()` for arrays in it"
+    return "`.copy()` before you assign into an array"
 
 
 def _same(before: Any, after: Any) -> bool:

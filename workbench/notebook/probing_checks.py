@@ -120,8 +120,14 @@ def check_control(control_labels: Any) -> str:
             "examples of one kind have different labels, so not even a probe that learns by heart "
             f"could get them right. {hint}"
         )
-    if np.array_equal(found, kinds % classes) or np.array_equal(found, given(7)):
+    if np.array_equal(found, given(7)):
         raise NotYet("which kind has which label is to be drawn anew with every seed.")
+    of_kind = np.array([found[kinds == kind][0] for kind in range(30)])  # all 30 occur
+    if (of_kind[classes:] == of_kind[:-classes]).all():
+        raise NotYet(
+            "your labels go round with the number of the kind, whatever the seed: that is the kind "
+            "under another name. Draw a label for each."
+        )
     if len(np.unique(found)) < classes:
         raise NotYet(f"of {classes} labels, some are never drawn. {hint}")
     if not np.array_equal(found, given(0)):
@@ -201,4 +207,12 @@ def check_random_like(random_like: Any) -> str:
         raise NotYet("those are still much like the probe's directions: draw afresh.")
     if np.array_equal(found, given(1)):
         raise NotYet("every seed gives the same directions: use default_rng(seed).")
+    several = np.concatenate([given(seed) for seed in range(8)])
+    several /= np.linalg.norm(several, axis=1, keepdims=True)
+    # mean fourth power over the squared mean square: 3 for a normal, near 2.8 on this sphere
+    if (several**4).mean() / (several**2).mean() ** 2 < 2.3:
+        raise NotYet(
+            "those prefer the corners, as numbers with a largest value do: use normal, which "
+            "prefers no direction."
+        )
     return "as long, and nowhere in particular: what this does, any push of that size does."

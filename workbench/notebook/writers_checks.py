@@ -65,6 +65,10 @@ def check_contributions(contributions: Any) -> str:
     for name, sentence in words.items():
         if close(parts, told[name]):
             raise NotYet(sentence)
+    if close(parts, right[::-1]):
+        raise NotYet("right parts, in reverse order: the first write comes first.")
+    if close(parts.sum(0), right.sum(0)):
+        raise NotYet(f"they sum to S, but they are not what each token wrote. {hint}")
     apart = np.linalg.norm(parts.sum(0) - right.sum(0)) / np.linalg.norm(right.sum(0))
     raise NotYet(f"their sum is off from S by {apart:.0%} of its norm. {hint}")
 
