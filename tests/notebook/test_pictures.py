@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from workbench.notebook import pictures
@@ -31,6 +32,24 @@ def test_matrices_share_one_scale_centred_on_zero():
         panels, title="t", x_title="x", y_title="y", diverging=False, bound=1.0
     )
     assert (share.layout.coloraxis.cmin, share.layout.coloraxis.cmax) == (0.0, 1.0)
+
+
+def test_numbers_in_the_cells_and_a_unit_on_the_bar():
+    panels = {"one": np.array([[14.5, -3.0]])}
+    bare = pictures.matrices(panels, title="t", x_title="x", y_title="y")
+    assert bare.data[0].texttemplate is None
+    told = pictures.matrices(
+        panels, title="t", x_title="x", y_title="y", bound=6.0, numbers=".1f", unit="nats"
+    )
+    assert told.data[0].texttemplate == "%{z:.1f}"
+    assert told.layout.coloraxis.colorbar.title.text == "nats"
+
+
+def test_a_title_has_room_of_its_own():
+    figure = go.Figure(layout={"margin": {"t": 28}, "height": 300})
+    named = pictures.titled(figure, "what is compared")
+    assert named.layout.title.text == "what is compared"
+    assert (named.layout.margin.t, named.layout.height) == (62, 334)  # the panels as tall as before
 
 
 def test_empty_and_named_matrices():

@@ -15,9 +15,9 @@ from workbench.figures.theme import INKS, Theme, series
 from workbench.figures.timeline import positions
 
 PANELS: Final = (
-    Panel("Relative change: sleep against replay", "|ΔS| / |S|"),
-    Panel("Turn of the key directions", "largest angle (degrees)"),
-    Panel("Turn of the value directions", "largest angle (degrees)"),
+    Panel("Relative change", "|ΔS| / |S|"),
+    Panel("Turn of keys", "largest angle (degrees)"),
+    Panel("Turn of values", "largest angle (degrees)"),
 )
 RIGHT_ANGLE: Final = 90.0
 DEGREES: Final = 180 / math.pi
@@ -72,7 +72,7 @@ def change_against_replay(
             traces.append(drawn | {"showlegend": column == 0, "opacity": 1})
     modes = change.sizes[dims.MODE]
     angles = {"range": [-3, RIGHT_ANGLE + 3], "tickvals": [0, 30, 60, 90]}
-    words = f" (first {modes})" if modes > 1 else " (first one)"
+    words = f" (first {modes})" if modes > 1 else " (first)"  # short: the panels are narrow
     panels = [PANELS[0], *(p._replace(title=p.title + words, y=angles) for p in PANELS[1:])]
     layout = stop_panels(panels, where, awake, theme)
     return go.Figure(traces, layout | change_place(passes=passes, place=place, theme=theme))

@@ -83,6 +83,8 @@ def matrices(
     columns: int = 5,
     bound: float | None = None,
     diverging: bool = True,
+    numbers: str = "",
+    unit: str = "",
     x_text: Sequence[str] | None = None,
     y_text: Sequence[str] | None = None,
     theme: Theme = "light",
@@ -99,6 +101,10 @@ def matrices(
         Largest value on the scale; None takes the largest of all panels.
     diverging : bool
         True: -bound..bound, centred on zero. False: 0..bound.
+    numbers : str
+        Format of the number in each cell, as ".1f"; "" writes none.
+    unit : str
+        Title of the colour bar.
     x_text, y_text : sequence of str or None
         Names of the columns and rows.
     """
@@ -109,7 +115,11 @@ def matrices(
     figure = make_subplots(rows=rows, cols=columns, subplot_titles=list(panels))
     for index, panel in enumerate(panels.values()):
         figure.add_trace(
-            go.Heatmap(z=np.asarray(panel, dtype=np.float32), coloraxis="coloraxis"),
+            go.Heatmap(
+                z=np.asarray(panel, dtype=np.float32),
+                coloraxis="coloraxis",
+                texttemplate=f"%{{z:{numbers}}}" if numbers else None,
+            ),
             row=index // columns + 1,
             col=index % columns + 1,
         )
@@ -118,6 +128,7 @@ def matrices(
             "colorscale": scale(DIVERGING[theme] if diverging else SEQUENTIAL),
             "cmin": -bound if diverging else 0.0,
             "cmax": bound,
+            "colorbar": {"title": {"text": unit}},
         }
     )
     y_size, x_size = next(iter(panels.values())).shape
@@ -126,6 +137,17 @@ def matrices(
     figure.update_xaxes(title=x_title, row=rows)
     figure.update_yaxes(title=y_title, col=1)
     return _framed(figure, title, theme, height=120 + 230 * rows)
+
+
+def titled(figure: go.Figure, title: str) -> go.Figure:
+    """Put a title above a figure of `workbench.figures` that has none, and make room for it."""
+    room = 34
+    margin, height = figure.layout.margin.t or 0, figure.layout.height
+    return figure.update_layout(
+        title={"text": title, "pad": {"t": 12, "l": 12}, "y": 1, "yanchor": "top"},
+        margin={"t": margin + room},
+        height=height and height + room,
+    )
 
 
 def _ticks(names: Sequence[str] | None, size: int) -> dict[str, object]:
