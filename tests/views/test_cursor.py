@@ -102,6 +102,12 @@ def test_restore_reads_an_address():
     assert (cursor.sleep_pass, cursor.gdn_head, cursor.quantity) == (2, 1, "change")
 
 
+def test_what_was_not_taken_from_the_address_is_told_once():
+    cursor = Cursor()
+    assert len(cursor.restore({"layer": "x", "head": "99", "show": "speed", "N": "2"})) == 2
+    assert cursor.given == {"head", "N"}, "what the layer becomes is no fault of the address"
+
+
 def test_restore_keeps_bits_as_text():
     cursor = Cursor()
     assert cursor.restore({"input": "0110"}) == []
@@ -115,7 +121,11 @@ def test_restore_keeps_bits_as_text():
         ({"N": "0"}, {"passes": 1}, "out of range"),
         ({"pass": "-3"}, {"sleep_pass": 0}, "out of range"),
         ({"seed": "abc"}, {"seed": 0}, "no whole number"),
-        ({"show": "speed"}, {"quantity": "state"}, "unknown"),
+        (
+            {"show": "speed"},
+            {"quantity": "state"},
+            "sleep_change (change over the sleep)); S is used",
+        ),
     ],
 )
 def test_restore_puts_wrong_values_right(query, values, words):

@@ -60,7 +60,17 @@ def test_the_names_in_the_address_are_those_of_the_stepper(memory):
         assert cursor.restore(memory.cursor.address()) == []
 
 
+def test_it_opens_after_the_last_sleep_unless_a_place_is_given(memory, shared):
+    assert memory.cursor.place == (0, 2) and not memory.study.awake[0]
+    placed = TraceCursor()
+    assert placed.restore({"checkpoint": "ring", "N": "2", "pass": "1"}) == []
+    assert Memory(placed, at=Desk(shared)).cursor.place == (0, 1)
+    begun = TraceCursor(checkpoint="ring", passes=2, window=0, sleep_pass=0)
+    assert Memory(begun, at=Desk(shared)).cursor.place == (0, 0)
+
+
 def test_a_step_redraws_only_what_depends_on_it(memory):
+    memory.act("first")
     memory.act("step")
     before, moving = figures(memory), panes(memory)
     memory.act("step")
@@ -141,7 +151,7 @@ def test_typed_input_from_the_stepper(shared):
 
 
 def test_links_lead_to_the_same_place(memory):
-    memory.act("step")
+    memory.act("back")
     link = memory.screen.onward.object
     assert 'href="stepper?checkpoint=ring' in link and "pass=1" in link
 
@@ -150,7 +160,8 @@ def test_what_is_wrong_in_the_address_is_put_right(shared):
     cursor = TraceCursor(checkpoint="nothing", example=99, sleep_pass=77, gdn_head=9)
     memory = Memory(cursor, at=Desk(shared))
     said = dict(memory.problems)
-    assert "there is no checkpoint 'nothing'" in said["checkpoint"]
+    shown = memory.cursor.checkpoint
+    assert said["checkpoint"] == f"there is no checkpoint 'nothing'; {shown} is shown"
     assert said["example"] == "example 99 does not exist here; 15 is shown"
     assert memory.cursor.gdn_head == 1 and memory.cursor.example == 15
 

@@ -76,6 +76,7 @@ def test_an_address_names_the_place_and_what_is_wrong_is_told():
     wrong = page(checkpoint="nothing", target="9 hops", measurement="probes-x")
     assert [p[:11] for p in wrong.problems] == ["There is no"] * 3
     assert wrong.model.checkpoint == "depo-n8-any"
+    assert wrong.problems[0] == "There is no checkpoint 'nothing'; depo-n8-any is shown"
 
 
 def test_a_click_on_a_map_chooses_the_cell():

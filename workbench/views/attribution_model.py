@@ -24,11 +24,14 @@ from workbench.instruments.one_answer import (
     attribute_one,
     baselines_of,
 )
-from workbench.views.reading import Examples, PlacedCursor
+from workbench.views.cursor import PlacedCursor
+from workbench.views.reading import Examples
 
 logger = logging.getLogger(__name__)
 
 BASELINES: Final = ("before the sleep", "mean", "another example", "zero")
+MOST_SAMPLES: Final = 10_000
+"""Orders of Shapley sampling, as many as a measurement over many examples may draw."""
 CHECK_SEEDS: Final = (0, 1, 2)
 """Shuffled copies of the model that an attribution is compared with."""
 
@@ -65,7 +68,15 @@ class AttributionCursor(PlacedCursor):
         default=BASELINES[0], objects=list(BASELINES), doc="What is compared with."
     )
     steps = param.Integer(64, bounds=(2, 1000), doc="Points of the path of integrated gradients.")
-    samples = param.Integer(25, bounds=(1, 1000), doc="Orders that Shapley sampling draws.")
+    samples = param.Integer(25, bounds=(1, MOST_SAMPLES), doc="Orders that Shapley sampling draws.")
+
+    def offered(self, name: str, values: Mapping[str, Any]) -> Mapping[str, str]:
+        """Return what the menu of a parameter offers; of methods those that suit the subject."""
+        known = SUBJECTS[str(values.get("subject", self.subject))]
+        of_subject = {"method": known.methods, "baseline": known.baselines}
+        if name not in of_subject:
+            return super().offered(name, values)
+        return {text: text for text in of_subject[name]}
 
 
 def put_right(cursor: AttributionCursor, examples: Examples) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import panel as pn
 
+from workbench.views.attribution_model import MOST_SAMPLES
 from workbench.views.components import Choice, FigurePane, Number
 from workbench.views.cursor_screen import CursorScreen, box, card, html
 from workbench.views.lab_parts import Download
@@ -47,7 +48,7 @@ class AttributionScreen(CursorScreen):
         self.query, self.subject = Choice("Answer to"), Choice("Attribute to")
         self.method, self.baseline = Choice("Method"), Choice("Baseline")
         self.steps = Number("Steps of the path", start=2, end=1000)
-        self.samples = Number("Samples of orders", start=1, end=1000)
+        self.samples = Number("Samples of orders", start=1, end=MOST_SAMPLES)
         own = {
             "query": self.query,
             "subject": self.subject,

@@ -83,9 +83,13 @@ class Cursor(param.Parameterized):
     ----------
     url : mapping of str to str
         Parameter -> its name in the address; what is not in it does not stand there.
+    given : set of str
+        Names in the address whose values were taken from it.
     """
 
     url: ClassVar[Mapping[str, str]] = URL
+    texts: ClassVar[Mapping[str, Mapping[str, str]]] = {"quantity": QUANTITIES}
+    """Parameter -> what the menu calls each of its values; none where it shows the values."""
 
     checkpoint = param.String("", doc="Name of the model.")
     seed = param.Integer(0, bounds=(0, 2**32 - 1), doc="Seed that examples are drawn from.")
@@ -105,6 +109,7 @@ class Cursor(param.Parameterized):
     def __init__(self, **values: object) -> None:
         super().__init__(**values)
         self.extent = Extent((1,), (0,), 1)
+        self.given: set[str] = set()
 
     @property
     def place(self) -> Place:
@@ -238,16 +243,57 @@ class Cursor(param.Parameterized):
         for name, label in self.url.items():
             if label not in query:
                 continue
-            value, message = _read(self.param[name], label, query[label])
+            parameter, text = self.param[name], query[label]
+            if isinstance(parameter, param.Selector):
+                offered = self.offered(name, values)
+                values[name], message = _selected(getattr(self, name), label, text, offered)
+                taken = message is None
+            else:
+                value, message = _read(parameter, label, text)
+                taken = value is not None
+                if taken:
+                    values[name] = value
+            if taken:
+                self.given.add(label)
             if message:
                 messages.append(message)
-            if value is not None:
-                values[name] = value
         self.param.update(**values)
         return messages
 
+    def offered(self, name: str, values: Mapping[str, Any]) -> Mapping[str, str]:
+        """Return what the menu of a parameter offers: each value, and what it is called there.
 
-class TraceCursor(Cursor):
+        Parameters
+        ----------
+        name : str
+            A parameter with a choice.
+        values : mapping of str to object
+            What the parameters before it will be.
+        """
+        return self.texts.get(name) or {text: text for text in self.param[name].objects}
+
+
+class PlacedCursor(Cursor):
+    """A cursor that knows whether it was told where to stand."""
+
+    def __init__(self, **values: object) -> None:
+        super().__init__(**values)
+        self.placed = bool({"window", "sleep_pass"} & set(values))
+
+    def restore(self, query: Mapping[str, str]) -> list[str]:
+        """Take values from a page's address, as `Cursor.restore`."""
+        said = super().restore(query)
+        self.placed = self.placed or bool({"window", "pass"} & self.given)
+        return said
+
+    def place_once(self, place: Place) -> None:
+        """Go to a place if nobody has said where to stand."""
+        if not self.placed:
+            self.param.update(window=place.window, sleep_pass=place.sleep_pass)
+        self.placed = True
+
+
+class TraceCursor(PlacedCursor):
     """A cursor on traces, which have as many examples as were recorded."""
 
     example = param.Integer(0, bounds=(0, None), doc="Which of the trace's examples.")
@@ -265,7 +311,16 @@ def _read(parameter: param.Parameter, label: str, text: str) -> tuple[object, st
             nearest = low if low is not None and number < low else high
             return nearest, f"{label} = {number} in the address is out of range; {nearest} is used"
         return number, None
-    if isinstance(parameter, param.Selector) and text not in parameter.objects:
-        known = ", ".join(parameter.objects)
-        return None, f"{label} = {text!r} in the address is unknown (there are {known})"
     return text, None
+
+
+def _selected(
+    now: str, label: str, text: str, offered: Mapping[str, str]
+) -> tuple[str, str | None]:
+    """Return the value that one text in the address chooses, and what was wrong with it."""
+    if text in offered:
+        return text, None
+    used = now if now in offered else next(iter(offered))
+    known = ", ".join(v if v == said else f"{v} ({said})" for v, said in offered.items())
+    said = f"{label} = {text!r} in the address is unknown here (there are: {known}); "
+    return used, f"{said}{offered[used]} is used"

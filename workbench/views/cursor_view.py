@@ -86,7 +86,7 @@ class CursorView(pn.viewable.Viewer):
         problems = cursor.restore(query)
         view = cls(cursor, dark=page.dark_theme)
         # what the address does not name is no mistake of the user's
-        problems += [text for name, text in view.problems if not name or name in query]
+        problems += [text for name, text in view.problems if not name or name in cursor.given]
         page.param.watch(lambda event: setattr(view, "dark", event.new), "dark_theme")
         view.location = location
         # not before: a page that is being loaded sets it to what the browser was asked for
@@ -150,10 +150,6 @@ class CursorView(pn.viewable.Viewer):
                 "train one with `workbench train`, or set WORKBENCH_DATA",
             )
         named = cursor.checkpoint
-        if named and named not in known:
-            self.problems.append(
-                ("checkpoint", f"there is no checkpoint {named!r}; another is shown")
-            )
         asked = cursor.passes
         failures: list[Exception] = []
         for name in sorted(known, key=lambda name: name != named):  # the one named comes first
@@ -169,6 +165,9 @@ class CursorView(pn.viewable.Viewer):
                 self.problems.append(("", f"checkpoint {name} cannot be shown: {error}"))
         else:
             raise failures[0]
+        if named and named not in known:
+            said = f"there is no checkpoint {named!r}; {cursor.checkpoint} is shown"
+            self.problems.insert(0, ("checkpoint", said))
         self.problems += cursor.fit(self.extent)
         self.draw()
 

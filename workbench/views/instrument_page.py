@@ -21,7 +21,7 @@ from workbench.figures.theme import Theme
 from workbench.instruments.change import changes_of
 from workbench.instruments.recorded import states_of
 from workbench.views import drawings, words
-from workbench.views.cursor import MOST_PASSES, Cursor, Extent, TraceCursor
+from workbench.views.cursor import MOST_PASSES, Extent, Place, TraceCursor
 from workbench.views.cursor_screen import CursorScreen, box, card, heading, html
 from workbench.views.cursor_view import CursorView
 from workbench.views.desk import OWN, Desk, Study, desk, wanted_by
@@ -94,13 +94,14 @@ class InstrumentView(CursorView):
 
     Parameters
     ----------
-    cursor : Cursor or None
+    cursor : TraceCursor or None
         What to show first.
     at : Desk or None
         Where traces come from; None is the desk of the process.
     """
 
     cursor_type = TraceCursor
+    cursor: TraceCursor
     what = "look into"
     title: ClassVar[str] = "Instruments"
     instruments: ClassVar[tuple[Instrument, ...]] = ()
@@ -110,7 +111,7 @@ class InstrumentView(CursorView):
     screen: InstrumentScreen
 
     def __init__(
-        self, cursor: Cursor | None = None, *, at: Desk | None = None, **values: Any
+        self, cursor: TraceCursor | None = None, *, at: Desk | None = None, **values: Any
     ) -> None:
         self.desk = at or desk()
         super().__init__(cursor, **values)
@@ -150,6 +151,9 @@ class InstrumentView(CursorView):
         states_of(study.trace)  # without them there is nothing to be shown
         if own:
             cursor.param.update(passes=None, text="", queries="")
+        # where nobody said where: after the last sleep, before it there may be nothing to see
+        window = study.slept(len(study.passes) - 1)
+        cursor.place_once(Place(window, study.passes[window]))
         self.study = study
 
     def busy(self) -> str:

@@ -14,8 +14,8 @@ from workbench.instruments import components
 from workbench.instruments.interventions import MEAN, ZERO, Part, PassChange
 from workbench.instruments.pairs import change_one, patch_pair, read_pair
 from workbench.instruments.swaps import questions, swap_context
-from workbench.views.cursor import EXAMPLES, MOST_PASSES, Place
-from workbench.views.reading import Examples, PlacedCursor
+from workbench.views.cursor import EXAMPLES, MOST_PASSES, Place, PlacedCursor
+from workbench.views.reading import Examples
 
 ACTIONS: Final = {
     "patch": "patch from the donor",
@@ -53,6 +53,7 @@ class InterventionCursor(PlacedCursor):
         "changed": "changed",
         "percent": "percent",
     }
+    texts: ClassVar[Mapping[str, Mapping[str, str]]] = {"action": ACTIONS, "part": PARTS}
 
     donor = param.Integer(
         None, bounds=(0, EXAMPLES - 1), allow_None=True, doc="Example whose memory is given."

@@ -76,9 +76,10 @@ class ProbeModel(param.Parameterized):
         """Take everything from an address; what does not fit is told and left as it would be."""
         problems = []
         named = query.get("checkpoint", "")
-        if named and named not in self.names:
-            problems.append(f"There is no checkpoint {named!r}")
         self.choose(named if named in self.names else self._first())
+        if named and named not in self.names:
+            shown = self.checkpoint or "none"
+            problems.append(f"There is no checkpoint {named!r}; {shown} is shown")
         measured = query.get("measurement", "")
         known = {measurement_name(path): path for path in self.choices("probes").values()}
         if measured in known:

@@ -22,7 +22,7 @@ from workbench.instruments.interventions import Reading
 from workbench.instruments.rest import STATE_AXES, stacked
 from workbench.trace.answers import said_tokens
 from workbench.views import words
-from workbench.views.cursor import MOST_PASSES, Cursor, Extent, Place
+from workbench.views.cursor import MOST_PASSES, Extent, Place, PlacedCursor
 from workbench.views.cursor_view import CursorView
 from workbench.views.desk import drawn_batch
 from workbench.views.kept import Kept
@@ -166,19 +166,6 @@ class Readings:
         return Examples(checkpoint, batch, sleep, places, last)
 
 
-class PlacedCursor(Cursor):
-    """A cursor that knows whether it was told where to stand."""
-
-    def __init__(self, **values: object) -> None:
-        super().__init__(**values)
-        self.placed = bool({"window", "sleep_pass"} & set(values))
-
-    def restore(self, query: Any) -> list[str]:
-        """Take values from a page's address, as `Cursor.restore`."""
-        self.placed = self.placed or bool({self.url["window"], self.url["sleep_pass"]} & set(query))
-        return super().restore(query)
-
-
 class ReadingView(CursorView):
     """A page on one reading, with places up to the first answer.
 
@@ -191,6 +178,7 @@ class ReadingView(CursorView):
     """
 
     cursor_type = PlacedCursor
+    cursor: PlacedCursor
     examples: Examples
 
     def __init__(
@@ -220,11 +208,9 @@ class ReadingView(CursorView):
         if cursor.passes is None:
             cursor.passes = min(words.trained_range(checkpoint.sleep)[1], MOST_PASSES)
         self.examples = self.readings.get(Wanted(cursor.checkpoint, cursor.seed, cursor.passes))
-        if isinstance(cursor, PlacedCursor) and not cursor.placed:
-            # nobody said where: after the last sleep, where all that was learnt is in S
-            window = max(self.examples.last.window - 1, 0)
-            cursor.param.update(window=window, sleep_pass=self.examples.passes[window])
-            cursor.placed = True
+        # where nobody said where: after the last sleep, when all that was learnt is in S
+        window = max(self.examples.last.window - 1, 0)
+        cursor.place_once(Place(window, self.examples.passes[window]))
 
     def busy(self) -> str:
         """Return what is being done while examples are read."""
