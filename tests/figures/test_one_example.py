@@ -13,6 +13,7 @@ from workbench.instruments.pairs import ERASED, PATCHED
 from workbench.views.interventions_words import NAMES
 
 TITLES = {"noise": "needed?", "denoise": "enough?", "": "one"}
+UNITS = {"noise": "donor minus own", "denoise": "own minus donor", "": "nat"}
 CONTROLS = ["intact", "patch", "unrelated donor", "random of equal norm", "donor"]
 
 
@@ -31,8 +32,10 @@ def test_every_memory_that_is_read_on_with_has_its_look_and_its_word():
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_query_has_its_marks_and_a_line_from_intact_to_changed(theme):
     given = shifts()
-    figure = answer_shifts(given, queries=["a", "b", "c"], titles=TITLES, unit="nat", theme=theme)
+    figure = answer_shifts(given, queries=["a", "b", "c"], titles=TITLES, units=UNITS, theme=theme)
     assert [note.text for note in figure.layout.annotations[:2]] == ["needed?", "enough?"]
+    titles = [figure.layout[axis].title.text for axis in ("xaxis", "xaxis2")]
+    assert titles == [UNITS["noise"], UNITS["denoise"]]
     for panel, way in enumerate(given[dims.DIRECTION].values):
         axis = "x" if not panel else "x2"
         here = [t for t in figure.data if t.xaxis == axis]
@@ -56,7 +59,7 @@ def test_without_directions_there_is_one_panel():
     given = xr.concat(
         [given, given.isel(control=[0]).assign_coords(control=["changed"])], dims.CONTROL
     )
-    figure = answer_shifts(given, queries=["a", "b", "c"], titles=TITLES, unit="nat")
+    figure = answer_shifts(given, queries=["a", "b", "c"], titles=TITLES, units=UNITS)
     assert {t.name for t in figure.data if t.mode == "markers"} <= set(LOOKS)
     assert len(figure.layout.shapes) == 1
     drawn(figure)

@@ -154,7 +154,10 @@ def test_the_address_holds_everything_and_what_is_wrong_is_told(view, readings):
     assert again.problems == [] and said(again) == said(view)
     wrong = InterventionCursor()
     told = wrong.restore({"part": "soul", "donor": "x", "percent": "9999", "modes": "0"})
-    assert len(told) == 4 and "there are whole, layer, head" in " ".join(told)
+    assert len(told) == 4
+    (soul,) = (text for text in told if "soul" in text)
+    assert "there are: whole (all of S), layer (one layer), head (one head)" in soul
+    assert soul.endswith("; all of S is used")
     clash = InterventionCursor(checkpoint="ring", example=3, donor=3)
     assert any(
         "is the recipient itself" in t for _, t in Interventions(clash, readings=readings).problems
@@ -263,9 +266,37 @@ def test_what_became_of_the_answers_is_counted_as_over_many_examples(view):
     found = result(view.cursor, view.examples).sel(direction="noise", control="patch")
     measured = found["became_donor"].notnull().values
     assert f"give {measured.sum()} answer" in said(view)
-    counts = (int(found[name].sum()) for name in ("became_donor", "stayed"))
-    assert "{} became the donor's</b> and {} stayed".format(*counts) in said(view)
+    became, stayed = (int(found[name].sum()) for name in ("became_donor", "stayed"))
+    neither = measured.sum() - became - stayed
+    assert neither, "else it need not be told"
+    told = f"{became} became the donor's</b>, {stayed} stayed and {neither} became neither"
+    assert told in said(view)
 
 
 def test_numbers():
-    assert [number(v) for v in (float("nan"), 1.25, -3.0)] == ["–", "+1.2", "−3.0"]
+    values = (float("nan"), 1.25, -3.0, -0.04)
+    assert [number(v) for v in values] == ["–", "+1.2", "−3.0", "0.0"]
+
+
+def test_each_way_of_the_exchange_says_whose_answer_is_taken_from_whose(view):
+    for shown in (view.screen.table.object, json.dumps(view.screen.figure_pane.figure)):
+        assert "logit of the donor&#x27;s answer minus" in shown.replace("'", "&#x27;")
+        assert "logit of the recipient&#x27;s answer minus" in shown.replace("'", "&#x27;")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"action": "zero", "part": "head"}, "head 0 of layer 1 is set to zero (S becomes"),
+        ({"action": "zero"}, "all of S is set to zero, and the model reads on"),
+        ({"action": "mean", "part": "modes", "modes": 2}, "are set to their mean over"),
+        ({"action": "scale", "part": "layer"}, "S of layer 1 is scaled to 50 % (S becomes"),
+    ],
+)
+def test_the_rule_is_told_in_plain_words_and_of_one_example(view, values, words):
+    assert "The two contexts" in view.screen.pair_title.object
+    view.cursor.param.update(values)
+    assert words in said(view)
+    screen = view.screen
+    assert "The example" in screen.pair_title.object and not screen.donor_picture.object
+    assert "recipient" not in screen.recipient_picture.object + screen.onward.object

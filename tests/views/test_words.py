@@ -17,6 +17,12 @@ def where(place, change=0.5, **sleep):
     return words.where(Place(*place), PASSES, AWAKE, change, SleepConfig(window=8, **sleep))[1]
 
 
+def test_numbers_have_one_minus_and_zero_has_none():
+    given = (-1.5, 2.0, -0.001, 0.0)
+    assert [words.signed(v) for v in given] == ["−1.50", "2.00", "0.00", "0.00"]
+    assert [words.signed(v, 1, plus=True) for v in given] == ["−1.5", "+2.0", "0.0", "0.0"]
+
+
 def test_a_hard_eviction_leaves_s_alone():
     said = where((1, 0))
     assert "The KV cache of window 1 is gone; S alone crossed the boundary." in said

@@ -11,7 +11,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.figures.panels import layout, on, row_names
-from workbench.figures.theme import INKS, Theme, series
+from workbench.figures.theme import INKS, Theme, axis_name, series
 from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM, UNRELATED
 
 ROW: Final = 30
@@ -32,7 +32,7 @@ def answer_shifts(
     *,
     queries: Sequence[str],
     titles: Mapping[str, str],
-    unit: str,
+    units: Mapping[str, str],
     theme: Theme = "light",
 ) -> go.Figure:
     """Draw each query's logit difference with the memory intact, changed, and of the controls.
@@ -45,8 +45,8 @@ def answer_shifts(
         Names of the queries.
     titles : mapping of str to str
         A panel's title by direction; without that dim one, by "".
-    unit : str
-        What the axis says.
+    units : mapping of str to str
+        What a panel's axis says, likewise.
 
     Returns
     -------
@@ -66,13 +66,15 @@ def answer_shifts(
     finite = shifts.values[np.isfinite(shifts.values)]
     low, high = float(finite.min(initial=-1.0)), float(finite.max(initial=1.0))
     room = 0.06 * (high - low)
-    x = {"title": {"text": unit}, "range": [low - room, high + room], "nticks": 8}
+    x = {"range": [low - room, high + room], "nticks": 8}
     y = {"range": [len(queries) - 0.5, -0.5], "showgrid": True}
     left = min(40 + 7 * max((len(q) for q in queries), default=0), 170)
     result = layout(
         [titles[name] for name in names], x, y, theme,
         entries=len(controls), left=left, row=max(ROW * len(queries), 90), columns=2,
     )  # fmt: skip
+    for panel, name in enumerate(names):
+        result[axis_name("x", panel)]["title"] = {"text": units[name]}
     row_names(result, queries, len(panels))
     result["shapes"] = [
         {

@@ -158,11 +158,11 @@ class Interventions(ReadingView):
         patched = cursor.action == "patch"
         asked = asked_queries(examples, cursor.example)
         queries = [query.label for query in examples.problem(cursor.example).queries]
-        unit = "logit of the given memory's answer minus own (nat)" if patched else "nat"
+        units = {way: f"{what} (nat)" if way else "nat" for way, what in told.AXES.items()}
 
         def draw() -> Any:
             shifts = found["logit_diff"].isel({dims.QUERY: asked})
-            return answer_shifts(shifts, queries=queries, titles=TITLES, unit=unit, theme=theme)
+            return answer_shifts(shifts, queries=queries, titles=TITLES, units=units, theme=theme)
 
         paragraphs = [
             verdict,
@@ -237,7 +237,8 @@ class Interventions(ReadingView):
         patched, part = cursor.action == "patch", cursor.part
         window = changed_window(cursor.place) + 1
         span = f"0-{len(examples.batch) - 1}"
-        link = words.onward("stepper", cursor, "Step through the recipient's sleep")
+        whose = "the recipient's" if patched else "its"
+        link = words.onward("stepper", cursor, f"Step through {whose} sleep")
         link += words.onward("memory", cursor, "Look into its memory")
         link += words.onward("attribution", cursor, "Attribute its answers")
         return [
@@ -259,7 +260,14 @@ class Interventions(ReadingView):
             ),
             (screen.layer, {"visible": len(extent.layers) > 1}),
             (screen.gdn_head, {"visible": part == "head"}),
-            (screen.recipient_picture, {"object": self._picture(cursor.example, "recipient")}),
+            (
+                screen.pair_title,
+                {"object": f"<h2>{'The two contexts' if patched else 'The example'}</h2>"},
+            ),
+            (
+                screen.recipient_picture,
+                {"object": self._picture(cursor.example, "recipient" if patched else "")},
+            ),
             (
                 screen.donor_picture,
                 {"object": self._picture(cursor.donor, "donor") if patched else ""},
@@ -268,7 +276,8 @@ class Interventions(ReadingView):
         ]
 
     def _picture(self, example: int, role: str) -> str:
-        return f"<h3>{role}, example {example}</h3>{picture(self.examples.problem(example))}"
+        name = f"{role}, example {example}" if role else f"example {example}"
+        return f"<h3>{name}</h3>{picture(self.examples.problem(example))}"
 
     def save(self) -> None:
         """Send the numbers to the browser, which saves them as a file."""

@@ -63,7 +63,7 @@ class InterventionScreen(CursorScreen):
         self.states = [FigurePane(svg=True) for _ in range(STATES)]
         self.state_names = [html("name") for _ in range(STATES)]
         self.recipient_picture, self.donor_picture = html("picture"), html("picture")
-        self.onward = html("onward")
+        self.pair_title, self.onward = html("heading"), html("onward")
         self.button = Download(on_save, label="Data (CSV)", css_classes=["small"])
         self.recorded, self.measure = recorded, measure
 
@@ -80,7 +80,7 @@ class InterventionScreen(CursorScreen):
             self.changed,
             box("bar", self.layer, self.gdn_head),
         )
-        pair = card("The two contexts", self.recipient_picture, self.donor_picture, self.onward)
+        pair = card(None, self.pair_title, self.recipient_picture, self.donor_picture, self.onward)
         each = [
             box("state", n, pane) for n, pane in zip(self.state_names, self.states, strict=True)
         ]

@@ -35,6 +35,12 @@ WAYS: Final = {
     "noise": "Is it needed? The donor's part in the recipient's reading (noise)",
     "denoise": "Is it enough? The recipient's part in the donor's reading (denoise)",
 }
+AXES: Final = {
+    "noise": "logit of the donor's answer minus the recipient's",
+    "denoise": "logit of the recipient's answer minus the donor's",
+    "": "right answer's logit minus best other",
+}
+"""Which logit difference is told, by the way of the exchange; "" where nothing is exchanged."""
 NAMES: Final = {
     INTACT: "intact",
     PATCH: "patched",
@@ -73,15 +79,17 @@ def rule(cursor: InterventionCursor, found: xr.Dataset) -> str:
             f"Controls: the same part of example {found.attrs['unrelated']}, which has nothing to "
             "do with either, and a random change as large in every head."
         )
-    done = {
-        "zero": "S becomes S − P(S)",
-        "mean": "S becomes S − P(S) + the mean of P(S) over the seed's examples",
-        "scale": f"S becomes S − P(S) + {cursor.percent / 100:g} P(S)",
+    several = cursor.part == "modes" and cursor.modes > 1
+    is_, its = ("are", "their") if several else ("is", "its")
+    done, added = {
+        "zero": ("set to zero", ""),
+        "mean": (f"set to {its} mean over the seed's examples", " + the mean of P(S)"),
+        "scale": (f"scaled to {cursor.percent} %", f" + {cursor.percent / 100:g} P(S)"),
     }[cursor.action]
-    named = "with P(S) = all of S" if whole else f"with P(S) = {part_words(cursor)}"
+    rest = "" if whole else f" (S becomes S − P(S){added}, where P(S) is that part of S)"
     return (
-        f"<b>The rule:</b> {done} {named}, and the model reads on. Control: a random change as "
-        "large in every head."
+        f"<b>The rule:</b> {part_words(cursor)} {is_} {done}{rest}, and the model reads on. "
+        "Control: a random change as large in every head."
     )
 
 
@@ -96,10 +104,12 @@ def verdict(cursor: InterventionCursor, examples: Examples, found: xr.Dataset) -
         return int(here["became_donor"].sel({dims.CONTROL: control}).sum())
 
     stayed = int(here["stayed"].sel({dims.CONTROL: PATCH}).sum())
+    neither = count - became(PATCH) - stayed
+    rest = f", {stayed} stayed and {neither} became neither" if neither else f" and {stayed} stayed"
     alike = here.sizes[dims.QUERY] - count
     said = (
         f"The two contexts give {counted(count, 'answer')} differently. With the change <b>"
-        f"{became(PATCH)} became the donor's</b> and {stayed} stayed (intact: "
+        f"{became(PATCH)} became the donor's</b>{rest} (intact: "
         f"{became(INTACT)} are the donor's; unrelated donor: {became(UNRELATED)}; random: "
         f"{became(RANDOM)}; all of the donor's memory: {became(DONOR)})."
     )
@@ -185,8 +195,8 @@ def _table(
     }
     own = examples.spelt(cursor.example, found["own"].values)
     other = examples.spelt(cursor.example, found["other"].values) if "other" in found else own
-    what = "right answer's logit minus best other" if cursor.action != "patch" else None
-    what = what or "logit of the given memory's answer minus own"
+    way = str(found[dims.DIRECTION].values) if dims.DIRECTION in found.coords else ""
+    what = AXES[way]
     names = "".join(f'<th scope="col">{NAMES[name]}</th>' for name in controls)
     rows = []
     for row, label in enumerate(labels):
@@ -213,7 +223,7 @@ def _table(
 
 def number(value: float) -> str:
     """Return a signed number with one decimal; a dash where there is none."""
-    return "–" if np.isnan(value) else f"{value:+.1f}".replace("-", "−")
+    return "–" if np.isnan(value) else words.signed(value, 1, plus=True)
 
 
 LEGEND: Final = (

@@ -84,6 +84,12 @@ def crossing(sleep: SleepConfig) -> str:
     return f"S, {_listed(kept)}" if len(kept) > 1 else f"S and {kept[0]}" if kept else S_ALONE
 
 
+def signed(value: float, digits: int = 2, *, plus: bool = False) -> str:
+    """Return a number with a minus sign that is one, and none at zero; with a plus on request."""
+    text = f"{value:{'+' if plus else ''}.{digits}f}"
+    return text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
+
+
 def _listed(things: list[str]) -> str:
     return " and ".join([", ".join(things[:-1]), things[-1]] if len(things) > 1 else things)
 
