@@ -151,10 +151,27 @@ def test_the_address_holds_everything_and_what_is_wrong_is_told(show):
     assert cursor.restore(address) == [] and cursor.address() == address
     told = AttributionCursor().restore({"to": "luck", "steps": "1", "query": "many"})
     assert len(told) == 3
+    (foo,) = AttributionCursor().restore({"method": "foo"})
+    assert METHODS[1] not in foo and foo.endswith(f"; {METHODS[0]} is used")
+    tokens = AttributionCursor()
+    assert METHODS[1] in " ".join(tokens.restore({"to": "heads of S", "method": "foo"}))
+    assert tokens.restore({"to": "tokens", "baseline": "foo"}) and tokens.baseline == "mean"
     odd = show(subject="tokens", method=METHODS[1], baseline="before the sleep")
     said = " ".join(text for _, text in odd.problems)
     assert "method 'input x gradient' makes no sense here" in said
     assert "baseline 'before the sleep' makes no sense here" in said
+
+
+def test_a_method_that_changes_with_the_subject_is_told(show, monkeypatch):
+    told = []
+    monkeypatch.setattr("workbench.views.attribution.warn", told.append)
+    view = show()
+    view.choose("subject", "passes")
+    assert told == []
+    view.choose("subject", "tokens")
+    settle(view)
+    (said,) = told
+    assert METHODS[3] in said and METHODS[0] in said
 
 
 def test_it_can_be_cancelled_and_begun_again(show, monkeypatch):

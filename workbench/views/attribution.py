@@ -29,7 +29,7 @@ from workbench.views.attribution_model import (
 from workbench.views.attribution_screen import AttributionScreen
 from workbench.views.instrument_card import csv_of
 from workbench.views.measuring import MeasurePanel
-from workbench.views.notices import show_error
+from workbench.views.notices import show_error, warn
 from workbench.views.outbox import Changes
 from workbench.views.reading import Examples, ReadingView, place_words
 from workbench.views.recorded_panel import RecordedPanel
@@ -136,7 +136,11 @@ class Attribution(ReadingView):
         if name == "subject":  # with the method and the baseline that suit it best
             method = SUBJECTS[value].methods[0]
             baseline = baselines_of(value, method, self.cursor.place)[0]
+            before = self.cursor.method
             self.cursor.param.update(subject=value, method=method, baseline=baseline)
+            if method != before:
+                said = f"Method is now {method}, which suits {value} best; it was {before}."
+                self._outbox.set([], then=partial(warn, said))
         else:
             super()._choose(name, value)
 

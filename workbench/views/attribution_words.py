@@ -16,6 +16,7 @@ from workbench.views import drawings
 from workbench.views.attribution_model import CHECK_SEEDS, Work
 from workbench.views.problem import Problem
 from workbench.views.reading import Examples
+from workbench.views.words import signed
 
 SUBJECT_WORDS: Final = {
     "tokens": (
@@ -76,11 +77,11 @@ def facts(found: xr.Dataset, examples: Examples, asked: Asked) -> str:
     rows = (
         (
             "attributed",
-            f"logit of the right answer {answer} minus that of {against}: {whole:.2f} nat",
-            f"with the baseline ({asked.baseline}): {base:.2f} nat, so {whole - base:.2f} nat are "
-            "to be divided",
+            f"logit of the right answer {answer} minus that of {against}: {signed(whole)} nat",
+            f"with the baseline ({asked.baseline}): {signed(base)} nat, so {signed(whole - base)} "
+            "nat are to be divided",
         ),
-        ("sum of the attributions", f"{total:.2f} nat", ""),
+        ("sum of the attributions", f"{signed(total)} nat", ""),
         ("completeness error", f"{_percent(error)}", _complete_words(error, asked.method)),
         (
             "infidelity",
@@ -143,7 +144,7 @@ def check_words(found: xr.Dataset, features: int) -> str:
     values = found["rank_correlation"].values
     defined = np.isfinite(values)
     each = ", ".join(
-        f"{v:+.2f}".replace("-", "−") if known else "not defined"
+        signed(v, plus=True) if known else "not defined"
         for v, known in zip(values, defined, strict=True)
     )
     mean = float(np.abs(values).mean())
@@ -176,20 +177,19 @@ def context(found: xr.DataArray, problem: Problem, windows: np.ndarray, limit: f
     limit : float
         The strongest colour.
     """
-    values = found.values if dims.TOKEN in found.dims else found.values[windows]
+    of_tokens = dims.TOKEN in found.dims
+    values = found.values if of_tokens else found.values[windows]
     blocks = []
     for window in np.unique(windows):
         chips = "".join(
             _chip(problem, int(i), float(values[i]), limit)
             for i in np.flatnonzero(windows == window)
         )
+        of_window = values[windows == window].sum() if of_tokens else found.values[window]
         blocks.append(
             f'<div class="window"><h4>window {window + 1}'
-            f"<span>{values[windows == window].sum():+.2f} nat</span></h4>"
+            f"<span>{signed(float(of_window), plus=True)} nat</span></h4>"
             f'<div class="chips">{chips}</div></div>'
-            if dims.TOKEN in found.dims
-            else f'<div class="window"><h4>window {window + 1}<span>'
-            f'{found.values[window]:+.2f} nat</span></h4><div class="chips">{chips}</div></div>'
         )
     return f'<div class="tokens">{"".join(blocks)}</div>{scale_words(limit)}'
 
@@ -205,7 +205,7 @@ def scale_words(limit: float) -> str:
 
 def _chip(problem: Problem, token: int, value: float, limit: float) -> str:
     text = problem.symbols[token].removesuffix(".") if problem.batch.valid[0, token] else "·"
-    said = f"{text}: {value:+.3f} nat"
+    said = f"{text}: {signed(value, 3, plus=True)} nat"
     return (
         f'<span class="chip" title="{escape(said)}"><span class="t" '
         f'style="{_ground(value / limit)}">{escape(text)}</span></span>'
