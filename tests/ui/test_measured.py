@@ -21,7 +21,9 @@ def test_figures_tables_and_data(page, server):
 def test_another_measurement_is_chosen_and_stands_in_the_address(page, server):
     page.goto(server + "/instruments")
     expect(page.get_by_role("heading", name="Lens: depo-n8-any")).to_be_visible()
-    page.get_by_label("Measurement").select_option("patches-depo-n8-any-heads")
+    page.get_by_label("Measurement").select_option(
+        "Answers with another context's memory: depo-n8-any, heads"
+    )
     expect(page.get_by_role("heading", name="Patches: depo-n8-any")).to_be_visible()
     expect(page).to_have_url(re.compile("measurement=patches-depo-n8-any-heads"))
     expect(page.get_by_role("figure", name="Effect by part, noise")).to_be_visible()

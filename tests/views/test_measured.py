@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from workbench.figures.theme import BYTES
+from workbench.figures.theme import BYTES, INKS
 from workbench.lab.kinds import KINDS
 from workbench.views.measured import Measured
 from workbench.views.measured_figures import SAYS
@@ -34,6 +34,22 @@ def test_every_bundled_measurement_is_shown(name):
     for one, other in zip(light, dark, strict=True):
         assert one["data"] and one != other
         assert len(json.dumps(one)) < BYTES
+
+
+def test_the_menu_has_plain_words_for_every_measurement():
+    texts = Measured().choice.options
+    assert list(texts.values()) == NAMES and not set(texts) & set(NAMES)
+    assert texts["Answers if it woke after each pass: depo-n8-any"] == "lens-depo-n8-any"
+    heads = "Answers with another context's memory: depo-n8-any, heads"
+    assert texts[heads] == "patches-depo-n8-any-heads"
+
+
+def test_no_cursor_is_drawn_where_there_is_none():
+    view = Measured()
+    view.choose("lens-depo-n8-any")
+    ((_, pane),) = view.figures
+    accent = INKS["light"].accent
+    assert all(s["line"]["color"] != accent for s in pane.figure["layout"].get("shapes", ()))
 
 
 def test_every_kind_says_what_it_shows():

@@ -239,7 +239,9 @@ def test_own_measurements_stand_on_the_page_beside_the_bundled(session, tmp_path
     (own,) = finished(tmp_path, kinds=("lens",), checkpoint="depo-n8-any")
     view = Measured(root=tmp_path)
     texts = list(view.choice.options)
-    assert texts[-1].startswith("here: Lens: depo-n8-any, examples 8, passes 2")
+    assert texts[-1].startswith(
+        "here: Answers if it woke after each pass: depo-n8-any, examples 8, passes 2"
+    )
     assert set(measurements()) < set(view.found)
     view.choose(own.key)
     assert view.name_shown == own.key and view.figures

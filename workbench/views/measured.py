@@ -22,7 +22,8 @@ from workbench.views.measured_figures import Shown
 from workbench.views.measured_view import MeasurementView
 from workbench.views.measured_words import measurements
 from workbench.views.measuring import MeasurePanel
-from workbench.views.measuring_shelf import finished
+from workbench.views.measuring_shelf import finished, menu_text
+from workbench.views.measuring_words import plain_title
 from workbench.views.outbox import Changes, Outbox
 from workbench.views.results import RESULTS_CSS, told_html
 from workbench.views.services import services
@@ -99,10 +100,11 @@ class Measured(pn.viewable.Viewer):
     def _look(self) -> Changes:
         """Look which measurements there are: bundled ones, then those made here."""
         named = measurements() if self._given is None else dict(self._given)
-        texts = {name: name for name in named}
+        texts = {menu_text(name, path): name for name, path in named.items()}
         for one in finished(self.root):
             named[one.key] = one.result
-            texts[f"here: {one.title}, {one.words} ({one.key[-6:]})"] = one.key
+            title = plain_title(one.kind, one.checkpoint)
+            texts[f"here: {title}, {one.words} ({one.key[-6:]})"] = one.key
         self.found = named
         return [(self.choice, {"options": texts})]
 

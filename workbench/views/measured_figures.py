@@ -11,7 +11,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.figures.effects import ablation_map, patch_curves, patch_map
-from workbench.figures.lens import lens_over_passes
+from workbench.figures.lens import lens_over_passes, lens_place
 from workbench.figures.probes import probe_curves, probe_map
 from workbench.figures.steering import steering_curves
 from workbench.figures.theme import Theme
@@ -43,7 +43,10 @@ SAYS: Final = {
         "find their own value, and what later windows leave. Beside each stands the frozen "
         "replay: the first pass's writes made again. Means over examples of one model."
     ),
-    "lens": ("What the model would answer if it woke after each pass, with its own head."),
+    "lens": (
+        "What the model would answer if it woke after each pass, read with the model's own output "
+        "layer."
+    ),
     "probes": (
         "What a linear probe tells from S after each pass, on examples it has not seen. "
         "Decodable is not used: steering asks that."
@@ -96,14 +99,16 @@ def _named(data: xr.Dataset, window: int) -> str:
 def _lens(data: xr.Dataset) -> list[Shown]:
     windows = data[dims.WINDOW].values.tolist()
     last = int(data[dims.SLEEP_PASS][-1])
-    draw = partial(
-        lens_over_passes,
-        data,
-        passes=(last,) * len(windows),
-        place=(len(windows) - 1, last),
-        windows=[w + 1 for w in windows],
-    )
-    return [Shown("Answers after each pass", "With 95 % intervals.", lambda t: draw(theme=t))]
+    passes, place = (last,) * len(windows), (len(windows) - 1, last)
+    names = [w + 1 for w in windows]
+
+    def draw(theme: Theme) -> go.Figure:
+        figure = lens_over_passes(data, passes=passes, place=place, windows=names, theme=theme)
+        # without the line that follows a cursor: there is none here
+        figure.layout.shapes = lens_place(passes=passes, place=None, theme=theme)["shapes"]
+        return figure
+
+    return [Shown("Answers after each pass", "With 95 % intervals.", draw)]
 
 
 def _probes(data: xr.Dataset) -> list[Shown]:

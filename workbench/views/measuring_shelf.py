@@ -24,7 +24,12 @@ from workbench.lab.measuring import (
     progress_of,
 )
 from workbench.views.measured_words import measurements
-from workbench.views.measuring_words import checkpoint_name, settings_words, title_of
+from workbench.views.measuring_words import (
+    checkpoint_name,
+    plain_title,
+    settings_words,
+    title_of,
+)
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,16 @@ def own_of(root: Path, request: Request) -> Path | None:
     """Return what was measured here for a request; None where it is of other weights."""
     path = folder_of(root, request) / RESULT
     return path if _origin(path).sha256 == request.sha256 else None
+
+
+def menu_text(name: str, path: Path) -> str:
+    """Return what a menu calls a bundled measurement; its name where it cannot be read."""
+    origin = _origin(path)
+    if origin.kind not in KINDS:
+        return name
+    more = name.removeprefix(f"{origin.kind}-{origin.checkpoint}").strip("-").replace("-", " ")
+    said = plain_title(origin.kind, origin.checkpoint)
+    return f"{said}, {more}" if more else said
 
 
 def measurement_name(path: Path) -> str:

@@ -113,6 +113,11 @@ def title_of(kind: str, checkpoint: str) -> str:
     return f"{kind.capitalize()}: {checkpoint_name(checkpoint)}"
 
 
+def plain_title(kind: str, checkpoint: str) -> str:
+    """Return the same for a menu, as forms call the kind: ``Answers if ...: depo-n8-any``."""
+    return f"{kind_of(kind).title}: {checkpoint_name(checkpoint)}"
+
+
 def settings_words(kind: str, values: dict[str, Any]) -> str:
     """Return the settings that are not as usual, in words; "usual settings" where all are."""
     if kind not in KINDS:

@@ -12,7 +12,7 @@ import panel as pn
 from workbench.figures.theme import Theme
 from workbench.views.components import CSS, Choice
 from workbench.views.measured_view import MeasurementView
-from workbench.views.measuring_shelf import bundled
+from workbench.views.measuring_shelf import bundled, menu_text
 from workbench.views.notices import show_error
 from workbench.views.outbox import Outbox
 from workbench.views.results import RESULTS_CSS, told_html
@@ -66,8 +66,8 @@ class RecordedPanel:
         title = "<h2>Recorded over many examples</h2>"
         if not self.found:
             title += f"<p>Nothing is recorded for {escape(checkpoint)} yet; measure it below.</p>"
-        names = {name: name for name in self.found}
-        first = next(iter(names), None)
+        names = {menu_text(name, path): name for name, path in self.found.items()}
+        first = next(iter(self.found), None)
         changes = {"options": names, "value": first, "visible": len(names) > 1}
         self._outbox.set([(self.head, {"object": title}), (self.choice, changes)])
         self._show(first)
