@@ -9,6 +9,7 @@ import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.views import catalogue, home, pages, server
+from workbench.views.glossary import WORDS, words_html
 
 METRICS = {
     "difficulty": "hops",
@@ -62,6 +63,19 @@ def test_home_leads_on():
     html = home.page_html([])
     assert "https://arxiv.org/abs/2605.26099" in html and "CITATION.cff" in html
     assert "python3 run.py lab" in html and "method.md" in html and 'href="stepper"' in html
+
+
+def test_words_have_one_source_at_home_and_at_the_foot_of_pages(monkeypatch):
+    whole = words_html()
+    assert whole in home.page_html([])
+    assert whole.count("<dt>") == len(WORDS) and "<summary>Words</summary>" in whole
+    assert all(text.endswith(".") for text in WORDS.values())
+    monkeypatch.setitem(WORDS, "<b>", "<i>.")
+    assert "&lt;b&gt;" in words_html() and "<i>" not in words_html()
+    for here in ("memory", "lab"):
+        page = pages.shell("Test", here, lambda page: [])
+        assert [words_html() in part.object for part in page.main] == [True] * (here == "memory")
+    assert set(pages.WORDED) < {entry.link for entry in pages.PAGES}
 
 
 def test_a_short_training_is_told_in_seconds(folder):

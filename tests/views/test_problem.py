@@ -122,6 +122,8 @@ def test_tokens_show_what_is_evicted_and_cached(depo):
     assert "KV cache: 16" in html and "evicted" in html
     assert html.count(" kept") == 16
     assert html.count('class="chip"') == 16, "8 edges, 8 queries"
+    source, target = problem.edges[0]
+    assert f"{source} {target} means {source} → {target}" in html
     html = drawings.tokens(problem, spans, awake, (1, 0), range(0))
     assert "in the KV cache" not in html
 

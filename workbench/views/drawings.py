@@ -283,7 +283,12 @@ def tokens(
             f'<div class="window {state}"><h4>{title} {cache}<span>{words}</span></h4>'
             f'<div class="chips">{chips}</div></div>'
         )
-    return f'<div class="tokens">{"".join(blocks)}</div>'
+    said = ""
+    if problem.task.name == "depo":
+        source, _, target = problem.context.split()[0].partition(">")
+        pair, arrow = escape(f"{source} {target}"), escape(f"{source} → {target}")
+        said = f'<p class="note">In the context, {pair} means {arrow}.</p>'
+    return f'<div class="tokens">{"".join(blocks)}</div>{said}'
 
 
 def _groups(problem: Problem) -> list[tuple[int, int]]:

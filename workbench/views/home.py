@@ -11,6 +11,7 @@ import panel as pn
 from workbench.tasks.base import level_words
 from workbench.views.catalogue import Accuracy, Entry, entries
 from workbench.views.components import CSS
+from workbench.views.glossary import words_html
 
 DIAGRAM = Path(__file__).with_name("loop.svg").read_text(encoding="utf-8")
 
@@ -89,7 +90,8 @@ def page_html(found: list[Entry]) -> str:
             "data/configs/depo-n8-any.toml</code>.</p>"
         )
     return (
-        f'<div class="home">{INTRODUCTION}{WAYS_ON}<section><h2>Checkpoints</h2>'
+        f'<div class="home">{INTRODUCTION}{WAYS_ON}<section>{words_html()}</section>'
+        "<section><h2>Checkpoints</h2>"
         "<p>The tables give the share of queries answered right on held-out examples, by the "
         "number of passes that the model slept. The last rows, in italics, say what one scores "
         "without reading the context: by a guess, worked out, and as measured for the same "

@@ -15,6 +15,7 @@ from panel_material_ui.template.base import Page
 import workbench.figures  # noqa: F401  (whole, before threads import parts of it at once)
 from workbench.errors import WorkbenchError
 from workbench.views.components import CSS, ThemeCookie
+from workbench.views.glossary import words_html
 from workbench.views.notices import show_error
 from workbench.views.outbox import Outbox
 
@@ -46,6 +47,8 @@ HEADER = """
 .header .MuiToolbar-root > .MuiBox-root + .MuiBox-root { min-width: 0; }
 """
 THEME_COOKIE = "workbench_theme"
+WORDED = ("stepper", "memory", "interventions", "attribution", "instruments", "probes")
+"""Links of the pages that explain their words."""
 
 
 class PageEntry(NamedTuple):
@@ -94,7 +97,8 @@ def shell(title: str, here: str, body: Callable[[Page], list[Any]]) -> Page:
     )
     page.param.watch(lambda event: outbox.set([(cookie, {"dark": event.new})]), "dark_theme")
     try:
-        page.main = body(page)
+        parts = body(page)
+        page.main = [*parts, _words()] if here in WORDED else parts
     except WorkbenchError as error:
         page.main = [_failure(str(error))]
     except Exception as error:
@@ -235,6 +239,12 @@ def _navigation(here: str) -> pn.pane.HTML:
         styles={"flex": "0 1 auto", "min-width": "0"},
         margin=0,
     )
+
+
+def _words() -> pn.pane.HTML:
+    """Return what the words of a page mean, which unfolds at its foot."""
+    foot = f'<div class="foot">{words_html()}</div>'
+    return pn.pane.HTML(foot, stylesheets=[CSS], sizing_mode="stretch_width", margin=0)
 
 
 def _failure(message: str) -> pn.pane.HTML:

@@ -8,7 +8,7 @@ const ICONS = {
   back: "M17 5 7 12l10 7z",
   play: "M7 4.5v15l12-7.5z",
   pause: "M8 5v14M16 5v14",
-  step: "M7 5l10 7-10 7z",
+  step: "M5 12h13M13 6l6 6-6 6", // not the triangle of play
   last: "M18 5v14M5 5l10 7-10 7z",
 }
 const BUTTONS = [
@@ -44,7 +44,7 @@ export function render({model, el}) {
     <label>speed <select aria-label="Playing speed">${SPEEDS.map((s) =>
       `<option value="${s}">${s} / s</option>`).join("")}</select></label>
     <span class="keys" aria-hidden="true"><kbd>&larr;</kbd> <kbd>&rarr;</kbd> step
-      <kbd>Home</kbd> <kbd>End</kbd> ends <kbd>space</kbd> play</span>
+      <kbd>Home</kbd> <kbd>End</kbd> first/last <kbd>space</kbd> play</span>
   </div>`
   const button = (name) => el.querySelector(`[data-action=${name}]`)
   const speed = el.querySelector("select")
