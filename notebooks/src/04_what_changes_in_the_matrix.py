@@ -16,14 +16,15 @@
 # %% [markdown]
 # # 4. What changes in the matrix
 #
-# A sleep leaves a stack of matrices, one for each pass. Here you ask that stack four questions:
-# how many directions does the memory use, does it settle or go in a circle, are two passes alike,
-# and whose value comes back for whose key? Each question has a number that is easy to compute and
-# easy to believe. Each of these numbers can also tell a story that is not there, so beside each
+# A sleep leaves a stack of matrices, one for each pass. Here you ask that stack four questions: how
+# many directions does the memory use, does it settle or go in a circle, whose value comes back for
+# whose key, and (optional) are two passes alike? Each question has a number that is easy to compute
+# and easy to believe. Each of these numbers can also tell a story that is not there, so beside each
 # one stands what it says of something that cannot think.
 #
 # About 40 minutes to read and try, under a minute to run; nothing is fetched. Five exercises: a
-# cell to complete, a check in a sentence, a folded solution.
+# cell to complete, a check in a sentence, a folded solution. A solution that is run takes the place
+# of your function: skip its cell to keep yours.
 
 # %%
 from functools import partial
@@ -274,19 +275,85 @@ for n in (1, 2, 3, 4, 6, 8, 16, 32):
 # where its sleep **converges** to is a poorer memory.
 #
 # So convergence is not understanding, and not even harmless. (One trained model, 128 questions.
-# Whether others do so, ask them.) All three measures window by window, the replay dashed:
+# Whether others do so, ask them.) Three measures beside each other, the replay dashed: how long a
+# step is beside the one before, your two-step ratio, and the distance to the fixed point. Only the
+# first window is slept on, so the others, read awake, are empty:
 
 # %%
 explore(figures.convergence_over_passes, where, trace=trace)
 
 # %% [markdown]
-# ## Are two passes alike?
+# ## Whose value comes back?
 #
-# Perhaps the matrices move, and what they say *about the rings* stays. **CKA** asks this: which
-# rings are alike after pass 1, and are the same rings alike after pass 4? Rotations and scales do
-# not count.
+# The plainest question. Ask $S$ with the very keys that were written in the last pass. Does
+# each token's own value come back, or that of another (*crosstalk*)?
 #
 # ### Exercise 4
+#
+# Complete `own_value`: for which share of tokens is the token's own value the one that is most
+# like what comes back, by cosine? `keys` is `[token, key]`, `values` `[token, value]`, and $S^\top
+# k$ comes back for $k$.
+
+
+# %%
+def own_value(S, keys, values):
+    ...  # TODO: what comes back for every key; which value is it most like?
+
+
+exercises.check_own_value(own_value)
+
+
+# %% tags=["solution"] jupyter={"source_hidden": true}
+def own_value(S, keys, values):
+    back = keys @ S
+    back = back / np.linalg.norm(back, axis=1, keepdims=True)
+    unit = values / np.linalg.norm(values, axis=1, keepdims=True)
+    return ((back @ unit.T).argmax(1) == np.arange(len(keys))).mean()
+
+
+exercises.check_own_value(own_value)
+
+# %%
+wrote = trace["writes"].to_dataset().sel(window=0, sleep_pass=4).isel(layer=0)
+pairs = [(wrote[name].isel(gdn_head=0).values) for name in ("write_key", "write_value")]
+S = asleep.sel(sleep_pass=4).isel(gdn_head=0).values
+print("by hand, head 0:", np.mean([own_value(*three) for three in zip(S, *pairs, strict=True)]))
+back = readout(trace, source_window=0)  # the workbench's, for all heads and passes
+here = back.sel(window=0, sleep_pass=4).isel(layer=0)
+for name, places in {"sources": slice(0, None, 2), "targets": slice(1, None, 2)}.items():
+    share = here["retrieved"].isel(source_token=places).mean(("example", "source_token"))
+    print(f"{name}: by head", share.values.round(2), " chance 0.06")
+    print(f"{'':<9}their values in head 0: cosine {changing.likeness(pairs[1][:, places]):.2f}")
+
+# %% [markdown]
+# Head 0 gives back 0.55: half forgotten, one would say. Look at *which* half. An edge `3>6` is two
+# tokens, source and target. Of the targets it gives back **every one**. Of the sources hardly any,
+# because their values are nearly all the same (cosine 0.9, where those of targets have about 0):
+# none of them *could* be told from the others. The 0.55 is not a memory that fades. It is one that
+# keeps eight things apart, and these are the ones that answers need.
+
+# %%
+talk = crosstalk(trace, window=0, sleep_pass=4)["weight"]
+named = partial(figures.crosstalk_matrix, symbols=changing.symbols_of(trace)[0])
+explore(named, talk, example=0)
+
+# %% [markdown]
+# **How to read it.** A row is the key that asks, a column whose value comes back, 1 on the
+# diagonal for a perfect memory. Axis labels are those of ring 0. In head 0 every second row has
+# one strong cell, on the diagonal: a target, asked by its key. In the other heads rows smear over
+# many columns.
+#
+# **What it cannot tell you.** These are the keys that *wrote*. A question comes with keys of its
+# own. Whether a head is used by the answers is tested by taking it away, as in notebook 1.
+
+# %% [markdown]
+# ## Optional: are two passes alike?
+#
+# One more measure, for those who have the time. Perhaps the matrices move, and what they say *about
+# the rings* stays. **CKA** asks this: which rings are alike after pass 1, and are the same rings
+# alike after pass 4? Rotations and scales do not count.
+#
+# ### Exercise 5
 #
 # Complete the usual, *linear* CKA. `x` and `y` are `[example, feature]`. Take away every feature's
 # mean; let $a = xx^\top$ and $b = yy^\top$, which ring is like which; and give back their cosine,
@@ -324,9 +391,9 @@ print(changing.cka_of_passes(cka, trace, first=1, second=4))
 # **How to read it.** The usual CKA calls two unrelated noises 94 % alike when there are 16
 # examples: with more features than examples every example is mostly like itself, and the diagonal
 # alone makes the cosine. The debiased estimator leaves out the diagonal, and says 0. On the model:
-# the usual CKA finds pass 1 and pass 4 much alike, and finds nearly as much when the rings are
-# *shuffled*, one ring's pass 1 with another ring's pass 4. What is left by the debiased one, 0.2
-# to 0.5, is real but modest.
+# the usual CKA finds pass 1 and pass 4 much alike in three of four heads, and nearly as much when
+# the rings are *shuffled*, one ring's pass 1 with another ring's pass 4. What is left by the
+# debiased one, 0.2 to 0.5, is real but modest.
 
 # %%
 alike = debiased(trace, window=0)
@@ -335,77 +402,16 @@ explore(figures.cka_matrix, alike["cka"], examples=16)
 # %% [markdown]
 # Passes 3 and 4 arrange the rings alike in every head; pass 1 is the odd one. With 16 rings each
 # number is uncertain by about a tenth.
-#
-# ## Whose value comes back?
-#
-# The plainest question last. Ask $S$ with the very keys that were written in the last pass. Does
-# each token's own value come back, or that of another (*crosstalk*)?
-#
-# ### Exercise 5
-#
-# Complete `own_value`: for which share of tokens is the token's own value the one that is most
-# like what comes back, by cosine? `keys` is `[token, key]`, `values` `[token, value]`, and $S^\top
-# k$ comes back for $k$.
-
-
-# %%
-def own_value(S, keys, values):
-    ...  # TODO: what comes back for every key; which value is it most like?
-
-
-exercises.check_own_value(own_value)
-
-
-# %% tags=["solution"] jupyter={"source_hidden": true}
-def own_value(S, keys, values):
-    back = keys @ S
-    back = back / np.linalg.norm(back, axis=1, keepdims=True)
-    unit = values / np.linalg.norm(values, axis=1, keepdims=True)
-    return ((back @ unit.T).argmax(1) == np.arange(len(keys))).mean()
-
-
-exercises.check_own_value(own_value)
-
-# %%
-wrote = trace["writes"].to_dataset().sel(window=0, sleep_pass=4).isel(layer=0)
-pairs = [(wrote[name].isel(gdn_head=0).values) for name in ("write_key", "write_value")]
-S = asleep.sel(sleep_pass=4).isel(gdn_head=0).values
-print("yours, head 0:", np.mean([own_value(*three) for three in zip(S, *pairs, strict=True)]))
-back = readout(trace, source_window=0)  # the workbench's, for all heads and passes
-here = back.sel(window=0, sleep_pass=4).isel(layer=0)
-for name, places in {"sources": slice(0, None, 2), "targets": slice(1, None, 2)}.items():
-    share = here["retrieved"].isel(source_token=places).mean(("example", "source_token"))
-    print(f"{name}: by head", share.values.round(2), " chance 0.06")
 
 # %% [markdown]
-# Head 0 gives back 0.55: half forgotten, one would say. Look at *which* half. An edge `3>6` is two
-# tokens, source and target. Of the targets it gives back **every one**. Of the sources hardly any,
-# because their values are nearly all the same (cosine 0.9): none of them *could* be told from the
-# others. The 0.55 is not a memory that fades. It is one that keeps eight things apart, and these
-# are the ones that answers need.
-
-# %%
-talk = crosstalk(trace, window=0, sleep_pass=4)["weight"]
-named = partial(figures.crosstalk_matrix, symbols=changing.symbols_of(trace)[0])
-explore(named, talk, example=0)
-
-# %% [markdown]
-# **How to read it.** A row is the key that asks, a column whose value comes back, 1 on the
-# diagonal for a perfect memory. Axis labels are those of ring 0. In head 0 every second row has
-# one strong cell, on the diagonal: a target, asked by its key. In the other heads rows smear over
-# many columns.
-#
-# **What it cannot tell you.** These are the keys that *wrote*. A question comes with keys of its
-# own. Whether a head is used by the answers is tested by taking it away, as in notebook 1.
-#
 # ## What you have seen
 #
 # - Rank counts dust. Use a measure that weighs directions, say which one, and show the replay's.
 # - Small steps do not tell a straight course from a cycle; the two-step ratio does.
 # - A fixed point comes from a longer run. Here it is far away, and a worse memory than the one that
 #   answers on the way.
-# - The usual CKA calls noise alike. Debias it, and shuffle the examples to see what is left.
 # - An average over tokens can hide that half of them are perfect.
+# - The usual CKA calls noise alike. Debias it, and shuffle the examples to see what is left.
 #
 # **To go on**: load `depo-n8-w2-any` in place of `depo-n8-any` and set `window=1`; record 32
 # passes of `depo-n8-n4` and ask where its answers go; draw `figures.ranks_along` of `found`. The

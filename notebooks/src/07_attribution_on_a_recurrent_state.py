@@ -22,7 +22,8 @@
 # find the way round it, and learn when not to believe an attribution that is right by the book.
 #
 # About 40 minutes to read and try, some 20 seconds to run; nothing is fetched. Five exercises: a
-# cell to complete, a check in a sentence, a folded solution.
+# cell to complete, a check in a sentence, a folded solution. A solution that is run takes the place
+# of your function: skip its cell to keep yours.
 
 # %%
 from itertools import permutations
@@ -130,11 +131,11 @@ for times in (1, 2, 3, 4):
     print(f"{times} passes: completeness error {told}")
 
 # %% [markdown]
-# Run once, all is well, and you would believe your code. With two passes 40 % are missing or
-# invented (median of 20 inputs), with three more than all of it. Asked about the **input** of the
-# whole function, the same library is exact. Now the real model, at six one-hop answers. The context's
-# embeddings go from those of another example to their own, and Captum listens at the last part (the
-# MLP) of block 0, and then of block 1:
+# Run once, all is well, and you would believe your code. With two passes the shares miss the worth
+# by 40 %, too little or too much (median of 20 inputs); with three, by more than the worth. Asked
+# about the **input** of the whole function, the same library is exact. Now the real model, at six
+# one-hop answers. The context's embeddings go from those of another example to their own, and Captum
+# listens at the last part (the MLP) of block 0, and then of block 1:
 
 # %%
 checkpoint = workbench.load("depo-n8-any")
@@ -204,9 +205,10 @@ for steps in (4, 16, 64):
     print(f"{steps:2} steps: heads {shares.sum((0, 2, 3)).round(2)}, error {error:.1e}")
 
 # %% [markdown]
-# From a quarter to less than a millionth. The worth of this memory is some 16 nats, head 0 and head 2
-# have most of it. (Captum puts many points of its walk into one call, as more cases; `answer` reads the
-# same text for each.) The workbench does this for any reading, with several layers and windows, in
+# From a quarter to less than a millionth. The worth of this memory is some 16 nats (the unit of
+# logits: one nat more multiplies the odds by $e$, about 2.7); head 0 and head 2 have most of it.
+# (Captum puts many points of its walk into one call, as more cases; `answer` reads the same text for
+# each.) The workbench does this for any reading, with several layers and windows, in
 # `workbench.instruments.attribution`.
 #
 # ## Owed, compared with what?
@@ -225,11 +227,12 @@ for baseline in ("zero", "mean"):
     print(f"{baseline}: heads {heads}, sum {heads.sum():.2f}, completeness error {error:.0e}")
 
 # %% [markdown]
-# Against zeros, head 2 is owed as much as head 0; against the mean, nothing. Both are complete, both are right:
-# they answer different questions. Head 2 holds something that is the same in every example. The
-# readout needs it, so a memory without it fails; but it says nothing of *this* ring. **An attribution
-# without the name of its baseline says nothing.** What you would like to ask decides: "what is in this
-# memory, beyond any other?" is the mean; "what has the sleep done?" is the state before it.
+# Against zeros, head 2 is owed as much as head 0; against the mean, nothing. Both are complete, both
+# are right: they answer different questions. Head 2 holds something that is the same in every
+# example. The readout needs it, so a memory without it fails; but it says nothing of *this* ring.
+# **An attribution without the name of its baseline says nothing.** What you would like to ask
+# decides: "what is in this memory, beyond any other?" is the mean; "what has the sleep done?" is the
+# state before it.
 #
 # ## Passes as players
 #
@@ -314,7 +317,7 @@ print("runs of the model for one order:", attributing.runs_needed(mask), "withou
 # ## Two methods, one answer?
 #
 # From records that come with the workbench: every answer of 64 rings, what each (pass, head) has
-# changed in `S`, by both methods. Nats; rows are passes, columns heads.
+# changed in `S`, by both methods. Rows are passes, columns heads.
 
 # %%
 records = {"Shapley": measured("attribution-depo-n8-any"),
@@ -323,7 +326,8 @@ pictures.matrices(
     {f"{name}, {hops} hop{'s' * (hops > 1)}":
      record["attribution"].sel(difficulty=hops, layer=1).values
      for hops in (1, 4) for name, record in records.items()},
-    columns=2, bound=6.0, title="What each pass's change of each head is owed",
+    columns=2, bound=6.0, numbers=".1f", unit="nats",
+    title="What each pass's change of each head is owed",
     x_title="head", y_title="pass", y_text=["1", "2", "3", "4"],
 )
 
@@ -339,8 +343,9 @@ for name, record in records.items():
           f"unexplained {float(record['unexplained']):.2f}")
 
 # %% [markdown]
-# **How to read it.** (The colours end at 6 nats.) At one hop both say: pass 1, in head 0, and more
-# than all of it; what later passes changed is slightly against the answer. At four hops they
+# **How to read it.** (The colours end at 6 nats, the numbers do not.) At one hop both say: pass 1, in
+# head 0, and more than all of it. What later passes changed is against the answer: slightly by
+# Shapley; by gradients, pass 2 alone takes away more than a third of the worth. At four hops they
 # disagree: Shapley gives each pass a share, integrated gradients take away from pass 1 and give three
 # quarters to pass 3. Both are complete to one part in ten thousand, so **completeness does not
 # settle it**. Where two sound methods disagree, believe neither.
@@ -362,8 +367,8 @@ for name in ("rank_correlation", "magnitude_correlation"):
     print(name, check[name].mean("example").values.round(2))
 
 # %% [markdown]
-# Two shuffled copies, 64 features (head, key) each. The order of the shares does not survive, as it
-# should be; of their sizes a little does.
+# Two shuffled copies, 64 features (head, key) each. The order of the shares is lost, and so it should
+# be; of their sizes a little is left.
 #
 # **Honest limits.** Passing these checks does not make an attribution true; failing one is enough to
 # drop it. Changes of a pass are held as they were: what pass 1 did *to* pass 2 counts for pass 2. And

@@ -23,8 +23,9 @@
 # wrong that look like results.
 #
 # About 40 minutes to read and try, under half a minute to run; nothing is fetched. Five exercises,
-# as before: a cell to complete, a check in a sentence, a folded solution. All numbers are of
-# **one** trained model, `depo-n8-any`.
+# as before: a cell to complete, a check in a sentence, a folded solution. A solution that is run
+# takes the place of your function: skip its cell to keep yours. All numbers are of **one** trained
+# model, `depo-n8-any`.
 
 # %%
 import numpy as np
@@ -103,7 +104,8 @@ exercises.check_patched(patched)
 # How do you measure what a patch did? One could count the answers that changed. But an answer
 # changes only when one logit overtakes another: a part that carries a third of the evidence may
 # change no answer at all. So measure first what moves first: the **logit difference**, the logit of
-# the donor's answer minus that of the recipient's.
+# the donor's answer minus that of the recipient's. Its unit is the *nat*: one more multiplies the
+# odds by $e$, about 2.7.
 
 # %%
 own, donors = found.own[0, 4].memory, found.donors[0, 4].memory
@@ -187,11 +189,13 @@ patch = patched(S, S_donors, 0)
 tell("head 0 from the donor", patch)
 tell("random of equal norm", at_random(S, patch, noise))
 tell("unrelated donor", patched(S, np.roll(S_donors, 1, axis=0), 0))  # example i gets i - 1's
+print(f"a guess among the 7 other nodes hits either answer in {1 / 7:.2f}")
 
 # %% [markdown]
-# **How to read it.** The random change moves the logit difference by a quarter and makes next to no
-# answer the donor's. Now look at the unrelated donor: an effect of **one half**! But its answers
-# are hardly ever the donor's. The recipient's answer was lost, so its logit fell; the donor's was
+# **How to read it.** The random change moves the logit difference by a quarter, and 0.09 of the
+# answers become the donor's: fewer than a guess would hit (0.14, any node but the one asked about).
+# Now look at the unrelated donor: an effect of **one half**! But its answers are the donor's in
+# 0.15, no more than by a guess. The recipient's answer was lost, so its logit fell; the donor's was
 # not gained. *Half an effect is what breaking the answer gives.* Only the donor's own head makes
 # the donor's answer, so head 0 does carry it. Without the two lower lines we would not know that
 # the upper one means anything.
@@ -205,7 +209,11 @@ tell("unrelated donor", patched(S, np.roll(S_donors, 1, axis=0), 0))  # example 
 
 # %%
 heads = measured("patches-depo-n8-any-heads")
-patch_curves(heads.sel(difficulty=[1, 4]), window=0, component="layer 1 head 0")
+some = heads.sel(difficulty=[1, 4], direction=["noise", "denoise"])
+pictures.titled(
+    patch_curves(some, window=0, component="layer 1 head 0"),
+    "Head 0 exchanged after each pass, beside its two controls",
+)
 
 # %% [markdown]
 # **How to read it.** Each panel is a number of hops and a direction; right is later in the sleep;
@@ -290,9 +298,9 @@ for name in passes.component.values:
 # %% [markdown]
 # **How to read it.** A column is a number of hops, 1 to 4. For **one hop**, what pass 1 did is most
 # of it: 0.73, with 0.37 for an unrelated ring. What the last pass did is worth 0.01. Recall that
-# three quarters of $S$ were *written* by pass 4 (the memory page of `workbench serve` shows it): it
-# mostly writes again what was there. Who wrote the memory, and whose change matters, are different
-# questions.
+# half of head 0, which carries the answers, was *written* by pass 4 (0.53, notebook 5; over all
+# heads three quarters): it mostly writes again what was there. Who wrote the memory, and whose
+# change matters, are different questions.
 #
 # Now **four hops**: 0.44, 0.37, 0.17, 0.09. It is tempting to say that the answer is spread over
 # the passes. But the unrelated donor gives 0.44, 0.37, 0.12, 0.07. To the last column this
@@ -334,7 +342,8 @@ for head in range(4):
         print(f"head {head}, {how:<14} " + "   ".join(f"{share:5.2f}" for share in shares))
 
 # %% [markdown]
-# **How to read it.** Head 0, either way: the answers are gone. Head 1: nothing happens. But **head
+# **How to read it.** Head 0, either way: from two hops on the answers are gone, near a guess (0.14);
+# at one hop not quite half are left. Head 1: nothing happens. But **head
 # 2**: erased, it costs nearly all answers at four hops and two in three at three. "Head 2 does the
 # far hops!" And yet exchanging it did nothing at all. The next line tells: with the *mean* in its
 # place nothing is lost. Head 2 holds much the same for every ring, a constant that the rest of the

@@ -26,7 +26,8 @@
 # as one that never does. So each check also runs yours on an **honest** result of the same kind,
 # and that one has to survive.
 #
-# About 40 minutes to read and try, under half a minute to run; nothing is fetched. Five exercises.
+# About 40 minutes to read and try, under half a minute to run; nothing is fetched. Five exercises. A
+# solution that is run takes the place of your audit: skip its cell to keep yours.
 
 # %%
 import numpy as np
@@ -241,8 +242,8 @@ pictures.curves(
 #
 # ### Exercise 4
 #
-# Complete `likeness_audit`. Find out what `likeness(x, y)` gives **by chance**: pair every example
-# with the wrong one, 20 times, and take the mean. Then give back how far the number came from
+# Complete `likeness_audit`. Find out what `likeness(x, y)` gives **by chance**: pair the examples at
+# random, anew 20 times, and take the mean. Then give back how far the number came from
 # there to 1: $(\text{found} - \text{chance}) / (1 - \text{chance})$.
 
 
@@ -295,6 +296,9 @@ pictures.curves(
 )  # fmt: skip
 
 # %% [markdown]
+# The reader is built by hand: it hears who comes after each of 16 names, in a memory with room for
+# ten, and is asked about 8 of them. Guessing hits one name in 16, 0.06.
+#
 # A language model reads question, answer, question, answer, and is scored on what it predicts
 # *before* it reads each answer. One time over them, this is sound.
 #
