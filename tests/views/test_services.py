@@ -8,7 +8,7 @@ import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.paths import bundled_checkpoints
-from workbench.views.services import Services, services
+from workbench.views.services import Services, lacking, services
 
 BUNDLED = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
 
@@ -70,3 +70,13 @@ def test_finished_runs_are_listed_after_the_bundled_names(tmp_path):
     for name in ("runs/link", "runs/../outside", "runs/unfinished"):
         with pytest.raises(WorkbenchError):
             shelf.checkpoint(name)
+
+
+def test_a_run_that_still_trains_is_told_from_one_that_is_not_there(tmp_path):
+    assert lacking("runs/mine", None) == "there is no checkpoint 'runs/mine'"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "status.json").write_text('{"state": "running"}')
+    said = "the run mine has not finished, and has no checkpoint yet"
+    assert lacking("runs/mine", tmp_path) == said
+    for name in ("mine", "runs/other", f"runs/../{tmp_path.name}/mine", "runs/"):
+        assert lacking(name, tmp_path) == f"there is no checkpoint {name!r}"

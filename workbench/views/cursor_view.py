@@ -108,6 +108,10 @@ class CursorView(pn.viewable.Viewer):
         """Return what there is to choose from."""
         raise NotImplementedError
 
+    def lacking(self, name: str) -> str:
+        """Return why there is nothing of that name."""
+        return f"there is no checkpoint {name!r}"
+
     def check(self) -> None:
         """Raise where what the cursor names cannot be had, whatever the input."""
         raise NotImplementedError
@@ -166,7 +170,7 @@ class CursorView(pn.viewable.Viewer):
         else:
             raise failures[0]
         if named and named not in known:
-            said = f"there is no checkpoint {named!r}; {cursor.checkpoint} is shown"
+            said = f"{self.lacking(named)}; {cursor.checkpoint} is shown"
             self.problems.insert(0, ("checkpoint", said))
         self.problems += cursor.fit(self.extent)
         self.draw()

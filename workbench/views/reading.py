@@ -27,7 +27,7 @@ from workbench.views.cursor_view import CursorView
 from workbench.views.desk import drawn_batch
 from workbench.views.kept import Kept
 from workbench.views.problem import Problem, problem_of, without_padding
-from workbench.views.services import Services, services
+from workbench.views.services import Services, lacking, services
 
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
@@ -196,6 +196,10 @@ class ReadingView(CursorView):
     def names(self) -> list[str]:
         """Return the checkpoints to choose from."""
         return self.services.names()
+
+    def lacking(self, name: str) -> str:
+        """Return why there is no such checkpoint."""
+        return lacking(name, getattr(self.services, "runs", None))
 
     def check(self) -> None:
         """Raise where the checkpoint cannot be had."""

@@ -12,7 +12,7 @@ from workbench.views.cursor_view import CursorView
 from workbench.views.outbox import Changes
 from workbench.views.problem import drawn, misfit, typed
 from workbench.views.screen import Scene, Screen
-from workbench.views.services import Services, services
+from workbench.views.services import Services, lacking, services
 from workbench.views.walk import Walk
 
 
@@ -48,6 +48,10 @@ class Stepper(CursorView):
     def names(self) -> list[str]:
         """Return the checkpoints to choose from."""
         return self.services.names()
+
+    def lacking(self, name: str) -> str:
+        """Return why there is no such checkpoint."""
+        return lacking(name, getattr(self.services, "runs", None))
 
     def check(self) -> None:
         """Raise where the checkpoint cannot be had."""
