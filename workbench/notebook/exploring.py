@@ -172,7 +172,7 @@ def explore(
     for name in set(fixed) - wanted:
         # a tuple is a value, as `passes` and `place` are; a list is a choice
         if isinstance(fixed[name], list):
-            controls[name] = ipywidgets.Dropdown(options=fixed[name], description=name)
+            controls[name] = ipywidgets.Dropdown(options=fixed[name], **named(name))
         else:
             held[name] = fixed[name]
 
@@ -202,7 +202,9 @@ def explore(
 
 def as_widget(figure: go.Figure) -> FigureWidget:
     """Return a figure as a widget."""
-    return FigureWidget([sendable(trace) for trace in figure.data], figure.layout)
+    shown = FigureWidget([sendable(trace) for trace in figure.data], figure.layout)
+    shown._config = {**shown._config, "displayModeBar": False}  # it lies over the panels' titles
+    return shown
 
 
 def redraw(shown: FigureWidget, wanted: go.Figure) -> None:
@@ -312,10 +314,13 @@ def _check(
 def _control(name: str, values: list[Any]) -> Any:
     whole = all(type(value) is int for value in values)
     if whole and name not in MENUS and values == list(range(values[0], values[0] + len(values))):
-        return ipywidgets.IntSlider(
-            value=values[0], min=values[0], max=values[-1], description=name
-        )
-    return ipywidgets.Dropdown(options=values, description=name)
+        return ipywidgets.IntSlider(value=values[0], min=values[0], max=values[-1], **named(name))
+    return ipywidgets.Dropdown(options=values, **named(name))
+
+
+def named(name: str) -> dict[str, Any]:
+    """Return the options of a control that shows its whole name."""
+    return {"description": name, "style": {"description_width": "initial"}}
 
 
 def _facts(data: Data, labels: Mapping[str, list[Any]], name: str) -> np.ndarray | None:
