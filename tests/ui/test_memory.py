@@ -52,17 +52,19 @@ def numbers(page: Page) -> list[str]:
 def test_it_opens_with_every_card_and_says_what_is_shown(page, server):
     open_memory(page, server)
     expect(page).to_have_title("Memory - Sleep workbench")
-    expect_place(page, "Before the first pass")
+    expect_place(page, "Asleep, window 1 of 3, pass 4 of 4")
     for heading in HEADINGS:
         expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
     expect(page.get_by_text("had an earlier write been different")).to_be_visible()
     expect(page.get_by_text("the replay's shrink, too")).to_be_visible()
     expect(page.get_by_role("img", name=re.compile("Ring of 8 nodes"))).to_be_visible()
-    expect(page.get_by_role("link", name="Memory")).to_have_attribute("aria-current", "page")
+    expect(page.get_by_role("link", name="Memory", exact=True)).to_have_attribute(
+        "aria-current", "page"
+    )
 
 
 def test_a_step_shows_where_the_memory_comes_from_by_now(page, server):
-    open_memory(page, server)
+    open_memory(page, server, "checkpoint=depo-n8-any&pass=0")
     page.get_by_role("button", name="Step one pass", exact=True).click()
     expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
     expect(figure(page, NEAR[2]).locator(".textpoint text").first).to_have_text("100")
@@ -118,7 +120,7 @@ def test_wrong_values_in_the_address_are_told(page, server):
     open_memory(page, server, "checkpoint=depo-n8-any&N=99&pass=abc&example=77&head=9")
     expect(page.get_by_text("N = 99 in the address is out of range")).to_be_visible()
     expect(page.get_by_text("example 77 does not exist here; 15 is shown")).to_be_visible()
-    page.wait_for_url(re.compile("example=15&N=12&window=0&pass=0&layer=1&head=3"))
+    page.wait_for_url(re.compile("example=15&N=12&window=0&pass=12&layer=1&head=3"))
     page.goto(f"{server}/memory?checkpoint=traces/../nothing")
     expect(page.get_by_text("there is no checkpoint 'traces/../nothing'")).to_be_visible()
 
@@ -223,7 +225,7 @@ def test_nothing_is_cut_or_wider_than_the_window(page, server):
 
 
 def test_the_transport_stays_in_sight(page, server):
-    open_memory(page, server)
+    open_memory(page, server, "checkpoint=depo-n8-any&pass=0")
     page.get_by_role("heading", name="Does it settle").scroll_into_view_if_needed()
     step = page.get_by_role("button", name="Step one pass", exact=True)
     expect(step).to_be_in_viewport()
