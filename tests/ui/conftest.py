@@ -115,6 +115,28 @@ def page(browser: Browser, problems: list[str]) -> Iterator[Page]:
     assert not problems, "in the page:\n" + "\n".join(problems)
 
 
+UPSTREAM = ("MuiLinearProgress",)
+"""Parts of faults that are not ours to mend: Panel's own busy bar has no name."""
+
+
+@pytest.fixture
+def serious_faults() -> Callable[[Page], list[str]]:
+    """Return what axe finds seriously wrong with a page, in the words of its rules."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+
+    def found(page: Page) -> list[str]:
+        told = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]})
+        return [
+            f"{fault['id']}: {fault['help']} ({node['html'][:200]})"
+            for fault in told.response["violations"]
+            for node in fault["nodes"]
+            if fault["impact"] in ("serious", "critical")
+            and not any(part in node["html"] for part in UPSTREAM)
+        ]
+
+    return found
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -60,22 +60,14 @@ def test_a_long_one_can_be_cancelled_and_another_choice_goes_on(page, server):
     expect(page.get_by_role("button", name="Step one pass", exact=True)).to_be_hidden()
 
 
-def test_axe_finds_nothing_wrong_light_or_dark_and_nothing_is_cut(page, server):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+def test_axe_finds_nothing_wrong_light_or_dark_and_nothing_is_cut(page, server, serious_faults):
     open_page(
         page, server, "checkpoint=depo-n8-any&to=tokens&method=feature+ablation&baseline=mean"
     )
     expect(page.get_by_text("completeness error")).to_be_visible()
     for theme in ("light", "dark"):
         expect(page.locator(f".mui-{theme}").first).to_be_attached()
-        found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]})
-        serious = [
-            f"{v['id']}: {v['help']} ({n['html'][:200]})"
-            for v in found.response["violations"]
-            for n in v["nodes"]
-            if v["impact"] in ("serious", "critical") and "MuiLinearProgress" not in n["html"]
-        ]
-        assert serious == [], theme
+        assert serious_faults(page) == [], theme
         page.get_by_role("button", name="Toggle theme").click()
     levels = [h.evaluate("e => e.tagName") for h in page.get_by_role("heading").all()]
     assert levels.count("H1") == 1

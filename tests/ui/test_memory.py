@@ -173,18 +173,10 @@ def test_traces_of_one_s_own(page, start_server, tmp_path_factory):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_wrong(page, server, theme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+def test_axe_finds_nothing_wrong(page, server, theme, serious_faults):
     page.context.add_cookies([{"name": "workbench_theme", "value": theme, "url": server}])
     open_memory(page, server, "checkpoint=depo-n8-any&pass=2")
-    found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]})
-    serious = [
-        f"{v['id']}: {v['help']} ({n['html'][:200]})"
-        for v in found.response["violations"]
-        for n in v["nodes"]
-        if v["impact"] in ("serious", "critical") and "MuiLinearProgress" not in n["html"]
-    ]
-    assert serious == []
+    assert serious_faults(page) == []
     levels = [h.evaluate("e => e.tagName") for h in page.get_by_role("heading").all()]
     assert levels.index("H1") < levels.index("H2") and levels.count("H1") == 1
 

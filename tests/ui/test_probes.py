@@ -3,7 +3,6 @@
 import re
 import time
 
-import pytest
 from playwright.sync_api import Page, expect
 
 expect.set_options(timeout=60_000)  # a first page on a machine that is busy otherwise
@@ -22,18 +21,7 @@ def fill(page: Page, **settings: str) -> None:
         page.get_by_label(name, exact=True).fill(text)
 
 
-def serious_faults(page: Page) -> list[str]:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]})
-    return [
-        f"{v['id']}: {v['help']} ({n['html'][:200]})"
-        for v in found.response["violations"]
-        for n in v["nodes"]
-        if v["impact"] in ("serious", "critical") and "MuiLinearProgress" not in n["html"]
-    ]
-
-
-def test_it_opens_with_a_measurement_and_a_click_chooses_a_cell(page, server):
+def test_it_opens_with_a_measurement_and_a_click_chooses_a_cell(page, server, serious_faults):
     open_probes(page, server)
     figure = page.get_by_role("figure", name=MAP)
     expect(figure.locator(".heatmaplayer image").first).to_be_visible()
@@ -80,7 +68,7 @@ def test_measuring_with_a_wrong_value_cancelled_and_to_its_end(page, server):
     expect(page.get_by_role("button", name=re.compile(again))).to_be_visible()
 
 
-def test_nothing_is_wrong_in_the_dark_or_wider_than_the_window(page, server):
+def test_nothing_is_wrong_in_the_dark_or_wider_than_the_window(page, server, serious_faults):
     page.context.add_cookies([{"name": "workbench_theme", "value": "dark", "url": server}])
     open_probes(page, server, "?checkpoint=rule110-w12-t8-any")
     expect(page.get_by_role("figure", name=MAP).locator(".heatmaplayer image")).to_be_visible()

@@ -4,7 +4,6 @@ import csv
 import io
 import re
 
-import pytest
 from playwright.sync_api import expect
 
 expect.set_options(timeout=30_000)  # a first page on a machine that is busy otherwise
@@ -63,15 +62,7 @@ def test_nothing_is_wider_than_the_window(page, server):
         assert wide <= 0, width
 
 
-def test_axe_finds_nothing_wrong(page, server):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+def test_axe_finds_nothing_wrong(page, server, serious_faults):
     page.goto(server + "/results")
     expect(page.get_by_role("heading", name="What the paper reports")).to_be_visible()
-    found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]})
-    serious = [
-        f"{v['id']}: {v['help']} ({n['html'][:200]})"
-        for v in found.response["violations"]
-        for n in v["nodes"]
-        if v["impact"] in ("serious", "critical") and "MuiLinearProgress" not in n["html"]
-    ]
-    assert serious == []
+    assert serious_faults(page) == []

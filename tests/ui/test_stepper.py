@@ -267,28 +267,14 @@ def test_inks_can_be_read(page, server, theme):
     assert low == {}
 
 
-UPSTREAM = (
-    "MuiLinearProgress",  # the bar that Panel Material UI's page keeps has no name
-)
-"""Parts of what a violation looks like where it is not ours."""
-
-
 @pytest.mark.parametrize("where", ["", "stepper?checkpoint=depo-n8-any&pass=2"])
-def test_axe_finds_nothing_wrong(page, server, where):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+def test_axe_finds_nothing_wrong(page, server, where, serious_faults):
     if where:
         open_stepper(page, server, where.partition("?")[2])
     else:
         page.goto(server)
         expect(page.get_by_role("heading", name="Checkpoints")).to_be_visible()
-    found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]})
-    serious = [
-        f"{v['id']}: {v['help']} ({n['html'][:200]})"
-        for v in found.response["violations"]
-        for n in v["nodes"]
-        if v["impact"] in ("serious", "critical") and not any(x in n["html"] for x in UPSTREAM)
-    ]
-    assert serious == []
+    assert serious_faults(page) == []
 
 
 def test_a_head_is_enlarged_by_a_click(page, server):

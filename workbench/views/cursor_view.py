@@ -22,6 +22,7 @@ from workbench.views.cursor import Cursor, Extent, Place
 from workbench.views.cursor_screen import CursorScreen
 from workbench.views.notices import show_error, warn
 from workbench.views.outbox import Changes, Outbox
+from workbench.views.services import lacking
 from workbench.views.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -322,3 +323,22 @@ class CursorView(pn.viewable.Viewer):
         others = [(name, text) for name, text in query if name not in known]
         search = "?" + urlencode([*self.cursor.address().items(), *others])
         return [(self.location, {"search": search})]
+
+
+class CheckpointView(CursorView):
+    """A page on the checkpoints of a process, which a subclass has as `services`."""
+
+    services: Any
+
+    def names(self) -> list[str]:
+        """Return the checkpoints to choose from."""
+        found: list[str] = self.services.names()
+        return found
+
+    def lacking(self, name: str) -> str:
+        """Return why there is no such checkpoint."""
+        return lacking(name, getattr(self.services, "runs", None))
+
+    def check(self) -> None:
+        """Raise where the checkpoint cannot be had."""
+        self.services.checkpoint(self.cursor.checkpoint)

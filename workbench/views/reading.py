@@ -23,11 +23,11 @@ from workbench.instruments.rest import STATE_AXES, stacked
 from workbench.trace.answers import said_tokens
 from workbench.views import words
 from workbench.views.cursor import MOST_PASSES, Extent, Place, PlacedCursor
-from workbench.views.cursor_view import CursorView
+from workbench.views.cursor_view import CheckpointView
 from workbench.views.desk import drawn_batch
 from workbench.views.kept import Kept
 from workbench.views.problem import Problem, problem_of, without_padding
-from workbench.views.services import Services, lacking, services
+from workbench.views.services import services
 
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
@@ -166,7 +166,7 @@ class Readings:
         return Examples(checkpoint, batch, sleep, places, last)
 
 
-class ReadingView(CursorView):
+class ReadingView(CheckpointView):
     """A page on one reading, with places up to the first answer.
 
     Parameters
@@ -185,25 +185,8 @@ class ReadingView(CursorView):
         self, cursor: PlacedCursor | None = None, *, readings: Readings | None = None, **values: Any
     ) -> None:
         self.readings = readings or _READINGS
+        self.services = self.readings.services
         super().__init__(cursor, **values)
-
-    @property
-    def services(self) -> Services:
-        """The process's checkpoints."""
-        found: Services = self.readings.services
-        return found
-
-    def names(self) -> list[str]:
-        """Return the checkpoints to choose from."""
-        return self.services.names()
-
-    def lacking(self, name: str) -> str:
-        """Return why there is no such checkpoint."""
-        return lacking(name, getattr(self.services, "runs", None))
-
-    def check(self) -> None:
-        """Raise where the checkpoint cannot be had."""
-        self.services.checkpoint(self.cursor.checkpoint)
 
     def run(self) -> None:
         """Get the reading that the cursor names; raises before anything changes."""

@@ -8,15 +8,15 @@ from typing import Any
 from workbench.figures.theme import Theme
 from workbench.views import words
 from workbench.views.cursor import MOST_PASSES, Cursor, Extent
-from workbench.views.cursor_view import CursorView
+from workbench.views.cursor_view import CheckpointView
 from workbench.views.outbox import Changes
 from workbench.views.problem import drawn, misfit, typed
 from workbench.views.screen import Scene, Screen
-from workbench.views.services import Services, lacking, services
+from workbench.views.services import Services, services
 from workbench.views.walk import Walk
 
 
-class Stepper(CursorView):
+class Stepper(CheckpointView):
     """The stepper.
 
     Parameters
@@ -44,18 +44,6 @@ class Stepper(CursorView):
             submit=self.submit,
             jump=self.jump,
         )
-
-    def names(self) -> list[str]:
-        """Return the checkpoints to choose from."""
-        return self.services.names()
-
-    def lacking(self, name: str) -> str:
-        """Return why there is no such checkpoint."""
-        return lacking(name, getattr(self.services, "runs", None))
-
-    def check(self) -> None:
-        """Raise where the checkpoint cannot be had."""
-        self.services.checkpoint(self.cursor.checkpoint)
 
     def run(self) -> None:
         """Make the example and the walk that the cursor names; raises before anything changes."""
