@@ -8,11 +8,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 # Triton reads this when it is first imported and when a kernel is defined: both happen while tests
-# are collected. It is not left set: tests elsewhere ask what serves without it.
-INTERPRET = "TRITON_INTERPRET"
-INTERPRETED = INTERPRET not in os.environ and not os.path.exists("/dev/nvidiactl")
+# are collected. It is not left set: tests elsewhere ask what serves without it. A worker of
+# pytest-xdist inherits the flag from the process that started it, and by the second name knows it.
+INTERPRET, OURS = "TRITON_INTERPRET", "WORKBENCH_TESTS_SET_TRITON_INTERPRET"
+INTERPRETED = OURS in os.environ or (
+    INTERPRET not in os.environ and not os.path.exists("/dev/nvidiactl")
+)
 if INTERPRETED:
-    os.environ[INTERPRET] = "1"
+    os.environ[INTERPRET] = os.environ[OURS] = "1"
 
 import sys  # noqa: E402
 import types  # noqa: E402
@@ -90,4 +93,5 @@ def tiny_model():
 def pytest_collection_finish():
     """Take the interpreter's flag back, once every kernel has been defined."""
     if INTERPRETED:
-        os.environ.pop(INTERPRET, None)
+        for name in (INTERPRET, OURS):
+            os.environ.pop(name, None)
