@@ -12,6 +12,7 @@ first process alone writes the run's folder.
 from __future__ import annotations
 
 import os
+import time
 from datetime import timedelta
 
 import numpy as np
@@ -27,6 +28,8 @@ from workbench.training.loss import masked_cross_entropy
 
 PATIENCE = timedelta(hours=6)
 """How long a process waits for the others, who may be evaluating."""
+PARTING = timedelta(seconds=0.5)
+"""How long a process leaves its threads alone before it ends the group."""
 
 
 def device_of(config: TrainingConfig) -> str:
@@ -114,4 +117,7 @@ class Team:
     def leave(self) -> None:
         """Wait for the others, then part."""
         self._accelerator.wait_for_everyone()
+        # gloo's threads may still hold the last of what they sent, and need Python's lock to let go
+        # of it; ending the group keeps that lock while it waits for them, for ever
+        time.sleep(PARTING.total_seconds())
         self._accelerator.end_training()
