@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import panel as pn
@@ -28,14 +28,11 @@ from workbench.views.attribution_model import (
 )
 from workbench.views.attribution_screen import AttributionScreen
 from workbench.views.instrument_card import csv_of
-from workbench.views.measuring import MeasurePanel
 from workbench.views.notices import show_error, warn
 from workbench.views.outbox import Changes
 from workbench.views.reading import Examples, ReadingView, place_words
-from workbench.views.recorded_panel import RecordedPanel
 from workbench.views.screen import query_options
 
-KINDS: Final = ("attribution",)
 EVERY: Final = 0.15
 """Seconds between two messages of how far the work is."""
 
@@ -47,6 +44,7 @@ class Attribution(ReadingView):
 
     cursor_type = AttributionCursor
     what = "attribute the answers of"
+    kinds = ("attribution",)
     cursor: AttributionCursor
     screen: AttributionScreen
 
@@ -58,9 +56,6 @@ class Attribution(ReadingView):
 
     def make_screen(self) -> AttributionScreen:
         """Return the panes."""
-        self.recorded = RecordedPanel(KINDS, self._outbox)
-        known = self.cursor.checkpoint if self.cursor.checkpoint in self.names() else ""
-        self.measure = MeasurePanel(kinds=KINDS, checkpoint=known, shared=self.services)
         return AttributionScreen(
             self.names(),
             choose=self.choose,
@@ -70,15 +65,13 @@ class Attribution(ReadingView):
             on_start=self.start,
             on_check=self.check_parameters,
             on_save=self.save,
-            recorded=self.recorded.column,
-            measure=self.measure,
+            **self.over_many(),
         )
 
     @classmethod
-    def in_page(cls, page: Any) -> Attribution:
+    def in_page(cls, page: Any) -> Self:
         """Return a view that follows the page's address and theme, and ends with its session."""
         view = super().in_page(page)
-        pn.state.onload(view.measure.live)
         pn.state.on_session_destroyed(lambda context: view.cancel())
         return view
 
@@ -187,15 +180,6 @@ class Attribution(ReadingView):
             *self._work_changes(key),
             *self._result(key, theme),
         ]
-
-    def rest(self, theme: Theme) -> Changes:
-        """Follow the checkpoint with what was measured over many examples."""
-        checkpoint = self.cursor.checkpoint
-        if self.recorded.checkpoint != checkpoint:
-            self.measure.choose(checkpoint=checkpoint)
-        self.measure.dark = theme == "dark"
-        self.recorded.follow(checkpoint, theme)
-        return []
 
     def _choices(self, asked: Asked) -> Changes:
         cursor, examples, screen = self.cursor, self.examples, self.screen

@@ -21,7 +21,7 @@ from workbench.figures.theme import Theme
 from workbench.instruments.change import changes_of
 from workbench.instruments.recorded import states_of
 from workbench.views import drawings, words
-from workbench.views.cursor import MOST_PASSES, Extent, Place, TraceCursor
+from workbench.views.cursor import Extent, Place, TraceCursor
 from workbench.views.cursor_screen import CursorScreen, box, card, heading, html
 from workbench.views.cursor_view import CursorView
 from workbench.views.desk import OWN, Desk, Study, desk, wanted_by
@@ -146,7 +146,7 @@ class InstrumentView(CursorView):
         own = cursor.checkpoint.startswith(OWN)
         if not own and cursor.passes is None:
             trained = self.desk.services.checkpoint(cursor.checkpoint).sleep
-            cursor.passes = min(words.trained_range(trained)[1], MOST_PASSES)
+            cursor.passes = words.first_passes(trained)
         study = self.desk.study(wanted_by(cursor))
         states_of(study.trace)  # without them there is nothing to be shown
         if own:

@@ -6,7 +6,6 @@ from html import escape
 from typing import Any
 
 import numpy as np
-import panel as pn
 import xarray as xr
 
 from workbench import dims
@@ -27,13 +26,10 @@ from workbench.views.interventions_model import (
     result,
 )
 from workbench.views.interventions_screen import InterventionScreen
-from workbench.views.measuring import MeasurePanel
 from workbench.views.outbox import Changes
 from workbench.views.problem import Problem
 from workbench.views.reading import ReadingView, place_words
-from workbench.views.recorded_panel import RecordedPanel
 
-KINDS = ("patches", "ablations")
 TITLES = {
     "noise": "noise: the donor's part in the recipient's reading",
     "denoise": "denoise: the recipient's part in the donor's reading",
@@ -46,33 +42,20 @@ class Interventions(ReadingView):
 
     cursor_type = InterventionCursor
     what = "change the memory of"
+    kinds = ("patches", "ablations")
     cursor: InterventionCursor
     screen: InterventionScreen
 
     def make_screen(self) -> InterventionScreen:
         """Return the panes."""
-        self.recorded = RecordedPanel(KINDS, self._outbox)
-        self.measure = MeasurePanel(kinds=KINDS, checkpoint=self._named(), shared=self.services)
         return InterventionScreen(
             self.names(),
             choose=self.choose,
             act=self.act,
             jump=self.jump,
             on_save=self.save,
-            recorded=self.recorded.column,
-            measure=self.measure,
+            **self.over_many(),
         )
-
-    @classmethod
-    def in_page(cls, page: Any) -> Interventions:
-        """Return a view that follows the page's address and theme."""
-        view = super().in_page(page)
-        pn.state.onload(view.measure.live)
-        return view
-
-    def _named(self) -> str:
-        known = self.names()
-        return self.cursor.checkpoint if self.cursor.checkpoint in known else ""
 
     def run(self) -> None:
         """Get the reading, and a donor where none is named."""
@@ -123,15 +106,6 @@ class Interventions(ReadingView):
             *self._answers(found, verdict, theme),
             *self._states(found, theme),
         ]
-
-    def rest(self, theme: Theme) -> Changes:
-        """Follow the checkpoint with what was measured over many examples."""
-        checkpoint = self.cursor.checkpoint
-        if self.recorded.checkpoint != checkpoint:
-            self.measure.choose(checkpoint=checkpoint)
-        self.measure.dark = theme == "dark"
-        self.recorded.follow(checkpoint, theme)
-        return []
 
     def _strip(self, change: xr.DataArray, theme: Theme) -> Changes:
         return self.screen.strip(

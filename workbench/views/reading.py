@@ -7,26 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self, TypeVar
 
 import numpy as np
+import panel as pn
 import torch
 import xarray as xr
 
 from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
+from workbench.figures.theme import Theme
 from workbench.instruments.boundaries import before_answers, boundaries, of_examples, read_on
 from workbench.instruments.change import changes_of
 from workbench.instruments.interventions import Reading
 from workbench.instruments.rest import STATE_AXES, stacked
 from workbench.trace.answers import said_tokens
 from workbench.views import words
-from workbench.views.cursor import MOST_PASSES, Extent, Place, PlacedCursor
+from workbench.views.cursor import Extent, Place, PlacedCursor
 from workbench.views.cursor_view import CheckpointView
 from workbench.views.desk import drawn_batch
 from workbench.views.kept import Kept
+from workbench.views.measuring import MeasurePanel
+from workbench.views.outbox import Changes
 from workbench.views.problem import Problem, problem_of, without_padding
+from workbench.views.recorded_panel import RecordedPanel
 from workbench.views.services import services
 
 if TYPE_CHECKING:
@@ -169,6 +174,8 @@ class Readings:
 class ReadingView(CheckpointView):
     """A page on one reading, with places up to the first answer.
 
+    Below it stands what was measured of its `kinds` over many examples, and a form to measure more.
+
     Parameters
     ----------
     cursor : PlacedCursor or None
@@ -178,6 +185,7 @@ class ReadingView(CheckpointView):
     """
 
     cursor_type = PlacedCursor
+    kinds: ClassVar[tuple[str, ...]] = ()
     cursor: PlacedCursor
     examples: Examples
 
@@ -188,12 +196,35 @@ class ReadingView(CheckpointView):
         self.services = self.readings.services
         super().__init__(cursor, **values)
 
+    @classmethod
+    def in_page(cls, page: Any) -> Self:
+        """Return a view that follows the page's address and theme."""
+        view = super().in_page(page)
+        pn.state.onload(view.measure.live)
+        return view
+
+    def over_many(self) -> dict[str, Any]:
+        """Make the panes of measurements, and return them as a screen takes them."""
+        known = self.cursor.checkpoint if self.cursor.checkpoint in self.names() else ""
+        self.recorded = RecordedPanel(self.kinds, self._outbox)
+        self.measure = MeasurePanel(kinds=self.kinds, checkpoint=known, shared=self.services)
+        return {"recorded": self.recorded.column, "measure": self.measure}
+
+    def rest(self, theme: Theme) -> Changes:
+        """Follow the checkpoint with what was measured over many examples."""
+        checkpoint = self.cursor.checkpoint
+        if self.recorded.checkpoint != checkpoint:
+            self.measure.choose(checkpoint=checkpoint)
+        self.measure.dark = theme == "dark"
+        self.recorded.follow(checkpoint, theme)
+        return []
+
     def run(self) -> None:
         """Get the reading that the cursor names; raises before anything changes."""
         cursor = self.cursor
         checkpoint = self.services.checkpoint(cursor.checkpoint)
         if cursor.passes is None:
-            cursor.passes = min(words.trained_range(checkpoint.sleep)[1], MOST_PASSES)
+            cursor.passes = words.first_passes(checkpoint.sleep)
         self.examples = self.readings.get(Wanted(cursor.checkpoint, cursor.seed, cursor.passes))
         # where nobody said where: after the last sleep, when all that was learnt is in S
         window = max(self.examples.last.window - 1, 0)

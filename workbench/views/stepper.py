@@ -7,7 +7,7 @@ from typing import Any
 
 from workbench.figures.theme import Theme
 from workbench.views import words
-from workbench.views.cursor import MOST_PASSES, Cursor, Extent
+from workbench.views.cursor import Cursor, Extent
 from workbench.views.cursor_view import CheckpointView
 from workbench.views.outbox import Changes
 from workbench.views.problem import drawn, misfit, typed
@@ -50,7 +50,7 @@ class Stepper(CheckpointView):
         cursor = self.cursor
         checkpoint = self.services.checkpoint(cursor.checkpoint)
         if cursor.passes is None:
-            cursor.passes = min(words.trained_range(checkpoint.sleep)[1], MOST_PASSES)
+            cursor.passes = words.first_passes(checkpoint.sleep)
         if cursor.text:
             problem = typed(checkpoint.task, cursor.text, cursor.queries)
         else:

@@ -176,6 +176,11 @@ def trained_range(sleep: SleepConfig) -> tuple[int, int]:
     return 1, sleep.passes.cap
 
 
+def first_passes(sleep: SleepConfig) -> int:
+    """Return the N that a page begins with: the largest of the training, as far as pages go."""
+    return min(trained_range(sleep)[1], MOST_PASSES)
+
+
 def trained_note(passes: int, sleep: SleepConfig) -> str:
     """Return HTML saying whether N was trained."""
     low, high = trained_range(sleep)
