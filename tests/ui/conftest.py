@@ -17,7 +17,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 FLAGS = [
     "--no-sandbox",
@@ -135,6 +135,28 @@ def serious_faults() -> Callable[[Page], list[str]]:
         ]
 
     return found
+
+
+@pytest.fixture
+def nothing_wrong_or_cut(serious_faults) -> Callable[[Page], None]:
+    """Return the check of a page in both themes, of its headings and at several widths."""
+
+    def check(page: Page) -> None:
+        for theme in ("light", "dark"):
+            expect(page.locator(f".mui-{theme}").first).to_be_attached()
+            assert serious_faults(page) == [], theme
+            page.get_by_role("button", name="Toggle theme").click()
+        levels = [h.evaluate("e => e.tagName") for h in page.get_by_role("heading").all()]
+        assert levels.count("H1") == 1
+        for width in (1920, 1024, 700):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_timeout(400)
+            wide = page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+            assert wide <= 0, width
+
+    return check
 
 
 def free_port() -> int:

@@ -60,21 +60,9 @@ def test_a_long_one_can_be_cancelled_and_another_choice_goes_on(page, server):
     expect(page.get_by_role("button", name="Step one pass", exact=True)).to_be_hidden()
 
 
-def test_axe_finds_nothing_wrong_light_or_dark_and_nothing_is_cut(page, server, serious_faults):
+def test_axe_finds_nothing_wrong_and_nothing_is_cut(page, server, nothing_wrong_or_cut):
     open_page(
         page, server, "checkpoint=depo-n8-any&to=tokens&method=feature+ablation&baseline=mean"
     )
     expect(page.get_by_text("completeness error")).to_be_visible()
-    for theme in ("light", "dark"):
-        expect(page.locator(f".mui-{theme}").first).to_be_attached()
-        assert serious_faults(page) == [], theme
-        page.get_by_role("button", name="Toggle theme").click()
-    levels = [h.evaluate("e => e.tagName") for h in page.get_by_role("heading").all()]
-    assert levels.count("H1") == 1
-    for width in (1920, 1024, 700):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(400)
-        wide = page.evaluate(
-            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        )
-        assert wide <= 0, width
+    nothing_wrong_or_cut(page)

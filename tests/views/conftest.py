@@ -71,6 +71,29 @@ def shared(checkpoints):
     return Shelf()
 
 
+class Resting:
+    """Services of untrained checkpoints, on a server that starts nothing."""
+
+    runs = None
+
+    def __init__(self, shared):
+        self.names, self.checkpoint = shared.names, shared.checkpoint
+
+    def folders(self):
+        return {}
+
+
+@pytest.fixture
+def readings(shared):
+    """Readings of these checkpoints, for the pages that change them."""
+    import panel as pn
+
+    from workbench.views.reading import Readings
+
+    pn.extension("plotly")
+    return Readings(Resting(shared))
+
+
 class Document:
     """A session's document: keeps what it is to call next, until the session ends."""
 

@@ -4,7 +4,6 @@ import json
 import threading
 
 import numpy as np
-import panel as pn
 import pytest
 import xarray as xr
 
@@ -16,27 +15,9 @@ from workbench.views import attribution_model
 from workbench.views.attribution import Attribution
 from workbench.views.attribution_model import AttributionCursor, result_key
 from workbench.views.attribution_words import check_words, edge_weights
-from workbench.views.reading import RESULTS, Readings, Wanted
+from workbench.views.reading import RESULTS, Wanted
 
 QUICK = {"checkpoint": "ring", "passes": 2, "steps": 8, "samples": 2}
-
-
-class Shelf:
-    """Services of untrained checkpoints, on a server that starts nothing."""
-
-    runs = None
-
-    def __init__(self, shared):
-        self.names, self.checkpoint = shared.names, shared.checkpoint
-
-    def folders(self):
-        return {}
-
-
-@pytest.fixture
-def readings(shared):
-    pn.extension("plotly")
-    return Readings(Shelf(shared))
 
 
 @pytest.fixture

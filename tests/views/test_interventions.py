@@ -4,7 +4,6 @@ import dataclasses
 import json
 
 import numpy as np
-import panel as pn
 import pytest
 
 from workbench import dims
@@ -20,25 +19,7 @@ from workbench.views.interventions_model import (
     unrelated_to,
 )
 from workbench.views.interventions_words import exactness, number
-from workbench.views.reading import Readings, Wanted
-
-
-@pytest.fixture
-def readings(shared):
-    pn.extension("plotly")
-    return Readings(Shelf(shared))
-
-
-class Shelf:
-    """Services of untrained checkpoints, on a server that starts nothing."""
-
-    runs = None
-
-    def __init__(self, shared):
-        self.names, self.checkpoint = shared.names, shared.checkpoint
-
-    def folders(self):
-        return {}
+from workbench.views.reading import Wanted
 
 
 @pytest.fixture
