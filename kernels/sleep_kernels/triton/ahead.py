@@ -23,7 +23,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from sleep_kernels.contract import CHUNK
-from sleep_kernels.triton.arguments import INTERPRETED, precision
+from sleep_kernels.triton.arguments import INTERPRETED, STRIDES, precision
 from sleep_kernels.triton.backward import backward_kernel
 from sleep_kernels.triton.configurations import (
     Configuration,
@@ -144,6 +144,7 @@ def _arguments(variant: Variant, size: Configuration) -> dict[str, Any]:
         found |= {name: found[name] and "*fp32" for name in ("dq", "dk", "dg", "dbeta")}
     arguments = {
         **{f"p_{name}": kind for name, kind in (given | more | found).items()},
+        **dict.fromkeys(STRIDES, "i32"),
         "tokens": "i32",
         "heads": "i32",
         "KEYS": variant.keys,
@@ -151,6 +152,7 @@ def _arguments(variant: Variant, size: Configuration) -> dict[str, Any]:
         "BK": size.BK,
         "BV": size.BV,
         "C": CHUNK,
+        "UNIT": 16,
         "SCALE": variant.keys**-0.5,
         "STRENGTH": 1.0,
         "EPS": 1e-6,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
 class Inputs(NamedTuple):
-    """Tensors of a call, contiguous; shapes as in `sleep_kernels.contract`.
+    """Tensors of a call; shapes as in `sleep_kernels.contract`.
 
     ``rate`` and ``bias`` are `Gates.log_rate` and `Gates.decay_bias`; ``weight`` and ``gate``
     those of the output norm; ``valid`` is uint8.
@@ -37,13 +38,58 @@ class Inputs(NamedTuple):
     gate: Tensor | None
     valid: Tensor | None
 
-    def contiguous(self) -> Inputs:
-        """Return the same with every tensor contiguous, which is what the kernels index."""
-        found = [None if x is None else x.contiguous() for x in self]
-        valid = found[-1]
+    def indexable(self) -> Inputs:
+        """Return the same as the kernels index it.
+
+        q, k, v and gate are left as they are where `indexable` allows, so that slices of a wider
+        tensor cost no copy; the others, small or never sliced, are contiguous.
+        """
+        strided = ("q", "k", "v", "gate")
+        found = {
+            name: indexable(x) if name in strided else None if x is None else x.contiguous()
+            for name, x in self._asdict().items()
+        }
+        valid = found["valid"]
         if valid is not None and valid.dtype == torch.bool:
-            found[-1] = valid.view(torch.uint8)
-        return Inputs(*found)  # type: ignore[arg-type]
+            found["valid"] = valid.view(torch.uint8)
+        return Inputs(**found)  # type: ignore[arg-type]
+
+
+STRIDES = (
+    "q_batch", "q_token", "k_batch", "k_token", "v_batch", "v_token", "gate_batch", "gate_token"
+)  # fmt: skip
+"""Names of the strides that `strides_of` returns for `Inputs`, as the kernels take them."""
+MOST_STEP = 2**31 // CHUNK
+"""Elements between two tokens up to which offsets within a chunk fit 32 bits."""
+
+
+def indexable(x: Tensor | None) -> Tensor | None:
+    """Return ``[batch, token, gdn_head, width]`` as it is, or copied where heads are not packed.
+
+    What the kernels index: any batch and token stride, one head's row right after the other's. An
+    axis of one entry has no stride that matters.
+    """
+    if x is None:
+        return None
+    width = x.shape[-1]
+    packed = x.stride(-1) == 1 or width == 1
+    packed = packed and (x.stride(-2) == width or x.shape[-2] == 1)
+    return x if packed and (x.stride(1) < MOST_STEP or x.shape[1] == 1) else x.contiguous()
+
+
+def strides_of(inputs: Inputs) -> tuple[list[int], int]:
+    """Return batch and token strides of q, k, v and gate, and the unit they count in.
+
+    The unit, in elements, is the largest power of two up to 16 that divides all of them. It is
+    compiled into the kernel and the strides are not: one kernel serves all aligned strides.
+    """
+    strides = [
+        0 if x is None or x.shape[axis] == 1 else x.stride(axis)
+        for x in (inputs.q, inputs.k, inputs.v, inputs.gate)
+        for axis in (0, 1)
+    ]
+    unit = math.gcd(16, *strides)
+    return [stride // unit for stride in strides], unit
 
 
 class Settings(NamedTuple):

@@ -14,12 +14,14 @@ from torch import Tensor
 
 from sleep_kernels.contract import CHUNK
 from sleep_kernels.triton.arguments import (
+    STRIDES,
     Inputs,
     Settings,
     constants,
     kept_dtype,
     kernel_dtype,
     on_device,
+    strides_of,
 )
 from sleep_kernels.triton.configurations import backward_configuration
 from sleep_kernels.triton.tiles import (
@@ -35,6 +37,7 @@ from sleep_kernels.triton.tiles import (
     load_rows,
     lower,
     mm,
+    place,
     sigmoid,
     state_offsets,
     store_rows,
@@ -45,15 +48,16 @@ from sleep_kernels.triton.tiles import (
 )
 
 
-@triton.jit(do_not_specialize=["tokens", "heads"])
+@triton.jit(do_not_specialize=[*STRIDES, "tokens", "heads"])
 def backward_kernel(
     p_q, p_k, p_v, p_g, p_beta, p_state, p_rate, p_bias, p_weight, p_gate, p_valid,
     p_do, p_dafter,
     p_dq, p_dk, p_dv, p_dg, p_dbeta, p_dstate, p_drate, p_dbias, p_dweight, p_dgate,
     p_starts,
+    q_batch, q_token, k_batch, k_token, v_batch, v_token, gate_batch, gate_token,
     tokens, heads,
     KEYS: tl.constexpr, VALUES: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
-    C: tl.constexpr,
+    C: tl.constexpr, UNIT: tl.constexpr,
     SCALE: tl.constexpr, STRENGTH: tl.constexpr, EPS: tl.constexpr,
     MANY: tl.constexpr, DELTA: tl.constexpr, NORMALISE: tl.constexpr, GATED: tl.constexpr,
     DT: tl.constexpr, F: tl.constexpr, PREC: tl.constexpr, SOLVE: tl.constexpr,
@@ -106,11 +110,13 @@ def backward_kernel(
                 o_c = chunk_rows(left, C)
                 token = batch * tokens + first
                 row = token * heads + head
+                at_k, step_k = place(batch, first, head, k_batch, k_token, KEYS, UNIT)
+                at_v, step_v = place(batch, first, head, v_batch, v_token, VALUES, UNIT)
                 tl.store(p_starts + at_start + first * (BK * BV // C) + o_start, b_s)
                 b_k, _, _, b_f, last, b_r = written(
-                    p_k, p_v, p_g, p_beta, p_rate, p_bias, p_valid, b_s, row, token, head, o_c,
-                    heads, left, start, KEYS, VALUES, BK, BV, STRENGTH, DELTA, NORMALISE, GATED,
-                    DT, F, PREC, SOLVE,
+                    p_k, p_v, p_g, p_beta, p_rate, p_bias, p_valid, b_s, at_k, step_k, at_v, step_v,
+                    row, token, head, o_c, heads, left, start, KEYS, VALUES, BK, BV,
+                    STRENGTH, DELTA, NORMALISE, GATED, DT, F, PREC, SOLVE,
                 )  # fmt: skip
                 b_s = advanced(b_s, b_k, b_f, last, b_r, p_g is not None, DT, F, PREC)
             at_last = at_start + (chunks - 1).to(tl.int64) * (BK * BV)
@@ -128,11 +134,15 @@ def backward_kernel(
             o_c = chunk_rows(left, C)
             token = batch * tokens + first
             row = token * heads + head
+            at_k, step_k = place(batch, first, head, k_batch, k_token, KEYS, UNIT)
+            at_v, step_v = place(batch, first, head, v_batch, v_token, VALUES, UNIT)
+            at_q, step_q = place(batch, first, head, q_batch, q_token, KEYS, UNIT)
+            at_g, step_g = place(batch, first, head, gate_batch, gate_token, VALUES, UNIT)
             if MANY:
                 b_s = tl.load(p_starts + at_start + first * (BK * BV // C) + o_start)
 
             # what needs k alone, so that it can go before the solve
-            b_k = load_rows(p_k, row, o_c, heads, left, 0, KEYS, BK)
+            b_k = load_rows(p_k, at_k, o_c, step_k, left, 0, KEYS, BK)
             if NORMALISE:
                 b_k, _ = unit_rows(b_k, F)
             b_b, b_slope = load_beta(
@@ -145,7 +155,7 @@ def backward_kernel(
                 b_d, b_e, b_f, last = decays(b_g, o_c)
             else:
                 b_d = causal(o_c, F)
-            b_w = load_rows(p_v, row, o_c, heads, left, start, VALUES, BV).to(F)
+            b_w = load_rows(p_v, at_v, o_c, step_v, left, start, VALUES, BV).to(F)
             b_dr = mm(b_k, b_ds, DT, F, PREC)
             if p_g is not None:
                 b_dr *= b_f[:, None]
@@ -156,11 +166,11 @@ def backward_kernel(
                 b_w -= b_recalled
                 b_kk = strict(mm(b_k, tl.trans(b_k), DT, F, PREC) * b_d, o_c)
             if p_do is not None:
-                b_q = load_rows(p_q, row, o_c, heads, left, 0, KEYS, BK)
+                b_q = load_rows(p_q, at_q, o_c, step_q, left, 0, KEYS, BK)
                 if NORMALISE:
                     b_q, _ = unit_rows(b_q, F)
                 b_p = SCALE * lower(mm(b_q, tl.trans(b_k), DT, F, PREC) * b_d, o_c)
-                b_do = load_rows(p_do, row, o_c, heads, left, start, VALUES, BV)
+                b_do = load_rows(p_do, row * VALUES, o_c, heads * VALUES, left, start, VALUES, BV)
                 if p_weight is None:
                     b_dr += mm(tl.trans(b_p), b_do, DT, F, PREC)
 
@@ -173,7 +183,7 @@ def backward_kernel(
                 if p_weight is not None:
                     o_v = tl.arange(0, BV)
                     b_weight = tl.load(p_weight + o_v, mask=o_v < VALUES, other=0.0).to(F)
-                    b_gate = load_rows(p_gate, row, o_c, heads, left, 0, VALUES, BV).to(F)
+                    b_gate = load_rows(p_gate, at_g, o_c, step_g, left, 0, VALUES, BV).to(F)
                     b_o = SCALE * mm(b_q, b_s, DT, F, PREC)
                     if p_g is not None:
                         b_o *= b_e[:, None]
@@ -191,6 +201,7 @@ def backward_kernel(
                     b_mean = tl.sum(b_dy * b_o, 1) / VALUES
                     b_do = b_root[:, None] * (b_dy - b_o * b_mean[:, None])
                     b_dr += mm(tl.trans(b_p), b_do, DT, F, PREC)
+            o_c = chunk_rows(left - 1, C)  # offsets of what is loaded again are not kept
             b_z = b_dr
             if DELTA:
                 b_z = mm(tl.trans(b_t), b_dr, F, F, SOLVE)
@@ -198,7 +209,7 @@ def backward_kernel(
             b_db = tl.sum(b_z * b_w, 1)
 
             # what R wrote; k is loaded again rather than kept, which the registers do not allow
-            b_k = load_rows(p_k, row, o_c, heads, left, 0, KEYS, BK)
+            b_k = load_rows(p_k, at_k, o_c, step_k, left, 0, KEYS, BK)
             if NORMALISE:
                 b_k, b_rk = unit_rows(b_k, F)
             b_dk = mm(b_r, tl.trans(b_ds), DT, F, PREC)
@@ -213,7 +224,7 @@ def backward_kernel(
 
             # what q read
             if p_do is not None:
-                b_q = load_rows(p_q, row, o_c, heads, left, 0, KEYS, BK)
+                b_q = load_rows(p_q, at_q, o_c, step_q, left, 0, KEYS, BK)
                 if NORMALISE:
                     b_q, b_rq = unit_rows(b_q, F)
                 b_dp = lower(mm(b_do, tl.trans(b_r), DT, F, PREC), o_c)
@@ -235,7 +246,7 @@ def backward_kernel(
 
             # what was recalled
             if DELTA:
-                b_k = load_rows(p_k, row, o_c, heads, left, 0, KEYS, BK)
+                b_k = load_rows(p_k, at_k, o_c, step_k, left, 0, KEYS, BK)
                 if NORMALISE:
                     b_k, b_rk = unit_rows(b_k, F)
                 b_dm = -strict(mm(b_z, tl.trans(b_r), DT, F, PREC), o_c)
@@ -316,9 +327,10 @@ def run_backward(
         Each in its input's dtype. Without `d_output`, q and what stands behind the output have
         none.
     """
-    inputs = inputs.contiguous()
     if d_output is None:
         inputs = inputs._replace(q=None, weight=None, gate=None)
+    inputs = inputs.indexable()
+    strides, unit = strides_of(inputs)
     q, k, v = inputs.q, inputs.k, inputs.v
     batch, tokens, heads, keys = k.shape
     values = v.shape[-1]
@@ -327,9 +339,13 @@ def run_backward(
     blocks = triton.cdiv(values, size.BV)
     chunks = triton.cdiv(tokens, CHUNK)
 
+    def fresh(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Return a contiguous buffer of x's shape; `torch.empty_like` may keep its strides."""
+        return torch.empty(x.shape, dtype=dtype or x.dtype, device=x.device)
+
     def shared(x: Tensor | None) -> Tensor | None:
         """Return a buffer every block of values adds to; in x's dtype if there is one block."""
-        return None if x is None else torch.empty_like(x, dtype=kept if blocks > 1 else x.dtype)
+        return None if x is None else fresh(x, kept if blocks > 1 else x.dtype)
 
     def partial(x: Tensor | None, *shape: int) -> Tensor | None:
         """Return a buffer for one sum a program."""
@@ -338,14 +354,14 @@ def run_backward(
     found = Gradients(
         q=shared(q),
         k=shared(k),  # type: ignore[arg-type]
-        v=torch.empty_like(v),
+        v=fresh(v),
         log_decay=shared(inputs.log_decay),
         beta=shared(inputs.beta),
-        state=None if inputs.state is None else torch.empty_like(inputs.state),
+        state=None if inputs.state is None else fresh(inputs.state),
         rate=partial(inputs.rate),
         bias=partial(inputs.bias),
         weight=partial(inputs.weight, values),
-        gate=None if inputs.gate is None else torch.empty_like(inputs.gate),
+        gate=None if inputs.gate is None else fresh(inputs.gate),
     )
     starts = None
     if chunks > 1:
@@ -355,8 +371,8 @@ def run_backward(
             *inputs,
             None if d_output is None else d_output.contiguous(),
             None if d_after is None else d_after.contiguous(),
-            *found, starts, tokens, heads,
-            BK=size.BK, BV=size.BV, num_warps=size.warps, num_stages=size.stages,
+            *found, starts, *strides, tokens, heads,
+            BK=size.BK, BV=size.BV, UNIT=unit, num_warps=size.warps, num_stages=size.stages,
             **constants(inputs, settings),
         )  # fmt: skip
     rate, bias, weight = found.rate, found.bias, found.weight

@@ -12,12 +12,14 @@ from torch import Tensor
 
 from sleep_kernels.contract import CHUNK
 from sleep_kernels.triton.arguments import (
+    STRIDES,
     Inputs,
     Settings,
     constants,
     kept_dtype,
     kernel_dtype,
     on_device,
+    strides_of,
 )
 from sleep_kernels.triton.configurations import forward_configuration
 from sleep_kernels.triton.tiles import (
@@ -26,6 +28,7 @@ from sleep_kernels.triton.tiles import (
     load_rows,
     lower,
     mm,
+    place,
     sigmoid,
     state_offsets,
     store_rows,
@@ -34,13 +37,14 @@ from sleep_kernels.triton.tiles import (
 )
 
 
-@triton.jit(do_not_specialize=["tokens", "heads"])
+@triton.jit(do_not_specialize=[*STRIDES, "tokens", "heads"])
 def forward_kernel(
     p_q, p_k, p_v, p_g, p_beta, p_state, p_rate, p_bias, p_weight, p_gate, p_valid,
     p_o, p_after, p_chunks, p_change,
+    q_batch, q_token, k_batch, k_token, v_batch, v_token, gate_batch, gate_token,
     tokens, heads,
     KEYS: tl.constexpr, VALUES: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
-    C: tl.constexpr,
+    C: tl.constexpr, UNIT: tl.constexpr,
     SCALE: tl.constexpr, STRENGTH: tl.constexpr, EPS: tl.constexpr,
     MANY: tl.constexpr, DELTA: tl.constexpr, NORMALISE: tl.constexpr, GATED: tl.constexpr,
     DT: tl.constexpr, F: tl.constexpr, PREC: tl.constexpr, SOLVE: tl.constexpr,
@@ -73,16 +77,19 @@ def forward_kernel(
         o_c = chunk_rows(left, C)
         token = batch * tokens + first
         row = token * heads + head
+        at_k, step_k = place(batch, first, head, k_batch, k_token, KEYS, UNIT)
+        at_v, step_v = place(batch, first, head, v_batch, v_token, VALUES, UNIT)
         if p_chunks is not None:
             p_at = p_chunks + ((batch * chunks + chunk) * heads + head) * (KEYS * VALUES)
             tl.store(p_at + o_s, b_s, mask=m_s)
         b_k, b_d, b_e, b_f, last, b_r = written(
-            p_k, p_v, p_g, p_beta, p_rate, p_bias, p_valid, b_s, row, token, head, o_c,
-            heads, left, start, KEYS, VALUES, BK, BV, STRENGTH, DELTA, NORMALISE, GATED,
-            DT, F, PREC, SOLVE,
+            p_k, p_v, p_g, p_beta, p_rate, p_bias, p_valid, b_s, at_k, step_k, at_v, step_v,
+            row, token, head, o_c, heads, left, start, KEYS, VALUES, BK, BV,
+            STRENGTH, DELTA, NORMALISE, GATED, DT, F, PREC, SOLVE,
         )  # fmt: skip
         if p_q is not None:
-            b_q = load_rows(p_q, row, o_c, heads, left, 0, KEYS, BK)
+            at_q, step_q = place(batch, first, head, q_batch, q_token, KEYS, UNIT)
+            b_q = load_rows(p_q, at_q, o_c, step_q, left, 0, KEYS, BK)
             if NORMALISE:
                 b_q, _ = unit_rows(b_q, F)
             b_o = mm(b_q, b_s, DT, F, PREC)
@@ -94,7 +101,8 @@ def forward_kernel(
                 b_w = tl.load(
                     p_weight + tl.arange(0, BV), mask=tl.arange(0, BV) < VALUES, other=0.0
                 )
-                b_gate = load_rows(p_gate, row, o_c, heads, left, 0, VALUES, BV).to(F)
+                at_g, step_g = place(batch, first, head, gate_batch, gate_token, VALUES, UNIT)
+                b_gate = load_rows(p_gate, at_g, o_c, step_g, left, 0, VALUES, BV).to(F)
                 b_root = tl.rsqrt(tl.sum(b_o * b_o, 1) / VALUES + EPS)
                 b_o = b_o * b_root[:, None] * b_w.to(F)[None, :] * (b_gate * sigmoid(b_gate))
             store_rows(p_o, row, o_c, heads, left, start, b_o, VALUES, BV)
@@ -123,7 +131,8 @@ def run_forward(
     tuple
         Output, state, chunk states and change norm as in `RuleResult`; None where not asked for.
     """
-    inputs = inputs.contiguous()
+    inputs = inputs.indexable()
+    strides, unit = strides_of(inputs)
     k, v = inputs.k, inputs.v
     batch, tokens, heads, keys = k.shape
     values = v.shape[-1]
@@ -142,8 +151,8 @@ def run_forward(
         change = v.new_empty((batch, heads, blocks), dtype=kept)
     with on_device(v):
         forward_kernel[(batch * heads * blocks,)](
-            *inputs, output, after, chunks, change, tokens, heads,
-            BK=size.BK, BV=size.BV, num_warps=size.warps, num_stages=size.stages,
+            *inputs, output, after, chunks, change, *strides, tokens, heads,
+            BK=size.BK, BV=size.BV, UNIT=unit, num_warps=size.warps, num_stages=size.stages,
             **constants(inputs, settings),
         )  # fmt: skip
     return output, after, chunks, None if change is None else change.sum(-1).sqrt()

@@ -17,7 +17,8 @@ def run_triton(call: Call) -> RuleResult:
     Unit norms, gates and padding are worked out in the kernel. The output norm is too where one
     block of values covers all of them, forward and backward (`holds_every_value`); else it follows
     in plain PyTorch, on an output in the state's dtype, as on every other backend. A window of one
-    token takes the step kernel. Inputs of any strides are taken; what is not contiguous is copied.
+    token takes the step kernel. Inputs of any strides are taken, and q, k, v and gate
+    without a copy where they are slices of wider tensors with their heads packed.
     """
     gates, norm = call.gates, call.output_norm
     inputs = Inputs(

