@@ -10,6 +10,7 @@ from sleep_kernels.backends import BACKENDS, backend_status, choose_backend
 from sleep_kernels.contract import CHUNK, Call, Gates, OutputNorm, RuleResult
 from sleep_kernels.convolution import ConvolutionResult, dynamic_convolution, short_convolution
 from sleep_kernels.norms import rms_norm
+from sleep_kernels.pointwise import rotate, silu_gate
 
 __all__ = [
     "BACKENDS",
@@ -27,5 +28,7 @@ __all__ = [
     "gated_outer_product",
     "prepared",
     "rms_norm",
+    "rotate",
     "short_convolution",
+    "silu_gate",
 ]

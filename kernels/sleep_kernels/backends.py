@@ -12,8 +12,9 @@ import torch
 from sleep_kernels import cpu, reference
 from sleep_kernels.around import run_plain
 from sleep_kernels.contract import Call, RuleResult
+from sleep_kernels.native import library
 
-BACKENDS: tuple[str, ...] = ("auto", "reference", "cpu", "triton", "fla")
+BACKENDS: tuple[str, ...] = ("auto", "reference", "cpu", "native", "triton", "fla")
 KEY_DIMS = (16, 32, 64, 96, 128)
 """Key sizes the Triton kernels are built for."""
 MOST_VALUES = 256
@@ -41,9 +42,16 @@ def backend_status(device: torch.device | str | None = None) -> dict[str, str | 
     return {
         "reference": None,
         "cpu": None,
+        "native": _native_problem(device.type),
         "triton": _triton_problem(device),
         "fla": _fla_problem(device.type),
     }
+
+
+def _native_problem(kind: str) -> str | None:
+    if kind != "cpu":
+        return f"it runs on a CPU; these tensors are on {kind}"
+    return library.problem()
 
 
 def _triton_problem(device: torch.device) -> str | None:
@@ -92,8 +100,9 @@ def shape_problem(backend: str, call: Call) -> str | None:
 def choose_backend(backend: str, device: torch.device, call: Call | None = None) -> str:
     """Return the backend that serves `backend` on `device`.
 
-    ``auto`` takes "triton" on a CUDA device where it can serve (the call, if one is given), and
-    else "cpu", the one-chunk form, which is plain PyTorch and runs on any device.
+    ``auto`` takes "triton" on a CUDA device where it can serve (the call, if one is given),
+    "native" on a CPU where its library could be built, and else "cpu", the chunked form, which is
+    plain PyTorch and runs on any device.
 
     Raises
     ------
@@ -109,7 +118,7 @@ def choose_backend(backend: str, device: torch.device, call: Call | None = None)
         wanted = device.type == "cuda" and _triton_problem(device) is None
         if wanted and (call is None or shape_problem("triton", call) is None):
             return "triton"
-        return "cpu"
+        return "native" if _native_problem(device.type) is None else "cpu"
     reason = backend_status(device)[backend]
     if reason is None and call is not None:
         reason = shape_problem(backend, call)
@@ -120,6 +129,10 @@ def choose_backend(backend: str, device: torch.device, call: Call | None = None)
 
 def load_backend(name: str) -> Callable[[Call], RuleResult]:
     """Return the function that runs a call on a backend; imports what it needs."""
+    if name == "native":
+        from sleep_kernels.native.rule import run_native
+
+        return run_native
     if name == "triton":
         from sleep_kernels.triton import run_triton
 

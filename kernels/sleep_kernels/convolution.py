@@ -15,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from sleep_kernels.native import library
+
 
 class ConvolutionResult(NamedTuple):
     """What a convolution returns.
@@ -35,6 +37,9 @@ def short_convolution(
     x: Float[Tensor, "batch token channel"],
     weight: Float[Tensor, "channel taps"],
     tail: Tensor | None = None,
+    *,
+    activate: bool = False,
+    backend: str = "auto",
 ) -> ConvolutionResult:
     """Causal depthwise convolution, ``y_t = sum_w weight[:, w] x_(t - taps + 1 + w)``.
 
@@ -46,6 +51,10 @@ def short_convolution(
         ``[channel, taps]``; the last tap is the present token.
     tail : Tensor or None
         Inputs before the first token, ``[batch, taps - 1, channel]``; None means zeros.
+    activate : bool
+        SiLU after it.
+    backend : str
+        As of the rules: "auto" and "native" take the library where it serves, others never.
 
     Raises
     ------
@@ -54,7 +63,13 @@ def short_convolution(
     """
     taps = weight.shape[1]
     _check_tail(x, tail, taps)
-    output = cast(Tensor, _Short.apply(x, weight, tail))
+    if taps <= library.MOST_TAPS and library.takes(backend, x, weight):
+        from sleep_kernels.native import pointwise
+
+        output = pointwise.convolve(x, weight, tail, activate)
+    else:
+        output = cast(Tensor, _Short.apply(x, weight, tail))
+        output = F.silu(output) if activate else output
     return ConvolutionResult(output, _next_tail(x, tail, taps))
 
 

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from sleep_kernels.native import library
+
 UNIT_EPS = 1e-6
 
 
@@ -32,7 +34,7 @@ def unit_norm(x: Tensor) -> Tensor:
     return cast(Tensor, _UnitNorm.apply(x))
 
 
-def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+def rms_norm(x: Tensor, weight: Tensor, eps: float, *, backend: str = "auto") -> Tensor:
     """Return ``x rsqrt(mean x^2 + eps) weight`` (Zhang and Sennrich arXiv 1910.07467).
 
     Parameters
@@ -43,7 +45,13 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
         ``[channel]``.
     eps : float
         Added to the mean square.
+    backend : str
+        As of the rules: "auto" and "native" take the library where it serves, others never.
     """
+    if library.takes(backend, x, weight):
+        from sleep_kernels.native import pointwise
+
+        return pointwise.rms_norm(x, weight, eps)
     by_hand = x.device.type == "cpu" and x.ndim > 1 and x.dtype == weight.dtype
     if not by_hand or x.dtype not in (torch.float32, torch.float64):
         # torch has a fused kernel on a GPU, and adds up low precision in float32

@@ -1,5 +1,7 @@
 """Causal convolutions against torch's own and against a loop."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,12 @@ from torch.testing import assert_close
 from sleep_kernels import dynamic_convolution, short_convolution
 
 BATCH, CHANNELS = 2, 3
+every_backend = pytest.mark.parametrize("backend", ["cpu", "native"])
+
+
+def runs(dynamic, backend):
+    """Return the convolution to test; only the short one goes through the library."""
+    return dynamic_convolution if dynamic else partial(short_convolution, backend=backend)
 
 
 @pytest.fixture
@@ -16,17 +24,20 @@ def normal():
     return lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
+@every_backend
 @pytest.mark.parametrize("tokens", [1, 2, 9])
-@pytest.mark.parametrize("taps", [1, 2, 4])
-def test_short_convolution_is_conv1d(normal, tokens, taps):
+@pytest.mark.parametrize("taps", [1, 2, 4, 9])
+def test_short_convolution_is_conv1d(normal, backend, tokens, taps):
     x, weight = normal(BATCH, tokens, CHANNELS), normal(CHANNELS, taps)
     for tail in (None, normal(BATCH, taps - 1, CHANNELS)):
         before = torch.zeros(BATCH, taps - 1, CHANNELS, dtype=x.dtype) if tail is None else tail
         padded = torch.cat((before, x), dim=1)
         expected = F.conv1d(padded.mT, weight[:, None], groups=CHANNELS).mT
-        result = short_convolution(x, weight, tail)
+        result = short_convolution(x, weight, tail, backend=backend)
         assert_close(result.output, expected, rtol=0, atol=1e-12)
         assert torch.equal(result.tail, padded[:, tokens:])
+        active = short_convolution(x, weight, tail, activate=True, backend=backend)
+        assert_close(active.output, F.silu(expected), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 9])
@@ -44,12 +55,13 @@ def test_dynamic_convolution_is_a_loop(normal, tokens, taps):
     assert torch.equal(result.tail, padded[:, tokens:])
 
 
+@every_backend
 @pytest.mark.parametrize("cut", [1, 2, 5])
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_one_call_is_two_calls(normal, cut, dynamic):
+def test_one_call_is_two_calls(normal, cut, dynamic, backend):
     x, tail = normal(BATCH, 6, CHANNELS), normal(BATCH, 3, CHANNELS)
     weight = normal(BATCH, 6, CHANNELS, 4) if dynamic else normal(CHANNELS, 4)
-    run = dynamic_convolution if dynamic else short_convolution
+    run = runs(dynamic, backend)
     whole = run(x, weight, tail)
     head, rest = (weight[:, :cut], weight[:, cut:]) if dynamic else (weight, weight)
     first = run(x[:, :cut], head, tail)
@@ -65,11 +77,24 @@ def test_an_impulse_by_hand():
     assert tail.flatten().tolist() == [0.0, 0.0]
 
 
+@every_backend
+def test_gradients_of_an_activated_convolution(normal, backend):
+    x = normal(2, 5, 18).requires_grad_()
+    weight, tail = normal(18, 4).requires_grad_(), normal(2, 3, 18).requires_grad_()
+
+    def run(*given):
+        return short_convolution(*given, activate=True, backend=backend).output
+
+    assert torch.autograd.gradcheck(run, (x, weight, tail))
+    assert torch.autograd.gradcheck(run, (x[:, :, ::3], weight[::3]))  # channels apart
+
+
+@every_backend
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_gradients_reach_input_weight_and_tail(normal, dynamic):
+def test_gradients_reach_input_weight_and_tail(normal, dynamic, backend):
     x, tail = normal(1, 3, 2).requires_grad_(), normal(1, 2, 2).requires_grad_()
     weight = (normal(1, 3, 2, 3) if dynamic else normal(2, 3)).requires_grad_()
-    run = dynamic_convolution if dynamic else short_convolution
+    run = runs(dynamic, backend)
     assert torch.autograd.gradcheck(lambda *tensors: tuple(run(*tensors)), (x, weight, tail))
 
 

@@ -68,35 +68,42 @@ def outcome(x, backend, dtype, passes=1):
     return dict(zip(("output", "after", *NAMES), (t.detach().double() for t in found), strict=True))
 
 
-def within_budget(x, passes=1):
+every_backend = pytest.mark.parametrize("backend", ["cpu", "native"])
+
+
+def within_budget(backend, x, passes=1):
     exact = outcome(x, "reference", torch.float64, passes)
     plain = outcome(x, "eager", torch.float32, passes)
-    ours = outcome(x, "cpu", torch.float32, passes)
+    ours = outcome(x, backend, torch.float32, passes)
     for name, true in exact.items():
         budget = 2 * ((plain[name] - true).abs().max() + EPS * true.abs().max())
         error = (ours[name] - true).abs().max()
         assert error <= budget, f"{name}: {error:.1e} of {budget:.1e}"
 
 
+@every_backend
 @pytest.mark.parametrize("keys", ["random", "identical", "near-collinear"])
 @pytest.mark.parametrize("dim", [16, 32, 64, 128])
 @pytest.mark.parametrize("tokens", [16, 24, 64, 128])
-def test_one_window(tokens, dim, keys):
-    within_budget(inputs(tokens, dim, keys))
+def test_one_window(backend, tokens, dim, keys):
+    within_budget(backend, inputs(tokens, dim, keys))
 
 
+@every_backend
 @pytest.mark.parametrize("keys", ["random", "identical", "near-collinear"])
-def test_a_long_window(keys):
-    within_budget(inputs(512, 32, keys))
+def test_a_long_window(backend, keys):
+    within_budget(backend, inputs(512, 32, keys))
 
 
+@every_backend
 @pytest.mark.parametrize("keys", ["random", "identical", "near-collinear"])
-def test_chained_passes(keys):
-    within_budget(inputs(16, 16, keys), PASSES)
+def test_chained_passes(backend, keys):
+    within_budget(backend, inputs(16, 16, keys), PASSES)
 
 
+@every_backend
 @pytest.mark.parametrize("tokens", [16, 75])
-def test_the_same_call_gives_the_same_bits(tokens):
+def test_the_same_call_gives_the_same_bits(backend, tokens):
     x = inputs(tokens, 32, "near-collinear")
-    one, other = (outcome(x, "cpu", torch.float32) for _ in range(2))
+    one, other = (outcome(x, backend, torch.float32) for _ in range(2))
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -10,7 +10,7 @@ from sleep_kernels import CHUNK, Call, Gates, OutputNorm, gated_delta_rule, gate
 from sleep_kernels.norms import gated_rms_norm, rms_norm, unit_norm
 
 BATCH, HEADS, KEYS, VALUES = 2, 3, 4, 5
-every_backend = pytest.mark.parametrize("backend", ["cpu", "reference"])
+every_backend = pytest.mark.parametrize("backend", ["cpu", "native", "reference"])
 
 
 def drawn(tokens=7):
@@ -150,14 +150,15 @@ def test_no_beta_writes_with_full_strength(backend):
     assert_close(one.state, other.state)
 
 
-def test_gradients_reach_everything_that_was_given():
+@pytest.mark.parametrize("backend", ["cpu", "native"])
+def test_gradients_reach_everything_that_was_given(backend):
     x = {name: tensor.requires_grad_() for name, tensor in drawn(3).items()}
 
     def run(*values):
         y = dict(zip(x, values, strict=True))
         result = gated_delta_rule(
             y["q"], y["k"], y["v"], y["log_decay"], y["beta"], y["state"], normalise=True,
-            gates=Gates(y["log_rate"], y["decay_bias"]), backend="cpu",
+            gates=Gates(y["log_rate"], y["decay_bias"]), backend=backend,
             output_norm=OutputNorm(y["weight"], y["gate"]),
         )  # fmt: skip
         return result.output, result.state
@@ -223,8 +224,9 @@ def test_rms_norm_adds_up_low_precision_in_float32(dtype):
     assert_close(rms_norm(torch.ones(4), torch.ones(4), 1e-6), torch.ones(4))
 
 
+@pytest.mark.parametrize("backend", ["cpu", "native"])
 @pytest.mark.parametrize("rule", [gated_delta_rule, gated_outer_product])
-def test_a_backward_under_autocast_is_the_same_backward(rule):
+def test_a_backward_under_autocast_is_the_same_backward(rule, backend):
     x = {name: tensor.float().requires_grad_() for name, tensor in drawn().items()}
 
     def gradients(enabled):
@@ -232,7 +234,7 @@ def test_a_backward_under_autocast_is_the_same_backward(rule):
             result = rule(
                 x["q"], x["k"], x["v"], x["log_decay"], x["beta"], x["state"], normalise=True,
                 gates=Gates(x["log_rate"], x["decay_bias"]),
-                output_norm=OutputNorm(x["weight"], x["gate"]), backend="cpu",
+                output_norm=OutputNorm(x["weight"], x["gate"]), backend=backend,
             )  # fmt: skip
             loss = result.output.square().sum() + result.state.square().sum()
             return torch.autograd.grad(loss, list(x.values()))

@@ -11,7 +11,8 @@ from torch.testing import assert_close
 import sleep_kernels
 from sleep_kernels import cpu
 
-BACKENDS = ["cpu", "reference"]
+NATIVE = [] if sleep_kernels.backend_status("cpu")["native"] else ["native"]
+BACKENDS = ["cpu", *NATIVE, "reference"]
 KEYS = ["random", "identical", "near-collinear"]
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
 
@@ -136,11 +137,12 @@ def test_sixty_four_passes_over_one_window(rule, keys):
 
 
 @every_rule
-def test_a_window_in_two_calls_is_the_window_in_one(rule):
+@pytest.mark.parametrize("backend", ["cpu", "native"])
+def test_a_window_in_two_calls_is_the_window_in_one(rule, backend):
     x, state = inputs(75, rule, keys="near-collinear")
-    whole = rule(x, state=state, backend="cpu")
-    first = rule({n: t[:, :31] for n, t in x.items()}, state=state, backend="cpu")
-    second = rule({n: t[:, 31:] for n, t in x.items()}, state=first.state, backend="cpu")
+    whole = rule(x, state=state, backend=backend)
+    first = rule({n: t[:, :31] for n, t in x.items()}, state=state, backend=backend)
+    second = rule({n: t[:, 31:] for n, t in x.items()}, state=first.state, backend=backend)
     assert_close(torch.cat((first.output, second.output), 1), whole.output, rtol=0, atol=1e-12)
     assert_close(second.state, whole.state, rtol=0, atol=1e-12)
 
@@ -168,7 +170,9 @@ def test_two_tokens_by_hand():
 
 
 @every_rule
-@pytest.mark.parametrize(("backend", "chunk"), [("reference", 128), ("cpu", 32), ("cpu", 2)])
+@pytest.mark.parametrize(
+    ("backend", "chunk"), [("reference", 128), ("cpu", 32), ("cpu", 2), ("native", 128)]
+)
 def test_gradients_of_every_input_and_of_the_state(rule, backend, chunk, monkeypatch):
     monkeypatch.setattr(cpu, "ONE_CHUNK", chunk)
     monkeypatch.setattr(cpu, "CHUNK", chunk)
@@ -196,8 +200,9 @@ def test_gradients_of_a_long_window_agree_between_backends(rule, keys):
         found[backend] = torch.autograd.grad(
             result.output.square().sum() + result.state.sin().sum(), leaves
         )
-    for ours, theirs in zip(found["cpu"], found["reference"], strict=True):
-        assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+    for backend in ("cpu", *NATIVE):
+        for ours, theirs in zip(found[backend], found["reference"], strict=True):
+            assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["gated delta", "gated outer product"])

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import sleep_kernels
 from workbench.config import LayerKind, ModelConfig
-from workbench.model.by_hand import linears
+from workbench.model.projections import linears
 
 
 class Mixed(NamedTuple):
@@ -247,8 +247,10 @@ class FastWeights(nn.Module):
             v = F.silu(v)
         else:
             qkv, tail = _past_padding(qkv, tail, valid)
-            qkv, tail = sleep_kernels.short_convolution(qkv, self.conv, tail)
-            q, k, v = F.silu(qkv).split((keys, keys, values), dim=-1)
+            qkv, tail = sleep_kernels.short_convolution(
+                qkv, self.conv, tail, activate=True, backend=self.backend
+            )
+            q, k, v = qkv.split((keys, keys, values), dim=-1)
         log_decay = gates.pop(0) if self.has_decay else None
         return Projected(
             q.unflatten(-1, (self.heads, self.keys)),

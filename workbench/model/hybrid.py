@@ -24,12 +24,12 @@ class Block(nn.Module):
     def __init__(self, config: ModelConfig, index: int) -> None:
         super().__init__()
         kind = config.layers[index]
-        self.mixer_norm = RMSNorm(config.width, eps=config.norm_eps)
+        self.mixer_norm = RMSNorm(config)
         self.mixer: Attention | FastWeights = (
             Attention(config) if kind == "attention" else FastWeights(config, kind)
         )
         if config.mlp_width:
-            self.mlp_norm = RMSNorm(config.width, eps=config.norm_eps)
+            self.mlp_norm = RMSNorm(config)
             self.mlp = SwiGLU(config)
         self.has_mlp = bool(config.mlp_width)
 
@@ -59,7 +59,7 @@ class HybridModel(nn.Module):
         self.config = config
         self.embedding = nn.Embedding(config.vocabulary, config.width)
         self.stack = nn.ModuleList(Block(config, i) for i in range(len(config.layers)))
-        self.final_norm = RMSNorm(config.width, eps=config.norm_eps)
+        self.final_norm = RMSNorm(config)
         self.head = nn.Linear(config.width, config.vocabulary, bias=False)
         self._initialise(torch.Generator().manual_seed(seed))
 

@@ -12,20 +12,24 @@ from torch import Tensor, nn
 import sleep_kernels
 from workbench.config import ModelConfig
 from workbench.errors import WorkbenchError
-from workbench.model.by_hand import gated, linears, rotate
 from workbench.model.memory import KVCache
+from workbench.model.projections import linears
 
 SHORT = 32
 """Up to so many tokens, compiled for a CPU, plain attention is quicker than a blocked kernel."""
 
 
 class RMSNorm(nn.RMSNorm):
-    """RMSNorm along the channels, with a backward written by hand on a CPU."""
+    """RMSNorm along the channels of the model."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config.width, eps=config.norm_eps)
+        self.backend = config.kernel_backend
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[..., channel]`` to the same shape."""
         assert self.eps is not None
-        return sleep_kernels.rms_norm(x, self.weight, self.eps)
+        return sleep_kernels.rms_norm(x, self.weight, self.eps, backend=self.backend)
 
 
 class SwiGLU(nn.Module):
@@ -33,6 +37,7 @@ class SwiGLU(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.backend = config.kernel_backend
         self.gate = nn.Linear(config.width, config.mlp_width, bias=False)
         self.up = nn.Linear(config.width, config.mlp_width, bias=False)
         self.down = nn.Linear(config.mlp_width, config.width, bias=False)
@@ -41,7 +46,8 @@ class SwiGLU(nn.Module):
         self, x: Float[Tensor, "batch token channel"]
     ) -> Float[Tensor, "batch token channel"]:
         """Map ``[batch, token, channel]`` to the same shape."""
-        return self.down(gated(*linears(x, [[self.gate.weight, self.up.weight]])))
+        (both,) = linears(x, [[self.gate.weight, self.up.weight]])
+        return self.down(sleep_kernels.silu_gate(both, backend=self.backend))
 
 
 class Attention(nn.Module):
@@ -52,6 +58,7 @@ class Attention(nn.Module):
         self.heads = config.attention_heads
         self.rope_base = config.rope_base
         self.backend = config.attention_backend
+        self.kernels = config.kernel_backend
         self.query = nn.Linear(config.width, config.width, bias=False)
         self.key = nn.Linear(config.width, config.width, bias=False)
         self.value = nn.Linear(config.width, config.width, bias=False)
@@ -104,8 +111,9 @@ class Attention(nn.Module):
         total = keys.shape[2]
         cos, sin = _rotation(total, split[-1], self.rope_base, x.device, keys.dtype)
         q = self.query(x).view(split).transpose(1, 2)
-        q = rotate(q, cos[total - tokens :], sin[total - tokens :])
-        k = rotate(keys, cos, sin)
+        new = slice(total - tokens, None)
+        q = sleep_kernels.rotate(q, cos[new], sin[new], backend=self.kernels)
+        k = sleep_kernels.rotate(keys, cos, sin, backend=self.kernels)
         if self.backend == "flash":
             attended = _flash(q, k, values, window, masked)
         else:

@@ -1,7 +1,8 @@
-"""Joint projections, SwiGLU's gate and RoPE, with as few copies as a CPU allows.
+"""SwiGLU's gate and RoPE, with as few copies as a CPU allows.
 
-Autograd would cut one gradient out of the other and glue them together again; on a CPU these
-copies cost as much as the arithmetic. A compiler fuses the plain forms better, so it gets those.
+Autograd would keep every intermediate value, cut one gradient out of the other and glue them
+together again; on a CPU these copies cost as much as the arithmetic. A compiler fuses the plain
+forms better, so it gets those.
 """
 
 from __future__ import annotations
@@ -13,38 +14,30 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from sleep_kernels.native import library
 
-def linears(x: Tensor, groups: list[list[Tensor]]) -> list[Tensor]:
-    """Return ``x W^T`` side by side for each group; on a CPU as one product, quicker there.
 
-    A GPU gets a product for each weight: there the joined weights, which autograd keeps once a
-    call, would cost more memory than the launches they save are worth.
+def silu_gate(both: Tensor, *, backend: str = "auto") -> Tensor:
+    """Return ``SiLU(gate) * up`` (SwiGLU, Shazeer arXiv 2002.05202).
 
     Parameters
     ----------
-    x : Tensor
-        ``[batch, token, channel]``.
-    groups : list of list of Tensor
-        Weights, each ``[out, channel]``; one result ``[batch, token, all out]`` for each group.
+    both : Tensor
+        ``[..., gate and up]``, side by side; the result is half as wide.
+    backend : str
+        As of the rules: "auto" and "native" take the library where it serves, others never.
     """
-    if x.device.type != "cpu":
-        apart = ([F.linear(x, weight) for weight in group] for group in groups)
-        return [ys[0] if len(ys) == 1 else torch.cat(ys, dim=-1) for ys in apart]
-    joint = F.linear(x, torch.cat([weight for group in groups for weight in group]))
-    if len(groups) == 1:  # a split in one would cost its backward a copy
-        return [joint]
-    return list(joint.split([sum(map(len, group)) for group in groups], dim=-1))
+    if library.takes(backend, both):
+        from sleep_kernels.native import pointwise
 
-
-def gated(both: Tensor) -> Tensor:
-    """Return ``SiLU(gate) * up`` for ``both [..., gate and up]``, half as wide."""
+        return pointwise.silu_gate(both)
     if both.device.type != "cpu" or torch.compiler.is_compiling():
         gate, up = both.chunk(2, dim=-1)
         return F.silu(gate) * up
-    return cast(Tensor, _Gated.apply(both))
+    return cast(Tensor, _Gate.apply(both))
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotate(x: Tensor, cos: Tensor, sin: Tensor, *, backend: str = "auto") -> Tensor:
     """Turn the channel pairs (i, i + half) by their angles (RoPE, Su et al. arXiv 2104.09864).
 
     Parameters
@@ -53,14 +46,20 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         ``[batch, attn_head, token, channel]``.
     cos, sin : Tensor
         ``[token, channel]``, both halves alike.
+    backend : str
+        As of the rules: "auto" and "native" take the library where it serves, others never.
     """
+    if library.takes(backend, x, cos, sin):
+        from sleep_kernels.native import pointwise
+
+        return pointwise.rotate(x, cos, sin)
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         left, right = x.chunk(2, dim=-1)
         return x * cos + torch.cat((-right, left), dim=-1) * sin
     return cast(Tensor, _Rotate.apply(x, cos, sin))
 
 
-class _Gated(torch.autograd.Function):
+class _Gate(torch.autograd.Function):
     """``y = SiLU(g) u``; SiLU(g) is kept, which is cheaper than to compute it again."""
 
     @staticmethod

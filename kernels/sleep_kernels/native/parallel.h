@@ -1,0 +1,58 @@
+// Memory that is kept, and threads that are not.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace sleep {
+
+constexpr int64_t upward(int64_t size, int64_t multiple) {
+    return (size + multiple - 1) / multiple * multiple;
+}
+
+// Memory that the calling thread keeps from call to call: fresh pages cost as much as the work.
+struct Pool {
+    char* memory = nullptr;
+    size_t size = 0;
+
+    char* at_least(size_t wanted) {
+        if (wanted > size) {
+            std::free(memory);
+            size = 0;
+            memory = static_cast<char*>(std::aligned_alloc(64, upward(wanted, 64)));
+            if (!memory) throw std::bad_alloc();
+            size = wanted;
+        }
+        return memory;
+    }
+    ~Pool() { std::free(memory); }
+};
+
+inline Pool& pool_of_thread() {
+    static thread_local Pool pool;
+    return pool;
+}
+
+// Runs `work(part)` for each of `parts`, on as many threads; here, where no thread can be had.
+template <typename F>
+void in_parallel(int64_t parts, F&& work) {
+    std::vector<std::thread> others;
+    others.reserve(parts);
+    for (int64_t part = 1; part < parts; ++part) {
+        try {
+            others.emplace_back(work, part);
+        } catch (const std::system_error&) {
+            work(part);
+        }
+    }
+    work(0);
+    for (auto& other : others) other.join();
+}
+
+}  // namespace sleep

@@ -1,0 +1,202 @@
+"""Short convolution, RMSNorm, SwiGLU's gate and RoPE through the library; float32 and float64.
+
+Each takes what its plain twin in `sleep_kernels.convolution`, `norms` and `pointwise` takes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from sleep_kernels.native import library
+
+GROUPS = 16
+"""Sums over batch and token are added up in so many parts, whatever the number of threads."""
+
+
+def _structure(sizes: str, tensors: str, numbers: str = "") -> type[ctypes.Structure]:
+    """Return a structure of ``pointwise.h``: whole numbers, real numbers, then pointers."""
+    kinds = (
+        (sizes, ctypes.c_int64),
+        (numbers, ctypes.c_double),
+        (tensors, ctypes.c_void_p),
+    )
+    fields = [(name, kind) for names, kind in kinds for name in names.split()]
+    return type("Structure", (ctypes.Structure,), {"_fields_": fields})
+
+
+_Short = _structure(
+    "batch tokens channels taps activate groups threads x_batch x_token",
+    "x tail weight d_y y d_x d_tail d_weight",
+)
+_Rows = _structure("rows channels groups threads", "x weight d_y y d_x d_weight", "eps")
+_Turn = _structure(
+    "batch heads tokens channels direction threads x_batch x_head x_token y_batch y_head y_token",
+    "x cos sin y",
+)
+
+
+def _call(
+    function: str, structure: type[ctypes.Structure], dtype: torch.dtype, **values: Any
+) -> None:
+    """Call a function; tensors are handed over as pointers, and None as null."""
+    given = {
+        name: value.data_ptr() if isinstance(value, Tensor) else value
+        for name, value in values.items()
+        if value is not None
+    }
+    library.call(function, structure(**given), dtype)
+
+
+def convolve(x: Tensor, weight: Tensor, tail: Tensor | None, activate: bool) -> Tensor:
+    """Return the short convolution of ``x [batch, token, channel]``, SiLU after it if `activate`.
+
+    `weight` is ``[channel, taps]``, the tail ``[batch, taps - 1, channel]``.
+    """
+    return cast(Tensor, _Convolve.apply(x, weight, tail, activate))
+
+
+class _Convolve(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, tail: Tensor | None, activate: bool) -> Tensor:
+        if x.stride(-1) != 1:
+            x = x.contiguous()
+        tail = None if tail is None else tail.to(x.dtype).contiguous()
+        columns = weight.t().contiguous()  # (taps, channel)
+        ctx.save_for_backward(x, columns, tail)
+        ctx.activate = activate
+        y = x.new_empty(x.shape)
+        _call("short_forward", _Short, x.dtype, y=y, **_Convolve.given(x, columns, tail, activate))
+        return y
+
+    @staticmethod
+    def given(x: Tensor, columns: Tensor, tail: Tensor | None, activate: bool) -> dict[str, Any]:
+        batch, tokens, channels = x.shape
+        return {
+            "batch": batch, "tokens": tokens, "channels": channels, "taps": columns.shape[0],
+            "activate": activate, "groups": min(GROUPS, max(batch, 1)),
+            "threads": library.threads_for(8 * x.numel()),
+            "x_batch": x.stride(0), "x_token": x.stride(1),
+            "x": x, "tail": tail, "weight": columns,
+        }  # fmt: skip
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, columns, tail = ctx.saved_tensors
+        given = _Convolve.given(x, columns, tail, ctx.activate)
+        d_x = x.new_empty(x.shape)
+        d_tail = None if tail is None else x.new_empty(tail.shape)
+        d_weight = x.new_empty((given["groups"], *columns.shape))
+        _call(
+            "short_backward", _Short, x.dtype, d_y=gradients[0].contiguous(), d_x=d_x,
+            d_tail=d_tail, d_weight=d_weight, **given,
+        )  # fmt: skip
+        return d_x, d_weight.sum(0).t(), d_tail, None
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Return ``x rsqrt(mean x^2 + eps) weight``, ``[..., channel]``."""
+    return cast(Tensor, _RMSNorm.apply(x, weight, eps))
+
+
+def silu_gate(both: Tensor) -> Tensor:
+    """Return ``SiLU(gate) * up`` for ``both [..., gate and up]``, half as wide."""
+    return cast(Tensor, _Gate.apply(both))
+
+
+def _rows(x: Tensor, channels: int, work: int) -> dict[str, Any]:
+    rows = x.numel() // max(x.shape[-1], 1)
+    return {
+        "rows": rows, "channels": channels, "groups": min(GROUPS, max(rows, 1)),
+        "threads": library.threads_for(work * x.numel()), "x": x,
+    }  # fmt: skip
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        x, weight = x.contiguous(), weight.contiguous()
+        ctx.save_for_backward(x, weight)
+        ctx.eps = eps
+        y = torch.empty_like(x)
+        given = _rows(x, x.shape[-1], 1)
+        _call("rms_forward", _Rows, x.dtype, weight=weight, eps=eps, y=y, **given)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, weight = ctx.saved_tensors
+        given = _rows(x, x.shape[-1], 2)
+        d_x, d_weight = torch.empty_like(x), x.new_empty((given["groups"], *weight.shape))
+        d_y = gradients[0].contiguous()
+        _call(
+            "rms_backward", _Rows, x.dtype, weight=weight, eps=ctx.eps, d_y=d_y, d_x=d_x,
+            d_weight=d_weight, **given,
+        )  # fmt: skip
+        return d_x, d_weight.sum(0), None
+
+
+class _Gate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, both: Tensor) -> Tensor:
+        both = both.contiguous()
+        ctx.save_for_backward(both)
+        channels = both.shape[-1] // 2
+        y = both.new_empty((*both.shape[:-1], channels))
+        _call("gate_forward", _Rows, both.dtype, y=y, **_rows(both, channels, 8))
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (both,) = ctx.saved_tensors
+        d_both = torch.empty_like(both)
+        given = _rows(both, both.shape[-1] // 2, 8)
+        d_y = gradients[0].contiguous()
+        _call("gate_backward", _Rows, both.dtype, d_y=d_y, d_x=d_both, **given)
+        return d_both
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the channel pairs of ``x [batch, attn_head, token, channel]`` by their angles."""
+    return cast(Tensor, _Rotate.apply(x, cos, sin))
+
+
+class _Rotate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        cos, sin = cos.contiguous(), sin.contiguous()
+        ctx.save_for_backward(cos, sin)
+        return _turned(x, cos, sin, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _turned(gradients[0], cos, sin, -1), None, None
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
+    if x.stride(-1) != 1:
+        x = x.contiguous()
+    y = torch.empty_like(x)  # laid out as x is, where x is dense
+    if y.stride(-1) != 1:
+        y = x.new_empty(x.shape)
+    batch, heads, tokens, channels = x.shape
+    strides = {
+        f"{name}_{axis}": tensor.stride(i)
+        for name, tensor in (("x", x), ("y", y))
+        for i, axis in enumerate(("batch", "head", "token"))
+    }
+    _call(
+        "turn", _Turn, x.dtype, batch=batch, heads=heads, tokens=tokens, channels=channels,
+        direction=direction, threads=library.threads_for(2 * x.numel()), x=x, cos=cos, sin=sin, y=y,
+        **strides,
+    )  # fmt: skip
+    return y

@@ -1,0 +1,22 @@
+"""Tests of the native backend need a C++ compiler: skipped without one, except where CI is set."""
+
+import os
+
+import pytest
+
+
+def pytest_runtest_setup(item):
+    call = getattr(item, "callspec", None)
+    asks = "requires_native" in item.fixturenames
+    if not asks and (call is None or "native" not in call.params.values()):
+        return
+    from sleep_kernels.native import library
+
+    why = library.problem()
+    if why is not None and os.environ.get("CI") != "true":
+        pytest.skip(f"backend 'native' does not serve: {why}")
+
+
+@pytest.fixture
+def requires_native() -> None:
+    """Mark a test that needs the library; `pytest_runtest_setup` sees to it."""

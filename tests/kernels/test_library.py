@@ -1,0 +1,140 @@
+"""How the C++ sources become a library: once, whole, and only where nobody else could write it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from sleep_kernels import backend_status, choose_backend, gated_delta_rule
+from sleep_kernels.native import library
+
+COMPILER = '#!/bin/sh\nif [ "$1" = --version ]; then echo {version}; exit; fi\n{rest}\n'
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Return a folder for compilers and a cache of its own; what is loaded is not remembered."""
+    monkeypatch.setenv(library.FOLDER, str(tmp_path / "cache"))
+    monkeypatch.delenv(library.SWITCH, raising=False)
+    monkeypatch.setattr(library, "_loaded", library._loaded.__wrapped__)
+    return tmp_path
+
+
+@pytest.fixture
+def compiler(place, monkeypatch):
+    """Return a maker of compilers that do as they are told; $CXX names the last one made."""
+
+    def make(rest, version="1.0"):
+        path = place / "compiler"
+        path.write_text(COMPILER.format(version=version, rest=rest))
+        path.chmod(0o700)
+        monkeypatch.setenv("CXX", str(path))
+        return path
+
+    return make
+
+
+def refused(message):
+    found = library.problem()
+    assert found is not None and message in found, found
+    with pytest.raises(RuntimeError, match="backend 'native' cannot serve: .*; use backend='auto'"):
+        library.library()
+    assert choose_backend("auto", torch.device("cpu")) == "cpu"
+
+
+def test_it_can_be_switched_off(place, monkeypatch):
+    monkeypatch.setenv(library.SWITCH, "0")
+    refused("it is switched off by SLEEP_KERNELS_NATIVE=0")
+
+
+def test_no_compiler_is_a_reason(place, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    refused("there is no C++ compiler; install one of g++, clang++, c++")
+
+
+def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(compiler, place):
+    compiler("echo 'error: unknown builtin' >&2; exit 1")
+    refused("does not compile it (error: unknown builtin); version 12 of g++, or clang, does")
+    assert list((place / "cache").iterdir()) == []
+
+
+def test_a_second_name_for_this_processor_is_tried(compiler, place):
+    log = place / "log"
+    compiler(f'echo "$@" >> {log}; exit 1')
+    library.problem()
+    tried = log.read_text().splitlines()
+    assert ["-march=native" in tried[0], "-mcpu=native" in tried[1]] == [True, True]
+
+
+def test_what_is_no_library_does_not_load_and_says_so(compiler):
+    compiler('for last; do :; done; echo nothing > "$last"')
+    refused("its library does not load")
+
+
+def test_a_folder_that_others_may_write_is_refused(compiler, place):
+    compiler("exit 1")
+    cache = place / "cache"
+    cache.mkdir()
+    cache.chmod(0o777)
+    refused("others may write into")
+
+
+def test_a_folder_that_cannot_be_made_is_a_reason(compiler, place, monkeypatch):
+    compiler("exit 1")
+    (place / "file").write_text("")
+    monkeypatch.setenv(library.FOLDER, str(place / "file" / "cache"))
+    refused("cannot be made")
+
+
+def test_the_name_tells_sources_compiler_and_processor_apart(compiler, monkeypatch):
+    path = compiler("exit 1")
+    names = {library._identity(str(path))}
+    compiler("exit 1", version="2.0")
+    names.add(library._identity(str(path)))
+    monkeypatch.setattr(library, "_processor", lambda: "another")
+    names.add(library._identity(str(path)))
+    monkeypatch.setattr(library, "FLAGS", ())
+    names.add(library._identity(str(path)))
+    assert len(names) == 4
+
+
+def test_it_is_compiled_once_and_only_for_its_user(place, requires_native, capfd):
+    assert library.problem() is None
+    assert "compiling for this processor, once" in capfd.readouterr().err
+    (built,) = (place / "cache").iterdir()
+    assert os.stat(place / "cache").st_mode & 0o077 == 0
+    when = built.stat().st_mtime_ns
+    assert library.problem() is None
+    assert built.stat().st_mtime_ns == when and capfd.readouterr().err == ""
+
+
+def test_without_it_auto_is_the_plain_form_and_an_explicit_call_is_refused():
+    """In a process of its own, as a user without a compiler has it."""
+    code = (
+        "import torch, sleep_kernels as s\n"
+        "x = torch.ones(1, 2, 1, 4)\n"
+        "s.gated_delta_rule(x, x, x, None, None)\n"
+        "print(s.choose_backend('auto', x.device))\n"
+        "try: s.gated_delta_rule(x, x, x, None, None, backend='native')\n"
+        "except RuntimeError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True,
+        env={**os.environ, library.SWITCH: "0"},
+    )  # fmt: skip
+    chosen, said = done.stdout.splitlines()
+    assert chosen == "cpu"
+    assert said == (
+        "backend 'native' cannot serve: it is switched off by SLEEP_KERNELS_NATIVE=0; use "
+        "backend='auto'"
+    )
+
+
+def test_it_serves_a_cpu_alone():
+    reason = backend_status("meta")["native"]
+    assert reason == "it runs on a CPU; these tensors are on meta"
+    x = torch.ones(1, 2, 1, 4, device="meta")
+    with pytest.raises(RuntimeError, match="'native' cannot serve: it runs on a CPU"):
+        gated_delta_rule(x, x, x, None, None, backend="native")

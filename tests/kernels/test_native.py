@@ -1,0 +1,177 @@
+"""The native backend beyond what it shares with the others: layouts, sizes, threads, compilers."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from sleep_kernels import Gates, OutputNorm, gated_delta_rule, short_convolution
+from sleep_kernels.native import library
+from sleep_kernels.native import rule as native
+
+pytestmark = pytest.mark.usefixtures("requires_native")
+NAMES = ("q", "k", "v", "log_decay", "beta", "state", "log_rate", "decay_bias", "weight", "gate")
+
+
+def drawn(batch=2, tokens=7, heads=3, keys=4, values=5, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(tokens * keys + values)
+    shapes = [
+        *[(batch, tokens, heads, keys)] * 2,
+        (batch, tokens, heads, values),
+        *[(batch, tokens, heads)] * 2,
+        (batch, heads, keys, values),
+        *[(heads,)] * 2,
+        (values,),
+        (batch, tokens, heads, values),
+    ]
+    return {
+        name: torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+        for name, shape in zip(NAMES, shapes, strict=True)
+    }
+
+
+def run(x, backend="native", valid=None, **options):
+    """Return output, state and the gradients of everything, in a call that asks for everything."""
+    leaves = {name: tensor.detach().requires_grad_() for name, tensor in x.items()}
+    result = call(leaves, backend, valid, **options)
+    loss = result.output.square().sum() + result.state.sin().sum()
+    gradients = torch.autograd.grad(loss, list(leaves.values()))
+    return [*(t.detach() for t in result[:2]), *gradients]
+
+
+def call(x, backend="native", valid=None, **options):
+    return gated_delta_rule(
+        x["q"], x["k"], x["v"], x["log_decay"], x["beta"], x["state"], normalise=True,
+        gates=Gates(x["log_rate"], x["decay_bias"], 2.0), valid=valid, backend=backend,
+        output_norm=OutputNorm(x["weight"], x["gate"], 1e-5), **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(
+    ("tokens", "keys", "values"),
+    [(1, 1, 1), (16, 16, 16), (17, 16, 48), (5, 32, 64), (9, 64, 80), (3, 48, 130), (40, 128, 33)],
+)
+def test_every_size_with_everything_asked_for(tokens, keys, values, dtype):
+    """Blocks of one, two and four vectors, rows and columns that fill none, and one of each."""
+    x = drawn(tokens=tokens, keys=keys, values=values, dtype=dtype)
+    valid = torch.ones(2, tokens, dtype=torch.bool)
+    valid[0, : tokens // 3] = False
+    exact = run({n: t.double() for n, t in x.items()}, "reference", valid)
+    for ours, true in zip(run(x, valid=valid), exact, strict=True):
+        size = max(1.0, float(true.abs().max()))
+        tolerance = {torch.float64: 1e-11, torch.float32: 2e-5}[dtype]
+        assert_close(ours.double(), true, rtol=tolerance, atol=tolerance * size)
+
+
+def test_a_window_of_many_segments():
+    """S is kept after every token of one segment at a time: at this size, of some 12 tokens."""
+    x = drawn(batch=1, tokens=75, heads=1, keys=64, values=128)
+    for ours, true in zip(run(x), run(x, "reference"), strict=True):
+        assert_close(ours, true, rtol=1e-9, atol=1e-9)
+
+
+def test_slices_of_wider_tensors_are_read_where_they_lie(monkeypatch):
+    x = drawn(keys=4, values=4)
+    joint = torch.cat([x[name].flatten(2) for name in ("q", "k", "v", "gate")], dim=-1)
+    cut = [part.unflatten(-1, (3, 4)) for part in joint.split(12, dim=-1)]
+    sliced = x | dict(zip(("q", "k", "v", "gate"), cut, strict=True))
+    seen = []
+    given = native._run
+    monkeypatch.setattr(native, "_run", lambda way, inputs, *a, **k: (
+        seen.append(inputs), given(way, inputs, *a, **k)))  # fmt: skip
+    for ours, whole in zip(run(sliced), run(x), strict=True):
+        assert torch.equal(ours, whole)
+    for inputs in seen[:2]:
+        for name in ("q", "k", "v", "gate"):
+            assert getattr(inputs, name).data_ptr() == sliced[name].data_ptr()
+
+
+@pytest.mark.parametrize("layout", ["heads apart", "numbers apart", "expanded"])
+def test_any_layout_gives_the_same(layout):
+    x = drawn()
+    other = dict(x)
+    if layout == "heads apart":
+        other["k"] = x["k"].transpose(1, 2).contiguous().transpose(1, 2)
+    elif layout == "numbers apart":
+        other["v"] = torch.stack((x["v"], x["v"]), dim=-1)[..., 0]
+        other["state"] = x["state"].mT.contiguous().mT
+    else:
+        other["q"] = x["q"][:1].expand(2, -1, -1, -1)
+        x["q"] = other["q"].contiguous()
+    for ours, whole in zip(run(other), run(x), strict=True):
+        assert torch.equal(ours, whole)
+
+
+def test_the_same_bits_on_any_number_of_threads(monkeypatch):
+    x = drawn(batch=5, tokens=20, keys=16, values=16, dtype=torch.float32)
+    taps = torch.randn(16, 4)
+    found = []
+    for threads in (1, 3, 64):
+        monkeypatch.setattr(library, "threads_for", lambda work, threads=threads: threads)
+        leaf = taps.clone().requires_grad_()
+        y = short_convolution(x["q"][:, :, 0], leaf, activate=True, backend="native").output
+        found.append([*run(x), y, *torch.autograd.grad(y.square().sum(), leaf)])
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_threads_are_started_where_there_is_work_for_them(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    work = library.WORK_OF_A_THREAD
+    assert [library.threads_for(work * n // 2) for n in (0, 1, 2, 5, 100)] == [1, 1, 1, 2, 4]
+
+
+def test_buffers_that_are_handed_over_are_filled(monkeypatch):
+    """Whatever stood in them: every number of every result is written."""
+    x = drawn(keys=16, values=20)
+    expected = run(x, chunk_states=True)
+    empty = torch.Tensor.new_empty
+
+    def poisoned(self, *shape, **options):
+        made = empty(self, *shape, **options)
+        return made.fill_(torch.nan) if made.is_floating_point() else made
+
+    monkeypatch.setattr(torch.Tensor, "new_empty", poisoned)
+    for ours, whole in zip(run(x, chunk_states=True), expected, strict=True):
+        assert torch.equal(ours, whole)
+
+
+def test_the_custom_operator_keeps_torchs_rules():
+    x = drawn(tokens=3, keys=3, values=2)
+    arguments = (
+        *(x[name].requires_grad_() for name in NAMES), None,
+        0.5, 1.0, 1e-6, True, True, True, False, False, True, True,
+    )  # fmt: skip
+    torch.library.opcheck(native._compiled, arguments)
+
+
+def test_compiled_it_is_one_operator_and_gives_the_same():
+    x = drawn(dtype=torch.float32)
+    graphs = []
+
+    def count(graph, inputs):
+        graphs.append([n.target for n in graph.graph.nodes if "native_rule" in str(n.target)])
+        return graph.forward
+
+    compiled = torch.compile(lambda given: call(given).output, backend=count, fullgraph=True)
+    assert_close(compiled(x), call(x).output)
+    assert [len(found) for found in graphs] == [1]
+
+
+def test_what_a_call_keeps_is_its_inputs():
+    x = {name: tensor.requires_grad_() for name, tensor in drawn().items()}
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        call(x)
+    mine = {tensor.data_ptr() for tensor in x.values()}
+    assert {tensor.data_ptr() for tensor in kept} <= mine
+
+
+def test_no_memory_is_told(monkeypatch):
+    class Failing:
+        def __getattr__(self, name):
+            return lambda arguments: 1
+
+    monkeypatch.setattr(library, "library", Failing)
+    with pytest.raises(MemoryError, match="rule_forward of the native backend found no memory"):
+        call(drawn())
