@@ -160,6 +160,21 @@ def install_project(python: Path, *, extras: set[str], constraints: Path | None)
     call(pip(python, *limits, "--editable", target), what)
 
 
+def compile_kernels(python: Path) -> None:
+    """Compile the C++ kernels now and not at their first use; say so where they cannot be."""
+    start = time.monotonic()
+    say("compiling kernels for this processor ...")
+    probe = "from sleep_kernels.native import library; print(library.problem() or '')"
+    result = subprocess.run(
+        [str(python), "-P", "-c", probe], stdout=subprocess.PIPE, text=True, check=False
+    )
+    reason = result.stdout.strip() or ("see the lines above" if result.returncode else "")
+    if reason:
+        say(f"without them, slower ones in PyTorch are used: {reason}")
+    else:
+        say(f"compiling kernels for this processor: done in {time.monotonic() - start:.0f} s")
+
+
 # --- what is installed already ---------------------------------------------------------------
 
 
@@ -212,6 +227,7 @@ def ensure(extra: str | None, *, cpu: bool) -> Path:
         python = make_venv(VENV)
         install_torch(python, version=pinned_torch(), cpu=cpu, constraints=CONSTRAINTS)
         install_project(python, extras=extras, constraints=CONSTRAINTS)
+        compile_kernels(python)
         record = {"fingerprint": wanted, "extras": sorted(extras), "cpu": cpu}
         write_aside(stamp, json.dumps(record, indent=1) + "\n")
         say(f"ready in {time.monotonic() - start:.0f} s")

@@ -59,13 +59,13 @@ def kernels(record: dict[str, Any] | None) -> str:
         "",
         f"{setting['what'].capitalize()}, {setting['dtype']}, batch {setting['batch']}, "
         f"{setting['heads']} heads, key = value = d. Ratios: how many times longer the peer takes, "
-        "median [quartiles] round by round.",
+        "median [quartiles] round by round. PyTorch: our own chunked form, backend `cpu`.",
         "",
-        "| L | d | ours, ms | " + " | ".join(peers) + " |",
+        "| L | d | native, ms | " + " | ".join(peers) + " |",
         "|---|---|---|" + "---|" * len(peers),
     ]
     for row in rows:
-        ours = row["times"]["sleep_kernels"]
+        ours = row["times"]["native"]
         cells = [f"{ours['median_ms']:.1f}"]
         for peer in peers:
             ratio = row["ratios"].get(peer)
@@ -86,9 +86,10 @@ def step(record: dict[str, Any] | None) -> str:
         f"The model of `depo-n8-any` at N = {record['passes']}, batch 64: sampling, loss, "
         "backward, clipping, Muon and AdamW. The peer is the same model in plain autograd PyTorch "
         "with `nn.Conv1d` (`_plain_model.py`) and `torch.optim.Muon`, from the same weights, on "
-        "the same batches.",
+        "the same batches. *Without a compiler* is the workbench with backend `cpu`, PyTorch "
+        "alone.",
         "",
-        "| ours | peer | ours, ms | peer, ms | ratio | without the optimisers |",
+        "| workbench | peer | workbench, ms | peer, ms | ratio | without the optimisers |",
         "|---|---|---|---|---|---|",
     ]
     for mode in ("eager", "compiled"):

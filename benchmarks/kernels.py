@@ -31,14 +31,17 @@ Rule = Callable[..., tuple[Tensor, Tensor]]
 NAMES = ("q", "k", "v", "log_decay", "beta", "state")
 TOKENS, DIMS = (16, 24, 64, 128, 512), (16, 32, 64, 128)
 BATCH, HEADS = 64, 4
-OURS, PEER, NAIVE = "sleep_kernels", "transformers", "fla naive"
+OURS, PLAIN, PEER, NAIVE = "native", "PyTorch", "transformers", "fla naive"
 TOLERANCE = 1e-3
 """Of the largest entry: a gate against wrong results, not an error budget (those are tested)."""
 
 
 def contenders() -> dict[str, Rule]:
     """Return the rules to compare, by name; those that are not installed are left out and named."""
-    found: dict[str, Rule] = {OURS: ours}
+    found: dict[str, Rule] = {OURS: ours("native"), PLAIN: ours("cpu")}
+    reason = sleep_kernels.backend_status("cpu")["native"]
+    if reason is not None:
+        raise SystemExit(f"nothing to compare: backend 'native' does not serve: {reason}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -57,8 +60,11 @@ def contenders() -> dict[str, Rule]:
     return found
 
 
-def ours(q, k, v, log_decay, beta, state):
-    return sleep_kernels.gated_delta_rule(q, k, v, log_decay, beta, state, backend="cpu")[:2]
+def ours(backend: str) -> Rule:
+    def run(q, k, v, log_decay, beta, state):
+        return sleep_kernels.gated_delta_rule(q, k, v, log_decay, beta, state, backend=backend)[:2]
+
+    return run
 
 
 def theirs(rule: Callable[..., Any]) -> Rule:
@@ -96,8 +102,7 @@ def results(rule: Rule, leaves: list[Tensor]) -> list[Tensor]:
     return [output.detach(), state.detach(), *torch.autograd.grad(loss, leaves)]
 
 
-def reference(q, k, v, log_decay, beta, state):
-    return sleep_kernels.gated_delta_rule(q, k, v, log_decay, beta, state, backend="reference")[:2]
+reference = ours("reference")
 
 
 def gate(rules: dict[str, Rule], tokens: int, dim: int) -> dict[str, float]:

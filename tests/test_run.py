@@ -26,7 +26,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(module, "CONSTRAINTS", tmp_path / "constraints.txt")
-    module.commands = []
+    module.commands, module.compiled_by = [], []
 
     def call(command, what):
         module.commands.append([str(part) for part in command])
@@ -36,6 +36,8 @@ def run(tmp_path, monkeypatch):
             python.touch()
 
     monkeypatch.setattr(module, "call", call)
+    module.compile_kernels_itself = module.compile_kernels
+    monkeypatch.setattr(module, "compile_kernels", module.compiled_by.append)
     monkeypatch.setattr(module, "works", lambda python: python.exists())
     monkeypatch.setattr(module, "installed_torch", lambda python: None)
     return module
@@ -183,8 +185,26 @@ def test_a_fresh_set_up_takes_torch_first_and_stamps_last(run):
     assert project[-2:] == ["--editable", str(run.ROOT)]
     for command in (torch, project):
         assert command[command.index("-c") + 1] == str(run.ROOT / "constraints.txt")
+    assert run.compiled_by == [run.venv_python(run.VENV)]
     assert stamp(run)["extras"] == []
     assert [path.name for path in run.VENV.glob("*.tmp")] == []
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exit 0", "compiling kernels for this processor: done in 0 s"),
+        ("echo there is no compiler", "slower ones in PyTorch are used: there is no compiler"),
+        ("exit 1", "slower ones in PyTorch are used: see the lines above"),
+    ],
+)
+@pytest.mark.skipif(os.name == "nt", reason="the interpreter here is a shell script")
+def test_kernels_are_compiled_or_it_is_said_why_not(run, tmp_path, capsys, script, said):
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o700)
+    run.compile_kernels_itself(python)
+    assert said in capsys.readouterr().out
 
 
 def test_a_current_stamp_skips_everything(run):
@@ -192,7 +212,7 @@ def test_a_current_stamp_skips_everything(run):
     run.commands.clear()
     for extra in ("dev", "notebooks", None):
         run.ensure(extra, cpu=False)
-    assert run.commands == []
+    assert run.commands == [] and len(run.compiled_by) == 1
 
 
 def test_a_new_extra_is_added_to_those_there(run):

@@ -87,6 +87,7 @@ def _measure(options: argparse.Namespace) -> int:
             f"{out} is there already", "a new file", "name one with --out, which is overwritten"
         )
 
+    from sleep_kernels import choose_backend
     from workbench.lab.measured import write_measurement
     from workbench.training.checkpoints import load_checkpoint
     from workbench.training.loop import check_device
@@ -108,7 +109,8 @@ def _measure(options: argparse.Namespace) -> int:
         stop_signal("stopping; nothing is kept") as stopped,
     ):
         result = measure(checkpoint, kind.name, settings, Report(bar.tell, stopped))
-    origin = describe_origin() | {
+    kernels = choose_backend(checkpoint.model.config.kernel_backend, checkpoint.model.device)
+    origin = describe_origin(kernels) | {
         "kind": kind.name,
         "settings": settings.model_dump(mode="json"),
         "checkpoint": checkpoint.name,

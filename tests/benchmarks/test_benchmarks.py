@@ -35,12 +35,14 @@ def test_our_rule_passes_the_gate_and_a_wrong_one_does_not(script, monkeypatch, 
     kernels = script("kernels")
 
     def wrong(*inputs):
-        output, state = kernels.ours(*inputs)
+        output, state = kernels.ours("cpu")(*inputs)
         return 1.01 * output, state
 
-    errors = kernels.gate({"ours": kernels.ours, "wrong": wrong}, 5, 16)
+    errors = kernels.gate({"ours": kernels.ours("cpu"), "wrong": wrong}, 5, 16)
     assert errors["ours"] < 1e-4 and errors["wrong"] > kernels.TOLERANCE
-    monkeypatch.setattr(kernels, "contenders", lambda: {kernels.OURS: kernels.ours, "bad": wrong})
+    monkeypatch.setattr(
+        kernels, "contenders", lambda: {kernels.OURS: kernels.ours("cpu"), "bad": wrong}
+    )
     monkeypatch.setattr(sys, "argv", ["kernels", "--tokens", "5", "--dims", "16",
                                       "--json", str(tmp_path / "x.json")])  # fmt: skip
     assert kernels.main() == 1

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+import sleep_kernels
 from workbench.config import Experiment, RandomPasses, TrainingConfig
 from workbench.errors import WorkbenchError
 from workbench.files import remove_leftovers
@@ -208,7 +209,10 @@ class _Run:
             self.graphs = GraphedSteps(self.model, self.optimisers, experiment)
         self.step, self.seconds = 0, 0.0
         self._restore()
-        self.origin = record_origin(folder / ORIGIN, self.step, processes()) if is_main() else {}
+        kernels = sleep_kernels.choose_backend(experiment.model.kernel_backend, self.model.device)
+        self.origin: dict[str, Any] = {}
+        if is_main():
+            self.origin = record_origin(folder / ORIGIN, self.step, kernels, processes())
         if config.compile:
             # the cached tables are constants of their arguments; tracing past the cache is right
             warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools")

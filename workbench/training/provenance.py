@@ -16,8 +16,11 @@ from typing import Any
 VERSIONED = ("sleep-workbench", "torch", "numpy", "safetensors")
 
 
-def describe_origin() -> dict[str, Any]:
-    """Return command, commit (and whether the tree was changed), versions, machine and time."""
+def describe_origin(kernels: str) -> dict[str, Any]:
+    """Return command, commit (and whether the tree was changed), versions, machine and time.
+
+    `kernels` names the backend of `sleep_kernels` that serves: it decides the last digits.
+    """
     return {
         "command": command(),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -27,6 +30,7 @@ def describe_origin() -> dict[str, Any]:
             "system": platform.system(),
             "processor": processor(),
             "cores": os.cpu_count(),
+            "kernels": kernels,
         },
     }
 

@@ -51,11 +51,14 @@ def finished(folder: Path) -> bool:
     return status.exists() and json.loads(status.read_text(encoding="utf-8"))["state"] == "finished"
 
 
-def record_origin(path: Path, step: int, processes: int = 1) -> dict[str, Any]:
-    """Add this start of the run to `path`; return the first start, with the resumes after it."""
+def record_origin(path: Path, step: int, kernels: str, processes: int = 1) -> dict[str, Any]:
+    """Add this start of the run to `path`; return the first start, with the resumes after it.
+
+    `kernels` names the backend that serves, `processes` how many train together.
+    """
     starts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     together = {"processes": processes} if processes > 1 else {}
-    starts.append({"from_step": step, **describe_origin(), **together})
+    starts.append({"from_step": step, **describe_origin(kernels), **together})
     write_json(path, starts)
     first = {name: value for name, value in starts[0].items() if name != "from_step"}
     resumes = [{k: v for k, v in start.items() if k != "command"} for start in starts[1:]]
