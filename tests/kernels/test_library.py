@@ -1,6 +1,7 @@
 """How the C++ sources become a library: once, whole, and only where nobody else could write it."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -100,7 +101,8 @@ def test_the_name_tells_sources_compiler_and_processor_apart(compiler, monkeypat
     assert len(names) == 4
 
 
-def test_it_is_compiled_once_and_only_for_its_user(place, requires_native, capfd):
+def test_it_is_compiled_once_and_only_for_its_user(compiler, place, requires_native, capfd):
+    compiler(f'exec {library.find_compiler()} $(echo "$@" | sed s/-O3/-O0/)')
     assert library.problem() is None
     assert "compiling for this processor, once" in capfd.readouterr().err
     (built,) = (place / "cache").iterdir()
@@ -138,3 +140,41 @@ def test_it_serves_a_cpu_alone():
     x = torch.ones(1, 2, 1, 4, device="meta")
     with pytest.raises(RuntimeError, match="'native' cannot serve: it runs on a CPU"):
         gated_delta_rule(x, x, x, None, None, backend="native")
+
+
+CHECK = """
+import torch
+from sleep_kernels import gated_delta_rule
+def run(backend, dtype, keys, values):
+    draw = torch.Generator().manual_seed(0)
+    shapes = [(2, 9, 3, keys)] * 2 + [(2, 9, 3, values)] + [(2, 9, 3)] * 2 + [(2, 3, keys, values)]
+    q, k, v, g, b, s = (torch.randn(x, generator=draw, dtype=torch.float64) for x in shapes)
+    k, g, b = torch.nn.functional.normalize(k, dim=-1), -g.abs(), b.sigmoid()
+    leaves = [x.to(dtype).requires_grad_() for x in (q, k, v, g, b, s)]
+    found = gated_delta_rule(*leaves, backend=backend)
+    loss = found.output.square().sum() + found.state.sin().sum()
+    return [found.output, *torch.autograd.grad(loss, leaves)]
+for keys, values in ((5, 3), (16, 16), (32, 40)):
+    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+        exact = run("reference", torch.float64, keys, values)
+        for ours, true in zip(run("native", dtype, keys, values), exact):
+            error = (ours.double() - true).abs().max() / true.abs().max()
+            assert error < tolerance, (keys, values, dtype, float(error))
+print("right")
+"""
+
+
+@pytest.mark.parametrize("processor", ["x86-64", "haswell"])
+def test_narrower_registers_give_the_same(compiler, place, requires_native, processor):
+    """Compiled as for processors with vectors of 16 and of 32 bytes, whatever this one has."""
+    if platform.machine() != "x86_64" or (
+        processor == "haswell" and "avx2" not in library._processor()
+    ):
+        pytest.skip(f"this processor does not run what is compiled for {processor}")
+    edit = f"sed 's/-march=native/-march={processor}/; s/-O3/-O1/'"
+    narrow = compiler(f'exec {library.find_compiler()} $(echo "$@" | {edit})')
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", CHECK], capture_output=True, text=True, check=False,
+        env={**os.environ, "CXX": str(narrow)},
+    )  # fmt: skip
+    assert done.stdout == "right\n", done.stderr

@@ -177,4 +177,5 @@ def _compile(compiler: str, target: Path) -> None:
         if done.returncode == 0:
             return
     said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-    raise Refused(f"{compiler} does not compile it ({said[0]}); version 12 of g++, or clang, does")
+    telling = next((line for line in said if "error" in line), said[0])
+    raise Refused(f"{compiler} does not compile it ({telling}); version 12 of g++, or clang, does")

@@ -44,7 +44,8 @@ struct Call {
     T *d_q, *d_k, *d_v, *d_log_decay, *d_beta, *d_state, *d_rate, *d_bias, *d_weight, *d_gate;
 };
 
-constexpr int64_t CHUNK = 32;            // tokens between two states that are handed out
+constexpr int APART = 4;                    // sums that a product over keys is added up in
+constexpr int64_t CHUNK = 32;              // tokens between two states that are handed out
 constexpr int64_t KEPT_BYTES = 384 << 10;  // of S after every token: part of a second-level cache
 
 // What one thread works in: pieces of one block, each a multiple of 64 bytes.
@@ -56,7 +57,9 @@ struct Scratch {
 
     Scratch(const Call<T>& c, int64_t KP, int64_t VP, bool backward) {
         const int64_t t = c.tokens, line = Lanes<T>::count;
-        segment = backward ? std::max<int64_t>(KEPT_BYTES / int64_t(KP * VP * sizeof(T)), 4) : t;
+        // what fits the cache, but of a very long window no more than 256 parts
+        const int64_t fits = KEPT_BYTES / int64_t(KP * VP * sizeof(T));
+        segment = backward ? std::max<int64_t>({fits, 4, t / 256}) : t;
         segment = std::min(segment, t);
         segments = (t + segment - 1) / segment;
         pieces = {{&Scratch::q, t * KP}, {&Scratch::k, t * KP}, {&Scratch::a, t},
@@ -213,14 +216,15 @@ struct Block {
         V written[NV];
         for (int n = 0; n < NV; ++n) missing[n] = pad ? V{} : column(v_row, n);
         if (c.delta) {
-            constexpr int APART = 4;  // sums, so that one product need not wait for the last
+            // apart, no product waits for the last, and fewer numbers are rounded together
             V sums[APART][NV] = {};
             for (int i = 0; i < rows(); i += APART)
                 for (int u = 0; u < APART; ++u)
                     for (int n = 0; n < NV; ++n)
                         sums[u][n] += k[i + u] * load(in + ((i + u) * NV + n) * line);
-            for (int n = 0; n < NV; ++n)
+            for (int n = 0; n < NV; ++n) {
                 missing[n] -= a * ((sums[0][n] + sums[1][n]) + (sums[2][n] + sums[3][n]));
+            }
         }
         for (int n = 0; n < NV; ++n) written[n] = b * missing[n];
         V sums[2][NV] = {};
@@ -348,8 +352,9 @@ inline void blocks_of(const Call<T>& c, Scratch<T>& s, int64_t batch, int64_t he
                       int64_t VP, F&& work) {
     constexpr int64_t line = Lanes<T>::count;
     int64_t start = 0;
-    for (; start + 4 * line <= VP; start += 4 * line)
-        work(Block<T, KEYS, 4>(c, s, batch, head, KP, VP, start));
+    if constexpr (SLEEP_WIDTH == 64)  // with 32 registers
+        for (; start + 4 * line <= VP; start += 4 * line)
+            work(Block<T, KEYS, 4>(c, s, batch, head, KP, VP, start));
     for (; start + 2 * line <= VP; start += 2 * line)
         work(Block<T, KEYS, 2>(c, s, batch, head, KP, VP, start));
     for (; start < VP; start += line)
@@ -567,7 +572,7 @@ void run_pairs(const Call<T>& c, int64_t KP) {
 
 template <bool BACKWARD, typename T>
 void run_rule(const Call<T>& c) {
-    const int64_t KP = upward(c.keys, Lanes<T>::count);
+    const int64_t KP = upward(c.keys, std::max(APART, Lanes<T>::count));
     if constexpr (sizeof(T) == 4) {  // double serves tests and oracles: one form is enough
         if (KP == 16) return run_pairs<T, BACKWARD, 16>(c, KP);
         if (KP == 32) return run_pairs<T, BACKWARD, 32>(c, KP);

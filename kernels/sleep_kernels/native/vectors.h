@@ -1,4 +1,5 @@
-// Vectors of 64 bytes in the compilers' own syntax: one AVX-512 register, two of AVX2, four of NEON.
+// Vectors in the compilers' own syntax, as wide as this processor's registers: wider ones are cut up
+// by compilers at a price that exceeds the work.
 
 #pragma once
 
@@ -10,13 +11,23 @@
 // For lambdas in the innermost loops, which compilers else call row by row.
 #define SLEEP_INLINE __attribute__((always_inline))
 
+#if defined(__AVX512F__)
+#define SLEEP_WIDTH 64
+#elif defined(__AVX__)
+#define SLEEP_WIDTH 32
+#else
+#define SLEEP_WIDTH 16
+#endif
+
 namespace sleep {
 
 template <typename T>
 struct Lanes {
-    static constexpr int count = 64 / sizeof(T);
-    typedef T type __attribute__((vector_size(64)));
+    static constexpr int count = SLEEP_WIDTH / sizeof(T);
+    typedef T type __attribute__((vector_size(SLEEP_WIDTH)));
 };
+
+typedef int32_t Ints __attribute__((vector_size(SLEEP_WIDTH)));  // lane for lane with float
 
 template <typename T>
 using Vec = typename Lanes<T>::type;
@@ -86,13 +97,13 @@ inline V swapped(V v, std::index_sequence<L...>) {
     return __builtin_shufflevector(v, v, int(L ^ (sizeof...(L) / 2))...);
 }
 
-// The sum of all lanes, in pairs: the same order whatever the processor.
+// The sum of all lanes, in pairs.
 template <typename T>
 inline T sum(Vec<T> v) {
     constexpr auto lanes = std::make_index_sequence<Lanes<T>::count>{};
-    if constexpr (Lanes<T>::count == 16) v = folded<8>(v, lanes);
-    v = folded<4>(v, lanes);
-    v = folded<2>(v, lanes);
+    if constexpr (Lanes<T>::count > 8) v = folded<8>(v, lanes);
+    if constexpr (Lanes<T>::count > 4) v = folded<4>(v, lanes);
+    if constexpr (Lanes<T>::count > 2) v = folded<2>(v, lanes);
     return folded<1>(v, lanes)[0];
 }
 
@@ -115,7 +126,6 @@ inline V root(V x) {
 // exp of every lane: within 2 units in the last place of float, 0 below -87.3 and infinite above
 // 88.3, a little before float ends; of double, libm's own.
 inline Vec<float> exp_of(Vec<float> x) {
-    typedef int32_t Ints __attribute__((vector_size(64)));
     const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to whole numbers
     const Ints nothing = x < -87.33654f, beyond = x > 88.3f;
     x = nothing | beyond ? all(0.0f) : x;
@@ -142,7 +152,6 @@ inline Vec<double> exp_of(Vec<double> x) {
 
 // log(1 + u) for 0 <= u <= 1, within 3 units in the last place of float; of double, libm's own.
 inline Vec<float> log1p_of(Vec<float> u) {
-    typedef int32_t Ints __attribute__((vector_size(64)));
     Vec<float> w = 1 + u;  // 1 <= w <= 2; what is rounded away here is made good for at the end
     Ints high = w > 1.41421356f;
     Vec<float> x = (high ? w * 0.5f : w) - 1;
