@@ -61,22 +61,16 @@ def short_convolution(
     ValueError
         The tail's shape does not fit.
     """
-    taps = weight.shape[1]
-    _check_tail(x, tail, taps)
-    if taps <= library.MOST_TAPS and library.takes(backend, x, weight):
-        from sleep_kernels.native import pointwise
-
-        output = pointwise.convolve(x, weight, tail, activate)
-    else:
-        output = cast(Tensor, _Short.apply(x, weight, tail))
-        output = F.silu(output) if activate else output
-    return ConvolutionResult(output, _next_tail(x, tail, taps))
+    return _convolved(_Short, x, weight, tail, activate, backend)
 
 
 def dynamic_convolution(
     x: Float[Tensor, "batch token channel"],
     weight: Float[Tensor, "batch token channel taps"],
     tail: Tensor | None = None,
+    *,
+    activate: bool = False,
+    backend: str = "auto",
 ) -> ConvolutionResult:
     """Causal depthwise convolution whose taps differ per token (Jet layer).
 
@@ -88,15 +82,34 @@ def dynamic_convolution(
         ``[batch, token, channel, taps]``; the last tap is the present token.
     tail : Tensor or None
         Inputs before the first token, ``[batch, taps - 1, channel]``; None means zeros.
+    activate, backend
+        As of `short_convolution`.
 
     Raises
     ------
     ValueError
         The tail's shape does not fit.
     """
+    return _convolved(_Dynamic, x, weight, tail, activate, backend)
+
+
+def _convolved(
+    plain: type[torch.autograd.Function],
+    x: Tensor,
+    weight: Tensor,
+    tail: Tensor | None,
+    activate: bool,
+    backend: str,
+) -> ConvolutionResult:
     taps = weight.shape[-1]
     _check_tail(x, tail, taps)
-    output = cast(Tensor, _Dynamic.apply(x, weight, tail))
+    if taps <= library.MOST_TAPS and library.takes(backend, x, weight):
+        from sleep_kernels.native import pointwise
+
+        output = pointwise.convolve(x, weight, tail, activate)
+    else:
+        output = cast(Tensor, plain.apply(x, weight, tail))
+        output = F.silu(output) if activate else output
     return ConvolutionResult(output, _next_tail(x, tail, taps))
 
 

@@ -14,8 +14,8 @@ every_backend = pytest.mark.parametrize("backend", ["cpu", "native"])
 
 
 def runs(dynamic, backend):
-    """Return the convolution to test; only the short one goes through the library."""
-    return dynamic_convolution if dynamic else partial(short_convolution, backend=backend)
+    """Return the convolution to test."""
+    return partial(dynamic_convolution if dynamic else short_convolution, backend=backend)
 
 
 @pytest.fixture
@@ -40,9 +40,10 @@ def test_short_convolution_is_conv1d(normal, backend, tokens, taps):
         assert_close(active.output, F.silu(expected), rtol=0, atol=1e-12)
 
 
+@every_backend
 @pytest.mark.parametrize("tokens", [1, 2, 9])
-@pytest.mark.parametrize("taps", [1, 4])
-def test_dynamic_convolution_is_a_loop(normal, tokens, taps):
+@pytest.mark.parametrize("taps", [1, 4, 9])
+def test_dynamic_convolution_is_a_loop(normal, backend, tokens, taps):
     x, weight = normal(BATCH, tokens, CHANNELS), normal(BATCH, tokens, CHANNELS, taps)
     tail = normal(BATCH, taps - 1, CHANNELS)
     padded = torch.cat((tail, x), dim=1)
@@ -50,7 +51,9 @@ def test_dynamic_convolution_is_a_loop(normal, tokens, taps):
     for t in range(tokens):
         for w in range(taps):
             expected[:, t] += weight[:, t, :, w] * padded[:, t + w]
-    result = dynamic_convolution(x, weight, tail)
+    active = dynamic_convolution(x, weight, tail, activate=True, backend=backend)
+    assert_close(active.output, F.silu(expected), rtol=0, atol=1e-12)
+    result = dynamic_convolution(x, weight, tail, backend=backend)
     assert_close(result.output, expected, rtol=0, atol=1e-12)
     assert torch.equal(result.tail, padded[:, tokens:])
 
@@ -78,15 +81,17 @@ def test_an_impulse_by_hand():
 
 
 @every_backend
-def test_gradients_of_an_activated_convolution(normal, backend):
-    x = normal(2, 5, 18).requires_grad_()
-    weight, tail = normal(18, 4).requires_grad_(), normal(2, 3, 18).requires_grad_()
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_gradients_of_an_activated_convolution(normal, dynamic, backend):
+    x, tail = normal(2, 5, 18).requires_grad_(), normal(2, 3, 18).requires_grad_()
+    weight = (normal(2, 5, 18, 4) if dynamic else normal(18, 4)).requires_grad_()
 
     def run(*given):
-        return short_convolution(*given, activate=True, backend=backend).output
+        return runs(dynamic, backend)(*given, activate=True).output
 
     assert torch.autograd.gradcheck(run, (x, weight, tail))
-    assert torch.autograd.gradcheck(run, (x[:, :, ::3], weight[::3]))  # channels apart
+    every_third = weight[:, :, ::3] if dynamic else weight[::3]
+    assert torch.autograd.gradcheck(run, (x[:, :, ::3], every_third))  # channels apart
 
 
 @every_backend

@@ -242,9 +242,10 @@ class FastWeights(nn.Module):
             qk, v = qkv.split((2 * keys, values), dim=-1)
             taps = self.taps_out(F.silu(self.taps_in(x))).unflatten(-1, (-1, self.conv_width))
             v, tail = _past_padding(v, tail, valid)
-            v, tail = sleep_kernels.dynamic_convolution(v, taps, tail)
+            v, tail = sleep_kernels.dynamic_convolution(
+                v, taps, tail, activate=True, backend=self.backend
+            )
             q, k = F.silu(qk).split(keys, dim=-1)
-            v = F.silu(v)
         else:
             qkv, tail = _past_padding(qkv, tail, valid)
             qkv, tail = sleep_kernels.short_convolution(

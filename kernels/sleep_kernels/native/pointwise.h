@@ -1,4 +1,4 @@
-// What stands around the rules: short convolution with SiLU, RMSNorm, SwiGLU's gate, RoPE.
+// What stands around the rules: convolutions with SiLU, RMSNorm, SwiGLU's gate, RoPE.
 //
 // Each reads its input once and writes its output once, and computes again in the backward what
 // would cost more to keep. Sums over batch and token are returned in `groups` parts, for the caller
@@ -139,6 +139,103 @@ void run_short_forward(const Short<T>& c) {
 template <typename T>
 void run_short_backward(const Short<T>& c) {
     with_taps(c.taps, [&](auto taps) { short_backward<decltype(taps)::value>(c); });
+}
+
+// ------------------------------------------------------------------ dynamic convolution
+
+// The same with taps of their own for every token: weight and d_weight [batch, token, channel,
+// taps], whole.
+template <typename T, int TAPS>
+struct DynamicRows {
+    const Short<T>& c;
+    int64_t batch;
+    const T* none;  // [channel] zeros, for inputs there are not
+    T* lost;        // [channel], for their gradients
+
+    int64_t whole(int64_t t) const { return (batch * c.tokens + t) * c.channels; }
+    int64_t before(int64_t t) const { return (batch * (TAPS - 1) + t) * c.channels; }
+
+    const T* input(int64_t t, int w) const {
+        const int64_t at = t - (TAPS - 1) + w;
+        if (at >= 0) return c.x + batch * c.x_batch + at * c.x_token;
+        return c.tail ? c.tail + before(at + TAPS - 1) : none;
+    }
+
+    T* d_input(int64_t t, int w) const {
+        const int64_t at = t - (TAPS - 1) + w;
+        if (at >= 0) return c.d_x + whole(at);
+        return c.d_tail ? c.d_tail + before(at + TAPS - 1) : lost;
+    }
+
+    void convolve(int64_t t, T* __restrict z) const {
+        const T* __restrict weight = c.weight + whole(t) * TAPS;
+        std::fill_n(z, c.channels, T(0));
+        for (int w = 0; w < TAPS; ++w) {
+            const T* __restrict x = input(t, w);
+            for (int64_t j = 0; j < c.channels; ++j) z[j] += weight[j * TAPS + w] * x[j];
+        }
+    }
+
+    void forward(int64_t t) const {
+        T* y = c.y + whole(t);
+        convolve(t, y);
+        for (int64_t j = 0; c.activate && j < c.channels; j += Lanes<T>::count) {
+            const int64_t left = c.channels - j;
+            const Vec<T> z = load_some(y + j, left);
+            store_some(y + j, z * sigmoid(z), left);
+        }
+    }
+
+    void backward(int64_t t, T* __restrict d_z) const {
+        const T* d_y = c.d_y + whole(t);
+        if (c.activate) convolve(t, d_z);
+        for (int64_t j = 0; j < c.channels; j += Lanes<T>::count) {
+            const int64_t left = c.channels - j;
+            Vec<T> d = load_some(d_y + j, left);
+            if (c.activate) {
+                const Vec<T> z = load_some(d_z + j, left), open = sigmoid(z);
+                d *= open * (1 + z * (1 - open));
+            }
+            store_some(d_z + j, d, left);
+        }
+        const T* __restrict weight = c.weight + whole(t) * TAPS;
+        T* __restrict d_weight = c.d_weight + whole(t) * TAPS;
+        for (int w = 0; w < TAPS; ++w) {
+            const T* __restrict x = input(t, w);
+            T* __restrict d_x = d_input(t, w);
+            for (int64_t j = 0; j < c.channels; ++j) {
+                d_weight[j * TAPS + w] = d_z[j] * x[j];
+                d_x[j] += d_z[j] * weight[j * TAPS + w];
+            }
+        }
+    }
+};
+
+template <int TAPS, bool BACKWARD, typename T>
+void run_dynamic_with(const Short<T>& c) {
+    const int64_t parts = std::max<int64_t>(1, std::min(c.threads, c.batch));
+    T* memory = reinterpret_cast<T*>(pool_of_thread().at_least(3 * parts * c.channels * sizeof(T)));
+    in_parallel(parts, [&](int64_t part) {
+        T *none = memory + 3 * part * c.channels, *lost = none + c.channels;
+        std::fill_n(none, 2 * c.channels, T(0));
+        for (int64_t b = c.batch * part / parts; b < c.batch * (part + 1) / parts; ++b) {
+            const DynamicRows<T, TAPS> rows{c, b, none, lost};
+            if constexpr (BACKWARD) {
+                std::fill_n(c.d_x + rows.whole(0), c.tokens * c.channels, T(0));
+                if (c.d_tail) std::fill_n(c.d_tail + rows.before(0), (TAPS - 1) * c.channels, T(0));
+            }
+            for (int64_t t = 0; t < c.tokens; ++t)
+                if constexpr (BACKWARD)
+                    rows.backward(t, lost + c.channels);
+                else
+                    rows.forward(t);
+        }
+    });
+}
+
+template <bool BACKWARD, typename T>
+void run_dynamic(const Short<T>& c) {
+    with_taps(c.taps, [&](auto taps) { run_dynamic_with<decltype(taps)::value, BACKWARD>(c); });
 }
 
 // ------------------------------------------------------------------ rows of channels

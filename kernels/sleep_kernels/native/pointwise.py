@@ -1,4 +1,4 @@
-"""Short convolution, RMSNorm, SwiGLU's gate and RoPE through the library; float32 and float64.
+"""Convolutions, RMSNorm, SwiGLU's gate and RoPE through the library; float32 and float64.
 
 Each takes what its plain twin in `sleep_kernels.convolution`, `norms` and `pointwise` takes.
 """
@@ -53,50 +53,57 @@ def _call(
 
 
 def convolve(x: Tensor, weight: Tensor, tail: Tensor | None, activate: bool) -> Tensor:
-    """Return the short convolution of ``x [batch, token, channel]``, SiLU after it if `activate`.
+    """Return the convolution of ``x [batch, token, channel]``, SiLU after it if `activate`.
 
-    `weight` is ``[channel, taps]``, the tail ``[batch, taps - 1, channel]``.
+    `weight` is ``[channel, taps]`` or, of a dynamic one, ``[batch, token, channel, taps]``; the
+    tail ``[batch, taps - 1, channel]``.
     """
     return cast(Tensor, _Convolve.apply(x, weight, tail, activate))
 
 
 class _Convolve(torch.autograd.Function):
+    """``weight [channel, taps]``, shared by all tokens, or ``[batch, token, channel, taps]``."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, tail: Tensor | None, activate: bool) -> Tensor:
         if x.stride(-1) != 1:
             x = x.contiguous()
         tail = None if tail is None else tail.to(x.dtype).contiguous()
-        columns = weight.t().contiguous()  # (taps, channel)
-        ctx.save_for_backward(x, columns, tail)
+        shared = weight.ndim == 2
+        weight = (weight.t() if shared else weight).contiguous()  # shared: (taps, channel)
+        ctx.save_for_backward(x, weight, tail)
         ctx.activate = activate
         y = x.new_empty(x.shape)
-        _call("short_forward", _Short, x.dtype, y=y, **_Convolve.given(x, columns, tail, activate))
+        name = "short_forward" if shared else "dynamic_forward"
+        _call(name, _Short, x.dtype, y=y, **_Convolve.given(x, weight, tail, activate))
         return y
 
     @staticmethod
-    def given(x: Tensor, columns: Tensor, tail: Tensor | None, activate: bool) -> dict[str, Any]:
+    def given(x: Tensor, weight: Tensor, tail: Tensor | None, activate: bool) -> dict[str, Any]:
         batch, tokens, channels = x.shape
+        taps = weight.shape[0 if weight.ndim == 2 else -1]
         return {
-            "batch": batch, "tokens": tokens, "channels": channels, "taps": columns.shape[0],
+            "batch": batch, "tokens": tokens, "channels": channels, "taps": taps,
             "activate": activate, "groups": min(GROUPS, max(batch, 1)),
             "threads": library.threads_for(8 * x.numel()),
             "x_batch": x.stride(0), "x_token": x.stride(1),
-            "x": x, "tail": tail, "weight": columns,
+            "x": x, "tail": tail, "weight": weight,
         }  # fmt: skip
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, columns, tail = ctx.saved_tensors
-        given = _Convolve.given(x, columns, tail, ctx.activate)
+        x, weight, tail = ctx.saved_tensors
+        given = _Convolve.given(x, weight, tail, ctx.activate)
+        shared = weight.ndim == 2
         d_x = x.new_empty(x.shape)
         d_tail = None if tail is None else x.new_empty(tail.shape)
-        d_weight = x.new_empty((given["groups"], *columns.shape))
+        d_weight = x.new_empty((given["groups"], *weight.shape) if shared else weight.shape)
         _call(
-            "short_backward", _Short, x.dtype, d_y=gradients[0].contiguous(), d_x=d_x,
-            d_tail=d_tail, d_weight=d_weight, **given,
+            "short_backward" if shared else "dynamic_backward", _Short, x.dtype,
+            d_y=gradients[0].contiguous(), d_x=d_x, d_tail=d_tail, d_weight=d_weight, **given,
         )  # fmt: skip
-        return d_x, d_weight.sum(0).t(), d_tail, None
+        return d_x, d_weight.sum(0).t() if shared else d_weight, d_tail, None
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

@@ -22,8 +22,8 @@ from sleep_kernels.validation import state_dtype
 
 _SIZES = ("batch", "tokens", "heads", "keys", "values", "threads")
 _STRIDED = ("q", "k", "v", "log_decay", "beta", "gate")
-_OUT = ("output", "after", "chunks", "d_output", "d_after")
 _GRADIENTS = tuple(f"d_{name}" for name in Inputs._fields[:-1])
+_OTHERS = ("output", "after", "chunks", "d_output", "d_after", *_GRADIENTS)
 
 
 class _Call(ctypes.Structure):
@@ -33,9 +33,9 @@ class _Call(ctypes.Structure):
         *((name, ctypes.c_int64) for name in _SIZES),
         *((name, ctypes.c_void_p) for name in Inputs._fields),
         *((f"{name}_{axis}", ctypes.c_int64) for name in _STRIDED for axis in ("batch", "token")),
-        *((name, ctypes.c_double) for name in ("scale", "strength", "eps")),
-        *((name, ctypes.c_int64) for name in ("delta", "normalise", "gated")),
-        *((name, ctypes.c_void_p) for name in (*_OUT, *_GRADIENTS)),
+        *((name, ctypes.c_double) for name in Settings._fields[:3]),  # scale, strength, eps
+        *((name, ctypes.c_int64) for name in Settings._fields[3:-1]),  # all flags but tf32
+        *((name, ctypes.c_void_p) for name in _OTHERS),
     ]
 
 
@@ -112,6 +112,8 @@ def _indexable(inputs: Inputs) -> Inputs:
 
 def _side_by_side(x: Tensor) -> bool:
     """Return whether all axes after the first two are as in a contiguous tensor."""
+    if x.is_contiguous():
+        return True
     expected = 1
     for size, stride in zip(reversed(x.shape[2:]), reversed(x.stride()[2:]), strict=True):
         if size != 1 and stride != expected:
@@ -124,19 +126,15 @@ def _run(direction: str, inputs: Inputs, settings: Settings, **others: Tensor | 
     k, v = inputs.k, inputs.v
     batch, tokens, heads, keys = k.shape
     values = v.shape[-1]
-    call = _Call()
-    call.batch, call.tokens, call.heads, call.keys, call.values = batch, tokens, heads, keys, values
-    call.threads = library.threads_for(batch * heads * tokens * keys * values)
-    for name in _STRIDED:
-        x = getattr(inputs, name)
-        if x is not None:
-            setattr(call, f"{name}_batch", x.stride(0))
-            setattr(call, f"{name}_token", x.stride(1))
-    for name in ("scale", "strength", "eps", "delta", "normalise", "gated"):
-        setattr(call, name, getattr(settings, name))
-    for name, x in (*inputs._asdict().items(), *others.items()):
-        if x is not None:
-            setattr(call, name, x.data_ptr())
+    threads = library.threads_for(batch * heads * tokens * keys * values)
+    strided = (getattr(inputs, name) for name in _STRIDED)
+    call = _Call(
+        *(batch, tokens, heads, keys, values, threads),
+        *(None if x is None else x.data_ptr() for x in inputs),
+        *(n for x in strided for n in ((0, 0) if x is None else x.stride()[:2])),
+        *settings[:-1],
+        *(None if x is None else x.data_ptr() for x in map(others.get, _OTHERS)),
+    )
     library.call(f"rule_{direction}", call, v.dtype)
 
 
