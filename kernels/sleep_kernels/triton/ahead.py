@@ -124,6 +124,8 @@ def _arguments(variant: Variant, size: Configuration) -> dict[str, Any]:
     data = "*bf16" if variant.dtype == "bf16" else "*fp32"
     dtypes = {torch.bfloat16 if variant.dtype == "bf16" else torch.float32}
     told = precision(dtypes, variant.dtype == "tf32")
+    if variant.direction == "forward":
+        told = told.in_pieces()
     fused = variant.fused
     normed = fused and size.BV >= variant.values
     decay = "*fp32" if variant.decay else None

@@ -112,6 +112,13 @@ class Precision(NamedTuple):
     PREC: str
     SOLVE: str
 
+    def in_pieces(self) -> Precision:
+        """Return the same with IEEE float32 products in pieces, as the forward takes them.
+
+        The backward does not: there, what the pieces wait for takes more than they save.
+        """
+        return self._replace(PREC="pieces", SOLVE="pieces") if self.SOLVE == "ieee" else self
+
 
 def precision(dtypes: set[torch.dtype], tf32: bool, interpreted: bool = INTERPRETED) -> Precision:
     """Return how products of q, k and v of these dtypes are taken.
@@ -134,9 +141,10 @@ def precision(dtypes: set[torch.dtype], tf32: bool, interpreted: bool = INTERPRE
     return Precision(tl.float32, tl.float32, "ieee", "ieee")
 
 
-def constants(inputs: Inputs, settings: Settings) -> dict[str, Any]:
-    """Return the constants that the forward and the backward kernel of a call share."""
+def constants(inputs: Inputs, settings: Settings, *, pieces: bool = False) -> dict[str, Any]:
+    """Return the constants of a call's kernels; with `pieces`, of its forward kernel."""
     dtypes = {x.dtype for x in (inputs.q, inputs.k, inputs.v) if x is not None}
+    told = precision(dtypes, settings.tf32)
     return {
         "KEYS": inputs.k.shape[-1],
         "VALUES": inputs.v.shape[-1],
@@ -148,7 +156,7 @@ def constants(inputs: Inputs, settings: Settings) -> dict[str, Any]:
         "DELTA": settings.delta,
         "NORMALISE": settings.normalise,
         "GATED": settings.gated,
-        **precision(dtypes, settings.tf32)._asdict(),
+        **(told.in_pieces() if pieces else told)._asdict(),
     }
 
 

@@ -84,6 +84,10 @@ def backward_kernel(
     every block of values, added up in memory by this one program in a fixed order.
     """
     BLOCKS: tl.constexpr = (VALUES + BV - 1) // BV
+    # Where registers are short: one chunk is a loop too, across whose ends the compiler moves
+    # nothing, and a large S is loaded again rather than kept over the solve.
+    LOOP: tl.constexpr = MANY or BLOCKS > 1 or (DT == F and PREC == "ieee")
+    AGAIN: tl.constexpr = BK * BV >= 64 * 64
     pair = tl.program_id(0)
     batch = (pair // heads).to(tl.int64)
     head = pair % heads
@@ -127,8 +131,8 @@ def backward_kernel(
         if p_dafter is not None:
             b_ds = tl.load(p_dafter + at_pair + o_s, mask=m_s, other=0.0).to(F)
         sum_weight = tl.zeros([BV], F)
-        for step in range(chunks if MANY else 1):
-            chunk = (chunks if MANY else 1) - 1 - step
+        for step in range(chunks if LOOP else 1):
+            chunk = (chunks if LOOP else 1) - 1 - step
             first = tl.cast(chunk, tl.int64) * C
             left = tokens - chunk * C
             o_c = chunk_rows(left, C)
@@ -209,6 +213,11 @@ def backward_kernel(
             b_db = tl.sum(b_z * b_w, 1)
 
             # what R wrote; k is loaded again rather than kept, which the registers do not allow
+            if AGAIN:
+                if MANY:
+                    b_s = tl.load(p_starts + at_start + first * (BK * BV // C) + o_start)
+                elif p_state is not None:
+                    b_s = tl.load(p_state + at_pair + o_s, mask=m_s, other=0.0).to(F)
             b_k = load_rows(p_k, at_k, o_c, step_k, left, 0, KEYS, BK)
             if NORMALISE:
                 b_k, b_rk = unit_rows(b_k, F)

@@ -153,6 +153,6 @@ def run_forward(
         forward_kernel[(batch * heads * blocks,)](
             *inputs, output, after, chunks, change, *strides, tokens, heads,
             BK=size.BK, BV=size.BV, UNIT=unit, num_warps=size.warps, num_stages=size.stages,
-            **constants(inputs, settings),
+            **constants(inputs, settings, pieces=True),
         )  # fmt: skip
     return output, after, chunks, None if change is None else change.sum(-1).sqrt()

@@ -4,7 +4,7 @@ Tile names: ``b_*`` is a block of registers, ``p_*`` a pointer, ``o_*`` offsets.
 tokens, ``[C, C]`` tiles have the reading token i along rows and the written token j along columns.
 Constants every kernel takes: ``DT`` is what the big products are taken in, ``F`` what everything
 else is kept in (float32; float64 for an oracle run in the interpreter), ``PREC`` and ``SOLVE`` the
-precision of float32 products outside and inside the solve.
+precision of float32 products outside and inside the solve, as `mm` takes it.
 """
 
 # Kernels are compiled from source; their arguments are tiles and pointers, not Python types.
@@ -17,12 +17,73 @@ import triton.language as tl
 
 
 @triton.jit
+def halves(b_x, b_y):
+    """Cut ``[m, k]`` and ``[k, n]`` in two along k."""
+    M: tl.constexpr = b_x.shape[0]
+    K: tl.constexpr = b_x.shape[1]
+    N: tl.constexpr = b_y.shape[1]
+    b_x1, b_x2 = tl.split(tl.permute(tl.reshape(b_x, [M, 2, K // 2]), (0, 2, 1)))
+    b_y1, b_y2 = tl.split(tl.permute(tl.reshape(b_y, [2, K // 2, N]), (1, 2, 0)))
+    return b_x1, b_y1, b_x2, b_y2
+
+
+@triton.jit
+def product_16(b_x, b_y):
+    """IEEE product of 16 inner entries."""
+    return tl.dot(b_x, b_y, input_precision="ieee", out_dtype=b_x.dtype)
+
+
+@triton.jit
+def product_32(b_x, b_y):
+    """IEEE product of up to 32 inner entries, 16 at a time."""
+    if b_x.shape[1] > 16:
+        b_x1, b_y1, b_x2, b_y2 = halves(b_x, b_y)
+        b_out = product_16(b_x1, b_y1)
+        b_out += product_16(b_x2, b_y2)
+    else:
+        b_out = product_16(b_x, b_y)
+    return b_out
+
+
+@triton.jit
+def product_64(b_x, b_y):
+    """IEEE product of up to 64 inner entries, 16 at a time."""
+    if b_x.shape[1] > 32:
+        b_x1, b_y1, b_x2, b_y2 = halves(b_x, b_y)
+        b_out = product_32(b_x1, b_y1)
+        b_out += product_32(b_x2, b_y2)
+    else:
+        b_out = product_32(b_x, b_y)
+    return b_out
+
+
+@triton.jit
+def product_128(b_x, b_y):
+    """IEEE product of up to 128 inner entries, 16 at a time (a kernel cannot recurse)."""
+    if b_x.shape[1] > 64:
+        b_x1, b_y1, b_x2, b_y2 = halves(b_x, b_y)
+        b_out = product_64(b_x1, b_y1)
+        b_out += product_64(b_x2, b_y2)
+    else:
+        b_out = product_64(b_x, b_y)
+    return b_out
+
+
+@triton.jit
 def mm(b_x, b_y, DT: tl.constexpr, F: tl.constexpr, PREC: tl.constexpr):
-    """Product ``[m, k] [k, n]`` in DT, summed in F; tensor cores want 16 or more of each."""
+    """Product ``[m, k] [k, n]`` in DT, summed in F; tensor cores want 16 or more of each.
+
+    Where PREC is "pieces" the product is IEEE, 16 inner entries at a time: without tensor cores a
+    thread holds whole rows of `b_x` and columns of `b_y`, more than there are registers.
+    """
     tl.static_assert(b_x.shape[0] >= 16, "tl.dot needs 16 rows or more")
     tl.static_assert(b_x.shape[1] >= 16, "tl.dot needs an inner size of 16 or more")
     tl.static_assert(b_y.shape[1] >= 16, "tl.dot needs 16 columns or more")
-    return tl.dot(b_x.to(DT), b_y.to(DT), input_precision=PREC, out_dtype=F)
+    if PREC == "pieces":
+        b_out = product_128(b_x.to(F), b_y.to(F))
+    else:
+        b_out = tl.dot(b_x.to(DT), b_y.to(DT), input_precision=PREC, out_dtype=F)
+    return b_out
 
 
 @triton.jit
