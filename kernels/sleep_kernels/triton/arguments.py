@@ -13,46 +13,28 @@ import triton.language as tl
 from torch import Tensor
 
 from sleep_kernels.contract import CHUNK
+from sleep_kernels.operators import Inputs, Settings
 from sleep_kernels.validation import state_dtype
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 """Kernels run in Triton's interpreter, on the CPU; read when triton is imported."""
 
 
-class Inputs(NamedTuple):
-    """Tensors of a call; shapes as in `sleep_kernels.contract`.
+def all_indexable(inputs: Inputs) -> Inputs:
+    """Return the inputs as the kernels index them.
 
-    ``rate`` and ``bias`` are `Gates.log_rate` and `Gates.decay_bias`; ``weight`` and ``gate``
-    those of the output norm; ``valid`` is uint8.
+    q, k, v and gate are left as they are where `indexable` allows, so that slices of a wider
+    tensor cost no copy; the others, small or never sliced, are contiguous, and valid is uint8.
     """
-
-    q: Tensor | None
-    k: Tensor
-    v: Tensor
-    log_decay: Tensor | None
-    beta: Tensor | None
-    state: Tensor | None
-    rate: Tensor | None
-    bias: Tensor | None
-    weight: Tensor | None
-    gate: Tensor | None
-    valid: Tensor | None
-
-    def indexable(self) -> Inputs:
-        """Return the same as the kernels index it.
-
-        q, k, v and gate are left as they are where `indexable` allows, so that slices of a wider
-        tensor cost no copy; the others, small or never sliced, are contiguous.
-        """
-        strided = ("q", "k", "v", "gate")
-        found = {
-            name: indexable(x) if name in strided else None if x is None else x.contiguous()
-            for name, x in self._asdict().items()
-        }
-        valid = found["valid"]
-        if valid is not None and valid.dtype == torch.bool:
-            found["valid"] = valid.view(torch.uint8)
-        return Inputs(**found)  # type: ignore[arg-type]
+    strided = ("q", "k", "v", "gate")
+    found = {
+        name: indexable(x) if name in strided else None if x is None else x.contiguous()
+        for name, x in inputs._asdict().items()
+    }
+    valid = found["valid"]
+    if valid is not None and valid.dtype == torch.bool:
+        found["valid"] = valid.view(torch.uint8)
+    return Inputs(**found)  # type: ignore[arg-type]
 
 
 STRIDES = (
@@ -90,18 +72,6 @@ def strides_of(inputs: Inputs) -> tuple[list[int], int]:
     ]
     unit = math.gcd(16, *strides)
     return [stride // unit for stride in strides], unit
-
-
-class Settings(NamedTuple):
-    """Numbers and flags of a call that are compiled into its kernel."""
-
-    scale: float
-    strength: float
-    eps: float
-    delta: bool
-    normalise: bool
-    gated: bool
-    tf32: bool
 
 
 class Precision(NamedTuple):

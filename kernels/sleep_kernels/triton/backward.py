@@ -13,10 +13,10 @@ import triton.language as tl
 from torch import Tensor
 
 from sleep_kernels.contract import CHUNK
+from sleep_kernels.operators import Inputs, Settings
 from sleep_kernels.triton.arguments import (
     STRIDES,
-    Inputs,
-    Settings,
+    all_indexable,
     constants,
     kept_dtype,
     kernel_dtype,
@@ -338,7 +338,7 @@ def run_backward(
     """
     if d_output is None:
         inputs = inputs._replace(q=None, weight=None, gate=None)
-    inputs = inputs.indexable()
+    inputs = all_indexable(inputs)
     strides, unit = strides_of(inputs)
     q, k, v = inputs.q, inputs.k, inputs.v
     batch, tokens, heads, keys = k.shape

@@ -11,10 +11,10 @@ import triton.language as tl
 from torch import Tensor
 
 from sleep_kernels.contract import CHUNK
+from sleep_kernels.operators import Inputs, Settings
 from sleep_kernels.triton.arguments import (
     STRIDES,
-    Inputs,
-    Settings,
+    all_indexable,
     constants,
     kept_dtype,
     kernel_dtype,
@@ -131,7 +131,7 @@ def run_forward(
     tuple
         Output, state, chunk states and change norm as in `RuleResult`; None where not asked for.
     """
-    inputs = inputs.indexable()
+    inputs = all_indexable(inputs)
     strides, unit = strides_of(inputs)
     k, v = inputs.k, inputs.v
     batch, tokens, heads, keys = k.shape

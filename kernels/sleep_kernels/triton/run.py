@@ -6,7 +6,8 @@ import torch
 
 from sleep_kernels.around import finished
 from sleep_kernels.contract import Call, RuleResult
-from sleep_kernels.triton.arguments import Inputs, Settings, kernel_dtype
+from sleep_kernels.operators import put_together, taken_apart
+from sleep_kernels.triton.arguments import kernel_dtype
 from sleep_kernels.triton.configurations import holds_every_value
 from sleep_kernels.triton.operators import rule
 
@@ -20,44 +21,15 @@ def run_triton(call: Call) -> RuleResult:
     token takes the step kernel. Inputs of any strides are taken, and q, k, v and gate
     without a copy where they are slices of wider tensors with their heads packed.
     """
-    gates, norm = call.gates, call.output_norm
-    inputs = Inputs(
-        call.q,
-        call.k,
-        call.v,
-        call.log_decay,
-        call.beta,
-        call.state,
-        rate=None if gates is None else gates.log_rate,
-        bias=None if gates is None else gates.decay_bias,
-        weight=None if norm is None else norm.weight,
-        gate=None if norm is None else norm.gate,
-        valid=call.valid,
-    )
-    settings = Settings(
-        scale=float(call.scale),
-        strength=1.0 if gates is None else float(gates.strength),
-        eps=0.0 if norm is None else float(norm.eps),
-        delta=call.delta,
-        normalise=call.normalise,
-        gated=gates is not None,
-        tf32=call.tf32,
-    )
-    outside = norm is not None and not holds_every_value(
+    inputs, settings = taken_apart(call)
+    outside = call.output_norm is not None and not holds_every_value(
         call.k.shape[-1], call.v.shape[-1], kernel_dtype(inputs, settings)
     )
-    if outside or call.q is None:
+    if outside:
         inputs = inputs._replace(weight=None, gate=None)
-    output, state, chunks, change = rule(
-        *inputs, *settings, outside, call.chunk_states, call.change_norm
-    )
-    read = None if call.q is None else output
-    if outside and read is not None:
-        with torch.autocast(call.k.device.type, enabled=False):  # it would round the norm
-            read = finished(call, read).to(call.v.dtype)
-    return RuleResult(
-        read,
-        state,
-        chunks.detach() if call.chunk_states else None,
-        change.detach() if call.change_norm else None,
-    )
+    found = rule(*inputs, *settings, outside, call.chunk_states, call.change_norm)
+    result = put_together(call, found)
+    if not outside or result.output is None:
+        return result
+    with torch.autocast(call.k.device.type, enabled=False):  # it would round the norm
+        return result._replace(output=finished(call, result.output).to(call.v.dtype))

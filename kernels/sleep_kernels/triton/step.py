@@ -10,10 +10,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from sleep_kernels.operators import Inputs, Settings
 from sleep_kernels.triton.arguments import (
     STRIDES,
-    Inputs,
-    Settings,
+    all_indexable,
     constants,
     kept_dtype,
     on_device,
@@ -118,7 +118,7 @@ def run_step(
     inputs: Inputs, settings: Settings, *, wide: bool, chunk_states: bool, change_norm: bool
 ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
     """Launch the step kernel; arguments and result as of `sleep_kernels.triton.forward`."""
-    inputs = inputs.indexable()
+    inputs = all_indexable(inputs)
     strides, unit = strides_of(inputs)
     k, v = inputs.k, inputs.v
     batch, _, heads, keys = k.shape

@@ -28,7 +28,9 @@ def arguments(case, *, wide=False, chunk_states=False, change_norm=False):
 @pytest.mark.parametrize("absent", ["nothing", "chunk_states", "change_norm", "both", "q", "all"])
 def test_operators_pass_torchs_own_checks(tokens, options, absent, make):
     """With all that an operator can return, and with parts of it not asked for."""
-    from sleep_kernels.triton.operators import rule, rule_backward
+    from sleep_kernels.triton.operators import rule
+
+    rule_backward = torch.ops.sleep_kernels.triton_rule_backward.default
 
     case = make(tokens=tokens, **options).to(torch.float32)
     if absent in ("q", "all"):  # the output norm goes with the output, as in `run_triton`

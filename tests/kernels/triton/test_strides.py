@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sleep_kernels.triton.arguments import MOST_STEP, STRIDES, Inputs, indexable, strides_of
+from sleep_kernels.operators import Inputs
+from sleep_kernels.triton.arguments import MOST_STEP, STRIDES, indexable, strides_of
 
 ALL = dict.fromkeys(("normalise", "gates", "output_norm", "valid"), True)
 STRIDED = ("q", "k", "v", "gate")
