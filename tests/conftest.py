@@ -34,7 +34,6 @@ except ModuleNotFoundError as error:
 # source), and `workbench.sleep` (protocols that cannot be checked at run time).
 CHECKED = [
     "workbench.model",
-    "sleep_kernels.convolution",
     "sleep_kernels.cpu",
     "sleep_kernels.reference",
 ]

@@ -71,11 +71,18 @@ def prepared(call: Call, dtype: torch.dtype) -> Call:
     def cast(x: Tensor | None) -> Tensor | None:
         return None if x is None else x.to(dtype)
 
-    q, k = cast(call.q), call.k.to(dtype)
+    q, k, v = cast(call.q), call.k.to(dtype), call.v.to(dtype)
+    log_decay, beta = cast(call.log_decay), cast(call.beta)
+    padding = None
+    if call.valid is not None:  # filled, not multiplied, and first: what stands there may be inf
+        padding = ~call.valid[..., None]
+        k, v = (x.masked_fill(padding[..., None], 0) for x in (k, v))
+        log_decay, beta = (
+            None if x is None else x.masked_fill(padding, 0) for x in (log_decay, beta)
+        )
     if call.normalise:
         q = None if q is None else unit_norm(q)
         k = unit_norm(k)
-    log_decay, beta = cast(call.log_decay), cast(call.beta)
     if call.gates is not None:
         gates = call.gates
         if log_decay is not None and gates.log_rate is not None and gates.decay_bias is not None:
@@ -86,12 +93,9 @@ def prepared(call: Call, dtype: torch.dtype) -> Call:
             beta = beta * gates.strength if gates.strength != 1.0 else beta
     if beta is None:
         beta = torch.ones_like(k[..., 0])
-    v = call.v.to(dtype)
-    if call.valid is not None:
-        padding = ~call.valid[..., None]  # filled, not multiplied: what stands there may be inf
+    if padding is not None:  # gates of 0 are no zeros
         beta = beta.masked_fill(padding, 0)
         log_decay = None if log_decay is None else log_decay.masked_fill(padding, 0)
-        k, v = (x.masked_fill(padding[..., None], 0) for x in (k, v))
     return replace(
         call,
         q=q,

@@ -11,10 +11,9 @@ import torch
 
 from sleep_kernels import cpu, reference
 from sleep_kernels.around import run_plain
-from sleep_kernels.contract import Call, RuleResult
+from sleep_kernels.contract import BACKENDS, Call, RuleResult
 from sleep_kernels.native import library
 
-BACKENDS: tuple[str, ...] = ("auto", "reference", "cpu", "native", "triton", "fla")
 KEY_DIMS = (16, 32, 64, 96, 128)
 """Key sizes the Triton kernels are built for."""
 MOST_VALUES = 256
@@ -38,14 +37,16 @@ def backend_status(device: torch.device | str | None = None) -> dict[str, str | 
     """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(device)
-    return {
-        "reference": None,
-        "cpu": None,
-        "native": _native_problem(device.type),
-        "triton": _triton_problem(device),
-        "fla": _fla_problem(device.type),
-    }
+    return {name: backend_problem(name, torch.device(device)) for name in BACKENDS[1:]}
+
+
+def backend_problem(name: str, device: torch.device) -> str | None:
+    """Return why one backend, not "auto", does not serve on `device`; None where it does."""
+    if name == "native":
+        return _native_problem(device.type)
+    if name == "triton":
+        return _triton_problem(device)
+    return _fla_problem(device.type) if name == "fla" else None
 
 
 def _native_problem(kind: str) -> str | None:
@@ -119,7 +120,7 @@ def choose_backend(backend: str, device: torch.device, call: Call | None = None)
         if wanted and (call is None or shape_problem("triton", call) is None):
             return "triton"
         return "native" if _native_problem(device.type) is None else "cpu"
-    reason = backend_status(device)[backend]
+    reason = backend_problem(backend, device)
     if reason is None and call is not None:
         reason = shape_problem(backend, call)
     if reason is not None:

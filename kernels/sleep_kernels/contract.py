@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+BACKENDS: tuple[str, ...] = ("auto", "reference", "cpu", "native", "triton", "fla")
+"""Names that a call may give; see `sleep_kernels.backends`."""
+
 CHUNK = 32
 """Tokens between two of the chunk states a call can return."""
 

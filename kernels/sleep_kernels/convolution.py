@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sleep_kernels.native import library
+from sleep_kernels.validation import check_shape
 
 
 class ConvolutionResult(NamedTuple):
@@ -54,13 +55,18 @@ def short_convolution(
     activate : bool
         SiLU after it.
     backend : str
-        As of the rules: "auto" and "native" take the library where it serves, others never.
+        As of the rules. "auto" and "native" go through the library for float32 and float64 on a
+        CPU and up to 8 taps; everything else is PyTorch.
 
     Raises
     ------
     ValueError
-        The tail's shape does not fit.
+        Shapes do not fit, or the backend is unknown.
+    RuntimeError
+        "native" is asked for and there is no library.
     """
+    if x.ndim == 3:  # else `_convolved` says so
+        check_shape("weight", weight, (x.shape[2], weight.shape[-1]), "channel, taps", x)
     return _convolved(_Short, x, weight, tail, activate, backend)
 
 
@@ -88,8 +94,13 @@ def dynamic_convolution(
     Raises
     ------
     ValueError
-        The tail's shape does not fit.
+        Shapes do not fit, or the backend is unknown.
+    RuntimeError
+        "native" is asked for and there is no library.
     """
+    if x.ndim == 3:
+        expected = (*x.shape, weight.shape[-1])
+        check_shape("weight", weight, expected, "batch, token, channel, taps", x)
     return _convolved(_Dynamic, x, weight, tail, activate, backend)
 
 
@@ -102,11 +113,18 @@ def _convolved(
     backend: str,
 ) -> ConvolutionResult:
     taps = weight.shape[-1]
-    _check_tail(x, tail, taps)
+    if x.ndim != 3 or not taps:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)} and weight {taps} taps; expected [batch, token, channel]"
+            " and at least one tap; reshape them"
+        )
+    if tail is not None:
+        expected = (x.shape[0], taps - 1, x.shape[2])
+        check_shape("tail", tail, expected, "batch, taps - 1, channel", x)
     if taps <= library.MOST_TAPS and library.takes(backend, x, weight):
-        from sleep_kernels.native import pointwise
+        from sleep_kernels.native import around
 
-        output = pointwise.convolve(x, weight, tail, activate)
+        output = around.convolve(x, weight, tail, activate)
     else:
         output = cast(Tensor, plain.apply(x, weight, tail))
         output = F.silu(output) if activate else output
@@ -198,12 +216,3 @@ def _next_tail(x: Tensor, tail: Tensor | None, taps: int) -> Tensor:
     if short <= 0:
         return x[:, x.shape[1] - taps + 1 :]
     return _with_tail(x, tail, taps)[:, x.shape[1] :]
-
-
-def _check_tail(x: Tensor, tail: Tensor | None, taps: int) -> None:
-    expected = (x.shape[0], taps - 1, x.shape[2])
-    if tail is not None and tuple(tail.shape) != expected:
-        raise ValueError(
-            f"tail has shape {tuple(tail.shape)}; expected [batch, taps - 1, channel] = "
-            f"{expected}; pass the tail that the call before returned"
-        )

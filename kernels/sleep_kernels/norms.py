@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sleep_kernels.native import library
+from sleep_kernels.validation import check_shape
 
 UNIT_EPS = 1e-6
 
@@ -46,12 +47,21 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float, *, backend: str = "auto") ->
     eps : float
         Added to the mean square.
     backend : str
-        As of the rules: "auto" and "native" take the library where it serves, others never.
-    """
-    if library.takes(backend, x, weight):
-        from sleep_kernels.native import pointwise
+        As of the rules. "auto" and "native" go through the library for float32 and float64 on a
+        CPU; everything else is PyTorch.
 
-        return pointwise.rms_norm(x, weight, eps)
+    Raises
+    ------
+    ValueError
+        The weight's shape does not fit, or the backend is unknown.
+    RuntimeError
+        "native" is asked for and there is no library.
+    """
+    check_shape("weight", weight, tuple(x.shape[-1:]), "channel", x)
+    if library.takes(backend, x, weight):
+        from sleep_kernels.native import around
+
+        return around.rms_norm(x, weight, eps)
     by_hand = x.device.type == "cpu" and x.ndim > 1 and x.dtype == weight.dtype
     if not by_hand or x.dtype not in (torch.float32, torch.float64):
         # torch has a fused kernel on a GPU, and adds up low precision in float32
@@ -60,8 +70,8 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float, *, backend: str = "auto") ->
 
 
 def gated_rms_norm(x: Tensor, weight: Tensor, gate: Tensor, eps: float) -> Tensor:
-    """Return ``rms_norm(x) * SiLU(gate)``, ``[..., channel]``."""
-    return rms_norm(x, weight, eps) * F.silu(gate)
+    """Return ``rms_norm(x) * SiLU(gate)``, ``[..., channel]``, in PyTorch on every backend."""
+    return rms_norm(x, weight, eps, backend="cpu") * F.silu(gate)
 
 
 class _UnitNorm(torch.autograd.Function):

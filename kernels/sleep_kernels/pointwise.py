@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sleep_kernels.native import library
+from sleep_kernels.validation import check_shape
 
 
 def silu_gate(both: Tensor, *, backend: str = "auto") -> Tensor:
@@ -25,12 +26,25 @@ def silu_gate(both: Tensor, *, backend: str = "auto") -> Tensor:
     both : Tensor
         ``[..., gate and up]``, side by side; the result is half as wide.
     backend : str
-        As of the rules: "auto" and "native" take the library where it serves, others never.
-    """
-    if library.takes(backend, both):
-        from sleep_kernels.native import pointwise
+        As of the rules. "auto" and "native" go through the library for float32 and float64 on a
+        CPU; everything else is PyTorch.
 
-        return pointwise.silu_gate(both)
+    Raises
+    ------
+    ValueError
+        The last axis has no two halves, or the backend is unknown.
+    RuntimeError
+        "native" is asked for and there is no library.
+    """
+    if not both.ndim or both.shape[-1] % 2:
+        raise ValueError(
+            f"both has shape {tuple(both.shape)}; expected [..., gate and up], an even number; "
+            "put the two side by side"
+        )
+    if library.takes(backend, both):
+        from sleep_kernels.native import around
+
+        return around.silu_gate(both)
     if both.device.type != "cpu" or torch.compiler.is_compiling():
         gate, up = both.chunk(2, dim=-1)
         return F.silu(gate) * up
@@ -47,12 +61,28 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, *, backend: str = "auto") -> Ten
     cos, sin : Tensor
         ``[token, channel]``, both halves alike.
     backend : str
-        As of the rules: "auto" and "native" take the library where it serves, others never.
-    """
-    if library.takes(backend, x, cos, sin):
-        from sleep_kernels.native import pointwise
+        As of `silu_gate`.
 
-        return pointwise.rotate(x, cos, sin)
+    Raises
+    ------
+    ValueError
+        Shapes do not fit, angles ask for gradients (they are constants), or the backend is unknown.
+    RuntimeError
+        "native" is asked for and there is no library.
+    """
+    if x.ndim != 4 or x.shape[-1] % 2:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)}; expected [batch, attn_head, token, channel] with an "
+            "even number of channels; reshape it"
+        )
+    for name, angles in (("cos", cos), ("sin", sin)):
+        check_shape(name, angles, tuple(x.shape[2:]), "token, channel", x)
+        if angles.requires_grad:
+            raise ValueError(f"{name} requires a gradient; expected a constant; detach it")
+    if library.takes(backend, x, cos, sin):
+        from sleep_kernels.native import around
+
+        return around.rotate(x, cos, sin)
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         left, right = x.chunk(2, dim=-1)
         return x * cos + torch.cat((-right, left), dim=-1) * sin

@@ -13,6 +13,22 @@ def state_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
+def check_shape(name: str, x: Tensor, expected: tuple[int, ...], axes: str, like: Tensor) -> None:
+    """Check a tensor's shape, and that it is where `like` is.
+
+    Raises
+    ------
+    ValueError
+        Names the tensor, what it has and what was expected.
+    """
+    if tuple(x.shape) != expected:
+        raise ValueError(
+            f"{name} has shape {tuple(x.shape)}; expected [{axes}] = {expected}; reshape it"
+        )
+    if x.device != like.device:
+        raise ValueError(f"{name} is on {x.device}; expected {like.device}; move it there")
+
+
 def check_call(call: Call) -> None:
     """Check shapes, dtypes and devices against k ``[batch, token, gdn_head, key]``.
 
@@ -32,6 +48,10 @@ def check_call(call: Call) -> None:
         )
     batch, tokens, heads, keys = k.shape
     values = v.shape[-1]
+    if not keys or not values:
+        raise ValueError(
+            f"k has {keys} channels and v {values}; expected at least one each; give them some"
+        )
     expected: dict[str, tuple[Tensor | None, tuple[int, ...]]] = {
         "q": (call.q, (batch, tokens, heads, keys)),
         "v": (v, (batch, tokens, heads, values)),

@@ -1,9 +1,14 @@
 """How the C++ sources become a library: once, whole, and only where nobody else could write it."""
 
+import ctypes
 import os
 import platform
+import shlex
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import pytest
 import torch
@@ -52,13 +57,41 @@ def test_it_can_be_switched_off(place, monkeypatch):
 
 def test_no_compiler_is_a_reason(place, monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
+    refused("there is no C++ compiler; $CXX is 'no-such-compiler'")
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", str(place))
     refused("there is no C++ compiler; install one of g++, clang++, c++")
 
 
-def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(compiler, place):
-    compiler("echo 'error: unknown builtin' >&2; exit 1")
-    refused("does not compile it (error: unknown builtin); version 12 of g++, or clang, does")
-    assert list((place / "cache").iterdir()) == []
+def kept(place):
+    """Return what lies in the cache, but for the lock."""
+    return sorted(path for path in (place / "cache").iterdir() if path.name != "lock")
+
+
+def test_a_compiler_that_fails_is_quoted_and_not_tried_again(compiler, place):
+    log = place / "log"
+    compiler(f"echo tried >> {log}; echo 'error: unknown builtin' >&2; exit 1")
+    refused("does not compile it (error: unknown builtin); g++ from version 12 on does, and clang")
+    (failed,) = kept(place)
+    refused(f"and clang; delete {failed} to try again")
+    assert log.read_text().split() == ["tried"] * len(library.TUNING)
+
+
+def test_a_compiler_whose_words_are_no_text_is_quoted_all_the_same(compiler):
+    compiler("printf 'error: \\351\\n' >&2; exit 1", version="$(printf '\\351')")
+    refused("does not compile it (error: \N{REPLACEMENT CHARACTER})")
+
+
+def test_a_compiler_that_never_ends_is_given_up(compiler, monkeypatch):
+    monkeypatch.setattr(library, "PATIENCE", 0.2)
+    compiler("exec sleep 60")
+    refused("was not done in 0.2 seconds")
+
+
+def test_a_command_of_several_words(place, monkeypatch):
+    monkeypatch.setenv("CXX", "env A=1 g++")
+    found = library.find_compiler()
+    assert found is not None and found[1:] == ["A=1", "g++"]
 
 
 def test_a_second_name_for_this_processor_is_tried(compiler, place):
@@ -71,7 +104,7 @@ def test_a_second_name_for_this_processor_is_tried(compiler, place):
 
 def test_what_is_no_library_does_not_load_and_says_so(compiler):
     compiler('for last; do :; done; echo nothing > "$last"')
-    refused("its library does not load")
+    refused("its library cannot be had")
 
 
 def test_a_folder_that_others_may_write_is_refused(compiler, place):
@@ -80,36 +113,118 @@ def test_a_folder_that_others_may_write_is_refused(compiler, place):
     cache.mkdir()
     cache.chmod(0o777)
     refused("others may write into")
+    cache.chmod(0o700)
+    place.chmod(0o777)  # where another folder could be put in its place
+    refused(f"anyone may write into {place}")
 
 
 def test_a_folder_that_cannot_be_made_is_a_reason(compiler, place, monkeypatch):
     compiler("exit 1")
     (place / "file").write_text("")
     monkeypatch.setenv(library.FOLDER, str(place / "file" / "cache"))
-    refused("cannot be made")
+    refused("its folder cannot be made")
+
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv(library.FOLDER)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(library.Path, "home", no_home)
+    refused("its folder cannot be made (Could not determine home directory.)")
 
 
-def test_the_name_tells_sources_compiler_and_processor_apart(compiler, monkeypatch):
-    path = compiler("exit 1")
-    names = {library._identity(str(path))}
-    compiler("exit 1", version="2.0")
-    names.add(library._identity(str(path)))
+def test_the_name_tells_flags_processor_and_compiler_apart(compiler, place, monkeypatch):
+    compiler('for last; do :; done; echo nothing > "$last"')
+    library._built()
+    compiler('for last; do :; done; echo nothing > "$last"', version="2.0")
+    library._built()
     monkeypatch.setattr(library, "_processor", lambda: "another")
-    names.add(library._identity(str(path)))
+    library._built()
     monkeypatch.setattr(library, "FLAGS", ())
-    names.add(library._identity(str(path)))
-    assert len(names) == 4
+    library._built()
+    assert len(kept(place)) == 4
 
 
-def test_it_is_compiled_once_and_only_for_its_user(compiler, place, requires_native, capfd):
-    compiler(f'exec {library.find_compiler()} $(echo "$@" | sed s/-O3/-O0/)')
+@pytest.fixture
+def quick(compiler, place, requires_native):
+    """Return a compiler that works, without optimising."""
+    return compiler(f'exec {shlex.join(library.find_compiler())} $(echo "$@" | sed s/-O3/-O0/)')
+
+
+def test_it_is_compiled_once_and_only_for_its_user(quick, place, capfd):
     assert library.problem() is None
-    assert "compiling for this processor, once" in capfd.readouterr().err
-    (built,) = (place / "cache").iterdir()
-    assert os.stat(place / "cache").st_mode & 0o077 == 0
-    when = built.stat().st_mtime_ns
+    assert "compiling for this processor into" in capfd.readouterr().err
+    (built,) = kept(place)
+    assert os.stat(place / "cache").st_mode & 0o077 == built.stat().st_mode & 0o077 == 0
+    before = built.stat().st_ino
     assert library.problem() is None
-    assert built.stat().st_mtime_ns == when and capfd.readouterr().err == ""
+    assert built.stat().st_ino == before and capfd.readouterr().err == ""
+
+
+def test_threads_wait_for_the_one_that_compiles(quick, place, monkeypatch, capfd):
+    monkeypatch.setattr(library, "_loaded", cache(library._loaded))
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: library.problem(), range(8))) == [None] * 8
+    assert capfd.readouterr().err.count("compiling") == 1
+
+
+def test_without_its_compiler_a_library_still_serves(quick, monkeypatch):
+    assert library.problem() is None
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert library.problem() is None
+
+
+def test_a_damaged_library_is_made_again(quick, place):
+    library._built()
+    (built,) = kept(place)
+    built.write_bytes(b"")
+    assert library.problem() is None
+    assert built.stat().st_size > 100_000
+
+
+@pytest.mark.parametrize("mode", [0o722, 0o702])
+def test_a_library_that_others_may_write_is_refused(compiler, place, mode):
+    compiler('for last; do :; done; echo nothing > "$last"')
+    library._built()
+    (built,) = kept(place)
+    built.chmod(mode)
+    refused(f"others may have written {built}; delete it, or set SLEEP_KERNELS_CACHE")
+
+
+def test_what_is_old_goes_when_something_new_comes(compiler, place):
+    cache = place / "cache"
+    cache.mkdir(mode=0o700)
+    long_ago = time.time() - 40 * 86_400
+    for name in ("sleep-kernels-old.so", "sleep-kernels-new.so", "other"):
+        (cache / name).write_text("")
+    (cache / "tmpabc").mkdir()
+    for name in ("sleep-kernels-old.so", "tmpabc", "other"):
+        os.utime(cache / name, (long_ago, long_ago))
+    compiler('for last; do :; done; echo nothing > "$last"')
+    built = library._built()
+    assert {p.name for p in kept(place)} == {built.name, "sleep-kernels-new.so", "other"}
+
+
+def test_a_folder_may_be_named_from_where_one_stands(quick, place, monkeypatch):
+    (place / "here").mkdir(mode=0o700)
+    monkeypatch.chdir(place / "here")
+    monkeypatch.setenv(library.FOLDER, ".")
+    assert library.problem() is None
+
+
+def test_structures_are_compared_with_the_librarys(quick, monkeypatch):
+    class Shorter(ctypes.Structure):
+        _fields_ = [("batch", ctypes.c_int64)]
+
+    monkeypatch.setattr("sleep_kernels.native.around.TurnStructure", Shorter)
+    refused("its turn has 128 bytes, not 8")
+
+
+def test_naming_another_backend_compiles_nothing(place, monkeypatch):
+    monkeypatch.setattr(library, "_built", lambda: pytest.fail("compiled"))
+    x = torch.ones(1, 2, 1, 4)
+    for backend in ("cpu", "reference"):
+        gated_delta_rule(x, x, x, None, None, backend=backend)
 
 
 def test_without_it_auto_is_the_plain_form_and_an_explicit_call_is_refused():
@@ -172,7 +287,7 @@ def test_narrower_registers_give_the_same(compiler, place, requires_native, proc
     ):
         pytest.skip(f"this processor does not run what is compiled for {processor}")
     edit = f"sed 's/-march=native/-march={processor}/; s/-O3/-O1/'"
-    narrow = compiler(f'exec {library.find_compiler()} $(echo "$@" | {edit})')
+    narrow = compiler(f'exec {shlex.join(library.find_compiler())} $(echo "$@" | {edit})')
     done = subprocess.run(
         [sys.executable, "-P", "-c", CHECK], capture_output=True, text=True, check=False,
         env={**os.environ, "CXX": str(narrow)},

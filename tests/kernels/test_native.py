@@ -1,10 +1,21 @@
 """The native backend beyond what it shares with the others: layouts, sizes, threads, compilers."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.testing import assert_close
 
-from sleep_kernels import Gates, OutputNorm, gated_delta_rule, short_convolution
+from sleep_kernels import (
+    Gates,
+    OutputNorm,
+    dynamic_convolution,
+    gated_delta_rule,
+    rms_norm,
+    rotate,
+    short_convolution,
+    silu_gate,
+)
 from sleep_kernels.native import library
 from sleep_kernels.native import rule as native
 
@@ -125,15 +136,47 @@ def test_buffers_that_are_handed_over_are_filled(monkeypatch):
     """Whatever stood in them: every number of every result is written."""
     x = drawn(keys=16, values=20)
     expected = run(x, chunk_states=True)
-    empty = torch.Tensor.new_empty
-
-    def poisoned(self, *shape, **options):
-        made = empty(self, *shape, **options)
-        return made.fill_(torch.nan) if made.is_floating_point() else made
-
-    monkeypatch.setattr(torch.Tensor, "new_empty", poisoned)
+    around = what_stands_around(x)
+    for place, name in ((torch.Tensor, "new_empty"), (torch, "empty_like")):
+        poison(monkeypatch, place, name)
     for ours, whole in zip(run(x, chunk_states=True), expected, strict=True):
         assert torch.equal(ours, whole)
+    for ours, whole in zip(what_stands_around(x), around, strict=True):
+        assert torch.equal(ours, whole)
+
+
+def poison(monkeypatch, place, name):
+    empty = getattr(place, name)
+
+    def poisoned(*arguments, **options):
+        made = empty(*arguments, **options)
+        return made.fill_(torch.nan) if made.is_floating_point() else made
+
+    monkeypatch.setattr(place, name, poisoned)
+
+
+def what_stands_around(x):
+    """Return convolutions, norm, gate and RoPE of q with their gradients."""
+    given = {"backend": "native"}
+    q = x["q"].flatten(2).detach().requires_grad_()  # (batch, token, channel)
+    batch, tokens, channels = q.shape
+    taps = torch.linspace(-1, 1, 4 * channels, dtype=q.dtype).view(channels, 4).requires_grad_()
+    each = taps.detach().expand(batch, tokens, -1, -1).clone().requires_grad_()
+    tail = q[:, :3].detach().requires_grad_()
+    scale = taps[:, 0].detach().requires_grad_()
+    turned = q.unflatten(-1, (3, -1)).transpose(1, 2)
+    angles = turned[0, 0].detach()
+    pairs = (
+        (short_convolution(q, taps, tail, activate=True, **given).output, (q, taps, tail)),
+        (dynamic_convolution(q, each, tail, activate=True, **given).output, (q, each, tail)),
+        (rms_norm(q, scale, 1e-6, **given), (q, scale)),
+        (silu_gate(q, **given), (q,)),
+        (rotate(turned, angles.cos(), angles.sin(), **given), (q,)),
+    )
+    found = []
+    for y, leaves in pairs:
+        found += [y.detach(), *torch.autograd.grad(y.square().sum(), leaves)]
+    return found
 
 
 def test_the_custom_operator_keeps_torchs_rules():
@@ -163,15 +206,73 @@ def test_what_a_call_keeps_is_its_inputs():
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         call(x)
-    mine = {tensor.data_ptr() for tensor in x.values()}
-    assert {tensor.data_ptr() for tensor in kept} <= mine
+    assert {t.data_ptr() for t in kept} == {t.data_ptr() for t in x.values()}
 
 
-def test_no_memory_is_told(monkeypatch):
+@pytest.mark.parametrize(
+    ("outcome", "error", "message"),
+    [(1, MemoryError, "found no memory; make some free"), (2, RuntimeError, "failed; use backend")],
+)
+def test_what_goes_wrong_is_told(monkeypatch, outcome, error, message):
     class Failing:
         def __getattr__(self, name):
-            return lambda arguments: 1
+            return lambda arguments: outcome
 
     monkeypatch.setattr(library, "library", Failing)
-    with pytest.raises(MemoryError, match="rule_forward of the native backend found no memory"):
+    with pytest.raises(error, match=f"rule_forward of the native backend {message}"):
         call(drawn())
+
+
+def test_large_scratch_is_given_back():
+    """36 MB for this one call, which the thread does not keep."""
+
+    def resident():
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+
+    if not Path("/proc/self/status").exists():
+        pytest.skip("this system does not tell a process's size")
+    x = drawn(batch=1, tokens=4096, heads=1, keys=128, values=128, dtype=torch.float32)
+    short = {n: t[:, :8] if t.ndim > 1 and t.shape[1] == 4096 else t for n, t in x.items()}
+    run(short)
+    before = resident()
+    run(x)
+    assert resident() - before < 30_000
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_other_backends_never_touch_the_library(monkeypatch, tiny_model, backend):
+    monkeypatch.setattr(library, "call", lambda *given: pytest.fail(f"{given[0]} was called"))
+    run(drawn(), backend)
+    batch = torch.arange(8).view(2, 4) % 5
+    for kind in ("gated_delta", "jet"):
+        model = tiny_model("attention", kind, kernel_backend=backend)
+        hidden, _ = model.blocks(model.embed(batch), model.empty_memory(2))
+        model.logits(hidden).sum().backward()
+
+
+def test_a_negative_bit_is_seen_by_the_rule():
+    x = drawn()
+    flipped = x | {name: torch._neg_view(-x[name]) for name in ("q", "v", "beta", "state")}
+    for ours, whole in zip(run(flipped), run(x), strict=True):
+        assert torch.equal(ours, whole)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_tracers_and_fake_tensors_see_an_operator():
+    from torch._subclasses import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    x = drawn(dtype=torch.float32)
+    other = x | {"v": x["v"] + 1}
+    rest = {name: t for name, t in x.items() if name != "v"}
+
+    def output(v):
+        return call(rest | {"v": v}).output
+
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        traced = torch.jit.trace(output, x["v"])
+    for recorded in (make_fx(output)(x["v"]), traced):
+        assert_close(recorded(other["v"]), call(other).output)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        assert output(mode.from_tensor(x["v"])).shape == x["v"].shape

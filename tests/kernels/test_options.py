@@ -130,6 +130,45 @@ def test_what_stands_in_padding_is_never_looked_at(backend):
 
 
 @every_backend
+def test_what_stands_in_padding_reaches_no_gradient(backend):
+    x = {name: tensor.clone() for name, tensor in drawn().items()}
+    valid = torch.ones(BATCH, 7, dtype=torch.bool)
+    valid[:, :2] = False
+
+    def gradients():
+        leaves = {name: t.detach().requires_grad_() for name, t in x.items()}
+        result = gated_delta_rule(
+            *(leaves[n] for n in ("q", "k", "v", "log_decay", "beta", "state")), normalise=True,
+            gates=Gates(leaves["log_rate"], leaves["decay_bias"]), valid=valid, backend=backend,
+        )  # fmt: skip
+        loss = result.output[:, 2:].square().sum() + result.state.square().sum()
+        return torch.autograd.grad(
+            loss, [t for n, t in leaves.items() if n not in ("weight", "gate")]
+        )
+
+    expected = gradients()
+    for name, junk in (
+        ("k", torch.nan),
+        ("v", torch.inf),
+        ("log_decay", torch.nan),
+        ("beta", -torch.inf),
+    ):
+        x[name][:, :2] = junk
+    for found, plain in zip(gradients(), expected, strict=True):
+        assert torch.equal(found, plain)
+
+
+@every_backend
+def test_a_strength_of_nothing_writes_nothing(backend):
+    x = drawn()
+    leaves = [x[n].requires_grad_() for n in ("q", "k", "v", "log_decay", "beta", "state")]
+    gates = Gates(x["log_rate"], x["decay_bias"], 0.0)
+    result = gated_delta_rule(*leaves, gates=gates, normalise=True, backend=backend)
+    d_beta = torch.autograd.grad(result.state.sum(), leaves[4])[0]
+    assert torch.equal(d_beta, torch.zeros_like(d_beta))
+
+
+@every_backend
 def test_a_decay_of_zero_forgets_everything(backend):
     x = drawn()
     log_decay = -x["log_decay"].abs()

@@ -89,3 +89,54 @@ def test_both_paths_give_the_same_in_float32(tokens, requires_native):
 def test_nothing_in_nothing_out(backend):
     assert silu_gate(torch.zeros(0, 3, 8), backend=backend).shape == (0, 3, 4)
     assert rms_norm(torch.zeros(2, 0, 8), torch.ones(8), 1e-6, backend=backend).shape == (2, 0, 8)
+
+
+def test_what_does_not_fit_is_refused():
+    x, cos = torch.zeros(1, 1, 3, 8), torch.zeros(3, 8)
+    with pytest.raises(ValueError, match=r"weight has shape \(3,\); expected .channel. = \(8,\)"):
+        rms_norm(x, torch.ones(3), 1e-6)
+    with pytest.raises(ValueError, match=r"both has shape \(2, 5\); expected .* an even number"):
+        silu_gate(torch.zeros(2, 5))
+    with pytest.raises(ValueError, match=r"cos has shape \(1, 8\); expected .* = \(3, 8\)"):
+        rotate(x, cos[:1], cos)
+    with pytest.raises(ValueError, match=r"x has shape \(3, 8\); expected .batch, attn_head"):
+        rotate(x[0, 0], cos, cos)
+    with pytest.raises(ValueError, match="x has shape .*; expected .* even number of channels"):
+        rotate(x[..., :5], cos[:, :5], cos[:, :5])
+    with pytest.raises(ValueError, match="sin requires a gradient; expected a constant; detach"):
+        rotate(x, cos, cos.clone().requires_grad_())
+    with pytest.raises(ValueError, match="backend 'natvie' is unknown"):
+        silu_gate(torch.zeros(2, 4), backend="natvie")
+
+
+def test_low_precision_is_pytorchs_on_every_backend():
+    both = normal(2, 8).detach().bfloat16()
+    assert torch.equal(silu_gate(both, backend="auto"), silu_gate(both, backend="cpu"))
+
+
+def test_a_negative_bit_is_seen(requires_native):
+    """Memory of such a view holds the numbers' opposites."""
+    plain = torch.randn(3, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = torch._neg_view(plain)
+    assert x.is_neg()
+    weight = torch._neg_view(plain[0])
+    assert_close(silu_gate(x, backend="native"), silu_gate(-plain, backend="cpu"))
+    assert_close(rms_norm(x, weight, 1e-6, backend="native"), rms_norm(-plain, -plain[0], 1e-6))
+    leaf = plain.clone().requires_grad_()
+    silu_gate(leaf, backend="native").backward(torch._neg_view(torch.ones(3, 4).double()))
+    assert_close(leaf.grad, torch.autograd.grad(-silu_gate(leaf, backend="cpu").sum(), leaf)[0])
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_tracers_and_fake_tensors_see_operations(requires_native):
+    from torch._subclasses import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    x = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+    other = x + 1
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        traced = torch.jit.trace(silu_gate, x)
+    for recorded in (make_fx(lambda y: silu_gate(y))(x), traced):
+        assert_close(recorded(other), silu_gate(other))
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        assert silu_gate(mode.from_tensor(x)).shape == (2, 4)

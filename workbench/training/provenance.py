@@ -19,8 +19,12 @@ VERSIONED = ("sleep-workbench", "torch", "numpy", "safetensors")
 def describe_origin(kernels: str) -> dict[str, Any]:
     """Return command, commit (and whether the tree was changed), versions, machine and time.
 
-    `kernels` names the backend of `sleep_kernels` that serves: it decides the last digits.
+    `kernels` names the backend of `sleep_kernels` that serves: it decides the last digits, and so
+    does the compiler of native ones.
     """
+    from sleep_kernels.native import library  # imports torch, which readers of runs do without
+
+    compiler = {"compiler": library.compiler_line()} if kernels == "native" else {}
     return {
         "command": command(),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -31,6 +35,7 @@ def describe_origin(kernels: str) -> dict[str, Any]:
             "processor": processor(),
             "cores": os.cpu_count(),
             "kernels": kernels,
+            **compiler,
         },
     }
 

@@ -1,7 +1,7 @@
 """Compiling the C++ sources for this processor, once, and loading what came of it.
 
 The library is kept in ``$SLEEP_KERNELS_CACHE``, else in the user's cache folder, under a name made
-from the sources, the compiler and the processor. It is written aside and renamed, so that no
+from sources, flags, processor and compiler. It is written aside, flushed and renamed, so that no
 process ever loads half of one, and loaded only where nobody else could have written it.
 """
 
@@ -11,30 +11,46 @@ import ctypes
 import hashlib
 import os
 import platform
+import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from sleep_kernels.contract import BACKENDS, CHUNK
+
 COMPILERS = ("g++", "clang++", "c++")
+MOST_TAPS = 8
+"""Taps of the longest convolution that goes through the library."""
 FLAGS = (
-    *("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread"),
-    *("-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"),
+    *("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-Wno-psabi"),
+    *("-fno-math-errno", "-fno-trapping-math"),
+    *(f"-DSLEEP_CHUNK={CHUNK}", f"-DSLEEP_MOST_TAPS={MOST_TAPS}"),
 )
 TUNING = ("-march=native", "-mcpu=native")
 """The first that the compiler takes: Arm's compilers know the second name only."""
+PATIENCE = 600
+"""Seconds that a compiler is given."""
 SWITCH = "SLEEP_KERNELS_NATIVE"
+"""Environment variable that switches the library off, where it is 0."""
 FOLDER = "SLEEP_KERNELS_CACHE"
+"""Environment variable that names the folder of libraries."""
 WORK_OF_A_THREAD = 1 << 20
-MOST_TAPS = 8
-"""Of a short convolution; longer ones stay with PyTorch."""
+"""Numbers to read or write that are worth starting a thread for."""
 KINDS = {torch.float32: "float", torch.float64: "double"}
+"""What C++ calls the numbers that the library takes."""
 HERE = Path(__file__).resolve().parent
+_one_at_a_time = threading.RLock()
 
 
 class Refused(Exception):
@@ -44,21 +60,45 @@ class Refused(Exception):
 @torch.compiler.assume_constant_result  # asked while a graph is traced, too
 def problem() -> str | None:
     """Return why the library cannot be used here, None where it can; compiles it where it must."""
-    found = _loaded()
+    found = _found()
     return found if isinstance(found, str) else None
 
 
 def takes(backend: str, *tensors: Tensor) -> bool:
     """Return whether what stands around a rule goes through the library, for a backend's name.
 
-    It does with "auto" and "native", for tensors on a CPU that are all float32 or all float64. Not
-    where a graph is traced: a compiler fuses the plain forms with what is beside them.
+    It does with "auto" and "native", for tensors on a CPU that are all float32 or all float64.
+    Not where operations are recorded rather than run: a compiler fuses the plain forms with what
+    is beside them.
+
+    Raises
+    ------
+    ValueError
+        There is no such backend.
+    RuntimeError
+        "native" is asked for and there is no library.
     """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend {backend!r} is unknown; expected one of {', '.join(BACKENDS)}")
     if backend not in ("auto", "native") or torch.compiler.is_compiling():
         return False
     kinds = {x.dtype for x in tensors}
-    on_cpu = all(x.device.type == "cpu" for x in tensors)
-    return on_cpu and len(kinds) == 1 and kinds <= KINDS.keys() and problem() is None
+    if len(kinds) != 1 or not kinds <= KINDS.keys() or not runs_at_once(*tensors):
+        return False
+    if backend == "native":
+        library()
+    return problem() is None
+
+
+def runs_at_once(*tensors: Tensor | None) -> bool:
+    """Return whether tensors hold numbers on a CPU, and an operation on them is run, not recorded.
+
+    Fake tensors, other subclasses, dispatch modes and tracers have to see operators.
+    """
+    given = [x for x in tensors if x is not None]
+    plain = all(type(x) in (Tensor, torch.nn.Parameter) for x in given)
+    seen = torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state()
+    return plain and not seen and all(x.device.type == "cpu" for x in given)
 
 
 def library() -> ctypes.CDLL:
@@ -69,7 +109,7 @@ def library() -> ctypes.CDLL:
     RuntimeError
         There is none; `problem` says why.
     """
-    found = _loaded()
+    found = _found()
     if isinstance(found, str):
         raise RuntimeError(f"backend 'native' cannot serve: {found}; use backend='auto'")
     return found
@@ -82,9 +122,14 @@ def call(function: str, arguments: ctypes.Structure, dtype: torch.dtype) -> None
     ------
     MemoryError
         It found no memory to work in.
+    RuntimeError
+        It failed in another way.
     """
-    if getattr(library(), f"{function}_{KINDS[dtype]}")(ctypes.byref(arguments)):
+    outcome = getattr(library(), f"{function}_{KINDS[dtype]}")(ctypes.byref(arguments))
+    if outcome == 1:
         raise MemoryError(f"{function} of the native backend found no memory; make some free")
+    if outcome:
+        raise RuntimeError(f"{function} of the native backend failed; use backend='cpu'")
 
 
 def threads_for(work: int) -> int:
@@ -92,14 +137,61 @@ def threads_for(work: int) -> int:
     return max(1, min(torch.get_num_threads(), work // WORK_OF_A_THREAD))
 
 
+def compiler_line() -> str | None:
+    """Return what the compiler calls itself, None where there is none."""
+    command = find_compiler()
+    if command is None:
+        return None
+    lines = _output(command, "--version").splitlines()
+    return lines[0] if lines else shlex.join(command)
+
+
+def find_compiler() -> list[str] | None:
+    """Return the C++ compiler's command: ``$CXX``, which then is the only one, or a known one."""
+    named = os.environ.get("CXX")
+    for words in [shlex.split(named)] if named else [[name] for name in COMPILERS]:
+        found = shutil.which(words[0])
+        if found:
+            return [found, *words[1:]]
+    return None
+
+
+def _found() -> ctypes.CDLL | str:
+    with _one_at_a_time:
+        return _loaded()
+
+
 @cache
 def _loaded() -> ctypes.CDLL | str:
     try:
-        return ctypes.CDLL(str(_built()))
+        path = _built()
+        try:
+            return _checked(path)
+        except OSError:  # damaged: once more
+            path.unlink(missing_ok=True)
+            return _checked(_built())
     except Refused as reason:
         return str(reason)
-    except OSError as error:
-        return f"its library does not load ({error})"
+    except (OSError, RuntimeError, ValueError) as error:
+        return f"its library cannot be had ({error})"
+
+
+def _checked(path: Path) -> ctypes.CDLL:
+    """Return the loaded library, whose structures are those that will be handed to it."""
+    from sleep_kernels.native import around, rule
+
+    found = ctypes.CDLL(str(path))
+    mine: dict[str, type[ctypes.Structure]] = {
+        "call": rule.CallStructure,
+        "convolution": around.ConvolutionStructure,
+        "rows": around.RowsStructure,
+        "turn": around.TurnStructure,
+    }
+    for name, structure in mine.items():
+        size = getattr(found, f"size_of_{name}")()
+        if size != ctypes.sizeof(structure):
+            raise Refused(f"its {name} has {size} bytes, not {ctypes.sizeof(structure)}")
+    return found
 
 
 def _built() -> Path:
@@ -108,55 +200,107 @@ def _built() -> Path:
         raise Refused(f"it is switched off by {SWITCH}=0")
     if os.name != "posix":
         raise Refused(f"it is built on Linux and macOS only, not on {platform.system()}")
-    compiler = find_compiler()
-    if compiler is None:
-        raise Refused(f"there is no C++ compiler; install one of {', '.join(COMPILERS)}")
     folder = _folder()
-    path = folder / f"sleep-kernels-{_identity(compiler)}.so"
-    if path.exists():
-        if path.stat().st_uid != os.getuid():
-            raise Refused(f"{path} belongs to another user; delete it, or set {FOLDER}")
-        return path
-    print(f"sleep_kernels: compiling for this processor, once, into {folder}", file=sys.stderr)
-    with tempfile.TemporaryDirectory(dir=folder) as aside:
+    compiler = find_compiler()
+    name = f"sleep-kernels-{_digest(*FLAGS, *TUNING, _processor(), sources=True)}"
+    if compiler is None:  # one that was compiled here before still serves
+        known = sorted(folder.glob(f"{name}-*.so"), key=lambda path: path.stat().st_mtime)
+        if not known:
+            named = os.environ.get("CXX")
+            wanted = f"$CXX is {named!r}" if named else f"install one of {', '.join(COMPILERS)}"
+            raise Refused(f"there is no C++ compiler; {wanted}")
+        return _own(known[-1])
+    path = folder / f"{name}-{_digest(*compiler, _output(compiler, '--version'))}.so"
+    if not path.exists():
+        with _locked(folder / "lock"):  # of several processes one compiles
+            if not path.exists():
+                _make(compiler, path)
+    return _own(path)
+
+
+def _make(compiler: list[str], path: Path) -> None:
+    """Compile into `path`; clear away what was left there long ago.
+
+    What a compiler could not do is remembered beside it, and not tried at every start.
+    """
+    failed = path.with_suffix(".failed")
+    if failed.exists():
+        raise Refused(f"{failed.read_text(encoding='utf-8')}; delete {failed} to try again")
+    print(
+        f"sleep_kernels: compiling for this processor into {path.parent}, once; "
+        "this takes some 15 seconds",
+        file=sys.stderr,
+    )
+    now = time.time()
+    for old in (*path.parent.glob("sleep-kernels-*"), *path.parent.glob("tmp*")):
+        if now - old.stat().st_mtime > 30 * 86_400:
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    with tempfile.TemporaryDirectory(dir=path.parent) as aside:
         whole = Path(aside) / "library.so"
-        _compile(compiler, whole)
+        try:
+            _compile(compiler, whole)
+        except Refused as reason:
+            failed.write_text(str(reason), encoding="utf-8")
+            raise
+        whole.chmod(0o700)
+        for place in (whole, path.parent):
+            descriptor = os.open(place, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
         whole.replace(path)
+
+
+def _own(path: Path) -> Path:
+    """Return a library's path where nobody else could have written it; it has been of use today."""
+    status = path.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o022 or not stat.S_ISREG(status.st_mode):
+        raise Refused(f"others may have written {path}; delete it, or set {FOLDER}")
+    with suppress(OSError):  # a folder may be for reading only
+        os.utime(path)
     return path
-
-
-def find_compiler() -> str | None:
-    """Return the path of the C++ compiler: ``$CXX``, which then is the only one, or a known one."""
-    named = os.environ.get("CXX")
-    found = (shutil.which(name) for name in ((named,) if named else COMPILERS))
-    return next((path for path in found if path), None)
 
 
 def _folder() -> Path:
     """Return the folder of libraries, made for this user alone."""
     named = os.environ.get(FOLDER)
-    if named:
-        folder = Path(named)
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(base) / "sleep-workbench"
     try:
+        if named:
+            folder = Path(named).expanduser()
+        else:
+            base = os.environ.get("XDG_CACHE_HOME")
+            folder = (Path(base) if base else Path.home() / ".cache") / "sleep-workbench"
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        folder = folder.resolve()
     except (OSError, RuntimeError) as error:
-        raise Refused(f"{folder} cannot be made ({error}); set {FOLDER}") from None
+        raise Refused(f"its folder cannot be made ({error}); set {FOLDER}") from None
     status = folder.stat()
     if status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise Refused(f"others may write into {folder}; take that right away, or set {FOLDER}")
+    for parent in folder.parents:  # who may rename a folder may put another in its place
+        mode = parent.stat().st_mode
+        if mode & 0o002 and not mode & stat.S_ISVTX:
+            raise Refused(f"anyone may write into {parent}; set {FOLDER} to a folder elsewhere")
     return folder
 
 
-def _identity(compiler: str) -> str:
-    """Return what a library depends on, as one short name: sources, compiler, processor."""
-    told = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
-    parts = [compiler, told.stdout, *FLAGS, platform.machine(), _processor()]
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock between processes, which ends with its holder."""
+    import fcntl
+
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _digest(*parts: str, sources: bool = False) -> str:
+    """Return a short name for what a library depends on."""
     digest = hashlib.sha256("\0".join(parts).encode())
-    for source in sorted((*HERE.glob("*.h"), *HERE.glob("*.cpp"))):
-        digest.update(source.read_bytes())
+    if sources:
+        for source in sorted((*HERE.glob("*.h"), *HERE.glob("*.cpp"))):
+            digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -164,18 +308,38 @@ def _processor() -> str:
     """Return what tells this processor's instructions from another's: homes are shared."""
     info = Path("/proc/cpuinfo")
     if not info.exists():
-        return platform.processor()
+        brand = _output(["sysctl"], "-n", "machdep.cpu.brand_string")
+        return f"{platform.machine()} {brand or platform.processor()}"
     lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
     telling = ("model name", "flags", "Features", "CPU part")
-    return "\n".join(sorted({line for line in lines if line.startswith(telling)}))
+    return "\n".join([platform.machine(), *sorted({x for x in lines if x.startswith(telling)})])
 
 
-def _compile(compiler: str, target: Path) -> None:
+def _output(command: list[str], *arguments: str) -> str:
+    """Return what a short command prints, nothing where it fails."""
+    try:
+        return subprocess.run(
+            [*command, *arguments], capture_output=True, text=True, errors="replace", check=False,
+            timeout=30,
+        ).stdout  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def _compile(compiler: list[str], target: Path) -> None:
     for tuning in TUNING:
-        command = [compiler, *FLAGS, tuning, str(HERE / "library.cpp"), "-o", str(target)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [*compiler, *FLAGS, tuning, str(HERE / "library.cpp"), "-o", str(target)]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", check=False,
+                timeout=PATIENCE,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise Refused(f"{compiler[0]} was not done in {PATIENCE} seconds") from None
         if done.returncode == 0:
             return
     said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
     telling = next((line for line in said if "error" in line), said[0])
-    raise Refused(f"{compiler} does not compile it ({telling}); version 12 of g++, or clang, does")
+    raise Refused(
+        f"{compiler[0]} does not compile it ({telling}); g++ from version 12 on does, and clang"
+    )

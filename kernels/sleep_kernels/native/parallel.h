@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <new>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -17,19 +16,26 @@ constexpr int64_t upward(int64_t size, int64_t multiple) {
 }
 
 // Memory that the calling thread keeps from call to call: fresh pages cost as much as the work.
+// More than a few MiB are given back.
 struct Pool {
+    static constexpr size_t KEPT = 8 << 20;
     char* memory = nullptr;
     size_t size = 0;
 
     char* at_least(size_t wanted) {
         if (wanted > size) {
             std::free(memory);
-            size = 0;
+            memory = nullptr, size = 0;
             memory = static_cast<char*>(std::aligned_alloc(64, upward(wanted, 64)));
             if (!memory) throw std::bad_alloc();
             size = wanted;
         }
         return memory;
+    }
+    void give_back() {
+        if (size <= KEPT) return;
+        std::free(memory);
+        memory = nullptr, size = 0;
     }
     ~Pool() { std::free(memory); }
 };
@@ -40,6 +46,7 @@ inline Pool& pool_of_thread() {
 }
 
 // Runs `work(part)` for each of `parts`, on as many threads; here, where no thread can be had.
+// `work` may not throw.
 template <typename F>
 void in_parallel(int64_t parts, F&& work) {
     std::vector<std::thread> others;
@@ -47,7 +54,7 @@ void in_parallel(int64_t parts, F&& work) {
     for (int64_t part = 1; part < parts; ++part) {
         try {
             others.emplace_back(work, part);
-        } catch (const std::system_error&) {
+        } catch (...) {  // too many threads, or no memory for one more
             work(part);
         }
     }

@@ -26,7 +26,7 @@ _GRADIENTS = tuple(f"d_{name}" for name in Inputs._fields[:-1])
 _OTHERS = ("output", "after", "chunks", "d_output", "d_after", *_GRADIENTS)
 
 
-class _Call(ctypes.Structure):
+class CallStructure(ctypes.Structure):
     """``sleep::Call`` of ``rule.h``, field by field."""
 
     _fields_ = [
@@ -49,7 +49,8 @@ def run_native(call: Call) -> RuleResult:
     inputs, settings = taken_apart(call)
     cast = (x if x is None or x.dtype in (dtype, torch.bool) else x.to(dtype) for x in inputs)
     arguments = (*cast, *settings, False, call.chunk_states, call.change_norm)
-    run = _compiled if torch.compiler.is_compiling() else _eager
+    recorded = torch.compiler.is_compiling() or not library.runs_at_once(*inputs)
+    run = _compiled if recorded else _eager
     result = put_together(call, run(*arguments))
     if result.output is None or result.output.dtype == call.v.dtype:
         return result
@@ -92,7 +93,7 @@ def _backward(
             shape = (batch, heads, *shape)
         found[name] = None if x is None else inputs.v.new_empty(shape)
     given = {"d_output": d_output, "d_after": d_after}
-    given = {name: None if x is None else x.contiguous() for name, x in given.items()}
+    given = {n: None if x is None else x.resolve_neg().contiguous() for n, x in given.items()}
     _run("backward", inputs, settings, **given, **{f"d_{name}": x for name, x in found.items()})
     for name, axes in (("rate", 0), ("bias", 0), ("weight", (0, 1))):
         x = found[name]
@@ -105,6 +106,7 @@ def _indexable(inputs: Inputs) -> Inputs:
     """Return the same with heads and the last axis side by side, which the library relies on."""
     found: dict[str, Tensor | None] = {}
     for name, x in inputs._asdict().items():
+        x = None if x is None else x.resolve_neg()  # a pointer knows no negative bit
         whole = x is None or (name in _STRIDED and _side_by_side(x))
         found[name] = x if x is None or whole else x.contiguous()
     return Inputs(**found)  # type: ignore[arg-type]
@@ -128,7 +130,7 @@ def _run(direction: str, inputs: Inputs, settings: Settings, **others: Tensor | 
     values = v.shape[-1]
     threads = library.threads_for(batch * heads * tokens * keys * values)
     strided = (getattr(inputs, name) for name in _STRIDED)
-    call = _Call(
+    call = CallStructure(
         *(batch, tokens, heads, keys, values, threads),
         *(None if x is None else x.data_ptr() for x in inputs),
         *(n for x in strided for n in ((0, 0) if x is None else x.stride()[:2])),

@@ -60,7 +60,7 @@ inline void store_some(T* to, Vec<T> v, int64_t count) {
 }
 
 template <typename T>
-inline Vec<T> all(T x) {
+inline Vec<T> splat(T x) {
     return x - Vec<T>{};
 }
 
@@ -128,7 +128,7 @@ inline V root(V x) {
 inline Vec<float> exp_of(Vec<float> x) {
     const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to whole numbers
     const Ints nothing = x < -87.33654f, beyond = x > 88.3f;
-    x = nothing | beyond ? all(0.0f) : x;
+    x = nothing | beyond ? splat(0.0f) : x;
     Vec<float> n = (x * 1.44269504088896341f + magic) - magic;
     Vec<float> r = x - n * 0.693359375f;
     r = r - n * -2.12194440e-4f;
@@ -141,7 +141,7 @@ inline Vec<float> exp_of(Vec<float> x) {
     Ints bits = (__builtin_convertvector(n, Ints) + 127) << 23;
     Vec<float> power;
     std::memcpy(&power, &bits, sizeof power);
-    const Vec<float> end = beyond ? all(HUGE_VALF) : all(0.0f);
+    const Vec<float> end = beyond ? splat(HUGE_VALF) : splat(0.0f);
     return nothing | beyond ? end : p * power;
 }
 
@@ -165,9 +165,9 @@ inline Vec<float> log1p_of(Vec<float> u) {
     p = p * x - 2.4999993993e-1f;
     p = p * x + 3.3333331174e-1f;
     Vec<float> log = x * square * p - 0.5f * square + x;
-    log += high ? all(0.693147180559945f) : all(0.0f);
+    log += high ? splat(0.693147180559945f) : splat(0.0f);
     Vec<float> kept = w - 1;
-    return kept == 0 ? u : log * (u / (kept == 0 ? all(1.0f) : kept));
+    return kept == 0 ? u : log * (u / (kept == 0 ? splat(1.0f) : kept));
 }
 
 inline Vec<double> log1p_of(Vec<double> u) {

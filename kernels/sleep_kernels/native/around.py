@@ -19,7 +19,7 @@ GROUPS = 16
 
 
 def _structure(sizes: str, tensors: str, numbers: str = "") -> type[ctypes.Structure]:
-    """Return a structure of ``pointwise.h``: whole numbers, real numbers, then pointers."""
+    """Return a structure of ``around.h``: whole numbers, real numbers, then pointers."""
     kinds = (
         (sizes, ctypes.c_int64),
         (numbers, ctypes.c_double),
@@ -29,12 +29,12 @@ def _structure(sizes: str, tensors: str, numbers: str = "") -> type[ctypes.Struc
     return type("Structure", (ctypes.Structure,), {"_fields_": fields})
 
 
-_Short = _structure(
+ConvolutionStructure = _structure(
     "batch tokens channels taps activate groups threads x_batch x_token",
     "x tail weight d_y y d_x d_tail d_weight",
 )
-_Rows = _structure("rows channels groups threads", "x weight d_y y d_x d_weight", "eps")
-_Turn = _structure(
+RowsStructure = _structure("rows channels groups threads", "x weight d_y y d_x d_weight", "eps")
+TurnStructure = _structure(
     "batch heads tokens channels direction threads x_batch x_head x_token y_batch y_head y_token",
     "x cos sin y",
 )
@@ -52,6 +52,11 @@ def _call(
     library.call(function, structure(**given), dtype)
 
 
+def _whole(x: Tensor) -> Tensor:
+    """Return a tensor whose memory holds its numbers one after the other, none of them negated."""
+    return x.resolve_neg().contiguous()
+
+
 def convolve(x: Tensor, weight: Tensor, tail: Tensor | None, activate: bool) -> Tensor:
     """Return the convolution of ``x [batch, token, channel]``, SiLU after it if `activate`.
 
@@ -66,16 +71,19 @@ class _Convolve(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, tail: Tensor | None, activate: bool) -> Tensor:
+        x = x.resolve_neg()
         if x.stride(-1) != 1:
             x = x.contiguous()
-        tail = None if tail is None else tail.to(x.dtype).contiguous()
+        tail = None if tail is None else _whole(tail.to(x.dtype))
         shared = weight.ndim == 2
-        weight = (weight.t() if shared else weight).contiguous()  # shared: (taps, channel)
+        weight = _whole(weight.t() if shared else weight)  # shared: (taps, channel)
         ctx.save_for_backward(x, weight, tail)
         ctx.activate = activate
         y = x.new_empty(x.shape)
         name = "short_forward" if shared else "dynamic_forward"
-        _call(name, _Short, x.dtype, y=y, **_Convolve.given(x, weight, tail, activate))
+        _call(
+            name, ConvolutionStructure, x.dtype, y=y, **_Convolve.given(x, weight, tail, activate)
+        )
         return y
 
     @staticmethod
@@ -100,8 +108,8 @@ class _Convolve(torch.autograd.Function):
         d_tail = None if tail is None else x.new_empty(tail.shape)
         d_weight = x.new_empty((given["groups"], *weight.shape) if shared else weight.shape)
         _call(
-            "short_backward" if shared else "dynamic_backward", _Short, x.dtype,
-            d_y=gradients[0].contiguous(), d_x=d_x, d_tail=d_tail, d_weight=d_weight, **given,
+            "short_backward" if shared else "dynamic_backward", ConvolutionStructure, x.dtype,
+            d_y=_whole(gradients[0]), d_x=d_x, d_tail=d_tail, d_weight=d_weight, **given,
         )  # fmt: skip
         return d_x, d_weight.sum(0).t() if shared else d_weight, d_tail, None
 
@@ -127,12 +135,12 @@ def _rows(x: Tensor, channels: int, work: int) -> dict[str, Any]:
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        x, weight = x.contiguous(), weight.contiguous()
+        x, weight = _whole(x), _whole(weight)
         ctx.save_for_backward(x, weight)
         ctx.eps = eps
         y = torch.empty_like(x)
         given = _rows(x, x.shape[-1], 1)
-        _call("rms_forward", _Rows, x.dtype, weight=weight, eps=eps, y=y, **given)
+        _call("rms_forward", RowsStructure, x.dtype, weight=weight, eps=eps, y=y, **given)
         return y
 
     @staticmethod
@@ -141,9 +149,9 @@ class _RMSNorm(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         given = _rows(x, x.shape[-1], 2)
         d_x, d_weight = torch.empty_like(x), x.new_empty((given["groups"], *weight.shape))
-        d_y = gradients[0].contiguous()
+        d_y = _whole(gradients[0])
         _call(
-            "rms_backward", _Rows, x.dtype, weight=weight, eps=ctx.eps, d_y=d_y, d_x=d_x,
+            "rms_backward", RowsStructure, x.dtype, weight=weight, eps=ctx.eps, d_y=d_y, d_x=d_x,
             d_weight=d_weight, **given,
         )  # fmt: skip
         return d_x, d_weight.sum(0), None
@@ -152,11 +160,11 @@ class _RMSNorm(torch.autograd.Function):
 class _Gate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, both: Tensor) -> Tensor:
-        both = both.contiguous()
+        both = _whole(both)
         ctx.save_for_backward(both)
         channels = both.shape[-1] // 2
         y = both.new_empty((*both.shape[:-1], channels))
-        _call("gate_forward", _Rows, both.dtype, y=y, **_rows(both, channels, 8))
+        _call("gate_forward", RowsStructure, both.dtype, y=y, **_rows(both, channels, 8))
         return y
 
     @staticmethod
@@ -165,8 +173,8 @@ class _Gate(torch.autograd.Function):
         (both,) = ctx.saved_tensors
         d_both = torch.empty_like(both)
         given = _rows(both, both.shape[-1] // 2, 8)
-        d_y = gradients[0].contiguous()
-        _call("gate_backward", _Rows, both.dtype, d_y=d_y, d_x=d_both, **given)
+        d_y = _whole(gradients[0])
+        _call("gate_backward", RowsStructure, both.dtype, d_y=d_y, d_x=d_both, **given)
         return d_both
 
 
@@ -178,7 +186,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 class _Rotate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        cos, sin = cos.contiguous(), sin.contiguous()
+        cos, sin = _whole(cos), _whole(sin)
         ctx.save_for_backward(cos, sin)
         return _turned(x, cos, sin, 1)
 
@@ -190,6 +198,7 @@ class _Rotate(torch.autograd.Function):
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
+    x = x.resolve_neg()
     if x.stride(-1) != 1:
         x = x.contiguous()
     y = torch.empty_like(x)  # laid out as x is, where x is dense
@@ -202,7 +211,7 @@ def _turned(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
         for i, axis in enumerate(("batch", "head", "token"))
     }
     _call(
-        "turn", _Turn, x.dtype, batch=batch, heads=heads, tokens=tokens, channels=channels,
+        "turn", TurnStructure, x.dtype, batch=batch, heads=heads, tokens=tokens, channels=channels,
         direction=direction, threads=library.threads_for(2 * x.numel()), x=x, cos=cos, sin=sin, y=y,
         **strides,
     )  # fmt: skip

@@ -18,7 +18,7 @@ namespace sleep {
 // y_t = sum_w weight[w] x_(t - taps + 1 + w), then SiLU where `activate`. Rows lie `token` numbers
 // apart; tail [batch, taps - 1, channel] (null: zeros), weight [taps, channel]; the rest is whole.
 template <typename T>
-struct Short {
+struct Convolution {
     int64_t batch, tokens, channels, taps, activate, groups, threads, x_batch, x_token;
     const T *x, *tail, *weight, *d_y;
     T *y, *d_x, *d_tail, *d_weight;  // d_weight [groups, taps, channel]
@@ -28,11 +28,11 @@ struct Short {
 template <typename T, int TAPS>
 struct ShortColumn {
     using V = Vec<T>;
-    const Short<T>& c;
+    const Convolution<T>& c;
     int64_t batch, j, left;
     V weight[TAPS];
 
-    ShortColumn(const Short<T>& c, int64_t batch, int64_t j)
+    ShortColumn(const Convolution<T>& c, int64_t batch, int64_t j)
         : c(c), batch(batch), j(j), left(c.channels - j) {
         for (int w = 0; w < TAPS; ++w) weight[w] = load_some(c.weight + w * c.channels + j, left);
     }
@@ -94,7 +94,7 @@ struct ShortColumn {
 };
 
 template <int TAPS, typename T>
-void short_forward(const Short<T>& c) {
+void short_forward(const Convolution<T>& c) {
     const int64_t parts = std::max<int64_t>(1, std::min(c.threads, c.batch));
     in_parallel(parts, [&](int64_t part) {
         for (int64_t b = c.batch * part / parts; b < c.batch * (part + 1) / parts; ++b)
@@ -104,7 +104,7 @@ void short_forward(const Short<T>& c) {
 }
 
 template <int TAPS, typename T>
-void short_backward(const Short<T>& c) {
+void short_backward(const Convolution<T>& c) {
     constexpr int64_t line = Lanes<T>::count;
     const int64_t parts = std::max<int64_t>(1, std::min(c.threads, c.groups));
     const int64_t room = (c.tokens + TAPS - 1) * line;
@@ -122,7 +122,7 @@ void short_backward(const Short<T>& c) {
     });
 }
 
-constexpr int MOST_TAPS = 8;
+constexpr int MOST_TAPS = SLEEP_MOST_TAPS;
 
 // Calls `work` with the number of taps as a constant.
 template <int TAPS = 1, typename F>
@@ -132,12 +132,12 @@ void with_taps(int64_t taps, F&& work) {
 }
 
 template <typename T>
-void run_short_forward(const Short<T>& c) {
+void run_short_forward(const Convolution<T>& c) {
     with_taps(c.taps, [&](auto taps) { short_forward<decltype(taps)::value>(c); });
 }
 
 template <typename T>
-void run_short_backward(const Short<T>& c) {
+void run_short_backward(const Convolution<T>& c) {
     with_taps(c.taps, [&](auto taps) { short_backward<decltype(taps)::value>(c); });
 }
 
@@ -147,7 +147,7 @@ void run_short_backward(const Short<T>& c) {
 // taps], whole.
 template <typename T, int TAPS>
 struct DynamicRows {
-    const Short<T>& c;
+    const Convolution<T>& c;
     int64_t batch;
     const T* none;  // [channel] zeros, for inputs there are not
     T* lost;        // [channel], for their gradients
@@ -212,7 +212,7 @@ struct DynamicRows {
 };
 
 template <int TAPS, bool BACKWARD, typename T>
-void run_dynamic_with(const Short<T>& c) {
+void run_dynamic_with(const Convolution<T>& c) {
     const int64_t parts = std::max<int64_t>(1, std::min(c.threads, c.batch));
     T* memory = reinterpret_cast<T*>(pool_of_thread().at_least(3 * parts * c.channels * sizeof(T)));
     in_parallel(parts, [&](int64_t part) {
@@ -234,7 +234,7 @@ void run_dynamic_with(const Short<T>& c) {
 }
 
 template <bool BACKWARD, typename T>
-void run_dynamic(const Short<T>& c) {
+void run_dynamic(const Convolution<T>& c) {
     with_taps(c.taps, [&](auto taps) { run_dynamic_with<decltype(taps)::value, BACKWARD>(c); });
 }
 
