@@ -198,7 +198,7 @@ class _Dynamic(torch.autograd.Function):
         for w in range(taps):
             part = slice(w, w + tokens)
             d_padded[:, part].addcmul_(upstream, each[..., w])
-            torch.mul(upstream, inputs[:, part], out=d_weight[..., w])
+            d_weight[..., w] = upstream * inputs[:, part]
         d_padded = d_padded.to(padded.dtype)
         d_tail = d_padded[:, : taps - 1] if ctx.has_tail else None
         return d_padded[:, taps - 1 :], d_weight.to(weight.dtype), d_tail

@@ -70,6 +70,8 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, *, backend: str = "auto") -> Ten
     RuntimeError
         "native" is asked for and there is no library.
     """
+    if torch.compiler.is_compiling():  # where a check of the angles would cut the graph
+        return _rotated(x, cos, sin)
     if x.ndim != 4 or x.shape[-1] % 2:
         raise ValueError(
             f"x has shape {tuple(x.shape)}; expected [batch, attn_head, token, channel] with an "
@@ -83,10 +85,14 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, *, backend: str = "auto") -> Ten
         from sleep_kernels.native import around
 
         return around.rotate(x, cos, sin)
-    if x.device.type != "cpu" or torch.compiler.is_compiling():
-        left, right = x.chunk(2, dim=-1)
-        return x * cos + torch.cat((-right, left), dim=-1) * sin
+    if x.device.type != "cpu":
+        return _rotated(x, cos, sin)
     return cast(Tensor, _Rotate.apply(x, cos, sin))
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    left, right = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-right, left), dim=-1) * sin
 
 
 class _Gate(torch.autograd.Function):

@@ -1,5 +1,7 @@
 """The stack: gradients, interleavings, padding, pieces and wholes."""
 
+import subprocess
+import sys
 from itertools import permutations
 from typing import get_args
 
@@ -245,3 +247,24 @@ def test_the_final_norm_belongs_to_the_head_unless_it_was_applied(tiny_model):
     assert torch.equal(model.logits(hidden), model.logits(model.normalise(hidden), normalise=False))
     rms = model.normalise(hidden).square().mean(-1)
     assert_close(rms, torch.ones_like(rms), rtol=1e-4, atol=0)
+
+
+def test_compiled_blocks_are_one_graph():
+    """Of every kind of layer; a break would cost a compiled step more than it gains.
+
+    In a process without the tests' run-time checks of annotations, which cannot be traced.
+    """
+    code = (
+        "import torch\n"
+        "from workbench.config import ModelConfig\n"
+        "from workbench.model import HybridModel\n"
+        "layers = ('attention', 'gated_delta', 'mamba2', 'jet')\n"
+        "model = HybridModel(ModelConfig(vocabulary=5, layers=layers))\n"
+        "hidden = model.embed(torch.arange(8).view(2, 4) % 5).detach().requires_grad_()\n"
+        "run = torch._dynamo.explain(lambda x: model.blocks(x, model.empty_memory(2))[0])\n"
+        "print('breaks:', run(hidden).break_reasons)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "ignore", "-c", code], capture_output=True, text=True
+    )
+    assert done.stdout == "breaks: []\n", done.stdout + done.stderr
