@@ -30,7 +30,7 @@ struct Call {
     T *d_q, *d_k, *d_v, *d_log_decay, *d_beta, *d_state, *d_rate, *d_bias, *d_weight, *d_gate;
 };
 
-constexpr int APART = 4;                    // sums that a product over keys is added up in
+constexpr int APART = 4;                   // sums that a product over keys is added up in
 constexpr int64_t CHUNK = SLEEP_CHUNK;     // tokens between two states that are handed out
 constexpr int64_t KEPT_BYTES = 384 << 10;  // of S after every token: part of a second-level cache
 
