@@ -164,13 +164,9 @@ def compile_kernels(python: Path) -> None:
     """Compile the C++ kernels now and not at their first use; say so where they cannot be."""
     start = time.monotonic()
     say("compiling kernels for this processor ...")
-    probe = "from sleep_kernels.native import library; print(library.problem() or '')"
-    result = subprocess.run(
-        [str(python), "-P", "-c", probe], stdout=subprocess.PIPE, text=True, check=False
-    )
-    reason = result.stdout.strip() or ("see the lines above" if result.returncode else "")
-    if reason:
-        say(f"without them, slower ones in PyTorch are used: {reason}")
+    probe = "from sleep_kernels.native import library; raise SystemExit(bool(library.problem()))"
+    if subprocess.run([str(python), "-P", "-c", probe], check=False).returncode:
+        say("without them, slower ones in PyTorch are used; the lines above say why")
     else:
         say(f"compiling kernels for this processor: done in {time.monotonic() - start:.0f} s")
 

@@ -22,7 +22,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 sys.path.insert(0, str(Path(__file__).parent))
 
 import torch  # noqa: E402
-from _measure import RESULTS, machine, ratio, side_by_side, summary, write  # noqa: E402
+from _measure import LATEST, machine, ratio, side_by_side, summary, write  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 import sleep_kernels  # noqa: E402
@@ -141,7 +141,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--tokens", type=int, nargs="+", default=list(TOKENS))
     parser.add_argument("--dims", type=int, nargs="+", default=list(DIMS))
-    parser.add_argument("--json", type=Path, default=RESULTS / "kernels-cpu.json")
+    parser.add_argument("--json", type=Path, default=LATEST / "kernels-cpu.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
     rules = contenders()

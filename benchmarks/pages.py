@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import numpy as np  # noqa: E402
 import xarray as xr  # noqa: E402
-from _measure import RESULTS, machine, write  # noqa: E402
+from _measure import LATEST, machine, write  # noqa: E402
 
 import workbench  # noqa: E402
 from workbench import dims  # noqa: E402
@@ -171,7 +171,7 @@ def main() -> None:
     """Time, print a table and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--json", type=Path, default=RESULTS / "pages-cpu.json")
+    parser.add_argument("--json", type=Path, default=LATEST / "pages-cpu.json")
     options = parser.parse_args()
     try:
         from playwright.sync_api import sync_playwright

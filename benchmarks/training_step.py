@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import torch  # noqa: E402
-from _measure import RESULTS, machine, ratio, summary, write  # noqa: E402
+from _measure import LATEST, machine, ratio, summary, write  # noqa: E402
 from _plain_model import PlainHybrid  # noqa: E402
 
 from workbench.config import load_experiment  # noqa: E402
@@ -184,7 +184,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=50)
     parser.add_argument("--compile", action="store_true", help="also with torch.compile")
-    parser.add_argument("--json", type=Path, default=RESULTS / "training-step-cpu.json")
+    parser.add_argument("--json", type=Path, default=LATEST / "training-step-cpu.json")
     parser.add_argument("--alone", choices=(OURS, WITHOUT, PLAIN), help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)

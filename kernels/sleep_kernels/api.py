@@ -20,7 +20,9 @@ gates : Gates or None
 output_norm : OutputNorm or None
     Gated RMSNorm of the output.
 valid : Tensor or None
-    bool ``[batch, token]``; a False token (padding) neither writes nor decays.
+    bool ``[batch, token]``; a False token (padding) neither writes nor decays, whatever stands in
+    its k, v, log_decay and beta, NaN included. Its q reads S like any other's, and has to be
+    finite.
 chunk_states, change_norm : bool
     Also return S before every 32nd token, and how far S moved.
 tf32 : bool
@@ -73,7 +75,7 @@ def gated_delta_rule(
     state : Tensor or None
         S carried in, ``[batch, gdn_head, key, value]``; None means zeros.
     scale, normalise, gates, output_norm, valid, chunk_states, change_norm, tf32, backend
-        As in the module's docstring.
+        Options of every rule: ``help(sleep_kernels.api)``.
 
     Returns
     -------

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from sleep_kernels.native import library
+from sleep_kernels.once import differentiable_once
 from sleep_kernels.validation import check_shape
 
 
@@ -148,7 +148,7 @@ class _Short(torch.autograd.Function):
         return output.to(x.dtype)  # under autocast a bfloat16 projection stays bfloat16
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         padded, weight = ctx.saved_tensors
         wide = torch.promote_types(padded.dtype, weight.dtype)
@@ -187,7 +187,7 @@ class _Dynamic(torch.autograd.Function):
         return output.to(x.dtype)
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         padded, weight = ctx.saved_tensors
         wide = torch.promote_types(padded.dtype, weight.dtype)

@@ -36,9 +36,9 @@ from typing import Any, NamedTuple, cast
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from sleep_kernels.norms import full_precision
+from sleep_kernels.once import differentiable_once
 
 ONE_CHUNK = 48
 """Windows of up to this many tokens are one chunk."""
@@ -132,7 +132,7 @@ class _Chunked(torch.autograd.Function):
         return output, carried.view(shape)
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         d_output, d_state = gradients
         if d_output is None and d_state is None:

@@ -12,9 +12,9 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from sleep_kernels.native import library
+from sleep_kernels.once import differentiable_once
 from sleep_kernels.validation import check_shape
 
 UNIT_EPS = 1e-6
@@ -86,7 +86,7 @@ class _UnitNorm(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (d_y,) = gradients
         y, rate = ctx.saved_tensors
@@ -108,7 +108,7 @@ class _RMSNorm(torch.autograd.Function):
         return (x * rate).mul_(weight)
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         (d_y,) = gradients
         x, weight, rate = ctx.saved_tensors

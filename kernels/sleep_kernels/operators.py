@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sleep_kernels.contract import CHUNK, Call, RuleResult
+from sleep_kernels.once import differentiable_once
 from sleep_kernels.validation import state_dtype
 
 
@@ -153,7 +154,7 @@ def eager_operator(forward: Forward, backward: Backward) -> Callable[..., Any]:
             return outputs
 
         @staticmethod
-        @torch.autograd.function.once_differentiable
+        @differentiable_once
         def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
             def run(*arguments: Any) -> list[Tensor]:
                 inputs, settings, (d_output, d_after) = _split(arguments)

@@ -12,9 +12,9 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from sleep_kernels.native import library
+from sleep_kernels.once import differentiable_once
 from sleep_kernels.validation import check_shape
 
 
@@ -106,7 +106,7 @@ class _Gate(torch.autograd.Function):
         return opened * up
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (upstream,) = gradients
         both, opened = ctx.saved_tensors
@@ -125,7 +125,7 @@ class _Rotate(torch.autograd.Function):
         return _turn(x, cos, sin, 1)
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (upstream,) = gradients
         cos, sin = ctx.saved_tensors

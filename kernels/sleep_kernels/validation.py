@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sleep_kernels.contract import Call
+from sleep_kernels.contract import Call, Gates, OutputNorm
 
 
 def state_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -36,8 +36,20 @@ def check_call(call: Call) -> None:
     ------
     ValueError
         Names the tensor, what it has and what was expected.
+    TypeError
+        What should be a tensor is none.
     """
     k, v = call.k, call.v
+    for name in ("q", "k", "v", "log_decay", "beta", "state", "valid"):
+        x = getattr(call, name)
+        if not isinstance(x, Tensor) and (x is not None or name in ("k", "v")):
+            raise TypeError(f"{name} is of type {type(x).__name__}; expected a torch.Tensor")
+    for name, kind in (("gates", Gates), ("output_norm", OutputNorm)):
+        x = getattr(call, name)
+        if x is not None and not isinstance(x, kind):
+            raise TypeError(
+                f"{name} is of type {type(x).__name__}; expected sleep_kernels.{kind.__name__}"
+            )
     if k.ndim != 4 or k.shape[1] < 1:
         raise ValueError(
             f"k has shape {tuple(k.shape)}; expected [batch, token >= 1, gdn_head, key]; reshape k"

@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -50,9 +51,31 @@ def refused(message):
     assert choose_backend("auto", torch.device("cpu")) == "cpu"
 
 
-def test_it_can_be_switched_off(place, monkeypatch):
-    monkeypatch.setenv(library.SWITCH, "0")
-    refused("it is switched off by SLEEP_KERNELS_NATIVE=0")
+@pytest.mark.parametrize("word", ["0", "off", "False"])
+def test_it_can_be_switched_off(place, monkeypatch, capfd, word):
+    monkeypatch.setenv(library.SWITCH, word)
+    refused(f"it is switched off by SLEEP_KERNELS_NATIVE={word}")
+    assert capfd.readouterr().err == ""  # as was wished
+
+
+def test_that_pytorch_serves_instead_is_told_with_the_reason(place, monkeypatch, capfd):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr(library, "_loaded", cache(library._loaded))
+    for _ in range(3):
+        library.problem()
+    told = "sleep_kernels: no native kernels, PyTorch serves: there is no C++ compiler; $CXX is"
+    assert capfd.readouterr().err.count(told) == 1
+
+
+def test_what_does_not_link_is_remembered_too(compiler, place, requires_native):
+    """A C compiler's driver brings no C++ library."""
+    driver = shutil.which("gcc") or shutil.which("clang")
+    if driver is None or platform.system() != "Linux":
+        pytest.skip("needs a C compiler on Linux")
+    compiler(f'exec {driver} $(echo "$@" | sed s/-O3/-O0/)')
+    refused("does not compile it (")
+    (failed,) = kept(place)
+    refused(f"delete {failed} to try again")
 
 
 def test_no_compiler_is_a_reason(place, monkeypatch):

@@ -140,3 +140,12 @@ def test_tracers_and_fake_tensors_see_operations(requires_native):
         assert_close(recorded(other), silu_gate(other))
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         assert silu_gate(mode.from_tensor(x)).shape == (2, 4)
+
+
+@every_backend
+def test_a_second_derivative_is_refused_of_a_linear_loss_too(backend):
+    x = normal(2, 8)
+    for y in (silu_gate(x, backend=backend), rms_norm(x, normal(8), 1e-6, backend=backend)):
+        (first,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+        with pytest.raises(RuntimeError, match="a second derivative of what has a backward"):
+            first.square().sum().backward()

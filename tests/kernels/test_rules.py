@@ -317,6 +317,31 @@ def test_an_unknown_backend_is_refused():
 @pytest.mark.parametrize(
     ("name", "wrong", "message"),
     [
+        ("k", np.zeros((2, 3, 2, 5)), "k is of type ndarray; expected a torch.Tensor"),
+        ("beta", 0.5, "beta is of type float; expected a torch.Tensor"),
+    ],
+)
+def test_what_is_no_tensor_is_named(name, wrong, message):
+    rule = RULES["gated delta"]
+    x, state = inputs(3, rule)
+    with pytest.raises(TypeError, match=message):
+        rule({**x, name: wrong}, state=state, backend="cpu", scale=1.0)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "native"])
+def test_a_second_derivative_is_refused_of_a_linear_loss_too(backend):
+    rule = RULES["delta"]
+    x, state = inputs(3, rule)
+    leaf = x["v"].requires_grad_()
+    loss = rule(x, state=state, backend=backend).state.sum()
+    (first,) = torch.autograd.grad(loss, leaf, create_graph=True)
+    with pytest.raises(RuntimeError, match="a second derivative of what has a backward written by"):
+        (loss + first.square().sum()).backward()
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
         ("q", torch.zeros(2, 3, 2, 4), "q has shape (2, 3, 2, 4); expected (2, 3, 2, 5)"),
         ("k", torch.zeros(2, 3, 5), "k has shape (2, 3, 5); expected [batch, token >= 1, gdn_head"),
         ("k", torch.zeros(2, 0, 2, 5), "k has shape (2, 0, 2, 5); expected [batch, token >= 1"),

@@ -24,7 +24,11 @@ def describe_origin(kernels: str) -> dict[str, Any]:
     """
     from sleep_kernels.native import library  # imports torch, which readers of runs do without
 
-    compiler = {"compiler": library.compiler_line()} if kernels == "native" else {}
+    about: dict[str, Any] = {}
+    if kernels == "native":
+        about = {"compiler": library.compiler_line()}
+    elif kernels == "cpu" and library.problem() is not None:
+        about = {"no_native_kernels": library.problem()}
     return {
         "command": command(),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -35,7 +39,7 @@ def describe_origin(kernels: str) -> dict[str, Any]:
             "processor": processor(),
             "cores": os.cpu_count(),
             "kernels": kernels,
-            **compiler,
+            **about,
         },
     }
 

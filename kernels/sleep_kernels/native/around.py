@@ -10,9 +10,9 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from sleep_kernels.native import library
+from sleep_kernels.once import differentiable_once
 
 GROUPS = 16
 """Sums over batch and token are added up in so many parts, whatever the number of threads."""
@@ -99,7 +99,7 @@ class _Convolve(torch.autograd.Function):
         }  # fmt: skip
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, tail = ctx.saved_tensors
         given = _Convolve.given(x, weight, tail, ctx.activate)
@@ -144,7 +144,7 @@ class _RMSNorm(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight = ctx.saved_tensors
         given = _rows(x, x.shape[-1], 2)
@@ -168,7 +168,7 @@ class _Gate(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (both,) = ctx.saved_tensors
         d_both = torch.empty_like(both)
@@ -191,7 +191,7 @@ class _Rotate(torch.autograd.Function):
         return _turned(x, cos, sin, 1)
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         cos, sin = ctx.saved_tensors
         return _turned(gradients[0], cos, sin, -1), None, None

@@ -36,13 +36,14 @@ FLAGS = (
     *("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-Wno-psabi"),
     *("-fno-math-errno", "-fno-trapping-math"),
     *(f"-DSLEEP_CHUNK={CHUNK}", f"-DSLEEP_MOST_TAPS={MOST_TAPS}"),
+    *(["-Wl,-z,defs"] if platform.system() == "Linux" else []),  # what is missing is told now
 )
 TUNING = ("-march=native", "-mcpu=native")
 """The first that the compiler takes: Arm's compilers know the second name only."""
 PATIENCE = 600
 """Seconds that a compiler is given."""
 SWITCH = "SLEEP_KERNELS_NATIVE"
-"""Environment variable that switches the library off, where it is 0."""
+"""Environment variable that switches the library off: 0, off, no or false."""
 FOLDER = "SLEEP_KERNELS_CACHE"
 """Environment variable that names the folder of libraries."""
 WORK_OF_A_THREAD = 1 << 20
@@ -55,6 +56,10 @@ _one_at_a_time = threading.RLock()
 
 class Refused(Exception):
     """Why there is no library; the text follows "backend 'native' cannot serve"."""
+
+
+class SwitchedOff(Refused):
+    """The user wants none."""
 
 
 @torch.compiler.assume_constant_result  # asked while a graph is traced, too
@@ -163,6 +168,7 @@ def _found() -> ctypes.CDLL | str:
 
 @cache
 def _loaded() -> ctypes.CDLL | str:
+    """Return the library, or why there is none, which is told once where nobody wished for it."""
     try:
         path = _built()
         try:
@@ -170,10 +176,14 @@ def _loaded() -> ctypes.CDLL | str:
         except OSError:  # damaged: once more
             path.unlink(missing_ok=True)
             return _checked(_built())
-    except Refused as reason:
+    except SwitchedOff as reason:
         return str(reason)
+    except Refused as reason:
+        told = str(reason)
     except (OSError, RuntimeError, ValueError) as error:
-        return f"its library cannot be had ({error})"
+        told = f"its library cannot be had ({error})"
+    print(f"sleep_kernels: no native kernels, PyTorch serves: {told}", file=sys.stderr)
+    return told
 
 
 def _checked(path: Path) -> ctypes.CDLL:
@@ -196,8 +206,9 @@ def _checked(path: Path) -> ctypes.CDLL:
 
 def _built() -> Path:
     """Return the library's path, after compiling it if this is the first time."""
-    if os.environ.get(SWITCH, "1") == "0":
-        raise Refused(f"it is switched off by {SWITCH}=0")
+    switch = os.environ.get(SWITCH, "")
+    if switch.lower() in ("0", "off", "no", "false"):
+        raise SwitchedOff(f"it is switched off by {SWITCH}={switch}")
     if os.name != "posix":
         raise Refused(f"it is built on Linux and macOS only, not on {platform.system()}")
     folder = _folder()

@@ -1,0 +1,35 @@
+"""Backwards written by hand, which have no derivative of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+Gradients = Tensor | tuple[Tensor | None, ...]
+
+
+def differentiable_once(backward: Callable[..., Gradients]) -> Callable[..., Gradients]:
+    """Let what a backward returns raise where it is differentiated again.
+
+    torch's own `once_differentiable` does so only where the incoming gradient depends on
+    something: of a loss that is linear in the result, second derivatives would silently be zero.
+    """
+    once: Callable[..., Gradients] = once_differentiable(backward)
+
+    @wraps(backward)
+    def wrapped(ctx: Any, *gradients: Tensor | None) -> Gradients:
+        found = once(ctx, *gradients)
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return found
+        several = found if isinstance(found, tuple) else (found,)
+        message = b"a second derivative of what has a backward written by hand; see docs/gotchas.md"
+        error = torch._C._functions.DelayedError(message, len(several))
+        leaves: list[Any] = [None if x is None else x.detach().requires_grad_() for x in several]
+        return error(*leaves)
+
+    return wrapped
