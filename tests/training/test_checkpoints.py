@@ -60,6 +60,25 @@ def test_a_loaded_model_is_for_looking(folder):
     assert not any(p.requires_grad for p in model.parameters())
 
 
+def test_where_its_kernels_cannot_serve_others_do_and_it_is_said(folder):
+    """As of a checkpoint from a GPU on a laptop: the kernels are no part of what was learnt."""
+    expected = load_checkpoint(folder)
+    config = folder / "config.toml"
+    text = config.read_text()
+    assert 'kernel_backend = "auto"' in text
+    for name in ("fla", "fast"):
+        config.write_text(text.replace('kernel_backend = "auto"', f'kernel_backend = "{name}"'))
+        accept_as_it_is(folder)
+        if name == "fast":
+            with pytest.raises(WorkbenchError, match="kernel_backend = 'fast' on cpu .* unknown"):
+                load_checkpoint(folder)
+            continue
+        with pytest.warns(UserWarning, match="'fla' on cpu .*cannot serve.*: 'auto' serves"):
+            found = load_checkpoint(folder)
+        assert found.model.config == expected.model.config
+        assert found.experiment.model.kernel_backend == "fla"
+
+
 def test_bundled_checkpoints_are_listed(bundled):
     shutil.copytree(bundled, bundled.parent / "another")
     (bundled.parent / "half").mkdir()

@@ -7,6 +7,7 @@ network) load the same way.
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 import sleep_kernels
-from workbench.config import Experiment, SleepConfig, load_experiment, to_toml
+from workbench.config import Experiment, ModelConfig, SleepConfig, load_experiment, to_toml
 from workbench.errors import WorkbenchError
 from workbench.files import folder_aside, write_json, write_text, written_aside
 from workbench.model import HybridModel
@@ -83,6 +84,9 @@ def save_checkpoint(
 def load_checkpoint(name_or_folder: str | Path, *, device: str = "cpu") -> Checkpoint:
     """Load a bundled checkpoint by name, a folder, or ``hf://owner/name``.
 
+    Kernels are a matter of speed and not of what was learnt: where those that the configuration
+    names cannot serve, "auto" does, and a warning says so.
+
     Raises
     ------
     WorkbenchError
@@ -93,8 +97,7 @@ def load_checkpoint(name_or_folder: str | Path, *, device: str = "cpu") -> Check
     provenance = read_provenance(folder)
     _check_hashes(folder, provenance)
     experiment = load_experiment(folder / CONFIG)
-    check_backend(experiment.model.kernel_backend, device)
-    model = HybridModel(experiment.model)
+    model = HybridModel(_with_kernels_of(experiment.model, device))
     _load_weights(model, folder / WEIGHTS)
     return Checkpoint(
         provenance["name"],
@@ -103,6 +106,18 @@ def load_checkpoint(name_or_folder: str | Path, *, device: str = "cpu") -> Check
         experiment,
         provenance,
     )
+
+
+def _with_kernels_of(config: ModelConfig, device: str) -> ModelConfig:
+    """Return the configuration with kernels that serve on `device`."""
+    try:
+        check_backend(config.kernel_backend, device)
+    except WorkbenchError as error:
+        if config.kernel_backend not in sleep_kernels.BACKENDS:
+            raise
+        warnings.warn(f"the checkpoint's {error.given}: 'auto' serves instead", stacklevel=3)
+        return config.model_copy(update={"kernel_backend": "auto"})
+    return config
 
 
 def check_backend(backend: str, device: str) -> None:
