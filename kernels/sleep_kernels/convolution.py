@@ -65,9 +65,7 @@ def short_convolution(
     RuntimeError
         "native" is asked for and there is no library.
     """
-    if x.ndim == 3:  # else `_convolved` says so
-        check_shape("weight", weight, (x.shape[2], weight.shape[-1]), "channel, taps", x)
-    return _convolved(_Short, x, weight, tail, activate, backend)
+    return _convolved(True, x, weight, tail, activate, backend)
 
 
 def dynamic_convolution(
@@ -98,26 +96,28 @@ def dynamic_convolution(
     RuntimeError
         "native" is asked for and there is no library.
     """
-    if x.ndim == 3:
-        expected = (*x.shape, weight.shape[-1])
-        check_shape("weight", weight, expected, "batch, token, channel, taps", x)
-    return _convolved(_Dynamic, x, weight, tail, activate, backend)
+    return _convolved(False, x, weight, tail, activate, backend)
 
 
 def _convolved(
-    plain: type[torch.autograd.Function],
+    shared: bool,
     x: Tensor,
     weight: Tensor,
     tail: Tensor | None,
     activate: bool,
     backend: str,
 ) -> ConvolutionResult:
+    """Convolve with taps that all tokens share, or with taps of their own."""
     taps = weight.shape[-1]
     if x.ndim != 3 or not taps:
         raise ValueError(
             f"x has shape {tuple(x.shape)} and weight {taps} taps; expected [batch, token, channel]"
             " and at least one tap; reshape them"
         )
+    if shared:
+        check_shape("weight", weight, (x.shape[2], taps), "channel, taps", x)
+    else:
+        check_shape("weight", weight, (*x.shape, taps), "batch, token, channel, taps", x)
     if tail is not None:
         expected = (x.shape[0], taps - 1, x.shape[2])
         check_shape("tail", tail, expected, "batch, taps - 1, channel", x)
@@ -126,6 +126,7 @@ def _convolved(
 
         output = around.convolve(x, weight, tail, activate)
     else:
+        plain = _Short if shared else _Dynamic
         output = cast(Tensor, plain.apply(x, weight, tail))
         output = F.silu(output) if activate else output
     return ConvolutionResult(output, _next_tail(x, tail, taps))

@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-Gradients = Tensor | tuple[Tensor | None, ...]
+Found = Tensor | tuple[Tensor | None, ...]
 
 
-def differentiable_once(backward: Callable[..., Gradients]) -> Callable[..., Gradients]:
+def differentiable_once(backward: Callable[..., Found]) -> Callable[..., Found]:
     """Let what a backward returns raise where it is differentiated again.
 
     torch's own `once_differentiable` does so only where the incoming gradient depends on
     something: of a loss that is linear in the result, second derivatives would silently be zero.
     """
-    once: Callable[..., Gradients] = once_differentiable(backward)
+    once: Callable[..., Found] = once_differentiable(backward)
 
     @wraps(backward)
-    def wrapped(ctx: Any, *gradients: Tensor | None) -> Gradients:
+    def wrapped(ctx: Any, *gradients: Tensor | None) -> Found:
         found = once(ctx, *gradients)
         if torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return found

@@ -99,6 +99,21 @@ def taken_apart(call: Call) -> tuple[Inputs, Settings]:
     return inputs, settings
 
 
+def heads_packed(x: Tensor) -> bool:
+    """Return whether all axes of ``[batch, token, ...]`` after the first two are as if contiguous.
+
+    An axis of one entry has no stride that matters.
+    """
+    if x.is_contiguous():
+        return True
+    expected = 1
+    for size, stride in zip(reversed(x.shape[2:]), reversed(x.stride()[2:]), strict=True):
+        if size != 1 and stride != expected:
+            return False
+        expected *= size
+    return True
+
+
 def put_together(call: Call, outputs: tuple[Tensor, ...]) -> RuleResult:
     """Return what the operators gave as the result of a call."""
     output, state, chunks, change = outputs
@@ -132,8 +147,7 @@ def custom_operator(name: str, forward: Forward, backward: Backward) -> Callable
         schema=f"({_SCHEMA}, Tensor? d_output, Tensor? d_after) -> Tensor[]",
     )
     def rule_backward(*arguments: Any) -> list[Tensor]:
-        inputs, settings, (d_output, d_after) = _split(arguments)
-        return _present(inputs.v, *backward(inputs, settings, d_output, d_after))
+        return _run_backward(backward, arguments)
 
     rule.register_fake(_fake)
     rule_backward.register_fake(_fake_backward)
@@ -157,8 +171,7 @@ def eager_operator(forward: Forward, backward: Backward) -> Callable[..., Any]:
         @differentiable_once
         def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
             def run(*arguments: Any) -> list[Tensor]:
-                inputs, settings, (d_output, d_after) = _split(arguments)
-                return _present(inputs.v, *backward(inputs, settings, d_output, d_after))
+                return _run_backward(backward, arguments)
 
             return _gradients(ctx, run, gradients)
 
@@ -179,6 +192,11 @@ def _present(like: Tensor, *tensors: Tensor | None) -> list[Tensor]:
 def _run(forward: Forward, arguments: tuple[Any, ...]) -> tuple[Tensor, ...]:
     inputs, settings, asked = _split(arguments)
     return tuple(_present(inputs.v, *forward(inputs, settings, *asked)))
+
+
+def _run_backward(backward: Backward, arguments: tuple[Any, ...]) -> list[Tensor]:
+    inputs, settings, (d_output, d_after) = _split(arguments)
+    return _present(inputs.v, *backward(inputs, settings, d_output, d_after))
 
 
 def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -74,10 +74,7 @@ struct ShortColumn {
         for (int w = 0; w < TAPS; ++w) sums[w] = load_some(d_weight + w * c.channels + j, left);
         slide([&](int64_t t, const V* inputs) SLEEP_INLINE {
             V d = load_some(c.d_y + whole(t), left);
-            if (c.activate) {
-                const V z = convolved(inputs), open = sigmoid(z);
-                d *= open * (1 + z * (1 - open));
-            }
+            if (c.activate) d *= silu_slope(convolved(inputs));
             for (int w = 0; w < TAPS; ++w) sums[w] += d * inputs[w];
             store(d_z + t * line, d);
         });
@@ -95,7 +92,7 @@ struct ShortColumn {
 
 template <int TAPS, typename T>
 void short_forward(const Convolution<T>& c) {
-    const int64_t parts = std::max<int64_t>(1, std::min(c.threads, c.batch));
+    const int64_t parts = parts_for(c.threads, c.batch);
     in_parallel(parts, [&](int64_t part) {
         for (int64_t b = c.batch * part / parts; b < c.batch * (part + 1) / parts; ++b)
             for (int64_t j = 0; j < c.channels; j += Lanes<T>::count)
@@ -106,7 +103,7 @@ void short_forward(const Convolution<T>& c) {
 template <int TAPS, typename T>
 void short_backward(const Convolution<T>& c) {
     constexpr int64_t line = Lanes<T>::count;
-    const int64_t parts = std::max<int64_t>(1, std::min(c.threads, c.groups));
+    const int64_t parts = parts_for(c.threads, c.groups);
     const int64_t room = (c.tokens + TAPS - 1) * line;
     T* memory = reinterpret_cast<T*>(pool_of_thread().at_least(parts * room * sizeof(T)));
     in_parallel(parts, [&](int64_t part) {
@@ -192,10 +189,7 @@ struct DynamicRows {
         for (int64_t j = 0; j < c.channels; j += Lanes<T>::count) {
             const int64_t left = c.channels - j;
             Vec<T> d = load_some(d_y + j, left);
-            if (c.activate) {
-                const Vec<T> z = load_some(d_z + j, left), open = sigmoid(z);
-                d *= open * (1 + z * (1 - open));
-            }
+            if (c.activate) d *= silu_slope(load_some(d_z + j, left));
             store_some(d_z + j, d, left);
         }
         const T* __restrict weight = c.weight + whole(t) * TAPS;
@@ -213,7 +207,7 @@ struct DynamicRows {
 
 template <int TAPS, bool BACKWARD, typename T>
 void run_dynamic_with(const Convolution<T>& c) {
-    const int64_t parts = std::max<int64_t>(1, std::min(c.threads, c.batch));
+    const int64_t parts = parts_for(c.threads, c.batch);
     T* memory = reinterpret_cast<T*>(pool_of_thread().at_least(3 * parts * c.channels * sizeof(T)));
     in_parallel(parts, [&](int64_t part) {
         T *none = memory + 3 * part * c.channels, *lost = none + c.channels;
@@ -251,7 +245,7 @@ struct Rows {
 // Runs `work(group, first row, last row)` for every group of rows.
 template <typename T, typename F>
 void in_groups(const Rows<T>& c, F&& work) {
-    const int64_t parts = std::max<int64_t>(1, std::min(c.threads, c.groups));
+    const int64_t parts = parts_for(c.threads, c.groups);
     in_parallel(parts, [&](int64_t part) {
         for (int64_t g = c.groups * part / parts; g < c.groups * (part + 1) / parts; ++g)
             work(g, c.rows * g / c.groups, c.rows * (g + 1) / c.groups);
@@ -385,7 +379,7 @@ void turn_row(const T* __restrict x, const T* __restrict cos, const T* __restric
 
 template <typename T>
 void run_turn(const Turn<T>& c) {
-    const int64_t parts = std::max<int64_t>(1, std::min(c.threads, c.batch));
+    const int64_t parts = parts_for(c.threads, c.batch);
     in_parallel(parts, [&](int64_t part) {
         for (int64_t b = c.batch * part / parts; b < c.batch * (part + 1) / parts; ++b)
             for (int64_t t = 0; t < c.tokens; ++t)

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -43,6 +44,11 @@ struct Pool {
 inline Pool& pool_of_thread() {
     static thread_local Pool pool;
     return pool;
+}
+
+// How many parts `count` pieces of work are cut into: no more than there are threads, or pieces.
+inline int64_t parts_for(int64_t threads, int64_t count) {
+    return std::max<int64_t>(1, std::min(threads, count));
 }
 
 // Runs `work(part)` for each of `parts`, on as many threads; here, where no thread can be had.

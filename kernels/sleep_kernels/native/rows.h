@@ -28,6 +28,8 @@ struct Call {
     const T *d_output, *d_after;
     // out of it; sums over batch and token are left to the caller, one row per (batch, head)
     T *d_q, *d_k, *d_v, *d_log_decay, *d_beta, *d_state, *d_rate, *d_bias, *d_weight, *d_gate;
+
+    bool padding(int64_t b, int64_t t) const { return valid && !valid[b * tokens + t]; }
 };
 
 constexpr int APART = 4;                   // sums that a product over keys is added up in
@@ -132,7 +134,7 @@ void prepare(const Call<T>& c, Scratch<T>& s, int64_t batch, int64_t head, int64
     load_rows(c.k + batch * c.k_batch + head * c.keys, c.k_token, c.tokens, c.keys, KP,
               c.normalise, s.k, s.k_rate);
     for (int64_t t = 0; c.valid && t < c.tokens; ++t) {
-        if (c.valid[batch * c.tokens + t]) continue;
+        if (!c.padding(batch, t)) continue;
         std::fill_n(s.k + t * KP, KP, T(0));
         s.k_rate[t] = 0, s.a[t] = 1, s.b[t] = 0;
     }
@@ -243,7 +245,7 @@ void finish_gates(const Call<T>& c, Scratch<T>& s, int64_t batch, int64_t head) 
     constexpr int64_t line = Lanes<T>::count;
     const int64_t first = batch * c.tokens * c.heads + head;
     for (int64_t t = 0; t < c.tokens; ++t)
-        if (c.valid && !c.valid[batch * c.tokens + t]) s.d_a[t] = s.d_b[t] = 0;
+        if (c.padding(batch, t)) s.d_a[t] = s.d_b[t] = 0;
     if (c.d_beta) {
         const T strength = T(c.strength);
         for (int64_t t = 0; t < c.tokens; ++t) {
@@ -281,7 +283,7 @@ void finish(const Call<T>& c, Scratch<T>& s, int64_t batch, int64_t head, int64_
     store_rows(s.d_k, s.k, s.k_rate, c.tokens, c.keys, KP, c.normalise, s.rates, c.d_k + first,
                apart);
     for (int64_t t = 0; c.valid && t < c.tokens; ++t)
-        if (!c.valid[batch * c.tokens + t]) std::fill_n(c.d_k + first + t * apart, c.keys, T(0));
+        if (c.padding(batch, t)) std::fill_n(c.d_k + first + t * apart, c.keys, T(0));
     sums_of<T>(c.tokens, s.d_a, [&](int64_t t) SLEEP_INLINE { return load(s.d_a_lanes + t * line); });
     sums_of<T>(c.tokens, s.d_b, [&](int64_t t) SLEEP_INLINE { return load(s.d_b_lanes + t * line); });
     finish_gates(c, s, batch, head);

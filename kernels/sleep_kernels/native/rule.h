@@ -40,8 +40,6 @@ struct Block {
     // S of a pair lies block after block, each [key, NV vectors]
     T* block_of(T* pair) const { return pair + start * rows(); }
 
-    bool padding(int64_t t) const { return c.valid && !c.valid[batch * c.tokens + t]; }
-
     // columns of row t that this block holds, of a tensor whose head begins at `row`
     V column(const T* row, int n) const {
         const int64_t at = start + n * line;
@@ -75,7 +73,7 @@ struct Block {
         const T* q = s.q + t * KP;
         const T a = s.a[t], b = s.b[t];
         const T* v_row = c.v + batch * c.v_batch + t * c.v_token + head * c.values;
-        const bool pad = padding(t);
+        const bool pad = c.padding(batch, t);
         V written[NV];
         for (int n = 0; n < NV; ++n) missing[n] = pad ? V{} : column(v_row, n);
         if (c.delta) {
@@ -85,9 +83,8 @@ struct Block {
                 for (int u = 0; u < APART; ++u)
                     for (int n = 0; n < NV; ++n)
                         sums[u][n] += k[i + u] * load(in + ((i + u) * NV + n) * line);
-            for (int n = 0; n < NV; ++n) {
+            for (int n = 0; n < NV; ++n)
                 missing[n] -= a * ((sums[0][n] + sums[1][n]) + (sums[2][n] + sums[3][n]));
-            }
         }
         for (int n = 0; n < NV; ++n) written[n] = b * missing[n];
         V sums[2][NV] = {};
@@ -270,7 +267,7 @@ void backward_pair(const Call<T>& c, Scratch<T>& s, int64_t pair, int64_t KP, in
 template <typename T, bool BACKWARD, int KEYS>
 void run_pairs(const Call<T>& c, int64_t KP) {
     const int64_t VP = upward(c.values, Lanes<T>::count), pairs = c.batch * c.heads;
-    const int64_t parts = std::max<int64_t>(1, std::min(c.threads, pairs));
+    const int64_t parts = parts_for(c.threads, pairs);
     const int64_t room = Scratch<T>(c, KP, VP, BACKWARD, nullptr).size;
     Pool& pool = pool_of_thread();
     char* memory = pool.at_least(parts * room);

@@ -15,6 +15,7 @@ from sleep_kernels.operators import (
     Settings,
     custom_operator,
     eager_operator,
+    heads_packed,
     put_together,
     taken_apart,
 )
@@ -107,21 +108,9 @@ def _indexable(inputs: Inputs) -> Inputs:
     found: dict[str, Tensor | None] = {}
     for name, x in inputs._asdict().items():
         x = None if x is None else x.resolve_neg()  # a pointer knows no negative bit
-        whole = x is None or (name in _STRIDED and _side_by_side(x))
+        whole = x is None or (name in _STRIDED and heads_packed(x))
         found[name] = x if x is None or whole else x.contiguous()
     return Inputs(**found)  # type: ignore[arg-type]
-
-
-def _side_by_side(x: Tensor) -> bool:
-    """Return whether all axes after the first two are as in a contiguous tensor."""
-    if x.is_contiguous():
-        return True
-    expected = 1
-    for size, stride in zip(reversed(x.shape[2:]), reversed(x.stride()[2:]), strict=True):
-        if size != 1 and stride != expected:
-            return False
-        expected *= size
-    return True
 
 
 def _run(direction: str, inputs: Inputs, settings: Settings, **others: Tensor | None) -> None:

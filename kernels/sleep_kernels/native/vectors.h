@@ -73,7 +73,7 @@ inline V merged(V a, V b, std::index_sequence<L...>) {
     return own + other;
 }
 
-// Vectors row(first) .. row(first + 2^LEVEL - 1), each summed: in lane l, the sum of row l.
+// Vectors row(first) .. row(first + ROWS - 1), each summed: in lane l, the sum of row first + l.
 // Pairs are merged as they come, so that few are alive at a time.
 template <typename T, int ROWS, typename F>
 SLEEP_INLINE inline Vec<T> sums_of_rows(int first, F&& row) {
@@ -178,6 +178,13 @@ inline Vec<double> log1p_of(Vec<double> u) {
 template <typename V>
 inline V sigmoid(V x) {
     return 1 / (1 + exp_of(-x));
+}
+
+// d SiLU(x) / d x, where SiLU(x) = x sigmoid(x).
+template <typename V>
+inline V silu_slope(V x) {
+    const V open = sigmoid(x);
+    return open * (1 + x * (1 - open));
 }
 
 template <typename V>

@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from sleep_kernels.contract import CHUNK
-from sleep_kernels.operators import Inputs, Settings
+from sleep_kernels.operators import Inputs, Settings, heads_packed
 from sleep_kernels.validation import state_dtype
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -48,15 +48,12 @@ MOST_STEP = 2**31 // CHUNK
 def indexable(x: Tensor | None) -> Tensor | None:
     """Return ``[batch, token, gdn_head, width]`` as it is, or copied where heads are not packed.
 
-    What the kernels index: any batch and token stride, one head's row right after the other's. An
-    axis of one entry has no stride that matters.
+    What the kernels index: any batch and token stride, one head's row right after the other's.
     """
     if x is None:
         return None
-    width = x.shape[-1]
-    packed = x.stride(-1) == 1 or width == 1
-    packed = packed and (x.stride(-2) == width or x.shape[-2] == 1)
-    return x if packed and (x.stride(1) < MOST_STEP or x.shape[1] == 1) else x.contiguous()
+    near = x.stride(1) < MOST_STEP or x.shape[1] == 1
+    return x if near and heads_packed(x) else x.contiguous()
 
 
 def strides_of(inputs: Inputs) -> tuple[list[int], int]:
