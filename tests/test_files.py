@@ -2,12 +2,24 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
+from workbench.errors import WorkbenchError
 from workbench.files import (
+    MissingFile,
+    UnreadableFile,
+    file_sha256,
     folder_aside,
+    parse_json,
+    parse_toml,
+    read_bytes,
+    read_json,
+    read_text,
+    read_toml,
     remove_leftovers,
+    try_output,
     write_json,
     write_text,
     written_aside,
@@ -109,3 +121,85 @@ def test_nothing_here_needs_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert data_folder() == before and before.is_absolute()
     assert os.getcwd() == str(tmp_path)
+
+
+def test_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        with pytest.raises(UnreadableFile, match="not a regular file"):
+            read_bytes(path)
+    with pytest.raises(MissingFile, match="not found"):
+        read_bytes(tmp_path / "none")
+    with pytest.raises(MissingFile, match="not found"):
+        read_bytes(tmp_path / "pipe" / "below")
+
+
+def test_a_file_beyond_its_limit_is_not_read(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    assert read_bytes(path, limit=5) == b"12345"
+    with pytest.raises(UnreadableFile, match="larger than 4 bytes"):
+        read_bytes(path, limit=4)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "NaN", "[-Infinity]", "[" * 100_000, '{"a":' * 100_000, "9" * 5_000, "\x00"],
+    ids=["empty", "brace", "nan", "infinity", "lists", "tables", "digits", "zero byte"],
+)
+def test_no_json_makes_the_reader_fail_in_another_way(text, tmp_path):
+    with pytest.raises(UnreadableFile, match="a thing is not valid JSON"):
+        parse_json(text, what="a thing")
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UnreadableFile, match=r"a\.json is not valid JSON"):
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a = ", "a = " + "[" * 100_000, "a = " + "9" * 5_000, "a = 1\na = 2"],
+    ids=["value", "lists", "digits", "twice"],
+)
+def test_no_toml_makes_the_reader_fail_in_another_way(text, tmp_path):
+    with pytest.raises(UnreadableFile, match="a thing is not valid TOML"):
+        parse_toml(text, what="a thing")
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(UnreadableFile, match=r"a\.toml is not valid TOML"):
+        read_toml(tmp_path / "a.toml")
+
+
+def test_bytes_that_are_not_utf8_are_refused(tmp_path):
+    (tmp_path / "a").write_bytes(b"ab\xff")
+    with pytest.raises(UnreadableFile, match="not UTF-8 text .byte 2."):
+        read_text(tmp_path / "a")
+
+
+def test_a_digest_is_that_of_the_published_vector(tmp_path):
+    # FIPS 180-2, appendix B.1
+    (tmp_path / "a").write_bytes(b"abc")
+    assert file_sha256(tmp_path / "a") == (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
+
+
+def test_an_output_is_tried_without_touching_what_is_there(tmp_path):
+    path = tmp_path / "deep" / "out.json"
+    try_output(path)
+    assert names(path.parent) == []
+    path.write_text("old")
+    try_output(path)
+    assert path.read_text() == "old" and names(path.parent) == ["out.json"]
+    with pytest.raises(WorkbenchError, match="is a folder"):
+        try_output(path.parent)
+    with pytest.raises(WorkbenchError, match="cannot be written"):
+        try_output(path / "below.json")
+    with pytest.raises(WorkbenchError, match="cannot be written"):
+        try_output(Path("/proc/out.json"))
+
+
+def test_a_file_gets_the_permissions_of_any_new_file(tmp_path):
+    (tmp_path / "plain").touch()
+    with written_aside(tmp_path / "ours") as aside:
+        aside.touch()
+        aside.chmod(0o600)
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode

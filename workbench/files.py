@@ -1,30 +1,232 @@
-"""Writing so that nothing half-written is ever read as whole: aside first, then renamed."""
+"""Files: written aside, synced and renamed; read only if regular, bounded and well formed."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import re
 import shutil
+import stat
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from workbench.errors import WorkbenchError
+
+LIMIT = 64 * 2**20
+"""Bytes that a text file (JSON, TOML, a log) may have unless the caller says otherwise."""
 
 OURS = re.compile(r"\..+\.\d+\.tmp")
 """Names that the functions below write aside to; nothing else is ever removed."""
 
 
+class UnreadableFile(WorkbenchError):
+    """A file that is damaged, too large, not a regular file, or may not be read."""
+
+
+class MissingFile(UnreadableFile):
+    """A file that does not exist."""
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading bytes; a pipe, device or folder is refused without waiting.
+
+    Raises
+    ------
+    UnreadableFile
+        Not a regular file, or no permission; `MissingFile` where nothing is there.
+    """
+    try:
+        # O_NONBLOCK: opening a FIFO that nobody writes to would otherwise wait for ever
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise UnreadableFile(f"{path} is not a regular file", "a file", "remove or replace it")
+    return os.fdopen(handle, "rb")
+
+
+def read_bytes(path: Path, *, limit: int = LIMIT) -> bytes:
+    """Return the bytes of a regular file of at most `limit` bytes.
+
+    Raises
+    ------
+    UnreadableFile
+        As `open_regular`, or the file is larger.
+    """
+    with open_regular(path) as file:
+        try:
+            # size first, so that a huge file is never read; the read is bounded too, as files grow
+            data = file.read(limit + 1) if os.fstat(file.fileno()).st_size <= limit else None
+        except OSError as error:
+            raise _unreadable(path, error) from None
+    if data is None or len(data) > limit:
+        raise UnreadableFile(
+            f"{path} is larger than {limit:,} bytes", "a smaller file", "remove or replace it"
+        )
+    return data
+
+
+def read_text(path: Path, *, limit: int = LIMIT) -> str:
+    """Return a UTF-8 text file; see `read_bytes` for limits and errors."""
+    try:
+        return read_bytes(path, limit=limit).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UnreadableFile(
+            f"{path} is not UTF-8 text (byte {error.start})", "UTF-8", "remove or replace it"
+        ) from None
+
+
+def read_json(path: Path, *, limit: int = LIMIT) -> Any:
+    """Return the value of a JSON file; see `parse_json` and `read_bytes` for errors."""
+    return parse_json(read_text(path, limit=limit), what=str(path))
+
+
+def parse_json(text: str | bytes, *, what: str) -> Any:
+    """Return the value of a JSON text; `what` names it in the error.
+
+    Raises
+    ------
+    UnreadableFile
+        Not JSON, NaN or an infinity (which JSON has not), an integer of thousands of digits, or
+        nested too deeply.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableFile(
+            f"{what} is not valid JSON ({_reason(error)})", "valid JSON", "remove or replace it"
+        ) from None
+
+
+def read_toml(path: Path, *, limit: int = LIMIT) -> dict[str, Any]:
+    """Return the table of a TOML file; see `parse_toml` and `read_bytes` for errors."""
+    return parse_toml(read_text(path, limit=limit), what=str(path))
+
+
+def parse_toml(text: str, *, what: str) -> dict[str, Any]:
+    """Return the table of a TOML text; `what` names it in the error.
+
+    Raises
+    ------
+    UnreadableFile
+        Not TOML, an integer of thousands of digits, or nested too deeply.
+    """
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableFile(
+            f"{what} is not valid TOML ({_reason(error)})", "valid TOML", "correct it"
+        ) from None
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a regular file, in hexadecimal."""
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def _unreadable(path: Path, error: OSError) -> UnreadableFile:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return MissingFile(f"{path} not found", "an existing file", "check the path")
+    reason = error.strerror or type(error).__name__
+    return UnreadableFile(f"{path} cannot be read ({reason})", "a readable file", "check it")
+
+
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows alone has it
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def try_output(path: Path) -> None:
+    """Check that `path` can be written before the work that fills it begins.
+
+    Its folder is made if it is missing; nothing else stays behind.
+
+    Raises
+    ------
+    WorkbenchError
+        `path` is a folder, its parent is missing and cannot be made, or there is no permission or
+        no space.
+    """
+    if path.is_dir():
+        raise WorkbenchError(f"{path} is a folder", "a file to write to", "add a file name")
+    try:
+        with written_aside(path, keep=False) as aside:
+            aside.write_bytes(b"\0")
+    except OSError as error:
+        raise output_error(path, error) from None
+
+
+def output_error(path: Path | str, error: OSError) -> WorkbenchError:
+    """Return the one-line error of an output that could not be written."""
+    reason = error.strerror or type(error).__name__
+    return WorkbenchError(
+        f"{path} cannot be written ({reason})",
+        "a place with write permission and free space",
+        "choose another place",
+    )
+
+
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
-    """Give a temporary neighbour of `path` to write to; rename it to `path` if all went well."""
+def written_aside(path: Path, *, keep: bool = True) -> Iterator[Path]:
+    """Give a temporary neighbour of `path` to write to; sync and rename it if all went well.
+
+    The file gets the permissions of any new file, whatever the writer gave it. Without `keep`
+    nothing is renamed: a trial.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield aside
-        os.replace(aside, path)
+        if keep:
+            aside.chmod(0o666 & ~_umask())
+            _sync(aside)
+            os.replace(aside, path)
+            _sync(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """Return the process's umask, read without changing it where the system allows."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(re.findall(r"^Umask:\s*(\d+)$", status, re.MULTILINE)[0], 8)
+    except (OSError, IndexError, ValueError):
+        return 0o022
+
+
+def _sync(path: Path) -> None:
+    """Force a file, or a folder's list of names, to disk; a system without it is left alone."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return  # Windows opens no folders
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -48,9 +250,14 @@ def folder_aside(path: Path) -> Iterator[Path]:
     aside.mkdir()
     try:
         yield aside
+        for file in sorted(aside.rglob("*")):
+            if file.is_file():
+                _sync(file)
+        _sync(aside)
         if path.exists():
             path.rename(old)
         aside.rename(path)
+        _sync(path.parent)
     finally:
         if old.exists() and not path.exists():
             old.rename(path)
