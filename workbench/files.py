@@ -12,8 +12,9 @@ import stat
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from workbench.errors import WorkbenchError
 
@@ -35,7 +36,7 @@ class MissingFile(UnreadableFile):
 # --- reading ---------------------------------------------------------------------------------
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading bytes; a pipe, device or folder is refused without waiting.
 
     Raises
