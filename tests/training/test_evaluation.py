@@ -69,7 +69,8 @@ def test_the_record_is_complete(tiny_model):
     result = evaluate(model, depo, sleep, on_progress=told.append, **options)["2"]
     assert told == [8, 8, 8, 6]
     assert set(result) == {
-        "accuracy", "exact", "interval", "chance", "sleep_ms_per_window", "wake_ms_per_token",
+        "accuracy", "exact", "first", "interval", "chance",
+        "sleep_ms_per_window", "wake_ms_per_token",
     }  # fmt: skip
     assert result["sleep_ms_per_window"] > 0 and result["wake_ms_per_token"] > 0
     expected = {name: line.accuracy for name, line in depo.chance().items()}
@@ -78,6 +79,12 @@ def test_the_record_is_complete(tiny_model):
     batch = depo.sample(30, batch_generator(5, 0, EVALUATION))
     blind = answers_without_context(model, batch, depo.context_tokens, sleep, 7)
     assert result["chance"][BLIND]["exact"] == blind.all(axis=1).mean()
+    first = result["chance"][BLIND]["first"]
+    assert first == {
+        str(k): blind[batch.difficulty[:, 0] == k, 0].mean() for k in depo.difficulties
+    }
+    line = result["chance"]["guess from earlier answers"]
+    assert line["first"] == pytest.approx({"1": 1 / 3, "2": 1 / 3, "3": 1 / 3})
     assert all(line["exact"] is not None for line in result["chance"].values())
     again = evaluate(model, depo, sleep, latency=False, **{**options, "batch_size": 30})["2"]
     assert again == {k: v for k, v in result.items() if not k.endswith(("window", "token"))}
@@ -124,6 +131,9 @@ def test_summary_by_hand():
     found = summarise(right, difficulty, depo)
     assert found["accuracy"] == {"1": pytest.approx(2 / 3), "2": 0.5}, "hops 3 were not asked"
     assert found["exact"] == pytest.approx(1 / 3)
+    assert found["first"]["accuracy"] == {"1": pytest.approx(2 / 3)}, "2 hops never come first"
+    # Wilson, by hand: z = 1.96, p = 2/3, n = 3 / (3 / 2), one case a cluster
+    assert found["first"]["interval"]["1"] == pytest.approx([0.1594, 0.9547], abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -168,4 +168,9 @@ def entry(run: Run, plan: PlannedRun) -> dict[str, Any]:
 
 
 def _scores(passes: dict[str, Any]) -> dict[str, Any]:
-    return {n: {"accuracy": e["accuracy"], "exact": e["exact"]} for n, e in passes.items()}
+    """Return the shares that a record keeps; ``first`` where the run measured it."""
+    return {
+        n: {"accuracy": e["accuracy"], "exact": e["exact"]}
+        | ({"first": e["first"]["accuracy"]} if "first" in e else {})
+        for n, e in passes.items()
+    }

@@ -35,12 +35,16 @@ class ChanceLine:
         Difficulty -> expected share of queries answered right.
     exact : float or None
         Expected share of examples with every query right, or None if not defined.
+    first : dict of int to float or None
+        As `accuracy`, for the first query of an example, which no earlier answer precedes. None
+        if not defined.
     """
 
     name: str
     meaning: str
     accuracy: dict[int, float]
     exact: float | None
+    first: dict[int, float] | None = None
 
 
 class Task(Protocol):
@@ -97,7 +101,7 @@ class Task(Protocol):
         ...
 
     def chance(self) -> dict[str, ChanceLine]:
-        """Return the scores of strategies that know the format but not the answer."""
+        """Return the scores of strategies that know the format and do not read the context."""
         ...
 
     def best_guess(self, batch: Batch) -> np.ndarray:

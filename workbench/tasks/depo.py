@@ -20,11 +20,14 @@ from workbench.config import DepoConfig
 from workbench.errors import WorkbenchError
 from workbench.tasks import typed
 from workbench.tasks.base import ChanceLine, symbols
+from workbench.tasks.earlier_answers import MOST_NODES, guess_from_earlier_answers
 from workbench.tasks.targets import ProbeTarget, hop_targets
 from workbench.tasks.words import make_words, permutations
 
 PAD_SYMBOL = 0
 ANSWER_SYMBOL = 1
+EARLIER = "guess from earlier answers"
+"""Chance line of the best reader that sees the earlier answers of an example and no edge."""
 
 
 class Depo:
@@ -203,11 +206,15 @@ class Depo:
         return " ".join(edges) + "\n" + ", ".join(queries)
 
     def chance(self) -> dict[str, ChanceLine]:
-        """Return "uniform guess" and "guess among other nodes".
+        """Return what can be scored without reading an edge.
+
+        "uniform guess", "guess among other nodes" and, for rings of one size up to
+        `earlier_answers.MOST_NODES` with one symbol a node, "guess from earlier answers": the
+        upper bound for every reader that sees the earlier answers of an example but not its edges.
 
         A guess names a whole answer. `accuracy` pools all queries at k, as an evaluation does: a
-        cycle of n nodes weighs p(n) times its number of queries. `exact` is the chance that an
-        example's queries, each guessed on its own and each with its own random k, are all right.
+        cycle of n nodes weighs p(n) times its number of queries; `first` weighs each cycle once.
+        `exact` is the chance that an example's queries, each with its own random k, are all right.
         """
         sizes, odds = self._sizes, self._odds
         queries = np.minimum(sizes, self.config.queries)
@@ -226,11 +233,27 @@ class Depo:
                 others,
             ),
         ):
-            pooled = dict(zip(self._hops.tolist(), (right @ weight).tolist(), strict=True))
             exact = float((odds * right.mean(axis=0) ** queries).sum())
-            accuracy = {k: pooled[k] for k in self.difficulties}
-            lines.append(ChanceLine(name, meaning, accuracy, exact))
+            accuracy, first = self._by_hops(right @ weight), self._by_hops(right @ odds)
+            lines.append(ChanceLine(name, meaning, accuracy, exact, first))
+        if self.config.names == "single" and len(sizes) == 1 and sizes[0] <= MOST_NODES:
+            n, asked = int(sizes[0]), int(queries[0])
+            found = guess_from_earlier_answers(n, asked, tuple(self._hops.tolist()))
+            accuracy, first = (
+                self._by_hops(found.accuracy.mean(0)),
+                self._by_hops(found.accuracy[0]),
+            )
+            meaning = (
+                "The most frequent answer among all rings that agree with the earlier answers of "
+                "the same example: the best guess that reads those and no edges."
+            )
+            lines.append(ChanceLine(EARLIER, meaning, accuracy, found.exact, first))
         return {line.name: line for line in lines}
+
+    def _by_hops(self, values: np.ndarray) -> dict[int, float]:
+        """Return values [hop], in the order in which k is drawn, by difficulty."""
+        found = dict(zip(self._hops.tolist(), values.tolist(), strict=True))
+        return {k: found[k] for k in self.difficulties}
 
     def best_guess(self, batch: Batch) -> np.ndarray:
         """Return the chance of "guess among other nodes" for each query, [example, query].

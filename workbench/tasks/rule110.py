@@ -116,6 +116,7 @@ class Rule110:
                 "Each label is guessed 0 or 1 with equal odds.",
                 {config.rollout: 0.5},
                 0.5**config.strings,
+                {config.rollout: 0.5},
             ),
             ChanceLine(
                 "constant guess",
@@ -123,6 +124,7 @@ class Rule110:
                 f"{counted(config.rollout, 'step')}.",
                 {config.rollout: best},
                 best**config.strings,
+                {config.rollout: best},
             ),
         )
         return {line.name: line for line in lines}

@@ -70,7 +70,9 @@ def evaluate(
     -------
     dict
         N (as text) -> ``accuracy`` by difficulty, ``exact`` (all queries of an example right),
-        ``interval`` (95 %, Wilson, clustered by example), ``chance`` by line, and latencies.
+        ``interval`` (95 %, Wilson, clustered by example), ``first`` (accuracy and interval of the
+        first query of each example, which sees no earlier answer), ``chance`` by line, and
+        latencies.
     """
     if count < 1:
         raise WorkbenchError(f"count = {count}", "at least 1 example", "ask for more examples")
@@ -101,7 +103,11 @@ def score_without_context(
     if right is None:
         return None
     scores = summarise(right, batch.difficulty, task)
-    return {key: scores[key] for key in ("accuracy", "exact")}
+    return {
+        "accuracy": scores["accuracy"],
+        "exact": scores["exact"],
+        "first": scores["first"]["accuracy"],
+    }
 
 
 def answers_without_context(
@@ -132,6 +138,29 @@ def answers_right(model: SleepingModel, batch: Batch, sleep: SleepConfig) -> np.
 
 def summarise(right: np.ndarray, difficulty: np.ndarray, task: Task) -> dict[str, Any]:
     """Turn right answers ``[example, query]`` into accuracy, intervals and chance lines."""
+    accuracy, interval = _by_difficulty(right, difficulty, task)
+    first, first_interval = _by_difficulty(right[:, :1], difficulty[:, :1], task)
+    exact = np.all(right | (difficulty < 0), axis=1)
+    return {
+        "accuracy": accuracy,
+        "exact": float(exact.mean()),
+        "interval": {"accuracy": interval, "exact": list(wilson(float(exact.mean()), len(exact)))},
+        "first": {"accuracy": first, "interval": first_interval},
+        "chance": {
+            name: {
+                "accuracy": {str(level): value for level, value in line.accuracy.items()},
+                "exact": line.exact,
+                "first": line.first and {str(level): v for level, v in line.first.items()},
+            }
+            for name, line in task.chance().items()
+        },
+    }
+
+
+def _by_difficulty(
+    right: np.ndarray, difficulty: np.ndarray, task: Task
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Return accuracy and its interval by difficulty, of the queries [example, query] given."""
     accuracy, interval = {}, {}
     for level in task.difficulties:
         asked = difficulty == level
@@ -140,19 +169,7 @@ def summarise(right: np.ndarray, difficulty: np.ndarray, task: Task) -> dict[str
             interval[str(level)] = list(
                 proportion_interval((right & asked).sum(axis=1), asked.sum(axis=1))
             )
-    exact = np.all(right | (difficulty < 0), axis=1)
-    return {
-        "accuracy": accuracy,
-        "exact": float(exact.mean()),
-        "interval": {"accuracy": interval, "exact": list(wilson(float(exact.mean()), len(exact)))},
-        "chance": {
-            name: {
-                "accuracy": {str(level): value for level, value in line.accuracy.items()},
-                "exact": line.exact,
-            }
-            for name, line in task.chance().items()
-        },
-    }
+    return accuracy, interval
 
 
 @torch.no_grad()
