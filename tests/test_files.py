@@ -2,6 +2,9 @@
 
 import json
 import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -203,3 +206,88 @@ def test_a_file_gets_the_permissions_of_any_new_file(tmp_path):
         aside.touch()
         aside.chmod(0o600)
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+# --- devices, and what killed processes leave -----------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["/dev/full", "/dev/null", "pipe"])
+def test_a_device_or_pipe_is_never_replaced(name, tmp_path):
+    path = tmp_path / name  # an absolute name stays as it is
+    if name == "pipe":
+        os.mkfifo(path)
+    kind = stat.S_IFMT(path.stat().st_mode)
+    with pytest.raises(WorkbenchError, match="is not a regular file"):
+        try_output(path)
+    with pytest.raises(WorkbenchError, match="is not a regular file"):
+        write_text(path, "x")
+    assert stat.S_IFMT(path.stat().st_mode) == kind
+
+
+@pytest.fixture
+def ended():
+    """Return the id of a process that has ended."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def test_the_next_write_removes_what_ended_processes_left(tmp_path, ended):
+    with written_aside(tmp_path / "a.zarr.zip", keep=False) as aside:
+        left = aside.name.replace(str(os.getpid()), str(ended))
+        parent = aside.name.replace(str(os.getpid()), str(os.getppid()))
+        kept = [
+            parent,  # that process is at work
+            left[:-12] + "00000000.tmp",  # another machine's
+            f".notes.{ended}.tmp",  # somebody else's
+            f".a.zarr.zip.{ended}.sleep-none.tmp",
+        ]
+    for name in (left, *kept):
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / left.replace(".zip", "")).mkdir()
+    (tmp_path / left.replace(".zip", "") / "file").write_bytes(b"half")
+    write_text(tmp_path / "other", "x")
+    assert names(tmp_path) == sorted([*kept, "other"])
+
+
+def test_a_folder_moved_out_of_the_way_comes_back(tmp_path, ended):
+    """Its process was killed between two renames."""
+    with written_aside(tmp_path / "one", keep=False) as aside:
+        left = aside.name.replace(str(os.getpid()), str(ended))
+    old = tmp_path / left.replace(".one.", ".one.old.")
+    old.mkdir()
+    (old / "file").write_text("x")
+    write_text(tmp_path / "other", "x")
+    assert names(tmp_path) == ["one", "other"] and names(tmp_path / "one") == ["file"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1e999}',
+        '{"a": -123456789012345678901}',
+        '"\\ud800"',
+        "[" * 200 + "]" * 200,
+        '{"a":' * 200 + "1" + "}" * 200,
+    ],
+    ids=["infinite", "digits", "half a character", "lists", "objects"],
+)
+def test_json_that_would_fail_further_on_is_refused(text):
+    with pytest.raises(UnreadableFile, match="is not valid JSON"):
+        parse_json(text, what="a thing")
+
+
+def test_json_within_the_limits_is_kept():
+    value = {"a": [2**64 - 1, -(2**63), 1.7e308, "\U0001f634"], "b": [[[[[]]]]]}
+    assert parse_json(json.dumps(value), what="a thing") == value
+
+
+@pytest.mark.parametrize("text", [f"a = 0x{'f' * 5000}", f"a = {'[' * 200}{']' * 200}"])
+def test_toml_that_would_fail_further_on_is_refused(text):
+    with pytest.raises(UnreadableFile, match="is not valid TOML"):
+        parse_toml(text, what="a thing")
+
+
+def test_a_null_character_is_not_a_path():
+    with pytest.raises(UnreadableFile, match="null character"):
+        read_text(Path("a\0b"))

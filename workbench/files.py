@@ -5,24 +5,35 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 import stat
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
+from workbench.identity import this_host
 
 LIMIT = 64 * 2**20
 """Bytes that a text file (JSON, TOML, a log) may have unless the caller says otherwise."""
 
-OURS = re.compile(r"\..+\.\d+\.tmp")
+LEFT_BEHIND = re.compile(
+    r"\.(?P<name>.+?)(?P<old>\.old)?\.(?P<pid>\d+)(\.sleep-(?P<host>[0-9a-f]{8}))?\.tmp"
+)
 """Names that the functions below write aside to; nothing else is ever removed."""
+
+DEEPEST = 64
+"""Levels of lists and tables in a file; deeper ones would exhaust Python's stack further on."""
+
+DIGITS = 20
+"""Digits of an integer in a file: 64 bits. More cannot become an array or a float."""
 
 
 class UnreadableFile(WorkbenchError):
@@ -49,6 +60,10 @@ def open_regular(path: Path) -> BufferedReader:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
     except OSError as error:
         raise _unreadable(path, error) from None
+    except ValueError:
+        raise UnreadableFile(
+            f"{str(path)!r} holds a null character", "the path of a file", "name another"
+        ) from None
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise UnreadableFile(f"{path} is not a regular file", "a file", "remove or replace it")
@@ -97,11 +112,17 @@ def parse_json(text: str | bytes, *, what: str) -> Any:
     Raises
     ------
     UnreadableFile
-        Not JSON, NaN or an infinity (which JSON has not), an integer of thousands of digits, or
+        Not JSON, NaN or an infinity (which JSON has not), an integer of more than 64 bits, or
         nested too deeply.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(
+            text, parse_constant=_refuse_constant, parse_int=_integer, parse_float=_finite
+        )
+        _check_depth(value)
+        if "\\ud" in (text if isinstance(text, str) else text.decode()).lower():
+            json.dumps(value, ensure_ascii=False).encode()  # half a character is not text
+        return value
     except (ValueError, RecursionError) as error:
         raise UnreadableFile(
             f"{what} is not valid JSON ({_reason(error)})", "valid JSON", "remove or replace it"
@@ -119,10 +140,12 @@ def parse_toml(text: str, *, what: str) -> dict[str, Any]:
     Raises
     ------
     UnreadableFile
-        Not TOML, an integer of thousands of digits, or nested too deeply.
+        Not TOML, an integer of more than 64 bits, or nested too deeply.
     """
     try:
-        return tomllib.loads(text)
+        table = tomllib.loads(text)
+        _check_depth(table)
+        return table
     except (ValueError, RecursionError) as error:
         raise UnreadableFile(
             f"{what} is not valid TOML ({_reason(error)})", "valid TOML", "correct it"
@@ -137,6 +160,32 @@ def file_sha256(path: Path) -> str:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"{digits[:DIGITS]} is too large for a number")
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    """Refuse what is nested deeper than `DEEPEST`, and integers that TOML gives in hexadecimal."""
+    level: list[Any] = [[value]]
+    for _ in range(DEEPEST):
+        inside = [i for v in level for i in (v.values() if isinstance(v, dict) else v)]
+        if any(isinstance(i, int) and i.bit_length() > 64 for i in inside):
+            raise ValueError("an integer of more than 64 bits")
+        level = [i for i in inside if isinstance(i, dict | list)]
+        if not level:
+            return
+    raise RecursionError
 
 
 def _reason(error: ValueError | RecursionError) -> str:
@@ -167,9 +216,9 @@ def try_output(path: Path) -> None:
         `path` is a folder, its parent is missing and cannot be made, or there is no permission or
         no space.
     """
-    if path.is_dir():
-        raise WorkbenchError(f"{path} is a folder", "a file to write to", "add a file name")
     try:
+        if path.is_dir():
+            raise WorkbenchError(f"{path} is a folder", "a file to write to", "add a file name")
         with written_aside(path, keep=False) as aside:
             aside.write_bytes(b"\0")
     except OSError as error:
@@ -191,10 +240,20 @@ def written_aside(path: Path, *, keep: bool = True) -> Iterator[Path]:
     """Give a temporary neighbour of `path` to write to; sync and rename it if all went well.
 
     The file gets the permissions of any new file, whatever the writer gave it. Without `keep`
-    nothing is renamed: a trial.
+    nothing is renamed: a trial. What killed processes of this machine left in the folder goes.
+
+    Raises
+    ------
+    WorkbenchError
+        `path` is a device, a pipe or a socket, which a rename would replace.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise WorkbenchError(
+            f"{path} is not a regular file", "a file to write to", "choose another place"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    remove_leftovers(path.parent, ended=True)
+    aside = _beside(path)
     try:
         yield aside
         if keep:
@@ -245,8 +304,8 @@ def write_json(path: Path, value: Any) -> None:
 def folder_aside(path: Path) -> Iterator[Path]:
     """Give a temporary folder to fill; put it in `path`'s place if all went well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    old = path.with_name(f".{path.name}.old.{os.getpid()}.tmp")
+    remove_leftovers(path.parent, ended=True)
+    aside, old = _beside(path), _beside(path, ".old")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:
@@ -266,12 +325,47 @@ def folder_aside(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left in `folder` while writing aside: ``.NAME.PID.tmp``."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if not OURS.fullmatch(path.name):
+def _beside(path: Path, old: str = "") -> Path:
+    """Return the temporary neighbour of `path`: it names this process and this machine."""
+    return path.with_name(f".{path.name}{old}.{os.getpid()}.sleep-{_host()}.tmp")
+
+
+@cache
+def _host() -> str:
+    return hashlib.sha256(this_host().encode()).hexdigest()[:8]
+
+
+def remove_leftovers(folder: Path, *, ended: bool = False) -> None:
+    """Remove what killed processes left in `folder` while writing aside.
+
+    A folder that was moved out of the way, and whose successor never came, is moved back.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to look.
+    ended : bool
+        Only what processes of this machine left that no longer exist: others may be at work in
+        `folder`. Without it, everything that `LEFT_BEHIND` matches: the caller holds the folder.
+    """
+    with os.scandir(folder) if folder.is_dir() else nullcontext(()) as entries:
+        found = [(Path(e.path), LEFT_BEHIND.fullmatch(e.name)) for e in entries]
+    for path, match in found:
+        if match is None or (ended and not _abandoned(match)):
             continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # another process may clear up as well
+            if not path.is_dir() or path.is_symlink():
+                path.unlink()
+            elif match["old"] and not (target := folder / match["name"]).exists():
+                path.rename(target)
+            else:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _abandoned(match: re.Match[str]) -> bool:
+    """Say whether the process that a temporary name tells of was of this machine and has ended."""
+    import psutil
+
+    if match["host"] != _host() or len(match["pid"]) > 10:
+        return False
+    return int(match["pid"]) != os.getpid() and not psutil.pid_exists(int(match["pid"]))
