@@ -64,6 +64,9 @@ SOURCE_PASS: Final = "source_pass"
 SOURCE_TOKEN: Final = "source_token"
 """Token, by its position in its window, that wrote something the memory holds."""
 
+CONVENTION: Final = "convention"
+"""How S is divided among writes: what is left of each, or what each changed."""
+
 AGE: Final = "age"
 """Windows read since something was written; 0 at the end of its own window."""
 
@@ -138,8 +141,8 @@ CHECKPOINT: Final = "checkpoint"
 
 ALL: Final[tuple[str, ...]] = (
     BATCH, EXAMPLE, WINDOW, SLEEP_PASS, OTHER_PASS, TOKEN, LAYER, GDN_HEAD, ATTN_HEAD, KEY, VALUE,
-    CHANNEL, SYMBOL, QUERY, DIFFICULTY, MODE, SOURCE_WINDOW, SOURCE_PASS, SOURCE_TOKEN, AGE,
-    TARGET, ITEM, BASELINE, COMPONENT, CONTROL, DIRECTION, STRENGTH, TREATMENT, METHOD, SEED, STEP,
-    LOGGED_STEP, N_TEST, N_TRAIN, ARM, PASSES, CONDITION, BUDGET, CHANCE_LINE, REPEAT, RUN,
-    CHECKPOINT,
+    CHANNEL, SYMBOL, QUERY, DIFFICULTY, MODE, SOURCE_WINDOW, SOURCE_PASS, SOURCE_TOKEN,
+    CONVENTION, AGE, TARGET, ITEM, BASELINE, COMPONENT, CONTROL, DIRECTION, STRENGTH, TREATMENT,
+    METHOD, SEED, STEP, LOGGED_STEP, N_TEST, N_TRAIN, ARM, PASSES, CONDITION, BUDGET, CHANCE_LINE,
+    REPEAT, RUN, CHECKPOINT,
 )  # fmt: skip

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.instruments.linear import forward, layers_of, transition
+from workbench.instruments.linear import CONVENTIONS, forward, layers_of, transition
 from workbench.instruments.provenance import contribution_norms, contributions
 
 PLACE = {"example": 0, "layer": 0, "gdn_head": 0}
@@ -197,3 +197,86 @@ def test_wrong_use(random_trace):
     for call in (contribution_norms, lambda t: next(layers_of(t))):
         with pytest.raises(WorkbenchError, match="without writes/.*keep="):
             call(trace)
+
+
+def booked_by_a_loop(trace, example, layer, head):
+    """Both conventions by the slow way: S and every token's part of it, token by token.
+
+    Returns S, what is left of the state carried in, and the parts by (window, pass); twice: with
+    removals taken from older writes, and with each change booked to its own token.
+    """
+    writes = trace["writes"].to_dataset().isel(example=example, layer=layer, gdn_head=head)
+    states = trace["states"]["fast_weight"].isel(example=example, layer=layer, gdn_head=head)
+    corrects = bool(writes["corrects"])
+    state = states.values[0, 0].astype(np.float64)
+    kept, changed = {"carried": state.copy()}, {"carried": state.copy()}
+    for window, count in enumerate(trace["n_passes"].values):
+        for sleep_pass in range(1, count + 1):
+            for token in range(writes.sizes["token"]):
+                at = {"window": window, "sleep_pass": sleep_pass - 1, "token": token}
+                one = writes.isel(at)
+                k, v, b, g = (
+                    np.nan_to_num(one[name].values.astype(np.float64))
+                    for name in ("write_key", "write_value", "beta", "log_decay")
+                )
+                decay = np.exp(g)
+                held = decay * k @ state if corrects else 0.0 * v
+                added = b * np.outer(k, v - held)
+                eraser = np.eye(len(k)) - (b * np.outer(k, k) if corrects else 0.0)
+                kept = {name: decay * eraser @ part for name, part in kept.items()}
+                changed = {name: decay * part for name, part in changed.items()}
+                place = (window, sleep_pass)
+                kept[place] = kept.get(place, 0.0) + b * np.outer(k, v)
+                changed[place] = changed.get(place, 0.0) + added
+                state = decay * state + added
+    return state, kept, changed
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_both_conventions_are_those_of_a_plain_loop_and_sum_to_the_state(random_trace, convention):
+    rng = np.random.default_rng(7)
+    trace = random_trace(8, carried=rng.normal(size=(2, 2, 2, 4, 3)))
+    found = contributions(trace, example=1, window=2, sleep_pass=1, convention=convention)
+    norms = contribution_norms(trace, convention=convention).isel(example=1, window=2)
+    tokens = contribution_norms(trace, convention=convention, every_token=True)
+    assert found.attrs["convention"] == norms.attrs["convention"] == convention
+    for layer in (0, 1):
+        for head in (0, 1):
+            state, *both = booked_by_a_loop(trace, 1, layer, head)
+            parts = both[CONVENTIONS.index(convention)]
+            here = found.isel(layer=layer, gdn_head=head)
+            np.testing.assert_allclose(here["state"], state, atol=1e-12)
+            np.testing.assert_allclose(sum(parts.values()), state, atol=1e-12)
+            np.testing.assert_allclose(here["carried"], parts.pop("carried"), atol=1e-12)
+            for (window, sleep_pass), part in parts.items():
+                at = {"source_window": window, "source_pass": sleep_pass}
+                np.testing.assert_allclose(here["contribution"].sel(at), part, atol=1e-12)
+                share = norms["share"].isel(layer=layer, gdn_head=head).sel(at)
+                assert share.item() == pytest.approx((part * state).sum() / (state**2).sum())
+    total = norms["share"].sum(("source_window", "source_pass")) + norms["carried_share"]
+    np.testing.assert_allclose(total, 1, atol=1e-12)
+    summed = tokens["share"].isel(example=1, window=2).sum("source_token", skipna=False)
+    np.testing.assert_allclose(summed, norms["share"], atol=1e-12)
+
+
+def test_the_conventions_on_paper(paper):
+    # |S|^2 = 18.5; window 1 halved (1, 0, 0) and added (0, 0, 1.5), so its change is (-0.5, 0, 1.5)
+    left, changed = (
+        contribution_norms(paper, convention=name).isel(example=0, window=1, gdn_head=0)
+        for name in CONVENTIONS
+    )
+    np.testing.assert_allclose(
+        left["share"].isel(layer=0, source_pass=0), [16.25 / 18.5, 2.25 / 18.5]
+    )
+    np.testing.assert_allclose(
+        changed["share"].isel(layer=0, source_pass=0), [16.5 / 18.5, 2 / 18.5]
+    )
+    # the outer product removes nothing
+    np.testing.assert_allclose(left["share"].isel(layer=1), changed["share"].isel(layer=1))
+
+
+def test_an_unknown_convention_is_refused(random_trace):
+    with pytest.raises(WorkbenchError, match="convention 'both'.*left of each write"):
+        contribution_norms(random_trace(), convention="both")
+    with pytest.raises(WorkbenchError, match="convention 'both'"):
+        contributions(random_trace(), example=0, window=0, sleep_pass=1, convention="both")

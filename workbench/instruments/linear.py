@@ -18,6 +18,16 @@ rank-1 update: ``r_i = b_i P k_i``, then ``P := a_i (P - b_i (P k_i) k_i^T)``.
 
 The decays are scalars and commute with everything, so a transition is kept as two factors, what
 decays took and what key removal took: ``A_T ... A_1 = decay * removal``.
+
+That is one of two conventions. A token of the delta rule also takes out of S what its key held,
+and the sum above charges this to the older writes (`LEFT`). The other convention charges it to
+the token itself (`CHANGED`): with d_i the product of the decays after token i ::
+
+    S_T = d_0 S_0 + sum_i d_i b_i k_i (v_i - a_i S_(i-1)^T k_i)^T
+
+so that a write is the whole change it made, and only decays shrink it later. Both sums are S, and
+each of their terms has rank 1; neither is more right than the other. For the outer product, which
+removes nothing, they are the same.
 """
 
 from __future__ import annotations
@@ -30,10 +40,20 @@ import numpy as np
 import xarray as xr
 
 from workbench import dims
+from workbench.errors import WorkbenchError
 from workbench.instruments.recorded import passes_of, recorded, states_of
 
 CHUNK: Final = 64
 """Examples computed together."""
+
+LEFT: Final = "left of each write"
+"""Convention: a write is its own key and value, less what later keys removed of it."""
+
+CHANGED: Final = "changed by each write"
+"""Convention: a write is the change it made to S, what it removed included; only decays shrink it."""
+
+CONVENTIONS: Final = (LEFT, CHANGED)
+"""How S can be divided among what was written; see the module's docstring."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +115,11 @@ class Source:
     window, sleep_pass : int
         As in `Written`.
     reach : ndarray
-        r_i at that place, ``[example, gdn_head, token, key]``.
+        Key side of each write at that place, ``[example, gdn_head, token, key]``: r_i, or
+        ``d_i b_i k_i`` by the convention `CHANGED`.
     value : ndarray
-        ``[example, gdn_head, token, value]``.
+        Value side, ``[example, gdn_head, token, value]``: v_i, or what was added to the value
+        that S held under the key.
     """
 
     window: int
@@ -199,8 +221,44 @@ def transition(written: Written, *, corrects: bool) -> Transition:
     return Transition(np.exp(log_decay), removal, reach)
 
 
-def forward(layer: Layer) -> Iterator[tuple[Written, list[Source], np.ndarray]]:
+def changes(written: Written, state: np.ndarray, *, corrects: bool) -> tuple[Source, np.ndarray]:
+    """Return a pass as the changes its tokens made, and S after it.
+
+    Parameters
+    ----------
+    written : Written
+        The pass.
+    state : ndarray
+        S before it, ``[example, gdn_head, key, value]``.
+    corrects : bool
+        Delta rule, or plain outer product.
+    """
+    key, beta, decay = written.key, written.beta, np.exp(written.log_decay)
+    value = written.value.copy()
+    for i in range(key.shape[2]):
+        k = key[:, :, i]
+        state = decay[:, :, i, None, None] * state
+        if corrects:
+            value[:, :, i] -= np.einsum("ehk,ehkv->ehv", k, state)
+        state = state + beta[:, :, i, None, None] * k[..., None] * value[:, :, i, None, :]
+    # decays after each token, its own left out
+    later = np.cumprod(decay[..., ::-1], axis=-1)[..., ::-1]
+    later = np.concatenate((later[..., 1:], np.ones_like(later[..., :1])), axis=-1)
+    reach = (later * beta)[..., None] * key
+    return Source(written.window, written.sleep_pass, reach, value), state
+
+
+def forward(
+    layer: Layer, *, convention: str = LEFT
+) -> Iterator[tuple[Written, list[Source], np.ndarray]]:
     """Go through a layer's passes in the order of time.
+
+    Parameters
+    ----------
+    layer : Layer
+        One layer of a trace.
+    convention : str
+        One of `CONVENTIONS`.
 
     Yields
     ------
@@ -212,13 +270,28 @@ def forward(layer: Layer) -> Iterator[tuple[Written, list[Source], np.ndarray]]:
         What is left of the state carried in at the very first place,
         ``[example, gdn_head, key, value]``.
     """
+    _check(convention)
     sources: list[Source] = []
-    carried = layer.carried_in
+    carried = state = layer.carried_in
     for written in layer.written:
-        step = transition(written, corrects=layer.corrects)
-        matrix = step.matrix
-        for source in sources:
-            source.reach = source.reach @ np.swapaxes(matrix, -1, -2)
-        carried = matrix @ carried
-        sources.append(Source(written.window, written.sleep_pass, step.reach, written.value))
+        if convention == CHANGED:
+            source, state = changes(written, state, corrects=layer.corrects)
+            decay = np.exp(written.log_decay.sum(-1))[..., None, None]
+            for earlier in sources:
+                earlier.reach = decay * earlier.reach
+            carried = decay * carried
+        else:
+            step = transition(written, corrects=layer.corrects)
+            for earlier in sources:
+                earlier.reach = earlier.reach @ np.swapaxes(step.matrix, -1, -2)
+            carried = step.matrix @ carried
+            source = Source(written.window, written.sleep_pass, step.reach, written.value)
+        sources.append(source)
         yield written, sources, carried
+
+
+def _check(convention: str) -> None:
+    if convention not in CONVENTIONS:
+        raise WorkbenchError(
+            f"convention {convention!r}", f"one of {', '.join(CONVENTIONS)}", "choose one of them"
+        )

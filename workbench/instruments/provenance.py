@@ -1,8 +1,12 @@
 """Write provenance: which window, pass and token each part of the memory comes from.
 
 Exact, by `workbench.instruments.linear`: with keys, write strengths and decays held as recorded,
-S is a sum of one rank-1 matrix r_i v_i^T for each token ever written, and of what is left of the
-state carried in at the very first place. The sum is checked against the recorded state.
+S is a sum of one rank-1 matrix for each token ever written, and of what is left of the state
+carried in at the very first place. The sum is checked against the recorded state.
+
+How S is divided is a convention, and the shares depend on it a great deal. What a token removes
+from S before it writes is charged to the older writes ("left of each write"), or to the token
+itself ("changed by each write"). Both sums are S. Say which one a number is of.
 
 What it does not say: had an earlier write been different, later tokens would have computed other
 keys and values. That is a cause, not a content; `workbench.instruments.interventions` asks it.
@@ -17,7 +21,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
-from workbench.instruments.linear import Layer, Source, forward, layers_of
+from workbench.instruments.linear import CHANGED, LEFT, Layer, Source, forward, layers_of
 from workbench.instruments.recorded import (
     MATRIX,
     coords_of,
@@ -30,15 +34,24 @@ from workbench.instruments.recorded import (
 )
 
 UNEXPLAINED: Final = 1e-2
-"""Largest part of a state that its writes may leave out: more is no rounding, but a lack."""
+"""Largest part of a state that its writes may leave out: more means that writes are missing."""
 
 HELD: Final = "keys, write strengths and decays as recorded; earlier writes' effect on later keys \
 is not included"
+BOOKED: Final = {
+    LEFT: "what a token removes from S is taken from the writes that were there before it",
+    CHANGED: "what a token removes from S belongs to that token's own change",
+}
+"""What each convention says of removal."""
 PLACES: Final = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD)
 
 
 def contribution_norms(
-    trace: xr.DataTree, *, every_pass: bool = False, every_token: bool = False
+    trace: xr.DataTree,
+    *,
+    convention: str = LEFT,
+    every_pass: bool = False,
+    every_token: bool = False,
 ) -> xr.Dataset:
     """Return how much of the memory comes from where.
 
@@ -46,6 +59,9 @@ def contribution_norms(
     ----------
     trace : DataTree
         With states and writes.
+    convention : str
+        How S is divided: "left of each write" or "changed by each write", one of
+        `workbench.instruments.linear.CONVENTIONS`.
     every_pass : bool
         Look at the memory after every pass (and at sleep_pass 0, as carried into the window),
         not only at the end of each window: the results then have the dim sleep_pass.
@@ -71,7 +87,8 @@ def contribution_norms(
     Raises
     ------
     WorkbenchError
-        The trace keeps no states or no writes, or the writes do not make up the states.
+        The trace keeps no states or no writes, the writes do not make up the states, or there is
+        no such convention.
     """
     states = states_of(trace)
     passes = passes_of(trace)
@@ -117,7 +134,7 @@ def contribution_norms(
     for layer in layers_of(trace):
         if every_pass:
             look(layer, 0, 0, [], layer.carried_in)
-        for written, sources, carried in forward(layer):
+        for written, sources, carried in forward(layer, convention=convention):
             w, p = written.window, written.sleep_pass
             if every_pass or p == passes[w]:
                 look(layer, w, p, sources, carried)
@@ -130,7 +147,11 @@ def contribution_norms(
         {name: (over, array.astype(dtype)) for name, array in found.items()}
         | {name: (PLACES, array.astype(dtype)) for name, array in whole.items()},
         coords_of(states, *PLACES) | _source_coords(states, most, tokens if every_token else None),
-        {"held": HELD, "compared": "contribution of each source with the recorded state"},
+        {
+            "held": HELD,
+            "compared": "contribution of each source with the recorded state",
+            **_told(convention),
+        },
     )
     for name in ("norm", "carried_norm"):
         result[name].attrs["units"] = "units of S"
@@ -143,7 +164,13 @@ def contribution_norms(
 
 
 def contributions(
-    trace: xr.DataTree, *, example: int, window: int, sleep_pass: int, layer: int | None = None
+    trace: xr.DataTree,
+    *,
+    example: int,
+    window: int,
+    sleep_pass: int,
+    layer: int | None = None,
+    convention: str = LEFT,
 ) -> xr.Dataset:
     """Return the contributions themselves, for the memory of one example at one place.
 
@@ -155,6 +182,8 @@ def contributions(
         The place, by the trace's own labels; sleep_pass 0 is the memory carried into the window.
     layer : int or None
         A fast-weight layer, by its index in the stack; None keeps all.
+    convention : str
+        As in `contribution_norms`.
 
     Returns
     -------
@@ -172,8 +201,8 @@ def contributions(
     Raises
     ------
     WorkbenchError
-        The trace keeps no states or no writes, there is no such place, or the writes do not make
-        up the state.
+        The trace keeps no states or no writes, there is no such place or convention, or the writes
+        do not make up the state.
     """
     states = states_of(trace)
     passes = passes_of(trace)
@@ -195,7 +224,7 @@ def contributions(
         for found in layers_of(trace, examples=chosen)
         if layer is None or found.index == at[dims.LAYER]
     ]
-    parts = [_contributions_of(found, passes, until) for found in wanted]
+    parts = [_contributions_of(found, passes, until, convention) for found in wanted]
     held = states.isel(
         {dims.EXAMPLE: at[dims.EXAMPLE], dims.WINDOW: w, dims.SLEEP_PASS: sleep_pass}
     )
@@ -219,7 +248,8 @@ def contributions(
         coords_of(held, *over[:2])
         | _source_coords(states, passes.max(), stacked["reach"].shape[4]),
         {"held": HELD, "compared": "contributions with the recorded state", **place}
-        | {dims.SLEEP_PASS: sleep_pass},
+        | {dims.SLEEP_PASS: sleep_pass}
+        | _told(convention),
     ).assign(state=held)
     for name in ("contribution", "carried", "state"):
         result[name].attrs["units"] = "units of S"
@@ -227,7 +257,7 @@ def contributions(
 
 
 def _contributions_of(
-    layer: Layer, passes: np.ndarray, until: tuple[int, int]
+    layer: Layer, passes: np.ndarray, until: tuple[int, int], convention: str
 ) -> dict[str, np.ndarray]:
     """Return the arrays of `contributions` for one layer of one example."""
     first = layer.written[0]
@@ -245,13 +275,19 @@ def _contributions_of(
     if until == (0, 0):
         return found | {"carried": layer.carried_in[0]}
     _, sources, carried = next(
-        step for step in forward(layer) if (step[0].window, step[0].sleep_pass) == until
+        step
+        for step in forward(layer, convention=convention)
+        if (step[0].window, step[0].sleep_pass) == until
     )
     for source in sources:
         here = (slice(None), source.window, source.sleep_pass - 1)
         found["contribution"][here] = source.contribution[0]
         found["reach"][here], found["written"][here] = source.reach[0], source.value[0]
     return found | {"carried": carried[0]}
+
+
+def _told(convention: str) -> dict[str, str]:
+    return {dims.CONVENTION: convention, "removal": BOOKED[convention]}
 
 
 def _part_of(lacks: np.ndarray, largest: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.instruments.change import REPLAY, SLEEP, change, frozen_replay, replayed
+from workbench.instruments.linear import CONVENTIONS
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.readout import readout
 from workbench.instruments.recorded import asleep_of
@@ -58,9 +59,10 @@ def memory_summary(trace: xr.DataTree) -> xr.Dataset:
         Each with ``_low`` and ``_high``. Over windows slept on; "procedure" is the sleep, its
         frozen replay, and the difference of the two, paired by example:
 
-        - ``written`` (procedure, window, layer, gdn_head, source_pass): share of S at the end of
-          the sleep that each of its passes wrote; ``carried`` the share from before it; the same
-          as ``mean_written`` and ``mean_carried``, means over layers and heads;
+        - ``written`` (procedure, convention, window, layer, gdn_head, source_pass): share of S at
+          the end of the sleep that each of its passes wrote, by both conventions of
+          `workbench.instruments.provenance`; ``carried`` the share from before it. By head:
+          heads differ, and a mean over them weighs one that no answer needs like any other;
         - ``memory_change`` (procedure, window, sleep_pass): relative change of all of S;
         - ``effective_rank`` (procedure, window, sleep_pass, layer, gdn_head), directions;
         - ``retrieved`` (window, sleep_pass, layer, gdn_head): share of tokens whose key returns
@@ -111,19 +113,24 @@ def _ranks(trace: xr.DataTree, windows: np.ndarray) -> xr.DataArray:
 def _written(trace: xr.DataTree, windows: np.ndarray) -> xr.Dataset:
     """Summarise how much of S at the end of each sleep its own passes wrote."""
     procedures = xr.IndexVariable(dims.METHOD, [SLEEP, REPLAY])
+    conventions = xr.IndexVariable(dims.CONVENTION, list(CONVENTIONS))
     found: dict[str, list[xr.DataArray]] = {"written": [], "carried": []}
     for position, window in zip(np.flatnonzero(asleep_of(trace)), windows, strict=True):
         # from the state carried in, as the replay has it
         both = (trace.isel({dims.WINDOW: [position]}), replayed(trace, window=int(window)))
-        norms = [contribution_norms(one).isel({dims.WINDOW: 0}, drop=True) for one in both]
-        shares = [one["share"].isel({dims.SOURCE_WINDOW: 0}, drop=True) for one in norms]
-        carried = [one["carried_share"] for one in norms]
-        found["written"].append(xr.concat(shares, procedures, join="exact"))
-        found["carried"].append(xr.concat(carried, procedures, join="exact"))
+        alone = {dims.WINDOW: 0, dims.SOURCE_WINDOW: 0}
+        norms = [
+            [contribution_norms(one, convention=c).isel(alone, drop=True) for c in CONVENTIONS]
+            for one in both
+        ]
+        for name, variable in (("written", "share"), ("carried", "carried_share")):
+            parts = [
+                xr.concat([one[variable] for one in each], conventions, join="exact")
+                for each in norms
+            ]
+            found[name].append(xr.concat(parts, procedures, join="exact"))
     along = xr.IndexVariable(dims.WINDOW, windows)
     joined = {name: xr.concat(parts, along, join="exact") for name, parts in found.items()}
-    heads = [dims.LAYER, dims.GDN_HEAD]
-    joined |= {f"mean_{name}": values.mean(heads) for name, values in joined.items()}
     return xr.merge(_against_replay(name, values) for name, values in joined.items())
 
 
