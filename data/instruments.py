@@ -35,7 +35,7 @@ MEASUREMENTS: dict[str, tuple[str, str, dict[str, object]]] = {
         ("patches", WINDOWS, "", {"examples": 128}),
         ("ablations", DEPO, "", {"examples": 256, "parts": "heads"}),
         ("ablations", DEPO, "-whole", {"examples": 256, "parts": "whole"}),
-        ("attribution", DEPO, "", {"examples": 64, "method": "shapley sampling"}),
+        ("attribution", DEPO, "", {"examples": 64, "method": "shapley values"}),
         ("attribution", DEPO, "-gradients", {"examples": 64, "method": "integrated gradients"}),
         ("recovery", WINDOWS, "", {"examples": 2000}),
         ("erasure", WINDOWS, "", {"examples": 2000}),

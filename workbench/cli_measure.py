@@ -21,8 +21,8 @@ SETTINGS = {
     "steering": "examples=1000 splits=5",
     "patches": f"examples=128 parts=whole ({PARTS}) asked=all (all|first of window|first)",
     "ablations": f"examples=128 parts=heads ({PARTS})",
-    "attribution": "examples=64 method='shapley sampling' (or 'integrated gradients') steps=64 "
-    "samples=25",
+    "attribution": "examples=64 method='shapley values' (or 'integrated gradients') "
+    "parts=passes (or 'passes and heads') steps=64 samples=25",
     "recovery": "examples=2000 splits=5",
     "erasure": "examples=2000 splits=5 others=2",
 }

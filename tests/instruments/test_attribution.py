@@ -1,5 +1,6 @@
 """Attributions of functions worked out by hand, and of tiny models whose parts are known."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from workbench.instruments.attribution import (
     attribute_state,
     attribute_tokens,
 )
-from workbench.instruments.boundaries import boundaries
+from workbench.instruments.boundaries import boundaries, read_on
 from workbench.instruments.rest import Rest, answer_target, rest_of_embeddings, rest_of_state
 from workbench.sleep import Wake, before_window, read
 from workbench.trace.answers import answer_scores
@@ -69,9 +70,10 @@ def test_a_product_is_shared_by_shapley_and_counted_twice_by_ablation():
     assert ablated.attribution[0].values.tolist() == [4, 4]
     assert ablated.completeness_error[0].item() == 1
     assert ablated.unexplained[0].item() > 0
-    shared = attribute(rest, method="shapley sampling", samples=400, **options)
-    np.testing.assert_allclose(shared.attribution[0], [2, 2], atol=0.3)
-    np.testing.assert_allclose(shared.completeness_error[0], 0, atol=1e-6)
+    shared = attribute(rest, method="shapley values", **options)
+    np.testing.assert_allclose(shared.attribution[0], [2, 2], atol=1e-12)
+    np.testing.assert_allclose(shared.completeness_error[0], 0, atol=1e-12)
+    assert shared.attrs["coalitions"] == 4 and "samples" not in shared.attrs
     plain = attribute(rest, method="integrated gradients", **options)
     np.testing.assert_allclose(plain.attribution[0], [2, 2], atol=1e-6)
     ones = attribute(rest, by=("layer",), baseline="ones")
@@ -112,8 +114,100 @@ def test_the_passes_share_what_the_sleep_is_worth(tiny_model):
     for name in ("logit_diff", "logit_diff_at_baseline"):
         np.testing.assert_allclose(found[name], whole[name], atol=1e-10)
     assert (found.completeness_error < 1e-3).all()
-    exact = attribute_passes(model, batch, SLEEP, query=1, window=1, method="shapley sampling")
-    np.testing.assert_allclose(exact.completeness_error, 0, atol=1e-5)
+    exact = attribute_passes(model, batch, SLEEP, query=1, window=1, method="shapley values")
+    np.testing.assert_allclose(exact.completeness_error, 0, atol=1e-9)
+
+
+def by_orders(worth, players):
+    """Shapley values from the definition: what each adds when it comes, over all orders."""
+    found = dict.fromkeys(players, 0.0)
+    orders = list(itertools.permutations(players))
+    for order in orders:
+        for i, player in enumerate(order):
+            found[player] += worth(set(order[: i + 1])) - worth(set(order[:i]))
+    return [found[player] / len(orders) for player in players]
+
+
+def test_the_glove_game_is_shared_as_in_the_textbook():
+    # one owner of a left glove, two of a right one; a pair is worth 1: 2/3, 1/6, 1/6
+    game = Rest(
+        lambda given, example: given[:, 0] * given[:, 1:].amax(1),
+        torch.ones(1, 3, dtype=torch.float64),
+        {"zero": torch.zeros(1, 3, dtype=torch.float64)},
+        ("window",),
+        {},
+        "gloves",
+    )
+    found = attribute(game, by=("window",), baseline="zero", method="shapley values")
+    np.testing.assert_allclose(found.attribution[0], [2 / 3, 1 / 6, 1 / 6], atol=1e-12)
+
+
+@pytest.mark.parametrize("cases", [1, 3, 1024])
+def test_few_players_are_shared_exactly_as_all_orders_say(cases):
+    generator = torch.Generator().manual_seed(4)
+    weight = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    given = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64)
+    base = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64)
+
+    def rough(x):
+        return torch.sin((x * weight).sum((1, 2))) * (1 + x[:, 0, 0] * x[:, 3].prod(1)).exp()
+
+    rest = Rest(
+        lambda x, example: rough(x), given, {"other": base}, ("sleep_pass", "value"), {}, "rough"
+    )
+    found = attribute(
+        rest, by=("sleep_pass",), baseline="other", method="shapley values", cases=cases
+    )
+    for row in range(2):
+
+        def worth(there, row=row):
+            mixed = torch.stack([(given if i in there else base)[row, i] for i in range(5)])
+            return float(rough(mixed[None]))
+
+        np.testing.assert_allclose(found.attribution[row], by_orders(worth, range(5)), atol=1e-10)
+    np.testing.assert_allclose(found.completeness_error, 0, atol=1e-10)
+
+
+def test_passes_are_shared_exactly_as_all_orders_say(tiny_model):
+    model, batch, sleep = tiny_model(dtype="float64"), batch_of(2), SLEEP.with_passes(3)
+    found = attribute_passes(model, batch, sleep, query=2, window=1, method="shapley values")
+    assert found.attrs["coalitions"] == 8
+    places = boundaries(model, batch, sleep)
+    start = places[1, 3]
+    target = answer_target(model, batch, sleep, start, query=2)
+    states = [places[1, n].memory.fast_weights for n in range(4)]
+
+    def worth(there, row):
+        # the changes of the passes that are there, put on top of the state before the sleep
+        changed = {
+            layer: states[0][layer]
+            + sum((states[n][layer] - states[n - 1][layer] for n in there), 0 * states[0][layer])
+            for layer in states[0]
+        }
+        here = start.with_memory(start.memory.replace(fast_weights=changed))
+        for wake in read_on(model, batch, sleep, here):
+            if wake.window.start < target.at[row] < wake.window.stop:
+                logits = wake.logits[row, target.at[row] - 1 - wake.window.start]
+                return float(logits[target.answer[row]] - logits[target.against[row]])
+        raise AssertionError("no window predicts the answer")
+
+    with torch.no_grad():
+        for row in range(2):
+            wanted = by_orders(lambda there, row=row: worth(there, row), (1, 2, 3))
+            np.testing.assert_allclose(found.attribution[row], wanted, atol=1e-10)
+
+
+def test_many_players_are_sampled():
+    rest = Rest(
+        lambda x, example: x.prod(1),
+        torch.ones(1, 9, dtype=torch.float64),
+        {"zero": torch.zeros(1, 9, dtype=torch.float64)},
+        ("token",),
+        {"window": np.zeros(9, dtype=int)},
+        "nine tokens",
+    )
+    found = attribute(rest, by=("token",), baseline="zero", method="shapley values", samples=7)
+    assert found.attrs["samples"] == 7 and "coalitions" not in found.attrs
 
 
 def test_embeddings_that_are_given_read_as_the_tokens_do(tiny_model):

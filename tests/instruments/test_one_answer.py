@@ -85,7 +85,7 @@ def test_it_stops(given):
     ("question", "message"),
     [
         (("luck", METHODS[0], "zero"), "attribution to 'luck'"),
-        (("entries of S", METHODS[3], "zero"), "method 'shapley sampling'"),
+        (("entries of S", METHODS[3], "zero"), "method 'shapley values'"),
         (("tokens", METHODS[3], "before the sleep"), "baseline 'before the sleep'"),
         (("heads of S", METHODS[1], "mean"), "baseline 'mean'"),
     ],

@@ -4,15 +4,27 @@ The keeper writes the tokens of a window into S as they are, and forgets half of
 what is left of a text after k more windows is 2^-k of it, which says as much, until it is erased.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.privacy import recovery, recovery_after, scaled, text_targets
+from workbench.instruments.boundaries import boundaries, read_on
+from workbench.instruments.privacy import (
+    answers_after,
+    recovery,
+    recovery_after,
+    scaled,
+    text_targets,
+)
 from workbench.model.memory import Memory
+from workbench.sleep import Wake, read
 from workbench.tasks import batch_generator, task
+from workbench.trace.answers import answer_scores
+from workbench.training.checkpoints import load_checkpoint
 
 CELLS = 10
 SLEEP = SleepConfig(window=CELLS, passes=1)
@@ -117,6 +129,39 @@ def test_what_is_done_to_a_memory(made, batch):
     assert (recovered.sel(treatment="2 other texts", source_window=0) < 0.7).all()
     assert told.recovered.sel(layer=2, target="after 0 steps", treatment="nothing").min() == 1
     assert told.recovered.sel(layer=2, target="after 0 steps", treatment="erased").max() < 0.7
+
+
+def test_answers_after_each_treatment_are_those_of_a_reading_that_went_so():
+    """Each treatment against another way to the same place: a batch, a boundary, no sleep."""
+    checkpoint = load_checkpoint("depo-n8-w2-any")
+    model, sleep = checkpoint.model, checkpoint.sleep.with_passes(2)
+    batch, other = (checkpoint.task.sample(12, batch_generator(5, step)) for step in (0, 1))
+    found = answers_after(model, batch, sleep, others=[other], batch_size=5)
+    assert found.dims == ("treatment", "example", "query")
+
+    def correct(wakes, batch):
+        return answer_scores(wakes, batch)["correct"].values
+
+    places = boundaries(model, batch, sleep)
+    last = max(window for window, sleep_pass in places if sleep_pass)
+    there = places[last, 2]
+    for treatment, factor in (("nothing", 1.0), ("a hundredth", 0.01), ("erased", 0.0)):
+        weights = {i: factor * s for i, s in there.memory.fast_weights.items()}
+        here = there.with_memory(there.memory.replace(fast_weights=weights))
+        wanted = correct(read_on(model, batch, sleep, here), batch)
+        np.testing.assert_array_equal(found.sel(treatment=treatment), wanted)
+    # the other text stands between the text and its questions
+    context = (last + 1) * sleep.window
+
+    def joined(name):
+        mine, theirs = getattr(batch, name), getattr(other, name)
+        return np.concatenate((mine[:, :context], theirs[:, :context], mine[:, context:]), axis=1)
+
+    names = ("tokens", "loss_mask", "valid", "answer_of")
+    both = replace(batch, **{name: joined(name) for name in names})
+    wakes = [e for e in read(model, both, sleep) if isinstance(e, Wake)]
+    np.testing.assert_array_equal(found.sel(treatment="1 other text"), correct(wakes, both))
+    assert found.sel(treatment="nothing").mean() > found.sel(treatment="a hundredth").mean()
 
 
 def test_texts_as_targets(made):

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 expect.set_options(timeout=60_000)  # a first page on a machine that is busy otherwise
 
 LONG = (
-    "checkpoint=depo-n8-w2-any&N=12&to=tokens&method=shapley+sampling&baseline=mean&samples=1000"
+    "checkpoint=depo-n8-w2-any&N=12&to=tokens&method=shapley+values&baseline=mean&samples=1000"
     "&steps=1"  # which is out of range
 )
 

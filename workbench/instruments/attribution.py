@@ -2,13 +2,15 @@
 
 Captum is given the rest of the computation (`workbench.instruments.rest`), never the looped
 module, and every result comes with how far it misses completeness, with its baseline by name, and
-with its infidelity. Sources: integrated gradients, Sundararajan et al. arXiv 1703.01365; Shapley
-sampling, Castro et al. 2009; infidelity, Yeh et al. arXiv 1901.09392; Captum, arXiv 2009.07896.
+with its infidelity. Shapley values of few players are computed here, from every coalition. Sources:
+integrated gradients, Sundararajan et al. arXiv 1703.01365; Shapley values, Shapley 1953, sampled
+as in Castro et al. 2009; infidelity, Yeh et al. arXiv 1901.09392; Captum, arXiv 2009.07896.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import factorial
 
 import numpy as np
 import torch
@@ -29,9 +31,11 @@ from workbench.instruments.rest import (
 )
 from workbench.sleep import Boundary, SleepingModel, before_window
 
-METHODS = ("integrated gradients", "input x gradient", "feature ablation", "shapley sampling")
+METHODS = ("integrated gradients", "input x gradient", "feature ablation", "shapley values")
 GRADIENTS = METHODS[:2]
 """These attribute to every entry, and are summed over a feature; the others take features whole."""
+EXACT_PLAYERS = 8
+"""Shapley values of up to so many features are exact, from all 2^8 coalitions; else sampled."""
 
 
 def attribute_state(
@@ -108,7 +112,7 @@ def attribute_tokens(
     query: int | np.ndarray,
     against: np.ndarray | None = None,
     by: Sequence[str] = (dims.TOKEN,),
-    method: str = "shapley sampling",
+    method: str = "shapley values",
     baseline: str = "mean",
     **options: object,
 ) -> xr.Dataset:
@@ -171,7 +175,8 @@ def attribute(
     steps : int
         Points of the path of integrated gradients (Gauss-Legendre).
     samples : int
-        Orders that Shapley sampling draws.
+        Orders that are drawn for Shapley values of more than `EXACT_PLAYERS` features; of fewer
+        none is drawn, as all coalitions are computed.
     infidelity_samples : int
         Random halves of the features, put to the baseline, that infidelity is measured with.
     cases : int
@@ -189,7 +194,8 @@ def attribute(
         others; ``infidelity``,
         nats^2, the mean square of what the attributions say a random half of the features is
         worth minus what it is; ``unexplained``, infidelity as a share of the mean square of what
-        it is: 0 is perfect, 1 no better than no attribution.
+        it is: 0 is perfect, 1 no better than no attribution. Attribute ``samples`` is there only
+        where orders were sampled, and ``coalitions`` where all were computed.
 
     Raises
     ------
@@ -201,15 +207,20 @@ def attribute(
     ids, sizes = _features(rest, by)
     count = int(np.prod(sizes))
     example = torch.arange(len(inputs), device=inputs.device)
-    with torch.random.fork_rng(devices=[inputs.device] if inputs.is_cuda else []):
-        torch.manual_seed(seed)
-        entries = _by_captum(rest, method, inputs, base, ids, steps, samples, cases, example)
-    per_feature = torch.zeros(len(inputs), count, dtype=entries.dtype, device=entries.device)
     flat = ids.flatten()
-    per_feature.index_add_(1, flat, entries.flatten(1))
-    members = torch.bincount(flat, minlength=count).to(entries)
-    if method not in GRADIENTS:  # every entry of a feature was given the feature's worth
-        per_feature = per_feature / members
+    exact = method == METHODS[3] and count <= EXACT_PLAYERS
+    if exact:
+        per_feature = _shapley(rest, inputs, base, ids, count, cases, example)
+        members = torch.bincount(flat, minlength=count).to(per_feature)
+    else:
+        with torch.random.fork_rng(devices=[inputs.device] if inputs.is_cuda else []):
+            torch.manual_seed(seed)
+            entries = _by_captum(rest, method, inputs, base, ids, steps, samples, cases, example)
+        per_feature = torch.zeros(len(inputs), count, dtype=entries.dtype, device=entries.device)
+        per_feature.index_add_(1, flat, entries.flatten(1))
+        members = torch.bincount(flat, minlength=count).to(entries)
+        if method not in GRADIENTS:  # every entry of a feature was given the feature's worth
+            per_feature = per_feature / members
     with torch.no_grad():
         target, at_base = rest.run(inputs, example), rest.run(base, example)
     worth = target - at_base
@@ -235,7 +246,8 @@ def attribute(
             "examples": len(inputs),
             "seed": seed,
             **({"steps": steps} if method == METHODS[0] else {}),
-            **({"samples": samples} if method == METHODS[3] else {}),
+            **({"samples": samples} if method == METHODS[3] and not exact else {}),
+            **({"coalitions": 2**count} if exact else {}),
         },
     )
     coords = {axis: rest.coords[axis] for axis in by if axis in rest.coords}
@@ -244,6 +256,38 @@ def attribute(
     elif dims.WINDOW in coords:
         coords[dims.WINDOW] = np.unique(coords[dims.WINDOW])
     return found.assign_coords(coords)
+
+
+@torch.no_grad()
+def _shapley(
+    rest: Rest, inputs: Tensor, base: Tensor, ids: Tensor, count: int, cases: int, example: Tensor
+) -> Tensor:
+    """Return exact Shapley values ``[example, feature]``, from the worth of every coalition.
+
+    A feature's value is the mean of what it adds over all orders: a coalition S without it, of n
+    features, comes before it in ``|S|! (n - |S| - 1)! / n!`` of them.
+    """
+    number = torch.arange(2**count, device=inputs.device)
+    present = number[:, None] >> torch.arange(count, device=inputs.device) & 1  # (coalition, n)
+    worths = []
+    together = max(cases // len(inputs), 1)
+    for some in present.bool().split(together):
+        mask = some[:, ids]  # (coalition, *axes)
+        given = torch.where(mask[:, None], inputs, base).flatten(0, 1)
+        worths.append(rest.run(given, example.repeat(len(some))).reshape(len(some), -1))
+    worth = torch.cat(worths).double()  # (coalition, example)
+    size = present.sum(1).tolist()
+    before = torch.tensor(
+        [factorial(n) * factorial(count - n - 1) / factorial(count) if n < count else 0.0
+         for n in size],
+        dtype=torch.float64, device=inputs.device,
+    )  # fmt: skip
+    found = []
+    for feature in range(count):
+        without = number[present[:, feature] == 0]
+        added = worth[without + 2**feature] - worth[without]
+        found.append((before[without, None] * added).sum(0))
+    return torch.stack(found, dim=1).to(torch.promote_types(inputs.dtype, torch.float32))
 
 
 def _by_captum(

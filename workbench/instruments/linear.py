@@ -50,7 +50,7 @@ LEFT: Final = "left of each write"
 """Convention: a write is its own key and value, less what later keys removed of it."""
 
 CHANGED: Final = "changed by each write"
-"""Convention: a write is the change it made to S, what it removed included; only decays shrink it."""
+"""Convention: a write is the whole change it made to S; only decays shrink it later."""
 
 CONVENTIONS: Final = (LEFT, CHANGED)
 """How S can be divided among what was written; see the module's docstring."""

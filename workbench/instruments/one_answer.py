@@ -19,7 +19,7 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.attribution import METHODS, attribute
+from workbench.instruments.attribution import EXACT_PLAYERS, METHODS, attribute
 from workbench.instruments.boundaries import Place, at, boundaries, known_passes, of_examples
 from workbench.instruments.interventions import Reading
 from workbench.instruments.rest import (
@@ -124,11 +124,12 @@ def baselines_of(subject: str, method: str, place: Place) -> tuple[str, ...]:
 
 def cases_of(asked: Asked, features: int, *, infidelity_samples: int = 16) -> int:
     """Return about how many times the rest of the computation is run."""
+    exact = features <= EXACT_PLAYERS
     work = {
         GRADIENT: asked.steps,
         PRODUCT: 1,
         ABLATION: features + 1,
-        SHAPLEY: asked.samples * features + 1,
+        SHAPLEY: 2**features if exact else asked.samples * features + 1,
     }[asked.method]
     return work + 2 * infidelity_samples + 3
 

@@ -1,14 +1,18 @@
 """What is left of a text after it was evicted: how much of it a decoder recovers from S.
 
 The decoder is the linear probe of `workbench.instruments.probes`, trained on memories of other
-texts that were treated in the same way: whoever has the model can make as many of those as they
+texts that were treated in the same way: anyone who has the model can make as many of those as they
 like. It recovers a text token by token (`recovery`), and after something was done to the memory
 (`recovery_after`). What a linear decoder does not find may still be there; what it finds is.
+
+A decoder trained on the treated memories asks what they hold. Whether the model can still use it is
+another question, which its own answers settle (`answers_after`): S at a hundredth of its size holds
+the same, and the model answers far less.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -24,14 +28,15 @@ from workbench.instruments.features import STATE, fast_weights, slept_on, stacke
 from workbench.instruments.folds import groups_of
 from workbench.instruments.probes import UNTRAINED, probe_states
 from workbench.model.memory import Memory
-from workbench.sleep import Eviction, SleepingModel, read
+from workbench.sleep import Eviction, SleepingModel, read, wake_now
 from workbench.tasks.targets import ProbeTarget
+from workbench.trace.answers import answer_scores
 
 Treatment = Callable[[Memory], Memory]
 
 
 def scaled(memory: Memory, factor: float) -> Memory:
-    """Return the memory with S multiplied by a factor: fainter, and no less readable."""
+    """Return the memory with S multiplied by a factor."""
     weights = {i: factor * s for i, s in memory.fast_weights.items()}
     return memory.replace(fast_weights=weights)
 
@@ -155,9 +160,7 @@ def recovery_after(
         _treated(m, batch, sleep, treatments, others, batch_size) for m in (model, fresh)
     )
     groups = groups_of(batch, sleep, facts)
-    names = list(treatments) + [
-        f"{i} other text{'s' if i > 1 else ''}" for i in range(1, len(others) + 1)
-    ]
+    names = _names(treatments, others)
 
     def of(targets: Sequence[ProbeTarget]) -> xr.Dataset:
         found = probe_states(
@@ -169,6 +172,51 @@ def recovery_after(
     texts = text_targets(batch, sleep, _symbols(model, symbols))
     recovered = _of_texts(of(texts), texts).rename(item_accuracy="token_recovered")
     return recovered, _renamed(of(facts)) if facts else None
+
+
+@torch.no_grad()
+def answers_after(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    *,
+    treatments: Mapping[str, Treatment] = TREATMENTS,
+    others: Sequence[Batch] = (),
+    batch_size: int = 250,
+) -> xr.DataArray:
+    """Return which queries the model itself answers right after something was done to its memory.
+
+    A decoder that is trained again after each treatment does not notice that S got smaller; the
+    model, whose weights stay as they are, does.
+
+    Parameters
+    ----------
+    model, batch, sleep, treatments, others, batch_size
+        As in `recovery_after`.
+
+    Returns
+    -------
+    DataArray
+        bool ``(treatment, example, query)``: the model wakes with the treated memory and reads
+        the windows with queries that follow the last sleep.
+
+    Raises
+    ------
+    WorkbenchError
+        N is random, or nothing is slept on.
+    """
+    known_passes(sleep)
+    last = slept_on(batch, sleep)[-1]
+    parts = []
+    for part, memories in _memories(model, batch, sleep, treatments, others, batch_size):
+        wakes = [wake_now(model, part, sleep, memory, after=last) for memory in memories]
+        parts.append(np.stack([answer_scores(w, part)["correct"].values for w in wakes]))
+    names = _names(treatments, others)
+    return xr.DataArray(
+        np.concatenate(parts, axis=1),
+        {dims.TREATMENT: names},
+        (dims.TREATMENT, dims.EXAMPLE, dims.QUERY),
+    )
 
 
 def text_targets(batch: Batch, sleep: SleepConfig, symbols: Sequence[str]) -> list[ProbeTarget]:
@@ -212,18 +260,43 @@ def _treated(
     known_passes(sleep)
     parts = []
     layers: list[int] = []
-    for start in range(0, len(batch), batch_size):
-        part = slice(start, start + batch_size)
-        memory = _slept(model, batch.examples(part), sleep, None)
-        layers = sorted(memory.fast_weights)
-        found = [stacked(treat(memory)) for treat in treatments.values()]
-        for other in others:
-            memory = _slept(model, other.examples(part), sleep, memory)
+    for _, memories in _memories(model, batch, sleep, treatments, others, batch_size):
+        found = []
+        for memory in memories:
+            layers = sorted(memory.fast_weights)
             found.append(stacked(memory))
         parts.append(np.stack(found, axis=1)[:, :, None])
     states = np.concatenate(parts)
     index = {dims.WINDOW: np.arange(states.shape[1]), dims.SLEEP_PASS: [0], dims.LAYER: layers}
     return xr.DataArray(states, index, STATE)
+
+
+def _memories(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    treatments: Mapping[str, Treatment],
+    others: Sequence[Batch],
+    batch_size: int,
+) -> Iterator[tuple[Batch, Iterator[Memory]]]:
+    """Yield a part of the examples with its memory after each treatment, one after the other."""
+
+    def treated(part: slice) -> Iterator[Memory]:
+        memory = _slept(model, batch.examples(part), sleep, None)
+        yield from (treat(memory) for treat in treatments.values())
+        for other in others:
+            memory = _slept(model, other.examples(part), sleep, memory)
+            yield memory
+
+    for start in range(0, len(batch), batch_size):
+        part = slice(start, start + batch_size)
+        yield batch.examples(part), treated(part)
+
+
+def _names(treatments: Mapping[str, Treatment], others: Sequence[Batch]) -> list[str]:
+    """Return the name of each treatment, other texts last."""
+    texts = (f"{i} other text{'s' if i > 1 else ''}" for i in range(1, len(others) + 1))
+    return [*treatments, *texts]
 
 
 def _slept(model: SleepingModel, batch: Batch, sleep: SleepConfig, memory: Memory | None) -> Memory:

@@ -132,20 +132,23 @@ class ErasureSettings(RecoverySettings):
 
 
 class AttributionSettings(Settings):
-    """Which pass and head an answer is owed to.
+    """Which pass an answer is owed to, or which pass and head.
 
     Attributes
     ----------
-    method : {"integrated gradients", "shapley sampling"}
+    method : {"integrated gradients", "shapley values"}
         How; where the two disagree, believe neither.
+    parts : {"passes", "passes and heads"}
+        What the answer is divided among.
     steps : int
         Points of the path of integrated gradients.
     samples : int
-        Orders that Shapley sampling draws.
+        Orders that are drawn for the Shapley values of more than 8 parts; of fewer they are exact.
     """
 
     examples: int = Field(64, ge=2, le=10_000)
-    method: Literal["integrated gradients", "shapley sampling"] = "shapley sampling"
+    method: Literal["integrated gradients", "shapley values"] = "shapley values"
+    parts: Literal["passes", "passes and heads"] = "passes"
     steps: int = Field(64, ge=2, le=10_000)
     samples: int = Field(25, ge=1, le=10_000)
 
@@ -372,14 +375,25 @@ def _recovery(checkpoint: Checkpoint, settings: RecoverySettings, report: Report
 def _erasure(checkpoint: Checkpoint, settings: ErasureSettings, report: Report) -> xr.Dataset:
     import xarray as xr
 
-    from workbench.instruments.privacy import recovery_after
+    from workbench import dims
+    from workbench.instruments.clustered import by_difficulty, share
+    from workbench.instruments.privacy import answers_after, recovery_after
 
-    batch = examples_of(checkpoint, settings)
+    batch, sleep = examples_of(checkpoint, settings), sleep_of(checkpoint, settings)
+    others = [examples_of(checkpoint, settings, step=i + 1) for i in range(settings.others)]
+    answers = answers_after(checkpoint.model, batch, sleep, others=others)
+    accuracy = by_difficulty(
+        share,
+        "accuracy",
+        answers,
+        xr.ones_like(answers),
+        difficulty=xr.DataArray(batch.difficulty, dims=(dims.EXAMPLE, dims.QUERY)),
+    )
     texts, facts = recovery_after(
         checkpoint.model,
         batch,
-        sleep_of(checkpoint, settings),
-        others=[examples_of(checkpoint, settings, step=i + 1) for i in range(settings.others)],
+        sleep,
+        others=others,
         facts=checkpoint.task.probe_targets(batch),
         symbols=checkpoint.task.vocabulary,
         seeds=range(settings.splits),
@@ -390,7 +404,7 @@ def _erasure(checkpoint: Checkpoint, settings: ErasureSettings, report: Report) 
     assert facts is not None  # targets were given
     names = {str(name): f"fact_{name}" for name in facts.data_vars}
     both = [_complete(texts), _complete(facts).rename(names)]
-    return xr.merge(both, combine_attrs="override")
+    return xr.merge([*both, accuracy], combine_attrs="override")
 
 
 def _attribution(
@@ -403,6 +417,7 @@ def _attribution(
     from workbench.instruments.attribution import attribute_passes
     from workbench.instruments.clustered import by_difficulty, mean
     from workbench.instruments.features import slept_on
+    from workbench.instruments.one_answer import SUBJECTS
 
     batch, sleep = examples_of(checkpoint, settings), sleep_of(checkpoint, settings)
     window, queries = slept_on(batch, sleep)[-1], batch.difficulty.shape[1]
@@ -416,7 +431,7 @@ def _attribution(
                 sleep,
                 query=query,
                 window=window,
-                by=(dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD),
+                by=SUBJECTS[settings.parts].by,
                 method=settings.method,
                 steps=settings.steps,
                 samples=settings.samples,
@@ -438,7 +453,11 @@ def _attribution(
     summary["completeness_error"] = every["completeness_error"].quantile(
         [0.5, 1.0], (dims.EXAMPLE, dims.QUERY)
     )
-    summary["unexplained"] = every["unexplained"].median()
+    explained = [
+        every["unexplained"].where(difficulty == level).median()
+        for level in summary[dims.DIFFICULTY].values
+    ]
+    summary["unexplained"] = dims.DIFFICULTY, [float(value) for value in explained]
     return summary.assign_attrs({**every.attrs, "window": window, "interval": "95 %"})
 
 
