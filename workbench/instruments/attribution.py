@@ -29,6 +29,7 @@ from workbench.instruments.rest import (
     rest_of_embeddings,
     rest_of_state,
 )
+from workbench.model.arrays import to_numpy
 from workbench.sleep import Boundary, SleepingModel, before_window
 
 METHODS = ("integrated gradients", "input x gradient", "feature ablation", "shapley values")
@@ -232,12 +233,12 @@ def attribute(
     names = (dims.EXAMPLE, *by)
     found = xr.Dataset(
         {
-            "attribution": (names, _array(per_feature).reshape(-1, *sizes), {"units": "nat"}),
-            "logit_diff": (dims.EXAMPLE, _array(target), {"units": "nat"}),
-            "logit_diff_at_baseline": (dims.EXAMPLE, _array(at_base), {"units": "nat"}),
-            "completeness_error": (dims.EXAMPLE, _array(error)),
-            "infidelity": (dims.EXAMPLE, _array(infidelity), {"units": "nat^2"}),
-            "unexplained": (dims.EXAMPLE, _array(unexplained)),
+            "attribution": (names, to_numpy(per_feature).reshape(-1, *sizes), {"units": "nat"}),
+            "logit_diff": (dims.EXAMPLE, to_numpy(target), {"units": "nat"}),
+            "logit_diff_at_baseline": (dims.EXAMPLE, to_numpy(at_base), {"units": "nat"}),
+            "completeness_error": (dims.EXAMPLE, to_numpy(error)),
+            "infidelity": (dims.EXAMPLE, to_numpy(infidelity), {"units": "nat^2"}),
+            "unexplained": (dims.EXAMPLE, to_numpy(unexplained)),
         },
         attrs={
             "attributed": rest.meaning,
@@ -412,7 +413,3 @@ def _check(rest: Rest, by: Sequence[str], baseline: str, method: str) -> None:
             "a baseline that is zero, which the method has built in",
             "use baseline='zero', or integrated gradients",
         )
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy()

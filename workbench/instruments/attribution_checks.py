@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from workbench import dims
 from workbench.errors import WorkbenchError
+from workbench.model.arrays import to_numpy
 
 
 def randomised(model: nn.Module, seed: int) -> nn.Module:
@@ -115,13 +116,12 @@ def hooked_completeness(
     hooked = LayerIntegratedGradients(forward, module).attribute(inputs, baselines, **options)
     plain = IntegratedGradients(forward).attribute(inputs, baselines, **options)
     errors = [
-        ((found.flatten(1).sum(1) - worth).abs() / worth.abs()).detach().cpu().numpy()
-        for found in (hooked, plain)
+        to_numpy((found.flatten(1).sum(1) - worth).abs() / worth.abs()) for found in (hooked, plain)
     ]
     return xr.Dataset(
         {
             "completeness_error": ((dims.METHOD, dims.EXAMPLE), np.stack(errors)),
-            "worth": (dims.EXAMPLE, worth.cpu().numpy(), {"units": "nat"}),
+            "worth": (dims.EXAMPLE, to_numpy(worth), {"units": "nat"}),
         },
         coords={dims.METHOD: ["hooked to the module", "of the input"]},
         attrs={"baseline": "as given", "steps": steps},

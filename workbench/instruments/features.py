@@ -21,6 +21,7 @@ from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.boundaries import known_passes
 from workbench.model import HybridModel
+from workbench.model.arrays import to_numpy
 from workbench.model.memory import Memory
 from workbench.sleep import SleepingModel, SleepPass, read
 
@@ -133,7 +134,7 @@ def embeddings(model: SleepingModel, batch: Batch, sleep: SleepConfig, window: i
     """
     stop = min((window + 1) * sleep.window, batch.tokens.shape[1])
     tokens = torch.as_tensor(batch.tokens[:, :stop], device=model.device)
-    embedded = model.embed(tokens).float().cpu().numpy()
+    embedded = to_numpy(model.embed(tokens).float())
     return np.where(batch.valid[:, :stop, None], embedded, 0).reshape(len(batch), -1)
 
 
@@ -160,7 +161,7 @@ def stacked(memory: Memory) -> np.ndarray:
     """Return S of all layers, ``[example, layer, gdn_head, key, value]``."""
     _shape(memory)
     layers = sorted(memory.fast_weights)
-    return np.stack([memory.fast_weights[i].cpu().numpy() for i in layers], axis=1)
+    return np.stack([to_numpy(memory.fast_weights[i]) for i in layers], axis=1)
 
 
 def _shape(memory: Memory) -> tuple[int, ...]:

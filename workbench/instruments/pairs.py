@@ -36,6 +36,7 @@ from workbench.instruments.swaps import (
     with_context,
 )
 from workbench.model import Memory
+from workbench.model.arrays import to_numpy
 from workbench.sleep import Boundary, SleepingModel, Wake
 from workbench.tasks.base import Task
 from workbench.trace.answers import answer_scores, said_tokens
@@ -363,7 +364,7 @@ def _whole(said: np.ndarray, batch: Batch) -> np.ndarray:
 
 def _states(memories: list[Memory]) -> xr.DataArray:
     stacks = [stacked(memory) for memory in memories]
-    values = torch.cat([state for state, _ in stacks]).float().cpu().numpy()
+    values = to_numpy(torch.cat([state for state, _ in stacks]).float())
     axes = (dims.CONTROL, dims.LAYER, dims.GDN_HEAD, dims.KEY, dims.VALUE)
     return xr.DataArray(values, dims=axes, coords={dims.LAYER: list(stacks[0][1])})
 

@@ -30,6 +30,7 @@ from workbench.instruments.boundaries import (
     read_on,
 )
 from workbench.model import Memory
+from workbench.model.arrays import to_numpy
 from workbench.sleep import Boundary, SleepingModel, before_window, cut
 
 STATE_AXES = (dims.LAYER, dims.GDN_HEAD, dims.KEY, dims.VALUE)
@@ -217,7 +218,7 @@ def rest_of_embeddings(
     def run(given: Tensor, example: Tensor) -> Tensor:
         reader = GivenEmbeddings(model, torch.cat((given, embedded[example, context:]), dim=1))
         start = before_window(0, model.empty_memory(len(example)))
-        cases = placed.examples(example.cpu().numpy())
+        cases = placed.examples(to_numpy(example))
         reading = cast(SleepingModel, reader)
         logits = _logits(reading, cases, plain, start, target.at[example])
         return _difference(logits, target, example)
@@ -289,7 +290,7 @@ def _run_state(
     here = of_examples(start, example)
     changed = {i: state[:, n] for n, i in enumerate(layers)}
     here = here.with_memory(here.memory.replace(fast_weights=changed))
-    cases = batch.examples(example.cpu().numpy())
+    cases = batch.examples(to_numpy(example))
     logits = _logits(model, cases, sleep, here, target.at[example])
     return _difference(logits, target, example)
 

@@ -15,6 +15,7 @@ import torch
 
 from workbench.batch import Batch
 from workbench.errors import WorkbenchError
+from workbench.model.arrays import to_numpy
 from workbench.sleep import Wake
 from workbench.tasks.base import Task
 
@@ -185,5 +186,5 @@ def logits_at(wakes: Iterable[Wake], asked: Questions) -> np.ndarray:
         place = asked.at[rows, query] - 1 - wake.window.start  # position t predicts token t + 1
         index = torch.as_tensor(rows, device=first.device), torch.as_tensor(place)
         chosen = wake.logits[index[0], index[1].to(first.device)]
-        found[rows, query] = (chosen if dtype == np.float64 else chosen.float()).cpu().numpy()
+        found[rows, query] = to_numpy(chosen)
     return found

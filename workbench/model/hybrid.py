@@ -47,7 +47,7 @@ class HybridModel(nn.Module):
     config : ModelConfig
         Sizes and the kind of every layer.
     seed : int
-        Fixes the initial weights, whatever the global random state.
+        Fixes the initial weights. The global random state is neither read nor changed.
     """
 
     def __init__(self, config: ModelConfig, *, seed: int = 0) -> None:
@@ -57,10 +57,13 @@ class HybridModel(nn.Module):
                 "model.vocabulary = 0", "the number of symbols", "set it, or train on a task"
             )
         self.config = config
-        self.embedding = nn.Embedding(config.vocabulary, config.width)
-        self.stack = nn.ModuleList(Block(config, i) for i in range(len(config.layers)))
-        self.final_norm = RMSNorm(config)
-        self.head = nn.Linear(config.width, config.vocabulary, bias=False)
+        # PyTorch's layers draw their first weights from the global generator, except on "meta"
+        with torch.device("meta"):
+            self.embedding = nn.Embedding(config.vocabulary, config.width)
+            self.stack = nn.ModuleList(Block(config, i) for i in range(len(config.layers)))
+            self.final_norm = RMSNorm(config)
+            self.head = nn.Linear(config.width, config.vocabulary, bias=False)
+        self.to_empty(device="cpu")
         self._initialise(torch.Generator().manual_seed(seed))
 
     @property
@@ -84,7 +87,7 @@ class HybridModel(nn.Module):
         return tuple(i for i, kind in enumerate(self.config.layers) if kind != "attention")
 
     def _initialise(self, generator: torch.Generator) -> None:
-        """N(0, 1) embeddings; N(0, 0.02) into the residual stream and the head."""
+        """N(0, 1) embeddings; N(0, 0.02) into the residual stream and the head; norms of ones."""
         nn.init.normal_(self.embedding.weight, generator=generator)
         into_stream = {"out", "down", "head"}
         for name, module in self.named_modules():
@@ -93,7 +96,9 @@ class HybridModel(nn.Module):
                 std = 0.02 if small else module.in_features**-0.5
                 nn.init.normal_(module.weight, std=std, generator=generator)
         for module in self.modules():
-            if isinstance(module, FastWeights):
+            if isinstance(module, nn.RMSNorm):
+                nn.init.ones_(module.weight)
+            elif isinstance(module, FastWeights):
                 module.initialise(generator)
 
     def empty_memory(self, batch: int) -> Memory:

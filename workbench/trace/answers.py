@@ -11,6 +11,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.batch import Batch
+from workbench.model.arrays import to_numpy
 from workbench.sleep import Wake
 from workbench.training.loss import query_correct, token_correct
 
@@ -57,7 +58,7 @@ def answer_scores(wakes: Iterable[Wake], batch: Batch) -> xr.Dataset:
         place = 1 + (logits > own).sum(-1)
         log_prob[:, part] = _where(predicted, F.log_softmax(logits, -1).gather(-1, target)[..., 0])
         difference[:, part] = _where(predicted, own[..., 0] - others)
-        rank[:, part] = place.masked_fill(~predicted, NO_RANK).cpu().numpy()
+        rank[:, part] = to_numpy(place.masked_fill(~predicted, NO_RANK))
     at_first, first = _first_tokens(batch)
     names = (dims.EXAMPLE, dims.QUERY)
     return xr.Dataset(
@@ -84,14 +85,14 @@ def said_tokens(wakes: Iterable[Wake], batch: Batch) -> np.ndarray:
     """
     said = batch.tokens.copy()
     for wake in wakes:
-        best = wake.logits[:, :-1].argmax(-1).cpu().numpy()
+        best = to_numpy(wake.logits[:, :-1].argmax(-1))
         part = slice(wake.window.start + 1, wake.window.stop)
         said[:, part] = np.where(batch.loss_mask[:, part], best, said[:, part])
     return said
 
 
 def _where(predicted: torch.Tensor, value: torch.Tensor) -> np.ndarray:
-    return value.masked_fill(~predicted, torch.nan).cpu().numpy()
+    return to_numpy(value.masked_fill(~predicted, torch.nan))
 
 
 def _first_tokens(batch: Batch) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
+from workbench.model.arrays import to_numpy
 from workbench.model.memory import Memory
 from workbench.sleep import Eviction, SleepingModel, SleepPass, Wake, WritingModel, read, wake_now
 from workbench.sleep.windows import cut
@@ -240,9 +241,10 @@ class _Part:
     def _keep_state(self, window: int, number: int, states: Mapping[int, Tensor]) -> None:
         for place, layer in enumerate(self.layers):
             state = states[layer]
-            self.arrays["norm"][:, window, number, place] = numbers(torch.linalg.matrix_norm(state))
+            size = torch.linalg.matrix_norm(state)
+            self.arrays["norm"][:, window, number, place] = to_numpy(size)
             if "states" in self.keep:
-                self.arrays["fast_weight"][:, window, number, place] = numbers(state)
+                self.arrays["fast_weight"][:, window, number, place] = to_numpy(state)
 
     def _keep_writes(
         self, at: tuple[int, int, int], layer: int, kept: Tensor, run: WatchedPass
@@ -256,11 +258,11 @@ class _Part:
         self.corrects[place] = found.corrects
         tokens = found.k.shape[1]
         for name, values in (("write_key", found.k), ("write_value", found.v)):
-            by_head = numbers(values).swapaxes(1, 2)  # (example, gdn_head, token, .)
+            by_head = to_numpy(values).swapaxes(1, 2)  # (example, gdn_head, token, .)
             arrays[name][:, window, number, place, :, :tokens] = by_head
         for name, gate in (("beta", found.beta), ("log_decay", found.log_decay)):
             if gate is not None:
-                by_head = numbers(gate).swapaxes(1, 2)  # (example, gdn_head, token)
+                by_head = to_numpy(gate).swapaxes(1, 2)  # (example, gdn_head, token)
                 arrays[name][:, window, number, place, :, :tokens] = by_head
 
     def _keep_residual(self, window: int, number: int, block: int, features: Tensor) -> None:
@@ -268,7 +270,7 @@ class _Part:
             channels = features.shape[-1]
             self._make("residual", self.passes, (self.model.depth, self.sleep.window, channels))
         tokens = features.shape[1]
-        self.arrays["residual"][:, window, number, block, :tokens] = numbers(features)
+        self.arrays["residual"][:, window, number, block, :tokens] = to_numpy(features)
 
     def _keep_answers(self, window: int, number: int, memory: Memory) -> None:
         if not self.asleep[window] or not self.batch.difficulty.shape[1]:
@@ -319,12 +321,6 @@ class _Part:
 def passes_of(asleep: np.ndarray, sleep: SleepConfig) -> np.ndarray:
     """Return the passes over each window: N where it is slept on, else those of a wake."""
     return np.where(asleep, cast(int, sleep.passes), sleep.wake_passes)
-
-
-def numbers(tensor: Tensor) -> np.ndarray:
-    """Return a tensor's values; float32 where numpy has no such dtype."""
-    tensor = tensor.detach().cpu()
-    return (tensor if tensor.dtype == torch.float64 else tensor.float()).numpy()
 
 
 def _asleep(batch: Batch, sleep: SleepConfig) -> np.ndarray:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from workbench.batch import Batch
 from workbench.errors import WorkbenchError
+from workbench.model.arrays import to_numpy
 from workbench.sleep import Event, Wake
 
 UNLABELLED = -100
@@ -64,7 +65,7 @@ def token_correct(wakes: Iterable[Wake], batch: Batch) -> np.ndarray:
         best = wake.logits[:, :-1].argmax(-1)
         right = best == wake.window.tokens[:, 1:]
         part = slice(wake.window.start + 1, wake.window.stop)
-        correct[:, part] = (right & wake.window.loss_mask[:, 1:]).cpu().numpy()
+        correct[:, part] = to_numpy(right & wake.window.loss_mask[:, 1:])
     return correct
 
 
@@ -91,7 +92,7 @@ def answer_probabilities(wakes: Iterable[Wake], batch: Batch) -> np.ndarray:
     symbols = wakes[0].logits.shape[-1]
     result = np.full((*batch.difficulty.shape, symbols), np.nan, dtype=np.float32)
     for wake in wakes:
-        probability = torch.softmax(wake.logits.float(), dim=-1).cpu().numpy()
+        probability = to_numpy(torch.softmax(wake.logits.float(), dim=-1))
         for query in range(batch.difficulty.shape[1]):
             first = (batch.answer_of == query).argmax(axis=1)  # token of the sequence
             asked = (batch.answer_of == query).any(axis=1)

@@ -22,6 +22,7 @@ from workbench.instruments.boundaries import before_answers, boundaries, of_exam
 from workbench.instruments.change import changes_of
 from workbench.instruments.interventions import Reading
 from workbench.instruments.rest import STATE_AXES, stacked
+from workbench.model.arrays import to_numpy
 from workbench.trace.answers import said_tokens
 from workbench.views import words
 from workbench.views.cursor import Extent, Place, PlacedCursor
@@ -137,7 +138,7 @@ class Examples:
     def change(self, example: int) -> xr.DataArray:
         """Return the relative change of one example's S ``(window, sleep_pass)``, NaN at pass 0."""
         states = {
-            place: stacked(there.memory)[0][example].float().cpu().numpy()
+            place: to_numpy(stacked(there.memory)[0][example].float())
             for place, there in self.places.items()
         }
         shape = next(iter(states.values())).shape

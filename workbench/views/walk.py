@@ -19,6 +19,7 @@ from workbench.figures import shown_quantity
 from workbench.instruments.change import changes_of
 from workbench.instruments.spectra import spectra_of
 from workbench.model import HybridModel, Memory
+from workbench.model.arrays import to_numpy
 from workbench.sleep import Eviction, SleepPass, Wake, read, wake_now
 from workbench.tasks.base import Task
 from workbench.trace.answers import said_tokens
@@ -388,7 +389,7 @@ def _answers_of(
 def _stacked(memory: Memory) -> np.ndarray:
     """Return S of every layer of one sequence, float32 ``[layer, gdn_head, key, value]``."""
     layers = [memory.fast_weights[i][0] for i in sorted(memory.fast_weights)]
-    return torch.stack(layers).float().cpu().numpy()
+    return to_numpy(torch.stack(layers).float())
 
 
 def _fast_weights(values: np.ndarray, passes: np.ndarray, layers: tuple[int, ...]) -> xr.DataArray:
