@@ -218,15 +218,17 @@ def ablation_tables(data: xr.Dataset) -> dict[str, Rows]:
 
 
 def attribution_tables(data: xr.Dataset) -> dict[str, Rows]:
-    """Return which pass an answer is owed to: nats, all heads together, and the sum."""
-    total = data["attribution"].sum([dims.LAYER, dims.GDN_HEAD])
-    share = total / data["worth"]
+    """Return which pass an answer is owed to, how much is to be divided, and what is unexplained."""
+    heads = [dim for dim in (dims.LAYER, dims.GDN_HEAD) if dim in data["attribution"].dims]
+    share = data["attribution"].sum(heads) / data["worth"]
     rows: Rows = [["share of the answer's logit difference", *_levels(data)]]
     for title, at in _passes(data, first=1).items():
         values = [float(share.sel({**at, **level})) for level in _levels(data).values()]
         rows.append([title.replace("after", "owed to"), *map(_plain, values)])
     worth = [cell(data.sel(level), "worth") for level in _levels(data).values()]
     rows.append(["logit difference, nats", *worth])
+    missed = [_plain(float(data["unexplained"].sel(level))) for level in _levels(data).values()]
+    rows.append(["unexplained, median", *missed])
     return {"owed to each pass": rows}
 
 
@@ -236,22 +238,28 @@ def memory_tables(data: xr.Dataset) -> dict[str, Rows]:
     methods = {str(m): {dims.METHOD: m} for m in data[dims.METHOD].values}
     for title, window in _windows(data):
         here = data.sel({dims.WINDOW: window})
-        sources = {
-            f"pass {p}": {dims.SOURCE_PASS: p} for p in data[dims.SOURCE_PASS].values.tolist()
-        }
-        rows = _grid(here, "mean_written", methods, sources, corner="share of S written by")
-        rows[0].append("carried in")
-        for row, at in zip(rows[1:], methods.values(), strict=True):
-            row.append(cell(here.sel(at), "mean_carried"))
-        found[f"written{title}"] = rows
-        found[f"changed{title}"] = _grid(
-            here, "memory_change", methods, _passes(here, first=1), corner="relative change"
-        )
         heads = {
             f"layer {i} head {h}": {dims.LAYER: i, dims.GDN_HEAD: h}
             for i in data[dims.LAYER].values.tolist()
             for h in data[dims.GDN_HEAD].values.tolist()
         }
+        sources = {
+            f"pass {p}": {dims.SOURCE_PASS: p} for p in data[dims.SOURCE_PASS].values.tolist()
+        }
+        down = {
+            f"{head}, {method}": {**at, **procedure}
+            for head, at in heads.items() for method, procedure in methods.items()
+        }  # fmt: skip
+        for convention in data[dims.CONVENTION].values.tolist():
+            one = here.sel({dims.CONVENTION: convention})
+            rows = _grid(one, "written", down, sources, corner=f"share of S {convention}")
+            rows[0].append("carried in")
+            for row, at in zip(rows[1:], down.values(), strict=True):
+                row.append(cell(one.sel(at), "carried"))
+            found[f"shares of S {convention}{title}"] = rows
+        found[f"relative change, all heads together{title}"] = _grid(
+            here, "memory_change", methods, _passes(here, first=1), corner="relative change"
+        )
         rows = _grid(here, "retrieved", heads, _passes(here), corner="keys that find their value")
         chance = _plain(float(here["retrieved_chance"].mean()))
         rows.append(["chance", *([chance] * (len(rows[0]) - 1))])
@@ -287,7 +295,7 @@ def recovery_tables(data: xr.Dataset) -> dict[str, Rows]:
 
 
 def erasure_tables(data: xr.Dataset) -> dict[str, Rows]:
-    """Return what is recovered after each treatment: texts, and what follows from them."""
+    """Return what a decoder recovers after each treatment, and what the model still answers."""
     means = _recovered(data).isel({dims.LAYER: 0})
     facts = xr.Dataset(
         {
@@ -305,7 +313,8 @@ def erasure_tables(data: xr.Dataset) -> dict[str, Rows]:
     rows = _grid(means, "recovered", treatments, texts, corner="done to S")
     extra = _grid(facts, "fact", treatments, targets, corner="")
     joined = [row + more[1:] for row, more in zip(rows, extra, strict=True)]
-    return {"recovered": joined}
+    answered = _grid(data, "accuracy", treatments, _levels(data), corner="done to S")
+    return {"recovered by a decoder": joined, "answered by the model": answered}
 
 
 def _recovered(data: xr.Dataset) -> xr.Dataset:
