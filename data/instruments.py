@@ -17,6 +17,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent / "results" / "instruments"
 DEPO, WINDOWS, RULE = "depo-n8-any", "depo-n8-w2-any", "rule110-w12-t8-any"
+SHAPLEY: dict[str, object] = {"examples": 64, "method": "shapley values"}
+GRADIENTS: dict[str, object] = {"examples": 64, "method": "integrated gradients"}
 MEASUREMENTS: dict[str, tuple[str, str, dict[str, object]]] = {
     f"{kind}-{model}{suffix}": (kind, model, settings)
     for kind, model, suffix, settings in (
@@ -35,8 +37,10 @@ MEASUREMENTS: dict[str, tuple[str, str, dict[str, object]]] = {
         ("patches", WINDOWS, "", {"examples": 128}),
         ("ablations", DEPO, "", {"examples": 256, "parts": "heads"}),
         ("ablations", DEPO, "-whole", {"examples": 256, "parts": "whole"}),
-        ("attribution", DEPO, "", {"examples": 64, "method": "shapley values"}),
-        ("attribution", DEPO, "-gradients", {"examples": 64, "method": "integrated gradients"}),
+        ("attribution", DEPO, "", {**SHAPLEY, "parts": "passes and heads"}),
+        ("attribution", DEPO, "-gradients", {**GRADIENTS, "parts": "passes and heads"}),
+        ("attribution", DEPO, "-passes", SHAPLEY),
+        ("attribution", DEPO, "-passes-gradients", GRADIENTS),
         ("recovery", WINDOWS, "", {"examples": 2000}),
         ("erasure", WINDOWS, "", {"examples": 2000}),
     )

@@ -9,7 +9,10 @@ from playwright.sync_api import Page, expect
 
 expect.set_options(timeout=60_000)  # a first page on a machine that is busy otherwise
 
-NEAR = ("Timeline of the sleep", "Fast weights, all heads", "Shares of S by window and pass")
+NEAR = (
+    "Timeline of the sleep", "Fast weights, all heads",
+    "Shares of S by window and pass, left of each write",
+)  # fmt: skip
 FAR = ("Change per pass against its replay", "Likeness of two passes")
 HEADINGS = (
     "Fast weights S", "Where S comes from", "Which tokens wrote it", "How many directions S uses",

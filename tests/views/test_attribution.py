@@ -127,6 +127,7 @@ def test_only_what_makes_sense_can_be_chosen(show):
 
 def test_the_address_holds_everything_and_what_is_wrong_is_told(show):
     view = show(subject="passes", method=METHODS[3], query=2)
+    assert not view.screen.samples.visible, "two parts are shared exactly"
     address = view.cursor.address()
     cursor = AttributionCursor()
     assert cursor.restore(address) == [] and cursor.address() == address
@@ -137,6 +138,7 @@ def test_the_address_holds_everything_and_what_is_wrong_is_told(show):
     tokens = AttributionCursor()
     assert METHODS[1] in " ".join(tokens.restore({"to": "heads of S", "method": "foo"}))
     assert tokens.restore({"to": "tokens", "baseline": "foo"}) and tokens.baseline == "mean"
+    assert show(subject="tokens", method=METHODS[3]).screen.samples.visible
     odd = show(subject="tokens", method=METHODS[1], baseline="before the sleep")
     said = " ".join(text for _, text in odd.problems)
     assert "method 'input x gradient' makes no sense here" in said

@@ -9,6 +9,7 @@ import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.figures.theme import BYTES
+from workbench.instruments.linear import CONVENTIONS
 from workbench.instruments.provenance import contribution_norms
 from workbench.trace import origin_of, record, save_trace
 from workbench.views import memory_readings as readings
@@ -82,7 +83,8 @@ def test_a_step_redraws_only_what_depends_on_it(memory):
         if figure is not after[name][number]
     }
     assert changed == {
-        ("shares", 0), ("tokens", 0), ("spectra", 0), ("retention", 1), ("readout", 1),
+        ("shares", 0), ("shares", 1), ("tokens", 0), ("spectra", 0), ("retention", 1),
+        ("readout", 1),
     }  # fmt: skip
     there = panes(memory)
     still = {name for name, figure in moving.items() if there[name] == figure}
@@ -111,13 +113,15 @@ def test_another_example_and_another_n_are_another_sleep(memory):
 
 def test_shares_are_those_of_the_place(memory):
     memory.cursor.param.update(example=4, window=1, sleep_pass=1, gdn_head=1)
-    wanted = contribution_norms(memory.study.one(4))["share"].isel(
-        example=0, window=1, layer=0, gdn_head=1
-    )
-    shown = memory.screen.cards["shares"].panes[0].figure
-    texts = [text for trace in shown["data"] for text in trace.get("text", ())]
-    each = [f"{round(100 * v)}".replace("-", "−") for v in wanted.values.ravel() if v == v]
-    assert set(each[:2]) <= set(texts)
+    panes = memory.screen.cards["shares"].panes
+    for convention, pane in zip(CONVENTIONS, panes, strict=True):
+        wanted = contribution_norms(memory.study.one(4), convention=convention)["share"].isel(
+            example=0, window=1, layer=0, gdn_head=1
+        )
+        texts = [text for trace in pane.figure["data"] for text in trace.get("text", ())]
+        each = [f"{round(100 * v)}".replace("-", "−") for v in wanted.values.ravel() if v == v]
+        assert set(each[:2]) <= set(texts)
+        assert convention in pane.label and convention in str(pane.figure["layout"])
 
 
 def test_awake_and_before_everything_there_is_something_to_see(memory):
@@ -193,7 +197,9 @@ def test_the_numbers_of_every_card_can_be_saved(memory):
     found = readings.shares_at(memory.study, memory.cursor)
     rows = [r for r in csv.DictReader(io.StringIO(csv_of(found))) if r["variable"] == "share"]
     here = [r for r in rows if (r["window"], r["sleep_pass"]) == ("0", "2")]
-    assert sum(float(r["value"]) for r in here) == pytest.approx(1, abs=1e-4)
+    for convention in CONVENTIONS:
+        shares = [float(r["value"]) for r in here if r["convention"] == convention]
+        assert sum(shares) == pytest.approx(1, abs=1e-4)
 
 
 @pytest.fixture

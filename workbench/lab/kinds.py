@@ -453,11 +453,12 @@ def _attribution(
     summary["completeness_error"] = every["completeness_error"].quantile(
         [0.5, 1.0], (dims.EXAMPLE, dims.QUERY)
     )
-    explained = [
-        every["unexplained"].where(difficulty == level).median()
+    summary["unexplained"] = every["unexplained"].median()
+    of_level = [
+        float(every["unexplained"].where(difficulty == level).median())
         for level in summary[dims.DIFFICULTY].values
     ]
-    summary["unexplained"] = dims.DIFFICULTY, [float(value) for value in explained]
+    summary["unexplained_by_difficulty"] = dims.DIFFICULTY, of_level
     return summary.assign_attrs({**every.attrs, "window": window, "interval": "95 %"})
 
 

@@ -24,6 +24,7 @@ from workbench.views.attribution_model import (
     asked_of,
     put_right,
     result_key,
+    sampled,
     subjects,
 )
 from workbench.views.attribution_screen import AttributionScreen
@@ -200,7 +201,7 @@ class Attribution(ReadingView):
             (screen.method, {"options": {name: name for name in known.methods}}),
             (screen.baseline, {"options": {name: name for name in baselines}}),
             (screen.steps, {"visible": asked.method == METHODS[0]}),
-            (screen.samples, {"visible": asked.method == METHODS[3]}),
+            (screen.samples, {"visible": sampled(asked, examples)}),
             (screen.layer, {"visible": entries and len(examples.extent.layers) > 1}),
             *screen.show_stops(stops),
             (screen.onward, {"object": link}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Mapping
@@ -15,7 +16,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
-from workbench.instruments.attribution import METHODS
+from workbench.instruments.attribution import EXACT_PLAYERS, METHODS
 from workbench.instruments.attribution_checks import randomisation_check
 from workbench.instruments.one_answer import (
     SUBJECTS,
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 BASELINES: Final = ("before the sleep", "mean", "another example", "zero")
 MOST_SAMPLES: Final = 10_000
-"""Orders of Shapley sampling, as many as a measurement over many examples may draw."""
+"""Orders drawn for Shapley values, as many as a measurement over many examples may draw."""
 CHECK_SEEDS: Final = (0, 1, 2)
 """Shuffled copies of the model that an attribution is compared with."""
 
@@ -68,7 +69,7 @@ class AttributionCursor(PlacedCursor):
         default=BASELINES[0], objects=list(BASELINES), doc="What is compared with."
     )
     steps = param.Integer(64, bounds=(2, 1000), doc="Points of the path of integrated gradients.")
-    samples = param.Integer(25, bounds=(1, MOST_SAMPLES), doc="Orders that Shapley sampling draws.")
+    samples = param.Integer(25, bounds=(1, MOST_SAMPLES), doc="Orders drawn for Shapley values.")
 
     def offered(self, name: str, values: Mapping[str, Any]) -> Mapping[str, str]:
         """Return what the menu of a parameter offers; of methods those that suit the subject."""
@@ -133,6 +134,19 @@ def asked_of(cursor: AttributionCursor, examples: Examples) -> Asked:
         samples=cursor.samples if cursor.method == METHODS[3] else Asked.samples,
         seed=cursor.seed,
     )
+
+
+def sampled(asked: Asked, examples: Examples) -> bool:
+    """Say whether orders are drawn: Shapley values of few parts are exact."""
+    sizes = {
+        dims.TOKEN: examples.last.window * examples.sleep.window,
+        dims.WINDOW: examples.last.window,
+        dims.SLEEP_PASS: max(examples.passes),
+        dims.LAYER: len(examples.extent.layers),
+        dims.GDN_HEAD: examples.extent.heads,
+    }
+    by = SUBJECTS[asked.subject].by
+    return asked.method == METHODS[3] and math.prod(sizes[axis] for axis in by) > EXACT_PLAYERS
 
 
 def result_key(asked: Asked, against: int | None = None) -> Hashable:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from workbench import dims
-from workbench.instruments.attribution import METHODS
+from workbench.instruments.attribution import EXACT_PLAYERS, METHODS
 from workbench.instruments.one_answer import SUBJECTS, Asked
 from workbench.tasks.depo import Depo
 from workbench.views import drawings
@@ -49,8 +49,9 @@ METHOD_WORDS: Final = {
         "stand in for each other get nothing, so it does not add up."
     ),
     METHODS[3]: (
-        "Shapley sampling: what a part adds, on average over random orders of adding the parts. "
-        "Complete by construction; the rest is chance of the samples."
+        "Shapley values: what a part adds, on average over all orders of adding the parts. Exact "
+        f"for up to {EXACT_PLAYERS} parts, which takes every combination of them; for more, over "
+        "random orders. Complete by construction; completeness does not make it right."
     ),
 }
 OMITS: Final = (

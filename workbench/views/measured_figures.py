@@ -39,13 +39,17 @@ class Shown(NamedTuple):
 
 SAYS: Final = {
     "memory": (
-        "Shares of S by the pass that wrote them, how much each pass changes, how many keys "
-        "find their own value, and what later windows leave. Beside each stands the frozen "
-        "replay: the first pass's writes made again. Means over examples of one model."
+        "Shares of S by the pass that wrote them, head by head, because heads matter unequally to "
+        "the answers. Two conventions divide S: what a token removes is lost to the older write "
+        "(left of each write), or is part of the token's own change (changed by each write). Then "
+        "how much each pass changes, how many keys find their own value, and what later windows "
+        "leave. The frozen replay writes what the first pass wrote again in every pass. Means "
+        "over examples of one model."
     ),
     "lens": (
         "What the model would answer if it woke after each pass, read with the model's own output "
-        "layer."
+        "layer. Where one window is slept on, waking after pass n is a sleep of n passes, so these "
+        "are the accuracies at smaller N, not further evidence for them."
     ),
     "probes": (
         "What a linear probe tells from S after each pass, on examples it has not seen. "
@@ -65,10 +69,16 @@ SAYS: Final = {
     ),
     "attribution": (
         "How an answer's logit difference is divided among what the passes changed in S, held "
-        "as it was. Methods may disagree: then believe neither."
+        "as it was. Unexplained is how badly the parts predict what taking out random halves of "
+        "the changes does: 0 is perfect, 1 is no better than nothing. Methods may disagree: then "
+        "believe neither."
     ),
     "recovery": ("How much of a window's text a linear decoder recovers from S, at every place."),
-    "erasure": ("What is recovered after something was done to the memory."),
+    "erasure": (
+        "What is recovered after something was done to the memory, and what the model itself then "
+        "answers. The decoder is trained again each time, so a fainter S costs it nothing; the "
+        "model is not, and it does."
+    ),
 }
 """What each kind of measurement says."""
 

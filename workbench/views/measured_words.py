@@ -218,7 +218,7 @@ def ablation_tables(data: xr.Dataset) -> dict[str, Rows]:
 
 
 def attribution_tables(data: xr.Dataset) -> dict[str, Rows]:
-    """Return which pass an answer is owed to, how much is to be divided, and what is unexplained."""
+    """Return which pass an answer is owed to, what is divided, and what stays unexplained."""
     heads = [dim for dim in (dims.LAYER, dims.GDN_HEAD) if dim in data["attribution"].dims]
     share = data["attribution"].sum(heads) / data["worth"]
     rows: Rows = [["share of the answer's logit difference", *_levels(data)]]
@@ -227,8 +227,13 @@ def attribution_tables(data: xr.Dataset) -> dict[str, Rows]:
         rows.append([title.replace("after", "owed to"), *map(_plain, values)])
     worth = [cell(data.sel(level), "worth") for level in _levels(data).values()]
     rows.append(["logit difference, nats", *worth])
-    missed = [_plain(float(data["unexplained"].sel(level))) for level in _levels(data).values()]
-    rows.append(["unexplained, median", *missed])
+    missed = data["unexplained_by_difficulty"]
+    rows.append(
+        [
+            "unexplained, median",
+            *(_plain(float(missed.sel(level))) for level in _levels(data).values()),
+        ]
+    )
     return {"owed to each pass": rows}
 
 

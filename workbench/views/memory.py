@@ -11,6 +11,7 @@ import xarray as xr
 
 from workbench import dims, figures
 from workbench.figures.theme import Theme
+from workbench.instruments.linear import CONVENTIONS
 from workbench.views import memory_readings as readings
 from workbench.views.cursor import Cursor
 from workbench.views.cursor_screen import box
@@ -44,17 +45,22 @@ def _here(study: Study, cursor: Cursor) -> str:
 
 
 def _shares(study: Study, cursor: Cursor) -> list[Plot]:
-    every = readings.shares_at(study, cursor)
-    limit = max(1.0, float(np.nanmax(np.abs(every["share"].values), initial=0.0)))
-    found = readings.where(study, cursor.place, every)
+    both = readings.shares_at(study, cursor)
+    limit = max(1.0, float(np.nanmax(np.abs(both["share"].values), initial=0.0)))
+    key = (*_at(study, cursor), cursor.place)
 
-    def draw(theme: Theme) -> Any:
-        return figures.share_matrix(
-            found, place=cursor.place, limit=limit, title=title, theme=theme
-        )
+    def plot(convention: str) -> Plot:
+        found = readings.where(study, cursor.place, both.sel({dims.CONVENTION: convention}))
+        title = f"head {cursor.gdn_head}, {convention}"
 
-    title = f"head {cursor.gdn_head}"
-    return [Plot("Shares of S by window and pass", (*_at(study, cursor), cursor.place), draw)]
+        def draw(theme: Theme) -> Any:
+            return figures.share_matrix(
+                found, place=cursor.place, limit=limit, title=title, theme=theme
+            )
+
+        return Plot(f"Shares of S by window and pass, {convention}", (convention, *key), draw)
+
+    return [plot(convention) for convention in CONVENTIONS]
 
 
 def _tokens(study: Study, cursor: Cursor) -> list[Plot]:
@@ -216,17 +222,21 @@ SHARES: Final = Instrument(
     "shares",
     "Where S comes from",
     "S of the head is a sum of all that was ever written, and each window and pass has its exact "
-    "share of it. Shares add up to 100 %; one below zero points against the rest.",
+    "share of it. Shares add up to 100 %; one below zero points against the rest. A token also "
+    "removes what S held under its key, and it is a convention whose loss that is: above, the "
+    "older write loses it; below, it is part of the token's own change. The two can differ a lot.",
     "Not in it: had an earlier write been different, later tokens would have written other keys "
-    "and values.",
+    "and values. A large share is not a large effect: heads matter unequally to the answers.",
     _shares,
     readings.shares_at,
+    figures=2,
+    arrangement="stacked",
 )
 TOKENS: Final = Instrument(
     "tokens",
     "Which tokens wrote it",
-    "How large the part of S is that each token wrote in each pass, as it stands at this stop: "
-    "decay and later writes have already taken from it.",
+    "How large the part of S is that is left of each token's write in each pass, at this stop: "
+    "decay and later keys have already taken from it (the first of the two conventions above).",
     "Large is not useful: parts may cancel each other, and no answer need depend on them.",
     _tokens,
     readings.tokens_at,
@@ -279,7 +289,8 @@ LENS: Final = Instrument(
     "What would be answered",
     "The model's answers if it woke after each pass, over all examples of this seed, by "
     "difficulty; the dotted lines are what guessing scores.",
-    "It says that the answer can be read from S by then, not which part of S it is read from.",
+    "It does not say which part of S an answer is read from. Where one window is slept on, waking "
+    "after pass n is the same reading as a sleep of n passes: it is no second piece of evidence.",
     _lens,
     _lens_data,
 )

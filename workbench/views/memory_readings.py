@@ -17,6 +17,7 @@ from workbench.errors import WorkbenchError
 from workbench.instruments.change import change
 from workbench.instruments.convergence import FEWEST, cka, convergence
 from workbench.instruments.lens import lens_by_difficulty, lens_of
+from workbench.instruments.linear import CONVENTIONS
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.readout import crosstalk, readout
 from workbench.instruments.retention import pass_retention, retention
@@ -42,16 +43,21 @@ def change_at(study: Study, cursor: Cursor) -> xr.Dataset:
 
 
 def shares_at(study: Study, cursor: Cursor) -> xr.Dataset:
-    """Return the shares in the cursor's head, at every stop, by window and pass."""
+    """Return the shares in the cursor's head, at every stop, by window and pass; both conventions."""
 
     def every_pass(trace: xr.DataTree) -> xr.Dataset:
-        return contribution_norms(trace, every_pass=True)
+        both = [contribution_norms(trace, convention=c, every_pass=True) for c in CONVENTIONS]
+        along = xr.IndexVariable(dims.CONVENTION, list(CONVENTIONS))
+        return xr.concat(both, along, join="exact", combine_attrs="drop_conflicts")
 
     return _of_head(_kept(study, cursor, "shares", every_pass), cursor)
 
 
 def tokens_at(study: Study, cursor: Cursor) -> xr.Dataset:
-    """Return norms and shares in the cursor's head, at every stop, token by token."""
+    """Return norms and shares in the cursor's head, at every stop, token by token.
+
+    By the convention "left of each write".
+    """
 
     def every_token(trace: xr.DataTree) -> xr.Dataset:
         return contribution_norms(trace, every_pass=True, every_token=True)
