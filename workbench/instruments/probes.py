@@ -132,8 +132,7 @@ def probe(
         raise WorkbenchError(
             f"baseline {min(unknown)!r}", f"some of {', '.join(BASELINES)}", "check the name"
         )
-    reading = {"batch_size": batch_size}
-    states = fast_weights(model, batch, sleep, **reading)
+    states = fast_weights(model, batch, sleep, batch_size=batch_size)
     compared: dict[str, Others] = {}
     if EMBEDDINGS in baselines:
         compared[EMBEDDINGS] = partial(embeddings, model, batch, sleep)
@@ -148,7 +147,9 @@ def probe(
     if UNTRAINED in baselines:
         count = len(options.get("seeds", SEEDS))
         fresh = [untrained_model] if untrained_model else others_of(model, count)
-        compared[UNTRAINED] = [fast_weights(other, batch, sleep, **reading) for other in fresh]
+        compared[UNTRAINED] = [
+            fast_weights(other, batch, sleep, batch_size=batch_size) for other in fresh
+        ]
     groups = groups_of(batch, sleep, targets)
     found = probe_states(states, targets, groups, compared=compared, **options)
     return found.assign_attrs(untrained_models=len(fresh))
@@ -236,7 +237,7 @@ def probe_states(
     result = _empty(states, targets, seeds, tuple(compared or ()))
     right, of_majority = majority(questions)
     result["baseline_accuracy"].loc[{dims.BASELINE: MAJORITY}] = right[:, None, None, None]
-    told = {(MAJORITY, ()): of_majority}
+    told: dict[tuple[str | None, tuple[int, ...]], np.ndarray] = {(MAJORITY, ()): of_majority}
     jobs = _jobs(None, states, states, seeds)
     for name, others in (compared or {}).items():
         jobs += _jobs(name, others, states, seeds)
