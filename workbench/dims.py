@@ -77,7 +77,7 @@ ITEM: Final = "item"
 """One of the things a target is told of in every example: a node, a cell."""
 
 BASELINE: Final = "baseline"
-"""What a probe's accuracy is compared with: the majority, untrained weights, the embeddings."""
+"""What a probe's accuracy is compared with: the majority, the input, untrained weights."""
 
 COMPONENT: Final = "component"
 """Part of the memory that an intervention changes: all of it, a layer, a head, some modes."""

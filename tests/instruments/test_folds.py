@@ -48,6 +48,42 @@ def test_padding_ties_nothing_together():
     np.testing.assert_array_equal(groups_of(batch, SleepConfig(window=3)), [0, 1])
 
 
+def test_the_same_context_twice_is_one_group_though_it_is_padded():
+    made = task("depo", nodes=4, names="single", max_hops=1, queries=1)
+    texts = ("0>1 1>2 2>0", "0>1 1>2 2>0", "0>2 2>1 1>0")
+    batch = concatenate([made.parse(text) for text in texts])
+    assert not batch.valid.all()
+    np.testing.assert_array_equal(groups_of(batch, SleepConfig(window=8)), [0, 0, 1])
+
+
+def test_a_context_drawn_twice_teaches_nothing_about_itself():
+    """Contexts that repeat; S is noise, and so are the labels, but both are of the context."""
+    made = task("rule110", cells=8, strings=1, rollout=1)
+    batch = made.sample(400, batch_generator(0, 0))
+    context = batch.tokens[:, :8] @ 2 ** np.arange(8)
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 256)[context]
+    states = rng.normal(size=(256, 300))[context]
+    sleep = SleepConfig(window=8)
+    groups = groups_of(batch, sleep)
+    assert len(np.unique(groups)) == len(np.unique(context)) < 250
+    assert held_out_score(states, labels, np.arange(400)) > 0.8
+    assert held_out_score(states, labels, groups) < 0.65  # 0.5 + 3 sd of 40 contexts, 4 times
+
+
+def held_out_score(states, labels, groups):
+    """Return the mean accuracy of a probe on the test folds of four splits."""
+    return np.mean([one_score(states, labels, split(groups, seed)) for seed in range(4)])
+
+
+def one_score(states, labels, folds):
+    factors = factorise(states[folds.train])
+    one_hot = indicators(labels[folds.train, None], 2)
+    weights = factors.weights(factors.correlate(one_hot), 1e-3)
+    answer = ((states[folds.test] - factors.mean) @ weights + one_hot.mean(axis=0)).argmax(1)
+    return (answer == labels[folds.test]).mean()
+
+
 def test_folds_hold_whole_groups_in_the_shares_asked_for():
     groups = np.repeat(np.arange(200), 3)
     folds = split(groups, 0)
@@ -69,16 +105,9 @@ def test_a_split_by_row_finds_labels_drawn_at_random():
     states = np.repeat(rng.normal(size=(examples, width)), repeats, axis=0)
     states += 0.05 * rng.normal(size=states.shape)
 
-    def score(groups):
-        folds = split(groups, 0)
-        factors = factorise(states[folds.train])
-        one_hot = indicators(labels[folds.train, None], 2)
-        weights = factors.weights(factors.correlate(one_hot), 1e-3)
-        answer = ((states[folds.test] - factors.mean) @ weights + one_hot.mean(axis=0)).argmax(1)
-        return (answer == labels[folds.test]).mean()
-
-    assert score(np.arange(examples * repeats)) > 0.95
-    assert score(np.repeat(np.arange(examples), repeats)) < 0.65  # 0.5 + 3 sd of 40 examples
+    assert held_out_score(states, labels, np.arange(examples * repeats)) > 0.95
+    by_group = np.repeat(np.arange(examples), repeats)
+    assert held_out_score(states, labels, by_group) < 0.65  # 0.5 + 3 sd of 40 examples, 4 times
 
 
 def test_too_few_examples_and_wrong_shares_are_refused():

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+import xarray as xr
+from numpy import nan
 
 from workbench.batch import Batch
 from workbench.config import DepoConfig, SleepConfig
@@ -13,7 +15,7 @@ from workbench.instruments import components as parts
 from workbench.instruments.boundaries import boundaries, read_on
 from workbench.instruments.effects import ablations_by_difficulty, patches_by_difficulty
 from workbench.instruments.interventions import PassChange, ablation_effects, patch_effects
-from workbench.instruments.swaps import swap_context
+from workbench.instruments.swaps import chance_of, questions, swap_context
 from workbench.model import Memory
 from workbench.tasks.base import batch_generator
 from workbench.tasks.depo import Depo
@@ -152,6 +154,61 @@ def test_controls_do_less_than_the_donor():
     raw = effects_of(None, places=[(0, 2)], controls=("unrelated donor",), directions=("noise",))
     other = raw.logit_diff.sel(control="unrelated donor").squeeze()
     assert other.values[1].tolist() == [0, 2]
+
+
+def test_an_unrelated_donor_is_the_zero_of_an_effect_beyond_it():
+    """Nine numbers by hand: 2 examples of 1 and 2 queries, w = 4; and examples as the cases."""
+    axes = ("direction", "control", "component", "window", "sleep_pass", "example", "query")
+    moved = {"patch": [[3.0, nan], [4.0, 3.0]], "unrelated donor": [[1.0, nan], [2.0, 0.0]]}
+    became = {"patch": [[1, nan], [1, 0]], "unrelated donor": [[0, nan], [1, 0]]}
+    shape = (1, 2, 1, 1, 1, 2, 2)
+    raw = xr.Dataset(
+        {
+            "logit_diff": (axes, np.array(list(moved.values())).reshape(shape) - 2),
+            "became_donor": (axes, np.array(list(became.values())).reshape(shape)),
+            "stayed": (axes, np.zeros(shape)),
+            "unpatched": (("direction", *axes[-2:]), [[[-2, nan], [-2, -2]]]),
+            "donor": (("direction", *axes[-2:]), [[[2, nan], [2, 2]]]),
+            "chance": (("direction", *axes[-2:]), [[[0.5, nan], [0.25, 0.75]]]),
+        },
+        {
+            "control": list(moved), "direction": ["noise"], "component": ["whole"],
+            "difficulty": (axes[-2:], [[1, -1], [1, 1]]),
+        },
+    )  # fmt: skip
+    found = patches_by_difficulty(raw, pooled=True).squeeze()
+    patch, unrelated = (found.effect.sel(control=kind).item() for kind in moved)
+    assert (patch, unrelated) == (10 / 12, 3 / 12)
+    np.testing.assert_allclose(found.beyond, (patch - unrelated) / (1 - unrelated))
+    np.testing.assert_allclose(found.became_more, 2 / 3 - 1 / 3)
+    np.testing.assert_allclose(found.chance, 0.5)
+    # Student t with one degree of freedom on the residuals of the ratio 7 / 9, by hand
+    residual = np.array([2 - 7 / 9 * 3, 5 - 7 / 9 * 6])
+    error = np.sqrt(2 * (residual**2).sum()) / 9
+    half = 12.7062047362 * error
+    np.testing.assert_allclose(found.beyond_high - found.beyond, half, atol=1e-9)
+    assert "beyond" not in patches_by_difficulty(raw.sel(control=["patch"]))
+
+
+def test_chance_is_that_of_a_guess_among_the_other_nodes():
+    """Any node but the one asked about is as likely, so the donor's is hit in 1 of 5."""
+    task = Depo(DepoConfig(nodes=6, max_hops=3, queries=6, names="single"))
+    recipient, donor = (task.sample(64, batch_generator(0, step)) for step in range(2))
+    swapped = swap_context(task, recipient, donor)
+    asked = questions(recipient, swapped, 12)
+    found = chance_of(task, recipient, donor, asked)
+    assert (np.isnan(found) == ~asked.asked).all()
+    assert abs(np.nanmean(found) - 1 / 5) < 0.02
+    line = task.chance()["guess among other nodes"].accuracy[3]
+    assert line == 1 / 5
+
+
+def test_chance_by_hand():
+    """First answers: recipient 2, 4, 2 and donor 5, 6, 2; second: 3, 5, 6 and 4, 4, 5."""
+    swapped = swap_context(TASK, RECIPIENT, DONOR)
+    asked = questions(RECIPIENT, swapped, 4)
+    found = chance_of(TASK, RECIPIENT, DONOR, asked)
+    np.testing.assert_array_equal(found, [[0, 0.5], [0, 0.5], [np.nan, 0]])
 
 
 def test_the_logits_are_the_donors_to_the_last_bit(tiny_model):

@@ -9,8 +9,17 @@ import xarray as xr
 from workbench import dims
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.features import STATE
-from workbench.instruments.probes import EMBEDDINGS, MAJORITY, UNTRAINED, probe, probe_states
+from workbench.instruments.controls import (
+    EMBEDDINGS,
+    INPUT,
+    MAJORITY,
+    QUADRATIC,
+    REPLAY,
+    UNTRAINED,
+)
+from workbench.instruments.features import STATE, said, with_pairs
+from workbench.instruments.folds import groups_of
+from workbench.instruments.probes import BASELINES, probe, probe_states
 from workbench.tasks import batch_generator, task
 from workbench.tasks.targets import ProbeTarget
 
@@ -197,20 +206,89 @@ def test_an_error_in_a_thread_comes_out(states, targets):
         probe_states(states, targets, np.arange(EXAMPLES), compared={"broken": broken}, seeds=(0,))
 
 
+def test_splits_take_several_baselines_in_turn(states, targets):
+    """Two models to compare with: one holds the labels, the other nothing."""
+    blind = xr.zeros_like(states).where(states.notnull())
+    found = probe_states(
+        states, targets[:1], np.arange(EXAMPLES), compared={"two": [states, blind]},
+        seeds=(5, 6, 7), controls=False,
+    ).sel(window=0, layer=1, target="planted")  # fmt: skip
+    two = found.baseline_accuracy.sel(baseline="two", sleep_pass=2)
+    np.testing.assert_allclose(two.sel(seed=[5, 7]), 1)
+    assert two.sel(seed=6) < 0.4
+    gain = found.sel(baseline="two", sleep_pass=2)
+    shares = found.accuracy.sel(sleep_pass=2).mean() - two.mean()
+    np.testing.assert_allclose(gain.gain, shares, atol=0.01)  # folds differ by an example
+    assert gain.gain_low < gain.gain < gain.gain_high
+
+
+def test_a_gain_is_over_what_the_baseline_told(found):
+    there = found.sel(window=0, sleep_pass=2, layer=1)
+    planted = there.sel(target="planted")
+    np.testing.assert_allclose(planted.gain.sel(baseline="seen"), 0, atol=1e-12)
+    np.testing.assert_allclose(planted.gain_high.sel(baseline="seen"), 0, atol=1e-12)
+    for baseline in ("majority", "blind"):
+        one = planted.sel(baseline=baseline)
+        expected = one.accuracy.mean() - one.baseline_accuracy.mean()
+        np.testing.assert_allclose(one.gain, expected, atol=1e-12)
+        assert one.gain_low > 0.6
+    random = there.sel(target="random")
+    assert (random.gain_low <= 0).all() and (random.gain_high >= 0).all()
+    assert found.gain.sel(window=2, sleep_pass=2).isnull().all()
+
+
+def test_a_ring_needs_products_of_edges_for_two_hops():
+    """Read off the text, without any model: one hop linearly, two hops by pairs of edges."""
+    made = task("depo", nodes=7, names="single", max_hops=2, queries=1)
+    batch = made.sample(1000, batch_generator(0, 0))
+    targets, sleep = made.probe_targets(batch)[:2], SleepConfig(window=14)
+    index = {dims.WINDOW: [0], dims.SLEEP_PASS: [1], dims.LAYER: [1]}
+    nothing = xr.DataArray(np.zeros((1000, 1, 1, 1, 1, 1, 1)), index, STATE)
+    found = probe_states(
+        nothing,
+        targets,
+        groups_of(batch, sleep, targets),
+        compared={
+            INPUT: lambda window: said(batch, sleep, targets, window),
+            QUADRATIC: lambda window: with_pairs(said(batch, sleep, targets, window)),
+        },
+        controls=False,
+        seeds=(0, 1),
+    )
+    share = found.baseline_accuracy.mean(dims.SEED).squeeze()
+    assert share.sel(baseline=INPUT, target="1 hop") == 1
+    assert share.sel(baseline=INPUT, target="2 hops") < 0.25
+    assert share.sel(baseline=QUADRATIC, target="2 hops") > 0.99
+    assert 500 < found.attrs["groups"] <= 720  # rings, in whatever order of the edges
+
+
 def test_a_model_is_read_and_compared(tiny_model):
     made = task("rule110", cells=6, strings=1, rollout=1)
     model = tiny_model("attention", "gated_delta", "delta", dtype="float32")
     batch = made.sample(150, batch_generator(0, 0))
     sleep = SleepConfig(window=6, passes=2)
     targets = made.probe_targets(batch)
-    found = probe(model, batch, sleep, targets, seeds=(0, 1), baselines=(UNTRAINED, EMBEDDINGS))
-    np.testing.assert_array_equal(found.baseline, [MAJORITY, EMBEDDINGS, UNTRAINED])
+    found = probe(model, batch, sleep, targets, seeds=(0, 1))
+    np.testing.assert_array_equal(found.baseline, BASELINES)
+    assert found.attrs["untrained_models"] == 2
     assert dict(found.accuracy.sizes) == {
         "seed": 2, "window": 1, "sleep_pass": 3, "layer": 2, "target": 2,
     }  # fmt: skip
     assert found.attrs["groups"] < 64  # strings of six cells repeat
     start = found.sel(target="after 0 steps")
     assert (start.baseline_accuracy.sel(baseline=EMBEDDINGS) == 1).all(), "a bit is its embedding"
-    assert not np.isnan(found.baseline_accuracy).any()
+    one = found.sel(target="after 1 step").baseline_accuracy
+    assert (one.sel(baseline=INPUT) > 0.95).all(), "its kind decides it"
+    replay = found.sel(baseline=REPLAY)
+    for name in ("baseline_accuracy", "gain"):
+        assert replay[name].sel(sleep_pass=[0, 1]).isnull().all()
+        assert replay[name].sel(sleep_pass=2).notnull().all()
+        rest = found[name].sel(baseline=[b for b in BASELINES if b != REPLAY])
+        assert rest.notnull().all()
+    some = probe(model, batch, sleep, targets, seeds=(0, 1), baselines=(UNTRAINED, EMBEDDINGS))
+    np.testing.assert_array_equal(some.baseline, [MAJORITY, EMBEDDINGS, UNTRAINED])
+    xr.testing.assert_allclose(
+        some.baseline_accuracy, found.baseline_accuracy.sel(baseline=some.baseline)
+    )
     with pytest.raises(WorkbenchError, match="baseline 'zero'; expected some of majority"):
         probe(model, batch, sleep, targets, baselines=("zero",))

@@ -1,9 +1,18 @@
 """Control tasks and the majority line, by hand."""
 
 import numpy as np
+from scipy.stats import ttest_rel
 
 from workbench.instruments.folds import Folds
-from workbench.instruments.scoring import KINDS, SHUFFLED, Questions, control_labels, majority
+from workbench.instruments.scoring import (
+    KINDS,
+    SHUFFLED,
+    Questions,
+    asked_of,
+    control_labels,
+    gain,
+    majority,
+)
 from workbench.tasks.targets import ProbeTarget
 
 
@@ -62,4 +71,21 @@ def test_the_majority_is_that_of_the_training_fold_by_item():
     labels = [[0, 1], [0, 1], [1, 1], [0, 0], [1, 0], [0, -1]]
     folds = Folds(np.arange(3), np.array([3]), np.array([4, 5]))
     questions = Questions([target(labels)], np.arange(6), {0: folds}, (1.0,))
-    np.testing.assert_allclose(majority(questions), [[1 / 3]])  # 0, 1 said of (1, 0) and (0, -)
+    accuracy, right_of = majority(questions)
+    np.testing.assert_allclose(accuracy, [[1 / 3]])  # 0, 1 said of (1, 0) and (0, -)
+    np.testing.assert_array_equal(right_of, [[0, 0, 0, 0, 0, 1]])
+    np.testing.assert_array_equal(asked_of(questions), [[0, 0, 0, 0, 2, 1]])
+
+
+def test_a_gain_is_paired_by_example():
+    """Against scipy's paired t-test, where every example is asked about one item."""
+    rng = np.random.default_rng(0)
+    right, other = rng.integers(0, 2, (2, 1, 50)).astype(float)
+    found = gain(right, other, np.ones((1, 50)), np.arange(50))[:, 0]
+    paired = ttest_rel(right[0], other[0])
+    np.testing.assert_allclose(found[0], (right - other).mean())
+    np.testing.assert_allclose(found[1:], paired.confidence_interval(0.95), rtol=1e-12)
+    # every example twice is no more evidence, if the groups say so
+    twice = [np.tile(a, (1, 2)) for a in (right, other, np.ones((1, 50)))]
+    again = gain(*twice, np.tile(np.arange(50), 2))[:, 0]
+    np.testing.assert_allclose(again, found, rtol=1e-12)

@@ -73,6 +73,30 @@ def test_a_context_without_its_queries_has_the_same_labels():
             assert (whole.asked_by >= 0).any()
 
 
+def test_an_item_is_known_once_its_last_token_has_been_read():
+    made = task("depo", nodes=3, names="single", max_hops=2, queries=1)
+    for target in made.probe_targets(made.parse("2>1 0>2 1>0")):
+        np.testing.assert_array_equal(target.read_at, [[3, 5, 1]])
+    for boundary, last in (("periodic", [3, 2, 3, 3]), ("zero_background", [1, 2, 3, 3])):
+        made = task("rule110", cells=4, strings=2, rollout=1, boundary=boundary)
+        for target in made.probe_targets(made.parse("0001 0111")):
+            np.testing.assert_array_equal(target.read_at, [[*last, *(4 + i for i in last)]])
+
+
+@pytest.mark.parametrize("names", ["single", "depo1"])
+def test_the_text_read_so_far_decides_which_edges_are_known(names):
+    made = task("depo", nodes=6, n_dist="uniform", names=names, max_hops=1, queries=1)
+    batch = made.sample(10, batch_generator(0, 0))
+    target = made.probe_targets(batch)[0]
+    assert ((target.read_at >= 0) == (target.kinds >= 0)).all()
+    for stop in range(1, made.context_tokens):
+        valid = batch.valid & (np.arange(batch.tokens.shape[1]) < stop)
+        known = (target.read_at >= 0) & (target.read_at < stop)
+        ends = valid & np.isin(batch.tokens, [i for i in range(len(made.vocabulary))
+                                              if made.ends_word(made.vocabulary[i])])  # fmt: skip
+        np.testing.assert_array_equal(known.sum(axis=1), ends.sum(axis=1) // 2)
+
+
 def test_a_ring_by_hand():
     """0001, 0011, 0111: a ring of four cells."""
     made = task("rule110", cells=4, strings=1, rollout=2)

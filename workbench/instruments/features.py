@@ -8,7 +8,7 @@ S comes from the model, or from a trace's states, which have the same dims::
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -20,10 +20,13 @@ from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.boundaries import known_passes
+from workbench.instruments.change import frozen_replay
 from workbench.model import HybridModel
 from workbench.model.arrays import to_numpy
 from workbench.model.memory import Memory
 from workbench.sleep import SleepingModel, SleepPass, read
+from workbench.tasks.targets import ProbeTarget
+from workbench.trace.recorder import recorded_parts
 
 STATE: Final = (
     dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD, dims.KEY, dims.VALUE,
@@ -136,6 +139,86 @@ def embeddings(model: SleepingModel, batch: Batch, sleep: SleepConfig, window: i
     tokens = torch.as_tensor(batch.tokens[:, :stop], device=model.device)
     embedded = to_numpy(model.embed(tokens).float())
     return np.where(batch.valid[:, :stop, None], embedded, 0).reshape(len(batch), -1)
+
+
+def replayed_weights(
+    model: SleepingModel, batch: Batch, sleep: SleepConfig, *, batch_size: int = 64
+) -> xr.DataArray:
+    """Return S when what pass 1 wrote into a window is written again in every later pass.
+
+    Each window begins with the state that the sleep itself carried into it, so that the replay
+    lacks nothing but what later passes add over the first one.
+
+    Returns
+    -------
+    DataArray
+        As `fast_weights`; equal to it at sleep_pass 0 and 1.
+
+    Raises
+    ------
+    WorkbenchError
+        As `fast_weights`, or the model cannot tell its writes.
+    """
+    known_passes(sleep)
+    asleep = slept_on(batch, sleep)
+    parts = recorded_parts(model, batch, sleep, batch_size=batch_size)
+    states = [frozen_replay(part).sel({dims.WINDOW: asleep}).transpose(*STATE) for part in parts]
+    return xr.concat(states, dims.EXAMPLE, join="exact", coords="minimal", compat="override")
+
+
+def said(
+    batch: Batch, sleep: SleepConfig, targets: Sequence[ProbeTarget], window: int
+) -> np.ndarray:
+    """Return what the text of windows 0..`window` says of each item, one-hot.
+
+    Of targets with kinds that is the type of each item's input, once it has been read: a node's
+    edge (so of a graph a bag of edges), a cell with its neighbours. Of others it is the symbol at
+    each place.
+
+    Returns
+    -------
+    ndarray
+        ``[example, feature]``, float32, 0 or 1; entries that are 0 in every example are left out.
+    """
+    typed = next((target for target in targets if target.kinds is not None), None)
+    stop = min((window + 1) * sleep.window, batch.tokens.shape[1])
+    if typed is None:
+        names = np.where(batch.valid[:, :stop], batch.tokens[:, :stop], -1)
+    else:
+        assert typed.kinds is not None
+        known = np.full(typed.kinds.shape, True) if typed.read_at is None else typed.read_at < stop
+        names = np.where(known, typed.kinds, -1)
+    one_hot = (names[:, :, None] == np.arange(names.max(initial=0) + 1)).reshape(len(names), -1)
+    there = one_hot.any(axis=0)
+    if not there.any():  # nothing has been said yet
+        there[:1] = True
+    return one_hot[:, there].astype(np.float32)
+
+
+def with_pairs(one_hot: np.ndarray) -> np.ndarray:
+    """Return features of equal inner products with all entries and all products of two of them.
+
+    With x and y of 0 and 1 and g = x . y, the entries and the products of two different ones have
+    the inner product ``g + g (g - 1) / 2``; a ridge regression sees features by these alone. So
+    hundreds of thousands of products need no more features than there are examples.
+
+    Parameters
+    ----------
+    one_hot : ndarray
+        ``[example, feature]``, 0 or 1.
+
+    Returns
+    -------
+    ndarray
+        ``[example, mode]``, float64.
+    """
+    from scipy.linalg import eigh
+
+    common = one_hot.astype(np.float64) @ one_hot.T.astype(np.float64)
+    strength, vectors = eigh(common * (common + 1) / 2, overwrite_a=True, driver="evd")
+    kept = strength > 1e-12 * max(float(strength[-1]), 1.0)
+    kept[-1] = True
+    return vectors[:, kept] * np.sqrt(np.maximum(strength[kept], 0))
 
 
 def untrained(model: SleepingModel, *, seed: int = OTHER_SEED) -> HybridModel:

@@ -35,9 +35,9 @@ class Folds(NamedTuple):
 def groups_of(batch: Batch, sleep: SleepConfig, targets: Sequence[ProbeTarget] = ()) -> np.ndarray:
     """Return the group of each example, int64 ``[example]``.
 
-    Two examples are in one group if a window that is slept on says the same in both (padding does
-    not count: only windows without any), if all labels of all `targets` are the same in both, or
-    if a third example ties them together.
+    Two examples are in one group if everything that is slept on is the same in both, if one window
+    of it is (padding does not count: only windows without any), if all labels of all `targets` are
+    the same in both, or if a third example ties them together.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -54,11 +54,16 @@ def groups_of(batch: Batch, sleep: SleepConfig, targets: Sequence[ProbeTarget] =
             contents.append(count + total + same)
             total += int(same.max()) + 1
 
+    read = np.where(batch.valid, batch.tokens, -1)
+    whole = []
     for start in range(0, batch.tokens.shape[1], sleep.window):
         part = slice(start, start + sleep.window)
         if not batch.loss_mask[:, part].any():
+            whole.append(read[:, part])
             index = np.flatnonzero(batch.valid[:, part].all(axis=1))
             tie(batch.tokens[index, part], index)
+    if whole:
+        tie(np.concatenate(whole, axis=1), np.arange(count))
     if targets:
         tie(np.concatenate([t.labels for t in targets], axis=1), np.arange(count))
     if not examples:

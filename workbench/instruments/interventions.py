@@ -31,7 +31,14 @@ from workbench.instruments.boundaries import (
 )
 from workbench.instruments.components import Component
 from workbench.instruments.controls import PATCH, RANDOM, UNRELATED
-from workbench.instruments.swaps import Asked, Questions, logits_at, questions, swap_context
+from workbench.instruments.swaps import (
+    Asked,
+    Questions,
+    chance_of,
+    logits_at,
+    questions,
+    swap_context,
+)
 from workbench.model import Memory
 from workbench.sleep import Boundary, SleepingModel
 from workbench.tasks.base import Task
@@ -120,7 +127,8 @@ def patch_effects(
         the token where the two first differ; ``became_donor`` and ``stayed``, whether the most
         likely symbol there is the donor's answer, or the recipient's. Over (direction, example,
         query): ``unpatched`` and ``donor``, the logit difference with the recipient's memory and
-        with all of the donor's before the first answer: effects 0 and 1. NaN where not measured.
+        with all of the donor's before the first answer: effects 0 and 1; ``chance``, how often an
+        unrelated context gives the donor's answer (`chance_of`). NaN where not measured.
 
     Raises
     ------
@@ -141,18 +149,19 @@ def patch_effects(
         )
     measured = questions(recipient, swapped, sleep.window, asked=asked)
     roles = {
-        "noise": (recipient, clean, other, measured),
-        "denoise": (swapped, other, clean, measured.exchanged()),
+        "noise": (recipient, clean, other, measured, donor),
+        "denoise": (swapped, other, clean, measured.exchanged(), recipient),
     }
     ways = _known(directions, DIRECTIONS, "direction")
     shape = (len(ways), len(kinds), len(chosen), len(places), *recipient.difficulty.shape)
     found = np.full((3, *shape), np.nan, dtype=np.float64)
-    ends = np.full((2, len(ways), *recipient.difficulty.shape), np.nan)
+    ends = np.full((3, len(ways), *recipient.difficulty.shape), np.nan)
     for d, way in enumerate(ways):
-        batch, reading, donors, pair = roles[way]
+        batch, reading, donors, pair, giving = roles[way]
         outcomes = partial(_outcomes_of, model, batch, sleep, pair)
         for end, start in enumerate((reading[last], donors[last])):
             ends[end, d] = outcomes(start)[0]
+        ends[2, d] = chance_of(task, batch, giving, pair)
         for k, p, place, n, patched in _patches(reading, donors, chosen, places, kinds, seed):
             if patched is not None:
                 found[:, d, k, n, p] = outcomes(reading[place].with_memory(patched))
@@ -161,8 +170,9 @@ def patch_effects(
     axes = (dims.DIRECTION, dims.CONTROL, dims.COMPONENT, "place", dims.EXAMPLE, dims.QUERY)
     names = ("logit_diff", "became_donor", "stayed")
     effects = _by_place(dict(zip(names, found, strict=True)), axes, places)
-    for name, values in zip(("unpatched", "donor"), ends, strict=True):
-        effects[name] = (dims.DIRECTION, dims.EXAMPLE, dims.QUERY), values, {"units": "nat"}
+    for name, values in zip(("unpatched", "donor", "chance"), ends, strict=True):
+        units = "1" if name == "chance" else "nat"
+        effects[name] = (dims.DIRECTION, dims.EXAMPLE, dims.QUERY), values, {"units": units}
     effects["logit_diff"].attrs["units"] = "nat"
     return effects.assign_coords(
         {

@@ -24,9 +24,10 @@ from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.boundaries import known_passes
+from workbench.instruments.controls import UNTRAINED
 from workbench.instruments.features import STATE, fast_weights, slept_on, stacked, untrained
 from workbench.instruments.folds import groups_of
-from workbench.instruments.probes import UNTRAINED, probe_states
+from workbench.instruments.probes import probe_states
 from workbench.model.memory import Memory
 from workbench.sleep import Eviction, SleepingModel, read, wake_now
 from workbench.tasks.targets import ProbeTarget

@@ -9,8 +9,10 @@ fold opened once. Beside the accuracy stand:
   labels of another, where only a leak between the folds scores. Selectivity is the accuracy minus
   the control's. Where S holds the type itself in a linear code, "kinds" is as easy as the type is,
   and selectivity against it compares the target with that.
-- baselines: the majority class of the training fold, the embedded tokens alone, and the same model
-  with weights that were never trained.
+- baselines: the majority class of the training fold; the embedded tokens; what the text read so far
+  says of each item, decoded linearly and with products of two entries; the frozen replay, S with
+  the writes of pass 1 made again as often; and the same model with weights that were never trained,
+  another one for each split.
 
 A linear probe is a lower bound, and rises with the number of examples: what the model answers from
 S (`wake_now`) may need more than a linear code. And decodable is not used:
@@ -22,8 +24,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -32,24 +35,52 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.features import embeddings, fast_weights, flattened, untrained
+from workbench.instruments.controls import (
+    EMBEDDINGS,
+    INPUT,
+    MAJORITY,
+    QUADRATIC,
+    REPLAY,
+    UNTRAINED,
+)
+from workbench.instruments.features import (
+    OTHER_SEED,
+    embeddings,
+    fast_weights,
+    flattened,
+    replayed_weights,
+    said,
+    untrained,
+    with_pairs,
+)
 from workbench.instruments.folds import SHARES, groups_of, split
 from workbench.instruments.ridge import ALPHAS
-from workbench.instruments.scoring import CONTROLS, Questions, Scores, majority, score_place
+from workbench.instruments.scoring import (
+    CONTROLS,
+    Questions,
+    Scores,
+    asked_of,
+    gain,
+    majority,
+    score_place,
+)
 from workbench.sleep import SleepingModel
 from workbench.tasks.targets import ProbeTarget
 
 SEEDS: Final = (0, 1, 2, 3, 4)
 """Seeds of the splits and of the control tasks."""
 
-MAJORITY, EMBEDDINGS, UNTRAINED = "majority", "embeddings", "untrained weights"
-BASELINES: Final = (MAJORITY, EMBEDDINGS, UNTRAINED)
+BASELINES: Final = (MAJORITY, EMBEDDINGS, INPUT, QUADRATIC, REPLAY, UNTRAINED)
+
+MOST_UNTRAINED: Final = 5
+"""Untrained models to compare with; with more splits than that each serves several."""
 
 MOST_OUTPUTS: Final = 20_000
 """Items times classes of one target that probes are fitted for."""
 
-Others = xr.DataArray | Callable[[int], np.ndarray]
-"""Features to compare with: states, or a function from a window to ``[example, feature]``."""
+Others = xr.DataArray | Sequence[xr.DataArray] | Callable[[int], np.ndarray]
+"""Features to compare with: states, several of which splits take in turn, or a function from a
+window to ``[example, feature]``."""
 
 _PLACE: Final = (dims.WINDOW, dims.SLEEP_PASS, dims.LAYER)
 
@@ -80,7 +111,7 @@ def probe(
     baselines : sequence of str
         Some of `BASELINES`; "majority" costs nothing and is always there.
     untrained_model : SleepingModel or None
-        Untrained weights; None makes them anew from the model's configuration.
+        Untrained weights; None makes them from the model's configuration, others for each split.
     batch_size : int
         Examples read together.
     **options
@@ -89,7 +120,8 @@ def probe(
     Returns
     -------
     Dataset
-        As `probe_states`, with the baselines asked for.
+        As `probe_states`, with the baselines asked for. "frozen replay" is NaN up to pass 1, where
+        it is the sleep itself.
 
     Raises
     ------
@@ -104,11 +136,28 @@ def probe(
     compared: dict[str, Others] = {}
     if EMBEDDINGS in baselines:
         compared[EMBEDDINGS] = partial(embeddings, model, batch, sleep)
+    if INPUT in baselines:
+        compared[INPUT] = partial(said, batch, sleep, targets)
+    if QUADRATIC in baselines:
+        compared[QUADRATIC] = lambda window: with_pairs(said(batch, sleep, targets, window))
+    if REPLAY in baselines:
+        replay = replayed_weights(model, batch, sleep)
+        compared[REPLAY] = replay.where(replay[dims.SLEEP_PASS] > 1)  # before, it is the sleep
+    fresh: list[SleepingModel] = []
     if UNTRAINED in baselines:
-        fresh = untrained(model) if untrained_model is None else untrained_model
-        compared[UNTRAINED] = fast_weights(fresh, batch, sleep, batch_size=batch_size)
+        count = len(options.get("seeds", SEEDS))
+        fresh = [untrained_model] if untrained_model else others_of(model, count)
+        compared[UNTRAINED] = [
+            fast_weights(other, batch, sleep, batch_size=batch_size) for other in fresh
+        ]
     groups = groups_of(batch, sleep, targets)
-    return probe_states(states, targets, groups, compared=compared, **options)
+    found = probe_states(states, targets, groups, compared=compared, **options)
+    return found.assign_attrs(untrained_models=len(fresh))
+
+
+def others_of(model: SleepingModel, count: int) -> list[SleepingModel]:
+    """Return untrained models of one configuration, each from other seeds; at most `count`."""
+    return [untrained(model, seed=OTHER_SEED + i) for i in range(min(count, MOST_UNTRAINED))]
 
 
 def probe_states(
@@ -137,7 +186,8 @@ def probe_states(
     groups : int64 [example]
         Examples that must not be in two folds; see `workbench.instruments.folds.groups_of`.
     compared : mapping or None
-        Baseline -> states of the same dims, or a function from a window to features.
+        Baseline -> states of the same dims, a sequence of such (split i takes the i-th, and begins
+        again after the last), or a function from a window to features.
     seeds : sequence of int
         Seeds of the splits and of the control tasks.
     alphas : sequence of float
@@ -167,6 +217,9 @@ def probe_states(
             Of the control tasks; NaN under "kinds" where a target has none.
         ``baseline_accuracy (seed, window, sleep_pass, layer, target, baseline)``
             Accuracy without these features, or with others; "majority" first.
+        ``gain, gain_low, gain_high (window, sleep_pass, layer, target, baseline)``
+            Accuracy minus that of each baseline, mean over seeds, with a 95 % interval over groups
+            of examples, paired: both were asked the same.
         ``alpha (seed, window, sleep_pass, layer, target)``
             Regularisation chosen, as a share of the mean squared length of a coordinate.
 
@@ -182,28 +235,29 @@ def probe_states(
     splits = {seed: split(groups, seed, shares=shares) for seed in seeds}
     questions = Questions(targets, groups, splits, tuple(alphas))
     result = _empty(states, targets, seeds, tuple(compared or ()))
-    result["baseline_accuracy"].loc[{dims.BASELINE: MAJORITY}] = majority(questions)[
-        :, None, None, None
-    ]
-    jobs: list[_Job] = [(place, None, partial(flattened, states, *place)) for place in _at(states)]
+    right, of_majority = majority(questions)
+    result["baseline_accuracy"].loc[{dims.BASELINE: MAJORITY}] = right[:, None, None, None]
+    told: dict[tuple[str | None, tuple[int, ...]], np.ndarray] = {(MAJORITY, ()): of_majority}
+    jobs = _jobs(None, states, states, seeds)
     for name, others in (compared or {}).items():
-        if isinstance(others, xr.DataArray):
-            jobs += [(place, name, partial(flattened, others, *place)) for place in _at(others)]
-        else:
-            windows = states[dims.WINDOW].values.tolist()
-            jobs += [((window,), name, partial(others, window)) for window in windows]
+        jobs += _jobs(name, others, states, seeds)
     done = 0
-    for (place, baseline, _), scores in _side_by_side(jobs, questions, controls, workers, stop):
-        at = dict(zip(_PLACE, place, strict=False))
-        if baseline is None:
+    for job, scores in _side_by_side(jobs, questions, controls, workers, stop):
+        key = job.baseline, job.place
+        told[key] = told.get(key, 0) + scores.right_of
+        at: dict[str, Any] = dict(zip(_PLACE, job.place, strict=False))
+        if job.baseline is None:
             _enter(result, at, scores)
         else:
-            here = result["baseline_accuracy"].loc[at | {dims.BASELINE: baseline}]
-            over = (slice(None), *[None] * (here.ndim - 2), slice(None))
-            here[...] = scores.accuracy[over]
+            at |= {dims.BASELINE: job.baseline, dims.SEED: list(job.seeds)}
+            values = xr.DataArray(scores.accuracy, dims=(dims.SEED, dims.TARGET))
+            here = result["baseline_accuracy"].loc[at]
+            result["baseline_accuracy"].loc[at] = values.broadcast_like(here).transpose(*here.dims)
         done += 1
         if on_progress is not None:
             on_progress(done / len(jobs))
+    if done == len(jobs):
+        _enter_gains(result, told, asked_of(questions), groups)
     result["selectivity"] = result["accuracy"] - result["control_accuracy"]
     return result.assign_attrs(
         probe="ridge regression onto one-hot labels, one for each item",
@@ -215,8 +269,40 @@ def probe_states(
     )
 
 
-_Job = tuple[tuple[int, ...], str | None, Callable[[], np.ndarray]]
-"""Place (a window alone: all its places), baseline or None, and what makes the features."""
+class _Job(NamedTuple):
+    """One place to probe with some of the splits.
+
+    Attributes
+    ----------
+    baseline : str or None
+        None: the states themselves.
+    place : tuple of int
+        Window, pass and layer by their labels; a window alone stands for all its places.
+    seeds : tuple of int
+        Splits.
+    features : callable
+        Returns ``[example, feature]``.
+    """
+
+    baseline: str | None
+    place: tuple[int, ...]
+    seeds: tuple[int, ...]
+    features: Callable[[], np.ndarray]
+
+
+def _jobs(
+    name: str | None, others: Others, states: xr.DataArray, seeds: Sequence[int]
+) -> list[_Job]:
+    """Return what is to be done for the states (None) or for one baseline."""
+    if callable(others):
+        windows = states[dims.WINDOW].values.tolist()
+        return [_Job(name, (w,), tuple(seeds), partial(others, w)) for w in windows]
+    several = [others] if isinstance(others, xr.DataArray) else list(others)
+    return [
+        _Job(name, place, tuple(seeds[i :: len(several)]), partial(flattened, each, *place))
+        for i, each in enumerate(several[: len(seeds)])
+        for place in _at(each)
+    ]
 
 
 def _at(states: xr.DataArray) -> list[tuple[int, ...]]:
@@ -244,9 +330,9 @@ def _side_by_side(
     def work(job: _Job) -> Scores | None:
         if ended.is_set():
             return None
-        _, name, features = job
-        too = controls and name is None
-        return score_place(features(), questions, controls=too, ended=ended.is_set)
+        too = controls and job.baseline is None
+        mine = replace(questions, splits={seed: questions.splits[seed] for seed in job.seeds})
+        return score_place(job.features(), mine, controls=too, ended=ended.is_set)
 
     # one thread a place: LAPACK's own threads cost more than they save at these sizes
     with threadpool_limits(1), ThreadPoolExecutor(max(workers, 1)) as pool:
@@ -272,6 +358,24 @@ def _enter(result: xr.Dataset, at: dict[str, int], scores: Scores) -> None:
         result[f"item_{name}"].loc[at] = scores.item_interval[bound]
 
 
+def _enter_gains(
+    result: xr.Dataset, told: Mapping[tuple, np.ndarray], asked: np.ndarray, groups: np.ndarray
+) -> None:
+    """Write the accuracy minus each baseline's, from what each told right in each example."""
+    for (name, place), right in told.items():
+        if name is not None:
+            continue
+        for baseline in result[dims.BASELINE].values.tolist():
+            found = [told.get((baseline, place[:most])) for most in (3, 1, 0)]
+            other = next((each for each in found if each is not None), None)
+            if other is not None:
+                at = dict(zip(_PLACE, place, strict=True)) | {dims.BASELINE: baseline}
+                for end, values in zip(
+                    ("", "_low", "_high"), gain(right, other, asked, groups), strict=True
+                ):
+                    result[f"gain{end}"].loc[at] = values
+
+
 def _empty(
     states: xr.DataArray, targets: Sequence[ProbeTarget], seeds: Sequence[int], compared: tuple
 ) -> xr.Dataset:
@@ -294,6 +398,7 @@ def _empty(
         "item_high": (*place[1:], dims.ITEM),
         "control_accuracy": (*place, dims.CONTROL),
         "baseline_accuracy": (*place, dims.BASELINE),
+        **{f"gain{end}": (*place[1:], dims.BASELINE) for end in ("", "_low", "_high")},
         "alpha": place,
     }
     data = {

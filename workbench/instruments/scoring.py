@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from workbench.instruments.clustered import ratio
 from workbench.instruments.folds import Folds
 from workbench.instruments.ridge import Factors, factorise, fit
 from workbench.tasks.targets import ProbeTarget
@@ -55,6 +56,8 @@ class Scores:
         Items told right, and items there, ``[seed, target, item]``.
     interval, item_interval : ndarray
         Of the mean over seeds, ``[bound, target]`` and ``[bound, target, item]``.
+    right_of : ndarray
+        Items told right in each example, all seeds together, ``[target, example]``.
     control : ndarray
         Accuracy on the control tasks, ``[seed, target, control]``; NaN where there is none.
     alpha : ndarray
@@ -65,6 +68,7 @@ class Scores:
     asked: np.ndarray
     interval: np.ndarray
     item_interval: np.ndarray
+    right_of: np.ndarray
     control: np.ndarray
     alpha: np.ndarray
 
@@ -128,7 +132,7 @@ def score_place(
     interval = [proportion_interval(r.sum(axis=1), a.sum(axis=1)) for r, a in both]
     by_item = [[proportion_interval(*of) for of in zip(r.T, a.T, strict=True)] for r, a in both]
     bounds = np.array(interval).T, np.moveaxis(np.array(by_item), -1, 0)
-    return Scores(right, asked, *bounds, control, alpha)
+    return Scores(right, asked, *bounds, right_of.sum(axis=-1), control, alpha)
 
 
 class _Fold:
@@ -186,12 +190,56 @@ def control_labels(
     return made
 
 
-def majority(questions: Questions) -> np.ndarray:
-    """Return the accuracy of each item's commonest class in training, ``[seed, target]``."""
-    result = np.empty((len(questions.splits), len(questions.targets)))
+def asked_of(questions: Questions) -> np.ndarray:
+    """Return how many items each example is asked about in test folds, ``[target, example]``."""
+    times = np.zeros(len(questions.groups))
+    for folds in questions.splits.values():
+        times[folds.test] += 1
+    return np.stack([(t.labels >= 0).sum(axis=1) * times for t in questions.targets])
+
+
+def majority(questions: Questions) -> tuple[np.ndarray, np.ndarray]:
+    """Return what each item's commonest class in training gets right on the test folds.
+
+    Returns
+    -------
+    accuracy : ndarray
+        ``[seed, target]``.
+    right_of : ndarray
+        As `Scores` has it, ``[target, example]``.
+    """
+    accuracy = np.empty((len(questions.splits), len(questions.targets)))
+    right_of = np.zeros((len(questions.targets), len(questions.groups)))
     for s, folds in enumerate(questions.splits.values()):
         for t, target in enumerate(questions.targets):
             train, test = target.labels[folds.train], target.labels[folds.test]
             counts = (train[:, :, None] == np.arange(len(target.classes))).sum(axis=0)
-            result[s, t] = (test == counts.argmax(axis=-1)).sum() / (test >= 0).sum()
-    return result
+            right = test == counts.argmax(axis=-1)
+            accuracy[s, t] = right.sum() / (test >= 0).sum()
+            right_of[t, folds.test] += right.sum(axis=1)
+    return accuracy, right_of
+
+
+def gain(
+    right: np.ndarray, baseline: np.ndarray, asked: np.ndarray, groups: np.ndarray
+) -> np.ndarray:
+    """Return how much more is told right than by a baseline, with its 95 % interval.
+
+    Parameters
+    ----------
+    right, baseline, asked : ndarray
+        Items told right by either, and asked about, ``[target, example]``, on the same folds.
+    groups : int64 [example]
+        Examples that are not independent.
+
+    Returns
+    -------
+    ndarray
+        Difference of the two shares, low and high, ``[3, target]``. The interval is that of
+        `workbench.instruments.clustered.ratio`, paired: over groups of examples, of what both
+        told of the same items. It does not cover what another training would give.
+    """
+    of_group = [
+        [np.bincount(groups, weights=row) for row in rows] for rows in (right - baseline, asked)
+    ]
+    return np.array([ratio(*pair) for pair in zip(*of_group, strict=True)]).T

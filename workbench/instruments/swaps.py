@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from workbench.tasks.base import Task
 
 Asked = Literal["all", "first of window", "first"]
 """Queries that are measured: all, the first of each wake window, or the very first."""
+
+MOST_OTHERS: Final = 32
+"""Other contexts that a chance line is worked out from."""
 
 
 def swap_context(task: Task, recipient: Batch, donor: Batch) -> Batch:
@@ -171,6 +174,44 @@ def questions(recipient: Batch, swapped: Batch, window: int, *, asked: Asked = "
         np.where(measured, recipient.tokens[rows, at], 0),
         np.where(measured, swapped.tokens[rows, at], 0),
     )
+
+
+def chance_of(task: Task, recipient: Batch, donor: Batch, asked: Questions) -> np.ndarray:
+    """Return how often a context that has nothing to do with the pair gives the donor's answer.
+
+    Each question is answered by the task's solver after the other examples' donor contexts, up to
+    `MOST_OTHERS` of them; no model is asked. It is the chance line of "became the donor's".
+
+    Parameters
+    ----------
+    task : Task
+        Solves.
+    recipient, donor : Batch
+        As in `swap_context`.
+    asked : Questions
+        What is measured, with the donor's answers.
+
+    Returns
+    -------
+    ndarray
+        Share of the other contexts, float64 ``[example, query]``; NaN where not measured, or where
+        no other context answers the question.
+    """
+    count = len(recipient)
+    hits, tried = np.zeros((2, *asked.at.shape))
+    rows = np.arange(count)[:, None]
+    for step in range(1, min(count, MOST_OTHERS + 1)):
+        order = (np.arange(count) - step) % count
+        fits = fitting(task, recipient, donor.examples(order))
+        index = np.flatnonzero(fits)
+        tokens = recipient.tokens.copy()
+        if len(index):
+            given = recipient.examples(index), donor.examples(order[index])
+            tokens[index] = swap_context(task, *given).tokens
+        hits += (tokens[rows, asked.at] == asked.donor) & fits[:, None]
+        tried += fits[:, None]
+    share = np.divide(hits, tried, out=np.full(hits.shape, np.nan), where=tried > 0)
+    return np.where(asked.asked, share, np.nan)
 
 
 @torch.no_grad()

@@ -46,6 +46,9 @@ class ProbeTarget:
         Id of the first token with which a query is answered that asks for this class.
     meaning : str
         The question in one sentence.
+    read_at : int64 [example, item] or None
+        Place in the sequence of the last token that the item's input is read from; -1 where there
+        is no item. None: the input is known once the whole context has been read.
     """
 
     name: str
@@ -57,10 +60,11 @@ class ProbeTarget:
     asked_by: np.ndarray
     symbols: np.ndarray
     meaning: str
+    read_at: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.labels), len(self.items))
-        for name in ("labels", "kinds", "asked_by"):
+        for name in ("labels", "kinds", "asked_by", "read_at"):
             array = getattr(self, name)
             if array is not None and array.shape != shape:
                 raise ValueError(
@@ -92,6 +96,7 @@ class ProbeTarget:
             self,
             labels=self.labels[:, index],
             kinds=None if self.kinds is None else self.kinds[:, index],
+            read_at=None if self.read_at is None else self.read_at[:, index],
             asked_by=self.asked_by[:, index],
             items=tuple(names),
         )
@@ -102,6 +107,7 @@ class ProbeTarget:
             self,
             labels=self.labels[index],
             kinds=None if self.kinds is None else self.kinds[index],
+            read_at=None if self.read_at is None else self.read_at[index],
             asked_by=self.asked_by[index],
         )
 
@@ -113,6 +119,7 @@ def hop_targets(
     names: tuple[str, ...],
     symbols: np.ndarray,
     asked_by: np.ndarray,
+    read_at: np.ndarray | None = None,
 ) -> list[ProbeTarget]:
     """Return the k-hop successor of every node, for every k in `levels`.
 
@@ -128,6 +135,8 @@ def hop_targets(
         Id of the first token of each name.
     asked_by : int64 [example, node]
         The query that starts at the node; -1 where none does.
+    read_at : int64 [example, node] or None
+        Place of the last token of the edge that leaves the node.
     """
     here, hops = successor, 1
     targets = []
@@ -138,7 +147,18 @@ def hop_targets(
         words = level_words(level, "hops")
         meaning = f"Which node is {words} after the named one along the cycle?"
         targets.append(
-            ProbeTarget(words, level, here, names, names, successor, asked_by, symbols, meaning)
+            ProbeTarget(
+                name=words,
+                level=level,
+                labels=here,
+                classes=names,
+                items=names,
+                kinds=successor,
+                asked_by=asked_by,
+                symbols=symbols,
+                meaning=meaning,
+                read_at=read_at,
+            )
         )
     return targets
 
@@ -171,6 +191,7 @@ def cell_targets(
     state = np.pad(state, ((0, 0), (0, 0), (margin, margin)))
     shown = slice(margin, margin + width)
     start = _neighbourhoods(state)[..., shown].reshape(count, -1).astype(np.int64)
+    read_at = np.tile(_last_neighbour(strings, width, background).reshape(-1), (count, 1))
     targets = []
     for step in range(rollout + 1):
         if step:
@@ -187,6 +208,7 @@ def cell_targets(
                 asked_by=asked_by,
                 symbols=np.arange(2),  # the bits are their own ids
                 meaning=f"What is the cell after {words} of Rule 110?",
+                read_at=read_at,
             )
         )
     return targets
@@ -196,3 +218,13 @@ def _neighbourhoods(cells: np.ndarray) -> np.ndarray:
     """Return 4 left + 2 centre + right of every cell of a ring, int8 [..., cell]."""
     left, right = np.roll(cells, 1, axis=-1), np.roll(cells, -1, axis=-1)
     return 4 * left + 2 * cells + right
+
+
+def _last_neighbour(strings: int, width: int, background: bool) -> np.ndarray:
+    """Return the place of the last token of each cell's neighbourhood, int64 [string, cell]."""
+    cell = np.arange(width)
+    if background:
+        last = np.minimum(cell + 1, width - 1)
+    else:
+        last = np.max([(cell + step) % width for step in (-1, 0, 1)], axis=0)
+    return np.arange(strings)[:, None] * width + last
