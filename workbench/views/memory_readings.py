@@ -43,7 +43,7 @@ def change_at(study: Study, cursor: Cursor) -> xr.Dataset:
 
 
 def shares_at(study: Study, cursor: Cursor) -> xr.Dataset:
-    """Return the shares in the cursor's head, at every stop, by window and pass; both conventions."""
+    """Return the shares in the cursor's head by both conventions: at each stop, of each pass."""
 
     def every_pass(trace: xr.DataTree) -> xr.Dataset:
         both = [contribution_norms(trace, convention=c, every_pass=True) for c in CONVENTIONS]
