@@ -219,6 +219,9 @@ class DepoConfig(Frozen):
         Node names: 1-2 of 50 letters; 5-7 of 3 letters; or one symbol per node.
     predict_ans : bool
         The marker ANS carries loss too, as in the paper.
+    held_out : float or None
+        Share of all rings that training never draws and every other stream draws alone; None
+        draws all rings everywhere. With one symbol a node only: other names are new anyway.
     """
 
     name: Literal["depo"] = "depo"
@@ -229,9 +232,15 @@ class DepoConfig(Frozen):
     queries: int = Field(10, ge=1)
     names: Literal["depo1", "depo2", "single"] = "depo1"
     predict_ans: bool = True
+    held_out: float | None = Field(None, ge=0.01, le=0.99)
 
     @model_validator(mode="after")
     def _hops_in_range(self) -> Self:
+        if self.held_out is not None and self.names != "single":
+            raise ValueError(
+                f'held_out {self.held_out} needs names = "single": with names = "{self.names}" '
+                "nearly every ring is new as it is"
+            )
         if self.hops is not None and not all(1 <= k <= self.max_hops for k in self.hops):
             raise ValueError(f"hops {self.hops} must lie in 1..max_hops ({self.max_hops})")
         if self.hops is not None and not self.hops:
@@ -353,6 +362,11 @@ class TrainingConfig(Frozen):
     dtype: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
     cuda_graphs: bool = False
+
+    @property
+    def sequences(self) -> int:
+        """Return how many sequences the whole training draws."""
+        return self.steps * self.batch_size
 
 
 class Experiment(Frozen):

@@ -124,7 +124,7 @@ def test_the_card_says_what_the_provenance_says(folder):
     assert f"({'width 8'}, {record['budget']['parameters']:,} parameters)" in card
     assert f"`{record['command']}`" in card
     assert f"= {record['budget']['tokens']:,} tokens, seed {record['seed']}" in card
-    assert f"{record['metrics']['count']:,} held-out examples" in card
+    assert f"{record['metrics']['count']:,} examples of the evaluation stream" in card
     assert record["versions"]["torch"] in card
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]

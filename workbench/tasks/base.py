@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -18,7 +19,13 @@ TRAIN: Final = "train"
 """Stream of the training batches; one step is one batch."""
 
 EVALUATION: Final = "evaluation"
-"""Stream of the held-out batches, which training never draws."""
+"""Stream of the evaluation batches: examples drawn apart from those of training."""
+
+FEW: Final = 0.01
+"""Share of repeated evaluation examples above which a person is warned."""
+
+HELD_OUT: Final = "held out"
+"""The part of a task's structures that its training never draws."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,58 @@ class Task(Protocol):
             Anything about the text does not fit this task's settings.
         """
         ...
+
+
+def draw(task: Task, count: int, seed: int, step: int, stream: str = TRAIN) -> Batch:
+    """Return the examples of one batch: a pure function of seed, step and stream.
+
+    Where a task holds structures out (it has a method ``part``), the training stream draws from
+    the others alone, and every other stream from those held out.
+
+    Parameters
+    ----------
+    count : int
+        Examples.
+    seed, step, stream
+        See `batch_generator`.
+    """
+    part = getattr(task, "part", None)
+    drawn = task if part is None else part(TRAIN if stream == TRAIN else HELD_OUT)
+    return drawn.sample(count, batch_generator(seed, step, stream))
+
+
+def repeated_share(task: Task, drawn: int) -> float:
+    """Return the share of evaluation examples that training is expected to draw as well.
+
+    Where a task has few distinct examples (`distinct_examples`), a good score may be memory of
+    training. 0 where the task holds structures out, or does not say how many examples it has.
+
+    Parameters
+    ----------
+    drawn : int
+        Sequences that training draws: steps times batch size.
+    """
+    count = getattr(task, "distinct_examples", None)
+    if count is None or getattr(task.config, "held_out", None) is not None:
+        return 0.0
+    return -math.expm1(drawn * math.log1p(-1 / max(count(), 2.0)))
+
+
+def few_examples_note(task: Task, drawn: int) -> str:
+    """Return a warning where more than `FEW` of the evaluation examples repeat training; else "".
+
+    Parameters
+    ----------
+    drawn : int
+        Sequences that training draws: steps times batch size.
+    """
+    share = repeated_share(task, drawn)
+    if share <= FEW:
+        return ""
+    return (
+        f"this setting of {task.name} has few distinct examples: about {100 * share:.0f} % of the "
+        f"evaluation's are drawn in training too"
+    )
 
 
 def level_words(level: int | str, difficulty_name: str) -> str:

@@ -129,6 +129,10 @@ class Rule110:
         )
         return {line.name: line for line in lines}
 
+    def distinct_examples(self) -> float:
+        """Return how many examples can be told apart: every string of every window."""
+        return 2.0 ** (self.config.cells * self.config.strings)
+
     def best_guess(self, batch: Batch) -> np.ndarray:
         """Return the chance of "constant guess" for each query, [example, query]."""
         best = max(line.accuracy[self.config.rollout] for line in self.chance().values())

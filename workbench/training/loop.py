@@ -28,7 +28,7 @@ from workbench.model import HybridModel
 from workbench.sleep import read
 from workbench.sleep.passes import resolve
 from workbench.tasks import task as make_task
-from workbench.tasks.base import Task, batch_generator
+from workbench.tasks.base import Task, batch_generator, draw, repeated_share
 from workbench.training.checkpoints import (
     check_backend,
     read_resume_state,
@@ -131,9 +131,7 @@ def train(
     """
     task = make_task(experiment.task)
     experiment = _with_vocabulary(experiment, task)
-    check_layout(
-        task.sample(256, batch_generator(experiment.training.seed, 0)), experiment.sleep.window
-    )
+    check_layout(draw(task, 256, experiment.training.seed, 0), experiment.sleep.window)
     check_device(experiment.training.device)
     check_backend(experiment.model.kernel_backend, experiment.training.device)
     check_compiler(experiment.training)
@@ -272,7 +270,7 @@ class _Run:
 
     def _train_step(self) -> tuple[float, float]:
         config, sleep = self.experiment.training, self.experiment.sleep
-        batch = self.task.sample(config.batch_size, batch_generator(config.seed, self.step))
+        batch = draw(self.task, config.batch_size, config.seed, self.step)
         check_layout(batch, sleep.window)  # labels lie elsewhere where names differ in length
         draws = batch_generator(config.seed, self.step, N_STREAM)
         if self.graphs is not None:
@@ -354,6 +352,7 @@ class _Run:
             "difficulty": self.task.difficulty_name,
             "count": config.eval_count,
             "seed": EVALUATION_SEED,
+            "repeated": repeated_share(self.task, config.sequences),
             "passes": self._evaluate(latency=True, look=look),
         }
         provenance = {

@@ -22,7 +22,7 @@ from workbench.config import Experiment, SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.recorded import asleep_of, passes_of, recorded
 from workbench.paths import bundled_traces
-from workbench.tasks import EVALUATION, batch_generator
+from workbench.tasks import EVALUATION, draw
 from workbench.tasks import task as make_task
 from workbench.tasks.base import Task
 from workbench.views.cursor import EXAMPLES, Cursor, Extent, Place
@@ -266,7 +266,7 @@ def wanted_by(cursor: Cursor) -> Wanted:
 
 def drawn_batch(task: Task, seed: int) -> Batch:
     """Return every example of a seed, as the stepper draws them one by one."""
-    return task.sample(EXAMPLES, batch_generator(seed, 0, EVALUATION))
+    return draw(task, EXAMPLES, seed, 0, EVALUATION)
 
 
 def _own_study(name: str, path: Path, size: int) -> Study:
