@@ -282,7 +282,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     folder = find_checkpoint(options.checkpoint)  # what is not there is told before torch is loaded
 
-    from workbench.tasks import TRAIN
+    from workbench.tasks.base import TRAIN, part_of
     from workbench.training.checkpoints import load_checkpoint
     from workbench.training.evaluation import default_passes, evaluate
     from workbench.training.loop import check_device
@@ -297,7 +297,7 @@ def _evaluate(options: argparse.Namespace) -> int:
                 "a model trained with task.held_out",
                 "leave --seen out",
             )
-        task = task.part(TRAIN)
+        task = part_of(task, TRAIN)
     passes = options.passes or default_passes(checkpoint.sleep)
     with _progress_bar(options.count * len(passes), unit="example") as bar:
         result = evaluate(

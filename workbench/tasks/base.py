@@ -150,9 +150,17 @@ def draw(task: Task, count: int, seed: int, step: int, stream: str = TRAIN) -> B
     seed, step, stream
         See `batch_generator`.
     """
-    part = getattr(task, "part", None)
-    drawn = task if part is None else part(TRAIN if stream == TRAIN else HELD_OUT)
+    drawn = part_of(task, TRAIN if stream == TRAIN else HELD_OUT)
     return drawn.sample(count, batch_generator(seed, step, stream))
+
+
+def part_of(task: Task, name: str) -> Task:
+    """Return the task over the structures of one part, `TRAIN` or `HELD_OUT`.
+
+    A task that has no method ``part`` holds nothing out, and is returned as it is.
+    """
+    part = getattr(task, "part", None)
+    return task if part is None else part(name)
 
 
 def repeated_share(task: Task, drawn: int) -> float:
