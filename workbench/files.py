@@ -302,16 +302,21 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def folder_aside(path: Path) -> Iterator[Path]:
-    """Give a temporary folder to fill; put it in `path`'s place if all went well."""
+    """Give a temporary folder to fill; put it in `path`'s place if all went well.
+
+    Its files are synced and get the permissions of any new file, as in `written_aside`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent, ended=True)
     aside, old = _beside(path), _beside(path, ".old")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
+    mode = 0o666 & ~_umask()
     try:
         yield aside
         for file in sorted(aside.rglob("*")):
             if file.is_file():
+                file.chmod(mode)
                 _sync(file)
         _sync(aside)
         if path.exists():

@@ -29,18 +29,14 @@ from workbench.sleep import read
 from workbench.sleep.passes import resolve
 from workbench.tasks import task as make_task
 from workbench.tasks.base import Task, batch_generator, draw, repeated_share
-from workbench.training.checkpoints import (
-    check_backend,
-    read_resume_state,
-    save_checkpoint,
-    write_resume_state,
-)
+from workbench.training.checkpoints import check_backend, save_checkpoint
 from workbench.training.evaluation import check_layout, default_passes, evaluate
 from workbench.training.graphs import GraphedSteps
 from workbench.training.loss import masked_cross_entropy
 from workbench.training.optimisers import Optimisers, build_optimisers, learning_rate_scale
 from workbench.training.parallel import Team, check_processes, device_of
 from workbench.training.places import export_folder
+from workbench.training.resume import restore_resume_point, resume_points, save_resume_point
 from workbench.training.run_folder import (
     CONFIG,
     EVENTS,
@@ -62,7 +58,6 @@ from workbench.training.run_folder import (
 N_STREAM = "train-passes"
 EVALUATION_SEED = 20_260_000
 """Evaluations during and after training draw from this seed of the evaluation stream."""
-KEPT_STATES = 2
 COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
@@ -322,25 +317,15 @@ class _Run:
 
     def _save(self) -> None:
         check_there(self.folder)
-        tensors = {f"model.{n}": t for n, t in self.model.state_dict().items()}
-        tensors |= {f"optimiser.{n}": t for n, t in self.optimisers.tensors().items()}
         states = self.folder / STATES
-        header = {"step": self.step, "seconds": self.seconds}
-        write_resume_state(states / f"step-{self.step:09d}.safetensors", tensors, header)
-        for old in sorted(states.glob("step-*.safetensors"))[:-KEPT_STATES]:
-            old.unlink()
+        save_resume_point(states, self.model, self.optimisers, self.step, self.seconds)
 
     def _restore(self) -> None:
-        states = sorted((self.folder / STATES).glob("step-*.safetensors"))
-        if states:
-            tensors, header = read_resume_state(states[-1])
-            parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimiser": {}}
-            for name, tensor in tensors.items():
-                owner, _, rest = name.partition(".")
-                parts[owner][rest] = tensor
-            self.model.load_state_dict(parts["model"])
-            self.optimisers.load(parts["optimiser"])
-            self.step, self.seconds = int(header["step"]), float(header["seconds"])
+        points = resume_points(self.folder / STATES)
+        if points:
+            self.step, self.seconds = restore_resume_point(
+                points[-1], self.model, self.optimisers, self.experiment.training.steps
+            )
         if is_main():
             drop_events_after(self.folder / EVENTS, self.step)
 
