@@ -11,6 +11,7 @@ import numpy as np
 
 from workbench.batch import Batch
 from workbench.errors import WorkbenchError
+from workbench.limits import refuse_beyond_memory
 
 if TYPE_CHECKING:
     from workbench.tasks.targets import ProbeTarget
@@ -26,6 +27,10 @@ FEW: Final = 0.01
 
 HELD_OUT: Final = "held out"
 """The part of a task's structures that its training never draws."""
+
+
+TOKEN_BYTES: Final = 18
+"""Bytes of a token in a `Batch`: its id, its answer and two masks."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +240,22 @@ def batch_generator(seed: int, step: int, stream: str = TRAIN) -> np.random.Gene
     key = np.array([seed, label], dtype=np.uint64)
     counter = np.array([0, 0, step, 0], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def check_room(task: Task, count: int) -> None:
+    """Check that a batch of `count` examples fits into memory; `Task.sample` begins with it.
+
+    Raises
+    ------
+    WorkbenchError
+        Its tokens and their labels alone need more than there is.
+    """
+    tokens = task.context_tokens + task.query_tokens
+    refuse_beyond_memory(
+        count * tokens * TOKEN_BYTES,
+        f"a batch of {count:,} examples of {tokens:,} tokens of {task.name}",
+        "ask for fewer examples, or for smaller ones in the task's settings",
+    )
 
 
 def symbols(vocabulary: tuple[str, ...], tokens: np.ndarray) -> list[str]:

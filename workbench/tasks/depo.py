@@ -21,7 +21,7 @@ from workbench.batch import Batch
 from workbench.config import DepoConfig
 from workbench.errors import WorkbenchError
 from workbench.tasks import typed
-from workbench.tasks.base import TRAIN, ChanceLine, symbols
+from workbench.tasks.base import TRAIN, ChanceLine, check_room, symbols
 from workbench.tasks.earlier_answers import MOST_NODES, guess_from_earlier_answers
 from workbench.tasks.targets import ProbeTarget, hop_targets
 from workbench.tasks.words import make_words, permutations
@@ -80,6 +80,7 @@ class Depo:
 
     def sample(self, count: int, generator: np.random.Generator) -> Batch:
         """Draw cycles, names, edge orders and queries; tokens [example, token]."""
+        check_room(self, count)
         nodes, queries = self.config.nodes, self.config.queries
         sizes = self._draw_sizes(count, generator)
         # Short words turn up first, so names are shuffled along the ring.

@@ -18,7 +18,7 @@ import numpy as np
 from workbench.batch import Batch
 from workbench.config import Rule110Config
 from workbench.errors import WorkbenchError
-from workbench.tasks.base import ChanceLine, counted, symbols
+from workbench.tasks.base import ChanceLine, check_room, counted, symbols
 from workbench.tasks.targets import RULE_110, ProbeTarget, cell_targets
 
 Boundary = Literal["periodic", "zero_background"]
@@ -42,6 +42,7 @@ class Rule110:
 
     def sample(self, count: int, generator: np.random.Generator) -> Batch:
         """Draw uniform strings; tokens [example, token = strings * cells + 1 + strings]."""
+        check_room(self, count)
         config = self.config
         words = -(-count * config.strings // 64)  # 64 strings share a word, one bit each
         raw = generator.bytes(8 * words * config.cells)

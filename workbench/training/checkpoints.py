@@ -24,7 +24,7 @@ from workbench.paths import bundled_checkpoints
 from workbench.tasks import task as make_task
 from workbench.tasks.base import Task
 from workbench.training.card import render_card
-from workbench.training.fitting import check_fits
+from workbench.training.fitting import check_fits, expected_weights
 from workbench.training.places import CARD, CONFIG, PROVENANCE, WEIGHTS, find_checkpoint
 
 FORMAT = "sleep-checkpoint/1"
@@ -72,7 +72,7 @@ def save_checkpoint(
     from safetensors.torch import save_file
 
     weights = {n: t.detach().cpu().contiguous() for n, t in model.state_dict().items()}
-    expected = model_on_meta(experiment.model).state_dict()
+    expected = expected_weights(experiment.model)
     check_fits(expected, weights, folder / WEIGHTS, fix="convert the model, or train it again")
     with folder_aside(folder) as aside:
         save_file(weights, aside / WEIGHTS, metadata={"format": FORMAT})
@@ -175,17 +175,11 @@ def _check_hashes(folder: Path, provenance: dict[str, Any]) -> None:
             )
 
 
-def model_on_meta(config: ModelConfig) -> HybridModel:
-    """Return a model of names, shapes and dtypes alone, which takes no memory."""
-    with torch.device("meta"):
-        return HybridModel(config)
-
-
 def _read_weights(path: Path, config: ModelConfig) -> dict[str, torch.Tensor]:
     """Read the weights of a configured model, which has to be as small as the file."""
     from safetensors import SafetensorError, safe_open
 
-    expected = model_on_meta(config).state_dict()
+    expected = expected_weights(config)
     size = path.stat().st_size  # the tensors of a file take no more than the file
     refuse_beyond_memory(2 * size, f"a model read from {path}", "use a smaller model")
     try:

@@ -1,4 +1,4 @@
-"""Do tensors from a file fit a model: names, shapes, dtypes, and finite everywhere."""
+"""Whether tensors from a file fit a model: names, shapes, dtypes, and finite everywhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,29 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from workbench.config import ModelConfig
 from workbench.errors import WorkbenchError
+from workbench.model import HybridModel
+
+
+def expected_weights(config: ModelConfig) -> dict[str, Tensor]:
+    """Return a model's weights as far as names, shapes and dtypes go; they take no memory.
+
+    Blocks of one kind are alike, so that one of each is built, however many there are.
+    """
+    kinds = tuple(dict.fromkeys(config.layers))
+    with torch.device("meta"):
+        one = HybridModel(config.model_copy(update={"layers": kinds})).state_dict()
+    blocks = {
+        kind: [(n.removeprefix(start), t) for n, t in one.items() if n.startswith(start)]
+        for kind, start in ((kind, f"stack.{i}.") for i, kind in enumerate(kinds))
+    }
+    rest = {name: tensor for name, tensor in one.items() if not name.startswith("stack.")}
+    return rest | {
+        f"stack.{i}.{name}": tensor
+        for i, kind in enumerate(config.layers)
+        for name, tensor in blocks[kind]
+    }
 
 
 def check_fits(

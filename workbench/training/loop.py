@@ -33,6 +33,7 @@ from workbench.training.checkpoints import check_backend, save_checkpoint
 from workbench.training.evaluation import check_layout, default_passes, evaluate
 from workbench.training.graphs import GraphedSteps
 from workbench.training.loss import masked_cross_entropy
+from workbench.training.needs import check_memory, check_threads, out_of_memory
 from workbench.training.optimisers import Optimisers, build_optimisers, learning_rate_scale
 from workbench.training.parallel import Team, check_processes, device_of
 from workbench.training.places import export_folder
@@ -126,8 +127,10 @@ def train(
     """
     task = make_task(experiment.task)
     experiment = _with_vocabulary(experiment, task)
-    check_layout(draw(task, 256, experiment.training.seed, 0), experiment.sleep.window)
     check_device(experiment.training.device)
+    check_threads(experiment.training)
+    check_memory(experiment, task)
+    check_layout(draw(task, 256, experiment.training.seed, 0), experiment.sleep.window)
     check_backend(experiment.model.kernel_backend, experiment.training.device)
     check_compiler(experiment.training)
     check_graphs(experiment)
@@ -178,6 +181,8 @@ def _watched(run: _Run, stop: Callable[[], bool], on_progress: Callable[[Progres
                 "finite gradients",
                 "lower training.muon_lr and training.adamw_lr, in another folder",
             ) from error
+        if refused := out_of_memory(error):
+            raise refused from error
         raise
 
 
