@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -194,7 +195,7 @@ def _pending_of(pending: object, batch: object, path: str | Path) -> np.ndarray:
         or not batch
     ):
         raise _not_a_session(path, "pending tokens that do not match its batch")
-    rows = [row if isinstance(row, list) else [None] for row in pending]
+    rows: list[list[Any]] = [row if isinstance(row, list) else [None] for row in pending]
     if len({len(row) for row in rows}) > 1 or {type(t) for row in rows for t in row} - {int}:
         raise _not_a_session(path, "pending tokens that are not integers [batch, token]")
     if any(abs(token) >= 2**63 for row in rows for token in row):
@@ -214,7 +215,6 @@ def _check_memory(
         if state.shape != expected.shape or state.dtype != expected.dtype:
             given = f"{list(state.shape)} {state.dtype}"
             raise _not_a_session(path, f"fast weights {given} in layer {i}")
-    layers = range(model.depth)
     for i, tail in found.conv_tails.items():
         if (
             i not in empty.fast_weights
@@ -224,7 +224,7 @@ def _check_memory(
             raise _not_a_session(path, f"a convolution tail {list(tail.shape)} in layer {i}")
     for i, cache in found.kv.items():
         keys, values, valid = cache.keys, cache.values, cache.valid
-        fits = i in layers and i not in empty.fast_weights and keys.is_floating_point()
+        fits = i in range(model.depth) and i not in empty.fast_weights and keys.is_floating_point()
         same = keys.shape == values.shape and keys.dtype == values.dtype and keys.ndim == 4
         if not fits or not same or valid.shape != (batch, keys.shape[2]) or len(keys) != batch:
             raise _not_a_session(path, f"a KV cache {list(keys.shape)} {keys.dtype} in layer {i}")

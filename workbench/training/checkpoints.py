@@ -59,6 +59,11 @@ class Checkpoint:
         """How it slept in training."""
         return self.experiment.sleep
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """SHA-256 of weights and configuration: what results of this very model are kept under."""
+        return tuple(str(self.provenance["hashes"].get(name)) for name in (WEIGHTS, CONFIG))
+
     @cached_property
     def task(self) -> Task:
         """The task it was trained on."""

@@ -126,7 +126,11 @@ def _progress(path: Path, header: object) -> tuple[int, float]:
     step, seconds = header.get("step"), header.get("seconds")
     if type(step) is not int or step < 0:
         raise _refused(path, f"step = {step!r:.40}", "a number of steps")
-    if type(seconds) not in (int, float) or not 0 <= seconds < math.inf:
+    if (
+        isinstance(seconds, bool)
+        or not isinstance(seconds, int | float)
+        or not 0 <= seconds < math.inf
+    ):
         raise _refused(path, f"seconds = {seconds!r:.40}", "a number of seconds")
     named = _NAME.fullmatch(path.name)
     if named is None or int(named[1]) != step:
