@@ -99,7 +99,7 @@ def read_resume_state(path: Path) -> ResumePoint:
     """
     try:
         found = read_tensors(path)
-        header = parse_json(found.metadata.pop("header", ""), what="its header")
+        header = parse_json(found.metadata.pop("header", ""), what=f"the header of {path}")
     except WorkbenchError as error:
         raise WorkbenchError(f"resume point: {error.given}", error.expected, _FIX) from None
     if found.metadata != ({"format": FORMAT} if found.checked else {}):
