@@ -3,6 +3,7 @@
     python data/make.py                      everything that is missing (hours on a laptop CPU)
     python data/make.py --only depo-n8-any --seeds 0
     python data/make.py --collect            no training: results and checkpoints of finished runs
+    python data/make.py --first              no training: first queries of the bundled models
     python data/make.py --table              no training: tables of docs/method.md and of the cards
 
 Each run is ``workbench train data/configs/NAME.toml --set training.seed=SEED``, resumed if it was
@@ -24,14 +25,19 @@ import numpy as np
 
 from workbench.errors import WorkbenchError
 from workbench.files import write_json, write_text
-from workbench.tasks import EVALUATION, batch_generator
+from workbench.tasks import EVALUATION, draw
+from workbench.tasks.base import repeated_share
+from workbench.training.card import render_card
 from workbench.training.checkpoints import Checkpoint, bundle_checkpoint, load_checkpoint
-from workbench.training.evaluation import BLIND, score_without_context
+from workbench.training.evaluation import BLIND, evaluate, score_without_context
 from workbench.training.run_folder import run_status
 from workbench.training.statistics import mean_interval
 
 DATA = Path(__file__).resolve().parent
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
+FIRST_BEGIN, FIRST_END = "<!-- first -->", "<!-- /first -->"
+CLOSE = 0.003
+"""Largest difference, in shares of queries, that other kernels have made to a recorded score."""
 SEEDS_TITLE = "## Over training seeds"
 NO_CONTEXT = "no context"
 SEEDS = (0, 1, 2)
@@ -49,7 +55,14 @@ def main() -> None:
     parser.add_argument(
         "--table", action="store_true", help="only rewrite the tables of docs and cards"
     )
+    parser.add_argument(
+        "--first", action="store_true", help="only measure the first queries of bundled models"
+    )
     options = parser.parse_args()
+    if options.first:
+        for name in options.only:
+            add_first(name)
+        return
     if options.table:
         path = DATA.parent / "docs" / "method.md"
         write_text(path, with_tables(path.read_text(encoding="utf-8"), read_results()))
@@ -99,7 +112,7 @@ def train(name: str, seed: int, runs: Path) -> bool:
 
 
 def collect(name: str, seeds: list[int], runs: Path) -> None:
-    """Add the finished seeds' own held-out evaluations to the results; bundle seed 0."""
+    """Add the finished seeds' own evaluations to the results; bundle seed 0."""
     folders = {s: run_folder(name, s, runs) for s in seeds if finished(run_folder(name, s, runs))}
     if not folders:
         print(f"{name}: no finished run")
@@ -138,6 +151,49 @@ def collect(name: str, seeds: list[int], runs: Path) -> None:
     print(f"{name}: {len(entries)} seeds")
 
 
+def add_first(name: str) -> None:
+    """Measure a bundled model's first queries; add them to its provenance, card and results.
+
+    On the examples that its recorded scores are from, with the same weights: those scores stay as
+    they are, and are checked.
+    """
+    folder = DATA / "checkpoints" / name
+    checkpoint = load_checkpoint(folder)
+    record = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    metrics = record["metrics"]
+    found = evaluate(
+        checkpoint.model,
+        checkpoint.task,
+        checkpoint.sleep,
+        passes=tuple(int(n) for n in metrics["passes"]),
+        count=metrics["count"],
+        seed=metrics["seed"],
+        latency=False,
+    )
+    for n, entry in metrics["passes"].items():
+        for level, share in entry["accuracy"].items():
+            if abs(found[n]["accuracy"][level] - share) > CLOSE:
+                raise WorkbenchError(
+                    f"{name} scores {found[n]['accuracy'][level]} at N = {n}, level {level}",
+                    f"its recorded {share}, but for rounding",
+                    "find out what has changed",
+                )
+        entry["first"], entry["chance"] = found[n]["first"], found[n]["chance"]
+    metrics["repeated"] = repeated_share(checkpoint.task, checkpoint.experiment.training.sequences)
+    write_json(folder / "provenance.json", record)
+    path = DATA / "results" / f"{name}.json"
+    result = json.loads(path.read_text(encoding="utf-8"))
+    chance = dict(next(iter(metrics["passes"].values()))["chance"])
+    result["seeds"]["0"]["without_context"] = chance.pop(BLIND)
+    result["chance"] = chance
+    for n, entry in metrics["passes"].items():
+        result["seeds"]["0"]["passes"][n]["first"] = entry["first"]
+    write_json(path, result)
+    card = render_card(checkpoint.provenance | record, checkpoint.experiment)
+    write_text(folder / "card.md", with_seeds(card, result))
+    print(f"{name}: first queries measured")
+
+
 def seed_entry(provenance: dict[str, Any], metrics: dict[str, Any]) -> dict[str, Any]:
     """Return what the results keep of one seed."""
     passes = metrics["passes"]
@@ -151,18 +207,18 @@ def seed_entry(provenance: dict[str, Any], metrics: dict[str, Any]) -> dict[str,
 
 
 def measured(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return a run's own held-out metrics, with the score of the same model without the context.
+    """Return a run's own metrics, with the score of the same model without the context.
 
     Latency is left out: it was measured while another run had the other core.
     """
     metrics = checkpoint.provenance["metrics"]
     task, count = checkpoint.task, metrics["count"]
-    batch = task.sample(count, batch_generator(metrics["seed"], 0, EVALUATION))
+    batch = draw(task, count, metrics["seed"], 0, EVALUATION)
     blind = score_without_context(checkpoint.model, batch, task, checkpoint.sleep)
     assert blind is not None  # every bundled window divides its context
     passes = {}
     for n, entry in metrics["passes"].items():
-        kept = {key: entry[key] for key in ("accuracy", "exact", "interval")}
+        kept = {key: entry[key] for key in ("accuracy", "exact", "interval", "first")}
         passes[n] = kept | {"chance": {**entry["chance"], BLIND: blind}}
     return {**metrics, "passes": passes}
 
@@ -202,15 +258,41 @@ def read_results() -> list[dict[str, Any]]:
 
 
 def with_tables(text: str, results: list[dict[str, Any]]) -> str:
-    """Return a document with everything between its two result marks made anew."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
+    """Return a document with everything between its result marks written again."""
+    tables = [table([r for r in results if r["task"] == t]) for t in ("depo", "rule110")]
+    text = between(text, BEGIN, END, "\n\n".join(tables))
+    return between(text, FIRST_BEGIN, FIRST_END, first_table(results))
+
+
+def between(text: str, begin: str, end: str, content: str) -> str:
+    """Return a document with what stands between two marks replaced."""
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
         raise WorkbenchError(
-            "a document without result marks", f"{BEGIN} and {END}", "put the two marks back"
+            "a document without result marks", f"{begin} and {end}", "put the two marks back"
         )
-    tables = "\n\n".join(table([r for r in results if r["task"] == t]) for t in ("depo", "rule110"))
-    return f"{before}{begin}\n{tables}\n{end}{after}"
+    return f"{before}{begin}\n{content}\n{end}{after}"
+
+
+def first_table(results: list[dict[str, Any]]) -> str:
+    """Return a Markdown table of first queries: the bundled Depo models, seed 0, each N tested."""
+    records = [r for r in results if r["task"] == "depo"]
+    levels = list(records[0]["over_seeds"][NO_CONTEXT]["accuracy"])
+    lines = [
+        "| model | tested at N | " + " | ".join(f"hops {level}" for level in levels) + " |",
+        "|---|---|" + "---|" * len(levels),
+    ]
+    for record in records:
+        for n, entry in record["seeds"]["0"]["passes"].items():
+            first = entry["first"]
+            cells = [
+                f"{first['accuracy'][v]:.3f} [{first['interval'][v][0]:.3f}, "
+                f"{first['interval'][v][1]:.3f}]"
+                for v in levels
+            ]
+            lines.append(f"| `{record['name']}` | {n} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def with_seeds(card: str, record: dict[str, Any]) -> str:
@@ -225,8 +307,8 @@ def with_seeds(card: str, record: dict[str, Any]) -> str:
     lines = [
         SEEDS_TITLE,
         "",
-        f"The same configuration with other seeds, tested at N = {best} (the best N of their mean). "
-        "The weights here are seed 0's, whatever the others did.",
+        f"The same configuration with other seeds, tested at N = {best} (the best N of their "
+        "mean). The weights here are seed 0's, whatever the others did.",
         "",
         "| seed | " + " | ".join([*heads, "exact"]) + " |",
         "|---|" + "---|" * (len(levels) + 1),

@@ -16,7 +16,7 @@ from pathlib import Path
 from workbench.errors import WorkbenchError
 from workbench.paths import bundled_checkpoints, bundled_traces
 from workbench.progress import progress_bar
-from workbench.tasks import batch_generator
+from workbench.tasks import draw
 from workbench.trace import STREAM, load_trace, origin_of, record_to
 from workbench.training.checkpoints import load_checkpoint
 from workbench.training.evaluation import default_passes
@@ -54,7 +54,7 @@ def make(name: str) -> Path:
     """Record one bundled trace."""
     checkpoint = load_checkpoint(name)
     sleep = checkpoint.sleep.with_passes(default_passes(checkpoint.sleep)[-1])
-    batch = checkpoint.task.sample(EXAMPLES, batch_generator(SEED, 0, STREAM))
+    batch = draw(checkpoint.task, EXAMPLES, SEED, 0, STREAM)
     with progress_bar(EXAMPLES, unit="example", label=name) as bar:
         path = record_to(
             FOLDER / f"{name}.zarr.zip",

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import workbench
 from workbench.paths import bundled_checkpoints, data_folder
+from workbench.sleep import Wake
 from workbench.tasks import batch_generator
 from workbench.training.evaluation import answers_right, evaluate
 
@@ -123,6 +125,26 @@ def test_a_card_shows_every_training_seed(path, make_script):
     shown = card.partition(make_script.SEEDS_TITLE)[2]
     for seed in record["seeds"]:
         assert f"| {seed} | " in shown
+
+
+def test_first_queries_are_those_of_the_recorded_examples():
+    """Read from the logits of the first answer, by hand; one in eight queries is a first one."""
+    checkpoint = workbench.load("depo-n8-n2")
+    metrics = checkpoint.provenance["metrics"]
+    batch = checkpoint.task.sample(
+        metrics["count"], batch_generator(metrics["seed"], 0, "evaluation")
+    )
+    place = checkpoint.task.context_tokens + 2  # k, start, ANS: the answer is read at ANS
+    with torch.no_grad():
+        events = list(workbench.read(checkpoint.model, batch, checkpoint.sleep.with_passes(2)))
+    wake = next(event for event in events if isinstance(event, Wake))
+    said = wake.logits[:, 2].argmax(dim=-1).numpy()
+    right = said == batch.tokens[:, place + 1]
+    first = metrics["passes"]["2"]["first"]
+    for level, share in first["accuracy"].items():
+        assert right[batch.difficulty[:, 0] == int(level)].mean() == pytest.approx(share, abs=0.01)
+    pooled = metrics["passes"]["2"]["accuracy"]["4"]
+    assert first["accuracy"]["4"] < pooled, "earlier answers help this model at 4 hops"
 
 
 def test_solvers_agree_with_the_bundled_tasks():

@@ -256,13 +256,14 @@ def test_evaluation_as_json(run, trained):
     assert list(record["passes"]) == ["1", "3"]
     for entry in record["passes"].values():
         assert list(entry) == [
-            "accuracy", "exact", "interval", "chance", "sleep_ms_per_window", "wake_ms_per_token",
+            "accuracy", "exact", "interval", "first", "chance", "sleep_ms_per_window",
+            "wake_ms_per_token",
         ]  # fmt: skip
         assert set(entry["accuracy"]) == {"1", "2"} == set(entry["interval"]["accuracy"])
         for level, value in entry["accuracy"].items():
             low, high = entry["interval"]["accuracy"][level]
             assert 0 <= low <= value <= high <= 1
-        lines = ["uniform guess", "guess among other nodes", BLIND]
+        lines = ["uniform guess", "guess among other nodes", "guess from earlier answers", BLIND]
         assert list(entry["chance"]) == lines
         for line in entry["chance"].values():
             assert set(line["accuracy"]) == {"1", "2"} and 0 <= line["exact"] < 1
@@ -275,13 +276,42 @@ def test_evaluation_as_json(run, trained):
 def test_evaluation_as_a_table(run, trained):
     code, out, _ = run("eval", trained, "--count", 8)
     assert code == 0
-    title, head, *rows, notes = out.splitlines()
+    (title, head, *rows, notes), (above, _, *first) = (
+        part.splitlines() for part in out.split("\n\n")
+    )
     assert notes.startswith("exact: every query of an example right; ms/sleep: ")
     assert title == "tiny on depo: 8 examples, seed 0, share right with its 95 % interval"
     assert re.split(r"  +", head) == ["N", "hops 1", "hops 2", "exact", "ms/sleep", "ms/token"]
-    assert [row.split("  ")[0] for row in rows] == [
-        "1", "2", "uniform guess", "guess among other nodes", BLIND,
-    ]  # fmt: skip
+    names = ["1", "2", "uniform guess", "guess among other nodes", "guess from earlier answers",
+             BLIND]  # fmt: skip
+    assert above == "first query of each example, which sees no earlier answer"
+    assert [row.split("  ")[0] for row in rows] == [row.split("  ")[0] for row in first] == names
+
+
+def test_rings_that_training_drew_are_scored_on_request(run, config, trained, tmp_path):
+    folder = tmp_path / "held-out"
+    code, _, err = run("train", config, "--out", folder, "--set", "task.held_out=0.5")
+    assert code == 0 and "few distinct examples" not in err
+    unseen, seen = (
+        json.loads(run("eval", folder, "--json", "--count", 50, *more)[1])["passes"]["1"]
+        for more in ((), ("--seen",))
+    )
+    assert unseen["accuracy"] != seen["accuracy"]
+    assert (
+        "on structures that training never drew (50% of them all)"
+        in (folder / "checkpoint" / "card.md").read_text()
+    )
+    assert_refused(run("eval", trained, "--seen"), "--seen for tiny, whose training held nothing")
+
+
+def test_few_distinct_examples_are_warned_about(run, config, tmp_path):
+    small = [f"task.{field}" for field in ("max_hops=1", "queries=1")]
+    overrides = [part for setting in small for part in ("--set", setting)]
+    code, _, err = run("train", config, "--out", tmp_path / "few", *overrides)
+    assert code == 0
+    assert re.search(r"this setting of depo has few distinct examples: about \d+ % of", err)
+    card = (tmp_path / "few" / "checkpoint" / "card.md").read_text()
+    assert "of which training is expected to have drawn" in card
 
 
 def test_evaluation_without_a_sleep(run, config, tmp_path):

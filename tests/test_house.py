@@ -34,6 +34,7 @@ FLOORS = (
         "workbench.config",
         "workbench.files",
         "workbench.identity",
+        "workbench.limits",
         "workbench.paths",
         "workbench.progress",
         "workbench.signals",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import select
 import shlex
 import sys
@@ -132,6 +133,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--seed", type=_seed, default=0, help="default %(default)s")
     evaluate.add_argument("--device", default="cpu", help="cpu or cuda; default %(default)s")
+    evaluate.add_argument(
+        "--seen",
+        action="store_true",
+        help="where training held structures out (task.held_out): score those it drew instead",
+    )
     evaluate.add_argument("--json", action="store_true", help="print JSON")
 
     sample = _command(
@@ -211,11 +217,17 @@ def _train(options: argparse.Namespace) -> int:
     if is_main():
         claim(folder)
 
+    from workbench.tasks import task
+    from workbench.tasks.base import few_examples_note
     from workbench.training.loop import train
     from workbench.training.run_folder import run_status
 
     if options.resume and is_main() and not (folder / "experiment.toml").exists():
         sys.stderr.write(f"workbench: nothing to resume in {folder}; starting at step 0\n")
+    if is_main() and (
+        note := few_examples_note(task(experiment.task), experiment.training.sequences)
+    ):
+        sys.stderr.write(f"workbench: {note}\n")
     bar: Any = None
 
     def show(progress: Any) -> None:
@@ -270,17 +282,27 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     folder = find_checkpoint(options.checkpoint)  # what is not there is told before torch is loaded
 
+    from workbench.tasks.base import TRAIN, part_of
     from workbench.training.checkpoints import load_checkpoint
     from workbench.training.evaluation import default_passes, evaluate
     from workbench.training.loop import check_device
 
     check_device(options.device)
     checkpoint = load_checkpoint(folder, device=options.device)
+    task = checkpoint.task
+    if options.seen:
+        if getattr(task.config, "held_out", None) is None:
+            raise WorkbenchError(
+                f"--seen for {checkpoint.name}, whose training held nothing out",
+                "a model trained with task.held_out",
+                "leave --seen out",
+            )
+        task = part_of(task, TRAIN)
     passes = options.passes or default_passes(checkpoint.sleep)
     with _progress_bar(options.count * len(passes), unit="example") as bar:
         result = evaluate(
             checkpoint.model,
-            checkpoint.task,
+            task,
             checkpoint.sleep,
             passes=passes,
             count=options.count,
@@ -323,7 +345,22 @@ def _evaluation_table(record: dict[str, Any], task: Any) -> str:
         "exact: every query of an example right; ms/sleep: milliseconds of one window's sleep; "
         "ms/token: of answering, awake"
     )
-    return f"{title}\n{columns(rows)}\n{notes}"
+    return f"{title}\n{columns(rows)}\n{notes}{_first_query_table(passes, task)}"
+
+
+def _first_query_table(passes: dict[str, Any], task: Any) -> str:
+    """Return the table of first queries, below a blank line."""
+    levels = list(next(iter(passes.values()))["first"]["accuracy"])
+    rows = [["N", *(f"{task.difficulty_name} {v}" for v in levels)]]
+    for n, entry in passes.items():
+        first = entry["first"]
+        rows.append(
+            [n, *(_with_interval(first["accuracy"][v], first["interval"][v]) for v in levels)]
+        )
+    for name, chance in next(iter(passes.values()))["chance"].items():
+        if chance.get("first"):
+            rows.append([name, *(f"{chance['first'].get(v, math.nan):.3f}" for v in levels)])
+    return f"\n\nfirst query of each example, which sees no earlier answer\n{columns(rows)}"
 
 
 def _with_interval(value: float, interval: Sequence[float]) -> str:
@@ -332,11 +369,11 @@ def _with_interval(value: float, interval: Sequence[float]) -> str:
 
 def _sample(options: argparse.Namespace) -> int:
     from workbench.config import apply_overrides
-    from workbench.tasks import batch_generator, task
+    from workbench.tasks import draw, task
 
     settings = apply_overrides({}, options.set, form="field=value", example="nodes=8")
     chosen = task(options.task, **settings)
-    batch = chosen.sample(options.count, batch_generator(options.seed, 0, "sample"))
+    batch = draw(chosen, options.count, options.seed, 0, "sample")
     if not options.json:
         for example in range(len(batch)):
             print(chosen.text(batch, example))

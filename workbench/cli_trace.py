@@ -100,7 +100,7 @@ def _record(
     folder = find_checkpoint(target)  # what is not there is told before torch is loaded
 
     from workbench.progress import progress_bar
-    from workbench.tasks import batch_generator
+    from workbench.tasks import draw
     from workbench.trace import STREAM, origin_of, record_to
     from workbench.trace.storage import check_target
     from workbench.training.checkpoints import load_checkpoint
@@ -116,7 +116,7 @@ def _record(
     except WorkbenchError as error:
         fix = error.fix.replace("overwrite it", "add --force")
         raise WorkbenchError(error.given, error.expected, fix) from None
-    batch = checkpoint.task.sample(examples, batch_generator(seed, 0, STREAM))
+    batch = draw(checkpoint.task, examples, seed, 0, STREAM)
     with progress_bar(examples, unit="example") as bar:
         record_to(
             path,

@@ -19,6 +19,11 @@ from workbench.errors import WorkbenchError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
+MOST_PASSES = 10_000
+"""Passes over one window beyond which a number was not meant."""
+MOST_TOKENS = 2**24
+"""Tokens of a window, or examples, beyond which a number was not meant."""
+
 LayerKind = Literal[
     "attention", "gated_delta", "delta", "delta_negative", "mamba2", "linear_attention", "jet"
 ]
@@ -28,7 +33,7 @@ LayerKind = Literal[
 class Frozen(BaseModel):
     """Base of every configuration: immutable, and unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelConfig(Frozen):
@@ -64,17 +69,19 @@ class ModelConfig(Frozen):
         Backend of `sleep_kernels`: "auto" or an explicit one, which raises if it cannot serve.
     """
 
-    vocabulary: int = Field(0, ge=0)
-    width: int = Field(64, ge=2)
-    layers: tuple[LayerKind, ...] = Field(("attention", "gated_delta"), min_length=1)
-    attention_heads: int = Field(4, ge=1)
-    gdn_heads: int = Field(4, ge=1)
-    key_dim: int = Field(16, ge=1)
-    value_dim: int = Field(16, ge=1)
-    conv_width: int = Field(4, ge=1)
-    mlp_width: int = Field(128, ge=0)
-    rope_base: float = Field(10_000.0, gt=1)
-    norm_eps: float = Field(1e-6, gt=0)
+    vocabulary: int = Field(0, ge=0, le=2**24)
+    width: int = Field(64, ge=2, le=2**20)
+    layers: tuple[LayerKind, ...] = Field(
+        ("attention", "gated_delta"), min_length=1, max_length=1024
+    )
+    attention_heads: int = Field(4, ge=1, le=2**12)
+    gdn_heads: int = Field(4, ge=1, le=2**12)
+    key_dim: int = Field(16, ge=1, le=2**14)
+    value_dim: int = Field(16, ge=1, le=2**14)
+    conv_width: int = Field(4, ge=1, le=256)
+    mlp_width: int = Field(128, ge=0, le=2**22)
+    rope_base: float = Field(10_000.0, gt=1, le=1e12)
+    norm_eps: float = Field(1e-6, gt=0, le=1)
     attention_backend: Literal["sdpa", "flash"] = "sdpa"
     kernel_backend: str = "auto"
 
@@ -92,8 +99,8 @@ class RandomPasses(Frozen):
     """N drawn uniformly from low..high, once per batch (random N in training)."""
 
     kind: Literal["random"] = "random"
-    low: int = Field(1, ge=1)
-    high: int = Field(4, ge=1)
+    low: int = Field(1, ge=1, le=MOST_PASSES)
+    high: int = Field(4, ge=1, le=MOST_PASSES)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -110,7 +117,7 @@ class UntilMemorySettles(Frozen):
 
     kind: Literal["until_memory_settles"] = "until_memory_settles"
     tolerance: float = Field(0.05, gt=0)
-    cap: int = Field(16, ge=1)
+    cap: int = Field(16, ge=1, le=MOST_PASSES)
 
 
 class UntilAnswersSettle(Frozen):
@@ -121,12 +128,12 @@ class UntilAnswersSettle(Frozen):
     """
 
     kind: Literal["until_answers_settle"] = "until_answers_settle"
-    patience: int = Field(1, ge=1)
-    cap: int = Field(16, ge=1)
+    patience: int = Field(1, ge=1, le=MOST_PASSES)
+    cap: int = Field(16, ge=1, le=MOST_PASSES)
 
 
 Passes = (
-    Annotated[int, Field(ge=1)]
+    Annotated[int, Field(ge=1, le=MOST_PASSES)]
     | Annotated[RandomPasses | UntilMemorySettles | UntilAnswersSettle, Field(discriminator="kind")]
 )
 
@@ -166,7 +173,7 @@ class SleepConfig(Frozen):
         wake time, and answering costs as many times more.
     """
 
-    window: int = Field(16, ge=2)
+    window: int = Field(16, ge=2, le=MOST_TOKENS)
     passes: Passes = 1
     eviction: Literal["hard", "sliding"] = "hard"
     loop: tuple[int, int] | None = None
@@ -177,7 +184,7 @@ class SleepConfig(Frozen):
     checkpointing: Literal["none", "pass", "window"] = "none"
     write: Literal["every_pass", "last_pass"] = "every_pass"
     feed_back: bool = True
-    wake_passes: int = Field(1, ge=1)
+    wake_passes: int = Field(1, ge=1, le=MOST_PASSES)
 
     @model_validator(mode="after")
     def _ablations_defined(self) -> Self:
@@ -219,19 +226,28 @@ class DepoConfig(Frozen):
         Node names: 1-2 of 50 letters; 5-7 of 3 letters; or one symbol per node.
     predict_ans : bool
         The marker ANS carries loss too, as in the paper.
+    held_out : float or None
+        Share of all rings that training never draws and every other stream draws alone; None
+        draws all rings everywhere. With one symbol a node only: other names are new anyway.
     """
 
     name: Literal["depo"] = "depo"
-    nodes: int = Field(75, ge=3)
+    nodes: int = Field(75, ge=3, le=100_000)
     n_dist: Literal["fixed", "uniform", "plm4"] = "fixed"
-    max_hops: int = Field(16, ge=1)
+    max_hops: int = Field(16, ge=1, le=100_000)
     hops: tuple[int, ...] | None = None
-    queries: int = Field(10, ge=1)
+    queries: int = Field(10, ge=1, le=100_000)
     names: Literal["depo1", "depo2", "single"] = "depo1"
     predict_ans: bool = True
+    held_out: float | None = Field(None, ge=0.01, le=0.99)
 
     @model_validator(mode="after")
     def _hops_in_range(self) -> Self:
+        if self.held_out is not None and self.names != "single":
+            raise ValueError(
+                f'held_out {self.held_out} needs names = "single": with names = "{self.names}" '
+                "nearly every ring is new as it is"
+            )
         if self.hops is not None and not all(1 <= k <= self.max_hops for k in self.hops):
             raise ValueError(f"hops {self.hops} must lie in 1..max_hops ({self.max_hops})")
         if self.hops is not None and not self.hops:
@@ -262,7 +278,7 @@ class Rule110Config(Frozen):
 
     name: Literal["rule110"] = "rule110"
     cells: int = Field(24, ge=3, le=64)
-    strings: int = Field(4, ge=1)
+    strings: int = Field(4, ge=1, le=100_000)
     rollout: int = Field(32, ge=1, le=4096)
     boundary: Literal["periodic", "zero_background"] = "periodic"
 
@@ -329,30 +345,35 @@ class TrainingConfig(Frozen):
         Replay each training step from a CUDA graph, one per N and layout of the batch.
     """
 
-    seed: int = Field(0, ge=0)
-    steps: int = Field(1000, ge=1)
-    batch_size: int = Field(64, ge=1)
-    muon_lr: float = Field(2e-3, gt=0)
-    adamw_lr: float = Field(5e-5, gt=0)
+    seed: int = Field(0, ge=0, lt=2**63)
+    steps: int = Field(1000, ge=1, le=10**9)
+    batch_size: int = Field(64, ge=1, le=MOST_TOKENS)
+    muon_lr: float = Field(2e-3, gt=0, le=100)
+    adamw_lr: float = Field(5e-5, gt=0, le=100)
     muon_adjust: Literal["original", "match_rms_adamw"] = "match_rms_adamw"
     muon_momentum: float = Field(0.95, ge=0, lt=1)
     adamw_betas: tuple[Beta, Beta] = (0.9, 0.98)
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0, le=100)
     clip: float = Field(1.0, gt=0)
-    warmup: int = Field(100, ge=0)
+    warmup: int = Field(100, ge=0, le=10**9)
     decay: Literal["constant", "cosine", "linear"] = "constant"
     decay_fraction: float = Field(1.0, gt=0, le=1)
-    log_every: int = Field(50, ge=1)
-    eval_every: int = Field(0, ge=0)
-    checkpoint_every: int = Field(200, ge=1)
-    eval_count: int = Field(1000, ge=1)
-    eval_passes: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    final_passes: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    threads: int = Field(1, ge=1)
+    log_every: int = Field(50, ge=1, le=10**9)
+    eval_every: int = Field(0, ge=0, le=10**9)
+    checkpoint_every: int = Field(200, ge=1, le=10**9)
+    eval_count: int = Field(1000, ge=1, le=MOST_TOKENS)
+    eval_passes: tuple[Annotated[int, Field(ge=1, le=MOST_PASSES)], ...] = ()
+    final_passes: tuple[Annotated[int, Field(ge=1, le=MOST_PASSES)], ...] = ()
+    threads: int = Field(1, ge=1, le=1024)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     dtype: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
     cuda_graphs: bool = False
+
+    @property
+    def sequences(self) -> int:
+        """Return how many sequences the whole training draws."""
+        return self.steps * self.batch_size
 
 
 class Experiment(Frozen):

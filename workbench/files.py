@@ -16,7 +16,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from workbench.errors import WorkbenchError
 from workbench.identity import this_host
@@ -156,6 +156,29 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a regular file, in hexadecimal."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Stamp(NamedTuple):
+    """What tells a file from one that replaced it; a cache of what was read is kept under it."""
+
+    inode: int
+    mtime_ns: int
+    size: int
+
+
+def stamp(path: Path) -> Stamp:
+    """Return a file's stamp, which changes with its content.
+
+    Raises
+    ------
+    UnreadableFile
+        There is no such file, or it may not be looked at.
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return Stamp(found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def _refuse_constant(name: str) -> float:
@@ -302,16 +325,21 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def folder_aside(path: Path) -> Iterator[Path]:
-    """Give a temporary folder to fill; put it in `path`'s place if all went well."""
+    """Give a temporary folder to fill; put it in `path`'s place if all went well.
+
+    Its files are synced and get the permissions of any new file, as in `written_aside`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent, ended=True)
     aside, old = _beside(path), _beside(path, ".old")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
+    mode = 0o666 & ~_umask()
     try:
         yield aside
         for file in sorted(aside.rglob("*")):
             if file.is_file():
+                file.chmod(mode)
                 _sync(file)
         _sync(aside)
         if path.exists():

@@ -20,12 +20,17 @@ asked of the memory (like Q) and as what is written under::
     dV = b * z        db = <z, V> + <a, K>        (row by row)
     dS0 = l dS' + Q^T (e * dO) - (b * K)^T (e * z)
     X = (dO R^T) * (Q K^T) * D - stril(z R^T) * M    p = f <R dS'^T, K>
-    dc = rowsum X - colsum X + <(e * dO) S0^T, Q> - <(e * z) S0^T, b * K> - p
-    dc_C += sum p + l <S0, dS'>
+    y = <(e * dO) S0^T, Q> - <(e * z) S0^T, b * K>
 
-and d log_decay is the reverse cumulative sum of dc. (dc is also <dQ, Q> + <dK_ask, K> -
-<dK_write, K>, which is cheaper, but loses digits where keys repeat.) Tested against the recurrence
-in float64.
+Every decay is exp of a sum of log decays over a segment, so each token m collects what the
+segments that contain it give::
+
+    d log_decay_m = sum of X_ij over j < m <= i + sum of p_j over j < m + sum of y_i over i >= m
+                    + l <S0, dS'>
+
+(The reverse cumulative sum of dc, with dc = rowsum X - colsum X + ..., is the same on paper. There
+each X_ij enters twice with opposite signs and has to cancel, which loses every digit of a token
+behind a strong decay.) Tested against the recurrence in float64.
 """
 
 from __future__ import annotations
@@ -34,6 +39,7 @@ from functools import cache
 from typing import Any, NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -46,8 +52,9 @@ ONE_CHUNK = 48
 CHUNK = 32
 """Tokens per chunk of a longer window, S carried between chunks."""
 
-LEAST = -1e30
-"""Log decays below this are this: exp of either is 0, but a difference of -inf is NaN."""
+LEAST = -750.0
+"""Log decays below this count as this: exp of either is 0, in float64 too. It is finite, since a
+difference of -inf is NaN, and small enough that running sums keep the digits of other decays."""
 
 
 def chunked(
@@ -266,23 +273,22 @@ def _backward(
     z = d_written if system is None else _solve(system, d_written, transposed=True)
     d_v = b * z
     d_beta = (z * v).sum(-1)
-    d_total = None
+    pairs = rows = writes = whole = None  # X, y, p and l <S0, dS'>
     if from_start is not None and d_state is not None and d_write is not None:
-        share = (d_write * k).sum(-1)
-        d_total = share.neg()
-        d_total[:, -1] += share.sum(-1) + from_start[:, -1, 0] * (before * d_state).sum((-2, -1))
+        writes = (d_write * k).sum(-1)
+        whole = from_start[:, -1] * (before * d_state).sum((-2, -1))[:, None]
     d_q = d_ask = None
     if q is not None and d_asked is not None:
         assert asked is not None
         inner = torch.bmm(d_asked, written.mT)  # A_q, still to be masked
         if total is not None:
-            d_total = _between(d_total, inner * asked)
+            pairs = inner * asked
         inner.mul_(decay)
         if from_start is not None:
             d_asked.mul_(from_start)
         d_q = torch.bmm(d_asked, before.mT)
-        if d_total is not None:
-            d_total += (d_q * q).sum(-1)
+        if total is not None:
+            rows = (d_q * q).sum(-1)
         d_q.baddbmm_(inner, k)
         d_write = _added(d_write, inner.mT, q)
         d_before = _added(d_before, q.mT, d_asked)
@@ -291,34 +297,53 @@ def _backward(
         strictly = _causal(k.shape[1], k.device, k.dtype, -1)
         inner = torch.bmm(z, written.mT).mul_(strictly)  # A_k, still to be decayed
         if total is not None:
-            d_total = _between(d_total, inner * system)
+            pairs = inner * system if pairs is None else pairs.addcmul_(inner, system)
         inner.mul_(decay)
         if from_start is not None:
             z.mul_(from_start)
         strong = b * k
         d_ask = torch.bmm(z, before.mT)  # a, so far what S0 gives
-        if d_total is not None:
-            d_total += (d_ask * strong).sum(-1)
+        if total is not None:
+            asks = (d_ask * strong).sum(-1)
+            rows = asks if rows is None else rows.add_(asks)
         d_ask.baddbmm_(inner, k)
         d_write = _added(d_write, inner.mT, strong)
         d_before = _added(d_before, strong.mT, z)
         d_beta += (d_ask * k).sum(-1)
         d_ask.mul_(b)
     assert d_write is not None and d_before is not None
-    d_log_decay = None
-    if d_total is not None:
-        d_log_decay = d_total.flip(-1).cumsum(-1).flip(-1)
+    d_log_decay = _decay_gradient(pairs, rows, writes, whole)
     d_k = d_write if d_ask is None else d_write.add_(d_ask)
     return (d_q, d_k, d_v, d_log_decay, d_beta), d_before
 
 
-def _between(total: Tensor | None, pairs: Tensor) -> Tensor:
-    """Add to c's gradient what each pair ``[., i, j]`` gives through ``exp(c_i - c_j)``.
+def _decay_gradient(
+    pairs: Tensor | None, rows: Tensor | None, writes: Tensor | None, whole: Tensor | None
+) -> Tensor | None:
+    """Return the gradient of log decays from what each segment gives.
 
-    Both sums are over the same numbers, so that a pair within a token cancels to the bit.
+    Parameters
+    ----------
+    pairs : Tensor or None
+        X ``[., i, j]``: segments from after token j to token i.
+    rows, writes : Tensor or None
+        y ``[., i]``, segments from the start to token i; p ``[., j]``, from after j to the end.
+    whole : Tensor or None
+        ``[., 1]``, the whole chunk.
     """
-    each = pairs.sum(2).sub_(pairs.sum(1))
-    return each if total is None else total.add_(each)
+    total = None
+    if pairs is not None:
+        tokens = pairs.shape[-1]
+        mask = _causal(tokens, pairs.device, pairs.dtype)
+        until = torch.matmul(mask.mT, pairs)  # [., m, j]: sum over i >= m
+        total = until.mul_(_causal(tokens, pairs.device, pairs.dtype, -1)).sum(-1)
+    if rows is not None:
+        from_end = rows.flip(-1).cumsum(-1).flip(-1)
+        total = from_end if total is None else total.add_(from_end)
+    if writes is not None and whole is not None:
+        earlier = F.pad(writes[:, :-1].cumsum(-1), (1, 0)) + whole
+        total = earlier if total is None else total.add_(earlier)
+    return total
 
 
 def _added(total: Tensor | None, left: Tensor, right: Tensor) -> Tensor:

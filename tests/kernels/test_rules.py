@@ -209,7 +209,7 @@ def test_gradients_of_a_long_window_agree_between_backends(rule, keys):
 
 @pytest.mark.parametrize("name", ["gated delta", "gated outer product"])
 @every_backend
-@pytest.mark.parametrize("log_decay", [-1e2, -1e4, -1e30])
+@pytest.mark.parametrize("log_decay", [-1e2, -1e4, -1e30, -torch.inf])
 @pytest.mark.parametrize("every", [1, 5])
 def test_wiping_the_memory_is_exact_and_gives_no_nan(name, backend, log_decay, every):
     """By every token, or by one in five with mild decays between."""
@@ -220,8 +220,6 @@ def test_wiping_the_memory_is_exact_and_gives_no_nan(name, backend, log_decay, e
     result = rule(x, state=state, backend=backend)
     gradients = torch.autograd.grad(result.output.sum() + result.state.square().sum(), leaves)
     assert all(torch.isfinite(t).all() for t in (*result[:2], *gradients))
-    if log_decay < -1e9:
-        return  # mild decays are lost in a sum with that, even in float64
     output, after = rule.by_token({n: t.detach() for n, t in x.items()}, state.detach())
     close(result.output, output, torch.float32)
     close(result.state, after, torch.float32)

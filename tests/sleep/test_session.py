@@ -1,11 +1,16 @@
 """A stream read token by token equals the batch; it can be saved, restored and erased."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from workbench.config import RandomPasses, SleepConfig, UntilAnswersSettle, UntilMemorySettles
 from workbench.errors import WorkbenchError
+from workbench.model import Memory
+from workbench.model.memory import FORMAT
+from workbench.model.tensor_file import write_tensors
 from workbench.sleep import Eviction, Session, SleepPass, Wake, read
 
 LAYERS = ("attention", "gated_delta", "attention", "jet")
@@ -131,6 +136,60 @@ def test_a_memory_that_is_no_session_is_refused(stream, tmp_path):
     session.memory.save(tmp_path / "memory.safetensors")
     with pytest.raises(WorkbenchError, match="memory.safetensors"):
         Session.restore(session.model, tmp_path / "memory.safetensors")
+
+
+WRONG_HEADERS = [
+    ("batch", 2), ("batch", 0), ("batch", "3"), ("batch", None), ("batch", 3.0), ("batch", 10**9),
+    ("pending", None), ("pending", [[]]), ("pending", [[1], [1, 2], [1]]), ("pending", "abc"),
+    ("pending", [[1.5]] * 3), ("pending", [[True]] * 3), ("pending", [[10**30]] * 3),
+    ("pending", [[-1]] * 3), ("pending", [[99]] * 3), ("pending", [[1] * 4] * 3),
+    ("pending", [["1"]] * 3), ("pending", [[[1]]] * 3),
+    ("sleep", None), ("sleep", []), ("sleep", {"window": 0}), ("sleep", {"naps": 1}),
+    ("sleep", {"passes": {"kind": "random"}}), ("weights", None),
+]  # fmt: skip
+
+
+@pytest.fixture
+def written(stream, make_batch, tmp_path):
+    """A session's file, and what a file was written from."""
+    session = stream(CONFIGS["sliding"])
+    session.push(make_batch(2, 0).tokens[:, :6])
+    session.save(tmp_path / "s.safetensors")
+    return session, tmp_path / "s.safetensors", *Memory.load(tmp_path / "s.safetensors")
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG_HEADERS, ids=map(str, WRONG_HEADERS))
+def test_a_header_with_another_value_is_refused_in_one_line(written, name, value):
+    session, path, memory, extra = written
+    for header in (extra | {name: value}, {k: v for k, v in extra.items() if k != name}):
+        memory.save(path, header)
+        with pytest.raises(WorkbenchError, match=r"s\.safetensors|session with passes|token ids"):
+            Session.restore(session.model, path)
+
+
+def test_a_memory_of_other_layers_or_shapes_is_refused_in_one_line(written):
+    session, path, memory, extra = written
+    tensors = memory.tensors()
+    damaged = [
+        {n: t for n, t in tensors.items() if n != gone} for gone in tensors if "tail" not in gone
+    ]
+    for name in tensors:
+        owner, _, rest = name.partition(".")
+        layer, _, part = rest.partition(".")
+        for other in ("-1", "0", "1", "2", "3", "99"):
+            if f"{owner}.{other}" not in {n.rpartition(".")[0] if part else n for n in tensors}:
+                renamed = f"{owner}.{other}" + (f".{part}" if part else "")
+                damaged.append({(renamed if n == name else n): t for n, t in tensors.items()})
+        for change in (
+            lambda t: t[:1], lambda t: t[None], lambda t: t[..., :1], lambda t: t.to(torch.int8),
+            lambda t: t.to(torch.complex64), lambda t: torch.zeros(()), lambda t: t.flatten(),
+        ):  # fmt: skip
+            damaged.append(tensors | {name: change(tensors[name])})
+    for wrong in damaged:
+        write_tensors(path, wrong, {"format": FORMAT, "extra": json.dumps(extra)})
+        with pytest.raises(WorkbenchError):
+            Session.restore(session.model, path)
+    assert len(damaged) > 100 and {n[:2] for n in tensors} == {"fa", "co", "kv"}
 
 
 @every_config

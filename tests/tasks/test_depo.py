@@ -1,12 +1,15 @@
 """Depo: answers, layout, distributions, chance lines and typed input."""
 
 from dataclasses import replace
+from itertools import permutations as orders_of
 
 import numpy as np
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.tasks import batch_generator, task
+from workbench.tasks import EVALUATION, TRAIN, batch_generator, draw, task
+from workbench.tasks.base import few_examples_note, repeated_share
+from workbench.tasks.depo import rings_held_out
 from workbench.tasks.words import make_words, permutations
 
 NAMES = ["depo1", "depo2", "single"]
@@ -310,3 +313,88 @@ def test_without_the_markers_loss_only_the_answers_are_predicted() -> None:
     spoilt = replace(batch, tokens=np.where(batch.loss_mask, 0, batch.tokens))
     np.testing.assert_array_equal(bare.solve(spoilt), batch.tokens)
     assert bare.text(batch, 0) == marked.text(with_loss, 0)
+
+
+SINGLE = {"nodes": 5, "names": "single", "max_hops": 2, "queries": 3}
+
+
+def rings_in(made, batch):
+    """Return the ring of each example as a tuple from node 0 on, read from the edges."""
+    first = len(made.vocabulary) - made.config.nodes
+    for row in batch.tokens[:, : made.context_tokens] - first:
+        successor = dict(zip(row[::2].tolist(), row[1::2].tolist(), strict=True))
+        ring = [0]
+        while len(ring) < len(successor):
+            ring.append(successor[ring[-1]])
+        yield tuple(ring)
+
+
+def test_held_out_rings_are_drawn_by_every_stream_but_that_of_training():
+    """Five nodes have 24 rings: every one is in exactly one part, whatever the batch."""
+    made = task("depo", **SINGLE, held_out=0.3)
+    trained = set(rings_in(made, draw(made, 2000, 1, 0)))
+    trained |= set(rings_in(made, draw(made, 2000, 2, 7)))
+    held_out = set(rings_in(made, draw(made, 2000, 1, 0, EVALUATION)))
+    assert not trained & held_out
+    assert len(trained) + len(held_out) == 24 and 3 <= len(held_out) <= 12
+    assert set(rings_in(made, draw(made, 2000, 5, 1, "another"))) == held_out
+    seen = made.part(TRAIN)
+    assert set(rings_in(made, draw(seen, 2000, 1, 0, EVALUATION))) == trained, "a part stays one"
+
+
+def test_the_share_held_out_is_that_of_all_rings():
+    made = task("depo", nodes=7, names="single", max_hops=2, queries=3, held_out=0.18)
+    orders = np.array([(0, *rest) for rest in orders_of(range(1, 7))])
+    held_out = rings_held_out(orders, np.full(720, 7), 0.18)
+    assert abs(held_out.mean() - 0.18) < 3 * np.sqrt(0.18 * 0.82 / 720)
+    turned = np.roll(orders, 3, axis=1)
+    np.testing.assert_array_equal(rings_held_out(turned, np.full(720, 7), 0.18), held_out)
+    longer = np.hstack([orders, np.full((720, 2), 99)])  # room for more nodes changes nothing
+    np.testing.assert_array_equal(rings_held_out(longer, np.full(720, 7), 0.18), held_out)
+    assert "guess from earlier answers" not in made.chance(), "it counts every ring"
+
+
+def test_without_rings_held_out_every_stream_draws_as_it_always_did():
+    made = task("depo", **SINGLE)
+    for stream in (TRAIN, EVALUATION):
+        batch = made.sample(20, batch_generator(3, 4, stream))
+        np.testing.assert_array_equal(draw(made, 20, 3, 4, stream).tokens, batch.tokens)
+
+
+def test_rings_are_held_out_in_cycles_of_any_size():
+    made = task("depo", **SINGLE, n_dist="uniform", held_out=0.5)
+    a, b = (made.text(draw(made, 1, 0, 0, stream), 0) for stream in (TRAIN, EVALUATION))
+    assert a != b
+
+
+def test_a_part_without_rings_is_refused():
+    made = task("depo", nodes=4, names="single", max_hops=1, queries=1, held_out=0.05)
+    with pytest.raises(WorkbenchError, match="held_out = 0.05 with task.nodes = 4 leaves a part"):
+        draw(made, 10, 0, 0, EVALUATION)
+    with pytest.raises(WorkbenchError, match='held_out 0.5 needs names = "single"'):
+        task("depo", held_out=0.5)
+
+
+def test_distinct_examples_are_counted_out():
+    """Three nodes, one hop or two, two queries: every example listed from 4,000 draws."""
+    made = task("depo", nodes=3, names="single", max_hops=2, queries=2)
+    by_hand = 2 * 6 * (3 * 2) * 2**2  # rings, orders of edges, starts in order, hops
+    assert made.distinct_examples() == pytest.approx(by_hand)
+    batch = made.sample(4000, batch_generator(0, 0))
+    assert len(np.unique(batch.tokens, axis=0)) == by_hand
+    both = task("depo", nodes=4, n_dist="uniform", names="single", max_hops=1, queries=1)
+    alike = 0.25 / (4 * 2 * 6 * 3) + 0.25 / (6 * 24 * 4)  # two sizes, each with a chance of 1/2
+    assert both.distinct_examples() == pytest.approx(1 / alike)
+
+
+def test_a_setting_of_few_examples_is_warned_about():
+    """Four nodes and two hops: 72 of 1,000 evaluation examples were among 4,000 of training."""
+    few = task("depo", nodes=4, names="single", max_hops=2, queries=4)
+    trained = {row.tobytes() for row in draw(few, 4000, 0, 0).tokens}
+    tested = draw(few, 4000, 0, 0, EVALUATION).tokens
+    found = np.mean([row.tobytes() in trained for row in tested])
+    expected = repeated_share(few, 4000)
+    assert expected == pytest.approx(found, abs=4 * np.sqrt(found / 4000))
+    assert "about 7 % of the evaluation's are drawn in training" in few_examples_note(few, 4000)
+    assert few_examples_note(task("depo", **SINGLE, held_out=0.3), 10**9) == ""
+    assert few_examples_note(task("depo"), 10**9) == ""

@@ -1,5 +1,6 @@
 """Checkpoint folders: whole or refused, the same by name, folder and Hub id; and their card."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -11,9 +12,13 @@ import safetensors.torch
 import torch
 
 import workbench
+from workbench import limits
 from workbench.errors import WorkbenchError
-from workbench.training.checkpoints import list_checkpoints, load_checkpoint
-from workbench.training.provenance import sha256
+from workbench.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.fixture
@@ -124,7 +129,7 @@ def test_the_card_says_what_the_provenance_says(folder):
     assert f"({'width 8'}, {record['budget']['parameters']:,} parameters)" in card
     assert f"`{record['command']}`" in card
     assert f"= {record['budget']['tokens']:,} tokens, seed {record['seed']}" in card
-    assert f"{record['metrics']['count']:,} held-out examples" in card
+    assert f"{record['metrics']['count']:,} examples of the evaluation stream" in card
     assert record["versions"]["torch"] in card
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -168,8 +173,98 @@ def test_an_edited_configuration(folder):
     with pytest.raises(WorkbenchError, match="config.toml is not the file .* was edited"):
         load_checkpoint(folder)
     accept_as_it_is(folder)
-    with pytest.raises(WorkbenchError, match="does not fit the model .* size mismatch"):
+    with pytest.raises(WorkbenchError, match=r"does not fit the model .* of shape \[.*expected \["):
         load_checkpoint(folder)
+
+
+def spoil(folder, change):
+    """Change one tensor of a checkpoint, with hashes that fit."""
+    weights = safetensors.torch.load_file(folder / "model.safetensors")
+    change(weights)
+    safetensors.torch.save_file(weights, folder / "model.safetensors")
+    accept_as_it_is(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["embedding.weight", "final_norm.weight", "stack.1.mixer"])
+def test_weights_that_are_not_finite(folder, name, value):
+    def change(weights):
+        tensor = next(w for n, w in weights.items() if n.startswith(name))
+        tensor.view(-1)[-1] = value
+
+    spoil(folder, change)
+    with pytest.raises(WorkbenchError, match=r"it has 1 of \d+ values of .* NaN or infinite"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    ["int8", "uint8", "int64", "bool", "float16", "bfloat16", "float64", "complex64",
+     "float8_e4m3fn"],
+)  # fmt: skip
+@pytest.mark.parametrize("every", [False, True])
+def test_weights_of_another_dtype(folder, dtype, every):
+    def change(weights):
+        for name in weights if every else ["embedding.weight"]:
+            weights[name] = weights[name].to(getattr(torch, dtype))
+
+    spoil(folder, change)
+    with pytest.raises(WorkbenchError, match=f"has .* in {dtype}.; expected float32"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop("embedding.weight"), "lacks embedding.weight"),
+        (lambda w: w.update(extra=torch.zeros(1)), "has the unknown extra"),
+        (lambda w: w.update({f"extra.{i}": torch.zeros(1) for i in range(9)}), "and 7 more"),
+        (lambda w: w.clear(), r"lacks embedding.weight, .* and \d+ more"),
+        (lambda w: w.update({"embedding.weight": torch.zeros(0)}), r"of shape \[0\]"),
+    ],
+)
+def test_other_tensors(folder, change, message):
+    spoil(folder, change)
+    with pytest.raises(WorkbenchError, match=f"does not fit the model .*{message}"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("width = 8", "width = 1048576", "of shape"),
+        ("key_dim = 4", "key_dim = 16384", "of shape"),
+        ("mlp_width = 8", "mlp_width = 4194304", "of shape"),
+        ("key_dim = 4", "key_dim = 1000000000", "key_dim = 1000000000; expected a value less than"),
+        ("passes = 2", "passes = 1000000000", "passes = 1000000000; expected a value less than"),
+        ("nodes = 4", "nodes = 1000000000", "nodes = 1000000000; expected a value less than"),
+    ],
+)
+def test_a_configuration_of_a_huge_model_takes_no_memory(folder, old, new, message):
+    path = folder / "config.toml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    accept_as_it_is(folder)
+    with pytest.raises(WorkbenchError, match=message):
+        load_checkpoint(folder)
+
+
+def test_a_file_larger_than_memory(folder, monkeypatch):
+    monkeypatch.setattr(limits, "available_memory", lambda: 1000)
+    with pytest.raises(
+        WorkbenchError, match="needs at least .* kB of memory; expected at most 1.0 kB"
+    ):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("change", [torch.nn.Module.double, torch.nn.Module.bfloat16])
+def test_a_model_that_could_not_be_loaded_is_not_saved(folder, tmp_path, change):
+    found = load_checkpoint(folder)
+    with pytest.raises(WorkbenchError, match="expected float32"):
+        save_checkpoint(
+            tmp_path / "new", "new", change(found.model), found.experiment, found.provenance
+        )
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.toml", "provenance.json"])
@@ -182,7 +277,8 @@ def test_a_missing_file(folder, name):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "provenance.json cannot be read"),
+        ("{", "provenance.json is not valid JSON"),
+        ("[" * 100_000, "provenance.json is not valid JSON .nested too deeply"),
         ("[]", "has format 'list'; expected sleep-checkpoint/1"),
         ('{"format": "sleep-checkpoint/2"}', "has format 'sleep-checkpoint/2'; expected"),
         ('{"format": "sleep-checkpoint/1"}', "lacks name, hashes, metrics, budget"),
@@ -191,7 +287,7 @@ def test_a_missing_file(folder, name):
             '"budget": {}}',
             "lacks hashes, or they are of another kind",
         ),
-        ("\xff", "provenance.json cannot be read"),
+        ("\xff", "provenance.json is not UTF-8"),
     ],
 )
 def test_a_provenance_that_is_none(folder, text, message):

@@ -60,6 +60,20 @@ def test_all_right_and_all_wrong(shift, score):
         assert all(low <= score <= high for low, high in entry["interval"]["accuracy"].values())
 
 
+def test_logits_of_nan_are_not_scored_as_wrong():
+    depo = task("depo", **DEPO)
+    model = Oracle(len(depo.vocabulary))
+    model.logits = lambda hidden, normalise=True: hidden * float("nan")
+    with pytest.raises(WorkbenchError, match="logits that are NaN or infinite"):
+        evaluate(model, depo, SleepConfig(window=8), passes=(1,), count=8, seed=5)
+
+
+def test_more_examples_than_fit_are_refused_before_they_are_drawn():
+    depo = task("depo", **DEPO)
+    with pytest.raises(WorkbenchError, match="000 examples of 16 tokens of depo needs"):
+        evaluate(Oracle(9), depo, SleepConfig(window=8), passes=(1,), count=10**12, seed=5)
+
+
 def test_the_record_is_complete(tiny_model):
     depo = task("depo", **DEPO)
     model = tiny_model(vocabulary=len(depo.vocabulary), dtype="float32")

@@ -18,8 +18,8 @@ from workbench.errors import WorkbenchError
 from workbench.identity import identify
 from workbench.tasks import batch_generator
 from workbench.tasks import task as make_task
-from workbench.training.checkpoints import read_resume_state
 from workbench.training.loop import find_compiler, train
+from workbench.training.resume import read_resume_state
 from workbench.training.run_folder import run_status
 
 RANDOM_N = 'sleep.passes={kind = "random", low = 1, high = 3}'
@@ -144,7 +144,7 @@ def test_killed_at_any_moment_and_resumed(n, tiny_experiment, tmp_path, weights_
             time.sleep(0.001)
     assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
     for state in (folder / "state").glob("step-*"):
-        assert read_resume_state(state)[1]["step"] > 0, "a resume point is not whole"
+        assert read_resume_state(state).step > 0, "a resume point is not whole"
     assert json.loads((folder / "status.json").read_text())["state"] == "running"
     assert train(experiment, folder, resume=True) == "finished"
     assert_same_weights(weights_of(folder), weights_of(tmp_path / "whole"))
@@ -191,7 +191,7 @@ def test_a_broken_resume_point_is_explained_and_can_be_deleted(tiny_experiment, 
     train(experiment, folder, stop=lambda: next(stops))
     newest = folder / "state" / "step-000000004.safetensors"
     newest.write_bytes(newest.read_bytes()[:-100])
-    with pytest.raises(WorkbenchError, match="resume point .*4.safetensors cannot be read"):
+    with pytest.raises(WorkbenchError, match="resume point: .*4.safetensors .*; delete it"):
         train(experiment, folder, resume=True)
     newest.unlink()
     assert train(experiment, folder, resume=True) == "finished"

@@ -112,3 +112,18 @@ def test_probabilities_of_each_answers_first_token():
     np.testing.assert_allclose(found[0, 0], torch.softmax(logits[0, 1], -1), rtol=1e-6)
     np.testing.assert_allclose(found[:, 1], torch.softmax(logits[:, 5], -1), rtol=1e-6)
     assert np.isnan(found[1, 0]).all()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("score", [token_correct, answer_probabilities])
+def test_logits_that_are_not_finite_are_not_wrong_answers(score, value):
+    logits = answered(TOKENS)
+    logits[1, 5, 2] = value  # predicts example 1's second answer
+    with pytest.raises(WorkbenchError, match="NaN or infinite at 1 of 2 predicted tokens"):
+        score(wakes(TWO, 4, logits), TWO)
+
+
+def test_logits_where_nothing_is_predicted_may_be_anything():
+    logits = answered(TOKENS)
+    logits[:, 3] = logits[:, 7] = float("nan")
+    assert query_correct(token_correct(wakes(TWO, 4, logits), TWO), TWO).all()

@@ -61,7 +61,7 @@ def test_measuring_with_a_wrong_value_cancelled_and_to_its_end(page, server):
     page.get_by_role("button", name="Measure", exact=True).click()
     # its process loads torch, behind everything else that the machine does
     expect(jobs.get_by_text("done", exact=True)).to_be_visible(timeout=180_000)
-    expect(page.get_by_text("60 held-out examples")).to_be_visible()
+    expect(page.get_by_text("60 evaluation examples")).to_be_visible()
     expect(page.get_by_role("figure", name=MAP)).to_be_visible()
     expect(page).to_have_url(re.compile("measurement=probes-"))
     again = "Measure again Probes: depo-n8-n1, examples 60"

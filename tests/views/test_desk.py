@@ -1,5 +1,7 @@
 """The desk: the same examples as the stepper's, bundled traces where they fit, and one's own."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,8 @@ from workbench.views import desk as desks
 from workbench.views.cursor import EXAMPLES, Place, TraceCursor
 from workbench.views.desk import Desk, Wanted, drawn_batch, wanted_by
 from workbench.views.problem import drawn
+from workbench.views.reading import Readings
+from workbench.views.reading import Wanted as ReadingWanted
 from workbench.views.services import Services
 from workbench.views.walk import Walk
 
@@ -50,6 +54,18 @@ def test_a_trace_is_recorded_once(desk):
     for passes in range(1, desks.STUDIES + 1):
         desk.study(Wanted("rule", passes=passes))
     assert desk.study(Wanted("ring", passes=2)) is not first, "only the newest are kept"
+
+
+def test_what_was_made_of_a_model_that_was_replaced_is_not_shown(desk, checkpoints, monkeypatch):
+    """By the name of the old one there is another now: its traces and readings are made again."""
+    readings = Readings(desk.services)
+    old = desk.study(Wanted("ring", passes=2)), readings.get(ReadingWanted("ring", 0, 2))
+    known = {"name": "ring", "hashes": {"model.safetensors": "1" * 64}}
+    monkeypatch.setitem(checkpoints, "ring", replace(checkpoints["ring"], provenance=known))
+    new = desk.study(Wanted("ring", passes=2)), readings.get(ReadingWanted("ring", 0, 2))
+    for before, after in zip(old, new, strict=True):
+        assert before is not after and after.checkpoint is checkpoints["ring"]
+    assert desk.study(Wanted("ring", passes=2)) is new[0]
 
 
 def test_where_the_cursor_stands_in_terms_of_writes(desk):

@@ -203,10 +203,23 @@ def test_a_card_says_how_it_was_measured(folder):
     record["metrics"]["passes"]["1"]["interval"] = {"accuracy": {"1": [0.88, 0.915]}}
     (folder / "provenance.json").write_text(json.dumps(record))
     html = home.card_html(catalogue.read_entry("ring", folder))
-    assert "Measured on 100 held-out examples, one training run (seed 3)" in html
+    assert "Measured on 100 evaluation examples, one training run (seed 3)" in html
     assert "95 % intervals reach at most 2.0 points" in html
     assert 'title="95 % interval: 88.0 to 91.5 %"' in html
     assert "one CPU core" not in home.page_html([]), "the page does not know where it was trained"
+
+
+def test_a_card_shows_first_queries_where_they_were_measured(folder):
+    record = spoilt(lambda r: None)
+    entry = record["metrics"]["passes"]["1"]
+    entry["first"] = {"accuracy": {"1": 0.432}, "interval": {"1": [0.4, 0.5]}}
+    entry["chance"]["a guess"] = {"accuracy": {"1": 0.9}, "exact": None, "first": {"1": 0.123}}
+    (folder / "provenance.json").write_text(json.dumps(record))
+    html = home.card_html(catalogue.read_entry("ring", folder))
+    _, found, below = html.partition("<summary>First query of each example alone</summary>")
+    assert found and "43.2" in below and "12.3" in below
+    (folder / "provenance.json").write_text(json.dumps(spoilt(lambda r: None)))
+    assert "First query" not in home.card_html(catalogue.read_entry("ring", folder))
 
 
 @pytest.mark.parametrize(

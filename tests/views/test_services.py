@@ -1,13 +1,15 @@
-"""What sessions share: each checkpoint is loaded once, a damaged one at every call anew."""
+"""What sessions share: each checkpoint is loaded once, and again when its files change."""
 
 import shutil
 import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 from workbench.errors import WorkbenchError
 from workbench.paths import bundled_checkpoints
+from workbench.training.checkpoints import load_checkpoint, save_checkpoint
 from workbench.views.services import Services, lacking, services
 
 BUNDLED = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
@@ -44,6 +46,51 @@ def test_a_checkpoint_is_loaded_once(data):
     for thread in threads:
         thread.join()
     assert len(loaded) == 4 and len({id(one) for one in loaded}) == 1
+
+
+def another(folder):
+    """Turn a checkpoint into another one, whole as well: its weights shifted by one."""
+    found = load_checkpoint(folder)
+    for weight in found.model.parameters():
+        weight.add_(1)
+    told = {key: value for key, value in found.provenance.items() if key != "name"}
+    save_checkpoint(folder, "another", found.model, found.experiment, told)
+
+
+def test_one_that_is_replaced_is_loaded_again_and_one_that_is_removed_is_gone(data):
+    shared = Services()
+    before = shared.checkpoint("whole")
+    another(data / "whole")
+    after = shared.checkpoint("whole")
+    assert (after.name, before.name != "another") == ("another", True)
+    shift = after.model.head.weight - before.model.head.weight
+    assert torch.allclose(shift, torch.ones_like(shift), atol=1e-5)
+    assert after.identity != before.identity
+    assert shared.checkpoint("whole") is after
+    shutil.rmtree(data / "whole")
+    with pytest.raises(WorkbenchError, match="no checkpoint 'whole'"):
+        shared.checkpoint("whole")
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.toml", "provenance.json"])
+def test_one_that_is_damaged_after_it_was_loaded_is_refused(data, file):
+    shared = Services()
+    shared.checkpoint("whole")
+    (data / "whole" / file).write_bytes((data / "whole" / file).read_bytes()[:-9])
+    with pytest.raises(WorkbenchError):
+        shared.checkpoint("whole")
+
+
+def test_only_so_many_are_kept(data, monkeypatch):
+    monkeypatch.setattr("workbench.views.services.MODELS", 2)
+    shared = Services()
+    for name in ("a", "b"):
+        shutil.copytree(data / "whole", data / name)
+    first, other = shared.checkpoint("whole"), shared.checkpoint("a")
+    assert shared.checkpoint("whole") is first
+    shared.checkpoint("b")
+    assert shared.checkpoint("whole") is first, "asked for last, it stays"
+    assert shared.checkpoint("a") is not other, "the one asked for the longest ago went"
 
 
 @pytest.mark.parametrize("lacking", ["config.toml", "provenance.json"])

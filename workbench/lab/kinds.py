@@ -1,6 +1,6 @@
 """What can be measured on a checkpoint, each kind with its settings: what `workbench measure` runs.
 
-A kind draws held-out examples, runs an instrument on them and returns its summary over examples:
+A kind draws evaluation examples, runs an instrument on them and returns its summary over examples:
 small enough to be kept (`workbench.lab.measured`), and all that pages and findings are made of.
 """
 
@@ -15,7 +15,7 @@ from pydantic import Field
 from workbench.batch import Batch
 from workbench.config import Frozen, SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.tasks.base import EVALUATION, batch_generator
+from workbench.tasks.base import EVALUATION, draw
 
 if TYPE_CHECKING:  # a page that only shows measurements loads no torch
     import xarray as xr
@@ -250,9 +250,8 @@ def sleep_of(checkpoint: Checkpoint, settings: Settings) -> SleepConfig:
 
 
 def examples_of(checkpoint: Checkpoint, settings: Settings, *, step: int = 0) -> Batch:
-    """Return the held-out examples of a measurement; another `step`, other examples."""
-    drawn = batch_generator(settings.seed, step, EVALUATION)
-    return checkpoint.task.sample(settings.examples, drawn)
+    """Return the evaluation examples of a measurement; another `step`, other examples."""
+    return draw(checkpoint.task, settings.examples, settings.seed, step, EVALUATION)
 
 
 def _complete(result: xr.Dataset) -> xr.Dataset:

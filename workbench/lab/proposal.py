@@ -235,14 +235,14 @@ def check_start(experiment: Experiment) -> None:
     WorkbenchError
         A setting does not fit the task or this machine.
     """
-    from workbench.tasks import batch_generator
+    from workbench.tasks import draw
     from workbench.tasks import task as make_task
     from workbench.training.checkpoints import check_backend
     from workbench.training.evaluation import check_layout
     from workbench.training.loop import check_compiler, check_device, check_graphs
 
     training, sleep = experiment.training, experiment.sleep
-    batch = make_task(experiment.task).sample(64, batch_generator(training.seed, 0))
+    batch = draw(make_task(experiment.task), 64, training.seed, 0)
     check_layout(batch, sleep.window)
     check_device(training.device)
     check_backend(experiment.model.kernel_backend, training.device)

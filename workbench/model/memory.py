@@ -7,6 +7,7 @@ takes a memory and returns another.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +17,12 @@ import torch
 from torch import Tensor
 
 from workbench.errors import WorkbenchError
-from workbench.files import written_aside
+from workbench.files import parse_json
+from workbench.model.tensor_file import read_tensors, write_tensors
 
-FORMAT = "sleep-memory/1"
+FORMAT = "sleep-memory/2"
+WITHOUT_CHECKSUM = "sleep-memory/1"
+"""The earlier format."""
 
 
 @dataclass(frozen=True)
@@ -117,66 +121,58 @@ class Memory:
 
     @classmethod
     def from_tensors(cls, named: Mapping[str, Tensor]) -> Self:
-        """Build a memory from what `tensors` returned."""
+        """Build a memory from what `tensors` returned; any other name is a ValueError."""
         fast_weights, conv_tails = {}, {}
         caches: dict[int, dict[str, Tensor]] = {}
         for name, tensor in named.items():
-            part, layer, *rest = name.split(".")
-            if part == "fast_weights":
-                fast_weights[int(layer)] = tensor
-            elif part == "conv_tails":
-                conv_tails[int(layer)] = tensor
-            else:
-                caches.setdefault(int(layer), {})[rest[0]] = tensor
+            match name.split("."):
+                case ["fast_weights", layer]:
+                    fast_weights[int(layer)] = tensor
+                case ["conv_tails", layer]:
+                    conv_tails[int(layer)] = tensor
+                case ["kv", layer, part]:
+                    caches.setdefault(int(layer), {})[part] = tensor
+                case _:
+                    raise ValueError(f"a tensor {name!r}")
         return cls(fast_weights, conv_tails, {i: KVCache(**c) for i, c in caches.items()})
 
     def save(self, path: str | Path, extra: Mapping[str, object] | None = None) -> None:
-        """Write a safetensors file, aside first and then renamed; `extra` goes in its header."""
-        from safetensors.torch import save_file
-
+        """Write a file of tensors with a checksum; `extra` goes in its header."""
         header = {"format": FORMAT, "extra": json.dumps(dict(extra or {}))}
-        # layers may share a tensor (a mask), which safetensors refuses: each gets a copy
-        copies = {
-            name: tensor.detach().clone(memory_format=torch.contiguous_format)
-            for name, tensor in self.tensors().items()
-        }
-        with written_aside(Path(path)) as aside:
-            save_file(copies, aside, metadata=header)
+        write_tensors(Path(path), self.tensors(), header)
 
     @classmethod
     def load(cls, path: str | Path) -> tuple[Self, dict[str, object]]:
         """Read what `save` wrote; returns the memory and its `extra`.
 
+        A file of the earlier format, which has no checksum, is read with a warning.
+
         Raises
         ------
         WorkbenchError
-            The file is missing, truncated, or not a saved memory.
+            The file is missing, truncated, changed, or not a saved memory.
         """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, framework="pt") as file:
-                header = file.metadata() or {}
-                named = {name: file.get_tensor(name) for name in file.keys()}
-        except FileNotFoundError:
+        found = read_tensors(Path(path))
+        earlier = found.metadata.get("format") == WITHOUT_CHECKSUM and not found.checked
+        if earlier:
+            warnings.warn(
+                f"{path} has no checksum, as an earlier version wrote it: damage may go unnoticed",
+                stacklevel=2,
+            )
+        elif found.metadata.get("format") != FORMAT or not found.checked:
+            said = found.metadata.get("format")
+            lacking = "" if found.checked or said != FORMAT else " without a checksum"
             raise WorkbenchError(
-                f"no memory file at {path}", "a file written by save", "check the path"
-            ) from None
-        except (OSError, SafetensorError) as error:
-            raise WorkbenchError(
-                f"{path} cannot be read ({error})",
-                "a whole safetensors file",
-                "it is truncated or of another kind: save the memory again",
-            ) from None
-        if header.get("format") != FORMAT:
-            raise WorkbenchError(
-                f"{path} has format {header.get('format')!r}", FORMAT, "name a saved memory"
+                f"{path} has format {said!r}{lacking}", FORMAT, "name a saved memory"
             )
         try:
-            return cls.from_tensors(named), json.loads(header["extra"])
+            extra = parse_json(found.metadata["extra"], what=f"the header of {path}")
+            if not isinstance(extra, dict):
+                raise TypeError(f"a header that is a {type(extra).__name__}")
+            return cls.from_tensors(found.tensors), extra
         except (KeyError, ValueError, TypeError) as error:
             raise WorkbenchError(
-                f"{path} holds something else than a memory ({error})",
+                f"{path} does not hold a memory ({error})",
                 "the tensors that save wrote",
                 "save the memory again",
             ) from None

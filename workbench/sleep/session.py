@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -138,7 +138,8 @@ class Session:
         Raises
         ------
         WorkbenchError
-            The file is not whole, or was written with other weights.
+            The file is damaged or does not hold a session of this model, or was written with
+            other weights.
         """
         memory, extra = Memory.load(path)
         if extra.get("weights") != fingerprint(model):
@@ -147,12 +148,16 @@ class Session:
                 "the model it was saved with",
                 "load that checkpoint, or start a new session",
             )
-        sleep = build(SleepConfig, cast("dict[str, Any]", extra["sleep"]), source=str(path))
-        session = cls(model, sleep, batch=int(str(extra["batch"])))
+        batch, sleep, pending = (extra.get(name) for name in ("batch", "sleep", "pending"))
+        if not isinstance(sleep, dict):
+            raise _not_a_session(path, "no settings of its sleep")
+        waiting = _pending_of(pending, batch, path)
+        session = cls(model, build(SleepConfig, sleep, source=str(path)), batch=len(waiting))
+        if waiting.shape[1] >= session.sleep.window:
+            raise _not_a_session(path, f"{waiting.shape[1]} pending tokens, a window or more")
+        session.pending = session._checked(waiting)
+        _check_memory(model, memory, session.memory, len(waiting), path)
         session.memory = memory.to(model.device)
-        session.pending = np.array(extra["pending"], dtype=np.int64).reshape(
-            int(str(extra["batch"])), -1
-        )
         return session
 
     def _checked(self, tokens: np.ndarray) -> np.ndarray:
@@ -179,6 +184,65 @@ def fingerprint(model: SleepingModel) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _pending_of(pending: object, batch: object, path: str | Path) -> np.ndarray:
+    """Return the pending tokens of a session's header, int64 ``[batch, token]``."""
+    if (
+        type(batch) is not int
+        or not isinstance(pending, list)
+        or len(pending) != batch
+        or not batch
+    ):
+        raise _not_a_session(path, "pending tokens that do not match its batch")
+    rows: list[list[Any]] = [row if isinstance(row, list) else [None] for row in pending]
+    if len({len(row) for row in rows}) > 1 or {type(t) for row in rows for t in row} - {int}:
+        raise _not_a_session(path, "pending tokens that are not integers [batch, token]")
+    if any(abs(token) >= 2**63 for row in rows for token in row):
+        raise _not_a_session(path, "pending tokens outside the vocabulary")
+    return np.array(rows, dtype=np.int64).reshape(batch, -1)
+
+
+def _check_memory(
+    model: SleepingModel, found: Memory, empty: Memory, batch: int, path: str | Path
+) -> None:
+    """Check that a model can read on with a memory: by its shapes, then by reading a token."""
+    if found.fast_weights.keys() != empty.fast_weights.keys():
+        layers = ", ".join(map(str, found.fast_weights)) or "none"
+        raise _not_a_session(path, f"fast weights of layers {layers}")
+    for i, expected in empty.fast_weights.items():
+        state = found.fast_weights[i]
+        if state.shape != expected.shape or state.dtype != expected.dtype:
+            given = f"{list(state.shape)} {state.dtype}"
+            raise _not_a_session(path, f"fast weights {given} in layer {i}")
+    for i, tail in found.conv_tails.items():
+        if (
+            i not in empty.fast_weights
+            or tail.shape[:1] != (batch,)
+            or not tail.is_floating_point()
+        ):
+            raise _not_a_session(path, f"a convolution tail {list(tail.shape)} in layer {i}")
+    for i, cache in found.kv.items():
+        keys, values, valid = cache.keys, cache.values, cache.valid
+        fits = i in range(model.depth) and i not in empty.fast_weights and keys.is_floating_point()
+        same = keys.shape == values.shape and keys.dtype == values.dtype and keys.ndim == 4
+        if not fits or not same or valid.shape != (batch, keys.shape[2]) or len(keys) != batch:
+            raise _not_a_session(path, f"a KV cache {list(keys.shape)} {keys.dtype} in layer {i}")
+        if valid.dtype != torch.bool:
+            raise _not_a_session(path, f"a mask of {valid.dtype} in layer {i}")
+    token = torch.zeros(batch, 1, dtype=torch.int64, device=model.device)
+    try:
+        with torch.no_grad():
+            model.blocks(model.embed(token), found.to(model.device))
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
+        line = " ".join(str(error).split())[:120]
+        raise _not_a_session(path, f"a memory the model cannot read ({line})") from None
+
+
+def _not_a_session(path: str | Path, given: str) -> WorkbenchError:
+    return WorkbenchError(
+        f"{path} has {given}", "a session of this model", "save the session again"
+    )
 
 
 def _unlabelled(tokens: np.ndarray) -> Batch:

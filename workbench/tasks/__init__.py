@@ -12,11 +12,12 @@ from workbench.tasks.base import (
     ChanceLine,
     Task,
     batch_generator,
+    draw,
 )
 from workbench.tasks.depo import Depo
 from workbench.tasks.rule110 import Rule110
 
-__all__ = ["EVALUATION", "TASKS", "TRAIN", "ChanceLine", "Task", "batch_generator", "task"]
+__all__ = ["EVALUATION", "TASKS", "TRAIN", "ChanceLine", "Task", "batch_generator", "draw", "task"]
 
 TASKS = ("depo", "rule110")
 """Names that `task` knows."""

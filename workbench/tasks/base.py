@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from workbench.batch import Batch
 from workbench.errors import WorkbenchError
+from workbench.limits import refuse_beyond_memory
 
 if TYPE_CHECKING:
     from workbench.tasks.targets import ProbeTarget
@@ -18,7 +20,17 @@ TRAIN: Final = "train"
 """Stream of the training batches; one step is one batch."""
 
 EVALUATION: Final = "evaluation"
-"""Stream of the held-out batches, which training never draws."""
+"""Stream of the evaluation batches: examples drawn apart from those of training."""
+
+FEW: Final = 0.01
+"""Share of repeated evaluation examples above which a person is warned."""
+
+HELD_OUT: Final = "held out"
+"""The part of a task's structures that its training never draws."""
+
+
+TOKEN_BYTES: Final = 18
+"""Bytes of a token in a `Batch`: its id, its answer and two masks."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +142,66 @@ class Task(Protocol):
         ...
 
 
+def draw(task: Task, count: int, seed: int, step: int, stream: str = TRAIN) -> Batch:
+    """Return the examples of one batch: a pure function of seed, step and stream.
+
+    Where a task holds structures out (it has a method ``part``), the training stream draws from
+    the others alone, and every other stream from those held out.
+
+    Parameters
+    ----------
+    count : int
+        Examples.
+    seed, step, stream
+        See `batch_generator`.
+    """
+    drawn = part_of(task, TRAIN if stream == TRAIN else HELD_OUT)
+    return drawn.sample(count, batch_generator(seed, step, stream))
+
+
+def part_of(task: Task, name: str) -> Task:
+    """Return the task over the structures of one part, `TRAIN` or `HELD_OUT`.
+
+    A task that has no method ``part`` holds nothing out, and is returned as it is.
+    """
+    part = getattr(task, "part", None)
+    return task if part is None else part(name)
+
+
+def repeated_share(task: Task, drawn: int) -> float:
+    """Return the share of evaluation examples that training is expected to draw as well.
+
+    Where a task has few distinct examples (`distinct_examples`), a good score may be memory of
+    training. 0 where the task holds structures out, or does not say how many examples it has.
+
+    Parameters
+    ----------
+    drawn : int
+        Sequences that training draws: steps times batch size.
+    """
+    count = getattr(task, "distinct_examples", None)
+    if count is None or getattr(task.config, "held_out", None) is not None:
+        return 0.0
+    return -math.expm1(drawn * math.log1p(-1 / max(count(), 2.0)))
+
+
+def few_examples_note(task: Task, drawn: int) -> str:
+    """Return a warning where more than `FEW` of the evaluation examples repeat training; else "".
+
+    Parameters
+    ----------
+    drawn : int
+        Sequences that training draws: steps times batch size.
+    """
+    share = repeated_share(task, drawn)
+    if share <= FEW:
+        return ""
+    return (
+        f"this setting of {task.name} has few distinct examples: about {100 * share:.0f} % of the "
+        f"evaluation's are drawn in training too"
+    )
+
+
 def level_words(level: int | str, difficulty_name: str) -> str:
     """Return a difficulty in words: ``1 hop``, ``8 steps``."""
     units = {"hops": "hop", "rollout": "step", "operations": "operation"}
@@ -168,6 +240,22 @@ def batch_generator(seed: int, step: int, stream: str = TRAIN) -> np.random.Gene
     key = np.array([seed, label], dtype=np.uint64)
     counter = np.array([0, 0, step, 0], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def check_room(task: Task, count: int) -> None:
+    """Check that a batch of `count` examples fits into memory; `Task.sample` begins with it.
+
+    Raises
+    ------
+    WorkbenchError
+        Its tokens and their labels alone need more than there is.
+    """
+    tokens = task.context_tokens + task.query_tokens
+    refuse_beyond_memory(
+        count * tokens * TOKEN_BYTES,
+        f"a batch of {count:,} examples of {tokens:,} tokens of {task.name}",
+        "ask for fewer examples, or for smaller ones in the task's settings",
+    )
 
 
 def symbols(vocabulary: tuple[str, ...], tokens: np.ndarray) -> list[str]:

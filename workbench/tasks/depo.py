@@ -11,6 +11,8 @@ answer's letters are predicted; the answer's letters alone belong to a query.
 
 from __future__ import annotations
 
+import math
+from copy import copy
 from itertools import cycle
 
 import numpy as np
@@ -19,7 +21,7 @@ from workbench.batch import Batch
 from workbench.config import DepoConfig
 from workbench.errors import WorkbenchError
 from workbench.tasks import typed
-from workbench.tasks.base import ChanceLine, symbols
+from workbench.tasks.base import TRAIN, ChanceLine, check_room, symbols
 from workbench.tasks.earlier_answers import MOST_NODES, guess_from_earlier_answers
 from workbench.tasks.targets import ProbeTarget, hop_targets
 from workbench.tasks.words import make_words, permutations
@@ -48,14 +50,42 @@ class Depo:
         self.query_tokens = config.queries * (2 + 2 * longest)
         self._hops = np.array(hops, dtype=np.int64)
         self._sizes, self._odds = size_distribution(config)
+        self._part: str | None = None
+
+    def part(self, name: str) -> Depo:
+        """Return the task over the rings of one part: `TRAIN`, or else those held out.
+
+        Without ``held_out`` every ring belongs to both. A part of a part is that part.
+        """
+        if self.config.held_out is None or self._part is not None:
+            return self
+        part = copy(self)
+        part._part = name
+        return part
+
+    def distinct_examples(self) -> float:
+        """Return how many examples can be told apart; with several sizes, effectively so.
+
+        Two examples agree with a chance of one in that many.
+        """
+        alike = 0.0
+        for size, odds in zip(self._sizes.tolist(), self._odds.tolist(), strict=True):
+            queries = min(size, self.config.queries)
+            # which names (in any order), which ring, the order of its edges, the queries
+            logs = _log_choose(len(self._words.texts), size) + 2 * math.lgamma(size + 1)
+            logs += math.lgamma(size + 1) - math.lgamma(size - queries + 1) - math.log(size)
+            logs += queries * math.log(len(self._hops))
+            alike += odds**2 * math.exp(-logs)
+        return 1 / alike if alike else math.inf
 
     def sample(self, count: int, generator: np.random.Generator) -> Batch:
         """Draw cycles, names, edge orders and queries; tokens [example, token]."""
+        check_room(self, count)
         nodes, queries = self.config.nodes, self.config.queries
         sizes = self._draw_sizes(count, generator)
         # Short words turn up first, so names are shuffled along the ring.
         names = self._words.draw(count, nodes, generator)
-        ring = _take(names, permutations(sizes, nodes, generator))
+        ring = self._draw_rings(names, sizes, generator)
         successor = np.roll(ring, -1, axis=1)
         successor[np.arange(count), sizes - 1] = ring[:, 0]
         source = permutations(sizes, nodes, generator)
@@ -71,6 +101,29 @@ class Depo:
         missing = np.arange(queries) >= size
         asked[missing], hops[missing] = empty, -1
         return self._batch(edges.reshape(count, -1), asked, hops)
+
+    def _draw_rings(
+        self, names: np.ndarray, sizes: np.ndarray, generator: np.random.Generator
+    ) -> np.ndarray:
+        """Return names in the order of a ring, [example, node]; from the task's part alone."""
+        ring = _take(names, permutations(sizes, self.config.nodes, generator))
+        share = self.config.held_out
+        if self._part is None or share is None:
+            return ring
+        # a ring is in the rarer part with this chance or more: failing so often is out of reach,
+        # unless there are so few rings that the part is empty
+        for _ in range(round(100 / min(share, 1 - share))):
+            wrong = np.flatnonzero(rings_held_out(ring, sizes, share) == (self._part == TRAIN))
+            if not len(wrong):
+                return ring
+            again = permutations(sizes[wrong], self.config.nodes, generator)
+            ring[wrong] = _take(names[wrong], again)
+        raise WorkbenchError(
+            f"task.held_out = {share} with task.nodes = {self.config.nodes} leaves a part of the "
+            "rings empty",
+            "rings both in training and held out",
+            "ask for more nodes, or another share",
+        )
 
     def _draw_sizes(self, count: int, generator: np.random.Generator) -> np.ndarray:
         """Return n of each example, int64 [example]."""
@@ -209,8 +262,9 @@ class Depo:
         """Return what can be scored without reading an edge.
 
         "uniform guess", "guess among other nodes" and, for rings of one size up to
-        `earlier_answers.MOST_NODES` with one symbol a node, "guess from earlier answers": the
-        upper bound for every reader that sees the earlier answers of an example but not its edges.
+        `earlier_answers.MOST_NODES` with one symbol a node and none held out, "guess from earlier
+        answers": the upper bound for every reader that sees the earlier answers of an example but
+        not its edges.
 
         A guess names a whole answer. `accuracy` pools all queries at k, as an evaluation does: a
         cycle of n nodes weighs p(n) times its number of queries; `first` weighs each cycle once.
@@ -236,7 +290,8 @@ class Depo:
             exact = float((odds * right.mean(axis=0) ** queries).sum())
             accuracy, first = self._by_hops(right @ weight), self._by_hops(right @ odds)
             lines.append(ChanceLine(name, meaning, accuracy, exact, first))
-        if self.config.names == "single" and len(sizes) == 1 and sizes[0] <= MOST_NODES:
+        whole = self.config.held_out is None
+        if whole and self.config.names == "single" and len(sizes) == 1 and sizes[0] <= MOST_NODES:
             n, asked = int(sizes[0]), int(queries[0])
             found = guess_from_earlier_answers(n, asked, tuple(self._hops.tolist()))
             accuracy, first = (
@@ -371,3 +426,42 @@ def _take(values: np.ndarray, index: np.ndarray) -> np.ndarray:
     """Return ``values[example, index[example, ...]]``."""
     offset = np.arange(0, values.size, values.shape[1])[:, None]
     return np.take(values, index + offset)
+
+
+def rings_held_out(ring: np.ndarray, sizes: np.ndarray, share: float) -> np.ndarray:
+    """Return which rings are held out, bool [example]: a fixed property of each ring.
+
+    A ring is hashed from its smallest name on, so that it is the same ring wherever it begins;
+    the hash, as a number in [0, 1), is compared with `share`.
+
+    Parameters
+    ----------
+    ring : ndarray
+        int [example, node]: names in the order of the ring, in the first ``sizes[example]``.
+    sizes : ndarray
+        int [example].
+    share : float
+        Expected share of all rings.
+    """
+    size = sizes[:, None]
+    place = np.arange(ring.shape[1])
+    used = place < size
+    begin = np.where(used, ring, np.iinfo(np.int64).max).argmin(axis=1)[:, None]
+    turned = np.take_along_axis(ring, np.where(used, (place + begin) % size, place), axis=1)
+    code = np.full(len(ring), 0x9E3779B97F4A7C15, dtype=np.uint64)
+    for names, inside in zip(turned.T.astype(np.uint64), used.T, strict=True):
+        code = np.where(inside, _mixed(code ^ (names + np.uint64(1))), code)
+    return (code >> np.uint64(11)) * 2.0**-53 < share
+
+
+def _mixed(code: np.ndarray) -> np.ndarray:
+    """Return a well-mixed function of each number, uint64 (SplitMix64, Steele et al. 2014)."""
+    code = code + np.uint64(0x9E3779B97F4A7C15)
+    code = (code ^ (code >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    code = (code ^ (code >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return code ^ (code >> np.uint64(31))
+
+
+def _log_choose(n: int, k: int) -> float:
+    """Return the logarithm of a binomial coefficient."""
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

@@ -18,7 +18,7 @@ import numpy as np
 from workbench.batch import Batch
 from workbench.config import Rule110Config
 from workbench.errors import WorkbenchError
-from workbench.tasks.base import ChanceLine, counted, symbols
+from workbench.tasks.base import ChanceLine, check_room, counted, symbols
 from workbench.tasks.targets import RULE_110, ProbeTarget, cell_targets
 
 Boundary = Literal["periodic", "zero_background"]
@@ -42,6 +42,7 @@ class Rule110:
 
     def sample(self, count: int, generator: np.random.Generator) -> Batch:
         """Draw uniform strings; tokens [example, token = strings * cells + 1 + strings]."""
+        check_room(self, count)
         config = self.config
         words = -(-count * config.strings // 64)  # 64 strings share a word, one bit each
         raw = generator.bytes(8 * words * config.cells)
@@ -128,6 +129,10 @@ class Rule110:
             ),
         )
         return {line.name: line for line in lines}
+
+    def distinct_examples(self) -> float:
+        """Return how many examples can be told apart: every string of every window."""
+        return 2.0 ** (self.config.cells * self.config.strings)
 
     def best_guess(self, batch: Batch) -> np.ndarray:
         """Return the chance of "constant guess" for each query, [example, query]."""

@@ -13,7 +13,7 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.model.arrays import to_numpy
 from workbench.sleep import Wake
-from workbench.training.loss import query_correct, token_correct
+from workbench.training.loss import check_finite_logits, query_correct, token_correct
 
 NO_RANK = -1
 """Rank of the answer to a query that was not asked."""
@@ -85,6 +85,7 @@ def said_tokens(wakes: Iterable[Wake], batch: Batch) -> np.ndarray:
     """
     said = batch.tokens.copy()
     for wake in wakes:
+        check_finite_logits(wake)
         best = to_numpy(wake.logits[:, :-1].argmax(-1))
         part = slice(wake.window.start + 1, wake.window.stop)
         said[:, part] = np.where(batch.loss_mask[:, part], best, said[:, part])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workbench.config import Experiment, RandomPasses
+from workbench.tasks.base import FEW
 
 
 def render_card(record: dict[str, Any], experiment: Experiment) -> str:
@@ -42,9 +43,9 @@ def render_card(record: dict[str, Any], experiment: Experiment) -> str:
         "",
         f"## Accuracy by N and {difficulty}",
         "",
-        f"{metrics['count']:,} held-out examples (evaluation stream, seed {metrics['seed']}); "
-        "share of queries answered right, 95 % interval in brackets; exact = every query of an "
-        "example right.",
+        f"{metrics['count']:,} examples of the evaluation stream (seed {metrics['seed']})"
+        f"{_kind_of_examples(metrics, experiment)}; share of queries answered right, 95 % interval "
+        "in brackets; exact = every query of an example right.",
         "",
     ]
     levels = list(next(iter(metrics["passes"].values()))["accuracy"])
@@ -59,7 +60,40 @@ def render_card(record: dict[str, Any], experiment: Experiment) -> str:
     for name, chance in next(iter(metrics["passes"].values()))["chance"].items():
         values = [_number(chance["accuracy"].get(v)) for v in levels] + [_number(chance["exact"])]
         lines.append(f"| *{name}* | " + " | ".join(values) + " |")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *_first_queries(metrics), ""])
+
+
+def _kind_of_examples(metrics: dict[str, Any], experiment: Experiment) -> str:
+    """Return how the evaluation examples relate to those of training."""
+    if (share := getattr(experiment.task, "held_out", None)) is not None:
+        return f", on structures that training never drew ({share:.0%} of them all)"
+    if metrics.get("repeated", 0.0) > FEW:
+        return f", of which training is expected to have drawn {metrics['repeated']:.0%} as well"
+    return ""
+
+
+def _first_queries(metrics: dict[str, Any]) -> list[str]:
+    """Return the table of first queries; nothing where they were not measured."""
+    entries = metrics["passes"]
+    if not all("first" in entry for entry in entries.values()):
+        return []
+    levels = list(next(iter(entries.values()))["first"]["accuracy"])
+    lines = [
+        "",
+        "The first query of each example alone, which sees no earlier answer:",
+        "",
+        "| N | " + " | ".join(f"{metrics['difficulty']} {level}" for level in levels) + " |",
+        "|---|" + "---|" * len(levels),
+    ]
+    for n, entry in entries.items():
+        first = entry["first"]
+        cells = [_cell(first["accuracy"][v], first["interval"][v]) for v in levels]
+        lines.append(f"| {n} | " + " | ".join(cells) + " |")
+    for name, chance in next(iter(entries.values()))["chance"].items():
+        if chance.get("first"):
+            values = [_number(chance["first"].get(v)) for v in levels]
+            lines.append(f"| *{name}* | " + " | ".join(values) + " |")
+    return lines
 
 
 def _passes(experiment: Experiment) -> str:

@@ -6,7 +6,6 @@ network) load the same way.
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,14 +17,15 @@ import torch
 import sleep_kernels
 from workbench.config import Experiment, ModelConfig, SleepConfig, load_experiment, to_toml
 from workbench.errors import WorkbenchError
-from workbench.files import folder_aside, write_json, write_text, written_aside
+from workbench.files import file_sha256, folder_aside, read_json, write_json, write_text
+from workbench.limits import refuse_beyond_memory
 from workbench.model import HybridModel
 from workbench.paths import bundled_checkpoints
 from workbench.tasks import task as make_task
 from workbench.tasks.base import Task
 from workbench.training.card import render_card
+from workbench.training.fitting import check_fits, expected_weights
 from workbench.training.places import CARD, CONFIG, PROVENANCE, WEIGHTS, find_checkpoint
-from workbench.training.provenance import sha256
 
 FORMAT = "sleep-checkpoint/1"
 
@@ -59,6 +59,11 @@ class Checkpoint:
         """How it slept in training."""
         return self.experiment.sleep
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """SHA-256 of weights and configuration: what results of this very model are kept under."""
+        return tuple(str(self.provenance["hashes"].get(name)) for name in (WEIGHTS, CONFIG))
+
     @cached_property
     def task(self) -> Task:
         """The task it was trained on."""
@@ -71,11 +76,13 @@ def save_checkpoint(
     """Write a checkpoint folder, aside first, hashes and card included."""
     from safetensors.torch import save_file
 
+    weights = {n: t.detach().cpu().contiguous() for n, t in model.state_dict().items()}
+    expected = expected_weights(experiment.model)
+    check_fits(expected, weights, folder / WEIGHTS, fix="convert the model, or train it again")
     with folder_aside(folder) as aside:
-        weights = {n: t.detach().cpu().contiguous() for n, t in model.state_dict().items()}
         save_file(weights, aside / WEIGHTS, metadata={"format": FORMAT})
         write_text(aside / CONFIG, to_toml(experiment))
-        hashes = {name: sha256(aside / name) for name in (WEIGHTS, CONFIG)}
+        hashes = {name: file_sha256(aside / name) for name in (WEIGHTS, CONFIG)}
         record = {"format": FORMAT, "name": name, **provenance, "hashes": hashes}
         write_json(aside / PROVENANCE, record)
         write_text(aside / CARD, render_card(record, experiment))
@@ -90,15 +97,16 @@ def load_checkpoint(name_or_folder: str | Path, *, device: str = "cpu") -> Check
     Raises
     ------
     WorkbenchError
-        There is no such checkpoint, a file is missing, truncated or changed, or the weights do
-        not fit the configuration.
+        There is no such checkpoint; a file is missing, truncated or changed; or the weights do
+        not fit the configuration, are of another dtype, or are not finite.
     """
     folder = find_checkpoint(name_or_folder)
     provenance = read_provenance(folder)
     _check_hashes(folder, provenance)
     experiment = load_experiment(folder / CONFIG)
+    weights = _read_weights(folder / WEIGHTS, experiment.model)
     model = HybridModel(_with_kernels_of(experiment.model, device))
-    _load_weights(model, folder / WEIGHTS)
+    model.load_state_dict(weights)
     return Checkpoint(
         provenance["name"],
         folder,
@@ -141,12 +149,7 @@ def check_backend(backend: str, device: str) -> None:
 def read_provenance(folder: Path) -> dict[str, Any]:
     """Read a checkpoint's provenance."""
     path = folder / PROVENANCE
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WorkbenchError(
-            f"{path} cannot be read ({error})", "the JSON of a checkpoint", "fetch it again"
-        ) from None
+    record = read_json(path)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         found = record.get("format") if isinstance(record, dict) else type(record).__name__
         raise WorkbenchError(f"{path} has format {found!r}", FORMAT, "name a checkpoint")
@@ -169,7 +172,7 @@ def list_checkpoints() -> list[dict[str, Any]]:
 def _check_hashes(folder: Path, provenance: dict[str, Any]) -> None:
     for name in (WEIGHTS, CONFIG):
         expected = provenance.get("hashes", {}).get(name)
-        if sha256(folder / name) != expected:
+        if file_sha256(folder / name) != expected:
             raise WorkbenchError(
                 f"{folder / name} is not the file that was saved (its SHA-256 differs)",
                 f"{expected}, as {PROVENANCE} says",
@@ -177,57 +180,23 @@ def _check_hashes(folder: Path, provenance: dict[str, Any]) -> None:
             )
 
 
-def _load_weights(model: HybridModel, path: Path) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        weights = load_file(path)
-        model.load_state_dict(weights)
-    except (OSError, SafetensorError) as error:
-        raise WorkbenchError(
-            f"{path} cannot be read ({error})", "a whole safetensors file", "fetch it again"
-        ) from None
-    except RuntimeError as error:
-        line = " ".join(str(error).split())[:300]
-        raise WorkbenchError(
-            f"{path} does not fit the model ({line})",
-            f"the tensors of the model in {CONFIG}",
-            "use weights and configuration of one checkpoint",
-        ) from None
-
-
-def write_resume_state(
-    path: Path, tensors: dict[str, torch.Tensor], header: dict[str, Any]
-) -> None:
-    """Write one resume point, aside first."""
-    from safetensors.torch import save_file
-
-    contiguous = {n: t.detach().cpu().contiguous() for n, t in tensors.items()}
-    with written_aside(path) as aside:
-        save_file(contiguous, aside, metadata={"header": json.dumps(header)})
-
-
-def read_resume_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read what `write_resume_state` wrote.
-
-    Raises
-    ------
-    WorkbenchError
-        The file is not whole.
-    """
+def _read_weights(path: Path, config: ModelConfig) -> dict[str, torch.Tensor]:
+    """Read the weights of a configured model, which has to be as small as the file."""
     from safetensors import SafetensorError, safe_open
 
+    expected = expected_weights(config)
+    size = path.stat().st_size  # the tensors of a file take no more than the file
+    refuse_beyond_memory(2 * size, f"a model read from {path}", "use a smaller model")
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["header"])
-            return {name: file.get_tensor(name) for name in file.keys()}, header
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+            weights = {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, SafetensorError, ValueError, OverflowError) as error:
+        line = " ".join(str(error).split())[:300]
         raise WorkbenchError(
-            f"resume point {path} cannot be read ({error})",
-            "a whole file written by a training run",
-            "delete it to go on from the one before",
+            f"{path} cannot be read ({line})", "a whole safetensors file", "fetch it again"
         ) from None
+    check_fits(expected, weights, path, fix=f"use weights and {CONFIG} of one checkpoint")
+    return weights
 
 
 def bundle_checkpoint(

@@ -13,7 +13,7 @@ from workbench.batch import Batch
 from workbench.config import RandomPasses, SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.sleep import SleepingModel, SleepPass, Wake, read
-from workbench.tasks.base import EVALUATION, Task, batch_generator
+from workbench.tasks.base import EVALUATION, Task, draw
 from workbench.training.loss import query_correct, token_correct
 from workbench.training.statistics import proportion_interval, wilson
 
@@ -76,7 +76,7 @@ def evaluate(
     """
     if count < 1:
         raise WorkbenchError(f"count = {count}", "at least 1 example", "ask for more examples")
-    batch = task.sample(count, batch_generator(seed, 0, EVALUATION))
+    batch = draw(task, count, seed, 0, EVALUATION)
     check_layout(batch, sleep.window)
     blind = score_without_context(model, batch, task, sleep, batch_size)
     result = {}

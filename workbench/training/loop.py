@@ -28,19 +28,16 @@ from workbench.model import HybridModel
 from workbench.sleep import read
 from workbench.sleep.passes import resolve
 from workbench.tasks import task as make_task
-from workbench.tasks.base import Task, batch_generator
-from workbench.training.checkpoints import (
-    check_backend,
-    read_resume_state,
-    save_checkpoint,
-    write_resume_state,
-)
+from workbench.tasks.base import Task, batch_generator, draw, repeated_share
+from workbench.training.checkpoints import check_backend, save_checkpoint
 from workbench.training.evaluation import check_layout, default_passes, evaluate
 from workbench.training.graphs import GraphedSteps
 from workbench.training.loss import masked_cross_entropy
+from workbench.training.needs import check_memory, check_threads, out_of_memory
 from workbench.training.optimisers import Optimisers, build_optimisers, learning_rate_scale
 from workbench.training.parallel import Team, check_processes, device_of
 from workbench.training.places import export_folder
+from workbench.training.resume import restore_resume_point, resume_points, save_resume_point
 from workbench.training.run_folder import (
     CONFIG,
     EVENTS,
@@ -62,7 +59,6 @@ from workbench.training.run_folder import (
 N_STREAM = "train-passes"
 EVALUATION_SEED = 20_260_000
 """Evaluations during and after training draw from this seed of the evaluation stream."""
-KEPT_STATES = 2
 COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
@@ -131,10 +127,10 @@ def train(
     """
     task = make_task(experiment.task)
     experiment = _with_vocabulary(experiment, task)
-    check_layout(
-        task.sample(256, batch_generator(experiment.training.seed, 0)), experiment.sleep.window
-    )
     check_device(experiment.training.device)
+    check_threads(experiment.training)
+    check_memory(experiment, task)
+    check_layout(draw(task, 256, experiment.training.seed, 0), experiment.sleep.window)
     check_backend(experiment.model.kernel_backend, experiment.training.device)
     check_compiler(experiment.training)
     check_graphs(experiment)
@@ -185,6 +181,8 @@ def _watched(run: _Run, stop: Callable[[], bool], on_progress: Callable[[Progres
                 "finite gradients",
                 "lower training.muon_lr and training.adamw_lr, in another folder",
             ) from error
+        if refused := out_of_memory(error):
+            raise refused from error
         raise
 
 
@@ -272,7 +270,7 @@ class _Run:
 
     def _train_step(self) -> tuple[float, float]:
         config, sleep = self.experiment.training, self.experiment.sleep
-        batch = self.task.sample(config.batch_size, batch_generator(config.seed, self.step))
+        batch = draw(self.task, config.batch_size, config.seed, self.step)
         check_layout(batch, sleep.window)  # labels lie elsewhere where names differ in length
         draws = batch_generator(config.seed, self.step, N_STREAM)
         if self.graphs is not None:
@@ -324,25 +322,15 @@ class _Run:
 
     def _save(self) -> None:
         check_there(self.folder)
-        tensors = {f"model.{n}": t for n, t in self.model.state_dict().items()}
-        tensors |= {f"optimiser.{n}": t for n, t in self.optimisers.tensors().items()}
         states = self.folder / STATES
-        header = {"step": self.step, "seconds": self.seconds}
-        write_resume_state(states / f"step-{self.step:09d}.safetensors", tensors, header)
-        for old in sorted(states.glob("step-*.safetensors"))[:-KEPT_STATES]:
-            old.unlink()
+        save_resume_point(states, self.model, self.optimisers, self.step, self.seconds)
 
     def _restore(self) -> None:
-        states = sorted((self.folder / STATES).glob("step-*.safetensors"))
-        if states:
-            tensors, header = read_resume_state(states[-1])
-            parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimiser": {}}
-            for name, tensor in tensors.items():
-                owner, _, rest = name.partition(".")
-                parts[owner][rest] = tensor
-            self.model.load_state_dict(parts["model"])
-            self.optimisers.load(parts["optimiser"])
-            self.step, self.seconds = int(header["step"]), float(header["seconds"])
+        points = resume_points(self.folder / STATES)
+        if points:
+            self.step, self.seconds = restore_resume_point(
+                points[-1], self.model, self.optimisers, self.experiment.training.steps
+            )
         if is_main():
             drop_events_after(self.folder / EVENTS, self.step)
 
@@ -354,6 +342,7 @@ class _Run:
             "difficulty": self.task.difficulty_name,
             "count": config.eval_count,
             "seed": EVALUATION_SEED,
+            "repeated": repeated_share(self.task, config.sequences),
             "passes": self._evaluate(latency=True, look=look),
         }
         provenance = {

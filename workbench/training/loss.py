@@ -59,14 +59,39 @@ def token_correct(wakes: Iterable[Wake], batch: Batch) -> np.ndarray:
     """Return bool ``[example, token]``: was the most likely token the right one.
 
     False for tokens that no wake window predicts.
+
+    Raises
+    ------
+    WorkbenchError
+        The model's logits are not finite: that is not a wrong answer.
     """
     correct = np.zeros(batch.tokens.shape, dtype=bool)
     for wake in wakes:
+        check_finite_logits(wake)
         best = wake.logits[:, :-1].argmax(-1)
         right = best == wake.window.tokens[:, 1:]
         part = slice(wake.window.start + 1, wake.window.stop)
         correct[:, part] = to_numpy(right & wake.window.loss_mask[:, 1:])
     return correct
+
+
+def check_finite_logits(wake: Wake) -> None:
+    """Check that the answers read from a wake window can be scored.
+
+    Raises
+    ------
+    WorkbenchError
+        Where a token is predicted, a logit is NaN or infinite.
+    """
+    predicted = wake.window.loss_mask[:, 1:]
+    finite = torch.isfinite(wake.logits[:, :-1]).all(-1) | ~predicted
+    if not finite.all():
+        raise WorkbenchError(
+            f"logits that are NaN or infinite at {int((~finite).sum()):,} of "
+            f"{int(predicted.sum()):,} predicted tokens",
+            "finite logits, which alone can be right or wrong",
+            "check the model's weights, or what was done to its memory",
+        )
 
 
 def query_correct(correct: np.ndarray, batch: Batch) -> np.ndarray:
@@ -87,11 +112,17 @@ def answer_probabilities(wakes: Iterable[Wake], batch: Batch) -> np.ndarray:
     """Return float32 ``[example, query, symbol]``: the distribution over each answer's first token.
 
     NaN where an example has no such query.
+
+    Raises
+    ------
+    WorkbenchError
+        The model's logits are not finite.
     """
     wakes = list(wakes)
     symbols = wakes[0].logits.shape[-1]
     result = np.full((*batch.difficulty.shape, symbols), np.nan, dtype=np.float32)
     for wake in wakes:
+        check_finite_logits(wake)
         probability = to_numpy(torch.softmax(wake.logits.float(), dim=-1))
         for query in range(batch.difficulty.shape[1]):
             first = (batch.answer_of == query).argmax(axis=1)  # token of the sequence

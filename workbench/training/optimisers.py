@@ -18,6 +18,9 @@ from workbench.training.muon import Muon
 NOT_BODY = ("embedding", "head", "conv")
 """Name parts of parameters that are matrices but no projection of the body."""
 
+STATE = {"muon": ("momentum_buffer",), "adamw": ("step", "exp_avg", "exp_avg_sq")}
+"""What each optimiser remembers of a parameter: one number, or as many as it has."""
+
 
 @dataclass(frozen=True)
 class Optimisers:
@@ -66,16 +69,37 @@ class Optimisers:
         return named
 
     def load(self, named: dict[str, Tensor]) -> None:
-        """Restore what `tensors` returned."""
+        """Restore what `tensors` returned.
+
+        Raises
+        ------
+        ValueError
+            A name, shape or dtype is not that of these optimisers' state, or a value is not finite.
+        """
+        left = dict(named)
         for label, optimiser in (("muon", self.muon), ("adamw", self.adamw)):
             state: dict[int, dict[str, Tensor]] = {}
-            for full, value in named.items():
-                owner, _, rest = full.partition(".")
-                if owner == label:
-                    index, _, name = rest.partition(".")
-                    state.setdefault(int(index), {})[name] = value
+            for index, parameter in enumerate(optimiser.param_groups[0]["params"]):
+                found = {}
+                for name in STATE[label]:
+                    value = left.pop(f"{label}.{index}.{name}", None)
+                    if value is not None:
+                        shape = () if name == "step" else tuple(parameter.shape)
+                        if tuple(value.shape) != shape or value.dtype != torch.float32:
+                            raise ValueError(
+                                f"{label}.{index}.{name} {list(value.shape)} {value.dtype}"
+                            )
+                        if not torch.isfinite(value).all():
+                            raise ValueError(f"NaN or infinity in {label}.{index}.{name}")
+                        found[name] = value
+                if found and len(found) < len(STATE[label]):
+                    raise ValueError(f"only {', '.join(found)} of {label}.{index}")
+                if found:
+                    state[index] = found
             groups = optimiser.state_dict()["param_groups"]
             optimiser.load_state_dict({"state": state, "param_groups": groups})
+        if left:
+            raise ValueError(f"an unknown tensor {next(iter(left))!r:.80}")
 
 
 def build_optimisers(

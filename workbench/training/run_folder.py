@@ -29,7 +29,14 @@ from typing import Any
 
 from workbench.config import Experiment, load_experiment, to_toml
 from workbench.errors import WorkbenchError
-from workbench.files import write_json, write_text, written_aside
+from workbench.files import (
+    MissingFile,
+    UnreadableFile,
+    read_json,
+    write_json,
+    write_text,
+    written_aside,
+)
 from workbench.identity import identify
 from workbench.training.provenance import describe_origin
 
@@ -46,9 +53,24 @@ NO_ROOM = frozenset(
 
 
 def finished(folder: Path) -> bool:
-    """Say whether the run has come to its end."""
-    status = folder / STATUS
-    return status.exists() and json.loads(status.read_text(encoding="utf-8"))["state"] == "finished"
+    """Say whether the run has come to its end.
+
+    Raises
+    ------
+    UnreadableFile
+        Its status is damaged.
+    """
+    try:
+        status = read_json(folder / STATUS)
+    except MissingFile:
+        return False
+    if not isinstance(status, dict) or not isinstance(status.get("state"), str):
+        raise UnreadableFile(
+            f"{folder / STATUS} does not say what state the run is in",
+            "the status that a run wrote",
+            "remove it, then resume",
+        )
+    return status["state"] == "finished"
 
 
 def record_origin(path: Path, step: int, kernels: str, processes: int = 1) -> dict[str, Any]:
@@ -56,7 +78,16 @@ def record_origin(path: Path, step: int, kernels: str, processes: int = 1) -> di
 
     `kernels` names the backend that serves, `processes` how many train together.
     """
-    starts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    try:
+        starts = read_json(path)
+    except MissingFile:
+        starts = []
+    if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
+        raise UnreadableFile(
+            f"{path} does not say how the run was started",
+            "the starts that a run wrote",
+            "remove it, then resume",
+        )
     together = {"processes": processes} if processes > 1 else {}
     starts.append({"from_step": step, **describe_origin(kernels), **together})
     write_json(path, starts)

@@ -61,7 +61,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of queries answered right on held-out examples.
+    """Share of queries answered right on evaluation examples.
 
     Attributes
     ----------
@@ -76,7 +76,9 @@ class Accuracy:
     chance : dict of str to dict of str to float
         Name of the strategy -> difficulty -> expected accuracy.
     count : int
-        Held-out examples.
+        Evaluation examples.
+    first : Accuracy or None
+        The same for the first query of each example alone; None where it was not measured.
     """
 
     difficulty: str
@@ -85,6 +87,7 @@ class Accuracy:
     intervals: dict[str, dict[str, tuple[float, float]]]
     chance: dict[str, dict[str, float]]
     count: int
+    first: Accuracy | None = None
 
     @classmethod
     def read(cls, metrics: dict[str, Any]) -> Accuracy | None:
@@ -107,7 +110,29 @@ class Accuracy:
             },
             {name: _shares(line["accuracy"]) for name, line in first.get("chance", {}).items()},
             int(metrics.get("count", 0)),
+            cls.read(_of_first_queries(metrics)),
         )
+
+
+def _of_first_queries(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return metrics of the first queries in the form of those of all queries."""
+    return {
+        "difficulty": metrics.get("difficulty", "difficulty"),
+        "count": metrics.get("count", 0),
+        "passes": {
+            n: {
+                "accuracy": entry["first"]["accuracy"],
+                "interval": {"accuracy": entry["first"]["interval"]},
+                "chance": {
+                    name: {"accuracy": line["first"]}
+                    for name, line in entry.get("chance", {}).items()
+                    if line.get("first")
+                },
+            }
+            for n, entry in metrics["passes"].items()
+            if "first" in entry
+        },
+    }
 
 
 def _shares(accuracy: dict[str, Any]) -> dict[str, float]:

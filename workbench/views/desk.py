@@ -20,9 +20,10 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import Experiment, SleepConfig
 from workbench.errors import WorkbenchError
+from workbench.files import stamp
 from workbench.instruments.recorded import asleep_of, passes_of, recorded
 from workbench.paths import bundled_traces
-from workbench.tasks import EVALUATION, batch_generator
+from workbench.tasks import EVALUATION, draw
 from workbench.tasks import task as make_task
 from workbench.tasks.base import Task
 from workbench.views.cursor import EXAMPLES, Cursor, Extent, Place
@@ -203,7 +204,9 @@ class Desk:
             There is no such checkpoint or trace, it is damaged, or what was typed does not fit.
         """
         if not wanted.name.startswith(OWN):
-            return self._studies.get(wanted, lambda: self._of_checkpoint(wanted))
+            checkpoint = self.services.checkpoint(wanted.name)
+            key = (wanted, checkpoint.identity)
+            return self._studies.get(key, lambda: self._of_checkpoint(checkpoint, wanted))
         path = self._own().get(wanted.name)
         if path is None:
             raise WorkbenchError(
@@ -211,14 +214,12 @@ class Desk:
                 f"one of {', '.join(self._own()) or 'none: there is no file in traces/'}",
                 f"record one with `workbench trace CHECKPOINT --out traces/NAME{ENDING}`",
             )
-        stat = path.stat()
-        key = (path, stat.st_mtime_ns, stat.st_size)
-        return self._studies.get(key, lambda: _own_study(wanted.name, path, stat.st_size))
+        at = stamp(path)
+        return self._studies.get((path, at), lambda: _own_study(wanted.name, path, at.size))
 
-    def _of_checkpoint(self, wanted: Wanted) -> Study:
+    def _of_checkpoint(self, checkpoint: Checkpoint, wanted: Wanted) -> Study:
         from workbench.trace import origin_of, record
 
-        checkpoint = self.services.checkpoint(wanted.name)
         task, sleep = checkpoint.task, checkpoint.sleep
         if wanted.passes is not None:
             sleep = sleep.with_passes(wanted.passes)
@@ -240,11 +241,12 @@ class Desk:
         """Return the bundled trace of just this sleep, if there is one."""
         from workbench.trace import batch_of, load_trace
 
-        for name in bundled_traces():
+        for name, path in bundled_traces().items():
             if not name.startswith(checkpoint.name):
                 continue
             try:
-                trace = self._traces.get(name, partial(load_trace, name, checkpoint=checkpoint))
+                key = (path, stamp(path), checkpoint.identity)
+                trace = self._traces.get(key, partial(load_trace, name, checkpoint=checkpoint))
             except WorkbenchError:
                 continue  # of other weights, or damaged: recording it anew is as good
             same = trace.attrs["seed"] == wanted.seed and trace.attrs["n_sleep"] == sleep.passes
@@ -266,7 +268,7 @@ def wanted_by(cursor: Cursor) -> Wanted:
 
 def drawn_batch(task: Task, seed: int) -> Batch:
     """Return every example of a seed, as the stepper draws them one by one."""
-    return task.sample(EXAMPLES, batch_generator(seed, 0, EVALUATION))
+    return draw(task, EXAMPLES, seed, 0, EVALUATION)
 
 
 def _own_study(name: str, path: Path, size: int) -> Study:

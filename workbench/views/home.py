@@ -92,10 +92,12 @@ def page_html(found: list[Entry]) -> str:
     return (
         f'<div class="home">{INTRODUCTION}{WAYS_ON}<section>{words_html()}</section>'
         "<section><h2>Checkpoints</h2>"
-        "<p>The tables give the share of queries answered right on held-out examples, by the "
+        "<p>The tables give the share of queries answered right on evaluation examples, by the "
         "number of passes that the model slept. The last rows, in italics, say what one scores "
         "without reading the context: by a guess, worked out, and as measured for the same "
-        "model, which then still sees its earlier answers.</p>"
+        "model. Earlier answers of an example stay in view and give much of a small ring away: "
+        "the best guess from them is one of these rows. The first query of an example has "
+        "nothing before it, and has a table that opens below.</p>"
         f'<div class="cards wide">{cards}</div></section></div>'
     )
 
@@ -119,6 +121,9 @@ def entry_html(entry: Entry) -> str:
     name = escape(entry.name)
     link = "stepper?" + urlencode({"checkpoint": entry.name})
     table = accuracy_html(entry.accuracy, entry.name) if entry.accuracy else "<p>Not measured.</p>"
+    if entry.accuracy and entry.accuracy.first:
+        first = accuracy_html(entry.accuracy.first, f"{entry.name}, first queries")
+        table += f"<details><summary>First query of each example alone</summary>{first}</details>"
     budget = entry.provenance.get("budget", {})
     facts = []
     if budget:
@@ -129,7 +134,7 @@ def entry_html(entry: Entry) -> str:
     if entry.accuracy and entry.accuracy.count:
         seed = entry.provenance.get("seed")
         facts.append(
-            f"Measured on {entry.accuracy.count:,} held-out examples, one training run"
+            f"Measured on {entry.accuracy.count:,} evaluation examples, one training run"
             + (f" (seed {seed})" if seed is not None else "")
             + _interval_words(entry.accuracy)
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
+from workbench.files import Stamp, read_toml, stamp
 from workbench.lab.actions import KILLED
 from workbench.lab.runs import STATES, Run, scores_at_trained
 from workbench.lab.watch import Seen, sweep_of
@@ -105,15 +105,18 @@ def percent(share: float) -> str:
 
 def difficulty_name(run: Run) -> str:
     """Return what the difficulty of a run's task is called."""
-    return _difficulty_name(run.folder, str(run.labels.get("identity", "")))
+    path = run.folder / CONFIG
+    try:
+        return _difficulty_name(path, stamp(path))
+    except WorkbenchError:
+        return "difficulty"
 
 
 @lru_cache(maxsize=2000)
-def _difficulty_name(folder: Path, identity: str) -> str:
+def _difficulty_name(path: Path, changed: Stamp) -> str:
     try:
-        text = (folder / CONFIG).read_text(encoding="utf-8")
-        return _unit_of(str(tomllib.loads(text)["task"]["name"]))
-    except (OSError, ValueError, KeyError, TypeError, WorkbenchError):
+        return _unit_of(str(read_toml(path)["task"]["name"]))
+    except (KeyError, TypeError, WorkbenchError):
         return "difficulty"  # a damaged configuration is told elsewhere
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.lab.arms import ARMS
 from workbench.lab.estimate import Estimate
 from workbench.lab.proposal import Choices, Proposal, points_of, tasks_with_a_start
 from workbench.lab.settings import COMMON, settings_of, task_settings
+from workbench.tasks import task as make_task
+from workbench.tasks.base import few_examples_note
+
+if TYPE_CHECKING:  # sweeps load torch
+    from workbench.lab.sweeps import PlannedRun
 
 USUAL = ("sleep", "random_n", "deeper", "longer", "no_fast_weights")
 """Arms that are shown first: the question, its controls at equal compute, and chance."""
@@ -83,13 +88,22 @@ def preview(proposal: Proposal, time: Estimate | None, cores: int) -> str:
         count += f", {total - to_do} finished already"
     spent = flops(sum(plan.flops for plan in proposal.to_do))
     words = f"{count}: {spent} of training"
+    warning = _few_examples(proposal.to_do)
     if time is None:
-        return f"{words}; how long that takes is unknown: no run of such a size has finished here."
+        words += "; how long that takes is unknown: no run of such a size has finished here."
+        return words + warning
     place = f"{cores} CPU thread{'' if cores == 1 else 's'}"
     return (
         f"{words}, about {duration(time.seconds)} on {place}, evaluations not counted "
-        f"(from {time.source})."
+        f"(from {time.source}).{warning}"
     )
+
+
+def _few_examples(plans: list[PlannedRun]) -> str:
+    """Return a warning about the longest of the runs that repeats its examples; "" without one."""
+    longest = max((plan.experiment for plan in plans), key=lambda e: e.training.sequences)
+    note = few_examples_note(make_task(longest.task), longest.training.sequences)
+    return f" Note: {note}." if note else ""
 
 
 def flops(value: float) -> str:

@@ -114,7 +114,7 @@ def about_html(data: xr.Dataset, origin: dict[str, Any], *, level: int = 1) -> s
     return (
         f"<h{level}>{escape(kind.capitalize())}: {escape(model)}</h{level}>"
         f"<p>{escape(SAYS[kind])}</p>"
-        f'<p class="small">{data.attrs["examples"]} held-out examples of seed '
+        f'<p class="small">{data.attrs["examples"]} evaluation examples of seed '
         f"{data.attrs['seed']}, N = {data.attrs['n_sleep']}; one trained model, so intervals say "
         f"nothing of other training seeds. Measured {escape(str(origin['created_at'])[:10])}, "
         f"commit {escape(commit)}, {escape(str(machine))}. Again: <code>workbench measure "

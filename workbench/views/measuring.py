@@ -55,9 +55,9 @@ NOWHERE = (
     "<code>workbench measure {kind} {checkpoint}</code></p>"
 )
 ABOUT = (
-    "<h2>Measure</h2><p>On held-out examples, with a checkpoint and settings of your own. The same "
-    "request is measured once; what is finished is kept in the folder of runs until it is measured "
-    "again.</p>"
+    "<h2>Measure</h2><p>On evaluation examples, with a checkpoint and settings of your own. The "
+    "same request is measured once; what is finished is kept in the folder of runs until it is "
+    "measured again.</p>"
 )
 
 

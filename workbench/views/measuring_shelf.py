@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench.errors import WorkbenchError
+from workbench.files import MissingFile, Stamp, read_json, stamp
 from workbench.lab.kinds import KINDS
 from workbench.lab.measuring import (
     FOLDER,
@@ -152,28 +153,25 @@ def measurement_name(path: Path) -> str:
 
 def _own(folder: Path) -> Own | None:
     try:
-        stamp = (folder / REQUEST).stat().st_mtime
-        asked = _request(folder, stamp)
-        progress = _done(folder, (folder / RESULT).stat().st_mtime)
-    except WorkbenchError:
-        return None
-    except OSError:  # no request, or no result yet
+        since = stamp(folder / REQUEST)
+        kind, checkpoint, settings = _request(folder, since)
         try:
-            stamp = (folder / REQUEST).stat().st_mtime
-            asked, progress = _request(folder, stamp), progress_of(folder)
-        except (OSError, WorkbenchError):
-            return None
-    kind, checkpoint, settings = asked
-    return Own(folder.name, folder, kind, checkpoint, settings, stamp, progress)
+            progress = _done(folder, stamp(folder / RESULT))
+        except MissingFile:  # no result yet
+            progress = progress_of(folder)
+    except (OSError, WorkbenchError):
+        return None
+    seconds = since.mtime_ns / 1e9
+    return Own(folder.name, folder, kind, checkpoint, settings, seconds, progress)
 
 
 # what is written once need not be read twice a second
 @lru_cache(maxsize=1000)
-def _request(folder: Path, stamp: float) -> tuple[str, str, dict[str, Any]]:
+def _request(folder: Path, changed: Stamp) -> tuple[str, str, dict[str, Any]]:
     try:
-        found = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
+        found = read_json(folder / REQUEST)
         kind, checkpoint, settings = found["kind"], found["checkpoint"], dict(found["settings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (WorkbenchError, ValueError, KeyError, TypeError) as error:
         kind, checkpoint, settings = "", repr(error), {}
     if kind not in KINDS:
         raise WorkbenchError(f"{folder} asks for {kind!r}", "a kind of measurement", "remove it")
@@ -181,7 +179,7 @@ def _request(folder: Path, stamp: float) -> tuple[str, str, dict[str, Any]]:
 
 
 @lru_cache(maxsize=1000)
-def _done(folder: Path, stamp: float) -> Progress:
+def _done(folder: Path, changed: Stamp) -> Progress:
     return progress_of(folder)
 
 
@@ -196,17 +194,17 @@ class _Origin(NamedTuple):
 
 def _origin(path: Path) -> _Origin:
     try:
-        return _origin_of(path, path.stat().st_mtime)
-    except OSError:
+        return _origin_of(path, stamp(path))
+    except WorkbenchError:
         return _Origin()
 
 
 @lru_cache(maxsize=1000)
-def _origin_of(path: Path, stamp: float) -> _Origin:
+def _origin_of(path: Path, changed: Stamp) -> _Origin:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["provenance"]
+        found = read_json(path)["provenance"]
         settings = json.dumps(found["settings"], sort_keys=True)
         sha256 = str(found["checkpoint_sha256"])
         return _Origin(str(found["kind"]), str(found["checkpoint"]), sha256, settings)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (WorkbenchError, KeyError, TypeError):
         return _Origin()

@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench.batch import Batch
 from workbench.errors import WorkbenchError
-from workbench.tasks.base import EVALUATION, Task, batch_generator, counted, level_words
+from workbench.tasks.base import EVALUATION, Task, counted, draw, level_words
 from workbench.views.cursor import EXAMPLES
 
 MOST_NODES_IN_HINT = 12
@@ -92,7 +92,7 @@ class Problem:
 
 def drawn(task: Task, seed: int, example: int) -> Problem:
     """Return example `example` of `seed`, from the stream that training never draws."""
-    batch = task.sample(EXAMPLES, batch_generator(seed, 0, EVALUATION))
+    batch = draw(task, EXAMPLES, seed, 0, EVALUATION)
     return problem_of(task, batch.examples(slice(example, example + 1)))
 
 

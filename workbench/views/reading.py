@@ -160,11 +160,12 @@ class Readings:
 
     def get(self, wanted: Wanted) -> Examples:
         """Return a reading; raises where there is no such checkpoint."""
-        return self._kept.get(wanted, lambda: self._read(wanted))
+        checkpoint = self.services.checkpoint(wanted.name)
+        key = (wanted, checkpoint.identity)
+        return self._kept.get(key, lambda: self._read(checkpoint, wanted))
 
     @torch.no_grad()
-    def _read(self, wanted: Wanted) -> Examples:
-        checkpoint = self.services.checkpoint(wanted.name)
+    def _read(self, checkpoint: Checkpoint, wanted: Wanted) -> Examples:
         sleep = checkpoint.sleep.with_passes(wanted.passes)
         batch = without_padding(drawn_batch(checkpoint.task, wanted.seed), sleep.window)
         last = Place(*before_answers(batch, sleep))

@@ -1,4 +1,4 @@
-"""What all sessions of one process share, made once: loaded checkpoints and their locks.
+"""What all sessions of one process share, made once: loaded checkpoints and locks.
 
 Knows no Panel. Torch is imported when the first checkpoint is asked for.
 """
@@ -10,16 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.errors import WorkbenchError
+from workbench.files import stamp
 from workbench.paths import bundled_checkpoints
+from workbench.training.places import CONFIG, PROVENANCE, WEIGHTS, find_checkpoint
+from workbench.views.kept import Kept
 
 if TYPE_CHECKING:
     from workbench.lab.queue import Slots
     from workbench.lab.watch import Watch
     from workbench.training.checkpoints import Checkpoint
 
+MODELS = 12
+"""Checkpoints that are kept loaded; the one that was not asked for the longest goes first."""
+
 
 class Services:
     """Checkpoints by name, each loaded once however many sessions ask for it.
+
+    One that was replaced since is loaded again, and one that was removed is there no longer.
 
     Attributes
     ----------
@@ -33,7 +41,7 @@ class Services:
     def __init__(self) -> None:
         self.runs: Path | None = None
         self.counting = threading.Lock()
-        self._checkpoints: dict[str, Checkpoint] = {}
+        self._checkpoints = Kept(MODELS)
         self._lock = threading.Lock()
         self._watch: Watch | None = None
 
@@ -62,23 +70,26 @@ class Services:
         }
 
     def checkpoint(self, name: str) -> Checkpoint:
-        """Return a checkpoint, loaded at the first call.
+        """Return a checkpoint, loaded at the first call and whenever its files have changed.
 
         Raises
         ------
         WorkbenchError
             There is no such checkpoint, or its folder is damaged.
         """
-        with self._lock:
-            if name not in self._checkpoints:
-                import torch
+        folder = find_checkpoint(self._finished_runs().get(name, name))
+        files = tuple(stamp(folder / file) for file in (WEIGHTS, CONFIG, PROVENANCE))
 
-                from workbench.training.checkpoints import load_checkpoint
+        def load() -> Checkpoint:
+            import torch
 
-                # Small models on a few shared cores are fastest with one thread.
-                torch.set_num_threads(1)
-                self._checkpoints[name] = load_checkpoint(self._finished_runs().get(name, name))
-            return self._checkpoints[name]
+            from workbench.training.checkpoints import load_checkpoint
+
+            # Small models on a few shared cores are fastest with one thread.
+            torch.set_num_threads(1)
+            return load_checkpoint(folder)
+
+        return self._checkpoints.get((folder, files), load)
 
     def watch(self) -> Watch:
         """Return the watch on the runs: one for all sessions.

@@ -1,0 +1,93 @@
+"""What training needs of the machine, at the least; what it has not is refused beforehand."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from workbench.config import Experiment, RandomPasses, TrainingConfig
+from workbench.errors import WorkbenchError
+from workbench.limits import refuse_beyond_memory
+from workbench.tasks.base import TOKEN_BYTES, Task
+from workbench.training.fitting import expected_weights
+
+MOST_THREADS = 4
+"""Threads a core may be asked to run."""
+
+
+def check_threads(config: TrainingConfig) -> None:
+    """Check that the CPU threads asked for are not many more than there are cores.
+
+    Raises
+    ------
+    WorkbenchError
+        They are more than four times as many.
+    """
+    cores = os.cpu_count() or 1
+    if config.threads > MOST_THREADS * cores:
+        raise WorkbenchError(
+            f"training.threads = {config.threads} on {cores} cores",
+            f"at most {MOST_THREADS * cores}, four a core",
+            "lower training.threads",
+        )
+
+
+def check_memory(experiment: Experiment, task: Task) -> None:
+    """Check that the least that a training step holds in memory fits into it.
+
+    Raises
+    ------
+    WorkbenchError
+        It does not.
+    """
+    config = experiment.training
+    room = None
+    if config.device.startswith("cuda"):
+        room = torch.cuda.get_device_properties(config.device).total_memory
+    refuse_beyond_memory(
+        training_bytes(experiment, task),
+        f"a training step of {config.batch_size:,} sequences on {config.device}",
+        "lower training.batch_size, the model's sizes, the task's or sleep.passes, "
+        "or set sleep.checkpointing",
+        room=room,
+    )
+
+
+def training_bytes(experiment: Experiment, task: Task) -> int:
+    """Return a lower bound of the bytes that one training step needs.
+
+    Counted are the weights, their gradients and one moment of each (12 bytes a parameter); the
+    batch; S after every window; the logits; and what the backward pass needs of the residual
+    stream: one value per token, channel and pass, and per fast-weight layer as well where nothing
+    is recomputed. Of a random N the largest counts, of one decided by a rule a single pass.
+    """
+    config, model, sleep = experiment.training, experiment.model, experiment.sleep
+    parameters = sum(tensor.numel() for tensor in expected_weights(model).values())
+    tokens = task.context_tokens + task.query_tokens
+    windows = -(-tokens // sleep.window)
+    passes = sleep.passes if isinstance(sleep.passes, int) else 1
+    if isinstance(sleep.passes, RandomPasses):
+        passes = sleep.passes.high
+    first, last = sleep.loop or (0, len(model.layers))
+    memories = sum(kind != "attention" for kind in model.layers[first:last])
+    kept_passes = {"none": passes, "pass": passes, "window": 1}[sleep.checkpointing]
+    kept_blocks = max(memories, 1) if sleep.checkpointing == "none" else 1
+    width = 2 if config.dtype == "bfloat16" else 4
+    state = 4 * memories * model.gdn_heads * model.key_dim * model.value_dim
+    stream = width * model.width * task.context_tokens * kept_passes * kept_blocks
+    labels = width * task.query_tokens * model.vocabulary
+    sequence = TOKEN_BYTES * tokens + state * windows + stream + labels
+    return 12 * parameters + config.batch_size * sequence
+
+
+def out_of_memory(error: BaseException) -> WorkbenchError | None:
+    """Return the one-line error of an allocation that failed; None for any other error."""
+    failed = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if not failed and "can't allocate memory" not in str(error):
+        return None
+    return WorkbenchError(
+        "training needs more memory than there is",
+        "a model and a batch that fit",
+        "lower training.batch_size or the sizes of the model, or set sleep.checkpointing",
+    )

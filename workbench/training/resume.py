@@ -1,0 +1,145 @@
+"""Resume points: model, optimisers and step of a run, in one file with a checksum."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from workbench.errors import WorkbenchError
+from workbench.files import parse_json
+from workbench.model.tensor_file import read_tensors, write_tensors
+from workbench.training.fitting import check_fits
+from workbench.training.optimisers import Optimisers
+
+FORMAT = "sleep-resume/1"
+KEPT = 2
+"""Resume points that a run keeps."""
+_NAME = re.compile(r"step-(\d{9,})\.safetensors")
+
+
+class ResumePoint(NamedTuple):
+    """Where a run goes on.
+
+    Attributes
+    ----------
+    step : int
+        Optimiser steps done.
+    seconds : float
+        Time spent on them.
+    model, optimiser : dict of str to Tensor
+        Weights and optimiser state by name.
+    """
+
+    step: int
+    seconds: float
+    model: dict[str, Tensor]
+    optimiser: dict[str, Tensor]
+
+
+def save_resume_point(
+    folder: Path, model: nn.Module, optimisers: Optimisers, step: int, seconds: float
+) -> None:
+    """Write a resume point into a run's folder of them; the oldest goes."""
+    tensors = {f"model.{n}": t for n, t in model.state_dict().items()}
+    tensors |= {f"optimiser.{n}": t for n, t in optimisers.tensors().items()}
+    header = {"step": step, "seconds": seconds}
+    write_resume_state(folder / f"step-{step:09d}.safetensors", tensors, header)
+    for old in resume_points(folder)[:-KEPT]:
+        old.unlink()
+
+
+def resume_points(folder: Path) -> list[Path]:
+    """Return the resume points in a run's folder of them, oldest first."""
+    return sorted(folder.glob("step-*.safetensors"))
+
+
+def restore_resume_point(
+    path: Path, model: nn.Module, optimisers: Optimisers, steps: int
+) -> tuple[int, float]:
+    """Load a resume point into a run of `steps` steps; return the steps done and their seconds.
+
+    Raises
+    ------
+    WorkbenchError
+        The file is damaged, or is not a resume point of this run.
+    """
+    point = read_resume_state(path)
+    if point.step > steps:
+        raise _refused(path, f"step {point.step}", f"0 to {steps}, the steps of this run")
+    check_fits(model.state_dict(), point.model, path, fix=_FIX)
+    model.load_state_dict(point.model)
+    try:
+        optimisers.load(point.optimiser)
+    except ValueError as error:
+        raise _refused(path, str(error), "the state of this run's optimisers") from None
+    return point.step, point.seconds
+
+
+def write_resume_state(path: Path, tensors: Mapping[str, Tensor], header: dict[str, float]) -> None:
+    """Write the tensors and the header of one resume point, aside first."""
+    write_tensors(path, tensors, {"format": FORMAT, "header": json.dumps(header)})
+
+
+def read_resume_state(path: Path) -> ResumePoint:
+    """Read what `write_resume_state` wrote.
+
+    A file of an earlier version, which has no checksum, is read with a warning.
+
+    Raises
+    ------
+    WorkbenchError
+        The file is damaged, or is not a resume point.
+    """
+    try:
+        found = read_tensors(path)
+        header = parse_json(found.metadata.pop("header", ""), what=f"the header of {path}")
+    except WorkbenchError as error:
+        raise WorkbenchError(f"resume point: {error.given}", error.expected, _FIX) from None
+    if found.metadata != ({"format": FORMAT} if found.checked else {}):
+        raise _refused(path, f"format {found.metadata.get('format')!r}", FORMAT)
+    step, seconds = _progress(path, header)
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimiser": {}}
+    for name, tensor in found.tensors.items():
+        owner, _, rest = name.partition(".")
+        if owner not in parts:
+            raise _refused(path, f"a tensor {name!r}", "those of a model and its optimisers")
+        parts[owner][rest] = tensor
+    if not found.checked:
+        warnings.warn(
+            f"{path} has no checksum, as an earlier version wrote it: damage may go unnoticed",
+            stacklevel=2,
+        )
+    return ResumePoint(step, seconds, parts["model"], parts["optimiser"])
+
+
+def _progress(path: Path, header: object) -> tuple[int, float]:
+    """Return step and seconds of a header; the file's name has to agree."""
+    if not isinstance(header, dict):
+        raise _refused(path, f"a header that is a {type(header).__name__}", "step and seconds")
+    step, seconds = header.get("step"), header.get("seconds")
+    if type(step) is not int or step < 0:
+        raise _refused(path, f"step = {step!r:.40}", "a number of steps")
+    if (
+        isinstance(seconds, bool)
+        or not isinstance(seconds, int | float)
+        or not 0 <= seconds < math.inf
+    ):
+        raise _refused(path, f"seconds = {seconds!r:.40}", "a number of seconds")
+    named = _NAME.fullmatch(path.name)
+    if named is None or int(named[1]) != step:
+        raise _refused(path, f"step {step}", "the step that its name says")
+    return step, float(seconds)
+
+
+_FIX = "delete it to go on from the one before"
+
+
+def _refused(path: Path, given: str, expected: str) -> WorkbenchError:
+    return WorkbenchError(f"resume point {path} has {given}", expected, _FIX)
