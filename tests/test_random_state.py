@@ -107,3 +107,11 @@ def test_initial_weights_are_those_of_the_seed():
     drawn = torch.empty(7, 8).normal_(generator=torch.Generator().manual_seed(3))
     assert torch.equal(weights["embedding.weight"], drawn)
     assert {p.device.type for p in first.parameters()} == {"cpu"}
+
+
+def test_on_meta_a_model_has_shapes_alone():
+    with torch.device("meta"):
+        shapes = HybridModel(CONFIG, seed=1)
+    weights = HybridModel(CONFIG, seed=1).state_dict()
+    for name, tensor in shapes.state_dict().items():
+        assert tensor.is_meta and tensor.shape == weights[name].shape, name

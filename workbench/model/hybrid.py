@@ -63,8 +63,9 @@ class HybridModel(nn.Module):
             self.stack = nn.ModuleList(Block(config, i) for i in range(len(config.layers)))
             self.final_norm = RMSNorm(config)
             self.head = nn.Linear(config.width, config.vocabulary, bias=False)
-        self.to_empty(device="cpu")
-        self._initialise(torch.Generator().manual_seed(seed))
+        if torch.get_default_device().type != "meta":  # there a caller asks for shapes alone
+            self.to_empty(device="cpu")
+            self._initialise(torch.Generator().manual_seed(seed))
 
     @property
     def depth(self) -> int:

@@ -227,13 +227,9 @@ def attribution_tables(data: xr.Dataset) -> dict[str, Rows]:
         rows.append([title.replace("after", "owed to"), *map(_plain, values)])
     worth = [cell(data.sel(level), "worth") for level in _levels(data).values()]
     rows.append(["logit difference, nats", *worth])
-    missed = data["unexplained_by_difficulty"]
-    rows.append(
-        [
-            "unexplained, median",
-            *(_plain(float(missed.sel(level))) for level in _levels(data).values()),
-        ]
-    )
+    if "unexplained_by_difficulty" in data:  # older measurements have it pooled alone
+        missed = [data["unexplained_by_difficulty"].sel(at) for at in _levels(data).values()]
+        rows.append(["unexplained, median", *(_plain(float(value)) for value in missed)])
     return {"owed to each pass": rows}
 
 
@@ -318,8 +314,11 @@ def erasure_tables(data: xr.Dataset) -> dict[str, Rows]:
     rows = _grid(means, "recovered", treatments, texts, corner="done to S")
     extra = _grid(facts, "fact", treatments, targets, corner="")
     joined = [row + more[1:] for row, more in zip(rows, extra, strict=True)]
-    answered = _grid(data, "accuracy", treatments, _levels(data), corner="done to S")
-    return {"recovered by a decoder": joined, "answered by the model": answered}
+    found = {"recovered by a decoder": joined}
+    if "accuracy" in data:  # older measurements asked the decoder alone
+        answered = _grid(data, "accuracy", treatments, _levels(data), corner="done to S")
+        found["answered by the model"] = answered
+    return found
 
 
 def _recovered(data: xr.Dataset) -> xr.Dataset:
