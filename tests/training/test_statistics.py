@@ -194,6 +194,13 @@ def test_exact_p_is_that_of_scipys_enumeration():
     assert found[4] == 1
 
 
+def test_sums_that_are_equal_up_to_rounding_are_ties():
+    """As far apart are the splits with all three shares below 1 on one side: 2 x C(7, 2) of 252."""
+    first = np.ones((1, 5))
+    second = np.array([[0.9904282115869018, 0.9889168765743073, 0.9994962216624685, 1.0, 1.0]])
+    assert permutation_p(first, second) == pytest.approx(42 / 252)
+
+
 def test_exact_p_of_unequal_groups_counts_every_split_and_leaves_nan_out():
     first = np.array([[0.9, 0.7, np.nan, 0.8], [np.nan] * 4])
     second = np.array([[0.1, 0.75, 0.3, 0.2, np.nan], [1, 2, 3, 4, 5]])

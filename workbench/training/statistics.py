@@ -236,8 +236,9 @@ def permutation_p(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the two-sided p of the permutation test of a difference of means, unpaired.
 
     It is the share of all ways to split the seeds into two such groups whose means lie at least
-    as far apart as they do. `scipy.stats.permutation_test` computes the same; this computes many
-    cells at once, of 10 against 10 seeds fifty times faster.
+    as far apart as they do. `scipy.stats.permutation_test` computes the same, but one split at a
+    time (seconds for a page of 10 against 10 seeds), and it can miss ties of shares: sums that
+    are equal up to rounding are equal here.
 
     Parameters
     ----------

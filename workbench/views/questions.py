@@ -207,6 +207,8 @@ QUESTIONS: tuple[Question, ...] = (
         PARTS,
         (SLEEP_4, PARTS[1]),
         (SLEEP_4, PARTS[2]),
+        (PARTS[1], SLEEP_1),
+        (PARTS[2], SLEEP_1),
         limits=unlike_flops,
     ),
     _compared(
