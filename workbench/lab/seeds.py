@@ -39,7 +39,7 @@ def over_seeds(array: xr.DataArray) -> xr.Dataset:
     """
     others, values, coords = _seeds_last(array)
     found = statistics.seed_intervals(values)
-    return xr.Dataset({name: (others, v) for name, v in found._asdict().items()}, coords)
+    return xr.Dataset({name: (others, v) for name, v in vars(found).items()}, coords)
 
 
 def difference(
@@ -69,7 +69,7 @@ def difference(
     """
     others, first, second, coords = _two(array, arm_a, arm_b)
     found = statistics.compare(first, second)
-    return xr.Dataset({name: (others, v) for name, v in found._asdict().items()}, coords)
+    return xr.Dataset({name: (others, v) for name, v in vars(found).items()}, coords)
 
 
 def equivalence(
@@ -95,7 +95,7 @@ def equivalence(
     """
     others, first, second, coords = _two(array, arm_a, arm_b)
     found = statistics.equivalence(first, second, margin)
-    return xr.Dataset({name: (others, v) for name, v in found._asdict().items()}, coords)
+    return xr.Dataset({name: (others, v) for name, v in vars(found).items()}, coords)
 
 
 def _two(

@@ -29,6 +29,7 @@ below p = 0.0625.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -52,7 +53,8 @@ class Interval(NamedTuple):
     high: float
 
 
-class SeedIntervals(NamedTuple):
+@dataclass(frozen=True)
+class SeedIntervals:
     """Means over seeds with their 95 % t intervals, each an array over the other axes.
 
     Attributes
@@ -69,7 +71,8 @@ class SeedIntervals(NamedTuple):
     count: np.ndarray
 
 
-class Comparison(NamedTuple):
+@dataclass(frozen=True)
+class Comparison:
     """Two groups of seeds compared, each field an array over the other axes.
 
     Attributes
@@ -96,7 +99,8 @@ class Comparison(NamedTuple):
     other_count: np.ndarray
 
 
-class Equivalence(NamedTuple):
+@dataclass(frozen=True)
+class Equivalence:
     """Two one-sided tests (TOST) that two means differ by less than a margin.
 
     Attributes

@@ -198,7 +198,7 @@ def solved(pairs: tuple[Pair, ...]) -> Table:
         name = final.attrs["difficulty"]
         return (
             results.over_seeds(by_seed)
-            .assign(by_seed=by_seed, **others)
+            .assign({"by_seed": by_seed, **others})
             .assign_attrs(
                 difficulty=name,
                 threshold=SOLVED,
