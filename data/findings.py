@@ -2,7 +2,7 @@
 
     python data/findings.py
 
-A table stands between the marks ``<!-- RECORD QUESTION -->`` and ``<!-- /RECORD QUESTION -->``, or
+``<!-- RECORD family -->`` marks the sentence on how a record's differences are tested together. A table stands between the marks ``<!-- RECORD QUESTION -->`` and ``<!-- /RECORD QUESTION -->``, or
 ``<!-- MEASUREMENT t0 -->`` for the first table of a measurement; what is around it is written by
 people.
 """
@@ -21,9 +21,10 @@ from workbench.lab import results
 from workbench.lab.measured import read_measurement
 from workbench.lab.record import read_record
 from workbench.paths import data_folder
+from workbench.views.differences import Family, family, family_words
 from workbench.views.measured_words import measurements, tables
 from workbench.views.questions import QUESTIONS, Question, notes
-from workbench.views.results_words import difference_rows, latency, means_rows
+from workbench.views.results_words import difference_rows, equality_rows, latency, means_rows
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "findings.md"
 MARK = re.compile(r"<!-- (?P<record>[\w-]+) (?P<question>\w+) -->\n.*?<!-- /\1 \2 -->", re.DOTALL)
@@ -36,30 +37,40 @@ def dataset(name: str) -> xr.Dataset:
     return results.dataset(record)
 
 
+@cache
+def compared(name: str) -> Family:
+    """Return all differences of a sweep, corrected together."""
+    return family(dataset(name))
+
+
 def with_tables(text: str) -> str:
     """Return the document with every marked table made anew."""
 
     def table(mark: re.Match[str]) -> str:
-        if mark["question"] == "latency":
+        if mark["question"] == "family":
+            body = f"*{family_words(compared(mark['record']))}*"
+        elif mark["question"] == "latency":
             body = latencies()
         elif number := re.fullmatch(r"t(\d)", mark["question"]):
             found, _ = read_measurement(measurements()[mark["record"]])
             body = _grid(list(tables(found).values())[int(number[1])])
         else:
             question = next(q for q in QUESTIONS if q.name == mark["question"])
-            body = markdown(dataset(mark["record"]), question)
+            body = markdown(dataset(mark["record"]), question, compared(mark["record"]))
         begin, end = (f"<!-- {s}{mark['record']} {mark['question']} -->" for s in ("", "/"))
         return f"{begin}\n{body}\n{end}"
 
     return MARK.sub(table, text)
 
 
-def markdown(data: xr.Dataset, question: Question) -> str:
-    """Return a question's table, its paired differences, and what is not recorded, in Markdown."""
+def markdown(data: xr.Dataset, question: Question, tested: Family | None = None) -> str:
+    """Return a question's table, its differences, and what is not recorded, in Markdown."""
     final = results.final(data)
+    found, difficulty = tested or family(final), str(data.attrs["difficulty"])
     parts = [_grid(means_rows(question.answer(data, final)))]
-    if rows := difference_rows(final, question):
-        parts.append(_grid(rows))
+    for rows in (difference_rows, equality_rows):
+        if made := rows(found, question, difficulty):
+            parts.append(_grid(made))
     parts += [f"*{note}*" for note in notes(final, question)]
     return "\n\n".join(parts)
 

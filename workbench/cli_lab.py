@@ -224,54 +224,82 @@ def _results(options: argparse.Namespace) -> int:
     from workbench.lab import results
     from workbench.lab.axes import axes_words, parse_axes
     from workbench.lab.record import read_record
+    from workbench.views.differences import family, family_words
     from workbench.views.questions import answers, notes, unanswered_words
-    from workbench.views.results_words import csv_text, difference_rows, flat, means_rows
+    from workbench.views.results_words import (
+        csv_text,
+        difference_rows,
+        differences_csv,
+        equality_rows,
+        flat,
+        flat_differences,
+        means_rows,
+    )
 
     record = read_record(options.record)
     axes = parse_axes(record["runs"], options.axis)
     data = results.dataset(record, axes=axes)
     final = results.final(data)
     found = answers(data, final)
+    tested, difficulty = family(final), str(data.attrs["difficulty"])
     if options.json:
         # JSON knows no NaN: one seed has no interval
-        told = {
-            question.name: [
-                {name: None if value != value else value for name, value in row.items()}
-                for row in flat(table)
-            ]
-            for question, table in found
-        }
+        def plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            return [{k: None if v != v else v for k, v in row.items()} for row in rows]
+
+        told: dict[str, Any] = {question.name: plain(flat(table)) for question, table in found}
+        differences = {q.name: plain(flat_differences(tested, q)) for q, _ in found}
+        if any(differences.values()):
+            told["differences"] = {name: rows for name, rows in differences.items() if rows}
         print(json.dumps(told, allow_nan=False))
+    files = 0
     for question, table in found:
         if options.out is not None:
             stem = "-".join(filter(None, (options.record.stem, axes_words(axes), question.name)))
-            _write_figure(options, question, table, stem)
+            files += _write_figure(options, question, table, tested, stem)
         elif not options.json:
             print(f"{question.title} {question.means}")
             if options.format == "csv":
                 print(csv_text(table))
+                if more := differences_csv(tested, question):
+                    print(more)
             else:
-                parts = (means_rows(table), difference_rows(final, question))
+                parts = (
+                    means_rows(table),
+                    difference_rows(tested, question, difficulty),
+                    equality_rows(tested, question, difficulty),
+                )
                 print("\n\n".join(columns(rows) for rows in parts if rows))
             for note in notes(final, question):
                 print(note)
             print()
+    if found and options.out is None and options.format != "csv" and not options.json:
+        if said := family_words(tested):
+            print(said)
     if not found:
         sys.stderr.write(f"workbench: {unanswered_words(final)}\n")
     elif options.out is not None:
-        what, more = ("figure", " with the data") if options.format != "csv" else ("CSV file", "")
-        count = f"{len(found)} {what}{'' if len(found) == 1 else 's'}"
-        sys.stderr.write(f"workbench: {count}{more} in {options.out}\n")
+        drawn = options.format != "csv"
+        count, what = (len(found), "figure") if drawn else (files, "CSV file")
+        said = f"{count} {what}{'' if count == 1 else 's'}{' with the data' if drawn else ''}"
+        sys.stderr.write(f"workbench: {said} in {options.out}\n")
     return 0
 
 
-def _write_figure(options: argparse.Namespace, question: Any, table: Any, name: str) -> None:
+def _write_figure(
+    options: argparse.Namespace, question: Any, table: Any, tested: Any, name: str
+) -> int:
+    """Write a question's data and figure; return how many CSV files that were."""
     from workbench.files import write_text
-    from workbench.views.results_words import csv_text
+    from workbench.views.results_words import csv_text, differences_csv
 
     write_text(options.out / f"{name}.csv", csv_text(table))
+    files = 1
+    if differences := differences_csv(tested, question):
+        write_text(options.out / f"{name}-differences.csv", differences)
+        files += 1
     if options.format == "csv":
-        return
+        return files
     figure = question.draw(table, options.theme)
     above = TITLE - (figure.layout.margin.t or 0)
     height = (figure.layout.height or 450) + above
@@ -280,9 +308,10 @@ def _write_figure(options: argparse.Namespace, question: Any, table: Any, name: 
         from workbench.figures.export import export
 
         export(figure, options.out / f"{name}.{options.format}")
-        return
+        return files
     # one copy of plotly.js beside the pages: they open without a network
     figure.write_html(options.out / f"{name}.html", include_plotlyjs="directory")
+    return files
 
 
 def _mirror(options: argparse.Namespace) -> int:

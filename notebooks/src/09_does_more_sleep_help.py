@@ -111,12 +111,12 @@ show("equal_tokens")
 
 # %% [markdown]
 # **How to read it.** Each line is a number of hops; a dot is the mean over seeds, its bar the 95 %
-# bootstrap interval of that mean. One hop needs no second pass. For two and more, $N = 1$ is far
+# t interval of that mean. One hop needs no second pass. For two and more, $N = 1$ is far
 # below $N = 2$, which is below $N = 4$: a staircase.
 #
-# **Honest limits.** Five seeds, and bootstrap intervals of so few are *too narrow*: take them as
-# the least doubt there is. Where only one seed is recorded there is no bar at all. And means hide
-# shapes: look at the five models behind one dot.
+# **Honest limits.** Five seeds are few: a t interval of them is wide, and may run past 1 where one
+# seed is far from the others. Where only one seed is recorded there is no bar at all. And means
+# hide shapes: look at the five models behind one dot.
 
 # %%
 for n in (1, 2, 4):
@@ -160,8 +160,9 @@ for hops in (1, 2, 3, 4):
         print(f"{hops} hops: N = 4 minus N = {name}: {mean:+.2f}  [{low:+.2f}, {high:+.2f}]")
 
 # %% [markdown]
-# An interval that excludes 0 says that the sign is not this sample's luck - for this task, this
-# size and this budget. Between $N = 4$ and $N = 2$ at two hops the interval reaches down to 0:
+# An interval that excludes 0 suggests that the sign is not this sample's luck - for this task, this
+# size and this budget. Only suggests: with five seeds a bootstrap interval covers the truth in
+# about 84 % of cases, not 95, so the results page has t intervals and exact tests. Between $N = 4$ and $N = 2$ at two hops the interval reaches down to 0:
 # there, four of five models have learnt it either way.
 #
 # ## Is it only the compute?

@@ -210,15 +210,15 @@ for name, lift in lifts.items():
 
 # %% [markdown]
 # **What happened.** Of five seeds one was shown, that with the largest difference. All five
-# together give about 0, anywhere from -0.25 to +0.23. See the trap in the first line: the interval
+# together give about 0, anywhere from -0.36 to +0.39. See the trap in the first line: the interval
 # of a single seed has no width, so it excludes 0 better than any other. The third line has five
 # seeds and an interval far above 0, and costs twice as much: it may be true and is not what is
-# claimed. The fourth compares at the same cost, and stands. (With five seeds such intervals are
-# still too narrow.)
+# claimed. The fourth compares at the same cost, and stands. (By itself: of many such comparisons
+# some stand by luck, which is what a correction is for.)
 #
-# **What would have caught it:** seeds in pairs, and an arm of equal compute. The results page and
-# `workbench.lab.results.difference` pair by seed and show the count; sweeps have arms that are
-# matched by FLOPs (`longer`, `deeper`, `wider`).
+# **What would have caught it:** all the seeds, and an arm of equal compute. The results page and
+# `workbench.lab.results.difference` show intervals, counts and exact tests; sweeps have arms that
+# are matched by FLOPs (`longer`, `deeper`, `wider`).
 #
 # ## Finding 4: "All memories are alike"
 #

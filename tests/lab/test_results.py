@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from itertools import combinations
 
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import stats
 
 from workbench import dims
 from workbench.config import Experiment, build, to_toml
@@ -19,6 +21,7 @@ from workbench.lab.results import (
     dataset,
     difference,
     entries_of,
+    equivalence,
     final,
     largest_solved,
     latest,
@@ -252,31 +255,19 @@ def seeds(*values, **coords):
     ).assign_coords(coords)
 
 
-def test_bootstrap_of_two_seeds_ends_at_the_seeds():
-    """Resamples have the mean 0 and 1 with probability 1/4 each, so 2.5 % lies at 0."""
+def test_the_interval_of_two_seeds_by_hand():
+    """Mean 0.5, standard error 0.5; t for one degree of freedom is 12.7062 = tan(0.475 pi)."""
     found = over_seeds(seeds(0, 1))
-    assert [float(found[n]) for n in ("mean", "low", "high", "count")] == [0.5, 0, 1, 2]
+    ends = [float(found[n]) for n in ("mean", "low", "high", "count")]
+    half = 0.5 * np.tan(0.475 * np.pi)
+    assert ends == pytest.approx([0.5, 0.5 - half, 0.5 + half, 2])
 
 
-def test_bootstrap_of_one_seed_among_five():
-    """The drawn number of ones is binomial (5, 1/5): P(0) = 0.33, P(<= 2) = 0.942, P(<= 3) = 0.993.
-
-    So 2.5 % lies at 0 and 97.5 % at 3/5.
-    """
-    found = over_seeds(seeds(0, 0, 0, 0, 1))
+def test_an_interval_of_shares_may_leave_0_to_1():
+    """Four seeds right and one wrong: mean 0.8, standard error 0.2, t of 4 degrees 2.7764."""
+    found = over_seeds(seeds(1, 1, 1, 1, 0))
     ends = [float(found[n]) for n in ("mean", "low", "high")]
-    assert ends == pytest.approx([0.2, 0, 0.6], abs=1e-12)
-
-
-def test_bootstrap_equals_resampling_as_in_the_book():
-    values = np.random.default_rng(3).random((4, 6))
-    array = xr.DataArray(values, dims=["cell", dims.SEED])
-    found = over_seeds(array, resamples=20_000)
-    drawn = values[:, np.random.default_rng(4).integers(0, 6, (20_000, 6))].mean(axis=2)
-    low, high = np.quantile(drawn, [0.025, 0.975], axis=1)
-    np.testing.assert_allclose(found["low"], low, atol=0.01)
-    np.testing.assert_allclose(found["high"], high, atol=0.01)
-    assert (found["high"] - found["low"] > 0.1).all()
+    assert ends == pytest.approx([0.8, 0.8 - 0.2 * 2.77645, 0.8 + 0.2 * 2.77645], abs=1e-5)
 
 
 def test_seeds_that_are_nan_are_left_out_cell_by_cell():
@@ -287,8 +278,10 @@ def test_seeds_that_are_nan_are_left_out_cell_by_cell():
     found = over_seeds(array)
     assert found["count"].values.tolist() == [2, 1, 0, 3]
     np.testing.assert_array_equal(found["mean"], [0.5, 0.5, nan, 1])
-    np.testing.assert_array_equal(found["low"], [0, nan, nan, 0])
-    np.testing.assert_array_equal(found["high"], [1, nan, nan, 2])
+    assert np.isnan(found["low"]).values.tolist() == [False, True, True, False]
+    for cell, kept in ((0, [0, 1]), (3, [0, 1, 2])):
+        expected = stats.t.interval(0.95, len(kept) - 1, np.mean(kept), stats.sem(kept))
+        assert (found["low"][cell], found["high"][cell]) == pytest.approx(expected)
 
 
 def test_an_interval_is_of_its_own_cell_and_the_same_each_time():
@@ -299,7 +292,6 @@ def test_an_interval_is_of_its_own_cell_and_the_same_each_time():
     xr.testing.assert_identical(once.isel(cell=[2]), over_seeds(array.isel(cell=[2])))
     turned = over_seeds(array.transpose(dims.SEED, "cell"))
     xr.testing.assert_identical(once, turned)
-    assert (over_seeds(array, resamples=50, seed=1)["low"] != once["low"]).any()
 
 
 def test_equal_seeds_have_an_interval_of_no_width():
@@ -308,18 +300,9 @@ def test_equal_seeds_have_an_interval_of_no_width():
     assert float(found["high"] - found["low"]) < 1e-15
 
 
-def test_intervals_of_many_cells_do_not_depend_on_how_many_fit_in_memory(monkeypatch):
-    array = xr.DataArray(np.random.default_rng(0).random((11, 5)), dims=["cell", dims.SEED])
-    whole = over_seeds(array)
-    monkeypatch.setattr("workbench.lab.seeds.AT_ONCE", 300)
-    xr.testing.assert_identical(whole, over_seeds(array))
-
-
 def test_over_seeds_refuses_what_has_no_seeds():
     with pytest.raises(WorkbenchError, match=r"over \(cell\).*one over seed"):
         over_seeds(xr.DataArray([1.0], dims=["cell"]))
-    with pytest.raises(WorkbenchError, match="resamples = 0"):
-        over_seeds(seeds(1, 2), resamples=0)
 
 
 def pairs():
@@ -331,17 +314,33 @@ def pairs():
     return dataset(record(*sleep, *longer))
 
 
-def test_differences_are_paired_by_seed():
-    """Seeds differ by 0.4 among themselves, the arms by 0.1 in each: the interval has no width."""
+def test_differences_are_unpaired_with_welchs_interval_and_the_exact_p():
+    """Arms of 5 and 4 seeds, which may be other seeds: all of them count."""
     array = with_n_test(conditions(final(pairs())["accuracy"])).sel(difficulty=1)
     found = difference(array, ("sleep", "4"), ("longer@4", "1"))
-    assert found["count"] == 4, "a seed that one of them lacks is left out"
-    for name in ("mean", "low", "high"):
-        assert float(found[name]) == pytest.approx(0.1)
+    sleep, longer = 0.5 + np.arange(5) / 10, 0.4 + np.arange(4) / 10
+    assert (int(found["count"]), int(found["other_count"])) == (5, 4)
+    assert float(found["mean"]) == pytest.approx(sleep.mean() - longer.mean())
+    welch = stats.ttest_ind(sleep, longer, equal_var=False)
+    ends = float(found["low"]), float(found["high"])
+    assert ends == pytest.approx(tuple(welch.confidence_interval()))
+    assert float(found["p_welch"]) == pytest.approx(welch.pvalue)
+    pooled = [*sleep, *longer]
+    gaps = [abs(sum(c) / 5 - (sum(pooled) - sum(c)) / 4) for c in combinations(pooled, 5)]
+    expected = np.mean(np.array(gaps) >= gaps[0] - 1e-9)
+    assert float(found["p_exact"]) == pytest.approx(expected)
     back = difference(array, ("longer@4", "1"), ("sleep", "4"))
-    assert float(back["mean"]) == pytest.approx(-0.1)
-    alone = over_seeds(array)
-    assert (alone["high"] - alone["low"] > 0.15).all(), "unpaired they could not be told apart"
+    assert float(back["mean"]) == pytest.approx(-float(found["mean"]))
+    assert float(back["p_exact"]) == pytest.approx(expected)
+
+
+def test_equality_needs_a_margin_wider_than_the_interval():
+    array = with_n_test(conditions(final(pairs())["accuracy"])).sel(difficulty=1)
+    near, wide = (
+        equivalence(array, ("sleep", "4"), ("longer@4", "1"), margin) for margin in (0.2, 0.6)
+    )
+    assert float(near["p"]) > 0.05 > float(wide["p"])
+    assert -0.6 < float(wide["low"]) and 0.2 < float(wide["high"]) < 0.6
 
 
 def test_differences_of_arms_at_the_same_n_keep_it():
@@ -471,10 +470,11 @@ def test_learning_has_means_intervals_and_places():
     assert curves["accuracy"].dims == (dims.CONDITION, dims.SEED, dims.DIFFICULTY, dims.STEP)
     one = curves.isel(condition=0).sel(difficulty=1)
     np.testing.assert_allclose(one["accuracy_mean"], [0.3, 0.95])
-    np.testing.assert_allclose(one["accuracy_low"], [0.2, 0.9])
-    np.testing.assert_allclose(one["accuracy_high"], [0.4, 1.0])
+    t = 12.7062  # of one degree of freedom
+    np.testing.assert_allclose(one["accuracy_low"], [0.3 - 0.1 * t, 0.95 - 0.05 * t], rtol=1e-4)
+    np.testing.assert_allclose(one["accuracy_high"], [0.3 + 0.1 * t, 0.95 + 0.05 * t], rtol=1e-4)
     np.testing.assert_allclose(one["loss_mean"], [2.5, 1.0])
-    np.testing.assert_allclose(one["loss_high"], [3.0, 1.0])
+    np.testing.assert_allclose(one["loss_high"], [2.5 + 0.5 * t, 1.0], rtol=1e-4)
     assert one["training_flops"].values.tolist() == [1000, 2000]
     assert one["logged_flops"].values.tolist() == [1000, 2000]
     assert one["seconds"].values.tolist() == [[5, 10], [6, 12]]

@@ -16,7 +16,6 @@ from workbench.views.question_tables import BLIND, leaking
 from workbench.views.questions import (
     QUESTIONS,
     answerable,
-    differences,
     missing_words,
     notes,
     recorded,
@@ -86,15 +85,6 @@ def test_a_question_needs_runs_of_its_own(dataset):
     assert missing_words(dataset, question("parts")).startswith("Not recorded yet: rewrite only")
 
 
-def test_differences_are_paired_by_seed(dataset):
-    ((said, found),) = differences(dataset, question("equal_flops"))
-    assert said.startswith("sleep, N = 4 minus longer")
-    at = found.sel(difficulty=2)
-    for name in ("mean", "low", "high"):  # each seed differs by the same
-        assert float(at[name]) == pytest.approx(0.4)
-    assert int(at["count"]) == 3
-
-
 def test_the_numbers_of_a_figure(dataset):
     table = question("equal_flops").table(dataset)
     rows = words.flat(table)
@@ -105,7 +95,7 @@ def test_the_numbers_of_a_figure(dataset):
     text = list(csv.DictReader(io.StringIO(words.csv_text(table))))
     assert text[0]["condition"] == "sleep, N = 1" and float(text[0]["mean"]) == 1.0
     html = words.table_html(table, "label")
-    assert "0.92 [0.90, 0.94]" in html and "2 hops" in html
+    assert "0.92 [0.87, 0.97]" in html and "2 hops" in html, "t of two degrees: 4.30 x 0.0115"
 
 
 def test_the_largest_difficulty_solved_seed_by_seed(dataset):
@@ -118,10 +108,14 @@ def test_the_largest_difficulty_solved_seed_by_seed(dataset):
     assert [(r["arm"], r["passes"], r["mean"], r["by_seed"]) for r in rows] == [
         ("sleep", 1, 1.0, "1 1 1"), ("sleep", 4, 2.0, "2 2 2"), ("longer", 4, 1.0, "1 1 1"),
     ]  # fmt: skip
-    assert words.csv_text(table).splitlines()[0] == "arm,passes,mean,low,high,count,by_seed"
+    columns = "arm,passes,mean,low,high,count,by_seed,by_seed_80,by_seed_95"
+    assert words.csv_text(table).splitlines()[0] == columns
     head, first, *_, last = words.means_rows(table)
-    assert head == ["arm", "N", "largest hops solved", "each seed", "seeds"]
-    assert first == ["sleep", "1", "1.00 [1.00, 1.00]", "1, 1, 1", "3"]
+    at = ["each seed", "each seed at 80 %", "each seed at 95 %"]
+    assert head == ["arm", "N", "largest hops solved", *at, "seeds"]
+    assert first == ["sleep", "1", "1.00 [1.00, 1.00]", *["1, 1, 1"] * 3, "3"]
+    four = words.means_rows(table)[2]
+    assert four[3:6] == ["2, 2, 2", "2, 2, 2", "1, 1, 1"], "0.90 to 0.94 are below 0.95"
     assert last[:2] == ["longer, N = 1", "4"]
 
 

@@ -106,7 +106,10 @@ def learning_curves(
                 number, name = column, words[column]
             traces += _series(one, "accuracy", against, name, number, panel, theme)
     share = {"range": SHARE, "title": {"text": ACCURACY}, "nticks": 6}
+    # of the runs: the band of two seeds would take the panel for itself
+    highest = float(curves["loss"].fillna(0.0).max()) if curves["loss"].size else 0.0
     loss = {"title": {"text": "loss (nats per token)"}, "rangemode": "tozero", "nticks": 6}
+    loss |= {"range": [0, 1.05 * highest]} if highest else {}
     titles = ["Loss" + _thinned(every["loss"])]
     above = ["Accuracy by difficulty"] if single else [f"Accuracy, {word}" for word in words]
     titles += [title + _thinned(every["accuracy"]) for title in above]

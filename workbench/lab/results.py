@@ -24,7 +24,7 @@ from workbench.errors import WorkbenchError
 from workbench.lab.axes import at_axes
 from workbench.lab.live import entries_of
 from workbench.lab.moments import at_flops, at_seconds, final, latest
-from workbench.lab.seeds import difference, over_seeds
+from workbench.lab.seeds import difference, equivalence, over_seeds
 from workbench.lab.tables import (
     against_n,
     conditions,
@@ -41,6 +41,7 @@ __all__ = [
     "dataset",
     "difference",
     "entries_of",
+    "equivalence",
     "final",
     "largest_solved",
     "latest",

@@ -169,9 +169,7 @@ def largest_solved(accuracy: xr.DataArray, threshold: float = SOLVED) -> xr.Data
     return rest.copy(data=np.where(undecided, np.nan, levels[count])).rename("largest_solved")
 
 
-def learning(
-    dataset: xr.Dataset, n_test: int | None = None, *, resamples: int = 10_000, seed: int = 0
-) -> xr.Dataset:
+def learning(dataset: xr.Dataset, n_test: int | None = None) -> xr.Dataset:
     """Return what learning curves are drawn from.
 
     Parameters
@@ -180,8 +178,6 @@ def learning(
         As `workbench.lab.results.dataset` returns, or a selection of its arms.
     n_test : int or None
         N of testing; None is that of each condition's training (see `with_n_test`).
-    resamples, seed : int
-        As in `over_seeds`.
 
     Returns
     -------
@@ -195,7 +191,7 @@ def learning(
     names = ["accuracy", "loss", "training_flops", "seconds", "logged_seconds"]
     result = chosen[names]
     for name in ("accuracy", "loss"):
-        summary = over_seeds(chosen[name], resamples=resamples, seed=seed)
+        summary = over_seeds(chosen[name])
         for part in ("mean", "low", "high"):
             result[f"{name}_{part}"] = summary[part]
     result["logged_flops"] = chosen["step_flops"] * chosen[dims.LOGGED_STEP]

@@ -216,9 +216,9 @@ def lifts(*, hops: int = 2) -> dict[str, Lift]:
 
 
 def interval(pairs: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of the mean of ``pairs [seed]``: low and high.
+    """Return the 95 % t interval of the mean of ``pairs [seed]``: low and high.
 
-    One seed, drawn again and again, is always the same: its interval has no width.
+    One seed has no spread: this gives it an interval of no width, which is the trap.
     """
     pairs = np.asarray(pairs, dtype=np.float64)
     if pairs.size == 1:

@@ -131,7 +131,7 @@ def check_lift_audit(lift_audit: Any) -> str:
     one, both = given(ours[:1], theirs[:1]), given(ours, unsure)
     dear, worse = given(ours, theirs, 8.0, 4.0), given(theirs, ours)
     if not (stands or one or both or dear or worse):
-        if given(ours, ours - 0.5):
+        if given(ours, ours - 0.6):
             raise NotYet(
                 "five seeds, each better by about 0.1, at the same cost: that stands. Seeds differ "
                 "much from each other, and that is common to both: take interval(ours - theirs)."
@@ -150,7 +150,7 @@ def check_lift_audit(lift_audit: Any) -> str:
             "a single seed: its interval has no width, and so it excludes 0. Ask how many there "
             "are."
         )
-    if given(ours[:2], theirs[:2]):
+    if given(ours[:2], ours[:2] - np.array([0.1, 0.101])):
         raise NotYet("two seeds are not enough: three at least, as the text asks.")
     if dear:
         raise NotYet("ours cost twice as much: then the lift may be that of the compute.")

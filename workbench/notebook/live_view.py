@@ -18,8 +18,6 @@ from workbench.lab import results
 from workbench.lab.runs import Run
 from workbench.tasks.base import level_words
 
-RESAMPLES = 200
-"""Of intervals over seeds; a live experiment has one seed and so none."""
 PAUSE = 1.0
 """Seconds between two drawings: each takes 0.1 s of a core that could train."""
 STATES = {"queued": "waits", "starting": "is starting", "died": "died"}
@@ -87,13 +85,13 @@ def draw(runs: list[Run]) -> tuple[go.Figure | None, go.Figure | None]:
         return None, None
     data = results.dataset(entries)
     shared = {"difficulty_name": data.attrs["difficulty"], "chance": data["chance"]}
-    learning = figures.learning_curves(results.learning(data, resamples=RESAMPLES), **shared)
+    learning = figures.learning_curves(results.learning(data), **shared)
     end = 1.03 * max(entry["budget"]["steps"] for entry in entries)
     learning.update_xaxes(range=[0, end])
     if not data.sizes[dims.N_TEST]:
         return learning, None
     accuracy = results.against_n(results.latest(data)["accuracy"])
-    points = results.over_seeds(accuracy, resamples=RESAMPLES)
+    points = results.over_seeds(accuracy)
     against_n = figures.accuracy_against_n(points, **shared)
     against_n.update_layout(width=460)
     return learning, against_n

@@ -24,8 +24,6 @@ from workbench.lab.watch import Told
 
 logger = logging.getLogger(__name__)
 
-RESAMPLES = 2000
-"""Of each interval while runs train; a record is drawn with more."""
 CURVES = (
     "run",
     "experiment",
@@ -84,7 +82,7 @@ class Curves:
             data = dataset(entries)
             if data.sizes[dims.N_TEST]:
                 accuracy = against_n(latest(data)["accuracy"])
-                points = over_seeds(accuracy, resamples=RESAMPLES)
+                points = over_seeds(accuracy)
                 known = (points["count"] > 0).any([dims.PASSES, dims.DIFFICULTY])
                 self._points = points.isel({dims.ARM: known.values})
             self.figures = _drawn(data, self._points, theme)
@@ -193,7 +191,7 @@ def _drawn(data: xr.Dataset, points: xr.Dataset | None, theme: Theme) -> dict[st
         "chance": data["chance"],
         "theme": theme,
     }
-    curves = learning(data, resamples=RESAMPLES)
+    curves = learning(data)
     figures = {"learning": learning_curves(curves, **shared)}
     if points is not None:
         figures["against_n"] = accuracy_against_n(points, **shared)

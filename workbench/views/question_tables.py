@@ -35,6 +35,8 @@ LEAK = 0.25
 """So far above the best guess, a model without the context reads its answers elsewhere."""
 SAME = 1e-9
 """Chance lines closer than this are the same line."""
+OTHER_SOLVED = (0.8, 0.95)
+"""Thresholds at which the largest difficulty solved is shown too: it depends on the threshold."""
 SHARES = (0.125, 0.25, 0.5, 0.75, 1.0)
 """Of what the longest condition spends: where runs are compared on the way."""
 
@@ -159,22 +161,44 @@ def unlike_seconds(data: xr.Dataset, pairs: tuple[Pair, ...]) -> str:
     )
 
 
+def unlike_flops(data: xr.Dataset, pairs: tuple[Pair, ...]) -> str:
+    """Return what training cost, as shares of what the costliest of the conditions took."""
+    final = results.final(data)
+    spent = _only(final, recorded(final, pairs))["training_flops"]
+    spent = spent.mean(dims.SEED) if dims.SEED in spent.dims else spent
+    if bool(spent.isnull().all()):
+        return ""
+    shares = (spent / spent.max()).values
+    said = ", ".join(
+        f"{words} {share:.2f}"
+        for words, share in zip(spent[dims.CONDITION].values, shares, strict=True)
+        if not math.isnan(share)
+    )
+    return f"Training FLOPs, as shares of the largest: {said}."
+
+
 def solved(pairs: tuple[Pair, ...]) -> Table:
     """Return the table of the largest difficulty solved over (arm, passes), and of every seed.
 
-    ``by_seed (arm, passes, seed)`` is what mean and interval are made of. Attributes: ``threshold``
+    ``by_seed (arm, passes, seed)`` is what mean and interval are made of; ``by_seed_80`` and so on
+    are the same at the thresholds `OTHER_SOLVED`, in percent. Attributes: ``threshold``
     (share from which on a difficulty counts as solved), ``levels`` (the difficulties asked) and
     ``hardest`` (the largest of them), and ``measures``, what the numbers are in words.
     """
 
     def table(data: xr.Dataset) -> xr.Dataset:
         final = results.final(data)
-        by_seed = results.largest_solved(_against_n(final, pairs), SOLVED)
+        accuracy = _against_n(final, pairs)
+        by_seed = results.largest_solved(accuracy, SOLVED)
+        others = {
+            f"by_seed_{100 * share:g}": results.largest_solved(accuracy, share)
+            for share in OTHER_SOLVED
+        }
         levels = final[dims.DIFFICULTY].values.tolist()
         name = final.attrs["difficulty"]
         return (
             results.over_seeds(by_seed)
-            .assign(by_seed=by_seed)
+            .assign({"by_seed": by_seed, **others})
             .assign_attrs(
                 difficulty=name,
                 threshold=SOLVED,

@@ -25,6 +25,7 @@ from workbench.lab.axes import axes_words, open_axes, value_text
 from workbench.lab.record import read_record
 from workbench.views import results_words as words
 from workbench.views.components import CSS, HERE, Choice, FigurePane
+from workbench.views.differences import Family, family
 from workbench.views.lab_parts import Download
 from workbench.views.outbox import Outbox
 from workbench.views.questions import Question, answers, unanswered_words
@@ -65,6 +66,7 @@ class Results(pn.viewable.Viewer):
         self.tables: dict[str, xr.Dataset] = {}
         self.buttons: dict[str, Download] = {}
         self.questions: list[Question] = []
+        self.family = Family({}, {})
         self.axes: dict[str, Choice] = {}
         self._wanted: dict[str, str] = {}
         self._outbox = Outbox()
@@ -164,7 +166,8 @@ class Results(pn.viewable.Viewer):
         final = results.final(dataset)
         found = answers(dataset, final)
         self.questions = [question for question, _ in found]
-        about = words.about_html(record, dataset, path.stem, self._at)
+        self.family = family(final)
+        about = words.about_html(record, dataset, path.stem, self._at, self.family)
         parts: list[Any] = [told_html(about)]
         if not found:
             parts.append(told_html(f"<p>{escape(unanswered_words(final))}</p>"))
@@ -173,13 +176,19 @@ class Results(pn.viewable.Viewer):
             pane = FigurePane(label=question.title, svg=True)
             self.figures[question.name] = pane
             button = Download(partial(self._save, question.name), label="Data (CSV)")
+            self.buttons[question.name] = button
+            row = [button]
+            if self.differences_csv(question.name):
+                tested = partial(self._save_differences, question.name)
+                more = Download(tested, label="Differences (CSV)")
+                self.buttons[f"{question.name}-differences"] = more
+                row.append(more)
             parts += [
                 told_html(words.question_html(final, question)),
                 pane,
-                pn.Row(button, margin=0),
-                told_html(words.details_html(final, question, table)),
+                pn.Row(*row, margin=0),
+                told_html(words.details_html(question, table, self.family)),
             ]
-            self.buttons[question.name] = button
         if (measured := words.latency()) is not None and record["sweep"].startswith("depo-n8"):
             self.latency, said = measured
             self.figures[LATENCY] = FigurePane(label=LATENCY_TITLE, svg=True)
@@ -202,11 +211,22 @@ class Results(pn.viewable.Viewer):
         """Return the numbers of a question's figure as CSV."""
         return words.csv_text(self.tables[name])
 
+    def differences_csv(self, name: str) -> str:
+        """Return the differences of a question with their tests as CSV; "" without any."""
+        question = next(q for q in self.questions if q.name == name)
+        return words.differences_csv(self.family, question)
+
     def _save(self, name: str) -> None:
+        self._hand_out(name, self.csv(name))
+
+    def _save_differences(self, name: str) -> None:
+        self._hand_out(f"{name}-differences", self.differences_csv(name))
+
+    def _hand_out(self, name: str, content: str) -> None:
         button = self.buttons[name]
         names = (self.name_shown, axes_words(self._at), name.replace("_", "-"))
         file = f"{'-'.join(filter(None, names))}.csv"
-        changes = {"filename": file, "content": self.csv(name), "serial": button.serial + 1}
+        changes = {"filename": file, "content": content, "serial": button.serial + 1}
         self._outbox.set([(button, changes)])
 
 

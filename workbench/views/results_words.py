@@ -21,10 +21,23 @@ from workbench.lab.arms import ARMS
 from workbench.lab.axes import at_axes, value_text
 from workbench.paths import data_folder
 from workbench.tasks.base import level_words
-from workbench.views.questions import Question, differences, notes
+from workbench.training.statistics import ALPHA
+from workbench.views.differences import MARGIN, Compared, Family, family_words
+from workbench.views.questions import Question, notes
 
 HEADS = {dims.PASSES: "N", dims.N_TEST: "N at test"}
 """Axes whose names a reader of a table need not know."""
+DIFFERENCE_COLUMNS = (
+    "difference", "difficulty", "mean", "low", "high", "p_exact", "p_exact_holm", "p_welch",
+    "p_welch_holm", "count", "other_count", "family", "margin", "equal_low", "equal_high",
+    "p_equal", "p_equal_holm", "equal_family",
+)  # fmt: skip
+"""Of a question's differences as data: `low`, `high` of 95 %, `equal_low`, `equal_high` of 90 %."""
+INTERVALS = (
+    "means over seeds with 95 % Student t intervals. They are not clipped: where one runs past 0 "
+    "or 1, the seeds are too few or too uneven for it, and a bar leaves its panel. Equal seeds "
+    "give an interval of no width, which does not say that another seed could not differ."
+)
 NO_RECORDS = (
     "No sweep is recorded yet. Record one with <code>workbench sweep data/sweeps/depo-n8.toml "
     "--record data/results/sweeps/depo-n8.json</code>."
@@ -83,16 +96,17 @@ def cell(mean: float, low: float, high: float) -> str:
 def flat(table: xr.Dataset) -> list[dict[str, Any]]:
     """Return a question's table as rows of plain values: where, mean, low, high, seeds.
 
-    Where a table knows every seed, ``by_seed`` has their values in the order of the seeds.
+    Where a table knows every seed, ``by_seed`` has their values in the order of the seeds, and
+    ``by_seed_80`` and so on the same at other thresholds.
     """
     summary = table[["mean", "low", "high", "count"]]
     places = [str(dim) for dim in summary["mean"].dims]
     frame = summary.reset_coords(drop=True).to_dataframe().reset_index()
     rows = frame[[*places, "mean", "low", "high", "count"]].to_dict("records")
-    if "by_seed" in table:
-        each = table["by_seed"].transpose(*places, dims.SEED).values
+    for name in _by_seed(table):
+        each = table[name].transpose(*places, dims.SEED).values
         for row, values in zip(rows, each.reshape(len(rows), -1).tolist(), strict=True):
-            row["by_seed"] = " ".join(f"{value:g}" for value in values if value == value)
+            row[name] = " ".join(f"{value:g}" for value in values if value == value)
     return [row for row in rows if row["count"]]
 
 
@@ -100,7 +114,7 @@ def csv_text(table: xr.Dataset) -> str:
     """Return the rows of `flat` as CSV; the head alone where there are none."""
     rows = flat(table)
     places = [str(dim) for dim in table["mean"].dims]
-    each = ["by_seed"] if "by_seed" in table else []
+    each = _by_seed(table)
     text = io.StringIO()
     head = [*places, "mean", "low", "high", "count", *each]
     writer = csv.DictWriter(text, head, lineterminator="\n")
@@ -119,7 +133,8 @@ def means_rows(table: xr.Dataset) -> list[list[str]]:
     levels: list[Any] = table[dims.DIFFICULTY].values.tolist() if across else [None]
     names = [level_words(x, difficulty) for x in levels] if across else [table.attrs["measures"]]
     where = [str(d) for d in table["mean"].dims if d != dims.DIFFICULTY]
-    each = ["each seed"] if "by_seed" in table else []
+    each = _by_seed(table)
+    each_heads = [_seed_head(name) for name in each]
     titles: dict[Any, str] = {}
     if dims.ARM in where and "title" in table.coords:
         titles = dict(zip(table[dims.ARM].values, table["title"].values.tolist(), strict=True))
@@ -132,26 +147,148 @@ def means_rows(table: xr.Dataset) -> list[list[str]]:
         told = [cells.get(level) for level in levels]
         values = [cell(c["mean"], c["low"], c["high"]) if c else "" for c in told]
         seeds = str(max(int(c["count"]) for c in cells.values()))
-        values += [str(c["by_seed"]).replace(" ", ", ") for c in cells.values()] if each else []
+        values += [str(c[name]).replace(" ", ", ") for c in cells.values() for name in each]
         body.append([*place, *values, seeds])
     units = {dims.BUDGET: f"within ({table.attrs.get('unit')})"}
     heads = [(HEADS | units).get(name, name) for name in where]
-    return [[*heads, *names, *each, "seeds"], *body]
+    return [[*heads, *names, *each_heads, "seeds"], *body]
+
+
+def _by_seed(table: xr.Dataset) -> list[str]:
+    """Return the variables of a table that have a value for every seed."""
+    return [str(name) for name in table.data_vars if str(name).startswith("by_seed")]
+
+
+def _seed_head(name: str) -> str:
+    threshold = name.removeprefix("by_seed").lstrip("_")
+    return f"each seed at {threshold} %" if threshold else "each seed"
 
 
 def _plain(place: Any) -> str:
     return f"{place:g}" if isinstance(place, float) else str(place)
 
 
-def difference_rows(dataset: xr.Dataset, question: Question) -> list[list[str]]:
-    """Return the paired differences of a question as text, a head first; none without any."""
-    found = differences(dataset, question)
-    if not found:
+def difference_rows(found: Family, question: Question, difficulty: str) -> list[list[str]]:
+    """Return the differences of a question as text, a head first; none without any.
+
+    Parameters
+    ----------
+    found : Family
+        All differences of the record, corrected together.
+    question : Question
+        Of which those are returned.
+    difficulty : str
+        Name of the difficulty, for the head.
+    """
+    rows = []
+    for one in found.differences.get(question.name, []):
+        for cells in _by_level(one):
+            if math.isnan(cells["mean"]):
+                continue
+            seeds = {int(cells["count"]), int(cells["other_count"])}
+            rows.append(
+                [
+                    one.words,
+                    str(cells[dims.DIFFICULTY]),
+                    _signed(cells["mean"], cells["low"], cells["high"]),
+                    p_words(cells["p_exact"]),
+                    p_words(cells["p_exact_holm"]),
+                    p_words(cells["p_welch_holm"]),
+                    stands(cells["p_welch_holm"], cells["p_exact_holm"]),
+                    " and ".join(map(str, sorted(seeds))),
+                ]
+            )
+    if not rows:
         return []
-    levels = found[0][1][dims.DIFFICULTY].values.tolist()
-    name = str(dataset.attrs["difficulty"])
-    head = ["difference, paired by seed", *(level_words(level, name) for level in levels), "seeds"]
-    return [head, *([words, *_signed(one), str(int(one["count"].max()))] for words, one in found)]
+    corrected = f"corrected over {found.size}"
+    return [
+        ["difference", difficulty, "mean [95 %]", "exact p", f"exact p, {corrected}",
+         f"t test p, {corrected}", "stands", "seeds"],
+        *rows,
+    ]  # fmt: skip
+
+
+def equality_rows(found: Family, question: Question, difficulty: str) -> list[list[str]]:
+    """Return whether arms of a question are equally good, as text, a head first.
+
+    Parameters as in `difference_rows`.
+    """
+    rows = []
+    for one in found.equalities.get(question.name, []):
+        for cells in _by_level(one):
+            if math.isnan(cells["mean"]):
+                continue
+            equal = "yes" if cells["p_holm"] < ALPHA else "not shown"
+            if cells["low"] == cells["high"]:
+                equal = "no spread"
+            p = p_words(cells["p_holm"])
+            said = _signed(cells["mean"], cells["low"], cells["high"])
+            rows.append([one.words, str(cells[dims.DIFFICULTY]), said, p, equal])
+    if not rows:
+        return []
+    p = f"p, corrected over {found.equal_size}"
+    head = ["as good as", difficulty, "mean [90 %]", p, f"equal within {MARGIN:g}"]
+    return [head, *rows]
+
+
+def flat_differences(found: Family, question: Question) -> list[dict[str, Any]]:
+    """Return differences and equalities of a question as rows of plain values.
+
+    Columns are `DIFFERENCE_COLUMNS`; a row has those that it is tested for.
+    """
+    rows: dict[tuple[str, Any], dict[str, Any]] = {}
+    for one in found.differences.get(question.name, []):
+        for cells in _by_level(one):
+            rows[one.words, cells[dims.DIFFICULTY]] = cells | {"family": found.size}
+    for one in found.equalities.get(question.name, []):
+        for cells in _by_level(one):
+            of_it = {
+                "margin": MARGIN, "equal_low": cells["low"], "equal_high": cells["high"],
+                "p_equal": cells["p"], "p_equal_holm": cells["p_holm"],
+                "equal_family": found.equal_size,
+            }  # fmt: skip
+            place = one.words, cells[dims.DIFFICULTY]
+            rows[place] = rows.get(place, {"mean": cells["mean"]}) | of_it
+    return [
+        {"difference": words, "difficulty": level} | row
+        for (words, level), row in rows.items()
+        if not math.isnan(row["mean"])
+    ]
+
+
+def differences_csv(found: Family, question: Question) -> str:
+    """Return the rows of `flat_differences` as CSV; "" where there are none."""
+    rows = flat_differences(found, question)
+    if not rows:
+        return ""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, DIFFERENCE_COLUMNS, lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows({k: "" if v != v else v for k, v in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def stands(by_t: float, exact: float) -> str:
+    """Return by which test a difference stands after the correction; "" by none."""
+    names = [name for name, p in (("t", by_t), ("exact", exact)) if p < ALPHA]
+    return " and ".join(names)
+
+
+def p_words(p: float) -> str:
+    """Return a p value as it is printed; "" where it is not known."""
+    if math.isnan(p):
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def _by_level(one: Compared) -> list[dict[str, Any]]:
+    """Return a comparison's values at each difficulty."""
+    frame = one.table.reset_coords(drop=True).to_dataframe().reset_index()
+    return list(frame.to_dict("records"))
+
+
+def _signed(mean: float, low: float, high: float) -> str:
+    return f"{mean:+.2f}" + ("" if math.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")
 
 
 def table_html(table: xr.Dataset, label: str) -> str:
@@ -160,18 +297,15 @@ def table_html(table: xr.Dataset, label: str) -> str:
     return grid(head, body, label)
 
 
-def differences_html(dataset: xr.Dataset, question: Question) -> str:
-    """Return `difference_rows` as HTML; "" where there are none."""
-    rows = difference_rows(dataset, question)
-    return grid(rows[0], rows[1:], f"Differences: {question.title}") if rows else ""
-
-
-def _signed(one: xr.Dataset) -> list[str]:
-    cells = zip(*(one[name].values.tolist() for name in ("mean", "low", "high")), strict=True)
-    return [
-        "" if math.isnan(m) else f"{m:+.2f}" + ("" if math.isnan(a) else f" [{a:+.2f}, {b:+.2f}]")
-        for m, a, b in cells
-    ]
+def differences_html(found: Family, question: Question, difficulty: str) -> str:
+    """Return `difference_rows` and `equality_rows` as HTML; "" where there are none."""
+    both = (
+        (difference_rows(found, question, difficulty), "Differences"),
+        (equality_rows(found, question, difficulty), "Equally good"),
+    )
+    return "".join(
+        grid(rows[0], rows[1:], f"{label}: {question.title}") for rows, label in both if rows
+    )
 
 
 def grid(head: Sequence[str], body: Sequence[Sequence[str]], label: str) -> str:
@@ -195,6 +329,7 @@ def about_html(
     dataset: xr.Dataset,
     name: str,
     axes: Mapping[str, Any] | None = None,
+    found: Family | None = None,
 ) -> str:
     """Return what was run, from what code, and how to run it again.
 
@@ -208,6 +343,8 @@ def about_html(
         Of the record.
     axes : mapping or None
         Values of the further axes, where there are several.
+    found : Family or None
+        The differences that are shown with it, to say how they are tested.
     """
     axes = axes or {}
     runs = at_axes(record["runs"], axes)
@@ -220,14 +357,16 @@ def about_html(
     again = f" ({resumed} resumed)" if resumed else ""
     words = [f"{axis} = {value_text(value)}" for axis, value in axes.items()]
     chosen = f" at {', '.join(words)} (of {len(record['runs'])} runs in all)" if axes else ""
+    said = family_words(found) if found else ""
+    tested = f"<p>{escape(said)}</p>" if said else ""
     options = "".join(f" --axis {axis}={value_text(value)}" for axis, value in axes.items())
     return (
         f"<h1>{escape(record['title'])}</h1>"
         f"<p>{len(runs)} training run{'' if len(runs) == 1 else 's'}{escape(chosen)} with "
         f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}{again}; "
-        f"{flops / 1e12:.0f} TFLOP of training in all. Accuracy is that on {counts} held-out "
-        "examples; means over seeds with 95 % bootstrap intervals over seeds. With five seeds or "
-        "fewer these are narrower than they should be: read them as a lower bound of doubt.</p>"
+        f"{flops / 1e12:.0f} TFLOP of training in all. Accuracy is that on {counts} examples "
+        "that training did not draw, though the same facts may stand in examples that it did; "
+        f"{INTERVALS}</p>{tested}"
         f"<p class='small'>Task {escape(dataset.attrs['task'])}; commit {escape(commits)}; "
         f"{escape(machines)}. Run it again: <code>workbench sweep data/sweeps/{escape(name)}.toml "
         f"--record RECORD.json</code>; draw it again: <code>workbench results "
@@ -241,11 +380,12 @@ def question_html(dataset: xr.Dataset, question: Question) -> str:
     return f"<h2>{escape(question.title)}</h2><p>{escape(question.means)}</p>{said}"
 
 
-def details_html(dataset: xr.Dataset, question: Question, table: xr.Dataset) -> str:
+def details_html(question: Question, table: xr.Dataset, found: Family) -> str:
     """Return the numbers behind a figure, folded."""
+    differences = differences_html(found, question, str(table.attrs["difficulty"]))
     return (
         '<details class="more"><summary>Numbers</summary>'
-        f"{table_html(table, question.title)}{differences_html(dataset, question)}</details>"
+        f"{table_html(table, question.title)}{differences}</details>"
     )
 
 
