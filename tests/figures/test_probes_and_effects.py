@@ -28,7 +28,7 @@ def probes():
     grow = grow + np.array([-0.1, 0.1])[:, None, None, None, None]
     control = np.stack((np.full(grow.shape, 0.3), np.full(grow.shape, 0.1)), axis=-1)
     control[..., 1, 0] = np.nan
-    baseline = np.stack((np.full(grow.shape, 0.25), np.full(grow.shape, 0.15)), axis=-1)
+    baseline = np.stack((np.full(grow.shape, 0.25), np.full(grow.shape, 0.9)), axis=-1)
     items = np.repeat(grow[..., None], 3, axis=-1)
     mean = grow.mean(axis=0)
     return xr.Dataset(
@@ -44,7 +44,7 @@ def probes():
         {
             dims.SEED: [0, 1], dims.WINDOW: [0], dims.SLEEP_PASS: PASSES, dims.LAYER: LAYERS,
             dims.TARGET: TARGETS, dims.CONTROL: ["kinds", "shuffled"],
-            dims.BASELINE: ["majority", "embeddings"], dims.ITEM: ["a", "b", "c"],
+            dims.BASELINE: ["majority", "input, quadratic"], dims.ITEM: ["a", "b", "c"],
         },
     )  # fmt: skip
 
@@ -61,8 +61,11 @@ def patches():
     )  # fmt: skip
     values = np.zeros((2, 2, 3, 2, 1, 3)) + np.linspace(0, 1, 3)
     names = ("effect", "became_donor", "stayed", "logit_diff")
+    paired = {name: values[:, :, 0] / 2 for name in ("beyond", "became_more")}
     return xr.Dataset(
-        with_bounds(over, {n: values * (i + 1) for i, n in enumerate(names)}),
+        with_bounds(over, {n: values * (i + 1) for i, n in enumerate(names)})
+        | with_bounds(tuple(d for d in over if d != dims.CONTROL), paired)
+        | {"chance": ((dims.DIFFICULTY, dims.DIRECTION), [[0.125, 0.25], [0.125, 0.25]])},
         {
             dims.DIFFICULTY: [1, 2], dims.DIRECTION: ["denoise", "noise"],
             dims.CONTROL: ["patch", "unrelated donor", "random of equal norm"],
@@ -181,7 +184,7 @@ def test_curves_stand_beside_every_control_and_baseline():
     names = {t.name for t in figure.data}
     assert names == {
         "probe", "control: kinds", "control: shuffled", "baseline: majority",
-        "baseline: embeddings",
+        "baseline: input, quadratic",
     }  # fmt: skip
     probe, second = named(figure, "probe")
     np.testing.assert_allclose(probe.y, [0.2, 0.5, 0.8], atol=1e-6)
@@ -205,12 +208,23 @@ def test_patches_stand_beside_their_controls_in_both_directions():
     assert len(named(figure, "patch")) == len(named(figure, "unrelated donor")) == 4
     np.testing.assert_allclose(named(figure, "patch")[0].y, [0, 1, 2])
     assert figure.layout.yaxis.title.text == "share of answers"
+    chance = named(figure, "chance: another context's answer")
+    assert [line.y[0] for line in chance] == [0.125, 0.125, 0.25, 0.25]
+
+
+def test_an_effect_beyond_the_unrelated_donor_is_one_line():
+    figure = patch_curves(patches(), window=0, component="whole", quantity="beyond")
+    assert {trace.name for trace in figure.data} == {"patch"}
+    np.testing.assert_allclose(figure.data[0].y, [0, 0.25, 0.5])
+    assert figure.layout.yaxis.title.text == "effect beyond unrelated"
 
 
 def test_a_patch_map_has_a_panel_for_each_difficulty_and_names_its_parts():
-    figure = patch_map(patches(), window=0, direction="noise")
+    figure = patch_map(patches(), window=0, direction="noise", quantity="effect")
     first, second = heat(figure)
     np.testing.assert_allclose(first.z, [[0, 0.5, 1]] * 2)
+    beyond, _ = heat(patch_map(patches(), window=0, direction="noise"))
+    np.testing.assert_allclose(beyond.z, [[0, 0.25, 0.5]] * 2)
     assert list(figure.layout.yaxis.ticktext) == ["whole", "layer 1 head 0"]
     assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (-1, 1)
 

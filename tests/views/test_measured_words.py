@@ -45,3 +45,56 @@ def test_the_lens_is_told_with_its_chance_lines():
     last = rows[1 + data.sizes[dims.SLEEP_PASS] - 1]
     assert last[0] == "after pass 4" and last[1].startswith("1.00 [")
     assert rows[-1] == ["chance: guess among other nodes", "0.14", "0.14", "0.14", "0.14"]
+
+
+@pytest.mark.parametrize("name", measurements("patches"))
+def test_patches_are_held_against_an_unrelated_donor(name):
+    """By the formula, from the recorded effects; and chance is a guess among the other nodes."""
+    data, _ = read_measurement(measurements()[name])
+    patch, other = (data["effect"].sel(control=c, drop=True) for c in ("patch", "unrelated donor"))
+    np.testing.assert_allclose(data["beyond"], (patch - other) / (1 - other), atol=1e-9)
+    both = data["became_donor"].sel(control=["patch", "unrelated donor"])
+    more = -both.diff("control").squeeze("control", drop=True)
+    np.testing.assert_allclose(data["became_more"], more, atol=1e-9)
+    np.testing.assert_allclose(data["chance"], 1 / 7, atol=0.012)
+    for quantity in ("beyond", "became_more"):
+        low, high = (data[f"{quantity}_{end}"] for end in ("low", "high"))
+        there = data[quantity].notnull()
+        assert (
+            ((low <= data[quantity] + 1e-12) & (data[quantity] <= high + 1e-12))
+            .where(there, True)
+            .all()
+        )
+    found = tables(data)
+    first = next(iter(found.values()))
+    assert first[-1][0] == "chance: another context's answer"
+    assert not any(row[0].startswith("effect") for rows in found.values() for row in rows[1:])
+
+
+@pytest.mark.parametrize("name", measurements("probes"))
+def test_probes_are_held_against_the_text_and_a_replay(name):
+    data, _ = read_measurement(measurements()[name])
+    assert {"input, linear", "input, quadratic", "frozen replay"} <= set(data.baseline.values)
+    assert data.attrs["untrained_models"] >= 3
+    shares = data["accuracy"].mean("seed") - data["baseline_accuracy"].mean("seed")
+    np.testing.assert_allclose(data["gain"].transpose(*shares.dims), shares, atol=5e-3)
+    replay = data["baseline_accuracy"].sel(baseline="frozen replay")
+    assert replay.sel(sleep_pass=[0, 1]).isnull().all()
+    last = int(data.sleep_pass[-1])
+    assert replay.sel(sleep_pass=slice(2, last)).notnull().all()
+    rows = next(iter(tables(data).values()))
+    labels = [row[0] for row in rows]
+    assert "untrained weights, after pass 1" in labels and "frozen replay, after pass 2" in labels
+    assert "frozen replay, after pass 1" not in labels
+    assert labels[-1] == f"above the best linear baseline, after pass {last}"
+
+
+def test_a_quadratic_decoder_of_the_text_is_no_bar_for_a_linear_probe():
+    data, _ = read_measurement(measurements()["probes-depo-n8-any"])
+    two = data["baseline_accuracy"].sel(target="2 hops", sleep_pass=4).mean("seed").squeeze()
+    assert two.sel(baseline="input, quadratic") > 0.99
+    assert two.sel(baseline="input, linear") < 0.25
+    row = tables(data)["told right"][-1]
+    best = two.drop_sel(baseline="input, quadratic").max()
+    here = data["accuracy"].sel(target="2 hops", sleep_pass=4).mean()
+    assert row[2].startswith(f"{float(here - best):.2f} [")

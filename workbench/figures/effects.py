@@ -24,13 +24,25 @@ from workbench.figures.theme import DIVERGING, Theme, colorbar, scale
 from workbench.tasks.base import level_words
 
 EFFECTS: Final = {
-    "effect": "effect (0: recipient's answers, 1: donor's)",
     "became_donor": "share of answers that became the donor's",
+    "became_more": "share that became the donor's, minus that of an unrelated donor",
+    "beyond": "effect beyond an unrelated donor (0: as that one, 1: the donor's answers)",
+    "effect": "effect (0: recipient's answers, 1: donor's; about 0.5 where they are merely lost)",
     "stayed": "share of answers that stayed the recipient's",
     "logit_diff": "donor's answer minus recipient's (nat)",
 }
 """What a patch can be judged by, in words."""
 SHARES: Final = ("became_donor", "stayed")
+PAIRED: Final = ("became_more", "beyond")
+"""Those that hold the patch against the unrelated donor, and so have no line for a control."""
+CHANCE: Final = "another context's answer"
+BARS: Final = {
+    "beyond": "effect beyond an unrelated donor",
+    "became_more": "became the donor's, minus unrelated",
+    "became_donor": "became the donor's",
+    "effect": "effect (0: recipient's, 1: donor's)",
+}
+"""Titles of a map's colour bar."""
 ROW: Final = 30
 
 
@@ -39,10 +51,13 @@ def patch_curves(
     *,
     window: int,
     component: str,
-    quantity: str = "effect",
+    quantity: str = "became_donor",
     theme: Theme = "light",
 ) -> go.Figure:
     """Draw a patch at each pass beside its controls: a panel for each difficulty and direction.
+
+    Shares that became the donor's have their chance line: how often another context would give the
+    donor's answer.
 
     Parameters
     ----------
@@ -60,7 +75,11 @@ def patch_curves(
     passes = here[dims.SLEEP_PASS].values
     traces: list[dict[str, Any]] = []
     titles: list[str] = []
-    controls = here[dims.CONTROL].values.tolist()
+    controls = ["patch"] if quantity in PAIRED else here[dims.CONTROL].values.tolist()
+    ends = (float(passes[0]) - 0.3, float(passes[-1]) + 0.3)
+    chance = None
+    if quantity == "became_donor" and "chance" in here:
+        chance = here["chance"].expand_dims({dims.CHANCE_LINE: [CHANCE]})
     for way in here[dims.DIRECTION].values.tolist():
         for level in here[dims.DIFFICULTY].values.tolist():
             panel = len(titles)
@@ -69,32 +88,51 @@ def patch_curves(
             for number, control in enumerate(controls):
                 there = here.sel(at | {dims.CONTROL: control})
                 traces.append(_line(there, quantity, passes, control, number, panel, theme))
+            if chance is not None:
+                traces += chance_lines(chance.sel(at), ends, panel, theme)
     x = {
         "title": {"text": "patched after pass"},
         "tickvals": passes.tolist(),
-        "range": [float(passes[0]) - 0.3, float(passes[-1]) + 0.3],
+        "range": list(ends),
         "showgrid": False,
     }
     y: dict[str, Any] = {"title": {"text": _unit(quantity)}, "nticks": 6}
     if quantity in SHARES:
         y["range"] = SHARE
     columns = here.sizes[dims.DIFFICULTY]
-    result = layout(titles, x, y, theme, entries=len(controls), columns=min(columns, 4))
+    entries = len(controls) + (chance is not None)
+    result = layout(titles, x, y, theme, entries=entries, columns=min(columns, 4))
     return go.Figure(traces, result)
 
 
 def patch_map(
-    effects: xr.Dataset, *, window: int, direction: str, theme: Theme = "light"
+    effects: xr.Dataset,
+    *,
+    window: int,
+    direction: str,
+    quantity: str = "beyond",
+    theme: Theme = "light",
 ) -> go.Figure:
-    """Draw parts (rows) against the pass at which they were exchanged: a panel a difficulty."""
-    here = effects["effect"].sel(
-        {dims.WINDOW: window, dims.DIRECTION: direction, dims.CONTROL: "patch"}
-    )
+    """Draw parts (rows) against the pass at which they were exchanged: a panel a difficulty.
+
+    Parameters
+    ----------
+    effects : Dataset
+        As `workbench.instruments.effects.patches_by_difficulty` returns it.
+    window : int
+        A window slept on, by its label.
+    direction : {"noise", "denoise"}
+        Way of the exchange.
+    quantity : str
+        A key of `EFFECTS`; by default the effect beyond that of an unrelated donor.
+    """
+    here = effects[quantity].sel({dims.WINDOW: window, dims.DIRECTION: direction})
+    if dims.CONTROL in here.dims:
+        here = here.sel({dims.CONTROL: "patch"})
     word = str(effects.attrs.get("difficulty_name", "difficulty"))
     levels = here[dims.DIFFICULTY].values.tolist()
-    title = "effect (0: recipient's, 1: donor's)"
     tables = {level_words(k, word): here.sel({dims.DIFFICULTY: k}) for k in levels}
-    return _maps(tables, "patched after pass", title, 1.0, theme)
+    return _maps(tables, "patched after pass", BARS.get(quantity, quantity), 1.0, theme)
 
 
 def ablation_map(
@@ -241,4 +279,5 @@ def _maps(
 
 
 def _unit(quantity: str) -> str:
-    return {"effect": "effect", "logit_diff": "nat"}.get(quantity, "share of answers")
+    units = {"effect": "effect", "beyond": "effect beyond unrelated", "logit_diff": "nat"}
+    return units.get(quantity, "share of answers")

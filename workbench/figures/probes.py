@@ -20,11 +20,12 @@ from workbench.figures.theme import (
     scale,
     template,
 )
+from workbench.instruments.controls import STRONGER
 
 QUANTITIES: Final = {
     "accuracy": "accuracy",
     "selectivity": "selectivity (accuracy minus control task)",
-    "gain": "accuracy minus the best baseline",
+    "gain": "accuracy minus the best linear baseline",
 }
 """What a map can show, in words."""
 KINDS: Final = "kinds"
@@ -56,10 +57,18 @@ def shown(probes: xr.Dataset, quantity: str) -> xr.DataArray:
             both.sel({dims.CONTROL: "shuffled"}, drop=True)
         )
     elif quantity == "gain":
-        found = probes["accuracy"] - probes["baseline_accuracy"].max(dims.BASELINE)
+        found = probes["accuracy"].mean(dims.SEED) - linear_baselines(probes).max(dims.BASELINE)
     else:
         raise ValueError(f"quantity {quantity!r} is none of {', '.join(QUANTITIES)}")
-    return found.mean(dims.SEED).transpose(dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.TARGET)
+    if dims.SEED in found.dims:
+        found = found.mean(dims.SEED)
+    return found.transpose(dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.TARGET)
+
+
+def linear_baselines(probes: xr.Dataset) -> xr.DataArray:
+    """Return the accuracy of baselines that decode linearly, as a probe does; means over seeds."""
+    names = [b for b in probes[dims.BASELINE].values.tolist() if b not in STRONGER]
+    return probes["baseline_accuracy"].sel({dims.BASELINE: names}).mean(dims.SEED)
 
 
 def probe_map(

@@ -15,7 +15,7 @@ fold opened once. Beside the accuracy stand:
   another one for each split.
 
 A linear probe is a lower bound, and rises with the number of examples: what the model answers from
-S (`wake_now`) may need more than a linear code. And decodable is not used:
+S (`wake_now`) may need more than a linear code. And decodable does not mean used:
 see `workbench.instruments.steering`.
 """
 

@@ -42,6 +42,10 @@ WORDS: Final = {
     ),
     "steering": "Moving S along a probe's direction, to see whether the answers follow.",
     "patch": "Putting a part of one reading's S, the donor's, in another one's, the recipient's.",
+    "unrelated donor": (
+        "A patch from a context that has nothing to do with the question: it loses the "
+        "recipient's answer and does not bring the donor's. An effect beyond it counts from there."
+    ),
     "noise, denoise": (
         "The two ways of a patch: the donor's part goes into the recipient's reading (is the part "
         "needed?), or the recipient's into the donor's (is it enough?)."
@@ -50,7 +54,8 @@ WORDS: Final = {
     "attribution": "Dividing one answer's score among what it may be owed to.",
     "baseline": (
         "What something is compared with: for an attribution what each part is exchanged for, for "
-        "a probe what can be told without S."
+        "a probe what can be told from the text itself, from untrained weights, or from a frozen "
+        "replay."
     ),
     "completeness": "Whether attributions add up to what they divide.",
     "infidelity": (

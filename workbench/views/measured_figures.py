@@ -52,16 +52,19 @@ SAYS: Final = {
         "are the accuracies at smaller N, not further evidence for them."
     ),
     "probes": (
-        "What a linear probe tells from S after each pass, on examples it has not seen. "
-        "Decodable is not used: steering asks that."
+        "What a linear probe tells from S after each pass, on examples it has not seen, beside "
+        "what the text alone, a frozen replay of the first pass and untrained weights give. "
+        "Decodable does not mean used: steering tests that."
     ),
     "steering": (
         "How often an answer follows when S is moved along a probe's direction, as a multiple "
         "of the shortest move that turns the probe, beside moves as long in other directions."
     ),
     "patches": (
-        "What the answers become with another context's memory. An effect of one half is what "
-        "any unrelated memory does: the answer is lost, and the donor's is not gained."
+        "How many answers become the donor's with a part of its memory, beside an unrelated "
+        "donor and chance. An answer that is merely lost already moves the logit difference about "
+        "half way, so an effect is shown beyond that of an unrelated donor: 0 is as that one "
+        "does, 1 is the donor's answers."
     ),
     "ablations": (
         "What is answered without a part of S. A part set to zero may break a model without "
@@ -89,8 +92,9 @@ MAPS: Final = {
         "Rows: what is asked. Columns: the pass. The majority stands in the curves below.",
     ),
     "gain": (
-        "Accuracy minus the best baseline",
-        "Above zero: more than the majority, the embeddings and untrained weights give.",
+        "Accuracy minus the best linear baseline",
+        "Above zero: more than a linear decoder tells from the text itself, from a frozen replay "
+        "of the first pass (from pass 2 on), or from untrained weights.",
     ),
 }
 """Maps of probes: quantity -> title, and what it says."""
@@ -132,6 +136,8 @@ def _probes(data: xr.Dataset) -> list[Shown]:
             draw = partial(probe_curves, data, window=window, layer=layer)
             title = f"Beside controls and baselines, layer {layer}{name}"
             says = (
+                "Input: what the text read so far says, decoded linearly, or with products of two "
+                "of its entries (quadratic). Untrained weights: another model for each split. "
                 "Control tasks give labels that mean nothing; 'kinds' one for each type of input."
             )
             found.append(Shown(title, says, partial(_themed, draw)))
@@ -145,20 +151,34 @@ def _patches(data: xr.Dataset) -> list[Shown]:
         name = _named(data, window)
         if len(parts) > 1:
             for way in data[dims.DIRECTION].values.tolist():
-                draw = partial(patch_map, data, window=window, direction=way)
-                title = f"Effect by part, {way}{name}"
-                found.append(Shown(title, WAYS[way], partial(_themed, draw)))
+                for quantity, title in PART_MAPS.items():
+                    if quantity in data:
+                        draw = partial(
+                            patch_map, data, window=window, direction=way, quantity=quantity
+                        )
+                        title = f"{title}, {way}{name}"
+                        found.append(Shown(title, WAYS[way], partial(_themed, draw)))
             continue
-        for quantity, title in (
-            ("effect", "Effect"),
-            ("became_donor", "Answers that became the donor's"),
-        ):
-            draw = partial(patch_curves, data, window=window, component=parts[0], quantity=quantity)
-            says = " ".join(WAYS.values())
-            found.append(Shown(f"{title}{name}", says, partial(_themed, draw)))
+        for quantity, title in CURVES.items():
+            if quantity in data:
+                draw = partial(
+                    patch_curves, data, window=window, component=parts[0], quantity=quantity
+                )
+                says = " ".join(WAYS.values())
+                found.append(Shown(f"{title}{name}", says, partial(_themed, draw)))
     return found
 
 
+CURVES: Final = {
+    "became_donor": "Answers that became the donor's",
+    "beyond": "Effect beyond an unrelated donor",
+}
+"""What is drawn of one part by pass, and its heading."""
+PART_MAPS: Final = {
+    "became_more": "Became the donor's by part, minus an unrelated donor's",
+    "beyond": "Effect by part, beyond an unrelated donor's",
+}
+"""What is drawn of several parts, and its heading."""
 WAYS: Final = {
     "denoise": "Denoise: the part goes into the reading of the donor's context; is it enough?",
     "noise": "Noise: the donor's part goes into the recipient's reading; is it needed?",

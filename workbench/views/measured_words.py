@@ -13,11 +13,14 @@ from typing import Any, Final
 import xarray as xr
 
 from workbench import dims
+from workbench.instruments.controls import REPLAY, STRONGER, UNTRAINED
 from workbench.paths import data_folder
 from workbench.tasks.base import level_words
 
 Rows = list[list[str]]
 """Cells of a table, its head first."""
+CHANGING: Final = (REPLAY, UNTRAINED)
+"""Baselines that are another number after each pass."""
 
 
 def measurements(kind: str | None = None) -> dict[str, Path]:
@@ -106,32 +109,62 @@ def lens_tables(data: xr.Dataset) -> dict[str, Rows]:
 
 
 def probe_tables(data: xr.Dataset) -> dict[str, Rows]:
-    """Return accuracy by pass and target, with control tasks and baselines of the last pass."""
+    """Return accuracy by pass and target, then what it is compared with, and what it is above.
+
+    Baselines that change with the pass have a row for each; the others, and control tasks, one for
+    the last pass.
+    """
     found = {}
-    means = xr.Dataset(
-        {
-            "accuracy": data["accuracy"].mean(dims.SEED),
-            "accuracy_low": data["low"],
-            "accuracy_high": data["high"],
-            "told_control": data["control_accuracy"].mean(dims.SEED),
-            "told_baseline": data["baseline_accuracy"].mean(dims.SEED),
-        }
-    )
     targets = {str(t): {dims.TARGET: t} for t in data[dims.TARGET].values}
     for title, window in _windows(data):
         for layer in data[dims.LAYER].values.tolist():
-            here = means.sel({dims.WINDOW: window, dims.LAYER: layer})
-            rows = _grid(here, "accuracy", _passes(here), targets, corner="probe")
-            last = here.isel({dims.SLEEP_PASS: -1})
-            for name, dim in (("control", dims.CONTROL), ("baseline", dims.BASELINE)):
-                for which in data[dim].values.tolist():
-                    there = last[f"told_{name}"].sel({dim: which})
-                    values = [float(there.sel(at)) for at in targets.values()]
-                    texts = ["" if math.isnan(v) else _plain(v) for v in values]
-                    rows.append([f"{name}, last pass: {which}", *texts])
+            here = data.sel({dims.WINDOW: window, dims.LAYER: layer})
             several = data.sizes[dims.LAYER] > 1
-            found[f"told right{title}{f', layer {layer}' if several else ''}"] = rows
+            name = f"told right{title}{f', layer {layer}' if several else ''}"
+            found[name] = _probe_rows(here, targets)
     return found
+
+
+def _probe_rows(here: xr.Dataset, targets: dict[str, Any]) -> Rows:
+    means = xr.Dataset(
+        {
+            "accuracy": here["accuracy"].mean(dims.SEED),
+            "accuracy_low": here["low"],
+            "accuracy_high": here["high"],
+        }
+    )
+    rows = _grid(means, "accuracy", _passes(here), targets, corner="probe")
+
+    def add(label: str, values: xr.DataArray) -> None:
+        numbers = [float(values.sel(at)) for at in targets.values()]
+        if not all(map(math.isnan, numbers)):
+            rows.append([label, *("" if math.isnan(v) else _plain(v) for v in numbers)])
+
+    last = {dims.SLEEP_PASS: here[dims.SLEEP_PASS].values[-1]}
+    baselines = here["baseline_accuracy"].mean(dims.SEED)
+    for which in here[dims.BASELINE].values.tolist():
+        one = baselines.sel({dims.BASELINE: which})
+        if which in CHANGING:
+            for place, at in _passes(here, first=1).items():
+                add(f"{which}, {place}", one.sel(at))
+        else:
+            add(which, one.sel(last))
+    for which in here[dims.CONTROL].values.tolist():
+        control = here["control_accuracy"].mean(dims.SEED).sel({dims.CONTROL: which})
+        add(f"control task, last pass: {which}", control.sel(last))
+    if "gain" in here:
+        best = _best_gain(here)
+        over = _grid(best, "gain", _passes(here, first=1), targets, corner="")
+        rows += [[f"above the best linear baseline, {row[0]}", *row[1:]] for row in over[1:]]
+    return rows
+
+
+def _best_gain(data: xr.Dataset) -> xr.Dataset:
+    """Return the gain, with its interval, over the best of the linear baselines at each place."""
+    linear = [b for b in data[dims.BASELINE].values.tolist() if b not in STRONGER]
+    kept = data[["gain", "gain_low", "gain_high"]].sel({dims.BASELINE: linear})
+    best = kept["gain"].fillna(math.inf).argmin(dims.BASELINE)
+    return kept.isel({dims.BASELINE: best})
 
 
 def steering_tables(data: xr.Dataset) -> dict[str, Rows]:
@@ -160,28 +193,40 @@ def steering_tables(data: xr.Dataset) -> dict[str, Rows]:
 
 
 def patch_tables(data: xr.Dataset) -> dict[str, Rows]:
-    """Return effects by pass, beside the controls; with several parts, at the last pass."""
+    """Return how many answers became the donor's, and the effect beyond an unrelated donor.
+
+    By pass, beside the controls; with several parts, at the last pass.
+    """
     found = {}
     for title, window in _windows(data):
         here = data.sel({dims.WINDOW: window, dims.DIRECTION: "noise"})
         parts = data[dims.COMPONENT].values.tolist()
         controls = data[dims.CONTROL].values.tolist()
         if len(parts) > 1:
+            places = {str(part): {dims.COMPONENT: part} for part in parts}
             down = {
                 f"{part}{'' if control == 'patch' else f', {control}'}": {
-                    dims.COMPONENT: part, dims.CONTROL: control,
+                    **at, dims.CONTROL: control,
                 }
-                for part in parts for control in controls
+                for part, at in places.items() for control in controls
             }  # fmt: skip
             here = here.isel({dims.SLEEP_PASS: -1})
         else:
             here = here.isel({dims.COMPONENT: 0})
+            places = _passes(here, first=1)
             down = {
                 f"{name}, {control}": {**at, dims.CONTROL: control}
-                for control in controls for name, at in _passes(here, first=1).items()
+                for control in controls for name, at in places.items()
             }  # fmt: skip
-        for name, words in (("effect", "effect"), ("became_donor", "became the donor's")):
-            found[f"{words}{title}"] = _grid(here, name, down, _levels(here), corner="patched")
+        levels = _levels(here)
+        rows = _grid(here, "became_donor", down, levels, corner="became the donor's")
+        if "chance" in here:
+            chance = [_plain(float(here["chance"].sel(at))) for at in levels.values()]
+            rows.append(["chance: another context's answer", *chance])
+        found[f"became the donor's{title}"] = rows
+        if "beyond" in here:
+            corner = "effect beyond an unrelated donor"
+            found[f"{corner}{title}"] = _grid(here, "beyond", places, levels, corner=corner)
     return found
 
 

@@ -29,22 +29,26 @@ SELECTIVITY: Final = (
     "accuracy alone says little: look at the baselines, and at steering."
 )
 GAIN: Final = (
-    "Accuracy minus the best baseline: the majority, the token embeddings alone, and the same "
-    "model with untrained weights."
+    "Accuracy minus the best linear baseline: the majority; the token embeddings; what the text "
+    "read so far says of each item; a frozen replay, the first pass's writes made again (from "
+    "pass 2 on; before, it is the sleep itself); and the same model with untrained weights, "
+    "another one for each split."
 )
 ITEMS: Final = (
     "One cell of the maps, item by item. Click on a cell of a map, or choose here. Bars are means "
     "over splits, with their range."
 )
 CURVES: Final = (
-    "A panel for each target. Believe the probe as far as it stands above every other line: "
-    "chance (the majority), embeddings, untrained weights, and the control tasks."
+    "A panel for each target. What sleeping adds is what stands above every linear baseline: the "
+    "text itself, the frozen replay and untrained weights, not only chance (the majority). "
+    "'Input, quadratic' decodes the text with products of two of its entries, without any model: "
+    "what it tells can be worked out in one such step, so finding that in S is no great feat."
 )
 LAYERS: Final = "A panel for each target: which layer holds it, after which pass."
 OMITS: Final = (
     "<h2>What this does not show</h2><ul>"
-    "<li><b>Decodable is not used.</b> A probe reads what is there; the model may never look at "
-    "it. Steering, above, asks that.</li>"
+    "<li><b>Decodable does not mean used.</b> A probe reads what is there; the model may never "
+    "look at it. Steering, above, tests that.</li>"
     "<li><b>Not decodable is not absent.</b> The probe is linear: a code that it cannot read may "
     "still be one.</li>"
     "<li><b>One trained model.</b> Intervals are over examples, never over training seeds.</li>"
