@@ -18,7 +18,8 @@ from workbench.errors import WorkbenchError
 from workbench.identity import identify
 from workbench.tasks import batch_generator
 from workbench.tasks import task as make_task
-from workbench.training.loop import find_compiler, train
+from workbench.training.compiling import find_compiler
+from workbench.training.loop import train
 from workbench.training.resume import read_resume_state
 from workbench.training.run_folder import run_status
 
