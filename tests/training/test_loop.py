@@ -18,6 +18,7 @@ from workbench.errors import WorkbenchError
 from workbench.identity import identify
 from workbench.tasks import batch_generator
 from workbench.tasks import task as make_task
+from workbench.training import optimisers
 from workbench.training.compiling import find_compiler
 from workbench.training.loop import train
 from workbench.training.resume import read_resume_state
@@ -105,6 +106,45 @@ def test_stopped_after_every_step_and_resumed(n, tiny_experiment, tmp_path, weig
     assert outcomes == ["stopped"] * 5 + ["finished"]
     assert_same_weights(weights_of(folder), weights_of(tmp_path / "whole"))
     assert without_times(folder) == without_times(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_run_keeps_the_precision_of_muon_it_began_with(
+    recorded, tiny_experiment, tmp_path, weights_of, monkeypatch
+):
+    """Also one of an earlier version, which took bfloat16 everywhere and did not say so."""
+
+    def on_a_processor_of(precision):
+        monkeypatch.setattr(optimisers, "quickest_precision", lambda device: precision)
+
+    experiment = tiny_experiment("training.checkpoint_every=2")
+    for precision in ("float32", "bfloat16"):
+        on_a_processor_of(precision)
+        train(experiment, tmp_path / precision)
+    folder, tensors = tmp_path / "moved", optimisers.Optimisers.tensors
+    if not recorded:
+        monkeypatch.setattr(
+            optimisers.Optimisers,
+            "tensors",
+            lambda self: {n: x for n, x in tensors(self).items() if n != optimisers.PRECISION},
+        )
+    assert train(experiment, folder, stop=lambda: (folder / "state").exists()) == "stopped"
+    monkeypatch.setattr(optimisers.Optimisers, "tensors", tensors)
+    on_a_processor_of("float32")
+    assert train(experiment, folder, resume=True) == "finished"
+    assert_same_weights(weights_of(folder), weights_of(tmp_path / "bfloat16"))
+    assert any(
+        not torch.equal(x, weights_of(tmp_path / "float32")[name])
+        for name, x in weights_of(folder).items()
+    )
+    starts = json.loads((folder / "origin.json").read_text())
+    assert [start["machine"]["muon"] for start in starts] == ["bfloat16", "bfloat16"]
+
+
+@pytest.mark.parametrize("name", ["muon_lr", "adamw_lr"])
+def test_an_enormous_rate_diverges_in_one_line(name, tiny_experiment, tmp_path):
+    with pytest.raises(WorkbenchError, match="training diverged: .*; lower training.muon_lr"):
+        train(tiny_experiment(f"training.{name}=1e308"), tmp_path / "run")
 
 
 @pytest.mark.slow

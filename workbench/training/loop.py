@@ -205,15 +205,20 @@ class _Run:
             self.graphs = GraphedSteps(self.model, self.optimisers, experiment)
         self.step, self.seconds = 0, 0.0
         self._restore()
-        kernels = sleep_kernels.choose_backend(experiment.model.kernel_backend, self.model.device)
-        self.origin: dict[str, Any] = {}
-        if is_main():
-            self.origin = record_origin(folder / ORIGIN, self.step, kernels, processes())
         if config.compile:
             # the cached tables are constants of their arguments; tracing past the cache is right
             warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools")
             self.model.blocks = torch.compile(self.model.blocks, dynamic=False)  # type: ignore[method-assign]
         self.team = Team(self.model, config) if processes() > 1 else None
+        muon = self.optimisers.muon
+        if self.team is not None:  # their processors may differ
+            muon.precision = "float32" if self.team.any(muon.precision == "float32") else "bfloat16"
+        kernels = sleep_kernels.choose_backend(experiment.model.kernel_backend, self.model.device)
+        self.origin: dict[str, Any] = {}
+        if is_main():
+            self.origin = record_origin(
+                folder / ORIGIN, self.step, kernels, processes(), muon.precision
+            )
 
     def go(self, stop: Callable[[], bool], on_progress: Callable[[Progress], None]) -> str:
         config = self.experiment.training
