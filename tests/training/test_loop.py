@@ -141,12 +141,6 @@ def test_a_run_keeps_the_precision_of_muon_it_began_with(
     assert [start["machine"]["muon"] for start in starts] == ["bfloat16", "bfloat16"]
 
 
-@pytest.mark.parametrize("name", ["muon_lr", "adamw_lr"])
-def test_an_enormous_rate_diverges_in_one_line(name, tiny_experiment, tmp_path):
-    with pytest.raises(WorkbenchError, match="training diverged: .*; lower training.muon_lr"):
-        train(tiny_experiment(f"training.{name}=1e308"), tmp_path / "run")
-
-
 @pytest.mark.slow
 def test_a_compiled_run_is_resumed_exactly(tiny_experiment, tmp_path, weights_of):
     """In processes of their own, as a killed run and its resume are."""
@@ -424,7 +418,7 @@ def test_compiling_without_a_compiler_is_refused_before_anything_is_written(
 ):
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(WorkbenchError, match="without a C\\+\\+ compiler.*compile=false"):
+    with pytest.raises(WorkbenchError, match="no C\\+\\+ compiler.*compile=false"):
         train(tiny_experiment("training.compile=true"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -87,9 +87,7 @@ def test_a_damaged_status_or_origin_is_one_line(run, tiny_experiment, name, text
 @pytest.mark.parametrize("step", [5, 3, -5, 7, 10**9, 4.0, "4", True, None, "gone", 10**30])
 def test_a_step_that_is_not_this_points_is_refused(run, tiny_experiment, step):
     rewrite(run / NEWEST, step=step)
-    refused(
-        run, tiny_experiment(), "resume point.*(has step|an integer of 31 digits).*; delete it"
-    )
+    refused(run, tiny_experiment(), "resume point.*(has step|an integer of 31 digits).*; delete it")
 
 
 @pytest.mark.parametrize("step", [7, 10**9])

@@ -63,16 +63,13 @@ class Muon(torch.optim.Muon):
             updates: tuple[Tensor, ...] | list[Tensor] = momenta
             if group["nesterov"]:
                 updates = torch._foreach_lerp(gradients, momenta, group["momentum"])
-            most = min(torch.finfo(matrix.dtype).max for matrix in matrices)
             if group["weight_decay"]:
-                _check_rate(group["lr"] * group["weight_decay"], most)
                 torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
             alike = defaultdict(list)
             for matrix, update in zip(matrices, updates, strict=True):
                 alike[matrix.shape, matrix.device].append((matrix, update))
             for (shape, _), pairs in alike.items():
                 rate = _adjust_lr(group["lr"], group["adjust_lr_fn"], shape)
-                _check_rate(rate, most)
                 some = max(TOGETHER // shape.numel(), 1)
                 for first in range(0, len(pairs), some):
                     targets, sources = zip(*pairs[first : first + some], strict=True)
@@ -84,11 +81,6 @@ class Muon(torch.optim.Muon):
                     )
                     torch._foreach_add_(targets, steps.unbind(), alpha=-rate)
         return loss
-
-
-def _check_rate(rate: float, most: float) -> None:
-    if not rate <= most:
-        raise FloatingPointError(f"Muon's rate is {rate:g}, more than the weights can hold")
 
 
 def orthogonalised(
