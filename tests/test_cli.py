@@ -51,6 +51,12 @@ checkpoint_every = 3
 """
 
 
+@pytest.fixture(autouse=True)
+def compiles_nothing(monkeypatch):
+    """Spare the doctor its trial, which takes seconds; tests/training/test_compiling.py has it."""
+    monkeypatch.setattr("workbench.training.compiling.trial", lambda: None)
+
+
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     """A configuration which trains in a blink."""
@@ -409,7 +415,7 @@ def test_doctor_turns_every_failing_probe_into_a_finding(run, shelf, monkeypatch
 
     monkeypatch.setattr("sleep_kernels.backend_status", broken)
     monkeypatch.setattr("workbench.training.checkpoints.load_checkpoint", broken)
-    monkeypatch.setattr("workbench.training.loop.find_compiler", broken)
+    monkeypatch.setattr("workbench.training.compiling.trial", broken)
     code, out, _ = run("doctor", "--json")
     checks = {check["name"]: check for check in json.loads(out)}
     assert code == 1
@@ -432,15 +438,6 @@ def test_doctor_says_what_brings_a_missing_package(run, shelf, monkeypatch):
     assert "playwright is not installed" in checks["browser tests"]["finding"]
     for name in ("triton", "transformers", "flash-linear-attention"):
         assert "optional" in checks[name]["finding"] and not checks[name]["required"]
-
-
-def test_a_compiler_that_is_named_and_missing_is_none(monkeypatch):
-    from workbench.training.loop import find_compiler
-
-    monkeypatch.setenv("CXX", "/nonexistent")
-    assert find_compiler() is None, "torch takes $CXX and looks no further"
-    monkeypatch.setenv("CXX", sys.executable)
-    assert find_compiler() == sys.executable
 
 
 def test_version_and_names():

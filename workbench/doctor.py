@@ -86,11 +86,13 @@ def _torch_problem() -> str | None:
 
 
 def _compiler() -> list[Check]:
-    from workbench.training.loop import find_compiler
+    from workbench.training.compiling import find_compiler, trial
 
-    compiler = find_compiler()
-    found = f"compiler {compiler}" if compiler else "no C++ compiler; use training.compile=false"
-    return [Check("torch.compile on the CPU", compiler is not None, found, False)]
+    problem = trial()
+    found = f"compiles with {find_compiler()}"
+    if problem is not None:
+        found = f"{problem}; use training.compile=false"
+    return [Check("torch.compile on the CPU", problem is None, found, False)]
 
 
 def _browser() -> list[Check]:

@@ -7,8 +7,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 
 import pytest
@@ -214,18 +216,100 @@ def test_a_library_that_others_may_write_is_refused(compiler, place, mode):
     refused(f"others may have written {built}; delete it, or set SLEEP_KERNELS_CACHE")
 
 
-def test_what_is_old_goes_when_something_new_comes(compiler, place):
-    cache = place / "cache"
-    cache.mkdir(mode=0o700)
+def test_only_what_it_made_itself_long_ago_is_removed(compiler, place):
+    cache, of_user = place / "cache", place / "thesis"
+    for folder in (cache, of_user):
+        folder.mkdir(mode=0o700)
+    (of_user / "chapter").write_text("")
+    name = f"sleep-kernels-{'0' * 16}-{'a' * 16}"
+    own = [f"{name}.so", f"{name}.failed", "sleep-kernels-aside-abcd_123/"]
+    other = ["tmp-thesis/", "tmpabcd1234/", "tmp.txt", "sleep-kernels-notes.so", "other"]
+    other += [f"sleep-kernels-{'0' * 16}-{'a' * 15}g.so", f"{name}.so.txt", f"my-{name}.so"]
+    other += [f"{name[:-1]}b.so/", "sleep-kernels-aside-abcd_1234/", f"{name[:-1]}c.so->"]
+    new = [f"{name[:-1]}d.so"]
     long_ago = time.time() - 40 * 86_400
-    for name in ("sleep-kernels-old.so", "sleep-kernels-new.so", "other"):
-        (cache / name).write_text("")
-    (cache / "tmpabc").mkdir()
-    for name in ("sleep-kernels-old.so", "tmpabc", "other"):
-        os.utime(cache / name, (long_ago, long_ago))
+    for each in (*own, *other, *new):
+        path = cache / each.rstrip("/->")
+        if each.endswith("/"):
+            path.mkdir()
+            (path / "file").write_text("")
+        elif each.endswith("->"):
+            path.symlink_to(of_user)
+        else:
+            path.write_text("")
+        if each not in new:
+            os.utime(path, (long_ago, long_ago), follow_symlinks=False)
     compiler('for last; do :; done; echo nothing > "$last"')
     built = library._built()
-    assert {p.name for p in kept(place)} == {built.name, "sleep-kernels-new.so", "other"}
+    left = {each.rstrip("/->") for each in (*other, *new)} | {built.name}
+    assert {p.name for p in kept(place)} == left
+    assert (of_user / "chapter").exists() and (cache / "tmp-thesis" / "file").exists()
+
+
+def test_names_are_those_that_may_be_removed(compiler, place):
+    compiler("exit 1")
+    with suppress(library.Refused):
+        library._built()
+    (failed,) = kept(place)
+    with tempfile.TemporaryDirectory(prefix=library.ASIDE) as aside:
+        assert library.LEFT_ASIDE.fullmatch(os.path.basename(aside))
+    assert library.LIBRARY.fullmatch(failed.name)
+
+
+@pytest.mark.parametrize("named", ["", " ", "\t"])
+def test_a_blank_compiler_names_none(place, monkeypatch, named):
+    monkeypatch.setenv("CXX", named)
+    found = library.find_compiler()
+    monkeypatch.delenv("CXX")
+    assert found == library.find_compiler()
+    monkeypatch.setenv("CXX", named)
+    monkeypatch.setenv("PATH", str(place))
+    refused("there is no C++ compiler; install one of g++, clang++, c++")
+
+
+def test_a_compiler_whose_quotes_do_not_match_is_a_reason(place, monkeypatch):
+    monkeypatch.setenv("CXX", "g++ '")
+    assert library.compiler_line() is None
+    refused('there is no C++ compiler; $CXX is "g++ \'"')
+
+
+def test_a_relative_cache_folder_of_the_system_is_ignored(compiler, place, monkeypatch):
+    compiler("exit 1")
+    monkeypatch.delenv(library.FOLDER)
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    monkeypatch.setattr(library.Path, "home", lambda: place / "home")
+    (place / "stood").mkdir()
+    monkeypatch.chdir(place / "stood")
+    assert library._folder() == place / "home" / ".cache" / "sleep-workbench"
+    assert not list((place / "stood").iterdir())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place / "named"))
+    assert library._folder() == place / "named" / "sleep-workbench"
+
+
+def test_a_folder_that_another_could_replace_is_refused(compiler, place, monkeypatch):
+    compiler("exit 1")
+    (place / "cache").mkdir(mode=0o700)
+    place.chmod(0o770)
+    monkeypatch.setattr(library, "_alone_in", lambda group: False)
+    refused(f"a group may write into {place}")
+    monkeypatch.setattr(library, "_alone_in", lambda group: True)
+    assert library._folder() == place / "cache"
+    place.chmod(0o700)
+    stat_of = library.Path.stat
+
+    def of_another(path, **options):
+        status = stat_of(path, **options)
+        if path != place:
+            return status
+        return os.stat_result((*status[:4], os.getuid() + 1, *status[5:]))
+
+    monkeypatch.setattr(library.Path, "stat", of_another)
+    refused(f"another user may write into {place}")
+
+
+def test_whose_group_it_is():
+    assert library._alone_in(0)
+    assert not library._alone_in(2**31 - 5), "a group without a name"
 
 
 def test_a_folder_may_be_named_from_where_one_stands(quick, place, monkeypatch):

@@ -18,7 +18,9 @@ from workbench.errors import WorkbenchError
 from workbench.identity import identify
 from workbench.tasks import batch_generator
 from workbench.tasks import task as make_task
-from workbench.training.loop import find_compiler, train
+from workbench.training import optimisers
+from workbench.training.compiling import find_compiler
+from workbench.training.loop import train
 from workbench.training.resume import read_resume_state
 from workbench.training.run_folder import run_status
 
@@ -104,6 +106,39 @@ def test_stopped_after_every_step_and_resumed(n, tiny_experiment, tmp_path, weig
     assert outcomes == ["stopped"] * 5 + ["finished"]
     assert_same_weights(weights_of(folder), weights_of(tmp_path / "whole"))
     assert without_times(folder) == without_times(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_run_keeps_the_precision_of_muon_it_began_with(
+    recorded, tiny_experiment, tmp_path, weights_of, monkeypatch
+):
+    """Also one of an earlier version, which took bfloat16 everywhere and did not say so."""
+
+    def on_a_processor_of(precision):
+        monkeypatch.setattr(optimisers, "quickest_precision", lambda device: precision)
+
+    experiment = tiny_experiment("training.checkpoint_every=2")
+    for precision in ("float32", "bfloat16"):
+        on_a_processor_of(precision)
+        train(experiment, tmp_path / precision)
+    folder, tensors = tmp_path / "moved", optimisers.Optimisers.tensors
+    if not recorded:
+        monkeypatch.setattr(
+            optimisers.Optimisers,
+            "tensors",
+            lambda self: {n: x for n, x in tensors(self).items() if n != optimisers.PRECISION},
+        )
+    assert train(experiment, folder, stop=lambda: (folder / "state").exists()) == "stopped"
+    monkeypatch.setattr(optimisers.Optimisers, "tensors", tensors)
+    on_a_processor_of("float32")
+    assert train(experiment, folder, resume=True) == "finished"
+    assert_same_weights(weights_of(folder), weights_of(tmp_path / "bfloat16"))
+    assert any(
+        not torch.equal(x, weights_of(tmp_path / "float32")[name])
+        for name, x in weights_of(folder).items()
+    )
+    starts = json.loads((folder / "origin.json").read_text())
+    assert [start["machine"]["muon"] for start in starts] == ["bfloat16", "bfloat16"]
 
 
 @pytest.mark.slow
@@ -383,7 +418,7 @@ def test_compiling_without_a_compiler_is_refused_before_anything_is_written(
 ):
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(WorkbenchError, match="without a C\\+\\+ compiler.*compile=false"):
+    with pytest.raises(WorkbenchError, match="no C\\+\\+ compiler.*compile=false"):
         train(tiny_experiment("training.compile=true"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from workbench.config import LayerKind, TrainingConfig
-from workbench.training.optimisers import build_optimisers, learning_rate_scale
+from workbench.training.optimisers import PRECISION, build_optimisers, learning_rate_scale
 
 BODY = {
     "query", "key", "value", "out", "gate", "up", "down", "decay", "write", "taps_in", "taps_out",
@@ -127,3 +127,20 @@ def test_cosine_decay():
 def test_warm_up_and_decay_multiply():
     found = rates(decay="linear", warmup=5)
     np.testing.assert_allclose(found[:5], [0.2 * 0.9, 0.4 * 0.8, 0.6 * 0.7, 0.8 * 0.6, 0.5])
+
+
+def test_the_precision_of_a_run_goes_with_its_state(tiny_model):
+    """State that names none was written when it was always bfloat16."""
+    model = tiny_model(dtype="float32")
+    one = build_optimisers(model, TrainingConfig())
+    step_with(model, one, 0)
+    for precision in ("float32", "bfloat16"):
+        one.muon.precision = precision
+        other = build_optimisers(model, TrainingConfig())
+        other.load(one.tensors())
+        assert other.muon.precision == precision
+    other.muon.precision = "float32"
+    other.load({name: x for name, x in one.tensors().items() if name != PRECISION})
+    assert other.muon.precision == "bfloat16"
+    with pytest.raises(ValueError, match="muon.precision"):
+        other.load(one.tensors() | {PRECISION: torch.zeros((), dtype=torch.int8)})

@@ -238,8 +238,9 @@ def check_start(experiment: Experiment) -> None:
     from workbench.tasks import draw
     from workbench.tasks import task as make_task
     from workbench.training.checkpoints import check_backend
+    from workbench.training.compiling import check_compiler
     from workbench.training.evaluation import check_layout
-    from workbench.training.loop import check_compiler, check_device, check_graphs
+    from workbench.training.loop import check_device, check_graphs
 
     training, sleep = experiment.training, experiment.sleep
     batch = draw(make_task(experiment.task), 64, training.seed, 0)

@@ -7,8 +7,6 @@ for bit.
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 import warnings
 from collections.abc import Callable
@@ -20,7 +18,7 @@ from typing import Any
 import torch
 
 import sleep_kernels
-from workbench.config import Experiment, RandomPasses, TrainingConfig
+from workbench.config import Experiment, RandomPasses
 from workbench.errors import WorkbenchError
 from workbench.files import remove_leftovers
 from workbench.identity import is_main, processes
@@ -30,6 +28,7 @@ from workbench.sleep.passes import resolve
 from workbench.tasks import task as make_task
 from workbench.tasks.base import Task, batch_generator, draw, repeated_share
 from workbench.training.checkpoints import check_backend, save_checkpoint
+from workbench.training.compiling import check_compiler, compilation_failed
 from workbench.training.evaluation import check_layout, default_passes, evaluate
 from workbench.training.graphs import GraphedSteps
 from workbench.training.loss import masked_cross_entropy
@@ -59,7 +58,6 @@ from workbench.training.run_folder import (
 N_STREAM = "train-passes"
 EVALUATION_SEED = 20_260_000
 """Evaluations during and after training draw from this seed of the evaluation stream."""
-COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
 @dataclass(frozen=True)
@@ -181,7 +179,7 @@ def _watched(run: _Run, stop: Callable[[], bool], on_progress: Callable[[Progres
                 "finite gradients",
                 "lower training.muon_lr and training.adamw_lr, in another folder",
             ) from error
-        if refused := out_of_memory(error):
+        if refused := compilation_failed(error) or out_of_memory(error):
             raise refused from error
         raise
 
@@ -207,15 +205,20 @@ class _Run:
             self.graphs = GraphedSteps(self.model, self.optimisers, experiment)
         self.step, self.seconds = 0, 0.0
         self._restore()
-        kernels = sleep_kernels.choose_backend(experiment.model.kernel_backend, self.model.device)
-        self.origin: dict[str, Any] = {}
-        if is_main():
-            self.origin = record_origin(folder / ORIGIN, self.step, kernels, processes())
         if config.compile:
             # the cached tables are constants of their arguments; tracing past the cache is right
             warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools")
             self.model.blocks = torch.compile(self.model.blocks, dynamic=False)  # type: ignore[method-assign]
         self.team = Team(self.model, config) if processes() > 1 else None
+        muon = self.optimisers.muon
+        if self.team is not None:  # their processors may differ
+            muon.precision = "float32" if self.team.any(muon.precision == "float32") else "bfloat16"
+        kernels = sleep_kernels.choose_backend(experiment.model.kernel_backend, self.model.device)
+        self.origin: dict[str, Any] = {}
+        if is_main():
+            self.origin = record_origin(
+                folder / ORIGIN, self.step, kernels, processes(), muon.precision
+            )
 
     def go(self, stop: Callable[[], bool], on_progress: Callable[[Progress], None]) -> str:
         config = self.experiment.training
@@ -373,22 +376,6 @@ def _with_vocabulary(experiment: Experiment, task: Task) -> Experiment:
     return experiment.model_copy(update={"model": model})
 
 
-def check_compiler(config: TrainingConfig) -> None:
-    """Check that there is a C++ compiler where the blocks are to be compiled for the CPU.
-
-    Raises
-    ------
-    WorkbenchError
-        There is none.
-    """
-    if config.compile and config.device == "cpu" and find_compiler() is None:
-        raise WorkbenchError(
-            "training.compile = true without a C++ compiler",
-            f"one of {', '.join(COMPILERS)} on the PATH",
-            "install one, or add --set training.compile=false",
-        )
-
-
 def check_graphs(experiment: Experiment) -> None:
     """Check that a CUDA graph can hold the training step, where one is asked for.
 
@@ -418,15 +405,6 @@ def check_graphs(experiment: Experiment) -> None:
             "hard eviction: whether a kept cache holds padding is asked of the device",
             "set sleep.eviction = 'hard', or leave cuda_graphs out",
         )
-
-
-def find_compiler() -> str | None:
-    """Return the name of the C++ compiler that torch.compile would use, None without one.
-
-    Where ``$CXX`` is set, torch takes that one and looks no further.
-    """
-    named = os.environ.get("CXX")
-    return next((c for c in ((named,) if named else COMPILERS) if shutil.which(c)), None)
 
 
 def check_device(device: str) -> None:

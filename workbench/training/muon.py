@@ -1,7 +1,8 @@
 """Muon, with matrices of one shape orthogonalised together: the same numbers in fewer calls.
 
 A small model's step spends as long in `torch.optim.Muon` as in all its norms: hundreds of products
-of 64 x 64, one after the other.
+of 64 x 64, one after the other. `torch.optim.Muon` takes them in bfloat16, which is right for a GPU
+and far slower than float32 on a processor that has to emulate it.
 """
 
 from __future__ import annotations
@@ -14,12 +15,35 @@ import torch
 from torch import Tensor
 from torch.optim._muon import _adjust_lr
 
+PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+"""What the products may be taken in, by the name that a run records."""
+
 TOGETHER = 1 << 20
 """Numbers orthogonalised at a time; larger matrices gain nothing from company."""
 
 
+def quickest_precision(device: torch.device) -> str:
+    """Return bfloat16 where `device` multiplies it natively, float32 on any other CPU.
+
+    A CPU does with AVX512-BF16 or AMX on x86, and with bf16 instructions on Arm.
+    """
+    if device.type != "cpu":
+        return "bfloat16"
+    native = ("amx_bf16", "avx512_bf16", "bf16")
+    able = torch.cpu.get_capabilities()
+    return "bfloat16" if any(able.get(name) for name in native) else "float32"
+
+
 class Muon(torch.optim.Muon):
-    """`torch.optim.Muon`, the same to the bit on a CPU (Jordan et al.)."""
+    """`torch.optim.Muon` (Jordan et al.), in bfloat16 the same to the bit on a CPU.
+
+    Attributes
+    ----------
+    precision : {"bfloat16", "float32"}
+        What the products of the orthogonalisation are taken in.
+    """
+
+    precision = "bfloat16"
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -50,7 +74,7 @@ class Muon(torch.optim.Muon):
                 for first in range(0, len(pairs), some):
                     targets, sources = zip(*pairs[first : first + some], strict=True)
                     steps = orthogonalised(
-                        torch.stack(sources).bfloat16(),
+                        torch.stack(sources).to(PRECISIONS[self.precision]),
                         group["ns_coefficients"],
                         group["ns_steps"],
                         group["eps"],
@@ -67,7 +91,7 @@ def orthogonalised(
     Parameters
     ----------
     matrices : Tensor
-        ``[matrix, out, channel]``, bfloat16.
+        ``[matrix, out, channel]``, of the dtype that the products are taken in.
     coefficients : tuple of float
         (a, b, c) of ``X' = a X + (b X X^T + c (X X^T)^2) X``.
     iterations : int

@@ -13,7 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from workbench.config import TrainingConfig
-from workbench.training.muon import Muon
+from workbench.training.muon import PRECISIONS, Muon, quickest_precision
+
+PRECISION = "muon.precision"
+"""Name of the tensor whose dtype is that of Muon's products: a run keeps what it began with."""
 
 NOT_BODY = ("embedding", "head", "conv")
 """Name parts of parameters that are matrices but no projection of the body."""
@@ -26,7 +29,7 @@ STATE = {"muon": ("momentum_buffer",), "adamw": ("step", "exp_avg", "exp_avg_sq"
 class Optimisers:
     """The two optimisers of one model and the rates they were configured with."""
 
-    muon: torch.optim.Optimizer
+    muon: Muon
     adamw: torch.optim.Optimizer
     config: TrainingConfig
     parameters: tuple[nn.Parameter, ...]
@@ -66,10 +69,12 @@ class Optimisers:
             for index, entry in optimiser.state_dict()["state"].items():
                 for name, value in entry.items():
                     named[f"{label}.{index}.{name}"] = torch.as_tensor(value)
+        # no number, only its dtype
+        named[PRECISION] = torch.zeros((), dtype=PRECISIONS[self.muon.precision])
         return named
 
     def load(self, named: dict[str, Tensor]) -> None:
-        """Restore what `tensors` returned.
+        """Restore what `tensors` returned; before it named a precision, that was bfloat16.
 
         Raises
         ------
@@ -77,6 +82,7 @@ class Optimisers:
             A name, shape or dtype is not that of these optimisers' state, or a value is not finite.
         """
         left = dict(named)
+        precision = _precision(left.pop(PRECISION, None))
         for label, optimiser in (("muon", self.muon), ("adamw", self.adamw)):
             state: dict[int, dict[str, Tensor]] = {}
             for index, parameter in enumerate(optimiser.param_groups[0]["params"]):
@@ -100,6 +106,16 @@ class Optimisers:
             optimiser.load_state_dict({"state": state, "param_groups": groups})
         if left:
             raise ValueError(f"an unknown tensor {next(iter(left))!r:.80}")
+        self.muon.precision = precision
+
+
+def _precision(recorded: Tensor | None) -> str:
+    if recorded is None:
+        return "bfloat16"
+    for name, dtype in PRECISIONS.items():
+        if recorded.dtype == dtype and not recorded.shape:
+            return name
+    raise ValueError(f"{PRECISION} {list(recorded.shape)} {recorded.dtype}")
 
 
 def build_optimisers(
@@ -122,6 +138,7 @@ def build_optimisers(
         momentum=config.muon_momentum,
         adjust_lr_fn=config.muon_adjust,
     )
+    muon.precision = quickest_precision(rest[0].device)
     rate = torch.tensor(config.adamw_lr, device=rest[0].device) if capturable else config.adamw_lr
     adamw = torch.optim.AdamW(
         rest,

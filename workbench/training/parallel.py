@@ -114,6 +114,10 @@ class Team:
         summed = self._accelerator.reduce(told, reduction="sum").tolist()
         return summed[0] / self.size, summed[1] > 0
 
+    def any(self, mine: bool) -> bool:
+        """Return whether something is so in any process."""
+        return self.agree(0.0, mine)[1]
+
     def leave(self) -> None:
         """Wait for the others, then part."""
         self._accelerator.wait_for_everyone()

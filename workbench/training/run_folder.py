@@ -73,10 +73,13 @@ def finished(folder: Path) -> bool:
     return status["state"] == "finished"
 
 
-def record_origin(path: Path, step: int, kernels: str, processes: int = 1) -> dict[str, Any]:
+def record_origin(
+    path: Path, step: int, kernels: str, processes: int = 1, muon: str | None = None
+) -> dict[str, Any]:
     """Add this start of the run to `path`; return the first start, with the resumes after it.
 
-    `kernels` names the backend that serves, `processes` how many train together.
+    `kernels` names the backend that serves, `processes` how many train together, `muon` the
+    precision of Muon's products.
     """
     try:
         starts = read_json(path)
@@ -89,7 +92,10 @@ def record_origin(path: Path, step: int, kernels: str, processes: int = 1) -> di
             "remove it, then resume",
         )
     together = {"processes": processes} if processes > 1 else {}
-    starts.append({"from_step": step, **describe_origin(kernels), **together})
+    origin = describe_origin(kernels)
+    if muon is not None:
+        origin["machine"]["muon"] = muon
+    starts.append({"from_step": step, **origin, **together})
     write_json(path, starts)
     first = {name: value for name, value in starts[0].items() if name != "from_step"}
     resumes = [{k: v for k, v in start.items() if k != "command"} for start in starts[1:]]

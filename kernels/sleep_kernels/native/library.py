@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import re
 import shlex
 import shutil
 import stat
@@ -50,6 +51,11 @@ WORK_OF_A_THREAD = 1 << 20
 """Numbers to read or write that are worth starting a thread for."""
 KINDS = {torch.float32: "float", torch.float64: "double"}
 """What C++ calls the numbers that the library takes."""
+LIBRARY = re.compile(r"sleep-kernels-[0-9a-f]{16}-[0-9a-f]{16}\.(so|failed)")
+ASIDE = "sleep-kernels-aside-"
+LEFT_ASIDE = re.compile(ASIDE + r"[a-z0-9_]{8}")
+"""Names that this module gives: a library or why there is none, and a folder to compile in."""
+MONTH = 30 * 86_400
 HERE = Path(__file__).resolve().parent
 _one_at_a_time = threading.RLock()
 
@@ -152,9 +158,15 @@ def compiler_line() -> str | None:
 
 
 def find_compiler() -> list[str] | None:
-    """Return the C++ compiler's command: ``$CXX``, which then is the only one, or a known one."""
-    named = os.environ.get("CXX")
-    for words in [shlex.split(named)] if named else [[name] for name in COMPILERS]:
+    """Return the C++ compiler's command: ``$CXX``, which then is the only one, or a known one.
+
+    A blank ``$CXX`` names nothing; one whose quotes do not match is not a command.
+    """
+    try:
+        named = shlex.split(os.environ.get("CXX", ""))
+    except ValueError:
+        return None
+    for words in [named] if named else [[name] for name in COMPILERS]:
         found = shutil.which(words[0])
         if found:
             return [found, *words[1:]]
@@ -217,8 +229,9 @@ def _built() -> Path:
     if compiler is None:  # one that was compiled here before still serves
         known = sorted(folder.glob(f"{name}-*.so"), key=lambda path: path.stat().st_mtime)
         if not known:
-            named = os.environ.get("CXX")
-            wanted = f"$CXX is {named!r}" if named else f"install one of {', '.join(COMPILERS)}"
+            named = os.environ.get("CXX", "")
+            blank = not named.strip()
+            wanted = f"install one of {', '.join(COMPILERS)}" if blank else f"$CXX is {named!r}"
             raise Refused(f"there is no C++ compiler; {wanted}")
         return _own(known[-1])
     path = folder / f"{name}-{_digest(*compiler, _output(compiler, '--version'))}.so"
@@ -242,11 +255,8 @@ def _make(compiler: list[str], path: Path) -> None:
         "this takes some 15 seconds",
         file=sys.stderr,
     )
-    now = time.time()
-    for old in (*path.parent.glob("sleep-kernels-*"), *path.parent.glob("tmp*")):
-        if now - old.stat().st_mtime > 30 * 86_400:
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
-    with tempfile.TemporaryDirectory(dir=path.parent) as aside:
+    _clear(path.parent)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=ASIDE) as aside:
         whole = Path(aside) / "library.so"
         try:
             _compile(compiler, whole)
@@ -261,6 +271,20 @@ def _make(compiler: list[str], path: Path) -> None:
             finally:
                 os.close(descriptor)
         whole.replace(path)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what this module left in `folder` a month ago; anything else there is the user's."""
+    now = time.time()
+    for old in folder.iterdir():
+        with suppress(OSError):  # another process may clear away as well
+            status = old.lstat()
+            if status.st_uid != os.getuid() or now - status.st_mtime < MONTH:
+                continue
+            if stat.S_ISREG(status.st_mode) and LIBRARY.fullmatch(old.name):
+                old.unlink()
+            elif stat.S_ISDIR(status.st_mode) and LEFT_ASIDE.fullmatch(old.name):
+                shutil.rmtree(old)
 
 
 def _own(path: Path) -> Path:
@@ -280,8 +304,9 @@ def _folder() -> Path:
         if named:
             folder = Path(named).expanduser()
         else:
-            base = os.environ.get("XDG_CACHE_HOME")
-            folder = (Path(base) if base else Path.home() / ".cache") / "sleep-workbench"
+            base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+            # the XDG specification has a relative path ignored
+            folder = (base if base.is_absolute() else Path.home() / ".cache") / "sleep-workbench"
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         folder = folder.resolve()
     except (OSError, RuntimeError) as error:
@@ -290,10 +315,32 @@ def _folder() -> Path:
     if status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise Refused(f"others may write into {folder}; take that right away, or set {FOLDER}")
     for parent in folder.parents:  # who may rename a folder may put another in its place
-        mode = parent.stat().st_mode
-        if mode & 0o002 and not mode & stat.S_ISVTX:
-            raise Refused(f"anyone may write into {parent}; set {FOLDER} to a folder elsewhere")
+        status = parent.stat()
+        writers = None
+        if parent != parent.parent and status.st_uid not in (0, os.getuid()):
+            writers = "another user"
+        elif not status.st_mode & stat.S_ISVTX:  # there, only owners rename
+            if status.st_mode & 0o002:
+                writers = "anyone"
+            elif status.st_mode & 0o020 and not _alone_in(status.st_gid):
+                writers = "a group"
+        if writers is not None:
+            raise Refused(f"{writers} may write into {parent}; set {FOLDER} to a folder elsewhere")
     return folder
+
+
+def _alone_in(group: int) -> bool:
+    """Return whether a group is root's, or the private one that many systems give each user."""
+    import grp
+    import pwd
+
+    if group == 0:
+        return True
+    try:
+        user, entry = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(group)
+    except KeyError:
+        return False
+    return entry.gr_name == user and set(entry.gr_mem) <= {user}
 
 
 @contextmanager
