@@ -2,9 +2,10 @@
 
     python data/findings.py
 
-``<!-- RECORD family -->`` marks the sentence on how a record's differences are tested together. A table stands between the marks ``<!-- RECORD QUESTION -->`` and ``<!-- /RECORD QUESTION -->``, or
-``<!-- MEASUREMENT t0 -->`` for the first table of a measurement; what is around it is written by
-people.
+A table stands between the marks ``<!-- RECORD QUESTION -->`` and ``<!-- /RECORD QUESTION -->``, or
+``<!-- MEASUREMENT t0 -->`` for the first table of a measurement; ``<!-- RECORD family -->`` marks
+the sentence on how a record's differences are tested. Several records of one task are read as one:
+``<!-- depo-n8+depo-n8-more QUESTION -->``. What is around the marks is written by people.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from workbench.views.questions import QUESTIONS, Question, notes
 from workbench.views.results_words import difference_rows, equality_rows, latency, means_rows
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "findings.md"
-MARK = re.compile(r"<!-- (?P<record>[\w-]+) (?P<question>\w+) -->\n.*?<!-- /\1 \2 -->", re.DOTALL)
+MARK = re.compile(r"<!-- (?P<record>[\w+-]+) (?P<question>\w+) -->\n.*?<!-- /\1 \2 -->", re.DOTALL)
 
 
 @cache
 def dataset(name: str) -> xr.Dataset:
-    """Return the committed results of a sweep."""
-    record = read_record(data_folder() / "results" / "sweeps" / f"{name}.json")
-    return results.dataset(record)
+    """Return the committed results of a sweep, or of several: ``depo-n8+depo-n8-more``."""
+    folder = data_folder() / "results" / "sweeps"
+    return results.dataset([read_record(folder / f"{one}.json") for one in name.split("+")])
 
 
 @cache

@@ -57,7 +57,10 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         "what a recorded sweep says, question by question; figures and data with --out",
         "workbench results data/results/sweeps/depo-n8.json --out figures",
     )
-    results.add_argument("record", type=Path, metavar="RECORD.json")
+    results.add_argument(
+        "record", type=Path, metavar="RECORD.json", nargs="+",
+        help="a record; several of the same task count as one, as of more seeds",
+    )  # fmt: skip
     results.add_argument("--out", type=Path, help="folder for a page and a CSV file a question")
     results.add_argument(
         "--axis", action="append", default=[], metavar="NAME=VALUE",
@@ -236,9 +239,9 @@ def _results(options: argparse.Namespace) -> int:
         means_rows,
     )
 
-    record = read_record(options.record)
-    axes = parse_axes(record["runs"], options.axis)
-    data = results.dataset(record, axes=axes)
+    records = [read_record(path) for path in options.record]
+    axes = parse_axes([run for record in records for run in record["runs"]], options.axis)
+    data = results.dataset(records, axes=axes)
     final = results.final(data)
     found = answers(data, final)
     tested, difficulty = family(final), str(data.attrs["difficulty"])
@@ -255,7 +258,8 @@ def _results(options: argparse.Namespace) -> int:
     files = 0
     for question, table in found:
         if options.out is not None:
-            stem = "-".join(filter(None, (options.record.stem, axes_words(axes), question.name)))
+            names = "+".join(path.stem for path in options.record)
+            stem = "-".join(filter(None, (names, axes_words(axes), question.name)))
             files += _write_figure(options, question, table, tested, stem)
         elif not options.json:
             print(f"{question.title} {question.means}")

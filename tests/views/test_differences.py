@@ -188,3 +188,30 @@ def test_a_record_that_answers_nothing_has_no_family(tmp_path):
     assert found.size == found.equal_size == 0 and family_words(found) == ""
     assert words.difference_rows(found, question("equal_tokens"), "hops") == []
     assert words.differences_csv(found, question("equal_tokens")) == ""
+
+
+def test_a_second_record_adds_its_seeds(tmp_path, record, capsys):
+    """Arms of the second have ten seeds, the others five; a family holds both."""
+    from workbench.cli import main
+
+    more = {arm: tuple(share - 0.001 for share in ARMS[arm]) for arm in list(ARMS)[:3]}
+    path = tmp_path / "more.json"
+    written(path, {arm: (*ARMS[arm], *shares) for arm, shares in more.items()})
+    runs = json.loads(path.read_text())
+    runs["runs"] = [run for run in runs["runs"] if run["labels"]["seed"] > 4]
+    path.write_text(json.dumps(runs))
+    data = results.dataset([read_record(record), read_record(path)])
+    found = family(data)
+    flops = found.differences["equal_flops"][0].table.sel(difficulty=2)
+    assert (int(flops["count"]), int(flops["other_count"])) == (10, 5)
+    four = np.array([*ARMS["sleep", "4", 4], *more["sleep", "4", 4]])
+    deeper = np.array(ARMS["deeper", "1", 4])
+    welch = stats.ttest_ind(four, deeper, equal_var=False)
+    assert float(flops["p_welch"]) == pytest.approx(welch.pvalue)
+    assert words.difference_rows(found, question("equal_flops"), "hops")[-1][-1] == "5 and 10"
+    with pytest.raises(SystemExit, match="0"):
+        main(["results", str(record), str(path), "--format", "csv", "--out", str(tmp_path)])
+    capsys.readouterr()
+    saved = (tmp_path / "hand+more-equal_flops-differences.csv").read_text()
+    rows = list(csv.DictReader(io.StringIO(saved)))
+    assert (rows[1]["count"], rows[1]["other_count"]) == ("10", "5")

@@ -7,6 +7,7 @@ import xarray as xr
 from workbench import dims
 from workbench.lab.kinds import KINDS
 from workbench.lab.measured import read_measurement
+from workbench.views.measured_figures import figures_of
 from workbench.views.measured_words import TABLES, cell, measurements, tables
 
 
@@ -98,3 +99,32 @@ def test_a_quadratic_decoder_of_the_text_is_no_bar_for_a_linear_probe():
     best = two.drop_sel(baseline="input, quadratic").max()
     here = data["accuracy"].sel(target="2 hops", sleep_pass=4).mean()
     assert row[2].startswith(f"{float(here - best):.2f} [")
+
+
+def test_parts_are_drawn_against_the_unrelated_donor():
+    data, _ = read_measurement(measurements()["patches-depo-n8-any-heads"])
+    titles = [shown.title for shown in figures_of(data)]
+    assert titles == [
+        f"{title}, {way}"
+        for way in ("denoise", "noise")
+        for title in (
+            "Became the donor's by part, minus an unrelated donor's",
+            "Effect by part, beyond an unrelated donor's",
+        )
+    ]
+    z = figures_of(data)[3].draw("light").data[0].z
+    here = data["beyond"].sel(direction="noise", difficulty=1).squeeze("window")
+    np.testing.assert_allclose(z, here.transpose("component", "sleep_pass"), atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "new"), [
+    ("patches-depo-n8-any", ("beyond", "became_more", "chance")),
+    ("patches-depo-n8-any-heads", ("beyond", "became_more", "chance")),
+    ("probes-depo-n8-any", ("gain",)),
+])  # fmt: skip
+def test_a_measurement_made_before_these_comparisons_is_still_shown(name, new):
+    data, _ = read_measurement(measurements()[name])
+    old = data.drop_vars([str(v) for v in data if str(v).startswith(new)])
+    assert 0 < len(tables(old)) <= len(tables(data))
+    for shown in figures_of(old):
+        assert shown.draw("light").data
