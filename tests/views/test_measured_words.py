@@ -128,3 +128,20 @@ def test_a_measurement_made_before_these_comparisons_is_still_shown(name, new):
     assert 0 < len(tables(old)) <= len(tables(data))
     for shown in figures_of(old):
         assert shown.draw("light").data
+
+
+def test_older_measurements_of_memories_attributions_and_erasures_are_still_shown():
+    memory, _ = read_measurement(measurements()["memory-depo-n8-any"])
+    both = list(tables(memory))
+    left, changed = (name for name in both if name.startswith("shares of S"))
+    older = memory.isel({dims.CONVENTION: 0}, drop=True)
+    assert list(tables(older)) == [name for name in both if name != changed]
+    assert tables(older)[left] == tables(memory)[left] != tables(memory)[changed]
+    owed, _ = read_measurement(measurements()["attribution-depo-n8-any-passes"])
+    (rows,) = tables(owed).values()
+    (without,) = tables(owed.drop_vars("unexplained_by_difficulty")).values()
+    assert rows[:-1] == without and rows[-1][0] == "unexplained, median"
+    erased, _ = read_measurement(measurements()["erasure-depo-n8-w2-any"])
+    decoder, model = tables(erased)
+    assert list(tables(erased.drop_vars("accuracy"))) == [decoder]
+    assert [row[0] for row in tables(erased)[model]] == [row[0] for row in tables(erased)[decoder]]

@@ -14,6 +14,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.instruments.controls import REPLAY, STRONGER, UNTRAINED
+from workbench.instruments.linear import LEFT
 from workbench.paths import data_folder
 from workbench.tasks.base import level_words
 
@@ -296,8 +297,9 @@ def memory_tables(data: xr.Dataset) -> dict[str, Rows]:
             f"{head}, {method}": {**at, **procedure}
             for head, at in heads.items() for method, procedure in methods.items()
         }  # fmt: skip
-        for convention in data[dims.CONVENTION].values.tolist():
-            one = here.sel({dims.CONVENTION: convention})
+        known = dims.CONVENTION in here.dims  # older measurements have the first one alone
+        for convention in here[dims.CONVENTION].values.tolist() if known else [LEFT]:
+            one = here.sel({dims.CONVENTION: convention}) if known else here
             rows = _grid(one, "written", down, sources, corner=f"share of S {convention}")
             rows[0].append("carried in")
             for row, at in zip(rows[1:], down.values(), strict=True):
