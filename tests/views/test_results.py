@@ -11,6 +11,7 @@ import pytest
 from workbench.errors import WorkbenchError
 from workbench.lab import results
 from workbench.lab.record import SCHEMA, read_record
+from workbench.tasks.earlier_answers import guess_from_earlier_answers
 from workbench.views import results_words as words
 from workbench.views.question_tables import BLIND, leaking
 from workbench.views.questions import (
@@ -134,12 +135,42 @@ def test_the_measured_chance_line_is_of_the_runs_that_are_shown(record):
     """Shares 0.1, 0.13, 0.16 of sleep, 0.2 more of longer, which one question alone shows."""
     data = blind(record, {"longer": 0.3})
     tokens = question("equal_tokens").table(data)["chance"]
-    assert tokens["chance_line"].values.tolist() == ["uniform guess", f"{BLIND} (mean of 6 runs)"]
-    np.testing.assert_allclose(tokens.isel(chance_line=1), 0.13)
+    assert tokens["chance_line"].values.tolist() == [
+        "uniform guess", "guess among other nodes", f"{BLIND} (mean of 6 runs)",
+    ]  # fmt: skip
+    np.testing.assert_allclose(tokens.isel(chance_line=-1), 0.13)
     flops = question("equal_flops").table(data)["chance"]
-    assert flops["chance_line"].values[1] == f"{BLIND} (mean of 9 runs)"
-    np.testing.assert_allclose(flops.isel(chance_line=1), (0.13 + 0.13 + 0.33) / 3)
+    assert flops["chance_line"].values[-1] == f"{BLIND} (mean of 9 runs)"
+    np.testing.assert_allclose(flops.isel(chance_line=-1), (0.13 + 0.13 + 0.33) / 3)
     np.testing.assert_allclose(flops.isel(chance_line=0), 0.125)
+
+
+def test_first_queries_are_a_question_where_they_were_recorded(record):
+    """Means of 0.3, 0.4, 0.5 at N = 4 by hand; the chance line is the first query's."""
+    assert "first_query" not in [q.name for q in answerable(results.dataset(read_record(record)))]
+    told = json.loads(record.read_text())
+    for one in told["runs"]:
+        share = 0.3 + 0.1 * one["labels"]["seed"]
+        one["final"] = {n: s | {"first": {"1": 0.9, "2": share}} for n, s in one["final"].items()}
+    data = results.dataset(told)
+    assert "first_query" in [q.name for q in answerable(data)]
+    table = question("first_query").table(data)
+    np.testing.assert_allclose(table["mean"].sel(difficulty=2), 0.4)
+    # t interval of three seeds: 0.4 -+ 4.3027 * 0.1 / sqrt(3)
+    np.testing.assert_allclose(table["low"].sel(difficulty=2), 0.4 - 0.24841, atol=1e-4)
+    np.testing.assert_allclose(table["chance"].sel(chance_line="guess among other nodes"), 1 / 7)
+    assert "uniform guess" in table["chance"]["chance_line"], "0.125, of the task: none recorded"
+
+
+def test_lines_that_the_task_works_out_are_drawn_for_older_records(record):
+    """Six nodes, two hops, six queries: enumerated by the task, in no run of the record."""
+    told = json.loads(record.read_text())
+    config = '[task]\nname = "depo"\nnodes = 6\nnames = "single"\nmax_hops = 2\nqueries = 6\n'
+    for one in told["runs"]:
+        one["config"] = config
+    line = results.dataset(told)["chance"].sel(chance_line="guess from earlier answers")
+    expected = guess_from_earlier_answers(6, 6, (1, 2)).accuracy.mean(axis=0)
+    np.testing.assert_allclose(line, expected)
 
 
 def test_a_condition_that_answers_without_the_context_is_no_evidence(record):
@@ -148,7 +179,7 @@ def test_a_condition_that_answers_without_the_context_is_no_evidence(record):
     assert "longer, N = 1 (matched to N = 4) answers 93% without the context" in said
     assert not any(n.startswith("Not evidence") for n in notes(data, question("equal_tokens")))
     chance = question("equal_flops").table(data)["chance"]
-    np.testing.assert_allclose(chance.isel(chance_line=1), 0.13)
+    np.testing.assert_allclose(chance.isel(chance_line=-1), 0.13)
     assert leaking(blind(record, {}), question("equal_flops").conditions) == {}
 
 

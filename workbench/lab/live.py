@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.config import Experiment, RandomPasses, load_experiment
 from workbench.errors import WorkbenchError
+from workbench.lab.record import scores_of
 from workbench.lab.runs import PROVENANCE, Run, read_events
 from workbench.tasks import task as make_task
 from workbench.training.run_folder import CONFIG, ORIGIN
@@ -73,9 +74,9 @@ def _entry(
         "loss": {name: [e[name] for e in steps] for name in ("step", "loss", "seconds")},
         "curve": {
             "step": [e["step"] for e in evaluations],
-            "passes": [e["passes"] for e in evaluations],
+            "passes": [scores_of(e["passes"]) for e in evaluations],
         },
-        "final": final,
+        "final": scores_of(final),
     }
 
 

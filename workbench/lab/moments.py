@@ -25,7 +25,7 @@ def final(dataset: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     Dataset
-        ``accuracy (arm, n_train, seed, n_test, difficulty)``, ``exact``, ``at_step``,
+        ``accuracy, first (arm, n_train, seed, n_test, difficulty)``, ``exact``, ``at_step``,
         ``training_flops`` and ``seconds`` (arm, n_train, seed), and all that never had steps.
     """
     if dataset.attrs.get(MOMENT) == END:
@@ -78,7 +78,7 @@ def _moment(dataset: xr.Dataset, allowed: xr.DataArray) -> xr.Dataset:
     here = step == at_step
     moved = {
         name: dataset[name].where(here).max(dims.STEP)  # a single step is left: its value
-        for name in ("accuracy", "exact", "training_flops", "seconds")
+        for name in ("accuracy", "first", "exact", "training_flops", "seconds")
     }
     steady = [n for n in dataset.data_vars if not _stepped(dataset[n])]
     # `where` brings the condition's dims to the end: a result has them in the dataset's order

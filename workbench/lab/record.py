@@ -161,13 +161,13 @@ def entry(run: Run, plan: PlannedRun) -> dict[str, Any]:
         },
         "curve": {
             "step": [event["step"] for event in evaluations],
-            "passes": [_scores(event["passes"]) for event in evaluations],
+            "passes": [scores_of(event["passes"]) for event in evaluations],
         },
-        "final": _scores(metrics["passes"]),
+        "final": scores_of(metrics["passes"]),
     }
 
 
-def _scores(passes: dict[str, Any]) -> dict[str, Any]:
+def scores_of(passes: dict[str, Any]) -> dict[str, Any]:
     """Return the shares that a record keeps; ``first`` where the run measured it."""
     return {
         n: {"accuracy": e["accuracy"], "exact": e["exact"]}

@@ -32,6 +32,7 @@ from workbench.lab.tables import (
     learning,
     with_n_test,
 )
+from workbench.tasks import task as make_task
 
 __all__ = [
     "against_n",
@@ -74,6 +75,8 @@ def dataset(
     Dataset
         ``accuracy (arm, n_train, seed, n_test, difficulty, step)``
             Share of queries answered right; the final evaluation stands at the run's last step.
+        ``first (arm, n_train, seed, n_test, difficulty, step)``
+            The same for the first query of each example alone; NaN where it was not recorded.
         ``exact (arm, n_train, seed, n_test, step)``
             Share of examples with every query right.
         ``loss, logged_seconds (arm, n_train, seed, logged_step)``
@@ -86,9 +89,10 @@ def dataset(
         ``steps (arm, n_train)``
             Steps to do; ``sleep_flops, wake_flops (arm, n_train)``: cost of one sequence at test.
         ``chance (chance_line, difficulty)``, ``chance_exact (chance_line)``
-            Scores without the context; lines measured on models are means over the runs.
-        ``own_chance (arm, n_train, seed, chance_line, difficulty)``
-            The same of each run.
+            Scores without the context; lines measured on models are means over the runs. Lines
+            that the task knows are here whether or not a run has recorded them.
+        ``own_chance, own_first (arm, n_train, seed, chance_line, difficulty)``
+            The same of each run, for all queries and for first queries.
 
         Coordinates ``title, family (arm)`` (words, and the name without ``@N``), ``passes`` (N
         of the arm) and ``words`` (arm and N for a reader; "" where there is no run) over
@@ -104,7 +108,7 @@ def dataset(
     entries, titles = _unpacked(source)
     if not entries:
         raise WorkbenchError("no runs", "at least one", "start some, or name another record")
-    entries = _alike(_distinct(at_axes(entries, axes or {})))
+    entries = _with_lines_of_the_task(_alike(_distinct(at_axes(entries, axes or {}))))
     runs = {_key(entry): entry for entry in entries}
     finals = {key: _evaluations(entry) for key, entry in runs.items()}
     index = _index(runs, finals)
@@ -117,7 +121,8 @@ def dataset(
             _fill_evaluation(data, at, place[dims.STEP][step], passes, place)
     result = xr.Dataset(data, {d: np.array(v) for d, v in index.items()})
     result = result.merge(_chance(list(runs.values()), index[dims.DIFFICULTY]))
-    result["own_chance"] = _own_chance(runs, result["chance"], index, place)
+    for name, part in (("own_chance", "accuracy"), ("own_first", "first")):
+        result[name] = _own_chance(runs, part, result["chance"], index, place)
     steps, spent = result[dims.STEP], result["steps"]
     result["training_flops"] = (result["step_flops"] * steps).where(steps <= spent)
     first = entries[0]
@@ -199,6 +204,21 @@ def _task(entry: Entry) -> dict[str, Any]:
     return tomllib.loads(entry["config"])["task"]
 
 
+def _with_lines_of_the_task(entries: list[Entry]) -> list[Entry]:
+    """Return entries whose chance lines include all that their task works out today.
+
+    The entries are of one task. One from another package, or of a setting that is refused today,
+    keeps what it recorded.
+    """
+    settings = _task(entries[0])
+    try:
+        known = make_task(settings.pop("name"), **settings).chance()
+    except WorkbenchError:
+        return entries
+    lines = {name: line.as_record() for name, line in known.items()}
+    return [{**entry, "chance": {**lines, **entry["chance"]}} for entry in entries]
+
+
 def _evaluations(entry: Entry) -> dict[int, dict[str, Any]]:
     """Return step -> N tested -> scores; the final evaluation stands at the last step."""
     curve = entry["curve"]
@@ -234,6 +254,7 @@ def _order(n_train: str) -> tuple[int, list[int], str]:
 def _empty(index: Mapping[str, Sequence[Any]]) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     over = {
         "accuracy": (*RUN_DIMS, dims.N_TEST, dims.DIFFICULTY, dims.STEP),
+        "first": (*RUN_DIMS, dims.N_TEST, dims.DIFFICULTY, dims.STEP),
         "exact": (*RUN_DIMS, dims.N_TEST, dims.STEP),
         "seconds": (*RUN_DIMS, dims.STEP),
         "loss": (*RUN_DIMS, dims.LOGGED_STEP),
@@ -282,9 +303,13 @@ def _fill_evaluation(
     for n, scores in passes.items():
         tested_at = place[dims.N_TEST][int(n)]
         data["exact"][1][(*at, tested_at, step)] = scores["exact"]
-        for level, value in scores["accuracy"].items():
-            where = (*at, tested_at, place[dims.DIFFICULTY][int(level)], step)
-            data["accuracy"][1][where] = value
+        for name, shares in (
+            ("accuracy", scores["accuracy"]),
+            ("first", scores.get("first") or {}),
+        ):
+            for level, value in shares.items():
+                where = (*at, tested_at, place[dims.DIFFICULTY][int(level)], step)
+                data[name][1][where] = value
 
 
 def _chance(entries: list[Entry], levels: Sequence[int]) -> xr.Dataset:
@@ -309,18 +334,19 @@ def _chance(entries: list[Entry], levels: Sequence[int]) -> xr.Dataset:
 
 def _own_chance(
     runs: Mapping[tuple[str, str, int], Entry],
+    part: str,
     chance: xr.DataArray,
     index: Mapping[str, Sequence[Any]],
     place: Mapping[str, Mapping[Any, int]],
 ) -> xr.DataArray:
-    """Return the chance lines of each run, NaN where it has none."""
+    """Return a `part` of each run's chance lines, NaN where it has none."""
     lines = chance[dims.CHANCE_LINE].values.tolist()
     shape = [len(index[d]) for d in RUN_DIMS]
     values = np.full([*shape, *chance.shape], np.nan)
     for key, entry in runs.items():
         at = tuple(place[dim][part] for dim, part in zip(RUN_DIMS, key, strict=True))
         for line, scores in entry["chance"].items():
-            for level, value in scores["accuracy"].items():
+            for level, value in (scores.get(part) or {}).items():
                 column = place[dims.DIFFICULTY].get(int(level))
                 if column is not None:
                     values[(*at, lines.index(line), column)] = value

@@ -58,6 +58,14 @@ class ChanceLine:
     exact: float | None
     first: dict[int, float] | None = None
 
+    def as_record(self) -> dict[str, Any]:
+        """Return the scores as records keep them: JSON, with difficulties as text."""
+        return {
+            "accuracy": {str(level): value for level, value in self.accuracy.items()},
+            "exact": self.exact,
+            "first": self.first and {str(level): value for level, value in self.first.items()},
+        }
+
 
 class Task(Protocol):
     """A generator of problems with an exact solver; knows no model.

@@ -146,14 +146,7 @@ def summarise(right: np.ndarray, difficulty: np.ndarray, task: Task) -> dict[str
         "exact": float(exact.mean()),
         "interval": {"accuracy": interval, "exact": list(wilson(float(exact.mean()), len(exact)))},
         "first": {"accuracy": first, "interval": first_interval},
-        "chance": {
-            name: {
-                "accuracy": {str(level): value for level, value in line.accuracy.items()},
-                "exact": line.exact,
-                "first": line.first and {str(level): v for level, v in line.first.items()},
-            }
-            for name, line in task.chance().items()
-        },
+        "chance": {name: line.as_record() for name, line in task.chance().items()},
     }
 
 

@@ -81,6 +81,17 @@ def comparison(pairs: tuple[Pair, ...]) -> Table:
     return table
 
 
+def first_queries(pairs: tuple[Pair, ...]) -> Table:
+    """Return the table of conditions at the first query of each example alone."""
+
+    def table(data: xr.Dataset) -> xr.Dataset:
+        final = results.final(data)
+        summary = results.over_seeds(with_n_test(select(final, pairs))["first"])
+        return _with_chance(summary, final, pairs, own="own_first")
+
+    return table
+
+
 def against_n(pairs: tuple[Pair, ...]) -> Table:
     """Return the table of accuracy over (arm, passes, difficulty)."""
 
@@ -221,7 +232,9 @@ def _against_n(final: xr.Dataset, pairs: tuple[Pair, ...]) -> xr.DataArray:
     return found.isel({dims.PASSES: trained.values})  # beyond it is the question of transfer
 
 
-def _with_chance(summary: xr.Dataset, final: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
+def _with_chance(
+    summary: xr.Dataset, final: xr.Dataset, pairs: Sequence[Pair], *, own: str = "own_chance"
+) -> xr.Dataset:
     """Add the chance lines of the runs that are shown.
 
     A line that differs between them is a mean, and its name says of how many; conditions that
@@ -229,17 +242,17 @@ def _with_chance(summary: xr.Dataset, final: xr.Dataset, pairs: Sequence[Pair]) 
     """
     shown = recorded(final, pairs)
     told = [pair for pair in shown if pair not in leaking(final, shown)]
-    own = _only(final[["own_chance"]], told or shown)["own_chance"]
+    lines = _only(final[[own]], told or shown)[own]
     runs = [dims.CONDITION, dims.SEED]
-    spread = (own.max(runs) - own.min(runs)).max(dims.DIFFICULTY)
-    many = own.notnull().any(dims.DIFFICULTY).sum(runs)
+    spread = (lines.max(runs) - lines.min(runs)).max(dims.DIFFICULTY)
+    many = lines.notnull().any(dims.DIFFICULTY).sum(runs)
     names = [
         f"{name} (mean of {int(count)} runs)" if float(differs) > SAME else str(name)
         for name, count, differs in zip(
-            own[dims.CHANCE_LINE].values, many.values, spread.values, strict=True
+            lines[dims.CHANCE_LINE].values, many.values, spread.values, strict=True
         )
     ]
-    chance = own.mean(runs).transpose(dims.CHANCE_LINE, dims.DIFFICULTY)
+    chance = lines.mean(runs).transpose(dims.CHANCE_LINE, dims.DIFFICULTY)
     chance = chance.assign_coords({dims.CHANCE_LINE: np.array(names, dtype=str)})
     return summary.assign(chance=chance).assign_attrs(difficulty=final.attrs["difficulty"])
 

@@ -30,6 +30,7 @@ from workbench.views.question_tables import (
     draw_solved,
     draw_transfer,
     draw_within,
+    first_queries,
     leaking,
     recorded,
     select,
@@ -77,6 +78,8 @@ class Question:
     any_two : bool
         Whether any two of the conditions say something; else one is needed that is not common to
         all questions, if it has such.
+    measured : {"accuracy", "first"}
+        What of the results it is about.
     spent : {"", "seconds", "training_flops"}
         What runs are compared by on the way; "" where they are compared at their end.
     limits : callable
@@ -92,6 +95,7 @@ class Question:
     differences: tuple[tuple[Pair, Pair], ...] = ()
     equalities: tuple[tuple[Pair, Pair], ...] = ()
     any_two: bool = False
+    measured: Literal["accuracy", "first"] = "accuracy"
     spent: Spent | Literal[""] = ""
     limits: Callable[[xr.Dataset, tuple[Pair, ...]], str] = lambda data, conditions: ""
 
@@ -121,6 +125,9 @@ PARTS = (SLEEP_1, ("rewrite_only", "4"), ("think_only", "4"), SLEEP_4)
 BOUNDS = (("no_fast_weights", "4"), SLEEP_1, SLEEP_4, ("sliding", "4"), ("loop_upper", "4"))
 
 COSTS = (*BASIC, *MATCHED[2:])
+FIRST = (
+    *BASIC[:3], *MATCHED[2:], PARTS[1], PARTS[2], LOOPED[2], LOOPED[4], ("retained_cache", "1"),
+)  # fmt: skip
 ON_THE_WAY = (
     "Evaluations are not counted, the N of training is tested, and a run that has ended keeps what "
     "it had. A run's rate falls to zero towards its own end: one that still trains at that moment "
@@ -159,6 +166,18 @@ QUESTIONS: tuple[Question, ...] = (
         MATCHED,
         *((SLEEP_4, other) for other in MATCHED[2:]),
         equal=((SLEEP_4, MATCHED[3]),),
+    ),
+    Question(
+        "first_query",
+        "Does it hold where no earlier answer helps?",
+        "The first query of each example alone, an eighth of all with 8 queries. Earlier answers "
+        "give much of a small ring away, and the first query has none before it. Each model is "
+        "tested at the N it was trained with. Means and intervals; no differences are tested.",
+        FIRST,
+        first_queries(FIRST),
+        draw_comparison,
+        any_two=True,
+        measured="first",
     ),
     Question(
         "flops",
@@ -256,7 +275,9 @@ def answerable(data: xr.Dataset) -> list[Question]:
     for question in QUESTIONS:
         there = recorded(final, question.conditions)
         own = set() if question.any_two else set(question.conditions) - set(BASIC)
-        known = not question.spent or bool(select(final, there)[question.spent].notnull().any())
+        needs = [question.measured, *([question.spent] if question.spent else [])]
+        shown = select(final, there) if len(there) > 1 else final
+        known = all(bool(shown[name].notnull().any()) for name in needs)
         if len(there) > 1 and (not own or own & set(there)) and known:
             found.append(question)
     return found
