@@ -29,8 +29,6 @@ SLACK = 4.0
 """A chunk adds up in another order, and solves for what is written instead of stepping."""
 KEYS = ("random", "identical", "near-equal")
 every_rule = pytest.mark.parametrize("rule", RULES)
-
-
 every_backend = pytest.mark.parametrize("backend", ["reference", "cpu", "native", "triton", "fla"])
 quick_backend = pytest.mark.parametrize("backend", ["reference", "cpu", "native"])
 slow_backend = pytest.mark.parametrize("backend", ["triton", "fla"])
