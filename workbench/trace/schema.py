@@ -28,6 +28,7 @@ import numpy as np
 import xarray as xr
 
 from workbench import dims
+from workbench.config import MOST_PASSES
 from workbench.errors import WorkbenchError
 
 SCHEMA = "sleep-trace/1"
@@ -135,6 +136,7 @@ def validate_trace(tree: xr.DataTree) -> None:
             raise _wrong(f"groups inside /{name}", "none there")
         _check_variables(name, tree[name].dataset)
     _check_sizes(tree, groups)
+    _check_numbers(tree)
     for node in tree.subtree:
         _check_plain(node)
     _check_recorded(tree)
@@ -155,8 +157,9 @@ def _check_root(tree: xr.DataTree) -> None:
     for name in ("config_json", "sleep_json", "vocabulary_json"):
         try:
             json.loads(tree.attrs[name] or "null")
-        except ValueError as error:
-            raise _wrong(f"{name} that is not JSON ({error})", "JSON, or nothing") from None
+        except (ValueError, RecursionError) as error:
+            reason = "nested too deeply" if isinstance(error, RecursionError) else error
+            raise _wrong(f"{name} that is not JSON ({reason})", "JSON, or nothing") from None
     for name in (dims.EXAMPLE, dims.WINDOW):
         if name not in tree.coords or tree.coords[name].dims != (name,):
             raise _wrong(f"no coordinate {name}", "example and window at the root")
@@ -194,6 +197,9 @@ def _check_sizes(tree: xr.DataTree, groups: list[str]) -> None:
         raise _wrong("n_passes below 1", "at least one pass over each window")
     for group, first in FIRST_PASS.items():
         if group in groups:
+            if tree[group].sizes[dims.SLEEP_PASS] != most + 1 - first:
+                has = tree[group].coords.get(dims.SLEEP_PASS, xr.DataArray()).values.tolist()
+                raise _wrong(f"/{group} with sleep_pass = {has!s:.60}", f"{first} to {most}")
             _check_coordinate(tree.children[group], dims.SLEEP_PASS, np.arange(first, most + 1))
     layers = tree["states"].coords.get(dims.LAYER)
     if layers is None:
@@ -215,11 +221,46 @@ def _check_sizes(tree: xr.DataTree, groups: list[str]) -> None:
                 raise _wrong(f"/{group} with {name} = {size}", f"{known[str(name)]}, as elsewhere")
 
 
+def _check_numbers(tree: xr.DataTree) -> None:
+    """Compare the numbers of the root with what was recorded: any other would mislead a reader."""
+    asleep, passes = tree.coords["asleep"].values, tree.coords["n_passes"].values
+    n_sleep, size = tree.attrs["n_sleep"], tree.attrs["window_size"]
+    slept = passes[asleep].tolist() or [n_sleep]
+    if set(slept) != {n_sleep} or not 1 <= n_sleep <= MOST_PASSES:
+        raise _wrong(f"n_sleep = {n_sleep}", f"the passes over windows slept on, {slept[0]}")
+    windows, length = tree.sizes[dims.WINDOW], tree.attrs["sequence_length"]
+    if not (windows - 1) * size < length <= windows * size:
+        raise _wrong(
+            f"sequence_length = {length}", f"what {windows} windows of {size} tokens can hold"
+        )
+    if tree.attrs["seed"] < -1:
+        raise _wrong(f"seed = {tree.attrs['seed']}", "-1, or a seed")
+    sleep = json.loads(tree.attrs["sleep_json"] or "null")
+    said = {"passes": n_sleep, "window": size}
+    if isinstance(sleep, dict) and any(sleep.get(name) != value for name, value in said.items()):
+        raise _wrong("another sleep in sleep_json", f"passes = {n_sleep}, window = {size}")
+    vocabulary = json.loads(tree.attrs["vocabulary_json"] or "null")
+    symbols = len(vocabulary) if isinstance(vocabulary, list) else None
+    inputs, queries = tree["inputs"], tree["inputs"].sizes.get(dims.QUERY, 0)
+    for name, least, end in (
+        ("token_id", 0, symbols), ("answer_of", -1, queries), ("difficulty", -1, None),
+    ):  # fmt: skip
+        _check_range(f"/inputs/{name}", inputs[name].values, least, end)
+    ranks = None if symbols is None else symbols + 1  # the likeliest symbol has rank 1
+    _check_range("/readout/rank", tree["readout"]["rank"].values, -1, ranks)
+
+
+def _check_range(name: str, values: np.ndarray, least: int, end: int | None) -> None:
+    if values.size and (values.min() < least or (end is not None and values.max() >= end)):
+        found = f"{values.min()} to {values.max()}"
+        raise _wrong(f"{name} from {found}", f"{least} to {'any' if end is None else end - 1}")
+
+
 def _check_coordinate(node: xr.DataTree, name: str, expected: np.ndarray) -> None:
     found = node.coords.get(name)
     if found is None or not np.array_equal(found.values, expected):
-        has = "nothing" if found is None else found.values.tolist()
-        raise _wrong(f"{node.path} with {name} = {has}", str(expected.tolist()))
+        has = "nothing" if found is None else f"{found.values.tolist()!s:.60}"
+        raise _wrong(f"{node.path} with {name} = {has}", f"{expected.tolist()!s:.60}")
 
 
 def _check_plain(node: xr.DataTree) -> None:

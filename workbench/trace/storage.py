@@ -25,6 +25,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import folder_aside, written_aside
 from workbench.paths import bundled_traces
 from workbench.sleep import SleepingModel
+from workbench.trace.declared import Stored, check_declared
 from workbench.trace.recorder import recorded_parts
 from workbench.trace.schema import GROUPS, SCHEMA, validate_trace
 from workbench.training.checkpoints import Checkpoint, read_provenance
@@ -112,13 +113,14 @@ def load_trace(
     """
     path = find_trace(name_or_path)
     groups: dict[str, xr.Dataset] = {}
-    with _opened(path) as store:
+    with _opened(path) as (stored, store):
         attributes, members = _attributes(store)
         _check_schema(path, attributes)
         if checkpoint is not None:
             _check_checkpoint(path, attributes, checkpoint)
-        _check_complete(path, members)
         with _without_warnings():
+            check_declared(stored, members.arrays, examples)
+            _check_complete(path, members)
             for group in members.groups:
                 groups[f"/{group}"] = _read(store, group, examples)
     tree = xr.DataTree.from_dict(groups)
@@ -282,18 +284,16 @@ class _Members:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Give zarr's store of a trace; whatever goes wrong in reading it is one clear error."""
+def _opened(path: Path) -> Iterator[tuple[Stored, Any]]:
+    """Give the files of a trace, and zarr's store of them; what goes wrong is one clear error."""
     from zarr.storage import LocalStore, ZipStore
 
     store: Any = None
+    stored: Stored | None = None
     try:
-        if path.is_dir():
-            store = LocalStore(path, read_only=True)
-        else:
-            zipfile.ZipFile(path).close()  # zarr opens it later, and cannot close what did not open
-            store = ZipStore(path, mode="r")
-        yield store
+        stored = Stored(path)
+        store = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
+        yield stored, store
     except WorkbenchError:
         raise
     except Exception as error:  # a damaged file can fail in any codec, or in zarr itself
@@ -304,6 +304,8 @@ def _opened(path: Path) -> Iterator[Any]:
             "it is truncated, damaged or of another kind: record it again",
         ) from error
     finally:
+        if stored is not None:
+            stored.close()
         if store is not None:
             store.close()
 
@@ -341,12 +343,8 @@ def _check_checkpoint(
 
 
 def _check_complete(path: Path, members: _Members) -> None:
-    """Count the chunks, and refuse what only a pickle could hold."""
+    """Count the chunks: one that is missing would read as empty."""
     for name, array in members.arrays.items():
-        if array.dtype.kind == "O":
-            raise WorkbenchError(
-                f"{path}: {name} holds Python objects", "numbers, bools or text", "record it again"
-            )
         missing = array.nchunks - array.nchunks_initialized
         if missing:
             raise WorkbenchError(
@@ -362,12 +360,16 @@ def _read(store: Any, group: str, examples: slice | np.ndarray | None) -> xr.Dat
         group=group or None,
         consolidated=False,
         chunks=None,
+        mask_and_scale=False,  # values are read as they were stored
         decode_times=False,
         decode_timedelta=False,
     ) as found:
         if examples is not None:
             found = found.isel({dims.EXAMPLE: examples}, missing_dims="ignore")
-        return found.load().drop_encoding()
+        found = found.load().drop_encoding()
+    for values in found.variables.values():
+        values.attrs.pop("_FillValue", None)  # NaN; xarray writes it itself
+    return found
 
 
 def groups_of(tree: xr.DataTree) -> dict[str, int]:
