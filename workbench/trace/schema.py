@@ -241,13 +241,14 @@ def _check_numbers(tree: xr.DataTree) -> None:
         raise _wrong("another sleep in sleep_json", f"passes = {n_sleep}, window = {size}")
     vocabulary = json.loads(tree.attrs["vocabulary_json"] or "null")
     symbols = len(vocabulary) if isinstance(vocabulary, list) else None
-    inputs, queries = tree["inputs"], tree["inputs"].sizes.get(dims.QUERY, 0)
+    inputs, readout = tree["inputs"].to_dataset(), tree["readout"].to_dataset()
+    queries = inputs.sizes.get(dims.QUERY, 0)
     for name, least, end in (
         ("token_id", 0, symbols), ("answer_of", -1, queries), ("difficulty", -1, None),
     ):  # fmt: skip
         _check_range(f"/inputs/{name}", inputs[name].values, least, end)
     ranks = None if symbols is None else symbols + 1  # the likeliest symbol has rank 1
-    _check_range("/readout/rank", tree["readout"]["rank"].values, -1, ranks)
+    _check_range("/readout/rank", readout["rank"].values, -1, ranks)
 
 
 def _check_range(name: str, values: np.ndarray, least: int, end: int | None) -> None:
