@@ -51,6 +51,7 @@ usage: python3 run.py [--cpu] COMMAND [ARGUMENTS ...]
   lab        JupyterLab on the notebooks
   bench      speed against peers, as a table and as JSON; bench NAME [ARGUMENTS ...] runs one of
              the benchmarks, bench --list names them
+  fuzz       change files at random and read them (--count, --seed, --kind): no reader may fail
   gpu-check  on a machine with an NVIDIA GPU: are the kernels right there, and how fast
   lock       rewrite constraints.txt from a fresh environment (--torch VERSION to move torch)
   ...        any other command goes to `workbench`, such as train, eval, sample
@@ -454,6 +455,8 @@ def main(arguments: Sequence[str]) -> int:
         return test(python, rest)
     if command == "bench":
         return bench(python, rest)
+    if command == "fuzz":
+        hand_over([str(python), "-P", str(ROOT / "tests" / "fuzz.py"), *rest])
     if command == "lab":
         hand_over(lab_command(python, rest), **lab_environment())
     hand_over([str(python), "-P", "-m", "workbench.cli", command, *rest])

@@ -246,7 +246,7 @@ def test_results_are_told_in_columns_and_as_csv_on_request(run, kept, tmp_path):
     ("command", "said"),
     [
         (("results", "none.json"), "no record of results at none.json; expected JSON"),
-        (("results", __file__), "is no record of results, and no JSON; expected"),
+        (("results", __file__), "test_cli_lab.py is not valid JSON"),
         (("sweep", "none.toml"), "no sweep file at none.toml; expected a TOML file"),
         (
             ("sweep", data_folder() / "configs" / "depo-n8-any.toml"),
@@ -264,9 +264,9 @@ def test_a_damaged_record_is_one_line(run, kept, tmp_path):
     whole = json.loads(record.read_text())
     del whole["runs"][1]["labels"]["arm"]
     for changes, said in (
-        ({}, "run 2 lacks labels.arm"),
-        ({"runs": [{}]}, "run 1 has no labels"),
-        ({"runs": None}, "it has no list of runs"),
+        ({}, "is damaged (runs.1.labels.arm is missing)"),
+        ({"runs": [{}]}, "is damaged (runs.0.name is missing)"),
+        ({"runs": None}, "is damaged (runs is None)"),
     ):
         record.write_text(json.dumps(whole | changes))
         code, out, err = run("results", record)

@@ -134,10 +134,10 @@ def test_what_is_wrong_is_named_in_one_line(file, text, message):
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(WorkbenchError, match="no configuration file at .*none.toml"):
         load_experiment(tmp_path / "none.toml")
-    with pytest.raises(WorkbenchError, match="cannot be read"):
+    with pytest.raises(WorkbenchError, match="is not a regular file"):
         load_experiment(tmp_path)
     (tmp_path / "latin.toml").write_bytes(b"# \xff\n")
-    with pytest.raises(WorkbenchError, match="cannot be read"):
+    with pytest.raises(WorkbenchError, match="is not UTF-8 text"):
         load_experiment(tmp_path / "latin.toml")
 
 

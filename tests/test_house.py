@@ -38,6 +38,7 @@ FLOORS = (
         "workbench.paths",
         "workbench.progress",
         "workbench.signals",
+        "workbench.terminal",
     ),
     ("sleep_kernels",),
     ("workbench.model",),
@@ -80,6 +81,20 @@ EXTRAS = ("bench", "cluster", "gpu", "hf", "parallel", "tracking")
 
 OPT_IN = {"flash_attn"}
 """Packages installed by hand, which no extra may bring."""
+
+
+RAW_READERS = {
+    "workbench.files": "the readers themselves, and /proc/self/status",
+    "workbench.lab.results": "the configuration in a record whose reader has parsed it",
+    "workbench.limits": "/sys/fs/cgroup",
+    "workbench.model.memory": "the header of a session, whose reader checks it",
+    "workbench.notebook.changing": "the vocabulary of a trace whose reader has checked it",
+    "workbench.training.checkpoints": "the headers of safetensors files",
+    "workbench.training.provenance": "/proc/cpuinfo",
+    "workbench.trace.schema": "the attributes of a trace, which it checks",
+    "workbench.views.desk": "the vocabulary of a trace whose reader has checked it",
+}
+"""Modules that parse text or open files without `workbench.files`, and what it is they read."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +204,23 @@ def host_complaints(name: str, text: str) -> Iterator[str]:
                 yield f"{name}:{number}: names the host {host}; pages work offline"
 
 
+def reader_complaints(source: Source) -> Iterator[str]:
+    """Files read or parsed without the limits and the one-line errors of `workbench.files`."""
+    if source.module in RAW_READERS or source.room == "sleep_kernels":
+        return
+    parsers = ("json.load", "json.loads", "tomllib.load", "tomllib.loads")
+    for node in ast.walk(source.tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        called, where = ast.unparse(node.func), f"{source.module}:{node.lineno}"
+        given = ast.unparse(node.args[0]) if node.args else ""
+        if called in parsers and not given.endswith(".to_json()"):
+            yield f"{where}: {called}; use parse_json, parse_toml, read_json or read_toml"
+        ours = "__file__" in called or called.startswith(("HERE", "(HERE"))  # files of the package
+        if node.func.attr in ("read_text", "read_bytes") and not ours:
+            yield f"{where}: {called}; use read_text or read_bytes of workbench.files"
+
+
 def docstring_complaints(source: Source) -> Iterator[str]:
     """A folder which does not say what lives there."""
     if source.is_package and not ast.get_docstring(source.tree):
@@ -275,6 +307,12 @@ def test_no_module_is_too_long():
 def test_nothing_is_pickled():
     shown = [s for s in sources() if not s.module.startswith("tests")]
     assert not [c for source in shown for c in pickle_complaints(source)]
+
+
+def test_files_are_read_within_limits():
+    assert not [c for source in with_floors() for c in reader_complaints(source)]
+    known = {source.module for source in with_floors()}
+    assert set(RAW_READERS) <= known, "an exception without its module"
 
 
 def test_every_folder_says_what_lives_there():
@@ -413,6 +451,10 @@ VIOLATIONS = [
         "import numpy\nnumpy.load('x', allow_pickle=True)",
     ),
     (length_complaints, "workbench.config", "x = 1\n" * (LONGEST + 1)),
+    (reader_complaints, "workbench.lab.jobs", "import json\njson.loads(path.read_text())"),
+    (reader_complaints, "workbench.lab.jobs", "import json\njson.load(file)"),
+    (reader_complaints, "workbench.lab.jobs", "import tomllib\ntomllib.loads(text)"),
+    (reader_complaints, "workbench.lab.jobs", "(folder / 'x').read_bytes()"),
 ]
 
 PERMITTED = [
@@ -429,6 +471,11 @@ PERMITTED = [
         "import numpy\nnumpy.load('x', allow_pickle=False)",
     ),
     (length_complaints, "workbench.config", "x = 1\n" * LONGEST),
+    (reader_complaints, "workbench.views.lab", "import json\njson.loads(figure.to_json())"),
+    (reader_complaints, "workbench.views.lab", "CSS = (HERE / 'a.css').read_text()"),
+    (reader_complaints, "workbench.views.lab", "Path(__file__).with_name('a').read_text()"),
+    (reader_complaints, "workbench.lab.jobs", "read_text(path)\nread_json(path)"),
+    (reader_complaints, "workbench.files", "import json\njson.loads(text)"),
 ]
 
 

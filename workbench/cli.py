@@ -1,7 +1,8 @@
 """The ``workbench`` command: serve, train, sweep, trace, eval, sample, checkpoints, doctor.
 
 Results go to standard output (``--json`` where a program reads them), progress and messages to
-standard error. Bad input is one line and exit code 2; an interrupted command exits with 130.
+standard error. Bad input, and an output that cannot be written, is one line and exit code 2; an
+interrupted command exits with 130.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import select
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,8 +24,10 @@ import workbench
 from workbench import cli_lab, cli_measure, cli_runs, cli_trace
 from workbench.cli_lab import columns
 from workbench.errors import WorkbenchError
+from workbench.files import output_error
 from workbench.identity import is_main
 from workbench.signals import stop_signal
+from workbench.terminal import printable
 
 BAD_INPUT, INTERRUPTED = 2, 130
 DEFAULT_PORT = 5006
@@ -38,25 +43,54 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit: 0 done, 2 bad input, 130 interrupted."""
-    options = build_parser().parse_args(arguments)
+    """Run the command and exit: 0 done, 2 bad input or output, 130 interrupted."""
     try:
-        code = options.run(options)
+        code = _run(arguments)
+        sys.stdout.flush()  # a full disk is reported here, not while Python ends
+    except BrokenPipeError:
+        code = 0 if _reader_left() else 1
+    except OSError as error:
+        code = _fail(str(_unusable(error)))
+    raise SystemExit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run the command; return its exit code."""
+    try:
+        options = build_parser().parse_args(arguments)
+        return options.run(options)
+    except SystemExit as ended:  # the parser's: help was printed, or the arguments were wrong
+        return int(ended.code or 0)
     except WorkbenchError as error:
-        code = _fail(str(error))
+        return _fail(str(error))
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] in ("workbench", "sleep_kernels"):
             raise
-        code = _fail(
+        return _fail(
             f"the package {error.name!r} is not installed; expected the project's dependencies; "
             "install them with `python3 run.py doctor` or `pip install -e .`"
         )
     except KeyboardInterrupt:
-        sys.stderr.write("workbench: interrupted\n")
-        code = INTERRUPTED
-    except BrokenPipeError:
-        code = 0 if _reader_left() else 1
-    raise SystemExit(code)
+        _to_stderr("workbench: interrupted\n")
+        return INTERRUPTED
+
+
+def _unusable(error: OSError) -> WorkbenchError:
+    """Return the one line of a file or a stream that could not be used."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _discard(sys.stdout)
+        return output_error("standard output", error)
+    if error.filename is not None:
+        return output_error(str(error.filename), error)
+    return output_error("an output", error)
+
+
+def _discard(stream: Any) -> None:
+    """Let what a stream still holds go nowhere: Python would report the same error as it ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _reader_left() -> bool:
@@ -69,7 +103,7 @@ def _reader_left() -> bool:
         poll.register(sys.stdout.fileno(), 0)
         if not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
             return False
-    sys.stderr.close()  # Python would tell of the broken pipe once more
+    _discard(sys.stdout)
     return True
 
 
@@ -486,9 +520,17 @@ def _passes(text: str) -> tuple[int, ...]:
 
 
 def _fail(message: str) -> int:
-    line = " ".join(message.split())
-    sys.stderr.write(f"workbench: {line}\n")
+    _to_stderr(f"workbench: {printable(' '.join(message.split()))}\n")
     return BAD_INPUT
+
+
+def _to_stderr(line: str) -> None:
+    """Write a line to standard error, if anything can be."""
+    try:
+        sys.stderr.write(line)
+        sys.stderr.flush()
+    except OSError:
+        _discard(sys.stderr)
 
 
 if __name__ == "__main__":

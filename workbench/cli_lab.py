@@ -17,6 +17,7 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.signals import stop_signal
+from workbench.terminal import printable
 
 RUNS = Path("runs")
 WATCH = 2.0
@@ -98,7 +99,8 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 
 
 def columns(rows: list[list[str]]) -> str:
-    """Return rows as text in columns."""
+    """Return rows as text in columns, what cannot be printed in a cell escaped."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -159,12 +161,15 @@ def _workers(options: argparse.Namespace) -> Iterator[Any]:
 
 
 def _sweep_by(work: Any, options: argparse.Namespace) -> int:
+    from workbench.files import try_output
     from workbench.lab.supervise import finish, missing
     from workbench.lab.sweeps import load_sweep
 
     def counting() -> None:
         sys.stderr.write("workbench: counting what each arm costs\n")
 
+    if options.record is not None and not options.dry_run:
+        try_output(options.record)
     sweep = load_sweep(options.file, counting=counting)
     to_do = missing(sweep, options.runs, options.record)
     done = len(sweep.runs) - len(to_do)
@@ -191,7 +196,7 @@ def _sweep_by(work: Any, options: argparse.Namespace) -> int:
         counts = ", ".join(f"{count} {state}" for state, count in sorted(states.counts.items()))
         print(f"{sweep.name}: {counts}")
         for name, problem in failed.items():
-            sys.stderr.write(f"workbench: {name}: {problem}\n")
+            sys.stderr.write(f"workbench: {printable(f'{name}: {problem}')}\n")
     if stopped():
         return 130
     return 1 if failed else 0
@@ -224,6 +229,7 @@ class _Bar:
 
 
 def _results(options: argparse.Namespace) -> int:
+    from workbench.files import try_output
     from workbench.lab import results
     from workbench.lab.axes import axes_words, parse_axes
     from workbench.lab.record import read_record
@@ -240,6 +246,8 @@ def _results(options: argparse.Namespace) -> int:
     )
 
     records = [read_record(path) for path in options.record]
+    if options.out is not None:
+        try_output(options.out / "page.html")
     axes = parse_axes([run for record in records for run in record["runs"]], options.axis)
     data = results.dataset(records, axes=axes)
     final = results.final(data)
@@ -294,7 +302,7 @@ def _write_figure(
     options: argparse.Namespace, question: Any, table: Any, tested: Any, name: str
 ) -> int:
     """Write a question's data and figure; return how many CSV files that were."""
-    from workbench.files import write_text
+    from workbench.files import write_text, written_aside
     from workbench.views.results_words import csv_text, differences_csv
 
     write_text(options.out / f"{name}.csv", csv_text(table))
@@ -314,7 +322,8 @@ def _write_figure(
         export(figure, options.out / f"{name}.{options.format}")
         return files
     # one copy of plotly.js beside the pages: they open without a network
-    figure.write_html(options.out / f"{name}.html", include_plotlyjs="directory")
+    with written_aside(options.out / f"{name}.html") as aside:
+        figure.write_html(aside, include_plotlyjs="directory")
     return files
 
 
@@ -359,4 +368,4 @@ def _mirror(options: argparse.Namespace) -> int:
 
 
 def _told(outcome: Any) -> list[str]:
-    return [f"{name}: {problem}" for name, problem in outcome.problems.items()]
+    return [printable(f"{name}: {problem}") for name, problem in outcome.problems.items()]

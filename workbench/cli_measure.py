@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -70,14 +69,17 @@ def _measure(options: argparse.Namespace) -> int:
     folder = find_checkpoint(options.checkpoint)  # what is not there is told before torch is loaded
 
     from workbench.config import apply_overrides, build
+    from workbench.files import read_text, try_output
     from workbench.lab.kinds import Report, kind_of, measure
+    from workbench.lab.measuring import read_request
 
     kind = kind_of(options.kind)
-    asked: dict[str, Any] = {"settings": {}}
-    if options.settings is not None:
-        asked = json.loads(options.settings.read_text(encoding="utf-8"))
+    asked = None if options.settings is None else read_request(options.settings)
     values = apply_overrides(
-        asked["settings"], options.set, form="setting=value", example="examples=500"
+        {} if asked is None else asked.settings,
+        options.set,
+        form="setting=value",
+        example="examples=500",
     )
     settings = build(kind.settings, values, source=f"measure {kind.name}")
     name = Path(options.checkpoint).name
@@ -86,6 +88,7 @@ def _measure(options: argparse.Namespace) -> int:
         raise WorkbenchError(
             f"{out} is there already", "a new file", "name one with --out, which is overwritten"
         )
+    try_output(out)
 
     from sleep_kernels import choose_backend
     from workbench.lab.measured import write_measurement
@@ -97,11 +100,14 @@ def _measure(options: argparse.Namespace) -> int:
     check_device(options.device)
     checkpoint = load_checkpoint(folder, device=options.device)
     sha256 = checkpoint.provenance["hashes"][WEIGHTS]
-    if asked.get("sha256", sha256) != sha256:  # its folder is found by the weights asked for
+    if asked is not None and asked.sha256 not in (
+        "",
+        sha256,
+    ):  # its folder is named after the weights
         raise WorkbenchError(
-            f"the weights of {options.checkpoint} are others than when this was asked for",
-            f"SHA-256 {asked['sha256'][:12]}...",
-            "ask anew, for the weights that are there now",
+            f"the weights of {options.checkpoint} have changed since this was asked for",
+            f"SHA-256 {asked.sha256[:12]}...",
+            "ask again, for the weights that are there now",
         )
     with (
         _signs_of_life(options.progress),
@@ -118,7 +124,7 @@ def _measure(options: argparse.Namespace) -> int:
     }
     write_measurement(out, result, origin)
     if options.json:
-        print(out.read_text(encoding="utf-8"), end="")
+        print(read_text(out), end="")
     else:
         sizes = ", ".join(f"{name} {size}" for name, size in result.sizes.items())
         print(f"{out}: {kind.title.lower()} ({sizes})")

@@ -11,6 +11,7 @@ from typing import Any
 
 from workbench.cli_lab import add_place, columns, slots
 from workbench.errors import WorkbenchError
+from workbench.terminal import printable
 
 ACTIONS = ("list", "show", "compare", "stop", "resume", "kill", "delete", "restore")
 STATES = ("queued", "starting", "running", "stopped", "finished", "failed", "died", "damaged")
@@ -78,9 +79,9 @@ def _told(outcome: Any, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"done": list(outcome.done), "refused": outcome.refused}))
     elif outcome.done:
-        print(outcome.words)
+        print(printable(outcome.words))
     else:
-        sys.stderr.write(f"workbench: {outcome.words}\n")
+        sys.stderr.write(f"workbench: {printable(outcome.words)}\n")
     return 2 if outcome.refused else 0
 
 
@@ -103,7 +104,7 @@ def _list(options: argparse.Namespace) -> int:
     print(columns(rows) if runs else f"no such runs in {options.runs}")
     for run in runs:
         if run.problem:
-            print(f"{run.name}: {run.problem}")
+            print(printable(f"{run.name}: {run.problem}"))
     return 0
 
 
@@ -128,14 +129,12 @@ def _show(folders: list[Path], as_json: bool) -> int:
         print(json.dumps([_record(run) | {"log": log_tail(run.folder)} for run in runs]))
         return 0
     for run in runs:
-        print(f"{run.name}: {run.state}, step {run.step} of {run.steps}, {run.folder}")
-        for name, value in run.labels.items():
-            if words := _label(value):
-                print(f"  {name}: {words}")
-        if run.problem:
-            print(f"  problem: {run.problem}")
-        for line in log_tail(run.folder, 5):
-            print(f"  | {line}")
+        lines = [f"{run.name}: {run.state}, step {run.step} of {run.steps}, {run.folder}"]
+        labels = {name: _label(value) for name, value in run.labels.items()}
+        lines += [f"  {name}: {words}" for name, words in labels.items() if words]
+        lines += [f"  problem: {run.problem}"] if run.problem else []
+        lines += [f"  | {line}" for line in log_tail(run.folder, 5)]
+        print("\n".join(map(printable, lines)))
     return 0
 
 
@@ -158,5 +157,5 @@ def _compare(folders: list[Path], as_json: bool) -> int:
         print(columns([["setting", *found.runs], *([k, *row] for k, row in found.rows.items())]))
         print(f"{found.same} settings are the same in all")
     for name in found.unreadable:
-        sys.stderr.write(f"workbench: the configuration of {name} cannot be read\n")
+        sys.stderr.write(f"workbench: the configuration of {printable(name)} cannot be read\n")
     return 2 if found.unreadable else 0

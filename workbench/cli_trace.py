@@ -99,6 +99,7 @@ def _record(
 
     folder = find_checkpoint(target)  # what is not there is told before torch is loaded
 
+    from workbench.files import try_output
     from workbench.progress import progress_bar
     from workbench.tasks import draw
     from workbench.trace import STREAM, origin_of, record_to
@@ -116,6 +117,7 @@ def _record(
     except WorkbenchError as error:
         fix = error.fix.replace("overwrite it", "add --force")
         raise WorkbenchError(error.given, error.expected, fix) from None
+    try_output(path.with_name(f"{path.name}.trial") if path.is_dir() else path)
     batch = draw(checkpoint.task, examples, seed, 0, STREAM)
     with progress_bar(examples, unit="example") as bar:
         record_to(

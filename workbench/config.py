@@ -8,7 +8,6 @@ setting silently (docs/method.md lists every option where the paper is silent).
 from __future__ import annotations
 
 import re
-import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
@@ -16,6 +15,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from workbench.errors import WorkbenchError
+from workbench.files import MissingFile, UnreadableFile, parse_toml, read_toml
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -402,22 +402,15 @@ def load_experiment(path: str | Path, overrides: list[str] | tuple[str, ...] = (
     Raises
     ------
     WorkbenchError
-        The file is missing, is not TOML, or a field is unknown or out of range.
+        A field is unknown or out of range; `UnreadableFile` where the file is missing, is not a
+        regular file, or not TOML.
     """
     path = Path(path)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise WorkbenchError(
+        data = read_toml(path)
+    except MissingFile:
+        raise MissingFile(
             f"no configuration file at {path}", "a TOML file", "see data/configs for examples"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorkbenchError(
-            f"{path} cannot be read ({error})", "a TOML file", "name a readable file"
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise WorkbenchError(
-            f"{path} is not valid TOML ({error})", "a configuration", "mend that line"
         ) from None
     return build(Experiment, apply_overrides(data, overrides), source=str(path))
 
@@ -536,8 +529,8 @@ def apply_overrides(
 
 def _value(text: str) -> Any:
     try:
-        found = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        found = parse_toml(f"value = {text}", what="the value")
+    except UnreadableFile:
         return text
     return found["value"] if len(found) == 1 else text
 

@@ -116,17 +116,49 @@ def parse_json(text: str | bytes, *, what: str) -> Any:
         nested too deeply.
     """
     try:
-        value = json.loads(
-            text, parse_constant=_refuse_constant, parse_int=_integer, parse_float=_finite
-        )
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+        value = _JSON.decode(text)
         _check_depth(value)
-        if "\\ud" in (text if isinstance(text, str) else text.decode()).lower():
+        if "\\ud" in text or "\\uD" in text:
             json.dumps(value, ensure_ascii=False).encode()  # half a character is not text
         return value
     except (ValueError, RecursionError) as error:
         raise UnreadableFile(
             f"{what} is not valid JSON ({_reason(error)})", "valid JSON", "remove or replace it"
         ) from None
+
+
+SEAL = "sha256"
+"""Entry of a sealed JSON object: the SHA-256 of the others."""
+
+
+def sealed(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON object with a digest of its content, which `check_seal` compares."""
+    plain = {name: inner for name, inner in value.items() if name != SEAL}
+    return plain | {SEAL: _digest(plain)}
+
+
+def check_seal(value: dict[str, Any], *, what: str) -> None:
+    """Check that a sealed JSON object is as it was written; one without a seal is let pass.
+
+    Raises
+    ------
+    UnreadableFile
+        It was altered.
+    """
+    plain = {name: inner for name, inner in value.items() if name != SEAL}
+    if SEAL in value and value[SEAL] != _digest(plain):
+        raise UnreadableFile(
+            f"{what} was altered (its SHA-256 differs)",
+            "the file as it was written",
+            f"restore it, or remove its entry {SEAL!r} if it was edited on purpose",
+        )
+
+
+def _digest(value: dict[str, Any]) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_toml(path: Path, *, limit: int = LIMIT) -> dict[str, Any]:
@@ -145,6 +177,7 @@ def parse_toml(text: str, *, what: str) -> dict[str, Any]:
     try:
         table = tomllib.loads(text)
         _check_depth(table)
+        _check_integers(table)
         return table
     except (ValueError, RecursionError) as error:
         raise UnreadableFile(
@@ -198,17 +231,30 @@ def _finite(digits: str) -> float:
     return value
 
 
+_JSON = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_integer, parse_float=_finite)
+
+
 def _check_depth(value: Any) -> None:
-    """Refuse what is nested deeper than `DEEPEST`, and integers that TOML gives in hexadecimal."""
-    level: list[Any] = [[value]]
+    """Refuse what is nested deeper than `DEEPEST`."""
+    level = [value]
     for _ in range(DEEPEST):
-        inside = [i for v in level for i in (v.values() if isinstance(v, dict) else v)]
-        if any(isinstance(i, int) and i.bit_length() > 64 for i in inside):
-            raise ValueError("an integer of more than 64 bits")
-        level = [i for i in inside if isinstance(i, dict | list)]
+        inside = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, _NESTS))
+        level = [i for values in inside for i in values if isinstance(i, _NESTS)]
         if not level:
             return
     raise RecursionError
+
+
+_NESTS = (dict, list)
+
+
+def _check_integers(value: Any) -> None:
+    """Refuse integers of more than 64 bits, which TOML may give in hexadecimal."""
+    if isinstance(value, _NESTS):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_integers(inner)
+    elif isinstance(value, int) and value.bit_length() > 64:
+        raise ValueError("an integer of more than 64 bits")
 
 
 def _reason(error: ValueError | RecursionError) -> str:
@@ -231,7 +277,7 @@ _BINARY = getattr(os, "O_BINARY", 0)  # Windows alone has it
 def try_output(path: Path) -> None:
     """Check that `path` can be written before the work that fills it begins.
 
-    Its folder is made if it is missing; nothing else stays behind.
+    A folder that is missing is made for the trial; nothing stays behind.
 
     Raises
     ------
@@ -242,8 +288,11 @@ def try_output(path: Path) -> None:
     try:
         if path.is_dir():
             raise WorkbenchError(f"{path} is a folder", "a file to write to", "add a file name")
+        missing = [folder for folder in path.parents if not folder.exists()]
         with written_aside(path, keep=False) as aside:
             aside.write_bytes(b"\0")
+        for folder in missing:
+            folder.rmdir()
     except OSError as error:
         raise output_error(path, error) from None
 

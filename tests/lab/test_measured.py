@@ -39,12 +39,22 @@ def test_what_is_written_is_what_is_read(tmp_path):
     ("change", "said"),
     [
         (lambda f: f.update(schema="sleep-measurement/0"), "sleep-measurement/0"),
-        (lambda f: f.pop("schema"), "no measurement"),
+        (lambda f: f.pop("schema"), "is not a measurement"),
         (lambda f: f["variables"]["count"].update(data=[3]), "damaged"),
         (lambda f: f["variables"]["count"].update(dims=["target", "x"]), "damaged"),
         (lambda f: f["variables"]["accuracy"].update(data=[[1]]), "damaged"),
         (lambda f: f["variables"]["accuracy"].update(kind="object"), "damaged"),
         (lambda f: f.pop("coords"), "damaged"),
+        (lambda f: f["variables"]["count"].update(data=[3, 4.5]), "type float among .* int64"),
+        (lambda f: f["variables"]["count"].update(data=[3, True]), "type bool"),
+        (lambda f: f["variables"]["kept"].update(data=["x", "y"]), "type str"),
+        (lambda f: f["coords"]["target"].update(data=[1, 2]), "type int among .* str"),
+        (lambda f: f["variables"]["accuracy"].update(data=[[0.5, "1"], [1, 2]]), "type str"),
+        (lambda f: f["variables"]["exact"].update(data={}), "type dict"),
+        (lambda f: f.update(variables=[]), "damaged"),
+        (lambda f: f.update(attrs={"kind": None}), "damaged"),
+        (lambda f: f.update(provenance="x"), "damaged"),
+        (lambda f: f["provenance"].update(settings=3), "damaged"),
     ],
 )
 def test_damage_is_told_in_one_line(tmp_path, change, said):
@@ -52,6 +62,7 @@ def test_damage_is_told_in_one_line(tmp_path, change, said):
     write_measurement(path, measured(), {})
     found = json.loads(path.read_text())
     assert found["schema"] == SCHEMA
+    del found["sha256"]  # as in files of earlier versions
     change(found)
     path.write_text(json.dumps(found))
     with pytest.raises(WorkbenchError, match=said) as error:
@@ -59,13 +70,24 @@ def test_damage_is_told_in_one_line(tmp_path, change, said):
     assert "\n" not in str(error.value)
 
 
+def test_an_altered_number_is_refused(tmp_path):
+    path = tmp_path / "probes.json"
+    write_measurement(path, measured(), {"kind": "probes"})
+    whole = path.read_text()
+    path.write_text(whole.replace("0.5", "0.6"))
+    with pytest.raises(WorkbenchError, match="was altered"):
+        read_measurement(path)
+    path.write_text(whole.replace(": ", ":\n"))  # not a change of content
+    assert read_measurement(path)[1] == {"kind": "probes"}
+
+
 def test_a_missing_or_truncated_file_is_told(tmp_path):
     path = tmp_path / "probes.json"
-    with pytest.raises(WorkbenchError, match="no measurement"):
+    with pytest.raises(WorkbenchError, match=r"probes\.json not found"):
         read_measurement(path)
     write_measurement(path, measured(), {})
     path.write_text(path.read_text()[:-40])
-    with pytest.raises(WorkbenchError, match="no measurement"):
+    with pytest.raises(WorkbenchError, match="is not valid JSON"):
         read_measurement(path)
 
 

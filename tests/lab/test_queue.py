@@ -37,7 +37,7 @@ def waiting(name, at, tmp_path, *, threads=1, device="cpu", state="queued", gpu=
     folder = tmp_path / name
     folder.mkdir()
     text = f'[training]\nthreads = {threads}\ndevice = "{device}"\n'
-    (folder / "experiment.toml").write_text(text)
+    (folder / "experiment.toml").write_text('[task]\nname = "depo"\n' + text)
     return Run(name, folder, state, status={"queued_at": at, "gpu": gpu})
 
 

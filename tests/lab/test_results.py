@@ -496,7 +496,8 @@ def folder(root, name, state="running", labels=None, events=(), metrics=None):
     (path / "experiment.toml").write_text(to_toml(experiment), encoding="utf-8")
     (path / "status.json").write_text(json.dumps({"state": state, "step": 10, "steps": 20}))
     (path / "events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
-    origin = [{"from_step": 0, "commit": {"hash": "abcdef123", "uncommitted_changes": True}}]
+    commit = {"hash": "abcdef123", "uncommitted_changes": True}
+    origin = [{"from_step": 0, "created_at": "2026-11-25T00:55:10+00:00", "commit": commit}]
     (path / "origin.json").write_text(json.dumps(origin))
     if labels:
         (path / "labels.json").write_text(json.dumps(labels))
@@ -528,7 +529,8 @@ def test_entries_of_a_run_at_work(tmp_path):
 
 
 def test_entries_of_a_finished_run_hold_its_final_evaluation(tmp_path):
-    metrics = {"passes": {"4": scores(0.9, 0.8) | {"chance": CHANCE}, "16": scores(0.7, 0.6)}}
+    chance = {"chance": CHANCE}
+    metrics = {"passes": {"4": scores(0.9, 0.8) | chance, "16": scores(0.7, 0.6) | chance}}
     folder(tmp_path, "a", "finished", LABELS, TOLD, metrics)
     data = final(dataset(entries_of(list_runs(tmp_path))))
     assert data["accuracy"].sel(difficulty=2).values.ravel().tolist() == [0.8, 0.6]

@@ -11,6 +11,7 @@ import pytest
 from workbench.errors import WorkbenchError
 from workbench.identity import identify
 from workbench.lab import runs as runs_module
+from workbench.lab.live import entries_of
 from workbench.lab.runs import (
     empty_trash,
     find_run,
@@ -25,10 +26,17 @@ from workbench.lab.runs import (
     trash,
     trashed,
 )
+from workbench.lab.watch import Watch
 
 
-def event(step, kind="step", **more):
-    return {"kind": kind, "step": step, "loss": 1.0 / step, "seconds": step / 2, **more}
+def event(step, **more):
+    return {"kind": "step", "step": step, "loss": 1.0 / step, "seconds": step / 2, **more}
+
+
+def evaluated(step, shares):
+    chance = {"uniform guess": {"accuracy": {"1": 0.125}, "exact": None}}
+    passes = {n: {"accuracy": {"1": s}, "exact": s, "chance": chance} for n, s in shares.items()}
+    return {"kind": "evaluation", "step": step, "passes": passes}
 
 
 @pytest.fixture
@@ -58,12 +66,12 @@ def ended_process():
 
 
 def test_what_a_folder_says(make_run):
-    evaluation = event(4, "evaluation", passes={"2": {"accuracy": {"1": 0.5}}})
+    evaluation = evaluated(4, {"2": 0.5})
     make_run("one", "finished", [event(2), event(4), evaluation], {"sweep": "s"}, step=4)
     (run,) = list_runs(make_run("two").parent, lambda run: run.name == "one")
     assert (run.name, run.state, run.step, run.steps) == ("one", "finished", 4, 10)
     assert (run.loss, run.seconds) == (0.25, 2.0)
-    assert run.evaluation == {"2": {"accuracy": {"1": 0.5}}}
+    assert run.evaluation == evaluation["passes"]
     assert not run.active and run.problem is None
     assert runs_of([run], "s") == [run] and runs_of([run], "t") == []
 
@@ -71,7 +79,7 @@ def test_what_a_folder_says(make_run):
 def test_a_run_without_evaluations_on_the_way_tells_the_one_that_ended_it(make_run):
     folder = make_run("one", "finished", [event(10)], {"n_train": "1-4"}, step=10)
     (folder / "checkpoint").mkdir()
-    final = {n: {"accuracy": {"1": share}} for n, share in (("2", 0.5), ("4", 0.9), ("8", 0.1))}
+    final = evaluated(10, {"2": 0.5, "4": 0.9, "8": 0.1})["passes"]
     (folder / "checkpoint" / "provenance.json").write_text(
         json.dumps({"metrics": {"passes": final}})
     )
@@ -79,7 +87,9 @@ def test_a_run_without_evaluations_on_the_way_tells_the_one_that_ended_it(make_r
     assert run.evaluation == final
     assert scores_at_trained(run) == ("4", {"1": 0.9}), "N = 8 was not trained"
     (folder / "checkpoint" / "provenance.json").write_text("{")
-    assert read_run(folder).evaluation == {} and scores_at_trained(read_run(folder)) == ("", {})
+    run = read_run(folder)
+    assert run.evaluation == {} and scores_at_trained(run) == ("", {})
+    assert run.state == "damaged" and run.problem.startswith("checkpoint/provenance.json is not")
 
 
 def test_the_newest_word_comes_first(make_run):
@@ -140,7 +150,12 @@ def test_a_run_on_another_host_that_evaluates_for_long_is_not_dead(make_run, mon
 
 @pytest.mark.parametrize(
     ("text", "problem"),
-    [("{", "cannot be read"), ("[]", "is no object"), ("{}", "names no state"), ("", "cannot")],
+    [
+        ("{", "status.json is not valid JSON"),
+        ("[]", "status.json is damaged (it holds [])"),
+        ("{}", "state is missing"),
+        ("", "status.json is not valid JSON"),
+    ],
 )
 def test_a_damaged_status_costs_its_own_run_alone(make_run, text, problem):
     folder = make_run("broken")
@@ -156,7 +171,9 @@ def test_damaged_events_are_counted_and_the_others_read(make_run):
         file.write(b'{"kind": "st\x00\xff\n[1]\n' + json.dumps(event(2)).encode() + b"\n")
     found = read_events(folder)
     assert [e["step"] for e in found.entries] == [1, 2] and found.damaged == 2
-    assert read_run(folder).step == 2
+    run = read_run(folder)
+    assert (run.step, run.state) == (2, "stopped")
+    assert run.problem == "2 of the last lines of events.jsonl cannot be read"
 
 
 def test_events_are_read_on_from_where_one_was(make_run):
@@ -226,3 +243,159 @@ def test_a_run_that_ended_goes_back_into_the_queue(make_run, state):
     run = read_run(folder)
     assert run.state == "queued" and run.problem is None and "pid" not in run.status
     assert not (folder / "stop").exists()
+
+
+# --- damage ---------------------------------------------------------------------------------------
+
+LABELLED = {"sweep": "s", "arm": "sleep", "n_train": "2", "axes": {}, "seed": 0, "identity": "i"}
+STATUS_DAMAGE = [
+    {"step": None},
+    {"step": "3"},
+    {"step": -1},
+    {"step": 1.5},
+    {"step": True},
+    {"steps": [9]},
+    {"steps": 10**18},
+    {"state": None},
+    {"state": "asleep"},
+    {"state": ["running"]},
+    {"error": 3},
+    {"host": 3},
+    {"pid": "x"},
+    {"pid": 10**18},
+    {"started": "yesterday"},
+    {"queued_at": None},
+    {"gpu": {}},
+    {"launcher": "yes"},
+]
+LABEL_DAMAGE = [
+    {"axes": "x"},
+    {"axes": None},
+    {"arm": 3},
+    {"sweep": {}},
+    {"passes": "4"},
+    {"passes": 0},
+    {"seed": 1.5},
+    {"cost": 3},
+    {"cost": {"training": "x", "sleep": 1, "wake": 1}},
+    {"cost": {"training": 1.0}},
+    {"n_train": 2},
+]
+
+
+@pytest.fixture
+def two_runs(make_run):
+    """Return the folder of a run that may be damaged, beside a sound one."""
+    for name in ("good", "broken"):
+        folder = make_run(name, "stopped", [event(2), evaluated(4, {"2": 0.5})], LABELLED, step=4)
+    return folder
+
+
+def both(folder):
+    """Return the damaged run, having checked that the sound one is as it was."""
+    runs = {run.name: run for run in list_runs(folder.parent)}
+    good = runs["good"]
+    assert (good.state, good.step, good.problem, good.loss) == ("stopped", 4, None, 0.5)
+    Watch(folder.parent).look()
+    assert len(entries_of(runs.values())) >= 1
+    assert "\n" not in (runs["broken"].problem or "")
+    return runs["broken"]
+
+
+@pytest.mark.parametrize("change", STATUS_DAMAGE, ids=str)
+def test_a_status_of_other_types_is_shown_as_damaged(two_runs, change):
+    status = json.loads((two_runs / "status.json").read_text())
+    (two_runs / "status.json").write_text(json.dumps(status | change))
+    run = both(two_runs)
+    assert run.state == "damaged" and f"status.json is damaged ({next(iter(change))}" in run.problem
+
+
+@pytest.mark.parametrize("change", LABEL_DAMAGE, ids=str)
+def test_labels_of_other_types_are_shown_as_damaged(two_runs, change):
+    (two_runs / "labels.json").write_text(json.dumps(LABELLED | change))
+    run = both(two_runs)
+    assert run.state == "damaged" and f"labels.json is damaged ({next(iter(change))}" in run.problem
+    assert run.labels == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"step": None},
+        {"step": "3"},
+        {"loss": "low"},
+        {"loss": None},
+        {"seconds": [1]},
+        {"seconds": -1.0},
+        {"kind": "sermon"},
+        {"kind": None},
+        {"kind": "evaluation"},
+        {"kind": "evaluation", "passes": {}},
+        {"kind": "evaluation", "passes": {"2": {"accuracy": {"1": 0.5}, "exact": 0.5}}},
+        {"kind": "evaluation", "passes": {"x": evaluated(1, {"2": 0.5})["passes"]["2"]}},
+        {"kind": "evaluation", "passes": evaluated(1, {"2": "0.5"})["passes"]},
+        {"kind": "evaluation", "passes": evaluated(1, {"2": 1.5})["passes"]},
+    ],
+    ids=str,
+)
+def test_a_line_of_other_types_is_skipped_with_a_note(two_runs, line):
+    with (two_runs / "events.jsonl").open("a") as file:
+        file.write(json.dumps(event(6) | line) + "\n")
+    run = both(two_runs)
+    assert (run.state, run.step, run.loss) == ("stopped", 4, 0.5)
+    assert run.problem == "1 of the last lines of events.jsonl cannot be read"
+    assert read_events(two_runs).damaged == 1
+
+
+@pytest.mark.parametrize("text", ["NaN", "1e999", "[" * 10**4, "9" * 5000, '"\\ud800"', "\xff"])
+@pytest.mark.parametrize("name", ["status.json", "labels.json", "events.jsonl"])
+def test_json_that_no_reader_takes_is_one_line(two_runs, name, text):
+    line = {"status.json": "step", "labels.json": "seed", "events.jsonl": "loss"}[name]
+    whole = f'{{"kind": "step", "state": "stopped", "step": 5, "seconds": 1, "{line}": {text}}}\n'
+    (two_runs / name).write_bytes(whole.encode("latin-1"))
+    run = both(two_runs)
+    assert name in run.problem and (run.state == "damaged") == (name != "events.jsonl")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "huge"])
+@pytest.mark.parametrize(
+    "name", ["status.json", "labels.json", "events.jsonl", "experiment.toml", "log.txt"]
+)
+def test_what_is_not_a_regular_file_of_some_size_is_not_read(two_runs, name, kind):
+    path = two_runs / name
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        with path.open("wb") as file:
+            file.truncate(2**40)  # sparse: it takes no room
+    run = both(two_runs)
+    assert log_tail(two_runs) == [] or kind == "huge"
+    if name != "log.txt" and (name, kind) != ("events.jsonl", "huge"):  # whose end is read alone
+        assert run.state == "damaged" and name in run.problem
+
+
+def test_a_damaged_file_does_not_hide_that_a_process_works(make_run):
+    """It can still be stopped."""
+    folder = make_run("one", "running", labels={"axes": "x"}, **identify())
+    run = read_run(folder)
+    assert run.state == "running" and "labels.json is damaged (axes" in run.problem
+
+
+def test_a_configuration_of_another_version_is_a_note(make_run):
+    folder = make_run("one", "finished")
+    (folder / "experiment.toml").write_text('[task]\nname = "depo"\nwormholes = 3\n')
+    run = read_run(folder)
+    assert run.state == "finished" and "wormholes is unknown" in run.problem
+    assert entries_of([run]) == []
+
+
+def test_a_name_may_be_any_bytes(make_run):
+    folder = make_run("one")
+    os.rename(folder, os.fsencode(folder.parent) + b"/\xff\x1b[31m\n")
+    (run,) = list_runs(folder.parent)
+    assert run.name.encode() == b"\\udcff\x1b[31m\n" and run.state == "stopped"

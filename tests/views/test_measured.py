@@ -78,7 +78,7 @@ def test_a_damaged_file_is_told_and_the_page_stays(tmp_path):
     path.write_text("{")
     view = Measured({"lens-x": path})
     view.choose("")
-    assert "no measurement" in texts(view)
+    assert "is not valid JSON" in texts(view)
     empty = Measured({})
     empty.choose("")
     assert "Nothing is measured yet" in texts(empty)

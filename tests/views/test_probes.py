@@ -147,7 +147,7 @@ def test_a_damaged_file_is_told_and_the_page_stays(tmp_path):
     path = own(tmp_path, "probes-depo-n8-any", "depo-n8-n1")
     path.write_text("{")
     view = page(tmp_path, checkpoint="depo-n8-n1")
-    assert "no measurement" in told(view) and shown(view) == set()
+    assert "is not valid JSON" in told(view) and shown(view) == set()
     with pytest.raises(WorkbenchError):
         view.model.show(path)
 

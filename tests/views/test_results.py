@@ -373,7 +373,7 @@ def test_a_damaged_record_is_told_and_the_papers_numbers_stay(tmp_path):
     page = Results({"broken": broken})
     page.choose("broken")
     html = " ".join(str(getattr(part, "object", "")) for part in page._column)
-    assert "is no record of results" in html and "What the paper reports" in html
+    assert "is not valid JSON" in html and "What the paper reports" in html
 
 
 def test_one_run_answers_nothing_and_the_page_says_why(record):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import WorkbenchError
+from workbench.files import UnreadableFile, read_toml
 from workbench.training.run_folder import CONFIG
 
 ABSENT = "-"
@@ -44,7 +43,7 @@ def differences(folders: Iterable[Path]) -> Differences:
     for folder in folders:
         try:
             flat[folder.name] = read_flat(folder)
-        except WorkbenchError:
+        except UnreadableFile:
             unreadable.append(folder.name)
     names = dict.fromkeys(name for settings in flat.values() for name in settings)
     rows = {n: tuple(settings.get(n, ABSENT) for settings in flat.values()) for n in names}
@@ -57,16 +56,10 @@ def read_flat(folder: Path) -> dict[str, str]:
 
     Raises
     ------
-    WorkbenchError
-        It cannot be read.
+    UnreadableFile
+        It is missing or damaged.
     """
-    try:
-        data = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WorkbenchError(
-            f"{folder / CONFIG} cannot be read ({error})", "a configuration", "delete the run"
-        ) from None
-    return dict(_flat(data, ""))
+    return dict(_flat(read_toml(folder / CONFIG), ""))
 
 
 def _flat(data: dict[str, Any], prefix: str) -> Iterable[tuple[str, str]]:

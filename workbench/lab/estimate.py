@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 import statistics
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from workbench.errors import WorkbenchError
 from workbench.lab.processes import here
-from workbench.lab.runs import Run
+from workbench.lab.runs import Run, configuration
 from workbench.lab.sweeps import PlannedRun
-from workbench.training.run_folder import CONFIG
 
 NEAREST = 5
 """Finished runs that a planned one is compared with."""
@@ -57,11 +56,11 @@ def speeds(runs: Iterable[Run]) -> list[Speed]:
         if run.state != "finished" or run.seconds <= 0 or not here(run.status):
             continue
         try:
-            text = (run.folder / CONFIG).read_text(encoding="utf-8")
-            batch = int(tomllib.loads(text)["training"]["batch_size"])
-            step = float(run.labels["cost"]["training"]) * batch
-        except (OSError, ValueError, KeyError, TypeError):
+            batch = configuration(run.folder).training.batch_size
+        except WorkbenchError:
             continue
+        cost = run.labels.get("cost")
+        step = cost["training"] * batch if cost else 0.0
         if step > 0 and run.steps > 0:
             found.append(Speed(step, run.seconds / (step * run.steps)))
     return found

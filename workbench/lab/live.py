@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.config import Experiment, RandomPasses, load_experiment
+from workbench.config import Experiment, RandomPasses
 from workbench.errors import WorkbenchError
+from workbench.files import read_text
 from workbench.lab.record import scores_of
-from workbench.lab.runs import PROVENANCE, Run, read_events
+from workbench.lab.runs import Run, configuration, read_events
 from workbench.tasks import task as make_task
-from workbench.training.run_folder import CONFIG, ORIGIN
+from workbench.training.run_files import ORIGIN, read_metrics, read_origin
+from workbench.training.run_folder import CONFIG
 
 
 def entries_of(
@@ -22,8 +23,8 @@ def entries_of(
 
     A run that has not begun has no curve, and one that trains no final evaluation. A run of its
     own, outside a sweep, is an arm of its own under its name, at a cost that is not known. A run
-    whose configuration cannot be read (damaged, or deleted meanwhile) is left out: the list of
-    runs says so.
+    with files that cannot be read (damaged, or deleted meanwhile) is left out: the list of runs
+    says so.
 
     Parameters
     ----------
@@ -35,27 +36,23 @@ def entries_of(
     entries = []
     for run in runs:
         try:
-            text = (run.folder / CONFIG).read_text(encoding="utf-8")
-            experiment = load_experiment(run.folder / CONFIG)
-        except (OSError, ValueError, WorkbenchError):
+            entries.append(_entry(run, (told or {}).get(run.name)))
+        except WorkbenchError:
             continue
-        events = (told or {}).get(run.name)
-        if events is None:
-            events = read_events(run.folder).entries
-        entries.append(_entry(run, text, experiment, events))
     return entries
 
 
-def _entry(
-    run: Run, text: str, experiment: Experiment, events: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    steps = [e for e in events if e.get("kind") == "step"]
-    evaluations = [e for e in events if e.get("kind") == "evaluation"]
-    metrics = _read(run.folder / PROVENANCE).get("metrics", {}) if run.state == "finished" else {}
+def _entry(run: Run, events: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
+    text, experiment = read_text(run.folder / CONFIG), configuration(run.folder)
+    if events is None:
+        events = read_events(run.folder).entries
+    steps = [e for e in events if e["kind"] == "step"]
+    evaluations = [e for e in events if e["kind"] == "evaluation"]
+    metrics = read_metrics(run.folder) if run.state == "finished" else {}
     final = metrics.get("passes", {})
     newest = final or (evaluations[-1]["passes"] if evaluations else {})
     training, task = experiment.training, make_task(experiment.task)
-    labels = run.labels or _own_labels(run, experiment)
+    labels = _own_labels(run, experiment) | run.labels
     cost = labels.get("cost")
     return {
         "name": run.name,
@@ -97,12 +94,5 @@ def _own_labels(run: Run, experiment: Experiment) -> dict[str, Any]:
 
 def _commit(path: Path) -> dict[str, Any] | None:
     """Return the commit at which a run began, None before it did."""
-    starts = _read(path)
+    starts = read_origin(path)
     return starts[0].get("commit") if starts else None
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}

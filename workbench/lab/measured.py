@@ -8,21 +8,64 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
+from pydantic import ConfigDict, Field
 
-from workbench.errors import WorkbenchError
-from workbench.files import write_text
+from workbench.files import UnreadableFile, check_seal, read_json, sealed, write_text
+from workbench.training.run_files import Open, checked
 
 SCHEMA = "sleep-measurement/1"
 KINDS = {"b": "bool", "i": "int64", "u": "int64", "f": "float64", "U": "str", "O": "str"}
 """NumPy's kinds of arrays that a measurement may hold, and what they are read back as."""
+TYPES: dict[str, set[type]] = {
+    "bool": {bool},
+    "int64": {int},
+    "float64": {int, float, type(None)},
+    "str": {str},
+}
+"""What JSON may give for each of them."""
 DIGITS = {2: 4, 4: 7, 8: 17}
 """Significant digits that a float of so many bytes holds."""
+
+
+Attribute = bool | int | float | str
+
+
+class Array(Open):
+    """A variable or coordinate."""
+
+    dims: list[str]
+    kind: Literal["bool", "int64", "float64", "str"]
+    attrs: dict[str, Attribute]
+    data: Any
+
+
+class Origin(Open):
+    """What was measured, on what."""
+
+    kind: str = ""
+    settings: dict[str, Any] = {}
+    checkpoint: str = ""
+    checkpoint_sha256: str = ""
+
+
+class Measurement(Open):
+    """The file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_: str = Field(alias="schema")
+    sha256: str = ""
+    provenance: Origin
+    attrs: dict[str, Attribute]
+    coords: dict[str, Array]
+    variables: dict[str, Array]
 
 
 def write_measurement(path: Path, dataset: xr.Dataset, provenance: Mapping[str, Any]) -> None:
@@ -48,7 +91,7 @@ def write_measurement(path: Path, dataset: xr.Dataset, provenance: Mapping[str, 
         "coords": {str(n): _written(str(n), a) for n, a in dataset.coords.items()},
         "variables": {str(n): _written(str(n), a) for n, a in dataset.data_vars.items()},
     }
-    write_text(path, f"{{\n{_lines(parts, 1)}\n}}\n")
+    write_text(path, f"{{\n{_lines(sealed(parts), 1)}\n}}\n")
 
 
 def _lines(values: Mapping[str, Any], depth: int) -> str:
@@ -68,30 +111,55 @@ def read_measurement(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
 
     Raises
     ------
-    WorkbenchError
+    UnreadableFile
         The file is missing, damaged, or of another schema.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        schema = found["schema"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WorkbenchError(
-            f"{path} is no measurement ({error})",
-            f"JSON of schema {SCHEMA}",
-            "make one with `workbench measure`",
-        ) from None
-    if schema != SCHEMA:
-        raise WorkbenchError(
-            f"{path} is of schema {schema!r}", SCHEMA, "make it again with this version"
-        )
+    found = _parts(path)
     try:
         variables = {name: _read(entry) for name, entry in found["variables"].items()}
         coords = {name: _read(entry) for name, entry in found["coords"].items()}
         return xr.Dataset(variables, coords, found["attrs"]), found["provenance"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WorkbenchError(
-            f"{path} is damaged ({error})", "a whole measurement", "make it again"
+    except (TypeError, ValueError, OverflowError) as error:
+        said = " ".join(str(error).split())
+        raise UnreadableFile(
+            f"{path} is damaged ({said})", "a whole measurement", "make it again"
         ) from None
+
+
+def read_origin(path: Path) -> Origin:
+    """Return what a file says was measured; see `read_measurement` for errors."""
+    return Origin.model_validate(_parts(path)["provenance"])
+
+
+def _parts(path: Path) -> dict[str, Any]:
+    make = "make one with `workbench measure`"
+    found = read_json(path)
+    if not isinstance(found, dict) or "schema" not in found:
+        raise UnreadableFile(f"{path} is not a measurement", f"JSON of schema {SCHEMA}", make)
+    if found["schema"] != SCHEMA:
+        raise UnreadableFile(
+            f"{path} is of schema {found['schema']!r}", SCHEMA, "make it again with this version"
+        )
+    check_seal(checked(Measurement, found, str(path)), what=str(path))
+    return found
+
+
+@contextmanager
+def damage_reported(what: str) -> Iterator[None]:
+    """Turn what a body raises on a measurement that lacks something into one line.
+
+    Raises
+    ------
+    UnreadableFile
+        `what` is damaged.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UnreadableFile(
+            f"{what} is damaged ({said})", "what `workbench measure` writes", "make it again"
+        ) from error
 
 
 def _written(name: str, array: xr.DataArray) -> dict[str, Any]:
@@ -119,10 +187,11 @@ def _rounded(value: Any, digits: int) -> Any:
 
 def _read(entry: Mapping[str, Any]) -> tuple[list[str], np.ndarray, dict[str, Any]]:
     kind = entry["kind"]
-    if kind not in KINDS.values():
-        raise ValueError(f"a variable of kind {kind!r}")
-    # null is NaN: NumPy makes that of None where it is told to expect floats
-    values = np.array(entry["data"], dtype=kind)
+    values = np.array(entry["data"], dtype=object)
     if values.ndim != len(entry["dims"]):
         raise ValueError(f"dims {entry['dims']} with data of {values.ndim} axes")
-    return entry["dims"], values, entry["attrs"]
+    strange = set(map(type, values.flat)) - TYPES[kind]
+    if strange:  # NumPy would round 1.5 to an integer, and make "1" of a number
+        raise ValueError(f"a value of type {strange.pop().__name__} among those of kind {kind}")
+    # null is NaN: NumPy makes that of None where it is asked for floats
+    return entry["dims"], values.astype(kind), entry["attrs"]

@@ -27,10 +27,11 @@ from typing import Any, Final, Literal
 import psutil
 
 from workbench.errors import WorkbenchError
-from workbench.files import write_json
+from workbench.files import UnreadableFile, read_json, write_json
 from workbench.identity import identify
 from workbench.lab.processes import LOG, alive, here, kill, spawn, step_back
-from workbench.lab.runs import SILENT
+from workbench.lab.runs import SILENT, log_tail
+from workbench.training.run_files import Identity, Open, Positive, checked
 from workbench.training.run_folder import ALIVE
 
 FOLDER: Final = ".measurements"
@@ -42,6 +43,29 @@ PATIENCE: Final = 20.0
 """Seconds in which a process that was asked for must have said who it is."""
 
 State = Literal["new", "running", "done", "failed", "cancelled"]
+
+
+class Status(Identity):
+    """``status.json`` of a measurement."""
+
+    cancelled: bool = False
+
+
+class Told(Open):
+    """``progress.json``."""
+
+    done: Positive
+    total: Positive
+    began: Positive
+
+
+class Asked(Open):
+    """``request.json``."""
+
+    kind: str
+    checkpoint: str
+    sha256: str = ""
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -176,10 +200,10 @@ def _alone(root: Path) -> Iterator[None]:
 
 def progress_of(folder: Path) -> Progress:
     """Return how far the measurement of a folder is."""
-    status, told = _json(folder / STATUS), _json(folder / PROGRESS)
+    status, told = _state(Status, folder / STATUS), _state(Told, folder / PROGRESS)
     done, total = float(told.get("done", 0.0)), float(told.get("total", 0.0))
     end = _written(folder / RESULT) or time.time()
-    seconds = max(end - float(status.get("started", end)), 0.0)
+    seconds = max(end - float(status.get("started") or end), 0.0)
     if (folder / RESULT).exists():
         return Progress("done", done, total, seconds)
     if status.get("cancelled"):
@@ -193,7 +217,7 @@ def progress_of(folder: Path) -> Progress:
         return Progress("running")  # being started
     if (folder / RESULT).exists():  # it was written, and its process ended, since the look above
         return Progress("done", done, total, seconds)
-    said = _last_words(folder / LOG)
+    said = (log_tail(folder, 1) or ["its process ended without a message"])[0].strip()
     if not here(status):
         said = f"no sign of life from {status['host']} for {SILENT / 60:.0f} minutes"
     return Progress("failed", done, total, seconds, said)
@@ -216,7 +240,7 @@ def cancel(folder: Path) -> bool:
         Its process is another machine's, or somebody holds the measurements.
     """
     with _alone(folder.parent.parent):  # so that a process that is being started is not missed
-        status = _json(folder / STATUS)
+        status = _state(Status, folder / STATUS)
         if not status or progress_of(folder).state != "running":
             return False
         if not here(status):
@@ -257,12 +281,24 @@ def tell(path: Path, done: float, total: float, began: float) -> None:
     write_json(path, {"done": done, "total": total, "began": began})
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_request(path: Path) -> Request:
+    """Return what a ``request.json`` asks for.
+
+    Raises
+    ------
+    UnreadableFile
+        It is missing or damaged.
+    """
+    found = checked(Asked, read_json(path), str(path))
+    return Request(found["kind"], found["checkpoint"], found.get("sha256", ""), found["settings"])
+
+
+def _state(model: type[Open], path: Path) -> dict[str, Any]:
+    """Return what a file of a measurement says; empty where it is missing or damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return checked(model, read_json(path), str(path))
+    except UnreadableFile:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _written(path: Path) -> float | None:
@@ -271,13 +307,3 @@ def _written(path: Path) -> float | None:
         return path.stat().st_mtime
     except OSError:
         return None
-
-
-def _last_words(log: Path) -> str:
-    """Return the last line of a log that says something."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError:
-        lines = []
-    said = [line.strip() for line in lines if line.strip()]
-    return said[-1] if said else "its process ended without a word"

@@ -14,7 +14,6 @@ import logging
 import math
 import os
 import re
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,8 +22,27 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.lab.runs import PROVENANCE, Run, list_runs
-from workbench.training.run_folder import CONFIG, EVENTS, ORIGIN
+from workbench.files import (
+    LIMIT,
+    MissingFile,
+    UnreadableFile,
+    open_regular,
+    parse_json,
+    read_toml,
+)
+from workbench.lab.runs import Run, list_runs
+from workbench.training.run_files import (
+    EVENTS,
+    ORIGIN,
+    Open,
+    Positive,
+    Whole,
+    checked,
+    read_event,
+    read_metrics,
+    read_origin,
+)
+from workbench.training.run_folder import CONFIG
 
 PREFIX = "sleep_workbench."
 RUN, POSITION = f"{PREFIX}run", f"{PREFIX}position"
@@ -61,6 +79,14 @@ MOST_POINTS, MOST_WORDS = 1000, 100
 LONGEST_PARAMETER, LONGEST_TAG, LONGEST_NAME = 6000, 5000, 250
 CHECKED = 256
 """Bytes before the position by which it is seen whether the events are still those."""
+
+
+class Position(Open):
+    """Where in the events of a run the mirror is."""
+
+    offset: Whole = 0
+    check: str = ""
+    seconds: Positive = 0.0
 
 
 @dataclass
@@ -275,7 +301,7 @@ def mirror_run(mirror: Mirror, run: Run) -> int | None:
     """
     if run.state == "damaged":
         raise WorkbenchError(f"{run.folder} is damaged ({run.problem})", "a run", "mend it")
-    starts = _read(run.folder / ORIGIN, json.loads)
+    starts = read_origin(run.folder / ORIGIN)
     if not starts:
         return None
     began = round(datetime.fromisoformat(starts[0]["created_at"]).timestamp() * 1000)
@@ -333,7 +359,10 @@ def _find(mirror: Mirror, run: Run, identity: str, began: int) -> Known:
     if there.info.lifecycle_stage == "deleted":
         return Known("", tags={RUN: identity})
     tags = dict(there.data.tags)
-    position = json.loads(tags.get(POSITION, "{}"))
+    try:
+        position = checked(Position, parse_json(tags.get(POSITION, "{}"), what=POSITION), POSITION)
+    except UnreadableFile:
+        position = {}  # it begins at the start; what the store holds is not added twice
     latest = {metric.key: metric.step for metric in there.data.to_proto().metrics}
     return Known(there.info.run_id, position, latest, tags, there.info.status)
 
@@ -352,25 +381,23 @@ def _batches(
     Events that were written anew since, by a resumed run, are read from their start.
     """
     try:
-        file = path.open("rb")
-    except FileNotFoundError:
+        file = open_regular(path)
+    except MissingFile:
         return
     with file:
         offset, seconds = int(position.get("offset", 0)), float(position.get("seconds", 0.0))
         if offset and _check(file, offset) != position.get("check"):
             offset, seconds = 0, 0.0
         file.seek(offset)
-        data = file.read()
+        data = file.read(LIMIT)
         lines = data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
         points: list[Point] = []
         for number, line in enumerate(lines):
             offset += len(line)
-            try:
-                event = json.loads(line)
+            event = read_event(line)
+            if event is not None:  # a damaged line costs itself alone
                 seconds = float(event.get("seconds", seconds))
                 points += _points(event, began + round(seconds * 1000))
-            except (ValueError, TypeError, KeyError, AttributeError):
-                pass  # a damaged line costs itself alone
             if len(points) >= MOST_POINTS or number == len(lines) - 1:
                 yield points, {"offset": offset, "check": _check(file, offset), "seconds": seconds}
                 points = []
@@ -405,8 +432,7 @@ def _scores(passes: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _final_points(run: Run, position: dict[str, Any], began: int) -> list[Point]:
     """Return the numbers of the evaluation that ended a run."""
-    provenance = _read(run.folder / PROVENANCE, json.loads) or {}
-    passes = provenance.get("metrics", {}).get("passes", {})
+    passes = read_metrics(run.folder).get("passes", {})
     now = began + round(float(position.get("seconds", 0.0)) * 1000)
     values = _scores(passes, "final/")
     return [(n, float(v), now, run.steps) for n, v in values.items() if _is_number(v)]
@@ -439,7 +465,7 @@ def _note(client: Any, known: Known, position: dict[str, Any]) -> None:
 
 def _parameters(folder: Path) -> dict[str, str]:
     """Return the configuration, flattened: ``training.steps`` -> "2000"."""
-    flat = _flat(_read(folder / CONFIG, tomllib.loads) or {})
+    flat = _flat(read_toml(folder / CONFIG))
     return {name: text[:LONGEST_PARAMETER] for name, text in flat.items()}
 
 
@@ -467,7 +493,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, str]:
         if isinstance(inner, dict):
             flat |= _flat(inner, f"{prefix}{name}.")
         else:
-            text = inner if isinstance(inner, str) else json.dumps(inner)
+            text = inner if isinstance(inner, str) else json.dumps(inner, default=str)
             flat[re.sub(r"[^\w\-. :/]", "_", f"{prefix}{name}")[:LONGEST_NAME]] = text
     return flat
 
@@ -499,18 +525,6 @@ def _log_status(client: Any, known: Known, run: Run) -> None:
 
 
 # --- errors ---------------------------------------------------------------------------------------
-
-
-def _read(path: Path, parse: Callable[[str], Any]) -> Any:
-    """Return what a file holds; None where there is none."""
-    try:
-        return parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise WorkbenchError(
-            f"{path} cannot be read ({error})", "a whole file", "mend it"
-        ) from None
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,8 +21,16 @@ from workbench.errors import WorkbenchError
 from workbench.identity import GPU, VISIBLE, identify
 from workbench.lab.gpus import device, free, refusal
 from workbench.lab.processes import spawn, start
-from workbench.lab.runs import Run, last_words, list_runs, read_run, set_state, transition
-from workbench.training.run_folder import CONFIG, STOP
+from workbench.lab.runs import (
+    Run,
+    configuration,
+    last_words,
+    list_runs,
+    read_run,
+    set_state,
+    transition,
+)
+from workbench.training.run_folder import STOP
 
 LOCK, LOG = ".queue.lock", ".queue.log"
 PAUSE = 0.5
@@ -58,11 +65,10 @@ class Need:
 def need(run: Run) -> Need:
     """Return what a run asks for; an unreadable configuration asks for one core, and then fails."""
     try:
-        training = tomllib.loads((run.folder / CONFIG).read_text(encoding="utf-8"))["training"]
-        asked = str(training.get("device", "cpu"))
-        return Need(int(training.get("threads", 1)), asked.startswith("cuda"), asked)
-    except (OSError, ValueError, KeyError, TypeError):
+        training = configuration(run.folder).training
+    except WorkbenchError:
         return Need(1, False)
+    return Need(training.threads, training.device.startswith("cuda"), training.device)
 
 
 def next_run(runs: list[Run], slots: Slots) -> tuple[Run, int | None] | None:

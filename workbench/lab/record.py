@@ -8,23 +8,124 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import ConfigDict, Field, model_validator
 
 from workbench.config import to_toml
 from workbench.errors import WorkbenchError
-from workbench.files import write_json
-from workbench.lab.runs import PROVENANCE, Run, read_events
+from workbench.files import (
+    MissingFile,
+    UnreadableFile,
+    check_seal,
+    parse_toml,
+    read_json,
+    sealed,
+    write_json,
+)
+from workbench.lab.runs import Run, read_events
+from workbench.training.run_files import (
+    Commit,
+    Labels,
+    Line,
+    Moment,
+    Open,
+    PassCount,
+    Positive,
+    Real,
+    Result,
+    Seed,
+    Whole,
+    checked,
+    read_ended,
+)
 
-if TYPE_CHECKING:  # sweeps count FLOPs and so load torch; whoever only reads results need not
+if TYPE_CHECKING:  # sweeps count FLOPs and so load torch, which readers of results do not need
     from workbench.lab.sweeps import PlannedRun, Sweep
 
 SCHEMA = "sleep-results/1"
-KEYS = (
-    "name", "labels", "config", "commit", "machine", "budget", "task", "difficulty", "evaluation",
-    "chance", "loss", "curve", "final",
-)  # fmt: skip
-LABELS = ("arm", "n_train", "axes", "seed", "identity")
-"""What is read of every run, and of its labels."""
+
+
+class RecordedLabels(Labels):
+    """What a run is in its sweep; the first five are needed."""
+
+    arm: str
+    n_train: str
+    axes: dict[str, Any]
+    seed: Seed
+    identity: str
+
+
+class Budget(Open):
+    """What a run used."""
+
+    steps: Annotated[int, Field(ge=1, le=10**15)]
+    flops: Positive | None = None
+
+
+class Evaluation(Open):
+    """What a run was evaluated on."""
+
+    count: Annotated[int, Field(ge=1, le=10**9)]
+
+
+class Losses(Open):
+    """Training loss by step."""
+
+    step: list[Whole]
+    loss: list[Real]
+    seconds: list[Positive]
+
+    @model_validator(mode="after")
+    def _aligned(self) -> Self:
+        if not len(self.step) == len(self.loss) == len(self.seconds):
+            raise ValueError("lists of unequal length")
+        return self
+
+
+class Curve(Open):
+    """Evaluations by step."""
+
+    step: list[Whole]
+    passes: list[dict[PassCount, Result]]
+
+    @model_validator(mode="after")
+    def _aligned(self) -> Self:
+        if len(self.step) != len(self.passes):
+            raise ValueError("lists of unequal length")
+        return self
+
+
+class RecordedRun(Open):
+    """A run in a record."""
+
+    name: str
+    labels: RecordedLabels
+    config: str
+    commit: Commit | None
+    created_at: Moment | None = None
+    machine: dict[str, Any]
+    budget: Budget
+    task: str
+    difficulty: str
+    evaluation: Evaluation
+    chance: dict[str, Line]
+    loss: Losses
+    curve: Curve
+    final: dict[PassCount, Result]
+
+
+class Record(Open):
+    """The file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_: str = Field(alias="schema")
+    sweep: str = ""
+    title: str = ""
+    file: str = ""
+    sha256: str = ""
+    runs: list[RecordedRun]
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -32,49 +133,33 @@ def read_record(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    WorkbenchError
+    UnreadableFile
         It is missing, damaged, or of another schema.
     """
+    make = "make one with `workbench sweep FILE --record PATH`"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        schema = record["schema"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, FileNotFoundError):
-            given = f"no record of results at {path}"
-        elif isinstance(error, OSError):
-            given = f"{path} cannot be read ({error.strerror})"
-        elif isinstance(error, ValueError):
-            given = f"{path} is no record of results, and no JSON"
-        else:
-            given = f"{path} is no record of results: it names no schema"
-        raise WorkbenchError(
-            given,
-            f"JSON of schema {SCHEMA}",
-            "make one with `workbench sweep FILE --record PATH`",
+        record = read_json(path)
+    except MissingFile:
+        raise MissingFile(
+            f"no record of results at {path}", f"JSON of schema {SCHEMA}", make
         ) from None
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema is None:
+        raise UnreadableFile(
+            f"{path} is not a record of results: it names no schema", f"schema {SCHEMA}", make
+        )
     if schema != SCHEMA:
-        raise WorkbenchError(
+        raise UnreadableFile(
             f"{path} is of schema {schema!r}", SCHEMA, "make it again with this version"
         )
-    if damage := _damage(record.get("runs")):
-        raise WorkbenchError(
-            f"{path} is damaged: {damage}", "runs as this version writes them", "make it again"
-        )
+    check_seal(checked(Record, record, str(path)), what=str(path))
+    for run in record["runs"]:
+        config = parse_toml(run["config"], what=f"the configuration of {run['name']} in {path}")
+        if not isinstance(config.get("task"), dict) or "name" not in config["task"]:
+            raise UnreadableFile(
+                f"{run['name']} in {path} names no task", "a task", "make it again"
+            )
     return record
-
-
-def _damage(runs: Any) -> str:
-    """Return what is wrong with a record's runs; "" where nothing is."""
-    if not isinstance(runs, list):
-        return "it has no list of runs"
-    for number, run in enumerate(runs, 1):
-        if not isinstance(run, dict) or not isinstance(run.get("labels"), dict):
-            return f"run {number} has no labels"
-        lacking = [key for key in KEYS if key not in run]
-        lacking += [f"labels.{key}" for key in LABELS if key not in run["labels"]]
-        if lacking:
-            return f"run {number} lacks {', '.join(lacking)}"
-    return ""
 
 
 def recorded(path: Path | None) -> dict[str, dict[str, Any]]:
@@ -110,7 +195,7 @@ def add_to_record(path: Path, sweep: Sweep, runs: list[Run]) -> int:
         "file": sweep.path.name,
         "runs": ordered,
     }
-    write_json(path, record)
+    write_json(path, sealed(record))
     return len(ordered)
 
 
@@ -134,7 +219,7 @@ def _place(labels: dict[str, Any]) -> tuple[Any, ...]:
 
 def entry(run: Run, plan: PlannedRun) -> dict[str, Any]:
     """Return what a record keeps of a finished run."""
-    provenance = json.loads((run.folder / PROVENANCE).read_text(encoding="utf-8"))
+    provenance = read_ended(run.folder)
     metrics = provenance["metrics"]
     events = read_events(run.folder).entries
     steps = [event for event in events if event["kind"] == "step"]

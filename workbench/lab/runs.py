@@ -7,7 +7,6 @@ beside them first. Nothing here loads torch: a dashboard that only lists runs st
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -15,26 +14,38 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from workbench.config import Experiment, load_experiment
 from workbench.errors import WorkbenchError
-from workbench.files import write_json, write_text
+from workbench.files import (
+    LIMIT,
+    MissingFile,
+    Stamp,
+    UnreadableFile,
+    open_regular,
+    stamp,
+    write_json,
+    write_text,
+)
 from workbench.identity import identify
 from workbench.lab.processes import LOG, alive, here
-from workbench.training.run_folder import (
-    ALIVE,
-    CONFIG,
+from workbench.training.run_files import (
     EVENTS,
+    LABELS,
     STATUS,
-    STOP,
-    check_there,
     read_event,
+    read_labels,
+    read_metrics,
+    read_status,
 )
+from workbench.training.run_folder import ALIVE, CONFIG, STOP, check_there
 
-LABELS, TRASH, LOCK = "labels.json", ".trash", ".states.lock"
-PROVENANCE = "checkpoint/provenance.json"
-"""Where a finished run says what it came from and what it scored."""
+Value = TypeVar("Value")
+
+TRASH, LOCK = ".trash", ".states.lock"
 PATIENCE = 20.0
 """Seconds to wait for whoever changes the state of a run."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -59,8 +70,8 @@ class Run:
     name, folder : str, Path
         The folder and its name.
     state : str
-        One of `STATES`. "died": its process is gone without having said why. "damaged": what the
-        folder says cannot be read.
+        One of `STATES`. "died": its process has gone without saying why. "damaged": a file in the
+        folder cannot be read, and no process works on the run.
     step, steps : int
         Steps done and to do.
     loss : float or None
@@ -73,11 +84,12 @@ class Run:
     changed : float
         When it last said something, in seconds since 1970.
     labels : dict
-        Sweep, arm, N, axes, seed and cost; empty for a run of its own.
+        Sweep, arm, N, axes, seed and cost (`workbench.training.run_files.Labels`); empty for a run
+        outside a sweep.
     problem : str or None
         Why it failed, or what is damaged.
     status : dict
-        ``status.json`` as it is.
+        ``status.json`` as it is (`workbench.training.run_files.Status`); empty where it is damaged.
     """
 
     name: str
@@ -100,7 +112,7 @@ class Run:
 
 
 def list_runs(root: Path, keep: Callable[[Run], bool] = lambda run: True) -> list[Run]:
-    """Return the runs under `root`, the newest word first; a damaged one is told, not hidden."""
+    """Return the runs under `root`, the latest to report first; damaged ones are among them."""
     if not root.is_dir():
         return []
     folders = [p for p in root.iterdir() if not p.name.startswith(".") and is_run(p)]
@@ -110,50 +122,97 @@ def list_runs(root: Path, keep: Callable[[Run], bool] = lambda run: True) -> lis
 
 def is_run(folder: Path) -> bool:
     """Say whether a folder holds a run."""
-    return (folder / STATUS).is_file() or (folder / CONFIG).is_file()
+    # not Path.is_file, which raises where one may not look
+    return any(os.path.isfile(folder / name) for name in (STATUS, CONFIG))
 
 
 def read_run(folder: Path) -> Run | None:
-    """Return a run from its folder; None where the folder went away while it was read."""
-    labels, _ = _json(folder / LABELS)
-    try:
-        status, problem = _json(folder / STATUS)
-        events, changed = _newest(folder / EVENTS)
-        changed = max(changed, (folder / STATUS).stat().st_mtime)
-    except OSError:
-        if not folder.is_dir():
-            return None
-        status, problem, events, changed = {}, f"no {STATUS}", [], folder.stat().st_mtime
-    if not isinstance(status.get("state"), str):
-        problem = problem or f"{STATUS} names no state"
-        return Run(folder.name, folder, "damaged", changed=changed, labels=labels, problem=problem)
-    steps = [e for e in events if e.get("kind") == "step"]
-    evaluations = [e for e in events if e.get("kind") == "evaluation"]
-    last: dict[str, Any] = steps[-1] if steps else {}
-    state = actual_state(status, changed, folder)
+    """Return a run from its folder; None where the folder went away while it was read.
+
+    Each file is read alone. What cannot be read is left out, and `Run.problem` says why.
+    """
+    problems: list[str] = []
+    status = _part(read_status, folder, problems, {})
+    if not status and not folder.is_dir():
+        return None
+    labels = _part(read_labels, folder, problems, {})
+    events, lost = _part(_newest, folder, problems, ([], 0))
+    outdated = _part(_outdated, folder, problems, "")
+    changed = max(map(_written, (folder / STATUS, folder / EVENTS)))
+    state = actual_state(status, changed, folder) if status else "damaged"
+    final = _part(read_metrics, folder, problems, {}) if state == "finished" else {}
+    if problems and state not in ACTIVE:  # what is at work can still be stopped
+        state = "damaged"
+    said = status.get("error") or (last_words(folder) if state == "died" else "")
+    skipped = f"{lost} of the last lines of {EVENTS} cannot be read" if lost else ""
+    steps = [e for e in events if e["kind"] == "step"]
+    evaluations = [e for e in events if e["kind"] == "evaluation"]
     return Run(
-        folder.name,
+        folder.name.encode("utf-8", "backslashreplace").decode(),  # a name may be any bytes
         folder,
         state,
-        step=max(int(status.get("step", 0)), int(events[-1]["step"]) if events else 0),
-        steps=int(status.get("steps", 0)),
-        loss=last.get("loss"),
-        evaluation=_final(folder, state) or (evaluations[-1]["passes"] if evaluations else {}),
-        seconds=float(last.get("seconds", 0.0)),
-        changed=changed,
+        step=max(status.get("step", 0), events[-1]["step"] if events else 0),
+        steps=status.get("steps", 0),
+        loss=steps[-1]["loss"] if steps else None,
+        evaluation=final.get("passes") or (evaluations[-1]["passes"] if evaluations else {}),
+        seconds=float(steps[-1]["seconds"]) if steps else 0.0,
+        changed=changed or _written(folder),
         labels=labels,
-        problem=status.get("error") or (last_words(folder) if state == "died" else None),
+        problem="; ".join(filter(None, (said, *problems, outdated, skipped))) or None,
         status=status,
     )
 
 
-def _final(folder: Path, state: str) -> dict[str, Any]:
-    """Return the evaluation that ended a run, which is told beside its checkpoint alone."""
-    if state != "finished":
-        return {}
-    metrics = _json(folder / PROVENANCE)[0].get("metrics")
-    passes = metrics.get("passes") if isinstance(metrics, dict) else None
-    return passes if isinstance(passes, dict) else {}
+def _part(read: Callable[[Path], Value], folder: Path, problems: list[str], nothing: Any) -> Value:
+    """Return what `read` finds in a run's folder; `nothing`, and a problem, where it cannot."""
+    try:
+        return read(folder)
+    except WorkbenchError as error:
+        problems.append(error.given.replace(f"{folder}{os.sep}", ""))
+        return nothing
+
+
+def _written(path: Path) -> float:
+    """Return when a file was written, in seconds since 1970; 0 where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def configuration(folder: Path) -> Experiment:
+    """Return a run's configuration, read again only if its file has changed.
+
+    Raises
+    ------
+    WorkbenchError
+        It is missing or damaged.
+    """
+    return _configuration(folder / CONFIG, stamp(folder / CONFIG))
+
+
+@lru_cache(maxsize=2000)
+def _configuration(path: Path, changed: Stamp) -> Experiment:
+    return load_experiment(path)
+
+
+def _outdated(folder: Path) -> str:
+    """Return why a run's configuration is not one of this version; "" where it is.
+
+    Raises
+    ------
+    UnreadableFile
+        It is damaged.
+    """
+    try:
+        configuration(folder)
+    except MissingFile:
+        return ""  # nobody can start it
+    except UnreadableFile:
+        raise
+    except WorkbenchError as error:
+        return error.given.replace(f"{folder}{os.sep}", "")
+    return ""
 
 
 def scores_at_trained(run: Run) -> tuple[str, dict[str, float]]:
@@ -162,7 +221,7 @@ def scores_at_trained(run: Run) -> tuple[str, dict[str, float]]:
     An N that was not trained would say less; where the trained one was not tested, it is the
     largest below it, else the smallest.
     """
-    tested = {int(n): scores for n, scores in run.evaluation.items() if str(n).isdecimal()}
+    tested = {int(n): scores for n, scores in run.evaluation.items()}
     if not tested:
         return "", {}
     last = str(run.labels.get("n_train", "")).rpartition("-")[2]
@@ -178,7 +237,7 @@ def actual_state(status: dict[str, Any], changed: float, folder: Path) -> str:
     Parameters
     ----------
     status : dict
-        ``status.json``.
+        ``status.json``, as `read_status` returns it.
     changed : float
         When the run last said something, in seconds since 1970.
     folder : Path
@@ -186,22 +245,15 @@ def actual_state(status: dict[str, Any], changed: float, folder: Path) -> str:
     """
     state = str(status["state"])
     if state not in ACTIVE:
-        return state if state in STATES else "damaged"
+        return state
     if not here(status):
-        return state if time.time() - max(changed, _beat(folder)) < SILENT else "died"
+        beat = _written(folder / ALIVE)
+        return state if time.time() - max(changed, beat) < SILENT else "died"
     if alive(status):
         return state
     # a launcher that was killed may have started a process which has yet to say who it is
     unborn = status.get("launcher") and time.time() - changed < BIRTH
     return state if unborn else "died"
-
-
-def _beat(folder: Path) -> float:
-    """Return when the run's process last gave a sign of life, 0 where it never did."""
-    try:
-        return (folder / ALIVE).stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 @dataclass(frozen=True)
@@ -226,17 +278,26 @@ class Events:
 def read_events(folder: Path, offset: int = 0) -> Events:
     """Return the events of a run from byte `offset`; an unfinished last line waits.
 
-    A file shorter than `offset` was written anew by a resumed run: it is read from the start.
+    A file shorter than `offset` was written again by a resumed run: it is read from the start.
+
+    Raises
+    ------
+    UnreadableFile
+        It is not a regular file, too large, or may not be read.
     """
     path = folder / EVENTS
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             offset = 0 if size < offset else offset
             file.seek(offset)
-            data = file.read()
-    except OSError:
+            data = file.read(LIMIT + 1)
+    except MissingFile:
         return Events([], 0)
+    except OSError as error:
+        raise _unreadable(path, error.strerror) from None
+    if len(data) > LIMIT:
+        raise _unreadable(path, f"larger than {LIMIT:,} bytes")
     whole, newline, _ = data.rpartition(b"\n")
     entries, damaged = [], 0
     for line in whole.splitlines():
@@ -284,7 +345,9 @@ def request(folder: Path, experiment_toml: str, labels: dict[str, Any], steps: i
 
 
 def set_state(folder: Path, state: str, **changes: Any) -> None:
-    """Write a run's state, keeping what else its status says; used while no process trains.
+    """Write a run's state, keeping the rest of its status; used while no process trains.
+
+    A damaged status is replaced.
 
     Raises
     ------
@@ -292,7 +355,7 @@ def set_state(folder: Path, state: str, **changes: Any) -> None:
         The run's folder was removed: it is not written half anew.
     """
     check_there(folder)
-    status, _ = _json(folder / STATUS)
+    status = _part(read_status, folder, [], {})
     status.pop("error", None)
     status |= {"state": state, **changes}
     if state == "queued":
@@ -304,7 +367,7 @@ def set_state(folder: Path, state: str, **changes: Any) -> None:
 
 def claim(folder: Path) -> None:
     """Tell who works on a run that a queue has launched: the first act of its process."""
-    status, _ = _json(folder / STATUS)
+    status = _part(read_status, folder, [], {})
     if status.get("state") == "starting" and status.pop("launcher", False):
         write_json(folder / STATUS, status | identify())
 
@@ -425,10 +488,8 @@ def runs_of(runs: Iterable[Run], sweep: str) -> list[Run]:
 def log_tail(folder: Path, lines: int = 20) -> list[str]:
     """Return the last lines that the run's process printed."""
     try:
-        with (folder / LOG).open("rb") as file:
-            file.seek(max(file.seek(0, os.SEEK_END) - TAIL, 0))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
+        text = _end(folder / LOG)[0].decode("utf-8", "replace")
+    except UnreadableFile:
         return []
     return [line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip()][
         -lines:
@@ -443,26 +504,27 @@ def last_words(folder: Path) -> str:
     return f"its process ended without a word; {LOG} may say more"
 
 
-def _newest(path: Path) -> tuple[list[dict[str, Any]], float]:
-    """Return the newest events of a file, without reading all of it, and when it changed."""
+def _newest(folder: Path) -> tuple[list[dict[str, Any]], int]:
+    """Return the newest events of a run, and how many lines among them cannot be read."""
     try:
-        with path.open("rb") as file:
-            info = os.fstat(file.fileno())
-            file.seek(max(info.st_size - TAIL, 0))
-            data = file.read()
-    except FileNotFoundError:
-        return [], 0.0
-    whole = data.rpartition(b"\n")[0].splitlines()
-    found = (read_event(line) for line in (whole if info.st_size <= TAIL else whole[1:]))
-    return [event for event in found if event is not None], info.st_mtime
+        data, cut = _end(folder / EVENTS)
+    except MissingFile:
+        return [], 0
+    lines = data.rpartition(b"\n")[0].splitlines()
+    found = [read_event(line) for line in lines[cut:]]
+    return [event for event in found if event is not None], found.count(None)
 
 
-def _json(path: Path) -> tuple[dict[str, Any], str | None]:
-    """Return the object in a JSON file, and what is wrong with it; empty where there is none."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}, f"no {path.name}"
-    except (OSError, ValueError) as error:
-        return {}, f"{path.name} cannot be read ({error})"
-    return (value, None) if isinstance(value, dict) else ({}, f"{path.name} is no object")
+def _end(path: Path) -> tuple[bytes, bool]:
+    """Return the last bytes of a regular file, and whether there are more before them."""
+    with open_regular(path) as file:
+        try:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - TAIL, 0))
+            return file.read(TAIL), size > TAIL
+        except OSError as error:
+            raise _unreadable(path, error.strerror) from None
+
+
+def _unreadable(path: Path, why: str | None) -> UnreadableFile:
+    return UnreadableFile(f"{path} cannot be read ({why})", "a readable file", "check it")

@@ -20,6 +20,8 @@ from workbench.training.run_folder import CONFIG
 DEATHS = 3
 """A run whose process dies so often without getting further is not started again in this call."""
 
+ENDED_BADLY = ("failed", "died", "damaged")
+
 Stop = Callable[[], bool]
 Tell = Callable[[dict[str, float], list[str]], None]
 Work = Callable[..., None]
@@ -34,7 +36,7 @@ class Outcome:
     counts : dict of str to int
         Runs in each state; those recorded before count as finished.
     failed : dict of str to str
-        Name and reason of each that failed or died.
+        Name and reason of each that failed, died or is damaged.
     """
 
     counts: dict[str, int]
@@ -121,7 +123,7 @@ def finish(
     def look(runs: list[Run]) -> None:
         note(runs)
         for run in runs:
-            by_hand = run.problem == KILLED  # whoever killed it does not want it back
+            by_hand = run.status.get("error") == KILLED  # whoever killed it does not want it back
             if run.name in names and run.state == "died" and not by_hand and not stop():
                 furthest, count = deaths.get(run.name, (-1, 0))
                 count = 1 if run.step > furthest else count + 1
@@ -147,7 +149,7 @@ def finish(
     before = len(sweep.runs) - len(to_do)
     if before:
         counts["finished"] = counts.get("finished", 0) + before
-    failed = {r.name: r.problem or r.state for r in runs if r.state in ("failed", "died")}
+    failed = {r.name: r.problem or r.state for r in runs if r.state in ENDED_BADLY}
     return Outcome(counts, failed)
 
 

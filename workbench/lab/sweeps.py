@@ -26,8 +26,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
@@ -38,10 +38,13 @@ from pydantic import Field, model_validator
 
 from workbench.config import Experiment, Frozen, build, load_experiment
 from workbench.errors import WorkbenchError
+from workbench.files import MissingFile, read_toml
 from workbench.lab.arms import MATCHED, arm, at_equal_flops, trained_passes
 from workbench.lab.flops import cost
 from workbench.tasks import task as make_task
 
+MOST = 10_000
+"""Runs of a sweep."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 LABELS = "labels.json"
 """What a run is called in its sweep: arm, N, axes, seed and cost, beside its configuration."""
@@ -168,18 +171,10 @@ def load_sweep(path: str | Path, *, counting: Callable[[], None] = lambda: None)
     """
     path = Path(path)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise WorkbenchError(
+        data = read_toml(path)
+    except MissingFile:
+        raise MissingFile(
             f"no sweep file at {path}", "a TOML file", "see data/sweeps for examples"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorkbenchError(
-            f"{path} cannot be read ({error})", "a TOML file", "see data/sweeps for examples"
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise WorkbenchError(
-            f"{path} is not valid TOML ({error})", "a sweep", "mend that line"
         ) from None
     if not NAME.fullmatch(path.stem):
         raise WorkbenchError(
@@ -206,6 +201,10 @@ def plan(config: SweepConfig, path: Path, base: Experiment | None = None) -> lis
     base : Experiment or None
         What every arm changes, in place of the file that `config` names.
     """
+    combined = math.prod(map(len, config.axes.values())) * len(config.seeds)
+    asked = combined * sum(len(axis.passes) for axis in config.arms)
+    if asked > MOST:
+        raise WorkbenchError(f"{path} asks for {asked:,} runs", f"at most {MOST:,}", "split it")
     runs: list[PlannedRun] = []
     for axis in config.arms:
         for passes, values in product(axis.passes, product(*config.axes.values())):

@@ -16,9 +16,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from workbench.files import UnreadableFile
 from workbench.lab.queue import queue_works
-from workbench.lab.runs import LABELS, Run, actual_state, last_words, read_events, read_run, trashed
-from workbench.training.run_folder import CONFIG, EVENTS, STATUS, STOP
+from workbench.lab.runs import Run, actual_state, last_words, read_events, read_run, trashed
+from workbench.training.run_files import EVENTS, LABELS, STATUS
+from workbench.training.run_folder import CONFIG, STOP
 
 logger = logging.getLogger(__name__)
 
@@ -265,7 +267,10 @@ def _go_on(tail: _Tail, folder: Path) -> bool:
     if inode == tail.inode and size == tail.offset:
         return False
     fresh = inode != tail.inode or size < tail.offset  # written anew by a run that was resumed
-    events = read_events(folder, 0 if fresh else tail.offset)
+    try:
+        events = read_events(folder, 0 if fresh else tail.offset)
+    except UnreadableFile:  # the list of runs says why
+        return False
     if not fresh and not events.entries:
         tail.offset = max(events.offset, tail.offset)
         return False

@@ -37,10 +37,9 @@ from workbench.training.optimisers import Optimisers, build_optimisers, learning
 from workbench.training.parallel import Team, check_processes, device_of
 from workbench.training.places import export_folder
 from workbench.training.resume import restore_resume_point, resume_points, save_resume_point
+from workbench.training.run_files import EVENTS, ORIGIN
 from workbench.training.run_folder import (
     CONFIG,
-    EVENTS,
-    ORIGIN,
     STATES,
     STOP,
     append,

@@ -29,19 +29,12 @@ from typing import Any
 
 from workbench.config import Experiment, load_experiment, to_toml
 from workbench.errors import WorkbenchError
-from workbench.files import (
-    MissingFile,
-    UnreadableFile,
-    read_json,
-    write_json,
-    write_text,
-    written_aside,
-)
+from workbench.files import MissingFile, read_bytes, write_json, write_text, written_aside
 from workbench.identity import identify
 from workbench.training.provenance import describe_origin
+from workbench.training.run_files import EVENTS, STATUS, read_event, read_origin, read_status
 
-EVENTS, STATUS, CONFIG, STATES = "events.jsonl", "status.json", "experiment.toml", "state"
-ORIGIN, STOP, ALIVE = "origin.json", "stop", "alive"
+CONFIG, STATES, STOP, ALIVE = "experiment.toml", "state", "stop", "alive"
 BEAT = 30.0
 """Seconds between two signs of life."""
 NO_ROOM = frozenset(
@@ -61,16 +54,9 @@ def finished(folder: Path) -> bool:
         Its status is damaged.
     """
     try:
-        status = read_json(folder / STATUS)
+        return read_status(folder)["state"] == "finished"
     except MissingFile:
         return False
-    if not isinstance(status, dict) or not isinstance(status.get("state"), str):
-        raise UnreadableFile(
-            f"{folder / STATUS} does not say what state the run is in",
-            "the status that a run wrote",
-            "remove it, then resume",
-        )
-    return status["state"] == "finished"
 
 
 def record_origin(
@@ -80,17 +66,13 @@ def record_origin(
 
     `kernels` names the backend that serves, `processes` how many train together, `muon` the
     precision of Muon's products.
+
+    Raises
+    ------
+    UnreadableFile
+        What the file holds is damaged.
     """
-    try:
-        starts = read_json(path)
-    except MissingFile:
-        starts = []
-    if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
-        raise UnreadableFile(
-            f"{path} does not say how the run was started",
-            "the starts that a run wrote",
-            "remove it, then resume",
-        )
+    starts = read_origin(path)
     together = {"processes": processes} if processes > 1 else {}
     origin = describe_origin(kernels)
     if muon is not None:
@@ -108,11 +90,11 @@ def run_status(folder: Path) -> dict[str, Any]:
     Raises
     ------
     WorkbenchError
-        There is no run in `folder`.
+        There is no run in `folder`, or its status is damaged.
     """
     try:
-        return json.loads((folder / STATUS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_status(folder)
+    except MissingFile:
         raise WorkbenchError(
             f"no run in {folder}", f"a folder with {STATUS}", "start one with `workbench train`"
         ) from None
@@ -291,14 +273,20 @@ def told_in_one_line(folder: Path) -> Iterator[None]:
 def drop_events_after(path: Path, step: int) -> None:
     """Remove events that a killed process wrote after its last resume point.
 
-    Lines that cannot be read, but for a torn last one, are kept beside in ``events.damaged`` and
-    told on standard error.
+    Lines that cannot be read, except a torn last one, are kept in ``events.damaged`` and reported
+    on standard error.
+
+    Raises
+    ------
+    UnreadableFile
+        It is not a regular file, or too large.
     """
-    if not path.exists():
+    try:
+        lines = read_bytes(path).splitlines()
+    except MissingFile:
         return
     kept: list[bytes] = []
     damaged: list[bytes] = []
-    lines = path.read_bytes().splitlines()
     for number, line in enumerate(lines, 1):
         event = read_event(line)
         if event is None:
@@ -314,12 +302,3 @@ def drop_events_after(path: Path, step: int) -> None:
         )
     with written_aside(path) as aside:
         aside.write_bytes(b"".join(line + b"\n" for line in kept))
-
-
-def read_event(line: bytes) -> dict[str, Any] | None:
-    """Return the event in a line of ``events.jsonl``; None where it holds none."""
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and isinstance(event.get("step"), int) else None

@@ -5,12 +5,13 @@ Loads no torch, so that the home page is there at once.
 
 from __future__ import annotations
 
-import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.config import load_experiment
+from workbench.errors import WorkbenchError
+from workbench.files import read_json, read_toml
 from workbench.paths import bundled_checkpoints
 from workbench.tasks.base import counted
 
@@ -147,12 +148,15 @@ def entries() -> list[Entry]:
 def read_entry(name: str, folder: Path) -> Entry:
     """Read one checkpoint's provenance and configuration."""
     try:
-        provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-        config = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
-        entry = Entry(name, provenance, config)
-        entry.accuracy  # noqa: B018  (a record of another shape is a problem to be shown)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return Entry(name, {}, {}, f"{type(error).__name__}: {error}")
+        provenance, config = read_json(folder / "provenance.json"), folder / "config.toml"
+        load_experiment(config)  # a configuration that no model can have is a problem to be shown
+        entry = Entry(name, provenance, read_toml(config))
+        entry.accuracy  # noqa: B018  (so is a record of another shape)
+    except WorkbenchError as error:
+        return Entry(name, {}, {}, error.given)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        said = f"its provenance.json is damaged ({type(error).__name__}: {error})"
+        return Entry(name, {}, {}, said)
     return entry
 
 

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import logging
-import tomllib
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.figures.experiments import accuracy_against_n
 from workbench.figures.learning import learning_curves
 from workbench.figures.theme import PALETTE, Theme
+from workbench.files import parse_toml
 from workbench.lab.arms import ARMS
 from workbench.lab.results import against_n, dataset, entries_of, latest, learning, over_seeds
 from workbench.lab.runs import Run
@@ -114,7 +114,8 @@ def comparable(entries: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str
     """
     tasks: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
-        tasks.setdefault(str(tomllib.loads(entry["config"])["task"]), []).append(entry)
+        task = parse_toml(entry["config"], what=entry["name"])["task"]
+        tasks.setdefault(str(task), []).append(entry)
     kept = next(iter(tasks.values()), [])
     left = len(entries) - len(kept)
     note = ""

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.files import Stamp, read_toml, stamp
 from workbench.lab.actions import KILLED
-from workbench.lab.runs import STATES, Run, scores_at_trained
+from workbench.lab.runs import STATES, Run, configuration, scores_at_trained
 from workbench.lab.watch import Seen, sweep_of
 from workbench.tasks import task as make_task
 from workbench.tasks.base import level_words
-from workbench.training.run_folder import CONFIG
 
 STOPPING = "stopping"
 SHOWN_STATES = ("queued", "starting", "running", STOPPING, *STATES[3:])
@@ -78,7 +75,7 @@ def row(run: Run, state: str, arms: dict[str, str]) -> dict[str, Any]:
 
 
 def _word(state: str, problem: str | None) -> str:
-    if state == "died" and problem == KILLED:
+    if state == "died" and (problem or "").startswith(KILLED):
         return "killed"
     return f"{state} ..." if state == STOPPING else state
 
@@ -105,19 +102,10 @@ def percent(share: float) -> str:
 
 def difficulty_name(run: Run) -> str:
     """Return what the difficulty of a run's task is called."""
-    path = run.folder / CONFIG
     try:
-        return _difficulty_name(path, stamp(path))
+        return _unit_of(configuration(run.folder).task.name)
     except WorkbenchError:
-        return "difficulty"
-
-
-@lru_cache(maxsize=2000)
-def _difficulty_name(path: Path, changed: Stamp) -> str:
-    try:
-        return _unit_of(str(read_toml(path)["task"]["name"]))
-    except (KeyError, TypeError, WorkbenchError):
-        return "difficulty"  # a damaged configuration is told elsewhere
+        return "difficulty"  # why it cannot be read is among the run's problems
 
 
 @lru_cache

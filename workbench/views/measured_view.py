@@ -12,7 +12,7 @@ import xarray as xr
 
 from workbench.errors import WorkbenchError
 from workbench.figures.theme import Theme
-from workbench.lab.measured import read_measurement
+from workbench.lab.measured import damage_reported, read_measurement
 from workbench.views.components import FigurePane
 from workbench.views.instrument_card import csv_of
 from workbench.views.lab_parts import Download
@@ -63,15 +63,17 @@ class MeasurementView:
         self.name, self.data, self.figures, self.button = name, xr.Dataset(), [], None
         try:
             self.data, origin = read_measurement(path)
-            about = about_html(self.data, origin, level=level)
-            shown, found = figures_of(self.data), tables(self.data)
+            with damage_reported(str(path)):
+                about = about_html(self.data, origin, level=level)
+                shown, found = figures_of(self.data), tables(self.data)
+                drawn = [json.loads(one.draw(theme).to_json()) for one in shown]
         except WorkbenchError as error:
             return [told_html(f'<p class="failure" role="alert">{escape(str(error))}</p>')]
         self.button = Download(self.save, label="Data (CSV)")
         inner = f"h{level + 1}"
         parts: list[Any] = [told_html(about), pn.Row(self.button, margin=0)]
-        for one in shown:
-            pane = FigurePane(label=one.title, svg=True)
+        for one, figure in zip(shown, drawn, strict=True):
+            pane = FigurePane(figure=figure, label=one.title, svg=True)
             self.figures.append((one, pane))
             heading = f"<{inner}>{escape(one.title)}</{inner}><p>{escape(one.says)}</p>"
             parts += [told_html(heading), pane]
@@ -81,7 +83,6 @@ class MeasurementView:
             for title, rows in found.items()
         )
         parts.append(told_html(told))
-        self.draw(theme)
         return parts
 
     def draw(self, theme: Theme) -> None:

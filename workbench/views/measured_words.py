@@ -15,6 +15,7 @@ import xarray as xr
 from workbench import dims
 from workbench.instruments.controls import REPLAY, STRONGER, UNTRAINED
 from workbench.instruments.linear import LEFT
+from workbench.lab.measured import damage_reported
 from workbench.paths import data_folder
 from workbench.tasks.base import level_words
 
@@ -35,8 +36,15 @@ def measurements(kind: str | None = None) -> dict[str, Path]:
 
 
 def tables(data: xr.Dataset) -> dict[str, Rows]:
-    """Return the tables of a measurement by name; attribute ``kind`` says which it is."""
-    return TABLES[str(data.attrs["kind"])](data)
+    """Return the tables of a measurement by name; attribute ``kind`` says which it is.
+
+    Raises
+    ------
+    UnreadableFile
+        The measurement lacks what its tables show.
+    """
+    with damage_reported(f"a measurement of kind {data.attrs.get('kind')!r}"):
+        return TABLES[str(data.attrs["kind"])](data)
 
 
 def cell(data: xr.Dataset, name: str, *, bounds: bool = True) -> str:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench.errors import WorkbenchError
-from workbench.files import MissingFile, Stamp, read_json, stamp
+from workbench.files import MissingFile, Stamp, UnreadableFile, stamp
 from workbench.lab.kinds import KINDS
+from workbench.lab.measured import read_origin
 from workbench.lab.measuring import (
     FOLDER,
     REQUEST,
@@ -23,6 +24,7 @@ from workbench.lab.measuring import (
     Request,
     folder_of,
     progress_of,
+    read_request,
 )
 from workbench.views.measured_words import measurements
 from workbench.views.measuring_words import (
@@ -168,14 +170,12 @@ def _own(folder: Path) -> Own | None:
 # what is written once need not be read twice a second
 @lru_cache(maxsize=1000)
 def _request(folder: Path, changed: Stamp) -> tuple[str, str, dict[str, Any]]:
-    try:
-        found = read_json(folder / REQUEST)
-        kind, checkpoint, settings = found["kind"], found["checkpoint"], dict(found["settings"])
-    except (WorkbenchError, ValueError, KeyError, TypeError) as error:
-        kind, checkpoint, settings = "", repr(error), {}
-    if kind not in KINDS:
-        raise WorkbenchError(f"{folder} asks for {kind!r}", "a kind of measurement", "remove it")
-    return str(kind), str(checkpoint), settings
+    asked = read_request(folder / REQUEST)
+    if asked.kind not in KINDS:
+        raise WorkbenchError(
+            f"{folder} asks for {asked.kind!r}", "a kind of measurement", "remove it"
+        )
+    return asked.kind, asked.checkpoint, asked.settings
 
 
 @lru_cache(maxsize=1000)
@@ -202,9 +202,8 @@ def _origin(path: Path) -> _Origin:
 @lru_cache(maxsize=1000)
 def _origin_of(path: Path, changed: Stamp) -> _Origin:
     try:
-        found = read_json(path)["provenance"]
-        settings = json.dumps(found["settings"], sort_keys=True)
-        sha256 = str(found["checkpoint_sha256"])
-        return _Origin(str(found["kind"]), str(found["checkpoint"]), sha256, settings)
-    except (WorkbenchError, KeyError, TypeError):
+        found = read_origin(path)
+    except UnreadableFile:
         return _Origin()
+    settings = json.dumps(found.settings, sort_keys=True)
+    return _Origin(found.kind, found.checkpoint, found.checkpoint_sha256, settings)

@@ -5,13 +5,13 @@ Everything follows from the kinds of `workbench.lab.kinds`. Imports no Panel and
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from workbench.files import UnreadableFile, read_json
 from workbench.lab.kinds import KINDS, Settings, kind_of
 from workbench.lab.measuring import Progress
 from workbench.lab.settings import Setting, fields_of
@@ -96,9 +96,8 @@ def spec(kind: str) -> list[dict[str, Any]]:
 def weights_of(folder: Path) -> str:
     """Return the hash of a checkpoint's weights, read from its provenance; "" where it has none."""
     try:
-        found = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-        return str(found["hashes"]["model.safetensors"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_json(folder / "provenance.json")["hashes"]["model.safetensors"])
+    except (UnreadableFile, KeyError, TypeError, IndexError):
         return ""
 
 

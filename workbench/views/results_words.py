@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -17,6 +16,7 @@ from typing import Any
 import xarray as xr
 
 from workbench import dims
+from workbench.files import UnreadableFile, read_json
 from workbench.lab.arms import ARMS
 from workbench.lab.axes import at_axes, value_text
 from workbench.paths import data_folder
@@ -44,6 +44,10 @@ NO_RECORDS = (
 )
 
 
+DAMAGED = (UnreadableFile, LookupError, TypeError, ValueError, AttributeError)
+"""What a bundled file raises where it is not what was bundled."""
+
+
 def records() -> dict[str, Path]:
     """Return the bundled records of sweeps by name."""
     folder = data_folder() / "results" / "sweeps"
@@ -51,7 +55,9 @@ def records() -> dict[str, Path]:
 
 
 def latency() -> tuple[xr.Dataset, str] | None:
-    """Return the recorded latencies and in words what they were measured on; None without any.
+    """Return the recorded latencies and in words what they were measured on.
+
+    None where there are none, or where they are damaged.
 
     Returns
     -------
@@ -60,9 +66,13 @@ def latency() -> tuple[xr.Dataset, str] | None:
         sequence; ``title (arm)``.
     """
     path = data_folder() / "results" / "latency" / "depo-n8-any.json"
-    if not path.exists():
+    try:
+        return _latency(read_json(path))
+    except DAMAGED:
         return None
-    record = json.loads(path.read_text(encoding="utf-8"))
+
+
+def _latency(record: Mapping[str, Any]) -> tuple[xr.Dataset, str]:
     rows = record["results"]
     arms = list(dict.fromkeys(row["arm"] for row in rows))
     counts = sorted({row["n"] for row in rows})
@@ -391,11 +401,13 @@ def details_html(question: Question, table: xr.Dataset, found: Family) -> str:
 
 def published_html() -> str:
     """Return the paper's own numbers, with what they are worth."""
-    path = data_folder() / "published.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return _published(read_json(data_folder() / "published.json"))
+    except DAMAGED:
         return ""
+
+
+def _published(found: Mapping[str, Any]) -> str:
     tables = "".join(
         f"<h3>{escape(t['title'])}</h3>"
         + grid(["", *t["columns"]], [[r, *v] for r, v in _rows(t)], t["title"])

@@ -1,0 +1,523 @@
+"""Change files at random and read them: no reader may fail, hang, or accept what was altered.
+
+``python3 run.py fuzz`` writes small samples of every kind of file that is read, changes each many
+times (bits, lengths, values, names, things that are not files) and calls the public readers. It
+prints how often each kind of file came to which end, and exits with 1 if a reader failed, hung, or
+accepted other content where a digest protects it. The same seed makes the same changes.
+
+To add a kind of file, add an entry to `KINDS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import tomllib
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import WorkbenchError
+from workbench.paths import data_folder
+
+REFUSED, SAME, SHOWN, OTHER = "refused", "identical", "shown as damaged", "other content"
+FAILED, HUNG, ALTERED = "TRACEBACK", "HANG", "ALTERED"
+OUTCOMES = (REFUSED, SAME, SHOWN, OTHER, FAILED, HUNG, ALTERED)
+BAD = (FAILED, HUNG, ALTERED)
+"""`OTHER` is not among them: a file without a digest may be edited, and holds another value."""
+PATIENCE = 60.0
+"""Seconds that reading may take; only a hang reaches it."""
+
+Change = Callable[[Path, random.Random], str]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What readers made of a sample.
+
+    Attributes
+    ----------
+    content : str
+        Everything that was read, as text; the same for the same content.
+    damaged : bool
+        Whether the readers say that something is damaged.
+    """
+
+    content: str
+    damaged: bool = False
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file or folder.
+
+    Attributes
+    ----------
+    make : callable
+        Writes a sound sample into an empty folder and returns its path, a file or a folder.
+    read : callable
+        Calls the public readers on that path.
+    changes : tuple of callables
+        Ways to change the sample; each takes its path and a generator and returns what it did.
+    protected : bool
+        Whether a digest covers all content, so that other content must not be accepted.
+    """
+
+    make: Callable[[Path], Path]
+    read: Callable[[Path], Reading]
+    changes: tuple[Change, ...]
+    protected: bool = False
+
+
+# --- changes ----------------------------------------------------------------------------------
+
+DEEP, LONG = "@deep@", "@long@"
+RAW = {f'"{DEEP}"': "[" * 50_000, f'"{LONG}"': "9" * 5_000}
+"""What no writer of JSON or TOML would write, put in afterwards."""
+STRANGE: tuple[Any, ...] = (
+    None, True, 0, -1, 1, 2.5, -0.0, 1e308, 10**12, 2**63, float("nan"), float("inf"), "", "x",
+    "0", "\x1b[2J\n", "\u202e", "../..", [], [1], [[]], {}, {"x": 1}, [None], DEEP, LONG,
+)  # fmt: skip
+
+
+def a_file(path: Path, draw: random.Random) -> Path:
+    """Return one of the files of a sample."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return draw.choice(files)
+
+
+def flip_bits(path: Path, draw: random.Random) -> str:
+    """Change some bits."""
+    file = a_file(path, draw)
+    data = bytearray(file.read_bytes())
+    for _ in range(draw.choice((1, 1, 1, 3, 20)) if data else 0):
+        data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+    file.write_bytes(data)
+    return f"bits of {file.name}"
+
+
+def cut_or_extend(path: Path, draw: random.Random) -> str:
+    """Change the length."""
+    file = a_file(path, draw)
+    data = file.read_bytes()
+    if draw.random() < 0.7:
+        file.write_bytes(data[: draw.choice((0, 1, len(data) // 2, draw.randrange(len(data) + 1)))])
+    else:
+        file.write_bytes(data + draw.choice((b"\0", data, b"\xff" * 9, b"{}\n")))
+    return f"length of {file.name}"
+
+
+def overwrite(path: Path, draw: random.Random) -> str:
+    """Replace a stretch by zeros or noise, or by another stretch of the same file."""
+    file = a_file(path, draw)
+    data = bytearray(file.read_bytes())
+    if data:
+        start, size = draw.randrange(len(data)), draw.randrange(1, 65)
+        other = draw.randrange(len(data))
+        stretch = len(data[start : start + size])
+        data[start : start + size] = draw.choice(
+            (bytes(stretch), draw.randbytes(stretch), bytes(data[other : other + size]))
+        )
+    file.write_bytes(data)
+    return f"a stretch of {file.name}"
+
+
+def replace_file(path: Path, draw: random.Random) -> str:
+    """Put something in place of a file that is none, or take it away."""
+    file = a_file(path, draw)
+    file.unlink()
+    what = draw.choice(("nothing", "pipe", "device", "folder", "huge", "loop"))
+    if what == "pipe":
+        os.mkfifo(file)
+    elif what == "device":
+        file.symlink_to(draw.choice(("/dev/zero", "/dev/null", "/dev/full")))
+    elif what == "folder":
+        file.mkdir()
+    elif what == "loop":
+        file.symlink_to(file.name)
+    elif what == "huge":
+        with file.open("wb") as sparse:
+            sparse.truncate(2**42)
+    return f"{what} for {file.name}"
+
+
+def change_value(value: Any, draw: random.Random) -> Any:
+    """Return a JSON value with one place of it changed."""
+    if isinstance(value, dict | list) and value and draw.random() < 0.85:
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        key = draw.choice(keys)
+        what = draw.random()
+        if what < 0.08:
+            del value[key]
+        elif what < 0.14 and isinstance(value, dict):
+            value[draw.choice(("x", "", "0", f"{key}2", "\x1b"))] = value.pop(key)
+        else:
+            value[key] = change_value(value[key], draw)
+        return value
+    return draw.choice(STRANGE)
+
+
+def _in_raw(text: str) -> str:
+    for placeholder, raw in RAW.items():
+        text = text.replace(placeholder, raw)
+    return text
+
+
+def change_json(path: Path, draw: random.Random) -> str:
+    """Change a value in a JSON file, or in a line of a file of lines."""
+    files = [path] if path.is_file() else sorted(path.rglob("*"))
+    file = draw.choice([f for f in files if f.suffix in (".json", ".jsonl")])
+    if file.suffix == ".json":
+        file.write_text(_in_raw(json.dumps(change_value(json.loads(file.read_text()), draw))))
+        return f"a value in {file.name}"
+    lines = file.read_text().splitlines()
+    number = draw.randrange(len(lines))
+    lines[number] = _in_raw(json.dumps(change_value(json.loads(lines[number]), draw)))
+    file.write_text("\n".join(lines) + "\n")
+    return f"a value in line {number + 1} of {file.name}"
+
+
+def change_toml(path: Path, draw: random.Random) -> str:
+    """Change a value in a TOML file."""
+    import tomli_w
+
+    files = [path] if path.is_file() else sorted(path.rglob("*"))
+    file = draw.choice([f for f in files if f.suffix == ".toml"])
+    value = change_value(tomllib.loads(file.read_text()), draw)
+    try:
+        text = tomli_w.dumps(value if isinstance(value, dict) else {"x": value})
+    except (TypeError, ValueError, AttributeError):  # TOML has no null
+        text = file.read_text().replace("=", "= null #", 1)
+    file.write_text(_in_raw(text))
+    return f"a value in {file.name}"
+
+
+FILE_CHANGES: tuple[Change, ...] = (flip_bits, cut_or_extend, overwrite, replace_file)
+TEXT_CHANGES: tuple[Change, ...] = (*FILE_CHANGES, change_json, change_json, change_json)
+
+
+# --- samples and readers --------------------------------------------------------------------------
+
+SCORES = {
+    "accuracy": {"1": 0.75, "2": 0.5},
+    "exact": 0.25,
+    "first": {"accuracy": {"1": 0.5, "2": 0.25}, "interval": {"1": [0.4, 0.6], "2": [0.2, 0.3]}},
+    "interval": {"accuracy": {"1": [0.7, 0.8], "2": [0.4, 0.6]}, "exact": [0.2, 0.3]},
+    "chance": {"uniform guess": {"accuracy": {"1": 0.125, "2": 0.125}, "exact": None}},
+    "sleep_ms_per_window": 1.5,
+    "wake_ms_per_token": None,
+}
+LABELS = {
+    "sweep": "s", "arm": "sleep", "n_train": "2", "passes": 2, "axes": {"task.nodes": 4}, "seed": 0,
+    "cost": {"training": 1e6, "sleep": 1e5, "wake": 1e5}, "identity": "abc",
+}  # fmt: skip
+CONFIG = """\
+[model]
+width = 8
+attention_heads = 2
+[sleep]
+window = 8
+passes = {kind = "random", low = 1, high = 2}
+[task]
+name = "depo"
+nodes = 4
+names = "single"
+max_hops = 2
+queries = 2
+[training]
+steps = 20
+batch_size = 4
+"""
+START = {"from_step": 0, "created_at": "2026-11-25T00:55:10+00:00", "commit": {"hash": "abc"}}
+
+
+def make_run(folder: Path) -> Path:
+    """Write the folder of a finished run beside a sound one."""
+    events: list[dict[str, Any]] = []
+    for step in (5, 10, 15, 20):
+        events.append({"kind": "step", "step": step, "loss": 1 / step, "seconds": step / 2})
+        events.append({"kind": "evaluation", "step": step, "passes": {"1": SCORES, "2": SCORES}})
+    for name in ("sound", "changed"):
+        run = folder / name
+        (run / "checkpoint").mkdir(parents=True)
+        (run / "experiment.toml").write_text(CONFIG)
+        status = {"state": "finished", "step": 20, "steps": 20, "host": "h", "pid": 1, "started": 1}
+        (run / "status.json").write_text(json.dumps(status))
+        (run / "labels.json").write_text(json.dumps(LABELS | {"seed": len(name), "identity": name}))
+        (run / "origin.json").write_text(json.dumps([START]))
+        (run / "events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
+        (run / "log.txt").write_text("step 1\nworkbench: all went well\n")
+        metrics = {"task": "depo", "difficulty": "hops", "count": 50, "seed": 1}
+        metrics |= {"passes": {"1": SCORES, "2": SCORES}}
+        (run / "checkpoint" / "provenance.json").write_text(json.dumps({"metrics": metrics}))
+    return folder / "changed"
+
+
+def read_run_folder(path: Path) -> Reading:
+    """List a folder of runs, watch it, follow the events, compare, and gather what they know."""
+    from workbench.lab.compare import differences
+    from workbench.lab.estimate import speeds
+    from workbench.lab.live import entries_of
+    from workbench.lab.queue import need
+    from workbench.lab.results import dataset
+    from workbench.lab.runs import list_runs, log_tail, read_events
+    from workbench.lab.watch import Watch
+    from workbench.views.lab_rows import row
+
+    runs = list_runs(path.parent)
+    sound = next(run for run in runs if run.name == "sound")
+    assert sound.state == "finished" and sound.problem is None, "the other run is as it was"
+    watch = Watch(path.parent)
+    assert len(watch.look().runs) == len(runs)
+    entries = entries_of(runs)
+    names = [entry["name"] for entry in entries]
+    assert "sound" in names
+    content: list[Any] = [row(run, run.state, {}) | {"changed": 0} for run in runs]
+    content += [need(run) for run in runs] + [len(speeds(runs)), log_tail(path)]
+    content.append(differences([run.folder for run in runs]))
+    content.append([run.labels for run in runs])
+    refused = ""
+    try:
+        content.append(read_events(path))
+        content.append(dataset(entries_of(runs)).to_dict())
+    except WorkbenchError as error:
+        refused = str(error)
+    changed = next((run for run in runs if run.name == "changed"), None)
+    shown = bool(refused) or changed is None or bool(changed.problem) or "changed" not in names
+    return Reading(repr(content), shown)
+
+
+def make_record(folder: Path) -> Path:
+    """Write a record of four runs, cut out of the bundled one."""
+    from workbench.files import sealed, write_json
+
+    whole = json.loads((data_folder() / "results" / "sweeps" / "depo-n8.json").read_text())
+    arms = [run for run in whole["runs"] if run["labels"]["arm"] == "sleep"]
+    whole["runs"] = [run for run in arms if run["labels"]["seed"] < 2][:4]
+    path = folder / "record.json"
+    write_json(path, sealed(whole))
+    return path
+
+
+def read_record_file(path: Path) -> Reading:
+    """Read a record and make its dataset, tables and CSV."""
+    from workbench.lab import results
+    from workbench.lab.record import read_record
+    from workbench.views.questions import answers
+    from workbench.views.results_words import csv_text
+
+    record = read_record(path)
+    record.pop("sha256", None)
+    data = results.dataset(record)
+    tables = [csv_text(table) for _, table in answers(data, results.final(data))]
+    return Reading(repr((record, tables)))
+
+
+def make_measurement(folder: Path) -> Path:
+    """Write the bundled measurement of a lens again."""
+    from workbench.lab.measured import read_measurement, write_measurement
+
+    path = folder / "lens.json"
+    source = data_folder() / "results" / "instruments" / "lens-depo-n8-any.json"
+    write_measurement(path, *read_measurement(source))
+    return path
+
+
+def read_measurement_file(path: Path) -> Reading:
+    """Read a measurement and make its tables."""
+    from workbench.lab.measured import read_measurement
+    from workbench.views.measured_words import tables
+
+    data, provenance = read_measurement(path)
+    return Reading(repr((data.to_dict(), provenance, tables(data))))
+
+
+def make_measuring(folder: Path) -> Path:
+    """Write the folders of a measurement that is done and of one that failed."""
+    from workbench.lab.measuring import FOLDER
+
+    for name in ("done", "failed"):
+        one = folder / FOLDER / name
+        one.mkdir(parents=True)
+        asked = {"kind": "lens", "checkpoint": "depo-n8-any", "sha256": "0" * 64, "settings": {}}
+        (one / "request.json").write_text(json.dumps(asked))
+        (one / "status.json").write_text(json.dumps({"host": "h", "pid": 1, "started": 1.0}))
+        told = {"done": 1, "total": 2, "began": 1.0}
+        (one / "progress.json").write_text(json.dumps(told))
+        (one / "log.txt").write_text("workbench: no\n")
+    (folder / FOLDER / "done" / "result.json").write_text("{}")
+    return folder / FOLDER
+
+
+def read_measuring(path: Path) -> Reading:
+    """List the measurements of a folder of runs, and how far each is."""
+    from workbench.lab.measuring import progress_of
+    from workbench.views.measuring_shelf import own_measurements
+
+    found = own_measurements(path.parent)
+    progress = [progress_of(folder) for folder in sorted(path.iterdir())]
+    content = [(one.key, one.title, one.words) for one in found]
+    return Reading(repr((sorted(content), [(p.state, p.done, p.message) for p in progress])))
+
+
+def make_config(folder: Path) -> Path:
+    """Write a configuration."""
+    path = folder / "config.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+def read_config(path: Path) -> Reading:
+    """Read a configuration, and write it as TOML."""
+    from workbench.config import load_experiment, to_toml
+
+    return Reading(to_toml(load_experiment(path)))
+
+
+def make_entry(folder: Path) -> Path:
+    """Copy what the home page reads of a bundled checkpoint."""
+    source = data_folder() / "checkpoints" / "depo-n8-any"
+    for name in ("config.toml", "provenance.json"):
+        shutil.copy(source / name, folder / name)
+    return folder
+
+
+def read_home_entry(path: Path) -> Reading:
+    """Read what the home page says of a checkpoint."""
+    from workbench.views.catalogue import read_entry
+
+    entry = read_entry("one", path)
+    said = (entry.task, entry.trained, entry.accuracy)
+    return Reading(repr((said, entry.provenance)), entry.problem is not None)
+
+
+KINDS: dict[str, Kind] = {
+    "run folder": Kind(make_run, read_run_folder, (*TEXT_CHANGES, change_toml)),
+    "sweep record": Kind(make_record, read_record_file, TEXT_CHANGES, protected=True),
+    "measurement": Kind(make_measurement, read_measurement_file, TEXT_CHANGES, protected=True),
+    "measuring": Kind(make_measuring, read_measuring, TEXT_CHANGES),
+    "configuration": Kind(make_config, read_config, (*FILE_CHANGES, *[change_toml] * 3)),
+    "home entry": Kind(make_entry, read_home_entry, (*TEXT_CHANGES, change_toml)),
+}
+
+
+# --- the loop -------------------------------------------------------------------------------------
+
+
+class Hang(BaseException):
+    """Reading took longer than `PATIENCE`."""
+
+
+@contextmanager
+def no_longer_than(seconds: float) -> Iterator[None]:
+    """Raise `Hang` where the body takes longer, also while it waits for a pipe."""
+
+    def late(number: int, frame: Any) -> None:
+        raise Hang
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def judge(kind: Kind, path: Path, sound: str) -> tuple[str, str]:
+    """Read a changed sample; return the outcome, and what there is to say of a bad one."""
+    try:
+        with no_longer_than(PATIENCE):
+            reading = kind.read(path)
+    except WorkbenchError as error:
+        return (FAILED, f"several lines: {error}") if "\n" in str(error) else (REFUSED, "")
+    except Hang:
+        return HUNG, ""
+    except Exception:
+        return FAILED, traceback.format_exc()
+    if reading.content == sound:
+        return (SHOWN if reading.damaged else SAME), ""
+    if reading.damaged:
+        return SHOWN, ""
+    return (ALTERED, "") if kind.protected else (OTHER, "")
+
+
+def fuzz(
+    count: int, seed: int, names: list[str], tell: Callable[[str], None]
+) -> dict[str, Counter[str]]:
+    """Change samples `count` times, kind after kind; return how often each came to which end."""
+    found: dict[str, Counter[str]] = {name: Counter() for name in names}
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as root:
+        samples: dict[str, tuple[Path, str]] = {}
+        for name in names:
+            folder = Path(root) / f"sound {name}"
+            folder.mkdir()
+            path = KINDS[name].make(folder)
+            reading = KINDS[name].read(path)
+            assert not reading.damaged, f"{name}: the sample is sound"
+            assert KINDS[name].read(path) == reading, f"{name}: two readings agree"
+            samples[name] = path.relative_to(folder), reading.content
+        for number in range(count):
+            name = names[number % len(names)]
+            kind, (inside, sound) = KINDS[name], samples[name]
+            draw = random.Random(f"{seed} {number}")
+            folder = Path(root) / f"{number}"
+            shutil.copytree(Path(root) / f"sound {name}", folder)
+            done = draw.choice(kind.changes)(folder / inside, draw)
+            outcome, said = judge(kind, folder / inside, sound)
+            found[name][outcome] += 1
+            if outcome in BAD:
+                tell(f"{name}, change {number} ({done}): {outcome}\n{said}")
+            shutil.rmtree(folder)
+    return found
+
+
+def table(found: dict[str, Counter[str]]) -> str:
+    """Return the counts as text in columns."""
+    rows = [["", *OUTCOMES]]
+    rows += [[name, *(str(counts[o]) for o in OUTCOMES)] for name, counts in found.items()]
+    total: Counter[str] = sum(found.values(), Counter())
+    rows.append(["all", *(str(total[o]) for o in OUTCOMES)])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        f"{first:{widths[0]}}  "
+        + "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+        for first, *cells in rows
+    )
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="run.py fuzz", description=__doc__.split("\n")[0])
+    parser.add_argument("--count", type=int, default=1000, help="changes; default %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
+    parser.add_argument("--kind", action="append", choices=KINDS, help="this kind alone")
+    options = parser.parse_args()
+    limit_memory(8 * 2**30)
+    began = time.monotonic()
+    found = fuzz(options.count, options.seed, options.kind or list(KINDS), print)
+    print(table(found))
+    print(f"{options.count} changes in {time.monotonic() - began:.0f} s, seed {options.seed}")
+    return int(any(counts[outcome] for counts in found.values() for outcome in BAD))
+
+
+def limit_memory(size: int) -> None:
+    """Let a reader that takes everything fail instead of the machine."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (size, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
