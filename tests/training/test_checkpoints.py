@@ -131,11 +131,15 @@ def test_the_card_says_what_the_provenance_says(folder):
     assert f"= {record['budget']['tokens']:,} tokens, seed {record['seed']}" in card
     assert f"{record['metrics']['count']:,} examples of the evaluation stream" in card
     assert record["versions"]["torch"] in card
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in card.splitlines()
-        if line.startswith("|") and "---" not in line
+    tables = [
+        [
+            [cell.strip() for cell in line.strip("|").split("|")]
+            for line in part.splitlines()
+            if line.startswith("|") and "---" not in line
+        ]
+        for part in card.split("The first query of each example alone")
     ]
+    rows, first = tables
     levels = [cell.removeprefix("hops ") for cell in rows[0][1:-1]]
     metrics = record["metrics"]["passes"]
     assert [row[0] for row in rows[1:3]] == list(metrics) == ["1", "2"]
@@ -150,6 +154,12 @@ def test_the_card_says_what_the_provenance_says(folder):
         expected = [*(line["accuracy"][v] for v in levels), line["exact"]]
         assert [float(cell) for cell in row[1:]] == pytest.approx(expected, abs=5.1e-4)
     assert len(rows) == 3 + len(metrics["1"]["chance"])
+    assert [row[0] for row in first] == [row[0] for row in rows]
+    for row, entry in zip(first[1:3], metrics.values(), strict=True):
+        for level, cell in zip(levels, row[1:], strict=True):
+            low, high = entry["first"]["interval"][level]
+            share = entry["first"]["accuracy"][level]
+            assert cell == f"{share:.3f} [{low:.3f}, {high:.3f}]"
 
 
 # --- what is refused ------------------------------------------------------------------------------
