@@ -8,6 +8,7 @@ record with more questions is corrected more. So the same numbers stand on the r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import xarray as xr
@@ -54,12 +55,12 @@ class Family:
     differences: dict[str, list[Compared]]
     equalities: dict[str, list[Compared]]
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Return how many differences are corrected together."""
         return _size(self.differences)
 
-    @property
+    @cached_property
     def equal_size(self) -> int:
         """Return how many equalities are corrected together."""
         return _size(self.equalities)
@@ -173,4 +174,5 @@ def _correct(found: dict[str, list[Compared]], name: str, corrected: str) -> Non
 
 def _size(found: dict[str, list[Compared]]) -> int:
     """Return how many comparisons were measured."""
-    return sum(int(one.table["mean"].count()) for each in found.values() for one in each)
+    means = [one.table["mean"].values for each in found.values() for one in each]
+    return sum(int(np.count_nonzero(~np.isnan(mean))) for mean in means)

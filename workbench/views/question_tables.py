@@ -241,7 +241,8 @@ def _with_chance(
     answer without the context (`leaking`) are not among them.
     """
     shown = recorded(final, pairs)
-    told = [pair for pair in shown if pair not in leaking(final, shown)]
+    leaks = leaking(final, shown)
+    told = [pair for pair in shown if pair not in leaks]
     lines = _only(final[[own]], told or shown)[own]
     runs = [dims.CONDITION, dims.SEED]
     spread = (lines.max(runs) - lines.min(runs)).max(dims.DIFFICULTY)

@@ -293,8 +293,9 @@ def p_words(p: float) -> str:
 
 def _by_level(one: Compared) -> list[dict[str, Any]]:
     """Return a comparison's values at each difficulty."""
-    frame = one.table.reset_coords(drop=True).to_dataframe().reset_index()
-    return list(frame.to_dict("records"))
+    names = [dims.DIFFICULTY, *map(str, one.table.data_vars)]
+    columns = [one.table[name].values.tolist() for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _signed(mean: float, low: float, high: float) -> str:
