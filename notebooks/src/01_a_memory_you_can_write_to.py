@@ -439,7 +439,7 @@ exercises.check_without_head(without_head)
 def without_head(memory, layer, head):
     changed = memory.fast_weights[layer].clone()
     changed[:, head] = 0
-    return memory.replace(fast_weights={layer: changed})
+    return memory.replace(fast_weights={**memory.fast_weights, layer: changed})
 
 
 exercises.check_without_head(without_head)

@@ -59,7 +59,7 @@ def few_rings_in_turn(score, source):
     ("answer", "says"),
     [
         (lambda score, source: ..., "gives nothing back yet"),
-        (lambda score, source: "no", "not an array of numbers"),
+        (lambda score, source: "no", "not a number"),
         (lambda score, source: 0.5, "never trained"),
         (lambda score, source: 0.0 * probe_audit(score, source) - 1, "give back what score gives"),
         (lambda score, source: 1 - score(source < 0, source < 5), "no rows"),

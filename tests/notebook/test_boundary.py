@@ -58,7 +58,7 @@ def cut_by_hand(tokens, window):
     ("answer", "says"),
     [
         (lambda t, w: ..., "gives nothing back yet"),
-        (lambda t, w: [1, 2], "no list of pairs"),
+        (lambda t, w: [1, 2], "gives back shape (); expected (2,)"),
         (lambda t, w: [(s, s + w - 1) for s in range(0, t, w)], "as in a slice"),
         (lambda t, w: [(s, s + w) for s in range(0, t - w + 1)], "do not overlap"),
         (lambda t, w: [(0, t)], "expected [(0, 4), (4, 8)]"),

@@ -44,7 +44,7 @@ def in_place(own, donors, head):
     ("answer", "says"),
     [
         (lambda own, donors, head: ..., "gives nothing back yet"),
-        (lambda own, donors, head: "S", "gives back str"),
+        (lambda own, donors, head: "S", "gives back the text"),
         (lambda own, donors, head: donors[:, head], "expected (4, 3, 5, 2)"),
         (lambda own, donors, head: own[99], "IndexError"),
         (in_place, "changes what it was given"),

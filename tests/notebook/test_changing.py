@@ -48,7 +48,7 @@ def of_integers(S):
     [
         (lambda S: ..., "gives nothing back yet"),
         (lambda S: singular(S), "shape (4,)"),
-        (lambda S: "four", "not an array of numbers"),
+        (lambda S: "four", "not a number"),
         (lambda S: np.nan, "not finite"),
         (lambda S: effective_rank(S, exp=lambda x: x), "in nats"),
         (lambda S: effective_rank(S, log=np.log2), "do not belong together"),

@@ -28,7 +28,7 @@ def broken(x):
         (lambda x: None, "gives nothing back yet"),
         (lambda x: x, "not twice as much"),
         (lambda x: 2, "shape (); expected (2,). Use 2 * x."),
-        (lambda x: "two", "gives back str, not an array"),
+        (lambda x: "two", "gives back the text 'two', not an array"),
         (lambda x: x * np.nan, "not finite"),
         (in_place, "`in_place` changes what it was given"),
         (broken, "stopped at its line `return x @ np.ones(5)`: ValueError"),

@@ -165,7 +165,7 @@ def test_gated_write(answer, says):
 
 
 def put(memory, layer, S):
-    return memory.replace(fast_weights={layer: S})
+    return memory.replace(fast_weights={**memory.fast_weights, layer: S})
 
 
 def without_head(memory, layer, head):
@@ -181,6 +181,12 @@ def in_place(memory, layer, head):
 
 def left_out(memory, layer, head):
     return put(memory, layer, memory.fast_weights[layer][:, :head])
+
+
+def only_this_layer(memory, layer, head):
+    return memory.replace(
+        fast_weights={layer: without_head(memory, layer, head).fast_weights[layer]}
+    )
 
 
 def as_numpy(memory, layer, head):
@@ -209,18 +215,29 @@ def along(axis, *, also=0.0):
         (lambda memory, layer, head: memory.clone(), "no number changed"),
         (lambda memory, layer, head: memory.erase(), "every head is zero"),
         (lambda memory, layer, head: memory.fast_weights[layer], "a Memory was expected"),
-        (lambda memory, layer, head: Memory(), "keep its shape"),
+        (lambda memory, layer, head: Memory(), "has no S by layer"),
+        (lambda memory, layer, head: without_head(memory, layer, 2), "use `head`"),
+        (lambda memory, layer, head: without_head(memory, 1, head), "no number changed"),
+        (lambda memory, layer, head: without_head(memory, layer, head + 1), "IndexError"),
+        (only_this_layer, "keep the other layers"),
+        (
+            lambda memory, layer, head: Memory(without_head(memory, layer, head).fast_weights),
+            "the rest of the memory is gone",
+        ),
         (
             lambda memory, layer, head: put(memory, layer, memory.fast_weights[layer][:, :head]),
             "shape",
         ),
-        (lambda memory, layer, head: without_head(memory, layer, 0), "wrong axis"),
+        (
+            lambda memory, layer, head: without_head(memory, layer, 0),
+            "head 2 was asked for, and head 0 is zero",
+        ),
         (along(0), "wrong axis"),
         (along(2), "no head is zero throughout"),
         (along(1, also=1.0), "the other heads changed too"),
         (lambda memory, layer, head: memory.fast_weights[head], "KeyError"),
         (as_numpy, "should stay a torch tensor, not ndarray"),
-        (lambda memory, layer, head: Memory(fast_weights=7), "cannot make sense of this answer"),
+        (lambda memory, layer, head: Memory(fast_weights=7), "no S by layer, only int"),
     ],
 )
 def test_without_head(answer, says):

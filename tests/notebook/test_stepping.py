@@ -165,7 +165,7 @@ def fading(S, writes, n):
     ("answer", "says"),
     [
         (lambda S, writes, n: ..., "gives nothing back yet"),
-        (lambda S, writes, n: "S", "no list of matrices"),
+        (lambda S, writes, n: "S", "not an array of numbers"),
         (lambda S, writes, n: replay(S, writes, n)[-1], "one matrix"),
         (lambda S, writes, n: replay(S, writes, n, keep="write"), "every single write"),
         (lambda S, writes, n: [S, *replay(S, writes, n)], "that you began with"),

@@ -72,8 +72,8 @@ def mistake(name):
     ("answer", "says"),
     [
         (lambda writes: ..., "gives nothing back yet"),
-        (lambda writes: "S", "no list of matrices"),
-        (lambda writes: [np.ones((3, 2)), 1], "no list of matrices"),
+        (lambda writes: "S", "not an array of numbers"),
+        (lambda writes: [np.ones((3, 2)), 1], "not an array of numbers"),
         (lambda writes: sum(contributions(writes)), "one matrix"),
         (lambda writes: contributions(writes)[1:], "shape (3, 3, 2)"),
         (mistake("not carried"), "have taken from it since"),
@@ -181,7 +181,7 @@ def other_kept(name):
     [
         (lambda C, later: ..., "gives nothing back yet"),
         (lambda C, later: kept(C, later)[0], "two numbers are expected"),
-        (lambda C, later: (C, C), "two numbers are expected"),
+        (lambda C, later: (C, C), "expected (2,)"),
         (other_kept("swapped"), "the other way round"),
         (other_kept("with decay"), "counts it twice"),
         (other_kept("gone"), "removal *took*"),

@@ -14,10 +14,19 @@ import torch
 from torch import Tensor
 
 from workbench.model import Memory
-from workbench.notebook.check import NotYet, call, call_for_array, close, exercise
+from workbench.notebook.check import (
+    NotYet,
+    call,
+    call_for_array,
+    close,
+    exercise,
+    kind_of,
+    name_of,
+    right_elsewhere,
+)
 from workbench.sleep import Boundary, before_window
 
-STEPS = 400
+STEPS, FEW = 400, 8
 POINT, BASELINE = np.array([2.0, 3.0, 1.5]), np.array([0.5, -1.0, -0.5])
 
 SHARED = {
@@ -28,7 +37,7 @@ SHARED = {
 
 @exercise
 def check_integrated_gradients(integrated_gradients: Any) -> str:
-    """Exercise 1: the gradient, averaged on the way from the baseline, times the way."""
+    """Exercise 1: the gradient, averaged at the middles of equal pieces of the way, times the way."""
     hint = "(x - baseline) times the mean of gradient(baseline + alpha * (x - baseline))."
     asked: list[np.ndarray] = []
 
@@ -53,6 +62,7 @@ def check_integrated_gradients(integrated_gradients: Any) -> str:
     if close(found, right, 0.01):
         if len({tuple(point) for point in asked}) < STEPS / 2:
             raise NotYet(f"with steps = {STEPS} the gradient is to be taken at {STEPS} points.")
+        _check_points(integrated_gradients, gradient, asked, hint)
         return "the shares add up to f(x) - f(baseline): complete."
     if not asked:
         raise NotYet("`gradient` was not called. " + hint)
@@ -71,6 +81,8 @@ def check_integrated_gradients(integrated_gradients: Any) -> str:
         raise NotYet("times x - baseline, the way gone, not times x.")
     if close(found, -right, 0.01):
         raise NotYet("the sign is the wrong way round: from the baseline to x, x - baseline.")
+    if len({tuple(point) for point in asked}) < STEPS / 2:
+        raise NotYet(f"with steps = {STEPS} the gradient is to be taken at {STEPS} points.")
     if close(asked[0], np.zeros(3), 0.02) or close(asked[-1], np.zeros(3), 0.02):
         raise NotYet("your way begins at zero: begin at the baseline.")
     raise NotYet(f"expected {right.round(2)}, yours gives {found.round(2)}. {hint}")
@@ -101,6 +113,16 @@ def check_completeness_error(completeness_error: Any) -> str:
     )
     apart = sums - worth
     if close(found, np.abs(apart) / np.abs(worth)):
+        right_elsewhere(
+            completeness_error,
+            lambda a, w: np.abs(a.reshape(len(a), -1).sum(1) - w) / np.abs(w),
+            {
+                "with one number for each feature, [example, feature]": (flat, worth),
+                "with another worth": (attribution, np.array([-3.0, 5.0, 0.5])),
+                "with other attributions": (2 * attribution - 1, worth),
+                "with one example": (attribution[:1], worth[:1]),
+            },
+        )
         return "as a share of what was to be explained, for each example by itself."
     if close(np.abs(found), np.abs(apart)):
         raise NotYet("how much is that? Divide by what was to be explained, |worth|.")
@@ -141,7 +163,7 @@ def check_make_rest(make_rest: Any) -> str:
         raise NotYet("`answer` was not asked: it reads on from a place and says what comes out.")
     place = asked[-1]
     if not isinstance(place, Boundary):
-        raise NotYet(f"`answer` takes a place, not {type(place).__name__}: start.with_memory(...).")
+        raise NotYet(f"`answer` takes a place, not {kind_of(place)}: start.with_memory(...).")
     now = start.memory.tensors()
     if whole.keys() != now.keys() or not all(torch.equal(whole[n], now[n]) for n in whole):
         raise NotYet(
@@ -170,6 +192,7 @@ def check_make_rest(make_rest: Any) -> str:
         )
     if not torch.equal(found, answer(place)):
         raise NotYet("give back what `answer` says, unchanged.")
+    _check_other_layer(make_rest, answer, asked, hint)
     return "one input, one number, and every pass of the rest in between: this Captum may have."
 
 
@@ -199,6 +222,18 @@ def check_feature_mask(feature_mask: Any) -> str:
         raise NotYet("head by head; pass by pass was asked for, so that a table can be read off.")
     if not np.array_equal(numbers, np.arange(6).reshape(3, 2)):
         raise NotYet(f"no gaps, but in another order. {hint}")
+    right_elsewhere(
+        feature_mask,
+        lambda passes, heads, key, value: np.tile(
+            np.arange(passes * heads).reshape(passes, heads, 1, 1), (1, 1, key, value)
+        ),
+        {
+            "with another number of passes": (5, 2, 4, 5),
+            "with another number of heads": (3, 4, 4, 5),
+            "with other keys and values": (3, 2, 1, 6),
+            "with one pass": (1, 4, 2, 2),
+        },
+    )
     return "one number for each (pass, head), none left out."
 
 
@@ -220,6 +255,7 @@ def check_shapley(shapley: Any) -> str:
     found = call_for_array(lambda: result, shape=(3,), hint=hint)
     right = shapley_values(players, worth)
     if close(found, right):
+        _check_other_games(shapley)
         return "they add up to worth(all) - worth(none), and order plays no part."
     if close(found, 6 * right):
         raise NotYet("that is the sum over six orders: divide by 6.")
@@ -248,6 +284,71 @@ def check_shapley(shapley: Any) -> str:
     raise NotYet(f"they are to add up to {full - empty:g}; yours to {found.sum():.3g}. {hint}")
 
 
+def _check_points(
+    integrated_gradients: Any, gradient: Any, asked: list[np.ndarray], hint: str
+) -> None:
+    """Say which points of the way were taken, where it should be the middles of equal pieces."""
+    x, baseline = np.array([-1.0, 0.5, 2.0]), np.array([1.0, 2.0, -1.0])
+    alphas = (np.arange(FEW) + 0.5) / FEW
+    points = baseline + alphas[:, None] * (x - baseline)
+    right = (x - baseline) * np.mean([gradient(point) for point in points], axis=0)
+    asked.clear()
+    found = call_for_array(integrated_gradients, gradient, x, baseline, FEW, shape=(3,), hint=hint)
+    taken = np.array(asked)
+    if len(taken) and close(taken[[0, -1]], [baseline, x], 1e-9):
+        raise NotYet("your points include the baseline and x themselves: take the middles.")
+    if len(taken) and min(np.abs(taken - baseline).max(1)) < 1e-9:
+        raise NotYet("your points include the start, the baseline: 0 < alpha < 1, the middles.")
+    if len(taken) and min(np.abs(taken - x).max(1)) < 1e-9:
+        raise NotYet("your points include the end, x: 0 < alpha < 1, the middles.")
+    if len(taken) != FEW:
+        raise NotYet(f"with steps = {FEW} the gradient was taken {len(taken)} times: use `steps`.")
+    if not close(found, right):
+        raise NotYet(
+            f"right with {STEPS} steps, off with {FEW}: take the middles of {FEW} equal pieces, "
+            "and use every argument."
+        )
+
+
+def _check_other_layer(make_rest: Any, answer: Any, asked: list[Boundary], hint: str) -> None:
+    """Begin at another place, with another memory, and ask for another layer."""
+    start = _place(3, seed=1)
+    rest = _tried(make_rest, start, 3, answer, hint=hint)
+    state = torch.full((2, 2, 2, 3), 0.5)
+    asked.clear()
+    found = _tried(rest, state, hint=hint)
+    if not callable(rest) or not asked or not isinstance(asked[-1], Boundary):
+        raise NotYet("right at first, wrong for another place: use `start`, `layer`, `answer`.")
+    weights, first = asked[-1].memory.fast_weights, start.memory.fast_weights[1]
+    if asked[-1].window != start.window:
+        raise NotYet("right for the first place, wrong for another: use `start`.")
+    if (
+        weights.keys() != {1, 3}
+        or not torch.equal(weights.get(3, first), state)
+        or not torch.equal(weights[1], first)
+    ):
+        raise NotYet("right for layer 1, wrong for layer 3: use `layer`.")
+    if not isinstance(found, torch.Tensor) or not torch.equal(found, answer(asked[-1])):
+        raise NotYet("right for layer 1, wrong for layer 3: give back what `answer` says.")
+
+
+def _check_other_games(shapley: Any) -> None:
+    """Try players in another order, of another kind and of another number."""
+    named = lambda c: SHARED["".join(sorted(c))]  # noqa: E731
+    squares = lambda c: float(sum(c) ** 2 + len(set(c) & {2, 3}))  # noqa: E731
+    right_elsewhere(
+        shapley,
+        lambda players, worth: shapley_values(list(players), worth),
+        {
+            "with the players in another order": (["c", "a", "b"], named),
+            "with two players": (["a", "c"], named),
+            "with numbers for players, in a tuple": ((1, 2, 3), squares),
+            "with four players": ([4, 1, 3, 2], squares),
+            "with one player": ([2], squares),
+        },
+    )
+
+
 def one_order(
     order: Collection[str], players: list[str], worth: Callable[..., float]
 ) -> np.ndarray:
@@ -273,22 +374,23 @@ def equal_weights(players: list[str], worth: Callable[..., float]) -> np.ndarray
     return np.array(found)
 
 
-def _place() -> Boundary:
-    """Return a place before window 2, with two layers of S and the tails of one."""
-    generator = torch.Generator().manual_seed(0)
+def _place(window: int = 2, *, seed: int = 0) -> Boundary:
+    """Return a place before a window, with two layers of S and the tails of one."""
+    generator = torch.Generator().manual_seed(seed)
     states = {i: torch.rand(2, 2, 2, 3, generator=generator) + 1 for i in (1, 3)}
-    return before_window(2, Memory(states, {1: torch.ones(2, 3, 4)}))
+    return before_window(window, Memory(states, {1: torch.ones(2, 3, 4)}))
 
 
 def _tried(function: Any, *arguments: Any, hint: str) -> Any:
     """Call a learner's function as it is: copies would hide what it changes, and cut gradients."""
-    name = getattr(function, "__name__", "the answer")
+    name = name_of(function)
     if not callable(function):
         raise NotYet(f"a function was expected, not {type(function).__name__}")
     try:
         result = function(*arguments)
-    except Exception as error:
-        raise NotYet(f"`{name}` stopped with {type(error).__name__}: {error}. {hint}") from None
+    except (Exception, SystemExit) as error:
+        said = " ".join(str(error).split())[:200]
+        raise NotYet(f"`{name}` stopped with {type(error).__name__}: {said}. {hint}") from None
     if result is None or result is Ellipsis:
         raise NotYet(f"`{name}` gives nothing back yet. Replace the dots, and end with `return`.")
     return result

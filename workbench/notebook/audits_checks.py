@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 
 from workbench.notebook import audits, changing
-from workbench.notebook.check import NotYet, call, call_for_array, close, exercise
+from workbench.notebook.check import (
+    NotYet,
+    array_of,
+    call,
+    call_for_array,
+    close,
+    exercise,
+    kind_of,
+    name_of,
+    right_elsewhere,
+)
 
 ALLOWED = 0.01
 """By how much a cost may be larger and still count as equal, relative."""
@@ -21,13 +31,13 @@ ALLOWED = 0.01
 def check_probe_audit(probe_audit: Any) -> str:
     """Exercise 1: ``probe_audit(score, source)`` scores a probe on rings it has not seen."""
     hint = "Draw whole rings, then take the rows with np.isin(source, rings)."
-    count, each = 60, 3
-    generator = np.random.default_rng(1)
-    order = generator.permutation(count * each)
-    source = np.repeat(np.arange(count), each)[order]
-    where = generator.standard_normal((count, 8))[source]
-    coins, fact = (generator.integers(0, 2, count) == 1)[source], where[:, 0] > 0
-    for labels in (coins, fact):
+    for kind, count, each in (("coins", 60, 3), ("fact", 52, 4)):
+        generator = np.random.default_rng(count)
+        order = generator.permutation(count * each)
+        source = np.repeat(np.arange(count), each)[order]
+        where = generator.standard_normal((count, 8))[source]
+        coins, fact = (generator.integers(0, 2, count) == 1)[source], where[:, 0] > 0
+        labels = coins if kind == "coins" else fact
         asked: list[tuple[np.ndarray, np.ndarray, float]] = []
         wrong: list[str] = []
 
@@ -35,11 +45,12 @@ def check_probe_audit(probe_audit: Any) -> str:
             train: Any,
             test: Any,
             labels: np.ndarray = labels,
+            where: np.ndarray = where,
             asked: list[Any] = asked,
             wrong: list[str] = wrong,
         ) -> float:
             try:
-                train, test = _rows(train, len(source)), _rows(test, len(source))
+                train, test = _rows(train, len(labels)), _rows(test, len(labels))
             except NotYet as reason:  # told when the learner's function has come back
                 wrong.append(str(reason))
                 return 0.5
@@ -78,9 +89,8 @@ def check_convergence_audit(convergence_audit: Any) -> str:
     busy[2:] += np.cumsum(generator.standard_normal((n - 1, 3, 2)), axis=0)
 
     def given(states: np.ndarray) -> np.ndarray:
-        result = np.asarray(
-            call(convergence_audit, states, writes, audits.replay, hint=hint), dtype=np.float64
-        )
+        found = call(convergence_audit, states, writes, audits.replay, hint=hint)
+        result = array_of(found, name=name_of(convergence_audit), shape=None, hint=hint)
         if result.shape == (n,):
             raise NotYet(
                 "begin with pass 2: pass 1 is the same in both, for that is where the frozen "
@@ -110,6 +120,15 @@ def check_convergence_audit(convergence_audit: Any) -> str:
         if close(found, (steps[0] / steps[1])[1:]):
             raise NotYet("in units of S itself: |S(n) - S(n-1)| / |S(n)|, for both.")
         raise NotYet("right for a replay, wrong for a sleep that writes something else. " + hint)
+    right_elsewhere(
+        convergence_audit,
+        lambda s, w, replay: (change(s) / change(replay(s[0], w, len(s) - 1)))[1:],
+        {
+            "of fewer passes": (busy[:4], writes, audits.replay),
+            "with other writes": (busy, writes[::-1], audits.replay),
+            "that begins with an empty memory": (busy - busy[0], writes, audits.replay),
+        },
+    )
     return "1 where nothing but a replay goes on, more where a pass writes something else."
 
 
@@ -124,7 +143,7 @@ def check_lift_audit(lift_audit: Any) -> str:
     def given(a: np.ndarray, b: np.ndarray, cost: float = 4.0, other: float = 4.0) -> bool:
         result = call(lift_audit, a, b, cost, other, audits.interval, hint=hint)
         if not isinstance(result, bool | np.bool_):
-            raise NotYet(f"a verdict was expected, True or False, not {type(result).__name__}.")
+            raise NotYet(f"a verdict was expected, True or False, not {kind_of(result)}.")
         return bool(result)
 
     stands = given(ours, theirs)
@@ -172,7 +191,8 @@ def check_likeness_audit(likeness_audit: Any) -> str:
     generator = np.random.default_rng(3)
     x, other = generator.standard_normal((2, 12, 40))
     turned = x @ np.linalg.qr(generator.standard_normal((40, 40)))[0] + 0.1 * other
-    for y in (other, turned):
+    wide = generator.standard_normal((9, 60))
+    for x, y in ((x, other), (x, turned), (wide, wide + 1.5 * generator.standard_normal((9, 60)))):
         asked: list[tuple[np.ndarray, np.ndarray, float]] = []
 
         def likeness(a: Any, b: Any, asked: list[Any] = asked) -> float:
@@ -201,12 +221,16 @@ def check_likeness_audit(likeness_audit: Any) -> str:
 def check_leak_audit(leak_audit: Any) -> str:
     """Exercise 5: ``leak_audit(accuracy, S)`` is what the context is worth: with minus without."""
     hint = "accuracy(S) - accuracy(0 * S)."
-    state = np.random.default_rng(4).standard_normal((6, 3, 2))
+    generator = np.random.default_rng(4)
     for with_it, without in ((0.9, 0.6), (1.0, 1.0), (1.0, 0.1)):
+        state = generator.standard_normal((6, 3, 2))
         odd: list[np.ndarray] = []
 
         def accuracy(
-            given: Any, ends: tuple[float, float] = (with_it, without), odd: list[Any] = odd
+            given: Any,
+            ends: tuple[float, float] = (with_it, without),
+            odd: list[Any] = odd,
+            state: np.ndarray = state,
         ) -> float:
             given = np.asarray(given, dtype=np.float64)
             if given.shape == state.shape and np.array_equal(given, state):

@@ -13,7 +13,16 @@ import torch
 from workbench.config import SleepConfig
 from workbench.model import Memory
 from workbench.model.memory import KVCache
-from workbench.notebook.check import NotYet, call, call_for_array, exercise
+from workbench.notebook.check import (
+    NotYet,
+    array_of,
+    call,
+    call_for_array,
+    call_for_truth,
+    exercise,
+    kind_of,
+    right_elsewhere,
+)
 from workbench.sleep.eviction import evict
 
 WINDOW = 4
@@ -35,6 +44,11 @@ def check_sizes(cache_numbers: Any, fast_numbers: Any) -> str:
         raise NotYet(f"10 tokens, 6 wide: 120 numbers, not {found:g}. {hint}")
     if float(call_for_array(cache_numbers, 20, 6, shape=(), hint=hint)) != 240:
         raise NotYet("twice as many tokens need a cache of twice the size; yours does not grow so.")
+    right_elsewhere(
+        cache_numbers,
+        lambda tokens, width: 2 * tokens * width,
+        {"of another width": (10, 8), "of one token": (1, 6), "of other sizes": (7, 5)},
+    )
     hint = "Every head has one matrix, key x value."
     found = float(call_for_array(fast_numbers, 2, 3, 5, shape=(), hint=hint))
     if found == 16:
@@ -43,6 +57,16 @@ def check_sizes(cache_numbers: Any, fast_numbers: Any) -> str:
         raise NotYet("that is one head's matrix: there are as many as heads.")
     if found != 30:
         raise NotYet(f"2 heads, keys of 3, values of 5: 30 numbers, not {found:g}. {hint}")
+    right_elsewhere(
+        fast_numbers,
+        lambda heads, key, value: heads * key * value,
+        {
+            "with more heads": (4, 3, 5),
+            "with longer keys": (2, 6, 5),
+            "with longer values": (2, 3, 7),
+            "of other sizes": (1, 16, 16),
+        },
+    )
     return "the cache grows with every token; S has the same size after one token and a million."
 
 
@@ -53,10 +77,14 @@ def check_cut(cut: Any) -> str:
 
     def given(tokens: int, window: int) -> list[tuple[int, int]]:
         result = call(cut, tokens, window, hint=hint)
-        try:
-            return [(int(start), int(stop)) for start, stop in result]
-        except (TypeError, ValueError):
-            raise NotYet(f"that is no list of pairs. {hint}") from None
+        if isinstance(result, str | dict) or not hasattr(result, "__iter__"):
+            raise NotYet(f"a list of pairs was expected, not {kind_of(result)}. {hint}")
+        pairs = []
+        for pair in result:
+            pairs.append(array_of(pair, name="each window", shape=(2,), hint=hint))
+            if (pairs[-1] % 1).any():
+                raise NotYet(f"a window begins and ends at a whole token: {pair}. {hint}")
+        return [(int(start), int(stop)) for start, stop in pairs]
 
     found = given(8, WINDOW)
     if found == [(0, 3), (4, 7)]:
@@ -76,6 +104,11 @@ def check_cut(cut: Any) -> str:
         raise NotYet(f"10 tokens, window 4: expected [(0, 4), (4, 8), (8, 10)], not {found}.")
     if given(3, WINDOW) != [(0, 3)]:
         raise NotYet("a text shorter than the window is one short window.")
+    for tokens, window in ((9, 3), (10, 7), (5, 5), (3, 1)):
+        edges = [*range(0, tokens, window), tokens]
+        right = list(zip(edges[:-1], edges[1:], strict=True))
+        if (found := given(tokens, window)) != right:
+            raise NotYet(f"{tokens} tokens, window {window}: expected {right}, not {found}.")
     return "every token is in exactly one window, and the last window takes what is left."
 
 
@@ -83,17 +116,17 @@ def check_cut(cut: Any) -> str:
 def check_may_see(may_see: Any) -> str:
     """Exercise 3: ``may_see(reader, read, window, eviction)``: is that key still in the cache."""
     hint = "Give back True or False."
+
+    def asked(window: int, eviction: str, tokens: int = 12) -> np.ndarray:
+        rows = range(tokens)
+        return np.array(
+            [[call_for_truth(may_see, i, j, window, eviction, hint=hint) for j in rows]
+             for i in rows]
+        )  # fmt: skip
+
     for eviction in ("hard", "sliding"):
         right = seen(12, WINDOW, eviction)
-        found = np.array(
-            [
-                [
-                    bool(call_for_array(may_see, i, j, WINDOW, eviction, shape=(), hint=hint))
-                    for j in range(12)
-                ]
-                for i in range(12)
-            ]
-        )
+        found = asked(WINDOW, eviction)
         if (found & ~np.tri(12, dtype=bool)).any():
             raise NotYet("a token sees one that comes after it: attention here is causal.")
         if not found.diagonal().all():
@@ -118,6 +151,9 @@ def check_may_see(may_see: Any) -> str:
             i, j = np.argwhere(found != right)[0]
             word = "can" if right[i, j] else "cannot"
             raise NotYet(f"{eviction}, window {WINDOW}: token {i} {word} see token {j}.")
+    for window, eviction in ((3, "hard"), (5, "sliding")):
+        if not np.array_equal(asked(window, eviction, 8), seen(8, window, eviction)):
+            raise NotYet(f"right with window {WINDOW}, wrong with {window}: use `window`.")
     return "hard gives triangles, cut off at each boundary; sliding gives one band."
 
 
@@ -129,7 +165,8 @@ def check_after_eviction(after_eviction: Any) -> str:
     for eviction in ("hard", "sliding"):
         after = call(after_eviction, memory, WINDOW, eviction, hint=hint)
         if not isinstance(after, Memory):
-            raise NotYet(f"a Memory was expected, not {type(after).__name__}. {hint}")
+            raise NotYet(f"a Memory was expected, not {kind_of(after)}. {hint}")
+        _check_parts(after, hint)
         if not after.fast_weights or not all(s.any() for s in after.fast_weights.values()):
             raise NotYet("S is gone too: it is the one thing that always crosses.")
         if after.conv_tails:
@@ -152,6 +189,17 @@ def check_after_eviction(after_eviction: Any) -> str:
             raise NotYet(f"every layer's S, and with sliding every layer's cache, crosses. {TAIL}")
         if not all(torch.equal(right[name], found[name]) for name in right):
             raise NotYet("what crosses, crosses unchanged, and of the cache the newest tokens.")
+    for window in (3, 6):
+        after = call(after_eviction, memory, window, "sliding", hint=hint)
+        right = evict(memory, SleepConfig(window=window, eviction="sliding")).tensors()
+        if not isinstance(after, Memory) or not _same_tensors(after.tensors(), right):
+            raise NotYet(f"right with window {WINDOW}, wrong with {window}: use `window`.")
+    other = _full_memory(seed=1)
+    after = call(after_eviction, other, WINDOW, "hard", hint=hint)
+    if not isinstance(after, Memory) or not _same_tensors(
+        after.tensors(), evict(other, SleepConfig(window=WINDOW)).tensors()
+    ):
+        raise NotYet("right for the first memory, wrong for another: use `memory`.")
     return "hard: S alone. Sliding: S, and what the next token could still see."
 
 
@@ -168,12 +216,12 @@ def check_sleep_on(sleep_on: Any) -> str:
         passes.append(hidden)
         return 2 * hidden + 1, memory + hidden
 
-    def given(n: int) -> float:
+    def given(n: int, tokens: float = 1.0, memory: float = 5.0) -> float:
         passes.clear()
-        result = call(sleep_on, 1.0, 5.0, n, embed, one_pass, hint=hint)
+        result = call(sleep_on, tokens, memory, n, embed, one_pass, hint=hint)
         if isinstance(result, tuple):
             raise NotYet("give back the memory alone: the features are thrown away. " + hint)
-        return float(call_for_array(lambda: result, shape=(), hint=hint))
+        return float(array_of(result, name="sleep_on", shape=(), hint=hint))
 
     found = given(1)
     if not passes:
@@ -200,7 +248,29 @@ def check_sleep_on(sleep_on: Any) -> str:
         raise NotYet("every pass begins with the memory of before: let S go from pass to pass.")
     if found != 5.0 + sum(passes):
         raise NotYet("after three passes S should hold what all three have written. " + hint)
+    for n, tokens, memory in ((2, 3.0, -7.0), (5, 0.5, 0.0)):
+        found = given(n, tokens, memory)
+        if len(passes) != n or found != memory + sum(passes) or passes[0] != 10 * tokens:
+            raise NotYet(
+                f"right at first, wrong with other tokens, another memory and n = {n}: use every "
+                "argument."
+            )
     return "h goes from pass to pass, S goes on from pass to pass, and S alone is given back."
+
+
+def _check_parts(memory: Memory, hint: str) -> None:
+    """Say what is not a mapping from layers to what they hold."""
+    for part in ("fast_weights", "conv_tails", "kv"):
+        if not isinstance(getattr(memory, part), dict):
+            kind = kind_of(getattr(memory, part))
+            raise NotYet(f"`{part}` should be a dictionary, by layer, not {kind}. {hint}")
+    for cache in memory.kv.values():
+        if not isinstance(cache, KVCache):
+            raise NotYet(f"`kv` should hold a cache for each layer, not {kind_of(cache)}. {TAIL}")
+
+
+def _same_tensors(found: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return found.keys() == right.keys() and all(torch.equal(found[n], right[n]) for n in right)
 
 
 def seen(tokens: int, window: int, eviction: str) -> np.ndarray:
@@ -210,9 +280,9 @@ def seen(tokens: int, window: int, eviction: str) -> np.ndarray:
     return (read <= reader) & near
 
 
-def _full_memory() -> Memory:
+def _full_memory(*, seed: int = 0) -> Memory:
     """Return a memory at the end of a window: S, tails, and a cache of more than the window."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
 
     def some(*shape: int) -> torch.Tensor:
         return torch.rand(shape, generator=generator) + 1

@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from workbench.notebook.check import NotYet, call, call_for_array, close, exercise
+from workbench.notebook.check import (
+    NotYet,
+    array_of,
+    call,
+    call_for_array,
+    close,
+    exercise,
+    right_elsewhere,
+)
 
 EXAMPLES, HEADS, KEYS, VALUES = 4, 3, 5, 2
 SHAPE = (EXAMPLES, HEADS, KEYS, VALUES)
@@ -27,6 +35,12 @@ def check_patched(patched: Any) -> str:
             _with_head(own, donors, 0),
         ):
             raise NotYet("right for head 2, wrong for head 0: use the head that is given.")
+        small, others = (np.random.default_rng(s).standard_normal((2, 4, 3, 3)) for s in (11, 12))
+        right_elsewhere(
+            patched,
+            _with_head,
+            {"with head 1": (own, donors, 1), "of another size": (small, others, 3)},
+        )
         return "one head is the donor's, all else the recipient's, and both originals are whole."
     if close(found, own):
         raise NotYet("that is the recipient's S as it was: nothing has been put in.")
@@ -60,6 +74,15 @@ def check_effect(effect: Any) -> str:
     if close(found, right):
         if not (close(given(own), 0.0) and close(given(donors), 1.0)):
             raise NotYet("nothing changed must give 0, and all of the donor's memory 1. " + hint)
+        right_elsewhere(
+            effect,
+            lambda x, a, b: (x - a).mean() / (b - a).mean(),
+            {
+                "that moved the wrong way": (own - 1, own, donors),
+                "with other questions": (after[:2] + 1, own[:2], donors[:2]),
+                "whose two ends are the other way round": (after, donors, own),
+            },
+        )
         return "0 where nothing moved, 1 where the donor's memory would have brought it."
     if close(found, ((after - own) / (donors - own)).mean()):
         raise NotYet(
@@ -92,6 +115,15 @@ def check_at_random(at_random: Any) -> str:
     moved = found - before
     size, wanted = _sizes(moved), _sizes(change)
     if close(found, before + noise * wanted / _sizes(noise)):
+        right_elsewhere(
+            at_random,
+            lambda b, a, n: b + n * _sizes(a - b) / _sizes(n),
+            {
+                "where every head was patched": (before, _states(7), noise),
+                "with other noise": (before, after, _states(8)),
+                "of another size": (before[:1, :2], _states(9)[:1, :2], noise[:1, :2]),
+            },
+        )
         return "as large as the patch in every head, nothing where it did nothing, and no aim."
     if close(found, noise * wanted / _sizes(noise)):
         raise NotYet("that is the random change alone; add it to the memory as it was.")
@@ -128,12 +160,14 @@ def check_read_on(read_on: Any) -> str:
         ran.append(1)
         return _toy_pass(x, s)
 
-    def given(done: int, n: int) -> float:
+    def given(
+        done: int, n: int, h: np.ndarray = h, state: np.ndarray = state, answer: Any = _toy_answer
+    ) -> float:
         ran.clear()
-        result = call(read_on, h, state, done, n, one_pass, _toy_answer, hint=hint)
-        if np.shape(result) != ():
+        result = call(read_on, h, state, done, n, one_pass, answer, hint=hint)
+        if isinstance(result, tuple) or np.shape(result) != ():
             raise NotYet("give back what answer(S) gives, one number, not the memory. " + hint)
-        return float(result)
+        return float(array_of(result, name="read_on", shape=(), hint=hint))
 
     found = given(1, 4)
     many = len(ran)
@@ -157,6 +191,18 @@ def check_read_on(read_on: Any) -> str:
         raise NotYet(f"three passes, but not S as they leave it. {hint}")
     if not close(given(4, 4), _toy_answer(state)) or ran:
         raise NotYet("patched after the last pass, no pass is left: ask at once.")
+    for done, n in ((2, 4), (0, 2), (3, 8)):
+        found = given(done, n)
+        if len(ran) != n - done or not close(found, _toy_read_on(h, state, n - done)):
+            raise NotYet(
+                f"right after pass 1 of 4, wrong after pass {done} of {n}, where {n - done} are "
+                "left: use `done` and `n`."
+            )
+    for other, memory in ((h + 1, state), (h, -2 * state)):
+        if not close(given(1, 3, other, memory), _toy_read_on(other, memory, 2)):
+            raise NotYet("right at first, wrong with other features or another S: use `h` and `S`.")
+    if not close(given(3, 3, h, state, lambda s: float(s[1, 0] + s[1, 1])), state[1].sum()):
+        raise NotYet("right at first, wrong with another `answer`: give back what answer(S) gives.")
     return "patched once, and the passes that are left go on reading the recipient's window."
 
 
@@ -180,6 +226,15 @@ def check_without(without: Any) -> str:
         raise NotYet('with how = "zero", S[:, head] should be zero and all else as it was.')
     found, mean = given("mean"), state.mean(axis=0, keepdims=True)
     if close(found, _with_head(state, mean + 0 * state, 1)):
+        right_elsewhere(
+            without,
+            _without,
+            {
+                "with head 0 at zero": (state, 0, "zero"),
+                "with head 2 at its mean": (state, 2, "mean"),
+                "of another size": (_states(10)[:2, :2], 0, "mean"),
+            },
+        )
         return "zero takes away all that the head holds, the mean only what differs by example."
     if close(found, _with_head(state, 0 * state, 1)):
         raise NotYet('with how = "mean" the head is still zero: look at `how`.')
@@ -205,6 +260,11 @@ def _with_head(own: np.ndarray, other: np.ndarray, head: int) -> np.ndarray:
     found = own.copy()
     found[:, head] = other[:, head]
     return found
+
+
+def _without(state: np.ndarray, head: int, how: str) -> np.ndarray:
+    put = 0 * state if how == "zero" else state.mean(axis=0, keepdims=True) + 0 * state
+    return _with_head(state, put, head)
 
 
 def _sizes(change: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.notebook.check import NotYet, call_for_array, close, exercise
+from workbench.notebook.check import NotYet, call_for_array, close, exercise, right_elsewhere
 
 KEYS, VALUES = 4, 3
 
@@ -49,6 +49,16 @@ def check_effective_rank(effective_rank: Any) -> str:
         raise NotYet(f"for 4, 2, 1, 1 it is 3.36; yours gives {found:.3g}. {hint}")
     if not close(given(400.0, 200.0, 100.0, 100.0), found):
         raise NotYet("a hundred times the same matrix uses as many directions: divide by the sum.")
+    generator = np.random.default_rng(12)
+    right_elsewhere(
+        effective_rank,
+        _effective_rank,
+        {
+            "with other singular values": (generator.standard_normal((4, 4)),),
+            "of another size": (generator.standard_normal((6, 6)),),
+            "that is not square": (generator.standard_normal((3, 7)),),
+        },
+    )
     return "a number of directions, and one that does not jump where a tiny one is added."
 
 
@@ -61,6 +71,16 @@ def check_two_step_ratio(two_step_ratio: Any) -> str:
     two = np.linalg.norm(states[2:] - states[:-2], axis=(1, 2))
     found = call_for_array(two_step_ratio, states, shape=(4,), hint=hint)
     if close(found, two / (one[1:] + one[:-1])):
+        other = np.random.default_rng(22).standard_normal((4, 2, 5))
+        right_elsewhere(
+            two_step_ratio,
+            _two_step_ratio,
+            {
+                "of other states": (states[::-1] + 1,),
+                "of two passes": (states[:3],),
+                "of another size": (other,),
+            },
+        )
         return "1 straight on, 0 back where it was: what the size of a step does not tell."
     if close(found, (one[1:] + one[:-1]) / two):
         raise NotYet("upside down: the two steps as one jump go above, their sum below.")
@@ -91,6 +111,17 @@ def check_distances(distances: Any) -> str:
 
     size = float(np.linalg.norm(longer[-1]))
     if close(found, apart(longer[-1]) / size):
+        others = generator.standard_normal((4, KEYS, VALUES))
+        right_elsewhere(
+            distances,
+            lambda s, e: np.linalg.norm(s - e[-1], axis=(1, 2)) / np.linalg.norm(e[-1]),
+            {
+                "whose states are not the first of the longer run": (others, longer),
+                "with a longer run of another length": (states, longer[:7]),
+                "whose states are as many as the longer run's": (others, longer[:4]),
+                "of another size": (others[..., :2], longer[..., :2]),
+            },
+        )
         return "measured to where a longer sleep ends, not to where this one was broken off."
     last = apart(states[-1])
     if close(found, last / np.linalg.norm(states[-1])) or close(found, last):
@@ -117,6 +148,22 @@ def check_own_value(own_value: Any) -> str:
     found = float(call_for_array(own_value, state, keys, values, shape=(), hint=hint))
     shares = own_value_by_mistake(state, keys, values)
     if close(found, shares["right"]):
+        wide = generator.standard_normal((KEYS, VALUES))
+        right_elsewhere(
+            own_value,
+            lambda s, k, v: own_value_by_mistake(s, k, v)["right"],
+            {
+                "with another S": (state[::-1].copy(), keys, values),
+                "with other keys": (state, keys[::-1].copy(), values),
+                "with other values": (state, keys, np.abs(values)),
+                "with fewer tokens": (state, keys[:5], values[:5]),
+            },
+        )
+        right_elsewhere(
+            own_value,
+            lambda s, k, v: own_value_by_mistake(s, k, v, square=False)["right"],
+            {"where keys are longer than values": (wide, keys, values[:, :VALUES])},
+        )
         return "by direction, whatever the decay has left of it; chance is 1 / number of tokens."
     told = {
         "wrong side": "the other side of S: rows are keys, so it is S.T @ k, or keys @ S.",
@@ -135,12 +182,23 @@ def check_own_value(own_value: Any) -> str:
     )
 
 
+def _effective_rank(state: np.ndarray) -> float:
+    singular = np.linalg.svd(state, compute_uv=False)
+    share = singular / singular.sum()
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def _two_step_ratio(states: np.ndarray) -> np.ndarray:
+    one = np.linalg.norm(states[1:] - states[:-1], axis=(1, 2))
+    return np.linalg.norm(states[2:] - states[:-2], axis=(1, 2)) / (one[1:] + one[:-1])
+
+
 TOKENS = 12
 OWN_VALUE_SEED = 1983  # one that tells all of these apart
 
 
 def own_value_by_mistake(
-    state: np.ndarray, keys: np.ndarray, values: np.ndarray
+    state: np.ndarray, keys: np.ndarray, values: np.ndarray, *, square: bool = True
 ) -> dict[str, float]:
     """Return the share of tokens retrieved, and what each usual mistake makes of it."""
 
@@ -152,9 +210,10 @@ def own_value_by_mistake(
 
     returned = keys @ state
     apart = np.linalg.norm(returned[:, None] - values[None], axis=-1)
+    other_side = {"wrong side": share(unit(keys @ state.T) @ unit(values).T)} if square else {}
     return {
         "right": share(unit(returned) @ unit(values).T),
-        "wrong side": share(unit(keys @ state.T) @ unit(values).T),
+        **other_side,
         "product": share(returned @ values.T),
         "distance": share(-apart),
         "unsigned": share(np.abs(unit(returned) @ unit(values).T)),
@@ -180,6 +239,17 @@ def check_cka(cka: Any) -> str:
     right = cosine(centred(x, 0), centred(y, 0))
     a, b = (z @ z.T for z in (centred(x, 0), centred(y, 0)))
     if close(found, right):
+        wide, other = generator.standard_normal((2, 9, 4))
+        right_elsewhere(
+            cka,
+            lambda x, y: cosine(centred(x, 0), centred(y, 0)),
+            {
+                "where both are the same": (x, x),
+                "the other way round": (y, x),
+                "in other units": (100 * x, y + 7),
+                "with more examples": (wide, wide + other),
+            },
+        )
         return "right, and biased: see next what it says of noise."
     if close(found, cosine(x, y)):
         raise NotYet("take away each feature's mean first, or what all examples share counts.")

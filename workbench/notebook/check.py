@@ -2,6 +2,8 @@
 
 A check never raises, whatever the learner's code does or gives back; it says what is right, or
 what is not right yet and where to look. It calls functions on copies, so a check can be repeated.
+It tries several inputs, some of which the notebook never shows: an answer that ignores an argument
+or repeats a number of the example is not right.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +50,7 @@ def exercise(check: Callable[..., str]) -> Callable[..., Verdict]:
             return Verdict(True, check(*answers))
         except NotYet as reason:
             return Verdict(False, str(reason))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # an answer of a kind that nobody thought of, or a mistake in the check: named, not
             # hidden, and no traceback in the middle of a lesson
             return Verdict(False, f"the check cannot make sense of this answer ({_said(error)}).")
@@ -62,10 +64,10 @@ def call(function: Any, *arguments: Any, hint: str) -> Any:
     Raises
     ------
     NotYet
-        It is no function, gives nothing back, stops with an error, or changes what it was given;
-        or a function among `arguments` raises it.
+        It is not a function, gives nothing back, stops with an error, or changes what it was
+        given; or a function among `arguments` raises it.
     """
-    name = getattr(function, "__name__", "the answer")
+    name = name_of(function)
     if not callable(function):
         raise NotYet(f"a function was expected, not {type(function).__name__}")
     given = copy.deepcopy(arguments)
@@ -73,7 +75,7 @@ def call(function: Any, *arguments: Any, hint: str) -> Any:
         result = function(*given)
     except NotYet:  # what the check handed over had something to say itself
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise NotYet(f"`{name}` stopped {_where(error)}: {_said(error)}. {hint}") from None
     if result is None or result is Ellipsis:
         raise NotYet(f"`{name}` gives nothing back yet. Replace the dots, and end with `return`.")
@@ -88,19 +90,88 @@ def call(function: Any, *arguments: Any, hint: str) -> Any:
 
 def call_for_array(function: Any, *arguments: Any, shape: tuple[int, ...], hint: str) -> np.ndarray:
     """Call a learner's function as `call` does, and take an array of `shape` from it."""
-    name = getattr(function, "__name__", "the answer")
     result = call(function, *arguments, hint=hint)
-    try:
-        array = np.asarray(result, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError):
+    return array_of(result, name=name_of(function), shape=shape, hint=hint)
+
+
+def array_of(result: Any, *, name: str, shape: tuple[int, ...] | None, hint: str) -> np.ndarray:
+    """Return what a learner's function gave back as an array of finite float64 numbers.
+
+    Numbers, lists, arrays and tensors will do; text that looks like a number will not.
+
+    Parameters
+    ----------
+    result : Any
+        What came back.
+    name : str
+        Of the function, for the message.
+    shape : tuple of int or None
+        The shape expected; None takes any.
+    hint : str
+        Added to each message.
+
+    Raises
+    ------
+    NotYet
+        It is not an array of finite real numbers of that shape.
+    """
+    array = _numbers(result)
+    if array is None:
         raise NotYet(
-            f"`{name}` gives back {type(result).__name__}, not an array of numbers. {hint}"
-        ) from None
-    if array.shape != shape:
+            f"`{name}` gives back {kind_of(result)}, not "
+            f"{'a number' if shape == () else 'an array of numbers'}. {hint}"
+        )
+    if shape is not None and array.shape != shape:
         raise NotYet(f"`{name}` gives back shape {array.shape}; expected {shape}. {hint}")
     if not np.isfinite(array).all():
         raise NotYet(f"`{name}` gives back numbers that are not finite. {hint}")
     return array
+
+
+def call_for_truth(function: Any, *arguments: Any, hint: str) -> bool:
+    """Call a learner's function as `call` does, and take True or False from it; 1 and 0 will do."""
+    result = call(function, *arguments, hint=hint)
+    array = _numbers(result)
+    if array is None or array.shape != () or float(array) not in (0.0, 1.0):
+        given = kind_of(result) if array is None or array.shape != () else f"{float(array):g}"
+        raise NotYet(f"`{name_of(function)}` gives back {given}, not True or False. {hint}")
+    return bool(array)
+
+
+def right_elsewhere(
+    function: Any,
+    reference: Callable[..., Any],
+    cases: Mapping[str, tuple[Any, ...]],
+    *,
+    tolerance: float = 1e-5,
+) -> None:
+    """Try a function that was right once on other inputs.
+
+    Parameters
+    ----------
+    function : Any
+        The learner's.
+    reference : callable
+        What it should give back, a number or an array.
+    cases : mapping of str to tuple
+        Arguments by what is different about them: "with another beta".
+    tolerance : float
+        As in `close`.
+
+    Raises
+    ------
+    NotYet
+        It gives something else for one of them.
+    """
+    for different, arguments in cases.items():
+        right = np.asarray(reference(*copy.deepcopy(arguments)), dtype=np.float64)
+        hint = f"The first example was right; this is one {different}."
+        found = call_for_array(function, *arguments, shape=right.shape, hint=hint)
+        if not close(found, right, tolerance):
+            raise NotYet(
+                f"right for the first example, wrong for one {different}. Use every argument, and "
+                "no number or size of the example."
+            )
 
 
 def close(left: Any, right: Any, tolerance: float = 1e-5) -> bool:
@@ -109,12 +180,41 @@ def close(left: Any, right: Any, tolerance: float = 1e-5) -> bool:
     return bool(np.abs(left - right).max() <= tolerance * max(1.0, float(np.abs(right).max())))
 
 
-def _said(error: Exception) -> str:
-    text = " ".join(str(error).split())
+def name_of(function: Any) -> str:
+    """Return how a message calls a learner's function."""
+    return str(getattr(function, "__name__", "the answer"))
+
+
+def kind_of(result: Any) -> str:
+    """Return in a word or two what came back, where it is not what was asked for."""
+    if isinstance(result, str):
+        text = " ".join(result.split())
+        return f"the text {text[:20]!r}"
+    if isinstance(result, list | tuple):
+        return f"a {type(result).__name__} that does not hold numbers alone, in equal rows"
+    return type(result).__name__
+
+
+def _numbers(result: Any) -> np.ndarray | None:
+    """Return real numbers as float64, or None where `result` is anything else."""
+    try:
+        if hasattr(result, "detach"):  # a tensor, of a type that NumPy need not know
+            result = result.detach().cpu()
+            result = result.numpy() if result.is_complex() else result.double().numpy()
+        array = np.asarray(result)
+        if array.dtype.kind == "O" and not any(isinstance(x, str | bytes) for x in array.flat):
+            array = array.astype(np.float64)
+        return array.astype(np.float64) if array.dtype.kind in "biuf" else None
+    except Exception:  # ragged lists, dictionaries, objects that refuse to be looked at
+        return None
+
+
+def _said(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:200]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException) -> str:
     """Return the learner's line, the first one outside this package."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
     return f"at its line `{frames[0].line}`" if frames and frames[0].line else "with an error"

@@ -6,7 +6,7 @@ checks: not square, so that a transposed product cannot pass by luck.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,15 @@ import torch
 
 import sleep_kernels
 from workbench.model import Memory
-from workbench.notebook.check import NotYet, call, call_for_array, close, exercise
+from workbench.notebook.check import (
+    NotYet,
+    call,
+    call_for_array,
+    close,
+    exercise,
+    kind_of,
+    right_elsewhere,
+)
 
 KEYS, VALUES = 4, 3
 SHAPE_HINT = (
@@ -40,6 +48,26 @@ def check_write_and_read(write: Any, read: Any) -> str:
     out = call_for_array(read, state, k, shape=(VALUES,), hint=READ_HINT)
     if not close(out, state.T @ k):
         raise NotYet("`read` gives back a vector of the right length, but not S^T q. " + READ_HINT)
+    (small, one, two), (square, three, four) = _some(2, 5, seed=11), _some(4, 4, seed=12)
+    right_elsewhere(
+        write,
+        lambda s, k, v: s + np.outer(k, v),
+        {
+            "with another S, key and value": (state + 1, -k, 2 * v),
+            "of another size": (small, one, two),
+            "with an empty S": (0 * small, one, two),
+            "with a key that is not of length 1": (square, 3 * three, four),
+        },
+    )
+    right_elsewhere(
+        read,
+        lambda s, q: s.T @ q,
+        {
+            "with a query that was never written": (state, k[::-1].copy()),
+            "with a query that is not of length 1": (square, 3 * three),
+            "of another size": (small, one),
+        },
+    )
     return "what you write with a key of length 1 comes back when you read with that key."
 
 
@@ -53,11 +81,23 @@ def check_delta_write(delta_write: Any) -> str:
     def given(b: float) -> np.ndarray:
         return call_for_array(delta_write, state, k, v, b, shape=(KEYS, VALUES), hint=hint)
 
-    right = state + beta * np.outer(k, v - state.T @ k)
+    right = _delta(state, k, v, beta)
     after = given(beta)
     if close(after, right):
         if not close(given(0.0), state):
             raise NotYet("with beta = 0 nothing may change; yours changes S.")
+        small, one, two = _some(2, 5, seed=13)
+        right_elsewhere(
+            delta_write,
+            _delta,
+            {
+                "with another beta": (state, k, v, 0.3),
+                "with beta = 1": (state, k, v, 1.0),
+                "with beta above 1": (state, k, v, 1.7),
+                "with another S, key and value": (2 * state - 1, k[::-1].copy(), -v, beta),
+                "of another size": (small, one, two, 0.8),
+            },
+        )
         return "with beta = 1 the memory then answers exactly v, whatever it answered before."
     if close(after, state):
         raise NotYet("`delta_write` gives S back as it was: nothing was written.")
@@ -138,10 +178,23 @@ def check_gated_write(gated_write: Any) -> str:
     beta, a = 0.5, 0.8
 
     def delta(s: np.ndarray) -> np.ndarray:
-        return s + beta * np.outer(k, v - s.T @ k)
+        return _delta(s, k, v, beta)
 
     after = call_for_array(gated_write, state, k, v, beta, a, shape=(KEYS, VALUES), hint=hint)
     if close(after, delta(a * state)):
+        small, one, two = _some(2, 5, seed=14)
+        right_elsewhere(
+            gated_write,
+            lambda s, k, v, beta, a: _delta(a * s, k, v, beta),
+            {
+                "with another beta": (state, k, v, 0.9, a),
+                "with beta = 0": (state, k, v, 0.0, a),
+                "with another decay": (state, k, v, beta, 0.3),
+                "with no decay, a = 1": (state, k, v, beta, 1.0),
+                "with another S, key and value": (2 * state - 1, k[::-1].copy(), -v, beta, a),
+                "of another size": (small, one, two, 0.7, 0.6),
+            },
+        )
         return "decay first, then the error against what is left: the gated delta rule."
     if close(after, delta(state)):
         raise NotYet("the delta rule is there, but nothing decays: a is not used.")
@@ -160,19 +213,32 @@ def check_gated_write(gated_write: Any) -> str:
 @exercise
 def check_without_head(without_head: Any) -> str:
     """Exercise 5: ``without_head(memory, layer, head)`` is a memory with one head's S zeroed."""
-    hint = "memory.replace(fast_weights={layer: ...}) makes a new memory."
-    generator = torch.Generator().manual_seed(0)
-    state = torch.rand((2, 3, KEYS, VALUES), generator=generator) + 1.0
-    memory = Memory(fast_weights={1: state})
-    result = call(without_head, memory, 1, 2, hint=hint)
+    hint = "memory.replace(fast_weights={...}) makes a new memory."
+    memory = _memory(batch=2, heads=3)
+    for layer, head in ((1, 2), (1, 0), (1, 1), (3, 2), (3, 1)):
+        result = call(without_head, memory, layer, head, hint=hint)
+        _check_without_head(result, memory, layer, head, hint)
+    other = _memory(batch=1, heads=4)
+    _check_without_head(call(without_head, other, 1, 3, hint=hint), other, 1, 3, hint)
+    return "one head forgets, the others keep what they hold, and the original is untouched."
+
+
+def _check_without_head(result: Any, memory: Memory, layer: int, head: int, hint: str) -> None:
+    state = memory.fast_weights[layer]
+    heads = state.shape[1]
     if not isinstance(result, Memory):
-        raise NotYet(f"a Memory was expected, not {type(result).__name__}. {hint}")
-    if 1 not in result.fast_weights or result.fast_weights[1].shape != state.shape:
+        raise NotYet(f"a Memory was expected, not {kind_of(result)}. {hint}")
+    weights = result.fast_weights
+    if not isinstance(weights, Mapping) or not weights:
+        raise NotYet(f"that memory has no S by layer, only {kind_of(weights)}. {hint}")
+    if layer not in weights:
+        raise NotYet(f"layer {layer} was asked for; the memory has {list(weights)}. " + hint)
+    if getattr(weights[layer], "shape", None) != state.shape:
         raise NotYet(
             "the layer's S should keep its shape [batch, gdn_head, key, value]: zero a head's "
             "numbers rather than leaving them out. " + hint
         )
-    after = result.fast_weights[1]
+    after = weights[layer]
     if not isinstance(after, torch.Tensor):
         raise NotYet(
             f"the layer's S should stay a torch tensor, not {type(after).__name__}: change a "
@@ -183,15 +249,55 @@ def check_without_head(without_head: Any) -> str:
         raise NotYet("no number changed: set the head's S to zero in a copy of the layer's S.")
     if zero.all():
         raise NotYet("every head is zero: choose one, S[:, head].")
-    if torch.equal(zero, torch.tensor([[False] * 3] * 2)):
+    if not zero.any():
         raise NotYet("some numbers changed, but no head is zero throughout: S[:, head] = 0.")
-    if zero[:, 2].all() and not zero[:, :2].any():
-        if not torch.equal(after[:, :2], state[:, :2]):
-            raise NotYet("the other heads changed too: leave them as they were.")
-        return "one head forgets, the others keep what they hold, and the original is untouched."
-    raise NotYet(
-        "zeroed along the wrong axis: S is [batch, gdn_head, key, value], so a head is S[:, head]."
-    )
+    others = [h for h in range(heads) if h != head]
+    if zero[:, others].all(0).any() and not zero[:, head].all():
+        wrong = int(zero.all(0).int().argmax())
+        raise NotYet(f"head {head} was asked for, and head {wrong} is zero: use `head`.")
+    if not zero[:, head].all() or zero[:, others].any():
+        raise NotYet(
+            "zeroed along the wrong axis: S is [batch, gdn_head, key, value], so a head is "
+            "S[:, head]."
+        )
+    if not torch.equal(after[:, others], state[:, others]):
+        raise NotYet("the other heads changed too: leave them as they were.")
+    _check_other_layers(weights, memory, layer)
+    tails = result.conv_tails.keys() == memory.conv_tails.keys()
+    if not tails or result.kv.keys() != memory.kv.keys():
+        raise NotYet("the rest of the memory is gone: memory.replace(...) keeps it.")
+
+
+def _check_other_layers(weights: Mapping[int, Any], memory: Memory, layer: int) -> None:
+    for other, state in memory.fast_weights.items():
+        if other == layer:
+            continue
+        if other not in weights:
+            raise NotYet(
+                f"layer {other} has lost its S: keep the other layers, "
+                "{**memory.fast_weights, layer: ...}."
+            )
+        if not isinstance(weights[other], torch.Tensor) or not torch.equal(weights[other], state):
+            raise NotYet(f"layer {layer} was asked for, and layer {other} changed: use `layer`.")
+
+
+def _memory(*, batch: int, heads: int) -> Memory:
+    """Return two layers of S without a zero in them, and the tails of one."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (batch, heads, KEYS, VALUES)
+    states = {layer: torch.rand(shape, generator=generator) + 1.0 for layer in (1, 3)}
+    return Memory(fast_weights=states, conv_tails={1: torch.ones(batch, 3, 4)})
+
+
+def _delta(s: np.ndarray, k: np.ndarray, v: np.ndarray, beta: float) -> np.ndarray:
+    return s + beta * np.outer(k, v - s.T @ k)
+
+
+def _some(keys: int, values: int, *, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return S [key, value], a key of unit norm and a value, drawn with a seed."""
+    generator = np.random.default_rng(seed)
+    state, k, v = (generator.standard_normal(shape) for shape in ((keys, values), keys, values))
+    return state, k / np.linalg.norm(k), v
 
 
 def _state_and_pair() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,11 +5,22 @@ Each takes the learner's function and returns a `Verdict`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from workbench.notebook.check import NotYet, call, call_for_array, close, exercise
+from scipy import stats
+
+from workbench.notebook.check import (
+    NotYet,
+    array_of,
+    call,
+    call_for_array,
+    close,
+    exercise,
+    right_elsewhere,
+)
 
 EXAMPLES, ROWS_EACH = 20, 3
 NUMBERS = 100 + 7 * np.arange(EXAMPLES)
@@ -22,6 +33,13 @@ FOLDS = {
     "test": dict(zip(ALPHAS, (0.44, 0.66, 0.58, 0.50), strict=True)),
 }
 """What a probe scores: each fold likes another alpha best."""
+
+OTHER_ALPHAS = (30.0, 0.3, 3.0)
+OTHER_FOLDS = {
+    "train": dict(zip(OTHER_ALPHAS, (0.70, 0.80, 0.90), strict=True)),
+    "validation": dict(zip(OTHER_ALPHAS, (0.50, 0.80, 0.60), strict=True)),
+    "test": dict(zip(OTHER_ALPHAS, (0.75, 0.70, 0.65), strict=True)),
+}
 
 
 @exercise
@@ -54,6 +72,19 @@ def check_held_out(held_out: Any) -> str:
         raise NotYet("every seed tests the same examples: draw them with the seed given.")
     if not np.array_equal(test, given(0.25, 0)):
         raise NotYet("the same seed gives other rows the second time: use default_rng(seed).")
+    for name, examples, share in (
+        ("with another share", example, 0.5),
+        ("with other examples", np.repeat(np.arange(8), 5), 0.25),
+        ("with examples of several sizes", np.repeat(np.arange(3, 13), np.arange(1, 11)), 0.3),
+    ):
+        wanted = round(share * len(np.unique(examples)))
+        found = call_for_array(held_out, examples, share, 3, shape=examples.shape, hint=hint) == 1
+        tested, trained = np.unique(examples[found]), np.unique(examples[~found])
+        if len(tested) != wanted or len(np.intersect1d(tested, trained)):
+            raise NotYet(
+                f"right at first, wrong {name}: {wanted} of {len(np.unique(examples))} examples "
+                f"are to be tested, with all their rows; yours tests {len(tested)}."
+            )
     return "an example is trained on or tested, with all its rows; which one, the seed decides."
 
 
@@ -62,15 +93,9 @@ def check_choose(choose: Any) -> str:
     """Exercise 2: ``choose(alphas, score)`` picks on validation and opens the test fold once."""
     hint = 'max over score(alpha, "validation"), then one score(best, "test"); give back both.'
     opened: list[tuple[str, float]] = []
-
-    def score(alpha: float, fold: str) -> float:
-        if fold not in FOLDS:
-            raise NotYet(f'there is no fold {fold!r}: "train", "validation" or "test".')
-        opened.append((fold, float(alpha)))
-        return FOLDS[fold][float(alpha)]
-
+    score = _folds(FOLDS, opened)
     result = call(choose, list(ALPHAS), score, hint=hint)
-    if not isinstance(result, tuple | list) or len(result) != 2:
+    if not isinstance(result, tuple | list | np.ndarray) or np.shape(result)[:1] != (2,):
         raise NotYet(f"two things are to come back, alpha and the accuracy on test. {hint}")
     tested = [alpha for fold, alpha in opened if fold == "test"]
     if len(tested) > 1:
@@ -78,7 +103,7 @@ def check_choose(choose: Any) -> str:
             f"the test fold was opened {len(tested)} times. What is chosen by it is no longer "
             'tested by it: choose by "validation".'
         )
-    alpha, told = (float(call_for_array(lambda x=x: x, shape=(), hint=hint)) for x in result)
+    alpha, told = array_of(list(result), name="choose", shape=(2,), hint=hint)
     if alpha not in ALPHAS:
         raise NotYet(f"{alpha:g} is none of the alphas. Give back alpha first, then the accuracy.")
     if alpha == min(ALPHAS):
@@ -96,7 +121,29 @@ def check_choose(choose: Any) -> str:
         )
     if not close(told, FOLDS["test"][1.0]):
         raise NotYet("the accuracy to give back is that on test, with the alpha chosen.")
+    opened.clear()
+    result = call(choose, list(OTHER_ALPHAS), _folds(OTHER_FOLDS, opened), hint=hint)
+    if not close(array_of(list(result), name="choose", shape=(2,), hint=hint), (0.3, 0.7)):
+        raise NotYet("right for the first alphas, wrong for others in another order: use `alphas`.")
+    if [alpha for fold, alpha in opened if fold == "test"] != [0.3]:
+        raise NotYet("the test fold is opened once, with the alpha chosen.")
     return "chosen on one fold, told from another that was opened once."
+
+
+def _folds(
+    folds: dict[str, dict[float, float]], opened: list[tuple[str, float]]
+) -> Callable[[float, str], float]:
+    """Return `score(alpha, fold)`, which notes what it was asked."""
+
+    def score(alpha: float, fold: str) -> float:
+        if fold not in folds:
+            raise NotYet(f'there is no fold {fold!r}: "train", "validation" or "test".')
+        if float(alpha) not in folds[fold]:
+            raise NotYet(f"alpha = {float(alpha):g} is none of those given.")
+        opened.append((fold, float(alpha)))
+        return folds[fold][float(alpha)]
+
+    return score
 
 
 @exercise
@@ -132,12 +179,27 @@ def check_control(control_labels: Any) -> str:
         raise NotYet(f"of {classes} labels, some are never drawn. {hint}")
     if not np.array_equal(found, given(0)):
         raise NotYet("the same seed gives other labels the second time: use default_rng(seed).")
+    gaps = np.repeat([2, 3, 7, 50, 51, 52, 53, 90], 6)
+    for classes in (3, 12):
+        found = call_for_array(control_labels, gaps, classes, 1, shape=gaps.shape, hint=hint)
+        many = max(len(np.unique(found[gaps == kind])) for kind in np.unique(gaps))
+        if many > 1 or found.min() < 0 or found.max() >= classes or (found != found.round()).any():
+            raise NotYet(
+                f"right at first, wrong for other kinds and {classes} classes: one whole number "
+                f"from 0 to {classes - 1} for each kind. {hint}"
+            )
+    many = call_for_array(control_labels, np.arange(300), 12, 2, shape=(300,), hint=hint)
+    if len(np.unique(many)) < 12:
+        raise NotYet("300 kinds and 12 classes, and some label is never drawn: use `classes`.")
     return "meaningless and learnable: what a probe scores here, it owes to its own memory."
 
 
 @exercise
 def check_interval(interval: Any) -> str:
-    """Exercise 4: ``interval(right)`` is mean -+ 1.96 standard errors, an example one case."""
+    """Exercise 4: ``interval(right)`` is mean -+ 1.96 standard errors, an example one case.
+
+    Student's t in place of 1.96 is right too: the same for many examples, wider for a few.
+    """
     hint = "scores = right.mean(1); scores.mean() -+ 1.96 * scores.std(ddof=1) / sqrt(examples)."
     right = np.random.default_rng(2).random((12, 6)) < np.linspace(0.1, 0.9, 12)[:, None]
     scores = right.mean(1)
@@ -147,7 +209,26 @@ def check_interval(interval: Any) -> str:
     def is_half(half: float) -> bool:
         return close([low, high], [mean - half, mean + half])
 
-    if is_half(1.96 * error):
+    if is_half(1.96 * error) or is_half(float(stats.t.ppf(0.975, 11)) * error):
+        t = not is_half(1.96 * error)
+        generator = np.random.default_rng(21)
+        many = generator.random((40, 8)) < np.linspace(0, 1, 40)[:, None]
+
+        def right_interval(x: np.ndarray) -> tuple[float, float]:
+            scores = np.asarray(x).mean(1)
+            times = stats.t.ppf(0.975, len(scores) - 1) if t else 1.96
+            half = times * scores.std(ddof=1) / np.sqrt(len(scores))
+            return scores.mean() - half, scores.mean() + half
+
+        right_elsewhere(
+            interval,
+            right_interval,
+            {
+                "with more examples": (many,),
+                "with one item an example": (many[:, :1],),
+                "where right is written 1 and 0": (right.astype(np.int64),),
+            },
+        )
         return "twelve examples are twelve cases, however many items each of them has."
     if close([low, high], [mean, 1.96 * error]):
         raise NotYet("give back both ends, low and high, rather than the mean and a width.")
@@ -215,4 +296,8 @@ def check_random_like(random_like: Any) -> str:
             "those prefer the corners, as numbers with a largest value do: use normal, which "
             "prefers no direction."
         )
+    other = np.random.default_rng(174).normal(size=(6, 50)) * np.arange(1, 7)[:, None]
+    found = call_for_array(random_like, other, 0, shape=other.shape, hint=hint)
+    if not close(np.linalg.norm(found, axis=1), np.linalg.norm(other, axis=1)):
+        raise NotYet("right for the first pushes, wrong for others: use the lengths of `change`.")
     return "as long, and nowhere in particular: what this does, any push of that size does."

@@ -6,6 +6,7 @@ Each takes the learner's function and returns a `Verdict`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,17 @@ import torch
 from workbench.batch import Batch
 from workbench.config import ModelConfig, SleepConfig
 from workbench.model import HybridModel, Memory
-from workbench.notebook.check import NotYet, call, call_for_array, close, exercise
+from workbench.notebook.check import (
+    NotYet,
+    array_of,
+    call,
+    call_for_array,
+    call_for_truth,
+    close,
+    exercise,
+    kind_of,
+    right_elsewhere,
+)
 from workbench.sleep import Event, SleepPass, read
 
 KEYS, VALUES = 3, 2
@@ -54,6 +65,13 @@ def check_events(events_of: Any) -> str:
     right = ["pass 1", "eviction", "pass 1", "eviction", "wake", "eviction"]
     if given([False, False, True], 1) != right:
         raise NotYet(f"two windows to sleep on, one awake, N = 1: expected {right}.")
+    for labelled, n in (([True, False, True], 4), ([False] * 4, 3)):
+        right = []
+        for awake in labelled:
+            right += ["wake"] if awake else [f"pass {i}" for i in range(1, n + 1)]
+            right.append("eviction")
+        if (found := given(labelled, n)) != right:
+            raise NotYet(f"labelled = {labelled}, n = {n}: expected {right}, yours gives {found}.")
     return "N passes or one wake for every window, and an eviction after it: Algorithm 1."
 
 
@@ -61,9 +79,7 @@ def check_events(events_of: Any) -> str:
 def check_memory_after(memory_after: Any) -> str:
     """Exercise 2: ``memory_after(events, window, sleep_pass)`` pulls no more than it needs."""
     hint = "Loop over events; return event.memory where window and pass are the ones asked for."
-    model, batch, sleep = _small_reading()
-    with torch.no_grad():
-        whole = list(read(model, batch, sleep))
+    whole = list(_small_reading(passes=3))
     for window, sleep_pass in ((1, 2), (0, 1), (1, 3)):
         pulled: list[Event] = []
 
@@ -77,22 +93,27 @@ def check_memory_after(memory_after: Any) -> str:
         if isinstance(result, SleepPass):
             raise NotYet("give back the event's memory, event.memory, not the event.")
         if not isinstance(result, Memory):
-            raise NotYet(f"a Memory was expected, not {type(result).__name__}. {hint}")
+            raise NotYet(f"a Memory was expected, not {kind_of(result)}. {hint}")
         right = _position(whole, window, sleep_pass)
         if len(pulled) > right + 1:
             raise NotYet(
                 f"{here} is event {right + 1}, and {len(pulled)} were pulled: every further one is "
                 "a pass that is computed for nothing. `return` as soon as you have it."
             )
-        if result is not whole[right].memory:
+        if not _equal(result, whole[right].memory):
             first = next(
                 e for e in whole if isinstance(e, SleepPass) and e.sleep_pass == sleep_pass
             )
-            if result is first.memory:
+            if _equal(result, first.memory):
                 raise NotYet(
                     "that is the pass of the first window: compare the window's index too."
                 )
             raise NotYet(f"that is not the memory after {here}. {hint}")
+    # a reading of another N, asked for a pass that the first one does not have
+    longer = list(_small_reading(passes=5))
+    result = call(memory_after, _Reading(iter(longer)), 1, 4, hint=hint)
+    if not isinstance(result, Memory) or not _equal(result, longer[_position(longer, 1, 4)].memory):
+        raise NotYet("right for N = 3, wrong for N = 5, window 1, pass 4: use both arguments.")
     return "stopped there, and not one pass more was run: a generator computes when it is asked."
 
 
@@ -115,6 +136,7 @@ def check_share_right(share_right: Any) -> str:
     best = logits.argmax(-1)
     found = float(call_for_array(share_right, logits, tokens, labelled, shape=(), hint=hint))
     if close(found, 4 / 6):
+        right_elsewhere(share_right, _share_right, _more_answers(logits, tokens, labelled))
         return "two in three are right: place t answers for token t + 1, and only labels count."
     if close(found, (best == tokens)[labelled].mean()):
         raise NotYet("the place that predicts a token is the one before it: shift by one.")
@@ -133,28 +155,14 @@ def check_replay(replay: Any) -> str:
     hint = "A list of n matrices: after each of n times through all writes."
     generator = np.random.default_rng(4)
     writes = []
-    for _ in range(3):
+    for beta, a in ((0.5, 0.9), (0.8, 0.95), (0.3, 0.85)):
         k = generator.standard_normal(KEYS)
-        writes.append((k / np.linalg.norm(k), generator.standard_normal(VALUES), 0.5, 0.9))
+        writes.append((k / np.linalg.norm(k), generator.standard_normal(VALUES), beta, a))
     start = generator.standard_normal((KEYS, VALUES))
 
-    def through(state: np.ndarray) -> list[np.ndarray]:
-        after = []
-        for k, v, beta, a in writes:
-            state = a * state
-            state = state + beta * np.outer(k, v - state.T @ k)
-            after.append(state)
-        return after
-
-    right, state = [], start
-    for _ in range(4):
-        state = through(state)[-1]
-        right.append(state)
+    right = _replayed(start, writes, 4)
     result = call(replay, start, writes, 4, hint=hint)
-    try:
-        found = np.array(result, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise NotYet(f"that is no list of matrices. {hint}") from None
+    found = array_of(result, name="replay", shape=None, hint=hint)
     if found.shape == (KEYS, VALUES):
         raise NotYet("that is one matrix: keep S after every time through. " + hint)
     if found.shape == (12, KEYS, VALUES):
@@ -164,12 +172,22 @@ def check_replay(replay: Any) -> str:
     if found.shape != (4, KEYS, VALUES):
         raise NotYet(f"that has shape {found.shape}; expected {(4, KEYS, VALUES)}. {hint}")
     if close(found, right):
+        right_elsewhere(
+            replay,
+            _replayed,
+            {
+                "with another n": (start, writes, 2),
+                "with n = 1": (start, writes, 1),
+                "with an empty S": (0 * start, writes, 3),
+                "with other writes": (start, writes[::-1][:2], 3),
+            },
+        )
         return "nothing but the same writes over and over; now see how its changes shrink."
     if close(found, [right[0]] * 4):
         raise NotYet("every time begins with the same S: let it go on from where it was.")
     if close(found, [right[-1]] * 4):
         raise NotYet("all four are the last one: append after each time, not at the end.")
-    zero = through(np.zeros_like(start))[-1]
+    zero = _replayed(np.zeros_like(start), writes, 1)[0]
     if close(found[0], zero):
         raise NotYet("it begins with an empty S, not with the one that was given.")
     if close(found[0], right[0]):
@@ -185,7 +203,7 @@ def check_settled(settled: Any) -> str:
 
     def given(*shares: float, scale: float = 1.0) -> bool:
         before = after * (1 - np.array(shares)[:, None, None]) * scale
-        return bool(call_for_array(settled, before, after * scale, shape=(), hint=hint))
+        return call_for_truth(settled, before, after * scale, hint=hint)
 
     if not given(0.0, 0.0):
         raise NotYet("nothing changed at all, and yours goes on sleeping.")
@@ -206,7 +224,73 @@ def check_settled(settled: Any) -> str:
         raise NotYet("the line is at a tenth: 0.1 times the norm of S after the pass.")
     if given(-0.5, 0.0):
         raise NotYet("a head that shrank has changed too: take the norm of the difference.")
+    if not given(0.095, 0.095) or given(-0.105, 0.0):
+        raise NotYet("a tenth of the norm *after* the pass, not of that before it.")
+    turned = np.linalg.qr(np.random.default_rng(5).standard_normal((3, 3)))[0]
+    if call_for_truth(settled, after @ turned, after, hint=hint):
+        raise NotYet(
+            "a head that turned is as large as before, and has changed: take the norm of the "
+            "difference, not the difference of the norms."
+        )
+    _check_settled_by_size(settled, hint)
     return "every head by itself, and in units of its own size."
+
+
+def _check_settled_by_size(settled: Any, hint: str) -> None:
+    """Try changes of a known size in a direction that is not that of S itself."""
+    generator = np.random.default_rng(6)
+    after = generator.standard_normal((4, 5, 2))
+    after[0] = np.outer(generator.standard_normal(5), generator.standard_normal(2))
+    way = generator.standard_normal(after.shape)
+    way *= (np.linalg.norm(after, axis=(1, 2)) / np.linalg.norm(way, axis=(1, 2)))[:, None, None]
+    for share in (0.097, 0.103, 0.13):
+        for moving in ([0, 1, 2, 3], [0], [3]):
+            change = np.zeros_like(after)
+            change[moving] = share * way[moving]
+            if call_for_truth(settled, after - change, after, hint=hint) != (share < 0.1):
+                raise NotYet(
+                    f"four heads, and {len(moving)} of them changed by {share:g} of the norm of S "
+                    "(Frobenius, all entries): the line is at 0.1, for each head by itself."
+                )
+
+
+def _share_right(logits: np.ndarray, tokens: np.ndarray, labelled: np.ndarray) -> float:
+    return float((logits.argmax(-1)[:, :-1] == tokens[:, 1:])[labelled[:, 1:]].mean())
+
+
+def _more_answers(
+    logits: np.ndarray, tokens: np.ndarray, labelled: np.ndarray
+) -> dict[str, tuple[np.ndarray, ...]]:
+    """Return logits, tokens and labels of other examples, by what is different about them."""
+    generator = np.random.default_rng(33)
+    uneven = np.zeros((4, 9), dtype=bool)
+    uneven[0, 1:] = uneven[1, 3] = uneven[2, [4, 8]] = uneven[3, 8] = True
+    symbols = generator.integers(0, 3, (4, 9))
+    likely = generator.standard_normal((4, 9, 3))
+    likely[0, np.arange(8), symbols[0, 1:]] += 9  # all of one example right
+    return {
+        "where other tokens are labelled": (logits, tokens, np.roll(labelled, -1, axis=1)),
+        "with other tokens": (logits, (tokens + 1) % 4, labelled),
+        "with other logits": (logits[::-1].copy(), tokens, labelled),
+        "where some examples have more labels than others": (likely, symbols, uneven),
+        "of a single example": (likely[:1], symbols[:1], uneven[:1]),
+    }
+
+
+def _replayed(state: np.ndarray, writes: list[Any], n: int) -> list[np.ndarray]:
+    """Return S after each of `n` times through all writes."""
+    after = []
+    for _ in range(n):
+        for k, v, beta, a in writes:
+            state = a * state
+            state = state + beta * np.outer(k, v - state.T @ k)
+        after.append(state)
+    return after
+
+
+def _equal(left: Memory, right: Memory) -> bool:
+    mine, theirs = left.tensors(), right.tensors()
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[n], theirs[n]) for n in theirs)
 
 
 class _Reading:
@@ -225,8 +309,9 @@ class _Reading:
         return self
 
 
-def _small_reading() -> tuple[HybridModel, Batch, SleepConfig]:
-    """Return an untrained model and two windows to sleep on, three passes each."""
+@cache
+def _small_reading(*, passes: int) -> tuple[Event, ...]:
+    """Return the events of an untrained model: two windows to sleep on, so many passes each."""
     sizes = {"width": 8, "attention_heads": 2, "gdn_heads": 2, "mlp_width": 8}
     model = HybridModel(ModelConfig(vocabulary=5, key_dim=4, value_dim=4, **sizes), seed=0)
     tokens = np.arange(8)[None] % 5
@@ -238,7 +323,8 @@ def _small_reading() -> tuple[HybridModel, Batch, SleepConfig]:
         answer_of=np.full(tokens.shape, -1),
         difficulty=np.zeros((1, 0), dtype=np.int64),
     )
-    return model, batch, SleepConfig(window=4, passes=3)
+    with torch.no_grad():
+        return tuple(read(model, batch, SleepConfig(window=4, passes=passes)))
 
 
 def _position(events: list[Event], window: int, sleep_pass: int) -> int:

@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from workbench.notebook.check import NotYet, call, call_for_array, close, exercise
+from workbench.notebook.check import (
+    NotYet,
+    array_of,
+    call,
+    call_for_array,
+    close,
+    exercise,
+    name_of,
+    right_elsewhere,
+)
 
 KEYS, VALUES, TOKENS = 3, 2, 4
 
@@ -26,6 +35,19 @@ def check_carry(carry: Any) -> str:
     found = call_for_array(carry, part, k, beta, a, shape=(KEYS, VALUES), hint=hint)
     taken = np.outer(k, part.T @ k)
     if close(found, a * (part - beta * taken)):
+        other = generator.standard_normal((2, 5))
+        right_elsewhere(
+            carry,
+            lambda c, k, beta, a: a * (c - beta * np.outer(k, c.T @ k)),
+            {
+                "with another beta": (part, k, 0.9, a),
+                "with beta = 0": (part, k, 0.0, a),
+                "with another decay": (part, k, beta, 0.3),
+                "with no decay, a = 1": (part, k, beta, 1.0),
+                "with another key": (part, -k[::-1], beta, a),
+                "of another size": (other, np.array([0.6, 0.8]), 0.7, 0.5),
+            },
+        )
         return "decayed, and less what lay along the key. The value that was written is not asked."
     if close(found, part - beta * taken):
         raise NotYet("the key's part is gone, but everything also decays: times a.")
@@ -51,6 +73,9 @@ def check_contributions(contributions: Any) -> str:
     told = contributions_by_mistake(writes)
     right = told.pop("right")
     if close(parts, right):
+        right_elsewhere(
+            contributions, lambda w: contributions_by_mistake(w)["right"], _other_writes()
+        )
         return "each token's own part, and together they are S, to the last digit."
     words = {
         "not carried": "that is what each one wrote; later tokens have taken from it since.",
@@ -87,6 +112,16 @@ def check_share(share: Any) -> str:
     size, sizes = np.linalg.norm(whole), np.linalg.norm(parts, axis=(1, 2))
     along = (parts * whole).sum((1, 2))
     if close(found, along / size**2):
+        whole = generator.standard_normal((4, 5))
+        right_elsewhere(
+            share,
+            lambda c, s: (c * s).sum() / (s * s).sum(),
+            {
+                "where S is its own part": (whole, whole),
+                "with a part that has nothing to do with S": (whole[::-1].copy(), 3 * whole),
+                "with a part of whole numbers": (np.arange(6).reshape(2, 3), whole[:2, :3]),
+            },
+        )
         return "signed, and all of them add up to 1."
     if close(found, sizes / size):
         raise NotYet(
@@ -116,6 +151,9 @@ def check_decays_only(decays_only: Any) -> str:
     parts = _matrices(decays_only, writes, hint=hint)
     told = contributions_by_mistake(writes)
     if close(parts, told["decays"]):
+        right_elsewhere(
+            decays_only, lambda w: contributions_by_mistake(w)["decays"], _other_writes()
+        )
         return "a plausible formula, and right for a memory that only adds. Now measure it."
     if close(parts, told["right"]):
         raise NotYet("that is the exact one again: leave out the removal this time.")
@@ -138,14 +176,25 @@ def check_kept(kept: Any) -> str:
     part = generator.standard_normal((KEYS, VALUES))
     later = [(k, beta, a) for k, _, beta, a in some_writes(5)]
     result = call(kept, part, later, hint=hint)
-    try:
-        decay, removal = (float(number) for number in result)
-    except (TypeError, ValueError):
-        raise NotYet(f"two numbers are expected, decay and removal. {hint}") from None
+    if np.ndim(result) == 0 or len(result) != 2:
+        raise NotYet(f"two numbers are expected, decay and removal. {hint}")
+    decay, removal = array_of(result, name=name_of(kept), shape=(2,), hint=hint)
     told = kept_by_mistake(part, later)
     right = told["right"]
     found = (decay, removal)
     if close(found, right):
+        other = generator.standard_normal((KEYS, 5))
+        right_elsewhere(
+            kept,
+            lambda c, later: kept_by_mistake(c, later)["right"],
+            {
+                "with another part": (other, later),
+                "with one later token": (part, later[:1]),
+                "with no later token": (part, []),
+                "with later tokens that do not decay": (part, [(k, b, 1.0) for k, b, _ in later]),
+                "with later tokens that remove nothing": (part, [(k, 0.0, a) for k, _, a in later]),
+            },
+        )
         return "two factors, and their product is what is left of the norm, exactly."
     words = {
         "swapped": "right numbers, the other way round: decay first.",
@@ -173,6 +222,19 @@ def some_writes(seed: int) -> list[tuple[np.ndarray, np.ndarray, float, float]]:
         k = generator.standard_normal(KEYS)
         writes.append((k / np.linalg.norm(k), generator.standard_normal(VALUES), beta, a))
     return writes
+
+
+def _other_writes() -> dict[str, tuple[list[tuple[np.ndarray, np.ndarray, float, float]]]]:
+    """Return writes of other lengths, sizes and order, by what is different about them."""
+    generator = np.random.default_rng(6)
+    k = np.array([0.6, 0.8])
+    small = [(k, generator.standard_normal(4), 0.4, 0.9), (k[::-1], np.ones(4), 0.7, 0.5)]
+    return {
+        "with other writes": (some_writes(7),),
+        "with the writes in another order": (some_writes(2)[::-1],),
+        "with a single write": (some_writes(8)[:1],),
+        "of another size": (small,),
+    }
 
 
 def contributions_by_mistake(
@@ -244,10 +306,7 @@ def kept_by_mistake(
 def _matrices(function: Any, writes: list[Any], *, hint: str) -> np.ndarray:
     """Call a learner's function, and take one matrix for each write from it."""
     result = call(function, writes, hint=hint)
-    try:
-        found = np.array(result, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise NotYet(f"that is no list of matrices. {hint}") from None
+    found = array_of(result, name=name_of(function), shape=None, hint=hint)
     if found.shape == (KEYS, VALUES):
         raise NotYet("that is one matrix: one for each token is asked for, not their sum.")
     if found.shape != (TOKENS, KEYS, VALUES):
