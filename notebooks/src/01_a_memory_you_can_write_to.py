@@ -196,7 +196,8 @@ pictures.curves(
 # %% [markdown]
 # A sleeping model does more than this. Between passes its features change too, so the second pass
 # writes *other* keys and values. How much of a sleep's benefit is rewriting, and how much is
-# thinking again, is an open question; you now know that rewriting alone does something.
+# thinking again? You can train a model to do only one of the two. Notebook 9 shows the runs that
+# were recorded, and what five seeds can say about them.
 #
 # ## Beyond 1: a write that turns the sign
 #
@@ -409,22 +410,30 @@ for number, question in enumerate(asked):
 pictures.curves(
     woken.sleep_pass.values,
     {f"{hops} hops": inside.mean_by_difficulty(woken, hops) for hops in task.difficulties},
-    dashed={"one of 8 nodes, guessed": [1 / 8] * 5},
+    dashed={"a guess among the other 7 nodes": [1 / 7] * 5},
     title="Woken after each pass: probability of the right answer",
     x_title="sleep passes before waking", y_title="probability of the right node",
     y_range=(0, 1.02),
 )
 
 # %% [markdown]
-# With the empty memory the model guesses. One pass is enough for one hop; the further the answer,
-# the more passes it takes. Waking costs the same single pass every time: the work has been done
-# before the question was asked.
+# In this model one pass is enough for one hop, and the further the answer, the more passes it
+# takes. Waking costs the same single pass every time: the work has been done before the question
+# was asked.
+#
+# **What is chance here?** With the empty memory the model guesses. One to four steps on a ring of 8
+# never lead back to where they began, so the answer is one of the 7 *other* nodes, and a model
+# learns that early: a guess is right in 1/7 of the cases, 0.14. All notebooks draw this line. It is
+# chance for the *first* question. The text also shows the right answers to the questions before, and
+# they say something about the ring: a reader that never saw an edge, but uses every earlier answer,
+# does better with each question. Notebook 9 draws that line too.
 #
 # ### Exercise 5: take a part of it away
 #
 # Which head do the answers hang on? Complete `without_head`: the same memory, with the matrix of one
 # head set to zero. `memory.fast_weights[layer]` is `S`, `[batch, head, key, value]`;
-# `memory.replace(fast_weights={layer: changed})` makes a new memory from a changed copy.
+# `memory.replace(fast_weights={**memory.fast_weights, layer: changed})` makes a new memory from a
+# changed copy, and keeps the other layers of a model that has several.
 
 
 # %%
@@ -447,19 +456,21 @@ exercises.check_without_head(without_head)
 # %%
 memories = {"whole memory": memory}
 memories |= {f"without head {head}": without_head(memory, layer, head) for head in range(4)}
-memories |= {"erased (a guess is 0.125)": memory.erase()}
+memories |= {f"erased (a guess: {1 / 7:.3f})": memory.erase()}
 for name, changed in memories.items():
     print(f"{name:<26}{inside.accuracy(model, batch, sleep, changed):.3f} right")
 
 # %% [markdown]
-# A head whose loss costs much was needed; one whose loss costs nothing may still hold a copy of
-# what others hold too. Removing one at a time cannot tell these apart.
+# What this cannot tell you: a head whose loss costs nothing may hold a copy of what others hold too.
+# And a head whose loss costs much need not hold anything about *this* ring. Zero is a value the
+# model never meets; it may miss a constant that is the same for every ring. Notebook 8 finds such a
+# head among these four.
 #
 # ### Someone else's memory
 #
-# Last, the strongest test that the answers come from `S` and from nowhere else: ask example $i$'s
-# questions with example $i + 1$'s memory. If `S` is all that crosses the boundary, the model must
-# now answer for the *other* ring.
+# Last, a stronger test that the answers come from `S`: ask example $i$'s questions with example
+# $i + 1$'s memory. `S` is all that crosses the boundary, so the model should now answer for the
+# *other* ring, although the earlier answers in the text are still those of its own.
 
 # %%
 borrowed = memory.examples(torch.arange(64).roll(-1))

@@ -301,7 +301,7 @@ with torch.no_grad():
 #
 # ## Does it matter?
 #
-# The same model, asked in five ways. Chance is about 0.14: any node but the one asked about.
+# The same model, asked in five ways. Chance is 0.14 (notebook 1).
 
 # %%
 asked_in = {
@@ -317,13 +317,17 @@ for name, (what, how) in asked_in.items():
     print(f"{name:<32}" + "   ".join(f"{share:.2f}" for share in shares))
 
 # %% [markdown]
-# **How to read it.** Without the edges the model guesses, so nothing leaks past the boundary. One
-# pass is enough for one hop, which is an edge that was read; more hops must be put together, and for
-# that it takes the sleep. With sliding eviction, which this model was not trained with, it does a
-# little worse. **What it cannot tell you:** the last row is *not* attention against sleep. With
-# nothing evicted nobody sleeps, and the edges are read once, in a window longer than any the model
-# was trained on. That it does badly shows only that this model's answers come from a sleep. How
-# a model trained to attend would do is a question for a training run of its own.
+# **How to read it.** Without the edges this model is right about as often as a guess. One pass is
+# enough for one hop, which is an edge that was read; this model needs more passes for more hops,
+# which have to be put together. With sliding eviction, which it was not trained with, it does a
+# little worse.
+#
+# **What it cannot tell you.** The first row is about *this* model. The answers to earlier questions
+# stand in the text, and a model that learns to combine them can be right much more often than 0.14
+# without a single edge: notebook 9 shows how much. The last row is *not* attention against sleep.
+# With nothing evicted nobody sleeps, and the edges are read once, in a window longer than any the
+# model was trained on. That it does badly shows only that this model's answers come from a sleep.
+# How well a model does that was trained to attend needs its own training run.
 #
 # ## What does it cost?
 #

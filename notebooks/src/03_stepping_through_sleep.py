@@ -205,19 +205,20 @@ woken = stepping.accuracy_by_pass(model, batch, sleep, memories)
 pictures.curves(
     woken.sleep_pass.values,
     {f"{hops} hops": woken.sel(difficulty=hops).values for hops in woken.difficulty.values},
-    dashed={"a guess among the other nodes": [1 / 7] * 9}, y_range=(0, 1.02),
+    dashed={"a guess among the other 7 nodes": [1 / 7] * 9}, y_range=(0, 1.02),
     title="Woken after each pass: share of answers right (trained with N from 1 to 4)",
     x_title="sleep passes before waking", y_title="share right",
 )
 
 # %% [markdown]
-# **How to read it.** Each pass brings more hops within reach: one hop after one pass, two after two,
-# the rest soon after. This picture is also that of **$N$ at test time**: a sleep broken off after
-# pass $n$ *is* a sleep with $N = n$, since nothing in a pass depends on how many are to come. Beyond
-# pass 4 the model does what it was never trained to do, and keeps its answers nearly as they are.
+# **How to read it.** In this model each pass brings more hops within reach: one hop after one pass,
+# two after two, the rest soon after. This picture is also that of **$N$ at test time**: a sleep broken
+# off after pass $n$ *is* a sleep with $N = n$, since nothing in a pass depends on how many are to
+# come. So the two agree by construction, and one is no evidence for the other. Beyond pass 4 the
+# model does what it was never trained to do, and keeps its answers nearly as they are.
 #
-# **What it cannot tell you.** These are 64 rings and one model. And a model that was trained with one
-# $N$ only need not hold out so long; notebook 9 shows some that do not.
+# **What it cannot tell you.** These are 64 rings and one model, trained with several $N$. Notebook 9
+# shows models trained with a single $N$: how far their answers hold beyond it differs.
 #
 # ## "It changes less and less"
 #

@@ -48,8 +48,9 @@ setup(panel=False)
 # %% [markdown]
 # ## A trace, and no model
 #
-# All but one cell of this notebook works from a recording: 16 rings that no training has seen, read
-# by `depo-n8-any`, 4 passes of sleep. Pass 0 is the memory before the sleep: empty.
+# All but one cell of this notebook works from a recording: 16 rings, read by `depo-n8-any`, 4 passes
+# of sleep. Their edges stand in an order that no training has seen; the rings themselves it has, as
+# there are only 5,040 rings of 8 nodes. Pass 0 is the memory before the sleep: empty.
 
 # %%
 trace = load_trace("depo-n8-any")

@@ -189,16 +189,17 @@ patch = patched(S, S_donors, 0)
 tell("head 0 from the donor", patch)
 tell("random of equal norm", at_random(S, patch, noise))
 tell("unrelated donor", patched(S, np.roll(S_donors, 1, axis=0), 0))  # example i gets i - 1's
-print(f"a guess among the 7 other nodes hits either answer in {1 / 7:.2f}")
+print(f"a guess among the 7 other nodes: {1 / 7:.2f}")
 
 # %% [markdown]
 # **How to read it.** The random change moves the logit difference by a quarter, and 0.09 of the
-# answers become the donor's: fewer than a guess would hit (0.14, any node but the one asked about).
-# Now look at the unrelated donor: an effect of **one half**! But its answers are the donor's in
-# 0.15, no more than by a guess. The recipient's answer was lost, so its logit fell; the donor's was
-# not gained. *Half an effect is what breaking the answer gives.* Only the donor's own head makes
-# the donor's answer, so head 0 does carry it. Without the two lower lines we would not know that
-# the upper one means anything.
+# answers become the donor's: fewer than by a guess (0.14). Now look at the unrelated donor: an
+# effect of **one half**! But its answers are the donor's in 0.15, no more than by a guess. The
+# recipient's answer was lost, so its logit fell; the donor's was not gained. *About half an effect
+# is what a lost answer gives.* So an effect alone says little. Read the share that *became* the
+# donor's, or ask how far the patch goes beyond the unrelated donor, with 0 where both are alike and
+# 1 at the donor's end: (patch - unrelated) / (1 - unrelated). By both measures head 0 carries the
+# answers.
 #
 # ## Both directions
 #
@@ -218,7 +219,15 @@ pictures.titled(
 # %% [markdown]
 # **How to read it.** Each panel is a number of hops and a direction; right is later in the sleep;
 # bars are 95 % intervals over examples. After pass 4 the patch is near 1 and its controls are well
-# below. The two directions agree, and here they must nearly: both contexts are rings drawn alike.
+# below. The same without what an unrelated donor does, and as answers:
+
+# %%
+after_4 = causing.beyond_unrelated(heads, "layer 1 head 0")
+for name, by_hops in after_4.items():
+    print(f"{name:<40}", "  ".join(f"{x:5.2f}" for x in by_hops))
+
+# %% [markdown]
+# The two directions agree, and here they must nearly: both contexts are rings drawn alike.
 # (Had one been a broken text, as is usual elsewhere, they could differ: a part can be needed
 # and not enough.)
 #
@@ -292,20 +301,21 @@ passes = causing.last_place(measured("patches-depo-n8-any-passes")).sel(directio
 for name in passes.component.values:
     print(name)
     for control in ("patch", "unrelated donor", "random of equal norm"):
-        by_hops = passes["effect"].sel(component=name, control=control).values
-        print(f"    {control:<22}", "  ".join(f"{x:5.2f}" for x in by_hops))
+        here = passes.sel(component=name, control=control)
+        moved, became = here["effect"].values, here["became_donor"].values
+        print(f"    {control:<22} effect", "  ".join(f"{x:5.2f}" for x in moved),
+              "   became donor's", "  ".join(f"{x:4.2f}" for x in became))
 
 # %% [markdown]
 # **How to read it.** A column is a number of hops, 1 to 4. For **one hop**, what pass 1 did is most
-# of it: 0.73, with 0.37 for an unrelated ring. What the last pass did is worth 0.01. Recall that
-# half of head 0, which carries the answers, was *written* by pass 4 (0.53, notebook 5; over all
-# heads three quarters): it mostly writes again what was there. Who wrote the memory, and whose
-# change matters, are different questions.
+# of it: two answers in three become the donor's, one in ten with an unrelated ring. Exchanging what
+# the last pass did changes nothing. Yet pass 4 wrote half of head 0, if you count as in notebook 5.
+# The two need not agree: who wrote the memory, and whose change matters, are different questions.
 #
-# Now **four hops**: 0.44, 0.37, 0.17, 0.09. It is tempting to say that the answer is spread over
-# the passes. But the unrelated donor gives 0.44, 0.37, 0.12, 0.07. To the last column this
-# experiment says **nothing**: each exchange breaks the answer, and none of them brings the donor's.
-# That is what controls are for.
+# Now **four hops**: effects of 0.44, 0.37, 0.17, 0.09. It is tempting to say that the answer is spread
+# over the passes. But the unrelated donor gives 0.44, 0.37, 0.12, 0.07, and no exchange makes more
+# answers the donor's than a guess would. About the last column this experiment says **nothing**: some
+# exchanges break the answer, and none brings the donor's. That is what controls are for.
 #
 # ## Erasing
 #
@@ -343,8 +353,7 @@ for head in range(4):
 
 # %% [markdown]
 # **How to read it.** Head 0, either way: from two hops on the answers are gone, near a guess (0.14);
-# at one hop not quite half are left. Head 1: nothing happens. But **head
-# 2**: erased, it costs nearly all answers at four hops and two in three at three. "Head 2 does the
+# at one hop not quite half are left. Head 1: nothing happens. But **head 2**: erased, it costs nearly all answers at four hops and two in three at three. "Head 2 does the
 # far hops!" And yet exchanging it did nothing at all. The next line tells: with the *mean* in its
 # place nothing is lost. Head 2 holds much the same for every ring, a constant that the rest of the
 # model counts on. Zero takes the constant away, and the model meets something that it has never
@@ -372,7 +381,8 @@ ablation_map(erased.sel(difficulty=[1, 4]), window=0, procedure="zero")
 # - All of $S$ at the last boundary is the donor, to the last bit: hard eviction leaves nothing
 #   else.
 # - Measure the logit difference first, then the answers; and beside each patch a random change of
-#   equal norm and an unrelated donor. Half an effect is a broken answer.
+#   equal norm and an unrelated donor. Near half an effect is a lost answer: look whether it became
+#   the donor's.
 # - A readout patch says what a memory holds. Only a patch that is carried on says what it causes.
 # - Zero is not "without": it may take away what all examples share. Compare it with the mean.
 #

@@ -37,7 +37,7 @@ SHARED = {
 
 @exercise
 def check_integrated_gradients(integrated_gradients: Any) -> str:
-    """Exercise 1: the gradient, averaged at the middles of equal pieces of the way, times the way."""
+    """Exercise 1: the mean gradient at the middles of equal pieces of the way, times the way."""
     hint = "(x - baseline) times the mean of gradient(baseline + alpha * (x - baseline))."
     asked: list[np.ndarray] = []
 

@@ -189,10 +189,10 @@ def check_likeness_audit(likeness_audit: Any) -> str:
     """Exercise 4: ``likeness_audit(x, y, likeness)`` is (found - chance) / (1 - chance)."""
     hint = "y[rng.permutation(len(y))] pairs each example with another one's; take 20 of these."
     generator = np.random.default_rng(3)
-    x, other = generator.standard_normal((2, 12, 40))
-    turned = x @ np.linalg.qr(generator.standard_normal((40, 40)))[0] + 0.1 * other
-    wide = generator.standard_normal((9, 60))
-    for x, y in ((x, other), (x, turned), (wide, wide + 1.5 * generator.standard_normal((9, 60)))):
+    some, other = generator.standard_normal((2, 12, 40))
+    turned = some @ np.linalg.qr(generator.standard_normal((40, 40)))[0] + 0.1 * other
+    wide, noise = generator.standard_normal((2, 9, 60))
+    for x, y in ((some, other), (some, turned), (wide, wide + 1.5 * noise)):
         asked: list[tuple[np.ndarray, np.ndarray, float]] = []
 
         def likeness(a: Any, b: Any, asked: list[Any] = asked) -> float:

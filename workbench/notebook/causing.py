@@ -18,6 +18,7 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.instruments.boundaries import Place, boundaries, read_on
+from workbench.instruments.controls import PATCH, UNRELATED
 from workbench.instruments.swaps import Questions, logits_at, questions, swap_context
 from workbench.model import HybridModel, Memory
 from workbench.sleep import Boundary, Wake, read, wake_now
@@ -173,3 +174,30 @@ def read_on_with(
 def last_place(measurement: xr.Dataset) -> xr.Dataset:
     """Return what a measurement says of the last pass of its first window."""
     return measurement.isel({dims.WINDOW: 0, dims.SLEEP_PASS: -1})
+
+
+def beyond_unrelated(measurement: xr.Dataset, component: str) -> dict[str, np.ndarray]:
+    """Return what a patch after the last pass does that an unrelated donor does not.
+
+    Parameters
+    ----------
+    measurement : Dataset
+        Patches of components, as ``patches-depo-n8-any-heads``.
+    component : str
+        One of them.
+
+    Returns
+    -------
+    dict of str to ndarray
+        By name, over difficulty, of the direction "noise": how far the patch goes from what the
+        unrelated donor does (0) to the donor's end (1), and both shares of answers that became the
+        donor's.
+    """
+    here = last_place(measurement).sel({dims.COMPONENT: component, dims.DIRECTION: "noise"})
+    patch, other = (here.sel({dims.CONTROL: kind}) for kind in (PATCH, UNRELATED))
+    beyond = (patch["effect"] - other["effect"]) / (1 - other["effect"])
+    return {
+        "(patch - unrelated) / (1 - unrelated)": beyond.values,
+        "became the donor's, patch": patch["became_donor"].values,
+        "became the donor's, unrelated donor": other["became_donor"].values,
+    }

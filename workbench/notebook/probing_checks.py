@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from scipy import stats
 
 from workbench.notebook.check import (
