@@ -353,7 +353,8 @@ for head in range(4):
 
 # %% [markdown]
 # **How to read it.** Head 0, either way: from two hops on the answers are gone, near a guess (0.14);
-# at one hop not quite half are left. Head 1: nothing happens. But **head 2**: erased, it costs nearly all answers at four hops and two in three at three. "Head 2 does the
+# at one hop not quite half are left. Head 1: nothing happens. But **head
+# 2**: erased, it costs nearly all answers at four hops and two in three at three. "Head 2 does the
 # far hops!" And yet exchanging it did nothing at all. The next line tells: with the *mean* in its
 # place nothing is lost. Head 2 holds much the same for every ring, a constant that the rest of the
 # model counts on. Zero takes the constant away, and the model meets something that it has never

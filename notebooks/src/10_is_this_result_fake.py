@@ -180,8 +180,8 @@ for name, lift in lifts.items():
 # ### Exercise 3
 #
 # Complete `lift_audit`, a **verdict** this time: `True` if the claim stands. `ours` and `theirs`
-# are `[seed]`, and a seed's two models saw the same batches. `interval(pairs)` gives low and high
-# of the 95 % interval of the mean. Ask for three seeds at least, and allow `ours` one percent more
+# are `[seed]`. `interval(ours, theirs)` gives low and high of the 95 % interval of the difference of
+# their means (Welch's t, notebook 9). Ask for three seeds of each, and allow `ours` one percent more
 # compute, since steps are whole numbers.
 
 
@@ -195,8 +195,9 @@ exercises.check_lift_audit(lift_audit)
 
 # %% tags=["solution"] jupyter={"source_hidden": true}
 def lift_audit(ours, theirs, our_flops, their_flops, interval):
-    low, high = interval(ours - theirs)
-    return bool(len(ours) >= 3 and low > 0 and our_flops <= 1.01 * their_flops)
+    low, high = interval(ours, theirs)
+    enough = min(len(ours), len(theirs)) >= 3
+    return bool(enough and low > 0 and our_flops <= 1.01 * their_flops)
 
 
 exercises.check_lift_audit(lift_audit)
@@ -205,20 +206,20 @@ exercises.check_lift_audit(lift_audit)
 for name, lift in lifts.items():
     costs = lift.our_flops, lift.their_flops
     stands = lift_audit(lift.ours, lift.theirs, *costs, audits.interval)
-    low, high = audits.interval(lift.ours - lift.theirs)
+    low, high = audits.interval(lift.ours, lift.theirs)
     print(f"{name:<18} {low:+.2f} to {high:+.2f}   {'stands' if stands else 'does not stand'}")
 
 # %% [markdown]
-# **What happened.** Of five seeds one was shown, that with the largest difference. All five
-# together give about 0, anywhere from -0.36 to +0.39. See the trap in the first line: the interval
-# of a single seed has no width, so it excludes 0 better than any other. The third line has five
-# seeds and an interval far above 0, and costs twice as much: it may be true and is not what is
-# claimed. The fourth compares at the same cost, and stands. (By itself: of many such comparisons
-# some stand by luck, which is what a correction is for.)
+# **What happened.** Of five seeds one was shown, that with the largest difference. From one seed no
+# interval can be made: nothing says where the next one would lie. All five together give about 0,
+# anywhere from -0.27 to +0.29. (That is no proof that the two are equal, either.) The third line has
+# five seeds and an interval far above 0, and costs twice as much: it may be true and is not what is
+# claimed. The fourth compares at the same cost, and stands. (It is one of sixty comparisons in this
+# record. It stands after correcting for all of them, too: notebook 9.)
 #
-# **What would have caught it:** all the seeds, and an arm of equal compute. The results page and
-# `workbench.lab.results.difference` show intervals, counts and exact tests; sweeps have arms that
-# are matched by FLOPs (`longer`, `deeper`, `wider`).
+# **What would have caught it:** all seeds, and an arm of equal compute. The results page and
+# `workbench.lab.results.difference` show intervals, counts and corrected p values; sweeps have arms
+# that are matched by FLOPs (`longer`, `deeper`, `wider`).
 #
 # ## Finding 4: "All memories are alike"
 #
@@ -342,13 +343,16 @@ for name, reader in {"finding 5": readers[-1], **honest}.items():
 # measures it, and the results page leaves out models that answer without it all the same. And
 # `workbench.read` begins each pass over questions with what was carried into the window.
 #
+# A milder leak is left even then: one time over the questions a model may combine the answers that
+# it has already read. The *first* question has none before it (notebook 9).
+#
 # ## What you have seen
 #
 # | finding | what was wrong | the check |
 # |---|---|---|
 # | The memory knows | the same ring on both sides | split by source, control task |
 # | It converges | a replay does, too | frozen replay |
-# | A lift of 0.37 | one seed; or more compute | pairs of seeds, equal FLOPs |
+# | A lift of 0.37 | one seed; or more compute | all seeds, equal FLOPs |
 # | All memories are alike | a biased measure | shuffle, or debias |
 # | Thinking while it answers | it had read the answers | without the context |
 #

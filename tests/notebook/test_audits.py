@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from workbench.instruments.change import change
 from workbench.instruments.convergence import debiased_cka
@@ -137,30 +138,36 @@ def test_convergence_audit(answer, says):
 
 
 def lift_audit(ours, theirs, our_flops, their_flops, interval, **other):
-    low, _ = interval(ours - theirs)
-    enough = len(ours) >= other.get("least", 3)
+    low, _ = interval(ours, theirs)
+    enough = min(len(ours), len(theirs)) >= other.get("least", 3)
     cheap = our_flops <= other.get("factor", 1.01) * their_flops
     return bool(enough and cheap and low > other.get("above", 0))
 
 
-def unpaired(ours, theirs, our_flops, their_flops, interval):
-    apart = interval(ours)[0] > interval(theirs)[1]
-    return bool(apart and len(ours) > 2 and our_flops <= 1.01 * their_flops)
+def paired(ours, theirs, our_flops, their_flops, interval):
+    return interval(ours - theirs)[0] > 0
+
+
+def counts_ours(ours, theirs, our_flops, their_flops, interval):
+    low, _ = interval(ours, theirs)
+    return bool(low > 0 and len(ours) > 2 and our_flops <= 1.01 * their_flops)
 
 
 def excludes_0(ours, theirs, our_flops, their_flops, interval):
-    low, high = interval(ours - theirs)
+    low, high = interval(ours, theirs)
     return bool((low > 0 or high < 0) and len(ours) > 2 and our_flops <= 1.01 * their_flops)
 
 
-def by_mean(ours, theirs, our_flops, their_flops, interval):
-    better = (ours - theirs).mean() > 0
-    return bool(better and len(ours) > 2 and our_flops <= 1.01 * their_flops)
+def by_mean(ours, theirs, our_flops, their_flops, interval, **other):
+    better = ours.mean() > theirs.mean()
+    enough = len(ours) >= other.get("least", 3)
+    return bool(better and enough and our_flops <= 1.01 * their_flops)
 
 
 def exactly_as_dear(ours, theirs, our_flops, their_flops, interval):
     near = abs(our_flops / their_flops - 1) <= 0.01
-    return bool(near and len(ours) > 2 and interval(ours - theirs)[0] > 0)
+    enough = min(len(ours), len(theirs)) > 2
+    return bool(near and enough and interval(ours, theirs)[0] > 0)
 
 
 @pytest.mark.parametrize(
@@ -171,11 +178,14 @@ def exactly_as_dear(ours, theirs, our_flops, their_flops, interval):
         (lambda *given: False, "not even an honest result"),
         (lambda *given: True, "everything stands"),
         (lambda *given: not lift_audit(*given), "that stands"),
-        (unpaired, "take interval(ours - theirs)"),
+        (paired, "TypeError"),
+        (counts_ours, "two seeds on one of the two sides"),
         (excludes_0, "ours is worse here"),
         (by_mean, "low is the end that counts"),
-        (lambda *given: lift_audit(*given, least=1), "a single seed"),
+        (lambda *given: by_mean(*given, least=1), "low is the end that counts"),
+        (lambda *given: lift_audit(*given, least=1), "three at least"),
         (lambda *given: lift_audit(*given, least=2), "three at least"),
+        (lambda a, b, c, d, i: lift_audit(a, b, c, 4.0, i), "with each other"),
         (lambda *given: lift_audit(*given, factor=1.05), "three percent"),
         (lambda *given: lift_audit(*given, factor=9), "cost twice as much"),
         (exactly_as_dear, "stands all the more"),
@@ -310,6 +320,13 @@ def test_a_sleep_that_only_replays_converges_as_well():
             np.testing.assert_allclose(ratios, 1.0, atol=1e-3)
     assert shapes[False][0] == shapes[True][0] == 1.0
     assert shapes[False][-1] < 0.08 and shapes[True][-1] < 0.08
+
+
+def test_the_interval_of_two_groups_is_welch_s():
+    a, b = np.array([0.9, 0.7, 0.8, 0.95]), np.array([0.5, 0.65, 0.4])
+    wanted = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    np.testing.assert_allclose(audits.interval(a, b), (wanted.low, wanted.high), rtol=1e-9)
+    assert audits.interval(a[:1], b) == audits.interval(a, b[:1]) == (-np.inf, np.inf)
 
 
 def test_lifts_of_the_record():

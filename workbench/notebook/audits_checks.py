@@ -135,10 +135,13 @@ def check_convergence_audit(convergence_audit: Any) -> str:
 @exercise
 def check_lift_audit(lift_audit: Any) -> str:
     """Exercise 3: ``lift_audit(ours, theirs, our_flops, their_flops, interval)`` is a verdict."""
-    hint = "Pairs by seed; their interval above 0; three seeds at least; no more compute."
-    ours = np.array([0.91, 0.62, 0.97, 0.45, 0.80])
-    theirs = ours - np.array([0.10, 0.14, 0.08, 0.12, 0.06])
-    unsure = ours - np.array([0.40, 0.10, -0.25, 0.05, -0.02])
+    hint = "The interval above 0; three seeds of each at least; no more compute."
+    ours, theirs = (
+        np.array([0.91, 0.88, 0.97, 0.85, 0.93]),
+        np.array([0.80, 0.84, 0.79, 0.75, 0.83]),
+    )
+    unsure = np.array([0.95, 0.60, 0.97, 0.55, 0.90])
+    few, fewer = np.array([0.91, 0.92]), np.array([0.50, 0.51])
 
     def given(a: np.ndarray, b: np.ndarray, cost: float = 4.0, other: float = 4.0) -> bool:
         result = call(lift_audit, a, b, cost, other, audits.interval, hint=hint)
@@ -150,27 +153,24 @@ def check_lift_audit(lift_audit: Any) -> str:
     one, both = given(ours[:1], theirs[:1]), given(ours, unsure)
     dear, worse = given(ours, theirs, 8.0, 4.0), given(theirs, ours)
     if not (stands or one or both or dear or worse):
-        if given(ours, ours - 0.6):
-            raise NotYet(
-                "five seeds, each better by about 0.1, at the same cost: that stands. Seeds differ "
-                "much from each other, and that is common to both: take interval(ours - theirs)."
-            )
         raise NotYet("nothing stands before this audit, not even an honest result. " + hint)
     if stands and one and both and dear and worse:
         raise NotYet("everything stands before this audit. " + hint)
     if not stands:
-        raise NotYet("five seeds, each better by about 0.1, at the same cost: that stands. " + hint)
+        raise NotYet("five seeds, better by 0.1, and alike, at the same cost: that stands. " + hint)
     if worse:
         raise NotYet("ours is worse here: the whole interval has to lie above 0, not off it.")
     if both:
-        raise NotYet("the interval of these pairs has 0 in it: low is the end that counts.")
+        raise NotYet("the interval of this difference has 0 in it: low is the end that counts.")
     if one:
         raise NotYet(
-            "a single seed: its interval has no width, and so it excludes 0. Ask how many there "
+            "a single seed of each: nothing says where the next one would lie. Ask how many there "
             "are."
         )
-    if given(ours[:2], ours[:2] - np.array([0.1, 0.101])):
+    if given(few, fewer):
         raise NotYet("two seeds are not enough: three at least, as the text asks.")
+    if given(ours, fewer) or given(few, theirs - 0.5):
+        raise NotYet("two seeds on one of the two sides: three of each at least.")
     if dear:
         raise NotYet("ours cost twice as much: then the lift may be that of the compute.")
     if not given(ours, theirs, 2.0, 4.0):
@@ -181,7 +181,9 @@ def check_lift_audit(lift_audit: Any) -> str:
         raise NotYet("a tenth more compute is more compute: allow one percent.")
     if given(ours, theirs, 4.0 * (1 + 3 * ALLOWED), 4.0):
         raise NotYet("three percent more compute passes: allow one.")
-    return "several seeds, in pairs, an interval above 0, and no more compute: then it stands."
+    if given(ours, theirs, 4.0, 2.0) or not given(ours, theirs, 8.0, 8.0):
+        raise NotYet("compare both costs with each other: `our_flops` with `their_flops`.")
+    return "several seeds, an interval above 0, and no more compute: then it stands."
 
 
 @exercise

@@ -5,22 +5,28 @@ Each check takes the learner's function and returns a `Verdict`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy import stats
 
 from workbench import dims
+from workbench.files import read_json
 from workbench.lab import results
 from workbench.lab.record import read_record
-from workbench.notebook.check import NotYet, call_for_array, close, exercise
+from workbench.notebook.check import NotYet, call_for_array, close, exercise, right_elsewhere
 from workbench.paths import data_folder
+from workbench.tasks.depo import EARLIER
+from workbench.training.statistics import ALPHA
+from workbench.views.differences import family
 
-FIRST = np.array([0.91, 0.62, 0.97, 0.45, 0.80])
-SECOND = FIRST - np.array([0.10, 0.14, 0.08, 0.12, 0.06])
-"""Two arms whose seeds differ much from each other, and their difference little."""
+SEEDS = np.array([0.91, 0.62, 0.97, 0.45, 0.80])
+"""Accuracies of five seeds."""
+FIRST_QUESTION, ALL_QUESTIONS = "first question", "all questions"
 
 
 def records() -> dict[str, Path]:
@@ -48,44 +54,71 @@ def counted_cost(dataset: xr.Dataset, passes: int) -> float:
 
 
 @exercise
-def check_paired_difference(paired_difference: Any) -> str:
-    """Exercise 1: ``paired_difference(a, b)`` is mean, low and high of a - b over seeds."""
-    hint = "Give back three numbers: the mean, and the 2.5 % and 97.5 % quantiles of the means."
-
-    def given(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return call_for_array(paired_difference, a, b, shape=(3,), hint=hint)
-
-    mean, low, high = given(FIRST, SECOND)
-    if close(mean, (SECOND - FIRST).mean()):
-        raise NotYet("the sign is the wrong way round: a minus b.")
-    if not close(mean, (FIRST - SECOND).mean()):
-        raise NotYet(f"the first number is {mean:.4g}; the mean of a - b is 0.1.")
+def check_seed_interval(seed_interval: Any) -> str:
+    """Exercise 1: ``seed_interval(accuracy)`` is mean, low and high of the 95 % t interval."""
+    hint = "Give back three numbers: the mean, and the low and the high end of its interval."
+    mean, low, high = call_for_array(seed_interval, SEEDS, shape=(3,), hint=hint)
+    right, count = SEEDS.mean(), len(SEEDS)
+    if close(low, right) or close(high, right):
+        raise NotYet("the mean comes first, then the low end and the high end.")
+    if not close(mean, right):
+        raise NotYet(f"the first number is {mean:.4g}; the mean of the seeds is {right:.4g}.")
     if low > high:
-        raise NotYet("the interval is upside down: the 2.5 % quantile comes before the 97.5 % one.")
-    if low == high:
-        raise NotYet("the interval has no width: draw the seeds anew, with replacement.")
-    pairs = FIRST - SECOND
-    apart = _resampled(FIRST, 0.025) - _resampled(SECOND, 0.975)
-    if low < (mean + apart) / 2 + 0.02:
-        raise NotYet(
-            "the interval is far too wide: a and b were drawn anew independently. Take the "
-            "differences first, seed by seed, and resample those."
+        raise NotYet("the interval is upside down: low before high.")
+    half = (high - low) / 2
+    if close(half, 0) or close(low + half, half / 2):
+        raise NotYet("the interval has no width.")
+    spread, error = SEEDS.std(ddof=1), SEEDS.std(ddof=1) / np.sqrt(count)
+    t = float(stats.t.ppf(0.975, count - 1))
+
+    def is_half(wrong: float) -> bool:
+        return close(high - mean, wrong, 1e-3) and close(mean - low, wrong, 1e-3)
+
+    if is_half(t * error):
+        generator = np.random.default_rng(9)
+        right_elsewhere(
+            seed_interval,
+            _t_interval,
+            {
+                "with three seeds": (SEEDS[:3],),
+                "with ten seeds": (generator.random(10),),
+                "with other seeds": (1 - SEEDS**2,),
+                "with seeds that do not differ": (np.full(4, 0.75),),
+            },
         )
-    if low <= pairs.min() + 1e-9 and high >= pairs.max() - 1e-9:
+        return "wide, because five seeds say little about their own spread; and it holds 95 %."
+    if is_half(float(stats.norm.ppf(0.975)) * error):
         raise NotYet(
-            "these are the smallest and largest difference of a seed. The interval is that of the "
-            "mean: draw five seeds with replacement, take their mean, repeat."
+            "1.96 standard errors are right for many seeds. Five say little about their own "
+            "spread: take Student's t with n - 1 degrees of freedom, 2.78 here."
         )
-    for end, share in ((low, 0.025), (high, 0.975)):
-        least, most = _resampled(pairs, share - 0.012), _resampled(pairs, share + 0.012)
-        if not least - 1e-3 <= end <= most + 1e-3:
-            raise NotYet(
-                f"an end of the interval is {end:.4f}; of all ways to draw five seeds the "
-                f"{100 * share:g} % quantile of the mean is {_resampled(pairs, share):.4f}. " + hint
-            )
-    if not np.array_equal(given(FIRST, FIRST), np.zeros(3)):
-        raise NotYet("an arm differs from itself by nothing: mean, low and high are then 0.")
-    return "the seeds' common luck cancels, and what is left is the difference and its doubt."
+    for wrong, words in (
+        (t * SEEDS.std() / np.sqrt(count), "np.std divides by n unless told ddof=1."),
+        (1.96 * SEEDS.std() / np.sqrt(count), "np.std divides by n unless told ddof=1, and 1.96 "
+         "is for many seeds."),
+        (t * spread, "that is where one more seed may lie; the mean is surer: divide by sqrt(n)."),
+        (1.96 * spread, "that is the spread of seeds; the mean is surer: divide by sqrt(n)."),
+        (t * spread / count, "divide by the square root of n, not by n."),
+        (error, "that is one standard error each way; take t of them."),
+        (stats.t.ppf(0.975, count) * error, "n seeds have n - 1 degrees of freedom."),
+        (stats.t.ppf(0.95, count - 1) * error, "95 % between the ends leaves 2.5 % on each side: "
+         "the quantile at 0.975."),
+    ):  # fmt: skip
+        if is_half(float(wrong)):
+            raise NotYet(words)
+    if close([low, high], [SEEDS.min(), SEEDS.max()]):
+        raise NotYet(
+            "these are the smallest and the largest seed. The interval is that of the mean."
+        )
+    if _is_bootstrap(low, high):
+        raise NotYet(
+            "that looks like a bootstrap: with five seeds its interval is too narrow. Use the "
+            "standard error and Student's t."
+        )
+    raise NotYet(
+        f"the interval should reach {t * error:.4f} to each side of the mean, t standard errors; "
+        f"yours reaches from {low - mean:+.4f} to {high - mean:+.4f}."
+    )
 
 
 @exercise
@@ -108,6 +141,19 @@ def check_cost(cost: Any) -> str:
         raise NotYet("right if all blocks are looped; `looped` is not used yet. " + hint)
     if not close(given(4, 300, 60, 0.5), (300 * 2.5 + 60) / 360):
         raise NotYet("right if all blocks are looped, wrong if half of them are. " + hint)
+    if not close(given(4, 16, 32), 2.0):
+        raise NotYet("cost(n, asleep, awake) without `looped` should loop all blocks: looped=1.0.")
+    right_elsewhere(
+        cost,
+        lambda n, asleep, awake, looped: (
+            (asleep * (1 + looped * (n - 1)) + awake) / (asleep + awake)
+        ),
+        {
+            "with another N": (3, 300, 60, 0.5),
+            "with more tokens awake": (4, 10, 500, 0.25),
+            "with no token awake": (6, 40, 0, 1.0),
+        },
+    )
     return "equal steps are not equal compute, and by how much depends on what is read asleep."
 
 
@@ -134,10 +180,156 @@ def check_solved(solved: Any) -> str:
         raise NotYet("exactly at the threshold counts as solved: >=.")
     if given(0.9, 0.89, threshold=0.8) != 2:
         raise NotYet("the threshold is given; yours is written down.")
+    for accuracy, threshold, right in (
+        ((1.0, 1.0, 0.2, 1.0, 1.0), 0.9, 2),
+        ((0.6, 0.55, 0.5, 0.45), 0.5, 3),
+        ((0.97,), 0.95, 1),
+        ((0.94, 1.0), 0.95, 0),
+    ):
+        if given(*accuracy, threshold=threshold) != right:
+            raise NotYet(f"{accuracy} with threshold {threshold}: {right} in a row are solved.")
     return "a staircase read from its first step, and one number for each model."
 
 
-def _resampled(values: np.ndarray, share: float) -> float:
-    """Return a quantile of the mean over every way to draw the values with replacement."""
-    means = np.sort([values[list(drawn)].mean() for drawn in product(range(5), repeat=5)])
-    return float(means[min(int(share * len(means)), len(means) - 1)])
+def normal_interval(accuracy: np.ndarray) -> tuple[float, float, float]:
+    """Return mean, low and high: 1.96 standard errors each way, too narrow for a few seeds."""
+    half = 1.96 * np.std(accuracy, ddof=1) / np.sqrt(len(accuracy))
+    mean = float(np.mean(accuracy))
+    return mean, mean - half, mean + half
+
+
+def bootstrap_interval(accuracy: np.ndarray) -> tuple[float, float, float]:
+    """Return mean, low and high by the percentile bootstrap, too narrow for a few seeds."""
+    drawn = np.random.default_rng(0).choice(accuracy, (1000, len(accuracy))).mean(axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(np.mean(accuracy)), float(low), float(high)
+
+
+def coverage(
+    interval: Callable[[np.ndarray], Sequence[float]],
+    *,
+    seeds: int,
+    failing: float = 0.0,
+    samples: int = 1000,
+) -> float:
+    """Return how often an interval of the mean has the true mean in it.
+
+    Parameters
+    ----------
+    interval : callable
+        ``interval(accuracy)`` gives mean, low and high of ``accuracy [seed]``.
+    seeds : int
+        Values in each sample.
+    failing : float
+        0 draws from a normal distribution; above it, a seed fails with this chance and has 0.3
+        in place of about 1.0.
+    samples : int
+        How many samples are drawn, with a fixed seed.
+    """
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(samples):
+        values = generator.standard_normal(seeds)
+        mean = 0.0
+        if failing:
+            values = np.where(generator.random(seeds) < failing, 0.3, 1.0) + 1e-3 * values
+            mean = 1.0 - 0.7 * failing
+        _, low, high = interval(values)
+        held += bool(low <= mean <= high)
+    return held / samples
+
+
+def differences(data: xr.Dataset, question: str) -> str:
+    """Return the differences of a question's arms in words, a line each.
+
+    Parameters
+    ----------
+    data : Dataset
+        A record, as `recorded` returns it.
+    question : str
+        Name of a question of `workbench.views.questions`.
+
+    Returns
+    -------
+    str
+        Mean and Welch's 95 % interval at 1, 2, ... hops; a star where the difference stands at
+        0.05 after Holm's correction over the whole record.
+    """
+    lines = []
+    for compared in family(data).differences[question]:
+        table = compared.table
+        cells = []
+        for hops in table[dims.DIFFICULTY].values:
+            one = table.sel({dims.DIFFICULTY: hops})
+            star = "*" if one["p_welch_holm"] < ALPHA else " "
+            ends = f"[{float(one['low']):+.2f}, {float(one['high']):+.2f}]"
+            cells.append(f"{float(one['mean']):+.2f} {ends}{star}")
+        lines.append(f"{compared.words}\n    " + "  ".join(cells))
+    return "\n".join(lines)
+
+
+def family_words(data: xr.Dataset) -> str:
+    """Return how many comparisons a record makes, and how many stand after Holm's correction."""
+    found = family(data)
+    by_t, exact = found.standing
+    return (
+        f"{found.size} comparisons in this record; after Holm's correction {by_t} stand by Welch's "
+        f"t test,\nand {exact} by the exact permutation test, which takes nothing for granted."
+    )
+
+
+def relative_flops(data: xr.Dataset, arm: str, *, n_train: str = "4") -> float:
+    """Return the training FLOPs of an arm, over those of `sleep` at the same N."""
+    spent = data["training_flops"].sel({dims.N_TRAIN: n_train})
+    return float(spent.sel({dims.ARM: arm}).max() / spent.sel({dims.ARM: "sleep"}).max())
+
+
+def first_and_all(passes: Sequence[int]) -> dict[str, dict[str, np.ndarray]]:
+    """Return how often models are right on the first question of an example, and on all.
+
+    From the records of the bundled models ``depo-n8-n1`` and so on: 1,000 examples, each model at
+    the N it was trained with.
+
+    Parameters
+    ----------
+    passes : sequence of int
+        N of each model.
+
+    Returns
+    -------
+    dict of str to dict of str to ndarray
+        By model, and before them for the best guesser that reads earlier answers and no edge:
+        "first question" and "all questions", over difficulty.
+    """
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for n in passes:
+        record = read_json(data_folder() / "results" / f"depo-n8-n{n}.json")
+        line = record["chance"][EARLIER]
+        found[EARLIER] = {
+            FIRST_QUESTION: np.array(list(line["first"].values())),
+            ALL_QUESTIONS: np.array(list(line["accuracy"].values())),
+        }
+        tested = [one["passes"][str(n)] for one in record["seeds"].values()]
+        (scores,) = (one for one in tested if "first" in one)  # the seed whose weights are bundled
+        found[f"depo-n8-n{n}"] = {
+            FIRST_QUESTION: np.array(list(scores["first"]["accuracy"].values())),
+            ALL_QUESTIONS: np.array(list(scores["accuracy"].values())),
+        }
+    return found
+
+
+def _t_interval(accuracy: np.ndarray) -> tuple[float, float, float]:
+    accuracy = np.asarray(accuracy)
+    half = stats.t.ppf(0.975, len(accuracy) - 1) * stats.sem(accuracy)
+    return accuracy.mean(), accuracy.mean() - half, accuracy.mean() + half
+
+
+def _is_bootstrap(low: float, high: float) -> bool:
+    """Whether both ends are near those of a percentile bootstrap of `SEEDS`."""
+    means = np.sort([SEEDS[list(drawn)].mean() for drawn in product(range(5), repeat=5)])
+    return all(
+        means[int((share - 0.012) * len(means))] - 1e-3
+        <= end
+        <= means[int((share + 0.012) * len(means))] + 1e-3
+        for end, share in ((low, 0.025), (high, 0.975))
+    )
