@@ -18,9 +18,9 @@
 #
 # After the sleep there is one matrix, and everything has gone into it: every token, in every pass,
 # in every window. Can it be taken apart again, so that one may say *this much of it was written by
-# the second pass over the first window*? For a fast-weight memory it can, exactly, to the last
-# digit of the arithmetic. You build this by hand, see how far off the obvious formula is, and find
-# the place where even the exact answer stops being one.
+# the second pass over the first window*? A fast-weight memory can, exactly, to the last digit of the
+# arithmetic, once you have decided how to keep the books. You build this by hand, see how far off the
+# obvious formula is, and find two places where even the exact answer stops being one.
 #
 # About 40 minutes to read and try, under a minute to run; nothing is fetched. Five exercises: a
 # cell to complete, a check in a sentence, a folded solution. A solution that is run takes the place
@@ -33,6 +33,7 @@ import numpy as np
 
 import workbench
 from workbench import figures
+from workbench.instruments.linear import CONVENTIONS
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.retention import retention
 from workbench.notebook import setup, writers
@@ -81,7 +82,8 @@ exercises.check_carry(carry)
 # ### Exercise 2
 #
 # So every token's part can be followed to the end: it begins as $\beta k v^\top$, and each
-# **later** token carries it on. Complete `contributions`: one matrix for each write, as it stands
+# **later** token carries it on. (What a later key removes is taken from the part that it is removed
+# from. That is a decision, and we come back to it.) Complete `contributions`: one matrix for each write, as it stands
 # after the last one. `writes` is a list of `(k, v, beta, a)`, in the order of time.
 
 
@@ -121,7 +123,7 @@ print(f"|sum of the parts - S| / |S| = {np.linalg.norm(sum(parts) - S) / np.lina
 
 # %% [markdown]
 # One part in ten million: that is the rounding of the 32-bit numbers in the trace, nothing else.
-# *This* is what "exact" means here, and you can check it on any trace.
+# *This* is what "exact" means here: the parts make up the whole. You can check it on any trace.
 #
 # ### Exercise 3
 #
@@ -164,12 +166,34 @@ for procedure in shares["procedure"].values:
         print(f"{procedure:<13}  head {head}  passes 1..4: {found.round(2) + 0.0}")
 
 # %% [markdown]
-# **How to read it.** In the replay, too, the last pass has the most, 0.7 of head 0: whoever writes
-# last under the same keys takes out what was there. So "most was written in pass 4" is no finding.
-# The *difference* is one. In head 0 the passes 1 and 2 have more than in the replay: they left
-# something that later passes did not overwrite. In heads 2 and 3 it is the other way round: the
-# sleep took out nearly all of pass 1, more than repeating it would have. Head 1 keeps one pass
-# only in both: it decays to almost nothing within each pass.
+# **How to read it.** In the replay, too, the last pass has the most, 0.7 of head 0: the last to write
+# under the same keys takes out what was there. So "most was written in pass 4" says nothing about
+# sleep. The *difference* does, and it has no single sign. In head 0, which carries nearly all of the
+# answers (notebook 8), pass 4 has *less* than in the replay, and passes 1 and 2 have more: they left
+# something that later passes did not overwrite. In heads 2 and 3 it is the other way round. Head 1
+# keeps one pass only in both: it decays to almost nothing within each pass. A mean over the four heads
+# would show that sleep adds to the last pass, and would be about heads that hardly matter.
+#
+# ### Two ways to keep the books
+#
+# There was a decision in this. Suppose pass 4 finds $v$ under $k$, and writes $v$ there again. Nothing
+# changes. By our books the old part of $v$ is removed, and pass 4 has it now. One could as well say that
+# pass 4 did nothing, and that the part of a token is all that it *changed*:
+# $\beta k\,(v - a S^\top k)^\top$, shrunk by later decays only. These parts sum to $S$ just as exactly.
+
+# %%
+for convention in CONVENTIONS:
+    print(convention)
+    asleep = writers.shares_against_replay(trace, convention=convention).sel(procedure="sleep")
+    for head, found in enumerate(asleep.values):
+        print(f"    head {head}  passes 1..4: {found.round(2) + 0.0}")
+
+# %% [markdown]
+# **How to read it.** Head 0 by the first books: half of it from pass 4. By the second: four fifths from
+# pass 1, next to nothing from pass 4. The same matrix, to the last digit. Neither is wrong. "Left of each
+# write" says whose key and value stand there now; "changed by each write" says when it came to be. A share
+# without its convention says nothing, so the workbench names it with every number. From here on we use
+# the first.
 #
 # ## Two windows
 #
@@ -339,7 +363,8 @@ for n in range(1, 5):
 #
 # - A write acts on the old memory by a matrix without values in it; so $S$ is a sum of the writes.
 # - Each token's part can be followed to the end, and the parts sum to $S$ within rounding.
-# - Whoever writes last has the largest share, in a replay as well. Compare with it.
+# - The last to write has the largest share, in a replay as well. Compare with it, head by head.
+# - How much a pass "wrote" depends on how you book what is removed. Name the convention.
 # - A formula without removal is off by one to three times $|S|$ after four passes, and turns the
 #   order of the passes round.
 # - What is in the memory is not what caused it: from pass 2 on earlier writes change later keys.

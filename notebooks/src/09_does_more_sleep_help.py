@@ -183,7 +183,8 @@ for name, interval in intervals.items():
 # %%
 for hops in (2, 3, 4):
     two, one = (exercises.seeds_of(data, n, hops) for n in (2, 1))
-    print(f"{hops} hops: correlation of N = 2 with N = 1 over seeds {np.corrcoef(two, one)[0, 1]:+.2f}")
+    together = np.corrcoef(two, one)[0, 1]
+    print(f"{hops} hops: correlation of N = 2 with N = 1 over seeds {together:+.2f}")
 
 # %% [markdown]
 # They do not. So take the two arms as independent groups: **Welch's** t interval of the difference of

@@ -16,7 +16,7 @@ import xarray as xr
 from workbench import dims
 from workbench.config import SleepConfig
 from workbench.instruments.change import REPLAY, SLEEP, replayed
-from workbench.instruments.linear import Written, forward, layers_of
+from workbench.instruments.linear import LEFT, Written, forward, layers_of
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.recorded import norms, passes_of
 from workbench.sleep import SleepingModel, SleepPass, before_window, read
@@ -49,8 +49,15 @@ def by_pass(parts: Sequence[np.ndarray], passes: int) -> np.ndarray:
     return stacked.reshape(passes, -1, *stacked.shape[1:]).sum(1)
 
 
-def shares_against_replay(trace: xr.DataTree) -> xr.DataArray:
+def shares_against_replay(trace: xr.DataTree, *, convention: str = LEFT) -> xr.DataArray:
     """Return each pass's share of S at the end of the first window's sleep, and of its replay's.
+
+    Parameters
+    ----------
+    trace : DataTree
+        With states and writes.
+    convention : str
+        Whose part it is what a token removes: `workbench.instruments.linear.CONVENTIONS`.
 
     Returns
     -------
@@ -58,7 +65,10 @@ def shares_against_replay(trace: xr.DataTree) -> xr.DataArray:
         Means over examples, ``(procedure, gdn_head, source_pass)``, of the first layer.
     """
     first = trace.isel({dims.WINDOW: [0]})
-    both = [contribution_norms(one)["share"] for one in (first, replayed(trace, window=0))]
+    both = [
+        contribution_norms(one, convention=convention)["share"]
+        for one in (first, replayed(trace, window=0))
+    ]
     names = xr.IndexVariable(dims.METHOD, [SLEEP, REPLAY])
     place = {dims.WINDOW: 0, dims.LAYER: 0, dims.SOURCE_WINDOW: 0}
     shares = xr.concat([one.isel(place, drop=True) for one in both], names, join="exact")

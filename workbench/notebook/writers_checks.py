@@ -82,8 +82,9 @@ def check_contributions(contributions: Any) -> str:
         "own step": "a token's own step acts on what was there *before* it: begin with the next.",
         "earlier": "that carries each write through the tokens *before* it.",
         "decays": "they decay, but later keys take out too: use `carry` for each later token.",
-        "errors": "they sum to S too! But v - S^T k has the others' values in it: that is not "
-        "what this token wrote. Write beta k v^T, and let `carry` do the removing.",
+        "errors": "they sum to S too! That is another way to keep the books: there each token "
+        "has all that it changed. Here it has what it wrote, beta k v^T, and `carry` does the "
+        "removing.",
         "states": "that is S after each token: all writes so far. One token's part is asked for.",
         "no beta": "a write has the strength beta: beta * np.outer(k, v).",
     }
