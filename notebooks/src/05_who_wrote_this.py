@@ -278,8 +278,8 @@ print("head 0, shares that it claims:", claimed, "  exact:", shares.values[0][0]
 # of two windows, of eight tokens each, by 0.5 and then 1.1. Each pass writes again under the same
 # keys, and without removal this piles up. Heads differ, from 0.06 to 6.6; head 1 of two windows lets
 # less than a hundredth of what it finds through pass 3 or 4, so nothing piles up there. And the
-# error is not one of scale: it turns the answer round. By this formula pass 1 wrote most of head 0;
-# in truth it is pass 4. A decomposition must be summed up and held against the state, and this one
+# error is not one of scale: it turns the answer round. By this formula pass 1 has most of head 0;
+# by the exact sum that it is meant to be, pass 4. A decomposition must be summed up and held against the state, and this one
 # would have failed at once.
 #
 # ## What is left later

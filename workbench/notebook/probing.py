@@ -5,7 +5,7 @@ Called by notebook 6; its exercises are in `workbench.notebook.probing_checks`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,7 +17,7 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.instruments.boundaries import boundaries, known_passes, read_on
-from workbench.instruments.features import flattened
+from workbench.instruments.features import flattened, replayed_weights, said, with_pairs
 from workbench.instruments.folds import groups_of, split
 from workbench.instruments.ridge import Factors, Fit, factorise, fit
 from workbench.instruments.steering import moved
@@ -139,6 +139,38 @@ def bench(features: np.ndarray, groups: np.ndarray, *, seed: int = 0) -> Bench:
     factors = factorise(features[folds["train"]])
     projected = {name: factors.project(features[index]) for name, index in folds.items()}
     return Bench(factors, projected, folds)
+
+
+def without_sleep(
+    model: HybridModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    targets: Iterable[ProbeTarget],
+    groups: np.ndarray,
+) -> dict[str, Bench]:
+    """Return benches of what a probe can be given in place of S after the last pass.
+
+    Parameters
+    ----------
+    targets : iterable of ProbeTarget
+        Of the first window's context.
+    groups : int [example]
+        As in `bench`.
+
+    Returns
+    -------
+    dict of str to Bench
+        "frozen replay", S with the writes of pass 1 made again in every pass; "edges, linear", the
+        text as a bag of edges; "edges, quadratic", the same with all pairs of edges.
+    """
+    states = replayed_weights(model, batch, sleep)
+    layer, last = int(states[dims.LAYER][0]), known_passes(sleep)
+    edges = said(batch, sleep, list(targets), 0)
+    return {
+        "frozen replay": bench(flattened(states, 0, last, layer), groups),
+        "edges, linear": bench(edges, groups),
+        "edges, quadratic": bench(with_pairs(edges), groups),
+    }
 
 
 @dataclass(frozen=True)
