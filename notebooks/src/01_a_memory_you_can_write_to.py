@@ -81,7 +81,7 @@ def read(S, q):
 exercises.check_write_and_read(write, read)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def write(S, k, v):
     return S + np.outer(k, v)
 
@@ -165,7 +165,7 @@ def delta_write(S, k, v, beta):
 exercises.check_delta_write(delta_write)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def delta_write(S, k, v, beta):
     return S + beta * np.outer(k, v - S.T @ k)
 
@@ -231,7 +231,7 @@ def beta_for(bit):
 exercises.check_parity(beta_for)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def beta_for(bit):
     return 2.0 if bit else 0.0
 
@@ -278,7 +278,7 @@ def gated_write(S, k, v, beta, a):
 exercises.check_gated_write(gated_write)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def gated_write(S, k, v, beta, a):
     return delta_write(a * S, k, v, beta)
 
@@ -444,7 +444,7 @@ def without_head(memory, layer, head):
 exercises.check_without_head(without_head)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def without_head(memory, layer, head):
     changed = memory.fast_weights[layer].clone()
     changed[:, head] = 0

@@ -74,7 +74,7 @@ def fast_numbers(heads, key, value):
 exercises.check_sizes(cache_numbers, fast_numbers)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def cache_numbers(tokens, width):
     return 2 * tokens * width
 
@@ -127,7 +127,7 @@ def cut(tokens, window):
 exercises.check_cut(cut)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def cut(tokens, window):
     return [(start, min(start + window, tokens)) for start in range(0, tokens, window)]
 
@@ -169,7 +169,7 @@ def may_see(reader, read, window, eviction):
 exercises.check_may_see(may_see)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def may_see(reader, read, window, eviction):
     if read > reader:
         return False
@@ -225,7 +225,7 @@ def after_eviction(memory, window, eviction):
 exercises.check_after_eviction(after_eviction)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def after_eviction(memory, window, eviction):
     kept = {}
     if eviction == "sliding":
@@ -269,7 +269,7 @@ def sleep_on(tokens, memory, n, embed, one_pass):
 exercises.check_sleep_on(sleep_on)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def sleep_on(tokens, memory, n, embed, one_pass):
     h = embed(tokens)
     for _ in range(n):

@@ -80,7 +80,7 @@ def events_of(labelled, n):
 exercises.check_events(events_of)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def events_of(labelled, n):
     words = []
     for awake in labelled:
@@ -124,7 +124,7 @@ def memory_after(events, window, sleep_pass):
 exercises.check_memory_after(memory_after)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def memory_after(events, window, sleep_pass):
     for event in events:
         if isinstance(event, SleepPass):
@@ -180,7 +180,7 @@ def share_right(logits, tokens, labelled):
 exercises.check_share_right(share_right)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def share_right(logits, tokens, labelled):
     best = logits.argmax(-1)[:, :-1]
     asked = labelled[:, 1:]
@@ -253,7 +253,7 @@ def replay(S, writes, n):
 exercises.check_replay(replay)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def replay(S, writes, n):
     after = []
     for _ in range(n):
@@ -324,7 +324,7 @@ def settled(before, after):
 exercises.check_settled(settled)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def settled(before, after):
     step = np.linalg.norm(after - before, axis=(1, 2))
     return bool((step <= 0.1 * np.linalg.norm(after, axis=(1, 2))).all())

@@ -106,7 +106,7 @@ def effective_rank(S):
 exercises.check_effective_rank(effective_rank)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def effective_rank(S):
     s = np.linalg.svd(S, compute_uv=False)
     p = s / s.sum()
@@ -195,7 +195,7 @@ def two_step_ratio(states):
 exercises.check_two_step_ratio(two_step_ratio)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def two_step_ratio(states):
     one = np.linalg.norm(states[1:] - states[:-1], axis=(1, 2))
     two = np.linalg.norm(states[2:] - states[:-2], axis=(1, 2))
@@ -235,7 +235,7 @@ def distances(states, longer):
 exercises.check_distances(distances)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def distances(states, longer):
     end = longer[-1]
     return np.linalg.norm(states - end, axis=(1, 2)) / np.linalg.norm(end)
@@ -304,7 +304,7 @@ def own_value(S, keys, values):
 exercises.check_own_value(own_value)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def own_value(S, keys, values):
     back = keys @ S
     back = back / np.linalg.norm(back, axis=1, keepdims=True)
@@ -369,7 +369,7 @@ def cka(x, y):
 exercises.check_cka(cka)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def cka(x, y):
     x, y = x - x.mean(0), y - y.mean(0)
     a, b = x @ x.T, y @ y.T

@@ -69,7 +69,7 @@ def integrated_gradients(gradient, x, baseline, steps):
 exercises.check_integrated_gradients(integrated_gradients)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def integrated_gradients(gradient, x, baseline, steps):
     way = x - baseline
     alphas = (np.arange(steps) + 0.5) / steps
@@ -94,7 +94,7 @@ def completeness_error(attribution, worth):
 exercises.check_completeness_error(completeness_error)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def completeness_error(attribution, worth):
     total = attribution.reshape(len(attribution), -1).sum(1)
     return np.abs(total - worth) / np.abs(worth)
@@ -181,7 +181,7 @@ def make_rest(start, layer, answer):
 exercises.check_make_rest(make_rest)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def make_rest(start, layer, answer):
     def rest(state):
         weights = {**start.memory.fast_weights, layer: state}
@@ -253,7 +253,7 @@ def shapley(players, worth):
 exercises.check_shapley(shapley)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def shapley(players, worth):
     orders = list(permutations(players))
     owed = dict.fromkeys(players, 0.0)
@@ -315,7 +315,7 @@ def feature_mask(passes, heads, key, value):
 exercises.check_feature_mask(feature_mask)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def feature_mask(passes, heads, key, value):
     numbers = np.arange(passes * heads).reshape(passes, heads, 1, 1)
     return np.tile(numbers, (1, 1, key, value))

@@ -89,7 +89,7 @@ def patched(own, donors, head):
 exercises.check_patched(patched)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def patched(own, donors, head):
     S = own.copy()
     S[:, head] = donors[:, head]
@@ -129,7 +129,7 @@ def effect(after, own, donors):
 exercises.check_effect(effect)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def effect(after, own, donors):
     return (after - own).mean() / (donors - own).mean()
 
@@ -175,7 +175,7 @@ def at_random(before, after, noise):
 exercises.check_at_random(at_random)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def at_random(before, after, noise):
     size = np.linalg.norm(after - before, axis=(2, 3), keepdims=True)
     return before + noise * size / np.linalg.norm(noise, axis=(2, 3), keepdims=True)
@@ -257,7 +257,7 @@ def read_on(h, S, done, n, one_pass, answer):
 exercises.check_read_on(read_on)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def read_on(h, S, done, n, one_pass, answer):
     for _ in range(n - done):
         h, S = one_pass(h, S)
@@ -334,7 +334,7 @@ def without(S, head, how):
 exercises.check_without(without)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def without(S, head, how):
     S = S.copy()
     S[:, head] = 0 if how == "zero" else S[:, head].mean(axis=0)

@@ -74,7 +74,7 @@ def probe_audit(score, source):
 exercises.check_probe_audit(probe_audit)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def probe_audit(score, source):
     rings = np.random.default_rng(0).permutation(np.unique(source))
     train = np.isin(source, rings[: 3 * len(rings) // 4])
@@ -135,7 +135,7 @@ def convergence_audit(states, writes, replay):
 exercises.check_convergence_audit(convergence_audit)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def convergence_audit(states, writes, replay):
     frozen = replay(states[0], writes, len(states) - 1)
     return (relative_steps(states) / relative_steps(frozen))[1:]
@@ -193,7 +193,7 @@ def lift_audit(ours, theirs, our_flops, their_flops, interval):
 exercises.check_lift_audit(lift_audit)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def lift_audit(ours, theirs, our_flops, their_flops, interval):
     low, high = interval(ours, theirs)
     enough = min(len(ours), len(theirs)) >= 3
@@ -256,7 +256,7 @@ def likeness_audit(x, y, likeness):
 exercises.check_likeness_audit(likeness_audit)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def likeness_audit(x, y, likeness):
     rng = np.random.default_rng(0)
     chance = np.mean([likeness(x, y[rng.permutation(len(y))]) for _ in range(20)])
@@ -317,7 +317,7 @@ def leak_audit(accuracy, S):
 exercises.check_leak_audit(leak_audit)
 
 
-# %% tags=["solution"] jupyter={"source_hidden": true}
+# %% jupyter={"source_hidden": true} tags=["solution"]
 def leak_audit(accuracy, S):
     return accuracy(S) - accuracy(0 * S)
 

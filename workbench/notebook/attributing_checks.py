@@ -311,9 +311,13 @@ def _check_points(
 
 
 def _check_other_layer(make_rest: Any, answer: Any, asked: list[Boundary], hint: str) -> None:
-    """Begin at another place, with another memory, and ask for another layer."""
+    """Begin at another place, with another memory, and ask for another layer and another answer."""
     start = _place(3, seed=1)
-    rest = _tried(make_rest, start, 3, answer, hint=hint)
+
+    def doubled(place: Boundary) -> Tensor:
+        return 2 * answer(place)
+
+    rest = _tried(make_rest, start, 3, doubled, hint=hint)
     state = torch.full((2, 2, 2, 3), 0.5)
     asked.clear()
     found = _tried(rest, state, hint=hint)
@@ -328,8 +332,8 @@ def _check_other_layer(make_rest: Any, answer: Any, asked: list[Boundary], hint:
         or not torch.equal(weights[1], first)
     ):
         raise NotYet("right for layer 1, wrong for layer 3: use `layer`.")
-    if not isinstance(found, torch.Tensor) or not torch.equal(found, answer(asked[-1])):
-        raise NotYet("right for layer 1, wrong for layer 3: give back what `answer` says.")
+    if not isinstance(found, torch.Tensor) or not torch.equal(found, doubled(asked[-1])):
+        raise NotYet("right at first, wrong with another `answer`: give back what it says.")
 
 
 def _check_other_games(shapley: Any) -> None:

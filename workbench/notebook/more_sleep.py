@@ -274,7 +274,7 @@ def family_words(data: xr.Dataset) -> str:
     by_t, exact = found.standing
     return (
         f"{found.size} comparisons in this record; after Holm's correction {by_t} stand by Welch's "
-        f"t test,\nand {exact} by the exact permutation test, which takes nothing for granted."
+        f"t test,\nand {exact} by the exact permutation test."
     )
 
 
