@@ -154,7 +154,7 @@ for hops, target in targets.items():
 
 # %% [markdown]
 # Look at the column *train*: nearly everything is told right, at 4 hops as well, where the test fold
-# is little above a guess (0.24; a guess is 0.14: any node but the one asked about). With 1024
+# is little above a guess (0.24; a guess is 0.14, notebook 1). With 1024
 # numbers and 360 rings a probe can learn all by heart. A training score says nothing.
 #
 # ## Which hop after which pass
@@ -202,8 +202,8 @@ for count in (150, 300, 600):
 print(2000, decoded.sel(sleep_pass=4).values.round(2))
 
 # %% [markdown]
-# Two hops: 0.39, 0.54, 0.77, 0.95. Nothing about the model has changed between these rows. Whoever
-# quotes a probe's accuracy has to say from how many examples.
+# Two hops: 0.39, 0.54, 0.77, 0.95. Nothing about the model has changed between these rows. So a probe's
+# accuracy needs the number of examples next to it.
 #
 # ## Compared with what?
 #
@@ -248,20 +248,31 @@ for hops, target in targets.items():
 # One hop: selectivity 0. Finding the next node in `S` is no more than finding the edge under *any*
 # name: the edge is stored, in a linear code, and nothing has been worked out. From two hops on it is
 # negative: a meaningless relabelling of the edges is easier to read than a fact that follows from
-# two of them. So this control says little about two hops, and we need other comparisons: the
-# commonest class; the text itself (its edges, decoded linearly, or **quadratic**, with products of
-# two of them); a **frozen replay**, which makes the writes of pass 1 as often; and the same model
-# **never trained**.
+# two of them. So this control says little about two hops, and we need other comparisons. The most
+# important are two. **The text itself**: what does a probe find in a bag of its edges, with no model at
+# all, if it is linear, or **quadratic**, with products of two edges? And the **frozen replay** of notebook
+# 3, which makes the writes of pass 1 again in every pass. Then the commonest class, the embeddings, and
+# the same model **never trained**. After four passes, from the record:
+
+# %%
+print(f"{'2000 rings':<20}1 hop  2 hops  3 hops  4 hops")
+for name, told in probing.compared(record).items():
+    print(f"{name:<20}" + "    ".join(f"{share:.2f}" for share in told))
+
+# %% [markdown]
+# **How to read it.** One hop is in the bag of edges, to the last one: finding it in `S` shows storage.
+# Two hops are hardly there for a linear probe, but a quadratic one gets them out of the text without any
+# model. So "two hops can be decoded" says as much about the probe as about the memory. The untrained model
+# is near chance at two hops, so training has put them into `S`. It does not show that *sleep* has: for that
+# the frozen replay is the line to beat, and it is far above chance too. What the sleep adds at two hops is
+# the first line minus that one, some 0.36. Over the passes:
 
 # %%
 probe_curves(record, window=0, layer=1)
 
 # %% [markdown]
-# **How to read it.** Untrained weights reach about 0.7 at one hop: a random memory that was written
-# into keeps its edges. They stay near chance at two hops and beyond. But 0.95 against 0.18 is not
-# yet what the *sleep* added: the frozen replay has 0.59 at two hops after four passes. The gain is
-# 0.36. And a quadratic decoder of the text has 1.00 at two hops without any model, so two hops are
-# one step of work; three are beyond it. The control "shuffled", another example's
+# **How to read it.** Untrained weights keep edges as well: a random memory that was written into has
+# about 0.7 of them. (Each seed of the split has other untrained weights.) The control "shuffled", another example's
 # labels, must be at chance; if it is not, look for a leak. The control "kinds" begins at 0.34, with
 # an empty memory: no leak. One of 7 nodes can follow, and of their random labels some are the same,
 # so that always saying the commonest is right that often.

@@ -33,7 +33,7 @@ from workbench.lab import results
 from workbench.notebook import live, setup
 from workbench.notebook import more_sleep as exercises
 from workbench.tasks import batch_generator, task
-from workbench.views import questions
+from workbench.views import differences, questions
 
 setup(panel=False)
 
@@ -193,8 +193,10 @@ for hops in (2, 3, 4):
 # after it.
 
 # %%
-print(exercises.differences(data, "equal_tokens"), "\n")
-print(exercises.family_words(data))
+family = differences.family(data)
+print(exercises.differences(family.differences["equal_tokens"]))
+stand = family.standing[0]
+print(f"\n{family.size} comparisons in this record, of which {stand} stand after the correction")
 
 # %% [markdown]
 # **How to read it.** Columns are 1 to 4 hops. $N = 4$ against $N = 1$ stands at every number of hops -
@@ -271,7 +273,7 @@ print(f"the paper's Depo, 300 tokens asleep and 60 awake, N = 4: {cost(4, 300, 6
 show("equal_flops")
 
 # %%
-print(exercises.differences(data, "equal_flops"))
+print(exercises.differences(family.differences["equal_flops"]))
 
 # %% [markdown]
 # **How to read it.** A row for each way to spend the same compute, a panel for each number of
@@ -304,7 +306,7 @@ show("flops")
 show("parts")
 
 # %%
-print(exercises.differences(data, "parts"))
+print(exercises.differences(family.differences["parts"]))
 for arm in ("rewrite_only", "think_only"):
     print(f"{arm}: {exercises.relative_flops(data, arm):.0%} of the training FLOPs of sleep, N = 4")
 
@@ -324,7 +326,7 @@ for arm in ("rewrite_only", "think_only"):
 show("awake")
 
 # %%
-print(exercises.differences(data, "awake"))
+print(exercises.differences(family.differences["awake"]))
 
 # %% [markdown]
 # **How to read it.** Same training FLOPs, one difference beyond accuracy: looping awake makes every

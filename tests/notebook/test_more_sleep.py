@@ -1,6 +1,7 @@
 """Every check of notebook 9 passes its solution and says something fitting about each mistake."""
 
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from scipy import stats
 from workbench import dims
 from workbench.lab import results
 from workbench.notebook import more_sleep
-from workbench.views import questions
+from workbench.views import differences as views
 
 # --- exercise 1 ----------------------------------------------------------------------------------
 
@@ -180,29 +181,32 @@ def standing(text):
 
 
 def test_what_the_notebook_says_stands_and_does_not():
-    _, data = more_sleep.recorded("depo-n8")
-    assert standing(more_sleep.differences(data, "equal_tokens")) == {
+    assert standing(words("equal_tokens")) == {
         "sleep, N = 2 minus sleep, N = 1": [1],
         "sleep, N = 4 minus sleep, N = 2": [],
         "sleep, N = 4 minus sleep, N = 1": [1, 2, 3, 4],
     }
-    longer, deeper, wider = standing(more_sleep.differences(data, "equal_flops")).values()
+    longer, deeper, wider = standing(words("equal_flops")).values()
     assert (longer, deeper, wider) == ([3, 4], [], [2, 3, 4])
-    assert list(standing(more_sleep.differences(data, "parts")).values()) == [[1], []]
-    assert list(standing(more_sleep.differences(data, "awake")).values()) == [[], [3, 4]]
-    assert "60 comparisons" in more_sleep.family_words(data)
-    assert all(name in questions_by_name() for name in ("parts", "awake", "equal_flops", "flops"))
+    assert list(standing(words("parts")).values()) == [[1], []]
+    assert list(standing(words("awake")).values()) == [[], [3, 4]]
+    assert family().size == 60
 
 
-def questions_by_name():
-    return {question.name: question for question in questions.QUESTIONS}
+@cache
+def family():
+    return views.family(more_sleep.recorded("depo-n8")[1])
+
+
+def words(question):
+    return more_sleep.differences(family().differences[question])
 
 
 def test_a_difference_is_welch_s():
     _, data = more_sleep.recorded("depo-n8")
     four, one = (more_sleep.seeds_of(data, n, 4) for n in (4, 1))
     wanted = stats.ttest_ind(four, one, equal_var=False).confidence_interval(0.95)
-    cells = more_sleep.differences(data, "equal_tokens").splitlines()[-1]
+    cells = words("equal_tokens").splitlines()[-1]
     assert cells.split("  ")[-1] == (
         f"{four.mean() - one.mean():+.2f} [{wanted.low:+.2f}, {wanted.high:+.2f}]*"
     )

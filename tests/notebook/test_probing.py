@@ -306,20 +306,16 @@ def test_what_the_records_say():
         assert float(random.sel(difficulty=k, target=name).max()) < 0.06
 
 
-def test_what_the_notebook_says_of_probes_without_sleep():
+def test_what_the_notebook_says_of_baselines():
     """Edges give one hop linearly and two quadratically; a replay holds less than the sleep."""
-    checkpoint = workbench.load("depo-n8-any")
-    sleep = checkpoint.sleep.with_passes(4)
-    batch = checkpoint.task.sample(300, batch_generator(1, 0, "notebook"))
-    targets = checkpoint.task.probe_targets(batch)
-    groups = groups_of(batch, sleep, targets)
-    states = fast_weights(checkpoint.model, batch, sleep)
-    benches = probing.without_sleep(checkpoint.model, batch, sleep, targets, groups)
-    benches["sleep"] = probing.bench(flattened(states, 0, 4, 1), groups)
+    record = measured("probes-depo-n8-any")
     one_hop, two_hops = (
-        {name: bench.score(target.labels)(0.1, "test") for name, bench in benches.items()}
-        for target in targets[:2]
+        {name: told[hops - 1] for name, told in probing.compared(record).items()} for hops in (1, 2)
     )
-    assert one_hop["edges, linear"] > 0.99
-    assert two_hops["edges, linear"] < 0.25 < 0.45 < two_hops["edges, quadratic"]
-    assert two_hops["frozen replay"] + 0.1 < two_hops["sleep"]
+    here = record["accuracy"].sel(window=0, layer=1, sleep_pass=4, target="2 hops")
+    assert two_hops["S"] == pytest.approx(float(here.mean()))
+    assert one_hop["input, linear"] > 0.99
+    assert two_hops["input, linear"] < 0.25 and two_hops["input, quadratic"] > 0.99
+    assert two_hops["untrained weights"] < 0.25 < two_hops["frozen replay"]
+    assert 0.33 < two_hops["S"] - two_hops["frozen replay"] < 0.39
+    assert 0.6 < one_hop["untrained weights"] < 0.8

@@ -195,9 +195,8 @@ def beyond_unrelated(measurement: xr.Dataset, component: str) -> dict[str, np.nd
     """
     here = last_place(measurement).sel({dims.COMPONENT: component, dims.DIRECTION: "noise"})
     patch, other = (here.sel({dims.CONTROL: kind}) for kind in (PATCH, UNRELATED))
-    beyond = (patch["effect"] - other["effect"]) / (1 - other["effect"])
     return {
-        "(patch - unrelated) / (1 - unrelated)": beyond.values,
+        "(patch - unrelated) / (1 - unrelated)": here["beyond"].values,
         "became the donor's, patch": patch["became_donor"].values,
         "became the donor's, unrelated donor": other["became_donor"].values,
     }

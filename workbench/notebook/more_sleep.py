@@ -5,7 +5,7 @@ Each check takes the learner's function and returns a `Verdict`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from workbench.notebook.check import NotYet, call_for_array, close, exercise, ri
 from workbench.paths import data_folder
 from workbench.tasks.depo import EARLIER
 from workbench.training.statistics import ALPHA
-from workbench.views.differences import family
 
 SEEDS = np.array([0.91, 0.62, 0.97, 0.45, 0.80])
 """Accuracies of five seeds."""
@@ -239,43 +238,29 @@ def coverage(
     return held / samples
 
 
-def differences(data: xr.Dataset, question: str) -> str:
-    """Return the differences of a question's arms in words, a line each.
+def differences(compared: Iterable[Any]) -> str:
+    """Return differences between arms in words, two lines each.
 
     Parameters
     ----------
-    data : Dataset
-        A record, as `recorded` returns it.
-    question : str
-        Name of a question of `workbench.views.questions`.
+    compared : iterable of workbench.views.differences.Compared
+        Of one question: ``family(data).differences["parts"]``.
 
     Returns
     -------
     str
         Mean and Welch's 95 % interval at 1, 2, ... hops; a star where the difference stands at
-        0.05 after Holm's correction over the whole record.
+        0.05 after Holm's correction over all comparisons of the record.
     """
     lines = []
-    for compared in family(data).differences[question]:
-        table = compared.table
+    for one in compared:
         cells = []
-        for hops in table[dims.DIFFICULTY].values:
-            one = table.sel({dims.DIFFICULTY: hops})
-            star = "*" if one["p_welch_holm"] < ALPHA else " "
-            ends = f"[{float(one['low']):+.2f}, {float(one['high']):+.2f}]"
-            cells.append(f"{float(one['mean']):+.2f} {ends}{star}")
-        lines.append(f"{compared.words}\n    " + "  ".join(cells))
+        for hops in one.table[dims.DIFFICULTY].values:
+            at = {name: float(v) for name, v in one.table.sel({dims.DIFFICULTY: hops}).items()}
+            star = "*" if at["p_welch_holm"] < ALPHA else " "
+            cells.append(f"{at['mean']:+.2f} [{at['low']:+.2f}, {at['high']:+.2f}]{star}")
+        lines.append(f"{one.words}\n    " + "  ".join(cells))
     return "\n".join(lines)
-
-
-def family_words(data: xr.Dataset) -> str:
-    """Return how many comparisons a record makes, and how many stand after Holm's correction."""
-    found = family(data)
-    by_t, exact = found.standing
-    return (
-        f"{found.size} comparisons in this record; after Holm's correction {by_t} stand by Welch's "
-        f"t test,\nand {exact} by the exact permutation test."
-    )
 
 
 def relative_flops(data: xr.Dataset, arm: str, *, n_train: str = "4") -> float:

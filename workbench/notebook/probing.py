@@ -5,7 +5,7 @@ Called by notebook 6; its exercises are in `workbench.notebook.probing_checks`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,7 +17,7 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.instruments.boundaries import boundaries, known_passes, read_on
-from workbench.instruments.features import flattened, replayed_weights, said, with_pairs
+from workbench.instruments.features import flattened
 from workbench.instruments.folds import groups_of, split
 from workbench.instruments.ridge import Factors, Fit, factorise, fit
 from workbench.instruments.steering import moved
@@ -141,36 +141,25 @@ def bench(features: np.ndarray, groups: np.ndarray, *, seed: int = 0) -> Bench:
     return Bench(factors, projected, folds)
 
 
-def without_sleep(
-    model: HybridModel,
-    batch: Batch,
-    sleep: SleepConfig,
-    targets: Iterable[ProbeTarget],
-    groups: np.ndarray,
-) -> dict[str, Bench]:
-    """Return benches of what a probe can be given in place of S after the last pass.
+def compared(record: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return what a recorded probe tells right after the last pass, and what baselines do.
 
     Parameters
     ----------
-    targets : iterable of ProbeTarget
-        Of the first window's context.
-    groups : int [example]
-        As in `bench`.
+    record : Dataset
+        A measurement of probes of one window and one layer.
 
     Returns
     -------
-    dict of str to Bench
-        "frozen replay", S with the writes of pass 1 made again in every pass; "edges, linear", the
-        text as a bag of edges; "edges, quadratic", the same with all pairs of edges.
+    dict of str to ndarray
+        "S" and the baselines by name, over target; means over seeds.
     """
-    states = replayed_weights(model, batch, sleep)
-    layer, last = int(states[dims.LAYER][0]), known_passes(sleep)
-    edges = said(batch, sleep, list(targets), 0)
-    return {
-        "frozen replay": bench(flattened(states, 0, last, layer), groups),
-        "edges, linear": bench(edges, groups),
-        "edges, quadratic": bench(with_pairs(edges), groups),
-    }
+    last = record.isel({dims.WINDOW: 0, dims.LAYER: 0, dims.SLEEP_PASS: -1})
+    found = {"S": last["accuracy"].mean(dims.SEED).values}
+    baselines = last["baseline_accuracy"].mean(dims.SEED)
+    for name in baselines[dims.BASELINE].values:
+        found[str(name)] = baselines.sel({dims.BASELINE: name}).values
+    return found
 
 
 @dataclass(frozen=True)

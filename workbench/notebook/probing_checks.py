@@ -77,12 +77,12 @@ def check_held_out(held_out: Any) -> str:
         ("with examples of several sizes", np.repeat(np.arange(3, 13), np.arange(1, 11)), 0.3),
     ):
         wanted = round(share * len(np.unique(examples)))
-        found = call_for_array(held_out, examples, share, 3, shape=examples.shape, hint=hint) == 1
-        tested, trained = np.unique(examples[found]), np.unique(examples[~found])
-        if len(tested) != wanted or len(np.intersect1d(tested, trained)):
+        marked = call_for_array(held_out, examples, share, 3, shape=examples.shape, hint=hint) == 1
+        those, others = np.unique(examples[marked]), np.unique(examples[~marked])
+        if len(those) != wanted or len(np.intersect1d(those, others)):
             raise NotYet(
                 f"right at first, wrong {name}: {wanted} of {len(np.unique(examples))} examples "
-                f"are to be tested, with all their rows; yours tests {len(tested)}."
+                f"are to be tested, with all their rows; yours tests {len(those)}."
             )
     return "an example is trained on or tested, with all its rows; which one, the seed decides."
 
@@ -187,8 +187,8 @@ def check_control(control_labels: Any) -> str:
                 f"right at first, wrong for other kinds and {classes} classes: one whole number "
                 f"from 0 to {classes - 1} for each kind. {hint}"
             )
-    many = call_for_array(control_labels, np.arange(300), 12, 2, shape=(300,), hint=hint)
-    if len(np.unique(many)) < 12:
+    drawn = call_for_array(control_labels, np.arange(300), 12, 2, shape=(300,), hint=hint)
+    if len(np.unique(drawn)) < 12:
         raise NotYet("300 kinds and 12 classes, and some label is never drawn: use `classes`.")
     return "meaningless and learnable: what a probe scores here, it owes to its own memory."
 
