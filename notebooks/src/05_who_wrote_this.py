@@ -33,7 +33,6 @@ import numpy as np
 
 import workbench
 from workbench import figures
-from workbench.instruments.linear import CONVENTIONS
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.retention import retention
 from workbench.notebook import setup, writers
@@ -182,18 +181,19 @@ for procedure in shares["procedure"].values:
 # $\beta k\,(v - a S^\top k)^\top$, shrunk by later decays only. These parts sum to $S$ just as exactly.
 
 # %%
-for convention in CONVENTIONS:
-    print(convention)
-    asleep = writers.shares_against_replay(trace, convention=convention).sel(procedure="sleep")
-    for head, found in enumerate(asleep.values):
-        print(f"    head {head}  passes 1..4: {found.round(2) + 0.0}")
+changes = writers.changed_by(writers.writes_of(trace, example=0, gdn_head=0))
+print(f"|sum of the changes - S| / |S| = {np.linalg.norm(sum(changes) - S) / np.linalg.norm(S):.1e}")
+both = {"left of each write": shares.sel(procedure="sleep").values,
+        "changed by each write": writers.shares_of_changes(trace)}
+for books, by_head in both.items():
+    for head, found in enumerate(by_head):
+        print(f"{books:<22} head {head}  passes 1..4: {found.round(2) + 0.0}")
 
 # %% [markdown]
 # **How to read it.** Head 0 by the first books: half of it from pass 4. By the second: four fifths from
 # pass 1, next to nothing from pass 4. The same matrix, to the last digit. Neither is wrong. "Left of each
-# write" says whose key and value stand there now; "changed by each write" says when it came to be. A share
-# without its convention says nothing, so the workbench names it with every number. From here on we use
-# the first.
+# write" says whose key and value stand there now; "changed by each write" says when it came to be. So a
+# share has to come with its convention. From here on we use the first.
 #
 # ## Two windows
 #

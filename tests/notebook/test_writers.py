@@ -315,3 +315,22 @@ def test_exact_until_the_features_have_read_the_memory(two):
     last = found.sel(sleep_pass=4)
     assert (last["off"] > 0.2).all() and (last["off"] < 0.35).all()
     assert last["earlier"][1] < 1e-3
+
+
+def test_what_each_write_changed_sums_to_the_state_as_well(trace):
+    """Both ways to keep the books are exact, and they do not agree about head 0."""
+    parts = writers.changed_by(writers.writes_of(trace, example=0, gdn_head=0))
+    state = trace["states"]["fast_weight"].sel(example=0, window=0, sleep_pass=4, gdn_head=0)
+    np.testing.assert_allclose(sum(parts), state.values[0], atol=1e-4)
+    changed = writers.shares_of_changes(trace)
+    left = writers.shares_against_replay(trace).values[0]
+    np.testing.assert_allclose(changed.sum(1), 1.0, atol=1e-6)
+    assert left[0, 3] > 0.5 > 0.05 > changed[0, 3]
+    assert changed[0, 0] > 0.75 > 0.2 > left[0, 0]
+
+
+def test_a_write_that_changes_nothing_has_a_part_by_one_convention_only():
+    k, v = np.array([1.0, 0.0]), np.array([2.0, 3.0])
+    parts = writers.changed_by([(k, v, 1.0, 1.0), (k, v, 1.0, 1.0)])
+    np.testing.assert_allclose(parts[0], np.outer(k, v))
+    np.testing.assert_allclose(parts[1], 0.0)

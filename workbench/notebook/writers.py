@@ -16,7 +16,7 @@ import xarray as xr
 from workbench import dims
 from workbench.config import SleepConfig
 from workbench.instruments.change import REPLAY, SLEEP, replayed
-from workbench.instruments.linear import LEFT, Written, forward, layers_of
+from workbench.instruments.linear import Written, forward, layers_of
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.recorded import norms, passes_of
 from workbench.sleep import SleepingModel, SleepPass, before_window, read
@@ -49,15 +49,8 @@ def by_pass(parts: Sequence[np.ndarray], passes: int) -> np.ndarray:
     return stacked.reshape(passes, -1, *stacked.shape[1:]).sum(1)
 
 
-def shares_against_replay(trace: xr.DataTree, *, convention: str = LEFT) -> xr.DataArray:
+def shares_against_replay(trace: xr.DataTree) -> xr.DataArray:
     """Return each pass's share of S at the end of the first window's sleep, and of its replay's.
-
-    Parameters
-    ----------
-    trace : DataTree
-        With states and writes.
-    convention : str
-        Whose part it is what a token removes: `workbench.instruments.linear.CONVENTIONS`.
 
     Returns
     -------
@@ -65,14 +58,46 @@ def shares_against_replay(trace: xr.DataTree, *, convention: str = LEFT) -> xr.D
         Means over examples, ``(procedure, gdn_head, source_pass)``, of the first layer.
     """
     first = trace.isel({dims.WINDOW: [0]})
-    both = [
-        contribution_norms(one, convention=convention)["share"]
-        for one in (first, replayed(trace, window=0))
-    ]
+    both = [contribution_norms(one)["share"] for one in (first, replayed(trace, window=0))]
     names = xr.IndexVariable(dims.METHOD, [SLEEP, REPLAY])
     place = {dims.WINDOW: 0, dims.LAYER: 0, dims.SOURCE_WINDOW: 0}
     shares = xr.concat([one.isel(place, drop=True) for one in both], names, join="exact")
     return shares.mean(dims.EXAMPLE)
+
+
+def changed_by(
+    writes: Sequence[tuple[np.ndarray, np.ndarray, float, float]],
+) -> list[np.ndarray]:
+    """Return what each write changed, shrunk by the later decays; together they are S as well.
+
+    A token's part here is all that it changed, ``beta k (v - a S^T k)^T``, what it removed
+    included. In the exercise what it removes is taken from the earlier parts.
+    """
+    state = np.zeros((len(writes[0][0]), len(writes[0][1])))
+    parts: list[np.ndarray] = []
+    for k, v, beta, a in writes:
+        change = beta * np.outer(k, v - a * state.T @ k)
+        state = a * state + change
+        parts = [a * part for part in parts] + [change]
+    return parts
+
+
+def shares_of_changes(trace: xr.DataTree) -> np.ndarray:
+    """Return each pass's share of S by `changed_by`, at the end of the first window's sleep.
+
+    Returns
+    -------
+    ndarray
+        Means over examples, ``[gdn_head, source_pass]``.
+    """
+    passes = int(passes_of(trace)[0])
+    sizes = trace["states"].sizes
+    found = np.empty((sizes[dims.EXAMPLE], sizes[dims.GDN_HEAD], passes))
+    for example, head in np.ndindex(found.shape[:2]):
+        parts = by_pass(changed_by(writes_of(trace, example=example, gdn_head=head)), passes)
+        whole = parts.sum(0)
+        found[example, head] = (parts * whole).sum((1, 2)) / (whole**2).sum()
+    return found.mean(0)
 
 
 class WithoutRemoval(NamedTuple):
