@@ -182,7 +182,8 @@ for procedure in shares["procedure"].values:
 
 # %%
 changes = writers.changed_by(writers.writes_of(trace, example=0, gdn_head=0))
-print(f"|sum of the changes - S| / |S| = {np.linalg.norm(sum(changes) - S) / np.linalg.norm(S):.1e}")
+off = np.linalg.norm(sum(changes) - S) / np.linalg.norm(S)
+print(f"|sum of the changes - S| / |S| = {off:.1e}")
 both = {"left of each write": shares.sel(procedure="sleep").values,
         "changed by each write": writers.shares_of_changes(trace)}
 for books, by_head in both.items():

@@ -188,7 +188,7 @@ for hops in (2, 3, 4):
 
 # %% [markdown]
 # They do not. So take the two arms as independent groups: **Welch's** t interval of the difference of
-# their means. And one more trap: who makes sixty comparisons finds three "at 95 %" by luck alone.
+# their means. And one more trap: among sixty comparisons some three pass "at 95 %" by luck alone.
 # **Holm's** correction allows for all comparisons of this record at once; a star marks what stands
 # after it.
 
@@ -204,7 +204,7 @@ print(f"\n{family.size} comparisons in this record, of which {stand} stand after
 # but with one failed seed in five the intervals are wide, and from two hops on neither step, from 1 to
 # 2 or from 2 to 4, stands by itself. That is not evidence that there is no such step. (The exact test
 # assumes nothing about how seeds vary, and can let nothing stand here: 5 against 5 seeds can be split
-# in 252 ways, so its p is at least 2/252, and sixty times that is more than 0.05.)
+# in 252 ways, so its p is at least 2/252, and with a correction for seven or more that is above 0.05.)
 #
 # ## The first question
 #
@@ -312,11 +312,11 @@ for arm in ("rewrite_only", "think_only"):
 
 # %% [markdown]
 # **How to read it.** Either alone has a higher mean than one pass from two hops on, and sleep a higher
-# one than either. At one hop rewriting is slightly *worse* than a single pass. How much of this is more
-# than luck? In both arms some seeds learn far hops and others do not, so the intervals are wide. After
-# the correction only one line stands: sleep is ahead of rewriting at one hop, by 0.03. "Sleep needs
-# both" is a good guess, and five seeds do not prove it. Nor had all the same compute: rewriting skips
-# the blocks whose features nobody reads.
+# one than either. How much of this is more than luck? In both arms some seeds learn far hops and others
+# do not, so the intervals are wide. What stands beyond one hop is a single difference: thinking alone
+# beats one pass at two hops. At one hop rewriting is slightly *worse* than a single pass and than sleep,
+# and that stands. "Sleep needs both" is a good guess that five seeds do not prove. Nor had all the same
+# compute: rewriting skips the blocks whose features nobody reads.
 #
 # ## Why not loop when the question comes?
 #
@@ -330,7 +330,7 @@ print(exercises.differences(family.differences["awake"]))
 
 # %% [markdown]
 # **How to read it.** Same training FLOPs, one difference beyond accuracy: looping awake makes every
-# answer dearer, sleeping does not. At $N = 4$ sleep is ahead at three and four hops, and that stands. At
+# answer more expensive, sleeping does not. At $N = 4$ sleep is ahead at four hops, and that stands. At
 # $N = 2$ and two hops the means are alike, and that does *not* say that both are equally good: the
 # interval reaches from a quarter below to a quarter above. To claim equality, set a margin first, and
 # show that the interval lies within it.

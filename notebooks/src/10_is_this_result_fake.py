@@ -214,7 +214,7 @@ for name, lift in lifts.items():
 # interval can be made: nothing says where the next one would lie. All five together give about 0,
 # anywhere from -0.27 to +0.29. (That is no proof that the two are equal, either.) The third line has
 # five seeds and an interval far above 0, and costs twice as much: it may be true and is not what is
-# claimed. The fourth compares at the same cost, and stands. (It is one of sixty comparisons in this
+# claimed. The fourth compares at the same cost, and stands. (It is one of many comparisons in this
 # record. It stands after correcting for all of them, too: notebook 9.)
 #
 # **What would have caught it:** all seeds, and an arm of equal compute. The results page and

@@ -188,9 +188,10 @@ def test_what_the_notebook_says_stands_and_does_not():
     }
     longer, deeper, wider = standing(words("equal_flops")).values()
     assert (longer, deeper, wider) == ([3, 4], [], [2, 3, 4])
-    assert list(standing(words("parts")).values()) == [[1], []]
-    assert list(standing(words("awake")).values()) == [[], [3, 4]]
-    assert family().size == 60
+    assert list(standing(words("parts")).values()) == [[1], [], [1], [1, 2]]
+    assert list(standing(words("awake")).values()) == [[], [4]]
+    assert family().size > 6  # beyond which the exact test of 5 against 5 lets nothing stand
+    assert family().standing[1] == 0
 
 
 @cache
