@@ -121,7 +121,7 @@ class Live:
     def runs(self) -> list[Run]:
         """The runs as their folders tell them now, N ascending."""
         runs = list_runs(self.root, lambda run: run.name in self._work_of)
-        return sorted(runs, key=lambda run: int(run.labels["passes"]))
+        return sorted(runs, key=lambda run: run.labels.get("passes", 0))
 
     @property
     def done(self) -> bool:
@@ -212,7 +212,7 @@ class Live:
     def _progress(self, runs: list[Run]) -> tuple[float, str]:
         """Return the share of all passes over tokens that is done; rate and time left in words."""
         now, total = time.monotonic(), sum(self._work_of.values())
-        done = sum(self._work_of[run.name] * run.step / run.steps for run in runs) / total
+        done = sum(self._work_of[run.name] * run.step / max(run.steps, 1) for run in runs) / total
         steps = sum(run.step for run in runs)
         if not steps:
             return 0.0, "The first runs are starting (each loads torch)."

@@ -129,13 +129,15 @@ def report(runs: list[Run]) -> str:
             for level, share in scores["accuracy"].items()
         ]
         told = ",  ".join(known) or "not evaluated yet"
-        lines.append(f"N = {run.labels['passes']}  step {run.step:,} of {run.steps:,}:  {told}")
+        lines.append(
+            f"N = {run.labels.get('passes', '?')}  step {run.step:,} of {run.steps:,}:  {told}"
+        )
     return "\n".join(lines)
 
 
 def words_of(runs: list[Run], asked: bool, seconds: float) -> str:
     """Return how the runs ended, in a sentence."""
-    lost = [f"N = {r.labels['passes']} {r.state}: {r.problem}" for r in runs if r.problem]
+    lost = [f"N = {r.labels.get('passes', '?')} {r.state}: {r.problem}" for r in runs if r.problem]
     if lost:
         return "; ".join(lost)
     if asked and any(run.state == "stopped" for run in runs):
@@ -145,4 +147,4 @@ def words_of(runs: list[Run], asked: bool, seconds: float) -> str:
 
 def _state(run: Run) -> str:
     words = STATES.get(run.state, run.state)
-    return f"N = {run.labels['passes']} {words}, step {run.step:,} of {run.steps:,}"
+    return f"N = {run.labels.get('passes', '?')} {words}, step {run.step:,} of {run.steps:,}"
