@@ -402,12 +402,88 @@ def read_home_entry(path: Path) -> Reading:
     return Reading(repr((said, entry.provenance)), entry.problem is not None)
 
 
+def make_checkpoint(folder: Path) -> Path:
+    return shutil.copytree(data_folder() / "checkpoints" / "depo-n8-n1", folder / "checkpoint")
+
+
+def read_checkpoint(path: Path) -> Reading:
+    from workbench.sleep.session import fingerprint
+    from workbench.training.checkpoints import load_checkpoint
+
+    return Reading(repr((fingerprint((found := load_checkpoint(path)).model), found.experiment)))
+
+
+def tiny() -> tuple[Any, Any]:
+    """Return a tiny model, the same every time, and its optimisers."""
+    from workbench.config import ModelConfig, TrainingConfig
+    from workbench.model import HybridModel
+    from workbench.training.optimisers import build_optimisers
+
+    model = HybridModel(ModelConfig(vocabulary=5, width=8, mlp_width=8, key_dim=4, value_dim=4))
+    return model, build_optimisers(model, TrainingConfig())
+
+
+def make_resume_point(folder: Path) -> Path:
+    from workbench.training.resume import save_resume_point
+
+    model, optimisers = tiny()
+    for parameter in model.parameters():
+        parameter.grad = parameter.detach().clone()
+    optimisers.step(0)
+    save_resume_point(folder, model, optimisers, 1, 2.5)
+    return folder / "step-000000001.safetensors"
+
+
+def read_resume_point(path: Path) -> Reading:
+    from workbench.sleep.session import fingerprint
+    from workbench.training.resume import restore_resume_point
+
+    model, optimisers = tiny()
+    done = restore_resume_point(path, model, optimisers, 6)
+    state = {name: tensor.tolist() for name, tensor in optimisers.tensors().items()}
+    return Reading(repr((done, fingerprint(model), state)))
+
+
+def make_session(folder: Path) -> Path:
+    import numpy as np
+
+    from workbench.config import SleepConfig
+    from workbench.sleep import Session
+
+    session = Session(tiny()[0], SleepConfig(window=4, passes=2, eviction="sliding"), batch=2)
+    session.push(np.arange(12).reshape(2, 6) % 5)
+    session.save(folder / "session")
+    return folder / "session"
+
+
+def read_session(path: Path) -> Reading:
+    from workbench.sleep import Session
+
+    found = Session.restore(tiny()[0], path)
+    memory = {name: tensor.tolist() for name, tensor in found.memory.tensors().items()}
+    return Reading(repr((found.pending.tolist(), found.sleep, memory)))
+
+
+def make_trace(folder: Path) -> Path:
+    return shutil.copy(data_folder() / "traces" / "depo-n8-n1.zarr.zip", folder / "one.zarr.zip")
+
+
+def read_trace(path: Path) -> Reading:
+    from workbench.trace import load_trace
+
+    return Reading(repr([node.to_dataset().to_dict() for node in load_trace(path).subtree]))
+
+
 KINDS: dict[str, Kind] = {
     "run folder": Kind(make_run, read_run_folder, (*TEXT_CHANGES, change_toml)),
     "sweep record": Kind(make_record, read_record_file, TEXT_CHANGES, protected=True),
     "measurement": Kind(make_measurement, read_measurement_file, TEXT_CHANGES, protected=True),
     "measuring": Kind(make_measuring, read_measuring, TEXT_CHANGES),
     "configuration": Kind(make_config, read_config, (*FILE_CHANGES, *[change_toml] * 3)),
+    "checkpoint": Kind(make_checkpoint, read_checkpoint, FILE_CHANGES, protected=True),
+    "resume point": Kind(make_resume_point, read_resume_point, FILE_CHANGES, protected=True),
+    "session": Kind(make_session, read_session, FILE_CHANGES, protected=True),
+    "trace": Kind(make_trace, read_trace, FILE_CHANGES, protected=True),
     "home entry": Kind(make_entry, read_home_entry, (*TEXT_CHANGES, change_toml)),
 }
 
