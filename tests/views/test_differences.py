@@ -31,7 +31,7 @@ def entry(arm, n_train, passes, seed, share):
         "name": f"{arm}-{n_train}-{seed}",
         "labels": {
             "sweep": "hand", "arm": arm, "n_train": n_train, "passes": passes, "axes": {},
-            "seed": seed, "cost": {}, "identity": f"{arm}{n_train}{seed}",
+            "seed": seed, "cost": None, "identity": f"{arm}{n_train}{seed}",
         },
         "config": '[task]\nname = "depo"\n',
         "commit": {"hash": "c0ffee", "uncommitted_changes": False},

@@ -89,11 +89,12 @@ def family(data: xr.Dataset) -> Family:
     asked = answerable(final)
     if not asked:
         return Family({}, {})
-    tested = with_n_test(conditions(final["accuracy"]))
+    compared = {q.measured for q in asked if q.differences or q.equalities}
+    tested = {name: with_n_test(conditions(final[name])) for name in compared}
     differences = {
         question.name: [
-            Compared(words, results.difference(tested, *pair))
-            for pair, words in _named(tested, question.differences)
+            Compared(words, results.difference(tested[question.measured], *pair))
+            for pair, words in _named(tested.get(question.measured), question.differences)
         ]
         for question in asked
     }
@@ -101,8 +102,8 @@ def family(data: xr.Dataset) -> Family:
         _correct(differences, name, f"{name}_holm")
     equalities = {
         question.name: [
-            Compared(words, results.equivalence(tested, *pair, MARGIN))
-            for pair, words in _named(tested, question.equalities)
+            Compared(words, results.equivalence(tested[question.measured], *pair, MARGIN))
+            for pair, words in _named(tested.get(question.measured), question.equalities)
         ]
         for question in asked
     }
@@ -144,9 +145,11 @@ def family_words(found: Family) -> str:
 
 
 def _named(
-    tested: xr.DataArray, pairs: tuple[tuple[Pair, Pair], ...]
+    tested: xr.DataArray | None, pairs: tuple[tuple[Pair, Pair], ...]
 ) -> list[tuple[tuple[Pair, Pair], str]]:
     """Return the pairs of which both have finished runs, with their words."""
+    if tested is None:  # nothing is compared
+        return []
     measured = tested.notnull().any([dims.SEED, dims.DIFFICULTY]).values
     names = zip(tested[dims.ARM].values, tested[dims.N_TRAIN].values, strict=True)
     words = {
