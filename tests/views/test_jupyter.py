@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -62,15 +63,20 @@ def test_the_origin_handed_on_is_one_the_server_lets_in(process, monkeypatch):
     """Its own, and nobody else's: the address of Jupyter is not let in."""
     port = server.probe_port(0, "127.0.0.1")
     allowed = []
-    monkeypatch.setattr(
-        "panel.io.server.get_server",
-        lambda pages, **given: allowed.extend(given["websocket_origin"]),
-    )
+    guarded = []
+
+    def get_server(pages, **given):
+        allowed.extend(given["websocket_origin"])
+        return SimpleNamespace(_tornado=None)
+
+    monkeypatch.setattr("panel.io.server.get_server", get_server)
+    monkeypatch.setattr("workbench.views.door.guard", lambda tornado, hosts: guarded.extend(hosts))
     monkeypatch.setattr("workbench.views.pages.configure", lambda: None)
     server.listen(port, "127.0.0.1", "/workbench")
     origin = process.request_headers_override["Origin"].format(port=port)
     assert origin.removeprefix("http://") in allowed
     assert set(allowed) == {f"127.0.0.1:{port}", f"localhost:{port}"}
+    assert process.request_headers_override["Host"].format(port=port) in guarded
 
 
 @pytest.mark.parametrize("prefix", ["workbench", "//", "/a b", "/a?x", "http://x", "/a/../b"])

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, Final, Self
 
 import numpy as np
-import panel as pn
 import xarray as xr
 
 from workbench import dims
@@ -33,6 +32,7 @@ from workbench.views.notices import show_error, warn
 from workbench.views.outbox import Changes
 from workbench.views.reading import Examples, ReadingView, place_words
 from workbench.views.screen import query_options
+from workbench.views.sessions import at_end
 
 EVERY: Final = 0.15
 """Seconds between two messages of how far the work is."""
@@ -73,7 +73,7 @@ class Attribution(ReadingView):
     def in_page(cls, page: Any) -> Self:
         """Return a view that follows the page's address and theme, and ends with its session."""
         view = super().in_page(page)
-        pn.state.on_session_destroyed(lambda context: view.cancel())
+        at_end(view.cancel)
         return view
 
     # --- the work ----------------------------------------------------------------------------

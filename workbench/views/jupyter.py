@@ -4,11 +4,12 @@ Named as an entry point in ``pyproject.toml``. Imports nothing of Panel: Jupyter
 it when it starts, while the dashboards are a process that it starts at the first click.
 
 Who may reach them: `workbench serve` listens to this machine alone and has no authentication, so
-it opens its websockets only for pages of its own address (`workbench.views.server.listen`).
-Jupyter's server first asks for its token, and refuses a websocket from another origin than its own,
-as it does for its kernels; only what has passed both is handed on, with the dashboards' own address
-as origin. So no address of Jupyter has to be known or let in, and a page elsewhere in the same
-browser gets no further than without Jupyter.
+it answers only under its own address and opens its websockets only for pages of that address
+(`workbench.views.door`, `workbench.views.server.listen`).
+Jupyter's server first asks for its token, and refuses a websocket from another origin than its
+own, as it does for its kernels; only what has passed both is handed on, with the dashboards' own
+address as host and origin. So no address of Jupyter has to be known or let in, and a page elsewhere
+in the same browser gets no further than without Jupyter.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ def launcher() -> dict[str, Any]:
         "timeout": PATIENCE,
         # The pages know their prefix, so that their links and websockets stay below it.
         "absolute_url": True,
-        "request_headers_override": {"Origin": "http://127.0.0.1:{port}"},
+        "request_headers_override": {
+            "Host": "127.0.0.1:{port}",
+            "Origin": "http://127.0.0.1:{port}",
+        },
         "new_browser_tab": True,
         "launcher_entry": {
             "title": "Sleep workbench",

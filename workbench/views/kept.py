@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
+from contextvars import Context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -58,6 +59,8 @@ class Kept:
                 self._slots.pop(next(iter(self._slots)))
         with slot.lock:  # one for each key: other values can be had meanwhile
             if not slot.made:
-                slot.value, slot.made = make(), True
+                # in an empty context: an event loop started by `make` would keep this one, and so
+                # the document of the session that asked first
+                slot.value, slot.made = Context().run(make), True
             value: T = slot.value
             return value

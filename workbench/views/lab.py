@@ -32,6 +32,7 @@ from workbench.views.lab_state import NAMES, LabState
 from workbench.views.notices import show_error, warn
 from workbench.views.outbox import Changes, Outbox
 from workbench.views.services import Services, services
+from workbench.views.sessions import at_end
 from workbench.views.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class Lab(pn.viewable.Viewer):
         lab.location = location
         lab.draw()
         pn.state.onload(lab._live)
-        pn.state.on_session_destroyed(lambda context: lab.close())
+        at_end(lab.close)
         if problems:
             pn.state.onload(partial(warn, ". ".join(problems) + "."))
         return lab

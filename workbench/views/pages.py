@@ -18,6 +18,7 @@ from workbench.views.components import CSS, ThemeCookie
 from workbench.views.glossary import words_html
 from workbench.views.notices import show_error
 from workbench.views.outbox import Outbox
+from workbench.views.sessions import begin
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ def shell(title: str, here: str, body: Callable[[Page], list[Any]]) -> Page:
         stylesheets=[HEADER],
     )
     page.param.watch(lambda event: outbox.set([(cookie, {"dark": event.new})]), "dark_theme")
+    begin(page)
     try:
         parts = body(page)
         page.main = [*parts, _words()] if here in WORDED else parts

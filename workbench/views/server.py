@@ -82,25 +82,29 @@ def say_unless_closed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) 
 def listen(port: int, address: str, prefix: str = "") -> Any:
     """Return a Bokeh server that is bound to `port` and serves every page under `prefix`.
 
-    Only pages of this server may open its websockets: there is no authentication, and without
-    this any page in the same browser could. So a proxy has to say that it speaks for them
-    (`workbench.views.jupyter`); its own address is not let in.
+    Only pages of this server may open its websockets, and it answers under its own addresses
+    alone: there is no authentication, and without this any page in the same browser could. So a
+    proxy has to say that it speaks for them (`workbench.views.jupyter`); its own address is not
+    let in.
     """
     import panel as pn
 
+    from workbench.views.door import guard
     from workbench.views.not_found import NotFound
     from workbench.views.pages import PAGES, configure
+    from workbench.views.sessions import LIFETIME
 
     try:
         port = probe_port(port, address)
         configure()
-        return pn.io.server.get_server(
+        hosts = [f"{host}:{port}" for host in _names(address)]
+        server = pn.io.server.get_server(
             {page.path: page.function for page in PAGES},
             port=port,
             address=address,
             prefix=prefix,
             title={page.path: page.title for page in PAGES},
-            websocket_origin=[f"{host}:{port}" for host in _names(address)],
+            websocket_origin=hosts,
             # Never used, as "/" is a page; the stock index would load remote fonts.
             index=str(Path(__file__).with_name("index.html")),
             default_handler_class=NotFound,
@@ -108,7 +112,10 @@ def listen(port: int, address: str, prefix: str = "") -> Any:
             admin=False,
             show=False,
             start=False,
+            **LIFETIME,
         )
+        guard(server._tornado, hosts)
+        return server
     except OSError as error:
         raise _port_error(error, port, address) from None
 

@@ -1,0 +1,66 @@
+"""Sessions that have ended leave nothing behind, and few without a websocket are kept."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from contextvars import ContextVar
+
+import pytest
+from served import Served, alive
+from waiting import until
+
+from workbench.views import pages, sessions
+from workbench.views.kept import Kept
+from workbench.views.services import services
+
+CHEAP = ("/",)
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    monkeypatch.setattr(services(), "runs", tmp_path / "runs")
+    (tmp_path / "runs").mkdir()
+    server = Served()
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("path", [page.path for page in pages.PAGES])
+def test_nothing_is_left_of_sessions_that_have_ended(served, path):
+    def use(count):
+        """Ask for the page that often and open it once; return once all of them are gone."""
+        for _ in range(count):
+            assert served.get(path)[0] == 200
+        with served.session(path):
+            documents = [weakref.ref(session.document) for session in served.sessions()]
+        assert documents
+        served.expire()
+        until(lambda: gc.collect() >= 0 and not any(d() for d in documents), every=1.0)
+        return alive()
+
+    before = use(0)  # has what is made once and kept: modules, models, traces
+    after = use(30 if path in CHEAP else 3)
+    assert after <= before, after - before
+    assert after["registered"] == 0, "in panel.state._views"
+
+
+def test_pages_that_no_browser_opens_are_bounded(served):
+    for _ in range(sessions.UNUSED + 6):
+        assert served.get("/")[0] == 200
+    until(lambda: len(served.sessions()) <= sessions.UNUSED)  # long before they expire
+
+
+def test_what_is_kept_is_made_outside_the_session_that_asks():
+    """An event loop or task started there would keep the context, and with it the document."""
+    document = ContextVar("document", default=None)
+    document.set("a session's")
+    assert Kept(1).get("key", document.get) is None and document.get() == "a session's"
+
+
+def test_outside_a_session_nothing_waits_for_its_end():
+    import panel as pn
+
+    page = pages.shell("Test", "./", lambda page: [])
+    sessions.at_end(page.main.clear)
+    assert not pn.state._on_session_destroyed and not sessions._contexts

@@ -1,0 +1,86 @@
+"""A session's end: what it leaves behind is removed, so that its memory can be used again.
+
+A session is a browser tab, or an HTML page that was sent and never opened its websocket. Once it
+has ended, nothing that lives as long as the process may refer to it. Holders found, and what lets
+go of each (Panel 1.9.4, panel-material-ui 0.16.6, param 2.4.2, Bokeh 3.9.2):
+
+- ``panel.state._views`` holds every root with its document. Panel removes all of them but that of
+  the notifications, which it adds to the page without a callback for the session's end: `forget`.
+- ``panel.state.param.watchers``: panel-material-ui's ``Page`` makes its parameter `busy` follow
+  the process-wide ``panel.state.busy``, for good: `unfollow_busy`.
+
+Until they are removed, both hold the page, its panes, its document and the model's tensors.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import panel as pn
+from panel.util import edit_readonly
+
+if TYPE_CHECKING:
+    from panel_material_ui.template.base import Page
+
+LIFETIME: Final = {
+    "unused_session_lifetime_milliseconds": 5_000,
+    "check_unused_sessions_milliseconds": 1_000,
+}
+"""How long the server keeps a session without a websocket; one that comes later makes another."""
+UNUSED: Final = 8
+"""Sessions without a websocket that are kept at a time; any program can ask for more pages."""
+
+_contexts: list[weakref.ref[Any]] = []  # of the sessions, the oldest first
+
+
+def at_end(callback: Callable[[], Any]) -> None:
+    """Call `callback` once the current session has ended; never outside a session."""
+    document = pn.state.curdoc
+    context = None if document is None else document.session_context
+    if context is not None:
+        document.on_session_destroyed(lambda context: callback())
+        if context.session is not None and context.destroyed:  # meanwhile, in another thread
+            callback()
+
+
+def begin(page: Page) -> None:
+    """Prepare the current session, while its page is being built, for its end."""
+    unfollow_busy(page)
+    document = pn.state.curdoc
+    if document is not None and document.session_context is not None:
+        document.on_session_destroyed(forget)
+        _contexts.append(weakref.ref(document.session_context))
+        drop_unused()
+
+
+def forget(context: Any) -> None:
+    """Remove what ``panel.state._views`` still holds of a session that has ended."""
+    views = pn.state._views
+    for key, (_, _, document, _) in list(views.items()):
+        if document is context._document:
+            views.pop(key, None)
+
+
+def unfollow_busy(page: Page) -> None:
+    """Stop a page from following ``panel.state.busy``; ours shows no busy indicator."""
+    with edit_readonly(page):
+        page.busy = False  # a value, in place of the reference to the state's parameter
+    for watcher in list(pn.state.param.watchers.get("busy", {}).get("value", [])):
+        parameters = getattr(watcher.fn, "__self__", None)
+        if getattr(parameters, "self", None) is page:
+            pn.state.param.unwatch(watcher)
+
+
+def drop_unused() -> None:
+    """Let the server discard all but the newest sessions that have no websocket."""
+    sessions = []
+    for reference in list(_contexts):
+        context = reference()
+        if context is None or context.destroyed and context.session is not None:
+            _contexts.remove(reference)
+        elif context.session is not None and context.session.connection_count == 0:
+            sessions.append(context.session)
+    for session in sessions[:-UNUSED]:
+        session.request_expiration()
