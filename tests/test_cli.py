@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+from waiting import LIMIT
 
 from workbench.cli import build_parser, main
 from workbench.config import load_experiment
@@ -549,7 +550,7 @@ def test_interrupted_it_stops_cleanly_and_goes_on(run, config, tmp_path):
         while it.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") > 5):
             time.sleep(0.002)
         it.send_signal(signal.SIGINT)
-        out, err = it.communicate(timeout=60)
+        out, err = it.communicate(timeout=LIMIT)
     assert it.returncode == 130, err
     assert "stopping after this step" in err and "Traceback" not in err
     stopped = re.fullmatch(r"stopped at step (\d+) of 120; go on with .* --resume\n", out)

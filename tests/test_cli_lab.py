@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from waiting import LIMIT
 
 from workbench.cli import main
 from workbench.cli_runs import _label
@@ -134,10 +135,10 @@ def test_resume_puts_a_run_into_the_queue_and_a_queue_to_work(root):
     command = [sys.executable, "-P", "-m", "workbench.cli", "runs", "resume", "half"]
     done = subprocess.run(
         [*command, "--runs", str(root), "--cores", "1"], capture_output=True, text=True,
-        env=os.environ, timeout=120,
+        env=os.environ, timeout=LIMIT,
     )  # fmt: skip
     assert done.returncode == 0 and "queued to go on" in done.stdout, done.stderr
-    end = time.monotonic() + 120
+    end = time.monotonic() + LIMIT
     while read_run(root / "half").state != "finished":
         assert time.monotonic() < end, read_run(root / "half")
         time.sleep(0.2)

@@ -8,6 +8,7 @@ import time
 from typing import get_args
 
 import pytest
+from waiting import LIMIT
 
 from workbench.cli import main
 from workbench.cli_measure import KINDS as NAMED
@@ -121,7 +122,7 @@ def test_an_unknown_kind_names_those_there_are():
         kind_of("dreams")
 
 
-def wait_for(condition, seconds=90.0):
+def wait_for(condition, seconds=LIMIT):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited too long"

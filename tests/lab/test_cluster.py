@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from waiting import LIMIT
 
 from workbench.lab.processes import alive, kill
 from workbench.lab.runs import list_runs, read_run, set_state
@@ -28,7 +29,6 @@ pytestmark = pytest.mark.slow
 STEPS = 120
 FOUR = {"steps": STEPS, "checkpoint_every": 25, "eval_every": 60}
 """A sweep of four runs, each of some seconds."""
-SOON = 120.0
 
 
 def start(*arguments, log):
@@ -49,7 +49,7 @@ def end(process):
     process.wait()
 
 
-def wait_for(condition, *, within=SOON):
+def wait_for(condition, *, within=LIMIT):
     deadline = time.monotonic() + within
     while not (found := condition()):
         assert time.monotonic() < deadline, "waited too long"
@@ -160,7 +160,7 @@ def test_a_killed_worker_costs_nothing(cluster, tiny_sweep, tmp_path, undisturbe
     else:
         assert alive(read_run(victim.folder).status), "the run's process lives on"
 
-    output, said = sweep.communicate(timeout=SOON)
+    output, said = sweep.communicate(timeout=LIMIT)
     assert sweep.returncode == 0, said
     assert json.loads(output)["states"] == {"finished": 4}
     assert "at work" in said, "progress over the whole sweep"
@@ -183,13 +183,13 @@ def test_ctrl_c_stops_runs_at_resume_points_and_the_command_goes_on(
     wait_for(lambda: at_work(root, 10))
     assert len([run for run in list_runs(root) if run.active]) <= 2, "one run a thread"
     sweep.send_signal(signal.SIGINT)
-    output, said = sweep.communicate(timeout=SOON)
+    output, said = sweep.communicate(timeout=LIMIT)
     assert sweep.returncode == 130 and "resume point" in said
     assert json.loads(output)["states"] == {"stopped": 4}
     assert any((run.folder / "state").is_dir() for run in list_runs(root))
 
     again = cluster.sweep(path, root)
-    output, said = again.communicate(timeout=SOON)
+    output, said = again.communicate(timeout=LIMIT)
     assert again.returncode == 0 and json.loads(output)["states"] == {"finished": 4}, said
     assert_finished_once(root, undisturbed)
 
@@ -199,7 +199,7 @@ def test_a_lost_scheduler_is_told_and_runs_go_on(cluster, tiny_sweep, tmp_path):
     sweep = cluster.sweep(tiny_sweep(**FOUR), root)
     running = wait_for(lambda: at_work(root))
     end(cluster.scheduler)
-    _, said = sweep.communicate(timeout=60)
+    _, said = sweep.communicate(timeout=LIMIT)
     assert sweep.returncode == 2
     assert "Traceback" not in said
     assert said.rstrip().splitlines()[-1].startswith("workbench: the scheduler is gone; expected")
@@ -254,7 +254,7 @@ def test_a_run_for_a_gpu_where_no_worker_names_one_is_failed(tiny_sweep, tmp_pat
 def test_what_cannot_be_is_one_line_within_seconds(tiny_sweep, tmp_path, arguments, said):
     command = [sys.executable, "-P", "-m", "workbench.cli", "sweep", str(tiny_sweep())]
     command += ["--runs", str(tmp_path / "runs"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 2 and done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"workbench: {said}")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from waiting import LIMIT
 
 from workbench.errors import WorkbenchError
 from workbench.identity import identify
@@ -30,8 +31,6 @@ from workbench.lab.queue import (
 from workbench.lab.runs import Run, list_runs, read_run, requeue, set_state, trash
 from workbench.lab.supervise import finish, missing, request_all
 
-SOON = 90.0
-
 
 def waiting(name, at, tmp_path, *, threads=1, device="cpu", state="queued", gpu=None):
     folder = tmp_path / name
@@ -41,7 +40,7 @@ def waiting(name, at, tmp_path, *, threads=1, device="cpu", state="queued", gpu=
     return Run(name, folder, state, status={"queued_at": at, "gpu": gpu})
 
 
-def wait_for(condition, *, within=SOON):
+def wait_for(condition, *, within=LIMIT):
     end = time.monotonic() + within
     while not (found := condition()):
         assert time.monotonic() < end, "waited too long"
@@ -163,7 +162,7 @@ def test_a_killed_queue_leaves_runs_at_work_and_is_taken_over(requested):
     second = queue_process(root)
     done = wait_for(lambda: all(r.state == "finished" for r in list_runs(root)))
     assert done and len(list_runs(root)) == len(sweep.runs)
-    second.communicate(timeout=60)
+    second.communicate(timeout=LIMIT)
     for planned in sweep.runs:
         folder = root / planned.name
         assert steps_of(folder) == list(range(1, 151))
@@ -174,7 +173,7 @@ def test_one_queue_a_folder(tmp_path):
     with only_queue(tmp_path / "runs"):
         assert queue_works(tmp_path / "runs")
         done = queue_process(tmp_path / "runs")
-        _, said = done.communicate(timeout=60)
+        _, said = done.communicate(timeout=LIMIT)
         assert done.returncode == 2 and b"another queue works on" in said
     assert not queue_works(tmp_path / "runs")
 
@@ -188,7 +187,7 @@ def test_stop_kill_and_resume_a_run_at_work(requested):
     wait_for(lambda: read_run(folder).step > 3)
     assert not withdraw(read_run(folder)), "it is not in the queue any more"
     ask_to_stop(folder)
-    child.wait(timeout=SOON)
+    child.wait(timeout=LIMIT)
     run = read_run(folder)
     assert run.state == "stopped" and run.step > 3
 
@@ -199,7 +198,7 @@ def test_stop_kill_and_resume_a_run_at_work(requested):
     worker = find(status)
     assert worker is not None and worker.pid == child.pid
     assert kill(status)
-    child.wait(timeout=SOON)
+    child.wait(timeout=LIMIT)
     assert read_run(folder).state == "died"
     assert not kill(status), "there is none left to kill"
 

@@ -7,6 +7,7 @@ import time
 
 import psutil
 import pytest
+from waiting import LIMIT
 
 from workbench.config import build
 from workbench.errors import WorkbenchError
@@ -15,7 +16,6 @@ from workbench.notebook import live, live_plan
 from workbench.notebook.live_view import draw, patch, report
 
 LONG = 100_000
-PATIENCE = 120
 """Seconds for what takes two on a machine that has nothing else to do."""
 
 
@@ -56,7 +56,7 @@ def processes(root) -> list[psutil.Process]:
     return found
 
 
-def until(condition, seconds=PATIENCE):
+def until(condition, seconds=LIMIT):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "that takes too long"
@@ -71,7 +71,7 @@ def test_runs_are_drawn_in_place_and_end_by_themselves(tiny, started):
     assert runs.report().count("step 0 of 60:  not evaluated yet") == 2
     view = runs._view
     shown, other = view.learning, view.against_n
-    assert runs.wait(PATIENCE)
+    assert runs.wait(LIMIT)
     assert runs.widget() is widget and widget.children[2:] == (shown, other)
     assert {trace.name for trace in shown.data} > {"sleep, N = 1", "sleep, N = 2"}
     assert len({(trace.name, trace.xaxis) for trace in shown.data}) == len(shown.data)
@@ -97,7 +97,7 @@ def test_the_button_stops_what_trains_and_what_waits(tiny, started):
     assert runs.runs[0].state == "queued"
     view.button.click()
     assert view.button.disabled and view.button.description == "Stopping"
-    assert runs.wait(PATIENCE)
+    assert runs.wait(LIMIT)
     assert [run.state for run in runs.runs] == ["stopped"] * 3
     assert view.line.value.startswith("Stopped by you after")
     assert view.button.description == "Ended"
@@ -117,7 +117,7 @@ def test_nothing_outlives_the_kernel(tmp_path):
         print(runs.root)
     """
     command = [sys.executable, "-P", "-c", textwrap.dedent(script)]
-    root = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
+    root = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LIMIT)
     folder = root.stdout.strip()
     assert "workbench-live-" in folder and not root.stderr
     assert not processes(folder)
@@ -133,7 +133,7 @@ def test_a_second_experiment_ends_the_first_and_a_folder_of_ones_own_is_kept(
     second = started(tiny, (1,), steps=5)
     assert first.done and not processes(first.root)
     assert read_run(tmp_path / "mine" / "live.sleep-n1-seed0") is not None
-    assert second.wait(PATIENCE)
+    assert second.wait(LIMIT)
     second.close()
     assert not second.root.exists()
     assert live.Live.at_work == []

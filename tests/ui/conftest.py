@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from waiting import LIMIT, LIMIT_MS
 
 FLAGS = [
     "--no-sandbox",
@@ -31,7 +32,6 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
 LOCAL = {"127.0.0.1", "localhost"}
-START_TIMEOUT = 60.0
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -103,6 +103,7 @@ def page(browser: Browser, problems: list[str]) -> Iterator[Page]:
         if message.type == "error":
             problems.append(f"console error: {message.text}")
 
+    context.set_default_timeout(LIMIT_MS)
     page = context.new_page()
     page.on("console", check_console)
     page.on("pageerror", lambda error: problems.append(f"page error: {error}"))
@@ -219,7 +220,7 @@ def start_server() -> Iterator[StartServer]:
                 start_new_session=True,
             )
         started.append(process)
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + LIMIT
         while not answers(url):
             if process.poll() is not None or time.monotonic() > deadline:
                 code = process.returncode
@@ -293,7 +294,7 @@ def jupyterlab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]
             start_new_session=True,
         )
     url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 2 * START_TIMEOUT
+    deadline = time.monotonic() + LIMIT
     try:
         while not answers(f"{url}/api"):
             if process.poll() is not None or time.monotonic() > deadline:

@@ -6,9 +6,7 @@ import jupytext
 import psutil
 import pytest
 from playwright.sync_api import Page, expect
-
-PATIENCE = 120_000
-"""Milliseconds for what takes five seconds on a machine that has nothing else to do."""
+from waiting import LIMIT, LIMIT_MS
 
 pytestmark = pytest.mark.slow
 
@@ -16,8 +14,8 @@ pytestmark = pytest.mark.slow
 def test_it_opens_on_the_first_notebook_and_asks_nothing(page: Page, jupyterlab) -> None:
     page.goto(f"{jupyterlab.url}/?token={jupyterlab.token}")
     title = page.locator(".jp-Notebook h1", has_text="A memory you can write to")
-    expect(title).to_be_visible(timeout=PATIENCE)
-    expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_be_visible(timeout=PATIENCE)
+    expect(title).to_be_visible(timeout=LIMIT_MS)
+    expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_be_visible(timeout=LIMIT_MS)
     page.wait_for_timeout(3000)  # the question about news came a second after the notebook
     assert page.locator(".Toastify__toast").count() == 0
 
@@ -42,23 +40,23 @@ def test_sliders_move_a_figure_in_place(page: Page, jupyterlab) -> None:
     jupytext.write(notebook, jupyterlab.notebooks / "explore.ipynb")
     page.goto(f"{jupyterlab.url}/lab/workspaces/e/tree/explore.ipynb?token={jupyterlab.token}")
     prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
-    expect(prompt).to_be_visible(timeout=PATIENCE)
+    expect(prompt).to_be_visible(timeout=LIMIT_MS)
     output = page.locator(".jp-OutputArea-output")
     words = output.locator(".js-plotly-plot .annotation text")
-    deadline = time.monotonic() + PATIENCE / 1000
+    deadline = time.monotonic() + LIMIT
     while not words.count() and time.monotonic() < deadline:
         if prompt.inner_text().strip() == "[ ]:":  # a cell waiting when its kernel comes is dropped
             page.locator(".jp-InputArea .cm-content").first.click()
             page.keyboard.press("Control+Enter")
         page.wait_for_timeout(1000)
-    expect(words.first).to_contain_text("S after pass 1", timeout=PATIENCE)
+    expect(words.first).to_contain_text("S after pass 1", timeout=LIMIT_MS)
     assert output.locator(".widget-slider, .widget-dropdown").count() == 3
     plot = output.locator(".js-plotly-plot").element_handle()
     slider = output.locator(".widget-slider", has_text="sleep_pass").get_by_role("slider")
     slider.press("ArrowRight")
-    expect(words.first).to_contain_text("S after pass 2", timeout=PATIENCE)
+    expect(words.first).to_contain_text("S after pass 2", timeout=LIMIT_MS)
     output.locator(".widget-dropdown select").select_option("3")
-    expect(words.first).to_contain_text("Head 3", timeout=PATIENCE)
+    expect(words.first).to_contain_text("Head 3", timeout=LIMIT_MS)
     assert plot.evaluate("plot => plot.isConnected"), "the figure was changed, not drawn anew"
 
 
@@ -69,22 +67,22 @@ def test_the_tile_opens_the_dashboards_and_they_end_with_jupyter(
         f"{jupyterlab.url}/lab/workspaces/tile?token={jupyterlab.token}"
     )  # empty: it shows the launcher
     tile = page.locator(".jp-LauncherCard", has_text="Sleep workbench")
-    expect(tile).to_be_visible(timeout=PATIENCE)
+    expect(tile).to_be_visible(timeout=LIMIT_MS)
     drawn = tile.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)")
     assert drawn > 0, "the tile has its icon"
-    with page.context.expect_page(timeout=PATIENCE) as opened:
+    with page.context.expect_page(timeout=LIMIT_MS) as opened:
         tile.click()
     board = opened.value
     sockets: list[str] = []
     board.on("websocket", lambda socket: sockets.append(socket.url))
-    expect(board.get_by_role("link", name="Stepper").first).to_be_visible(timeout=PATIENCE)
+    expect(board.get_by_role("link", name="Stepper").first).to_be_visible(timeout=LIMIT_MS)
     assert board.url == f"{jupyterlab.url}/workbench/"
     board.locator("nav a", has_text="Stepper").click()
     step = board.get_by_role("button", name="Step one pass", exact=True)
-    expect(step).to_be_visible(timeout=PATIENCE)
+    expect(step).to_be_visible(timeout=LIMIT_MS)
     step.click()  # answered over the websocket
     place = board.locator(".stop b")
-    expect(place).to_have_text("Asleep, window 1 of 3, pass 1 of 4", timeout=PATIENCE)
+    expect(place).to_have_text("Asleep, window 1 of 3, pass 1 of 4", timeout=LIMIT_MS)
     assert board.url.startswith(f"{jupyterlab.url}/workbench/stepper")
     assert any(url.startswith("ws://") and "/workbench/stepper/ws" in url for url in sockets)
     ours = [
@@ -101,6 +99,6 @@ def test_the_tile_opens_the_dashboards_and_they_end_with_jupyter(
     page.request.post(
         f"{jupyterlab.url}/api/shutdown", headers={"Authorization": f"token {jupyterlab.token}"}
     )
-    jupyterlab.process.wait(timeout=60)
-    psutil.wait_procs(ours, timeout=20)
+    jupyterlab.process.wait(timeout=LIMIT)
+    psutil.wait_procs(ours, timeout=LIMIT)
     assert not ours[0].is_running()

@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from waiting import LIMIT, LIMIT_MS
 
-expect.set_options(timeout=60_000)  # trainings on a machine that is busy otherwise
+expect.set_options(timeout=LIMIT_MS)
 
 TINY = """
 [model]
@@ -175,7 +176,7 @@ def expect_figures(page: Page) -> None:
         expect(figure(page, name)).to_have_attribute("data-drawn", re.compile(r"\d"))
 
 
-def wait_for(what, seconds: float = 60) -> float:
+def wait_for(what, seconds: float = LIMIT) -> float:
     """Wait until `what()` holds; return how long that took."""
     began = time.monotonic()
     while not what():
@@ -193,8 +194,8 @@ def test_start_and_watch_to_the_end(page, place):
     expect(row(page, name)).to_be_visible()
     expect(page.locator(".said")).to_contain_text("tiny-1: 2 runs are queued")
     expect(page.get_by_label("Name", exact=True)).to_have_value("tiny-2")
-    expect(state(page, "tiny-1.sleep-n1-seed0")).to_have_text("finished", timeout=120_000)
-    expect(state(page, name)).to_have_text("finished", timeout=120_000)
+    expect(state(page, "tiny-1.sleep-n1-seed0")).to_have_text("finished")
+    expect(state(page, name)).to_have_text("finished")
     expect(row(page, name)).to_contain_text("40 / 40")
     expect(row(page, name)).to_contain_text("(2 hops)")
     expect_figures(page)
@@ -229,7 +230,7 @@ def test_stop_resume_kill_delete_restore(page, place, record_property):
     open_lab(page, place)
     start(page, "1", "0", LONG)
     name = "tiny-1.sleep-n1-seed0"
-    expect(state(page, name)).to_have_text("running", timeout=120_000)
+    expect(state(page, name)).to_have_text("running")
     expect(row(page, name).locator(".progress")).not_to_contain_text("0 / 100,000")
     button(page, "Stop").click()
     began = time.monotonic()
@@ -240,7 +241,7 @@ def test_stop_resume_kill_delete_restore(page, place, record_property):
 
     button(page, "Resume").click()
     expect(page.locator(".said")).to_contain_text("queued to go on")
-    expect(state(page, name)).to_have_text("running", timeout=120_000)
+    expect(state(page, name)).to_have_text("running")
 
     button(page, "Kill ...").click()
     expect(page.get_by_role("dialog")).to_contain_text("since their newest resume point is lost")
@@ -274,9 +275,9 @@ def test_a_process_that_is_killed_is_never_shown_as_running(page, place):
     open_lab(page, place)
     start(page, "1", "0", LONG)
     name = "tiny-1.sleep-n1-seed0"
-    expect(state(page, name)).to_have_text("running", timeout=120_000)
+    expect(state(page, name)).to_have_text("running")
     os.kill(json.loads((place.runs / name / "status.json").read_text())["pid"], signal.SIGKILL)
-    expect(state(page, name)).to_have_text("died", timeout=5_000)
+    expect(state(page, name)).to_have_text("died")
     assert place.states() == {name: "running"}, "that is all the folder says"
 
 
@@ -327,9 +328,9 @@ def test_the_server_is_killed_and_the_next_one_finds_everything(
         open_lab(page, place)
         start(page, "1", "0", LONG)
         name = "tiny-1.sleep-n1-seed0"
-        expect(state(page, name)).to_have_text("running", timeout=120_000)
+        expect(state(page, name)).to_have_text("running")
         place.process.send_signal(signal.SIGKILL)
-        place.process.wait(10)
+        place.process.wait(LIMIT)
         page.goto("about:blank")
         problems.clear()  # the connection that broke
         before = json.loads((place.runs / name / "status.json").read_text())

@@ -3,8 +3,9 @@
 import re
 
 from playwright.sync_api import expect
+from waiting import LIMIT_MS
 
-expect.set_options(timeout=30_000)  # a first page on a machine that is busy otherwise
+expect.set_options(timeout=LIMIT_MS)
 
 
 def test_figures_tables_and_data(page, server):

@@ -6,8 +6,9 @@ import re
 
 import pytest
 from playwright.sync_api import Page, expect
+from waiting import LIMIT_MS
 
-expect.set_options(timeout=60_000)  # a first page on a machine that is busy otherwise
+expect.set_options(timeout=LIMIT_MS)
 
 NEAR = (
     "Timeline of the sleep", "Fast weights, all heads",

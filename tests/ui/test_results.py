@@ -5,8 +5,9 @@ import io
 import re
 
 from playwright.sync_api import expect
+from waiting import LIMIT_MS
 
-expect.set_options(timeout=30_000)  # a first page on a machine that is busy otherwise
+expect.set_options(timeout=LIMIT_MS)
 
 FIRST = "Does more sleep help at equal tokens?"
 

@@ -4,8 +4,9 @@ import re
 
 import pytest
 from playwright.sync_api import Page, expect
+from waiting import LIMIT_MS
 
-expect.set_options(timeout=20_000)  # a first page on a machine that is busy otherwise
+expect.set_options(timeout=LIMIT_MS)
 
 FIGURES = (
     "Timeline of the sleep",
@@ -84,7 +85,7 @@ def test_play_runs_to_the_end_and_can_be_paused(page, server):
     open_stepper(page, server)
     page.get_by_label("Playing speed").select_option("0.5")  # slow: no step between look and press
     press(page, "Play")
-    expect(page.locator(".stop b")).not_to_have_text("Before the first pass", timeout=20_000)
+    expect(page.locator(".stop b")).not_to_have_text("Before the first pass")
     press(page, "Pause")
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
     here = page.locator(".stop b").inner_text()
@@ -93,7 +94,7 @@ def test_play_runs_to_the_end_and_can_be_paused(page, server):
     assert page.locator(".stop b").inner_text() == here
     page.get_by_label("Playing speed").select_option("4")
     press(page, "Play")
-    expect(page.locator(".stop b")).to_have_text("Awake, window 3 of 3", timeout=30_000)
+    expect(page.locator(".stop b")).to_have_text("Awake, window 3 of 3")
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
 
 

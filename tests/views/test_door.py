@@ -5,7 +5,7 @@ from __future__ import annotations
 import panel as pn
 import pytest
 from served import Served
-from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from workbench.views import door
 
@@ -24,7 +24,8 @@ def refusal(path="/", host="127.0.0.1:5006", hosts=HOSTS, **headers):
     given = HTTPHeaders({name.replace("_", "-"): value for name, value in headers.items()})
     if host is not None:
         given.add("Host", host)
-    return door.refusal(HTTPServerRequest("GET", path, headers=given), hosts)
+    line = RequestStartLine("GET", path, "HTTP/1.0" if host is None else "HTTP/1.1")
+    return door.refusal(HTTPServerRequest(start_line=line, headers=given), hosts)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:5006", "localhost:5006", "LocalHost:5006"])

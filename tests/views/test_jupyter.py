@@ -13,12 +13,11 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from waiting import LIMIT
 
 from workbench.errors import WorkbenchError
 from workbench.views import jupyter, server
 from workbench.views.server import clean_prefix
-
-PATIENCE = 90
 
 
 @pytest.fixture
@@ -96,7 +95,7 @@ def test_a_prefix_is_cleaned():
 def answer(url):
     """Return status and text of a page; None while nobody answers."""
     try:
-        with urllib.request.urlopen(url, timeout=PATIENCE) as page:
+        with urllib.request.urlopen(url, timeout=LIMIT) as page:
             return page.status, page.read().decode()
     except urllib.error.HTTPError as error:
         error.close()
@@ -124,7 +123,7 @@ def test_the_command_starts_answers_below_its_prefix_and_ends_with_who_started_i
     )  # fmt: skip
     child = None
     try:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + LIMIT
         while answer(f"http://127.0.0.1:{port}/workbench/") is None:
             assert time.monotonic() < deadline and parent.poll() is None
             time.sleep(0.2)
@@ -134,7 +133,7 @@ def test_the_command_starts_answers_below_its_prefix_and_ends_with_who_started_i
         assert answer(f"http://127.0.0.1:{port}/")[0] == 404
         parent.kill()
         parent.communicate()
-        child.wait(timeout=15)
+        child.wait(timeout=LIMIT)
     finally:
         if parent.poll() is None:
             parent.kill()

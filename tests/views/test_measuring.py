@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT
 
 from workbench.errors import WorkbenchError
 from workbench.lab import measuring
@@ -68,7 +69,7 @@ class Session:
         said = {"what": what, "kind": self.model.kind, "checkpoint": self.model.checkpoint}
         self.panel.told({**said, **more})
 
-    def until(self, state, seconds=30.0):
+    def until(self, state, seconds=LIMIT):
         """Poll until the newest measurement is in a state."""
         deadline = time.monotonic() + seconds
         while not (self.form.jobs and self.form.jobs[0]["state"] == state):
@@ -121,7 +122,7 @@ def test_a_measurement_is_followed_to_its_end_and_shown_at_once(session, pretend
     one.tell("measure", settings=LENS)
     job = one.until("running")
     assert job["title"] == "Lens: depo-n8-any" and job["words"] == "examples 8, passes 2"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + LIMIT
     while not one.form.jobs[0]["known"]:
         assert time.monotonic() < deadline
         one.panel.poll()
@@ -222,7 +223,7 @@ def test_figures_are_shown_below_where_the_page_has_none(pretend, tmp_path):
     shared.runs = tmp_path
     panel = MeasurePanel(kinds=("lens",), shared=shared)
     panel.told({"what": "measure", "kind": "lens", "checkpoint": "depo-n8-any", "settings": LENS})
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + LIMIT
     while not panel._shown.objects:
         assert time.monotonic() < deadline
         panel.poll()

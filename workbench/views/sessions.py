@@ -19,12 +19,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import panel as pn
-from panel.util import edit_readonly
+from panel.util.parameters import edit_readonly
 
 if TYPE_CHECKING:
     from panel_material_ui.template.base import Page
 
-LIFETIME: Final = {
+LIFETIME: Final[dict[str, Any]] = {
     "unused_session_lifetime_milliseconds": 5_000,
     "check_unused_sessions_milliseconds": 1_000,
 }
@@ -38,11 +38,8 @@ _contexts: list[weakref.ref[Any]] = []  # of the sessions, the oldest first
 def at_end(callback: Callable[[], Any]) -> None:
     """Call `callback` once the current session has ended; never outside a session."""
     document = pn.state.curdoc
-    context = None if document is None else document.session_context
-    if context is not None:
+    if document is not None and document.session_context is not None:
         document.on_session_destroyed(lambda context: callback())
-        if context.session is not None and context.destroyed:  # meanwhile, in another thread
-            callback()
 
 
 def begin(page: Page) -> None:
