@@ -236,6 +236,10 @@ def undeclared_complaints(source: Source, declared: set[str]) -> Iterator[str]:
             continue
         if source.module.startswith("benchmarks.") and (ROOT / "benchmarks" / f"{top}.py").exists():
             continue  # what benchmarks share
+        if source.module.startswith("tests.") and (ROOT / "tests/support" / f"{top}.py").exists():
+            continue  # what tests share
+        if source.module.startswith("tests.") and top == "bokeh" and "panel" in declared:
+            continue  # Panel is made of it, and says which version
         # A package that is not installed counts under its own name.
         names = {
             canonicalize_name(provider)

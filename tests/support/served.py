@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import socket
 import threading
 import warnings
@@ -52,7 +53,7 @@ class Served:
         with socket.create_connection(("127.0.0.1", self.server.port), timeout=LIMIT) as client:
             client.sendall("\r\n".join(lines).encode("latin-1"))
             answer = b""
-            while part := client.recv(65536):
+            while not _whole(answer) and (part := client.recv(65536)):
                 answer += part
         head, _, body = answer.partition(b"\r\n\r\n")
         return int(head.split()[1]), body.decode("utf-8", "replace")
@@ -104,6 +105,13 @@ class Served:
                 if not session.expiration_requested:
                     session.request_expiration()
             await context._cleanup_sessions(0)
+
+
+def _whole(answer: bytes) -> bool:
+    """Whether an answer has arrived; a connection that asked for a websocket is not closed."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"Content-Length: (\d+)", head)
+    return length is not None and len(body) >= int(length[1])
 
 
 def alive() -> Counter[str]:

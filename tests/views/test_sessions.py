@@ -39,9 +39,10 @@ def test_nothing_is_left_of_sessions_that_have_ended(served, path):
         until(lambda: gc.collect() >= 0 and not any(d() for d in documents), every=1.0)
         return alive()
 
-    before = use(0)  # has what is made once and kept: modules, models, traces
-    after = use(30 if path in CHEAP else 3)
-    assert after <= before, after - before
+    before = use(1)  # has what is made once and kept: modules, models, traces
+    after = use(30 if path in CHEAP else 5)
+    # no growth with their number: one session of any page has more than 20 of these
+    assert (after - before).total() < 20, after - before
     assert after["registered"] == 0, "in panel.state._views"
 
 

@@ -9,11 +9,11 @@ not one of them), and other sites may link to its pages but not load them into t
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from bokeh.server.util import check_allowlist
 from tornado.httputil import HTTPServerRequest
 from tornado.routing import Matcher, Rule
 from tornado.web import RequestHandler
@@ -24,18 +24,23 @@ CONTROL: Final = "".join(map(chr, [*range(32), 127]))
 """What no path contains; a system call given a NUL character raises a ValueError."""
 
 
-def refusal(request: HTTPServerRequest, hosts: Iterable[str]) -> tuple[int, str] | None:
+def _with_port(host: str) -> str:
+    """Return a host with its port, which browsers leave out where it is 80."""
+    return host if re.search(r":\d+$", host) else f"{host}:80"
+
+
+def refusal(request: HTTPServerRequest, hosts: Collection[str]) -> tuple[int, str] | None:
     """Return status and reason with which a request is refused; None where it is answered.
 
     Parameters
     ----------
     request : HTTPServerRequest
         Its line and headers.
-    hosts : iterable of str
+    hosts : collection of str
         Addresses of the server, each ``name:port``.
     """
     named = request.headers.get_list("Host")
-    if len(named) != 1 or not check_allowlist(named[0].lower(), list(hosts)):
+    if len(named) != 1 or _with_port(named[0].lower()) not in hosts:
         given = repr(named[0][:100]) if len(named) == 1 else f"{len(named)} Host headers"
         return (
             403,
