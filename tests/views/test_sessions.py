@@ -62,6 +62,7 @@ def test_what_is_kept_is_made_outside_the_session_that_asks():
 def test_outside_a_session_nothing_waits_for_its_end():
     import panel as pn
 
+    before = list(sessions._contexts)
     page = pages.shell("Test", "./", lambda page: [])
     sessions.at_end(page.main.clear)
-    assert not pn.state._on_session_destroyed and not sessions._contexts
+    assert not pn.state._on_session_destroyed and sessions._contexts == before
