@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from panel_material_ui.template.base import Page
 
 LIFETIME: Final[dict[str, Any]] = {
-    "unused_session_lifetime_milliseconds": 5_000,
+    "unused_session_lifetime_milliseconds": 30_000,
     "check_unused_sessions_milliseconds": 1_000,
 }
-"""How long the server keeps a session without a websocket; one that comes later makes another."""
+"""How long the server keeps a session without a websocket; a busy browser takes some seconds.
+
+One that comes later makes another session, whose page asks Panel's CDN for its style sheets."""
 UNUSED: Final = 8
 """Sessions without a websocket that are kept at a time; any program can ask for more pages."""
 
