@@ -8,7 +8,6 @@ ring and every order of queries is enumerated, which is feasible for small rings
 
 from __future__ import annotations
 
-from collections import defaultdict
 from functools import lru_cache
 from itertools import permutations
 from typing import NamedTuple
@@ -17,9 +16,6 @@ import numpy as np
 
 MOST_NODES = 8
 """Largest ring that is enumerated: 5,040 rings, within seconds."""
-
-Placed = tuple[int, ...]
-"""For each node, the smallest node whose distance to it along the ring is known."""
 
 
 class EarlierAnswers(NamedTuple):
@@ -53,27 +49,33 @@ def guess_from_earlier_answers(nodes: int, queries: int, hops: tuple[int, ...]) 
     hops : tuple of int
         Every k that can be asked.
     """
+    # Names are exchangeable: let the true ring be 0 -> 1 -> ... -> 0, and the first query start
+    # at 0. What is known is which nodes stand at a known distance from each other: `placed` holds
+    # for each node the smallest such node. A state is that and which nodes have been asked (as
+    # bits); it has a probability, alone and jointly with every guess so far having been right.
     rings = _Rings(nodes, hops)
     accuracy = np.zeros((queries, len(hops)))
-    # Names are exchangeable: let the true ring be 0 -> 1 -> ... -> 0, and the first query start
-    # at 0. A state is which nodes have been asked (as bits) and what is known; it holds its
-    # probability, alone and jointly with every guess so far having been right.
-    states: dict[tuple[int, Placed], tuple[float, float]]
-    states = {(0, tuple(range(nodes))): (1.0, 1.0)}
+    asked, placed = np.zeros(1, dtype=np.int64), np.arange(nodes)[None]
+    weight = all_right = np.ones(1)
     for query in range(queries):
-        after: dict[tuple[int, Placed], list[float]] = defaultdict(lambda: [0.0, 0.0])
-        for (asked, placed), (weight, all_right) in states.items():
-            best, right = rings.guess(placed)
-            starts = [q for q in range(nodes) if not asked >> q & 1] if query else [0]
-            accuracy[query] += weight * best[:, starts].mean(axis=1)
-            share = 1 / (len(starts) * len(hops))
-            for q in starts:
-                for number, k in enumerate(hops):
-                    entry = after[asked | 1 << q, _joined(placed, q, (q + k) % nodes)]
-                    entry[0] += weight * share
-                    entry[1] += all_right * share * right[number, q]
-        states = {key: (entry[0], entry[1]) for key, entry in after.items()}
-    return EarlierAnswers(accuracy, sum(all_right for _, all_right in states.values()))
+        best, right, after = rings.guesses(placed)
+        asked_before, before = asked, (weight, all_right)
+        keys, weights, rights = [], [], []
+        for start in range(nodes) if query else [0]:
+            open_ = (asked_before >> start & 1) == 0
+            share = 1 / (nodes - query) if query else 1.0
+            accuracy[query] += (before[0][open_, None] * best[open_, :, start]).sum(0) * share
+            share /= len(hops)
+            for hop in range(len(hops)):
+                code = (asked_before[open_] | 1 << start) * nodes**nodes + after[open_, hop, start]
+                keys.append(code)
+                weights.append(before[0][open_] * share)
+                rights.append(before[1][open_] * right[open_, hop, start] * share)
+        found, where = np.unique(np.concatenate(keys), return_inverse=True)
+        weight = np.bincount(where, np.concatenate(weights))
+        all_right = np.bincount(where, np.concatenate(rights))
+        asked, placed = found // nodes**nodes, _decoded(found % nodes**nodes, nodes)
+    return EarlierAnswers(accuracy, float(all_right.sum()))
 
 
 class _Rings:
@@ -86,29 +88,68 @@ class _Rings:
         self.position = np.argsort(node_at, axis=1).astype(np.int8)  # [ring, node]
         steps = (self.position[None] + self.hops[:, None, None]) % nodes
         self.answer = np.take_along_axis(node_at[None], steps, axis=2)  # [hop, ring, start]
-        self._known: dict[Placed, tuple[np.ndarray, np.ndarray]] = {}
+        self._known: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
-    def guess(self, placed: Placed) -> tuple[np.ndarray, np.ndarray]:
-        """Return [hop, start]: how likely the best guess is right, and right about the true ring.
+    def guesses(self, placed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what the best guesser does in each state, all ``[state, hop, start]``.
 
-        Equally likely answers are chosen among at random.
+        How likely it is right; how likely it is right about the true ring, where equally likely
+        answers are chosen among at random; and what is known afterwards, encoded.
+
+        Parameters
+        ----------
+        placed : ndarray
+            int ``[state, node]``.
         """
-        if placed not in self._known:
+        nodes, node = self.nodes, np.arange(self.nodes)
+        codes, one, where = np.unique(_encoded(placed), return_index=True, return_inverse=True)
+        placed = placed[one]
+        # a turn of the whole ring changes nothing but the names: one of each orbit is worked out
+        turned = np.stack([_turned(placed, by) for by in range(nodes)], axis=1)
+        orbit = _encoded(turned)
+        by = orbit.argmin(axis=1)
+        shape = (len(codes), len(self.hops), nodes)
+        best, right = np.empty(shape), np.empty(shape)
+        for row, turn in enumerate(by.tolist()):
+            found = self._guess(int(orbit[row, turn]), turned[row, turn])
+            moved = (node + turn) % nodes
+            best[row], right[row] = found[0][:, moved], found[1][:, moved]
+        # joining a start with its answer
+        ends = np.stack([placed[:, (node + k) % nodes] for k in self.hops], axis=1)
+        starts = np.broadcast_to(placed[:, None], ends.shape)
+        keep, drop = np.minimum(starts, ends)[..., None], np.maximum(starts, ends)[..., None]
+        everything = placed[:, None, None]
+        after = _encoded(np.where(everything == drop, keep, everything))
+        return best[where], right[where], after[where]
+
+    def _guess(self, code: int, placed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first two of `guesses` for one state, [hop, start]."""
+        if code not in self._known:
             node = np.arange(self.nodes)
-            root = np.array(placed)
-            apart = (self.position - self.position[:, root]) % self.nodes
-            possible = (apart == (node - root) % self.nodes).all(axis=1)
+            apart = (self.position - self.position[:, placed]) % self.nodes
+            possible = (apart == (node - placed) % self.nodes).all(axis=1)
             answer = self.answer[:, possible]
             votes = (answer[..., None] == node).sum(axis=1)  # [hop, start, answer]
             most = votes.max(axis=2)
             true = (node + self.hops[:, None]) % self.nodes
             hit = np.take_along_axis(votes, true[..., None], axis=2)[..., 0] == most
             ties = (votes == most[..., None]).sum(axis=2)
-            self._known[placed] = most / possible.sum(), hit / ties
-        return self._known[placed]
+            self._known[code] = most / possible.sum(), hit / ties
+        return self._known[code]
 
 
-def _joined(placed: Placed, a: int, b: int) -> Placed:
-    """Return what is known once the distance from `a` to `b` is."""
-    keep, drop = sorted((placed[a], placed[b]))
-    return tuple(keep if root == drop else root for root in placed)
+def _encoded(placed: np.ndarray) -> np.ndarray:
+    """Return what is known as a number, int64 [...] from [..., node]."""
+    nodes = placed.shape[-1]
+    return (placed * nodes ** np.arange(nodes)).sum(axis=-1)
+
+
+def _decoded(codes: np.ndarray, nodes: int) -> np.ndarray:
+    """Return what `_encoded` was given, [state, node]."""
+    return codes[:, None] // nodes ** np.arange(nodes) % nodes
+
+
+def _turned(placed: np.ndarray, by: int) -> np.ndarray:
+    """Return what is known with node i renamed i + by, [state, node]."""
+    moved = np.roll(placed, by, axis=1)
+    return (moved[:, :, None] == moved[:, None, :]).argmax(axis=2)  # the smallest of its kind
