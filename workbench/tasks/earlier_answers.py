@@ -56,7 +56,8 @@ def guess_from_earlier_answers(nodes: int, queries: int, hops: tuple[int, ...]) 
     rings = _Rings(nodes, hops)
     accuracy = np.zeros((queries, len(hops)))
     asked, placed = np.zeros(1, dtype=np.int64), np.arange(nodes)[None]
-    weight = all_right = np.ones(1)
+    weight: np.ndarray = np.ones(1)
+    all_right: np.ndarray = np.ones(1)
     for query in range(queries):
         best, right, after = rings.guesses(placed)
         asked_before, before = asked, (weight, all_right)
