@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 import workbench
+from workbench.instruments.linear import Written
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.provenance import contributions as exact
 from workbench.instruments.retention import retention
@@ -287,6 +288,21 @@ def test_how_far_the_formula_without_removal_is_off(trace, two):
     off = np.linalg.norm(sum(decays_only(writes)) - S) / np.linalg.norm(S)
     alone = writers.without_removal(trace.isel(example=slice(0, 1)))
     assert alone.error[3, 0] == pytest.approx(off, rel=1e-4)
+
+
+@pytest.mark.parametrize("erased", [0, 2, 4])
+def test_a_decay_of_zero_takes_what_was_written_before_it_and_no_more(erased):
+    """Decays alone, token by token: S becomes a S + b k v^T."""
+    draws = np.random.default_rng(3)
+    key, value = draws.standard_normal((2, 3, 5, 4)), draws.standard_normal((2, 3, 5, 2))
+    beta, log_decay = draws.random((2, 3, 5)), -draws.random((2, 3, 5))
+    log_decay[0, 1, erased] = -np.inf
+    S = np.zeros((2, 3, 4, 2))
+    for t in range(5):
+        write = np.einsum("ehk,ehv->ehkv", key[:, :, t], value[:, :, t])
+        S = np.exp(log_decay[:, :, t])[..., None, None] * S + beta[:, :, t, None, None] * write
+    found = writers._decayed(Written(0, 1, key, value, beta, log_decay))
+    np.testing.assert_allclose(found, S, rtol=1e-12, atol=1e-14)
 
 
 def test_what_is_left_later(two):

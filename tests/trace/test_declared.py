@@ -1,5 +1,6 @@
 """Traces that were altered, or declare more than they may, are refused before they are inflated."""
 
+import gc
 import json
 import os
 import tracemalloc
@@ -153,6 +154,49 @@ def test_a_chunk_that_inflates_to_more_than_a_chunk(folder):
     chunk.write_bytes((bomb / "c" / "0").read_bytes())
     assert chunk.stat().st_size < 2**20
     assert peak(lambda: refused(folder, "c.0.0.0.0.0 that inflates to 67,108,864 bytes")) < 2**25
+
+
+def test_a_chunk_whose_member_inflates_to_more_than_a_chunk(folder):
+    """The zip file deflates it, and what Blosc says of its own size is true."""
+    chunk = next(folder.glob("states/norm/c.*"))
+    chunk.write_bytes(chunk.read_bytes() + bytes(2**26))
+    path = zipped(folder, zipfile.ZIP_DEFLATED)
+
+    def read():
+        with pytest.raises(WorkbenchError, match="c.0.0.0.0.0 of 67,.* bytes; expected at most"):
+            load_trace(path)
+
+    assert peak(read) < 2**25
+
+
+def test_chunks_under_other_names(folder):
+    def change(about):
+        about["chunk_key_encoding"] = {"name": "v2", "configuration": {"separator": "."}}
+
+    edit(folder, "states/norm", change)
+    refused(folder, "states/norm with chunks of other names")
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b"9" * 5_000, b'{"zarr_format": NaN}', b"\xff"])
+def test_metadata_that_are_not_json(folder, text, caplog):
+    """Of several arrays at a time, of which zarr reads some together; none is a stray message."""
+    for file in folder.glob("states/*/zarr.json"):
+        file.write_bytes(text)
+    refused(folder, "zarr.json in .* is not valid JSON")
+    gc.collect()
+    assert not caplog.records
+
+
+def test_several_damaged_members(folder, caplog):
+    """Their checksums in the zip file are wrong; each failure is told once, in the error."""
+    path = zipped(folder)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'"zarr_format"', b'"Zarr_format"'))
+    with pytest.raises(WorkbenchError, match="Bad CRC-32") as caught:
+        load_trace(path)
+    del caught
+    gc.collect()
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("shape", [[10**6, 3, 3, 2, 2], [2**40, 3, 3, 2, 2]])

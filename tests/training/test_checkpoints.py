@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import sys
@@ -264,6 +265,14 @@ def test_a_file_larger_than_memory(folder, monkeypatch):
     with pytest.raises(
         WorkbenchError, match="needs at least .* kB of memory; expected at most 1.0 kB"
     ):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.toml"])
+def test_a_file_that_takes_hours_to_read_is_refused_before(folder, name):
+    """4 TB of nothing at its end, which take no room on the disk."""
+    os.truncate(folder / name, 2**42)
+    with pytest.raises(WorkbenchError, match=f"{name} holds needs at least 8.0 TB of memory"):
         load_checkpoint(folder)
 
 

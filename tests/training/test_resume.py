@@ -149,6 +149,12 @@ def test_other_files_are_refused(run, tiny_experiment, metadata):
     refused(run, tiny_experiment(), "resume point.*; delete it")
 
 
+def test_one_that_takes_hours_to_read_is_refused_before(run, tiny_experiment):
+    """4 TB of nothing at its end, which take no room on the disk."""
+    os.truncate(run / NEWEST, 2**42)
+    refused(run, tiny_experiment(), "resume point: what .* holds needs at least 4.0 TB of memory")
+
+
 def test_a_pipe_in_its_place_is_refused_without_waiting(run, tiny_experiment):
     (run / NEWEST).unlink()
     os.mkfifo(run / NEWEST)

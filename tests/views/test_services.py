@@ -127,3 +127,31 @@ def test_a_run_that_still_trains_is_told_from_one_that_is_not_there(tmp_path):
     assert lacking("runs/mine", tmp_path) == said
     for name in ("mine", "runs/other", f"runs/../{tmp_path.name}/mine", "runs/"):
         assert lacking(name, tmp_path) == f"there is no checkpoint {name!r}"
+
+
+def test_an_address_names_no_path_and_no_hub_id(tmp_path, monkeypatch):
+    """What a page's address names is looked up; a sound checkpoint elsewhere is not opened."""
+    bundled = bundled_checkpoints()
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(bundled["depo-n8-any"], elsewhere)
+    shutil.copytree(bundled["depo-n8-any"], tmp_path / "runs" / "mine" / "checkpoint")
+    monkeypatch.chdir(tmp_path)
+    fetched = []
+    monkeypatch.setattr("workbench.training.places._from_hub", fetched.append)
+    shelf = Services()
+    shelf.runs = tmp_path / "runs"
+    names = [
+        str(elsewhere),
+        "elsewhere",
+        "./elsewhere",
+        "runs/../elsewhere",
+        "runs/mine/checkpoint",
+    ]
+    names += ["runs/mine/", "runs//mine", "mine", str(tmp_path / "runs" / "mine"), "", ".", "\0"]
+    names += ["hf://owner/name", "depo-n8-any/", "../checkpoints/depo-n8-any", "x" * 10_000]
+    for name in names:
+        with pytest.raises(WorkbenchError, match="no checkpoint") as refused:
+            shelf.checkpoint(name)
+        assert "\n" not in str(refused.value)
+    assert not fetched
+    assert shelf.checkpoint("runs/mine").task.name == "depo"

@@ -7,6 +7,7 @@ place of those digits.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from workbench.errors import WorkbenchError
 from workbench.files import LIMIT, open_regular, written_aside
+from workbench.limits import refuse_beyond_memory
 
 BLANK = "0" * 64
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
@@ -88,6 +90,8 @@ def read_tensors(path: Path) -> TensorFile:
 def _digests(path: Path) -> tuple[str | None, str, int]:
     """Return the checksum that a file has, the one it should have, and where the first stands."""
     with open_regular(path) as file:
+        needed = os.fstat(file.fileno()).st_size  # its tensors take no more, and nearly as much
+        refuse_beyond_memory(needed, f"what {path} holds", "remove or replace it")
         size = file.read(8)
         length = int.from_bytes(size, "little")
         header = file.read(length) if len(size) == 8 and length <= LIMIT else b""

@@ -135,7 +135,8 @@ def without_removal(trace: xr.DataTree) -> WithoutRemoval:
 
 def _decayed(written: Written) -> np.ndarray:
     """Return what a pass wrote at its end if nothing were removed."""
-    later = np.cumsum(written.log_decay[..., ::-1], -1)[..., ::-1] - written.log_decay
+    later = np.zeros_like(written.log_decay)  # no differences of sums: a decay may be -inf
+    later[..., :-1] = np.cumsum(written.log_decay[..., :0:-1], -1)[..., ::-1]
     weight = (written.beta * np.exp(later))[..., None]
     return np.swapaxes(weight * written.key, -1, -2) @ written.value
 

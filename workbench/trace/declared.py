@@ -19,7 +19,7 @@ import numpy as np
 
 from workbench import dims
 from workbench.errors import WorkbenchError
-from workbench.files import LIMIT, open_regular
+from workbench.files import LIMIT, open_regular, parse_json
 from workbench.limits import refuse_beyond_memory
 
 METADATA = "zarr.json"
@@ -33,7 +33,8 @@ NAN = ("AAAAAAAA+H8=", "NaN")
 """How xarray writes that missing values are NaN, as they are anyway."""
 SMALL = 1024
 """Bytes that a single number may take on disk; zarr compresses it in a way of its own."""
-BLOSC_HEADER = 16
+BLOSC_HEADER, CRC = 16, 4
+"""Bytes that Blosc and the checksum add to a chunk; what Blosc cannot compress it copies."""
 
 
 class Stored:
@@ -43,7 +44,7 @@ class Stored:
     ------
     WorkbenchError
         A file is not regular, is compressed in another way than zip files usually are, or is
-        metadata of an absurd size.
+        metadata that are too large, nested too deeply or not JSON.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,9 +58,12 @@ class Stored:
                 file = opened.enter_context(open_regular(path))
                 self.archive = opened.enter_context(zipfile.ZipFile(file))
                 self._of_archive(self.archive)
+            # here, as zarr reads several at a time, and of failures prints all but the first
             for key, size in self.sizes.items():
-                if key.rpartition("/")[2] == METADATA and size > LIMIT:
-                    raise self.refused(f"{key} of {size:,} bytes", f"at most {LIMIT:,} bytes")
+                if key.rpartition("/")[2] == METADATA:
+                    if size > LIMIT:
+                        raise self.refused(f"{key} of {size:,} bytes", f"at most {LIMIT:,} bytes")
+                    parse_json(self.beginning(key, size), what=f"{key} in {path}")
             self._opened = opened.pop_all()
 
     def _of_folder(self) -> None:
@@ -145,6 +149,8 @@ def _check_kind(stored: Stored, name: str, about: Mapping[str, Any]) -> None:
     if not _known_codecs(about["codecs"], scalar=not about["shape"]):
         listed = ", ".join(_codec(codec) for codec in about["codecs"])
         raise stored.refused(f"{name} in the codecs {listed}", "little-endian bytes in Blosc")
+    if about["chunk_key_encoding"]["name"] != "default":  # `Stored.chunks` knows no other keys
+        raise stored.refused(f"{name} with chunks of other names", "those of zarr's default")
     for key, value in about["attributes"].items():
         if key in CHANGING or (key == "_FillValue" and value not in NAN):
             given = f"{name} with the attribute {key} = {value!r:.40}"
@@ -173,14 +179,18 @@ def _chosen(count: int, examples: slice | np.ndarray) -> int:
 
 
 def _check_chunks(stored: Stored, name: str, array: Any) -> None:
-    """Check that each chunk inflates to the size of a chunk: Blosc believes what a chunk says."""
+    """Check that each chunk inflates to the size of a chunk: Blosc believes what a chunk says.
+
+    The zip file may have deflated it as well, so that its own size counts, too.
+    """
     codecs = [codec["name"] for codec in array.metadata.to_dict()["codecs"]]
     wanted = math.prod(array.chunks) * array.dtype.itemsize
+    most = SMALL if "zstd" in codecs else wanted + BLOSC_HEADER + CRC
     for key in stored.chunks(name):
+        if stored.sizes[key] > most:
+            raise stored.refused(f"{key} of {stored.sizes[key]:,} bytes", f"at most {most:,} bytes")
         if "blosc" in codecs:
             header = stored.beginning(key, BLOSC_HEADER)
             size = int.from_bytes(header[4:8], "little")
             if len(header) == BLOSC_HEADER and size != wanted:
                 raise stored.refused(f"{key} that inflates to {size:,} bytes", f"{wanted:,} bytes")
-        elif stored.sizes[key] > (wanted + 4 if "zstd" not in codecs else SMALL):
-            raise stored.refused(f"{key} of {stored.sizes[key]:,} bytes", f"{wanted:,} bytes")

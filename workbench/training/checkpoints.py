@@ -17,7 +17,7 @@ import torch
 import sleep_kernels
 from workbench.config import Experiment, ModelConfig, SleepConfig, load_experiment, to_toml
 from workbench.errors import WorkbenchError
-from workbench.files import file_sha256, folder_aside, read_json, write_json, write_text
+from workbench.files import file_sha256, folder_aside, read_json, stamp, write_json, write_text
 from workbench.limits import refuse_beyond_memory
 from workbench.model import HybridModel
 from workbench.paths import bundled_checkpoints
@@ -172,6 +172,8 @@ def list_checkpoints() -> list[dict[str, Any]]:
 def _check_hashes(folder: Path, provenance: dict[str, Any]) -> None:
     for name in (WEIGHTS, CONFIG):
         expected = provenance.get("hashes", {}).get(name)
+        size = stamp(folder / name).size  # the tensors of a file take no more than the file
+        refuse_beyond_memory(2 * size, f"what {folder / name} holds", "use a smaller model")
         if file_sha256(folder / name) != expected:
             raise WorkbenchError(
                 f"{folder / name} is not the file that was saved (its SHA-256 differs)",
@@ -181,12 +183,10 @@ def _check_hashes(folder: Path, provenance: dict[str, Any]) -> None:
 
 
 def _read_weights(path: Path, config: ModelConfig) -> dict[str, torch.Tensor]:
-    """Read the weights of a configured model, which has to be as small as the file."""
+    """Read the weights of a configured model."""
     from safetensors import SafetensorError, safe_open
 
     expected = expected_weights(config)
-    size = path.stat().st_size  # the tensors of a file take no more than the file
-    refuse_beyond_memory(2 * size, f"a model read from {path}", "use a smaller model")
     try:
         with safe_open(path, framework="pt") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}

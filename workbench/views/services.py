@@ -72,12 +72,21 @@ class Services:
     def checkpoint(self, name: str) -> Checkpoint:
         """Return a checkpoint, loaded at the first call and whenever its files have changed.
 
+        Names may come from an address: only those of `names` are known, no path and no Hub id.
+
         Raises
         ------
         WorkbenchError
             There is no such checkpoint, or its folder is damaged.
         """
-        folder = find_checkpoint(self._finished_runs().get(name, name))
+        known = self.folders()
+        if name not in known:
+            raise WorkbenchError(
+                f"no checkpoint {name[:100]!r}",
+                f"one of {', '.join(known) or 'none found'}",
+                "`workbench checkpoints` lists the bundled ones; a run's is runs/NAME",
+            )
+        folder = find_checkpoint(known[name])
         files = tuple(stamp(folder / file) for file in (WEIGHTS, CONFIG, PROVENANCE))
 
         def load() -> Checkpoint:
