@@ -305,7 +305,7 @@ def test_rings_that_training_drew_are_scored_on_request(run, config, trained, tm
     )
     assert unseen["accuracy"] != seen["accuracy"]
     assert (
-        "on structures that training never drew (50% of them all)"
+        "on structures that training never drew (50% of all)"
         in (folder / "checkpoint" / "card.md").read_text()
     )
     assert_refused(run("eval", trained, "--seen"), "--seen for tiny, whose training held nothing")

@@ -154,8 +154,8 @@ exercises.check_seed_interval(seed_interval)
 
 # %% [markdown]
 # Does an interval hold what it promises? That can be tried: draw five numbers whose true mean we
-# know, a thousand times, and count how often the interval has it. Beside yours stand 1.96 standard
-# errors, and the *percentile bootstrap* (draw five of the five with replacement, many times, and
+# know, a thousand times, and count how often the interval has it. Compare yours with 1.96 standard
+# errors, and with the *percentile bootstrap* (draw five of the five with replacement, many times, and
 # take the middle 95 % of their means), which many papers use and this workbench once did.
 
 # %%

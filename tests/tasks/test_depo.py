@@ -363,8 +363,17 @@ def test_without_rings_held_out_every_stream_draws_as_it_always_did():
 
 def test_rings_are_held_out_in_cycles_of_any_size():
     made = task("depo", **SINGLE, n_dist="uniform", held_out=0.5)
-    a, b = (made.text(draw(made, 1, 0, 0, stream), 0) for stream in (TRAIN, EVALUATION))
-    assert a != b
+
+    def rings(stream):
+        batch = draw(made, 3000, 0, 0, stream)
+        lines = (made.text(batch, example).splitlines()[0] for example in range(3000))
+        return {tuple(sorted(line.split())) for line in lines}
+
+    trained, held_out = rings(TRAIN), rings(EVALUATION)
+    assert not trained & held_out
+    # 3, 4 or 5 of five names in a ring: 10 x 2, 5 x 6 and 24 rings
+    assert len(trained | held_out) == 20 + 30 + 24
+    assert {len(ring) for ring in trained} == {len(ring) for ring in held_out} == {3, 4, 5}
 
 
 def test_a_part_without_rings_is_refused():

@@ -71,7 +71,7 @@ def test_the_guess_is_a_chance_line_of_small_rings_alone():
     found = guess_from_earlier_answers(5, 4, (1, 2, 3))
     assert list(line.accuracy) == [1, 2, 3]
     np.testing.assert_allclose(list(line.accuracy.values()), found.accuracy.mean(axis=0))
-    np.testing.assert_allclose(list(line.first.values()), 1 / 4), "nothing is known at first"
+    np.testing.assert_allclose(list(line.first.values()), 1 / 4)  # nothing is known at first
     for settings in ({"nodes": 9}, {"n_dist": "uniform"}, {"names": "depo1"}):
         other = task("depo", **{"nodes": 5, "names": "single", "max_hops": 3, **settings})
         assert "guess from earlier answers" not in other.chance()

@@ -29,7 +29,7 @@ class Settings(Frozen):
     Attributes
     ----------
     examples : int
-        Held-out examples, from the stream that training never draws.
+        Examples of the evaluation stream, drawn apart from those of training.
     seed : int
         Seed of the examples, and of random controls.
     passes : int or None

@@ -106,8 +106,8 @@ class Depo:
         self, names: np.ndarray, sizes: np.ndarray, generator: np.random.Generator
     ) -> np.ndarray:
         """Return names in the order of a ring, [example, node]; from the task's part alone."""
-        ring = _take(names, permutations(sizes, self.config.nodes, generator))
-        share = self.config.held_out
+        nodes, share = self.config.nodes, self.config.held_out
+        ring = _take(names, permutations(sizes, nodes, generator))
         if self._part is None or share is None:
             return ring
         # a ring is in the rarer part with this chance or more: failing so often is out of reach,
@@ -116,11 +116,12 @@ class Depo:
             wrong = np.flatnonzero(rings_held_out(ring, sizes, share) == (self._part == TRAIN))
             if not len(wrong):
                 return ring
-            again = permutations(sizes[wrong], self.config.nodes, generator)
-            ring[wrong] = _take(names[wrong], again)
+            if len(small := wrong[sizes[wrong] < nodes]):
+                # few names form few rings, of which none need be in the part: take other names
+                names[small] = self._words.draw(len(small), nodes, generator)
+            ring[wrong] = _take(names[wrong], permutations(sizes[wrong], nodes, generator))
         raise WorkbenchError(
-            f"task.held_out = {share} with task.nodes = {self.config.nodes} leaves a part of the "
-            "rings empty",
+            f"task.held_out = {share} with task.nodes = {nodes} leaves a part of the rings empty",
             "rings both in training and held out",
             "ask for more nodes, or another share",
         )

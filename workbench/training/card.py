@@ -66,7 +66,7 @@ def render_card(record: dict[str, Any], experiment: Experiment) -> str:
 def _kind_of_examples(metrics: dict[str, Any], experiment: Experiment) -> str:
     """Return how the evaluation examples relate to those of training."""
     if (share := getattr(experiment.task, "held_out", None)) is not None:
-        return f", on structures that training never drew ({share:.0%} of them all)"
+        return f", on structures that training never drew ({share:.0%} of all)"
     if metrics.get("repeated", 0.0) > FEW:
         return f", of which training is expected to have drawn {metrics['repeated']:.0%} as well"
     return ""

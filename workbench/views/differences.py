@@ -49,7 +49,7 @@ class Family:
     Attributes
     ----------
     differences, equalities : dict of str to list of Compared
-        By name of the question. The two are families of their own.
+        By name of the question. Each of the two is corrected as a separate family.
     """
 
     differences: dict[str, list[Compared]]

@@ -1,6 +1,6 @@
 """What the server refuses before any page or file is looked for.
 
-There is no authentication: whoever reaches the server may start processes. It listens to this
+There is no authentication: anyone who reaches the server may start processes. It listens to this
 machine alone, but a browser on this machine also shows pages from elsewhere, and these can send it
 requests. So it answers only under its own addresses (a foreign name that resolves to 127.0.0.1 is
 not one of them), and other sites may link to its pages but not load them into theirs.

@@ -52,7 +52,7 @@ SAYS: Final = {
         "are the accuracies at smaller N, not further evidence for them."
     ),
     "probes": (
-        "What a linear probe tells from S after each pass, on examples it has not seen, beside "
+        "What a linear probe tells from S after each pass, on examples it has not seen, next to "
         "what the text alone, a frozen replay of the first pass and untrained weights give. "
         "Decodable does not mean used: steering tests that."
     ),
@@ -61,7 +61,7 @@ SAYS: Final = {
         "of the shortest move that turns the probe, beside moves as long in other directions."
     ),
     "patches": (
-        "How many answers become the donor's with a part of its memory, beside an unrelated "
+        "How many answers become the donor's with a part of its memory, next to an unrelated "
         "donor and chance. An answer that is merely lost already moves the logit difference about "
         "half way, so an effect is shown beyond that of an unrelated donor: 0 is as that one "
         "does, 1 is the donor's answers."

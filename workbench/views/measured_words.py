@@ -204,7 +204,7 @@ def steering_tables(data: xr.Dataset) -> dict[str, Rows]:
 def patch_tables(data: xr.Dataset) -> dict[str, Rows]:
     """Return how many answers became the donor's, and the effect beyond an unrelated donor.
 
-    By pass, beside the controls; with several parts, at the last pass.
+    By pass, with the controls; with several parts, at the last pass.
     """
     found = {}
     for title, window in _windows(data):

@@ -42,7 +42,7 @@ CURVES: Final = (
     "A panel for each target. What sleeping adds is what stands above every linear baseline: the "
     "text itself, the frozen replay and untrained weights, not only chance (the majority). "
     "'Input, quadratic' decodes the text with products of two of its entries, without any model: "
-    "what it tells can be worked out in one such step, so finding that in S is no great feat."
+    "what it tells takes one such step, so finding it in S says little about sleep."
 )
 LAYERS: Final = "A panel for each target: which layer holds it, after which pass."
 OMITS: Final = (

@@ -376,7 +376,7 @@ def about_html(
         f"<p>{len(runs)} training run{'' if len(runs) == 1 else 's'}{escape(chosen)} with "
         f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}{again}; "
         f"{flops / 1e12:.0f} TFLOP of training in all. Accuracy is that on {counts} examples "
-        "that training did not draw, though the same facts may stand in examples that it did; "
+        "drawn apart from those of training, which may hold the same facts; "
         f"{INTERVALS}</p>{tested}"
         f"<p class='small'>Task {escape(dataset.attrs['task'])}; commit {escape(commits)}; "
         f"{escape(machines)}. Run it again: <code>workbench sweep data/sweeps/{escape(name)}.toml "
