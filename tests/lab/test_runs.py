@@ -21,7 +21,6 @@ from workbench.lab.runs import (
     read_run,
     requeue,
     restore,
-    runs_of,
     scores_at_trained,
     trash,
     trashed,
@@ -73,7 +72,6 @@ def test_what_a_folder_says(make_run):
     assert (run.loss, run.seconds) == (0.25, 2.0)
     assert run.evaluation == evaluation["passes"]
     assert not run.active and run.problem is None
-    assert runs_of([run], "s") == [run] and runs_of([run], "t") == []
 
 
 def test_a_run_without_evaluations_on_the_way_tells_the_one_that_ended_it(make_run):

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -478,11 +478,6 @@ def empty_trash(root: Path) -> int:
     for folder in found:
         shutil.rmtree(folder)
     return len(found)
-
-
-def runs_of(runs: Iterable[Run], sweep: str) -> list[Run]:
-    """Return those runs that belong to a sweep."""
-    return [run for run in runs if run.labels.get("sweep") == sweep]
 
 
 def log_tail(folder: Path, lines: int = 20) -> list[str]:

@@ -273,8 +273,3 @@ def place_words(place: Place, examples: Examples) -> tuple[str, str]:
 
 
 _READINGS = Readings(services())  # made by the import, which happens once
-
-
-def default_readings() -> Readings:
-    """Return the readings of this process."""
-    return _READINGS
