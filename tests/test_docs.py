@@ -53,12 +53,17 @@ def test_the_gotchas_are_many_and_run():
     assert len(blocks(ROOT / "docs" / "gotchas.md")) >= 20
 
 
+OWN = ("test", "lab", "bench", "fuzz", "gpu-check", "lock")
+"""Commands of `run.py` itself."""
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
 def test_commands_exist_and_take_these_arguments(path):
     for line in commands(path):
         words = line.removeprefix("python3 run.py").removeprefix("workbench").split()
         words = [word for word in words if word != "--cpu"]
-        if line.startswith("python3 run.py") and words[0] in ("test", "lab", "bench", "lock"):
+        if line.startswith("python3 run.py") and words[0] in OWN:
+            assert f"\n  {words[0]} " in (ROOT / "run.py").read_text(encoding="utf-8")
             continue
         build_parser().parse_args(words)
 
