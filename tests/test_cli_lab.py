@@ -128,7 +128,7 @@ def test_the_states_that_can_be_listed_are_those_of_runs():
 
 
 def test_no_runs_yet(run, tmp_path):
-    assert run("runs", "--runs", tmp_path / "none")[1].startswith("no such runs in")
+    assert run("runs", "--runs", tmp_path / "none")[1].startswith("no runs in")
 
 
 def test_resume_puts_a_run_into_the_queue_and_a_queue_to_work(root):

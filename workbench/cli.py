@@ -355,6 +355,8 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _evaluation_table(record: dict[str, Any], task: Any) -> str:
+    from workbench.tasks.depo import EARLIER
+
     passes = record["passes"]
     levels = list(next(iter(passes.values()))["accuracy"])
     head = ["N", *(f"{task.difficulty_name} {v}" for v in levels), "exact", "ms/sleep", "ms/token"]
@@ -379,6 +381,8 @@ def _evaluation_table(record: dict[str, Any], task: Any) -> str:
         "exact: every query of an example right; ms/sleep: milliseconds of one window's sleep; "
         "ms/token: of answering, awake"
     )
+    if EARLIER in next(iter(passes.values()))["chance"]:
+        notes += f"; {EARLIER}: the best one can do with the right answers to earlier queries alone"
     return f"{title}\n{columns(rows)}\n{notes}{_first_query_table(passes, task)}"
 
 

@@ -101,7 +101,7 @@ def _list(options: argparse.Namespace) -> int:
         loss = "" if run.loss is None else f"{run.loss:.3f}"
         cells = [run.name, run.state, f"{run.step}/{run.steps}", loss]
         rows.append([*cells, _newest_accuracy(run), f"{run.seconds / 60:.1f}"])
-    print(columns(rows) if runs else f"no such runs in {options.runs}")
+    print(columns(rows) if runs else f"no runs in {options.runs}")
     for run in runs:
         if run.problem:
             print(printable(f"{run.name}: {run.problem}"))

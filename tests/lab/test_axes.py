@@ -56,5 +56,7 @@ def test_what_is_not_there_or_left_open_is_told_with_what_is(texts, said):
 
 
 def test_runs_without_axes_have_none_to_choose():
-    with pytest.raises(WorkbenchError, match="expected none, as its runs differ in none"):
+    with pytest.raises(
+        WorkbenchError, match="expected no axis, as its runs differ in no setting but arm"
+    ):
         at_axes([run()], parse_axes([run()], ["task.nodes=8"]))

@@ -41,7 +41,11 @@ def at_axes(entries: Sequence[Entry], axes: Mapping[str, Any]) -> list[Entry]:
     known = sorted({name for entry in entries for name in _axes(entry)})
     for name, value in axes.items():
         if name not in known:
-            expected = f"one of {', '.join(known)}" if known else "none, as its runs differ in none"
+            expected = (
+                f"one of {', '.join(known)}"
+                if known
+                else "no axis, as its runs differ in no setting but arm, N and seed"
+            )
             raise WorkbenchError(f"axis {name!r}", expected, "name it as the sweep file does")
         values = _values(entries, name)
         entries = [e for e in entries if name in _axes(e) and _axes(e)[name] == value]

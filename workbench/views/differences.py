@@ -141,6 +141,11 @@ def family_words(found: Family) -> str:
             f"{least:.2g}, so that the first of {found.size} is never below "
             f"{min(least * found.size, 1):.2g}."
         )
+    if found.equal_size:
+        said += (
+            f" Whether one arm is as good as another is asked with a margin of {MARGIN:g}, chosen "
+            "after the means of depo-n8 were known."
+        )
     return said
 
 

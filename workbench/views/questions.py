@@ -211,7 +211,7 @@ QUESTIONS: tuple[Question, ...] = (
         "transfer",
         "What does a model do at an N it was not trained at?",
         "Rows: how it was trained. Columns: the N it slept in the test. Means over seeds. The "
-        "model of random N had the training FLOPs of N = 4, and so a third more sequences.",
+        "model of random N had the training FLOPs of N = 4, and so more sequences than it.",
         BASIC,
         transfer(BASIC),
         draw_transfer,
