@@ -178,7 +178,7 @@ def test_samples_as_text_are_a_function_of_the_seed(run):
         (["sample", "depo", "--seed", "-1"], "'-1' is no seed"),
         (["sample"], "the following arguments are required: task"),
         (["train", "none.toml"], "no configuration file at none.toml; expected a TOML file"),
-        (["train", "."], "cannot be read"),
+        (["train", "."], "is not a regular file"),
         (
             ["train", "CONFIG", "--set", "sleep.passes=0"],
             "sleep.passes = 0; expected .* or equal",
