@@ -62,7 +62,7 @@ def test_runs_are_listed_with_state_and_newest_accuracy(run, root):
     lines = {line.split()[0]: line for line in out.splitlines() if line}
     assert "finished" in lines["done"] and "4/4" in lines["done"] and "N=2 1:" in lines["done"]
     assert "stopped" in lines["half"] and "1/4" in lines["half"]
-    assert "status.json cannot be read" in lines["broken:"]
+    assert "status.json is not valid JSON" in lines["broken:"]
 
 
 def test_runs_as_json_and_filtered(run, root):

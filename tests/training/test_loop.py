@@ -346,7 +346,10 @@ def test_the_callers_threads_are_left_as_they_were(tiny_experiment, tmp_path):
 
 
 def test_a_diverging_run_is_explained(tiny_experiment, tmp_path):
-    experiment = tiny_experiment("training.adamw_lr=1e30", "training.muon_lr=1e30")
+    experiment = tiny_experiment()
+    rates = {"adamw_lr": 1e30, "muon_lr": 1e30}  # beyond what a configuration may ask for
+    training = experiment.training.model_copy(update=rates)
+    experiment = experiment.model_copy(update={"training": training})
     with pytest.raises(WorkbenchError, match="training diverged: .* lower training.muon_lr"):
         train(experiment, tmp_path / "run")
     assert run_status(tmp_path / "run")["state"] == "failed"
