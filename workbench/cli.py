@@ -261,7 +261,7 @@ def _train(options: argparse.Namespace) -> int:
     if is_main() and (
         note := few_examples_note(task(experiment.task), experiment.training.sequences)
     ):
-        sys.stderr.write(f"workbench: {note}\n")
+        sys.stderr.write(f"note: {note}\n")  # not as an error: the lab reads those
     bar: Any = None
 
     def show(progress: Any) -> None:
