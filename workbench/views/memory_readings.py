@@ -135,7 +135,11 @@ def longer(study: Study, example: int) -> xr.DataTree | None:
     sleep = study.sleep.with_passes(max(LEAST, LONGER * max(study.passes)))
     batch = batch_of(study.one(example))
     # nobody asks for the answers after each of its passes
-    silent = replace(batch, difficulty=np.empty((1, 0), dtype=np.int64))
+    silent = replace(
+        batch,
+        difficulty=np.empty((1, 0), dtype=np.int64),
+        answer_of=np.full_like(batch.answer_of, -1),
+    )
     return record(study.checkpoint.model, silent, sleep, keep=("states",))
 
 
