@@ -369,10 +369,10 @@ for name, record in records.items():
 # settle it**. Where two sound methods disagree, do not rest a claim on either.
 #
 # Why do they? A walk in a straight line goes through memories that no sleep has ever left; Shapley
-# values go through other such memories. **Infidelity** measures how far an attribution foretells what
+# values go through other such memories. **Infidelity** measures how far an attribution predicts what
 # happens when a random half of the features goes to the baseline. *Unexplained* is its share of what
-# there is to foretell: 0 perfect, 1 no better than nothing. 0.19 against 0.36 speaks for Shapley here,
-# but a fifth of what happens it does not foretell either.
+# there is to predict: 0 perfect, 1 no better than nothing. 0.19 against 0.36 speaks for Shapley here,
+# but a fifth of what happens it does not predict either.
 #
 # ## Is it about the model at all?
 #
