@@ -19,7 +19,7 @@ def store(tmp_path, monkeypatch):
     started = []
 
     def make(name, state="queued", **status):
-        request(tmp_path / name, "[training]\nsteps = 40\n", {}, 40)
+        request(tmp_path / name, '[task]\nname = "depo"\n[training]\nsteps = 40\n', {}, 40)
         if state != "queued":
             set_state(tmp_path / name, state, step=3, steps=40, **status)
         return read_run(tmp_path / name)

@@ -8,6 +8,8 @@ import pytest
 from playwright.sync_api import Page, expect
 from waiting import LIMIT_MS
 
+from workbench.instruments.linear import CONVENTIONS
+
 expect.set_options(timeout=LIMIT_MS)
 
 NEAR = (
@@ -146,8 +148,10 @@ def test_numbers_are_one_click_away(page, server):
     with open(download.value.path(), encoding="utf-8") as file:
         rows = list(csv.DictReader(io.StringIO(file.read())))
     here = [r for r in rows if (r["window"], r["sleep_pass"]) == ("0", "2")]
-    shares = [float(r["value"]) for r in here if r["variable"].endswith("share")]
-    assert sum(shares) == pytest.approx(1, abs=1e-4)
+    for convention in CONVENTIONS:
+        of = [r for r in here if r["convention"] == convention]
+        shares = [float(r["value"]) for r in of if r["variable"].endswith("share")]
+        assert sum(shares) == pytest.approx(1, abs=1e-4)
 
 
 def test_traces_of_one_s_own(page, start_server, tmp_path_factory):
