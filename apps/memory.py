@@ -6,7 +6,7 @@ There is no authentication, so keep the address: without it Panel listens to oth
 
 import panel as pn
 
-from workbench.views import pages
+from workbench.views.site import pages
 
 if pn.state.served:
     pages.configure()

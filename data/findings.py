@@ -22,10 +22,10 @@ from workbench.lab import results
 from workbench.lab.measured import read_measurement
 from workbench.lab.record import read_record
 from workbench.paths import data_folder
-from workbench.views.differences import Family, family, family_words
-from workbench.views.measured_words import measurements, tables
-from workbench.views.questions import QUESTIONS, Question, notes
-from workbench.views.results_words import difference_rows, equality_rows, latency, means_rows
+from workbench.views.results.differences import Family, family, family_words
+from workbench.views.measuring.tables import measurements, tables
+from workbench.views.results.questions import QUESTIONS, Question, notes
+from workbench.views.results.words import difference_rows, equality_rows, latency, means_rows
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "findings.md"
 MARK = re.compile(r"<!-- (?P<record>[\w+-]+) (?P<question>\w+) -->\n.*?<!-- /\1 \2 -->", re.DOTALL)

@@ -273,7 +273,7 @@ def read_run_folder(path: Path) -> Reading:
     from workbench.lab.results import dataset
     from workbench.lab.runs import list_runs, log_tail, read_events
     from workbench.lab.watch import Watch
-    from workbench.views.lab_rows import row
+    from workbench.views.lab.rows import row
 
     runs = list_runs(path.parent)
     sound = next(run for run in runs if run.name == "sound")
@@ -314,8 +314,8 @@ def read_record_file(path: Path) -> Reading:
     """Read a record and make its dataset, tables and CSV."""
     from workbench.lab import results
     from workbench.lab.record import read_record
-    from workbench.views.questions import answers
-    from workbench.views.results_words import csv_text
+    from workbench.views.results.questions import answers
+    from workbench.views.results.words import csv_text
 
     record = read_record(path)
     record.pop("sha256", None)
@@ -337,7 +337,7 @@ def make_measurement(folder: Path) -> Path:
 def read_measurement_file(path: Path) -> Reading:
     """Read a measurement and make its tables."""
     from workbench.lab.measured import read_measurement
-    from workbench.views.measured_words import tables
+    from workbench.views.measuring.tables import tables
 
     data, provenance = read_measurement(path)
     return Reading(repr((data.to_dict(), provenance, tables(data))))
@@ -363,7 +363,7 @@ def make_measuring(folder: Path) -> Path:
 def read_measuring(path: Path) -> Reading:
     """List the measurements of a folder of runs, and how far each is."""
     from workbench.lab.measuring import progress_of
-    from workbench.views.measuring_shelf import own_measurements
+    from workbench.views.measuring.shelf import own_measurements
 
     found = own_measurements(path.parent)
     progress = [progress_of(folder) for folder in sorted(path.iterdir())]
@@ -395,7 +395,7 @@ def make_entry(folder: Path) -> Path:
 
 def read_home_entry(path: Path) -> Reading:
     """Read what the home page says of a checkpoint."""
-    from workbench.views.catalogue import read_entry
+    from workbench.views.home.catalogue import read_entry
 
     entry = read_entry("one", path)
     said = (entry.task, entry.trained, entry.accuracy)

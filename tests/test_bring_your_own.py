@@ -268,9 +268,9 @@ def test_steering_turns_the_answer(from_model):
 def test_the_memory_page_shows_its_trace(toy, trace, tmp_path):
     """No model is loaded, and the task is one that the workbench does not know."""
     from workbench.trace import save_trace
-    from workbench.views.cursor import TraceCursor
-    from workbench.views.desk import Desk
-    from workbench.views.memory import Memory
+    from workbench.views.cursor.cursor import TraceCursor
+    from workbench.views.cursor.desk import Desk
+    from workbench.views.memory.page import Memory
 
     (tmp_path / "traces").mkdir()
     few = trace.isel(example=slice(16))
@@ -286,7 +286,7 @@ def test_the_memory_page_shows_its_trace(toy, trace, tmp_path):
 def test_measurements_of_it_are_shown(toy, tmp_path):
     from workbench.lab.kinds import KINDS, Report, measure
     from workbench.lab.measured import write_measurement
-    from workbench.views.measured import Measured
+    from workbench.views.instruments.page import Measured
 
     found = {}
     for kind in ("memory", "lens", "patches", "ablations", "attribution"):

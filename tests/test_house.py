@@ -92,7 +92,7 @@ RAW_READERS = {
     "workbench.training.checkpoints": "the headers of safetensors files",
     "workbench.training.provenance": "/proc/cpuinfo",
     "workbench.trace.schema": "the attributes of a trace, which it checks",
-    "workbench.views.desk": "the vocabulary of a trace whose reader has checked it",
+    "workbench.views.cursor.desk": "the vocabulary of a trace whose reader has checked it",
 }
 """Modules that parse text or open files without `workbench.files`, and what it is they read."""
 
@@ -443,7 +443,7 @@ VIOLATIONS = [
     (floor_complaints, "workbench.config", "from workbench.model import hybrid"),
     (floor_complaints, "sleep_kernels.api", "from workbench import dims"),
     (floor_complaints, "workbench.cli", "from apps import stepper"),
-    (floor_complaints, "workbench.views.stepper", "import workbench"),
+    (floor_complaints, "workbench.views.stepper.page", "import workbench"),
     (floor_complaints, "workbench.attic", "import os"),
     (floor_complaints, "workbench.cli", "import workbench.attic"),
     (pickle_complaints, "workbench.training.save", "import pickle"),
@@ -466,7 +466,7 @@ PERMITTED = [
     (floor_complaints, "workbench.model.block", "from workbench import dims\nimport sleep_kernels"),
     (floor_complaints, "workbench.model.block", "from . import memory\nfrom .memory import x"),
     (floor_complaints, "workbench.training.loop", "from workbench.tasks import depo\nimport torch"),
-    (floor_complaints, "workbench.views.stepper", "import panel as pn"),
+    (floor_complaints, "workbench.views.stepper.page", "import panel as pn"),
     (floor_complaints, "apps.stepper", "import workbench\nfrom workbench.views import stepper"),
     (floor_complaints, "workbench", "def load():\n    from workbench.training import checkpoints"),
     (
@@ -475,9 +475,9 @@ PERMITTED = [
         "import numpy\nnumpy.load('x', allow_pickle=False)",
     ),
     (length_complaints, "workbench.config", "x = 1\n" * LONGEST),
-    (reader_complaints, "workbench.views.lab", "import json\njson.loads(figure.to_json())"),
-    (reader_complaints, "workbench.views.lab", "CSS = (HERE / 'a.css').read_text()"),
-    (reader_complaints, "workbench.views.lab", "Path(__file__).with_name('a').read_text()"),
+    (reader_complaints, "workbench.views.lab.page", "import json\njson.loads(figure.to_json())"),
+    (reader_complaints, "workbench.views.lab.page", "CSS = (HERE / 'a.css').read_text()"),
+    (reader_complaints, "workbench.views.lab.page", "Path(__file__).with_name('a').read_text()"),
     (reader_complaints, "workbench.lab.jobs", "read_text(path)\nread_json(path)"),
     (reader_complaints, "workbench.files", "import json\njson.loads(text)"),
 ]

@@ -224,7 +224,7 @@ def _add_set(parser: argparse.ArgumentParser, form: str, example: str) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from workbench.views.server import serve
+    from workbench.views.site.server import serve
 
     serve(
         port=options.port,

@@ -233,9 +233,9 @@ def _results(options: argparse.Namespace) -> int:
     from workbench.lab import results
     from workbench.lab.axes import axes_words, parse_axes
     from workbench.lab.record import read_record
-    from workbench.views.differences import family, family_words
-    from workbench.views.questions import answers, notes, unanswered_words
-    from workbench.views.results_words import (
+    from workbench.views.results.differences import family, family_words
+    from workbench.views.results.questions import answers, notes, unanswered_words
+    from workbench.views.results.words import (
         csv_text,
         difference_rows,
         differences_csv,
@@ -303,7 +303,7 @@ def _write_figure(
 ) -> int:
     """Write a question's data and figure; return how many CSV files that were."""
     from workbench.files import write_text, written_aside
-    from workbench.views.results_words import csv_text, differences_csv
+    from workbench.views.results.words import csv_text, differences_csv
 
     write_text(options.out / f"{name}.csv", csv_text(table))
     files = 1

@@ -33,7 +33,8 @@ from workbench.lab import results
 from workbench.notebook import live, setup
 from workbench.notebook import more_sleep as exercises
 from workbench.tasks import batch_generator, task
-from workbench.views import differences, questions
+from workbench.views.results import differences
+from workbench.views.results import questions
 
 setup(panel=False)
 
@@ -94,7 +95,7 @@ print(results.conditions(data)["condition"].values)
 # ### At equal tokens
 #
 # The paper's comparison: the same sequences, the same number of steps, each model tested at the
-# $N$ it was trained with. `workbench.views.questions` knows which runs belong to a question; the
+# $N$ it was trained with. `workbench.views.results.questions` knows which runs belong to a question; the
 # results page of `workbench serve` shows the same figures.
 
 # %%

@@ -10,7 +10,7 @@ from workbench.figures.export import drawn
 from workbench.figures.shifts import LOOKS, answer_shifts
 from workbench.figures.theme import BYTES, size
 from workbench.instruments.pairs import ERASED, PATCHED
-from workbench.views.interventions_words import NAMES
+from workbench.views.interventions.words import NAMES
 
 TITLES = {"noise": "needed?", "denoise": "enough?", "": "one"}
 UNITS = {"noise": "donor minus own", "denoise": "own minus donor", "": "nat"}

@@ -10,7 +10,7 @@ from scipy import stats
 from workbench import dims
 from workbench.lab import results
 from workbench.notebook import more_sleep
-from workbench.views import differences as views
+from workbench.views.results import differences as views
 
 # --- exercise 1 ----------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from typing import Any
 import panel as pn
 from waiting import LIMIT, until
 
-from workbench.views import server
+from workbench.views.site import server
 
 
 class Served:

@@ -27,7 +27,8 @@ def test_another_measurement_is_chosen_and_stands_in_the_address(page, server):
     )
     expect(page.get_by_role("heading", name="Patches: depo-n8-any")).to_be_visible()
     expect(page).to_have_url(re.compile("measurement=patches-depo-n8-any-heads"))
-    expect(page.get_by_role("figure", name="Effect by part, beyond an unrelated donor's, noise")).to_be_visible()
+    noise = page.get_by_role("figure", name="Effect by part, beyond an unrelated donor's, noise")
+    expect(noise).to_be_visible()
 
 
 def test_a_wrong_address_is_told(page, server):

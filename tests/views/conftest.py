@@ -88,7 +88,7 @@ def readings(shared):
     """Readings of these checkpoints, for the pages that change them."""
     import panel as pn
 
-    from workbench.views.reading import Readings
+    from workbench.views.cursor.reading import Readings
 
     pn.extension("plotly")
     return Readings(Resting(shared))

@@ -11,11 +11,11 @@ from workbench.figures.theme import BYTES
 from workbench.instruments import one_answer
 from workbench.instruments.attribution import METHODS
 from workbench.instruments.one_answer import SUBJECTS
-from workbench.views import attribution_model
-from workbench.views.attribution import Attribution
-from workbench.views.attribution_model import AttributionCursor, result_key
-from workbench.views.attribution_words import check_words, edge_weights
-from workbench.views.reading import RESULTS, Wanted
+from workbench.views.attribution import model as attribution_model
+from workbench.views.attribution.model import AttributionCursor, result_key
+from workbench.views.attribution.page import Attribution
+from workbench.views.attribution.words import check_words, edge_weights
+from workbench.views.cursor.reading import RESULTS, Wanted
 
 QUICK = {"checkpoint": "ring", "passes": 2, "steps": 8, "samples": 2}
 
@@ -147,7 +147,7 @@ def test_the_address_holds_everything_and_what_is_wrong_is_told(show):
 
 def test_a_method_that_changes_with_the_subject_is_told(show, monkeypatch):
     told = []
-    monkeypatch.setattr("workbench.views.attribution.warn", told.append)
+    monkeypatch.setattr("workbench.views.attribution.page.warn", told.append)
     view = show()
     view.choose("subject", "passes")
     assert told == []
@@ -216,8 +216,8 @@ def test_an_error_of_drawing_what_was_found_is_told(show, monkeypatch):
     def broken(*given, **options):
         raise RuntimeError("cannot draw")
 
-    monkeypatch.setattr("workbench.views.attribution.show_error", told.append)
-    monkeypatch.setattr("workbench.views.attribution_words.facts", broken)
+    monkeypatch.setattr("workbench.views.attribution.page.show_error", told.append)
+    monkeypatch.setattr("workbench.views.attribution.words.facts", broken)
     view.choose("query", 3)
     settle(view)
     assert [str(error) for error in told] == ["cannot draw"]

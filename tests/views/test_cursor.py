@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from workbench.views.cursor import MOST_PASSES, URL, Cursor, Extent, Place
+from workbench.views.cursor.cursor import MOST_PASSES, URL, Cursor, Extent, Place
 
 EXTENT = Extent(passes=(2, 2, 1), layers=(1, 3), heads=4, queries=8)
 

@@ -7,14 +7,14 @@ import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.trace import load_trace, origin_of, record, save_trace
-from workbench.views import desk as desks
-from workbench.views.cursor import EXAMPLES, Place, TraceCursor
-from workbench.views.desk import Desk, Wanted, drawn_batch, wanted_by
-from workbench.views.problem import drawn
-from workbench.views.reading import Readings
-from workbench.views.reading import Wanted as ReadingWanted
-from workbench.views.services import Services
-from workbench.views.walk import Walk
+from workbench.views.cursor import desk as desks
+from workbench.views.cursor.cursor import EXAMPLES, Place, TraceCursor
+from workbench.views.cursor.desk import Desk, Wanted, drawn_batch, wanted_by
+from workbench.views.cursor.problem import drawn
+from workbench.views.cursor.reading import Readings
+from workbench.views.cursor.reading import Wanted as ReadingWanted
+from workbench.views.site.services import Services
+from workbench.views.stepper.walk import Walk
 
 
 @pytest.fixture
@@ -140,7 +140,8 @@ def test_a_bundled_trace_serves_if_it_is_the_very_same_sleep(
     path.parent.mkdir()
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
     monkeypatch.setattr(
-        "workbench.views.desk.bundled_traces", lambda: {"ring-n2": path} if path.exists() else {}
+        "workbench.views.cursor.desk.bundled_traces",
+        lambda: {"ring-n2": path} if path.exists() else {},
     )
     monkeypatch.setattr("workbench.trace.load_trace", lambda name, checkpoint: load_trace(path))
 

@@ -11,10 +11,10 @@ from scipy import stats
 
 from workbench.lab import results
 from workbench.lab.record import SCHEMA, read_record
-from workbench.views import results_words as words
-from workbench.views.differences import MARGIN, family, family_words
-from workbench.views.questions import QUESTIONS
-from workbench.views.results import Results
+from workbench.views.results import words
+from workbench.views.results.differences import MARGIN, family, family_words
+from workbench.views.results.page import Results
+from workbench.views.results.questions import QUESTIONS
 
 ARMS = {
     ("sleep", "1", 1): (0.30, 0.34, 0.32, 0.28, 0.36),

@@ -7,7 +7,7 @@ import pytest
 from served import Served
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
-from workbench.views import door
+from workbench.views.site import door
 
 HOSTS = ["127.0.0.1:5006", "localhost:5006"]
 

@@ -11,15 +11,15 @@ from workbench.errors import WorkbenchError
 from workbench.figures.theme import BYTES
 from workbench.instruments.rest import stacked
 from workbench.instruments.swaps import questions, swap_context
-from workbench.views.interventions import Interventions
-from workbench.views.interventions_model import (
+from workbench.views.cursor.reading import Wanted
+from workbench.views.interventions.model import (
     InterventionCursor,
     next_donor,
     result,
     unrelated_to,
 )
-from workbench.views.interventions_words import exactness, number
-from workbench.views.reading import Wanted
+from workbench.views.interventions.page import Interventions
+from workbench.views.interventions.words import exactness, number
 
 
 @pytest.fixture

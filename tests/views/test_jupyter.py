@@ -16,8 +16,8 @@ import pytest
 from waiting import LIMIT
 
 from workbench.errors import WorkbenchError
-from workbench.views import jupyter, server
-from workbench.views.server import clean_prefix
+from workbench.views.site import jupyter, server
+from workbench.views.site.server import clean_prefix
 
 
 @pytest.fixture
@@ -39,7 +39,9 @@ def test_the_entry_point_leads_here():
 
 
 def test_jupyter_loads_no_panel_for_a_tile():
-    script = "import sys, workbench.views.jupyter as j; j.launcher(); print('panel' in sys.modules)"
+    script = (
+        "import sys, workbench.views.site.jupyter as j; j.launcher(); print('panel' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr
 
@@ -69,8 +71,8 @@ def test_the_origin_handed_on_is_one_the_server_lets_in(process, monkeypatch):
         return SimpleNamespace(_tornado=None)
 
     monkeypatch.setattr("panel.io.server.get_server", get_server)
-    monkeypatch.setattr("workbench.views.door.guard", lambda tornado, hosts: guarded.extend(hosts))
-    monkeypatch.setattr("workbench.views.pages.configure", lambda: None)
+    monkeypatch.setattr("workbench.views.site.door.guard", lambda _, hosts: guarded.extend(hosts))
+    monkeypatch.setattr("workbench.views.site.pages.configure", lambda: None)
     server.listen(port, "127.0.0.1", "/workbench")
     origin = process.request_headers_override["Origin"].format(port=port)
     assert origin.removeprefix("http://") in allowed

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from workbench.views.kept import Kept
+from workbench.views.parts.kept import Kept
 
 
 def test_a_value_is_made_once_however_many_threads_ask():

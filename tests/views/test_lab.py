@@ -9,12 +9,13 @@ from workbench.errors import WorkbenchError
 from workbench.identity import identify
 from workbench.lab.actions import KILLED
 from workbench.lab.runs import list_runs, request, set_state
-from workbench.views import lab_rows, lab_start
-from workbench.views.lab import TITLES, Lab
-from workbench.views.lab_screen import differences_html
-from workbench.views.lab_state import LabState
-from workbench.views.lab_words import duration, flops
-from workbench.views.services import Services
+from workbench.views.lab import rows as lab_rows
+from workbench.views.lab import start as lab_start
+from workbench.views.lab.page import TITLES, Lab
+from workbench.views.lab.screen import differences_html
+from workbench.views.lab.state import LabState
+from workbench.views.lab.words import duration, flops
+from workbench.views.site.services import Services
 
 TOML = """
 [model]
@@ -288,7 +289,9 @@ def test_actions_are_told_in_words(shared, make):
 def test_runs_that_wait_for_nobody_can_be_helped(shared, make, monkeypatch):
     make("one", 1, 0)
     started = []
-    monkeypatch.setattr("workbench.views.lab.ensure_queue", lambda *given: started.append(given))
+    monkeypatch.setattr(
+        "workbench.views.lab.page.ensure_queue", lambda *given: started.append(given)
+    )
     monkeypatch.setattr("workbench.lab.watch.PATIENCE", 0.0)
     lab = Lab(shared=shared)
     shared.watch().look()

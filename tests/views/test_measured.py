@@ -6,10 +6,10 @@ import pytest
 
 from workbench.figures.theme import BYTES, INKS
 from workbench.lab.kinds import KINDS
-from workbench.views.measured import Measured
-from workbench.views.measured_figures import SAYS
-from workbench.views.measured_view import about_html
-from workbench.views.measured_words import measurements
+from workbench.views.instruments.page import Measured
+from workbench.views.measuring.figures import SAYS
+from workbench.views.measuring.tables import measurements
+from workbench.views.measuring.view import about_html
 
 NAMES = list(measurements())
 

@@ -7,8 +7,8 @@ import xarray as xr
 from workbench import dims
 from workbench.lab.kinds import KINDS
 from workbench.lab.measured import read_measurement
-from workbench.views.measured_figures import figures_of
-from workbench.views.measured_words import TABLES, cell, measurements, tables
+from workbench.views.measuring.figures import figures_of
+from workbench.views.measuring.tables import TABLES, cell, measurements, tables
 
 
 def test_every_kind_has_its_tables():

@@ -17,13 +17,13 @@ from workbench.lab.kinds import KINDS
 from workbench.lab.measuring import AT_ONCE, RESULT, Progress
 from workbench.lab.processes import spawn
 from workbench.paths import bundled_checkpoints
-from workbench.views import measuring_words as words
-from workbench.views.measured import Measured
-from workbench.views.measured_words import measurements
-from workbench.views.measuring import MeasurePanel
-from workbench.views.measuring_model import BUNDLED, FORM, NEW
-from workbench.views.measuring_shelf import finished, own_measurements
-from workbench.views.services import Services
+from workbench.views.instruments.page import Measured
+from workbench.views.measuring import words
+from workbench.views.measuring.form import MeasurePanel
+from workbench.views.measuring.model import BUNDLED, FORM, NEW
+from workbench.views.measuring.shelf import finished, own_measurements
+from workbench.views.measuring.tables import measurements
+from workbench.views.site.services import Services
 
 PRETENDED = """
 import json, os, shutil, sys, time

@@ -12,11 +12,11 @@ from workbench.figures.theme import BYTES
 from workbench.instruments.linear import CONVENTIONS
 from workbench.instruments.provenance import contribution_norms
 from workbench.trace import origin_of, record, save_trace
-from workbench.views import memory_readings as readings
-from workbench.views.cursor import URL, Cursor, TraceCursor
-from workbench.views.desk import Desk, drawn_batch
-from workbench.views.instrument_card import csv_of
-from workbench.views.memory import INSTRUMENTS, Memory
+from workbench.views.cursor.cursor import URL, Cursor, TraceCursor
+from workbench.views.cursor.desk import Desk, drawn_batch
+from workbench.views.cursor.instrument_card import csv_of
+from workbench.views.memory import readings
+from workbench.views.memory.page import INSTRUMENTS, Memory
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import asyncio
 
 from tornado.httpclient import AsyncHTTPClient
 
-from workbench.views.not_found import not_found_html
-from workbench.views.pages import PAGES, THEME_COOKIE
-from workbench.views.server import listen
+from workbench.views.site.not_found import not_found_html
+from workbench.views.site.pages import PAGES, THEME_COOKIE
+from workbench.views.site.server import listen
 
 
 def test_it_says_what_was_asked_and_links_every_page():

@@ -5,7 +5,7 @@ import threading
 import param
 import pytest
 
-from workbench.views.outbox import Outbox
+from workbench.views.parts.outbox import Outbox
 
 
 class Pane(param.Parameterized):

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.views import catalogue, home, pages, server
-from workbench.views.glossary import WORDS, words_html
+from workbench.views.home import catalogue
+from workbench.views.home import page as home
+from workbench.views.site import pages, server
+from workbench.views.site.glossary import WORDS, words_html
 
 METRICS = {
     "difficulty": "hops",

@@ -8,11 +8,11 @@ import pytest
 from workbench.errors import WorkbenchError
 from workbench.figures.theme import BYTES
 from workbench.lab.measuring import FOLDER, REQUEST, RESULT
-from workbench.views.measured_words import measurements
-from workbench.views.probes import Probes
-from workbench.views.probes_figures import FIGURES
-from workbench.views.probes_model import ProbeModel, sources
-from workbench.views.services import Services
+from workbench.views.measuring.tables import measurements
+from workbench.views.probes.figures import FIGURES
+from workbench.views.probes.model import ProbeModel, sources
+from workbench.views.probes.page import Probes
+from workbench.views.site.services import Services
 
 MEASURED = ("depo-n8-any", "depo-n8-w2-any", "rule110-w12-t8-any")
 

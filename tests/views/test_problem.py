@@ -8,8 +8,8 @@ import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.tasks import task
-from workbench.views import drawings
-from workbench.views.problem import drawn, hint, misfit, typed
+from workbench.views.cursor import drawings
+from workbench.views.cursor.problem import drawn, hint, misfit, typed
 
 RING = "0>3 3>5 5>1 1>0"
 

@@ -4,11 +4,12 @@ import shutil
 
 import pytest
 
-from workbench.views import measured_view, measuring_shelf
-from workbench.views.measured_words import measurements
-from workbench.views.measuring_shelf import bundled
-from workbench.views.outbox import Outbox
-from workbench.views.recorded_panel import RecordedPanel
+from workbench.views.measuring import shelf as measuring_shelf
+from workbench.views.measuring import view as measured_view
+from workbench.views.measuring.recorded_panel import RecordedPanel
+from workbench.views.measuring.shelf import bundled
+from workbench.views.measuring.tables import measurements
+from workbench.views.parts.outbox import Outbox
 
 HEADS = "patches-depo-n8-any-heads"
 

@@ -12,16 +12,16 @@ from workbench.errors import WorkbenchError
 from workbench.lab import results
 from workbench.lab.record import SCHEMA, read_record
 from workbench.tasks.earlier_answers import guess_from_earlier_answers
-from workbench.views import results_words as words
-from workbench.views.question_tables import BLIND, leaking
-from workbench.views.questions import (
+from workbench.views.results import words
+from workbench.views.results.page import Results
+from workbench.views.results.question_tables import BLIND, leaking
+from workbench.views.results.questions import (
     QUESTIONS,
     answerable,
     missing_words,
     notes,
     recorded,
 )
-from workbench.views.results import Results
 
 CONFIG = '[task]\nname = "depo"\nnodes = 8\n'
 DRAWN = ["equal_tokens", "solved", "equal_flops", "flops", "seconds", "compute", "transfer"]

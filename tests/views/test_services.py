@@ -10,7 +10,7 @@ import torch
 from workbench.errors import WorkbenchError
 from workbench.paths import bundled_checkpoints
 from workbench.training.checkpoints import load_checkpoint, save_checkpoint
-from workbench.views.services import Services, lacking, services
+from workbench.views.site.services import Services, lacking, services
 
 BUNDLED = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
 
@@ -82,7 +82,7 @@ def test_one_that_is_damaged_after_it_was_loaded_is_refused(data, file):
 
 
 def test_only_so_many_are_kept(data, monkeypatch):
-    monkeypatch.setattr("workbench.views.services.MODELS", 2)
+    monkeypatch.setattr("workbench.views.site.services.MODELS", 2)
     shared = Services()
     for name in ("a", "b"):
         shutil.copytree(data / "whole", data / name)

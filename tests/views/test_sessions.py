@@ -10,9 +10,9 @@ import pytest
 from served import Served, alive
 from waiting import until
 
-from workbench.views import pages, sessions
-from workbench.views.kept import Kept
-from workbench.views.services import services
+from workbench.views.parts.kept import Kept
+from workbench.views.site import pages, sessions
+from workbench.views.site.services import services
 
 CHEAP = ("/",)
 

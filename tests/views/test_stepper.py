@@ -9,8 +9,8 @@ import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.figures.theme import BYTES
-from workbench.views.cursor import Cursor
-from workbench.views.stepper import Stepper
+from workbench.views.cursor.cursor import Cursor
+from workbench.views.stepper.page import Stepper
 
 
 @pytest.fixture

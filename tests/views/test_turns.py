@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from workbench.views.turns import Turns
+from workbench.views.parts.turns import Turns
 
 
 def test_tasks_are_done_in_order():

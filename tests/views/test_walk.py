@@ -8,9 +8,9 @@ from workbench import dims
 from workbench.config import SleepConfig
 from workbench.sleep import Eviction, SleepPass, Wake, read, wake_now
 from workbench.training.loss import answer_probabilities
-from workbench.views.cursor import Place
-from workbench.views.problem import drawn
-from workbench.views.walk import OTHER, Walk, spelt, summarise
+from workbench.views.cursor.cursor import Place
+from workbench.views.cursor.problem import drawn
+from workbench.views.stepper.walk import OTHER, Walk, spelt, summarise
 
 
 def make(checkpoint, passes=3, **changes):

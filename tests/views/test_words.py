@@ -7,8 +7,8 @@ import xarray as xr
 from workbench.config import SleepConfig
 from workbench.figures import change_words
 from workbench.tasks import task
-from workbench.views import words
-from workbench.views.cursor import Place
+from workbench.views.cursor import words
+from workbench.views.cursor.cursor import Place
 
 PASSES, AWAKE = (2, 1), (False, True)
 

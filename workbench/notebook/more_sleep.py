@@ -243,7 +243,7 @@ def differences(compared: Iterable[Any]) -> str:
 
     Parameters
     ----------
-    compared : iterable of workbench.views.differences.Compared
+    compared : iterable of workbench.views.results.differences.Compared
         Of one question: ``family(data).differences["parts"]``.
 
     Returns

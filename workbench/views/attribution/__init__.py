@@ -1,0 +1,1 @@
+"""The page of attribution: which pass, window or head an answer is owed to."""

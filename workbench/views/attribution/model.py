@@ -1,0 +1,292 @@
+"""What the page of attribution asks for, and the work that is done for it. Knows no Panel."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import math
+import threading
+import weakref
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import param
+import xarray as xr
+
+from workbench import dims
+from workbench.errors import WorkbenchError
+from workbench.instruments.attribution import EXACT_PLAYERS, METHODS
+from workbench.instruments.attribution_checks import randomisation_check
+from workbench.instruments.one_answer import (
+    SUBJECTS,
+    Asked,
+    Stopped,
+    attribute_one,
+    baselines_of,
+)
+from workbench.views.cursor.cursor import PlacedCursor
+from workbench.views.cursor.reading import Examples
+
+logger = logging.getLogger(__name__)
+
+BASELINES: Final = ("before the sleep", "mean", "another example", "zero")
+MOST_SAMPLES: Final = 10_000
+"""Orders drawn for Shapley values, as many as a measurement over many examples may draw."""
+CHECK_SEEDS: Final = (0, 1, 2)
+"""Shuffled copies of the model that an attribution is compared with."""
+
+Told = Callable[["Work"], None]
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Of all sessions: samples are drawn from torch's own generator, which threads share."""
+
+
+class AttributionCursor(PlacedCursor):
+    """Which answer, what it is attributed to, and how."""
+
+    url: ClassVar[Mapping[str, str]] = {
+        "checkpoint": "checkpoint",
+        "seed": "seed",
+        "example": "example",
+        "passes": "N",
+        "query": "query",
+        "subject": "to",
+        "method": "method",
+        "baseline": "baseline",
+        "steps": "steps",
+        "samples": "samples",
+        "window": "window",
+        "sleep_pass": "pass",
+        "layer": "layer",
+    }
+
+    subject: Any = param.Selector(
+        default="passes and heads", objects=list(SUBJECTS), doc="What is attributed to."
+    )
+    method: Any = param.Selector(default=METHODS[0], objects=list(METHODS), doc="How.")
+    baseline: Any = param.Selector(
+        default=BASELINES[0], objects=list(BASELINES), doc="What is compared with."
+    )
+    steps = param.Integer(64, bounds=(2, 1000), doc="Points of the path of integrated gradients.")
+    samples = param.Integer(25, bounds=(1, MOST_SAMPLES), doc="Orders drawn for Shapley values.")
+
+    def offered(self, name: str, values: Mapping[str, Any]) -> Mapping[str, str]:
+        """Return what the menu of a parameter offers; of methods those that suit the subject."""
+        known = SUBJECTS[str(values.get("subject", self.subject))]
+        of_subject = {"method": known.methods, "baseline": known.baselines}
+        if name not in of_subject:
+            return super().offered(name, values)
+        return {text: text for text in of_subject[name]}
+
+
+def put_right(cursor: AttributionCursor, examples: Examples) -> list[tuple[str, str]]:
+    """Choose what makes sense where the cursor's choice does not.
+
+    Returns
+    -------
+    list of (str, str)
+        What was changed: its name in the address, and a sentence.
+    """
+    changed: dict[str, Any] = {}
+    subject = cursor.subject
+    if subject not in subjects(examples):
+        subject = changed["subject"] = "tokens"
+    known = SUBJECTS[subject]
+    if cursor.method not in known.methods:
+        changed["method"] = known.methods[0]
+    method = changed.get("method", cursor.method)
+    baselines = baselines_of(subject, method, cursor.place)
+    if cursor.baseline not in baselines:
+        changed["baseline"] = baselines[0]
+    said = [
+        (
+            cursor.url[name],
+            f"{cursor.url[name]} {getattr(cursor, name)!r} makes no sense here; {value!r} is used",
+        )
+        for name, value in changed.items()
+    ]
+    cursor.param.update(**changed)
+    return said
+
+
+def subjects(examples: Examples) -> list[str]:
+    """Return what answers of a reading can be attributed to; one window is no choice."""
+    several = examples.last.window > 1
+    return [name for name in SUBJECTS if name != "windows" or several]
+
+
+def asked_of(cursor: AttributionCursor, examples: Examples) -> Asked:
+    """Return the question that a cursor names."""
+    numbers = np.flatnonzero(examples.batch.difficulty[cursor.example] >= 0)
+    query = int(numbers[min(cursor.query, len(numbers) - 1)])
+    kind = SUBJECTS[cursor.subject].kind
+    window = min(cursor.window, examples.last.window - 1)
+    place = {"embeddings": (0, 0), "changes": (window, 0), "state": tuple(cursor.place)}[kind]
+    return Asked(
+        example=cursor.example,
+        query=query,
+        subject=cursor.subject,
+        place=(place[0], place[1]),
+        method=cursor.method,
+        baseline=cursor.baseline,
+        steps=cursor.steps if cursor.method == METHODS[0] else Asked.steps,
+        samples=cursor.samples if cursor.method == METHODS[3] else Asked.samples,
+        seed=cursor.seed,
+    )
+
+
+def sampled(asked: Asked, examples: Examples) -> bool:
+    """Say whether orders are drawn: Shapley values of few parts are exact."""
+    sizes = {
+        dims.TOKEN: examples.last.window * examples.sleep.window,
+        dims.WINDOW: examples.last.window,
+        dims.SLEEP_PASS: max(examples.passes),
+        dims.LAYER: len(examples.extent.layers),
+        dims.GDN_HEAD: examples.extent.heads,
+    }
+    by = SUBJECTS[asked.subject].by
+    return asked.method == METHODS[3] and math.prod(sizes[axis] for axis in by) > EXACT_PLAYERS
+
+
+def result_key(asked: Asked, against: int | None = None) -> Hashable:
+    """Return what an attribution is kept under, or its check against shuffled parameters."""
+    return "attribution", asked, against
+
+
+class Work:
+    """One attribution, or its check, in a thread of its own.
+
+    Parameters
+    ----------
+    examples : Examples
+        The reading.
+    asked : Asked
+        What is attributed.
+    on_change : callable
+        Told the work when it is further, and when it has ended; by its thread.
+    against : int or None
+        The symbol of a finished attribution: its check is made, against shuffled parameters.
+
+    Attributes
+    ----------
+    state : {"waiting", "running", "done", "cancelled", "failed"}
+        How far it is.
+    done, total : int
+        Runs of the rest of the computation.
+    result : Dataset or None
+        When it is done.
+    error : Exception or None
+        Why it failed.
+    """
+
+    def __init__(
+        self, examples: Examples, asked: Asked, on_change: Told, *, against: int | None = None
+    ) -> None:
+        self.examples, self.asked, self.against = examples, asked, against
+        self.state, self.done, self.total = "waiting", 0, 0
+        self.result: xr.Dataset | None = None
+        self.error: Exception | None = None
+        self._on_change = on_change
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    @property
+    def key(self) -> Hashable:
+        """What the result is kept under, with the reading, for all sessions."""
+        return result_key(self.asked, self.against)
+
+    def start(self) -> None:
+        """Begin."""
+        _AT_WORK.add(self)
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """End it as soon as what is being computed together is done."""
+        self._stop.set()
+
+    def wait(self, timeout: float = 60.0) -> None:
+        """Wait for its end."""
+        self._thread.join(timeout)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self.state in ("done", "cancelled", "failed")
+
+    def _run(self) -> None:
+        try:
+            self._on_change(self)
+            while not _ONE_AT_A_TIME.acquire(timeout=0.1):
+                if self._stop.is_set():
+                    raise Stopped
+            try:
+                self.state = "running"
+                make = self._attributed if self.against is None else self._checked
+                self.result = self.examples.ask(self.key, make)
+                self.state = "done"
+            finally:
+                _ONE_AT_A_TIME.release()
+        except Stopped:
+            self.state = "cancelled"
+        except Exception as error:  # it goes to the user
+            if not isinstance(error, WorkbenchError):
+                logger.exception("attribution failed")
+            self.state, self.error = "failed", error
+        self._on_change(self)
+
+    def _told(self, done: int, total: int) -> None:
+        self.done, self.total = done, total
+        self._on_change(self)
+
+    def _attributed(self) -> xr.Dataset:
+        import torch
+
+        torch.set_num_threads(1)
+        examples = self.examples
+        return attribute_one(
+            examples.checkpoint.model,
+            examples.batch,
+            examples.sleep,
+            self.asked,
+            reading=examples.places,
+            on_progress=self._told,
+            stop=self._stop.is_set,
+        ).isel({dims.EXAMPLE: 0})
+
+    def _checked(self) -> xr.Dataset:
+        import torch
+
+        torch.set_num_threads(1)
+        examples, rounds = self.examples, 1 + len(CHECK_SEEDS)
+        count = 0
+
+        def attributed(model: Any) -> xr.DataArray:
+            nonlocal count
+            number, count = count, count + 1
+            assert self.against is not None
+            return attribute_one(
+                model,
+                examples.batch,
+                examples.sleep,
+                self.asked,
+                against=np.array([self.against]),
+                on_progress=lambda done, total: self._told(number * total + done, rounds * total),
+                stop=self._stop.is_set,
+            )["attribution"]
+
+        found = randomisation_check(attributed, examples.checkpoint.model, seeds=CHECK_SEEDS)
+        return found.isel({dims.EXAMPLE: 0})
+
+
+_AT_WORK: weakref.WeakSet[Work] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    """End what is at work before the process goes: torch must not be cut off in the middle."""
+    works = list(_AT_WORK)
+    for work in works:
+        work.cancel()
+    for work in works:
+        work.wait(10.0)

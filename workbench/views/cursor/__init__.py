@@ -1,0 +1,1 @@
+"""A sleep under a cursor: what the pages that follow one share."""

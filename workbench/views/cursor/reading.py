@@ -1,0 +1,275 @@
+"""Examples read by a model with every place of the reading kept, and a page that changes them.
+
+Shared by the pages of interventions and of attribution, and by all sessions of a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self, TypeVar
+
+import numpy as np
+import panel as pn
+import torch
+import xarray as xr
+
+from workbench import dims
+from workbench.batch import Batch
+from workbench.config import SleepConfig
+from workbench.figures.theme import Theme
+from workbench.instruments.boundaries import before_answers, boundaries, of_examples, read_on
+from workbench.instruments.change import changes_of
+from workbench.instruments.interventions import Reading
+from workbench.instruments.rest import STATE_AXES, stacked
+from workbench.model.arrays import to_numpy
+from workbench.trace.answers import said_tokens
+from workbench.views.cursor import words
+from workbench.views.cursor.cursor import Extent, Place, PlacedCursor
+from workbench.views.cursor.desk import drawn_batch
+from workbench.views.cursor.problem import Problem, problem_of, without_padding
+from workbench.views.cursor.view import CheckpointView
+from workbench.views.measuring.form import MeasurePanel
+from workbench.views.measuring.recorded_panel import RecordedPanel
+from workbench.views.parts.kept import Kept
+from workbench.views.parts.outbox import Changes
+from workbench.views.site.services import services
+
+if TYPE_CHECKING:
+    from workbench.training.checkpoints import Checkpoint
+
+READINGS: Final = 4
+"""Readings that are kept; one of a bundled model takes a few MB."""
+RESULTS: Final = 64
+"""Results that are kept of each."""
+
+T = TypeVar("T")
+
+
+class Wanted(NamedTuple):
+    """Which reading."""
+
+    name: str
+    seed: int
+    passes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """All examples of a seed, read by one model with N fixed.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint
+        The model.
+    batch : Batch
+        The examples, as the stepper draws them.
+    sleep : SleepConfig
+        How they were read.
+    places : mapping
+        Every place of the reading, of all examples together.
+    last : Place
+        The place before the first answer: S is changed up to there.
+    """
+
+    checkpoint: Checkpoint
+    batch: Batch
+    sleep: SleepConfig
+    places: Reading
+    last: Place
+    _results: Kept = field(default_factory=lambda: Kept(RESULTS), repr=False)
+
+    @property
+    def passes(self) -> tuple[int, ...]:
+        """Last pass of each window; 0 for the one before which the places end."""
+        assert isinstance(self.sleep.passes, int)
+        return (*[self.sleep.passes] * self.last.window, 0)
+
+    @property
+    def awake(self) -> tuple[bool, ...]:
+        """Which windows are read awake: the last one."""
+        return (*[False] * self.last.window, True)
+
+    @property
+    def extent(self) -> Extent:
+        """What a cursor on this reading ranges over."""
+        state = next(iter(self.places.values())).memory.fast_weights
+        asked = int((self.batch.difficulty >= 0).sum(axis=1).max(initial=1))
+        heads = max(s.shape[1] for s in state.values())
+        return Extent(self.passes, tuple(sorted(state)), heads, asked, len(self.batch))
+
+    def one(self, example: int) -> Batch:
+        """Return one example alone."""
+        return self.batch.examples(slice(example, example + 1))
+
+    def problem(self, example: int) -> Problem:
+        """Return one example in words."""
+        return problem_of(self.checkpoint.task, self.one(example))
+
+    def spelt(self, example: int, tokens: np.ndarray) -> list[str]:
+        """Return each answer of an example in letters, as ``tokens [token]`` spell it."""
+        batch, vocabulary = self.one(example), self.checkpoint.task.vocabulary
+        answers = []
+        for query in np.flatnonzero(batch.difficulty[0] >= 0):
+            texts = [vocabulary[symbol] for symbol in tokens[batch.answer_of[0] == query]]
+            answers.append("".join(texts).removesuffix("."))
+        return answers
+
+    def said(self, example: int) -> list[str]:
+        """Return what the model answers to each question of an example."""
+
+        def read() -> list[str]:
+            start = of_examples(self.places[self.last], slice(example, example + 1))
+            batch = self.one(example)
+            with torch.no_grad():
+                wakes = read_on(self.checkpoint.model, batch, self.sleep, start)
+            return self.spelt(example, said_tokens(wakes, batch)[0])
+
+        return self.ask(("said", example), read)
+
+    def ask(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what was worked out before under this key, or work it out."""
+        return self._results.get(key, make)
+
+    def known(self, key: Hashable) -> Any:
+        """Return what was worked out before under this key, or None."""
+        return self._results.known(key)
+
+    def change(self, example: int) -> xr.DataArray:
+        """Return the relative change of one example's S ``(window, sleep_pass)``, NaN at pass 0."""
+        states = {
+            place: to_numpy(stacked(there.memory)[0][example].float())
+            for place, there in self.places.items()
+        }
+        shape = next(iter(states.values())).shape
+        values = np.full((len(self.passes), max(self.passes) + 1, *shape), np.nan, np.float32)
+        for window, last in enumerate(self.passes):
+            for n in range(last + 1):
+                values[window, n] = states[window, n]
+        axes = (dims.WINDOW, dims.SLEEP_PASS, *STATE_AXES)
+        found: xr.DataArray = changes_of(xr.DataArray(values, dims=axes), modes=1)["memory_change"]
+        return found.drop_vars(found.coords)
+
+
+class Readings:
+    """Readings by what is wanted, each made once however many sessions ask."""
+
+    def __init__(self, shared: Any) -> None:
+        self.services = shared
+        self._kept = Kept(READINGS)
+
+    def get(self, wanted: Wanted) -> Examples:
+        """Return a reading; raises where there is no such checkpoint."""
+        checkpoint = self.services.checkpoint(wanted.name)
+        key = (wanted, checkpoint.identity)
+        return self._kept.get(key, lambda: self._read(checkpoint, wanted))
+
+    @torch.no_grad()
+    def _read(self, checkpoint: Checkpoint, wanted: Wanted) -> Examples:
+        sleep = checkpoint.sleep.with_passes(wanted.passes)
+        batch = without_padding(drawn_batch(checkpoint.task, wanted.seed), sleep.window)
+        last = Place(*before_answers(batch, sleep))
+        places = boundaries(checkpoint.model, batch, sleep)
+        return Examples(checkpoint, batch, sleep, places, last)
+
+
+class ReadingView(CheckpointView):
+    """A page on one reading, with places up to the first answer.
+
+    Below it stands what was measured of its `kinds` over many examples, and a form to measure more.
+
+    Parameters
+    ----------
+    cursor : PlacedCursor or None
+        What to show first.
+    readings : Readings or None
+        Where readings come from; None is those of the process.
+    """
+
+    cursor_type = PlacedCursor
+    kinds: ClassVar[tuple[str, ...]] = ()
+    cursor: PlacedCursor
+    examples: Examples
+
+    def __init__(
+        self, cursor: PlacedCursor | None = None, *, readings: Readings | None = None, **values: Any
+    ) -> None:
+        self.readings = readings or _READINGS
+        self.services = self.readings.services
+        super().__init__(cursor, **values)
+
+    @classmethod
+    def in_page(cls, page: Any) -> Self:
+        """Return a view that follows the page's address and theme."""
+        view = super().in_page(page)
+        pn.state.onload(view.measure.live)
+        return view
+
+    def over_many(self) -> dict[str, Any]:
+        """Make the panes of measurements, and return them as a screen takes them."""
+        known = self.cursor.checkpoint if self.cursor.checkpoint in self.names() else ""
+        self.recorded = RecordedPanel(self.kinds, self._outbox)
+        self.measure = MeasurePanel(kinds=self.kinds, checkpoint=known, shared=self.services)
+        return {"recorded": self.recorded.column, "measure": self.measure}
+
+    def rest(self, theme: Theme) -> Changes:
+        """Follow the checkpoint with what was measured over many examples."""
+        checkpoint = self.cursor.checkpoint
+        if self.recorded.checkpoint != checkpoint:
+            self.measure.choose(checkpoint=checkpoint)
+        self.measure.dark = theme == "dark"
+        self.recorded.follow(checkpoint, theme)
+        return []
+
+    def run(self) -> None:
+        """Get the reading that the cursor names; raises before anything changes."""
+        cursor = self.cursor
+        checkpoint = self.services.checkpoint(cursor.checkpoint)
+        if cursor.passes is None:
+            cursor.passes = words.first_passes(checkpoint.sleep)
+        self.examples = self.readings.get(Wanted(cursor.checkpoint, cursor.seed, cursor.passes))
+        # where nobody said where: after the last sleep, when all that was learnt is in S
+        window = max(self.examples.last.window - 1, 0)
+        cursor.place_once(Place(window, self.examples.passes[window]))
+
+    def busy(self) -> str:
+        """Return what is being done while examples are read."""
+        return f"{self.cursor.checkpoint} reads its examples"
+
+    @property
+    def extent(self) -> Extent:
+        """What the cursor ranges over."""
+        return self.examples.extent
+
+    @property
+    def awake(self) -> tuple[bool, ...]:
+        """Which windows are read awake."""
+        return self.examples.awake
+
+
+def place_words(place: Place, examples: Examples) -> tuple[str, str]:
+    """Return the name of a place, and what is read on from there."""
+    window, number = place
+    count = len(examples.passes) - 1
+    total = f"window {window + 1} of {count}"
+    if place == examples.last:
+        crossed = words.crossing(examples.sleep)
+        return (
+            "After the last eviction, before waking",
+            f"All that is to be learnt has been read, and {crossed} crossed the boundary.",
+        )
+    left = examples.passes[window] - number
+    still = f"{left} more pass{'' if left == 1 else 'es'} over this window" if left else ""
+    later = count - window - 1
+    more = f"the sleep over {later} more window{'' if later == 1 else 's'}" if later else ""
+    follow = ", ".join(part for part in (still, more) if part)
+    rest = f"{follow}, then the questions" if follow else "eviction, then the questions"
+    if number == 0:
+        at = f"Before {total}" if window else f"Before the first pass, {total}"
+        empty = "" if window else "S is still 0. "
+        return at, f"{empty}What follows from here: {rest}."
+    name = f"{total}, pass {number} of {examples.passes[window]}"
+    return f"After {name}", f"What follows from here: {rest}."
+
+
+_READINGS = Readings(services())  # made by the import, which happens once

@@ -1,0 +1,200 @@
+"""Sentences on the stepper: where we are, how many are right, whether N was trained. No Panel."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Final
+from urllib.parse import urlencode
+
+import numpy as np
+import xarray as xr
+
+from workbench.config import RandomPasses, SleepConfig
+from workbench.figures import change_words
+from workbench.tasks.base import Task, level_words
+from workbench.tasks.depo import size_distribution
+from workbench.views.cursor.cursor import MOST_PASSES, Cursor, Place
+from workbench.views.cursor.problem import Problem
+
+
+def where(
+    place: Place,
+    passes: tuple[int, ...],
+    awake: tuple[bool, ...],
+    change: float,
+    sleep: SleepConfig,
+) -> tuple[str, str]:
+    """Return the stop's name and a sentence on what has just happened.
+
+    Parameters
+    ----------
+    place : Place
+        Where the cursor stands.
+    passes, awake : tuple
+        Last pass of each window, and which windows are read awake.
+    change : float
+        Relative change of the memory by this pass; NaN at pass 0.
+    sleep : SleepConfig
+        Decides what an eviction leaves.
+    """
+    window, number = place.window + 1, place.sleep_pass
+    total = f"window {window} of {len(passes)}"
+    kept = ["S", *_kept(sleep)]
+    if place == (0, 0):
+        return "Before the first pass", "Nothing has been read yet, so S = 0 everywhere."
+    if number == 0:
+        gone = f"The KV cache of window {window - 1} is gone"
+        if sleep.eviction == "sliding":
+            gone = "The older tokens' KV cache is gone"
+        coming = "wakes to read" if awake[place.window] else "falls asleep over"
+        crossed = "S alone" if len(kept) == 1 else _listed(kept)
+        return (
+            f"Evicted: on to {total}",
+            f"{gone}; {crossed} crossed the boundary. Next the model {coming} window {window}.",
+        )
+    if awake[place.window]:
+        return (
+            f"Awake, {total}",
+            f"The model read the questions once and answered from {_listed(kept)}. "
+            f"Reading wrote to S as well: {change_words(change)}.",
+        )
+    times = {1: "once", 2: "twice"}.get(number, f"{number} times")
+    end = " The sleep ends here." if number == passes[place.window] else ""
+    return (
+        f"Asleep, {total}, pass {number} of {passes[place.window]}",
+        f"The model has read the window {times}; in this pass {change_words(change)}.{end}",
+    )
+
+
+def _kept(sleep: SleepConfig) -> list[str]:
+    """Return what crosses a boundary beside S, in words."""
+    kept = ["the convolution tails"] if sleep.conv_state == "carry" else []
+    if sleep.eviction == "sliding":
+        kept.append(f"the KV cache of the newest {sleep.window - 1} tokens")
+    return kept
+
+
+S_ALONE: Final = "S alone"
+"""What crosses a boundary under hard eviction, as `crossing` says it."""
+
+
+def crossing(sleep: SleepConfig) -> str:
+    """Return what crosses a boundary, in words."""
+    kept = _kept(sleep)
+    return f"S, {_listed(kept)}" if len(kept) > 1 else f"S and {kept[0]}" if kept else S_ALONE
+
+
+def signed(value: float, digits: int = 2, *, plus: bool = False) -> str:
+    """Return a number with a minus sign that is one, and none at zero; with a plus on request."""
+    text = f"{value:{'+' if plus else ''}.{digits}f}"
+    return text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
+
+
+def _listed(things: list[str]) -> str:
+    return " and ".join([", ".join(things[:-1]), things[-1]] if len(things) > 1 else things)
+
+
+def score(answers: xr.Dataset, task: Task) -> str:
+    """Return HTML: right answers by difficulty, with what a guess would get.
+
+    Parameters
+    ----------
+    answers : Dataset
+        As from `workbench.views.stepper.walk.Walk.answers`.
+    task : Task
+        Gives the difficulty's name.
+    """
+    correct = answers["correct"].values
+    levels = answers["difficulty"].values
+    chips = []
+    for level in np.unique(levels).tolist():
+        here = correct[levels == level]
+        full = " full" if here.all() else ""
+        name = escape(level_words(level, task.difficulty_name))
+        chips.append(
+            f'<span class="score{full}">{name}: <b>{int(here.sum())}/{len(here)}</b></span>'
+        )
+    return (
+        f"<h2>{_answers_heading(answers)}</h2>"
+        f'<p class="scores"><span class="total"><b>{int(correct.sum())} of '
+        f'{len(correct)}</b> right</span><span class="muted">'
+        f"(a guess: {100 * float(answers['chance'].mean()):.0f} %)</span>{''.join(chips)}</p>"
+    )
+
+
+def score_sentence(answers: xr.Dataset) -> str:
+    """Return the score as a sentence, which a screen reader is told at every stop."""
+    correct = answers["correct"].values
+    return f"{_answers_heading(answers)}: {int(correct.sum())} of {len(correct)} right."
+
+
+def _answers_heading(answers: xr.Dataset) -> str:
+    given = answers["given"].values
+    if given.all():
+        return "The answers, awake"
+    return "Answered so far, and what would follow" if given.any() else "If the model woke now"
+
+
+def untrained_note(problem: Problem) -> str:
+    """Return HTML saying in what a typed example differs from all that training drew, or ""."""
+    if problem.task.name != "depo":
+        return ""
+    config, said = problem.task.config, []
+    sizes = size_distribution(config)[0].tolist()
+    if (nodes := len(problem.edges)) not in sizes:
+        ends = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0]}"
+        said.append(f"rings of {ends} nodes only, this one has {nodes}")
+    asked = {query.difficulty for query in problem.queries}
+    if other := sorted(asked - set(problem.task.difficulties)):
+        said.append(f"never asked for k = {', '.join(map(str, other))}")
+    return f'<p class="note beyond">Trained with {"; ".join(said)}.</p>' if said else ""
+
+
+def onward(page: str, cursor: Cursor, text: str) -> str:
+    """Return HTML of a link to another page, at the very place where the cursor stands."""
+    link = f"{page}?{urlencode(cursor.address())}"
+    return f'<p class="onward"><a href="{escape(link)}">{escape(text)}</a></p>'
+
+
+def onward_to_causes(cursor: Cursor) -> str:
+    """Return HTML of links to the pages that change a memory and attribute answers to it.
+
+    Those know the examples of a seed; of what was typed there is no donor.
+    """
+    if cursor.text:
+        return ""
+    change = onward("interventions", cursor, "Change this memory")
+    return change + onward("attribution", cursor, "Attribute its answers")
+
+
+def trained_range(sleep: SleepConfig) -> tuple[int, int]:
+    """Return the smallest and largest N that training used."""
+    if isinstance(sleep.passes, int):
+        return sleep.passes, sleep.passes
+    if isinstance(sleep.passes, RandomPasses):
+        return sleep.passes.low, sleep.passes.high
+    return 1, sleep.passes.cap
+
+
+def first_passes(sleep: SleepConfig) -> int:
+    """Return the N that a page begins with: the largest of the training, as far as pages go."""
+    return min(trained_range(sleep)[1], MOST_PASSES)
+
+
+def trained_note(passes: int, sleep: SleepConfig) -> str:
+    """Return HTML saying whether N was trained."""
+    low, high = trained_range(sleep)
+    trained = f"N = {low}" if low == high else f"N from {low} to {high}"
+    ends = (low - 0.25, min(high, MOST_PASSES) + 0.25)
+    left, right = (100 * (n - 1) / (MOST_PASSES - 1) for n in ends)
+    strip = (
+        f'<div class="range" aria-hidden="true"><i style="left:{left:.1f}%;'
+        f'width:{right - left:.1f}%"></i></div>'
+    )
+    if low <= passes <= high:
+        return f'{strip}<p class="note">Trained with {trained}.</p>'
+    side = "beyond" if passes > high else "below"
+    return (
+        f'{strip}<p class="note beyond">Trained with {trained}: this is {side} the trained '
+        "range.</p>"
+    )

@@ -1,0 +1,1 @@
+"""The page of measurements over many examples."""

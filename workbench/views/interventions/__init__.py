@@ -1,0 +1,1 @@
+"""The page of interventions: a memory is changed and the answers compared."""

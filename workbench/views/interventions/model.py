@@ -1,0 +1,181 @@
+"""What the page of interventions asks for, and what comes of it. Knows no Panel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import param
+import xarray as xr
+
+from workbench.errors import WorkbenchError
+from workbench.instruments import components
+from workbench.instruments.interventions import MEAN, ZERO, Part, PassChange
+from workbench.instruments.pairs import change_one, patch_pair, read_pair
+from workbench.instruments.swaps import questions, swap_context
+from workbench.views.cursor.cursor import EXAMPLES, MOST_PASSES, Place, PlacedCursor
+from workbench.views.cursor.reading import Examples
+
+ACTIONS: Final = {
+    "patch": "patch from the donor",
+    "zero": "erase: set to zero",
+    "mean": "erase: set to the mean",
+    "scale": "scale",
+}
+"""What is done to a part, in words."""
+PARTS: Final = {
+    "whole": "all of S",
+    "layer": "one layer",
+    "head": "one head",
+    "modes": "largest singular modes",
+    "change": "what one pass changed",
+}
+"""Which part of S, in words."""
+
+
+class InterventionCursor(PlacedCursor):
+    """Which examples, where in the reading, which part of S, and what is done to it."""
+
+    url: ClassVar[Mapping[str, str]] = {
+        "checkpoint": "checkpoint",
+        "seed": "seed",
+        "example": "example",
+        "donor": "donor",
+        "passes": "N",
+        "window": "window",
+        "sleep_pass": "pass",
+        "action": "action",
+        "part": "part",
+        "layer": "layer",
+        "gdn_head": "head",
+        "modes": "modes",
+        "changed": "changed",
+        "percent": "percent",
+    }
+    texts: ClassVar[Mapping[str, Mapping[str, str]]] = {"action": ACTIONS, "part": PARTS}
+
+    donor = param.Integer(
+        None, bounds=(0, EXAMPLES - 1), allow_None=True, doc="Example whose memory is given."
+    )
+    action: Any = param.Selector(default="patch", objects=list(ACTIONS), doc="What is done.")
+    part: Any = param.Selector(default="whole", objects=list(PARTS), doc="To which part of S.")
+    modes = param.Integer(1, bounds=(1, 64), doc="How many singular modes of each head.")
+    changed = param.Integer(1, bounds=(1, MOST_PASSES), doc="The pass whose change is the part.")
+    percent = param.Integer(50, bounds=(-200, 400), doc="What the part is scaled to, per cent.")
+
+
+def part_of(cursor: InterventionCursor, examples: Examples) -> Part:
+    """Return the part of S that a cursor names.
+
+    Raises
+    ------
+    WorkbenchError
+        Nothing has changed S by then.
+    """
+    if cursor.part == "layer":
+        return components.layer(cursor.layer)
+    if cursor.part == "head":
+        return components.head(cursor.layer, cursor.gdn_head)
+    if cursor.part == "modes":
+        return components.modes(cursor.modes)
+    if cursor.part == "change":
+        window = changed_window(cursor.place)
+        if cursor.changed > examples.passes[window]:
+            raise WorkbenchError(
+                f"pass {cursor.changed}",
+                f"a pass from 1 to N = {examples.passes[window]}",
+                "choose a lower pass",
+            )
+        return PassChange(window, cursor.changed)
+    return components.whole()
+
+
+def changed_window(place: Place) -> int:
+    """Return the window whose pass is meant: this one, or before its first pass the one before."""
+    return place.window if place.sleep_pass else max(place.window - 1, 0)
+
+
+def next_donor(examples: Examples, recipient: int) -> int:
+    """Return the next example with other answers to the recipient's questions, or the next one."""
+    count = len(examples.batch)
+    order = [(recipient + step) % count for step in range(1, count)]
+    return next((other for other in order if _tells(examples, recipient, other)), order[0])
+
+
+def _tells(examples: Examples, recipient: int, donor: int) -> bool:
+    """Return whether a donor's context answers the questions, one of them differently at least."""
+    one = examples.one(recipient)
+    try:
+        swapped = swap_context(examples.checkpoint.task, one, examples.one(donor))
+        questions(one, swapped, examples.sleep.window)
+    except WorkbenchError:
+        return False
+    return True
+
+
+def most_modes(examples: Examples) -> int:
+    """Return how many singular modes every matrix of the model has."""
+    states = next(iter(examples.places.values())).memory.fast_weights.values()
+    return min(min(state.shape[2:]) for state in states)
+
+
+def unrelated_to(examples: Examples, recipient: int, donor: int) -> int:
+    """Return the example that gives the control its memory: the next that is neither."""
+    count = len(examples.batch)
+    order = ((donor + step) % count for step in range(1, count))
+    return next(i for i in order if i not in (recipient, donor))
+
+
+def result(cursor: InterventionCursor, examples: Examples) -> xr.Dataset:
+    """Return what the change does, as `patch_pair` or `change_one` returns it.
+
+    Raises
+    ------
+    WorkbenchError
+        The pair does not fit, or there is no such part at this stop.
+    """
+    part, checkpoint = part_of(cursor, examples), examples.checkpoint
+    place = (cursor.window, cursor.sleep_pass)
+    if cursor.action == "patch":
+        donor = cursor.donor
+        assert donor is not None  # chosen when the reading was
+        if donor == cursor.example:
+            raise WorkbenchError(
+                f"donor {donor}, which is the recipient", "another example", "choose another donor"
+            )
+        given = checkpoint.model, checkpoint.task, examples.batch, examples.sleep
+        third = unrelated_to(examples, cursor.example, donor)
+        three: dict[str, Any] = {"recipient": cursor.example, "donor": donor, "unrelated": third}
+        return examples.ask(
+            (cursor.example, donor, place, part.name),
+            lambda: patch_pair(
+                *given,
+                **three,
+                place=place,
+                part=part,
+                seed=cursor.seed,
+                reading=examples.ask(("pair", *three.values()), lambda: read_pair(*given, **three)),
+            ),
+        )
+    methods: dict[str, str | float] = {"zero": ZERO, "mean": MEAN, "scale": cursor.percent / 100}
+    method = methods[cursor.action]
+    return examples.ask(
+        (cursor.example, place, part.name, method),
+        lambda: change_one(
+            checkpoint.model,
+            examples.batch,
+            examples.sleep,
+            example=cursor.example,
+            place=place,
+            part=part,
+            method=method,
+            seed=cursor.seed,
+            reading=examples.places,
+        ),
+    )
+
+
+def asked_queries(examples: Examples, example: int) -> np.ndarray:
+    """Return the numbers of the queries that an example has."""
+    return np.flatnonzero(examples.batch.difficulty[example] >= 0)

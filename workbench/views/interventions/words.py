@@ -1,0 +1,236 @@
+"""Sentences and tables of the page of interventions, as HTML. Knows no Panel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Final
+
+import numpy as np
+import xarray as xr
+
+from workbench import dims
+from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM, UNRELATED
+from workbench.tasks.base import counted
+from workbench.views.cursor import words
+from workbench.views.cursor.reading import Examples
+from workbench.views.interventions.model import (
+    InterventionCursor,
+    asked_queries,
+    changed_window,
+)
+
+OMITS: Final = (
+    "One pair, one model: an effect here need not hold over examples; measure that below. Every "
+    "answer is read with the right earlier ones of its own context in view, which tell of that "
+    "context whatever the memory holds; the first answer has none before it. Features and KV "
+    "cache of a pass that is under way stay the reading's own."
+)
+OMITS_ERASED: Final = (
+    "A part set to zero may break a model without having held anything: compare with its mean, "
+    "and with the random change. One example, one model: measure over many below. Every answer is "
+    "read with the right earlier ones in view."
+)
+WAYS: Final = {
+    "noise": "Is it needed? The donor's part in the recipient's reading (noise)",
+    "denoise": "Is it enough? The recipient's part in the donor's reading (denoise)",
+}
+AXES: Final = {
+    "noise": "logit of the donor's answer minus the recipient's",
+    "denoise": "logit of the recipient's answer minus the donor's",
+    "": "right answer's logit minus best other",
+}
+"""Which logit difference is told, by the way of the exchange; "" where nothing is exchanged."""
+NAMES: Final = {
+    INTACT: "intact",
+    PATCH: "patched",
+    CHANGED: "changed",
+    UNRELATED: "unrelated",
+    RANDOM: "random",
+    DONOR: "all of the other's",
+}
+"""Columns, by what the memory was."""
+
+
+def part_words(cursor: InterventionCursor) -> str:
+    """Return the part of S that is changed, in words; windows are counted from 1."""
+    if cursor.part == "layer":
+        return f"S of layer {cursor.layer}"
+    if cursor.part == "head":
+        return f"head {cursor.gdn_head} of layer {cursor.layer}"
+    if cursor.part == "modes":
+        many = "largest singular mode" if cursor.modes == 1 else f"{cursor.modes} largest modes"
+        return f"the {many} of every head"
+    if cursor.part == "change":
+        window = changed_window(cursor.place) + 1
+        return f"what pass {cursor.changed} over window {window} changed"
+    return "all of S"
+
+
+def rule(cursor: InterventionCursor, found: xr.Dataset) -> str:
+    """Return which rule was applied, in words."""
+    whole = cursor.part == "whole"
+    named = part_words(cursor) if whole else f"the part P(S), {part_words(cursor)},"
+    if cursor.action == "patch":
+        formula = "S becomes the donor's S" if whole else "S becomes S − P(S) + P(donor's S)"
+        return (
+            f"<b>The rule:</b> {named} is exchanged between the readings of example "
+            f"{cursor.example} and example {cursor.donor}: {formula}, and the model reads on. "
+            f"Controls: the same part of example {found.attrs['unrelated']}, which has nothing to "
+            "do with either, and a random change as large in every head."
+        )
+    several = cursor.part == "modes" and cursor.modes > 1
+    is_, its = ("are", "their") if several else ("is", "its")
+    done, added = {
+        "zero": ("set to zero", ""),
+        "mean": (f"set to {its} mean over the seed's examples", " + the mean of P(S)"),
+        "scale": (f"scaled to {cursor.percent} %", f" + {cursor.percent / 100:g} P(S)"),
+    }[cursor.action]
+    rest = "" if whole else f" (S becomes S − P(S){added}, where P(S) is that part of S)"
+    return (
+        f"<b>The rule:</b> {part_words(cursor)} {is_} {done}{rest}, and the model reads on. "
+        "Control: a random change as large in every head."
+    )
+
+
+def verdict(cursor: InterventionCursor, examples: Examples, found: xr.Dataset) -> str:
+    """Return in a sentence or two what came of it."""
+    if cursor.action != "patch":
+        return _erased_verdict(found, asked_queries(examples, cursor.example))
+    here = found.isel({dims.DIRECTION: 0, dims.QUERY: asked_queries(examples, cursor.example)})
+    count = int(here["stayed"].isel({dims.CONTROL: 0}).notnull().sum())
+
+    def became(control: str) -> int:
+        return int(here["became_donor"].sel({dims.CONTROL: control}).sum())
+
+    stayed = int(here["stayed"].sel({dims.CONTROL: PATCH}).sum())
+    neither = count - became(PATCH) - stayed
+    rest = f", {stayed} stayed and {neither} became neither" if neither else f" and {stayed} stayed"
+    alike = here.sizes[dims.QUERY] - count
+    said = (
+        f"The two contexts give {counted(count, 'answer')} differently. With the change <b>"
+        f"{became(PATCH)} became the donor's</b>{rest} (intact: "
+        f"{became(INTACT)} are the donor's; unrelated donor: {became(UNRELATED)}; random: "
+        f"{became(RANDOM)}; all of the donor's memory: {became(DONOR)})."
+    )
+    if alike:
+        said += f" {alike} {'is' if alike == 1 else 'are'} the same in both, and not measured."
+    return said
+
+
+def _erased_verdict(found: xr.Dataset, asked: np.ndarray) -> str:
+    right = {
+        str(name): int(row[asked].sum())
+        for name, row in zip(found[dims.CONTROL].values, found["correct"].values, strict=True)
+    }
+    return (
+        f"<b>{right[CHANGED]} of {counted(len(asked), 'answer')} right</b> after the change; "
+        f"intact: {right[INTACT]}, after a random change as large: "
+        f"{right[RANDOM]}."
+    )
+
+
+def exactness(cursor: InterventionCursor, examples: Examples, found: xr.Dataset) -> str:
+    """Return how far a whole patch is from the donor's own reading; "" for other changes."""
+    if cursor.action != "patch" or str(found.attrs["component"]) != "whole":
+        return ""
+    error = float(found["error"].max())
+    window, number = cursor.place
+    at_end = cursor.place == examples.last or (
+        window == examples.last.window - 1 and number == examples.passes[window]
+    )
+    largest = f"largest difference of any logit: <b>{error:.3g} nat</b>"
+    if error == 0:
+        return (
+            f"<b>It reproduces the donor exactly</b> ({largest}): S is all that crosses the last "
+            "boundary, so whoever gets it answers as the donor does."
+        )
+    if at_end:
+        return (
+            f"It does not reproduce the donor exactly ({largest}): with this sleep more than S "
+            "crosses the boundary, and that stays the reading's own."
+        )
+    said = (
+        f"It does not reproduce the donor ({largest}): what is read from here on is the reading's "
+        "own text again."
+    )
+    if words.crossing(examples.sleep) == words.S_ALONE:
+        said += " After the last pass over the last window it does."
+    return said
+
+
+def tables(cursor: InterventionCursor, examples: Examples, found: xr.Dataset) -> str:
+    """Return a table of the queries, or one for each way of the exchange."""
+    queries = examples.problem(cursor.example).queries
+    asked = asked_queries(examples, cursor.example)
+    labels = [query.label for query in queries]
+    if cursor.action != "patch":
+        right = examples.spelt(cursor.example, found["own"].values)
+        title = "Answers with the part left alone, changed, and moved at random"
+        return _table(title, labels, [("right answer", right)], cursor, examples, found, asked)
+    made = []
+    for way in found[dims.DIRECTION].values.tolist():
+        here = found.sel({dims.DIRECTION: way})
+        own, other = (examples.spelt(cursor.example, here[n].values) for n in ("own", "other"))
+        heads = ("right by the recipient's context", "by the donor's")
+        pair = (own, other) if way == "noise" else (other, own)
+        columns = list(zip(heads, pair, strict=True))
+        made.append(_table(WAYS[way], labels, columns, cursor, examples, here, asked))
+    return "".join(made)
+
+
+def _table(
+    title: str,
+    labels: Sequence[str],
+    rights: Sequence[tuple[str, list[str]]],
+    cursor: InterventionCursor,
+    examples: Examples,
+    found: xr.Dataset,
+    asked: np.ndarray,
+) -> str:
+    controls = [str(name) for name in found[dims.CONTROL].values]
+    said = {
+        name: examples.spelt(cursor.example, found["said"].sel({dims.CONTROL: name}).values)
+        for name in controls
+    }
+    own = examples.spelt(cursor.example, found["own"].values)
+    other = examples.spelt(cursor.example, found["other"].values) if "other" in found else own
+    way = str(found[dims.DIRECTION].values) if dims.DIRECTION in found.coords else ""
+    what = AXES[way]
+    names = "".join(f'<th scope="col">{NAMES[name]}</th>' for name in controls)
+    rows = []
+    for row, label in enumerate(labels):
+        cells = "".join(f"<td>{escape(answers[row])}</td>" for _, answers in rights)
+        for name in controls:
+            text = said[name][row]
+            kind = "is-own" if text == own[row] else "is-given" if text == other[row] else "is-not"
+            cells += f'<td class="{kind}">{escape(text)}</td>'
+        for name in controls:
+            value = float(found["logit_diff"].sel({dims.CONTROL: name}).values[asked[row]])
+            cells += f"<td class=number>{number(value)}</td>"
+        rows.append(f'<tr><th scope="row">{escape(label)}</th>{cells}</tr>')
+    heads = "".join(f'<th scope="col" rowspan="2">{escape(text)}</th>' for text, _ in rights)
+    span = len(controls)
+    return (
+        f"<h3>{escape(title)}</h3>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)}">'
+        f'<table class="changes"><thead><tr><th scope="col" rowspan="2">question</th>{heads}'
+        f'<th scope="colgroup" colspan="{span}">answer, with S</th>'
+        f'<th scope="colgroup" colspan="{span}">{escape(what)} (nat)</th></tr>'
+        f"<tr>{names}{names}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def number(value: float) -> str:
+    """Return a signed number with one decimal; a dash where there is none."""
+    return "–" if np.isnan(value) else words.signed(value, 1, plus=True)
+
+
+LEGEND: Final = (
+    '<p class="legend"><span class="is-own">right in its own context</span>'
+    '<span class="is-given">right in the other context</span>'
+    '<span class="is-not">neither</span></p>'
+)
+LEGEND_ERASED: Final = (
+    '<p class="legend"><span class="is-own">right</span><span class="is-not">wrong</span></p>'
+)

@@ -1,0 +1,1 @@
+"""The lab: runs and sweeps are started, watched and compared."""

@@ -1,0 +1,241 @@
+"""The lab: start experiments, watch runs train, stop and compare them.
+
+The truth lies in the run folders: a session holds nothing but filters and a selection. Runs are
+processes of their own, which outlive this one. What changes is found by the process's one watch
+(`workbench.lab.watch`); each session asks it twice a second whether there is anything new, and
+then patches what it shows.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import panel as pn
+import param
+
+from workbench.errors import WorkbenchError
+from workbench.lab import actions
+from workbench.lab.arms import ARMS
+from workbench.lab.queue import ensure_queue
+from workbench.lab.runs import Run, empty_trash
+from workbench.lab.watch import Seen
+from workbench.views.lab import rows as lab_rows
+from workbench.views.lab.figures import Curves
+from workbench.views.lab.screen import LabScreen
+from workbench.views.lab.start import LabStart
+from workbench.views.lab.state import NAMES, LabState
+from workbench.views.parts.notices import show_error, warn
+from workbench.views.parts.outbox import Changes, Outbox
+from workbench.views.parts.turns import Turns
+from workbench.views.site.services import Services, services
+from workbench.views.site.sessions import at_end
+
+logger = logging.getLogger(__name__)
+
+PERIOD = 500
+"""Milliseconds between two questions whether there is anything new."""
+TITLES = {arm.name: arm.title for arm in ARMS.values()}
+
+
+class Lab(pn.viewable.Viewer):
+    """The lab.
+
+    Parameters
+    ----------
+    state : LabState or None
+        Filters and selection to begin with.
+    shared : Services or None
+        The process's services.
+
+    Attributes
+    ----------
+    state : LabState
+        Filters and selection.
+    screen : LabScreen
+        The panes.
+    start : LabStart
+        The form.
+    """
+
+    dark = param.Boolean(False, doc="Whether the figures are drawn for a dark page.")
+
+    def __init__(
+        self, state: LabState | None = None, *, shared: Services | None = None, **values: Any
+    ) -> None:
+        super().__init__(**values)
+        self.services = shared or services()
+        self.watch = self.services.watch()
+        self.state = state or LabState()
+        self.location: Any = None
+        self._outbox = Outbox()
+        self._turns = Turns(show_error)
+        self._said = ""
+        self._until: frozenset[str] = frozenset()
+        self._version = -1
+        self.watch.open(self)
+        self.start = LabStart(self.services, self._outbox, self.started)
+        self.curves = Curves()
+        self.screen = LabScreen(self.start.form, told=self.told, save=self.save)
+        self.state.param.watch(lambda *events: self.take(self.draw), list(NAMES))
+        self.param.watch(lambda event: self.take(self.draw), "dark")
+
+    @classmethod
+    def in_page(cls, page: Any) -> Lab:
+        """Return a lab that follows the page's address and theme, and the runs while it is open."""
+        lab = cls(dark=page.dark_theme)
+        location = pn.state.location
+        query = dict(parse_qsl(location.search.lstrip("?"))) if location else {}
+        problems = lab.restore(query)
+        page.param.watch(lambda event: setattr(lab, "dark", event.new), "dark_theme")
+        lab.location = location
+        lab.draw()
+        pn.state.onload(lab._live)
+        at_end(lab.close)
+        if problems:
+            pn.state.onload(partial(warn, ". ".join(problems) + "."))
+        return lab
+
+    def restore(self, query: dict[str, str]) -> list[str]:
+        """Take filters and selection from an address; without any, show the newest experiment."""
+        runs = self.watch.seen.runs
+        known = {run.name for run in runs}
+        problems = self.state.restore(query, known, lab_rows.sweeps_of(runs))
+        if not self.state.selected and NAMES["selected"] not in query:
+            self.state.selected = lab_rows.newest_sweep(runs)
+        return problems
+
+    def close(self) -> None:
+        """Stop following the runs."""
+        self.watch.close(self)
+
+    def __panel__(self) -> Any:
+        return self.screen.layout()
+
+    def take(self, task: Callable[[], None], *, key: Any = "draw") -> None:
+        """Do something when no other thread of this session is at work."""
+        self._turns.take(task, key=key)
+
+    def _live(self) -> None:
+        pn.state.add_periodic_callback(self.poll, period=PERIOD)
+        self.take(self.draw)
+
+    def poll(self) -> None:
+        """Show what is new, if anything is."""
+        if self.watch.seen.version != self._version:
+            self.take(self.draw)
+
+    # --- what the user does ------------------------------------------------------------------
+
+    def told(self, message: dict[str, Any]) -> None:
+        """Do what the table asks for."""
+        kind = message.get("kind")
+        if kind == "filter":
+            self.state.param.update(**{n: str(message[n]) for n in ("text", "state", "sweep")})
+        elif kind == "select":
+            self.state.selected = [str(name) for name in message["names"]]
+        elif kind == "do":
+            names = [str(name) for name in message["names"]]
+            self.take(partial(self.act, str(message["action"]), names), key=None)
+
+    def act(self, action: str, names: list[str]) -> None:
+        """Stop, resume, kill, delete or restore runs, and say what came of it."""
+        seen, root = self.watch.seen, self.watch.root
+        runs = [run for run in seen.runs if run.name in set(names)]
+        doings: dict[str, Callable[[], str]] = {
+            "stop": lambda: actions.stop_runs(runs).words,
+            "resume": lambda: actions.resume_runs(runs, root, self.services.slots()).words,
+            "kill": lambda: actions.kill_runs(runs).words,
+            "delete": lambda: actions.delete_runs(runs).words,
+            "restore": lambda: actions.restore_runs(root, names).words,
+            "queue": self._start_queue,
+            "empty": lambda: f"Removed for good: {empty_trash(root)} deleted.",
+        }
+        if action not in doings:
+            return
+        self._until = frozenset()
+        try:
+            self._said = doings[action]()
+        except (WorkbenchError, OSError) as error:
+            self._said = f"That did not work: {error}"
+        self.watch.look()
+        self.draw()
+
+    def _start_queue(self) -> str:
+        ensure_queue(self.watch.root, self.services.slots())
+        return "A queue is being started."
+
+    def started(self, names: list[str], words: str) -> None:
+        """Show the runs that the form has just started."""
+        seen = self.watch.look()
+        going = frozenset(name for name in names if _goes_on(seen, name))
+        self._said, self._until = words, going
+        self.state.param.update(text="", state="", sweep="", selected=names)
+        self.take(self.draw)  # also where nothing but the words has changed
+
+    def save(self, which: str) -> None:
+        """Save the data of the selected runs, "curves" or "against_n", as CSV."""
+        self.take(partial(self._save, which), key=None)
+
+    def _save(self, which: str) -> None:
+        self._outbox.set(self.screen.saved(which, self.curves.csv(which)))
+
+    # --- what is shown -----------------------------------------------------------------------
+
+    def draw(self) -> None:
+        """Bring every pane up to date."""
+        seen = self.watch.seen
+        self._version = seen.version
+        if self._until and not any(_goes_on(seen, name) for name in self._until):
+            self._said, self._until = "", frozenset()  # "4 runs are queued" is no longer true
+        chosen = self.selected(seen)
+        # the table goes ahead: figures take longer, and a stop must be seen at once
+        table = self.screen.runs(seen, self._table(seen, chosen))
+        self._outbox.set(table + self._address())
+        names = [run.name for run in chosen]
+        self.watch.follow(self, names)
+        told, versions = self.watch.told(names), self.watch.versions(names)
+        self.curves.update(chosen, told, versions, "dark" if self.dark else "light")
+        self._outbox.set(self.screen.drawings(seen, chosen, self.curves))
+
+    def selected(self, seen: Seen) -> list[Run]:
+        """Return the selected runs that are there, in the order of the table."""
+        wanted = set(self.state.selected)
+        return [run for run in seen.runs if run.name in wanted]
+
+    def _table(self, seen: Seen, chosen: list[Run]) -> dict[str, Any]:
+        state = self.state
+        present = {lab_rows.shown_state(run, seen) for run in seen.runs}
+        filters = {"text": state.text, "state": state.state, "sweep": state.sweep}
+        return {
+            **filters,
+            "rows": lab_rows.rows(seen, arms=TITLES, **filters),
+            "states": [(run.name, run.state) for run in chosen],
+            "selected": [run.name for run in chosen],
+            "state_options": [s for s in lab_rows.SHOWN_STATES if s in present or s == state.state],
+            "sweep_options": lab_rows.sweeps_of(seen.runs),
+            "counts": lab_rows.counts(seen),
+            "said": self._said,
+            "waiting": seen.waiting,
+            "trash": list(seen.trash),
+            "now": time.time(),
+        }
+
+    def _address(self) -> Changes:
+        """Return the page's address for what is shown; what is not ours is kept."""
+        if self.location is None:
+            return []
+        query = parse_qsl(self.location.search.lstrip("?"), keep_blank_values=True)
+        others = [(name, text) for name, text in query if name not in NAMES.values()]
+        search = urlencode([*self.state.address().items(), *others], safe=",")
+        return [(self.location, {"search": f"?{search}" if search else ""})]
+
+
+def _goes_on(seen: Seen, name: str) -> bool:
+    """Whether a run waits or is at work."""
+    run = seen.run(name)
+    return run is not None and (run.state == "queued" or run.active)

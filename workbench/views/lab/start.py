@@ -1,0 +1,192 @@
+"""The form that starts an experiment: what was typed is checked at once and counted aside.
+
+Counting FLOPs takes seconds of a thread. It has turns of its own, so that the rest of the session
+goes on; of several counts that wait, the newest is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from workbench.config import load_experiment
+from workbench.errors import WorkbenchError
+from workbench.lab.estimate import estimate, speeds
+from workbench.lab.proposal import (
+    Choices,
+    check,
+    free_name,
+    points_of,
+    propose,
+    starting_points,
+    tasks_with_a_start,
+)
+from workbench.lab.queue import ensure_queue
+from workbench.lab.settings import values_of
+from workbench.lab.supervise import request_all
+from workbench.views.lab import words as lab_words
+from workbench.views.lab.parts import LabForm
+from workbench.views.parts.notices import show_error
+from workbench.views.parts.outbox import Outbox
+from workbench.views.parts.turns import Turns
+from workbench.views.site.services import Services
+
+FIRST = ("depo-n8-n4", "rule110-w12-t8-n3")
+"""Starting points that are proposed first for their tasks."""
+
+
+class LabStart:
+    """The form and what it does.
+
+    Parameters
+    ----------
+    shared : Services
+        The process's services.
+    outbox : Outbox
+        How panes are set.
+    started : callable
+        Told the names of runs that were queued, and a sentence.
+    """
+
+    def __init__(
+        self, shared: Services, outbox: Outbox, started: Callable[[list[str], str], None]
+    ) -> None:
+        self.services, self.watch = shared, shared.watch()
+        self._outbox, self._started = outbox, started
+        self._turns, self._counts = Turns(show_error), Turns(show_error)
+        self.form = LabForm(self.told)
+        self.choices = Choices("", "")
+        tasks = tasks_with_a_start()
+        if tasks:
+            self._fill(tasks[0], _first(tasks[0]), Choices("", ""))
+
+    def told(self, message: dict[str, Any]) -> None:
+        """Do what the form asks for."""
+        self._turns.take(partial(self._told, message), key=message.get("kind"))
+
+    def _told(self, message: dict[str, Any]) -> None:
+        kind, task = str(message["kind"]), str(message["task"])
+        choices = lab_words.choices_of(message)
+        if kind == "task":
+            self._fill(task, _first(task), choices)
+        elif kind == "from":
+            self._fill(task, choices.start, choices)
+        elif kind == "change":
+            self._look(choices)
+        elif kind == "start":
+            self._counts.take(partial(self._start, choices), key="start")
+
+    def _fill(self, task: str, start: str, before: Choices) -> None:
+        """Fill the form from a starting point; arms, seeds and budget stay as they are."""
+        problems = {}
+        try:
+            settings = values_of(load_experiment(starting_points()[start]))
+        except (WorkbenchError, KeyError) as error:
+            settings, problems = {}, {"start": str(error)}
+        choices = Choices(
+            free_name(start, list(self.watch.seen.runs)),
+            start,
+            settings,
+            before.arms,
+            before.seeds,
+            before.steps,
+        )
+        changes = {
+            "spec": lab_words.spec(task),
+            "values": lab_words.values(task, choices),
+            "problems": problems,
+            "serial": self.form.serial + 1,
+        }
+        self._outbox.set([(self.form, changes)])
+        if not problems:
+            self._look(choices)
+
+    def _look(self, choices: Choices) -> None:
+        """Say at once what is wrong; if nothing is, count what it costs."""
+        self.choices = choices
+        checked = check(choices)
+        if checked.problems:
+            words = "Something is not right yet; it is said at its field."
+            self._say(problems=checked.problems, preview=words, busy=False)
+            return
+        count = f"{checked.count} run{'' if checked.count == 1 else 's'}"
+        self._say(problems={}, preview=f"{count}: counting what they cost ...", busy=True)
+        self._counts.take(partial(self._count, choices), key="count")
+
+    def _count(self, choices: Choices) -> None:
+        if choices is not self.choices:
+            return  # something else has been typed since
+        with self.services.counting:
+            proposal = propose(choices, self.watch.root)
+        if choices is not self.choices:
+            return
+        if proposal.problems:
+            words = "It cannot be started like this; the reason is said at its field."
+            self._say(problems=proposal.problems, preview=words, busy=False)
+            return
+        cores = self.services.slots().cores
+        time = estimate(proposal.to_do, speeds(self.watch.seen.runs), cores)
+        self._say(problems={}, preview=lab_words.preview(proposal, time, cores), busy=False)
+
+    def _start(self, choices: Choices) -> None:
+        """Queue the runs, unless anything is wrong; then nothing is started."""
+        self.choices = choices
+        self._say(starting=True, preview="Counting what the runs cost ...", busy=True)
+        try:
+            names, words, queued = self._request(choices)
+        except (WorkbenchError, OSError) as error:
+            self._refuse({"form": f"Nothing was started: {error}"})
+            return
+        finally:
+            self._say(starting=False, busy=False)
+        if names:
+            self._started(names, words)
+        if queued:
+            following = free_name(choices.start, list(self.watch.seen.runs))
+            self._next(choices, following)
+
+    def _request(self, choices: Choices) -> tuple[list[str], str, bool]:
+        """Return the runs asked for, what came of it in words, and whether any was queued."""
+        with self.services.counting:
+            proposal = propose(choices, self.watch.root)
+        if proposal.problems or proposal.sweep is None:
+            self._refuse(proposal.problems)
+            return [], "", False
+        names = [plan.name for plan in proposal.sweep.runs]
+        if not proposal.to_do:
+            words = f"Nothing to start: all {len(names)} runs of {choices.sweep} are finished."
+            if len(names) == 1:
+                words = f"Nothing to start: the run of {choices.sweep} is finished."
+            self._say(problems={}, preview=words)
+            return names, words, False
+        request_all(proposal.to_do, self.watch.root)
+        slots = self.services.slots()
+        ensure_queue(self.watch.root, slots)
+        count = len(proposal.to_do)
+        many = f"{count} run{' is' if count == 1 else 's are'} queued"
+        at_once = f"as many at a time as {slots.cores} CPU threads allow"
+        words = f"{choices.sweep}: {many}, {at_once}. They go on if you leave this page."
+        return names, words, True
+
+    def _refuse(self, problems: dict[str, str]) -> None:
+        words = "Nothing was started; the reason is said at its field."
+        self._say(problems=problems, preview=words, busy=False, refused=self.form.refused + 1)
+
+    def _next(self, choices: Choices, name: str) -> None:
+        """Offer the next experiment under another name, all else as it was."""
+        following = Choices(
+            name, choices.start, choices.values, choices.arms, choices.seeds, choices.steps
+        )
+        task = str(self.form.values["task"])
+        changes = {"values": lab_words.values(task, following), "serial": self.form.serial + 1}
+        self._outbox.set([(self.form, changes)])
+        self._look(following)
+
+    def _say(self, **changes: Any) -> None:
+        self._outbox.set([(self.form, changes)])
+
+
+def _first(task: str) -> str:
+    found = list(points_of(task))
+    return next((name for name in FIRST if name in found), found[0])

@@ -1,0 +1,1 @@
+"""Measurements: the form that starts them, and how their records are shown."""

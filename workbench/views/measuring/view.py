@@ -1,0 +1,121 @@
+"""One measurement as a page shows it: what was measured on what, its figures, tables and data."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import panel as pn
+import xarray as xr
+
+from workbench.errors import WorkbenchError
+from workbench.figures.theme import Theme
+from workbench.lab.measured import damage_reported, read_measurement
+from workbench.views.cursor.instrument_card import csv_of
+from workbench.views.measuring.figures import SAYS, Shown, figures_of
+from workbench.views.measuring.tables import tables
+from workbench.views.parts.components import Download, FigurePane, record_html
+from workbench.views.parts.outbox import Outbox
+from workbench.views.results.words import grid
+
+
+class MeasurementView:
+    """Figures, tables and data of one measurement; another may take its place.
+
+    Parameters
+    ----------
+    outbox : Outbox
+        Of the session.
+
+    Attributes
+    ----------
+    data : Dataset
+        What is shown.
+    figures : list of (Shown, FigurePane)
+        Its figures.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self.name = ""
+        self.data = xr.Dataset()
+        self.figures: list[tuple[Shown, FigurePane]] = []
+        self.button: Download | None = None
+
+    def parts(self, path: Path, name: str, theme: Theme, *, level: int = 1) -> list[Any]:
+        """Return the panes of a measurement; one that cannot be read says why.
+
+        Parameters
+        ----------
+        path : Path
+            As `workbench.lab.measured.write_measurement` writes it.
+        name : str
+            For the file of its data.
+        theme : {"light", "dark"}
+            Of the figures.
+        level : int
+            Of its heading; what it is made of is one lower.
+        """
+        self.name, self.data, self.figures, self.button = name, xr.Dataset(), [], None
+        try:
+            self.data, origin = read_measurement(path)
+            with damage_reported(str(path)):
+                about = about_html(self.data, origin, level=level)
+                shown, found = figures_of(self.data), tables(self.data)
+                drawn = [json.loads(one.draw(theme).to_json()) for one in shown]
+        except WorkbenchError as error:
+            return [record_html(f'<p class="failure" role="alert">{escape(str(error))}</p>')]
+        self.button = Download(self.save, label="Data (CSV)")
+        inner = f"h{level + 1}"
+        parts: list[Any] = [record_html(about), pn.Row(self.button, margin=0)]
+        for one, figure in zip(shown, drawn, strict=True):
+            pane = FigurePane(figure=figure, label=one.title, svg=True)
+            self.figures.append((one, pane))
+            heading = f"<{inner}>{escape(one.title)}</{inner}><p>{escape(one.says)}</p>"
+            parts += [record_html(heading), pane]
+        told = "".join(
+            f"<{inner}>{escape(title[:1].upper() + title[1:])}</{inner}>"
+            f"{grid(rows[0], rows[1:], title)}"
+            for title, rows in found.items()
+        )
+        parts.append(record_html(told))
+        return parts
+
+    def draw(self, theme: Theme) -> None:
+        """Draw every figure in a theme."""
+        self._outbox.set(
+            [(pane, {"figure": json.loads(s.draw(theme).to_json())}) for s, pane in self.figures]
+        )
+
+    def save(self) -> None:
+        """Let the browser save the numbers."""
+        assert self.button is not None
+        changes = {
+            "filename": f"{self.name}.csv",
+            "content": csv_of(self.data),
+            "serial": self.button.serial + 1,
+        }
+        self._outbox.set([(self.button, changes)])
+
+
+def about_html(data: xr.Dataset, origin: dict[str, Any], *, level: int = 1) -> str:
+    """Return what was measured on what, what it says, and the command that measures it again.
+
+    Its heading is of the level that is given.
+    """
+    kind, model = str(data.attrs["kind"]), str(data.attrs["checkpoint"])
+    settings = {k: v for k, v in origin["settings"].items() if v is not None}
+    again = " ".join(f"--set {k}={json.dumps(v)}" for k, v in settings.items())
+    commit = (origin.get("commit") or {}).get("hash", "unknown")[:10]
+    machine = origin["machine"].get("processor")
+    return (
+        f"<h{level}>{escape(kind.capitalize())}: {escape(model)}</h{level}>"
+        f"<p>{escape(SAYS[kind])}</p>"
+        f'<p class="small">{data.attrs["examples"]} evaluation examples of seed '
+        f"{data.attrs['seed']}, N = {data.attrs['n_sleep']}; one trained model, so intervals say "
+        f"nothing of other training seeds. Measured {escape(str(origin['created_at'])[:10])}, "
+        f"commit {escape(commit)}, {escape(str(machine))}. Again: <code>workbench measure "
+        f"{escape(kind)} {escape(model)} {escape(again)}</code></p>"
+    )

@@ -1,0 +1,1 @@
+"""The memory page: what S holds and where it comes from."""

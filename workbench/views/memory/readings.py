@@ -1,0 +1,183 @@
+"""What the instruments say of one study where the cursor stands. Knows no Panel.
+
+Each is worked out once for an example (or for all of them), kept with the study, and then only
+selected from: a step selects, and computes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import xarray as xr
+
+from workbench import dims
+from workbench.errors import WorkbenchError
+from workbench.instruments.change import change
+from workbench.instruments.convergence import FEWEST, cka, convergence
+from workbench.instruments.lens import lens_by_difficulty, lens_of
+from workbench.instruments.linear import CONVENTIONS
+from workbench.instruments.provenance import contribution_norms
+from workbench.instruments.readout import crosstalk, readout
+from workbench.instruments.retention import pass_retention, retention
+from workbench.instruments.spectra import spectra
+from workbench.views.cursor.cursor import Cursor, Place
+from workbench.views.cursor.desk import Study
+
+LONGER: Final = 3
+"""How many times N the sleep is that stands for the fixed point."""
+LEAST: Final = 32
+"""Passes of that sleep at least."""
+
+
+def spectra_at(study: Study, cursor: Cursor) -> xr.Dataset:
+    """Return the spectra of the cursor's example and layer, every head and stop."""
+    found = _kept(study, cursor, "spectra", spectra)
+    return found.sel({dims.LAYER: cursor.layer})
+
+
+def change_at(study: Study, cursor: Cursor) -> xr.Dataset:
+    """Return change and replay of the cursor's head, at every stop."""
+    return _of_head(_kept(study, cursor, "change", change), cursor)
+
+
+def shares_at(study: Study, cursor: Cursor) -> xr.Dataset:
+    """Return the shares in the cursor's head by both conventions: at each stop, of each pass."""
+
+    def every_pass(trace: xr.DataTree) -> xr.Dataset:
+        both = [contribution_norms(trace, convention=c, every_pass=True) for c in CONVENTIONS]
+        along = xr.IndexVariable(dims.CONVENTION, list(CONVENTIONS))
+        return xr.concat(both, along, join="exact", combine_attrs="drop_conflicts")
+
+    return _of_head(_kept(study, cursor, "shares", every_pass), cursor)
+
+
+def tokens_at(study: Study, cursor: Cursor) -> xr.Dataset:
+    """Return norms and shares in the cursor's head, at every stop, token by token.
+
+    By the convention "left of each write".
+    """
+
+    def every_token(trace: xr.DataTree) -> xr.Dataset:
+        return contribution_norms(trace, every_pass=True, every_token=True)
+
+    return _of_head(_kept(study, cursor, "tokens", every_token), cursor)
+
+
+def retention_at(study: Study, cursor: Cursor) -> xr.Dataset:
+    """Return what later windows leave of each window's writes, in the cursor's head."""
+    return _of_head(_kept(study, cursor, "retention", retention), cursor)
+
+
+def pass_retention_at(study: Study, cursor: Cursor) -> xr.Dataset:
+    """Return what later passes leave, in the cursor's head and the window slept on last."""
+    found = _of_head(_kept(study, cursor, "pass retention", pass_retention), cursor)
+    return found.isel({dims.WINDOW: study.slept(cursor.window)})
+
+
+def readout_at(study: Study, cursor: Cursor) -> xr.Dataset:
+    """Return what is returned, at every stop, for the keys of the window slept on last."""
+    source = study.slept(cursor.window)
+    label = int(study.trace.coords[dims.WINDOW].values[source])
+
+    def asked(trace: xr.DataTree) -> xr.Dataset:
+        return readout(trace, source_window=label)
+
+    found = _kept(study, cursor, ("readout", source), asked)
+    return found.sel({dims.LAYER: cursor.layer})
+
+
+def crosstalk_at(study: Study, cursor: Cursor) -> xr.Dataset:
+    """Return whose values come back, in the cursor's head, for the keys of `asked_pass`."""
+    place = crosstalk_place(study, cursor)
+    source = study.slept(place.window)
+    labels = study.trace.coords[dims.WINDOW].values
+    window, source_window = int(labels[place.window]), int(labels[source])
+
+    def asked(trace: xr.DataTree) -> xr.Dataset:
+        return crosstalk(
+            trace, window=window, sleep_pass=place.sleep_pass, source_window=source_window
+        )
+
+    return _of_head(_kept(study, cursor, ("crosstalk", place), asked), cursor)
+
+
+def crosstalk_place(study: Study, cursor: Cursor) -> Place:
+    """Return the last pass done where the cursor stands; before everything, the first one."""
+    return study.written(cursor.place) or Place(0, 1)
+
+
+def lens_at(study: Study) -> xr.Dataset:
+    """Return the answers after every pass, by difficulty, over all examples of the study."""
+
+    def read() -> xr.Dataset:
+        return lens_by_difficulty(lens_of(study.trace), study.task)
+
+    return study.ask("lens", read)
+
+
+def convergence_at(study: Study, cursor: Cursor) -> xr.Dataset:
+    """Return steps and distances of the cursor's head, at every stop."""
+
+    def with_fixed_point(trace: xr.DataTree) -> xr.Dataset:
+        return convergence(trace, fixed_point=longer(study, cursor.example))
+
+    return _of_head(_kept(study, cursor, "convergence", with_fixed_point), cursor)
+
+
+def longer(study: Study, example: int) -> xr.DataTree | None:
+    """Return a far longer sleep over one example; None where there is no model to sleep."""
+    if study.checkpoint is None:
+        return None
+    from workbench.trace import batch_of, record
+
+    sleep = study.sleep.with_passes(max(LEAST, LONGER * max(study.passes)))
+    batch = batch_of(study.one(example))
+    # nobody asks for the answers after each of its passes
+    silent = replace(
+        batch,
+        difficulty=np.empty((1, 0), dtype=np.int64),
+        answer_of=np.full_like(batch.answer_of, -1),
+    )
+    return record(study.checkpoint.model, silent, sleep, keep=("states",))
+
+
+def cka_at(study: Study, cursor: Cursor) -> xr.Dataset | None:
+    """Return the likeness of passes over all examples, in the window slept on last.
+
+    None where there are too few examples.
+    """
+    if study.examples < FEWEST:
+        return None
+    window = study.slept(cursor.window)
+    label = int(study.trace.coords[dims.WINDOW].values[window])
+    found = study.ask(("cka", window), lambda: cka(study.trace, window=label))
+    return found.sel({dims.LAYER: cursor.layer}).isel({dims.GDN_HEAD: cursor.gdn_head})
+
+
+def where(study: Study, place: Place, found: xr.Dataset) -> xr.Dataset:
+    """Return what an instrument says at one stop.
+
+    Raises
+    ------
+    WorkbenchError
+        The trace has no such stop.
+    """
+    if place not in study.extent.places:
+        raise WorkbenchError(f"stop {tuple(place)}", "a stop of this trace", "step on")
+    return found.isel({dims.WINDOW: place.window, dims.SLEEP_PASS: place.sleep_pass})
+
+
+def _kept(study: Study, cursor: Cursor, name: object, instrument: object) -> xr.Dataset:
+    """Return an instrument's result for the cursor's example, worked out at the first call."""
+    assert callable(instrument)
+    at = study.position(cursor.example)
+    found: xr.Dataset = study.ask(
+        (name, at), lambda: instrument(study.one(cursor.example)).isel({dims.EXAMPLE: 0})
+    )
+    return found
+
+
+def _of_head(found: xr.Dataset, cursor: Cursor) -> xr.Dataset:
+    return found.sel({dims.LAYER: cursor.layer}).isel({dims.GDN_HEAD: cursor.gdn_head})

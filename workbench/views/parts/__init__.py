@@ -1,0 +1,1 @@
+"""Browser components and what every page needs; knows no model and no cursor."""

@@ -1,0 +1,188 @@
+"""Small browser components that several pages share, and the style sheets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import panel as pn
+import param
+from panel.custom import JSComponent
+
+HERE = Path(__file__).parent
+CSS = (HERE / "style.css").read_text(encoding="utf-8")
+FORMS_CSS = (HERE / "forms.css").read_text(encoding="utf-8")
+"""Style of forms and tables, in addition to `CSS`."""
+RECORDS_CSS = (HERE / "records.css").read_text(encoding="utf-8")
+"""Style of pages that show records, in addition to `CSS`."""
+"""Style of the page and of every pane, read once."""
+
+
+class FigurePane(JSComponent):
+    """A Plotly figure that is redrawn in place; needs ``pn.extension("plotly")``."""
+
+    figure = param.Dict(default={}, doc="The figure, as Plotly's JSON.")
+    moving = param.Dict(default={}, doc="Parts of the layout that change while the figure stays.")
+    label = param.String("", doc="What the figure shows, for screen readers.")
+    svg = param.Boolean(False, doc="Whether it can be saved as SVG, too.")
+
+    _esm = HERE / "figure_pane.js"
+
+    def __init__(self, on_click: Callable[[int, Any], None] | None = None, **values: Any) -> None:
+        super().__init__(sizing_mode="stretch_width", margin=0, **values)
+        self._on_click = on_click
+
+    def _handle_msg(self, data: dict[str, Any]) -> None:
+        if self._on_click is not None:
+            self._on_click(int(data["curve"]), data["custom"])
+
+
+class Transport(JSComponent):
+    """First, back, play, step, last, speed, and the same on the keyboard."""
+
+    index = param.Integer(0, doc="Number of the stop shown.")
+    count = param.Integer(1, doc="Number of stops.")
+    playing = param.Boolean(False, doc="Whether steps follow one another.")
+    speed = param.Number(1.0, bounds=(0.1, 10), doc="Steps a second while playing.")
+    serial = param.Integer(0, doc="Actions done; a change says that the last one is shown.")
+
+    _esm = HERE / "transport.js"
+    _stylesheets = [CSS]
+
+    def __init__(self, on_action: Callable[[str], None], **values: Any) -> None:
+        super().__init__(margin=0, sizing_mode="stretch_width", **values)
+        self._on_action = on_action
+
+    def _handle_msg(self, data: dict[str, Any]) -> None:
+        self._on_action(str(data["action"]))
+
+
+class Choice(JSComponent):
+    """One of several options, by mouse or keyboard."""
+
+    label = param.String("", doc="What is chosen.")
+    options = param.Dict(default={}, doc="Text -> value.")
+    value = param.Parameter(doc="The value that is chosen.")
+    labels = param.List(default=[], doc="Texts of the options, for the browser.")
+    index = param.Integer(-1, doc="Which of them is shown; -1 for none.")
+
+    _esm = HERE / "choice.js"
+    _stylesheets = [CSS]
+    _rename = {"options": None, "value": None}
+
+    def __init__(self, label: str, **values: Any) -> None:
+        sizes = {} if "width" in values else {"sizing_mode": "stretch_width"}
+        super().__init__(label=label, margin=0, **sizes, **values)
+        self._fit()
+
+    @param.depends("options", "value", watch=True)
+    def _fit(self) -> None:
+        values = list(self.options.values())
+        found = values.index(self.value) if self.value in values else -1
+        self.param.update(labels=list(self.options), index=found)
+
+    def _handle_msg(self, data: dict[str, Any]) -> None:
+        index = int(data["index"])
+        if 0 <= index < len(self.options):  # else it was chosen from options that have just gone
+            self.value = list(self.options.values())[index]
+
+
+class Number(JSComponent):
+    """A whole number, typed or counted up and down."""
+
+    label = param.String("", doc="What is counted.")
+    value = param.Integer(0, doc="The number in the field, which may lie outside the bounds.")
+    start = param.Integer(0, doc="Smallest number that the buttons reach.")
+    end = param.Integer(0, doc="Largest number that the buttons reach.")
+
+    _esm = HERE / "number.js"
+    _stylesheets = [CSS]
+
+    def __init__(self, label: str, **values: Any) -> None:
+        super().__init__(label=label, margin=0, sizing_mode="stretch_width", **values)
+
+
+class Where(JSComponent):
+    """Where we are, in words: one live region that stays, so that screen readers announce it."""
+
+    title = param.String("", doc="The stop's name.")
+    sentence = param.String("", doc="What has just happened.")
+    told = param.String("", doc="What is only for screen readers: the score.")
+    busy = param.String("", doc="What is being done that takes a while; empty when all is shown.")
+
+    _esm = HERE / "where.js"
+    _stylesheets = [CSS]
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(margin=0, sizing_mode="stretch_width", **values)
+
+
+class OwnInput(JSComponent):
+    """A form for the user's own example, with errors at the field they belong to."""
+
+    text = param.String("", doc="The context shown.")
+    queries = param.String("", doc="The queries shown.")
+    has_queries = param.Boolean(True, doc="Whether the task takes queries.")
+    typed = param.Boolean(False, doc="Whether the example shown was typed.")
+    hint = param.String("", doc="What may be typed.")
+    wrong_field: Any = param.Selector(
+        default="", objects=["", "text", "queries"], doc="Which is wrong."
+    )
+    message = param.String("", doc="What is wrong with it.")
+    serial = param.Integer(0, doc="A change fills the fields anew.")
+
+    _esm = HERE / "own_input.js"
+    _stylesheets = [CSS]
+
+    def __init__(self, on_submit: Callable[[str, str, bool], None], **values: Any) -> None:
+        super().__init__(margin=0, sizing_mode="stretch_width", **values)
+        self._on_submit = on_submit
+
+    def _handle_msg(self, data: dict[str, Any]) -> None:
+        self._on_submit(str(data["text"]), str(data["queries"]), bool(data.get("draw")))
+
+
+class ThemeCookie(JSComponent):
+    """Keeps the choice of light or dark in a cookie, else tells the system's; draws nothing."""
+
+    dark = param.Boolean(False, doc="The page's theme.")
+    cookie = param.String("", doc="Name of the cookie.")
+
+    _esm = HERE / "theme_cookie.js"
+
+    def __init__(self, on_system: Callable[[bool], None], **values: Any) -> None:
+        super().__init__(width=0, height=0, margin=0, **values)
+        self._on_system = on_system
+
+    def _handle_msg(self, data: dict[str, Any]) -> None:
+        self._on_system(bool(data["dark"]))
+
+
+class Download(JSComponent):
+    """A button that saves a text; the text is made when it is pressed."""
+
+    label = param.String("", doc="What the button says.")
+    filename = param.String("", doc="Name of the file.")
+    content = param.String("", doc="What is saved.")
+    serial = param.Integer(0, doc="A change saves it.")
+
+    _esm = HERE / "download.js"
+    _stylesheets = [CSS, FORMS_CSS]
+
+    def __init__(self, on_press: Callable[[], None], **values: Any) -> None:
+        super().__init__(margin=0, **values)
+        self._on_press = on_press
+
+    def _handle_msg(self, data: dict[str, Any]) -> None:
+        self._on_press()
+
+
+def record_html(text: str) -> pn.pane.HTML:
+    """Return text of a page of records, in its style."""
+    return pn.pane.HTML(
+        f'<div class="told">{text}</div>',
+        stylesheets=[CSS, RECORDS_CSS],
+        sizing_mode="stretch_width",
+        margin=0,
+    )

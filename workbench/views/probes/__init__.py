@@ -1,0 +1,1 @@
+"""The page of probes: what can be decoded from the memory."""

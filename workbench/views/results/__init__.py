@@ -1,0 +1,1 @@
+"""The page of findings: questions, their answers, and how sure they are."""

@@ -1,0 +1,1 @@
+"""How pages are served: the table of pages, the server, who may ask it, sessions."""

@@ -1,0 +1,159 @@
+"""What all sessions of one process share, made once: loaded checkpoints and locks.
+
+Knows no Panel. Torch is imported when the first checkpoint is asked for.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.errors import WorkbenchError
+from workbench.files import stamp
+from workbench.paths import bundled_checkpoints
+from workbench.training.places import CONFIG, PROVENANCE, WEIGHTS, find_checkpoint
+from workbench.views.parts.kept import Kept
+
+if TYPE_CHECKING:
+    from workbench.lab.queue import Slots
+    from workbench.lab.watch import Watch
+    from workbench.training.checkpoints import Checkpoint
+
+MODELS = 12
+"""Checkpoints that are kept loaded; the one that was not asked for the longest goes first."""
+
+
+class Services:
+    """Checkpoints by name, each loaded once however many sessions ask for it.
+
+    One that was replaced since is loaded again, and one that was removed is there no longer.
+
+    Attributes
+    ----------
+    runs : Path or None
+        Folder whose finished runs may be shown as well, as ``runs/NAME``, and in which the lab
+        starts runs; only a server that nobody else can reach sets it.
+    counting : Lock
+        Held while FLOPs are counted: it switches attention's form for the whole process.
+    """
+
+    def __init__(self) -> None:
+        self.runs: Path | None = None
+        self.counting = threading.Lock()
+        self._checkpoints = Kept(MODELS)
+        self._lock = threading.Lock()
+        self._watch: Watch | None = None
+
+    @property
+    def traces(self) -> Path | None:
+        """Folder of traces that may be shown as well, beside that of the runs; None without."""
+        return None if self.runs is None else self.runs.parent / "traces"
+
+    def names(self) -> list[str]:
+        """Return the names of the bundled checkpoints, then of the finished runs."""
+        return [*bundled_checkpoints(), *self._finished_runs()]
+
+    def folders(self) -> dict[str, Path]:
+        """Return the folders of all checkpoints by name; loads none."""
+        return bundled_checkpoints() | self._finished_runs()
+
+    def _finished_runs(self) -> dict[str, Path]:
+        if self.runs is None or not self.runs.is_dir():
+            return {}
+        home = self.runs.resolve()
+        return {
+            f"runs/{folder.name}": folder / "checkpoint"
+            for folder in sorted(self.runs.iterdir())
+            if (folder / "checkpoint" / "model.safetensors").is_file()
+            and (folder / "checkpoint").resolve() == home / folder.name / "checkpoint"  # no links
+        }
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """Return a checkpoint, loaded at the first call and whenever its files have changed.
+
+        Names may come from an address: only those of `names` are known, no path and no Hub id.
+
+        Raises
+        ------
+        WorkbenchError
+            There is no such checkpoint, or its folder is damaged.
+        """
+        known = self.folders()
+        if name not in known:
+            raise WorkbenchError(
+                f"no checkpoint {name[:100]!r}",
+                f"one of {', '.join(known) or 'none found'}",
+                "`workbench checkpoints` lists the bundled ones; a run's is runs/NAME",
+            )
+        folder = find_checkpoint(known[name])
+        files = tuple(stamp(folder / file) for file in (WEIGHTS, CONFIG, PROVENANCE))
+
+        def load() -> Checkpoint:
+            import torch
+
+            from workbench.training.checkpoints import load_checkpoint
+
+            # Small models on a few shared cores are fastest with one thread.
+            torch.set_num_threads(1)
+            return load_checkpoint(folder)
+
+        return self._checkpoints.get((folder, files), load)
+
+    def watch(self) -> Watch:
+        """Return the watch on the runs: one for all sessions.
+
+        Raises
+        ------
+        WorkbenchError
+            This server has no folder of runs.
+        """
+        if self.runs is None:
+            raise WorkbenchError(
+                "this server starts no processes, as it does not know who can reach it",
+                "`workbench serve`, which listens to this machine alone",
+                "open the lab there",
+            )
+        with self._lock:
+            if self._watch is None or self._watch.root != self.runs:
+                from workbench.lab.watch import Watch
+
+                self._watch = Watch(self.runs)
+            return self._watch
+
+    def slots(self) -> Slots:
+        """Return what runs started here may use at a time: all CPU threads and GPUs."""
+        import torch
+
+        from workbench.lab.queue import Slots
+
+        return Slots(gpus=tuple(range(torch.cuda.device_count())))
+
+    def warm(self) -> None:
+        """Import what the first step will need, so that nobody waits for it."""
+        import workbench.training.checkpoints  # noqa: F401
+        import workbench.views.attribution.page  # noqa: F401
+        import workbench.views.interventions.page  # noqa: F401
+        import workbench.views.lab.page  # noqa: F401
+        import workbench.views.memory.page  # noqa: F401
+        import workbench.views.probes.page  # noqa: F401
+        import workbench.views.stepper.page  # noqa: F401
+
+
+def lacking(name: str, runs: Path | None) -> str:
+    """Return why there is no checkpoint of that name: a run in `runs` may not have finished yet."""
+    from workbench.lab.runs import NAME, is_run
+
+    run = name.removeprefix("runs/")
+    named = run != name and NAME.fullmatch(run)
+    if runs is not None and named and is_run(runs / run):
+        return f"the run {run} has not finished, and has no checkpoint yet"
+    return f"there is no checkpoint {name!r}"
+
+
+_SERVICES = Services()  # made by the import, which happens once however many threads ask
+
+
+def services() -> Services:
+    """Return the services of this process."""
+    return _SERVICES

@@ -1,0 +1,1 @@
+"""The stepper: one sleep, pass by pass."""
