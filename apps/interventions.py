@@ -10,4 +10,4 @@ from workbench.views.site import pages
 
 if pn.state.served:
     pages.configure()
-    pages.interventions().servable()
+    pages.build("interventions").servable()

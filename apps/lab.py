@@ -10,4 +10,4 @@ from workbench.views.site import pages
 
 if pn.state.served:
     pages.configure()
-    pages.lab().servable()
+    pages.build("lab").servable()

@@ -37,6 +37,7 @@ FLOORS = (
         "workbench.limits",
         "workbench.paths",
         "workbench.progress",
+        "workbench.registry",
         "workbench.signals",
         "workbench.terminal",
     ),
@@ -196,6 +197,32 @@ def length_complaints(source: Source) -> Iterator[str]:
         yield f"{source.module}: {length} lines; at most {LONGEST}, so split it by concept"
 
 
+def circles(graph: dict[str, set[str]]) -> list[str]:
+    """Return the modules that import each other, directly or by way of others."""
+    reach = {module: set(targets) for module, targets in graph.items()}
+    for between in graph:
+        for module in graph:
+            if between in reach[module]:
+                reach[module] |= reach[between]
+    return sorted(module for module in graph if module in reach[module])
+
+
+def import_graph(sources: list[Source]) -> dict[str, set[str]]:
+    """Return what each module imports of the others, inside functions and for types as well."""
+    known = {source.module for source in sources}
+    graph: dict[str, set[str]] = {source.module: set() for source in sources}
+    for source in sources:
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Import):
+                graph[source.module] |= {alias.name for alias in node.names} & known
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for alias in node.names:
+                    inner = f"{node.module}.{alias.name}"
+                    graph[source.module] |= {inner if inner in known else node.module} & known
+        graph[source.module].discard(source.module)
+    return graph
+
+
 def host_complaints(name: str, text: str) -> Iterator[str]:
     """Hosts that a page would fetch from, or link to without being on the list."""
     for number, line in enumerate(text.splitlines(), 1):
@@ -302,6 +329,11 @@ def pinned() -> dict[str, str]:
 
 def test_every_file_imports_only_from_floors_below():
     assert not [c for source in with_floors() for c in floor_complaints(source)]
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    shown = [s for s in sources() if s.module.split(".")[0] == "workbench"]
+    assert circles(import_graph(shown)) == []
 
 
 def test_no_module_is_too_long():
@@ -467,7 +499,11 @@ PERMITTED = [
     (floor_complaints, "workbench.model.block", "from . import memory\nfrom .memory import x"),
     (floor_complaints, "workbench.training.loop", "from workbench.tasks import depo\nimport torch"),
     (floor_complaints, "workbench.views.stepper.page", "import panel as pn"),
-    (floor_complaints, "apps.stepper", "import workbench\nfrom workbench.views import stepper"),
+    (
+        floor_complaints,
+        "apps.stepper",
+        "import workbench\nfrom workbench.views.stepper import page",
+    ),
     (floor_complaints, "workbench", "def load():\n    from workbench.training import checkpoints"),
     (
         pickle_complaints,
@@ -491,6 +527,12 @@ def test_the_rules_can_fail(rule, module, text):
 @pytest.mark.parametrize(("rule", "module", "text"), PERMITTED)
 def test_the_rules_allow_what_is_right(rule, module, text):
     assert not list(rule(Source(module, text, is_package=module == "workbench")))
+
+
+def test_circles_are_found():
+    lazy = Source("a", "def f():\n    from p import b")
+    sources = [lazy, Source("p.b", "import c"), Source("c", "import a"), Source("d", "import a")]
+    assert circles(import_graph(sources)) == ["a", "c", "p.b"]
 
 
 def test_the_other_rules_can_fail():

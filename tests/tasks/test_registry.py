@@ -6,7 +6,7 @@ import pytest
 from workbench.config import DepoConfig, Rule110Config
 from workbench.errors import WorkbenchError
 from workbench.tasks import EVALUATION, TASKS, batch_generator, task
-from workbench.tasks.base import level_words
+from workbench.tasks.phrases import level_words
 
 
 @pytest.mark.parametrize("name", TASKS)

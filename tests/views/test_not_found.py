@@ -5,14 +5,14 @@ import asyncio
 from tornado.httpclient import AsyncHTTPClient
 
 from workbench.views.site.not_found import not_found_html
-from workbench.views.site.pages import PAGES, THEME_COOKIE
+from workbench.views.site.pages import THEME_COOKIE, pages
 from workbench.views.site.server import listen
 
 
 def test_it_says_what_was_asked_and_links_every_page():
     html = not_found_html("/<script>", "/workbench")
     assert "/&lt;script&gt;" in html and "<script>" not in html
-    assert all(f'href="/workbench{page.path}"' in html for page in PAGES)
+    assert all(f'href="/workbench{page.path}"' in html for page in pages())
     assert " class=dark" not in html and " class=dark" in not_found_html("/x", dark=True)
     assert "http" not in html, "nothing is fetched from elsewhere"
 

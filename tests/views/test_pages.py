@@ -5,12 +5,15 @@ import logging
 import socket
 from pathlib import Path
 
+import panel as pn
 import pytest
 
 from workbench.errors import WorkbenchError
+from workbench.registry import load, names
 from workbench.views.home import catalogue
 from workbench.views.home import page as home
 from workbench.views.site import pages, server
+from workbench.views.site.entry import PageEntry
 from workbench.views.site.glossary import WORDS, words_html
 
 METRICS = {
@@ -74,10 +77,13 @@ def test_words_have_one_source_at_home_and_at_the_foot_of_pages(monkeypatch):
     assert all(text.endswith(".") for text in WORDS.values())
     monkeypatch.setitem(WORDS, "<b>", "<i>.")
     assert "&lt;b&gt;" in words_html() and "<i>" not in words_html()
-    for here in ("memory", "lab"):
-        page = pages.shell("Test", here, lambda page: [])
-        assert [words_html() in part.object for part in page.main] == [True] * (here == "memory")
-    assert set(pages.WORDED) < {entry.link for entry in pages.PAGES}
+    for explains in (True, False):
+        entry = PageEntry(
+            "toy", "Toy", 1, lambda page: pn.pane.HTML("toy"), explains_words=explains
+        )
+        monkeypatch.setattr(pages, "pages", lambda entry=entry: (entry,))
+        shown = [part.object for part in pages.build("toy").main]
+        assert [words_html() in text for text in shown] == [False, True][: 1 + explains]
 
 
 def test_a_short_training_is_told_in_seconds(folder):
@@ -247,22 +253,28 @@ def test_the_hops_asked_for_are_named():
     assert catalogue.task_words(task).endswith("1, 4 hops")
 
 
-@pytest.mark.parametrize(
-    "name", ["home", "stepper", "memory", "probes", "interventions", "attribution", "lab"]
-)
+APPS = Path(__file__).resolve().parents[2] / "apps"
+
+
+def test_every_page_has_an_app():
+    assert {path.stem for path in APPS.glob("*.py")} == set(names(pages.GROUP))
+
+
+@pytest.mark.parametrize("name", sorted(names(pages.GROUP)))
 def test_the_apps_are_the_pages_of_the_server(name, monkeypatch):
     """`panel serve apps/*.py` serves what `workbench serve` does, set up in the same way."""
     from panel.tests.util import serve_and_request
 
     configured, built = [], []
     monkeypatch.setattr(pages, "configure", lambda: configured.append(True))
-    function = getattr(pages, name)
-    monkeypatch.setattr(pages, name, lambda: (built.append(function()), built[-1])[1])
-    path = Path(__file__).resolve().parents[2] / "apps" / f"{name}.py"
+    build = pages.build
+    monkeypatch.setattr(pages, "build", lambda link: (built.append(build(link)), built[-1])[1])
+    path = APPS / f"{name}.py"
     assert "--address 127.0.0.1" in path.read_text(), "there is no authentication"
     response = serve_and_request(path)
     assert response.status_code == 200
     assert configured == [True]
+    assert built[0].meta_title == load(names(pages.GROUP)[name], PageEntry).title
     assert built[0].main, "a page with something in it"
 
 

@@ -26,7 +26,7 @@ def served(tmp_path, monkeypatch):
     server.stop()
 
 
-@pytest.mark.parametrize("path", [page.path for page in pages.PAGES])
+@pytest.mark.parametrize("path", [page.path for page in pages.pages()])
 def test_nothing_is_left_of_sessions_that_have_ended(served, path):
     def use(count):
         """Ask for the page that often and open it once; return once all of them are gone."""

@@ -13,7 +13,7 @@ from workbench import dims
 from workbench.figures.stops import Panel, level_line, stop_line, stop_panels, stop_place
 from workbench.figures.theme import INKS, Theme, axis_id, series
 from workbench.figures.timeline import positions
-from workbench.tasks.base import level_words
+from workbench.tasks.phrases import level_words
 
 PANELS = (
     ("norm", "Norm of S by head", "|S| (Frobenius)"),

@@ -21,7 +21,7 @@ from workbench.figures.panels import (
     row_names,
 )
 from workbench.figures.theme import DIVERGING, Theme, colorbar, scale
-from workbench.tasks.base import level_words
+from workbench.tasks.phrases import level_words
 
 EFFECTS: Final = {
     "became_donor": "share of answers that became the donor's",

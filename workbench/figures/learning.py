@@ -22,7 +22,7 @@ from workbench.figures.panels import (
     on,
 )
 from workbench.figures.theme import Theme
-from workbench.tasks.base import level_words
+from workbench.tasks.phrases import level_words
 
 Against = Literal["step", "flops", "seconds"]
 AXES: Final[dict[Against, str]] = {

@@ -13,7 +13,7 @@ from workbench import dims
 from workbench.figures.stops import Panel, level_line, stop_line, stop_panels, stop_place
 from workbench.figures.theme import INKS, Theme, series
 from workbench.figures.timeline import positions
-from workbench.tasks.base import level_words
+from workbench.tasks.phrases import level_words
 
 DASHES: Final = ("dot", "dash", "dashdot", "longdash")
 

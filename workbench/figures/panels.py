@@ -19,7 +19,7 @@ from workbench.figures.theme import (
     series,
     template,
 )
-from workbench.tasks.base import level_words
+from workbench.tasks.phrases import level_words
 
 ROW: Final = 210
 """Height of a row of panels, pixels."""

@@ -20,7 +20,7 @@ from workbench.figures.panels import (
     titles_of,
 )
 from workbench.figures.theme import INKS, Theme
-from workbench.tasks.base import level_words
+from workbench.tasks.phrases import level_words
 
 APART: Final = 0.0045
 """Between series at the same N, as a share of a factor of ten, so that none hides another."""

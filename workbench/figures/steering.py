@@ -11,7 +11,7 @@ import xarray as xr
 from workbench import dims
 from workbench.figures.panels import SHARE, bars, layout, look, n_axis, on
 from workbench.figures.theme import Theme
-from workbench.tasks.base import level_words
+from workbench.tasks.phrases import level_words
 
 NOTHING: Final = "nothing"
 """The control that moves nothing: how often the answer is the one asked for anyhow."""

@@ -16,7 +16,7 @@ from plotly.graph_objects import FigureWidget
 from workbench import dims, figures
 from workbench.lab import results
 from workbench.lab.runs import Run
-from workbench.tasks.base import level_words
+from workbench.tasks.phrases import level_words
 
 PAUSE = 1.0
 """Seconds between two drawings: each takes 0.1 s of a core that could train."""

@@ -18,7 +18,8 @@ import numpy as np
 from workbench.batch import Batch
 from workbench.config import Rule110Config
 from workbench.errors import WorkbenchError
-from workbench.tasks.base import ChanceLine, check_room, counted, symbols
+from workbench.tasks.base import ChanceLine, check_room, symbols
+from workbench.tasks.phrases import counted
 from workbench.tasks.targets import RULE_110, ProbeTarget, cell_targets
 
 Boundary = Literal["periodic", "zero_background"]

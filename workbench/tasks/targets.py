@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from workbench.errors import WorkbenchError
-from workbench.tasks.base import level_words
+from workbench.tasks.phrases import level_words
 
 # New cell for the neighbourhood 4 left + 2 centre + right: 0 for 000, 100 and 111, else 1.
 RULE_110 = np.array([0, 1, 1, 1, 0, 1, 1, 0], dtype=np.int8)

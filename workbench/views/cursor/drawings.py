@@ -11,7 +11,7 @@ from html import escape
 
 import numpy as np
 
-from workbench.tasks.base import counted
+from workbench.tasks.phrases import counted
 from workbench.views.cursor.problem import Problem, Query
 
 RADIUS = 100.0

@@ -9,7 +9,8 @@ import numpy as np
 
 from workbench.batch import Batch
 from workbench.errors import WorkbenchError
-from workbench.tasks.base import EVALUATION, Task, counted, draw, level_words
+from workbench.tasks.base import EVALUATION, Task, draw
+from workbench.tasks.phrases import counted, level_words
 from workbench.views.cursor.cursor import EXAMPLES
 
 MOST_NODES_IN_HINT = 12

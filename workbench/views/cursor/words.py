@@ -11,8 +11,9 @@ import xarray as xr
 
 from workbench.config import RandomPasses, SleepConfig
 from workbench.figures import change_words
-from workbench.tasks.base import Task, level_words
+from workbench.tasks.base import Task
 from workbench.tasks.depo import size_distribution
+from workbench.tasks.phrases import level_words
 from workbench.views.cursor.cursor import MOST_PASSES, Cursor, Place
 from workbench.views.cursor.problem import Problem
 

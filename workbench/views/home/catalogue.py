@@ -13,7 +13,7 @@ from workbench.config import load_experiment
 from workbench.errors import WorkbenchError
 from workbench.files import read_json, read_toml
 from workbench.paths import bundled_checkpoints
-from workbench.tasks.base import counted
+from workbench.tasks.phrases import counted
 
 RULES = {
     "until_memory_settles": "sleeping until the memory settles",

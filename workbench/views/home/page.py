@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import panel as pn
 
-from workbench.tasks.base import level_words
+from workbench.tasks.phrases import level_words
 from workbench.views.home.catalogue import Accuracy, Entry, entries
 from workbench.views.parts.components import CSS
 from workbench.views.site.glossary import words_html
@@ -74,8 +75,8 @@ WAYS_ON = """
 """
 
 
-def body() -> pn.pane.HTML:
-    """Return the home page's content."""
+def body(page: Any) -> pn.pane.HTML:
+    """Return the home page's content; it asks nothing of Panel's `page`."""
     return pn.pane.HTML(
         page_html(entries()), stylesheets=[CSS], sizing_mode="stretch_width", margin=0
     )

@@ -11,7 +11,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM, UNRELATED
-from workbench.tasks.base import counted
+from workbench.tasks.phrases import counted
 from workbench.views.cursor import words
 from workbench.views.cursor.reading import Examples
 from workbench.views.interventions.model import (

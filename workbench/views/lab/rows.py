@@ -11,7 +11,7 @@ from workbench.lab.actions import KILLED
 from workbench.lab.runs import STATES, Run, configuration, scores_at_trained
 from workbench.lab.watch import Seen, sweep_of
 from workbench.tasks import task as make_task
-from workbench.tasks.base import level_words
+from workbench.tasks.phrases import level_words
 
 STOPPING = "stopping"
 SHOWN_STATES = ("queued", "starting", "running", STOPPING, *STATES[3:])

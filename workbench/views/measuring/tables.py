@@ -17,7 +17,7 @@ from workbench.instruments.controls import REPLAY, STRONGER, UNTRAINED
 from workbench.instruments.linear import LEFT
 from workbench.lab.measured import damage_reported
 from workbench.paths import data_folder
-from workbench.tasks.base import level_words
+from workbench.tasks.phrases import level_words
 
 Rows = list[list[str]]
 """Cells of a table, its head first."""

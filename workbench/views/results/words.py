@@ -20,7 +20,7 @@ from workbench.files import UnreadableFile, read_json
 from workbench.lab.arms import ARMS
 from workbench.lab.axes import at_axes, value_text
 from workbench.paths import data_folder
-from workbench.tasks.base import level_words
+from workbench.tasks.phrases import level_words
 from workbench.training.statistics import ALPHA
 from workbench.views.results.differences import MARGIN, Compared, Family, family_words
 from workbench.views.results.questions import Question, notes

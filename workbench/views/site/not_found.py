@@ -47,9 +47,9 @@ def not_found_html(path: str, prefix: str = "", *, dark: bool = False) -> str:
     dark : bool
         Whether this browser has chosen the dark theme.
     """
-    from workbench.views.site.pages import NAME, PAGES
+    from workbench.views.site.pages import NAME, pages
 
-    home, *others = PAGES
+    home, *others = pages()
     links = "".join(
         f'<li><a href="{escape(prefix + page.path)}">{escape(page.label)}</a></li>'
         for page in others

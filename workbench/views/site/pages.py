@@ -1,28 +1,30 @@
-"""The pages: functions that build one session's page, in one shell with header and navigation."""
+"""The table of pages, and the shell with header and navigation that each is built in."""
 
 from __future__ import annotations
 
 import logging
 from base64 import b64encode
 from collections.abc import Callable
+from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import panel as pn
 from panel_material_ui.template.base import Page
 
 import workbench.figures  # noqa: F401  (whole, before threads import parts of it at once)
 from workbench.errors import WorkbenchError
+from workbench.registry import registered
 from workbench.views.parts.components import CSS, ThemeCookie
 from workbench.views.parts.notices import show_error
 from workbench.views.parts.outbox import Outbox
+from workbench.views.site.entry import NAME, PageEntry
 from workbench.views.site.glossary import words_html
 from workbench.views.site.sessions import begin
 
 logger = logging.getLogger(__name__)
 
-NAME = "Sleep workbench"
 THREADS = 4
 """Callbacks run in a pool, so that one session's computation does not hold up another's."""
 _ICON = Path(__file__).with_name("icon.svg").read_bytes()
@@ -48,18 +50,46 @@ HEADER = """
 .header .MuiToolbar-root > .MuiBox-root + .MuiBox-root { min-width: 0; }
 """
 THEME_COOKIE = "workbench_theme"
-WORDED = ("stepper", "memory", "interventions", "attribution", "instruments", "probes")
-"""Links of the pages that explain their words."""
+GROUP = "sleep_workbench.pages"
+"""Entry points of pages."""
 
 
-class PageEntry(NamedTuple):
-    """One page of the server."""
+@cache
+def pages() -> tuple[PageEntry, ...]:
+    """Return every page, ours and those of other packages, in the order of the navigation.
 
-    path: str
-    title: str
-    link: str
-    label: str
-    function: Callable[[], Any]
+    Raises
+    ------
+    WorkbenchError
+        A page cannot be imported, or two have the same link.
+    """
+    found = registered(GROUP, PageEntry).values()
+    listed = sorted(found, key=lambda page: (page.order, page.label))
+    links = [page.link for page in listed]
+    if twice := {link for link in links if links.count(link) > 1}:
+        raise WorkbenchError(
+            f"two pages with the link {min(twice)!r}", "one of each", "uninstall one of them"
+        )
+    return tuple(listed)
+
+
+def build(link: str) -> Page:
+    """Return one session's page.
+
+    Parameters
+    ----------
+    link : str
+        Of a page in the table.
+    """
+    entry = next(page for page in pages() if page.link == link)
+
+    def body(page: Page) -> list[Any]:
+        if entry.plotly:
+            pn.extension("plotly")
+        shown = [entry.load()(page)]
+        return [*shown, _words()] if entry.explains_words else shown
+
+    return shell(entry.title, entry.link, body)
 
 
 def configure() -> None:
@@ -99,8 +129,7 @@ def shell(title: str, here: str, body: Callable[[Page], list[Any]]) -> Page:
     page.param.watch(lambda event: outbox.set([(cookie, {"dark": event.new})]), "dark_theme")
     begin(page)
     try:
-        parts = body(page)
-        page.main = [*parts, _words()] if here in WORDED else parts
+        page.main = body(page)
     except WorkbenchError as error:
         page.main = [_failure(str(error))]
     except Exception as error:
@@ -111,129 +140,11 @@ def shell(title: str, here: str, body: Callable[[Page], list[Any]]) -> Page:
     return page
 
 
-def home() -> Page:
-    """Return the home page."""
-    from workbench.views.home.page import body
-
-    return shell(NAME, "./", lambda page: [body()])
-
-
-def stepper() -> Page:
-    """Return the stepper."""
-
-    def build(page: Page) -> list[Any]:
-        pn.extension("plotly")
-        from workbench.views.stepper.page import Stepper
-
-        return [Stepper.in_page(page)]
-
-    return shell(f"Stepper - {NAME}", "stepper", build)
-
-
-def memory() -> Page:
-    """Return the memory page."""
-
-    def build(page: Page) -> list[Any]:
-        pn.extension("plotly")
-        from workbench.views.memory.page import Memory
-
-        return [Memory.in_page(page)]
-
-    return shell(f"Memory - {NAME}", "memory", build)
-
-
-def interventions() -> Page:
-    """Return the page of interventions."""
-
-    def build(page: Page) -> list[Any]:
-        pn.extension("plotly")
-        from workbench.views.interventions.page import Interventions
-
-        return [Interventions.in_page(page)]
-
-    return shell(f"Interventions - {NAME}", "interventions", build)
-
-
-def attribution() -> Page:
-    """Return the page of attribution."""
-
-    def build(page: Page) -> list[Any]:
-        pn.extension("plotly")
-        from workbench.views.attribution.page import Attribution
-
-        return [Attribution.in_page(page)]
-
-    return shell(f"Attribution - {NAME}", "attribution", build)
-
-
-def measured() -> Page:
-    """Return the page of measurements."""
-
-    def build(page: Page) -> list[Any]:
-        pn.extension("plotly")
-        from workbench.views.instruments.page import Measured
-
-        return [Measured.in_page(page)]
-
-    return shell(f"Instruments - {NAME}", "instruments", build)
-
-
-def probes() -> Page:
-    """Return the page of probes."""
-
-    def build(page: Page) -> list[Any]:
-        pn.extension("plotly")
-        from workbench.views.probes.page import Probes
-
-        return [Probes.in_page(page)]
-
-    return shell(f"Probes - {NAME}", "probes", build)
-
-
-def lab() -> Page:
-    """Return the lab."""
-
-    def build(page: Page) -> list[Any]:
-        pn.extension("plotly")
-        from workbench.views.lab.page import Lab
-
-        return [Lab.in_page(page)]
-
-    return shell(f"Lab - {NAME}", "lab", build)
-
-
-def results() -> Page:
-    """Return the results."""
-
-    def build(page: Page) -> list[Any]:
-        pn.extension("plotly")
-        from workbench.views.results.page import Results
-
-        return [Results.in_page(page)]
-
-    return shell(f"Results - {NAME}", "results", build)
-
-
-PAGES = (
-    PageEntry("/", NAME, "./", "Home", home),
-    PageEntry("/stepper", f"Stepper - {NAME}", "stepper", "Stepper", stepper),
-    PageEntry("/memory", f"Memory - {NAME}", "memory", "Memory", memory),
-    PageEntry(
-        "/interventions", f"Interventions - {NAME}", "interventions", "Interventions", interventions
-    ),
-    PageEntry("/attribution", f"Attribution - {NAME}", "attribution", "Attribution", attribution),
-    PageEntry("/instruments", f"Instruments - {NAME}", "instruments", "Instruments", measured),
-    PageEntry("/probes", f"Probes - {NAME}", "probes", "Probes", probes),
-    PageEntry("/lab", f"Lab - {NAME}", "lab", "Lab", lab),
-    PageEntry("/results", f"Results - {NAME}", "results", "Results", results),
-)
-
-
 def _navigation(here: str) -> pn.pane.HTML:
     links = "".join(
         f'<a href="{page.link}"{" aria-current=page" if page.link == here else ""}>'
         f"{escape(page.label)}</a>"
-        for page in PAGES
+        for page in pages()
     )
     return pn.pane.HTML(
         f'<nav aria-label="Pages" class="pages">{links}</nav>',

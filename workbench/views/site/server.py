@@ -11,6 +11,7 @@ import re
 import socket
 import threading
 import webbrowser
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def listen(port: int, address: str, prefix: str = "") -> Any:
 
     from workbench.views.site.door import guard
     from workbench.views.site.not_found import NotFound
-    from workbench.views.site.pages import PAGES, configure
+    from workbench.views.site.pages import build, configure, pages
     from workbench.views.site.sessions import LIFETIME
 
     try:
@@ -99,11 +100,11 @@ def listen(port: int, address: str, prefix: str = "") -> Any:
         configure()
         hosts = [f"{host}:{port}" for host in _names(address)]
         server = pn.io.server.get_server(
-            {page.path: page.function for page in PAGES},
+            {page.path: partial(build, page.link) for page in pages()},
             port=port,
             address=address,
             prefix=prefix,
-            title={page.path: page.title for page in PAGES},
+            title={page.path: page.title for page in pages()},
             websocket_origin=hosts,
             # Never used, as "/" is a page; the stock index would load remote fonts.
             index=str(Path(__file__).with_name("index.html")),
@@ -213,10 +214,14 @@ def _names(address: str) -> list[str]:
 
 
 def _warm() -> None:
-    from workbench.views.site.services import services
+    """Import what the first page and the first step need, so that nobody waits for it."""
+    from workbench.views.site.pages import pages
 
     try:
-        services().warm()
+        import workbench.training.checkpoints  # noqa: F401
+
+        for page in pages():
+            page.load()
     except Exception:
         logger.exception("warming up failed; the pages will say why")
 

@@ -129,16 +129,6 @@ class Services:
 
         return Slots(gpus=tuple(range(torch.cuda.device_count())))
 
-    def warm(self) -> None:
-        """Import what the first step will need, so that nobody waits for it."""
-        import workbench.training.checkpoints  # noqa: F401
-        import workbench.views.attribution.page  # noqa: F401
-        import workbench.views.interventions.page  # noqa: F401
-        import workbench.views.lab.page  # noqa: F401
-        import workbench.views.memory.page  # noqa: F401
-        import workbench.views.probes.page  # noqa: F401
-        import workbench.views.stepper.page  # noqa: F401
-
 
 def lacking(name: str, runs: Path | None) -> str:
     """Return why there is no checkpoint of that name: a run in `runs` may not have finished yet."""

@@ -1,0 +1,85 @@
+"""What installed packages add to the workbench, found by entry points; ours are found the same way.
+
+Groups: ``sleep_workbench.tasks``, ``sleep_workbench.measurements`` and ``sleep_workbench.pages``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from workbench.errors import WorkbenchError
+
+
+@cache
+def names(group: str) -> Mapping[str, EntryPoint]:
+    """Return the entry points of a group by name, in order of their names; imports nothing.
+
+    Raises
+    ------
+    WorkbenchError
+        There are none, or two packages use one name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in sorted(entry_points(group=group), key=lambda point: point.name):
+        if point.name in found:
+            raise WorkbenchError(
+                f"two entry points {point.name!r} in {group}: {found[point.name].value} and "
+                f"{point.value}",
+                "one of each name",
+                f"uninstall one of {_source(found[point.name])} and {_source(point)}",
+            )
+        found[point.name] = point
+    if not found:
+        raise WorkbenchError(
+            f"no entry points in {group}",
+            "those of the installed workbench",
+            "install it again: python3 run.py test --help, or pip install -e .",
+        )
+    return found
+
+
+def registered(group: str, kind: type | tuple[type, ...]) -> dict[str, Any]:
+    """Import everything that a group names, and return it by name.
+
+    Parameters
+    ----------
+    group : str
+        Of entry points.
+    kind : type or tuple of type
+        What each must be an instance of.
+
+    Raises
+    ------
+    WorkbenchError
+        One cannot be imported, or is something else.
+    """
+    return {name: load(point, kind) for name, point in names(group).items()}
+
+
+def load(point: EntryPoint, kind: type | tuple[type, ...]) -> Any:
+    """Import what an entry point names; see `registered`."""
+    where = f"{point.value}, entry point {point.name!r} of {_source(point)}"
+    try:
+        found = point.load()
+    except Exception as error:
+        raise WorkbenchError(
+            f"{where} cannot be imported ({type(error).__name__}: {error})",
+            "a module that imports",
+            f"mend or uninstall {_source(point)}",
+        ) from error
+    if not isinstance(found, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        raise WorkbenchError(
+            f"{where} is a {type(found).__name__}",
+            " or ".join(one.__name__ for one in kinds),
+            f"mend or uninstall {_source(point)}",
+        )
+    return found
+
+
+def _source(point: EntryPoint) -> str:
+    """Return the name of the distribution that an entry point belongs to."""
+    return point.dist.name if point.dist is not None else "its package"
