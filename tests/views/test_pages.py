@@ -268,14 +268,16 @@ def test_the_apps_are_the_pages_of_the_server(name, monkeypatch):
     configured, built = [], []
     monkeypatch.setattr(pages, "configure", lambda: configured.append(True))
     build = pages.build
-    monkeypatch.setattr(pages, "build", lambda link: (built.append(build(link)), built[-1])[1])
+    monkeypatch.setattr(
+        pages, "build", lambda link: built.append((link, build(link))) or built[0][1]
+    )
     path = APPS / f"{name}.py"
     assert "--address 127.0.0.1" in path.read_text(), "there is no authentication"
     response = serve_and_request(path)
     assert response.status_code == 200
     assert configured == [True]
-    assert built[0].meta_title == load(names(pages.GROUP)[name], PageEntry).title
-    assert built[0].main, "a page with something in it"
+    assert built[0][0] == load(names(pages.GROUP)[name], PageEntry).link
+    assert built[0][1].main, "a page with something in it"
 
 
 def test_every_way_to_serve_has_the_same_threads(monkeypatch):
