@@ -26,6 +26,13 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST = 600
 
+PACKAGES = {
+    "workbench": ROOT,
+    "sleep_kernels": ROOT / "kernels",
+    "sleep_course": ROOT / "notebooks" / "course",
+}
+"""What is installed, and the folder each package stands in."""
+
 FLOORS = (
     (
         "workbench.dims",
@@ -56,6 +63,7 @@ FLOORS = (
     ("workbench.cli_trace", "workbench.cli_measure"),
     ("workbench.cli_runs",),
     ("workbench.cli", "apps"),
+    ("sleep_course",),
 )
 """From the ground up; ``workbench`` alone is the front door, ``workbench/__init__.py``."""
 
@@ -85,11 +93,11 @@ OPT_IN = {"flash_attn"}
 
 
 RAW_READERS = {
+    "sleep_course.changing": "the vocabulary of a trace whose reader has checked it",
     "workbench.files": "the readers themselves, and /proc/self/status",
     "workbench.lab.results": "the configuration in a record whose reader has parsed it",
     "workbench.limits": "/sys/fs/cgroup",
     "workbench.model.memory": "the header of a session, whose reader checks it",
-    "workbench.notebook.changing": "the vocabulary of a trace whose reader has checked it",
     "workbench.training.checkpoints": "the headers of safetensors files",
     "workbench.training.provenance": "/proc/cpuinfo",
     "workbench.trace.schema": "the attributes of a trace, which it checks",
@@ -259,7 +267,7 @@ def undeclared_complaints(source: Source, declared: set[str]) -> Iterator[str]:
     providers = distributions()
     for line, name in imports(source):
         top = name.split(".")[0]
-        if top in sys.stdlib_module_names or top in OPT_IN or top in ("workbench", "sleep_kernels"):
+        if top in sys.stdlib_module_names or top in OPT_IN or top in PACKAGES:
             continue
         if source.module.startswith("benchmarks.") and (ROOT / "benchmarks" / f"{top}.py").exists():
             continue  # what benchmarks share
@@ -285,8 +293,8 @@ def distributions() -> dict[str, list[str]]:
 def sources() -> tuple[Source, ...]:
     """Every Python file of the house; tests, benchmarks and notebooks have no floor."""
     found = []
-    for folder, base in (("workbench", ROOT), ("kernels/sleep_kernels", ROOT / "kernels")):
-        for path in sorted((ROOT / folder).rglob("*.py")):
+    for name, base in PACKAGES.items():
+        for path in sorted((base / name).rglob("*.py")):
             parts = path.relative_to(base).with_suffix("").parts
             is_package = parts[-1] == "__init__"
             name = ".".join(parts[:-1] if is_package else parts)
@@ -300,13 +308,15 @@ def sources() -> tuple[Source, ...]:
 
 
 def with_floors() -> Iterator[Source]:
-    return (
-        s for s in sources() if s.module.split(".")[0] in ("workbench", "sleep_kernels", "apps")
-    )
+    return (s for s in sources() if s.module.split(".")[0] in (*PACKAGES, "apps"))
+
+
+def settings() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def project() -> dict:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return settings()["project"]
 
 
 def requirements(*extras: str) -> dict[str, SpecifierSet]:
@@ -354,16 +364,27 @@ def test_files_are_read_within_limits():
 def test_every_folder_says_what_lives_there():
     folders = {
         ".".join(path.parent.relative_to(base).parts)
-        for base, start in ((ROOT, "workbench"), (ROOT / "kernels", "sleep_kernels"))
-        for path in (base / start).rglob("*.py")
+        for name, base in PACKAGES.items()
+        for path in (base / name).rglob("*.py")
     }
     packages = {source.module for source in sources() if source.is_package}
     assert folders - packages == set(), "folders without an __init__.py"
     assert not [c for source in sources() for c in docstring_complaints(source)]
 
 
-def test_kernels_is_a_folder_and_not_a_package():
-    assert not (ROOT / "kernels" / "__init__.py").exists()
+def test_folders_around_packages_are_not_packages():
+    assert not [base for base in PACKAGES.values() if (base / "__init__.py").exists()]
+
+
+def test_every_package_is_installed_and_checked():
+    tools = settings()["tool"]
+    folders = {name: (base / name).relative_to(ROOT).as_posix() for name, base in PACKAGES.items()}
+    assert tools["setuptools"]["package-dir"] == folders
+    found = tools["setuptools"]["packages"]["find"]
+    assert {(ROOT / base).resolve() for base in found["where"]} == set(PACKAGES.values())
+    assert set(found["include"]) == {pattern for n in PACKAGES for pattern in (n, f"{n}.*")}
+    assert tools["mypy"]["files"] == [*folders.values(), "run.py"]
+    assert tools["ruff"]["lint"]["isort"]["known-first-party"] == list(PACKAGES)
 
 
 def test_pages_name_no_foreign_host():
@@ -389,7 +410,7 @@ def test_everything_imported_is_declared():
     complaints = []
     for source in sources():
         outside = source.module.split(".")[0] in ("tests", "benchmarks", "notebooks")
-        inside = notebook if source.room == "workbench.notebook" else base
+        inside = notebook if source.room in ("workbench.notebook", "sleep_course") else base
         complaints += undeclared_complaints(source, everything if outside else inside)
     assert not complaints
 
@@ -416,7 +437,8 @@ def test_importing_stays_light(module, absent):
 def test_the_root_stays_off_the_path(tmp_path):
     script = (
         "import importlib.util as u, workbench, sleep_kernels\n"
-        "print(*(n for n in ('kernels', 'tests', 'apps', 'benchmarks', 'run') if u.find_spec(n)))"
+        "inside = 'apps', 'benchmarks', 'course', 'kernels', 'notebooks', 'run', 'tests'\n"
+        "print(*(n for n in inside if u.find_spec(n)))"
     )
     result = subprocess.run(
         [sys.executable, "-P", "-c", script], capture_output=True, text=True, cwd=tmp_path
@@ -476,6 +498,9 @@ VIOLATIONS = [
     (floor_complaints, "sleep_kernels.api", "from workbench import dims"),
     (floor_complaints, "workbench.cli", "from apps import stepper"),
     (floor_complaints, "workbench.views.stepper.page", "import workbench"),
+    (floor_complaints, "workbench.cli", "from sleep_course import pictures"),
+    (floor_complaints, "workbench.notebook.display", "import sleep_course.live"),
+    (floor_complaints, "sleep_course.pictures", "import panel"),
     (floor_complaints, "workbench.attic", "import os"),
     (floor_complaints, "workbench.cli", "import workbench.attic"),
     (pickle_complaints, "workbench.training.save", "import pickle"),
@@ -504,6 +529,7 @@ PERMITTED = [
         "apps.stepper",
         "import workbench\nfrom workbench.views.stepper import page",
     ),
+    (floor_complaints, "sleep_course.live", "from workbench import cli, views"),
     (floor_complaints, "workbench", "def load():\n    from workbench.training import checkpoints"),
     (
         pickle_complaints,

@@ -34,7 +34,7 @@ socket.socket.connect = guarded
 """``sitecustomize.py`` of the kernel: nothing but this machine can be reached."""
 
 LIVE_STEPS = "30"
-"""Most steps of a run that a notebook trains live (`workbench.notebook.live_plan`)."""
+"""Most steps of a run that a notebook trains live (`sleep_course.live.plan`)."""
 
 
 def paired(name: str) -> Path:
@@ -145,7 +145,7 @@ def test_what_the_first_notebook_says_of_the_bundled_model():
     import torch
 
     import workbench
-    from workbench.notebook import inside
+    from sleep_course import inside
     from workbench.tasks import batch_generator
 
     checkpoint = workbench.load("depo-n8-any")

@@ -23,7 +23,7 @@ def sections() -> dict[str, str]:
 
 def praises(module: str, check: str) -> list[str]:
     """Return the sentences with which a check can say that an answer is right."""
-    path = ROOT / "workbench" / "notebook" / f"{module}.py"
+    path = ROOT / "notebooks" / "course" / "sleep_course" / "exercises" / f"{module}.py"
     tree = ast.parse(path.read_text(encoding="utf-8"))
     (function,) = (f for f in tree.body if isinstance(f, ast.FunctionDef) and f.name == check)
     returned = (node.value for node in ast.walk(function) if isinstance(node, ast.Return))
@@ -32,8 +32,7 @@ def praises(module: str, check: str) -> list[str]:
 
 def module_of(source: str) -> str:
     """Return the module that a notebook calls `exercises`."""
-    named = re.search(r"from workbench\.notebook import (\w+) as exercises", source)
-    return named[1] if named else "exercises"
+    return re.findall(r"from sleep_course\.exercises import (\w+) as exercises", source)[0]
 
 
 def test_every_notebook_is_on_the_sheet_in_order_and_no_other():

@@ -34,8 +34,10 @@ import torch
 
 import sleep_kernels
 import workbench
+from sleep_course import associative, inside, pictures
+from sleep_course.exercises import associative as exercises
 from workbench import figures
-from workbench.notebook import associative, exercises, inside, pictures, setup
+from workbench.notebook import setup
 from workbench.tasks import batch_generator
 
 setup(panel=False)

@@ -29,8 +29,9 @@ import numpy as np
 import torch
 
 import workbench
-from workbench.notebook import boundary, pictures, setup
-from workbench.notebook import boundary_checks as exercises
+from sleep_course import boundary, pictures
+from sleep_course.exercises import boundary as exercises
+from workbench.notebook import setup
 from workbench.sleep import SleepPass, read
 from workbench.tasks import batch_generator
 

@@ -29,10 +29,11 @@ import numpy as np
 import torch
 
 import workbench
+from sleep_course import inside, pictures, stepping
+from sleep_course.exercises import stepping as exercises
 from workbench import figures
 from workbench.instruments.change import change
-from workbench.notebook import inside, pictures, setup, stepping
-from workbench.notebook import stepping_checks as exercises
+from workbench.notebook import setup
 from workbench.notebook.exploring import explore
 from workbench.sleep import SleepPass, read, until_answers_settle, wake_now
 from workbench.tasks import batch_generator

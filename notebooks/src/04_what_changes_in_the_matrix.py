@@ -32,14 +32,15 @@ from functools import partial
 import numpy as np
 
 import workbench
+from sleep_course import changing, pictures
+from sleep_course.exercises import changing as exercises
 from workbench import figures
 from workbench.instruments.change import change
 from workbench.instruments.convergence import cka as debiased
 from workbench.instruments.convergence import convergence
 from workbench.instruments.readout import crosstalk, readout
 from workbench.instruments.spectra import spectra
-from workbench.notebook import changing, pictures, setup
-from workbench.notebook import changing_checks as exercises
+from workbench.notebook import setup
 from workbench.notebook.exploring import explore
 from workbench.trace import batch_of, load_trace
 

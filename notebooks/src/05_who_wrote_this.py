@@ -32,12 +32,13 @@ from functools import partial
 import numpy as np
 
 import workbench
+from sleep_course import writers
+from sleep_course.changing import symbols_of
+from sleep_course.exercises import writers as exercises
 from workbench import figures
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.retention import retention
-from workbench.notebook import setup, writers
-from workbench.notebook import writers_checks as exercises
-from workbench.notebook.changing import symbols_of
+from workbench.notebook import setup
 from workbench.notebook.exploring import explore
 from workbench.trace import load_trace
 

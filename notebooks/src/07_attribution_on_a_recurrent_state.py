@@ -33,11 +33,12 @@ import torch
 from captum.attr import IntegratedGradients
 
 import workbench
+from sleep_course import attributing, pictures
+from sleep_course.exercises import attributing as exercises
+from sleep_course.records import measured
 from workbench.instruments.attribution import attribute_state
 from workbench.instruments.boundaries import boundaries
-from workbench.notebook import attributing, pictures, setup
-from workbench.notebook import attributing_checks as exercises
-from workbench.notebook.records import measured
+from workbench.notebook import setup
 from workbench.tasks import batch_generator
 
 setup(panel=False)

@@ -31,10 +31,11 @@
 import numpy as np
 
 import workbench
+from sleep_course import boundary, causing, pictures
+from sleep_course.exercises import causing as exercises
+from sleep_course.records import measured
 from workbench.figures.effects import ablation_map, patch_curves
-from workbench.notebook import boundary, causing, pictures, setup
-from workbench.notebook import causing_checks as exercises
-from workbench.notebook.records import measured
+from workbench.notebook import setup
 
 setup(panel=False)
 

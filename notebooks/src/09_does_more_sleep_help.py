@@ -29,12 +29,12 @@
 import numpy as np
 from scipy.stats import t as student
 
+from sleep_course import live
+from sleep_course.exercises import more_sleep as exercises
 from workbench.lab import results
-from workbench.notebook import live, setup
-from workbench.notebook import more_sleep as exercises
+from workbench.notebook import setup
 from workbench.tasks import batch_generator, task
-from workbench.views.results import differences
-from workbench.views.results import questions
+from workbench.views.results import differences, questions
 
 setup(panel=False)
 

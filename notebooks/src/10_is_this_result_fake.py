@@ -32,9 +32,10 @@
 # %%
 import numpy as np
 
+from sleep_course import audits, changing, pictures
+from sleep_course.exercises import audits as exercises
 from workbench.instruments.convergence import debiased_cka
-from workbench.notebook import audits, changing, pictures, setup
-from workbench.notebook import audits_checks as exercises
+from workbench.notebook import setup
 
 setup(panel=False)
 

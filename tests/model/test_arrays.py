@@ -46,14 +46,14 @@ def test_values_and_dtypes(dtype, expected):
 
 
 def test_there_is_one_way_to_numpy():
-    # a session hashes the bytes of its tensors; notebooks show plain PyTorch
+    # a session hashes the bytes of its tensors
     allowed = {"model/arrays.py", "sleep/session.py"}
     found = {
         path.relative_to(ROOM).as_posix()
         for path in ROOM.rglob("*.py")
         if re.search(r"\.numpy\(\)", path.read_text(encoding="utf-8"))
     }
-    assert {name for name in found if not name.startswith("notebook/")} == allowed
+    assert found == allowed
 
 
 def model_of(task, dtype):

@@ -1,7 +1,6 @@
-"""What the notebooks call: set-up, small experiments, pictures, and the checks of exercises.
+"""For any notebook: `setup` prepares it, and `exploring.explore` gives a figure its controls.
 
-Notebook cells only wire; whatever computes, draws or judges lives here, where it is tested.
-Imports every floor below the views; of the rooms above the ground, only `display` knows Panel.
+Imports every floor below the views; only `display` knows Panel.
 """
 
 from workbench.notebook.display import setup

@@ -1,0 +1,176 @@
+"""What notebook 4 compares the memory of a trace with: rounding, a replay, toy courses, noise.
+
+Its exercises are in `sleep_course.exercises.changing`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import xarray as xr
+
+from workbench import dims
+from workbench.instruments.change import REPLAY, SLEEP, frozen_replay
+from workbench.instruments.convergence import debiased_cka
+from workbench.instruments.spectra import spectra, spectra_of
+
+RANKS = ("effective_rank", "stable_rank", "participation_ratio")
+
+
+def low_rank(size: int, rank: int, *, seed: int = 0) -> np.ndarray:
+    """Return a random matrix ``[size, size]`` of a rank that is known."""
+    generator = np.random.default_rng(seed)
+    return generator.standard_normal((size, rank)) @ generator.standard_normal((rank, size))
+
+
+def stored_as(matrix: np.ndarray, dtype: str) -> np.ndarray:
+    """Return float64 numbers as they come back from a storage of another type.
+
+    Parameters
+    ----------
+    dtype : str
+        Of torch: "float32", "bfloat16".
+    """
+    import torch
+
+    return torch.as_tensor(matrix).to(getattr(torch, dtype)).double().numpy()
+
+
+def rank_table(
+    states: np.ndarray, effective_rank: Callable[[np.ndarray], float], found: xr.Dataset
+) -> str:
+    """Return, head by head, numerical rank, the learner's measure and those of the workbench.
+
+    Parameters
+    ----------
+    states : ndarray
+        ``[example, gdn_head, key, value]``.
+    effective_rank : callable
+        The learner's, of one matrix.
+    found : Dataset
+        What `spectra_of` makes of the same states, ``(example, gdn_head)``.
+    """
+    columns = {
+        "numerical rank": np.linalg.matrix_rank(states).mean(0),
+        "by hand": np.mean([[effective_rank(s) for s in one] for one in states], axis=0),
+    }
+    columns |= {name.replace("_", " "): found[name].mean(dims.EXAMPLE).values for name in RANKS}
+    lines = ["head  " + "  ".join(columns)]
+    for head in range(states.shape[1]):
+        cells = (f"{values[head]:>{len(name)}.1f}" for name, values in columns.items())
+        lines.append(f"{head:>4}  " + "  ".join(cells))
+    return "\n".join(lines)
+
+
+def ranks_against_replay(trace: xr.DataTree) -> xr.DataArray:
+    """Return the effective rank of the sleep on the first window, and of its frozen replay.
+
+    Returns
+    -------
+    DataArray
+        Means over examples, ``(procedure, sleep_pass, gdn_head)``, of the first layer.
+    """
+    both = [spectra(trace), spectra_of(frozen_replay(trace))]
+    names = xr.IndexVariable(dims.METHOD, [SLEEP, REPLAY])
+    ranks = xr.concat([one["effective_rank"] for one in both], names, join="exact")
+    place = {dims.WINDOW: 0, dims.LAYER: 0}
+    return ranks.isel(place).mean(dims.EXAMPLE).transpose(dims.METHOD, dims.SLEEP_PASS, ...)
+
+
+def two_courses(passes: int, *, shrink: float = 0.6, seed: int = 0) -> dict[str, np.ndarray]:
+    """Return two made-up sleeps whose steps are equally large, pass for pass.
+
+    Returns
+    -------
+    dict of str to ndarray
+        S ``[sleep_pass, key, value]``: one goes straight to where it ends, the other jumps from
+        one side of it to the other.
+    """
+    generator = np.random.default_rng(seed)
+    end, off = generator.standard_normal((2, 4, 4))
+    powers = np.arange(passes + 1)[:, None, None]
+    return {
+        "straight": end + off * shrink**powers / (1 - shrink),
+        "to and fro": end + off * (-shrink) ** powers / (1 + shrink),
+    }
+
+
+def relative_steps(states: np.ndarray) -> np.ndarray:
+    """Return ``|S_n - S_(n-1)| / |S_n|`` ``[sleep_pass 1..]`` of ``[sleep_pass, key, value]``."""
+    steps = np.linalg.norm(np.diff(states, axis=0), axis=(1, 2))
+    return steps / np.linalg.norm(states[1:], axis=(1, 2))
+
+
+def share_right(trace: xr.DataTree) -> np.ndarray:
+    """Return the share of answers right if woken after each pass over the first window."""
+    correct = trace["readout"]["correct"].isel({dims.WINDOW: 0})
+    return np.asarray(correct.mean((dims.EXAMPLE, dims.QUERY)).values)
+
+
+def cka_of_noise(
+    cka: Callable[[np.ndarray, np.ndarray], float],
+    *,
+    examples: int,
+    features: int,
+    draws: int = 20,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the mean CKA of independent noise: the learner's, and the debiased."""
+    generator = np.random.default_rng(seed)
+    pairs = generator.standard_normal((draws, 2, examples, features))
+    return (
+        float(np.mean([cka(x, y) for x, y in pairs])),
+        float(np.mean([debiased_cka(x, y) for x, y in pairs])),
+    )
+
+
+def cka_of_passes(
+    cka: Callable[[np.ndarray, np.ndarray], float],
+    trace: xr.DataTree,
+    *,
+    first: int,
+    second: int,
+    draws: int = 20,
+    seed: int = 0,
+) -> str:
+    """Return, head by head, how alike two passes are by both estimators, and with other rings.
+
+    The last two columns have the rings of the second pass shuffled: nothing is shared there but
+    what all rings have in common, which CKA takes away.
+    """
+    found = trace["states"]["fast_weight"].isel({dims.WINDOW: 0, dims.LAYER: 0})
+    values = found.transpose(dims.GDN_HEAD, dims.SLEEP_PASS, dims.EXAMPLE, ...).values
+    states = values.reshape(*values.shape[:3], -1).astype(np.float64)
+    generator = np.random.default_rng(seed)
+    others = [generator.permutation(states.shape[2]) for _ in range(draws)]
+    lines = [f"pass {first} with pass {second}:  same ring          rings shuffled"]
+    lines.append("head             usual  debiased    usual  debiased")
+    for head, passes in enumerate(states):
+        x, y = passes[first], passes[second]
+        numbers = [cka(x, y), debiased_cka(x, y)]
+        numbers += [float(np.mean([f(x, y[o]) for o in others])) for f in (cka, debiased_cka)]
+        one, two, three, four = numbers
+        lines.append(f"{head:>4}  {one:>16.2f}  {two:>8.2f}  {three:>7.2f}  {four:>8.2f}")
+    return "\n".join(lines)
+
+
+def likeness(vectors: np.ndarray) -> float:
+    """Return the mean cosine of different vectors, ``[example, token, entry]``, of one example."""
+    unit = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    cosines = unit @ np.swapaxes(unit, -1, -2)
+    return float(cosines[:, ~np.eye(vectors.shape[1], dtype=bool)].mean())
+
+
+def symbols_of(trace: xr.DataTree, *, example: int = 0) -> tuple[tuple[str, ...], ...]:
+    """Return the text of each token of an example, window by window; "" for padding."""
+    vocabulary: Sequence[str] = json.loads(trace.attrs["vocabulary_json"])
+    inputs = trace["inputs"].to_dataset().isel({dims.EXAMPLE: example})
+    order = (dims.WINDOW, dims.TOKEN)
+    tokens = inputs["token_id"].transpose(*order).values
+    valid = inputs["valid_mask"].transpose(*order).values
+    return tuple(
+        tuple(vocabulary[t] if real else "" for t, real in zip(row, mask, strict=True))
+        for row, mask in zip(tokens, valid, strict=True)
+    )

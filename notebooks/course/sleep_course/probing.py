@@ -1,0 +1,251 @@
+"""Probes by hand and from the record: leaks between folds, choosing on validation, pushing S.
+
+Called by notebook 6; its exercises are in `sleep_course.exercises.probing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+import xarray as xr
+
+from workbench import dims
+from workbench.batch import Batch
+from workbench.config import SleepConfig
+from workbench.instruments.boundaries import boundaries, known_passes, read_on
+from workbench.instruments.features import flattened
+from workbench.instruments.folds import groups_of, split
+from workbench.instruments.ridge import Factors, Fit, factorise, fit
+from workbench.instruments.steering import moved
+from workbench.instruments.turning import PROBE, Turn, turn
+from workbench.model import HybridModel
+from workbench.sleep import Boundary
+from workbench.tasks.targets import ProbeTarget
+from workbench.training.loss import answer_probabilities
+
+LITTLE = 1e-4
+"""Regularisation of a probe that is free to learn by heart."""
+
+HeldOut = Callable[[np.ndarray, float, int], np.ndarray]
+"""``held_out(example, share, seed)``: which rows are tested, bool ``[row]``."""
+
+
+def rows_of(states: xr.DataArray, passes: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return S after several passes as rows of one table, and the example of each row.
+
+    Parameters
+    ----------
+    states : DataArray
+        As `workbench.instruments.features.fast_weights` returns it, of one window and layer.
+    passes : sequence of int
+        One row for each example and pass.
+
+    Returns
+    -------
+    tuple of ndarray
+        ``[row, feature]`` and int ``[row]``.
+    """
+    window, layer = int(states[dims.WINDOW][0]), int(states[dims.LAYER][0])
+    parts = [flattened(states, window, sleep_pass, layer) for sleep_pass in passes]
+    return np.concatenate(parts), np.tile(np.arange(len(parts[0])), len(parts))
+
+
+def told_random_labels(
+    held_out: HeldOut, features: np.ndarray, example: np.ndarray, *, draws: int = 10
+) -> float:
+    """Return how well a probe tells labels that a coin has thrown, mean over `draws`.
+
+    Parameters
+    ----------
+    held_out : callable
+        Says which rows are tested; the others are trained on.
+    features : ndarray
+        ``[row, feature]``.
+    example : int [row]
+        Where each row comes from: its rows share one label.
+    """
+    scores = []
+    for seed in range(draws):
+        coin = np.random.default_rng([seed, 1]).integers(0, 2, int(example.max()) + 1)
+        test = np.asarray(held_out(example, 0.2, seed), dtype=bool)
+        labels = coin[example][:, None]
+        probe = _fixed(factorise(features[~test]), labels[~test], 2, LITTLE)
+        told = probe.answers(probe.factors.project(features[test]))
+        scores.append((told == labels[test]).mean())
+    return float(np.mean(scores))
+
+
+def by_row(example: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Return the rows to test as one should not choose them: whichever, bool ``[row]``."""
+    order = np.random.default_rng(seed).permutation(len(example))
+    return order < share * len(example)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Features of one place under one split, ready for any labels.
+
+    Attributes
+    ----------
+    factors : Factors
+        Of the training fold.
+    projected : dict of str to ndarray
+        Features of each fold, ``[example of the fold, mode]``.
+    of : dict of str to ndarray
+        Indices of the examples in each fold.
+    """
+
+    factors: Factors
+    projected: dict[str, np.ndarray]
+    of: dict[str, np.ndarray]
+
+    def right(
+        self,
+        labels: np.ndarray,
+        alpha: float,
+        fold: Literal["train", "validation", "test"],
+    ) -> np.ndarray:
+        """Return which items a probe trained with `alpha` tells right, bool ``[example, item]``.
+
+        Parameters
+        ----------
+        labels : int [example, item]
+            Of all examples.
+        """
+        classes = int(labels.max()) + 1
+        probe = _fixed(self.factors, labels[self.of["train"]], classes, alpha)
+        return probe.answers(self.projected[fold]) == labels[self.of[fold]]
+
+    def score(self, labels: np.ndarray) -> Callable[[float, str], float]:
+        """Return ``score(alpha, fold)``, the share of items told right."""
+        return lambda alpha, fold: float(self.right(labels, alpha, fold).mean())  # type: ignore[arg-type]
+
+
+def bench(features: np.ndarray, groups: np.ndarray, *, seed: int = 0) -> Bench:
+    """Split the examples by group, as the workbench does, and factorise the training fold.
+
+    Parameters
+    ----------
+    features : ndarray
+        ``[example, feature]``.
+    groups : int [example]
+        As `workbench.instruments.folds.groups_of` gives them.
+    """
+    folds = split(groups, seed)._asdict()
+    factors = factorise(features[folds["train"]])
+    projected = {name: factors.project(features[index]) for name, index in folds.items()}
+    return Bench(factors, projected, folds)
+
+
+def compared(record: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return what a recorded probe tells right after the last pass, and what baselines do.
+
+    Parameters
+    ----------
+    record : Dataset
+        A measurement of probes of one window and one layer.
+
+    Returns
+    -------
+    dict of str to ndarray
+        "S" and the baselines by name, over target; means over seeds.
+    """
+    last = record.isel({dims.WINDOW: 0, dims.LAYER: 0, dims.SLEEP_PASS: -1})
+    found = {"S": last["accuracy"].mean(dims.SEED).values}
+    baselines = last["baseline_accuracy"].mean(dims.SEED)
+    for name in baselines[dims.BASELINE].values:
+        found[str(name)] = baselines.sel({dims.BASELINE: name}).values
+    return found
+
+
+@dataclass(frozen=True)
+class Push:
+    """Test examples at the end of a sleep, and how to push S so that a probe says another node.
+
+    Attributes
+    ----------
+    change : ndarray
+        The shortest such change of each case, ``[case, gdn_head x key x value]``.
+    size : ndarray
+        Its length as a share of that of S, ``[case]``.
+    """
+
+    model: HybridModel
+    batch: Batch
+    sleep: SleepConfig
+    start: Boundary
+    layer: int
+    target: ProbeTarget
+    todo: Turn
+    change: np.ndarray
+    size: np.ndarray
+
+    @torch.no_grad()
+    def follows(self, change: np.ndarray) -> float:
+        """Return the share of cases whose answer is the node that the probe was pushed to.
+
+        Parameters
+        ----------
+        change : ndarray
+            What is added to S, ``[case, gdn_head x key x value]``.
+        """
+        delta = np.zeros((len(self.batch), change.shape[1]))
+        delta[self.todo.rows] = change
+        wakes = read_on(self.model, self.batch, self.sleep, moved(self.start, self.layer, delta))
+        likely = np.nan_to_num(answer_probabilities(wakes, self.batch), nan=-1).argmax(-1)
+        asked = self.target.asked_by[self.todo.rows, self.todo.item]
+        wanted = self.target.symbols[self.todo.wanted]
+        return float((likely[self.todo.rows, asked] == wanted).mean())
+
+
+def push(
+    model: HybridModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    states: xr.DataArray,
+    target: ProbeTarget,
+    *,
+    seed: int = 0,
+) -> Push:
+    """Fit a probe after the last pass of the last window slept on, and find how to turn it.
+
+    Only queries about `target`'s own number of hops count. For several seeds, passes and targets
+    with their intervals there is `workbench.instruments.steering.steer`.
+
+    Parameters
+    ----------
+    states : DataArray
+        As `workbench.instruments.features.fast_weights` returns it of this reading.
+    """
+    asks = batch.difficulty == target.level  # (example, query)
+    held = np.where(target.asked_by < 0, 0, target.asked_by)
+    own = (target.asked_by >= 0) & np.take_along_axis(asks, held, axis=1)
+    target = replace(target, asked_by=np.where(own, target.asked_by, -1))
+    window, layer = int(states[dims.WINDOW][-1]), int(states[dims.LAYER][0])
+    last = known_passes(sleep)
+    features = flattened(states, window, last, layer)
+    train, validation, test = split(groups_of(batch, sleep, [target]), seed)
+    factors = factorise(features[train])
+    probe = fit(
+        factors,
+        target.labels[train],
+        len(target.classes),
+        factors.project(features[validation]),
+        target.labels[validation],
+    )
+    of_test, here = target.of_examples(test), batch.examples(test)
+    todo = turn(of_test, probe, features[test], np.random.default_rng(seed))
+    start = boundaries(model, here, sleep)[window, last]
+    change = todo.changes[PROBE]
+    size = np.linalg.norm(change, axis=1) / np.linalg.norm(features[test][todo.rows], axis=1)
+    return Push(model, here, sleep, start, layer, of_test, todo, change, size)
+
+
+def _fixed(factors: Factors, labels: np.ndarray, classes: int, alpha: float) -> Fit:
+    """Fit a probe with one regularisation, so that nothing is left to choose on validation."""
+    nothing = np.zeros((1, len(factors.strength))), np.full((1, labels.shape[1]), -1)
+    return fit(factors, labels, classes, *nothing, alphas=(alpha,))

@@ -1,0 +1,118 @@
+"""Walking through a sleep event by event: names of events, early waking, how long each one sleeps.
+
+Called by notebook 3; its exercises are in `sleep_course.exercises.stepping`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+
+from workbench import dims
+from workbench.batch import Batch
+from workbench.config import SleepConfig
+from workbench.model import HybridModel, Memory
+from workbench.sleep import Event, PassReport, PassRule, SleepPass, Wake, capped, read, wake_now
+from workbench.training.loss import query_correct, token_correct
+
+
+class Nights(NamedTuple):
+    """How long each sequence slept, and what it could answer afterwards.
+
+    Attributes
+    ----------
+    passes : ndarray
+        int ``[example]``.
+    right : ndarray
+        bool ``[example, query]``.
+    """
+
+    passes: np.ndarray
+    right: np.ndarray
+
+    def __str__(self) -> str:
+        counts = np.bincount(self.passes)
+        spread = ", ".join(f"{n}: {count}" for n, count in enumerate(counts) if count)
+        return f"{self.passes.mean():.2f} passes, {self.right.mean():.3f} right  (N: {spread})"
+
+
+def name_of(event: Event) -> str:
+    """Return an event in a word or two: "pass 2", "wake", "eviction"."""
+    if isinstance(event, SleepPass):
+        return f"pass {event.sleep_pass}"
+    return "wake" if isinstance(event, Wake) else "eviction"
+
+
+@torch.no_grad()
+def accuracy_by_pass(
+    model: HybridModel, batch: Batch, sleep: SleepConfig, memories: list[Memory]
+) -> xr.DataArray:
+    """Return the share of answers right if the model woke with each of these memories.
+
+    Parameters
+    ----------
+    memories : list of Memory
+        After pass 0, 1, 2, ... of a sleep on the first window, the only one slept on.
+
+    Returns
+    -------
+    DataArray
+        ``(difficulty, sleep_pass)``.
+    """
+    levels = sorted(set(batch.difficulty[batch.difficulty >= 0].tolist()))
+    found = []
+    for memory in memories:
+        wakes = wake_now(model, batch, sleep, memory, after=0)
+        right = query_correct(token_correct(wakes, batch), batch)
+        found.append([right[batch.difficulty == level].mean() for level in levels])
+    return xr.DataArray(
+        np.array(found).T,
+        dims=(dims.DIFFICULTY, dims.SLEEP_PASS),
+        coords={dims.DIFFICULTY: levels, dims.SLEEP_PASS: np.arange(len(memories))},
+        name="accuracy",
+    )
+
+
+def rule_of(settled: Callable[..., bool], *, most: int = 12) -> Callable[[], PassRule]:
+    """Return a maker of rules that stop once ``settled(before, after)`` says so of every layer.
+
+    Parameters
+    ----------
+    settled : callable
+        Given S before and after the pass, ndarrays ``[gdn_head, key, value]`` of one sequence.
+    most : int
+        Passes after which a sleep ends in any case.
+    """
+
+    def rule(report: PassReport) -> bool:
+        before, after = report.before.fast_weights, report.after.fast_weights
+        return all(bool(settled(before[i][0].numpy(), after[i][0].numpy())) for i in after)
+
+    return lambda: capped(rule, most)
+
+
+@torch.no_grad()
+def each_alone(
+    model: HybridModel, batch: Batch, sleep: SleepConfig, rule: Callable[[], PassRule] | None = None
+) -> Nights:
+    """Let every sequence sleep on its own, as long as a rule says, and ask it afterwards.
+
+    Sequences of one batch sleep equally long, so each is read by itself.
+
+    Parameters
+    ----------
+    rule : callable or None
+        Makes the rule of one sequence; None sleeps the N of `sleep`.
+    """
+    passes, right = [], []
+    for place in range(len(batch)):
+        one = batch.examples(slice(place, place + 1))
+        events = list(read(model, one, sleep, rule=None if rule is None else rule()))
+        passes.append(sum(isinstance(event, SleepPass) for event in events))
+        wakes = [event for event in events if isinstance(event, Wake)]
+        right.append(query_correct(token_correct(wakes, one), one)[0])
+    return Nights(np.array(passes), np.array(right, dtype=bool))

@@ -1,0 +1,205 @@
+"""Who wrote the memory: by hand on a trace, with a formula that is wrong, and where it ends.
+
+Called by notebook 5; its exercises are in `sleep_course.exercises.writers`. The exact
+decomposition is `workbench.instruments.provenance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+
+from workbench import dims
+from workbench.config import SleepConfig
+from workbench.instruments.change import REPLAY, SLEEP, replayed
+from workbench.instruments.linear import Written, forward, layers_of
+from workbench.instruments.provenance import contribution_norms
+from workbench.instruments.recorded import norms, passes_of
+from workbench.sleep import SleepingModel, SleepPass, before_window, read
+from workbench.trace import batch_of
+
+Write = tuple[np.ndarray, np.ndarray, float, float]
+"""k ``[key]``, v ``[value]``, beta and a of one token."""
+
+
+def writes_of(trace: xr.DataTree, *, example: int, gdn_head: int, window: int = 0) -> list[Write]:
+    """Return all writes of a window into one head, pass after pass, as (k, v, beta, a)."""
+    place = {dims.EXAMPLE: example, dims.GDN_HEAD: gdn_head, dims.WINDOW: window}
+    found = trace["writes"].to_dataset().sel(place).isel({dims.LAYER: 0})
+    order = (dims.SLEEP_PASS, dims.TOKEN)
+    key = found["write_key"].transpose(*order, dims.KEY).values.astype(np.float64)
+    value = found["write_value"].transpose(*order, dims.VALUE).values.astype(np.float64)
+    beta, log_decay = (
+        found[name].transpose(*order).values.astype(np.float64) for name in ("beta", "log_decay")
+    )
+    return [
+        (key[p, t], value[p, t], float(beta[p, t]), float(np.exp(log_decay[p, t])))
+        for p, t in np.ndindex(*beta.shape)
+        if np.isfinite(beta[p, t])  # neither padding nor a pass that was not made
+    ]
+
+
+def by_pass(parts: Sequence[np.ndarray], passes: int) -> np.ndarray:
+    """Return the sums over the tokens of each pass, ``[sleep_pass, key, value]``."""
+    stacked = np.stack(parts)
+    return stacked.reshape(passes, -1, *stacked.shape[1:]).sum(1)
+
+
+def shares_against_replay(trace: xr.DataTree) -> xr.DataArray:
+    """Return each pass's share of S at the end of the first window's sleep, and of its replay's.
+
+    Returns
+    -------
+    DataArray
+        Means over examples, ``(procedure, gdn_head, source_pass)``, of the first layer.
+    """
+    first = trace.isel({dims.WINDOW: [0]})
+    both = [contribution_norms(one)["share"] for one in (first, replayed(trace, window=0))]
+    names = xr.IndexVariable(dims.METHOD, [SLEEP, REPLAY])
+    place = {dims.WINDOW: 0, dims.LAYER: 0, dims.SOURCE_WINDOW: 0}
+    shares = xr.concat([one.isel(place, drop=True) for one in both], names, join="exact")
+    return shares.mean(dims.EXAMPLE)
+
+
+def changed_by(
+    writes: Sequence[tuple[np.ndarray, np.ndarray, float, float]],
+) -> list[np.ndarray]:
+    """Return what each write changed, shrunk by the later decays; together they are S as well.
+
+    A token's part here is all that it changed, ``beta k (v - a S^T k)^T``, what it removed
+    included. In the exercise what it removes is taken from the earlier parts.
+    """
+    state = np.zeros((len(writes[0][0]), len(writes[0][1])))
+    parts: list[np.ndarray] = []
+    for k, v, beta, a in writes:
+        change = beta * np.outer(k, v - a * state.T @ k)
+        state = a * state + change
+        parts = [a * part for part in parts] + [change]
+    return parts
+
+
+def shares_of_changes(trace: xr.DataTree) -> np.ndarray:
+    """Return each pass's share of S by `changed_by`, at the end of the first window's sleep.
+
+    Returns
+    -------
+    ndarray
+        Means over examples, ``[gdn_head, source_pass]``.
+    """
+    passes = int(passes_of(trace)[0])
+    sizes = trace["states"].sizes
+    found = np.empty((sizes[dims.EXAMPLE], sizes[dims.GDN_HEAD], passes))
+    for example, head in np.ndindex(found.shape[:2]):
+        parts = by_pass(changed_by(writes_of(trace, example=example, gdn_head=head)), passes)
+        whole = parts.sum(0)
+        found[example, head] = (parts * whole).sum((1, 2)) / (whole**2).sum()
+    return found.mean(0)
+
+
+class WithoutRemoval(NamedTuple):
+    """What decays alone make of a window's writes, by head; means over examples.
+
+    Attributes
+    ----------
+    error : ndarray
+        ``|sum - S| / |S|`` after each pass, ``[sleep_pass, gdn_head]``.
+    share : ndarray
+        Each pass's share of that sum at the end, ``[gdn_head, source_pass]``.
+    """
+
+    error: np.ndarray
+    share: np.ndarray
+
+
+def without_removal(trace: xr.DataTree) -> WithoutRemoval:
+    """Take the writes of the first window for a sum that only decays: the formula that is off.
+
+    Of the first layer; the first window begins with an empty memory.
+    """
+    layer = next(layers_of(trace))
+    parts: list[np.ndarray] = []
+    errors = []
+    for written in (w for w in layer.written if w.window == 0):
+        faded = np.exp(written.log_decay.sum(-1))[..., None, None]
+        parts = [faded * part for part in parts] + [_decayed(written)]
+        state = layer.states[:, 0, written.sleep_pass]
+        errors.append((norms(np.sum(parts, axis=0) - state) / norms(state)).mean(0))
+    whole = np.sum(parts, axis=0)
+    shares = [(part * whole).sum((-2, -1)) / (whole**2).sum((-2, -1)) for part in parts]
+    return WithoutRemoval(np.array(errors), np.array(shares).mean(1).T)
+
+
+def _decayed(written: Written) -> np.ndarray:
+    """Return what a pass wrote at its end if nothing were removed."""
+    later = np.zeros_like(written.log_decay)  # no differences of sums: a decay may be -inf
+    later[..., :-1] = np.cumsum(written.log_decay[..., :0:-1], -1)[..., ::-1]
+    weight = (written.beta * np.exp(later))[..., None]
+    return np.swapaxes(weight * written.key, -1, -2) @ written.value
+
+
+def kept_by_window(
+    kept: Callable[..., tuple[float, float]], trace: xr.DataTree, *, source: int = 0
+) -> np.ndarray:
+    """Return what the learner's `kept` says of one window's writes at the end of the next one.
+
+    Returns
+    -------
+    ndarray
+        ``[gdn_head, 2]``: what decay and what removal left, of example 0.
+    """
+    layer = next(layers_of(trace, examples=slice(0, 1)))
+    last = int(passes_of(trace)[source])
+    at_end = next(
+        [part.contribution for part in sources if part.window == source]
+        for written, sources, _ in forward(layer)
+        if (written.window, written.sleep_pass) == (source, last)
+    )
+    wrote = np.sum(at_end, axis=0)[0]
+    heads = range(len(wrote))
+    later = [writes_of(trace, example=0, gdn_head=h, window=source + 1) for h in heads]
+    keys = [[(k, beta, a) for k, _, beta, a in writes] for writes in later]
+    return np.array([kept(wrote[h], keys[h]) for h in heads])
+
+
+@torch.no_grad()
+def foretold_and_real(
+    model: SleepingModel, trace: xr.DataTree, sleep: SleepConfig, *, window: int
+) -> xr.Dataset:
+    """Take away what earlier windows wrote, by provenance and for real, and compare.
+
+    By provenance: S of the trace less the contributions of windows before `window`. For real: the
+    model reads on from that window with an empty memory, and writes what it then writes.
+
+    Returns
+    -------
+    Dataset
+        Of the first layer, (sleep_pass, gdn_head), means over examples, parts of ``|S|``:
+        ``earlier``, the norm of what earlier windows contribute; ``off``, that of the difference
+        of both answers.
+    """
+    empty = model.empty_memory(trace.sizes[dims.EXAMPLE])
+    events = read(model, batch_of(trace), sleep, start=before_window(window, empty))
+    real = {
+        event.sleep_pass: event.memory.fast_weights
+        for event in events
+        if isinstance(event, SleepPass) and event.window.index == window
+    }
+    earlier, off = [], []
+    layer = next(layers_of(trace))
+    for written, sources, _ in forward(layer):
+        if written.window == window:
+            before = [one.contribution for one in sources if one.window < window]
+            part = np.sum(before, axis=0)
+            state = layer.states[:, window, written.sleep_pass]
+            found = next(iter(real[written.sleep_pass].values())).double().numpy()
+            earlier.append((norms(part) / norms(state)).mean(0))
+            off.append((norms(state - part - found) / norms(state)).mean(0))
+    over = (dims.SLEEP_PASS, dims.GDN_HEAD)
+    return xr.Dataset(
+        {"earlier": (over, np.array(earlier)), "off": (over, np.array(off))},
+        {dims.SLEEP_PASS: np.arange(1, len(earlier) + 1)},
+    )

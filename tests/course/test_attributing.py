@@ -1,0 +1,463 @@
+"""Notebook 7: every check passes its solution and says something fitting about each mistake."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+
+import workbench
+from sleep_course import attributing
+from sleep_course.exercises import attributing as attributing_checks
+from sleep_course.records import measured
+from workbench.instruments.attribution import attribute_state
+from workbench.instruments.attribution_checks import hooked_completeness
+from workbench.instruments.boundaries import boundaries
+from workbench.instruments.rest import answer_target, rest_of_state
+from workbench.model import Memory
+from workbench.sleep import before_window
+from workbench.tasks import batch_generator
+
+
+def said(check, *answers):
+    verdict = check(*answers)
+    assert not verdict.right
+    return verdict.message
+
+
+# --- exercise 1 ----------------------------------------------------------------------------------
+
+
+def integrated_gradients(gradient, x, baseline, steps, start=None, middle=0.5):
+    begin = baseline if start is None else start * baseline
+    alphas = (np.arange(steps) + middle) / steps
+    return (x - baseline) * np.mean([gradient(begin + a * (x - begin)) for a in alphas], axis=0)
+
+
+def all_at_once(gradient, x, baseline, steps):
+    alphas = (np.arange(steps)[:, None] + 0.5) / steps
+    return (x - baseline) * gradient(baseline + alphas * (x - baseline)).mean(0)
+
+
+def slope(gradient, x, baseline, steps):
+    return integrated_gradients(gradient, x, baseline, steps) / (x - baseline)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda g, x, b, n: ..., "gives nothing back yet"),
+        (lambda g, x, b, n: 1.0, "expected (3,)"),
+        (lambda g, x, b, n: x - b, "was not called"),
+        (lambda g, x, b, n: (x - b) * g(x), "the gradient at the end alone"),
+        (lambda g, x, b, n: n * integrated_gradients(g, x, b, n), "take their mean"),
+        (slope, "times how far it goes"),
+        (lambda g, x, b, n: x * slope(g, x, b, n), "not times x"),
+        (lambda g, x, b, n: -integrated_gradients(g, x, b, n), "wrong way round"),
+        (lambda g, x, b, n: integrated_gradients(g, x, b, n, start=0), "begins at zero"),
+        (lambda g, x, b, n: integrated_gradients(g, x, b, 3), "taken at 400 points"),
+        (lambda g, x, b, n: integrated_gradients(g, x, b, n // 4), "at 400 points"),
+        (lambda g, x, b, n: x.sort(), "gives nothing back yet"),
+        (lambda g, x, b, n: np.nan * x, "not finite"),
+        (all_at_once, "one point a call"),
+    ],
+)
+def test_integrated_gradients(answer, says):
+    assert attributing_checks.check_integrated_gradients(integrated_gradients).right
+    assert says in said(attributing_checks.check_integrated_gradients, answer)
+
+
+def at_points(alphas):
+    """Return an answer that takes the gradient at `alphas(steps)` of the way."""
+
+    def answer(gradient, x, baseline, steps):
+        way = x - baseline
+        return way * np.mean([gradient(baseline + a * way) for a in alphas(steps)], axis=0)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("alphas", "says"),
+    [
+        (lambda n: np.arange(n) / n, "include the start"),
+        (lambda n: (np.arange(n) + 1) / n, "include the end"),
+        (lambda n: np.linspace(0, 1, n), "include the baseline and x"),
+        (lambda n: np.linspace(0, 1, n + 1), "include the baseline and x"),
+        (lambda n: (np.arange(400) + 0.5) / 400, "the gradient was taken 400 times"),
+        (lambda n: (np.arange(n) + 0.25) / n, "take the middles"),
+    ],
+)
+def test_the_points_are_the_middles_of_equal_pieces(alphas, says):
+    """With 400 steps all of these are within a percent; with 8 they are not."""
+    assert attributing_checks.check_integrated_gradients(
+        at_points(lambda n: (np.arange(n) + 0.5) / n)
+    ).right
+    assert says in said(attributing_checks.check_integrated_gradients, at_points(alphas))
+
+
+# --- exercise 2 ----------------------------------------------------------------------------------
+
+
+def completeness_error(attribution, worth, most=np.abs, total=np.sum):
+    added = total(attribution.reshape(len(attribution), -1), axis=1)
+    return most((added - worth) / worth)
+
+
+def sums(attribution):
+    return attribution.sum((1, 2))
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda a, w: ..., "gives nothing back yet"),
+        (lambda a, w: abs(a.sum() - w.sum()) / abs(w.sum()), "one number for all examples"),
+        (lambda a, w: a.sum(-1) - w[:, None], "expected (3,)"),
+        (lambda a, w: np.abs(sums(a) - w), "Divide by what was to be explained"),
+        (lambda a, w: completeness_error(a, w, most=np.asarray), "some of yours are negative"),
+        (lambda a, w: sums(a) / w, "share explained"),
+        (lambda a, w: np.abs(sums(a) - w) / np.abs(sums(a)), "divide by the worth"),
+        (lambda a, w: completeness_error(a, w, total=np.mean), "not their mean"),
+        (lambda a, w: completeness_error(a, w) ** 2, "expected ["),
+        (lambda a, w: np.abs(sums(a) - w) / np.abs(w), "[example, feature] as well"),
+    ],
+)
+def test_completeness_error(answer, says):
+    assert attributing_checks.check_completeness_error(completeness_error).right
+    assert says in said(attributing_checks.check_completeness_error, answer)
+
+
+# --- exercise 3 ----------------------------------------------------------------------------------
+
+
+def make_rest(start, layer, answer):
+    def rest(state):
+        weights = {**start.memory.fast_weights, layer: state}
+        return answer(start.with_memory(start.memory.replace(fast_weights=weights)))
+
+    return rest
+
+
+def with_weights(change):
+    """Return a `make_rest` whose memory has ``change(old weights, layer, state)``."""
+
+    def make(start, layer, answer):
+        def rest(state):
+            weights = change(start.memory.fast_weights, layer, state)
+            return answer(start.with_memory(start.memory.replace(fast_weights=weights)))
+
+        return rest
+
+    return make
+
+
+def with_place(change):
+    """Return a `make_rest` that asks from ``change(start, memory)``."""
+
+    def make(start, layer, answer):
+        def rest(state):
+            weights = {**start.memory.fast_weights, layer: state}
+            return answer(change(start, start.memory.replace(fast_weights=weights)))
+
+        return rest
+
+    return make
+
+
+def in_place(weights, layer, state):
+    weights[layer] = state
+    return weights
+
+
+def numbers_alone(start, layer, answer):
+    inner = make_rest(start, layer, answer)
+    return lambda state: inner(state).detach().numpy()
+
+
+def without_gradient(start, layer, answer):
+    return torch.no_grad()(make_rest(start, layer, answer))
+
+
+def doubled(start, layer, answer):
+    inner = make_rest(start, layer, answer)
+    return lambda state: 2 * inner(state)
+
+
+def unfinished(start, layer, answer):
+    def rest(state): ...
+
+    return rest
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda start, layer, answer: ..., "`<lambda>` gives nothing back yet"),
+        (7, "a function was expected"),
+        (lambda start, layer, answer: answer(start), "is to give back a function"),
+        (unfinished, "`rest` gives nothing back yet"),
+        (lambda start, layer, answer: lambda state: state.sum(), "`answer` was not asked"),
+        (lambda start, layer, answer: lambda state: answer(state), "AttributeError"),
+        (with_weights(in_place), "the place itself was changed"),
+        (with_place(lambda start, memory: before_window(0, memory)), "from another place"),
+        (with_weights(lambda old, layer, state: {layer: state}), "the other layers' S is gone"),
+        (
+            with_place(lambda start, memory: start.with_memory(Memory(memory.fast_weights))),
+            "no new Memory",
+        ),
+        (with_weights(lambda old, layer, state: dict(old)), "`state` is not used"),
+        (with_weights(lambda old, layer, state: dict.fromkeys(old, state)), "another layer's S"),
+        (
+            with_weights(lambda old, layer, state: {**old, layer: old[layer] + state}),
+            "add nothing",
+        ),
+        (
+            with_weights(lambda old, layer, state: {**old, layer: state.detach()}),
+            "no gradient comes back",
+        ),
+        (without_gradient, "no gradient comes back"),
+        (numbers_alone, "what `answer` says, not ndarray"),
+        (doubled, "what `answer` says, unchanged"),
+        (with_place(lambda start, memory: memory), "AttributeError"),
+    ],
+)
+def test_make_rest(answer, says):
+    assert attributing_checks.check_make_rest(make_rest).right
+    assert says in said(attributing_checks.check_make_rest, answer)
+
+
+# --- exercise 4 ----------------------------------------------------------------------------------
+
+
+def shapley(players, worth):
+    orders = list(permutations(players))
+    owed = dict.fromkeys(players, 0.0)
+    for order in orders:
+        for n, player in enumerate(order):
+            owed[player] += (worth(order[: n + 1]) - worth(order[:n])) / len(orders)
+    return [owed[player] for player in players]
+
+
+def left_out(players, worth):
+    return [worth(players) - worth([q for q in players if q != p]) for p in players]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda players, worth: ..., "gives nothing back yet"),
+        (lambda players, worth: shapley(players, worth)[:2], "expected (3,)"),
+        (lambda players, worth: 6 * np.array(shapley(players, worth)), "divide by 6"),
+        (lambda players, worth: [worth([p]) for p in players], "worth alone"),
+        (lambda players, worth: [worth([p]) - worth([]) for p in players], "worth alone"),
+        (left_out, "feature ablation"),
+        (attributing_checks.one_order.__get__(("b", "a", "c")), "one order of coming"),
+        (
+            lambda players, worth: shapley(players, lambda c: worth(c) if c else 0.0),
+            "is 5, the baseline",
+        ),
+        (attributing_checks.equal_weights, "every set of others counts alike"),
+        (lambda players, worth: [5.0, 5.0, 4.0], "add up to 15; yours to 14"),
+        (lambda players, worth: players.pop(), "changes what it was given"),
+        (lambda players, worth: worth("z"), "KeyError"),
+    ],
+)
+def test_shapley(answer, says):
+    assert attributing_checks.check_shapley(shapley).right
+    assert says in said(attributing_checks.check_shapley, answer)
+
+
+def test_a_dictionary_is_no_list_and_would_stop_the_next_cell():
+    def by_name(players, worth):
+        return dict(zip(players, shapley(players, worth), strict=True))
+
+    assert "in the order of `players`" in said(attributing_checks.check_shapley, by_name)
+
+
+def test_shapley_agrees_with_the_checks_own():
+    names = ["a", "b", "c"]
+    found = attributing_checks.shapley_values(
+        names, lambda c: attributing_checks.SHARED["".join(sorted(c))]
+    )
+    # by hand: over abc, acb, bac, bca, cab, cba
+    a = ((7 - 5) + (7 - 5) + (17 - 5) + (20 - 4) + (9 - 4) + (20 - 4)) / 6
+    assert found[0] == pytest.approx(a) and found.sum() == pytest.approx(15)
+
+
+# --- exercise 5 ----------------------------------------------------------------------------------
+
+
+def feature_mask(passes, heads, key, value, numbers=None):
+    if numbers is None:
+        numbers = np.arange(passes * heads).reshape(passes, heads)
+    return np.tile(np.asarray(numbers)[:, :, None, None], (1, 1, key, value))
+
+
+def numbered(rule):
+    def made(passes, heads, key, value):
+        numbers = [[rule(n, h, passes, heads) for h in range(heads)] for n in range(passes)]
+        return feature_mask(passes, heads, key, value, numbers)
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda *sizes: ..., "gives nothing back yet"),
+        (lambda p, h, k, v: np.arange(p * h).reshape(p, h), "expected (3, 2, 4, 5)"),
+        (numbered(lambda n, h, p, hs: (hs * n + h) / 2), "whole numbers"),
+        (lambda *sizes: np.arange(np.prod(sizes)).reshape(sizes), "have several numbers"),
+        (numbered(lambda n, h, p, hs: n), "several heads have one number"),
+        (numbered(lambda n, h, p, hs: h), "several passes have one number"),
+        (numbered(lambda n, h, p, hs: hs * n + h + 1), "number 0"),
+        (numbered(lambda n, h, p, hs: 10 * n + h), "numbers up to 21"),
+        (numbered(lambda n, h, p, hs: p * h + n), "head by head"),
+        (numbered(lambda n, h, p, hs: (hs * n + h) if n else 1 - h), "in another order"),
+    ],
+)
+def test_feature_mask(answer, says):
+    assert attributing_checks.check_feature_mask(feature_mask).right
+    assert says in said(attributing_checks.check_feature_mask, answer)
+
+
+def test_a_gap_in_the_mask_costs_runs():
+    mask = feature_mask(4, 4, 2, 2)
+    assert attributing.runs_needed(mask) == 17
+    assert attributing.runs_needed(10 * (mask // 4) + mask % 4) == 35
+
+
+# --- what the notebook says ----------------------------------------------------------------------
+
+
+def test_more_steps_less_error_and_the_gradient_is_that_of_the_function():
+    x, zero = np.array([1.0, 2.0, -1.0]), np.zeros(3)
+    worth = np.array([attributing.steep(x) - attributing.steep(zero)])
+    errors = [
+        completeness_error(
+            integrated_gradients(attributing.steep_gradient, x, zero, n)[None], worth
+        )[0]
+        for n in (1, 4, 32)
+    ]
+    assert errors[0] > 0.5 > errors[1] > 1e-3 > 1e-4 > errors[2]
+
+
+def test_the_trap_springs_from_two_passes_on():
+    hooked = [attributing.looped_errors(times)["hooked to the module"] for times in (1, 2, 3)]
+    assert hooked[0] < 1e-6 and 0.3 < hooked[1] < 0.5 and hooked[2] > 1
+    assert attributing.looped_errors(3)["of the input"] < 1e-6
+    model = attributing.Looped(2)
+    given = torch.tensor([[1.0, -0.5, 2.0]], dtype=torch.float64)
+    W = model.block.weight.detach()
+    first = given @ W.T
+    by_hand = torch.tanh(first + torch.tanh(given + first) @ W.T).sum(1)
+    torch.testing.assert_close(model(given).detach(), by_hand)
+    assert hooked_completeness(model, model.block, given, 0 * given).sizes["example"] == 1
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    checkpoint = workbench.load("depo-n8-any")
+    batch = checkpoint.task.sample(32, batch_generator(1, 0, "notebook"))
+    return checkpoint.model, batch, checkpoint.sleep.with_passes(4)
+
+
+def test_the_first_block_has_nothing_to_do_with_it_by_way_of_hooks(bundled):
+    model, batch, sleep = bundled
+    near = attributing.asked(batch, 1, most=2)
+    assert (near.batch.difficulty[np.arange(2), near.query] == 1).all()
+    how = model, near.batch, sleep.with_passes(1), near.query
+    assert attributing.model_errors(*how, block=0)["hooked to the module"] == 1
+    how = model, near.batch, sleep, near.query
+    assert attributing.model_errors(*how, block=1)["hooked to the module"] > 0.4
+
+
+def test_the_rest_of_one_example_is_that_of_the_instrument_and_complete(bundled):
+    from captum.attr import IntegratedGradients
+
+    model, batch, sleep = bundled
+    one = attributing.asked(batch, 2, most=1)
+    start, answer = attributing.answer_of(model, one.batch, sleep, one.query)
+    assert (start.window, start.sleep_pass, start.hidden) == (1, 0, None)
+    rest, S = make_rest(start, 1, answer), start.memory.fast_weights[1]
+    target = answer_target(model, one.batch, sleep, start, query=one.query)
+    own = rest_of_state(model, one.batch, sleep, start, target)
+    several = torch.cat([S, 0.5 * S, 0 * S])
+    with torch.no_grad():
+        worth = (rest(S) - rest(0 * S)).numpy()
+        torch.testing.assert_close(
+            rest(several), own.run(several[:, None], torch.zeros(3, dtype=torch.long))
+        )
+    shares = IntegratedGradients(rest).attribute(S, 0 * S, n_steps=64).numpy()
+    assert completeness_error(shares, worth)[0] < 1e-5 and 15 < worth[0] < 17
+    coarse = IntegratedGradients(rest).attribute(S, 0 * S, n_steps=4).numpy()
+    assert 0.1 < completeness_error(coarse, worth)[0] < 0.4
+    with pytest.raises(ValueError, match="expected one"):
+        attributing.answer_of(model, batch, sleep, one.query)
+
+
+def test_what_a_head_is_owed_hangs_on_the_baseline(bundled):
+    model, batch, sleep = bundled
+    far = attributing.asked(batch, 4, most=24)
+    place = boundaries(model, far.batch, sleep)[0, 4]
+    owed = {
+        baseline: attribute_state(
+            model,
+            far.batch,
+            sleep,
+            place,
+            query=far.query,
+            baseline=baseline,
+            steps=16,
+            infidelity_samples=2,
+        )["attribution"]
+        .mean("example")
+        .values.ravel()
+        for baseline in ("zero", "mean")
+    }
+    np.testing.assert_allclose(owed["zero"], [2.65, 0, 3.03, 0.91], atol=0.1)
+    np.testing.assert_allclose(owed["mean"], [5.35, 0, 0.02, 0.09], atol=0.1)
+    carried = place.carried.fast_weights[1]
+    assert not carried.any()  # so that "before the sleep" is "zero" here
+
+
+def test_passes_alone_explain_too_little_and_left_out_too_much(bundled):
+    model, batch, sleep = bundled
+    some = attributing.asked(batch, 2, most=12)
+    worth = attributing.passes_as_players(model, some.batch, sleep.with_passes(3), some.query)
+    everyone = worth((1, 2, 3)) - worth([])
+    alone = sum(worth([n]) - worth([]) for n in (1, 2, 3))
+    owed = shapley((1, 2, 3), worth)
+    assert sum(owed) == pytest.approx(everyone, rel=1e-6) and 14 < everyone < 16
+    assert alone < 5 and sum(left_out((1, 2, 3), worth)) > 20
+    np.testing.assert_allclose(owed, [9.0, 5.7, 0.3], atol=0.1)
+
+
+def test_shuffled_weights_keep_no_order(bundled):
+    model, batch, sleep = bundled
+    far = attributing.asked(batch, 4, most=3)
+    check = attributing.against_shuffled_weights(model, far.batch, sleep, far.query)
+    assert check["rank_correlation"].sizes == {"seed": 2, "example": 3}
+    assert abs(float(check["rank_correlation"].mean())) < 0.2
+
+
+def test_what_the_records_say():
+    records = {
+        name: measured(f"attribution-depo-n8-any{name}").sel(layer=1) for name in ("", "-gradients")
+    }
+    owed = {name: record["attribution"].sum("gdn_head") for name, record in records.items()}
+    for by in owed.values():
+        assert by.sel(difficulty=1)[0] > records[""]["worth"].sel(difficulty=1)
+        assert (by.sel(difficulty=1)[1:] < 0).all()
+    worth = float(records[""]["worth"].sel(difficulty=1))
+    later = {name: by.sel(difficulty=1).values[1:] / worth for name, by in owed.items()}
+    assert abs(later[""]).max() < 0.12 and -0.4 < later["-gradients"][0] < -1 / 3
+    cells = np.concatenate([r["attribution"].sel(difficulty=[1, 4]) for r in records.values()])
+    assert 12 < cells.max() < 15  # beyond the colours, which end at 6
+    four = {name: by.sel(difficulty=4).values for name, by in owed.items()}
+    assert (four[""] > 0.8).all() and four["-gradients"][0] < -1
+    assert 0.7 < four["-gradients"][2] / four["-gradients"].sum() < 0.78
+    assert max(float(r["completeness_error"].max()) for r in records.values()) < 1e-4
+    found = [float(r["unexplained"]) for r in records.values()]
+    np.testing.assert_allclose(found, [0.19, 0.36], atol=0.006)

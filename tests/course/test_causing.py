@@ -1,0 +1,335 @@
+"""Notebook 8: every check passes its solution and says something fitting about each mistake."""
+
+import numpy as np
+import pytest
+
+import workbench
+from sleep_course import boundary, causing
+from sleep_course.exercises import causing as checks
+from sleep_course.records import measured
+from sleep_course.writers import shares_against_replay
+from workbench.instruments.effects import patches_by_difficulty
+from workbench.instruments.interventions import patch_effects
+from workbench.tasks import batch_generator
+from workbench.trace import load_trace
+
+
+def said(check, *answers):
+    verdict = check(*answers)
+    assert not verdict.right
+    return verdict.message
+
+
+# --- exercise 1 ----------------------------------------------------------------------------------
+
+
+def patched(own, donors, head):
+    S = own.copy()
+    S[:, head] = donors[:, head]
+    return S
+
+
+def into_example(own, donors, head):
+    S = own.copy()
+    S[head] = donors[head]
+    return S
+
+
+def in_place(own, donors, head):
+    own[:, head] = donors[:, head]
+    return own
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda own, donors, head: ..., "gives nothing back yet"),
+        (lambda own, donors, head: "S", "gives back the text"),
+        (lambda own, donors, head: donors[:, head], "expected (4, 3, 5, 2)"),
+        (lambda own, donors, head: own[99], "IndexError"),
+        (in_place, "changes what it was given"),
+        (lambda own, donors, head: own, "nothing has been put in"),
+        (lambda own, donors, head: donors, "only one head is exchanged"),
+        (lambda own, donors, head: patched(donors, own, head), "other way round"),
+        (into_example, "counts examples, not heads"),
+        (lambda own, donors, head: patched(own, 0 * own, head), "which erases"),
+        (lambda own, donors, head: patched(own, own + donors, head), "was added"),
+        (lambda own, donors, head: patched(own, donors, 2), "use the head that is given"),
+        (lambda own, donors, head: patched(own, donors, 1), "not the recipient's S with head 2"),
+    ],
+)
+def test_patched(answer, says):
+    assert checks.check_patched(patched).right
+    assert says in said(checks.check_patched, answer)
+
+
+# --- exercise 2 ----------------------------------------------------------------------------------
+
+
+def effect(after, own, donors):
+    return (after - own).mean() / (donors - own).mean()
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda after, own, donors: ..., "gives nothing back yet"),
+        (lambda after, own, donors: after - own, "shape (4,)"),
+        (lambda after, own, donors: ((after - own) / (donors - own)).mean(), "mean of ratios"),
+        (lambda after, own, donors: (after - own).mean(), "that is in nats"),
+        (lambda after, own, donors: after.mean() / donors.mean(), "take `own` from both"),
+        (lambda after, own, donors: 1 - effect(after, own, donors), "upside down"),
+        (lambda after, own, donors: (after > 0).mean(), "logit difference moves"),
+        (lambda after, own, donors: 7.0, "yours gives 7"),
+        (
+            lambda after, own, donors: effect(after, own, donors) if after[0] > 0 else 0.5,
+            "nothing changed must give 0",
+        ),
+    ],
+)
+def test_effect(answer, says):
+    assert checks.check_effect(effect).right
+    assert says in said(checks.check_effect, answer)
+
+
+# --- exercise 3 ----------------------------------------------------------------------------------
+
+
+def size(x):
+    return np.linalg.norm(x, axis=(2, 3), keepdims=True)
+
+
+def at_random(before, after, noise):
+    return before + noise * size(after - before) / size(noise)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda b, a, noise: ..., "gives nothing back yet"),
+        (lambda b, a, noise: size(a - b), "expected (4, 3, 5, 2)"),
+        (lambda b, a, noise: noise * size(a - b) / size(noise), "add it to the memory"),
+        (lambda b, a, noise: b + noise, "of the noise's own size"),
+        (lambda b, a, noise: b + noise * size(a - b), "divide by the noise's own norm"),
+        (
+            lambda b, a, noise: b + noise * np.linalg.norm(a - b) / np.linalg.norm(noise),
+            "spread over heads",
+        ),
+        (
+            lambda b, a, noise: b + noise * np.abs(size(a) - size(b)) / size(noise),
+            "not the difference of the norms",
+        ),
+        (lambda b, a, noise: a + at_random(b, a, noise) - b, "before the patch"),
+        (lambda b, a, noise: b - noise * size(a - b) / size(noise), "direction is not that"),
+        (lambda b, a, noise: b + 0 * noise, "not as large as the patch's"),
+    ],
+)
+def test_at_random(answer, says):
+    assert checks.check_at_random(at_random).right
+    assert says in said(checks.check_at_random, answer)
+
+
+# --- exercise 4 ----------------------------------------------------------------------------------
+
+
+def read_on(h, S, done, n, one_pass, answer):
+    for _ in range(n - done):
+        h, S = one_pass(h, S)
+    return answer(S)
+
+
+def same_features(h, S, done, n, one_pass, answer):
+    for _ in range(n - done):
+        _, S = one_pass(h, S)
+    return answer(S)
+
+
+def put_in_anew(h, S, done, n, one_pass, answer):
+    put_in = S
+    for _ in range(n - done):
+        h, S = one_pass(h, put_in)
+    return answer(S)
+
+
+def asks_the_old_one(h, S, done, n, one_pass, answer):
+    for _ in range(n - done):
+        h, _ = one_pass(h, S)
+    return answer(S)
+
+
+def some_other_s(h, S, done, n, one_pass, answer):
+    for _ in range(n - done):
+        h, S = one_pass(h, S)
+    return answer(S + 1)
+
+
+def one_at_least(h, S, done, n, one_pass, answer):
+    for _ in range(max(n - done, 1)):
+        h, S = one_pass(h, S)
+    return answer(S)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda h, S, done, n, one_pass, answer: ..., "gives nothing back yet"),
+        (lambda h, S, done, n, one_pass, answer: S, "one number, not the memory"),
+        (lambda h, S, done, n, one_pass, answer: answer(S), "a readout patch"),
+        (lambda h, S, done, n, o, answer: read_on(h, S, 0, n, o, answer), "n - done"),
+        (lambda h, S, done, n, o, answer: read_on(h, S, done + 1, n, o, answer), "yours runs 2"),
+        (same_features, "take both that one_pass gives"),
+        (put_in_anew, "put in anew before every pass"),
+        (asks_the_old_one, "the S from before them"),
+        (some_other_s, "not S as they leave it"),
+        (one_at_least, "no pass is left"),
+        (lambda h, S, done, n, one_pass, answer: one_pass(h), "TypeError"),
+    ],
+)
+def test_read_on(answer, says):
+    assert checks.check_read_on(read_on).right
+    assert says in said(checks.check_read_on, answer)
+
+
+# --- exercise 5 ----------------------------------------------------------------------------------
+
+
+def without(S, head, how, mean=lambda S, head: S[:, head].mean(axis=0)):
+    S = S.copy()
+    S[:, head] = 0.0 if how == "zero" else mean(S, head)
+    return S
+
+
+def each_its_own(S, head):
+    return S[:, head].mean(axis=(1, 2), keepdims=True)
+
+
+def every_head(S, head, how):
+    if how == "zero":
+        return without(S, head, how)
+    return S.mean(axis=0, keepdims=True) + 0 * S
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda S, head, how: ..., "gives nothing back yet"),
+        (lambda S, head, how: S, "nothing has changed"),
+        (lambda S, head, how: 0 * S, "all of S is zero"),
+        (lambda S, head, how: without(S, head, "mean"), "that is the mean"),
+        (lambda S, head, how: without(S, head + 1, how), "S[:, head] should be zero"),
+        (lambda S, head, how: without(S, head, "zero"), "look at `how`"),
+        (lambda S, head, how: without(S, head, how, lambda S, h: S[:, h].mean()), "one number"),
+        (lambda S, head, how: without(S, head, how, each_its_own), "a mean of its own"),
+        (lambda S, head, how: without(S, head, how, lambda S, h: S.mean(axis=1)), "the heads"),
+        (every_head, "every head got its mean"),
+        (lambda S, head, how: without(S, head, how, lambda S, h: S[0, h]), "not the head's mean"),
+    ],
+)
+def test_without(answer, says):
+    assert checks.check_without(without).right
+    assert says in said(checks.check_without, answer)
+
+
+# --- what the notebook says of the bundled model -------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    return workbench.load("depo-n8-any")
+
+
+@pytest.fixture(scope="module")
+def found(checkpoint):
+    return causing.pairs(checkpoint)
+
+
+def test_all_of_s_at_the_last_boundary_is_the_donors_reading_to_the_bit(checkpoint):
+    assert causing.exactness(checkpoint, count=16) == 0.0
+    assert causing.exactness(checkpoint, count=16, eviction="sliding") > 1.0
+
+
+def test_the_two_ends_lie_far_apart(found):
+    own, donors = (places[0, 4].memory for places in (found.own, found.donors))
+    assert found.asked.asked.sum() == 442 == len(found.hops)
+    assert found.differences(own).mean() < -15 and found.differences(donors).mean() > 15
+    assert found.stayed(own) > 0.98 and found.became_donors(donors) > 0.98
+
+
+def test_head_0_carries_the_answers_and_its_controls_do_not(found):
+    own, donors = (places[0, 4].memory for places in (found.own, found.donors))
+    S, given = causing.state_of(own), causing.state_of(donors)
+    ends = found.differences(own), found.differences(donors)
+    noise = np.random.default_rng(0).standard_normal(S.shape)
+    moved = [
+        effect(found.differences(causing.with_state(own, patched(S, given, head))), *ends)
+        for head in range(4)
+    ]
+    assert moved[0] > 0.85 and max(np.abs(moved[1:3])) < 0.01 and 0.02 < moved[3] < 0.2
+    controls = (patched(S, np.roll(given, 1, axis=0), 0), at_random(S, patched(S, given, 0), noise))
+    unrelated, random = (causing.with_state(own, control) for control in controls)
+    assert found.became_donors(causing.with_state(own, patched(S, given, 0))) > 0.85
+    assert 0.4 < effect(found.differences(unrelated), *ends) < 0.6
+    # neither makes more of them the donor's than a guess would: any node but the one asked about
+    guess = 1 / 7
+    assert found.became_donors(unrelated) == pytest.approx(0.15, abs=0.03)
+    assert abs(found.became_donors(unrelated) - guess) < 0.04 and found.stayed(unrelated) < 0.25
+    assert effect(found.differences(random), *ends) < 0.35
+    assert 0.05 < found.became_donors(random) < guess
+
+
+def test_by_hand_it_is_what_the_instrument_says(checkpoint, found):
+    recipient, donor = (
+        checkpoint.task.sample(64, batch_generator(s, 0, "notebook")) for s in (1, 2)
+    )
+    effects = patch_effects(
+        found.model, checkpoint.task, recipient, donor, found.sleep,
+        directions=["noise"], controls=[], places=[(0, 1), (0, 3)],
+    )  # fmt: skip
+    told = patches_by_difficulty(effects, pooled=True).squeeze()
+    carried = causing.read_on_with(found, read_on, boundary.one_pass_of(found.model))
+    np.testing.assert_allclose(carried[[0, 2]], told["became_donor"].values, atol=1e-6)
+
+
+def test_carried_on_a_patch_is_mostly_written_over(found):
+    one_pass = boundary.one_pass_of(found.model)
+    carried = causing.read_on_with(found, read_on, one_pass)
+    at_once = causing.read_on_with(found, lambda h, S, done, n, o, answer: answer(S), one_pass)
+    assert (carried[:3] < 0.2).all() and carried[3] == at_once[3] > 0.95
+    assert at_once[0] > 0.4 and at_once[1] > 0.8 and at_once[2] > 0.9
+
+
+def test_head_2_erased_costs_the_far_hops_and_its_mean_nothing(found):
+    own = found.own[0, 4].memory
+    S = causing.state_of(own)
+    told = {
+        how: causing.accuracy_by_hops(found, causing.with_state(own, without(S, 2, how)))
+        for how in ("zero", "mean")
+    }
+    assert told["zero"][2] > 0.95 and told["zero"][3] < 0.5 and told["zero"][4] < 0.25
+    assert min(told["mean"].values()) > 0.95
+    for how in ("zero", "mean"):  # head 0: gone from two hops on, at one hop not quite half
+        left = causing.accuracy_by_hops(found, causing.with_state(own, without(S, 0, how)))
+        assert 0.4 < left[1] < 0.5 and all(left[hops] < 0.25 for hops in (2, 3, 4))
+
+
+def test_half_of_head_0_was_written_by_the_last_pass_and_three_quarters_over_all_heads():
+    shares = shares_against_replay(load_trace("depo-n8-any")).sel(procedure="sleep", source_pass=4)
+    assert float(shares.sel(gdn_head=0)) == pytest.approx(0.53, abs=0.01)
+    assert float(shares.mean("gdn_head")) == pytest.approx(0.75, abs=0.01)
+
+
+def test_what_the_records_say():
+    heads = causing.last_place(measured("patches-depo-n8-any-heads"))["effect"]
+    head_0 = heads.sel(component="layer 1 head 0")
+    assert (head_0.sel(control="patch") > 0.85).all()
+    assert (head_0.sel(control="unrelated donor") < 0.55).all()
+    both = heads.sel(control="patch")
+    assert float(abs(both.sel(direction="noise") - both.sel(direction="denoise")).max()) < 0.03
+    passes = causing.last_place(measured("patches-depo-n8-any-passes"))["effect"]
+    noise = passes.sel(direction="noise")
+    first, last = (noise.sel(component=f"change of pass {n}, window 0") for n in (1, 4))
+    assert first.sel(control="patch", difficulty=1) > 0.7
+    assert first.sel(control="unrelated donor", difficulty=1) < 0.4
+    assert float(last.sel(control="patch").max()) <= 0.1
+    gaps = noise.sel(control="patch") - noise.sel(control="unrelated donor")
+    assert float(abs(gaps.sel(difficulty=4)).max()) < 0.06

@@ -1,0 +1,353 @@
+"""Notebook 4: every check passes its solution and says something fitting about each mistake."""
+
+import numpy as np
+import pytest
+
+import workbench
+from sleep_course import changing
+from sleep_course.exercises import changing as changing_checks
+from workbench.instruments.change import change
+from workbench.instruments.convergence import convergence
+from workbench.instruments.readout import readout
+from workbench.instruments.spectra import spectra, spectra_of
+from workbench.trace import batch_of, load_trace
+
+
+def said(check, *answers):
+    verdict = check(*answers)
+    assert not verdict.right
+    return verdict.message
+
+
+# --- exercise 1 ----------------------------------------------------------------------------------
+
+
+def singular(S):
+    return np.linalg.svd(S, compute_uv=False)
+
+
+def effective_rank(S, power=1, log=np.log, exp=np.exp, sign=-1, divide=True):
+    s = singular(S) ** power
+    p = s / s.sum() if divide else s
+    return exp(sign * (p * log(p)).sum())
+
+
+def participation(S, power):
+    p = singular(S) ** power / (singular(S) ** power).sum()
+    return 1 / (p**2).sum()
+
+
+def of_integers(S):
+    p = np.array([0.5, 0.25, 0.125, 0.125])  # whatever it is given
+    return (
+        4.0 if np.ptp(singular(S)) < 1e-9 else np.exp(-(p * np.log(p)).sum()) * singular(S)[0] / 4
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda S: ..., "gives nothing back yet"),
+        (lambda S: singular(S), "shape (4,)"),
+        (lambda S: "four", "not a number"),
+        (lambda S: np.nan, "not finite"),
+        (lambda S: effective_rank(S, exp=lambda x: x), "in nats"),
+        (lambda S: effective_rank(S, log=np.log2), "do not belong together"),
+        (lambda S: effective_rank(S, sign=1), "a minus in front"),
+        (lambda S: effective_rank(S, divide=False), "used evenly are 4 directions"),
+        (lambda S: effective_rank(S, power=2), "squares the singular values"),
+        (lambda S: participation(S, 1), "a participation ratio"),
+        (lambda S: participation(S, 2), "a participation ratio"),
+        (np.linalg.matrix_rank, "not used evenly"),
+        (lambda S: effective_rank(S, power=0.5), "it is 3.36"),
+        (of_integers, "a hundred times the same matrix"),
+    ],
+)
+def test_effective_rank(answer, says):
+    assert changing_checks.check_effective_rank(effective_rank).right
+    assert says in said(changing_checks.check_effective_rank, answer)
+
+
+def test_effective_rank_is_that_of_the_workbench():
+    state = np.random.default_rng(0).standard_normal((5, 7))
+    import xarray as xr
+
+    found = spectra_of(xr.DataArray(state, dims=("key", "value")))
+    assert float(found["effective_rank"]) == pytest.approx(effective_rank(state))
+
+
+# --- exercise 2 ----------------------------------------------------------------------------------
+
+
+def steps(S, apart=1):
+    return np.linalg.norm(S[apart:] - S[:-apart], axis=(1, 2))
+
+
+def two_step_ratio(S):
+    return steps(S, 2) / (steps(S)[1:] + steps(S)[:-1])
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda S: ..., "gives nothing back yet"),
+        (lambda S: steps(S), "shape (5,)"),
+        (lambda S: 1 / two_step_ratio(S), "upside down"),
+        (lambda S: steps(S, 2) / steps(S)[1:], "add both"),
+        (lambda S: steps(S, 2) / steps(S)[:-1], "add both"),
+        (lambda S: 2 * two_step_ratio(S), "divides by their mean"),
+        (lambda S: steps(S, 2) / np.linalg.norm(S[2:], axis=(1, 2)), "in units of S;"),
+        (lambda S: steps(S)[1:] / steps(S)[:-1], "how much steps shrink"),
+        (lambda S: steps(S)[1:] / (steps(S)[1:] + steps(S)[:-1]), "two passes ago"),
+        (lambda S: two_step_ratio(S) ** 2, "not |S_n - S_(n-2)|"),
+        (lambda S: [S.fill(0.0), np.ones(4)][1], "changes what it was given"),
+    ],
+)
+def test_two_step_ratio(answer, says):
+    assert changing_checks.check_two_step_ratio(two_step_ratio).right
+    assert says in said(changing_checks.check_two_step_ratio, answer)
+
+
+def test_made_up_courses_differ_in_nothing_but_direction():
+    straight, to_and_fro = changing.two_courses(7).values()
+    np.testing.assert_allclose(steps(straight), steps(to_and_fro))
+    np.testing.assert_allclose(two_step_ratio(straight), 1)
+    np.testing.assert_allclose(two_step_ratio(to_and_fro), 0.25)
+
+
+# --- exercise 3 ----------------------------------------------------------------------------------
+
+
+def apart(S, end):
+    return np.linalg.norm(S - end, axis=(1, 2))
+
+
+def distances(S, longer):
+    return apart(S, longer[-1]) / np.linalg.norm(longer[-1])
+
+
+def of_norms(S, longer):
+    size = np.linalg.norm(longer[-1])
+    return abs(np.linalg.norm(S, axis=(1, 2)) - size) / size
+
+
+def one_more(S, longer):
+    return distances(S, longer[: len(S) + 1])
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda S, longer: ..., "gives nothing back yet"),
+        (lambda S, longer: distances(longer, longer), "shape (9,)"),
+        (lambda S, longer: distances(S, S), "the *longer* run"),
+        (lambda S, longer: apart(S, S[-1]), "the *longer* run"),
+        (lambda S, longer: apart(S, longer[-1]), "divide by the norm of S*"),
+        (lambda S, longer: apart(S, longer[-1]) / np.linalg.norm(S, axis=(1, 2)), "S_n itself"),
+        (of_norms, "subtract first"),
+        (one_more, "not a longer run"),
+        (lambda S, longer: distances(S, longer) ** 2, "not |S_n - S*| / |S*|"),
+    ],
+)
+def test_distances(answer, says):
+    assert changing_checks.check_distances(distances).right
+    assert says in said(changing_checks.check_distances, answer)
+
+
+# --- exercise 4 ----------------------------------------------------------------------------------
+
+
+def unit(vectors):
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def own(likeness):
+    return (likeness.argmax(1) == np.arange(len(likeness))).mean()
+
+
+def own_value(S, keys, values):
+    return own(unit(keys @ S) @ unit(values).T)
+
+
+def by_distance(S, keys, values):
+    return own(-np.linalg.norm((keys @ S)[:, None] - values[None], axis=-1))
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda S, keys, values: ..., "gives nothing back yet"),
+        (lambda S, keys, values: own(unit(keys @ S.T) @ unit(values).T), "the other side of S"),
+        (lambda S, keys, values: own(keys @ S @ values.T), "a long value wins"),
+        (by_distance, "nearest by distance"),
+        (lambda S, keys, values: own(abs(unit(keys @ S) @ unit(values).T)), "no abs"),
+        (lambda S, keys, values: own(unit(values) @ unit(keys @ S).T), "goes over values"),
+        (lambda S, keys, values: len(keys) * own_value(S, keys, values), "divide by the number"),
+        (lambda S, keys, values: 0.01, "here it is 0.50 of 12 tokens"),
+        (lambda S, keys, values: unit(keys @ S) @ unit(values).T, "shape (12, 12)"),
+    ],
+)
+def test_own_value(answer, says):
+    assert changing_checks.check_own_value(own_value).right
+    assert says in said(changing_checks.check_own_value, answer)
+
+
+# --- exercise 5 ----------------------------------------------------------------------------------
+
+
+def cka(x, y, axis=0, centre=True, divide=lambda a, b: np.sqrt((a * a).sum() * (b * b).sum())):
+    if centre:
+        x, y = (z - z.mean(axis=axis, keepdims=True) for z in (x, y))
+    a, b = x @ x.T, y @ y.T
+    return (a * b).sum() / divide(a, b)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda x, y: ..., "gives nothing back yet"),
+        (lambda x, y: x @ x.T, "shape (6, 6)"),
+        (lambda x, y: (x * y).sum(), "ValueError"),
+        (lambda x, y: cka(x, y, centre=False), "each feature's mean first"),
+        (lambda x, y: cka(x, y, axis=1), "each example's mean"),
+        (lambda x, y: cka(x, y, axis=None), "a mean of its own"),
+        (lambda x, y: cka(x, y, divide=lambda a, b: 1), "divide by the lengths"),
+        (
+            lambda x, y: cka(x, y, divide=lambda a, b: (a * a).sum() * (b * b).sum()),
+            "square root is missing",
+        ),
+        (lambda x, y: cka(x, y) ** 2, "its square"),
+        (lambda x, y: 0.9, "yours gives 0.9"),
+    ],
+)
+def test_cka(answer, says):
+    assert changing_checks.check_cka(cka).right
+    assert says in said(changing_checks.check_cka, answer)
+
+
+# --- what the notebook says of the bundled trace -------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trace():
+    return load_trace("depo-n8-any")
+
+
+@pytest.fixture(scope="module")
+def asleep(trace):
+    """S over the sleep, ``[example, sleep_pass, gdn_head, key, value]``."""
+    return trace["states"]["fast_weight"].sel(window=0).isel(layer=0).values
+
+
+def test_numerical_rank_counts_rounding(asleep):
+    four = changing.low_rank(64, 4)
+    ranks = [
+        np.linalg.matrix_rank(changing.stored_as(four, t))
+        for t in ("float64", "float32", "bfloat16")
+    ]
+    assert ranks[0] == 4 and min(ranks[1:]) > 55
+    assert np.linalg.matrix_rank(asleep[:, 4]).mean(0).min() > 15.5
+
+
+def test_measures_of_rank_agree_about_the_order(trace, asleep):
+    last = spectra(trace).sel(window=0, sleep_pass=4).isel(layer=0)
+    means = last["effective_rank"].mean("example").values
+    np.testing.assert_allclose(means, [9.3, 2.6, 6.2, 5.0], atol=0.1)
+    for name in changing.RANKS:
+        values = last[name].mean("example").values
+        assert values.argmax() == 0 and values.argmin() == 1
+    table = changing.rank_table(asleep[:, 4], effective_rank, last).splitlines()
+    assert "by hand" in table[0] and "yours" not in table[0]  # the solution's, where it was run
+    assert len(table) == 5
+    assert table[1].split() == ["0", "16.0", "9.3", "9.3", "3.3", "5.7"]
+    strongest = last["singular_value"].sel(gdn_head=1).mean("example")
+    assert strongest[1] < 0.2 * strongest[0]
+
+
+def test_effective_rank_against_the_replay(trace):
+    ranks = changing.ranks_against_replay(trace)
+    slept, again = (ranks.sel(procedure=p, sleep_pass=4) for p in ("sleep", "frozen replay"))
+    assert np.isnan(ranks.sel(sleep_pass=0)).all()
+    assert 0.5 < slept[0] - again[0] < 1
+    assert abs(slept[2] - again[2]) < 0.1
+    assert slept[3] < 5.2 and again[3] > 8.4
+
+
+def test_the_second_pass_turns_the_keys(trace):
+    found = change(trace).sel(window=0).isel(layer=0).mean("example")
+    angle = np.rad2deg(found["key_angle"].isel(mode=-1))
+    slept, again = (angle.sel(procedure=p) for p in ("sleep", "frozen replay"))
+    assert ((slept.sel(sleep_pass=2) > 57) & (slept.sel(sleep_pass=2) < 76)).all()
+    assert (again.sel(sleep_pass=2) < 36).all()
+    assert again.sel(sleep_pass=2, gdn_head=1) < 0.1
+    assert (slept.sel(sleep_pass=4) < 20).all()
+
+
+def test_no_head_goes_in_a_circle(trace):
+    found = convergence(trace)["two_step_ratio"].sel(procedure="sleep", window=0).isel(layer=0)
+    means = found.mean(("example", "gdn_head"))
+    assert means.sel(sleep_pass=2) < 0.7 < 0.9 < means.sel(sleep_pass=4)
+    assert (found.mean("example").sel(sleep_pass=4) > 0.9).all()
+
+
+def test_three_measures_and_nothing_in_the_windows_read_awake(trace):
+    found = convergence(trace)
+    for name in ("contraction", "two_step_ratio"):
+        assert np.isnan(found[name].sel(window=[1, 2])).all(), name
+        assert np.isfinite(found[name].sel(window=0, sleep_pass=slice(2, None))).any(), name
+
+
+def test_where_it_would_end_is_far_and_worse(trace):
+    checkpoint = workbench.load("depo-n8-any")
+    sleep = checkpoint.sleep.with_passes(32)
+    longer = workbench.record(checkpoint.model, batch_of(trace), sleep, keep=("states",))
+    found = convergence(trace, fixed_point=longer)
+    assert np.isnan(found["distance"].sel(window=[1, 2])).all()  # read awake: an empty panel
+    found = found.sel(window=0).isel(layer=0).mean("example")
+    np.testing.assert_allclose(
+        found["distance"].sel(sleep_pass=4), [0.65, 0.19, 0.68, 0.27], atol=0.02
+    )
+    np.testing.assert_allclose(found["fixed_point_step"], [0.01, 0.002, 0.016, 0.002], atol=0.003)
+    right = changing.share_right(longer)
+    assert right[[4, 5, 6]].min() > 0.99
+    assert 0.65 < right[32] < 0.78
+    np.testing.assert_array_equal(changing.share_right(trace)[:5], right[:5])
+
+
+def test_the_usual_cka_calls_noise_alike(trace):
+    usual, fair = changing.cka_of_noise(cka, examples=16, features=256)
+    assert usual == pytest.approx(0.94, abs=0.01) and abs(fair) < 0.05
+    head, *lines = changing.cka_of_passes(cka, trace, first=1, second=4).splitlines()[1:]
+    assert head.split() == ["head", "usual", "debiased", "usual", "debiased"]
+    numbers = np.array([[float(number) for number in line.split()[1:]] for line in lines])
+    same, fair, shuffled, none = numbers.T
+    assert (shuffled > 0.7 * same).all()
+    assert (same[[0, 2, 3]] > 0.7).all() and same[1] < 0.5  # much alike in three of four
+    assert (fair > 0.2).all() and (fair < 0.56).all() and (abs(none) < 0.1).all()
+
+
+def test_which_values_come_back(trace):
+    found = readout(trace, source_window=0).sel(window=0, sleep_pass=4).isel(layer=0)
+    sources, targets = (
+        found["retrieved"].isel(source_token=slice(i, None, 2)).mean(("example", "source_token"))
+        for i in (0, 1)
+    )
+    assert targets[0] == 1 and sources[0] < 0.15 and (targets[1:] < 0.5).all()
+    wrote = trace["writes"].to_dataset().sel(window=0, sleep_pass=4).isel(layer=0, gdn_head=0)
+    S = trace["states"]["fast_weight"].sel(window=0, sleep_pass=4).isel(layer=0, gdn_head=0)
+    mine = [
+        own_value(*three)
+        for three in zip(S.values, wrote.write_key.values, wrote.write_value.values, strict=True)
+    ]
+    assert np.mean(mine) == pytest.approx(float(found["accuracy"].isel(gdn_head=0).mean()))
+    value = wrote.write_value.values[:, ::2]
+    alike = np.mean([(unit(v) @ unit(v).T)[~np.eye(8, dtype=bool)].mean() for v in value])
+    assert alike == pytest.approx(0.92, abs=0.02)
+    assert changing.likeness(value) == pytest.approx(alike, rel=1e-5)
+    assert abs(changing.likeness(wrote.write_value.values[:, 1::2])) < 0.1
+
+
+def test_symbols_of_a_trace(trace):
+    windows = changing.symbols_of(trace)
+    assert "".join(windows[0][:4]) == "6307"
+    assert all(len(window) == 16 for window in windows)

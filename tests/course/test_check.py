@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+
+from sleep_course.exercises.check import NotYet, Verdict, call, call_for_array, close, exercise
+from workbench.model import Memory
+
+
+@exercise
+def double_it(answer):
+    if not close(call_for_array(answer, np.ones(2), shape=(2,), hint="Use 2 * x."), [2, 2]):
+        raise NotYet("not twice as much")
+    return "twice as much"
+
+
+def in_place(x):
+    x *= 2
+    return x
+
+
+def broken(x):
+    return x @ np.ones(5)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda x: ..., "gives nothing back yet"),
+        (lambda x: None, "gives nothing back yet"),
+        (lambda x: x, "not twice as much"),
+        (lambda x: 2, "shape (); expected (2,). Use 2 * x."),
+        (lambda x: "two", "gives back the text 'two', not an array"),
+        (lambda x: x * np.nan, "not finite"),
+        (in_place, "`in_place` changes what it was given"),
+        (broken, "stopped at its line `return x @ np.ones(5)`: ValueError"),
+        (2.0, "a function was expected, not float"),
+    ],
+)
+def test_every_way_to_go_wrong_gets_a_sentence_and_no_exception(answer, says):
+    verdict = double_it(answer)
+    assert not verdict.right
+    assert says in verdict.message
+    assert repr(verdict).startswith("not yet: ")
+
+
+def test_right_is_right_and_repeatable():
+    assert (
+        double_it(lambda x: 2 * x) == double_it(lambda x: 2 * x) == Verdict(True, "twice as much")
+    )
+    assert repr(double_it(lambda x: 2 * x)) == "right: twice as much"
+
+
+def test_a_bug_in_the_check_itself_is_named_and_no_traceback():
+    @exercise
+    def wrong(answer):
+        raise ZeroDivisionError("in the check")
+
+    verdict = wrong(None)
+    assert not verdict.right
+    assert "ZeroDivisionError: in the check" in verdict.message
+
+
+def test_functions_get_copies():
+    given = np.zeros(3)
+    seen = call(lambda x: x, given, hint="")
+    assert seen is not given
+
+
+def test_a_memory_changed_in_place_is_noticed():
+    import torch
+
+    memory = Memory(fast_weights={0: torch.ones(1, 1, 2, 2)})
+
+    def spoil(memory):
+        memory.fast_weights[0].zero_()
+        return memory
+
+    with pytest.raises(NotYet, match="changes what it was given"):
+        call(spoil, memory, hint="")
+    assert memory.fast_weights[0].sum() == 4
+
+
+def test_how_to_copy_is_told_by_what_was_changed():
+    import torch
+
+    def filled(x):
+        x[:] = 1
+        return x
+
+    memory = Memory(fast_weights={0: torch.zeros(1, 1, 2, 2)})
+    for given, says, not_said in (
+        (np.zeros(2), "`.copy()`", "clone"),
+        (torch.zeros(2), "`.clone()`", "copy"),
+        (memory, "`.clone()`", "copy"),
+        ([3, 2], "`list(...)`", "clone"),
+    ):
+        spoil = (lambda m: m.fast_weights[0].add_(1)) if given is memory else filled
+        if isinstance(given, list):
+            spoil = sorted_in_place
+        with pytest.raises(NotYet, match="changes what it was given") as told:
+            call(spoil, given, hint="")
+        assert says in str(told.value) and not_said not in str(told.value)
+
+
+def sorted_in_place(x):
+    x.sort()
+    return x
+
+
+def test_what_a_function_handed_over_has_to_say_is_told_as_it_is():
+    def score(fold):
+        raise NotYet(f"there is no fold {fold!r}")
+
+    with pytest.raises(NotYet, match=r"^there is no fold 'dev'$"):
+        call(lambda score: score("dev"), score, hint="")
+
+
+def test_a_list_of_arrays_changed_in_place_is_noticed():
+    def spoil(pairs):
+        pairs[0][1][0] = 9.0
+        return pairs
+
+    pairs = [(np.zeros(2), np.zeros(3), 0.5)]
+    with pytest.raises(NotYet, match="changes what it was given"):
+        call(spoil, pairs, hint="")
+    with pytest.raises(NotYet, match="changes what it was given"):
+        call(lambda pairs: pairs.pop(), pairs, hint="")
+    assert len(call(lambda pairs: pairs, pairs, hint="")) == 1

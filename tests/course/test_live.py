@@ -1,0 +1,182 @@
+"""Live runs: a cell is done at once, figures are patched, Stop works, all ends with the kernel."""
+
+import subprocess
+import sys
+import textwrap
+import time
+
+import psutil
+import pytest
+from waiting import LIMIT
+
+from sleep_course import live
+from sleep_course.live import plan as live_plan
+from sleep_course.live.view import draw, patch, report
+from workbench.config import build
+from workbench.errors import WorkbenchError
+from workbench.lab.runs import read_run
+
+LONG = 100_000
+"""Seconds for what takes two on a machine that has nothing else to do."""
+
+
+@pytest.fixture
+def tiny():
+    """A ring of 4 nodes and a model that makes hundreds of steps a second."""
+    base = live.ring(nodes=4, max_hops=2).model_dump()
+    base["model"] |= {"width": 8, "attention_heads": 2, "gdn_heads": 2, "mlp_width": 8}
+    base["model"] |= {"key_dim": 4, "value_dim": 4}
+    base["training"] |= {"batch_size": 4, "warmup": 2}
+    return build(type(live.ring()), base, source="test")
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """A function that starts live runs; whatever it started is closed after the test."""
+    monkeypatch.delenv(live_plan.MOST_STEPS, raising=False)
+    found = []
+
+    def start(*arguments, **options):
+        found.append(live.experiment(*arguments, **options))
+        return found[-1]
+
+    yield start
+    for runs in found:
+        runs.close()
+
+
+def processes(root) -> list[psutil.Process]:
+    """Processes, of anybody, that work on runs under `root`."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(part.startswith(str(root)) for part in process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def until(condition, seconds=LIMIT):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "that takes too long"
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_runs_are_drawn_in_place_and_end_by_themselves(tiny, started):
+    runs = started(tiny, (1, 2), steps=60)
+    widget = runs.widget()
+    assert not runs.done
+    assert runs.report().count("step 0 of 60:  not evaluated yet") == 2
+    view = runs._view
+    shown, other = view.learning, view.against_n
+    assert runs.wait(LIMIT)
+    assert runs.widget() is widget and widget.children[2:] == (shown, other)
+    assert {trace.name for trace in shown.data} > {"sleep, N = 1", "sleep, N = 2"}
+    assert len({(trace.name, trace.xaxis) for trace in shown.data}) == len(shown.data)
+    assert max(shown.data[0].x) == 60
+    assert {trace.name for trace in other.data} > {"1 hop", "2 hops"}
+    assert view.bar.value == 1.0
+    assert view.line.value.startswith("Finished after")
+    assert view.button.disabled and view.button.description == "Ended"
+    lines = runs.report().splitlines()
+    assert [line[:5] for line in lines] == ["N = 1", "N = 2"]
+    assert all("step 60 of 60" in line and "2 hops 0." in line for line in lines)
+    assert runs.dataset().sizes["difficulty"] == 2
+    assert not runs.problem
+    until(lambda: not processes(runs.root))
+
+
+@pytest.mark.slow
+def test_the_button_stops_what_trains_and_what_waits(tiny, started):
+    runs = started(tiny, (1, 2, 4), steps=LONG, cores=1)
+    runs.widget()
+    view = runs._view
+    until(lambda: runs.runs[2].step > 0)
+    assert runs.runs[0].state == "queued"
+    view.button.click()
+    assert view.button.disabled and view.button.description == "Stopping"
+    assert runs.wait(LIMIT)
+    assert [run.state for run in runs.runs] == ["stopped"] * 3
+    assert view.line.value.startswith("Stopped by you after")
+    assert view.button.description == "Ended"
+    assert view.bar.value < 0.5
+    until(lambda: not processes(runs.root))
+
+
+@pytest.mark.slow
+def test_nothing_outlives_the_kernel(tmp_path):
+    """Whoever started runs ends while they train: they end with it, and their folder goes."""
+    script = f"""
+        import time
+        from sleep_course.live import plan as live_plan
+        from sleep_course import live
+        runs = live.experiment(live.ring(), (1, 2), steps={LONG})
+        while not any(run.state == "running" for run in runs.runs):
+            time.sleep(0.1)
+        print(runs.root)
+    """
+    command = [sys.executable, "-P", "-c", textwrap.dedent(script)]
+    root = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LIMIT)
+    folder = root.stdout.strip()
+    assert "workbench-live-" in folder and not root.stderr
+    assert not processes(folder)
+    assert not (tmp_path / folder).exists()
+
+
+@pytest.mark.slow
+def test_a_second_experiment_ends_the_first_and_a_folder_of_ones_own_is_kept(
+    tiny, started, tmp_path
+):
+    first = started(tiny, (1,), steps=LONG, root=tmp_path / "mine")
+    until(lambda: first.runs and first.runs[0].active)
+    second = started(tiny, (1,), steps=5)
+    assert first.done and not processes(first.root)
+    assert read_run(tmp_path / "mine" / "live.sleep-n1-seed0") is not None
+    assert second.wait(LIMIT)
+    second.close()
+    assert not second.root.exists()
+    assert live.Live.at_work == []
+
+
+def test_what_is_asked_for_is_checked(tiny, monkeypatch):
+    with pytest.raises(WorkbenchError, match="each 1 or more"):
+        live.experiment(tiny, (0, 1), steps=5)
+    with pytest.raises(WorkbenchError, match="each 1 or more"):
+        live.experiment(tiny, (), steps=5)
+    monkeypatch.setenv(live_plan.MOST_STEPS, "soon")
+    with pytest.raises(WorkbenchError, match=live_plan.MOST_STEPS):
+        live.experiment(tiny, steps=5)
+    assert live.Live.at_work == []
+
+
+def test_the_variable_shortens_and_never_lengthens(monkeypatch):
+    monkeypatch.setenv(live_plan.MOST_STEPS, "30")
+    assert live_plan.at_most(1500) == 30
+    assert live_plan.at_most(7) == 7
+
+
+def test_runs_of_one_experiment_differ_in_n_alone(tiny):
+    one, four = (live_plan.planned(tiny, n, 300, 3).experiment for n in (1, 4))
+    assert (one.training.seed, one.training.eval_every, one.training.log_every) == (3, 10, 3)
+    assert one.model_copy(update={"sleep": four.sleep}) == four
+
+
+def test_the_first_picture_waits_for_the_first_loss():
+    assert draw([]) == (None, None)
+    assert report([]) == ""
+
+
+def test_a_patched_figure_keeps_its_traces():
+    import plotly.graph_objects as go
+
+    shown = go.FigureWidget()
+    patch(shown, go.Figure([go.Scatter(name="a", xaxis="x", x=[1], y=[2])]))
+    (trace,) = shown.data
+    wanted = go.Figure([{"name": n, "xaxis": "x", "x": [1, 2], "y": [2, 3]} for n in "ab"])
+    patch(shown, wanted.update_layout(height=300))
+    assert shown.data[0] is trace and list(trace.x) == [1, 2]
+    assert [one.name for one in shown.data] == ["a", "b"]
+    assert shown.layout.height == 300

@@ -1,0 +1,322 @@
+"""Notebook 6: every check passes its solution and says something fitting about each mistake."""
+
+import numpy as np
+import pytest
+
+import workbench
+from sleep_course import probing
+from sleep_course.exercises import probing as probing_checks
+from sleep_course.records import measured
+from workbench.instruments.features import fast_weights, flattened
+from workbench.instruments.folds import groups_of
+from workbench.tasks import batch_generator
+
+
+def said(check, *answers):
+    verdict = check(*answers)
+    assert not verdict.right
+    return verdict.message
+
+
+def rng(seed):
+    return np.random.default_rng(seed)
+
+
+# --- exercise 1 ----------------------------------------------------------------------------------
+
+
+def held_out(example, share, seed):
+    names = np.unique(example)
+    order = rng(seed).permutation(names)
+    return np.isin(example, order[: round(share * len(names))])
+
+
+def by_row_number(example, share, seed):
+    return example < np.quantile(np.unique(example), share)  # the first ones, always
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda example, share, seed: ..., "gives nothing back yet"),
+        (lambda example, share, seed: rng(seed).permutation(example)[:5], "expected (60,)"),
+        (lambda example, share, seed: example, "those are numbers"),
+        (lambda example, share, seed: example < 0, "no row is tested"),
+        (lambda example, share, seed: example > 0, "every row is tested"),
+        (probing.by_row, "draw examples, not rows"),
+        (lambda example, share, seed: ~held_out(example, share, seed), "marks the rows that are"),
+        (lambda example, share, seed: held_out(example, 0.5, seed), "yours tests 10"),
+        (by_row_number, "every seed tests the same"),
+        (lambda example, share, seed: held_out(example, share, None), "use default_rng(seed)"),
+        (lambda example, share, seed: example.sort(), "gives nothing back yet"),
+    ],
+)
+def test_held_out(answer, says):
+    assert probing_checks.check_held_out(held_out).right
+    assert says in said(probing_checks.check_held_out, answer)
+
+
+# --- exercise 2 ----------------------------------------------------------------------------------
+
+
+def choose(alphas, score, by="validation", told="test", pick=max):
+    best = pick(alphas, key=lambda alpha: score(alpha, by))
+    return best, score(best, told)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda alphas, score: ..., "gives nothing back yet"),
+        (lambda alphas, score: choose(alphas, score)[0], "two things are to come back"),
+        (lambda alphas, score: choose(alphas, score, by="test"), "was opened 5 times"),
+        (lambda alphas, score: choose(alphas, score)[::-1], "none of the alphas"),
+        (lambda alphas, score: choose(alphas, score, by="train"), "chosen by the training fold"),
+        (lambda alphas, score: choose(alphas, score, pick=min), "chosen by something else"),
+        (lambda alphas, score: (10.0, score(10.0, "test")), "not the best on validation"),
+        (lambda alphas, score: choose(alphas, score, told="validation"), "stayed shut"),
+        (lambda alphas, score: (1.0, score(1.0, "test") + 0.1), "the accuracy to give back"),
+        (lambda alphas, score: choose(alphas, score, by="valid"), "no fold 'valid'"),
+        (lambda alphas, score: ("a", "b"), "not an array of numbers"),
+    ],
+)
+def test_choose(answer, says):
+    assert probing_checks.check_choose(choose).right
+    assert says in said(probing_checks.check_choose, answer)
+
+
+# --- exercise 3 ----------------------------------------------------------------------------------
+
+
+def control_labels(kinds, classes, seed):
+    return rng(seed).integers(0, classes, kinds.max() + 1)[kinds]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda kinds, classes, seed: ..., "gives nothing back yet"),
+        (lambda kinds, classes, seed: rng(seed).integers(0, classes, 30), "expected (200,)"),
+        (lambda kinds, classes, seed: kinds, "whole numbers from 0"),
+        (lambda kinds, classes, seed: control_labels(kinds, classes, seed) + 1, "from 0"),
+        (lambda kinds, classes, seed: rng(seed).random(31)[kinds], "whole numbers"),
+        (lambda kinds, classes, seed: 0 * kinds, "nothing to be told"),
+        (lambda kinds, classes, seed: rng(seed).integers(0, classes, len(kinds)), "not even a"),
+        (lambda kinds, classes, seed: kinds % classes, "drawn anew with every seed"),
+        (lambda kinds, classes, seed: (kinds + seed + 1) % classes, "under another name"),
+        (lambda kinds, classes, seed: control_labels(kinds, classes, 3), "drawn anew"),
+        (lambda kinds, classes, seed: control_labels(kinds, 3, seed), "some are never drawn"),
+        (lambda kinds, classes, seed: control_labels(kinds, classes, None), "default_rng(seed)"),
+    ],
+)
+def test_control(answer, says):
+    assert probing_checks.check_control(control_labels).right
+    assert says in said(probing_checks.check_control, answer)
+
+
+# --- exercise 4 ----------------------------------------------------------------------------------
+
+
+def interval(right, times=1.96, ddof=1, root=True):
+    scores = right.mean(1)
+    half = times * scores.std(ddof=ddof) / (np.sqrt(len(scores)) if root else 1)
+    return scores.mean() - half, scores.mean() + half
+
+
+def width(right):
+    low, high = interval(right)
+    return right.mean(), (high - low) / 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda right: ..., "gives nothing back yet"),
+        (lambda right: right.mean(), "expected (2,)"),
+        (width, "both ends"),
+        (lambda right: interval(right)[::-1], "low first"),
+        (lambda right: interval(right.reshape(-1, 1)), "72 items as 72 cases"),
+        (lambda right: interval(right, root=False), "divide by sqrt(12)"),
+        (lambda right: interval(right, ddof=0), "unless told ddof=1"),
+        (lambda right: interval(right, times=1), "about 68 %"),
+        (lambda right: interval(right.T), "wrong axis"),
+        (lambda right: interval(right, times=3), "1.96 standard errors are"),
+        (lambda right: (float("nan"), 1.0), "not finite"),
+    ],
+)
+def test_interval(answer, says):
+    assert probing_checks.check_interval(interval).right
+    assert says in said(probing_checks.check_interval, answer)
+
+
+# --- exercise 5 ----------------------------------------------------------------------------------
+
+
+def random_like(change, seed, draw="normal", axis=1):
+    drawn = getattr(rng(seed), draw)(size=change.shape)
+    both = (np.linalg.norm(x, axis=axis, keepdims=True) for x in (change, drawn))
+    length, own = both
+    return drawn * length / own
+
+
+def one_direction(change, seed):
+    drawn = rng(seed).normal(size=change.shape[1])
+    return np.linalg.norm(change, axis=1, keepdims=True) * drawn / np.linalg.norm(drawn)
+
+
+def near(change, seed):
+    mixed = change + 0.3 * random_like(change, seed)
+    length, own = (np.linalg.norm(x, axis=1, keepdims=True) for x in (change, mixed))
+    return mixed * length / own
+
+
+def in_a_box(change, seed):
+    drawn = rng(seed).uniform(-1, 1, change.shape)
+    length, own = (np.linalg.norm(x, axis=1, keepdims=True) for x in (change, drawn))
+    return drawn * length / own
+
+
+def in_place(change, seed):
+    change *= -1
+    return random_like(change, seed)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda change, seed: ..., "gives nothing back yet"),
+        (lambda change, seed: 0 * change, "rows are zero"),
+        (lambda change, seed: -change, "its opposite"),
+        (lambda change, seed: random_like(np.eye(40)[:, :1] * 0 + 1, seed), "expected (40, 30)"),
+        (
+            lambda change, seed: (
+                random_like(change, seed) / np.linalg.norm(change, axis=1, keepdims=True)
+            ),
+            "every row has length 1",
+        ),
+        (lambda change, seed: random_like(change, seed, axis=None), "each one by itself"),
+        (lambda change, seed: rng(seed).normal(size=change.shape), "row by row"),
+        (one_direction, "a direction for each"),
+        (lambda change, seed: random_like(change, seed, draw="random"), "every number is positive"),
+        (near, "still much like"),
+        (in_a_box, "prefer the corners"),
+        (lambda change, seed: random_like(change, 9), "every seed gives the same"),
+        (in_place, "changes what it was given"),
+    ],
+)
+def test_random_like(answer, says):
+    assert probing_checks.check_random_like(random_like).right
+    assert says in said(probing_checks.check_random_like, answer)
+
+
+# --- what the notebook says of the bundled model -------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    checkpoint = workbench.load("depo-n8-any")
+    batch = checkpoint.task.sample(600, batch_generator(1, 0, "notebook"))
+    sleep = checkpoint.sleep.with_passes(4)
+    states = fast_weights(checkpoint.model, batch, sleep)
+    return checkpoint, batch, sleep, states, checkpoint.task.probe_targets(batch)
+
+
+def test_a_row_split_finds_a_coins_labels_and_a_split_by_example_does_not(bundled):
+    checkpoint, batch, sleep, _, _ = bundled
+    some = batch.examples(slice(0, 150))
+    long = fast_weights(checkpoint.model, some, sleep.with_passes(8)).isel(gdn_head=[0])
+    features, example = probing.rows_of(long, (5, 6, 7, 8))
+    assert features.shape == (600, 256) and np.bincount(example).tolist() == [4] * 150
+    np.testing.assert_array_equal(features[150], long[0, 0, 6, 0].values.reshape(-1))
+    assert probing.told_random_labels(probing.by_row, features, example) > 0.98
+    assert abs(probing.told_random_labels(held_out, features, example) - 0.5) < 0.06
+
+
+def test_a_probe_learns_all_by_heart_and_tells_little_of_what_it_has_not_seen(bundled):
+    _, batch, sleep, states, targets = bundled
+    groups = groups_of(batch, sleep, targets)
+    bench = probing.bench(flattened(states, 0, 4, 1), groups)
+    assert [len(bench.of[fold]) for fold in ("train", "validation", "test")] == [360, 120, 120]
+    alphas = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
+    found = []
+    for target in targets:
+        score = bench.score(target.labels)
+        alpha, told = choose(alphas, score)
+        assert score(alpha, "train") > 0.98
+        found.append(told)
+    np.testing.assert_allclose(found, [0.99, 0.76, 0.31, 0.24], atol=0.03)
+    kinds = targets[0].kinds
+    made_up = np.stack([control_labels(kinds[:, i], 8, i) for i in range(8)], axis=1)
+    assert choose(alphas, bench.score(made_up))[1] > 0.95
+    right = bench.right(targets[3].labels, 0.1, "test")
+    assert found[3] < 0.3 and interval(right)[0] > 1 / 7  # little above a guess, but above
+    wide, narrow = (np.ptp(interval(r)) for r in (right, right.reshape(-1, 1)))
+    assert 1.3 < wide / narrow < 1.7
+
+
+def test_two_hops_are_used_and_the_shortest_push_is_not_enough(bundled):
+    checkpoint, batch, sleep, states, targets = bundled
+    push = probing.push(checkpoint.model, batch, sleep, states, targets[1])
+    asked = push.target.asked_by[push.todo.rows, push.todo.item]
+    assert (push.batch.difficulty[push.todo.rows, asked] == 2).all()
+    assert push.follows(push.change) < 0.05
+    assert push.follows(16 * push.change) > 0.85
+    assert push.follows(16 * random_like(push.change, 0)) < 0.1
+    assert 0.3 < 16 * push.size.mean() < 0.6
+
+
+def test_what_the_records_say():
+    record = measured("probes-depo-n8-any").sel(window=0, layer=1)
+    told = record["accuracy"].mean("seed")
+    assert float(told.sel(sleep_pass=0).max()) < 0.16
+    assert told.sel(sleep_pass=1, target="1 hop") > 0.9
+    assert (
+        told.sel(sleep_pass=2, target="2 hops")
+        > 0.8
+        > 0.4
+        > told.sel(sleep_pass=1, target="2 hops")
+    )
+    np.testing.assert_allclose(told.sel(sleep_pass=4), [1.0, 0.95, 0.55, 0.21], atol=0.006)
+    other = record["baseline_accuracy"].mean("seed").sel(sleep_pass=4)
+    np.testing.assert_allclose(
+        other.sel(baseline="untrained weights", target=["1 hop", "2 hops"]), [0.68, 0.18], atol=0.01
+    )
+    kinds = record["control_accuracy"].mean("seed").sel(control="kinds", sleep_pass=0)
+    # an empty memory: the commonest of the labels of the 7 nodes that can follow
+    labels = rng(0).integers(0, 8, (4000, 7))
+    commonest = np.mean([np.bincount(row).max() / 7 for row in labels])
+    assert commonest == pytest.approx(0.34, abs=0.01)
+    assert float(abs(kinds - commonest).max()) < 0.03 and float(kinds.mean()) > 0.32
+    shuffled = record["control_accuracy"].mean("seed").sel(control="shuffled", sleep_pass=4)
+    assert float(abs(shuffled - 1 / 7).max()) < 0.02
+    answered = measured("lens-depo-n8-any")["accuracy"].sel(window=0)
+    assert answered.sel(sleep_pass=4, difficulty=4) > 0.95
+    steering = measured("steering-depo-n8-any").sel(sleep_pass=4, layer=1)
+    pushed = {
+        k: steering.sel(difficulty=k, target=name, control="probe's direction")
+        for k, name in enumerate(steering.target.values.tolist(), 1)
+    }
+    assert (steering["turned"].sel(control="probe's direction") == 1).all()
+    assert pushed[1]["follows"].sel(strength=2) > 0.5 and pushed[1]["follows"].sel(strength=1) < 0.1
+    assert pushed[2]["follows"].sel(strength=4) < 0.5 < pushed[2]["follows"].sel(strength=8)
+    assert (
+        0.15 < float(pushed[3]["follows"].max()) < 0.2 and float(pushed[4]["follows"].max()) < 0.1
+    )
+    random = steering["follows"].sel(control="random direction")
+    for k, name in enumerate(steering.target.values.tolist(), 1):
+        assert float(random.sel(difficulty=k, target=name).max()) < 0.06
+
+
+def test_what_the_notebook_says_of_baselines():
+    """Edges give one hop linearly and two quadratically; a replay holds less than the sleep."""
+    record = measured("probes-depo-n8-any")
+    one_hop, two_hops = (
+        {name: told[hops - 1] for name, told in probing.compared(record).items()} for hops in (1, 2)
+    )
+    here = record["accuracy"].sel(window=0, layer=1, sleep_pass=4, target="2 hops")
+    assert two_hops["S"] == pytest.approx(float(here.mean()))
+    assert one_hop["input, linear"] > 0.99
+    assert two_hops["input, linear"] < 0.25 and two_hops["input, quadratic"] > 0.99
+    assert two_hops["untrained weights"] < 0.25 < two_hops["frozen replay"]
+    assert 0.33 < two_hops["S"] - two_hops["frozen replay"] < 0.39
+    assert 0.6 < one_hop["untrained weights"] < 0.8

@@ -1,0 +1,353 @@
+"""Notebook 5: every check passes its solution and says something fitting about each mistake."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import workbench
+from sleep_course import writers
+from sleep_course.exercises import writers as writers_checks
+from sleep_course.exercises.writers import contributions_by_mistake, kept_by_mistake
+from workbench.instruments.linear import Written
+from workbench.instruments.provenance import contribution_norms
+from workbench.instruments.provenance import contributions as exact
+from workbench.instruments.retention import retention
+from workbench.trace import load_trace
+
+
+def said(check, *answers):
+    verdict = check(*answers)
+    assert not verdict.right
+    return verdict.message
+
+
+# --- exercise 1 ----------------------------------------------------------------------------------
+
+
+def carry(C, k, beta, a):
+    return a * (C - beta * np.outer(k, C.T @ k))
+
+
+def along(C, k):
+    return np.outer(k, C.T @ k)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda C, k, beta, a: ..., "gives nothing back yet"),
+        (lambda C, k, beta, a: C @ k, "ValueError"),
+        (lambda C, k, beta, a: C.T, "shape (2, 3)"),
+        (lambda C, k, beta, a: C - beta * along(C, k), "times a"),
+        (lambda C, k, beta, a: a * C, "finds along its key"),
+        (lambda C, k, beta, a: a * C - beta * along(C, k), "decay first"),
+        (lambda C, k, beta, a: a * (C - along(C, k)), "only the share beta"),
+        (lambda C, k, beta, a: a * (C + beta * along(C, k)), "a minus"),
+        (lambda C, k, beta, a: a * (1 - beta) * C, "only what lies along k"),
+        (lambda C, k, beta, a: 2 * C, "not a (I - beta k k^T) C"),
+        (lambda C, k, beta, a: np.multiply(C, a, out=C), "changes what it was given"),
+    ],
+)
+def test_carry(answer, says):
+    assert writers_checks.check_carry(carry).right
+    assert says in said(writers_checks.check_carry, answer)
+
+
+# --- exercise 2 ----------------------------------------------------------------------------------
+
+
+def contributions(writes):
+    parts = []
+    for i, (k, v, beta, _) in enumerate(writes):
+        C = beta * np.outer(k, v)
+        for later_k, _, later_beta, later_a in writes[i + 1 :]:
+            C = carry(C, later_k, later_beta, later_a)
+        parts.append(C)
+    return parts
+
+
+def mistake(name):
+    return lambda writes: list(contributions_by_mistake(writes)[name])
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda writes: ..., "gives nothing back yet"),
+        (lambda writes: "S", "not an array of numbers"),
+        (lambda writes: [np.ones((3, 2)), 1], "not an array of numbers"),
+        (lambda writes: sum(contributions(writes)), "one matrix"),
+        (lambda writes: contributions(writes)[1:], "shape (3, 3, 2)"),
+        (mistake("not carried"), "have taken from it since"),
+        (mistake("own step"), "begin with the next"),
+        (mistake("earlier"), "through the tokens *before* it"),
+        (mistake("decays"), "later keys take out too"),
+        (mistake("errors"), "they sum to S too"),
+        (mistake("states"), "all writes so far"),
+        (mistake("no beta"), "has the strength beta"),
+        (lambda writes: contributions(writes)[::-1], "in reverse order"),
+        (lambda writes: np.roll(contributions(writes), 1, axis=0), "not what each token wrote"),
+        (lambda writes: [2 * C for C in contributions(writes)], "off from S by 100%"),
+    ],
+)
+def test_contributions(answer, says):
+    assert writers_checks.check_contributions(contributions).right
+    assert says in said(writers_checks.check_contributions, answer)
+
+
+def test_two_decompositions_sum_to_the_state():
+    """What the hint says of writing v - S^T k: right as a sum, wrong as an answer."""
+    told = contributions_by_mistake(writers_checks.some_writes(2))
+    S = told["states"][-1]
+    np.testing.assert_allclose(told["right"].sum(0), S)
+    np.testing.assert_allclose(told["errors"].sum(0), S)
+    assert np.abs(told["right"] - told["errors"]).max() > 0.1
+
+
+# --- exercise 3 ----------------------------------------------------------------------------------
+
+
+def share(C, S):
+    return (C * S).sum() / (S * S).sum()
+
+
+def length(x):
+    return np.linalg.norm(x)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda C, S: ..., "gives nothing back yet"),
+        (lambda C, S: C / S, "shape (3, 2)"),
+        (lambda C, S: length(C) / length(S), "norms of parts that point elsewhere"),
+        (lambda C, S: length(C) ** 2 / length(S) ** 2, "squares do not add up"),
+        (lambda C, S: (C * S).sum() / length(C) / length(S), "the cosine"),
+        (lambda C, S: abs(share(C, S)), "keep the sign"),
+        (lambda C, S: (C * S).sum() / length(S), "square of the norm"),
+        (lambda C, S: (C * S).sum(), "units of S squared"),
+        (lambda C, S: C.sum() / S.sum(), "no size"),
+        (lambda C, S: 0.5, "not (part * S).sum()"),
+    ],
+)
+def test_share(answer, says):
+    assert writers_checks.check_share(share).right
+    assert says in said(writers_checks.check_share, answer)
+
+
+# --- exercise 4 ----------------------------------------------------------------------------------
+
+
+def decays_only(writes):
+    parts = []
+    for i, (k, v, beta, _) in enumerate(writes):
+        later = np.prod([a for *_, a in writes[i + 1 :]])
+        parts.append(later * beta * np.outer(k, v))
+    return parts
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda writes: ..., "gives nothing back yet"),
+        (lambda writes: sum(decays_only(writes)), "one matrix"),
+        (contributions, "the exact one again"),
+        (mistake("not carried"), "let it decay"),
+        (mistake("own decay"), "its own a does not touch it"),
+        (mistake("all decays"), "comes *after* a write"),
+        (mistake("errors"), "removal by another name"),
+        (mistake("states"), "not beta k v^T times the later decays"),
+    ],
+)
+def test_decays_only(answer, says):
+    assert writers_checks.check_decays_only(decays_only).right
+    assert says in said(writers_checks.check_decays_only, answer)
+
+
+# --- exercise 5 ----------------------------------------------------------------------------------
+
+
+def kept(C, later):
+    size, decay = np.linalg.norm(C), 1.0
+    for k, beta, a in later:
+        C, decay = carry(C, k, beta, 1.0), decay * a
+    return decay, np.linalg.norm(C) / size
+
+
+def other_kept(name):
+    return lambda C, later: kept_by_mistake(C, later)[name]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda C, later: ..., "gives nothing back yet"),
+        (lambda C, later: kept(C, later)[0], "two numbers are expected"),
+        (lambda C, later: (C, C), "expected (2,)"),
+        (other_kept("swapped"), "the other way round"),
+        (other_kept("with decay"), "counts it twice"),
+        (other_kept("gone"), "removal *took*"),
+        (other_kept("matrix"), "divide by the norm of C"),
+        (other_kept("betas"), "lies along the key"),
+        (other_kept("backwards"), "acts first"),
+        (other_kept("sum"), "multiply them"),
+        (other_kept("squares"), "squared norms"),
+        (lambda C, later: (kept(C, later)[0], 0.123), "not 0.123"),
+        (lambda C, later: (0.5, 0.5), "here they are"),
+    ],
+)
+def test_kept(answer, says):
+    assert writers_checks.check_kept(kept).right
+    assert says in said(writers_checks.check_kept, answer)
+
+
+# --- what the notebook says of the bundled traces ------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trace():
+    return load_trace("depo-n8-any")
+
+
+@pytest.fixture(scope="module")
+def two():
+    return load_trace("depo-n8-w2-any")
+
+
+@pytest.mark.parametrize("head", [0, 3])
+def test_parts_by_hand_sum_to_the_state_and_are_those_of_the_workbench(trace, head):
+    S = trace["states"]["fast_weight"].sel(example=0, window=0, sleep_pass=4, gdn_head=head)
+    S = S.isel(layer=0).values
+    writes = writers.writes_of(trace, example=0, gdn_head=head)
+    assert len(writes) == 64
+    parts = contributions(writes)
+    assert np.linalg.norm(sum(parts) - S) < 1e-6 * np.linalg.norm(S)
+    passes = writers.by_pass(parts, 4)
+    found = exact(trace, example=0, window=0, sleep_pass=4)["contribution"]
+    found = found.isel(layer=0, gdn_head=head, source_window=0)
+    np.testing.assert_allclose(found, passes, atol=1e-5)
+
+
+def test_writes_leave_out_padding_and_passes_that_were_not_made(two):
+    assert len(writers.writes_of(two, example=0, gdn_head=0, window=2)) == 8
+    short = two.copy()
+    writes = two["writes"].to_dataset().copy(deep=True)
+    writes["beta"][dict(example=0, window=0, token=slice(6, None))] = np.nan
+    short["writes"] = xr.DataTree(writes)
+    assert len(writers.writes_of(short, example=0, gdn_head=0)) == 4 * 6
+
+
+def test_the_last_pass_has_most_in_a_replay_as_well(trace):
+    shares = writers.shares_against_replay(trace)
+    np.testing.assert_allclose(shares.sum("source_pass"), 1, atol=1e-5)
+    slept, again = (shares.sel(procedure=p) for p in ("sleep", "frozen replay"))
+    np.testing.assert_allclose(slept[0], [0.15, 0.13, 0.19, 0.53], atol=0.01)
+    assert again.sel(gdn_head=0, source_pass=4) == pytest.approx(0.70, abs=0.01)
+    early = {"gdn_head": 0, "source_pass": [1, 2]}
+    assert (slept.sel(early) > again.sel(early)).all()
+    assert (slept.sel(gdn_head=[2, 3], source_pass=1) < 0.03).all()
+    assert (again.sel(gdn_head=[2, 3], source_pass=1) > 0.12).all()
+    assert shares.sel(gdn_head=1, source_pass=4).values == pytest.approx([1, 1], abs=0.01)
+    decay = trace["writes"]["log_decay"].sel(window=0).isel(layer=0, gdn_head=1).sum("token")
+    assert np.exp(decay).max() < 0.03
+
+
+def test_both_windows_are_in_heads_0_and_2_and_questions_hardly_move_them(two):
+    found = contribution_norms(two)["share"].isel(layer=0).mean("example").sum("source_pass")
+    end = found.sel(window=1)
+    for head in (0, 2):
+        first, second = end.sel(gdn_head=head).values[:2]
+        assert 0.4 < first < second < 0.6
+        assert np.abs(found.sel(window=5, gdn_head=head).values[:2] - (first, second)).max() < 0.03
+    alone = contribution_norms(two)["share"].isel(layer=0, gdn_head=1).mean("example")
+    assert alone.sel(window=1, source_window=1, source_pass=4) > 0.99
+    assert all(found.sel(window=w, gdn_head=1)[w] > 0.99 for w in range(2, 6))
+
+
+def test_targets_are_bright_in_head_0(two):
+    norm = contribution_norms(two, every_token=True)["norm"].isel(layer=0).mean("example")
+    last = norm.sel(window=1, gdn_head=0, source_window=[0, 1], source_pass=4)
+    sources, targets = (last.isel(source_token=slice(i, None, 2)) for i in (0, 1))
+    assert float(targets.min()) > 2 * float(sources.max())
+
+
+def test_how_far_the_formula_without_removal_is_off(trace, two):
+    one, both = writers.without_removal(trace), writers.without_removal(two)
+    assert both.error[0].mean() == pytest.approx(0.50, abs=0.02)
+    assert one.error[3].mean() == pytest.approx(3.0, abs=0.05)
+    assert one.error[0].mean() == pytest.approx(1.7, abs=0.05)
+    assert both.error[3].mean() == pytest.approx(1.1, abs=0.05)
+    every = np.concatenate([one.error[[0, 3]], both.error[[0, 3]]])
+    assert 0.05 < every.min() < 0.07 and 6.5 < every.max() < 6.7
+    assert both.error[3, 1] < 0.2 * both.error[0, 1]  # nothing piles up in head 1
+    decay = two["writes"]["log_decay"].sel(window=0).isel(layer=0, gdn_head=1).sum("token")
+    assert (np.exp(decay).mean("example").sel(sleep_pass=[3, 4]) < 0.01).all()
+    assert (one.error[3] > 0.5).all()
+    np.testing.assert_allclose(one.share[0], [0.33, 0.28, 0.22, 0.17], atol=0.01)
+    writes = writers.writes_of(trace, example=0, gdn_head=0)
+    S = trace["states"]["fast_weight"].sel(example=0, window=0, sleep_pass=4, gdn_head=0).values[0]
+    off = np.linalg.norm(sum(decays_only(writes)) - S) / np.linalg.norm(S)
+    alone = writers.without_removal(trace.isel(example=slice(0, 1)))
+    assert alone.error[3, 0] == pytest.approx(off, rel=1e-4)
+
+
+@pytest.mark.parametrize("erased", [0, 2, 4])
+def test_a_decay_of_zero_takes_what_was_written_before_it_and_no_more(erased):
+    """Decays alone, token by token: S becomes a S + b k v^T."""
+    draws = np.random.default_rng(3)
+    key, value = draws.standard_normal((2, 3, 5, 4)), draws.standard_normal((2, 3, 5, 2))
+    beta, log_decay = draws.random((2, 3, 5)), -draws.random((2, 3, 5))
+    log_decay[0, 1, erased] = -np.inf
+    S = np.zeros((2, 3, 4, 2))
+    for t in range(5):
+        write = np.einsum("ehk,ehv->ehkv", key[:, :, t], value[:, :, t])
+        S = np.exp(log_decay[:, :, t])[..., None, None] * S + beta[:, :, t, None, None] * write
+    found = writers._decayed(Written(0, 1, key, value, beta, log_decay))
+    np.testing.assert_allclose(found, S, rtol=1e-12, atol=1e-14)
+
+
+def test_what_is_left_later(two):
+    by_hand = writers.kept_by_window(kept, two)
+    found = retention(two).isel(layer=0)
+    one = found.sel(example=0, source_window=0, age=1)
+    np.testing.assert_allclose(by_hand, np.stack([one["decay"], one["removal"]], 1), atol=1e-4)
+    means = found.mean("example")
+    left = means["retention"].sel(source_window=0, age=1)
+    assert left[0] == pytest.approx(0.88, abs=0.01) and left[2] == pytest.approx(0.82, abs=0.01)
+    later = means["retention"].sel(source_window=0, age=5)
+    assert (left - later)[[0, 2]].max() < 0.02
+    assert left[1] < 0.01
+    assert means["lost_to_decay"].sel(source_window=0, age=1)[[0, 2]].max() < 0.01
+    assert means["retention"].sel(source_window=2, gdn_head=0, age=1) < 0.5
+
+
+def test_exact_until_the_features_have_read_the_memory(two):
+    checkpoint = workbench.load("depo-n8-w2-any")
+    some = two.isel(example=slice(0, 8))
+    found = writers.foretold_and_real(
+        checkpoint.model, some, checkpoint.sleep.with_passes(4), window=1
+    )
+    assert found["off"].sel(sleep_pass=1).max() < 1e-5 < 0.8 < found["earlier"].sel(sleep_pass=1)[0]
+    assert (found["off"].sel(sleep_pass=slice(2, None)) > 0.15).all()
+    last = found.sel(sleep_pass=4)
+    assert (last["off"] > 0.2).all() and (last["off"] < 0.35).all()
+    assert last["earlier"][1] < 1e-3
+
+
+def test_what_each_write_changed_sums_to_the_state_as_well(trace):
+    """Both ways to keep the books are exact, and they do not agree about head 0."""
+    parts = writers.changed_by(writers.writes_of(trace, example=0, gdn_head=0))
+    state = trace["states"]["fast_weight"].sel(example=0, window=0, sleep_pass=4, gdn_head=0)
+    np.testing.assert_allclose(sum(parts), state.values[0], atol=1e-4)
+    changed = writers.shares_of_changes(trace)
+    left = writers.shares_against_replay(trace).values[0]
+    np.testing.assert_allclose(changed.sum(1), 1.0, atol=1e-6)
+    assert left[0, 3] > 0.5 > 0.05 > changed[0, 3]
+    assert changed[0, 0] > 0.75 > 0.2 > left[0, 0]
+
+
+def test_a_write_that_changes_nothing_has_a_part_by_one_convention_only():
+    k, v = np.array([1.0, 0.0]), np.array([2.0, 3.0])
+    parts = writers.changed_by([(k, v, 1.0, 1.0), (k, v, 1.0, 1.0)])
+    np.testing.assert_allclose(parts[0], np.outer(k, v))
+    np.testing.assert_allclose(parts[1], 0.0)
