@@ -92,6 +92,15 @@ def build(link: str) -> Page:
     return shell(entry.title, entry.link, body)
 
 
+def builder(link: str) -> Callable[[], Page]:
+    """Return `build` for one page: a plain function, as Panel calls nothing else."""
+
+    def page() -> Page:
+        return build(link)
+
+    return page
+
+
 def configure() -> None:
     """Set Panel up for this process: threads, notifications, a handler that hides no error."""
     pn.extension(nthreads=THREADS, notifications=True, exception_handler=show_error)

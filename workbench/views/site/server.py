@@ -11,7 +11,6 @@ import re
 import socket
 import threading
 import webbrowser
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +91,7 @@ def listen(port: int, address: str, prefix: str = "") -> Any:
 
     from workbench.views.site.door import guard
     from workbench.views.site.not_found import NotFound
-    from workbench.views.site.pages import build, configure, pages
+    from workbench.views.site.pages import builder, configure, pages
     from workbench.views.site.sessions import LIFETIME
 
     try:
@@ -100,7 +99,7 @@ def listen(port: int, address: str, prefix: str = "") -> Any:
         configure()
         hosts = [f"{host}:{port}" for host in _names(address)]
         server = pn.io.server.get_server(
-            {page.path: partial(build, page.link) for page in pages()},
+            {page.path: builder(page.link) for page in pages()},
             port=port,
             address=address,
             prefix=prefix,
