@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-import workbench.views
+import workbench.views.parts
 
-SCRIPT = Path(workbench.views.__file__).with_name("transport.js")
+SCRIPT = Path(workbench.views.parts.__file__).with_name("transport.js")
 SETUP = """async (source) => {
   const {render} = await import("data:text/javascript;base64," + source)
   const watchers = {}
