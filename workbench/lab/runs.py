@@ -35,6 +35,7 @@ from workbench.lab.processes import LOG, alive, here
 from workbench.training.run_files import (
     EVENTS,
     LABELS,
+    PROVENANCE,
     STATUS,
     read_event,
     read_labels,
@@ -131,16 +132,11 @@ def read_run(folder: Path) -> Run | None:
 
     Each file is read alone. What cannot be read is left out, and `Run.problem` says why.
     """
-    problems: list[str] = []
-    status = _part(read_status, folder, problems, {})
+    status, labels, (events, lost), outdated, final, problems = _contents(folder, _marks(folder))
     if not status and not folder.is_dir():
         return None
-    labels = _part(read_labels, folder, problems, {})
-    events, lost = _part(_newest, folder, problems, ([], 0))
-    outdated = _part(_outdated, folder, problems, "")
     changed = max(map(_written, (folder / STATUS, folder / EVENTS)))
     state = actual_state(status, changed, folder) if status else "damaged"
-    final = _part(read_metrics, folder, problems, {}) if state == "finished" else {}
     if problems and state not in ACTIVE:  # what is at work can still be stopped
         state = "damaged"
     said = status.get("error") or (last_words(folder) if state == "died" else "")
@@ -161,6 +157,31 @@ def read_run(folder: Path) -> Run | None:
         problem="; ".join(filter(None, (said, *problems, outdated, skipped))) or None,
         status=status,
     )
+
+
+def _marks(folder: Path) -> tuple[tuple[int, ...] | None, ...]:
+    """Return what changes with each file of a run; None where there is none."""
+    marks: list[tuple[int, ...] | None] = []
+    for name in (STATUS, LABELS, EVENTS, CONFIG, PROVENANCE):
+        try:
+            info = os.stat(folder / name)
+            marks.append((info.st_ino, info.st_mtime_ns, info.st_ctime_ns, info.st_size))
+        except OSError:
+            marks.append(None)
+    return tuple(marks)
+
+
+@lru_cache(maxsize=2000)
+def _contents(folder: Path, marks: tuple[tuple[int, ...] | None, ...]) -> tuple[Any, ...]:
+    """Return what a run's files hold, read again only if one has changed: a queue looks often."""
+    problems: list[str] = []
+    status = _part(read_status, folder, problems, {})
+    labels = _part(read_labels, folder, problems, {})
+    events = _part(_newest, folder, problems, ([], 0))
+    outdated = _part(_outdated, folder, problems, "")
+    finished = status.get("state") == "finished"
+    final = _part(read_metrics, folder, problems, {}) if finished else {}
+    return status, labels, events, outdated, final, tuple(problems)
 
 
 def _part(read: Callable[[Path], Value], folder: Path, problems: list[str], nothing: Any) -> Value:
