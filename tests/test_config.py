@@ -8,11 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from workbench.config import (
-    DepoConfig,
     Experiment,
     ModelConfig,
     RandomPasses,
-    Rule110Config,
     SleepConfig,
     TrainingConfig,
     UntilAnswersSettle,
@@ -23,6 +21,8 @@ from workbench.config import (
     to_toml,
 )
 from workbench.errors import WorkbenchError
+from workbench.tasks.depo import DepoConfig
+from workbench.tasks.rule110 import Rule110Config
 
 BUNDLED = sorted((Path(__file__).parent.parent / "data" / "configs").glob("*.toml"))
 SMALL = '[task]\nname = "depo"\nnodes = 8\n'

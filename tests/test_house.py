@@ -46,6 +46,7 @@ FLOORS = (
         "workbench.progress",
         "workbench.registry",
         "workbench.signals",
+        "workbench.task_config",
         "workbench.terminal",
     ),
     ("sleep_kernels",),

@@ -26,7 +26,9 @@ from workbench.cli_lab import columns
 from workbench.errors import WorkbenchError
 from workbench.files import output_error
 from workbench.identity import is_main
+from workbench.registry import names
 from workbench.signals import stop_signal
+from workbench.task_config import TASKS
 from workbench.terminal import printable
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -174,14 +176,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--json", action="store_true", help="print JSON")
 
+    tasks = ", ".join(names(TASKS))
     sample = _command(
         commands,
         "sample",
         _sample,
-        "print examples of a task (depo, rule110): the context, then queries as hops:start=answer",
+        f"print examples of a task ({tasks}): the context, then the queries with their answers",
         "workbench sample depo --count 2 --set nodes=8 --set names=single --set max_hops=4",
     )
-    sample.add_argument("task", help="depo or rule110")
+    sample.add_argument("task", help=f"one of {tasks}")
     sample.add_argument("--count", type=_count, default=1, help="examples; default %(default)s")
     sample.add_argument("--seed", type=_seed, default=0, help="default %(default)s")
     _add_set(sample, "field=value", "nodes=8")
@@ -316,7 +319,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     folder = find_checkpoint(options.checkpoint)  # what is not there is told before torch is loaded
 
-    from workbench.tasks.base import TRAIN, part_of
+    from workbench.tasks import TRAIN
     from workbench.training.checkpoints import load_checkpoint
     from workbench.training.evaluation import default_passes, evaluate
     from workbench.training.loop import check_device
@@ -325,13 +328,13 @@ def _evaluate(options: argparse.Namespace) -> int:
     checkpoint = load_checkpoint(folder, device=options.device)
     task = checkpoint.task
     if options.seen:
-        if getattr(task.config, "held_out", None) is None:
+        if not task.holds_out:
             raise WorkbenchError(
                 f"--seen for {checkpoint.name}, whose training held nothing out",
                 "a model trained with task.held_out",
                 "leave --seen out",
             )
-        task = part_of(task, TRAIN)
+        task = task.part(TRAIN)
     passes = options.passes or default_passes(checkpoint.sleep)
     with _progress_bar(options.count * len(passes), unit="example") as bar:
         result = evaluate(
@@ -355,8 +358,6 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _evaluation_table(record: dict[str, Any], task: Any) -> str:
-    from workbench.tasks.depo import EARLIER
-
     passes = record["passes"]
     levels = list(next(iter(passes.values()))["accuracy"])
     head = ["N", *(f"{task.difficulty_name} {v}" for v in levels), "exact", "ms/sleep", "ms/token"]
@@ -381,8 +382,10 @@ def _evaluation_table(record: dict[str, Any], task: Any) -> str:
         "exact: every query of an example right; ms/sleep: milliseconds of one window's sleep; "
         "ms/token: of answering, awake"
     )
-    if EARLIER in next(iter(passes.values()))["chance"]:
-        notes += f"; {EARLIER}: the best one can do with the right answers to earlier queries alone"
+    for line in task.chance().values():
+        if line.reads_answers:
+            notes += f"; {line.name}: the best one can do with the right answers to earlier "
+            notes += "queries alone"
     return f"{title}\n{columns(rows)}\n{notes}{_first_query_table(passes, task)}"
 
 

@@ -12,10 +12,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from workbench.errors import WorkbenchError
 from workbench.files import MissingFile, UnreadableFile, parse_toml, read_toml
+from workbench.task_config import AnyTask, TaskConfig, task_kinds
+from workbench.task_config import Frozen as Frozen
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -28,12 +30,6 @@ LayerKind = Literal[
     "attention", "gated_delta", "delta", "delta_negative", "mamba2", "linear_attention", "jet"
 ]
 """Mixer of a block; docs/method.md gives the update rule of each fast-weight kind."""
-
-
-class Frozen(BaseModel):
-    """Base of every configuration: immutable, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelConfig(Frozen):
@@ -207,85 +203,6 @@ class SleepConfig(Frozen):
         return build(type(self), {**self.model_dump(), "passes": passes}, source="sleep")
 
 
-class DepoConfig(Frozen):
-    """Depo, k-hop retrieval on a directed cycle (Physics of Language Models 4.1).
-
-    Attributes
-    ----------
-    nodes : int
-        n, or the largest n where sizes vary.
-    n_dist : {"fixed", "uniform", "plm4"}
-        Cycle length: always `nodes`; uniform in 3..nodes; or p(n) ~ 1 / (n + sqrt(nodes)).
-    max_hops : int
-        K; k is uniform in 1..K.
-    hops : tuple of int or None
-        Draw k from these only (the paper tests at 1, 2, 4, 8, 16); None is 1..max_hops.
-    queries : int
-        Queries on distinct start nodes; fewer where a cycle has fewer nodes.
-    names : {"depo1", "depo2", "single"}
-        Node names: 1-2 of 50 letters; 5-7 of 3 letters; or one symbol per node.
-    predict_ans : bool
-        The marker ANS carries loss too, as in the paper.
-    held_out : float or None
-        Share of all rings that training never draws and every other stream draws alone; None
-        draws all rings everywhere. With one symbol a node only: other names are new anyway.
-    """
-
-    name: Literal["depo"] = "depo"
-    nodes: int = Field(75, ge=3, le=100_000)
-    n_dist: Literal["fixed", "uniform", "plm4"] = "fixed"
-    max_hops: int = Field(16, ge=1, le=100_000)
-    hops: tuple[int, ...] | None = None
-    queries: int = Field(10, ge=1, le=100_000)
-    names: Literal["depo1", "depo2", "single"] = "depo1"
-    predict_ans: bool = True
-    held_out: float | None = Field(None, ge=0.01, le=0.99)
-
-    @model_validator(mode="after")
-    def _hops_in_range(self) -> Self:
-        if self.held_out is not None and self.names != "single":
-            raise ValueError(
-                f'held_out {self.held_out} needs names = "single": with names = "{self.names}" '
-                "nearly every ring is new as it is"
-            )
-        if self.hops is not None and not all(1 <= k <= self.max_hops for k in self.hops):
-            raise ValueError(f"hops {self.hops} must lie in 1..max_hops ({self.max_hops})")
-        if self.hops is not None and not self.hops:
-            raise ValueError("hops must name at least one k, or be left out")
-        capacity = {"depo1": 50 + 50**2, "depo2": 3**5 + 3**6 + 3**7, "single": self.nodes}
-        if self.nodes > capacity[self.names] // 2 and self.names != "single":
-            raise ValueError(
-                f"nodes {self.nodes} leaves too few distinct names ({capacity[self.names]} "
-                f"words in {self.names}); use at most {capacity[self.names] // 2}"
-            )
-        return self
-
-
-class Rule110Config(Frozen):
-    """Rule 110: the first cell of each string after `rollout` steps.
-
-    Attributes
-    ----------
-    cells : int
-        Bits per string; with L = cells each window is one string.
-    strings : int
-        Independent strings, one label each.
-    rollout : int
-        t, steps of the automaton.
-    boundary : {"periodic", "zero_background"}
-        A ring, or an infinite line of zeros on both sides (never clamped).
-    """
-
-    name: Literal["rule110"] = "rule110"
-    cells: int = Field(24, ge=3, le=64)
-    strings: int = Field(4, ge=1, le=100_000)
-    rollout: int = Field(32, ge=1, le=4096)
-    boundary: Literal["periodic", "zero_background"] = "periodic"
-
-
-TaskConfig = Annotated[DepoConfig | Rule110Config, Field(discriminator="name")]
-
-
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -381,7 +298,7 @@ class Experiment(Frozen):
 
     model: ModelConfig = ModelConfig()
     sleep: SleepConfig = SleepConfig()
-    task: TaskConfig
+    task: AnyTask
     training: TrainingConfig = TrainingConfig()
 
     @model_validator(mode="after")
@@ -428,7 +345,7 @@ def _explain(error: ValidationError, source: str, model: type[BaseModel]) -> tup
     errors = error.errors()
     meant = [e for e in errors if e["type"] != "int_type" or not isinstance(e["input"], dict)]
     first = (meant or errors)[0]
-    tags = {"depo", "rule110", "random", "until_memory_settles", "until_answers_settle"}
+    tags = {"random", "until_memory_settles", "until_answers_settle", *task_kinds()}
     parts = [str(part) for part in first["loc"] if str(part) not in tags]
     # pydantic also names the branches of a union: constrained-int, tagged-union[...]
     branch = ("constrained-", "tagged-union[")
@@ -491,7 +408,9 @@ def _models(model: type[BaseModel], field: str) -> list[type[BaseModel]]:
     found: list[type[BaseModel]] = []
     while waiting:
         kind = waiting.pop(0)
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if kind is TaskConfig:
+            found += [task.Config for task in task_kinds().values()]
+        elif isinstance(kind, type) and issubclass(kind, BaseModel):
             found.append(kind)
         waiting += [k for k in get_args(kind) if isinstance(k, type) or get_args(k)]
     return found

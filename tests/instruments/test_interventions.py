@@ -9,7 +9,7 @@ import xarray as xr
 from numpy import nan
 
 from workbench.batch import Batch
-from workbench.config import DepoConfig, SleepConfig
+from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments import components as parts
 from workbench.instruments.boundaries import boundaries, read_on
@@ -18,7 +18,7 @@ from workbench.instruments.interventions import PassChange, ablation_effects, pa
 from workbench.instruments.swaps import chance_of, questions, swap_context
 from workbench.model import Memory
 from workbench.tasks.base import batch_generator
-from workbench.tasks.depo import Depo
+from workbench.tasks.depo import Depo, DepoConfig
 
 SLEEP = SleepConfig(window=4, passes=2)
 

@@ -8,11 +8,11 @@ import torch
 import xarray as xr
 
 from workbench.batch import Batch
-from workbench.config import DepoConfig, SleepConfig
+from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.lens import lens, lens_by_difficulty, lens_of
 from workbench.sleep import Wake, read
-from workbench.tasks.depo import Depo
+from workbench.tasks.depo import Depo, DepoConfig
 from workbench.trace import record
 from workbench.trace.answers import answer_scores
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workbench.config import DepoConfig, ModelConfig, SleepConfig
+from workbench.config import ModelConfig, SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.attribution import METHODS, attribute_state
 from workbench.instruments.boundaries import boundaries
@@ -17,7 +17,7 @@ from workbench.instruments.one_answer import (
 )
 from workbench.model import HybridModel
 from workbench.tasks.base import batch_generator
-from workbench.tasks.depo import Depo
+from workbench.tasks.depo import Depo, DepoConfig
 
 SLEEP = SleepConfig(window=8, passes=2)
 

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from workbench import dims
-from workbench.config import DepoConfig, ModelConfig, SleepConfig
+from workbench.config import ModelConfig, SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments import components as parts
 from workbench.instruments.boundaries import boundaries
@@ -14,7 +14,7 @@ from workbench.instruments.interventions import PassChange, ablation_effects, pa
 from workbench.instruments.pairs import change_one, patch_pair, read_pair
 from workbench.model import HybridModel
 from workbench.tasks.base import batch_generator
-from workbench.tasks.depo import Depo
+from workbench.tasks.depo import Depo, DepoConfig
 
 SLEEP = SleepConfig(window=8, passes=2)
 PAIR = {"recipient": 0, "donor": 2, "unrelated": 3}

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from workbench.config import DepoConfig, Rule110Config
 from workbench.errors import WorkbenchError
 from workbench.instruments.swaps import fitting, logits_at, questions, swap_context
 from workbench.sleep import Wake
 from workbench.sleep.windows import cut
 from workbench.tasks.base import batch_generator
-from workbench.tasks.depo import Depo
-from workbench.tasks.rule110 import Rule110
+from workbench.tasks.depo import Depo, DepoConfig
+from workbench.tasks.rule110 import Rule110, Rule110Config
 
 DEPO = Depo(DepoConfig(nodes=4, max_hops=2, queries=3, names="single", predict_ans=False))
 FORWARD = DEPO.parse("0>1 1>2 2>3 3>0", "1:0, 2:1, 2:0")

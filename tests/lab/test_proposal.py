@@ -52,14 +52,13 @@ CHOICES = Choices("first", "tiny", arms={"sleep": "1, 2"}, seeds="0-2", steps="4
 
 def test_the_bundled_configurations_are_starting_points(monkeypatch):
     monkeypatch.delenv("WORKBENCH_DATA")
-    assert proposal.tasks_with_a_start() == ["depo", "rule110"]
     assert "rule110-w12-t8-n1" in points_of("rule110") and "depo-n8-n4" in points_of("depo")
-    for name in proposal.starting_points():
+    for name in [*proposal.bundled(), "depo", "rule110"]:
         assert check(usual(name, [])).problems == {}
 
 
 def test_a_configuration_that_cannot_be_read_is_left_out():
-    assert list(points_of("depo")) == ["tiny"]
+    assert points_of("depo") == ["tiny"] and points_of("rule110") == ["rule110"]
 
 
 def test_runs_are_planned_and_counted(tmp_path):

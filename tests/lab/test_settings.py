@@ -2,8 +2,10 @@
 
 import pytest
 
-from workbench.config import DepoConfig, Experiment, Rule110Config
-from workbench.lab.settings import COMMON, settings_of, task_settings, values_of, with_values
+from workbench.config import Experiment
+from workbench.lab.settings import common, settings_of, task_settings, values_of, with_values
+from workbench.tasks.depo import DepoConfig
+from workbench.tasks.rule110 import Rule110Config
 
 DEPO = Experiment(task=DepoConfig(nodes=8, max_hops=4, names="single"))
 RULE = Experiment(task=Rule110Config(cells=12, rollout=8))
@@ -20,8 +22,9 @@ def test_every_setting_has_a_meaning_and_the_common_ones_come_first(task):
     assert [s.name for s in found if not s.describes] == []
     names = [s.name for s in found]
     assert len(set(names)) == len(names)
-    common = [name for name in COMMON if name in names]
-    assert names[: len(common)] == common
+    first = common(task)
+    assert names[: len(first)] == list(first)
+    assert first[0] in ("task.nodes", "task.cells") and "sleep.window" in first
     assert "sleep.passes" not in names, "the arms say N"
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import workbench
-from workbench.config import DepoConfig, ModelConfig, SleepConfig
+from workbench.config import ModelConfig, SleepConfig
 from workbench.instruments.attribution import METHODS, attribute_passes, attribute_tokens
 from workbench.instruments.features import embeddings, fast_weights
 from workbench.instruments.lens import lens
@@ -16,7 +16,7 @@ from workbench.model import HybridModel
 from workbench.model.arrays import to_numpy
 from workbench.sleep import read
 from workbench.tasks.base import EVALUATION, batch_generator
-from workbench.tasks.depo import Depo
+from workbench.tasks.depo import Depo, DepoConfig
 from workbench.trace import record
 from workbench.trace.answers import said_tokens
 from workbench.training.evaluation import evaluate

@@ -9,8 +9,8 @@ import pytest
 from workbench.errors import WorkbenchError
 from workbench.tasks import EVALUATION, TRAIN, batch_generator, draw, task
 from workbench.tasks.base import few_examples_note, repeated_share
-from workbench.tasks.depo import rings_held_out
-from workbench.tasks.words import make_words, permutations
+from workbench.tasks.depo.names import make_words, permutations
+from workbench.tasks.depo.settings import rings_held_out
 
 NAMES = ["depo1", "depo2", "single"]
 SMALL = {"nodes": 4, "names": "single", "max_hops": 5, "queries": 3}
@@ -407,3 +407,14 @@ def test_a_setting_of_few_examples_is_warned_about():
     assert "about 7 % of the evaluation's are drawn in training" in few_examples_note(few, 4000)
     assert few_examples_note(task("depo", **SINGLE, held_out=0.3), 10**9) == ""
     assert few_examples_note(task("depo"), 10**9) == ""
+
+
+def test_names_are_spelt_as_they_are_typed():
+    spell = task("depo", nodes=4, names="depo2").spell
+    assert [spell(["a", "b."]), spell(["a", "b"]), spell(["a.", "b."])] == ["ab", "ab…", "a.b"]
+    assert task("depo", **SINGLE).spell(["7"]) == "7"
+
+
+def test_a_card_names_the_hops_asked_for():
+    assert task("depo", nodes=8, max_hops=4, hops=(1, 4)).summary().endswith("8 nodes, 1, 4 hops")
+    assert task("depo", nodes=8, max_hops=4).summary().endswith("a ring of 8 nodes, 1 to 4 hops")

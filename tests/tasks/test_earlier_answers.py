@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from workbench.tasks import batch_generator, task
-from workbench.tasks.earlier_answers import guess_from_earlier_answers
+from workbench.tasks.depo.earlier_answers import guess_from_earlier_answers
 
 
 def all_rings(nodes):

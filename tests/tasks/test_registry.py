@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from workbench.config import DepoConfig, Rule110Config
 from workbench.errors import WorkbenchError
-from workbench.tasks import EVALUATION, TASKS, batch_generator, task
+from workbench.task_config import task_kinds
+from workbench.tasks import EVALUATION, batch_generator, task
 from workbench.tasks.phrases import level_words
+from workbench.tasks.rule110 import Rule110Config
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", task_kinds())
 def test_a_name_or_a_configuration_gives_the_same_task(name):
-    config = {"depo": DepoConfig, "rule110": Rule110Config}[name]()
+    config = task_kinds()[name].Config()
     assert task(name).config == task(config).config == config
     assert task(name).name == name
 
@@ -35,7 +36,7 @@ def test_wrong_names_and_settings_are_explained(name, settings, message):
         task(name, **settings)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", task_kinds())
 def test_a_batch_is_a_function_of_seed_and_step(name):
     made = task(name)
     batches = [

@@ -20,16 +20,11 @@ def checkpoints():
     """Untrained checkpoints of both tasks, by name; what they answer is noise."""
     from pathlib import Path
 
-    from workbench.config import (
-        DepoConfig,
-        Experiment,
-        ModelConfig,
-        RandomPasses,
-        Rule110Config,
-        SleepConfig,
-    )
+    from workbench.config import Experiment, ModelConfig, RandomPasses, SleepConfig
     from workbench.model import HybridModel
     from workbench.tasks import task as make_task
+    from workbench.tasks.depo import DepoConfig
+    from workbench.tasks.rule110 import Rule110Config
     from workbench.training.checkpoints import Checkpoint
 
     depo = DepoConfig(nodes=8, max_hops=4, names="single", queries=8)

@@ -9,7 +9,7 @@ import pytest
 from workbench.errors import WorkbenchError
 from workbench.tasks import task
 from workbench.views.cursor import drawings
-from workbench.views.cursor.problem import drawn, hint, misfit, typed
+from workbench.views.cursor.problem import drawn, misfit, typed
 
 RING = "0>3 3>5 5>1 1>0"
 
@@ -27,15 +27,15 @@ def rule110():
 def test_drawn_examples_repeat_and_differ(depo):
     first, again = drawn(depo, 3, 5), drawn(depo, 3, 5)
     np.testing.assert_array_equal(first.batch.tokens, again.batch.tokens)
-    assert first.context != drawn(depo, 3, 6).context
-    assert first.context != drawn(depo, 4, 5).context
+    assert first.as_typed != drawn(depo, 3, 6).as_typed
+    assert first.as_typed != drawn(depo, 4, 5).as_typed
 
 
 @pytest.mark.parametrize("name", ["depo", "rule110"])
 def test_what_is_shown_can_be_typed(name, request):
     kind = request.getfixturevalue(name)
     problem = drawn(kind, 0, 0)
-    again = typed(kind, problem.context, problem.questions)
+    again = typed(kind, *problem.as_typed)
     np.testing.assert_array_equal(again.batch.tokens, problem.batch.tokens)
     assert again.queries == problem.queries
 
@@ -43,20 +43,20 @@ def test_what_is_shown_can_be_typed(name, request):
 @pytest.mark.parametrize("nodes", [4, 8, 12])
 def test_the_hint_can_be_typed_and_has_the_trained_size(nodes):
     kind = task("depo", nodes=nodes, max_hops=4, names="single", queries=4)
-    text = hint(kind).removeprefix("Edges that form one ring, such as ").removesuffix(".")
-    assert len(typed(kind, text).edges) == nodes
+    text = kind.typing_help().removeprefix("Edges that form one ring, such as ").removesuffix(".")
+    assert len(typed(kind, text).picture.items) == nodes
 
 
 def test_hints_of_other_sizes_say_what_is_expected(rule110):
-    assert hint(rule110) == "2 strings of 12 bits, separated by blanks."
-    assert "a>b" in hint(task("depo", nodes=40, max_hops=4, queries=4))
+    assert rule110.typing_help() == "2 strings of 12 bits, separated by blanks."
+    assert "a>b" in task("depo", nodes=40, max_hops=4, queries=4).typing_help()
 
 
 @pytest.mark.parametrize("text", ["0>3 3>5 5>0", RING, "0>1 1>2 2>3 3>4 4>5 5>6 6>7 7>0"])
 def test_a_ring_of_any_size_keeps_its_labels_apart(depo, text):
     """Numbers lie beside their own edge, and the question inside the ring, off the edges."""
     problem = typed(depo, text, "4:0")
-    svg = drawings.ring(problem, problem.queries[0], "3")
+    svg = drawings.draw(problem.picture, problem.queries[0], "3")
     edges = [
         [float(part) for part in found]
         for found in re.findall(r'class="hop" [^>]*d="M(\S+) (\S+?)L(\S+) (\S+)"', svg)
@@ -65,7 +65,7 @@ def test_a_ring_of_any_size_keeps_its_labels_apart(depo, text):
         [float(part) for part in found]
         for found in re.findall(r'class="hop-number" x="(\S+)" y="(\S+)"', svg)
     ]
-    assert len(edges) == len(numbers) == min(4, len(problem.edges))
+    assert len(edges) == len(numbers) == min(4, len(problem.picture.items))
     for (x0, y0, x1, y1), (x, y) in zip(edges, numbers, strict=True):
         assert np.hypot(x - (x0 + x1) / 2, y - (y0 + y1) / 2) < 27, "far from its edge"
         assert abs(x) < 138 and abs(y) < 128, "outside the picture"
@@ -80,7 +80,9 @@ def test_queries_in_words(depo):
     problem = typed(depo, RING, "1:0, 2:5")
     assert [q.label for q in problem.queries] == ["1 hop from 0", "2 hops from 5"]
     assert [q.answer for q in problem.queries] == ["3", "0"]
-    assert problem.edges == [("0", "3"), ("3", "5"), ("5", "1"), ("1", "0")]
+    edges = [(edge.source, edge.target) for edge in problem.picture.items]
+    assert edges == [("0", "3"), ("3", "5"), ("5", "1"), ("1", "0")]
+    assert [query.path for query in problem.queries] == [(0,), (2, 3)]
 
 
 def test_misfit_names_the_field(depo):
@@ -93,12 +95,12 @@ def test_misfit_names_the_field(depo):
 
 def test_the_ring_marks_path_and_answers(depo):
     problem = typed(depo, RING, "2:5")
-    svg = drawings.ring(problem, problem.queries[0], "3")
+    svg = drawings.draw(problem.picture, problem.queries[0], "3")
     assert svg.count('class="hop"') == 2 and svg.count('class="edge"') == 2
     assert svg.count("node start") == 1 and svg.count(" right") >= 1 and svg.count("wrong") >= 1
     assert "Ring of 4 nodes: 0 to 3 to 5 to 1 and back" in svg
     assert "✗" in svg
-    right = drawings.ring(problem, problem.queries[0], "0", correct=True)
+    right = drawings.draw(problem.picture, problem.queries[0], "0", correct=True)
     assert "✓" in right and "node wrong" not in right and ' wrong"' not in right
 
 
@@ -106,12 +108,12 @@ def test_the_ring_marks_path_and_answers(depo):
 def test_the_automaton_ends_at_the_label(boundary):
     kind = task("rule110", cells=12, strings=2, rollout=8, boundary=boundary)
     problem = drawn(kind, 0, 3)
-    for bits, query in zip(problem.strings, problem.queries, strict=True):
-        rows = drawings.history(bits, 8, boundary)
-        assert rows.shape == (9, 12)
+    strings = problem.batch.tokens[0, :24].reshape(2, 12)
+    for bits, item, query in zip(strings, problem.picture.items, problem.queries, strict=True):
+        rows = np.array(item.rows)
+        assert rows.shape == (9, 12) and str(rows[item.target]) == query.answer
         np.testing.assert_array_equal(rows[0], bits)
-        assert str(rows[-1, 0]) == query.answer
-    assert "framed first row" in drawings.automaton(problem, problem.queries[0], "1")
+    assert "framed first row" in drawings.draw(problem.picture, problem.queries[0], "1")
 
 
 def test_tokens_show_what_is_evicted_and_cached(depo):
@@ -122,7 +124,8 @@ def test_tokens_show_what_is_evicted_and_cached(depo):
     assert "KV cache: 16" in html and "evicted" in html
     assert html.count(" kept") == 16
     assert html.count('class="chip"') == 16, "8 edges, 8 queries"
-    source, target = problem.edges[0]
+    edge = problem.picture.items[0]
+    source, target = edge.source, edge.target
     assert f"{source} {target} means {source} → {target}" in html
     html = drawings.tokens(problem, spans, awake, (1, 0), range(0))
     assert "in the KV cache" not in html
@@ -135,7 +138,7 @@ def test_padding_and_long_names_are_drawn():
         length = problem.batch.tokens.shape[1]
         html = drawings.tokens(problem, ((0, length),), (True,), (0, 1), range(length))
         assert html.count('<span class="t') == length
-        assert drawings.ring(problem, problem.queries[0], None)
+        assert drawings.draw(problem.picture, problem.queries[0], None)
 
 
 def test_what_comes_from_outside_is_escaped(depo, rule110):
@@ -143,9 +146,9 @@ def test_what_comes_from_outside_is_escaped(depo, rule110):
     bad = "<img onerror=alert(1)>"
     problem = typed(depo, RING, "1:0")
     query = replace(problem.queries[0], label=f"{bad} label")
-    ring = drawings.ring(problem, query, f"{bad} answer")
+    ring = drawings.draw(problem.picture, query, f"{bad} answer")
     bits = drawn(rule110, 0, 0)
-    automaton = drawings.automaton(bits, bits.queries[0], f"{bad} answer")
+    automaton = drawings.draw(bits.picture, bits.queries[0], f"{bad} answer")
     for html in (ring, automaton):
         assert "<img" not in html and "&lt;img onerror=alert(1)&gt; answer" in html
     assert "&lt;img onerror=alert(1)&gt; label" in ring
@@ -158,20 +161,19 @@ def test_what_comes_from_outside_is_escaped(depo, rule110):
 def test_a_long_rollout_is_drawn_in_bounds_and_says_so():
     kind = task("rule110", cells=24, strings=4, rollout=4096)
     problem = drawn(kind, 0, 0)
-    html = drawings.automaton(problem, problem.queries[0], "1")
+    html = drawings.draw(problem.picture, problem.queries[0], "1")
     assert len(html) < 200_000
     assert "Steps 48 to 4048 are left out." in html
     short = task("rule110", cells=24, strings=4, rollout=8)
-    assert "left out" not in drawings.automaton(drawn(short, 0, 0), None, None)
+    assert "left out" not in drawings.draw(drawn(short, 0, 0).picture)
 
 
 @pytest.mark.parametrize("kind", ["depo", "rule110"])
 def test_the_automaton_and_the_ring_go_by_correct(kind, request):
     problem = drawn(request.getfixturevalue(kind), 0, 0)
-    draw = drawings.ring if kind == "depo" else drawings.automaton
     right, query = problem.queries[0].answer, problem.queries[0]
-    assert "✗" in draw(problem, query, right, correct=False)
-    assert "✓" in draw(problem, query, right, correct=True)
+    assert "✗" in drawings.draw(problem.picture, query, right, correct=False)
+    assert "✓" in drawings.draw(problem.picture, query, right, correct=True)
 
 
 def test_tokens_in_a_sliding_cache_are_not_struck_out(depo):

@@ -11,7 +11,7 @@ import pytest
 from workbench.errors import WorkbenchError
 from workbench.lab import results
 from workbench.lab.record import SCHEMA, read_record
-from workbench.tasks.earlier_answers import guess_from_earlier_answers
+from workbench.tasks.depo.earlier_answers import guess_from_earlier_answers
 from workbench.views.results import words
 from workbench.views.results.page import Results
 from workbench.views.results.question_tables import BLIND, leaking

@@ -10,7 +10,7 @@ from workbench.sleep import Eviction, SleepPass, Wake, read, wake_now
 from workbench.training.loss import answer_probabilities
 from workbench.views.cursor.cursor import Place
 from workbench.views.cursor.problem import drawn
-from workbench.views.stepper.walk import OTHER, Walk, spelt, summarise
+from workbench.views.stepper.walk import OTHER, Walk, summarise
 
 
 def make(checkpoint, passes=3, **changes):
@@ -131,13 +131,6 @@ def test_whole_answers_are_spelt_out(checkpoints):
         expected = letters[:-1] if letters.endswith(".") else letters + "…"
         assert answers["answer"][query] == expected
     assert make(checkpoints["ring"]).one_symbol
-
-
-def test_names_are_spelt_as_they_are_typed():
-    assert spelt(["a", "b."], marked=True) == "ab"
-    assert spelt(["a", "b"], marked=True) == "ab…"
-    assert spelt(["a.", "b."], marked=True) == "a.b"
-    assert spelt(["7"], marked=False) == "7"
 
 
 def test_what_was_given_awake(checkpoints):

@@ -24,14 +24,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from workbench.config import (
-    DepoConfig,
     Experiment,
     ModelConfig,
     RandomPasses,
-    Rule110Config,
     SleepConfig,
 )
 from workbench.errors import WorkbenchError
+from workbench.task_config import TaskConfig
 from workbench.tasks import batch_generator
 from workbench.tasks import task as make_task
 
@@ -90,7 +89,7 @@ def _drawn(experiment: Experiment) -> Iterable[int]:
 
 @cache
 def _count(
-    config: ModelConfig, sleep: SleepConfig, task_config: DepoConfig | Rule110Config
+    config: ModelConfig, sleep: SleepConfig, task_config: TaskConfig
 ) -> tuple[float, float, float]:
     """Count one sequence at a fixed N: training, asleep, awake."""
     import torch

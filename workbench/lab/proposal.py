@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workbench.config import Experiment, load_experiment
+from workbench.config import Experiment, SleepConfig, load_experiment
 from workbench.errors import WorkbenchError
 from workbench.lab.arms import ARMS, arm
 from workbench.lab.runs import Run
-from workbench.lab.settings import task_settings, values_of, with_values
+from workbench.lab.settings import values_of, with_values
 from workbench.lab.supervise import missing
 from workbench.lab.sweeps import NAME, ArmAxis, Budget, PlannedRun, Sweep, SweepConfig, plan
 from workbench.paths import data_folder
+from workbench.task_config import task_kinds
+from workbench.tasks import draw
+from workbench.tasks import task as make_task
 
 MOST_RUNS = 500
 """Runs of one experiment; more is a slip of the hand."""
@@ -35,7 +38,7 @@ class Choices:
     sweep : str
         Name of the experiment; its runs' names begin with it.
     start : str
-        A bundled configuration.
+        A bundled configuration, or a task.
     values : dict of str to str
         Settings that differ from it, by ``section.field``.
     arms : dict of str to str
@@ -102,33 +105,48 @@ class Proposal:
     problems: dict[str, str]
 
 
-def starting_points() -> dict[str, Path]:
+def bundled() -> dict[str, Path]:
     """Return the bundled configurations by name."""
     folder = data_folder() / "configs"
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def points_of(task: str) -> dict[str, Experiment]:
-    """Return the bundled configurations of a task; one that cannot be read is left out."""
-    found = {}
-    for name, path in starting_points().items():
+def starting_point(name: str) -> Experiment:
+    """Return a bundled configuration, or the defaults of the task of that name.
+
+    Raises
+    ------
+    WorkbenchError
+        There is no such configuration, or it cannot be read.
+    """
+    known = bundled()
+    if name in known:
+        return load_experiment(known[name])
+    if name not in task_kinds():
+        raise WorkbenchError(
+            f"no configuration {name!r}", "a bundled one, or a task", "choose another"
+        )
+    made = make_task(name)  # one window holds its context, which is then slept on once
+    return Experiment(task=made.config, sleep=SleepConfig(window=max(2, made.context_tokens)))
+
+
+def points_of(task: str) -> list[str]:
+    """Return where an experiment with a task can start; bundled files that cannot be read are not.
+
+    A task without a bundled configuration starts from its defaults, under its own name.
+    """
+    found = []
+    for name in bundled():
         try:
-            experiment = load_experiment(path)
+            found += [name] if starting_point(name).task.name == task else []
         except WorkbenchError:
             continue
-        if experiment.task.name == task:
-            found[name] = experiment
-    return found
-
-
-def tasks_with_a_start() -> list[str]:
-    """Return the tasks that can be chosen: those of the union that have a bundled configuration."""
-    return [task for task in task_settings() if points_of(task)]
+    return found or [task]
 
 
 def usual(start: str, runs: list[Run]) -> Choices:
     """Return the choices that a form begins with."""
-    values = values_of(load_experiment(starting_points()[start]))
+    values = values_of(starting_point(start))
     return Choices(free_name(start, runs), start, values)
 
 
@@ -150,14 +168,10 @@ def check(choices: Choices) -> Checked:
         problems["sweep"] = f"{given} given; expected letters, digits, - and _, at most 60"
     base: Experiment | None = None
     settings: dict[str, str] = {}
-    if choices.start not in starting_points():
-        problems["start"] = f"there is no configuration {choices.start!r}; choose another"
-    else:
-        try:
-            found = load_experiment(starting_points()[choices.start])
-            base, settings = with_values(found, choices.values)
-        except WorkbenchError as error:
-            problems["start"] = str(error)
+    try:
+        base, settings = with_values(starting_point(choices.start), choices.values)
+    except WorkbenchError as error:
+        problems["start"] = str(error)
     problems |= settings
     axes = []
     if not choices.arms:
@@ -235,8 +249,6 @@ def check_start(experiment: Experiment) -> None:
     WorkbenchError
         A setting does not fit the task or this machine.
     """
-    from workbench.tasks import draw
-    from workbench.tasks import task as make_task
     from workbench.training.checkpoints import check_backend
     from workbench.training.compiling import check_compiler
     from workbench.training.evaluation import check_layout

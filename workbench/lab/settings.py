@@ -1,7 +1,7 @@
 """The configuration as a form sees it: each setting with its meaning, kind, bounds and text form.
 
 Everything follows from the classes of `workbench.config`: names and bounds from their JSON schema,
-meanings from their docstrings, tasks from the union `TaskConfig`. A field added there appears in
+meanings from their docstrings, tasks from the installed ones. A field added there appears in
 every form.
 """
 
@@ -11,28 +11,18 @@ import inspect
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from workbench.config import Experiment, ModelConfig, SleepConfig, TaskConfig, TrainingConfig
+from workbench.config import Experiment, ModelConfig, SleepConfig, TrainingConfig
+from workbench.task_config import task_kinds
 
 ELSEWHERE = ("sleep.passes", "training.seed", "training.steps", "model.vocabulary")
 """What no form asks for: arms say N, an experiment its seeds and budget, a task its symbols."""
 
-COMMON = (
-    "task.nodes",
-    "task.max_hops",
-    "task.cells",
-    "task.rollout",
-    "task.strings",
-    "task.queries",
-    "sleep.window",
-    "training.batch_size",
-    "training.eval_every",
-    "training.compile",
-)
-"""Settings that a form shows first, in this order; the difficulty of a task among them."""
+COMMON = ("sleep.window", "training.batch_size", "training.eval_every", "training.compile")
+"""Settings that a form shows first, after those of the task."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +87,19 @@ class Setting:
 
 @cache
 def task_settings() -> dict[str, tuple[str, tuple[Setting, ...]]]:
-    """Return the tasks of the union `TaskConfig`: name -> (what it is, its settings)."""
-    union = get_args(TaskConfig)[0]
+    """Return the installed tasks: name -> (what it is, its settings)."""
     found = {}
-    for model in get_args(union):
-        summary = (inspect.getdoc(model) or "").partition("\n")[0]
-        found[str(model.model_fields["name"].default)] = (summary, fields_of("task", model))
+    for name, kind in task_kinds().items():
+        summary = (inspect.getdoc(kind.Config) or "").partition("\n")[0]
+        found[name] = (summary, fields_of("task", kind.Config))
     return found
+
+
+@cache
+def common(task: str) -> tuple[str, ...]:
+    """Return the settings that a form shows first, in this order."""
+    chosen = [f"task.{field}" for field in task_kinds()[task].Config.common]
+    return (*(chosen or [setting.name for setting in task_settings()[task][1]]), *COMMON)
 
 
 @cache
@@ -115,8 +111,8 @@ def settings_of(task: str) -> tuple[Setting, ...]:
         *fields_of("training", TrainingConfig),
         *fields_of("model", ModelConfig),
     ]
-    common = [s for name in COMMON for s in found if s.name == name]
-    return (*common, *(s for s in found if s not in common))
+    first = [s for name in common(task) for s in found if s.name == name]
+    return (*first, *(s for s in found if s not in first))
 
 
 def values_of(experiment: Experiment) -> dict[str, str]:

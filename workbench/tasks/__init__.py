@@ -1,11 +1,15 @@
-"""Tasks: generators, exact solvers and chance levels; imports neither a network nor torch."""
+"""Tasks: generators, exact solvers and chance levels; imports neither a network nor torch.
+
+A task is one file (or a folder, as Depo is), found by its entry point in ``sleep_workbench.tasks``.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from workbench.config import DepoConfig, Rule110Config, build
+from workbench.config import build
 from workbench.errors import WorkbenchError
+from workbench.task_config import TaskConfig, task_kinds
 from workbench.tasks.base import (
     EVALUATION,
     TRAIN,
@@ -14,22 +18,26 @@ from workbench.tasks.base import (
     batch_generator,
     draw,
 )
-from workbench.tasks.depo import Depo
-from workbench.tasks.rule110 import Rule110
 
-__all__ = ["EVALUATION", "TASKS", "TRAIN", "ChanceLine", "Task", "batch_generator", "draw", "task"]
+__all__ = [
+    "EVALUATION",
+    "TRAIN",
+    "ChanceLine",
+    "Task",
+    "TaskConfig",
+    "batch_generator",
+    "draw",
+    "task",
+]
 
-TASKS = ("depo", "rule110")
-"""Names that `task` knows."""
 
-
-def task(name_or_config: str | DepoConfig | Rule110Config, /, **settings: Any) -> Task:
+def task(name_or_config: str | TaskConfig, /, **settings: Any) -> Task:
     """Return a task by name or configuration.
 
     Parameters
     ----------
-    name_or_config : str or DepoConfig or Rule110Config
-        "depo" or "rule110", or a configuration.
+    name_or_config : str or TaskConfig
+        "depo", "rule110" or another installed task, or a configuration.
     **settings
         Fields of the configuration; the rest keep their values (the paper's, from a name).
 
@@ -47,9 +55,8 @@ def task(name_or_config: str | DepoConfig | Rule110Config, /, **settings: Any) -
         name, given = name_or_config, {}
     else:
         name, given = name_or_config.name, name_or_config.model_dump()
-    data = {**given, **settings}
-    if name == "depo":
-        return Depo(build(DepoConfig, data, source="task depo"))
-    if name == "rule110":
-        return Rule110(build(Rule110Config, data, source="task rule110"))
-    raise WorkbenchError(f"task {name!r}", f"one of {', '.join(TASKS)}", "check the name")
+    kinds = task_kinds()
+    if name not in kinds:
+        raise WorkbenchError(f"task {name!r}", f"one of {', '.join(kinds)}", "check the name")
+    kind = kinds[name]
+    return kind(build(kind.Config, {**given, **settings}, source=f"task {name}"))

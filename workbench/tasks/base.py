@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 
 from workbench.batch import Batch
 from workbench.errors import WorkbenchError
 from workbench.limits import refuse_beyond_memory
-
-if TYPE_CHECKING:
-    from workbench.tasks.targets import ProbeTarget
+from workbench.task_config import TaskConfig
+from workbench.tasks.pictures import Picture
+from workbench.tasks.targets import ProbeTarget
 
 TRAIN: Final = "train"
 """Stream of the training batches; one step is one batch."""
@@ -50,6 +52,8 @@ class ChanceLine:
     first : dict of int to float or None
         As `accuracy`, for the first query of an example, which no earlier answer precedes. None
         if not defined.
+    reads_answers : bool
+        Whether the strategy reads the answers to earlier queries of the same example.
     """
 
     name: str
@@ -57,6 +61,7 @@ class ChanceLine:
     accuracy: dict[int, float]
     exact: float | None
     first: dict[int, float] | None = None
+    reads_answers: bool = False
 
     def as_record(self) -> dict[str, Any]:
         """Return the scores as records keep them: JSON, with difficulties as text."""
@@ -67,17 +72,33 @@ class ChanceLine:
         }
 
 
-class Task(Protocol):
-    """A generator of problems with an exact solver; knows no model.
+class Task(ABC):
+    """A generator of problems with an exact solver, and how to show them; knows no model.
+
+    A task is one file: this class derived, with its settings, and an entry point in the group
+    ``sleep_workbench.tasks`` that names it. Command line, configuration, forms and pages follow.
 
     Attributes
     ----------
     name : str
-        Registry name.
-    config : pydantic model or None
-        The settings the task was made with (`DepoConfig`, `Rule110Config`); None if it has none.
-    difficulty_name : str
-        The field's name of the difficulty axis: "hops" or "rollout".
+        The task's entry point, and ``task.name`` in a configuration.
+    title : str
+        What the lab's form calls it: "Depo: k-hop retrieval".
+    difficulty_name, unit : str
+        The difficulty axis in the field's words, "hops" or "rollout", and one unit of it, "hop".
+    item : str
+        What a probe asks about: "node", "cell".
+    unrolling : str
+        A sentence for the maps of probes: what they would show if each pass took one more step.
+    holds_out : bool
+        Whether training never draws some of the structures; then `part` chooses.
+    query_form : str
+        How a query is typed, "hops:node"; empty where the task fixes its queries.
+    Config : type
+        Class of its settings, derived from `workbench.config.TaskConfig`; the first line of its
+        docstring says in the lab what the task is.
+    config : TaskConfig
+        The settings it was made with.
     vocabulary : tuple of str
         Text of each symbol, indexed by its id.
     difficulties : tuple of int
@@ -86,59 +107,47 @@ class Task(Protocol):
         Tokens before and after the last sleep; their sum is the length of every example.
     """
 
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def config(self) -> Any: ...  # noqa: D102
-    @property
-    def difficulty_name(self) -> str: ...  # noqa: D102
-    @property
-    def vocabulary(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def difficulties(self) -> tuple[int, ...]: ...  # noqa: D102
-    @property
-    def context_tokens(self) -> int: ...  # noqa: D102
-    @property
-    def query_tokens(self) -> int: ...  # noqa: D102
+    name: str
+    title: str
+    difficulty_name: str
+    unit: str
+    item: str = "item"
+    unrolling: str = ""
+    query_form: str = ""
+    holds_out: bool = False
+    Config: type[TaskConfig]
+    config: Any
+    vocabulary: tuple[str, ...]
+    difficulties: tuple[int, ...]
+    context_tokens: int
+    query_tokens: int
 
+    @abstractmethod
+    def __init__(self, config: Any) -> None: ...
+
+    @abstractmethod
     def sample(self, count: int, generator: np.random.Generator) -> Batch:
         """Draw `count` independent examples; all randomness comes from `generator`."""
-        ...
 
+    @abstractmethod
     def solve(self, batch: Batch) -> np.ndarray:
         """Return tokens, int64 [example, token], with every predicted token worked out afresh.
 
         Reads only tokens outside the loss mask, and shares no code with `sample`.
         """
-        ...
 
-    def render(self, batch: Batch, example: int) -> list[str]:
-        """Return the symbol of each token of one example."""
-        ...
-
-    def text(self, batch: Batch, example: int) -> str:
-        """Return one example as a person would write it: context, then queries and answers."""
-        ...
-
+    @abstractmethod
     def chance(self) -> dict[str, ChanceLine]:
         """Return the scores of strategies that know the format and do not read the context."""
-        ...
 
-    def best_guess(self, batch: Batch) -> np.ndarray:
-        """Return how likely the best guess is right, float64 [example, query].
-
-        The guess knows the format and each example's own size, but reads neither its context nor
-        earlier answers. NaN where an example has no such query.
-        """
-        ...
-
+    @abstractmethod
     def probe_targets(self, batch: Batch) -> list[ProbeTarget]:
         """Return what can be asked about every item of each example, easiest first.
 
         Worked out from the context alone; the batch may end before its queries.
         """
-        ...
 
+    @abstractmethod
     def parse(self, text: str, queries: str | None = None) -> Batch:
         """Return the one-example batch that a person typed, answers filled in.
 
@@ -147,14 +156,69 @@ class Task(Protocol):
         WorkbenchError
             Anything about the text does not fit this task's settings.
         """
-        ...
+
+    @abstractmethod
+    def typed(self, batch: Batch, example: int) -> tuple[str, str]:
+        """Return the context and the queries of one example as `parse` reads them."""
+
+    @abstractmethod
+    def typing_help(self) -> str:
+        """Return what may be typed, with an example of a size that the settings have."""
+
+    @abstractmethod
+    def picture(self, batch: Batch, example: int) -> Picture:
+        """Return what one example looks like, as data; the batch may end before its queries."""
+
+    @abstractmethod
+    def summary(self) -> str:
+        """Return the task with its settings in a line, for the cards of the home page."""
+
+    def text(self, batch: Batch, example: int) -> str:
+        """Return one example as a person would write it: context, then queries and answers."""
+        asked = (f"{q.label} = {q.answer}" for q in self.picture(batch, example).queries)
+        return f"{self.typed(batch, example)[0]}\n{', '.join(asked)}"
+
+    def render(self, batch: Batch, example: int) -> list[str]:
+        """Return the symbol of each token of one example."""
+        return [self.vocabulary[token] for token in batch.tokens[example].tolist()]
+
+    def spell(self, symbols: Sequence[str]) -> str:
+        """Return the answer that the symbols of its tokens spell."""
+        return "".join(symbols)
+
+    def best_guess(self, batch: Batch) -> np.ndarray:
+        """Return how likely the best guess is right, float64 [example, query].
+
+        The guess knows the format and each example's own size, but reads neither its context nor
+        earlier answers. NaN where an example has no such query.
+        """
+        lines = [line for line in self.chance().values() if not line.reads_answers]
+        right = np.full(batch.difficulty.shape, np.nan)
+        for level in self.difficulties:
+            right[batch.difficulty == level] = max(line.accuracy[level] for line in lines)
+        return right
+
+    def unlike_training(self, batch: Batch, example: int) -> str:
+        """Return a sentence on what sets an example apart from all that training draws; or ""."""
+        return ""
+
+    def part(self, name: str) -> Task:
+        """Return the task over the structures of one part: `TRAIN`, or else those held out.
+
+        A task that holds nothing out is returned as it is, and so is a part.
+        """
+        return self
+
+    def distinct_examples(self) -> float:
+        """Return how many examples can be told apart; infinite where that is never few."""
+        return math.inf
 
 
 def draw(task: Task, count: int, seed: int, step: int, stream: str = TRAIN) -> Batch:
     """Return the examples of one batch: a pure function of seed, step and stream.
 
-    Where a task holds structures out (it has a method ``part``), the training stream draws from
-    the others alone, and every other stream from those held out.
+    Where a task holds structures out (`Task.part`), the training stream draws from the others
+    alone, and every other stream from those held out.
 
     Parameters
     ----------
@@ -163,34 +227,24 @@ def draw(task: Task, count: int, seed: int, step: int, stream: str = TRAIN) -> B
     seed, step, stream
         See `batch_generator`.
     """
-    drawn = part_of(task, TRAIN if stream == TRAIN else HELD_OUT)
+    drawn = task.part(TRAIN if stream == TRAIN else HELD_OUT)
     return drawn.sample(count, batch_generator(seed, step, stream))
-
-
-def part_of(task: Task, name: str) -> Task:
-    """Return the task over the structures of one part, `TRAIN` or `HELD_OUT`.
-
-    A task that has no method ``part`` holds nothing out, and is returned as it is.
-    """
-    part = getattr(task, "part", None)
-    return task if part is None else part(name)
 
 
 def repeated_share(task: Task, drawn: int) -> float:
     """Return the share of evaluation examples that training is expected to draw as well.
 
-    Where a task has few distinct examples (`distinct_examples`), a good score may be memory of
-    training. 0 where the task holds structures out, or does not say how many examples it has.
+    Where a task has few distinct examples, a good score may be memory of training. 0 where the
+    task holds structures out.
 
     Parameters
     ----------
     drawn : int
         Sequences that training draws: steps times batch size.
     """
-    count = getattr(task, "distinct_examples", None)
-    if count is None or getattr(task.config, "held_out", None) is not None:
+    if task.holds_out:
         return 0.0
-    return -math.expm1(drawn * math.log1p(-1 / max(count(), 2.0)))
+    return -math.expm1(drawn * math.log1p(-1 / max(task.distinct_examples(), 2.0)))
 
 
 def few_examples_note(task: Task, drawn: int) -> str:
@@ -251,8 +305,3 @@ def check_room(task: Task, count: int) -> None:
         f"a batch of {count:,} examples of {tokens:,} tokens of {task.name}",
         "ask for fewer examples, or for smaller ones in the task's settings",
     )
-
-
-def symbols(vocabulary: tuple[str, ...], tokens: np.ndarray) -> list[str]:
-    """Return the text of each symbol id in `tokens` [token]."""
-    return [vocabulary[token] for token in tokens.tolist()]

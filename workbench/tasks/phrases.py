@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from workbench.task_config import task_kinds
+
 
 def level_words(level: int | str, difficulty_name: str) -> str:
-    """Return a difficulty in words: ``1 hop``, ``8 steps``."""
-    units = {"hops": "hop", "rollout": "step", "operations": "operation"}
-    if difficulty_name not in units:
-        return f"{difficulty_name} {level}"
-    return counted(level, units[difficulty_name])
+    """Return a difficulty in words, by the unit of the task that has it: ``1 hop``, ``8 steps``."""
+    for task in task_kinds().values():
+        if task.difficulty_name == difficulty_name:
+            return counted(level, task.unit)
+    return f"{difficulty_name} {level}"
 
 
 def counted(count: int | str, noun: str) -> str:

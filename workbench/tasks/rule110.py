@@ -11,29 +11,64 @@ label i is predicted from the token before it: from ``Q`` for i = 0, from label 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from workbench.batch import Batch
-from workbench.config import Rule110Config
 from workbench.errors import WorkbenchError
-from workbench.tasks.base import ChanceLine, check_room, symbols
+from workbench.task_config import TaskConfig
+from workbench.tasks.base import ChanceLine, Task, check_room
 from workbench.tasks.phrases import counted
-from workbench.tasks.targets import RULE_110, ProbeTarget, cell_targets
+from workbench.tasks.pictures import Cells, Query, Rows
+from workbench.tasks.targets import ProbeTarget
 
 Boundary = Literal["periodic", "zero_background"]
 
+# New cell for the neighbourhood 4 left + 2 centre + right: 0 for 000, 100 and 111, else 1.
+RULE_110 = np.array([0, 1, 1, 1, 0, 1, 1, 0], dtype=np.int8)
 QUERY_SYMBOL = 2
 """Id of ``Q``; the bits are their own ids."""
 
 
-class Rule110:
+class Rule110Config(TaskConfig):
+    """Rule 110: the first cell of each string after `rollout` steps.
+
+    Attributes
+    ----------
+    cells : int
+        Bits per string; with L = cells each window is one string.
+    strings : int
+        Independent strings, one label each.
+    rollout : int
+        t, steps of the automaton.
+    boundary : {"periodic", "zero_background"}
+        A ring, or an infinite line of zeros on both sides (never clamped).
+    """
+
+    common: ClassVar[tuple[str, ...]] = ("cells", "rollout", "strings")
+
+    name: Literal["rule110"] = "rule110"
+    cells: int = Field(24, ge=3, le=64)
+    strings: int = Field(4, ge=1, le=100_000)
+    rollout: int = Field(32, ge=1, le=4096)
+    boundary: Literal["periodic", "zero_background"] = "periodic"
+
+
+class Rule110(Task):
     """The Rule 110 task; see `workbench.tasks.base.Task` for the methods' contract."""
 
     name = "rule110"
-    difficulty_name = "rollout"
+    title = "Rule 110: a cellular automaton"
+    difficulty_name, unit, item = "rollout", "step", "cell"
+    unrolling = (
+        "Time runs down, passes run across: if each pass computed a step of the automaton, what "
+        "can be told would grow by a row or more with every pass."
+    )
     vocabulary = ("0", "1", "Q")
+    Config = Rule110Config
+    config: Rule110Config
 
     def __init__(self, config: Rule110Config) -> None:
         self.config = config
@@ -94,10 +129,6 @@ class Rule110:
         tokens[:, context + 1 :] = cells[..., first]
         return tokens
 
-    def render(self, batch: Batch, example: int) -> list[str]:
-        """Return the symbol of each token."""
-        return symbols(self.vocabulary, batch.tokens[example])
-
     def text(self, batch: Batch, example: int) -> str:
         """Return the strings, one a line, each with its label: ``0110 -> 1``."""
         context, cells = self.context_tokens, self.config.cells
@@ -135,11 +166,6 @@ class Rule110:
         """Return how many examples can be told apart: every string of every window."""
         return 2.0 ** (self.config.cells * self.config.strings)
 
-    def best_guess(self, batch: Batch) -> np.ndarray:
-        """Return the chance of "constant guess" for each query, [example, query]."""
-        best = max(line.accuracy[self.config.rollout] for line in self.chance().values())
-        return np.where(batch.difficulty < 0, np.nan, best)
-
     def probe_targets(self, batch: Batch) -> list[ProbeTarget]:
         """Return every cell of every string after 0..rollout steps; a query asks for a cell 0."""
         config = self.config
@@ -148,12 +174,95 @@ class Rule110:
         asked_by = np.full(cells.shape, -1, dtype=np.int64)
         if batch.loss_mask.any():
             asked_by[:, :, 0] = np.arange(config.strings)
-        return cell_targets(
-            cells,
-            config.rollout,
-            background=config.boundary == "zero_background",
-            asked_by=asked_by.reshape(len(cells), -1),
+        single = config.strings == 1
+        items = tuple(
+            f"cell {cell}" if single else f"string {string}, cell {cell}"
+            for string in range(config.strings)
+            for cell in range(config.cells)
         )
+        flat = (len(cells), -1)
+        state = _on_line(cells.astype(np.int8), config)
+        kinds = _shown(_neighbourhoods(state), config).reshape(flat).astype(np.int64)
+        read_at = np.tile(self._last_neighbour().reshape(-1), (len(cells), 1))
+        targets = []
+        for step in range(config.rollout + 1):
+            state = RULE_110[_neighbourhoods(state)] if step else state
+            words = counted(step, "step")
+            targets.append(
+                ProbeTarget(
+                    name=f"after {words}",
+                    level=step,
+                    labels=_shown(state, config).reshape(flat).astype(np.int64),
+                    classes=("0", "1"),
+                    items=items,
+                    kinds=kinds,
+                    asked_by=asked_by.reshape(flat),
+                    symbols=np.arange(2),  # the bits are their own ids
+                    meaning=f"What is the cell after {words} of Rule 110?",
+                    read_at=read_at,
+                )
+            )
+        return targets
+
+    def _last_neighbour(self) -> np.ndarray:
+        """Return the place of the last token of each cell's neighbourhood, int64 [string, cell]."""
+        width, cell = self.config.cells, np.arange(self.config.cells)
+        if self.config.boundary == "zero_background":
+            last = np.minimum(cell + 1, width - 1)
+        else:
+            last = np.max([(cell + step) % width for step in (-1, 0, 1)], axis=0)
+        return np.arange(self.config.strings)[:, None] * width + last
+
+    def typed(self, batch: Batch, example: int) -> tuple[str, str]:
+        """Return the strings, separated by blanks; nobody types the queries."""
+        items = self.picture(batch, example).items
+        return " ".join("".join(map(str, item.rows[0])) for item in items), ""
+
+    def typing_help(self) -> str:
+        """Return how many strings of how many bits may be typed."""
+        strings = counted(self.config.strings, "string")
+        between = ", separated by blanks" if self.config.strings > 1 else ""
+        return f"{strings} of {counted(self.config.cells, 'bit')}{between}."
+
+    def picture(self, batch: Batch, example: int) -> Cells:
+        """Return each string with what becomes of it."""
+        config, symbols = self.config, self.render(batch, example)
+        steps, last = counted(config.rollout, "step"), config.rollout
+        bits = batch.tokens[example, : self.context_tokens].reshape(-1, config.cells)
+        states = [_on_line(bits.astype(np.int8), config)]
+        for _ in range(config.rollout):
+            states.append(RULE_110[_neighbourhoods(states[-1])])
+        rows = np.stack([_shown(state, config) for state in states], axis=1).tolist()
+        strings, queries = [], []
+        for number, developed in enumerate(rows, start=1):
+            name, start = f"string {number}", (number - 1) * config.cells
+            strings.append(
+                Rows(
+                    name,
+                    range(start, start + config.cells),
+                    tuple(map(tuple, developed)),
+                    (last, 0),
+                    f"{name} and its {steps}",
+                )
+            )
+            label = range(self.context_tokens + number, self.context_tokens + number + 1)
+            answer = "".join(symbols[label.start : label.stop])
+            queries.append(Query(name, str(number), answer, last, label, (number - 1,)))
+        return Cells(
+            tuple(strings),
+            tuple(queries),
+            tuple(symbols),
+            frozenset({self.context_tokens}),
+            label=", ".join(item.label for item in strings),
+            note="The model reads only the framed first row. The answer is the framed cell below "
+            f"it, {steps} later.",
+        )
+
+    def summary(self) -> str:
+        """Return the cells, the steps and the strings."""
+        config = self.config
+        steps, strings = counted(config.rollout, "step"), counted(config.strings, "string")
+        return f"Rule 110: the first of {config.cells} cells after {steps}, {strings}"
 
     def parse(self, text: str, queries: str | None = None) -> Batch:
         """Return the batch of typed strings of bits, separated by blanks, commas or lines.
@@ -194,6 +303,27 @@ class Rule110:
         batch = self._batch(bits, np.zeros((1, config.strings), dtype=np.int64))
         batch.tokens[...] = self.solve(batch)
         return batch
+
+
+def _neighbourhoods(cells: np.ndarray) -> np.ndarray:
+    """Return 4 left + 2 centre + right of every cell of a ring, int8 [..., cell]."""
+    left, right = np.roll(cells, 1, axis=-1), np.roll(cells, -1, axis=-1)
+    return 4 * left + 2 * cells + right
+
+
+def _margin(config: Rule110Config) -> int:
+    """Return how many zeros stand for the background: one step spreads by one cell."""
+    return config.rollout + 1 if config.boundary == "zero_background" else 0
+
+
+def _on_line(cells: np.ndarray, config: Rule110Config) -> np.ndarray:
+    """Return cells with the background on both sides that can reach them, [..., cell]."""
+    return np.pad(cells, [(0, 0)] * (cells.ndim - 1) + [(_margin(config),) * 2])
+
+
+def _shown(cells: np.ndarray, config: Rule110Config) -> np.ndarray:
+    """Return cells without that background, [..., cell]."""
+    return cells[..., _margin(config) : _margin(config) + config.cells]
 
 
 def first_cell(start: np.ndarray, rollout: int, boundary: Boundary) -> np.ndarray:

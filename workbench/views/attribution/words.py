@@ -11,7 +11,7 @@ import xarray as xr
 from workbench import dims
 from workbench.instruments.attribution import EXACT_PLAYERS, METHODS
 from workbench.instruments.one_answer import SUBJECTS, Asked
-from workbench.tasks.depo import Depo
+from workbench.tasks.pictures import Picture
 from workbench.views.attribution.model import CHECK_SEEDS, Work
 from workbench.views.cursor import drawings
 from workbench.views.cursor.problem import Problem
@@ -205,7 +205,7 @@ def scale_words(limit: float) -> str:
 
 
 def _chip(problem: Problem, token: int, value: float, limit: float) -> str:
-    text = problem.symbols[token].removesuffix(".") if problem.batch.valid[0, token] else "·"
+    text = problem.picture.symbols[token] if problem.batch.valid[0, token] else "·"
     said = f"{text}: {signed(value, 3, plus=True)} nat"
     return (
         f'<span class="chip" title="{escape(said)}"><span class="t" '
@@ -239,28 +239,15 @@ def picture(
     """
     asked, answer = problem.queries[query], said[query]
     correct = answer == asked.answer
-    if problem.task.name != "depo":
-        return drawings.automaton(problem, asked, answer, correct=correct)
-    weights = None if found is None else edge_weights(found, problem, limit)
-    return drawings.ring(problem, asked, answer, correct=correct, weights=weights)
+    weights = None if found is None else item_weights(found, problem.picture, limit)
+    return drawings.draw(problem.picture, asked, answer, correct=correct, weights=weights)
 
 
-def edge_weights(found: xr.DataArray, problem: Problem, limit: float) -> dict[str, float]:
-    """Return what each edge of a ring has, by the node it leaves: the sum over its tokens.
-
-    A name of several letters ends where the task says so: names differ in length.
-    """
-    task = problem.task
-    if not isinstance(task, Depo):
-        return {}
-    there = np.flatnonzero(problem.batch.valid[0, : min(found.size, task.context_tokens)])
-    symbols = [task.vocabulary[token] for token in problem.batch.tokens[0, there]]
-    ends = np.cumsum([task.ends_word(symbol) for symbol in symbols])
-    words = np.concatenate(([0], ends[:-1]))  # which name a token belongs to
-    sums = np.zeros(len(problem.edges))
-    np.add.at(sums, words // 2, found.values[there])
-    largest = max(float(np.abs(sums).max()), limit)
-    return {source: float(s) / largest for (source, _), s in zip(problem.edges, sums, strict=True)}
+def item_weights(found: xr.DataArray, picture: Picture, limit: float) -> list[float]:
+    """Return what each item has, such as an edge: the sum over its tokens, -1 to 1."""
+    tokens = [[i for i in item.tokens if i < found.size] for item in picture.items]
+    sums = np.array([float(found.values[here].sum()) for here in tokens])
+    return (sums / max(float(np.abs(sums).max()), limit)).tolist()
 
 
 def subject_words(asked: Asked) -> str:

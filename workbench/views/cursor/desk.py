@@ -27,7 +27,7 @@ from workbench.tasks import EVALUATION, draw
 from workbench.tasks import task as make_task
 from workbench.tasks.base import Task
 from workbench.views.cursor.cursor import EXAMPLES, Cursor, Extent, Place
-from workbench.views.cursor.problem import Problem, problem_of, typed, without_padding
+from workbench.views.cursor.problem import Problem, typed, without_padding
 from workbench.views.parts.kept import Kept
 from workbench.views.site.services import services
 
@@ -136,7 +136,7 @@ class Study:
         at = self.position(example)
         if self.task is None:
             return None
-        return problem_of(self.task, self.batch().examples(slice(at, at + 1)))
+        return Problem(self.task, self.batch().examples(slice(at, at + 1)))
 
     def symbols(self, example: int) -> list[list[str]]:
         """Return the text of each token ``[window][token]``; padding is a dot, or nothing."""

@@ -1,4 +1,4 @@
-"""Drawings for the stepper as HTML and SVG text: ring, automaton, tokens. Knows no Panel.
+"""Drawings of examples as HTML and SVG text: graph, cells, sentences, tokens. Knows no Panel.
 
 Colours are CSS variables of ``style.css``, so that light and dark need no second drawing.
 """
@@ -6,18 +6,19 @@ Colours are CSS variables of ``style.css``, so that light and dark need no secon
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from html import escape
+from typing import NamedTuple
 
 import numpy as np
 
-from workbench.tasks.phrases import counted
-from workbench.views.cursor.problem import Problem, Query
+from workbench.tasks.pictures import Cells, Edge, Graph, Picture, Query
+from workbench.views.cursor.problem import Problem
 
 RADIUS = 100.0
 MOST_ROWS = 96
-"""Rows of an automaton that are drawn; the page has no room for more."""
-RING_LEGEND = (
+"""Rows of cells that are drawn; the page has no room for more."""
+PATH_LEGEND = (
     '<p class="legend"><span><i class="i-start"></i>start</span>'
     '<span><i class="i-path"></i>path</span>'
     '<span><i class="i-right"></i>answer</span>'
@@ -30,19 +31,19 @@ WEIGHTS_LEGEND = (
 )
 
 
-def ring(
-    problem: Problem,
-    query: Query | None,
-    answer: str | None,
+def draw(
+    picture: Picture,
+    query: Query | None = None,
+    answer: str | None = None,
     *,
     correct: bool = False,
-    weights: Mapping[str, float] | None = None,
+    weights: Sequence[float] | None = None,
 ) -> str:
-    """Draw a Depo cycle with the path that a query follows.
+    """Draw an example with the path that a query follows.
 
     Parameters
     ----------
-    problem : Problem
+    picture : Picture
         The example.
     query : Query or None
         The query whose path is highlighted.
@@ -50,23 +51,44 @@ def ring(
         What the model would answer now, in letters.
     correct : bool
         Whether that is right.
-    weights : mapping of str to float or None
-        What each edge is coloured by, from -1 to 1, by the node that it leaves.
+    weights : sequence of float or None
+        What each item is coloured by, from -1 to 1; cells have no colours.
     """
-    successor = dict(problem.edges)
-    order = _in_order(successor)
+    said = f"{escape(answer or '?')} {'✓' if correct else '✗'}"
+    reply = _Reply(said, "good" if correct else "bad", None if correct else answer)
+    if isinstance(picture, Graph):
+        return _graph(picture, query, reply, weights)
+    if isinstance(picture, Cells):
+        return _cells(picture, query, reply)
+    return _sentences(picture, query, reply, weights)
+
+
+class _Reply(NamedTuple):
+    """What the model says: its text with a tick or a cross, its class, and what is wrong in it."""
+
+    text: str
+    kind: str
+    wrong: str | None
+
+
+def _graph(
+    picture: Graph, query: Query | None, reply: _Reply, weights: Sequence[float] | None
+) -> str:
+    """Draw nodes on a circle, in the order in which arrows lead from one to the next."""
+    order = _in_order(picture.items)
     count = len(order)
     size = max(5.0, min(16.0, 1.9 * RADIUS / count))
     centre = {name: _on_circle(i / count) for i, name in enumerate(order)}
-    path = _path(successor, query)
+    place = {name: i for i, name in enumerate(order)}
+    path = query.path if query is not None else ()
     lines, nodes = [], []
-    for source, target in zip(order, [*order[1:], order[0]], strict=True):
-        hop = path.index(source) + 1 if source in path[:-1] else 0
-        look = "" if weights is None else _weighed(weights.get(source, 0.0))
-        kind = "hop" if hop and weights is None else "edge"
-        lines.append(_arrow(centre[source], centre[target], size, kind, look))
+    for number, edge in sorted(enumerate(picture.items), key=lambda e: place[e[1].source]):
+        ends = centre[edge.source], centre[edge.target]
+        hop = path.index(number) + 1 if number in path else 0
+        look = "" if weights is None else f' style="{_weighed(weights[number])}"'
+        lines.append(_arrow(*ends, size, "hop" if hop and weights is None else "edge", look))
         if hop and count <= 24:
-            x, y = _beside(centre[source], centre[target], 22)
+            x, y = _beside(*ends, 22)
             lines.append(f'<text class="hop-number" x="{x:.1f}" y="{y:.1f}">{hop}</text>')
     for name in order:
         x, y = centre[name]
@@ -74,48 +96,43 @@ def ring(
         if query is not None:
             kind += " start" if name == query.start else ""
             kind += " right" if name == query.answer else ""
-            kind += " wrong" if name == answer and not correct else ""
+            kind += " wrong" if name == reply.wrong else ""
         label = f'<text x="{x:.1f}" y="{y:.1f}" font-size="{1.05 * size:.1f}">{escape(name)}</text>'
         nodes.append(
             f'<g class="{kind}"><circle cx="{x:.1f}" cy="{y:.1f}" r="{size:.1f}"/>'
             f"{label if count <= 40 else ''}</g>"
         )
-    title = f"Ring of {count} nodes: {' to '.join(order)} and back"
     middle = ""
     if query is not None:
         top = 8 if count == 3 else -12  # a triangle is wide enough below its centre only
         middle = (
             f'<text class="ask" y="{top}">{escape(query.label)}?</text>'
-            f'<text class="reply {"good" if correct else "bad"}" y="{top + 26}">'
-            f"{escape(answer or '?')} {'✓' if correct else '✗'}</text>"
+            f'<text class="reply {reply.kind}" y="{top + 26}">{reply.text}</text>'
         )
-    legend = "" if query is None else RING_LEGEND if weights is None else WEIGHTS_LEGEND
+    legend = "" if query is None else PATH_LEGEND if weights is None else WEIGHTS_LEGEND
     return (
-        f'<svg class="ring" viewBox="-138 -128 276 256" role="img" aria-label="{escape(title)}">'
+        f'<svg class="ring" viewBox="-138 -128 276 256" role="img" '
+        f'aria-label="{escape(picture.label)}">'
         f'<defs><marker id="arrow" viewBox="0 0 10 10" refX="7" refY="5" markerWidth="11" '
         f'markerHeight="11" markerUnits="userSpaceOnUse" orient="auto">'
         f'<path d="M0 0 10 5 0 10z"/></marker></defs>'
-        f"{''.join(lines)}{''.join(nodes)}{middle}</svg>{legend}"
+        f"{''.join(lines)}{''.join(nodes)}{middle}</svg>{legend}{_note(picture.note)}"
     )
 
 
-def _in_order(successor: dict[str, str]) -> list[str]:
-    """Return the nodes along the ring, beginning with the first edge's source."""
-    node = next(iter(successor))
-    order = []
-    while node not in order:
-        order.append(node)
-        node = successor[node]
-    return order
-
-
-def _path(successor: dict[str, str], query: Query | None) -> list[str]:
-    if query is None:
-        return []
-    path = [query.start]
-    for _ in range(min(query.difficulty, len(successor))):
-        path.append(successor[path[-1]])
-    return path
+def _in_order(edges: Sequence[Edge]) -> list[str]:
+    """Return the nodes along the arrows, beginning with the first edge's source."""
+    leads: dict[str, str] = {}
+    for edge in edges:
+        leads.setdefault(edge.source, edge.target)
+    order: dict[str, None] = {}
+    for edge in edges:
+        for begin in (edge.source, edge.target):
+            node: str | None = begin
+            while node is not None and node not in order:
+                order[node] = None
+                node = leads.get(node)
+    return list(order)
 
 
 def _on_circle(turn: float) -> tuple[float, float]:
@@ -130,11 +147,16 @@ def _beside(a: tuple[float, float], b: tuple[float, float], out: float) -> tuple
     return (a[0] + b[0]) / 2 + out * across[0], (a[1] + b[1]) / 2 + out * across[1]
 
 
-def _weighed(weight: float) -> str:
-    """Return an edge's style: orange above zero, blue below, and the broader the further away."""
+def _ink(weight: float) -> str:
+    """Return a colour: orange above zero, blue below, and the stronger the further away."""
     colour, size = ("--orange" if weight > 0 else "--blue"), min(abs(weight), 1.0)
-    ink = f"color-mix(in srgb, var({colour}) {25 + 75 * size:.0f}%, var(--muted))"
-    return f' style="stroke:{ink};stroke-width:{1.4 + 5 * size:.1f};opacity:1"'
+    return f"color-mix(in srgb, var({colour}) {25 + 75 * size:.0f}%, var(--muted))"
+
+
+def _weighed(weight: float) -> str:
+    """Return an edge's style: coloured, and the broader the further from zero."""
+    width = 1.4 + 5 * min(abs(weight), 1.0)
+    return f"stroke:{_ink(weight)};stroke-width:{width:.1f};opacity:1"
 
 
 def _arrow(
@@ -150,62 +172,63 @@ def _arrow(
     )
 
 
-def automaton(
-    problem: Problem, query: Query | None, answer: str | None, *, correct: bool = False
-) -> str:
-    """Draw every string of a Rule 110 example and what becomes of it, one row a step.
+def _cells(picture: Cells, query: Query | None, reply: _Reply) -> str:
+    """Draw each row of cells and what becomes of it, one row a step.
 
     Of more than `MOST_ROWS` rows the middle ones are left out, and the note says so.
-
-    Parameters
-    ----------
-    problem : Problem
-        The example.
-    query : Query or None
-        The query whose string is set off.
-    answer : str or None
-        What the model would answer now.
-    correct : bool
-        Whether that is right.
     """
-    config = problem.task.config
-    strings = problem.strings
     pieces = []
     left_out = ""
-    for number, bits in enumerate(strings, start=1):
-        rows = history(bits, config.rollout, config.boundary)
-        if len(rows) > MOST_ROWS:
+    for number, item in enumerate(picture.items):
+        rows, (row, column) = np.array(item.rows), item.target
+        if (gone := len(rows) - MOST_ROWS) > 0:
             half = MOST_ROWS // 2
             left_out = f" Steps {half} to {len(rows) - half - 1} are left out."
-            rows = np.concatenate([rows[:half], rows[-half:]])
-        asked = query is not None and query.start == str(number)
+            rows, row = np.concatenate([rows[:half], rows[-half:]]), row - gone
+        asked = query is not None and number in query.path
         squares = (
             f'<path class="off" d="{_grid(*rows.shape)}"/>'
             f'<path class="on given" d="{_squares(rows[:1], 0)}"/>'
             f'<path class="on" d="{_squares(rows[1:], 1)}"/>'
         )
-        last = len(rows) - 1
         mark = (
-            f'<rect class="target" x="0" y="{last}" width="1" height="1"/>'
+            f'<rect class="target" x="{column}" y="{row}" width="1" height="1"/>'
             f'<rect class="first-row" x="0" y="0" width="{rows.shape[1]}" height="1"/>'
         )
-        reply = ""
-        if asked and query is not None:
-            reply = (
-                f' <span class="{"good" if correct else "bad"}">would answer '
-                f"{escape(answer or '?')} {'✓' if correct else '✗'}</span>"
-            )
+        said = f' <span class="{reply.kind}">would answer {reply.text}</span>' if asked else ""
         pieces.append(
-            f'<figure class="{"asked" if asked else ""}"><figcaption>string {number}{reply}'
+            f'<figure class="{"asked" if asked else ""}"><figcaption>{escape(item.name)}{said}'
             f'</figcaption><svg viewBox="-0.15 -0.15 {rows.shape[1] + 0.3} {len(rows) + 0.3}" '
-            f'role="img" aria-label="string {number} and its {counted(config.rollout, "step")}">'
-            f"{squares}{mark}</svg></figure>"
+            f'role="img" aria-label="{escape(item.label)}">{squares}{mark}</svg></figure>'
+        )
+    return f'<div class="automaton">{"".join(pieces)}</div>{_note(picture.note + left_out)}'
+
+
+def _sentences(
+    picture: Picture, query: Query | None, reply: _Reply, weights: Sequence[float] | None
+) -> str:
+    """Draw a list of sentences; those on the query's path carry the number of their step."""
+    lines = []
+    for number, item in enumerate(picture.items):
+        step = query.path.index(number) + 1 if query and number in query.path else 0
+        look = f' style="border-color:{_ink(weights[number])}"' if weights is not None else ""
+        mark = f'<b class="hop-number">{step}</b> ' if step else ""
+        kind = ' class="hop"' if step else ""
+        lines.append(f"<li{kind}{look}>{mark}{escape(item.name)}</li>")
+    asked = ""
+    if query is not None:
+        asked = (
+            f'<p class="ask">{escape(query.label)}? '
+            f'<span class="{reply.kind}">{reply.text}</span></p>'
         )
     return (
-        f'<div class="automaton">{"".join(pieces)}</div>'
-        '<p class="note">The model reads only the framed first row. The answer is the framed cell '
-        f"below it, {counted(config.rollout, 'step')} later.{left_out}</p>"
+        f'<ol class="sentences" aria-label="{escape(picture.label)}">{"".join(lines)}</ol>'
+        f"{asked}{_note(picture.note)}"
     )
+
+
+def _note(text: str) -> str:
+    return f'<p class="note">{escape(text)}</p>' if text else ""
 
 
 def _squares(rows: np.ndarray, top: int) -> str:
@@ -217,20 +240,6 @@ def _grid(rows: int, columns: int) -> str:
     """Return an SVG path with the lines between cells."""
     across = "".join(f"M0 {r}h{columns}" for r in range(rows + 1))
     return across + "".join(f"M{c} 0v{rows}" for c in range(columns + 1))
-
-
-def history(bits: np.ndarray, steps: int, boundary: str) -> np.ndarray:
-    """Return the cells after 0..steps steps of Rule 110, int8 [step, cell]."""
-    pad = steps if boundary == "zero_background" else 0
-    row = np.pad(bits.astype(np.int8), pad)
-    rows = [row]
-    for _ in range(steps):
-        left, right = np.roll(row, 1), np.roll(row, -1)
-        # 1 where centre or right is set, unless all three are
-        row = (row | right) & (1 - (left & row & right))
-        rows.append(row)
-    history = np.stack(rows)
-    return history[:, pad : history.shape[1] - pad]
 
 
 def tokens(
@@ -255,8 +264,7 @@ def tokens(
     cached : range
         Tokens that the KV cache holds.
     """
-    symbols = problem.symbols
-    groups = _groups(problem)
+    groups = _groups(problem.picture)
     blocks = []
     for number, (start, stop) in enumerate(spans):
         if number < place[0]:
@@ -273,7 +281,7 @@ def tokens(
         if not problem.batch.valid[0, start:stop].any():
             title += " (padding only)"  # a short context does not reach this far to the left
         chips = "".join(
-            _chip(problem, symbols, range(max(a, start), min(b, stop)), cached, state == "past")
+            _chip(problem, range(max(a, start), min(b, stop)), cached, state == "past")
             for a, b in groups
             if a < stop and b > start
         )
@@ -283,54 +291,39 @@ def tokens(
             f'<div class="window {state}"><h4>{title} {cache}<span>{words}</span></h4>'
             f'<div class="chips">{chips}</div></div>'
         )
-    said = ""
-    if problem.task.name == "depo":
-        source, _, target = problem.context.split()[0].partition(">")
-        pair, arrow = escape(f"{source} {target}"), escape(f"{source} → {target}")
-        said = f'<p class="note">In the context, {pair} means {arrow}.</p>'
-    return f'<div class="tokens">{"".join(blocks)}</div>{said}'
+    reading = _note(problem.picture.reading)
+    return f'<div class="tokens">{"".join(blocks)}</div>{reading}'
 
 
-def _groups(problem: Problem) -> list[tuple[int, int]]:
-    """Return token ranges that belong together: an edge, a query with its answer, one bit."""
-    symbols, valid = problem.symbols, problem.batch.valid[0]
-    if problem.task.name != "depo":
-        return [(i, i + 1) for i in range(len(symbols))]
-    groups, start, words = [], 0, 0
-    single = problem.task.config.names == "single"
-    for i, symbol in enumerate(symbols):
-        if not valid[i] or (symbol.startswith("k=") and start < i):
-            if start < i:
-                groups.append((start, i))
-            start = i
-        if not valid[i]:
-            groups.append((i, i + 1))
-            start = i + 1
-            continue
-        words += single or symbol.endswith(".")
-        if i < problem.task.context_tokens and words == 2:
-            groups.append((start, i + 1))
-            start, words = i + 1, 0
-    if start < len(symbols):
-        groups.append((start, len(symbols)))
-    return groups
+def _groups(picture: Picture) -> list[tuple[int, int]]:
+    """Return token ranges that belong together: an item, a query with its answer, else one token.
+
+    Cells stand one by one.
+    """
+    said = () if isinstance(picture, Cells) else tuple(item.tokens for item in picture.items)
+    groups, place = [], 0
+    for tokens in sorted([*said, *(q.tokens for q in picture.queries)], key=lambda t: t.start):
+        groups += [(i, i + 1) for i in range(place, tokens.start)]
+        groups.append((tokens.start, tokens.stop))
+        place = tokens.stop
+    return groups + [(i, i + 1) for i in range(place, len(picture.symbols))]
 
 
-def _chip(problem: Problem, symbols: list[str], tokens: range, cached: range, past: bool) -> str:
+def _chip(problem: Problem, tokens: range, cached: range, past: bool) -> str:
     parts = []
-    answer_of = problem.batch.answer_of[0]
+    picture, valid = problem.picture, problem.batch.valid[0]
+    bits = isinstance(picture, Cells) and any(tokens[0] in item.tokens for item in picture.items)
     for i in tokens:
-        text = symbols[i].removesuffix(".")
-        kind = "t"
-        if not problem.batch.valid[0, i]:
+        text, kind = picture.symbols[i], "t"
+        if not valid[i]:
             kind, text = "t pad", "·"
-        elif problem.task.name == "rule110" and i < problem.task.context_tokens:
+        elif bits:
             kind = f"t bit{' on' if text == '1' else ''}"
-        elif answer_of[i] >= 0:
+        elif problem.batch.answer_of[0, i] >= 0:
             kind = "t answer"
-        elif text.startswith("k=") or text in ("ANS", "Q"):
+        elif i in picture.marks:
             kind = "t mark"
         fate = " kept" if i in cached else " gone" if past else ""
         parts.append(f'<span class="{kind}{fate}">{escape(text)}</span>')
-    padding = "" if problem.batch.valid[0, tokens[0]] else ' title="padding"'
+    padding = "" if valid[tokens[0]] else ' title="padding"'
     return f'<span class="chip"{padding}>{"".join(parts)}</span>'

@@ -230,11 +230,10 @@ class InstrumentView(CursorView):
         if study.checkpoint is not None:
             assert cursor.passes is not None
             note = words.trained_note(cursor.passes, study.checkpoint.sleep)
-            note += words.untrained_note(problem) if problem is not None else ""
+            note += problem.unlike_training if problem is not None else ""
         picture = ""
         if problem is not None:
-            draw = drawings.ring if problem.task.name == "depo" else drawings.automaton
-            picture = draw(problem, None, None)
+            picture = drawings.draw(problem.picture)
             if cursor.text:
                 picture += '<p class="note">Your own input; another example takes its place.</p>'
         link = ""

@@ -27,7 +27,7 @@ from workbench.trace.answers import said_tokens
 from workbench.views.cursor import words
 from workbench.views.cursor.cursor import Extent, Place, PlacedCursor
 from workbench.views.cursor.desk import drawn_batch
-from workbench.views.cursor.problem import Problem, problem_of, without_padding
+from workbench.views.cursor.problem import Problem, without_padding
 from workbench.views.cursor.view import CheckpointView
 from workbench.views.measuring.form import MeasurePanel
 from workbench.views.measuring.recorded_panel import RecordedPanel
@@ -104,15 +104,15 @@ class Examples:
 
     def problem(self, example: int) -> Problem:
         """Return one example in words."""
-        return problem_of(self.checkpoint.task, self.one(example))
+        return Problem(self.checkpoint.task, self.one(example))
 
     def spelt(self, example: int, tokens: np.ndarray) -> list[str]:
         """Return each answer of an example in letters, as ``tokens [token]`` spell it."""
-        batch, vocabulary = self.one(example), self.checkpoint.task.vocabulary
+        batch, task = self.one(example), self.checkpoint.task
         answers = []
         for query in np.flatnonzero(batch.difficulty[0] >= 0):
-            texts = [vocabulary[symbol] for symbol in tokens[batch.answer_of[0] == query]]
-            answers.append("".join(texts).removesuffix("."))
+            said = tokens[batch.answer_of[0] == query]
+            answers.append(task.spell([task.vocabulary[symbol] for symbol in said]))
         return answers
 
     def said(self, example: int) -> list[str]:

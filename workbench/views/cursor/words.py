@@ -12,10 +12,8 @@ import xarray as xr
 from workbench.config import RandomPasses, SleepConfig
 from workbench.figures import change_words
 from workbench.tasks.base import Task
-from workbench.tasks.depo import size_distribution
 from workbench.tasks.phrases import level_words
 from workbench.views.cursor.cursor import MOST_PASSES, Cursor, Place
-from workbench.views.cursor.problem import Problem
 
 
 def where(
@@ -134,21 +132,6 @@ def _answers_heading(answers: xr.Dataset) -> str:
     if given.all():
         return "The answers, awake"
     return "Answered so far, and what would follow" if given.any() else "If the model woke now"
-
-
-def untrained_note(problem: Problem) -> str:
-    """Return HTML saying in what a typed example differs from all that training drew, or ""."""
-    if problem.task.name != "depo":
-        return ""
-    config, said = problem.task.config, []
-    sizes = size_distribution(config)[0].tolist()
-    if (nodes := len(problem.edges)) not in sizes:
-        ends = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0]}"
-        said.append(f"rings of {ends} nodes only, this one has {nodes}")
-    asked = {query.difficulty for query in problem.queries}
-    if other := sorted(asked - set(problem.task.difficulties)):
-        said.append(f"never asked for k = {', '.join(map(str, other))}")
-    return f'<p class="note beyond">Trained with {"; ".join(said)}.</p>' if said else ""
 
 
 def onward(page: str, cursor: Cursor, text: str) -> str:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.config import load_experiment
+from workbench.config import Experiment, Passes, RandomPasses, load_experiment
 from workbench.errors import WorkbenchError
-from workbench.files import read_json, read_toml
+from workbench.files import read_json
 from workbench.paths import bundled_checkpoints
-from workbench.tasks.phrases import counted
+from workbench.tasks import task as make_task
 
 RULES = {
     "until_memory_settles": "sleeping until the memory settles",
@@ -30,28 +30,32 @@ class Entry:
     ----------
     name : str
         Bundled name.
-    provenance, config : dict
-        What ``provenance.json`` and ``config.toml`` hold.
+    provenance : dict
+        What ``provenance.json`` holds.
+    config : Experiment or None
+        What ``config.toml`` holds.
     problem : str or None
         Why the folder could not be read.
     """
 
     name: str
     provenance: dict[str, Any]
-    config: dict[str, Any]
+    config: Experiment | None
     problem: str | None = None
 
     @property
     def task(self) -> str:
-        """The task as a person would name it."""
-        return task_words(self.config.get("task", {}))
+        """The task with its settings, in a line."""
+        return make_task(self.config.task).summary() if self.config else "unknown task"
 
     @property
     def trained(self) -> str:
         """How the model slept in training."""
-        sleep = self.config.get("sleep", {})
-        words = f"{passes_words(sleep.get('passes', 1))}, windows of {sleep.get('window')} tokens"
-        return words + (", sliding eviction" if sleep.get("eviction") == "sliding" else "")
+        if self.config is None:
+            return "trained in an unknown way"
+        sleep = self.config.sleep
+        words = f"{passes_words(sleep.passes)}, windows of {sleep.window} tokens"
+        return words + (", sliding eviction" if sleep.eviction == "sliding" else "")
 
     @property
     def accuracy(self) -> Accuracy | None:
@@ -148,41 +152,21 @@ def entries() -> list[Entry]:
 def read_entry(name: str, folder: Path) -> Entry:
     """Read one checkpoint's provenance and configuration."""
     try:
-        provenance, config = read_json(folder / "provenance.json"), folder / "config.toml"
-        load_experiment(config)  # a configuration that no model can have is a problem to be shown
-        entry = Entry(name, provenance, read_toml(config))
+        provenance = read_json(folder / "provenance.json")
+        entry = Entry(name, provenance, load_experiment(folder / "config.toml"))
         entry.accuracy  # noqa: B018  (so is a record of another shape)
     except WorkbenchError as error:
-        return Entry(name, {}, {}, error.given)
+        return Entry(name, {}, None, error.given)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         said = f"its provenance.json is damaged ({type(error).__name__}: {error})"
-        return Entry(name, {}, {}, said)
+        return Entry(name, {}, None, said)
     return entry
 
 
-def task_words(task: dict[str, Any]) -> str:
-    """Return a task's settings in plain words."""
-    if task.get("name") == "depo":
-        size = "a ring of" if task.get("n_dist", "fixed") == "fixed" else "rings of up to"
-        hops = task.get("hops") or (1, task.get("max_hops"))
-        asked = ", ".join(map(str, hops))
-        if not task.get("hops"):
-            asked = f"{hops[0]} to {hops[-1]}" if hops[-1] != 1 else "1"
-        nodes = task.get("nodes")
-        return f"Depo: follow the arrows of {size} {nodes} nodes, {counted(asked, 'hop')}"
-    if task.get("name") == "rule110":
-        steps = counted(task.get("rollout", 0), "step")
-        strings = counted(task.get("strings", 0), "string")
-        return f"Rule 110: the first of {task.get('cells')} cells after {steps}, {strings}"
-    return str(task.get("name", "unknown task"))
-
-
-def passes_words(passes: Any) -> str:
+def passes_words(passes: Passes) -> str:
     """Return how many sleep passes were trained, in words."""
     if isinstance(passes, int):
         return f"trained with N = {passes}"
-    if isinstance(passes, dict) and passes.get("kind") == "random":
-        return f"trained with N drawn from {passes.get('low')} to {passes.get('high')}"
-    if isinstance(passes, dict) and passes.get("kind") in RULES:
-        return f"trained with N up to {passes.get('cap')}, {RULES[passes['kind']]}"
-    return f"trained with N by the rule {passes}"
+    if isinstance(passes, RandomPasses):
+        return f"trained with N drawn from {passes.low} to {passes.high}"
+    return f"trained with N up to {passes.cap}, {RULES[passes.kind]}"

@@ -269,8 +269,7 @@ class Interventions(ReadingView):
 
 def picture(problem: Problem) -> str:
     """Return the drawing of an example."""
-    draw = drawings.ring if problem.task.name == "depo" else drawings.automaton
-    return draw(problem, None, None)
+    return drawings.draw(problem.picture)
 
 
 def _plain(text: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.lab.actions import KILLED
 from workbench.lab.runs import STATES, Run, configuration, scores_at_trained
 from workbench.lab.watch import Seen, sweep_of
-from workbench.tasks import task as make_task
+from workbench.task_config import task_kinds
 from workbench.tasks.phrases import level_words
 
 STOPPING = "stopping"
@@ -103,14 +102,9 @@ def percent(share: float) -> str:
 def difficulty_name(run: Run) -> str:
     """Return what the difficulty of a run's task is called."""
     try:
-        return _unit_of(configuration(run.folder).task.name)
+        return str(task_kinds()[configuration(run.folder).task.name].difficulty_name)
     except WorkbenchError:
         return "difficulty"  # why it cannot be read is among the run's problems
-
-
-@lru_cache
-def _unit_of(task: str) -> str:
-    return make_task(task).difficulty_name
 
 
 def counts(seen: Seen) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from workbench.config import load_experiment
 from workbench.errors import WorkbenchError
 from workbench.lab.estimate import estimate, speeds
 from workbench.lab.proposal import (
@@ -19,12 +18,12 @@ from workbench.lab.proposal import (
     free_name,
     points_of,
     propose,
-    starting_points,
-    tasks_with_a_start,
+    starting_point,
 )
 from workbench.lab.queue import ensure_queue
 from workbench.lab.settings import values_of
 from workbench.lab.supervise import request_all
+from workbench.task_config import task_kinds
 from workbench.views.lab import words as lab_words
 from workbench.views.lab.parts import LabForm
 from workbench.views.parts.notices import show_error
@@ -57,9 +56,8 @@ class LabStart:
         self._turns, self._counts = Turns(show_error), Turns(show_error)
         self.form = LabForm(self.told)
         self.choices = Choices("", "")
-        tasks = tasks_with_a_start()
-        if tasks:
-            self._fill(tasks[0], _first(tasks[0]), Choices("", ""))
+        first = next(iter(task_kinds()))
+        self._fill(first, _first(first), Choices("", ""))
 
     def told(self, message: dict[str, Any]) -> None:
         """Do what the form asks for."""
@@ -81,8 +79,8 @@ class LabStart:
         """Fill the form from a starting point; arms, seeds and budget stay as they are."""
         problems = {}
         try:
-            settings = values_of(load_experiment(starting_points()[start]))
-        except (WorkbenchError, KeyError) as error:
+            settings = values_of(starting_point(start))
+        except WorkbenchError as error:
             settings, problems = {}, {"start": str(error)}
         choices = Choices(
             free_name(start, list(self.watch.seen.runs)),
@@ -188,5 +186,5 @@ class LabStart:
 
 
 def _first(task: str) -> str:
-    found = list(points_of(task))
+    found = points_of(task)
     return next((name for name in FIRST if name in found), found[0])

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.lab.arms import ARMS
 from workbench.lab.estimate import Estimate
-from workbench.lab.proposal import Choices, Proposal, points_of, tasks_with_a_start
-from workbench.lab.settings import COMMON, settings_of, task_settings
+from workbench.lab.proposal import Choices, Proposal, points_of
+from workbench.lab.settings import common, settings_of, task_settings
+from workbench.task_config import task_kinds
 from workbench.tasks import task as make_task
 from workbench.tasks.base import few_examples_note
 
@@ -16,18 +17,16 @@ if TYPE_CHECKING:  # sweeps load torch
 
 USUAL = ("sleep", "random_n", "deeper", "longer", "no_fast_weights")
 """Arms that are shown first: the question, its controls at equal compute, and chance."""
-TITLES = {"depo": "Depo: k-hop retrieval", "rule110": "Rule 110: a cellular automaton"}
 
 
 def spec(task: str) -> dict[str, Any]:
     """Return what the form of a task asks for."""
-    known = task_settings()
     return {
         "tasks": [
-            {"name": name, "title": TITLES.get(name, name), "describes": known[name][0]}
-            for name in tasks_with_a_start()
+            {"name": name, "title": task_kinds()[name].title, "describes": describes}
+            for name, (describes, _) in task_settings().items()
         ],
-        "starts": list(points_of(task)),
+        "starts": points_of(task),
         "settings": [
             {
                 "name": s.name,
@@ -36,7 +35,7 @@ def spec(task: str) -> dict[str, Any]:
                 "kind": s.kind,
                 "choices": list(s.choices),
                 "bounds": "" if s.kind in ("choice", "boolean") else s.bounds,
-                "common": s.name in COMMON,
+                "common": s.name in common(task),
             }
             for s in settings_of(task)
         ],

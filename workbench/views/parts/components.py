@@ -123,7 +123,7 @@ class OwnInput(JSComponent):
 
     text = param.String("", doc="The context shown.")
     queries = param.String("", doc="The queries shown.")
-    has_queries = param.Boolean(True, doc="Whether the task takes queries.")
+    query_form = param.String("", doc="How a query is typed; empty where the task takes none.")
     typed = param.Boolean(False, doc="Whether the example shown was typed.")
     hint = param.String("", doc="What may be typed.")
     wrong_field: Any = param.Selector(

@@ -8,7 +8,7 @@ export function render({model, el}) {
       <textarea name="text" rows="2" maxlength="20000" spellcheck="false" autocomplete="off"
         aria-describedby="text-note"></textarea></label>
     <p id="text-note" class="hint"></p>
-    <div class="queries"><label>Queries (hops:node)
+    <div class="queries"><label>Queries (<span></span>)
       <input name="queries" maxlength="20000" spellcheck="false" autocomplete="off"
         aria-describedby="queries-note"></label>
     <p id="queries-note" class="hint"></p></div>
@@ -23,7 +23,8 @@ export function render({model, el}) {
     form.queries.value = model.queries
   }
   const refresh = () => {
-    el.querySelector(".queries").hidden = !model.has_queries
+    el.querySelector(".queries").hidden = !model.query_form
+    el.querySelector(".queries span").textContent = model.query_form
     again.hidden = !model.typed
     for (const name of ["text", "queries"]) {
       const wrong = model.wrong_field === name
@@ -36,7 +37,7 @@ export function render({model, el}) {
     }
   }
   const send = () => model.send_msg({
-    text: form.text.value, queries: model.has_queries ? form.queries.value : "",
+    text: form.text.value, queries: model.query_form ? form.queries.value : "",
   })
   form.addEventListener("submit", (event) => { event.preventDefault(); send() })
   form.text.addEventListener("keydown", (event) => {
@@ -44,7 +45,7 @@ export function render({model, el}) {
   })
   again.addEventListener("click", () => model.send_msg({text: "", queries: "", draw: true}))
   model.on("serial", fill)
-  for (const name of ["has_queries", "typed", "wrong_field", "message", "hint"]) model.on(name, refresh)
+  for (const name of ["query_form", "typed", "wrong_field", "message", "hint"]) model.on(name, refresh)
   fill()
   refresh()
 }

@@ -8,6 +8,8 @@ from typing import Final
 import xarray as xr
 
 from workbench import dims
+from workbench.task_config import task_kinds
+from workbench.tasks.base import Task
 from workbench.views.measuring.tables import tables
 from workbench.views.results.words import grid
 
@@ -16,13 +18,6 @@ NOT_MEASURED: Final = (
     "<b>Measure</b> below: 2000 examples take a minute or two; 200 examples and one split give a "
     "first look in seconds.</p>"
 )
-STEPS: Final = {
-    "rule110": "Time runs down, passes run across: if each pass computed a step of the automaton, "
-    "what can be told would grow by a row or more with every pass.",
-    "depo": "Hops run down, passes run across: if each pass looked one arrow further, what can be "
-    "told would grow by a row or more with every pass.",
-}
-"""What unrolling would look like, by task."""
 SELECTIVITY: Final = (
     "Accuracy minus that of a control task: a random label for each kind of input. At zero or "
     "below (blue), a probe as strong as this one tells labels that mean nothing as well, so its "
@@ -72,10 +67,9 @@ def accuracy_words(data: xr.Dataset) -> str:
     """Return how to read the map of accuracy."""
     meaning = str(data["meaning"].values[-1]) if "meaning" in data.coords else ""
     asked = f"The last row asks: {meaning} " if meaning else ""
-    kind = "every cell" if data.attrs["task"] == "rule110" else "every item"
-    steps = STEPS.get(str(data.attrs["task"]), "")
+    task = task_kinds().get(str(data.attrs["task"]), Task)
     when = "after every pass; column 0 is S before the first"
-    return f"{asked}It is asked of {kind}, {when}. {steps}"
+    return f"{asked}It is asked of every {task.item}, {when}. {task.unrolling}"
 
 
 def numbers_html(data: xr.Dataset) -> str:

@@ -17,7 +17,7 @@ from workbench.figures import (
 from workbench.figures.theme import Theme
 from workbench.views.cursor import drawings, words
 from workbench.views.cursor.cursor import Cursor
-from workbench.views.cursor.problem import Problem, hint
+from workbench.views.cursor.problem import Problem
 from workbench.views.cursor.screen import CursorScreen, box, card, heading, html
 from workbench.views.parts.components import Choice, FigurePane, OwnInput
 from workbench.views.parts.outbox import Changes
@@ -144,11 +144,11 @@ class Screen(CursorScreen):
     def _controls(self, scene: Scene) -> Changes:
         cursor, walk, task = scene.cursor, scene.walk, scene.checkpoint.task
         own: dict[str, Any] = {
-            "has_queries": task.name == "depo",
+            "query_form": task.query_form,
             "typed": bool(cursor.text),
-            "hint": hint(task),
+            "hint": task.typing_help(),
         }
-        shown = (scene.problem.context, scene.problem.questions)
+        shown = scene.problem.as_typed
         if shown != self._filled:  # what is being typed is left alone by mere steps
             self._filled, self._fills = shown, self._fills + 1
             own |= {"text": shown[0], "queries": shown[1], "serial": self._fills}
@@ -157,7 +157,7 @@ class Screen(CursorScreen):
         onward = words.onward("memory", cursor, "Look into this memory")
         onward += words.onward_to_causes(cursor)
         return [
-            (self.note, {"object": note + words.untrained_note(scene.problem)}),
+            (self.note, {"object": note + scene.problem.unlike_training}),
             (self.query, {"options": query_options(scene.problem)}),
             (self.own_input, own),
             (self.onward, {"object": onward}),
@@ -181,9 +181,8 @@ class Screen(CursorScreen):
         answers = walk.answers(cursor.place)
         queries = scene.problem.queries
         here = answers.isel({dims.QUERY: cursor.query})
-        draw = drawings.ring if task.name == "depo" else drawings.automaton
-        picture = draw(
-            scene.problem,
+        picture = drawings.draw(
+            scene.problem.picture,
             queries[cursor.query],
             str(here["answer"].item()),
             correct=bool(here["correct"]),

@@ -333,23 +333,6 @@ def answers_datasets(wakes: list[Wake], batch: Batch, task: Task) -> list[xr.Dat
     ]
 
 
-def spelt(symbols: list[str], *, marked: bool) -> str:
-    """Return the name that symbols spell.
-
-    Parameters
-    ----------
-    symbols : list of str
-        Text of each symbol of an answer.
-    marked : bool
-        Whether a name's last letter ends with a dot. The dot at the end goes; a name without
-        it goes on, which an ellipsis says.
-    """
-    text = "".join(symbols)
-    if not marked:
-        return text
-    return text.removesuffix(".") if text.endswith(".") else text + "…"
-
-
 def _answers_of(
     batch: Batch, task: Task, probability: np.ndarray, correct: np.ndarray, said: np.ndarray
 ) -> xr.Dataset:
@@ -359,8 +342,7 @@ def _answers_of(
     right = batch.tokens[0][is_answer.argmax(axis=1)]
     answer = []
     for places in is_answer:
-        marked = task.vocabulary[batch.tokens[0][places][-1]].endswith(".")
-        answer.append(spelt([task.vocabulary[s] for s in said[places]], marked=marked))
+        answer.append(task.spell([task.vocabulary[s] for s in said[places]]))
     context = batch.tokens[0, : task.context_tokens][batch.valid[0, : task.context_tokens]]
     candidates = np.union1d(context, right)
     shown = probability[:, candidates]

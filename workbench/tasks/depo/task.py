@@ -12,31 +12,43 @@ answer's letters are predicted; the answer's letters alone belong to a query.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from copy import copy
 from itertools import cycle
 
 import numpy as np
 
 from workbench.batch import Batch
-from workbench.config import DepoConfig
 from workbench.errors import WorkbenchError
-from workbench.tasks import typed
-from workbench.tasks.base import TRAIN, ChanceLine, check_room, symbols
-from workbench.tasks.earlier_answers import MOST_NODES, guess_from_earlier_answers
-from workbench.tasks.targets import ProbeTarget, hop_targets
-from workbench.tasks.words import make_words, permutations
+from workbench.tasks.base import EVALUATION, TRAIN, ChanceLine, Task, check_room, draw
+from workbench.tasks.depo import typed
+from workbench.tasks.depo.chance import chance_lines
+from workbench.tasks.depo.names import make_words, permutations
+from workbench.tasks.depo.settings import DepoConfig, rings_held_out, size_distribution
+from workbench.tasks.depo.targets import hop_targets
+from workbench.tasks.phrases import counted
+from workbench.tasks.pictures import Edge, Graph, Query
+from workbench.tasks.targets import ProbeTarget
 
 PAD_SYMBOL = 0
 ANSWER_SYMBOL = 1
-EARLIER = "guess from earlier answers"
-"""Chance line of the best reader that sees the earlier answers of an example and no edge."""
+MOST_NODES_IN_HELP = 12
+"""Nodes of the largest ring that the help for typing writes out."""
 
 
-class Depo:
+class Depo(Task):
     """The Depo task; see `workbench.tasks.base.Task` for the methods' contract."""
 
     name = "depo"
-    difficulty_name = "hops"
+    title = "Depo: k-hop retrieval"
+    difficulty_name, unit, item = "hops", "hop", "node"
+    unrolling = (
+        "Hops run down, passes run across: if each pass looked one arrow further, what can be "
+        "told would grow by a row or more with every pass."
+    )
+    query_form = "hops:node"
+    Config = DepoConfig
+    config: DepoConfig
 
     def __init__(self, config: DepoConfig) -> None:
         self.config = config
@@ -50,6 +62,7 @@ class Depo:
         self.query_tokens = config.queries * (2 + 2 * longest)
         self._hops = np.array(hops, dtype=np.int64)
         self._sizes, self._odds = size_distribution(config)
+        self.holds_out = config.held_out is not None
         self._part: str | None = None
 
     def part(self, name: str) -> Depo:
@@ -57,7 +70,7 @@ class Depo:
 
         Without ``held_out`` every ring belongs to both. A part of a part is that part.
         """
-        if self.config.held_out is None or self._part is not None:
+        if not self.holds_out or self._part is not None:
             return self
         part = copy(self)
         part._part = name
@@ -233,83 +246,103 @@ class Depo:
         """Return whether a node's name ends with this symbol."""
         return self.config.names == "single" or symbol.endswith(".")
 
-    def render(self, batch: Batch, example: int) -> list[str]:
-        """Return the symbol of each token."""
-        return symbols(self.vocabulary, batch.tokens[example])
+    def typed(self, batch: Batch, example: int) -> tuple[str, str]:
+        """Return edges ``0>3 3>5 5>0`` and queries ``2:0, 3:5``."""
+        picture = self.picture(batch, example)
+        edges = " ".join(f"{edge.source}>{edge.target}" for edge in picture.items)
+        return edges, ", ".join(f"{q.difficulty}:{q.start}" for q in picture.queries)
 
     def text(self, batch: Batch, example: int) -> str:
         """Return a line of edges, ``0>3 3>5 5>0``, and one of queries, ``2:0=5, 3:5=5``."""
-        nodes: list[str] = []
-        queries: list[str] = []
-        word = ""
-        for symbol, valid in zip(self.render(batch, example), batch.valid[example], strict=True):
-            if not valid:
+        asked = self.picture(batch, example).queries
+        answered = ", ".join(f"{q.difficulty}:{q.start}={q.answer}" for q in asked)
+        return f"{self.typed(batch, example)[0]}\n{answered}"
+
+    def spell(self, symbols: Sequence[str]) -> str:
+        """Return a name without the mark of its last letter; one that goes on has an ellipsis."""
+        text = "".join(symbols)
+        if self.config.names == "single":
+            return text
+        return text.removesuffix(".") if text.endswith(".") else f"{text}…"
+
+    def picture(self, batch: Batch, example: int) -> Graph:
+        """Return the ring, its queries and the edges that each follows."""
+        symbols = self.render(batch, example)
+        edges: list[Edge] = []
+        queries: list[Query] = []
+        marks = set()
+        names: list[str] = []  # of the edge or the query that is being read
+        letters, begin, hops = "", 0, 0
+        for place in np.flatnonzero(batch.valid[example]).tolist():
+            symbol = symbols[place]
+            if symbol == "ANS" or symbol.startswith("k="):
+                marks.add(place)
+                if symbol != "ANS":
+                    names, begin, hops = [], place, int(symbol.removeprefix("k="))
                 continue
-            if symbol == "ANS":
-                queries[-1] += "="
-            elif symbol.startswith("k="):
-                queries.append(symbol.removeprefix("k=") + ":")
-            elif queries:
-                queries[-1] += symbol.removesuffix(".")
-            else:
-                word += symbol.removesuffix(".")
-                if self.ends_word(symbol):
-                    nodes.append(word)
-                    word = ""
-        edges = [f"{a}>{b}" for a, b in zip(nodes[::2], nodes[1::2], strict=True)]
-        return " ".join(edges) + "\n" + ", ".join(queries)
+            begin = place if not (hops or names or letters) else begin
+            letters += symbol
+            if not self.ends_word(symbol):
+                continue
+            names.append(letters.removesuffix("."))
+            letters = ""
+            if not hops and len(names) == 2:
+                source, target = names
+                here = range(begin, place + 1)
+                edges.append(Edge(f"{source} → {target}", here, source, target))
+                names = []
+            elif hops:
+                answer = names[1] if len(names) == 2 else ""
+                label = f"{counted(hops, 'hop')} from {names[0]}"
+                path = _path(edges, names[0], hops)
+                asked = Query(label, names[0], answer, hops, range(begin, place + 1), path)
+                queries[len(queries) - bool(answer) :] = [asked]
+        order = _along(edges)
+        first = edges[0]
+        return Graph(
+            tuple(edges),
+            tuple(queries),
+            tuple(symbol.removesuffix(".") for symbol in symbols),
+            frozenset(marks),
+            label=f"Ring of {len(order)} nodes: {' to '.join(order)} and back",
+            reading=f"In the context, {first.source} {first.target} means {first.name}.",
+        )
+
+    def typing_help(self) -> str:
+        """Return what may be typed: a ring of the settings' size, or how an edge is written."""
+        nodes = self.config.nodes
+        if nodes > MOST_NODES_IN_HELP:
+            return f"Edges that form one ring, such as the {nodes} shown; a>b leads from a to b."
+        picture = self.picture(draw(self, 1, 0, 0, EVALUATION), 0)
+        node = min(edge.source for edge in picture.items)
+        order = _along(picture.items, node)  # easier to read than the drawn order
+        pairs = zip(order, [*order[1:], node], strict=True)
+        return f"Edges that form one ring, such as {' '.join(f'{a}>{b}' for a, b in pairs)}."
+
+    def unlike_training(self, batch: Batch, example: int) -> str:
+        """Return whether the ring has another size, or a query another k, than all trained on."""
+        picture, said = self.picture(batch, example), []
+        sizes = self._sizes.tolist()
+        if (nodes := len(picture.items)) not in sizes:
+            ends = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0]}"
+            said.append(f"rings of {ends} nodes only, this one has {nodes}")
+        asked = {query.difficulty for query in picture.queries}
+        if other := sorted(asked - set(self.difficulties)):
+            said.append(f"never asked for k = {', '.join(map(str, other))}")
+        return f"Trained with {'; '.join(said)}." if said else ""
+
+    def summary(self) -> str:
+        """Return the size of the ring and the hops asked for."""
+        config = self.config
+        asked = f"1 to {config.max_hops}" if config.max_hops > 1 else "1"
+        if config.hops:
+            asked = ", ".join(map(str, config.hops))
+        size = "a ring of" if config.n_dist == "fixed" else "rings of up to"
+        return f"Depo: follow the arrows of {size} {config.nodes} nodes, {counted(asked, 'hop')}"
 
     def chance(self) -> dict[str, ChanceLine]:
-        """Return what can be scored without reading an edge.
-
-        "uniform guess", "guess among other nodes" and, for rings of one size up to
-        `earlier_answers.MOST_NODES` with one symbol a node and none held out, "guess from earlier
-        answers": the upper bound for every reader that sees the earlier answers of an example but
-        not its edges.
-
-        A guess names a whole answer. `accuracy` pools all queries at k, as an evaluation does: a
-        cycle of n nodes weighs p(n) times its number of queries; `first` weighs each cycle once.
-        `exact` is the chance that an example's queries, each with its own random k, are all right.
-        """
-        sizes, odds = self._sizes, self._odds
-        queries = np.minimum(sizes, self.config.queries)
-        weight = odds * queries / (odds * queries).sum()
-        hops = self._hops[:, None]
-        uniform = np.broadcast_to(1.0 / sizes, (len(hops), len(sizes)))
-        others = np.where(hops % sizes == 0, 1.0, 1.0 / (sizes - 1))
-        lines = []
-        for name, meaning, right in (
-            ("uniform guess", "One of the cycle's n nodes, with equal odds.", uniform),
-            (
-                "guess among other nodes",
-                "The start node itself where k is a multiple of n, else one of the n - 1 other "
-                "nodes with equal odds: the best guess that reads neither edges nor earlier "
-                "answers.",
-                others,
-            ),
-        ):
-            exact = float((odds * right.mean(axis=0) ** queries).sum())
-            accuracy, first = self._by_hops(right @ weight), self._by_hops(right @ odds)
-            lines.append(ChanceLine(name, meaning, accuracy, exact, first))
-        whole = self.config.held_out is None
-        if whole and self.config.names == "single" and len(sizes) == 1 and sizes[0] <= MOST_NODES:
-            n, asked = int(sizes[0]), int(queries[0])
-            found = guess_from_earlier_answers(n, asked, tuple(self._hops.tolist()))
-            accuracy, first = (
-                self._by_hops(found.accuracy.mean(0)),
-                self._by_hops(found.accuracy[0]),
-            )
-            meaning = (
-                "The most frequent answer among all rings that agree with the earlier answers of "
-                "the same example: the best guess that reads those and no edges."
-            )
-            lines.append(ChanceLine(EARLIER, meaning, accuracy, found.exact, first))
-        return {line.name: line for line in lines}
-
-    def _by_hops(self, values: np.ndarray) -> dict[int, float]:
-        """Return values [hop], in the order in which k is drawn, by difficulty."""
-        found = dict(zip(self._hops.tolist(), values.tolist(), strict=True))
-        return {k: found[k] for k in self.difficulties}
+        """Return the lines of `workbench.tasks.depo.chance.chance_lines`."""
+        return chance_lines(self.config, self._hops)
 
     def best_guess(self, batch: Batch) -> np.ndarray:
         """Return the chance of "guess among other nodes" for each query, [example, query].
@@ -412,55 +445,29 @@ class Depo:
         return self._batch(edges.reshape(1, -1), asked, hops)
 
 
-def size_distribution(config: DepoConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sizes n that a cycle can have, int64 [size], and their odds [size]."""
-    if config.n_dist == "fixed":
-        return np.array([config.nodes]), np.ones(1)
-    sizes = np.arange(3, config.nodes + 1)
-    weight = np.ones(len(sizes))
-    if config.n_dist == "plm4":
-        weight = 1.0 / (sizes + np.sqrt(config.nodes))
-    return sizes, weight / weight.sum()
+def _along(edges: Sequence[Edge], start: str = "") -> list[str]:
+    """Return the nodes of a ring in its order, from `start` or the first edge's source on."""
+    successor = {edge.source: edge.target for edge in edges}
+    order = [start or edges[0].source]
+    for _ in edges[1:]:
+        order.append(successor[order[-1]])
+    return order
+
+
+def _path(edges: Sequence[Edge], start: str, hops: int) -> tuple[int, ...]:
+    """Return the edges that lead `hops` nodes on from `start`, each once."""
+    leaves = {edge.source: number for number, edge in enumerate(edges)}
+    path: list[int] = []
+    for _ in range(min(hops, len(edges))):
+        path.append(leaves[start])
+        start = edges[path[-1]].target
+    return tuple(path)
 
 
 def _take(values: np.ndarray, index: np.ndarray) -> np.ndarray:
     """Return ``values[example, index[example, ...]]``."""
     offset = np.arange(0, values.size, values.shape[1])[:, None]
     return np.take(values, index + offset)
-
-
-def rings_held_out(ring: np.ndarray, sizes: np.ndarray, share: float) -> np.ndarray:
-    """Return which rings are held out, bool [example]: a fixed property of each ring.
-
-    A ring is hashed from its smallest name on, so that it is the same ring wherever it begins;
-    the hash, as a number in [0, 1), is compared with `share`.
-
-    Parameters
-    ----------
-    ring : ndarray
-        int [example, node]: names in the order of the ring, in the first ``sizes[example]``.
-    sizes : ndarray
-        int [example].
-    share : float
-        Expected share of all rings.
-    """
-    size = sizes[:, None]
-    place = np.arange(ring.shape[1])
-    used = place < size
-    begin = np.where(used, ring, np.iinfo(np.int64).max).argmin(axis=1)[:, None]
-    turned = np.take_along_axis(ring, np.where(used, (place + begin) % size, place), axis=1)
-    code = np.full(len(ring), 0x9E3779B97F4A7C15, dtype=np.uint64)
-    for names, inside in zip(turned.T.astype(np.uint64), used.T, strict=True):
-        code = np.where(inside, _mixed(code ^ (names + np.uint64(1))), code)
-    return (code >> np.uint64(11)) * 2.0**-53 < share
-
-
-def _mixed(code: np.ndarray) -> np.ndarray:
-    """Return a well-mixed function of each number, uint64 (SplitMix64, Steele et al. 2014)."""
-    code = code + np.uint64(0x9E3779B97F4A7C15)
-    code = (code ^ (code >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    code = (code ^ (code >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return code ^ (code >> np.uint64(31))
 
 
 def _log_choose(n: int, k: int) -> float:

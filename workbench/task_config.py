@@ -1,0 +1,82 @@
+"""The settings of tasks: their base class, and the installed tasks that they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError
+
+from workbench.errors import WorkbenchError
+from workbench.registry import registered
+
+
+class Frozen(BaseModel):
+    """Base of every configuration: immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TaskConfig(Frozen):
+    """Base of the settings of every task; each task's own file holds its class.
+
+    Attributes
+    ----------
+    common : tuple of str
+        Fields that a form shows first; empty shows all of them.
+    """
+
+    common: ClassVar[tuple[str, ...]] = ()
+
+    name: str
+
+
+TASKS = "sleep_workbench.tasks"
+"""Entry points of tasks: classes derived from `workbench.tasks.Task`."""
+
+
+@cache
+def task_kinds() -> Mapping[str, Any]:
+    """Return the installed tasks by name, ours and those of other packages.
+
+    Raises
+    ------
+    WorkbenchError
+        A task cannot be imported, or does not have the name and the settings of its entry point.
+    """
+    found = registered(TASKS, type)
+    for name, kind in found.items():
+        settings = getattr(kind, "Config", None)
+        if not (isinstance(settings, type) and issubclass(settings, TaskConfig)):
+            given, expected = "has no settings", "an attribute Config, derived from TaskConfig"
+        elif kind.name != name or settings.model_fields["name"].default != name:
+            given, expected = "has another name than its settings", f"{name!r} in both"
+        else:
+            continue
+        source = f"{kind.__module__}.{kind.__qualname__}"
+        raise WorkbenchError(f"the task {name!r} ({source}) {given}", expected, f"mend {source}")
+    return found
+
+
+def _of_its_task(value: Any) -> Any:
+    """Return settings as the class of the task that they name."""
+    if not isinstance(value, dict):
+        return value
+    name, kinds = str(value.get("name")), task_kinds()
+    context = {"discriminator": "'name'"}
+    if "name" not in value:
+        lines: list[Any] = [{"type": "union_tag_not_found", "input": value, "ctx": context}]
+    elif name not in kinds:
+        context |= {"tag": name, "expected_tags": ", ".join(map(repr, kinds))}
+        lines = [{"type": "union_tag_invalid", "input": value, "ctx": context}]
+    else:
+        try:
+            return kinds[name].Config.model_validate(value)
+        except ValidationError as error:  # each place begins with the name, as in a union
+            lines = [{**line, "loc": (name, *line["loc"])} for line in error.errors()]
+    raise ValidationError.from_exception_data("task", lines)
+
+
+AnyTask = Annotated[SerializeAsAny[TaskConfig], BeforeValidator(_of_its_task)]
+"""Settings of any installed task; its `name` says which."""

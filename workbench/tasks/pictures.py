@@ -1,0 +1,127 @@
+"""What an example looks like, as plain data: a graph, rows of cells, or sentences.
+
+A task gives it (`Task.picture`); whoever draws it knows no task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question about an example.
+
+    Attributes
+    ----------
+    label : str
+        Short, for an axis: ``2 hops from 5``.
+    start, answer : str
+        What it starts from, and the right answer; in a graph both are nodes.
+    difficulty : int
+        On the task's own scale.
+    tokens : range
+        The tokens of the question and its answer.
+    path : tuple of int
+        The items that lead to the answer, in order, by their place in `Picture.items`.
+    """
+
+    label: str
+    start: str
+    answer: str
+    difficulty: int
+    tokens: range
+    path: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that the context says.
+
+    Attributes
+    ----------
+    name : str
+        How it is shown: a caption, or the sentence itself.
+    tokens : range
+        The tokens that say it.
+    """
+
+    name: str
+    tokens: range
+
+
+@dataclass(frozen=True)
+class Edge(Item):
+    """An arrow of a graph, from the node `source` to the node `target`."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Rows(Item):
+    """A row of cells and what becomes of it.
+
+    Attributes
+    ----------
+    rows : tuple of tuple of int
+        Cells, 0 or 1, ``[row][cell]``; the context holds the first row alone.
+    target : (int, int)
+        Row and cell that the answer names.
+    label : str
+        The same in words, for a screen reader.
+    """
+
+    rows: tuple[tuple[int, ...], ...]
+    target: tuple[int, int]
+    label: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One example; `Graph`, `Cells` and `Sentences` say how it is drawn.
+
+    Attributes
+    ----------
+    items : tuple of Item
+        What the context says, in its order.
+    queries : tuple of Query
+        The questions, in the order in which they are asked.
+    symbols : tuple of str
+        How each token is shown.
+    marks : frozenset of int
+        Tokens that only structure the text.
+    label : str
+        The whole in words, for a screen reader.
+    note : str
+        A sentence below the drawing.
+    reading : str
+        A sentence below the tokens: how they are to be read.
+    """
+
+    items: tuple[Item, ...]
+    queries: tuple[Query, ...]
+    symbols: tuple[str, ...]
+    marks: frozenset[int] = frozenset()
+    label: str = ""
+    note: str = ""
+    reading: str = ""
+
+
+@dataclass(frozen=True)
+class Graph(Picture):
+    """Nodes on a circle, and arrows between them."""
+
+    items: tuple[Edge, ...]
+
+
+@dataclass(frozen=True)
+class Cells(Picture):
+    """Rows of cells, one below the other as they develop."""
+
+    items: tuple[Rows, ...]
+
+
+@dataclass(frozen=True)
+class Sentences(Picture):
+    """Sentences, one a line; those that lead to an answer are numbered."""
