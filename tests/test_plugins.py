@@ -1,11 +1,15 @@
-"""Another package adds a page with one file and an entry point, and nothing else."""
+"""Another package adds a page or a task with one file and an entry point, and nothing else."""
 
 import sys
 import textwrap
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from workbench import registry
+from workbench.errors import WorkbenchError
+from workbench.task_config import task_kinds
 
 
 @pytest.fixture
@@ -73,7 +77,6 @@ def test_a_page_is_one_file(package, monkeypatch):
     ],
 )
 def test_a_package_that_does_not_fit_is_named(package, target, source, token):
-    from workbench.errors import WorkbenchError
     from workbench.views.site import pages
 
     package("sleep_workbench.pages", target, source)
@@ -86,7 +89,6 @@ def test_a_package_that_does_not_fit_is_named(package, target, source, token):
 
 
 def test_two_packages_with_one_name_are_refused(package):
-    from workbench.errors import WorkbenchError
 
     folder = package("sleep_workbench.pages", "toy:PAGE", PAGE)
     other = folder / "second-1.0.dist-info"
@@ -95,3 +97,216 @@ def test_two_packages_with_one_name_are_refused(package):
     (other / "entry_points.txt").write_text("[sleep_workbench.pages]\ntoy = second:PAGE\n")
     with pytest.raises(WorkbenchError, match="second"):
         registry.names("sleep_workbench.pages")
+
+
+TASK = '''
+    from typing import Literal
+
+    import numpy as np
+    from pydantic import Field
+
+    from workbench.batch import Batch
+    from workbench.tasks import ChanceLine, Task, TaskConfig
+    from workbench.tasks.pictures import Item, Query, Sentences
+    from workbench.tasks.targets import ProbeTarget
+
+    PEOPLE, PLACES = ("Ann", "Bob", "Cyd"), ("attic", "hall")
+
+
+    class ToyConfig(TaskConfig):
+        """Who is where: a sentence for each person.
+
+        Attributes
+        ----------
+        people : int
+            How many are placed.
+        """
+
+        name: Literal["toy"] = "toy"
+        people: int = Field(3, ge=2, le=3)
+
+
+    class Toy(Task):
+        name, title = "toy", "Toy: who is where"
+        difficulty_name, unit, item = "facts", "fact", "person"
+        unrolling = "One fact is enough."
+        vocabulary, difficulties = (".", "?", *PEOPLE, *PLACES), (1,)
+        Config = ToyConfig
+
+        def __init__(self, config):
+            self.config = config
+            self.context_tokens = self.query_tokens = 3 * config.people
+
+        def sample(self, count, generator):
+            people = np.tile(np.arange(2, 2 + self.config.people), (count, 1))
+            people = generator.permuted(people, axis=1)
+            return self._batch(people, generator.integers(5, 7, people.shape))
+
+        def _batch(self, people, places):
+            said = np.stack([people, places, 0 * people], axis=-1).reshape(len(people), -1)
+            asked = np.stack([0 * people + 1, people, places], axis=-1).reshape(len(people), -1)
+            tokens = np.concatenate([said, asked], axis=1)
+            answers = np.full(tokens.shape, -1)
+            answers[:, self.context_tokens + 2 :: 3] = np.arange(self.config.people)
+            return Batch(tokens, answers >= 0, tokens >= 0, answers, 0 * people + 1)
+
+        def solve(self, batch):
+            tokens = batch.tokens.copy()
+            for row in tokens:
+                place = dict(row[: self.context_tokens].reshape(-1, 3)[:, :2].tolist())
+                asked = row[self.context_tokens :].reshape(-1, 3)
+                asked[:, 2] = [place[person] for person in asked[:, 1].tolist()]
+            return tokens
+
+        def chance(self):
+            return {"guess": ChanceLine("guess", "Either place.", {1: 0.5}, None, {1: 0.5})}
+
+        def probe_targets(self, batch):
+            said = batch.tokens[:, : self.context_tokens].reshape(len(batch), -1, 3)
+            place = np.take_along_axis(said[..., 1], said[..., 0].argsort(axis=1), axis=1) - 5
+            names, ids = PEOPLE[: self.config.people], np.arange(5, 7)
+            asked = said[..., 0].argsort(axis=1)
+            return [ProbeTarget("1 fact", 1, place, PLACES, names, None, asked, ids, "Where?")]
+
+        def parse(self, text, queries=None):
+            said = [self.vocabulary.index(word) for word in text.split()]
+            people, places = np.array(said).reshape(1, -1, 2).transpose(2, 0, 1)
+            return self._batch(people, places)
+
+        def typed(self, batch, example):
+            items = self.picture(batch, example).items
+            return " ".join(item.name.replace(" is in ", " ") for item in items), ""
+
+        def typing_help(self):
+            return "A person and a place for each: Ann attic Bob hall."
+
+        def picture(self, batch, example):
+            symbols = self.render(batch, example)
+            items, queries, half = [], [], self.context_tokens
+            for i in range(self.config.people):
+                who, where = symbols[3 * i : 3 * i + 2]
+                items.append(Item(f"{who} is in {where}", range(3 * i, 3 * i + 3)))
+                tokens = range(half + 3 * i, half + 3 * i + 3)
+                queries.append(Query(f"Where is {who}", who, where, 1, tokens, (i,)))
+            return Sentences(tuple(items), tuple(queries), tuple(symbols), label="Who is where")
+
+        def summary(self):
+            return f"Toy: where {self.config.people} people are"
+'''
+TRAINING = """
+[model]
+width = 8
+attention_heads = 2
+gdn_heads = 2
+key_dim = 4
+value_dim = 4
+mlp_width = 8
+[sleep]
+window = 9
+passes = 2
+[task]
+name = "toy"
+[training]
+steps = 3
+batch_size = 4
+eval_count = 5
+"""
+
+
+@pytest.fixture
+def toy_task(package):
+    """An installed task of one file; the folder it lies in."""
+    from workbench.lab import settings
+
+    known = (task_kinds, settings.task_settings, settings.settings_of, settings.common)
+    for function in known:
+        function.cache_clear()
+    yield package("sleep_workbench.tasks", "toy:Toy", TASK)
+    for function in known:
+        function.cache_clear()
+
+
+def test_a_task_is_one_file(toy_task, monkeypatch, capsys):
+    """It is sampled, trained and evaluated, offered in the lab's form, and drawn on the pages."""
+    monkeypatch.chdir(toy_task)
+    _on_the_command_line(capsys)
+    _in_the_lab()
+    _on_the_pages()
+
+
+def _on_the_command_line(capsys):
+    from workbench.cli import main
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == 0
+        return capsys.readouterr().out
+
+    assert "one of depo, rule110, toy" in run("sample", "--help")
+    text = run("sample", "toy", "--set", "people=2")
+    assert "Where is Ann = " in text and "Bob" in text and "Cyd" not in text
+    with open("toy.toml", "w") as file:
+        file.write(TRAINING)
+    run("train", "toy.toml", "--out", "runs/toy")
+    said = run("eval", "runs/toy", "--count", "8")
+    assert "facts 1" in said and "guess" in said
+    assert "trained on toy (people = 3)" in Path("runs/toy/checkpoint/card.md").read_text()
+
+
+def _in_the_lab():
+    from workbench.lab.proposal import check, points_of, usual
+    from workbench.tasks.phrases import level_words
+    from workbench.views.lab import words
+
+    spec = words.spec("toy")
+    form = {task["name"]: (task["title"], task["describes"]) for task in spec["tasks"]}
+    assert form["toy"] == ("Toy: who is where", "Who is where: a sentence for each person.")
+    people = next(s for s in spec["settings"] if s["name"] == "task.people")
+    assert people["common"] and people["bounds"] == "2 to 3"
+    assert points_of("toy") == ["toy"] and check(usual("toy", [])).problems == {}
+    assert level_words(2, "facts") == "2 facts"
+
+
+def _on_the_pages():
+    import panel as pn
+
+    from workbench.training.checkpoints import load_checkpoint
+    from workbench.views.cursor.cursor import Cursor, TraceCursor
+    from workbench.views.cursor.desk import Desk
+    from workbench.views.memory.page import Memory
+    from workbench.views.stepper.page import Stepper
+
+    pn.extension("plotly")
+    found = load_checkpoint("runs/toy")
+    shelf = SimpleNamespace(names=lambda: ["toy"], checkpoint=lambda name: found)
+    stepper = Stepper(Cursor(), shared=shelf)
+    stepper.act("step")
+    drawn = stepper.screen.picture.object
+    assert drawn.count("<li") == 3 and '<b class="hop-number">1</b>' in drawn
+    assert "Where is" in drawn and "would" not in drawn
+    assert stepper.screen.own_input.query_form == "", "its queries are fixed"
+    assert stepper.screen.own_input.hint == found.task.typing_help()
+    stepper.submit("Bob hall Ann attic Cyd hall", "")
+    assert "Bob is in hall" in stepper.screen.picture.object
+    assert list(stepper.screen.query.options)[:2] == ["Where is Bob", "Where is Ann"]
+    memory = Memory(TraceCursor(checkpoint="toy"), at=Desk(shelf))
+    assert memory.screen.picture.object.count(" is in ") == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "token"),
+    [
+        ("class Toy: name = 'toy'", "Config"),
+        (TASK.replace('name, title = "toy"', 'name, title = "other"'), "another name"),
+        (TASK.replace('name: Literal["toy"] = "toy"', 'name: str = "other"'), "another name"),
+    ],
+)
+def test_a_task_that_does_not_fit_is_named(package, source, token):
+    package("sleep_workbench.tasks", "toy:Toy", source)
+    task_kinds.cache_clear()
+    try:
+        with pytest.raises(WorkbenchError, match=token):
+            task_kinds()
+    finally:
+        task_kinds.cache_clear()
