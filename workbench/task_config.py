@@ -52,6 +52,11 @@ def task_kinds() -> Mapping[str, Any]:
             given, expected = "has no settings", "an attribute Config, derived from TaskConfig"
         elif kind.name != name or settings.model_fields["name"].default != name:
             given, expected = "has another name than its settings", f"{name!r} in both"
+        elif lacks := getattr(kind, "__abstractmethods__", None):
+            given, expected = (
+                f"lacks {', '.join(sorted(lacks))}",
+                "all that workbench.tasks.Task asks",
+            )
         else:
             continue
         source = f"{kind.__module__}.{kind.__qualname__}"

@@ -27,20 +27,20 @@ def test_an_example_is_that_of_the_stepper(desk, checkpoints):
     assert study.source == "recorded" and study.examples == EXAMPLES
     checkpoint = checkpoints["ring"]
     problem = drawn(checkpoint.task, 3, 5)
-    assert study.problem(5).context == problem.context
+    assert study.problem(5).as_typed == problem.as_typed
     walk = Walk(checkpoint.model, problem.batch, checkpoint.sleep.with_passes(2), checkpoint.task)
     walk.finish()
     assert (study.passes, study.awake) == (walk.extent.passes, walk.awake)
     states = study.one(5)["states"]["fast_weight"].values[0, 0]
     np.testing.assert_allclose(states, walk.states(0).values, rtol=1e-4, atol=1e-6)
-    assert [s for w in study.symbols(5)[:1] for s in w] == problem.symbols[:16]
+    assert [s for w in study.symbols(5)[:1] for s in w] == list(problem.picture.symbols[:16])
 
 
 def test_what_was_typed_is_one_example(desk, checkpoints):
     wanted = Wanted("ring", passes=2, text="0>1 1>2 2>0", queries="1:0, 2:1")
     study = desk.study(wanted)
     assert study.examples == 1 and study.extent.examples == EXAMPLES
-    assert study.position(7) == 0 and study.problem(7).questions == "1:0, 2:1"
+    assert study.position(7) == 0 and study.problem(7).as_typed[1] == "1:0, 2:1"
     assert study.awake == (False, True), "no window of padding follows the questions"
     assert study.symbols(0)[0][0] == "·"
     cursor = TraceCursor(checkpoint="ring", seed=4, passes=2, text="0>1", queries="1:0")
@@ -162,4 +162,4 @@ def test_bundled_traces_hold_the_examples_of_the_stepper():
     """Else every page would record again what is bundled."""
     study = Desk(Services()).study(Wanted("depo-n8-any", passes=4))
     assert study.source == "bundled"
-    assert study.problem(7).context == drawn(study.task, 0, 7).context
+    assert study.problem(7).as_typed == drawn(study.task, 0, 7).as_typed

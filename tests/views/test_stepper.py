@@ -171,7 +171,7 @@ def test_own_input(stepper):
     assert form.typed and form.text == "0>1 1>2 2>0"
     stepper.screen.example.value = 3
     assert stepper.cursor.text == "" and len(stepper.problem.queries) == 8
-    assert not form.typed and form.text == stepper.problem.context
+    assert not form.typed and form.text == stepper.problem.as_typed[0]
     stepper.submit("0>1 1>2 2>0", "")
     stepper.submit("", "", draw=True)
     assert stepper.cursor.text == "" and stepper.cursor.example == 3
@@ -477,6 +477,6 @@ def test_two_sessions_do_not_meet(shared):
     in_threads(lambda: walk(one, 2), lambda: walk(two, 4), lambda: one.choose("passes", 6))
     assert one.cursor.passes == 6 and two.cursor.passes == 4
     assert two.cursor.place == (0, 4) and two.screen.transport.index == 4
-    assert one.problem.context != two.problem.context
+    assert one.problem.as_typed != two.problem.as_typed
     alone = Stepper(Cursor(checkpoint="ring", seed=5, sleep_pass=4), shared=shared)
     assert panes(two) == panes(alone)
