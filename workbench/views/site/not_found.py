@@ -47,7 +47,8 @@ def not_found_html(path: str, prefix: str = "", *, dark: bool = False) -> str:
     dark : bool
         Whether this browser has chosen the dark theme.
     """
-    from workbench.views.site.pages import NAME, pages
+    from workbench.views.site.entry import NAME
+    from workbench.views.site.pages import pages
 
     home, *others = pages()
     links = "".join(
