@@ -42,6 +42,7 @@ FLOORS = (
         "workbench.files",
         "workbench.identity",
         "workbench.limits",
+        "workbench.mixers",
         "workbench.paths",
         "workbench.progress",
         "workbench.registry",

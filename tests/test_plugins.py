@@ -1,5 +1,7 @@
-"""Another package adds a page or a task with one file and an entry point, and nothing else."""
+"""Another package adds to the workbench with one file and an entry point, and nothing else."""
 
+import os
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -311,3 +313,41 @@ def test_a_task_that_does_not_fit_is_named(package, source, token):
             task_kinds()
     finally:
         task_kinds.cache_clear()
+
+
+MIXER = """
+    from workbench.mixers import Mixer
+
+    TOY = Mixer("Toy writes", "a test", decays=False, corrects=False, order=50)
+"""
+
+
+USE = """
+    import torch
+
+    from workbench.config import ModelConfig, layer_kinds
+    from workbench.lab.arms import ARMS
+    from workbench.model import HybridModel
+    from workbench.views.results.questions import RULES
+
+    assert layer_kinds()[-1] == "toy", layer_kinds()
+    assert ARMS["rule_toy"].title == "Toy writes"
+    assert ("rule_toy", "4") in RULES
+    config = ModelConfig(vocabulary=7, width=8, attention_heads=2, gdn_heads=2, key_dim=4,
+                         value_dim=3, mlp_width=6, layers=("attention", "toy"))
+    layer = HybridModel(config, seed=0).stack[1].mixer
+    x = torch.randn(1, 5, 8, generator=torch.Generator().manual_seed(0))
+    written = layer.writes(x, None, None)
+    # no decay and no correction: S grows by beta k v^T
+    grown = torch.einsum("bth,bthk,bthv->bhkv", written.beta, written.k, written.v)
+    state = layer(x, torch.zeros(1, 2, 4, 3), None, None).state
+    torch.testing.assert_close(state, grown, rtol=1e-5, atol=1e-6)
+"""
+
+
+def test_a_mixer_is_one_entry(package):
+    folder = package("sleep_workbench.mixers", "toy:TOY", MIXER)
+    command = [sys.executable, "-P", "-c", textwrap.dedent(USE)]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(folder)},
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr

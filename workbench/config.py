@@ -12,10 +12,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from workbench.errors import WorkbenchError
 from workbench.files import MissingFile, UnreadableFile, parse_toml, read_toml
+from workbench.mixers import mixers
 from workbench.task_config import AnyTask, TaskConfig, task_kinds
 from workbench.task_config import Frozen as Frozen
 
@@ -26,10 +27,24 @@ MOST_PASSES = 10_000
 MOST_TOKENS = 2**24
 """Tokens of a window, or examples, beyond which a number was not meant."""
 
-LayerKind = Literal[
-    "attention", "gated_delta", "delta", "delta_negative", "mamba2", "linear_attention", "jet"
-]
-"""Mixer of a block; docs/method.md gives the update rule of each fast-weight kind."""
+ATTENTION = "attention"
+
+
+def layer_kinds() -> tuple[str, ...]:
+    """Return what a block may mix tokens with: attention, or a mixer of `workbench.mixers`."""
+    return ATTENTION, *mixers()
+
+
+def _known_kind(kind: str) -> str:
+    known = layer_kinds()
+    if kind not in known:
+        names = [repr(name) for name in known]
+        raise ValueError(f"Input should be {', '.join(names[:-1])} or {names[-1]}")
+    return kind
+
+
+LayerKind = Annotated[str, AfterValidator(_known_kind)]
+"""Mixer of a block: one of `layer_kinds`."""
 
 
 class ModelConfig(Frozen):
@@ -364,7 +379,7 @@ def _explain(error: ValidationError, source: str, model: type[BaseModel]) -> tup
         return f"{given} is unknown", f"one of {', '.join(names)}", fix
     if first["type"] == "missing":
         return f"{given} is missing", "a value", "add it"
-    if first["type"] == "value_error":
+    if first["type"] == "value_error" and not message.startswith("Input should be"):
         return f"{given} does not fit", "values that agree", message
     return f"{given} = {first['input']!r}", _wanted(message), "change the value"
 

@@ -36,7 +36,7 @@ def names(group: str) -> Mapping[str, EntryPoint]:
         raise WorkbenchError(
             f"no entry points in {group}",
             "those of the installed workbench",
-            "install it again: python3 run.py test --help, or pip install -e .",
+            "install it again (any command of run.py does, or pip install -e .)",
         )
     return found
 

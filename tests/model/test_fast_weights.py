@@ -1,17 +1,16 @@
 """What a fast-weight layer gives its operator, and the output it makes of the reading."""
 
-from typing import get_args
-
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
 import sleep_kernels
-from workbench.config import LayerKind, ModelConfig
+from workbench.config import ModelConfig
+from workbench.mixers import mixers
 from workbench.model.fast_weights import FastWeights
 
-FAST = [kind for kind in get_args(LayerKind) if kind != "attention"]
+FAST = list(mixers())
 every_kind = pytest.mark.parametrize("kind", FAST)
 
 
@@ -108,7 +107,8 @@ def test_the_output_is_normed_gated_and_projected(kind):
     found = mixer(x, state, None, None)
     assert_close(found.output, gated @ mixer.out.weight.T)
     assert_close(found.state, after)
-    assert found.tail.shape == (2, 3, mixer.tail_channels)
+    channels = 6 if kind == "jet" else 22  # v alone; or q, k and v: heads x (4 + 4 + 3)
+    assert found.tail.shape == (2, 3, channels)
 
 
 @every_kind

@@ -3,17 +3,16 @@
 import subprocess
 import sys
 from itertools import permutations
-from typing import get_args
 
 import pytest
 import torch
 from torch.testing import assert_close
 
-from workbench.config import LayerKind, ModelConfig
+from workbench.config import ModelConfig, layer_kinds
 from workbench.errors import WorkbenchError
 from workbench.model import HybridModel
 
-KINDS = get_args(LayerKind)
+KINDS = layer_kinds()
 FAST = [kind for kind in KINDS if kind != "attention"]
 STACKS = [("attention", kind) for kind in FAST] + [("attention",), ("jet", "attention", "delta")]
 every_stack = pytest.mark.parametrize("layers", STACKS, ids="-".join)

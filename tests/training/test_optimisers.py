@@ -1,13 +1,12 @@
 """Who updates what, at which rate, and the optimisers' state as tensors."""
 
 import math
-from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
-from workbench.config import LayerKind, TrainingConfig
+from workbench.config import TrainingConfig, layer_kinds
 from workbench.training.optimisers import PRECISION, build_optimisers, learning_rate_scale
 
 BODY = {
@@ -23,7 +22,7 @@ def step_with(model, optimisers, seed, step=0):
 
 
 def test_matrices_of_the_body_go_to_muon_and_all_else_to_adamw(tiny_model):
-    model = tiny_model(*get_args(LayerKind))
+    model = tiny_model(*layer_kinds())
     optimisers = build_optimisers(model, TrainingConfig())
     groups = {
         label: {id(p) for g in optimiser.param_groups for p in g["params"]}

@@ -13,9 +13,10 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
-from workbench.config import Experiment, LayerKind, RandomPasses, build
+from workbench.config import ATTENTION, Experiment, RandomPasses, build
 from workbench.errors import WorkbenchError
 from workbench.lab.flops import cost
+from workbench.mixers import STANDARD, mixers
 from workbench.tasks import task as make_task
 
 Change = Callable[[Experiment, int], Experiment]
@@ -159,12 +160,12 @@ def _think_only(base: Experiment, passes: int) -> Experiment:
 
 
 def _no_fast_weights(base: Experiment, passes: int) -> Experiment:
-    layers = ("attention",) * len(base.model.layers)
+    layers = (ATTENTION,) * len(base.model.layers)
     return with_settings(base, sleep={"passes": passes}, model={"layers": layers})
 
 
-def _rule(kind: LayerKind, base: Experiment, passes: int) -> Experiment:
-    layers = tuple("attention" if k == "attention" else kind for k in base.model.layers)
+def _rule(kind: str, base: Experiment, passes: int) -> Experiment:
+    layers = tuple(k if k == ATTENTION else kind for k in base.model.layers)
     return with_settings(base, sleep={"passes": passes}, model={"layers": layers})
 
 
@@ -180,14 +181,8 @@ def _loop(part: str, base: Experiment, passes: int) -> Experiment:
     return with_settings(base, sleep={"passes": passes, "loop": loop})
 
 
-RULES: dict[LayerKind, str] = {
-    "delta": "DeltaNet",
-    "delta_negative": "DeltaNet, beta to 2",
-    "mamba2": "Mamba-2 style",
-    "linear_attention": "linear attention",
-    "jet": "Jet layer",
-}
-"""Update rules compared with Gated DeltaNet, and their names in figures."""
+RULES = {name: mixer.title for name, mixer in mixers().items() if name != STANDARD}
+"""Update rules compared with the paper's, and their names in figures."""
 
 MATCHED = ("deeper", "wider", "longer", "wake_loop")
 """Arms whose steps follow from what `sleep` at N costs."""

@@ -1,8 +1,7 @@
 """Fast-weight mixers: projections, short convolution, gates and output norm around a rule.
 
 Every mixer reads its state S ``[batch, gdn_head, key, value]`` and convolution tail, and returns
-them anew. Gated DeltaNet as in Yang et al. arXiv 2412.06464; the Jet layer as in Jet-Nemotron
-arXiv 2508.15884 (no convolution on q and k, a dynamic one on v).
+the new ones. `workbench.mixers` says which options of the operator each mixer uses.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 import sleep_kernels
-from workbench.config import LayerKind, ModelConfig
+from workbench.config import ModelConfig
+from workbench.mixers import mixers
 from workbench.model.projections import linears
 
 
@@ -78,11 +78,11 @@ class Projected(NamedTuple):
 
 
 class FastWeights(nn.Module):
-    """One fast-weight layer; `kind` names the update rule and the layer around it."""
+    """One fast-weight layer; `kind` names its entry in `workbench.mixers`."""
 
-    def __init__(self, config: ModelConfig, kind: LayerKind) -> None:
+    def __init__(self, config: ModelConfig, kind: str) -> None:
         super().__init__()
-        self.kind = kind
+        self.mixer = mixers()[kind]
         self.heads, self.keys, self.values = config.gdn_heads, config.key_dim, config.value_dim
         self.backend = config.kernel_backend
         self.eps = config.norm_eps
@@ -93,13 +93,13 @@ class FastWeights(nn.Module):
         self.gate = nn.Linear(config.width, values, bias=False)
         self.out = nn.Linear(values, config.width, bias=False)
         self.norm = nn.RMSNorm(self.values, eps=config.norm_eps)
-        if self.has_decay:
+        if self.mixer.decays:
             self.decay = nn.Linear(config.width, self.heads, bias=False)
             self.log_rate = nn.Parameter(torch.empty(self.heads))
             self.decay_bias = nn.Parameter(torch.empty(self.heads))
-        if kind != "linear_attention":
+        if self.mixer.strength is not None:
             self.write = nn.Linear(config.width, self.heads, bias=False)
-        if kind == "jet":
+        if self.mixer.convolution == "dynamic":
             hidden = max(values // 8, 1)
             self.taps_in = nn.Linear(config.width, hidden, bias=False)
             self.taps_out = nn.Linear(hidden, values * config.conv_width)
@@ -107,31 +107,20 @@ class FastWeights(nn.Module):
             self.conv = nn.Parameter(torch.empty(2 * keys + values, config.conv_width))
         self.conv_width = config.conv_width
 
-    @property
-    def has_decay(self) -> bool:
-        """Whether the rule forgets (gated delta, Mamba-2 style, Jet)."""
-        return self.kind in ("gated_delta", "mamba2", "jet")
-
-    @property
-    def tail_channels(self) -> int:
-        """Channels of the convolution tail."""
-        values = self.heads * self.values
-        return values if self.kind == "jet" else 2 * self.heads * self.keys + values
-
     def initialise(self, generator: torch.Generator) -> None:
         """Set the parameters that are not plain projections: decay rates and taps.
 
         Mamba's step sizes, 0.001 to 0.1, with A = 1 rather than its 1 to 16: a sleep reads the
         window N times, and at A = 16 what the first pass wrote is gone before the last.
         """
-        if self.has_decay:
+        if self.mixer.decays:
             nn.init.zeros_(self.log_rate)
             with torch.no_grad():
                 uniform = torch.rand(self.heads, generator=generator)
                 step = (math.log(1e-3) + uniform * math.log(1e-1 / 1e-3)).exp()
                 self.decay_bias.copy_(step + torch.log(-torch.expm1(-step)))  # softplus^-1
         bound = self.conv_width**-0.5
-        if self.kind == "jet":
+        if self.mixer.convolution == "dynamic":
             # neither generator matrix starts at zero: a product of two zeros never learns
             nn.init.normal_(self.taps_out.weight, std=0.02, generator=generator)
             nn.init.uniform_(self.taps_out.bias, -bound, bound, generator=generator)
@@ -154,12 +143,14 @@ class FastWeights(nn.Module):
             *given[:5],
             None,
             scale=1.0,
-            delta=self.corrects,
+            delta=self.mixer.corrects,
             **options,  # type: ignore[arg-type]
         )
         bare = sleep_kernels.prepared(call, torch.promote_types(x.dtype, torch.float32))
         assert bare.q is not None and bare.beta is not None
-        return Writes(bare.q, bare.k, bare.v, bare.log_decay, bare.beta, given.tail, self.corrects)
+        return Writes(
+            bare.q, bare.k, bare.v, bare.log_decay, bare.beta, given.tail, self.mixer.corrects
+        )
 
     def forward(
         self,
@@ -187,7 +178,7 @@ class FastWeights(nn.Module):
         given = self._projected(x, tail, valid)
         options = self._options(valid)
         rule = sleep_kernels.gated_delta_rule
-        if not self.corrects:
+        if not self.mixer.corrects:
             rule = sleep_kernels.gated_outer_product
         norm = None
         if output:
@@ -208,27 +199,19 @@ class FastWeights(nn.Module):
             return Mixed(None, result.state, given.tail)
         return Mixed(self.out(result.output.flatten(-2)), result.state, given.tail)
 
-    @property
-    def corrects(self) -> bool:
-        """Whether the rule subtracts what the memory returns for the key (a delta rule)."""
-        return self.kind not in ("mamba2", "linear_attention")
-
     def _options(self, valid: Tensor | None) -> dict[str, object]:
         """Return the operator's options: unit norms, gates and padding are left to it."""
+        decays, strength = self.mixer.decays, self.mixer.strength
         gates = None
-        if self.has_decay:
-            gates = sleep_kernels.Gates(self.log_rate, self.decay_bias)
-        elif self.kind != "linear_attention":
-            strength = 2.0 if self.kind == "delta_negative" else 1.0
-            gates = sleep_kernels.Gates(None, None, strength)
+        if decays or strength is not None:
+            rate, bias = (self.log_rate, self.decay_bias) if decays else (None, None)
+            gates = sleep_kernels.Gates(rate, bias, 1.0 if strength is None else strength)
         return {"normalise": True, "gates": gates, "valid": valid}
 
     def _gate_weights(self) -> list[Tensor]:
         """Return the projections of decay and write strength that the rule has."""
-        names = (["decay"] if self.has_decay else []) + (
-            [] if self.kind == "linear_attention" else ["write"]
-        )
-        return [getattr(self, name).weight for name in names]
+        found = [self.decay.weight] if self.mixer.decays else []
+        return found if self.mixer.strength is None else [*found, self.write.weight]
 
     def _projected(self, x: Tensor, tail: Tensor | None, valid: Tensor | None) -> Projected:
         """Project, convolve and activate: what the operator is given."""
@@ -238,7 +221,7 @@ class FastWeights(nn.Module):
         qkv, *gates = linears(x, [joint, *alone])  # each (batch, token, .)
         if valid is not None:
             qkv = qkv * valid[..., None]
-        if self.kind == "jet":
+        if self.mixer.convolution == "dynamic":
             qk, v = qkv.split((2 * keys, values), dim=-1)
             taps = self.taps_out(F.silu(self.taps_in(x))).unflatten(-1, (-1, self.conv_width))
             v, tail = _past_padding(v, tail, valid)
@@ -252,7 +235,7 @@ class FastWeights(nn.Module):
                 qkv, self.conv, tail, activate=True, backend=self.backend
             )
             q, k, v = qkv.split((keys, keys, values), dim=-1)
-        log_decay = gates.pop(0) if self.has_decay else None
+        log_decay = gates.pop(0) if self.mixer.decays else None
         return Projected(
             q.unflatten(-1, (self.heads, self.keys)),
             k.unflatten(-1, (self.heads, self.keys)),

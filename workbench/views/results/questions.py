@@ -18,6 +18,7 @@ from workbench.figures.theme import Theme
 from workbench.lab import results
 from workbench.lab.arms import ARMS
 from workbench.lab.tables import SOLVED
+from workbench.mixers import STANDARD, mixers
 from workbench.views.results.question_tables import (
     Pair,
     Spent,
@@ -46,10 +47,7 @@ if TYPE_CHECKING:
 
 SLEEP_1, SLEEP_2, SLEEP_4 = ("sleep", "1"), ("sleep", "2"), ("sleep", "4")
 RANDOM = ("random_n", "1-4")
-RULES = tuple(
-    (f"rule_{kind}", "4")
-    for kind in ("delta", "delta_negative", "mamba2", "linear_attention", "jet")
-)
+RULES = tuple((f"rule_{name}", "4") for name in mixers() if name != STANDARD)
 
 
 @dataclass(frozen=True)
