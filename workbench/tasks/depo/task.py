@@ -278,7 +278,8 @@ class Depo(Task):
             if symbol == "ANS" or symbol.startswith("k="):
                 marks.add(place)
                 if symbol != "ANS":
-                    names, begin, hops = [], place, int(symbol.removeprefix("k="))
+                    names, letters, begin = [], "", place
+                    hops = int(symbol.removeprefix("k="))
                 continue
             begin = place if not (hops or names or letters) else begin
             letters += symbol
@@ -369,7 +370,16 @@ class Depo(Task):
         config = self.config
         levels = set(range(1, config.max_hops + 1))
         levels |= {2**j for j in range(config.nodes.bit_length()) if 2**j < config.nodes}
-        successor, asked_by, read_at = self._edges_and_queries(batch)
+        index = {name: node for node, name in enumerate(self._words.texts)}
+        successor = np.full((len(batch), len(index)), -1, dtype=np.int64)
+        asked_by, read_at = np.full_like(successor, -1), np.full_like(successor, -1)
+        for example in range(len(batch)):
+            picture = self.picture(batch, example)
+            for edge in picture.items:
+                successor[example, index[edge.source]] = index[edge.target]
+                read_at[example, index[edge.source]] = edge.tokens[-1]
+            for number, query in enumerate(picture.queries):
+                asked_by[example, index[query.start]] = number
         return hop_targets(
             successor,
             sorted(levels),
@@ -378,37 +388,6 @@ class Depo(Task):
             asked_by=asked_by,
             read_at=read_at,
         )
-
-    def _edges_and_queries(self, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return each node's successor, its query, and its edge's last token, [example, node].
-
-        Nodes are the words that can name one; -1 where an example has no such node, or no query.
-        """
-        spelt = {
-            tuple(symbol for symbol in word if symbol): index
-            for index, word in enumerate(self._words.spelling[:-1].tolist())
-        }
-        ends = np.array([self.ends_word(symbol) for symbol in self.vocabulary])
-        successor = np.full((len(batch), len(spelt)), -1, dtype=np.int64)
-        asked_by, read_at = np.full_like(successor, -1), np.full_like(successor, -1)
-        first_letter = len(self.vocabulary) - len(self._words.alphabet)
-        given = batch.valid & ~batch.loss_mask & (batch.tokens >= first_letter)
-        for example, row in enumerate(batch.tokens):
-            nodes: list[int] = []
-            ends_at: list[int] = []
-            word: tuple[int, ...] = ()
-            edges = 0
-            for place in np.flatnonzero(given[example]).tolist():
-                word += (int(row[place]),)
-                if ends[row[place]]:
-                    nodes.append(spelt[word])
-                    ends_at.append(place)
-                    word = ()
-                    edges += place < self.context_tokens
-            successor[example, nodes[:edges:2]] = nodes[1:edges:2]
-            read_at[example, nodes[:edges:2]] = ends_at[1:edges:2]
-            asked_by[example, nodes[edges:]] = np.arange(len(nodes) - edges)
-        return successor, asked_by, read_at
 
     def parse(self, text: str, queries: str | None = None) -> Batch:
         """Return the batch of a typed cycle; edges keep the order in which they are typed.
