@@ -8,6 +8,7 @@ import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.tasks import task
+from workbench.tasks.pictures import Edge, Graph, Item, Query, Sentences
 from workbench.views.cursor import drawings
 from workbench.views.cursor.problem import drawn, misfit, typed
 
@@ -184,3 +185,21 @@ def test_tokens_in_a_sliding_cache_are_not_struck_out(depo):
     assert "partly evicted" in html
     assert "<span>kept</span>" in drawings.tokens(problem, spans, awake, (1, 0), range(16))
     assert "<span>evicted</span>" in drawings.tokens(problem, spans, awake, (1, 0), range(0))
+
+
+def test_a_graph_need_not_be_a_ring():
+    """Two arrows may leave a node, and not every node has to have one."""
+    edges = [Edge(f"{a} to {b}", range(0), a, b) for a, b in ("ab", "ac", "de")]
+    query = Query("from a", "a", "c", 1, range(0), (1,))
+    svg = drawings.draw(Graph(tuple(edges), (query,), ()), query, "b")
+    assert svg.count("<circle") == 5 and svg.count('class="edge"') == 2
+    assert svg.count('class="hop"') == 1 and svg.count("node right") == svg.count("node wrong") == 1
+
+
+def test_sentences_are_numbered_along_the_path_and_coloured():
+    items = tuple(Item(text, range(0)) for text in ("x = 2", "y < 3", "z = x"))
+    query = Query("z", "z", "2", 2, range(0), (2, 0))
+    html = drawings.draw(Sentences(items, (query,), ()), query, "3", weights=[1.0, 0.0, -0.5])
+    numbers = re.findall(r'<li( class="hop")?[^>]*>(?:<b class="hop-number">(\d)</b> )?', html)
+    assert [number for _, number in numbers] == ["2", "", "1"]
+    assert "y &lt; 3" in html and "var(--orange) 100%" in html and "3 ✗" in html
