@@ -38,12 +38,18 @@ def layer_kinds() -> tuple[str, ...]:
 def _known_kind(kind: str) -> str:
     known = layer_kinds()
     if kind not in known:
-        names = [repr(name) for name in known]
-        raise ValueError(f"Input should be {', '.join(names[:-1])} or {names[-1]}")
+        *names, last = map(repr, known)
+        context = {"expected": f"{', '.join(names)} or {last}"}
+        line: Any = {"type": "literal_error", "input": kind, "ctx": context}
+        raise ValidationError.from_exception_data("layers", [line])
     return kind
 
 
-LayerKind = Annotated[str, AfterValidator(_known_kind)]
+def _with_choices(schema: dict[str, Any]) -> None:
+    schema["enum"] = list(layer_kinds())
+
+
+LayerKind = Annotated[str, AfterValidator(_known_kind), Field(json_schema_extra=_with_choices)]
 """Mixer of a block: one of `layer_kinds`."""
 
 
