@@ -29,8 +29,9 @@
 import numpy as np
 from scipy.stats import t as student
 
-from sleep_course import live
+from sleep_course import live, more_sleep
 from sleep_course.exercises import more_sleep as exercises
+from sleep_course.records import recorded, records
 from workbench.lab import results
 from workbench.notebook import setup
 from workbench.tasks import batch_generator, task
@@ -86,9 +87,9 @@ print(runs.report())
 # says so), with five seeds. This is what it holds.
 
 # %%
-record, data = exercises.recorded("depo-n8")
+record, data = recorded("depo-n8")
 print(f"{record['title']} {len(record['runs'])} runs, tested on {data.attrs['counts']} examples")
-print(f"records there are: {', '.join(exercises.records())}")
+print(f"records there are: {', '.join(records())}")
 print(results.conditions(data)["condition"].values)
 
 # %% [markdown]
@@ -120,7 +121,7 @@ show("equal_tokens")
 
 # %%
 for n in (1, 2, 4):
-    print(f"N = {n}, 3 hops, seed by seed:", exercises.seeds_of(data, n, 3).round(2))
+    print(f"N = {n}, 3 hops, seed by seed:", more_sleep.seeds_of(data, n, 3).round(2))
 
 # %% [markdown]
 # Of the five models with $N = 2$, one has hardly learnt three hops. It is not noise around a mean;
@@ -161,12 +162,12 @@ exercises.check_seed_interval(seed_interval)
 
 # %%
 intervals = {
-    "1.96 standard errors": exercises.normal_interval,
-    "percentile bootstrap": exercises.bootstrap_interval,
+    "1.96 standard errors": more_sleep.normal_interval,
+    "percentile bootstrap": more_sleep.bootstrap_interval,
     "yours, Student's t": seed_interval,
 }
 for name, interval in intervals.items():
-    normal, uneven = (exercises.coverage(interval, seeds=5, failing=p) for p in (0.0, 0.2))
+    normal, uneven = (more_sleep.coverage(interval, seeds=5, failing=p) for p in (0.0, 0.2))
     print(f"{name:<22} holds the true mean in {normal:.0%} of samples; {uneven:.0%} if one model "
           "in five fails")  # fmt: skip
 
@@ -183,7 +184,7 @@ for name, interval in intervals.items():
 
 # %%
 for hops in (2, 3, 4):
-    two, one = (exercises.seeds_of(data, n, hops) for n in (2, 1))
+    two, one = (more_sleep.seeds_of(data, n, hops) for n in (2, 1))
     together = np.corrcoef(two, one)[0, 1]
     print(f"{hops} hops: correlation of N = 2 with N = 1 over seeds {together:+.2f}")
 
@@ -195,7 +196,7 @@ for hops in (2, 3, 4):
 
 # %%
 family = differences.family(data)
-print(exercises.differences(family.differences["equal_tokens"]))
+print(more_sleep.differences(family.differences["equal_tokens"]))
 stand = family.standing[0]
 print(f"\n{family.size} comparisons in this record, of which {stand} stand after the correction")
 
@@ -216,7 +217,7 @@ print(f"\n{family.size} comparisons in this record, of which {stand} stand after
 # that were trained for 3,000 steps (`depo-n8-n1` and so on, which come with the workbench):
 
 # %%
-for name, shares in exercises.first_and_all((1, 2, 4)).items():
+for name, shares in more_sleep.first_and_all((1, 2, 4)).items():
     print(name, *(f"\n    {which:<15}" + "  ".join(f"{x:.2f}" for x in by_hops)
                   for which, by_hops in shares.items()))
 
@@ -260,7 +261,7 @@ exercises.check_cost(cost)
 
 # %%
 for n in (1, 2, 4):
-    print(f"N = {n}: formula {cost(n, 16, 32):.2f}, counted {exercises.counted_cost(data, n):.2f}")
+    print(f"N = {n}: formula {cost(n, 16, 32):.2f}, counted {more_sleep.counted_cost(data, n):.2f}")
 print(f"the paper's Depo, 300 tokens asleep and 60 awake, N = 4: {cost(4, 300, 60):.2f}")
 
 # %% [markdown]
@@ -274,7 +275,7 @@ print(f"the paper's Depo, 300 tokens asleep and 60 awake, N = 4: {cost(4, 300, 6
 show("equal_flops")
 
 # %%
-print(exercises.differences(family.differences["equal_flops"]))
+print(more_sleep.differences(family.differences["equal_flops"]))
 
 # %% [markdown]
 # **How to read it.** A row for each way to spend the same compute, a panel for each number of
@@ -307,9 +308,9 @@ show("flops")
 show("parts")
 
 # %%
-print(exercises.differences(family.differences["parts"]))
+print(more_sleep.differences(family.differences["parts"]))
 for arm in ("rewrite_only", "think_only"):
-    print(f"{arm}: {exercises.relative_flops(data, arm):.0%} of the training FLOPs of sleep, N = 4")
+    print(f"{arm}: {more_sleep.relative_flops(data, arm):.0%} of the training FLOPs of sleep, N = 4")
 
 # %% [markdown]
 # **How to read it.** Either alone has a higher mean than one pass from two hops on, and sleep a higher
@@ -327,7 +328,7 @@ for arm in ("rewrite_only", "think_only"):
 show("awake")
 
 # %%
-print(exercises.differences(family.differences["awake"]))
+print(more_sleep.differences(family.differences["awake"]))
 
 # %% [markdown]
 # **How to read it.** Same training FLOPs, one difference beyond accuracy: looping awake makes every
@@ -379,7 +380,7 @@ exercises.check_solved(solved)
 # %%
 print("largest number of hops solved, seed by seed")
 for n in (1, 2, 4):
-    by_hops = np.array([exercises.seeds_of(data, n, hops) for hops in (1, 2, 3, 4)])
+    by_hops = np.array([more_sleep.seeds_of(data, n, hops) for hops in (1, 2, 3, 4)])
     for threshold in (0.8, 0.9, 0.95):
         print(f"N = {n}, threshold {threshold}:", [solved(one, threshold) for one in by_hops.T])
 

@@ -5,10 +5,11 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
+from judged import judged, said
 
 import workbench
 from sleep_course import attributing
-from sleep_course.exercises import attributing as attributing_checks
+from sleep_course.exercises import attributing as checks
 from sleep_course.records import measured
 from workbench.instruments.attribution import attribute_state
 from workbench.instruments.attribution_checks import hooked_completeness
@@ -17,13 +18,6 @@ from workbench.instruments.rest import answer_target, rest_of_state
 from workbench.model import Memory
 from workbench.sleep import before_window
 from workbench.tasks import batch_generator
-
-
-def said(check, *answers):
-    verdict = check(*answers)
-    assert not verdict.right
-    return verdict.message
-
 
 # --- exercise 1 ----------------------------------------------------------------------------------
 
@@ -43,28 +37,23 @@ def slope(gradient, x, baseline, steps):
     return integrated_gradients(gradient, x, baseline, steps) / (x - baseline)
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda g, x, b, n: ..., "gives nothing back yet"),
-        (lambda g, x, b, n: 1.0, "expected (3,)"),
-        (lambda g, x, b, n: x - b, "was not called"),
-        (lambda g, x, b, n: (x - b) * g(x), "the gradient at the end alone"),
-        (lambda g, x, b, n: n * integrated_gradients(g, x, b, n), "take their mean"),
-        (slope, "times how far it goes"),
-        (lambda g, x, b, n: x * slope(g, x, b, n), "not times x"),
-        (lambda g, x, b, n: -integrated_gradients(g, x, b, n), "wrong way round"),
-        (lambda g, x, b, n: integrated_gradients(g, x, b, n, start=0), "begins at zero"),
-        (lambda g, x, b, n: integrated_gradients(g, x, b, 3), "taken at 400 points"),
-        (lambda g, x, b, n: integrated_gradients(g, x, b, n // 4), "at 400 points"),
-        (lambda g, x, b, n: x.sort(), "gives nothing back yet"),
-        (lambda g, x, b, n: np.nan * x, "not finite"),
-        (all_at_once, "one point a call"),
-    ],
+test_integrated_gradients = judged(
+    checks.check_integrated_gradients,
+    integrated_gradients,
+    (lambda g, x, b, n: 1.0, "expected (3,)"),
+    (lambda g, x, b, n: x - b, "was not called"),
+    (lambda g, x, b, n: (x - b) * g(x), "the gradient at the end alone"),
+    (lambda g, x, b, n: n * integrated_gradients(g, x, b, n), "take their mean"),
+    (slope, "multiply by its length"),
+    (lambda g, x, b, n: x * slope(g, x, b, n), "not by x"),
+    (lambda g, x, b, n: -integrated_gradients(g, x, b, n), "wrong way round"),
+    (lambda g, x, b, n: integrated_gradients(g, x, b, n, start=0), "starts at zero"),
+    (lambda g, x, b, n: integrated_gradients(g, x, b, 3), "taken at 400 points"),
+    (lambda g, x, b, n: integrated_gradients(g, x, b, n // 4), "at 400 points"),
+    (lambda g, x, b, n: x.sort(), "returns nothing yet"),
+    (lambda g, x, b, n: np.nan * x, "not finite"),
+    (all_at_once, "one point per call"),
 )
-def test_integrated_gradients(answer, says):
-    assert attributing_checks.check_integrated_gradients(integrated_gradients).right
-    assert says in said(attributing_checks.check_integrated_gradients, answer)
 
 
 def at_points(alphas):
@@ -85,15 +74,13 @@ def at_points(alphas):
         (lambda n: np.linspace(0, 1, n), "include the baseline and x"),
         (lambda n: np.linspace(0, 1, n + 1), "include the baseline and x"),
         (lambda n: (np.arange(400) + 0.5) / 400, "the gradient was taken 400 times"),
-        (lambda n: (np.arange(n) + 0.25) / n, "take the middles"),
+        (lambda n: (np.arange(n) + 0.25) / n, "take the midpoints"),
     ],
 )
 def test_the_points_are_the_middles_of_equal_pieces(alphas, says):
     """With 400 steps all of these are within a percent; with 8 they are not."""
-    assert attributing_checks.check_integrated_gradients(
-        at_points(lambda n: (np.arange(n) + 0.5) / n)
-    ).right
-    assert says in said(attributing_checks.check_integrated_gradients, at_points(alphas))
+    assert checks.check_integrated_gradients(at_points(lambda n: (np.arange(n) + 0.5) / n)).right
+    assert says in said(checks.check_integrated_gradients, at_points(alphas))
 
 
 # --- exercise 2 ----------------------------------------------------------------------------------
@@ -108,24 +95,19 @@ def sums(attribution):
     return attribution.sum((1, 2))
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda a, w: ..., "gives nothing back yet"),
-        (lambda a, w: abs(a.sum() - w.sum()) / abs(w.sum()), "one number for all examples"),
-        (lambda a, w: a.sum(-1) - w[:, None], "expected (3,)"),
-        (lambda a, w: np.abs(sums(a) - w), "Divide by what was to be explained"),
-        (lambda a, w: completeness_error(a, w, most=np.asarray), "some of yours are negative"),
-        (lambda a, w: sums(a) / w, "share explained"),
-        (lambda a, w: np.abs(sums(a) - w) / np.abs(sums(a)), "divide by the worth"),
-        (lambda a, w: completeness_error(a, w, total=np.mean), "not their mean"),
-        (lambda a, w: completeness_error(a, w) ** 2, "expected ["),
-        (lambda a, w: np.abs(sums(a) - w) / np.abs(w), "[example, feature] as well"),
-    ],
+test_completeness_error = judged(
+    checks.check_completeness_error,
+    completeness_error,
+    (lambda a, w: abs(a.sum() - w.sum()) / abs(w.sum()), "one number for all examples"),
+    (lambda a, w: a.sum(-1) - w[:, None], "expected (3,)"),
+    (lambda a, w: np.abs(sums(a) - w), "Divide by what was to be explained"),
+    (lambda a, w: completeness_error(a, w, most=np.asarray), "some of yours are negative"),
+    (lambda a, w: sums(a) / w, "share explained"),
+    (lambda a, w: np.abs(sums(a) - w) / np.abs(sums(a)), "divide by the worth"),
+    (lambda a, w: completeness_error(a, w, total=np.mean), "not their mean"),
+    (lambda a, w: completeness_error(a, w) ** 2, "expected ["),
+    (lambda a, w: np.abs(sums(a) - w) / np.abs(w), "[example, feature] as well"),
 )
-def test_completeness_error(answer, says):
-    assert attributing_checks.check_completeness_error(completeness_error).right
-    assert says in said(attributing_checks.check_completeness_error, answer)
 
 
 # --- exercise 3 ----------------------------------------------------------------------------------
@@ -190,41 +172,36 @@ def unfinished(start, layer, answer):
     return rest
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda start, layer, answer: ..., "`<lambda>` gives nothing back yet"),
-        (7, "a function was expected"),
-        (lambda start, layer, answer: answer(start), "is to give back a function"),
-        (unfinished, "`rest` gives nothing back yet"),
-        (lambda start, layer, answer: lambda state: state.sum(), "`answer` was not asked"),
-        (lambda start, layer, answer: lambda state: answer(state), "AttributeError"),
-        (with_weights(in_place), "the place itself was changed"),
-        (with_place(lambda start, memory: before_window(0, memory)), "from another place"),
-        (with_weights(lambda old, layer, state: {layer: state}), "the other layers' S is gone"),
-        (
-            with_place(lambda start, memory: start.with_memory(Memory(memory.fast_weights))),
-            "no new Memory",
-        ),
-        (with_weights(lambda old, layer, state: dict(old)), "`state` is not used"),
-        (with_weights(lambda old, layer, state: dict.fromkeys(old, state)), "another layer's S"),
-        (
-            with_weights(lambda old, layer, state: {**old, layer: old[layer] + state}),
-            "add nothing",
-        ),
-        (
-            with_weights(lambda old, layer, state: {**old, layer: state.detach()}),
-            "no gradient comes back",
-        ),
-        (without_gradient, "no gradient comes back"),
-        (numbers_alone, "what `answer` says, not ndarray"),
-        (doubled, "what `answer` says, unchanged"),
-        (with_place(lambda start, memory: memory), "AttributeError"),
-    ],
+test_make_rest = judged(
+    checks.check_make_rest,
+    make_rest,
+    (7, "a function was expected"),
+    (lambda start, layer, answer: answer(start), "should return a function"),
+    (unfinished, "`rest` returns nothing yet"),
+    (lambda start, layer, answer: lambda state: state.sum(), "`answer` was not called"),
+    (lambda start, layer, answer: lambda state: answer(state), "AttributeError"),
+    (with_weights(in_place), "the place itself was changed"),
+    (with_place(lambda start, memory: before_window(0, memory)), "from another place"),
+    (with_weights(lambda old, layer, state: {layer: state}), "the other layers' S is gone"),
+    (
+        with_place(lambda start, memory: start.with_memory(Memory(memory.fast_weights))),
+        "no new Memory",
+    ),
+    (with_weights(lambda old, layer, state: dict(old)), "`state` is not used"),
+    (with_weights(lambda old, layer, state: dict.fromkeys(old, state)), "another layer's S"),
+    (
+        with_weights(lambda old, layer, state: {**old, layer: old[layer] + state}),
+        "add nothing",
+    ),
+    (
+        with_weights(lambda old, layer, state: {**old, layer: state.detach()}),
+        "no gradient comes back",
+    ),
+    (without_gradient, "no gradient comes back"),
+    (numbers_alone, "what `answer` says, not ndarray"),
+    (doubled, "what `answer` says, unchanged"),
+    (with_place(lambda start, memory: memory), "AttributeError"),
 )
-def test_make_rest(answer, says):
-    assert attributing_checks.check_make_rest(make_rest).right
-    assert says in said(attributing_checks.check_make_rest, answer)
 
 
 # --- exercise 4 ----------------------------------------------------------------------------------
@@ -243,43 +220,36 @@ def left_out(players, worth):
     return [worth(players) - worth([q for q in players if q != p]) for p in players]
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda players, worth: ..., "gives nothing back yet"),
-        (lambda players, worth: shapley(players, worth)[:2], "expected (3,)"),
-        (lambda players, worth: 6 * np.array(shapley(players, worth)), "divide by 6"),
-        (lambda players, worth: [worth([p]) for p in players], "worth alone"),
-        (lambda players, worth: [worth([p]) - worth([]) for p in players], "worth alone"),
-        (left_out, "feature ablation"),
-        (attributing_checks.one_order.__get__(("b", "a", "c")), "one order of coming"),
-        (
-            lambda players, worth: shapley(players, lambda c: worth(c) if c else 0.0),
-            "is 5, the baseline",
-        ),
-        (attributing_checks.equal_weights, "every set of others counts alike"),
-        (lambda players, worth: [5.0, 5.0, 4.0], "add up to 15; yours to 14"),
-        (lambda players, worth: players.pop(), "changes what it was given"),
-        (lambda players, worth: worth("z"), "KeyError"),
-    ],
+test_shapley = judged(
+    checks.check_shapley,
+    shapley,
+    (lambda players, worth: shapley(players, worth)[:2], "expected (3,)"),
+    (lambda players, worth: 6 * np.array(shapley(players, worth)), "divide by 6"),
+    (lambda players, worth: [worth([p]) for p in players], "worth alone"),
+    (lambda players, worth: [worth([p]) - worth([]) for p in players], "worth alone"),
+    (left_out, "feature ablation"),
+    (checks.one_order.__get__(("b", "a", "c")), "one order of arrival"),
+    (
+        lambda players, worth: shapley(players, lambda c: worth(c) if c else 0.0),
+        "is 5, the baseline",
+    ),
+    (checks.equal_weights, "weighs every set of the others equally"),
+    (lambda players, worth: [5.0, 5.0, 4.0], "add up to 15; yours, to 14"),
+    (lambda players, worth: players.pop(), "changes what it was given"),
+    (lambda players, worth: worth("z"), "KeyError"),
 )
-def test_shapley(answer, says):
-    assert attributing_checks.check_shapley(shapley).right
-    assert says in said(attributing_checks.check_shapley, answer)
 
 
-def test_a_dictionary_is_no_list_and_would_stop_the_next_cell():
+def test_a_dictionary_has_no_order():
     def by_name(players, worth):
         return dict(zip(players, shapley(players, worth), strict=True))
 
-    assert "in the order of `players`" in said(attributing_checks.check_shapley, by_name)
+    assert "in the order of `players`" in said(checks.check_shapley, by_name)
 
 
 def test_shapley_agrees_with_the_checks_own():
     names = ["a", "b", "c"]
-    found = attributing_checks.shapley_values(
-        names, lambda c: attributing_checks.SHARED["".join(sorted(c))]
-    )
+    found = checks.shapley_values(names, lambda c: checks.SHARED["".join(sorted(c))])
     # by hand: over abc, acb, bac, bca, cab, cba
     a = ((7 - 5) + (7 - 5) + (17 - 5) + (20 - 4) + (9 - 4) + (20 - 4)) / 6
     assert found[0] == pytest.approx(a) and found.sum() == pytest.approx(15)
@@ -302,24 +272,19 @@ def numbered(rule):
     return made
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda *sizes: ..., "gives nothing back yet"),
-        (lambda p, h, k, v: np.arange(p * h).reshape(p, h), "expected (3, 2, 4, 5)"),
-        (numbered(lambda n, h, p, hs: (hs * n + h) / 2), "whole numbers"),
-        (lambda *sizes: np.arange(np.prod(sizes)).reshape(sizes), "have several numbers"),
-        (numbered(lambda n, h, p, hs: n), "several heads have one number"),
-        (numbered(lambda n, h, p, hs: h), "several passes have one number"),
-        (numbered(lambda n, h, p, hs: hs * n + h + 1), "number 0"),
-        (numbered(lambda n, h, p, hs: 10 * n + h), "numbers up to 21"),
-        (numbered(lambda n, h, p, hs: p * h + n), "head by head"),
-        (numbered(lambda n, h, p, hs: (hs * n + h) if n else 1 - h), "in another order"),
-    ],
+test_feature_mask = judged(
+    checks.check_feature_mask,
+    feature_mask,
+    (lambda p, h, k, v: np.arange(p * h).reshape(p, h), "expected (3, 2, 4, 5)"),
+    (numbered(lambda n, h, p, hs: (hs * n + h) / 2), "whole numbers"),
+    (lambda *sizes: np.arange(np.prod(sizes)).reshape(sizes), "have several numbers"),
+    (numbered(lambda n, h, p, hs: n), "several heads have one number"),
+    (numbered(lambda n, h, p, hs: h), "several passes have one number"),
+    (numbered(lambda n, h, p, hs: hs * n + h + 1), "number 0"),
+    (numbered(lambda n, h, p, hs: 10 * n + h), "numbers up to 21"),
+    (numbered(lambda n, h, p, hs: p * h + n), "head by head"),
+    (numbered(lambda n, h, p, hs: (hs * n + h) if n else 1 - h), "in another order"),
 )
-def test_feature_mask(answer, says):
-    assert attributing_checks.check_feature_mask(feature_mask).right
-    assert says in said(attributing_checks.check_feature_mask, answer)
 
 
 def test_a_gap_in_the_mask_costs_runs():

@@ -1,22 +1,15 @@
 """Notebook 10: every check passes its audit and says something fitting about each mistake."""
 
 import numpy as np
-import pytest
+from judged import judged
 from scipy import stats
 
 from sleep_course import audits, changing
 from sleep_course.exercises import audits as checks
-from sleep_course.exercises.more_sleep import recorded
+from sleep_course.records import recorded
 from workbench.instruments.change import change
 from workbench.instruments.convergence import debiased_cka
 from workbench.lab import results
-
-
-def said(check, *answers):
-    verdict = check(*answers)
-    assert not verdict.right
-    return verdict.message
-
 
 # --- exercise 1 ----------------------------------------------------------------------------------
 
@@ -56,38 +49,31 @@ def few_rings_in_turn(score, source):
     return np.mean([score(source != ring, source == ring) for ring in np.unique(source)[:4]])
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda score, source: ..., "gives nothing back yet"),
-        (lambda score, source: "no", "not a number"),
-        (lambda score, source: 0.5, "never trained"),
-        (lambda score, source: 0.0 * probe_audit(score, source) - 1, "give back what score gives"),
-        (lambda score, source: 1 - score(source < 0, source < 5), "no rows"),
-        (lambda score, source: score([500], [1]), "numbered from 0 to 179"),
-        (lambda score, source: score(np.array([True]), [1]), "a mask of rows has 180"),
-        (lambda score, source: score(np.arange(180), np.arange(40)), "no row may be in both"),
-        (by_row, "Rows do not count, rings do"),
-        (cut_in_a_ring, "cut between rings"),
-        (lambda score, source: probe_audit(score, source, 0.2), "three quarters"),
-        (lambda score, source: probe_audit(score, source, 0.98), "three quarters"),
-        (lambda score, source: score(source), "TypeError"),
-        (by_integers, "a mask of 0 and 1"),
-        (few_rings_in_turn, "three quarters"),
-    ],
+test_probe_audit = judged(
+    checks.check_probe_audit,
+    probe_audit,
+    (lambda score, source: "no", "not a number"),
+    (lambda score, source: 0.5, "never trained"),
+    (lambda score, source: 0.0 * probe_audit(score, source) - 1, "return what score returns"),
+    (lambda score, source: 1 - score(source < 0, source < 5), "no rows"),
+    (lambda score, source: score([500], [1]), "numbered from 0 to 179"),
+    (lambda score, source: score(np.array([True]), [1]), "a mask of rows has 180"),
+    (lambda score, source: score(np.arange(180), np.arange(40)), "no row may be in both"),
+    (by_row, "Rows do not count, rings do"),
+    (cut_in_a_ring, "cut between rings"),
+    (lambda score, source: probe_audit(score, source, 0.2), "three quarters"),
+    (lambda score, source: probe_audit(score, source, 0.98), "three quarters"),
+    (by_integers, "a mask of 0 and 1"),
+    (few_rings_in_turn, "three quarters"),
 )
-def test_probe_audit(answer, says):
-    assert checks.check_probe_audit(probe_audit).right
-    assert checks.check_probe_audit(by_mask).right
-    assert says in said(checks.check_probe_audit, answer)
 
 
 def test_several_splits_may_be_averaged():
     several = lambda score, source: np.mean(  # noqa: E731
         [probe_audit(score, source, seed=s) for s in range(3)]
     )
-    assert checks.check_probe_audit(several).right
-    assert checks.check_probe_audit(leave_one_out).right
+    for answer in (several, leave_one_out, by_mask):
+        assert checks.check_probe_audit(answer).right
 
 
 # --- exercise 2 ----------------------------------------------------------------------------------
@@ -112,26 +98,20 @@ def difference(states, writes, replay):
     return (changing.relative_steps(states) - changing.relative_steps(frozen))[1:]
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda states, writes, replay: ..., "gives nothing back yet"),
-        (lambda states, writes, replay: 1.0, "one number for each of passes 2 to 5"),
-        (with_pass_1, "begin with pass 2"),
-        (lambda s, w, replay: changing.relative_steps(s)[1:], "the curve that was published"),
-        (difference, "divide"),
-        (lambda s, w, r: convergence_audit(s, w, r, start=0 * s[0]), "states[0], not zero"),
-        (lambda s, w, r: 2 * convergence_audit(s, w, r), "should give 1 at every pass"),
-        (lambda s, w, r: np.ones(len(s) - 2), "does it look at the states"),
-        (lambda s, w, r: 1 / convergence_audit(s, w, r), "upside down"),
-        (lambda s, w, r: convergence_audit(s, w, r, over=absolute), "in units of S itself"),
-        (lambda s, w, r: convergence_audit(s, w, r) ** 2, "right for a replay"),
-        (lambda s, w, r: s[99], "IndexError"),
-    ],
+test_convergence_audit = judged(
+    checks.check_convergence_audit,
+    convergence_audit,
+    (lambda states, writes, replay: 1.0, "one number for each of passes 2 to 5"),
+    (with_pass_1, "begin with pass 2"),
+    (lambda s, w, replay: changing.relative_steps(s)[1:], "the curve that was published"),
+    (difference, "divide"),
+    (lambda s, w, r: convergence_audit(s, w, r, start=0 * s[0]), "states[0], not zero"),
+    (lambda s, w, r: 2 * convergence_audit(s, w, r), "should give 1 at every pass"),
+    (lambda s, w, r: np.ones(len(s) - 2), "does it look at the states"),
+    (lambda s, w, r: 1 / convergence_audit(s, w, r), "upside down"),
+    (lambda s, w, r: convergence_audit(s, w, r, over=absolute), "in units of S itself"),
+    (lambda s, w, r: convergence_audit(s, w, r) ** 2, "right for a replay"),
 )
-def test_convergence_audit(answer, says):
-    assert checks.check_convergence_audit(convergence_audit).right
-    assert says in said(checks.check_convergence_audit, answer)
 
 
 # --- exercise 3 ----------------------------------------------------------------------------------
@@ -164,39 +144,33 @@ def by_mean(ours, theirs, our_flops, their_flops, interval, **other):
     return bool(better and enough and our_flops <= 1.01 * their_flops)
 
 
-def exactly_as_dear(ours, theirs, our_flops, their_flops, interval):
+def at_equal_cost(ours, theirs, our_flops, their_flops, interval):
     near = abs(our_flops / their_flops - 1) <= 0.01
     enough = min(len(ours), len(theirs)) > 2
     return bool(near and enough and interval(ours, theirs)[0] > 0)
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda *given: ..., "gives nothing back yet"),
-        (lambda *given: "fake", "True or False"),
-        (lambda *given: False, "not even an honest result"),
-        (lambda *given: True, "everything stands"),
-        (lambda *given: not lift_audit(*given), "that stands"),
-        (paired, "TypeError"),
-        (counts_ours, "two seeds on one of the two sides"),
-        (excludes_0, "ours is worse here"),
-        (by_mean, "low is the end that counts"),
-        (lambda *given: by_mean(*given, least=1), "low is the end that counts"),
-        (lambda *given: lift_audit(*given, least=1), "three at least"),
-        (lambda *given: lift_audit(*given, least=2), "three at least"),
-        (lambda a, b, c, d, i: lift_audit(a, b, c, 4.0, i), "with each other"),
-        (lambda *given: lift_audit(*given, factor=1.05), "three percent"),
-        (lambda *given: lift_audit(*given, factor=9), "cost twice as much"),
-        (exactly_as_dear, "stands all the more"),
-        (lambda *given: lift_audit(*given, factor=1), "allow one percent"),
-        (lambda *given: lift_audit(*given, factor=1.2), "a tenth more compute"),
-        (lambda ours: True, "TypeError"),
-    ],
+test_lift_audit = judged(
+    checks.check_lift_audit,
+    lift_audit,
+    (lambda *given: "fake", "True or False"),
+    (lambda *given: False, "not even an honest result"),
+    (lambda *given: True, "everything passes"),
+    (lambda *given: not lift_audit(*given), "that stands"),
+    (paired, "TypeError"),
+    (counts_ours, "two seeds on one of the two sides"),
+    (excludes_0, "ours is worse here"),
+    (by_mean, "low is the end that counts"),
+    (lambda *given: by_mean(*given, least=1), "low is the end that counts"),
+    (lambda *given: lift_audit(*given, least=1), "three at least"),
+    (lambda *given: lift_audit(*given, least=2), "three at least"),
+    (lambda a, b, c, d, i: lift_audit(a, b, c, 4.0, i), "with each other"),
+    (lambda *given: lift_audit(*given, factor=1.05), "three percent"),
+    (lambda *given: lift_audit(*given, factor=9), "cost twice as much"),
+    (at_equal_cost, "stands all the more"),
+    (lambda *given: lift_audit(*given, factor=1), "allow one percent"),
+    (lambda *given: lift_audit(*given, factor=1.2), "a tenth more compute"),
 )
-def test_lift_audit(answer, says):
-    assert checks.check_lift_audit(lift_audit).right
-    assert says in said(checks.check_lift_audit, answer)
 
 
 # --- exercise 4 ----------------------------------------------------------------------------------
@@ -220,37 +194,31 @@ def alike(x, y, rng):
     return x[order], y[order]
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda x, y, likeness: ..., "gives nothing back yet"),
-        (lambda x, y, likeness: likeness(x, y), "nothing is shuffled"),
-        (lambda x, y, likeness: likeness_audit(x, y, likeness, times=1), "a draw of the lot"),
-        (lambda x, y, c: likeness_audit(x, y, c, pair=alike), "shuffled alike"),
-        (lambda x, y, c: likeness_audit(x, y, c, pair=same_again), "only 1 different"),
-        (
-            lambda x, y, c: likeness_audit(
-                x, y, c, pair=lambda x, y, rng: (x, y[:, rng.permutation(y.shape[1])])
-            ),
-            "shuffle the features",
+test_likeness_audit = judged(
+    checks.check_likeness_audit,
+    likeness_audit,
+    (lambda x, y, likeness: likeness(x, y), "nothing is shuffled"),
+    (lambda x, y, likeness: likeness_audit(x, y, likeness, times=1), "a lottery"),
+    (lambda x, y, c: likeness_audit(x, y, c, pair=alike), "shuffled alike"),
+    (lambda x, y, c: likeness_audit(x, y, c, pair=same_again), "only 1 different"),
+    (
+        lambda x, y, c: likeness_audit(
+            x, y, c, pair=lambda x, y, rng: (x, y[:, rng.permutation(y.shape[1])])
         ),
-        (
-            lambda x, y, c: likeness_audit(
-                x, y, c, pair=lambda x, y, rng: (x, rng.permuted(y.ravel()).reshape(y.shape))
-            ),
-            "keep each example whole",
+        "shuffle the features",
+    ),
+    (
+        lambda x, y, c: likeness_audit(
+            x, y, c, pair=lambda x, y, rng: (x, rng.permuted(y.ravel()).reshape(y.shape))
         ),
-        (lambda x, y, c: likeness_audit(x, y, c, end=lambda f, n: f), "was published"),
-        (lambda x, y, c: likeness_audit(x, y, c, end=lambda f, n: n), "what chance gives"),
-        (lambda x, y, c: likeness_audit(x, y, c, end=lambda f, n: f - n), "divide by 1 - chance"),
-        (lambda x, y, c: likeness_audit(x, y, c, end=lambda f, n: f / n), "units of chance"),
-        (lambda x, y, c: likeness_audit(x, y, c, end=lambda f, n: 7), "chance the mean of"),
-        (lambda x, y, likeness: likeness(x, y[:3]), "ValueError"),
-    ],
+        "keep each example whole",
+    ),
+    (lambda x, y, c: likeness_audit(x, y, c, end=lambda f, n: f), "was published"),
+    (lambda x, y, c: likeness_audit(x, y, c, end=lambda f, n: n), "what chance gives"),
+    (lambda x, y, c: likeness_audit(x, y, c, end=lambda f, n: f - n), "divide by 1 - chance"),
+    (lambda x, y, c: likeness_audit(x, y, c, end=lambda f, n: f / n), "units of chance"),
+    (lambda x, y, c: likeness_audit(x, y, c, end=lambda f, n: 7), "chance the mean of"),
 )
-def test_likeness_audit(answer, says):
-    assert checks.check_likeness_audit(likeness_audit).right
-    assert says in said(checks.check_likeness_audit, answer)
 
 
 def test_x_may_be_shuffled_in_place_of_y():
@@ -265,6 +233,11 @@ def leak_audit(accuracy, S):
     return accuracy(S) - accuracy(0 * S)
 
 
+def test_the_memory_of_another_is_as_good_as_none():
+    another = lambda accuracy, S: accuracy(S) - accuracy(np.roll(S, 1, axis=0))  # noqa: E731
+    assert checks.check_leak_audit(another).right
+
+
 def shuffled_inside(accuracy, S):
     return accuracy(S) - accuracy(S[:, ::-1])
 
@@ -273,25 +246,17 @@ def two_exchanged(accuracy, S):
     return accuracy(S) - accuracy(S[[1, 0, 2, 3, 4, 5]])
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda accuracy, S: ..., "gives nothing back yet"),
-        (lambda accuracy, S: accuracy(S), "was published"),
-        (lambda accuracy, S: accuracy(0 * S), "what is right anyway"),
-        (lambda accuracy, S: -leak_audit(accuracy, S), "not the other way round"),
-        (lambda accuracy, S: accuracy(S) - 1 / 16, "is owed to the context"),
-        (lambda accuracy, S: accuracy(S) - accuracy(S[:3]), "of the same shape"),
-        (two_exchanged, "example 2 still has its own memory"),
-        (shuffled_inside, "may be left in this S"),
-        (lambda accuracy, S: accuracy(), "TypeError"),
-    ],
+test_leak_audit = judged(
+    checks.check_leak_audit,
+    leak_audit,
+    (lambda accuracy, S: accuracy(S), "was published"),
+    (lambda accuracy, S: accuracy(0 * S), "what is right anyway"),
+    (lambda accuracy, S: -leak_audit(accuracy, S), "not the other way round"),
+    (lambda accuracy, S: accuracy(S) - 1 / 16, "is due to the context"),
+    (lambda accuracy, S: accuracy(S) - accuracy(S[:3]), "of the same shape"),
+    (two_exchanged, "example 2 still has its own memory"),
+    (shuffled_inside, "may be left in this S"),
 )
-def test_leak_audit(answer, says):
-    assert checks.check_leak_audit(leak_audit).right
-    another = lambda accuracy, S: accuracy(S) - accuracy(np.roll(S, 1, axis=0))  # noqa: E731
-    assert checks.check_leak_audit(another).right
-    assert says in said(checks.check_leak_audit, answer)
 
 
 # --- what the notebook says of the findings ------------------------------------------------------

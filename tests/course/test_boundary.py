@@ -3,20 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from judged import judged
 
 import workbench
 from sleep_course import boundary
-from sleep_course.exercises import boundary as boundary_checks
+from sleep_course.exercises import boundary as checks
 from workbench.model import Memory
 from workbench.sleep import SleepPass, cut, read
 from workbench.tasks import batch_generator
-
-
-def said(check, *answers):
-    verdict = check(*answers)
-    assert not verdict.right
-    return verdict.message
-
 
 # --- exercise 1 ----------------------------------------------------------------------------------
 
@@ -29,23 +23,18 @@ def fast_numbers(heads, key, value):
     return heads * key * value
 
 
-@pytest.mark.parametrize(
-    ("answers", "says"),
-    [
-        ((lambda t, w: ..., fast_numbers), "gives nothing back yet"),
-        ((lambda t, w: t * w, fast_numbers), "the keys alone"),
-        ((lambda t, w: 2 * w, fast_numbers), "counts vectors"),
-        ((lambda t, w: t + w, fast_numbers), "add nothing"),
-        ((lambda t, w: 3 * t * w, fast_numbers), "not 180"),
-        ((lambda t, w: 120, fast_numbers), "does not grow"),
-        ((cache_numbers, lambda h, k, v: h * (k + v)), "key times value"),
-        ((cache_numbers, lambda h, k, v: k * v), "one head's matrix"),
-        ((cache_numbers, lambda h, k, v: 7), "not 7"),
-    ],
+test_sizes = judged(
+    checks.check_sizes,
+    (cache_numbers, fast_numbers),
+    ((lambda t, w: t * w, fast_numbers), "the keys alone"),
+    ((lambda t, w: 2 * w, fast_numbers), "counts vectors"),
+    ((lambda t, w: t + w, fast_numbers), "do not add"),
+    ((lambda t, w: 3 * t * w, fast_numbers), "not 180"),
+    ((lambda t, w: 120, fast_numbers), "does not grow"),
+    ((cache_numbers, lambda h, k, v: h * (k + v)), "key times value"),
+    ((cache_numbers, lambda h, k, v: k * v), "one head's matrix"),
+    ((cache_numbers, lambda h, k, v: 7), "not 7"),
 )
-def test_sizes(answers, says):
-    assert boundary_checks.check_sizes(cache_numbers, fast_numbers).right
-    assert says in said(boundary_checks.check_sizes, *answers)
 
 
 # --- exercise 2 ----------------------------------------------------------------------------------
@@ -55,22 +44,17 @@ def cut_by_hand(tokens, window):
     return [(start, min(start + window, tokens)) for start in range(0, tokens, window)]
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda t, w: ..., "gives nothing back yet"),
-        (lambda t, w: [1, 2], "gives back shape (); expected (2,)"),
-        (lambda t, w: [(s, s + w - 1) for s in range(0, t, w)], "as in a slice"),
-        (lambda t, w: [(s, s + w) for s in range(0, t - w + 1)], "do not overlap"),
-        (lambda t, w: [(0, t)], "expected [(0, 4), (4, 8)]"),
-        (lambda t, w: [(s, s + w) for s in range(0, t - w + 1, w)], "in no window"),
-        (lambda t, w: [(s, s + w) for s in range(0, t, w)], "past the end"),
-        (lambda t, w: cut_by_hand(t, w) if t > w else [], "shorter than the window"),
-    ],
+test_cut = judged(
+    checks.check_cut,
+    cut_by_hand,
+    (lambda t, w: [1, 2], "returns shape (); expected (2,)"),
+    (lambda t, w: [(s, s + w - 1) for s in range(0, t, w)], "as in a slice"),
+    (lambda t, w: [(s, s + w) for s in range(0, t - w + 1)], "do not overlap"),
+    (lambda t, w: [(0, t)], "expected [(0, 4), (4, 8)]"),
+    (lambda t, w: [(s, s + w) for s in range(0, t - w + 1, w)], "in no window"),
+    (lambda t, w: [(s, s + w) for s in range(0, t, w)], "past the end"),
+    (lambda t, w: cut_by_hand(t, w) if t > w else [], "shorter than the window"),
 )
-def test_cut(answer, says):
-    assert boundary_checks.check_cut(cut_by_hand).right
-    assert says in said(boundary_checks.check_cut, answer)
 
 
 def test_cut_by_hand_is_the_cut_of_the_workbench():
@@ -89,28 +73,23 @@ def may_see(reader, read, window, eviction):
     return read <= reader and (same if eviction == "hard" else reader - read < window)
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda i, j, w, kind: ..., "gives nothing back yet"),
-        (lambda i, j, w, kind: True, "comes after it"),
-        (lambda i, j, w, kind: j < i, "does not see itself"),
-        (lambda i, j, w, kind: may_see(i, j, w, "sliding"), "right for sliding"),
-        (lambda i, j, w, kind: j <= i, "it was evicted"),
-        (lambda i, j, w, kind: may_see(i, j, w, "hard"), "does not depend on `eviction`"),
-        (lambda i, j, w, kind: may_see(i, j, w + (kind == "sliding"), kind), "one too many"),
-        (lambda i, j, w, kind: may_see(i, j, w - (kind == "sliding"), kind), "token 3 can see"),
-    ],
+test_may_see = judged(
+    checks.check_may_see,
+    may_see,
+    (lambda i, j, w, kind: True, "comes after it"),
+    (lambda i, j, w, kind: j < i, "does not see itself"),
+    (lambda i, j, w, kind: may_see(i, j, w, "sliding"), "right for sliding"),
+    (lambda i, j, w, kind: j <= i, "it was evicted"),
+    (lambda i, j, w, kind: may_see(i, j, w, "hard"), "does not depend on `eviction`"),
+    (lambda i, j, w, kind: may_see(i, j, w + (kind == "sliding"), kind), "one too many"),
+    (lambda i, j, w, kind: may_see(i, j, w - (kind == "sliding"), kind), "token 3 can see"),
 )
-def test_may_see(answer, says):
-    assert boundary_checks.check_may_see(may_see).right
-    assert says in said(boundary_checks.check_may_see, answer)
 
 
 @pytest.mark.parametrize("eviction", ["hard", "sliding"])
 @pytest.mark.parametrize(("tokens", "window"), [(12, 4), (7, 3), (5, 8)])
 def test_what_is_tried_out_is_what_the_rule_says(eviction, tokens, window):
-    right = boundary_checks.seen(tokens, window, eviction)
+    right = checks.seen(tokens, window, eviction)
     assert np.array_equal(boundary.reach(tokens, window, eviction), right)
 
 
@@ -134,24 +113,19 @@ def scaled(memory, window, eviction):
     return after.replace(fast_weights={i: 2 * s for i, s in after.fast_weights.items()})
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda m, w, kind: ..., "gives nothing back yet"),
-        (lambda m, w, kind: m.fast_weights, "a Memory was expected"),
-        (lambda m, w, kind: m.erase(), "S is gone too"),
-        (lambda m, w, kind: Memory(), "S is gone too"),
-        (lambda m, w, kind: m.replace(kv={}), "tails are still there"),
-        (lambda m, w, kind: m.replace(conv_tails={}), "nothing of the KV cache"),
-        (lambda m, w, kind: m.replace(conv_tails={}, kv={}), "newest tokens' keys"),
-        (lambda m, w, kind: after_eviction(m, w, kind, 0), "yours keeps 4"),
-        (one_layer_alone, "every layer's cache"),
-        (scaled, "crosses unchanged"),
-    ],
+test_after_eviction = judged(
+    checks.check_after_eviction,
+    after_eviction,
+    (lambda m, w, kind: m.fast_weights, "a Memory was expected"),
+    (lambda m, w, kind: m.erase(), "S is gone too"),
+    (lambda m, w, kind: Memory(), "S is gone too"),
+    (lambda m, w, kind: m.replace(kv={}), "tails are still there"),
+    (lambda m, w, kind: m.replace(conv_tails={}), "nothing of the KV cache"),
+    (lambda m, w, kind: m.replace(conv_tails={}, kv={}), "newest tokens' keys"),
+    (lambda m, w, kind: after_eviction(m, w, kind, 0), "yours keeps 4"),
+    (one_layer_alone, "every layer's cache"),
+    (scaled, "stays unchanged"),
 )
-def test_after_eviction(answer, says):
-    assert boundary_checks.check_after_eviction(after_eviction).right
-    assert says in said(boundary_checks.check_after_eviction, answer)
 
 
 # --- exercise 5 ----------------------------------------------------------------------------------
@@ -184,24 +158,19 @@ def both(tokens, memory, n, embed, one_pass):
     return h, memory
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda *given: ..., "gives nothing back yet"),
-        (both, "the memory alone"),
-        (lambda t, m, n, embed, one_pass: m, "was not called"),
-        (lambda t, m, n, embed, one_pass: one_pass(embed(t), m)[0], "that is h"),
-        (lambda t, m, n, embed, one_pass: sleep_on(t, m, n, float, one_pass), "embed them first"),
-        (lambda t, m, n, embed, one_pass: sleep_on(t, m, n + 1, embed, one_pass), "two passes"),
-        (lambda t, m, n, embed, one_pass: sleep_on(t, m, 1, embed, one_pass), "1 passes were run"),
-        (lambda t, m, n, embed, one_pass: 2 * sleep_on(t, m, n, embed, one_pass), "with n = 1"),
-        (rewrite_only, "reads the embedding again"),
-        (think_only, "begins with the memory of before"),
-    ],
+test_sleep_on = judged(
+    checks.check_sleep_on,
+    sleep_on,
+    (both, "the memory alone"),
+    (lambda t, m, n, embed, one_pass: m, "was not called"),
+    (lambda t, m, n, embed, one_pass: one_pass(embed(t), m)[0], "that is h"),
+    (lambda t, m, n, embed, one_pass: sleep_on(t, m, n, float, one_pass), "embed them first"),
+    (lambda t, m, n, embed, one_pass: sleep_on(t, m, n + 1, embed, one_pass), "two passes"),
+    (lambda t, m, n, embed, one_pass: sleep_on(t, m, 1, embed, one_pass), "1 passes were run"),
+    (lambda t, m, n, embed, one_pass: 2 * sleep_on(t, m, n, embed, one_pass), "with n = 1"),
+    (rewrite_only, "reads the embedding again"),
+    (think_only, "starts from the memory before the sleep"),
 )
-def test_sleep_on(answer, says):
-    assert boundary_checks.check_sleep_on(sleep_on).right
-    assert says in said(boundary_checks.check_sleep_on, answer)
 
 
 # --- what the notebook says of the bundled model -------------------------------------------------
@@ -244,7 +213,7 @@ def test_answers(bundled):
     assert 0.8 < sliding[4] < four[4] and max(whole.values()) < 0.8
 
 
-def test_time_is_told_for_each_n(bundled):
+def test_times_come_for_each_n(bundled):
     model, batch, sleep = bundled
     taken = boundary.milliseconds(model, batch.examples(slice(0, 2)), sleep, (1, 2), repeats=1)
     assert [len(taken[name]) for name in ("asleep", "awake")] == [2, 2]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from judged import judged
 
 import workbench
 from sleep_course import boundary, causing
@@ -12,13 +13,6 @@ from workbench.instruments.effects import patches_by_difficulty
 from workbench.instruments.interventions import patch_effects
 from workbench.tasks import batch_generator
 from workbench.trace import load_trace
-
-
-def said(check, *answers):
-    verdict = check(*answers)
-    assert not verdict.right
-    return verdict.message
-
 
 # --- exercise 1 ----------------------------------------------------------------------------------
 
@@ -40,27 +34,21 @@ def in_place(own, donors, head):
     return own
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda own, donors, head: ..., "gives nothing back yet"),
-        (lambda own, donors, head: "S", "gives back the text"),
-        (lambda own, donors, head: donors[:, head], "expected (4, 3, 5, 2)"),
-        (lambda own, donors, head: own[99], "IndexError"),
-        (in_place, "changes what it was given"),
-        (lambda own, donors, head: own, "nothing has been put in"),
-        (lambda own, donors, head: donors, "only one head is exchanged"),
-        (lambda own, donors, head: patched(donors, own, head), "other way round"),
-        (into_example, "counts examples, not heads"),
-        (lambda own, donors, head: patched(own, 0 * own, head), "which erases"),
-        (lambda own, donors, head: patched(own, own + donors, head), "was added"),
-        (lambda own, donors, head: patched(own, donors, 2), "use the head that is given"),
-        (lambda own, donors, head: patched(own, donors, 1), "not the recipient's S with head 2"),
-    ],
+test_patched = judged(
+    checks.check_patched,
+    patched,
+    (lambda own, donors, head: "S", "returns the text"),
+    (lambda own, donors, head: donors[:, head], "expected (4, 3, 5, 2)"),
+    (in_place, "changes what it was given"),
+    (lambda own, donors, head: own, "nothing has been put in"),
+    (lambda own, donors, head: donors, "only one head is exchanged"),
+    (lambda own, donors, head: patched(donors, own, head), "other way round"),
+    (into_example, "counts examples, not heads"),
+    (lambda own, donors, head: patched(own, 0 * own, head), "which erases"),
+    (lambda own, donors, head: patched(own, own + donors, head), "was added"),
+    (lambda own, donors, head: patched(own, donors, 2), "use the head that is given"),
+    (lambda own, donors, head: patched(own, donors, 1), "not the recipient's S with head 2"),
 )
-def test_patched(answer, says):
-    assert checks.check_patched(patched).right
-    assert says in said(checks.check_patched, answer)
 
 
 # --- exercise 2 ----------------------------------------------------------------------------------
@@ -70,26 +58,21 @@ def effect(after, own, donors):
     return (after - own).mean() / (donors - own).mean()
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda after, own, donors: ..., "gives nothing back yet"),
-        (lambda after, own, donors: after - own, "shape (4,)"),
-        (lambda after, own, donors: ((after - own) / (donors - own)).mean(), "mean of ratios"),
-        (lambda after, own, donors: (after - own).mean(), "that is in nats"),
-        (lambda after, own, donors: after.mean() / donors.mean(), "take `own` from both"),
-        (lambda after, own, donors: 1 - effect(after, own, donors), "upside down"),
-        (lambda after, own, donors: (after > 0).mean(), "logit difference moves"),
-        (lambda after, own, donors: 7.0, "yours gives 7"),
-        (
-            lambda after, own, donors: effect(after, own, donors) if after[0] > 0 else 0.5,
-            "nothing changed must give 0",
-        ),
-    ],
+test_effect = judged(
+    checks.check_effect,
+    effect,
+    (lambda after, own, donors: after - own, "shape (4,)"),
+    (lambda after, own, donors: ((after - own) / (donors - own)).mean(), "mean of ratios"),
+    (lambda after, own, donors: (after - own).mean(), "that is in nats"),
+    (lambda after, own, donors: after.mean() / donors.mean(), "take `own` from both"),
+    (lambda after, own, donors: 1 - effect(after, own, donors), "upside down"),
+    (lambda after, own, donors: (after > 0).mean(), "logit difference moves"),
+    (lambda after, own, donors: 7.0, "yours gives 7"),
+    (
+        lambda after, own, donors: effect(after, own, donors) if after[0] > 0 else 0.5,
+        "nothing changed must give 0",
+    ),
 )
-def test_effect(answer, says):
-    assert checks.check_effect(effect).right
-    assert says in said(checks.check_effect, answer)
 
 
 # --- exercise 3 ----------------------------------------------------------------------------------
@@ -103,30 +86,25 @@ def at_random(before, after, noise):
     return before + noise * size(after - before) / size(noise)
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda b, a, noise: ..., "gives nothing back yet"),
-        (lambda b, a, noise: size(a - b), "expected (4, 3, 5, 2)"),
-        (lambda b, a, noise: noise * size(a - b) / size(noise), "add it to the memory"),
-        (lambda b, a, noise: b + noise, "of the noise's own size"),
-        (lambda b, a, noise: b + noise * size(a - b), "divide by the noise's own norm"),
-        (
-            lambda b, a, noise: b + noise * np.linalg.norm(a - b) / np.linalg.norm(noise),
-            "spread over heads",
-        ),
-        (
-            lambda b, a, noise: b + noise * np.abs(size(a) - size(b)) / size(noise),
-            "not the difference of the norms",
-        ),
-        (lambda b, a, noise: a + at_random(b, a, noise) - b, "before the patch"),
-        (lambda b, a, noise: b - noise * size(a - b) / size(noise), "direction is not that"),
-        (lambda b, a, noise: b + 0 * noise, "not as large as the patch's"),
-    ],
+test_at_random = judged(
+    checks.check_at_random,
+    at_random,
+    (lambda b, a, noise: size(a - b), "expected (4, 3, 5, 2)"),
+    (lambda b, a, noise: noise * size(a - b) / size(noise), "add it to the memory"),
+    (lambda b, a, noise: b + noise, "of the noise's own size"),
+    (lambda b, a, noise: b + noise * size(a - b), "divide by the noise's own norm"),
+    (
+        lambda b, a, noise: b + noise * np.linalg.norm(a - b) / np.linalg.norm(noise),
+        "spread over heads",
+    ),
+    (
+        lambda b, a, noise: b + noise * np.abs(size(a) - size(b)) / size(noise),
+        "not the difference of the norms",
+    ),
+    (lambda b, a, noise: a + at_random(b, a, noise) - b, "before the patch"),
+    (lambda b, a, noise: b - noise * size(a - b) / size(noise), "direction is not that"),
+    (lambda b, a, noise: b + 0 * noise, "not as large as the patch's"),
 )
-def test_at_random(answer, says):
-    assert checks.check_at_random(at_random).right
-    assert says in said(checks.check_at_random, answer)
 
 
 # --- exercise 4 ----------------------------------------------------------------------------------
@@ -169,25 +147,19 @@ def one_at_least(h, S, done, n, one_pass, answer):
     return answer(S)
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda h, S, done, n, one_pass, answer: ..., "gives nothing back yet"),
-        (lambda h, S, done, n, one_pass, answer: S, "one number, not the memory"),
-        (lambda h, S, done, n, one_pass, answer: answer(S), "a readout patch"),
-        (lambda h, S, done, n, o, answer: read_on(h, S, 0, n, o, answer), "n - done"),
-        (lambda h, S, done, n, o, answer: read_on(h, S, done + 1, n, o, answer), "yours runs 2"),
-        (same_features, "take both that one_pass gives"),
-        (put_in_anew, "put in anew before every pass"),
-        (asks_the_old_one, "the S from before them"),
-        (some_other_s, "not S as they leave it"),
-        (one_at_least, "no pass is left"),
-        (lambda h, S, done, n, one_pass, answer: one_pass(h), "TypeError"),
-    ],
+test_read_on = judged(
+    checks.check_read_on,
+    read_on,
+    (lambda h, S, done, n, one_pass, answer: S, "one number, not the memory"),
+    (lambda h, S, done, n, one_pass, answer: answer(S), "a readout patch"),
+    (lambda h, S, done, n, o, answer: read_on(h, S, 0, n, o, answer), "n - done"),
+    (lambda h, S, done, n, o, answer: read_on(h, S, done + 1, n, o, answer), "yours runs 2"),
+    (same_features, "take both that one_pass gives"),
+    (put_in_anew, "put in again before every pass"),
+    (asks_the_old_one, "the S from before them"),
+    (some_other_s, "not S as they leave it"),
+    (one_at_least, "no pass is left"),
 )
-def test_read_on(answer, says):
-    assert checks.check_read_on(read_on).right
-    assert says in said(checks.check_read_on, answer)
 
 
 # --- exercise 5 ----------------------------------------------------------------------------------
@@ -209,25 +181,20 @@ def every_head(S, head, how):
     return S.mean(axis=0, keepdims=True) + 0 * S
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda S, head, how: ..., "gives nothing back yet"),
-        (lambda S, head, how: S, "nothing has changed"),
-        (lambda S, head, how: 0 * S, "all of S is zero"),
-        (lambda S, head, how: without(S, head, "mean"), "that is the mean"),
-        (lambda S, head, how: without(S, head + 1, how), "S[:, head] should be zero"),
-        (lambda S, head, how: without(S, head, "zero"), "look at `how`"),
-        (lambda S, head, how: without(S, head, how, lambda S, h: S[:, h].mean()), "one number"),
-        (lambda S, head, how: without(S, head, how, each_its_own), "a mean of its own"),
-        (lambda S, head, how: without(S, head, how, lambda S, h: S.mean(axis=1)), "the heads"),
-        (every_head, "every head got its mean"),
-        (lambda S, head, how: without(S, head, how, lambda S, h: S[0, h]), "not the head's mean"),
-    ],
+test_without = judged(
+    checks.check_without,
+    without,
+    (lambda S, head, how: S, "nothing has changed"),
+    (lambda S, head, how: 0 * S, "all of S is zero"),
+    (lambda S, head, how: without(S, head, "mean"), "that is the mean"),
+    (lambda S, head, how: without(S, head + 1, how), "S[:, head] should be zero"),
+    (lambda S, head, how: without(S, head, "zero"), "look at `how`"),
+    (lambda S, head, how: without(S, head, how, lambda S, h: S[:, h].mean()), "one number"),
+    (lambda S, head, how: without(S, head, how, each_its_own), "its own mean"),
+    (lambda S, head, how: without(S, head, how, lambda S, h: S.mean(axis=1)), "the heads"),
+    (every_head, "every head got its mean"),
+    (lambda S, head, how: without(S, head, how, lambda S, h: S[0, h]), "not the head's mean"),
 )
-def test_without(answer, says):
-    assert checks.check_without(without).right
-    assert says in said(checks.check_without, answer)
 
 
 # --- what the notebook says of the bundled model -------------------------------------------------

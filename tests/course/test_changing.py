@@ -2,22 +2,16 @@
 
 import numpy as np
 import pytest
+from judged import judged
 
 import workbench
 from sleep_course import changing
-from sleep_course.exercises import changing as changing_checks
+from sleep_course.exercises import changing as checks
 from workbench.instruments.change import change
 from workbench.instruments.convergence import convergence
 from workbench.instruments.readout import readout
 from workbench.instruments.spectra import spectra, spectra_of
 from workbench.trace import batch_of, load_trace
-
-
-def said(check, *answers):
-    verdict = check(*answers)
-    assert not verdict.right
-    return verdict.message
-
 
 # --- exercise 1 ----------------------------------------------------------------------------------
 
@@ -44,28 +38,23 @@ def of_integers(S):
     )
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda S: ..., "gives nothing back yet"),
-        (lambda S: singular(S), "shape (4,)"),
-        (lambda S: "four", "not a number"),
-        (lambda S: np.nan, "not finite"),
-        (lambda S: effective_rank(S, exp=lambda x: x), "in nats"),
-        (lambda S: effective_rank(S, log=np.log2), "do not belong together"),
-        (lambda S: effective_rank(S, sign=1), "a minus in front"),
-        (lambda S: effective_rank(S, divide=False), "used evenly are 4 directions"),
-        (lambda S: effective_rank(S, power=2), "squares the singular values"),
-        (lambda S: participation(S, 1), "a participation ratio"),
-        (lambda S: participation(S, 2), "a participation ratio"),
-        (np.linalg.matrix_rank, "not used evenly"),
-        (lambda S: effective_rank(S, power=0.5), "it is 3.36"),
-        (of_integers, "a hundred times the same matrix"),
-    ],
+test_effective_rank = judged(
+    checks.check_effective_rank,
+    effective_rank,
+    (lambda S: singular(S), "shape (4,)"),
+    (lambda S: "four", "not a number"),
+    (lambda S: np.nan, "not finite"),
+    (lambda S: effective_rank(S, exp=lambda x: x), "in nats"),
+    (lambda S: effective_rank(S, log=np.log2), "do not belong together"),
+    (lambda S: effective_rank(S, sign=1), "a minus in front"),
+    (lambda S: effective_rank(S, divide=False), "used evenly are 4 directions"),
+    (lambda S: effective_rank(S, power=2), "squares the singular values"),
+    (lambda S: participation(S, 1), "a participation ratio"),
+    (lambda S: participation(S, 2), "a participation ratio"),
+    (np.linalg.matrix_rank, "not used evenly"),
+    (lambda S: effective_rank(S, power=0.5), "it is 3.36"),
+    (of_integers, "a hundred times the same matrix"),
 )
-def test_effective_rank(answer, says):
-    assert changing_checks.check_effective_rank(effective_rank).right
-    assert says in said(changing_checks.check_effective_rank, answer)
 
 
 def test_effective_rank_is_that_of_the_workbench():
@@ -87,25 +76,20 @@ def two_step_ratio(S):
     return steps(S, 2) / (steps(S)[1:] + steps(S)[:-1])
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda S: ..., "gives nothing back yet"),
-        (lambda S: steps(S), "shape (5,)"),
-        (lambda S: 1 / two_step_ratio(S), "upside down"),
-        (lambda S: steps(S, 2) / steps(S)[1:], "add both"),
-        (lambda S: steps(S, 2) / steps(S)[:-1], "add both"),
-        (lambda S: 2 * two_step_ratio(S), "divides by their mean"),
-        (lambda S: steps(S, 2) / np.linalg.norm(S[2:], axis=(1, 2)), "in units of S;"),
-        (lambda S: steps(S)[1:] / steps(S)[:-1], "how much steps shrink"),
-        (lambda S: steps(S)[1:] / (steps(S)[1:] + steps(S)[:-1]), "two passes ago"),
-        (lambda S: two_step_ratio(S) ** 2, "not |S_n - S_(n-2)|"),
-        (lambda S: [S.fill(0.0), np.ones(4)][1], "changes what it was given"),
-    ],
+test_two_step_ratio = judged(
+    checks.check_two_step_ratio,
+    two_step_ratio,
+    (lambda S: steps(S), "shape (5,)"),
+    (lambda S: 1 / two_step_ratio(S), "upside down"),
+    (lambda S: steps(S, 2) / steps(S)[1:], "add both"),
+    (lambda S: steps(S, 2) / steps(S)[:-1], "add both"),
+    (lambda S: 2 * two_step_ratio(S), "divides by their mean"),
+    (lambda S: steps(S, 2) / np.linalg.norm(S[2:], axis=(1, 2)), "in units of S;"),
+    (lambda S: steps(S)[1:] / steps(S)[:-1], "how much steps shrink"),
+    (lambda S: steps(S)[1:] / (steps(S)[1:] + steps(S)[:-1]), "two passes ago"),
+    (lambda S: two_step_ratio(S) ** 2, "not |S_n - S_(n-2)|"),
+    (lambda S: [S.fill(0.0), np.ones(4)][1], "changes what it was given"),
 )
-def test_two_step_ratio(answer, says):
-    assert changing_checks.check_two_step_ratio(two_step_ratio).right
-    assert says in said(changing_checks.check_two_step_ratio, answer)
 
 
 def test_made_up_courses_differ_in_nothing_but_direction():
@@ -135,23 +119,18 @@ def one_more(S, longer):
     return distances(S, longer[: len(S) + 1])
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda S, longer: ..., "gives nothing back yet"),
-        (lambda S, longer: distances(longer, longer), "shape (9,)"),
-        (lambda S, longer: distances(S, S), "the *longer* run"),
-        (lambda S, longer: apart(S, S[-1]), "the *longer* run"),
-        (lambda S, longer: apart(S, longer[-1]), "divide by the norm of S*"),
-        (lambda S, longer: apart(S, longer[-1]) / np.linalg.norm(S, axis=(1, 2)), "S_n itself"),
-        (of_norms, "subtract first"),
-        (one_more, "not a longer run"),
-        (lambda S, longer: distances(S, longer) ** 2, "not |S_n - S*| / |S*|"),
-    ],
+test_distances = judged(
+    checks.check_distances,
+    distances,
+    (lambda S, longer: distances(longer, longer), "shape (9,)"),
+    (lambda S, longer: distances(S, S), "the *longer* run"),
+    (lambda S, longer: apart(S, S[-1]), "the *longer* run"),
+    (lambda S, longer: apart(S, longer[-1]), "divide by the norm of S*"),
+    (lambda S, longer: apart(S, longer[-1]) / np.linalg.norm(S, axis=(1, 2)), "S_n itself"),
+    (of_norms, "subtract first"),
+    (one_more, "not a longer run"),
+    (lambda S, longer: distances(S, longer) ** 2, "not |S_n - S*| / |S*|"),
 )
-def test_distances(answer, says):
-    assert changing_checks.check_distances(distances).right
-    assert says in said(changing_checks.check_distances, answer)
 
 
 # --- exercise 4 ----------------------------------------------------------------------------------
@@ -173,23 +152,18 @@ def by_distance(S, keys, values):
     return own(-np.linalg.norm((keys @ S)[:, None] - values[None], axis=-1))
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda S, keys, values: ..., "gives nothing back yet"),
-        (lambda S, keys, values: own(unit(keys @ S.T) @ unit(values).T), "the other side of S"),
-        (lambda S, keys, values: own(keys @ S @ values.T), "a long value wins"),
-        (by_distance, "nearest by distance"),
-        (lambda S, keys, values: own(abs(unit(keys @ S) @ unit(values).T)), "no abs"),
-        (lambda S, keys, values: own(unit(values) @ unit(keys @ S).T), "goes over values"),
-        (lambda S, keys, values: len(keys) * own_value(S, keys, values), "divide by the number"),
-        (lambda S, keys, values: 0.01, "here it is 0.50 of 12 tokens"),
-        (lambda S, keys, values: unit(keys @ S) @ unit(values).T, "shape (12, 12)"),
-    ],
+test_own_value = judged(
+    checks.check_own_value,
+    own_value,
+    (lambda S, keys, values: own(unit(keys @ S.T) @ unit(values).T), "the other side of S"),
+    (lambda S, keys, values: own(keys @ S @ values.T), "a long value wins"),
+    (by_distance, "nearest by distance"),
+    (lambda S, keys, values: own(abs(unit(keys @ S) @ unit(values).T)), "no abs"),
+    (lambda S, keys, values: own(unit(values) @ unit(keys @ S).T), "goes over values"),
+    (lambda S, keys, values: len(keys) * own_value(S, keys, values), "divide by the number"),
+    (lambda S, keys, values: 0.01, "here it is 0.50 of 12 tokens"),
+    (lambda S, keys, values: unit(keys @ S) @ unit(values).T, "shape (12, 12)"),
 )
-def test_own_value(answer, says):
-    assert changing_checks.check_own_value(own_value).right
-    assert says in said(changing_checks.check_own_value, answer)
 
 
 # --- exercise 5 ----------------------------------------------------------------------------------
@@ -202,27 +176,21 @@ def cka(x, y, axis=0, centre=True, divide=lambda a, b: np.sqrt((a * a).sum() * (
     return (a * b).sum() / divide(a, b)
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda x, y: ..., "gives nothing back yet"),
-        (lambda x, y: x @ x.T, "shape (6, 6)"),
-        (lambda x, y: (x * y).sum(), "ValueError"),
-        (lambda x, y: cka(x, y, centre=False), "each feature's mean first"),
-        (lambda x, y: cka(x, y, axis=1), "each example's mean"),
-        (lambda x, y: cka(x, y, axis=None), "a mean of its own"),
-        (lambda x, y: cka(x, y, divide=lambda a, b: 1), "divide by the lengths"),
-        (
-            lambda x, y: cka(x, y, divide=lambda a, b: (a * a).sum() * (b * b).sum()),
-            "square root is missing",
-        ),
-        (lambda x, y: cka(x, y) ** 2, "its square"),
-        (lambda x, y: 0.9, "yours gives 0.9"),
-    ],
+test_cka = judged(
+    checks.check_cka,
+    cka,
+    (lambda x, y: x @ x.T, "shape (6, 6)"),
+    (lambda x, y: cka(x, y, centre=False), "each feature's mean first"),
+    (lambda x, y: cka(x, y, axis=1), "each example's mean"),
+    (lambda x, y: cka(x, y, axis=None), "its own mean"),
+    (lambda x, y: cka(x, y, divide=lambda a, b: 1), "divide by the lengths"),
+    (
+        lambda x, y: cka(x, y, divide=lambda a, b: (a * a).sum() * (b * b).sum()),
+        "square root is missing",
+    ),
+    (lambda x, y: cka(x, y) ** 2, "its square"),
+    (lambda x, y: 0.9, "yours gives 0.9"),
 )
-def test_cka(answer, says):
-    assert changing_checks.check_cka(cka).right
-    assert says in said(changing_checks.check_cka, answer)
 
 
 # --- what the notebook says of the bundled trace -------------------------------------------------

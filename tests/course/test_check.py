@@ -24,11 +24,11 @@ def broken(x):
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (lambda x: ..., "gives nothing back yet"),
-        (lambda x: None, "gives nothing back yet"),
+        (lambda x: ..., "returns nothing yet"),
+        (lambda x: None, "returns nothing yet"),
         (lambda x: x, "not twice as much"),
         (lambda x: 2, "shape (); expected (2,). Use 2 * x."),
-        (lambda x: "two", "gives back the text 'two', not an array"),
+        (lambda x: "two", "returns the text 'two', not an array"),
         (lambda x: x * np.nan, "not finite"),
         (in_place, "`in_place` changes what it was given"),
         (broken, "stopped at its line `return x @ np.ones(5)`: ValueError"),
@@ -79,7 +79,7 @@ def test_a_memory_changed_in_place_is_noticed():
     assert memory.fast_weights[0].sum() == 4
 
 
-def test_how_to_copy_is_told_by_what_was_changed():
+def test_the_way_to_copy_depends_on_what_was_changed():
     import torch
 
     def filled(x):
@@ -106,7 +106,7 @@ def sorted_in_place(x):
     return x
 
 
-def test_what_a_function_handed_over_has_to_say_is_told_as_it_is():
+def test_a_message_of_a_function_handed_over_is_passed_on():
     def score(fold):
         raise NotYet(f"there is no fold {fold!r}")
 

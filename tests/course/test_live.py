@@ -3,11 +3,10 @@
 import subprocess
 import sys
 import textwrap
-import time
 
 import psutil
 import pytest
-from waiting import LIMIT
+from waiting import LIMIT, until
 
 from sleep_course import live
 from sleep_course.live import plan as live_plan
@@ -16,8 +15,8 @@ from workbench.config import build
 from workbench.errors import WorkbenchError
 from workbench.lab.runs import read_run
 
-LONG = 100_000
-"""Seconds for what takes two on a machine that has nothing else to do."""
+LONG = 5_000
+"""Steps that no test waits for; a hundredth of them is what a run makes before it reports any."""
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def started(monkeypatch):
 
 
 def processes(root) -> list[psutil.Process]:
-    """Processes, of anybody, that work on runs under `root`."""
+    """Return all processes that work on runs under `root`."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -57,33 +56,26 @@ def processes(root) -> list[psutil.Process]:
     return found
 
 
-def until(condition, seconds=LIMIT):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "that takes too long"
-        time.sleep(0.1)
-
-
 @pytest.mark.slow
 def test_runs_are_drawn_in_place_and_end_by_themselves(tiny, started):
-    runs = started(tiny, (1, 2), steps=60)
+    runs = started(tiny, (1, 2), steps=20)
     widget = runs.widget()
     assert not runs.done
-    assert runs.report().count("step 0 of 60:  not evaluated yet") == 2
+    assert runs.report().count("step 0 of 20:  not evaluated yet") == 2
     view = runs._view
     shown, other = view.learning, view.against_n
     assert runs.wait(LIMIT)
     assert runs.widget() is widget and widget.children[2:] == (shown, other)
     assert {trace.name for trace in shown.data} > {"sleep, N = 1", "sleep, N = 2"}
     assert len({(trace.name, trace.xaxis) for trace in shown.data}) == len(shown.data)
-    assert max(shown.data[0].x) == 60
+    assert max(shown.data[0].x) == 20
     assert {trace.name for trace in other.data} > {"1 hop", "2 hops"}
     assert view.bar.value == 1.0
     assert view.line.value.startswith("Finished after")
     assert view.button.disabled and view.button.description == "Ended"
     lines = runs.report().splitlines()
     assert [line[:5] for line in lines] == ["N = 1", "N = 2"]
-    assert all("step 60 of 60" in line and "2 hops 0." in line for line in lines)
+    assert all("step 20 of 20" in line and "2 hops 0." in line for line in lines)
     assert runs.dataset().sizes["difficulty"] == 2
     assert not runs.problem
     until(lambda: not processes(runs.root))
@@ -108,12 +100,12 @@ def test_the_button_stops_what_trains_and_what_waits(tiny, started):
 
 @pytest.mark.slow
 def test_nothing_outlives_the_kernel(tmp_path):
-    """Whoever started runs ends while they train: they end with it, and their folder goes."""
+    """A process that started runs ends while they train: they end too, and their folder goes."""
     script = f"""
         import time
         from sleep_course.live import plan as live_plan
         from sleep_course import live
-        runs = live.experiment(live.ring(), (1, 2), steps={LONG})
+        runs = live.experiment(live.ring(), (1,), steps={LONG})
         while not any(run.state == "running" for run in runs.runs):
             time.sleep(0.1)
         print(runs.root)
@@ -127,9 +119,7 @@ def test_nothing_outlives_the_kernel(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_second_experiment_ends_the_first_and_a_folder_of_ones_own_is_kept(
-    tiny, started, tmp_path
-):
+def test_a_second_experiment_ends_the_first_and_a_folder_given_is_kept(tiny, started, tmp_path):
     first = started(tiny, (1,), steps=LONG, root=tmp_path / "mine")
     until(lambda: first.runs and first.runs[0].active)
     second = started(tiny, (1,), steps=5)

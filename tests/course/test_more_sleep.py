@@ -5,9 +5,12 @@ from functools import cache
 
 import numpy as np
 import pytest
+from judged import judged
 from scipy import stats
 
-from sleep_course.exercises import more_sleep
+from sleep_course import more_sleep
+from sleep_course.exercises import more_sleep as checks
+from sleep_course.records import recorded, records
 from workbench import dims
 from workbench.lab import results
 from workbench.views.results import differences as views
@@ -31,38 +34,31 @@ def of_quantile(share, off=-1):
     return lambda accuracy: seed_interval(accuracy, stats.t.ppf(share, len(accuracy) + off))
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda a: ..., "gives nothing back yet"),
-        (lambda a: a.mean(), "shape (); expected (3,)"),
-        (lambda a: seed_interval(a)[1:], "shape (2,); expected (3,)"),
-        (lambda a: [str(x) for x in seed_interval(a)], "not an array of numbers"),
-        (lambda a: (a.mean() + 0.1, *seed_interval(a)[1:]), "the first number is"),
-        (lambda a: np.sort(seed_interval(a)), "the mean comes first"),
-        (lambda a: (a.mean(), *seed_interval(a)[:0:-1]), "upside down"),
-        (lambda a: [a.mean()] * 3, "the mean comes first"),
-        (wrong(factor=1.96), "right for many seeds"),
-        (wrong(factor=stats.norm.ppf(0.975)), "right for many seeds"),
-        (wrong(factor=1.96, ddof=0), "unless told ddof=1, and 1.96"),
-        (wrong(ddof=0), "unless told ddof=1."),
-        (wrong(divide=False), "where one more seed may lie"),
-        (wrong(factor=1.96, divide=False), "spread of seeds"),
-        (wrong(root=False), "square root"),
-        (wrong(factor=1.0), "one standard error"),
-        (of_quantile(0.975, off=0), "n - 1 degrees of freedom"),
-        (of_quantile(0.95), "2.5 % on each side"),
-        (more_sleep.bootstrap_interval, "looks like a bootstrap"),
-        (lambda a: (a.mean(), a.min(), a.max()), "smallest and the largest"),
-        (lambda a: (a.mean(), a.mean() - 0.5, a.mean() + 0.5), "should reach 0.2"),
-        (wrong(factor=stats.t.ppf(0.975, 4)), "wrong for one with three seeds"),
-    ],
+test_seed_interval = judged(
+    checks.check_seed_interval,
+    seed_interval,
+    (lambda a: a.mean(), "shape (); expected (3,)"),
+    (lambda a: seed_interval(a)[1:], "shape (2,); expected (3,)"),
+    (lambda a: [str(x) for x in seed_interval(a)], "not an array of numbers"),
+    (lambda a: (a.mean() + 0.1, *seed_interval(a)[1:]), "the first number is"),
+    (lambda a: np.sort(seed_interval(a)), "the mean comes first"),
+    (lambda a: (a.mean(), *seed_interval(a)[:0:-1]), "upside down"),
+    (lambda a: [a.mean()] * 3, "the mean comes first"),
+    (wrong(factor=1.96), "right for many seeds"),
+    (wrong(factor=stats.norm.ppf(0.975)), "right for many seeds"),
+    (wrong(factor=1.96, ddof=0), "unless you pass ddof=1; 1.96"),
+    (wrong(ddof=0), "unless you pass ddof=1."),
+    (wrong(divide=False), "where one more seed may lie"),
+    (wrong(factor=1.96, divide=False), "spread of seeds"),
+    (wrong(root=False), "square root"),
+    (wrong(factor=1.0), "one standard error"),
+    (of_quantile(0.975, off=0), "n - 1 degrees of freedom"),
+    (of_quantile(0.95), "2.5 % on each side"),
+    (more_sleep.bootstrap_interval, "looks like a bootstrap"),
+    (lambda a: (a.mean(), a.min(), a.max()), "smallest and the largest"),
+    (lambda a: (a.mean(), a.mean() - 0.5, a.mean() + 0.5), "should reach 0.2"),
+    (wrong(factor=stats.t.ppf(0.975, 4)), "wrong for one with three seeds"),
 )
-def test_seed_interval(answer, says):
-    assert more_sleep.check_seed_interval(seed_interval).right
-    verdict = more_sleep.check_seed_interval(answer)
-    assert not verdict.right
-    assert says in verdict.message
 
 
 def scipy_s(accuracy):
@@ -98,23 +94,16 @@ def cost(n, asleep, awake, looped=1.0):
     return (asleep * ((1 - looped) + looped * n) + awake) / (asleep + awake)
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda *given: ..., "gives nothing back yet"),
-        (lambda n, asleep, awake, looped: n, "n itself"),
-        (lambda n, asleep, awake, looped: asleep * n + awake, "divide by all tokens"),
-        (lambda n, asleep, awake, looped: 1.5 * cost(n, asleep, awake), "costs what it costs"),
-        (lambda n, asleep, awake, looped: cost(n, awake, asleep), "twice as much"),
-        (lambda n, asleep, awake, looped: cost(n, asleep, awake), "`looped` is not used"),
-        (lambda n, asleep, awake, looped: cost(n, asleep, awake) * looped, "half of them"),
-    ],
+test_cost = judged(
+    checks.check_cost,
+    cost,
+    (lambda n, asleep, awake, looped: n, "n itself"),
+    (lambda n, asleep, awake, looped: asleep * n + awake, "divide by all tokens"),
+    (lambda n, asleep, awake, looped: 1.5 * cost(n, asleep, awake), "the cost is 1"),
+    (lambda n, asleep, awake, looped: cost(n, awake, asleep), "twice as much"),
+    (lambda n, asleep, awake, looped: cost(n, asleep, awake), "`looped` is not used"),
+    (lambda n, asleep, awake, looped: cost(n, asleep, awake) * looped, "half of them"),
 )
-def test_cost(answer, says):
-    assert more_sleep.check_cost(cost).right
-    verdict = more_sleep.check_cost(answer)
-    assert not verdict.right
-    assert says in verdict.message
 
 
 # --- exercise 3 ----------------------------------------------------------------------------------
@@ -124,27 +113,20 @@ def solved(accuracy, threshold):
     return int(np.logical_and.accumulate(accuracy >= threshold).sum())
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda accuracy, threshold: ..., "gives nothing back yet"),
-        (lambda accuracy, threshold: accuracy >= threshold, "shape (4,); expected ()"),
-        (lambda accuracy, threshold: 1, "two are solved"),
-        (lambda accuracy, threshold: max(solved(accuracy, threshold), 1), "the answer is 0"),
-        (
-            lambda accuracy, threshold: int((accuracy < threshold).argmax()),
-            "the answer is the last",
-        ),
-        (lambda accuracy, threshold: int((accuracy >= threshold).sum()), "only the first counts"),
-        (lambda accuracy, threshold: solved(accuracy, threshold + 1e-6), "exactly at"),
-        (lambda accuracy, threshold: solved(accuracy, 0.9), "written down"),
-    ],
+test_solved = judged(
+    checks.check_solved,
+    solved,
+    (lambda accuracy, threshold: accuracy >= threshold, "shape (4,); expected ()"),
+    (lambda accuracy, threshold: 1, "two are solved"),
+    (lambda accuracy, threshold: max(solved(accuracy, threshold), 1), "the answer is 0"),
+    (
+        lambda accuracy, threshold: int((accuracy < threshold).argmax()),
+        "the answer is the last",
+    ),
+    (lambda accuracy, threshold: int((accuracy >= threshold).sum()), "only the first counts"),
+    (lambda accuracy, threshold: solved(accuracy, threshold + 1e-6), "exactly at"),
+    (lambda accuracy, threshold: solved(accuracy, 0.9), "hard-coded"),
 )
-def test_solved(answer, says):
-    assert more_sleep.check_solved(solved).right
-    verdict = more_sleep.check_solved(answer)
-    assert not verdict.right
-    assert says in verdict.message
 
 
 # --- records -------------------------------------------------------------------------------------
@@ -152,8 +134,8 @@ def test_solved(answer, says):
 
 def test_what_the_notebook_says_of_the_record():
     """One seed of N = 2 fails at three hops; the steps of the staircase; the counted cost."""
-    _, data = more_sleep.recorded("depo-n8")
-    assert "depo-n8" in more_sleep.records()
+    _, data = recorded("depo-n8")
+    assert "depo-n8" in records()
     two = more_sleep.seeds_of(data, 2, 3)
     assert len(two) == 5 and (two < 0.5).sum() == 1 and (two > 0.9).sum() == 4
     for hops in (2, 3, 4):
@@ -196,7 +178,7 @@ def test_what_the_notebook_says_stands_and_does_not():
 
 @cache
 def family():
-    return views.family(more_sleep.recorded("depo-n8")[1])
+    return views.family(recorded("depo-n8")[1])
 
 
 def words(question):
@@ -204,7 +186,7 @@ def words(question):
 
 
 def test_a_difference_is_welch_s():
-    _, data = more_sleep.recorded("depo-n8")
+    _, data = recorded("depo-n8")
     four, one = (more_sleep.seeds_of(data, n, 4) for n in (4, 1))
     wanted = stats.ttest_ind(four, one, equal_var=False).confidence_interval(0.95)
     cells = words("equal_tokens").splitlines()[-1]

@@ -2,20 +2,15 @@
 
 import numpy as np
 import pytest
+from judged import judged
 
 import workbench
 from sleep_course import probing
-from sleep_course.exercises import probing as probing_checks
+from sleep_course.exercises import probing as checks
 from sleep_course.records import measured
 from workbench.instruments.features import fast_weights, flattened
 from workbench.instruments.folds import groups_of
 from workbench.tasks import batch_generator
-
-
-def said(check, *answers):
-    verdict = check(*answers)
-    assert not verdict.right
-    return verdict.message
 
 
 def rng(seed):
@@ -35,25 +30,20 @@ def by_row_number(example, share, seed):
     return example < np.quantile(np.unique(example), share)  # the first ones, always
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda example, share, seed: ..., "gives nothing back yet"),
-        (lambda example, share, seed: rng(seed).permutation(example)[:5], "expected (60,)"),
-        (lambda example, share, seed: example, "those are numbers"),
-        (lambda example, share, seed: example < 0, "no row is tested"),
-        (lambda example, share, seed: example > 0, "every row is tested"),
-        (probing.by_row, "draw examples, not rows"),
-        (lambda example, share, seed: ~held_out(example, share, seed), "marks the rows that are"),
-        (lambda example, share, seed: held_out(example, 0.5, seed), "yours tests 10"),
-        (by_row_number, "every seed tests the same"),
-        (lambda example, share, seed: held_out(example, share, None), "use default_rng(seed)"),
-        (lambda example, share, seed: example.sort(), "gives nothing back yet"),
-    ],
+test_held_out = judged(
+    checks.check_held_out,
+    held_out,
+    (lambda example, share, seed: rng(seed).permutation(example)[:5], "expected (60,)"),
+    (lambda example, share, seed: example, "those are numbers"),
+    (lambda example, share, seed: example < 0, "no row is tested"),
+    (lambda example, share, seed: example > 0, "every row is tested"),
+    (probing.by_row, "draw examples, not rows"),
+    (lambda example, share, seed: ~held_out(example, share, seed), "marks the rows that are"),
+    (lambda example, share, seed: held_out(example, 0.5, seed), "yours tests 10"),
+    (by_row_number, "every seed tests the same"),
+    (lambda example, share, seed: held_out(example, share, None), "use default_rng(seed)"),
+    (lambda example, share, seed: example.sort(), "returns nothing yet"),
 )
-def test_held_out(answer, says):
-    assert probing_checks.check_held_out(held_out).right
-    assert says in said(probing_checks.check_held_out, answer)
 
 
 # --- exercise 2 ----------------------------------------------------------------------------------
@@ -64,25 +54,20 @@ def choose(alphas, score, by="validation", told="test", pick=max):
     return best, score(best, told)
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda alphas, score: ..., "gives nothing back yet"),
-        (lambda alphas, score: choose(alphas, score)[0], "two things are to come back"),
-        (lambda alphas, score: choose(alphas, score, by="test"), "was opened 5 times"),
-        (lambda alphas, score: choose(alphas, score)[::-1], "none of the alphas"),
-        (lambda alphas, score: choose(alphas, score, by="train"), "chosen by the training fold"),
-        (lambda alphas, score: choose(alphas, score, pick=min), "chosen by something else"),
-        (lambda alphas, score: (10.0, score(10.0, "test")), "not the best on validation"),
-        (lambda alphas, score: choose(alphas, score, told="validation"), "stayed shut"),
-        (lambda alphas, score: (1.0, score(1.0, "test") + 0.1), "the accuracy to give back"),
-        (lambda alphas, score: choose(alphas, score, by="valid"), "no fold 'valid'"),
-        (lambda alphas, score: ("a", "b"), "not an array of numbers"),
-    ],
+test_choose = judged(
+    checks.check_choose,
+    choose,
+    (lambda alphas, score: choose(alphas, score)[0], "two things should come back"),
+    (lambda alphas, score: choose(alphas, score, by="test"), "was opened 5 times"),
+    (lambda alphas, score: choose(alphas, score)[::-1], "not one of the alphas"),
+    (lambda alphas, score: choose(alphas, score, by="train"), "chosen by the training fold"),
+    (lambda alphas, score: choose(alphas, score, pick=min), "chosen by something else"),
+    (lambda alphas, score: (10.0, score(10.0, "test")), "not the best on validation"),
+    (lambda alphas, score: choose(alphas, score, told="validation"), "stayed shut"),
+    (lambda alphas, score: (1.0, score(1.0, "test") + 0.1), "the accuracy to return"),
+    (lambda alphas, score: choose(alphas, score, by="valid"), "no fold 'valid'"),
+    (lambda alphas, score: ("a", "b"), "not an array of numbers"),
 )
-def test_choose(answer, says):
-    assert probing_checks.check_choose(choose).right
-    assert says in said(probing_checks.check_choose, answer)
 
 
 # --- exercise 3 ----------------------------------------------------------------------------------
@@ -92,26 +77,21 @@ def control_labels(kinds, classes, seed):
     return rng(seed).integers(0, classes, kinds.max() + 1)[kinds]
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda kinds, classes, seed: ..., "gives nothing back yet"),
-        (lambda kinds, classes, seed: rng(seed).integers(0, classes, 30), "expected (200,)"),
-        (lambda kinds, classes, seed: kinds, "whole numbers from 0"),
-        (lambda kinds, classes, seed: control_labels(kinds, classes, seed) + 1, "from 0"),
-        (lambda kinds, classes, seed: rng(seed).random(31)[kinds], "whole numbers"),
-        (lambda kinds, classes, seed: 0 * kinds, "nothing to be told"),
-        (lambda kinds, classes, seed: rng(seed).integers(0, classes, len(kinds)), "not even a"),
-        (lambda kinds, classes, seed: kinds % classes, "drawn anew with every seed"),
-        (lambda kinds, classes, seed: (kinds + seed + 1) % classes, "under another name"),
-        (lambda kinds, classes, seed: control_labels(kinds, classes, 3), "drawn anew"),
-        (lambda kinds, classes, seed: control_labels(kinds, 3, seed), "some are never drawn"),
-        (lambda kinds, classes, seed: control_labels(kinds, classes, None), "default_rng(seed)"),
-    ],
+test_control = judged(
+    checks.check_control,
+    control_labels,
+    (lambda kinds, classes, seed: rng(seed).integers(0, classes, 30), "expected (200,)"),
+    (lambda kinds, classes, seed: kinds, "whole numbers from 0"),
+    (lambda kinds, classes, seed: control_labels(kinds, classes, seed) + 1, "from 0"),
+    (lambda kinds, classes, seed: rng(seed).random(31)[kinds], "whole numbers"),
+    (lambda kinds, classes, seed: 0 * kinds, "nothing to predict"),
+    (lambda kinds, classes, seed: rng(seed).integers(0, classes, len(kinds)), "not even a"),
+    (lambda kinds, classes, seed: kinds % classes, "draw new labels"),
+    (lambda kinds, classes, seed: (kinds + seed + 1) % classes, "under another name"),
+    (lambda kinds, classes, seed: control_labels(kinds, classes, 3), "draw new labels"),
+    (lambda kinds, classes, seed: control_labels(kinds, 3, seed), "some are never drawn"),
+    (lambda kinds, classes, seed: control_labels(kinds, classes, None), "default_rng(seed)"),
 )
-def test_control(answer, says):
-    assert probing_checks.check_control(control_labels).right
-    assert says in said(probing_checks.check_control, answer)
 
 
 # --- exercise 4 ----------------------------------------------------------------------------------
@@ -128,25 +108,20 @@ def width(right):
     return right.mean(), (high - low) / 2
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda right: ..., "gives nothing back yet"),
-        (lambda right: right.mean(), "expected (2,)"),
-        (width, "both ends"),
-        (lambda right: interval(right)[::-1], "low first"),
-        (lambda right: interval(right.reshape(-1, 1)), "72 items as 72 cases"),
-        (lambda right: interval(right, root=False), "divide by sqrt(12)"),
-        (lambda right: interval(right, ddof=0), "unless told ddof=1"),
-        (lambda right: interval(right, times=1), "about 68 %"),
-        (lambda right: interval(right.T), "wrong axis"),
-        (lambda right: interval(right, times=3), "1.96 standard errors are"),
-        (lambda right: (float("nan"), 1.0), "not finite"),
-    ],
+test_interval = judged(
+    checks.check_interval,
+    interval,
+    (lambda right: right.mean(), "expected (2,)"),
+    (width, "both ends"),
+    (lambda right: interval(right)[::-1], "low first"),
+    (lambda right: interval(right.reshape(-1, 1)), "72 items as 72 cases"),
+    (lambda right: interval(right, root=False), "divide by sqrt(12)"),
+    (lambda right: interval(right, ddof=0), "unless you pass ddof=1"),
+    (lambda right: interval(right, times=1), "about 68 %"),
+    (lambda right: interval(right.T), "wrong axis"),
+    (lambda right: interval(right, times=3), "1.96 standard errors are"),
+    (lambda right: (float("nan"), 1.0), "not finite"),
 )
-def test_interval(answer, says):
-    assert probing_checks.check_interval(interval).right
-    assert says in said(probing_checks.check_interval, answer)
 
 
 # --- exercise 5 ----------------------------------------------------------------------------------
@@ -181,32 +156,27 @@ def in_place(change, seed):
     return random_like(change, seed)
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda change, seed: ..., "gives nothing back yet"),
-        (lambda change, seed: 0 * change, "rows are zero"),
-        (lambda change, seed: -change, "its opposite"),
-        (lambda change, seed: random_like(np.eye(40)[:, :1] * 0 + 1, seed), "expected (40, 30)"),
-        (
-            lambda change, seed: (
-                random_like(change, seed) / np.linalg.norm(change, axis=1, keepdims=True)
-            ),
-            "every row has length 1",
+test_random_like = judged(
+    checks.check_random_like,
+    random_like,
+    (lambda change, seed: 0 * change, "rows are zero"),
+    (lambda change, seed: -change, "its opposite"),
+    (lambda change, seed: random_like(np.eye(40)[:, :1] * 0 + 1, seed), "expected (40, 30)"),
+    (
+        lambda change, seed: (
+            random_like(change, seed) / np.linalg.norm(change, axis=1, keepdims=True)
         ),
-        (lambda change, seed: random_like(change, seed, axis=None), "each one by itself"),
-        (lambda change, seed: rng(seed).normal(size=change.shape), "row by row"),
-        (one_direction, "a direction for each"),
-        (lambda change, seed: random_like(change, seed, draw="random"), "every number is positive"),
-        (near, "still much like"),
-        (in_a_box, "prefer the corners"),
-        (lambda change, seed: random_like(change, 9), "every seed gives the same"),
-        (in_place, "changes what it was given"),
-    ],
+        "every row has length 1",
+    ),
+    (lambda change, seed: random_like(change, seed, axis=None), "each one by itself"),
+    (lambda change, seed: rng(seed).normal(size=change.shape), "row by row"),
+    (one_direction, "a direction for each"),
+    (lambda change, seed: random_like(change, seed, draw="random"), "every number is positive"),
+    (near, "still much like"),
+    (in_a_box, "prefer the corners"),
+    (lambda change, seed: random_like(change, 9), "every seed gives the same"),
+    (in_place, "changes what it was given"),
 )
-def test_random_like(answer, says):
-    assert probing_checks.check_random_like(random_like).right
-    assert says in said(probing_checks.check_random_like, answer)
 
 
 # --- what the notebook says of the bundled model -------------------------------------------------

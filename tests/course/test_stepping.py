@@ -3,19 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from judged import judged
 
 import workbench
 from sleep_course import inside, stepping
-from sleep_course.exercises import stepping as stepping_checks
+from sleep_course.exercises import stepping as checks
 from workbench.sleep import SleepPass, read, until_answers_settle
 from workbench.tasks import batch_generator
-
-
-def said(check, *answers):
-    verdict = check(*answers)
-    assert not verdict.right
-    return verdict.message
-
 
 # --- exercise 1 ----------------------------------------------------------------------------------
 
@@ -37,25 +31,20 @@ def asleep_first(labelled, n):
     return [w for awake in labelled for w in (*asleep, *["wake"] * awake, "eviction")]
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda labelled, n: ..., "gives nothing back yet"),
-        (lambda labelled, n: n, "no list of words"),
-        (lambda labelled, n: events_of(labelled, n, first=0), "pass 0 is what was there"),
-        (lambda labelled, n: events_of(labelled, n, evicted=False), "comes an eviction"),
-        (evicted_after_each_pass, "one eviction for a window"),
-        (lambda labelled, n: events_of([not a for a in labelled], n), "that window is slept on"),
-        (lambda labelled, n: ["eviction"], "yours gives ['eviction']"),
-        (lambda labelled, n: events_of(labelled, n, evicted="asleep"), "is evicted as well"),
-        (lambda labelled, n: events_of(labelled, n, wakes=n), "one pass, whatever N is"),
-        (asleep_first, "without sleeping first"),
-        (lambda labelled, n: events_of(labelled[:1], n), "two windows to sleep on"),
-    ],
+test_events = judged(
+    checks.check_events,
+    events_of,
+    (lambda labelled, n: n, "not a list of words"),
+    (lambda labelled, n: events_of(labelled, n, first=0), "pass 0 is what was there"),
+    (lambda labelled, n: events_of(labelled, n, evicted=False), "comes an eviction"),
+    (evicted_after_each_pass, "one eviction for a window"),
+    (lambda labelled, n: events_of([not a for a in labelled], n), "that window is slept on"),
+    (lambda labelled, n: ["eviction"], "yours gives ['eviction']"),
+    (lambda labelled, n: events_of(labelled, n, evicted="asleep"), "is evicted as well"),
+    (lambda labelled, n: events_of(labelled, n, wakes=n), "one pass, whatever N is"),
+    (asleep_first, "without sleeping first"),
+    (lambda labelled, n: events_of(labelled[:1], n), "two windows to sleep on"),
 )
-def test_events(answer, says):
-    assert stepping_checks.check_events(events_of).right
-    assert says in said(stepping_checks.check_events, answer)
 
 
 @pytest.mark.parametrize("name", ["depo-n8-w2-any", "depo-n8-any"])
@@ -94,21 +83,15 @@ def one_too_early(events, window, sleep_pass):
     return memory_after(events, window, max(sleep_pass - 1, 1))
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda events, w, p: ..., "gives nothing back yet"),
-        (lambda events, w, p: [e for e in events if e.sleep_pass == p], "AttributeError"),
-        (event_after, "event.memory, not the event"),
-        (lambda events, w, p: 1, "a Memory was expected"),
-        (in_a_list, "computed for nothing"),
-        (first_window, "compare the window's index"),
-        (one_too_early, "not the memory after window 1, pass 2"),
-    ],
+test_memory_after = judged(
+    checks.check_memory_after,
+    memory_after,
+    (event_after, "event.memory, not the event"),
+    (lambda events, w, p: 1, "a Memory was expected"),
+    (in_a_list, "computed for nothing"),
+    (first_window, "compare the window's index"),
+    (one_too_early, "not the memory after window 1, pass 2"),
 )
-def test_memory_after(answer, says):
-    assert stepping_checks.check_memory_after(memory_after).right
-    assert says in said(stepping_checks.check_memory_after, answer)
 
 
 # --- exercise 3 ----------------------------------------------------------------------------------
@@ -118,21 +101,16 @@ def share_right(logits, tokens, labelled):
     return (logits.argmax(-1)[:, :-1] == tokens[:, 1:])[labelled[:, 1:]].mean()
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda o, t, m: ..., "gives nothing back yet"),
-        (lambda o, t, m: (o.argmax(-1) == t)[m].mean(), "shift by one"),
-        (lambda o, t, m: (o.argmax(-1)[:, :-1] == t[:, 1:]).mean(), "counts every token"),
-        (lambda o, t, m: (o.argmax(-1)[:, :-1] == t[:, 1:])[m[:, :-1]].mean(), "shift the labels"),
-        (lambda o, t, m: (o.argmax(-1)[:, :-1] == t[:, 1:])[m[:, 1:]].sum(), "divide by"),
-        (lambda o, t, m: 0.1, "yours gives 0.1"),
-        (lambda o, t, m: o.argmax(1) == t, "Compare the likeliest symbol"),
-    ],
+test_share_right = judged(
+    checks.check_share_right,
+    share_right,
+    (lambda o, t, m: (o.argmax(-1) == t)[m].mean(), "shift by one"),
+    (lambda o, t, m: (o.argmax(-1)[:, :-1] == t[:, 1:]).mean(), "counts every token"),
+    (lambda o, t, m: (o.argmax(-1)[:, :-1] == t[:, 1:])[m[:, :-1]].mean(), "shift the labels"),
+    (lambda o, t, m: (o.argmax(-1)[:, :-1] == t[:, 1:])[m[:, 1:]].sum(), "divide by"),
+    (lambda o, t, m: 0.1, "yours gives 0.1"),
+    (lambda o, t, m: o.argmax(1) == t, "Compare the likeliest symbol"),
 )
-def test_share_right(answer, says):
-    assert stepping_checks.check_share_right(share_right).right
-    assert says in said(stepping_checks.check_share_right, answer)
 
 
 # --- exercise 4 ----------------------------------------------------------------------------------
@@ -162,25 +140,20 @@ def fading(S, writes, n):
     return after
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda S, writes, n: ..., "gives nothing back yet"),
-        (lambda S, writes, n: "S", "not an array of numbers"),
-        (lambda S, writes, n: replay(S, writes, n)[-1], "one matrix"),
-        (lambda S, writes, n: replay(S, writes, n, keep="write"), "every single write"),
-        (lambda S, writes, n: [S, *replay(S, writes, n)], "that you began with"),
-        (lambda S, writes, n: replay(S, writes, n + 2), "shape (6, 3, 2)"),
-        (lambda S, writes, n: replay(S, writes, n, reset=True), "go on from where it was"),
-        (lambda S, writes, n: [replay(S, writes, n)[-1]] * n, "append after each time"),
-        (lambda S, writes, n: replay(0 * S, writes, n), "an empty S"),
-        (fading, "right the first time"),
-        (lambda S, writes, n: replay(S, writes[::-1], n), "not the gated delta rule"),
-    ],
+test_replay = judged(
+    checks.check_replay,
+    replay,
+    (lambda S, writes, n: "S", "not an array of numbers"),
+    (lambda S, writes, n: replay(S, writes, n)[-1], "one matrix"),
+    (lambda S, writes, n: replay(S, writes, n, keep="write"), "every single write"),
+    (lambda S, writes, n: [S, *replay(S, writes, n)], "that you began with"),
+    (lambda S, writes, n: replay(S, writes, n + 2), "shape (6, 3, 2)"),
+    (lambda S, writes, n: replay(S, writes, n, reset=True), "go on from where it was"),
+    (lambda S, writes, n: [replay(S, writes, n)[-1]] * n, "append after each time"),
+    (lambda S, writes, n: replay(0 * S, writes, n), "an empty S"),
+    (fading, "right the first time"),
+    (lambda S, writes, n: replay(S, writes[::-1], n), "not the gated delta rule"),
 )
-def test_replay(answer, says):
-    assert stepping_checks.check_replay(replay).right
-    assert says in said(stepping_checks.check_replay, answer)
 
 
 # --- exercise 5 ----------------------------------------------------------------------------------
@@ -213,24 +186,19 @@ def of_norms(before, after):
     return ((now - was) <= 0.1 * now).all()
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda before, after: ..., "gives nothing back yet"),
-        (lambda before, after: False, "goes on sleeping"),
-        (lambda before, after: True, "both heads changed by half"),
-        (together, "each head by itself"),
-        (first_head, "all of them must have settled"),
-        (any_head, "each head by itself"),
-        (absolute, "divide by the norm"),
-        (lambda before, after: settled(before, after, 0.02), "a twentieth"),
-        (lambda before, after: settled(before, after, 0.2), "the line is at a tenth"),
-        (of_norms, "norm of the difference"),
-    ],
+test_settled = judged(
+    checks.check_settled,
+    settled,
+    (lambda before, after: False, "goes on sleeping"),
+    (lambda before, after: True, "both heads changed by half"),
+    (together, "each head by itself"),
+    (first_head, "all of them must have settled"),
+    (any_head, "each head by itself"),
+    (absolute, "divide by the norm"),
+    (lambda before, after: settled(before, after, 0.02), "a twentieth"),
+    (lambda before, after: settled(before, after, 0.2), "the line is at a tenth"),
+    (of_norms, "norm of the difference"),
 )
-def test_settled(answer, says):
-    assert stepping_checks.check_settled(settled).right
-    assert says in said(stepping_checks.check_settled, answer)
 
 
 # --- what the notebook says of the bundled model -------------------------------------------------

@@ -3,23 +3,17 @@
 import numpy as np
 import pytest
 import xarray as xr
+from judged import judged
 
 import workbench
 from sleep_course import writers
-from sleep_course.exercises import writers as writers_checks
+from sleep_course.exercises import writers as checks
 from sleep_course.exercises.writers import contributions_by_mistake, kept_by_mistake
 from workbench.instruments.linear import Written
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.provenance import contributions as exact
 from workbench.instruments.retention import retention
 from workbench.trace import load_trace
-
-
-def said(check, *answers):
-    verdict = check(*answers)
-    assert not verdict.right
-    return verdict.message
-
 
 # --- exercise 1 ----------------------------------------------------------------------------------
 
@@ -32,25 +26,19 @@ def along(C, k):
     return np.outer(k, C.T @ k)
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda C, k, beta, a: ..., "gives nothing back yet"),
-        (lambda C, k, beta, a: C @ k, "ValueError"),
-        (lambda C, k, beta, a: C.T, "shape (2, 3)"),
-        (lambda C, k, beta, a: C - beta * along(C, k), "times a"),
-        (lambda C, k, beta, a: a * C, "finds along its key"),
-        (lambda C, k, beta, a: a * C - beta * along(C, k), "decay first"),
-        (lambda C, k, beta, a: a * (C - along(C, k)), "only the share beta"),
-        (lambda C, k, beta, a: a * (C + beta * along(C, k)), "a minus"),
-        (lambda C, k, beta, a: a * (1 - beta) * C, "only what lies along k"),
-        (lambda C, k, beta, a: 2 * C, "not a (I - beta k k^T) C"),
-        (lambda C, k, beta, a: np.multiply(C, a, out=C), "changes what it was given"),
-    ],
+test_carry = judged(
+    checks.check_carry,
+    carry,
+    (lambda C, k, beta, a: C.T, "shape (2, 3)"),
+    (lambda C, k, beta, a: C - beta * along(C, k), "times a"),
+    (lambda C, k, beta, a: a * C, "finds along its key"),
+    (lambda C, k, beta, a: a * C - beta * along(C, k), "decay first"),
+    (lambda C, k, beta, a: a * (C - along(C, k)), "only the share beta"),
+    (lambda C, k, beta, a: a * (C + beta * along(C, k)), "a minus"),
+    (lambda C, k, beta, a: a * (1 - beta) * C, "only what lies along k"),
+    (lambda C, k, beta, a: 2 * C, "not a (I - beta k k^T) C"),
+    (lambda C, k, beta, a: np.multiply(C, a, out=C), "changes what it was given"),
 )
-def test_carry(answer, says):
-    assert writers_checks.check_carry(carry).right
-    assert says in said(writers_checks.check_carry, answer)
 
 
 # --- exercise 2 ----------------------------------------------------------------------------------
@@ -70,34 +58,29 @@ def mistake(name):
     return lambda writes: list(contributions_by_mistake(writes)[name])
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda writes: ..., "gives nothing back yet"),
-        (lambda writes: "S", "not an array of numbers"),
-        (lambda writes: [np.ones((3, 2)), 1], "not an array of numbers"),
-        (lambda writes: sum(contributions(writes)), "one matrix"),
-        (lambda writes: contributions(writes)[1:], "shape (3, 3, 2)"),
-        (mistake("not carried"), "have taken from it since"),
-        (mistake("own step"), "begin with the next"),
-        (mistake("earlier"), "through the tokens *before* it"),
-        (mistake("decays"), "later keys take out too"),
-        (mistake("errors"), "they sum to S too"),
-        (mistake("states"), "all writes so far"),
-        (mistake("no beta"), "has the strength beta"),
-        (lambda writes: contributions(writes)[::-1], "in reverse order"),
-        (lambda writes: np.roll(contributions(writes), 1, axis=0), "not what each token wrote"),
-        (lambda writes: [2 * C for C in contributions(writes)], "off from S by 100%"),
-    ],
+test_contributions = judged(
+    checks.check_contributions,
+    contributions,
+    (lambda writes: "S", "not an array of numbers"),
+    (lambda writes: [np.ones((3, 2)), 1], "not an array of numbers"),
+    (lambda writes: sum(contributions(writes)), "one matrix"),
+    (lambda writes: contributions(writes)[1:], "shape (3, 3, 2)"),
+    (mistake("not carried"), "have taken from it since"),
+    (mistake("own step"), "begin with the next"),
+    (mistake("earlier"), "through the tokens *before* it"),
+    (mistake("decays"), "later keys take out too"),
+    (mistake("errors"), "they sum to S too"),
+    (mistake("states"), "all writes so far"),
+    (mistake("no beta"), "has the strength beta"),
+    (lambda writes: contributions(writes)[::-1], "in reverse order"),
+    (lambda writes: np.roll(contributions(writes), 1, axis=0), "not what each token wrote"),
+    (lambda writes: [2 * C for C in contributions(writes)], "off from S by 100%"),
 )
-def test_contributions(answer, says):
-    assert writers_checks.check_contributions(contributions).right
-    assert says in said(writers_checks.check_contributions, answer)
 
 
 def test_two_decompositions_sum_to_the_state():
     """What the hint says of writing v - S^T k: right as a sum, wrong as an answer."""
-    told = contributions_by_mistake(writers_checks.some_writes(2))
+    told = contributions_by_mistake(checks.some_writes(2))
     S = told["states"][-1]
     np.testing.assert_allclose(told["right"].sum(0), S)
     np.testing.assert_allclose(told["errors"].sum(0), S)
@@ -115,24 +98,19 @@ def length(x):
     return np.linalg.norm(x)
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda C, S: ..., "gives nothing back yet"),
-        (lambda C, S: C / S, "shape (3, 2)"),
-        (lambda C, S: length(C) / length(S), "norms of parts that point elsewhere"),
-        (lambda C, S: length(C) ** 2 / length(S) ** 2, "squares do not add up"),
-        (lambda C, S: (C * S).sum() / length(C) / length(S), "the cosine"),
-        (lambda C, S: abs(share(C, S)), "keep the sign"),
-        (lambda C, S: (C * S).sum() / length(S), "square of the norm"),
-        (lambda C, S: (C * S).sum(), "units of S squared"),
-        (lambda C, S: C.sum() / S.sum(), "no size"),
-        (lambda C, S: 0.5, "not (part * S).sum()"),
-    ],
+test_share = judged(
+    checks.check_share,
+    share,
+    (lambda C, S: C / S, "shape (3, 2)"),
+    (lambda C, S: length(C) / length(S), "norms of parts that point elsewhere"),
+    (lambda C, S: length(C) ** 2 / length(S) ** 2, "squares do not add up"),
+    (lambda C, S: (C * S).sum() / length(C) / length(S), "the cosine"),
+    (lambda C, S: abs(share(C, S)), "keep the sign"),
+    (lambda C, S: (C * S).sum() / length(S), "square of the norm"),
+    (lambda C, S: (C * S).sum(), "units of S squared"),
+    (lambda C, S: C.sum() / S.sum(), "not a size"),
+    (lambda C, S: 0.5, "not (part * S).sum()"),
 )
-def test_share(answer, says):
-    assert writers_checks.check_share(share).right
-    assert says in said(writers_checks.check_share, answer)
 
 
 # --- exercise 4 ----------------------------------------------------------------------------------
@@ -146,22 +124,17 @@ def decays_only(writes):
     return parts
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda writes: ..., "gives nothing back yet"),
-        (lambda writes: sum(decays_only(writes)), "one matrix"),
-        (contributions, "the exact one again"),
-        (mistake("not carried"), "let it decay"),
-        (mistake("own decay"), "its own a does not touch it"),
-        (mistake("all decays"), "comes *after* a write"),
-        (mistake("errors"), "removal by another name"),
-        (mistake("states"), "not beta k v^T times the later decays"),
-    ],
+test_decays_only = judged(
+    checks.check_decays_only,
+    decays_only,
+    (lambda writes: sum(decays_only(writes)), "one matrix"),
+    (contributions, "the exact one again"),
+    (mistake("not carried"), "let it decay"),
+    (mistake("own decay"), "its own a does not touch it"),
+    (mistake("all decays"), "comes *after* a write"),
+    (mistake("errors"), "removal by another name"),
+    (mistake("states"), "not beta k v^T times the later decays"),
 )
-def test_decays_only(answer, says):
-    assert writers_checks.check_decays_only(decays_only).right
-    assert says in said(writers_checks.check_decays_only, answer)
 
 
 # --- exercise 5 ----------------------------------------------------------------------------------
@@ -178,27 +151,22 @@ def other_kept(name):
     return lambda C, later: kept_by_mistake(C, later)[name]
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        (lambda C, later: ..., "gives nothing back yet"),
-        (lambda C, later: kept(C, later)[0], "two numbers are expected"),
-        (lambda C, later: (C, C), "expected (2,)"),
-        (other_kept("swapped"), "the other way round"),
-        (other_kept("with decay"), "counts it twice"),
-        (other_kept("gone"), "removal *took*"),
-        (other_kept("matrix"), "divide by the norm of C"),
-        (other_kept("betas"), "lies along the key"),
-        (other_kept("backwards"), "acts first"),
-        (other_kept("sum"), "multiply them"),
-        (other_kept("squares"), "squared norms"),
-        (lambda C, later: (kept(C, later)[0], 0.123), "not 0.123"),
-        (lambda C, later: (0.5, 0.5), "here they are"),
-    ],
+test_kept = judged(
+    checks.check_kept,
+    kept,
+    (lambda C, later: kept(C, later)[0], "two numbers are expected"),
+    (lambda C, later: (C, C), "expected (2,)"),
+    (other_kept("swapped"), "the other way round"),
+    (other_kept("with decay"), "counts it twice"),
+    (other_kept("gone"), "removal *took*"),
+    (other_kept("matrix"), "divide by the norm of C"),
+    (other_kept("betas"), "lies along the key"),
+    (other_kept("backwards"), "acts first"),
+    (other_kept("sum"), "multiply them"),
+    (other_kept("squares"), "squared norms"),
+    (lambda C, later: (kept(C, later)[0], 0.123), "not 0.123"),
+    (lambda C, later: (0.5, 0.5), "here they are"),
 )
-def test_kept(answer, says):
-    assert writers_checks.check_kept(kept).right
-    assert says in said(writers_checks.check_kept, answer)
 
 
 # --- what the notebook says of the bundled traces ------------------------------------------------

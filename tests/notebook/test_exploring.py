@@ -14,7 +14,7 @@ LAST, ASLEEP = [2, 1], [True, False]
 
 @pytest.fixture
 def states():
-    """S that tells where it is: 1000 example + 100 window + 10 pass + head; layer 3 alone."""
+    """S that shows where it is: 1000 example + 100 window + 10 pass + head; layer 3 alone."""
     dims = ("example", "window", "sleep_pass", "layer", "gdn_head", "key", "value")
     example, window, sleep_pass, head = np.ix_(range(2), range(2), range(3), range(2))
     place = (1000 * example + 100 * window + 10 * sleep_pass + head).astype(np.float32)
@@ -100,7 +100,7 @@ def test_passes_end_where_the_window_ends(states, trace):
     assert slider.max == 2
 
 
-def test_what_was_not_recorded_is_said(states):
+def test_a_note_says_what_was_not_recorded(states):
     shown = explore(figures.one_head, states)
     shown.controls["window"].value = 1
     assert shown.note.value == ""
@@ -120,7 +120,7 @@ def test_what_the_function_does_not_name_is_cut_and_sleep_passes_stay(states):
     assert seen(shown)["dims"] == ["key", "sleep_pass", "value"]
 
 
-def test_over_says_what_is_cut_and_named_axes_are_told_as_well(states):
+def test_over_says_what_is_cut_and_the_function_gets_named_axes_too(states):
     cut = ("example", "window", "layer", "gdn_head")
     shown = explore(spy(sleep_pass=0, gdn_head=0), states, over=cut)
     shown.controls["gdn_head"].value = 1
@@ -172,12 +172,12 @@ def test_fixed_values_and_lists_of_them(states):
         ({"quantity": "what"}, "none of state, change"),
     ],
 )
-def test_what_cannot_be_drawn_is_said_at_once(states, given, says):
+def test_what_cannot_be_drawn_is_refused_at_once(states, given, says):
     with pytest.raises(WorkbenchError, match=says):
         explore(figures.one_head, states, **given)
 
 
-def test_an_error_on_the_way_is_said_in_the_note_and_the_figure_stays(states):
+def test_a_later_error_goes_to_the_note_and_the_figure_stays(states):
     def picky(data, *, sleep_pass):
         if sleep_pass == 1:
             raise ValueError("not <here>")

@@ -23,9 +23,9 @@ from workbench.errors import WorkbenchError
 Data = xr.DataArray | xr.Dataset | xr.DataTree
 
 CUT: Final = (dims.EXAMPLE, dims.WINDOW, dims.LAYER, dims.GDN_HEAD)
-"""Axes that a figure shows one place of, unless it asks for them or is told otherwise."""
+"""Axes along which a figure shows one place, unless it or `over` names them."""
 ORDER: Final = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD)
-"""Widgets of these axes stand first, in this order."""
+"""Widgets of these axes come first, in this order."""
 PLACE: Final = (dims.WINDOW, dims.SLEEP_PASS)
 """What figures of a whole reading take as one argument ``place``, both by position."""
 MENUS: Final = (dims.LAYER, dims.GDN_HEAD)
@@ -42,7 +42,7 @@ class Explorer(ipywidgets.VBox):
     controls : dict of str to ipywidgets.Widget
         By axis or argument; set ``controls["sleep_pass"].value`` to move there from code.
     note : ipywidgets.HTML
-        Why there is nothing to see, where that is so.
+        Why nothing is drawn; empty otherwise.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Explorer(ipywidgets.VBox):
         return super()._repr_mimebundle_(**kwargs)
 
     def _put(self, figure: go.Figure) -> None:
-        """Put a new figure in the place of the one that there is."""
+        """Replace the figure on screen."""
         gone, self.figure = self.figure, as_widget(figure)
         self.children = [self._row, self.note, self.figure]
         gone.close()
@@ -94,7 +94,7 @@ class Explorer(ipywidgets.VBox):
         try:
             figure, note = self._draw(self.cursor)
         except (WorkbenchError, ValueError, KeyError, IndexError, TypeError) as error:
-            # in a callback a traceback would go to a log that nobody sees
+            # in a callback a traceback would go to a log that no reader sees
             self.note.value = html.escape(f"No figure here: {error}")
             return
         self.note.value = html.escape(note)
@@ -112,7 +112,7 @@ def explore(
     trace: xr.DataTree | None = None,
     **fixed: Any,
 ) -> Explorer:
-    """Show a figure of `data` with a slider or a menu for each axis that it shows one place of.
+    """Show a figure of `data` with a slider or a menu for each axis along which it shows one place.
 
     Parameters
     ----------
@@ -127,10 +127,10 @@ def explore(
         layer and gdn_head, except those that the function names; and with an argument `place`
         but none `passes`, window and sleep_pass.
     trace : DataTree or None
-        Tells how many passes each window has, where `data` does not.
+        Has the number of passes of each window, where `data` has not.
     **fixed
-        An axis held where it is told to be, or an argument of the function; a list of values
-        becomes a menu. An axis of one place has no widget either.
+        An axis held at one value, or an argument of the function; a list of values becomes a
+        menu. An axis with one place has no widget either.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def explore(
     Raises
     ------
     WorkbenchError
-        A name is neither an axis nor an argument, a place is none of the axis, or the function
+        A name is neither an axis nor an argument, a place is not on its axis, or the function
         cannot draw what is left.
 
     Examples
@@ -160,21 +160,7 @@ def explore(
     _check(fixed, labels, arguments, wanted)
     if "passes" in fixed and last is None:
         last = np.asarray(fixed["passes"])
-    controls, held = {}, {}
-    for name in sorted(wanted, key=lambda n: (ORDER.index(n) if n in ORDER else 9, str(n))):
-        values = list(fixed[name]) if _many(fixed.get(name)) else labels[name]
-        if name in fixed and not _many(fixed[name]):
-            held[name] = fixed[name]
-        elif len(values) == 1:
-            held[name] = values[0]
-        else:
-            controls[name] = _control(name, values)
-    for name in set(fixed) - wanted:
-        # a tuple is a value, as `passes` and `place` are; a list is a choice
-        if isinstance(fixed[name], list):
-            controls[name] = ipywidgets.Dropdown(options=fixed[name], **named(name))
-        else:
-            held[name] = fixed[name]
+    controls, held = _controls(fixed, labels, wanted)
 
     def draw(cursor: dict[str, Any]) -> tuple[go.Figure, str]:
         here = held | cursor
@@ -309,6 +295,28 @@ def _check(
                 f"({', '.join(arguments)})",
                 f"leave {name} out",
             )
+
+
+def _controls(
+    fixed: Mapping[str, Any], labels: Mapping[str, list[Any]], wanted: set[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a control for each name with several values, and the values of the others."""
+    controls, held = {}, {}
+    for name in sorted(wanted, key=lambda n: (ORDER.index(n) if n in ORDER else 9, str(n))):
+        values = list(fixed[name]) if _many(fixed.get(name)) else labels[name]
+        if name in fixed and not _many(fixed[name]):
+            held[name] = fixed[name]
+        elif len(values) == 1:
+            held[name] = values[0]
+        else:
+            controls[name] = _control(name, values)
+    for name in set(fixed) - wanted:
+        # a tuple is a value, as `passes` and `place` are; a list is a choice
+        if _many(fixed[name]):
+            controls[name] = ipywidgets.Dropdown(options=fixed[name], **named(name))
+        else:
+            held[name] = fixed[name]
+    return controls, held
 
 
 def _control(name: str, values: list[Any]) -> Any:

@@ -107,7 +107,7 @@ def expected_outer_error(count: int, key_dim: int, *, overlap: float = 0.0) -> f
 
 
 def share_by_age(count: int, key_dim: int, *, decay: float, seed: int = 0) -> np.ndarray:
-    """Return how much of an item the delta rule gives back, by age, ``[item]``, newest first.
+    """Return how much of an item the delta rule returns, by age, ``[item]``, newest first.
 
     The score is the share of the value that comes back, ``v . S^T k``: 1 is all of it.
     """

@@ -100,7 +100,7 @@ class Looped(nn.Module):
 def looped_errors(times: int) -> dict[str, float]:
     """Return how far integrated gradients miss completeness on `Looped`, median of 20 inputs.
 
-    By procedure: "hooked to the module" is Captum told which module to attribute to, "of the
+    By procedure: "hooked to the module" is Captum given the module to attribute to, "of the
     input" is Captum given a function of the input.
     """
     generator = torch.Generator().manual_seed(1)

@@ -1,7 +1,7 @@
-"""Five findings to be audited, and an honest result of the same kind beside each.
+"""Five findings to audit, each next to an honest result of the same kind.
 
-Called by notebook 10; its exercises are in `sleep_course.exercises.audits`. No number is made
-up: what is wrong with a finding is the way it was come by, as it has been here or elsewhere.
+Called by notebook 10; its exercises are in `sleep_course.exercises.audits`. No number is
+invented: each finding was reached in a faulty way that has happened here or elsewhere.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from sleep_course import boundary
-from sleep_course.exercises.more_sleep import recorded
+from sleep_course.records import recorded
 from workbench import dims
 from workbench.instruments.features import fast_weights
 from workbench.lab import results
@@ -289,7 +289,7 @@ class Reader:
     def memories(self) -> np.ndarray:
         """Read all contexts; return S, ``[episode, key, value]``."""
         state = np.zeros((len(self._after), self.room, self.names))
-        for name in self._after.argsort(axis=1).T:  # in an order of its own
+        for name in self._after.argsort(axis=1).T:  # in another order
             state = self._written(state, name)
         return state
 

@@ -36,7 +36,7 @@ def numbers(memory: Memory) -> dict[str, int]:
 def before_eviction(model: HybridModel, batch: Batch, sleep: SleepConfig) -> Memory:
     """Return the memory at the end of the first window, KV cache included, before it is evicted.
 
-    The cache is kept only where eviction is sliding, since otherwise nobody reads it again.
+    The cache is kept only where eviction is sliding, because otherwise it is not read again.
     """
     sliding = sleep.model_copy(update={"eviction": "sliding"})
     event = None
@@ -65,20 +65,25 @@ def reach(tokens: int, window: int, eviction: Literal["hard", "sliding"]) -> np.
     model = HybridModel(config, seed=0).double()
     ids = np.zeros((tokens + 1, tokens), dtype=np.int64)
     ids[1 + np.arange(tokens), np.arange(tokens)] = 1
-    none = np.zeros(ids.shape, dtype=bool)
-    batch = Batch(
-        tokens=ids,
-        loss_mask=none,
-        valid=~none,
-        answer_of=np.full(ids.shape, -1),
-        difficulty=np.zeros((len(ids), 0), dtype=np.int64),
-    )
     sleep = SleepConfig(window=window, passes=1, eviction=eviction)
-    passes = [e for e in read(model, batch, sleep, every_output=True) if isinstance(e, SleepPass)]
+    events = read(model, unlabelled(ids), sleep, every_output=True)
+    passes = [event for event in events if isinstance(event, SleepPass)]
     outputs = [event.hidden for event in passes if event.hidden is not None]
     out = torch.cat(outputs, dim=1)  # (1 + read, reader, channel)
     changed = (out[1:] - out[:1]).abs().amax(-1) > 1e-9
     return changed.T.numpy()
+
+
+def unlabelled(tokens: np.ndarray) -> Batch:
+    """Return a batch of ``tokens [example, token]`` that asks nothing."""
+    none = np.zeros(tokens.shape, dtype=bool)
+    return Batch(
+        tokens=tokens,
+        loss_mask=none,
+        valid=~none,
+        answer_of=np.full(tokens.shape, -1),
+        difficulty=np.zeros((len(tokens), 0), dtype=np.int64),
+    )
 
 
 def one_pass_of(model: HybridModel) -> OnePass:
@@ -108,6 +113,11 @@ def accuracy(
         What the model begins with; None is S = 0.
     """
     wakes = [e for e in read(model, batch, sleep, memory=memory) if isinstance(e, Wake)]
+    return by_difficulty(wakes, batch)
+
+
+def by_difficulty(wakes: list[Wake], batch: Batch) -> dict[int, float]:
+    """Return the share of a batch's answers that are right, by difficulty."""
     right = query_correct(token_correct(wakes, batch), batch)
     levels = sorted(set(batch.difficulty[batch.difficulty >= 0].tolist()))
     return {level: float(right[batch.difficulty == level].mean()) for level in levels}

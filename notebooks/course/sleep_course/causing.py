@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from sleep_course.boundary import by_difficulty
 from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
@@ -23,7 +24,6 @@ from workbench.instruments.swaps import Questions, logits_at, questions, swap_co
 from workbench.model import HybridModel, Memory
 from workbench.sleep import Boundary, Wake, read, wake_now
 from workbench.tasks import batch_generator
-from workbench.training.loss import query_correct, token_correct
 
 
 @dataclass(frozen=True)
@@ -139,10 +139,7 @@ def exactness(checkpoint: Any, *, count: int = 64, eviction: str = "hard") -> fl
 def accuracy_by_hops(found: Pairs, memory: Memory) -> dict[int, float]:
     """Wake the recipients with a memory; return the share of answers right, by hops."""
     wakes = wake_now(found.model, found.recipient, found.sleep, memory, after=0)
-    right = query_correct(token_correct(wakes, found.recipient), found.recipient)
-    asked = found.recipient.difficulty
-    levels = sorted(set(asked[asked >= 0].tolist()))
-    return {level: float(right[asked == level].mean()) for level in levels}
+    return by_difficulty(wakes, found.recipient)
 
 
 @torch.no_grad()

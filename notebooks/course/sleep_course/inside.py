@@ -73,7 +73,7 @@ def writes(
 ) -> list[Writes]:
     """Return what every token wrote in each pass: the operator's k, v, decay and beta.
 
-    Works out afresh what reached `layer` in each pass: the embedding in the first, the features
+    Recomputes what reached `layer` in each pass: the embedding in the first, the features
     of the pass before in the others.
 
     Raises
@@ -103,7 +103,7 @@ def writes(
 
 
 def recall(state: torch.Tensor, write: Writes) -> torch.Tensor:
-    """Return what S gives back for each token's key: ``S^T k [batch, token, gdn_head, value]``."""
+    """Return what S returns for each token's key: ``S^T k [batch, token, gdn_head, value]``."""
     return torch.einsum("bhkv,bthk->bthv", state, write.k)
 
 

@@ -1,4 +1,4 @@
-"""Small figures for the notebooks, beside those of `workbench.figures`: curves and matrices.
+"""Small figures for the notebooks, next to those of `workbench.figures`: curves and matrices.
 
 Plain arrays in, Plotly figure out, in the theme of `workbench.figures`. Zero-centred quantities
 take the diverging colour map with one scale for all panels; shares take cividis.

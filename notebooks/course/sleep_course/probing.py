@@ -57,7 +57,7 @@ def rows_of(states: xr.DataArray, passes: Sequence[int]) -> tuple[np.ndarray, np
 def told_random_labels(
     held_out: HeldOut, features: np.ndarray, example: np.ndarray, *, draws: int = 10
 ) -> float:
-    """Return how well a probe tells labels that a coin has thrown, mean over `draws`.
+    """Return how well a probe predicts labels thrown by a coin, mean over `draws`.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class Bench:
         alpha: float,
         fold: Literal["train", "validation", "test"],
     ) -> np.ndarray:
-        """Return which items a probe trained with `alpha` tells right, bool ``[example, item]``.
+        """Return which items a probe trained with `alpha` predicts right, bool ``[example, item]``.
 
         Parameters
         ----------
@@ -121,7 +121,7 @@ class Bench:
         return probe.answers(self.projected[fold]) == labels[self.of[fold]]
 
     def score(self, labels: np.ndarray) -> Callable[[float, str], float]:
-        """Return ``score(alpha, fold)``, the share of items told right."""
+        """Return ``score(alpha, fold)``, the share of items predicted right."""
         return lambda alpha, fold: float(self.right(labels, alpha, fold).mean())  # type: ignore[arg-type]
 
 

@@ -1,13 +1,29 @@
-"""What instruments have measured on the bundled models, for notebooks."""
+"""What is recorded of the bundled models: sweeps over seeds, and what instruments have measured."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import xarray as xr
 
+from workbench.lab import results
 from workbench.lab.measured import read_measurement
+from workbench.lab.record import read_record
 from workbench.paths import data_folder
 
 
 def measured(name: str) -> xr.Dataset:
     """Return a committed measurement by its name: "patches-depo-n8-any-heads"."""
     return read_measurement(data_folder() / "results" / "instruments" / f"{name}.json")[0]
+
+
+def records() -> dict[str, Path]:
+    """Return the bundled records of sweeps by name."""
+    return {path.stem: path for path in sorted((data_folder() / "results/sweeps").glob("*.json"))}
+
+
+def recorded(name: str) -> tuple[dict[str, Any], xr.Dataset]:
+    """Return a bundled record, and its runs as `workbench.lab.results.dataset`."""
+    record = read_record(data_folder() / "results" / "sweeps" / f"{name}.json")
+    return record, results.dataset(record)

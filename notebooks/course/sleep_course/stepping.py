@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from sleep_course.boundary import by_difficulty
 from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
@@ -63,16 +64,13 @@ def accuracy_by_pass(
     DataArray
         ``(difficulty, sleep_pass)``.
     """
-    levels = sorted(set(batch.difficulty[batch.difficulty >= 0].tolist()))
-    found = []
-    for memory in memories:
-        wakes = wake_now(model, batch, sleep, memory, after=0)
-        right = query_correct(token_correct(wakes, batch), batch)
-        found.append([right[batch.difficulty == level].mean() for level in levels])
+    found = [
+        by_difficulty(wake_now(model, batch, sleep, memory, after=0), batch) for memory in memories
+    ]
     return xr.DataArray(
-        np.array(found).T,
+        np.array([list(one.values()) for one in found]).T,
         dims=(dims.DIFFICULTY, dims.SLEEP_PASS),
-        coords={dims.DIFFICULTY: levels, dims.SLEEP_PASS: np.arange(len(memories))},
+        coords={dims.DIFFICULTY: list(found[0]), dims.SLEEP_PASS: np.arange(len(memories))},
         name="accuracy",
     )
 

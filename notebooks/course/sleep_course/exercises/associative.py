@@ -1,7 +1,6 @@
 """Checks of the exercises in notebook 1, *A memory you can write to*.
 
-Each takes the learner's function and returns a `Verdict`. S is [key, value], 4 x 3 in most
-checks: not square, so that a transposed product cannot pass by luck.
+S is [key, value], 4 x 3 in most checks: not square, so that a transposed product cannot pass.
 """
 
 from __future__ import annotations
@@ -42,12 +41,12 @@ def check_write_and_read(write: Any, read: Any) -> str:
     if close(after, np.outer(k, v)):
         raise NotYet("`write` drops what S held before: add the new product to S.")
     if close(after, state - np.outer(k, v)):
-        raise NotYet("`write` takes the product away from S instead of adding it.")
+        raise NotYet("`write` subtracts the product from S instead of adding it.")
     if not close(after, state + np.outer(k, v)):
         raise NotYet("`write` adds something, but not the outer product of k and v. " + SHAPE_HINT)
     out = call_for_array(read, state, k, shape=(VALUES,), hint=READ_HINT)
     if not close(out, state.T @ k):
-        raise NotYet("`read` gives back a vector of the right length, but not S^T q. " + READ_HINT)
+        raise NotYet("`read` returns a vector of the right length, but not S^T q. " + READ_HINT)
     (small, one, two), (square, three, four) = _some(2, 5, seed=11), _some(4, 4, seed=12)
     right_elsewhere(
         write,
@@ -125,7 +124,7 @@ def check_parity(beta_for: Any) -> str:
     """Exercise 3: ``beta_for(bit)`` makes the sign of a memory the parity of the bits."""
     strengths = []
     for bit in (0, 1):
-        hint = "Give back one number for bit 0 and another for bit 1."
+        hint = "Return one number for bit 0 and another for bit 1."
         strengths.append(float(call_for_array(beta_for, bit, shape=(), hint=hint)))
     quiet, flip = strengths
     if not all(0 <= b <= 2 for b in strengths):
@@ -148,7 +147,7 @@ def check_parity(beta_for: Any) -> str:
             "exactly -1?"
         )
     bits = np.random.default_rng(0).integers(0, 2, (32, 40))
-    hint = "It must give back the same numbers every time."
+    hint = "It must return the same numbers every time."
     again = {bit: float(call_for_array(beta_for, bit, shape=(), hint=hint)) for bit in (0, 1)}
     final = parity_memory(bits, again.__getitem__)
     if not np.array_equal(final < 0, bits.sum(1) % 2 == 1):

@@ -1,7 +1,4 @@
-"""Checks of the exercises in notebook 7, *Attribution on a recurrent state*.
-
-Each takes the learner's function and returns a `Verdict`.
-"""
+"""Checks of the exercises in notebook 7, *Attribution on a recurrent state*."""
 
 from __future__ import annotations
 
@@ -20,8 +17,8 @@ from sleep_course.exercises.check import (
     close,
     exercise,
     kind_of,
-    name_of,
     right_elsewhere,
+    same,
 )
 from workbench.model import Memory
 from workbench.sleep import Boundary, before_window
@@ -32,12 +29,12 @@ POINT, BASELINE = np.array([2.0, 3.0, 1.5]), np.array([0.5, -1.0, -0.5])
 SHARED = {
     "": 5.0, "a": 7.0, "b": 5.0, "c": 4.0, "ab": 17.0, "ac": 9.0, "bc": 4.0, "abc": 20.0,
 }  # fmt: skip
-"""Worth of every set of three players: a and b need each other, c is against whoever is alone."""
+"""Worth of every set of three players: a and b need each other, c is against anyone alone."""
 
 
 @exercise
 def check_integrated_gradients(integrated_gradients: Any) -> str:
-    """Exercise 1: the mean gradient at the middles of equal pieces of the way, times the way."""
+    """Exercise 1: the mean gradient at midpoints of equal pieces of the path, times the path."""
     hint = "(x - baseline) times the mean of gradient(baseline + alpha * (x - baseline))."
     asked: list[np.ndarray] = []
 
@@ -45,7 +42,7 @@ def check_integrated_gradients(integrated_gradients: Any) -> str:
         x = np.asarray(x, dtype=np.float64)
         if x.shape != (3,):
             raise NotYet(
-                f"one point a call: `gradient` takes a point of shape (3,), yours has shape "
+                f"one point per call: `gradient` takes a point of shape (3,), yours has shape "
                 f"{x.shape}. Go through the points one by one."
             )
         asked.append(x.copy())
@@ -68,23 +65,23 @@ def check_integrated_gradients(integrated_gradients: Any) -> str:
         raise NotYet("`gradient` was not called. " + hint)
     if len({tuple(point) for point in asked}) == 1 and close(asked[0], POINT):
         raise NotYet(
-            "the gradient at the end alone says what a small step more would do, not what the "
+            "the gradient at the end alone says what one more small step would do, not what the "
             "whole way from the baseline has done: take it at many points of the way."
         )
     if close(found, right * STEPS, 0.01):
         raise NotYet("that is the sum over the points: take their mean.")
     if close(found, mean, 0.01):
         raise NotYet(
-            "that is how steep the way was on average: times how far it goes, x - baseline."
+            "that is the average slope along the path: multiply by its length, x - baseline."
         )
     if close(found, mean * POINT, 0.01):
-        raise NotYet("times x - baseline, the way gone, not times x.")
+        raise NotYet("multiply by x - baseline, the path taken, not by x.")
     if close(found, -right, 0.01):
         raise NotYet("the sign is the wrong way round: from the baseline to x, x - baseline.")
     if len({tuple(point) for point in asked}) < STEPS / 2:
         raise NotYet(f"with steps = {STEPS} the gradient is to be taken at {STEPS} points.")
     if close(asked[0], np.zeros(3), 0.02) or close(asked[-1], np.zeros(3), 0.02):
-        raise NotYet("your way begins at zero: begin at the baseline.")
+        raise NotYet("your path starts at zero: start at the baseline.")
     raise NotYet(f"expected {right.round(2)}, yours gives {found.round(2)}. {hint}")
 
 
@@ -127,13 +124,13 @@ def check_completeness_error(completeness_error: Any) -> str:
     if close(np.abs(found), np.abs(apart)):
         raise NotYet("how much is that? Divide by what was to be explained, |worth|.")
     if close(np.abs(found), np.abs(apart / worth)):
-        raise NotYet("some of yours are negative: an error has a size only, np.abs.")
+        raise NotYet("some of yours are negative: an error has only a size; use np.abs.")
     if close(found, sums / worth):
-        raise NotYet("that is the share explained: 1 where all is. How far from 1 is it?")
+        raise NotYet("that is the share explained, 1 if all of it is. How far from 1 is it?")
     if close(found, np.abs(apart) / np.abs(sums)):
         raise NotYet("divide by the worth, which is known, not by what the method says it is.")
     if close(found, np.abs(attribution.mean((1, 2)) - worth) / np.abs(worth)):
-        raise NotYet("the attributions' sum is to be the worth, not their mean.")
+        raise NotYet("the sum of the attributions should be the worth, not their mean.")
     raise NotYet(f"expected {(np.abs(apart) / np.abs(worth)).round(3)}. {hint}")
 
 
@@ -142,7 +139,7 @@ def check_make_rest(make_rest: Any) -> str:
     """Exercise 3: ``make_rest(start, layer, answer)`` is the rest as a function of one S."""
     hint = "memory.replace(fast_weights={**memory.fast_weights, layer: state}), start.with_memory."
     start = _place()
-    whole = {n: tensor.clone() for n, tensor in start.memory.tensors().items()}
+    whole = start.memory.clone()
     asked: list[Boundary] = []
 
     def answer(place: Boundary) -> Tensor:
@@ -150,22 +147,22 @@ def check_make_rest(make_rest: Any) -> str:
         states = place.memory.fast_weights.values()
         return sum((s.square().flatten(1).sum(1) for s in states), start=torch.zeros(1))
 
-    rest = _tried(make_rest, start, 1, answer, hint=hint)
+    # not on copies: they would hide what it changes, and cut gradients
+    rest = call(make_rest, start, 1, answer, hint=hint, copies=False)
     if not callable(rest):
         raise NotYet(
-            "`make_rest` is to give back a function, the inner one, without calling it: "
+            "`make_rest` should return a function, the inner one, without calling it: "
             "`return rest`."
         )
     asked.clear()
     state = (torch.arange(24.0).reshape(2, 2, 2, 3) / 10 + 1).requires_grad_()
-    found = _tried(rest, state, hint=hint)
+    found = call(rest, state, hint=hint, copies=False)
     if not asked:
-        raise NotYet("`answer` was not asked: it reads on from a place and says what comes out.")
+        raise NotYet("`answer` was not called: it reads on from a place and returns the result.")
     place = asked[-1]
     if not isinstance(place, Boundary):
         raise NotYet(f"`answer` takes a place, not {kind_of(place)}: start.with_memory(...).")
-    now = start.memory.tensors()
-    if whole.keys() != now.keys() or not all(torch.equal(whole[n], now[n]) for n in whole):
+    if not same(whole, start.memory):
         raise NotYet(
             "the place itself was changed, and the next question starts from there: make a new "
             "memory with memory.replace(...), and a new dictionary."
@@ -178,22 +175,22 @@ def check_make_rest(make_rest: Any) -> str:
     if not place.memory.conv_tails:
         raise NotYet("the rest of the memory is gone: start.memory.replace(...), no new Memory.")
     if 1 not in weights or torch.equal(weights[1], start.memory.fast_weights[1]):
-        raise NotYet("`state` is not used: it is to stand in the place of the layer's own S.")
+        raise NotYet("`state` is not used: it should replace the layer's own S.")
     if not torch.equal(weights[3], start.memory.fast_weights[3]):
-        raise NotYet("another layer's S has changed: only `layer` is to be exchanged.")
+        raise NotYet("another layer's S has changed: only `layer` should be replaced.")
     if not torch.equal(weights[1].detach(), state.detach()):
         raise NotYet("`state` is all of the layer's new S: put it there as it is, add nothing.")
     if not isinstance(found, torch.Tensor):
-        raise NotYet(f"`rest` is to give back what `answer` says, not {type(found).__name__}.")
+        raise NotYet(f"`rest` should return what `answer` says, not {type(found).__name__}.")
     if not (weights[1].requires_grad and found.requires_grad):
         raise NotYet(
             "no gradient comes back through your function: leave out .detach(), .clone().data and "
             "no_grad()."
         )
     if not torch.equal(found, answer(place)):
-        raise NotYet("give back what `answer` says, unchanged.")
+        raise NotYet("return what `answer` says, unchanged.")
     _check_other_layer(make_rest, answer, asked, hint)
-    return "one input, one number, and every pass of the rest in between: this Captum may have."
+    return "one input, one number, and every pass of the rest in between: Captum can take this."
 
 
 @exercise
@@ -249,7 +246,7 @@ def check_shapley(shapley: Any) -> str:
     result = call(shapley, players, worth, hint=hint)
     if isinstance(result, Mapping):
         raise NotYet(
-            "a dictionary has no order: give back a list, one number for each player, in the order "
+            "a dictionary has no order: return a list, one number for each player, in the order "
             "of `players`."
         )
     found = call_for_array(lambda: result, shape=(3,), hint=hint)
@@ -262,7 +259,7 @@ def check_shapley(shapley: Any) -> str:
     empty, full = SHARED[""], SHARED["abc"]
     alone = np.array([SHARED[p] for p in players])
     if close(found, alone) or close(found, alone - empty):
-        raise NotYet("that is what each is worth alone. a and b are worth more together: who gets?")
+        raise NotYet("that is what each is worth alone. a and b are worth more together.")
     last = np.array([full - SHARED[pair] for pair in ("bc", "ac", "ab")])
     if close(found, last):
         raise NotYet(
@@ -270,7 +267,7 @@ def check_shapley(shapley: Any) -> str:
             "counted twice. Average over all orders."
         )
     if any(close(found, one_order(order, players, worth)) for order in permutations(players)):
-        raise NotYet("that is one order of coming. Another gives other shares: take all six.")
+        raise NotYet("that is one order of arrival. Another gives other shares: take all six.")
     if close(found, shapley_values(players, lambda c: worth(c) if c else 0.0)):
         raise NotYet(
             f"yours add up to {full:g}, with an empty table worth nothing. But worth of the empty "
@@ -278,10 +275,10 @@ def check_shapley(shapley: Any) -> str:
         )
     if close(found, equal_weights(players, worth)):
         raise NotYet(
-            "every set of others counts alike in yours, so that the shares do not add up. Sets of "
+            "yours weighs every set of the others equally, so the shares do not add up. Sets of "
             "one come up in fewer orders: go through the orders."
         )
-    raise NotYet(f"they are to add up to {full - empty:g}; yours to {found.sum():.3g}. {hint}")
+    raise NotYet(f"they should add up to {full - empty:g}; yours, to {found.sum():.3g}. {hint}")
 
 
 def _check_points(
@@ -296,16 +293,16 @@ def _check_points(
     found = call_for_array(integrated_gradients, gradient, x, baseline, FEW, shape=(3,), hint=hint)
     taken = np.array(asked)
     if len(taken) and close(taken[[0, -1]], [baseline, x], 1e-9):
-        raise NotYet("your points include the baseline and x themselves: take the middles.")
+        raise NotYet("your points include the baseline and x themselves: take the midpoints.")
     if len(taken) and min(np.abs(taken - baseline).max(1)) < 1e-9:
-        raise NotYet("your points include the start, the baseline: 0 < alpha < 1, the middles.")
+        raise NotYet("your points include the start, the baseline: 0 < alpha < 1, the midpoints.")
     if len(taken) and min(np.abs(taken - x).max(1)) < 1e-9:
-        raise NotYet("your points include the end, x: 0 < alpha < 1, the middles.")
+        raise NotYet("your points include the end, x: 0 < alpha < 1, the midpoints.")
     if len(taken) != FEW:
         raise NotYet(f"with steps = {FEW} the gradient was taken {len(taken)} times: use `steps`.")
     if not close(found, right):
         raise NotYet(
-            f"right with {STEPS} steps, off with {FEW}: take the middles of {FEW} equal pieces, "
+            f"right with {STEPS} steps, off with {FEW}: take the midpoints of {FEW} equal pieces, "
             "and use every argument."
         )
 
@@ -317,10 +314,10 @@ def _check_other_layer(make_rest: Any, answer: Any, asked: list[Boundary], hint:
     def doubled(place: Boundary) -> Tensor:
         return 2 * answer(place)
 
-    rest = _tried(make_rest, start, 3, doubled, hint=hint)
+    rest = call(make_rest, start, 3, doubled, hint=hint, copies=False)
     state = torch.full((2, 2, 2, 3), 0.5)
     asked.clear()
-    found = _tried(rest, state, hint=hint)
+    found = call(rest, state, hint=hint, copies=False)
     if not callable(rest) or not asked or not isinstance(asked[-1], Boundary):
         raise NotYet("right at first, wrong for another place: use `start`, `layer`, `answer`.")
     weights, first = asked[-1].memory.fast_weights, start.memory.fast_weights[1]
@@ -333,7 +330,7 @@ def _check_other_layer(make_rest: Any, answer: Any, asked: list[Boundary], hint:
     ):
         raise NotYet("right for layer 1, wrong for layer 3: use `layer`.")
     if not isinstance(found, torch.Tensor) or not torch.equal(found, doubled(asked[-1])):
-        raise NotYet("right at first, wrong with another `answer`: give back what it says.")
+        raise NotYet("right at first, wrong with another `answer`: return what it says.")
 
 
 def _check_other_games(shapley: Any) -> None:
@@ -383,18 +380,3 @@ def _place(window: int = 2, *, seed: int = 0) -> Boundary:
     generator = torch.Generator().manual_seed(seed)
     states = {i: torch.rand(2, 2, 2, 3, generator=generator) + 1 for i in (1, 3)}
     return before_window(window, Memory(states, {1: torch.ones(2, 3, 4)}))
-
-
-def _tried(function: Any, *arguments: Any, hint: str) -> Any:
-    """Call a learner's function as it is: copies would hide what it changes, and cut gradients."""
-    name = name_of(function)
-    if not callable(function):
-        raise NotYet(f"a function was expected, not {type(function).__name__}")
-    try:
-        result = function(*arguments)
-    except (Exception, SystemExit) as error:
-        said = " ".join(str(error).split())[:200]
-        raise NotYet(f"`{name}` stopped with {type(error).__name__}: {said}. {hint}") from None
-    if result is None or result is Ellipsis:
-        raise NotYet(f"`{name}` gives nothing back yet. Replace the dots, and end with `return`.")
-    return result

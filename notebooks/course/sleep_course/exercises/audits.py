@@ -13,13 +13,11 @@ import numpy as np
 from sleep_course import audits, changing
 from sleep_course.exercises.check import (
     NotYet,
-    array_of,
     call,
     call_for_array,
     close,
     exercise,
     kind_of,
-    name_of,
     right_elsewhere,
 )
 
@@ -70,7 +68,7 @@ def check_probe_audit(probe_audit: Any) -> str:
             _check_split(train, test, source, few=len(asked) > 1 and all_tested)
         scores = [one for *_, one in asked]
         if not min(scores) - 1e-9 <= found <= max(scores) + 1e-9:
-            raise NotYet("give back what score gives, or the mean of several, and nothing else.")
+            raise NotYet("return what score returns, or the mean of several, and nothing else.")
     return "no ring on both sides: coins fall back to chance, and a fact stays."
 
 
@@ -89,8 +87,8 @@ def check_convergence_audit(convergence_audit: Any) -> str:
     busy[2:] += np.cumsum(generator.standard_normal((n - 1, 3, 2)), axis=0)
 
     def given(states: np.ndarray) -> np.ndarray:
-        found = call(convergence_audit, states, writes, audits.replay, hint=hint)
-        result = array_of(found, name=name_of(convergence_audit), shape=None, hint=hint)
+        arguments = (states, writes, audits.replay)
+        result = call_for_array(convergence_audit, *arguments, shape=None, hint=hint)
         if result.shape == (n,):
             raise NotYet(
                 "begin with pass 2: pass 1 is the same in both, for that is where the frozen "
@@ -129,7 +127,7 @@ def check_convergence_audit(convergence_audit: Any) -> str:
             "that begins with an empty memory": (busy - busy[0], writes, audits.replay),
         },
     )
-    return "1 where nothing but a replay goes on, more where a pass writes something else."
+    return "1 where the sleep only replays, more where a pass writes something else."
 
 
 @exercise
@@ -153,15 +151,15 @@ def check_lift_audit(lift_audit: Any) -> str:
     one, both = given(ours[:1], theirs[:1]), given(ours, unsure)
     dear, worse = given(ours, theirs, 8.0, 4.0), given(theirs, ours)
     if not (stands or one or both or dear or worse):
-        raise NotYet("nothing stands before this audit, not even an honest result. " + hint)
+        raise NotYet("nothing passes this audit, not even an honest result. " + hint)
     if stands and one and both and dear and worse:
-        raise NotYet("everything stands before this audit. " + hint)
+        raise NotYet("everything passes this audit. " + hint)
     if not stands:
-        raise NotYet("five seeds, better by 0.1, and alike, at the same cost: that stands. " + hint)
+        raise NotYet("five similar seeds, better by 0.1, at the same cost: that stands. " + hint)
     if worse:
-        raise NotYet("ours is worse here: the whole interval has to lie above 0, not off it.")
+        raise NotYet("ours is worse here: the whole interval must be above 0, not only exclude it.")
     if both:
-        raise NotYet("the interval of this difference has 0 in it: low is the end that counts.")
+        raise NotYet("the interval of this difference contains 0: low is the end that counts.")
     if one:
         raise NotYet(
             "a single seed of each: nothing says where the next one would lie. Ask how many there "
@@ -172,7 +170,7 @@ def check_lift_audit(lift_audit: Any) -> str:
     if given(ours, fewer) or given(few, theirs - 0.5):
         raise NotYet("two seeds on one of the two sides: three of each at least.")
     if dear:
-        raise NotYet("ours cost twice as much: then the lift may be that of the compute.")
+        raise NotYet("ours cost twice as much: then the lift may come from the compute.")
     if not given(ours, theirs, 2.0, 4.0):
         raise NotYet("ours cost half as much and is better: that stands all the more.")
     if not given(ours, theirs, 4.0 * (1 + ALLOWED / 3), 4.0):
@@ -253,7 +251,7 @@ def check_leak_audit(leak_audit: Any) -> str:
             raise NotYet(f"{told}: that is what is right anyway. Take it from what is right.")
         if close(found, with_it):
             raise NotYet(f"{told}: that is the number that was published. {hint}")
-        raise NotYet(f"{told}: {with_it - without:g} is owed to the context, not {found:.3g}.")
+        raise NotYet(f"{told}: {with_it - without:g} is due to the context, not {found:.3g}.")
     return "what is left without the context was never remembered: it was read off somewhere."
 
 
@@ -309,7 +307,7 @@ def _check_split(
 def _chances(
     asked: list[tuple[np.ndarray, np.ndarray, float]], x: np.ndarray, y: np.ndarray
 ) -> list[float]:
-    """Return the likenesses of examples that were paired anew.
+    """Return the likenesses of examples that were paired with others.
 
     Raises
     ------
@@ -329,13 +327,13 @@ def _chances(
                 )
             raise NotYet("keep each example whole, and only change which is paired with which.")
         if np.array_equal(left, right):
-            raise NotYet("both are shuffled alike, so every example still meets itself.")
+            raise NotYet("both are shuffled alike, so every example is still paired with itself.")
         chances.append(found)
-        pairings.add(tuple(right[left.argsort()]))  # whom example 0, 1, ... of x meets
+        pairings.add(tuple(right[left.argsort()]))  # the partner of example 0, 1, ... of x
     if not chances:
         raise NotYet("nothing is shuffled: what would this number be if nothing were shared?")
     if len(chances) < 5:
-        raise NotYet("one or two shuffles are a draw of the lot: take 20, and their mean.")
+        raise NotYet("one or two shuffles are a lottery: take 20, and their mean.")
     if len(pairings) < 5:
         raise NotYet(
             f"{len(chances)} shuffles, and only {len(pairings)} different: is the seed set inside "

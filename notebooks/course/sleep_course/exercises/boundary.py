@@ -1,7 +1,4 @@
-"""Checks of the exercises in notebook 2, *The hybrid and the eviction boundary*.
-
-Each takes the learner's function and returns a `Verdict`.
-"""
+"""Checks of the exercises in notebook 2, *The hybrid and the eviction boundary*."""
 
 from __future__ import annotations
 
@@ -19,6 +16,7 @@ from sleep_course.exercises.check import (
     exercise,
     kind_of,
     right_elsewhere,
+    same,
 )
 from workbench.config import SleepConfig
 from workbench.model import Memory
@@ -39,11 +37,11 @@ def check_sizes(cache_numbers: Any, fast_numbers: Any) -> str:
     if found == 12:
         raise NotYet("that counts vectors: each has as many numbers as the layer is wide.")
     if found == 16:
-        raise NotYet("add nothing: for every token two vectors of `width` numbers.")
+        raise NotYet("do not add: every token has two vectors of `width` numbers.")
     if found != 120:
         raise NotYet(f"10 tokens, 6 wide: 120 numbers, not {found:g}. {hint}")
     if float(call_for_array(cache_numbers, 20, 6, shape=(), hint=hint)) != 240:
-        raise NotYet("twice as many tokens need a cache of twice the size; yours does not grow so.")
+        raise NotYet("twice as many tokens need twice the cache; yours does not grow like that.")
     right_elsewhere(
         cache_numbers,
         lambda tokens, width: 2 * tokens * width,
@@ -54,7 +52,7 @@ def check_sizes(cache_numbers: Any, fast_numbers: Any) -> str:
     if found == 16:
         raise NotYet("key + value would be one vector of each; S is a matrix: key times value.")
     if found == 15:
-        raise NotYet("that is one head's matrix: there are as many as heads.")
+        raise NotYet("that is one head's matrix: there is one for each head.")
     if found != 30:
         raise NotYet(f"2 heads, keys of 3, values of 5: 30 numbers, not {found:g}. {hint}")
     right_elsewhere(
@@ -73,7 +71,7 @@ def check_sizes(cache_numbers: Any, fast_numbers: Any) -> str:
 @exercise
 def check_cut(cut: Any) -> str:
     """Exercise 2: ``cut(tokens, window)`` is the list of (start, stop) of consecutive windows."""
-    hint = "Give back a list of (start, stop), such as [(0, 4), (4, 8)]."
+    hint = "Return a list of (start, stop), such as [(0, 4), (4, 8)]."
 
     def given(tokens: int, window: int) -> list[tuple[int, int]]:
         result = call(cut, tokens, window, hint=hint)
@@ -115,7 +113,7 @@ def check_cut(cut: Any) -> str:
 @exercise
 def check_may_see(may_see: Any) -> str:
     """Exercise 3: ``may_see(reader, read, window, eviction)``: is that key still in the cache."""
-    hint = "Give back True or False."
+    hint = "Return True or False."
 
     def asked(window: int, eviction: str, tokens: int = 12) -> np.ndarray:
         rows = range(tokens)
@@ -171,7 +169,7 @@ def check_after_eviction(after_eviction: Any) -> str:
             raise NotYet("S is gone too: it is the one thing that always crosses.")
         if after.conv_tails:
             raise NotYet(
-                "the convolution's tails are still there: here every window starts afresh."
+                "the convolution's tails are still there: here every window starts without them."
             )
         if eviction == "hard" and after.kv:
             raise NotYet("hard: nothing of the KV cache crosses. kv={}")
@@ -183,22 +181,19 @@ def check_after_eviction(after_eviction: Any) -> str:
                 f"sliding keeps window - 1 = {WINDOW - 1} tokens, so that the next token sees a "
                 f"whole window with itself; yours keeps {max(kept)}."
             )
-        right = evict(memory, SleepConfig(window=WINDOW, eviction=eviction)).tensors()
-        found = after.tensors()
-        if right.keys() != found.keys():
+        right = evict(memory, SleepConfig(window=WINDOW, eviction=eviction))
+        if right.tensors().keys() != after.tensors().keys():
             raise NotYet(f"every layer's S, and with sliding every layer's cache, crosses. {TAIL}")
-        if not all(torch.equal(right[name], found[name]) for name in right):
-            raise NotYet("what crosses, crosses unchanged, and of the cache the newest tokens.")
+        if not same(right, after):
+            raise NotYet("what crosses stays unchanged; of the cache, the newest tokens cross.")
     for window in (3, 6):
         after = call(after_eviction, memory, window, "sliding", hint=hint)
-        right = evict(memory, SleepConfig(window=window, eviction="sliding")).tensors()
-        if not isinstance(after, Memory) or not _same_tensors(after.tensors(), right):
+        right = evict(memory, SleepConfig(window=window, eviction="sliding"))
+        if not isinstance(after, Memory) or not same(right, after):
             raise NotYet(f"right with window {WINDOW}, wrong with {window}: use `window`.")
     other = _full_memory(seed=1)
     after = call(after_eviction, other, WINDOW, "hard", hint=hint)
-    if not isinstance(after, Memory) or not _same_tensors(
-        after.tensors(), evict(other, SleepConfig(window=WINDOW)).tensors()
-    ):
+    if not isinstance(after, Memory) or not same(evict(other, SleepConfig(window=WINDOW)), after):
         raise NotYet("right for the first memory, wrong for another: use `memory`.")
     return "hard: S alone. Sliding: S, and what the next token could still see."
 
@@ -220,7 +215,7 @@ def check_sleep_on(sleep_on: Any) -> str:
         passes.clear()
         result = call(sleep_on, tokens, memory, n, embed, one_pass, hint=hint)
         if isinstance(result, tuple):
-            raise NotYet("give back the memory alone: the features are thrown away. " + hint)
+            raise NotYet("return the memory alone: the features are thrown away. " + hint)
         return float(array_of(result, name="sleep_on", shape=(), hint=hint))
 
     found = given(1)
@@ -245,7 +240,7 @@ def check_sleep_on(sleep_on: Any) -> str:
             "pass reads what the first made. (Yours exists too, as an ablation: rewrite only.)"
         )
     if found == 5.0 + passes[-1]:
-        raise NotYet("every pass begins with the memory of before: let S go from pass to pass.")
+        raise NotYet("every pass starts from the memory before the sleep: carry S along.")
     if found != 5.0 + sum(passes):
         raise NotYet("after three passes S should hold what all three have written. " + hint)
     for n, tokens, memory in ((2, 3.0, -7.0), (5, 0.5, 0.0)):
@@ -267,10 +262,6 @@ def _check_parts(memory: Memory, hint: str) -> None:
     for cache in memory.kv.values():
         if not isinstance(cache, KVCache):
             raise NotYet(f"`kv` should hold a cache for each layer, not {kind_of(cache)}. {TAIL}")
-
-
-def _same_tensors(found: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
-    return found.keys() == right.keys() and all(torch.equal(found[n], right[n]) for n in right)
 
 
 def seen(tokens: int, window: int, eviction: str) -> np.ndarray:

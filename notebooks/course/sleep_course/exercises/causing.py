@@ -1,7 +1,4 @@
-"""Checks of the exercises in notebook 8, *Cause and effect*.
-
-Each takes the learner's function and returns a `Verdict`.
-"""
+"""Checks of the exercises in notebook 8, *Cause and effect*."""
 
 from __future__ import annotations
 
@@ -97,7 +94,7 @@ def check_effect(effect: Any) -> str:
         raise NotYet("upside down: 0 is the recipient's own answer, 1 the donor's.")
     if close(found, (after > 0).mean()):
         raise NotYet(
-            "a share of answers says nothing until one turns over: the logit difference moves "
+            "a share of answers says nothing until an answer flips: the logit difference moves "
             "first. " + hint
         )
     raise NotYet(f"it should be {right:.3f} here; yours gives {found:.3g}. {hint}")
@@ -124,7 +121,7 @@ def check_at_random(at_random: Any) -> str:
                 "of another size": (before[:1, :2], _states(9)[:1, :2], noise[:1, :2]),
             },
         )
-        return "as large as the patch in every head, nothing where it did nothing, and no aim."
+        return "as large as the patch in each head, and in a random direction."
     if close(found, noise * wanted / _sizes(noise)):
         raise NotYet("that is the random change alone; add it to the memory as it was.")
     if close(found, before + noise):
@@ -133,7 +130,7 @@ def check_at_random(at_random: Any) -> str:
         raise NotYet("divide by the noise's own norm too, or its size is that times the noise's.")
     if close(found, before + noise * np.linalg.norm(change) / np.linalg.norm(noise)):
         raise NotYet(
-            "as large over all, but spread over heads and examples that the patch did not touch: "
+            "as large overall, but spread over heads and examples that the patch did not touch: "
             "one norm for each of them. " + hint
         )
     lengths = np.abs(_sizes(after) - _sizes(before)) / _sizes(noise)
@@ -166,7 +163,7 @@ def check_read_on(read_on: Any) -> str:
         ran.clear()
         result = call(read_on, h, state, done, n, one_pass, answer, hint=hint)
         if isinstance(result, tuple) or np.shape(result) != ():
-            raise NotYet("give back what answer(S) gives, one number, not the memory. " + hint)
+            raise NotYet("return what answer(S) gives, one number, not the memory. " + hint)
         return float(array_of(result, name="read_on", shape=(), hint=hint))
 
     found = given(1, 4)
@@ -185,7 +182,7 @@ def check_read_on(read_on: Any) -> str:
         if close(found, _toy_read_on(h, state, 3, same_features=True)):
             raise NotYet("h goes on from pass to pass as well: take both that one_pass gives.")
         if close(found, _toy_read_on(h, state, 3, same_state=True)):
-            raise NotYet("S is put in anew before every pass: patch once, then let S go on.")
+            raise NotYet("S is put in again before every pass: patch once, then let S go on.")
         if close(found, _toy_answer(state)):
             raise NotYet("three passes were run, and the S from before them is asked.")
         raise NotYet(f"three passes, but not S as they leave it. {hint}")
@@ -202,7 +199,7 @@ def check_read_on(read_on: Any) -> str:
         if not close(given(1, 3, other, memory), _toy_read_on(other, memory, 2)):
             raise NotYet("right at first, wrong with other features or another S: use `h` and `S`.")
     if not close(given(3, 3, h, state, lambda s: float(s[1, 0] + s[1, 1])), state[1].sum()):
-        raise NotYet("right at first, wrong with another `answer`: give back what answer(S) gives.")
+        raise NotYet("right at first, wrong with another `answer`: return what answer(S) gives.")
     return "patched once, and the passes that are left go on reading the recipient's window."
 
 
@@ -244,7 +241,7 @@ def check_without(without: Any) -> str:
         )
     own = state.mean(axis=(2, 3), keepdims=True) + 0 * state
     if close(found, _with_head(state, own, 1)):
-        raise NotYet("each example keeps a mean of its own: average over the examples, axis=0.")
+        raise NotYet("each example keeps its own mean: average over the examples, axis=0.")
     if close(found, _with_head(state, state.mean(axis=1, keepdims=True) + 0 * state, 1)):
         raise NotYet("that is the mean over the heads: average over the examples, axis=0.")
     if close(found, mean + 0 * state):

@@ -1,7 +1,4 @@
-"""Checks of the exercises in notebook 4, *What changes in the matrix*.
-
-Each takes the learner's function and returns a `Verdict`.
-"""
+"""Checks of the exercises in notebook 4, *What changes in the matrix*."""
 
 from __future__ import annotations
 
@@ -89,11 +86,11 @@ def check_two_step_ratio(two_step_ratio: Any) -> str:
     if close(found, 2 * two / (one[1:] + one[:-1])):
         raise NotYet("that divides by their mean: straight on should be 1, not 2.")
     if close(found, two / np.linalg.norm(states[2:], axis=(1, 2))):
-        raise NotYet("that measures in units of S; here it is in units of the way that was gone.")
+        raise NotYet("that measures in units of S; here it is in units of the path travelled.")
     if close(found, one[1:] / one[:-1]):
         raise NotYet("that is how much steps shrink. Both courses have that in common.")
     if close(found, one[1:] / (one[1:] + one[:-1])):
-        raise NotYet("above the line belongs S_n - S_(n-2): where it is now, and two passes ago.")
+        raise NotYet("the numerator should be S_n - S_(n-2): where it is now, and two passes ago.")
     raise NotYet(f"not |S_n - S_(n-2)| / (step_n + step_(n-1)) yet. {hint}")
 
 
@@ -127,7 +124,7 @@ def check_distances(distances: Any) -> str:
     if close(found, last / np.linalg.norm(states[-1])) or close(found, last):
         raise NotYet("the last one is 0, whatever happened: S* is the end of the *longer* run.")
     if close(found, apart(longer[-1])):
-        raise NotYet("divide by the norm of S*, or nobody knows whether that is far.")
+        raise NotYet("divide by the norm of S*, or nobody can tell whether that is far.")
     if close(found, apart(longer[-1]) / np.linalg.norm(states, axis=(1, 2))):
         raise NotYet("in units of S*, the same for every pass: S_n itself grows.")
     if close(found, np.abs(np.linalg.norm(states, axis=(1, 2)) - size) / size):
@@ -256,11 +253,11 @@ def check_cka(cka: Any) -> str:
     if close(found, cosine(centred(x, 1), centred(y, 1))):
         raise NotYet("that takes away each example's mean; a feature's mean is over examples.")
     if close(found, cosine(centred(x, None), centred(y, None))):
-        raise NotYet("every feature has a mean of its own: x.mean(0).")
+        raise NotYet("every feature has its own mean: x.mean(0).")
     if close(found, (a * b).sum()):
         raise NotYet("divide by the lengths of both, as a cosine does.")
     if close(found, (a * b).sum() / ((a * a).sum() * (b * b).sum())):
-        raise NotYet("the square root is missing below the line.")
+        raise NotYet("the square root is missing in the denominator.")
     if close(found, right**2):
         raise NotYet("that is its square.")
     raise NotYet(f"here it is {right:.3f}; yours gives {found:.3g}. {hint}")

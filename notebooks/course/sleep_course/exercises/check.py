@@ -1,6 +1,6 @@
 """How an exercise is checked: the learner's function is called, and a sentence comes back.
 
-A check never raises, whatever the learner's code does or gives back; it says what is right, or
+A check never raises, whatever the learner's code does or returns; it says what is right, or
 what is not right yet and where to look. It calls functions on copies, so a check can be repeated.
 It tries several inputs, some of which the notebook never shows: an answer that ignores an argument
 or repeats a number of the example is not right.
@@ -51,15 +51,15 @@ def exercise(check: Callable[..., str]) -> Callable[..., Verdict]:
         except NotYet as reason:
             return Verdict(False, str(reason))
         except (Exception, SystemExit) as error:
-            # an answer of a kind that nobody thought of, or a mistake in the check: named, not
+            # an answer of an unforeseen kind, or a mistake in the check: named, not
             # hidden, and no traceback in the middle of a lesson
             return Verdict(False, f"the check cannot make sense of this answer ({_said(error)}).")
 
     return checked
 
 
-def call(function: Any, *arguments: Any, hint: str) -> Any:
-    """Call a learner's function on copies of `arguments`.
+def call(function: Any, *arguments: Any, hint: str, copies: bool = True) -> Any:
+    """Call a learner's function on copies of `arguments`, or on themselves.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def call(function: Any, *arguments: Any, hint: str) -> Any:
     name = name_of(function)
     if not callable(function):
         raise NotYet(f"a function was expected, not {type(function).__name__}")
-    given = copy.deepcopy(arguments)
+    given = copy.deepcopy(arguments) if copies else arguments
     try:
         result = function(*given)
     except NotYet:  # what the check handed over had something to say itself
@@ -78,9 +78,9 @@ def call(function: Any, *arguments: Any, hint: str) -> Any:
     except (Exception, SystemExit) as error:
         raise NotYet(f"`{name}` stopped {_where(error)}: {_said(error)}. {hint}") from None
     if result is None or result is Ellipsis:
-        raise NotYet(f"`{name}` gives nothing back yet. Replace the dots, and end with `return`.")
+        raise NotYet(f"`{name}` returns nothing yet. Replace the dots, and end with `return`.")
     for before, after in zip(arguments, given, strict=True):
-        if not _same(before, after):
+        if copies and not same(before, after):
             raise NotYet(
                 f"`{name}` changes what it was given. Others may still need it: build something "
                 f"new (`S = S + ...` rather than `S += ...`; {_copied(before)})."
@@ -88,14 +88,16 @@ def call(function: Any, *arguments: Any, hint: str) -> Any:
     return result
 
 
-def call_for_array(function: Any, *arguments: Any, shape: tuple[int, ...], hint: str) -> np.ndarray:
-    """Call a learner's function as `call` does, and take an array of `shape` from it."""
+def call_for_array(
+    function: Any, *arguments: Any, shape: tuple[int, ...] | None, hint: str
+) -> np.ndarray:
+    """Call a learner's function as `call` does, and take an array of `shape` from it, or of any."""
     result = call(function, *arguments, hint=hint)
     return array_of(result, name=name_of(function), shape=shape, hint=hint)
 
 
 def array_of(result: Any, *, name: str, shape: tuple[int, ...] | None, hint: str) -> np.ndarray:
-    """Return what a learner's function gave back as an array of finite float64 numbers.
+    """Return what a learner's function returned as an array of finite float64 numbers.
 
     Numbers, lists, arrays and tensors will do; text that looks like a number will not.
 
@@ -118,13 +120,13 @@ def array_of(result: Any, *, name: str, shape: tuple[int, ...] | None, hint: str
     array = _numbers(result)
     if array is None:
         raise NotYet(
-            f"`{name}` gives back {kind_of(result)}, not "
+            f"`{name}` returns {kind_of(result)}, not "
             f"{'a number' if shape == () else 'an array of numbers'}. {hint}"
         )
     if shape is not None and array.shape != shape:
-        raise NotYet(f"`{name}` gives back shape {array.shape}; expected {shape}. {hint}")
+        raise NotYet(f"`{name}` returns shape {array.shape}; expected {shape}. {hint}")
     if not np.isfinite(array).all():
-        raise NotYet(f"`{name}` gives back numbers that are not finite. {hint}")
+        raise NotYet(f"`{name}` returns numbers that are not finite. {hint}")
     return array
 
 
@@ -134,7 +136,7 @@ def call_for_truth(function: Any, *arguments: Any, hint: str) -> bool:
     array = _numbers(result)
     if array is None or array.shape != () or float(array) not in (0.0, 1.0):
         given = kind_of(result) if array is None or array.shape != () else f"{float(array):g}"
-        raise NotYet(f"`{name_of(function)}` gives back {given}, not True or False. {hint}")
+        raise NotYet(f"`{name_of(function)}` returns {given}, not True or False. {hint}")
     return bool(array)
 
 
@@ -152,7 +154,7 @@ def right_elsewhere(
     function : Any
         The learner's.
     reference : callable
-        What it should give back, a number or an array.
+        What it should return, a number or an array.
     cases : mapping of str to tuple
         Arguments by what is different about them: "with another beta".
     tolerance : float
@@ -178,6 +180,17 @@ def close(left: Any, right: Any, tolerance: float = 1e-5) -> bool:
     """Whether two arrays agree to `tolerance`, relative to the larger of 1 and their size."""
     left, right = np.asarray(left, dtype=np.float64), np.asarray(right, dtype=np.float64)
     return bool(np.abs(left - right).max() <= tolerance * max(1.0, float(np.abs(right).max())))
+
+
+def same(before: Any, after: Any) -> bool:
+    """Whether two arrays, lists of arrays or memories hold the same numbers, to the bit."""
+    if hasattr(before, "tensors"):  # a Memory
+        old, new = before.tensors(), after.tensors()
+        return old.keys() == new.keys() and all(same(old[n], new[n]) for n in old)
+    if isinstance(before, list | tuple):  # of arrays of several shapes, perhaps
+        return len(before) == len(after) and all(map(same, before, after))
+    left, right = (x.detach() if hasattr(x, "detach") else x for x in (before, after))
+    return bool(np.array_equal(np.asarray(left), np.asarray(right)))
 
 
 def name_of(function: Any) -> str:
@@ -227,12 +240,3 @@ def _copied(given: Any) -> str:
     if isinstance(given, list | dict):
         return "`list(...)` or `dict(...)` before you change one, `.copy()` for arrays in it"
     return "`.copy()` before you assign into an array"
-
-
-def _same(before: Any, after: Any) -> bool:
-    if hasattr(before, "tensors"):  # a Memory
-        left, right = before.tensors(), after.tensors()
-        return left.keys() == right.keys() and all(_same(left[n], right[n]) for n in left)
-    if isinstance(before, list | tuple):  # of arrays of several shapes, perhaps
-        return len(before) == len(after) and all(map(_same, before, after))
-    return bool(np.array_equal(np.asarray(before), np.asarray(after)))

@@ -1,7 +1,4 @@
-"""Checks of the exercises in notebook 6, *Probes that mean something*.
-
-Each takes the learner's function and returns a `Verdict`.
-"""
+"""Checks of the exercises in notebook 6, *Probes that mean something*."""
 
 from __future__ import annotations
 
@@ -90,12 +87,12 @@ def check_held_out(held_out: Any) -> str:
 @exercise
 def check_choose(choose: Any) -> str:
     """Exercise 2: ``choose(alphas, score)`` picks on validation and opens the test fold once."""
-    hint = 'max over score(alpha, "validation"), then one score(best, "test"); give back both.'
+    hint = 'max over score(alpha, "validation"), then one score(best, "test"); return both.'
     opened: list[tuple[str, float]] = []
     score = _folds(FOLDS, opened)
     result = call(choose, list(ALPHAS), score, hint=hint)
     if not isinstance(result, tuple | list | np.ndarray) or np.shape(result)[:1] != (2,):
-        raise NotYet(f"two things are to come back, alpha and the accuracy on test. {hint}")
+        raise NotYet(f"two things should come back, alpha and the accuracy on test. {hint}")
     tested = [alpha for fold, alpha in opened if fold == "test"]
     if len(tested) > 1:
         raise NotYet(
@@ -104,7 +101,7 @@ def check_choose(choose: Any) -> str:
         )
     alpha, told = array_of(list(result), name="choose", shape=(2,), hint=hint)
     if alpha not in ALPHAS:
-        raise NotYet(f"{alpha:g} is none of the alphas. Give back alpha first, then the accuracy.")
+        raise NotYet(f"{alpha:g} is not one of the alphas. Return alpha first, then the accuracy.")
     if alpha == min(ALPHAS):
         by = "the training fold" if ("train", alpha) in opened else "something else"
         raise NotYet(
@@ -115,18 +112,18 @@ def check_choose(choose: Any) -> str:
         raise NotYet(f"alpha = {alpha:g} is not the best on validation. {hint}")
     if not tested:
         raise NotYet(
-            "right alpha, but the test fold stayed shut: what you give back was used for choosing, "
-            "and the best of several is flattered."
+            "right alpha, but the test fold stayed shut: what you return was used for choosing, "
+            "and the best of several looks too good."
         )
     if not close(told, FOLDS["test"][1.0]):
-        raise NotYet("the accuracy to give back is that on test, with the alpha chosen.")
+        raise NotYet("the accuracy to return is that on test, with the alpha chosen.")
     opened.clear()
     result = call(choose, list(OTHER_ALPHAS), _folds(OTHER_FOLDS, opened), hint=hint)
     if not close(array_of(list(result), name="choose", shape=(2,), hint=hint), (0.3, 0.7)):
         raise NotYet("right for the first alphas, wrong for others in another order: use `alphas`.")
     if [alpha for fold, alpha in opened if fold == "test"] != [0.3]:
         raise NotYet("the test fold is opened once, with the alpha chosen.")
-    return "chosen on one fold, told from another that was opened once."
+    return "chosen on one fold, reported from another that was opened once."
 
 
 def _folds(
@@ -138,7 +135,7 @@ def _folds(
         if fold not in folds:
             raise NotYet(f'there is no fold {fold!r}: "train", "validation" or "test".')
         if float(alpha) not in folds[fold]:
-            raise NotYet(f"alpha = {float(alpha):g} is none of those given.")
+            raise NotYet(f"alpha = {float(alpha):g} is not one of those given.")
         opened.append((fold, float(alpha)))
         return folds[fold][float(alpha)]
 
@@ -159,7 +156,7 @@ def check_control(control_labels: Any) -> str:
     if (found != found.round()).any() or found.min() < 0 or found.max() >= classes:
         raise NotYet(f"labels are whole numbers from 0 to classes - 1 = {classes - 1}.")
     if len(np.unique(found)) == 1:
-        raise NotYet("every example has the same label: there is nothing to be told.")
+        raise NotYet("every example has the same label: there is nothing to predict.")
     each = [np.unique(found[kinds == kind]) for kind in np.unique(kinds)]
     if max(map(len, each)) > 1:
         raise NotYet(
@@ -167,11 +164,11 @@ def check_control(control_labels: Any) -> str:
             f"could get them right. {hint}"
         )
     if np.array_equal(found, given(7)):
-        raise NotYet("which kind has which label is to be drawn anew with every seed.")
+        raise NotYet("each seed should draw new labels for the kinds.")
     of_kind = np.array([found[kinds == kind][0] for kind in range(30)])  # all 30 occur
     if (of_kind[classes:] == of_kind[:-classes]).all():
         raise NotYet(
-            "your labels go round with the number of the kind, whatever the seed: that is the kind "
+            "your labels cycle with the number of the kind, whatever the seed: that is the kind "
             "under another name. Draw a label for each."
         )
     if len(np.unique(found)) < classes:
@@ -230,7 +227,7 @@ def check_interval(interval: Any) -> str:
         )
         return "twelve examples are twelve cases, however many items each of them has."
     if close([low, high], [mean, 1.96 * error]):
-        raise NotYet("give back both ends, low and high, rather than the mean and a width.")
+        raise NotYet("return both ends, low and high, rather than the mean and a width.")
     if close([low, high], [mean + 1.96 * error, mean - 1.96 * error]):
         raise NotYet("the other way round: low first.")
     flat = right.std(ddof=1) / np.sqrt(right.size)
@@ -240,9 +237,9 @@ def check_interval(interval: Any) -> str:
             "are right or wrong together: take each example's mean first."
         )
     if is_half(1.96 * scores.std(ddof=1)) or is_half(1.96 * scores.std()):
-        raise NotYet("that is the spread of examples; the mean of 12 is surer: divide by sqrt(12).")
+        raise NotYet("that is the spread of examples; for the mean of 12, divide by sqrt(12).")
     if is_half(1.96 * scores.std() / np.sqrt(12)):
-        raise NotYet("nearly: np.std divides by n unless told ddof=1, too sure with few examples.")
+        raise NotYet("nearly: np.std divides by n unless you pass ddof=1: too narrow for a few.")
     if is_half(error):
         raise NotYet("one standard error holds about 68 %; for 95 % take 1.96 of them.")
     columns = right.mean(0)
@@ -270,7 +267,7 @@ def check_random_like(random_like: Any) -> str:
     if (np.abs(along) > 0.999).all():
         raise NotYet("that is the probe's direction itself, or its opposite: draw another.")
     if close(lengths, np.ones(40)):
-        raise NotYet("every row has length 1: give it the length of the row it stands beside.")
+        raise NotYet("every row has length 1: give each the length of its row in `change`.")
     if not close(lengths, wanted):
         if close(np.linalg.norm(found), np.linalg.norm(change)):
             raise NotYet("all rows together are as long; each one by itself should be: axis=1.")
@@ -284,7 +281,7 @@ def check_random_like(random_like: Any) -> str:
             "prefers no direction."
         )
     if np.abs(along).mean() > 0.5:
-        raise NotYet("those are still much like the probe's directions: draw afresh.")
+        raise NotYet("those are still much like the probe's directions: draw new ones.")
     if np.array_equal(found, given(1)):
         raise NotYet("every seed gives the same directions: use default_rng(seed).")
     several = np.concatenate([given(seed) for seed in range(8)])
@@ -299,4 +296,4 @@ def check_random_like(random_like: Any) -> str:
     found = call_for_array(random_like, other, 0, shape=other.shape, hint=hint)
     if not close(np.linalg.norm(found, axis=1), np.linalg.norm(other, axis=1)):
         raise NotYet("right for the first pushes, wrong for others: use the lengths of `change`.")
-    return "as long, and nowhere in particular: what this does, any push of that size does."
+    return "as long, in no particular direction: what this does, any push of that size does."

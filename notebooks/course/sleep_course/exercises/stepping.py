@@ -1,7 +1,4 @@
-"""Checks of the exercises in notebook 3, *Stepping through sleep*.
-
-Each takes the learner's function and returns a `Verdict`.
-"""
+"""Checks of the exercises in notebook 3, *Stepping through sleep*."""
 
 from __future__ import annotations
 
@@ -12,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from sleep_course import audits, boundary
 from sleep_course.exercises.check import (
     NotYet,
-    array_of,
     call,
     call_for_array,
     call_for_truth,
@@ -22,8 +19,8 @@ from sleep_course.exercises.check import (
     exercise,
     kind_of,
     right_elsewhere,
+    same,
 )
-from workbench.batch import Batch
 from workbench.config import ModelConfig, SleepConfig
 from workbench.model import HybridModel, Memory
 from workbench.sleep import Event, SleepPass, read
@@ -34,12 +31,12 @@ KEYS, VALUES = 3, 2
 @exercise
 def check_events(events_of: Any) -> str:
     """Exercise 1: ``events_of(labelled, n)`` is the list of names of what `read` yields."""
-    hint = 'Give back a list of words, such as ["pass 1", "pass 2", "eviction", "wake"].'
+    hint = 'Return a list of words, such as ["pass 1", "pass 2", "eviction", "wake"].'
 
     def given(labelled: list[bool], n: int) -> list[str]:
         result = call(events_of, labelled, n, hint=hint)
         if not isinstance(result, list | tuple) or not all(isinstance(x, str) for x in result):
-            raise NotYet(f"that is no list of words. {hint}")
+            raise NotYet(f"that is not a list of words. {hint}")
         return list(result)
 
     found = given([False], 2)
@@ -91,7 +88,7 @@ def check_memory_after(memory_after: Any) -> str:
         result = call(memory_after, _Reading(counted()), window, sleep_pass, hint=hint)
         here = f"window {window}, pass {sleep_pass}"
         if isinstance(result, SleepPass):
-            raise NotYet("give back the event's memory, event.memory, not the event.")
+            raise NotYet("return the event's memory, event.memory, not the event.")
         if not isinstance(result, Memory):
             raise NotYet(f"a Memory was expected, not {kind_of(result)}. {hint}")
         right = _position(whole, window, sleep_pass)
@@ -100,11 +97,11 @@ def check_memory_after(memory_after: Any) -> str:
                 f"{here} is event {right + 1}, and {len(pulled)} were pulled: every further one is "
                 "a pass that is computed for nothing. `return` as soon as you have it."
             )
-        if not _equal(result, whole[right].memory):
+        if not same(result, whole[right].memory):
             first = next(
                 e for e in whole if isinstance(e, SleepPass) and e.sleep_pass == sleep_pass
             )
-            if _equal(result, first.memory):
+            if same(result, first.memory):
                 raise NotYet(
                     "that is the pass of the first window: compare the window's index too."
                 )
@@ -112,7 +109,7 @@ def check_memory_after(memory_after: Any) -> str:
     # a reading of another N, asked for a pass that the first one does not have
     longer = list(_small_reading(passes=5))
     result = call(memory_after, _Reading(iter(longer)), 1, 4, hint=hint)
-    if not isinstance(result, Memory) or not _equal(result, longer[_position(longer, 1, 4)].memory):
+    if not isinstance(result, Memory) or not same(result, longer[_position(longer, 1, 4)].memory):
         raise NotYet("right for N = 3, wrong for N = 5, window 1, pass 4: use both arguments.")
     return "stopped there, and not one pass more was run: a generator computes when it is asked."
 
@@ -161,8 +158,7 @@ def check_replay(replay: Any) -> str:
     start = generator.standard_normal((KEYS, VALUES))
 
     right = _replayed(start, writes, 4)
-    result = call(replay, start, writes, 4, hint=hint)
-    found = array_of(result, name="replay", shape=None, hint=hint)
+    found = call_for_array(replay, start, writes, 4, shape=None, hint=hint)
     if found.shape == (KEYS, VALUES):
         raise NotYet("that is one matrix: keep S after every time through. " + hint)
     if found.shape == (12, KEYS, VALUES):
@@ -254,6 +250,10 @@ def _check_settled_by_size(settled: Any, hint: str) -> None:
                 )
 
 
+def _replayed(state: np.ndarray, writes: list[Any], n: int) -> np.ndarray:
+    return audits.replay(state, writes, n)[1:]
+
+
 def _share_right(logits: np.ndarray, tokens: np.ndarray, labelled: np.ndarray) -> float:
     return float((logits.argmax(-1)[:, :-1] == tokens[:, 1:])[labelled[:, 1:]].mean())
 
@@ -277,22 +277,6 @@ def _more_answers(
     }
 
 
-def _replayed(state: np.ndarray, writes: list[Any], n: int) -> list[np.ndarray]:
-    """Return S after each of `n` times through all writes."""
-    after = []
-    for _ in range(n):
-        for k, v, beta, a in writes:
-            state = a * state
-            state = state + beta * np.outer(k, v - state.T @ k)
-        after.append(state)
-    return after
-
-
-def _equal(left: Memory, right: Memory) -> bool:
-    mine, theirs = left.tensors(), right.tensors()
-    return mine.keys() == theirs.keys() and all(torch.equal(mine[n], theirs[n]) for n in theirs)
-
-
 class _Reading:
     """A generator that can be handed to a learner: its copy is itself, for nothing can copy it."""
 
@@ -314,15 +298,7 @@ def _small_reading(*, passes: int) -> tuple[Event, ...]:
     """Return the events of an untrained model: two windows to sleep on, so many passes each."""
     sizes = {"width": 8, "attention_heads": 2, "gdn_heads": 2, "mlp_width": 8}
     model = HybridModel(ModelConfig(vocabulary=5, key_dim=4, value_dim=4, **sizes), seed=0)
-    tokens = np.arange(8)[None] % 5
-    none = np.zeros(tokens.shape, dtype=bool)
-    batch = Batch(
-        tokens=tokens,
-        loss_mask=none,
-        valid=~none,
-        answer_of=np.full(tokens.shape, -1),
-        difficulty=np.zeros((1, 0), dtype=np.int64),
-    )
+    batch = boundary.unlabelled(np.arange(8)[None] % 5)
     with torch.no_grad():
         return tuple(read(model, batch, SleepConfig(window=4, passes=passes)))
 

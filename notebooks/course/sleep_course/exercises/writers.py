@@ -1,7 +1,4 @@
-"""Checks of the exercises in notebook 5, *Who wrote this?*.
-
-Each takes the learner's function and returns a `Verdict`.
-"""
+"""Checks of the exercises in notebook 5, *Who wrote this?*."""
 
 from __future__ import annotations
 
@@ -48,13 +45,13 @@ def check_carry(carry: Any) -> str:
                 "of another size": (other, np.array([0.6, 0.8]), 0.7, 0.5),
             },
         )
-        return "decayed, and less what lay along the key. The value that was written is not asked."
+        return "decayed, minus what lay along the key. The value that was written does not matter."
     if close(found, part - beta * taken):
         raise NotYet("the key's part is gone, but everything also decays: times a.")
     if close(found, a * part):
         raise NotYet("it decayed; the write also takes out what it finds along its key.")
     if close(found, a * part - beta * taken):
-        raise NotYet("decay first: what the key finds has decayed as well, so a goes before all.")
+        raise NotYet("decay first: what the key finds has decayed too, so a multiplies everything.")
     if close(found, a * (part - taken)):
         raise NotYet("it takes out only the share beta of what it finds.")
     if close(found, a * (part + beta * taken)):
@@ -140,7 +137,7 @@ def check_share(share: Any) -> str:
     if close(found, along):
         raise NotYet("that is in units of S squared: divide by (S * S).sum().")
     if close(found, parts.sum((1, 2)) / whole.sum()):
-        raise NotYet("a sum of entries is no size: positive and negative ones cancel.")
+        raise NotYet("a sum of entries is not a size: positive and negative ones cancel.")
     raise NotYet(f"not (part * S).sum() / (S * S).sum() yet. {hint}")
 
 
@@ -306,8 +303,7 @@ def kept_by_mistake(
 
 def _matrices(function: Any, writes: list[Any], *, hint: str) -> np.ndarray:
     """Call a learner's function, and take one matrix for each write from it."""
-    result = call(function, writes, hint=hint)
-    found = array_of(result, name=name_of(function), shape=None, hint=hint)
+    found = call_for_array(function, writes, shape=None, hint=hint)
     if found.shape == (KEYS, VALUES):
         raise NotYet("that is one matrix: one for each token is asked for, not their sum.")
     if found.shape != (TOKENS, KEYS, VALUES):

@@ -1,4 +1,4 @@
-"""Training that goes on while a notebook is read: runs in processes of their own, and a view.
+"""Training in the background while a notebook is read: separate processes, and a view.
 
 A cell that waits keeps the kernel from hearing a button. So `experiment` returns at once: the
 runs are those of the lab (`workbench.lab.runs`), a thread of the kernel works on their queue, and
@@ -53,7 +53,7 @@ def experiment(
     base : Experiment
         Model, task and optimiser; N, steps, seed and how often it is evaluated are set here.
     passes : sequence of int
-        N of each run; the dearest is started first.
+        N of each run; the most expensive starts first.
     steps : int
         Optimiser steps of each run; ``$WORKBENCH_LIVE_STEPS``, where it is set, is the most.
     seed : int
@@ -119,7 +119,7 @@ class Live:
 
     @property
     def runs(self) -> list[Run]:
-        """The runs as their folders tell them now, N ascending."""
+        """The runs as their folders describe them now, N ascending."""
         runs = list_runs(self.root, lambda run: run.name in self._work_of)
         return sorted(runs, key=lambda run: run.labels.get("passes", 0))
 

@@ -62,7 +62,7 @@ class View:
         self.line.value = "Each run stops after its step."
 
     def update(self, runs: list[Run], share: float, words: str, ended: bool) -> None:
-        """Show how the runs are; figures only when one of them has told more."""
+        """Show how the runs are; figures only when a run has reported more."""
         self.bar.value = share
         if ended or not self.button.disabled:
             self.line.value = words
