@@ -112,7 +112,7 @@ def looped_errors(times: int) -> dict[str, float]:
 def model_errors(
     model: HybridModel, batch: Batch, sleep: SleepConfig, query: np.ndarray, *, block: int
 ) -> dict[str, float]:
-    """Return the same of a block's MLP in a whole reading.
+    """Return the same for a block's MLP in a whole reading.
 
     The input is the context's embeddings, the baseline those of another example.
     """

@@ -74,7 +74,7 @@ def by_row(probing: Probing, seed: int) -> float:
 def probings(*, rings: int = 300, passes: tuple[int, ...] = (5, 6, 7, 8)) -> dict[str, Probing]:
     """Return memories of the bundled model with thrown coins, and with a fact, as labels.
 
-    Every ring is there once for each of `passes`. "coins" is a coin a ring; "fact" is whether the
+    Every ring occurs once for each of `passes`. "coins" is a coin per ring; "fact" is whether the
     node after node 1 has one of the upper four names.
     """
     checkpoint = load_checkpoint(TRAINED)
@@ -165,7 +165,7 @@ class Lift:
     Attributes
     ----------
     claim : str
-        What is said of them.
+        The claim in words.
     ours, theirs : ndarray
         Share right, ``[seed]``.
     our_flops, their_flops : float
@@ -218,8 +218,8 @@ def lifts(*, hops: int = 2) -> dict[str, Lift]:
 def interval(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
     """Return the 95 % interval of the mean of `ours` minus that of `theirs`: low and high.
 
-    Welch's, of two independent groups of seeds. From fewer than two seeds of either nothing
-    follows: it then reaches from minus to plus infinity.
+    Welch's, of two independent groups of seeds. With fewer than two seeds on
+    either side it is unbounded: from minus to plus infinity.
     """
     found = compare(*(np.asarray(group, dtype=np.float64) for group in (ours, theirs)))
     if np.isnan(found.low):
@@ -260,7 +260,7 @@ class Reader:
     """A small reader built by hand, which goes over its questions several times before it answers.
 
     A context says of each of 16 names which of the 16 comes after it; the reader keeps it in a
-    delta-rule memory with 10 keys' room. Then it is asked about 8 names. It reads as a language
+    delta-rule memory with room for 10 keys. Then it is asked about 8 names. It reads as a language
     model does: it answers a question from what it has read so far, then reads the right answer
     too, and writes it down; then comes the next question. It does so `loops` times, and the last
     time counts.
@@ -270,8 +270,8 @@ class Reader:
     loops : int
         How often it goes over the questions.
     carries : bool
-        Whether a time through the questions begins with the memory as the time before has left
-        it; False begins each with the memory that was brought along.
+        Whether each round of questions begins with the memory that the round before left; False
+        begins each with the memory that was brought along.
     """
 
     names, room, asked = 16, 10, 8

@@ -49,7 +49,7 @@ def before_eviction(model: HybridModel, batch: Batch, sleep: SleepConfig) -> Mem
 
 @torch.no_grad()
 def reach(tokens: int, window: int, eviction: Literal["hard", "sliding"]) -> np.ndarray:
-    """Return which tokens can read which through attention alone, found out by trying.
+    """Return which tokens can read which through attention alone, by trying it.
 
     Reads one sequence with a model of a single attention layer, then once more for every token
     with that token changed, and looks where the output changed.
@@ -124,7 +124,7 @@ def by_difficulty(wakes: list[Wake], batch: Batch) -> dict[int, float]:
 
 
 def answers_only(batch: Batch, context: int) -> Batch:
-    """Return a batch without its first `context` tokens: the questions, and nothing they ask of."""
+    """Return a batch without its first `context` tokens: the questions alone."""
     part = slice(context, None)
     return Batch(
         tokens=batch.tokens[:, part],

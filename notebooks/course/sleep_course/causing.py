@@ -84,7 +84,7 @@ class Pairs:
 
 
 def pairs(checkpoint: Any, *, count: int = 64, passes: int = 4) -> Pairs:
-    """Draw `count` recipients and as many donors, and read both; the donors' questions are lost.
+    """Draw `count` recipients and as many donors, and read both; the donors' questions are dropped.
 
     Parameters
     ----------

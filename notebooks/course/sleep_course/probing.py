@@ -80,7 +80,7 @@ def told_random_labels(
 
 
 def by_row(example: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Return the rows to test as one should not choose them: whichever, bool ``[row]``."""
+    """Return test rows chosen the wrong way, at random among all rows, bool ``[row]``."""
     order = np.random.default_rng(seed).permutation(len(example))
     return order < share * len(example)
 
@@ -214,7 +214,7 @@ def push(
     """Fit a probe after the last pass of the last window slept on, and find how to turn it.
 
     Only queries about `target`'s own number of hops count. For several seeds, passes and targets
-    with their intervals there is `workbench.instruments.steering.steer`.
+    with their intervals see `workbench.instruments.steering.steer`.
 
     Parameters
     ----------

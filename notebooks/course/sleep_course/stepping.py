@@ -76,7 +76,7 @@ def accuracy_by_pass(
 
 
 def rule_of(settled: Callable[..., bool], *, most: int = 12) -> Callable[[], PassRule]:
-    """Return a maker of rules that stop once ``settled(before, after)`` says so of every layer.
+    """Return a function that makes rules: stop once ``settled(before, after)`` for every layer.
 
     Parameters
     ----------

@@ -116,7 +116,7 @@ class WithoutRemoval(NamedTuple):
 
 
 def without_removal(trace: xr.DataTree) -> WithoutRemoval:
-    """Take the writes of the first window for a sum that only decays: the formula that is off.
+    """Treat the writes of the first window as a sum that only decays: the wrong formula.
 
     Of the first layer; the first window begins with an empty memory.
     """

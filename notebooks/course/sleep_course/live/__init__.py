@@ -125,7 +125,7 @@ class Live:
 
     @property
     def done(self) -> bool:
-        """Whether nothing trains any more and nothing waits to."""
+        """Whether all runs have ended."""
         return not self._thread.is_alive()
 
     def widget(self) -> Any:
@@ -136,7 +136,7 @@ class Live:
         return self._view.box
 
     def stop(self) -> None:
-        """Ask all runs to stop; returns at once, and the view tells when they have."""
+        """Ask all runs to stop; returns at once, and the view shows when they have."""
         self._asked.set()
         if self._view is not None and not self.done:
             self._view.stopping()
@@ -147,7 +147,7 @@ class Live:
         return self.done
 
     def dataset(self) -> Any:
-        """Return what the runs know so far (`workbench.lab.results.dataset`)."""
+        """Return the results so far (`workbench.lab.results.dataset`)."""
         return results.dataset(results.entries_of(self.runs))
 
     def report(self) -> str:
@@ -220,7 +220,7 @@ class Live:
             self._began = now, done, steps
         since, share, before = self._began
         if done - share < 0.01:
-            return done, "They train; how long it takes is known in a moment."
+            return done, "Training; the time left is estimated in a moment."
         left = (1 - done) * (now - since) / (done - share)
         rate = (steps - before) / (now - since)
         return done, f"{rate:.0f} steps a second, about {left:.0f} s left."

@@ -1,4 +1,4 @@
-"""The runs of a live experiment: one for each N, small enough to train while somebody looks on.
+"""The runs of a live experiment: one for each N, small enough to train while you watch.
 
 FLOPs are not counted: that loads torch, for which the kernel of a notebook need not wait.
 """

@@ -56,7 +56,7 @@ class View:
         self._drawn = 0.0
 
     def stopping(self) -> None:
-        """Show that the button was heard."""
+        """Show that the click was received."""
         self.button.disabled = True
         self.button.description = "Stopping"
         self.line.value = "Each run stops after its step."
