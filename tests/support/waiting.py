@@ -19,7 +19,7 @@ def _slowness() -> float:
     return max(1.0, sorted(took)[1] / 0.02)  # a laptop of 2022, and nothing next to it: 20 ms
 
 
-LIMIT: Final = 300.0 * min(_slowness(), 4.0)
+LIMIT: Final = 120.0 * min(_slowness(), 4.0)
 """Seconds after which a test gives up: on a process, a thread, a page or a condition."""
 LIMIT_MS: Final = 1000.0 * LIMIT
 """The same in milliseconds, for a browser."""
