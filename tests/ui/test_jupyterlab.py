@@ -53,7 +53,10 @@ def test_sliders_move_a_figure_in_place(page: Page, jupyterlab) -> None:
     assert output.locator(".widget-slider, .widget-dropdown").count() == 3
     plot = output.locator(".js-plotly-plot").element_handle()
     slider = output.locator(".widget-slider", has_text="sleep_pass").get_by_role("slider")
-    slider.press("ArrowRight")
+    before = slider.get_attribute("aria-valuenow")
+    while slider.get_attribute("aria-valuenow") == before and time.monotonic() < deadline:
+        slider.press("ArrowRight")  # lost where the widget is still being put on screen
+        page.wait_for_timeout(500)
     expect(words.first).to_contain_text("S after pass 2", timeout=LIMIT_MS)
     output.locator(".widget-dropdown select").select_option("3")
     expect(words.first).to_contain_text("Head 3", timeout=LIMIT_MS)
