@@ -302,6 +302,7 @@ def _on_the_pages():
         ("class Toy: name = 'toy'", "Config"),
         (TASK.replace('name, title = "toy"', 'name, title = "other"'), "another name"),
         (TASK.replace("def picture", "def image"), "lacks picture"),
+        (TASK.replace('name, title = "toy", ', "name, heading = 'toy', "), "lacks title"),
         (TASK.replace('name: Literal["toy"] = "toy"', 'name: str = "other"'), "another name"),
     ],
 )

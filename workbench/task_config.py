@@ -34,6 +34,8 @@ class TaskConfig(Frozen):
 
 TASKS = "sleep_workbench.tasks"
 """Entry points of tasks: classes derived from `workbench.tasks.Task`."""
+WORDS = ("title", "difficulty_name", "unit")
+"""Attributes that every task's class has."""
 
 
 @cache
@@ -50,13 +52,13 @@ def task_kinds() -> Mapping[str, Any]:
         settings = getattr(kind, "Config", None)
         if not (isinstance(settings, type) and issubclass(settings, TaskConfig)):
             given, expected = "has no settings", "an attribute Config, derived from TaskConfig"
-        elif kind.name != name or settings.model_fields["name"].default != name:
+        elif getattr(kind, "name", "") != name or settings.model_fields["name"].default != name:
             given, expected = "has another name than its settings", f"{name!r} in both"
-        elif lacks := getattr(kind, "__abstractmethods__", None):
-            given, expected = (
-                f"lacks {', '.join(sorted(lacks))}",
-                "all that workbench.tasks.Task asks",
-            )
+        elif lacks := [
+            *sorted(getattr(kind, "__abstractmethods__", ())),
+            *(word for word in WORDS if not hasattr(kind, word)),
+        ]:
+            given, expected = f"lacks {', '.join(lacks)}", "all that workbench.tasks.Task asks for"
         else:
             continue
         source = f"{kind.__module__}.{kind.__qualname__}"

@@ -253,7 +253,6 @@ class Rule110(Task):
             tuple(queries),
             tuple(symbols),
             frozenset({self.context_tokens}),
-            label=", ".join(item.label for item in strings),
             note="The model reads only the framed first row. The answer is the framed cell below "
             f"it, {steps} later.",
         )
