@@ -5,10 +5,18 @@ and beta ``[batch, token, gdn_head]``, state ``[batch, gdn_head, key, value]``.
 """
 
 from sleep_kernels.api import delta_rule, gated_delta_rule, gated_outer_product
-from sleep_kernels.around import prepared
 from sleep_kernels.backends import backend_status, choose_backend
-from sleep_kernels.contract import BACKENDS, CHUNK, Call, Gates, OutputNorm, RuleResult
+from sleep_kernels.contract import (
+    BACKENDS,
+    CHUNK,
+    Call,
+    Gates,
+    Options,
+    OutputNorm,
+    RuleResult,
+)
 from sleep_kernels.convolution import ConvolutionResult, dynamic_convolution, short_convolution
+from sleep_kernels.fused_options import prepare
 from sleep_kernels.norms import rms_norm
 from sleep_kernels.pointwise import rotate, silu_gate
 
@@ -18,6 +26,7 @@ __all__ = [
     "Call",
     "ConvolutionResult",
     "Gates",
+    "Options",
     "OutputNorm",
     "RuleResult",
     "backend_status",
@@ -26,7 +35,7 @@ __all__ = [
     "dynamic_convolution",
     "gated_delta_rule",
     "gated_outer_product",
-    "prepared",
+    "prepare",
     "rms_norm",
     "rotate",
     "short_convolution",

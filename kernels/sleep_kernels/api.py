@@ -20,9 +20,8 @@ gates : Gates or None
 output_norm : OutputNorm or None
     Gated RMSNorm of the output.
 valid : Tensor or None
-    bool ``[batch, token]``; a False token (padding) neither writes nor decays, whatever stands in
-    its k, v, log_decay and beta, NaN included. Its q reads S like any other's, and has to be
-    finite.
+    bool ``[batch, token]``; a False token (padding) neither writes nor decays, whatever its k, v,
+    log_decay and beta are, NaN included. Its q reads S like any other, and has to be finite.
 chunk_states, change_norm : bool
     Also return S before every 32nd token, and how far S moved.
 tf32 : bool
@@ -35,8 +34,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from sleep_kernels.backends import choose_backend, load_backend
-from sleep_kernels.contract import Call, Gates, OutputNorm, RuleResult
+from sleep_kernels.backends import REGISTRY, choose_backend
+from sleep_kernels.contract import Call, Gates, Options, OutputNorm, RuleResult
 from sleep_kernels.validation import check_call
 
 
@@ -89,24 +88,10 @@ def gated_delta_rule(
     RuntimeError
         The explicit backend cannot serve here.
     """
-    call = Call(
-        q,
-        k,
-        v,
-        log_decay,
-        beta,
-        state,
-        scale=_scale(scale, k),
-        delta=True,
-        normalise=normalise,
-        gates=gates,
-        output_norm=output_norm,
-        valid=valid,
-        chunk_states=chunk_states,
-        change_norm=change_norm,
-        tf32=tf32,
+    options = Options(
+        _scale(scale, k), normalise, gates, output_norm, valid, chunk_states, change_norm, tf32
     )
-    return _run(call, backend)
+    return _run(Call(q, k, v, log_decay, beta, state, delta=True, options=options), backend)
 
 
 def delta_rule(
@@ -131,24 +116,10 @@ def delta_rule(
     beta in (0, 1) gives the usual rule; beta in (0, 2) lets the transition have negative
     eigenvalues.
     """
-    call = Call(
-        q,
-        k,
-        v,
-        None,
-        beta,
-        state,
-        scale=_scale(scale, k),
-        delta=True,
-        normalise=normalise,
-        gates=gates,
-        output_norm=output_norm,
-        valid=valid,
-        chunk_states=chunk_states,
-        change_norm=change_norm,
-        tf32=tf32,
+    options = Options(
+        _scale(scale, k), normalise, gates, output_norm, valid, chunk_states, change_norm, tf32
     )
-    return _run(call, backend)
+    return _run(Call(q, k, v, None, beta, state, delta=True, options=options), backend)
 
 
 def gated_outer_product(
@@ -173,32 +144,19 @@ def gated_outer_product(
 
     ``log_decay=None`` with ``beta=None`` is linear attention.
     """
-    call = Call(
-        q,
-        k,
-        v,
-        log_decay,
-        beta,
-        state,
-        scale=_scale(scale, k),
-        delta=False,
-        normalise=normalise,
-        gates=gates,
-        output_norm=output_norm,
-        valid=valid,
-        chunk_states=chunk_states,
-        change_norm=change_norm,
-        tf32=tf32,
+    options = Options(
+        _scale(scale, k), normalise, gates, output_norm, valid, chunk_states, change_norm, tf32
     )
-    return _run(call, backend)
+    return _run(Call(q, k, v, log_decay, beta, state, delta=False, options=options), backend)
 
 
 def _run(call: Call, backend: str) -> RuleResult:
     check_call(call)
-    return load_backend(choose_backend(backend, call.k.device, call))(call)
+    return REGISTRY[choose_backend(backend, call.k.device, call)].run(call)
 
 
 def _scale(scale: float | None, k: Tensor) -> float:
-    if scale is None:
-        return k.shape[-1] ** -0.5 if k.ndim else 1.0  # a k without axes is refused later on
-    return scale
+    if scale is not None:
+        return scale
+    # `check_call` refuses a k that is not a tensor or has no axes; until then it needs a scale
+    return k.shape[-1] ** -0.5 if isinstance(k, Tensor) and k.ndim else 1.0

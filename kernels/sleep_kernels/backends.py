@@ -1,30 +1,192 @@
-"""The registry of backends: which serve a call here, and why the others do not."""
+"""The backends: what each needs, which calls it serves, and why it refuses the others.
+
+To add one, write a class with its name, add an instance to `REGISTRY` and the name to
+`sleep_kernels.contract.BACKENDS`.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable
-from functools import partial
+from typing import ClassVar
 
 import torch
 
 from sleep_kernels import cpu, reference
-from sleep_kernels.around import run_plain
-from sleep_kernels.contract import BACKENDS, Call, RuleResult
+from sleep_kernels.contract import BACKENDS, Call, RuleResult, cannot_serve, check_backend_name
+from sleep_kernels.fused_options import run_plain
 from sleep_kernels.native import library
 
-KEY_DIMS = (16, 32, 64, 96, 128)
-"""Key sizes the Triton kernels are built for."""
-MOST_VALUES = 256
-"""Largest value size of the Triton kernels, which take every multiple of 16 up to it."""
-MOST_FLA_KEYS = 256
-"""Largest key size of fla's delta rules; its outer product (simple_gla) has no such limit."""
+
+class Backend:
+    """One way to run a call; this base class needs nothing and serves every call.
+
+    Attributes
+    ----------
+    name : str
+        What a call names it by.
+    """
+
+    name: ClassVar[str]
+
+    def automatic(self, device: torch.device) -> bool:
+        """Return whether "auto" may choose it for tensors on `device`."""
+        return False
+
+    def missing(self, device: torch.device) -> str | None:
+        """Return what it needs and does not find for tensors on `device`; None where it serves."""
+        return None
+
+    def refused(self, call: Call) -> str | None:
+        """Return what it does not serve about a call; None where it serves the call."""
+        return None
+
+    def problem(self, device: torch.device, call: Call | None = None) -> str | None:
+        """Return why it cannot serve on `device`, or cannot serve a call there; None if it can."""
+        return self.missing(device) or (None if call is None else self.refused(call))
+
+    def run(self, call: Call) -> RuleResult:
+        """Run a checked call that it serves."""
+        raise NotImplementedError
 
 
-def interpreted() -> bool:
-    """Whether Triton runs kernels in its interpreter, on the CPU (set before it is imported)."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
+class Reference(Backend):
+    """The recurrence token by token: serves every call on every device, slowly."""
+
+    name = "reference"
+
+    def run(self, call: Call) -> RuleResult:
+        """Run the recurrence."""
+        return run_plain(reference.scan, call)
+
+
+class Cpu(Backend):
+    """The chunked form in PyTorch: serves every call, on any device."""
+
+    name = "cpu"
+
+    def automatic(self, device: torch.device) -> bool:
+        """Return True: it is what is left where no other serves."""
+        return True
+
+    def run(self, call: Call) -> RuleResult:
+        """Run the chunked form."""
+        return run_plain(cpu.chunked, call)
+
+
+class Native(Backend):
+    """C++ compiled for this processor: needs a CPU and a compiler, serves every call."""
+
+    name = "native"
+
+    def automatic(self, device: torch.device) -> bool:
+        """Return whether the tensors are on a CPU."""
+        return device.type == "cpu"
+
+    def missing(self, device: torch.device) -> str | None:
+        """Return why there is no library; it is compiled now if it has to be."""
+        if device.type != "cpu":
+            return f"the tensors are on {device.type}; expected a CPU"
+        return library.problem()
+
+    def run(self, call: Call) -> RuleResult:
+        """Run the library."""
+        from sleep_kernels.native.rule import run_native
+
+        return run_native(call)
+
+
+class Triton(Backend):
+    """Fused kernels: need an NVIDIA GPU, serve the sizes below, and float64 when interpreted."""
+
+    name = "triton"
+    KEYS: ClassVar[tuple[int, ...]] = (16, 32, 64, 96, 128)
+    MOST_VALUES: ClassVar[int] = 256
+    CAPABILITY: ClassVar[tuple[int, int]] = (8, 0)
+
+    def automatic(self, device: torch.device) -> bool:
+        """Return whether there is a GPU: the interpreter is an oracle for tests, never a choice."""
+        return device.type == "cuda"
+
+    def missing(self, device: torch.device) -> str | None:
+        """Return whether Triton or a GPU that is new enough is missing."""
+        if importlib.util.find_spec("triton") is None:
+            return "triton is not installed; install the extra 'gpu'"
+        if device.type != "cuda":
+            if self.interpreted():
+                return None
+            return f"the tensors are on {device.type}; expected a CUDA device"
+        # of this device, not the current one: GPUs of a machine may differ
+        found = torch.cuda.get_device_capability(device)
+        if found < self.CAPABILITY:
+            return (
+                f"{device} has compute capability {found[0]}.{found[1]}; "
+                "expected 8.0 (A100) or newer"
+            )
+        return None
+
+    def refused(self, call: Call) -> str | None:
+        """Return which size or dtype the kernels are not built for."""
+        keys, values = call.k.shape[-1], call.v.shape[-1]
+        if call.v.dtype == torch.float64 and not self.interpreted():
+            return "float64 inputs; expected float32, bfloat16 or float16"
+        if keys not in self.KEYS:
+            return f"key = {keys}; expected one of {', '.join(map(str, self.KEYS))}"
+        if values % 16 or values > self.MOST_VALUES:
+            return f"value = {values}; expected a multiple of 16 up to {self.MOST_VALUES}"
+        return None
+
+    @staticmethod
+    def interpreted() -> bool:
+        """Whether Triton runs kernels in its interpreter, on the CPU (set before its import)."""
+        return os.environ.get("TRITON_INTERPRET") == "1"
+
+    def run(self, call: Call) -> RuleResult:
+        """Launch the kernels."""
+        from sleep_kernels.triton import run_triton
+
+        return run_triton(call)
+
+
+class Fla(Backend):
+    """flash-linear-attention's chunk kernels: need a CUDA device and the package.
+
+    Its delta rules take bfloat16, float16 and keys up to `MOST_KEYS` (its chunk kernels assert
+    both); its outer product (simple_gla) has neither limit.
+    """
+
+    name = "fla"
+    MOST_KEYS: ClassVar[int] = 256
+
+    def missing(self, device: torch.device) -> str | None:
+        """Return whether the package or a CUDA device is missing."""
+        if importlib.util.find_spec("fla") is None:
+            return "flash-linear-attention is not installed; install it"
+        if device.type != "cuda":
+            return f"the tensors are on {device.type}; expected a CUDA device"
+        return None
+
+    def refused(self, call: Call) -> str | None:
+        """Return which size or dtype its kernels do not take."""
+        keys, dtype = call.k.shape[-1], call.v.dtype
+        taken = "bfloat16 or float16" if call.delta else "float32, bfloat16 or float16"
+        if dtype == torch.float64 or (call.delta and dtype == torch.float32):
+            return f"{str(dtype).removeprefix('torch.')} inputs; expected {taken}"
+        if call.delta and keys > self.MOST_KEYS:
+            return f"key = {keys}; expected at most {self.MOST_KEYS}"
+        return None
+
+    def run(self, call: Call) -> RuleResult:
+        """Launch its kernels."""
+        from sleep_kernels.fla import run_fla
+
+        return run_fla(call)
+
+
+REGISTRY: dict[str, Backend] = {
+    backend.name: backend for backend in (Triton(), Native(), Cpu(), Reference(), Fla())
+}
+"""Every backend by name, in the order in which "auto" asks them."""
 
 
 def backend_status(device: torch.device | str | None = None) -> dict[str, str | None]:
@@ -37,73 +199,15 @@ def backend_status(device: torch.device | str | None = None) -> dict[str, str | 
     """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return {name: backend_problem(name, torch.device(device)) for name in BACKENDS[1:]}
-
-
-def backend_problem(name: str, device: torch.device) -> str | None:
-    """Return why one backend, not "auto", does not serve on `device`; None where it does."""
-    if name == "native":
-        return _native_problem(device.type)
-    if name == "triton":
-        return _triton_problem(device)
-    return _fla_problem(device.type) if name == "fla" else None
-
-
-def _native_problem(kind: str) -> str | None:
-    if kind != "cpu":
-        return f"it runs on a CPU; these tensors are on {kind}"
-    return library.problem()
-
-
-def _triton_problem(device: torch.device) -> str | None:
-    if importlib.util.find_spec("triton") is None:
-        return "triton is not installed (extra 'gpu')"
-    if device.type != "cuda":
-        if interpreted():
-            return None
-        return f"Triton kernels need a CUDA device; these tensors are on {device.type}"
-    found = torch.cuda.get_device_capability(device)  # not of the current device: a machine may mix
-    if found < (8, 0):
-        return (
-            "Triton kernels need compute capability 8.0 (A100) or newer; "
-            f"{device} has {found[0]}.{found[1]}"
-        )
-    return None
-
-
-def _fla_problem(kind: str) -> str | None:
-    if importlib.util.find_spec("fla") is None:
-        return "flash-linear-attention is not installed"
-    if kind != "cuda":
-        return f"flash-linear-attention needs a CUDA device; these tensors are on {kind}"
-    return None
-
-
-def shape_problem(backend: str, call: Call) -> str | None:
-    """Return why a backend that serves on this device cannot serve this very call."""
-    if backend not in ("triton", "fla"):
-        return None
-    keys, values = call.k.shape[-1], call.v.shape[-1]
-    if call.v.dtype == torch.float64 and not (backend == "triton" and interpreted()):
-        return "float64 inputs"
-    if backend == "fla" and call.delta:  # what the asserts in its chunk kernels let through
-        if call.v.dtype == torch.float32:
-            return "float32 inputs; its delta rules take bfloat16 and float16"
-        if keys > MOST_FLA_KEYS:
-            return f"key = {keys}; its delta rules take keys up to {MOST_FLA_KEYS}"
-    if backend == "triton" and keys not in KEY_DIMS:
-        return f"key = {keys}; its kernels take {', '.join(map(str, KEY_DIMS))}"
-    if backend == "triton" and (values % 16 or values > MOST_VALUES):
-        return f"value = {values}; its kernels take multiples of 16 up to {MOST_VALUES}"
-    return None
+    return {name: REGISTRY[name].problem(torch.device(device)) for name in BACKENDS[1:]}
 
 
 def choose_backend(backend: str, device: torch.device, call: Call | None = None) -> str:
     """Return the backend that serves `backend` on `device`.
 
-    ``auto`` takes "triton" on a CUDA device where it can serve (the call, if one is given),
-    "native" on a CPU where its library could be built, and else "cpu", the chunked form, which is
-    plain PyTorch and runs on any device.
+    "auto" is the first that serves (the call, if one is given): "triton" on a CUDA device,
+    "native" on a CPU where its library can be compiled, and else "cpu", which is plain PyTorch and
+    runs on any device.
 
     Raises
     ------
@@ -112,34 +216,12 @@ def choose_backend(backend: str, device: torch.device, call: Call | None = None)
     RuntimeError
         An explicit backend cannot serve; the message says why.
     """
-    if backend not in BACKENDS:
-        raise ValueError(f"backend {backend!r} is unknown; expected one of {', '.join(BACKENDS)}")
+    check_backend_name(backend)
     if backend == "auto":
-        # the interpreter is an oracle for tests, never a choice
-        wanted = device.type == "cuda" and _triton_problem(device) is None
-        if wanted and (call is None or shape_problem("triton", call) is None):
-            return "triton"
-        return "native" if _native_problem(device.type) is None else "cpu"
-    reason = backend_problem(backend, device)
-    if reason is None and call is not None:
-        reason = shape_problem(backend, call)
+        for name, each in REGISTRY.items():
+            if each.automatic(device) and each.problem(device, call) is None:
+                return name
+    reason = REGISTRY[backend].problem(device, call)
     if reason is not None:
-        raise RuntimeError(f"backend {backend!r} cannot serve: {reason}; use backend='auto'")
+        raise cannot_serve(backend, reason)
     return backend
-
-
-def load_backend(name: str) -> Callable[[Call], RuleResult]:
-    """Return the function that runs a call on a backend; imports what it needs."""
-    if name == "native":
-        from sleep_kernels.native.rule import run_native
-
-        return run_native
-    if name == "triton":
-        from sleep_kernels.triton import run_triton
-
-        return run_triton
-    if name == "fla":
-        from sleep_kernels.fla import run_fla
-
-        return run_fla
-    return partial(run_plain, {"reference": reference.scan, "cpu": cpu.chunked}[name])

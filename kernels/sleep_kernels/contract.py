@@ -1,17 +1,18 @@
-"""What an operator call is made of, and what it returns: the one contract of every backend."""
+"""What an operator call is made of, and what it returns: the same for every backend."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 BACKENDS: tuple[str, ...] = ("auto", "reference", "cpu", "native", "triton", "fla")
-"""Names that a call may give; see `sleep_kernels.backends`."""
+"""Names that a call may give; `sleep_kernels.backends` has a class for each but "auto"."""
 
 CHUNK = 32
-"""Tokens between two of the chunk states a call can return."""
+"""Tokens of a chunk: how far apart the chunk states of a call are, and what the kernels work on."""
 
 
 class Gates(NamedTuple):
@@ -75,6 +76,36 @@ class RuleResult(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Options:
+    """The options that every rule takes, as `sleep_kernels.api` documents them.
+
+    Attributes
+    ----------
+    scale : float
+        Factor on the output.
+    normalise : bool
+        Bring q and k to unit norm first: ``x rsqrt(sum x^2 + 1e-6)``.
+    gates, output_norm : NamedTuple or None
+        Work before and after the rule that a kernel can absorb.
+    valid : Tensor or None
+        bool ``[batch, token]``; a False token neither writes nor decays.
+    chunk_states, change_norm : bool
+        What to return besides output and state.
+    tf32 : bool
+        float32 products on a GPU may use TF32; otherwise they are IEEE.
+    """
+
+    scale: float = 1.0
+    normalise: bool = False
+    gates: Gates | None = None
+    output_norm: OutputNorm | None = None
+    valid: Tensor | None = None
+    chunk_states: bool = False
+    change_norm: bool = False
+    tf32: bool = False
+
+
+@dataclass(frozen=True)
 class Call:
     """One checked operator call, as `sleep_kernels.api` hands it to a backend.
 
@@ -85,24 +116,14 @@ class Call:
     k, v : Tensor
         ``[batch, token, gdn_head, key]`` and ``[..., value]``.
     log_decay, beta : Tensor or None
-        ``[batch, token, gdn_head]``: log a and b, or their projections where there are `gates`.
+        ``[batch, token, gdn_head]``: log a and b, or their projections where there are gates.
         None means a = 1 and b = 1.
     state : Tensor or None
         S carried in; None means zeros.
-    scale : float
-        Factor on the output.
     delta : bool
         True: subtract what the memory returns for the key; False: plain outer product.
-    normalise : bool
-        Bring q and k to unit norm first: ``x rsqrt(sum x^2 + 1e-6)``.
-    gates, output_norm : NamedTuple or None
-        Work around the rule that a kernel can absorb.
-    valid : Tensor or None
-        bool ``[batch, token]``; a False token neither writes nor decays.
-    chunk_states, change_norm : bool
-        What to return beside output and state.
-    tf32 : bool
-        float32 products on a GPU may use TF32; otherwise they are IEEE.
+    options : Options
+        What every rule takes.
     """
 
     q: Tensor | None
@@ -111,12 +132,35 @@ class Call:
     log_decay: Tensor | None
     beta: Tensor | None
     state: Tensor | None
-    scale: float
     delta: bool
-    normalise: bool = False
-    gates: Gates | None = None
-    output_norm: OutputNorm | None = None
-    valid: Tensor | None = None
-    chunk_states: bool = False
-    change_norm: bool = False
-    tf32: bool = False
+    options: Options = Options()
+
+
+def state_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype in which S is kept: float64 for float64 inputs, else float32."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def cannot_serve(backend: str, reason: str) -> RuntimeError:
+    """Return the error of a backend that was asked for and cannot serve.
+
+    Parameters
+    ----------
+    backend : str
+        Its name.
+    reason : str
+        What was found, and what it expects or how to provide it.
+    """
+    return RuntimeError(f"backend {backend!r} cannot serve: {reason}; use backend='auto'")
+
+
+def check_backend_name(backend: str) -> None:
+    """Check that a call names a backend there is.
+
+    Raises
+    ------
+    ValueError
+        There is no such backend.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend {backend!r} is unknown; expected one of {', '.join(BACKENDS)}")

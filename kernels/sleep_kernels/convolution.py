@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from sleep_kernels.native import library
+from sleep_kernels.native import layers, library
 from sleep_kernels.once import differentiable_once
 from sleep_kernels.validation import check_shape
 
@@ -122,9 +122,7 @@ def _convolved(
         expected = (x.shape[0], taps - 1, x.shape[2])
         check_shape("tail", tail, expected, "batch, taps - 1, channel", x)
     if taps <= library.MOST_TAPS and library.takes(backend, x, weight):
-        from sleep_kernels.native import around
-
-        output = around.convolve(x, weight, tail, activate)
+        output = layers.convolve(x, weight, tail, activate)
     else:
         plain = _Short if shared else _Dynamic
         output = cast(Tensor, plain.apply(x, weight, tail))

@@ -43,14 +43,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from sleep_kernels.contract import CHUNK
 from sleep_kernels.norms import full_precision
 from sleep_kernels.once import differentiable_once
 
-ONE_CHUNK = 48
-"""Windows of up to this many tokens are one chunk."""
-
-CHUNK = 32
-"""Tokens per chunk of a longer window, S carried between chunks."""
+LONGEST_ONE_CHUNK = 48
+"""Windows of up to this many tokens are one chunk; longer ones are cut into chunks of `CHUNK`."""
 
 LEAST = -750.0
 """Log decays below this count as this: exp of either is 0, in float64 too. It is finite, since a
@@ -182,7 +180,7 @@ class _Chunked(torch.autograd.Function):
 
 
 def _parts(tokens: int) -> list[slice]:
-    size = tokens if tokens <= ONE_CHUNK else CHUNK
+    size = tokens if tokens <= LONGEST_ONE_CHUNK else CHUNK
     return [slice(start, min(start + size, tokens)) for start in range(0, tokens, size)]
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sleep_kernels.around import run_plain
 from sleep_kernels.contract import Call, RuleResult
+from sleep_kernels.fused_options import run_plain
 
 
 def run_fla(call: Call) -> RuleResult:
-    """Run a call on fla's kernels; what stands around the rule is plain PyTorch."""
+    """Run a call on fla's kernels; its options are plain PyTorch."""
     dtype = call.v.dtype
 
     def rule(

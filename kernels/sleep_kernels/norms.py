@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sleep_kernels.native import library
+from sleep_kernels.native import layers, library
 from sleep_kernels.once import differentiable_once
 from sleep_kernels.validation import check_shape
 
@@ -59,9 +59,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float, *, backend: str = "auto") ->
     """
     check_shape("weight", weight, tuple(x.shape[-1:]), "channel", x)
     if library.takes(backend, x, weight):
-        from sleep_kernels.native import around
-
-        return around.rms_norm(x, weight, eps)
+        return layers.rms_norm(x, weight, eps)
     by_hand = x.device.type == "cpu" and x.ndim > 1 and x.dtype == weight.dtype
     if not by_hand or x.dtype not in (torch.float32, torch.float64):
         # torch has a fused kernel on a GPU, and adds up low precision in float32

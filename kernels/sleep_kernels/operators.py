@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from sleep_kernels.contract import CHUNK, Call, RuleResult
+from sleep_kernels.contract import CHUNK, Call, RuleResult, state_dtype
 from sleep_kernels.once import differentiable_once
-from sleep_kernels.validation import state_dtype
 
 
 class Inputs(NamedTuple):
@@ -39,7 +38,11 @@ class Inputs(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """Numbers and flags of a call."""
+    """Numbers and flags of a call, its `Options` among them.
+
+    ``strength`` and ``eps`` are those of gates and output norm; ``wide``: the output in the state's
+    dtype instead of v's, for work that follows outside.
+    """
 
     scale: float
     strength: float
@@ -48,14 +51,16 @@ class Settings(NamedTuple):
     normalise: bool
     gated: bool
     tf32: bool
+    chunk_states: bool
+    change_norm: bool
+    wide: bool = False
 
 
 Outputs = tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]
 """Output, state, chunk states and change norm as in `RuleResult`; None where not asked for."""
 
-Forward = Callable[[Inputs, Settings, bool, bool, bool], Outputs]
-"""``forward(inputs, settings, wide, chunk_states, change_norm)``; `wide`: output in the state's
-dtype instead of v's, for work that follows outside."""
+Forward = Callable[[Inputs, Settings], Outputs]
+"""``forward(inputs, settings)``."""
 
 Backward = Callable[[Inputs, Settings, Tensor | None, Tensor | None], "tuple[Tensor | None, ...]"]
 """``backward(inputs, settings, d_output, d_after)``: a gradient for each input but `valid`."""
@@ -63,15 +68,17 @@ Backward = Callable[[Inputs, Settings, Tensor | None, Tensor | None], "tuple[Ten
 _SCHEMA = (
     "Tensor? q, Tensor k, Tensor v, Tensor? log_decay, Tensor? beta, Tensor? state, Tensor? rate, "
     "Tensor? bias, Tensor? weight, Tensor? gate, Tensor? valid, "
-    "float scale, float strength, float eps, bool delta, bool normalise, bool gated, bool tf32"
+    "float scale, float strength, float eps, bool delta, bool normalise, bool gated, bool tf32, "
+    "bool chunk_states, bool change_norm, bool wide"
 )
 _TENSORS = len(Inputs._fields)
 _SETTINGS = len(Settings._fields)
 
 
-def taken_apart(call: Call) -> tuple[Inputs, Settings]:
-    """Return a checked call as what operators take."""
-    gates, norm = call.gates, call.output_norm
+def flatten(call: Call) -> tuple[Inputs, Settings]:
+    """Return a checked call as the flat arguments of an operator."""
+    options = call.options
+    gates, norm = options.gates, options.output_norm
     if call.q is None:
         norm = None
     inputs = Inputs(
@@ -85,16 +92,18 @@ def taken_apart(call: Call) -> tuple[Inputs, Settings]:
         bias=None if gates is None else gates.decay_bias,
         weight=None if norm is None else norm.weight,
         gate=None if norm is None else norm.gate,
-        valid=call.valid,
+        valid=options.valid,
     )
     settings = Settings(
-        scale=float(call.scale),
+        scale=float(options.scale),
         strength=1.0 if gates is None else float(gates.strength),
         eps=0.0 if norm is None else float(norm.eps),
         delta=call.delta,
-        normalise=call.normalise,
+        normalise=options.normalise,
         gated=gates is not None,
-        tf32=call.tf32,
+        tf32=options.tf32,
+        chunk_states=options.chunk_states,
+        change_norm=options.change_norm,
     )
     return inputs, settings
 
@@ -114,29 +123,43 @@ def heads_packed(x: Tensor) -> bool:
     return True
 
 
-def put_together(call: Call, outputs: tuple[Tensor, ...]) -> RuleResult:
-    """Return what the operators gave as the result of a call."""
+def unflatten(call: Call, outputs: tuple[Tensor, ...]) -> RuleResult:
+    """Return an operator's flat outputs as the result of a call."""
     output, state, chunks, change = outputs
     return RuleResult(
         None if call.q is None else output,
         state,
-        chunks.detach() if call.chunk_states else None,
-        change.detach() if call.change_norm else None,
+        chunks.detach() if call.options.chunk_states else None,
+        change.detach() if call.options.change_norm else None,
     )
+
+
+def empty_outputs(
+    inputs: Inputs, settings: Settings
+) -> tuple[Tensor | None, Tensor, Tensor | None]:
+    """Return buffers for output, state and chunk states; None where not asked for."""
+    k, v = inputs.k, inputs.v
+    batch, tokens, heads, keys = k.shape
+    kept, state = state_dtype(v.dtype), (heads, keys, v.shape[-1])
+    output = chunks = None
+    if inputs.q is not None:  # contiguous, which `torch.empty_like` may not be
+        output = v.new_empty(v.shape, dtype=kept if settings.wide else v.dtype)
+    if settings.chunk_states:
+        chunks = v.new_empty((batch, (tokens + CHUNK - 1) // CHUNK, *state), dtype=kept)
+    return output, v.new_empty((batch, *state), dtype=kept), chunks
 
 
 def custom_operator(name: str, forward: Forward, backward: Backward) -> Callable[..., Any]:
     """Register ``sleep_kernels::name`` and its backward; return the operator.
 
-    It takes `Inputs`, `Settings`, wide, chunk_states and change_norm one after the other, and
-    returns output, state, chunk states and change norm, empty where not asked for.
+    It takes the fields of `Inputs` and `Settings` one after the other, and returns output, state,
+    chunk states and change norm, empty where not asked for.
     """
 
     @torch.library.custom_op(
         f"sleep_kernels::{name}",
         mutates_args=(),
-        schema=f"({_SCHEMA}, bool wide, bool chunk_states, bool change_norm) -> "
-        "(Tensor, Tensor, Tensor, Tensor)",
+        schema=f"({_SCHEMA}) -> (Tensor, Tensor, Tensor, Tensor)",
     )
     def rule(*arguments: Any) -> tuple[Tensor, ...]:
         return _run(forward, arguments)
@@ -190,8 +213,8 @@ def _present(like: Tensor, *tensors: Tensor | None) -> list[Tensor]:
 
 
 def _run(forward: Forward, arguments: tuple[Any, ...]) -> tuple[Tensor, ...]:
-    inputs, settings, asked = _split(arguments)
-    return tuple(_present(inputs.v, *forward(inputs, settings, *asked)))
+    inputs, settings, _ = _split(arguments)
+    return tuple(_present(inputs.v, *forward(inputs, settings)))
 
 
 def _run_backward(backward: Backward, arguments: tuple[Any, ...]) -> list[Tensor]:
@@ -199,20 +222,13 @@ def _run_backward(backward: Backward, arguments: tuple[Any, ...]) -> list[Tensor
     return _present(inputs.v, *backward(inputs, settings, d_output, d_after))
 
 
-def _fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs, _, (wide, chunk_states, change_norm) = _split(arguments)
-    k, v = inputs.k, inputs.v
-    batch, tokens, heads, keys = k.shape
-    kept = state_dtype(v.dtype)
-    state = (heads, keys, v.shape[-1])
-    output, chunks, change = (v.new_empty(0) for _ in range(3))  # outputs must not alias
-    if inputs.q is not None:
-        output = torch.empty(v.shape, dtype=kept if wide else v.dtype, device=v.device)
-    if chunk_states:
-        chunks = v.new_empty((batch, (tokens + CHUNK - 1) // CHUNK, *state), dtype=kept)
-    if change_norm:
-        change = v.new_empty((batch, heads), dtype=kept)
-    return output, v.new_empty((batch, *state), dtype=kept), chunks, change
+def _fake(*arguments: Any) -> tuple[Tensor, ...]:
+    inputs, settings, _ = _split(arguments)
+    output, after, chunks = empty_outputs(inputs, settings)
+    change = None
+    if settings.change_norm:
+        change = after.new_empty(after.shape[:2])
+    return tuple(_present(inputs.v, output, after, chunks, change))
 
 
 def _fake_backward(*arguments: Any) -> list[Tensor]:
@@ -229,8 +245,7 @@ def _fake_backward(*arguments: Any) -> list[Tensor]:
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*inputs[:_TENSORS])
-    ctx.settings = inputs[_TENSORS : _TENSORS + _SETTINGS]
-    ctx.rest = len(inputs) - _TENSORS
+    ctx.settings = inputs[_TENSORS:]
 
 
 def _gradients(
@@ -245,4 +260,4 @@ def _gradients(
         None if x is None or gradient.shape != x.shape else gradient
         for x, gradient in zip(inputs[:-1], found, strict=True)
     )
-    return *kept, None, *(None,) * ctx.rest
+    return *kept, None, *(None,) * _SETTINGS

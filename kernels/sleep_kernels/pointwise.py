@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sleep_kernels.native import library
+from sleep_kernels.native import layers, library
 from sleep_kernels.once import differentiable_once
 from sleep_kernels.validation import check_shape
 
@@ -42,9 +42,7 @@ def silu_gate(both: Tensor, *, backend: str = "auto") -> Tensor:
             "put the two side by side"
         )
     if library.takes(backend, both):
-        from sleep_kernels.native import around
-
-        return around.silu_gate(both)
+        return layers.silu_gate(both)
     if both.device.type != "cpu" or torch.compiler.is_compiling():
         gate, up = both.chunk(2, dim=-1)
         return F.silu(gate) * up
@@ -82,9 +80,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, *, backend: str = "auto") -> Ten
         if angles.requires_grad:
             raise ValueError(f"{name} requires a gradient; expected a constant; detach it")
     if library.takes(backend, x, cos, sin):
-        from sleep_kernels.native import around
-
-        return around.rotate(x, cos, sin)
+        return layers.rotate(x, cos, sin)
     if x.device.type != "cpu":
         return _rotated(x, cos, sin)
     return cast(Tensor, _Rotate.apply(x, cos, sin))

@@ -8,11 +8,6 @@ from torch import Tensor
 from sleep_kernels.contract import Call, Gates, OutputNorm
 
 
-def state_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype in which S is kept: float64 for float64 inputs, else float32."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
-
-
 def check_shape(name: str, x: Tensor, expected: tuple[int, ...], axes: str, like: Tensor) -> None:
     """Check a tensor's shape, and that it is where `like` is.
 
@@ -37,15 +32,15 @@ def check_call(call: Call) -> None:
     ValueError
         Names the tensor, what it has and what was expected.
     TypeError
-        What should be a tensor is none.
+        An argument is not a tensor, or gates or output norm are not what they should be.
     """
-    k, v = call.k, call.v
+    k, v, options = call.k, call.v, call.options
+    gates, norm = options.gates, options.output_norm
     for name in ("q", "k", "v", "log_decay", "beta", "state", "valid"):
-        x = getattr(call, name)
+        x = options.valid if name == "valid" else getattr(call, name)
         if not isinstance(x, Tensor) and (x is not None or name in ("k", "v")):
             raise TypeError(f"{name} is of type {type(x).__name__}; expected a torch.Tensor")
-    for name, kind in (("gates", Gates), ("output_norm", OutputNorm)):
-        x = getattr(call, name)
+    for name, x, kind in (("gates", gates, Gates), ("output_norm", norm, OutputNorm)):
         if x is not None and not isinstance(x, kind):
             raise TypeError(
                 f"{name} is of type {type(x).__name__}; expected sleep_kernels.{kind.__name__}"
@@ -58,53 +53,40 @@ def check_call(call: Call) -> None:
         raise ValueError(
             f"v has shape {tuple(v.shape)}; expected [batch, token, gdn_head, value]; reshape v"
         )
-    batch, tokens, heads, keys = k.shape
-    values = v.shape[-1]
-    if not keys or not values:
+    if not k.shape[-1] or not v.shape[-1]:
         raise ValueError(
-            f"k has {keys} channels and v {values}; expected at least one each; give them some"
+            f"k has {k.shape[-1]} channels and v {v.shape[-1]}; expected at least one each; "
+            "give them some"
         )
-    expected: dict[str, tuple[Tensor | None, tuple[int, ...]]] = {
-        "q": (call.q, (batch, tokens, heads, keys)),
-        "v": (v, (batch, tokens, heads, values)),
-        "log_decay": (call.log_decay, (batch, tokens, heads)),
-        "beta": (call.beta, (batch, tokens, heads)),
-        "state": (call.state, (batch, heads, keys, values)),
+    sizes = dict(zip(("batch", "token", "gdn_head", "key"), k.shape, strict=True))
+    sizes["value"] = v.shape[-1]
+    given: dict[str, tuple[Tensor | None, str]] = {
+        "q": (call.q, "batch, token, gdn_head, key"),
+        "v": (v, "batch, token, gdn_head, value"),
+        "log_decay": (call.log_decay, "batch, token, gdn_head"),
+        "beta": (call.beta, "batch, token, gdn_head"),
+        "state": (call.state, "batch, gdn_head, key, value"),
+        "valid": (options.valid, "batch, token"),
     }
-    if call.gates is not None:
-        expected["gates.log_rate"] = (call.gates.log_rate, (heads,))
-        expected["gates.decay_bias"] = (call.gates.decay_bias, (heads,))
-        given = call.gates.log_rate is not None and call.gates.decay_bias is not None
-        if given != (call.log_decay is not None):
+    if gates is not None:
+        given["gates.log_rate"] = (gates.log_rate, "gdn_head")
+        given["gates.decay_bias"] = (gates.decay_bias, "gdn_head")
+        both = gates.log_rate is not None and gates.decay_bias is not None
+        if both != (call.log_decay is not None):
             raise ValueError(
                 "gates.log_rate and gates.decay_bias go with log_decay; expected all three or "
                 "none; give what is missing"
             )
-    if call.output_norm is not None:
-        expected["output_norm.weight"] = (call.output_norm.weight, (values,))
-        expected["output_norm.gate"] = (call.output_norm.gate, (batch, tokens, heads, values))
-    for name, (tensor, shape) in expected.items():
+    if norm is not None:
+        given["output_norm.weight"] = (norm.weight, "value")
+        given["output_norm.gate"] = (norm.gate, "batch, token, gdn_head, value")
+    for name, (tensor, axes) in given.items():
         if tensor is None:
             continue
-        _check(name, tensor, shape, call)
-        if not tensor.is_floating_point():
+        check_shape(name, tensor, tuple(sizes[axis] for axis in axes.split(", ")), axes, k)
+        if name != "valid" and not tensor.is_floating_point():
             raise ValueError(
                 f"{name} has dtype {tensor.dtype}; expected a floating-point dtype; cast it"
             )
-    if call.valid is not None:
-        _check("valid", call.valid, (batch, tokens), call)
-        if call.valid.dtype != torch.bool:
-            raise ValueError(f"valid has dtype {call.valid.dtype}; expected torch.bool; cast it")
-
-
-def _check(name: str, tensor: Tensor, shape: tuple[int, ...], call: Call) -> None:
-    k = call.k
-    if tuple(tensor.shape) != shape:
-        raise ValueError(
-            f"{name} has shape {tuple(tensor.shape)}; expected {shape} to go with k "
-            f"{tuple(k.shape)} [batch, token, gdn_head, key]; reshape one of them"
-        )
-    if tensor.device != k.device:
-        raise ValueError(
-            f"{name} is on {tensor.device}; expected {k.device}, where k is; move one of them"
-        )
+    if options.valid is not None and options.valid.dtype != torch.bool:
+        raise ValueError(f"valid has dtype {options.valid.dtype}; expected torch.bool; cast it")

@@ -18,6 +18,7 @@ from sleep_kernels import (
 )
 from sleep_kernels.native import library
 from sleep_kernels.native import rule as native
+from sleep_kernels.operators import Settings
 
 pytestmark = pytest.mark.usefixtures("requires_native")
 NAMES = ("q", "k", "v", "log_decay", "beta", "state", "log_rate", "decay_bias", "weight", "gate")
@@ -183,7 +184,7 @@ def test_the_custom_operator_keeps_torchs_rules():
     x = drawn(tokens=3, keys=3, values=2)
     arguments = (
         *(x[name].requires_grad_() for name in NAMES), None,
-        0.5, 1.0, 1e-6, True, True, True, False, False, True, True,
+        *Settings(0.5, 1.0, 1e-6, True, True, True, False, chunk_states=True, change_norm=True),
     )  # fmt: skip
     torch.library.opcheck(native._compiled, arguments)
 

@@ -6,7 +6,15 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 import sleep_kernels
-from sleep_kernels import CHUNK, Call, Gates, OutputNorm, gated_delta_rule, gated_outer_product
+from sleep_kernels import (
+    CHUNK,
+    Call,
+    Gates,
+    Options,
+    OutputNorm,
+    gated_delta_rule,
+    gated_outer_product,
+)
 from sleep_kernels.norms import gated_rms_norm, rms_norm, unit_norm
 
 BATCH, HEADS, KEYS, VALUES = 2, 3, 4, 5
@@ -207,12 +215,12 @@ def test_gradients_reach_everything_that_was_given(backend):
 
 def test_what_was_written_can_be_asked_for():
     x = drawn()
-    call = Call(x["q"], x["k"], x["v"], x["log_decay"], x["beta"], None, scale=1.0, delta=True,
-                normalise=True, gates=Gates(x["log_rate"], x["decay_bias"]))  # fmt: skip
-    bare = sleep_kernels.prepared(call, torch.float64)
+    options = Options(normalise=True, gates=Gates(x["log_rate"], x["decay_bias"]))
+    call = Call(x["q"], x["k"], x["v"], x["log_decay"], x["beta"], None, True, options)
+    bare = sleep_kernels.prepare(call, torch.float64)
     assert_close(bare.k, over_norm(x["k"]))
     assert_close(bare.beta, torch.sigmoid(x["beta"]))
-    assert not bare.normalise and bare.gates is None
+    assert bare.options == Options()
     assert (bare.log_decay < 0).all()
 
 
@@ -220,12 +228,18 @@ def test_what_was_written_can_be_asked_for():
     ("options", "message"),
     [
         ({"gates": Gates(torch.zeros(HEADS).double(), None)}, "go with log_decay; expected all"),
-        ({"gates": Gates(torch.zeros(2), torch.zeros(HEADS))}, "gates.log_rate has shape (2,)"),
-        ({"valid": torch.ones(BATCH, 6, dtype=torch.bool)}, "valid has shape (2, 6); expected"),
+        (
+            {"gates": Gates(torch.zeros(2), torch.zeros(HEADS))},
+            "gates.log_rate has shape (2,); expected [gdn_head] = (3,)",
+        ),
+        (
+            {"valid": torch.ones(BATCH, 6, dtype=torch.bool)},
+            "valid has shape (2, 6); expected [batch, token] = (2, 7)",
+        ),
         ({"valid": torch.ones(BATCH, 7)}, "valid has dtype torch.float32; expected torch.bool"),
         (
             {"output_norm": OutputNorm(torch.ones(3), torch.ones(BATCH, 7, HEADS, VALUES))},
-            "output_norm.weight has shape (3,); expected (5,)",
+            "output_norm.weight has shape (3,); expected [value] = (5,)",
         ),
     ],
 )

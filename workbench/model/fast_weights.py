@@ -142,11 +142,10 @@ class FastWeights(nn.Module):
         call = sleep_kernels.Call(
             *given[:5],
             None,
-            scale=1.0,
             delta=self.mixer.corrects,
-            **options,  # type: ignore[arg-type]
+            options=sleep_kernels.Options(**options),  # type: ignore[arg-type]
         )
-        bare = sleep_kernels.prepared(call, torch.promote_types(x.dtype, torch.float32))
+        bare = sleep_kernels.prepare(call, torch.promote_types(x.dtype, torch.float32))
         assert bare.q is not None and bare.beta is not None
         return Writes(
             bare.q, bare.k, bare.v, bare.log_decay, bare.beta, given.tail, self.mixer.corrects

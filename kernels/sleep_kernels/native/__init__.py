@@ -1,5 +1,5 @@
-"""The rules and what stands around them in C++, compiled for this very processor.
+"""The rules, and the layers next to them, in C++ compiled for this processor.
 
-The sources lie in this folder. They are compiled once a machine, into a folder of the user's own
+The sources are in this folder. They are compiled once a machine, into the user's cache folder
 (`sleep_kernels.native.library`), and called through ctypes; no header of torch or Python is needed.
 """

@@ -2,7 +2,7 @@
 
 #include <new>
 
-#include "around.h"
+#include "layers.h"
 #include "rule.h"
 
 // Nothing may be thrown through ctypes: 0 is done, 1 is out of memory, 2 anything else.

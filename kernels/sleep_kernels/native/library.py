@@ -1,8 +1,8 @@
-"""Compiling the C++ sources for this processor, once, and loading what came of it.
+"""Compiling the C++ sources for this processor, once, and loading the library.
 
 The library is kept in ``$SLEEP_KERNELS_CACHE``, else in the user's cache folder, under a name made
-from sources, flags, processor and compiler. It is written aside, flushed and renamed, so that no
-process ever loads half of one, and loaded only where nobody else could have written it.
+from sources, flags, processor and compiler. It is written to a temporary file, flushed and renamed,
+so that no process ever loads half of one, and loaded only if no other user could have written it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sleep_kernels.contract import BACKENDS, CHUNK
+from sleep_kernels.contract import CHUNK, cannot_serve, check_backend_name
+from sleep_kernels.native import structures
 
 COMPILERS = ("g++", "clang++", "c++")
 MOST_TAPS = 8
@@ -37,24 +38,24 @@ FLAGS = (
     *("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-Wno-psabi"),
     *("-fno-math-errno", "-fno-trapping-math"),
     *(f"-DSLEEP_CHUNK={CHUNK}", f"-DSLEEP_MOST_TAPS={MOST_TAPS}"),
-    *(["-Wl,-z,defs"] if platform.system() == "Linux" else []),  # what is missing is told now
+    *(["-Wl,-z,defs"] if platform.system() == "Linux" else []),  # report missing symbols now
 )
 TUNING = ("-march=native", "-mcpu=native")
-"""The first that the compiler takes: Arm's compilers know the second name only."""
-PATIENCE = 600
-"""Seconds that a compiler is given."""
+"""The first that the compiler accepts is used: Arm's compilers know only the second."""
+COMPILE_SECONDS = 600
+"""How long a compiler may take."""
 SWITCH = "SLEEP_KERNELS_NATIVE"
 """Environment variable that switches the library off: 0, off, no or false."""
 FOLDER = "SLEEP_KERNELS_CACHE"
-"""Environment variable that names the folder of libraries."""
+"""Environment variable that names the folder for libraries."""
 WORK_OF_A_THREAD = 1 << 20
-"""Numbers to read or write that are worth starting a thread for."""
+"""Numbers to read or write that make starting a thread worthwhile."""
 KINDS = {torch.float32: "float", torch.float64: "double"}
 """What C++ calls the numbers that the library takes."""
 LIBRARY = re.compile(r"sleep-kernels-[0-9a-f]{16}-[0-9a-f]{16}\.(so|failed)")
 ASIDE = "sleep-kernels-aside-"
 LEFT_ASIDE = re.compile(ASIDE + r"[a-z0-9_]{8}")
-"""Names that this module gives: a library or why there is none, and a folder to compile in."""
+"""Names that this module gives: a library or the reason it failed, and a temporary folder."""
 MONTH = 30 * 86_400
 HERE = Path(__file__).resolve().parent
 _one_at_a_time = threading.RLock()
@@ -65,32 +66,31 @@ class Refused(Exception):
 
 
 class SwitchedOff(Refused):
-    """The user wants none."""
+    """The user switched it off."""
 
 
-@torch.compiler.assume_constant_result  # asked while a graph is traced, too
+@torch.compiler.assume_constant_result  # called while a graph is traced, too
 def problem() -> str | None:
-    """Return why the library cannot be used here, None where it can; compiles it where it must."""
-    found = _found()
+    """Return why the library cannot be used here, None if it can; compiles it if necessary."""
+    found = _library_or_reason()
     return found if isinstance(found, str) else None
 
 
 def takes(backend: str, *tensors: Tensor) -> bool:
-    """Return whether what stands around a rule goes through the library, for a backend's name.
+    """Return whether the library runs a layer (convolution, norm, gate, RoPE) on these tensors.
 
-    It does with "auto" and "native", for tensors on a CPU that are all float32 or all float64.
-    Not where operations are recorded rather than run: a compiler fuses the plain forms with what
-    is beside them.
+    It does for "auto" and "native", for tensors on a CPU that are all float32 or all float64, but
+    not while operations are recorded rather than run: a compiler fuses the plain forms with
+    their neighbours.
 
     Raises
     ------
     ValueError
         There is no such backend.
     RuntimeError
-        "native" is asked for and there is no library.
+        "native" was asked for and there is no library.
     """
-    if backend not in BACKENDS:
-        raise ValueError(f"backend {backend!r} is unknown; expected one of {', '.join(BACKENDS)}")
+    check_backend_name(backend)
     if backend not in ("auto", "native") or torch.compiler.is_compiling():
         return False
     kinds = {x.dtype for x in tensors}
@@ -120,9 +120,9 @@ def library() -> ctypes.CDLL:
     RuntimeError
         There is none; `problem` says why.
     """
-    found = _found()
+    found = _library_or_reason()
     if isinstance(found, str):
-        raise RuntimeError(f"backend 'native' cannot serve: {found}; use backend='auto'")
+        raise cannot_serve("native", found)
     return found
 
 
@@ -149,7 +149,7 @@ def threads_for(work: int) -> int:
 
 
 def compiler_line() -> str | None:
-    """Return what the compiler calls itself, None where there is none."""
+    """Return the first line of the compiler's ``--version``, None without a compiler."""
     command = find_compiler()
     if command is None:
         return None
@@ -160,7 +160,7 @@ def compiler_line() -> str | None:
 def find_compiler() -> list[str] | None:
     """Return the C++ compiler's command: ``$CXX``, which then is the only one, or a known one.
 
-    A blank ``$CXX`` names nothing; one whose quotes do not match is not a command.
+    A blank ``$CXX`` counts as unset; one with unmatched quotes is not a command.
     """
     try:
         named = shlex.split(os.environ.get("CXX", ""))
@@ -173,43 +173,35 @@ def find_compiler() -> list[str] | None:
     return None
 
 
-def _found() -> ctypes.CDLL | str:
+def _library_or_reason() -> ctypes.CDLL | str:
     with _one_at_a_time:
         return _loaded()
 
 
 @cache
 def _loaded() -> ctypes.CDLL | str:
-    """Return the library, or why there is none, which is told once where nobody wished for it."""
+    """Return the library, or why there is none, reported once unless the user switched it off."""
     try:
         path = _built()
         try:
             return _checked(path)
-        except OSError:  # damaged: once more
+        except OSError:  # damaged: build it again
             path.unlink(missing_ok=True)
             return _checked(_built())
     except SwitchedOff as reason:
         return str(reason)
     except Refused as reason:
-        told = str(reason)
+        problem = str(reason)
     except (OSError, RuntimeError, ValueError) as error:
-        told = f"its library cannot be had ({error})"
-    print(f"sleep_kernels: no native kernels, PyTorch serves: {told}", file=sys.stderr)
-    return told
+        problem = f"its library cannot be built ({error})"
+    print(f"sleep_kernels: PyTorch serves instead of native kernels: {problem}", file=sys.stderr)
+    return problem
 
 
 def _checked(path: Path) -> ctypes.CDLL:
-    """Return the loaded library, whose structures are those that will be handed to it."""
-    from sleep_kernels.native import around, rule
-
+    """Load the library, and check that its structures are those it will be given."""
     found = ctypes.CDLL(str(path))
-    mine: dict[str, type[ctypes.Structure]] = {
-        "call": rule.CallStructure,
-        "convolution": around.ConvolutionStructure,
-        "rows": around.RowsStructure,
-        "turn": around.TurnStructure,
-    }
-    for name, structure in mine.items():
+    for name, structure in structures.ALL.items():
         size = getattr(found, f"size_of_{name}")()
         if size != ctypes.sizeof(structure):
             raise Refused(f"its {name} has {size} bytes, not {ctypes.sizeof(structure)}")
@@ -222,11 +214,11 @@ def _built() -> Path:
     if switch.lower() in ("0", "off", "no", "false"):
         raise SwitchedOff(f"it is switched off by {SWITCH}={switch}")
     if os.name != "posix":
-        raise Refused(f"it is built on Linux and macOS only, not on {platform.system()}")
+        raise Refused(f"it needs Linux or macOS; this is {platform.system()}")
     folder = _folder()
     compiler = find_compiler()
     name = f"sleep-kernels-{_digest(*FLAGS, *TUNING, _processor(), sources=True)}"
-    if compiler is None:  # one that was compiled here before still serves
+    if compiler is None:  # a library compiled earlier still serves
         known = sorted(folder.glob(f"{name}-*.so"), key=lambda path: path.stat().st_mtime)
         if not known:
             named = os.environ.get("CXX", "")
@@ -236,23 +228,23 @@ def _built() -> Path:
         return _own(known[-1])
     path = folder / f"{name}-{_digest(*compiler, _output(compiler, '--version'))}.so"
     if not path.exists():
-        with _locked(folder / "lock"):  # of several processes one compiles
+        with _locked(folder / "lock"):  # one process compiles, the others wait
             if not path.exists():
                 _make(compiler, path)
     return _own(path)
 
 
 def _make(compiler: list[str], path: Path) -> None:
-    """Compile into `path`; clear away what was left there long ago.
+    """Compile into `path`, and remove old files from its folder.
 
-    What a compiler could not do is remembered beside it, and not tried at every start.
+    A failure is recorded there too, so that it is not repeated at every start.
     """
     failed = path.with_suffix(".failed")
     if failed.exists():
         raise Refused(f"{failed.read_text(encoding='utf-8')}; delete {failed} to try again")
     print(
-        f"sleep_kernels: compiling for this processor into {path.parent}, once; "
-        "this takes some 15 seconds",
+        f"sleep_kernels: compiling for this processor into {path.parent}; this happens once and "
+        "takes about 15 seconds",
         file=sys.stderr,
     )
     _clear(path.parent)
@@ -274,10 +266,10 @@ def _make(compiler: list[str], path: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what this module left in `folder` a month ago; anything else there is the user's."""
+    """Remove files that this module left in `folder` over a month ago, and nothing else."""
     now = time.time()
     for old in folder.iterdir():
-        with suppress(OSError):  # another process may clear away as well
+        with suppress(OSError):  # another process may remove it first
             status = old.lstat()
             if status.st_uid != os.getuid() or now - status.st_mtime < MONTH:
                 continue
@@ -288,24 +280,24 @@ def _clear(folder: Path) -> None:
 
 
 def _own(path: Path) -> Path:
-    """Return a library's path where nobody else could have written it; it has been of use today."""
+    """Return a library's path if no other user could have written it; mark it as used today."""
     status = path.lstat()
     if status.st_uid != os.getuid() or status.st_mode & 0o022 or not stat.S_ISREG(status.st_mode):
-        raise Refused(f"others may have written {path}; delete it, or set {FOLDER}")
-    with suppress(OSError):  # a folder may be for reading only
+        raise Refused(f"other users may have written {path}; delete it, or set {FOLDER}")
+    with suppress(OSError):  # the folder may be read-only
         os.utime(path)
     return path
 
 
 def _folder() -> Path:
-    """Return the folder of libraries, made for this user alone."""
+    """Return the folder for libraries, made so that only this user can write to it."""
     named = os.environ.get(FOLDER)
     try:
         if named:
             folder = Path(named).expanduser()
         else:
             base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-            # the XDG specification has a relative path ignored
+            # by the XDG specification a relative path is ignored
             folder = (base if base.is_absolute() else Path.home() / ".cache") / "sleep-workbench"
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         folder = folder.resolve()
@@ -313,24 +305,24 @@ def _folder() -> Path:
         raise Refused(f"its folder cannot be made ({error}); set {FOLDER}") from None
     status = folder.stat()
     if status.st_uid != os.getuid() or status.st_mode & 0o022:
-        raise Refused(f"others may write into {folder}; take that right away, or set {FOLDER}")
-    for parent in folder.parents:  # who may rename a folder may put another in its place
+        raise Refused(f"other users can write to {folder}; remove that permission, or set {FOLDER}")
+    for parent in folder.parents:  # anyone who can rename a folder can replace it
         status = parent.stat()
         writers = None
         if parent != parent.parent and status.st_uid not in (0, os.getuid()):
             writers = "another user"
-        elif not status.st_mode & stat.S_ISVTX:  # there, only owners rename
+        elif not status.st_mode & stat.S_ISVTX:  # with it, only owners can rename
             if status.st_mode & 0o002:
                 writers = "anyone"
             elif status.st_mode & 0o020 and not _alone_in(status.st_gid):
                 writers = "a group"
         if writers is not None:
-            raise Refused(f"{writers} may write into {parent}; set {FOLDER} to a folder elsewhere")
+            raise Refused(f"{writers} can write to {parent}; set {FOLDER} to a folder elsewhere")
     return folder
 
 
 def _alone_in(group: int) -> bool:
-    """Return whether a group is root's, or the private one that many systems give each user."""
+    """Return whether a group is root's, or the user's private one."""
     import grp
     import pwd
 
@@ -345,7 +337,7 @@ def _alone_in(group: int) -> bool:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock between processes, which ends with its holder."""
+    """Hold a lock between processes; the system releases it if its holder dies."""
     import fcntl
 
     with path.open("a") as file:
@@ -363,18 +355,18 @@ def _digest(*parts: str, sources: bool = False) -> str:
 
 
 def _processor() -> str:
-    """Return what tells this processor's instructions from another's: homes are shared."""
+    """Return what identifies this processor's instructions: machines may share a home."""
     info = Path("/proc/cpuinfo")
     if not info.exists():
         brand = _output(["sysctl"], "-n", "machdep.cpu.brand_string")
         return f"{platform.machine()} {brand or platform.processor()}"
     lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
-    telling = ("model name", "flags", "Features", "CPU part")
-    return "\n".join([platform.machine(), *sorted({x for x in lines if x.startswith(telling)})])
+    wanted = ("model name", "flags", "Features", "CPU part")
+    return "\n".join([platform.machine(), *sorted({x for x in lines if x.startswith(wanted)})])
 
 
 def _output(command: list[str], *arguments: str) -> str:
-    """Return what a short command prints, nothing where it fails."""
+    """Return what a short command prints, nothing if it fails."""
     try:
         return subprocess.run(
             [*command, *arguments], capture_output=True, text=True, errors="replace", check=False,
@@ -390,14 +382,14 @@ def _compile(compiler: list[str], target: Path) -> None:
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, errors="replace", check=False,
-                timeout=PATIENCE,
+                timeout=COMPILE_SECONDS,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise Refused(f"{compiler[0]} was not done in {PATIENCE} seconds") from None
+            raise Refused(
+                f"{compiler[0]} did not finish within {COMPILE_SECONDS} seconds"
+            ) from None
         if done.returncode == 0:
             return
-    said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-    telling = next((line for line in said if "error" in line), said[0])
-    raise Refused(
-        f"{compiler[0]} does not compile it ({telling}); g++ from version 12 on does, and clang"
-    )
+    lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+    error = next((line for line in lines if "error" in line), lines[0])
+    raise Refused(f"{compiler[0]} cannot compile it ({error}); use g++ 12 or newer, or clang")

@@ -1,4 +1,4 @@
-// Memory that is kept, and threads that are not.
+// Scratch memory that a thread keeps, and threads that are started for one call.
 
 #pragma once
 
@@ -51,7 +51,7 @@ inline int64_t parts_for(int64_t threads, int64_t count) {
     return std::max<int64_t>(1, std::min(threads, count));
 }
 
-// Runs `work(part)` for each of `parts`, on as many threads; here, where no thread can be had.
+// Runs `work(part)` for each of `parts`, on as many threads, or in this one if no thread can be started.
 // `work` may not throw.
 template <typename F>
 void in_parallel(int64_t parts, F&& work) {

@@ -71,7 +71,7 @@ struct Scratch {
     }
 };
 
-// Rows of q or k into scratch, padded with zeros, brought to unit norm where asked for.
+// Rows of q or k into scratch, padded with zeros, brought to unit norm if asked for.
 template <typename T>
 void load_rows(const T* from, int64_t apart, int64_t tokens, int64_t keys, int64_t KP,
                bool normalise, T* to, T* rates) {
@@ -203,7 +203,7 @@ void unnorm_output(const Call<T>& c, Scratch<T>& s, int64_t batch, int64_t head,
             store(s.d_output + t * VP + j, up * w * silu);
         }
     }
-    sums_of<T>(c.tokens, s.d_b, [&](int64_t t) SLEEP_INLINE {  // d_b has not been begun
+    sums_of<T>(c.tokens, s.d_b, [&](int64_t t) SLEEP_INLINE {  // d_b is still empty
         Vec<T> along = {};
         for (int64_t j = 0; j < VP; j += line)
             along += load(s.d_output + t * VP + j) * load(s.output + t * VP + j);

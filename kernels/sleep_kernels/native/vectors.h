@@ -152,7 +152,7 @@ inline Vec<double> exp_of(Vec<double> x) {
 
 // log(1 + u) for 0 <= u <= 1, within 3 units in the last place of float; of double, libm's own.
 inline Vec<float> log1p_of(Vec<float> u) {
-    Vec<float> w = 1 + u;  // 1 <= w <= 2; what is rounded away here is made good for at the end
+    Vec<float> w = 1 + u;  // 1 <= w <= 2; the rounding error is corrected at the end
     Ints high = w > 1.41421356f;
     Vec<float> x = (high ? w * 0.5f : w) - 1;
     Vec<float> square = x * x;

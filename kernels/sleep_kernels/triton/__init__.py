@@ -1,7 +1,7 @@
 """Triton kernels of the update rules: forward, backward and one-token step, one launch each.
 
-May import triton, torch, and the contract, validation and `around` of `sleep_kernels`; nothing
-else does import it but `sleep_kernels.backends`, on first use.
+May import triton, torch, and the contract, operators and `fused_options` of `sleep_kernels`; only
+`sleep_kernels.backends` imports it, on first use.
 """
 
 from sleep_kernels.triton.run import run_triton

@@ -123,9 +123,9 @@ def _arguments(variant: Variant, size: Configuration) -> dict[str, Any]:
     """Return a kernel's arguments by name: a type for a pointer or a number, else a constant."""
     data = "*bf16" if variant.dtype == "bf16" else "*fp32"
     dtypes = {torch.bfloat16 if variant.dtype == "bf16" else torch.float32}
-    told = precision(dtypes, variant.dtype == "tf32")
+    chosen = precision(dtypes, variant.dtype == "tf32")
     if variant.direction == "forward":
-        told = told.in_pieces()
+        chosen = chosen.in_pieces()
     fused = variant.fused
     normed = fused and size.BV >= variant.values
     decay = "*fp32" if variant.decay else None
@@ -162,7 +162,7 @@ def _arguments(variant: Variant, size: Configuration) -> dict[str, Any]:
         "DELTA": variant.delta,
         "NORMALISE": fused,
         "GATED": fused,
-        **told._asdict(),
+        **chosen._asdict(),
     }
     return {name: arguments[name] for name in KERNELS[variant.direction].arg_names}
 

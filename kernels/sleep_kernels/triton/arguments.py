@@ -1,4 +1,4 @@
-"""What the launchers are handed, and what every kernel is told about it."""
+"""What the launchers are given, and the arguments they make of it for every kernel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from torch import Tensor
 
 from sleep_kernels.contract import CHUNK
 from sleep_kernels.operators import Inputs, Settings, heads_packed
-from sleep_kernels.validation import state_dtype
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 """Kernels run in Triton's interpreter, on the CPU; read when triton is imported."""
@@ -111,7 +110,7 @@ def precision(dtypes: set[torch.dtype], tf32: bool, interpreted: bool = INTERPRE
 def constants(inputs: Inputs, settings: Settings, *, pieces: bool = False) -> dict[str, Any]:
     """Return the constants of a call's kernels; with `pieces`, of its forward kernel."""
     dtypes = {x.dtype for x in (inputs.q, inputs.k, inputs.v) if x is not None}
-    told = precision(dtypes, settings.tf32)
+    chosen = precision(dtypes, settings.tf32)
     return {
         "KEYS": inputs.k.shape[-1],
         "VALUES": inputs.v.shape[-1],
@@ -123,13 +122,8 @@ def constants(inputs: Inputs, settings: Settings, *, pieces: bool = False) -> di
         "DELTA": settings.delta,
         "NORMALISE": settings.normalise,
         "GATED": settings.gated,
-        **(told.in_pieces() if pieces else told)._asdict(),
+        **(chosen.in_pieces() if pieces else chosen)._asdict(),
     }
-
-
-def kept_dtype(v: Tensor) -> torch.dtype:
-    """Return the dtype of S and of everything summed on the way."""
-    return state_dtype(v.dtype)
 
 
 def on_device(x: Tensor) -> AbstractContextManager[object]:

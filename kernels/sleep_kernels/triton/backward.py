@@ -12,13 +12,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sleep_kernels.contract import CHUNK
+from sleep_kernels.contract import CHUNK, state_dtype
 from sleep_kernels.operators import Inputs, Settings
 from sleep_kernels.triton.arguments import (
     STRIDES,
     all_indexable,
     constants,
-    kept_dtype,
     kernel_dtype,
     on_device,
     strides_of,
@@ -343,7 +342,7 @@ def run_backward(
     q, k, v = inputs.q, inputs.k, inputs.v
     batch, tokens, heads, keys = k.shape
     values = v.shape[-1]
-    kept = kept_dtype(v)
+    kept = state_dtype(v.dtype)
     size = backward_configuration(keys, values, kernel_dtype(inputs, settings))
     blocks = triton.cdiv(values, size.BV)
     chunks = triton.cdiv(tokens, CHUNK)

@@ -5,18 +5,14 @@
 
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
-from torch import Tensor
 
-from sleep_kernels.contract import CHUNK
-from sleep_kernels.operators import Inputs, Settings
+from sleep_kernels.operators import Inputs, Outputs, Settings, empty_outputs
 from sleep_kernels.triton.arguments import (
     STRIDES,
     all_indexable,
     constants,
-    kept_dtype,
     kernel_dtype,
     on_device,
     strides_of,
@@ -114,42 +110,17 @@ def forward_kernel(
         tl.store(p_change + tl.program_id(0), tl.sum(tl.sum(b_s * b_s, 1), 0))
 
 
-def run_forward(
-    inputs: Inputs, settings: Settings, *, wide: bool, chunk_states: bool, change_norm: bool
-) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
-    """Launch the forward kernel.
-
-    Parameters
-    ----------
-    wide : bool
-        Output in the state's dtype instead of v's, for work that follows outside.
-    chunk_states, change_norm : bool
-        What to return beside output and state.
-
-    Returns
-    -------
-    tuple
-        Output, state, chunk states and change norm as in `RuleResult`; None where not asked for.
-    """
+def run_forward(inputs: Inputs, settings: Settings) -> Outputs:
+    """Launch the forward kernel."""
     inputs = all_indexable(inputs)
     strides, unit = strides_of(inputs)
-    k, v = inputs.k, inputs.v
-    batch, tokens, heads, keys = k.shape
-    values = v.shape[-1]
-    kept = kept_dtype(v)
+    batch, tokens, heads, keys = inputs.k.shape
+    values = inputs.v.shape[-1]
     size = forward_configuration(keys, values, kernel_dtype(inputs, settings))
     blocks = triton.cdiv(values, size.BV)
-    output = None
-    if inputs.q is not None:
-        output = torch.empty(v.shape, dtype=kept if wide else v.dtype, device=v.device)
-    after = v.new_empty((batch, heads, keys, values), dtype=kept)
-    chunks, change = None, None
-    if chunk_states:
-        count = triton.cdiv(tokens, CHUNK)
-        chunks = v.new_empty((batch, count, heads, keys, values), dtype=kept)
-    if change_norm:
-        change = v.new_empty((batch, heads, blocks), dtype=kept)
-    with on_device(v):
+    output, after, chunks = empty_outputs(inputs, settings)
+    change = after.new_empty((batch, heads, blocks)) if settings.change_norm else None
+    with on_device(inputs.v):
         forward_kernel[(batch * heads * blocks,)](
             *inputs, output, after, chunks, change, *strides, tokens, heads,
             BK=size.BK, BV=size.BV, UNIT=unit, num_warps=size.warps, num_stages=size.stages,

@@ -5,17 +5,14 @@
 
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
-from torch import Tensor
 
-from sleep_kernels.operators import Inputs, Settings
+from sleep_kernels.operators import Inputs, Outputs, Settings, empty_outputs
 from sleep_kernels.triton.arguments import (
     STRIDES,
     all_indexable,
     constants,
-    kept_dtype,
     on_device,
     strides_of,
 )
@@ -114,30 +111,22 @@ def step_kernel(
         tl.store(p_change + tl.program_id(0), tl.sum(tl.sum(b_s * b_s, 1), 0))
 
 
-def run_step(
-    inputs: Inputs, settings: Settings, *, wide: bool, chunk_states: bool, change_norm: bool
-) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
-    """Launch the step kernel; arguments and result as of `sleep_kernels.triton.forward`."""
+def run_step(inputs: Inputs, settings: Settings) -> Outputs:
+    """Launch the step kernel."""
     inputs = all_indexable(inputs)
     strides, unit = strides_of(inputs)
-    k, v = inputs.k, inputs.v
-    batch, _, heads, keys = k.shape
-    values = v.shape[-1]
-    kept = kept_dtype(v)
+    batch, _, heads, keys = inputs.k.shape
+    values = inputs.v.shape[-1]
     size = step_configuration(keys, values)
     blocks = triton.cdiv(values, size.BV)
-    output = None
-    if inputs.q is not None:
-        output = torch.empty(v.shape, dtype=kept if wide else v.dtype, device=v.device)
-    after = v.new_empty((batch, heads, keys, values), dtype=kept)
-    chunks = v.new_empty((batch, 1, heads, keys, values), dtype=kept) if chunk_states else None
-    change = v.new_empty((batch, heads, blocks), dtype=kept) if change_norm else None
-    told = constants(inputs, settings)
+    output, after, chunks = empty_outputs(inputs, settings)
+    change = after.new_empty((batch, heads, blocks)) if settings.change_norm else None
+    given = constants(inputs, settings)
     for unused in ("C", "MANY", "DT", "PREC", "SOLVE"):
-        del told[unused]
-    with on_device(v):
+        del given[unused]
+    with on_device(inputs.v):
         step_kernel[(batch * heads * blocks,)](
-            *inputs, output, after, chunks, change, *strides[::2], heads,
-            BK=size.BK, BV=size.BV, UNIT=unit, num_warps=size.warps, num_stages=size.stages, **told,
+            *inputs, output, after, chunks, change, *strides[::2], heads, UNIT=unit,
+            BK=size.BK, BV=size.BV, num_warps=size.warps, num_stages=size.stages, **given,
         )  # fmt: skip
     return output, after, chunks, None if change is None else change.sum(-1).sqrt()

@@ -92,7 +92,7 @@ def chunk_rows(left, C: tl.constexpr):
 
     ``left >= 0``, so the shift adds 0. Without it the compiler lifts every mask and offset that is
     made of these numbers out of the loop, holds dozens of registers for them, and spills others.
-    Rows of ``left - 1`` are the same, but not to the compiler: it makes their offsets anew.
+    Rows of ``left - 1`` are the same, but not to the compiler: it computes their offsets again.
     """
     return tl.arange(0, C) + (left >> 31)
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sleep_kernels import cpu, reference
-from sleep_kernels.around import run_plain
-from sleep_kernels.contract import Call, Gates, OutputNorm
+from sleep_kernels.contract import Call, Gates, Options, OutputNorm
+from sleep_kernels.fused_options import run_plain
 
 FLAG = "TRITON_INTERPRET"
 if not torch.cuda.is_available():
@@ -33,42 +33,47 @@ class Case:
     d_output: torch.Tensor | None
     d_state: torch.Tensor | None
 
+    def map(self, function):
+        """Return the same with every tensor replaced by what a function returns for it."""
+
+        def apply(x):
+            if isinstance(x, (Gates, OutputNorm)):
+                return type(x)(*map(apply, x))
+            if isinstance(x, (Case, Call, Options)):
+                return type(x)(**{name: apply(field) for name, field in vars(x).items()})
+            return function(x) if torch.is_tensor(x) else x
+
+        return apply(self)
+
     def to(self, dtype):
         """Return the same in another dtype, rounded once."""
+        return self.map(lambda x: x.detach().to(dtype) if x.is_floating_point() else x)
 
-        def cast(x):
-            return x.detach().to(dtype) if torch.is_tensor(x) and x.is_floating_point() else x
-
-        fields = {name: cast(x) for name, x in vars(self.call).items()}
-        for name in ("gates", "output_norm"):
-            if fields[name] is not None:
-                fields[name] = type(fields[name])(*(cast(x) for x in fields[name]))
-        return Case(Call(**fields), cast(self.d_output), cast(self.d_state))
+    def with_options(self, **options):
+        """Return the same call with other options."""
+        return replace(self.call, options=replace(self.call.options, **options))
 
     def leaves(self):
         """Name every floating-point tensor of the call."""
         call = self.call
         named = {n: getattr(call, n) for n in ("q", "k", "v", "log_decay", "beta", "state")}
-        if call.gates is not None:
-            named |= {"log_rate": call.gates.log_rate, "decay_bias": call.gates.decay_bias}
-        if call.output_norm is not None:
-            named |= {"weight": call.output_norm.weight, "gate": call.output_norm.gate}
+        gates, norm = call.options.gates, call.options.output_norm
+        if gates is not None:
+            named |= {"log_rate": gates.log_rate, "decay_bias": gates.decay_bias}
+        if norm is not None:
+            named |= {"weight": norm.weight, "gate": norm.gate}
         return {name: x for name, x in named.items() if x is not None}
 
     def results(self, run):
         """Return output, state and every gradient by name, as `run` finds them."""
         leaves = {name: x.detach().requires_grad_() for name, x in self.leaves().items()}
-        call = self.call
+        gates, norm = self.call.options.gates, self.call.options.output_norm
+        if gates is not None:
+            gates = Gates(leaves.get("log_rate"), leaves.get("decay_bias"), gates.strength)
+        if norm is not None:
+            norm = OutputNorm(leaves["weight"], leaves["gate"], norm.eps)
         fields = {n: leaves.get(n) for n in ("q", "k", "v", "log_decay", "beta", "state")}
-        if call.gates is not None:
-            fields["gates"] = call.gates._replace(
-                log_rate=leaves.get("log_rate"), decay_bias=leaves.get("decay_bias")
-            )
-        if call.output_norm is not None:
-            fields["output_norm"] = call.output_norm._replace(
-                weight=leaves["weight"], gate=leaves["gate"]
-            )
-        result = run(replace(call, **fields))
+        result = run(replace(self.with_options(gates=gates, output_norm=norm), **fields))
         loss = 0.0
         if self.d_output is not None and result.output is not None:
             loss = loss + (result.output * self.d_output).sum()
@@ -111,39 +116,24 @@ def make_case(
     projected = {"log_decay": draw(*rows) if decay else None, "beta": draw(*rows)}
     log_decay = -draw(*rows).abs() if decay else None
     given = {"log_decay": log_decay, "beta": strongest * draw(*rows).sigmoid()}
-    around = {}
     if gates:
         per_head = (draw(heads), draw(heads)) if decay else (None, None)
-        around["gates"] = Gates(*per_head, strength=strongest)
+        options["gates"] = Gates(*per_head, strength=strongest)
     if output_norm:
-        around["output_norm"] = OutputNorm(draw(values), draw(*rows, values), eps=1e-4)
+        options["output_norm"] = OutputNorm(draw(values), draw(*rows, values), eps=1e-4)
     if valid:
-        around["valid"] = torch.rand(batch, tokens, generator=generator) > 0.3
+        options["valid"] = torch.rand(batch, tokens, generator=generator) > 0.3
     call = Call(
         q=draw(*rows, keys),
         k=k,
         v=draw(*rows, values),
         **(projected if gates else given),
         state=draw(batch, heads, keys, values) if state else None,
-        scale=keys**-0.5,
         delta=delta,
-        normalise=normalise,
-        **around,
-        **options,
+        options=Options(scale=keys**-0.5, normalise=normalise, **options),
     )
     case = Case(call, draw(*rows, values), draw(batch, heads, keys, values))
-    return _on_device(case)
-
-
-def _on_device(case):
-    def move(x):
-        return x.to(DEVICE) if torch.is_tensor(x) else x
-
-    fields = {n: move(x) for n, x in vars(case.call).items()}
-    for name in ("gates", "output_norm"):
-        if fields[name] is not None:
-            fields[name] = type(fields[name])(*(move(x) for x in fields[name]))
-    return Case(Call(**fields), move(case.d_output), move(case.d_state))
+    return case.map(lambda x: x.to(DEVICE))
 
 
 def check_close(found, expected, tolerance):
@@ -173,7 +163,7 @@ def check_budget(case, run, slack=3.0):
 
 @pytest.fixture(autouse=True)
 def interpreter(monkeypatch):
-    """Set the flag for the length of each test here, on a machine without a GPU."""
+    """Set the flag during each test here, on a machine without a GPU."""
     if DEVICE == "cpu":
         monkeypatch.setenv(FLAG, "1")
 

@@ -3,58 +3,58 @@
 import pytest
 import torch
 
-from sleep_kernels import backends
+from sleep_kernels.backends import REGISTRY, Fla, backend_status, choose_backend
 from sleep_kernels.contract import Call
 
 
 def call(dtype=torch.bfloat16, keys=32, values=32, delta=True):
     """Return a call of the given sizes without data."""
     k, v = (torch.empty((1, 4, 2, size), dtype=dtype, device="meta") for size in (keys, values))
-    return Call(k, k, v, None, None, None, scale=1.0, delta=delta)
+    return Call(k, k, v, None, None, None, delta=delta)
 
 
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"dtype": torch.float32}, "float32 inputs; its delta rules take bfloat16 and float16"),
-        ({"keys": 272}, "key = 272; its delta rules take keys up to 256"),
-        ({"dtype": torch.float64}, "float64 inputs"),
+        ({"dtype": torch.float32}, "float32 inputs; expected bfloat16 or float16"),
+        ({"keys": 272}, "key = 272; expected at most 256"),
+        ({"dtype": torch.float64}, "float64 inputs; expected bfloat16 or float16"),
         ({"keys": 256}, None),
         ({"dtype": torch.float16, "values": 512}, None),
         ({"dtype": torch.float32, "keys": 512, "delta": False}, None),
     ],
 )
 def test_what_fla_refuses(given, reason, monkeypatch):
-    monkeypatch.setattr(backends, "_fla_problem", lambda kind: None)
+    monkeypatch.setattr(Fla, "missing", lambda self, device: None)
     cpu = torch.device("cpu")
-    assert backends.shape_problem("fla", call(**given)) == reason
+    assert REGISTRY["fla"].refused(call(**given)) == reason
     if reason is None:
-        assert backends.choose_backend("fla", cpu, call(**given)) == "fla"
+        assert choose_backend("fla", cpu, call(**given)) == "fla"
         return
     with pytest.raises(RuntimeError) as raised:
-        backends.choose_backend("fla", cpu, call(**given))
+        choose_backend("fla", cpu, call(**given))
     assert str(raised.value) == f"backend 'fla' cannot serve: {reason}; use backend='auto'"
 
 
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"keys": 48}, "key = 48; its kernels take 16, 32, 64, 96, 128"),
-        ({"values": 272}, "value = 272; its kernels take multiples of 16 up to 256"),
-        ({"values": 24}, "value = 24; its kernels take multiples of 16 up to 256"),
+        ({"keys": 48}, "key = 48; expected one of 16, 32, 64, 96, 128"),
+        ({"values": 272}, "value = 272; expected a multiple of 16 up to 256"),
+        ({"values": 24}, "value = 24; expected a multiple of 16 up to 256"),
         ({"dtype": torch.float32, "keys": 96, "values": 256}, None),
     ],
 )
 def test_what_our_kernels_refuse(given, reason):
-    assert backends.shape_problem("triton", call(**given)) == reason
+    assert REGISTRY["triton"].refused(call(**given)) == reason
 
 
 def test_the_capability_is_that_of_the_tensors_device(monkeypatch):
     """An old card beside a new one: cuda:1 is refused although cuda:0 is current."""
     found = {0: (9, 0), 1: (7, 5)}
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda d: found[d.index])
-    old = backends.backend_status("cuda:1")["triton"]
-    assert old is not None and old.endswith("8.0 (A100) or newer; cuda:1 has 7.5")
-    assert backends.backend_status("cuda:0")["triton"] is None
-    chosen = [backends.choose_backend("auto", torch.device("cuda", i)) for i in (0, 1)]
+    old = backend_status("cuda:1")["triton"]
+    assert old == "cuda:1 has compute capability 7.5; expected 8.0 (A100) or newer"
+    assert backend_status("cuda:0")["triton"] is None
+    chosen = [choose_backend("auto", torch.device("cuda", i)) for i in (0, 1)]
     assert chosen == ["triton", "cpu"]

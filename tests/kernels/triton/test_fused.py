@@ -55,7 +55,7 @@ def test_all_options_of_a_state_only(rule, make, close, run_triton):
 @float64
 def test_gates_without_decay_still_squash_beta(make, close, run_triton):
     case = make("delta", 20, gates=True)
-    assert case.call.gates == Gates(None, None, 2.0)
+    assert case.call.options.gates == Gates(None, None, 2.0)
     close(case.results(run_triton), case.oracle(), 1e-11)
 
 
@@ -95,7 +95,7 @@ def test_padding_at_the_end_changes_nothing(make, run_triton):
     """And what stands in it does not matter, however large."""
     case = make(tokens=35, gates=True).to(torch.float32)
     kept = torch.arange(35, device=case.call.k.device) < 20
-    padded = replace(case.call, valid=kept[None])
+    padded = case.with_options(valid=kept[None])
     for name in ("log_decay", "beta"):
         getattr(padded, name)[:, 20:] = 1e5
     names = ("q", "k", "v", "log_decay", "beta")
@@ -112,6 +112,6 @@ def test_what_is_returned_beside_has_no_gradient(make, run_triton):
     assert result.chunk_states.shape == (1, 3, 1, 16, 16)
     assert not result.chunk_states.requires_grad and not result.change_norm.requires_grad
     assert torch.equal(result.chunk_states[:, 0], case.call.state)
-    plain = run_triton(replace(case.call, chunk_states=False, change_norm=False))
+    plain = run_triton(case.with_options(chunk_states=False, change_norm=False))
     assert plain.chunk_states is None and plain.change_norm is None
     assert torch.equal(plain.output, result.output) and torch.equal(plain.state, result.state)

@@ -8,19 +8,15 @@ import torch
 
 import sleep_kernels
 from sleep_kernels.contract import CHUNK
+from sleep_kernels.operators import flatten
 
 ALL = dict.fromkeys(("normalise", "gates", "output_norm", "valid"), True)
 
 
-def arguments(case, *, wide=False, chunk_states=False, change_norm=False):
+def arguments(case, **options):
     """Return the flat arguments of the forward operator."""
-    call = case.call
-    gates = call.gates or (None, None, 1.0)
-    norm = call.output_norm or (None, None, 0.0)
-    tensors = (call.q, call.k, call.v, call.log_decay, call.beta, call.state)
-    tensors += (*gates[:2], *norm[:2], call.valid)
-    settings = (call.scale, gates[2], norm[2], call.delta, call.normalise, call.gates is not None)
-    return *tensors, *settings, call.tf32, wide, chunk_states, change_norm
+    inputs, settings = flatten(case.with_options(**options))
+    return *inputs, *settings
 
 
 @pytest.mark.parametrize("tokens", [1, 35])
@@ -28,20 +24,20 @@ def arguments(case, *, wide=False, chunk_states=False, change_norm=False):
 @pytest.mark.parametrize("absent", ["nothing", "chunk_states", "change_norm", "both", "q", "all"])
 def test_operators_pass_torchs_own_checks(tokens, options, absent, make):
     """With all that an operator can return, and with parts of it not asked for."""
-    from sleep_kernels.triton.operators import rule
+    from sleep_kernels.triton.run import rule
 
     rule_backward = torch.ops.sleep_kernels.triton_rule_backward.default
 
     case = make(tokens=tokens, **options).to(torch.float32)
     if absent in ("q", "all"):  # the output norm goes with the output, as in `run_triton`
-        case.call = replace(case.call, q=None, output_norm=None)
+        case.call = replace(case.with_options(output_norm=None), q=None)
     returned = {n: absent not in (n, "both", "all") for n in ("chunk_states", "change_norm")}
     for x in case.leaves().values():
         x.requires_grad_()
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
     flat = arguments(case, **returned)
     torch.library.opcheck(rule, flat, test_utils=checks)
-    plain = tuple(x.detach() if torch.is_tensor(x) else x for x in flat[:-3])
+    plain = tuple(x.detach() if torch.is_tensor(x) else x for x in flat)
     for gradients in ((case.d_output, case.d_state), (None, case.d_state)):
         if case.call.q is not None or gradients[0] is None:
             torch.library.opcheck(rule_backward, (*plain, *gradients), test_utils=checks[::2])
@@ -52,7 +48,7 @@ def test_the_fakes_outputs_are_tensors_of_their_own(asked, make):
     """Absent ones too: an operator's outputs must not alias each other."""
     from torch._subclasses import FakeTensorMode
 
-    from sleep_kernels.triton.operators import rule
+    from sleep_kernels.triton.run import rule
 
     read, chunk_states, change_norm = asked
     case = make(tokens=35).to(torch.float32)
@@ -126,12 +122,12 @@ def test_the_public_rules_reach_the_kernels(make):
 
 
 def test_one_token_takes_the_step_kernel(make, run_triton, monkeypatch):
-    from sleep_kernels.triton import operators
+    from sleep_kernels.triton import run
 
     def refuse(*_, **__):
         raise AssertionError("the chunk kernel ran")
 
-    monkeypatch.setattr(operators, "run_forward", refuse)
+    monkeypatch.setattr(run, "run_forward", refuse)
     run_triton(make(tokens=1).to(torch.float32).call)
     with pytest.raises(AssertionError, match="the chunk kernel ran"):
         run_triton(make(tokens=2).to(torch.float32).call)
@@ -143,10 +139,11 @@ def test_decoding_token_by_token_is_the_whole_window(make, run_triton):
     state, outputs = call.state, []
     for t in range(call.k.shape[1]):
         at = slice(t, t + 1)
-        names = ("q", "k", "v", "log_decay", "beta", "valid")
+        names = ("q", "k", "v", "log_decay", "beta")
         step = replace(call, state=state, **{n: getattr(call, n)[:, at] for n in names})
-        norm = call.output_norm._replace(gate=call.output_norm.gate[:, at])
-        result = run_triton(replace(step, output_norm=norm))
+        norm = call.options.output_norm._replace(gate=call.options.output_norm.gate[:, at])
+        options = replace(call.options, output_norm=norm, valid=call.options.valid[:, at])
+        result = run_triton(replace(step, options=options))
         state = result.state
         outputs.append(result.output)
     torch.testing.assert_close(state, whole.state, rtol=1e-4, atol=1e-4)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sleep_kernels import cpu, reference
-from sleep_kernels.around import run_plain
+from sleep_kernels.fused_options import run_plain
 
 RULES = ["gated delta", "delta", "gated outer product", "outer product"]
 KINDS = ["random", "identical", "near-collinear"]

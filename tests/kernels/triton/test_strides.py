@@ -44,14 +44,14 @@ def launches(monkeypatch):
 
 def given(case):
     """Return q, k, v and gate of a case."""
-    return [case.call.q, case.call.k, case.call.v, case.call.output_norm.gate]
+    return [case.call.q, case.call.k, case.call.v, case.call.options.output_norm.gate]
 
 
 def with_given(case, tensors):
     """Return the case with other q, k, v and gate."""
     q, k, v, gate = tensors
-    norm = case.call.output_norm._replace(gate=gate)
-    return replace(case, call=replace(case.call, q=q, k=k, v=v, output_norm=norm))
+    norm = case.call.options.output_norm._replace(gate=gate)
+    return replace(case, call=replace(case.with_options(output_norm=norm), q=q, k=k, v=v))
 
 
 def sliced(tensors, spare):

@@ -1,6 +1,6 @@
 """Convolutions, RMSNorm, SwiGLU's gate and RoPE through the library; float32 and float64.
 
-Each takes what its plain twin in `sleep_kernels.convolution`, `norms` and `pointwise` takes.
+Each takes the same arguments as its PyTorch form in `convolution`, `norms` or `pointwise`.
 """
 
 from __future__ import annotations
@@ -11,39 +11,17 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from sleep_kernels.native import library
+from sleep_kernels.native import library, structures
 from sleep_kernels.once import differentiable_once
 
 GROUPS = 16
-"""Sums over batch and token are added up in so many parts, whatever the number of threads."""
-
-
-def _structure(sizes: str, tensors: str, numbers: str = "") -> type[ctypes.Structure]:
-    """Return a structure of ``around.h``: whole numbers, real numbers, then pointers."""
-    kinds = (
-        (sizes, ctypes.c_int64),
-        (numbers, ctypes.c_double),
-        (tensors, ctypes.c_void_p),
-    )
-    fields = [(name, kind) for names, kind in kinds for name in names.split()]
-    return type("Structure", (ctypes.Structure,), {"_fields_": fields})
-
-
-ConvolutionStructure = _structure(
-    "batch tokens channels taps activate groups threads x_batch x_token",
-    "x tail weight d_y y d_x d_tail d_weight",
-)
-RowsStructure = _structure("rows channels groups threads", "x weight d_y y d_x d_weight", "eps")
-TurnStructure = _structure(
-    "batch heads tokens channels direction threads x_batch x_head x_token y_batch y_head y_token",
-    "x cos sin y",
-)
+"""Parts in which sums over batch and token are added up, whatever the number of threads."""
 
 
 def _call(
     function: str, structure: type[ctypes.Structure], dtype: torch.dtype, **values: Any
 ) -> None:
-    """Call a function; tensors are handed over as pointers, and None as null."""
+    """Call a function; tensors are passed as pointers, and None as null."""
     given = {
         name: value.data_ptr() if isinstance(value, Tensor) else value
         for name, value in values.items()
@@ -53,7 +31,7 @@ def _call(
 
 
 def _whole(x: Tensor) -> Tensor:
-    """Return a tensor whose memory holds its numbers one after the other, none of them negated."""
+    """Return a contiguous tensor without a negative bit."""
     return x.resolve_neg().contiguous()
 
 
@@ -82,7 +60,7 @@ class _Convolve(torch.autograd.Function):
         y = x.new_empty(x.shape)
         name = "short_forward" if shared else "dynamic_forward"
         _call(
-            name, ConvolutionStructure, x.dtype, y=y, **_Convolve.given(x, weight, tail, activate)
+            name, structures.Convolution, x.dtype, y=y, **_Convolve.given(x, weight, tail, activate)
         )
         return y
 
@@ -108,7 +86,7 @@ class _Convolve(torch.autograd.Function):
         d_tail = None if tail is None else x.new_empty(tail.shape)
         d_weight = x.new_empty((given["groups"], *weight.shape) if shared else weight.shape)
         _call(
-            "short_backward" if shared else "dynamic_backward", ConvolutionStructure, x.dtype,
+            "short_backward" if shared else "dynamic_backward", structures.Convolution, x.dtype,
             d_y=_whole(gradients[0]), d_x=d_x, d_tail=d_tail, d_weight=d_weight, **given,
         )  # fmt: skip
         return d_x, d_weight.sum(0).t() if shared else d_weight, d_tail, None
@@ -140,7 +118,7 @@ class _RMSNorm(torch.autograd.Function):
         ctx.eps = eps
         y = torch.empty_like(x)
         given = _rows(x, x.shape[-1], 1)
-        _call("rms_forward", RowsStructure, x.dtype, weight=weight, eps=eps, y=y, **given)
+        _call("rms_forward", structures.Rows, x.dtype, weight=weight, eps=eps, y=y, **given)
         return y
 
     @staticmethod
@@ -151,7 +129,7 @@ class _RMSNorm(torch.autograd.Function):
         d_x, d_weight = torch.empty_like(x), x.new_empty((given["groups"], *weight.shape))
         d_y = _whole(gradients[0])
         _call(
-            "rms_backward", RowsStructure, x.dtype, weight=weight, eps=ctx.eps, d_y=d_y, d_x=d_x,
+            "rms_backward", structures.Rows, x.dtype, weight=weight, eps=ctx.eps, d_y=d_y, d_x=d_x,
             d_weight=d_weight, **given,
         )  # fmt: skip
         return d_x, d_weight.sum(0), None
@@ -164,7 +142,7 @@ class _Gate(torch.autograd.Function):
         ctx.save_for_backward(both)
         channels = both.shape[-1] // 2
         y = both.new_empty((*both.shape[:-1], channels))
-        _call("gate_forward", RowsStructure, both.dtype, y=y, **_rows(both, channels, 8))
+        _call("gate_forward", structures.Rows, both.dtype, y=y, **_rows(both, channels, 8))
         return y
 
     @staticmethod
@@ -174,7 +152,7 @@ class _Gate(torch.autograd.Function):
         d_both = torch.empty_like(both)
         given = _rows(both, both.shape[-1] // 2, 8)
         d_y = _whole(gradients[0])
-        _call("gate_backward", RowsStructure, both.dtype, d_y=d_y, d_x=d_both, **given)
+        _call("gate_backward", structures.Rows, both.dtype, d_y=d_y, d_x=d_both, **given)
         return d_both
 
 
@@ -211,8 +189,8 @@ def _turned(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
         for i, axis in enumerate(("batch", "head", "token"))
     }
     _call(
-        "turn", TurnStructure, x.dtype, batch=batch, heads=heads, tokens=tokens, channels=channels,
-        direction=direction, threads=library.threads_for(2 * x.numel()), x=x, cos=cos, sin=sin, y=y,
-        **strides,
+        "turn", structures.Turn, x.dtype, batch=batch, heads=heads, tokens=tokens,
+        channels=channels, direction=direction, threads=library.threads_for(2 * x.numel()),
+        x=x, cos=cos, sin=sin, y=y, **strides,
     )  # fmt: skip
     return y

@@ -1,6 +1,6 @@
-// What stands around the rules: convolutions with SiLU, RMSNorm, SwiGLU's gate, RoPE.
+// The layers next to the rules: convolutions with SiLU, RMSNorm, SwiGLU's gate, RoPE.
 //
-// Each reads its input once and writes its output once, and computes again in the backward what
+// Each reads its input once and writes its output once, and recomputes in the backward what
 // would cost more to keep. Sums over batch and token are returned in `groups` parts, for the caller
 // to add: the same numbers whatever the number of threads.
 
@@ -16,7 +16,7 @@ namespace sleep {
 // ------------------------------------------------------------------ short convolution
 
 // y_t = sum_w weight[w] x_(t - taps + 1 + w), then SiLU where `activate`. Rows lie `token` numbers
-// apart; tail [batch, taps - 1, channel] (null: zeros), weight [taps, channel]; the rest is whole.
+// apart; tail [batch, taps - 1, channel] (null: zeros), weight [taps, channel]; the rest is contiguous.
 template <typename T>
 struct Convolution {
     int64_t batch, tokens, channels, taps, activate, groups, threads, x_batch, x_token;
@@ -140,13 +140,13 @@ void run_short_backward(const Convolution<T>& c) {
 
 // ------------------------------------------------------------------ dynamic convolution
 
-// The same with taps of their own for every token: weight and d_weight [batch, token, channel,
-// taps], whole.
+// The same with separate taps for every token: weight and d_weight [batch, token, channel, taps],
+// contiguous.
 template <typename T, int TAPS>
 struct DynamicRows {
     const Convolution<T>& c;
     int64_t batch;
-    const T* none;  // [channel] zeros, for inputs there are not
+    const T* none;  // [channel] zeros, in place of inputs before the first
     T* lost;        // [channel], for their gradients
 
     int64_t whole(int64_t t) const { return (batch * c.tokens + t) * c.channels; }
@@ -342,7 +342,7 @@ void run_gate_backward(const Rows<T>& c) {
 // ------------------------------------------------------------------ RoPE
 
 // Turns pairs (i, i + half) of x [batch, head, token, channel] by their angles; `direction` -1
-// turns back, which is the transpose. Rows lie apart as told; cos and sin [token, channel].
+// turns back, which is the transpose. Strides are given; cos and sin [token, channel].
 template <typename T>
 struct Turn {
     int64_t batch, heads, tokens, channels, direction, threads;

@@ -1,7 +1,6 @@
-"""What stands around a rule, in plain PyTorch: unit norms, gates, padding, output norm.
+"""The options that kernels fuse with a rule, in plain PyTorch: norms, gates, padding, output norm.
 
-The Triton kernels absorb these; every other backend runs them from here, so that a call means
-the same on all of them.
+Backends without kernels for them run them from here, so that a call means the same on all.
 """
 
 from __future__ import annotations
@@ -13,39 +12,39 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sleep_kernels.contract import CHUNK, Call, RuleResult
+from sleep_kernels.contract import CHUNK, Call, Options, RuleResult, state_dtype
 from sleep_kernels.norms import full_precision, gated_rms_norm, unit_norm
-from sleep_kernels.validation import state_dtype
 
 Rule = Callable[..., tuple[Tensor | None, Tensor]]
 """``rule(q, k, v, log_decay, beta, state, scale, delta) -> (output or None, state)``."""
 
 
 def run_plain(rule: Rule, call: Call) -> RuleResult:
-    """Run a bare rule with all that `call` asks for around it.
+    """Run a bare rule, and all that the options of `call` ask for, in PyTorch.
 
     The rule sees tensors of the state's dtype: float64 for float64 inputs, else float32.
     """
     dtype = state_dtype(call.v.dtype)
     with full_precision(call.k.device):  # it would round S to bfloat16
-        bare = prepared(call, dtype)
+        bare = prepare(call, dtype)
         state = bare.state
         if state is None:
             batch, _, heads, keys = call.k.shape
             state = call.k.new_zeros((batch, heads, keys, call.v.shape[-1]), dtype=dtype)
         before = state
         boundaries = None
-        if call.chunk_states:
+        if call.options.chunk_states:
             output, state, boundaries = _by_chunks(rule, bare, state)
         else:
             output, state = rule(
-                bare.q, bare.k, bare.v, bare.log_decay, bare.beta, state, bare.scale, bare.delta
-            )
+                bare.q, bare.k, bare.v, bare.log_decay, bare.beta, state,
+                call.options.scale, call.delta,
+            )  # fmt: skip
         change = None
-        if call.change_norm:
+        if call.options.change_norm:
             change = torch.linalg.matrix_norm((state - before).detach())
         if output is not None:
-            output = finished(call, output).to(call.v.dtype)
+            output = finish(call.options, output).to(call.v.dtype)
     return RuleResult(output, state, boundaries, change)
 
 
@@ -59,14 +58,15 @@ def _by_chunks(rule: Rule, call: Call, state: Tensor) -> tuple[Tensor | None, Te
             for x in (call.q, call.k, call.v, call.log_decay, call.beta)
         )
         states.append(state.detach())
-        output, state = rule(q, k, v, log_decay, beta, state, call.scale, call.delta)
+        output, state = rule(q, k, v, log_decay, beta, state, call.options.scale, call.delta)
         if output is not None:
             outputs.append(output)
     return (torch.cat(outputs, dim=1) if outputs else None), state, torch.stack(states, dim=1)
 
 
-def prepared(call: Call, dtype: torch.dtype) -> Call:
-    """Return the same call with norms, gates and padding worked out, all in `dtype`."""
+def prepare(call: Call, dtype: torch.dtype) -> Call:
+    """Return the same call with unit norms, gates and padding applied, all in `dtype`."""
+    options = call.options
 
     def cast(x: Tensor | None) -> Tensor | None:
         return None if x is None else x.to(dtype)
@@ -74,17 +74,17 @@ def prepared(call: Call, dtype: torch.dtype) -> Call:
     q, k, v = cast(call.q), call.k.to(dtype), call.v.to(dtype)
     log_decay, beta = cast(call.log_decay), cast(call.beta)
     padding = None
-    if call.valid is not None:  # filled, not multiplied, and first: what stands there may be inf
-        padding = ~call.valid[..., None]
+    if options.valid is not None:  # filled, not multiplied, and first: padding may be inf
+        padding = ~options.valid[..., None]
         k, v = (x.masked_fill(padding[..., None], 0) for x in (k, v))
         log_decay, beta = (
             None if x is None else x.masked_fill(padding, 0) for x in (log_decay, beta)
         )
-    if call.normalise:
+    if options.normalise:
         q = None if q is None else unit_norm(q)
         k = unit_norm(k)
-    if call.gates is not None:
-        gates = call.gates
+    gates = options.gates
+    if gates is not None:
         if log_decay is not None and gates.log_rate is not None and gates.decay_bias is not None:
             step = F.softplus(log_decay + gates.decay_bias.to(dtype))
             log_decay = -gates.log_rate.to(dtype).exp() * step
@@ -93,7 +93,7 @@ def prepared(call: Call, dtype: torch.dtype) -> Call:
             beta = beta * gates.strength if gates.strength != 1.0 else beta
     if beta is None:
         beta = torch.ones_like(k[..., 0])
-    if padding is not None:  # gates of 0 are no zeros
+    if padding is not None:  # a gate of 0 is not a zero
         beta = beta.masked_fill(padding, 0)
         log_decay = None if log_decay is None else log_decay.masked_fill(padding, 0)
     return replace(
@@ -104,15 +104,13 @@ def prepared(call: Call, dtype: torch.dtype) -> Call:
         log_decay=log_decay,
         beta=beta,
         state=cast(call.state),
-        normalise=False,
-        gates=None,
-        valid=None,
+        options=replace(options, normalise=False, gates=None, valid=None),
     )
 
 
-def finished(call: Call, output: Tensor) -> Tensor:
-    """Return the output after the gated RMSNorm, where the call asks for one."""
-    if call.output_norm is None:
+def finish(options: Options, output: Tensor) -> Tensor:
+    """Return the output after the gated RMSNorm, if the options have one."""
+    if options.output_norm is None:
         return output
-    weight, gate, eps = call.output_norm
+    weight, gate, eps = options.output_norm
     return gated_rms_norm(output, weight.to(output.dtype), gate.to(output.dtype), eps)
