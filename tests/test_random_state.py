@@ -9,6 +9,7 @@ import torch
 
 import sleep_kernels
 import workbench
+from sleep_kernels.native import library
 from workbench.config import ModelConfig
 from workbench.instruments.attribution import attribute_passes
 from workbench.instruments.features import untrained
@@ -74,9 +75,28 @@ def untrained_weights(loaded):
     untrained(loaded[0].model)
 
 
+def kernels(loaded):
+    library._loaded.__wrapped__()  # looked for, compiled if missing, checked
+    x = torch.linspace(0, 1, 2 * 9 * 2 * 4).view(2, 9, 2, 4).requires_grad_()
+    for name, why in sleep_kernels.backend_status("cpu").items():
+        if why is None:
+            rule = sleep_kernels.gated_delta_rule(x, x, x, None, None, backend=name)
+            rms = sleep_kernels.rms_norm(x, x[0, 0, 0], 1e-6, backend=name)
+            (rule.state.sum() + rms.sum()).backward()
+
+
 @pytest.mark.parametrize(
     "action",
-    [construct, load, sample, evaluation, recording, sampled_attribution, untrained_weights],
+    [
+        construct,
+        load,
+        kernels,
+        sample,
+        evaluation,
+        recording,
+        sampled_attribution,
+        untrained_weights,
+    ],
 )
 def test_the_global_random_states_stay(loaded, action):
     torch.manual_seed(1)

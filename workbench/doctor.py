@@ -86,10 +86,10 @@ def _torch_problem() -> str | None:
 
 
 def _compiler() -> list[Check]:
-    from workbench.training.compiling import find_compiler, trial
+    from workbench.training.compiling import inductor_compiler, trial
 
     problem = trial()
-    found = f"compiles with {find_compiler()}"
+    found = f"compiles with {inductor_compiler()}"
     if problem is not None:
         found = f"{problem}; use training.compile=false"
     return [Check("torch.compile on the CPU", problem is None, found, False)]

@@ -107,7 +107,7 @@ def _convolved(
     activate: bool,
     backend: str,
 ) -> ConvolutionResult:
-    """Convolve with taps that all tokens share, or with taps of their own."""
+    """Convolve with taps that all tokens share, or with taps that differ per token."""
     taps = weight.shape[-1]
     if x.ndim != 3 or not taps:
         raise ValueError(
@@ -131,7 +131,7 @@ def _convolved(
 
 
 class _Short(torch.autograd.Function):
-    """Taps shared by all tokens. Added up in the wider precision, handed on in x's own."""
+    """Taps shared by all tokens; sums in the wider precision, the output in x's."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, tail: Tensor | None) -> Tensor:
@@ -157,7 +157,7 @@ class _Short(torch.autograd.Function):
         d_columns = torch.stack(
             [(upstream * inputs[:, w : w + tokens]).flatten(0, 1).sum(0) for w in range(taps)]
         )
-        # gathered, not scattered: token s hears from the outputs s .. s + taps - 1
+        # gathered, not scattered: token s is read by the outputs s .. s + taps - 1
         before = taps - 1 if ctx.has_tail else 0
         spread = F.pad(upstream, (0, 0, before, taps - 1))
         length = before + tokens
@@ -170,7 +170,7 @@ class _Short(torch.autograd.Function):
 
 
 class _Dynamic(torch.autograd.Function):
-    """Taps of their own for every token. Precisions as in `_Short`."""
+    """Taps that differ per token; precisions as in `_Short`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, tail: Tensor | None) -> Tensor:

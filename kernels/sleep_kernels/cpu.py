@@ -131,7 +131,7 @@ class _Chunked(torch.autograd.Function):
                 output[:, part] = whole.transpose(1, 2)
             saved.extend(chunk)
         ctx.save_for_backward(*saved)
-        ctx.set_materialize_grads(False)  # what nobody reads costs nothing
+        ctx.set_materialize_grads(False)  # an unused result costs nothing
         ctx.scale, ctx.forgets = scale, log_decay is not None
         ctx.sizes = (batch, tokens, heads)
         return output, carried.view(shape)
@@ -345,7 +345,7 @@ def _decay_gradient(
 
 
 def _added(total: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
-    """Add a product to `total` in place; begin with it where there is none."""
+    """Add a product to `total` in place; return the product alone if `total` is None."""
     return torch.bmm(left, right) if total is None else total.baddbmm_(left, right)
 
 

@@ -21,17 +21,14 @@ UNIT_EPS = 1e-6
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """Return the context in which autocast lowers nothing; on "meta" there is none to switch off.
-
-    Tensors without storage are what operations are counted on.
-    """
+    """Return a context without autocast. On "meta", where operations are counted, it has none."""
     if device.type == "meta":
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
 
 
 def unit_norm(x: Tensor) -> Tensor:
-    """Return ``x rsqrt(sum x^2 + 1e-6)``, ``[..., channel]``; smooth at zero, where padding is."""
+    """Return ``x rsqrt(sum x^2 + 1e-6)``, ``[..., channel]``; smooth at zero, as padding is."""
     return cast(Tensor, _UnitNorm.apply(x))
 
 

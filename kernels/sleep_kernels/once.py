@@ -1,4 +1,4 @@
-"""Backwards written by hand, which have no derivative of their own."""
+"""Backwards written by hand, which cannot be differentiated again."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Found = Tensor | tuple[Tensor | None, ...]
 
 
 def differentiable_once(backward: Callable[..., Found]) -> Callable[..., Found]:
-    """Let what a backward returns raise where it is differentiated again.
+    """Make what a backward returns raise if it is differentiated again.
 
-    torch's own `once_differentiable` does so only where the incoming gradient depends on
-    something: of a loss that is linear in the result, second derivatives would silently be zero.
+    torch's own `once_differentiable` does so only if the incoming gradient depends on something:
+    the second derivative of a loss that is linear in the result would silently be zero.
     """
     once: Callable[..., Found] = once_differentiable(backward)
 
@@ -27,7 +27,10 @@ def differentiable_once(backward: Callable[..., Found]) -> Callable[..., Found]:
         if torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return found
         several = found if isinstance(found, tuple) else (found,)
-        message = b"a second derivative of what has a backward written by hand; see docs/gotchas.md"
+        message = (
+            b"a second derivative of an operator with a backward written by hand; "
+            b"see docs/gotchas.md"
+        )
         error = torch._C._functions.DelayedError(message, len(several))
         leaves: list[Any] = [None if x is None else x.detach().requires_grad_() for x in several]
         return error(*leaves)

@@ -1,8 +1,7 @@
 """SwiGLU's gate and RoPE, with as few copies as a CPU allows.
 
-Autograd would keep every intermediate value, cut one gradient out of the other and glue them
-together again; on a CPU these copies cost as much as the arithmetic. A compiler fuses the plain
-forms better, so it gets those.
+Autograd would keep every intermediate value, and split and concatenate gradients; on a CPU these
+copies cost as much as the arithmetic. A compiler fuses the plain forms better, so it gets those.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def silu_gate(both: Tensor, *, backend: str = "auto") -> Tensor:
     Raises
     ------
     ValueError
-        The last axis has no two halves, or the backend is unknown.
+        The last axis has an odd size, or the backend is unknown.
     RuntimeError
         "native" is asked for and there is no library.
     """
@@ -64,11 +63,11 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, *, backend: str = "auto") -> Ten
     Raises
     ------
     ValueError
-        Shapes do not fit, angles ask for gradients (they are constants), or the backend is unknown.
+        Shapes do not fit, the angles require gradients, or the backend is unknown.
     RuntimeError
         "native" is asked for and there is no library.
     """
-    if torch.compiler.is_compiling():  # where a check of the angles would cut the graph
+    if torch.compiler.is_compiling():  # a check of the angles would break the graph
         return _rotated(x, cos, sin)
     if x.ndim != 4 or x.shape[-1] % 2:
         raise ValueError(
@@ -92,7 +91,7 @@ def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class _Gate(torch.autograd.Function):
-    """``y = SiLU(g) u``; SiLU(g) is kept, which is cheaper than to compute it again."""
+    """``y = SiLU(g) u``; SiLU(g) is kept, which is cheaper than computing it again."""
 
     @staticmethod
     def forward(ctx: Any, both: Tensor) -> Tensor:

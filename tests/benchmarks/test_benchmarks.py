@@ -105,13 +105,13 @@ def test_a_kernel_that_does_not_run_is_wrong_and_named(script, monkeypatch):
 
 
 def test_the_gpu_checks_cover_what_ships(script):
-    from sleep_kernels.backends import KEY_DIMS
+    from sleep_kernels.backends import Triton
 
     cases = list(script("_gpu_cases").cases())
     assert len(cases) == len(set(cases)) < 90
     for dtype in ("bfloat16", "float16", "float32"):
         own = [c for c in cases if c.dtype == dtype]
-        assert {c.keys for c in own} == set(KEY_DIMS)
+        assert {c.keys for c in own} == set(Triton.KEYS)
         assert {(64, 128), (128, 256)} <= {(c.keys, c.values) for c in own}
         assert {(c.rule, c.keys) for c in own if c.rule != "gated delta"} == {
             (rule, dim) for rule in ("delta", "gated outer product") for dim in (32, 64)

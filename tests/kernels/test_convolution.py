@@ -14,7 +14,7 @@ every_backend = pytest.mark.parametrize("backend", ["cpu", "native"])
 
 
 def runs(dynamic, backend):
-    """Return the convolution to test."""
+    """Return the convolution under test."""
     return partial(dynamic_convolution if dynamic else short_convolution, backend=backend)
 
 
@@ -104,7 +104,7 @@ def test_gradients_reach_input_weight_and_tail(normal, dynamic, backend):
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_what_does_not_fit_is_refused(normal, dynamic):
+def test_wrong_shapes_are_refused(normal, dynamic):
     x, weight = normal(BATCH, 5, CHANNELS), normal(CHANNELS, 4)
     if dynamic:
         weight = normal(BATCH, 5, CHANNELS, 4)
@@ -135,7 +135,7 @@ def test_long_convolutions_are_pytorchs(normal, dynamic):
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_a_low_precision_input_stays_so_and_taps_keep_theirs(normal, dynamic):
+def test_inputs_and_taps_keep_their_precisions(normal, dynamic):
     """As under autocast: the projection is bfloat16, the taps of a layer are float32."""
     x = normal(1, 5, 4).bfloat16().requires_grad_()
     weight = (normal(1, 5, 4, 4) if dynamic else normal(4, 4)).float().requires_grad_()

@@ -231,7 +231,7 @@ def test_a_library_that_others_may_write_is_refused(compiler, place, mode):
     refused(f"other users may have written {built}; delete it, or set SLEEP_KERNELS_CACHE")
 
 
-def test_only_what_it_made_itself_long_ago_is_removed(compiler, place):
+def test_only_its_own_old_files_are_removed(compiler, place):
     cache, of_user = place / "cache", place / "thesis"
     for folder in (cache, of_user):
         folder.mkdir(mode=0o700)
@@ -261,7 +261,7 @@ def test_only_what_it_made_itself_long_ago_is_removed(compiler, place):
     assert (of_user / "chapter").exists() and (cache / "tmp-thesis" / "file").exists()
 
 
-def test_names_are_those_that_may_be_removed(compiler, place):
+def test_its_names_are_those_that_it_removes(compiler, place):
     compiler("exit 1")
     with suppress(library.Refused):
         library._built()
@@ -322,7 +322,7 @@ def test_a_folder_that_another_could_replace_is_refused(compiler, place, monkeyp
     refused(f"another user can write to {place}")
 
 
-def test_whose_group_it_is():
+def test_a_private_group():
     assert library._alone_in(0)
     assert not library._alone_in(2**31 - 5), "a group without a name"
 

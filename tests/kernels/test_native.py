@@ -63,7 +63,7 @@ def call(x, backend="native", valid=None, **options):
     ("tokens", "keys", "values"),
     [(1, 1, 1), (16, 16, 16), (17, 16, 48), (5, 32, 64), (9, 64, 80), (3, 48, 130), (40, 128, 33)],
 )
-def test_every_size_with_everything_asked_for(tokens, keys, values, dtype):
+def test_every_size_with_every_option(tokens, keys, values, dtype):
     """Blocks of one, two and four vectors, rows and columns that fill none, and one of each."""
     x = drawn(tokens=tokens, keys=keys, values=values, dtype=dtype)
     valid = torch.ones(2, tokens, dtype=torch.bool)
@@ -127,22 +127,22 @@ def test_the_same_bits_on_any_number_of_threads(monkeypatch):
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
-def test_threads_are_started_where_there_is_work_for_them(monkeypatch):
+def test_threads_are_started_if_there_is_enough_work(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     work = library.WORK_OF_A_THREAD
     assert [library.threads_for(work * n // 2) for n in (0, 1, 2, 5, 100)] == [1, 1, 1, 2, 4]
 
 
-def test_buffers_that_are_handed_over_are_filled(monkeypatch):
-    """Whatever stood in them: every number of every result is written."""
+def test_every_buffer_is_filled(monkeypatch):
+    """Every number of every result is written, whatever the buffers held before."""
     x = drawn(keys=16, values=20)
     expected = run(x, chunk_states=True)
-    around = what_stands_around(x)
+    layers = all_layers(x)
     for place, name in ((torch.Tensor, "new_empty"), (torch, "empty_like")):
         poison(monkeypatch, place, name)
     for ours, whole in zip(run(x, chunk_states=True), expected, strict=True):
         assert torch.equal(ours, whole)
-    for ours, whole in zip(what_stands_around(x), around, strict=True):
+    for ours, whole in zip(all_layers(x), layers, strict=True):
         assert torch.equal(ours, whole)
 
 
@@ -156,7 +156,7 @@ def poison(monkeypatch, place, name):
     monkeypatch.setattr(place, name, poisoned)
 
 
-def what_stands_around(x):
+def all_layers(x):
     """Return convolutions, norm, gate and RoPE of q with their gradients."""
     given = {"backend": "native"}
     q = x["q"].flatten(2).detach().requires_grad_()  # (batch, token, channel)
@@ -180,7 +180,7 @@ def what_stands_around(x):
     return found
 
 
-def test_the_custom_operator_keeps_torchs_rules():
+def test_the_custom_operator_passes_torchs_checks():
     x = drawn(tokens=3, keys=3, values=2)
     arguments = (
         *(x[name].requires_grad_() for name in NAMES), None,
@@ -202,7 +202,7 @@ def test_compiled_it_is_one_operator_and_gives_the_same():
     assert [len(found) for found in graphs] == [1]
 
 
-def test_what_a_call_keeps_is_its_inputs():
+def test_a_call_keeps_only_its_inputs():
     x = {name: tensor.requires_grad_() for name, tensor in drawn().items()}
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
@@ -214,7 +214,7 @@ def test_what_a_call_keeps_is_its_inputs():
     ("outcome", "error", "message"),
     [(1, MemoryError, "found no memory; make some free"), (2, RuntimeError, "failed; use backend")],
 )
-def test_what_goes_wrong_is_told(monkeypatch, outcome, error, message):
+def test_a_failure_in_the_library_is_an_error(monkeypatch, outcome, error, message):
     class Failing:
         def __getattr__(self, name):
             return lambda arguments: outcome
@@ -225,14 +225,14 @@ def test_what_goes_wrong_is_told(monkeypatch, outcome, error, message):
 
 
 def test_large_scratch_is_given_back():
-    """36 MB for this one call, which the thread does not keep."""
+    """This call needs 36 MB, which the thread does not keep."""
 
     def resident():
         lines = Path("/proc/self/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
 
     if not Path("/proc/self/status").exists():
-        pytest.skip("this system does not tell a process's size")
+        pytest.skip("this system does not report a process's size")
     x = drawn(batch=1, tokens=4096, heads=1, keys=128, values=128, dtype=torch.float32)
     short = {n: t[:, :8] if t.ndim > 1 and t.shape[1] == 4096 else t for n, t in x.items()}
     run(short)

@@ -1,4 +1,4 @@
-"""What a call may ask for around the rule: worked out here by hand, on every backend of a CPU."""
+"""The options of a rule against formulas written here, on every backend of a CPU."""
 
 import pytest
 import torch
@@ -103,7 +103,7 @@ def test_padding_neither_writes_nor_decays(backend, gated):
 @every_backend
 @pytest.mark.parametrize("tokens", [1, CHUNK, 2 * CHUNK + 5])
 @pytest.mark.parametrize("rule", [gated_delta_rule, gated_outer_product])
-def test_states_on_the_way_and_how_far_s_moved(backend, tokens, rule):
+def test_chunk_states_and_change_norm(backend, tokens, rule):
     x = drawn(tokens)
     given = [x["q"], over_norm(x["k"]), x["v"], -x["log_decay"].abs(), x["beta"].sigmoid()]
     found = rule(*given, x["state"], chunk_states=True, change_norm=True, backend=backend)
@@ -123,7 +123,7 @@ def test_states_on_the_way_and_how_far_s_moved(backend, tokens, rule):
 
 
 @every_backend
-def test_what_stands_in_padding_is_never_looked_at(backend):
+def test_padding_is_never_read(backend):
     x = drawn()
     valid = torch.ones(BATCH, 7, dtype=torch.bool)
     valid[:, :2] = False
@@ -138,7 +138,7 @@ def test_what_stands_in_padding_is_never_looked_at(backend):
 
 
 @every_backend
-def test_what_stands_in_padding_reaches_no_gradient(backend):
+def test_padding_reaches_no_gradient(backend):
     x = {name: tensor.clone() for name, tensor in drawn().items()}
     valid = torch.ones(BATCH, 7, dtype=torch.bool)
     valid[:, :2] = False
@@ -167,25 +167,13 @@ def test_what_stands_in_padding_reaches_no_gradient(backend):
 
 
 @every_backend
-def test_a_strength_of_nothing_writes_nothing(backend):
+def test_a_strength_of_zero_writes_nothing(backend):
     x = drawn()
     leaves = [x[n].requires_grad_() for n in ("q", "k", "v", "log_decay", "beta", "state")]
     gates = Gates(x["log_rate"], x["decay_bias"], 0.0)
     result = gated_delta_rule(*leaves, gates=gates, normalise=True, backend=backend)
     d_beta = torch.autograd.grad(result.state.sum(), leaves[4])[0]
     assert torch.equal(d_beta, torch.zeros_like(d_beta))
-
-
-@every_backend
-def test_a_decay_of_zero_forgets_everything(backend):
-    x = drawn()
-    log_decay = -x["log_decay"].abs()
-    log_decay[:, 3] = -torch.inf
-    given = [x["q"], over_norm(x["k"]), x["v"], log_decay, x["beta"].sigmoid()]
-    found = gated_delta_rule(*given, x["state"], backend=backend)
-    rest = gated_delta_rule(*(t[:, 3:] for t in given), None, backend=backend)
-    assert_close(found.state, rest.state)
-    assert_close(found.output[:, 3:], rest.output)
 
 
 @every_backend
@@ -213,7 +201,7 @@ def test_gradients_reach_everything_that_was_given(backend):
     assert torch.autograd.gradcheck(run, tuple(x.values()))
 
 
-def test_what_was_written_can_be_asked_for():
+def test_prepare_returns_what_is_written():
     x = drawn()
     options = Options(normalise=True, gates=Gates(x["log_rate"], x["decay_bias"]))
     call = Call(x["q"], x["k"], x["v"], x["log_decay"], x["beta"], None, True, options)

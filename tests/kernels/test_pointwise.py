@@ -1,4 +1,4 @@
-"""What stands around the rules: values and gradients of the plain forms, on both paths of a CPU."""
+"""RMSNorm, SwiGLU's gate and RoPE: values and gradients, in PyTorch and through the library."""
 
 import pytest
 import torch
@@ -91,7 +91,7 @@ def test_nothing_in_nothing_out(backend):
     assert rms_norm(torch.zeros(2, 0, 8), torch.ones(8), 1e-6, backend=backend).shape == (2, 0, 8)
 
 
-def test_what_does_not_fit_is_refused():
+def test_wrong_shapes_are_refused():
     x, cos = torch.zeros(1, 1, 3, 8), torch.zeros(3, 8)
     with pytest.raises(ValueError, match=r"weight has shape \(3,\); expected .channel. = \(8,\)"):
         rms_norm(x, torch.ones(3), 1e-6)
@@ -147,5 +147,5 @@ def test_a_second_derivative_is_refused_of_a_linear_loss_too(backend):
     x = normal(2, 8)
     for y in (silu_gate(x, backend=backend), rms_norm(x, normal(8), 1e-6, backend=backend)):
         (first,) = torch.autograd.grad(y.sum(), x, create_graph=True)
-        with pytest.raises(RuntimeError, match="a second derivative of what has a backward"):
+        with pytest.raises(RuntimeError, match="a second derivative of an operator"):
             first.square().sum().backward()

@@ -16,7 +16,7 @@ COMPILED = TrainingConfig(compile=True)
 def test_a_compiler_that_is_named_and_missing_is_refused(named, monkeypatch):
     """Torch takes $CXX as one name and looks no further."""
     monkeypatch.setenv("CXX", named)
-    assert compiling.find_compiler() is None
+    assert compiling.inductor_compiler() is None
     with pytest.raises(WorkbenchError, match="no C.. compiler .*CXX is.*training.compile=false"):
         compiling.check_compiler(COMPILED)
     assert "no C++ compiler" in str(compiling.trial())
@@ -25,7 +25,7 @@ def test_a_compiler_that_is_named_and_missing_is_refused(named, monkeypatch):
 
 def test_a_compiler_that_is_named_and_there(monkeypatch):
     monkeypatch.setenv("CXX", sys.executable)
-    assert compiling.find_compiler() == sys.executable
+    assert compiling.inductor_compiler() == sys.executable
 
 
 def test_a_path_with_a_space_is_refused_in_one_line(tmp_path, monkeypatch):

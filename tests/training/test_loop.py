@@ -19,7 +19,7 @@ from workbench.identity import identify
 from workbench.tasks import batch_generator
 from workbench.tasks import task as make_task
 from workbench.training import optimisers
-from workbench.training.compiling import find_compiler
+from workbench.training.compiling import inductor_compiler
 from workbench.training.loop import train
 from workbench.training.resume import read_resume_state
 from workbench.training.run_folder import run_status
@@ -144,7 +144,7 @@ def test_a_run_keeps_the_precision_of_muon_it_began_with(
 @pytest.mark.slow
 def test_a_compiled_run_is_resumed_exactly(tiny_experiment, tmp_path, weights_of):
     """In processes of their own, as a killed run and its resume are."""
-    if find_compiler() is None:
+    if inductor_compiler() is None:
         pytest.skip("needs a C++ compiler")
     options = ("training.compile=true", "training.checkpoint_every=2", "training.steps=100")
     experiment = tiny_experiment(*options)

@@ -17,10 +17,11 @@ from workbench.errors import WorkbenchError
 FIX = "add --set training.compile=false"
 
 
-def find_compiler() -> str | None:
-    """Return the name of the C++ compiler that torch.compile would use, None without one.
+def inductor_compiler() -> str | None:
+    """Return the C++ compiler that torch.compile would use, None without one.
 
-    Where ``$CXX`` is set, torch takes what it says as one name and looks no further.
+    If ``$CXX`` is set, torch takes it as one name and looks no further; the native kernels,
+    by contrast, take it as a command with arguments.
     """
     default = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
     named = os.environ.get("CXX", default)
@@ -29,7 +30,7 @@ def find_compiler() -> str | None:
 
 def setup_problem() -> str | None:
     """Return why torch.compile cannot work here, as far as can be seen without trying it."""
-    if find_compiler() is None:
+    if inductor_compiler() is None:
         named = os.environ.get("CXX")
         wanted = "install one, or name it in $CXX" if named is None else f"$CXX is {named!r}"
         return f"no C++ compiler ({wanted})"

@@ -13,7 +13,6 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,7 +58,7 @@ class Variant(NamedTuple):
     delta: bool = True
     decay: bool = True
     fused: bool = False
-    """With unit norms, gates, padding, output norm, and what can be returned beside."""
+    """With unit norms, gates, padding, output norm, chunk states and change norm."""
 
 
 def what_is_used(variant: Variant, capability: int = 90, size: Configuration | None = None) -> Used:
@@ -137,9 +136,9 @@ def _arguments(variant: Variant, size: Configuration) -> dict[str, Any]:
         "weight": "*fp32" if normed else None,
         "gate": data if normed else None,
     }
-    beside = "*fp32" if fused else None
+    asked = "*fp32" if fused else None
     more: dict[str, str | None] = {"valid": "*u8" if fused else None, "o": data, "after": "*fp32"}
-    more |= {"chunks": beside, "change": beside, "do": data, "dafter": "*fp32"}
+    more |= {"chunks": asked, "change": asked, "do": data, "dafter": "*fp32"}
     more["starts"] = "*fp32" if variant.many else None
     found = {f"d{name}": kind for name, kind in given.items()}
     if size.BV < variant.values:  # every block of values adds to these
@@ -173,19 +172,19 @@ def _resources(cubin: bytes) -> tuple[int, int]:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()
-        said = subprocess.run(
+        printed = subprocess.run(
             [str(tool), "-res-usage", file.name], capture_output=True, text=True, check=True
         ).stdout
-    found = re.search(r"REG:(\d+) STACK:(\d+)", said)
+    found = re.search(r"REG:(\d+) STACK:(\d+)", printed)
     if found is None:
-        raise RuntimeError(f"cuobjdump said {said!r}; expected REG and STACK; update its parser")
+        raise RuntimeError(f"cuobjdump printed {printed!r}; expected REG and STACK; update this")
     return int(found[1]), int(found[2])
 
 
 def table(
     keys: int, values: int, dtype: str, capability: int, *, bare: bool = True
-) -> Iterator[dict[str, Any]]:
-    """Compile every kernel of a size, for one chunk and many; yield what it uses.
+) -> list[dict[str, Any]]:
+    """Compile every kernel of a size, for one chunk and many; return what each uses.
 
     Parameters
     ----------
@@ -196,15 +195,19 @@ def table(
 
     Returns
     -------
-    Iterator of dict
+    list of dict
         The fields of `Variant` and `Used`, and the capability.
     """
-    for direction in KERNELS:
-        for many in (True, False) if direction != "step" else (False,):
-            for fused in (False, True) if bare else (True,):
-                variant = Variant(direction, keys, values, dtype, many=many, fused=fused)
-                used = what_is_used(variant, capability)
-                yield {"capability": capability, **variant._asdict(), **used._asdict()}
+    variants = [
+        Variant(direction, keys, values, dtype, many=many, fused=fused)
+        for direction in KERNELS
+        for many in ((True, False) if direction != "step" else (False,))
+        for fused in ((False, True) if bare else (True,))
+    ]
+    return [
+        {"capability": capability, **x._asdict(), **what_is_used(x, capability)._asdict()}
+        for x in variants
+    ]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What a backend refuses before it is called; that needs neither a GPU nor the peer installed."""
+"""What a backend refuses before it runs; needs neither a GPU nor the peer."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def call(dtype=torch.bfloat16, keys=32, values=32, delta=True):
         ({"dtype": torch.float32, "keys": 512, "delta": False}, None),
     ],
 )
-def test_what_fla_refuses(given, reason, monkeypatch):
+def test_fla_refuses_sizes_and_dtypes(given, reason, monkeypatch):
     monkeypatch.setattr(Fla, "missing", lambda self, device: None)
     cpu = torch.device("cpu")
     assert REGISTRY["fla"].refused(call(**given)) == reason
@@ -45,7 +45,7 @@ def test_what_fla_refuses(given, reason, monkeypatch):
         ({"dtype": torch.float32, "keys": 96, "values": 256}, None),
     ],
 )
-def test_what_our_kernels_refuse(given, reason):
+def test_triton_refuses_sizes(given, reason):
     assert REGISTRY["triton"].refused(call(**given)) == reason
 
 

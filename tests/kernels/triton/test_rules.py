@@ -12,12 +12,13 @@ from sleep_kernels.fused_options import run_plain
 RULES = ["gated delta", "delta", "gated outer product", "outer product"]
 KINDS = ["random", "identical", "near-collinear"]
 LENGTHS = [1, 3, 16, 24, 32, 33, 75]
+BY_LENGTH = [("gated delta", n) for n in LENGTHS]
+BY_LENGTH += [(rule, n) for rule in RULES[1:] for n in (1, 24, 75)]
 every_rule = pytest.mark.parametrize("rule", RULES)
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-@every_rule
-@pytest.mark.parametrize("tokens", LENGTHS)
+@pytest.mark.parametrize(("rule", "tokens"), BY_LENGTH)
 def test_float64_kernels_are_the_recurrence(
     rule, tokens, make, close, run_triton, requires_interpreter
 ):
@@ -63,11 +64,8 @@ def test_pairs_of_batch_and_head_do_not_mix(make, close, run_triton, requires_in
 
 @every_rule
 @every_kind
-@pytest.mark.parametrize("tokens", [24, 75])
-def test_float32_kernels_stay_within_the_error_budget(
-    rule, kind, tokens, make, within_budget, run_triton
-):
-    within_budget(make(rule, tokens, 32, 32, kind=kind).to(torch.float32), run_triton)
+def test_float32_kernels_stay_within_the_error_budget(rule, kind, make, within_budget, run_triton):
+    within_budget(make(rule, 75, 32, 32, kind=kind).to(torch.float32), run_triton)
 
 
 @pytest.mark.parametrize(("keys", "values"), [(64, 64), (96, 128), (128, 256)])
@@ -100,20 +98,6 @@ def test_sixty_four_chained_passes(rule, make, close, run_triton):
         assert (found[name] - x).abs().max() <= 2 * allowed, name
 
 
-@pytest.mark.parametrize("rule", ["gated delta", "gated outer product"])
-@pytest.mark.parametrize("log_decay", [-1e2, -1e4, -1e30, -torch.inf])
-@pytest.mark.parametrize("every", [1, 5])
-def test_strong_decays_are_exact_and_give_no_nan(
-    rule, log_decay, every, make, within_budget, run_triton
-):
-    """On every token, or on one in five among mild ones, which a difference of sums would lose."""
-    case = make(rule, 40, kind="identical").to(torch.float32)
-    case.call.log_decay[:, ::every] = log_decay
-    found = case.results(run_triton)
-    assert all(torch.isfinite(x).all() for x in found.values())
-    within_budget(case, run_triton)
-
-
 def test_gradients_agree_with_finite_differences(make, run_triton, requires_interpreter):
     case = make(tokens=3)
     leaves = {name: x.requires_grad_() for name, x in case.leaves().items()}
@@ -128,20 +112,18 @@ def test_gradients_agree_with_finite_differences(make, run_triton, requires_inte
 @pytest.mark.parametrize("absent", ["q", "beta", "state"])
 @pytest.mark.parametrize("rule", ["gated delta", "outer product"])
 @pytest.mark.parametrize("tokens", [1, 35])
-def test_what_may_be_absent(rule, absent, tokens, make, close, run_triton, requires_interpreter):
+def test_optional_inputs(rule, absent, tokens, make, close, run_triton, requires_interpreter):
     case = make(rule, tokens)
     case.call = replace(case.call, **{absent: None})
     close(case.results(run_triton), case.oracle(), 1e-11)
 
 
 @pytest.mark.parametrize("unused", ["d_output", "d_state"])
-def test_a_result_nobody_uses_needs_no_gradient(
-    unused, make, close, run_triton, requires_interpreter
-):
+def test_an_unused_result_needs_no_gradient(unused, make, close, run_triton, requires_interpreter):
     case = make(tokens=35)
     setattr(case, unused, None)
     found, exact = case.results(run_triton), case.oracle()
-    exact = {name: x for name, x in exact.items() if name in found}  # plain q: zeros, ours: none
+    exact = {name: x for name, x in exact.items() if name in found}  # q has zeros there, no None
     close(found, exact, 1e-11)
 
 
