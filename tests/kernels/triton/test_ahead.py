@@ -35,17 +35,17 @@ MOST_STACK = {
 QUICK = {(90, (32, 32), "bf16"), (90, (64, 64), "bf16")}
 
 
-def without_interpreter():
-    """Forget the flag before triton is imported."""
-    os.environ.pop("TRITON_INTERPRET", None)
-
-
 @pytest.fixture(scope="module")
 def compiled():
     """Return a function that compiles a size, in one process without the interpreter."""
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=fresh, initializer=without_interpreter) as pool:
-        yield lambda *size, **options: pool.submit(table, *size, **options).result()
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+
+        def compile_size(*size, **options):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.delenv("TRITON_INTERPRET", raising=False)  # the first call starts the process
+                return pool.submit(table, *size, **options).result()
+
+        yield compile_size
 
 
 def check_limits(used, most_stack):
