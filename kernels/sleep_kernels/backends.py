@@ -25,13 +25,12 @@ class Backend:
     ----------
     name : str
         What a call names it by.
+    automatic : str
+        The type of device on which "auto" may choose it: one, "any" or "none".
     """
 
     name: ClassVar[str]
-
-    def automatic(self, device: torch.device) -> bool:
-        """Return whether "auto" may choose it for tensors on `device`."""
-        return False
+    automatic: ClassVar[str] = "none"
 
     def missing(self, device: torch.device) -> str | None:
         """Return what it needs and does not find for tensors on `device`; None where it serves."""
@@ -64,10 +63,7 @@ class Cpu(Backend):
     """The chunked form in PyTorch: serves every call, on any device."""
 
     name = "cpu"
-
-    def automatic(self, device: torch.device) -> bool:
-        """Return True: it is what is left where no other serves."""
-        return True
+    automatic = "any"
 
     def run(self, call: Call) -> RuleResult:
         """Run the chunked form."""
@@ -78,10 +74,7 @@ class Native(Backend):
     """C++ compiled for this processor: needs a CPU and a compiler, serves every call."""
 
     name = "native"
-
-    def automatic(self, device: torch.device) -> bool:
-        """Return whether the tensors are on a CPU."""
-        return device.type == "cpu"
+    automatic = "cpu"
 
     def missing(self, device: torch.device) -> str | None:
         """Return why there is no library; it is compiled now if it has to be."""
@@ -100,13 +93,10 @@ class Triton(Backend):
     """Fused kernels: need an NVIDIA GPU, serve the sizes below, and float64 when interpreted."""
 
     name = "triton"
+    automatic = "cuda"  # the interpreter is an oracle for tests, never chosen
     KEYS: ClassVar[tuple[int, ...]] = (16, 32, 64, 96, 128)
     MOST_VALUES: ClassVar[int] = 256
     CAPABILITY: ClassVar[tuple[int, int]] = (8, 0)
-
-    def automatic(self, device: torch.device) -> bool:
-        """Return whether there is a GPU: the interpreter is an oracle for tests, never a choice."""
-        return device.type == "cuda"
 
     def missing(self, device: torch.device) -> str | None:
         """Return whether Triton or a GPU that is new enough is missing."""
@@ -219,7 +209,7 @@ def choose_backend(backend: str, device: torch.device, call: Call | None = None)
     check_backend_name(backend)
     if backend == "auto":
         for name, each in REGISTRY.items():
-            if each.automatic(device) and each.problem(device, call) is None:
+            if each.automatic in ("any", device.type) and each.problem(device, call) is None:
                 return name
     reason = REGISTRY[backend].problem(device, call)
     if reason is not None:

@@ -124,83 +124,62 @@ def _convolved(
     if taps <= library.MOST_TAPS and library.takes(backend, x, weight):
         output = layers.convolve(x, weight, tail, activate)
     else:
-        plain = _Short if shared else _Dynamic
-        output = cast(Tensor, plain.apply(x, weight, tail))
+        output = cast(Tensor, _Convolve.apply(x, weight, tail))
         output = F.silu(output) if activate else output
     return ConvolutionResult(output, _next_tail(x, tail, taps))
 
 
-class _Short(torch.autograd.Function):
-    """Taps shared by all tokens; sums in the wider precision, the output in x's."""
+class _Convolve(torch.autograd.Function):
+    """Taps shared by all tokens, or ``[batch, token, channel, taps]`` that differ per token.
+
+    Sums are in the wider precision, the output in x's: a bfloat16 projection stays bfloat16.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, tail: Tensor | None) -> Tensor:
-        taps, tokens = weight.shape[1], x.shape[1]
-        padded = _with_tail(x, tail, taps)
+        tokens, padded = x.shape[1], _with_tail(x, tail, weight.shape[-1])
         ctx.save_for_backward(padded, weight)
         ctx.has_tail = tail is not None
-        wide = torch.promote_types(x.dtype, weight.dtype)
-        padded, columns = padded.to(wide), weight.t().contiguous().to(wide)  # (taps, channel)
-        output = padded[:, :tokens] * columns[0]
-        for w in range(1, taps):
-            output.addcmul_(padded[:, w : w + tokens], columns[w])
-        return output.to(x.dtype)  # under autocast a bfloat16 projection stays bfloat16
-
-    @staticmethod
-    @differentiable_once
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        padded, weight = ctx.saved_tensors
-        wide = torch.promote_types(padded.dtype, weight.dtype)
-        upstream, inputs = gradients[0].to(wide), padded.to(wide)
-        columns = weight.t().contiguous().to(wide)
-        taps, tokens = weight.shape[1], upstream.shape[1]
-        d_columns = torch.stack(
-            [(upstream * inputs[:, w : w + tokens]).flatten(0, 1).sum(0) for w in range(taps)]
-        )
-        # gathered, not scattered: token s is read by the outputs s .. s + taps - 1
-        before = taps - 1 if ctx.has_tail else 0
-        spread = F.pad(upstream, (0, 0, before, taps - 1))
-        length = before + tokens
-        d_padded = spread[:, :length] * columns[taps - 1]
-        for w in range(1, taps):
-            d_padded.addcmul_(spread[:, w : w + length], columns[taps - 1 - w])
-        d_padded = d_padded.to(padded.dtype)
-        d_tail = d_padded[:, :before] if ctx.has_tail else None
-        return d_padded[:, before:], d_columns.t().to(weight.dtype), d_tail
-
-
-class _Dynamic(torch.autograd.Function):
-    """Taps that differ per token; precisions as in `_Short`."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, tail: Tensor | None) -> Tensor:
-        taps, tokens = weight.shape[-1], x.shape[1]
-        padded = _with_tail(x, tail, taps)
-        ctx.save_for_backward(padded, weight)
-        ctx.has_tail = tail is not None
-        wide = torch.promote_types(x.dtype, weight.dtype)
-        padded, weight = padded.to(wide), weight.to(wide)
-        output = padded[:, :tokens] * weight[..., 0]
-        for w in range(1, taps):
-            output.addcmul_(padded[:, w : w + tokens], weight[..., w])
+        inputs, columns = _widened(padded, weight)
+        output = inputs[:, :tokens] * columns[0]
+        for w, column in enumerate(columns[1:], 1):
+            output.addcmul_(inputs[:, w : w + tokens], column)
         return output.to(x.dtype)
 
     @staticmethod
     @differentiable_once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         padded, weight = ctx.saved_tensors
-        wide = torch.promote_types(padded.dtype, weight.dtype)
-        upstream, inputs, each = gradients[0].to(wide), padded.to(wide), weight.to(wide)
-        taps, tokens = weight.shape[-1], upstream.shape[1]
-        d_padded = torch.zeros_like(inputs)
-        d_weight = torch.empty_like(each)
-        for w in range(taps):
-            part = slice(w, w + tokens)
-            d_padded[:, part].addcmul_(upstream, each[..., w])
-            d_weight[..., w] = upstream * inputs[:, part]
+        inputs, columns = _widened(padded, weight)
+        upstream = gradients[0].to(inputs.dtype)
+        tokens, earlier = upstream.shape[1], len(columns) - 1
+        products = (upstream * inputs[:, w : w + tokens] for w in range(len(columns)))
+        before = earlier if ctx.has_tail else 0
+        if weight.ndim == 2:
+            d_weight = torch.stack([x.flatten(0, 1).sum(0) for x in products]).t()
+            # gathered, not scattered: token s is read by the outputs s .. s + taps - 1
+            spread = F.pad(upstream, (0, 0, before, earlier))
+            length = before + tokens
+            d_padded = spread[:, :length] * columns[earlier]
+            for w in range(1, len(columns)):
+                d_padded.addcmul_(spread[:, w : w + length], columns[earlier - w])
+        else:
+            d_weight = torch.stack(list(products), dim=-1)
+            d_padded = torch.zeros_like(inputs)
+            for w, column in enumerate(columns):
+                d_padded[:, w : w + tokens].addcmul_(upstream, column)
+            d_padded = d_padded[:, earlier - before :]
         d_padded = d_padded.to(padded.dtype)
-        d_tail = d_padded[:, : taps - 1] if ctx.has_tail else None
-        return d_padded[:, taps - 1 :], d_weight.to(weight.dtype), d_tail
+        d_tail = d_padded[:, :before] if ctx.has_tail else None
+        return d_padded[:, before:], d_weight.to(weight.dtype), d_tail
+
+
+def _widened(padded: Tensor, weight: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return inputs and the weights of each tap in the wider precision of the two."""
+    wide = torch.promote_types(padded.dtype, weight.dtype)
+    if weight.ndim == 2:
+        return padded.to(wide), weight.t().contiguous().to(wide).unbind(0)
+    return padded.to(wide), weight.to(wide).unbind(-1)
 
 
 def _with_tail(x: Tensor, tail: Tensor | None, taps: int) -> Tensor:

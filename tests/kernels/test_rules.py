@@ -220,17 +220,6 @@ def test_the_recurrence_is_exact_under_strong_decays(name, log_decay, every):
         assert_close(found, expected, rtol=0, atol=1e-12)
 
 
-@every_backend
-def test_no_decay_is_a_decay_of_one(backend):
-    for with_decay, without in (("gated delta", "delta"), ("gated outer product", "outer product")):
-        x, state = inputs(24, RULES[with_decay])
-        x["log_decay"] = torch.zeros_like(x["log_decay"])
-        gated = RULES[with_decay](x, state=state, backend=backend)
-        plain = RULES[without](x, state=state, backend=backend)
-        assert_close(gated.state, plain.state, rtol=0, atol=1e-12)
-        assert_close(gated.output, plain.output, rtol=0, atol=1e-12)
-
-
 @every_rule
 @every_backend
 def test_bfloat16_inputs_keep_a_float32_state(rule, backend):
@@ -264,13 +253,6 @@ def test_a_call_in_inference_mode_spoils_no_later_gradient():
         x["beta"].requires_grad_()
         RULES[name](x, state=state, backend="cpu").state.sum().backward()
         assert torch.isfinite(x["beta"].grad).all()
-
-
-def test_scale_defaults_to_the_root_of_the_key_dimension():
-    rule = RULES["gated delta"]
-    x, state = inputs(3, rule)
-    plain = rule(x, state=state, backend="cpu", scale=1.0).output
-    assert_close(rule(x, state=state, backend="cpu").output, plain * 5**-0.5)
 
 
 # --- backends -----------------------------------------------------------------------------------
