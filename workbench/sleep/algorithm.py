@@ -30,7 +30,7 @@ from workbench.model.memory import Memory
 from workbench.sleep.contract import SleepingModel
 from workbench.sleep.events import Boundary, Event, Eviction, SleepPass, Wake, before_window
 from workbench.sleep.eviction import evict
-from workbench.sleep.one_pass import one_pass, recomputed, rested, wake
+from workbench.sleep.one_pass import make_pass, recomputed, rested, wake
 from workbench.sleep.passes import PassReport, PassRule, resolve
 from workbench.sleep.waking import answers_now
 from workbench.sleep.windows import Placed, Window, cut
@@ -144,7 +144,7 @@ def _passes(
     if start.sleep_pass == passes:
         return
     begin, end = sleep.loop or (0, model.depth)
-    run = one_pass(model, window, sleep)
+    run = make_pass(model, window, sleep)
     above = partial(run, first=end) if end < model.depth else None  # once, after the last pass
     embedded: Any = model.embed(window.tokens)
     hidden = start.hidden if start.sleep_pass else embedded

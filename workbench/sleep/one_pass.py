@@ -16,7 +16,7 @@ from workbench.sleep.events import Wake
 from workbench.sleep.windows import Window
 
 
-def one_pass(
+def make_pass(
     model: SleepingModel, window: Window, sleep: SleepConfig
 ) -> Callable[..., tuple[Any, Memory]]:
     """Return the function that runs a range of blocks once over `window`.
@@ -51,7 +51,7 @@ def wake(model: SleepingModel, window: Window, sleep: SleepConfig, memory: Memor
     answers to the very tokens that are to be predicted. The last pass's S is kept.
     """
     begin, end = sleep.loop or (0, model.depth)
-    run = one_pass(model, window, sleep)
+    run = make_pass(model, window, sleep)
     hidden, carried = model.embed(window.tokens), memory
     for wake_pass in range(1, sleep.wake_passes + 1):
         first = 0 if wake_pass == 1 else begin
