@@ -30,7 +30,7 @@ from workbench.model.memory import Memory
 from workbench.sleep.contract import SleepingModel
 from workbench.sleep.events import Boundary, Event, Eviction, SleepPass, Wake, before_window
 from workbench.sleep.eviction import evict
-from workbench.sleep.one_pass import make_pass, recomputed, rested, wake
+from workbench.sleep.one_pass import make_pass, recomputed, reset_conv_tails, wake
 from workbench.sleep.passes import PassReport, PassRule, resolve
 from workbench.sleep.waking import answers_now
 from workbench.sleep.windows import Placed, Window, cut
@@ -153,7 +153,7 @@ def _passes(
     for sleep_pass in count(start.sleep_pass + 1):
         first = 0 if sleep_pass == 1 else begin  # the blocks below the loop run once
         last = sleep_pass == passes  # a rule decides further down
-        before = rested(memory.replace(kv=earlier), sleep)
+        before = reset_conv_tails(memory.replace(kv=earlier), sleep)
         wanted = every_output or above is not None or (sleep.feed_back and not last)
         entering = hidden if sleep.feed_back else embedded
         hidden, after = run(entering, before, first=first, last=end, output=wanted)

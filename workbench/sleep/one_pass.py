@@ -56,7 +56,7 @@ def wake(model: SleepingModel, window: Window, sleep: SleepConfig, memory: Memor
     for wake_pass in range(1, sleep.wake_passes + 1):
         first = 0 if wake_pass == 1 else begin
         last = model.depth if wake_pass == sleep.wake_passes else end
-        before = rested(_below_and_above(first, memory, carried), sleep)
+        before = reset_conv_tails(_below_and_above(first, memory, carried), sleep)
         hidden, memory = run(hidden, before, first=first, last=last)
     return Wake(window, model.logits(hidden, normalise=sleep.final_norm == "outside"), memory)
 
@@ -73,7 +73,7 @@ def _below_and_above(first: int, below: Memory, above: Memory) -> Memory:
     return Memory(joined("fast_weights"), joined("conv_tails"), joined("kv"))
 
 
-def rested(memory: Memory, sleep: SleepConfig) -> Memory:
+def reset_conv_tails(memory: Memory, sleep: SleepConfig) -> Memory:
     """Return the memory as a pass begins: convolution tails only where they are carried."""
     return memory if sleep.conv_state == "carry" else memory.replace(conv_tails={})
 
