@@ -9,7 +9,7 @@ import workbench
 from sleep_course import boundary
 from sleep_course.exercises import boundary as checks
 from workbench.model import Memory
-from workbench.sleep import SleepPass, cut, read
+from workbench.sleep import SleepPass, read, split_windows
 from workbench.tasks import batch_generator
 
 # --- exercise 1 ----------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def test_cut_by_hand_is_the_cut_of_the_workbench():
     batch = workbench.task("depo", nodes=5, max_hops=2, names="single", queries=3).sample(
         1, batch_generator(0, 0)
     )
-    windows = cut(batch, 4, mask_padding=True, device=torch.device("cpu"))
+    windows = split_windows(batch, 4, mask_padding=True, device=torch.device("cpu"))
     assert [(w.start, w.stop) for w in windows] == cut_by_hand(batch.tokens.shape[1], 4)
 
 

@@ -7,7 +7,7 @@ import torch
 from workbench.errors import WorkbenchError
 from workbench.instruments.swaps import fitting, logits_at, questions, swap_context
 from workbench.sleep import Wake
-from workbench.sleep.windows import cut
+from workbench.sleep.windows import split_windows
 from workbench.tasks.base import batch_generator
 from workbench.tasks.depo import Depo, DepoConfig
 from workbench.tasks.rule110 import Rule110, Rule110Config
@@ -65,7 +65,7 @@ def test_the_first_query_of_each_wake_window():
 def test_the_logits_of_the_token_before():
     swapped = swap_context(DEPO, FORWARD, BACKWARD)
     asked = questions(FORWARD, swapped, 4)
-    windows = cut(FORWARD, 4, mask_padding=True, device=torch.device("cpu"))
+    windows = split_windows(FORWARD, 4, mask_padding=True, device=torch.device("cpu"))
     wakes = [
         Wake(w, torch.arange(4 * 8.0).reshape(1, 4, 8) + 100 * w.index, None)
         for w in windows

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.model import Memory
-from workbench.sleep import Eviction, SleepPass, Wake, cut, read, wake_now
+from workbench.sleep import Eviction, SleepPass, Wake, read, split_windows, wake_now
 
 FOUR = ("attention", "gated_delta", "attention", "jet")
 
@@ -335,18 +335,18 @@ def test_sixty_four_passes_stay_finite(tiny_model, make_batch):
 
 def test_windows_cover_the_sequence_once(make_batch):
     batch = make_batch(2, 1, pads=(0, 3, 6), short=2)
-    windows = cut(batch, 4, mask_padding=True, device=torch.device("cpu"))
+    windows = split_windows(batch, 4, mask_padding=True, device=torch.device("cpu"))
     assert [w.tokens.shape[1] for w in windows] == [4, 4, 2]
     np.testing.assert_array_equal(torch.cat([w.tokens for w in windows], 1), batch.tokens)
     assert [w.has_loss for w in windows] == [False, False, True]
     assert [w.valid is None for w in windows] == [False, False, True]
     np.testing.assert_array_equal(windows[1].valid, batch.valid[:, 4:8])
-    unmasked = cut(batch, 4, mask_padding=False, device=torch.device("cpu"))
+    unmasked = split_windows(batch, 4, mask_padding=False, device=torch.device("cpu"))
     assert all(w.valid is None for w in unmasked)
 
 
 def test_one_label_anywhere_wakes_the_whole_window(make_batch):
     batch = make_batch(2, 0)
     batch.loss_mask[2, 6] = True
-    windows = cut(batch, 4, mask_padding=True, device=torch.device("cpu"))
+    windows = split_windows(batch, 4, mask_padding=True, device=torch.device("cpu"))
     assert [w.has_loss for w in windows] == [False, True]

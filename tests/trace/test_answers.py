@@ -5,7 +5,7 @@ import torch
 
 from workbench.batch import Batch
 from workbench.sleep import Wake
-from workbench.sleep.windows import cut
+from workbench.sleep.windows import split_windows
 from workbench.trace import answer_scores
 
 QUARTER = float(np.log(0.25))
@@ -13,7 +13,7 @@ QUARTER = float(np.log(0.25))
 
 def wakes_of(batch, window, logits):
     """Read every window with labels awake, with logits ``[example, token, symbol]`` given."""
-    windows = cut(batch, window, mask_padding=True, device=torch.device("cpu"))
+    windows = split_windows(batch, window, mask_padding=True, device=torch.device("cpu"))
     return [
         Wake(w, torch.as_tensor(logits[:, w.start : w.stop]), None) for w in windows if w.has_loss
     ]

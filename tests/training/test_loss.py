@@ -7,7 +7,7 @@ import torch
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.sleep import Wake, cut, read
+from workbench.sleep import Wake, read, split_windows
 from workbench.training.loss import (
     answer_probabilities,
     masked_cross_entropy,
@@ -28,7 +28,7 @@ def wakes(batch, window, logits):
     """Return the wake events of logits ``[example, token, symbol]`` given for every token."""
     return [
         Wake(w, logits[:, w.start : w.stop], None)
-        for w in cut(batch, window, mask_padding=True, device=torch.device("cpu"))
+        for w in split_windows(batch, window, mask_padding=True, device=torch.device("cpu"))
         if w.has_loss
     ]
 

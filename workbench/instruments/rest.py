@@ -31,7 +31,7 @@ from workbench.instruments.boundaries import (
 )
 from workbench.model import Memory
 from workbench.model.arrays import to_numpy
-from workbench.sleep import Boundary, SleepingModel, before_window, cut
+from workbench.sleep import Boundary, SleepingModel, before_window, split_windows
 
 STATE_AXES = (dims.LAYER, dims.GDN_HEAD, dims.KEY, dims.VALUE)
 
@@ -201,7 +201,9 @@ def rest_of_embeddings(
     passes that read them and all that follows are run anew. Baselines: "zero"; "mean" over examples
     and tokens; "another example", the context of the example before. Coordinate ``window (token)``.
     """
-    windows = cut(batch, sleep.window, mask_padding=sleep.mask_padding, device=model.device)
+    windows = split_windows(
+        batch, sleep.window, mask_padding=sleep.mask_padding, device=model.device
+    )
     with torch.no_grad():
         embedded = torch.cat([model.embed(w.tokens) for w in windows], dim=1)
     context = before_answers(batch, sleep)[0] * sleep.window

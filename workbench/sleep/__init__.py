@@ -24,7 +24,7 @@ from workbench.sleep.passes import (
 )
 from workbench.sleep.session import Session
 from workbench.sleep.waking import wake_now
-from workbench.sleep.windows import Placed, Window, cut, place
+from workbench.sleep.windows import Placed, Window, place, split_windows
 
 __all__ = [
     "Boundary",
@@ -42,7 +42,7 @@ __all__ = [
     "before_window",
     "boundary",
     "capped",
-    "cut",
+    "split_windows",
     "place",
     "read",
     "until_answers_settle",

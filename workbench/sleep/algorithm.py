@@ -33,7 +33,7 @@ from workbench.sleep.eviction import evict
 from workbench.sleep.one_pass import make_pass, recomputed, reset_conv_tails, wake
 from workbench.sleep.passes import PassReport, PassRule, resolve
 from workbench.sleep.waking import answers_now
-from workbench.sleep.windows import Placed, Window, cut
+from workbench.sleep.windows import Placed, Window, split_windows
 
 
 def read(
@@ -88,7 +88,7 @@ def read(
     _check_loop(sleep, model.depth)
     passes = rule if rule is not None else resolve(sleep, generator)
     _check_ablation(sleep, passes)
-    windows = cut(
+    windows = split_windows(
         batch, sleep.window, mask_padding=sleep.mask_padding, device=model.device, placed=placed
     )
     if start is None:

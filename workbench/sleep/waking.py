@@ -12,7 +12,7 @@ from workbench.sleep.contract import SleepingModel
 from workbench.sleep.events import Wake
 from workbench.sleep.eviction import evict
 from workbench.sleep.one_pass import wake
-from workbench.sleep.windows import Window, cut
+from workbench.sleep.windows import Window, split_windows
 
 
 def wake_now(
@@ -23,7 +23,9 @@ def wake_now(
     Reads the windows of `batch` that carry labels and come after window `after`, one pass each;
     windows without labels are skipped, as if they had not come yet.
     """
-    windows = cut(batch, sleep.window, mask_padding=sleep.mask_padding, device=model.device)
+    windows = split_windows(
+        batch, sleep.window, mask_padding=sleep.mask_padding, device=model.device
+    )
     return wake_all(model, windows[after + 1 :], sleep, memory)
 
 

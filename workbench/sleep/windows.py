@@ -57,7 +57,7 @@ def place(batch: Batch, device: torch.device) -> Placed:
     return Placed(*(torch.as_tensor(array, device=device) for array in arrays))
 
 
-def cut(
+def split_windows(
     batch: Batch,
     length: int,
     *,

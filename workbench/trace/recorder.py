@@ -18,7 +18,7 @@ from workbench.errors import WorkbenchError
 from workbench.model.arrays import to_numpy
 from workbench.model.memory import Memory
 from workbench.sleep import Eviction, SleepingModel, SleepPass, Wake, WritingModel, read, wake_now
-from workbench.sleep.windows import cut
+from workbench.sleep.windows import split_windows
 from workbench.tasks.base import Task
 from workbench.trace.answers import NO_RANK, answer_scores
 from workbench.trace.inputs import inputs_of
@@ -325,7 +325,7 @@ def passes_of(asleep: np.ndarray, sleep: SleepConfig) -> np.ndarray:
 
 def _asleep(batch: Batch, sleep: SleepConfig) -> np.ndarray:
     """Return bool ``[window]``: which windows carry no label."""
-    windows = cut(batch, sleep.window, mask_padding=False, device=torch.device("cpu"))
+    windows = split_windows(batch, sleep.window, mask_padding=False, device=torch.device("cpu"))
     return np.array([not window.has_loss for window in windows], dtype=bool)
 
 
