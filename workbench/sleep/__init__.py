@@ -24,7 +24,7 @@ from workbench.sleep.passes import (
 )
 from workbench.sleep.session import Session
 from workbench.sleep.waking import wake_now
-from workbench.sleep.windows import Placed, Window, place, split_windows
+from workbench.sleep.windows import DeviceBatch, Window, split_windows, to_device
 
 __all__ = [
     "Boundary",
@@ -32,7 +32,7 @@ __all__ = [
     "Eviction",
     "PassReport",
     "PassRule",
-    "Placed",
+    "DeviceBatch",
     "Session",
     "SleepPass",
     "SleepingModel",
@@ -43,7 +43,7 @@ __all__ = [
     "boundary",
     "capped",
     "split_windows",
-    "place",
+    "to_device",
     "read",
     "until_answers_settle",
     "until_memory_settles",

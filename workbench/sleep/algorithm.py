@@ -33,7 +33,7 @@ from workbench.sleep.eviction import evict
 from workbench.sleep.one_pass import make_pass, recomputed, reset_conv_tails, wake
 from workbench.sleep.passes import PassReport, PassRule, resolve
 from workbench.sleep.waking import answers_now
-from workbench.sleep.windows import Placed, Window, split_windows
+from workbench.sleep.windows import DeviceBatch, Window, split_windows
 
 
 def read(
@@ -45,7 +45,7 @@ def read(
     rule: PassRule | None = None,
     generator: np.random.Generator | None = None,
     every_output: bool = False,
-    placed: Placed | None = None,
+    on_device: DeviceBatch | None = None,
     start: Boundary | None = None,
 ) -> Iterator[Event]:
     """Read a batch window by window, yielding after every pass.
@@ -66,7 +66,7 @@ def read(
         Draws N where ``sleep.passes`` is random: once, for the whole batch.
     every_output : bool
         Also compute the features after the last pass of a sleep, which feed nothing.
-    placed : Placed or None
+    on_device : DeviceBatch or None
         The batch's tensors, where they are on the model's device already.
     start : Boundary or None
         Read on from there, as an earlier reading left it or with its memory changed; nothing
@@ -89,7 +89,11 @@ def read(
     passes = rule if rule is not None else resolve(sleep, generator)
     _check_ablation(sleep, passes)
     windows = split_windows(
-        batch, sleep.window, mask_padding=sleep.mask_padding, device=model.device, placed=placed
+        batch,
+        sleep.window,
+        mask_padding=sleep.mask_padding,
+        device=model.device,
+        on_device=on_device,
     )
     if start is None:
         memory = model.empty_memory(len(batch)) if memory is None else memory

@@ -11,7 +11,7 @@ from torch import Tensor
 from workbench.batch import Batch
 
 
-class Placed(NamedTuple):
+class DeviceBatch(NamedTuple):
     """A batch on a device, each ``[batch, token]``: what a CUDA graph reads at every replay."""
 
     tokens: Tensor
@@ -51,10 +51,10 @@ class Window:
     predicted: int
 
 
-def place(batch: Batch, device: torch.device) -> Placed:
+def to_device(batch: Batch, device: torch.device) -> DeviceBatch:
     """Return the batch's tensors on `device`."""
     arrays = (batch.tokens, batch.loss_mask, batch.valid)
-    return Placed(*(torch.as_tensor(array, device=device) for array in arrays))
+    return DeviceBatch(*(torch.as_tensor(array, device=device) for array in arrays))
 
 
 def split_windows(
@@ -63,13 +63,13 @@ def split_windows(
     *,
     mask_padding: bool,
     device: torch.device,
-    placed: Placed | None = None,
+    on_device: DeviceBatch | None = None,
 ) -> list[Window]:
     """Cut `batch` into windows of `length` tokens; the last one may be shorter.
 
-    With `placed`, the tensors are taken from there, and `batch` says only how they are laid out.
+    With `on_device`, the tensors are taken from there, and `batch` says only how they are laid out.
     """
-    tokens, loss_mask, valid = placed or place(batch, device)
+    tokens, loss_mask, valid = on_device or to_device(batch, device)
     windows = []
     for index, start in enumerate(range(0, tokens.shape[1], length)):
         stop = min(start + length, tokens.shape[1])

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from workbench.batch import Batch
 from workbench.config import Experiment
 from workbench.model import HybridModel
-from workbench.sleep import Placed, place, read
+from workbench.sleep import DeviceBatch, read, to_device
 from workbench.training.loss import masked_cross_entropy
 from workbench.training.optimisers import Optimisers, learning_rate_scale
 
@@ -56,14 +56,16 @@ class StaticStep:
         self.model, self.optimisers, self.experiment = model, optimisers, experiment
         self.layout_of, self.sleep = batch, experiment.sleep.with_passes(passes)
         # copies: on a CPU the tensors would share the caller's arrays
-        self.placed = Placed(*(tensor.clone() for tensor in place(batch, model.device)))
+        self.on_device = DeviceBatch(*(tensor.clone() for tensor in to_device(batch, model.device)))
         self.scale = torch.zeros((), device=model.device)
         self.loss = torch.zeros((), device=model.device)
         self.norm = torch.zeros((), device=model.device)
 
     def load(self, batch: Batch, scale: float) -> None:
         """Copy a batch and the schedule's factor into the tensors that `run` reads."""
-        for target, source in zip(self.placed, place(batch, torch.device("cpu")), strict=True):
+        for target, source in zip(
+            self.on_device, to_device(batch, torch.device("cpu")), strict=True
+        ):
             target.copy_(source)
         self.scale.fill_(scale)
 
@@ -72,7 +74,7 @@ class StaticStep:
         config = self.experiment.training
         kind = self.model.device.type
         with torch.autocast(kind, torch.bfloat16, enabled=config.dtype == "bfloat16"):
-            events = read(self.model, self.layout_of, self.sleep, placed=self.placed)
+            events = read(self.model, self.layout_of, self.sleep, on_device=self.on_device)
             loss = masked_cross_entropy(events)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.optimisers.parameters, config.clip)
