@@ -94,8 +94,8 @@ STRENGTH: Final = "strength"
 TREATMENT: Final = "treatment"
 """What has been done to a memory before it is decoded: nothing, erased, another text read."""
 
-METHOD: Final = "procedure"
-"""How something was attributed, or replayed: integrated gradients, a frozen pass.
+PROCEDURE: Final = "procedure"
+"""How something was computed: attribution by integrated gradients, a sleep or its frozen replay.
 
 Not "method": ``sel(method=...)`` would choose how labels are matched, and select nothing.
 """
@@ -143,6 +143,6 @@ ALL: Final[tuple[str, ...]] = (
     BATCH, EXAMPLE, WINDOW, SLEEP_PASS, OTHER_PASS, TOKEN, LAYER, GDN_HEAD, ATTN_HEAD, KEY, VALUE,
     CHANNEL, SYMBOL, QUERY, DIFFICULTY, MODE, SOURCE_WINDOW, SOURCE_PASS, SOURCE_TOKEN,
     CONVENTION, AGE, TARGET, ITEM, BASELINE, COMPONENT, CONTROL, DIRECTION, STRENGTH, TREATMENT,
-    METHOD, SEED, STEP, LOGGED_STEP, N_TEST, N_TRAIN, ARM, PASSES, CONDITION, BUDGET, CHANCE_LINE,
-    REPEAT, RUN, CHECKPOINT,
+    PROCEDURE, SEED, STEP, LOGGED_STEP, N_TEST, N_TRAIN, ARM, PASSES, CONDITION, BUDGET,
+    CHANCE_LINE, REPEAT, RUN, CHECKPOINT,
 )  # fmt: skip

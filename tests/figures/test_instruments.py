@@ -16,7 +16,7 @@ PASSES, AWAKE = (4, 4, 1), (False, False, True)
 WALK = {"passes": PASSES, "awake": AWAKE, "place": (1, 2)}
 HEADS, TOKENS = 4, 8
 STOPS = (dims.WINDOW, dims.SLEEP_PASS)
-BOTH = [dims.METHOD, *STOPS]
+BOTH = [dims.PROCEDURE, *STOPS]
 
 
 def values(*sizes, seed=0, low=0.0, high=1.0):
@@ -45,7 +45,7 @@ def changes():
     found["value_angle"] = found["key_angle"]
     found |= {"contraction": (BOTH, twice), "two_step_ratio": (BOTH, twice)}
     found["distance"] = (STOPS, over_walk())
-    return xr.Dataset(found, {dims.METHOD: ["sleep", "frozen replay"]})
+    return xr.Dataset(found, {dims.PROCEDURE: ["sleep", "frozen replay"]})
 
 
 def shares(windows=3, passes=4):

@@ -78,7 +78,7 @@ def patches():
 
 def ablations():
     over = (
-        dims.DIFFICULTY, dims.METHOD, dims.CONTROL, dims.COMPONENT, dims.WINDOW, dims.SLEEP_PASS,
+        dims.DIFFICULTY, dims.PROCEDURE, dims.CONTROL, dims.COMPONENT, dims.WINDOW, dims.SLEEP_PASS,
     )  # fmt: skip
     values = np.zeros((2, 2, 2, 2, 1, 3)) + np.array([0.9, 0.5, 0.25])
     values[:, :, 1] = 0.8  # the random control
@@ -87,7 +87,7 @@ def ablations():
         | with_bounds((dims.DIFFICULTY,), {"intact_accuracy": np.array([1.0, 0.75])})
         | {"chance": ((dims.CHANCE_LINE, dims.DIFFICULTY), [[0.125, 0.125]])},
         {
-            dims.DIFFICULTY: [1, 2], dims.METHOD: ["zero", "mean"],
+            dims.DIFFICULTY: [1, 2], dims.PROCEDURE: ["zero", "mean"],
             dims.CONTROL: ["ablation", "random of equal norm"],
             dims.COMPONENT: ["layer 1 head 0", "layer 1 head 1"], dims.WINDOW: [0],
             dims.SLEEP_PASS: PASSES, dims.CHANCE_LINE: ["uniform guess"],

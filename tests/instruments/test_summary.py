@@ -36,7 +36,7 @@ def test_an_interval_over_examples_is_student_s():
 
 def test_it_holds_the_means_of_the_instruments(trace):
     found = memory_summary(trace)
-    assert list(found[dims.METHOD].values) == [SLEEP, REPLAY, DIFFERENCE]
+    assert list(found[dims.PROCEDURE].values) == [SLEEP, REPLAY, DIFFERENCE]
     assert list(found[dims.WINDOW].values) == [0, 1]
     for window in (0, 1):
         for procedure, one in (

@@ -50,7 +50,7 @@ def change_against_replay(
         A window's only pass has no replay to be compared with: there the baseline is left out.
     """
     where = positions(passes)
-    names = [str(name) for name in change[dims.METHOD].values]
+    names = [str(name) for name in change[dims.PROCEDURE].values]
     traces: list[dict[str, Any]] = []
     shown: dict[int, xr.DataArray] = {
         0: change["relative_change"],
@@ -58,7 +58,7 @@ def change_against_replay(
         2: change["value_angle"].isel({dims.MODE: -1}, drop=True) * DEGREES,
     }
     for column, values in shown.items():
-        lines = values.transpose(dims.METHOD, dims.WINDOW, dims.SLEEP_PASS).values
+        lines = values.transpose(dims.PROCEDURE, dims.WINDOW, dims.SLEEP_PASS).values
         for number, name in enumerate(names):
             line = lines[number].copy()
             colour, symbol = series(theme, 0)

@@ -43,10 +43,10 @@ def convergence_over_passes(
         Window and pass of the cursor.
     """
     where = positions(passes)
-    names = [str(name) for name in found[dims.METHOD].values]
+    names = [str(name) for name in found[dims.PROCEDURE].values]
     traces: list[dict[str, Any]] = []
     for column, (variable, _) in enumerate(STEPS):
-        lines = found[variable].transpose(dims.METHOD, dims.WINDOW, dims.SLEEP_PASS).values
+        lines = found[variable].transpose(dims.PROCEDURE, dims.WINDOW, dims.SLEEP_PASS).values
         for number, name in enumerate(names):
             colour, symbol = series(theme, 0)
             if number:

@@ -139,7 +139,7 @@ def ablation_map(
     effects: xr.Dataset, *, window: int, procedure: str, theme: Theme = "light"
 ) -> go.Figure:
     """Draw the accuracy that is lost without each part, minus that of a random change as large."""
-    at = {dims.WINDOW: window, dims.METHOD: procedure}
+    at = {dims.WINDOW: window, dims.PROCEDURE: procedure}
     both = effects["accuracy"].sel(at)
     word = str(effects.attrs.get("difficulty_name", "difficulty"))
     controls = [c for c in both[dims.CONTROL].values.tolist() if c != "ablation"]
@@ -164,7 +164,7 @@ def ablation_curves(
     theme: Theme = "light",
 ) -> go.Figure:
     """Draw accuracy without a part, at each pass, beside a random change, intact and chance."""
-    here = effects.sel({dims.WINDOW: window, dims.COMPONENT: component, dims.METHOD: procedure})
+    here = effects.sel({dims.WINDOW: window, dims.COMPONENT: component, dims.PROCEDURE: procedure})
     word = str(effects.attrs.get("difficulty_name", "difficulty"))
     passes = here[dims.SLEEP_PASS].values
     ends = (float(passes[0]) - 0.3, float(passes[-1]) + 0.3)

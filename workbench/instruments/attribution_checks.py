@@ -120,10 +120,10 @@ def hooked_completeness(
     ]
     return xr.Dataset(
         {
-            "completeness_error": ((dims.METHOD, dims.EXAMPLE), np.stack(errors)),
+            "completeness_error": ((dims.PROCEDURE, dims.EXAMPLE), np.stack(errors)),
             "worth": (dims.EXAMPLE, to_numpy(worth), {"units": "nat"}),
         },
-        coords={dims.METHOD: ["hooked to the module", "of the input"]},
+        coords={dims.PROCEDURE: ["hooked to the module", "of the input"]},
         attrs={"baseline": "as given", "steps": steps},
     )
 

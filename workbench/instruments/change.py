@@ -70,7 +70,7 @@ def change(trace: xr.DataTree, *, modes: int = 2) -> xr.Dataset:
             f"modes = {modes}", f"1 to {most}, the smaller side of S", "choose fewer modes"
         )
     each = [changes_of(s, modes=modes) for s in (states, frozen_replay(trace))]
-    methods = xr.IndexVariable(dims.METHOD, [SLEEP, REPLAY])
+    methods = xr.IndexVariable(dims.PROCEDURE, [SLEEP, REPLAY])
     result = xr.concat(each, dim=methods, join="exact", combine_attrs="override")
     return result.assign_attrs(
         compared="S after each pass with S after the pass before",

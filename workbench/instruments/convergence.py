@@ -72,7 +72,7 @@ def convergence(trace: xr.DataTree, *, fixed_point: xr.DataTree | None = None) -
     each = [
         _steps(s, OVER, states.dims[5:], first=0) for s in (states, frozen_replay(trace))
     ]  # both from sleep_pass 0
-    methods = xr.IndexVariable(dims.METHOD, [SLEEP, REPLAY])
+    methods = xr.IndexVariable(dims.PROCEDURE, [SLEEP, REPLAY])
     result = xr.concat(each, dim=methods, join="exact", combine_attrs="override")
     result = result.assign_attrs(
         compared="S after each pass with S one and two passes before",

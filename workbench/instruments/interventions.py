@@ -258,7 +258,7 @@ def ablation_effects(
                         found[:, m, 1, n, p] = scores(place, random)
                 if on_progress is not None:
                     on_progress(len(kinds))
-    axes = (dims.METHOD, dims.CONTROL, dims.COMPONENT, "place", dims.EXAMPLE, dims.QUERY)
+    axes = (dims.PROCEDURE, dims.CONTROL, dims.COMPONENT, "place", dims.EXAMPLE, dims.QUERY)
     effects = _by_place(dict(zip(names, found, strict=True)), axes, places)
     for name, values in zip(names, intact, strict=True):
         effects[f"intact_{name}"] = (dims.EXAMPLE, dims.QUERY), values
@@ -267,7 +267,7 @@ def ablation_effects(
             score.attrs["units"] = "nat"
     return effects.assign_coords(
         {
-            dims.METHOD: [m if isinstance(m, str) else f"x {m:g}" for m in methods],
+            dims.PROCEDURE: [m if isinstance(m, str) else f"x {m:g}" for m in methods],
             dims.CONTROL: kinds,
             dims.COMPONENT: [part.name for part in chosen],
             dims.DIFFICULTY: ((dims.EXAMPLE, dims.QUERY), batch.difficulty),

@@ -93,10 +93,12 @@ def memory_summary(trace: xr.DataTree) -> xr.Dataset:
 
 def _against_replay(name: str, values: xr.DataArray) -> xr.Dataset:
     """Summarise values of both procedures, and their difference."""
-    both = values.transpose(dims.METHOD, ...)
-    paired = both.sel({dims.METHOD: SLEEP}, drop=True) - both.sel({dims.METHOD: REPLAY}, drop=True)
-    paired = paired.expand_dims({dims.METHOD: [DIFFERENCE]})
-    return over_examples(name, xr.concat([both, paired], dims.METHOD, join="exact"))
+    both = values.transpose(dims.PROCEDURE, ...)
+    paired = both.sel({dims.PROCEDURE: SLEEP}, drop=True) - both.sel(
+        {dims.PROCEDURE: REPLAY}, drop=True
+    )
+    paired = paired.expand_dims({dims.PROCEDURE: [DIFFERENCE]})
+    return over_examples(name, xr.concat([both, paired], dims.PROCEDURE, join="exact"))
 
 
 def _changes(trace: xr.DataTree, windows: np.ndarray) -> xr.DataArray:
@@ -105,14 +107,14 @@ def _changes(trace: xr.DataTree, windows: np.ndarray) -> xr.DataArray:
 
 def _ranks(trace: xr.DataTree, windows: np.ndarray) -> xr.DataArray:
     both = [spectra(trace), spectra_of(frozen_replay(trace))]
-    names = xr.IndexVariable(dims.METHOD, [SLEEP, REPLAY])
+    names = xr.IndexVariable(dims.PROCEDURE, [SLEEP, REPLAY])
     ranks = xr.concat([one["effective_rank"] for one in both], names, join="exact")
     return ranks.sel({dims.WINDOW: windows})
 
 
 def _written(trace: xr.DataTree, windows: np.ndarray) -> xr.Dataset:
     """Summarise how much of S at the end of each sleep its own passes wrote."""
-    procedures = xr.IndexVariable(dims.METHOD, [SLEEP, REPLAY])
+    procedures = xr.IndexVariable(dims.PROCEDURE, [SLEEP, REPLAY])
     conventions = xr.IndexVariable(dims.CONVENTION, list(CONVENTIONS))
     found: dict[str, list[xr.DataArray]] = {"written": [], "carried": []}
     for position, window in zip(np.flatnonzero(asleep_of(trace)), windows, strict=True):

@@ -247,4 +247,4 @@ def against_shuffled_weights(
 
 def _errors(found: xr.Dataset) -> dict[str, float]:
     errors = found["completeness_error"].median(dims.EXAMPLE)
-    return dict(zip(errors[dims.METHOD].values.tolist(), errors.values.tolist(), strict=True))
+    return dict(zip(errors[dims.PROCEDURE].values.tolist(), errors.values.tolist(), strict=True))

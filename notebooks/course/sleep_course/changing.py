@@ -73,10 +73,10 @@ def ranks_against_replay(trace: xr.DataTree) -> xr.DataArray:
         Means over examples, ``(procedure, sleep_pass, gdn_head)``, of the first layer.
     """
     both = [spectra(trace), spectra_of(frozen_replay(trace))]
-    names = xr.IndexVariable(dims.METHOD, [SLEEP, REPLAY])
+    names = xr.IndexVariable(dims.PROCEDURE, [SLEEP, REPLAY])
     ranks = xr.concat([one["effective_rank"] for one in both], names, join="exact")
     place = {dims.WINDOW: 0, dims.LAYER: 0}
-    return ranks.isel(place).mean(dims.EXAMPLE).transpose(dims.METHOD, dims.SLEEP_PASS, ...)
+    return ranks.isel(place).mean(dims.EXAMPLE).transpose(dims.PROCEDURE, dims.SLEEP_PASS, ...)
 
 
 def two_courses(passes: int, *, shrink: float = 0.6, seed: int = 0) -> dict[str, np.ndarray]:

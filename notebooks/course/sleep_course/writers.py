@@ -59,7 +59,7 @@ def shares_against_replay(trace: xr.DataTree) -> xr.DataArray:
     """
     first = trace.isel({dims.WINDOW: [0]})
     both = [contribution_norms(one)["share"] for one in (first, replayed(trace, window=0))]
-    names = xr.IndexVariable(dims.METHOD, [SLEEP, REPLAY])
+    names = xr.IndexVariable(dims.PROCEDURE, [SLEEP, REPLAY])
     place = {dims.WINDOW: 0, dims.LAYER: 0, dims.SOURCE_WINDOW: 0}
     shares = xr.concat([one.isel(place, drop=True) for one in both], names, join="exact")
     return shares.mean(dims.EXAMPLE)

@@ -188,7 +188,7 @@ WAYS: Final = {
 def _ablations(data: xr.Dataset) -> list[Shown]:
     found = []
     for window in data[dims.WINDOW].values.tolist():
-        for procedure in data[dims.METHOD].values.tolist():
+        for procedure in data[dims.PROCEDURE].values.tolist():
             draw = partial(ablation_map, data, window=window, procedure=procedure)
             title = f"Change of accuracy, {procedure}{_named(data, window)}"
             says = "Beside each: a random change of S as large."

@@ -257,11 +257,11 @@ def ablation_tables(data: xr.Dataset) -> dict[str, Rows]:
                 )
                 if words
             ): {
-                dims.COMPONENT: part, dims.METHOD: procedure, dims.CONTROL: control, **at,
+                dims.COMPONENT: part, dims.PROCEDURE: procedure, dims.CONTROL: control, **at,
             }
             for part in parts
             for place, at in places.items()
-            for procedure in data[dims.METHOD].values.tolist()
+            for procedure in data[dims.PROCEDURE].values.tolist()
             for control in data[dims.CONTROL].values.tolist()
         }  # fmt: skip
         rows = _grid(here, "accuracy", down, _levels(here), corner="erased or scaled")
@@ -290,7 +290,7 @@ def attribution_tables(data: xr.Dataset) -> dict[str, Rows]:
 def memory_tables(data: xr.Dataset) -> dict[str, Rows]:
     """Return what each pass wrote and changed, what windows leave, and what keys return."""
     found: dict[str, Rows] = {}
-    methods = {str(m): {dims.METHOD: m} for m in data[dims.METHOD].values}
+    methods = {str(m): {dims.PROCEDURE: m} for m in data[dims.PROCEDURE].values}
     for title, window in _windows(data):
         here = data.sel({dims.WINDOW: window})
         heads = {
