@@ -18,13 +18,13 @@ from workbench import dims, instruments
 from workbench.config import SleepConfig
 from workbench.instruments import (
     attribution,
+    attribution_answer,
     change,
     components,
     convergence,
     effects,
     interventions,
     lens,
-    one_answer,
     pairs,
     privacy,
     probes,
@@ -37,14 +37,14 @@ from workbench.instruments import (
 )
 from workbench.instruments.attribution_checks import randomisation_check, randomised
 from workbench.instruments.boundaries import at, before_answers, boundaries, read_on
-from workbench.instruments.swaps import swap_context
+from workbench.instruments.context_swaps import swap_context
 from workbench.sleep import Wake, read
 from workbench.tasks import batch_generator
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "bring_your_own.md"
 PARTS = {
     "boundaries", "clustered", "components", "controls", "features", "folds", "linear",
-    "recorded", "rest", "ridge", "scoring", "swaps", "turning",
+    "recorded", "continuation", "ridge", "scoring", "context_swaps", "steering_directions",
 }  # fmt: skip
 """Modules that instruments are made of."""
 N = 3
@@ -179,9 +179,9 @@ def from_model(toy, given):
         ),
         "attribution.attribute_passes": attribution.attribute_passes(*given, query=0),
         "attribution.attribute_tokens": attribution.attribute_tokens(*given, query=0, samples=4),
-        "one_answer.attribute_one": one_answer.attribute_one(
+        "attribution_answer.attribute_one": attribution_answer.attribute_one(
             *given,
-            one_answer.Asked(
+            attribution_answer.Asked(
                 0, 0, "passes and heads", (0, N), "integrated gradients", "before the sleep"
             ),
         ),

@@ -14,7 +14,7 @@ from sleep_course.records import measured
 from workbench.instruments.attribution import attribute_state
 from workbench.instruments.attribution_checks import hooked_completeness
 from workbench.instruments.boundaries import boundaries
-from workbench.instruments.rest import answer_target, rest_of_state
+from workbench.instruments.continuation import answer_target, rest_of_state
 from workbench.model import Memory
 from workbench.sleep import before_window
 from workbench.tasks import batch_generator

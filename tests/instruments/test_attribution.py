@@ -18,7 +18,12 @@ from workbench.instruments.attribution import (
     attribute_tokens,
 )
 from workbench.instruments.boundaries import boundaries, read_on
-from workbench.instruments.rest import Rest, answer_target, rest_of_embeddings, rest_of_state
+from workbench.instruments.continuation import (
+    Rest,
+    answer_target,
+    rest_of_embeddings,
+    rest_of_state,
+)
 from workbench.sleep import Wake, before_window, read
 from workbench.trace.answers import answer_scores
 

@@ -13,9 +13,9 @@ from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments import components as parts
 from workbench.instruments.boundaries import boundaries, read_on
+from workbench.instruments.context_swaps import chance_of, questions, swap_context
 from workbench.instruments.effects import ablations_by_difficulty, patches_by_difficulty
 from workbench.instruments.interventions import PassChange, ablation_effects, patch_effects
-from workbench.instruments.swaps import chance_of, questions, swap_context
 from workbench.model import Memory
 from workbench.tasks.base import batch_generator
 from workbench.tasks.depo import Depo, DepoConfig

@@ -8,9 +8,9 @@ import pytest
 import xarray as xr
 
 from workbench.figures.theme import BYTES
-from workbench.instruments import one_answer
+from workbench.instruments import attribution_answer
 from workbench.instruments.attribution import METHODS
-from workbench.instruments.one_answer import SUBJECTS
+from workbench.instruments.attribution_answer import SUBJECTS
 from workbench.views.attribution import model as attribution_model
 from workbench.views.attribution.model import AttributionCursor, result_key
 from workbench.views.attribution.page import Attribution
@@ -159,14 +159,14 @@ def test_a_method_that_changes_with_the_subject_is_told(show, monkeypatch):
 def test_it_can_be_cancelled_and_begun_again(show, monkeypatch):
     view = show()
     begun, go_on = threading.Event(), threading.Event()
-    run = one_answer.attribute
+    run = attribution_answer.attribute
 
     def slow(*given, **options):
         begun.set()
         go_on.wait(30)
         return run(*given, **options)
 
-    monkeypatch.setattr(one_answer, "attribute", slow)
+    monkeypatch.setattr(attribution_answer, "attribute", slow)
     view.choose("query", 1)
     assert begun.wait(30)
     assert view.screen.cancel.visible and "Attributing" in view.screen.progress.object

@@ -1,6 +1,6 @@
 """Attribution by Captum to what crosses a boundary: state entries, heads, passes, tokens, windows.
 
-Captum is given the rest of the computation (`workbench.instruments.rest`), never the looped
+Captum is given the rest of the computation (`workbench.instruments.continuation`), never the looped
 module, and every result comes with how far it misses completeness, with its baseline by name, and
 with its infidelity. Shapley values of few players are computed here, from every coalition. Sources:
 integrated gradients, Sundararajan et al. arXiv 1703.01365; Shapley values, Shapley 1953, sampled
@@ -22,7 +22,7 @@ from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.boundaries import boundaries, known_passes
-from workbench.instruments.rest import (
+from workbench.instruments.continuation import (
     Rest,
     answer_target,
     rest_of_changes,
@@ -60,7 +60,7 @@ def attribute_state(
     start : Boundary
         The place, as `boundaries` gives it; the examples are those of `batch`.
     query, against
-        As `workbench.instruments.rest.answer_target` takes them.
+        As `workbench.instruments.continuation.answer_target` takes them.
     by : sequence of str
         Axes to keep, among layer, gdn_head, key and value; entries are one feature over the rest.
     baseline : {"before the sleep", "zero", "mean"}

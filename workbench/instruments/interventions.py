@@ -30,8 +30,7 @@ from workbench.instruments.boundaries import (
     read_on,
 )
 from workbench.instruments.components import Component
-from workbench.instruments.controls import PATCH, RANDOM, UNRELATED
-from workbench.instruments.swaps import (
+from workbench.instruments.context_swaps import (
     Asked,
     Questions,
     chance_of,
@@ -39,6 +38,7 @@ from workbench.instruments.swaps import (
     questions,
     swap_context,
 )
+from workbench.instruments.controls import PATCH, RANDOM, UNRELATED
 from workbench.model import Memory
 from workbench.sleep import Boundary, SleepingModel
 from workbench.tasks.base import Task

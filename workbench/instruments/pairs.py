@@ -25,16 +25,16 @@ from workbench.instruments.boundaries import (
     of_examples,
     read_on,
 )
-from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM, UNRELATED
-from workbench.instruments.interventions import DIRECTIONS, Part, Reading, ablated, resolved
-from workbench.instruments.rest import stacked
-from workbench.instruments.swaps import (
+from workbench.instruments.context_swaps import (
     Questions,
     logits_at,
     questions,
     swap_context,
     with_context,
 )
+from workbench.instruments.continuation import stacked
+from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM, UNRELATED
+from workbench.instruments.interventions import DIRECTIONS, Part, Reading, ablated, resolved
 from workbench.model import Memory
 from workbench.model.arrays import to_numpy
 from workbench.sleep import Boundary, SleepingModel, Wake

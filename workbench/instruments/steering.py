@@ -28,7 +28,7 @@ from workbench.instruments.features import fast_weights, flattened
 from workbench.instruments.folds import SHARES, groups_of, split
 from workbench.instruments.probes import SEEDS
 from workbench.instruments.ridge import ALPHAS, Fit, factorise, fit
-from workbench.instruments.turning import MARGIN, MOVED, PROBE, Turn, turn
+from workbench.instruments.steering_directions import MARGIN, MOVED, PROBE, Turn, turn
 from workbench.sleep import Boundary, SleepingModel
 from workbench.tasks.targets import ProbeTarget
 from workbench.training.loss import answer_probabilities

@@ -297,9 +297,9 @@ def _probes(checkpoint: Checkpoint, settings: ProbeSettings, report: Report) -> 
 
 
 def _patches(checkpoint: Checkpoint, settings: PatchSettings, report: Report) -> xr.Dataset:
+    from workbench.instruments.context_swaps import fitting
     from workbench.instruments.effects import patches_by_difficulty
     from workbench.instruments.interventions import patch_effects
-    from workbench.instruments.swaps import fitting
 
     sleep = sleep_of(checkpoint, settings)
     recipient, donor = (examples_of(checkpoint, settings, step=step) for step in (0, 1))
@@ -414,9 +414,9 @@ def _attribution(
 
     from workbench import dims
     from workbench.instruments.attribution import attribute_passes
+    from workbench.instruments.attribution_answer import SUBJECTS
     from workbench.instruments.clustered import by_difficulty, mean
     from workbench.instruments.features import slept_on
-    from workbench.instruments.one_answer import SUBJECTS
 
     batch, sleep = examples_of(checkpoint, settings), sleep_of(checkpoint, settings)
     window, queries = slept_on(batch, sleep)[-1], batch.difficulty.shape[1]

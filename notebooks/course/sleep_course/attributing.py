@@ -21,7 +21,7 @@ from workbench.config import SleepConfig
 from workbench.instruments.attribution import attribute_state
 from workbench.instruments.attribution_checks import hooked_completeness, randomisation_check
 from workbench.instruments.boundaries import boundaries, known_passes
-from workbench.instruments.rest import (
+from workbench.instruments.continuation import (
     Target,
     answer_target,
     rest_of_changes,

@@ -21,7 +21,7 @@ from workbench.instruments.features import flattened
 from workbench.instruments.folds import groups_of, split
 from workbench.instruments.ridge import Factors, Fit, factorise, fit
 from workbench.instruments.steering import moved
-from workbench.instruments.turning import PROBE, Turn, turn
+from workbench.instruments.steering_directions import PROBE, Turn, turn
 from workbench.model import HybridModel
 from workbench.sleep import Boundary
 from workbench.tasks.targets import ProbeTarget

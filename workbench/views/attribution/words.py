@@ -10,7 +10,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.instruments.attribution import EXACT_PLAYERS, METHODS
-from workbench.instruments.one_answer import SUBJECTS, Asked
+from workbench.instruments.attribution_answer import SUBJECTS, Asked
 from workbench.tasks.pictures import Picture
 from workbench.views.attribution.model import CHECK_SEEDS, Work
 from workbench.views.cursor import drawings

@@ -20,8 +20,8 @@ from workbench.config import SleepConfig
 from workbench.figures.theme import Theme
 from workbench.instruments.boundaries import before_answers, boundaries, of_examples, read_on
 from workbench.instruments.change import changes_of
+from workbench.instruments.continuation import STATE_AXES, stacked
 from workbench.instruments.interventions import Reading
-from workbench.instruments.rest import STATE_AXES, stacked
 from workbench.model.arrays import to_numpy
 from workbench.trace.answers import said_tokens
 from workbench.views.cursor import words

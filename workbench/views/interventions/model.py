@@ -11,9 +11,9 @@ import xarray as xr
 
 from workbench.errors import WorkbenchError
 from workbench.instruments import components
+from workbench.instruments.context_swaps import questions, swap_context
 from workbench.instruments.interventions import MEAN, ZERO, Part, PassChange
 from workbench.instruments.pairs import change_one, patch_pair, read_pair
-from workbench.instruments.swaps import questions, swap_context
 from workbench.views.cursor.cursor import EXAMPLES, MOST_PASSES, Place, PlacedCursor
 from workbench.views.cursor.reading import Examples
 

@@ -21,8 +21,7 @@ from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.attribution import EXACT_PLAYERS, METHODS, attribute
 from workbench.instruments.boundaries import Place, at, boundaries, known_passes, of_examples
-from workbench.instruments.interventions import Reading
-from workbench.instruments.rest import (
+from workbench.instruments.continuation import (
     Rest,
     Target,
     answer_target,
@@ -30,6 +29,7 @@ from workbench.instruments.rest import (
     rest_of_embeddings,
     rest_of_state,
 )
+from workbench.instruments.interventions import Reading
 from workbench.sleep import SleepingModel, before_window
 
 GRADIENT, PRODUCT, ABLATION, SHAPLEY = METHODS

@@ -6,8 +6,7 @@ import pytest
 from workbench.config import ModelConfig, SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.attribution import METHODS, attribute_state
-from workbench.instruments.boundaries import boundaries
-from workbench.instruments.one_answer import (
+from workbench.instruments.attribution_answer import (
     SUBJECTS,
     Asked,
     Stopped,
@@ -15,6 +14,7 @@ from workbench.instruments.one_answer import (
     baselines_of,
     cases_of,
 )
+from workbench.instruments.boundaries import boundaries
 from workbench.model import HybridModel
 from workbench.tasks.base import batch_generator
 from workbench.tasks.depo import Depo, DepoConfig

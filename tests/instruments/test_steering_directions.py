@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from workbench.instruments.ridge import factorise, fit
-from workbench.instruments.turning import (
+from workbench.instruments.steering_directions import (
     OTHER_EXAMPLE,
     OTHER_ITEM,
     PROBE,
