@@ -118,7 +118,6 @@ def of_a_trace(trace):
         "readout.readout": readout.readout(trace, source_window=0),
         "readout.crosstalk": readout.crosstalk(trace, window=0, sleep_pass=slept),
         "convergence.convergence": convergence.convergence(trace),
-        "convergence.hidden_convergence": convergence.hidden_convergence(trace),
         "convergence.cka": convergence.cka(trace, window=0),
         "lens.lens_of": lens.lens_of(trace),
         "summary.memory_summary": summary.memory_summary(trace),

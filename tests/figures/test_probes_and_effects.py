@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.effects import ablation_curves, ablation_map, patch_curves, patch_map
+from workbench.figures.effects import ablation_map, patch_curves, patch_map
 from workbench.figures.export import drawn
 from workbench.figures.probes import (
     QUANTITIES,
@@ -237,14 +237,6 @@ def test_what_is_lost_stands_beside_a_random_change():
     assert [a.text for a in figure.layout.annotations][1] == "1 hop: random of equal norm"
 
 
-def test_ablation_curves_have_intact_and_chance():
-    figure = ablation_curves(ablations(), window=0, component="layer 1 head 1", procedure="mean")
-    np.testing.assert_allclose(named(figure, "intact")[1].y, [0.75, 0.75])
-    np.testing.assert_allclose(named(figure, "ablation")[0].y, [0.9, 0.5, 0.25], atol=1e-6)
-    (chance, _) = named(figure, "chance: uniform guess")
-    np.testing.assert_allclose(chance.y, [0.125, 0.125])
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_each_is_small_and_has_its_picture(theme):
     figures = [probe_map(probes(), quantity=q, window=0, theme=theme) for q in QUANTITIES]
@@ -256,9 +248,6 @@ def test_each_is_small_and_has_its_picture(theme):
         patch_curves(patches(), window=0, component="whole", theme=theme),
         patch_map(patches(), window=0, direction="denoise", theme=theme),
         ablation_map(ablations(), window=0, procedure="zero", theme=theme),
-        ablation_curves(
-            ablations(), window=0, component="layer 1 head 0", procedure="zero", theme=theme
-        ),
     ]
     for figure in figures:
         assert size(figure) < BYTES

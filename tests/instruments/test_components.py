@@ -39,9 +39,6 @@ def test_one_layer_and_one_head_are_moved_alone():
     patched = c.patch(RECIPIENT, DONOR, c.head(1, 1)).fast_weights[1]
     assert torch.equal(patched[:, 1], DONOR.fast_weights[1][:, 1])
     assert torch.equal(patched[:, 0], RECIPIENT.fast_weights[1][:, 0])
-    assert [part.name for part in c.heads_of(RECIPIENT)] == [
-        "layer 1 head 0", "layer 1 head 1", "layer 3 head 0", "layer 3 head 1"
-    ]  # fmt: skip
 
 
 def test_modes_of_a_matrix_that_is_known():
@@ -49,35 +46,20 @@ def test_modes_of_a_matrix_that_is_known():
     known = Memory(fast_weights={0: diagonal[None, None]})
     top = c.modes(2).take(known)[0]
     assert torch.allclose(top[0, 0], torch.diag(torch.tensor([3.0, 2.0, 0.0]).double()))
-    rest = c.complement(c.modes(2)).take(known)[0]
-    assert torch.allclose(rest[0, 0], torch.diag(torch.tensor([0.0, 0.0, 1.0]).double()))
-    assert c.modes(1).name == "1 largest mode"
-    assert c.complement(c.modes(2)).name == "all but 2 largest modes"
+    assert c.modes(1).name == "1 largest mode" and c.modes(2).name == "2 largest modes"
 
 
-PARTS = [c.whole(), c.layer(1), c.head(3, 0), c.modes(1), c.direction("ones", {1: torch.ones(2, 4, 3)})]  # noqa: E501  # fmt: skip
+PARTS = [c.whole(), c.layer(1), c.head(3, 0), c.modes(1)]
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
-def test_a_part_and_the_rest_make_the_whole(part):
-    own, rest = part.take(RECIPIENT), c.complement(part).take(RECIPIENT)
-    for i, state in RECIPIENT.fast_weights.items():
-        assert torch.allclose(own.get(i, 0) + rest[i], state)
+def test_a_part_put_back_or_scaled_by_one_changes_nothing(part):
     itself = c.patch(RECIPIENT, RECIPIENT, part)
     assert same(itself, RECIPIENT, rtol=0, atol=1e-14)
     assert same(c.scale(RECIPIENT, part, 1.0), RECIPIENT, rtol=0, atol=1e-14)
     assert same(c.scale(RECIPIENT, part, 0.0), c.ablate(RECIPIENT, part), rtol=0, atol=1e-14)
     both = c.patch(c.patch(RECIPIENT, DONOR, c.whole()), RECIPIENT, c.whole())
     assert same(both, RECIPIENT, rtol=0, atol=0)
-
-
-def test_a_direction_is_taken_by_its_share():
-    along = torch.zeros(2, 4, 3, dtype=torch.float64)
-    along[0, 1, 2] = 5.0  # its length must not matter
-    part = c.direction("one entry", {1: along}).take(RECIPIENT)
-    expected = torch.zeros_like(RECIPIENT.fast_weights[1])
-    expected[:, 0, 1, 2] = RECIPIENT.fast_weights[1][:, 0, 1, 2]
-    assert list(part) == [1] and torch.allclose(part[1], expected)
 
 
 def test_what_a_pass_changed_goes_from_donor_to_recipient():
@@ -96,16 +78,6 @@ def test_the_mean_over_examples_keeps_what_they_share():
     assert torch.allclose(mean[0, 0], state[:, 0].mean(0))
     assert torch.allclose(mean[0, 0], mean[1, 0])
     assert torch.equal(mean[:, 1], state[:, 1])
-
-
-def test_examples_exchange_their_states():
-    swapped = c.transplant(RECIPIENT, torch.tensor([1, 0]))
-    assert torch.equal(swapped.fast_weights[3], RECIPIENT.fast_weights[3].flip(0))
-    one = c.transplant(RECIPIENT, torch.tensor([1, 1]), c.layer(1))
-    assert torch.equal(one.fast_weights[1][0], RECIPIENT.fast_weights[1][1])
-    assert torch.equal(one.fast_weights[3], RECIPIENT.fast_weights[3])
-    with pytest.raises(WorkbenchError, match="one of them"):
-        c.transplant(RECIPIENT, torch.tensor([0, 2]))
 
 
 def test_the_random_control_has_the_norm_of_the_change_head_by_head():

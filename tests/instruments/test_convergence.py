@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from workbench.errors import WorkbenchError
 from workbench.instruments.change import REPLAY, SLEEP
-from workbench.instruments.convergence import cka, convergence, debiased_cka, hidden_convergence
+from workbench.instruments.convergence import cka, convergence, debiased_cka
 
 
 @pytest.fixture(scope="module")
@@ -77,33 +76,6 @@ def test_what_is_no_fixed_point(random_trace):
     trace.attrs["checkpoint_sha256"], longer.attrs["checkpoint_sha256"] = "a", "b"
     with pytest.raises(WorkbenchError, match="another model"):
         convergence(trace, fixed_point=longer)
-
-
-def test_hidden_features(random_trace):
-    # two blocks, one channel: 1, 3, 7 in the two tokens that are read, anything in padding
-    trace = random_trace(passes=(3,), examples=1, tokens=3)
-    residual = np.zeros((1, 1, 3, 2, 3, 1))
-    residual[..., 1:, :] = np.array([1.0, 3, 7]).reshape(1, 1, 3, 1, 1, 1)
-    residual[:, :, 1, :, 0] = 99
-    over = ("example", "window", "sleep_pass", "layer", "token", "channel")
-    valid = np.array([False, True, True]).reshape(1, 1, 3)
-    trace["hidden"] = xr.DataTree(
-        xr.Dataset({"residual": (over, residual)}, {"sleep_pass": np.arange(1, 4), "layer": [0, 1]})
-    )
-    trace["inputs"] = xr.DataTree(
-        xr.Dataset({"valid_mask": (("example", "window", "token"), valid)})
-    )
-    found = hidden_convergence(trace)
-    assert found["step_norm"].dims == ("example", "window", "sleep_pass", "layer")
-    root = 2**0.5
-    np.testing.assert_allclose(
-        found["step_norm"].squeeze().isel(layer=0), [np.nan, 2 * root, 4 * root]
-    )
-    np.testing.assert_allclose(found["contraction"].squeeze().isel(layer=1), [np.nan, np.nan, 2])
-    np.testing.assert_allclose(found["two_step_ratio"].squeeze()[-1], 1)
-    del trace["hidden"]
-    with pytest.raises(WorkbenchError, match="without hidden/residual"):
-        hidden_convergence(trace)
 
 
 # --- CKA -----------------------------------------------------------------------------------------

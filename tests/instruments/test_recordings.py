@@ -8,7 +8,7 @@ import workbench
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.instruments.change import REPLAY, SLEEP, change
-from workbench.instruments.convergence import convergence, hidden_convergence
+from workbench.instruments.convergence import convergence
 from workbench.instruments.provenance import contribution_norms, contributions
 from workbench.instruments.readout import readout
 from workbench.instruments.retention import pass_retention, retention
@@ -71,12 +71,6 @@ def test_the_rest_runs_and_stays_in_bounds(recording):
     assert own > asked["chance"].mean()
     away = convergence(trace, fixed_point=recording(6))["distance"]
     assert float(away.sel(window=0, sleep_pass=3).mean()) < 1
-
-
-def test_features_of_a_recording(recording):
-    found = hidden_convergence(recording(2, keep=("states", "writes", "hidden")))
-    assert found["step_norm"].sel(window=0, sleep_pass=2).notnull().all()
-    assert found["step_norm"].isel(window=-1).isnull().all()  # read awake, in one pass
 
 
 KINDS = ("gated_delta", "delta", "delta_negative", "mamba2", "linear_attention", "jet")

@@ -3,7 +3,7 @@
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.lab.flops import training_flops
+from workbench.lab.flops import cost
 from workbench.lab.sweeps import identity, load_sweep
 from workbench.paths import data_folder
 
@@ -44,7 +44,9 @@ def test_runs_arm_by_arm_with_every_n_axis_and_seed(tiny_sweep):
     assert last.labels["n_train"] == "1-3" and last.labels["passes"] == 3
     assert last.labels["axes"] == {"task.nodes": 5, "model.width": 16}
     assert last.experiment.training.seed == last.labels["seed"] == 3
-    assert last.flops == training_flops(last.experiment)
+    training = last.experiment.training
+    whole = cost(last.experiment).training * training.batch_size * training.steps
+    assert last.flops == whole
     assert last.experiment.model.vocabulary == 5 + 3 + 1, "5 nodes, 3 hops... the task's own"
 
 

@@ -16,7 +16,6 @@ from workbench.figures.panels import (
     chance_lines,
     layout,
     look,
-    of_level,
     on,
     row_names,
 )
@@ -153,56 +152,6 @@ def ablation_map(
             tables[f"{level_words(k, word)}: {control}"] = other - intact
     title = "change of accuracy"
     return _maps(tables, f"{procedure} after pass", title, 1.0, theme)
-
-
-def ablation_curves(
-    effects: xr.Dataset,
-    *,
-    window: int,
-    component: str,
-    procedure: str,
-    theme: Theme = "light",
-) -> go.Figure:
-    """Draw accuracy without a part, at each pass, beside a random change, intact and chance."""
-    here = effects.sel({dims.WINDOW: window, dims.COMPONENT: component, dims.PROCEDURE: procedure})
-    word = str(effects.attrs.get("difficulty_name", "difficulty"))
-    passes = here[dims.SLEEP_PASS].values
-    ends = (float(passes[0]) - 0.3, float(passes[-1]) + 0.3)
-    traces: list[dict[str, Any]] = []
-    levels = here[dims.DIFFICULTY].values.tolist()
-    controls = here[dims.CONTROL].values.tolist()
-    chance = effects["chance"] if "chance" in effects else None
-    for panel, level in enumerate(levels):
-        there = here.sel({dims.DIFFICULTY: level})
-        for number, control in enumerate(controls):
-            one = there.sel({dims.CONTROL: control})
-            traces.append(_line(one, "accuracy", passes, control, number, panel, theme))
-        intact = float(there["intact_accuracy"])
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "x": np.array(ends, dtype=np.float32),
-                "y": np.array([intact, intact], dtype=np.float32),
-                "name": "intact",
-                "legendgroup": "intact",
-                "showlegend": panel == 0,
-                "line": look(theme, len(controls))["line"] | {"dash": "dash", "width": 1.5},
-                "hovertemplate": f"intact {intact:.3f}<extra></extra>",
-                **on(panel),
-            }
-        )
-        traces += chance_lines(of_level(chance, level), ends, panel, theme)
-    x = {
-        "title": {"text": f"{procedure} after pass"},
-        "tickvals": passes.tolist(),
-        "range": list(ends),
-        "showgrid": False,
-    }
-    y = {"title": {"text": "share of answers right"}, "range": SHARE, "nticks": 6}
-    entries = len(controls) + 1 + (0 if chance is None else chance.sizes[dims.CHANCE_LINE])
-    titles = [level_words(level, word) for level in levels]
-    return go.Figure(traces, layout(titles, x, y, theme, entries=entries))
 
 
 def _line(

@@ -12,8 +12,6 @@ from workbench.figures.theme import BYTES, INKS, Theme
 
 CELL_BYTES: Final = 5.4
 """Bytes of a cell in the figure's JSON: a float32 in base 64."""
-NUMBER_BYTES: Final = 40
-"""Bytes of a number that is written into its cell."""
 LAYOUT_BYTES: Final = 24_000
 """Bytes of template, layout and axis labels, at most."""
 MOST_CELLS: Final = int((BYTES - LAYOUT_BYTES) / CELL_BYTES)

@@ -27,7 +27,6 @@ from workbench.instruments.recorded import (
 
 SLEEP: Final = "sleep"
 REPLAY: Final = "frozen replay"
-OVER: Final = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD)
 DEGENERATE: Final = 1e-6
 """Singular values below this part of the largest belong to no direction that can be named."""
 

@@ -91,18 +91,6 @@ def modes(count: int) -> Component:
     return Component(f"{count} largest mode{'s' if count > 1 else ''}", take)
 
 
-def complement(component: Component) -> Component:
-    """Return all that `component` is not."""
-
-    def take(memory: Memory) -> Parts:
-        parts = dict(memory.fast_weights)
-        for index, part in component.take(memory).items():
-            parts[index] = parts[index] - part
-        return parts
-
-    return Component(f"all but {component.name}", take)
-
-
 def given(name: str, parts: Mapping[int, Tensor]) -> Component:
     """Return the component with known contents, whatever the memory: what a pass wrote, say.
 
@@ -124,35 +112,6 @@ def change(name: str, before: Memory, after: Memory) -> Component:
     """Return the component that is what happened between two places: S after minus S before."""
     check_alike(before, after)
     return given(name, {i: s - before.fast_weights[i] for i, s in after.fast_weights.items()})
-
-
-def direction(name: str, directions: Mapping[int, Tensor]) -> Component:
-    """Return S along one direction of the space of its entries: ``<S, D> D / <D, D>``.
-
-    Parameters
-    ----------
-    directions : mapping of int to Tensor
-        Layer -> D, ``[gdn_head, key, value]`` for all examples or ``[batch, gdn_head, key,
-        value]`` for each; one direction for all heads of a layer together.
-    """
-
-    def take(memory: Memory) -> Parts:
-        parts = {}
-        for index, along in directions.items():
-            state = _state(memory, index)
-            spread = along.to(state) if along.ndim == 4 else along.to(state).expand_as(state)
-            _fit(f"the direction {name!r} of layer {index}", spread, state)
-            share = (state * spread).sum((1, 2, 3), keepdim=True)
-            length = spread.square().sum((1, 2, 3), keepdim=True)
-            parts[index] = share / length.clamp_min(torch.finfo(state.dtype).tiny) * spread
-        return parts
-
-    return Component(name, take)
-
-
-def heads_of(memory: Memory) -> list[Component]:
-    """Return one component for every head of every layer that the memory has."""
-    return [head(i, n) for i, s in memory.fast_weights.items() for n in range(s.shape[1])]
 
 
 def patch(
@@ -206,26 +165,6 @@ def scale(memory: Memory, component: Component, factor: float) -> Memory:
     return _exchanged(
         memory, component, {i: factor * part for i, part in component.take(memory).items()}
     )
-
-
-def transplant(memory: Memory, sources: Tensor, component: Component | None = None) -> Memory:
-    """Give examples the state of other examples of the same batch.
-
-    Parameters
-    ----------
-    sources : Tensor
-        int64 ``[batch]``: the example whose state each example gets.
-    component : Component or None
-        The part that is moved; None is all of S.
-    """
-    count = {len(s) for s in memory.fast_weights.values()}
-    if {len(sources)} != count or not ((sources >= 0) & (sources < len(sources))).all():
-        raise WorkbenchError(
-            f"sources {sources.tolist()}",
-            f"for each of {max(count)} examples the number of one of them",
-            "name one source an example",
-        )
-    return patch(memory, memory.examples(sources), component or whole())
 
 
 def moved_at_random(before: Memory, after: Memory, *, seed: int) -> Memory:

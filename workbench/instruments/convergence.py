@@ -7,7 +7,7 @@ its fixed point: distances are to the end of a longer run over the same examples
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import xarray as xr
@@ -69,9 +69,7 @@ def convergence(trace: xr.DataTree, *, fixed_point: xr.DataTree | None = None) -
         model, or has no more passes.
     """
     states = states_of(trace)
-    each = [
-        _steps(s, OVER, states.dims[5:], first=0) for s in (states, frozen_replay(trace))
-    ]  # both from sleep_pass 0
+    each = [_steps(s) for s in (states, frozen_replay(trace))]  # both from sleep_pass 0
     methods = xr.IndexVariable(dims.PROCEDURE, [SLEEP, REPLAY])
     result = xr.concat(each, dim=methods, join="exact", combine_attrs="override")
     result = result.assign_attrs(
@@ -86,69 +84,33 @@ def convergence(trace: xr.DataTree, *, fixed_point: xr.DataTree | None = None) -
     return result.assign(found).assign_attrs(fixed_point=f"S after {most} passes in another trace")
 
 
-def hidden_convergence(trace: xr.DataTree) -> xr.Dataset:
-    """Return how the features move from pass to pass, after each block.
-
-    Parameters
-    ----------
-    trace : DataTree
-        With hidden features.
-
-    Returns
-    -------
-    Dataset
-        ``step_norm``, ``relative_step``, ``contraction``, ``two_step_ratio`` as in `convergence`,
-        over (example, window, sleep_pass, layer): Euclidean over all tokens that are no padding,
-        and all channels; sleep_pass from 1.
-
-    Raises
-    ------
-    WorkbenchError
-        The trace keeps no hidden features.
-    """
-    over = OVER[:4]
-    hidden = recorded(trace, "hidden", "residual").transpose(*over, dims.TOKEN, dims.CHANNEL)
-    result = _steps(_without_padding(trace, hidden), over, hidden.dims[4:], first=1)
-    return result.assign_attrs(compared="features after each pass with one and two passes before")
-
-
-def cka(
-    trace: xr.DataTree, *, window: int, of: Literal["states", "hidden"] = "states"
-) -> xr.Dataset:
+def cka(trace: xr.DataTree, *, window: int) -> xr.Dataset:
     """Return the debiased linear CKA between the passes over one window.
 
-    Examples are compared by S of one head, or by all features of one block: 1 where both passes
-    arrange the examples alike, up to rotation and scale; about 0 where they share nothing. The
-    usual, biased estimator comes close to 1 on independent noise when there are more features
-    than examples, as there are here.
+    Examples are compared by S of one head: 1 where both passes arrange the examples alike, up to
+    rotation and scale; about 0 where they share nothing. The usual, biased estimator comes close
+    to 1 on independent noise when there are more features than examples, as there are here.
 
     Parameters
     ----------
     trace : DataTree
-        With states, or with hidden features.
+        With states.
     window : int
         By the trace's label.
-    of : {"states", "hidden"}
-        What is compared.
 
     Returns
     -------
     Dataset
-        ``cka`` (layer, [gdn_head,] sleep_pass, other_pass); NaN where nothing varies, or where
+        ``cka`` (layer, gdn_head, sleep_pass, other_pass); NaN where nothing varies, or where
         what varies is not more than chance. The number of examples is in the attributes.
 
     Raises
     ------
     WorkbenchError
-        The trace lacks what is compared, there is no such window, or there are fewer than 4
-        examples.
+        The trace keeps no states, there is no such window, or there are fewer than 4 examples.
     """
-    if of == "states":
-        array = states_of(trace)
-        over: tuple[str, ...] = (dims.LAYER, dims.GDN_HEAD)
-    else:
-        array = _without_padding(trace, recorded(trace, "hidden", "residual"))
-        over = (dims.LAYER,)
+    array = states_of(trace)
+    over = (dims.LAYER, dims.GDN_HEAD)
     at = position(array, dims.WINDOW, window)
     last = int(passes_of(trace)[at])
     inside = array.isel({dims.WINDOW: at}).sel({dims.SLEEP_PASS: slice(None, last)})
@@ -166,7 +128,7 @@ def cka(
         {"cka": ((*over, dims.SLEEP_PASS, dims.OTHER_PASS), found.astype(result_dtype(array)))},
         coords_of(array, *over) | {dims.SLEEP_PASS: numbers, dims.OTHER_PASS: numbers},
         {
-            "compared": f"{of} of two passes over window {window}, debiased linear CKA",
+            "compared": f"states of two passes over window {window}, debiased linear CKA",
             "examples": count,
             "features": values.shape[-1],
         },
@@ -217,16 +179,13 @@ def _prepared(features: np.ndarray) -> np.ndarray:
     return centred / np.where(size > 0, size, 1.0)
 
 
-def _steps(
-    array: xr.DataArray, over: tuple[str, ...], inner: tuple[object, ...], *, first: int
-) -> xr.Dataset:
-    """Return the four measures of steps along sleep_pass, the third of the dims `over`."""
-    values = np.moveaxis(array.values.astype(np.float64), 2, 0)
-    within = tuple(range(-len(inner), 0))
-    size = np.sqrt((values**2).sum(within))
+def _steps(states: xr.DataArray) -> xr.Dataset:
+    """Return the four measures of steps from pass to pass, over the dims `OVER`."""
+    values = np.moveaxis(states.values.astype(np.float64), OVER.index(dims.SLEEP_PASS), 0)
+    size = np.sqrt((values**2).sum((-2, -1)))
     one, two = (np.full(size.shape, np.nan) for _ in range(2))
-    one[1:] = np.sqrt((np.diff(values, axis=0) ** 2).sum(within))
-    two[2:] = np.sqrt(((values[2:] - values[:-2]) ** 2).sum(within))
+    one[1:] = np.sqrt((np.diff(values, axis=0) ** 2).sum((-2, -1)))
+    two[2:] = np.sqrt(((values[2:] - values[:-2]) ** 2).sum((-2, -1)))
     previous = np.concatenate((np.full((1, *one.shape[1:]), np.nan), one[:-1]))
     with np.errstate(divide="ignore", invalid="ignore"):
         found = {
@@ -235,23 +194,13 @@ def _steps(
             "contraction": one / previous,
             "two_step_ratio": two / (one + previous),
         }
-    dtype = result_dtype(array)
-    passes = {dims.SLEEP_PASS: np.arange(first, first + len(values))}
+    dtype = result_dtype(states)
     result = xr.Dataset(
-        {n: (over, np.moveaxis(a, 0, 2).astype(dtype)) for n, a in found.items()},
-        coords_of(array, *over) | passes,
+        {n: (OVER, np.moveaxis(a, 0, 2).astype(dtype)) for n, a in found.items()},
+        coords_of(states, *OVER),
     )
-    result["step_norm"].attrs["units"] = "units of S" if first == 0 else "units of the features"
+    result["step_norm"].attrs["units"] = "units of S"
     return result
-
-
-def _without_padding(trace: xr.DataTree, hidden: xr.DataArray) -> xr.DataArray:
-    """Return features with 0 for padding, so that it adds to no norm; NaN past the last pass."""
-    valid = recorded(trace, "inputs", "valid_mask")
-    passes = xr.DataArray(passes_of(trace), dims=(dims.WINDOW,))
-    read = xr.DataArray(hidden[dims.SLEEP_PASS].values, dims=(dims.SLEEP_PASS,)) <= passes
-    kept = hidden.where(valid.drop_vars(valid.coords), 0.0)
-    return kept.where(read).transpose(*hidden.dims)
 
 
 def _check_fixed_point(trace: xr.DataTree, longer: xr.DataTree) -> None:

@@ -68,12 +68,6 @@ def cost(experiment: Experiment) -> Cost:
     return Cost(*(float(part) for part in np.mean(counts, axis=0)))
 
 
-def training_flops(experiment: Experiment) -> float:
-    """Return what the whole training of `experiment` costs."""
-    training = experiment.training
-    return cost(experiment).training * training.batch_size * training.steps
-
-
 def _drawn(experiment: Experiment) -> Iterable[int]:
     passes = experiment.sleep.passes
     if isinstance(passes, int):

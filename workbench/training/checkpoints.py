@@ -20,7 +20,6 @@ from workbench.errors import WorkbenchError
 from workbench.files import file_sha256, folder_aside, read_json, stamp, write_json, write_text
 from workbench.limits import refuse_beyond_memory
 from workbench.model import HybridModel
-from workbench.paths import bundled_checkpoints
 from workbench.tasks import task as make_task
 from workbench.tasks.base import Task
 from workbench.training.card import render_card
@@ -162,11 +161,6 @@ def read_provenance(folder: Path) -> dict[str, Any]:
             "fetch or train the checkpoint again",
         )
     return record
-
-
-def list_checkpoints() -> list[dict[str, Any]]:
-    """Return the provenance of every bundled checkpoint, by name."""
-    return [read_provenance(folder) for folder in bundled_checkpoints().values()]
 
 
 def _check_hashes(folder: Path, provenance: dict[str, Any]) -> None:
