@@ -44,7 +44,7 @@ def test_recorded_and_shown(run, tmp_path):
     code, out, err = run("depo-n8-any-n4.zarr.zip")
     assert (code, err) == (0, "")
     for line in (
-        r"^depo-n8-any-n4\.zarr\.zip: sleep-trace/1, 1\.\d MB$",
+        r"^depo-n8-any-n4\.zarr\.zip: sleep-trace/2, 1\.\d MB$",
         r"model     depo-n8-any [0-9a-f]{12}$",
         r"examples  20 of depo, seed 3$",
         r"windows   3 of at most 16 tokens, 1 slept on at N = 4$",
@@ -97,7 +97,7 @@ def test_a_damaged_recording_is_one_line(run, tmp_path):
     assert_refused(run("a.zarr.zip"), "a.zarr.zip cannot be read")
     with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
         archive.writestr("zarr.json", '{"zarr_format": 3, "node_type": "group", "attributes": {}}')
-    assert_refused(run("b.zip"), "b.zip has schema None; expected sleep-trace/1")
+    assert_refused(run("b.zip"), "b.zip has schema None; expected sleep-trace/2")
 
 
 def test_tiers_are_those_of_the_recorder():

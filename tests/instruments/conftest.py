@@ -69,7 +69,7 @@ def hand_trace():
         )
         inputs = xr.Dataset(
             {
-                "token_id": (
+                "tokens": (
                     (dims.EXAMPLE, dims.WINDOW, dims.TOKEN),
                     np.arange(examples * windows * tokens).reshape(examples, windows, tokens),
                 )
@@ -82,7 +82,7 @@ def hand_trace():
                 "n_passes": ((dims.WINDOW,), np.array(passes)),
                 "asleep": ((dims.WINDOW,), np.ones(windows, dtype=bool)),
             },
-            attrs={"schema": "sleep-trace/1", "n_sleep": most},
+            attrs={"schema": "sleep-trace/2", "n_sleep": most},
         )
         return xr.DataTree.from_dict(
             {"/": root, "/states": kept, "/writes": writes, "/inputs": inputs}

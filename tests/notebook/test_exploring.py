@@ -32,7 +32,7 @@ def trace(states):
     })  # fmt: skip
     norm = states.isel(key=0, value=0, drop=True)
     tree = {"/": root, "/states": xr.Dataset({"fast_weight": states, "norm": norm})}
-    inputs = xr.Dataset({"token_id": (("example", "window", "token"), np.zeros((2, 2, 4)))})
+    inputs = xr.Dataset({"tokens": (("example", "window", "token"), np.zeros((2, 2, 4)))})
     return xr.DataTree.from_dict(tree | {"/inputs": inputs})
 
 
@@ -207,7 +207,7 @@ def test_trees_are_cut_where_they_have_the_axis(trace):
     assert axes_of(trace)["sleep_pass"] == [0, 1, 2]
     there = at(trace, {"sleep_pass": 1, "example": 0})
     assert there["states"]["norm"].dims == ("window", "layer", "gdn_head")
-    assert there["inputs"]["token_id"].dims == ("window", "token")
+    assert there["inputs"]["tokens"].dims == ("window", "token")
 
 
 @pytest.mark.parametrize("name", ["change_against_replay", "ranks_along", "singular_values"])

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import zarr
+from zarr.storage import ZipStore
 
 import workbench
 from workbench.config import SleepConfig
@@ -10,11 +12,28 @@ from workbench.tasks import batch_generator
 from workbench.trace import STREAM, batch_of, load_trace, record
 from workbench.training.evaluation import default_passes
 
+RENAMED = {"token_id": "tokens", "valid_mask": "valid", "is_target": "loss_mask"}
 NAMES = sorted(bundled_checkpoints())
 
 
 def test_every_checkpoint_has_one():
     assert sorted(bundled_traces()) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_of_the_earlier_schema_and_read_under_the_names_of_a_batch(name):
+    with ZipStore(bundled_traces()[name], mode="r") as store:
+        stored = zarr.open_group(store, mode="r", use_consolidated=False)
+        assert stored.attrs["schema"] == "sleep-trace/1"
+        found = load_trace(name)
+        assert found.attrs["schema"] == "sleep-trace/2"
+        for old, new in (
+            ("token_id", "tokens"),
+            ("valid_mask", "valid"),
+            ("is_target", "loss_mask"),
+        ):
+            assert old not in found["inputs"]
+            np.testing.assert_array_equal(found["inputs"][new], stored["inputs"][old][:])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -57,7 +57,7 @@ def test_unaltered_it_is_read_in_every_form(folder, small_trace, how):
             xr.testing.assert_identical(found[node.path].to_dataset(inherit=False), expected)
 
 
-@pytest.mark.parametrize("array", ["states/norm", "inputs/token_id", "readout/rank", "example"])
+@pytest.mark.parametrize("array", ["states/norm", "inputs/tokens", "readout/rank", "example"])
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -79,7 +79,7 @@ def test_a_unit_of_time_changes_no_value(folder, small_trace, value):
     np.testing.assert_array_equal(found.values, small_trace["readout"]["rank"].values)
 
 
-@pytest.mark.parametrize("array", ["states/norm", "inputs/token_id", "n_passes", "example"])
+@pytest.mark.parametrize("array", ["states/norm", "inputs/tokens", "n_passes", "example"])
 def test_another_byte_order(folder, array):
     def swap(about):
         about["codecs"][0]["configuration"]["endian"] = "big"
@@ -113,8 +113,8 @@ OTHER_CODECS = {
 
 @pytest.mark.parametrize("codecs", OTHER_CODECS.values(), ids=OTHER_CODECS)
 def test_other_codecs(folder, codecs):
-    edit(folder, "inputs/valid_mask", lambda about: about.update(codecs=codecs))
-    refused(folder, "inputs/valid_mask in the codecs|cannot be read")
+    edit(folder, "inputs/valid", lambda about: about.update(codecs=codecs))
+    refused(folder, "inputs/valid in the codecs|cannot be read")
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_other_dtypes(folder, kind):
         if kind == "string":
             about["codecs"] = [{"name": "vlen-utf8"}]
 
-    edit(folder, "inputs/token_id", change)
-    refused(folder, "inputs/token_id of dtype|cannot be read")
+    edit(folder, "inputs/tokens", change)
+    refused(folder, "inputs/tokens of dtype|cannot be read")
 
 
 def peak(read):
@@ -265,7 +265,7 @@ def test_numbers_of_the_root_that_do_not_fit_the_arrays(folder, name, value):
 @pytest.mark.parametrize(
     ("array", "value"),
     [
-        ("n_passes", 10**9), ("n_passes", 3), ("n_passes", 0), ("inputs/token_id", -1),
+        ("n_passes", 10**9), ("n_passes", 3), ("n_passes", 0), ("inputs/tokens", -1),
         ("inputs/answer_of", 10**6), ("inputs/answer_of", -2), ("inputs/difficulty", -2),
         ("readout/rank", -2),
     ],
@@ -278,7 +278,7 @@ def test_values_that_cannot_be(folder, array, value):
 
 def test_a_vocabulary_that_lacks_a_token(folder):
     edit(folder, "", lambda about: about["attributes"].update(vocabulary_json='["a", "b"]'))
-    refused(folder, "/inputs/token_id from 0 to 6; expected 0 to 1")
+    refused(folder, "/inputs/tokens from 0 to 6; expected 0 to 1")
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{"])

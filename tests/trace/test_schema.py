@@ -69,8 +69,8 @@ SPOILT = {
         r"/states/norm \('window', 'example'",
     ),
     "another dtype": (
-        changed("inputs", token_id=lambda v: v.astype("float32")),
-        "/inputs/token_id of dtype float32",
+        changed("inputs", tokens=lambda v: v.astype("float32")),
+        "/inputs/tokens of dtype float32",
     ),
     "half precision": (
         changed("states", norm=lambda v: v.astype("float16")),

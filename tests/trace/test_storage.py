@@ -29,7 +29,7 @@ def test_it_comes_back_with_what_was_attached(small_trace, tmp_path, name):
     assert save_trace(small_trace, tmp_path / name) == tmp_path / name
     found = load_trace(tmp_path / name)
     xr.testing.assert_identical(found, small_trace)
-    assert found["inputs"]["valid_mask"].dtype == bool
+    assert found["inputs"]["valid"].dtype == bool
     assert found["states"]["fast_weight"].dtype == np.float32
     assert [path.name for path in tmp_path.iterdir()] == [name], "nothing is left beside it"
     save_trace(found, tmp_path / f"again.{name}")  # what was read can be written
@@ -126,12 +126,12 @@ def test_another_schema(tmp_path, name):
         path = tmp_path / name
         with zipfile.ZipFile(path, "w") as archive:
             archive.write(tmp_path / "x.zarr" / "zarr.json", "zarr.json")
-    refused("schema 'sleep-trace/9'; expected sleep-trace/1", path)
+    refused("schema 'sleep-trace/9'; expected sleep-trace/2", path)
 
 
 HALVES = {
     "a chunk of states": ("states/fast_weight/c.1.0.0.0.0.0.0", "lacks 1 of the 9 chunks"),
-    "a chunk of bools": ("inputs/valid_mask/c.0.0.0", "lacks 1 of the 1 chunks"),
+    "a chunk of bools": ("inputs/valid/c.0.0.0", "lacks 1 of the 1 chunks"),
     "a variable": ("states/norm/zarr.json", "/states without norm"),
     "a group": ("readout/zarr.json", "no group /readout"),
     "the root": ("zarr.json", "cannot be read"),

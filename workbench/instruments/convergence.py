@@ -204,7 +204,7 @@ def _steps(states: xr.DataArray) -> xr.Dataset:
 
 
 def _check_fixed_point(trace: xr.DataTree, longer: xr.DataTree) -> None:
-    same = [recorded(t, "inputs", "token_id").values for t in (trace, longer)]
+    same = [recorded(t, "inputs", "tokens").values for t in (trace, longer)]
     if same[0].shape != same[1].shape or (same[0] != same[1]).any():
         raise WorkbenchError(
             "a fixed point from other examples", "the same tokens in both", "record the same batch"

@@ -1,6 +1,6 @@
 """Recording a sleep and keeping it: recorder, schema, storage.
 
-A trace is a plain `xarray.DataTree` of the schema ``sleep-trace/1``. Imports the floor of
+A trace is a plain `xarray.DataTree` of the schema ``sleep-trace/2``. Imports the floor of
 training and below; knows no instrument and no figure.
 """
 

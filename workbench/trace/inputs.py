@@ -1,4 +1,4 @@
-"""A batch as a trace holds it, cut into windows, and back again."""
+"""A batch as a trace holds it, window by window, and back again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import xarray as xr
 
 from workbench import dims
 from workbench.batch import Batch
+
+FILL = {"tokens": 0, "valid": False, "loss_mask": False, "answer_of": -1}
+"""What the end of a shorter last window is filled up with, by the name in batch and trace."""
 
 
 def inputs_of(batch: Batch, window: int) -> xr.Dataset:
@@ -23,39 +26,25 @@ def inputs_of(batch: Batch, window: int) -> xr.Dataset:
     Returns
     -------
     Dataset
-        ``token_id``, ``valid_mask``, ``is_target``, ``answer_of`` over ``(example, window,
+        ``tokens``, ``valid``, ``loss_mask``, ``answer_of`` over ``(example, window,
         token)``, and ``difficulty (example, query)``.
     """
     missing = -batch.tokens.shape[1] % window
-
-    def cut(values: np.ndarray, fill: int | bool) -> tuple[tuple[str, ...], np.ndarray]:
-        whole = np.pad(values, ((0, 0), (0, missing)), constant_values=fill)
-        names = (dims.EXAMPLE, dims.WINDOW, dims.TOKEN)
-        return names, whole.reshape(len(batch), -1, window)
-
-    return xr.Dataset(
-        {
-            "token_id": cut(batch.tokens, 0),
-            "valid_mask": cut(batch.valid, False),
-            "is_target": cut(batch.loss_mask, False),
-            "answer_of": cut(batch.answer_of, -1),
-            "difficulty": ((dims.EXAMPLE, dims.QUERY), batch.difficulty),
-        }
-    )
+    axes = (dims.EXAMPLE, dims.WINDOW, dims.TOKEN)
+    variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
+        "difficulty": ((dims.EXAMPLE, dims.QUERY), batch.difficulty)
+    }
+    for name, fill in FILL.items():
+        whole = np.pad(getattr(batch, name), ((0, 0), (0, missing)), constant_values=fill)
+        variables[name] = axes, whole.reshape(len(batch), -1, window)
+    return xr.Dataset(variables)
 
 
 def batch_of(trace: xr.DataTree) -> Batch:
     """Return the batch that a trace was recorded from."""
     inputs, length = trace.children["inputs"].dataset, trace.attrs["sequence_length"]
-
-    def joined(name: str) -> np.ndarray:
-        values: np.ndarray = inputs[name].values
-        return values.reshape(len(values), -1)[:, :length].copy()
-
+    values = {name: inputs[name].values for name in FILL}
     return Batch(
-        tokens=joined("token_id"),
-        loss_mask=joined("is_target"),
-        valid=joined("valid_mask"),
-        answer_of=joined("answer_of"),
+        **{n: v.reshape(len(v), -1)[:, :length].copy() for n, v in values.items()},
         difficulty=inputs["difficulty"].values.copy(),
     )

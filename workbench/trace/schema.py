@@ -1,11 +1,11 @@
-"""The written schema of a trace, ``sleep-trace/1``, and the check that a tree keeps to it.
+"""The written schema of a trace, ``sleep-trace/2``, and the check that a tree keeps to it.
 
 A trace is a plain `xarray.DataTree`::
 
     /           attrs: schema, created_at, code_version, torch_version, device, backend, seed, task,
                 config_json, sleep_json, vocabulary_json, checkpoint, checkpoint_sha256, n_sleep,
                 window_size, sequence_length; example, window; asleep, n_passes (window)
-    /inputs     token_id, valid_mask, is_target, answer_of (example, window, token);
+    /inputs     tokens, valid, loss_mask, answer_of (example, window, token);
                 difficulty (example, query)
     /states     norm (example, window, sleep_pass = 0..N, layer, gdn_head);
                 on request fast_weight (..., key, value)
@@ -31,7 +31,10 @@ from workbench import dims
 from workbench.config import MOST_PASSES
 from workbench.errors import WorkbenchError
 
-SCHEMA = "sleep-trace/1"
+SCHEMA = "sleep-trace/2"
+EARLIER = "sleep-trace/1"
+"""As `SCHEMA`, but for the names of three inputs; `load_trace` still reads it."""
+_RENAMED = {"token_id": "tokens", "valid_mask": "valid", "is_target": "loss_mask"}
 
 ATTRIBUTES: dict[str, type] = {
     "schema": str,
@@ -85,9 +88,9 @@ class Variable(NamedTuple):
 
 GROUPS: dict[str, dict[str, Variable]] = {
     "inputs": {
-        "token_id": Variable(_TOKENS, "i"),
-        "valid_mask": Variable(_TOKENS, "b"),
-        "is_target": Variable(_TOKENS, "b"),
+        "tokens": Variable(_TOKENS, "i"),
+        "valid": Variable(_TOKENS, "b"),
+        "loss_mask": Variable(_TOKENS, "b"),
         "answer_of": Variable(_TOKENS, "i"),
         "difficulty": Variable((dims.EXAMPLE, dims.QUERY), "i"),
     },
@@ -112,6 +115,16 @@ GROUPS: dict[str, dict[str, Variable]] = {
 NEEDED = ("inputs", "states", "readout")
 FIRST_PASS = {"states": 0, "readout": 0, "writes": 1, "hidden": 1}
 """sleep_pass that a group begins with."""
+
+
+def upgraded(groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    """Return a trace's groups by path in the names of `SCHEMA`, if they have those of `EARLIER`."""
+    if groups["/"].attrs.get("schema") != EARLIER or "/inputs" not in groups:
+        return groups
+    inputs = groups["/inputs"]
+    names = {old: new for old, new in _RENAMED.items() if old in inputs}
+    root = groups["/"].assign_attrs(schema=SCHEMA)
+    return groups | {"/": root, "/inputs": inputs.rename(names)}
 
 
 def validate_trace(tree: xr.DataTree) -> None:
@@ -244,7 +257,7 @@ def _check_numbers(tree: xr.DataTree) -> None:
     inputs, readout = tree["inputs"].to_dataset(), tree["readout"].to_dataset()
     queries = inputs.sizes.get(dims.QUERY, 0)
     for name, least, end in (
-        ("token_id", 0, symbols), ("answer_of", -1, queries), ("difficulty", -1, None),
+        ("tokens", 0, symbols), ("answer_of", -1, queries), ("difficulty", -1, None),
     ):  # fmt: skip
         _check_range(f"/inputs/{name}", inputs[name].values, least, end)
     ranks = None if symbols is None else symbols + 1  # the likeliest symbol has rank 1

@@ -27,7 +27,7 @@ from workbench.paths import bundled_traces
 from workbench.sleep import SleepingModel
 from workbench.trace.declared import Stored, check_declared
 from workbench.trace.recorder import recorded_parts
-from workbench.trace.schema import GROUPS, SCHEMA, validate_trace
+from workbench.trace.schema import EARLIER, GROUPS, SCHEMA, upgraded, validate_trace
 from workbench.training.checkpoints import Checkpoint, read_provenance
 from workbench.training.places import WEIGHTS, find_checkpoint
 
@@ -46,7 +46,7 @@ def save_trace(tree: xr.DataTree, path: str | Path, *, overwrite: bool = False) 
     Parameters
     ----------
     tree : DataTree
-        A trace of the schema ``sleep-trace/1``.
+        A trace of the schema ``sleep-trace/2``.
     path : str or Path
         ``NAME.zarr.zip`` for one file, ``NAME.zarr`` for a folder.
     overwrite : bool
@@ -123,7 +123,7 @@ def load_trace(
             _check_complete(path, members)
             for group in members.groups:
                 groups[f"/{group}"] = _read(store, group, examples)
-    tree = xr.DataTree.from_dict(groups)
+    tree = xr.DataTree.from_dict(upgraded(groups))
     try:
         validate_trace(tree)
     except WorkbenchError as error:
@@ -319,9 +319,11 @@ def _attributes(store: Any) -> tuple[Mapping[str, Any], _Members]:
 
 def _check_schema(path: Path, attributes: Mapping[str, Any]) -> None:
     found = attributes.get("schema")
-    if found != SCHEMA:
+    if found not in (SCHEMA, EARLIER):
         raise WorkbenchError(
-            f"{path} has schema {found!r}", SCHEMA, "record it again with this version"
+            f"{path} has schema {found!r}",
+            f"{SCHEMA}, or the earlier {EARLIER}",
+            "record it again with this version",
         )
 
 

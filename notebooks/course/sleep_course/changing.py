@@ -168,8 +168,8 @@ def symbols_of(trace: xr.DataTree, *, example: int = 0) -> tuple[tuple[str, ...]
     vocabulary: Sequence[str] = json.loads(trace.attrs["vocabulary_json"])
     inputs = trace["inputs"].to_dataset().isel({dims.EXAMPLE: example})
     order = (dims.WINDOW, dims.TOKEN)
-    tokens = inputs["token_id"].transpose(*order).values
-    valid = inputs["valid_mask"].transpose(*order).values
+    tokens = inputs["tokens"].transpose(*order).values
+    valid = inputs["valid"].transpose(*order).values
     return tuple(
         tuple(vocabulary[t] if real else "" for t, real in zip(row, mask, strict=True))
         for row, mask in zip(tokens, valid, strict=True)

@@ -144,7 +144,7 @@ class Study:
         inputs = self.trace["inputs"].to_dataset().isel({dims.EXAMPLE: at})
         vocabulary = json.loads(self.trace.attrs["vocabulary_json"] or "null")
         found = []
-        for ids, valid in zip(inputs["token_id"].values, inputs["valid_mask"].values, strict=True):
+        for ids, valid in zip(inputs["tokens"].values, inputs["valid"].values, strict=True):
             words = [vocabulary[i] if vocabulary else str(i) for i in ids]
             found.append([w if v else "·" for w, v in zip(words, valid, strict=True)])
         return found
