@@ -25,13 +25,23 @@ from torch import Tensor
 
 from workbench.batch import Batch
 from workbench.config import SleepConfig
-from workbench.errors import WorkbenchError
 from workbench.model.memory import Memory
+from workbench.sleep.checks import check_options, check_start
 from workbench.sleep.contract import SleepingModel
 from workbench.sleep.events import Boundary, Event, Eviction, SleepPass, Wake, before_window
 from workbench.sleep.eviction import evict
-from workbench.sleep.one_pass import make_pass, recomputed, reset_conv_tails, wake
-from workbench.sleep.passes import PassReport, PassRule, resolve
+from workbench.sleep.one_pass import (
+    blocks_of,
+    feeds_on,
+    forget_other_passes,
+    keep_kv,
+    keep_writes,
+    make_pass,
+    recomputed,
+    run_above_loop,
+    wake,
+)
+from workbench.sleep.passes import PassRule, is_last, resolve
 from workbench.sleep.waking import answers_now
 from workbench.sleep.windows import DeviceBatch, Window, split_windows
 
@@ -67,11 +77,11 @@ def read(
     every_output : bool
         Also compute the features after the last pass of a sleep, which feed nothing.
     on_device : DeviceBatch or None
-        The batch's tensors, where they are on the model's device already.
+        The batch's tensors, if they are on the model's device already.
     start : Boundary or None
-        Read on from there, as an earlier reading left it or with its memory changed; nothing
-        before it is run or yielded. `memory` is then that of the boundary. A rule that decides
-        when a sleep ends starts anew there.
+        Read on from this boundary, as an earlier reading left it or with its memory changed;
+        nothing before it is run or yielded, and `memory` must be None. A rule that decides when
+        a sleep ends starts from scratch there.
 
     Yields
     ------
@@ -82,12 +92,11 @@ def read(
     Raises
     ------
     WorkbenchError
-        The loop range does not fit the model, N is random without a generator, only the last
-        pass writes and a rule decides which one that is, or `start` is no place of this reading.
+        The loop range does not fit the model; N is random and there is no generator; only the
+        last pass writes and a rule decides which one that is; or this reading has no such `start`.
     """
-    _check_loop(sleep, model.depth)
     passes = rule if rule is not None else resolve(sleep, generator)
-    _check_ablation(sleep, passes)
+    check_options(sleep, model.depth, passes)
     windows = split_windows(
         batch,
         sleep.window,
@@ -96,13 +105,12 @@ def read(
         on_device=on_device,
     )
     if start is None:
-        memory = model.empty_memory(len(batch)) if memory is None else memory
-        start = before_window(0, memory)
+        start = before_window(0, model.empty_memory(len(batch)) if memory is None else memory)
     else:
-        _check_start(start, memory, windows, passes, sleep.feed_back)
-    here = start
+        check_start(start, memory, windows, passes, sleep)
+    boundary = start
     for window in windows[start.window :]:
-        memory = here.memory
+        memory = boundary.memory
         event: SleepPass | Wake
         if window.has_loss:
             event = wake(model, window, sleep, memory)
@@ -110,12 +118,12 @@ def read(
             memory = event.memory
         else:
             answers = partial(answers_now, model, windows[window.index + 1 :], sleep)
-            for event in _sleep(model, window, sleep, here, passes, answers, every_output):
+            for event in _sleep(model, window, sleep, boundary, passes, answers, every_output):
                 yield event
                 memory = event.memory
         memory = evict(memory, sleep)
         yield Eviction(window, memory)
-        here = before_window(window.index + 1, memory)
+        boundary = before_window(window.index + 1, memory)
 
 
 def _sleep(
@@ -147,101 +155,35 @@ def _passes(
     """Run the passes of one sleep: h goes from pass to pass, S keeps accumulating."""
     if start.sleep_pass == passes:
         return
-    begin, end = sleep.loop or (0, model.depth)
     run = make_pass(model, window, sleep)
-    above = partial(run, first=end) if end < model.depth else None  # once, after the last pass
+    finish = partial(run_above_loop, run, sleep, model.depth)
     embedded: Any = model.embed(window.tokens)
-    hidden = start.hidden if start.sleep_pass else embedded
-    memory, carried = start.memory, start.carried
-    begun, earlier = carried.fast_weights, carried.kv  # no pass sees the KV of another pass
+    hidden, memory = start.hidden if start.sleep_pass else embedded, start.memory
     for sleep_pass in count(start.sleep_pass + 1):
-        first = 0 if sleep_pass == 1 else begin  # the blocks below the loop run once
-        last = sleep_pass == passes  # a rule decides further down
-        before = reset_conv_tails(memory.replace(kv=earlier), sleep)
-        wanted = every_output or above is not None or (sleep.feed_back and not last)
+        blocks = blocks_of(sleep_pass, sleep, model.depth)
+        before = forget_other_passes(memory, start.carried, sleep)
         entering = hidden if sleep.feed_back else embedded
-        hidden, after = run(entering, before, first=first, last=end, output=wanted)
-        renewed = range(first, end) if sleep_pass == 1 or sleep.kept_kv == "last" else ()
-        memory = after.replace(
-            kv={**memory.kv, **{i: after.kv[i] for i in renewed if i in after.kv}}
-        )
-        if not isinstance(passes, int):
-            now = partial(_finished_answers, answers, above, hidden, memory)
-            last = bool(passes(PassReport(sleep_pass, before, memory, now)))
-        if last and above is not None:
-            hidden, memory = above(hidden, memory, output=every_output)
-        if sleep.write == "last_pass" and not last:
-            looped = {i: begun[i] for i in begun if begin <= i < end}
-            memory = memory.replace(fast_weights={**memory.fast_weights, **looped})
-        hidden = hidden if every_output or not last else None
-        yield SleepPass(window, sleep_pass, last, hidden, memory, carried)
+        output = every_output or feeds_on(sleep, model.depth, last=sleep_pass == passes)
+        hidden, after = run(entering, before, first=blocks.start, last=blocks.stop, output=output)
+        memory = keep_kv(memory, after, blocks, sleep_pass, sleep)
+        now = partial(_answers_if_it_ended, answers, finish, hidden, memory)
+        last = is_last(passes, sleep_pass, before, memory, now)
+        if last:
+            hidden, memory = finish(hidden, memory, output=every_output)
+        else:
+            memory = keep_writes(memory, start.carried, sleep, model.depth)
+        kept = hidden if every_output or not last else None
+        yield SleepPass(window, sleep_pass, last, kept, memory, start.carried)
         if last:
             return
 
 
 @torch.no_grad()
-def _finished_answers(
+def _answers_if_it_ended(
     answers: Callable[[Memory], Tensor],
-    above: Callable[..., tuple[Any, Memory]] | None,
+    finish: Callable[..., tuple[Any, Memory]],
     hidden: Any,
     memory: Memory,
 ) -> Tensor:
-    """Return the answers if the sleep ended here, the blocks above the loop included."""
-    return answers(above(hidden, memory, output=False)[1] if above else memory)
-
-
-def _check_loop(sleep: SleepConfig, depth: int) -> None:
-    begin, end = sleep.loop or (0, depth)
-    if not 0 <= begin < end <= depth:
-        raise WorkbenchError(
-            f"sleep.loop = ({begin}, {end})",
-            f"0 <= a < b <= {depth}, the number of blocks",
-            "change the range, or leave it out to loop all blocks",
-        )
-    if sleep.final_norm == "inside" and end != depth:
-        raise WorkbenchError(
-            f"final_norm = 'inside' with sleep.loop = ({begin}, {end})",
-            f"a loop that ends at the last block ({depth})",
-            "use final_norm = 'outside'",
-        )
-
-
-def _check_ablation(sleep: SleepConfig, passes: int | PassRule) -> None:
-    if sleep.write == "last_pass" and not isinstance(passes, int):
-        raise WorkbenchError(
-            "write = 'last_pass' with a rule that decides after each pass",
-            "an N known before the sleep",
-            "fix N with sleep.with_passes(N)",
-        )
-
-
-def _check_start(
-    start: Boundary,
-    memory: Memory | None,
-    windows: list[Window],
-    passes: int | PassRule,
-    feed_back: bool,
-) -> None:
-    place = f"start at window {start.window}, sleep pass {start.sleep_pass}"
-    if memory is not None:
-        raise WorkbenchError(
-            f"{place}, and a memory to begin with", "one of the two", "use start.with_memory"
-        )
-    if not 0 <= start.window < len(windows):
-        raise WorkbenchError(
-            place, f"a window from 0 to {len(windows) - 1}", "take a boundary of the same layout"
-        )
-    asleep = not windows[start.window].has_loss
-    most = (passes if isinstance(passes, int) else start.sleep_pass) if asleep else 0
-    if not 0 <= start.sleep_pass <= most:
-        raise WorkbenchError(
-            place,
-            f"a pass from 0 to {most}, all that this window has",
-            "take a boundary of a reading with the same N",
-        )
-    if feed_back and 0 < start.sleep_pass != passes and start.hidden is None:
-        raise WorkbenchError(
-            f"{place}, without features",
-            "the features that the next pass takes in",
-            "take the boundary from a reading with a larger N, or with every_output=True",
-        )
+    """Return the answers if the sleep ended here, with the blocks above the loop run first."""
+    return answers(finish(hidden, memory, output=False)[1])

@@ -1,4 +1,4 @@
-"""One pass over one window, asleep or awake, as a `SleepConfig` has it."""
+"""One pass over one window, asleep or awake: each option of a `SleepConfig` in one function."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ def make_pass(
 ) -> Callable[..., tuple[Any, Memory]]:
     """Return the function that runs a range of blocks once over `window`.
 
-    It takes features, memory and the range (``first``, ``last``, ``output``) as
-    `SleepingModel.blocks` does, and returns both anew.
+    Like `SleepingModel.blocks` it takes features, a memory and the range (``first``, ``last``,
+    ``output``), and returns new features and a new memory. Sliding eviction keeps the KV;
+    ``final_norm = "inside"`` normalises the features after the pass.
     """
     sliding = sleep.eviction == "sliding"
     inside = sleep.final_norm == "inside"
@@ -43,12 +44,68 @@ def make_pass(
     return run
 
 
-def wake(model: SleepingModel, window: Window, sleep: SleepConfig, memory: Memory) -> Wake:
-    """Read a window awake, then the head: one pass over all blocks, or `wake_passes` of them.
+def blocks_of(sleep_pass: int, sleep: SleepConfig, depth: int) -> range:
+    """Return the blocks that a pass runs: those of the loop, and in pass 1 all below it."""
+    begin, end = sleep.loop or (0, depth)
+    return range(0 if sleep_pass == 1 else begin, end)
 
-    More than one loops over the looped range as a sleep does, but for S: each pass begins with
-    the S that was carried in. What the pass before wrote holds the whole window, and with it the
-    answers to the very tokens that are to be predicted. The last pass's S is kept.
+
+def run_above_loop(
+    run: Callable[..., tuple[Any, Memory]],
+    sleep: SleepConfig,
+    depth: int,
+    hidden: Any,
+    memory: Memory,
+    *,
+    output: bool,
+) -> tuple[Any, Memory]:
+    """Run the blocks above the loop, if it has any: once, after the last pass of a sleep."""
+    _, end = sleep.loop or (0, depth)
+    return run(hidden, memory, first=end, output=output) if end < depth else (hidden, memory)
+
+
+def feeds_on(sleep: SleepConfig, depth: int, *, last: bool) -> bool:
+    """Return whether anything reads the features after a pass: the next one, or blocks above."""
+    _, end = sleep.loop or (0, depth)
+    return end < depth or (sleep.feed_back and not last)
+
+
+def forget_other_passes(memory: Memory, carried: Memory, sleep: SleepConfig) -> Memory:
+    """Return the memory as a pass begins: no pass sees the KV of another over the same window."""
+    return reset_conv_tails(memory.replace(kv=carried.kv), sleep)
+
+
+def reset_conv_tails(memory: Memory, sleep: SleepConfig) -> Memory:
+    """Drop the convolution tails, unless passes carry them on."""
+    return memory if sleep.conv_state == "carry" else memory.replace(conv_tails={})
+
+
+def keep_kv(
+    memory: Memory, after: Memory, blocks: range, sleep_pass: int, sleep: SleepConfig
+) -> Memory:
+    """Return the memory after a pass, with the KV of the first or of this pass (`kept_kv`)."""
+    renewed = blocks if sleep_pass == 1 or sleep.kept_kv == "last" else ()
+    return after.replace(kv={**memory.kv, **{i: after.kv[i] for i in renewed if i in after.kv}})
+
+
+def keep_writes(memory: Memory, carried: Memory, sleep: SleepConfig, depth: int) -> Memory:
+    """Return the memory after a pass that is not the last, without its writes if only those count.
+
+    Blocks below the loop run once and keep what they wrote.
+    """
+    if sleep.write == "every_pass":
+        return memory
+    begin, end = sleep.loop or (0, depth)
+    undone = {i: s for i, s in carried.fast_weights.items() if begin <= i < end}
+    return memory.replace(fast_weights={**memory.fast_weights, **undone})
+
+
+def wake(model: SleepingModel, window: Window, sleep: SleepConfig, memory: Memory) -> Wake:
+    """Read a window awake and apply the head: one pass over all blocks, or `wake_passes` of them.
+
+    Several passes loop over the same blocks as a sleep, but each begins with the S carried into
+    the window: the S of the pass before holds the whole window, and so the answers to the tokens
+    that are to be predicted. The S of the last pass is kept.
     """
     begin, end = sleep.loop or (0, model.depth)
     run = make_pass(model, window, sleep)
@@ -73,11 +130,6 @@ def _below_and_above(first: int, below: Memory, above: Memory) -> Memory:
     return Memory(joined("fast_weights"), joined("conv_tails"), joined("kv"))
 
 
-def reset_conv_tails(memory: Memory, sleep: SleepConfig) -> Memory:
-    """Return the memory as a pass begins: convolution tails only where they are carried."""
-    return memory if sleep.conv_state == "carry" else memory.replace(conv_tails={})
-
-
 def recomputed(function: Callable[[], Any]) -> Any:
-    """Run `function`, and again in the backward instead of keeping its activations."""
+    """Run `function`, and run it again in the backward pass instead of keeping activations."""
     return checkpoint(function, use_reentrant=False, preserve_rng_state=False)

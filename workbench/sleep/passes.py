@@ -1,11 +1,11 @@
 """How many passes a sleep takes: fixed, drawn at random, or decided after each pass.
 
 A rule is any callable ``rule(report) -> bool`` that returns True when the sleep may end. One
-rule serves a whole sequence; one that remembers earlier passes starts anew at sleep_pass 1, and
+rule serves a whole sequence. A rule that remembers earlier passes resets at sleep_pass 1 and
 decides from its reports alone (activation checkpointing per window asks it again).
 
-All sequences of a batch sleep equally long, so under a rule the answers of one can depend on the
-others: read one sequence at a time where that matters.
+All sequences of a batch sleep equally long, so under a rule the answers of one sequence can depend
+on the others. Where that matters, read one sequence at a time.
 """
 
 from __future__ import annotations
@@ -86,6 +86,19 @@ def capped(rule: PassRule, cap: int) -> PassRule:
     """Return `rule` with an upper bound of `cap` passes."""
     # the rule is asked first, so that one that remembers sees every pass
     return lambda report: rule(report) or report.sleep_pass >= cap
+
+
+def is_last(
+    passes: int | PassRule,
+    sleep_pass: int,
+    before: Memory,
+    after: Memory,
+    answers: Callable[[], Tensor],
+) -> bool:
+    """Return whether a sleep ends with this pass: it is the Nth, or the rule says so."""
+    if isinstance(passes, int):
+        return sleep_pass == passes
+    return bool(passes(PassReport(sleep_pass, before, after, answers)))
 
 
 def resolve(sleep: SleepConfig, generator: np.random.Generator | None) -> int | PassRule:
