@@ -1,4 +1,4 @@
-"""Algorithm 1 against itself written out, and what each option changes."""
+"""Algorithm 1 against the plain loop of the reference, and what each option changes."""
 
 from itertools import pairwise
 
@@ -11,6 +11,7 @@ from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.model import Memory
 from workbench.sleep import Eviction, SleepPass, Wake, read, split_windows, wake_now
+from workbench.sleep.reference import reference
 
 FOUR = ("attention", "gated_delta", "attention", "jet")
 
@@ -23,37 +24,19 @@ def wakes(events):
     return [event for event in events if isinstance(event, Wake)]
 
 
-def by_hand(model, batch, passes):
-    """Return the logits of the wake windows: Algorithm 1 as the paper prints it (hard eviction)."""
-    state = model.empty_memory(len(batch)).fast_weights
-    logits = []
-    for start in range(0, batch.tokens.shape[1], 4):
-        hidden = model.embed(torch.from_numpy(batch.tokens[:, start : start + 4]))
-        if batch.loss_mask[:, start : start + 4].any():
-            hidden, memory = model.blocks(hidden, Memory(state))
-            state = memory.fast_weights
-            logits.append(model.logits(hidden))
-        else:
-            for _ in range(passes):
-                hidden, memory = model.blocks(hidden, Memory(state))
-                state = memory.fast_weights
-    return logits, state
-
-
-@pytest.mark.parametrize("passes", [1, 2, 5])
-@pytest.mark.parametrize("wake_windows", [1, 2])
-def test_is_algorithm_1_and_with_one_pass_the_plain_hybrid(
-    tiny_model, make_batch, passes, wake_windows
-):
-    model, batch = tiny_model(*FOUR), make_batch(3, wake_windows)
+@pytest.mark.parametrize("passes", [1, 2, 4])
+@pytest.mark.parametrize("layers", [FOUR, ("mamba2", "attention", "delta_negative")])
+@pytest.mark.parametrize("pads", [(0, 0, 0), (0, 2, 6)])
+def test_is_the_plain_loop(tiny_model, make_batch, passes, layers, pads):
+    model, batch = tiny_model(*layers), make_batch(3, 2, pads=pads)
     events = list(read(model, batch, sleep_config(passes=passes)))
-    logits, state = by_hand(model, batch, passes)
-    found = wakes(events)
-    assert len(found) == len(logits) == wake_windows
-    for wake, expected in zip(found, logits, strict=True):
-        assert torch.equal(wake.logits, expected)
-    for layer, expected in state.items():
-        assert torch.equal(events[-1].memory.fast_weights[layer], expected)
+    passed = [event for event in events if not isinstance(event, Eviction)]
+    logits, states = reference(model, batch, 4, passes)
+    assert len(passed) == 3 * passes + 2
+    for event, expected in zip(passed, states, strict=True):
+        assert_close(event.memory.fast_weights, expected, rtol=0, atol=1e-12)
+    for wake, expected in zip(wakes(events), logits, strict=True):
+        assert_close(wake.logits, expected, rtol=0, atol=1e-12)
 
 
 def test_passes_matter(tiny_model, make_batch):
