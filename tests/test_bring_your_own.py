@@ -36,7 +36,7 @@ from workbench.instruments import (
     summary,
 )
 from workbench.instruments.attribution_checks import randomisation_check, randomised
-from workbench.instruments.boundaries import at, before_answers, boundaries, read_on
+from workbench.instruments.boundaries import at, before_answers, read_boundaries, read_on
 from workbench.instruments.context_swaps import swap_context
 from workbench.sleep import Wake, read
 from workbench.tasks import batch_generator
@@ -133,7 +133,7 @@ def from_trace(trace):
 def from_model(toy, given):
     """Return what every instrument that runs a model says, by its name."""
     probing = {"untrained_model": toy.shuffled, "seeds": range(2), "workers": 1}
-    place = at(boundaries(*given), before_answers(toy.batch, toy.sleep))
+    boundary = at(read_boundaries(*given), before_answers(toy.batch, toy.sleep))
     few = toy.batch.examples(slice(8))
     texts, facts = privacy.recovery_after(
         *given, others=[toy.others], facts=toy.targets, symbols=toy.task.vocabulary, **probing
@@ -167,14 +167,14 @@ def from_model(toy, given):
             recipient=0,
             donor=1,
             unrelated=2,
-            place=(0, N),
+            boundary=(0, N),
             part=components.whole(),
         ),
         "pairs.change_one": pairs.change_one(
-            *given, example=0, place=(0, N), part=components.whole(), method="zero"
+            *given, example=0, boundary=(0, N), part=components.whole(), method="zero"
         ),
         "attribution.attribute_state": attribution.attribute_state(
-            *given, place, query=0, baseline="zero"
+            *given, boundary, query=0, baseline="zero"
         ),
         "attribution.attribute_passes": attribution.attribute_passes(*given, query=0),
         "attribution.attribute_tokens": attribution.attribute_tokens(*given, query=0, samples=4),
@@ -246,8 +246,10 @@ def test_a_whole_patch_is_the_donor_exactly(toy, given):
     """Read on from the other context's S, the answers are those of reading that context whole."""
     swapped = swap_context(toy.task, toy.batch, toy.others)
     whole = [e.logits for e in read(toy.model, swapped, toy.sleep) if isinstance(e, Wake)]
-    place = before_answers(toy.batch, toy.sleep)
-    own, theirs = (at(boundaries(toy.model, b, toy.sleep), place) for b in (toy.batch, toy.others))
+    boundary = before_answers(toy.batch, toy.sleep)
+    own, theirs = (
+        at(read_boundaries(toy.model, b, toy.sleep), boundary) for b in (toy.batch, toy.others)
+    )
     state = own.memory.replace(fast_weights=theirs.memory.fast_weights)
     patched = read_on(toy.model, swapped, toy.sleep, own.with_memory(state))
     for donor, ours in zip(whole, patched, strict=True):

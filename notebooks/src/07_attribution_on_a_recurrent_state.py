@@ -37,7 +37,7 @@ from sleep_course import attributing, pictures
 from sleep_course.exercises import attributing as exercises
 from sleep_course.records import measured
 from workbench.instruments.attribution import attribute_state
-from workbench.instruments.boundaries import boundaries
+from workbench.instruments.boundaries import read_boundaries
 from workbench.notebook import setup
 from workbench.tasks import batch_generator
 
@@ -162,11 +162,11 @@ for passes, block in ((1, 0), (4, 0), (4, 1)):
 #
 # What crosses the boundary is `S`, and everything later is computed from it. So cut *there*: hand
 # Captum the rest of the computation as a plain function of `S`, all calls inside. Workbench readings
-# can be taken up again at any **place** (`Boundary`), with the memory changed.
+# can be taken up again at any **boundary** (`Boundary`), with the memory changed.
 #
 # ### Exercise 3
 #
-# Complete `make_rest`. `start` is the place after the sleep, and `answer(place)` reads on from a place
+# Complete `make_rest`. `start` is the boundary after the sleep, and `answer(boundary)` reads on from a boundary
 # and gives the logit difference: the right answer minus the strongest other. You will need
 # `start.memory`, `memory.replace(fast_weights=...)` and `start.with_memory(...)`.
 
@@ -174,7 +174,7 @@ for passes, block in ((1, 0), (4, 0), (4, 1)):
 # %%
 def make_rest(start, layer, answer):
     def rest(state):
-        ...  # TODO: the same place, with `state` as the S of this layer: what is answered?
+        ...  # TODO: the same boundary, with `state` as the S of this layer: what is answered?
 
     return rest
 
@@ -219,10 +219,10 @@ for steps in (4, 16, 64):
 
 # %%
 far = attributing.asked(batch, difficulty=4, most=24)
-place = boundaries(model, far.batch, sleep)[0, 4]
+boundary = read_boundaries(model, far.batch, sleep)[0, 4]
 for baseline in ("zero", "mean"):
     how = {"query": far.query, "baseline": baseline, "steps": 24}
-    found = attribute_state(model, far.batch, sleep, place, **how)
+    found = attribute_state(model, far.batch, sleep, boundary, **how)
     heads = found["attribution"].mean("example").values.ravel().round(2) + 0.0
     error = float(found["completeness_error"].median())
     print(f"{baseline}: heads {heads}, sum {heads.sum():.2f}, completeness error {error:.0e}")

@@ -55,7 +55,7 @@ for name, batch in (("recipient", found.recipient), ("donor", found.swapped)):
 print(f"\n{found.asked.asked.sum()} of {found.asked.asked.size} questions have two answers")
 
 # %% [markdown]
-# Both were read with $N = 4$, and every place of both readings was kept: `found.own[0, n]` and
+# Both were read with $N = 4$, and every boundary of both readings was kept: `found.own[0, n]` and
 # `found.donors[0, n]` stand after pass $n$ of window 0.
 #
 # ## All of it

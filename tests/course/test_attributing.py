@@ -13,7 +13,7 @@ from sleep_course.exercises import attributing as checks
 from sleep_course.records import measured
 from workbench.instruments.attribution import attribute_state
 from workbench.instruments.attribution_checks import hooked_completeness
-from workbench.instruments.boundaries import boundaries
+from workbench.instruments.boundaries import read_boundaries
 from workbench.instruments.continuation import answer_target, rest_of_state
 from workbench.model import Memory
 from workbench.sleep import before_window
@@ -180,8 +180,8 @@ test_make_rest = judged(
     (unfinished, "`rest` returns nothing yet"),
     (lambda start, layer, answer: lambda state: state.sum(), "`answer` was not called"),
     (lambda start, layer, answer: lambda state: answer(state), "AttributeError"),
-    (with_weights(in_place), "the place itself was changed"),
-    (with_place(lambda start, memory: before_window(0, memory)), "from another place"),
+    (with_weights(in_place), "the boundary itself was changed"),
+    (with_place(lambda start, memory: before_window(0, memory)), "from another boundary"),
     (with_weights(lambda old, layer, state: {layer: state}), "the other layers' S is gone"),
     (
         with_place(lambda start, memory: start.with_memory(Memory(memory.fast_weights))),
@@ -365,13 +365,13 @@ def test_the_rest_of_one_example_is_that_of_the_instrument_and_complete(bundled)
 def test_what_a_head_is_owed_hangs_on_the_baseline(bundled):
     model, batch, sleep = bundled
     far = attributing.asked(batch, 4, most=24)
-    place = boundaries(model, far.batch, sleep)[0, 4]
+    boundary = read_boundaries(model, far.batch, sleep)[0, 4]
     owed = {
         baseline: attribute_state(
             model,
             far.batch,
             sleep,
-            place,
+            boundary,
             query=far.query,
             baseline=baseline,
             steps=16,
@@ -383,7 +383,7 @@ def test_what_a_head_is_owed_hangs_on_the_baseline(bundled):
     }
     np.testing.assert_allclose(owed["zero"], [2.65, 0, 3.03, 0.91], atol=0.1)
     np.testing.assert_allclose(owed["mean"], [5.35, 0, 0.02, 0.09], atol=0.1)
-    carried = place.carried.fast_weights[1]
+    carried = boundary.carried.fast_weights[1]
     assert not carried.any()  # so that "before the sleep" is "zero" here
 
 

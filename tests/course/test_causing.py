@@ -216,14 +216,14 @@ def test_all_of_s_at_the_last_boundary_is_the_donors_reading_to_the_bit(checkpoi
 
 
 def test_the_two_ends_lie_far_apart(found):
-    own, donors = (places[0, 4].memory for places in (found.own, found.donors))
+    own, donors = (boundaries[0, 4].memory for boundaries in (found.own, found.donors))
     assert found.asked.asked.sum() == 442 == len(found.hops)
     assert found.differences(own).mean() < -15 and found.differences(donors).mean() > 15
     assert found.stayed(own) > 0.98 and found.became_donors(donors) > 0.98
 
 
 def test_head_0_carries_the_answers_and_its_controls_do_not(found):
-    own, donors = (places[0, 4].memory for places in (found.own, found.donors))
+    own, donors = (boundaries[0, 4].memory for boundaries in (found.own, found.donors))
     S, given = causing.state_of(own), causing.state_of(donors)
     ends = found.differences(own), found.differences(donors)
     noise = np.random.default_rng(0).standard_normal(S.shape)
@@ -250,7 +250,7 @@ def test_by_hand_it_is_what_the_instrument_says(checkpoint, found):
     )
     effects = patch_effects(
         found.model, checkpoint.task, recipient, donor, found.sleep,
-        directions=["noise"], controls=[], places=[(0, 1), (0, 3)],
+        directions=["noise"], controls=[], boundaries=[(0, 1), (0, 3)],
     )  # fmt: skip
     told = patches_by_difficulty(effects, pooled=True).squeeze()
     carried = causing.read_on_with(found, read_on, boundary.one_pass_of(found.model))

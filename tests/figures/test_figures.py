@@ -62,17 +62,17 @@ def test_a_replay_is_shown_only_where_there_is_a_second_pass():
         return [trace.name for trace in figure.data]
 
     assert "replay of pass 1" in names(curves())
-    assert "replay of pass 1" not in names(curves(passes=(1, 1), place=(0, 1)))
+    assert "replay of pass 1" not in names(curves(passes=(1, 1), boundary=(0, 1)))
 
 
-def curves(passes=(4, 1), theme="light", heads=4, queries=8, place=(0, 2), **options):
+def curves(passes=(4, 1), theme="light", heads=4, queries=8, boundary=(0, 2), **options):
     right = np.random.default_rng(3).random((len(passes), max(passes) + 1, queries))
     return pass_curves(
         summary(passes, heads),
         xr.DataArray(right, dims=(dims.WINDOW, dims.SLEEP_PASS, dims.QUERY)),
         passes=passes,
         awake=(False,) * (len(passes) - 1) + (True,),
-        place=place,
+        boundary=boundary,
         difficulty=np.arange(queries) % 4 + 1,
         difficulty_name="hops",
         **{"chance": np.full(queries, 0.125), **options},
@@ -135,7 +135,7 @@ def test_comparison_in_words(sleep_pass, quantity, awake, words):
 
 def test_the_timeline_has_one_cell_a_stop():
     change = xr.DataArray([[np.nan, 1, 0.5], [np.nan, 0.25, np.nan]], dims=["window", "sleep_pass"])
-    figure = timeline(change, passes=(2, 1), awake=(False, True), place=(1, 0))
+    figure = timeline(change, passes=(2, 1), awake=(False, True), boundary=(1, 0))
     carried, passed = figure.data
     assert numbers(carried.customdata).tolist() == [[0, 0], [1, 0]]
     assert numbers(passed.customdata).tolist() == [[0, 1], [0, 2], [1, 1]]
@@ -186,7 +186,7 @@ FIGURES = {
         xr.DataArray(np.random.rand(16, 9), dims=["window", "sleep_pass"]),
         passes=(8,) * 16,
         awake=(False,) * 15 + (True,),
-        place=(3, 3),
+        boundary=(3, 3),
         theme=theme,
     ),
     "curves": lambda theme: curves(theme=theme),
@@ -255,28 +255,28 @@ def test_very_many_heads_keep_one_frame_and_say_so():
 def test_a_timeline_on_which_nothing_can_be_measured(values):
     """S stays 0, or becomes 0: there is no finite change, and still a strip."""
     change = xr.DataArray(values, dims=["window", "sleep_pass"])
-    figure = timeline(change, passes=(1,), awake=(False,), place=(0, 1))
+    figure = timeline(change, passes=(1,), awake=(False,), boundary=(0, 1))
     assert figure.layout.coloraxis.cmax == 1
     assert ("S stayed 0" if np.isnan(values[0][1]) else "S became 0") in figure.data[1].hovertext[0]
 
 
 def test_the_moving_part_is_all_that_a_step_changes():
-    """A page that steps sends this part alone; the rest must be the same at every stop."""
+    """A page that steps sends this part alone; the rest must be the same at every boundary."""
     change = xr.DataArray([[np.nan, 1, 0.5], [np.nan, 0.25, np.nan]], dims=["window", "sleep_pass"])
     stops = {"passes": (2, 1), "awake": (False, True)}
-    one, two = (timeline(change, place=p, **stops).to_plotly_json() for p in ((0, 1), (1, 0)))
-    moved = timeline_place(place=(1, 0), **stops)
+    one, two = (timeline(change, boundary=p, **stops).to_plotly_json() for p in ((0, 1), (1, 0)))
+    moved = timeline_place(boundary=(1, 0), **stops)
     assert go.Figure(one["data"], one["layout"] | moved) == go.Figure(two["data"], two["layout"])
     assert go.Figure(one["data"], one["layout"]) != go.Figure(two["data"], two["layout"])
     first = curves().to_plotly_json()
-    moved = curves_place(passes=(4, 1), place=(1, 1))
+    moved = curves_place(passes=(4, 1), boundary=(1, 1))
     again = go.Figure(first["data"], first["layout"] | moved)
-    assert again != curves() and again == curves(place=(1, 1))
+    assert again != curves() and again == curves(boundary=(1, 1))
 
 
 def test_a_replay_has_the_name_it_is_given():
-    names = [trace.name for trace in curves(replay_name="replay from the embeddings").data]
-    assert "replay from the embeddings" in names and "replay of pass 1" not in names
+    names = [trace.name for trace in curves(replay_name="rewriting from the embeddings").data]
+    assert "rewriting from the embeddings" in names and "replay of pass 1" not in names
 
 
 def test_names_of_several_symbols_have_no_chance_line():

@@ -13,7 +13,7 @@ from workbench.figures.matrix import percent, reduced
 from workbench.figures.theme import BYTES, INKS, size
 
 PASSES, AWAKE = (4, 4, 1), (False, False, True)
-WALK = {"passes": PASSES, "awake": AWAKE, "place": (1, 2)}
+WALK = {"passes": PASSES, "awake": AWAKE, "boundary": (1, 2)}
 HEADS, TOKENS = 4, 8
 STOPS = (dims.WINDOW, dims.SLEEP_PASS)
 BOTH = [dims.PROCEDURE, *STOPS]
@@ -119,8 +119,8 @@ MAKERS = {
     ),
     "ranks": lambda **k: figures.ranks_along(spectra(), **WALK, selected=2, **k),
     "change": lambda **k: figures.change_against_replay(changes(), **WALK, **k),
-    "shares": lambda **k: figures.share_matrix(shares(), place=(2, 1), title="head 1", **k),
-    "tokens": lambda **k: figures.token_contributions(norms(), SYMBOLS, place=(2, 1), **k),
+    "shares": lambda **k: figures.share_matrix(shares(), boundary=(2, 1), title="head 1", **k),
+    "tokens": lambda **k: figures.token_contributions(norms(), SYMBOLS, boundary=(2, 1), **k),
     "retention": lambda **k: figures.retention_by_age(kept(), source_window=0, **k),
     "pass retention": lambda **k: figures.pass_retention_matrix(passes_kept(), sleep_pass=2, **k),
     "retrieval": lambda **k: figures.retrieval(returned(), **WALK, **k),
@@ -128,7 +128,7 @@ MAKERS = {
         xr.DataArray(values(TOKENS, TOKENS), dims=(dims.TOKEN, dims.SOURCE_TOKEN)), SYMBOLS[0], **k
     ),
     "lens": lambda **k: figures.lens_over_passes(
-        lens(), passes=(4, 4), place=(0, 2), windows=[1, 2], **k
+        lens(), passes=(4, 4), boundary=(0, 2), windows=[1, 2], **k
     ),
     "convergence": lambda **k: figures.convergence_over_passes(changes(), **WALK, **k),
     "cka": lambda **k: figures.cka_matrix(alike(), examples=16, title="head 0", **k),
@@ -163,7 +163,7 @@ def test_every_figure_is_small_says_what_it_shows_and_can_be_saved(name, theme):
 
 def test_the_cursor_is_told_apart_from_the_curves():
     """What a step changes is the part of the layout that a page sends alone."""
-    for make, place in (
+    for make, boundary in (
         (lambda **w: figures.ranks_along(spectra(), awake=AWAKE, **w), figures.ranks_place),
         (
             lambda **w: figures.change_against_replay(changes(), awake=AWAKE, **w),
@@ -175,9 +175,9 @@ def test_the_cursor_is_told_apart_from_the_curves():
             lambda **w: figures.convergence_place(changes(), **w),
         ),
     ):
-        here, there = ({"passes": PASSES, "place": p} for p in ((0, 1), (2, 0)))
+        here, there = ({"passes": PASSES, "boundary": p} for p in ((0, 1), (2, 0)))
         moved = json.loads(make(**here).to_json())
-        moved["layout"] |= json.loads(json.dumps(place(**there)))
+        moved["layout"] |= json.loads(json.dumps(boundary(**there)))
         assert moved == json.loads(make(**there).to_json())
 
 
@@ -207,7 +207,7 @@ def test_a_replay_stands_beside_every_change():
 def test_shares_add_up_and_what_comes_later_is_empty():
     found = shares()
     at = found["share"].values
-    figure = figures.share_matrix(found, place=(1, 2))
+    figure = figures.share_matrix(found, boundary=(1, 2))
     each, total = figure.data[0].z, figure.data[1].z
     assert np.isnan(each[1, 2:]).all() and np.isnan(each[2]).all() and np.isnan(each[3]).all()
     np.testing.assert_allclose(each[:2, :2], at[:2, :2])
@@ -215,14 +215,14 @@ def test_shares_add_up_and_what_comes_later_is_empty():
     assert len(figure.data[2].text) == np.isfinite(each).sum() + 3
     assert figure.layout.coloraxis.cmin == -figure.layout.coloraxis.cmax, "zero is in the middle"
     nothing = found * np.nan
-    assert "nothing has been written" in texts(figures.share_matrix(nothing, place=(0, 0)))[0][1]
+    assert "nothing has been written" in texts(figures.share_matrix(nothing, boundary=(0, 0)))[0][1]
 
 
 def test_numbers_can_be_read_on_their_cells():
     found = xr.Dataset(
         {"share": ((dims.SOURCE_WINDOW, dims.SOURCE_PASS), [[0.95, 0.05]]), "carried_share": 0.0}
     )
-    figure = figures.share_matrix(found, place=(0, 2))
+    figure = figures.share_matrix(found, boundary=(0, 2))
     inks = dict(zip(figure.data[2].text, figure.data[2].textfont.color, strict=True))
     assert inks["95"] == INKS["light"].paper and inks["5"] == INKS["light"].text
     assert percent(-0.123) == "−12" and percent(-0.001) == "0"
@@ -239,7 +239,7 @@ def test_tokens_stand_in_the_order_of_reading():
 
 def test_very_many_tokens_are_put_together():
     many = norms(16, 12, 512)
-    figure = figures.token_contributions(many, [["x"] * 512] * 16, place=(15, 12))
+    figure = figures.token_contributions(many, [["x"] * 512] * 16, boundary=(15, 12))
     assert size(figure) < BYTES
     assert "means of" in texts(figure)[0][0]
     assert len(figure.layout.xaxis.tickvals) <= 72
@@ -267,7 +267,7 @@ def test_chance_is_drawn_for_retrieval_and_for_answers():
 
 
 def lens_without_a_task():
-    return figures.lens_over_passes(lens(task=False), passes=(4, 4), place=(0, 2))
+    return figures.lens_over_passes(lens(task=False), passes=(4, 4), boundary=(0, 2))
 
 
 def test_intervals_are_drawn_from_their_ends():
@@ -276,7 +276,7 @@ def test_intervals_are_drawn_from_their_ends():
     np.testing.assert_allclose(line.error_y.arrayminus[:5], 0.1, rtol=1e-5)
     assert math.isnan(line.y[5]), "broken between windows"
     accent = INKS["light"].accent
-    still = figures.lens_place(passes=(4, 4), place=None)["shapes"]
+    still = figures.lens_place(passes=(4, 4), boundary=None)["shapes"]
     assert all(shape["line"]["color"] != accent for shape in still), "awake there is no line"
 
 

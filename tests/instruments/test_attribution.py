@@ -17,7 +17,7 @@ from workbench.instruments.attribution import (
     attribute_state,
     attribute_tokens,
 )
-from workbench.instruments.boundaries import boundaries, read_on
+from workbench.instruments.boundaries import read_boundaries, read_on
 from workbench.instruments.continuation import (
     Rest,
     answer_target,
@@ -91,8 +91,8 @@ def test_the_state_is_attributed_in_full(tiny_model, baseline):
     with torch.no_grad():  # nothing reads head 1 of layer 2
         model.stack[2].mixer.out.weight[:, 3:] = 0
     batch = batch_of()
-    place = boundaries(model, batch, SLEEP)[1, 2]
-    found = attribute_state(model, batch, SLEEP, place, query=2, baseline=baseline, steps=200)
+    boundary = read_boundaries(model, batch, SLEEP)[1, 2]
+    found = attribute_state(model, batch, SLEEP, boundary, query=2, baseline=baseline, steps=200)
     assert found.attribution.dims == ("example", "layer", "gdn_head")
     assert found.layer.values.tolist() == [1, 2]
     assert (found.completeness_error < 1e-3).all()
@@ -102,7 +102,7 @@ def test_the_state_is_attributed_in_full(tiny_model, baseline):
     expected = answer_scores(wakes, batch).logit_diff.sel(query=2)
     np.testing.assert_allclose(found.logit_diff, expected, atol=1e-12)
     finer = attribute_state(
-        model, batch, SLEEP, place, query=2, baseline=baseline, steps=200,
+        model, batch, SLEEP, boundary, query=2, baseline=baseline, steps=200,
         by=("key", "value", "layer", "gdn_head"),
     )  # fmt: skip
     np.testing.assert_allclose(
@@ -112,8 +112,8 @@ def test_the_state_is_attributed_in_full(tiny_model, baseline):
 
 def test_the_passes_share_what_the_sleep_is_worth(tiny_model):
     model, batch = tiny_model(), batch_of()
-    place = boundaries(model, batch, SLEEP)[1, 2]
-    whole = attribute_state(model, batch, SLEEP, place, query=1, by=("layer",))
+    boundary = read_boundaries(model, batch, SLEEP)[1, 2]
+    whole = attribute_state(model, batch, SLEEP, boundary, query=1, by=("layer",))
     found = attribute_passes(model, batch, SLEEP, query=1, window=1, steps=200)
     assert found.sleep_pass.values.tolist() == [1, 2]
     for name in ("logit_diff", "logit_diff_at_baseline"):
@@ -177,10 +177,10 @@ def test_passes_are_shared_exactly_as_all_orders_say(tiny_model):
     model, batch, sleep = tiny_model(dtype="float64"), batch_of(2), SLEEP.with_passes(3)
     found = attribute_passes(model, batch, sleep, query=2, window=1, method="shapley values")
     assert found.attrs["coalitions"] == 8
-    places = boundaries(model, batch, sleep)
-    start = places[1, 3]
+    boundaries = read_boundaries(model, batch, sleep)
+    start = boundaries[1, 3]
     target = answer_target(model, batch, sleep, start, query=2)
-    states = [places[1, n].memory.fast_weights for n in range(4)]
+    states = [boundaries[1, n].memory.fast_weights for n in range(4)]
 
     def worth(there, row):
         # the changes of the passes that are there, put on top of the state before the sleep
@@ -247,8 +247,8 @@ def target_of(model, batch, query):
 
 def test_cases_may_come_in_any_order_and_number(tiny_model):
     model, batch = tiny_model(), batch_of()
-    place = boundaries(model, batch, SLEEP)[0, 2]
-    rest = rest_of_state(model, batch, SLEEP, place, target_of(model, batch, 3))
+    boundary = read_boundaries(model, batch, SLEEP)[0, 2]
+    rest = rest_of_state(model, batch, SLEEP, boundary, target_of(model, batch, 3))
     index = torch.tensor([3, 1, 1, 0])
     with torch.no_grad():
         whole = rest.run(rest.input, torch.arange(4))
@@ -272,18 +272,18 @@ def test_cases_may_come_in_any_order_and_number(tiny_model):
 
 def test_one_query_for_each_example_against_a_symbol_of_choice(tiny_model):
     model, batch = tiny_model(), batch_of()
-    place = boundaries(model, batch, SLEEP)[1, 2]
+    boundary = read_boundaries(model, batch, SLEEP)[1, 2]
     query, against = np.array([0, 1, 2, 3]), np.array([1, 2, 3, 4])
-    mixed = attribute_state(model, batch, SLEEP, place, query=query, against=against)
+    mixed = attribute_state(model, batch, SLEEP, boundary, query=query, against=against)
     for row in range(4):
-        one = attribute_state(model, batch, SLEEP, place, query=row, against=against)
+        one = attribute_state(model, batch, SLEEP, boundary, query=row, against=against)
         np.testing.assert_allclose(mixed.attribution[row], one.attribution[row], atol=1e-10)
 
 
 def test_what_cannot_be_attributed_is_refused(tiny_model):
     model, batch = tiny_model(), batch_of()
-    places = boundaries(model, batch, SLEEP)
-    state = {"model": model, "batch": batch, "sleep": SLEEP, "start": places[0, 2]}
+    boundaries = read_boundaries(model, batch, SLEEP)
+    state = {"model": model, "batch": batch, "sleep": SLEEP, "start": boundaries[0, 2]}
     for wrong, message in (
         ({"query": 4}, "a query from 0 to 3"),
         ({"query": 0, "baseline": "median"}, "baseline 'median'; expected one of zero, mean"),
@@ -295,9 +295,9 @@ def test_what_cannot_be_attributed_is_refused(tiny_model):
         with pytest.raises(WorkbenchError, match=message):
             attribute_state(**state, **wrong)
     with pytest.raises(WorkbenchError, match="baseline 'before the sleep'"):
-        attribute_state(model, batch, SLEEP, places[2, 0], query=0)
+        attribute_state(model, batch, SLEEP, boundaries[2, 0], query=0)
     with pytest.raises(WorkbenchError, match="no window from 3 on predicts"):
-        attribute_state(model, batch, SLEEP, places[3, 0], query=0, baseline="zero")
+        attribute_state(model, batch, SLEEP, boundaries[3, 0], query=0, baseline="zero")
     with pytest.raises(WorkbenchError, match="window 2; expected a window that is slept on"):
         attribute_passes(model, batch, SLEEP, query=0, window=2)
     with pytest.raises(WorkbenchError, match="fix N"):

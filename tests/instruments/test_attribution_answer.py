@@ -14,7 +14,7 @@ from workbench.instruments.attribution_answer import (
     baselines_of,
     cases_of,
 )
-from workbench.instruments.boundaries import boundaries
+from workbench.instruments.boundaries import read_boundaries
 from workbench.model import HybridModel
 from workbench.tasks.base import batch_generator
 from workbench.tasks.depo import Depo, DepoConfig
@@ -31,14 +31,14 @@ def given():
     )
     model = HybridModel(config, seed=1).eval().requires_grad_(False)
     batch = task.sample(4, batch_generator(0, 0, "evaluation"))
-    return model, batch, boundaries(model, batch, SLEEP)
+    return model, batch, read_boundaries(model, batch, SLEEP)
 
 
 def asked(subject, method=None, baseline=None, **more):
     method = method or SUBJECTS[subject].methods[0]
-    place = more.pop("place", (1, 2))
-    baseline = baseline or baselines_of(subject, method, place)[0]
-    return Asked(1, 2, subject, place, method, baseline, **{"steps": 16, "samples": 2} | more)
+    boundary = more.pop("boundary", (1, 2))
+    baseline = baseline or baselines_of(subject, method, boundary)[0]
+    return Asked(1, 2, subject, boundary, method, baseline, **{"steps": 16, "samples": 2} | more)
 
 
 @pytest.mark.parametrize("subject", list(SUBJECTS))

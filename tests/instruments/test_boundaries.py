@@ -1,4 +1,4 @@
-"""Every place of a reading is kept, and reading on from it answers as the reading did."""
+"""Every boundary of a reading is kept, and reading on from it answers as the reading did."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,13 @@ import torch
 from workbench.batch import Batch
 from workbench.config import RandomPasses, SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.boundaries import at, before_answers, boundaries, of_examples, read_on
+from workbench.instruments.boundaries import (
+    at,
+    before_answers,
+    of_examples,
+    read_boundaries,
+    read_on,
+)
 from workbench.sleep import Wake, read
 
 SLEEP = SleepConfig(window=4, passes=3)
@@ -24,12 +30,24 @@ def two_sleeps(seed=0, examples=3):
 
 
 def test_all_places_of_a_reading(tiny_model):
-    places = boundaries(tiny_model(), two_sleeps(), SLEEP)
-    assert list(places) == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (1, 3), (2, 0)]
-    for (window, sleep_pass), place in places.items():
-        assert (place.window, place.sleep_pass) == (window, sleep_pass)
-    assert not places[0, 0].memory.fast_weights[1].any()
-    assert torch.equal(places[0, 3].memory.fast_weights[1], places[1, 0].memory.fast_weights[1])
+    boundaries = read_boundaries(tiny_model(), two_sleeps(), SLEEP)
+    assert list(boundaries) == [
+        (0, 0),
+        (0, 1),
+        (0, 2),
+        (0, 3),
+        (1, 0),
+        (1, 1),
+        (1, 2),
+        (1, 3),
+        (2, 0),
+    ]
+    for (window, sleep_pass), boundary in boundaries.items():
+        assert (boundary.window, boundary.sleep_pass) == (window, sleep_pass)
+    assert not boundaries[0, 0].memory.fast_weights[1].any()
+    assert torch.equal(
+        boundaries[0, 3].memory.fast_weights[1], boundaries[1, 0].memory.fast_weights[1]
+    )
 
 
 @pytest.mark.parametrize("eviction", ["hard", "sliding"])
@@ -40,8 +58,8 @@ def test_reading_on_from_any_place_answers_the_same(tiny_model, eviction):
         SleepConfig(window=4, passes=3, eviction=eviction),
     )
     (whole,) = (e for e in read(model, batch, sleep) if isinstance(e, Wake))
-    for place in boundaries(model, batch, sleep).values():
-        (wake,) = read_on(model, batch, sleep, place)
+    for boundary in read_boundaries(model, batch, sleep).values():
+        (wake,) = read_on(model, batch, sleep, boundary)
         assert torch.equal(wake.logits, whole.logits)
 
 
@@ -49,9 +67,9 @@ def test_reading_on_from_any_place_answers_the_same(tiny_model, eviction):
 def test_some_examples_of_a_place(tiny_model):
     model, batch = tiny_model(), two_sleeps()
     index = torch.tensor([2, 0, 0])
-    for place in boundaries(model, batch, SLEEP).values():
-        (whole,) = read_on(model, batch, SLEEP, place)
-        (some,) = read_on(model, batch.examples(index.numpy()), SLEEP, of_examples(place, index))
+    for boundary in read_boundaries(model, batch, SLEEP).values():
+        (whole,) = read_on(model, batch, SLEEP, boundary)
+        (some,) = read_on(model, batch.examples(index.numpy()), SLEEP, of_examples(boundary, index))
         assert torch.allclose(some.logits, whole.logits[index], atol=1e-12)
 
 
@@ -64,10 +82,10 @@ def test_the_last_place_before_answers():
 
 def test_what_does_not_fit_is_refused(tiny_model):
     model, batch = tiny_model(), two_sleeps()
-    places = boundaries(model, batch, SLEEP)
+    boundaries = read_boundaries(model, batch, SLEEP)
     with pytest.raises(WorkbenchError, match="one of .0, 0., .0, 1."):
-        at(places, (0, 4))
+        at(boundaries, (0, 4))
     with pytest.raises(WorkbenchError, match="a memory of 3 examples; expected 2 examples"):
-        read_on(model, batch.examples(slice(2)), SLEEP, places[1, 1])
+        read_on(model, batch.examples(slice(2)), SLEEP, boundaries[1, 1])
     with pytest.raises(WorkbenchError, match="fix N"):
-        boundaries(model, batch, SleepConfig(window=4, passes=RandomPasses()))
+        read_boundaries(model, batch, SleepConfig(window=4, passes=RandomPasses()))

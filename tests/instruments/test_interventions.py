@@ -12,7 +12,7 @@ from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments import components as parts
-from workbench.instruments.boundaries import boundaries, read_on
+from workbench.instruments.boundaries import read_boundaries, read_on
 from workbench.instruments.context_swaps import chance_of, questions, swap_context
 from workbench.instruments.effects import ablations_by_difficulty, patches_by_difficulty
 from workbench.instruments.interventions import PassChange, ablation_effects, patch_effects
@@ -87,7 +87,7 @@ def effects_of(components, **options):
 
 
 def test_all_of_the_memory_makes_the_answers_the_donors():
-    found = effects_of([parts.whole()], places=[(0, 2), (1, 0)])
+    found = effects_of([parts.whole()], boundaries=[(0, 2), (1, 0)])
     at = {"control": "patch", "component": "whole", "window": 0, "sleep_pass": 2}
     for way in ("noise", "denoise"):
         here = found.sel(direction=way, **at)
@@ -96,7 +96,7 @@ def test_all_of_the_memory_makes_the_answers_the_donors():
         np.testing.assert_array_equal(here.unpatched, -np.array(expected))
         np.testing.assert_array_equal(here.donor, expected)
         np.testing.assert_array_equal(here.became_donor, here.logit_diff / 2)
-    assert np.isnan(found.logit_diff.sel(window=1, sleep_pass=2)).all()  # there is no such place
+    assert np.isnan(found.logit_diff.sel(window=1, sleep_pass=2)).all()  # there is no such boundary
     np.testing.assert_array_equal(
         found.logit_diff.sel(window=1, sleep_pass=0), found.logit_diff.sel(window=0, sleep_pass=2)
     )
@@ -108,7 +108,7 @@ def test_all_of_the_memory_makes_the_answers_the_donors():
 
 
 def test_a_head_that_is_not_read_has_no_effect_at_all():
-    found = effects_of([parts.head(0, 0), parts.head(0, 1)], places=[(0, 2)])
+    found = effects_of([parts.head(0, 0), parts.head(0, 1)], boundaries=[(0, 2)])
     used, unused = (found.sel(component=f"layer 0 head {n}") for n in (0, 1))
     np.testing.assert_array_equal(unused.logit_diff.squeeze(), unused.unpatched)
     effect = patches_by_difficulty(found, pooled=True).effect.squeeze()
@@ -119,7 +119,7 @@ def test_a_head_that_is_not_read_has_no_effect_at_all():
 
 def test_what_each_pass_changed_answers_its_own_question():
     changes = [PassChange(0, 1), PassChange(0, 2)]
-    found = patches_by_difficulty(effects_of(changes, places=[(0, 1), (0, 2)]))
+    found = patches_by_difficulty(effects_of(changes, boundaries=[(0, 1), (0, 2)]))
     effect = found.effect.sel(direction="noise", window=0).squeeze("control", drop=True)
     after = effect.sel(sleep_pass=2)  # pass n wrote the answer to question n, of difficulty n
     assert after.transpose("component", "difficulty").values.tolist() == [[1, 0], [0, 1]]
@@ -134,24 +134,28 @@ def test_a_patch_in_the_middle_is_followed_by_the_recipients_own_passes():
 
 
 def test_an_example_patched_into_itself_is_unchanged():
-    model, places = Notebook(), boundaries(Notebook(), RECIPIENT, SLEEP)
-    for part in (parts.whole(), parts.head(0, 0), PassChange(0, 1).of(places)):
-        memory = places[0, 2].memory
-        patched = places[0, 2].with_memory(parts.patch(memory, memory, part))
-        (wake,), (same,) = (read_on(model, RECIPIENT, SLEEP, p) for p in (patched, places[0, 2]))
+    model, boundaries = Notebook(), read_boundaries(Notebook(), RECIPIENT, SLEEP)
+    for part in (parts.whole(), parts.head(0, 0), PassChange(0, 1).of(boundaries)):
+        memory = boundaries[0, 2].memory
+        patched = boundaries[0, 2].with_memory(parts.patch(memory, memory, part))
+        (wake,), (same,) = (
+            read_on(model, RECIPIENT, SLEEP, p) for p in (patched, boundaries[0, 2])
+        )
         assert torch.equal(wake.logits, same.logits)
 
 
 def test_controls_do_less_than_the_donor():
     found = patches_by_difficulty(
-        effects_of(None, places=[(0, 2)], controls=("unrelated donor", "random of equal norm")),
+        effects_of(None, boundaries=[(0, 2)], controls=("unrelated donor", "random of equal norm")),
         pooled=True,
     ).sel(direction="noise")
     assert found.control.values.tolist() == ["patch", "unrelated donor", "random of equal norm"]
     assert found.effect.sel(control="patch").item() == 1
     assert (found.effect.sel(control=["unrelated donor", "random of equal norm"]) < 0.9).all()
     # example 1 asks for 6 and 4, its donor's answers, of the memory of "0 5 1 4"
-    raw = effects_of(None, places=[(0, 2)], controls=("unrelated donor",), directions=("noise",))
+    raw = effects_of(
+        None, boundaries=[(0, 2)], controls=("unrelated donor",), directions=("noise",)
+    )
     other = raw.logit_diff.sel(control="unrelated donor").squeeze()
     assert other.values[1].tolist() == [0, 2]
 
@@ -218,16 +222,16 @@ def test_the_logits_are_the_donors_to_the_last_bit(tiny_model):
     model = tiny_model("attention", "gated_delta", "gated_delta", vocabulary=len(task.vocabulary))
     sleep = SleepConfig(window=4, passes=3)  # two windows of context, two of questions
     swapped = swap_context(task, recipient, donor)
-    places, donors = (boundaries(model, b, sleep) for b in (recipient, swapped))
+    boundaries, donors = (read_boundaries(model, b, sleep) for b in (recipient, swapped))
     for last in ((1, 3), (2, 0)):
-        memory = parts.patch(places[last].memory, donors[last].memory, parts.whole())
-        patched = read_on(model, recipient, sleep, places[last].with_memory(memory))
+        memory = parts.patch(boundaries[last].memory, donors[last].memory, parts.whole())
+        patched = read_on(model, recipient, sleep, boundaries[last].with_memory(memory))
         # the donor's own reading of its context, then the recipient's windows as tokens
         rest = read_on(model, recipient, sleep, donors[2, 0])
         assert all(torch.equal(a.logits, b.logits) for a, b in zip(patched, rest, strict=True))
-        own = read_on(model, recipient, sleep, places[last])
+        own = read_on(model, recipient, sleep, boundaries[last])
         assert not torch.equal(patched[0].logits, own[0].logits)
-    found = patch_effects(model, task, recipient, donor, sleep, places=[(1, 3)])
+    found = patch_effects(model, task, recipient, donor, sleep, boundaries=[(1, 3)])
     np.testing.assert_array_equal(
         found.logit_diff.sel(control="patch").squeeze().values, found.donor.values
     )
@@ -239,7 +243,7 @@ def test_erasing_the_head_that_is_read():
     components = [parts.head(0, 0), parts.head(0, 1)]
     methods = ("zero", "mean", 0.5, 1.0)
     found = ablation_effects(
-        Notebook(), RECIPIENT, SLEEP, components=components, methods=methods, places=[(0, 2)]
+        Notebook(), RECIPIENT, SLEEP, components=components, methods=methods, boundaries=[(0, 2)]
     )
     assert found.procedure.values.tolist() == ["zero", "mean", "x 0.5", "x 1"]
     at = found.sel(control="ablation", window=0, sleep_pass=2)
@@ -262,7 +266,7 @@ def test_erasing_the_head_that_is_read():
 
 def test_what_cannot_be_done_is_refused():
     with pytest.raises(WorkbenchError, match="before the first answer|one of"):
-        effects_of(None, places=[(2, 0)])
+        effects_of(None, boundaries=[(2, 0)])
     with pytest.raises(WorkbenchError, match="direction 'back'"):
         effects_of(None, directions=("back",))
     with pytest.raises(WorkbenchError, match="control 'none'"):
@@ -272,5 +276,5 @@ def test_what_cannot_be_done_is_refused():
     one = slice(1)
     with pytest.raises(WorkbenchError, match="2 examples or more"):
         patch_effects(Notebook(), TASK, RECIPIENT.examples(one), DONOR.examples(one), SLEEP)
-    with pytest.raises(WorkbenchError, match="no place to change"):
-        effects_of(None, places=[])
+    with pytest.raises(WorkbenchError, match="no boundary to change"):
+        effects_of(None, boundaries=[])

@@ -8,7 +8,7 @@ from workbench import dims
 from workbench.config import ModelConfig, SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments import components as parts
-from workbench.instruments.boundaries import boundaries
+from workbench.instruments.boundaries import read_boundaries
 from workbench.instruments.controls import DONOR, INTACT
 from workbench.instruments.interventions import PassChange, ablation_effects, patch_effects
 from workbench.instruments.pairs import change_one, patch_pair, read_pair
@@ -38,13 +38,13 @@ def given(request):
     )
     model = HybridModel(config, seed=1).eval().requires_grad_(False)
     batch = task.sample(4, batch_generator(0, 0, "evaluation"))
-    return model, task, batch, boundaries(model, batch, SLEEP)
+    return model, task, batch, read_boundaries(model, batch, SLEEP)
 
 
-@pytest.mark.parametrize("place", [(1, 2), (2, 0)])
-def test_the_whole_of_s_at_the_last_boundary_gives_the_donor_s_logits_exactly(given, place):
+@pytest.mark.parametrize("boundary", [(1, 2), (2, 0)])
+def test_the_whole_of_s_at_the_last_boundary_gives_the_donor_s_logits_exactly(given, boundary):
     model, task, batch, _ = given
-    found = patch_pair(model, task, batch, SLEEP, **PAIR, place=place, part=parts.whole())
+    found = patch_pair(model, task, batch, SLEEP, **PAIR, boundary=boundary, part=parts.whole())
     assert found["error"].values.tolist() == [0.0, 0.0]
     patched, donor = (found["logit_diff"].sel({dims.CONTROL: c}) for c in ("patch", DONOR))
     np.testing.assert_array_equal(patched, donor)
@@ -57,7 +57,7 @@ def test_the_whole_of_s_at_the_last_boundary_gives_the_donor_s_logits_exactly(gi
 
 def test_before_anything_is_read_there_is_nothing_to_exchange(given):
     model, task, batch, _ = given
-    found = patch_pair(model, task, batch, SLEEP, **PAIR, place=(0, 0), part=parts.whole())
+    found = patch_pair(model, task, batch, SLEEP, **PAIR, boundary=(0, 0), part=parts.whole())
     for control in ("patch", "unrelated donor", "random of equal norm"):
         own = found["logit_diff"].sel({dims.CONTROL: control})
         np.testing.assert_allclose(own, found["logit_diff"][:, 0], atol=1e-4)
@@ -65,12 +65,12 @@ def test_before_anything_is_read_there_is_nothing_to_exchange(given):
 
 
 @pytest.mark.parametrize(
-    ("place", "part"),
+    ("boundary", "part"),
     [((0, 1), parts.layer(1)), ((1, 1), parts.modes(2)), ((1, 2), PassChange(1, 1))],
 )
-def test_it_is_what_patch_effects_measures(given, place, part):
+def test_it_is_what_patch_effects_measures(given, boundary, part):
     model, task, batch, _ = given
-    found = patch_pair(model, task, batch, SLEEP, **PAIR, place=place, part=part, seed=4)
+    found = patch_pair(model, task, batch, SLEEP, **PAIR, boundary=boundary, part=part, seed=4)
     pick = np.array([0, 0]), np.array([2, 3])
     controls = ("unrelated donor",)
     many = patch_effects(
@@ -78,7 +78,7 @@ def test_it_is_what_patch_effects_measures(given, place, part):
         task,
         *(batch.examples(rows) for rows in pick),
         SLEEP,
-        places=[place],
+        boundaries=[boundary],
         components=[part],
         controls=controls,
     ).isel({dims.EXAMPLE: 0, dims.COMPONENT: 0, dims.WINDOW: 0, dims.SLEEP_PASS: 0})
@@ -107,7 +107,7 @@ def test_an_answer_that_both_contexts_give_became_nobody_s(given):
         unrelated = next(i for i in range(4) if i not in (recipient, donor))
         three = {"recipient": recipient, "donor": donor, "unrelated": unrelated}
         found = patch_pair(
-            model, task, batch, SLEEP, **three, place=(1, 2), part=parts.whole()
+            model, task, batch, SLEEP, **three, boundary=(1, 2), part=parts.whole()
         ).sel({dims.DIRECTION: "noise"})
         one = batch.examples(slice(recipient, recipient + 1))
         same = (found["own"] == found["other"]).values
@@ -122,14 +122,14 @@ def test_an_answer_that_both_contexts_give_became_nobody_s(given):
 def test_a_reading_of_the_pair_can_be_kept(given):
     model, task, batch, _ = given
     reading = read_pair(model, task, batch, SLEEP, **PAIR)
-    asked = PAIR | {"place": (1, 1), "part": parts.head(1, 1)}
+    asked = PAIR | {"boundary": (1, 1), "part": parts.head(1, 1)}
     found = patch_pair(model, task, batch, SLEEP, **asked, reading=reading)
     xr.testing.assert_equal(found, patch_pair(model, task, batch, SLEEP, **asked))
 
 
 def test_random_is_as_large_in_every_head(given):
     model, task, batch, _ = given
-    found = patch_pair(model, task, batch, SLEEP, **PAIR, place=(1, 1), part=parts.head(1, 0))
+    found = patch_pair(model, task, batch, SLEEP, **PAIR, boundary=(1, 1), part=parts.head(1, 0))
     states = found["fast_weight"].isel({dims.DIRECTION: 0})
     moved = states - states.sel({dims.CONTROL: INTACT}, drop=True)
     sizes = np.sqrt((moved**2).sum([dims.KEY, dims.VALUE]))
@@ -143,11 +143,11 @@ def test_random_is_as_large_in_every_head(given):
 def test_erasing_is_what_ablation_effects_measures(given, method):
     model, _, batch, reading = given
     found = change_one(
-        model, batch, SLEEP, example=1, place=(1, 2), part=parts.head(1, 1), method=method,
+        model, batch, SLEEP, example=1, boundary=(1, 2), part=parts.head(1, 1), method=method,
         reading=reading,
     )  # fmt: skip
     many = ablation_effects(
-        model, batch, SLEEP, places=[(1, 2)], components=[parts.head(1, 1)], methods=[method],
+        model, batch, SLEEP, boundaries=[(1, 2)], components=[parts.head(1, 1)], methods=[method],
         controls=(),
     ).isel({dims.EXAMPLE: 1})  # fmt: skip
     np.testing.assert_allclose(
@@ -160,7 +160,7 @@ def test_erasing_is_what_ablation_effects_measures(given, method):
 
 def test_what_is_said_is_the_right_answer_where_it_is_correct(given):
     model, task, batch, _ = given
-    found = patch_pair(model, task, batch, SLEEP, **PAIR, place=(1, 2), part=parts.whole()).sel(
+    found = patch_pair(model, task, batch, SLEEP, **PAIR, boundary=(1, 2), part=parts.whole()).sel(
         {dims.DIRECTION: "noise"}
     )
     one = batch.examples(slice(0, 1))
@@ -176,14 +176,14 @@ def test_what_is_said_is_the_right_answer_where_it_is_correct(given):
     ("changed", "message"),
     [
         ({"donor": 0}, "all different"),
-        ({"place": (2, 1)}, "before the first answer"),
-        ({"place": (1, 0), "part": PassChange(1, 1)}, "has run by then"),
+        ({"boundary": (2, 1)}, "before the first answer"),
+        ({"boundary": (1, 0), "part": PassChange(1, 1)}, "has run by then"),
         ({"part": parts.layer(0)}, "a layer with fast weights"),
         ({"part": parts.modes(5)}, "1 to 4, the smaller side of S"),
     ],
 )
 def test_what_makes_no_sense_is_refused(given, changed, message):
     model, task, batch, _ = given
-    asked = PAIR | {"place": (1, 2), "part": parts.whole()} | changed
+    asked = PAIR | {"boundary": (1, 2), "part": parts.whole()} | changed
     with pytest.raises(WorkbenchError, match=message):
         patch_pair(model, task, batch, SLEEP, **asked)

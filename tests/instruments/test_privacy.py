@@ -12,7 +12,7 @@ import torch
 
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.boundaries import boundaries, read_on
+from workbench.instruments.boundaries import read_boundaries, read_on
 from workbench.instruments.privacy import (
     answers_after,
     recovery,
@@ -142,9 +142,9 @@ def test_answers_after_each_treatment_are_those_of_a_reading_that_went_so():
     def correct(wakes, batch):
         return answer_scores(wakes, batch)["correct"].values
 
-    places = boundaries(model, batch, sleep)
-    last = max(window for window, sleep_pass in places if sleep_pass)
-    there = places[last, 2]
+    boundaries = read_boundaries(model, batch, sleep)
+    last = max(window for window, sleep_pass in boundaries if sleep_pass)
+    there = boundaries[last, 2]
     for treatment, factor in (("nothing", 1.0), ("a hundredth", 0.01), ("erased", 0.0)):
         weights = {i: factor * s for i, s in there.memory.fast_weights.items()}
         here = there.with_memory(there.memory.replace(fast_weights=weights))
@@ -166,7 +166,7 @@ def test_answers_after_each_treatment_are_those_of_a_reading_that_went_so():
 
 def test_texts_as_targets(made):
     depo = task("depo", nodes=3, names="depo1", max_hops=1, queries=1)
-    batch = depo.parse("a>b b>c c>a")  # six words in twelve places, the first half padding
+    batch = depo.parse("a>b b>c c>a")  # six words in twelve boundaries, the first half padding
     (text,) = text_targets(batch, SleepConfig(window=12), depo.vocabulary)
     assert text.items[11] == "token 11"
     assert (text.labels[0, :6] == -1).all()

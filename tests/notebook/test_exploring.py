@@ -128,7 +128,7 @@ def test_over_says_what_is_cut_and_the_function_gets_named_axes_too(states):
 
 
 def test_figures_of_a_whole_reading_get_places_and_facts(states, trace):
-    function = spy(passes=(), awake=(), place=(0, 0), selected=0)
+    function = spy(passes=(), awake=(), boundary=(0, 0), selected=0)
     shown = explore(function, states, trace=trace)
     assert list(shown.controls) == ["example", "window", "sleep_pass", "gdn_head"]
     shown.controls["window"].value = 1
@@ -136,10 +136,10 @@ def test_figures_of_a_whole_reading_get_places_and_facts(states, trace):
     shown.controls["gdn_head"].value = 1
     assert seen(shown) == {
         "dims": ["gdn_head", "key", "sleep_pass", "value", "window"],
-        "passes": (2, 1), "awake": (False, True), "place": (1, 1), "selected": 1,
+        "passes": (2, 1), "awake": (False, True), "boundary": (1, 1), "selected": 1,
     }  # fmt: skip
-    here = explore(spy(place=(0, 0)), states, trace=trace)
-    assert seen(here) == {"dims": ["key", "value"], "place": (0, 0)}
+    here = explore(spy(boundary=(0, 0)), states, trace=trace)
+    assert seen(here) == {"dims": ["key", "value"], "boundary": (0, 0)}
 
 
 def test_a_whole_trace(trace):

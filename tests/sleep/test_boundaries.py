@@ -6,7 +6,7 @@ import torch
 from workbench.config import ModelConfig, SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.model import HybridModel
-from workbench.sleep import Eviction, SleepPass, Wake, before_window, boundary, read
+from workbench.sleep import Eviction, SleepPass, Wake, before_window, boundary_after, read
 
 MODEL = ModelConfig(
     vocabulary=7,
@@ -54,9 +54,9 @@ def test_the_rest_is_that_of_an_undisturbed_reading(model, make_batch, options):
     for index, event in enumerate(events):
         if isinstance(event, Wake) or event is events[-1]:
             continue
-        rest = list(read(model, batch, sleep, start=boundary(event)))
+        rest = list(read(model, batch, sleep, start=boundary_after(event)))
         if isinstance(event, SleepPass):
-            assert event.carried is boundary(event).carried
+            assert event.carried is boundary_after(event).carried
         expected, got = outcome(events[index + 1 :]), outcome(rest)
         assert got.keys() == expected.keys()
         for name, tensors in expected.items():
@@ -70,7 +70,7 @@ def test_another_memory_is_carried_onward(model, make_batch):
     batch, sleep = make_batch(), SleepConfig(window=4, passes=2)
     events = list(read(model, batch, sleep))
     last = next(e for e in reversed(events[:-2]) if isinstance(e, Eviction))
-    erased = boundary(last).with_memory(last.memory.erase())
+    erased = boundary_after(last).with_memory(last.memory.erase())
     (wake, _) = read(model, batch, sleep, start=erased)
     alone = before_window(2, model.empty_memory(len(batch)))
     (expected, _) = read(model, batch, sleep, start=alone)
@@ -83,7 +83,7 @@ def test_gradients_reach_the_memory_of_the_boundary(model, make_batch):
     with torch.no_grad():
         first = next(iter(read(model, batch, sleep)))
     state = {i: s.clone().requires_grad_() for i, s in first.memory.fast_weights.items()}
-    start = boundary(first).with_memory(first.memory.replace(fast_weights=state))
+    start = boundary_after(first).with_memory(first.memory.replace(fast_weights=state))
     *_, wake, _ = read(model, batch, sleep, start=start)
     wake.logits.sum().backward()
     assert all(s.grad is not None and s.grad.abs().sum() > 0 for s in state.values())
@@ -94,7 +94,7 @@ def test_a_boundary_of_another_reading_is_refused(model, make_batch):
     with torch.no_grad():
         events = list(read(model, batch, sleep))
     empty = model.empty_memory(3)
-    after_last = boundary(events[1])
+    after_last = boundary_after(events[1])
     with pytest.raises(WorkbenchError, match="a window from 0 to 2"):
         next(read(model, batch, sleep, start=before_window(3, empty)))
     with pytest.raises(WorkbenchError, match="a pass from 0 to 1"):

@@ -110,14 +110,14 @@ def test_only_what_makes_sense_can_be_chosen(show):
     assert list(view.screen.baseline.options) == ["zero"]
     view.act("first")
     settle(view)
-    assert view.cursor.place == (0, 0)
+    assert view.cursor.boundary == (0, 0)
     view.choose("method", METHODS[0])
     settle(view)
     assert list(view.screen.baseline.options) == ["mean", "zero"], "no sleep has begun"
     view.choose("subject", "heads of S")  # S is 0 there, and so is the baseline
     view.choose("baseline", "zero")
     settle(view)
-    assert view.cursor.place == (0, 0)
+    assert view.cursor.boundary == (0, 0)
     said = view.screen.facts.object
     assert "not defined" in said and "nothing to divide here" in said and "add up" not in said
     one_window = show()

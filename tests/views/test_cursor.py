@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from workbench.views.cursor.cursor import MOST_PASSES, URL, Cursor, Extent, Place
+from workbench.views.cursor.cursor import MOST_PASSES, URL, BoundaryIndex, Cursor, Extent
 
 EXTENT = Extent(passes=(2, 2, 1), layers=(1, 3), heads=4, queries=8)
 
@@ -18,35 +18,35 @@ def cursor():
 
 
 def test_places_are_every_pass_of_every_window():
-    assert EXTENT.places == (
+    assert EXTENT.boundaries == (
         (0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1),
     )  # fmt: skip
 
 
 def test_step_and_back_walk_through_all_places(cursor):
-    seen = [cursor.place]
+    seen = [cursor.boundary]
     while not cursor.at_end:
         cursor.step()
-        seen.append(cursor.place)
-    assert tuple(seen) == EXTENT.places
+        seen.append(cursor.boundary)
+    assert tuple(seen) == EXTENT.boundaries
     cursor.step()
-    assert cursor.place == (2, 1), "there is nothing beyond the end"
+    assert cursor.boundary == (2, 1), "there is nothing beyond the end"
     while cursor.index:
         cursor.back()
-        assert cursor.place == seen[cursor.index]
+        assert cursor.boundary == seen[cursor.index]
     cursor.back()
-    assert cursor.place == (0, 0)
+    assert cursor.boundary == (0, 0)
 
 
 def test_first_and_last(cursor):
     cursor.last()
-    assert cursor.at_end and cursor.place == (2, 1)
+    assert cursor.at_end and cursor.boundary == (2, 1)
     cursor.first()
-    assert cursor.place == (0, 0)
+    assert cursor.boundary == (0, 0)
 
 
 def test_a_move_is_one_change(cursor):
-    cursor.go(Place(0, 2))
+    cursor.go(BoundaryIndex(0, 2))
     changes = []
     cursor.param.watch(lambda *events: changes.append({e.name for e in events}), list(URL))
     cursor.step()
@@ -54,8 +54,8 @@ def test_a_move_is_one_change(cursor):
 
 
 def test_places_that_do_not_exist_are_refused(cursor):
-    with pytest.raises(ValueError, match=r"no stop \(2, 2\)"):
-        cursor.go(Place(2, 2))
+    with pytest.raises(ValueError, match=r"no boundary \(2, 2\)"):
+        cursor.go(BoundaryIndex(2, 2))
     with pytest.raises(ValueError):
         cursor.passes = MOST_PASSES + 1
     with pytest.raises(ValueError):

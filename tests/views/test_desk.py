@@ -8,7 +8,7 @@ import pytest
 from workbench.errors import WorkbenchError
 from workbench.trace import load_trace, origin_of, record, save_trace
 from workbench.views.cursor import desk as desks
-from workbench.views.cursor.cursor import EXAMPLES, Place, TraceCursor
+from workbench.views.cursor.cursor import EXAMPLES, BoundaryIndex, TraceCursor
 from workbench.views.cursor.desk import Desk, Wanted, drawn_batch, wanted_by
 from workbench.views.cursor.problem import drawn
 from workbench.views.cursor.reading import Readings
@@ -71,8 +71,11 @@ def test_what_was_made_of_a_model_that_was_replaced_is_not_shown(desk, checkpoin
 def test_where_the_cursor_stands_in_terms_of_writes(desk):
     study = desk.study(Wanted("ring-two", passes=2))
     assert study.layers == (1, 2) and study.awake[:2] == (False, False)
-    assert study.written(Place(0, 0)) is None
-    assert study.written(Place(1, 0)) == (0, 2) and study.written(Place(1, 1)) == (1, 1)
+    assert study.written(BoundaryIndex(0, 0)) is None
+    assert study.written(BoundaryIndex(1, 0)) == (0, 2) and study.written(BoundaryIndex(1, 1)) == (
+        1,
+        1,
+    )
     last = len(study.passes) - 1
     assert study.slept(last) == 1 and study.slept(0) == 0
 

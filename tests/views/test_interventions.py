@@ -32,7 +32,7 @@ def said(view):
 
 
 def test_it_opens_after_the_last_sleep_and_reproduces_the_donor_exactly(view):
-    assert view.cursor.place == (0, 2) and view.cursor.donor == 1
+    assert view.cursor.boundary == (0, 2) and view.cursor.donor == 1
     found = result(view.cursor, view.examples)
     patched, donor = (found["logit_diff"].sel({dims.CONTROL: c}) for c in ("patch", "donor"))
     np.testing.assert_array_equal(patched, donor)
@@ -59,12 +59,12 @@ def test_figures_of_answers_and_of_three_memories(view):
 
 def test_a_step_back_is_followed_by_the_reading_s_own_passes(view):
     view.act("back")
-    assert view.cursor.place == (0, 1)
+    assert view.cursor.boundary == (0, 1)
     assert "does not reproduce the donor" in said(view)
     view.act("first")
-    assert "S is still 0" in view.screen.place.sentence
+    assert "S is still 0" in view.screen.boundary.sentence
     view.act("last")
-    assert view.cursor.place == (1, 0) == view.examples.last
+    assert view.cursor.boundary == (1, 0) == view.examples.last
     assert "reproduces the donor exactly" in said(view)
 
 
@@ -155,7 +155,7 @@ def test_contexts_that_do_not_answer_the_questions_are_told(readings):
 
 def test_several_windows_and_layers_and_the_other_task(readings):
     view = Interventions(InterventionCursor(checkpoint="ring-two"), readings=readings)
-    assert view.cursor.place == (1, 2) and view.screen.layer.visible
+    assert view.cursor.boundary == (1, 2) and view.screen.layer.visible
     assert "reproduces the donor exactly" in said(view)
     view.screen.checkpoint.value = "rule"
     assert "automaton" in view.screen.donor_picture.object
@@ -232,7 +232,9 @@ def test_a_pass_beyond_n_is_told_with_what_to_do(view):
 def test_the_change_along_the_strip_is_the_instrument_s(readings, name):
     examples = readings.get(Wanted(name, 0, 2))
     found = examples.change(3)
-    states = {place: stacked(there.memory)[0][3] for place, there in examples.places.items()}
+    states = {
+        boundary: stacked(there.memory)[0][3] for boundary, there in examples.boundaries.items()
+    }
     assert found.dims == (dims.WINDOW, dims.SLEEP_PASS) and found.shape == (len(examples.passes), 3)
     for window, last in enumerate(examples.passes):
         for n in range(3):

@@ -62,12 +62,12 @@ def test_the_names_in_the_address_are_those_of_the_stepper(memory):
 
 
 def test_it_opens_after_the_last_sleep_unless_a_place_is_given(memory, shared):
-    assert memory.cursor.place == (0, 2) and not memory.study.awake[0]
+    assert memory.cursor.boundary == (0, 2) and not memory.study.awake[0]
     placed = TraceCursor()
     assert placed.restore({"checkpoint": "ring", "N": "2", "pass": "1"}) == []
-    assert Memory(placed, at=Desk(shared)).cursor.place == (0, 1)
+    assert Memory(placed, at=Desk(shared)).cursor.boundary == (0, 1)
     begun = TraceCursor(checkpoint="ring", passes=2, window=0, sleep_pass=0)
-    assert Memory(begun, at=Desk(shared)).cursor.place == (0, 0)
+    assert Memory(begun, at=Desk(shared)).cursor.boundary == (0, 0)
 
 
 def test_a_step_redraws_only_what_depends_on_it(memory):
@@ -106,7 +106,7 @@ def test_another_example_and_another_n_are_another_sleep(memory):
     assert memory.study is study, "the trace has all examples"
     assert panes(memory) != first and "Ring of 8 nodes" in memory.screen.picture.object
     memory.cursor.passes = 4
-    assert memory.study is not study and memory.cursor.place == (0, 4)
+    assert memory.study is not study and memory.cursor.boundary == (0, 4)
     memory.screen.checkpoint.value = "rule"
     assert memory.cursor.passes == 3 and "automaton" in memory.screen.picture.object
 

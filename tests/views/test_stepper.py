@@ -37,8 +37,8 @@ def panes(stepper):
 
 
 def words(stepper):
-    place = stepper.screen.place
-    return f"{place.title}. {place.sentence}"
+    boundary = stepper.screen.boundary
+    return f"{boundary.title}. {boundary.sentence}"
 
 
 def let_go(slider, value):
@@ -50,7 +50,7 @@ def let_go(slider, value):
 def test_it_begins_before_the_first_pass(stepper):
     assert stepper.cursor.checkpoint == "ring"
     assert stepper.cursor.passes == 4, "the largest N of training"
-    assert stepper.cursor.place == (0, 0)
+    assert stepper.cursor.boundary == (0, 0)
     assert "S = 0 everywhere" in words(stepper)
     assert all(figure["layout"]["height"] for figure in panes(stepper).values())
     assert isinstance(stepper.__panel__(), pn.viewable.Viewable)
@@ -66,7 +66,7 @@ def test_a_step_moves_every_pane(stepper):
     before = panes(stepper)
     stepper.act("step")
     after = panes(stepper)
-    assert stepper.cursor.place == (0, 1) and stepper.screen.transport.index == 1
+    assert stepper.cursor.boundary == (0, 1) and stepper.screen.transport.index == 1
     assert all(before[name] != after[name] for name in before)
     assert "pass 1 of 4" in words(stepper)
     stepper.act("back")
@@ -77,17 +77,17 @@ def test_transport_reaches_both_ends_and_plays(stepper):
     stepper.act("last")
     assert stepper.cursor.at_end and "Awake" in words(stepper)
     stepper.act("play")
-    assert stepper.screen.transport.playing and stepper.cursor.place == (0, 0), "it starts over"
+    assert stepper.screen.transport.playing and stepper.cursor.boundary == (0, 0), "it starts over"
     for _ in range(stepper.screen.transport.count):
         stepper.act("step")
     assert not stepper.screen.transport.playing and stepper.cursor.at_end
     stepper.act("first")
-    assert stepper.cursor.place == (0, 0)
+    assert stepper.cursor.boundary == (0, 0)
 
 
 def test_the_scale_stays_while_stepping(stepper):
     limits = set()
-    for _ in stepper.walk.places:
+    for _ in stepper.walk.boundaries:
         limits.add(stepper.screen.heads.figure["layout"]["coloraxis"]["cmax"])
         stepper.act("step")
     assert len(limits) == 1
@@ -95,10 +95,10 @@ def test_the_scale_stays_while_stepping(stepper):
 
 def test_n_shows_the_end_of_the_sleep(stepper):
     let_go(stepper.screen.passes, 6)
-    assert stepper.cursor.place == (0, 6)
+    assert stepper.cursor.boundary == (0, 6)
     assert "beyond the trained range" in stepper.screen.note.object
     let_go(stepper.screen.passes, 1)
-    assert stepper.cursor.place == (0, 1)
+    assert stepper.cursor.boundary == (0, 1)
     assert "beyond" not in stepper.screen.note.object
     stepper.act("last")
     let_go(stepper.screen.passes, 3)
@@ -108,7 +108,7 @@ def test_n_shows_the_end_of_the_sleep(stepper):
 def test_clicks(stepper):
     screen = stepper.screen
     screen.timeline._handle_msg({"curve": 1, "custom": [0, 3]})
-    assert stepper.cursor.place == (0, 3)
+    assert stepper.cursor.boundary == (0, 3)
     screen.heads._handle_msg({"curve": 1, "custom": None})
     assert stepper.cursor.gdn_head == 1 and screen.gdn_head.value == 1
     screen.answers._handle_msg({"curve": 0, "custom": 5})
@@ -284,9 +284,9 @@ def test_an_error_that_is_a_bug_leaves_the_session_usable(checkpoints, caplog):
     assert "FileNotFoundError" in caplog.text
     assert stepper.cursor.checkpoint == "ring" == stepper.screen.checkpoint.value
     assert stepper.cursor.passes == 4 == stepper.screen.passes.value
-    assert panes(stepper) == before and stepper.screen.place.busy == ""
+    assert panes(stepper) == before and stepper.screen.boundary.busy == ""
     stepper.act("step")
-    assert stepper.cursor.place == (0, 1)
+    assert stepper.cursor.boundary == (0, 1)
 
 
 def test_the_widgets_follow_what_was_drawn_and_not_a_cursor_on_its_way(stepper):
@@ -305,23 +305,23 @@ def test_a_tick_counts_only_while_playing(stepper):
     transport = stepper.screen.transport
     stepper.act("play")
     stepper.act("tick")
-    assert stepper.cursor.place == (0, 1)
+    assert stepper.cursor.boundary == (0, 1)
     stepper.jump(0, 3)
     assert not transport.playing
     serial = transport.serial
     stepper.act("tick")
-    assert stepper.cursor.place == (0, 3) and not transport.playing
+    assert stepper.cursor.boundary == (0, 3) and not transport.playing
     assert transport.serial == serial + 1, "it is answered all the same"
     stepper.act("play")
     stepper.act("play")
     stepper.act("tick")
-    assert stepper.cursor.place == (0, 3)
+    assert stepper.cursor.boundary == (0, 3)
 
 
 def test_a_click_on_a_timeline_that_has_gone_does_nothing(stepper):
     stepper.act("step")
     stepper.jump(0, 9)
-    assert stepper.cursor.place == (0, 1)
+    assert stepper.cursor.boundary == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ def test_queries_can_be_chosen_by_keyboard(stepper):
 def test_names_of_several_letters(words_stepper):
     """The page goes by the whole answer, and says where it shows first symbols only."""
     stepper = words_stepper
-    answers = stepper.walk.answers(stepper.cursor.place)
+    answers = stepper.walk.answers(stepper.cursor.boundary)
     names = [str(s) for s in answers["symbol"].values]
     assert len(set(names)) == len(names), "a letter and the same letter at a word's end"
     figures = panes(stepper)
@@ -365,7 +365,7 @@ def test_names_of_several_letters(words_stepper):
 
 def test_the_mark_goes_by_the_whole_answer(words_stepper):
     stepper = words_stepper
-    answers = stepper.walk.answers(stepper.cursor.place)
+    answers = stepper.walk.answers(stepper.cursor.boundary)
     query = stepper.cursor.query
     answers["correct"].values[query] = True
     answers["answer"].values[query] = stepper.problem.queries[query].answer
@@ -427,19 +427,19 @@ def test_headings_are_in_order_and_regions_stay(stepper):
     """One h1 before the h2s, in a pane that no step touches; one live region for the words."""
     title = stepper.screen.title.object
     assert "<h1" in title
-    place = stepper.screen.place
+    boundary = stepper.screen.boundary
     stepper.act("step")
-    assert stepper.screen.title.object is title and stepper.screen.place is place
+    assert stepper.screen.title.object is title and stepper.screen.boundary is boundary
     assert "aria-live" not in stepper.screen.score.object + stepper.screen.tokens.object
-    assert "of 8 right" in place.told
+    assert "of 8 right" in boundary.told
 
 
 def test_progress_is_shown_while_a_sleep_runs(stepper, monkeypatch):
     seen = []
     run = stepper.run
-    monkeypatch.setattr(stepper, "run", lambda: (seen.append(stepper.screen.place.busy), run()))
+    monkeypatch.setattr(stepper, "run", lambda: (seen.append(stepper.screen.boundary.busy), run()))
     stepper.screen.checkpoint.value = "rule"
-    assert seen == ["rule falls asleep"] and stepper.screen.place.busy == ""
+    assert seen == ["rule falls asleep"] and stepper.screen.boundary.busy == ""
 
 
 def in_threads(*functions):
@@ -456,7 +456,7 @@ def test_threads_of_a_session_do_not_lose_moves(stepper, in_session):
     outbox._open()
     transport, serial = stepper.screen.transport, stepper.screen.transport.serial
     in_threads(*[lambda: stepper.act("step")] * 4, lambda: stepper.choose("gdn_head", 1))
-    assert stepper.cursor.place == (0, 4) and transport.index == 0, "nothing is shown yet"
+    assert stepper.cursor.boundary == (0, 4) and transport.index == 0, "nothing is shown yet"
     outbox._loop.turn()
     outbox._document.tick()
     assert transport.index == 4 and transport.serial == serial + 4
@@ -476,7 +476,7 @@ def test_two_sessions_do_not_meet(shared):
 
     in_threads(lambda: walk(one, 2), lambda: walk(two, 4), lambda: one.choose("passes", 6))
     assert one.cursor.passes == 6 and two.cursor.passes == 4
-    assert two.cursor.place == (0, 4) and two.screen.transport.index == 4
+    assert two.cursor.boundary == (0, 4) and two.screen.transport.index == 4
     assert one.problem.as_typed != two.problem.as_typed
     alone = Stepper(Cursor(checkpoint="ring", seed=5, sleep_pass=4), shared=shared)
     assert panes(two) == panes(alone)

@@ -6,9 +6,11 @@ import torch
 
 from workbench import dims
 from workbench.config import SleepConfig
+from workbench.instruments.change import change
 from workbench.sleep import Eviction, SleepPass, Wake, read, wake_now
+from workbench.trace import record
 from workbench.training.loss import answer_probabilities
-from workbench.views.cursor.cursor import Place
+from workbench.views.cursor.cursor import BoundaryIndex
 from workbench.views.cursor.problem import drawn
 from workbench.views.stepper.walk import OTHER, Walk, summarise
 
@@ -49,12 +51,12 @@ def test_every_state_is_that_of_read(checkpoint):
 
 def test_events_are_pulled_one_at_a_time(checkpoint):
     walk = make(checkpoint)
-    walk.frame(Place(0, 1))
+    walk.memory(BoundaryIndex(0, 1))
     assert set(walk._frames) == {(0, 0), (0, 1)}
-    walk.frame(Place(0, 1))
+    walk.memory(BoundaryIndex(0, 1))
     assert set(walk._frames) == {(0, 0), (0, 1)}
     walk.finish()
-    assert set(walk._frames) >= set(walk.places)
+    assert set(walk._frames) >= set(walk.boundaries)
 
 
 def test_a_walk_takes_one_example(checkpoint):
@@ -67,13 +69,13 @@ def test_a_walk_takes_one_example(checkpoint):
 @torch.no_grad()
 def test_answers_are_those_of_wake_now(checkpoint):
     walk = make(checkpoint)
-    for place in walk.places:
-        if walk.awake[place.window]:
+    for boundary in walk.boundaries:
+        if walk.awake[boundary.window]:
             continue
-        memory = walk.frame(place).memory
-        wakes = wake_now(checkpoint.model, walk.batch, walk.sleep, memory, after=place.window)
+        memory = walk.memory(boundary)
+        wakes = wake_now(checkpoint.model, walk.batch, walk.sleep, memory, after=boundary.window)
         expected = answer_probabilities(wakes, walk.batch)[0]
-        answers = walk.answers(place)
+        answers = walk.answers(boundary)
         right = answers["right_probability"].values
         symbols = [checkpoint.task.vocabulary.index(s) for s in answers["symbol"].values[:-1]]
         np.testing.assert_allclose(answers["probability"][:, :-1], expected[:, symbols], rtol=1e-5)
@@ -83,14 +85,19 @@ def test_answers_are_those_of_wake_now(checkpoint):
         np.testing.assert_array_equal(right, chosen)
 
 
+def last_sleep(walk):
+    asleep = [window for window, awake in enumerate(walk.awake) if not awake]
+    return BoundaryIndex(asleep[-1], walk.passes)
+
+
 @torch.no_grad()
 def test_answers_given_awake_are_kept(checkpoint):
     walk = make(checkpoint)
     events = read(checkpoint.model, walk.batch, walk.sleep)
     wakes = [event for event in events if isinstance(event, Wake)]
     expected = answer_probabilities(wakes, walk.batch)[0]
-    for place in (walk.last_sleep, *(p for p in walk.places if walk.awake[p.window])):
-        answers = walk.answers(place)
+    for boundary in (last_sleep(walk), *(p for p in walk.boundaries if walk.awake[p.window])):
+        answers = walk.answers(boundary)
         right = walk.batch.tokens[0][walk.batch.answer_of[0] >= 0]
         given = expected[np.arange(len(right)), right]
         np.testing.assert_allclose(answers["right_probability"], given, rtol=1e-5)
@@ -99,16 +106,16 @@ def test_answers_given_awake_are_kept(checkpoint):
 def test_waking_together_gives_the_same_answers(checkpoint):
     together, single = make(checkpoint), make(checkpoint)
     curves = together.answer_curves()
-    for place in single.places:
-        expected = single.answers(place)["right_probability"]
-        got = curves.isel(window=place.window).sel(sleep_pass=place.sleep_pass)
+    for boundary in single.boundaries:
+        expected = single.answers(boundary)["right_probability"]
+        got = curves.isel(window=boundary.window).sel(sleep_pass=boundary.sleep_pass)
         np.testing.assert_allclose(got, expected, rtol=1e-4)
 
 
 def test_candidates_are_nodes_of_the_ring(checkpoints):
-    answers = make(checkpoints["ring"]).answers(Place(0, 0))
+    answers = make(checkpoints["ring"]).answers(BoundaryIndex(0, 0))
     assert list(answers["symbol"].values) == [*"01234567", OTHER]
-    answers = make(checkpoints["rule"]).answers(Place(0, 0))
+    answers = make(checkpoints["rule"]).answers(BoundaryIndex(0, 0))
     assert list(answers["symbol"].values) == ["0", "1", OTHER]
 
 
@@ -117,10 +124,10 @@ def test_whole_answers_are_spelt_out(checkpoints):
     """An answer is what the model says letter by letter, right where every letter is."""
     walk = make(checkpoints["words"], passes=2)
     assert not walk.one_symbol
-    place = walk.last_sleep
-    answers = walk.answers(place)
-    memory = walk.frame(place).memory
-    wakes = wake_now(walk.model, walk.batch, walk.sleep, memory, after=place.window)
+    boundary = last_sleep(walk)
+    answers = walk.answers(boundary)
+    memory = walk.memory(boundary)
+    wakes = wake_now(walk.model, walk.batch, walk.sleep, memory, after=boundary.window)
     best = np.concatenate([wake.logits[0].argmax(-1).numpy() for wake in wakes])
     start = wakes[0].window.start
     for query in range(2):
@@ -137,7 +144,7 @@ def test_what_was_given_awake(checkpoints):
     """Two wake windows of four queries each: the first half is given before the second is read."""
     walk = make(checkpoints["ring"], passes=2)
     assert walk.awake == (False, True, True)
-    given = {place: walk.answers(place)["given"].values.sum() for place in walk.places}
+    given = {boundary: walk.answers(boundary)["given"].values.sum() for boundary in walk.boundaries}
     assert given == {(0, 0): 0, (0, 1): 0, (0, 2): 0, (1, 0): 0, (1, 1): 4, (2, 0): 4, (2, 1): 8}
 
 
@@ -145,18 +152,18 @@ def test_the_scale_is_worked_out_once(checkpoints):
     walk = make(checkpoints["ring"])
     first = walk.scale("state", 1)
     walk._states.clear()
-    walk._frames.clear()
+    walk._memories.clear()
     assert walk.scale("state", 1) == first
 
 
-def test_replay_of_one_layer_writes_pass_one_again(checkpoints):
-    """With a single fast-weight layer the first pass of the replay is the sleep's own."""
+def test_rewriting_with_one_fast_weight_layer_is_its_frozen_replay(checkpoints):
     walk = make(checkpoints["ring"])
-    replay = walk.replay(0)
-    own = walk.summary()["relative_change"].isel(window=0)
-    np.testing.assert_allclose(replay.sel(sleep_pass=1), own.sel(sleep_pass=1), rtol=1e-5)
-    assert set(walk.replays(1)) == {0}, "windows read awake have none"
-    assert make(checkpoints["ring"], eviction="sliding").replay(0) is None
+    rewritten = walk.rewrite(0).sel(sleep_pass=slice(1, None))
+    frozen = change(record(walk.model, walk.batch, walk.sleep)).sel(procedure="frozen replay")
+    expected = frozen["relative_change"].isel(example=0, window=0).sel(sleep_pass=slice(1, None))
+    np.testing.assert_allclose(rewritten, expected, rtol=1e-4)
+    assert set(walk.rewrites(1)) == {0}, "windows read awake have none"
+    assert make(checkpoints["ring"], eviction="sliding").rewrite(0) is None
 
 
 def test_summary_by_hand():
@@ -184,11 +191,11 @@ def test_the_scale_covers_every_pass_of_every_window(checkpoints):
 
 def test_what_the_cache_holds(checkpoints):
     hard = make(checkpoints["ring-two"])
-    assert hard.cached_tokens(Place(0, 0)) == range(0)
-    assert hard.cached_tokens(Place(1, 2)) == range(8, 16)
-    assert len(hard.cached_tokens(Place(1, 0))) == 0
+    assert hard.cached_tokens(BoundaryIndex(0, 0)) == range(0)
+    assert hard.cached_tokens(BoundaryIndex(1, 2)) == range(8, 16)
+    assert len(hard.cached_tokens(BoundaryIndex(1, 0))) == 0
     sliding = make(checkpoints["ring-two"], eviction="sliding")
-    assert sliding.cached_tokens(Place(1, 0)) == range(1, 8)
-    assert sliding.cached_tokens(Place(1, 1)) == range(1, 16)
-    kept = sliding.frame(Place(1, 0)).memory.kv[0].keys.shape[2]
-    assert kept == len(sliding.cached_tokens(Place(1, 0)))
+    assert sliding.cached_tokens(BoundaryIndex(1, 0)) == range(1, 8)
+    assert sliding.cached_tokens(BoundaryIndex(1, 1)) == range(1, 16)
+    kept = sliding.memory(BoundaryIndex(1, 0)).kv[0].keys.shape[2]
+    assert kept == len(sliding.cached_tokens(BoundaryIndex(1, 0)))

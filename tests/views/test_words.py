@@ -8,13 +8,15 @@ from workbench.config import SleepConfig
 from workbench.figures import change_words
 from workbench.tasks import task
 from workbench.views.cursor import words
-from workbench.views.cursor.cursor import Place
+from workbench.views.cursor.cursor import BoundaryIndex
 
 PASSES, AWAKE = (2, 1), (False, True)
 
 
-def where(place, change=0.5, **sleep):
-    return words.where(Place(*place), PASSES, AWAKE, change, SleepConfig(window=8, **sleep))[1]
+def where(boundary, change=0.5, **sleep):
+    return words.where(
+        BoundaryIndex(*boundary), PASSES, AWAKE, change, SleepConfig(window=8, **sleep)
+    )[1]
 
 
 def test_numbers_have_one_minus_and_zero_has_none():

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.stops import Panel, stop_line, stop_panels, stop_place
+from workbench.figures.boundaries import Panel, boundary_cursor, boundary_line, boundary_panels
 from workbench.figures.theme import INKS, Theme, series
 from workbench.figures.timeline import positions
 
@@ -28,7 +28,7 @@ def change_against_replay(
     *,
     passes: tuple[int, ...],
     awake: tuple[bool, ...],
-    place: tuple[int, int],
+    boundary: tuple[int, int],
     theme: Theme = "light",
 ) -> go.Figure:
     """Draw relative change and rotation per pass, of the sleep and of its frozen replay.
@@ -41,7 +41,7 @@ def change_against_replay(
         procedure is the sleep; each further one is drawn as its baseline.
     passes, awake : tuple
         Last pass of each window, and which windows are read awake.
-    place : (int, int)
+    boundary : (int, int)
         Window and pass of the cursor.
 
     Returns
@@ -66,7 +66,7 @@ def change_against_replay(
                 line[[w for w, last in enumerate(passes) if last < 2]] = np.nan
                 colour, symbol = INKS[theme].text, "diamond"
             dash = ("solid", "dash", "dot")[min(number, 2)]
-            drawn = stop_line(
+            drawn = boundary_line(
                 line, where, name, (colour, symbol), column, strong=not number, dash=dash
             )
             traces.append(drawn | {"showlegend": column == 0, "opacity": 1})
@@ -74,12 +74,12 @@ def change_against_replay(
     angles = {"range": [-3, RIGHT_ANGLE + 3], "tickvals": [0, 30, 60, 90]}
     words = f" (first {modes})" if modes > 1 else " (first)"  # short: the panels are narrow
     panels = [PANELS[0], *(p._replace(title=p.title + words, y=angles) for p in PANELS[1:])]
-    layout = stop_panels(panels, where, awake, theme)
-    return go.Figure(traces, layout | change_place(passes=passes, place=place, theme=theme))
+    layout = boundary_panels(panels, where, awake, theme)
+    return go.Figure(traces, layout | change_place(passes=passes, boundary=boundary, theme=theme))
 
 
 def change_place(
-    *, passes: tuple[int, ...], place: tuple[int, int], theme: Theme = "light"
+    *, passes: tuple[int, ...], boundary: tuple[int, int], theme: Theme = "light"
 ) -> dict[str, Any]:
     """Return the part of the layout of `change_against_replay` that changes with the cursor."""
-    return stop_place(len(PANELS), passes=passes, place=place, theme=theme)
+    return boundary_cursor(len(PANELS), passes=passes, boundary=boundary, theme=theme)

@@ -9,8 +9,14 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
+from workbench.figures.boundaries import (
+    Panel,
+    boundary_cursor,
+    boundary_line,
+    boundary_panels,
+    level_line,
+)
 from workbench.figures.matrix import MOST_NUMBERS, cells, numbers
-from workbench.figures.stops import Panel, level_line, stop_line, stop_panels, stop_place
 from workbench.figures.theme import INKS, SEQUENTIAL, Theme, colorbar, scale, series, template
 from workbench.figures.timeline import positions
 
@@ -27,7 +33,7 @@ def convergence_over_passes(
     *,
     passes: tuple[int, ...],
     awake: tuple[bool, ...],
-    place: tuple[int, int],
+    boundary: tuple[int, int],
     theme: Theme = "light",
 ) -> go.Figure:
     """Draw contraction, two-step ratio and distance to the fixed point of one head.
@@ -39,7 +45,7 @@ def convergence_over_passes(
         was made ``distance (window, sleep_pass)``. The first procedure is the sleep.
     passes, awake : tuple
         Last pass of each window, and which windows are read awake.
-    place : (int, int)
+    boundary : (int, int)
         Window and pass of the cursor.
     """
     where = positions(passes)
@@ -52,7 +58,7 @@ def convergence_over_passes(
             if number:
                 colour, symbol = INKS[theme].text, "diamond"
             dash = ("solid", "dash", "dot")[min(number, 2)]
-            line = stop_line(
+            line = boundary_line(
                 lines[number], where, name, (colour, symbol), column, strong=not number, dash=dash
             )
             traces.append(line | {"showlegend": column == 0, "opacity": 1})
@@ -60,21 +66,20 @@ def convergence_over_passes(
     panels = [panel for _, panel in STEPS]
     if "distance" in found:
         distance = found["distance"].transpose(dims.WINDOW, dims.SLEEP_PASS).values
-        line = stop_line(distance, where, "distance to where a longer sleep ends", series(theme, 1),
-                         2)  # fmt: skip
-        traces.append(line)
+        name = "distance to where a longer sleep ends"
+        traces.append(boundary_line(distance, where, name, series(theme, 1), 2))
         panels.append(Panel("To the fixed point", "|S − S*| / |S*|"))
-    layout = stop_panels(panels, where, awake, theme)
-    moving = stop_place(len(panels), passes=passes, place=place, theme=theme)
+    layout = boundary_panels(panels, where, awake, theme)
+    moving = boundary_cursor(len(panels), passes=passes, boundary=boundary, theme=theme)
     return go.Figure(traces, layout | moving)
 
 
 def convergence_place(
-    found: xr.Dataset, *, passes: tuple[int, ...], place: tuple[int, int], theme: Theme = "light"
+    found: xr.Dataset, *, passes: tuple[int, ...], boundary: tuple[int, int], theme: Theme = "light"
 ) -> dict[str, Any]:
     """Return the part of the layout of `convergence_over_passes` that changes with the cursor."""
     panels = len(STEPS) + ("distance" in found)
-    return stop_place(panels, passes=passes, place=place, theme=theme)
+    return boundary_cursor(panels, passes=passes, boundary=boundary, theme=theme)
 
 
 def cka_matrix(

@@ -10,7 +10,13 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.stops import Panel, level_line, stop_line, stop_panels, stop_place
+from workbench.figures.boundaries import (
+    Panel,
+    boundary_cursor,
+    boundary_line,
+    boundary_panels,
+    level_line,
+)
 from workbench.figures.theme import INKS, Theme, axis_id, series
 from workbench.figures.timeline import positions
 from workbench.tasks.phrases import level_words
@@ -28,7 +34,7 @@ def pass_curves(
     *,
     passes: tuple[int, ...],
     awake: tuple[bool, ...],
-    place: tuple[int, int],
+    boundary: tuple[int, int],
     difficulty: np.ndarray,
     difficulty_name: str,
     chance: np.ndarray | None,
@@ -38,7 +44,7 @@ def pass_curves(
     selected: int = 0,
     theme: Theme = "light",
 ) -> go.Figure:
-    """Draw four panels over the same axis of stops.
+    """Draw four panels over the same axis of boundaries.
 
     Parameters
     ----------
@@ -51,7 +57,7 @@ def pass_curves(
         Last pass of each window.
     awake : tuple of bool
         Which windows are read awake.
-    place : (int, int)
+    boundary : (int, int)
         Window and pass of the cursor.
     difficulty : ndarray
         int ``[query]``.
@@ -77,7 +83,7 @@ def pass_curves(
         for head in order:
             values = summary[name].isel({dims.GDN_HEAD: head})
             traces.append(
-                stop_line(
+                boundary_line(
                     values.transpose(dims.WINDOW, dims.SLEEP_PASS).values,
                     where,
                     f"head {heads[head]}",
@@ -91,17 +97,17 @@ def pass_curves(
     traces += _right_lines(right, where, difficulty, difficulty_name, theme)
     traces += _chance_lines(chance, where, theme)
     layout = _layout(where, awake, "answers" if one_symbol else "first symbols", theme)
-    return go.Figure(traces, layout | curves_place(passes=passes, place=place, theme=theme))
+    return go.Figure(traces, layout | curves_place(passes=passes, boundary=boundary, theme=theme))
 
 
 def curves_place(
-    *, passes: tuple[int, ...], place: tuple[int, int], theme: Theme = "light"
+    *, passes: tuple[int, ...], boundary: tuple[int, int], theme: Theme = "light"
 ) -> dict[str, Any]:
     """Return the part of the layout of `pass_curves` that changes with the cursor.
 
     Parameters as there; a page that steps sends this alone, and keeps the curves.
     """
-    return stop_place(len(PANELS) + 1, passes=passes, place=place, theme=theme)
+    return boundary_cursor(len(PANELS) + 1, passes=passes, boundary=boundary, theme=theme)
 
 
 def _replay_lines(
@@ -144,7 +150,7 @@ def _right_lines(
     for number, level in enumerate(np.unique(difficulty).tolist()):
         name = level_words(level, difficulty_name)
         mean = values[:, :, difficulty == level].mean(axis=2)
-        line = stop_line(mean, where, name, series(theme, number), 3)
+        line = boundary_line(mean, where, name, series(theme, number), 3)
         lines.append(line | {"legend": "legend2"})
     return lines
 
@@ -167,5 +173,5 @@ def _layout(
 ) -> dict[str, Any]:
     shares = {"range": [-0.03, 1.05]}
     last = Panel(f"Right {asked} if it woke here", "mean probability", shares)
-    layout = stop_panels([*(Panel(t, u) for _, t, u in PANELS), last], where, awake, theme)
+    layout = boundary_panels([*(Panel(t, u) for _, t, u in PANELS), last], where, awake, theme)
     return layout | {"legend2": layout["legend"] | {"x": 1.01, "xanchor": "right"}}

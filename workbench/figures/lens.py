@@ -10,7 +10,13 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.stops import Panel, level_line, stop_line, stop_panels, stop_place
+from workbench.figures.boundaries import (
+    Panel,
+    boundary_cursor,
+    boundary_line,
+    boundary_panels,
+    level_line,
+)
 from workbench.figures.theme import INKS, Theme, series
 from workbench.figures.timeline import positions
 from workbench.tasks.phrases import level_words
@@ -22,7 +28,7 @@ def lens_over_passes(
     lens: xr.Dataset,
     *,
     passes: tuple[int, ...],
-    place: tuple[int, int],
+    boundary: tuple[int, int],
     windows: Sequence[int] | None = None,
     theme: Theme = "light",
 ) -> go.Figure:
@@ -36,7 +42,7 @@ def lens_over_passes(
         the task is known. Attribute ``difficulty_name``, and ``examples``.
     passes : tuple of int
         Last pass of each window slept on, in the order of ``window``.
-    place : (int, int)
+    boundary : (int, int)
         Position of the cursor among them, and its pass.
     windows : sequence of int or None
         Names of the windows, counted from 1; None leaves them out.
@@ -51,7 +57,7 @@ def lens_over_passes(
         mean, low, high = (lens[end].transpose(*axes).values for end in ends)
         for number, level in enumerate(levels):
             apart = (number - (len(levels) - 1) / 2) * 0.07  # no error bar hides another
-            line = stop_line(
+            line = boundary_line(
                 mean[number],
                 [x + apart for x in where],
                 level_words(level, word),
@@ -67,21 +73,21 @@ def lens_over_passes(
         Panel(f"Answers right if it woke here{over}", "share of queries", {"range": [-0.04, 1.06]}),
         Panel("Log-probability of the right answer", "nat", {}),
     ]
-    layout = stop_panels(panels, where, [False] * len(passes), theme, gap=0.09)
+    layout = boundary_panels(panels, where, [False] * len(passes), theme, gap=0.09)
     if windows is not None and len(windows) > 1:
         layout["annotations"] += _window_names(where, windows, theme)
-    return go.Figure(traces, layout | lens_place(passes=passes, place=place, theme=theme))
+    return go.Figure(traces, layout | lens_place(passes=passes, boundary=boundary, theme=theme))
 
 
 def lens_place(
-    *, passes: tuple[int, ...], place: tuple[int, int] | None, theme: Theme = "light"
+    *, passes: tuple[int, ...], boundary: tuple[int, int] | None, theme: Theme = "light"
 ) -> dict[str, Any]:
     """Return the part of the layout of `lens_over_passes` that changes with the cursor.
 
-    Where the cursor stands in a window that is read awake, `place` is None: no line is drawn.
+    Where the cursor stands in a window that is read awake, `boundary` is None: no line is drawn.
     """
-    moving = stop_place(2, passes=passes, place=place or (0, 0), theme=theme)
-    if place is None:
+    moving = boundary_cursor(2, passes=passes, boundary=boundary or (0, 0), theme=theme)
+    if boundary is None:
         accent = INKS[theme].accent
         moving["shapes"] = [s for s in moving["shapes"] if s["line"]["color"] != accent]
     return moving

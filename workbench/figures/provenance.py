@@ -34,7 +34,7 @@ WIDTH: Final = 100
 def share_matrix(
     found: xr.Dataset,
     *,
-    place: tuple[int, int],
+    boundary: tuple[int, int],
     limit: float = 1.0,
     title: str = "",
     theme: Theme = "light",
@@ -44,13 +44,13 @@ def share_matrix(
     Parameters
     ----------
     found : Dataset
-        Of one head at one place: ``share (source_window, source_pass)``, NaN for a pass that a
+        Of one head at one boundary: ``share (source_window, source_pass)``, NaN for a pass that a
         window did not have, and ``carried_share ()``; together they add up to 1, and are all NaN
         where S = 0.
-    place : (int, int)
+    boundary : (int, int)
         Position of the window, and the pass, whose S it is: what comes later stays empty.
     limit : float
-        End of the colour scale; the same at every place, so that colours can be compared.
+        End of the colour scale; the same at every boundary, so that colours can be compared.
     title : str
         Whose S it is, and when.
 
@@ -61,7 +61,7 @@ def share_matrix(
         what is left of the state before everything.
     """
     share = found["share"].transpose(dims.SOURCE_WINDOW, dims.SOURCE_PASS).values.astype(float)
-    share[_later(share.shape, place)] = np.nan
+    share[_later(share.shape, boundary)] = np.nan
     carried = float(found["carried_share"])
     windows, passes = share.shape
     empty = np.isnan(share).all() and np.isnan(carried)
@@ -125,7 +125,7 @@ def token_contributions(
     norm: xr.DataArray,
     symbols: Sequence[Sequence[str]],
     *,
-    place: tuple[int, int],
+    boundary: tuple[int, int],
     limit: float | None = None,
     title: str = "",
     theme: Theme = "light",
@@ -135,13 +135,13 @@ def token_contributions(
     Parameters
     ----------
     norm : DataArray
-        ``(source_window, source_pass, source_token)`` of one head at one place, in units of S.
+        ``(source_window, source_pass, source_token)`` of one head at one boundary, in units of S.
     symbols : sequence of sequence of str
         Text of each token, by window; "" for what pads a short window.
-    place : (int, int)
+    boundary : (int, int)
         Position of the window, and the pass, whose S it is: what comes later stays empty.
     limit : float or None
-        End of the colour scale, the same at every place; None takes that of these values.
+        End of the colour scale, the same at every boundary; None takes that of these values.
     title : str
         Whose S it is, and when.
 
@@ -154,7 +154,7 @@ def token_contributions(
     ink = INKS[theme]
     values = norm.transpose(dims.SOURCE_PASS, dims.SOURCE_WINDOW, dims.SOURCE_TOKEN).values.copy()
     passes, windows, tokens = values.shape
-    values[_later((windows, passes), place).T] = np.nan
+    values[_later((windows, passes), boundary).T] = np.nan
     most = limit if limit is not None else float(np.nanmax(values, initial=0.0))
     flat, block = reduced(values.reshape(passes, -1).astype(float))
     x = np.arange(flat.shape[1]) * block + (block - 1) / 2
@@ -215,11 +215,11 @@ def token_contributions(
     return go.Figure([trace], layout)
 
 
-def _later(shape: tuple[int, int], place: tuple[int, int]) -> np.ndarray:
-    """Return which (window, pass from 1) come after a place, bool ``[window, pass]``."""
+def _later(shape: tuple[int, int], boundary: tuple[int, int]) -> np.ndarray:
+    """Return which (window, pass from 1) come after a boundary, bool ``[window, pass]``."""
     window = np.arange(shape[0])[:, None]
     sleep_pass = np.arange(1, shape[1] + 1)
-    return (window > place[0]) | ((window == place[0]) & (sleep_pass > place[1]))
+    return (window > boundary[0]) | ((window == boundary[0]) & (sleep_pass > boundary[1]))
 
 
 def _above(text: str) -> dict[str, Any]:

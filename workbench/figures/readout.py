@@ -10,8 +10,14 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
+from workbench.figures.boundaries import (
+    Panel,
+    boundary_cursor,
+    boundary_line,
+    boundary_panels,
+    level_line,
+)
 from workbench.figures.matrix import cells, reduced
-from workbench.figures.stops import Panel, level_line, stop_line, stop_panels, stop_place
 from workbench.figures.theme import DIVERGING, Theme, colorbar, scale, series, template
 from workbench.figures.timeline import positions
 
@@ -24,7 +30,7 @@ def retrieval(
     *,
     passes: tuple[int, ...],
     awake: tuple[bool, ...],
-    place: tuple[int, int],
+    boundary: tuple[int, int],
     selected: int = 0,
     theme: Theme = "light",
 ) -> go.Figure:
@@ -38,7 +44,7 @@ def retrieval(
         ``source_pass`` say whose keys were asked with.
     passes, awake : tuple
         Last pass of each window, and which windows are read awake.
-    place : (int, int)
+    boundary : (int, int)
         Window and pass of the cursor.
     selected : int
         The head drawn in front.
@@ -50,7 +56,7 @@ def retrieval(
     for column, values in enumerate(panels):
         lines = values.transpose(dims.GDN_HEAD, dims.WINDOW, dims.SLEEP_PASS).values
         for index in sorted(range(len(heads)), key=lambda i: heads[i] == selected):
-            line = stop_line(
+            line = boundary_line(
                 lines[index], where, f"head {heads[index]}", series(theme, index), column,
                 strong=heads[index] == selected,
             )  # fmt: skip
@@ -65,7 +71,7 @@ def retrieval(
         level_line(0.0, where, "chance", 1, theme, showlegend=False,
                    hovertemplate="unrelated directions: 0<extra></extra>")
     )  # fmt: skip
-    layout = stop_panels(
+    layout = boundary_panels(
         [
             Panel("Tokens whose own value is nearest", "share of tokens", {"range": [-0.04, 1.06]}),
             Panel("Likeness of what comes back", "cosine (mean)", {"range": [-1.06, 1.06]}),
@@ -75,14 +81,16 @@ def retrieval(
         theme,
         gap=0.13,
     )
-    return go.Figure(traces, layout | retrieval_place(passes=passes, place=place, theme=theme))
+    return go.Figure(
+        traces, layout | retrieval_place(passes=passes, boundary=boundary, theme=theme)
+    )
 
 
 def retrieval_place(
-    *, passes: tuple[int, ...], place: tuple[int, int], theme: Theme = "light"
+    *, passes: tuple[int, ...], boundary: tuple[int, int], theme: Theme = "light"
 ) -> dict[str, Any]:
     """Return the part of the layout of `retrieval` that changes with the cursor."""
-    return stop_place(2, passes=passes, place=place, theme=theme)
+    return boundary_cursor(2, passes=passes, boundary=boundary, theme=theme)
 
 
 def crosstalk_matrix(

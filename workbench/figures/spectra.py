@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.stops import Panel, stop_line, stop_panels, stop_place
+from workbench.figures.boundaries import Panel, boundary_cursor, boundary_line, boundary_panels
 from workbench.figures.theme import INKS, Theme, series, template
 from workbench.figures.timeline import positions
 
@@ -96,7 +96,7 @@ def ranks_along(
     *,
     passes: tuple[int, ...],
     awake: tuple[bool, ...],
-    place: tuple[int, int],
+    boundary: tuple[int, int],
     selected: int = 0,
     theme: Theme = "light",
 ) -> go.Figure:
@@ -109,7 +109,7 @@ def ranks_along(
         S = 0, and a dim ``mode``.
     passes, awake : tuple
         Last pass of each window, and which windows are read awake.
-    place : (int, int)
+    boundary : (int, int)
         Window and pass of the cursor.
     selected : int
         The head drawn in front.
@@ -119,22 +119,22 @@ def ranks_along(
     for column, (name, _) in enumerate(RANKS):
         values = spectra[name].transpose(dims.GDN_HEAD, dims.WINDOW, dims.SLEEP_PASS).values
         for index in sorted(range(len(heads)), key=lambda i: heads[i] == selected):
-            line = stop_line(
+            line = boundary_line(
                 values[index], where, f"head {heads[index]}", series(theme, index), column,
                 strong=heads[index] == selected,
             )  # fmt: skip
             traces.append(line | {"legendrank": index + 1, "showlegend": column == 0})
     unit = f"directions (of {spectra.sizes[dims.MODE]})"
     panels = [Panel(f"{title} of S by head", unit) for _, title in RANKS]
-    layout = stop_panels(panels, where, awake, theme, gap=0.1)
-    return go.Figure(traces, layout | ranks_place(passes=passes, place=place, theme=theme))
+    layout = boundary_panels(panels, where, awake, theme, gap=0.1)
+    return go.Figure(traces, layout | ranks_place(passes=passes, boundary=boundary, theme=theme))
 
 
 def ranks_place(
-    *, passes: tuple[int, ...], place: tuple[int, int], theme: Theme = "light"
+    *, passes: tuple[int, ...], boundary: tuple[int, int], theme: Theme = "light"
 ) -> dict[str, Any]:
     """Return the part of the layout of `ranks_along` that changes with the cursor."""
-    return stop_place(len(RANKS), passes=passes, place=place, theme=theme)
+    return boundary_cursor(len(RANKS), passes=passes, boundary=boundary, theme=theme)
 
 
 def _pass_words(number: int, awake: bool) -> str:

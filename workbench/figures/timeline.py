@@ -1,4 +1,4 @@
-"""The walk as a strip: one cell a stop, windows side by side, coloured by what each pass did."""
+"""The walk as a strip: a cell for each boundary, coloured by what each pass did."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GAP = 0.7
 
 
 def positions(passes: tuple[int, ...]) -> list[np.ndarray]:
-    """Return the places of each window's stops on the axis shared by strip and curves.
+    """Return where each window's boundaries are on the axis shared by strip and curves.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def timeline(
     *,
     passes: tuple[int, ...],
     awake: tuple[bool, ...],
-    place: tuple[int, int],
+    boundary: tuple[int, int],
     theme: Theme = "light",
 ) -> go.Figure:
     """Draw windows x passes as one strip.
@@ -54,7 +54,7 @@ def timeline(
         Last pass of each window.
     awake : tuple of bool
         Which windows are read awake.
-    place : (int, int)
+    boundary : (int, int)
         Window and pass of the cursor.
 
     Returns
@@ -116,7 +116,7 @@ def timeline(
         },
         "yaxis": {"visible": False, "range": [-0.1, 1.35], "fixedrange": True},
     }  # fmt: skip
-    moving = timeline_place(passes=passes, awake=awake, place=place, theme=theme)
+    moving = timeline_place(passes=passes, awake=awake, boundary=boundary, theme=theme)
     return go.Figure(traces, layout | moving)
 
 
@@ -124,7 +124,7 @@ def timeline_place(
     *,
     passes: tuple[int, ...],
     awake: tuple[bool, ...],
-    place: tuple[int, int],
+    boundary: tuple[int, int],
     theme: Theme = "light",
 ) -> dict[str, Any]:
     """Return the part of the layout of `timeline` that changes with the cursor.
@@ -132,7 +132,7 @@ def timeline_place(
     Parameters as there; a page that steps sends this alone, and keeps the strip.
     """
     ink, where = INKS[theme], positions(passes)
-    here = float(where[place[0]][place[1]])
+    here = float(where[boundary[0]][boundary[1]])
     mark = {"line": {"color": ink.accent, "width": 3}, "type": "rect"}
     notes = [
         {
@@ -141,7 +141,7 @@ def timeline_place(
         }
     ]  # fmt: skip
     for w, x in enumerate(where):
-        current = w == place[0]
+        current = w == boundary[0]
         label = f"window {w + 1}: {'awake' if awake[w] else 'asleep'}"
         if len(passes) > 8:
             label = f"{w + 1}{' ☀' if awake[w] else ''}"

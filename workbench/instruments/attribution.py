@@ -21,7 +21,7 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.boundaries import boundaries, known_passes
+from workbench.instruments.boundaries import known_passes, read_boundaries
 from workbench.instruments.continuation import (
     Rest,
     answer_target,
@@ -58,7 +58,7 @@ def attribute_state(
     model, batch, sleep
         As `read` takes them; N fixed.
     start : Boundary
-        The place, as `boundaries` gives it; the examples are those of `batch`.
+        The boundary, as `read_boundaries` gives it; the examples are those of `batch`.
     query, against
         As `workbench.instruments.continuation.answer_target` takes them.
     by : sequence of str
@@ -94,14 +94,14 @@ def attribute_passes(
     Changes are held as they were in the reading; the baseline is the state before the sleep. `by`
     may keep layers, heads and entries too. The rest is as in `attribute_state`.
     """
-    places = boundaries(model, batch, sleep)
-    start = places.get((window, known_passes(sleep)))
+    boundaries = read_boundaries(model, batch, sleep)
+    start = boundaries.get((window, known_passes(sleep)))
     if start is None:
         raise WorkbenchError(
             f"window {window}", "a window that is slept on", "choose one of the context's windows"
         )
     target = answer_target(model, batch, sleep, start, query=query, against=against)
-    rest = rest_of_changes(model, batch, sleep, places, window, target)
+    rest = rest_of_changes(model, batch, sleep, boundaries, window, target)
     return attribute(rest, by=by, baseline="before the sleep", **options)  # type: ignore[arg-type]
 
 

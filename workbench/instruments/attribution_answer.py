@@ -20,7 +20,13 @@ from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.attribution import EXACT_PLAYERS, METHODS, attribute
-from workbench.instruments.boundaries import Place, at, boundaries, known_passes, of_examples
+from workbench.instruments.boundaries import (
+    BoundaryIndex,
+    at,
+    known_passes,
+    of_examples,
+    read_boundaries,
+)
 from workbench.instruments.continuation import (
     Rest,
     Target,
@@ -93,7 +99,7 @@ class Asked:
         Which answer of the batch.
     subject : str
         A name of `SUBJECTS`.
-    place : (window, sleep_pass)
+    boundary : (window, sleep_pass)
         Whose S; of passes, the window whose sleep it is.
     method, baseline : str
         As in `Subject`.
@@ -104,7 +110,7 @@ class Asked:
     example: int
     query: int
     subject: str
-    place: Place
+    boundary: BoundaryIndex
     method: str
     baseline: str
     steps: int = 64
@@ -112,12 +118,12 @@ class Asked:
     seed: int = 0
 
 
-def baselines_of(subject: str, method: str, place: Place) -> tuple[str, ...]:
-    """Return the baselines that a subject has with a method, at a place."""
+def baselines_of(subject: str, method: str, boundary: BoundaryIndex) -> tuple[str, ...]:
+    """Return the baselines that a subject has with a method, at a boundary."""
     found = SUBJECTS[subject].baselines
     if method == PRODUCT:  # it has zero built in
         return ("zero",)
-    if SUBJECTS[subject].kind == "state" and not place[1]:
+    if SUBJECTS[subject].kind == "state" and not boundary[1]:
         return tuple(name for name in found if name != BEFORE)
     return found
 
@@ -180,7 +186,7 @@ def attribute_one(
     """
     known_passes(sleep)
     subject = _checked(asked)
-    reading = boundaries(model, batch, sleep) if reading is None else reading
+    reading = read_boundaries(model, batch, sleep) if reading is None else reading
     rest, target = _rest(model, batch, sleep, asked, reading, against)
     shape = dict(zip(rest.axes, rest.input.shape[1:], strict=True))
     windows = len(np.unique(rest.coords.get(dims.WINDOW, np.zeros(1))))
@@ -221,7 +227,7 @@ def _checked(asked: Asked) -> Subject:
         )
     for what, given, known in (
         ("method", asked.method, subject.methods),
-        ("baseline", asked.baseline, baselines_of(asked.subject, asked.method, asked.place)),
+        ("baseline", asked.baseline, baselines_of(asked.subject, asked.method, asked.boundary)),
     ):
         if given not in known:
             raise WorkbenchError(
@@ -243,20 +249,20 @@ def _rest(
     """Return the rest of the computation for one example, with baselines over all of them."""
     one = slice(asked.example, asked.example + 1)
     alone = batch.examples(one)
-    kind, window = SUBJECTS[asked.subject].kind, asked.place[0]
+    kind, window = SUBJECTS[asked.subject].kind, asked.boundary[0]
     if kind == "embeddings":
         start = before_window(0, model.empty_memory(1))
     elif kind == "changes":
         start = of_examples(at(reading, (window, known_passes(sleep))), one)
     else:
-        start = of_examples(at(reading, asked.place), one)
+        start = of_examples(at(reading, asked.boundary), one)
     target = answer_target(model, alone, sleep, start, query=asked.query, against=against)
     if kind == "changes":
-        own = {place: of_examples(there, one) for place, there in reading.items()}
+        own = {boundary: of_examples(there, one) for boundary, there in reading.items()}
         return rest_of_changes(model, alone, sleep, own, window, target), target
     if kind == "state":
         rest = rest_of_state(model, alone, sleep, start, target)
-        every = rest_of_state(model, batch, sleep, at(reading, asked.place), target)
+        every = rest_of_state(model, batch, sleep, at(reading, asked.boundary), target)
     else:
         rest = rest_of_embeddings(model, alone, sleep, target)
         every = rest_of_embeddings(model, batch, sleep, target)

@@ -1,7 +1,7 @@
-"""Every place of one reading, and reading on from one: what causes and lenses start from.
+"""Every boundary of one reading, and reading on from one: what causes and lenses start from.
 
-A place is ``(window, sleep_pass)``: sleep_pass 0 stands before the window, n after its nth pass.
-A window that is read awake has the place before it alone.
+A boundary has an index ``(window, sleep_pass)``: sleep_pass 0 is before the window, n after its nth
+pass. A window that is read awake has only the boundary before it.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ from workbench.sleep import (
     SleepingModel,
     Wake,
     before_window,
-    boundary,
+    boundary_after,
     read,
 )
 
-Place = tuple[int, int]
-"""Window and sleep pass: where in a reading something is looked at or changed."""
+BoundaryIndex = tuple[int, int]
+"""Window and sleep pass of a boundary."""
 
 
 @torch.no_grad()
-def boundaries(model: SleepingModel, batch: Batch, sleep: SleepConfig) -> dict[Place, Boundary]:
-    """Read a batch once and keep every place of the reading.
+def read_boundaries(
+    model: SleepingModel, batch: Batch, sleep: SleepConfig
+) -> dict[BoundaryIndex, Boundary]:
+    """Read a batch once and keep every boundary of the reading.
 
     Parameters
     ----------
@@ -44,59 +46,58 @@ def boundaries(model: SleepingModel, batch: Batch, sleep: SleepConfig) -> dict[P
     Returns
     -------
     dict of (int, int) to Boundary
-        (window, sleep_pass) -> place, in the order of reading; sleep_pass 0 is before the window.
+        In the order of reading; sleep_pass 0 is before the window.
         Under hard eviction S after the last pass is S before the next window.
 
     Raises
     ------
     WorkbenchError
-        N is random or decided by a rule: two readings would not have the same places.
+        N is random or decided by a rule: two readings would not have the same boundaries.
     """
     known_passes(sleep)
-    here = before_window(0, model.empty_memory(len(batch)))
-    places = {(0, 0): here}
+    boundaries = {(0, 0): before_window(0, model.empty_memory(len(batch)))}
     last = -(-batch.tokens.shape[1] // sleep.window)
     for event in read(model, batch, sleep):
         if not isinstance(event, Wake):
-            here = boundary(event)
-            places[here.window, here.sleep_pass] = here
-    del places[last, 0]  # after everything: nothing is read from there
-    return places
+            boundary = boundary_after(event)
+            boundaries[boundary.window, boundary.sleep_pass] = boundary
+    del boundaries[last, 0]  # after everything: nothing is read from there
+    return boundaries
 
 
 def read_on(model: SleepingModel, batch: Batch, sleep: SleepConfig, start: Boundary) -> list[Wake]:
-    """Read on from a place, as it was left or with its memory changed; return what it answers.
+    """Read on from a boundary, as it was left or with its memory changed; return what it answers.
 
     Gradients are kept, so that a caller may ask for those of the memory it put in.
 
     Raises
     ------
     WorkbenchError
-        The place holds another number of examples than `batch`, or is none of this reading.
+        The boundary holds another number of examples than `batch`, or this reading lacks it.
     """
     check_examples(start, batch)
     return [e for e in read(model, batch, sleep, start=start) if isinstance(e, Wake)]
 
 
-def at(places: Mapping[Place, Boundary], place: Place) -> Boundary:
-    """Return one place of a reading.
+def at(boundaries: Mapping[BoundaryIndex, Boundary], boundary: BoundaryIndex) -> Boundary:
+    """Return one boundary of a reading.
 
     Raises
     ------
     WorkbenchError
-        The reading has no such place; the error names those it has.
+        The reading has no such boundary; the error names those it has.
     """
-    if place not in places:
+    if boundary not in boundaries:
         raise WorkbenchError(
-            f"window {place[0]}, sleep pass {place[1]}",
-            "one of " + ", ".join(f"({w}, {n})" for w, n in places),
-            "choose a place of this reading",
+            f"window {boundary[0]}, sleep pass {boundary[1]}",
+            "one of " + ", ".join(f"({w}, {n})" for w, n in boundaries),
+            "choose a boundary of this reading",
         )
-    return places[place]
+    return boundaries[boundary]
 
 
-def before_answers(batch: Batch, sleep: SleepConfig) -> Place:
-    """Return the last place before anything is answered: that before the first wake window.
+def before_answers(batch: Batch, sleep: SleepConfig) -> BoundaryIndex:
+    """Return the last boundary before anything is answered: that before the first wake window.
 
     Raises
     ------
@@ -111,14 +112,14 @@ def before_answers(batch: Batch, sleep: SleepConfig) -> Place:
     return int(awake.argmax()) // sleep.window, 0
 
 
-def of_examples(place: Boundary, index: Tensor | slice) -> Boundary:
-    """Return the place for some examples of its batch, repeated where `index` repeats them."""
-    memory = place.memory.examples(index)
+def of_examples(boundary: Boundary, index: Tensor | slice) -> Boundary:
+    """Return the boundary for some examples of its batch, repeated where `index` repeats them."""
+    memory = boundary.memory.examples(index)
     return replace(
-        place,
-        hidden=None if place.hidden is None else place.hidden[index],
+        boundary,
+        hidden=None if boundary.hidden is None else boundary.hidden[index],
         memory=memory,
-        carried=memory if place.sleep_pass == 0 else place.carried.examples(index),
+        carried=memory if boundary.sleep_pass == 0 else boundary.carried.examples(index),
     )
 
 
@@ -139,15 +140,15 @@ def known_passes(sleep: SleepConfig) -> int:
     return sleep.passes
 
 
-def check_examples(place: Boundary, batch: Batch) -> None:
-    """Check that a place and a batch hold as many examples.
+def check_examples(boundary: Boundary, batch: Batch) -> None:
+    """Check that a boundary and a batch hold as many examples.
 
     Raises
     ------
     WorkbenchError
         They do not.
     """
-    held = {len(tensor) for tensor in place.memory.tensors().values()} - {len(batch)}
+    held = {len(tensor) for tensor in boundary.memory.tensors().values()} - {len(batch)}
     if held:
         raise WorkbenchError(
             f"a memory of {held.pop()} examples",

@@ -2,7 +2,7 @@
 
 What an attribution method is given. A looped module must never be handed to one (only its last
 call would count, see `workbench.instruments.attribution_checks`); these functions run the model's
-own reading from a place on, and a method sees one input and one number for each example.
+own reading from a boundary on, and a method sees one input and one number for each example.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.boundaries import (
-    Place,
+    BoundaryIndex,
     at,
     before_answers,
     check_examples,
@@ -43,7 +43,7 @@ class Target:
     Attributes
     ----------
     at : Tensor
-        int64 ``[example]``: token, by its place in the sequence, that is predicted.
+        int64 ``[example]``: token, by its position in the sequence, that is predicted.
     answer, against : Tensor
         int64 ``[example]``: the right symbol, and the one it is compared with.
     """
@@ -124,14 +124,14 @@ def answer_target(
             "an answer after the boundary, each preceded by a token of its window",
             "begin earlier, or choose another query",
         )
-    place = torch.as_tensor(first, device=model.device)
+    position = torch.as_tensor(first, device=model.device)
     answer = torch.as_tensor(batch.tokens[rows, first], device=model.device)
     if against is not None:
-        return Target(place, answer, torch.as_tensor(against, device=model.device))
+        return Target(position, answer, torch.as_tensor(against, device=model.device))
     with torch.no_grad():
-        logits = _logits(model, batch, sleep, start, place)
+        logits = _logits(model, batch, sleep, start, position)
     others = logits.scatter(1, answer[:, None], -torch.inf)
-    return Target(place, answer, others.argmax(1))
+    return Target(position, answer, others.argmax(1))
 
 
 def rest_of_state(
@@ -162,7 +162,7 @@ def rest_of_changes(
     model: SleepingModel,
     batch: Batch,
     sleep: SleepConfig,
-    places: Mapping[Place, Boundary],
+    boundaries: Mapping[BoundaryIndex, Boundary],
     window: int,
     target: Target,
 ) -> Rest:
@@ -173,8 +173,8 @@ def rest_of_changes(
     one did to a later one belongs to the later one. One baseline, "before the sleep": none.
     """
     passes = known_passes(sleep)
-    states = [stacked(at(places, (window, n)).memory)[0] for n in range(passes + 1)]
-    start = at(places, (window, passes))
+    states = [stacked(at(boundaries, (window, n)).memory)[0] for n in range(passes + 1)]
+    start = at(boundaries, (window, passes))
     layers = stacked(start.memory)[1]
     changes = torch.stack([b - a for a, b in zip(states, states[1:], strict=False)], dim=1)
 
@@ -238,14 +238,14 @@ def rest_of_embeddings(
 
 
 class GivenEmbeddings:
-    """A model that reads embeddings it is given: its tokens are places in them.
+    """A model that reads embeddings it is given: its tokens are positions in them.
 
     Parameters
     ----------
     model : SleepingModel
         Does everything but to embed.
     embedded : Tensor
-        ``[batch, token, channel]``; the batch read has place t as its token t.
+        ``[batch, token, channel]``; the batch read has position t as its token t.
     """
 
     def __init__(self, model: SleepingModel, embedded: Tensor) -> None:
@@ -302,15 +302,15 @@ def _logits(
     batch: Batch,
     sleep: SleepConfig,
     start: Boundary,
-    place: Tensor,
+    position: Tensor,
 ) -> Tensor:
-    """Return the logits ``[example, symbol]`` that predict the token at `place` ``[example]``."""
+    """Return the logits ``[example, symbol]`` predicting the token at `position` ``[example]``."""
     found = None
     for wake in read_on(model, batch, sleep, start):
         width = wake.logits.shape[1]
-        before = (place - 1 - wake.window.start).clamp(0, width - 1)
-        rows = torch.arange(len(place), device=place.device)
-        inside = (place > wake.window.start) & (place < wake.window.stop)
+        before = (position - 1 - wake.window.start).clamp(0, width - 1)
+        rows = torch.arange(len(position), device=position.device)
+        inside = (position > wake.window.start) & (position < wake.window.stop)
         logits = wake.logits[rows, before]
         found = logits if found is None else torch.where(inside[:, None], logits, found)
     assert found is not None

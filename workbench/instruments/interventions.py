@@ -1,4 +1,4 @@
-"""Causes: change the memory at a place of a reading, read on, and see what the answers become.
+"""Causes: change the memory at a boundary of a reading, read on, and see what the answers become.
 
 The model itself reads on (`workbench.instruments.boundaries.read_on`), so a patch in the middle of
 a sleep is carried through the passes and windows that follow; features h and the KV cache stay the
@@ -21,12 +21,12 @@ from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments import components as parts
 from workbench.instruments.boundaries import (
-    Place,
+    BoundaryIndex,
     at,
     before_answers,
-    boundaries,
     known_passes,
     of_examples,
+    read_boundaries,
     read_on,
 )
 from workbench.instruments.components import Component
@@ -47,7 +47,7 @@ from workbench.trace.answers import answer_scores
 DIRECTIONS = ("denoise", "noise")
 ZERO, MEAN = "zero", "mean"
 
-Reading = Mapping[Place, Boundary]
+Reading = Mapping[BoundaryIndex, Boundary]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def patch_effects(
     donor: Batch,
     sleep: SleepConfig,
     *,
-    places: Sequence[Place] | None = None,
+    boundaries: Sequence[BoundaryIndex] | None = None,
     components: Sequence[Part] | None = None,
     directions: Sequence[str] = DIRECTIONS,
     controls: Sequence[str] = (UNRELATED, RANDOM),
@@ -105,10 +105,10 @@ def patch_effects(
         The network, the task of both batches, and a fixed N.
     recipient, donor : Batch
         As many examples; example i gets the context of example i.
-    places : sequence of (window, sleep_pass) or None
-        Where to patch, not after the first answer; None is every place of every window slept on.
+    boundaries : sequence of (window, sleep_pass) or None
+        Where to patch, not after the first answer; None is every boundary of every window slept on.
     components : sequence of Component or PassChange, or None
-        What to patch; None is all of S. `PassChange` applies from its own place on, NaN before.
+        What to patch; None is all of S. `PassChange` applies from its own boundary on, NaN before.
     directions, controls : sequence of str
         Among `DIRECTIONS`; among "unrelated donor" (the donor of the example before) and "random
         of equal norm" (as large a change in every head, in a random direction).
@@ -133,14 +133,14 @@ def patch_effects(
     Raises
     ------
     WorkbenchError
-        Pairs do not fit (`swap_context`), a place or part is not there, N is no number, or the
+        Pairs do not fit (`swap_context`), a boundary or part is not there, N is no number, or the
         control needs a second example.
     """
     known_passes(sleep)
     swapped = swap_context(task, recipient, donor)
-    clean, other = (boundaries(model, batch, sleep) for batch in (recipient, swapped))
+    clean, other = (read_boundaries(model, batch, sleep) for batch in (recipient, swapped))
     last = before_answers(recipient, sleep)
-    places = _places(clean, places, last)
+    boundaries = _boundaries(clean, boundaries, last)
     chosen = [parts.whole()] if components is None else list(components)
     kinds = [PATCH, *_known(controls, (UNRELATED, RANDOM), "control")]
     if UNRELATED in kinds and len(recipient) < 2:
@@ -153,7 +153,7 @@ def patch_effects(
         "denoise": (swapped, other, clean, measured.exchanged(), recipient),
     }
     ways = _known(directions, DIRECTIONS, "direction")
-    shape = (len(ways), len(kinds), len(chosen), len(places), *recipient.difficulty.shape)
+    shape = (len(ways), len(kinds), len(chosen), len(boundaries), *recipient.difficulty.shape)
     found = np.full((3, *shape), np.nan, dtype=np.float64)
     ends = np.full((3, len(ways), *recipient.difficulty.shape), np.nan)
     for d, way in enumerate(ways):
@@ -162,14 +162,16 @@ def patch_effects(
         for end, start in enumerate((reading[last], donors[last])):
             ends[end, d] = outcomes(start)[0]
         ends[2, d] = chance_of(task, batch, giving, pair)
-        for k, p, place, n, patched in _patches(reading, donors, chosen, places, kinds, seed):
+        for k, p, boundary, n, patched in _patches(
+            reading, donors, chosen, boundaries, kinds, seed
+        ):
             if patched is not None:
-                found[:, d, k, n, p] = outcomes(reading[place].with_memory(patched))
+                found[:, d, k, n, p] = outcomes(reading[boundary].with_memory(patched))
             if on_progress is not None:
                 on_progress(1)
-    axes = (dims.DIRECTION, dims.CONTROL, dims.COMPONENT, "place", dims.EXAMPLE, dims.QUERY)
+    axes = (dims.DIRECTION, dims.CONTROL, dims.COMPONENT, "boundary", dims.EXAMPLE, dims.QUERY)
     names = ("logit_diff", "became_donor", "stayed")
-    effects = _by_place(dict(zip(names, found, strict=True)), axes, places)
+    effects = _by_boundary(dict(zip(names, found, strict=True)), axes, boundaries)
     for name, values in zip(("unpatched", "donor", "chance"), ends, strict=True):
         units = "1" if name == "chance" else "nat"
         effects[name] = (dims.DIRECTION, dims.EXAMPLE, dims.QUERY), values, {"units": units}
@@ -197,7 +199,7 @@ def ablation_effects(
     batch: Batch,
     sleep: SleepConfig,
     *,
-    places: Sequence[Place] | None = None,
+    boundaries: Sequence[BoundaryIndex] | None = None,
     components: Sequence[Part] | None = None,
     methods: Sequence[str | float] = (ZERO, MEAN),
     controls: Sequence[str] = (RANDOM,),
@@ -210,8 +212,8 @@ def ablation_effects(
     ----------
     model, batch, sleep
         The network, the examples, and a fixed N.
-    places, components
-        As in `patch_effects`; None is every place slept on, and all of S.
+    boundaries, components
+        As in `patch_effects`; None is every boundary slept on, and all of S.
     methods : sequence of str or float
         "zero", "mean" (over the batch's examples), or a factor that the part is scaled by.
     controls : sequence of str
@@ -228,38 +230,38 @@ def ablation_effects(
         where an example has no such query.
     """
     known_passes(sleep)
-    reading = boundaries(model, batch, sleep)
+    reading = read_boundaries(model, batch, sleep)
     last = before_answers(batch, sleep)
-    places = _places(reading, places, last)
+    boundaries = _boundaries(reading, boundaries, last)
     chosen = [parts.whole()] if components is None else list(components)
     kinds = ["ablation", *_known(controls, (RANDOM,), "control")]
     names = ("log_prob", "logit_diff", "correct")
 
-    def scores(place: Place, memory: Memory) -> np.ndarray:
+    def scores(boundary: BoundaryIndex, memory: Memory) -> np.ndarray:
         found = answer_scores(
-            read_on(model, batch, sleep, reading[place].with_memory(memory)), batch
+            read_on(model, batch, sleep, reading[boundary].with_memory(memory)), batch
         )
         there = found["rank"].values > 0
         return np.stack([np.where(there, found[name].values, np.nan) for name in names])
 
     intact = scores(last, reading[last].memory)
-    shape = (len(methods), len(kinds), len(chosen), len(places), *batch.difficulty.shape)
+    shape = (len(methods), len(kinds), len(chosen), len(boundaries), *batch.difficulty.shape)
     found = np.full((3, *shape), np.nan)
     for m, method in enumerate(methods):
         for n, part in enumerate(chosen):
-            for p, place in enumerate(places):
-                component = resolved(part, reading, place)
-                memory = reading[place].memory
+            for p, boundary in enumerate(boundaries):
+                component = resolved(part, reading, boundary)
+                memory = reading[boundary].memory
                 if component is not None:
                     changed = ablated(memory, component, method)
-                    found[:, m, 0, n, p] = scores(place, changed)
+                    found[:, m, 0, n, p] = scores(boundary, changed)
                     if len(kinds) > 1:
                         random = parts.moved_at_random(memory, changed, seed=seed)
-                        found[:, m, 1, n, p] = scores(place, random)
+                        found[:, m, 1, n, p] = scores(boundary, random)
                 if on_progress is not None:
                     on_progress(len(kinds))
-    axes = (dims.PROCEDURE, dims.CONTROL, dims.COMPONENT, "place", dims.EXAMPLE, dims.QUERY)
-    effects = _by_place(dict(zip(names, found, strict=True)), axes, places)
+    axes = (dims.PROCEDURE, dims.CONTROL, dims.COMPONENT, "boundary", dims.EXAMPLE, dims.QUERY)
+    effects = _by_boundary(dict(zip(names, found, strict=True)), axes, boundaries)
     for name, values in zip(names, intact, strict=True):
         effects[f"intact_{name}"] = (dims.EXAMPLE, dims.QUERY), values
     for score in effects.data_vars.values():
@@ -284,35 +286,35 @@ def _patches(
     reading: Reading,
     donors: Reading,
     chosen: Sequence[Part],
-    places: Sequence[Place],
+    boundaries: Sequence[BoundaryIndex],
     kinds: Sequence[str],
     seed: int,
-) -> Iterator[tuple[int, int, Place, int, Memory | None]]:
-    """Yield control, place and part by number with the memory patched; None where not defined."""
+) -> Iterator[tuple[int, int, BoundaryIndex, int, Memory | None]]:
+    """Yield control, boundary and part by number with the patched memory, or None if undefined."""
     count = len(next(iter(next(iter(reading.values())).memory.fast_weights.values())))
     before = torch.arange(count).roll(1)
-    unrelated = {place: of_examples(there, before) for place, there in donors.items()}
+    unrelated = {boundary: of_examples(there, before) for boundary, there in donors.items()}
     for n, part in enumerate(chosen):
-        for p, place in enumerate(places):
-            own = resolved(part, reading, place)
-            memory = reading[place].memory
+        for p, boundary in enumerate(boundaries):
+            own = resolved(part, reading, boundary)
+            memory = reading[boundary].memory
             for k, kind in enumerate(kinds):
                 if own is None:
-                    yield k, p, place, n, None
+                    yield k, p, boundary, n, None
                     continue
                 given = unrelated if kind == UNRELATED else donors
-                theirs = resolved(part, given, place)
-                patched = parts.patch(memory, given[place].memory, own, of_donor=theirs)
+                theirs = resolved(part, given, boundary)
+                patched = parts.patch(memory, given[boundary].memory, own, of_donor=theirs)
                 if kind == RANDOM:
                     patched = parts.moved_at_random(memory, patched, seed=seed)
-                yield k, p, place, n, patched
+                yield k, p, boundary, n, patched
 
 
-def resolved(part: Part, reading: Reading, place: Place) -> Component | None:
+def resolved(part: Part, reading: Reading, boundary: BoundaryIndex) -> Component | None:
     """Return the component for the memories of one reading; None before its pass has run."""
     if isinstance(part, Component):
         return part
-    return part.of(reading) if (part.window, part.sleep_pass) <= place else None
+    return part.of(reading) if (part.window, part.sleep_pass) <= boundary else None
 
 
 def ablated(memory: Memory, component: Component, method: str | float) -> Memory:
@@ -335,22 +337,24 @@ def _outcomes_of(
     return np.where(pair.asked, outcomes, np.nan)
 
 
-def _places(reading: Reading, wanted: Sequence[Place] | None, last: Place) -> list[Place]:
-    """Return the places to change S at, in reading order, each checked."""
+def _boundaries(
+    reading: Reading, wanted: Sequence[BoundaryIndex] | None, last: BoundaryIndex
+) -> list[BoundaryIndex]:
+    """Return the boundaries to change S at, in reading order, each checked."""
     slept = {window for window, sleep_pass in reading if sleep_pass}
     if wanted is None:
-        wanted = [place for place in reading if place[0] in slept and place < last]
-    for place in wanted:
-        at(reading, place)
-        if place > last:
+        wanted = [boundary for boundary in reading if boundary[0] in slept and boundary < last]
+    for boundary in wanted:
+        at(reading, boundary)
+        if boundary > last:
             raise WorkbenchError(
-                f"window {place[0]}, sleep pass {place[1]}",
-                f"a place up to ({last[0]}, {last[1]}), before the first answer",
+                f"window {boundary[0]}, sleep pass {boundary[1]}",
+                f"a boundary up to ({last[0]}, {last[1]}), before the first answer",
                 "patch before anything is answered",
             )
     if not wanted:
         raise WorkbenchError(
-            "no place to change the memory at",
+            "no boundary to change the memory at",
             "at least one",
             "name some, or choose a window shorter than the context",
         )
@@ -365,17 +369,17 @@ def _known(given: Sequence[str], known: Sequence[str], what: str) -> list[str]:
     return list(given)
 
 
-def _by_place(
-    values: dict[str, np.ndarray], axes: tuple[str, ...], places: list[Place]
+def _by_boundary(
+    values: dict[str, np.ndarray], axes: tuple[str, ...], boundaries: list[BoundaryIndex]
 ) -> xr.Dataset:
-    """Lay the axis "place" out as window and sleep_pass; NaN where there is no such place."""
-    windows, passes = (sorted({place[i] for place in places}) for i in (0, 1))
-    index = axes.index("place")
+    """Lay the axis "boundary" out as window and sleep_pass; NaN where there is no such boundary."""
+    windows, passes = (sorted({boundary[i] for boundary in boundaries}) for i in (0, 1))
+    index = axes.index("boundary")
     laid = {}
     for name, array in values.items():
         before, after = array.shape[:index], array.shape[index + 1 :]
         grid = np.full((*before, len(windows), len(passes), *after), np.nan)
-        for p, (window, sleep_pass) in enumerate(places):
+        for p, (window, sleep_pass) in enumerate(boundaries):
             to = (slice(None),) * index + (windows.index(window), passes.index(sleep_pass))
             grid[to] = array[(slice(None),) * index + (p,)]
         laid[name] = ((*axes[:index], dims.WINDOW, dims.SLEEP_PASS, *axes[index + 1 :]), grid)

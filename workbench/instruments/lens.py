@@ -17,7 +17,7 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.boundaries import Place, boundaries, known_passes
+from workbench.instruments.boundaries import BoundaryIndex, known_passes, read_boundaries
 from workbench.instruments.clustered import Estimate, by_difficulty, mean, share
 from workbench.model import Memory
 from workbench.sleep import Boundary, SleepingModel, read, wake_now
@@ -69,8 +69,8 @@ def lens(
         N is no number, or a window named is not slept on.
     """
     passes = known_passes(sleep)
-    places = boundaries(model, batch, sleep)
-    asleep = sorted({window for window, sleep_pass in places if sleep_pass})
+    boundaries = read_boundaries(model, batch, sleep)
+    asleep = sorted({window for window, sleep_pass in boundaries if sleep_pass})
     chosen = asleep if windows is None else list(windows)
     if not chosen or set(chosen) - set(asleep):
         raise WorkbenchError(
@@ -79,7 +79,7 @@ def lens(
     scores = []
     for window in chosen:
         for sleep_pass in range(passes + 1):
-            memory = ended_here(model, batch, sleep, places, (window, sleep_pass))
+            memory = ended_here(model, batch, sleep, boundaries, (window, sleep_pass))
             wakes = wake_now(model, batch, sleep, memory, after=window)
             scores.append(answer_scores(wakes, batch))
             if on_progress is not None:
@@ -177,18 +177,18 @@ def ended_here(
     model: SleepingModel,
     batch: Batch,
     sleep: SleepConfig,
-    places: dict[Place, Boundary],
-    place: Place,
+    boundaries: dict[BoundaryIndex, Boundary],
+    boundary: BoundaryIndex,
 ) -> Memory:
     """Return the memory if the sleep on a window had ended after this pass.
 
-    That of the place itself, unless blocks above the loop have still to run, or only a last pass
+    That of the boundary itself, unless blocks above the loop have still to run, or only a last pass
     writes: then that pass is run again as the last one.
     """
-    window, sleep_pass = place
+    window, sleep_pass = boundary
     if not sleep_pass or (sleep.loop is None and sleep.write == "every_pass"):
-        return places[place].memory
-    start, shorter = places[window, sleep_pass - 1], sleep.with_passes(sleep_pass)
+        return boundaries[boundary].memory
+    start, shorter = boundaries[window, sleep_pass - 1], sleep.with_passes(sleep_pass)
     return next(iter(read(model, batch, shorter, start=start))).memory
 
 

@@ -2,7 +2,7 @@
 
 What `workbench.instruments.interventions` measures over many examples, for one of them and with
 everything that a person wants to see: the answers themselves, the logits that decide them, and S
-before and after. The readings are made once; a change then only reads on from its place.
+before and after. The readings are made once; a change then only reads on from its boundary.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments import components as parts
 from workbench.instruments.boundaries import (
-    Place,
+    BoundaryIndex,
     at,
     before_answers,
-    boundaries,
     known_passes,
     of_examples,
+    read_boundaries,
     read_on,
 )
 from workbench.instruments.context_swaps import (
@@ -86,7 +86,7 @@ def read_pair(
         )
     one, giving, third = (batch.examples(_one(i)) for i in (recipient, donor, unrelated))
     contexts = [one, swap_context(task, one, giving), with_context(task, one, third)]
-    return boundaries(model, concatenate(contexts), sleep)
+    return read_boundaries(model, concatenate(contexts), sleep)
 
 
 @torch.no_grad()
@@ -99,7 +99,7 @@ def patch_pair(
     recipient: int,
     donor: int,
     unrelated: int,
-    place: Place,
+    boundary: BoundaryIndex,
     part: Part,
     seed: int = 0,
     reading: Reading | None = None,
@@ -114,7 +114,7 @@ def patch_pair(
         Examples ``[example, token]``, among them the pair.
     recipient, donor, unrelated : int
         Three different examples; the third gives the control its memory.
-    place : (window, sleep_pass)
+    boundary : (window, sleep_pass)
         Where S is changed, not after the first answer.
     part : Component or PassChange
         What is exchanged.
@@ -134,7 +134,7 @@ def patch_pair(
         answer is right in the reading's own context.
         ``said (direction, control, token)``, the tokens with the likeliest ones where the model
         predicts; ``own, other (direction, token)``, the right ones in both contexts;
-        ``fast_weight (direction, control, layer, gdn_head, key, value)``, S at the place;
+        ``fast_weight (direction, control, layer, gdn_head, key, value)``, S at the boundary;
         ``error (direction)``, nats: the largest difference of any logit between the reading
         patched and the same reading with all of the donor's memory before the first answer.
 
@@ -142,7 +142,7 @@ def patch_pair(
     ------
     WorkbenchError
         The pair does not fit (`swap_context`) or has the same answers, examples are not three
-        different ones, or a place or part is not there.
+        different ones, or a boundary or part is not there.
 
     Notes
     -----
@@ -155,14 +155,14 @@ def patch_pair(
         )
     one, giving = (batch.examples(_one(i)) for i in (recipient, donor))
     swapped = swap_context(task, one, giving)
-    last = _up_to(batch, sleep, place)
+    last = _up_to(batch, sleep, boundary)
     measured = questions(one, swapped, sleep.window)
     roles = (
         (one, swapped, _OWN, _OTHER, measured),
         (swapped, one, _OTHER, _OWN, measured.exchanged()),
     )
     found = [
-        _patched(model, sleep, reading, last, place, part, pair, (own, other, asked), seed)
+        _patched(model, sleep, reading, last, boundary, part, pair, (own, other, asked), seed)
         for *pair, own, other, asked in roles
     ]
     return xr.concat(
@@ -173,8 +173,8 @@ def patch_pair(
         donor=donor,
         unrelated=unrelated,
         component=part.name,
-        window=place[0],
-        sleep_pass=place[1],
+        window=boundary[0],
+        sleep_pass=boundary[1],
         n_sleep=known_passes(sleep),
         seed=seed,
     )
@@ -187,7 +187,7 @@ def change_one(
     sleep: SleepConfig,
     *,
     example: int,
-    place: Place,
+    boundary: BoundaryIndex,
     part: Part,
     method: str | float,
     seed: int = 0,
@@ -203,7 +203,7 @@ def change_one(
         "zero", "mean", or a factor that the part is scaled by.
     reading : mapping or None
         `boundaries` of the batch, where they are known already.
-    model, batch, sleep, place, part, seed
+    model, batch, sleep, boundary, part, seed
         As in `patch_pair`.
 
     Returns
@@ -214,10 +214,10 @@ def change_one(
         token)``, ``own (token)`` and ``fast_weight (control, layer, ...)`` as in `patch_pair`.
     """
     known_passes(sleep)
-    reading = boundaries(model, batch, sleep) if reading is None else reading
-    _up_to(batch, sleep, place)
-    here = at(reading, place)
-    changed = ablated(here.memory, _there(part, reading, place), method).examples(_one(example))
+    reading = read_boundaries(model, batch, sleep) if reading is None else reading
+    _up_to(batch, sleep, boundary)
+    here = at(reading, boundary)
+    changed = ablated(here.memory, _there(part, reading, boundary), method).examples(_one(example))
     intact = of_examples(here, _one(example))
     memories = [intact.memory, changed, parts.moved_at_random(intact.memory, changed, seed=seed)]
     many = concatenate([batch.examples(slice(example, example + 1))] * len(memories))
@@ -237,8 +237,8 @@ def change_one(
         example=example,
         component=part.name,
         procedure=method if isinstance(method, str) else f"x {method:g}",
-        window=place[0],
-        sleep_pass=place[1],
+        window=boundary[0],
+        sleep_pass=boundary[1],
         n_sleep=known_passes(sleep),
         seed=seed,
     )
@@ -248,8 +248,8 @@ def _patched(
     model: SleepingModel,
     sleep: SleepConfig,
     reading: Reading,
-    last: Place,
-    place: Place,
+    last: BoundaryIndex,
+    boundary: BoundaryIndex,
     part: Part,
     pair: list[Batch],
     ids: tuple[int, int, Questions],
@@ -258,10 +258,10 @@ def _patched(
     """Return what one way of the exchange does; ``pair`` is the reading patched and the other."""
     own, other, asked = ids
     batch = pair[0]
-    here = of_examples(at(reading, place), _one(own))
-    theirs = {i: of_examples(at(reading, place), _one(i)).memory for i in (other, _UNRELATED)}
-    component = _there(part, reading, place)
-    takes = {i: _of_one(component, reading, place, i) for i in (own, other, _UNRELATED)}
+    here = of_examples(at(reading, boundary), _one(own))
+    theirs = {i: of_examples(at(reading, boundary), _one(i)).memory for i in (other, _UNRELATED)}
+    component = _there(part, reading, boundary)
+    takes = {i: _of_one(component, reading, boundary, i) for i in (own, other, _UNRELATED)}
     given = {
         i: parts.patch(here.memory, memory, takes[own], of_donor=takes[i])
         for i, memory in theirs.items()
@@ -305,23 +305,23 @@ def _patched(
     )
 
 
-def _up_to(batch: Batch, sleep: SleepConfig, place: Place) -> Place:
-    """Return the last place before anything is answered, which `place` must not lie behind."""
+def _up_to(batch: Batch, sleep: SleepConfig, boundary: BoundaryIndex) -> BoundaryIndex:
+    """Return the last boundary before anything is answered; `boundary` must not be after it."""
     last = before_answers(batch, sleep)
-    if place > last:
+    if boundary > last:
         raise WorkbenchError(
-            f"window {place[0]}, sleep pass {place[1]}",
-            f"a place up to ({last[0]}, {last[1]}), before the first answer",
+            f"window {boundary[0]}, sleep pass {boundary[1]}",
+            f"a boundary up to ({last[0]}, {last[1]}), before the first answer",
             "change the memory before anything is answered",
         )
     return last
 
 
-def _there(part: Part, reading: Reading, place: Place) -> parts.Component:
-    component = resolved(part, reading, place)
+def _there(part: Part, reading: Reading, boundary: BoundaryIndex) -> parts.Component:
+    component = resolved(part, reading, boundary)
     if component is None:
         raise WorkbenchError(
-            f"{part.name}, at window {place[0]}, sleep pass {place[1]}",
+            f"{part.name}, at window {boundary[0]}, sleep pass {boundary[1]}",
             "a pass that has run by then",
             "step on, or choose an earlier pass",
         )
@@ -329,10 +329,10 @@ def _there(part: Part, reading: Reading, place: Place) -> parts.Component:
 
 
 def _of_one(
-    component: parts.Component, reading: Reading, place: Place, example: int
+    component: parts.Component, reading: Reading, boundary: BoundaryIndex, example: int
 ) -> parts.Component:
     """Return the part that one example has, fixed: a pass's change is none of S alone."""
-    taken = component.take(at(reading, place).memory)
+    taken = component.take(at(reading, boundary).memory)
     return parts.given(component.name, {i: part[_one(example)] for i, part in taken.items()})
 
 
@@ -340,9 +340,9 @@ def _one(example: int) -> slice:
     return slice(example, example + 1)
 
 
-def _together(place: Boundary, memories: list[Memory]) -> Boundary:
-    """Return one example's place several times, with a memory of each."""
-    many = of_examples(place, torch.zeros(len(memories), dtype=torch.long))
+def _together(boundary: Boundary, memories: list[Memory]) -> Boundary:
+    """Return one example's boundary several times, with a memory of each."""
+    many = of_examples(boundary, torch.zeros(len(memories), dtype=torch.long))
     layers = memories[0].fast_weights
     states = {i: torch.cat([memory.fast_weights[i] for memory in memories]) for i in layers}
     return many.with_memory(many.memory.replace(fast_weights=states))

@@ -23,7 +23,7 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.boundaries import boundaries, known_passes, read_on
+from workbench.instruments.boundaries import known_passes, read_boundaries, read_on
 from workbench.instruments.features import fast_weights, flattened
 from workbench.instruments.folds import SHARES, groups_of, split
 from workbench.instruments.probes import SEEDS
@@ -133,7 +133,7 @@ def steer(
     for number, (seed, sleep_pass, layer) in enumerate(places):
         folds = split(groups, seed, shares=shares)
         test = batch.examples(folds.test)
-        start = boundaries(model, test, sleep)[window, sleep_pass]
+        start = read_boundaries(model, test, sleep)[window, sleep_pass]
         features = flattened(states, window, sleep_pass, layer)
         factors = factorise(features[folds.train])
         asked = _Asked(model, test, sleep, start, layer, features[folds.test])

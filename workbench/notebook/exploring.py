@@ -26,8 +26,8 @@ CUT: Final = (dims.EXAMPLE, dims.WINDOW, dims.LAYER, dims.GDN_HEAD)
 """Axes along which a figure shows one place, unless it or `over` names them."""
 ORDER: Final = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD)
 """Widgets of these axes come first, in this order."""
-PLACE: Final = (dims.WINDOW, dims.SLEEP_PASS)
-"""What figures of a whole reading take as one argument ``place``, both by position."""
+BOUNDARY: Final = (dims.WINDOW, dims.SLEEP_PASS)
+"""What figures of a whole reading take as one argument ``boundary``, both by position."""
 MENUS: Final = (dims.LAYER, dims.GDN_HEAD)
 """Whole numbers that are names: a menu rather than a slider."""
 
@@ -118,13 +118,13 @@ def explore(
     ----------
     figure_function : callable
         ``f(data, *, ...) -> Figure``, as those of `workbench.figures`. A keyword-only argument
-        with the name of an axis gets the label chosen there; `place` gets the positions (window,
+        with the name of an axis gets the label chosen there; `boundary` gets the positions (window,
         sleep_pass), `selected` that of the head; `passes` and `awake` come from the trace.
     data : DataArray, Dataset or DataTree
         A trace, a part of one, or what an instrument made of it.
     over : sequence of str or None
         Axes to cut, so that the function gets one place of each. None takes example, window,
-        layer and gdn_head, except those that the function names; and with an argument `place`
+        layer and gdn_head, except those that the function names; and with an argument `boundary`
         but none `passes`, window and sleep_pass.
     trace : DataTree or None
         Has the number of passes of each window, where `data` has not.
@@ -153,8 +153,8 @@ def explore(
     whole = trace if trace is not None else data
     last, asleep = _facts(whole, labels, "n_passes"), _facts(whole, labels, "asleep")
     wanted = {name for name in labels if name in cut or name in arguments}
-    if "place" in arguments:
-        wanted |= set(PLACE) & set(labels)
+    if "boundary" in arguments:
+        wanted |= set(BOUNDARY) & set(labels)
     if "selected" in arguments:
         wanted |= {dims.GDN_HEAD} & set(labels)
     _check(fixed, labels, arguments, wanted)
@@ -269,7 +269,7 @@ def _cut(
     kept = set(arguments) | ({dims.GDN_HEAD} if "selected" in arguments else set())
     if "passes" in arguments:
         kept |= {dims.WINDOW}
-    places = PLACE if "place" in arguments and "passes" not in arguments else ()
+    places = BOUNDARY if "boundary" in arguments and "passes" not in arguments else ()
     return tuple(name for name in labels if name in (*CUT, *places) and name not in kept)
 
 
@@ -311,7 +311,7 @@ def _controls(
         else:
             controls[name] = _control(name, values)
     for name in set(fixed) - wanted:
-        # a tuple is a value, as `passes` and `place` are; a list is a choice
+        # a tuple is a value, as `passes` and `boundary` are; a list is a choice
         if _many(fixed[name]):
             controls[name] = ipywidgets.Dropdown(options=fixed[name], **named(name))
         else:
@@ -345,10 +345,10 @@ def _of_the_reading(
     last: np.ndarray | None,
     asleep: np.ndarray | None,
 ) -> dict[str, Any]:
-    """Return the arguments that describe all windows, or the place among them."""
+    """Return the arguments that describe all windows, or the boundary among them."""
     found: dict[str, Any] = {}
-    if "place" in arguments:
-        found["place"] = tuple(_position(labels, name, here) for name in PLACE)
+    if "boundary" in arguments:
+        found["boundary"] = tuple(_position(labels, name, here) for name in BOUNDARY)
     if "selected" in arguments and dims.GDN_HEAD in here:
         found["selected"] = _position(labels, dims.GDN_HEAD, here)
     if "passes" in arguments and last is not None:

@@ -13,7 +13,7 @@ from workbench.sleep.events import (
     SleepPass,
     Wake,
     before_window,
-    boundary,
+    boundary_after,
 )
 from workbench.sleep.passes import (
     PassReport,
@@ -40,7 +40,7 @@ __all__ = [
     "Window",
     "WritingModel",
     "before_window",
-    "boundary",
+    "boundary_after",
     "capped",
     "split_windows",
     "to_device",

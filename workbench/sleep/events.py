@@ -109,7 +109,7 @@ def before_window(index: int, memory: Memory) -> Boundary:
     return Boundary(index, 0, None, memory, memory)
 
 
-def boundary(event: SleepPass | Eviction) -> Boundary:
+def boundary_after(event: SleepPass | Eviction) -> Boundary:
     """Return the place that an event stands at; after an eviction, that before the next window."""
     if isinstance(event, SleepPass):
         return Boundary(

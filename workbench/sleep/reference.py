@@ -6,6 +6,8 @@ what is stepped through.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -16,14 +18,14 @@ from workbench.sleep.contract import SleepingModel
 
 def reference(
     model: SleepingModel, batch: Batch, length: int, passes: int
-) -> tuple[list[Tensor], list[dict[int, Tensor]]]:
+) -> tuple[list[Tensor], list[Mapping[int, Tensor]]]:
     """Read a batch in windows of `length` tokens, with N = `passes` and hard eviction.
 
     Returns
     -------
     logits : list of Tensor
         Of each window with labels, ``[batch, token, symbol]``.
-    states : list of dict of int to Tensor
+    states : list of mapping of int to Tensor
         S by layer after every pass, ``[batch, gdn_head, key, value]``.
     """
     logits, states = [], []
@@ -34,9 +36,9 @@ def reference(
         h = model.embed(torch.as_tensor(window.tokens, device=model.device))
         awake = bool(window.loss_mask.any())
         for _ in range(1 if awake else passes):
-            h, memory = model.blocks(h, Memory(s), valid=valid)  # nothing but h and S goes on
-            assert h is not None
-            s = memory.fast_weights
+            features, memory = model.blocks(h, Memory(s), valid=valid)  # h and S alone go on
+            assert features is not None
+            h, s = features, memory.fast_weights
             states.append(s)
         if awake:
             logits.append(model.logits(h))

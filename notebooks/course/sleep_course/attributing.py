@@ -20,7 +20,7 @@ from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.instruments.attribution import attribute_state
 from workbench.instruments.attribution_checks import hooked_completeness, randomisation_check
-from workbench.instruments.boundaries import boundaries, known_passes
+from workbench.instruments.boundaries import known_passes, read_boundaries
 from workbench.instruments.continuation import (
     Target,
     answer_target,
@@ -135,28 +135,28 @@ def model_errors(
 def answer_of(
     model: HybridModel, batch: Batch, sleep: SleepConfig, query: np.ndarray
 ) -> tuple[Boundary, Callable[[Boundary], Tensor]]:
-    """Return the place after the sleep of one example, and what is answered from any place.
+    """Return the boundary after the sleep of one example, and what is answered from any boundary.
 
     Returns
     -------
     Boundary
         Before the first window that is read awake: S alone has crossed.
     callable
-        ``answer(place)``: reads on from there and returns the right answer's logit minus that of
-        the strongest other symbol in the undisturbed reading, ``[case]``. The place may hold S of
-        any number of cases: each is the same text, read with another memory.
+        ``answer(boundary)``: reads on from there and returns the right answer's logit minus that
+        of the strongest other symbol in the undisturbed reading, ``[case]``. The boundary may hold
+        S of any number of cases: each is the same text, read with another memory.
     """
     if len(batch) != 1:
         raise ValueError(f"a batch of {len(batch)} examples; expected one")
-    places = boundaries(model, batch, sleep)
-    start = places[max(window for window, n in places if n) + 1, 0]
+    boundaries = read_boundaries(model, batch, sleep)
+    start = boundaries[max(window for window, n in boundaries if n) + 1, 0]
     target = answer_target(model, batch, sleep, start, query=query)
 
-    def answer(place: Boundary) -> Tensor:
-        states = torch.stack([place.memory.fast_weights[i] for i in model.fast_weight_layers], 1)
+    def answer(boundary: Boundary) -> Tensor:
+        states = torch.stack([boundary.memory.fast_weights[i] for i in model.fast_weight_layers], 1)
         index = np.zeros(len(states), dtype=np.int64)
         same = Target(*(values[index] for values in (target.at, target.answer, target.against)))
-        rest = rest_of_state(model, batch.examples(index), sleep, place, same)
+        rest = rest_of_state(model, batch.examples(index), sleep, boundary, same)
         return rest.run(states, torch.arange(len(states)))
 
     return start, answer
@@ -195,10 +195,10 @@ def passes_as_players(
 
     Each pass's change is held as it was in the whole sleep; with all of them S is what it was.
     """
-    places = boundaries(model, batch, sleep)
-    start = places[0, known_passes(sleep)]
+    boundaries = read_boundaries(model, batch, sleep)
+    start = boundaries[0, known_passes(sleep)]
     target = answer_target(model, batch, sleep, start, query=query)
-    rest = rest_of_changes(model, batch, sleep, places, 0, target)
+    rest = rest_of_changes(model, batch, sleep, boundaries, 0, target)
     example = torch.arange(len(batch))
 
     @cache
@@ -224,7 +224,7 @@ def against_shuffled_weights(
         As `workbench.instruments.attribution_checks.randomisation_check`.
     """
     last = known_passes(sleep)
-    start = boundaries(model, batch, sleep)[0, last]
+    start = read_boundaries(model, batch, sleep)[0, last]
     against = answer_target(model, batch, sleep, start, query=query).against.numpy()
 
     def attributed(other: HybridModel) -> xr.DataArray:
@@ -232,7 +232,7 @@ def against_shuffled_weights(
             other,
             batch,
             sleep,
-            boundaries(other, batch, sleep)[0, last],
+            read_boundaries(other, batch, sleep)[0, last],
             query=query,
             against=against,
             baseline="mean",

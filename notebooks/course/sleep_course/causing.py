@@ -18,7 +18,7 @@ from sleep_course.boundary import by_difficulty
 from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
-from workbench.instruments.boundaries import Place, boundaries, read_on
+from workbench.instruments.boundaries import BoundaryIndex, read_boundaries, read_on
 from workbench.instruments.context_swaps import Questions, logits_at, questions, swap_context
 from workbench.instruments.controls import PATCH, UNRELATED
 from workbench.model import HybridModel, Memory
@@ -28,7 +28,7 @@ from workbench.tasks import batch_generator
 
 @dataclass(frozen=True)
 class Pairs:
-    """The same questions after two contexts, read once each, with every place kept.
+    """The same questions after two contexts, read once each, with every boundary kept.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Pairs:
     recipient, swapped : Batch
         The examples as drawn, and the donors' contexts before the recipients' questions.
     own, donors : mapping of (window, sleep_pass) to Boundary
-        Every place of the two readings.
+        Every boundary of the two readings.
     asked : Questions
         Where the two contexts have different answers.
     """
@@ -46,8 +46,8 @@ class Pairs:
     sleep: SleepConfig
     recipient: Batch
     swapped: Batch
-    own: Mapping[Place, Boundary]
-    donors: Mapping[Place, Boundary]
+    own: Mapping[BoundaryIndex, Boundary]
+    donors: Mapping[BoundaryIndex, Boundary]
     asked: Questions
 
     def differences(self, memory: Memory) -> np.ndarray:
@@ -95,7 +95,7 @@ def pairs(checkpoint: Any, *, count: int = 64, passes: int = 4) -> Pairs:
     sleep = checkpoint.sleep.with_passes(passes)
     recipient, donor = (task.sample(count, batch_generator(s, 0, "notebook")) for s in (1, 2))
     swapped = swap_context(task, recipient, donor)
-    own, donors = (boundaries(model, batch, sleep) for batch in (recipient, swapped))
+    own, donors = (read_boundaries(model, batch, sleep) for batch in (recipient, swapped))
     asked = questions(recipient, swapped, sleep.window)
     return Pairs(model, sleep, recipient, swapped, own, donors, asked)
 
@@ -122,14 +122,14 @@ def exactness(checkpoint: Any, *, count: int = 64, eviction: str = "hard") -> fl
     Returns
     -------
     float
-        Largest difference of a logit, over all places awake and all symbols.
+        Largest difference of a logit, over all tokens read awake and all symbols.
     """
     model, task = checkpoint.model, checkpoint.task
     sleep = checkpoint.sleep.with_passes(4).model_copy(update={"eviction": eviction})
     recipient, donor = (task.sample(count, batch_generator(s, 0, "notebook")) for s in (1, 2))
     swapped = swap_context(task, recipient, donor)
     whole = [e.logits for e in read(model, swapped, sleep) if isinstance(e, Wake)]
-    own, given = (boundaries(model, batch, sleep)[1, 0] for batch in (recipient, donor))
+    own, given = (read_boundaries(model, batch, sleep)[1, 0] for batch in (recipient, donor))
     state = own.memory.replace(fast_weights=given.memory.fast_weights)
     patched = read_on(model, swapped, sleep, own.with_memory(state))
     return max(float((a - b.logits).abs().max()) for a, b in zip(whole, patched, strict=True))
@@ -162,9 +162,9 @@ def read_on_with(
     assert isinstance(n, int)
     shares = []
     for done in range(1, n + 1):
-        place = found.own[0, done]
+        boundary = found.own[0, done]
         given = found.donors[0, done].memory.replace(conv_tails={}, kv={})
-        shares.append(read_on_from(place.hidden, given, done, n, one_pass, found.became_donors))
+        shares.append(read_on_from(boundary.hidden, given, done, n, one_pass, found.became_donors))
     return np.array(shares)
 
 

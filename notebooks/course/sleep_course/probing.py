@@ -16,7 +16,7 @@ import xarray as xr
 from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
-from workbench.instruments.boundaries import boundaries, known_passes, read_on
+from workbench.instruments.boundaries import known_passes, read_boundaries, read_on
 from workbench.instruments.features import flattened
 from workbench.instruments.folds import groups_of, split
 from workbench.instruments.ridge import Factors, Fit, factorise, fit
@@ -239,7 +239,7 @@ def push(
     )
     of_test, here = target.of_examples(test), batch.examples(test)
     todo = turn(of_test, probe, features[test], np.random.default_rng(seed))
-    start = boundaries(model, here, sleep)[window, last]
+    start = read_boundaries(model, here, sleep)[window, last]
     change = todo.changes[PROBE]
     size = np.linalg.norm(change, axis=1) / np.linalg.norm(features[test][todo.rows], axis=1)
     return Push(model, here, sleep, start, layer, of_test, todo, change, size)

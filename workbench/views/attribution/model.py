@@ -96,7 +96,7 @@ def put_right(cursor: AttributionCursor, examples: Examples) -> list[tuple[str, 
     if cursor.method not in known.methods:
         changed["method"] = known.methods[0]
     method = changed.get("method", cursor.method)
-    baselines = baselines_of(subject, method, cursor.place)
+    baselines = baselines_of(subject, method, cursor.boundary)
     if cursor.baseline not in baselines:
         changed["baseline"] = baselines[0]
     said = [
@@ -122,12 +122,12 @@ def asked_of(cursor: AttributionCursor, examples: Examples) -> Asked:
     query = int(numbers[min(cursor.query, len(numbers) - 1)])
     kind = SUBJECTS[cursor.subject].kind
     window = min(cursor.window, examples.last.window - 1)
-    place = {"embeddings": (0, 0), "changes": (window, 0), "state": tuple(cursor.place)}[kind]
+    boundary = {"embeddings": (0, 0), "changes": (window, 0), "state": tuple(cursor.boundary)}[kind]
     return Asked(
         example=cursor.example,
         query=query,
         subject=cursor.subject,
-        place=(place[0], place[1]),
+        boundary=(boundary[0], boundary[1]),
         method=cursor.method,
         baseline=cursor.baseline,
         steps=cursor.steps if cursor.method == METHODS[0] else Asked.steps,
@@ -249,7 +249,7 @@ class Work:
             examples.batch,
             examples.sleep,
             self.asked,
-            reading=examples.places,
+            reading=examples.boundaries,
             on_progress=self._told,
             stop=self._stop.is_set,
         ).isel({dims.EXAMPLE: 0})

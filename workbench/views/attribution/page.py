@@ -28,7 +28,7 @@ from workbench.views.attribution.model import (
 from workbench.views.attribution.screen import AttributionScreen
 from workbench.views.cursor import words
 from workbench.views.cursor.instrument_card import csv_of
-from workbench.views.cursor.reading import Examples, ReadingView, place_words
+from workbench.views.cursor.reading import Examples, ReadingView, boundary_words
 from workbench.views.parts.notices import show_error, warn
 from workbench.views.parts.outbox import Changes
 from workbench.views.site.sessions import at_end
@@ -129,7 +129,7 @@ class Attribution(ReadingView):
     def _choose(self, name: str, value: Any) -> None:
         if name == "subject":  # with the method and the baseline that suit it best
             method = SUBJECTS[value].methods[0]
-            baseline = baselines_of(value, method, self.cursor.place)[0]
+            baseline = baselines_of(value, method, self.cursor.boundary)[0]
             before = self.cursor.method
             self.cursor.param.update(subject=value, method=method, baseline=baseline)
             if method != before:
@@ -162,21 +162,21 @@ class Attribution(ReadingView):
     def contents(self, theme: Theme) -> Changes:
         """Return what the panes hold."""
         cursor, examples, screen = self.cursor, self.examples, self.screen
-        title, sentence = place_words(cursor.place, examples)
+        title, sentence = boundary_words(cursor.boundary, examples)
         change = examples.ask(("change", cursor.example), lambda: examples.change(cursor.example))
         strip = screen.strip(
             change,
             passes=examples.passes,
             awake=examples.awake,
-            place=cursor.place,
+            boundary=cursor.boundary,
             theme=theme,
             source=(examples, cursor.example),
         )
         key = self._wanted()
         return [
-            *screen.controls(examples.extent, cursor.place),
+            *screen.controls(examples.extent, cursor.boundary),
             *self._choices(key[1]),
-            (screen.place, {"title": title, "sentence": sentence, "busy": ""}),
+            (screen.boundary, {"title": title, "sentence": sentence, "busy": ""}),
             *strip,
             *self._work_changes(key),
             *self._result(key, theme),
@@ -187,7 +187,7 @@ class Attribution(ReadingView):
         assert cursor.passes is not None
         problem = examples.problem(cursor.example)
         known = SUBJECTS[asked.subject]
-        baselines = baselines_of(asked.subject, asked.method, asked.place)
+        baselines = baselines_of(asked.subject, asked.method, asked.boundary)
         several = examples.last.window > 1
         stops = known.kind == "state" or (known.kind == "changes" and several)
         entries = asked.subject == "entries of S"

@@ -67,7 +67,7 @@ class AttributionScreen(CursorScreen):
         self.randomise = _button("Compare with shuffled parameters", on_check)
         self.button = Download(on_save, label="Data (CSV)", css_classes=["small"])
         self.recorded, self.measure = recorded, measure
-        self.stops = [box(STOPS[0], self.transport, self.place), box(STOPS[1], self.timeline)]
+        self.stops = [box(STOPS[0], self.transport, self.boundary), box(STOPS[1], self.timeline)]
 
     def show_stops(self, shown: bool) -> Changes:
         """Return what shows or hides the stops; by a class, as cards are never hidden else."""

@@ -32,8 +32,8 @@ SUBJECT_WORDS: Final = {
         "How much what each pass changed in each head contributes. Changes are held as they were: "
         "what an earlier pass did to a later one belongs to the later one."
     ),
-    "heads of S": "How much each head's S at the chosen stop contributes; all else is held fixed.",
-    "entries of S": "How much each entry of S at the chosen stop contributes; all else is fixed.",
+    "heads of S": "How much each head's S at the chosen boundary adds; the rest is fixed.",
+    "entries of S": "How much each entry of S at the chosen boundary adds; the rest is fixed.",
 }
 METHOD_WORDS: Final = {
     METHODS[0]: (

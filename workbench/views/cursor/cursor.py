@@ -37,8 +37,8 @@ URL: Final = {
 """Parameter -> its name in the page's address."""
 
 
-class Place(NamedTuple):
-    """One stop of the walk: `sleep_pass` 0 is the state carried into `window`."""
+class BoundaryIndex(NamedTuple):
+    """One boundary of the walk: `sleep_pass` 0 is the state carried into `window`."""
 
     window: int
     sleep_pass: int
@@ -68,9 +68,11 @@ class Extent(NamedTuple):
     examples: int = EXAMPLES
 
     @property
-    def places(self) -> tuple[Place, ...]:
-        """Every stop, in order."""
-        return tuple(Place(w, p) for w, last in enumerate(self.passes) for p in range(last + 1))
+    def boundaries(self) -> tuple[BoundaryIndex, ...]:
+        """Every boundary, in order."""
+        return tuple(
+            BoundaryIndex(w, p) for w, last in enumerate(self.passes) for p in range(last + 1)
+        )
 
 
 class Cursor(param.Parameterized):
@@ -112,49 +114,49 @@ class Cursor(param.Parameterized):
         self.given: set[str] = set()
 
     @property
-    def place(self) -> Place:
+    def boundary(self) -> BoundaryIndex:
         """Where the cursor stands."""
-        return Place(self.window, self.sleep_pass)
+        return BoundaryIndex(self.window, self.sleep_pass)
 
     @property
     def index(self) -> int:
-        """Number of the stop the cursor stands on, from 0."""
-        return self.extent.places.index(self.place)
+        """Number of the boundary the cursor stands on, from 0."""
+        return self.extent.boundaries.index(self.boundary)
 
     def first(self) -> None:
         """Go to the beginning: nothing has been read."""
-        self.go(self.extent.places[0])
+        self.go(self.extent.boundaries[0])
 
     def back(self) -> None:
-        """Go one stop back, if there is one."""
-        self.go(self.extent.places[max(self.index - 1, 0)])
+        """Go one boundary back, if there is one."""
+        self.go(self.extent.boundaries[max(self.index - 1, 0)])
 
     def step(self) -> None:
-        """Go one stop on, if there is one."""
-        places = self.extent.places
-        self.go(places[min(self.index + 1, len(places) - 1)])
+        """Go one boundary on, if there is one."""
+        boundaries = self.extent.boundaries
+        self.go(boundaries[min(self.index + 1, len(boundaries) - 1)])
 
     def last(self) -> None:
         """Go to the end: every window has been read."""
-        self.go(self.extent.places[-1])
+        self.go(self.extent.boundaries[-1])
 
     @property
     def at_end(self) -> bool:
-        """Whether there is no further stop."""
-        return self.place == self.extent.places[-1]
+        """Whether there is no further boundary."""
+        return self.boundary == self.extent.boundaries[-1]
 
-    def go(self, place: Place) -> None:
-        """Move to a stop.
+    def go(self, boundary: BoundaryIndex) -> None:
+        """Move to a boundary.
 
         Raises
         ------
         ValueError
             There is no such stop.
         """
-        if place not in self.extent.places:
+        if boundary not in self.extent.boundaries:
             ends = self.extent.passes
-            raise ValueError(f"no stop {tuple(place)}; the windows end with passes {ends}")
-        self.param.update(window=place.window, sleep_pass=place.sleep_pass)
+            raise ValueError(f"no boundary {tuple(boundary)}; the windows end with passes {ends}")
+        self.param.update(window=boundary.window, sleep_pass=boundary.sleep_pass)
 
     def fit(self, extent: Extent) -> list[tuple[str, str]]:
         """Range over `extent` from now on; what lies outside is clamped.
@@ -286,10 +288,10 @@ class PlacedCursor(Cursor):
         self.placed = self.placed or bool({"window", "pass"} & self.given)
         return said
 
-    def place_once(self, place: Place) -> None:
-        """Go to a place if nobody has said where to stand."""
+    def go_once(self, boundary: BoundaryIndex) -> None:
+        """Go to a boundary if nobody has said where to stand."""
         if not self.placed:
-            self.param.update(window=place.window, sleep_pass=place.sleep_pass)
+            self.param.update(window=boundary.window, sleep_pass=boundary.sleep_pass)
         self.placed = True
 
 

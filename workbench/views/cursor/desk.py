@@ -26,7 +26,7 @@ from workbench.paths import bundled_traces
 from workbench.tasks import EVALUATION, draw
 from workbench.tasks import task as make_task
 from workbench.tasks.base import Task
-from workbench.views.cursor.cursor import EXAMPLES, Cursor, Extent, Place
+from workbench.views.cursor.cursor import EXAMPLES, BoundaryIndex, Cursor, Extent
 from workbench.views.cursor.problem import Problem, typed, without_padding
 from workbench.views.parts.kept import Kept
 from workbench.views.site.services import services
@@ -158,11 +158,15 @@ class Study:
         asleep = [w for w, awake in enumerate(self.awake) if not awake]
         return max((w for w in asleep if w <= window), default=asleep[0] if asleep else 0)
 
-    def written(self, place: Place) -> Place | None:
-        """Return the last pass done at a stop: at pass 0 the one before; None if there is none."""
-        if place.sleep_pass:
-            return place
-        return Place(place.window - 1, self.passes[place.window - 1]) if place.window else None
+    def written(self, boundary: BoundaryIndex) -> BoundaryIndex | None:
+        """Return the last pass before a boundary, or None before the first."""
+        if boundary.sleep_pass:
+            return boundary
+        return (
+            BoundaryIndex(boundary.window - 1, self.passes[boundary.window - 1])
+            if boundary.window
+            else None
+        )
 
 
 class Desk:

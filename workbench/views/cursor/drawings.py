@@ -246,7 +246,7 @@ def tokens(
     problem: Problem,
     spans: tuple[tuple[int, int], ...],
     awake: tuple[bool, ...],
-    place: tuple[int, int],
+    boundary: tuple[int, int],
     cached: range,
 ) -> str:
     """Draw the windows and their tokens: read and evicted, being read, still to come.
@@ -259,7 +259,7 @@ def tokens(
         Token range of each window.
     awake : tuple of bool
         Which windows are read awake.
-    place : (int, int)
+    boundary : (int, int)
         Window and pass of the cursor.
     cached : range
         Tokens that the KV cache holds.
@@ -267,13 +267,13 @@ def tokens(
     groups = _groups(problem.picture)
     blocks = []
     for number, (start, stop) in enumerate(spans):
-        if number < place[0]:
+        if number < boundary[0]:
             held = sum(start <= i < stop for i in cached)
             words = "evicted" if not held else "partly evicted" if held < stop - start else "kept"
             state = "past"
-        elif number > place[0]:
+        elif number > boundary[0]:
             state, words = "future", "to come"
-        elif place[1] == 0:
+        elif boundary[1] == 0:
             state, words = "now waiting", "next"
         else:
             state, words = "now", "awake" if awake[number] else "asleep"

@@ -21,7 +21,7 @@ from workbench.figures.theme import Theme
 from workbench.instruments.change import changes_of
 from workbench.instruments.recorded import states_of
 from workbench.views.cursor import drawings, words
-from workbench.views.cursor.cursor import Extent, Place, TraceCursor
+from workbench.views.cursor.cursor import BoundaryIndex, Extent, TraceCursor
 from workbench.views.cursor.desk import OWN, Desk, Study, desk, wanted_by
 from workbench.views.cursor.instrument_card import Instrument, InstrumentCard, csv_of
 from workbench.views.cursor.screen import CursorScreen, box, card, heading, html
@@ -73,7 +73,7 @@ class InstrumentScreen(CursorScreen):
 
     def walk(self) -> list[pn.Column]:
         """Return the cards with the transport, which stays in sight, and with the timeline."""
-        return [box("panel stays", self.transport, self.place), card(None, self.timeline)]
+        return [box("panel stays", self.transport, self.boundary), card(None, self.timeline)]
 
     def memory(self) -> pn.Column:
         """Return the card with S."""
@@ -153,7 +153,7 @@ class InstrumentView(CursorView):
             cursor.param.update(passes=None, text="", queries="")
         # where nobody said where: after the last sleep, before it there may be nothing to see
         window = study.slept(len(study.passes) - 1)
-        cursor.place_once(Place(window, study.passes[window]))
+        cursor.go_once(BoundaryIndex(window, study.passes[window]))
         self.study = study
 
     def busy(self) -> str:
@@ -174,26 +174,26 @@ class InstrumentView(CursorView):
     def contents(self, theme: Theme) -> Changes:
         """Return what the panes hold: the widgets, S, and the cards that are near."""
         cursor, study, screen = self.cursor, self.study, self.screen
-        place, one = cursor.place, study.one(cursor.example)
+        boundary, one = cursor.boundary, study.one(cursor.example)
         at = study.position(cursor.example)
         states = states_of(one).isel({dims.EXAMPLE: 0}, drop=True)
         changes = study.ask(("memory change", at), lambda: changes_of(states, modes=1))
         change = changes["memory_change"]
-        here = float(change.values[place.window, place.sleep_pass])
-        said = words.where(place, study.passes, study.awake, here, study.sleep)
+        here = float(change.values[boundary.window, boundary.sleep_pass])
+        said = words.where(boundary, study.passes, study.awake, here, study.sleep)
         of_layer = states.sel({dims.LAYER: cursor.layer}, drop=True)
-        last = study.passes[place.window] + 1
-        window = of_layer.isel({dims.WINDOW: place.window, dims.SLEEP_PASS: slice(0, last)})
+        last = study.passes[boundary.window] + 1
+        window = of_layer.isel({dims.WINDOW: boundary.window, dims.SLEEP_PASS: slice(0, last)})
         scale = ("scale", at, cursor.layer, cursor.quantity)
         return [
-            *screen.controls(study.extent, place),
+            *screen.controls(study.extent, boundary),
             *self._setup(),
-            (screen.place, {"title": said[0], "sentence": said[1], "told": "", "busy": ""}),
+            (screen.boundary, {"title": said[0], "sentence": said[1], "told": "", "busy": ""}),
             *screen.strip(
                 change,
                 passes=study.passes,
                 awake=study.awake,
-                place=place,
+                boundary=boundary,
                 theme=theme,
                 source=(study, at),
             ),
@@ -201,7 +201,7 @@ class InstrumentView(CursorView):
                 cursor,
                 window,
                 limit=study.ask(scale, lambda: _limit(of_layer, cursor.quantity)),
-                awake=study.awake[place.window],
+                awake=study.awake[boundary.window],
                 theme=theme,
                 source=(study, at),
             ),
@@ -265,7 +265,7 @@ class InstrumentView(CursorView):
 
 
 def _limit(states: xr.DataArray, quantity: str) -> float:
-    """Return the largest absolute value that heatmaps show at any stop; 1 where all is zero."""
+    """Return the largest absolute value that heatmaps show at any boundary; 1 where all is zero."""
     shown = np.abs(shown_quantity(states, quantity).values)
     return float(np.nanmax(shown, initial=0.0)) or 1.0
 

@@ -1,4 +1,4 @@
-"""Examples read by a model with every place of the reading kept, and a page that changes them.
+"""Examples read by a model with every boundary of the reading kept, and a page that changes them.
 
 Shared by the pages of interventions and of attribution, and by all sessions of a process.
 """
@@ -18,14 +18,14 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.figures.theme import Theme
-from workbench.instruments.boundaries import before_answers, boundaries, of_examples, read_on
+from workbench.instruments.boundaries import before_answers, of_examples, read_boundaries, read_on
 from workbench.instruments.change import changes_of
 from workbench.instruments.continuation import STATE_AXES, stacked
 from workbench.instruments.interventions import Reading
 from workbench.model.arrays import to_numpy
 from workbench.trace.answers import said_tokens
 from workbench.views.cursor import words
-from workbench.views.cursor.cursor import Extent, Place, PlacedCursor
+from workbench.views.cursor.cursor import BoundaryIndex, Extent, PlacedCursor
 from workbench.views.cursor.desk import drawn_batch
 from workbench.views.cursor.problem import Problem, without_padding
 from workbench.views.cursor.view import CheckpointView
@@ -66,22 +66,22 @@ class Examples:
         The examples, as the stepper draws them.
     sleep : SleepConfig
         How they were read.
-    places : mapping
-        Every place of the reading, of all examples together.
-    last : Place
-        The place before the first answer: S is changed up to there.
+    boundaries : mapping
+        every boundary of the reading, of all examples together.
+    last : BoundaryIndex
+        The boundary before the first answer: S is changed up to there.
     """
 
     checkpoint: Checkpoint
     batch: Batch
     sleep: SleepConfig
-    places: Reading
-    last: Place
+    boundaries: Reading
+    last: BoundaryIndex
     _results: Kept = field(default_factory=lambda: Kept(RESULTS), repr=False)
 
     @property
     def passes(self) -> tuple[int, ...]:
-        """Last pass of each window; 0 for the one before which the places end."""
+        """Last pass of each window; 0 for the one before which the boundaries end."""
         assert isinstance(self.sleep.passes, int)
         return (*[self.sleep.passes] * self.last.window, 0)
 
@@ -93,7 +93,7 @@ class Examples:
     @property
     def extent(self) -> Extent:
         """What a cursor on this reading ranges over."""
-        state = next(iter(self.places.values())).memory.fast_weights
+        state = next(iter(self.boundaries.values())).memory.fast_weights
         asked = int((self.batch.difficulty >= 0).sum(axis=1).max(initial=1))
         heads = max(s.shape[1] for s in state.values())
         return Extent(self.passes, tuple(sorted(state)), heads, asked, len(self.batch))
@@ -119,7 +119,7 @@ class Examples:
         """Return what the model answers to each question of an example."""
 
         def read() -> list[str]:
-            start = of_examples(self.places[self.last], slice(example, example + 1))
+            start = of_examples(self.boundaries[self.last], slice(example, example + 1))
             batch = self.one(example)
             with torch.no_grad():
                 wakes = read_on(self.checkpoint.model, batch, self.sleep, start)
@@ -138,8 +138,8 @@ class Examples:
     def change(self, example: int) -> xr.DataArray:
         """Return the relative change of one example's S ``(window, sleep_pass)``, NaN at pass 0."""
         states = {
-            place: to_numpy(stacked(there.memory)[0][example].float())
-            for place, there in self.places.items()
+            boundary: to_numpy(stacked(there.memory)[0][example].float())
+            for boundary, there in self.boundaries.items()
         }
         shape = next(iter(states.values())).shape
         values = np.full((len(self.passes), max(self.passes) + 1, *shape), np.nan, np.float32)
@@ -168,13 +168,13 @@ class Readings:
     def _read(self, checkpoint: Checkpoint, wanted: Wanted) -> Examples:
         sleep = checkpoint.sleep.with_passes(wanted.passes)
         batch = without_padding(drawn_batch(checkpoint.task, wanted.seed), sleep.window)
-        last = Place(*before_answers(batch, sleep))
-        places = boundaries(checkpoint.model, batch, sleep)
-        return Examples(checkpoint, batch, sleep, places, last)
+        last = BoundaryIndex(*before_answers(batch, sleep))
+        boundaries = read_boundaries(checkpoint.model, batch, sleep)
+        return Examples(checkpoint, batch, sleep, boundaries, last)
 
 
 class ReadingView(CheckpointView):
-    """A page on one reading, with places up to the first answer.
+    """A page on one reading, with boundaries up to the first answer.
 
     Below it stands what was measured of its `kinds` over many examples, and a form to measure more.
 
@@ -230,7 +230,7 @@ class ReadingView(CheckpointView):
         self.examples = self.readings.get(Wanted(cursor.checkpoint, cursor.seed, cursor.passes))
         # where nobody said where: after the last sleep, when all that was learnt is in S
         window = max(self.examples.last.window - 1, 0)
-        cursor.place_once(Place(window, self.examples.passes[window]))
+        cursor.go_once(BoundaryIndex(window, self.examples.passes[window]))
 
     def busy(self) -> str:
         """Return what is being done while examples are read."""
@@ -247,12 +247,12 @@ class ReadingView(CheckpointView):
         return self.examples.awake
 
 
-def place_words(place: Place, examples: Examples) -> tuple[str, str]:
-    """Return the name of a place, and what is read on from there."""
-    window, number = place
+def boundary_words(boundary: BoundaryIndex, examples: Examples) -> tuple[str, str]:
+    """Return the name of a boundary, and what is read on from there."""
+    window, number = boundary
     count = len(examples.passes) - 1
     total = f"window {window + 1} of {count}"
-    if place == examples.last:
+    if boundary == examples.last:
         crossed = words.crossing(examples.sleep)
         return (
             "After the last eviction, before waking",

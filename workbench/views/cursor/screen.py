@@ -14,7 +14,14 @@ import xarray as xr
 
 from workbench.figures import all_heads, one_head, timeline, timeline_place
 from workbench.figures.theme import Theme
-from workbench.views.cursor.cursor import EXAMPLES, MOST_PASSES, QUANTITIES, Cursor, Extent, Place
+from workbench.views.cursor.cursor import (
+    EXAMPLES,
+    MOST_PASSES,
+    QUANTITIES,
+    BoundaryIndex,
+    Cursor,
+    Extent,
+)
 from workbench.views.parts.components import CSS, Choice, FigurePane, Number, Transport, Where
 from workbench.views.parts.outbox import Changes
 
@@ -103,7 +110,7 @@ class CursorScreen:
             lambda curve, custom: choose("gdn_head", curve), label="Fast weights, all heads"
         )
         self.head = FigurePane()
-        self.place = Where()
+        self.boundary = Where()
         self.note, self.title = html("note"), page_title(title)
         self._choose = choose
         self._made: dict[str, tuple[Hashable, dict[str, Any]]] = {}
@@ -137,7 +144,7 @@ class CursorScreen:
             if differs and name not in pending:
                 self.bound[name].value = value
 
-    def controls(self, extent: Extent, place: Place) -> Changes:
+    def controls(self, extent: Extent, boundary: BoundaryIndex) -> Changes:
         """Return what the widgets offer, but for what `follow` sets."""
         layers = {str(layer): layer for layer in extent.layers}
         return [
@@ -147,7 +154,10 @@ class CursorScreen:
                 self.example,
                 {"label": f"Example (0-{extent.examples - 1})", "end": extent.examples - 1},
             ),
-            (self.transport, {"index": extent.places.index(place), "count": len(extent.places)}),
+            (
+                self.transport,
+                {"index": extent.boundaries.index(boundary), "count": len(extent.boundaries)},
+            ),
         ]
 
     def matrices(
@@ -185,7 +195,7 @@ class CursorScreen:
             "theme": theme,
         }
         label = f"Head {cursor.gdn_head}, {QUANTITIES[cursor.quantity]}"
-        key = (source, cursor.place, cursor.layer, cursor.gdn_head, cursor.quantity, theme)
+        key = (source, cursor.boundary, cursor.layer, cursor.gdn_head, cursor.quantity, theme)
 
         def every() -> go.Figure:
             return all_heads(states, selected=cursor.gdn_head, **shared)
@@ -204,12 +214,17 @@ class CursorScreen:
         *,
         passes: tuple[int, ...],
         awake: tuple[bool, ...],
-        place: Place,
+        boundary: BoundaryIndex,
         theme: Theme,
         source: Hashable,
     ) -> Changes:
         """Return the timeline; where the cursor stands goes to the browser by itself."""
-        stops: dict[str, Any] = {"passes": passes, "place": place, "awake": awake, "theme": theme}
+        stops: dict[str, Any] = {
+            "passes": passes,
+            "boundary": boundary,
+            "awake": awake,
+            "theme": theme,
+        }
         drawn = self.figure("timeline", (source, theme), lambda: timeline(change, **stops))
         return [(self.timeline, {"figure": drawn, "moving": timeline_place(**stops)})]
 

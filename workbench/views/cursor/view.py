@@ -18,7 +18,7 @@ import param
 
 from workbench.errors import WorkbenchError
 from workbench.figures.theme import Theme
-from workbench.views.cursor.cursor import Cursor, Extent, Place
+from workbench.views.cursor.cursor import BoundaryIndex, Cursor, Extent
 from workbench.views.cursor.screen import CursorScreen
 from workbench.views.parts.notices import show_error, warn
 from workbench.views.parts.outbox import Changes, Outbox
@@ -219,7 +219,7 @@ class CursorView(pn.viewable.Viewer):
             cursor.param.update(text="", queries="")  # what was typed belonged elsewhere
         if "checkpoint" in changed and "passes" not in changed:
             cursor.passes = None  # as that model was trained
-        self._outbox.set([(self.screen.place, {"busy": self.busy()})])
+        self._outbox.set([(self.screen.boundary, {"busy": self.busy()})])
         try:
             self._run_it()
         except Exception as error:
@@ -232,7 +232,7 @@ class CursorView(pn.viewable.Viewer):
         cursor.fit(self.extent)
         asleep = [w for w, awake in enumerate(self.awake) if not awake]
         if "passes" in changed and "sleep_pass" not in changed and cursor.window in asleep:
-            cursor.go(Place(asleep[-1], self.extent.passes[asleep[-1]]))
+            cursor.go(BoundaryIndex(asleep[-1], self.extent.passes[asleep[-1]]))
 
     # --- what the user does ------------------------------------------------------------------
 
@@ -280,14 +280,16 @@ class CursorView(pn.viewable.Viewer):
             self._outbox.set([(self.screen.transport, done)])
 
     def jump(self, window: int, sleep_pass: int) -> None:
-        """Go to a stop and stop playing."""
-        self._turns.take(partial(self._jump, Place(window, sleep_pass)))
+        """Go to a boundary and stop playing."""
+        self._turns.take(partial(self._jump, BoundaryIndex(window, sleep_pass)))
 
-    def _jump(self, place: Place) -> None:
+    def _jump(self, boundary: BoundaryIndex) -> None:
         self._playing = False
         self._outbox.set([(self.screen.transport, {"playing": False})])
-        if place in self.extent.places:  # else the click was on a timeline that has just gone
-            self.cursor.go(place)
+        if (
+            boundary in self.extent.boundaries
+        ):  # else the click was on a timeline that has just gone
+            self.cursor.go(boundary)
 
     # --- what is shown -----------------------------------------------------------------------
 

@@ -13,21 +13,21 @@ from workbench.config import RandomPasses, SleepConfig
 from workbench.figures import change_words
 from workbench.tasks.base import Task
 from workbench.tasks.phrases import level_words
-from workbench.views.cursor.cursor import MOST_PASSES, Cursor, Place
+from workbench.views.cursor.cursor import MOST_PASSES, BoundaryIndex, Cursor
 
 
 def where(
-    place: Place,
+    boundary: BoundaryIndex,
     passes: tuple[int, ...],
     awake: tuple[bool, ...],
     change: float,
     sleep: SleepConfig,
 ) -> tuple[str, str]:
-    """Return the stop's name and a sentence on what has just happened.
+    """Return the boundary's name and a sentence on what has just happened.
 
     Parameters
     ----------
-    place : Place
+    boundary : BoundaryIndex
         Where the cursor stands.
     passes, awake : tuple
         Last pass of each window, and which windows are read awake.
@@ -36,31 +36,31 @@ def where(
     sleep : SleepConfig
         Decides what an eviction leaves.
     """
-    window, number = place.window + 1, place.sleep_pass
+    window, number = boundary.window + 1, boundary.sleep_pass
     total = f"window {window} of {len(passes)}"
     kept = ["S", *_kept(sleep)]
-    if place == (0, 0):
+    if boundary == (0, 0):
         return "Before the first pass", "Nothing has been read yet, so S = 0 everywhere."
     if number == 0:
         gone = f"The KV cache of window {window - 1} is gone"
         if sleep.eviction == "sliding":
             gone = "The older tokens' KV cache is gone"
-        coming = "wakes to read" if awake[place.window] else "falls asleep over"
+        coming = "wakes to read" if awake[boundary.window] else "falls asleep over"
         crossed = "S alone" if len(kept) == 1 else _listed(kept)
         return (
             f"Evicted: on to {total}",
             f"{gone}; {crossed} crossed the boundary. Next the model {coming} window {window}.",
         )
-    if awake[place.window]:
+    if awake[boundary.window]:
         return (
             f"Awake, {total}",
             f"The model read the questions once and answered from {_listed(kept)}. "
             f"Reading wrote to S as well: {change_words(change)}.",
         )
     times = {1: "once", 2: "twice"}.get(number, f"{number} times")
-    end = " The sleep ends here." if number == passes[place.window] else ""
+    end = " The sleep ends here." if number == passes[boundary.window] else ""
     return (
-        f"Asleep, {total}, pass {number} of {passes[place.window]}",
+        f"Asleep, {total}, pass {number} of {passes[boundary.window]}",
         f"The model has read the window {times}; in this pass {change_words(change)}.{end}",
     )
 
@@ -122,7 +122,7 @@ def score(answers: xr.Dataset, task: Task) -> str:
 
 
 def score_sentence(answers: xr.Dataset) -> str:
-    """Return the score as a sentence, which a screen reader is told at every stop."""
+    """Return the score as a sentence, which a screen reader is told at every boundary."""
     correct = answers["correct"].values
     return f"{_answers_heading(answers)}: {int(correct.sum())} of {len(correct)} right."
 

@@ -14,7 +14,7 @@ from workbench.instruments import components
 from workbench.instruments.context_swaps import questions, swap_context
 from workbench.instruments.interventions import MEAN, ZERO, Part, PassChange
 from workbench.instruments.pairs import change_one, patch_pair, read_pair
-from workbench.views.cursor.cursor import EXAMPLES, MOST_PASSES, Place, PlacedCursor
+from workbench.views.cursor.cursor import EXAMPLES, MOST_PASSES, BoundaryIndex, PlacedCursor
 from workbench.views.cursor.reading import Examples
 
 ACTIONS: Final = {
@@ -80,7 +80,7 @@ def part_of(cursor: InterventionCursor, examples: Examples) -> Part:
     if cursor.part == "modes":
         return components.modes(cursor.modes)
     if cursor.part == "change":
-        window = changed_window(cursor.place)
+        window = changed_window(cursor.boundary)
         if cursor.changed > examples.passes[window]:
             raise WorkbenchError(
                 f"pass {cursor.changed}",
@@ -91,9 +91,9 @@ def part_of(cursor: InterventionCursor, examples: Examples) -> Part:
     return components.whole()
 
 
-def changed_window(place: Place) -> int:
+def changed_window(boundary: BoundaryIndex) -> int:
     """Return the window whose pass is meant: this one, or before its first pass the one before."""
-    return place.window if place.sleep_pass else max(place.window - 1, 0)
+    return boundary.window if boundary.sleep_pass else max(boundary.window - 1, 0)
 
 
 def next_donor(examples: Examples, recipient: int) -> int:
@@ -116,7 +116,7 @@ def _tells(examples: Examples, recipient: int, donor: int) -> bool:
 
 def most_modes(examples: Examples) -> int:
     """Return how many singular modes every matrix of the model has."""
-    states = next(iter(examples.places.values())).memory.fast_weights.values()
+    states = next(iter(examples.boundaries.values())).memory.fast_weights.values()
     return min(min(state.shape[2:]) for state in states)
 
 
@@ -133,10 +133,10 @@ def result(cursor: InterventionCursor, examples: Examples) -> xr.Dataset:
     Raises
     ------
     WorkbenchError
-        The pair does not fit, or there is no such part at this stop.
+        The pair does not fit, or there is no such part at this boundary.
     """
     part, checkpoint = part_of(cursor, examples), examples.checkpoint
-    place = (cursor.window, cursor.sleep_pass)
+    boundary = (cursor.window, cursor.sleep_pass)
     if cursor.action == "patch":
         donor = cursor.donor
         assert donor is not None  # chosen when the reading was
@@ -148,11 +148,11 @@ def result(cursor: InterventionCursor, examples: Examples) -> xr.Dataset:
         third = unrelated_to(examples, cursor.example, donor)
         three: dict[str, Any] = {"recipient": cursor.example, "donor": donor, "unrelated": third}
         return examples.ask(
-            (cursor.example, donor, place, part.name),
+            (cursor.example, donor, boundary, part.name),
             lambda: patch_pair(
                 *given,
                 **three,
-                place=place,
+                boundary=boundary,
                 part=part,
                 seed=cursor.seed,
                 reading=examples.ask(("pair", *three.values()), lambda: read_pair(*given, **three)),
@@ -161,17 +161,17 @@ def result(cursor: InterventionCursor, examples: Examples) -> xr.Dataset:
     methods: dict[str, str | float] = {"zero": ZERO, "mean": MEAN, "scale": cursor.percent / 100}
     method = methods[cursor.action]
     return examples.ask(
-        (cursor.example, place, part.name, method),
+        (cursor.example, boundary, part.name, method),
         lambda: change_one(
             checkpoint.model,
             examples.batch,
             examples.sleep,
             example=cursor.example,
-            place=place,
+            boundary=boundary,
             part=part,
             method=method,
             seed=cursor.seed,
-            reading=examples.places,
+            reading=examples.boundaries,
         ),
     )
 

@@ -17,7 +17,7 @@ from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM
 from workbench.views.cursor import drawings, words
 from workbench.views.cursor.instrument_card import csv_of
 from workbench.views.cursor.problem import Problem
-from workbench.views.cursor.reading import ReadingView, place_words
+from workbench.views.cursor.reading import ReadingView, boundary_words
 from workbench.views.interventions import words as told
 from workbench.views.interventions.model import (
     InterventionCursor,
@@ -83,25 +83,25 @@ class Interventions(ReadingView):
     def contents(self, theme: Theme) -> Changes:
         """Return what the panes hold."""
         cursor, examples, screen = self.cursor, self.examples, self.screen
-        place = cursor.place
-        title, sentence = place_words(place, examples)
+        boundary = cursor.boundary
+        title, sentence = boundary_words(boundary, examples)
         change = examples.ask(("change", cursor.example), lambda: examples.change(cursor.example))
         where = {"title": title, "sentence": sentence, "busy": ""}
         try:
             found = result(cursor, examples)
         except WorkbenchError as error:
             return [
-                *screen.controls(examples.extent, place),
+                *screen.controls(examples.extent, boundary),
                 *self._setup(),
-                (screen.place, where | {"told": str(error)}),
+                (screen.boundary, where | {"told": str(error)}),
                 *self._strip(change, theme),
                 *self._refused(str(error)),
             ]
         verdict = told.verdict(cursor, examples, found)
         return [
-            *screen.controls(examples.extent, place),
+            *screen.controls(examples.extent, boundary),
             *self._setup(),
-            (screen.place, where | {"told": _plain(verdict)}),
+            (screen.boundary, where | {"told": _plain(verdict)}),
             *self._strip(change, theme),
             *self._answers(found, verdict, theme),
             *self._states(found, theme),
@@ -112,7 +112,7 @@ class Interventions(ReadingView):
             change,
             passes=self.examples.passes,
             awake=self.examples.awake,
-            place=self.cursor.place,
+            boundary=self.cursor.boundary,
             theme=theme,
             source=(self.examples, self.cursor.example),
         )
@@ -209,7 +209,7 @@ class Interventions(ReadingView):
         assert cursor.passes is not None and cursor.donor is not None
         extent = examples.extent
         patched, part = cursor.action == "patch", cursor.part
-        window = changed_window(cursor.place) + 1
+        window = changed_window(cursor.boundary) + 1
         span = f"0-{len(examples.batch) - 1}"
         whose = "the recipient's" if patched else "its"
         link = words.onward("stepper", cursor, f"Step through {whose} sleep")

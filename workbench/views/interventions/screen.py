@@ -84,7 +84,7 @@ class InterventionScreen(CursorScreen):
             box("state", n, pane) for n, pane in zip(self.state_names, self.states, strict=True)
         ]
         right = [
-            box("panel stays", self.transport, self.place),
+            box("panel stays", self.transport, self.boundary),
             card(None, self.timeline),
             card(
                 "What becomes of the answers",

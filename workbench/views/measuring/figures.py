@@ -113,13 +113,15 @@ def _named(data: xr.Dataset, window: int) -> str:
 def _lens(data: xr.Dataset) -> list[Shown]:
     windows = data[dims.WINDOW].values.tolist()
     last = int(data[dims.SLEEP_PASS][-1])
-    passes, place = (last,) * len(windows), (len(windows) - 1, last)
+    passes, boundary = (last,) * len(windows), (len(windows) - 1, last)
     names = [w + 1 for w in windows]
 
     def draw(theme: Theme) -> go.Figure:
-        figure = lens_over_passes(data, passes=passes, place=place, windows=names, theme=theme)
+        figure = lens_over_passes(
+            data, passes=passes, boundary=boundary, windows=names, theme=theme
+        )
         # without the line that follows a cursor: there is none here
-        figure.layout.shapes = lens_place(passes=passes, place=None, theme=theme)["shapes"]
+        figure.layout.shapes = lens_place(passes=passes, boundary=None, theme=theme)["shapes"]
         return figure
 
     return [Shown("Answers after each pass", "With 95 % intervals.", draw)]

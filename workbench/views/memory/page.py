@@ -21,12 +21,12 @@ from workbench.views.memory import readings
 
 
 def _at(study: Study, cursor: Cursor) -> tuple[int, int, int]:
-    """Return what every figure of one head depends on, beside its place."""
+    """Return what every figure of one head depends on, beside its boundary."""
     return study.position(cursor.example), cursor.layer, cursor.gdn_head
 
 
 def _stops(study: Study, cursor: Cursor) -> dict[str, Any]:
-    return {"passes": study.passes, "place": cursor.place}
+    return {"passes": study.passes, "boundary": cursor.boundary}
 
 
 def _moving(
@@ -37,8 +37,8 @@ def _moving(
 
 
 def _here(study: Study, cursor: Cursor) -> str:
-    """Return the head and the stop in words, for a title."""
-    window, number = cursor.place
+    """Return the head and the boundary in words, for a title."""
+    window, number = cursor.boundary
     awake = study.awake[window]
     when = ("after waking" if number else "before waking") if awake else f"pass {number}"
     return f"head {cursor.gdn_head}, window {window + 1}, {when}"
@@ -47,15 +47,15 @@ def _here(study: Study, cursor: Cursor) -> str:
 def _shares(study: Study, cursor: Cursor) -> list[Plot]:
     both = readings.shares_at(study, cursor)
     limit = max(1.0, float(np.nanmax(np.abs(both["share"].values), initial=0.0)))
-    key = (*_at(study, cursor), cursor.place)
+    key = (*_at(study, cursor), cursor.boundary)
 
     def plot(convention: str) -> Plot:
-        found = readings.where(study, cursor.place, both.sel({dims.CONVENTION: convention}))
+        found = readings.where(study, cursor.boundary, both.sel({dims.CONVENTION: convention}))
         title = f"head {cursor.gdn_head}, {convention}"
 
         def draw(theme: Theme) -> Any:
             return figures.share_matrix(
-                found, place=cursor.place, limit=limit, title=title, theme=theme
+                found, boundary=cursor.boundary, limit=limit, title=title, theme=theme
             )
 
         return Plot(f"Shares of S by window and pass, {convention}", (convention, *key), draw)
@@ -66,15 +66,15 @@ def _shares(study: Study, cursor: Cursor) -> list[Plot]:
 def _tokens(study: Study, cursor: Cursor) -> list[Plot]:
     every = readings.tokens_at(study, cursor)["norm"]
     limit = float(np.nanmax(every.values, initial=0.0))
-    found = readings.where(study, cursor.place, every.to_dataset())["norm"]
+    found = readings.where(study, cursor.boundary, every.to_dataset())["norm"]
     symbols, title = study.symbols(cursor.example), _here(study, cursor)
 
     def draw(theme: Theme) -> Any:
         return figures.token_contributions(
-            found, symbols, place=cursor.place, limit=limit, title=title, theme=theme
+            found, symbols, boundary=cursor.boundary, limit=limit, title=title, theme=theme
         )
 
-    return [Plot("Contribution of each token", (*_at(study, cursor), cursor.place), draw)]
+    return [Plot("Contribution of each token", (*_at(study, cursor), cursor.boundary), draw)]
 
 
 def _spectra(study: Study, cursor: Cursor) -> list[Plot]:
@@ -103,7 +103,7 @@ def _spectra(study: Study, cursor: Cursor) -> list[Plot]:
 
     at = _at(study, cursor)
     return [
-        Plot("Singular values of one head", (*at, cursor.place), one),
+        Plot("Singular values of one head", (*at, cursor.boundary), one),
         Plot("Ranks of S by head", at, ranks, _moving(figures.ranks_place, study, cursor)),
     ]
 
@@ -143,10 +143,10 @@ def _retention(study: Study, cursor: Cursor) -> list[Plot]:
 
 def _readout(study: Study, cursor: Cursor) -> list[Plot]:
     found, matrix = readings.readout_at(study, cursor), readings.crosstalk_at(study, cursor)
-    place = readings.crosstalk_place(study, cursor)
-    source = study.slept(place.window)
+    boundary = readings.crosstalk_boundary(study, cursor)
+    source = study.slept(boundary.window)
     symbols = study.symbols(cursor.example)[source]
-    title = f"window {place.window + 1}, pass {place.sleep_pass}"
+    title = f"window {boundary.window + 1}, pass {boundary.sleep_pass}"
     at = (*_at(study, cursor), study.slept(cursor.window))
 
     def well(theme: Theme) -> Any:
@@ -163,7 +163,7 @@ def _readout(study: Study, cursor: Cursor) -> list[Plot]:
 
     return [
         Plot("Retrieval by pass", at, well, _moving(figures.retrieval_place, study, cursor)),
-        Plot("Cross-talk between tokens", (*at, place), whose),
+        Plot("Cross-talk between tokens", (*at, boundary), whose),
     ]
 
 
@@ -172,20 +172,22 @@ def _lens(study: Study, cursor: Cursor) -> list[Plot]:
     asleep = [w for w, awake in enumerate(study.awake) if not awake]
     passes = tuple(study.passes[w] for w in asleep)
     here = cursor.window in asleep
-    place = (asleep.index(cursor.window), cursor.sleep_pass) if here else None
+    boundary = (asleep.index(cursor.window), cursor.sleep_pass) if here else None
 
     def draw(theme: Theme) -> Any:
         figure = figures.lens_over_passes(
             found,
             passes=passes,
-            place=place or (0, 0),
+            boundary=boundary or (0, 0),
             windows=[w + 1 for w in asleep],
             theme=theme,
         )
-        return figure.update_layout(figures.lens_place(passes=passes, place=place, theme=theme))
+        return figure.update_layout(
+            figures.lens_place(passes=passes, boundary=boundary, theme=theme)
+        )
 
     def moving(theme: Theme) -> dict[str, Any]:
-        return figures.lens_place(passes=passes, place=place, theme=theme)
+        return figures.lens_place(passes=passes, boundary=boundary, theme=theme)
 
     return [Plot("Answers if it woke after each pass", (), draw, moving)]
 
@@ -235,7 +237,7 @@ SHARES: Final = Instrument(
 TOKENS: Final = Instrument(
     "tokens",
     "Which tokens wrote it",
-    "How large the part of S is that is left of each token's write in each pass, at this stop: "
+    "How large the part of S is that is left of each token's write in each pass, at this boundary: "
     "decay and later keys have already taken from it (the first of the two conventions above).",
     "Large is not useful: parts may cancel each other, and no answer need depend on them.",
     _tokens,

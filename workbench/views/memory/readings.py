@@ -22,7 +22,7 @@ from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.readout import crosstalk, readout
 from workbench.instruments.retention import pass_retention, retention
 from workbench.instruments.spectra import spectra
-from workbench.views.cursor.cursor import Cursor, Place
+from workbench.views.cursor.cursor import BoundaryIndex, Cursor
 from workbench.views.cursor.desk import Study
 
 LONGER: Final = 3
@@ -32,18 +32,18 @@ LEAST: Final = 32
 
 
 def spectra_at(study: Study, cursor: Cursor) -> xr.Dataset:
-    """Return the spectra of the cursor's example and layer, every head and stop."""
+    """Return the spectra of the cursor's example and layer, every head and boundary."""
     found = _kept(study, cursor, "spectra", spectra)
     return found.sel({dims.LAYER: cursor.layer})
 
 
 def change_at(study: Study, cursor: Cursor) -> xr.Dataset:
-    """Return change and replay of the cursor's head, at every stop."""
+    """Return change and replay of the cursor's head, at every boundary."""
     return _of_head(_kept(study, cursor, "change", change), cursor)
 
 
 def shares_at(study: Study, cursor: Cursor) -> xr.Dataset:
-    """Return the shares in the cursor's head by both conventions: at each stop, of each pass."""
+    """Return each pass's share of the cursor's head at each boundary, by both conventions."""
 
     def every_pass(trace: xr.DataTree) -> xr.Dataset:
         both = [contribution_norms(trace, convention=c, every_pass=True) for c in CONVENTIONS]
@@ -54,7 +54,7 @@ def shares_at(study: Study, cursor: Cursor) -> xr.Dataset:
 
 
 def tokens_at(study: Study, cursor: Cursor) -> xr.Dataset:
-    """Return norms and shares in the cursor's head, at every stop, token by token.
+    """Return norms and shares in the cursor's head, at every boundary, token by token.
 
     By the convention "left of each write".
     """
@@ -77,7 +77,7 @@ def pass_retention_at(study: Study, cursor: Cursor) -> xr.Dataset:
 
 
 def readout_at(study: Study, cursor: Cursor) -> xr.Dataset:
-    """Return what is returned, at every stop, for the keys of the window slept on last."""
+    """Return what is returned, at every boundary, for the keys of the window slept on last."""
     source = study.slept(cursor.window)
     label = int(study.trace.coords[dims.WINDOW].values[source])
 
@@ -90,22 +90,22 @@ def readout_at(study: Study, cursor: Cursor) -> xr.Dataset:
 
 def crosstalk_at(study: Study, cursor: Cursor) -> xr.Dataset:
     """Return whose values come back, in the cursor's head, for the keys of `asked_pass`."""
-    place = crosstalk_place(study, cursor)
-    source = study.slept(place.window)
+    boundary = crosstalk_boundary(study, cursor)
+    source = study.slept(boundary.window)
     labels = study.trace.coords[dims.WINDOW].values
-    window, source_window = int(labels[place.window]), int(labels[source])
+    window, source_window = int(labels[boundary.window]), int(labels[source])
 
     def asked(trace: xr.DataTree) -> xr.Dataset:
         return crosstalk(
-            trace, window=window, sleep_pass=place.sleep_pass, source_window=source_window
+            trace, window=window, sleep_pass=boundary.sleep_pass, source_window=source_window
         )
 
-    return _of_head(_kept(study, cursor, ("crosstalk", place), asked), cursor)
+    return _of_head(_kept(study, cursor, ("crosstalk", boundary), asked), cursor)
 
 
-def crosstalk_place(study: Study, cursor: Cursor) -> Place:
+def crosstalk_boundary(study: Study, cursor: Cursor) -> BoundaryIndex:
     """Return the last pass done where the cursor stands; before everything, the first one."""
-    return study.written(cursor.place) or Place(0, 1)
+    return study.written(cursor.boundary) or BoundaryIndex(0, 1)
 
 
 def lens_at(study: Study) -> xr.Dataset:
@@ -118,7 +118,7 @@ def lens_at(study: Study) -> xr.Dataset:
 
 
 def convergence_at(study: Study, cursor: Cursor) -> xr.Dataset:
-    """Return steps and distances of the cursor's head, at every stop."""
+    """Return steps and distances of the cursor's head, at every boundary."""
 
     def with_fixed_point(trace: xr.DataTree) -> xr.Dataset:
         return convergence(trace, fixed_point=longer(study, cursor.example))
@@ -156,17 +156,17 @@ def cka_at(study: Study, cursor: Cursor) -> xr.Dataset | None:
     return found.sel({dims.LAYER: cursor.layer}).isel({dims.GDN_HEAD: cursor.gdn_head})
 
 
-def where(study: Study, place: Place, found: xr.Dataset) -> xr.Dataset:
-    """Return what an instrument says at one stop.
+def where(study: Study, boundary: BoundaryIndex, found: xr.Dataset) -> xr.Dataset:
+    """Return what an instrument says at one boundary.
 
     Raises
     ------
     WorkbenchError
         The trace has no such stop.
     """
-    if place not in study.extent.places:
-        raise WorkbenchError(f"stop {tuple(place)}", "a stop of this trace", "step on")
-    return found.isel({dims.WINDOW: place.window, dims.SLEEP_PASS: place.sleep_pass})
+    if boundary not in study.extent.boundaries:
+        raise WorkbenchError(f"boundary {tuple(boundary)}", "a boundary of this trace", "step on")
+    return found.isel({dims.WINDOW: boundary.window, dims.SLEEP_PASS: boundary.sleep_pass})
 
 
 def _kept(study: Study, cursor: Cursor, name: object, instrument: object) -> xr.Dataset:

@@ -41,7 +41,7 @@ class FigurePane(JSComponent):
 class Transport(JSComponent):
     """First, back, play, step, last, speed, and the same on the keyboard."""
 
-    index = param.Integer(0, doc="Number of the stop shown.")
+    index = param.Integer(0, doc="Number of the boundary shown.")
     count = param.Integer(1, doc="Number of stops.")
     playing = param.Boolean(False, doc="Whether steps follow one another.")
     speed = param.Number(1.0, bounds=(0.1, 10), doc="Steps a second while playing.")
@@ -106,7 +106,7 @@ class Number(JSComponent):
 class Where(JSComponent):
     """Where we are, in words: one live region that stays, so that screen readers announce it."""
 
-    title = param.String("", doc="The stop's name.")
+    title = param.String("", doc="The boundary's name.")
     sentence = param.String("", doc="What has just happened.")
     told = param.String("", doc="What is only for screen readers: the score.")
     busy = param.String("", doc="What is being done that takes a while; empty when all is shown.")

@@ -1,4 +1,4 @@
-"""The stepper's panes: made once, and what belongs in each for a stop of the walk."""
+"""The stepper's panes: made once, and what belongs in each for a boundary of the walk."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Screen(CursorScreen):
             ),
             box(
                 "right",
-                card(None, self.transport, self.place, self.timeline, self.tokens),
+                card(None, self.transport, self.boundary, self.timeline, self.tokens),
                 box("main", memory, card(None, self.score, self.answers)),
                 card("Along the walk", self.curves),
             ),
@@ -161,7 +161,7 @@ class Screen(CursorScreen):
             (self.query, {"options": query_options(scene.problem)}),
             (self.own_input, own),
             (self.onward, {"object": onward}),
-            *self.controls(walk.extent, cursor.place),
+            *self.controls(walk.extent, cursor.boundary),
         ]
 
     def _memory(self, scene: Scene) -> Changes:
@@ -178,7 +178,7 @@ class Screen(CursorScreen):
 
     def _answers(self, scene: Scene) -> Changes:
         cursor, walk, task = scene.cursor, scene.walk, scene.checkpoint.task
-        answers = walk.answers(cursor.place)
+        answers = walk.answers(cursor.boundary)
         queries = scene.problem.queries
         here = answers.isel({dims.QUERY: cursor.query})
         picture = drawings.draw(
@@ -198,7 +198,7 @@ class Screen(CursorScreen):
                 theme=scene.theme,
             )
 
-        key = (walk, cursor.place, cursor.query, scene.theme)
+        key = (walk, cursor.boundary, cursor.query, scene.theme)
         return [
             (self.picture, {"object": picture}),
             (self.score, {"object": words.score(answers, task)}),
@@ -207,14 +207,14 @@ class Screen(CursorScreen):
 
     def _walk(self, scene: Scene) -> Changes:
         cursor, walk, task = scene.cursor, scene.walk, scene.checkpoint.task
-        place, passes = cursor.place, walk.extent.passes
-        answers = walk.answers(place)
+        boundary, passes = cursor.boundary, walk.extent.passes
+        answers = walk.answers(boundary)
         summary = walk.summary()
         change = summary["memory_change"]
-        here = float(change[place.window, place.sleep_pass])
-        title, sentence = words.where(place, passes, walk.awake, here, walk.sleep)
+        here = float(change[boundary.window, boundary.sleep_pass])
+        title, sentence = words.where(boundary, passes, walk.awake, here, walk.sleep)
         told = words.score_sentence(answers)
-        stops: dict[str, Any] = {"passes": passes, "place": place, "theme": scene.theme}
+        stops: dict[str, Any] = {"passes": passes, "boundary": boundary, "theme": scene.theme}
 
         def curves() -> go.Figure:
             one_layer = len(walk.extent.layers) == 1
@@ -226,8 +226,8 @@ class Screen(CursorScreen):
                 difficulty_name=task.difficulty_name,
                 chance=answers["chance"].values if walk.one_symbol else None,
                 one_symbol=walk.one_symbol,
-                replay=walk.replays(cursor.layer),
-                replay_name="replay of pass 1" if one_layer else "replay from the embeddings",
+                replay=walk.rewrites(cursor.layer),
+                replay_name="replay of pass 1" if one_layer else "rewriting from the embeddings",
                 selected=cursor.gdn_head,
                 **stops,
             )
@@ -235,10 +235,10 @@ class Screen(CursorScreen):
         key = (walk, cursor.layer, cursor.gdn_head, scene.theme)
         curves_json = self.figure("curves", key, curves)
         tokens = drawings.tokens(
-            scene.problem, walk.spans, walk.awake, place, walk.cached_tokens(place)
+            scene.problem, walk.spans, walk.awake, boundary, walk.cached_tokens(boundary)
         )
         return [
-            (self.place, {"title": title, "sentence": sentence, "told": told, "busy": ""}),
+            (self.boundary, {"title": title, "sentence": sentence, "told": told, "busy": ""}),
             (self.tokens, {"object": tokens}),
             *self.strip(change, awake=walk.awake, source=walk, **stops),
             (self.curves, {"figure": curves_json, "moving": curves_place(**stops)}),

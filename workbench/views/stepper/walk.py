@@ -1,12 +1,11 @@
 """A walk through one sleep: pulls `read` one event at a time and keeps what it saw. No Panel.
 
-The events come from the very generator that training exhausts; nothing is computed a second
-time. What a pane needs is handed out as xarray, with the dims of `workbench.dims`.
+The events come from the generator that training exhausts. Besides, the walk computes what a pane
+compares them with: the answers if the model woke at a boundary (`wake_now`), and the sleep that
+rewrites only (`read` with ``feed_back=False``). Panes get xarray with the dims of `workbench.dims`.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,31 +19,15 @@ from workbench.instruments.change import changes_of
 from workbench.instruments.spectra import spectra_of
 from workbench.model import HybridModel, Memory
 from workbench.model.arrays import to_numpy
-from workbench.sleep import Eviction, SleepPass, Wake, read, wake_now
+from workbench.sleep import SleepPass, Wake, read, wake_now
 from workbench.tasks.base import Task
 from workbench.trace.answers import said_tokens
 from workbench.training.loss import answer_probabilities, query_correct, token_correct
-from workbench.views.cursor.cursor import Extent, Place
+from workbench.views.cursor.cursor import BoundaryIndex, Extent
 from workbench.views.cursor.problem import without_padding
 
 OTHER = "other"
 """Name of the symbol that stands for every symbol which is no candidate."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    """What there is at one stop.
-
-    Attributes
-    ----------
-    memory : Memory
-        The memory here; at pass 0 what the eviction before left.
-    wakes : tuple of Wake
-        Windows read awake so far.
-    """
-
-    memory: Memory
-    wakes: tuple[Wake, ...]
 
 
 class Walk:
@@ -88,12 +71,12 @@ class Walk:
         answer_tokens = np.bincount(batch.answer_of[0][batch.answer_of[0] >= 0])
         self.one_symbol = bool((answer_tokens == 1).all())
         self._events = read(model, batch, sleep)
-        self._memory = model.empty_memory(1)
-        self._frames = {Place(0, 0): Frame(self._memory, ())}
-        self._answers: dict[Place, xr.Dataset] = {}
+        self._memories = {BoundaryIndex(0, 0): model.empty_memory(1)}
+        self._wakes: dict[int, Wake] = {}
+        self._answers: dict[BoundaryIndex, xr.Dataset] = {}
         self._states: dict[int, xr.DataArray] = {}
         self._scales: dict[tuple[str, int], float] = {}
-        self._replays: dict[int, xr.DataArray] | None = None
+        self._rewrites: dict[int, xr.DataArray] | None = None
         self._summary: xr.Dataset | None = None
         self._curves: xr.DataArray | None = None
 
@@ -104,35 +87,34 @@ class Walk:
         return self.sleep.passes
 
     @property
-    def places(self) -> tuple[Place, ...]:
-        """Every stop, in order."""
-        return self.extent.places
-
-    @property
-    def last_sleep(self) -> Place:
-        """Where the last sleep ends: all that is to be learnt has been read."""
-        asleep = [w for w, awake in enumerate(self.awake) if not awake]
-        return Place(asleep[-1], self.extent.passes[asleep[-1]]) if asleep else Place(0, 0)
+    def boundaries(self) -> tuple[BoundaryIndex, ...]:
+        """Every boundary, in order."""
+        return self.extent.boundaries
 
     @torch.no_grad()
-    def frame(self, place: Place) -> Frame:
-        """Return what there is at a stop, pulling as many events as it takes."""
-        while place not in self._frames:
+    def memory(self, boundary: BoundaryIndex) -> Memory:
+        """Return the memory at a boundary, pulling as many events as it takes."""
+        while boundary not in self._memories:
             event = next(self._events)
-            wakes = next(reversed(self._frames.values())).wakes
+            window = event.window.index
             if isinstance(event, SleepPass):
-                here = Place(event.window.index, event.sleep_pass)
+                reached = BoundaryIndex(window, event.sleep_pass)
             elif isinstance(event, Wake):
-                here = Place(event.window.index, 1)
-                wakes = (*wakes, event)
-            elif isinstance(event, Eviction):
-                here = Place(event.window.index + 1, 0)
-            self._frames[here] = Frame(event.memory, wakes)
-        return self._frames[place]
+                reached = BoundaryIndex(window, 1)
+                self._wakes[window] = event
+            else:
+                reached = BoundaryIndex(window + 1, 0)
+            self._memories[reached] = event.memory
+        return self._memories[boundary]
+
+    def wakes(self, boundary: BoundaryIndex) -> list[Wake]:
+        """Return the windows read awake by a boundary."""
+        self.memory(boundary)
+        return [wake for window, wake in self._wakes.items() if (window, 1) <= boundary]
 
     def finish(self) -> None:
         """Pull every event that is left."""
-        self.frame(self.places[-1])
+        self.memory(self.boundaries[-1])
 
     def states(self, window: int) -> xr.DataArray:
         """Return S at every pass of a window.
@@ -144,12 +126,12 @@ class Walk:
         """
         if window not in self._states:
             passes = range(self.extent.passes[window] + 1)
-            values = np.stack([_stacked(self.frame(Place(window, p)).memory) for p in passes])
+            values = np.stack([_stacked(self.memory(BoundaryIndex(window, p))) for p in passes])
             self._states[window] = _fast_weights(values, np.array(passes), self.extent.layers)
         return self._states[window]
 
     def scale(self, quantity: str, layer: int) -> float:
-        """Return the largest absolute value that a layer's heatmaps show at any stop.
+        """Return the largest absolute value that a layer's heatmaps show at any boundary.
 
         Parameters
         ----------
@@ -187,13 +169,13 @@ class Walk:
         return self._summary
 
     @torch.no_grad()
-    def replay(self, window: int) -> xr.DataArray | None:
-        """Return the baseline for a change per pass: the first pass again and again.
+    def rewrite(self, window: int) -> xr.DataArray | None:
+        """Return the baseline for a change per pass: a sleep that rewrites only.
 
-        The window is read `N` times from its embeddings, so that features never go from pass to
-        pass: what is left is the change that writing the same thing twice makes. Where one
-        fast-weight layer follows attention only, keys, values and gates are exactly those of
-        pass 1.
+        Every pass reads the embeddings again, so that features never go from pass to pass: what
+        is left is the change that writing the same thing twice makes. Where one fast-weight layer
+        follows attention only, keys, values and gates are exactly those of pass 1, as in the frozen
+        replay of `workbench.instruments.change`.
 
         Returns
         -------
@@ -203,32 +185,25 @@ class Walk:
         """
         if self.awake[window] or self.sleep.eviction != "hard":
             return None
-        passes = self.extent.passes[window]
-        part = self.batch.token_range(*self.spans[window])
-        once = {
-            name: np.tile(getattr(part, name), (1, passes))
-            for name in ("tokens", "loss_mask", "valid", "answer_of")
-        }
-        tiled = Batch(**once, difficulty=part.difficulty)
         start, stop = self.spans[window]
-        sleep = self.sleep.model_copy(update={"passes": 1, "window": stop - start})
-        memory = self.frame(Place(window, 0)).memory
-        values = [_stacked(memory)]
-        for event in read(self.model, tiled, sleep, memory=memory):
-            if isinstance(event, SleepPass):
-                values.append(_stacked(event.memory))
-        states = _fast_weights(np.stack(values), np.arange(passes + 1), self.extent.layers)
+        options = {"feed_back": False, "write": "every_pass", "loop": None, "window": stop - start}
+        sleep = self.sleep.model_copy(update=options)
+        memory = self.memory(BoundaryIndex(window, 0))
+        events = read(self.model, self.batch.token_range(start, stop), sleep, memory=memory)
+        passed = [event.memory for event in events if isinstance(event, SleepPass)]
+        values = np.stack([_stacked(memory) for memory in (memory, *passed)])
+        states = _fast_weights(values, np.arange(len(values)), self.extent.layers)
         return summarise(states)["relative_change"]
 
-    def replays(self, layer: int) -> dict[int, xr.DataArray]:
-        """Return `replay` of every window that is slept on, for one layer."""
-        if self._replays is None:
-            found = {w: self.replay(w) for w in range(len(self.spans))}
-            self._replays = {w: values for w, values in found.items() if values is not None}
-        return {w: v.sel({dims.LAYER: layer}, drop=True) for w, v in self._replays.items()}
+    def rewrites(self, layer: int) -> dict[int, xr.DataArray]:
+        """Return `rewrite` of every window that is slept on, for one layer."""
+        if self._rewrites is None:
+            found = {w: self.rewrite(w) for w in range(len(self.spans))}
+            self._rewrites = {w: values for w, values in found.items() if values is not None}
+        return {w: v.sel({dims.LAYER: layer}, drop=True) for w, v in self._rewrites.items()}
 
     @torch.no_grad()
-    def answers(self, place: Place) -> xr.Dataset:
+    def answers(self, boundary: BoundaryIndex) -> xr.Dataset:
         """Return what the model answers if it wakes here, and what it answered awake before.
 
         Returns
@@ -240,17 +215,16 @@ class Walk:
             ``correct`` (query), whether it is right; ``given`` (query), whether the model has
             said it awake; ``chance`` (query), `Task.best_guess`; ``difficulty`` (query).
         """
-        if place in self._answers:
-            return self._answers[place]
-        frame = self.frame(place)
-        done = {wake.window.index for wake in frame.wakes}
-        after = max((place.window - (place.sleep_pass == 0), *done))
-        pending = wake_now(self.model, self.batch, self.sleep, frame.memory, after=after)
-        wakes = [*frame.wakes, *pending]
+        if boundary in self._answers:
+            return self._answers[boundary]
+        memory, wakes = self.memory(boundary), self.wakes(boundary)
+        done = {wake.window.index for wake in wakes}
+        after = max((boundary.window - (boundary.sleep_pass == 0), *done))
+        wakes += wake_now(self.model, self.batch, self.sleep, memory, after=after)
         answers = answers_datasets(wakes, self.batch, self.task)[0]
         given = [self._window_of_answer(query) in done for query in answers[dims.QUERY].values]
-        self._answers[place] = answers.assign(given=((dims.QUERY,), np.array(given, dtype=bool)))
-        return self._answers[place]
+        self._answers[boundary] = answers.assign(given=((dims.QUERY,), np.array(given, dtype=bool)))
+        return self._answers[boundary]
 
     def _window_of_answer(self, query: int) -> int:
         """Return the window in which the query number `query` of those asked is answered."""
@@ -259,29 +233,30 @@ class Walk:
 
     @torch.no_grad()
     def _answer_together(self, window: int) -> None:
-        """Wake at every stop of one sleep as one batch, which is quicker than one by one."""
-        places = [Place(window, p) for p in range(self.extent.passes[window] + 1)]
-        frames = [self.frame(place) for place in places]
+        """Wake at every boundary of one sleep as one batch, which is quicker than one by one."""
+        boundaries = [BoundaryIndex(window, p) for p in range(self.extent.passes[window] + 1)]
+        states = [self.memory(boundary).fast_weights for boundary in boundaries]
         alike = self.sleep.eviction == "hard" and self.sleep.conv_state == "zero"
-        if self.awake[window] or frames[0].wakes or not alike:
+        if self.awake[window] or self.wakes(boundaries[0]) or not alike:
             return  # some answers are given already, or the memories differ in shape
-        states = [frame.memory.fast_weights for frame in frames]
         memory = Memory({i: torch.cat([state[i] for state in states]) for i in states[0]})
-        batch = concatenate([self.batch] * len(places))
+        batch = concatenate([self.batch] * len(boundaries))
         wakes = wake_now(self.model, batch, self.sleep, memory, after=window)
-        for place, answers in zip(places, answers_datasets(wakes, batch, self.task), strict=True):
+        for boundary, answers in zip(
+            boundaries, answers_datasets(wakes, batch, self.task), strict=True
+        ):
             given = ((dims.QUERY,), np.zeros(answers.sizes[dims.QUERY], dtype=bool))
-            self._answers.setdefault(place, answers.assign(given=given))
+            self._answers.setdefault(boundary, answers.assign(given=given))
 
     def answer_curves(self) -> xr.DataArray:
-        """Return the right answer's probability at every stop ``(window, sleep_pass, query)``."""
+        """Return the right answer's probability, ``(window, sleep_pass, query)``."""
         if self._curves is not None:
             return self._curves
         for window in range(len(self.spans)):
             self._answer_together(window)
         curves = [
             xr.concat(
-                [self.answers(Place(w, p))["right_probability"] for p in range(last + 1)],
+                [self.answers(BoundaryIndex(w, p))["right_probability"] for p in range(last + 1)],
                 dim=xr.IndexVariable(dims.SLEEP_PASS, np.arange(last + 1)),
             )
             for w, last in enumerate(self.extent.passes)
@@ -289,15 +264,15 @@ class Walk:
         self._curves = xr.concat(curves, dim=dims.WINDOW, join="outer")
         return self._curves
 
-    def cached_tokens(self, place: Place) -> range:
-        """Return the tokens whose keys and values attention can see at a stop.
+    def cached_tokens(self, boundary: BoundaryIndex) -> range:
+        """Return the tokens whose keys and values attention can see at a boundary.
 
         Within a pass that is the window itself (rebuilt by every pass), preceded with sliding
         eviction by what was kept of earlier windows; between windows only what was kept.
         """
-        start, stop = self.spans[place.window]
+        start, stop = self.spans[boundary.window]
         kept = 0 if self.sleep.eviction == "hard" else min(start, self.sleep.window - 1)
-        return range(start - kept, start if place.sleep_pass == 0 else stop)
+        return range(start - kept, start if boundary.sleep_pass == 0 else stop)
 
 
 def summarise(states: xr.DataArray) -> xr.Dataset:
@@ -341,8 +316,8 @@ def _answers_of(
     is_answer = batch.answer_of[0] == np.flatnonzero(asked)[:, None]  # (query, token)
     right = batch.tokens[0][is_answer.argmax(axis=1)]
     answer = []
-    for places in is_answer:
-        answer.append(task.spell([task.vocabulary[s] for s in said[places]]))
+    for at in is_answer:
+        answer.append(task.spell([task.vocabulary[s] for s in said[at]]))
     context = batch.tokens[0, : task.context_tokens][batch.valid[0, : task.context_tokens]]
     candidates = np.union1d(context, right)
     shown = probability[:, candidates]

@@ -142,9 +142,9 @@ def check_make_rest(make_rest: Any) -> str:
     whole = start.memory.clone()
     asked: list[Boundary] = []
 
-    def answer(place: Boundary) -> Tensor:
-        asked.append(place)
-        states = place.memory.fast_weights.values()
+    def answer(boundary: Boundary) -> Tensor:
+        asked.append(boundary)
+        states = boundary.memory.fast_weights.values()
         return sum((s.square().flatten(1).sum(1) for s in states), start=torch.zeros(1))
 
     # not on copies: they would hide what it changes, and cut gradients
@@ -158,21 +158,21 @@ def check_make_rest(make_rest: Any) -> str:
     state = (torch.arange(24.0).reshape(2, 2, 2, 3) / 10 + 1).requires_grad_()
     found = call(rest, state, hint=hint, copies=False)
     if not asked:
-        raise NotYet("`answer` was not called: it reads on from a place and returns the result.")
-    place = asked[-1]
-    if not isinstance(place, Boundary):
-        raise NotYet(f"`answer` takes a place, not {kind_of(place)}: start.with_memory(...).")
+        raise NotYet("`answer` was not called: it reads on from a boundary and returns the result.")
+    boundary = asked[-1]
+    if not isinstance(boundary, Boundary):
+        raise NotYet(f"`answer` takes a boundary, not {kind_of(boundary)}: start.with_memory(...).")
     if not same(whole, start.memory):
         raise NotYet(
-            "the place itself was changed, and the next question starts from there: make a new "
+            "the boundary itself was changed, and the next question starts from there: make a new "
             "memory with memory.replace(...), and a new dictionary."
         )
-    if place.window != start.window:
-        raise NotYet("that reads from another place: start.with_memory(...) stays where it is.")
-    weights = place.memory.fast_weights
+    if boundary.window != start.window:
+        raise NotYet("that reads from another boundary: start.with_memory(...) stays where it is.")
+    weights = boundary.memory.fast_weights
     if 3 not in weights:
         raise NotYet("the other layers' S is gone: {**memory.fast_weights, layer: state}.")
-    if not place.memory.conv_tails:
+    if not boundary.memory.conv_tails:
         raise NotYet("the rest of the memory is gone: start.memory.replace(...), no new Memory.")
     if 1 not in weights or torch.equal(weights[1], start.memory.fast_weights[1]):
         raise NotYet("`state` is not used: it should replace the layer's own S.")
@@ -187,7 +187,7 @@ def check_make_rest(make_rest: Any) -> str:
             "no gradient comes back through your function: leave out .detach(), .clone().data and "
             "no_grad()."
         )
-    if not torch.equal(found, answer(place)):
+    if not torch.equal(found, answer(boundary)):
         raise NotYet("return what `answer` says, unchanged.")
     _check_other_layer(make_rest, answer, asked, hint)
     return "one input, one number, and every pass of the rest in between: Captum can take this."
@@ -308,21 +308,21 @@ def _check_points(
 
 
 def _check_other_layer(make_rest: Any, answer: Any, asked: list[Boundary], hint: str) -> None:
-    """Begin at another place, with another memory, and ask for another layer and another answer."""
+    """Begin at another boundary with another memory; ask for another layer and another answer."""
     start = _place(3, seed=1)
 
-    def doubled(place: Boundary) -> Tensor:
-        return 2 * answer(place)
+    def doubled(boundary: Boundary) -> Tensor:
+        return 2 * answer(boundary)
 
     rest = call(make_rest, start, 3, doubled, hint=hint, copies=False)
     state = torch.full((2, 2, 2, 3), 0.5)
     asked.clear()
     found = call(rest, state, hint=hint, copies=False)
     if not callable(rest) or not asked or not isinstance(asked[-1], Boundary):
-        raise NotYet("right at first, wrong for another place: use `start`, `layer`, `answer`.")
+        raise NotYet("right at first, wrong for another boundary: use `start`, `layer`, `answer`.")
     weights, first = asked[-1].memory.fast_weights, start.memory.fast_weights[1]
     if asked[-1].window != start.window:
-        raise NotYet("right for the first place, wrong for another: use `start`.")
+        raise NotYet("right for the first boundary, wrong for another: use `start`.")
     if (
         weights.keys() != {1, 3}
         or not torch.equal(weights.get(3, first), state)
@@ -376,7 +376,7 @@ def equal_weights(players: list[str], worth: Callable[..., float]) -> np.ndarray
 
 
 def _place(window: int = 2, *, seed: int = 0) -> Boundary:
-    """Return a place before a window, with two layers of S and the tails of one."""
+    """Return a boundary before a window, with two layers of S and the tails of one."""
     generator = torch.Generator().manual_seed(seed)
     states = {i: torch.rand(2, 2, 2, 3, generator=generator) + 1 for i in (1, 3)}
     return before_window(window, Memory(states, {1: torch.ones(2, 3, 4)}))

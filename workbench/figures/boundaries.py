@@ -1,4 +1,4 @@
-"""Panels over the axis of stops: every pass of every window, in the order of the walk.
+"""Panels over the axis of boundaries: every pass of every window, in the order of the walk.
 
 Windows stand beside each other, broken by a line; the cursor is a line that moves by itself, so
 that a page which steps keeps the curves.
@@ -38,7 +38,7 @@ class Panel(NamedTuple):
     y: Mapping[str, Any] = {"rangemode": "tozero"}
 
 
-def stop_line(
+def boundary_line(
     values: np.ndarray,
     where: Sequence[np.ndarray],
     name: str,
@@ -49,7 +49,7 @@ def stop_line(
     dash: str = "solid",
     interval: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> dict[str, Any]:
-    """Return one series over all stops, broken between windows.
+    """Return one series over all boundaries, broken between windows.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def level_line(
     } | more
 
 
-def stop_panels(
+def boundary_panels(
     panels: Sequence[Panel],
     where: Sequence[np.ndarray],
     awake: Sequence[bool],
@@ -126,9 +126,9 @@ def stop_panels(
     height: int = HEIGHT,
     below: int = BELOW,
 ) -> dict[str, Any]:
-    """Return the layout of panels side by side over the axis of stops."""
+    """Return the layout of panels side by side over the axis of boundaries."""
     end = float(where[-1][-1])
-    ticks, texts = stop_ticks(where, awake)
+    ticks, texts = boundary_ticks(where, awake)
     layout: dict[str, Any] = {"annotations": []}
     for column, (domain, panel) in enumerate(zip(domains(len(panels), gap), panels, strict=True)):
         layout[axis_name("x", column)] = {
@@ -166,8 +166,8 @@ def stop_panels(
     }  # fmt: skip
 
 
-def stop_place(
-    panels: int, *, passes: tuple[int, ...], place: tuple[int, int], theme: Theme
+def boundary_cursor(
+    panels: int, *, passes: tuple[int, ...], boundary: tuple[int, int], theme: Theme
 ) -> dict[str, Any]:
     """Return the part of a layout that changes with the cursor.
 
@@ -177,11 +177,11 @@ def stop_place(
         How many there are.
     passes : tuple of int
         Last pass of each window.
-    place : (int, int)
+    boundary : (int, int)
         Window and pass of the cursor.
     """
     ink, where = INKS[theme], positions(passes)
-    here = float(where[place[0]][place[1]])
+    here = float(where[boundary[0]][boundary[1]])
     borders = [(float(a[-1]) + float(b[0])) / 2 for a, b in zip(where[:-1], where[1:], strict=True)]
     shapes = []
     for column in range(panels):
@@ -199,7 +199,9 @@ def stop_place(
     return {"shapes": shapes}
 
 
-def stop_ticks(where: Sequence[np.ndarray], awake: Sequence[bool]) -> tuple[list[float], list[str]]:
+def boundary_ticks(
+    where: Sequence[np.ndarray], awake: Sequence[bool]
+) -> tuple[list[float], list[str]]:
     """Return at most a dozen or so labels: pass numbers of sleeps, and w for each wake."""
     total = sum(len(w) for w, wakes in zip(where, awake, strict=True) if not wakes)
     every = next(s for s in (1, 2, 4, 8, 16) if total / s <= 9 or s == 16)
