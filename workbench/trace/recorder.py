@@ -23,11 +23,11 @@ from workbench.tasks.base import Task
 from workbench.trace.answers import NO_RANK, answer_scores
 from workbench.trace.inputs import inputs_of
 from workbench.trace.origin import root_attributes
-from workbench.trace.schema import validate_trace
+from workbench.trace.schema import FIRST_PASS, GROUPS, validate_trace
 from workbench.trace.watched import WatchedModel, WatchedPass, layer_sizes, writes_of
 
 TIERS: Final = ("states", "writes", "hidden")
-"""What may be kept beside the summary (inputs, norms of the states, answers)."""
+"""What may be kept besides the summary (inputs, norms of the states, answers)."""
 
 
 def record(
@@ -44,7 +44,7 @@ def record(
     """Read a batch once and return the trace of it (schema: `workbench.trace.schema`).
 
     The answers after a pass are those of `wake_now` with the memory as the pass left it: blocks
-    above a loop, and a sleep that keeps the writes of its last pass alone, have not written yet.
+    above a loop have not written yet, nor has a sleep that keeps only the writes of its last pass.
 
     Parameters
     ----------
@@ -55,16 +55,16 @@ def record(
     sleep : SleepConfig
         Window, N and options; N must be fixed.
     keep : sequence of {"states", "writes", "hidden"}
-        Beside inputs, norms and answers: every S; what each token wrote in every pass; the
+        Besides inputs, norms and answers: every S; what each token wrote in every pass; the
         features after every block in every pass.
     task : Task or None
         Gives the task's name, settings and vocabulary.
     origin : mapping or None
-        Where the model comes from, as `origin_of` says; it goes into the root's attributes.
+        Where the model comes from, as `origin_of` returns it; stored in the root's attributes.
     batch_size : int
         Examples computed together.
     on_progress : callable or None
-        Told the number of examples done since the last call.
+        Called with the number of examples done since the last call.
 
     Returns
     -------
@@ -74,8 +74,8 @@ def record(
     Raises
     ------
     WorkbenchError
-        N is not fixed, `keep` names something else, the model cannot tell its writes, its
-        layers differ in size, or the examples of the batch are not laid out alike.
+        N is not fixed, `keep` names something else, the model cannot report its writes, its
+        layers differ in size, or the examples of the batch differ in layout.
     """
     parts = list(
         recorded_parts(
@@ -112,7 +112,7 @@ def recorded_parts(
         if not np.array_equal(_asleep(part, sleep), asleep):
             raise WorkbenchError(
                 "a batch whose examples have labels in different windows",
-                "examples that are laid out alike",
+                "examples with the same layout",
                 f"record them together, with batch_size={len(batch)}",
             )
         with _evaluating(model):
@@ -131,7 +131,7 @@ def recorded_parts(
 
 
 def joined(parts: Sequence[xr.DataTree]) -> xr.DataTree:
-    """Put the parts of one trace together again, along the examples."""
+    """Join the parts of one trace along the examples."""
     if len(parts) == 1:
         return parts[0]
     whole = {}
@@ -167,38 +167,38 @@ class _Part:
         memory = model.empty_memory(len(batch))
         self.layers = sorted(memory.fast_weights)
         state = memory.fast_weights[self.layers[0]]
-        self.heads, self.keys, self.values = state.shape[1:]
-        self.dtype = np.float64 if state.dtype == torch.float64 else np.float32
         self.passes = int(passes_of(asleep, sleep).max())
         self.corrects = np.zeros(len(self.layers), dtype=bool)
+        heads, keys, values = state.shape[1:]
+        self.dtype = np.float64 if state.dtype == torch.float64 else np.float32
+        self.sizes = {
+            dims.EXAMPLE: len(batch),
+            dims.WINDOW: len(asleep),
+            dims.LAYER: len(self.layers),
+            dims.GDN_HEAD: heads,
+            dims.KEY: keys,
+            dims.VALUE: values,
+            dims.TOKEN: sleep.window,
+            dims.QUERY: batch.difficulty.shape[1],
+        }
         self.arrays: dict[str, np.ndarray] = {}
-        layered = (len(self.layers), self.heads)
-        self._make("norm", self.passes + 1, layered)
-        if "states" in keep:
-            self._make("fast_weight", self.passes + 1, (*layered, self.keys, self.values))
-        if "writes" in keep:
-            tokens = (*layered, sleep.window)
-            self._make("write_key", self.passes, (*tokens, self.keys))
-            self._make("write_value", self.passes, (*tokens, self.values))
-            self._make("beta", self.passes, tokens)
-            self._make("log_decay", self.passes, tokens)
-        queries = (batch.difficulty.shape[1],)
-        self._make("log_prob", self.passes + 1, queries)
-        self._make("logit_diff", self.passes + 1, queries)
-        self._make("rank", self.passes + 1, queries, NO_RANK)
-        self._make("correct", self.passes + 1, queries, False)
+        for group in ("states", "readout", *(["writes"] if "writes" in keep else [])):
+            for name in GROUPS[group]:
+                if name != "fast_weight" or "states" in keep:
+                    self._make(group, name)
         self._read()
 
-    def _make(
-        self, name: str, passes: int, rest: tuple[int, ...], fill: float | int | bool = np.nan
-    ) -> None:
-        shape = (len(self.batch), len(self.asleep), passes, *rest)
-        dtype = self.dtype if isinstance(fill, float) else np.asarray(fill).dtype
+    def _make(self, group: str, name: str, **sizes: int) -> None:
+        axes, kind, _ = GROUPS[group][name]
+        passes = {dims.SLEEP_PASS: self.passes + 1 - FIRST_PASS[group]}
+        shape = [(self.sizes | passes | sizes)[axis] for axis in axes]
+        fill: float | int | bool = {"f": np.nan, "i": NO_RANK, "b": False}[kind]
+        dtype = self.dtype if kind == "f" else np.asarray(fill).dtype
         self.arrays[name] = np.full(shape, fill, dtype=dtype)
 
     def _read(self) -> None:
         watched = WatchedModel(self.model, residual="hidden" in self.keep)
-        here = self.model.empty_memory(len(self.batch))
+        carried = self.model.empty_memory(len(self.batch))
         reading = read(
             cast(SleepingModel, watched),
             self.batch,
@@ -207,19 +207,19 @@ class _Part:
         )
         for event in reading:
             if isinstance(event, Eviction):
-                here = event.memory
+                carried = event.memory
                 continue
             window, number = event.window.index, 1
             if isinstance(event, SleepPass):
                 number = event.sleep_pass
             if number == 1:
-                self._keep_state(window, 0, here.fast_weights)
-                self._keep_answers(window, 0, here)
-            seen = watched.take() or [WatchedPass()]  # a loop may hold no block that has to run
+                self._keep_state(window, 0, carried.fast_weights)
+                self._keep_answers(window, 0, carried)
+            seen = watched.take() or [WatchedPass()]  # no block of the loop may have to run
             if isinstance(event, Wake):
-                states = dict(here.fast_weights)
+                states = dict(carried.fast_weights)
                 for wake_pass, run in enumerate(seen, 1):
-                    # a block that is run again begins with the S carried in: this one was in vain
+                    # a block that runs again starts from the S carried in, and this S is dropped
                     again = {i for later in seen[wake_pass:] for i in later.entered}
                     kept = {i: e.left for i, e in run.entered.items() if i not in again}
                     states |= kept
@@ -233,42 +233,42 @@ class _Part:
     ) -> None:
         self._keep_state(window, number, states)
         if "writes" in self.keep:
-            for place, layer in enumerate(self.layers):
-                self._keep_writes((window, number - 1, place), layer, states[layer], run)
+            for index, layer in enumerate(self.layers):
+                self._keep_writes((window, number - 1, index), layer, states[layer], run)
         for block, features in run.residual.items():
             self._keep_residual(window, number - 1, block, features)
 
     def _keep_state(self, window: int, number: int, states: Mapping[int, Tensor]) -> None:
-        for place, layer in enumerate(self.layers):
+        for index, layer in enumerate(self.layers):
             state = states[layer]
             size = torch.linalg.matrix_norm(state)
-            self.arrays["norm"][:, window, number, place] = to_numpy(size)
+            self.arrays["norm"][:, window, number, index] = to_numpy(size)
             if "states" in self.keep:
-                self.arrays["fast_weight"][:, window, number, place] = to_numpy(state)
+                self.arrays["fast_weight"][:, window, number, index] = to_numpy(state)
 
     def _keep_writes(
         self, at: tuple[int, int, int], layer: int, kept: Tensor, run: WatchedPass
     ) -> None:
-        arrays, (window, number, place) = self.arrays, at
+        arrays, (window, number, index) = self.arrays, at
         for name in ("write_key", "write_value", "beta", "log_decay"):
-            arrays[name][:, window, number, place] = 0  # also of a layer that the pass did not run
+            arrays[name][:, window, number, index] = 0  # also if the pass did not run the layer
         found = writes_of(self.model, run, layer, kept)
         if found is None:
             return
-        self.corrects[place] = found.corrects
+        self.corrects[index] = found.corrects
         tokens = found.k.shape[1]
         for name, values in (("write_key", found.k), ("write_value", found.v)):
             by_head = to_numpy(values).swapaxes(1, 2)  # (example, gdn_head, token, .)
-            arrays[name][:, window, number, place, :, :tokens] = by_head
+            arrays[name][:, window, number, index, :, :tokens] = by_head
         for name, gate in (("beta", found.beta), ("log_decay", found.log_decay)):
             if gate is not None:
                 by_head = to_numpy(gate).swapaxes(1, 2)  # (example, gdn_head, token)
-                arrays[name][:, window, number, place, :, :tokens] = by_head
+                arrays[name][:, window, number, index, :, :tokens] = by_head
 
     def _keep_residual(self, window: int, number: int, block: int, features: Tensor) -> None:
         if "residual" not in self.arrays:
             channels = features.shape[-1]
-            self._make("residual", self.passes, (self.model.depth, self.sleep.window, channels))
+            self._make("hidden", "residual", layer=self.model.depth, channel=channels)
         tokens = features.shape[1]
         self.arrays["residual"][:, window, number, block, :tokens] = to_numpy(features)
 
@@ -281,40 +281,23 @@ class _Part:
 
     def groups(self) -> dict[str, xr.Dataset]:
         """Return the groups of the trace, by name."""
-        by_layer = {dims.LAYER: np.array(self.layers)}
-        from_zero = {dims.SLEEP_PASS: np.arange(self.passes + 1)}
-        from_one = {dims.SLEEP_PASS: np.arange(1, self.passes + 1)}
-        heads = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD)
-        queries = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.QUERY)
-        axes: dict[str, tuple[str, ...]] = {
-            "norm": heads,
-            "fast_weight": (*heads, dims.KEY, dims.VALUE),
-            "write_key": (*heads, dims.TOKEN, dims.KEY),
-            "write_value": (*heads, dims.TOKEN, dims.VALUE),
-            "beta": (*heads, dims.TOKEN),
-            "log_decay": (*heads, dims.TOKEN),
-            "residual": (*heads[:4], dims.TOKEN, dims.CHANNEL),
-            **dict.fromkeys(("log_prob", "logit_diff", "rank", "correct"), queries),
+        layers = {dims.LAYER: np.array(self.layers)}
+        coords: dict[str, dict[str, Any]] = {
+            "states": layers,
+            "readout": {},
+            "writes": layers | {"corrects": (dims.LAYER, self.corrects)},
+            "hidden": {dims.LAYER: np.arange(self.model.depth)},
         }
-
-        def group(names: Sequence[str], coords: dict[str, Any]) -> xr.Dataset:
-            found = {name: (axes[name], self.arrays[name]) for name in names if name in self.arrays}
-            return xr.Dataset(found, coords=coords)
-
-        answers = ("log_prob", "rank", "logit_diff", "correct")
-        found = {
-            "states": group(("fast_weight", "norm"), by_layer | from_zero),
-            "readout": group(answers, from_zero),
-        }
+        found = {}
+        for group, first in FIRST_PASS.items():
+            held = {
+                n: (v.dims, self.arrays[n]) for n, v in GROUPS[group].items() if n in self.arrays
+            }
+            if held:
+                numbers = {dims.SLEEP_PASS: np.arange(first, self.passes + 1)}
+                found[group] = xr.Dataset(held, coords[group] | numbers)
         for name in ("log_prob", "logit_diff"):
             found["readout"][name].attrs["units"] = "nat"
-        if "writes" in self.keep:
-            coords = {**by_layer, **from_one, "corrects": (dims.LAYER, self.corrects)}
-            written = ("write_key", "write_value", "beta", "log_decay")
-            found["writes"] = group(written, coords)
-        if "residual" in self.arrays:
-            blocks = {dims.LAYER: np.arange(self.model.depth)}
-            found["hidden"] = group(("residual",), blocks | from_one)
         return found
 
 
