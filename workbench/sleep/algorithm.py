@@ -135,7 +135,7 @@ def _sleep(
     answers: Callable[[Memory], Tensor],
     every_output: bool,
 ) -> Iterator[SleepPass]:
-    """Sleep on one window; with checkpointing per window its passes come all at once."""
+    """Sleep on one window; with checkpointing per window all its passes are yielded at the end."""
     step = partial(_passes, model, window, sleep, start, passes, answers, every_output)
     if sleep.checkpointing == "window" and torch.is_grad_enabled():
         yield from cast("list[SleepPass]", recomputed(lambda: list(step())))

@@ -11,7 +11,7 @@ from workbench.sleep.windows import Window
 
 
 def check_options(sleep: SleepConfig, depth: int, passes: int | PassRule) -> None:
-    """Refuse a loop that the model does not have, and writes of a last pass nobody knows yet."""
+    """Refuse a loop outside the model, and writes of the last pass only if N is not known."""
     begin, end = sleep.loop or (0, depth)
     if not 0 <= begin < end <= depth:
         raise WorkbenchError(

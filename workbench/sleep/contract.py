@@ -1,4 +1,4 @@
-"""What a model has to offer in order to sleep."""
+"""What a model needs in order to sleep."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class SleepingModel(Protocol):
     """What Algorithm 1 asks of a model; a pretrained backbone can offer the same.
 
     Three properties (`depth`, `device`, `vocabulary`) and five methods (`empty_memory`, `embed`,
-    `blocks`, `normalise`, `logits`). `blocks` returns anew what it changed, hands on the rest of
-    the memory as it was, and with ``keep_kv=False`` leaves the KV cache as it was.
+    `blocks`, `normalise`, `logits`). `blocks` returns a new memory: new tensors for what it
+    changed, the same ones for the rest. With ``keep_kv=False`` it leaves the KV cache as it was.
     """
 
     @property
@@ -60,9 +60,9 @@ class SleepingModel(Protocol):
 
 @runtime_checkable
 class WritingModel(Protocol):
-    """What a model offers beside, if it can tell what its tokens write into their memory.
+    """A model that also reports what its tokens write into memory.
 
-    A model without it sleeps, and its states can be recorded; the writes cannot.
+    Other models sleep as well, and their states can be recorded, but not their writes.
     """
 
     def writes(

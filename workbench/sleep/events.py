@@ -1,4 +1,4 @@
-"""What `read` yields, and where it can be taken up again: after every pass, eviction and wake."""
+"""What `read` yields, and the boundaries from which a reading can resume."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class SleepPass:
     last : bool
         Whether the sleep ends with this pass.
     hidden : Tensor or None
-        Features after the pass, ``[batch, token, channel]``; None after the last pass, where
-        they would be thrown away, unless every output was asked for.
+        Features after the pass, ``[batch, token, channel]``. None after the last pass, where
+        nothing reads them, unless every output was requested.
     memory : Memory
         S, convolution tails and KV cache after the pass.
     carried : Memory
@@ -71,22 +71,23 @@ Event = SleepPass | Wake | Eviction
 
 @dataclass(frozen=True)
 class Boundary:
-    """A place between two passes, and all that crosses it: enough to read on from there.
+    """A position in a reading, before a window or after a pass, with all that crosses it.
+
+    That is enough to read on from there.
 
     Attributes
     ----------
     window : int
         Index of the window.
     sleep_pass : int
-        Passes of this window that have been run; 0 stands before the window, which may then be
-        one that is read awake.
+        Passes of this window that have been run. 0 is before the window, which may be read awake.
     hidden : Tensor or None
         Features that the next pass takes in, ``[batch, token, channel]``; None before a window,
         and after the last pass of a sleep.
     memory : Memory
-        S, convolution tails and KV cache at this place.
+        S, convolution tails and KV cache at this boundary.
     carried : Memory
-        The memory carried into the window; that of this place where `sleep_pass` is 0.
+        The memory carried into the window; the same as `memory` if `sleep_pass` is 0.
     """
 
     window: int
@@ -96,7 +97,7 @@ class Boundary:
     carried: Memory
 
     def with_memory(self, memory: Memory) -> Boundary:
-        """Return the same place with another memory: a patch.
+        """Return the same boundary with another memory: a patch.
 
         Before a window, that memory is also the one carried into it.
         """
@@ -105,12 +106,12 @@ class Boundary:
 
 
 def before_window(index: int, memory: Memory) -> Boundary:
-    """Return the place before window `index`, entered with `memory`."""
+    """Return the boundary before window `index`, entered with `memory`."""
     return Boundary(index, 0, None, memory, memory)
 
 
 def boundary_after(event: SleepPass | Eviction) -> Boundary:
-    """Return the place that an event stands at; after an eviction, that before the next window."""
+    """Return the boundary after an event; after an eviction, the one before the next window."""
     if isinstance(event, SleepPass):
         return Boundary(
             event.window.index, event.sleep_pass, event.hidden, event.memory, event.carried

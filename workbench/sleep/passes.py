@@ -24,7 +24,7 @@ from workbench.model.memory import Memory
 
 @dataclass(frozen=True)
 class PassReport:
-    """What a rule may look at after a pass.
+    """What a rule sees after a pass.
 
     Attributes
     ----------
@@ -33,9 +33,9 @@ class PassReport:
     before, after : Memory
         The memory before and after this pass.
     answers : callable
-        ``answers() -> Tensor`` int64 ``[batch, token]``: the most likely tokens if it woke now,
-        0 where nothing is predicted. Costs one pass over the windows that carry labels, each
-        answer read with the right ones before it in view.
+        ``answers() -> Tensor`` int64 ``[batch, token]``: the most likely tokens if the model woke
+        now, 0 where nothing is predicted. Costs one pass over the windows that carry labels; each
+        answer is read with the right ones before it in view.
     """
 
     sleep_pass: int
@@ -84,7 +84,7 @@ def until_answers_settle(patience: int = 1) -> PassRule:
 
 def capped(rule: PassRule, cap: int) -> PassRule:
     """Return `rule` with an upper bound of `cap` passes."""
-    # the rule is asked first, so that one that remembers sees every pass
+    # the rule comes first, so that one that remembers earlier passes sees every pass
     return lambda report: rule(report) or report.sleep_pass >= cap
 
 
@@ -102,7 +102,7 @@ def is_last(
 
 
 def resolve(sleep: SleepConfig, generator: np.random.Generator | None) -> int | PassRule:
-    """Return N, drawn if need be, or the rule that `sleep.passes` names.
+    """Return N, drawn if it is random, or the rule that `sleep.passes` names.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A streaming session: tokens as they come, sleep when the window is full, answer at any time."""
+"""A streaming session: takes tokens as they arrive, sleeps on full windows, answers at any time."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ class Session:
         tokens : ndarray
             The question, int64 ``[batch, token]``, at least one token.
         keep : bool
-            False: a look; the session stays as it was. True: the wake's writes to S stay and
-            the window is evicted, as at the end of a labelled window in training.
+            False leaves the session as it was. True keeps what the wake writes to S and evicts
+            the window, as after a labelled window in training.
 
         Returns
         -------
@@ -110,10 +110,10 @@ class Session:
         return wake.logits[:, -question.shape[1] :]
 
     def erase(self) -> None:
-        """Forget everything the session holds: overwritten with zeros, then dropped.
+        """Overwrite everything the session holds with zeros, then drop it.
 
-        S inside events that the caller has kept from the last `push` is zeroed with it; what was
-        intermediate (features, evicted KV, S of earlier passes) has been freed, not overwritten.
+        This also zeroes S in events that the caller kept from the last `push`. Intermediate values
+        (features, evicted KV, S of earlier passes) were freed before, not overwritten.
         """
         batch = len(self.pending)
         self.memory.overwrite()
@@ -133,7 +133,7 @@ class Session:
 
     @classmethod
     def restore(cls, model: SleepingModel, path: str | Path) -> Session:
-        """Read what `save` wrote; the session goes on bit for bit.
+        """Read what `save` wrote; the session continues bit for bit.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Waking before the sleep is over: what the model would answer with the memory it has now."""
+"""Waking early: what the model would answer with the memory it has now."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def wake_now(
 ) -> list[Wake]:
     """Return what the model would answer if it woke with this memory.
 
-    Reads the windows of `batch` that carry labels and come after window `after`, one pass each;
-    windows without labels are skipped, as if they had not come yet.
+    Reads the windows of `batch` that carry labels and come after window `after`, one pass each.
+    Windows without labels are skipped, as if they had not arrived yet.
     """
     windows = split_windows(
         batch, sleep.window, mask_padding=sleep.mask_padding, device=model.device

@@ -1,4 +1,4 @@
-"""Cutting a batch into consecutive windows of at most L tokens."""
+"""Splitting a batch into consecutive windows of at most L tokens."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def split_windows(
     device: torch.device,
     on_device: DeviceBatch | None = None,
 ) -> list[Window]:
-    """Cut `batch` into windows of `length` tokens; the last one may be shorter.
+    """Split `batch` into windows of `length` tokens; the last one may be shorter.
 
-    With `on_device`, the tensors are taken from there, and `batch` says only how they are laid out.
+    If `on_device` is given, tensors come from it, and `batch` only gives the layout.
     """
     tokens, loss_mask, valid = on_device or to_device(batch, device)
     windows = []

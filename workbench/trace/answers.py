@@ -28,7 +28,7 @@ def answer_scores(wakes: Iterable[Wake], batch: Batch) -> xr.Dataset:
     Parameters
     ----------
     wakes : iterable of Wake
-        As `read` or `wake_now` gives them.
+        As `read` or `wake_now` returns them.
     batch : Batch
         The batch they were read from.
 
@@ -38,8 +38,8 @@ def answer_scores(wakes: Iterable[Wake], batch: Batch) -> xr.Dataset:
         Over ``(example, query)``: ``log_prob``, nats, of the whole right answer; ``rank`` of the
         answer's first token, 1 for the most likely symbol; ``logit_diff``, that token's logit
         minus the largest other one; ``correct``, whether every token of the answer is the most
-        likely symbol. A query that an example has not, or that no window predicts in full, has
-        NaN, -1, NaN and False.
+        likely symbol. A query that an example does not have, or that no window predicts in full,
+        has NaN, -1, NaN and False.
     """
     wakes = list(wakes)
     double = any(wake.logits.dtype == torch.float64 for wake in wakes)
@@ -55,10 +55,10 @@ def answer_scores(wakes: Iterable[Wake], batch: Batch) -> xr.Dataset:
         target = wake.window.tokens[:, 1:, None]
         own = logits.gather(-1, target)  # (example, token, 1)
         others = logits.scatter(-1, target, -torch.inf).amax(-1)
-        place = 1 + (logits > own).sum(-1)
+        position = 1 + (logits > own).sum(-1)
         log_prob[:, part] = _where(predicted, F.log_softmax(logits, -1).gather(-1, target)[..., 0])
         difference[:, part] = _where(predicted, own[..., 0] - others)
-        rank[:, part] = to_numpy(place.masked_fill(~predicted, NO_RANK))
+        rank[:, part] = to_numpy(position.masked_fill(~predicted, NO_RANK))
     at_first, first = _first_tokens(batch)
     names = (dims.EXAMPLE, dims.QUERY)
     return xr.Dataset(
@@ -76,7 +76,7 @@ def answer_scores(wakes: Iterable[Wake], batch: Batch) -> xr.Dataset:
 
 
 def said_tokens(wakes: Iterable[Wake], batch: Batch) -> np.ndarray:
-    """Return the batch's tokens with the likeliest ones where the model predicts them.
+    """Return the batch's tokens, with the most likely one wherever the model predicts a token.
 
     Returns
     -------
@@ -97,14 +97,14 @@ def _where(predicted: torch.Tensor, value: torch.Tensor) -> np.ndarray:
 
 
 def _first_tokens(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    """Return the token that each answer begins at, and which there are, ``[example, query]``."""
+    """Return the first token of each answer, and which answers exist, ``[example, query]``."""
     queries = np.arange(batch.difficulty.shape[1])
     is_answer = batch.answer_of[:, :, None] == queries  # (example, token, query)
     return is_answer.argmax(axis=1), is_answer.any(axis=1) & (batch.difficulty >= 0)
 
 
 def _answer_sums(values: np.ndarray, batch: Batch) -> np.ndarray:
-    """Sum ``[example, token]`` over each answer's tokens; NaN where one is missing, or all."""
+    """Sum ``[example, token]`` over each answer's tokens; NaN if any is missing."""
     result = np.full(batch.difficulty.shape, np.nan, dtype=values.dtype)
     for query in range(result.shape[1]):
         own = batch.answer_of == query

@@ -1,8 +1,8 @@
 """What a stored trace declares, checked before anything is inflated or decoded.
 
-zarr and xarray would follow any codec, dtype and attribute that a file names: one that inflates to
-gigabytes, numbers in another byte order, a scale that turns values into others. Here only what
-`workbench.trace.storage` writes is read, and no more of it than fits into memory.
+zarr and xarray follow any codec, dtype and attribute that a file names, even one that inflates to
+gigabytes, changes the byte order or rescales the values. We read only what
+`workbench.trace.storage` writes, and no more than fits into memory.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ DTYPES = frozenset(
     + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 )
 CHANGING = ("scale_factor", "add_offset", "missing_value", "_Unsigned", "calendar", "dtype")
-"""Attributes by which xarray reads other values than those stored (CF conventions)."""
+"""Attributes that make xarray change the stored values (CF conventions)."""
 NAN = ("AAAAAAAA+H8=", "NaN")
-"""How xarray writes that missing values are NaN, as they are anyway."""
+"""How xarray records that missing values are NaN, which changes nothing."""
 SMALL = 1024
-"""Bytes that a single number may take on disk; zarr compresses it in a way of its own."""
+"""Bytes that a single number may take on disk, where zarr compresses it differently."""
 BLOSC_HEADER, CRC = 16, 4
-"""Bytes that Blosc and the checksum add to a chunk; what Blosc cannot compress it copies."""
+"""Bytes that Blosc and the checksum add to a chunk; Blosc copies what it cannot compress."""
 
 
 class Stored:
@@ -43,8 +43,8 @@ class Stored:
     Raises
     ------
     WorkbenchError
-        A file is not regular, is compressed in another way than zip files usually are, or is
-        metadata that are too large, nested too deeply or not JSON.
+        A file is not regular, its compression is unusual for zip files, or metadata are too large,
+        nested too deeply or not JSON.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,7 +58,7 @@ class Stored:
                 file = opened.enter_context(open_regular(path))
                 self.archive = opened.enter_context(zipfile.ZipFile(file))
                 self._of_archive(self.archive)
-            # here, as zarr reads several at a time, and of failures prints all but the first
+            # here, because zarr reads several at once and prints all failures but the first
             for key, size in self.sizes.items():
                 if key.rpartition("/")[2] == METADATA:
                     if size > LIMIT:
@@ -86,7 +86,7 @@ class Stored:
         self._opened.close()
 
     def beginning(self, key: str, size: int) -> bytes:
-        """Return the first bytes of a file; nothing where there is no such file."""
+        """Return the first bytes of a file, or nothing if it does not exist."""
         if key not in self.sizes:
             return b""
         file = self.archive.open(key) if self.archive else open_regular(self.path / key)
@@ -99,7 +99,7 @@ class Stored:
         return [key for key in self.sizes if key.startswith(prefix)]
 
     def refused(self, given: str, expected: str) -> WorkbenchError:
-        """Return the error of something that a trace does not hold."""
+        """Return the error for content that a trace never has."""
         return WorkbenchError(
             f"{self.path} has {given}", expected, "save it again with workbench.trace.save_trace"
         )
@@ -115,14 +115,14 @@ def check_declared(
     stored : Stored
         The files.
     arrays : mapping of str to zarr.Array
-        The arrays, of which only the metadata are read.
+        The arrays; only their metadata are read.
     examples : slice, ndarray or None
-        Those that are to be read.
+        The ones to read.
 
     Raises
     ------
     WorkbenchError
-        An array declares something that `save_trace` does not write, or there is not the memory.
+        An array declares something that `save_trace` does not write, or does not fit into memory.
     """
     total = largest = 0
     for name, array in arrays.items():
@@ -179,9 +179,9 @@ def _chosen(count: int, examples: slice | np.ndarray) -> int:
 
 
 def _check_chunks(stored: Stored, name: str, array: Any) -> None:
-    """Check that each chunk inflates to the size of a chunk: Blosc believes what a chunk says.
+    """Check that each chunk inflates to the size of a chunk: Blosc trusts the size a chunk states.
 
-    The zip file may have deflated it as well, so that its own size counts, too.
+    The zip file may deflate chunks too, so their stored size is checked as well.
     """
     codecs = [codec["name"] for codec in array.metadata.to_dict()["codecs"]]
     wanted = math.prod(array.chunks) * array.dtype.itemsize

@@ -20,26 +20,26 @@ from workbench.training.checkpoints import Checkpoint
 from workbench.training.places import WEIGHTS
 from workbench.training.provenance import commit, versions
 
-TOLD = ("seed", "task", "config_json", "vocabulary_json", "checkpoint", "checkpoint_sha256")
-"""Attributes that `origin` may give; the recorder knows the others itself."""
+GIVEN = ("seed", "task", "config_json", "vocabulary_json", "checkpoint", "checkpoint_sha256")
+"""Attributes that `origin` may give; the recorder sets the others."""
 
 
 STREAM = EVALUATION
-"""Stream of random numbers that examples are drawn from for a recording.
+"""Stream of random numbers that the examples of a recording are drawn from.
 
-No training draws it; the stepper does, so that equally many examples of a seed are the same ones.
+Training never uses it. The stepper does, so both get the same examples from the same seed.
 """
 
 
 def origin_of(checkpoint: Checkpoint, *, seed: int = -1) -> dict[str, str | int]:
-    """Return what a trace says of the checkpoint that it was recorded from.
+    """Return the attributes that name the checkpoint a trace is recorded from.
 
     Parameters
     ----------
     checkpoint : Checkpoint
         The checkpoint.
     seed : int
-        The seed that the examples were drawn with; -1 says none.
+        The seed of the examples; -1 if they have none.
     """
     return {
         "seed": seed,
@@ -59,28 +59,28 @@ def root_attributes(
     task: Task | None,
     origin: Mapping[str, str | int] | None,
 ) -> dict[str, str | int]:
-    """Return every attribute of a trace's root; what nobody told is empty.
+    """Return every attribute of a trace's root; empty where not provided.
 
     Raises
     ------
     WorkbenchError
-        `origin` has something else than `origin_of` gives.
+        `origin` has something that `origin_of` does not return.
     """
     origin = dict(origin or {})
-    wrong = [k for k, v in origin.items() if k not in TOLD or not isinstance(v, ATTRIBUTES[k])]
+    wrong = [k for k, v in origin.items() if k not in GIVEN or not isinstance(v, ATTRIBUTES[k])]
     if wrong:
         raise WorkbenchError(
             f"an origin with {wrong[0]} = {origin[wrong[0]]!r}",
-            f"text for {', '.join(TOLD[1:])}, and a whole number for seed",
+            f"text for {', '.join(GIVEN[1:])}, and a whole number for seed",
             "take it from origin_of(checkpoint, seed=...)",
         )
-    told: dict[str, str | int] = dict.fromkeys(TOLD[1:], "")
-    told["seed"] = -1
+    given: dict[str, str | int] = dict.fromkeys(GIVEN[1:], "")
+    given["seed"] = -1
     if task is not None:
-        told["task"] = task.name
+        given["task"] = task.name
         config = {"name": task.name} if task.config is None else task.config.model_dump(mode="json")
-        told["config_json"] = json.dumps({"task": config})
-        told["vocabulary_json"] = json.dumps(task.vocabulary, ensure_ascii=False)
+        given["config_json"] = json.dumps({"task": config})
+        given["vocabulary_json"] = json.dumps(task.vocabulary, ensure_ascii=False)
     return {
         "schema": SCHEMA,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -92,14 +92,14 @@ def root_attributes(
         "n_sleep": int(str(sleep.passes)),
         "window_size": sleep.window,
         "sequence_length": batch.tokens.shape[1],
-        **told,
+        **given,
         **origin,
     }
 
 
 @cache
 def _code_version() -> str:
-    """Return version and commit, asked once: what is loaded does not change any more."""
+    """Return version and commit, looked up once: loaded code does not change."""
     version, at = versions()["sleep-workbench"], commit()
     if at is None:
         return version
@@ -107,6 +107,6 @@ def _code_version() -> str:
 
 
 def _backend(model: SleepingModel) -> str:
-    """Return the kernels that serve the model; nothing where it does not say which it wants."""
+    """Return the kernels that serve the model; empty if it does not name a backend."""
     wanted = getattr(getattr(model, "config", None), "kernel_backend", None)
     return "" if wanted is None else sleep_kernels.choose_backend(wanted, model.device)

@@ -14,9 +14,9 @@ A trace is a plain `xarray.DataTree`::
     /hidden     on request: residual (example, window, sleep_pass = 1..N, layer, token, channel)
     /readout    log_prob, rank, logit_diff, correct (example, window, sleep_pass = 0..N, query)
 
-and groups of instruments that somebody attached. sleep_pass 0 is what was carried into the
-window. Floats are NaN after a window's last pass; so are those of the readout in windows that
-are read awake, and of queries that were not asked, where rank is -1.
+and any groups that instruments attached. sleep_pass 0 is what was carried into the window. Floats
+are NaN after a window's last pass, and in the readout also in windows read awake and for queries
+that were not asked, where rank is -1.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ ATTRIBUTES: dict[str, type] = {
     "window_size": int,
     "sequence_length": int,
 }
-"""Attributes of the root. Empty, or -1 for the seed, is what nobody told the recorder."""
+"""Attributes of the root. Empty text, or seed -1, means not provided."""
 
 ATTACHED = (
     "spectra", "change", "provenance", "retention", "key_readout", "convergence", "lens", "probes",
     "steering", "attribution", "interventions", "privacy",
 )  # fmt: skip
-"""Groups of results that may be attached, with whatever the instrument says."""
+"""Groups of results that may be attached; each instrument chooses the content."""
 
 _TOKENS = (dims.EXAMPLE, dims.WINDOW, dims.TOKEN)
 _LAYERS = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER)
@@ -69,7 +69,7 @@ _QUERIES = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.QUERY)
 
 
 class Variable(NamedTuple):
-    """What a variable of a group has to be.
+    """What a variable of a group must look like.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Variable(NamedTuple):
     kinds : str
         numpy's letters of the dtypes it may have: b, i, f.
     needed : bool
-        Whether its group has it always.
+        Whether its group always has it.
     """
 
     dims: tuple[str, ...]
@@ -114,7 +114,7 @@ GROUPS: dict[str, dict[str, Variable]] = {
 }
 NEEDED = ("inputs", "states", "readout")
 FIRST_PASS = {"states": 0, "readout": 0, "writes": 1, "hidden": 1}
-"""sleep_pass that a group begins with."""
+"""First sleep_pass of a group."""
 
 
 def upgraded(groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
@@ -133,8 +133,8 @@ def validate_trace(tree: xr.DataTree) -> None:
     Raises
     ------
     WorkbenchError
-        It is of another schema; a group, variable or attribute is missing, unknown, or has other
-        axes, sizes or dtype; or something that must have been recorded is NaN.
+        The schema is another; a group, variable or attribute is missing, unknown, or has other
+        axes, sizes or dtype; or something that must be recorded is NaN.
     """
     _check_root(tree)
     groups = [name for name in GROUPS if name in tree.children]
@@ -216,14 +216,14 @@ def _check_sizes(tree: xr.DataTree, groups: list[str]) -> None:
             _check_coordinate(tree.children[group], dims.SLEEP_PASS, np.arange(first, most + 1))
     layers = tree["states"].coords.get(dims.LAYER)
     if layers is None:
-        raise _wrong("/states without the coordinate layer", "the place of each layer in the stack")
+        raise _wrong("/states without the coordinate layer", "the index of each layer in the stack")
     if "writes" in groups:
         _check_coordinate(tree.children["writes"], dims.LAYER, layers.values)
         corrects = tree["writes"].coords.get("corrects")
         if corrects is None or corrects.dims != (dims.LAYER,) or corrects.dtype.kind != "b":
             raise _wrong("/writes without corrects (layer)", "a bool: is it a delta rule")
     if "hidden" in groups and dims.LAYER not in tree["hidden"].coords:
-        raise _wrong("/hidden without the coordinate layer", "the place of each block in the stack")
+        raise _wrong("/hidden without the coordinate layer", "the index of each block in the stack")
     known = {dims.TOKEN: tree.attrs["window_size"]}
     for group in groups:
         shared = {d: n for d, n in tree[group].sizes.items() if d != dims.SLEEP_PASS}
@@ -235,7 +235,7 @@ def _check_sizes(tree: xr.DataTree, groups: list[str]) -> None:
 
 
 def _check_numbers(tree: xr.DataTree) -> None:
-    """Compare the numbers of the root with what was recorded: any other would mislead a reader."""
+    """Compare the numbers of the root with what was recorded."""
     asleep, passes = tree.coords["asleep"].values, tree.coords["n_passes"].values
     n_sleep, size = tree.attrs["n_sleep"], tree.attrs["window_size"]
     slept = passes[asleep].tolist() or [n_sleep]
@@ -249,8 +249,10 @@ def _check_numbers(tree: xr.DataTree) -> None:
     if tree.attrs["seed"] < -1:
         raise _wrong(f"seed = {tree.attrs['seed']}", "-1, or a seed")
     sleep = json.loads(tree.attrs["sleep_json"] or "null")
-    said = {"passes": n_sleep, "window": size}
-    if isinstance(sleep, dict) and any(sleep.get(name) != value for name, value in said.items()):
+    expected = {"passes": n_sleep, "window": size}
+    if isinstance(sleep, dict) and any(
+        sleep.get(name) != value for name, value in expected.items()
+    ):
         raise _wrong("another sleep in sleep_json", f"passes = {n_sleep}, window = {size}")
     vocabulary = json.loads(tree.attrs["vocabulary_json"] or "null")
     symbols = len(vocabulary) if isinstance(vocabulary, list) else None
@@ -278,7 +280,7 @@ def _check_coordinate(node: xr.DataTree, name: str, expected: np.ndarray) -> Non
 
 
 def _check_plain(node: xr.DataTree) -> None:
-    """Refuse what could only be stored as a pickle, and attributes that are not plain."""
+    """Refuse Python objects (they need a pickle) and attributes that are not plain."""
     for name, values in node.variables.items():
         if values.dtype.kind == "O":
             raise _wrong(f"{node.path}: {name} holds Python objects", "numbers, bools or text")

@@ -1,8 +1,8 @@
 """Traces on disk: zarr, as one file ``NAME.zarr.zip`` or a folder ``NAME.zarr``.
 
-Written aside and then renamed, so that nothing half-written is ever read as whole; the chunks of
-a folder are counted when it is read, since one that is missing would read as empty. One chunk
-per (example, window, layer) holds all passes and heads of what is large. Nothing is pickled.
+Written aside and then renamed, so that nothing half-written is read as whole. Reading counts the
+chunks of a folder, since a missing one would read as empty. Large variables have one chunk per
+(example, window, layer), with all passes and heads. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PER_EXAMPLE = ("beta", "log_decay")
 
 
 def save_trace(tree: xr.DataTree, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a trace, with whatever instruments have attached to it.
+    """Write a trace, with all groups that instruments attached to it.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def save_trace(tree: xr.DataTree, path: str | Path, *, overwrite: bool = False) 
     Raises
     ------
     WorkbenchError
-        The tree is no trace, the name ends otherwise, or there is something already.
+        The tree is not a trace, the name has another ending, or the file exists.
     """
     validate_trace(tree)
     return _write([tree], Path(path), overwrite)
@@ -96,9 +96,9 @@ def load_trace(
     name_or_path : str or Path
         The name of a bundled trace, or what `save_trace` wrote.
     examples : slice, ndarray or None
-        Read these alone, by their place: a large trace need not fit into memory.
+        Read only these, by position; a large trace then need not fit into memory.
     checkpoint : Checkpoint, str, Path or None
-        Refuse a trace that was recorded from another checkpoint than this one.
+        Refuse a trace that was recorded from another checkpoint.
 
     Returns
     -------
@@ -108,8 +108,8 @@ def load_trace(
     Raises
     ------
     WorkbenchError
-        There is no such trace; it is truncated, damaged or half-written; it is of another schema
-        or from another checkpoint.
+        The trace does not exist, is truncated, damaged or half-written, or has another schema or
+        checkpoint.
     """
     path = find_trace(name_or_path)
     groups: dict[str, xr.Dataset] = {}
@@ -132,7 +132,7 @@ def load_trace(
 
 
 def find_trace(name_or_path: str | Path) -> Path:
-    """Return where a trace lies; see `load_trace`."""
+    """Return the path of a trace; see `load_trace`."""
     bundled, path = bundled_traces(), Path(name_or_path)
     if isinstance(name_or_path, str) and name_or_path in bundled:
         return bundled[name_or_path]
@@ -151,11 +151,13 @@ def check_target(path: Path, overwrite: bool) -> None:
     Raises
     ------
     WorkbenchError
-        Its name ends otherwise than a trace's, or there is something already.
+        The name has another ending, or the file exists.
     """
     if not path.name.endswith((ZIPPED, FOLDER)):
         raise WorkbenchError(
-            f"a trace named {path.name!r}", f"NAME{ZIPPED} or NAME{FOLDER}", "name it so"
+            f"a trace named {path.name!r}",
+            f"NAME{ZIPPED} or NAME{FOLDER}",
+            "use one of these endings",
         )
     if path.exists() and not overwrite:
         raise WorkbenchError(
@@ -199,7 +201,7 @@ def _put_file(folder: Path, key: str, data: bytes) -> None:
 
 
 def _write_parts(parts: Iterable[xr.DataTree], put: Callable[[str, bytes], None]) -> None:
-    """Encode one part after the other; hand on what is large at once, the rest at the end."""
+    """Encode the parts in turn; large variables are written at once, the rest at the end."""
     from zarr.storage import MemoryStore
 
     held: dict[str, Any] = {}
@@ -227,7 +229,7 @@ def _write_group(node: xr.DataTree, store: Any, *, append: bool) -> None:
             mode="a",
             consolidated=False,
             zarr_format=3,
-            write_empty_chunks=True,  # a chunk that is missing is then known to be lost
+            write_empty_chunks=True,  # so that a missing chunk means a lost one
             **how,
         )
 
@@ -249,16 +251,16 @@ def _encoding(name: Any, variable: xr.Variable) -> dict[str, Any]:
         cname="zstd", clevel=5, shuffle="shuffle", typesize=max(variable.dtype.itemsize, 1)
     )
     flat = {"name": "default", "separator": "."}  # a folder of files, not folders in folders
-    checked = (codec, Crc32cCodec())  # Blosc itself reads on where a chunk was cut off
+    checked = (codec, Crc32cCodec())  # Blosc alone does not notice a truncated chunk
     encoding = {"chunks": tuple(chunks), "compressors": checked, "chunk_key_encoding": flat}
     return encoding if variable.dims else {}
 
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Take text of fixed length, whose place in the specification of zarr is still open.
+    """Silence zarr on text of fixed length, which its specification does not cover yet.
 
-    What zarr says of objects that are no part of it is left to the schema: they are missed there.
+    Its warnings about foreign objects are not needed: the schema check reports what is missing.
     """
     from zarr.errors import UnstableSpecificationWarning, ZarrUserWarning
 
@@ -285,7 +287,7 @@ class _Members:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Stored, Any]]:
-    """Give the files of a trace, and zarr's store of them; what goes wrong is one clear error."""
+    """Give the files of a trace and zarr's store of them; any failure becomes one clear error."""
     from zarr.storage import LocalStore, ZipStore
 
     store: Any = None
@@ -370,7 +372,7 @@ def _read(store: Any, group: str, examples: slice | np.ndarray | None) -> xr.Dat
             found = found.isel({dims.EXAMPLE: examples}, missing_dims="ignore")
         found = found.load().drop_encoding()
     for values in found.variables.values():
-        values.attrs.pop("_FillValue", None)  # NaN; xarray writes it itself
+        values.attrs.pop("_FillValue", None)  # NaN; xarray adds it when it writes
     return found
 
 

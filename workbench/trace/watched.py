@@ -1,4 +1,4 @@
-"""A model that remembers what entered its fast-weight layers, block by block."""
+"""A model that records what enters its fast-weight layers, block by block."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from workbench.sleep import SleepingModel
 
 @dataclass(frozen=True)
 class Entered:
-    """What a block was given, and the S it left behind.
+    """What a block received, and the S it left.
 
     Attributes
     ----------
     hidden : Tensor
         ``[batch, token, channel]``.
     memory : Memory
-        As the block was given it: its convolution tail is that of the pass.
+        As the block received it, with the convolution tail of the pass.
     valid : Tensor or None
         bool ``[batch, token]``.
     left : Tensor
@@ -43,7 +43,7 @@ class WatchedPass:
     Attributes
     ----------
     entered : dict of int to Entered
-        By fast-weight layer; a layer outside the loop is not run in every pass.
+        By fast-weight layer; a layer outside the loop does not run in every pass.
     residual : dict of int to Tensor
         Features after each block, ``[batch, token, channel]``; empty unless they are kept.
     newest : int
@@ -56,10 +56,10 @@ class WatchedPass:
 
 
 class WatchedModel:
-    """A `SleepingModel` around another, which runs one block at a time and watches.
+    """A `SleepingModel` around another that runs one block at a time and records it.
 
-    What it computes is bit for bit what the other computes: the same blocks in the same order,
-    and none whose output nobody reads.
+    Results are bit for bit those of the other: the same blocks in the same order, and none whose
+    output is not read.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class WatchedModel:
         result: Tensor | None,
         after: Memory,
     ) -> None:
-        # a pass goes up the stack: a block no higher than the one before begins the next pass
+        # a pass goes up the stack: a block that is not higher than the last begins a new pass
         if not self._passes or block <= self._passes[-1].newest:
             self._passes.append(WatchedPass())
         this = self._passes[-1]
@@ -139,9 +139,8 @@ def writes_of(model: Any, watched: WatchedPass, layer: int, kept: Tensor) -> Wri
     layer : int
         The layer.
     kept : Tensor
-        S that the pass handed on. Where this is not what the layer left behind (a sleep that
-        keeps the writes of its last pass alone), beta and log_decay are zero: nothing was
-        written, whatever the keys and values.
+        S after the pass. If this is not what the layer left (a sleep that keeps only the writes
+        of its last pass), beta and log_decay are zero: nothing was written.
     """
     if layer not in watched.entered:
         return None
