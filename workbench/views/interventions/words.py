@@ -62,7 +62,7 @@ def part_words(cursor: InterventionCursor) -> str:
         many = "largest singular mode" if cursor.modes == 1 else f"{cursor.modes} largest modes"
         return f"the {many} of every head"
     if cursor.part == "change":
-        window = changed_window(cursor.place) + 1
+        window = changed_window(cursor.boundary) + 1
         return f"what pass {cursor.changed} over window {window} changed"
     return "all of S"
 
@@ -135,8 +135,8 @@ def exactness(cursor: InterventionCursor, examples: Examples, found: xr.Dataset)
     if cursor.action != "patch" or str(found.attrs["component"]) != "whole":
         return ""
     error = float(found["error"].max())
-    window, number = cursor.place
-    at_end = cursor.place == examples.last or (
+    window, number = cursor.boundary
+    at_end = cursor.boundary == examples.last or (
         window == examples.last.window - 1 and number == examples.passes[window]
     )
     largest = f"largest difference of any logit: <b>{error:.3g} nat</b>"
