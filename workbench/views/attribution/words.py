@@ -254,7 +254,7 @@ def subject_words(asked: Asked) -> str:
     """Return what is attributed to, and how, in plain words."""
     place = ""
     if SUBJECTS[asked.subject].kind == "changes":
-        place = f" The sleep over window {asked.place[0] + 1}."
+        place = f" The sleep over window {asked.boundary[0] + 1}."
     return (
         f'<p class="says">{escape(SUBJECT_WORDS[asked.subject])}{place} '
         f"{escape(METHOD_WORDS[asked.method])} "
