@@ -6,7 +6,8 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
-from workbench.instruments.change import REPLAY, SLEEP, change, changes_of, frozen_replay, replayed
+from workbench.instruments.change import SLEEP, change, changes_of, frozen_replay, replayed
+from workbench.instruments.controls import REPLAY
 from workbench.instruments.provenance import contribution_norms
 
 OVER = (dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD, dims.KEY, dims.VALUE)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.instruments.change import REPLAY, SLEEP
+from workbench.instruments.change import SLEEP
+from workbench.instruments.controls import REPLAY
 from workbench.instruments.convergence import cka, convergence, debiased_cka
 
 

@@ -7,7 +7,8 @@ import torch
 import workbench
 from workbench.batch import Batch
 from workbench.config import SleepConfig
-from workbench.instruments.change import REPLAY, SLEEP, change
+from workbench.instruments.change import SLEEP, change
+from workbench.instruments.controls import REPLAY
 from workbench.instruments.convergence import convergence
 from workbench.instruments.provenance import contribution_norms, contributions
 from workbench.instruments.readout import readout

@@ -7,7 +7,8 @@ import xarray as xr
 import workbench
 from workbench import dims
 from workbench.errors import WorkbenchError
-from workbench.instruments.change import REPLAY, SLEEP, change, replayed
+from workbench.instruments.change import SLEEP, change, replayed
+from workbench.instruments.controls import REPLAY
 from workbench.instruments.linear import CONVENTIONS
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.readout import readout

@@ -1,8 +1,8 @@
 """What one answer of one example is owed to: tokens, windows, passes, heads or entries of S.
 
 `workbench.instruments.attribution` for a person who looks at one answer: which methods and
-baselines make sense for what it is attributed to, baselines taken over all examples, and a rest of
-the computation that tells how far it is and can be stopped.
+baselines make sense for what it is attributed to, baselines taken over all examples, and a
+computation that reports its progress and can be stopped.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ SUBJECTS: Final = {
         (dims.LAYER, dims.GDN_HEAD, dims.KEY, dims.VALUE), (GRADIENT, PRODUCT), STATES, "state"
     ),
 }
-"""By name; every entry of S as a feature of its own is for gradients alone."""
+"""By name; only gradients can take every entry of S as a separate feature."""
 
 
 class Stopped(Exception):
@@ -167,7 +167,7 @@ def attribute_one(
     cases : int
         The most cases computed together: between two of them it can be stopped.
     on_progress : callable or None
-        Told the runs of the rest of the computation, and how many there will be, about.
+        Called with the runs done, and about how many there will be.
     stop : callable
         True ends the work.
 

@@ -41,7 +41,7 @@ def randomisation_check(
 ) -> xr.Dataset:
     """Compare attributions with those of the same model after its parameters were shuffled.
 
-    An attribution that stays as it was tells of the input, not of the model (Adebayo et al. arXiv
+    An attribution that does not change describes the input, not the model (Adebayo et al. arXiv
     1810.03292).
 
     Parameters

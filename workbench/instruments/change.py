@@ -1,4 +1,4 @@
-"""What each pass changes in the memory, beside what the same writes made again would change.
+"""What each pass changes in the memory, compared with repeating the writes of pass 1.
 
 Changes that shrink from pass to pass prove nothing: writing the very same thing again and again
 already gives relative changes of 1.0, 0.22, 0.10, 0.06, ... So the results have a dim procedure,
@@ -14,6 +14,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
+from workbench.instruments.controls import REPLAY
 from workbench.instruments.linear import layers_of, transition
 from workbench.instruments.recorded import (
     MATRIX,
@@ -26,7 +27,6 @@ from workbench.instruments.recorded import (
 )
 
 SLEEP: Final = "sleep"
-REPLAY: Final = "frozen replay"
 DEGENERATE: Final = 1e-6
 """Singular values below this part of the largest belong to no direction that can be named."""
 

@@ -1,7 +1,7 @@
 """Two contexts, one set of questions: what a patch is measured with.
 
-A donor's context is put before a recipient's queries and answered anew by the task's own solver,
-so both answers of every question are known, whatever the task.
+A donor's context is put before a recipient's queries, and the task's own solver answers them again.
+So both answers to every question are known, for any task.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOST_OTHERS: Final = 32
 
 
 def swap_context(task: Task, recipient: Batch, donor: Batch) -> Batch:
-    """Return the donor's contexts followed by the recipient's queries, answered anew.
+    """Return the donor's contexts followed by the recipient's queries, answered again.
 
     Parameters
     ----------

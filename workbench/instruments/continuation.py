@@ -198,7 +198,7 @@ def rest_of_embeddings(
     """Return the whole computation as a function of the context's embeddings.
 
     The input is ``[example, token, channel]``, of all tokens before the first wake window; the
-    passes that read them and all that follows are run anew. Baselines: "zero"; "mean" over examples
+    passes that read them and all that follows run again. Baselines: "zero"; "mean" over examples
     and tokens; "another example", the context of the example before. Coordinate ``window (token)``.
     """
     windows = split_windows(

@@ -14,7 +14,8 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
-from workbench.instruments.change import REPLAY, SLEEP, frozen_replay
+from workbench.instruments.change import SLEEP, frozen_replay
+from workbench.instruments.controls import REPLAY
 from workbench.instruments.recorded import (
     asleep_of,
     coords_of,
@@ -173,7 +174,7 @@ def _prepared(features: np.ndarray) -> np.ndarray:
     rows = gram.sum(-1) / (count - 2)
     whole = gram.sum((-2, -1)) / ((count - 1) * (count - 2))
     centred = gram - rows[..., :, None] - rows[..., None, :] + whole[..., None, None]
-    # a scale of its own for every pass: only ratios are used
+    # every pass has a separate scale: only ratios are used
     centred = np.where(diagonal, 0.0, centred)
     size = np.abs(gram).max((-2, -1), keepdims=True)
     return centred / np.where(size > 0, size, 1.0)

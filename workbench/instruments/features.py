@@ -59,7 +59,7 @@ def fast_weights(
     batch_size : int
         Examples read together.
     on_progress : callable or None
-        Told the number of examples read since the last call.
+        Called with the number of examples read since the last call.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def fast_weights(
     Raises
     ------
     WorkbenchError
-        N is no number, nothing is slept on, or the layers' memories differ in shape.
+        N is not a number, nothing is slept on, or the layers' memories differ in shape.
     """
     most = known_passes(sleep)
     asleep = slept_on(batch, sleep)
@@ -227,7 +227,7 @@ def untrained(model: SleepingModel, *, seed: int = OTHER_SEED) -> HybridModel:
     Raises
     ------
     WorkbenchError
-        The model is none of ours, so that it is not known how its weights begin.
+        The model is not a `HybridModel`, so its initial weights are not known.
     """
     if not isinstance(model, HybridModel):
         raise WorkbenchError(

@@ -117,7 +117,7 @@ def patch_effects(
     seed : int
         Of the random control.
     on_progress : callable or None
-        Told the number of patches done since the last call.
+        Called with the number of patches done since the last call.
 
     Returns
     -------
@@ -133,8 +133,8 @@ def patch_effects(
     Raises
     ------
     WorkbenchError
-        Pairs do not fit (`swap_context`), a boundary or part is not there, N is no number, or the
-        control needs a second example.
+        Pairs do not fit (`swap_context`), a boundary or part does not exist, N is not a number, or
+        the control needs a second example.
     """
     known_passes(sleep)
     swapped = swap_context(task, recipient, donor)

@@ -53,7 +53,7 @@ def lens(
     windows : tuple of int or None
         Windows slept on to look at; None is all of them.
     on_progress : callable or None
-        Told the number of passes done since the last call.
+        Called with the number of passes done since the last call.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def lens(
     Raises
     ------
     WorkbenchError
-        N is no number, or a window named is not slept on.
+        N is not a number, or a window named is not slept on.
     """
     passes = known_passes(sleep)
     boundaries = read_boundaries(model, batch, sleep)

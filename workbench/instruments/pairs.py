@@ -331,7 +331,7 @@ def _there(part: Part, reading: Reading, boundary: BoundaryIndex) -> parts.Compo
 def _of_one(
     component: parts.Component, reading: Reading, boundary: BoundaryIndex, example: int
 ) -> parts.Component:
-    """Return the part that one example has, fixed: a pass's change is none of S alone."""
+    """Return the part of one example, fixed: a pass's change is not a function of S alone."""
     taken = component.take(at(reading, boundary).memory)
     return parts.given(component.name, {i: part[_one(example)] for i, part in taken.items()})
 

@@ -73,7 +73,7 @@ def recovery(
     symbols : sequence of str or None
         Text of each symbol (a task's vocabulary); None numbers them.
     untrained_model : SleepingModel or None
-        Untrained weights; None makes them anew from the model's configuration.
+        Untrained weights; None makes new ones from the model's configuration.
     batch_size : int
         Examples read together.
     **options
@@ -83,7 +83,7 @@ def recovery(
     -------
     Dataset
         ``recovered (seed, window, sleep_pass, layer, source_window)``
-            Share of the tokens of a window told right; ``recovered_low, recovered_high`` (without
+            Share of a window's tokens decoded correctly; ``recovered_low, recovered_high`` (without
             seed) are the 95 % interval of the mean over seeds.
         ``token_recovered (seed, window, sleep_pass, layer, source_window, token)``
             The same by place in the window.
@@ -136,7 +136,7 @@ def recovery_after(
         Other texts, slept on one after the other: each gives a further treatment, "1 other text",
         "2 other texts" and so on. As many examples as in `batch`, drawn apart from it.
     facts : sequence of ProbeTarget
-        What the text says, whatever its words: a task's `probe_targets` for `batch`.
+        What the text says, in any wording: a task's `probe_targets` for `batch`.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 For each (window, sleep_pass, layer) a linear probe per item and target, `SEEDS` times over: split
 by example (`workbench.instruments.folds`), regularisation chosen on the validation fold, the test
-fold opened once. Beside the accuracy stand:
+fold opened once. Besides the accuracy, results hold:
 
 - control tasks: "kinds" gives every item a random label for each type of its input, which a probe
   can only learn by heart (Hewitt and Liang, arXiv 1909.03368); "shuffled" gives an example the
@@ -199,7 +199,7 @@ def probe_states(
     workers : int
         Places worked on at once, each by one thread.
     on_progress : callable or None
-        Told the share of the work that is done, 0..1.
+        Called with the share of the work that is done, 0..1.
     stop : callable
         True ends the work; what has not been probed is NaN and attribute ``complete`` is 0.
 
@@ -207,7 +207,7 @@ def probe_states(
     -------
     Dataset
         ``accuracy (seed, window, sleep_pass, layer, target)``
-            Share of items told right on the test fold.
+            Share of items decoded correctly on the test fold.
         ``low, high (window, sleep_pass, layer, target)``
             95 % interval of the mean over seeds (Wilson). An example is one case however many test
             folds it was in.
@@ -361,7 +361,7 @@ def _enter(result: xr.Dataset, at: dict[str, int], scores: Scores) -> None:
 def _enter_gains(
     result: xr.Dataset, told: Mapping[tuple, np.ndarray], asked: np.ndarray, groups: np.ndarray
 ) -> None:
-    """Write the accuracy minus each baseline's, from what each told right in each example."""
+    """Write the accuracy minus that of each baseline, from the correct items of each example."""
     for (name, place), right in told.items():
         if name is not None:
             continue

@@ -76,7 +76,7 @@ def readout(
     sizes = (*(states.sizes[name] for name in OVER), key.shape[-2])
     found = {n: np.full(sizes, np.nan) for n in ("cosine", "relative_distance", "retrieved")}
     length = np.linalg.norm(value, axis=-1)
-    pairs = was_written[..., None, :]  # a value that was not written is no candidate
+    pairs = was_written[..., None, :]  # only values that were written are candidates
     with np.errstate(divide="ignore", invalid="ignore"):
         unit = np.nan_to_num(value / length[..., None])
         for w, last in enumerate(passes):

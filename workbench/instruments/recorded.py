@@ -1,4 +1,4 @@
-"""What instruments take out of a trace, in a fixed order of axes; and what is told if it lacks."""
+"""What instruments read from a trace, in a fixed order of axes, and the error if it is missing."""
 
 from __future__ import annotations
 

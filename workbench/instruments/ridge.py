@@ -74,7 +74,7 @@ def factorise(features: np.ndarray) -> Factors:
     gram = centred.T @ centred if width <= count else centred @ centred.T
     strength, vectors = eigh(gram, overwrite_a=True, check_finite=False, driver="evd")
     strength, vectors = strength[::-1], vectors[:, ::-1]
-    # what is below rounding of the features themselves is no direction of theirs
+    # anything below the features' own rounding is not a direction of theirs
     scale = max(float(mean @ mean) * count, float(strength[0])) if len(strength) else 0.0
     kept = strength > 1e-12 * scale
     strength, vectors = strength[kept], vectors[:, kept]
@@ -149,7 +149,7 @@ def fit(
     factors : Factors
         Of the training features.
     labels : int64 [example, item]
-        Of the training examples; -1 where there is none.
+        Of the training examples; -1 for none.
     classes : int
         Number of classes.
     validation : ndarray

@@ -53,13 +53,13 @@ class Scores:
     Attributes
     ----------
     right, asked : ndarray
-        Items told right, and items there, ``[seed, target, item]``.
+        Items decoded correctly, and items present, ``[seed, target, item]``.
     interval, item_interval : ndarray
         Of the mean over seeds, ``[bound, target]`` and ``[bound, target, item]``.
     right_of : ndarray
-        Items told right in each example, all seeds together, ``[target, example]``.
+        Items decoded correctly in each example, all seeds together, ``[target, example]``.
     control : ndarray
-        Accuracy on the control tasks, ``[seed, target, control]``; NaN where there is none.
+        Accuracy on the control tasks, ``[seed, target, control]``; NaN where there are none.
     alpha : ndarray
         Regularisation chosen, ``[seed, target]``.
     """
@@ -74,7 +74,7 @@ class Scores:
 
     @property
     def accuracy(self) -> np.ndarray:
-        """Share of items told right, ``[seed, target]``."""
+        """Share of items decoded correctly, ``[seed, target]``."""
         return self.right.sum(axis=-1) / self.asked.sum(axis=-1)
 
     @property
@@ -223,12 +223,12 @@ def majority(questions: Questions) -> tuple[np.ndarray, np.ndarray]:
 def gain(
     right: np.ndarray, baseline: np.ndarray, asked: np.ndarray, groups: np.ndarray
 ) -> np.ndarray:
-    """Return how much more is told right than by a baseline, with its 95 % interval.
+    """Return how much more is decoded correctly than by a baseline, with its 95 % interval.
 
     Parameters
     ----------
     right, baseline, asked : ndarray
-        Items told right by either, and asked about, ``[target, example]``, on the same folds.
+        Items decoded correctly by each, and asked about, ``[target, example]``, on the same folds.
     groups : int64 [example]
         Examples that are not independent.
 

@@ -38,7 +38,7 @@ NOTHING: Final = "nothing"
 """Control: S is left as it is."""
 
 STRENGTHS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""The shortest change leaves the probe in doubt, and where it is unsure anyway it is short."""
+"""The shortest change leaves the probe undecided, and it is short where the probe is unsure."""
 
 _OVER: Final = (dims.SEED, dims.SLEEP_PASS, dims.LAYER, dims.TARGET)
 
@@ -82,7 +82,7 @@ def steer(
     alphas, shares
         As in `workbench.instruments.probes.probe_states`.
     on_progress : callable or None
-        Told the share of the work that is done, 0..1.
+        Called with the share of the work that is done, 0..1.
     stop : callable
         True ends the work; what was not measured is NaN and attribute ``complete`` is 0.
 

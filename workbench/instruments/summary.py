@@ -12,7 +12,8 @@ import numpy as np
 import xarray as xr
 
 from workbench import dims
-from workbench.instruments.change import REPLAY, SLEEP, change, frozen_replay, replayed
+from workbench.instruments.change import SLEEP, change, frozen_replay, replayed
+from workbench.instruments.controls import REPLAY
 from workbench.instruments.linear import CONVENTIONS
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.readout import readout

@@ -12,7 +12,8 @@ import numpy as np
 import xarray as xr
 
 from workbench import dims
-from workbench.instruments.change import REPLAY, SLEEP, frozen_replay
+from workbench.instruments.change import SLEEP, frozen_replay
+from workbench.instruments.controls import REPLAY
 from workbench.instruments.convergence import debiased_cka
 from workbench.instruments.spectra import spectra, spectra_of
 

@@ -15,7 +15,8 @@ import xarray as xr
 
 from workbench import dims
 from workbench.config import SleepConfig
-from workbench.instruments.change import REPLAY, SLEEP, replayed
+from workbench.instruments.change import SLEEP, replayed
+from workbench.instruments.controls import REPLAY
 from workbench.instruments.linear import Written, forward, layers_of
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.recorded import norms, passes_of
