@@ -274,7 +274,7 @@ def stacked(memory: Memory) -> tuple[Tensor, tuple[int, ...]]:
         raise WorkbenchError(
             f"states of shapes {sorted(shapes)}",
             "fast-weight layers of one shape",
-            "attribute to the layers of such a model one at a time",
+            "take a model whose fast-weight layers are alike",
         )
     return torch.stack([memory.fast_weights[i] for i in layers], dim=1).detach(), layers
 

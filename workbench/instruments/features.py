@@ -21,9 +21,9 @@ from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.boundaries import known_passes
 from workbench.instruments.change import frozen_replay
+from workbench.instruments.continuation import stacked
 from workbench.model import HybridModel
 from workbench.model.arrays import to_numpy
-from workbench.model.memory import Memory
 from workbench.sleep import SleepingModel, SleepPass, read
 from workbench.tasks.targets import ProbeTarget
 from workbench.trace.recorder import recorded_parts
@@ -81,21 +81,19 @@ def fast_weights(
         for event in read(model, part, sleep):
             if not isinstance(event, SleepPass):
                 continue
-            layers = sorted(event.memory.fast_weights)
+            (before, layers), after = stacked(event.carried), to_numpy(stacked(event.memory)[0])
             if not result.size:
-                result = np.empty(
-                    (len(batch), len(asleep), most + 1, len(layers), *_shape(event.memory)),
-                    stacked(event.carried).dtype,
-                )
+                shape = (len(batch), len(asleep), most + 1, *after.shape[1:])
+                result = np.empty(shape, after.dtype)
             at = slice(start, start + len(part)), asleep.index(event.window.index)
             if event.sleep_pass == 1:
-                result[*at, 0] = stacked(event.carried)
-            result[*at, event.sleep_pass] = stacked(event.memory)
+                result[*at, 0] = to_numpy(before)
+            result[*at, event.sleep_pass] = after
             if event.last and event.window.index == asleep[-1]:
-                break  # what is answered afterwards is not looked at
+                break  # the answers that follow are not needed
         if on_progress is not None:
             on_progress(len(part))
-    index = {dims.WINDOW: asleep, dims.SLEEP_PASS: np.arange(most + 1), dims.LAYER: layers}
+    index = {dims.WINDOW: asleep, dims.SLEEP_PASS: np.arange(most + 1), dims.LAYER: list(layers)}
     return xr.DataArray(result, index, STATE, name="fast_weight")
 
 
@@ -238,21 +236,3 @@ def untrained(model: SleepingModel, *, seed: int = OTHER_SEED) -> HybridModel:
     dtype = model.embedding.weight.dtype
     fresh = HybridModel(model.config, seed=seed).to(model.device, dtype)
     return fresh.eval().requires_grad_(False)
-
-
-def stacked(memory: Memory) -> np.ndarray:
-    """Return S of all layers, ``[example, layer, gdn_head, key, value]``."""
-    _shape(memory)
-    layers = sorted(memory.fast_weights)
-    return np.stack([to_numpy(memory.fast_weights[i]) for i in layers], axis=1)
-
-
-def _shape(memory: Memory) -> tuple[int, ...]:
-    shapes = {tuple(s.shape[1:]) for s in memory.fast_weights.values()}
-    if len(shapes) != 1:
-        raise WorkbenchError(
-            f"fast weights of shapes {sorted(shapes) or 'none'} [gdn_head, key, value]",
-            "one shape in all layers",
-            "probe a model with fast-weight layers that are alike",
-        )
-    return shapes.pop()

@@ -24,10 +24,12 @@ from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.boundaries import known_passes
+from workbench.instruments.continuation import stacked
 from workbench.instruments.controls import UNTRAINED
-from workbench.instruments.features import STATE, fast_weights, slept_on, stacked, untrained
+from workbench.instruments.features import STATE, fast_weights, slept_on, untrained
 from workbench.instruments.folds import groups_of
 from workbench.instruments.probes import probe_states
+from workbench.model.arrays import to_numpy
 from workbench.model.memory import Memory
 from workbench.sleep import Eviction, SleepingModel, read, wake_now
 from workbench.tasks.targets import ProbeTarget
@@ -260,16 +262,17 @@ def _treated(
     """Return S after each treatment, with the dims of `fast_weights`; window counts treatments."""
     known_passes(sleep)
     parts = []
-    layers: list[int] = []
+    layers: tuple[int, ...] = ()
     for _, memories in _memories(model, batch, sleep, treatments, others, batch_size):
         found = []
         for memory in memories:
-            layers = sorted(memory.fast_weights)
-            found.append(stacked(memory))
+            states, layers = stacked(memory)
+            found.append(to_numpy(states))
         parts.append(np.stack(found, axis=1)[:, :, None])
-    states = np.concatenate(parts)
-    index = {dims.WINDOW: np.arange(states.shape[1]), dims.SLEEP_PASS: [0], dims.LAYER: layers}
-    return xr.DataArray(states, index, STATE)
+    values = np.concatenate(parts)
+    windows = np.arange(values.shape[1])
+    index = {dims.WINDOW: windows, dims.SLEEP_PASS: [0], dims.LAYER: list(layers)}
+    return xr.DataArray(values, index, STATE)
 
 
 def _memories(
