@@ -57,12 +57,12 @@ def answers(queries=8, symbols=9):
     )
 
 
-def test_a_replay_is_shown_only_where_there_is_a_second_pass():
+def test_a_baseline_is_shown_only_where_there_is_a_second_pass():
     def names(figure):
         return [trace.name for trace in figure.data]
 
-    assert "replay of pass 1" in names(curves())
-    assert "replay of pass 1" not in names(curves(passes=(1, 1), boundary=(0, 1)))
+    assert "frozen replay" in names(curves())
+    assert "frozen replay" not in names(curves(passes=(1, 1), boundary=(0, 1)))
 
 
 def curves(passes=(4, 1), theme="light", heads=4, queries=8, boundary=(0, 2), **options):
@@ -76,7 +76,7 @@ def curves(passes=(4, 1), theme="light", heads=4, queries=8, boundary=(0, 2), **
         difficulty=np.arange(queries) % 4 + 1,
         difficulty_name="hops",
         **{"chance": np.full(queries, 0.125), **options},
-        replay={0: summary(passes, heads)["relative_change"].isel({dims.WINDOW: 0})},
+        baseline={0: summary(passes, heads)["relative_change"].isel({dims.WINDOW: 0})},
         theme=theme,
     )
 
@@ -146,10 +146,10 @@ def test_the_timeline_has_one_cell_a_stop():
     assert figure.layout.shapes[0].x0 == pytest.approx(here - 0.5)
 
 
-def test_curves_draw_the_replay_and_the_chance_line():
+def test_curves_draw_the_baseline_and_the_chance_line():
     figure = curves()
     names = [trace.name for trace in figure.data]
-    assert names.count("replay of pass 1") == 1
+    assert names.count("frozen replay") == 1
     assert names.count("chance") == 1
     chance = figure.data[names.index("chance")]
     np.testing.assert_allclose(numbers(chance.y), 0.125)
@@ -274,9 +274,9 @@ def test_the_moving_part_is_all_that_a_step_changes():
     assert again != curves() and again == curves(boundary=(1, 1))
 
 
-def test_a_replay_has_the_name_it_is_given():
-    names = [trace.name for trace in curves(replay_name="rewriting from the embeddings").data]
-    assert "rewriting from the embeddings" in names and "replay of pass 1" not in names
+def test_a_baseline_has_the_name_it_is_given():
+    names = [trace.name for trace in curves(baseline_name="rewriting from the embeddings").data]
+    assert "rewriting from the embeddings" in names and "frozen replay" not in names
 
 
 def test_names_of_several_symbols_have_no_chance_line():

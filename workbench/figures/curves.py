@@ -23,7 +23,7 @@ from workbench.tasks.phrases import level_words
 
 PANELS = (
     ("norm", "Norm of S by head", "|S| (Frobenius)"),
-    ("relative_change", "Change per pass against replay", "|ΔS| / |S|"),
+    ("relative_change", "Change per pass and its baseline", "|ΔS| / |S|"),
     ("effective_rank", "Effective rank of S by head", "directions (exp entropy)"),
 )
 
@@ -39,8 +39,8 @@ def pass_curves(
     difficulty_name: str,
     chance: np.ndarray | None,
     one_symbol: bool = True,
-    replay: Mapping[int, xr.DataArray] | None = None,
-    replay_name: str = "replay of pass 1",
+    baseline: Mapping[int, xr.DataArray] | None = None,
+    baseline_name: str = "frozen replay",
     selected: int = 0,
     theme: Theme = "light",
 ) -> go.Figure:
@@ -67,11 +67,12 @@ def pass_curves(
         Expected score of a guess ``[query]``; None draws no chance line.
     one_symbol : bool
         Whether an answer is one symbol. If not, the figure says that it shows first symbols.
-    replay : mapping or None
-        Window -> ``relative_change`` of the first pass replayed ``(sleep_pass, gdn_head)``, the
-        baseline without which a falling curve says nothing.
-    replay_name : str
-        What that baseline is; with several fast-weight layers it is not pass 1 in all of them.
+    baseline : mapping or None
+        Window -> ``relative_change (sleep_pass, gdn_head)`` of what the curve is compared with:
+        a falling curve alone says nothing.
+    baseline_name : str
+        Name of the baseline. With several fast-weight layers the stepper does not have the frozen
+        replay, only a sleep that rewrites.
     selected : int
         The head drawn in front.
     """
@@ -93,7 +94,7 @@ def pass_curves(
                 )
                 | {"legendrank": int(head), "showlegend": column == 0}
             )
-    traces += _replay_lines(replay or {}, replay_name, where, selected, theme)
+    traces += _baseline_lines(baseline or {}, baseline_name, where, selected, theme)
     traces += _right_lines(right, where, difficulty, difficulty_name, theme)
     traces += _chance_lines(chance, where, theme)
     layout = _layout(where, awake, "answers" if one_symbol else "first symbols", theme)
@@ -110,15 +111,15 @@ def curves_place(
     return boundary_cursor(len(PANELS) + 1, passes=passes, boundary=boundary, theme=theme)
 
 
-def _replay_lines(
-    replay: Mapping[int, xr.DataArray],
+def _baseline_lines(
+    baseline: Mapping[int, xr.DataArray],
     name: str,
     where: list[np.ndarray],
     selected: int,
     theme: Theme,
 ) -> list[dict[str, Any]]:
     # after a single pass there is nothing that a second one could be compared with
-    shown = {window: values for window, values in replay.items() if len(where[window]) > 2}
+    shown = {window: values for window, values in baseline.items() if len(where[window]) > 2}
     return [
         {
             "type": "scatter",
@@ -129,7 +130,7 @@ def _replay_lines(
             "name": name,
             "mode": "lines",
             "line": {"color": INKS[theme].text, "width": 1.8, "dash": "dash"},
-            "legendgroup": "replay",
+            "legendgroup": "baseline",
             "legendrank": 2000,
             "showlegend": number == 0,
             "hovertemplate": "%{y:.3g}<extra>" + name + "</extra>",

@@ -226,8 +226,8 @@ class Screen(CursorScreen):
                 difficulty_name=task.difficulty_name,
                 chance=answers["chance"].values if walk.one_symbol else None,
                 one_symbol=walk.one_symbol,
-                replay=walk.rewrites(cursor.layer),
-                replay_name="replay of pass 1" if one_layer else "rewriting from the embeddings",
+                baseline=walk.rewrites(cursor.layer),
+                baseline_name="frozen replay" if one_layer else "rewriting from the embeddings",
                 selected=cursor.gdn_head,
                 **stops,
             )
