@@ -17,9 +17,10 @@ from workbench.instruments.controls import (
     REPLAY,
     UNTRAINED,
 )
-from workbench.instruments.features import STATE, said, with_pairs
+from workbench.instruments.features import said, with_pairs
 from workbench.instruments.folds import groups_of
 from workbench.instruments.probes import BASELINES, probe, probe_states
+from workbench.instruments.recorded import STATE_DIMS
 from workbench.tasks import batch_generator, task
 from workbench.tasks.targets import ProbeTarget
 
@@ -55,7 +56,7 @@ def states(labels):
     values[:, 0, 2, 0] += 10 * sum(code[i, labels[:, i]] for i in range(ITEMS))
     values[:, 1, 2] = np.nan
     index = {dims.WINDOW: [0, 2], dims.SLEEP_PASS: [0, 1, 2], dims.LAYER: [1]}
-    return xr.DataArray(values.astype(np.float32), index, STATE)
+    return xr.DataArray(values.astype(np.float32), index, STATE_DIMS)
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +244,7 @@ def test_a_ring_needs_products_of_edges_for_two_hops():
     batch = made.sample(1000, batch_generator(0, 0))
     targets, sleep = made.probe_targets(batch)[:2], SleepConfig(window=14)
     index = {dims.WINDOW: [0], dims.SLEEP_PASS: [1], dims.LAYER: [1]}
-    nothing = xr.DataArray(np.zeros((1000, 1, 1, 1, 1, 1, 1)), index, STATE)
+    nothing = xr.DataArray(np.zeros((1000, 1, 1, 1, 1, 1, 1)), index, STATE_DIMS)
     found = probe_states(
         nothing,
         targets,

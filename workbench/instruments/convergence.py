@@ -17,6 +17,7 @@ from workbench.errors import WorkbenchError
 from workbench.instruments.change import SLEEP, frozen_replay
 from workbench.instruments.controls import REPLAY
 from workbench.instruments.recorded import (
+    HEADS,
     asleep_of,
     coords_of,
     passes_of,
@@ -26,7 +27,6 @@ from workbench.instruments.recorded import (
     states_of,
 )
 
-OVER: Final = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD)
 FEWEST: Final = 4
 """Examples below which the unbiased estimator of HSIC is not defined."""
 
@@ -181,8 +181,8 @@ def _prepared(features: np.ndarray) -> np.ndarray:
 
 
 def _steps(states: xr.DataArray) -> xr.Dataset:
-    """Return the four measures of steps from pass to pass, over the dims `OVER`."""
-    values = np.moveaxis(states.values.astype(np.float64), OVER.index(dims.SLEEP_PASS), 0)
+    """Return the four measures of steps from pass to pass, over the dims `HEADS`."""
+    values = np.moveaxis(states.values.astype(np.float64), HEADS.index(dims.SLEEP_PASS), 0)
     size = np.sqrt((values**2).sum((-2, -1)))
     one, two = (np.full(size.shape, np.nan) for _ in range(2))
     one[1:] = np.sqrt((np.diff(values, axis=0) ** 2).sum((-2, -1)))
@@ -197,8 +197,8 @@ def _steps(states: xr.DataArray) -> xr.Dataset:
         }
     dtype = result_dtype(states)
     result = xr.Dataset(
-        {n: (OVER, np.moveaxis(a, 0, 2).astype(dtype)) for n, a in found.items()},
-        coords_of(states, *OVER),
+        {n: (HEADS, np.moveaxis(a, 0, 2).astype(dtype)) for n, a in found.items()},
+        coords_of(states, *HEADS),
     )
     result["step_norm"].attrs["units"] = "units of S"
     return result
@@ -239,10 +239,10 @@ def _distances(
     def apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.sqrt(((a - b) ** 2).sum((-2, -1)))
 
-    whole = (OVER[0], OVER[1], *OVER[3:])
+    whole = (HEADS[0], HEADS[1], *HEADS[3:])
     dtype = result_dtype(states)
     found = {
-        "distance": (OVER, apart(values, end[:, :, None]) / size[:, :, None]),
+        "distance": (HEADS, apart(values, end[:, :, None]) / size[:, :, None]),
         "fixed_point_step": (whole, apart(end, before) / size),
         "carried_difference": (whole, apart(values[:, :, 0], other[:, :, 0]) / size),
     }

@@ -22,16 +22,12 @@ from workbench.errors import WorkbenchError
 from workbench.instruments.boundaries import known_passes
 from workbench.instruments.change import frozen_replay
 from workbench.instruments.continuation import stacked
+from workbench.instruments.recorded import STATE_DIMS
 from workbench.model import HybridModel
 from workbench.model.arrays import to_numpy
 from workbench.sleep import SleepingModel, SleepPass, read
 from workbench.tasks.targets import ProbeTarget
 from workbench.trace.recorder import recorded_parts
-
-STATE: Final = (
-    dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD, dims.KEY, dims.VALUE,
-)  # fmt: skip
-"""Dims of S over a reading."""
 
 OTHER_SEED: Final = 2**31 + 110
 """Seed of untrained weights: far from those that trainings are begun with."""
@@ -94,7 +90,7 @@ def fast_weights(
         if on_progress is not None:
             on_progress(len(part))
     index = {dims.WINDOW: asleep, dims.SLEEP_PASS: np.arange(most + 1), dims.LAYER: list(layers)}
-    return xr.DataArray(result, index, STATE, name="fast_weight")
+    return xr.DataArray(result, index, STATE_DIMS, name="fast_weight")
 
 
 def slept_on(batch: Batch, sleep: SleepConfig) -> list[int]:
@@ -160,7 +156,9 @@ def replayed_weights(
     known_passes(sleep)
     asleep = slept_on(batch, sleep)
     parts = recorded_parts(model, batch, sleep, batch_size=batch_size)
-    states = [frozen_replay(part).sel({dims.WINDOW: asleep}).transpose(*STATE) for part in parts]
+    states = [
+        frozen_replay(part).sel({dims.WINDOW: asleep}).transpose(*STATE_DIMS) for part in parts
+    ]
     return xr.concat(states, dims.EXAMPLE, join="exact", coords="minimal", compat="override")
 
 

@@ -26,9 +26,10 @@ from workbench.errors import WorkbenchError
 from workbench.instruments.boundaries import known_passes
 from workbench.instruments.continuation import stacked
 from workbench.instruments.controls import UNTRAINED
-from workbench.instruments.features import STATE, fast_weights, slept_on, untrained
+from workbench.instruments.features import fast_weights, slept_on, untrained
 from workbench.instruments.folds import groups_of
 from workbench.instruments.probes import probe_states
+from workbench.instruments.recorded import STATE_DIMS
 from workbench.model.arrays import to_numpy
 from workbench.model.memory import Memory
 from workbench.sleep import Eviction, SleepingModel, read, wake_now
@@ -272,7 +273,7 @@ def _treated(
     values = np.concatenate(parts)
     windows = np.arange(values.shape[1])
     index = {dims.WINDOW: windows, dims.SLEEP_PASS: [0], dims.LAYER: list(layers)}
-    return xr.DataArray(values, index, STATE)
+    return xr.DataArray(values, index, STATE_DIMS)
 
 
 def _memories(

@@ -23,6 +23,7 @@ from workbench import dims
 from workbench.errors import WorkbenchError
 from workbench.instruments.linear import CHANGED, LEFT, Layer, Source, forward, layers_of
 from workbench.instruments.recorded import (
+    HEADS,
     MATRIX,
     coords_of,
     norms,
@@ -43,7 +44,6 @@ BOOKED: Final = {
     CHANGED: "what a token removes from S belongs to that token's own change",
 }
 """What each convention says of removal."""
-PLACES: Final = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD)
 
 
 def contribution_norms(
@@ -92,7 +92,7 @@ def contribution_norms(
     """
     states = states_of(trace)
     passes = passes_of(trace)
-    sizes = [states.sizes[name] for name in PLACES]
+    sizes = [states.sizes[name] for name in HEADS]
     tokens = recorded(trace, "writes", "beta").sizes[dims.TOKEN]
     most = passes.max(initial=1)
     parts = (len(passes), most, tokens) if every_token else (len(passes), most)
@@ -141,12 +141,12 @@ def contribution_norms(
             if every_pass and p == passes[w] and w + 1 < len(passes):
                 look(layer, w + 1, 0, sources, carried)
     _check(whole["unexplained"])
-    over = (*PLACES, dims.SOURCE_WINDOW, dims.SOURCE_PASS, dims.SOURCE_TOKEN)[: 5 + len(parts)]
+    over = (*HEADS, dims.SOURCE_WINDOW, dims.SOURCE_PASS, dims.SOURCE_TOKEN)[: 5 + len(parts)]
     dtype = result_dtype(states)
     result = xr.Dataset(
         {name: (over, array.astype(dtype)) for name, array in found.items()}
-        | {name: (PLACES, array.astype(dtype)) for name, array in whole.items()},
-        coords_of(states, *PLACES) | _source_coords(states, most, tokens if every_token else None),
+        | {name: (HEADS, array.astype(dtype)) for name, array in whole.items()},
+        coords_of(states, *HEADS) | _source_coords(states, most, tokens if every_token else None),
         {
             "held": HELD,
             "compared": "contribution of each source with the recorded state",

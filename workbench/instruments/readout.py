@@ -16,6 +16,7 @@ from workbench import dims
 from workbench.errors import WorkbenchError
 from workbench.instruments.linear import forward, layers_of
 from workbench.instruments.recorded import (
+    HEADS,
     coords_of,
     passes_of,
     position,
@@ -24,7 +25,6 @@ from workbench.instruments.recorded import (
     states_of,
 )
 
-OVER: Final = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD)
 TIE: Final = 1e-6
 """Likenesses closer than this part of the best are taken for equal."""
 
@@ -73,7 +73,7 @@ def readout(
     key, value, was_written = _writes_of(trace, states, source_window, source_pass)
     passes = passes_of(trace)
     count = was_written.sum(-1)  # (example, layer, gdn_head)
-    sizes = (*(states.sizes[name] for name in OVER), key.shape[-2])
+    sizes = (*(states.sizes[name] for name in HEADS), key.shape[-2])
     found = {n: np.full(sizes, np.nan) for n in ("cosine", "relative_distance", "retrieved")}
     length = np.linalg.norm(value, axis=-1)
     pairs = was_written[..., None, :]  # only values that were written are candidates
@@ -101,15 +101,15 @@ def readout(
         chance = 1 / count
     dtype = result_dtype(states)
     result = xr.Dataset(
-        {name: ((*OVER, dims.SOURCE_TOKEN), a.astype(dtype)) for name, a in found.items()}
+        {name: ((*HEADS, dims.SOURCE_TOKEN), a.astype(dtype)) for name, a in found.items()}
         | {
-            "accuracy": (OVER, right.astype(dtype)),
+            "accuracy": (HEADS, right.astype(dtype)),
             "chance": (
                 (dims.EXAMPLE, dims.LAYER, dims.GDN_HEAD),
                 np.where(count > 0, chance, np.nan).astype(dtype),
             ),
         },
-        coords_of(states, *OVER) | {dims.SOURCE_TOKEN: np.arange(key.shape[-2])},
+        coords_of(states, *HEADS) | {dims.SOURCE_TOKEN: np.arange(key.shape[-2])},
         {
             "compared": "what S returns for a key with the value written under it",
             "baseline": "chance: one of the values of that pass at random",

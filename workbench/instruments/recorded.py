@@ -15,6 +15,8 @@ STATE_DIMS: Final = (
     dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD, *MATRIX,
 )  # fmt: skip
 """Axes of S, slowest first; every instrument keeps this order."""
+HEADS: Final = STATE_DIMS[:-2]
+"""Axes of one number for each head at each boundary."""
 
 
 def recorded(trace: xr.DataTree, group: str, variable: str) -> xr.DataArray:

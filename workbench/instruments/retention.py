@@ -17,7 +17,7 @@ from workbench import dims
 from workbench.instruments.linear import Layer, Transition, layers_of, transition
 from workbench.instruments.recorded import coords_of, norms, passes_of, result_dtype, states_of
 
-OVER: Final = (dims.EXAMPLE, dims.LAYER, dims.GDN_HEAD)
+_HEADS: Final = (dims.EXAMPLE, dims.LAYER, dims.GDN_HEAD)
 NAMES: Final = ("retention", "decay", "removal", "similarity", "lost_to_decay", "lost_to_removal")
 
 
@@ -55,7 +55,7 @@ def retention(trace: xr.DataTree) -> xr.Dataset:
     """
     states = states_of(trace)
     windows = len(passes_of(trace))
-    sizes = (*(states.sizes[name] for name in OVER), windows, windows)
+    sizes = (*(states.sizes[name] for name in _HEADS), windows, windows)
     found = {name: np.full(sizes, np.nan) for name in NAMES}
     for layer in layers_of(trace):
         steps = _windows(layer, windows)
@@ -65,8 +65,8 @@ def retention(trace: xr.DataTree) -> xr.Dataset:
                 at = (layer.examples, layer.index, slice(None), source)
                 found[name][(*at, slice(0, values.shape[-1]))] = values
     dtype = result_dtype(states)
-    over = (*OVER, dims.SOURCE_WINDOW, dims.AGE)
-    coords = coords_of(states, *OVER) | {dims.AGE: np.arange(windows)}
+    over = (*_HEADS, dims.SOURCE_WINDOW, dims.AGE)
+    coords = coords_of(states, *_HEADS) | {dims.AGE: np.arange(windows)}
     if dims.WINDOW in states.coords:
         coords[dims.SOURCE_WINDOW] = states.coords[dims.WINDOW].values
     result = xr.Dataset(
