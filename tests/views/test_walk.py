@@ -52,11 +52,11 @@ def test_every_state_is_that_of_read(checkpoint):
 def test_events_are_pulled_one_at_a_time(checkpoint):
     walk = make(checkpoint)
     walk.memory(BoundaryIndex(0, 1))
-    assert set(walk._frames) == {(0, 0), (0, 1)}
+    assert set(walk._memories) == {(0, 0), (0, 1)}
     walk.memory(BoundaryIndex(0, 1))
-    assert set(walk._frames) == {(0, 0), (0, 1)}
+    assert set(walk._memories) == {(0, 0), (0, 1)}
     walk.finish()
-    assert set(walk._frames) >= set(walk.boundaries)
+    assert set(walk._memories) >= set(walk.boundaries)
 
 
 def test_a_walk_takes_one_example(checkpoint):
