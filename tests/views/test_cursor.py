@@ -138,8 +138,11 @@ def test_restore_puts_wrong_values_right(query, values, words):
 
 @pytest.mark.parametrize(
     "module",
-    ["cursor", "walk", "problem", "drawings", "words", "catalogue", "services", "turns"],
-)
+    [
+        "cursor.cursor", "cursor.problem", "cursor.drawings", "cursor.words", "stepper.walk",
+        "home.catalogue", "site.services", "parts.turns",
+    ],
+)  # fmt: skip
 def test_logic_needs_no_panel(module):
     script = f"import sys, workbench.views.{module}; print('panel' in sys.modules)"
     result = subprocess.run(
