@@ -19,11 +19,12 @@ import xarray as xr
 from workbench import dims
 from workbench.files import write_text
 from workbench.lab import results
-from workbench.lab.measured import read_measurement
 from workbench.lab.record import read_record
+from workbench.measurements.catalogue import tables
+from workbench.measurements.records import read_measurement
+from workbench.measurements.shelf import bundled_records
 from workbench.paths import data_folder
 from workbench.views.results.differences import Family, family, family_words
-from workbench.views.measuring.tables import measurements, tables
 from workbench.views.results.questions import QUESTIONS, Question, notes
 from workbench.views.results.words import difference_rows, equality_rows, latency, means_rows
 
@@ -53,7 +54,7 @@ def with_tables(text: str) -> str:
         elif mark["question"] == "latency":
             body = latencies()
         elif number := re.fullmatch(r"t(\d)", mark["question"]):
-            found, _ = read_measurement(measurements()[mark["record"]])
+            found, _ = read_measurement(bundled_records()[mark["record"]])
             body = _grid(list(tables(found).values())[int(number[1])])
         else:
             question = next(q for q in QUESTIONS if q.name == mark["question"])

@@ -326,7 +326,7 @@ def read_record_file(path: Path) -> Reading:
 
 def make_measurement(folder: Path) -> Path:
     """Write the bundled measurement of a lens again."""
-    from workbench.lab.measured import read_measurement, write_measurement
+    from workbench.measurements.records import read_measurement, write_measurement
 
     path = folder / "lens.json"
     source = data_folder() / "results" / "instruments" / "lens-depo-n8-any.json"
@@ -336,8 +336,8 @@ def make_measurement(folder: Path) -> Path:
 
 def read_measurement_file(path: Path) -> Reading:
     """Read a measurement and make its tables."""
-    from workbench.lab.measured import read_measurement
-    from workbench.views.measuring.tables import tables
+    from workbench.measurements.catalogue import tables
+    from workbench.measurements.records import read_measurement
 
     data, provenance = read_measurement(path)
     return Reading(repr((data.to_dict(), provenance, tables(data))))
@@ -345,7 +345,7 @@ def read_measurement_file(path: Path) -> Reading:
 
 def make_measuring(folder: Path) -> Path:
     """Write the folders of a measurement that is done and of one that failed."""
-    from workbench.lab.measuring import FOLDER
+    from workbench.measurements.jobs import FOLDER
 
     for name in ("done", "failed"):
         one = folder / FOLDER / name
@@ -362,8 +362,8 @@ def make_measuring(folder: Path) -> Path:
 
 def read_measuring(path: Path) -> Reading:
     """List the measurements of a folder of runs, and how far each is."""
-    from workbench.lab.measuring import progress_of
-    from workbench.views.measuring.shelf import own_measurements
+    from workbench.measurements.jobs import progress_of
+    from workbench.measurements.shelf import own_measurements
 
     found = own_measurements(path.parent)
     progress = [progress_of(folder) for folder in sorted(path.iterdir())]

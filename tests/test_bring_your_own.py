@@ -285,14 +285,15 @@ def test_the_memory_page_shows_its_trace(toy, trace, tmp_path):
 
 
 def test_measurements_of_it_are_shown(toy, tmp_path):
-    from workbench.lab.kinds import KINDS, Report, measure
-    from workbench.lab.measured import write_measurement
+    from workbench.measurements.base import Reporter
+    from workbench.measurements.catalogue import measure, measurement
+    from workbench.measurements.records import write_measurement
     from workbench.views.instruments.page import Measured
 
     found = {}
     for kind in ("memory", "lens", "patches", "ablations", "attribution"):
-        settings = KINDS[kind].settings(examples=32)
-        data = measure(toy, kind, settings, Report())
+        settings = measurement(kind).settings(examples=32)
+        data = measure(toy, kind, settings, Reporter())
         origin = {
             "settings": settings.model_dump(),
             "machine": {},
@@ -307,4 +308,4 @@ def test_measurements_of_it_are_shown(toy, tmp_path):
         said = " ".join(str(getattr(part, "object", "")) for part in page.__panel__().objects)
         assert "failure" not in said and "toy" in said
         assert "<table>" in said
-        assert all(pane.figure["data"] for _, pane in page.figures), kind
+        assert all(pane.figure["data"] for _, pane in page.view.figures), kind

@@ -59,6 +59,7 @@ FLOORS = (
     ("workbench.instruments",),
     ("workbench.lab",),
     ("workbench.figures",),
+    ("workbench.measurements",),
     ("workbench.views", "workbench.notebook"),
     ("workbench", "workbench.doctor"),
     ("workbench.cli_lab",),

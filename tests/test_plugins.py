@@ -352,3 +352,106 @@ def test_a_mixer_is_one_entry(package):
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(folder)},
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+MEASUREMENT = '''
+    """How long the examples are: one file, as another package would add it."""
+
+    import plotly.graph_objects as go
+    import xarray as xr
+    from pydantic import Field
+
+    from workbench.measurements.base import Chart, Measurement, Settings, drawn
+
+
+    class ToySettings(Settings):
+        """How long the examples are.
+
+        Attributes
+        ----------
+        factor : int
+            What lengths are multiplied by.
+        """
+
+        factor: int = Field(3, ge=1, le=9)
+
+
+    def run(checkpoint, settings, reporter):
+        count = reporter.counter(1)
+        batch, sleep = drawn(checkpoint, settings)
+        count(1)
+        return xr.Dataset({"length": settings.factor * batch.tokens.shape[1]})
+
+
+    def tables(data):
+        return {"lengths": [["", "tokens"], ["all", str(int(data["length"]))]]}
+
+
+    def charts(data):
+        def draw(theme):
+            return go.Figure(go.Bar(y=[int(data["length"])]))
+
+        return [Chart("Length as a bar", "It says nothing about content.", draw)]
+
+
+    TOY = Measurement(
+        title="How long the examples are",
+        order=15,
+        says="The number of tokens, times a factor.",
+        settings=ToySettings,
+        run=run,
+        tables=tables,
+        charts=charts,
+        words={"toy word": "A word that the toy brings along."},
+    )
+'''
+
+
+@pytest.fixture
+def toy_measurement(package):
+    from workbench.measurements.catalogue import measurements
+
+    package(
+        "sleep_workbench.measurements", "toy_measurement:TOY", MEASUREMENT, module="toy_measurement"
+    )
+    measurements.cache_clear()
+    yield "toy_measurement"
+    measurements.cache_clear()
+
+
+def test_a_measurement_is_one_file(toy_measurement, tmp_path, capsys):
+    from workbench.cli import main
+    from workbench.measurements.shelf import menu_text
+    from workbench.views.instruments.page import Measured
+    from workbench.views.measuring.form import MeasurePanel
+    from workbench.views.site.glossary import words_html
+    from workbench.views.site.services import Services
+
+    toy, record = toy_measurement, tmp_path / "toy_measurement-depo-n8-any.json"
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main(["measure", *arguments])
+        assert ended.value.code == 0
+        return capsys.readouterr().out
+
+    shown = call("--help")
+    assert "How long the examples are\n               examples=256 factor=3" in shown
+    assert shown.index("\n  memory ") < shown.index(f"\n  {toy} ") < shown.index("\n  lens ")
+    call(toy, "depo-n8-any", "--set", "examples=4", "--set", "factor=2", "--out", str(record))
+
+    page = Measured({"mine": record})
+    page.choose("mine")
+    text = " ".join(str(getattr(part, "object", "")) for part in page.__panel__().objects)
+    assert "times a factor" in text and "<td>96</td>" in text and "content" in text
+    ((chart, pane),) = page.view.figures
+    assert chart.title == "Length as a bar" and pane.figure["data"]
+    assert menu_text("mine", record).startswith("How long the examples are: depo-n8-any")
+
+    shared = Services()
+    shared.runs = tmp_path / "runs"
+    panel = MeasurePanel(shared=shared)
+    assert [name for name, _ in panel.form.kinds][:3] == ["memory", toy, "lens"]
+    panel.choose(kind=toy)
+    assert panel.form.fields[-1]["hint"] == "What lengths are multiplied by. 1 to 9."
+    assert "<dt>toy word</dt>" in words_html()

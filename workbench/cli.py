@@ -43,6 +43,15 @@ class _Parser(argparse.ArgumentParser):
         sys.stderr.write(f"{command}: {message}; see `{command} --help`\n")
         raise SystemExit(BAD_INPUT)
 
+    def format_help(self) -> str:
+        """Return the help; a command's default ``details`` makes what comes before its example."""
+        details, example = self.get_default("details"), self.epilog
+        if details is not None:
+            self.epilog = f"{details()}\n\n{example}"
+        text = super().format_help()
+        self.epilog = example
+        return text
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit: 0 done, 2 bad input or output, 130 interrupted."""

@@ -6,23 +6,23 @@ It tells its progress, and then writes a bundled measurement as its result, fail
 import json
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from waiting import LIMIT
 
-from workbench.errors import WorkbenchError
-from workbench.lab import measuring
-from workbench.lab.kinds import KINDS
-from workbench.lab.measuring import AT_ONCE, RESULT, Progress
 from workbench.lab.processes import spawn
-from workbench.paths import bundled_checkpoints
+from workbench.measurements import jobs
+from workbench.measurements.fields import defaults
+from workbench.measurements.jobs import AT_ONCE, RESULT, Progress
+from workbench.measurements.shelf import (
+    bundled_records,
+    checkpoint_name,
+    finished,
+    own_measurements,
+)
 from workbench.views.instruments.page import Measured
-from workbench.views.measuring import words
 from workbench.views.measuring.form import MeasurePanel
-from workbench.views.measuring.model import BUNDLED, FORM, NEW
-from workbench.views.measuring.shelf import finished, own_measurements
-from workbench.views.measuring.tables import measurements
+from workbench.views.measuring.model import BUNDLED, FORM, NEW, progress_words
 from workbench.views.site.services import Services
 
 PRETENDED = """
@@ -46,11 +46,11 @@ def pretend(monkeypatch):
     def spawned(command, log):
         out = command[command.index("--out") + 1]
         progress = command[command.index("--progress") + 1]
-        source = measurements()[f"{command[5]}-depo-n8-any"]
+        source = bundled_records()[f"{command[5]}-depo-n8-any"]
         script = [sys.executable, "-I", "-c", PRETENDED, how["now"], str(source), out, progress]
         return spawn(script, log)
 
-    monkeypatch.setattr(measuring, "spawn", spawned)
+    monkeypatch.setattr(jobs, "spawn", spawned)
     return how
 
 
@@ -67,7 +67,7 @@ class Session:
     def tell(self, what, **more):
         """Send what the form would."""
         said = {"what": what, "kind": self.model.kind, "checkpoint": self.model.checkpoint}
-        self.panel.told({**said, **more})
+        self.panel.receive({**said, **more})
 
     def until(self, state, seconds=LIMIT):
         """Poll until the newest measurement is in a state."""
@@ -89,16 +89,7 @@ def session(tmp_path, pretend):
 
     yield make
     for one in own_measurements(tmp_path):
-        measuring.cancel(one.folder)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_setting_of_every_kind_has_its_field(kind):
-    found = words.spec(kind)
-    assert [f["name"] for f in found] == list(KINDS[kind].settings.model_fields)
-    assert all(f["title"] and f["hint"].endswith(".") for f in found)
-    checked = words.check(kind, words.usual(kind))
-    assert checked.settings == KINDS[kind].settings() and not checked.problems
+        jobs.cancel(one.folder)
 
 
 def test_what_is_wrong_is_told_at_its_field_and_nothing_starts(session, tmp_path):
@@ -136,21 +127,11 @@ def test_a_measurement_is_followed_to_its_end_and_shown_at_once(session, pretend
     assert [path.name for path in one.shown] == [RESULT] and "is done" in one.form.news
 
 
-def test_the_same_is_never_measured_twice(session, pretend, tmp_path):
-    pretend["now"] = "goes on"
-    one, other = session(), session()
-    one.tell("measure", settings=LENS)
-    other.tell("measure", settings=LENS)
-    assert len(own_measurements(tmp_path)) == 1
-    assert one.until("running")["key"] == other.until("running")["key"]
-    assert one.form.said == other.form.said == "At work: see below."
-
-
 def test_what_was_measured_is_shown_without_a_process(session):
     one = session()
     assert one.form.said == BUNDLED, "the usual settings of the lens are bundled"
-    one.tell("measure", settings=words.usual("lens"))
-    assert one.shown == [measurements()["lens-depo-n8-any"]] and not one.form.jobs
+    one.tell("measure", settings=defaults("lens"))
+    assert one.shown == [bundled_records()["lens-depo-n8-any"]] and not one.form.jobs
     one.tell("measure", settings=LENS)
     one.until("done")
     one.tell("measure", settings=LENS)
@@ -165,10 +146,12 @@ def test_another_session_finds_what_is_at_work_and_sees_it_end(session, pretend)
     one.tell("measure", settings=LENS)
     later = session(kinds=("probes", "lens"))
     assert later.form.values["kind"] == "lens" and later.form.values["settings"] == LENS
-    assert later.form.said == "At work: see below."
+    assert later.form.said == one.form.said == "Running: see below."
+    later.tell("measure", settings=LENS)
+    assert len(own_measurements(one.model.root)) == 1, "the same is never measured twice"
     assert session(kinds=("probes",)).form.jobs == []
     folder = own_measurements(one.model.root)[0].folder
-    source = measurements()["lens-depo-n8-any"].read_text()
+    source = bundled_records()["lens-depo-n8-any"].read_text()
     (folder / RESULT).write_text(source)
     later.until("done")
     assert later.shown == [folder / RESULT]
@@ -191,7 +174,7 @@ def test_as_many_as_may_be_are_at_work(session, pretend):
     for seed in range(AT_ONCE):
         one.tell("measure", settings=LENS | {"seed": str(seed)})
     one.tell("change", settings=LENS | {"seed": "9"})
-    assert one.form.said.startswith(f"{AT_ONCE} measurements are at work")
+    assert one.form.said.startswith(f"{AT_ONCE} measurements are running")
     one.tell("measure", settings=LENS | {"seed": "9"})
     assert "wait for one of them, or cancel it" in one.form.problems[FORM]
     assert len(one.form.jobs) == AT_ONCE
@@ -222,7 +205,9 @@ def test_figures_are_shown_below_where_the_page_has_none(pretend, tmp_path):
     shared = Services()
     shared.runs = tmp_path
     panel = MeasurePanel(kinds=("lens",), shared=shared)
-    panel.told({"what": "measure", "kind": "lens", "checkpoint": "depo-n8-any", "settings": LENS})
+    panel.receive(
+        {"what": "measure", "kind": "lens", "checkpoint": "depo-n8-any", "settings": LENS}
+    )
     deadline = time.monotonic() + LIMIT
     while not panel._shown.objects:
         assert time.monotonic() < deadline
@@ -233,7 +218,7 @@ def test_figures_are_shown_below_where_the_page_has_none(pretend, tmp_path):
     assert one.figure != light
 
 
-def test_own_measurements_stand_on_the_page_beside_the_bundled(session, tmp_path):
+def test_the_page_lists_own_measurements_and_shows_new_numbers(session, tmp_path):
     one = session()
     one.tell("measure", settings=LENS)
     one.until("done")
@@ -243,26 +228,21 @@ def test_own_measurements_stand_on_the_page_beside_the_bundled(session, tmp_path
     assert texts[-1].startswith(
         "here: Answers if it woke after each pass: depo-n8-any, examples 8, passes 2"
     )
-    assert set(measurements()) < set(view.found)
+    assert set(bundled_records()) < set(view.found)
     view.choose(own.key)
-    assert view.name_shown == own.key and view.figures
+    assert view.name_shown == own.key and view.view.figures
     view.choose("probes-depo-n8-any")
     view.display(own.result)
     assert view.name_shown == own.key
-
-
-def test_damaged_folders_are_passed_over(tmp_path):
-    home = tmp_path / measuring.FOLDER
-    for name, text in (("a", "{"), ("b", "[]"), ("c", '{"kind": "dreams"}')):
-        (home / name).mkdir(parents=True)
-        (home / name / measuring.REQUEST).write_text(text)
-    (home / "d").mkdir()
-    (home / "e").write_text("")
-    assert own_measurements(tmp_path) == [] and own_measurements(None) == []
+    found = json.loads(own.result.read_text())
+    found["attrs"]["examples"] = 1999
+    own.result.write_text(json.dumps(found))
+    view.display(own.result)
+    assert view.view.data.attrs["examples"] == 1999, "measured again"
 
 
 def test_progress_in_words():
-    told = words.progress_words
+    told = progress_words
     assert told(Progress("running", seconds=3.2)) == "starting, 3 s so far"
     assert told(Progress("running", seconds=9, working=4)) == "first step, 9 s so far"
     assert told(Progress("running", 0.25, 1.0, 20, working=10)) == "25 %, 2.5 %/s, about 30 s left"
@@ -271,21 +251,7 @@ def test_progress_in_words():
         told(Progress("running", 1, 100, 9, working=100)) == "1 %, 0.6 steps/min, about 2.8 h left"
     )
     assert told(Progress("done", 4, 4, 130)) == "done in 2 min"
-    assert words.checkpoint_name("/x/runs/ring/checkpoint") == "runs/ring"
-
-
-def test_weights_are_known_without_loading_them():
-    for name, folder in bundled_checkpoints().items():
-        hashes = json.loads((folder / "provenance.json").read_text())["hashes"]
-        assert words.weights_of(folder) == hashes["model.safetensors"], name
-    assert words.weights_of(Path("nowhere")) == ""
-
-
-def test_no_room_for_measurements_is_told(tmp_path):
-    (tmp_path / "runs").write_text("")
-    request = measuring.Request("lens", "depo-n8-any", "0" * 64, {})
-    with pytest.raises(WorkbenchError, match="room for a measurement"):
-        measuring.start(tmp_path / "runs", request)
+    assert checkpoint_name("/x/runs/ring/checkpoint") == "runs/ring"
 
 
 def test_what_was_measured_here_is_measured_again(session, pretend):
@@ -319,17 +285,3 @@ def test_a_result_of_other_weights_is_not_served(session):
     assert "is being measured" in one.form.news and len(one.shown) == 1
     one.until("done")
     assert len(one.shown) == 2
-
-
-def test_a_page_that_shows_what_is_measured_again_shows_the_new_numbers(session, tmp_path):
-    one = session()
-    one.tell("measure", settings=LENS)
-    one.until("done")
-    (path,) = one.shown
-    view = Measured(root=tmp_path)
-    view.display(path)
-    found = json.loads(path.read_text())
-    found["attrs"]["examples"] = 1999
-    path.write_text(json.dumps(found))
-    view.display(path)
-    assert view.data.attrs["examples"] == 1999

@@ -7,8 +7,8 @@ import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.figures.theme import BYTES
-from workbench.lab.measuring import FOLDER, REQUEST, RESULT
-from workbench.views.measuring.tables import measurements
+from workbench.measurements.jobs import FOLDER, REQUEST, RESULT
+from workbench.measurements.shelf import bundled_records
 from workbench.views.probes.figures import FIGURES
 from workbench.views.probes.model import ProbeModel, sources
 from workbench.views.probes.page import Probes
@@ -28,7 +28,7 @@ def own(root, source, checkpoint, name="probes-0123456789abcdef"):
     """Put a bundled measurement where one made here would lie."""
     folder = root / FOLDER / name
     folder.mkdir(parents=True)
-    shutil.copy(measurements()[source], folder / RESULT)
+    shutil.copy(bundled_records()[source], folder / RESULT)
     settings = {"examples": 60, "seed": 0, "passes": 2, "splits": 1}
     asked = {"kind": name.partition("-")[0], "checkpoint": checkpoint, "settings": settings}
     (folder / REQUEST).write_text(json.dumps(asked))

@@ -8,8 +8,8 @@ from typing import Any
 import xarray as xr
 
 from workbench.lab import results
-from workbench.lab.measured import read_measurement
 from workbench.lab.record import read_record
+from workbench.measurements.records import read_measurement
 from workbench.paths import data_folder
 
 

@@ -1,4 +1,4 @@
-"""The page of measurements: what instruments found, as figures and tables, and measuring anew.
+"""The page of measurements: what instruments found, as figures and tables, and measuring again.
 
 Bundled measurements are drawn from committed files, and those made here from the folder of runs;
 nothing is computed in this process and torch is not loaded.
@@ -13,21 +13,15 @@ from urllib.parse import parse_qsl, urlencode
 
 import panel as pn
 import param
-import xarray as xr
 
 from workbench.figures.theme import Theme
-from workbench.views.measuring.figures import Shown
+from workbench.measurements.shelf import bundled_records, finished, menu_text, plain_title
 from workbench.views.measuring.form import MeasurePanel
-from workbench.views.measuring.shelf import finished, menu_text
-from workbench.views.measuring.tables import measurements
 from workbench.views.measuring.view import MeasurementView
-from workbench.views.measuring.words import plain_title
 from workbench.views.parts.components import (
     CSS,
     RECORDS_CSS,
     Choice,
-    Download,
-    FigurePane,
     record_html,
 )
 from workbench.views.parts.outbox import Changes, Outbox
@@ -87,24 +81,9 @@ class Measured(pn.viewable.Viewer):
         pn.state.onload(view._address)  # before that, a change of the address is lost
         return view
 
-    @property
-    def data(self) -> xr.Dataset:
-        """The measurement shown."""
-        return self.view.data
-
-    @property
-    def figures(self) -> list[tuple[Shown, FigurePane]]:
-        """Its figures."""
-        return self.view.figures
-
-    @property
-    def button(self) -> Download | None:
-        """What saves its data."""
-        return self.view.button
-
     def _look(self) -> Changes:
-        """Look which measurements there are: bundled ones, then those made here."""
-        named = measurements() if self._given is None else dict(self._given)
+        """List the measurements: bundled ones, then those made here."""
+        named = bundled_records() if self._given is None else dict(self._given)
         texts = {menu_text(name, path): name for name, path in named.items()}
         for one in finished(self.root):
             named[one.key] = one.result
@@ -114,7 +93,7 @@ class Measured(pn.viewable.Viewer):
         return [(self.choice, {"options": texts})]
 
     def choose(self, name: str) -> None:
-        """Show a measurement; one that is not there becomes the first, and the page says so."""
+        """Show a measurement; if it does not exist, the first, and the page says so."""
         names = sorted(self.found, key=lambda n: not n.startswith("lens-"))
         first = next(iter(names), "")
         if name and name not in self.found:
@@ -124,7 +103,7 @@ class Measured(pn.viewable.Viewer):
             self.rebuild()
 
     def display(self, path: Path) -> None:
-        """Show a measurement that has just been made, or is asked for again."""
+        """Show a measurement that was just made, or asked for again."""
         changes = self._look()
         name = next((n for n, p in self.found.items() if p.resolve() == path.resolve()), "")
         if name and name == self.name_shown:  # measured again
@@ -137,7 +116,7 @@ class Measured(pn.viewable.Viewer):
         return self._column
 
     def rebuild(self) -> None:
-        """Build the page for the measurement that is chosen."""
+        """Build the page for the chosen measurement."""
         parts: list[Any] = [self.choice] if len(self.found) > 1 else []
         if self.note:
             parts.append(record_html(f'<p class="failure" role="alert">{escape(self.note)}</p>'))

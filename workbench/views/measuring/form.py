@@ -1,14 +1,14 @@
-"""Measure on demand: a pane that starts measurements, shows how far they are, and what they found.
+"""Measure on demand: a pane that starts measurements, shows their progress and their results.
 
 A page embeds it so::
 
     panel = MeasurePanel.in_page(page, kinds=("patches", "ablations"), checkpoint="depo-n8-any")
     return [..., panel]
 
-It then shows the figures of what it has measured below itself. A page that has figures of its own
-gives ``on_done``: it is called with the file of a finished measurement (schema
-``sleep-measurement/1``, see `workbench.lab.measured.read_measurement`) and has to show it. It runs
-in a thread of the session's pool, so panes are to be changed through an `Outbox`::
+It then shows the figures of what it has measured below itself. A page with figures of another
+kind gives ``on_done``, which is called with the record of a finished measurement (schema
+``sleep-measurement/1``, see `workbench.measurements.records.read_measurement`) and has to show it.
+It runs in a thread of the session's pool, so it changes panes through an `Outbox`::
 
     def shown(path: Path) -> None:
         data, origin = read_measurement(path)
@@ -18,7 +18,7 @@ in a thread of the session's pool, so panes are to be changed through an `Outbox
     panel = MeasurePanel.in_page(page, kinds=("probes",), on_done=shown)
 
 ``panel.choose(checkpoint=NAME)`` or ``panel.choose(kind=NAME)`` follows a choice elsewhere in the
-page. What is finished on this machine is found with `workbench.views.measuring.shelf.finished`.
+page. What is finished on this machine is found with `workbench.measurements.shelf.finished`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from typing import Any
 
 import panel as pn
 import param
+from panel.custom import JSComponent
 
 from workbench.figures.theme import Theme
-from workbench.lab.kinds import kind_of
-from workbench.views.measuring import words
-from workbench.views.measuring.model import EVERY, Measuring
-from workbench.views.measuring.parts import MeasureForm
-from workbench.views.measuring.shelf import measurement_name
+from workbench.measurements.catalogue import measurement, measurements
+from workbench.measurements.fields import spec
+from workbench.measurements.shelf import measurement_name
+from workbench.views.measuring.model import Measuring
 from workbench.views.measuring.view import MeasurementView
 from workbench.views.parts.components import CSS, FORMS_CSS, RECORDS_CSS, record_html
 from workbench.views.parts.notices import show_error
@@ -45,18 +45,47 @@ from workbench.views.parts.outbox import Outbox
 from workbench.views.parts.turns import Turns
 from workbench.views.site.services import Services, services
 
+HERE = Path(__file__).parent
+MEASURING_CSS = (HERE / "measuring.css").read_text(encoding="utf-8")
 PERIOD = 500
-"""Milliseconds between two looks at what is at work."""
+"""Milliseconds between two checks of what is running."""
 NOWHERE = (
-    "<h2>Measure</h2><p>This server starts no processes, as it does not know who can reach it. "
-    "Open this page with <code>workbench serve</code>, or measure in a terminal: "
+    "<h2>Measure</h2><p>This server starts no processes, because it does not know who can reach "
+    "it. Open this page with <code>workbench serve</code>, or measure in a terminal: "
     "<code>workbench measure {kind} {checkpoint}</code></p>"
 )
 ABOUT = (
-    "<h2>Measure</h2><p>On evaluation examples, with a checkpoint and settings of your own. The "
-    "same request is measured once; what is finished is kept in the folder of runs until it is "
-    "measured again.</p>"
+    "<h2>Measure</h2><p>On evaluation examples, with the checkpoint and settings that you choose. "
+    "The same request is measured once; its result is kept in the folder of runs until you measure "
+    "it again.</p>"
 )
+
+
+class MeasureForm(JSComponent):
+    """A form with the settings of a measurement, and the list of those of this machine."""
+
+    kinds = param.List(default=[], doc="(name, title) of each measurement to choose from.")
+    checkpoints = param.List(default=[], doc="Names of the checkpoints to choose from.")
+    fields = param.List(
+        default=[], doc="Fields, as `workbench.measurements.fields.spec` returns them."
+    )
+    values = param.Dict(default={}, doc="What the fields hold when they are filled again.")
+    serial = param.Integer(0, doc="A change builds the form again and fills it.")
+    problems = param.Dict(default={}, doc="What is wrong, by field.")
+    refused = param.Integer(0, doc="A change moves the focus to the first field in trouble.")
+    said = param.String("", doc="How far the chosen measurement is.")
+    news = param.String("", doc="What has just happened; announced.")
+    jobs = param.List(default=[], doc="Rows, as `Measuring.rows` returns them.")
+
+    _esm = HERE / "measuring.js"
+    _stylesheets = [CSS, FORMS_CSS, MEASURING_CSS]
+
+    def __init__(self, on_message: Callable[[dict[str, Any]], None], **values: Any) -> None:
+        super().__init__(margin=0, sizing_mode="stretch_width", **values)
+        self._on_message = on_message
+
+    def _handle_msg(self, data: dict[str, Any]) -> None:
+        self._on_message(data)
 
 
 class MeasurePanel(pn.viewable.Viewer):
@@ -65,20 +94,20 @@ class MeasurePanel(pn.viewable.Viewer):
     Parameters
     ----------
     kinds : tuple of str
-        Kinds of `workbench.lab.kinds.KINDS` to choose from.
+        Names of the measurements to choose from; empty for all.
     checkpoint : str
         The one chosen at first; "" takes the first there is.
     root : Path or None
-        Folder of the runs; None takes the server's, and without one nothing can be started.
+        Folder of the runs; None takes the server's; without one nothing can be started.
     on_done : callable or None
-        Told the file of a finished measurement, which it shows; None shows it here.
+        Called with the record of a finished measurement, which it shows; None shows it here.
     shared : Services or None
         The process's services.
 
     Attributes
     ----------
     model : Measuring or None
-        What was chosen and what is at work, without a GUI; None where nothing can be started.
+        What was chosen and what is running, without a GUI; None if nothing can be started.
     """
 
     dark = param.Boolean(False, doc="Whether figures are drawn for a dark page.")
@@ -86,7 +115,7 @@ class MeasurePanel(pn.viewable.Viewer):
     def __init__(
         self,
         *,
-        kinds: tuple[str, ...] = EVERY,
+        kinds: tuple[str, ...] = (),
         checkpoint: str = "",
         root: Path | None = None,
         on_done: Callable[[Path], None] | None = None,
@@ -103,7 +132,8 @@ class MeasurePanel(pn.viewable.Viewer):
         self._column = pn.Column(
             sizing_mode="stretch_width", margin=0, stylesheets=[CSS, FORMS_CSS]
         )
-        self.form = MeasureForm(self.told)
+        self.form = MeasureForm(self.receive)
+        kinds = kinds or tuple(measurements())
         self.model: Measuring | None = None
         root = root if root is not None else found.runs
         if root is None:
@@ -120,7 +150,7 @@ class MeasurePanel(pn.viewable.Viewer):
 
     @classmethod
     def in_page(cls, page: Any, **options: Any) -> MeasurePanel:
-        """Return one that follows the page's theme and, once it is open, what is at work."""
+        """Return one that follows the page's theme and, once it is open, what is running."""
         panel = cls(dark=page.dark_theme, **options)
         page.param.watch(lambda event: setattr(panel, "dark", event.new), "dark_theme")
         pn.state.onload(panel.live)
@@ -130,29 +160,29 @@ class MeasurePanel(pn.viewable.Viewer):
         return self._column
 
     def live(self) -> None:
-        """Look twice a second how far everything is, while the page is open."""
+        """Check twice a second how far everything is, while the page is open."""
         if self.model is not None:
             pn.state.add_periodic_callback(self.poll, period=PERIOD)
 
     def poll(self) -> None:
-        """Look how far everything is; if a look is waiting already, that one will do."""
+        """Check how far everything is; if a check is waiting already, that one will do."""
         if self.model is not None:
             self._turns.take(partial(self._do, self.model.poll), key="poll")
 
     def choose(self, *, kind: str | None = None, checkpoint: str | None = None) -> None:
-        """Take another kind or checkpoint, as a choice elsewhere in the page says."""
+        """Take the measurement or checkpoint that was chosen elsewhere in the page."""
         if self.model is not None:
             task = partial(self.model.choose, kind=kind, checkpoint=checkpoint)
             self._turns.take(partial(self._do, task), key="choose")
 
-    def told(self, message: dict[str, Any]) -> None:
+    def receive(self, message: dict[str, Any]) -> None:
         """Do what the form asks for."""
         if self.model is not None:
             what = str(message.get("what"))
             key = what if what in ("change", "kind") else None
-            self._turns.take(partial(self._do, partial(self._told, self.model, message)), key=key)
+            self._turns.take(partial(self._do, partial(self._obey, self.model, message)), key=key)
 
-    def _told(self, model: Measuring, message: dict[str, Any]) -> None:
+    def _obey(self, model: Measuring, message: dict[str, Any]) -> None:
         what = str(message["what"])
         if what in ("cancel", "show", "again", "remove"):
             getattr(model, what)(str(message["key"]))
@@ -161,7 +191,7 @@ class MeasurePanel(pn.viewable.Viewer):
             model.choose(kind=str(message["kind"]), checkpoint=str(message["checkpoint"]))
             return
         if message["kind"] != model.kind:
-            return  # typed into fields that have just gone
+            return  # typed into fields that have just been replaced
         typed = {str(name): str(text) for name, text in message["settings"].items()}
         model.type(typed, str(message["checkpoint"]))
         if what == "measure":
@@ -178,7 +208,7 @@ class MeasurePanel(pn.viewable.Viewer):
         model = self.model
         assert model is not None
         changes: dict[str, Any] = {
-            "kinds": [[name, kind_of(name).title] for name in model.kinds],
+            "kinds": [[name, measurement(name).title] for name in model.kinds],
             "checkpoints": list(self._folders()),
             "problems": model.problems,
             "refused": model.refused,
@@ -188,7 +218,7 @@ class MeasurePanel(pn.viewable.Viewer):
         }
         if model.filled != self.form.serial:
             values = {"kind": model.kind, "checkpoint": model.checkpoint, "settings": model.typed}
-            changes |= {"fields": words.spec(model.kind), "values": values, "serial": model.filled}
+            changes |= {"fields": spec(model.kind), "values": values, "serial": model.filled}
         self._outbox.set([(self.form, changes)])
 
     @property

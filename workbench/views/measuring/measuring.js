@@ -12,7 +12,7 @@ function make(tag, attributes = {}, ...children) {
   return node
 }
 
-const WORDS = {running: "at work", done: "done", failed: "failed", cancelled: "cancelled"}
+const WORDS = {running: "running", done: "done", failed: "failed", cancelled: "cancelled"}
 
 export function render({model, el}) {
   el.style.width = "100%"

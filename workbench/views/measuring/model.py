@@ -1,6 +1,6 @@
-"""The state behind the pane that measures: what was chosen, what is wrong, what is at work.
+"""The state behind the pane that measures: what was chosen, what is wrong, what is running.
 
-Knows no Panel. One thread at a time may call it; `workbench.views.measuring.form` sees to that.
+Knows no Panel. Only one thread at a time may call it, as `workbench.views.measuring.form` does.
 """
 
 from __future__ import annotations
@@ -13,24 +13,32 @@ from typing import Any, Final
 import param
 
 from workbench.errors import WorkbenchError
-from workbench.lab import measuring
-from workbench.lab.kinds import KINDS
-from workbench.lab.measuring import AT_ONCE, Request, folder_of, progress_of
-from workbench.views.measuring import words
-from workbench.views.measuring.shelf import Own, bundled_of, own_measurements, own_of
+from workbench.measurements import fields, jobs
+from workbench.measurements.jobs import AT_ONCE, Progress, Request, folder_of, progress_of
+from workbench.measurements.shelf import (
+    Own,
+    bundled_of,
+    checkpoint_name,
+    own_measurements,
+    own_of,
+    title_of,
+    weights_of,
+)
 
+HALF: Final = 0.5
+"""Steps a second below which a rate is given by the minute."""
 FORM: Final = "form"
-"""The place for a problem that belongs to no field."""
-NEW: Final = "Not measured yet. It goes on by itself if you leave this page."
+"""Where a problem is shown that belongs to no field."""
+NEW: Final = "Not measured yet. It continues if you leave this page."
 STATES: Final = {
-    "running": "At work: see below.",
+    "running": "Running: see below.",
     "done": "Measured already; Measure shows it.",
     "failed": "The last attempt failed: see below.",
     "cancelled": "The last attempt was cancelled.",
 }
 BUNDLED: Final = "Measured already and bundled with the workbench; Measure shows it."
-NOT_YET: Final = "Something is not right yet; it is said at its field."
-REFUSED: Final = "Nothing was started; the reason is said at its field."
+NOT_YET: Final = "Some fields need attention (marked below)."
+REFUSED: Final = "Nothing was started: some fields need attention (marked below)."
 
 
 class Measuring(param.Parameterized):
@@ -45,8 +53,8 @@ class Measuring(param.Parameterized):
     checkpoints : callable
         Returns the folders of all checkpoints by name.
     on_done : callable
-        Told the file of a measurement that this session asked for, or found at work, once it is
-        done; also of one that was measured already and is asked for again.
+        Called with the record of a measurement that this session started, or found running, when
+        it is done; also of one that was measured already and is asked for again.
     """
 
     checkpoint = param.String("", doc="Name of the checkpoint.")
@@ -55,8 +63,8 @@ class Measuring(param.Parameterized):
     problems = param.Dict(default={}, doc="What is wrong, by field.")
     said = param.String("", doc="What there is to say of what is chosen.")
     news = param.String("", doc="What has just happened.")
-    refused = param.Integer(0, doc="A change says that a request was refused.")
-    filled = param.Integer(0, doc="A change says that the fields were filled anew.")
+    refused = param.Integer(0, doc="A change means that a request was refused.")
+    filled = param.Integer(0, doc="A change means that the fields were filled again.")
     jobs = param.List(default=[], doc="Measurements of these kinds on this machine, newest first.")
 
     def __init__(
@@ -79,30 +87,30 @@ class Measuring(param.Parameterized):
     def choose(self, *, kind: str | None = None, checkpoint: str | None = None) -> None:
         """Take another kind, whose fields are filled as usual, or another checkpoint."""
         if kind is not None and kind in self.kinds:
-            self.kind, self.typed = kind, words.usual(kind)
+            self.kind, self.typed = kind, fields.defaults(kind)
         if checkpoint is not None and checkpoint in self.checkpoints():
             self.checkpoint = checkpoint
         self.filled += 1
         self.look()
 
     def type(self, typed: dict[str, str], checkpoint: str | None = None) -> None:
-        """Take what was typed and say at once what is wrong."""
+        """Take what was typed and report at once what is wrong."""
         self.typed = dict(typed)
         if checkpoint is not None:
             self.checkpoint = checkpoint
         self.look()
 
     def look(self) -> None:
-        """Say what is wrong, or where the measurement that is chosen stands."""
+        """Say what is wrong, or how far the chosen measurement is."""
         request, self.problems = self.request()
         self.said = NOT_YET if request is None else self._standing(request)
 
     def request(self) -> tuple[Request | None, dict[str, str]]:
-        """Return what is asked for; where anything is wrong, None and the reasons by field."""
-        checked = words.check(self.kind, self.typed)
+        """Return what is asked for; if anything is wrong, None and the reasons by field."""
+        checked = fields.check(self.kind, self.typed)
         problems = dict(checked.problems)
         folder = self.checkpoints().get(self.checkpoint)
-        sha256 = words.weights_of(folder) if folder is not None else ""
+        sha256 = weights_of(folder) if folder is not None else ""
         if folder is None:
             problems["checkpoint"] = f"there is no checkpoint {self.checkpoint!r}; choose another"
         elif not sha256:
@@ -117,7 +125,7 @@ class Measuring(param.Parameterized):
         return Request(self.kind, named, sha256, settings), {}
 
     def measure(self) -> None:
-        """Start what is chosen; show it where it was measured before."""
+        """Start what is chosen; if it was measured before, show it."""
         request, self.problems = self.request()
         if request is None:
             self.said, self.refused = REFUSED, self.refused + 1
@@ -128,22 +136,22 @@ class Measuring(param.Parameterized):
             self._tell(request.kind, request.checkpoint, "was measured already; it is shown")
             self._on_done(known)
             return
-        self._start(request, anew=stale)
+        self._start(request, again=stale)
 
     def again(self, key: str) -> None:
-        """Start anew what failed or was cancelled, or was done, perhaps by an older version."""
+        """Start again what failed, was cancelled, or was done, perhaps by an older version."""
         one = self._job(key)
-        folder = self.checkpoints().get(words.checkpoint_name(one.checkpoint)) if one else None
+        folder = self.checkpoints().get(checkpoint_name(one.checkpoint)) if one else None
         if one is None or folder is None:
             self.news = "That cannot be measured again: its checkpoint is gone."
             return
-        request = Request(one.kind, one.checkpoint, words.weights_of(folder), one.settings)
-        self._start(request, anew=True)
+        request = Request(one.kind, one.checkpoint, weights_of(folder), one.settings)
+        self._start(request, again=True)
 
     def cancel(self, key: str) -> None:
         """End a measurement at once."""
         one = self._job(key)
-        if one is not None and measuring.cancel(one.folder):
+        if one is not None and jobs.cancel(one.folder):
             self._followed.pop(key, None)
             self._tell(one.kind, one.checkpoint, "is cancelled; nothing of it is kept")
         self.poll()
@@ -158,28 +166,26 @@ class Measuring(param.Parameterized):
         """Forget one that failed or was cancelled."""
         one = self._job(key)
         if one is not None:
-            measuring.remove(one.folder)
+            jobs.remove(one.folder)
         self.poll()
 
     # --- what goes on ------------------------------------------------------------------------
 
     def find(self) -> None:
-        """Find what is at work already: it is followed, and the newest fills the form."""
+        """Find what is running already and follow it; the newest fills the form."""
         self.poll()
-        working = [one for one in self.jobs if one.progress.state == "running"]
-        self._followed |= {one.key: "running" for one in working}
-        here = [
-            one for one in working if words.checkpoint_name(one.checkpoint) in self.checkpoints()
-        ]
+        running = [one for one in self.jobs if one.progress.state == "running"]
+        self._followed |= {one.key: "running" for one in running}
+        here = [one for one in running if checkpoint_name(one.checkpoint) in self.checkpoints()]
         if here:
             newest = here[0]
-            self.kind, self.typed = newest.kind, words.texts(newest.kind, newest.settings)
-            self.checkpoint = words.checkpoint_name(newest.checkpoint)
+            self.kind, self.typed = newest.kind, fields.texts(newest.kind, newest.settings)
+            self.checkpoint = checkpoint_name(newest.checkpoint)
             self.filled += 1
         self.look()
 
     def poll(self) -> None:
-        """Look how far everything is; tell of what has ended."""
+        """Check how far everything is; report what has ended."""
         before = {one.key: one.progress.state for one in self.jobs}
         found = own_measurements(self.root, kinds=self.kinds)
         if found != self.jobs:
@@ -199,9 +205,9 @@ class Measuring(param.Parameterized):
         else:
             self._tell(one.kind, one.checkpoint, f"failed: {one.progress.message}")
 
-    def _start(self, request: Request, *, anew: bool = False) -> None:
+    def _start(self, request: Request, *, again: bool = False) -> None:
         try:
-            folder = measuring.start(self.root, request, anew=anew)
+            folder = jobs.start(self.root, request, again=again)
         except (WorkbenchError, OSError) as error:
             self.problems = {FORM: f"Nothing was started: {error}"}
             self.refused += 1
@@ -218,11 +224,11 @@ class Measuring(param.Parameterized):
         if state == "done" and own_of(self.root, request) is None:
             state = "new"
         if state == "new" and self._full():
-            return f"{AT_ONCE} measurements are at work, as many as may be: wait, or cancel one."
+            return f"{AT_ONCE} measurements are running, the most at a time: wait, or cancel one."
         return STATES.get(state, NEW)
 
     def _full(self) -> bool:
-        return len(measuring.at_work(self.root)) >= AT_ONCE
+        return len(jobs.running(self.root)) >= AT_ONCE
 
     def _known(self, request: Request) -> Path | None:
         return bundled_of(request) or own_of(self.root, request)
@@ -231,13 +237,13 @@ class Measuring(param.Parameterized):
         return next((one for one in self.jobs if one.key == key), None)
 
     def _tell(self, kind: str, checkpoint: str, what: str) -> None:
-        self.news = f"{words.title_of(kind, checkpoint)} {what}."
+        self.news = f"{title_of(kind, checkpoint)} {what}."
 
     def rows(self, most: int = 8) -> list[dict[str, Any]]:
-        """Return what a list of measurements shows: all at work, and the newest others."""
-        working = [one for one in self.jobs if one.progress.state == "running"]
+        """Return what a list of measurements shows: all that run, and the newest others."""
+        running = [one for one in self.jobs if one.progress.state == "running"]
         others = [one for one in self.jobs if one.progress.state != "running"]
-        return [_row(one) for one in (working + others)[: max(most, len(working))]]
+        return [_row(one) for one in (running + others)[: max(most, len(running))]]
 
 
 def _row(one: Own) -> dict[str, Any]:
@@ -247,12 +253,47 @@ def _row(one: Own) -> dict[str, Any]:
         "title": one.title,
         "words": one.words,
         "state": one.progress.state,
-        "share": round(words.share_of(one.progress), 3),
+        "share": round(share_of(one.progress), 3),
         "known": bool(progress["total"]),
-        "progress": words.progress_words(one.progress),
+        "progress": progress_words(one.progress),
         "problem": one.progress.message,
     }
 
 
-EVERY: Final = tuple(KINDS)
-"""All kinds, in the order of forms."""
+def progress_words(progress: Progress) -> str:
+    """Return how far it is: share, rate and time left, if known."""
+    if progress.state == "done":
+        return f"done in {time_words(progress.seconds)}"
+    if progress.state != "running":
+        return ""
+    if not progress.total or not progress.done:
+        what = "first step" if progress.working else "starting"
+        return f"{what}, {time_words(progress.seconds)} so far"
+    parts = [f"{100 * share_of(progress):.0f} %", _rate(progress)]
+    if progress.remaining == 0:
+        parts.append("finishing")
+    elif progress.remaining is not None:
+        parts.append(f"about {time_words(progress.remaining)} left")
+    return ", ".join(parts)
+
+
+def share_of(progress: Progress) -> float:
+    """Return which share is done, 0 to 1."""
+    return min(progress.done / progress.total, 1.0) if progress.total else 0.0
+
+
+def time_words(seconds: float) -> str:
+    """Return a length of time, rounded."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _rate(progress: Progress) -> str:
+    """Return the mean rate of its work, by the second or by the minute."""
+    steps = progress.total > 1  # else shares of the work are counted
+    done, unit = (progress.done, "steps") if steps else (100 * progress.done, "%")
+    rate, time = done / max(progress.working, 1e-3), "s"
+    if rate < HALF:
+        rate, time = 60 * rate, "min"
+    return f"{rate:.1f} {unit}/{time}"

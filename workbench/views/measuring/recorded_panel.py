@@ -10,7 +10,7 @@ from typing import Any
 import panel as pn
 
 from workbench.figures.theme import Theme
-from workbench.views.measuring.shelf import bundled, menu_text
+from workbench.measurements.shelf import bundled, menu_text
 from workbench.views.measuring.view import MeasurementView
 from workbench.views.parts.components import CSS, RECORDS_CSS, Choice, record_html
 from workbench.views.parts.notices import show_error
@@ -27,7 +27,7 @@ class RecordedPanel:
     Parameters
     ----------
     kinds : tuple of str
-        Kinds of measurements.
+        Names of the measurements.
     outbox : Outbox
         Of the session.
     """

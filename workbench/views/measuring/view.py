@@ -12,10 +12,11 @@ import xarray as xr
 
 from workbench.errors import WorkbenchError
 from workbench.figures.theme import Theme
-from workbench.lab.measured import damage_reported, read_measurement
+from workbench.measurements.base import Chart
+from workbench.measurements.catalogue import measurement, tables
+from workbench.measurements.records import damage_reported, read_measurement
+from workbench.measurements.shelf import title_of
 from workbench.views.cursor.instrument_card import csv_of
-from workbench.views.measuring.figures import SAYS, Shown, figures_of
-from workbench.views.measuring.tables import tables
 from workbench.views.parts.components import Download, FigurePane, record_html
 from workbench.views.parts.outbox import Outbox
 from workbench.views.results.words import grid
@@ -33,7 +34,7 @@ class MeasurementView:
     ----------
     data : Dataset
         What is shown.
-    figures : list of (Shown, FigurePane)
+    figures : list of (Chart, FigurePane)
         Its figures.
     """
 
@@ -41,52 +42,56 @@ class MeasurementView:
         self._outbox = outbox
         self.name = ""
         self.data = xr.Dataset()
-        self.figures: list[tuple[Shown, FigurePane]] = []
+        self.figures: list[tuple[Chart, FigurePane]] = []
         self.button: Download | None = None
 
     def parts(self, path: Path, name: str, theme: Theme, *, level: int = 1) -> list[Any]:
-        """Return the panes of a measurement; one that cannot be read says why.
+        """Return the panes of a measurement; if it cannot be read, they say why.
 
         Parameters
         ----------
         path : Path
-            As `workbench.lab.measured.write_measurement` writes it.
+            As `workbench.measurements.records.write_measurement` writes it.
         name : str
             For the file of its data.
         theme : {"light", "dark"}
             Of the figures.
         level : int
-            Of its heading; what it is made of is one lower.
+            Of its heading; those inside are one level lower.
         """
         self.name, self.data, self.figures, self.button = name, xr.Dataset(), [], None
         try:
             self.data, origin = read_measurement(path)
             with damage_reported(str(path)):
                 about = about_html(self.data, origin, level=level)
-                shown, found = figures_of(self.data), tables(self.data)
-                drawn = [json.loads(one.draw(theme).to_json()) for one in shown]
+                found = tables(self.data)
+                charts = measurement(str(self.data.attrs["kind"])).charts(self.data)
+                drawn = [json.loads(one.draw(theme=theme).to_json()) for one in charts]
         except WorkbenchError as error:
             return [record_html(f'<p class="failure" role="alert">{escape(str(error))}</p>')]
         self.button = Download(self.save, label="Data (CSV)")
         inner = f"h{level + 1}"
         parts: list[Any] = [record_html(about), pn.Row(self.button, margin=0)]
-        for one, figure in zip(shown, drawn, strict=True):
+        for one, figure in zip(charts, drawn, strict=True):
             pane = FigurePane(figure=figure, label=one.title, svg=True)
             self.figures.append((one, pane))
             heading = f"<{inner}>{escape(one.title)}</{inner}><p>{escape(one.says)}</p>"
             parts += [record_html(heading), pane]
-        told = "".join(
+        grids = "".join(
             f"<{inner}>{escape(title[:1].upper() + title[1:])}</{inner}>"
             f"{grid(rows[0], rows[1:], title)}"
             for title, rows in found.items()
         )
-        parts.append(record_html(told))
+        parts.append(record_html(grids))
         return parts
 
     def draw(self, theme: Theme) -> None:
         """Draw every figure in a theme."""
         self._outbox.set(
-            [(pane, {"figure": json.loads(s.draw(theme).to_json())}) for s, pane in self.figures]
+            [
+                (pane, {"figure": json.loads(one.draw(theme=theme).to_json())})
+                for one, pane in self.figures
+            ]
         )
 
     def save(self) -> None:
@@ -101,21 +106,18 @@ class MeasurementView:
 
 
 def about_html(data: xr.Dataset, origin: dict[str, Any], *, level: int = 1) -> str:
-    """Return what was measured on what, what it says, and the command that measures it again.
-
-    Its heading is of the level that is given.
-    """
+    """Return what was measured on what, what it shows, and the command that measures it again."""
     kind, model = str(data.attrs["kind"]), str(data.attrs["checkpoint"])
     settings = {k: v for k, v in origin["settings"].items() if v is not None}
     again = " ".join(f"--set {k}={json.dumps(v)}" for k, v in settings.items())
     commit = (origin.get("commit") or {}).get("hash", "unknown")[:10]
     machine = origin["machine"].get("processor")
     return (
-        f"<h{level}>{escape(kind.capitalize())}: {escape(model)}</h{level}>"
-        f"<p>{escape(SAYS[kind])}</p>"
+        f"<h{level}>{escape(title_of(kind, model))}</h{level}>"
+        f"<p>{escape(measurement(kind).says)}</p>"
         f'<p class="small">{data.attrs["examples"]} evaluation examples of seed '
         f"{data.attrs['seed']}, N = {data.attrs['n_sleep']}; one trained model, so intervals say "
-        f"nothing of other training seeds. Measured {escape(str(origin['created_at'])[:10])}, "
+        f"nothing about other training seeds. Measured {escape(str(origin['created_at'])[:10])}, "
         f"commit {escape(commit)}, {escape(str(machine))}. Again: <code>workbench measure "
         f"{escape(kind)} {escape(model)} {escape(again)}</code></p>"
     )

@@ -10,10 +10,9 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
-from workbench.lab.measured import read_measurement
-from workbench.lab.measuring import RESULT
-from workbench.views.measuring.shelf import bundled, finished, measurement_name
-from workbench.views.measuring.words import checkpoint_name
+from workbench.measurements.jobs import RESULT
+from workbench.measurements.records import read_measurement
+from workbench.measurements.shelf import bundled, checkpoint_name, finished, measurement_name
 
 PLACES: Final = {"window": dims.WINDOW, "layer": dims.LAYER, "target": dims.TARGET,
                  "sleep_pass": dims.SLEEP_PASS}  # fmt: skip

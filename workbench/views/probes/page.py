@@ -17,9 +17,9 @@ import panel as pn
 import param
 
 from workbench.figures.theme import Theme
+from workbench.measurements.shelf import measurement_name
 from workbench.views.cursor.instrument_card import csv_of
 from workbench.views.measuring.form import MeasurePanel
-from workbench.views.measuring.shelf import measurement_name
 from workbench.views.measuring.view import about_html
 from workbench.views.parts.components import (
     CSS,

@@ -8,9 +8,9 @@ from typing import Final
 import xarray as xr
 
 from workbench import dims
+from workbench.measurements.catalogue import tables
 from workbench.task_config import task_kinds
 from workbench.tasks.base import Task
-from workbench.views.measuring.tables import tables
 from workbench.views.results.words import grid
 
 NOT_MEASURED: Final = (

@@ -21,7 +21,7 @@ from workbench.files import UnreadableFile, check_seal, read_json, sealed, write
 from workbench.training.run_files import Open, checked
 
 SCHEMA = "sleep-measurement/1"
-KINDS = {"b": "bool", "i": "int64", "u": "int64", "f": "float64", "U": "str", "O": "str"}
+DTYPES = {"b": "bool", "i": "int64", "u": "int64", "f": "float64", "U": "str", "O": "str"}
 """NumPy's kinds of arrays that a measurement may hold, and what they are read back as."""
 TYPES: dict[str, set[type]] = {
     "bool": {bool},
@@ -32,7 +32,6 @@ TYPES: dict[str, set[type]] = {
 """What JSON may give for each of them."""
 DIGITS = {2: 4, 4: 7, 8: 17}
 """Significant digits that a float of so many bytes holds."""
-
 
 Attribute = bool | int | float | str
 
@@ -55,7 +54,7 @@ class Origin(Open):
     checkpoint_sha256: str = ""
 
 
-class Measurement(Open):
+class Record(Open):
     """The file."""
 
     model_config = ConfigDict(extra="forbid")
@@ -96,14 +95,14 @@ def write_measurement(path: Path, dataset: xr.Dataset, provenance: Mapping[str, 
 
 def _lines(values: Mapping[str, Any], depth: int) -> str:
     """Return the inside of a JSON object: an array, or a deeper object, on one line each."""
-    told = []
+    lines = []
     for name, value in values.items():
         if depth < 2 and isinstance(value, dict) and value:
             text = f"{{\n{_lines(value, depth + 1)}\n{' ' * depth}}}"
         else:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        told.append(f"{' ' * depth}{json.dumps(name, ensure_ascii=False)}: {text}")
-    return ",\n".join(told)
+        lines.append(f"{' ' * depth}{json.dumps(name, ensure_ascii=False)}: {text}")
+    return ",\n".join(lines)
 
 
 def read_measurement(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
@@ -140,7 +139,7 @@ def _parts(path: Path) -> dict[str, Any]:
         raise UnreadableFile(
             f"{path} is of schema {found['schema']!r}", SCHEMA, "make it again with this version"
         )
-    check_seal(checked(Measurement, found, str(path)), what=str(path))
+    check_seal(checked(Record, found, str(path)), what=str(path))
     return found
 
 
@@ -164,14 +163,14 @@ def damage_reported(what: str) -> Iterator[None]:
 
 def _written(name: str, array: xr.DataArray) -> dict[str, Any]:
     values = array.values
-    if values.dtype.kind not in KINDS:
+    if values.dtype.kind not in DTYPES:
         raise ValueError(f"{name} has dtype {values.dtype}; expected numbers, truths or texts")
     data: Any = values.tolist()
     if values.dtype.kind == "f":
         data = _rounded(data, DIGITS[values.dtype.itemsize])
     return {
         "dims": list(map(str, array.dims)),
-        "kind": KINDS[values.dtype.kind],
+        "kind": DTYPES[values.dtype.kind],
         "attrs": dict(array.attrs),
         "data": data,
     }
@@ -190,8 +189,8 @@ def _read(entry: Mapping[str, Any]) -> tuple[list[str], np.ndarray, dict[str, An
     values = np.array(entry["data"], dtype=object)
     if values.ndim != len(entry["dims"]):
         raise ValueError(f"dims {entry['dims']} with data of {values.ndim} axes")
-    strange = set(map(type, values.flat)) - TYPES[kind]
-    if strange:  # NumPy would round 1.5 to an integer, and make "1" of a number
-        raise ValueError(f"a value of type {strange.pop().__name__} among those of kind {kind}")
+    unexpected = set(map(type, values.flat)) - TYPES[kind]
+    if unexpected:  # NumPy would round 1.5 to an integer, and make "1" of a number
+        raise ValueError(f"a value of type {unexpected.pop().__name__} among those of kind {kind}")
     # null is NaN: NumPy makes that of None where it is asked for floats
     return entry["dims"], values.astype(kind), entry["attrs"]

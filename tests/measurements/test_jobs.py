@@ -13,23 +13,23 @@ import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.identity import identify
-from workbench.lab import measuring
-from workbench.lab.measuring import (
+from workbench.lab.processes import alive, find
+from workbench.lab.runs import SILENT
+from workbench.measurements import jobs
+from workbench.measurements.jobs import (
     AT_ONCE,
     PROGRESS,
     REQUEST,
     RESULT,
     STATUS,
     Request,
-    at_work,
     cancel,
     folder_of,
     progress_of,
     remove,
+    running,
     start,
 )
-from workbench.lab.processes import alive, find
-from workbench.lab.runs import SILENT
 
 ASKED = Request("lens", "ring", "0" * 64, {"examples": 8})
 LONG_AGO = 2 * SILENT
@@ -38,13 +38,13 @@ LONG_AGO = 2 * SILENT
 @pytest.fixture
 def spawned(monkeypatch):
     """Let measurements sleep; the processes that were started."""
-    spawn, found = measuring.spawn, []
+    spawn, found = jobs.spawn, []
 
     def sleeps(command, log):
         found.append(spawn([sys.executable, "-I", "-c", "import time; time.sleep(60)"], log))
         return found[-1]
 
-    monkeypatch.setattr(measuring, "spawn", sleeps)
+    monkeypatch.setattr(jobs, "spawn", sleeps)
     yield found
     for process in found:
         process.kill()
@@ -77,7 +77,7 @@ def test_a_request_names_the_weights(tmp_path, spawned):
 
 
 def test_cancelled_while_it_is_being_started_it_does_not_go_on(tmp_path, spawned, monkeypatch):
-    sleeps, there, go_on = measuring.spawn, threading.Event(), threading.Event()
+    sleeps, there, go_on = jobs.spawn, threading.Event(), threading.Event()
 
     def slowly(command, log):
         process = sleeps(command, log)
@@ -85,7 +85,7 @@ def test_cancelled_while_it_is_being_started_it_does_not_go_on(tmp_path, spawned
         go_on.wait(20)
         return process
 
-    monkeypatch.setattr(measuring, "spawn", slowly)
+    monkeypatch.setattr(jobs, "spawn", slowly)
     starting = beside(start, tmp_path, ASKED)
     assert there.wait(20)
     cancelling = beside(cancel, folder_of(tmp_path, ASKED))
@@ -107,7 +107,7 @@ def test_nothing_is_called_cancelled_that_has_no_process(tmp_path):
 
 def test_one_that_was_started_again_is_not_removed(tmp_path):
     folder = made(tmp_path, status={"cancelled": True})
-    with measuring._alone(tmp_path):
+    with jobs._locked(tmp_path):
         removing = beside(remove, folder)
         removing.join(0.2)
         (folder / STATUS).write_text(json.dumps(identify()))
@@ -125,25 +125,56 @@ def test_another_machine_is_at_work_while_it_gives_signs(tmp_path, spawned):
     assert (
         silent.state == "failed" and silent.message == "no sign of life from another for 10 minutes"
     )
-    for name in (PROGRESS, measuring.ALIVE):
+    for name in (PROGRESS, jobs.ALIVE):
         (folder / name).touch()
         assert progress_of(folder).state == "running"
         os.utime(folder / name, (1, 1))
     (folder / PROGRESS).touch()
-    assert at_work(tmp_path) == [folder]
+    assert running(tmp_path) == [folder]
     assert start(tmp_path, ASKED) == folder and not spawned and (folder / STATUS).exists()
-    with pytest.raises(WorkbenchError, match="at work on another"):
+    with pytest.raises(WorkbenchError, match="runs on another"):
         cancel(folder)
     assert not remove(folder)
     for seed in range(1, AT_ONCE):
         start(tmp_path, Request("lens", "ring", "0" * 64, {"seed": seed}))
-    with pytest.raises(WorkbenchError, match="at work already"):
+    with pytest.raises(WorkbenchError, match="running already"):
         start(tmp_path, Request("lens", "ring", "0" * 64, {"seed": AT_ONCE}))
 
 
 def test_what_is_done_is_measured_again_where_that_is_asked_for(tmp_path, spawned):
     folder = made(tmp_path, status={"started": 1.0}, result={})
     assert start(tmp_path, ASKED) == folder and (folder / RESULT).exists() and not spawned
-    assert start(tmp_path, ASKED, anew=True) == folder and not (folder / RESULT).exists()
+    assert start(tmp_path, ASKED, again=True) == folder and not (folder / RESULT).exists()
     assert len(spawned) == 1 and find(json.loads((folder / STATUS).read_text())) is not None
-    assert start(tmp_path, ASKED, anew=True) == folder and len(spawned) == 1, "it is at work"
+    assert start(tmp_path, ASKED, again=True) == folder and len(spawned) == 1, "it is at work"
+
+
+def test_two_requests_at_the_same_moment_start_one_process(tmp_path, spawned, monkeypatch):
+    sleeps = jobs.spawn
+
+    def slowly(command, log):
+        time.sleep(0.2)
+        return sleeps(command, log)
+
+    monkeypatch.setattr(jobs, "spawn", slowly)
+    threads = [beside(start, tmp_path, ASKED) for _ in range(3)]
+    time.sleep(0.1)
+    early = progress_of(folder_of(tmp_path, ASKED)).state  # its process has not started yet
+    for thread in threads:
+        thread.join()
+    assert len(spawned) == 1 and early in ("new", "running")
+
+
+def test_one_whose_process_has_gone_has_failed(tmp_path, spawned):
+    folder = start(tmp_path, ASKED)
+    cancel(folder)
+    status = json.loads((folder / STATUS).read_text())
+    (folder / STATUS).write_text(json.dumps({**status, "cancelled": False}))
+    failed = progress_of(folder)
+    assert (failed.state, failed.message) == ("failed", "its process ended without a message")
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(WorkbenchError, match="room for a measurement"):
+        start(tmp_path / "runs", ASKED)

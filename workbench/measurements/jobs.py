@@ -1,14 +1,14 @@
-"""Measurements as processes of their own: started, watched, cancelled, and found again.
+"""Measurements in the background: started, watched, cancelled, and found again.
 
 A measurement is a folder under ``.measurements`` of the folder of runs: ``request.json`` says what
 is measured, ``status.json`` whose process does it, ``progress.json`` how far it is, and
-``result.json`` (see `workbench.lab.measured`) is there when it is done. The same request has the
-same folder, so what was measured once need not be measured again. The process is the command
-``workbench measure``, which a person may call as well.
+``result.json`` (see `workbench.measurements.records`) is there when it is done. The same request
+has the same folder, so what was measured once need not be measured again. The process is the
+command ``workbench measure``, which a person may call as well.
 
-Whoever starts, cancels or removes one holds a lock meanwhile, so that nobody acts on what another
-has just changed. A folder of runs may be shared by several machines: a process of another one is
-told by its signs of life, as a run's is.
+Starting, cancelling and removing one takes a lock, so that nobody acts on what another has just
+changed. Several machines may share a folder of runs: a process on another one counts as running
+while it gives signs of life, as a run does.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from workbench.training.run_folder import ALIVE
 FOLDER: Final = ".measurements"
 REQUEST, STATUS, PROGRESS, RESULT = "request.json", "status.json", "progress.json", "result.json"
 AT_ONCE: Final = 2
-"""Measurements at work at a time, however many sessions ask."""
+"""Measurements that run at a time, however many sessions ask."""
 LOCK: Final = ".measurements.lock"
-PATIENCE: Final = 20.0
-"""Seconds in which a process that was asked for must have said who it is."""
+START_TIMEOUT: Final = 20.0
+"""Seconds within which a new process must have written its status."""
 
 State = Literal["new", "running", "done", "failed", "cancelled"]
 
@@ -51,7 +51,7 @@ class Status(Identity):
     cancelled: bool = False
 
 
-class Told(Open):
+class ProgressFile(Open):
     """``progress.json``."""
 
     done: Positive
@@ -59,7 +59,7 @@ class Told(Open):
     began: Positive
 
 
-class Asked(Open):
+class RequestFile(Open):
     """``request.json``."""
 
     kind: str
@@ -75,7 +75,7 @@ class Request:
     Attributes
     ----------
     kind : str
-        A name of `workbench.lab.kinds.KINDS`.
+        Its name among the entry points ``sleep_workbench.measurements``.
     checkpoint : str
         A bundled name or the folder of a checkpoint.
     sha256 : str
@@ -92,8 +92,8 @@ class Request:
     @property
     def key(self) -> str:
         """Name of the folder."""
-        said = json.dumps([self.kind, self.sha256, self.settings], sort_keys=True)
-        return f"{self.kind}-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        text = json.dumps([self.kind, self.sha256, self.settings], sort_keys=True)
+        return f"{self.kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,13 @@ class Progress:
     state : State
         "failed" also where its process has gone without a result.
     done, total : float
-        Steps, whatever they are of; total is 0 while it is not known.
+        Steps of any kind; total is 0 until it is known.
     seconds : float
         Since it was started.
     message : str
         Why it failed; else "".
     working : float
-        Of the seconds, those since its model was there: rates are of them.
+        Those of the seconds since its model was loaded, which rates count.
     """
 
     state: State
@@ -123,19 +123,19 @@ class Progress:
 
     @property
     def remaining(self) -> float | None:
-        """Seconds that are left at this rate; None while nobody can know."""
+        """Seconds left at this rate; None until it is known."""
         if self.state != "running" or not self.done or not self.total:
             return None
         return self.working * (self.total - self.done) / self.done
 
 
 def folder_of(root: Path, request: Request) -> Path:
-    """Return where a measurement lies in the folder of runs."""
+    """Return the folder of a measurement in the folder of runs."""
     return root / FOLDER / request.key
 
 
-def start(root: Path, request: Request, *, anew: bool = False) -> Path:
-    """Start a measurement that is neither done nor at work; return its folder.
+def start(root: Path, request: Request, *, again: bool = False) -> Path:
+    """Start a measurement unless it is done or running; return its folder.
 
     Parameters
     ----------
@@ -143,23 +143,23 @@ def start(root: Path, request: Request, *, anew: bool = False) -> Path:
         Folder of the runs.
     request : Request
         What is measured.
-    anew : bool
-        Also where it is done: what it found is dropped. For results of an older version.
+    again : bool
+        Even if it is done: its result is dropped. For results of an older version.
 
     Raises
     ------
     WorkbenchError
-        As many as may be are at work already.
+        `AT_ONCE` measurements are running already.
     """
     folder = folder_of(root, request)
-    with _alone(root):  # so that nothing is started twice, whoever asks at the same moment
+    with _locked(root):  # so that two requests at the same moment start it once
         state = progress_of(folder).state
-        if state == "running" or (state == "done" and not anew):
+        if state == "running" or (state == "done" and not again):
             return folder
-        if len(at_work(root)) >= AT_ONCE:
+        if len(running(root)) >= AT_ONCE:
             raise WorkbenchError(
-                f"{AT_ONCE} measurements are at work already",
-                "a free place",
+                f"{AT_ONCE} measurements are running already",
+                f"fewer than {AT_ONCE}",
                 "wait for one of them, or cancel it",
             )
         _launch(folder, request)
@@ -180,8 +180,8 @@ def _launch(folder: Path, request: Request) -> None:
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Hold the lock of the measurements; the system lets go of it when the holder dies."""
+def _locked(root: Path) -> Iterator[None]:
+    """Hold the lock of the measurements; the system releases it when the holder dies."""
     from filelock import FileLock, Timeout
 
     try:
@@ -200,22 +200,22 @@ def _alone(root: Path) -> Iterator[None]:
 
 def progress_of(folder: Path) -> Progress:
     """Return how far the measurement of a folder is."""
-    status, told = _state(Status, folder / STATUS), _state(Told, folder / PROGRESS)
-    done, total = float(told.get("done", 0.0)), float(told.get("total", 0.0))
+    status, progress = _state(Status, folder / STATUS), _state(ProgressFile, folder / PROGRESS)
+    done, total = float(progress.get("done", 0.0)), float(progress.get("total", 0.0))
     end = _written(folder / RESULT) or time.time()
     seconds = max(end - float(status.get("started") or end), 0.0)
     if (folder / RESULT).exists():
         return Progress("done", done, total, seconds)
     if status.get("cancelled"):
         return Progress("cancelled", done, total, seconds)
-    if status and _at_work(folder, status):
-        working = max(end - float(told.get("began", end)), 0.0)
+    if status and _lives(folder, status):
+        working = max(end - float(progress.get("began", end)), 0.0)
         return Progress("running", done, total, seconds, working=working)
     if (asked := _written(folder / REQUEST)) is None:
         return Progress("new")
-    if not status and time.time() - asked < PATIENCE and not told:
+    if not status and time.time() - asked < START_TIMEOUT and not progress:
         return Progress("running")  # being started
-    if (folder / RESULT).exists():  # it was written, and its process ended, since the look above
+    if (folder / RESULT).exists():  # it was written after the check above
         return Progress("done", done, total, seconds)
     said = (log_tail(folder, 1) or ["its process ended without a message"])[0].strip()
     if not here(status):
@@ -223,8 +223,8 @@ def progress_of(folder: Path) -> Progress:
     return Progress("failed", done, total, seconds, said)
 
 
-def _at_work(folder: Path, status: dict[str, Any]) -> bool:
-    """Say whether the process of a status is there; of another machine, whether it gives signs."""
+def _lives(folder: Path, status: dict[str, Any]) -> bool:
+    """Return whether the process of a status lives; on another machine, whether it gives signs."""
     if here(status):
         return alive(status)
     signs = [_written(folder / name) or 0.0 for name in (ALIVE, PROGRESS, STATUS)]
@@ -232,21 +232,21 @@ def _at_work(folder: Path, status: dict[str, Any]) -> bool:
 
 
 def cancel(folder: Path) -> bool:
-    """End a measurement at once; nothing of it is kept. Say whether it was at work.
+    """End a measurement at once and keep nothing; return whether it was running.
 
     Raises
     ------
     WorkbenchError
-        Its process is another machine's, or somebody holds the measurements.
+        Its process runs on another machine, or the lock is taken.
     """
-    with _alone(folder.parent.parent):  # so that a process that is being started is not missed
+    with _locked(folder.parent.parent):  # so that one that is just starting is not missed
         status = _state(Status, folder / STATUS)
         if not status or progress_of(folder).state != "running":
             return False
         if not here(status):
             raise WorkbenchError(
-                f"the measurement is at work on {status['host']}",
-                "one of this machine",
+                f"the measurement runs on {status['host']}",
+                "one on this machine",
                 "cancel it there",
             )
         kill(status)
@@ -255,29 +255,29 @@ def cancel(folder: Path) -> bool:
 
 
 def remove(folder: Path) -> bool:
-    """Remove what is left of a measurement that failed or was cancelled; say whether it did.
+    """Remove a measurement that failed or was cancelled; return whether it did.
 
     Raises
     ------
     WorkbenchError
-        Somebody holds the measurements.
+        The lock is taken.
     """
-    with _alone(folder.parent.parent):  # another may have started it again since this one looked
+    with _locked(folder.parent.parent):  # another may have started it again
         ended = progress_of(folder).state in ("failed", "cancelled")
         if ended:
             shutil.rmtree(folder, ignore_errors=True)
     return ended
 
 
-def at_work(root: Path) -> list[Path]:
-    """Return the folders of the measurements that are at work."""
+def running(root: Path) -> list[Path]:
+    """Return the folders of the measurements that are running."""
     home = root / FOLDER
     found = sorted(home.iterdir()) if home.is_dir() else []
     return [folder for folder in found if progress_of(folder).state == "running"]
 
 
-def tell(path: Path, done: float, total: float, began: float) -> None:
-    """Write how far a measurement is, and when its work began; for its own process."""
+def write_progress(path: Path, done: float, total: float, began: float) -> None:
+    """Write the progress of this process's measurement, and when its work began."""
     write_json(path, {"done": done, "total": total, "began": began})
 
 
@@ -289,12 +289,12 @@ def read_request(path: Path) -> Request:
     UnreadableFile
         It is missing or damaged.
     """
-    found = checked(Asked, read_json(path), str(path))
+    found = checked(RequestFile, read_json(path), str(path))
     return Request(found["kind"], found["checkpoint"], found.get("sha256", ""), found["settings"])
 
 
 def _state(model: type[Open], path: Path) -> dict[str, Any]:
-    """Return what a file of a measurement says; empty where it is missing or damaged."""
+    """Return the content of a file of a measurement; empty if it is missing or damaged."""
     try:
         return checked(model, read_json(path), str(path))
     except UnreadableFile:
@@ -302,7 +302,7 @@ def _state(model: type[Open], path: Path) -> dict[str, Any]:
 
 
 def _written(path: Path) -> float | None:
-    """Return when a file was written; None where there is none."""
+    """Return when a file was written; None if it is missing."""
     try:
         return path.stat().st_mtime
     except OSError:

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from workbench.errors import WorkbenchError
-from workbench.lab.measured import SCHEMA, read_measurement, write_measurement
+from workbench.measurements.records import SCHEMA, read_measurement, write_measurement
 
 
 def measured():

@@ -1,22 +1,21 @@
-"""Measurements that were started on this machine, and bundled ones, found by what was asked.
+"""Records of measurements: those bundled with the workbench, and those made on this machine.
 
-The truth lies in the folders: sessions and servers that look at the same folder of runs see the
-same measurements. Imports no Panel and no torch.
+The folders hold the truth: sessions and servers with the same folder of runs see the same
+measurements. Imports no Panel and no torch.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.files import MissingFile, Stamp, UnreadableFile, stamp
-from workbench.lab.kinds import KINDS
-from workbench.lab.measured import read_origin
-from workbench.lab.measuring import (
+from workbench.files import MissingFile, Stamp, UnreadableFile, read_json, stamp
+from workbench.measurements.catalogue import GROUP, measurement
+from workbench.measurements.fields import settings_words
+from workbench.measurements.jobs import (
     FOLDER,
     REQUEST,
     RESULT,
@@ -26,13 +25,33 @@ from workbench.lab.measuring import (
     progress_of,
     read_request,
 )
-from workbench.views.measuring.tables import measurements
-from workbench.views.measuring.words import (
-    checkpoint_name,
-    plain_title,
-    settings_words,
-    title_of,
-)
+from workbench.measurements.records import Origin, read_origin
+from workbench.paths import data_folder
+from workbench.registry import names
+
+
+def weights_of(folder: Path) -> str:
+    """Return the hash of a checkpoint's weights, from its provenance; "" if it has none."""
+    try:
+        return str(read_json(folder / "provenance.json")["hashes"]["model.safetensors"])
+    except (UnreadableFile, KeyError, TypeError, IndexError):
+        return ""
+
+
+def checkpoint_name(checkpoint: str) -> str:
+    """Return the name of a checkpoint that a request gives by name or folder."""
+    path = Path(checkpoint)
+    return f"runs/{path.parent.name}" if path.name == "checkpoint" else checkpoint
+
+
+def title_of(kind: str, checkpoint: str) -> str:
+    """Return a heading: ``Probes: depo-n8-any``."""
+    return f"{kind.capitalize()}: {checkpoint_name(checkpoint)}"
+
+
+def plain_title(kind: str, checkpoint: str) -> str:
+    """Return the same for a menu, with the title of forms: ``Answers if ...: depo-n8-any``."""
+    return f"{measurement(kind).title}: {checkpoint_name(checkpoint)}"
 
 
 @dataclass(frozen=True)
@@ -70,12 +89,12 @@ class Own:
 
     @property
     def words(self) -> str:
-        """Its settings, where they are not as usual."""
+        """Its settings that are not the defaults."""
         return settings_words(self.kind, self.settings)
 
     @property
     def result(self) -> Path:
-        """Where its result is, once it is done."""
+        """Its record, once it is done."""
         return self.folder / RESULT
 
 
@@ -112,44 +131,52 @@ def finished(root: Path | None, *, kinds: tuple[str, ...] = (), checkpoint: str 
     return [one for one in found if one.progress.state == "done"]
 
 
-def bundled(kind: str, checkpoint: str) -> dict[str, Path]:
-    """Return the bundled measurements of a kind of one checkpoint, by name.
+def bundled_records(kind: str | None = None) -> dict[str, Path]:
+    """Return the bundled records by name, of one measurement or all."""
+    return {
+        path.stem: path
+        for path in sorted((data_folder() / "results" / "instruments").glob("*.json"))
+        if kind is None or path.stem.startswith(f"{kind}-")
+    }
 
-    One that cannot be read is not among them.
+
+def bundled(kind: str, checkpoint: str) -> dict[str, Path]:
+    """Return the bundled records of one measurement and checkpoint by name.
+
+    Those that cannot be read are left out.
     """
-    found = measurements(kind).items()
+    found = bundled_records(kind).items()
     return {name: path for name, path in found if _origin(path).checkpoint == checkpoint}
 
 
 def bundled_of(request: Request) -> Path | None:
-    """Return the bundled measurement of the same kind, weights and settings, if there is one."""
-    settings = json.dumps(request.settings, sort_keys=True)
-    for path in measurements(request.kind).values():
+    """Return the bundled record of the same measurement, weights and settings, if any."""
+    asked = (request.kind, request.sha256, request.settings)
+    for path in bundled_records(request.kind).values():
         origin = _origin(path)
-        asked = (request.kind, request.sha256, settings)
-        if (origin.kind, origin.sha256, origin.settings) == asked:
+        if (origin.kind, origin.checkpoint_sha256, origin.settings) == asked:
             return path
     return None
 
 
 def own_of(root: Path, request: Request) -> Path | None:
-    """Return what was measured here for a request; None where it is of other weights."""
+    """Return the record made here for a request; None if it is of other weights."""
     path = folder_of(root, request) / RESULT
-    return path if _origin(path).sha256 == request.sha256 else None
+    return path if _origin(path).checkpoint_sha256 == request.sha256 else None
 
 
 def menu_text(name: str, path: Path) -> str:
-    """Return what a menu calls a bundled measurement; its name where it cannot be read."""
+    """Return what a menu calls a bundled record; its name if it cannot be read."""
     origin = _origin(path)
-    if origin.kind not in KINDS:
+    if origin.kind not in names(GROUP):
         return name
     more = name.removeprefix(f"{origin.kind}-{origin.checkpoint}").strip("-").replace("-", " ")
-    said = plain_title(origin.kind, origin.checkpoint)
-    return f"{said}, {more}" if more else said
+    title = plain_title(origin.kind, origin.checkpoint)
+    return f"{title}, {more}" if more else title
 
 
 def measurement_name(path: Path) -> str:
-    """Return what pages call a measurement: of a file of the runs, its folder's name."""
+    """Return the name of a record on the pages: for one made here, its folder's name."""
     return path.parent.name if path.name == RESULT else path.stem
 
 
@@ -171,7 +198,7 @@ def _own(folder: Path) -> Own | None:
 @lru_cache(maxsize=1000)
 def _request(folder: Path, changed: Stamp) -> tuple[str, str, dict[str, Any]]:
     asked = read_request(folder / REQUEST)
-    if asked.kind not in KINDS:
+    if asked.kind not in names(GROUP):
         raise WorkbenchError(
             f"{folder} asks for {asked.kind!r}", "a kind of measurement", "remove it"
         )
@@ -183,27 +210,17 @@ def _done(folder: Path, changed: Stamp) -> Progress:
     return progress_of(folder)
 
 
-class _Origin(NamedTuple):
-    """What a file says that it measured; empty where it cannot be read."""
-
-    kind: str = ""
-    checkpoint: str = ""
-    sha256: str = ""
-    settings: str = ""
-
-
-def _origin(path: Path) -> _Origin:
+def _origin(path: Path) -> Origin:
+    """Return what a record says was measured; empty if it cannot be read."""
     try:
         return _origin_of(path, stamp(path))
     except WorkbenchError:
-        return _Origin()
+        return Origin()
 
 
 @lru_cache(maxsize=1000)
-def _origin_of(path: Path, changed: Stamp) -> _Origin:
+def _origin_of(path: Path, changed: Stamp) -> Origin:
     try:
-        found = read_origin(path)
+        return read_origin(path)
     except UnreadableFile:
-        return _Origin()
-    settings = json.dumps(found.settings, sort_keys=True)
-    return _Origin(found.kind, found.checkpoint, found.checkpoint_sha256, settings)
+        return Origin()

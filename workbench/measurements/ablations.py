@@ -1,0 +1,109 @@
+"""What is lost without a part of the memory."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import xarray as xr
+from pydantic import Field
+
+from workbench import dims
+from workbench.measurements.base import Chart, Measurement, Reporter, Rows, Settings, drawn
+from workbench.measurements.parts import Parts, parts_of
+from workbench.measurements.tables import by_level, by_pass, by_window, cell, grid
+
+if TYPE_CHECKING:
+    from workbench.training.checkpoints import Checkpoint
+
+
+class AblationSettings(Settings):
+    """What is lost without a part of the memory.
+
+    Attributes
+    ----------
+    parts : {"whole", "layers", "heads", "passes"}
+        What is erased: all of S, each layer, each head, or what each pass changed.
+    """
+
+    examples: int = Field(128, ge=2, le=100_000)
+    parts: Parts = "heads"
+
+
+def run(checkpoint: Checkpoint, settings: AblationSettings, reporter: Reporter) -> xr.Dataset:
+    """Set each part to zero, to its mean and to half, and let the model answer."""
+    from workbench.instruments.effects import ablations_by_difficulty
+    from workbench.instruments.interventions import MEAN, ZERO, ablation_effects
+
+    batch, sleep = drawn(checkpoint, settings)
+    parts, places = parts_of(checkpoint, batch, sleep, settings.parts)
+    methods = (ZERO, MEAN, 0.5)
+    effects = ablation_effects(
+        checkpoint.model,
+        batch,
+        sleep,
+        components=parts,
+        methods=methods,
+        seed=settings.seed,
+        on_progress=reporter.counter(2 * len(methods) * len(parts) * places),
+    )
+    return ablations_by_difficulty(effects, checkpoint.task)
+
+
+def tables(data: xr.Dataset) -> dict[str, Rows]:
+    """Return accuracy without each part, after the last pass, or of one part after each pass."""
+    found = {}
+    several = data.sizes[dims.COMPONENT] > 1
+    last = {"": {dims.SLEEP_PASS: int(data[dims.SLEEP_PASS][-1])}}
+    for title, window in by_window(data).items():
+        here = data.sel({dims.WINDOW: window})
+        levels = by_level(here)
+        down = {
+            ", ".join(filter(None, (
+                part if several else place,
+                str(procedure),
+                "" if control == "ablation" else str(control),
+            ))): {
+                dims.COMPONENT: part, dims.PROCEDURE: procedure, dims.CONTROL: control, **at,
+            }
+            for part in data[dims.COMPONENT].values.tolist()
+            for place, at in (last if several else by_pass(here)).items()
+            for procedure in data[dims.PROCEDURE].values.tolist()
+            for control in data[dims.CONTROL].values.tolist()
+        }  # fmt: skip
+        rows = grid(here, "accuracy", down, levels, corner="erased or scaled")
+        intact = [cell(here.sel(at), "intact_accuracy") for at in levels.values()]
+        rows.insert(1, ["left alone", *intact])
+        found[f"answers right{title}"] = rows
+    return found
+
+
+def charts(data: xr.Dataset) -> list[Chart]:
+    """Return a map of the change of accuracy, of each window and method."""
+    from workbench.figures.effects import ablation_map
+
+    says = "Beside each: a random change of S as large."
+    return [
+        Chart(
+            f"Change of accuracy, {procedure}{name}",
+            says,
+            partial(ablation_map, data, window=window, procedure=procedure),
+        )
+        for name, window in by_window(data).items()
+        for procedure in data[dims.PROCEDURE].values.tolist()
+    ]
+
+
+ABLATIONS = Measurement(
+    title="Answers without a part of the memory",
+    order=60,
+    says=(
+        "What is answered without a part of S. A part set to zero may break a model without "
+        "having held anything: compare with its mean over examples."
+    ),
+    settings=AblationSettings,
+    run=run,
+    tables=tables,
+    charts=charts,
+    words={"ablation": "Taking a part of S away, to see which answers are lost."},
+)

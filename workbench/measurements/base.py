@@ -1,0 +1,165 @@
+"""The record of a measurement, and what the files that hold one share.
+
+A measurement draws evaluation examples, runs an instrument on them and returns its summary over
+examples: small enough to keep (`workbench.measurements.records`), and all that pages and
+docs/findings.md are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import Field
+
+from workbench.batch import Batch
+from workbench.config import Frozen, SleepConfig
+from workbench.tasks.base import EVALUATION, draw
+
+if TYPE_CHECKING:  # a page that only shows measurements loads no torch
+    import plotly.graph_objects as go
+    import xarray as xr
+
+    from workbench.training.checkpoints import Checkpoint
+
+Rows = list[list[str]]
+"""Cells of a table, its head first."""
+
+
+class Settings(Frozen):
+    """Settings of every measurement.
+
+    Attributes
+    ----------
+    examples : int
+        Examples of the evaluation stream, drawn apart from those of training.
+    seed : int
+        Seed of the examples, and of random controls.
+    passes : int or None
+        N. None is the largest that the model was trained with.
+    """
+
+    examples: int = Field(256, ge=2, le=100_000)
+    seed: int = Field(0, ge=0, lt=2**32)
+    passes: int | None = Field(None, ge=1, le=64)
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """How a measurement reports its progress, and how it is cancelled.
+
+    Attributes
+    ----------
+    on_progress : callable
+        ``on_progress(done, total)``, in steps of any kind.
+    stop : callable
+        Whether to end.
+    """
+
+    on_progress: Callable[[float, float], None] = lambda done, total: None
+    stop: Callable[[], bool] = lambda: False
+
+    def counter(self, total: float) -> Callable[[float], None]:
+        """Return what an instrument calls with the steps done since its last call."""
+        done = 0.0
+
+        def count(steps: float) -> None:
+            nonlocal done
+            done += steps
+            self.on_progress(done, total)
+            self.check()
+
+        return count
+
+    def of_shares(self, *, total: float = 1.0) -> dict[str, Any]:
+        """Return the options of an instrument that reports the share done and can be stopped."""
+        return {"on_progress": lambda share: self.on_progress(share, total), "stop": self.check}
+
+    def check(self) -> bool:
+        """Raise KeyboardInterrupt if the measurement is to end: what is incomplete is dropped."""
+        if self.stop():
+            raise KeyboardInterrupt
+        return False
+
+
+class Chart(NamedTuple):
+    """One figure of a measurement.
+
+    Attributes
+    ----------
+    title : str
+        Heading.
+    says : str
+        What it shows and what it does not, in plain words.
+    draw : callable
+        ``draw(theme="light" | "dark")`` returns the figure.
+    """
+
+    title: str
+    says: str
+    draw: Callable[..., go.Figure]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A measurement, found by an entry point of ``sleep_workbench.measurements`` that names it.
+
+    Attributes
+    ----------
+    title : str
+        What menus and forms call it.
+    order : int
+        Measurements are listed from the smallest to the largest; then by name.
+    says : str
+        What its numbers show and do not show, in plain words.
+    settings : type of Settings
+        Its settings and their defaults; their meanings are read from its docstring.
+    run : callable
+        ``run(checkpoint, settings, reporter) -> Dataset``.
+    tables : callable
+        ``tables(dataset)`` returns its tables by heading.
+    charts : callable
+        ``charts(dataset)`` returns its figures; none by default.
+    words : mapping of str to str
+        Entries of the glossary that it brings along.
+    """
+
+    title: str
+    order: int
+    says: str
+    settings: type[Settings]
+    run: Callable[[Checkpoint, Any, Reporter], xr.Dataset]
+    tables: Callable[[xr.Dataset], dict[str, Rows]]
+    charts: Callable[[xr.Dataset], list[Chart]] = lambda data: []
+    words: Mapping[str, str] = field(default_factory=dict)
+
+
+class SplitSettings(Settings):
+    """Settings of a measurement that trains decoders.
+
+    Attributes
+    ----------
+    splits : int
+        Seeds: how often the examples are split again, and random controls drawn.
+    """
+
+    splits: int = Field(5, ge=1, le=100)
+
+
+def sleep_of(checkpoint: Checkpoint, settings: Settings) -> SleepConfig:
+    """Return how the model sleeps in a measurement."""
+    from workbench.training.evaluation import default_passes
+
+    return checkpoint.sleep.with_passes(settings.passes or default_passes(checkpoint.sleep)[-1])
+
+
+def drawn(
+    checkpoint: Checkpoint, settings: Settings, *, step: int = 0
+) -> tuple[Batch, SleepConfig]:
+    """Return a measurement's evaluation examples, and how the model sleeps on them.
+
+    Another `step`, other examples.
+    """
+    batch = draw(checkpoint.task, settings.examples, settings.seed, step, EVALUATION)
+    return batch, sleep_of(checkpoint, settings)

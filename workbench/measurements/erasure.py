@@ -1,0 +1,94 @@
+"""What a decoder recovers after the memory was overwritten, made fainter, or erased."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import xarray as xr
+from pydantic import Field
+
+from workbench import dims
+from workbench.measurements.base import Measurement, Reporter, Rows, drawn
+from workbench.measurements.recovery import RecoverySettings, means_over_splits
+from workbench.measurements.tables import by_level, grid
+
+if TYPE_CHECKING:
+    from workbench.training.checkpoints import Checkpoint
+
+
+class ErasureSettings(RecoverySettings):
+    """What a decoder recovers after the memory was overwritten, made fainter, or erased.
+
+    Attributes
+    ----------
+    others : int
+        Other texts slept on afterwards, one after the other.
+    """
+
+    others: int = Field(2, ge=0, le=16)
+
+
+def run(checkpoint: Checkpoint, settings: ErasureSettings, reporter: Reporter) -> xr.Dataset:
+    """Treat the memory in each way, then train decoders on it, and let the model answer."""
+    from workbench.instruments.clustered import by_difficulty, share
+    from workbench.instruments.privacy import answers_after, recovery_after
+
+    batch, sleep = drawn(checkpoint, settings)
+    others = [drawn(checkpoint, settings, step=i + 1)[0] for i in range(settings.others)]
+    answers = answers_after(checkpoint.model, batch, sleep, others=others)
+    accuracy = by_difficulty(
+        share,
+        "accuracy",
+        answers,
+        xr.ones_like(answers),
+        difficulty=xr.DataArray(batch.difficulty, dims=(dims.EXAMPLE, dims.QUERY)),
+    )
+    texts, facts = recovery_after(
+        checkpoint.model,
+        batch,
+        sleep,
+        others=others,
+        facts=checkpoint.task.probe_targets(batch),
+        symbols=checkpoint.task.vocabulary,
+        seeds=range(settings.splits),
+        **reporter.of_shares(total=2.0),  # of the texts, then of the facts in the same states
+    )
+    assert facts is not None  # targets were given
+    names = {str(name): f"fact_{name}" for name in facts.data_vars}
+    both = [texts, facts.rename(names)]
+    return xr.merge([*both, accuracy], combine_attrs="override")
+
+
+def tables(data: xr.Dataset) -> dict[str, Rows]:
+    """Return what a decoder recovers after each treatment, and what the model still answers."""
+    one = data.isel({dims.LAYER: 0})
+    facts = one.assign(fact_recovered=one["fact_recovered"].mean(dims.SEED))
+    treatments = {str(t): {dims.TREATMENT: t} for t in data[dims.TREATMENT].values}
+    texts = {
+        f"text of window {w}": {dims.SOURCE_WINDOW: w}
+        for w in data[dims.SOURCE_WINDOW].values.tolist()
+    }
+    targets = {str(t): {dims.TARGET: t} for t in data[dims.TARGET].values}
+    rows = grid(means_over_splits(one), "recovered", treatments, texts, corner="done to S")
+    extra = grid(facts, "fact_recovered", treatments, targets, corner="")
+    found = {
+        "recovered by a decoder": [row + more[1:] for row, more in zip(rows, extra, strict=True)]
+    }
+    if "accuracy" in data:  # older measurements asked the decoder alone
+        answered = grid(data, "accuracy", treatments, by_level(data), corner="done to S")
+        found["answered by the model"] = answered
+    return found
+
+
+ERASURE = Measurement(
+    title="What is recovered after erasing",
+    order=90,
+    says=(
+        "What is recovered after something was done to the memory, and what the model itself then "
+        "answers. The decoder is trained again each time, so a fainter S costs it nothing; the "
+        "model is not, and it does."
+    ),
+    settings=ErasureSettings,
+    run=run,
+    tables=tables,
+)

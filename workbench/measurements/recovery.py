@@ -1,0 +1,71 @@
+"""How much of the evicted text a decoder recovers from S."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import xarray as xr
+from pydantic import Field
+
+from workbench import dims
+from workbench.measurements.base import Measurement, Reporter, Rows, SplitSettings, drawn
+from workbench.measurements.tables import by_pass, cell, number
+
+if TYPE_CHECKING:
+    from workbench.training.checkpoints import Checkpoint
+
+
+class RecoverySettings(SplitSettings):
+    """How much of the evicted text a decoder recovers from S."""
+
+    examples: int = Field(2000, ge=50, le=100_000)
+
+
+def run(checkpoint: Checkpoint, settings: RecoverySettings, reporter: Reporter) -> xr.Dataset:
+    """Train decoders of every window's text on the memory at every place."""
+    from workbench.instruments.privacy import recovery
+
+    batch, sleep = drawn(checkpoint, settings)
+    return recovery(
+        checkpoint.model,
+        batch,
+        sleep,
+        symbols=checkpoint.task.vocabulary,
+        seeds=range(settings.splits),
+        **reporter.of_shares(),
+    )
+
+
+def means_over_splits(data: xr.Dataset) -> xr.Dataset:
+    """Return what was recovered and its chance lines, each the mean over the splits."""
+    return data[["recovered_low", "recovered_high"]].assign(
+        recovered=data["recovered"].mean(dims.SEED), chance=data["chance"].mean(dims.SEED)
+    )
+
+
+def tables(data: xr.Dataset) -> dict[str, Rows]:
+    """Return how much of each window's text a decoder recovers, at every place."""
+    means = means_over_splits(data).isel({dims.LAYER: 0})
+    found = {}
+    for source in data[dims.SOURCE_WINDOW].values.tolist():
+        rows: Rows = [["decoder", "recovered", "untrained weights", "majority"]]
+        for window in data[dims.WINDOW].values.tolist():
+            for name, at in by_pass(data).items():
+                here = means.sel({**at, dims.WINDOW: window, dims.SOURCE_WINDOW: source})
+                others = [
+                    number(float(here["chance"].sel({dims.BASELINE: b})))
+                    for b in ("untrained weights", "majority")
+                ]
+                rows.append([f"window {window}, {name}", cell(here, "recovered"), *others])
+        found[f"text of window {source}"] = rows
+    return found
+
+
+RECOVERY = Measurement(
+    title="How much of the text a decoder recovers",
+    order=80,
+    says="How much of a window's text a linear decoder recovers from S, at every place.",
+    settings=RecoverySettings,
+    run=run,
+    tables=tables,
+)
