@@ -310,7 +310,8 @@ show("parts")
 # %%
 print(more_sleep.differences(family.differences["parts"]))
 for arm in ("rewrite_only", "think_only"):
-    print(f"{arm}: {more_sleep.relative_flops(data, arm):.0%} of the training FLOPs of sleep, N = 4")
+    share = more_sleep.relative_flops(data, arm)
+    print(f"{arm}: {share:.0%} of the training FLOPs of sleep, N = 4")
 
 # %% [markdown]
 # **How to read it.** Either alone has a higher mean than one pass from two hops on, and sleep a higher
