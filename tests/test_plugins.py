@@ -29,11 +29,15 @@ def package(tmp_path, monkeypatch):
         (info / "entry_points.txt").write_text(f"[{group}]\n{module} = {target}\n")
         monkeypatch.syspath_prepend(tmp_path)
         sys.modules.pop(module, None)  # an earlier test's
-        registry.names.cache_clear()
+        forget()
         return tmp_path
 
+    def forget():
+        registry.names.cache_clear()
+        registry.registered.cache_clear()
+
     yield make
-    registry.names.cache_clear()
+    forget()
 
 
 PAGE = """
@@ -45,23 +49,19 @@ PAGE = """
 """
 
 
-def test_a_page_is_one_file(package, monkeypatch):
+def test_a_page_is_one_file(package):
     from served import Served
 
     from workbench.views.site import pages
 
     package("sleep_workbench.pages", "toy:PAGE", PAGE)
-    pages.pages.cache_clear()
+    served = Served()
     try:
-        served = Served()
-        try:
-            status, text = served.get("/toy")
-            links = [page.link for page in pages.pages()]
-            shown = pages.build("toy")
-        finally:
-            served.stop()
+        status, text = served.get("/toy")
+        links = [page.link for page in pages.pages()]
+        shown = pages.build("toy")
     finally:
-        pages.pages.cache_clear()
+        served.stop()
     assert status == 200 and "<title>Toy page - Sleep workbench</title>" in text
     assert links.index("attribution") < links.index("toy") < links.index("instruments")
     assert 'href="toy" aria-current=page' in shown.header[0].object
@@ -82,16 +82,11 @@ def test_a_package_that_does_not_fit_is_named(package, target, source, token):
     from workbench.views.site import pages
 
     package("sleep_workbench.pages", target, source)
-    pages.pages.cache_clear()
-    try:
-        with pytest.raises(WorkbenchError, match=token):
-            pages.pages()
-    finally:
-        pages.pages.cache_clear()
+    with pytest.raises(WorkbenchError, match=token):
+        pages.pages()
 
 
 def test_two_packages_with_one_name_are_refused(package):
-
     folder = package("sleep_workbench.pages", "toy:PAGE", PAGE)
     other = folder / "second-1.0.dist-info"
     other.mkdir()
@@ -220,7 +215,7 @@ def toy_task(package):
     """An installed task of one file; the folder it lies in."""
     from workbench.lab import settings
 
-    known = (task_kinds, settings.task_settings, settings.settings_of, settings.common)
+    known = (settings.task_settings, settings.settings_of, settings.common)
     for function in known:
         function.cache_clear()
     yield package("sleep_workbench.tasks", "toy:Toy", TASK)
@@ -308,12 +303,8 @@ def _on_the_pages():
 )
 def test_a_task_that_does_not_fit_is_named(package, source, token):
     package("sleep_workbench.tasks", "toy:Toy", source)
-    task_kinds.cache_clear()
-    try:
-        with pytest.raises(WorkbenchError, match=token):
-            task_kinds()
-    finally:
-        task_kinds.cache_clear()
+    with pytest.raises(WorkbenchError, match=token):
+        task_kinds()
 
 
 MIXER = """
@@ -409,14 +400,10 @@ MEASUREMENT = '''
 
 @pytest.fixture
 def toy_measurement(package):
-    from workbench.measurements.catalogue import measurements
-
     package(
         "sleep_workbench.measurements", "toy_measurement:TOY", MEASUREMENT, module="toy_measurement"
     )
-    measurements.cache_clear()
-    yield "toy_measurement"
-    measurements.cache_clear()
+    return "toy_measurement"
 
 
 def test_a_measurement_is_one_file(toy_measurement, tmp_path, capsys):

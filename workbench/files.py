@@ -196,6 +196,7 @@ class Stamp(NamedTuple):
 
     inode: int
     mtime_ns: int
+    ctime_ns: int
     size: int
 
 
@@ -211,7 +212,15 @@ def stamp(path: Path) -> Stamp:
         found = path.stat()
     except OSError as error:
         raise _unreadable(path, error) from None
-    return Stamp(found.st_ino, found.st_mtime_ns, found.st_size)
+    return Stamp(found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+
+
+def stamp_if_there(path: Path) -> Stamp | None:
+    """Return a file's stamp; None for a missing file, or one that may not be looked at."""
+    try:
+        return stamp(path)
+    except UnreadableFile:
+        return None
 
 
 def _refuse_constant(name: str) -> float:

@@ -7,7 +7,6 @@ network, the arms of the lab and the questions on Findings follow from the table
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
 
 from workbench.registry import registered
@@ -63,8 +62,6 @@ STANDARD = "gated_delta"
 """The mixer of the paper, which the others are compared with."""
 
 
-@cache
 def mixers() -> dict[str, Mixer]:
     """Return every mixer by name, ours and those of other packages."""
-    found = registered(GROUP, Mixer)
-    return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0])))
+    return registered(GROUP, Mixer)

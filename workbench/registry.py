@@ -41,8 +41,11 @@ def names(group: str) -> Mapping[str, EntryPoint]:
     return found
 
 
+@cache
 def registered(group: str, kind: type | tuple[type, ...]) -> dict[str, Any]:
-    """Import everything that a group names, and return it by name.
+    """Import everything that a group names, once a process, and return it by name.
+
+    What has an ``order`` is listed by it, then by name.
 
     Parameters
     ----------
@@ -56,7 +59,8 @@ def registered(group: str, kind: type | tuple[type, ...]) -> dict[str, Any]:
     WorkbenchError
         One cannot be imported, or is something else.
     """
-    return {name: load(point, kind) for name, point in names(group).items()}
+    found = {name: load(point, kind) for name, point in names(group).items()}
+    return dict(sorted(found.items(), key=lambda item: (getattr(item[1], "order", 0), item[0])))
 
 
 def load(point: EntryPoint, kind: type | tuple[type, ...]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError
@@ -38,7 +37,6 @@ WORDS = ("title", "difficulty_name", "unit")
 """Attributes that every task's class has."""
 
 
-@cache
 def task_kinds() -> Mapping[str, Any]:
     """Return the installed tasks by name, ours and those of other packages.
 

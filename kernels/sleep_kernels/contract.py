@@ -160,7 +160,7 @@ def check_backend_name(backend: str) -> None:
     Raises
     ------
     ValueError
-        There is no such backend.
+        No backend has that name.
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend {backend!r} is unknown; expected one of {', '.join(BACKENDS)}")

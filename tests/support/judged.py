@@ -25,7 +25,7 @@ def judged(check: Callable[..., Any], right: Any, *wrong: tuple[Any, str]) -> Ca
     right : callable or tuple
         An answer; a tuple where the exercise asks for two functions.
     *wrong : (answer, str)
-        A usual mistake, and a telling part of what is said about it.
+        A typical mistake, and a distinctive part of the message about it.
     """
 
     @pytest.mark.parametrize(("answers", "says"), [(right, None), *wrong])

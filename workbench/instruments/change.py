@@ -174,7 +174,7 @@ def replayed(trace: xr.DataTree, *, window: int) -> xr.DataTree:
     Raises
     ------
     WorkbenchError
-        The trace keeps no states or no writes, or there is no such window.
+        The trace keeps no states or no writes, or lacks the window.
     """
     states = frozen_replay(trace)
     at = {dims.WINDOW: [position(states, dims.WINDOW, window)]}

@@ -108,7 +108,7 @@ def cka(trace: xr.DataTree, *, window: int) -> xr.Dataset:
     Raises
     ------
     WorkbenchError
-        The trace keeps no states, there is no such window, or there are fewer than 4 examples.
+        The trace keeps no states, lacks the window, or has fewer than 4 examples.
     """
     array = states_of(trace)
     over = (dims.LAYER, dims.GDN_HEAD)

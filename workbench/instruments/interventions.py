@@ -372,7 +372,7 @@ def _known(given: Sequence[str], known: Sequence[str], what: str) -> list[str]:
 def _by_boundary(
     values: dict[str, np.ndarray], axes: tuple[str, ...], boundaries: list[BoundaryIndex]
 ) -> xr.Dataset:
-    """Lay the axis "boundary" out as window and sleep_pass; NaN where there is no such boundary."""
+    """Lay the axis "boundary" out as window and sleep_pass; NaN where none exists."""
     windows, passes = (sorted({boundary[i] for boundary in boundaries}) for i in (0, 1))
     index = axes.index("boundary")
     laid = {}

@@ -67,7 +67,7 @@ def readout(
     Raises
     ------
     WorkbenchError
-        The trace keeps no states or no writes, or there is no such window or pass.
+        The trace keeps no states or no writes, or lacks the window or pass.
     """
     states = states_of(trace)
     key, value, was_written = _writes_of(trace, states, source_window, source_pass)

@@ -117,7 +117,7 @@ def starting_point(name: str) -> Experiment:
     Raises
     ------
     WorkbenchError
-        There is no such configuration, or it cannot be read.
+        The configuration is missing or cannot be read.
     """
     known = bundled()
     if name in known:

@@ -27,6 +27,7 @@ from workbench.files import (
     UnreadableFile,
     open_regular,
     stamp,
+    stamp_if_there,
     write_json,
     write_text,
 )
@@ -132,7 +133,7 @@ def read_run(folder: Path) -> Run | None:
 
     Each file is read alone. What cannot be read is left out, and `Run.problem` says why.
     """
-    status, labels, (events, lost), outdated, final, problems = _contents(folder, _marks(folder))
+    status, labels, (events, lost), outdated, final, problems = _contents(folder, _stamps(folder))
     if not status and not folder.is_dir():
         return None
     changed = max(map(_written, (folder / STATUS, folder / EVENTS)))
@@ -159,20 +160,13 @@ def read_run(folder: Path) -> Run | None:
     )
 
 
-def _marks(folder: Path) -> tuple[tuple[int, ...] | None, ...]:
-    """Return what changes with each file of a run; None where there is none."""
-    marks: list[tuple[int, ...] | None] = []
-    for name in (STATUS, LABELS, EVENTS, CONFIG, PROVENANCE):
-        try:
-            info = os.stat(folder / name)
-            marks.append((info.st_ino, info.st_mtime_ns, info.st_ctime_ns, info.st_size))
-        except OSError:
-            marks.append(None)
-    return tuple(marks)
+def _stamps(folder: Path) -> tuple[Stamp | None, ...]:
+    files = (STATUS, LABELS, EVENTS, CONFIG, PROVENANCE)
+    return tuple(stamp_if_there(folder / name) for name in files)
 
 
 @lru_cache(maxsize=2000)
-def _contents(folder: Path, marks: tuple[tuple[int, ...] | None, ...]) -> tuple[Any, ...]:
+def _contents(folder: Path, changed: tuple[Stamp | None, ...]) -> tuple[Any, ...]:
     """Return what a run's files hold, read again only if one has changed: a queue looks often."""
     problems: list[str] = []
     status = _part(read_status, folder, problems, {})

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from workbench.files import UnreadableFile
+from workbench.files import UnreadableFile, stamp_if_there
 from workbench.lab.queue import queue_works
 from workbench.lab.runs import Run, actual_state, last_words, read_events, read_run, trashed
 from workbench.training.run_files import EVENTS, LABELS, STATUS
@@ -206,15 +206,11 @@ class Watch:
         )
 
     def _look_at(self, folder: Path) -> _Known | None:
-        status, config = _stat(folder / STATUS), _stat(folder / CONFIG)
+        files = (STATUS, CONFIG, EVENTS, LABELS)
+        signature = tuple(stamp_if_there(folder / name) for name in files)
+        status, config = signature[:2]
         if status is None and config is None:
             return None
-        signature = (
-            _mark(status),
-            _mark(config),
-            _mark(_stat(folder / EVENTS)),
-            _mark(_stat(folder / LABELS)),
-        )
         asked = (folder / STOP).exists()
         before = self._known.get(folder.name)
         if before is not None and before.signature == signature:
@@ -229,7 +225,7 @@ class Watch:
             if found is None:
                 return None
             run = found
-        created = config.st_mtime if config is not None else 0.0
+        created = config.mtime_ns / 1e9 if config is not None else 0.0
         return _Known(signature, created, run, asked and run.active)
 
     def _nobody_works(self, runs: list[Run]) -> bool:
@@ -262,8 +258,8 @@ def sweep_of(run: Run) -> str:
 
 
 def _go_on(tail: _Tail, folder: Path) -> bool:
-    info = _stat(folder / EVENTS)
-    inode, size = (info.st_ino, info.st_size) if info is not None else (0, 0)
+    found = stamp_if_there(folder / EVENTS)
+    inode, size = (found.inode, found.size) if found is not None else (0, 0)
     if inode == tail.inode and size == tail.offset:
         return False
     fresh = inode != tail.inode or size < tail.offset  # written anew by a run that was resumed
@@ -278,14 +274,3 @@ def _go_on(tail: _Tail, folder: Path) -> bool:
     tail.inode, tail.offset, tail.frozen = inode, events.offset, tuple(tail.entries)
     tail.version += 1
     return True
-
-
-def _stat(path: Path) -> os.stat_result | None:
-    try:
-        return path.stat()
-    except OSError:
-        return None
-
-
-def _mark(info: os.stat_result | None) -> tuple[int, int, int] | None:
-    return None if info is None else (info.st_ino, info.st_mtime_ns, info.st_size)

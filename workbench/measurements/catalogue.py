@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 from workbench.errors import WorkbenchError
@@ -19,7 +18,6 @@ GROUP = "sleep_workbench.measurements"
 """Entry points of measurements."""
 
 
-@cache
 def measurements() -> dict[str, Measurement]:
     """Return every measurement by name, in the order of forms.
 
@@ -28,8 +26,7 @@ def measurements() -> dict[str, Measurement]:
     WorkbenchError
         One cannot be imported.
     """
-    found = registered(GROUP, Measurement)
-    return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0])))
+    return registered(GROUP, Measurement)
 
 
 def measurement(kind: str) -> Measurement:

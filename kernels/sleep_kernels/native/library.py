@@ -86,7 +86,7 @@ def takes(backend: str, *tensors: Tensor) -> bool:
     Raises
     ------
     ValueError
-        There is no such backend.
+        No backend has that name.
     RuntimeError
         "native" was asked for and there is no library.
     """
@@ -180,7 +180,7 @@ def _library_or_reason() -> ctypes.CDLL | str:
 
 @cache
 def _loaded() -> ctypes.CDLL | str:
-    """Return the library, or why there is none, reported once unless the user switched it off."""
+    """Return the library, or why it is missing: reported once unless the user switched it off."""
     try:
         path = _built()
         try:

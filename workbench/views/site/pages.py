@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from base64 import b64encode
 from collections.abc import Callable
-from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,6 @@ GROUP = "sleep_workbench.pages"
 """Entry points of pages."""
 
 
-@cache
 def pages() -> tuple[PageEntry, ...]:
     """Return every page, ours and those of other packages, in the order of the navigation.
 
