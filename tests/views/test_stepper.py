@@ -300,6 +300,19 @@ def test_the_widgets_follow_what_was_drawn_and_not_a_cursor_on_its_way(stepper):
     assert stepper.screen.passes.value == 4
 
 
+def test_a_slider_that_moved_on_is_not_called_back(stepper):
+    """Its value may arrive before the message that it was let go: it must not jump back then."""
+    slider = stepper.screen.passes
+    let_go(slider, 6)
+    slider.value = 7  # the next press of a key; its "let go" is still on the way
+    stepper.draw()
+    assert (stepper.cursor.passes, slider.value) == (6, 7)
+    stepper.cursor.passes = 2  # moved by another hand: the slider follows
+    assert slider.value == 2
+    let_go(slider, 6)
+    assert stepper.cursor.passes == 6 == slider.value
+
+
 def test_a_tick_counts_only_while_playing(stepper):
     """The browser's timer may ask for a step just before it hears of a pause or a jump."""
     transport = stepper.screen.transport

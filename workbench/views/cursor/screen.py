@@ -113,6 +113,7 @@ class CursorScreen:
         self.boundary = Where()
         self.note, self.title = html("note"), page_title(title)
         self._choose = choose
+        self._asked: dict[str, Any] = {}
         self._made: dict[str, tuple[Hashable, dict[str, Any]]] = {}
         self.watch(*self.bound)
 
@@ -126,10 +127,20 @@ class CursorScreen:
             widget = self.bound[name]
             # a slider is followed when it is let go, not at every N that it passes
             watched = "value_throttled" if widget is self.passes else "value"
-            widget.param.watch(_chosen(name, self._choose), watched)
+            widget.param.watch(self._chosen(name), watched)
+
+    def _chosen(self, name: str) -> Callable[[Any], None]:
+        def told(event: Any) -> None:
+            self._asked[name] = event.new
+            self._choose(name, event.new)
+
+        return told
 
     def follow(self, values: Mapping[str, Any], pending: Container[str]) -> None:
-        """Set the widgets to the cursor, but for those that the user has just moved again.
+        """Set the widgets to the cursor, but for those that the user has moved on since.
+
+        A widget that asked for the cursor's value is left as it is: a slider may already stand
+        further on, and the message that says so may still be on its way.
 
         Parameters
         ----------
@@ -140,8 +151,10 @@ class CursorScreen:
             Names whose next value is already waiting.
         """
         for name, value in values.items():
-            differs = value is not None and self.bound[name].value != value
-            if differs and name not in pending:
+            if value is None or name in pending or value == self._asked.get(name):
+                continue
+            self._asked[name] = value
+            if self.bound[name].value != value:
                 self.bound[name].value = value
 
     def controls(self, extent: Extent, boundary: BoundaryIndex) -> Changes:
@@ -265,10 +278,3 @@ def box(name: str, *objects: Any) -> pn.Column:
 def card(title: str | None, *objects: Any) -> pn.Column:
     """Return a framed column, with a title if there is one."""
     return box("panel", *([heading(title)] if title else []), *objects)
-
-
-def _chosen(name: str, choose: Choose) -> Callable[[Any], None]:
-    def told(event: Any) -> None:
-        choose(name, event.new)
-
-    return told
