@@ -17,7 +17,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 from waiting import LIMIT, LIMIT_MS
 
 FLAGS = [
@@ -32,6 +32,7 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
 LOCAL = {"127.0.0.1", "localhost"}
+SIZE: ViewportSize = {"width": 1280, "height": 800}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -74,16 +75,15 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture
-def problems() -> list[str]:
-    """What went wrong in the page so far; a test that expects some may look and clear it."""
-    return []
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
+    """A page, and what went wrong in it: console errors, failed and foreign requests.
 
-
-@pytest.fixture
-def page(browser: Browser, problems: list[str]) -> Iterator[Page]:
-    """A page of 1280 x 800; console errors, failed and foreign requests fail the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    One a module: a page that stays in its process has the scripts compiled already, and loads in
+    half the time.
+    """
+    problems: list[str] = []
+    context = browser.new_context(viewport=SIZE, reduced_motion="reduce")
 
     def check_host(url: str) -> None:
         parts = urlsplit(url)
@@ -103,7 +103,6 @@ def page(browser: Browser, problems: list[str]) -> Iterator[Page]:
         if message.type == "error":
             problems.append(f"console error: {message.text}")
 
-    context.set_default_timeout(LIMIT_MS)
     page = context.new_page()
     page.on("console", check_console)
     page.on("pageerror", lambda error: problems.append(f"page error: {error}"))
@@ -111,8 +110,29 @@ def page(browser: Browser, problems: list[str]) -> Iterator[Page]:
     context.on("request", lambda request: check_host(request.url))
     context.on("requestfailed", check_failure)
     context.on("response", check_status)
-    yield page
+    yield page, problems
     context.close()
+
+
+@pytest.fixture
+def problems(tab: tuple[Page, list[str]]) -> list[str]:
+    """What went wrong in the page so far; a test that expects some may look and clear it."""
+    return tab[1]
+
+
+@pytest.fixture
+def page(tab: tuple[Page, list[str]]) -> Iterator[Page]:
+    """An empty page of 1280 x 800 that remembers nothing; whatever goes wrong fails the test."""
+    page, problems = tab
+    page.context.clear_cookies()
+    page.set_viewport_size(SIZE)
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    page.set_default_timeout(LIMIT_MS)
+    problems.clear()
+    yield page
+    if page.url.startswith("http"):
+        page.evaluate("localStorage.clear(); sessionStorage.clear()")
+    page.goto("about:blank")
     assert not problems, "in the page:\n" + "\n".join(problems)
 
 
