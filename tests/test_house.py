@@ -62,9 +62,6 @@ FLOORS = (
     ("workbench.measurements",),
     ("workbench.views", "workbench.notebook"),
     ("workbench", "workbench.doctor"),
-    ("workbench.cli_lab",),
-    ("workbench.cli_trace", "workbench.cli_measure"),
-    ("workbench.cli_runs",),
     ("workbench.cli", "apps"),
     ("sleep_course",),
 )

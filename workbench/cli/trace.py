@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from workbench.cli.options import add_command, add_json, seed, whole
 from workbench.errors import WorkbenchError
 
 SUFFIXES = (".zarr", ".zarr.zip")
@@ -29,9 +29,10 @@ AT_ONCE = 16
 """Examples computed together: few enough for the bar to move."""
 
 
-def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the command; `command(name, run, summary, example)` makes its parser."""
-    trace = command(
+def add_commands(commands: Any) -> None:
+    """Add the command."""
+    trace = add_command(
+        commands,
         "trace",
         _trace,
         "record what a checkpoint's memory does, pass by pass; or show what a recording holds",
@@ -43,13 +44,17 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         help="to record: a bundled name, a folder, or hf://owner/name; "
         "to show: NAME.zarr.zip or NAME.zarr",
     )
-    trace.add_argument("--examples", type=_whole(1), help="default 64")
-    trace.add_argument("--seed", type=_whole(0), help="draws the examples; default 0")
-    trace.add_argument("--passes", type=_whole(1), help="N; default the largest trained N")
+    trace.add_argument("--examples", type=whole("number of examples"), help="default 64")
+    trace.add_argument("--seed", type=seed, help="draws the examples; default 0")
     trace.add_argument(
-        "--keep", type=_tiers, metavar="TIERS",
-        help=f"beside the summary: some of {','.join(TIERS)}, or none; default states,writes",
-    )  # fmt: skip
+        "--passes", type=whole("number of passes"), help="N; default the largest trained N"
+    )
+    trace.add_argument(
+        "--keep",
+        type=_tiers,
+        metavar="TIERS",
+        help=f"besides the summary: some of {','.join(TIERS)}, or none; default states,writes",
+    )
     trace.add_argument(
         "--out", type=Path, help="NAME.zarr.zip or NAME.zarr; default CHECKPOINT-nN.zarr.zip"
     )
@@ -57,7 +62,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     trace.add_argument(
         "--force", action="store_true", default=None, help="replace a recording of that name"
     )
-    trace.add_argument("--json", action="store_true", help="print JSON")
+    add_json(trace)
 
 
 def _trace(options: argparse.Namespace) -> int:
@@ -71,16 +76,13 @@ def _trace(options: argparse.Namespace) -> int:
                 "name a checkpoint to record one",
             )
         return _show(options.target, options.json)
-    return _record(options.target, options.json, **_filled(given))
+    filled = {name: DEFAULTS[name] if value is None else value for name, value in given.items()}
+    return _record(options.target, options.json, **filled)
 
 
 def _is_recording(target: str) -> bool:
     path = Path(target)
     return target.endswith(SUFFIXES) or path.is_file() or (path / "zarr.json").is_file()
-
-
-def _filled(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: DEFAULTS[name] if value is None else value for name, value in given.items()}
 
 
 def _record(
@@ -97,7 +99,7 @@ def _record(
 ) -> int:
     from workbench.training.places import find_checkpoint
 
-    folder = find_checkpoint(target)  # what is not there is told before torch is loaded
+    folder = find_checkpoint(target)  # a missing one is reported before torch is loaded
 
     from workbench.files import try_output
     from workbench.progress import progress_bar
@@ -150,9 +152,9 @@ def _record(
 
 def _show(target: str, as_json: bool) -> int:
     path = Path(target)
-    if path.is_file() and not _zipped(path):  # told before zarr is loaded
+    if path.is_file() and not _zipped(path):  # reported before zarr is loaded
         raise WorkbenchError(
-            f"{target} is no recording",
+            f"{target} is not a recording",
             "NAME.zarr.zip or NAME.zarr, or a checkpoint to record",
             "record one with `workbench trace CHECKPOINT`",
         )
@@ -199,7 +201,7 @@ def _zipped(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(2) == b"PK"
     except OSError:
-        return True  # why it cannot be read is told by whoever reads it
+        return True  # the reader says why it cannot be read
 
 
 def _sizes(tree: Any, group: str) -> list[str]:
@@ -218,16 +220,6 @@ def _bytes(path: Path) -> int:
 
 def _size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
-
-
-def _whole(low: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        value = int(text) if text.isdecimal() and len(text) < 19 else low - 1
-        if value < low:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {low}")
-        return value
-
-    return parse
 
 
 def _tiers(text: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import jupytext
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SHEET = ROOT / "docs" / "teaching.md"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 

@@ -1,7 +1,6 @@
 """Outputs of the command that cannot be written, and names that would command the terminal."""
 
 import os
-import subprocess
 import sys
 
 import pytest
@@ -38,15 +37,6 @@ def test_standard_output_on_a_full_disk_is_one_line(arguments, monkeypatch, caps
     line = "output cannot be written (No space left on device); expected a place with"
     err = capsys.readouterr().err
     assert line in err and err.count("\n") == 1 and "Traceback" not in err
-
-
-def test_python_says_no_more_of_it_as_it_ends():
-    command = [sys.executable, "-P", "-m", "workbench.cli", "sample", "rule110"]
-    with open("/dev/full", "w", encoding="utf-8") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-        assert done.returncode == 2 and done.stderr.count("\n") == 1
-        done = subprocess.run([*command, "--count", "0"], stdout=full, stderr=full, check=False)
-        assert done.returncode == 2, "standard error is full as well"
 
 
 @pytest.mark.parametrize("out", ["/dev/full", "/proc/none/out.json", "/proc/out.json", "folder"])

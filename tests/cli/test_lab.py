@@ -1,36 +1,17 @@
 """The lab's commands: runs and results; sweep and queue are in tests/lab."""
 
 import json
-import os
-import subprocess
-import sys
-import time
 
 import pytest
-from waiting import LIMIT
+from tiny import tiny_run
 
-from workbench.cli import main
-from workbench.cli_runs import _label
-from workbench.lab.queue import queue_works
+from workbench.cli.runs import STATES, _label
 from workbench.lab.runs import read_run
 from workbench.paths import data_folder
 
 
-@pytest.fixture
-def run(capsys):
-    """Run the command in this process: exit code, standard output, standard error."""
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    return call
-
-
 @pytest.fixture(scope="module")
-def root(tmp_path_factory, tiny_run):
+def root(tmp_path_factory):
     """A folder with a finished run, a stopped one, a broken one."""
     from workbench.training.loop import train
 
@@ -40,20 +21,6 @@ def root(tmp_path_factory, tiny_run):
     (root / "broken").mkdir()
     (root / "broken" / "status.json").write_text("{")
     return root
-
-
-@pytest.fixture(scope="module")
-def tiny_run():
-    from workbench.config import Experiment, apply_overrides, build
-
-    base = {
-        "model": {"width": 8, "attention_heads": 2, "gdn_heads": 2, "key_dim": 4, "value_dim": 4},
-        "sleep": {"window": 8, "passes": 2},
-        "task": {"name": "depo", "nodes": 4, "names": "single", "max_hops": 2, "queries": 2},
-        "training": {"steps": 4, "batch_size": 4, "log_every": 1, "eval_every": 2},
-    }
-    base["training"]["eval_count"] = 8
-    return lambda *overrides: build(Experiment, apply_overrides(base, overrides), source="test")
 
 
 def test_runs_are_listed_with_state_and_newest_accuracy(run, root):
@@ -121,30 +88,24 @@ def test_what_cannot_be_is_one_line_and_exit_code_2(run, root, arguments, said):
 
 def test_the_states_that_can_be_listed_are_those_of_runs():
     """Written twice, so that the command's help needs no run store."""
-    from workbench import cli_runs
     from workbench.lab import runs
 
-    assert cli_runs.STATES == runs.STATES
+    assert STATES == runs.STATES
 
 
 def test_no_runs_yet(run, tmp_path):
     assert run("runs", "--runs", tmp_path / "none")[1].startswith("no runs in")
 
 
-def test_resume_puts_a_run_into_the_queue_and_a_queue_to_work(root):
-    command = [sys.executable, "-P", "-m", "workbench.cli", "runs", "resume", "half"]
-    done = subprocess.run(
-        [*command, "--runs", str(root), "--cores", "1"], capture_output=True, text=True,
-        env=os.environ, timeout=LIMIT,
-    )  # fmt: skip
-    assert done.returncode == 0 and "queued to go on" in done.stdout, done.stderr
-    end = time.monotonic() + LIMIT
-    while read_run(root / "half").state != "finished":
-        assert time.monotonic() < end, read_run(root / "half")
-        time.sleep(0.2)
-    while queue_works(root):
-        assert time.monotonic() < end
-        time.sleep(0.2)
+def test_resume_puts_a_run_into_the_queue_and_a_queue_to_work(run, root, monkeypatch):
+    """That a queue goes on with such runs is tested in tests/lab."""
+    started = []
+    monkeypatch.setattr("workbench.lab.queue.spawn", lambda command, log: started.append(command))
+    code, out, err = run("runs", "resume", "half", "--runs", root, "--cores", "1")
+    assert code == 0 and "queued to go on" in out, err
+    assert read_run(root / "half").state == "queued"
+    (queue,) = started
+    assert queue[-5:] == ["queue", "--runs", str(root), "--cores", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +208,7 @@ def test_results_are_told_in_columns_and_as_csv_on_request(run, kept, tmp_path):
     ("command", "said"),
     [
         (("results", "none.json"), "no record of results at none.json; expected JSON"),
-        (("results", __file__), "test_cli_lab.py is not valid JSON"),
+        (("results", __file__), "test_lab.py is not valid JSON"),
         (("sweep", "none.toml"), "no sweep file at none.toml; expected a TOML file"),
         (
             ("sweep", data_folder() / "configs" / "depo-n8-any.toml"),
@@ -275,13 +236,11 @@ def test_a_damaged_record_is_one_line(run, kept, tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["svg", "pdf", "png"])
-def test_figures_are_written_without_a_browser(run, tmp_path, ending):
-    record = data_folder() / "results" / "sweeps" / "depo-n8.json"
-    code, _, err = run("results", record, "--out", tmp_path, "--format", ending)
+def test_figures_are_written_without_a_browser(run, crossed, tmp_path, ending):
+    options = ("--axis", "task.nodes=8", "--out", tmp_path, "--format", ending)
+    code, _, err = run("results", crossed, *options)
     assert code == 0, err
-    written = {path.stem for path in tmp_path.glob(f"*.{ending}")}
-    assert "depo-n8-equal_tokens" in written
-    data = {path.stem for path in tmp_path.glob("*.csv")}
-    assert written == {name for name in data if not name.endswith("-differences")}
-    assert "depo-n8-equal_flops-differences" in data
+    written, data = ({path.stem for path in tmp_path.glob(f"*.{s}")} for s in (ending, "csv"))
+    assert "crossed-nodes8-equal_tokens" in written
+    assert written == {name for name in data if not name.endswith("-differences")} != data
     assert not list(tmp_path.glob("*.html"))

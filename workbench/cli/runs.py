@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workbench.cli_lab import add_place, columns, slots
+from workbench.cli.options import BAD_INPUT, add_command, add_json
+from workbench.cli.sweeps import add_place, slots
+from workbench.cli.tables import columns
 from workbench.errors import WorkbenchError
 from workbench.terminal import printable
 
@@ -17,22 +18,27 @@ ACTIONS = ("list", "show", "compare", "stop", "resume", "kill", "delete", "resto
 STATES = ("queued", "starting", "running", "stopped", "finished", "failed", "died", "damaged")
 
 
-def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the command; `command(name, run, summary, example)` makes its parser."""
-    runs = command(
+def add_commands(commands: Any) -> None:
+    """Add the command."""
+    runs = add_command(
+        commands,
         "runs",
         _runs,
-        "list runs, look at some, or stop, resume, kill, delete or restore them",
+        "list runs, show or compare some, or stop, resume, kill, delete or restore them",
         "workbench runs stop depo-n8.sleep-n4-seed0",
     )
     runs.add_argument(
-        "action", nargs="?", choices=ACTIONS, default="list", metavar="ACTION",
+        "action",
+        nargs="?",
+        choices=ACTIONS,
+        default="list",
+        metavar="ACTION",
         help=f"{', '.join(ACTIONS)}; default %(default)s",
-    )  # fmt: skip
+    )
     runs.add_argument("names", nargs="*", metavar="NAME", help="runs, as the list names them")
-    runs.add_argument("--state", choices=STATES, metavar="STATE", help="list these alone")
-    runs.add_argument("--sweep", help="list this sweep's alone")
-    runs.add_argument("--json", action="store_true", help="print JSON")
+    runs.add_argument("--state", choices=STATES, metavar="STATE", help="list only these")
+    runs.add_argument("--sweep", help="list only this sweep's")
+    add_json(runs)
     add_place(runs)
 
 
@@ -54,13 +60,13 @@ def _runs(options: argparse.Namespace) -> int:
     if options.action == "restore":
         from workbench.lab.actions import restore_runs
 
-        return _told(restore_runs(options.runs, options.names), options.json)
+        return _report(restore_runs(options.runs, options.names), options.json)
     folders = [find_run(options.runs, name) for name in options.names]
     if options.action == "show":
         return _show(folders, options.json)
     if options.action == "compare":
         return _compare(folders, options.json)
-    return _told(_act(options, folders), options.json)
+    return _report(_act(options, folders), options.json)
 
 
 def _act(options: argparse.Namespace, folders: list[Path]) -> Any:
@@ -74,15 +80,15 @@ def _act(options: argparse.Namespace, folders: list[Path]) -> Any:
     return act[options.action](found)
 
 
-def _told(outcome: Any, as_json: bool) -> int:
-    """Print what came of an action; exit code 2 where a run was left alone."""
+def _report(outcome: Any, as_json: bool) -> int:
+    """Print the outcome of an action; exit code 2 if a run was left alone."""
     if as_json:
         print(json.dumps({"done": list(outcome.done), "refused": outcome.refused}))
     elif outcome.done:
         print(printable(outcome.words))
     else:
         sys.stderr.write(f"workbench: {printable(outcome.words)}\n")
-    return 2 if outcome.refused else 0
+    return BAD_INPUT if outcome.refused else 0
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -139,12 +145,12 @@ def _show(folders: list[Path], as_json: bool) -> int:
 
 
 def _label(value: Any) -> str:
-    """Return what a label says; "" where it says nothing. Costs are FLOPs of one sequence."""
+    """Return a label in words; "" if it is empty. Costs are FLOPs of one sequence."""
     if not isinstance(value, dict):
         return str(value)
     costs = set(value) <= {"training", "sleep", "wake"}
-    told = [f"{k} {v / 1e6:.3g} MFLOP" if costs else f"{k} = {v}" for k, v in value.items()]
-    return ", ".join(told) + (" (one sequence)" if costs and told else "")
+    parts = [f"{k} {v / 1e6:.3g} MFLOP" if costs else f"{k} = {v}" for k, v in value.items()]
+    return ", ".join(parts) + (" (one sequence)" if costs and parts else "")
 
 
 def _compare(folders: list[Path], as_json: bool) -> int:
@@ -158,4 +164,4 @@ def _compare(folders: list[Path], as_json: bool) -> int:
         print(f"{found.same} settings are the same in all")
     for name in found.unreadable:
         sys.stderr.write(f"workbench: the configuration of {printable(name)} cannot be read\n")
-    return 2 if found.unreadable else 0
+    return BAD_INPUT if found.unreadable else 0

@@ -3,11 +3,8 @@
 import json
 
 import pytest
-from waiting import until
 
-from workbench.cli import main
-from workbench.measurements.catalogue import measurement, measurements
-from workbench.measurements.jobs import RESULT, Request, folder_of, progress_of, start
+from workbench.measurements.catalogue import measurements
 from workbench.measurements.records import read_measurement
 
 CHECKPOINT = "depo-n8-any"
@@ -24,18 +21,9 @@ SMALL = {
 }
 
 
-@pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    """Run the command in an empty folder: exit code, standard output, standard error."""
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    return call
 
 
 def test_the_help_shows_every_measurement_with_its_settings(run):
@@ -78,26 +66,6 @@ def test_wrong_input_is_one_line(run, tmp_path, arguments, said):
     assert code == 2 and out == ""
     assert said in err and len(err.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())
-
-
-def test_a_measurement_in_the_background_is_found_again(tmp_path):
-    from workbench.training.places import find_checkpoint
-
-    provenance = json.loads((find_checkpoint(CHECKPOINT) / "provenance.json").read_text())
-    settings = measurement("lens").settings(examples=8, passes=2).model_dump(mode="json")
-    asked = Request("lens", CHECKPOINT, provenance["hashes"]["model.safetensors"], settings)
-    assert progress_of(folder_of(tmp_path, asked)).state == "new"
-    folder = start(tmp_path, asked)
-    until(lambda: progress_of(folder).state != "running")
-    done = progress_of(folder)
-    assert done.state == "done", done.message
-    assert done.done == done.total == 3
-    assert done.seconds == progress_of(folder).seconds, "the clock has stopped"
-    result, _ = read_measurement(folder / RESULT)
-    assert result.attrs["n_sleep"] == 2
-    before = (folder / RESULT).stat().st_mtime_ns
-    assert start(tmp_path, asked) == folder, "what is done is not done again"
-    assert (folder / RESULT).stat().st_mtime_ns == before
 
 
 def test_weights_that_are_not_those_asked_for_are_refused(run, tmp_path):

@@ -1,14 +1,14 @@
-"""The command `measure`: run an instrument on a checkpoint and keep what it found as JSON."""
+"""The command `measure`: run an instrument on a checkpoint and write its result as JSON."""
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from workbench.cli.options import add_checkpoint, add_command, add_device, add_json, add_set
 from workbench.errors import WorkbenchError
 from workbench.registry import names
 from workbench.signals import stop_signal
@@ -17,10 +17,11 @@ MEASUREMENTS = "sleep_workbench.measurements"
 """Entry points of measurements; their names are known without importing any."""
 
 
-def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the command; `command(name, run, summary, example)` makes its parser."""
+def add_commands(commands: Any) -> None:
+    """Add the command."""
     kinds = tuple(names(MEASUREMENTS))
-    measure = command(
+    measure = add_command(
+        commands,
         "measure",
         _measure,
         "run an instrument on a checkpoint: " + ", ".join(kinds),
@@ -29,19 +30,15 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     measure.formatter_class = argparse.RawDescriptionHelpFormatter
     measure.set_defaults(details=_settings)
     measure.add_argument("kind", choices=kinds, metavar="KIND", help=", ".join(kinds))
-    measure.add_argument("checkpoint", help="a bundled name, a folder, or hf://owner/name")
+    add_checkpoint(measure)
+    add_set(measure, "setting=value", "examples=500, seed=1 or passes=4")
     measure.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="setting=value",
-        help="such as examples=500, seed=1 or passes=4; may be given again",
+        "--out",
+        type=Path,
+        help="file to write; default KIND-CHECKPOINT.json, which must not exist yet",
     )
-    measure.add_argument(
-        "--out", type=Path, help="file to write; default KIND-CHECKPOINT.json, never over another"
-    )
-    measure.add_argument("--device", default="cpu", help="cpu or cuda; default %(default)s")
-    measure.add_argument("--json", action="store_true", help="print what --out would hold")
+    add_device(measure)
+    add_json(measure, "print what --out would hold")
     # for the pages, which start this command and follow its progress
     measure.add_argument("--settings", type=Path, help=argparse.SUPPRESS)
     measure.add_argument("--progress", type=Path, help=argparse.SUPPRESS)

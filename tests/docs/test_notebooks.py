@@ -8,7 +8,7 @@ import jupytext
 import pytest
 from nbmake.nb_run import NotebookRun
 
-FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 SOURCES = sorted((FOLDER / "src").glob("*.py"))
 NAMES = [path.stem for path in SOURCES]
 

@@ -41,7 +41,7 @@ from workbench.instruments.context_swaps import swap_context
 from workbench.sleep import Wake, read
 from workbench.tasks import batch_generator
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "bring_your_own.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "bring_your_own.md"
 PARTS = {
     "boundaries", "clustered", "components", "controls", "features", "folds", "linear",
     "recorded", "continuation", "ridge", "scoring", "context_swaps", "steering_directions",

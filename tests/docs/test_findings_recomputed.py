@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8").partition("# Inside the ")[0]
 PROSE = " ".join(TEXT.split())
 RUNS = json.loads((ROOT / "data/results/sweeps/depo-n8.json").read_text(encoding="utf-8"))["runs"]

@@ -1,0 +1,136 @@
+"""The command `eval`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from typing import Any
+
+from workbench.cli import options as given
+from workbench.cli.tables import columns, with_interval
+from workbench.errors import WorkbenchError
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command."""
+    evaluate = given.add_command(
+        commands,
+        "eval",
+        _evaluate,
+        "accuracy by difficulty and by N, the number of sleep passes",
+        "workbench eval depo-n8-any --passes 1,2,4 --count 2000 --seed 7",
+    )
+    given.add_checkpoint(evaluate)
+    evaluate.add_argument("--passes", type=_passes, help="N to test, as 1,2,4; default as trained")
+    given.add_drawing(evaluate, count=1000)
+    given.add_device(evaluate)
+    evaluate.add_argument(
+        "--seen",
+        action="store_true",
+        help="if training held structures out (task.held_out): score those it drew instead",
+    )
+    given.add_json(evaluate)
+
+
+def _passes(text: str) -> tuple[int, ...]:
+    return tuple(map(given.passes, text.split(",")))
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from workbench.training.places import find_checkpoint
+
+    folder = find_checkpoint(options.checkpoint)  # a missing one is reported before torch is loaded
+
+    from workbench.progress import progress_bar
+    from workbench.tasks import TRAIN
+    from workbench.training.checkpoints import load_checkpoint
+    from workbench.training.evaluation import default_passes, evaluate
+    from workbench.training.loop import check_device
+
+    check_device(options.device)
+    checkpoint = load_checkpoint(folder, device=options.device)
+    task = checkpoint.task
+    if options.seen:
+        if not task.holds_out:
+            raise WorkbenchError(
+                f"--seen for {checkpoint.name}, whose training held nothing out",
+                "a model trained with task.held_out",
+                "leave --seen out",
+            )
+        task = task.part(TRAIN)
+    passes = options.passes or default_passes(checkpoint.sleep)
+    with progress_bar(options.count * len(passes), unit="example") as bar:
+        result = evaluate(
+            checkpoint.model,
+            task,
+            checkpoint.sleep,
+            passes=passes,
+            count=options.count,
+            seed=options.seed,
+            on_progress=bar.update,
+        )
+    record = {
+        "checkpoint": checkpoint.name,
+        "task": checkpoint.task.name,
+        "count": options.count,
+        "seed": options.seed,
+        "passes": result,
+    }
+    print(json.dumps(record) if options.json else _report(record, checkpoint.task))
+    return 0
+
+
+def _report(record: dict[str, Any], task: Any) -> str:
+    """Return both tables: of all queries, and of each example's first."""
+    passes = record["passes"]
+    notes = (
+        "exact: every query of an example right; ms/sleep: milliseconds of one window's sleep; "
+        "ms/token: of answering, awake"
+    )
+    for line in task.chance().values():
+        if line.reads_answers:
+            notes += f"; {line.name}: the best one can do with the right answers to earlier "
+            notes += "queries alone"
+    return (
+        f"{record['checkpoint']} on {record['task']}: {record['count']} examples, seed "
+        f"{record['seed']}, share right with its 95 % interval\n"
+        f"{columns(_rows(passes, task))}\n{notes}\n\n"
+        "first query of each example, which sees no earlier answer\n"
+        f"{columns(_first_query_rows(passes, task))}"
+    )
+
+
+def _rows(passes: dict[str, Any], task: Any) -> list[list[str]]:
+    one = next(iter(passes.values()))
+    levels = list(one["accuracy"])
+    rows = [["N", *_heads(levels, task), "exact", "ms/sleep", "ms/token"]]
+    for n, entry in passes.items():
+        interval = entry["interval"]
+        cells = [with_interval(entry["accuracy"][v], interval["accuracy"][v]) for v in levels]
+        times = (entry["sleep_ms_per_window"], entry["wake_ms_per_token"])
+        milliseconds = ["" if time is None else f"{time:.2f}" for time in times]
+        rows.append([n, *cells, with_interval(entry["exact"], interval["exact"]), *milliseconds])
+    for name, chance in one["chance"].items():
+        values = [f"{chance['accuracy'][v]:.3f}" for v in levels]
+        exact = "" if chance["exact"] is None else f"{chance['exact']:.3f}"
+        rows.append([name, *values, exact, "", ""])
+    return rows
+
+
+def _first_query_rows(passes: dict[str, Any], task: Any) -> list[list[str]]:
+    one = next(iter(passes.values()))
+    levels = list(one["first"]["accuracy"])
+    rows = [["N", *_heads(levels, task)]]
+    for n, entry in passes.items():
+        first = entry["first"]
+        cells = [with_interval(first["accuracy"][v], first["interval"][v]) for v in levels]
+        rows.append([n, *cells])
+    for name, chance in one["chance"].items():
+        if chance.get("first"):
+            rows.append([name, *(f"{chance['first'].get(v, math.nan):.3f}" for v in levels)])
+    return rows
+
+
+def _heads(levels: list[str], task: Any) -> list[str]:
+    return [f"{task.difficulty_name} {level}" for level in levels]

@@ -1,0 +1,121 @@
+"""The command `train`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from workbench.cli.options import INTERRUPTED, RUNS, add_command, add_json, add_set
+from workbench.identity import is_main
+from workbench.signals import stop_signal
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command."""
+    train = add_command(
+        commands,
+        "train",
+        _train,
+        "train a model from a configuration",
+        "workbench train data/configs/depo-n8-any.toml --set training.seed=1",
+    )
+    train.add_argument("config", type=Path, metavar="CONFIG.toml")
+    add_set(train, "section.field=value", "training.steps=500")
+    train.add_argument("--out", type=Path, help="the run's folder; default runs/CONFIG-seedSEED")
+    train.add_argument("--device", help="short for --set training.device=DEVICE")
+    train.add_argument(
+        "--resume", action="store_true", help="continue from the newest resume point"
+    )
+    add_json(train, "print the outcome as JSON")
+
+
+def _train(options: argparse.Namespace) -> int:
+    from workbench.config import load_experiment
+    from workbench.lab.runs import claim
+
+    overrides = list(options.set)
+    if options.device:
+        overrides.append(f"training.device={options.device}")
+    experiment = load_experiment(options.config, overrides)
+    name = f"{options.config.stem}-seed{experiment.training.seed}"
+    folder: Path = options.out or RUNS / name
+    if is_main():
+        claim(folder)
+
+    from workbench.tasks import task
+    from workbench.tasks.base import few_examples_note
+    from workbench.training.loop import train
+    from workbench.training.run_folder import run_status
+
+    if is_main():
+        if options.resume and not (folder / "experiment.toml").exists():
+            sys.stderr.write(f"workbench: nothing to resume in {folder}; starting at step 0\n")
+        if note := few_examples_note(task(experiment.task), experiment.training.sequences):
+            sys.stderr.write(f"note: {note}\n")  # not as an error: the lab reads those
+    with (
+        stop_signal("stopping after this step (again to stop at once)") as stopped,
+        _Bar() as bar,
+    ):
+        outcome = train(
+            experiment, folder, resume=options.resume, stop=stopped, on_progress=bar.show
+        )
+    finished = outcome == "finished"
+    if is_main():
+        _report(folder, run_status(folder), finished, as_json=options.json)
+    return 0 if finished else INTERRUPTED
+
+
+def _report(folder: Path, status: dict[str, Any], finished: bool, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"folder": str(folder), **status}))
+    elif finished:
+        checkpoint = folder / "checkpoint"
+        print(f"finished {status['steps']} steps: {checkpoint}")
+        sys.stderr.write(f"measure it with: workbench eval {shlex.quote(str(checkpoint))}\n")
+    else:
+        print(
+            f"stopped at step {status['step']} of {status['steps']}; to continue, repeat the "
+            "command with --resume"
+        )
+
+
+class _Bar:
+    """Progress of one run, with its evaluations on lines above the bar."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def show(self, progress: Any) -> None:
+        """Show a step; of processes that train together, only the main one does."""
+        from workbench.progress import progress_bar
+
+        if not is_main():
+            return
+        if self.bar is None:
+            self.bar = progress_bar(progress.steps, unit="step", initial=progress.step - 1)
+        self.bar.update(progress.step - self.bar.n)
+        if progress.evaluated is None:
+            self.bar.set_postfix(loss=f"{progress.loss:.3f}", refresh=False)
+        else:
+            self.bar.set_postfix(evaluated=f"{progress.evaluated:.0%}")
+        if progress.evaluation is not None:
+            self.bar.write(_evaluation_line(progress), file=sys.stderr)
+
+
+def _evaluation_line(progress: Any) -> str:
+    cells = [
+        f"N={n}: " + " ".join(f"{level}:{value:.2f}" for level, value in entry["accuracy"].items())
+        for n, entry in progress.evaluation.items()
+    ]
+    return f"step {progress.step}  accuracy  " + "  ".join(cells)
