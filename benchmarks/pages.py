@@ -153,7 +153,7 @@ def recording(repeats: int) -> dict[str, Any]:
 
 def probing() -> dict[str, Any]:
     """Return seconds of a probe map over two layers (the same one twice), with control tasks."""
-    from workbench.instruments.features import fast_weights
+    from workbench.instruments.probing.features import fast_weights
 
     loaded = workbench.load("depo-n8-any")
     batch = loaded.task.sample(1500, batch_generator(0, 0, EVALUATION))

@@ -12,7 +12,7 @@ import workbench
 from sleep_kernels.native import library
 from workbench.config import ModelConfig
 from workbench.instruments.attribution import attribute_passes
-from workbench.instruments.features import untrained
+from workbench.instruments.probing.features import untrained
 from workbench.model import HybridModel
 from workbench.tasks.base import EVALUATION, batch_generator
 from workbench.trace import record

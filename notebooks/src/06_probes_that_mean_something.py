@@ -34,8 +34,8 @@ from sleep_course import pictures, probing
 from sleep_course.exercises import probing as exercises
 from sleep_course.records import measured
 from workbench.figures.probes import probe_curves, probe_map
-from workbench.instruments.features import fast_weights, flattened
-from workbench.instruments.folds import groups_of
+from workbench.instruments.probing.features import fast_weights, flattened
+from workbench.instruments.probing.folds import groups_of
 from workbench.instruments.probes import probe_states
 from workbench.notebook import setup
 from workbench.tasks import batch_generator

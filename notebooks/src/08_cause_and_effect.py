@@ -389,7 +389,7 @@ ablation_map(erased.sel(difficulty=[1, 4]), window=0, procedure="zero")
 # - Zero is not "without": it may take away what all examples share. Compare it with the mean.
 #
 # **To go on**: exchange the largest singular modes instead of a head
-# (`workbench.instruments.components.modes`); try `depo-n8-w2-any`, where a patch after window 0 has
+# (`workbench.instruments.patching.components.modes`); try `depo-n8-w2-any`, where a patch after window 0 has
 # a whole sleep still before it. The instruments page of `workbench serve` draws the same figures,
 # and `workbench measure patches` records them for a model of your own. Notebook 10 is about results
 # that were made without such controls.

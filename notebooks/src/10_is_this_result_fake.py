@@ -96,7 +96,7 @@ for name, probing in probings.items():
 # the audit and stays: 0.94, where always naming the commoner answer gives 0.6.
 #
 # **What would have caught it:** a control task, whose labels are coins *on purpose*. The workbench
-# splits every probe by example (`workbench.instruments.folds`) and has control tasks beside it
+# splits every probe by example (`workbench.instruments.probing.folds`) and has control tasks beside it
 # (`workbench.instruments.probes`).
 #
 # ## Finding 2: "It converges to an answer"
@@ -366,5 +366,5 @@ for name, reader in {"finding 5": readers[-1], **honest}.items():
 # for one flaw. The honest results here are honest about *that* one.
 #
 # **To go on**: hide a flaw of your own in one of these and give it to a neighbour. Notebook 8 has a
-# sixth: a patch without its controls. `workbench.instruments.attribution_checks` has a seventh: run
+# sixth: a patch without its controls. `workbench.instruments.attributing.checks` has a seventh: run
 # its `hooked_completeness` on a looped module, and see what the attributions add up to.

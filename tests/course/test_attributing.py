@@ -11,10 +11,10 @@ import workbench
 from sleep_course import attributing
 from sleep_course.exercises import attributing as checks
 from sleep_course.records import measured
+from workbench.instruments.attributing.checks import hooked_completeness
+from workbench.instruments.attributing.continuation import answer_target, rest_of_state
 from workbench.instruments.attribution import attribute_state
-from workbench.instruments.attribution_checks import hooked_completeness
 from workbench.instruments.boundaries import read_boundaries
-from workbench.instruments.continuation import answer_target, rest_of_state
 from workbench.model import Memory
 from workbench.sleep import before_window
 from workbench.tasks import batch_generator

@@ -9,8 +9,8 @@ from sleep_course import boundary, causing
 from sleep_course.exercises import causing as checks
 from sleep_course.records import measured
 from sleep_course.writers import shares_against_replay
-from workbench.instruments.effects import patches_by_difficulty
 from workbench.instruments.interventions import patch_effects
+from workbench.instruments.patching.effects import patches_by_difficulty
 from workbench.tasks import batch_generator
 from workbench.trace import load_trace
 

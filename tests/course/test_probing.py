@@ -8,8 +8,8 @@ import workbench
 from sleep_course import probing
 from sleep_course.exercises import probing as checks
 from sleep_course.records import measured
-from workbench.instruments.features import fast_weights, flattened
-from workbench.instruments.folds import groups_of
+from workbench.instruments.probing.features import fast_weights, flattened
+from workbench.instruments.probing.folds import groups_of
 from workbench.tasks import batch_generator
 
 

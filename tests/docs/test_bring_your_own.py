@@ -18,14 +18,10 @@ from workbench import dims, instruments
 from workbench.config import SleepConfig
 from workbench.instruments import (
     attribution,
-    attribution_answer,
     change,
-    components,
     convergence,
-    effects,
     interventions,
     lens,
-    pairs,
     privacy,
     probes,
     provenance,
@@ -35,16 +31,18 @@ from workbench.instruments import (
     steering,
     summary,
 )
-from workbench.instruments.attribution_checks import randomisation_check, randomised
+from workbench.instruments.attributing import one_answer
+from workbench.instruments.attributing.checks import randomisation_check, randomised
 from workbench.instruments.boundaries import at, before_answers, read_boundaries, read_on
-from workbench.instruments.context_swaps import swap_context
+from workbench.instruments.patching import components, effects, pairs
+from workbench.instruments.patching.context_swaps import swap_context
 from workbench.sleep import Wake, read
 from workbench.tasks import batch_generator
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "bring_your_own.md"
 PARTS = {
     "boundaries", "clustered", "components", "controls", "features", "folds", "linear",
-    "recorded", "continuation", "ridge", "scoring", "context_swaps", "steering_directions",
+    "recorded", "continuation", "ridge", "scoring", "context_swaps", "directions",
 }  # fmt: skip
 """Modules that instruments are made of."""
 N = 3
@@ -178,21 +176,20 @@ def from_model(toy, given):
         ),
         "attribution.attribute_passes": attribution.attribute_passes(*given, query=0),
         "attribution.attribute_tokens": attribution.attribute_tokens(*given, query=0, samples=4),
-        "attribution_answer.attribute_one": attribution_answer.attribute_one(
+        "one_answer.attribute_one": one_answer.attribute_one(
             *given,
-            attribution_answer.Asked(
+            one_answer.Asked(
                 0, 0, "passes and heads", (0, N), "integrated gradients", "before the sleep"
             ),
         ),
-        "attribution_checks.randomisation_check": randomisation_check(
-            passes, toy.model, seeds=(0,)
-        ),
+        "checks.randomisation_check": randomisation_check(passes, toy.model, seeds=(0,)),
     }
 
 
 def test_no_instrument_is_left_out(from_trace, from_model):
     run = {name.partition(".")[0] for name in {**from_trace, **from_model}}
-    there = {module.name for module in pkgutil.iter_modules(instruments.__path__)}
+    found = pkgutil.walk_packages(instruments.__path__, "workbench.instruments.")
+    there = {module.name.rpartition(".")[2] for module in found if not module.ispkg}
     assert there - PARTS == run | {"effects"}  # effects are summaries of interventions, below
 
 

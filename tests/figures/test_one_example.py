@@ -9,7 +9,7 @@ from workbench.figures.attribution import attribution_bars, attribution_matrix
 from workbench.figures.export import drawn
 from workbench.figures.shifts import LOOKS, answer_shifts
 from workbench.figures.theme import BYTES, size
-from workbench.instruments.pairs import ERASED, PATCHED
+from workbench.instruments.patching.pairs import ERASED, PATCHED
 from workbench.views.interventions.words import NAMES
 
 TITLES = {"noise": "needed?", "denoise": "enough?", "": "one"}

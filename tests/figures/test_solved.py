@@ -6,7 +6,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.figures import largest_solved_against_n
-from workbench.figures.solved import _ticks
+from workbench.figures.lab.solved import _ticks
 from workbench.figures.theme import BYTES
 from workbench.lab.results import over_seeds
 

@@ -10,6 +10,12 @@ import torch
 from workbench.batch import Batch
 from workbench.config import RandomPasses, SleepConfig
 from workbench.errors import WorkbenchError
+from workbench.instruments.attributing.continuation import (
+    Rest,
+    answer_target,
+    rest_of_embeddings,
+    rest_of_state,
+)
 from workbench.instruments.attribution import (
     METHODS,
     attribute,
@@ -18,12 +24,6 @@ from workbench.instruments.attribution import (
     attribute_tokens,
 )
 from workbench.instruments.boundaries import read_boundaries, read_on
-from workbench.instruments.continuation import (
-    Rest,
-    answer_target,
-    rest_of_embeddings,
-    rest_of_state,
-)
 from workbench.sleep import Wake, before_window, read
 from workbench.trace.answers import answer_scores
 

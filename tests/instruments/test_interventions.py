@@ -11,11 +11,11 @@ from numpy import nan
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments import components as parts
 from workbench.instruments.boundaries import read_boundaries, read_on
-from workbench.instruments.context_swaps import chance_of, questions, swap_context
-from workbench.instruments.effects import ablations_by_difficulty, patches_by_difficulty
 from workbench.instruments.interventions import PassChange, ablation_effects, patch_effects
+from workbench.instruments.patching import components as parts
+from workbench.instruments.patching.context_swaps import chance_of, questions, swap_context
+from workbench.instruments.patching.effects import ablations_by_difficulty, patches_by_difficulty
 from workbench.model import Memory
 from workbench.tasks.base import batch_generator
 from workbench.tasks.depo import Depo, DepoConfig

@@ -17,9 +17,9 @@ from workbench.instruments.controls import (
     REPLAY,
     UNTRAINED,
 )
-from workbench.instruments.features import said, with_pairs
-from workbench.instruments.folds import groups_of
 from workbench.instruments.probes import BASELINES, probe, probe_states
+from workbench.instruments.probing.features import said, with_pairs
+from workbench.instruments.probing.folds import groups_of
 from workbench.instruments.recorded import STATE_DIMS
 from workbench.tasks import batch_generator, task
 from workbench.tasks.targets import ProbeTarget

@@ -10,8 +10,8 @@ import torch
 
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
+from workbench.instruments.probing.directions import MOVED, PROBE
 from workbench.instruments.steering import NOTHING, moved, steer, steering_by_difficulty
-from workbench.instruments.steering_directions import MOVED, PROBE
 from workbench.model.memory import Memory
 from workbench.sleep import before_window
 from workbench.tasks import batch_generator, task

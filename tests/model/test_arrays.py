@@ -10,8 +10,8 @@ import torch
 import workbench
 from workbench.config import ModelConfig, SleepConfig
 from workbench.instruments.attribution import METHODS, attribute_passes, attribute_tokens
-from workbench.instruments.features import embeddings, fast_weights
 from workbench.instruments.lens import lens
+from workbench.instruments.probing.features import embeddings, fast_weights
 from workbench.model import HybridModel
 from workbench.model.arrays import to_numpy
 from workbench.sleep import read

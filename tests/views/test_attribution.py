@@ -8,9 +8,9 @@ import pytest
 import xarray as xr
 
 from workbench.figures.theme import BYTES
-from workbench.instruments import attribution_answer
+from workbench.instruments.attributing import one_answer as attribution_answer
+from workbench.instruments.attributing.one_answer import SUBJECTS
 from workbench.instruments.attribution import METHODS
-from workbench.instruments.attribution_answer import SUBJECTS
 from workbench.views.attribution import model as attribution_model
 from workbench.views.attribution.model import AttributionCursor, result_key
 from workbench.views.attribution.page import Attribution

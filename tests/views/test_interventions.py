@@ -9,8 +9,8 @@ import pytest
 from workbench import dims
 from workbench.errors import WorkbenchError
 from workbench.figures.theme import BYTES
-from workbench.instruments.context_swaps import questions, swap_context
-from workbench.instruments.continuation import stacked
+from workbench.instruments.attributing.continuation import stacked
+from workbench.instruments.patching.context_swaps import questions, swap_context
 from workbench.views.cursor.reading import Wanted
 from workbench.views.interventions.model import (
     InterventionCursor,

@@ -6,25 +6,29 @@ figure is larger than `workbench.figures.theme.BYTES` as JSON.
 """
 
 from workbench.figures.answers import answer_table
-from workbench.figures.change import change_against_replay, change_place
-from workbench.figures.comparisons import arm_comparison, transfer_matrix
-from workbench.figures.convergence import cka_matrix, convergence_over_passes, convergence_place
 from workbench.figures.curves import curves_place, pass_curves
-from workbench.figures.experiments import (
+from workbench.figures.lab.comparisons import arm_comparison, transfer_matrix
+from workbench.figures.lab.experiments import (
     accuracy_against_budget,
     accuracy_against_flops,
     accuracy_against_n,
 )
-from workbench.figures.latency import latency_against_n
-from workbench.figures.learning import learning_curves
-from workbench.figures.lens import lens_over_passes, lens_place
+from workbench.figures.lab.latency import latency_against_n
+from workbench.figures.lab.learning import learning_curves
+from workbench.figures.lab.solved import largest_solved_against_n
 from workbench.figures.memory import all_heads, one_head, shown_quantity
-from workbench.figures.provenance import share_matrix, token_contributions
-from workbench.figures.readout import crosstalk_matrix, retrieval, retrieval_place
-from workbench.figures.retention import pass_retention_matrix, retention_by_age
-from workbench.figures.solved import largest_solved_against_n
-from workbench.figures.spectra import ranks_along, ranks_place, singular_values
 from workbench.figures.timeline import change_words, timeline, timeline_place
+from workbench.figures.traces.change import change_against_replay, change_place
+from workbench.figures.traces.convergence import (
+    cka_matrix,
+    convergence_over_passes,
+    convergence_place,
+)
+from workbench.figures.traces.lens import lens_over_passes, lens_place
+from workbench.figures.traces.provenance import share_matrix, token_contributions
+from workbench.figures.traces.readout import crosstalk_matrix, retrieval, retrieval_place
+from workbench.figures.traces.retention import pass_retention_matrix, retention_by_age
+from workbench.figures.traces.spectra import ranks_along, ranks_place, singular_values
 
 __all__ = [
     "accuracy_against_budget",

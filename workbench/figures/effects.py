@@ -61,7 +61,7 @@ def patch_curves(
     Parameters
     ----------
     effects : Dataset
-        As `workbench.instruments.effects.patches_by_difficulty` returns it.
+        As `workbench.instruments.patching.effects.patches_by_difficulty` returns it.
     window : int
         A window slept on, by its label.
     component : str
@@ -117,7 +117,7 @@ def patch_map(
     Parameters
     ----------
     effects : Dataset
-        As `workbench.instruments.effects.patches_by_difficulty` returns it.
+        As `workbench.instruments.patching.effects.patches_by_difficulty` returns it.
     window : int
         A window slept on, by its label.
     direction : {"noise", "denoise"}

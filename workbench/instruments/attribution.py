@@ -1,8 +1,8 @@
 """Attribution by Captum to what crosses a boundary: state entries, heads, passes, tokens, windows.
 
-Captum is given the rest of the computation (`workbench.instruments.continuation`), never the looped
-module, and every result comes with how far it misses completeness, with its baseline by name, and
-with its infidelity. Shapley values of few players are computed here, from every coalition. Sources:
+Captum is given the rest of the computation (`workbench.instruments.attributing.continuation`),
+never the looped module. Every result comes with its completeness error, the name of its baseline,
+and its infidelity. Shapley values of few players are computed here, from every coalition. Sources:
 integrated gradients, Sundararajan et al. arXiv 1703.01365; Shapley values, Shapley 1953, sampled
 as in Castro et al. 2009; infidelity, Yeh et al. arXiv 1901.09392; Captum, arXiv 2009.07896.
 """
@@ -21,14 +21,14 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.boundaries import known_passes, read_boundaries
-from workbench.instruments.continuation import (
+from workbench.instruments.attributing.continuation import (
     Rest,
     answer_target,
     rest_of_changes,
     rest_of_embeddings,
     rest_of_state,
 )
+from workbench.instruments.boundaries import known_passes, read_boundaries
 from workbench.model.arrays import to_numpy
 from workbench.sleep import Boundary, SleepingModel, before_window
 
@@ -60,7 +60,7 @@ def attribute_state(
     start : Boundary
         The boundary, as `read_boundaries` gives it; the examples are those of `batch`.
     query, against
-        As `workbench.instruments.continuation.answer_target` takes them.
+        As `workbench.instruments.attributing.continuation.answer_target` takes them.
     by : sequence of str
         Axes to keep, among layer, gdn_head, key and value; entries are one feature over the rest.
     baseline : {"before the sleep", "zero", "mean"}

@@ -19,7 +19,6 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments import components as parts
 from workbench.instruments.boundaries import (
     BoundaryIndex,
     at,
@@ -29,8 +28,10 @@ from workbench.instruments.boundaries import (
     read_boundaries,
     read_on,
 )
-from workbench.instruments.components import Component
-from workbench.instruments.context_swaps import (
+from workbench.instruments.controls import PATCH, RANDOM, UNRELATED
+from workbench.instruments.patching import components as parts
+from workbench.instruments.patching.components import Component
+from workbench.instruments.patching.context_swaps import (
     Asked,
     Questions,
     chance_of,
@@ -38,7 +39,6 @@ from workbench.instruments.context_swaps import (
     questions,
     swap_context,
 )
-from workbench.instruments.controls import PATCH, RANDOM, UNRELATED
 from workbench.model import Memory
 from workbench.sleep import Boundary, SleepingModel
 from workbench.tasks.base import Task

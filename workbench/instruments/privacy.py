@@ -23,12 +23,12 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
+from workbench.instruments.attributing.continuation import stacked
 from workbench.instruments.boundaries import known_passes
-from workbench.instruments.continuation import stacked
 from workbench.instruments.controls import UNTRAINED
-from workbench.instruments.features import fast_weights, slept_on, untrained
-from workbench.instruments.folds import groups_of
 from workbench.instruments.probes import probe_states
+from workbench.instruments.probing.features import fast_weights, slept_on, untrained
+from workbench.instruments.probing.folds import groups_of
 from workbench.instruments.recorded import STATE_DIMS
 from workbench.model.arrays import to_numpy
 from workbench.model.memory import Memory

@@ -1,8 +1,8 @@
 """Probes: what a linear decoder finds in S after every pass, and all it is to be compared with.
 
 For each (window, sleep_pass, layer) a linear probe per item and target, `SEEDS` times over: split
-by example (`workbench.instruments.folds`), regularisation chosen on the validation fold, the test
-fold opened once. Besides the accuracy, results hold:
+by example (`workbench.instruments.probing.folds`), regularisation chosen on the validation fold,
+the test fold opened once. Besides the accuracy, results hold:
 
 - control tasks: "kinds" gives every item a random label for each type of its input, which a probe
   can only learn by heart (Hewitt and Liang, arXiv 1909.03368); "shuffled" gives an example the
@@ -43,7 +43,7 @@ from workbench.instruments.controls import (
     REPLAY,
     UNTRAINED,
 )
-from workbench.instruments.features import (
+from workbench.instruments.probing.features import (
     OTHER_SEED,
     embeddings,
     fast_weights,
@@ -53,9 +53,9 @@ from workbench.instruments.features import (
     untrained,
     with_pairs,
 )
-from workbench.instruments.folds import SHARES, groups_of, split
-from workbench.instruments.ridge import ALPHAS
-from workbench.instruments.scoring import (
+from workbench.instruments.probing.folds import SHARES, groups_of, split
+from workbench.instruments.probing.ridge import ALPHAS
+from workbench.instruments.probing.scoring import (
     CONTROLS,
     Questions,
     Scores,
@@ -184,14 +184,14 @@ def probe_states(
     targets : sequence of ProbeTarget
         What to look for; all about the same items.
     groups : int64 [example]
-        Examples that must not be in two folds; see `workbench.instruments.folds.groups_of`.
+        Examples that must not be in two folds; see `workbench.instruments.probing.folds.groups_of`.
     compared : mapping or None
         Baseline -> states of the same dims, a sequence of such (split i takes the i-th, and begins
         again after the last), or a function from a window to features.
     seeds : sequence of int
         Seeds of the splits and of the control tasks.
     alphas : sequence of float
-        Regularisations to choose from; see `workbench.instruments.ridge`.
+        Regularisations to choose from; see `workbench.instruments.probing.ridge`.
     shares : sequence of float
         Shares of training, validation and test.
     controls : bool

@@ -24,11 +24,11 @@ from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.boundaries import known_passes, read_boundaries, read_on
-from workbench.instruments.features import fast_weights, flattened
-from workbench.instruments.folds import SHARES, groups_of, split
 from workbench.instruments.probes import SEEDS
-from workbench.instruments.ridge import ALPHAS, Fit, factorise, fit
-from workbench.instruments.steering_directions import MARGIN, MOVED, PROBE, Turn, turn
+from workbench.instruments.probing.directions import MARGIN, MOVED, PROBE, Turn, turn
+from workbench.instruments.probing.features import fast_weights, flattened
+from workbench.instruments.probing.folds import SHARES, groups_of, split
+from workbench.instruments.probing.ridge import ALPHAS, Fit, factorise, fit
 from workbench.sleep import Boundary, SleepingModel
 from workbench.tasks.targets import ProbeTarget
 from workbench.training.loss import answer_probabilities

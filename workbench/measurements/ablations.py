@@ -32,8 +32,8 @@ class AblationSettings(Settings):
 
 def run(checkpoint: Checkpoint, settings: AblationSettings, reporter: Reporter) -> xr.Dataset:
     """Set each part to zero, to its mean and to half, and let the model answer."""
-    from workbench.instruments.effects import ablations_by_difficulty
     from workbench.instruments.interventions import MEAN, ZERO, ablation_effects
+    from workbench.instruments.patching.effects import ablations_by_difficulty
 
     batch, sleep = drawn(checkpoint, settings)
     parts, places = parts_of(checkpoint, batch, sleep, settings.parts)

@@ -40,9 +40,9 @@ class AttributionSettings(Settings):
 
 def run(checkpoint: Checkpoint, settings: AttributionSettings, reporter: Reporter) -> xr.Dataset:
     """Attribute every answer to the changes that the last window's passes made."""
+    from workbench.instruments.attributing.one_answer import SUBJECTS
     from workbench.instruments.attribution import attribute_passes
-    from workbench.instruments.attribution_answer import SUBJECTS
-    from workbench.instruments.features import slept_on
+    from workbench.instruments.probing.features import slept_on
 
     batch, sleep = drawn(checkpoint, settings)
     window, queries = slept_on(batch, sleep)[-1], batch.difficulty.shape[1]

@@ -27,8 +27,8 @@ class LensSettings(Settings):
 def run(checkpoint: Checkpoint, settings: LensSettings, reporter: Reporter) -> xr.Dataset:
     """Let the model answer after each pass."""
     from workbench.instruments.boundaries import known_passes
-    from workbench.instruments.features import slept_on
     from workbench.instruments.lens import lens, lens_by_difficulty
+    from workbench.instruments.probing.features import slept_on
 
     batch, sleep = drawn(checkpoint, settings)
     places = len(slept_on(batch, sleep)) * (known_passes(sleep) + 1)
@@ -52,7 +52,7 @@ def tables(data: xr.Dataset) -> dict[str, Rows]:
 
 def charts(data: xr.Dataset) -> list[Chart]:
     """Return accuracy over the passes of all windows."""
-    from workbench.figures.lens import lens_over_passes, lens_place
+    from workbench.figures.traces.lens import lens_over_passes, lens_place
 
     windows = data[dims.WINDOW].values.tolist()
     last = int(data[dims.SLEEP_PASS][-1])

@@ -35,9 +35,9 @@ class PatchSettings(Settings):
 
 def run(checkpoint: Checkpoint, settings: PatchSettings, reporter: Reporter) -> xr.Dataset:
     """Exchange parts between pairs of examples, both ways and with controls."""
-    from workbench.instruments.context_swaps import fitting
-    from workbench.instruments.effects import patches_by_difficulty
     from workbench.instruments.interventions import patch_effects
+    from workbench.instruments.patching.context_swaps import fitting
+    from workbench.instruments.patching.effects import patches_by_difficulty
 
     (recipient, sleep), (donor, _) = (drawn(checkpoint, settings, step=step) for step in (0, 1))
     fits = fitting(checkpoint.task, recipient, donor)

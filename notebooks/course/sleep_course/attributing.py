@@ -18,16 +18,16 @@ from torch import Tensor, nn
 from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
-from workbench.instruments.attribution import attribute_state
-from workbench.instruments.attribution_checks import hooked_completeness, randomisation_check
-from workbench.instruments.boundaries import known_passes, read_boundaries
-from workbench.instruments.continuation import (
+from workbench.instruments.attributing.checks import hooked_completeness, randomisation_check
+from workbench.instruments.attributing.continuation import (
     Target,
     answer_target,
     rest_of_changes,
     rest_of_embeddings,
     rest_of_state,
 )
+from workbench.instruments.attribution import attribute_state
+from workbench.instruments.boundaries import known_passes, read_boundaries
 from workbench.model import HybridModel
 from workbench.sleep import Boundary, before_window
 
@@ -221,7 +221,7 @@ def against_shuffled_weights(
     Returns
     -------
     Dataset
-        As `workbench.instruments.attribution_checks.randomisation_check`.
+        As `workbench.instruments.attributing.checks.randomisation_check`.
     """
     last = known_passes(sleep)
     start = read_boundaries(model, batch, sleep)[0, last]

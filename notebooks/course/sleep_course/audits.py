@@ -15,7 +15,7 @@ import torch
 from sleep_course import boundary
 from sleep_course.records import recorded
 from workbench import dims
-from workbench.instruments.features import fast_weights
+from workbench.instruments.probing.features import fast_weights
 from workbench.lab import results
 from workbench.sleep import SleepPass, read
 from workbench.tasks import batch_generator

@@ -19,8 +19,13 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.instruments.boundaries import BoundaryIndex, read_boundaries, read_on
-from workbench.instruments.context_swaps import Questions, logits_at, questions, swap_context
 from workbench.instruments.controls import PATCH, UNRELATED
+from workbench.instruments.patching.context_swaps import (
+    Questions,
+    logits_at,
+    questions,
+    swap_context,
+)
 from workbench.model import HybridModel, Memory
 from workbench.sleep import Boundary, Wake, read, wake_now
 from workbench.tasks import batch_generator

@@ -17,11 +17,11 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.instruments.boundaries import known_passes, read_boundaries, read_on
-from workbench.instruments.features import flattened
-from workbench.instruments.folds import groups_of, split
-from workbench.instruments.ridge import Factors, Fit, factorise, fit
+from workbench.instruments.probing.directions import PROBE, Turn, turn
+from workbench.instruments.probing.features import flattened
+from workbench.instruments.probing.folds import groups_of, split
+from workbench.instruments.probing.ridge import Factors, Fit, factorise, fit
 from workbench.instruments.steering import moved
-from workbench.instruments.steering_directions import PROBE, Turn, turn
 from workbench.model import HybridModel
 from workbench.sleep import Boundary
 from workbench.tasks.targets import ProbeTarget
@@ -40,7 +40,8 @@ def rows_of(states: xr.DataArray, passes: Sequence[int]) -> tuple[np.ndarray, np
     Parameters
     ----------
     states : DataArray
-        As `workbench.instruments.features.fast_weights` returns it, of one window and layer.
+        As `workbench.instruments.probing.features.fast_weights` returns it, of one window and
+        layer.
     passes : sequence of int
         One row for each example and pass.
 
@@ -133,7 +134,7 @@ def bench(features: np.ndarray, groups: np.ndarray, *, seed: int = 0) -> Bench:
     features : ndarray
         ``[example, feature]``.
     groups : int [example]
-        As `workbench.instruments.folds.groups_of` gives them.
+        As `workbench.instruments.probing.folds.groups_of` gives them.
     """
     folds = split(groups, seed)._asdict()
     factors = factorise(features[folds["train"]])
@@ -219,7 +220,7 @@ def push(
     Parameters
     ----------
     states : DataArray
-        As `workbench.instruments.features.fast_weights` returns it of this reading.
+        As `workbench.instruments.probing.features.fast_weights` returns it of this reading.
     """
     asks = batch.difficulty == target.level  # (example, query)
     held = np.where(target.asked_by < 0, 0, target.asked_by)

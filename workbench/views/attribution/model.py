@@ -16,15 +16,15 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
-from workbench.instruments.attribution import EXACT_PLAYERS, METHODS
-from workbench.instruments.attribution_answer import (
+from workbench.instruments.attributing.checks import randomisation_check
+from workbench.instruments.attributing.one_answer import (
     SUBJECTS,
     Asked,
     Stopped,
     attribute_one,
     baselines_of,
 )
-from workbench.instruments.attribution_checks import randomisation_check
+from workbench.instruments.attribution import EXACT_PLAYERS, METHODS
 from workbench.views.cursor.cursor import PlacedCursor
 from workbench.views.cursor.reading import Examples
 

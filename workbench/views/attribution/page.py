@@ -13,8 +13,8 @@ from workbench import dims
 from workbench.figures import all_heads
 from workbench.figures.attribution import attribution_bars, attribution_matrix
 from workbench.figures.theme import Theme
+from workbench.instruments.attributing.one_answer import SUBJECTS, Asked, baselines_of
 from workbench.instruments.attribution import METHODS
-from workbench.instruments.attribution_answer import SUBJECTS, Asked, baselines_of
 from workbench.views.attribution import words as told
 from workbench.views.attribution.model import (
     AttributionCursor,

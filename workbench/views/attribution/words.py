@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from workbench import dims
+from workbench.instruments.attributing.one_answer import SUBJECTS, Asked
 from workbench.instruments.attribution import EXACT_PLAYERS, METHODS
-from workbench.instruments.attribution_answer import SUBJECTS, Asked
 from workbench.tasks.pictures import Picture
 from workbench.views.attribution.model import CHECK_SEEDS, Work
 from workbench.views.cursor import drawings

@@ -18,9 +18,9 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.figures.theme import Theme
+from workbench.instruments.attributing.continuation import STATE_AXES, stacked
 from workbench.instruments.boundaries import before_answers, of_examples, read_boundaries, read_on
 from workbench.instruments.change import changes_of
-from workbench.instruments.continuation import STATE_AXES, stacked
 from workbench.instruments.interventions import Reading
 from workbench.model.arrays import to_numpy
 from workbench.trace.answers import said_tokens

@@ -10,10 +10,10 @@ import param
 import xarray as xr
 
 from workbench.errors import WorkbenchError
-from workbench.instruments import components
-from workbench.instruments.context_swaps import questions, swap_context
 from workbench.instruments.interventions import MEAN, ZERO, Part, PassChange
-from workbench.instruments.pairs import change_one, patch_pair, read_pair
+from workbench.instruments.patching import components
+from workbench.instruments.patching.context_swaps import questions, swap_context
+from workbench.instruments.patching.pairs import change_one, patch_pair, read_pair
 from workbench.views.cursor.cursor import EXAMPLES, MOST_PASSES, BoundaryIndex, PlacedCursor
 from workbench.views.cursor.reading import Examples
 

@@ -13,8 +13,8 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
-from workbench.figures.experiments import accuracy_against_n
-from workbench.figures.learning import learning_curves
+from workbench.figures.lab.experiments import accuracy_against_n
+from workbench.figures.lab.learning import learning_curves
 from workbench.figures.theme import PALETTE, Theme
 from workbench.files import parse_toml
 from workbench.lab.arms import ARMS

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from workbench.errors import WorkbenchError
-from workbench.instruments import components as c
+from workbench.instruments.patching import components as c
 from workbench.model import Memory
 
 

@@ -19,9 +19,9 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
+from workbench.instruments.attributing.continuation import stacked
 from workbench.instruments.boundaries import known_passes
 from workbench.instruments.change import frozen_replay
-from workbench.instruments.continuation import stacked
 from workbench.instruments.recorded import STATE_DIMS
 from workbench.model import HybridModel
 from workbench.model.arrays import to_numpy

@@ -5,8 +5,7 @@ import pytest
 
 from workbench.config import ModelConfig, SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.attribution import METHODS, attribute_state
-from workbench.instruments.attribution_answer import (
+from workbench.instruments.attributing.one_answer import (
     SUBJECTS,
     Asked,
     Stopped,
@@ -14,6 +13,7 @@ from workbench.instruments.attribution_answer import (
     baselines_of,
     cases_of,
 )
+from workbench.instruments.attribution import METHODS, attribute_state
 from workbench.instruments.boundaries import read_boundaries
 from workbench.model import HybridModel
 from workbench.tasks.base import batch_generator

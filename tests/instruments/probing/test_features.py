@@ -9,7 +9,7 @@ import torch
 from workbench.batch import concatenate
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.features import (
+from workbench.instruments.probing.features import (
     embeddings,
     fast_weights,
     flattened,

@@ -1,7 +1,7 @@
 """The rest of the computation from a boundary, as a plain function of what crosses it.
 
 What an attribution method is given. A looped module must never be handed to one (only its last
-call would count, see `workbench.instruments.attribution_checks`); these functions run the model's
+call would count, see `workbench.instruments.attributing.checks`); these functions run the model's
 own reading from a boundary on, and a method sees one input and one number for each example.
 """
 

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.stats import ttest_rel
 
-from workbench.instruments.folds import Folds
-from workbench.instruments.scoring import (
+from workbench.instruments.probing.folds import Folds
+from workbench.instruments.probing.scoring import (
     KINDS,
     SHUFFLED,
     Questions,

@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from workbench.instruments.ridge import Fit
+from workbench.instruments.probing.ridge import Fit
 from workbench.tasks.targets import ProbeTarget
 
 MARGIN: Final = 0.01

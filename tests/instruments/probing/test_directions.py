@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from workbench.instruments.ridge import factorise, fit
-from workbench.instruments.steering_directions import (
+from workbench.instruments.probing.directions import (
     OTHER_EXAMPLE,
     OTHER_ITEM,
     PROBE,
@@ -14,6 +13,7 @@ from workbench.instruments.steering_directions import (
     least_change,
     turn,
 )
+from workbench.instruments.probing.ridge import factorise, fit
 from workbench.tasks.targets import ProbeTarget
 
 

@@ -7,11 +7,11 @@ import xarray as xr
 from workbench import dims
 from workbench.config import ModelConfig, SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments import components as parts
 from workbench.instruments.boundaries import read_boundaries
 from workbench.instruments.controls import DONOR, INTACT
 from workbench.instruments.interventions import PassChange, ablation_effects, patch_effects
-from workbench.instruments.pairs import change_one, patch_pair, read_pair
+from workbench.instruments.patching import components as parts
+from workbench.instruments.patching.pairs import change_one, patch_pair, read_pair
 from workbench.model import HybridModel
 from workbench.tasks.base import batch_generator
 from workbench.tasks.depo import Depo, DepoConfig

@@ -7,7 +7,7 @@ from torch import nn
 
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.attribution_checks import (
+from workbench.instruments.attributing.checks import (
     hooked_completeness,
     randomisation_check,
     randomised,

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.experiments import ACCURACY
+from workbench.figures.lab.experiments import ACCURACY
 from workbench.figures.panels import (
     SHARE,
     chance_lines,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workbench.instruments.ridge import ALPHAS, factorise, indicators
+from workbench.instruments.probing.ridge import ALPHAS, factorise, indicators
 
 
 @pytest.mark.parametrize("shape", [(30, 8), (8, 30), (12, 12)])

@@ -15,7 +15,7 @@ from workbench import dims
 from workbench.batch import Batch, concatenate
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments import components as parts
+from workbench.instruments.attributing.continuation import stacked
 from workbench.instruments.boundaries import (
     BoundaryIndex,
     at,
@@ -25,16 +25,16 @@ from workbench.instruments.boundaries import (
     read_boundaries,
     read_on,
 )
-from workbench.instruments.context_swaps import (
+from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM, UNRELATED
+from workbench.instruments.interventions import DIRECTIONS, Part, Reading, ablated, resolved
+from workbench.instruments.patching import components as parts
+from workbench.instruments.patching.context_swaps import (
     Questions,
     logits_at,
     questions,
     swap_context,
     with_context,
 )
-from workbench.instruments.continuation import stacked
-from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM, UNRELATED
-from workbench.instruments.interventions import DIRECTIONS, Part, Reading, ablated, resolved
 from workbench.model import Memory
 from workbench.model.arrays import to_numpy
 from workbench.sleep import Boundary, SleepingModel, Wake

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from workbench.errors import WorkbenchError
-from workbench.instruments.context_swaps import fitting, logits_at, questions, swap_context
+from workbench.instruments.patching.context_swaps import fitting, logits_at, questions, swap_context
 from workbench.sleep import Wake
 from workbench.sleep.windows import split_windows
 from workbench.tasks.base import batch_generator

@@ -19,6 +19,14 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
+from workbench.instruments.attributing.continuation import (
+    Rest,
+    Target,
+    answer_target,
+    rest_of_changes,
+    rest_of_embeddings,
+    rest_of_state,
+)
 from workbench.instruments.attribution import EXACT_PLAYERS, METHODS, attribute
 from workbench.instruments.boundaries import (
     BoundaryIndex,
@@ -26,14 +34,6 @@ from workbench.instruments.boundaries import (
     known_passes,
     of_examples,
     read_boundaries,
-)
-from workbench.instruments.continuation import (
-    Rest,
-    Target,
-    answer_target,
-    rest_of_changes,
-    rest_of_embeddings,
-    rest_of_state,
 )
 from workbench.instruments.interventions import Reading
 from workbench.sleep import SleepingModel, before_window

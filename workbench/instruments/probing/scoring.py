@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from workbench.instruments.clustered import ratio
-from workbench.instruments.folds import Folds
-from workbench.instruments.ridge import Factors, factorise, fit
+from workbench.instruments.probing.folds import Folds
+from workbench.instruments.probing.ridge import Factors, factorise, fit
 from workbench.tasks.targets import ProbeTarget
 from workbench.training.statistics import proportion_interval
 

@@ -8,8 +8,8 @@ import pytest
 from workbench.batch import concatenate
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.folds import groups_of, split
-from workbench.instruments.ridge import factorise, indicators
+from workbench.instruments.probing.folds import groups_of, split
+from workbench.instruments.probing.ridge import factorise, indicators
 from workbench.tasks import batch_generator, task
 
 

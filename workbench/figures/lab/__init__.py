@@ -1,0 +1,1 @@
+"""Figures of experiments: accuracy, cost, latency and learning, over arms, N and seeds."""

@@ -1,0 +1,1 @@
+"""Parts of a memory, contexts to exchange, and what a change of S does to the answers."""

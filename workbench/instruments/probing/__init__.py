@@ -1,0 +1,1 @@
+"""What probes and steering build on: features, folds, regression, scores and directions."""
