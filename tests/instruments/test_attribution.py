@@ -1,5 +1,6 @@
 """Attributions of functions worked out by hand, and of tiny models whose parts are known."""
 
+import functools
 import itertools
 from dataclasses import replace
 
@@ -92,7 +93,7 @@ def test_the_state_is_attributed_in_full(tiny_model, baseline):
         model.stack[2].mixer.out.weight[:, 3:] = 0
     batch = batch_of()
     boundary = read_boundaries(model, batch, SLEEP)[1, 2]
-    found = attribute_state(model, batch, SLEEP, boundary, query=2, baseline=baseline, steps=200)
+    found = attribute_state(model, batch, SLEEP, boundary, query=2, baseline=baseline, steps=60)
     assert found.attribution.dims == ("example", "layer", "gdn_head")
     assert found.layer.values.tolist() == [1, 2]
     assert (found.completeness_error < 1e-3).all()
@@ -102,7 +103,7 @@ def test_the_state_is_attributed_in_full(tiny_model, baseline):
     expected = answer_scores(wakes, batch).logit_diff.sel(query=2)
     np.testing.assert_allclose(found.logit_diff, expected, atol=1e-12)
     finer = attribute_state(
-        model, batch, SLEEP, boundary, query=2, baseline=baseline, steps=200,
+        model, batch, SLEEP, boundary, query=2, baseline=baseline, steps=60,
         by=("key", "value", "layer", "gdn_head"),
     )  # fmt: skip
     np.testing.assert_allclose(
@@ -113,8 +114,8 @@ def test_the_state_is_attributed_in_full(tiny_model, baseline):
 def test_the_passes_share_what_the_sleep_is_worth(tiny_model):
     model, batch = tiny_model(), batch_of()
     boundary = read_boundaries(model, batch, SLEEP)[1, 2]
-    whole = attribute_state(model, batch, SLEEP, boundary, query=1, by=("layer",))
-    found = attribute_passes(model, batch, SLEEP, query=1, window=1, steps=200)
+    whole = attribute_state(model, batch, SLEEP, boundary, query=1, by=("layer",), steps=4)
+    found = attribute_passes(model, batch, SLEEP, query=1, window=1, steps=60)
     assert found.sleep_pass.values.tolist() == [1, 2]
     for name in ("logit_diff", "logit_diff_at_baseline"):
         np.testing.assert_allclose(found[name], whole[name], atol=1e-10)
@@ -126,10 +127,11 @@ def test_the_passes_share_what_the_sleep_is_worth(tiny_model):
 def by_orders(worth, players):
     """Shapley values from the definition: what each adds when it comes, over all orders."""
     found = dict.fromkeys(players, 0.0)
+    worth = functools.cache(worth)
     orders = list(itertools.permutations(players))
     for order in orders:
         for i, player in enumerate(order):
-            found[player] += worth(set(order[: i + 1])) - worth(set(order[:i]))
+            found[player] += worth(frozenset(order[: i + 1])) - worth(frozenset(order[:i]))
     return [found[player] / len(orders) for player in players]
 
 
@@ -217,14 +219,14 @@ def test_many_players_are_sampled():
 
 def test_embeddings_that_are_given_read_as_the_tokens_do(tiny_model):
     model, batch = tiny_model(), batch_of()
-    found = attribute_tokens(model, batch, SLEEP, query=1, samples=4)
+    found = attribute_tokens(model, batch, SLEEP, query=1, samples=2)
     wakes = [e for e in read(model, batch, SLEEP) if isinstance(e, Wake)]
     expected = answer_scores(wakes, batch).logit_diff.sel(query=1)
     np.testing.assert_allclose(found.logit_diff, expected, atol=1e-12)
     assert found.window.values.tolist() == [0] * 4 + [1] * 4
     assert (found.attribution[0, :2] == 0).all()  # padding
     assert (found.completeness_error < 1e-5).all()
-    windows = attribute_tokens(model, batch, SLEEP, query=1, by=("window",), samples=4)
+    windows = attribute_tokens(model, batch, SLEEP, query=1, by=("window",))
     assert windows.attribution.dims == ("example", "window")
     np.testing.assert_allclose(windows.attribution.sum("window"), found.attribution.sum("token"), atol=1e-5)  # noqa: E501  # fmt: skip
 
@@ -234,9 +236,9 @@ def test_tokens_by_gradients_are_complete_where_the_path_is_smooth(tiny_model):
     rest = rest_of_embeddings(model, batch, SLEEP, target_of(model, batch, 0))
     near = rest.input + 1e-2 * (rest.baselines["mean"] - rest.input)
     rest = replace(rest, baselines={"near": near.detach()})
-    tokens = attribute(rest, by=("token",), baseline="near")
+    tokens = attribute(rest, by=("token",), baseline="near", steps=16)
     assert (tokens.completeness_error < 1e-3).all()
-    windows = attribute(rest, by=("window",), baseline="near").attribution
+    windows = attribute(rest, by=("window",), baseline="near", steps=16).attribution
     np.testing.assert_allclose(windows, tokens.attribution.groupby("window").sum(), atol=1e-12)
 
 
@@ -253,16 +255,9 @@ def test_cases_may_come_in_any_order_and_number(tiny_model):
     with torch.no_grad():
         whole = rest.run(rest.input, torch.arange(4))
         assert torch.allclose(rest.run(rest.input[index], index), whole[index], atol=1e-12)
+    options = {"by": ("gdn_head",), "baseline": "mean", "steps": 3, "infidelity_samples": 2}
     found = [
-        attribute(
-            rest,
-            by=("gdn_head",),
-            baseline="mean",
-            method=m,
-            cases=cases,
-            steps=6,
-            infidelity_samples=2,
-        )  # fmt: skip
+        attribute(rest, method=m, cases=cases, **options)
         for m in ("feature ablation", "integrated gradients")
         for cases in (1, 1024)
     ]
@@ -274,9 +269,10 @@ def test_one_query_for_each_example_against_a_symbol_of_choice(tiny_model):
     model, batch = tiny_model(), batch_of()
     boundary = read_boundaries(model, batch, SLEEP)[1, 2]
     query, against = np.array([0, 1, 2, 3]), np.array([1, 2, 3, 4])
-    mixed = attribute_state(model, batch, SLEEP, boundary, query=query, against=against)
+    options = {"against": against, "steps": 8}
+    mixed = attribute_state(model, batch, SLEEP, boundary, query=query, **options)
     for row in range(4):
-        one = attribute_state(model, batch, SLEEP, boundary, query=row, against=against)
+        one = attribute_state(model, batch, SLEEP, boundary, query=row, **options)
         np.testing.assert_allclose(mixed.attribution[row], one.attribution[row], atol=1e-10)
 
 

@@ -1,5 +1,7 @@
 """Every boundary of a reading is kept, and reading on from it answers as the reading did."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -31,17 +33,7 @@ def two_sleeps(seed=0, examples=3):
 
 def test_all_places_of_a_reading(tiny_model):
     boundaries = read_boundaries(tiny_model(), two_sleeps(), SLEEP)
-    assert list(boundaries) == [
-        (0, 0),
-        (0, 1),
-        (0, 2),
-        (0, 3),
-        (1, 0),
-        (1, 1),
-        (1, 2),
-        (1, 3),
-        (2, 0),
-    ]
+    assert list(boundaries) == [*itertools.product((0, 1), range(4)), (2, 0)]
     for (window, sleep_pass), boundary in boundaries.items():
         assert (boundary.window, boundary.sleep_pass) == (window, sleep_pass)
     assert not boundaries[0, 0].memory.fast_weights[1].any()
@@ -52,11 +44,8 @@ def test_all_places_of_a_reading(tiny_model):
 
 @pytest.mark.parametrize("eviction", ["hard", "sliding"])
 def test_reading_on_from_any_place_answers_the_same(tiny_model, eviction):
-    model, batch, sleep = (
-        tiny_model(),
-        two_sleeps(),
-        SleepConfig(window=4, passes=3, eviction=eviction),
-    )
+    model, batch = tiny_model(), two_sleeps()
+    sleep = SleepConfig(window=4, passes=3, eviction=eviction)
     (whole,) = (e for e in read(model, batch, sleep) if isinstance(e, Wake))
     for boundary in read_boundaries(model, batch, sleep).values():
         (wake,) = read_on(model, batch, sleep, boundary)

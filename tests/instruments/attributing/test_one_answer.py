@@ -19,12 +19,12 @@ from workbench.model import HybridModel
 from workbench.tasks.base import batch_generator
 from workbench.tasks.depo import Depo, DepoConfig
 
-SLEEP = SleepConfig(window=8, passes=2)
+SLEEP = SleepConfig(window=5, passes=2)
 
 
 @pytest.fixture(scope="module")
 def given():
-    task = Depo(DepoConfig(nodes=8, max_hops=3, names="single", queries=4))
+    task = Depo(DepoConfig(nodes=5, max_hops=2, names="single", queries=3))
     sizes = {"width": 16, "gdn_heads": 2, "key_dim": 4, "value_dim": 4, "mlp_width": 16}
     config = ModelConfig(
         vocabulary=len(task.vocabulary), layers=("attention", "gated_delta"), **sizes
@@ -38,7 +38,7 @@ def asked(subject, method=None, baseline=None, **more):
     method = method or SUBJECTS[subject].methods[0]
     boundary = more.pop("boundary", (1, 2))
     baseline = baseline or baselines_of(subject, method, boundary)[0]
-    return Asked(1, 2, subject, boundary, method, baseline, **{"steps": 16, "samples": 2} | more)
+    return Asked(1, 2, subject, boundary, method, baseline, **{"steps": 8, "samples": 1} | more)
 
 
 @pytest.mark.parametrize("subject", list(SUBJECTS))
@@ -48,7 +48,7 @@ def test_every_subject_with_every_method(given, subject):
         told = []
         question = asked(subject, method)
         found = attribute_one(
-            model, batch, SLEEP, question, reading=reading,
+            model, batch, SLEEP, question, reading=reading, cases=1024,
             on_progress=lambda done, total, told=told: told.append((done, total)),
         )  # fmt: skip
         assert found.sizes["example"] == 1
@@ -68,7 +68,7 @@ def test_it_is_what_all_examples_together_give(given):
             model, batch, SLEEP, asked("heads of S", baseline=baseline), reading=reading
         )
         every = attribute_state(
-            model, batch, SLEEP, reading[1, 2], query=2, baseline=baseline, steps=16
+            model, batch, SLEEP, reading[1, 2], query=2, baseline=baseline, steps=8
         )
         np.testing.assert_allclose(
             one["attribution"][0], every["attribution"].isel(example=1), atol=1e-5

@@ -20,27 +20,23 @@ SLEEP = SleepConfig(window=8, passes=2)
 PAIR = {"recipient": 0, "donor": 2, "unrelated": 3}
 
 
-@pytest.fixture(scope="module", params=[8, 7])
+@pytest.fixture(scope="module")
 def given(request):
     """A tiny model with two fast-weight layers, its task, four rings and their reading.
 
     With 7 nodes the first tokens of a question lie in the last window that is slept on.
     """
-    task = Depo(DepoConfig(nodes=request.param, max_hops=3, names="single", queries=4))
-    config = ModelConfig(
-        vocabulary=len(task.vocabulary),
-        layers=("attention", "gated_delta", "delta"),
-        width=16,
-        gdn_heads=2,
-        key_dim=4,
-        value_dim=4,
-        mlp_width=16,
-    )
+    nodes = getattr(request, "param", 7)
+    task = Depo(DepoConfig(nodes=nodes, max_hops=3, names="single", queries=4))
+    sizes = {"width": 16, "gdn_heads": 2, "key_dim": 4, "value_dim": 4, "mlp_width": 16}
+    layers = ("attention", "gated_delta", "delta")
+    config = ModelConfig(vocabulary=len(task.vocabulary), layers=layers, **sizes)
     model = HybridModel(config, seed=1).eval().requires_grad_(False)
     batch = task.sample(4, batch_generator(0, 0, "evaluation"))
     return model, task, batch, read_boundaries(model, batch, SLEEP)
 
 
+@pytest.mark.parametrize("given", [8, 7], indirect=True)
 @pytest.mark.parametrize("boundary", [(1, 2), (2, 0)])
 def test_the_whole_of_s_at_the_last_boundary_gives_the_donor_s_logits_exactly(given, boundary):
     model, task, batch, _ = given
@@ -71,16 +67,10 @@ def test_before_anything_is_read_there_is_nothing_to_exchange(given):
 def test_it_is_what_patch_effects_measures(given, boundary, part):
     model, task, batch, _ = given
     found = patch_pair(model, task, batch, SLEEP, **PAIR, boundary=boundary, part=part, seed=4)
-    pick = np.array([0, 0]), np.array([2, 3])
+    pick = (batch.examples(np.array(rows)) for rows in ([0, 0], [2, 3]))
     controls = ("unrelated donor",)
     many = patch_effects(
-        model,
-        task,
-        *(batch.examples(rows) for rows in pick),
-        SLEEP,
-        boundaries=[boundary],
-        components=[part],
-        controls=controls,
+        model, task, *pick, SLEEP, boundaries=[boundary], components=[part], controls=controls
     ).isel({dims.EXAMPLE: 0, dims.COMPONENT: 0, dims.WINDOW: 0, dims.SLEEP_PASS: 0})
     for way in ("noise", "denoise"):
         one, other = (d.sel({dims.DIRECTION: way}) for d in (found, many))
