@@ -47,7 +47,9 @@ USAGE = """\
 usage: python3 run.py [--cpu] COMMAND [ARGUMENTS ...]
 
   serve      the dashboards in a browser (--port, --address, --no-open, ...)
-  test       ruff, mypy and pytest; with arguments, pytest alone with them
+  test       ruff, mypy and pytest; with arguments, only pytest with them
+             --fast leaves out the tests that need a browser, a notebook, the documents or other
+             processes, and slow ones: about two minutes on two cores
   lab        JupyterLab on the notebooks
   bench      speed against peers, as a table and as JSON; bench NAME [ARGUMENTS ...] runs one of
              the benchmarks, bench --list names them
@@ -329,24 +331,37 @@ def lock(arguments: Sequence[str], *, cpu: bool) -> int:
 # --- commands --------------------------------------------------------------------------------
 
 
+FAST = ["-m", "not (browser or notebook or document or process or slow)"]
+FAST += ["-n", "2", "--dist", "loadfile"]
+"""What pytest gets for ``test --fast``."""
+
+
 def test(python: Path, arguments: Sequence[str]) -> int:
-    """Check style and types, then run the tests; with `arguments`, only the tests."""
+    """Check style, and types while the tests run; with other arguments, run pytest alone.
+
+    Returns the exit code of the first that failed.
+    """
     # -P keeps the repository root off sys.path, where tests/ and kernels/ would be importable.
     module = [str(python), "-P", "-m"]
-    failed = {}
-    if not arguments:
-        checks = {
-            "ruff check": ["ruff", "check", "."],
-            "ruff format": ["ruff", "format", "--check", "."],
-            "mypy": ["mypy"],
-        }
-        for name, command in checks.items():
-            print(f"== {name}", flush=True)
-            failed[name] = subprocess.run([*module, *command], cwd=ROOT, check=False).returncode
-        print("== " + ", ".join(f"{n} {'FAILED' if c else 'ok'}" for n, c in failed.items()))
-        print("== pytest", flush=True)
-    code = subprocess.run([*module, "pytest", *arguments], cwd=ROOT, check=False).returncode
-    return next((c for c in failed.values() if c), code)
+    rest = [word for word in arguments if word != "--fast"]
+    pytest = [*module, "pytest", *(FAST if len(rest) < len(arguments) else []), *rest]
+    if rest:
+        return subprocess.run(pytest, cwd=ROOT, check=False).returncode
+    codes = {}
+    for name, command in {"ruff check": "check .", "ruff format": "format --check ."}.items():
+        print(f"== {name}", flush=True)
+        ruff = [*module, "ruff", *command.split()]
+        codes[name] = subprocess.run(ruff, cwd=ROOT, check=False).returncode
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as report:
+        with subprocess.Popen([*module, "mypy"], cwd=ROOT, stdout=report, stderr=report) as mypy:
+            print("== pytest; mypy runs meanwhile and reports afterwards", flush=True)
+            tests = subprocess.run(pytest, cwd=ROOT, check=False).returncode
+            codes["mypy"] = mypy.wait()
+        report.seek(0)
+        print(f"== mypy\n{report.read()}", end="")
+    codes["pytest"] = tests
+    print("== " + ", ".join(f"{name} {'FAILED' if code else 'ok'}" for name, code in codes.items()))
+    return next((code for code in codes.values() if code), 0)
 
 
 def benchmarks() -> dict[str, Path]:

@@ -89,6 +89,16 @@ def tiny_model():
     return make
 
 
+LONG = ("browser", "process", "notebook", "slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Give files with long tests to the workers of pytest-xdist first, so that none ends late."""
+    if hasattr(config, "workerinput"):
+        long = {i.path for i in items if any(map(i.get_closest_marker, LONG))}
+        items.sort(key=lambda item: item.path not in long)
+
+
 def pytest_collection_finish():
     """Take the interpreter's flag back, once every kernel has been defined."""
     if INTERPRETED:

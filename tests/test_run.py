@@ -4,9 +4,11 @@ import ast
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -348,17 +350,56 @@ def test_the_torch_of_the_constraints(run):
         run.pinned_torch("torchvision==1\n")
 
 
-def test_lint_failures_fail_the_whole_but_all_kinds_run(run, monkeypatch, capfd):
-    kinds = []
+@pytest.fixture
+def checks(run, monkeypatch):
+    """Return what `run.py test` called, in order, and the exit codes that its checks give."""
+    calls, codes = [], {}
 
-    def fake(command, **options):
-        kinds.append(command[3])
-        return subprocess.CompletedProcess(command, 1 if command[3:5] == ["ruff", "format"] else 0)
+    class Started:
+        def __init__(self, command, stdout=None, **options):
+            self.returncode = codes.get(command[3], 0)
+            calls.append(command[3:])
+            if stdout is not None:
+                stdout.write(f"{command[3]} says so\n")
 
-    monkeypatch.setattr(run.subprocess, "run", fake)
-    assert run.test(Path("python"), []) == 1
-    assert kinds == ["ruff", "ruff", "mypy", "pytest"]
-    assert "ruff format FAILED" in capfd.readouterr().out
-    kinds.clear()
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def wait(self):
+            return self.returncode
+
+    monkeypatch.setattr(run.subprocess, "run", Started)
+    monkeypatch.setattr(run.subprocess, "Popen", Started)
+    return calls, codes
+
+
+def test_the_first_failure_counts_but_every_check_runs(run, checks, capfd):
+    calls, codes = checks
+    codes |= {"mypy": 3, "pytest": 5}
+    assert run.test(Path("python"), []) == 3
+    assert [call[0] for call in calls] == ["ruff", "ruff", "mypy", "pytest"]
+    out = capfd.readouterr().out
+    assert out.index("== pytest") < out.index("== mypy\nmypy says so\n== ruff check ok")
+    assert out.endswith("mypy FAILED, pytest FAILED\n")
+    codes["mypy"] = 0
+    assert run.test(Path("python"), []) == 5
+
+
+def test_arguments_are_for_pytest_alone(run, checks):
+    calls, _ = checks
     assert run.test(Path("python"), ["-q"]) == 0
-    assert kinds == ["pytest"]
+    assert run.test(Path("python"), ["--fast", "tests/model"]) == 0
+    assert calls == [["pytest", "-q"], ["pytest", *run.FAST, "tests/model"]]
+
+
+def test_fast_leaves_out_tests_by_markers_that_exist(run, checks):
+    calls, _ = checks
+    assert run.test(Path("python"), ["--fast"]) == 0
+    assert [call[0] for call in calls] == ["ruff", "ruff", "mypy", "pytest"]
+    assert calls[-1] == ["pytest", *run.FAST]
+    left_out = set(re.findall(r"\w+", run.FAST[1])) - {"not", "or"}
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    assert left_out <= {line.partition(":")[0] for line in options["markers"]}

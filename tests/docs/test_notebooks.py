@@ -8,6 +8,8 @@ import jupytext
 import pytest
 from nbmake.nb_run import NotebookRun
 
+pytestmark = pytest.mark.notebook
+
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 SOURCES = sorted((FOLDER / "src").glob("*.py"))
 NAMES = [path.stem for path in SOURCES]
@@ -103,7 +105,6 @@ def executed(request, tmp_path_factory):
     return result.nb
 
 
-@pytest.mark.slow
 def test_it_runs_in_time(executed):
     timed = [cell.metadata["execution"] for cell in executed.cells if cell.cell_type == "code"]
     first, last = timed[0]["iopub.status.busy"], timed[-1]["iopub.status.idle"]
@@ -112,7 +113,6 @@ def test_it_runs_in_time(executed):
     ).total_seconds() < TIME_LIMIT
 
 
-@pytest.mark.slow
 def test_exercises_say_not_yet_and_solutions_are_right(executed):
     verdicts = {"exercise": [], "solution": []}
     for cell in executed.cells:
@@ -126,7 +126,6 @@ def test_exercises_say_not_yet_and_solutions_are_right(executed):
     assert all(text.startswith("right: ") for text in verdicts["solution"])
 
 
-@pytest.mark.slow
 def test_nothing_is_fetched_and_nothing_is_said_in_warning(executed):
     for cell in executed.cells:
         for output in cell.get("outputs", []):
@@ -135,7 +134,6 @@ def test_nothing_is_fetched_and_nothing_is_said_in_warning(executed):
             assert not re.search(r"<(script|link|img|iframe)[^>]+https?://", html)
 
 
-@pytest.mark.slow
 def test_outputs_stay_small(executed):
     assert sum(len(str(cell.get("outputs", ""))) for cell in executed.cells) < 1_000_000
 

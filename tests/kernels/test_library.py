@@ -19,6 +19,8 @@ import torch
 from sleep_kernels import backend_status, choose_backend, gated_delta_rule, rms_norm
 from sleep_kernels.native import library, structures
 
+pytestmark = pytest.mark.process
+
 COMPILER = '#!/bin/sh\nif [ "$1" = --version ]; then echo {version}; exit; fi\n{rest}\n'
 
 

@@ -18,6 +18,8 @@ from workbench.lab import mirror as mirror_module
 from workbench.lab.mirror import mirror_all, only_mirror, open_store, store_uri
 from workbench.lab.runs import set_state
 
+pytestmark = pytest.mark.process
+
 try:
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 except ModuleNotFoundError as missing:

@@ -31,6 +31,8 @@ from workbench.lab.queue import (
 from workbench.lab.runs import Run, list_runs, read_run, requeue, set_state, trash
 from workbench.lab.supervise import finish, missing, request_all
 
+pytestmark = pytest.mark.process
+
 
 def waiting(name, at, tmp_path, *, threads=1, device="cpu", state="queued", gpu=None):
     folder = tmp_path / name

@@ -13,6 +13,8 @@ from workbench.errors import WorkbenchError
 from workbench.training.loop import train
 from workbench.training.parallel import check_processes
 
+pytestmark = pytest.mark.process
+
 pytest.importorskip("accelerate", reason="needs the extra `parallel`")
 
 SETTINGS = (

@@ -19,6 +19,8 @@ from workbench.errors import WorkbenchError
 from workbench.views.site import jupyter, server
 from workbench.views.site.server import clean_prefix
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def process():

@@ -14,6 +14,8 @@ from workbench.views.parts.kept import Kept
 from workbench.views.site import pages, sessions
 from workbench.views.site.services import services
 
+pytestmark = pytest.mark.process
+
 CHEAP = ("/",)
 
 
