@@ -40,9 +40,9 @@ def click_figure(page: Page, name: str, right: float, down: float) -> None:
     box = figure(page, name).bounding_box()
     x, y = box["x"] + right * box["width"], box["y"] + down * box["height"]
     page.mouse.move(x - 4, y)
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(150)
     page.mouse.move(x, y)
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(150)
     page.mouse.click(x, y)
 
 
@@ -50,25 +50,46 @@ def press(page: Page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click()
 
 
-def test_it_begins_before_the_first_pass(page, server):
+def button(page: Page, name: str):
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def test_a_walk_by_buttons_and_keys(page, server):
     open_stepper(page, server)
     expect(page).to_have_title("Stepper - Sleep workbench")
     expect_place(page, "Before the first pass")
-    for name in ("First", "Back one pass"):
-        expect(page.get_by_role("button", name=name, exact=True)).to_be_disabled()
-    for name in ("Play", "Step one pass", "Last"):
-        expect(page.get_by_role("button", name=name, exact=True)).to_be_enabled()
+    for name in TRANSPORT:
+        enabled = name not in ("First", "Back one pass")
+        expect(button(page, name)).to_be_enabled(enabled=enabled)
     expect(page.get_by_role("img", name=re.compile("Ring of 8 nodes"))).to_be_visible()
     expect(page.locator(".keys")).to_contain_text("space")
+    levels = [h.evaluate("e => e.tagName") for h in page.get_by_role("heading").all()]
+    assert levels.index("H1") < levels.index("H2"), "the title comes before the cards' own"
+    assert levels.count("H1") == 1
+    region = page.locator(".stop[aria-live=polite]")
+    region.evaluate("e => { e.marked = true }")  # screen readers do not announce a replaced one
 
+    for key, place in {
+        "ArrowRight": "Asleep, window 1 of 3, pass 1 of 4",
+        "ArrowLeft": "Before the first pass",
+        "End": "Awake, window 3 of 3",
+        "Home": "Before the first pass",
+    }.items():
+        page.keyboard.press(key)
+        expect_place(page, place)
+    page.keyboard.press("Space")
+    expect(button(page, "Pause")).to_be_visible()
+    page.keyboard.press("Space")
+    expect(button(page, "Play")).to_be_visible()
+    page.keyboard.press("Home")
 
-def test_step_back_first_and_last(page, server):
-    open_stepper(page, server)
     before = drawn(page, "Fast weights, all heads")
     press(page, "Step one pass")
     expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
     expect(page.get_by_text("KV cache: 16")).to_be_visible()
     assert drawn(page, "Fast weights, all heads") > before
+    assert region.evaluate("e => e.marked === true")
+    assert page.locator("[aria-live]:not(.stop)").filter(has_text="right").count() == 0
     press(page, "Step one pass")
     expect_place(page, "Asleep, window 1 of 3, pass 2 of 4")
     press(page, "Back one pass")
@@ -76,55 +97,46 @@ def test_step_back_first_and_last(page, server):
     press(page, "Last")
     expect_place(page, "Awake, window 3 of 3")
     expect(page.get_by_text("evicted").first).to_be_visible()
-    expect(page.get_by_role("button", name="Step one pass", exact=True)).to_be_disabled()
+    expect(button(page, "Step one pass")).to_be_disabled()
+    press(page, "Back one pass")
+    expect(button(page, "Step one pass")).to_be_enabled()
+    button(page, "Step one pass").focus()
+    page.keyboard.press("Enter")
+    expect_place(page, "Awake, window 3 of 3")
+    expect(button(page, "Step one pass")).to_be_disabled()
+    expect(button(page, "Step one pass")).to_be_focused()
     press(page, "First")
     expect_place(page, "Before the first pass")
 
+    field = page.get_by_role("textbox", name="Your own input")
+    field.click()
+    for key in ("End", "ArrowLeft", "Space"):
+        page.keyboard.press(key)  # in a field these keys stay there
+    press(page, "Step one pass")
+    expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
 
-def test_play_runs_to_the_end_and_can_be_paused(page, server):
+
+def test_playing_is_paused_and_jumped_out_of(page, server):
     open_stepper(page, server)
     page.get_by_label("Playing speed").select_option("0.5")  # slow: no step between look and press
     press(page, "Play")
-    expect(page.locator(".stop b")).not_to_have_text("Before the first pass")
+    expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
     press(page, "Pause")
-    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    expect(button(page, "Play")).to_be_visible()
     here = page.locator(".stop b").inner_text()
     assert here != "Awake, window 3 of 3"
     page.wait_for_timeout(2_500)  # longer than a step takes
     assert page.locator(".stop b").inner_text() == here
+    press(page, "Play")
+    click_figure(page, "Timeline of the sleep", 0.395, 0.45)
+    expect_place(page, "Asleep, window 1 of 3, pass 4 of 4")
+    expect(button(page, "Play")).to_be_visible()
+    page.wait_for_timeout(2_500)
+    expect_place(page, "Asleep, window 1 of 3, pass 4 of 4")
     page.get_by_label("Playing speed").select_option("4")
     press(page, "Play")
-    expect(page.locator(".stop b")).to_have_text("Awake, window 3 of 3")
-    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
-
-
-def test_keyboard(page, server):
-    open_stepper(page, server)
-    page.keyboard.press("ArrowRight")
-    expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
-    page.keyboard.press("ArrowRight")
-    expect_place(page, "Asleep, window 1 of 3, pass 2 of 4")
-    page.keyboard.press("ArrowLeft")
-    expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
-    page.keyboard.press("End")
     expect_place(page, "Awake, window 3 of 3")
-    page.keyboard.press("Home")
-    expect_place(page, "Before the first pass")
-    page.keyboard.press("Space")
-    expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
-    page.keyboard.press("Space")
-    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
-
-
-def test_keys_in_a_field_stay_there(page, server):
-    open_stepper(page, server)
-    field = page.get_by_role("textbox", name="Your own input")
-    field.click()
-    page.keyboard.press("End")
-    page.keyboard.press("ArrowLeft")
-    page.keyboard.press("Space")
-    press(page, "Step one pass")
-    expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
+    expect(button(page, "Play")).to_be_visible()
 
 
 def test_n_turns_hard_answers_right(page, server):
@@ -146,69 +158,119 @@ def test_n_turns_hard_answers_right(page, server):
     expect(page.get_by_text("beyond the trained range")).to_be_visible()
 
 
-def test_the_timeline_jumps(page, server):
-    open_stepper(page, server)
-    click_figure(page, "Timeline of the sleep", 0.29, 0.45)
-    expect(page.locator(".stop b")).to_have_text(re.compile(r"window 1 of 3, pass \d of 4"))
-
-
-def test_a_jump_while_playing_stays_where_it_jumped(page, server):
-    open_stepper(page, server)
-    page.get_by_label("Playing speed").select_option("0.5")
-    press(page, "Play")
-    expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
-    click_figure(page, "Timeline of the sleep", 0.395, 0.45)
-    expect_place(page, "Asleep, window 1 of 3, pass 4 of 4")
-    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
-    page.wait_for_timeout(3000)
-    expect_place(page, "Asleep, window 1 of 3, pass 4 of 4")
-
-
-def test_a_query_is_chosen_by_keyboard(page, server):
-    open_stepper(page, server)
+def test_every_choice_takes_keys_and_clicks(page, server):
+    open_stepper(page, server, "checkpoint=depo-n8-any&pass=2")
     ask = page.locator(".ring .ask")
     first = ask.text_content()
     page.get_by_role("combobox", name="Query").focus()
     page.keyboard.press("ArrowDown")
     expect(ask).not_to_have_text(first)
     page.wait_for_url(re.compile("query=1"))
-    expect_place(page, "Before the first pass")
+    expect_place(page, "Asleep, window 1 of 3, pass 2 of 4")
+    answers = figure(page, "Answers if the model woke now")
+    answers.scroll_into_view_if_needed()
+    second = ask.text_content()
+    click_figure(page, "Answers if the model woke now", 0.42, 0.07)
+    expect(ask).not_to_have_text(second)
 
-
-def test_every_choice_takes_keys(page, server):
-    open_stepper(page, server)
+    click_figure(page, "Fast weights, all heads", 0.75, 0.75)
+    expect(page.get_by_role("figure", name="Head 3, S", exact=True)).to_be_visible()
+    button(page, "change: pass").click()
+    changed = page.get_by_role("figure", name="Head 3, change since the last pass", exact=True)
+    expect(changed).to_be_visible()
+    expect(page.get_by_text("S after pass 2 minus S after pass 1")).to_be_visible()
+    button(page, "S").click()
     page.get_by_role("combobox", name="Head").focus()
+    page.keyboard.press("Home")
     page.keyboard.press("ArrowDown")
     expect(page.get_by_role("figure", name="Head 1, S", exact=True)).to_be_visible()
     page.get_by_role("combobox", name="Checkpoint").focus()
     page.keyboard.press("End")
     expect(page.get_by_role("img", name="string 1 and its 8 steps")).to_be_visible()
-    expect(page.get_by_role("combobox", name="Query")).to_have_value("string 1")
+    expect(page.get_by_role("combobox", name="Query")).to_have_value(re.compile("string"))
 
 
-def test_the_focus_stays_on_step_at_the_end(page, server):
-    open_stepper(page, server, "checkpoint=depo-n8-any&window=2&pass=0")
-    step = page.get_by_role("button", name="Step one pass", exact=True)
-    step.focus()
-    page.keyboard.press("Enter")
-    expect_place(page, "Awake, window 3 of 3")
-    expect(step).to_be_disabled()
-    expect(step).to_be_focused()
-
-
-def test_the_live_region_stays_and_the_title_comes_first(page, server):
-    """A region that is replaced is not announced by screen readers."""
+def test_numbers_and_typed_input(page, server):
     open_stepper(page, server)
-    region = page.locator(".stop[aria-live=polite]")
-    region.evaluate("e => { e.marked = true }")
-    press(page, "Step one pass")
-    expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
-    assert region.evaluate("e => e.marked === true")
-    assert page.locator("[aria-live]:not(.stop)").filter(has_text="right").count() == 0
-    headings = page.get_by_role("heading")
-    levels = [h.evaluate("e => e.tagName") for h in headings.all()]
-    assert levels.index("H1") < levels.index("H2"), "the title comes before the cards' own"
-    assert page.get_by_role("heading", level=1).count() == 1
+    for name, typed, shown, said in (
+        ("Example (0-15)", "16", "15", "example goes from 0 to 15, so 16 became 15"),
+        ("Example (0-15)", "-3", "0", "so -3 became 0"),
+        ("Seed", "99999999999999999999", "4294967295", "seed goes from 0 to 4294967295"),
+        ("Seed", "9" * 30, "4294967295", "seed goes from 0 to 4294967295"),
+    ):
+        field = page.get_by_role("spinbutton", name=name, exact=True)
+        for _ in range(2):  # the second time nothing changes but the field
+            field.fill(typed)
+            field.press("Enter")
+            expect(field, typed).to_have_value(shown)
+            expect(page.get_by_text(said).first, typed).to_be_visible()
+    assert page.get_by_text("a bug").count() == 0
+    field = page.get_by_role("spinbutton", name="Example (0-15)", exact=True)
+    for name, shown in (("one less", "0"), ("one more", "1")):
+        press(page, f"Example (0-15): {name}")
+        expect(field).to_have_value(shown)
+    page.wait_for_url(re.compile("example=1&"))
+    field.fill("")
+    field.press("Enter")
+    expect(field).to_have_value("1")
+
+    field = page.get_by_role("textbox", name="Your own input")
+    field.fill("0>1 1>2 2>3")
+    press(page, "Use this input")
+    expect(page.get_by_text("there is no edge")).to_be_visible()
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_role("img", name=re.compile("Ring of 8 nodes"))).to_be_visible()
+    assert "input=0" not in page.url
+    field.fill("0>1 1>2 2>3 3>0")
+    page.get_by_role("textbox", name="Queries (hops:node)").fill("1:0, 2:1")
+    press(page, "Use this input")
+    ring = page.get_by_role("img", name="Ring of 4 nodes: 0 to 1 to 2 to 3 and back")
+    expect(ring).to_be_visible()
+    expect(page.get_by_text("there is no edge")).to_be_hidden()
+    expect(page.locator(".scores .total")).to_contain_text("of 2")
+    press(page, "Draw again")
+    expect(page.get_by_role("img", name=re.compile("Ring of 8 nodes"))).to_be_visible()
+
+
+def test_the_address_keeps_the_place_and_back_leaves_the_page(page, server):
+    page.goto(server)
+    page.get_by_role("link", name="Step through depo-n8-any").click()
+    for words in ("pass 1 of 4", "pass 2 of 4"):
+        press(page, "Step one pass")
+        expect(page.locator(".stop b")).to_contain_text(words)
+    button(page, "change: sleep").click()
+    page.wait_for_url(re.compile("show=sleep_change"))
+    page.wait_for_url(re.compile("pass=2"))
+    page.reload()
+    expect_place(page, "Asleep, window 1 of 3, pass 2 of 4")
+    expect(page.get_by_text("S after pass 2 minus S before the sleep")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("heading", name="Language models that sleep")).to_be_visible()
+
+
+def test_wrong_values_in_the_address_are_told(page, server):
+    open_stepper(page, server, "checkpoint=depo-n8-any&N=99&pass=abc&head=77")
+    expect(page.get_by_text("N = 99 in the address is out of range")).to_be_visible()
+    expect(page.get_by_text("pass = 'abc' in the address is no whole number")).to_be_visible()
+    expect(page.get_by_text("head 77 does not exist here; 3 is shown")).to_be_visible()
+    assert page.get_by_role("alert").count() <= 1, "one notice for all"
+    page.wait_for_url(re.compile("N=12&window=0&pass=0&layer=1&head=3"))
+    expect_place(page, "Before the first pass")
+
+
+def test_rule110_shows_the_automaton(page, server):
+    open_stepper(page, server, "checkpoint=rule110-w12-t8-n3")
+    expect(page.get_by_role("img", name="string 1 and its 8 steps")).to_be_visible()
+    field = page.get_by_role("textbox", name="Your own input")
+    field.fill("0101 11")
+    press(page, "Use this input")
+    expect(page.get_by_text("string 1 has 4 bits")).to_be_visible()
+    field.fill("010101010101 111111111111")
+    press(page, "Use this input")
+    expect(page.get_by_text("string 1 has 4 bits")).to_be_hidden()
+    page.wait_for_url(re.compile("input=010101010101"))
+    page.reload()
+    expect(field).to_have_value("010101010101 111111111111")
 
 
 INK = """([selector, theme]) => {
@@ -244,10 +306,8 @@ def luminance(colour: list[int]) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_inks_can_be_read(page, server, theme):
-    """WCAG AA asks for 4.5:1 of text, in both themes."""
-    page.context.add_cookies([{"name": "workbench_theme", "value": theme, "url": server}])
+def test_inks_can_be_read(page, server, serious_faults):
+    """WCAG AA asks for 4.5:1 of text, in both themes; axe looks at the rest."""
     low = {}
     for query, selectors in {
         "checkpoint=depo-n8-any&pass=1&query=0": [
@@ -257,154 +317,100 @@ def test_inks_can_be_read(page, server, theme):
         "checkpoint=rule110-w12-t8-n3&window=2&pass=1": [".t.gone", ".t.on.gone", ".bad, .good"],
     }.items():  # fmt: skip
         open_stepper(page, server, query)
-        for selector in selectors:
-            found = page.evaluate(INK, [selector, theme])
-            assert found, f"no {selector} at {query}"
-            ink, ground, opacity = found
-            assert opacity == "1", f"{selector} fades its text"
-            light, dark = sorted((luminance(ink), luminance(ground)), reverse=True)
-            if (ratio := (light + 0.05) / (dark + 0.05)) < 4.5:
-                low[f"{selector} at {query}"] = round(ratio, 2)
+        for _ in range(2):
+            theme = "dark" if page.locator(".mui-dark").count() else "light"
+            for selector in selectors:
+                found = page.evaluate(INK, [selector, theme])
+                assert found, f"no {selector} at {query}"
+                ink, ground, opacity = found
+                assert opacity == "1", f"{selector} fades its text"
+                light, dark = sorted((luminance(ink), luminance(ground)), reverse=True)
+                if (ratio := (light + 0.05) / (dark + 0.05)) < 4.5:
+                    low[f"{selector} at {query}, {theme}"] = round(ratio, 2)
+            assert serious_faults(page) == [], f"{query}, {theme}"
+            button(page, "Toggle theme").click()
+            other = "light" if theme == "dark" else "dark"
+            expect(page.locator(f".mui-{other}").first).to_be_attached()
     assert low == {}
 
 
-@pytest.mark.parametrize("where", ["", "stepper?checkpoint=depo-n8-any&pass=2"])
-def test_axe_finds_nothing_wrong(page, server, where, serious_faults):
-    if where:
-        open_stepper(page, server, where.partition("?")[2])
-    else:
-        page.goto(server)
-        expect(page.get_by_role("heading", name="Checkpoints")).to_be_visible()
-    assert serious_faults(page) == []
-
-
-def test_a_head_is_enlarged_by_a_click(page, server):
-    open_stepper(page, server, "checkpoint=depo-n8-any&pass=2")
-    click_figure(page, "Fast weights, all heads", 0.75, 0.75)
-    expect(page.get_by_role("figure", name="Head 3, S", exact=True)).to_be_visible()
-    page.get_by_role("button", name="change: pass").click()
-    expect(
-        page.get_by_role("figure", name="Head 3, change since the last pass", exact=True)
-    ).to_be_visible()
-    expect(page.get_by_text("S after pass 2 minus S after pass 1")).to_be_visible()
-
-
-def test_own_input_right_and_wrong(page, server):
+def test_a_theme_is_remembered_and_counts_more_than_the_system(page, server):
+    page.emulate_media(color_scheme="dark")
     open_stepper(page, server)
-    field = page.get_by_role("textbox", name="Your own input")
-    field.fill("0>1 1>2 2>3")
-    press(page, "Use this input")
-    expect(page.get_by_text("there is no edge")).to_be_visible()
-    expect(field).to_have_attribute("aria-invalid", "true")
-    expect(page.get_by_role("img", name=re.compile("Ring of 8 nodes"))).to_be_visible()
-    assert "input=0" not in page.url
-    field.fill("0>1 1>2 2>3 3>0")
-    page.get_by_role("textbox", name="Queries (hops:node)").fill("1:0, 2:1")
-    press(page, "Use this input")
-    ring = page.get_by_role("img", name="Ring of 4 nodes: 0 to 1 to 2 to 3 and back")
-    expect(ring).to_be_visible()
-    expect(page.get_by_text("there is no edge")).to_be_hidden()
-    expect(page.locator(".scores .total")).to_contain_text("of 2")
-    press(page, "Draw again")
-    expect(page.get_by_role("img", name=re.compile("Ring of 8 nodes"))).to_be_visible()
-
-
-def test_reload_keeps_the_cursor(page, server):
-    open_stepper(page, server)
-    for _ in range(2):
-        press(page, "Step one pass")
-    expect_place(page, "Asleep, window 1 of 3, pass 2 of 4")
-    page.get_by_role("button", name="change: sleep").click()
-    page.wait_for_url(re.compile("show=sleep_change"))
-    page.wait_for_url(re.compile("pass=2"))
-    page.reload()
-    expect_place(page, "Asleep, window 1 of 3, pass 2 of 4")
-    expect(page.get_by_text("S after pass 2 minus S before the sleep")).to_be_visible()
-
-
-def test_back_leaves_the_page(page, server):
+    expect(page.locator(".mui-dark").first).to_be_visible()
+    assert page.context.cookies() == [], "only a choice is remembered"
+    before = drawn(page, "Curves along the walk")
+    button(page, "Toggle theme").click()
+    expect(page.locator(".mui-dark")).to_have_count(0)
+    expect(figure(page, "Curves along the walk")).not_to_have_attribute("data-drawn", str(before))
+    page.wait_for_function("document.cookie.includes('workbench_theme=light')")
     page.goto(server)
-    page.get_by_role("link", name="Step through depo-n8-any").click()
-    for words in ("pass 1 of 4", "pass 2 of 4"):
-        press(page, "Step one pass")
-        expect(page.locator(".stop b")).to_contain_text(words)
-    page.wait_for_url(re.compile("pass=2"))
-    page.go_back()
-    expect(page.get_by_role("heading", name="Language models that sleep")).to_be_visible()
+    expect(page.get_by_role("heading", name="Checkpoints")).to_be_visible()
+    page.wait_for_timeout(500)
+    assert page.locator(".mui-dark").count() == 0, "the choice counts more than the system"
 
 
-@pytest.mark.parametrize("width", [390, 800, 1024, 1100, 1280])
-def test_cards_stand_clear_of_each_other(page, server, width):
-    page.set_viewport_size({"width": width, "height": 900})
-    open_stepper(page, server)
-    cards = page.locator(".panel")
-    cards.last.scroll_into_view_if_needed()
-    boxes = [b for b in (card.bounding_box() for card in cards.all()) if b]
-    assert len(boxes) == 6
-    for i, a in enumerate(boxes):
-        for b in boxes[:i]:
-            beside = a["x"] >= b["x"] + b["width"] or b["x"] >= a["x"] + a["width"]
-            below = a["y"] >= b["y"] + b["height"] or b["y"] >= a["y"] + a["height"]
-            assert beside or below, f"two cards overlap: {a} {b}"
+OVERFLOWING = """() => {
+  const found = []
+  const look = (root) => {
+    for (const e of root.querySelectorAll("*")) {
+      if (e.shadowRoot) look(e.shadowRoot)
+      const panel = e.closest(".unseen, svg, .js-plotly-plot")
+      if (panel || !e.getClientRects().length) continue
+      if (e.getBoundingClientRect().right > innerWidth + 1)
+        found.push(e.tagName + "." + e.className)
+    }
+  }
+  look(document)
+  return found
+}"""
+CUT = """() => {
+  const found = []
+  const look = (root) => {
+    for (const e of root.querySelectorAll("*")) {
+      if (e.shadowRoot) look(e.shadowRoot)
+      if (!e.matches(".js-plotly-plot")) continue
+      const box = e.getBoundingClientRect()
+      for (const text of e.querySelectorAll("svg text")) {
+        const b = text.getBoundingClientRect()
+        if (!b.width || !text.textContent.trim()) continue
+        const across = b.left < box.left - 2 || b.right > box.right + 2
+        if (across || b.top < box.top - 2 || b.bottom > box.bottom + 2)
+          found.push(`${e.getAttribute("aria-label")}: ${text.textContent}`)
+      }
+    }
+  }
+  look(document)
+  return found
+}"""
 
 
-@pytest.mark.parametrize(
-    ("name", "typed", "shown", "said"),
-    [
-        ("Example (0-15)", "16", "15", "example goes from 0 to 15, so 16 became 15"),
-        ("Example (0-15)", "-3", "0", "so -3 became 0"),
-        ("Seed", "99999999999999999999", "4294967295", "seed goes from 0 to 4294967295"),
-        ("Seed", "9" * 30, "4294967295", "seed goes from 0 to 4294967295"),
-    ],
-)
-def test_a_number_that_does_not_exist_becomes_the_nearest(page, server, name, typed, shown, said):
-    open_stepper(page, server)
-    field = page.get_by_role("spinbutton", name=name, exact=True)
-    for _ in range(2):  # the second time nothing changes but the field
-        field.fill(typed)
-        field.press("Enter")
-        expect(field).to_have_value(shown)
-        expect(page.get_by_text(said).first).to_be_visible()
-    assert page.get_by_text("a bug").count() == 0
+@pytest.mark.parametrize("checkpoint", ["depo-n8-any", "depo-n8-w2-any", "rule110-w12-t8-n3"])
+def test_cards_and_labels_have_room(page, server, checkpoint):
+    page.set_viewport_size({"width": 1920, "height": 1000})
+    open_stepper(page, server, f"checkpoint={checkpoint}&pass=2&N=8&show=sleep_change")
+    for width in (1920, 1280, 1100, 1024, 800, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(300)
+        cards = page.locator(".panel")
+        cards.last.scroll_into_view_if_needed()
+        boxes = [b for b in (card.bounding_box() for card in cards.all()) if b]
+        assert len(boxes) == 6, width
+        for i, a in enumerate(boxes):
+            for b in boxes[:i]:
+                apart = a["x"] >= b["x"] + b["width"] or b["x"] >= a["x"] + a["width"]
+                below = a["y"] >= b["y"] + b["height"] or b["y"] >= a["y"] + a["height"]
+                assert apart or below, f"two cards overlap at {width}: {a} {b}"
+        if width >= 1280:
+            assert page.evaluate(OVERFLOWING) == [], width
+            assert page.evaluate(CUT) == [], width
 
 
-def test_numbers_are_counted_up_and_down(page, server):
-    open_stepper(page, server)
-    field = page.get_by_role("spinbutton", name="Example (0-15)", exact=True)
-    press(page, "Example (0-15): one less")
-    expect(field).to_have_value("0")
-    press(page, "Example (0-15): one more")
-    expect(field).to_have_value("1")
-    page.wait_for_url(re.compile("example=1&"))
-    field.fill("")
-    field.press("Enter")
-    expect(field).to_have_value("1")
-
-
-def test_a_query_is_chosen_by_a_click_on_its_row(page, server):
-    open_stepper(page, server)
-    before = page.locator(".ring .ask").text_content()
-    figure(page, "Answers if the model woke now").scroll_into_view_if_needed()
-    click_figure(page, "Answers if the model woke now", 0.42, 0.07)
-    expect(page.locator(".ring .ask")).not_to_have_text(before)
-
-
-@pytest.mark.parametrize("width", [1024, 1280, 1920])
-def test_stepping_does_not_move_the_page(page, server, width):
-    page.set_viewport_size({"width": width, "height": 900})
-    open_stepper(page, server)
-    tops = set()
-    for _ in range(7):
-        tops.add(round(figure(page, "Timeline of the sleep").bounding_box()["y"]))
-        before = page.locator(".stop b").text_content()
-        press(page, "Step one pass")
-        expect(page.locator(".stop b")).not_to_have_text(before)
-    assert len(tops) == 1
-
-
-def test_labels_of_a_step_stay_level_and_apart(page, server):
+def test_two_windows_have_level_labels_and_an_eviction(page, server):
     """Six windows: labels below the curves and heads of the windows have room."""
-    open_stepper(page, server, "checkpoint=depo-n8-w2-any&pass=2")
+    open_stepper(page, server, "checkpoint=depo-n8-w2-any&window=1&pass=0&N=2")
+    expect_place(page, "Evicted: on to window 2 of 6")
+    expect(page.get_by_text("S alone crossed the boundary")).to_be_visible()
     curves = figure(page, "Curves along the walk")
     boxes = curves.evaluate(
         """e => [...e.querySelectorAll(".xtick text")].map(
@@ -415,115 +421,21 @@ def test_labels_of_a_step_stay_level_and_apart(page, server):
     assert all(b[0] > a[1] for a, b in zip(boxes[:-1], boxes[1:], strict=True) if b[0] > a[0])
     page.set_viewport_size({"width": 1920, "height": 900})
     heads = page.locator(".tokens h4").all()
-    assert {round(h.bounding_box()["height"]) for h in heads} == {
-        round(heads[-1].bounding_box()["height"])
-    }
-    assert heads[0].bounding_box()["height"] < 26, "one line"
+    heights = {round(h.bounding_box()["height"]) for h in heads}
+    assert len(heights) == 1 and heights.pop() <= 26, "one line"
 
 
-@pytest.mark.parametrize("path", ["", "stepper?checkpoint=depo-n8-any"])
-def test_the_system_asks_for_dark(page, server, path):
-    page.emulate_media(color_scheme="dark")
-    page.goto(f"{server}/{path}")
-    expect(page.locator(".mui-dark").first).to_be_visible()
-    page.wait_for_timeout(500)
-    assert page.context.cookies() == [], "only a choice is remembered"
-    page.get_by_role("button", name="Toggle theme").click()
-    page.wait_for_function("document.cookie.includes('workbench_theme=light')")
-    page.reload()
-    expect(page.get_by_role("button", name="Toggle theme")).to_be_visible()
-    page.wait_for_timeout(1000)
-    assert page.locator(".mui-dark").count() == 0, "the choice counts more than the system"
-
-
-def test_wrong_values_in_the_address_are_told(page, server):
-    open_stepper(page, server, "checkpoint=depo-n8-any&N=99&pass=abc&head=77")
-    expect(page.get_by_text("N = 99 in the address is out of range")).to_be_visible()
-    expect(page.get_by_text("pass = 'abc' in the address is no whole number")).to_be_visible()
-    expect(page.get_by_text("head 77 does not exist here; 3 is shown")).to_be_visible()
-    assert page.get_by_role("alert").count() <= 1, "one notice for all"
-    page.wait_for_url(re.compile("N=12&window=0&pass=0&layer=1&head=3"))
-    expect_place(page, "Before the first pass")
-
-
-def test_dark_is_remembered(page, server):
+def test_stepping_does_not_move_the_page(page, server):
     open_stepper(page, server)
-    before = drawn(page, "Curves along the walk")
-    page.get_by_role("button", name="Toggle theme").click()
-    expect(page.locator(".mui-dark").first).to_be_visible()
-    expect(figure(page, "Curves along the walk")).not_to_have_attribute("data-drawn", str(before))
-    page.wait_for_function("document.cookie.includes('workbench_theme=dark')")
-    page.goto(server)
-    expect(page.locator(".mui-dark").first).to_be_visible()
-
-
-def test_rule110_shows_the_automaton(page, server):
-    open_stepper(page, server, "checkpoint=rule110-w12-t8-n3")
-    expect(page.get_by_role("img", name="string 1 and its 8 steps")).to_be_visible()
-    page.get_by_role("textbox", name="Your own input").fill("0101 11")
-    press(page, "Use this input")
-    expect(page.get_by_text("string 1 has 4 bits")).to_be_visible()
-    page.get_by_role("textbox", name="Your own input").fill("010101010101 111111111111")
-    press(page, "Use this input")
-    expect(page.get_by_text("string 1 has 4 bits")).to_be_hidden()
-    page.wait_for_url(re.compile("input=010101010101"))
-    page.reload()
-    expect(page.get_by_role("textbox", name="Your own input")).to_have_value(
-        "010101010101 111111111111"
-    )
-
-
-def test_two_windows_show_an_eviction_between_sleeps(page, server):
-    open_stepper(page, server, "checkpoint=depo-n8-w2-any&window=1&pass=0&N=2")
-    expect_place(page, "Evicted: on to window 2 of 6")
-    expect(page.get_by_text("S alone crossed the boundary")).to_be_visible()
-
-
-@pytest.mark.parametrize("width", [1280, 1920])
-@pytest.mark.parametrize("checkpoint", ["depo-n8-any", "depo-n8-w2-any", "rule110-w12-t8-n3"])
-def test_nothing_overflows(page, server, width, checkpoint):
-    page.set_viewport_size({"width": width, "height": 1000})
-    open_stepper(page, server, f"checkpoint={checkpoint}&pass=1&N=8")
-    overflowing = page.evaluate(
-        """() => {
-          const found = []
-          const look = (root) => {
-            for (const e of root.querySelectorAll("*")) {
-              if (e.shadowRoot) look(e.shadowRoot)
-              const panel = e.closest(".unseen, svg, .js-plotly-plot")
-              if (panel || !e.getClientRects().length) continue
-              if (e.getBoundingClientRect().right > innerWidth + 1)
-                found.push(e.tagName + "." + e.className)
-            }
-          }
-          look(document)
-          return found
-        }"""
-    )
-    assert overflowing == []
-
-
-def test_labels_inside_figures_are_not_cut(page, server):
-    open_stepper(page, server, "checkpoint=depo-n8-any&pass=2&show=sleep_change")
-    cut = page.evaluate(
-        """() => {
-          const found = []
-          const look = (root) => {
-            for (const e of root.querySelectorAll("*")) {
-              if (e.shadowRoot) look(e.shadowRoot)
-              if (!e.matches(".js-plotly-plot")) continue
-              const box = e.getBoundingClientRect()
-              for (const text of e.querySelectorAll("svg text")) {
-                const b = text.getBoundingClientRect()
-                if (!b.width || !text.textContent.trim()) continue
-                const across = b.left < box.left - 2 || b.right > box.right + 2
-                if (across || b.top < box.top - 2 || b.bottom > box.bottom + 2)
-                  found.push(`${e.getAttribute("aria-label")}: ${text.textContent}`)
-              }
-            }
-          }
-          look(document)
-          return found
-        }"""
-    )
-    assert cut == []
+    for width in (1024, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.keyboard.press("Home")
+        expect_place(page, "Before the first pass")
+        page.wait_for_timeout(300)
+        tops = set()
+        for _ in range(5):
+            tops.add(round(figure(page, "Timeline of the sleep").bounding_box()["y"]))
+            before = page.locator(".stop b").text_content()
+            press(page, "Step one pass")
+            expect(page.locator(".stop b")).not_to_have_text(before)
+        assert len(tops) == 1, width
