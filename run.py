@@ -471,7 +471,10 @@ def main(arguments: Sequence[str]) -> int:
     if command == "bench":
         return bench(python, rest)
     if command == "fuzz":
-        hand_over([str(python), "-P", str(ROOT / "tests" / "fuzz.py"), *rest])
+        tests = ROOT / "tests"
+        hand_over(
+            [str(python), "-P", str(tests / "fuzz.py"), *rest], PYTHONPATH=str(tests / "support")
+        )
     if command == "lab":
         hand_over(lab_command(python, rest), **lab_environment())
     hand_over([str(python), "-P", "-m", "workbench.cli", command, *rest])

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from tiny import tiny_toml
 
 from workbench import registry
 from workbench.errors import WorkbenchError
@@ -190,24 +191,6 @@ TASK = '''
         def summary(self):
             return f"Toy: where {self.config.people} people are"
 '''
-TRAINING = """
-[model]
-width = 8
-attention_heads = 2
-gdn_heads = 2
-key_dim = 4
-value_dim = 4
-mlp_width = 8
-[sleep]
-window = 9
-passes = 2
-[task]
-name = "toy"
-[training]
-steps = 3
-batch_size = 4
-eval_count = 5
-"""
 
 
 @pytest.fixture
@@ -243,8 +226,7 @@ def _on_the_command_line(capsys):
     assert "one of depo, rule110, toy" in run("sample", "--help")
     text = run("sample", "toy", "--set", "people=2")
     assert "Where is Ann = " in text and "Bob" in text and "Cyd" not in text
-    with open("toy.toml", "w") as file:
-        file.write(TRAINING)
+    Path("toy.toml").write_text(tiny_toml(task={"name": "toy"}, sleep={"window": 9}))
     run("train", "toy.toml", "--out", "runs/toy")
     said = run("eval", "runs/toy", "--count", "8")
     assert "facts 1" in said and "guess" in said

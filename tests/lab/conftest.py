@@ -1,42 +1,15 @@
 """Sweeps of runs that take a second, and processes that train them."""
 
-import re
 import textwrap
 from functools import partial
 
 import pytest
+from tiny import tiny_toml
 
-BASE = """
-[model]
-width = 8
-attention_heads = 2
-gdn_heads = 2
-key_dim = 4
-value_dim = 4
-mlp_width = 8
-
-[sleep]
-window = 8
-
-[task]
-name = "depo"
-nodes = 4
-names = "single"
-max_hops = 2
-queries = 2
-predict_ans = false
-
-[training]
-steps = 9
-batch_size = 4
-warmup = 2
-log_every = 1
-eval_every = 3
-eval_count = 12
-checkpoint_every = 2
-muon_lr = 0.005
-adamw_lr = 0.005
-"""
+TRAINING = {
+    "steps": 9, "eval_every": 3, "eval_count": 12, "checkpoint_every": 2,
+    "muon_lr": 0.005, "adamw_lr": 0.005,
+}  # fmt: skip
 
 SWEEP = """
 title = "Tiny"
@@ -57,14 +30,13 @@ def write_sweep():
     """Return a writer of sweep files of runs that take a second, the base configuration beside.
 
     ``write_sweep(folder, seeds=[0], passes=[1], steps=6, checkpoint_every=2)``, where the last is
-    any setting of the base; or ``write_sweep(folder, text)``.
+    any setting of training; or ``write_sweep(folder, text)``.
     """
 
     def write(folder, text=None, *, name="tiny", seeds=(0, 1), passes=(1, 2), steps=6, **settings):
-        base = BASE
-        for setting, value in settings.items():
-            base, found = re.subn(rf"(?m)^{setting} = .*$", f"{setting} = {value}", base)
-            assert found == 1, setting
+        base = tiny_toml(
+            sleep={"passes": 1}, task={"predict_ans": False}, training=TRAINING | settings
+        )
         (folder / "base.toml").write_text(base)
         path = folder / f"{name}.toml"
         plain = SWEEP.format(seeds=list(seeds), passes=list(passes), steps=steps)
