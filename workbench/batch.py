@@ -1,4 +1,4 @@
-"""What a task hands to a model: tokens, what is to be predicted, and how hard each query is."""
+"""What a task gives a model: tokens, which of them to predict, and how hard each query is."""
 
 from __future__ import annotations
 

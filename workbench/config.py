@@ -23,9 +23,9 @@ from workbench.task_config import Frozen as Frozen
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 MOST_PASSES = 10_000
-"""Passes over one window beyond which a number was not meant."""
+"""Most passes over one window; a larger number is a mistake."""
 MOST_TOKENS = 2**24
-"""Tokens of a window, or examples, beyond which a number was not meant."""
+"""Most tokens of a window, or examples; a larger number is a mistake."""
 
 ATTENTION = "attention"
 
@@ -337,11 +337,8 @@ class Experiment(Frozen):
 def load_experiment(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Experiment:
     """Read an `Experiment` from TOML, with overrides ``section.field=value``.
 
-    Raises
-    ------
-    WorkbenchError
-        A field is unknown or out of range; `UnreadableFile` where the file is missing, is not a
-        regular file, or not TOML.
+    Raises `WorkbenchError` for a field that is unknown or out of range; `UnreadableFile` if the
+    file is missing, not a regular file, or not TOML.
     """
     path = Path(path)
     try:
@@ -362,7 +359,7 @@ def build(model: type[ModelT], data: dict[str, Any], *, source: str) -> ModelT:
 
 
 def _explain(error: ValidationError, source: str, model: type[BaseModel]) -> tuple[str, str, str]:
-    # a table given for `passes` was not meant to be a number
+    # a table given for `passes` is not a wrong number
     errors = error.errors()
     meant = [e for e in errors if e["type"] != "int_type" or not isinstance(e["input"], dict)]
     first = (meant or errors)[0]
@@ -379,7 +376,7 @@ def _explain(error: ValidationError, source: str, model: type[BaseModel]) -> tup
         expected = f"one of {context['expected_tags']}"
         return f"{given}.{name} = {context['tag']!r}", expected, "change the value"
     if first["type"] == "union_tag_not_found":
-        return f"{given} has no {first['ctx']['discriminator']}", "one that says its kind", "add it"
+        return f"{given} has no {first['ctx']['discriminator']}", "a field of this name", "add it"
     if first["type"] == "extra_forbidden":
         names, fix = _known(model, first["loc"])
         return f"{given} is unknown", f"one of {', '.join(names)}", fix
@@ -391,7 +388,7 @@ def _explain(error: ValidationError, source: str, model: type[BaseModel]) -> tup
 
 
 def _wanted(message: str) -> str:
-    """Return what pydantic's sentence asks for, so that it can stand after "expected"."""
+    """Return what pydantic's sentence expects, worded to follow "expected"."""
     words = re.sub(r", unable to parse .*|, got .*| after validation, not .*", "", message)
     words = re.sub(r"^\w+ should (be|have|match) ", r"\1 ", words)
     if words.startswith("match "):
@@ -407,7 +404,7 @@ def _known(model: type[BaseModel], where: tuple[int | str, ...]) -> tuple[list[s
     here = [model]
     for part in parents:
         inside = [m for h in here if part in h.model_fields for m in _models(h, part)]
-        # what is no field is the tag of a union: it chooses one of the models
+        # a part that is not a field is the tag of a union: it chooses one of the models
         chosen = [m for m in here if part in {str(f.default) for f in m.model_fields.values()}]
         here = inside or chosen or here
     names = list(dict.fromkeys(name for h in here for name in h.model_fields))

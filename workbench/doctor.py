@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from workbench.errors import WorkbenchError
 
+REQUIRED = ("torch", "panel", "plotly")
 INSTALLED_BY = {
     "jupyterlab": "; `python3 run.py lab` installs it",
     "triton": "; optional, kernels on a GPU: pip install -c constraints.txt -e '.[gpu]'",
@@ -19,23 +20,11 @@ INSTALLED_BY = {
     "flash-linear-attention": "; optional, a peer in `python3 run.py bench`, which installs it",
     "flash-attn": "; optional, faster attention on a GPU",
 }
-"""What brings a package that is not there."""
+"""How to install a missing package."""
 
 
 class Check(NamedTuple):
-    """One finding.
-
-    Attributes
-    ----------
-    name : str
-        What was looked at.
-    ok : bool
-        Whether it serves here.
-    finding : str
-        Version, device or reason.
-    required : bool
-        Whether the bundled scale needs it.
-    """
+    """One check: a version, a device or the reason, and whether the bundled scale needs it."""
 
     name: str
     ok: bool
@@ -63,25 +52,25 @@ def examine() -> list[Check]:
 
 
 def _finding(name: str, probe: Callable[[], list[Check]], *, required: bool) -> list[Check]:
-    """Return what a probe found; a probe that fails is a finding as well."""
+    """Return what a probe found; a probe that fails is a failed check."""
     try:
         return probe()
     except Exception as error:
-        return [Check(name, False, _said(error), required)]
+        return [Check(name, False, _words(error), required)]
 
 
-def _said(error: Exception) -> str:
+def _words(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _torch_problem() -> str | None:
-    """Return why torch cannot be used, or None; it may be there and yet not load."""
+    """Return why torch cannot be used, or None; it may be installed but fail to load."""
     if importlib.util.find_spec("torch") is None:
-        return "not there: install the project again"
+        return "not installed: install the project again"
     try:
         import torch  # noqa: F401
     except Exception as error:
-        return f"{_said(error)}; install the project again"
+        return f"{_words(error)}; install the project again"
     return None
 
 
@@ -98,12 +87,12 @@ def _compiler() -> list[Check]:
 def _browser() -> list[Check]:
     named = os.environ.get("WORKBENCH_CHROMIUM")
     if importlib.util.find_spec("playwright") is None:
-        lacks = "playwright is not installed: pip install -c constraints.txt -e '.[test]'"
-        return [Check("browser tests", False, lacks, False)]
+        missing = "playwright is not installed: pip install -c constraints.txt -e '.[test]'"
+        return [Check("browser tests", False, missing, False)]
     browser = shutil.which(named or "chromium")
     why = "no Chromium: install it, or name it in $WORKBENCH_CHROMIUM"
     if named:
-        why = f"$WORKBENCH_CHROMIUM is {named!r}, which is no program"
+        why = f"$WORKBENCH_CHROMIUM is {named!r}, which is not a program"
     return [Check("browser tests", browser is not None, browser or why, False)]
 
 
@@ -111,17 +100,8 @@ def _packages() -> list[Check]:
     from importlib import metadata
 
     checks = []
-    wanted = {
-        "torch": True,
-        "panel": True,
-        "plotly": True,
-        "jupyterlab": False,
-        "triton": False,
-        "transformers": False,
-        "flash-linear-attention": False,
-        "flash-attn": False,
-    }
-    for name, required in wanted.items():
+    for name in (*REQUIRED, *INSTALLED_BY):
+        required = name in REQUIRED
         try:
             checks.append(Check(name, True, metadata.version(name), required))
         except metadata.PackageNotFoundError:
@@ -162,9 +142,8 @@ def _checkpoints() -> list[Check]:
     for name in bundled_checkpoints():
         try:
             load_checkpoint(name)
-            checks.append(Check(f"checkpoint {name}", True, "whole", True))
-        except WorkbenchError as error:
-            checks.append(Check(f"checkpoint {name}", False, str(error), True))
-        except Exception as error:  # whatever is wrong with one folder, the others are looked at
-            checks.append(Check(f"checkpoint {name}", False, _said(error), True))
+            checks.append(Check(f"checkpoint {name}", True, "intact", True))
+        except Exception as error:  # one damaged folder must not hide the others
+            words = str(error) if isinstance(error, WorkbenchError) else _words(error)
+            checks.append(Check(f"checkpoint {name}", False, words, True))
     return checks or [Check("checkpoints", False, "none bundled", True)]

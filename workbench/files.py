@@ -22,15 +22,15 @@ from workbench.errors import WorkbenchError
 from workbench.identity import this_host
 
 LIMIT = 64 * 2**20
-"""Bytes that a text file (JSON, TOML, a log) may have unless the caller says otherwise."""
+"""Default limit of a text file (JSON, TOML, a log), in bytes."""
 
 LEFT_BEHIND = re.compile(
     r"\.(?P<name>.+?)(?P<old>\.old)?\.(?P<pid>\d+)(\.sleep-(?P<host>[0-9a-f]{8}))?\.tmp"
 )
-"""Names that the functions below write aside to; nothing else is ever removed."""
+"""Temporary names of the functions below; no other file is ever removed."""
 
 DEEPEST = 64
-"""Levels of lists and tables in a file; deeper ones would exhaust Python's stack further on."""
+"""Most levels of lists and tables in a file; more would exhaust Python's stack later."""
 
 DIGITS = 20
 """Digits of an integer in a file: 64 bits. More cannot become an array or a float."""
@@ -50,10 +50,7 @@ class MissingFile(UnreadableFile):
 def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading bytes; a pipe, device or folder is refused without waiting.
 
-    Raises
-    ------
-    UnreadableFile
-        Not a regular file, or no permission; `MissingFile` where nothing is there.
+    Raises `MissingFile`, or `UnreadableFile` for anything but a regular file that may be read.
     """
     try:
         # O_NONBLOCK: opening a FIFO that nobody writes to would otherwise wait for ever
@@ -71,13 +68,7 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def read_bytes(path: Path, *, limit: int = LIMIT) -> bytes:
-    """Return the bytes of a regular file of at most `limit` bytes.
-
-    Raises
-    ------
-    UnreadableFile
-        As `open_regular`, or the file is larger.
-    """
+    """Return the bytes of a regular file of at most `limit` bytes; else raise `UnreadableFile`."""
     with open_regular(path) as file:
         try:
             # size first, so that a huge file is never read; the read is bounded too, as files grow
@@ -109,11 +100,8 @@ def read_json(path: Path, *, limit: int = LIMIT) -> Any:
 def parse_json(text: str | bytes, *, what: str) -> Any:
     """Return the value of a JSON text; `what` names it in the error.
 
-    Raises
-    ------
-    UnreadableFile
-        Not JSON, NaN or an infinity (which JSON has not), an integer of more than 64 bits, or
-        nested too deeply.
+    Raises `UnreadableFile` for invalid JSON, NaN or an infinity (which JSON does not have), an
+    integer of more than 64 bits, and deep nesting.
     """
     try:
         if isinstance(text, bytes):
@@ -140,13 +128,7 @@ def sealed(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_seal(value: dict[str, Any], *, what: str) -> None:
-    """Check that a sealed JSON object is as it was written; one without a seal is let pass.
-
-    Raises
-    ------
-    UnreadableFile
-        It was altered.
-    """
+    """Raise `UnreadableFile` if a sealed JSON object was altered; one without a seal passes."""
     plain = {name: inner for name, inner in value.items() if name != SEAL}
     if SEAL in value and value[SEAL] != _digest(plain):
         raise UnreadableFile(
@@ -169,10 +151,7 @@ def read_toml(path: Path, *, limit: int = LIMIT) -> dict[str, Any]:
 def parse_toml(text: str, *, what: str) -> dict[str, Any]:
     """Return the table of a TOML text; `what` names it in the error.
 
-    Raises
-    ------
-    UnreadableFile
-        Not TOML, an integer of more than 64 bits, or nested too deeply.
+    Raises `UnreadableFile` for invalid TOML, an integer of more than 64 bits, and deep nesting.
     """
     try:
         table = tomllib.loads(text)
@@ -192,7 +171,7 @@ def file_sha256(path: Path) -> str:
 
 
 class Stamp(NamedTuple):
-    """What tells a file from one that replaced it; a cache of what was read is kept under it."""
+    """What distinguishes a file from one that replaced it; the key of caches of what was read."""
 
     inode: int
     mtime_ns: int
@@ -201,13 +180,7 @@ class Stamp(NamedTuple):
 
 
 def stamp(path: Path) -> Stamp:
-    """Return a file's stamp, which changes with its content.
-
-    Raises
-    ------
-    UnreadableFile
-        There is no such file, or it may not be looked at.
-    """
+    """Return a file's stamp, which changes with its content; raise `UnreadableFile` without one."""
     try:
         found = path.stat()
     except OSError as error:
@@ -216,7 +189,7 @@ def stamp(path: Path) -> Stamp:
 
 
 def stamp_if_there(path: Path) -> Stamp | None:
-    """Return a file's stamp; None for a missing file, or one that may not be looked at."""
+    """Return a file's stamp, or None if it is missing or inaccessible."""
     try:
         return stamp(path)
     except UnreadableFile:
@@ -277,22 +250,17 @@ def _unreadable(path: Path, error: OSError) -> UnreadableFile:
     return UnreadableFile(f"{path} cannot be read ({reason})", "a readable file", "check it")
 
 
-_BINARY = getattr(os, "O_BINARY", 0)  # Windows alone has it
+_BINARY = getattr(os, "O_BINARY", 0)  # only on Windows
 
 
 # --- writing ---------------------------------------------------------------------------------
 
 
 def try_output(path: Path) -> None:
-    """Check that `path` can be written before the work that fills it begins.
+    """Check that `path` can be written before starting the work that fills it.
 
-    A folder that is missing is made for the trial; nothing stays behind.
-
-    Raises
-    ------
-    WorkbenchError
-        `path` is a folder, its parent is missing and cannot be made, or there is no permission or
-        no space.
+    Missing folders are made for the trial and removed again. Raises `WorkbenchError` if `path` is a
+    folder, or its parent cannot be made, or there is no permission or no space.
     """
     try:
         if path.is_dir():
@@ -318,15 +286,12 @@ def output_error(path: Path | str, error: OSError) -> WorkbenchError:
 
 @contextmanager
 def written_aside(path: Path, *, keep: bool = True) -> Iterator[Path]:
-    """Give a temporary neighbour of `path` to write to; sync and rename it if all went well.
+    """Yield a temporary file next to `path`; sync and rename it if all went well.
 
     The file gets the permissions of any new file, whatever the writer gave it. Without `keep`
-    nothing is renamed: a trial. What killed processes of this machine left in the folder goes.
-
-    Raises
-    ------
-    WorkbenchError
-        `path` is a device, a pipe or a socket, which a rename would replace.
+    nothing is renamed: a trial. Leftovers of this machine's killed processes in the folder are
+    removed. Raises `WorkbenchError` if `path` is a device, a pipe or a socket, which a rename would
+    replace.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise WorkbenchError(
@@ -356,11 +321,11 @@ def _umask() -> int:
 
 
 def _sync(path: Path) -> None:
-    """Force a file, or a folder's list of names, to disk; a system without it is left alone."""
+    """Force a file, or a folder's list of names, to disk, where the system can."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:
-        return  # Windows opens no folders
+        return  # Windows cannot open folders
     try:
         os.fsync(handle)
     except OSError as error:
@@ -371,19 +336,19 @@ def _sync(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file at once or not at all."""
+    """Write a text file completely or not at all."""
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON at once or not at all; floats in full precision, keys in the order given."""
+    """Write JSON completely or not at all; floats in full precision, keys in the order given."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 @contextmanager
 def folder_aside(path: Path) -> Iterator[Path]:
-    """Give a temporary folder to fill; put it in `path`'s place if all went well.
+    """Yield a temporary folder to fill; put it in `path`'s place if all went well.
 
     Its files are synced and get the permissions of any new file, as in `written_aside`.
     """
@@ -412,7 +377,7 @@ def folder_aside(path: Path) -> Iterator[Path]:
 
 
 def _beside(path: Path, old: str = "") -> Path:
-    """Return the temporary neighbour of `path`: it names this process and this machine."""
+    """Return the temporary name next to `path`, with this process and this machine in it."""
     return path.with_name(f".{path.name}{old}.{os.getpid()}.sleep-{_host()}.tmp")
 
 
@@ -422,24 +387,18 @@ def _host() -> str:
 
 
 def remove_leftovers(folder: Path, *, ended: bool = False) -> None:
-    """Remove what killed processes left in `folder` while writing aside.
+    """Remove the temporary files that killed processes left in `folder`.
 
-    A folder that was moved out of the way, and whose successor never came, is moved back.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to look.
-    ended : bool
-        Only what processes of this machine left that no longer exist: others may be at work in
-        `folder`. Without it, everything that `LEFT_BEHIND` matches: the caller holds the folder.
+    A folder that was moved aside and never replaced is moved back. With `ended`, only leftovers of
+    this machine's processes that no longer exist: others may be working in `folder`. Without it,
+    everything that `LEFT_BEHIND` matches: the caller owns the folder.
     """
     with os.scandir(folder) if folder.is_dir() else nullcontext(()) as entries:
         found = [(Path(e.path), LEFT_BEHIND.fullmatch(e.name)) for e in entries]
     for path, match in found:
         if match is None or (ended and not _abandoned(match)):
             continue
-        with suppress(OSError):  # another process may clear up as well
+        with suppress(OSError):  # another process may be removing it too
             if not path.is_dir() or path.is_symlink():
                 path.unlink()
             elif match["old"] and not (target := folder / match["name"]).exists():
@@ -449,7 +408,7 @@ def remove_leftovers(folder: Path, *, ended: bool = False) -> None:
 
 
 def _abandoned(match: re.Match[str]) -> bool:
-    """Say whether the process that a temporary name tells of was of this machine and has ended."""
+    """Whether the process in a temporary name ran on this machine and has ended."""
     import psutil
 
     if match["host"] != _host() or len(match["pid"]) > 10:

@@ -1,4 +1,4 @@
-"""Who a process is: host, pid and when it began (pids are used again); and its place in a team."""
+"""Which process this is: host, pid and start time (pids are reused), and its rank in a group."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from functools import cache
 from typing import Any
 
 GPU = "WORKBENCH_GPU"
-"""Environment variable by which a queue tells a run which of its GPUs it was given."""
+"""Environment variable in which a queue gives a run the number of its GPU."""
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-"""Environment variable by which CUDA is told which GPUs a process sees."""
+"""CUDA's environment variable of the GPUs that a process sees."""
 
 
 @cache
@@ -22,7 +22,7 @@ def this_host() -> str:
 def identify(pid: int | None = None) -> dict[str, Any]:
     """Return ``host, pid, started`` (seconds since 1970) of a process, this one by default.
 
-    Where a queue gave it a GPU, also ``gpu`` (its number there) and ``cuda`` (CUDA's name of it).
+    If a queue gave it a GPU, also ``gpu`` (its number there) and ``cuda`` (CUDA's name for it).
     """
     import psutil
 
@@ -34,10 +34,10 @@ def identify(pid: int | None = None) -> dict[str, Any]:
 
 
 def processes() -> int:
-    """Return how many processes train this run together, as torchrun says; 1 without it."""
+    """Return how many processes torchrun started for this run; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_main() -> bool:
-    """Whether this process is the one of them that writes and speaks."""
+    """Whether this process is the one that writes files and messages."""
     return int(os.environ.get("RANK", "0")) == 0

@@ -1,4 +1,4 @@
-"""What this machine has room for: more is refused before it is tried."""
+"""How much memory this machine has: more is refused before it is tried."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_memory() -> int:
-    """Return how many bytes this process could still get: of the machine, or of its container.
+    """Return how many bytes this process could still get.
 
-    The system's estimate (`psutil`): what is free, and what the system would give back. In a Linux
-    container (cgroup v2) at most what is left of its limit.
+    The system's estimate (`psutil`) of free and reclaimable memory; in a Linux container (cgroup
+    v2), at most what is left of its limit.
     """
     free = int(psutil.virtual_memory().available)
     try:
@@ -30,21 +30,9 @@ def available_memory() -> int:
 
 
 def refuse_beyond_memory(needed: int, what: str, fix: str, *, room: int | None = None) -> None:
-    """Refuse what takes more memory than there is.
+    """Raise `WorkbenchError` if `what` needs more than `room` bytes, by default what is available.
 
-    Parameters
-    ----------
-    needed : int
-        Bytes; a lower bound, so that nothing is refused that would have fitted.
-    what, fix : str
-        For the error: what needs them, and what to do.
-    room : int or None
-        Bytes there are; None is `available_memory`.
-
-    Raises
-    ------
-    WorkbenchError
-        `needed` is more than that.
+    `needed` is a lower bound, so that nothing is refused that would have fitted.
     """
     room = available_memory() if room is None else room
     if needed > room:

@@ -13,22 +13,22 @@ def data_folder() -> Path:
 
 
 def bundled_checkpoints() -> dict[str, Path]:
-    """Return the bundled checkpoints by name, sorted; what is still being written is none."""
-    folder = data_folder() / "checkpoints"
-    if not folder.is_dir():
-        return {}
-    found = (p for p in sorted(folder.iterdir()) if not p.name.startswith("."))
+    """Return the bundled checkpoints by name, sorted, without incomplete ones."""
+    found = _visible(data_folder() / "checkpoints")
     return {p.name: p for p in found if (p / "model.safetensors").is_file()}
 
 
 def bundled_traces() -> dict[str, Path]:
-    """Return the bundled traces by name, sorted; what is still being written is none."""
-    folder = data_folder() / "traces"
-    if not folder.is_dir():
-        return {}
-    found = (p for p in sorted(folder.iterdir()) if not p.name.startswith("."))
+    """Return the bundled traces by name, sorted, without incomplete ones."""
     return {
         p.name.removesuffix(".zip").removesuffix(".zarr"): p
-        for p in found
+        for p in _visible(data_folder() / "traces")
         if p.name.endswith((".zarr.zip", ".zarr"))
     }
+
+
+def _visible(folder: Path) -> list[Path]:
+    """Return what a folder holds, sorted; names with a dot in front are still being written."""
+    if not folder.is_dir():
+        return []
+    return [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]

@@ -1,4 +1,4 @@
-"""Progress in the terminal: a bar with rate and ETA, or now and then a line where no one looks."""
+"""Progress in the terminal: a bar with rate and ETA, or in a log file an occasional line."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What installed packages add to the workbench, found by entry points; ours are found the same way.
+"""What installed packages add to the workbench, found by entry points, ours included.
 
-Groups: ``sleep_workbench.tasks``, ``sleep_workbench.measurements`` and ``sleep_workbench.pages``.
+Groups: ``sleep_workbench.`` and ``tasks``, ``mixers``, ``measurements`` or ``pages``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,9 @@ from workbench.errors import WorkbenchError
 
 @cache
 def names(group: str) -> Mapping[str, EntryPoint]:
-    """Return the entry points of a group by name, in order of their names; imports nothing.
+    """Return the entry points of a group by name, sorted; imports nothing.
 
-    Raises
-    ------
-    WorkbenchError
-        There are none, or two packages use one name.
+    Raises `WorkbenchError` if there are none, or if two packages use one name.
     """
     found: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=group), key=lambda point: point.name):
@@ -43,21 +40,10 @@ def names(group: str) -> Mapping[str, EntryPoint]:
 
 @cache
 def registered(group: str, kind: type | tuple[type, ...]) -> dict[str, Any]:
-    """Import everything that a group names, once a process, and return it by name.
+    """Import what the entry points of a group name, once per process, and return it by name.
 
-    What has an ``order`` is listed by it, then by name.
-
-    Parameters
-    ----------
-    group : str
-        Of entry points.
-    kind : type or tuple of type
-        What each must be an instance of.
-
-    Raises
-    ------
-    WorkbenchError
-        One cannot be imported, or is something else.
+    Sorted by ``order``, where they have one, then by name. Raises `WorkbenchError` if one cannot be
+    imported or is not an instance of `kind`.
     """
     found = {name: load(point, kind) for name, point in names(group).items()}
     return dict(sorted(found.items(), key=lambda item: (getattr(item[1], "order", 0), item[0])))
@@ -72,14 +58,14 @@ def load(point: EntryPoint, kind: type | tuple[type, ...]) -> Any:
         raise WorkbenchError(
             f"{where} cannot be imported ({type(error).__name__}: {error})",
             "a module that imports",
-            f"mend or uninstall {_source(point)}",
+            f"fix or uninstall {_source(point)}",
         ) from error
     if not isinstance(found, kind):
         kinds = kind if isinstance(kind, tuple) else (kind,)
         raise WorkbenchError(
             f"{where} is a {type(found).__name__}",
             " or ".join(one.__name__ for one in kinds),
-            f"mend or uninstall {_source(point)}",
+            f"fix or uninstall {_source(point)}",
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Ctrl-C as a question that a loop asks, so that it can end in good order."""
+"""Ctrl-C as a flag that a loop checks, so that it can stop cleanly."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from typing import Any
 
 
 @contextmanager
-def stop_signal(said: str) -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C (or SIGTERM) into a question a loop asks; a second one interrupts.
-
-    `said` is what the first one is answered with.
-    """
+def stop_signal(message: str) -> Iterator[Callable[[], bool]]:
+    """Yield whether Ctrl-C (or SIGTERM) came, which prints `message`; a second one interrupts."""
     asked = False
 
     def ask(number: int, frame: Any) -> None:
@@ -22,7 +19,7 @@ def stop_signal(said: str) -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        sys.stderr.write(f"\nworkbench: {said}\n")
+        sys.stderr.write(f"\nworkbench: {message}\n")
 
     previous = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
     try:

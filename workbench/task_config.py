@@ -18,15 +18,10 @@ class Frozen(BaseModel):
 
 
 class TaskConfig(Frozen):
-    """Base of the settings of every task; each task's own file holds its class.
-
-    Attributes
-    ----------
-    common : tuple of str
-        Fields that a form shows first; empty shows all of them.
-    """
+    """Base of the settings of every task; each task's own file holds its class."""
 
     common: ClassVar[tuple[str, ...]] = ()
+    """Fields that a form shows first; empty shows all of them."""
 
     name: str
 
@@ -40,10 +35,8 @@ WORDS = ("title", "difficulty_name", "unit")
 def task_kinds() -> Mapping[str, Any]:
     """Return the installed tasks by name, ours and those of other packages.
 
-    Raises
-    ------
-    WorkbenchError
-        A task cannot be imported, or does not have the name and the settings of its entry point.
+    Raises `WorkbenchError` if a task cannot be imported, or lacks the name and the settings of its
+    entry point.
     """
     found = registered(TASKS, type)
     for name, kind in found.items():
@@ -60,7 +53,7 @@ def task_kinds() -> Mapping[str, Any]:
         else:
             continue
         source = f"{kind.__module__}.{kind.__qualname__}"
-        raise WorkbenchError(f"the task {name!r} ({source}) {given}", expected, f"mend {source}")
+        raise WorkbenchError(f"the task {name!r} ({source}) {given}", expected, f"fix {source}")
     return found
 
 

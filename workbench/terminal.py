@@ -1,4 +1,4 @@
-"""What is printed: names and texts from files must not command the terminal."""
+"""Text for the terminal: names and texts from files must not control it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 def printable(text: str) -> str:
     r"""Return `text` with everything that is not a visible character or a space escaped.
 
-    Escape sequences, line breaks, marks that turn the direction of writing, and bytes of a file
+    Escape sequences, line breaks, marks that reverse the writing direction, and bytes of a file
     name that are not text become ``\x1b``, ``\n``, ``\u202e`` and ``\udcff``.
     """
     return "".join(

@@ -282,7 +282,7 @@ def test_checkpoints_and_doctor_see_the_bundled_ones(run, trained, tmp_path, mon
     checks = {check["name"]: check for check in json.loads(out)}
     assert code == 0, [c for c in checks.values() if c["required"] and not c["ok"]]
     assert all(list(c) == ["name", "ok", "finding", "required"] for c in checks.values())
-    assert checks["checkpoint tiny"]["finding"] == "whole"
+    assert checks["checkpoint tiny"]["finding"] == "intact"
     assert checks["kernels: auto"]["ok"] and checks["kernels: cpu"]["finding"] == "serves"
     (bundled / "model.safetensors").write_bytes(b"spoilt")
     code, out, _ = run("doctor")
@@ -377,7 +377,7 @@ def test_doctor_looks_whether_the_named_browser_is_there(run, shelf, monkeypatch
     monkeypatch.setenv("WORKBENCH_CHROMIUM", "/nowhere/chromium")
     checks = {check["name"]: check for check in json.loads(run("doctor", "--json")[1])}
     assert not checks["browser tests"]["ok"]
-    assert "'/nowhere/chromium', which is no program" in checks["browser tests"]["finding"]
+    assert "'/nowhere/chromium', which is not a program" in checks["browser tests"]["finding"]
 
 
 def test_a_missing_package_is_one_line(refused, trained, monkeypatch):

@@ -59,7 +59,7 @@ def test_without_torch_samples_work_and_the_rest_says_so(tmp_path):
     )
     found = python("-c", script, "doctor", cwd=tmp_path)
     assert found.returncode == 1, "a finding, not a refusal"
-    assert "--  import torch: not there" in found.stdout and not found.stderr
+    assert "--  import torch: not installed" in found.stdout and not found.stderr
     found = python("-c", script, "eval", "depo-n8-any")
     assert (found.returncode, found.stdout, found.stderr.count("\n")) == (2, "", 1)
     assert "'torch' is not installed" in found.stderr
