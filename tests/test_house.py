@@ -20,10 +20,8 @@ from house import FLOOR_OF, PACKAGES, ROOT, Source, imports, room_of, sources, w
 LONGEST, LONGEST_FUNCTION, MOST_FILES = 500, 80, 20
 
 TOO_LONG = {
-    "tests.fuzz",
     "tests.instruments.conftest.hand_trace",
     "tests.lab.test_results",
-    "tests.ui.test_stepper",
     "workbench.figures.answers.answer_table",
     "workbench.figures.lab.comparisons.transfer_matrix",
     "workbench.figures.memory.all_heads",
