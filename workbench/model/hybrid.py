@@ -59,7 +59,9 @@ class HybridModel(nn.Module):
         self.config = config
         # PyTorch's layers draw their first weights from the global generator, except on "meta"
         with torch.device("meta"):
-            self.embedding = nn.Embedding(config.vocabulary, config.width)
+            # nn.Embedding would draw weights here, too, for which PyTorch loads its compiler
+            empty = torch.empty(config.vocabulary, config.width)
+            self.embedding = nn.Embedding.from_pretrained(empty, freeze=False)
             self.stack = nn.ModuleList(Block(config, i) for i in range(len(config.layers)))
             self.final_norm = RMSNorm(config)
             self.head = nn.Linear(config.width, config.vocabulary, bias=False)

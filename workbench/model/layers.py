@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 import sleep_kernels
+from sleep_kernels.traced import as_constant
 from workbench.config import ModelConfig
 from workbench.errors import WorkbenchError
 from workbench.model.memory import KVCache
@@ -158,7 +159,7 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, window: int | None, masked: bool) ->
 
 
 @cache
-@torch.compiler.assume_constant_result  # traced, every element would work out its own angle
+@as_constant  # traced, every element would work out its own angle
 def _rotation(
     tokens: int, dim: int, base: float, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from sleep_kernels.contract import CHUNK, cannot_serve, check_backend_name
 from sleep_kernels.native import structures
+from sleep_kernels.traced import as_constant
 
 COMPILERS = ("g++", "clang++", "c++")
 MOST_TAPS = 8
@@ -69,7 +70,7 @@ class SwitchedOff(Refused):
     """The user switched it off."""
 
 
-@torch.compiler.assume_constant_result  # called while a graph is traced, too
+@as_constant  # called while a graph is traced, too
 def problem() -> str | None:
     """Return why the library cannot be used here, None if it can; compiles it if necessary."""
     found = _library_or_reason()
