@@ -55,12 +55,14 @@ def numbers(page: Page) -> list[str]:
     return figure(page, NEAR[2]).locator(".textpoint text").all_text_contents()
 
 
-def test_it_opens_with_every_card_and_says_what_is_shown(page, server):
-    open_memory(page, server)
+def test_every_card_in_both_themes_with_its_numbers(page, server, serious_faults):
+    open_memory(page, server, "checkpoint=depo-n8-any&pass=2")
     expect(page).to_have_title("Memory - Sleep workbench")
-    expect_place(page, "Asleep, window 1 of 3, pass 4 of 4")
+    expect_place(page, "Asleep, window 1 of 3, pass 2 of 4")
     for heading in HEADINGS:
         expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+    levels = [h.evaluate("e => e.tagName") for h in page.get_by_role("heading").all()]
+    assert levels.index("H1") < levels.index("H2") and levels.count("H1") == 1
     expect(page.get_by_text("had an earlier write been different")).to_be_visible()
     expect(page.get_by_text("the replay's shrink, too")).to_be_visible()
     expect(page.get_by_role("img", name=re.compile("Ring of 8 nodes"))).to_be_visible()
@@ -68,8 +70,33 @@ def test_it_opens_with_every_card_and_says_what_is_shown(page, server):
         "aria-current", "page"
     )
 
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Data (CSV)").first.click()
+    name = "depo-n8-any-seed-0-n-4-example-0-layer-1-head-0-shares.csv"
+    assert download.value.suggested_filename == name
+    with open(download.value.path(), encoding="utf-8") as file:
+        rows = list(csv.DictReader(io.StringIO(file.read())))
+    here = [r for r in rows if (r["window"], r["sleep_pass"]) == ("0", "2")]
+    for convention in CONVENTIONS:
+        of = [r for r in here if r["convention"] == convention]
+        shares = [float(r["value"]) for r in of if r["variable"].endswith("share")]
+        assert sum(shares) == pytest.approx(1, abs=1e-4)
 
-def test_a_step_shows_where_the_memory_comes_from_by_now(page, server):
+    assert serious_faults(page) == [], "light"
+    before = drawn(page, FAR[0])
+    page.get_by_role("button", name="Toggle theme").click()
+    expect(page.locator(".mui-dark").first).to_be_visible()
+    expect(figure(page, FAR[0])).not_to_have_attribute("data-drawn", str(before))
+    assert serious_faults(page) == [], "dark"
+
+    page.get_by_role("heading", name="Does it settle").scroll_into_view_if_needed()
+    step = page.get_by_role("button", name="Step one pass", exact=True)
+    expect(step).to_be_in_viewport()
+    step.click()
+    expect_place(page, "Asleep, window 1 of 3, pass 3 of 4")
+
+
+def test_where_the_memory_comes_from_by_now_example_head_and_n(page, server):
     open_memory(page, server, "checkpoint=depo-n8-any&pass=0")
     page.get_by_role("button", name="Step one pass", exact=True).click()
     expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")
@@ -82,9 +109,6 @@ def test_a_step_shows_where_the_memory_comes_from_by_now(page, server):
     assert int(first) + int(second) == pytest.approx(100, abs=1)
     assert (whole, carried) == ("100", "0")
 
-
-def test_example_head_and_n(page, server):
-    open_memory(page, server, "checkpoint=depo-n8-any&pass=2")
     ring = page.get_by_role("img", name=re.compile("Ring of 8 nodes"))
     before = str(ring.get_attribute("aria-label"))
     page.get_by_role("button", name="Example (0-15): one more", exact=True).click()
@@ -131,29 +155,6 @@ def test_wrong_values_in_the_address_are_told(page, server):
     expect(page.get_by_text("there is no checkpoint 'traces/../nothing'")).to_be_visible()
 
 
-def test_dark_is_drawn_anew(page, server):
-    open_memory(page, server)
-    before = drawn(page, FAR[0])
-    page.get_by_role("button", name="Toggle theme").click()
-    expect(page.locator(".mui-dark").first).to_be_visible()
-    expect(figure(page, FAR[0])).not_to_have_attribute("data-drawn", str(before))
-
-
-def test_numbers_are_one_click_away(page, server):
-    open_memory(page, server, "checkpoint=depo-n8-any&pass=2")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Data (CSV)").first.click()
-    name = "depo-n8-any-seed-0-n-4-example-0-layer-1-head-0-shares.csv"
-    assert download.value.suggested_filename == name
-    with open(download.value.path(), encoding="utf-8") as file:
-        rows = list(csv.DictReader(io.StringIO(file.read())))
-    here = [r for r in rows if (r["window"], r["sleep_pass"]) == ("0", "2")]
-    for convention in CONVENTIONS:
-        of = [r for r in here if r["convention"] == convention]
-        shares = [float(r["value"]) for r in of if r["variable"].endswith("share")]
-        assert sum(shares) == pytest.approx(1, abs=1e-4)
-
-
 def test_traces_of_one_s_own(page, start_server, tmp_path_factory):
     import workbench
     from workbench.trace import origin_of, record, save_trace
@@ -180,20 +181,11 @@ def test_traces_of_one_s_own(page, start_server, tmp_path_factory):
     expect(page.get_by_role("spinbutton", name="Example (0-4)")).to_be_visible()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_wrong(page, server, theme, serious_faults):
-    page.context.add_cookies([{"name": "workbench_theme", "value": theme, "url": server}])
-    open_memory(page, server, "checkpoint=depo-n8-any&pass=2")
-    assert serious_faults(page) == []
-    levels = [h.evaluate("e => e.tagName") for h in page.get_by_role("heading").all()]
-    assert levels.index("H1") < levels.index("H2") and levels.count("H1") == 1
-
-
 def test_nothing_is_cut_or_wider_than_the_window(page, server):
     open_memory(page, server, "checkpoint=depo-n8-w2-any&pass=1&N=8")
     for width in (1280, 1920, 1024, 700):
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(1500)
+        page.wait_for_timeout(800)
         wide = page.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
@@ -222,12 +214,3 @@ def test_nothing_is_cut_or_wider_than_the_window(page, server):
             }"""
         )
         assert cut == [], width
-
-
-def test_the_transport_stays_in_sight(page, server):
-    open_memory(page, server, "checkpoint=depo-n8-any&pass=0")
-    page.get_by_role("heading", name="Does it settle").scroll_into_view_if_needed()
-    step = page.get_by_role("button", name="Step one pass", exact=True)
-    expect(step).to_be_in_viewport()
-    step.click()
-    expect_place(page, "Asleep, window 1 of 3, pass 1 of 4")

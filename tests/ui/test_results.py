@@ -12,7 +12,7 @@ expect.set_options(timeout=LIMIT_MS)
 FIRST = "Does more sleep help at equal tokens?"
 
 
-def test_questions_figures_and_the_papers_numbers(page, server):
+def test_questions_figures_numbers_and_data(page, server, nothing_wrong_or_cut):
     page.goto(server + "/results")
     expect(page.get_by_role("heading", name=FIRST)).to_be_visible()
     figure = page.get_by_role("figure", name=FIRST)
@@ -21,19 +21,12 @@ def test_questions_figures_and_the_papers_numbers(page, server):
     expect(page.get_by_text("0.742")).to_be_visible()
     expect(page.get_by_role("link", name="Results")).to_have_attribute("aria-current", "page")
 
-
-def test_the_numbers_unfold_by_keyboard(page, server):
-    page.goto(server + "/results")
-    summary = page.get_by_text("Numbers", exact=True).first
-    summary.focus()
+    page.get_by_text("Numbers", exact=True).first.focus()
     page.keyboard.press("Enter")
     table = page.get_by_role("region", name=FIRST).first
     expect(table).to_be_visible()
     expect(table).to_contain_text(re.compile(r"\[0\.\d\d, \d\.\d\d\]"))
 
-
-def test_data_are_one_click_away(page, server):
-    page.goto(server + "/results")
     with page.expect_download() as download:
         page.get_by_role("button", name="Data (CSV)").first.click()
     assert download.value.suggested_filename == "depo-n8-equal-tokens.csv"
@@ -41,29 +34,11 @@ def test_data_are_one_click_away(page, server):
         rows = list(csv.DictReader(io.StringIO(file.read())))
     assert {"arm", "passes", "difficulty", "mean", "low", "high", "count"} == set(rows[0])
     assert any(row["arm"] == "sleep" and row["passes"] == "4" for row in rows)
+    nothing_wrong_or_cut(page)
 
 
 def test_an_address_names_a_record(page, server):
-    page.goto(server + "/results?record=depo-n8")
-    expect(page.get_by_role("heading", name=FIRST)).to_be_visible()
     page.goto(server + "/results?record=nothing")
     expect(page.get_by_text("There is no record named 'nothing'")).to_be_visible()
     expect(page.get_by_role("heading", name=FIRST)).to_be_visible()
     expect(page).to_have_url(re.compile(r"record=depo-n8"))
-
-
-def test_nothing_is_wider_than_the_window(page, server):
-    page.goto(server + "/results")
-    expect(page.get_by_role("heading", name="What the paper reports")).to_be_visible()
-    for width in (1280, 1920, 700):
-        page.set_viewport_size({"width": width, "height": 900})
-        wide = page.evaluate(
-            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        )
-        assert wide <= 0, width
-
-
-def test_axe_finds_nothing_wrong(page, server, serious_faults):
-    page.goto(server + "/results")
-    expect(page.get_by_role("heading", name="What the paper reports")).to_be_visible()
-    assert serious_faults(page) == []
