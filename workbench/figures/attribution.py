@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,7 +12,7 @@ import xarray as xr
 from workbench import dims
 from workbench.figures.matrix import MOST_NUMBERS, cells, numbers, two_digits
 from workbench.figures.panels import row_names
-from workbench.figures.theme import DIVERGING, INKS, PALETTE, Theme, colorbar, scale, template
+from workbench.figures.theme import INKS, PALETTE, Theme, diverging, frame
 
 ROW: Final = 30
 """Height of a row, pixels."""
@@ -21,15 +21,7 @@ ROW: Final = 30
 def attribution_bars(
     values: np.ndarray, names: Sequence[str], *, theme: Theme = "light"
 ) -> go.Figure:
-    """Draw one bar a part, with its number.
-
-    Parameters
-    ----------
-    values : ndarray
-        Attributions, nats.
-    names : sequence of str
-        One a part.
-    """
+    """Draw one bar a part, with its number, nats."""
     ink, palette = INKS[theme], PALETTE[theme]
     high = max(float(np.nanmax(values, initial=0.0)), 0.0)
     low = min(float(np.nanmin(values, initial=0.0)), 0.0)
@@ -49,10 +41,7 @@ def attribution_bars(
         "showlegend": False,
     }
     left = min(30 + 7 * max((len(name) for name in names), default=0), 190)
-    layout: dict[str, Any] = {
-        "template": template(theme),
-        "height": 62 + ROW * len(values),
-        "margin": {"l": left, "r": 20, "t": 8, "b": 46},
+    layout = frame(theme, 62 + ROW * len(values), left, 20, 8, 46) | {
         "xaxis": {
             "title": {"text": "attribution (nat)"}, "range": [low - room, high + room],
             "zeroline": True, "zerolinecolor": ink.muted, "fixedrange": True, "domain": [0, 1],
@@ -67,13 +56,7 @@ def attribution_bars(
 
 
 def attribution_matrix(values: xr.DataArray, *, theme: Theme = "light") -> go.Figure:
-    """Draw heads (rows) against the pass whose change it is (columns).
-
-    Parameters
-    ----------
-    values : DataArray
-        Attributions ``(sleep_pass, layer, gdn_head)``, nats.
-    """
+    """Draw attributions ``(sleep_pass, layer, gdn_head)``, nats: heads (rows) against passes."""
     table = values.transpose(dims.LAYER, dims.GDN_HEAD, dims.SLEEP_PASS).values
     table = table.reshape(-1, values.sizes[dims.SLEEP_PASS])  # a row a head
     layers = values[dims.LAYER].values.tolist()
@@ -88,14 +71,9 @@ def attribution_matrix(values: xr.DataArray, *, theme: Theme = "light") -> go.Fi
     if table.size <= MOST_NUMBERS:
         texts = [[two_digits(float(v)) for v in row] for row in table]
         traces.append(numbers(table, texts, x=passes, y=down, limit=limit, theme=theme))
-    layout: dict[str, Any] = {
-        "template": template(theme),
-        "height": 62 + max(ROW * len(names), 90),
-        "margin": {"l": 100 if several else 64, "r": 84, "t": 8, "b": 44},
-        "coloraxis": {
-            "colorscale": scale(DIVERGING[theme]), "cmin": -limit, "cmax": limit, "cmid": 0,
-            "colorbar": colorbar("attribution (nat)", theme, x=1.01, xpad=4),
-        },
+    height = 62 + max(ROW * len(names), 90)
+    layout = frame(theme, height, 100 if several else 64, 84, 8, 44) | {
+        "coloraxis": diverging(limit, theme, "attribution (nat)", x=1.01, xpad=4),
         "xaxis": {
             "title": {"text": "pass that changed S"}, "tickvals": passes.tolist(),
             "showgrid": False, "fixedrange": True, "domain": [0, 1],

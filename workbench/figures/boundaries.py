@@ -11,7 +11,16 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from workbench.figures.theme import INKS, Theme, axis_id, axis_name, domains, template
+from workbench.figures.theme import (
+    INKS,
+    Theme,
+    axis_id,
+    axis_name,
+    domains,
+    frame,
+    heading,
+    series,
+)
 from workbench.figures.timeline import positions
 
 HEIGHT: Final = 300
@@ -21,17 +30,7 @@ BELOW: Final = 84
 
 
 class Panel(NamedTuple):
-    """One panel.
-
-    Attributes
-    ----------
-    title : str
-        What is compared.
-    unit : str
-        Title of the y axis.
-    y : mapping
-        Further settings of the y axis.
-    """
+    """What a panel compares, the title of its y axis, and further settings of that axis."""
 
     title: str
     unit: str
@@ -51,24 +50,9 @@ def boundary_line(
 ) -> dict[str, Any]:
     """Return one series over all boundaries, broken between windows.
 
-    Parameters
-    ----------
-    values : ndarray
-        ``[window, sleep_pass]``; what is NaN is left out.
-    where : sequence of ndarray
-        As `workbench.figures.timeline.positions` returns it.
-    name : str
-        Name in the legend, and in what is told at a point.
-    look : (str, str)
-        Colour and marker.
-    panel : int
-        Number of the panel.
-    strong : bool
-        Whether it stands out.
-    dash : str
-        Of the line.
-    interval : (ndarray, ndarray) or None
-        Low and high ends ``[window, sleep_pass]``, drawn as error bars.
+    `values` and the ends of an `interval` (drawn as error bars) are ``[window, sleep_pass]``;
+    NaN is left out. `where` comes from `workbench.figures.timeline.positions`; `look` is colour
+    and marker.
     """
     x, y = np.concatenate([np.append(w, np.nan) for w in where]), _along(values, where)
     colour, symbol = look
@@ -96,6 +80,41 @@ def boundary_line(
             "arrayminus": np.nan_to_num(y - low).clip(0).astype(np.float32),
         }
     }  # fmt: skip
+
+
+def head_lines(
+    values: np.ndarray,
+    where: Sequence[np.ndarray],
+    heads: Sequence[int],
+    selected: int,
+    panel: int,
+    theme: Theme,
+) -> list[dict[str, Any]]:
+    """Return a series for each head, ``[gdn_head, window, sleep_pass]``, the selected in front."""
+    lines = []
+    for index in sorted(range(len(heads)), key=lambda i: heads[i] == selected):
+        look, strong = series(theme, index), heads[index] == selected
+        name = f"head {heads[index]}"
+        line = boundary_line(values[index], where, name, look, panel, strong=strong)
+        lines.append(line | {"legendrank": index + 1, "showlegend": panel == 0})
+    return lines
+
+
+def procedure_lines(
+    values: np.ndarray,
+    where: Sequence[np.ndarray],
+    names: Sequence[str],
+    panel: int,
+    theme: Theme,
+) -> list[dict[str, Any]]:
+    """Return the sleep and its baselines, ``[procedure, window, sleep_pass]``, the sleep first."""
+    lines = []
+    for number, name in enumerate(names):
+        look = (INKS[theme].text, "diamond") if number else series(theme, 0)
+        dash = ("solid", "dash", "dot")[min(number, 2)]
+        line = boundary_line(values[number], where, name, look, panel, strong=not number, dash=dash)
+        lines.append(line | {"showlegend": panel == 0, "opacity": 1})
+    return lines
 
 
 def level_line(
@@ -148,17 +167,8 @@ def boundary_panels(
             "fixedrange": True,
             "nticks": 6,
         } | dict(panel.y)
-        layout["annotations"].append(
-            {
-                "text": panel.title, "xref": "paper", "yref": "paper", "x": domain[0], "y": 1,
-                "xanchor": "left", "yanchor": "bottom", "yshift": 4, "showarrow": False,
-                "font": {"size": 13.5},
-            }
-        )  # fmt: skip
-    return layout | {
-        "template": template(theme),
-        "height": height,
-        "margin": {"l": 50, "r": 8, "t": 28, "b": below},
+        layout["annotations"].append(heading(panel.title, domain[0]))
+    return layout | frame(theme, height, 50, 8, 28, below) | {
         "legend": {
             "orientation": "h", "x": -0.03, "xanchor": "left", "yanchor": "top",
             "y": -51 / (height - below - 28), "font": {"size": 11.5},
@@ -167,18 +177,12 @@ def boundary_panels(
 
 
 def boundary_cursor(
-    panels: int, *, passes: tuple[int, ...], boundary: tuple[int, int], theme: Theme
+    panels: int, *, passes: tuple[int, ...], boundary: tuple[int, int], theme: Theme = "light"
 ) -> dict[str, Any]:
-    """Return the part of a layout that changes with the cursor.
+    """Return the part of a layout that changes with the cursor, for so many panels.
 
-    Parameters
-    ----------
-    panels : int
-        How many there are.
-    passes : tuple of int
-        Last pass of each window.
-    boundary : (int, int)
-        Window and pass of the cursor.
+    `passes` has the last pass of each window, `boundary` the cursor's window and pass. A page
+    that steps sends this part alone, and keeps the curves.
     """
     ink, where = INKS[theme], positions(passes)
     here = float(where[boundary[0]][boundary[1]])

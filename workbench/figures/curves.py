@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,16 +54,10 @@ def pass_curves(
         gdn_head)``.
     right : DataArray
         Probability of the right answer if the model woke there ``(window, sleep_pass, query)``.
-    passes : tuple of int
-        Last pass of each window.
-    awake : tuple of bool
-        Which windows are read awake.
-    boundary : (int, int)
-        Window and pass of the cursor.
+    passes, awake, boundary
+        Last pass of each window, which windows are read awake, and the cursor's window and pass.
     difficulty : ndarray
-        int ``[query]``.
-    difficulty_name : str
-        "hops" or "rollout".
+        int ``[query]``; its unit is `difficulty_name`.
     chance : ndarray or None
         Expected score of a guess ``[query]``; None draws no chance line.
     one_symbol : bool
@@ -97,18 +92,15 @@ def pass_curves(
     traces += _baseline_lines(baseline or {}, baseline_name, where, selected, theme)
     traces += _right_lines(right, where, difficulty, difficulty_name, theme)
     traces += _chance_lines(chance, where, theme)
-    layout = _layout(where, awake, "answers" if one_symbol else "first symbols", theme)
+    asked = "answers" if one_symbol else "first symbols"
+    last = Panel(f"Right {asked} if it woke here", "mean probability", {"range": [-0.03, 1.05]})
+    layout = boundary_panels([*(Panel(t, u) for _, t, u in PANELS), last], where, awake, theme)
+    layout["legend2"] = layout["legend"] | {"x": 1.01, "xanchor": "right"}
     return go.Figure(traces, layout | curves_place(passes=passes, boundary=boundary, theme=theme))
 
 
-def curves_place(
-    *, passes: tuple[int, ...], boundary: tuple[int, int], theme: Theme = "light"
-) -> dict[str, Any]:
-    """Return the part of the layout of `pass_curves` that changes with the cursor.
-
-    Parameters as there; a page that steps sends this alone, and keeps the curves.
-    """
-    return boundary_cursor(len(PANELS) + 1, passes=passes, boundary=boundary, theme=theme)
+curves_place = partial(boundary_cursor, len(PANELS) + 1)
+"""The part of the layout of `pass_curves` that changes with the cursor."""
 
 
 def _baseline_lines(
@@ -167,12 +159,3 @@ def _chance_lines(
         )
         for number, value in enumerate(values)
     ]  # fmt: skip
-
-
-def _layout(
-    where: list[np.ndarray], awake: tuple[bool, ...], asked: str, theme: Theme
-) -> dict[str, Any]:
-    shares = {"range": [-0.03, 1.05]}
-    last = Panel(f"Right {asked} if it woke here", "mean probability", shares)
-    layout = boundary_panels([*(Panel(t, u) for _, t, u in PANELS), last], where, awake, theme)
-    return layout | {"legend2": layout["legend"] | {"x": 1.01, "xanchor": "right"}}

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.matrix import cells, numbers, two_digits
-from workbench.figures.panels import (
-    SHARE,
-    bars,
-    chance_lines,
-    layout,
-    look,
-    on,
-    row_names,
-)
-from workbench.figures.theme import DIVERGING, Theme, colorbar, scale
+from workbench.figures.matrix import maps
+from workbench.figures.panels import SHARE, bars, chance_lines, layout, line
+from workbench.figures.theme import DIVERGING, Theme, coloraxis
 from workbench.tasks.phrases import level_words
 
 EFFECTS: Final = {
@@ -62,10 +53,8 @@ def patch_curves(
     ----------
     effects : Dataset
         As `workbench.instruments.patching.effects.patches_by_difficulty` returns it.
-    window : int
-        A window slept on, by its label.
-    component : str
-        Part that was exchanged.
+    window, component
+        Labels of a window slept on, and of the part that was exchanged.
     quantity : str
         A key of `EFFECTS`.
     """
@@ -86,7 +75,15 @@ def patch_curves(
             at = {dims.DIRECTION: way, dims.DIFFICULTY: level}
             for number, control in enumerate(controls):
                 there = here.sel(at | {dims.CONTROL: control})
-                traces.append(_line(there, quantity, passes, control, number, panel, theme))
+                ends_of = (there[f"{quantity}{end}"].values for end in ("", "_low", "_high"))
+                mean, low, high = ends_of
+                traces.append(
+                    line(
+                        passes + (number - 1) * 0.06,  # no error bar hides another
+                        mean, control, number, panel, theme, error_y=bars(mean, low, high),
+                        hovertemplate="%{y:.3f}<extra>" + control + "</extra>",
+                    )
+                )  # fmt: skip
             if chance is not None:
                 traces += chance_lines(chance.sel(at), ends, panel, theme)
     x = {
@@ -123,7 +120,7 @@ def patch_map(
     direction : {"noise", "denoise"}
         Way of the exchange.
     quantity : str
-        A key of `EFFECTS`; by default the effect beyond that of an unrelated donor.
+        A key of `EFFECTS`.
     """
     here = effects[quantity].sel({dims.WINDOW: window, dims.DIRECTION: direction})
     if dims.CONTROL in here.dims:
@@ -131,7 +128,7 @@ def patch_map(
     word = str(effects.attrs.get("difficulty_name", "difficulty"))
     levels = here[dims.DIFFICULTY].values.tolist()
     tables = {level_words(k, word): here.sel({dims.DIFFICULTY: k}) for k in levels}
-    return _maps(tables, "patched after pass", BARS.get(quantity, quantity), 1.0, theme)
+    return _maps(tables, "patched after pass", BARS.get(quantity, quantity), theme)
 
 
 def ablation_map(
@@ -150,81 +147,31 @@ def ablation_map(
         for control in controls:
             other = both.sel({dims.DIFFICULTY: k, dims.CONTROL: control}, drop=True)
             tables[f"{level_words(k, word)}: {control}"] = other - intact
-    title = "change of accuracy"
-    return _maps(tables, f"{procedure} after pass", title, 1.0, theme)
+    return _maps(tables, f"{procedure} after pass", "change of accuracy", theme)
 
 
-def _line(
-    here: xr.Dataset,
-    quantity: str,
-    passes: np.ndarray,
-    name: str,
-    number: int,
-    panel: int,
-    theme: Theme,
-) -> dict[str, Any]:
-    mean, low, high = (here[f"{quantity}{end}"].values for end in ("", "_low", "_high"))
-    apart = (number - 1) * 0.06  # no error bar hides another
-    line = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": (passes + apart).astype(np.float32),
-        "y": mean.astype(np.float32),
-        "error_y": bars(mean, low, high),
-        "name": name,
-        "legendgroup": name,
-        "showlegend": panel == 0,
-        "hovertemplate": "%{y:.3f}<extra>" + name + "</extra>",
-        **look(theme, number),
-        **on(panel),
-    }
-    return {key: value for key, value in line.items() if value is not None}
-
-
-def _maps(
-    tables: dict[str, xr.DataArray], x_title: str, bar: str, limit: float, theme: Theme
-) -> go.Figure:
+def _maps(tables: dict[str, xr.DataArray], x_title: str, bar: str, theme: Theme) -> go.Figure:
     """Return a panel for each table (component, sleep_pass), on one scale around zero."""
-    traces: list[dict[str, Any]] = []
     first = next(iter(tables.values()))
     passes = first[dims.SLEEP_PASS].values.tolist()
     names = [str(n) for n in first[dims.COMPONENT].values]
-    across, down = np.arange(len(passes)), np.arange(len(names))
-    for panel, table in enumerate(tables.values()):
-        values = table.transpose(dims.COMPONENT, dims.SLEEP_PASS).values
-        told = [
+    values = {
+        title: table.transpose(dims.COMPONENT, dims.SLEEP_PASS).values
+        for title, table in tables.items()
+    }
+    told = [
+        [
             [f"{names[r]}, after pass {passes[c]}: {v:.3f}" for c, v in enumerate(row)]
-            for r, row in enumerate(values)
+            for r, row in enumerate(table)
         ]
-        hover = "%{customdata}<extra></extra>"
-        traces.append(
-            cells(values, x=across, y=down, hover=hover, customdata=told, xgap=1.5, ygap=1.5)
-            | on(panel)
-        )
-        texts = [[two_digits(v) for v in row] for row in values]
-        traces.append(
-            numbers(values, texts, x=across, y=down, limit=limit, theme=theme, size=10.5)
-            | on(panel)
-        )
-    x = {
-        "title": {"text": x_title},
-        "tickvals": across.tolist(),
-        "ticktext": [str(p) for p in passes],
-        "range": [-0.5, len(passes) - 0.5],
-        "showgrid": False,
-    }
-    y = {"range": [len(names) - 0.5, -0.5], "showgrid": False, "title": {"text": ""}}
+        for table in values.values()
+    ]
     left = min(18 + int(6.8 * max(map(len, names))), 240)
-    result = layout(list(tables), x, y, theme, left=left, row=ROW * len(names) + 6, columns=2)
-    row_names(result, names, len(tables))
-    result["margin"]["r"] = 64
-    result["coloraxis"] = {
-        "colorscale": scale(DIVERGING[theme]),
-        "cmin": -limit,
-        "cmax": limit,
-        "colorbar": colorbar(bar, theme),
-    }
-    return go.Figure(traces, result)
+    return maps(
+        values, told, names, passes, x_title=x_title, hover="%{customdata}<extra></extra>",
+        size=10.5, row=ROW, left=left, columns=2, theme=theme,
+        coloraxis=coloraxis(DIVERGING[theme], -1.0, 1.0, theme, bar),
+    )  # fmt: skip
 
 
 def _unit(quantity: str) -> str:

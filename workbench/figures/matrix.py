@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+import plotly.graph_objects as go
 
+from workbench.figures.panels import layout, on, row_names
 from workbench.figures.theme import BYTES, INKS, Theme
 
 CELL_BYTES: Final = 5.4
@@ -51,16 +53,8 @@ def numbers(
 ) -> dict[str, Any]:
     """Return the numbers of ``[row, column]`` as text, readable on the colour of their cells.
 
-    Parameters
-    ----------
-    values : ndarray
-        What the cells are coloured by; one that is NaN gets no text.
-    texts : sequence of sequence of str
-        What is written.
-    limit : float
-        End of the colour scale.
-    diverging : bool
-        Whether the scale's middle is the page's own ground; else it begins dark.
+    `values` colour the cells; one that is NaN gets no text. `limit` ends the colour scale, whose
+    middle is the page's own ground if it is `diverging`; else it begins dark.
     """
     ink = INKS[theme]
     there = np.argwhere(~np.isnan(values)).tolist()
@@ -82,6 +76,49 @@ def numbers(
         "showlegend": False,
         "cliponaxis": False,
     }
+
+
+def maps(
+    tables: Mapping[str, np.ndarray],
+    told: Sequence[Sequence[Sequence[Any]]],
+    rows: Sequence[str],
+    passes: Sequence[int],
+    *,
+    x_title: str,
+    hover: str,
+    size: float,
+    row: int,
+    left: int,
+    columns: int,
+    coloraxis: dict[str, Any],
+    theme: Theme,
+    diverging: bool = True,
+) -> go.Figure:
+    """Draw each table ``[row, sleep_pass]`` as a panel with the numbers in its cells.
+
+    `told` is the ``customdata`` of each table's cells; colours go to 1.
+    """
+    across, down = np.arange(len(passes)), np.arange(len(rows))
+    traces: list[dict[str, Any]] = []
+    for panel, (values, custom) in enumerate(zip(tables.values(), told, strict=True)):
+        options: dict[str, Any] = {"customdata": custom, "xgap": 1.5, "ygap": 1.5}
+        traces.append(cells(values, x=across, y=down, hover=hover, **options) | on(panel))
+        texts = [[two_digits(value) for value in line] for line in values]
+        options = {"limit": 1.0, "theme": theme, "size": size, "diverging": diverging}
+        traces.append(numbers(values, texts, x=across, y=down, **options) | on(panel))
+    x = {
+        "title": {"text": x_title},
+        "tickvals": across.tolist(),
+        "ticktext": [str(p) for p in passes],
+        "range": [-0.5, len(passes) - 0.5],
+        "showgrid": False,
+    }
+    y = {"range": [len(rows) - 0.5, -0.5], "showgrid": False, "title": {"text": ""}}
+    height = row * len(rows) + 6
+    result = layout(list(tables), x, y, theme, left=left, row=height, columns=columns)
+    row_names(result, rows, len(tables))
+    result["margin"]["r"] = 64
+    return go.Figure(traces, result | {"coloraxis": coloraxis})
 
 
 def reduced(values: np.ndarray) -> tuple[np.ndarray, int]:

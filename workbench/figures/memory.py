@@ -12,23 +12,20 @@ import xarray as xr
 from workbench import dims
 from workbench.figures.theme import (
     BYTES,
-    DIVERGING,
     INKS,
     Theme,
     axis_id,
     axis_name,
-    colorbar,
+    diverging,
     domains,
-    scale,
-    template,
+    frame,
 )
 
 HEIGHT: Final = 318
-NAMES: Final = {
-    "state": "S",
-    "change": "change of S",
-    "sleep_change": "change of S",
-}
+NAMES: Final = {"state": "S", "change": "change of S", "sleep_change": "change of S"}
+BARE: Final = {"showticklabels": False, "showgrid": False, "fixedrange": True}
+PAPER: Final = {"xref": "paper", "yref": "paper"}
+CORNER: Final = {**PAPER, "xanchor": "left", "yanchor": "bottom", "showarrow": False}
 CELL_BYTES: Final = 5.4
 """Bytes of a cell in the figure's JSON: a float32 in base 64."""
 HEAD_BYTES: Final = 1_000
@@ -40,19 +37,10 @@ FRAMED: Final = 64
 
 
 def shown_quantity(states: xr.DataArray, quantity: str) -> xr.DataArray:
-    """Return what a heatmap shows at each pass.
+    """Return what a heatmap shows at each pass, with the dims of `states` (sleep_pass from 0).
 
-    Parameters
-    ----------
-    states : DataArray
-        S, with a dim sleep_pass from 0.
-    quantity : {"state", "change", "sleep_change"}
-        S itself, S minus S of the pass before (0 at pass 0), or S minus S at pass 0.
-
-    Returns
-    -------
-    DataArray
-        The same dims as `states`.
+    That is S itself ("state"), S minus S of the pass before ("change", 0 at pass 0), or S minus S
+    at pass 0 ("sleep_change").
     """
     if quantity == "state":
         return states
@@ -90,7 +78,7 @@ def all_heads(
     awake: bool = False,
     theme: Theme = "light",
 ) -> go.Figure:
-    """Draw every head of one layer as a small heatmap.
+    """Draw every head of one layer as a small heatmap, one trace a head.
 
     Parameters
     ----------
@@ -105,12 +93,7 @@ def all_heads(
     selected : int
         The head with a frame around it.
     awake : bool
-        The window is read awake, so that its one pass is no sleep pass.
-
-    Returns
-    -------
-    Figure
-        One heatmap trace a head, in order.
+        The window is read awake, so its one pass is not a sleep pass.
     """
     shown, limit = _at(states, sleep_pass, quantity, limit)
     shown, block = _reduced(shown)
@@ -123,14 +106,9 @@ def all_heads(
     traces, axes, shapes, notes = [], {}, [], []
     for index, head in enumerate(names):
         left_right, low_high = across[index % columns], down[index // columns]
-        axes[axis_name("x", index)] = {
-            "domain": left_right, "anchor": axis_id("y", index), "showticklabels": False,
-            "showgrid": False, "fixedrange": True,
-        }  # fmt: skip
-        axes[axis_name("y", index)] = {
-            "domain": low_high, "anchor": axis_id("x", index), "showticklabels": False,
-            "showgrid": False, "fixedrange": True, "autorange": "reversed",
-        }  # fmt: skip
+        x, y = {"domain": left_right}, {"domain": low_high, "autorange": "reversed"}
+        axes[axis_name("x", index)] = BARE | x | {"anchor": axis_id("y", index)}
+        axes[axis_name("y", index)] = BARE | y | {"anchor": axis_id("x", index)}
         matrix = shown.isel({dims.GDN_HEAD: index}).transpose(dims.KEY, dims.VALUE)
         traces.append(
             _heatmap(matrix, f"head {head}", block)
@@ -139,41 +117,25 @@ def all_heads(
         chosen = index == selected
         if not (every or chosen):
             continue
-        shapes.append(
-            {
-                "type": "rect", "xref": "paper", "yref": "paper",
-                "x0": left_right[0], "x1": left_right[1], "y0": low_high[0], "y1": low_high[1],
-                "line": {"color": ink.accent if chosen else ink.grid, "width": 3 if chosen else 1},
-            }
-        )  # fmt: skip
-        notes.append(
-            {
-                "text": f"<b>head {head}</b>" if chosen else f"head {head}",
-                "xref": "paper", "yref": "paper", "x": left_right[0], "y": low_high[1],
-                "xanchor": "left", "yanchor": "bottom", "showarrow": False,
-                "font": {"size": 12, "color": ink.accent if chosen else ink.muted},
-            }
-        )  # fmt: skip
+        line = {"color": ink.accent if chosen else ink.grid, "width": 3 if chosen else 1}
+        (x0, x1), (y0, y1) = left_right, low_high
+        ends = {"x0": x0, "x1": x1, "y0": y0, "y1": y1}
+        shapes.append({"type": "rect", **PAPER, **ends, "line": line})
+        text = f"<b>head {head}</b>" if chosen else f"head {head}"
+        font = {"size": 12, "color": ink.accent if chosen else ink.muted}
+        notes.append(CORNER | {"text": text, "x": x0, "y": y1, "font": font})
     note = f" (means of {block} x {block} cells)" if block > 1 else ""
     if not every:
         note += "; point at a matrix for its head"
-    notes.append(
-        {
-            "text": f"rows: key, columns: value{note}",
-            "xref": "paper", "yref": "paper", "x": 0, "y": 0, "yshift": -2,
-            "xanchor": "left", "yanchor": "top", "showarrow": False,
-            "font": {"size": 11.5, "color": ink.muted},
-        }
-    )  # fmt: skip
+    font = {"size": 11.5, "color": ink.muted}
+    below = {"x": 0, "y": 0, "yshift": -2, "yanchor": "top", "font": font}
+    notes.append(CORNER | below | {"text": f"rows: key, columns: value{note}"})
     layout = axes | {
-        "template": template(theme),
-        "coloraxis": _coloraxis(limit, theme) | {"showscale": False},
-        "height": HEIGHT,
-        "margin": {"l": 3, "r": 6, "t": 22, "b": 22},
+        "coloraxis": diverging(limit, theme) | {"showscale": False},
         "shapes": shapes,
         "annotations": notes,
     }
-    return go.Figure(traces, layout)
+    return go.Figure(traces, layout | frame(theme, HEIGHT, 3, 6, 22, 22))
 
 
 def one_head(
@@ -194,29 +156,12 @@ def one_head(
     note = f" (means of {block} x {block} cells)" if block > 1 else ""
     words = comparison(sleep_pass, quantity, awake=awake)
     axis = {"tick0": 0, "dtick": step, "showgrid": False, "fixedrange": True}
-    layout = {
-        "template": template(theme),
-        "coloraxis": _coloraxis(limit, theme)
-        | {"colorbar": colorbar(f"{NAMES[quantity]} (no unit)", theme, x=1.01, xpad=4)},
+    title = {"text": f"<b>Head {gdn_head}</b>{note}<br>{words}", "align": "left"}
+    layout = frame(theme, HEIGHT, 44, 66, 42, 38) | {
+        "coloraxis": diverging(limit, theme, f"{NAMES[quantity]} (no unit)", x=1.01, xpad=4),
         "xaxis": axis | {"title": {"text": "value dimension"}},
         "yaxis": axis | {"title": {"text": "key dimension"}, "autorange": "reversed"},
-        "height": HEIGHT,
-        "margin": {"l": 44, "r": 66, "t": 42, "b": 38},
-        "annotations": [
-            {
-                "text": f"<b>Head {gdn_head}</b>{note}<br>{words}",
-                "align": "left",
-                "xref": "paper",
-                "yref": "paper",
-                "x": 0,
-                "y": 1,
-                "yshift": 2,
-                "xanchor": "left",
-                "yanchor": "bottom",
-                "showarrow": False,
-                "font": {"size": 13},
-            }
-        ],
+        "annotations": [CORNER | title | {"x": 0, "y": 1, "yshift": 2, "font": {"size": 13}}],
     }
     return go.Figure([_heatmap(shown, f"head {gdn_head}", block)], layout)
 
@@ -246,22 +191,11 @@ def _heatmap(matrix: xr.DataArray, name: str, block: int) -> dict[str, Any]:
     return trace | {"hovertemplate": f"{name}<br>{where}: %{{z:.3f}}<extra></extra>"}
 
 
-def _coloraxis(limit: float, theme: Theme) -> dict[str, object]:
-    return {"colorscale": scale(DIVERGING[theme]), "cmin": -limit, "cmax": limit, "cmid": 0}
-
-
 def _reduced(shown: xr.DataArray) -> tuple[xr.DataArray, int]:
     """Return means of square blocks small enough for the byte budget, and the block's side.
 
-    Parameters
-    ----------
-    shown : DataArray
-        ``(key, value)``, or with a dim gdn_head for small heatmaps.
-
-    Returns
-    -------
-    DataArray, int
-        Blocks at the far edges are the means of the cells there are.
+    `shown` is ``(key, value)``, or has a dim gdn_head for small heatmaps. Blocks at the far edges
+    are the means of the cells there are.
     """
     heads = shown.sizes.get(dims.GDN_HEAD, 1)
     cells = (BYTES - LAYOUT_BYTES - HEAD_BYTES * min(heads, 2 * FRAMED)) / CELL_BYTES / heads

@@ -16,8 +16,9 @@ from workbench.figures.theme import (
     axis_id,
     axis_name,
     domains,
+    frame,
+    heading,
     series,
-    template,
 )
 from workbench.tasks.phrases import level_words
 
@@ -63,16 +64,8 @@ def layout(
 ) -> dict[str, Any]:
     """Return the layout of panels side by side, at most `columns` in a row.
 
-    Parameters
-    ----------
-    titles : sequence of str
-        One a panel.
-    x, y : mapping, or for y one a panel
-        Settings of the axes. Where y is one for all panels, its title stands at the left alone.
-    entries : int
-        Entries of the legend, for which room is left.
-    left : int
-        Pixels for what stands left of the axes.
+    `x` and `y` are settings of the axes. A single `y` for all panels has its title at the left
+    only. Room is left for `entries` of the legend, and `left` pixels beside the axes.
     """
     count = len(titles)
     rows = math.ceil(count / columns)
@@ -94,24 +87,57 @@ def layout(
         result[axis_name("y", panel)] = (
             base | {"domain": domain, "anchor": axis_id("x", panel)} | own
         )
-        result["annotations"].append(
-            {
-                "text": title, "xref": "paper", "yref": "paper", "x": across[column][0], "y": top,
-                "xanchor": "left", "yanchor": "bottom", "yshift": 5, "showarrow": False,
-                "font": {"size": 13.5},
-            }
-        )  # fmt: skip
-    legend = LEGEND_ROW * math.ceil(entries / 3) + (6 if entries else 0)
-    return result | {
-        "template": template(theme),
-        "height": ABOVE + drawn + BELOW + legend,
-        "margin": {"l": left, "r": 10, "t": ABOVE, "b": BELOW + legend},
+        result["annotations"].append(heading(title, across[column][0], top, shift=5))
+    below = BELOW + LEGEND_ROW * math.ceil(entries / 3) + (6 if entries else 0)
+    return result | frame(theme, ABOVE + drawn + below, left, 10, ABOVE, below) | {
         "showlegend": entries > 0,
         "legend": {
             "orientation": "h", "x": 0, "xanchor": "left", "y": -BELOW / drawn, "yanchor": "top",
             "font": {"size": 11.5},
         },
     }  # fmt: skip
+
+
+def line(
+    x: np.ndarray, y: np.ndarray, name: str, number: int, panel: int, theme: Theme, **more: Any
+) -> dict[str, Any]:
+    """Return the series `number` of a panel; a setting in `more` that is None is left out."""
+    trace = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": x.astype(np.float32),
+        "y": y.astype(np.float32),
+        "name": name,
+        "legendgroup": name,
+        "showlegend": panel == 0,
+    }
+    trace |= look(theme, number) | on(panel) | more
+    return {key: value for key, value in trace.items() if value is not None}
+
+
+def points(
+    x: np.ndarray,
+    summary: xr.Dataset,
+    name: str,
+    hover: Sequence[str],
+    number: int,
+    panel: int,
+    theme: Theme,
+    **more: Any,
+) -> dict[str, Any]:
+    """Return one series: the points that are known, joined, with error bars and words for each."""
+    every = points_of(summary)
+    there = np.flatnonzero(~np.isnan(every[0]))
+    mean, low, high, count = (values[there] for values in every)
+    ends = zip(mean, low, high, count.astype(int).tolist(), strict=True)
+    words = [f"{hover[i]}: {interval_words(*end)}" for i, end in zip(there, ends, strict=True)]
+    options = {"error_y": bars(mean, low, high), "legendrank": number, **told(words), **more}
+    return line(x[there], mean, name, number, panel, theme, **options)
+
+
+def told(words: Sequence[str]) -> dict[str, Any]:
+    """Return what is shown at each point of a trace."""
+    return {"hovertext": list(words), "hovertemplate": "%{hovertext}<extra></extra>"}
 
 
 def row_names(result: dict[str, Any], names: Sequence[str], panels: int) -> None:
@@ -188,14 +214,8 @@ def chance_lines(
 ) -> list[dict[str, Any]]:
     """Return the chance lines of a panel, or a band where a line differs between difficulties.
 
-    Parameters
-    ----------
-    chance : DataArray or None
-        ``[chance_line]``, or ``[chance_line, difficulty]`` with the difficulties of the panel.
-    ends : (float, float)
-        Where the lines begin and end, on the other axis.
-    upright : bool
-        Whether the share lies on the x axis.
+    `chance` is ``[chance_line]``, or ``[chance_line, difficulty]`` with the difficulties of the
+    panel. `ends` are on the other axis; `upright` puts the share on the x axis.
     """
     traces: list[dict[str, Any]] = []
     if chance is None:

@@ -9,17 +9,9 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.matrix import cells, numbers, two_digits
-from workbench.figures.panels import SHARE, bars, layout, look, on, row_names
-from workbench.figures.theme import (
-    DIVERGING,
-    INKS,
-    SEQUENTIAL,
-    Theme,
-    colorbar,
-    scale,
-    template,
-)
+from workbench.figures.matrix import maps
+from workbench.figures.panels import SHARE, bars, layout, line, look
+from workbench.figures.theme import DIVERGING, INKS, SEQUENTIAL, Theme, coloraxis, frame
 from workbench.instruments.controls import STRONGER
 
 QUANTITIES: Final = {
@@ -35,19 +27,10 @@ ROW: Final = 34
 
 
 def shown(probes: xr.Dataset, quantity: str) -> xr.DataArray:
-    """Return what a map shows, as means over seeds.
+    """Return what a map shows, a share (window, sleep_pass, layer, target), mean over seeds.
 
-    Parameters
-    ----------
-    probes : Dataset
-        As `workbench.instruments.probes.probe` returns it.
-    quantity : {"accuracy", "selectivity", "gain"}
-        See `QUANTITIES`; the control task is "kinds" where a target has it, else "shuffled".
-
-    Returns
-    -------
-    DataArray
-        A share (window, sleep_pass, layer, target).
+    `quantity` is one of `QUANTITIES`; the control task is "kinds" where a target has it, else
+    "shuffled".
     """
     if quantity == "accuracy":
         found = probes["accuracy"]
@@ -76,20 +59,9 @@ def probe_map(
 ) -> go.Figure:
     """Draw targets (rows) against passes (columns), a panel for each layer: steps unrolling.
 
-    Parameters
-    ----------
-    probes : Dataset
-        As `workbench.instruments.probes.probe` returns it.
-    quantity : {"accuracy", "selectivity", "gain"}
-        See `QUANTITIES`.
-    window : int
-        A window slept on, by its label.
-
-    Returns
-    -------
-    Figure
-        For each layer a heatmap, and the values in its cells; ``customdata`` of a cell is its
-        words, target, pass and layer.
+    `probes` comes from `workbench.instruments.probes.probe`, `quantity` is one of `QUANTITIES`,
+    `window` the label of a window slept on. ``customdata`` of a cell is its words, target, pass
+    and layer.
     """
     values = shown(probes, quantity).sel({dims.WINDOW: window})
     targets = [str(name) for name in values[dims.TARGET].values]
@@ -103,17 +75,7 @@ def probe_map(
 def layer_map(
     probes: xr.Dataset, *, quantity: str = "accuracy", window: int, theme: Theme = "light"
 ) -> go.Figure:
-    """Draw layers (rows) against passes (columns), a panel for each target.
-
-    Parameters
-    ----------
-    probes : Dataset
-        As `workbench.instruments.probes.probe` returns it.
-    quantity : {"accuracy", "selectivity", "gain"}
-        See `QUANTITIES`.
-    window : int
-        A window slept on, by its label.
-    """
+    """Draw layers (rows) against passes (columns), a panel for each target; see `probe_map`."""
     values = shown(probes, quantity).sel({dims.WINDOW: window})
     tables = {str(t): values.sel({dims.TARGET: t}) for t in values[dims.TARGET].values}
     names = [f"layer {layer}" for layer in values[dims.LAYER].values.tolist()]
@@ -126,59 +88,31 @@ def _maps(
     """Draw ``[down, sleep_pass]`` as panels; ``customdata`` is words, target, pass and layer."""
     first = next(iter(tables.values()))
     passes = first[dims.SLEEP_PASS].values.tolist()
-    across, places = np.arange(len(passes)), np.arange(len(rows))
-    diverging = quantity != "accuracy"
-    traces: list[dict[str, Any]] = []
-    for panel, (title, values) in enumerate(tables.items()):
-        table = values.transpose(down, dims.SLEEP_PASS).values
+    values = {n: t.transpose(down, dims.SLEEP_PASS).values for n, t in tables.items()}
+    told = []
+    for title, table in tables.items():
         other = "" if down == dims.TARGET else f"{title}, "
-        targets = values[dims.TARGET].values.tolist()
-        layers = values[dims.LAYER].values.tolist()
-        told = [
+        every = np.broadcast_arrays(*(table[d].values for d in (dims.TARGET, dims.LAYER)), rows)
+        targets, layers, _ = (array.tolist() for array in every)
+        told.append(
             [
                 [
-                    f"{other}{rows[r]}, {_pass_words(passes[c])}: {table[r, c]:.3f}",
-                    targets[r] if isinstance(targets, list) else targets,
-                    passes[c],
-                    layers[r] if isinstance(layers, list) else layers,
+                    [f"{other}{name}, {_pass_words(n)}: {value:.3f}", target, n, layer]
+                    for n, value in zip(passes, line, strict=True)
                 ]
-                for c in range(len(passes))
+                for name, target, layer, line in zip(
+                    rows, targets, layers, values[title], strict=True
+                )
             ]
-            for r in range(len(rows))
-        ]
-        hover = "%{customdata[0]}<extra></extra>"
-        traces.append(
-            cells(table, x=across, y=places, hover=hover, customdata=told, xgap=1.5, ygap=1.5)
-            | on(panel)
         )
-        texts = [[two_digits(value) for value in row] for row in table]
-        traces.append(
-            numbers(
-                table, texts, x=across, y=places, limit=1.0, theme=theme, size=11,
-                diverging=diverging,
-            )
-            | on(panel)
-        )  # fmt: skip
-    x = {
-        "title": {"text": "sleep pass (0: before the first)"},
-        "tickvals": across.tolist(),
-        "ticktext": [str(p) for p in passes],
-        "range": [-0.5, len(passes) - 0.5],
-        "showgrid": False,
-    }
-    y = {"range": [len(rows) - 0.5, -0.5], "showgrid": False, "title": {"text": ""}}
-    left = 18 + int(6.8 * max(map(len, rows)))
-    result = layout(list(tables), x, y, theme, left=left, row=ROW * len(rows) + 6, columns=3)
-    colours = DIVERGING[theme] if diverging else SEQUENTIAL
-    row_names(result, rows, len(tables))
-    result["margin"]["r"] = 64
-    result["coloraxis"] = {
-        "colorscale": scale(colours),
-        "cmin": -1 if diverging else 0,
-        "cmax": 1,
-        "colorbar": colorbar("share of items", theme),
-    }
-    return go.Figure(traces, result)
+    signed = quantity != "accuracy"
+    low, colours = (-1, DIVERGING[theme]) if signed else (0, SEQUENTIAL)
+    return maps(
+        values, told, rows, passes, x_title="sleep pass (0: before the first)",
+        hover="%{customdata[0]}<extra></extra>", size=11, row=ROW, columns=3, theme=theme,
+        left=18 + int(6.8 * max(map(len, rows))), diverging=signed,
+        coloraxis=coloraxis(colours, low, 1, theme, "share of items"),
+    )  # fmt: skip
 
 
 def probe_curves(
@@ -186,56 +120,34 @@ def probe_curves(
 ) -> go.Figure:
     """Draw accuracy against the pass, with control tasks and baselines: a panel for each target.
 
-    Parameters
-    ----------
-    probes : Dataset
-        As `workbench.instruments.probes.probe` returns it.
-    window, layer : int
-        Labels of a window slept on and of a fast-weight layer.
+    `probes` comes from `workbench.instruments.probes.probe`; `window` and `layer` are labels.
     """
     here = probes.sel({dims.WINDOW: window, dims.LAYER: layer})
     passes = here[dims.SLEEP_PASS].values
-    x = passes.astype(np.float32)
     targets = [str(name) for name in here[dims.TARGET].values]
-    lines = [("probe", here["accuracy"].mean(dims.SEED), True)]
-    lines += [
-        (
-            f"control: {name}",
-            here["control_accuracy"].sel({dims.CONTROL: name}).mean(dims.SEED),
-            False,
-        )
-        for name in here[dims.CONTROL].values.tolist()
-    ]
-    lines += [
-        (f"baseline: {n}", here["baseline_accuracy"].sel({dims.BASELINE: n}).mean(dims.SEED), False)
-        for n in here[dims.BASELINE].values.tolist()
-    ]
-    lines = [line for line in lines if bool(line[1].notnull().any())]
+    lines = {"probe": here["accuracy"]}
+    for kind, name, dim in (
+        ("control", "control_accuracy", dims.CONTROL),
+        ("baseline", "baseline_accuracy", dims.BASELINE),
+    ):
+        for n in here[dim].values.tolist():
+            lines[f"{kind}: {n}"] = here[name].sel({dim: n})
+    means = {name: values.mean(dims.SEED) for name, values in lines.items()}
+    means = {name: values for name, values in means.items() if bool(values.notnull().any())}
     traces: list[dict[str, Any]] = []
     for panel, target in enumerate(targets):
         at = {dims.TARGET: target}
-        for number, (name, values, main) in enumerate(lines):
-            y = values.sel(at).values.astype(np.float32)
-            own = look(theme, number)
-            line: dict[str, Any] = {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "x": x,
-                "y": y,
-                "name": name,
-                "legendgroup": name,
-                "showlegend": panel == 0,
-                "hovertemplate": "%{y:.3f}<extra>" + name + "</extra>",
-                **own,
-                **on(panel),
-            }
-            if main:
-                ends = (here[end].sel(at).values for end in ("low", "high"))
-                line["error_y"] = bars(y, *ends)
+        for number, (name, values) in enumerate(means.items()):
+            y, own = values.sel(at).values.astype(np.float32), look(theme, number)
+            if name == "probe":
+                more: dict[str, Any] = {
+                    "error_y": bars(y, *(here[end].sel(at).values for end in ("low", "high")))
+                }
             else:
-                line["line"] = own["line"] | {"width": 1.4, "dash": "dash" if number % 2 else "dot"}
-                line["marker"] = own["marker"] | {"size": 5}
-            traces.append({k: v for k, v in line.items() if v is not None})
+                dash = {"width": 1.4, "dash": "dash" if number % 2 else "dot"}
+                more = {"line": own["line"] | dash, "marker": own["marker"] | {"size": 5}}
+            more["hovertemplate"] = "%{y:.3f}<extra>" + name + "</extra>"
+            traces.append(line(passes, y, name, number, panel, theme, **more))
     axis = {
         "title": {"text": "sleep pass"},
         "tickvals": passes.tolist(),
@@ -243,7 +155,7 @@ def probe_curves(
         "showgrid": False,
     }
     y_axis = {"title": {"text": "share of items"}, "range": SHARE, "nticks": 6}
-    return go.Figure(traces, layout(targets, axis, y_axis, theme, entries=len(lines)))
+    return go.Figure(traces, layout(targets, axis, y_axis, theme, entries=len(means)))
 
 
 def item_bars(
@@ -256,24 +168,13 @@ def item_bars(
     theme: Theme = "light",
 ) -> go.Figure:
     """Draw one cell of a map item by item: every node or cell by itself, over seeds."""
-    here = probes["item_accuracy"].sel(
-        {
-            dims.WINDOW: window,
-            dims.LAYER: layer,
-            dims.SLEEP_PASS: sleep_pass,
-            dims.TARGET: target,
-        }
-    )
+    at = {dims.WINDOW: window, dims.LAYER: layer, dims.SLEEP_PASS: sleep_pass, dims.TARGET: target}
+    here = probes["item_accuracy"].sel(at)
     mean, items = here.mean(dims.SEED), [str(i) for i in here[dims.ITEM].values]
     low, high = here.min(dims.SEED).values, here.max(dims.SEED).values
     y = mean.values.astype(np.float32)
     own = look(theme, 0)
-    chance = float(
-        probes["baseline_accuracy"]
-        .sel({dims.WINDOW: window, dims.LAYER: layer, dims.SLEEP_PASS: sleep_pass})
-        .sel({dims.TARGET: target, dims.BASELINE: "majority"})
-        .mean()
-    )
+    chance = float(probes["baseline_accuracy"].sel(at | {dims.BASELINE: "majority"}).mean())
     traces = [
         {
             "type": "bar",
@@ -300,10 +201,8 @@ def item_bars(
     kind = items[0].rpartition(", ")[2].split(" ")[0] if grouped else "item"
     return go.Figure(
         traces,
-        {
-            "template": template(theme),
-            "height": 250,
-            "margin": {"l": 50, "r": 10, "t": 30, "b": 62 if grouped else 44},
+        frame(theme, 250, 50, 10, 30, 62 if grouped else 44)
+        | {
             "title": {
                 "text": f"{target}, {_pass_words(sleep_pass)}: item by item; dotted: majority",
                 "font": {"size": 13.5},

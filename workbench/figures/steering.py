@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.panels import SHARE, bars, layout, look, n_axis, on
+from workbench.figures.panels import SHARE, bars, layout, line, look, n_axis
 from workbench.figures.theme import Theme
 from workbench.tasks.phrases import level_words
 
@@ -25,17 +25,8 @@ def steering_curves(
     Each panel shows the queries of the target's own difficulty, whose answers are to become what
     the direction stands for; a target that no query asks for has none.
 
-    Parameters
-    ----------
-    steering : Dataset
-        As `workbench.instruments.steering.steering_by_difficulty` returns it.
-    sleep_pass, layer : int
-        Where S was moved.
-
-    Returns
-    -------
-    Figure
-        In each panel a line for each direction and control, each with its 95 % intervals.
+    Lines are the directions and controls, with their 95 % intervals. `steering` comes from
+    `workbench.instruments.steering.steering_by_difficulty`; S was moved at `sleep_pass, layer`.
     """
     here = steering.sel({dims.SLEEP_PASS: sleep_pass, dims.LAYER: layer})
     word = str(steering.attrs.get("difficulty_name", "difficulty"))
@@ -52,33 +43,17 @@ def steering_curves(
         lengths = [f"{float(value):.0%}" for value in there["norm"].values]
         for number, control in enumerate(controls):
             one = there.sel({dims.CONTROL: control})
-            y = one["follows"].values.astype(np.float32)
-            own = look(theme, number)
-            trace: dict[str, Any] = {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "x": strengths.astype(np.float32),
-                "y": y,
-                "name": control if control != NOTHING else "nothing is moved",
-                "legendgroup": control,
-                "showlegend": panel == 0,
-                "customdata": lengths,
-                "hovertemplate": "%{y:.3f}, moved by %{customdata} of S<extra>"
-                + control
-                + "</extra>",
-                **own,
-                **on(panel),
-            }
+            y, own = one["follows"].values.astype(np.float32), look(theme, number)
             error = bars(y, one["follows_low"].values, one["follows_high"].values)
-            trace["error_y"] = error
+            more: dict[str, Any] = {"error_y": error}
             if number:  # a control: thinner than the probe's direction
-                trace["line"] = own["line"] | {
-                    "width": 1.4,
-                    "dash": "dot" if number % 2 else "dash",
-                }
-                trace["marker"] = own["marker"] | {"size": 5}
-                trace["error_y"] = error and error | {"thickness": 0.8, "width": 2}
-            traces.append({k: v for k, v in trace.items() if v is not None})
+                dash = {"width": 1.4, "dash": "dot" if number % 2 else "dash"}
+                more = {"line": own["line"] | dash, "marker": own["marker"] | {"size": 5}}
+                more["error_y"] = error and error | {"thickness": 0.8, "width": 2}
+            told = "%{y:.3f}, moved by %{customdata} of S<extra>" + control + "</extra>"
+            more |= {"customdata": lengths, "hovertemplate": told, "legendgroup": control}
+            name = control if control != NOTHING else "nothing is moved"
+            traces.append(line(strengths, y, name, number, panel, theme, **more))
     x = n_axis(strengths.tolist(), "times the shortest move that turns the probe")
     y_axis = {"title": {"text": "answers that follow"}, "range": SHARE, "nticks": 6}
     return go.Figure(traces, layout(titles, x, y_axis, theme, entries=len(controls)))

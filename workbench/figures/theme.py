@@ -128,6 +128,35 @@ def colorbar(title: str, theme: Theme, **more: Any) -> dict[str, Any]:
     }
 
 
+def coloraxis(
+    colours: tuple[str, ...], low: float, high: float, theme: Theme, bar: str = "", **more: Any
+) -> dict[str, Any]:
+    """Return the colour axis of a figure's matrices; `bar` names its colour bar."""
+    found: dict[str, Any] = {"colorscale": scale(colours), "cmin": low, "cmax": high}
+    return found | ({"colorbar": colorbar(bar, theme, **more)} if bar else {})
+
+
+def diverging(limit: float, theme: Theme, bar: str = "", **more: Any) -> dict[str, Any]:
+    """Return the colour axis from -limit to limit, with the page's own tone at zero."""
+    return coloraxis(DIVERGING[theme], -limit, limit, theme, bar, **more) | {"cmid": 0}
+
+
+def frame(
+    theme: Theme, height: float, left: float, right: float, top: float, below: float
+) -> dict[str, Any]:
+    """Return template, height and margins of a layout, pixels."""
+    margin = {"l": left, "r": right, "t": top, "b": below}
+    return {"template": template(theme), "height": height, "margin": margin}
+
+
+def heading(text: str, x: float = 0, y: float = 1, *, shift: int = 4) -> dict[str, Any]:
+    """Return the annotation above a panel whose upper left corner is at (x, y) of the paper."""
+    return {
+        "text": text, "xref": "paper", "yref": "paper", "x": x, "y": y, "xanchor": "left",
+        "yanchor": "bottom", "yshift": shift, "showarrow": False, "font": {"size": 13.5},
+    }  # fmt: skip
+
+
 def size(figure: go.Figure) -> int:
     """Return a figure's bytes as JSON."""
     return len(figure.to_json().encode())

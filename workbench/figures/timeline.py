@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.theme import INKS, SEQUENTIAL, Theme, colorbar, scale, template
+from workbench.figures.theme import INKS, SEQUENTIAL, Theme, coloraxis, frame
 
 GAP = 0.7
 """Room between two windows, in cells."""
@@ -19,15 +19,8 @@ GAP = 0.7
 def positions(passes: tuple[int, ...]) -> list[np.ndarray]:
     """Return where each window's boundaries are on the axis shared by strip and curves.
 
-    Parameters
-    ----------
-    passes : tuple of int
-        Last pass of each window.
-
-    Returns
-    -------
-    list of ndarray
-        One a window, float32 ``[sleep_pass = 0..last]``, in units of one cell's width.
+    `passes` has the last pass of each window. One array a window, float32
+    ``[sleep_pass = 0..last]``, in units of one cell's width.
     """
     found, start = [], 0.0
     for last in passes:
@@ -46,22 +39,15 @@ def timeline(
 ) -> go.Figure:
     """Draw windows x passes as one strip.
 
+    Traces 0 and 1 are the cells (pass 0, then the others); their ``customdata`` holds window and
+    pass of each.
+
     Parameters
     ----------
     change : DataArray
         Relative change of the whole memory ``(window, sleep_pass)``, NaN at pass 0.
-    passes : tuple of int
-        Last pass of each window.
-    awake : tuple of bool
-        Which windows are read awake.
-    boundary : (int, int)
-        Window and pass of the cursor.
-
-    Returns
-    -------
-    Figure
-        Traces 0 and 1 are the cells (pass 0, then the others); their ``customdata`` holds window
-        and pass of each.
+    passes, awake, boundary
+        Last pass of each window, which windows are read awake, and the cursor's window and pass.
     """
     ink = INKS[theme]
     where = positions(passes)
@@ -74,15 +60,14 @@ def timeline(
     for carried in (True, False):
         chosen = [(w, p) for w, p in stops if (p == 0) == carried]
         shown = np.array([values[w, p] for w, p in chosen], dtype=np.float32)
+        coloured = {"color": shown, "coloraxis": "coloraxis"}
         traces.append(
             {
                 "type": "bar",
                 "x": np.array([where[w][p] for w, p in chosen], dtype=np.float32),
                 "y": np.ones(len(chosen), dtype=np.float32),
                 "width": 0.92,
-                "marker": {"color": ink.neutral}
-                if carried
-                else {"color": shown, "coloraxis": "coloraxis"},
+                "marker": {"color": ink.neutral} if carried else coloured,
                 "customdata": np.array(chosen, dtype=np.int16),
                 "hovertext": [_words(w, p, awake[w], values[w, p]) for w, p in chosen],
                 "hoverinfo": "text",
@@ -90,18 +75,9 @@ def timeline(
             }
         )
     ticks, texts = _ticks(where, awake)
-    layout = {
-        "template": template(theme),
-        "height": 106,
-        "margin": {"l": 6, "r": 92, "t": 22, "b": 40},
-        "coloraxis": {
-            "colorscale": scale(SEQUENTIAL),
-            "cmin": 0,
-            "cmax": most,
-            "colorbar": colorbar(
-                "|ΔS| / |S|", theme, tickvals=[0, most / 2, most], x=1.0, xpad=10, len=1.3, y=0.45
-            ),
-        },
+    bar = {"tickvals": [0, most / 2, most], "x": 1.0, "xpad": 10, "len": 1.3, "y": 0.45}
+    layout = frame(theme, 106, 6, 92, 22, 40) | {
+        "coloraxis": coloraxis(SEQUENTIAL, 0, most, theme, "|ΔS| / |S|", **bar),
         "title": {
             "text": "How much each pass changed the memory",
             "font": {"size": 12.5, "color": ink.muted},
@@ -129,7 +105,7 @@ def timeline_place(
 ) -> dict[str, Any]:
     """Return the part of the layout of `timeline` that changes with the cursor.
 
-    Parameters as there; a page that steps sends this alone, and keeps the strip.
+    A page that steps sends this alone, and keeps the strip.
     """
     ink, where = INKS[theme], positions(passes)
     here = float(where[boundary[0]][boundary[1]])

@@ -22,8 +22,9 @@ from workbench.figures.panels import (
     points_of,
     row_names,
     titles_of,
+    told,
 )
-from workbench.figures.theme import INKS, SEQUENTIAL, Theme, axis_id, colorbar, scale
+from workbench.figures.theme import INKS, SEQUENTIAL, Theme, axis_id, coloraxis
 
 ARM_ROW: Final = 26
 """Height of an arm's row, pixels."""
@@ -70,7 +71,9 @@ def arm_comparison(
         traces += chance_lines(of_level(chance, level), ends, panel, theme, upright=True)
         mean, low, high, count = points_of(summary.isel({dims.DIFFICULTY: panel}))
         there = np.flatnonzero(~np.isnan(mean))
-        told = [interval_words(mean[i], low[i], high[i], int(count[i])) for i in there]
+        words = [
+            f"{names[i]}: {interval_words(mean[i], low[i], high[i], int(count[i]))}" for i in there
+        ]
         errors = bars(mean[there], low[there], high[there])
         traces.append(
             {
@@ -85,8 +88,7 @@ def arm_comparison(
                 },
                 "name": "mean over seeds",
                 "showlegend": False,
-                "hovertext": [f"{names[i]}: {t}" for i, t in zip(there, told, strict=True)],
-                "hovertemplate": "%{hovertext}<extra></extra>",
+                **told(words),
             }
             | ({"error_x": errors | {"color": INKS[theme].muted}} if errors else {})
             | on(panel)
@@ -167,11 +169,12 @@ def transfer_matrix(
                     ],
                 },
                 "showlegend": False,
-                "hovertext": [
-                    f"{names[r]}, tested at N = {tested[c]}: {values[r, c]:.3f}"
-                    for r, c in zip(row.tolist(), column.tolist(), strict=True)
-                ],
-                "hovertemplate": "%{hovertext}<extra></extra>",
+                **told(
+                    [
+                        f"{names[r]}, tested at N = {tested[c]}: {values[r, c]:.3f}"
+                        for r, c in zip(row.tolist(), column.tolist(), strict=True)
+                    ]
+                ),
             }
             | on(panel)
         )
@@ -190,12 +193,7 @@ def transfer_matrix(
     result["margin"]["r"] = 62
     result |= {
         "shapes": shapes,
-        "coloraxis": {
-            "colorscale": scale(SEQUENTIAL),
-            "cmin": 0,
-            "cmax": 1,
-            "colorbar": colorbar("accuracy (share right)", theme),
-        },
+        "coloraxis": coloraxis(SEQUENTIAL, 0, 1, theme, "accuracy (share right)"),
     }
     return go.Figure(traces, result)
 

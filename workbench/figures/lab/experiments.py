@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,21 +12,18 @@ import xarray as xr
 from workbench import dims
 from workbench.figures.panels import (
     SHARE,
-    bars,
     chance_lines,
-    interval_words,
     layout,
     lines_in,
-    look,
     n_axis,
     of_level,
-    on,
-    points_of,
+    points,
     titles_of,
 )
 from workbench.figures.theme import Theme
 
 ACCURACY = "accuracy (share of answers right)"
+Y_AXIS = {"range": SHARE, "title": {"text": ACCURACY}, "nticks": 6}
 
 
 def accuracy_against_n(
@@ -65,11 +63,10 @@ def accuracy_against_n(
             line = summary.isel({panels: panel, other: number})
             x = line[dims.PASSES].values
             hover = [f"N = {n:g}, {name}" for n in x.tolist()]
-            traces.append(_line(x, line, name, hover, number, panel, theme))
-    y = {"range": SHARE, "title": {"text": ACCURACY}, "nticks": 6}
+            traces.append(points(x, line, name, hover, number, panel, theme))
     titles = titles_of(summary, panels, difficulty_name)
     entries = len(names) + lines_in(chance)
-    return go.Figure(traces, layout(titles, axis, y, theme, entries=entries))
+    return go.Figure(traces, layout(titles, axis, Y_AXIS, theme, entries=entries))
 
 
 def accuracy_against_flops(
@@ -94,12 +91,9 @@ def accuracy_against_flops(
     """
     families = list(dict.fromkeys(summary["family"].values.tolist()))
     spent = flops.values
-    known = spent[~np.isnan(spent)]
-    ends = (0.0, 1.06 * float(known.max()) if known.size else 1.0)
-    traces: list[dict[str, Any]] = []
-    for panel, level in enumerate(summary[dims.DIFFICULTY].values):
-        traces += chance_lines(of_level(chance, level), ends, panel, theme)
-        for number, family in enumerate(families):
+
+    def series(panel: int) -> Iterator[tuple[str, np.ndarray, xr.Dataset, list[str]]]:
+        for family in families:
             where = np.flatnonzero((summary["family"].values == family) & ~np.isnan(spent))
             where = where[np.argsort(spent[where], kind="stable")]
             line = summary.isel({dims.DIFFICULTY: panel, dims.CONDITION: where})
@@ -108,17 +102,10 @@ def accuracy_against_flops(
                 for words, cost in zip(line[dims.CONDITION].values, spent[where], strict=True)
             ]
             name = str(line["title"].values[0]) if where.size else family
-            traces.append(_line(spent[where], line, name, hover, number, panel, theme))
-    x = {
-        "title": {"text": "training (FLOPs)"},
-        "range": list(ends),
-        "exponentformat": "power",
-        "nticks": 5,
-    }
-    y = {"range": SHARE, "title": {"text": ACCURACY}, "nticks": 6}
-    titles = titles_of(summary, dims.DIFFICULTY, difficulty_name)
-    entries = len(families) + lines_in(chance)
-    return go.Figure(traces, layout(titles, x, y, theme, entries=entries))
+            yield name, spent[where], line, hover
+
+    known = spent[~np.isnan(spent)]
+    return _against_cost(summary, series, known, "FLOPs", difficulty_name, chance, theme)
 
 
 def accuracy_against_budget(
@@ -141,64 +128,44 @@ def accuracy_against_budget(
     difficulty_name, chance
         As in `accuracy_against_n`.
     """
-    names = [str(name) for name in summary[dims.CONDITION].values]
     budgets = summary[dims.BUDGET].values.astype(np.float64)
-    ends = (0.0, 1.06 * float(budgets.max()) if budgets.size else 1.0)
-    traces: list[dict[str, Any]] = []
-    for panel, level in enumerate(summary[dims.DIFFICULTY].values):
-        traces += chance_lines(of_level(chance, level), ends, panel, theme)
-        for number, name in enumerate(names):
+
+    def series(panel: int) -> Iterator[tuple[str, np.ndarray, xr.Dataset, list[str]]]:
+        for number, name in enumerate(summary[dims.CONDITION].values):
             line = summary.isel({dims.DIFFICULTY: panel, dims.CONDITION: number})
             hover = [
                 f"{name}, within {budget:.3g} {unit} ({spent:.3g} spent)"
                 for budget, spent in zip(budgets, line["spent"].values, strict=True)
             ]
-            traces.append(_line(budgets, line, name, hover, number, panel, theme))
-    x = {
+            yield str(name), budgets, line, hover
+
+    return _against_cost(summary, series, budgets, unit, difficulty_name, chance, theme)
+
+
+def _against_cost(
+    summary: xr.Dataset,
+    series: Callable[[int], Iterator[tuple[str, np.ndarray, xr.Dataset, list[str]]]],
+    costs: np.ndarray,
+    unit: str,
+    difficulty_name: str,
+    chance: xr.DataArray | None,
+    theme: Theme,
+) -> go.Figure:
+    """Draw a panel for each difficulty; `series` gives its lines: name, place, values, words."""
+    ends = (0.0, 1.06 * float(costs.max()) if costs.size else 1.0)
+    traces: list[dict[str, Any]] = []
+    lines = 0
+    for panel, level in enumerate(summary[dims.DIFFICULTY].values):
+        traces += chance_lines(of_level(chance, level), ends, panel, theme)
+        for number, (name, x, line, hover) in enumerate(series(panel)):
+            traces.append(points(x, line, name, hover, number, panel, theme))
+            lines = number + 1
+    x_axis = {
         "title": {"text": f"training ({unit})"},
         "range": list(ends),
         "exponentformat": "power",
         "nticks": 5,
     }
-    y = {"range": SHARE, "title": {"text": ACCURACY}, "nticks": 6}
     titles = titles_of(summary, dims.DIFFICULTY, difficulty_name)
-    entries = len(names) + lines_in(chance)
-    return go.Figure(traces, layout(titles, x, y, theme, entries=entries))
-
-
-def _line(
-    x: np.ndarray,
-    line: xr.Dataset,
-    name: str,
-    hover: list[str],
-    number: int,
-    panel: int,
-    theme: Theme,
-) -> dict[str, Any]:
-    """Return one series: points that are known, joined, with error bars and words for each."""
-    mean, low, high, count = points_of(line)
-    there = np.flatnonzero(~np.isnan(mean))
-    mean, low, high, count = (values[there] for values in (mean, low, high, count))
-    told = zip(mean, low, high, count.astype(int).tolist(), strict=True)
-    words = [
-        f"{hover[i]}: {interval_words(*point)}"
-        for i, point in zip(there.tolist(), told, strict=True)
-    ]
-    errors = bars(mean, low, high)
-    return (
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "x": x[there].astype(np.float32),
-            "y": mean.astype(np.float32),
-            "name": name,
-            "legendgroup": name,
-            "legendrank": number,
-            "showlegend": panel == 0,
-            "hovertext": words,
-            "hovertemplate": "%{hovertext}<extra></extra>",
-        }
-        | look(theme, number)
-        | ({"error_y": errors} if errors else {})
-        | on(panel)
-    )
+    entries = lines + lines_in(chance)
+    return go.Figure(traces, layout(titles, x_axis, Y_AXIS, theme, entries=entries))

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.panels import bars, layout, look, n_axis, on, titles_of
+from workbench.figures.panels import bars, layout, line, n_axis, titles_of, told
 from workbench.figures.theme import Theme
 
 PANELS: Final = (
@@ -39,27 +39,12 @@ def latency_against_n(latency: xr.Dataset, *, theme: Theme = "light") -> go.Figu
                 if not np.isnan(measured).all()
             ]
             x, low, median, high = np.array(points).reshape(-1, 4).T
-            errors = bars(median, low, high)
-            told = zip(x, median, low, high, strict=True)
-            traces.append(
-                {
-                    "type": "scatter",
-                    "mode": "lines+markers",
-                    "x": x.astype(np.float32),
-                    "y": median.astype(np.float32),
-                    "name": name,
-                    "legendgroup": name,
-                    "showlegend": panel == 0,
-                    "hovertext": [
-                        f"{name}, N = {n:g}: median {m:.3g} {unit} (half: {a:.3g} to {b:.3g})"
-                        for n, m, a, b in told
-                    ],
-                    "hovertemplate": "%{hovertext}<extra></extra>",
-                }
-                | look(theme, number)
-                | ({"error_y": errors} if errors else {})
-                | on(panel)
-            )
+            words = [
+                f"{name}, N = {n:g}: median {m:.3g} {unit} (half: {a:.3g} to {b:.3g})"
+                for n, m, a, b in zip(x, median, low, high, strict=True)
+            ]
+            more = {"error_y": bars(median, low, high), **told(words)}
+            traces.append(line(x, median, name, number, panel, theme, **more))
     x_axis = n_axis(latency[dims.N_TEST].values, "N (sleep passes)")
     y = [{"title": {"text": unit}, "rangemode": "tozero", "nticks": 6} for _, _, unit in PANELS]
     titles = [title for _, title, _ in PANELS]

@@ -9,16 +9,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.panels import (
-    bars,
-    interval_words,
-    layout,
-    look,
-    n_axis,
-    on,
-    points_of,
-    titles_of,
-)
+from workbench.figures.panels import layout, look, n_axis, on, points, titles_of, told
 from workbench.figures.theme import INKS, Theme
 from workbench.tasks.phrases import level_words
 
@@ -52,7 +43,9 @@ def largest_solved_against_n(
     for number, name in enumerate(names):
         line = table.isel({dims.ARM: number})
         place = line[dims.PASSES].values * 10 ** (APART * (number - middle))
-        traces.append(_line(place, line, name, number, theme))
+        hover = [f"N = {n:g}, {name}" for n in line[dims.PASSES].values.tolist()]
+        more = {"legendrank": None, "showlegend": None}
+        traces.append(points(place, line, name, hover, number, 0, theme, **more))
         traces.append(_rings(place, line, name, number, theme))
     y = {
         "title": {"text": f"largest difficulty solved ({difficulty_name})"},
@@ -62,47 +55,18 @@ def largest_solved_against_n(
     return go.Figure(traces, layout([""], axis, y, theme, entries=len(names) + 1, row=HEIGHT))
 
 
-def _line(
-    place: np.ndarray, line: xr.Dataset, name: str, number: int, theme: Theme
-) -> dict[str, Any]:
-    """Return the means of an arm that are known, joined, with intervals and words."""
-    mean, low, high, count = points_of(line)
-    there = np.flatnonzero(~np.isnan(mean))
-    errors = bars(mean[there], low[there], high[there])
-    told = [
-        f"N = {line[dims.PASSES].values[i]:g}, {name}: "
-        f"{interval_words(mean[i], low[i], high[i], int(count[i]))}"
-        for i in there.tolist()
-    ]
-    return (
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "x": place[there].astype(np.float32),
-            "y": mean[there].astype(np.float32),
-            "name": name,
-            "legendgroup": name,
-            "hovertext": told,
-            "hovertemplate": "%{hovertext}<extra></extra>",
-        }
-        | look(theme, number)
-        | ({"error_y": errors} if errors else {})
-        | on(0)
-    )
-
-
 def _rings(
     place: np.ndarray, line: xr.Dataset, name: str, number: int, theme: Theme
 ) -> dict[str, Any]:
     """Return each seed of an arm as a ring; several at one place are told in one line."""
     values = line["by_seed"].transpose(dims.PASSES, dims.SEED).values
-    x, y, told = [], [], []
+    x, y, words = [], [], []
     for row, at, n in zip(values, place, line[dims.PASSES].values, strict=True):
         for level, many in zip(*np.unique(row[~np.isnan(row)], return_counts=True), strict=True):
             x.append(at)
             y.append(level)
             seeds = f"{many} seed{'' if many == 1 else 's'}"
-            told.append(f"N = {n:g}, {name}: {level:g} in {seeds}")
+            words.append(f"N = {n:g}, {name}: {level:g} in {seeds}")
     return {
         "type": "scatter",
         "mode": "markers",
@@ -117,9 +81,9 @@ def _rings(
             "color": look(theme, number)["line"]["color"],
             "opacity": 0.6,
         },
-        "hovertext": told,
-        "hovertemplate": "%{hovertext}<extra></extra>",
-    } | on(0)
+        **told(words),
+        **on(0),
+    }
 
 
 def _ceiling(

@@ -15,9 +15,10 @@ from workbench.figures.boundaries import (
     boundary_line,
     boundary_panels,
     level_line,
+    procedure_lines,
 )
 from workbench.figures.matrix import MOST_NUMBERS, cells, numbers
-from workbench.figures.theme import INKS, SEQUENTIAL, Theme, colorbar, scale, series, template
+from workbench.figures.theme import SEQUENTIAL, Theme, coloraxis, frame, heading, series
 from workbench.figures.timeline import positions
 
 STEPS: Final = (
@@ -43,25 +44,15 @@ def convergence_over_passes(
     found : Dataset
         ``contraction, two_step_ratio (procedure, window, sleep_pass)``, and where a longer run
         was made ``distance (window, sleep_pass)``. The first procedure is the sleep.
-    passes, awake : tuple
-        Last pass of each window, and which windows are read awake.
-    boundary : (int, int)
-        Window and pass of the cursor.
+    passes, awake, boundary
+        Last pass of each window, which windows are read awake, and the cursor's window and pass.
     """
     where = positions(passes)
     names = [str(name) for name in found[dims.PROCEDURE].values]
     traces: list[dict[str, Any]] = []
     for column, (variable, _) in enumerate(STEPS):
         lines = found[variable].transpose(dims.PROCEDURE, dims.WINDOW, dims.SLEEP_PASS).values
-        for number, name in enumerate(names):
-            colour, symbol = series(theme, 0)
-            if number:
-                colour, symbol = INKS[theme].text, "diamond"
-            dash = ("solid", "dash", "dot")[min(number, 2)]
-            line = boundary_line(
-                lines[number], where, name, (colour, symbol), column, strong=not number, dash=dash
-            )
-            traces.append(line | {"showlegend": column == 0, "opacity": 1})
+        traces += procedure_lines(lines, where, names, column, theme)
         traces.append(level_line(1.0, where, LEVEL, column, theme, showlegend=not column))
     panels = [panel for _, panel in STEPS]
     if "distance" in found:
@@ -87,14 +78,8 @@ def cka_matrix(
 ) -> go.Figure:
     """Draw how alike two passes arrange the examples, by debiased linear CKA.
 
-    Parameters
-    ----------
-    cka : DataArray
-        ``(sleep_pass, other_pass)`` of one head; NaN where nothing varies.
-    examples : int
-        How many it is over.
-    title : str
-        Whose S it is.
+    `cka` is ``(sleep_pass, other_pass)`` of one head over so many examples, NaN where nothing
+    varies; `title` says whose S it is.
     """
     square = cka.transpose(dims.SLEEP_PASS, dims.OTHER_PASS).values.astype(float)
     varies = ~np.isnan(square).all(axis=1)  # before the first pass S is 0 in every example
@@ -117,22 +102,11 @@ def cka_matrix(
     ticks = rows[:: 1 if len(rows) <= 17 else 4].tolist()
     axis = {"tickvals": ticks, "showgrid": False, "fixedrange": True}
     ends = [rows[0] - 0.6, rows[-1] + 0.6] if rows.size else [0.4, 1.6]
-    layout = {
-        "template": template(theme),
-        "height": 300,
-        "margin": {"l": 50, "r": 66, "t": 28, "b": 54},
-        "coloraxis": {
-            "colorscale": scale(SEQUENTIAL), "cmin": 0, "cmax": 1,
-            "colorbar": colorbar("debiased CKA", theme, x=1.01, xpad=4),
-        },
+    words = f"Likeness over {examples} examples{f', {title}' if title else ''}"
+    layout = frame(theme, 300, 50, 66, 28, 54) | {
+        "coloraxis": coloraxis(SEQUENTIAL, 0, 1, theme, "debiased CKA", x=1.01, xpad=4),
         "xaxis": axis | {"title": {"text": "after pass"}, "range": ends},
         "yaxis": axis | {"title": {"text": "after pass"}, "range": ends[::-1]},
-        "annotations": [
-            {
-                "text": f"Likeness over {examples} examples{f', {title}' if title else ''}",
-                "xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left",
-                "yanchor": "bottom", "yshift": 4, "showarrow": False, "font": {"size": 13.5},
-            }
-        ],
-    }  # fmt: skip
+        "annotations": [heading(words)],
+    }
     return go.Figure(traces, layout)

@@ -11,15 +11,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.figures.matrix import MOST_NUMBERS, cells, numbers, percent, reduced
-from workbench.figures.theme import (
-    DIVERGING,
-    INKS,
-    SEQUENTIAL,
-    Theme,
-    colorbar,
-    scale,
-    template,
-)
+from workbench.figures.theme import INKS, SEQUENTIAL, Theme, coloraxis, diverging, frame, heading
 
 APART: Final = 0.5
 """Room before the column of sums, in cells."""
@@ -41,6 +33,9 @@ def share_matrix(
 ) -> go.Figure:
     """Draw what share of one head's S each window and pass has, with the numbers.
 
+    Rows are windows, from the first; the last column holds each window's sum, the last row what
+    is left of the state before everything.
+
     Parameters
     ----------
     found : Dataset
@@ -53,12 +48,6 @@ def share_matrix(
         End of the colour scale; the same at every boundary, so that colours can be compared.
     title : str
         Whose S it is, and when.
-
-    Returns
-    -------
-    Figure
-        Rows are windows, from the first; the last column holds each window's sum, the last row
-        what is left of the state before everything.
     """
     share = found["share"].transpose(dims.SOURCE_WINDOW, dims.SOURCE_PASS).values.astype(float)
     share[_later(share.shape, boundary)] = np.nan
@@ -78,15 +67,12 @@ def share_matrix(
         for r in range(windows + 1)
     ]
     few = values.size <= MOST_NUMBERS
-    custom = {"customdata": said} if few else {}
     if not few:
         hover = "row %{y:.0f}, pass %{x:.0f}: %{z:.1%} of S<extra></extra>"
-    parts = [slice(0, passes), slice(passes, None)]
     traces: list[dict[str, Any]] = [
-        cells(values[:, part], x=x[part], y=y, hover=hover)
-        | ({"customdata": [row[part] for row in custom["customdata"]]} if custom else {})
-        | {"xgap": 2, "ygap": 2}
-        for part in parts
+        cells(values[:, part], x=x[part], y=y, hover=hover, xgap=2, ygap=2)
+        | ({"customdata": [row[part] for row in said]} if few else {})
+        for part in (slice(0, passes), slice(passes, None))
     ]
     if few:
         texts = [[percent(v) if not np.isnan(v) else "" for v in row] for row in values]
@@ -96,14 +82,8 @@ def share_matrix(
     step = 1 if passes <= 16 else 4
     ticks = [*range(1, passes + 1, step), float(x[-1])]
     every = max(1, (windows + 1) // 24)
-    layout = {
-        "template": template(theme),
-        "height": height,
-        "margin": {"l": 82, "r": 84, "t": 30, "b": 46},
-        "coloraxis": {
-            "colorscale": scale(DIVERGING[theme]), "cmin": -limit, "cmax": limit, "cmid": 0,
-            "colorbar": colorbar("share of S", theme, x=1.01, xpad=4, tickformat=".0%"),
-        },
+    layout = frame(theme, height, 82, 84, 30, 46) | {
+        "coloraxis": diverging(limit, theme, "share of S", x=1.01, xpad=4, tickformat=".0%"),
         "xaxis": {
             "title": {"text": "written in pass"}, "tickvals": ticks,
             "ticktext": [*map(str, ticks[:-1]), "all"], "showgrid": False, "fixedrange": True,
@@ -114,7 +94,7 @@ def share_matrix(
             "fixedrange": True, "range": [windows + 0.55, -0.55],
         },
         "annotations": [
-            _above(f"Shares of S in %{f', {title}' if title else ''}"),
+            heading(f"Shares of S in %{f', {title}' if title else ''}", shift=5),
             *([_note("S = 0: nothing has been written yet", theme)] if empty else []),
         ],
     }  # fmt: skip
@@ -132,24 +112,19 @@ def token_contributions(
 ) -> go.Figure:
     """Draw the norm of what each token contributes to one head's S, tokens x passes.
 
+    Windows stand side by side in the order of reading. Of very many tokens, neighbours are put
+    together by their mean, which the title says.
+
     Parameters
     ----------
     norm : DataArray
         ``(source_window, source_pass, source_token)`` of one head at one boundary, in units of S.
     symbols : sequence of sequence of str
         Text of each token, by window; "" for what pads a short window.
-    boundary : (int, int)
-        Position of the window, and the pass, whose S it is: what comes later stays empty.
+    boundary, title
+        As in `share_matrix`.
     limit : float or None
         End of the colour scale, the same at every boundary; None takes that of these values.
-    title : str
-        Whose S it is, and when.
-
-    Returns
-    -------
-    Figure
-        Windows side by side in the order of reading. Of very many tokens, neighbours are put
-        together by their mean, which the title says.
     """
     ink = INKS[theme]
     values = norm.transpose(dims.SOURCE_PASS, dims.SOURCE_WINDOW, dims.SOURCE_TOKEN).values.copy()
@@ -160,16 +135,14 @@ def token_contributions(
     x = np.arange(flat.shape[1]) * block + (block - 1) / 2
     names = [text for window in symbols for text in window]
     every = max(1, -(-windows * tokens // LABELS))
-    trace = cells(
-        flat, x=x, y=np.arange(1, passes + 1), ygap=2,
-        hover="%{text}, pass %{y:.0f}: norm %{z:.3g}<extra></extra>",
-    ) | {"xgap": 1 if windows * tokens <= 2 * LABELS else 0}  # fmt: skip
-    if flat.size <= MOST_NUMBERS * 2 and block == 1:
+    few = flat.size <= MOST_NUMBERS * 2 and block == 1
+    hover = f"{'%{text}' if few else 'token %{x:.0f}'}, pass %{{y:.0f}}: norm %{{z:.3g}}"
+    gaps = {"xgap": 1 if windows * tokens <= 2 * LABELS else 0, "ygap": 2}
+    trace = cells(flat, x=x, y=np.arange(1, passes + 1), hover=hover + "<extra></extra>", **gaps)
+    if few:
         said = [f"window {w + 1}, token {t + 1}: {names[w * tokens + t]}"
                 for w in range(windows) for t in range(tokens)]  # fmt: skip
         trace["text"] = [said] * passes
-    else:
-        trace["hovertemplate"] = "token %{x:.0f}, pass %{y:.0f}: norm %{z:.3g}<extra></extra>"
     means = f" (means of {block} tokens)" if block > 1 else ""
     edges = [w * tokens - 0.5 for w in range(1, windows)]
     where = list(range(0, windows * tokens, every))
@@ -183,14 +156,10 @@ def token_contributions(
         }
         for w in range(windows)
     ]  # fmt: skip
-    layout = {
-        "template": template(theme),
-        "height": 30 + 72 + max(22, min(40, 132 // passes)) * passes,
-        "margin": {"l": 50, "r": 70, "t": 30, "b": 72},
-        "coloraxis": {
-            "colorscale": scale(SEQUENTIAL), "cmin": 0, "cmax": most or 1.0,
-            "colorbar": colorbar("norm (units of S)", theme, x=1.005, xpad=4),
-        },
+    bar = {"x": 1.005, "xpad": 4}
+    height = 30 + 72 + max(22, min(40, 132 // passes)) * passes
+    layout = frame(theme, height, 50, 70, 30, 72) | {
+        "coloraxis": coloraxis(SEQUENTIAL, 0, most or 1.0, theme, "norm (units of S)", **bar),
         "xaxis": {
             "tickvals": where, "ticktext": [names[i] for i in where],
             "tickangle": -90 if upright else 0,
@@ -209,7 +178,8 @@ def token_contributions(
             for edge in edges
         ],
         "annotations": [
-            _above(f"Contribution of each token{f' to {title}' if title else ''}{means}"), *heads
+            heading(f"Contribution of each token{f' to {title}' if title else ''}{means}", shift=5),
+            *heads,
         ],
     }  # fmt: skip
     return go.Figure([trace], layout)
@@ -220,13 +190,6 @@ def _later(shape: tuple[int, int], boundary: tuple[int, int]) -> np.ndarray:
     window = np.arange(shape[0])[:, None]
     sleep_pass = np.arange(1, shape[1] + 1)
     return (window > boundary[0]) | ((window == boundary[0]) & (sleep_pass > boundary[1]))
-
-
-def _above(text: str) -> dict[str, Any]:
-    return {
-        "text": text, "xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left",
-        "yanchor": "bottom", "yshift": 5, "showarrow": False, "font": {"size": 13.5},
-    }  # fmt: skip
 
 
 def _note(text: str, theme: Theme) -> dict[str, Any]:

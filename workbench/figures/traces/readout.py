@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -13,12 +14,12 @@ from workbench import dims
 from workbench.figures.boundaries import (
     Panel,
     boundary_cursor,
-    boundary_line,
     boundary_panels,
+    head_lines,
     level_line,
 )
 from workbench.figures.matrix import cells, reduced
-from workbench.figures.theme import DIVERGING, Theme, colorbar, scale, series, template
+from workbench.figures.theme import Theme, diverging, frame, heading
 from workbench.figures.timeline import positions
 
 LABELS: Final = 32
@@ -42,10 +43,8 @@ def retrieval(
         Of one layer: ``accuracy (window, sleep_pass, gdn_head)``, ``cosine (window, sleep_pass,
         gdn_head, source_token)``, ``chance (gdn_head)``. Attributes ``source_window`` and
         ``source_pass`` say whose keys were asked with.
-    passes, awake : tuple
-        Last pass of each window, and which windows are read awake.
-    boundary : (int, int)
-        Window and pass of the cursor.
+    passes, awake, boundary
+        Last pass of each window, which windows are read awake, and the cursor's window and pass.
     selected : int
         The head drawn in front.
     """
@@ -55,12 +54,7 @@ def retrieval(
     traces: list[dict[str, Any]] = []
     for column, values in enumerate(panels):
         lines = values.transpose(dims.GDN_HEAD, dims.WINDOW, dims.SLEEP_PASS).values
-        for index in sorted(range(len(heads)), key=lambda i: heads[i] == selected):
-            line = boundary_line(
-                lines[index], where, f"head {heads[index]}", series(theme, index), column,
-                strong=heads[index] == selected,
-            )  # fmt: skip
-            traces.append(line | {"legendrank": index + 1, "showlegend": column == 0})
+        traces += head_lines(lines, where, heads, selected, column, theme)
     chance = np.unique(found["chance"].values[~np.isnan(found["chance"].values)].round(4)).tolist()
     traces += [
         level_line(v, where, "chance", 0, theme, showlegend=i == 0, legendrank=2000)
@@ -86,11 +80,8 @@ def retrieval(
     )
 
 
-def retrieval_place(
-    *, passes: tuple[int, ...], boundary: tuple[int, int], theme: Theme = "light"
-) -> dict[str, Any]:
-    """Return the part of the layout of `retrieval` that changes with the cursor."""
-    return boundary_cursor(2, passes=passes, boundary=boundary, theme=theme)
+retrieval_place = partial(boundary_cursor, 2)
+"""The part of the layout of `retrieval` that changes with the cursor."""
 
 
 def crosstalk_matrix(
@@ -102,14 +93,8 @@ def crosstalk_matrix(
 ) -> go.Figure:
     """Draw how much of each token's value comes back for each token's key.
 
-    Parameters
-    ----------
-    weight : DataArray
-        ``(token, source_token)`` of one head; the identity for a perfect memory.
-    symbols : sequence of str
-        Text of each token of the window.
-    title : str
-        Whose keys, and when they are asked.
+    `weight` is ``(token, source_token)`` of one head, the identity for a perfect memory;
+    `symbols` are the texts of the window's tokens; `title` says whose keys are asked, and when.
     """
     values = weight.transpose(dims.TOKEN, dims.SOURCE_TOKEN).values.astype(float)
     count = len(values)
@@ -127,23 +112,10 @@ def crosstalk_matrix(
         "fixedrange": True, "tickangle": 0,
     }  # fmt: skip
     note = f" (means of {block} values)" if block > 1 else ""
-    layout = {
-        "template": template(theme),
-        "height": 300,
-        "margin": {"l": 62, "r": 66, "t": 28, "b": 54},
-        "coloraxis": {
-            "colorscale": scale(DIVERGING[theme]), "cmin": -most, "cmax": most, "cmid": 0,
-            "colorbar": colorbar("part of the value", theme, x=1.01, xpad=4),
-        },
+    layout = frame(theme, 300, 62, 66, 28, 54) | {
+        "coloraxis": diverging(most, theme, "part of the value", x=1.01, xpad=4),
         "xaxis": axis | {"title": {"text": "comes back: value of token"}},
-        "yaxis": axis
-        | {"title": {"text": "asked: key of token"}, "range": [count - 0.45, -0.55]},
-        "annotations": [
-            {
-                "text": f"What comes back{f', {title}' if title else ''}{note}",
-                "xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left",
-                "yanchor": "bottom", "yshift": 4, "showarrow": False, "font": {"size": 13.5},
-            }
-        ],
-    }  # fmt: skip
+        "yaxis": axis | {"title": {"text": "asked: key of token"}, "range": [count - 0.45, -0.55]},
+        "annotations": [heading(f"What comes back{f', {title}' if title else ''}{note}")],
+    }
     return go.Figure([trace], layout)

@@ -17,10 +17,10 @@ from workbench.figures.theme import (
     Theme,
     axis_id,
     axis_name,
-    colorbar,
+    coloraxis,
     domains,
-    scale,
-    template,
+    frame,
+    heading,
 )
 
 LOSSES: Final = (
@@ -86,10 +86,7 @@ def retention_by_age(found: xr.Dataset, *, source_window: int, theme: Theme = "l
                 "hovertemplate": "%{y:.1%} " + name + "<extra></extra>",
             }
         )
-    titles = (
-        "What later windows leave",
-        f"Where window {source_window + 1} went",
-    )
+    titles = ("What later windows leave", f"Where window {source_window + 1} went")
     layout = _two_panels(titles, theme) | {"barmode": "stack", "bargap": 0.25}
     share = {"range": [-0.04, 1.08], "tickformat": ".0%", "fixedrange": True}
     for column, unit in enumerate(("norm, of that at its end", "of its norm")):
@@ -106,15 +103,9 @@ def pass_retention_matrix(
 ) -> go.Figure:
     """Draw how much of what each pass wrote is left after later passes of the same sleep.
 
-    Parameters
-    ----------
-    retention : DataArray
-        ``(source_pass, sleep_pass)`` of one head and window, of the norm at the end of the pass
-        that wrote it; NaN before that pass.
-    sleep_pass : int
-        The pass that stands out; 0 for none.
-    title : str
-        Whose S it is.
+    `retention` is ``(source_pass, sleep_pass)`` of one head and window, a share of the norm at
+    the end of the pass that wrote it, NaN before that pass. `sleep_pass` stands out (0 for none);
+    `title` says whose S it is.
     """
     ink = INKS[theme]
     values = retention.transpose(dims.SOURCE_PASS, dims.SLEEP_PASS).values.astype(float)
@@ -135,25 +126,21 @@ def pass_retention_matrix(
             numbers(values, texts, x=axis, y=axis, limit=most, theme=theme, diverging=False,
                     size=12 if last <= 8 else 10)
         )  # fmt: skip
-    frame = {
+    framed = {
         "type": "rect", "xref": "x", "yref": "y", "line": {"color": ink.accent, "width": 2},
         "x0": sleep_pass - 0.5, "x1": sleep_pass + 0.5, "y0": 0.5, "y1": last + 0.5,
     }  # fmt: skip
     ticks = list(range(1, last + 1, 1 if last <= 16 else 4))
     both = {"tickvals": ticks, "showgrid": False, "fixedrange": True}
-    layout = {
-        "template": template(theme),
-        "height": 300,
-        "margin": {"l": 50, "r": 84, "t": 28, "b": 84},
-        "coloraxis": {
-            "colorscale": scale(SEQUENTIAL), "cmin": 0, "cmax": most,
-            "colorbar": colorbar("left of its norm", theme, x=1.01, xpad=4, tickformat=".0%"),
-        },
+    bar = {"x": 1.01, "xpad": 4, "tickformat": ".0%"}
+    words = f"Left in % after later passes{f', {title}' if title else ''}"
+    layout = frame(theme, 300, 50, 84, 28, 84) | {
+        "coloraxis": coloraxis(SEQUENTIAL, 0, most, theme, "left of its norm", **bar),
         "xaxis": both | {"title": {"text": "after pass"}, "range": [0.4, last + 0.6]},
         "yaxis": both | {"title": {"text": "written in pass"}, "range": [last + 0.6, 0.4]},
-        "shapes": [frame] if 1 <= sleep_pass <= last else [],
-        "annotations": [_above(f"Left in % after later passes{f', {title}' if title else ''}", 0)],
-    }  # fmt: skip
+        "shapes": [framed] if 1 <= sleep_pass <= last else [],
+        "annotations": [heading(words)],
+    }
     return go.Figure(traces, layout)
 
 
@@ -164,19 +151,13 @@ def _two_panels(titles: tuple[str, str], theme: Theme) -> dict[str, Any]:
             "domain": domain, "anchor": axis_id("y", column), "fixedrange": True,
         }  # fmt: skip
         layout[axis_name("y", column)] = {"anchor": axis_id("x", column)}
-        layout["annotations"].append(_above(title, domain[0]))
+        layout["annotations"].append(heading(title, domain[0]))
     below = {"orientation": "h", "y": -51 / 188, "yanchor": "top", "font": {"size": 11.5}}
-    return layout | {
-        "template": template(theme),
-        "height": 300,
-        "margin": {"l": 56, "r": 8, "t": 28, "b": 84},
-        "legend": below | {"x": -0.03, "xanchor": "left"},
-        "legend2": below | {"x": 1.0, "xanchor": "right", "traceorder": "normal"},
-    }
-
-
-def _above(text: str, x: float) -> dict[str, Any]:
-    return {
-        "text": text, "xref": "paper", "yref": "paper", "x": x, "y": 1, "xanchor": "left",
-        "yanchor": "bottom", "yshift": 4, "showarrow": False, "font": {"size": 13.5},
-    }  # fmt: skip
+    return (
+        layout
+        | frame(theme, 300, 56, 8, 28, 84)
+        | {
+            "legend": below | {"x": -0.03, "xanchor": "left"},
+            "legend2": below | {"x": 1.0, "xanchor": "right", "traceorder": "normal"},
+        }
+    )

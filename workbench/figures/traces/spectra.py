@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -9,8 +10,8 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.boundaries import Panel, boundary_cursor, boundary_line, boundary_panels
-from workbench.figures.theme import INKS, Theme, series, template
+from workbench.figures.boundaries import Panel, boundary_cursor, boundary_panels, head_lines
+from workbench.figures.theme import INKS, Theme, frame, heading
 from workbench.figures.timeline import positions
 
 RANKS: Final = (("effective_rank", "Effective rank"), ("stable_rank", "Stable rank"))
@@ -28,16 +29,8 @@ def singular_values(
 ) -> go.Figure:
     """Draw the singular values of one head after each pass of one window.
 
-    Parameters
-    ----------
-    spectrum : DataArray
-        ``(sleep_pass, mode)`` from pass 0, in units of S; NaN where there is no such pass.
-    sleep_pass : int
-        The pass that stands out.
-    gdn_head : int
-        The head, for the title.
-    awake : bool
-        The window is read awake.
+    `spectrum` is ``(sleep_pass, mode)`` from pass 0, in units of S, NaN where there is no such
+    pass; `sleep_pass` stands out; `awake` says that the window is read awake.
     """
     ink = INKS[theme]
     values = spectrum.transpose(dims.SLEEP_PASS, dims.MODE).values.astype(np.float64)
@@ -72,10 +65,7 @@ def singular_values(
         )
     empty = not np.nan_to_num(values[sleep_pass]).any()
     title = f"Head {gdn_head}: S {_pass_words(sleep_pass, awake)}"
-    layout = {
-        "template": template(theme),
-        "height": 300,
-        "margin": {"l": 56, "r": 8, "t": 28, "b": 84},
+    layout = frame(theme, 300, 56, 8, 28, 84) | {
         "xaxis": {
             "title": {"text": "mode (largest first)"}, "range": [0.4, len(modes) + 0.6],
             "showgrid": False, "fixedrange": True, "dtick": _step(len(modes)), "tick0": 0,
@@ -86,7 +76,7 @@ def singular_values(
             "exponentformat": "power",
         },
         "legend": {"orientation": "h", "x": -0.05, "y": -51 / 188, "yanchor": "top"},
-        "annotations": [_above(title + (": zero, nothing to draw" if empty else ""))],
+        "annotations": [heading(title + (": zero, nothing to draw" if empty else ""))],
     }  # fmt: skip
     return go.Figure(traces, layout)
 
@@ -107,10 +97,8 @@ def ranks_along(
     spectra : Dataset
         ``effective_rank, stable_rank (window, sleep_pass, gdn_head)`` of one layer, NaN where
         S = 0, and a dim ``mode``.
-    passes, awake : tuple
-        Last pass of each window, and which windows are read awake.
-    boundary : (int, int)
-        Window and pass of the cursor.
+    passes, awake, boundary
+        Last pass of each window, which windows are read awake, and the cursor's window and pass.
     selected : int
         The head drawn in front.
     """
@@ -118,23 +106,15 @@ def ranks_along(
     traces: list[dict[str, Any]] = []
     for column, (name, _) in enumerate(RANKS):
         values = spectra[name].transpose(dims.GDN_HEAD, dims.WINDOW, dims.SLEEP_PASS).values
-        for index in sorted(range(len(heads)), key=lambda i: heads[i] == selected):
-            line = boundary_line(
-                values[index], where, f"head {heads[index]}", series(theme, index), column,
-                strong=heads[index] == selected,
-            )  # fmt: skip
-            traces.append(line | {"legendrank": index + 1, "showlegend": column == 0})
+        traces += head_lines(values, where, heads, selected, column, theme)
     unit = f"directions (of {spectra.sizes[dims.MODE]})"
     panels = [Panel(f"{title} of S by head", unit) for _, title in RANKS]
     layout = boundary_panels(panels, where, awake, theme, gap=0.1)
     return go.Figure(traces, layout | ranks_place(passes=passes, boundary=boundary, theme=theme))
 
 
-def ranks_place(
-    *, passes: tuple[int, ...], boundary: tuple[int, int], theme: Theme = "light"
-) -> dict[str, Any]:
-    """Return the part of the layout of `ranks_along` that changes with the cursor."""
-    return boundary_cursor(len(RANKS), passes=passes, boundary=boundary, theme=theme)
+ranks_place = partial(boundary_cursor, len(RANKS))
+"""The part of the layout of `ranks_along` that changes with the cursor."""
 
 
 def _pass_words(number: int, awake: bool) -> str:
@@ -145,10 +125,3 @@ def _pass_words(number: int, awake: bool) -> str:
 
 def _step(modes: int) -> int:
     return next(s for s in (1, 2, 4, 8, 16, 32, 64) if modes / s <= 8 or s == 64)
-
-
-def _above(text: str) -> dict[str, Any]:
-    return {
-        "text": text, "xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left",
-        "yanchor": "bottom", "yshift": 4, "showarrow": False, "font": {"size": 13.5},
-    }  # fmt: skip
