@@ -37,19 +37,14 @@ def answer_table(
     line if there is one, the last one the shares in figures; ``customdata`` of table and bars
     holds the query's index.
 
-    Parameters
-    ----------
-    answers : Dataset
-        ``probability`` (query, symbol), ``right``, ``right_probability``, ``correct`` and
-        ``difficulty`` (query).
-    labels : sequence of str
-        Words for each query; rows are sorted by difficulty, easy first.
-    chance : ndarray or None
-        Probability of the right answer by guessing ``[query]``; None draws no chance line.
-    one_symbol : bool
-        Whether an answer is one symbol. If not, the figure says that it shows first symbols.
-    selected : int or None
-        A query to be set off.
+    - answers:
+      ``probability`` (query, symbol), ``right``, ``right_probability``, ``correct`` and
+      ``difficulty`` (query).
+    - labels: words for each query; rows are sorted by difficulty, easy first.
+    - chance: probability of the right answer by guessing ``[query]``; None draws no chance line.
+    - one_symbol: whether an answer is one symbol. If not, the figure says that it shows first
+      symbols.
+    - selected: a query to be set off.
     """
     order = np.argsort(answers["difficulty"].values, kind="stable")
     rows, ordered = np.arange(len(order)), answers.isel({dims.QUERY: order})

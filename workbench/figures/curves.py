@@ -47,29 +47,21 @@ def pass_curves(
 ) -> go.Figure:
     """Draw four panels over the same axis of boundaries.
 
-    Parameters
-    ----------
-    summary : Dataset
-        ``norm``, ``relative_change``, ``effective_rank`` of one layer ``(window, sleep_pass,
-        gdn_head)``.
-    right : DataArray
-        Probability of the right answer if the model woke there ``(window, sleep_pass, query)``.
-    passes, awake, boundary
-        Last pass of each window, which windows are read awake, and the cursor's window and pass.
-    difficulty : ndarray
-        int ``[query]``; its unit is `difficulty_name`.
-    chance : ndarray or None
-        Expected score of a guess ``[query]``; None draws no chance line.
-    one_symbol : bool
-        Whether an answer is one symbol. If not, the figure says that it shows first symbols.
-    baseline : mapping or None
-        Window -> ``relative_change (sleep_pass, gdn_head)`` of what the curve is compared with:
-        a falling curve alone says nothing.
-    baseline_name : str
-        Name of the baseline. With several fast-weight layers the stepper does not have the frozen
-        replay, only a sleep that rewrites.
-    selected : int
-        The head drawn in front.
+    - summary: ``norm``, ``relative_change``, ``effective_rank`` of one layer ``(window, sleep_pass,
+      gdn_head)``.
+    - right: probability of the right answer if the model woke there ``(window, sleep_pass,
+      query)``.
+    - passes, awake, boundary: last pass of each window, which windows are read awake, and the
+      cursor's window and pass.
+    - difficulty: int ``[query]``; its unit is `difficulty_name`.
+    - chance: expected score of a guess ``[query]``; None draws no chance line.
+    - one_symbol: whether an answer is one symbol. If not, the figure says that it shows first
+      symbols.
+    - baseline: window -> ``relative_change (sleep_pass, gdn_head)`` of what the curve is compared
+      with: a falling curve alone says nothing.
+    - baseline_name: name of the baseline. With several fast-weight layers the stepper does not have
+      the frozen replay, only a sleep that rewrites.
+    - selected: the head drawn in front.
     """
     where = positions(passes)
     heads = summary[dims.GDN_HEAD].values

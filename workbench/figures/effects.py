@@ -49,14 +49,9 @@ def patch_curves(
     Shares that became the donor's have their chance line: how often another context would give the
     donor's answer.
 
-    Parameters
-    ----------
-    effects : Dataset
-        As `workbench.instruments.patching.effects.patches_by_difficulty` returns it.
-    window, component
-        Labels of a window slept on, and of the part that was exchanged.
-    quantity : str
-        A key of `EFFECTS`.
+    - effects: as `workbench.instruments.patching.effects.patches_by_difficulty` returns it.
+    - window, component: labels of a window slept on, and of the part that was exchanged.
+    - quantity: a key of `EFFECTS`.
     """
     here = effects.sel({dims.WINDOW: window, dims.COMPONENT: component})
     word = str(effects.attrs.get("difficulty_name", "difficulty"))
@@ -111,16 +106,10 @@ def patch_map(
 ) -> go.Figure:
     """Draw parts (rows) against the pass at which they were exchanged: a panel a difficulty.
 
-    Parameters
-    ----------
-    effects : Dataset
-        As `workbench.instruments.patching.effects.patches_by_difficulty` returns it.
-    window : int
-        A window slept on, by its label.
-    direction : {"noise", "denoise"}
-        Way of the exchange.
-    quantity : str
-        A key of `EFFECTS`.
+    - effects: as `workbench.instruments.patching.effects.patches_by_difficulty` returns it.
+    - window: a window slept on, by its label.
+    - direction ({"noise", "denoise"}): way of the exchange.
+    - quantity: a key of `EFFECTS`.
     """
     here = effects[quantity].sel({dims.WINDOW: window, dims.DIRECTION: direction})
     if dims.CONTROL in here.dims:

@@ -46,21 +46,12 @@ SHARP: Final = 2.0
 def export(figure: go.Figure, path: Path, *, width: int = 960) -> None:
     """Write a figure as a picture, aside first and then renamed.
 
-    Parameters
-    ----------
-    figure : Figure
-        One that `workbench.figures` made.
-    path : Path
-        Ends with .svg, .pdf or .png.
-    width : int
-        Pixels; the height is the figure's own. A PNG has twice as many each way.
+    - figure: one that `workbench.figures` made.
+    - path: ends with .svg, .pdf or .png.
+    - width: pixels; the height is the figure's own. A PNG has twice as many each way.
 
-    Raises
-    ------
-    WorkbenchError
-        The name has another ending.
-    ValueError
-        The figure holds a trace or shape of a kind that is not known here.
+    Raises WorkbenchError: the name has another ending.
+    Raises ValueError: the figure holds a trace or shape of a kind that is not known here.
     """
     ending = path.suffix.lower().lstrip(".")
     if ending not in FORMATS:

@@ -80,20 +80,12 @@ def all_heads(
 ) -> go.Figure:
     """Draw every head of one layer as a small heatmap, one trace a head.
 
-    Parameters
-    ----------
-    states : DataArray
-        S of one layer ``(sleep_pass, gdn_head, key, value)``, every pass of the window.
-    sleep_pass : int
-        The pass to show; 0 is what was carried in.
-    quantity : {"state", "change", "sleep_change"}
-        See `shown_quantity`.
-    limit : float or None
-        Largest absolute value of the colour scale; None takes it from all passes given.
-    selected : int
-        The head with a frame around it.
-    awake : bool
-        The window is read awake, so its one pass is not a sleep pass.
+    - states: S of one layer ``(sleep_pass, gdn_head, key, value)``, every pass of the window.
+    - sleep_pass: the pass to show; 0 is what was carried in.
+    - quantity ({"state", "change", "sleep_change"}): see `shown_quantity`.
+    - limit: largest absolute value of the colour scale; None takes it from all passes given.
+    - selected: the head with a frame around it.
+    - awake: the window is read awake, so its one pass is not a sleep pass.
     """
     shown, limit = _at(states, sleep_pass, quantity, limit)
     shown, block = _reduced(shown)
@@ -106,7 +98,8 @@ def all_heads(
     traces, axes, shapes, notes = [], {}, [], []
     for index, head in enumerate(names):
         left_right, low_high = across[index % columns], down[index // columns]
-        x, y = {"domain": left_right}, {"domain": low_high, "autorange": "reversed"}
+        x: dict[str, Any] = {"domain": left_right}
+        y: dict[str, Any] = {"domain": low_high, "autorange": "reversed"}
         axes[axis_name("x", index)] = BARE | x | {"anchor": axis_id("y", index)}
         axes[axis_name("y", index)] = BARE | y | {"anchor": axis_id("x", index)}
         matrix = shown.isel({dims.GDN_HEAD: index}).transpose(dims.KEY, dims.VALUE)

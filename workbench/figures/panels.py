@@ -130,7 +130,9 @@ def points(
     there = np.flatnonzero(~np.isnan(every[0]))
     mean, low, high, count = (values[there] for values in every)
     ends = zip(mean, low, high, count.astype(int).tolist(), strict=True)
-    words = [f"{hover[i]}: {interval_words(*end)}" for i, end in zip(there, ends, strict=True)]
+    words = [
+        f"{hover[i]}: {interval_words(*end)}" for i, end in zip(there.tolist(), ends, strict=True)
+    ]
     options = {"error_y": bars(mean, low, high), "legendrank": number, **told(words), **more}
     return line(x[there], mean, name, number, panel, theme, **options)
 

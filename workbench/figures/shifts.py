@@ -37,21 +37,12 @@ def answer_shifts(
 ) -> go.Figure:
     """Draw each query's logit difference with the memory intact, changed, and of the controls.
 
-    Parameters
-    ----------
-    shifts : DataArray
-        ``(direction, control, query)`` or ``(control, query)``, nats; NaN where not measured.
-    queries : sequence of str
-        Names of the queries.
-    titles : mapping of str to str
-        A panel's title by direction; without that dim one, by "".
-    units : mapping of str to str
-        What a panel's axis says, likewise.
+    - shifts: ``(direction, control, query)`` or ``(control, query)``, nats; NaN where not measured.
+    - queries: names of the queries.
+    - titles: a panel's title by direction; without that dim one, by "".
+    - units: what a panel's axis says, likewise.
 
-    Returns
-    -------
-    Figure
-        A panel a direction; a row a query, with a line from intact to changed.
+    Result: a panel a direction; a row a query, with a line from intact to changed.
     """
     panels = [shifts] if dims.DIRECTION not in shifts.dims else list(shifts)
     names = [""] if dims.DIRECTION not in shifts.dims else shifts[dims.DIRECTION].values.tolist()

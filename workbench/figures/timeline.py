@@ -42,12 +42,9 @@ def timeline(
     Traces 0 and 1 are the cells (pass 0, then the others); their ``customdata`` holds window and
     pass of each.
 
-    Parameters
-    ----------
-    change : DataArray
-        Relative change of the whole memory ``(window, sleep_pass)``, NaN at pass 0.
-    passes, awake, boundary
-        Last pass of each window, which windows are read awake, and the cursor's window and pass.
+    - change: relative change of the whole memory ``(window, sleep_pass)``, NaN at pass 0.
+    - passes, awake, boundary: last pass of each window, which windows are read awake, and the
+      cursor's window and pass.
     """
     ink = INKS[theme]
     where = positions(passes)

@@ -53,25 +53,15 @@ def attribute_state(
 ) -> xr.Dataset:
     """Attribute an answer to the state at a boundary.
 
-    Parameters
-    ----------
-    model, batch, sleep
-        As `read` takes them; N fixed.
-    start : Boundary
-        The boundary, as `read_boundaries` gives it; the examples are those of `batch`.
-    query, against
-        As `workbench.instruments.attributing.continuation.answer_target` takes them.
-    by : sequence of str
-        Axes to keep, among layer, gdn_head, key and value; entries are one feature over the rest.
-    baseline : {"before the sleep", "zero", "mean"}
-        The first is the state carried into the window.
-    **options
-        As `attribute` takes them: method, steps, samples, seed, ...
+    - model, batch, sleep: as `read` takes them; N fixed.
+    - start: the boundary, as `read_boundaries` gives it; the examples are those of `batch`.
+    - query, against: as `workbench.instruments.attributing.continuation.answer_target` takes them.
+    - by: axes to keep, among layer, gdn_head, key and value; entries are one feature over the rest.
+    - baseline ({"before the sleep", "zero", "mean"}): the first is the state carried into the
+      window.
+    - **options: as `attribute` takes them: method, steps, samples, seed, ...
 
-    Returns
-    -------
-    Dataset
-        As `attribute` returns it.
+    Result: as `attribute` returns it.
     """
     target = answer_target(model, batch, sleep, start, query=query, against=against)
     rest = rest_of_state(model, batch, sleep, start, target)
@@ -124,18 +114,11 @@ def attribute_tokens(
     take thousands of steps, and from zero embeddings, whose norms are undefined, always: look at
     ``completeness_error``. Shapley values are complete by construction.
 
-    Parameters
-    ----------
-    model, batch, sleep, query, against
-        As in `attribute_state`.
-    by : sequence of str
-        Among token, channel and window.
-    method : str
-        Among `METHODS`.
-    baseline : {"mean", "zero", "another example"}
-        The mean embedding over examples and tokens, or the context of the example before.
-    **options
-        As `attribute` takes them.
+    - model, batch, sleep, query, against: as in `attribute_state`.
+    - by: among token, channel and window.
+    - baseline ({"mean", "zero", "another example"}): the mean embedding over examples and tokens,
+      or the context of the example before.
+    - **options: as `attribute` takes them.
     """
     start = before_window(0, model.empty_memory(len(batch)))
     target = answer_target(model, batch, sleep, start, query=query, against=against)
@@ -163,45 +146,25 @@ def attribute(
 ) -> xr.Dataset:
     """Attribute the target of a rest to its input.
 
-    Parameters
-    ----------
-    rest : Rest
-        The rest of a computation.
-    by : sequence of str
-        Axes to keep.
-    baseline : str
-        A name among ``rest.baselines``.
-    method : str
-        Among `METHODS`.
-    steps : int
-        Points of the path of integrated gradients (Gauss-Legendre).
-    samples : int
-        Orders that are drawn for Shapley values of more than `EXACT_PLAYERS` features; of fewer
-        none is drawn, as all coalitions are computed.
-    infidelity_samples : int
-        Random halves of the features, put to the baseline, that infidelity is measured with.
-    cases : int
-        The most cases computed together.
-    seed : int
-        Of the samples.
+    - baseline: a name among ``rest.baselines``.
+    - steps: points of the path of integrated gradients (Gauss-Legendre).
+    - samples: orders that are drawn for Shapley values of more than `EXACT_PLAYERS` features; of
+      fewer none is drawn, as all coalitions are computed.
+    - infidelity_samples: random halves of the features, put to the baseline, that infidelity is
+      measured with.
+    - cases: the most cases computed together.
 
-    Returns
-    -------
-    Dataset
-        ``attribution (example, *by)``, nats; over (example): ``logit_diff`` and
-        ``logit_diff_at_baseline``, of the reading and with the baseline, nats;
-        ``completeness_error``, how far the attributions' sum is from the difference of the two,
-        as a share of it: small for integrated gradients and Shapley values, unbounded for the
-        others; ``infidelity``,
-        nats^2, the mean square of what the attributions say a random half of the features is
-        worth minus what it is; ``unexplained``, infidelity as a share of the mean square of what
-        it is: 0 is perfect, 1 no better than no attribution. Attribute ``samples`` is there only
-        where orders were sampled, and ``coalitions`` where all were computed.
+    Result: ``attribution (example, *by)``, nats; over (example): ``logit_diff`` and
+    ``logit_diff_at_baseline``, of the reading and with the baseline, nats;
+    ``completeness_error``, how far the attributions' sum is from the difference of the two, as a
+    share of it: small for integrated gradients and Shapley values, unbounded for the others;
+    ``infidelity``, nats^2, the mean square of what the attributions say a random half of the
+    features is worth minus what it is; ``unexplained``, infidelity as a share of the mean square
+    of what it is: 0 is perfect, 1 no better than no attribution. Attribute ``samples`` is there
+    only where orders were sampled, and ``coalitions`` where all were computed.
 
-    Raises
-    ------
-    WorkbenchError
-        Method, baseline or axis unknown; or input x gradient with a baseline other than zero.
+    Raises WorkbenchError: method, baseline or axis unknown; or input x gradient with a baseline
+    other than zero.
     """
     _check(rest, by, baseline, method)
     inputs, base = rest.input.detach(), rest.baselines[baseline].detach()

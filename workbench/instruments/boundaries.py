@@ -34,25 +34,11 @@ def read_boundaries(
 ) -> dict[BoundaryIndex, Boundary]:
     """Read a batch once and keep every boundary of the reading.
 
-    Parameters
-    ----------
-    model : SleepingModel
-        The network; never changed.
-    batch : Batch
-        Tokens ``[example, token]``.
-    sleep : SleepConfig
-        Window, eviction and N, which has to be a number.
+    Result: in the order of reading; sleep_pass 0 is before the window. Under hard eviction S after
+    the last pass is S before the next window.
 
-    Returns
-    -------
-    dict of (int, int) to Boundary
-        In the order of reading; sleep_pass 0 is before the window.
-        Under hard eviction S after the last pass is S before the next window.
-
-    Raises
-    ------
-    WorkbenchError
-        N is random or decided by a rule: two readings would not have the same boundaries.
+    Raises WorkbenchError: N is random or decided by a rule: two readings would not have the same
+    boundaries.
     """
     known_passes(sleep)
     boundaries = {(0, 0): before_window(0, model.empty_memory(len(batch)))}
@@ -70,10 +56,8 @@ def read_on(model: SleepingModel, batch: Batch, sleep: SleepConfig, start: Bound
 
     Gradients are kept, so that a caller may ask for those of the memory it put in.
 
-    Raises
-    ------
-    WorkbenchError
-        The boundary holds another number of examples than `batch`, or this reading lacks it.
+    Raises WorkbenchError: the boundary holds another number of examples than `batch`, or this
+    reading lacks it.
     """
     check_examples(start, batch)
     return [e for e in read(model, batch, sleep, start=start) if isinstance(e, Wake)]
@@ -82,10 +66,7 @@ def read_on(model: SleepingModel, batch: Batch, sleep: SleepConfig, start: Bound
 def at(boundaries: Mapping[BoundaryIndex, Boundary], boundary: BoundaryIndex) -> Boundary:
     """Return one boundary of a reading.
 
-    Raises
-    ------
-    WorkbenchError
-        The reading has no such boundary; the error names those it has.
+    Raises WorkbenchError: the reading has no such boundary; the error names those it has.
     """
     if boundary not in boundaries:
         raise WorkbenchError(
@@ -99,10 +80,7 @@ def at(boundaries: Mapping[BoundaryIndex, Boundary], boundary: BoundaryIndex) ->
 def before_answers(batch: Batch, sleep: SleepConfig) -> BoundaryIndex:
     """Return the last boundary before anything is answered: that before the first wake window.
 
-    Raises
-    ------
-    WorkbenchError
-        Nothing in the batch is to be answered.
+    Raises WorkbenchError: nothing in the batch is to be answered.
     """
     awake = batch.loss_mask.any(axis=0)
     if not awake.any():
@@ -126,10 +104,7 @@ def of_examples(boundary: Boundary, index: Tensor | slice) -> Boundary:
 def known_passes(sleep: SleepConfig) -> int:
     """Return N.
 
-    Raises
-    ------
-    WorkbenchError
-        N is random or decided by a rule.
+    Raises WorkbenchError: N is random or decided by a rule.
     """
     if not isinstance(sleep.passes, int):
         raise WorkbenchError(
@@ -143,10 +118,7 @@ def known_passes(sleep: SleepConfig) -> int:
 def check_examples(boundary: Boundary, batch: Batch) -> None:
     """Check that a boundary and a batch hold as many examples.
 
-    Raises
-    ------
-    WorkbenchError
-        They do not.
+    Raises WorkbenchError otherwise.
     """
     held = {len(tensor) for tensor in boundary.memory.tensors().values()} - {len(batch)}
     if held:

@@ -34,33 +34,23 @@ DEGENERATE: Final = 1e-6
 def change(trace: xr.DataTree, *, modes: int = 2) -> xr.Dataset:
     """Return what each pass changes in S, in the sleep and in its frozen replay.
 
-    Parameters
-    ----------
-    trace : DataTree
-        With states and writes.
-    modes : int
-        Singular vectors that span the subspaces whose rotation is measured.
+    - modes: singular vectors that span the subspaces whose rotation is measured.
 
-    Returns
-    -------
-    Dataset
-        With a dim procedure first; NaN at sleep_pass 0, which nothing precedes, and past the passes
-        of a window. Over (procedure, example, window, sleep_pass, layer, gdn_head):
+    Result: with a dim procedure first; NaN at sleep_pass 0, which nothing precedes, and past the
+    passes of a window. Over (procedure, example, window, sleep_pass, layer, gdn_head):
 
-        - ``delta_norm``: ``|S_n - S_(n-1)|``, in units of S;
-        - ``relative_change``: the same, divided by ``|S_n|``; NaN where S_n = 0;
-        - ``cosine``: of S_n and S_(n-1); NaN where one is 0;
-        - ``key_angle``, ``value_angle`` (..., mode): principal angles, smallest first, between
-          the subspaces of the first `modes` left (key) or right (value) singular vectors, in
-          radians; NaN where S has fewer directions.
+    - ``delta_norm``: ``|S_n - S_(n-1)|``, in units of S;
+    - ``relative_change``: the same, divided by ``|S_n|``; NaN where S_n = 0;
+    - ``cosine``: of S_n and S_(n-1); NaN where one is 0;
+    - ``key_angle``, ``value_angle`` (..., mode): principal angles, smallest first, between
+      the subspaces of the first `modes` left (key) or right (value) singular vectors, in
+      radians; NaN where S has fewer directions.
 
-        ``memory_change`` (procedure, example, window, sleep_pass) is the relative change of all
-        layers and heads together.
+    ``memory_change`` (procedure, example, window, sleep_pass) is the relative change of all
+    layers and heads together.
 
-    Raises
-    ------
-    WorkbenchError
-        The trace keeps no states or no writes, or `modes` is more than S can have.
+    Raises WorkbenchError: the trace keeps no states or no writes, or `modes` is more than S can
+    have.
     """
     states = states_of(trace)
     most = min(states.sizes[name] for name in MATRIX)
@@ -80,12 +70,7 @@ def change(trace: xr.DataTree, *, modes: int = 2) -> xr.Dataset:
 def changes_of(states: xr.DataArray, *, modes: int = 2) -> xr.Dataset:
     """Return the change from each pass to the next, as `change`, of any states.
 
-    Parameters
-    ----------
-    states : DataArray
-        S ``(..., sleep_pass, layer, gdn_head, key, value)``, sleep_pass from 0.
-    modes : int
-        As in `change`.
+    - states: S ``(..., sleep_pass, layer, gdn_head, key, value)``, sleep_pass from 0.
     """
     tail = (dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD, *MATRIX)
     states = states.transpose(..., *tail)
@@ -126,16 +111,10 @@ def frozen_replay(trace: xr.DataTree) -> xr.DataArray:
     Keys, values, write strengths and decays are those of pass 1; features never go from pass to
     pass. Each replay of the window is one affine map, applied n times.
 
-    Returns
-    -------
-    DataArray
-        S ``(example, window, sleep_pass, layer, gdn_head, key, value)`` as in a trace; equal to
-        the recorded states at sleep_pass 0 and 1.
+    Result: S ``(example, window, sleep_pass, layer, gdn_head, key, value)`` as in a trace; equal to
+    the recorded states at sleep_pass 0 and 1.
 
-    Raises
-    ------
-    WorkbenchError
-        The trace keeps no states or no writes.
+    Raises WorkbenchError: the trace keeps no states or no writes.
     """
     states = states_of(trace)
     passes = passes_of(trace)
@@ -158,23 +137,10 @@ def replayed(trace: xr.DataTree, *, window: int) -> xr.DataTree:
 
     Compare with ``trace.isel(window=[...])``, the sleep from the same state carried in.
 
-    Parameters
-    ----------
-    trace : DataTree
-        With states and writes.
-    window : int
-        By the trace's label.
+    Result: one window, with states and writes: those of pass 1 in every pass. No answers: nothing
+    was read with these states.
 
-    Returns
-    -------
-    DataTree
-        One window, with states and writes: those of pass 1 in every pass. No answers: nothing
-        was read with these states.
-
-    Raises
-    ------
-    WorkbenchError
-        The trace keeps no states or no writes, or lacks the window.
+    Raises WorkbenchError: the trace keeps no states or no writes, or lacks the window.
     """
     states = frozen_replay(trace)
     at = {dims.WINDOW: [position(states, dims.WINDOW, window)]}

@@ -70,21 +70,12 @@ def by_difficulty(
 ) -> xr.Dataset:
     """Apply an estimate to the queries of each difficulty, at every other coordinate.
 
-    Parameters
-    ----------
-    estimate : callable
-        Takes the arrays' cases ``[example, query]`` and returns an `Estimate`.
-    name : str
-        Name of the variable; its bounds are ``name_low`` and ``name_high``.
-    arrays : DataArray
-        With dimensions `CASE` and others; the last one is bool, the cases asked.
-    difficulty : DataArray or None
-        ``(example, query)``; -1 where an example has no such query. None pools all.
+    - estimate: takes the arrays' cases ``[example, query]`` and returns an `Estimate`.
+    - name: name of the variable; its bounds are ``name_low`` and ``name_high``.
+    - arrays: with dimensions `CASE` and others; the last one is bool, the cases asked.
+    - difficulty: ``(example, query)``; -1 where an example has no such query. None pools all.
 
-    Returns
-    -------
-    Dataset
-        The three variables over (difficulty, ...), without the first where all are pooled.
+    Result: the three variables over (difficulty, ...), without the first where all are pooled.
     """
     *values, asked = arrays
 

@@ -34,40 +34,29 @@ FEWEST: Final = 4
 def convergence(trace: xr.DataTree, *, fixed_point: xr.DataTree | None = None) -> xr.Dataset:
     """Return how S moves from pass to pass, and how far it is from where a longer sleep ends.
 
-    Parameters
-    ----------
-    trace : DataTree
-        With states and writes.
-    fixed_point : DataTree or None
-        Another trace, of the same model and examples, with more passes: S after its last pass
-        stands for the fixed point of each window.
+    - fixed_point: another trace, of the same model and examples, with more passes: S after its last
+      pass stands for the fixed point of each window.
 
-    Returns
-    -------
-    Dataset
-        Over (procedure, example, window, sleep_pass, layer, gdn_head), for the sleep and for its
-        frozen replay, NaN where there are too few passes before:
+    Result: over (procedure, example, window, sleep_pass, layer, gdn_head), for the sleep and its
+    frozen replay, NaN where there are too few passes before:
 
-        - ``step_norm``: ``|S_n - S_(n-1)|``, in units of S;
-        - ``relative_step``: the same, divided by ``|S_n|``;
-        - ``contraction``: ``step_n / step_(n-1)``; below 1 the steps shrink;
-        - ``two_step_ratio``: ``|S_n - S_(n-2)| / (step_n + step_(n-1))``: 1 where S goes straight
-          on, 0 where it returns to where it was two passes ago (a cycle of period 2).
+    - ``step_norm``: ``|S_n - S_(n-1)|``, in units of S;
+    - ``relative_step``: the same, divided by ``|S_n|``;
+    - ``contraction``: ``step_n / step_(n-1)``; below 1 the steps shrink;
+    - ``two_step_ratio``: ``|S_n - S_(n-2)| / (step_n + step_(n-1))``: 1 where S goes straight
+      on, 0 where it returns to where it was two passes ago (a cycle of period 2).
 
-        With `fixed_point`, also, for windows that are slept on:
+    With `fixed_point`, also, for windows that are slept on:
 
-        - ``distance`` (example, window, sleep_pass, layer, gdn_head): ``|S_n - S*| / |S*|``;
-        - ``fixed_point_step`` (example, window, layer, gdn_head): relative step of the longer
-          run's own last pass; not small, S* is no fixed point;
-        - ``carried_difference``, same dims: difference, relative to S*, of the memories that the
-          two runs carried into the window. 0 in the first window; in later ones the longer run
-          began elsewhere, and part of the distance is that.
+    - ``distance`` (example, window, sleep_pass, layer, gdn_head): ``|S_n - S*| / |S*|``;
+    - ``fixed_point_step`` (example, window, layer, gdn_head): relative step of the longer
+      run's own last pass; not small, S* is no fixed point;
+    - ``carried_difference``, same dims: difference, relative to S*, of the memories that the
+      two runs carried into the window. 0 in the first window; in later ones the longer run
+      began elsewhere, and part of the distance is that.
 
-    Raises
-    ------
-    WorkbenchError
-        The trace keeps no states or no writes; `fixed_point` is of other examples or another
-        model, or has no more passes.
+    Raises WorkbenchError: the trace keeps no states or no writes; `fixed_point` is of other
+    examples or another model, or has no more passes.
     """
     states = states_of(trace)
     each = [_steps(s) for s in (states, frozen_replay(trace))]  # both from sleep_pass 0
@@ -92,23 +81,11 @@ def cka(trace: xr.DataTree, *, window: int) -> xr.Dataset:
     rotation and scale; about 0 where they share nothing. The usual, biased estimator comes close
     to 1 on independent noise when there are more features than examples, as there are here.
 
-    Parameters
-    ----------
-    trace : DataTree
-        With states.
-    window : int
-        By the trace's label.
+    Result: ``cka`` (layer, gdn_head, sleep_pass, other_pass); NaN where nothing varies, or where
+    what varies is not more than chance. The number of examples is in the attributes.
 
-    Returns
-    -------
-    Dataset
-        ``cka`` (layer, gdn_head, sleep_pass, other_pass); NaN where nothing varies, or where
-        what varies is not more than chance. The number of examples is in the attributes.
-
-    Raises
-    ------
-    WorkbenchError
-        The trace keeps no states, lacks the window, or has fewer than 4 examples.
+    Raises WorkbenchError: the trace keeps no states, lacks the window, or has fewer than 4
+    examples.
     """
     array = states_of(trace)
     over = (dims.LAYER, dims.GDN_HEAD)
@@ -141,15 +118,9 @@ def debiased_cka(x: np.ndarray, y: np.ndarray) -> float:
 
     The ratio of unbiased estimates of HSIC (Song et al., 2012; Nguyen et al., arXiv 2010.15327).
 
-    Parameters
-    ----------
-    x, y : ndarray
-        ``[example, feature]``; the numbers of features may differ.
+    - x, y: ``[example, feature]``; the numbers of features may differ.
 
-    Raises
-    ------
-    WorkbenchError
-        There are fewer than 4 examples.
+    Raises WorkbenchError: there are fewer than 4 examples.
     """
     a, b = _prepared(np.asarray(x, dtype=float)), _prepared(np.asarray(y, dtype=float))
     size = float((a * a).sum() * (b * b).sum())

@@ -99,42 +99,28 @@ def patch_effects(
     from the recipient's, and an effect says that the part is enough. In each, "recipient" and
     "donor" below are the roles, and earlier answers in view are those of the reading patched.
 
-    Parameters
-    ----------
-    model, task, sleep
-        The network, the task of both batches, and a fixed N.
-    recipient, donor : Batch
-        As many examples; example i gets the context of example i.
-    boundaries : sequence of (window, sleep_pass) or None
-        Where to patch, not after the first answer; None is every boundary of every window slept on.
-    components : sequence of Component or PassChange, or None
-        What to patch; None is all of S. `PassChange` applies from its own boundary on, NaN before.
-    directions, controls : sequence of str
-        Among `DIRECTIONS`; among "unrelated donor" (the donor of the example before) and "random
-        of equal norm" (as large a change in every head, in a random direction).
-    asked : {"all", "first of window", "first"}
-        Queries that are measured; those that both contexts answer alike never are.
-    seed : int
-        Of the random control.
-    on_progress : callable or None
-        Called with the number of patches done since the last call.
+    - model, task, sleep: the network, the task of both batches, and a fixed N.
+    - recipient, donor: as many examples; example i gets the context of example i.
+    - boundaries: where to patch, not after the first answer; None is every boundary of every window
+      slept on.
+    - components: what to patch; None is all of S. `PassChange` applies from its own boundary on,
+      NaN before.
+    - directions, controls: among `DIRECTIONS`; among "unrelated donor" (the donor of the example
+      before) and "random of equal norm" (as large a change in every head, in a random direction).
+    - asked ({"all", "first of window", "first"}): queries that are measured; those that both
+      contexts answer alike never are.
+    - on_progress: called with the number of patches done since the last call.
 
-    Returns
-    -------
-    Dataset
-        Over (direction, control = "patch" and the controls, component, window, sleep_pass,
-        example, query): ``logit_diff``, the donor's answer's logit minus the recipient's, nats, at
-        the token where the two first differ; ``became_donor`` and ``stayed``, whether the most
-        likely symbol there is the donor's answer, or the recipient's. Over (direction, example,
-        query): ``unpatched`` and ``donor``, the logit difference with the recipient's memory and
-        with all of the donor's before the first answer: effects 0 and 1; ``chance``, how often an
-        unrelated context gives the donor's answer (`chance_of`). NaN where not measured.
+    Result: over (direction, control = "patch" and the controls, component, window, sleep_pass,
+    example, query): ``logit_diff``, the donor's answer's logit minus the recipient's, nats, at the
+    token where the two first differ; ``became_donor`` and ``stayed``, whether the most likely
+    symbol there is the donor's answer, or the recipient's. Over (direction, example, query):
+    ``unpatched`` and ``donor``, the logit difference with the recipient's memory and with all of
+    the donor's before the first answer: effects 0 and 1; ``chance``, how often an unrelated context
+    gives the donor's answer (`chance_of`). NaN where not measured.
 
-    Raises
-    ------
-    WorkbenchError
-        Pairs do not fit (`swap_context`), a boundary or part does not exist, N is not a number, or
-        the control needs a second example.
+    Raises WorkbenchError: pairs do not fit (`swap_context`), a boundary or part does not exist, N
+    is not a number, or the control needs a second example.
     """
     known_passes(sleep)
     swapped = swap_context(task, recipient, donor)
@@ -208,26 +194,16 @@ def ablation_effects(
 ) -> xr.Dataset:
     """Erase or scale parts of the memory, and read on.
 
-    Parameters
-    ----------
-    model, batch, sleep
-        The network, the examples, and a fixed N.
-    boundaries, components
-        As in `patch_effects`; None is every boundary slept on, and all of S.
-    methods : sequence of str or float
-        "zero", "mean" (over the batch's examples), or a factor that the part is scaled by.
-    controls : sequence of str
-        Among "random of equal norm".
-    seed, on_progress
-        As in `patch_effects`.
+    - model, batch, sleep: the network, the examples, and a fixed N.
+    - boundaries, components: as in `patch_effects`; None is every boundary slept on, and all of S.
+    - methods: "zero", "mean" (over the batch's examples), or a factor that the part is scaled by.
+    - controls: among "random of equal norm".
+    - seed, on_progress: as in `patch_effects`.
 
-    Returns
-    -------
-    Dataset
-        Over (procedure, control = "ablation" and the controls, component, window, sleep_pass,
-        example, query): ``log_prob``, ``logit_diff`` and ``correct`` as `answer_scores` gives
-        them; over (example, query) the same as ``intact_...``, from the memory left alone. NaN
-        where an example has no such query.
+    Result: over (procedure, control = "ablation" and the controls, component, window, sleep_pass,
+    example, query): ``log_prob``, ``logit_diff`` and ``correct`` as `answer_scores` gives them;
+    over (example, query) the same as ``intact_...``, from the memory left alone. NaN where an
+    example has no such query.
     """
     known_passes(sleep)
     reading = read_boundaries(model, batch, sleep)

@@ -42,31 +42,15 @@ def lens(
     Windows to sleep on that have not come yet are skipped: at window w the model knows what it
     has read up to there, and queries about the rest are guesses.
 
-    Parameters
-    ----------
-    model : SleepingModel
-        The network.
-    batch : Batch
-        Tokens ``[example, token]``.
-    sleep : SleepConfig
-        Window, eviction and N.
-    windows : tuple of int or None
-        Windows slept on to look at; None is all of them.
-    on_progress : callable or None
-        Called with the number of passes done since the last call.
+    - windows: windows slept on to look at; None is all of them.
+    - on_progress: called with the number of passes done since the last call.
 
-    Returns
-    -------
-    Dataset
-        ``log_prob`` (nats, of the whole right answer), ``rank`` (of its first token, 1 is best),
-        ``logit_diff`` (nats, that token against the best other) and ``correct``, each over
-        (example, window, sleep_pass = 0..N, query); coordinate ``difficulty (example, query)``.
-        sleep_pass 0 wakes with what was carried into the window.
+    Result: ``log_prob`` (nats, of the whole right answer), ``rank`` (of its first token, 1 is
+    best), ``logit_diff`` (nats, that token against the best other) and ``correct``, each over
+    (example, window, sleep_pass = 0..N, query); coordinate ``difficulty (example, query)``.
+    sleep_pass 0 wakes with what was carried into the window.
 
-    Raises
-    ------
-    WorkbenchError
-        N is not a number, or a window named is not slept on.
+    Raises WorkbenchError: N is not a number, or a window named is not slept on.
     """
     passes = known_passes(sleep)
     boundaries = read_boundaries(model, batch, sleep)
@@ -111,10 +95,7 @@ def lens_of(trace: xr.DataTree) -> xr.Dataset:
     blocks, or keeps the writes of its last pass alone, `lens` ends the sleep first and the trace
     does not: there the two differ before the last pass.
 
-    Raises
-    ------
-    WorkbenchError
-        The trace has no ``/readout``.
+    Raises WorkbenchError: the trace has no ``/readout``.
     """
     if "readout" not in trace.children:
         raise WorkbenchError(
@@ -135,20 +116,13 @@ def lens_of(trace: xr.DataTree) -> xr.Dataset:
 def lens_by_difficulty(scores: xr.Dataset, task: Task | None = None) -> xr.Dataset:
     """Summarise a lens over examples and queries, at each difficulty.
 
-    Parameters
-    ----------
-    scores : Dataset
-        As `lens` and `lens_of` return it.
-    task : Task or None
-        Adds the chance lines, and the field's name of the difficulty.
+    - scores: as `lens` and `lens_of` return it.
+    - task: adds the chance lines, and the field's name of the difficulty.
 
-    Returns
-    -------
-    Dataset
-        Over (difficulty, window, sleep_pass): ``accuracy`` (Wilson, clustered by example),
-        ``log_prob``, ``rank`` and ``logit_diff`` (Student t over examples), each with bounds
-        ``_low`` and ``_high`` of 95 % intervals; ``asked (difficulty)``, the number of queries;
-        with a task also ``chance (chance_line, difficulty)``.
+    Result: over (difficulty, window, sleep_pass): ``accuracy`` (Wilson, clustered by example),
+    ``log_prob``, ``rank`` and ``logit_diff`` (Student t over examples), each with bounds ``_low``
+    and ``_high`` of 95 % intervals; ``asked (difficulty)``, the number of queries; with a task also
+    ``chance (chance_line, difficulty)``.
     """
     difficulty = scores[dims.DIFFICULTY]
     plain = scores.drop_vars(dims.DIFFICULTY)

@@ -60,18 +60,11 @@ CONVENTIONS: Final = (LEFT, CHANGED)
 class Written:
     """What one pass over one window wrote into one layer, float64.
 
-    Attributes
-    ----------
-    window : int
-        Position of the window in the trace.
-    sleep_pass : int
-        1..N.
-    key : ndarray
-        ``[example, gdn_head, token, key]``.
-    value : ndarray
-        ``[example, gdn_head, token, value]``.
-    beta, log_decay : ndarray
-        ``[example, gdn_head, token]``; 0 where nothing was written (padding).
+    - window: position of the window in the trace.
+    - sleep_pass: 1..N.
+    - key: ``[example, gdn_head, token, key]``.
+    - value: ``[example, gdn_head, token, value]``.
+    - beta, log_decay: ``[example, gdn_head, token]``; 0 where nothing was written (padding).
     """
 
     window: int
@@ -86,14 +79,9 @@ class Written:
 class Transition:
     """What a pass does to any state: ``S -> decay * removal S + reach^T value``.
 
-    Attributes
-    ----------
-    decay : ndarray
-        Product of the pass's decays, ``[example, gdn_head]``.
-    removal : ndarray
-        Product of its ``I - b k k^T``, ``[example, gdn_head, key, key]``.
-    reach : ndarray
-        r_i at the end of the pass, ``[example, gdn_head, token, key]``.
+    - decay: product of the pass's decays, ``[example, gdn_head]``.
+    - removal: product of its ``I - b k k^T``, ``[example, gdn_head, key, key]``.
+    - reach: r_i at the end of the pass, ``[example, gdn_head, token, key]``.
     """
 
     decay: np.ndarray
@@ -110,16 +98,12 @@ class Transition:
 class Source:
     """A pass as the origin of a part of the memory, seen from a later place.
 
-    Attributes
-    ----------
-    window, sleep_pass : int
-        As in `Written`.
-    reach : ndarray
-        Key side of each write at that place, ``[example, gdn_head, token, key]``: r_i, or
-        ``d_i b_i k_i`` by the convention `CHANGED`.
-    value : ndarray
-        Value side, ``[example, gdn_head, token, value]``: v_i, or what was added to the value
-        that S held under the key.
+    - window, sleep_pass: as in `Written`.
+    - reach:
+      Key side of each write at that place, ``[example, gdn_head, token, key]``: r_i, or
+      ``d_i b_i k_i`` by the convention `CHANGED`.
+    - value: value side, ``[example, gdn_head, token, value]``: v_i, or what was added to the value
+      that S held under the key.
     """
 
     window: int
@@ -137,18 +121,10 @@ class Source:
 class Layer:
     """One layer of a trace, for some examples.
 
-    Attributes
-    ----------
-    index : int
-        Position of the layer in the trace.
-    examples : slice
-        Which examples.
-    corrects : bool
-        Delta rule, or plain outer product.
-    states : ndarray
-        S as recorded, float64 ``[example, window, sleep_pass, gdn_head, key, value]``.
-    written : tuple of Written
-        Every pass, in the order of time.
+    - index: position of the layer in the trace.
+    - examples: which examples.
+    - states: S as recorded, float64 ``[example, window, sleep_pass, gdn_head, key, value]``.
+    - written: every pass, in the order of time.
     """
 
     index: int
@@ -166,17 +142,9 @@ class Layer:
 def layers_of(trace: xr.DataTree, *, examples: slice | None = None) -> Iterator[Layer]:
     """Yield the layers of a trace, `CHUNK` examples at a time.
 
-    Parameters
-    ----------
-    trace : DataTree
-        With states and writes.
-    examples : slice or None
-        Positions of the examples wanted, of step 1; None means all.
+    - examples: positions of the examples wanted, of step 1; None means all.
 
-    Raises
-    ------
-    WorkbenchError
-        The trace keeps no states, or no writes.
+    Raises WorkbenchError: the trace keeps no states, or no writes.
     """
     states = states_of(trace)
     over = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD, dims.TOKEN)
@@ -224,14 +192,8 @@ def transition(written: Written, *, corrects: bool) -> Transition:
 def changes(written: Written, state: np.ndarray, *, corrects: bool) -> tuple[Source, np.ndarray]:
     """Return a pass as the changes its tokens made, and S after it.
 
-    Parameters
-    ----------
-    written : Written
-        The pass.
-    state : ndarray
-        S before it, ``[example, gdn_head, key, value]``.
-    corrects : bool
-        Delta rule, or plain outer product.
+    - written: the pass.
+    - state: S before it, ``[example, gdn_head, key, value]``.
     """
     key, beta, decay = written.key, written.beta, np.exp(written.log_decay)
     value = written.value.copy()
@@ -253,22 +215,11 @@ def forward(
 ) -> Iterator[tuple[Written, list[Source], np.ndarray]]:
     """Go through a layer's passes in the order of time.
 
-    Parameters
-    ----------
-    layer : Layer
-        One layer of a trace.
-    convention : str
-        One of `CONVENTIONS`.
-
-    Yields
-    ------
-    written : Written
-        The pass that has just ended: its end is the place from which the sources are seen.
-    sources : list of Source
-        Every pass up to and with this one. Changed by the next step: take what is needed.
-    carried : ndarray
-        What is left of the state carried in at the very first place,
-        ``[example, gdn_head, key, value]``.
+    Each step:
+    - written: the pass that has just ended: its end is the place from which the sources are seen.
+    - sources: every pass up to and with this one. Changed by the next step: take what is needed.
+    - carried: what is left of the state carried in at the very first place, ``[example, gdn_head,
+      key, value]``.
     """
     _check(convention)
     sources: list[Source] = []

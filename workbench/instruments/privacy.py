@@ -65,42 +65,24 @@ def recovery(
 ) -> xr.Dataset:
     """Recover the tokens of every window slept on from S at every place.
 
-    Parameters
-    ----------
-    model : SleepingModel
-        The network.
-    batch : Batch
-        Tokens ``[example, token]``.
-    sleep : SleepConfig
-        Window, eviction and N, which has to be a number.
-    symbols : sequence of str or None
-        Text of each symbol (a task's vocabulary); None numbers them.
-    untrained_model : SleepingModel or None
-        Untrained weights; None makes new ones from the model's configuration.
-    batch_size : int
-        Examples read together.
-    **options
-        Seeds, regularisations, workers, progress and stop, as `probe_states` has them.
+    - symbols: text of each symbol (a task's vocabulary); None numbers them.
+    - untrained_model: untrained weights; None makes new ones from the model's configuration.
+    - **options: seeds, regularisations, workers, progress and stop, as `probe_states` has them.
 
-    Returns
-    -------
-    Dataset
-        ``recovered (seed, window, sleep_pass, layer, source_window)``
-            Share of a window's tokens decoded correctly; ``recovered_low, recovered_high`` (without
-            seed) are the 95 % interval of the mean over seeds.
-        ``token_recovered (seed, window, sleep_pass, layer, source_window, token)``
-            The same by place in the window.
-        ``chance (seed, window, sleep_pass, layer, source_window, baseline)``
-            "majority", the commonest token at its place; "untrained weights", the same decoder on
-            the memory of a model that was never trained.
+    Result:
+    ``recovered (seed, window, sleep_pass, layer, source_window)``
+        Share of a window's tokens decoded correctly; ``recovered_low, recovered_high`` (without
+        seed) are the 95 % interval of the mean over seeds.
+    ``token_recovered (seed, window, sleep_pass, layer, source_window, token)``
+        The same by place in the window.
+    ``chance (seed, window, sleep_pass, layer, source_window, baseline)``
+        "majority", the commonest token at its place; "untrained weights", the same decoder on
+        the memory of a model that was never trained.
 
-        Coordinate ``age (window, source_window)``: windows read since, negative for a text that
-        has not been read yet.
+    Coordinate ``age (window, source_window)``: windows read since, negative for a text that
+    has not been read yet.
 
-    Raises
-    ------
-    WorkbenchError
-        As `fast_weights` and `probe_states`.
+    Raises WorkbenchError: as `fast_weights` and `probe_states`.
     """
     texts = text_targets(batch, sleep, _symbols(model, symbols))
     fresh = untrained(model) if untrained_model is None else untrained_model
@@ -129,31 +111,19 @@ def recovery_after(
 ) -> tuple[xr.Dataset, xr.Dataset | None]:
     """Recover texts, and what follows from them, after something was done to the memory.
 
-    Parameters
-    ----------
-    model, batch, sleep, symbols, untrained_model, batch_size, **options
-        As in `recovery`.
-    treatments : mapping of str to callable
-        What is done to the memory after the last sleep.
-    others : sequence of Batch
-        Other texts, slept on one after the other: each gives a further treatment, "1 other text",
-        "2 other texts" and so on. As many examples as in `batch`, drawn apart from it.
-    facts : sequence of ProbeTarget
-        What the text says, in any wording: a task's `probe_targets` for `batch`.
+    - model, batch, sleep, symbols, untrained_model, batch_size, **options: as in `recovery`.
+    - treatments: what is done to the memory after the last sleep.
+    - others: other texts, slept on one after the other: each gives a further treatment, "1 other
+      text", "2 other texts" and so on. As many examples as in `batch`, drawn apart from it.
+    - facts: what the text says, in any wording: a task's `probe_targets` for `batch`.
 
-    Returns
-    -------
-    texts : Dataset
-        ``recovered (seed, treatment, layer, source_window)`` with ``_low``, ``_high``,
-        ``token_recovered`` and ``chance``, as in `recovery`.
-    facts : Dataset or None
-        ``recovered (seed, treatment, layer, target)`` with ``_low``, ``_high`` and ``chance``;
-        None without `facts`.
+    Result:
+    - texts: ``recovered (seed, treatment, layer, source_window)`` with ``_low``, ``_high``,
+      ``token_recovered`` and ``chance``, as in `recovery`.
+    - facts: ``recovered (seed, treatment, layer, target)`` with ``_low``, ``_high`` and ``chance``;
+      None without `facts`.
 
-    Raises
-    ------
-    WorkbenchError
-        Other texts of another number of examples, or as `recovery`.
+    Raises WorkbenchError: other texts of another number of examples, or as `recovery`.
     """
     if wrong := [len(other) for other in others if len(other) != len(batch)]:
         raise WorkbenchError(
@@ -193,21 +163,12 @@ def answers_after(
     A decoder that is trained again after each treatment does not notice that S got smaller; the
     model, whose weights stay as they are, does.
 
-    Parameters
-    ----------
-    model, batch, sleep, treatments, others, batch_size
-        As in `recovery_after`.
+    - model, batch, sleep, treatments, others, batch_size: as in `recovery_after`.
 
-    Returns
-    -------
-    DataArray
-        bool ``(treatment, example, query)``: the model wakes with the treated memory and reads
-        the windows with queries that follow the last sleep.
+    Result: bool ``(treatment, example, query)``: the model wakes with the treated memory and reads
+    the windows with queries that follow the last sleep.
 
-    Raises
-    ------
-    WorkbenchError
-        N is random, or nothing is slept on.
+    Raises WorkbenchError: N is random, or nothing is slept on.
     """
     known_passes(sleep)
     last = slept_on(batch, sleep)[-1]

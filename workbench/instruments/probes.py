@@ -98,35 +98,15 @@ def probe(
 ) -> xr.Dataset:
     """Read a batch and probe S for every target at every place of every window slept on.
 
-    Parameters
-    ----------
-    model : SleepingModel
-        The network.
-    batch : Batch
-        Tokens ``[example, token]``.
-    sleep : SleepConfig
-        Window, eviction and N, which has to be a number.
-    targets : sequence of ProbeTarget
-        As a task's `probe_targets` gives them for `batch`.
-    baselines : sequence of str
-        Some of `BASELINES`; "majority" costs nothing and is always there.
-    untrained_model : SleepingModel or None
-        Untrained weights; None makes them from the model's configuration, others for each split.
-    batch_size : int
-        Examples read together.
-    **options
-        Seeds, regularisations, workers, progress and stop, as `probe_states` has them.
+    - baselines: some of `BASELINES`; "majority" costs nothing and is always there.
+    - untrained_model: untrained weights; None makes them from the model's configuration, others for
+      each split.
+    - **options: seeds, regularisations, workers, progress and stop, as `probe_states` has them.
 
-    Returns
-    -------
-    Dataset
-        As `probe_states`, with the baselines asked for. "frozen replay" is NaN up to pass 1, where
-        it is the sleep itself.
+    Result: as `probe_states`, with the baselines asked for. "frozen replay" is NaN up to pass 1,
+    where it is the sleep itself.
 
-    Raises
-    ------
-    WorkbenchError
-        An unknown baseline, or as `fast_weights` and `probe_states`.
+    Raises WorkbenchError: an unknown baseline, or as `fast_weights` and `probe_states`.
     """
     if unknown := set(baselines) - set(BASELINES):
         raise WorkbenchError(
@@ -176,60 +156,43 @@ def probe_states(
 ) -> xr.Dataset:
     """Probe states for every target at every place.
 
-    Parameters
-    ----------
-    states : DataArray
-        S ``(example, window, sleep_pass, layer, gdn_head, key, value)``, as `fast_weights` returns
-        it or a trace holds it. A place that is NaN throughout (no such pass) is left out.
-    targets : sequence of ProbeTarget
-        What to look for; all about the same items.
-    groups : int64 [example]
-        Examples that must not be in two folds; see `workbench.instruments.probing.folds.groups_of`.
-    compared : mapping or None
-        Baseline -> states of the same dims, a sequence of such (split i takes the i-th, and begins
-        again after the last), or a function from a window to features.
-    seeds : sequence of int
-        Seeds of the splits and of the control tasks.
-    alphas : sequence of float
-        Regularisations to choose from; see `workbench.instruments.probing.ridge`.
-    shares : sequence of float
-        Shares of training, validation and test.
-    controls : bool
-        Also probe for the control tasks; their variables are NaN without.
-    workers : int
-        Places worked on at once, each by one thread.
-    on_progress : callable or None
-        Called with the share of the work that is done, 0..1.
-    stop : callable
-        True ends the work; what has not been probed is NaN and attribute ``complete`` is 0.
+    - states: S ``(example, window, sleep_pass, layer, gdn_head, key, value)``, as `fast_weights`
+      returns it or a trace holds it. A place that is NaN throughout (no such pass) is left out.
+    - targets: what to look for; all about the same items.
+    - groups (int64 [example]): examples that must not be in two folds; see
+      `workbench.instruments.probing.folds.groups_of`.
+    - compared: baseline -> states of the same dims, a sequence of such (split i takes the i-th, and
+      begins again after the last), or a function from a window to features.
+    - seeds: seeds of the splits and of the control tasks.
+    - alphas: regularisations to choose from; see `workbench.instruments.probing.ridge`.
+    - controls: also probe for the control tasks; their variables are NaN without.
+    - workers: places worked on at once, each by one thread.
+    - on_progress: called with the share of the work that is done, 0..1.
+    - stop: True ends the work; what has not been probed is NaN and attribute ``complete`` is 0.
 
-    Returns
-    -------
-    Dataset
-        ``accuracy (seed, window, sleep_pass, layer, target)``
-            Share of items decoded correctly on the test fold.
-        ``low, high (window, sleep_pass, layer, target)``
-            95 % interval of the mean over seeds (Wilson). An example is one case however many test
-            folds it was in.
-        ``item_accuracy (seed, window, sleep_pass, layer, target, item)``
-            The same for each item; ``item_low, item_high`` without seed.
-        ``control_accuracy, selectivity (seed, window, sleep_pass, layer, target, control)``
-            Of the control tasks; NaN under "kinds" where a target has none.
-        ``baseline_accuracy (seed, window, sleep_pass, layer, target, baseline)``
-            Accuracy without these features, or with others; "majority" first.
-        ``gain, gain_low, gain_high (window, sleep_pass, layer, target, baseline)``
-            Accuracy minus that of each baseline, mean over seeds, with a 95 % interval over groups
-            of examples, paired: both were asked the same.
-        ``alpha (seed, window, sleep_pass, layer, target)``
-            Regularisation chosen, as a share of the mean squared length of a coordinate.
+    Result:
+    ``accuracy (seed, window, sleep_pass, layer, target)``
+        Share of items decoded correctly on the test fold.
+    ``low, high (window, sleep_pass, layer, target)``
+        95 % interval of the mean over seeds (Wilson). An example is one case however many test
+        folds it was in.
+    ``item_accuracy (seed, window, sleep_pass, layer, target, item)``
+        The same for each item; ``item_low, item_high`` without seed.
+    ``control_accuracy, selectivity (seed, window, sleep_pass, layer, target, control)``
+        Of the control tasks; NaN under "kinds" where a target has none.
+    ``baseline_accuracy (seed, window, sleep_pass, layer, target, baseline)``
+        Accuracy without these features, or with others; "majority" first.
+    ``gain, gain_low, gain_high (window, sleep_pass, layer, target, baseline)``
+        Accuracy minus that of each baseline, mean over seeds, with a 95 % interval over groups
+        of examples, paired: both were asked the same.
+    ``alpha (seed, window, sleep_pass, layer, target)``
+        Regularisation chosen, as a share of the mean squared length of a coordinate.
 
-        Coordinates ``level`` and ``meaning (target)``; attributes ``probe``, ``split``,
-        ``examples``, ``groups``, ``shares`` and ``complete`` (1, or 0 if it was stopped).
+    Coordinates ``level`` and ``meaning (target)``; attributes ``probe``, ``split``,
+    ``examples``, ``groups``, ``shares`` and ``complete`` (1, or 0 if it was stopped).
 
-    Raises
-    ------
-    WorkbenchError
-        No target, targets about other items or examples, too many outputs, or too few examples.
+    Raises WorkbenchError: no target, targets about other items or examples, too many outputs, or
+    too few examples.
     """
     _check(states, targets, groups)
     splits = {seed: split(groups, seed, shares=shares) for seed in seeds}
@@ -272,16 +235,9 @@ def probe_states(
 class _Job(NamedTuple):
     """One place to probe with some of the splits.
 
-    Attributes
-    ----------
-    baseline : str or None
-        None: the states themselves.
-    place : tuple of int
-        Window, pass and layer by their labels; a window alone stands for all its places.
-    seeds : tuple of int
-        Splits.
-    features : callable
-        Returns ``[example, feature]``.
+    - baseline: None: the states themselves.
+    - place: window, pass and layer by their labels; a window alone stands for all its places.
+    - features: returns ``[example, feature]``.
     """
 
     baseline: str | None

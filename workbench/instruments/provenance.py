@@ -55,40 +55,28 @@ def contribution_norms(
 ) -> xr.Dataset:
     """Return how much of the memory comes from where.
 
-    Parameters
-    ----------
-    trace : DataTree
-        With states and writes.
-    convention : str
-        How S is divided: "left of each write" or "changed by each write", one of
-        `workbench.instruments.linear.CONVENTIONS`.
-    every_pass : bool
-        Look at the memory after every pass (and at sleep_pass 0, as carried into the window),
-        not only at the end of each window: the results then have the dim sleep_pass.
-    every_token : bool
-        Tell tokens apart: ``norm`` and ``share`` then have the dim source_token.
+    - convention: how S is divided: "left of each write" or "changed by each write", one of
+      `workbench.instruments.linear.CONVENTIONS`.
+    - every_pass: look at the memory after every pass (and at sleep_pass 0, as carried into the
+      window), not only at the end of each window: the results then have the dim sleep_pass.
+    - every_token: tell tokens apart: ``norm`` and ``share`` then have the dim source_token.
 
-    Returns
-    -------
-    Dataset
-        - ``norm`` (example, window, [sleep_pass,] layer, gdn_head, source_window, source_pass,
-          [source_token]): Frobenius norm of the contribution, in units of S. Norms of parts that
-          point in different directions do not add up.
-        - ``share``, same dims: projection of the contribution on S, divided by ``|S|^2``. Signed,
-          and shares add up to 1 (with ``carried_share``). NaN where S = 0.
-        - ``carried_norm``, ``carried_share`` (the first dims): of the state carried in at the
-          very first place.
-        - ``unexplained`` (the first dims): norm of S minus all contributions, as part of the norm
-          of S or of the largest contribution.
+    Result:
+    - ``norm`` (example, window, [sleep_pass,] layer, gdn_head, source_window, source_pass,
+      [source_token]): Frobenius norm of the contribution, in units of S. Norms of parts that
+      point in different directions do not add up.
+    - ``share``, same dims: projection of the contribution on S, divided by ``|S|^2``. Signed,
+      and shares add up to 1 (with ``carried_share``). NaN where S = 0.
+    - ``carried_norm``, ``carried_share`` (the first dims): of the state carried in at the
+      very first place.
+    - ``unexplained`` (the first dims): norm of S minus all contributions, as part of the norm
+      of S or of the largest contribution.
 
-        What is written later than the place contributes 0; a pass that a window did not have is
-        NaN.
+    What is written later than the place contributes 0; a pass that a window did not have is
+    NaN.
 
-    Raises
-    ------
-    WorkbenchError
-        The trace keeps no states or no writes, the writes do not make up the states, or there is
-        no such convention.
+    Raises WorkbenchError: the trace keeps no states or no writes, the writes do not make up the
+    states, or there is no such convention.
     """
     states = states_of(trace)
     passes = passes_of(trace)
@@ -174,35 +162,24 @@ def contributions(
 ) -> xr.Dataset:
     """Return the contributions themselves, for the memory of one example at one place.
 
-    Parameters
-    ----------
-    trace : DataTree
-        With states and writes.
-    example, window, sleep_pass : int
-        The place, by the trace's own labels; sleep_pass 0 is the memory carried into the window.
-    layer : int or None
-        A fast-weight layer, by its index in the stack; None keeps all.
-    convention : str
-        As in `contribution_norms`.
+    - example, window, sleep_pass: the place, by the trace's own labels; sleep_pass 0 is the memory
+      carried into the window.
+    - layer: a fast-weight layer, by its index in the stack; None keeps all.
+    - convention: as in `contribution_norms`.
 
-    Returns
-    -------
-    Dataset
-        - ``contribution`` (layer, gdn_head, source_window, source_pass, key, value);
-        - ``carried`` (layer, gdn_head, key, value): what is left of the state carried in at the
-          very first place;
-        - ``state`` (layer, gdn_head, key, value): S as recorded, the sum of all these;
-        - ``reach`` (layer, gdn_head, source_window, source_pass, source_token, key) and
-          ``written`` (..., source_token, value): one token's contribution is the outer product of
-          its two vectors.
+    Result:
+    - ``contribution`` (layer, gdn_head, source_window, source_pass, key, value);
+    - ``carried`` (layer, gdn_head, key, value): what is left of the state carried in at the
+      very first place;
+    - ``state`` (layer, gdn_head, key, value): S as recorded, the sum of all these;
+    - ``reach`` (layer, gdn_head, source_window, source_pass, source_token, key) and
+      ``written`` (..., source_token, value): one token's contribution is the outer product of
+      its two vectors.
 
-        What is written later than the place is 0; a pass that a window did not have is NaN.
+    What is written later than the place is 0; a pass that a window did not have is NaN.
 
-    Raises
-    ------
-    WorkbenchError
-        The trace keeps no states or no writes, there is no such place or convention, or the writes
-        do not make up the state.
+    Raises WorkbenchError: the trace keeps no states or no writes, there is no such place or
+    convention, or the writes do not make up the state.
     """
     states = states_of(trace)
     passes = passes_of(trace)

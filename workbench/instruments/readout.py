@@ -38,36 +38,23 @@ def readout(
 ) -> xr.Dataset:
     """Ask the memory, at every place, with the keys of one pass over one window.
 
-    Parameters
-    ----------
-    trace : DataTree
-        With states and writes.
-    source_window : int
-        The window whose keys and values are taken, by the trace's label.
-    source_pass : int or None
-        The pass that wrote them; None is the window's last.
-    nearest : {"cosine", "distance"}
-        Which of the values written in that pass is nearest to what S returns: by direction,
-        whatever the decay has left of it, or by Euclidean distance.
+    - source_window: the window whose keys and values are taken, by the trace's label.
+    - source_pass: the pass that wrote them; None is the window's last.
+    - nearest ({"cosine", "distance"}): which of the values written in that pass is nearest to what
+      S returns: by direction, whatever the decay has left of it, or by Euclidean distance.
 
-    Returns
-    -------
-    Dataset
-        Over (example, window, sleep_pass, layer, gdn_head, source_token), NaN for padding and
-        past the passes of a window:
+    Result: over (example, window, sleep_pass, layer, gdn_head, source_token), NaN for padding and
+    past the passes of a window:
 
-        - ``cosine``: of S^T k and v; NaN where either is 0;
-        - ``relative_distance``: ``|S^T k - v| / |v|``: 0 for a perfect memory, 1 for an empty one;
-        - ``retrieved``: 1 where the nearest value is the token's own, 0 where it is another's;
-          1 / number where several are equally near and its own is one of them.
+    - ``cosine``: of S^T k and v; NaN where either is 0;
+    - ``relative_distance``: ``|S^T k - v| / |v|``: 0 for a perfect memory, 1 for an empty one;
+    - ``retrieved``: 1 where the nearest value is the token's own, 0 where it is another's;
+      1 / number where several are equally near and its own is one of them.
 
-        ``accuracy`` (without source_token) is the mean of ``retrieved``, ``chance`` (example,
-        layer, gdn_head) what a random choice among the values would score, 1 / number of tokens.
+    ``accuracy`` (without source_token) is the mean of ``retrieved``, ``chance`` (example,
+    layer, gdn_head) what a random choice among the values would score, 1 / number of tokens.
 
-    Raises
-    ------
-    WorkbenchError
-        The trace keeps no states or no writes, or lacks the window or pass.
+    Raises WorkbenchError: the trace keeps no states or no writes, or lacks the window or pass.
     """
     states = states_of(trace)
     key, value, was_written = _writes_of(trace, states, source_window, source_pass)
@@ -134,33 +121,23 @@ def crosstalk(
 ) -> xr.Dataset:
     """Return whose values the memory returns for whose key, at one place.
 
-    Parameters
-    ----------
-    trace : DataTree
-        With states and writes.
-    window, sleep_pass : int
-        The place, after a pass: by the window's label, and sleep_pass from 1.
-    source_window, source_pass : int or None
-        The pass whose keys are asked with; None is the place's own window, and the window's last
-        pass, or the place's where it is the same window.
+    - window, sleep_pass: the place, after a pass: by the window's label, and sleep_pass from 1.
+    - source_window, source_pass: the pass whose keys are asked with; None is the place's own
+      window, and the window's last pass, or the place's where it is the same window.
 
-    Returns
-    -------
-    Dataset
-        - ``weight`` (example, layer, gdn_head, token, source_token): how much of the value that
-          `source_token` wrote in that pass comes back for `token`'s key: r_s . k_t
-          (`workbench.instruments.linear`). A perfect memory returns the identity.
-        - ``cosine``, same dims: of S^T k_t and v_s.
-        - ``own``, ``others``, ``elsewhere`` (example, layer, gdn_head, token): share of what is
-          returned that comes from the token's own write, from other tokens of that pass, and
-          from all other passes and windows; signed, they add up to 1.
+    Result:
+    - ``weight`` (example, layer, gdn_head, token, source_token): how much of the value that
+      `source_token` wrote in that pass comes back for `token`'s key: r_s . k_t
+      (`workbench.instruments.linear`). A perfect memory returns the identity.
+    - ``cosine``, same dims: of S^T k_t and v_s.
+    - ``own``, ``others``, ``elsewhere`` (example, layer, gdn_head, token): share of what is
+      returned that comes from the token's own write, from other tokens of that pass, and
+      from all other passes and windows; signed, they add up to 1.
 
-        NaN for padding, and where nothing is returned.
+    NaN for padding, and where nothing is returned.
 
-    Raises
-    ------
-    WorkbenchError
-        The trace keeps no states or no writes, there is no such place, or the source is later.
+    Raises WorkbenchError: the trace keeps no states or no writes, there is no such place, or the
+    source is later.
     """
     states = states_of(trace)
     passes = passes_of(trace)

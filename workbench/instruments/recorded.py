@@ -22,10 +22,7 @@ HEADS: Final = STATE_DIMS[:-2]
 def recorded(trace: xr.DataTree, group: str, variable: str) -> xr.DataArray:
     """Return one variable of a trace.
 
-    Raises
-    ------
-    WorkbenchError
-        The trace was recorded without it.
+    Raises WorkbenchError: the trace was recorded without it.
     """
     if group in trace.children and variable in trace.children[group].data_vars:
         return trace.children[group].to_dataset()[variable]
@@ -54,10 +51,7 @@ def asleep_of(trace: xr.DataTree) -> np.ndarray:
 def position(states: xr.DataArray, name: str, label: int) -> int:
     """Return where a label stands along the dim `name`.
 
-    Raises
-    ------
-    WorkbenchError
-        There is no such label.
+    Raises WorkbenchError: there is no such label.
     """
     labels = list(states.indexes[name]) if name in states.indexes else range(states.sizes[name])
     if label in labels:

@@ -27,31 +27,20 @@ def retention(trace: xr.DataTree) -> xr.Dataset:
     What a window wrote is all its passes together, as it stands in the memory when the window
     ends: age 0.
 
-    Parameters
-    ----------
-    trace : DataTree
-        With states and writes.
+    Result: all (example, layer, gdn_head, source_window, age), NaN past the last window, and where
+    the window's writes had cancelled each other at its end:
 
-    Returns
-    -------
-    Dataset
-        All (example, layer, gdn_head, source_window, age), NaN past the last window, and where
-        the window's writes had cancelled each other at its end:
+    - ``retention``: ``|C_k| / |C_0|``, the norm of the contribution after k more windows
+      relative to that at the end of its own; the product of the next two;
+    - ``decay``: the product of the decays in between;
+    - ``removal``: what key removal alone would have left, ``|removal C_0| / |C_0|``;
+    - ``similarity``: cosine of C_k and C_0; below 1, some of its directions were lost;
+    - ``lost_to_decay``, ``lost_to_removal``: loss in the kth window after it, as parts of
+      ``|C_0|``. Summed up to age k they make ``1 - retention``.
 
-        - ``retention``: ``|C_k| / |C_0|``, the norm of the contribution after k more windows
-          relative to that at the end of its own; the product of the next two;
-        - ``decay``: the product of the decays in between;
-        - ``removal``: what key removal alone would have left, ``|removal C_0| / |C_0|``;
-        - ``similarity``: cosine of C_k and C_0; below 1, some of its directions were lost;
-        - ``lost_to_decay``, ``lost_to_removal``: loss in the kth window after it, as parts of
-          ``|C_0|``. Summed up to age k they make ``1 - retention``.
+    A window that is read awake writes too, and counts like any other.
 
-        A window that is read awake writes too, and counts like any other.
-
-    Raises
-    ------
-    WorkbenchError
-        The trace keeps no states or no writes.
+    Raises WorkbenchError: the trace keeps no states or no writes.
     """
     states = states_of(trace)
     windows = len(passes_of(trace))
@@ -81,22 +70,11 @@ def retention(trace: xr.DataTree) -> xr.Dataset:
 def pass_retention(trace: xr.DataTree) -> xr.Dataset:
     """Return what is left, after later passes of the same sleep, of what each pass wrote.
 
-    Parameters
-    ----------
-    trace : DataTree
-        With states and writes.
+    Result: the variables of `retention`, over (example, window, layer, gdn_head, source_pass,
+    sleep_pass): relative to the contribution at the end of the pass that wrote it; NaN before that
+    pass. The losses are those in pass `sleep_pass`.
 
-    Returns
-    -------
-    Dataset
-        The variables of `retention`, over (example, window, layer, gdn_head, source_pass,
-        sleep_pass): relative to the contribution at the end of the pass that wrote it; NaN before
-        that pass. The losses are those in pass `sleep_pass`.
-
-    Raises
-    ------
-    WorkbenchError
-        The trace keeps no states or no writes.
+    Raises WorkbenchError: the trace keeps no states or no writes.
     """
     states = states_of(trace)
     passes = passes_of(trace)
@@ -146,12 +124,8 @@ def _windows(layer: Layer, windows: int) -> list[tuple[Transition, np.ndarray]]:
 def _followed(wrote: np.ndarray, steps: list[Transition]) -> dict[str, np.ndarray]:
     """Return the variables of `retention` ``[example, gdn_head, 1 + len(steps)]``.
 
-    Parameters
-    ----------
-    wrote : ndarray
-        The contribution when it was complete, ``[example, gdn_head, key, value]``.
-    steps : list of Transition
-        What came after it, in the order of time.
+    - wrote: the contribution when it was complete, ``[example, gdn_head, key, value]``.
+    - steps: what came after it, in the order of time.
     """
     size = norms(wrote)
     shape = (*size.shape, 1 + len(steps))

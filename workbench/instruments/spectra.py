@@ -22,10 +22,7 @@ from workbench.instruments.recorded import (
 def spectra(trace: xr.DataTree) -> xr.Dataset:
     """Return the spectrum of S at every pass of a trace; see `spectra_of`.
 
-    Raises
-    ------
-    WorkbenchError
-        The trace keeps no states.
+    Raises WorkbenchError: the trace keeps no states.
     """
     return spectra_of(states_of(trace))
 
@@ -33,24 +30,18 @@ def spectra(trace: xr.DataTree) -> xr.Dataset:
 def spectra_of(states: xr.DataArray) -> xr.Dataset:
     """Return singular values, and three measures of how many of them count.
 
-    Parameters
-    ----------
-    states : DataArray
-        Matrices ``(..., key, value)``: those of a trace, of a replay, or a contribution.
+    - states: matrices ``(..., key, value)``: those of a trace, of a replay, or a contribution.
 
-    Returns
-    -------
-    Dataset
-        All dimensionless but the first two, which are in units of S, and all ``(...)``:
+    Result: all dimensionless but the first two, which are in units of S, and all ``(...)``:
 
-        - ``singular_value`` ``(..., mode)``, largest first;
-        - ``norm``: Frobenius;
-        - ``effective_rank``: exp of the entropy of s / sum(s) (Roy and Vetterli, 2007);
-        - ``stable_rank``: sum(s^2) / max(s)^2 (Rudelson and Vershynin, 2007);
-        - ``participation_ratio``: sum(s^2)^2 / sum(s^4).
+    - ``singular_value`` ``(..., mode)``, largest first;
+    - ``norm``: Frobenius;
+    - ``effective_rank``: exp of the entropy of s / sum(s) (Roy and Vetterli, 2007);
+    - ``stable_rank``: sum(s^2) / max(s)^2 (Rudelson and Vershynin, 2007);
+    - ``participation_ratio``: sum(s^2)^2 / sum(s^4).
 
-        The three ranks lie between 1 and the number of modes. Where S = 0 they are NaN; where S
-        is NaN (no such pass), everything is.
+    The three ranks lie between 1 and the number of modes. Where S = 0 they are NaN; where S
+    is NaN (no such pass), everything is.
     """
     states = states.transpose(..., *MATRIX)
     values = states.values.astype(np.float64)

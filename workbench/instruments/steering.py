@@ -60,56 +60,36 @@ def steer(
 ) -> xr.Dataset:
     """Steer S along probes' directions; return what became of the answers, example by example.
 
-    Parameters
-    ----------
-    model : SleepingModel
-        The network; never changed.
-    batch : Batch
-        Tokens ``[example, token]``, queries included.
-    sleep : SleepConfig
-        Window, eviction and N, which has to be a number.
-    targets : sequence of ProbeTarget
-        As a task's `probe_targets` gives them for `batch`; queries must ask about their items.
-    window : int or None
-        Window slept on in which S is moved; None is the last one.
-    passes : sequence of int or None
-        Passes after which S is moved, each on its own; None is the last one. After an earlier one
-        the model sleeps on, from features that were not changed.
-    strengths : sequence of float
-        Multiples of the shortest change that turns the probe.
-    seeds : sequence of int
-        Seeds of the splits, of what is asked for and of the random directions.
-    alphas, shares
-        As in `workbench.instruments.probes.probe_states`.
-    on_progress : callable or None
-        Called with the share of the work that is done, 0..1.
-    stop : callable
-        True ends the work; what was not measured is NaN and attribute ``complete`` is 0.
+    - targets: as a task's `probe_targets` gives them for `batch`; queries must ask about their
+      items.
+    - window: window slept on in which S is moved; None is the last one.
+    - passes: passes after which S is moved, each on its own; None is the last one. After an earlier
+      one the model sleeps on, from features that were not changed.
+    - strengths: multiples of the shortest change that turns the probe.
+    - seeds: seeds of the splits, of what is asked for and of the random directions.
+    - alphas, shares: as in `workbench.instruments.probes.probe_states`.
+    - on_progress: called with the share of the work that is done, 0..1.
+    - stop: True ends the work; what was not measured is NaN and attribute ``complete`` is 0.
 
-    Returns
-    -------
-    Dataset
-        Over (seed, sleep_pass, layer, target, strength, control, example), float32, NaN for
-        examples that are not in the seed's test fold or that nothing is asked about:
+    Result: over (seed, sleep_pass, layer, target, strength, control, example), float32, NaN for
+    examples that are not in the seed's test fold or that nothing is asked about:
 
-        ``follows``
-            1 where the answer about the item is the class asked for (first tokens compared).
-        ``changed``
-            1 where that answer is not what it was before.
-        ``others_changed``
-            Share of the example's other answers that are not what they were.
-        ``turned``
-            1 where the probe says the class asked for.
+    ``follows``
+        1 where the answer about the item is the class asked for (first tokens compared).
+    ``changed``
+        1 where that answer is not what it was before.
+    ``others_changed``
+        Share of the example's other answers that are not what they were.
+    ``turned``
+        1 where the probe says the class asked for.
 
-        ``norm (seed, sleep_pass, layer, target, strength, example)`` is the length of the change
-        as a share of that of S, ``difficulty (seed, sleep_pass, layer, target, example)`` that of
-        the query about the item, -1 for none. Control "nothing" leaves S as it is. Summed up by
-        `steering_by_difficulty`.
+    ``norm (seed, sleep_pass, layer, target, strength, example)`` is the length of the change
+    as a share of that of S, ``difficulty (seed, sleep_pass, layer, target, example)`` that of
+    the query about the item, -1 for none. Control "nothing" leaves S as it is. Summed up by
+    `steering_by_difficulty`.
 
-    Raises
-    ------
-    WorkbenchError
-        No query asks about the targets' items, no such window or pass, or too few examples.
+    Raises WorkbenchError: no query asks about the targets' items, no such window or pass, or too
+    few examples.
     """
     states = fast_weights(model, batch, sleep)
     asleep = states[dims.WINDOW].values.tolist()
@@ -163,15 +143,12 @@ def steer(
 def steering_by_difficulty(effects: xr.Dataset) -> xr.Dataset:
     """Sum up what `steer` returned over examples, by the difficulty of the query.
 
-    Returns
-    -------
-    Dataset
-        Over (sleep_pass, layer, target, strength, control, difficulty): ``follows``, ``changed``,
-        ``others_changed`` and ``turned``, means over all cases, the first two with ``_low`` and
-        ``_high`` (95 %, Wilson; an example is one case in however many seeds it was tested). By
-        seed ``follows_by_seed (seed, ...)``. ``norm (sleep_pass, layer, target, strength)`` is
-        the mean length of a change as a share of that of S; ``cases (sleep_pass, layer, target,
-        difficulty)`` counts.
+    Result: over (sleep_pass, layer, target, strength, control, difficulty): ``follows``,
+    ``changed``, ``others_changed`` and ``turned``, means over all cases, the first two with
+    ``_low`` and ``_high`` (95 %, Wilson; an example is one case in however many seeds it was
+    tested). By seed ``follows_by_seed (seed, ...)``. ``norm (sleep_pass, layer, target, strength)``
+    is the mean length of a change as a share of that of S; ``cases (sleep_pass, layer, target,
+    difficulty)`` counts.
     """
     difficulty = effects["difficulty"]
     levels = np.unique(difficulty.values[difficulty.values >= 0])

@@ -28,12 +28,8 @@ DIFFERENCE: Final = f"{SLEEP} minus {REPLAY}"
 def over_examples(name: str, values: xr.DataArray) -> xr.Dataset:
     """Return the mean over examples, and its 95 % Student t interval.
 
-    Parameters
-    ----------
-    name : str
-        Of the mean; its bounds are ``name_low`` and ``name_high``.
-    values : DataArray
-        With the dim example; what is NaN for every example stays NaN.
+    - name: of the mean; its bounds are ``name_low`` and ``name_high``.
+    - values: with the dim example; what is NaN for every example stays NaN.
     """
     from scipy.stats import t
 
@@ -49,34 +45,23 @@ def over_examples(name: str, values: xr.DataArray) -> xr.Dataset:
 def memory_summary(trace: xr.DataTree) -> xr.Dataset:
     """Return what passes add to the memory, what windows leave in it, and what keys return.
 
-    Parameters
-    ----------
-    trace : DataTree
-        With states and writes; at least two examples.
+    Result: each with ``_low`` and ``_high``. Over windows slept on; "procedure" is the sleep, its
+    frozen replay, and the difference of the two, paired by example:
 
-    Returns
-    -------
-    Dataset
-        Each with ``_low`` and ``_high``. Over windows slept on; "procedure" is the sleep, its
-        frozen replay, and the difference of the two, paired by example:
+    - ``written`` (procedure, convention, window, layer, gdn_head, source_pass): share of S at
+      the end of the sleep that each of its passes wrote, by both conventions of
+      `workbench.instruments.provenance`; ``carried`` the share from before it. By head:
+      heads differ, and a mean over them weighs one that no answer needs like any other;
+    - ``memory_change`` (procedure, window, sleep_pass): relative change of all of S;
+    - ``effective_rank`` (procedure, window, sleep_pass, layer, gdn_head), directions;
+    - ``retrieved`` (window, sleep_pass, layer, gdn_head): share of tokens whose key returns
+      something nearest to their own value, by the keys of the sleep's last pass;
+      ``retrieved_chance``.
 
-        - ``written`` (procedure, convention, window, layer, gdn_head, source_pass): share of S at
-          the end of the sleep that each of its passes wrote, by both conventions of
-          `workbench.instruments.provenance`; ``carried`` the share from before it. By head:
-          heads differ, and a mean over them weighs one that no answer needs like any other;
-        - ``memory_change`` (procedure, window, sleep_pass): relative change of all of S;
-        - ``effective_rank`` (procedure, window, sleep_pass, layer, gdn_head), directions;
-        - ``retrieved`` (window, sleep_pass, layer, gdn_head): share of tokens whose key returns
-          something nearest to their own value, by the keys of the sleep's last pass;
-          ``retrieved_chance``.
+    Over all windows: ``retention``, ``lost_to_decay``, ``lost_to_removal`` (layer, gdn_head,
+    source_window, age).
 
-        Over all windows: ``retention``, ``lost_to_decay``, ``lost_to_removal`` (layer, gdn_head,
-        source_window, age).
-
-    Raises
-    ------
-    WorkbenchError
-        The trace keeps no states or no writes.
+    Raises WorkbenchError: the trace keeps no states or no writes.
     """
     windows = np.flatnonzero(asleep_of(trace))
     labels = trace.to_dataset()[dims.WINDOW].values[windows]

@@ -48,17 +48,11 @@ def arm_comparison(
 ) -> go.Figure:
     """Draw each condition as a dot with its interval: a row each, a panel for each difficulty.
 
-    Parameters
-    ----------
-    summary : Dataset
-        ``mean``, ``low``, ``high`` (a share), ``count`` over (condition, difficulty); conditions
-        from top to bottom as given.
-    difficulty_name : str
-        "hops" or "rollout".
-    equal : str
-        At equal what they are compared, for the axis: "at 3.8e+10 FLOPs of training".
-    chance : DataArray or None
-        ``[chance_line, difficulty]``, a share.
+    - summary: ``mean``, ``low``, ``high`` (a share), ``count`` over (condition, difficulty);
+      conditions from top to bottom as given.
+    - difficulty_name: "hops" or "rollout".
+    - equal: at equal what they are compared, for the axis: "at 3.8e+10 FLOPs of training".
+    - chance: ``[chance_line, difficulty]``, a share.
     """
     names = [str(name) for name in summary[dims.CONDITION].values]
     rows = np.arange(len(names))
@@ -115,18 +109,11 @@ def transfer_matrix(
 
     The N of training are framed; a cell that was not measured stays empty.
 
-    Parameters
-    ----------
-    mean : DataArray
-        A share ``[condition, n_test]``, or ``[condition, n_test, difficulty]`` with a panel for
-        each difficulty; coordinate ``n_train`` (condition): "4", or "1-4" where random.
-    difficulty_name : str
-        "hops" or "rollout".
+    - mean: a share ``[condition, n_test]``, or ``[condition, n_test, difficulty]`` with a panel for
+      each difficulty; coordinate ``n_train`` (condition): "4", or "1-4" where random.
+    - difficulty_name: "hops" or "rollout".
 
-    Returns
-    -------
-    Figure
-        For each panel a heatmap and the values written in its cells.
+    Result: for each panel a heatmap and the values written in its cells.
     """
     if dims.DIFFICULTY in mean.dims:
         titles = titles_of(mean, dims.DIFFICULTY, difficulty_name)

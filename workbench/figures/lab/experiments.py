@@ -36,17 +36,12 @@ def accuracy_against_n(
 ) -> go.Figure:
     """Draw accuracy against N, with intervals over seeds; what is not known yet is left out.
 
-    Parameters
-    ----------
-    summary : Dataset
-        ``mean``, ``low``, ``high`` (a share; NaN where there is no interval) and ``count`` of seeds
-        over (arm, passes, difficulty), with ``title (arm)`` if arms have one; or without arm.
-    difficulty_name : str
-        "hops" or "rollout".
-    chance : DataArray or None
-        ``[chance_line, difficulty]``, a share.
-    panels : {"arm", "difficulty"}
-        What has a panel each; the other one is drawn as series.
+    - summary: ``mean``, ``low``, ``high`` (a share; NaN where there is no interval) and ``count``
+      of seeds over (arm, passes, difficulty), with ``title (arm)`` if arms have one; or without
+      arm.
+    - difficulty_name: "hops" or "rollout".
+    - chance: ``[chance_line, difficulty]``, a share.
+    - panels ({"arm", "difficulty"}): what has a panel each; the other one is drawn as series.
     """
     if dims.ARM not in summary.dims:
         # without a name there is nothing to say above the panel
@@ -79,15 +74,10 @@ def accuracy_against_flops(
 ) -> go.Figure:
     """Draw accuracy against what training cost: a panel each difficulty, arms as series.
 
-    Parameters
-    ----------
-    summary : Dataset
-        ``mean``, ``low``, ``high`` (a share), ``count`` over (condition, difficulty), with
-        coordinates ``family`` and ``title`` (condition): conditions of a family are joined.
-    flops : DataArray
-        ``[condition]``, FLOPs of training; NaN where not known.
-    difficulty_name, chance
-        As in `accuracy_against_n`.
+    - summary: ``mean``, ``low``, ``high`` (a share), ``count`` over (condition, difficulty), with
+      coordinates ``family`` and ``title`` (condition): conditions of a family are joined.
+    - flops: ``[condition]``, FLOPs of training; NaN where not known.
+    - difficulty_name, chance: as in `accuracy_against_n`.
     """
     families = list(dict.fromkeys(summary["family"].values.tolist()))
     spent = flops.values
@@ -118,15 +108,11 @@ def accuracy_against_budget(
 ) -> go.Figure:
     """Draw what is learnt within so much training: a panel each difficulty, conditions as series.
 
-    Parameters
-    ----------
-    summary : Dataset
-        ``mean``, ``low``, ``high`` (a share), ``count`` over (condition, budget, difficulty) and
-        ``spent (condition, budget)``, what was really spent, mean over seeds.
-    unit : str
-        Of the budget, for the axis and the words: "s" or "FLOPs".
-    difficulty_name, chance
-        As in `accuracy_against_n`.
+    - summary:
+      ``mean``, ``low``, ``high`` (a share), ``count`` over (condition, budget, difficulty) and
+      ``spent (condition, budget)``, what was really spent, mean over seeds.
+    - unit: of the budget, for the axis and the words: "s" or "FLOPs".
+    - difficulty_name, chance: as in `accuracy_against_n`.
     """
     budgets = summary[dims.BUDGET].values.astype(np.float64)
 

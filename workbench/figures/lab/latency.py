@@ -22,11 +22,8 @@ PANELS: Final = (
 def latency_against_n(latency: xr.Dataset, *, theme: Theme = "light") -> go.Figure:
     """Draw medians with the middle half of the measurements, on axes from zero.
 
-    Parameters
-    ----------
-    latency : Dataset
-        ``sleep_ms_per_window`` and ``wake_ms_per_token``, milliseconds ``[arm, n_test, repeat]``;
-        NaN where not measured (nothing was slept on). ``title (arm)`` if arms have one.
+    - latency: ``sleep_ms_per_window`` and ``wake_ms_per_token``, milliseconds ``[arm, n_test,
+      repeat]``; NaN where not measured (nothing was slept on). ``title (arm)`` if arms have one.
     """
     names = titles_of(latency, dims.ARM, "")
     traces: list[dict[str, Any]] = []

@@ -66,18 +66,13 @@ def learning_curves(
     condition has a panel with a line for each difficulty; several have a panel for each difficulty
     with a line for each condition.
 
-    Parameters
-    ----------
-    curves : Dataset
-        ``accuracy (condition, seed, difficulty, step)``, ``loss (condition, seed, logged_step)``,
-        each with ``_mean``, ``_low``, ``_high``; ``training_flops (condition, step)``,
-        ``logged_flops``, ``seconds (condition, seed, step)``, ``logged_seconds``.
-    difficulty_name : str
-        "hops" or "rollout".
-    against : {"step", "flops", "seconds"}
-        The x axis.
-    chance : DataArray or None
-        ``[chance_line, difficulty]``, a share.
+    - curves:
+      ``accuracy (condition, seed, difficulty, step)``, ``loss (condition, seed, logged_step)``,
+      each with ``_mean``, ``_low``, ``_high``; ``training_flops (condition, step)``,
+      ``logged_flops``, ``seconds (condition, seed, step)``, ``logged_seconds``.
+    - difficulty_name: "hops" or "rollout".
+    - against ({"step", "flops", "seconds"}): the x axis.
+    - chance: ``[chance_line, difficulty]``, a share.
     """
     names = [str(name) for name in curves[dims.CONDITION].values]
     levels = curves[dims.DIFFICULTY].values.tolist()

@@ -26,14 +26,11 @@ def largest_solved_against_n(
 ) -> go.Figure:
     """Draw the largest difficulty solved against N: arms as series, every seed as a small ring.
 
-    Parameters
-    ----------
-    table : Dataset
-        ``mean``, ``low``, ``high`` and ``count`` of seeds over (arm, passes) and ``by_seed (arm,
-        passes, seed)``, in the unit of difficulty, 0 where none is solved, NaN where not known;
-        ``title (arm)``. Attribute ``hardest``: the largest difficulty that was asked.
-    difficulty_name : str
-        "hops" or "rollout".
+    - table:
+      ``mean``, ``low``, ``high`` and ``count`` of seeds over (arm, passes) and ``by_seed (arm,
+      passes, seed)``, in the unit of difficulty, 0 where none is solved, NaN where not known;
+      ``title (arm)``. Attribute ``hardest``: the largest difficulty that was asked.
+    - difficulty_name: "hops" or "rollout".
     """
     hardest = float(table.attrs["hardest"])
     names = titles_of(table, dims.ARM, difficulty_name)

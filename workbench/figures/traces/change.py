@@ -36,14 +36,11 @@ def change_against_replay(
 
     A window's only pass has no replay to be compared with: there the baseline is left out.
 
-    Parameters
-    ----------
-    change : Dataset
-        Of one head: ``relative_change (procedure, window, sleep_pass)``, and ``key_angle,
-        value_angle (..., mode)`` in radians, principal angles with the smallest first. The first
-        procedure is the sleep; each further one is drawn as its baseline.
-    passes, awake, boundary
-        Last pass of each window, which windows are read awake, and the cursor's window and pass.
+    - change: of one head: ``relative_change (procedure, window, sleep_pass)``, and ``key_angle,
+      value_angle (..., mode)`` in radians, principal angles with the smallest first. The first
+      procedure is the sleep; each further one is drawn as its baseline.
+    - passes, awake, boundary: last pass of each window, which windows are read awake, and the
+      cursor's window and pass.
     """
     where = positions(passes)
     names = [str(name) for name in change[dims.PROCEDURE].values]

@@ -39,13 +39,10 @@ def convergence_over_passes(
 ) -> go.Figure:
     """Draw contraction, two-step ratio and distance to the fixed point of one head.
 
-    Parameters
-    ----------
-    found : Dataset
-        ``contraction, two_step_ratio (procedure, window, sleep_pass)``, and where a longer run
-        was made ``distance (window, sleep_pass)``. The first procedure is the sleep.
-    passes, awake, boundary
-        Last pass of each window, which windows are read awake, and the cursor's window and pass.
+    - found: ``contraction, two_step_ratio (procedure, window, sleep_pass)``, and where a longer run
+      was made ``distance (window, sleep_pass)``. The first procedure is the sleep.
+    - passes, awake, boundary: last pass of each window, which windows are read awake, and the
+      cursor's window and pass.
     """
     where = positions(passes)
     names = [str(name) for name in found[dims.PROCEDURE].values]

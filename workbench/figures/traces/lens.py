@@ -34,18 +34,12 @@ def lens_over_passes(
 ) -> go.Figure:
     """Draw accuracy and log-probability of the right answer if the model woke after each pass.
 
-    Parameters
-    ----------
-    lens : Dataset
-        ``accuracy`` and ``log_prob`` with bounds ``_low`` and ``_high``, over (difficulty,
-        window, sleep_pass); ``asked (difficulty)``; ``chance (chance_line, difficulty)`` where
-        the task is known. Attribute ``difficulty_name``, and ``examples``.
-    passes : tuple of int
-        Last pass of each window slept on, in the order of ``window``.
-    boundary : (int, int)
-        Position of the cursor among them, and its pass.
-    windows : sequence of int or None
-        Names of the windows, counted from 1; None leaves them out.
+    - lens: ``accuracy`` and ``log_prob`` with bounds ``_low`` and ``_high``, over (difficulty,
+      window, sleep_pass); ``asked (difficulty)``; ``chance (chance_line, difficulty)`` where the
+      task is known. Attribute ``difficulty_name``, and ``examples``.
+    - passes: last pass of each window slept on, in the order of ``window``.
+    - boundary: position of the cursor among them, and its pass.
+    - windows: names of the windows, counted from 1; None leaves them out.
     """
     where = positions(passes)
     levels = lens[dims.DIFFICULTY].values.tolist()

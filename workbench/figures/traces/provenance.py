@@ -36,18 +36,12 @@ def share_matrix(
     Rows are windows, from the first; the last column holds each window's sum, the last row what
     is left of the state before everything.
 
-    Parameters
-    ----------
-    found : Dataset
-        Of one head at one boundary: ``share (source_window, source_pass)``, NaN for a pass that a
-        window did not have, and ``carried_share ()``; together they add up to 1, and are all NaN
-        where S = 0.
-    boundary : (int, int)
-        Position of the window, and the pass, whose S it is: what comes later stays empty.
-    limit : float
-        End of the colour scale; the same at every boundary, so that colours can be compared.
-    title : str
-        Whose S it is, and when.
+    - found: of one head at one boundary: ``share (source_window, source_pass)``, NaN for a pass
+      that a window did not have, and ``carried_share ()``; together they add up to 1, and are all
+      NaN where S = 0.
+    - boundary: position of the window, and the pass, whose S it is: what comes later stays empty.
+    - limit: end of the colour scale; the same at every boundary, so that colours can be compared.
+    - title: whose S it is, and when.
     """
     share = found["share"].transpose(dims.SOURCE_WINDOW, dims.SOURCE_PASS).values.astype(float)
     share[_later(share.shape, boundary)] = np.nan
@@ -115,16 +109,11 @@ def token_contributions(
     Windows stand side by side in the order of reading. Of very many tokens, neighbours are put
     together by their mean, which the title says.
 
-    Parameters
-    ----------
-    norm : DataArray
-        ``(source_window, source_pass, source_token)`` of one head at one boundary, in units of S.
-    symbols : sequence of sequence of str
-        Text of each token, by window; "" for what pads a short window.
-    boundary, title
-        As in `share_matrix`.
-    limit : float or None
-        End of the colour scale, the same at every boundary; None takes that of these values.
+    - norm: ``(source_window, source_pass, source_token)`` of one head at one boundary, in units of
+      S.
+    - symbols: text of each token, by window; "" for what pads a short window.
+    - boundary, title: as in `share_matrix`.
+    - limit: end of the colour scale, the same at every boundary; None takes that of these values.
     """
     ink = INKS[theme]
     values = norm.transpose(dims.SOURCE_PASS, dims.SOURCE_WINDOW, dims.SOURCE_TOKEN).values.copy()

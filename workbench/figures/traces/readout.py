@@ -37,16 +37,13 @@ def retrieval(
 ) -> go.Figure:
     """Draw over the walk how many tokens get their own value back, and how like it is.
 
-    Parameters
-    ----------
-    found : Dataset
-        Of one layer: ``accuracy (window, sleep_pass, gdn_head)``, ``cosine (window, sleep_pass,
-        gdn_head, source_token)``, ``chance (gdn_head)``. Attributes ``source_window`` and
-        ``source_pass`` say whose keys were asked with.
-    passes, awake, boundary
-        Last pass of each window, which windows are read awake, and the cursor's window and pass.
-    selected : int
-        The head drawn in front.
+    - found:
+      Of one layer: ``accuracy (window, sleep_pass, gdn_head)``, ``cosine (window, sleep_pass,
+      gdn_head, source_token)``, ``chance (gdn_head)``. Attributes ``source_window`` and
+      ``source_pass`` say whose keys were asked with.
+    - passes, awake, boundary: last pass of each window, which windows are read awake, and the
+      cursor's window and pass.
+    - selected: the head drawn in front.
     """
     where, heads = positions(passes), found[dims.GDN_HEAD].values.tolist()
     real = found["cosine"].notnull().any(dims.SOURCE_TOKEN)

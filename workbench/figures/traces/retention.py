@@ -34,13 +34,9 @@ LOSSES: Final = (
 def retention_by_age(found: xr.Dataset, *, source_window: int, theme: Theme = "light") -> go.Figure:
     """Draw how much of each window's writes later windows leave, and what took the rest.
 
-    Parameters
-    ----------
-    found : Dataset
-        Of one head: ``retention, lost_to_decay, lost_to_removal (source_window, age)``, parts of
-        the norm at age 0; a loss is that in the window of that age. NaN past the last window.
-    source_window : int
-        Position of the window whose losses are stacked at the right.
+    - found: of one head: ``retention, lost_to_decay, lost_to_removal (source_window, age)``, parts
+      of the norm at age 0; a loss is that in the window of that age. NaN past the last window.
+    - source_window: position of the window whose losses are stacked at the right.
     """
     kept = found["retention"].transpose(dims.SOURCE_WINDOW, dims.AGE).values
     ages = np.arange(kept.shape[1])

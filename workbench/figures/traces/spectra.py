@@ -92,15 +92,11 @@ def ranks_along(
 ) -> go.Figure:
     """Draw effective and stable rank of every head over the walk.
 
-    Parameters
-    ----------
-    spectra : Dataset
-        ``effective_rank, stable_rank (window, sleep_pass, gdn_head)`` of one layer, NaN where
-        S = 0, and a dim ``mode``.
-    passes, awake, boundary
-        Last pass of each window, which windows are read awake, and the cursor's window and pass.
-    selected : int
-        The head drawn in front.
+    - spectra: ``effective_rank, stable_rank (window, sleep_pass, gdn_head)`` of one layer, NaN
+      where S = 0, and a dim ``mode``.
+    - passes, awake, boundary: last pass of each window, which windows are read awake, and the
+      cursor's window and pass.
+    - selected: the head drawn in front.
     """
     where, heads = positions(passes), spectra[dims.GDN_HEAD].values.tolist()
     traces: list[dict[str, Any]] = []

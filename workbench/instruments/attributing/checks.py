@@ -44,22 +44,13 @@ def randomisation_check(
     An attribution that does not change describes the input, not the model (Adebayo et al. arXiv
     1810.03292).
 
-    Parameters
-    ----------
-    attributed : callable
-        Takes a model and returns the ``attribution (example, ...)`` of one fixed target: give
-        `against`, so that both models are asked for the same logit difference.
-    model : nn.Module
-        The trained model.
-    seeds : sequence of int
-        One shuffled copy for each.
+    - attributed: takes a model and returns the ``attribution (example, ...)`` of one fixed target:
+      give `against`, so that both models are asked for the same logit difference.
+    - seeds: one shuffled copy for each.
 
-    Returns
-    -------
-    Dataset
-        Over (seed, example): ``rank_correlation`` of the attributions (Spearman), and
-        ``magnitude_correlation`` of their absolute values, which the input's own sizes keep up.
-        NaN where all attributions of an example are alike.
+    Result: over (seed, example): ``rank_correlation`` of the attributions (Spearman), and
+    ``magnitude_correlation`` of their absolute values, which the input's own sizes keep up. NaN
+    where all attributions of an example are alike.
     """
     own = attributed(model)
     found = np.empty((2, len(seeds), own.sizes[dims.EXAMPLE]))
@@ -90,23 +81,14 @@ def hooked_completeness(
     what they attribute does not add up. Here for a comparison with the rest of the computation as
     a function of its input (`workbench.instruments.attribution.attribute`), which does.
 
-    Parameters
-    ----------
-    forward : callable
-        ``forward(inputs, *given) -> Tensor [example]``, which runs `module` several times.
-    module : nn.Module
-        The looped module; its output is one tensor.
-    inputs, baselines : Tensor
-        ``[example, ...]``.
-    given : Tensor
-        Further arguments of `forward`, ``[example, ...]``.
+    - forward: ``forward(inputs, *given) -> Tensor [example]``, which runs `module` several times.
+    - module: the looped module; its output is one tensor.
+    - inputs, baselines: ``[example, ...]``.
+    - given: further arguments of `forward`, ``[example, ...]``.
 
-    Returns
-    -------
-    Dataset
-        Over (procedure, example): ``completeness_error``, relative, of integrated gradients
-        "hooked to the module" and "of the input"; over (example) ``worth``, nats: the target
-        minus its value at the baseline.
+    Result: over (procedure, example): ``completeness_error``, relative, of integrated gradients
+    "hooked to the module" and "of the input"; over (example) ``worth``, nats: the target minus its
+    value at the baseline.
     """
     from captum.attr import IntegratedGradients, LayerIntegratedGradients
 

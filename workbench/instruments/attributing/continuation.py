@@ -40,12 +40,8 @@ STATE_AXES = (dims.LAYER, dims.GDN_HEAD, dims.KEY, dims.VALUE)
 class Target:
     """One logit difference for each example: the answer's logit minus that of another symbol.
 
-    Attributes
-    ----------
-    at : Tensor
-        int64 ``[example]``: token, by its position in the sequence, that is predicted.
-    answer, against : Tensor
-        int64 ``[example]``: the right symbol, and the one it is compared with.
+    - at: int64 ``[example]``: token, by its position in the sequence, that is predicted.
+    - answer, against: int64 ``[example]``: the right symbol, and the one it is compared with.
     """
 
     at: Tensor
@@ -57,21 +53,12 @@ class Target:
 class Rest:
     """The rest of a computation, a function of one input.
 
-    Attributes
-    ----------
-    run : callable
-        ``run(input, example) -> Tensor [case]``: the target for any cases, ``input [case, ...]``
-        of the examples whose numbers are ``example [case]``, in any order and number.
-    input : Tensor
-        What crosses the boundary in the reading itself, ``[example, *axes]``.
-    baselines : dict of str to Tensor
-        What it can be compared with, each ``[example, *axes]``.
-    axes : tuple of str
-        Axis names of the input after the example.
-    coords : dict of str to array
-        Their coordinates.
-    meaning : str
-        What the input is, and what is held fixed.
+    - run: ``run(input, example) -> Tensor [case]``: the target for any cases, ``input [case, ...]``
+      of the examples whose numbers are ``example [case]``, in any order and number.
+    - input: what crosses the boundary in the reading itself, ``[example, *axes]``.
+    - baselines: what it can be compared with, each ``[example, *axes]``.
+    - axes: axis names of the input after the example.
+    - meaning: what the input is, and what is held fixed.
     """
 
     run: Any
@@ -93,20 +80,12 @@ def answer_target(
 ) -> Target:
     """Return the logit difference of one query's answer, at its first token.
 
-    Parameters
-    ----------
-    start : Boundary
-        Where the rest of the computation begins.
-    query : int or ndarray
-        The query of every example, or one for each, int64 ``[example]``.
-    against : ndarray or None
-        Symbol that the answer is compared with, int64 ``[example]``: the donor's answer, say.
-        None is the strongest other symbol in the undisturbed reading, and stays that one.
+    - query: the query of every example, or one for each, int64 ``[example]``.
+    - against: symbol that the answer is compared with, int64 ``[example]``: the donor's answer,
+      say. None is the strongest other symbol in the undisturbed reading, and stays that one.
 
-    Raises
-    ------
-    WorkbenchError
-        An example has no such query, or nothing predicts its answer from `start` on.
+    Raises WorkbenchError: an example has no such query, or nothing predicts its answer from `start`
+    on.
     """
     rows = np.arange(len(batch))
     number = np.broadcast_to(query, rows.shape)
@@ -240,12 +219,7 @@ def rest_of_embeddings(
 class GivenEmbeddings:
     """A model that reads embeddings it is given: its tokens are positions in them.
 
-    Parameters
-    ----------
-    model : SleepingModel
-        Does everything but to embed.
-    embedded : Tensor
-        ``[batch, token, channel]``; the batch read has position t as its token t.
+    - embedded: ``[batch, token, channel]``; the batch read has position t as its token t.
     """
 
     def __init__(self, model: SleepingModel, embedded: Tensor) -> None:
@@ -263,10 +237,7 @@ class GivenEmbeddings:
 def stacked(memory: Memory) -> tuple[Tensor, tuple[int, ...]]:
     """Return S of all layers ``[example, layer, gdn_head, key, value]``, and the layers.
 
-    Raises
-    ------
-    WorkbenchError
-        Layers have states of different shapes, or there are none.
+    Raises WorkbenchError: layers have states of different shapes, or there are none.
     """
     layers = tuple(sorted(memory.fast_weights))
     shapes = {tuple(memory.fast_weights[i].shape) for i in layers}

@@ -46,14 +46,9 @@ BEFORE = "before the sleep"
 class Subject:
     """What an answer can be attributed to.
 
-    Attributes
-    ----------
-    by : tuple of str
-        Axes of the attribution.
-    methods, baselines : tuple of str
-        Those that make sense; the first is the one to begin with.
-    kind : {"embeddings", "changes", "state"}
-        What the rest of the computation is a function of.
+    - by: axes of the attribution.
+    - methods, baselines: those that make sense; the first is the one to begin with.
+    - kind ({"embeddings", "changes", "state"}): what the rest of the computation is a function of.
     """
 
     by: tuple[str, ...]
@@ -93,18 +88,10 @@ class Stopped(Exception):
 class Asked:
     """One question to attribute.
 
-    Attributes
-    ----------
-    example, query : int
-        Which answer of the batch.
-    subject : str
-        A name of `SUBJECTS`.
-    boundary : (window, sleep_pass)
-        Whose S; of passes, the window whose sleep it is.
-    method, baseline : str
-        As in `Subject`.
-    steps, samples, seed : int
-        As `attribute` takes them.
+    - example, query: which answer of the batch.
+    - boundary: whose S; of passes, the window whose sleep it is.
+    - method, baseline: as in `Subject`.
+    - steps, samples, seed: as `attribute` takes them.
     """
 
     example: int
@@ -154,35 +141,20 @@ def attribute_one(
 ) -> xr.Dataset:
     """Attribute one answer.
 
-    Parameters
-    ----------
-    model, batch, sleep
-        The network, examples of one task, and a fixed N. Baselines are taken over all examples.
-    asked : Asked
-        Which answer, to what, and how.
-    reading : mapping or None
-        `boundaries` of the batch by this model, where they are known already.
-    against : ndarray or None
-        As `answer_target` takes it, int64 ``[1]``.
-    cases : int
-        The most cases computed together: between two of them it can be stopped.
-    on_progress : callable or None
-        Called with the runs done, and about how many there will be.
-    stop : callable
-        True ends the work.
+    - model, batch, sleep: the network, examples of one task, and a fixed N. Baselines are taken
+      over all examples.
+    - asked: which answer, to what, and how.
+    - reading: `boundaries` of the batch by this model, where they are known already.
+    - against: as `answer_target` takes it, int64 ``[1]``.
+    - cases: the most cases computed together: between two of them it can be stopped.
+    - on_progress: called with the runs done, and about how many there will be.
+    - stop: True ends the work.
 
-    Returns
-    -------
-    Dataset
-        As `attribute` returns it, of one example; ``against``, the symbol that the answer is
-        compared with, in its attributes.
+    Result: as `attribute` returns it, of one example; ``against``, the symbol that the answer is
+    compared with, in its attributes.
 
-    Raises
-    ------
-    WorkbenchError
-        The subject has no such method or baseline, or the example no such query.
-    Stopped
-        `stop` said so.
+    Raises WorkbenchError: the subject has no such method or baseline, or the example no such query.
+    Raises Stopped: `stop` said so.
     """
     known_passes(sleep)
     subject = _checked(asked)

@@ -24,12 +24,8 @@ Parts = dict[int, Tensor]
 class Component:
     """A named part of a memory.
 
-    Attributes
-    ----------
-    name : str
-        As axes and legends show it: "layer 1 head 2".
-    take : callable
-        ``take(memory) -> Parts``; a layer left out has no such part.
+    - name: as axes and legends show it: "layer 1 head 2".
+    - take: ``take(memory) -> Parts``; a layer left out has no such part.
     """
 
     name: str
@@ -94,10 +90,7 @@ def modes(count: int) -> Component:
 def given(name: str, parts: Mapping[int, Tensor]) -> Component:
     """Return the component with known contents, whatever the memory: what a pass wrote, say.
 
-    Parameters
-    ----------
-    parts : mapping of int to Tensor
-        Layer -> ``[batch, gdn_head, key, value]``, of the very memory it is a part of.
+    - parts: layer -> ``[batch, gdn_head, key, value]``, of the very memory it is a part of.
     """
 
     def take(memory: Memory) -> Parts:
@@ -123,19 +116,11 @@ def patch(
 ) -> Memory:
     """Return the recipient with a part replaced by that of the donor.
 
-    Parameters
-    ----------
-    recipient, donor : Memory
-        S of as many examples, of the same layers and shapes.
-    component : Component
-        The part.
-    of_donor : Component or None
-        The donor's part where it is not the same function of the donor's memory (a `given` one).
+    - recipient, donor: S of as many examples, of the same layers and shapes.
+    - of_donor: the donor's part where it is not the same function of the donor's memory (a `given`
+      one).
 
-    Raises
-    ------
-    WorkbenchError
-        The two memories differ in layers or shapes; the error names both.
+    Raises WorkbenchError: the two memories differ in layers or shapes; the error names both.
     """
     check_alike(recipient, donor)
     return _exchanged(recipient, component, (of_donor or component).take(donor))
@@ -144,13 +129,8 @@ def patch(
 def ablate(memory: Memory, component: Component, *, mean: bool = False) -> Memory:
     """Return the memory without a part.
 
-    Parameters
-    ----------
-    component : Component
-        The part to be lost.
-    mean : bool
-        Put the part's mean over the examples in its place, rather than zeros: what all examples
-        share stays, what each knows is lost.
+    - mean: put the part's mean over the examples in its place, rather than zeros: what all examples
+      share stays, what each knows is lost.
     """
     parts = component.take(memory)
     if mean:
@@ -170,18 +150,11 @@ def scale(memory: Memory, component: Component, factor: float) -> Memory:
 def moved_at_random(before: Memory, after: Memory, *, seed: int) -> Memory:
     """Return the control of a change: another of equal norm, in a random direction.
 
-    Parameters
-    ----------
-    before, after : Memory
-        The memory before the change and with it.
-    seed : int
-        Fixes the Gaussian draws, whatever the device.
+    - before, after: the memory before the change and with it.
+    - seed: fixes the Gaussian draws, whatever the device.
 
-    Returns
-    -------
-    Memory
-        `before` plus a random matrix for every example, layer and head, as large (Frobenius) as
-        what the change did there; where it did nothing, nothing.
+    Result: `before` plus a random matrix for every example, layer and head, as large (Frobenius) as
+    what the change did there; where it did nothing, nothing.
     """
     check_alike(before, after)
     generator = torch.Generator().manual_seed(seed)
@@ -196,10 +169,7 @@ def moved_at_random(before: Memory, after: Memory, *, seed: int) -> Memory:
 def check_alike(recipient: Memory, donor: Memory) -> None:
     """Check that two memories have the same layers and shapes.
 
-    Raises
-    ------
-    WorkbenchError
-        They have not; the error names both.
+    Raises WorkbenchError otherwise, naming both.
     """
     shapes = [
         {i: tuple(s.shape) for i, s in memory.fast_weights.items()} for memory in (recipient, donor)

@@ -29,24 +29,14 @@ MOST_OTHERS: Final = 32
 def swap_context(task: Task, recipient: Batch, donor: Batch) -> Batch:
     """Return the donor's contexts followed by the recipient's queries, answered again.
 
-    Parameters
-    ----------
-    task : Task
-        Knows where the context ends, and solves what comes out.
-    recipient, donor : Batch
-        As many examples of one layout; example i is paired with example i.
+    - task: knows where the context ends, and solves what comes out.
+    - recipient, donor: as many examples of one layout; example i is paired with example i.
 
-    Returns
-    -------
-    Batch
-        Tokens and padding of the donor's context, queries of the recipient, and the answers that
-        are right for them.
+    Result: tokens and padding of the donor's context, queries of the recipient, and the answers
+    that are right for them.
 
-    Raises
-    ------
-    WorkbenchError
-        The layouts differ, or a question has no answer of its length in the donor's context (it
-        names a node the donor has not): `fitting` says which pairs can be swapped.
+    Raises WorkbenchError: the layouts differ, or a question has no answer of its length in the
+    donor's context (it names a node the donor has not): `fitting` says which pairs can be swapped.
     """
     fits = fitting(task, recipient, donor)
     if not fits.all():
@@ -106,13 +96,10 @@ def _swapped(task: Task, recipient: Batch, donor: Batch) -> Batch:
 class Questions:
     """Where two contexts have different answers to the same question.
 
-    Attributes
-    ----------
-    at : int64 [example, query]
-        Token, by its place in the sequence, at which the two answers first differ; -1 where they
-        do not, or where the query is not measured.
-    recipient, donor : int64 [example, query]
-        Symbol of each answer at that token; 0 where there is none.
+    - at (int64 [example, query]): token, by its place in the sequence, at which the two answers
+      first differ; -1 where they do not, or where the query is not measured.
+    - recipient, donor (int64 [example, query]): symbol of each answer at that token; 0 where there
+      is none.
     """
 
     at: np.ndarray
@@ -136,19 +123,11 @@ def questions(recipient: Batch, swapped: Batch, window: int, *, asked: Asked = "
     memory holds. The first query of a later wake window still has those of earlier windows in S,
     which waking writes to; the very first query has none.
 
-    Parameters
-    ----------
-    recipient, swapped : Batch
-        The same queries after two contexts, as from `swap_context`.
-    window : int
-        Tokens a window; a token that begins one is predicted by nothing.
-    asked : {"all", "first of window", "first"}
-        Queries to measure.
+    - recipient, swapped: the same queries after two contexts, as from `swap_context`.
+    - window: tokens a window; a token that begins one is predicted by nothing.
+    - asked ({"all", "first of window", "first"}): queries to measure.
 
-    Raises
-    ------
-    WorkbenchError
-        No answer differs.
+    Raises WorkbenchError: no answer differs.
     """
     queries = np.arange(recipient.difficulty.shape[1])
     is_answer = recipient.answer_of[:, :, None] == queries  # (example, token, query)
@@ -182,20 +161,11 @@ def chance_of(task: Task, recipient: Batch, donor: Batch, asked: Questions) -> n
     Each question is answered by the task's solver after the other examples' donor contexts, up to
     `MOST_OTHERS` of them; no model is asked. It is the chance line of "became the donor's".
 
-    Parameters
-    ----------
-    task : Task
-        Solves.
-    recipient, donor : Batch
-        As in `swap_context`.
-    asked : Questions
-        What is measured, with the donor's answers.
+    - recipient, donor: as in `swap_context`.
+    - asked: what is measured, with the donor's answers.
 
-    Returns
-    -------
-    ndarray
-        Share of the other contexts, float64 ``[example, query]``; NaN where not measured, or where
-        no other context answers the question.
+    Result: share of the other contexts, float64 ``[example, query]``; NaN where not measured, or
+    where no other context answers the question.
     """
     count = len(recipient)
     hits, tried = np.zeros((2, *asked.at.shape))

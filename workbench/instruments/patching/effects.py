@@ -14,27 +14,18 @@ from workbench.tasks.base import Task
 def patches_by_difficulty(effects: xr.Dataset, *, pooled: bool = False) -> xr.Dataset:
     """Summarise what `patch_effects` returned.
 
-    Parameters
-    ----------
-    effects : Dataset
-        Over (direction, control, component, window, sleep_pass, example, query).
-    pooled : bool
-        Over all difficulties together.
+    - effects: over (direction, control, component, window, sleep_pass, example, query).
+    - pooled: over all difficulties together.
 
-    Returns
-    -------
-    Dataset
-        Over (difficulty, direction, control, component, window, sleep_pass): ``logit_diff``, the
-        mean difference, nats; ``effect``, how far it went from the recipient's (0) to the donor's
-        (1); ``became_donor`` and ``stayed``, shares of the answers. With the control "unrelated
-        donor", without the dim control: ``beyond``, the patch's effect with the unrelated donor's
-        as zero, (patch - unrelated) / (1 - unrelated); ``became_more``, its share that became the
-        donor's minus the unrelated one's. Each with ``_low`` and ``_high``, 95 % over examples.
-        ``chance (difficulty, direction)``, how often an unrelated context gives the donor's answer;
-        ``asked (difficulty)``, the questions measured.
+    Result: over (difficulty, direction, control, component, window, sleep_pass): ``logit_diff``,
+    the mean difference, nats; ``effect``, how far it went from the recipient's (0) to the donor's
+    (1); ``became_donor`` and ``stayed``, shares of the answers. With the control "unrelated
+    donor", without the dim control: ``beyond``, the patch's effect with the unrelated donor's
+    as zero, (patch - unrelated) / (1 - unrelated); ``became_more``, its share that became the
+    donor's minus the unrelated one's. Each with ``_low`` and ``_high``, 95 % over examples.
+    ``chance (difficulty, direction)``, how often an unrelated context gives the donor's answer;
+    ``asked (difficulty)``, the questions measured.
 
-    Notes
-    -----
     An effect is a ratio of means, so that a question whose two ends lie close together does not
     blow up. It is about 0.5 where the recipient's answer is lost and the donor's not gained, as an
     unrelated memory does it: so it says little alone. ``beyond`` and the shares say whether the
@@ -88,21 +79,13 @@ def ablations_by_difficulty(
 ) -> xr.Dataset:
     """Summarise what `ablation_effects` returned.
 
-    Parameters
-    ----------
-    effects : Dataset
-        Over (procedure, control, component, window, sleep_pass, example, query).
-    task : Task or None
-        Adds ``chance (chance_line, difficulty)``.
-    pooled : bool
-        Over all difficulties together; then without chance lines.
+    - effects: over (procedure, control, component, window, sleep_pass, example, query).
+    - task: adds ``chance (chance_line, difficulty)``.
+    - pooled: over all difficulties together; then without chance lines.
 
-    Returns
-    -------
-    Dataset
-        Over (difficulty, procedure, control, component, window, sleep_pass): ``accuracy``,
-        ``log_prob`` and ``logit_diff``, nats; over (difficulty) the same as ``intact_...``, of
-        the memory left alone. Each with ``_low`` and ``_high``, 95 % over examples.
+    Result: over (difficulty, procedure, control, component, window, sleep_pass): ``accuracy``,
+    ``log_prob`` and ``logit_diff``, nats; over (difficulty) the same as ``intact_...``, of the
+    memory left alone. Each with ``_low`` and ``_high``, 95 % over examples.
     """
     difficulty = None if pooled else effects[dims.DIFFICULTY]
     plain = effects.drop_vars(dims.DIFFICULTY)

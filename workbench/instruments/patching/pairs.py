@@ -66,16 +66,10 @@ def read_pair(
     A question's first tokens may lie in a window that is slept on: a donor whose own questions
     followed would hold those in S, and would not be the reading that a patch is compared with.
 
-    Returns
-    -------
-    dict of (int, int) to Boundary
-        As `boundaries`, of three examples: recipient, donor, unrelated. Good up to the first
-        answer: the last one's answers are not those of its context.
+    Result: as `boundaries`, of three examples: recipient, donor, unrelated. Good up to the first
+    answer: the last one's answers are not those of its context.
 
-    Raises
-    ------
-    WorkbenchError
-        As `patch_pair`.
+    Raises WorkbenchError: as `patch_pair`.
     """
     known_passes(sleep)
     if len({recipient, donor, unrelated}) < 3:
@@ -106,46 +100,27 @@ def patch_pair(
 ) -> xr.Dataset:
     """Exchange a part of S between two examples, both ways, and read on.
 
-    Parameters
-    ----------
-    model, task, sleep
-        The network, the task of the batch, and a fixed N.
-    batch : Batch
-        Examples ``[example, token]``, among them the pair.
-    recipient, donor, unrelated : int
-        Three different examples; the third gives the control its memory.
-    boundary : (window, sleep_pass)
-        Where S is changed, not after the first answer.
-    part : Component or PassChange
-        What is exchanged.
-    seed : int
-        Of the random control.
-    reading : mapping or None
-        `read_pair` of the same three, where it is known already.
+    - model, task, sleep: the network, the task of the batch, and a fixed N.
+    - batch: examples ``[example, token]``, among them the pair.
+    - recipient, donor, unrelated: three different examples; the third gives the control its memory.
+    - boundary: where S is changed, not after the first answer.
+    - reading: `read_pair` of the same three, where it is known already.
 
-    Returns
-    -------
-    Dataset
-        Over (direction = "noise", "denoise"; control = `PATCHED`; query): ``logit_diff``, the
-        answer of the memory given minus that of the reading's own context, nats, at the token
-        where the two first differ; ``became_donor`` and ``stayed``, 1 where the likeliest symbol
-        there is the given memory's answer, or the reading's own, else 0: the measures of
-        `patch_effects`, NaN where the answers do not differ. ``correct``, whether the whole
-        answer is right in the reading's own context.
-        ``said (direction, control, token)``, the tokens with the likeliest ones where the model
-        predicts; ``own, other (direction, token)``, the right ones in both contexts;
-        ``fast_weight (direction, control, layer, gdn_head, key, value)``, S at the boundary;
-        ``error (direction)``, nats: the largest difference of any logit between the reading
-        patched and the same reading with all of the donor's memory before the first answer.
+    Result: over (direction = "noise", "denoise"; control = `PATCHED`; query): ``logit_diff``, the
+    answer of the memory given minus that of the reading's own context, nats, at the token
+    where the two first differ; ``became_donor`` and ``stayed``, 1 where the likeliest symbol
+    there is the given memory's answer, or the reading's own, else 0: the measures of
+    `patch_effects`, NaN where the answers do not differ. ``correct``, whether the whole
+    answer is right in the reading's own context.
+    ``said (direction, control, token)``, the tokens with the likeliest ones where the model
+    predicts; ``own, other (direction, token)``, the right ones in both contexts;
+    ``fast_weight (direction, control, layer, gdn_head, key, value)``, S at the boundary;
+    ``error (direction)``, nats: the largest difference of any logit between the reading
+    patched and the same reading with all of the donor's memory before the first answer.
 
-    Raises
-    ------
-    WorkbenchError
-        The pair does not fit (`swap_context`) or has the same answers, examples are not three
-        different ones, or a boundary or part is not there.
+    Raises WorkbenchError: the pair does not fit (`swap_context`) or has the same answers, examples
+    are not three different ones, or a boundary or part is not there.
 
-    Notes
-    -----
     "noise" puts the donor's part into the recipient's reading: an effect says that the part is
     needed. "denoise" puts the recipient's part into the donor's: an effect says it is enough.
     """
@@ -195,23 +170,14 @@ def change_one(
 ) -> xr.Dataset:
     """Erase or scale a part of one example's S, and read on.
 
-    Parameters
-    ----------
-    example : int
-        Which of the batch's examples; the others are what "mean" is the mean of.
-    method : str or float
-        "zero", "mean", or a factor that the part is scaled by.
-    reading : mapping or None
-        `boundaries` of the batch, where they are known already.
-    model, batch, sleep, boundary, part, seed
-        As in `patch_pair`.
+    - example: which of the batch's examples; the others are what "mean" is the mean of.
+    - method: "zero", "mean", or a factor that the part is scaled by.
+    - reading: `boundaries` of the batch, where they are known already.
+    - model, batch, sleep, boundary, part, seed: as in `patch_pair`.
 
-    Returns
-    -------
-    Dataset
-        Over (control = `ERASED`; query): ``logit_diff``, the right answer's logit minus the
-        largest other one, nats, at the answer's first token; ``correct``. ``said (control,
-        token)``, ``own (token)`` and ``fast_weight (control, layer, ...)`` as in `patch_pair`.
+    Result: over (control = `ERASED`; query): ``logit_diff``, the right answer's logit minus the
+    largest other one, nats, at the answer's first token; ``correct``. ``said (control, token)``,
+    ``own (token)`` and ``fast_weight (control, layer, ...)`` as in `patch_pair`.
     """
     known_passes(sleep)
     reading = read_boundaries(model, batch, sleep) if reading is None else reading

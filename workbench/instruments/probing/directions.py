@@ -31,21 +31,11 @@ def least_change(
 ) -> np.ndarray:
     """Return the shortest changes after which a probe says the classes wanted.
 
-    Parameters
-    ----------
-    weights : ndarray
-        Of one item, ``[class, feature]``.
-    said : ndarray
-        What speaks for each class now, ``[example, class]``.
-    wanted : int64 [example]
-        The class to be said.
-    margin : float
-        By how much.
+    - weights: of one item, ``[class, feature]``.
+    - said: what speaks for each class now, ``[example, class]``.
+    - wanted (int64 [example]): the class to be said.
 
-    Returns
-    -------
-    ndarray
-        ``[example, feature]``; zeros where the wanted class is said by the margin already.
+    Result: ``[example, feature]``; zeros where the wanted class is said by the margin already.
     """
     count, classes = said.shape
     rows = np.arange(count)
@@ -73,14 +63,9 @@ def least_change(
 class Turn:
     """What is to be changed in each of some examples.
 
-    Attributes
-    ----------
-    rows : int64 [case]
-        Examples of which an item is asked about; one item of each.
-    item, wanted : int64 [case]
-        The item, and the class that its probe is to say.
-    changes : dict of str to ndarray
-        Control -> change of S of equal length, ``[case, feature]``.
+    - rows (int64 [case]): examples of which an item is asked about; one item of each.
+    - item, wanted (int64 [case]): the item, and the class that its probe is to say.
+    - changes: control -> change of S of equal length, ``[case, feature]``.
     """
 
     rows: np.ndarray
@@ -102,17 +87,12 @@ def turn(
 ) -> Turn:
     """Choose an item and a class for each example, and the shortest change that makes it so.
 
-    Parameters
-    ----------
-    target : ProbeTarget
-        Of these examples.
-    probe : Fit
-        Fitted on others.
-    features : ndarray
-        S, ``[example, feature]``.
-    generator : numpy Generator
-        Chooses items (of those that a query asks about), classes (neither the right one nor the
-        one that the probe says now, and one that the item had in training) and random directions.
+    - target: of these examples.
+    - probe: fitted on others.
+    - features: S, ``[example, feature]``.
+    - generator: chooses items (of those that a query asks about), classes (neither the right one
+      nor the one that the probe says now, and one that the item had in training) and random
+      directions.
     """
     rows = np.flatnonzero((target.asked_by >= 0).any(axis=1))
     there = target.labels[rows] >= 0

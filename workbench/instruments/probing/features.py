@@ -44,30 +44,14 @@ def fast_weights(
 ) -> xr.DataArray:
     """Read a batch, in parts, and return S at every place of every window that is slept on.
 
-    Parameters
-    ----------
-    model : SleepingModel
-        The network.
-    batch : Batch
-        Tokens ``[example, token]``.
-    sleep : SleepConfig
-        Window, eviction and N, which has to be a number.
-    batch_size : int
-        Examples read together.
-    on_progress : callable or None
-        Called with the number of examples read since the last call.
+    - on_progress: called with the number of examples read since the last call.
 
-    Returns
-    -------
-    DataArray
-        ``(example, window, sleep_pass = 0..N, layer, gdn_head, key, value)``, float32 (float64 of a
-        model in float64). sleep_pass 0 is what was carried into the window. Coordinate ``layer``
-        holds indices of the stack.
+    Result: ``(example, window, sleep_pass = 0..N, layer, gdn_head, key, value)``, float32 (float64
+    of a model in float64). sleep_pass 0 is what was carried into the window. Coordinate ``layer``
+    holds indices of the stack.
 
-    Raises
-    ------
-    WorkbenchError
-        N is not a number, nothing is slept on, or the layers' memories differ in shape.
+    Raises WorkbenchError: N is not a number, nothing is slept on, or the layers' memories differ in
+    shape.
     """
     most = known_passes(sleep)
     asleep = slept_on(batch, sleep)
@@ -96,10 +80,7 @@ def fast_weights(
 def slept_on(batch: Batch, sleep: SleepConfig) -> list[int]:
     """Return the indices of the windows without labels.
 
-    Raises
-    ------
-    WorkbenchError
-        Every window carries labels.
+    Raises WorkbenchError: every window carries labels.
     """
     starts = range(0, batch.tokens.shape[1], sleep.window)
     asleep = [
@@ -143,15 +124,9 @@ def replayed_weights(
     Each window begins with the state that the sleep itself carried into it, so that the replay
     lacks nothing but what later passes add over the first one.
 
-    Returns
-    -------
-    DataArray
-        As `fast_weights`; equal to it at sleep_pass 0 and 1.
+    Result: as `fast_weights`; equal to it at sleep_pass 0 and 1.
 
-    Raises
-    ------
-    WorkbenchError
-        As `fast_weights`, or the model cannot tell its writes.
+    Raises WorkbenchError: as `fast_weights`, or the model cannot tell its writes.
     """
     known_passes(sleep)
     asleep = slept_on(batch, sleep)
@@ -171,10 +146,8 @@ def said(
     edge (so of a graph a bag of edges), a cell with its neighbours. Of others it is the symbol at
     each place.
 
-    Returns
-    -------
-    ndarray
-        ``[example, feature]``, float32, 0 or 1; entries that are 0 in every example are left out.
+    Result: ``[example, feature]``, float32, 0 or 1; entries that are 0 in every example are left
+    out.
     """
     typed = next((target for target in targets if target.kinds is not None), None)
     stop = min((window + 1) * sleep.window, batch.tokens.shape[1])
@@ -198,15 +171,9 @@ def with_pairs(one_hot: np.ndarray) -> np.ndarray:
     the inner product ``g + g (g - 1) / 2``; a ridge regression sees features by these alone. So
     hundreds of thousands of products need no more features than there are examples.
 
-    Parameters
-    ----------
-    one_hot : ndarray
-        ``[example, feature]``, 0 or 1.
+    - one_hot: ``[example, feature]``, 0 or 1.
 
-    Returns
-    -------
-    ndarray
-        ``[example, mode]``, float64.
+    Result: ``[example, mode]``, float64.
     """
     from scipy.linalg import eigh
 
@@ -220,10 +187,7 @@ def with_pairs(one_hot: np.ndarray) -> np.ndarray:
 def untrained(model: SleepingModel, *, seed: int = OTHER_SEED) -> HybridModel:
     """Return a model of the same configuration whose weights have never been trained.
 
-    Raises
-    ------
-    WorkbenchError
-        The model is not a `HybridModel`, so its initial weights are not known.
+    Raises WorkbenchError: the model is not a `HybridModel`, so its initial weights are not known.
     """
     if not isinstance(model, HybridModel):
         raise WorkbenchError(

@@ -79,19 +79,11 @@ def groups_of(batch: Batch, sleep: SleepConfig, targets: Sequence[ProbeTarget] =
 def split(groups: np.ndarray, seed: int, *, shares: Sequence[float] = SHARES) -> Folds:
     """Split examples at random into three folds, whole groups at a time.
 
-    Parameters
-    ----------
-    groups : int64 [example]
-        Group of each example.
-    seed : int
-        The same seed, the same folds.
-    shares : sequence of float
-        Shares of training, validation and test; they add up to 1.
+    - seed: the same seed, the same folds.
+    - shares: shares of training, validation and test; they add up to 1.
 
-    Raises
-    ------
-    WorkbenchError
-        A fold has fewer than `FEWEST` groups: too few examples, or too many that say the same.
+    Raises WorkbenchError: a fold has fewer than `FEWEST` groups: too few examples, or too many that
+    say the same.
     """
     if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
         raise WorkbenchError(

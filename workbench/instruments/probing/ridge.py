@@ -28,16 +28,10 @@ ALPHAS: Final = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 class Factors:
     """The training features in their own coordinates, float64.
 
-    Attributes
-    ----------
-    mean : ndarray
-        ``[feature]``.
-    axes : ndarray
-        V, ``[feature, mode]``.
-    strength : ndarray
-        s, ``[mode]``, descending; none where the features are constant.
-    coordinates : ndarray
-        P, ``[example, mode]``.
+    - mean: ``[feature]``.
+    - axes: V, ``[feature, mode]``.
+    - strength: s, ``[mode]``, descending; none where the features are constant.
+    - coordinates: P, ``[example, mode]``.
     """
 
     mean: np.ndarray
@@ -97,18 +91,9 @@ def indicators(labels: np.ndarray, classes: int) -> np.ndarray:
 class Fit(NamedTuple):
     """A probe fitted to labels ``[example, item]``: one linear classifier for each item.
 
-    Attributes
-    ----------
-    factors : Factors
-        Of the training features.
-    correlated : ndarray
-        ``[mode, item x class]``.
-    offset : ndarray
-        Share of each class in training, ``[item x class]``: what is said at the mean.
-    items : int
-        Number of items.
-    alpha : float
-        The regularisation chosen.
+    - factors: of the training features.
+    - correlated: ``[mode, item x class]``.
+    - offset: share of each class in training, ``[item x class]``: what is said at the mean.
     """
 
     factors: Factors
@@ -144,20 +129,11 @@ def fit(
 ) -> Fit:
     """Fit a probe; the regularisation is the largest of those that are best on validation.
 
-    Parameters
-    ----------
-    factors : Factors
-        Of the training features.
-    labels : int64 [example, item]
-        Of the training examples; -1 for none.
-    classes : int
-        Number of classes.
-    validation : ndarray
-        Validation features, projected, ``[example, mode]``.
-    validation_labels : int64 [example, item]
-        Their labels.
-    alphas : sequence of float
-        Regularisations to choose from, one for all items.
+    - factors: of the training features.
+    - labels (int64 [example, item]): of the training examples; -1 for none.
+    - validation: validation features, projected, ``[example, mode]``.
+    - validation_labels (int64 [example, item]): their labels.
+    - alphas: regularisations to choose from, one for all items.
     """
     one_hot = indicators(labels, classes)
     found = Fit(

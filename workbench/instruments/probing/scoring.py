@@ -23,16 +23,9 @@ CONTROLS: Final = (KINDS, SHUFFLED)
 class Questions:
     """What is asked at every place.
 
-    Attributes
-    ----------
-    targets : sequence of ProbeTarget
-        All about the same items.
-    groups : int64 [example]
-        Examples that must not be in two folds.
-    splits : dict of int to Folds
-        By seed.
-    alphas : tuple of float
-        Regularisations to choose from.
+    - targets: all about the same items.
+    - groups (int64 [example]): examples that must not be in two folds.
+    - alphas: regularisations to choose from.
     """
 
     targets: Sequence[ProbeTarget]
@@ -50,18 +43,12 @@ class Questions:
 class Scores:
     """What the probes of one place found on the test folds.
 
-    Attributes
-    ----------
-    right, asked : ndarray
-        Items decoded correctly, and items present, ``[seed, target, item]``.
-    interval, item_interval : ndarray
-        Of the mean over seeds, ``[bound, target]`` and ``[bound, target, item]``.
-    right_of : ndarray
-        Items decoded correctly in each example, all seeds together, ``[target, example]``.
-    control : ndarray
-        Accuracy on the control tasks, ``[seed, target, control]``; NaN where there are none.
-    alpha : ndarray
-        Regularisation chosen, ``[seed, target]``.
+    - right, asked: items decoded correctly, and items present, ``[seed, target, item]``.
+    - interval, item_interval: of the mean over seeds, ``[bound, target]`` and ``[bound, target,
+      item]``.
+    - right_of: items decoded correctly in each example, all seeds together, ``[target, example]``.
+    - control: accuracy on the control tasks, ``[seed, target, control]``; NaN where there are none.
+    - alpha: regularisation chosen, ``[seed, target]``.
     """
 
     right: np.ndarray
@@ -90,21 +77,12 @@ def score_place(
 ) -> Scores | None:
     """Probe one place with every split.
 
-    Parameters
-    ----------
-    features : ndarray
-        ``[example, feature]``.
-    questions : Questions
-        Targets, splits and regularisations.
-    controls : bool
-        Also probe for the control tasks.
-    ended : callable
-        True ends the work.
+    - features: ``[example, feature]``.
+    - questions: targets, splits and regularisations.
+    - controls: also probe for the control tasks.
+    - ended: True ends the work.
 
-    Returns
-    -------
-    Scores or None
-        None if the work was ended.
+    Result: None if the work was ended.
     """
     targets, examples = questions.targets, len(features)
     shape = (len(questions.splits), len(targets))
@@ -157,22 +135,13 @@ def control_labels(
 ) -> dict[str, np.ndarray]:
     """Return labels ``[example, item]`` that mean nothing; -1 where the target's are.
 
-    Parameters
-    ----------
-    target : ProbeTarget
-        Whose shares of classes the random labels have.
-    groups : int64 [example]
-        Labels are exchanged between whole groups.
-    train : int64 [example of the fold]
-        Training examples, which the shares are taken from.
-    seed : sequence of int
-        The same seed, the same labels.
+    - target: whose shares of classes the random labels have.
+    - groups (int64 [example]): labels are exchanged between whole groups.
+    - train (int64 [example of the fold]): training examples, which the shares are taken from.
+    - seed: the same seed, the same labels.
 
-    Returns
-    -------
-    dict
-        "kinds" (a random label for each item and type of its input), if the target has kinds, and
-        "shuffled" (those of another example).
+    Result: "kinds" (a random label for each item and type of its input), if the target has kinds,
+    and "shuffled" (those of another example).
     """
     rng = np.random.default_rng(list(seed))
     labels = target.labels
@@ -201,12 +170,9 @@ def asked_of(questions: Questions) -> np.ndarray:
 def majority(questions: Questions) -> tuple[np.ndarray, np.ndarray]:
     """Return what each item's commonest class in training gets right on the test folds.
 
-    Returns
-    -------
-    accuracy : ndarray
-        ``[seed, target]``.
-    right_of : ndarray
-        As `Scores` has it, ``[target, example]``.
+    Result:
+    - accuracy: ``[seed, target]``.
+    - right_of: as `Scores` has it, ``[target, example]``.
     """
     accuracy = np.empty((len(questions.splits), len(questions.targets)))
     right_of = np.zeros((len(questions.targets), len(questions.groups)))
@@ -225,19 +191,13 @@ def gain(
 ) -> np.ndarray:
     """Return how much more is decoded correctly than by a baseline, with its 95 % interval.
 
-    Parameters
-    ----------
-    right, baseline, asked : ndarray
-        Items decoded correctly by each, and asked about, ``[target, example]``, on the same folds.
-    groups : int64 [example]
-        Examples that are not independent.
+    - right, baseline, asked: items decoded correctly by each, and asked about, ``[target,
+      example]``, on the same folds.
+    - groups (int64 [example]): examples that are not independent.
 
-    Returns
-    -------
-    ndarray
-        Difference of the two shares, low and high, ``[3, target]``. The interval is that of
-        `workbench.instruments.clustered.ratio`, paired: over groups of examples, of what both
-        told of the same items. It does not cover what another training would give.
+    Result: difference of the two shares, low and high, ``[3, target]``. The interval is that of
+    `workbench.instruments.clustered.ratio`, paired: over groups of examples, of what both told of
+    the same items. It does not cover what another training would give.
     """
     of_group = [
         [np.bincount(groups, weights=row) for row in rows] for rows in (right - baseline, asked)
