@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+
 from sleep_kernels.traced import as_constant
 
 

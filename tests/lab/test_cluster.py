@@ -27,8 +27,9 @@ except ModuleNotFoundError as missing:
 
 pytestmark = pytest.mark.slow
 STEPS = 120
-FOUR = {"steps": STEPS, "checkpoint_every": 25, "eval_every": 60}
-"""A sweep of four runs, each of some seconds."""
+THREE = {"seeds": (0, 1, 2), "passes": (1,), "steps": STEPS}
+THREE |= {"checkpoint_every": 25, "eval_every": 60}
+"""A sweep of three runs, each of some seconds."""
 
 
 def start(*arguments, log):
@@ -110,11 +111,11 @@ def cluster(tmp_path):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, write_sweep):
-    """The same four runs, trained here one after the other."""
+    """The same three runs, trained here one after the other."""
     from workbench.training.loop import train
 
     folder = tmp_path_factory.mktemp("undisturbed")
-    for plan in load_sweep(write_sweep(folder, **FOUR)).runs:
+    for plan in load_sweep(write_sweep(folder, **THREE)).runs:
         assert train(plan.experiment, folder / plan.name) == "finished"
     return folder
 
@@ -133,7 +134,7 @@ def assert_finished_once(root, undisturbed):
     from safetensors.torch import load_file
 
     runs = list_runs(root)
-    assert [run.state for run in runs] == ["finished"] * 4
+    assert [run.state for run in runs] == ["finished"] * 3
     for run in runs:
         assert steps_of(run.folder) == list(range(1, STEPS + 1)), run.name
         one, other = (
@@ -148,7 +149,7 @@ def assert_finished_once(root, undisturbed):
 def test_a_killed_worker_costs_nothing(cluster, tiny_sweep, tmp_path, undisturbed, process_too):
     """Its run's process lives on and is waited for, or died with it and is resumed."""
     root, record = tmp_path / "runs", tmp_path / "record.json"
-    sweep = cluster.sweep(tiny_sweep(**FOUR), root, "--record", str(record))
+    sweep = cluster.sweep(tiny_sweep(**THREE), root, "--record", str(record))
     victim = wait_for(lambda: at_work(root, 30))[0]
     parent = psutil.Process(victim.status["pid"]).ppid()
     nanny = next(
@@ -162,7 +163,7 @@ def test_a_killed_worker_costs_nothing(cluster, tiny_sweep, tmp_path, undisturbe
 
     output, said = sweep.communicate(timeout=LIMIT)
     assert sweep.returncode == 0, said
-    assert json.loads(output)["states"] == {"finished": 4}
+    assert json.loads(output)["states"] == {"finished": 3}
     assert "at work" in said, "progress over the whole sweep"
     assert_finished_once(root, undisturbed)
     starts = {
@@ -171,32 +172,32 @@ def test_a_killed_worker_costs_nothing(cluster, tiny_sweep, tmp_path, undisturbe
     }
     assert starts.pop(victim.name) == (2 if process_too else 1)
     assert set(starts.values()) == {1}, "nothing is started twice"
-    assert len(json.loads(record.read_text())["runs"]) == 4
+    assert len(json.loads(record.read_text())["runs"]) == 3
 
 
 def test_ctrl_c_stops_runs_at_resume_points_and_the_command_goes_on(
     cluster, tiny_sweep, tmp_path, undisturbed
 ):
     root = tmp_path / "runs"
-    path = tiny_sweep(**FOUR)
+    path = tiny_sweep(**THREE)
     sweep = cluster.sweep(path, root)
     wait_for(lambda: at_work(root, 10))
     assert len([run for run in list_runs(root) if run.active]) <= 2, "one run a thread"
     sweep.send_signal(signal.SIGINT)
     output, said = sweep.communicate(timeout=LIMIT)
     assert sweep.returncode == 130 and "resume point" in said
-    assert json.loads(output)["states"] == {"stopped": 4}
+    assert json.loads(output)["states"] == {"stopped": 3}
     assert any((run.folder / "state").is_dir() for run in list_runs(root))
 
     again = cluster.sweep(path, root)
     output, said = again.communicate(timeout=LIMIT)
-    assert again.returncode == 0 and json.loads(output)["states"] == {"finished": 4}, said
+    assert again.returncode == 0 and json.loads(output)["states"] == {"finished": 3}, said
     assert_finished_once(root, undisturbed)
 
 
 def test_a_lost_scheduler_is_told_and_runs_go_on(cluster, tiny_sweep, tmp_path):
     root = tmp_path / "runs"
-    sweep = cluster.sweep(tiny_sweep(**FOUR), root)
+    sweep = cluster.sweep(tiny_sweep(**THREE), root)
     running = wait_for(lambda: at_work(root))
     end(cluster.scheduler)
     _, said = sweep.communicate(timeout=LIMIT)

@@ -146,8 +146,9 @@ def test_a_compiled_run_is_resumed_exactly(tiny_experiment, tmp_path, weights_of
     """In processes of their own, as a killed run and its resume are."""
     if inductor_compiler() is None:
         pytest.skip("needs a C++ compiler")
+    # of an evaluation on batches of another size there would be more to compile
     options = ("training.compile=true", "training.checkpoint_every=2", "training.steps=100")
-    experiment = tiny_experiment(*options)
+    experiment = tiny_experiment(*options, "training.eval_count=4", "sleep.passes=1")
     (tmp_path / "config.toml").write_text(to_toml(experiment))
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "workbench.cli", "train", "config.toml", "--out"]
