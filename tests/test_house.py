@@ -20,24 +20,7 @@ from house import FLOOR_OF, PACKAGES, ROOT, Source, imports, room_of, sources, w
 LONGEST, LONGEST_FUNCTION, MOST_FILES = 500, 80, 20
 
 TOO_LONG = {
-    "tests.instruments.conftest.hand_trace",
     "tests.lab.test_results",
-    "workbench.figures.answers.answer_table",
-    "workbench.figures.lab.comparisons.transfer_matrix",
-    "workbench.figures.memory.all_heads",
-    "workbench.figures.timeline.timeline",
-    "workbench.figures.traces.provenance.share_matrix",
-    "workbench.figures.traces.provenance.token_contributions",
-    "workbench.instruments.attribution.attribute",
-    "workbench.instruments.interventions.ablation_effects",
-    "workbench.instruments.interventions.patch_effects",
-    "workbench.instruments.patching.pairs.patch_pair",
-    "workbench.instruments.probes.probe_states",
-    "workbench.instruments.provenance.contribution_norms",
-    "workbench.instruments.provenance.contributions",
-    "workbench.instruments.readout.crosstalk",
-    "workbench.instruments.readout.readout",
-    "workbench.instruments.steering.steer",
     "workbench.lab.mirror",
     "workbench.lab.runs",
 }

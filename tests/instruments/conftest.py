@@ -11,34 +11,17 @@ def hand_trace():
     Writes are ``(example, window, sleep_pass, layer, gdn_head, token, ...)``; the states follow
     from the token-by-token recurrence of `sleep_kernels.reference`.
     """
-    import torch
     import xarray as xr
 
-    from sleep_kernels.reference import scan
     from workbench import dims
 
     over = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD)
 
     def make(passes, *, key, value, beta, log_decay, corrects, carried=None, dtype=np.float64):
-        examples, windows, most, layers, heads, tokens, keys = key.shape
-        values = value.shape[-1]
-        states = np.full((examples, windows, most + 1, layers, heads, keys, values), np.nan)
+        examples, windows, most, layers, heads, tokens, _ = key.shape
+        given = (key, value, beta, log_decay)
+        states = _scanned(passes, given, corrects, carried)
         real = np.arange(1, most + 1) <= np.array(passes)[:, None]  # (window, sleep_pass)
-        for layer in range(layers):
-            state = np.zeros((examples, heads, keys, values))
-            if carried is not None:
-                state = carried[:, layer]
-            for w, count in enumerate(passes):
-                states[:, w, 0, layer] = state
-                for p in range(count):
-                    k, v, b, g = (
-                        torch.as_tensor(np.nan_to_num(a[:, w, p, layer]).swapaxes(1, 2)).double()
-                        for a in (key, value, beta, log_decay)
-                    )
-                    rule = bool(corrects[layer])
-                    _, after = scan(None, k, v, g, b, torch.as_tensor(state), 1.0, rule)
-                    state = after.numpy()
-                    states[:, w, p + 1, layer] = state
 
         def masked(array):
             shape = (1, *real.shape) + (1,) * (array.ndim - 3)
@@ -50,12 +33,11 @@ def hand_trace():
             dims.LAYER: 1 + 2 * np.arange(layers),
             dims.GDN_HEAD: np.arange(heads),
         }
+        last = {"write_key": [dims.KEY], "write_value": [dims.VALUE], "beta": [], "log_decay": []}
         writes = xr.Dataset(
             {
-                "write_key": ((*over, dims.TOKEN, dims.KEY), masked(key)),
-                "write_value": ((*over, dims.TOKEN, dims.VALUE), masked(value)),
-                "beta": ((*over, dims.TOKEN), masked(beta)),
-                "log_decay": ((*over, dims.TOKEN), masked(log_decay)),
+                name: ((*over, dims.TOKEN, *dim), masked(array))
+                for (name, dim), array in zip(last.items(), given, strict=True)
             },
             index
             | {
@@ -67,14 +49,8 @@ def hand_trace():
             {"fast_weight": ((*over, dims.KEY, dims.VALUE), states.astype(dtype))},
             index | {dims.SLEEP_PASS: np.arange(most + 1)},
         )
-        inputs = xr.Dataset(
-            {
-                "tokens": (
-                    (dims.EXAMPLE, dims.WINDOW, dims.TOKEN),
-                    np.arange(examples * windows * tokens).reshape(examples, windows, tokens),
-                )
-            }
-        )
+        shown = np.arange(examples * windows * tokens).reshape(examples, windows, tokens)
+        inputs = xr.Dataset({"tokens": ((dims.EXAMPLE, dims.WINDOW, dims.TOKEN), shown)})
         root = xr.Dataset(
             coords={
                 dims.EXAMPLE: np.arange(examples),
@@ -89,6 +65,30 @@ def hand_trace():
         )
 
     return make
+
+
+def _scanned(passes, given, corrects, carried):
+    """Return the states after every pass, by the token-by-token recurrence."""
+    import torch
+
+    from sleep_kernels.reference import scan
+
+    examples, windows, most, layers, heads, _, keys = given[0].shape
+    size = (keys, given[1].shape[-1])
+    states = np.full((examples, windows, most + 1, layers, heads, *size), np.nan)
+    for layer in range(layers):
+        state = np.zeros((examples, heads, *size)) if carried is None else carried[:, layer]
+        for w, count in enumerate(passes):
+            states[:, w, 0, layer] = state
+            for p in range(count):
+                k, v, b, g = (
+                    torch.as_tensor(np.nan_to_num(a[:, w, p, layer]).swapaxes(1, 2)).double()
+                    for a in given
+                )
+                rule = bool(corrects[layer])
+                state = scan(None, k, v, g, b, torch.as_tensor(state), 1.0, rule)[1].numpy()
+                states[:, w, p + 1, layer] = state
+    return states
 
 
 @pytest.fixture(scope="session")
@@ -120,5 +120,26 @@ def random_trace(hand_trace):
                 for name in ("key", "value", "beta", "log_decay")
             }
         return hand_trace(passes, dtype=dtype, **given | changed)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def one_number(hand_trace):
+    """Return a maker of memories of one number, from the values that each pass writes.
+
+    Strength 1/2, no decay, one key: each pass goes half of the way to its value.
+    """
+
+    def make(values):
+        shape = (1, 1, len(values), 1, 1, 1)
+        return hand_trace(
+            [len(values)],
+            key=np.ones((*shape, 1)),
+            value=np.array(values, dtype=float).reshape(*shape, 1),
+            beta=np.full(shape, 0.5),
+            log_decay=np.zeros(shape),
+            corrects=[True],
+        )
 
     return make

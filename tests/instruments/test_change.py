@@ -14,21 +14,9 @@ OVER = (dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD, dims.KEY, dims.VALUE)
 
 
 @pytest.fixture(scope="module")
-def halving(hand_trace):
-    """One token, one key, strength 1/2, no decay: S comes closer to v by half in each pass.
-
-    In pass 1 the value is 8, and a replay goes 4, 6, 7. The sleep writes 8, 16, 4 instead, and
-    goes 4, 10, 7.
-    """
-    shape = (1, 1, 3, 1, 1, 1)
-    return hand_trace(
-        [3],
-        key=np.ones((*shape, 1)),
-        value=np.array([8.0, 16, 4]).reshape(*shape, 1),
-        beta=np.full(shape, 0.5),
-        log_decay=np.zeros(shape),
-        corrects=[True],
-    )
+def halving(one_number):
+    """In pass 1 the value is 8, and a replay goes 4, 6, 7; the sleep goes 4, 10, 7."""
+    return one_number([8, 16, 4])
 
 
 def test_sleep_and_replay_by_hand(halving):

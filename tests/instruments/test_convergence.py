@@ -9,27 +9,6 @@ from workbench.instruments.controls import REPLAY
 from workbench.instruments.convergence import cka, convergence, debiased_cka
 
 
-@pytest.fixture(scope="module")
-def one_number(hand_trace):
-    """Return a maker of memories of one number, from the values that each pass writes.
-
-    Strength 1/2, no decay, one key: each pass goes half of the way to its value.
-    """
-
-    def make(values):
-        shape = (1, 1, len(values), 1, 1, 1)
-        return hand_trace(
-            [len(values)],
-            key=np.ones((*shape, 1)),
-            value=np.array(values, dtype=float).reshape(*shape, 1),
-            beta=np.full(shape, 0.5),
-            log_decay=np.zeros(shape),
-            corrects=[True],
-        )
-
-    return make
-
-
 def test_straight_and_cycling(one_number):
     # always 8: 4, 6, 7. Values 8, 0, 8, ... with the strength 1/2 come to swing: 4, 2, 5
     straight = convergence(one_number([8, 8, 8])).sel(procedure=SLEEP).squeeze()

@@ -104,18 +104,5 @@ def test_a_recording_has_the_answers_of_the_lens(tiny_model):
     assert found.window.values.tolist() == [0, 1]
     for name in scores:
         np.testing.assert_allclose(found[name], scores[name], atol=1e-5, err_msg=name)
-
-
-def test_a_trace_holds_the_same_answers(tiny_model):
-    model, batch = tiny_model(), batch_of(windows=2)
-    scores = lens(model, batch, SLEEP)
-    difficulty = scores.difficulty.variable
-    readout = scores.drop_vars("difficulty").reindex(window=[0, 1, 2])  # the last one is awake
-    readout["rank"] = readout["rank"].fillna(-1).astype(int)
-    readout["correct"] = readout["correct"].fillna(False).astype(bool)
-    trace = xr.DataTree.from_dict(
-        {"/readout": readout, "/inputs": xr.Dataset({"difficulty": difficulty})}
-    )
-    xr.testing.assert_equal(lens_of(trace), scores)
     with pytest.raises(WorkbenchError, match="without /readout"):
         lens_of(xr.DataTree())

@@ -53,18 +53,9 @@ def test_on_paper(paper):
     assert found["retention"].sel(source_window=2).isnull().all()  # wrote nothing
 
 
-def test_within_one_sleep_on_paper(hand_trace):
-    # one key, strength 1/2, no decay: every pass takes out half of what is there
-    shape = (1, 1, 3, 1, 1, 1)
-    trace = hand_trace(
-        [3],
-        key=np.ones((*shape, 1)),
-        value=np.array([8.0, 16, 4]).reshape(*shape, 1),
-        beta=np.full(shape, 0.5),
-        log_decay=np.zeros(shape),
-        corrects=[True],
-    )
-    found = pass_retention(trace).squeeze()
+def test_within_one_sleep_on_paper(one_number):
+    # every pass takes out half of what is there
+    found = pass_retention(one_number([8, 16, 4])).squeeze()
     np.testing.assert_allclose(
         found["retention"], [[1, 1 / 2, 1 / 4], [np.nan, 1, 1 / 2], [np.nan, np.nan, 1]]
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import factorial
+from typing import Any
 
 import numpy as np
 import torch
@@ -148,10 +149,8 @@ def attribute(
 
     - baseline: a name among ``rest.baselines``.
     - steps: points of the path of integrated gradients (Gauss-Legendre).
-    - samples: orders that are drawn for Shapley values of more than `EXACT_PLAYERS` features; of
-      fewer none is drawn, as all coalitions are computed.
-    - infidelity_samples: random halves of the features, put to the baseline, that infidelity is
-      measured with.
+    - samples: orders drawn for Shapley values of more than `EXACT_PLAYERS` features, else none.
+    - infidelity_samples: random halves of the features, put to the baseline.
     - cases: the most cases computed together.
 
     Result: ``attribution (example, *by)``, nats; over (example): ``logit_diff`` and
@@ -175,16 +174,15 @@ def attribute(
     exact = method == METHODS[3] and count <= EXACT_PLAYERS
     if exact:
         per_feature = _shapley(rest, inputs, base, ids, count, cases, example)
-        members = torch.bincount(flat, minlength=count).to(per_feature)
     else:
         with torch.random.fork_rng(devices=[inputs.device] if inputs.is_cuda else []):
             torch.manual_seed(seed)
             entries = _by_captum(rest, method, inputs, base, ids, steps, samples, cases, example)
         per_feature = torch.zeros(len(inputs), count, dtype=entries.dtype, device=entries.device)
         per_feature.index_add_(1, flat, entries.flatten(1))
-        members = torch.bincount(flat, minlength=count).to(entries)
-        if method not in GRADIENTS:  # every entry of a feature was given the feature's worth
-            per_feature = per_feature / members
+    members = torch.bincount(flat, minlength=count).to(per_feature)
+    if not exact and method not in GRADIENTS:  # every entry was given its whole feature's worth
+        per_feature = per_feature / members
     with torch.no_grad():
         target, at_base = rest.run(inputs, example), rest.run(base, example)
     worth = target - at_base
@@ -193,17 +191,18 @@ def attribute(
         rest, inputs, base, ids, spread, example, infidelity_samples, cases, seed
     )
     error = (per_feature.sum(1) - worth).abs() / worth.abs()
-    names = (dims.EXAMPLE, *by)
-    found = xr.Dataset(
+    shares = to_numpy(per_feature).reshape(-1, *sizes)
+    found = xr.Dataset({"attribution": ((dims.EXAMPLE, *by), shares, {"units": "nat"})})
+    for name, values, unit in (
+        ("logit_diff", target, "nat"),
+        ("logit_diff_at_baseline", at_base, "nat"),
+        ("completeness_error", error, ""),
+        ("infidelity", infidelity, "nat^2"),
+        ("unexplained", unexplained, ""),
+    ):
+        found[name] = dims.EXAMPLE, to_numpy(values), {"units": unit} if unit else {}
+    return found.assign_coords(_coords(rest, by)).assign_attrs(
         {
-            "attribution": (names, to_numpy(per_feature).reshape(-1, *sizes), {"units": "nat"}),
-            "logit_diff": (dims.EXAMPLE, to_numpy(target), {"units": "nat"}),
-            "logit_diff_at_baseline": (dims.EXAMPLE, to_numpy(at_base), {"units": "nat"}),
-            "completeness_error": (dims.EXAMPLE, to_numpy(error)),
-            "infidelity": (dims.EXAMPLE, to_numpy(infidelity), {"units": "nat^2"}),
-            "unexplained": (dims.EXAMPLE, to_numpy(unexplained)),
-        },
-        attrs={
             "attributed": rest.meaning,
             "procedure": method,
             "baseline": baseline,
@@ -212,14 +211,17 @@ def attribute(
             **({"steps": steps} if method == METHODS[0] else {}),
             **({"samples": samples} if method == METHODS[3] and not exact else {}),
             **({"coalitions": 2**count} if exact else {}),
-        },
+        }
     )
-    coords = {axis: rest.coords[axis] for axis in by if axis in rest.coords}
+
+
+def _coords(rest: Rest, by: Sequence[str]) -> dict[str, Any]:
+    coords: dict[str, Any] = {axis: rest.coords[axis] for axis in by if axis in rest.coords}
     if dims.TOKEN in by:
-        coords[dims.WINDOW] = (dims.TOKEN, rest.coords[dims.WINDOW])  # type: ignore[assignment]
+        coords[dims.WINDOW] = (dims.TOKEN, rest.coords[dims.WINDOW])
     elif dims.WINDOW in coords:
         coords[dims.WINDOW] = np.unique(coords[dims.WINDOW])
-    return found.assign_coords(coords)
+    return coords
 
 
 @torch.no_grad()

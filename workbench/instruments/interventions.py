@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -101,10 +102,8 @@ def patch_effects(
 
     - model, task, sleep: the network, the task of both batches, and a fixed N.
     - recipient, donor: as many examples; example i gets the context of example i.
-    - boundaries: where to patch, not after the first answer; None is every boundary of every window
-      slept on.
-    - components: what to patch; None is all of S. `PassChange` applies from its own boundary on,
-      NaN before.
+    - boundaries: where to patch, not after the first answer; None is all of windows slept on.
+    - components: what to patch; None is all of S. A `PassChange` is NaN before its own boundary.
     - directions, controls: among `DIRECTIONS`; among "unrelated donor" (the donor of the example
       before) and "random of equal norm" (as large a change in every head, in a random direction).
     - asked ({"all", "first of window", "first"}): queries that are measured; those that both
@@ -128,33 +127,20 @@ def patch_effects(
     last = before_answers(recipient, sleep)
     boundaries = _boundaries(clean, boundaries, last)
     chosen = [parts.whole()] if components is None else list(components)
-    kinds = [PATCH, *_known(controls, (UNRELATED, RANDOM), "control")]
-    if UNRELATED in kinds and len(recipient) < 2:
-        raise WorkbenchError(
-            "an unrelated donor among 1 example", "2 examples or more", "draw more examples"
-        )
+    kinds = _controls(controls, len(recipient))
     measured = questions(recipient, swapped, sleep.window, asked=asked)
     roles = {
         "noise": (recipient, clean, other, measured, donor),
         "denoise": (swapped, other, clean, measured.exchanged(), recipient),
     }
     ways = _known(directions, DIRECTIONS, "direction")
-    shape = (len(ways), len(kinds), len(chosen), len(boundaries), *recipient.difficulty.shape)
-    found = np.full((3, *shape), np.nan, dtype=np.float64)
-    ends = np.full((3, len(ways), *recipient.difficulty.shape), np.nan)
-    for d, way in enumerate(ways):
-        batch, reading, donors, pair, giving = roles[way]
-        outcomes = partial(_outcomes_of, model, batch, sleep, pair)
-        for end, start in enumerate((reading[last], donors[last])):
-            ends[end, d] = outcomes(start)[0]
-        ends[2, d] = chance_of(task, batch, giving, pair)
-        for k, p, boundary, n, patched in _patches(
-            reading, donors, chosen, boundaries, kinds, seed
-        ):
-            if patched is not None:
-                found[:, d, k, n, p] = outcomes(reading[boundary].with_memory(patched))
-            if on_progress is not None:
-                on_progress(1)
+    both = [
+        _one_way(
+            model, task, sleep, *roles[way], last, chosen, boundaries, kinds, seed, on_progress
+        )
+        for way in ways
+    ]
+    found, ends = (np.stack(arrays, axis=1) for arrays in zip(*both, strict=True))
     axes = (dims.DIRECTION, dims.CONTROL, dims.COMPONENT, "boundary", dims.EXAMPLE, dims.QUERY)
     names = ("logit_diff", "became_donor", "stayed")
     effects = _by_boundary(dict(zip(names, found, strict=True)), axes, boundaries)
@@ -162,14 +148,8 @@ def patch_effects(
         units = "1" if name == "chance" else "nat"
         effects[name] = (dims.DIRECTION, dims.EXAMPLE, dims.QUERY), values, {"units": units}
     effects["logit_diff"].attrs["units"] = "nat"
-    return effects.assign_coords(
-        {
-            dims.DIRECTION: list(ways),
-            dims.CONTROL: kinds,
-            dims.COMPONENT: [part.name for part in chosen],
-            dims.DIFFICULTY: ((dims.EXAMPLE, dims.QUERY), recipient.difficulty),
-        }
-    ).assign_attrs(
+    labels = {dims.DIRECTION: list(ways), dims.CONTROL: kinds}
+    return _labelled(effects, labels, chosen, recipient).assign_attrs(
         compared="the donor's answer against the recipient's, after part of S was exchanged",
         examples=len(recipient),
         questions=int(measured.asked.sum()),
@@ -243,19 +223,64 @@ def ablation_effects(
     for score in effects.data_vars.values():
         if "correct" not in str(score.name):
             score.attrs["units"] = "nat"
-    return effects.assign_coords(
-        {
-            dims.PROCEDURE: [m if isinstance(m, str) else f"x {m:g}" for m in methods],
-            dims.CONTROL: kinds,
-            dims.COMPONENT: [part.name for part in chosen],
-            dims.DIFFICULTY: ((dims.EXAMPLE, dims.QUERY), batch.difficulty),
-        }
-    ).assign_attrs(
+    procedures = [m if isinstance(m, str) else f"x {m:g}" for m in methods]
+    labels = {dims.PROCEDURE: procedures, dims.CONTROL: kinds}
+    return _labelled(effects, labels, chosen, batch).assign_attrs(
         compared="answers after part of S was erased or scaled, with those of S left alone",
         examples=len(batch),
         n_sleep=known_passes(sleep),
         seed=seed,
     )
+
+
+def _controls(controls: Sequence[str], examples: int) -> list[str]:
+    kinds = [PATCH, *_known(controls, (UNRELATED, RANDOM), "control")]
+    if UNRELATED in kinds and examples < 2:
+        raise WorkbenchError(
+            "an unrelated donor among 1 example", "2 examples or more", "draw more examples"
+        )
+    return kinds
+
+
+def _labelled(
+    effects: xr.Dataset, labels: Mapping[str, Any], chosen: Sequence[Part], batch: Batch
+) -> xr.Dataset:
+    difficulty = (dims.EXAMPLE, dims.QUERY), batch.difficulty
+    names = [part.name for part in chosen]
+    return effects.assign_coords({**labels, dims.COMPONENT: names, dims.DIFFICULTY: difficulty})
+
+
+def _one_way(
+    model: SleepingModel,
+    task: Task,
+    sleep: SleepConfig,
+    batch: Batch,
+    reading: Reading,
+    donors: Reading,
+    pair: Questions,
+    giving: Batch,
+    last: BoundaryIndex,
+    chosen: Sequence[Part],
+    boundaries: Sequence[BoundaryIndex],
+    kinds: Sequence[str],
+    seed: int,
+    on_progress: Callable[[int], None] | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the outcomes of one direction, and its two ends with chance.
+
+    ``[outcome, control, component, boundary, example, query]`` and ``[end, example, query]``.
+    """
+    cases = pair.at.shape
+    found = np.full((3, len(kinds), len(chosen), len(boundaries), *cases), np.nan)
+    outcomes = partial(_outcomes_of, model, batch, sleep, pair)
+    ends = [outcomes(start)[0] for start in (reading[last], donors[last])]
+    ends.append(chance_of(task, batch, giving, pair))
+    for k, p, boundary, n, patched in _patches(reading, donors, chosen, boundaries, kinds, seed):
+        if patched is not None:
+            found[:, k, n, p] = outcomes(reading[boundary].with_memory(patched))
+        if on_progress is not None:
+            on_progress(1)
+    return found, np.stack(ends)
 
 
 def _patches(

@@ -70,14 +70,14 @@ def recovery(
     - **options: seeds, regularisations, workers, progress and stop, as `probe_states` has them.
 
     Result:
-    ``recovered (seed, window, sleep_pass, layer, source_window)``
-        Share of a window's tokens decoded correctly; ``recovered_low, recovered_high`` (without
-        seed) are the 95 % interval of the mean over seeds.
-    ``token_recovered (seed, window, sleep_pass, layer, source_window, token)``
-        The same by place in the window.
-    ``chance (seed, window, sleep_pass, layer, source_window, baseline)``
-        "majority", the commonest token at its place; "untrained weights", the same decoder on
-        the memory of a model that was never trained.
+    - ``recovered (seed, window, sleep_pass, layer, source_window)``: share of a window's tokens
+      decoded correctly; ``recovered_low, recovered_high`` (without seed) are the 95 % interval of
+      the mean over seeds.
+    - ``token_recovered (seed, window, sleep_pass, layer, source_window, token)``: the same by place
+      in the window.
+    - ``chance (seed, window, sleep_pass, layer, source_window, baseline)``: "majority", the
+      commonest token at its place; "untrained weights", the same decoder on the memory of a model
+      that was never trained.
 
     Coordinate ``age (window, source_window)``: windows read since, negative for a text that
     has not been read yet.

@@ -156,37 +156,35 @@ def probe_states(
 ) -> xr.Dataset:
     """Probe states for every target at every place.
 
-    - states: S ``(example, window, sleep_pass, layer, gdn_head, key, value)``, as `fast_weights`
-      returns it or a trace holds it. A place that is NaN throughout (no such pass) is left out.
+    - states: S as `fast_weights` returns it or a trace holds it, ``(example, window, sleep_pass,
+      layer, gdn_head, key, value)``. A place that is NaN throughout (no such pass) is left out.
     - targets: what to look for; all about the same items.
-    - groups (int64 [example]): examples that must not be in two folds; see
-      `workbench.instruments.probing.folds.groups_of`.
+    - groups (int64 [example]): examples that must not be in two folds, from `groups_of`.
     - compared: baseline -> states of the same dims, a sequence of such (split i takes the i-th, and
       begins again after the last), or a function from a window to features.
-    - seeds: seeds of the splits and of the control tasks.
-    - alphas: regularisations to choose from; see `workbench.instruments.probing.ridge`.
+    - seeds: of the splits and of the control tasks.
+    - alphas, shares: regularisations to choose from; training, validation and test.
     - controls: also probe for the control tasks; their variables are NaN without.
     - workers: places worked on at once, each by one thread.
     - on_progress: called with the share of the work that is done, 0..1.
     - stop: True ends the work; what has not been probed is NaN and attribute ``complete`` is 0.
 
     Result:
-    ``accuracy (seed, window, sleep_pass, layer, target)``
-        Share of items decoded correctly on the test fold.
-    ``low, high (window, sleep_pass, layer, target)``
-        95 % interval of the mean over seeds (Wilson). An example is one case however many test
-        folds it was in.
-    ``item_accuracy (seed, window, sleep_pass, layer, target, item)``
-        The same for each item; ``item_low, item_high`` without seed.
-    ``control_accuracy, selectivity (seed, window, sleep_pass, layer, target, control)``
-        Of the control tasks; NaN under "kinds" where a target has none.
-    ``baseline_accuracy (seed, window, sleep_pass, layer, target, baseline)``
-        Accuracy without these features, or with others; "majority" first.
-    ``gain, gain_low, gain_high (window, sleep_pass, layer, target, baseline)``
-        Accuracy minus that of each baseline, mean over seeds, with a 95 % interval over groups
-        of examples, paired: both were asked the same.
-    ``alpha (seed, window, sleep_pass, layer, target)``
-        Regularisation chosen, as a share of the mean squared length of a coordinate.
+    - ``accuracy (seed, window, sleep_pass, layer, target)``: share of items decoded correctly on
+      the test fold.
+    - ``low, high (window, sleep_pass, layer, target)``: 95 % interval of the mean over seeds
+      (Wilson). An example is one case however many test folds it was in.
+    - ``item_accuracy (seed, window, sleep_pass, layer, target, item)``: the same for each item;
+      ``item_low, item_high`` without seed.
+    - ``control_accuracy, selectivity (seed, window, sleep_pass, layer, target, control)``: of the
+      control tasks; NaN under "kinds" where a target has none.
+    - ``baseline_accuracy (seed, window, sleep_pass, layer, target, baseline)``: accuracy without
+      these features, or with others; "majority" first.
+    - ``gain, gain_low, gain_high (window, sleep_pass, layer, target, baseline)``: accuracy minus
+      that of each baseline, mean over seeds, with a 95 % interval over groups of examples, paired:
+      both were asked the same.
+    - ``alpha (seed, window, sleep_pass, layer, target)``: regularisation chosen, as a share of the
+      mean squared length of a coordinate.
 
     Coordinates ``level`` and ``meaning (target)``; attributes ``probe``, ``split``,
     ``examples``, ``groups``, ``shares`` and ``complete`` (1, or 0 if it was stopped).
@@ -205,31 +203,33 @@ def probe_states(
     for name, others in (compared or {}).items():
         jobs += _jobs(name, others, states, seeds)
     done = 0
-    for job, scores in _side_by_side(jobs, questions, controls, workers, stop):
+    for done, (job, scores) in enumerate(
+        _side_by_side(jobs, questions, controls, workers, stop), 1
+    ):
         key = job.baseline, job.place
         told[key] = told.get(key, 0) + scores.right_of
         at: dict[str, Any] = dict(zip(_PLACE, job.place, strict=False))
         if job.baseline is None:
             _enter(result, at, scores)
         else:
-            at |= {dims.BASELINE: job.baseline, dims.SEED: list(job.seeds)}
-            values = xr.DataArray(scores.accuracy, dims=(dims.SEED, dims.TARGET))
-            here = result["baseline_accuracy"].loc[at]
-            result["baseline_accuracy"].loc[at] = values.broadcast_like(here).transpose(*here.dims)
-        done += 1
+            _enter_baseline(result, at, job, scores)
         if on_progress is not None:
             on_progress(done / len(jobs))
-    if done == len(jobs):
+    complete = int(done == len(jobs))
+    if complete:
         _enter_gains(result, told, asked_of(questions), groups)
     result["selectivity"] = result["accuracy"] - result["control_accuracy"]
-    return result.assign_attrs(
-        probe="ridge regression onto one-hot labels, one for each item",
-        split="by example; those of one text or one answer in one fold",
-        examples=len(groups),
-        groups=len(np.unique(groups)),
-        shares=" ".join(f"{share:g}" for share in shares),
-        complete=int(done == len(jobs)),
-    )
+    return result.assign_attrs(_about(groups, shares), complete=complete)
+
+
+def _about(groups: np.ndarray, shares: Sequence[float]) -> dict[str, Any]:
+    return {
+        "probe": "ridge regression onto one-hot labels, one for each item",
+        "split": "by example; those of one text or one answer in one fold",
+        "examples": len(groups),
+        "groups": len(np.unique(groups)),
+        "shares": " ".join(f"{share:g}" for share in shares),
+    }
 
 
 class _Job(NamedTuple):
@@ -312,6 +312,14 @@ def _enter(result: xr.Dataset, at: dict[str, int], scores: Scores) -> None:
     for bound, name in enumerate(("low", "high")):
         result[name].loc[at] = scores.interval[bound]
         result[f"item_{name}"].loc[at] = scores.item_interval[bound]
+
+
+def _enter_baseline(result: xr.Dataset, at: dict[str, Any], job: _Job, scores: Scores) -> None:
+    """Write what a baseline's features tell, at every place that they stand for."""
+    at = at | {dims.BASELINE: job.baseline, dims.SEED: list(job.seeds)}
+    values = xr.DataArray(scores.accuracy, dims=(dims.SEED, dims.TARGET))
+    here = result["baseline_accuracy"].loc[at]
+    result["baseline_accuracy"].loc[at] = values.broadcast_like(here).transpose(*here.dims)
 
 
 def _enter_gains(

@@ -14,6 +14,7 @@ keys and values. That is a cause, not a content; `workbench.instruments.interven
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -89,36 +90,7 @@ def contribution_norms(
         name: np.full(sizes, np.nan) for name in ("carried_norm", "carried_share", "unexplained")
     }
 
-    def look(layer: Layer, w: int, p: int, sources: list[Source], carried: np.ndarray) -> None:
-        state = layer.states[:, w, p]
-        at = (layer.examples, w, p, layer.index)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            squared = np.einsum("ehkv,ehkv->eh", state, state)
-            onto = state / squared[..., None, None]
-            # later than the place is nothing, until it is found below; of nothing, no share
-            later = {"norm": np.zeros_like(squared), "share": 0.0 / squared}
-            for name, nothing in later.items():
-                for source_window, count in enumerate(passes):
-                    every = (*at, slice(None), source_window, slice(0, count))
-                    found[name][every] = nothing.reshape(*squared.shape, *[1] * len(parts[1:]))
-            rest, largest = state - carried, np.maximum(norms(state), norms(carried))
-            for source in sources:
-                part = source.contribution
-                rest = rest - part
-                largest = np.maximum(largest, norms(part))
-                here = (*at, slice(None), source.window, source.sleep_pass - 1)
-                if every_token:
-                    found["norm"][here] = _lengths(source.reach) * _lengths(source.value)
-                    found["share"][here] = np.einsum(
-                        "ehtk,ehkv,ehtv->eht", source.reach, onto, source.value, optimize=True
-                    )
-                else:
-                    found["norm"][here] = norms(part)
-                    found["share"][here] = np.einsum("ehkv,ehkv->eh", part, onto)
-            whole["carried_norm"][at] = norms(carried)
-            whole["carried_share"][at] = np.einsum("ehkv,ehkv->eh", carried, onto)
-            whole["unexplained"][at] = _part_of(norms(rest), largest)
-
+    look = partial(_look, found=found, whole=whole, passes=passes, every_token=every_token)
     for layer in layers_of(trace):
         if every_pass:
             look(layer, 0, 0, [], layer.carried_in)
@@ -149,6 +121,51 @@ def contribution_norms(
         return result
     last = xr.DataArray(passes, dims=(dims.WINDOW,))
     return result.isel({dims.SLEEP_PASS: last}).drop_vars(dims.SLEEP_PASS, errors="ignore")
+
+
+def _look(
+    layer: Layer,
+    w: int,
+    p: int,
+    sources: list[Source],
+    carried: np.ndarray,
+    *,
+    found: dict[str, np.ndarray],
+    whole: dict[str, np.ndarray],
+    passes: np.ndarray,
+    every_token: bool,
+) -> None:
+    """Enter what one layer's memory at one place comes from."""
+    state = layer.states[:, w, p]
+    at = (layer.examples, w, p, layer.index)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        squared = np.einsum("ehkv,ehkv->eh", state, state)
+        onto = state / squared[..., None, None]
+        # later than the place is nothing, until it is found below; of nothing, no share
+        later = {"norm": np.zeros_like(squared), "share": 0.0 / squared}
+        for name, nothing in later.items():
+            for source_window, count in enumerate(passes):
+                every = (*at, slice(None), source_window, slice(0, count))
+                found[name][every] = nothing.reshape(
+                    *squared.shape, *[1] * (2 if every_token else 1)
+                )
+        rest, largest = state - carried, np.maximum(norms(state), norms(carried))
+        for source in sources:
+            part = source.contribution
+            rest = rest - part
+            largest = np.maximum(largest, norms(part))
+            here = (*at, slice(None), source.window, source.sleep_pass - 1)
+            if every_token:
+                found["norm"][here] = _lengths(source.reach) * _lengths(source.value)
+                found["share"][here] = np.einsum(
+                    "ehtk,ehkv,ehtv->eht", source.reach, onto, source.value, optimize=True
+                )
+            else:
+                found["norm"][here] = norms(part)
+                found["share"][here] = np.einsum("ehkv,ehkv->eh", part, onto)
+        whole["carried_norm"][at] = norms(carried)
+        whole["carried_share"][at] = np.einsum("ehkv,ehkv->eh", carried, onto)
+        whole["unexplained"][at] = _part_of(norms(rest), largest)
 
 
 def contributions(

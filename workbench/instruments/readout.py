@@ -156,10 +156,8 @@ def crosstalk(
         )
     reach = np.full(key.shape, np.nan)
     for layer in layers_of(trace):
-        _, sources, _ = next(
-            step for step in forward(layer) if (step[0].window, step[0].sleep_pass) == place
-        )
-        (mine,) = (s for s in sources if (s.window, s.sleep_pass) == source)
+        step = next(s for s in forward(layer) if (s[0].window, s[0].sleep_pass) == place)
+        (mine,) = (s for s in step[1] if (s.window, s.sleep_pass) == source)
         reach[layer.examples, layer.index] = mine.reach
     state = states[:, place[0], sleep_pass].values.astype(np.float64)
     returned = key @ state
@@ -177,15 +175,10 @@ def crosstalk(
     pairs = {"weight": weight, "cosine": cosine}
     dtype = result_dtype(states)
     tokens = np.arange(key.shape[-2])
+    masked = {n: ((*over, dims.SOURCE_TOKEN), np.where(both, a, np.nan)) for n, a in pairs.items()}
+    masked |= {n: (over, np.where(was_written, a, np.nan)) for n, a in parts.items()}
     result = xr.Dataset(
-        {
-            name: ((*over, dims.SOURCE_TOKEN), np.where(both, a, np.nan).astype(dtype))
-            for name, a in pairs.items()
-        }
-        | {
-            name: (over, np.where(was_written, a, np.nan).astype(dtype))
-            for name, a in parts.items()
-        },
+        {name: (axes, array.astype(dtype)) for name, (axes, array) in masked.items()},
         coords_of(states, *over[:3]) | {dims.TOKEN: tokens, dims.SOURCE_TOKEN: tokens},
         {
             "compared": "what S returns for a token's key with every value of one pass",

@@ -60,8 +60,7 @@ def steer(
 ) -> xr.Dataset:
     """Steer S along probes' directions; return what became of the answers, example by example.
 
-    - targets: as a task's `probe_targets` gives them for `batch`; queries must ask about their
-      items.
+    - targets: a task's `probe_targets` for `batch`; queries must ask about their items.
     - window: window slept on in which S is moved; None is the last one.
     - passes: passes after which S is moved, each on its own; None is the last one. After an earlier
       one the model sleeps on, from features that were not changed.
@@ -74,14 +73,10 @@ def steer(
     Result: over (seed, sleep_pass, layer, target, strength, control, example), float32, NaN for
     examples that are not in the seed's test fold or that nothing is asked about:
 
-    ``follows``
-        1 where the answer about the item is the class asked for (first tokens compared).
-    ``changed``
-        1 where that answer is not what it was before.
-    ``others_changed``
-        Share of the example's other answers that are not what they were.
-    ``turned``
-        1 where the probe says the class asked for.
+    - ``follows``: 1 where the answer about the item is the class asked for (first tokens compared).
+    - ``changed``: 1 where that answer is not what it was before.
+    - ``others_changed``: share of the example's other answers that are not what they were.
+    - ``turned``: 1 where the probe says the class asked for.
 
     ``norm (seed, sleep_pass, layer, target, strength, example)`` is the length of the change
     as a share of that of S, ``difficulty (seed, sleep_pass, layer, target, example)`` that of
@@ -98,15 +93,10 @@ def steer(
     _check(targets, window, asleep, passes, known_passes(sleep))
     groups = groups_of(batch, sleep, targets)
     layers = states[dims.LAYER].values.tolist()
-    index: dict[str, Any] = {
-        dims.SEED: list(seeds),
-        dims.SLEEP_PASS: passes,
-        dims.LAYER: layers,
-        dims.TARGET: [target.name for target in targets],
-        dims.STRENGTH: list(strengths),
-        dims.CONTROL: [*MOVED, NOTHING],
-        dims.EXAMPLE: np.arange(len(batch)),
-    }
+    over = (*_OVER, dims.STRENGTH, dims.CONTROL, dims.EXAMPLE)
+    names, controls = [target.name for target in targets], [*MOVED, NOTHING]
+    along = (list(seeds), passes, layers, names, list(strengths), controls, np.arange(len(batch)))
+    index: dict[str, Any] = dict(zip(over, along, strict=True))
     result = _empty(index).assign_coords(level=(dims.TARGET, [target.level for target in targets]))
     result.attrs |= {"window": window, "examples": len(batch), "margin": MARGIN}
     places = list(product(seeds, passes, layers))
@@ -116,18 +106,13 @@ def steer(
         start = read_boundaries(model, test, sleep)[window, sleep_pass]
         features = flattened(states, window, sleep_pass, layer)
         factors = factorise(features[folds.train])
+        held_out = factors.project(features[folds.validation])
         asked = _Asked(model, test, sleep, start, layer, features[folds.test])
         for t, target in enumerate(targets):
             if stop():
                 return result.assign_attrs(complete=0)
-            probe = fit(
-                factors,
-                target.labels[folds.train],
-                len(target.classes),
-                factors.project(features[folds.validation]),
-                target.labels[folds.validation],
-                alphas=alphas,
-            )
+            train, validation, _ = (target.labels[fold] for fold in folds)
+            probe = fit(factors, train, len(target.classes), held_out, validation, alphas=alphas)
             of_test = target.of_examples(folds.test)
             rng = np.random.default_rng([seed, 2, sleep_pass, layer, t])
             found = asked.steered(of_test, turn(of_test, probe, asked.features, rng), probe, index)

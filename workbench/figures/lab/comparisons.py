@@ -174,8 +174,7 @@ def transfer_matrix(
         "showgrid": False,
     }
     y = {"range": [len(names) - 0.5, -0.5], "showgrid": False, "title": {"text": ""}}
-    left = _left(names)
-    result = layout(titles, x, y, theme, left=left, row=CELL * len(names), columns=2)
+    result = layout(titles, x, y, theme, left=_left(names), row=CELL * len(names), columns=2)
     row_names(result, names, len(tables))
     result["margin"]["r"] = 62
     result |= {
