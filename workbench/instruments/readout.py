@@ -175,6 +175,7 @@ def crosstalk(
     pairs = {"weight": weight, "cosine": cosine}
     dtype = result_dtype(states)
     tokens = np.arange(key.shape[-2])
+    masked: dict[str, tuple[tuple[str, ...], np.ndarray]]
     masked = {n: ((*over, dims.SOURCE_TOKEN), np.where(both, a, np.nan)) for n, a in pairs.items()}
     masked |= {n: (over, np.where(was_written, a, np.nan)) for n, a in parts.items()}
     result = xr.Dataset(
