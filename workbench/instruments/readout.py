@@ -167,9 +167,8 @@ def crosstalk(
         size = np.linalg.norm(returned, axis=-1)[..., None]
         cosine = along / (size * np.linalg.norm(value, axis=-1)[..., None, :])
         share = weight * along / size**2
-    own = np.einsum("...tt->...t", share)
     both = was_written[..., None] & was_written[..., None, :]
-    whole = share.sum(-1)
+    own, whole = np.einsum("...tt->...t", share), share.sum(-1)
     over = (dims.EXAMPLE, dims.LAYER, dims.GDN_HEAD, dims.TOKEN)
     parts = {"own": own, "others": whole - own, "elsewhere": 1 - whole}
     pairs = {"weight": weight, "cosine": cosine}
