@@ -70,18 +70,10 @@ class RequestFile(Open):
 
 @dataclass(frozen=True)
 class Request:
-    """What is measured.
+    """What is measured, with all settings of its kind.
 
-    Attributes
-    ----------
-    kind : str
-        Its name among the entry points ``sleep_workbench.measurements``.
-    checkpoint : str
-        A bundled name or the folder of a checkpoint.
-    sha256 : str
-        Hash of its weights: other weights are another measurement.
-    settings : dict
-        Of the kind, complete.
+    `kind` names an entry point of ``sleep_workbench.measurements``; `checkpoint` is a bundled name
+    or a folder. `sha256` is the hash of its weights: other weights are another measurement.
     """
 
     kind: str
@@ -98,20 +90,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a measurement is.
+    """How far a measurement is: steps of any kind (`total` is 0 until known), seconds since start.
 
-    Attributes
-    ----------
-    state : State
-        "failed" also where its process has gone without a result.
-    done, total : float
-        Steps of any kind; total is 0 until it is known.
-    seconds : float
-        Since it was started.
-    message : str
-        Why it failed; else "".
-    working : float
-        Those of the seconds since its model was loaded, which rates count.
+    "failed" includes a process that ended without a result; `message` says why, else "".
+    `working` counts only the seconds since the model was loaded; rates use it.
     """
 
     state: State
@@ -135,16 +117,9 @@ def folder_of(root: Path, request: Request) -> Path:
 
 
 def start(root: Path, request: Request, *, again: bool = False) -> Path:
-    """Start a measurement unless it is done or running; return its folder.
+    """Start a measurement in a folder of runs unless it is done or running; return its folder.
 
-    Parameters
-    ----------
-    root : Path
-        Folder of the runs.
-    request : Request
-        What is measured.
-    again : bool
-        Even if it is done: its result is dropped. For results of an older version.
+    `again` starts it even if it is done and drops its result: for results of an older version.
 
     Raises
     ------

@@ -56,22 +56,9 @@ def plain_title(kind: str, checkpoint: str) -> str:
 
 @dataclass(frozen=True)
 class Own:
-    """A measurement that was started here.
+    """A measurement started here: what was requested, with all settings, and how far it is.
 
-    Attributes
-    ----------
-    key : str
-        Name of its folder.
-    folder : Path
-        The folder.
-    kind, checkpoint : str
-        As it was asked for.
-    settings : dict
-        Complete.
-    since : float
-        When it was asked for, seconds since 1970.
-    progress : Progress
-        How far it is.
+    `key` is the name of its folder; `since` is when it was requested, in seconds since 1970.
     """
 
     key: str
@@ -101,16 +88,9 @@ class Own:
 def own_measurements(
     root: Path | None, *, kinds: tuple[str, ...] = (), checkpoint: str = ""
 ) -> list[Own]:
-    """Return the measurements of a folder of runs, newest first.
+    """Return the measurements of a folder of runs, newest first; none if `root` is None.
 
-    Parameters
-    ----------
-    root : Path or None
-        Folder of the runs; None has none.
-    kinds : tuple of str
-        Which kinds; empty for all.
-    checkpoint : str
-        Name of a checkpoint; "" for all.
+    Empty `kinds` means all kinds, and `checkpoint` "" all checkpoints.
     """
     home = root / FOLDER if root is not None else None
     if home is None or not home.is_dir():

@@ -81,12 +81,9 @@ class AttributionCursor(PlacedCursor):
 
 
 def put_right(cursor: AttributionCursor, examples: Examples) -> list[tuple[str, str]]:
-    """Choose what makes sense where the cursor's choice does not.
+    """Replace choices of the cursor that make no sense here.
 
-    Returns
-    -------
-    list of (str, str)
-        What was changed: its name in the address, and a sentence.
+    Returns what changed: its name in the address, and a sentence.
     """
     changed: dict[str, Any] = {}
     subject = cursor.subject
@@ -155,29 +152,12 @@ def result_key(asked: Asked, against: int | None = None) -> Hashable:
 
 
 class Work:
-    """One attribution, or its check, in a thread of its own.
+    """One attribution, or its check, in a separate thread.
 
-    Parameters
-    ----------
-    examples : Examples
-        The reading.
-    asked : Asked
-        What is attributed.
-    on_change : callable
-        Told the work when it is further, and when it has ended; by its thread.
-    against : int or None
-        The symbol of a finished attribution: its check is made, against shuffled parameters.
-
-    Attributes
-    ----------
-    state : {"waiting", "running", "done", "cancelled", "failed"}
-        How far it is.
-    done, total : int
-        Runs of the rest of the computation.
-    result : Dataset or None
-        When it is done.
-    error : Exception or None
-        Why it failed.
+    That thread calls `on_change` with the work on progress and at the end. `against` is the symbol
+    of a finished attribution, which is then checked against shuffled parameters. `state` is
+    "waiting", "running", "done", "cancelled" or "failed"; `done` and `total` count runs of the
+    rest of the computation.
     """
 
     def __init__(
