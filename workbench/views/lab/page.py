@@ -8,7 +8,6 @@ then patches what it shows.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -34,8 +33,6 @@ from workbench.views.parts.outbox import Changes, Outbox
 from workbench.views.parts.turns import Turns
 from workbench.views.site.services import Services, services
 from workbench.views.site.sessions import at_end
-
-logger = logging.getLogger(__name__)
 
 PERIOD = 500
 """Milliseconds between two questions whether there is anything new."""
