@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from rule_inputs import KINDS, NAMES, drawn
 
 import sleep_kernels
 from sleep_kernels import Gates
@@ -20,14 +21,12 @@ if not torch.cuda.is_available() and sleep_kernels.backend_status("cpu")["triton
     importlib.import_module("sleep_kernels.triton")  # while its interpreter is switched on
 
 LADDER = [0.0, -1e-3, -0.5, -5.0, -20.0, -88.0, -104.0, -750.0, -1e4, -1e30, -math.inf]
-NAMES = ("q", "k", "v", "log_decay", "beta", "state")
 RULES = {
     "gated delta": sleep_kernels.gated_delta_rule,
     "gated outer product": sleep_kernels.gated_outer_product,
 }
 SLACK = 4.0
 """A chunk adds up in another order, and solves for what is written instead of stepping."""
-KEYS = ("random", "identical", "near-equal")
 every_rule = pytest.mark.parametrize("rule", RULES)
 every_backend = pytest.mark.parametrize("backend", ["reference", "cpu", "native", "triton", "fla"])
 quick_backend = pytest.mark.parametrize("backend", ["reference", "cpu", "native"])
@@ -47,25 +46,9 @@ def serves(backend, monkeypatch):
     return device
 
 
-def inputs(batch, tokens, *, keys="random", size=16, seed=0):
+def inputs(batch, tokens, **options):
     """Return float32 numbers in float64 by name: b up to 2, S not zero, mild decays."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(*shape):
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    k = normal(batch, tokens, 1, size)
-    if keys != "random":
-        k = k[:, :1] + (0.0 if keys == "identical" else 1e-3) * k
-    x = {
-        "q": normal(batch, tokens, 1, size),
-        "k": torch.nn.functional.normalize(k, dim=-1),
-        "v": normal(batch, tokens, 1, size),
-        "log_decay": -torch.rand(batch, tokens, 1, generator=generator, dtype=torch.float64),
-        "beta": 2 * torch.rand(batch, tokens, 1, generator=generator, dtype=torch.float64),
-        "state": normal(batch, 1, size, size),
-    }
-    return {name: tensor.float().double() for name, tensor in x.items()}
+    return drawn(batch, tokens, heads=1, keys=16, values=16, strongest=2.0, **options)
 
 
 def results(rule, x, backend, device="cpu", **options):
@@ -85,14 +68,14 @@ def results(rule, x, backend, device="cpu", **options):
 
 def one_at(places, log_decay, tokens, keys):
     """Return inputs whose row i has one strong decay, at ``places[i]``."""
-    x = inputs(len(places), tokens, keys=keys)
+    x = inputs(len(places), tokens, kind=keys)
     x["log_decay"][torch.arange(len(places)), torch.tensor(places), 0] = log_decay
     return x
 
 
 def mixed(tokens, keys, rows):
     """Return inputs with decays drawn from the ladder; of the last two rows all are 1, all 0."""
-    x = inputs(rows, tokens, keys=keys, seed=tokens)
+    x = inputs(rows, tokens, kind=keys, seed=tokens)
     places = np.random.default_rng(tokens).choice(len(LADDER), (rows, tokens, 1))
     x["log_decay"] = torch.tensor(LADDER, dtype=torch.float64)[torch.from_numpy(places)]
     x["log_decay"][-2:] = torch.tensor([0.0, -math.inf]).view(2, 1, 1)
@@ -154,25 +137,25 @@ def test_by_hand_a_decay_of_zero_leaves_later_ones(rule, backend, serves):
 @pytest.mark.parametrize("log_decay", [-88.0, -1e4, -1e30, -math.inf])
 def test_a_strong_decay_at_every_place_of_a_chunk(rule, backend, log_decay, serves):
     """One row for each place of a window of one chunk."""
-    keys = KEYS[int(log_decay < -100) + int(log_decay < -1e9)]
+    keys = KINDS[int(log_decay < -100) + int(log_decay < -1e9)]
     check(backend, serves, rule, one_at, tuple(range(24)), log_decay, 24, keys)
 
 
 @every_rule
 @quick_backend
 def test_a_decay_of_zero_at_every_place_of_a_later_chunk(rule, backend, serves):
-    check(backend, serves, rule, one_at, tuple(range(31, 64)), -math.inf, 66, "near-equal")
+    check(backend, serves, rule, one_at, tuple(range(31, 64)), -math.inf, 66, "near-collinear")
 
 
 @slow_backend
 def test_a_decay_of_zero_where_blocks_of_a_chunk_meet(backend, serves):
     """The kernels on a GPU, in their interpreter where there is none: 16 rows are a block."""
-    check(backend, serves, "gated delta", one_at, (0, 15, 16, 31), -math.inf, 32, "near-equal")
+    check(backend, serves, "gated delta", one_at, (0, 15, 16, 31), -math.inf, 32, "near-collinear")
 
 
 @every_rule
 @quick_backend
-@pytest.mark.parametrize("keys", KEYS)
+@pytest.mark.parametrize("keys", KINDS)
 @pytest.mark.parametrize("tokens", [7, 48, 75])
 def test_decays_of_every_size_together(rule, backend, keys, tokens, serves):
     """Windows of one chunk to three."""
@@ -182,7 +165,7 @@ def test_decays_of_every_size_together(rule, backend, keys, tokens, serves):
 @every_rule
 @slow_backend
 def test_decays_of_every_size_together_in_two_chunks(rule, backend, serves):
-    check(backend, serves, rule, mixed, 48, "near-equal", 3)
+    check(backend, serves, rule, mixed, 48, "near-collinear", 3)
 
 
 @every_rule

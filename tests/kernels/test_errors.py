@@ -9,32 +9,20 @@ from functools import cache
 
 import pytest
 import torch
+from rule_inputs import KINDS, NAMES, drawn
 
 from sleep_kernels import RuleResult, gated_delta_rule
 
-NAMES = ("q", "k", "v", "log_decay", "beta", "state")
 EPS = torch.finfo(torch.float32).eps
 PASSES = 64
 
 
 def inputs(tokens, dim, keys):
-    draw = torch.Generator().manual_seed(tokens * 1000 + dim)
-
-    def normal(*shape):
-        return torch.randn(shape, generator=draw)
-
-    k = normal(1, tokens, 2, dim)
-    if keys != "random":
-        k = k[:, :1] + (0.0 if keys == "identical" else 1e-4) * k
-    made = {
-        "q": torch.nn.functional.normalize(normal(1, tokens, 2, dim), dim=-1),
-        "k": torch.nn.functional.normalize(k, dim=-1).expand(1, tokens, 2, dim),
-        "v": normal(1, tokens, 2, dim),
-        "log_decay": -0.2 * torch.rand((1, tokens, 2), generator=draw),
-        "beta": torch.rand((1, tokens, 2), generator=draw),
-        "state": normal(1, 2, dim, dim),
-    }
-    return {name: made[name] for name in NAMES}
+    x = drawn(
+        1, tokens, heads=2, keys=dim, values=dim, kind=keys, decay=0.2, dtype=torch.float32,
+        seed=1000 * tokens + dim,
+    )  # fmt: skip
+    return x | {"q": torch.nn.functional.normalize(x["q"], dim=-1)}
 
 
 def eager(q, k, v, log_decay, beta, state):
@@ -71,7 +59,7 @@ def outcome(x, backend, dtype, passes=1):
 
 
 every_backend = pytest.mark.parametrize("backend", ["cpu", "native"])
-every_kind = pytest.mark.parametrize("keys", ["random", "identical", "near-collinear"])
+every_kind = pytest.mark.parametrize("keys", KINDS)
 
 
 @cache

@@ -5,8 +5,6 @@ import os
 import platform
 import shlex
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +13,7 @@ from functools import cache
 
 import pytest
 import torch
+from rule_inputs import drawn
 
 from sleep_kernels import backend_status, choose_backend, gated_delta_rule, rms_norm
 from sleep_kernels.native import library, structures
@@ -373,39 +372,32 @@ def test_it_serves_a_cpu_alone():
         gated_delta_rule(x, x, x, None, None, backend="native")
 
 
-CHECK = """
-import torch
-from sleep_kernels import gated_delta_rule
-def run(backend, dtype, keys, values):
-    draw = torch.Generator().manual_seed(0)
-    shapes = [(2, 9, 3, keys)] * 2 + [(2, 9, 3, values)] + [(2, 9, 3)] * 2 + [(2, 3, keys, values)]
-    q, k, v, g, b, s = (torch.randn(x, generator=draw, dtype=torch.float64) for x in shapes)
-    k, g, b = torch.nn.functional.normalize(k, dim=-1), -g.abs(), b.sigmoid()
-    leaves = [x.to(dtype).requires_grad_() for x in (q, k, v, g, b, s)]
-    found = gated_delta_rule(*leaves, backend=backend)
-    loss = found.output.square().sum() + found.state.sin().sum()
-    return [found.output, *torch.autograd.grad(loss, leaves)]
-for keys, values in ((5, 3), (16, 16), (32, 40)):
-    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
-        exact = run("reference", torch.float64, keys, values)
-        for ours, true in zip(run("native", dtype, keys, values), exact):
-            error = (ours.double() - true).abs().max() / true.abs().max()
-            assert error < tolerance, (keys, values, dtype, float(error))
-print("right")
-"""
-
-
 @pytest.mark.parametrize("processor", ["x86-64", "haswell"])
-def test_narrower_registers_give_the_same(compiler, place, requires_native, processor):
-    """Compiled as for processors with vectors of 16 and of 32 bytes, whatever this one has."""
+def test_narrower_registers_give_the_same(compiler, place, monkeypatch, requires_native, processor):
+    """The rule compiled for vectors of 16 and of 32 bytes, whatever this processor has."""
     if platform.machine() != "x86_64" or (
         processor == "haswell" and "avx2" not in library._processor()
     ):
         pytest.skip(f"this processor does not run what is compiled for {processor}")
-    edit = f"sed 's/-march=native/-march={processor}/; s/-O3/-O0/'"
-    narrow = compiler(f'exec {shlex.join(library.find_compiler())} $(echo "$@" | {edit})')
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", CHECK], capture_output=True, text=True, check=False,
-        env={**os.environ, "CXX": str(narrow)},
-    )  # fmt: skip
-    assert done.stdout == "right\n", done.stderr
+    part = place / "rule.cpp"
+    lines = (library.HERE / "library.cpp").read_text().splitlines(keepends=True)
+    part.write_text("".join(x for x in lines if "rule_" in x or not x.startswith("OFFER(")))
+    edit = f"sed 's/-march=native/-march={processor}/; s/-O3/-O0/; s#[^ ]*library.cpp#{part}#'"
+    search = f"-I{library.HERE}"
+    compiler(f'exec {shlex.join([*library.find_compiler(), search])} $(echo "$@" | {edit})')
+    monkeypatch.setattr(library, "_loaded", cache(library._loaded))
+    for size in ((5, 3), (16, 16), (32, 40)):
+        exact = found_by("reference", torch.float64, *size)
+        for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+            for ours, true in zip(found_by("native", dtype, *size), exact, strict=True):
+                error = (ours.double() - true).abs().max() / true.abs().max()
+                assert error < tolerance, (size, dtype)
+
+
+def found_by(backend, dtype, keys, values):
+    """Return output, and the gradients of a loss of output and state."""
+    x = drawn(2, 9, heads=3, keys=keys, values=values, dtype=dtype)
+    leaves = [tensor.requires_grad_() for tensor in x.values()]
+    found = gated_delta_rule(*leaves, backend=backend)
+    loss = found.output.square().sum() + found.state.sin().sum()
+    return [found.output, *torch.autograd.grad(loss, leaves)]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rule_inputs import raw
 from torch.testing import assert_close
 
 from sleep_kernels import (
@@ -21,24 +22,10 @@ from sleep_kernels.native import rule as native
 from sleep_kernels.operators import Settings
 
 pytestmark = pytest.mark.usefixtures("requires_native")
-NAMES = ("q", "k", "v", "log_decay", "beta", "state", "log_rate", "decay_bias", "weight", "gate")
 
 
-def drawn(batch=2, tokens=7, heads=3, keys=4, values=5, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(tokens * keys + values)
-    shapes = [
-        *[(batch, tokens, heads, keys)] * 2,
-        (batch, tokens, heads, values),
-        *[(batch, tokens, heads)] * 2,
-        (batch, heads, keys, values),
-        *[(heads,)] * 2,
-        (values,),
-        (batch, tokens, heads, values),
-    ]
-    return {
-        name: torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
-        for name, shape in zip(NAMES, shapes, strict=True)
-    }
+def inputs(batch=2, tokens=7, **sizes):
+    return raw(batch, tokens, **sizes)
 
 
 def run(x, backend="native", valid=None, **options):
@@ -65,7 +52,7 @@ def call(x, backend="native", valid=None, **options):
 )
 def test_every_size_with_every_option(tokens, keys, values, dtype):
     """Blocks of one, two and four vectors, rows and columns that fill none, and one of each."""
-    x = drawn(tokens=tokens, keys=keys, values=values, dtype=dtype)
+    x = inputs(tokens=tokens, keys=keys, values=values, dtype=dtype)
     valid = torch.ones(2, tokens, dtype=torch.bool)
     valid[0, : tokens // 3] = False
     exact = run({n: t.double() for n, t in x.items()}, "reference", valid)
@@ -77,30 +64,30 @@ def test_every_size_with_every_option(tokens, keys, values, dtype):
 
 def test_a_window_of_many_segments():
     """S is kept after every token of one segment at a time: at this size, of some 12 tokens."""
-    x = drawn(batch=1, tokens=75, heads=1, keys=64, values=128)
+    x = inputs(batch=1, tokens=75, heads=1, keys=64, values=128)
     for ours, true in zip(run(x), run(x, "reference"), strict=True):
         assert_close(ours, true, rtol=1e-9, atol=1e-9)
 
 
 def test_slices_of_wider_tensors_are_read_where_they_lie(monkeypatch):
-    x = drawn(keys=4, values=4)
+    x = inputs(keys=4, values=4)
     joint = torch.cat([x[name].flatten(2) for name in ("q", "k", "v", "gate")], dim=-1)
     cut = [part.unflatten(-1, (3, 4)) for part in joint.split(12, dim=-1)]
     sliced = x | dict(zip(("q", "k", "v", "gate"), cut, strict=True))
     seen = []
-    given = native._run
-    monkeypatch.setattr(native, "_run", lambda way, inputs, *a, **k: (
-        seen.append(inputs), given(way, inputs, *a, **k)))  # fmt: skip
+    run_rule = native._run
+    monkeypatch.setattr(native, "_run", lambda way, given, *a, **k: (
+        seen.append(given), run_rule(way, given, *a, **k)))  # fmt: skip
     for ours, whole in zip(run(sliced), run(x), strict=True):
         assert torch.equal(ours, whole)
-    for inputs in seen[:2]:
+    for given in seen[:2]:
         for name in ("q", "k", "v", "gate"):
-            assert getattr(inputs, name).data_ptr() == sliced[name].data_ptr()
+            assert getattr(given, name).data_ptr() == sliced[name].data_ptr()
 
 
 @pytest.mark.parametrize("layout", ["heads apart", "numbers apart", "expanded"])
 def test_any_layout_gives_the_same(layout):
-    x = drawn()
+    x = inputs()
     other = dict(x)
     if layout == "heads apart":
         other["k"] = x["k"].transpose(1, 2).contiguous().transpose(1, 2)
@@ -115,7 +102,7 @@ def test_any_layout_gives_the_same(layout):
 
 
 def test_the_same_bits_on_any_number_of_threads(monkeypatch):
-    x = drawn(batch=5, tokens=20, keys=16, values=16, dtype=torch.float32)
+    x = inputs(batch=5, tokens=20, keys=16, values=16, dtype=torch.float32)
     taps = torch.randn(16, 4)
     found = []
     for threads in (1, 3, 64):
@@ -135,7 +122,7 @@ def test_threads_are_started_if_there_is_enough_work(monkeypatch):
 
 def test_every_buffer_is_filled(monkeypatch):
     """Every number of every result is written, whatever the buffers held before."""
-    x = drawn(keys=16, values=20)
+    x = inputs(keys=16, values=20)
     expected = run(x, chunk_states=True)
     layers = all_layers(x)
     for place, name in ((torch.Tensor, "new_empty"), (torch, "empty_like")):
@@ -181,16 +168,16 @@ def all_layers(x):
 
 
 def test_the_custom_operator_passes_torchs_checks():
-    x = drawn(tokens=3, keys=3, values=2)
+    x = inputs(tokens=3, keys=3, values=2)
     arguments = (
-        *(x[name].requires_grad_() for name in NAMES), None,
+        *(tensor.requires_grad_() for tensor in x.values()), None,
         *Settings(0.5, 1.0, 1e-6, True, True, True, False, chunk_states=True, change_norm=True),
     )  # fmt: skip
     torch.library.opcheck(native._compiled, arguments)
 
 
 def test_compiled_it_is_one_operator_and_gives_the_same():
-    x = drawn(dtype=torch.float32)
+    x = inputs(dtype=torch.float32)
     graphs = []
 
     def count(graph, inputs):
@@ -203,7 +190,7 @@ def test_compiled_it_is_one_operator_and_gives_the_same():
 
 
 def test_a_call_keeps_only_its_inputs():
-    x = {name: tensor.requires_grad_() for name, tensor in drawn().items()}
+    x = {name: tensor.requires_grad_() for name, tensor in inputs().items()}
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         call(x)
@@ -221,7 +208,7 @@ def test_a_failure_in_the_library_is_an_error(monkeypatch, outcome, error, messa
 
     monkeypatch.setattr(library, "library", Failing)
     with pytest.raises(error, match=f"rule_forward of the native backend {message}"):
-        call(drawn())
+        call(inputs())
 
 
 def test_large_scratch_is_given_back():
@@ -233,7 +220,7 @@ def test_large_scratch_is_given_back():
 
     if not Path("/proc/self/status").exists():
         pytest.skip("this system does not report a process's size")
-    x = drawn(batch=1, tokens=4096, heads=1, keys=128, values=128, dtype=torch.float32)
+    x = inputs(batch=1, tokens=4096, heads=1, keys=128, values=128, dtype=torch.float32)
     short = {n: t[:, :8] if t.ndim > 1 and t.shape[1] == 4096 else t for n, t in x.items()}
     run(short)
     before = resident()
@@ -244,7 +231,7 @@ def test_large_scratch_is_given_back():
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_other_backends_never_touch_the_library(monkeypatch, tiny_model, backend):
     monkeypatch.setattr(library, "call", lambda *given: pytest.fail(f"{given[0]} was called"))
-    run(drawn(), backend)
+    run(inputs(), backend)
     batch = torch.arange(8).view(2, 4) % 5
     for kind in ("gated_delta", "jet"):
         model = tiny_model("attention", kind, kernel_backend=backend)
@@ -253,7 +240,7 @@ def test_other_backends_never_touch_the_library(monkeypatch, tiny_model, backend
 
 
 def test_a_negative_bit_is_seen_by_the_rule():
-    x = drawn()
+    x = inputs()
     flipped = x | {name: torch._neg_view(-x[name]) for name in ("q", "v", "beta", "state")}
     for ours, whole in zip(run(flipped), run(x), strict=True):
         assert torch.equal(ours, whole)
@@ -264,7 +251,7 @@ def test_tracers_and_fake_tensors_see_an_operator():
     from torch._subclasses import FakeTensorMode
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    x = drawn(dtype=torch.float32)
+    x = inputs(dtype=torch.float32)
     other = x | {"v": x["v"] + 1}
     rest = {name: t for name, t in x.items() if name != "v"}
 

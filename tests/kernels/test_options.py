@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from rule_inputs import raw
 from torch.testing import assert_close
 
 import sleep_kernels
@@ -21,25 +22,8 @@ BATCH, HEADS, KEYS, VALUES = 2, 3, 4, 5
 every_backend = pytest.mark.parametrize("backend", ["cpu", "native", "reference"])
 
 
-def drawn(tokens=7):
-    """Return raw inputs by name, none of them normalised or gated."""
-    generator = torch.Generator().manual_seed(tokens)
-    shapes = {
-        "q": (BATCH, tokens, HEADS, KEYS),
-        "k": (BATCH, tokens, HEADS, KEYS),
-        "v": (BATCH, tokens, HEADS, VALUES),
-        "log_decay": (BATCH, tokens, HEADS),
-        "beta": (BATCH, tokens, HEADS),
-        "state": (BATCH, HEADS, KEYS, VALUES),
-        "log_rate": (HEADS,),
-        "decay_bias": (HEADS,),
-        "weight": (VALUES,),
-        "gate": (BATCH, tokens, HEADS, VALUES),
-    }
-    return {
-        name: torch.randn(shape, generator=generator, dtype=torch.float64)
-        for name, shape in shapes.items()
-    }
+def inputs(tokens=7):
+    return raw(BATCH, tokens, heads=HEADS, keys=KEYS, values=VALUES)
 
 
 def over_norm(x):
@@ -49,7 +33,7 @@ def over_norm(x):
 @every_backend
 @pytest.mark.parametrize("strength", [1.0, 2.0])
 def test_gates_and_unit_norms_are_applied_first(backend, strength):
-    x = drawn()
+    x = inputs()
     found = gated_delta_rule(
         x["q"], x["k"], x["v"], x["log_decay"], x["beta"], x["state"],
         normalise=True, gates=Gates(x["log_rate"], x["decay_bias"], strength), backend=backend,
@@ -65,7 +49,7 @@ def test_gates_and_unit_norms_are_applied_first(backend, strength):
 
 @every_backend
 def test_the_output_norm_comes_last(backend):
-    x = drawn()
+    x = inputs()
     given = (x["q"], over_norm(x["k"]), x["v"], -x["log_decay"].abs(), x["beta"].sigmoid())
     norm = OutputNorm(x["weight"], x["gate"], 1e-3)
     found = gated_delta_rule(*given, x["state"], output_norm=norm, backend=backend)
@@ -79,7 +63,7 @@ def test_the_output_norm_comes_last(backend):
 @every_backend
 @pytest.mark.parametrize("gated", [False, True])
 def test_padding_neither_writes_nor_decays(backend, gated):
-    x = drawn()
+    x = inputs()
     valid = torch.ones(BATCH, 7, dtype=torch.bool)
     valid[0, :3] = valid[1, 5:] = False
     gates = Gates(x["log_rate"], x["decay_bias"]) if gated else None
@@ -104,7 +88,7 @@ def test_padding_neither_writes_nor_decays(backend, gated):
 @pytest.mark.parametrize("tokens", [1, CHUNK, 2 * CHUNK + 5])
 @pytest.mark.parametrize("rule", [gated_delta_rule, gated_outer_product])
 def test_chunk_states_and_change_norm(backend, tokens, rule):
-    x = drawn(tokens)
+    x = inputs(tokens)
     given = [x["q"], over_norm(x["k"]), x["v"], -x["log_decay"].abs(), x["beta"].sigmoid()]
     found = rule(*given, x["state"], chunk_states=True, change_norm=True, backend=backend)
     plain = rule(*given, x["state"], backend=backend)
@@ -124,7 +108,7 @@ def test_chunk_states_and_change_norm(backend, tokens, rule):
 
 @every_backend
 def test_padding_is_never_read(backend):
-    x = drawn()
+    x = inputs()
     valid = torch.ones(BATCH, 7, dtype=torch.bool)
     valid[:, :2] = False
     options = {"valid": valid, "backend": backend}
@@ -139,7 +123,7 @@ def test_padding_is_never_read(backend):
 
 @every_backend
 def test_padding_reaches_no_gradient(backend):
-    x = {name: tensor.clone() for name, tensor in drawn().items()}
+    x = {name: tensor.clone() for name, tensor in inputs().items()}
     valid = torch.ones(BATCH, 7, dtype=torch.bool)
     valid[:, :2] = False
 
@@ -168,7 +152,7 @@ def test_padding_reaches_no_gradient(backend):
 
 @every_backend
 def test_a_strength_of_zero_writes_nothing(backend):
-    x = drawn()
+    x = inputs()
     leaves = [x[n].requires_grad_() for n in ("q", "k", "v", "log_decay", "beta", "state")]
     gates = Gates(x["log_rate"], x["decay_bias"], 0.0)
     result = gated_delta_rule(*leaves, gates=gates, normalise=True, backend=backend)
@@ -178,7 +162,7 @@ def test_a_strength_of_zero_writes_nothing(backend):
 
 @every_backend
 def test_no_beta_writes_with_full_strength(backend):
-    x = drawn()
+    x = inputs()
     given = (x["q"], over_norm(x["k"]), x["v"], None)
     one = gated_outer_product(*given, None, x["state"], backend=backend)
     other = gated_outer_product(*given, torch.ones(BATCH, 7, HEADS).double(), x["state"])
@@ -187,7 +171,7 @@ def test_no_beta_writes_with_full_strength(backend):
 
 @pytest.mark.parametrize("backend", ["cpu", "native"])
 def test_gradients_reach_everything_that_was_given(backend):
-    x = {name: tensor.requires_grad_() for name, tensor in drawn(3).items()}
+    x = {name: tensor.requires_grad_() for name, tensor in inputs(3).items()}
 
     def run(*values):
         y = dict(zip(x, values, strict=True))
@@ -202,7 +186,7 @@ def test_gradients_reach_everything_that_was_given(backend):
 
 
 def test_prepare_returns_what_is_written():
-    x = drawn()
+    x = inputs()
     options = Options(normalise=True, gates=Gates(x["log_rate"], x["decay_bias"]))
     call = Call(x["q"], x["k"], x["v"], x["log_decay"], x["beta"], None, True, options)
     bare = sleep_kernels.prepare(call, torch.float64)
@@ -232,7 +216,7 @@ def test_prepare_returns_what_is_written():
     ],
 )
 def test_wrong_options_are_named(options, message):
-    x = drawn()
+    x = inputs()
     with pytest.raises(ValueError) as found:
         gated_delta_rule(x["q"], x["k"], x["v"], x["log_decay"], x["beta"], **options)
     assert message in str(found.value)
@@ -268,7 +252,7 @@ def test_rms_norm_adds_up_low_precision_in_float32(dtype):
 @pytest.mark.parametrize("backend", ["cpu", "native"])
 @pytest.mark.parametrize("rule", [gated_delta_rule, gated_outer_product])
 def test_a_backward_under_autocast_is_the_same_backward(rule, backend):
-    x = {name: tensor.float().requires_grad_() for name, tensor in drawn().items()}
+    x = {name: tensor.float().requires_grad_() for name, tensor in inputs().items()}
 
     def gradients(enabled):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
@@ -286,7 +270,7 @@ def test_a_backward_under_autocast_is_the_same_backward(rule, backend):
 
 @every_backend
 def test_an_empty_batch_is_an_empty_result(backend):
-    x = {name: t[:0] if t.ndim > 1 else t for name, t in drawn().items()}
+    x = {name: t[:0] if t.ndim > 1 else t for name, t in inputs().items()}
     result = gated_delta_rule(x["q"], x["k"], x["v"], None, x["beta"], x["state"], backend=backend)
     assert result.output.shape == (0, 7, HEADS, VALUES)
     assert result.state.shape == (0, HEADS, KEYS, VALUES)

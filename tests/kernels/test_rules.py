@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from rule_inputs import KINDS, drawn
 from torch.testing import assert_close
 
 import sleep_kernels
@@ -15,7 +16,6 @@ from sleep_kernels import cpu
 CI = os.environ.get("CI") == "true"
 NATIVE = ["native"] if CI or sleep_kernels.backend_status("cpu")["native"] is None else []
 BACKENDS = ["cpu", *NATIVE, "reference"]
-KEYS = ["random", "identical", "near-collinear"]
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
 
 
@@ -38,7 +38,7 @@ class Rule:
 
     def by_token(self, x, state, scale=None):
         """Return output and state by the formulas of the paper, in plain loops."""
-        q, k, v, log_decay, beta = (x[n].double().numpy() for n in NAMES)
+        q, k, v, log_decay, beta = (x[n].double().numpy() for n in x)
         state = state.double().numpy().copy()
         scale = k.shape[-1] ** -0.5 if scale is None else scale
         output = np.empty_like(v)
@@ -52,7 +52,6 @@ class Rule:
         return torch.from_numpy(output), torch.from_numpy(state)
 
 
-NAMES = ("q", "k", "v", "log_decay", "beta")
 RULES = {
     "gated delta": Rule(delta=True, decay=True),
     "delta": Rule(delta=True, decay=False),
@@ -65,29 +64,14 @@ every_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
 def inputs(tokens, rule, *, keys="random", dtype=torch.float64, batch=2, size=(5, 3)):
-    """Return the operator's inputs by name and a state that is not zero.
-
-    Float32 numbers whatever the dtype, so that one recurrence serves both precisions.
-    """
-    generator = torch.Generator().manual_seed(tokens)
-    heads, (key, value) = 2, size
-
-    def normal(*shape):
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    k = normal(batch, tokens, heads, key)
-    if keys != "random":
-        k = k[:, :1] + (0.0 if keys == "identical" else 1e-4) * k
-    x = {
-        "q": normal(batch, tokens, heads, key),
-        "k": torch.nn.functional.normalize(k, dim=-1),
-        "v": normal(batch, tokens, heads, value),
-        "log_decay": -torch.rand(batch, tokens, heads, generator=generator, dtype=torch.float64),
-        "beta": rule.strongest
-        * torch.rand(batch, tokens, heads, generator=generator, dtype=torch.float64),
-    }
-    state = normal(batch, heads, key, value)
-    return {name: tensor.float().to(dtype) for name, tensor in x.items()}, state.float().to(dtype)
+    """Return the operator's inputs by name, and a state that is not zero."""
+    key, value = size
+    x = drawn(
+        batch, tokens, heads=2, keys=key, values=value, kind=keys, strongest=rule.strongest,
+        dtype=dtype,
+    )  # fmt: skip
+    state = x.pop("state")
+    return x, state
 
 
 def close(found, expected, dtype):
@@ -99,7 +83,7 @@ def close(found, expected, dtype):
 
 @every_rule
 @every_backend
-@pytest.mark.parametrize("keys", KEYS)
+@pytest.mark.parametrize("keys", KINDS)
 def test_equals_the_recurrence(rule, backend, keys):
     for tokens in (1, 3, 24, 75, 39):
         x, state = inputs(tokens, rule, keys=keys)
@@ -118,7 +102,7 @@ def test_equals_the_recurrence(rule, backend, keys):
 
 
 @every_rule
-@pytest.mark.parametrize("keys", KEYS)
+@pytest.mark.parametrize("keys", KINDS)
 def test_sixty_four_passes_over_one_window(rule, keys):
     """S accumulates from pass to pass: no drift, no growth of errors."""
     x, state = inputs(12, rule, keys=keys, batch=1)
@@ -179,10 +163,10 @@ def test_gradients_of_every_input_and_of_the_state(rule, backend, chunk, monkeyp
     monkeypatch.setattr(cpu, "LONGEST_ONE_CHUNK", chunk)
     monkeypatch.setattr(cpu, "CHUNK", chunk)
     x, state = inputs(5, rule, keys="near-collinear", batch=1, size=(3, 2))
-    tensors = [x[name].requires_grad_() for name in NAMES] + [state.requires_grad_()]
+    tensors = [tensor.requires_grad_() for tensor in x.values()] + [state.requires_grad_()]
 
     def run(*values):
-        named = dict(zip(NAMES, values, strict=False))
+        named = dict(zip(x, values, strict=False))
         return tuple(rule(named, state=values[-1], backend=backend)[:2])
 
     if not rule.decay:
@@ -191,12 +175,12 @@ def test_gradients_of_every_input_and_of_the_state(rule, backend, chunk, monkeyp
 
 
 @every_rule
-@pytest.mark.parametrize("keys", KEYS)
+@pytest.mark.parametrize("keys", KINDS)
 def test_gradients_of_a_long_window_agree_between_backends(rule, keys):
     found = {}
     for backend in BACKENDS:
         x, state = inputs(75, rule, keys=keys)
-        leaves = [*(x[n].requires_grad_() for n in NAMES if rule.decay or n != "log_decay")]
+        leaves = [*(x[n].requires_grad_() for n in x if rule.decay or n != "log_decay")]
         leaves.append(state.requires_grad_())
         result = rule(x, state=state, backend=backend)
         found[backend] = torch.autograd.grad(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from rule_inputs import of_kind, raw
 
 from sleep_kernels import cpu, reference
 from sleep_kernels.contract import Call, Gates, Options, OutputNorm
@@ -100,39 +101,33 @@ def make_case(
 ):  # fmt: skip
     """Return a `Case` in float64 on the device under test; `kind` says what its keys are like."""
     delta, decay, strongest = RULES[rule]
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(*shape):
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    rows = (batch, tokens, heads)
-    k = draw(*rows, keys)
-    if kind == "identical":
-        k = k[:, :1].expand(k.shape).clone()
-    if kind == "near-collinear":
-        k = k[:, :1] + 1e-3 * k
-    if not normalise:
-        k = k / k.norm(dim=-1, keepdim=True)
-    projected = {"log_decay": draw(*rows) if decay else None, "beta": draw(*rows)}
-    log_decay = -draw(*rows).abs() if decay else None
-    given = {"log_decay": log_decay, "beta": strongest * draw(*rows).sigmoid()}
+    x = raw(batch, tokens, heads=heads, keys=keys, values=values, seed=seed)
+    k = x["k"] if normalise and kind == "random" else of_kind(x["k"], kind, apart=1e-3)
+    log_decay = x["log_decay"] if decay else None
+    beta = x["beta"]
     if gates:
-        per_head = (draw(heads), draw(heads)) if decay else (None, None)
+        per_head = (x["log_rate"], x["decay_bias"]) if decay else (None, None)
         options["gates"] = Gates(*per_head, strength=strongest)
+    else:
+        log_decay = -log_decay.abs() if decay else None
+        beta = strongest * beta.sigmoid()
     if output_norm:
-        options["output_norm"] = OutputNorm(draw(values), draw(*rows, values), eps=1e-4)
+        options["output_norm"] = OutputNorm(x["weight"], x["gate"], eps=1e-4)
     if valid:
+        generator = torch.Generator().manual_seed(seed)
         options["valid"] = torch.rand(batch, tokens, generator=generator) > 0.3
     call = Call(
-        q=draw(*rows, keys),
+        q=x["q"],
         k=k,
-        v=draw(*rows, values),
-        **(projected if gates else given),
-        state=draw(batch, heads, keys, values) if state else None,
+        v=x["v"],
+        log_decay=log_decay,
+        beta=beta,
+        state=x["state"] if state else None,
         delta=delta,
         options=Options(scale=keys**-0.5, normalise=normalise, **options),
     )
-    case = Case(call, draw(*rows, values), draw(batch, heads, keys, values))
+    other = raw(batch, tokens, heads=heads, keys=keys, values=values, seed=seed + 1)
+    case = Case(call, other["v"], other["state"])
     return case.map(lambda x: x.to(DEVICE))
 
 

@@ -74,11 +74,10 @@ def check_same(case, other, run_triton):
 
 
 @pytest.mark.parametrize(
-    ("batch", "tokens", "spare"),
-    [(1, 1, 0), (2, 1, 1), (2, 1, 16), (1, 35, 16), (2, 35, 0), (2, 35, 1)],
+    ("batch", "tokens", "spare"), [(1, 1, 0), (2, 1, 1), (1, 35, 16), (2, 20, 1)]
 )
 def test_slices_of_one_tensor(batch, tokens, spare, make, run_triton, launches):
-    case = make(tokens=tokens, values=32, batch=batch, heads=2, **ALL).to(torch.float32)
+    case = make(tokens=tokens, batch=batch, heads=2, **ALL).to(torch.float32)
     slices = with_given(case, sliced(given(case), spare))
     assert not any(x.is_contiguous() for x in given(slices)) or batch == tokens == 1
     check_same(case, slices, run_triton)
@@ -88,15 +87,15 @@ def test_slices_of_one_tensor(batch, tokens, spare, make, run_triton, launches):
 
 
 def test_slices_where_blocks_of_values_share_a_gradient(make, run_triton):
-    """80 values: gradients of q and k are summed in float32, the norm is worked out outside."""
-    case = make(tokens=35, values=80, heads=2, **ALL).to(torch.float32)
+    """48 values: gradients of q and k are summed in float32, the norm is worked out outside."""
+    case = make(tokens=20, values=48, heads=2, **ALL).to(torch.float32)
     check_same(case, with_given(case, sliced(given(case), 3)), run_triton)
 
 
 @pytest.mark.parametrize("heads", [1, 2])
 def test_axes_in_another_order(heads, make, run_triton, launches):
     """Tokens first: dense, so that `torch.empty_like` would keep the order in the gradients."""
-    case = make(tokens=35, values=32, batch=2, heads=heads, **ALL).to(torch.float32)
+    case = make(tokens=20, batch=2, heads=heads, **ALL).to(torch.float32)
     turned = [x.transpose(0, 1).contiguous().transpose(0, 1) for x in given(case)]
     check_same(case, with_given(case, turned), run_triton)
     assert launches[0] == [x.data_ptr() for x in turned]
@@ -104,7 +103,7 @@ def test_axes_in_another_order(heads, make, run_triton, launches):
 
 def test_one_row_for_every_token_and_sequence(make, run_triton, launches):
     """Strides of zero."""
-    case = make(tokens=20, batch=2, heads=2, **ALL).to(torch.float32)
+    case = make(tokens=20, batch=2, **ALL).to(torch.float32)
     wide = [x[:1, :1].expand(x.shape) for x in given(case)]
     case = with_given(case, [x.contiguous() for x in wide])
     check_same(case, with_given(case, wide), run_triton)
