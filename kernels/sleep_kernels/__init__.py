@@ -6,15 +6,7 @@ and beta ``[batch, token, gdn_head]``, state ``[batch, gdn_head, key, value]``.
 
 from sleep_kernels.api import delta_rule, gated_delta_rule, gated_outer_product
 from sleep_kernels.backends import backend_status, choose_backend
-from sleep_kernels.contract import (
-    BACKENDS,
-    CHUNK,
-    Call,
-    Gates,
-    Options,
-    OutputNorm,
-    RuleResult,
-)
+from sleep_kernels.contract import BACKENDS, CHUNK, Call, Gates, Options, OutputNorm, RuleResult
 from sleep_kernels.convolution import ConvolutionResult, dynamic_convolution, short_convolution
 from sleep_kernels.fused_options import prepare
 from sleep_kernels.norms import rms_norm

@@ -19,18 +19,12 @@ from sleep_kernels.native import library
 
 
 class Backend:
-    """One way to run a call; this base class needs nothing and serves every call.
-
-    Attributes
-    ----------
-    name : str
-        What a call names it by.
-    automatic : str
-        The type of device on which "auto" may choose it: one, "any" or "none".
-    """
+    """One way to run a call; this base class needs nothing and serves every call."""
 
     name: ClassVar[str]
+    """What a call names it by."""
     automatic: ClassVar[str] = "none"
+    """The type of device on which "auto" may choose it: one, "any" or "none"."""
 
     def missing(self, device: torch.device) -> str | None:
         """Return what it needs and does not find for tensors on `device`; None where it serves."""

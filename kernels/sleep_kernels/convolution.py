@@ -20,18 +20,12 @@ from sleep_kernels.validation import check_shape
 
 
 class ConvolutionResult(NamedTuple):
-    """What a convolution returns.
-
-    Attributes
-    ----------
-    output : Tensor
-        ``[batch, token, channel]``.
-    tail : Tensor
-        The last ``taps - 1`` inputs, ``[batch, taps - 1, channel]``: the next call's tail.
-    """
+    """What a convolution returns."""
 
     output: Tensor
+    """``[batch, token, channel]``."""
     tail: Tensor
+    """The last ``taps - 1`` inputs, ``[batch, taps - 1, channel]``: the next call's tail."""
 
 
 def short_convolution(
@@ -100,12 +94,7 @@ def dynamic_convolution(
 
 
 def _convolved(
-    shared: bool,
-    x: Tensor,
-    weight: Tensor,
-    tail: Tensor | None,
-    activate: bool,
-    backend: str,
+    shared: bool, x: Tensor, weight: Tensor, tail: Tensor | None, activate: bool, backend: str
 ) -> ConvolutionResult:
     """Convolve with taps that all tokens share, or with taps that differ per token."""
     taps = weight.shape[-1]

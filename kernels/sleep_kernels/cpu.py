@@ -242,10 +242,7 @@ def _forward(
 
 
 def _backward(
-    chunk: _Chunk,
-    d_read: Tensor | None,
-    d_state: Tensor | None,
-    scale: float,
+    chunk: _Chunk, d_read: Tensor | None, d_state: Tensor | None, scale: float
 ) -> tuple[tuple[Tensor | None, ...], Tensor]:
     """Return gradients of q, k, v, log_decay and beta of one chunk, and of the state before it.
 

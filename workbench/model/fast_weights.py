@@ -21,49 +21,32 @@ from workbench.model.projections import linears
 
 
 class Mixed(NamedTuple):
-    """What a mixer returns.
-
-    Attributes
-    ----------
-    output : Tensor or None
-        ``[batch, token, channel]``; None when only the state was asked for.
-    state : Tensor
-        S after the tokens, ``[batch, gdn_head, key, value]``.
-    tail : Tensor
-        Convolution tail, ``[batch, taps - 1, channel]``.
-    """
+    """What a mixer returns."""
 
     output: Tensor | None
+    """``[batch, token, channel]``; None when only the state was asked for."""
     state: Tensor
+    """S after the tokens, ``[batch, gdn_head, key, value]``."""
     tail: Tensor
+    """Convolution tail, ``[batch, taps - 1, channel]``."""
 
 
 class Writes(NamedTuple):
-    """What each token writes, and how it reads: the rule's own inputs.
-
-    Attributes
-    ----------
-    q, k : Tensor
-        ``[batch, token, gdn_head, key]``, unit norm.
-    v : Tensor
-        ``[batch, token, gdn_head, value]``.
-    log_decay : Tensor or None
-        ``[batch, token, gdn_head]``; None where the rule has no decay.
-    beta : Tensor
-        ``[batch, token, gdn_head]``.
-    tail : Tensor
-        Convolution tail after the tokens.
-    corrects : bool
-        Whether the rule subtracts what the memory returns for the key (a delta rule).
-    """
+    """What each token writes, and how it reads: the rule's own inputs."""
 
     q: Tensor
     k: Tensor
+    """``[batch, token, gdn_head, key]``, unit norm."""
     v: Tensor
+    """``[batch, token, gdn_head, value]``."""
     log_decay: Tensor | None
+    """``[batch, token, gdn_head]``; None where the rule has no decay."""
     beta: Tensor
+    """``[batch, token, gdn_head]``."""
     tail: Tensor
+    """Convolution tail after the tokens."""
     corrects: bool
+    """Whether the rule subtracts what the memory returns for the key (a delta rule)."""
 
 
 class Projected(NamedTuple):

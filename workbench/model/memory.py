@@ -31,18 +31,13 @@ class KVCache:
 
     Positions start anew in every window, so that nothing but the cache itself crosses an
     eviction; RoPE depends on differences of positions alone.
-
-    Attributes
-    ----------
-    keys, values : Tensor
-        ``[batch, attn_head, token, channel / attn_head]``.
-    valid : Tensor
-        bool ``[batch, token]``; False where the token is padding.
     """
 
     keys: Tensor
     values: Tensor
+    """``[batch, attn_head, token, channel / attn_head]``."""
     valid: Tensor
+    """bool ``[batch, token]``; False where the token is padding."""
 
     def newest(self, tokens: int) -> KVCache:
         """Return the cache of the newest `tokens` tokens."""
@@ -52,21 +47,14 @@ class KVCache:
 
 @dataclass(frozen=True)
 class Memory:
-    """Everything a model carries, by layer index.
-
-    Attributes
-    ----------
-    fast_weights : dict of int to Tensor
-        S of each fast-weight layer, ``[batch, gdn_head, key, value]``, float32.
-    conv_tails : dict of int to Tensor
-        Last inputs of each short convolution, ``[batch, taps - 1, channel]``.
-    kv : dict of int to KVCache
-        Cache of each attention layer; empty after a hard eviction.
-    """
+    """Everything a model carries, by layer index."""
 
     fast_weights: Mapping[int, Tensor] = field(default_factory=dict)
+    """S of each fast-weight layer, ``[batch, gdn_head, key, value]``, float32."""
     conv_tails: Mapping[int, Tensor] = field(default_factory=dict)
+    """Last inputs of each short convolution, ``[batch, taps - 1, channel]``."""
     kv: Mapping[int, KVCache] = field(default_factory=dict)
+    """Cache of each attention layer; empty after a hard eviction."""
 
     def replace(self, **parts: Mapping) -> Self:
         """Return a memory with some of its three parts replaced."""

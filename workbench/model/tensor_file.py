@@ -25,21 +25,14 @@ _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 
 
 class TensorFile(NamedTuple):
-    """What a file of tensors holds.
-
-    Attributes
-    ----------
-    tensors : dict of str to Tensor
-        On the CPU.
-    metadata : dict of str to str
-        Without the checksum.
-    checked : bool
-        Whether the file has a checksum; it is then right.
-    """
+    """What a file of tensors holds."""
 
     tensors: dict[str, Tensor]
+    """On the CPU."""
     metadata: dict[str, str]
+    """Without the checksum."""
     checked: bool
+    """Whether the file has a checksum; it is then right."""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

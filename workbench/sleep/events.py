@@ -12,50 +12,33 @@ from workbench.sleep.windows import Window
 
 @dataclass(frozen=True)
 class SleepPass:
-    """A sleep pass has run.
-
-    Attributes
-    ----------
-    window : Window
-        The window being slept on.
-    sleep_pass : int
-        1..N.
-    last : bool
-        Whether the sleep ends with this pass.
-    hidden : Tensor or None
-        Features after the pass, ``[batch, token, channel]``. None after the last pass, where
-        nothing reads them, unless every output was requested.
-    memory : Memory
-        S, convolution tails and KV cache after the pass.
-    carried : Memory
-        The memory carried into the window, before its first pass.
-    """
+    """A sleep pass has run."""
 
     window: Window
+    """The window being slept on."""
     sleep_pass: int
+    """1..N."""
     last: bool
+    """Whether the sleep ends with this pass."""
     hidden: Tensor | None
+    """Features after the pass, ``[batch, token, channel]``. None after the last pass, where
+    nothing reads them, unless every output was requested."""
     memory: Memory
+    """S, convolution tails and KV cache after the pass."""
     carried: Memory
+    """The memory carried into the window, before its first pass."""
 
 
 @dataclass(frozen=True)
 class Wake:
-    """A window that carries labels has been read, in one pass.
-
-    Attributes
-    ----------
-    window : Window
-        The window read awake.
-    logits : Tensor
-        ``[batch, token, symbol]``; position t predicts token t + 1 of the same window.
-    memory : Memory
-        The wake pass writes to S too.
-    """
+    """A window that carries labels has been read, in one pass."""
 
     window: Window
+    """The window read awake."""
     logits: Tensor
+    """``[batch, token, symbol]``; position t predicts token t + 1 of the same window."""
     memory: Memory
+    """The wake pass writes to S too."""
 
 
 @dataclass(frozen=True)
@@ -74,27 +57,19 @@ class Boundary:
     """A position in a reading, before a window or after a pass, with all that crosses it.
 
     That is enough to read on from there.
-
-    Attributes
-    ----------
-    window : int
-        Index of the window.
-    sleep_pass : int
-        Passes of this window that have been run. 0 is before the window, which may be read awake.
-    hidden : Tensor or None
-        Features that the next pass takes in, ``[batch, token, channel]``; None before a window,
-        and after the last pass of a sleep.
-    memory : Memory
-        S, convolution tails and KV cache at this boundary.
-    carried : Memory
-        The memory carried into the window; the same as `memory` if `sleep_pass` is 0.
     """
 
     window: int
+    """Index of the window."""
     sleep_pass: int
+    """Passes of this window that have been run. 0 is before the window, which may be read awake."""
     hidden: Tensor | None
+    """Features that the next pass takes in, ``[batch, token, channel]``; None before a window,
+    and after the last pass of a sleep."""
     memory: Memory
+    """S, convolution tails and KV cache at this boundary."""
     carried: Memory
+    """The memory carried into the window; the same as `memory` if `sleep_pass` is 0."""
 
     def with_memory(self, memory: Memory) -> Boundary:
         """Return the same boundary with another memory: a patch.

@@ -24,24 +24,17 @@ from workbench.model.memory import Memory
 
 @dataclass(frozen=True)
 class PassReport:
-    """What a rule sees after a pass.
-
-    Attributes
-    ----------
-    sleep_pass : int
-        Passes done in this window, 1 after the first.
-    before, after : Memory
-        The memory before and after this pass.
-    answers : callable
-        ``answers() -> Tensor`` int64 ``[batch, token]``: the most likely tokens if the model woke
-        now, 0 where nothing is predicted. Costs one pass over the windows that carry labels; each
-        answer is read with the right ones before it in view.
-    """
+    """What a rule sees after a pass."""
 
     sleep_pass: int
+    """Passes done in this window, 1 after the first."""
     before: Memory
     after: Memory
+    """The memory before and after this pass."""
     answers: Callable[[], Tensor]
+    """``answers() -> Tensor`` int64 ``[batch, token]``: the most likely tokens if the model woke
+    now, 0 where nothing is predicted. Costs one pass over the windows that carry labels; each
+    answer is read with the right ones before it in view."""
 
 
 PassRule = Callable[[PassReport], bool]

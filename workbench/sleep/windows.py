@@ -21,34 +21,23 @@ class DeviceBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class Window:
-    """One window of a batch, on the model's device.
-
-    Attributes
-    ----------
-    index : int
-        0 for the first window.
-    start, stop : int
-        Token range in the sequence.
-    tokens : Tensor
-        int64 ``[batch, token]``.
-    valid : Tensor or None
-        bool ``[batch, token]``; None where nothing is padding (or padding is not masked).
-    loss_mask : Tensor
-        bool ``[batch, token]``: tokens to be predicted from the position before them.
-    has_loss : bool
-        Whether any token of any sequence is to be predicted: then the window is read awake.
-    predicted : int
-        Tokens with a label that have a position before them in the window.
-    """
+    """One window of a batch, on the model's device."""
 
     index: int
+    """0 for the first window."""
     start: int
     stop: int
+    """Token range in the sequence."""
     tokens: Tensor
+    """int64 ``[batch, token]``."""
     valid: Tensor | None
+    """bool ``[batch, token]``; None where nothing is padding (or padding is not masked)."""
     loss_mask: Tensor
+    """bool ``[batch, token]``: tokens to be predicted from the position before them."""
     has_loss: bool
+    """Whether any token of any sequence is to be predicted: then the window is read awake."""
     predicted: int
+    """Tokens with a label that have a position before them in the window."""
 
 
 def to_device(batch: Batch, device: torch.device) -> DeviceBatch:

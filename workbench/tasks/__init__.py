@@ -10,14 +10,7 @@ from typing import Any
 from workbench.config import build
 from workbench.errors import WorkbenchError
 from workbench.task_config import TaskConfig, task_kinds
-from workbench.tasks.base import (
-    EVALUATION,
-    TRAIN,
-    ChanceLine,
-    Task,
-    batch_generator,
-    draw,
-)
+from workbench.tasks.base import EVALUATION, TRAIN, ChanceLine, Task, batch_generator, draw
 
 __all__ = [
     "EVALUATION",

@@ -37,31 +37,21 @@ TOKEN_BYTES: Final = 18
 
 @dataclass(frozen=True)
 class ChanceLine:
-    """Score of a strategy that ignores what the context says about the answer.
-
-    Attributes
-    ----------
-    name : str
-        Short label for a legend.
-    meaning : str
-        The strategy in one sentence.
-    accuracy : dict of int to float
-        Difficulty -> expected share of queries answered right.
-    exact : float or None
-        Expected share of examples with every query right, or None if not defined.
-    first : dict of int to float or None
-        As `accuracy`, for the first query of an example, which no earlier answer precedes. None
-        if not defined.
-    reads_answers : bool
-        Whether the strategy reads the answers to earlier queries of the same example.
-    """
+    """Score of a strategy that ignores what the context says about the answer."""
 
     name: str
+    """Short label for a legend."""
     meaning: str
+    """The strategy in one sentence."""
     accuracy: dict[int, float]
+    """Difficulty -> expected share of queries answered right."""
     exact: float | None
+    """Expected share of examples with every query right, or None if not defined."""
     first: dict[int, float] | None = None
+    """As `accuracy`, for the first query of an example, which no earlier answer precedes. None
+    if not defined."""
     reads_answers: bool = False
+    """Whether the strategy reads the answers to earlier queries of the same example."""
 
     def as_record(self) -> dict[str, Any]:
         """Return the scores as records keep them: JSON, with difficulties as text."""
@@ -77,50 +67,35 @@ class Task(ABC):
 
     A task is one file: this class derived, with its settings, and an entry point in the group
     ``sleep_workbench.tasks`` that names it. Command line, configuration, forms and pages follow.
-
-    Attributes
-    ----------
-    name : str
-        The task's entry point, and ``task.name`` in a configuration.
-    title : str
-        What the lab's form calls it: "Depo: k-hop retrieval".
-    difficulty_name, unit : str
-        The difficulty axis in the field's words, "hops" or "rollout", and one unit of it, "hop".
-    item : str
-        What a probe asks about: "node", "cell".
-    unrolling : str
-        A sentence for the maps of probes: what they would show if each pass took one more step.
-    holds_out : bool
-        Whether training never draws some of the structures; then `part` chooses.
-    query_form : str
-        How a query is typed, "hops:node"; empty where the task fixes its queries.
-    Config : type
-        Class of its settings, derived from `workbench.config.TaskConfig`; the first line of its
-        docstring says in the lab what the task is.
-    config : TaskConfig
-        The settings it was made with.
-    vocabulary : tuple of str
-        Text of each symbol, indexed by its id.
-    difficulties : tuple of int
-        Every difficulty that a query can have, ascending.
-    context_tokens, query_tokens : int
-        Tokens before and after the last sleep; their sum is the length of every example.
     """
 
     name: str
+    """The task's entry point, and ``task.name`` in a configuration."""
     title: str
+    """What the lab's form calls it: "Depo: k-hop retrieval"."""
     difficulty_name: str
     unit: str
+    """The difficulty axis in the field's words, "hops" or "rollout", and one unit of it, "hop"."""
     item: str = "item"
+    """What a probe asks about: "node", "cell"."""
     unrolling: str = ""
+    """A sentence for the maps of probes: what they would show if each pass took one more step."""
     query_form: str = ""
+    """How a query is typed, "hops:node"; empty where the task fixes its queries."""
     holds_out: bool = False
+    """Whether training never draws some of the structures; then `part` chooses."""
     Config: type[TaskConfig]
+    """Class of its settings, derived from `workbench.config.TaskConfig`; the first line of its
+    docstring says in the lab what the task is."""
     config: Any
+    """The settings it was made with."""
     vocabulary: tuple[str, ...]
+    """Text of each symbol, indexed by its id."""
     difficulties: tuple[int, ...]
+    """Every difficulty that a query can have, ascending."""
     context_tokens: int
     query_tokens: int
+    """Tokens before and after the last sleep; their sum is the length of every example."""
 
     @abstractmethod
     def __init__(self, config: Any) -> None: ...

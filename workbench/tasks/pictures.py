@@ -10,44 +10,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Query:
-    """One question about an example.
-
-    Attributes
-    ----------
-    label : str
-        Short, for an axis: ``2 hops from 5``.
-    start, answer : str
-        What it starts from, and the right answer; in a graph both are nodes.
-    difficulty : int
-        On the task's own scale.
-    tokens : range
-        The tokens of the question and its answer.
-    path : tuple of int
-        The items that lead to the answer, in order, by their place in `Picture.items`.
-    """
+    """One question about an example."""
 
     label: str
+    """Short, for an axis: ``2 hops from 5``."""
     start: str
     answer: str
+    """What it starts from, and the right answer; in a graph both are nodes."""
     difficulty: int
+    """On the task's own scale."""
     tokens: range
+    """The tokens of the question and its answer."""
     path: tuple[int, ...]
+    """The items that lead to the answer, in order, by their place in `Picture.items`."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that the context says.
-
-    Attributes
-    ----------
-    name : str
-        How it is shown: a caption, or the sentence itself.
-    tokens : range
-        The tokens that say it.
-    """
+    """One thing that the context says."""
 
     name: str
+    """How it is shown: a caption, or the sentence itself."""
     tokens: range
+    """The tokens that say it."""
 
 
 @dataclass(frozen=True)
@@ -60,52 +45,34 @@ class Edge(Item):
 
 @dataclass(frozen=True)
 class Rows(Item):
-    """A row of cells and what becomes of it.
-
-    Attributes
-    ----------
-    rows : tuple of tuple of int
-        Cells, 0 or 1, ``[row][cell]``; the context holds the first row alone.
-    target : (int, int)
-        Row and cell that the answer names.
-    label : str
-        The same in words, for a screen reader.
-    """
+    """A row of cells and what becomes of it."""
 
     rows: tuple[tuple[int, ...], ...]
+    """Cells, 0 or 1, ``[row][cell]``; the context holds the first row alone."""
     target: tuple[int, int]
+    """Row and cell that the answer names."""
     label: str
+    """The same in words, for a screen reader."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One example; `Graph`, `Cells` and `Sentences` say how it is drawn.
-
-    Attributes
-    ----------
-    items : tuple of Item
-        What the context says, in its order.
-    queries : tuple of Query
-        The questions, in the order in which they are asked.
-    symbols : tuple of str
-        How each token is shown.
-    marks : frozenset of int
-        Tokens that only structure the text.
-    label : str
-        The whole in words, for a screen reader.
-    note : str
-        A sentence below the drawing.
-    reading : str
-        A sentence below the tokens: how they are to be read.
-    """
+    """One example; `Graph`, `Cells` and `Sentences` say how it is drawn."""
 
     items: tuple[Item, ...]
+    """What the context says, in its order."""
     queries: tuple[Query, ...]
+    """The questions, in the order in which they are asked."""
     symbols: tuple[str, ...]
+    """How each token is shown."""
     marks: frozenset[int] = frozenset()
+    """Tokens that only structure the text."""
     label: str = ""
+    """The whole in words, for a screen reader."""
     note: str = ""
+    """A sentence below the drawing."""
     reading: str = ""
+    """A sentence below the tokens: how they are to be read."""
 
 
 @dataclass(frozen=True)

@@ -18,45 +18,34 @@ from workbench.errors import WorkbenchError
 
 @dataclass(frozen=True)
 class ProbeTarget:
-    """One question about every item of every example, with its answers.
-
-    Attributes
-    ----------
-    name : str
-        Short label: "2 hops", "after 4 steps".
-    level : int
-        Hops k, or steps t'; the task's difficulty axis, and 0 where nothing has to be worked out.
-    labels : int64 [example, item]
-        Index of the right class; -1 where an example has no such item.
-    classes : tuple of str
-        Text of each class.
-    items : tuple of str
-        Name of each item.
-    kinds : int64 [example, item] or None
-        Type of the input that the item is made of, 0 and up, for the control task: a random label
-        for each type is no more than a probe can learn by heart. -1 where there is no item; None
-        where the input has no types.
-    asked_by : int64 [example, item]
-        The query that asks about this item, at whatever difficulty; -1 where none does.
-    symbols : int64 [class]
-        Id of the first token with which a query is answered that asks for this class.
-    meaning : str
-        The question in one sentence.
-    read_at : int64 [example, item] or None
-        Place in the sequence of the last token that the item's input is read from; -1 where there
-        is no item. None: the input is known once the whole context has been read.
-    """
+    """One question about every item of every example, with its answers."""
 
     name: str
+    """Short label: "2 hops", "after 4 steps"."""
     level: int
+    """Hops k, or steps t'; the task's difficulty axis, and 0 where nothing has to be worked out."""
     labels: np.ndarray
+    """int64 [example, item]: index of the right class; -1 where an example has no such item."""
     classes: tuple[str, ...]
+    """Text of each class."""
     items: tuple[str, ...]
+    """Name of each item."""
     kinds: np.ndarray | None
+    """int64 [example, item]: type of the input that the item is made of, 0 and up, for the
+    control task: a random label for each type is no more than a probe can learn by heart. -1
+    where there is no item; None where the input has no types."""
     asked_by: np.ndarray
+    """int64 [example, item]: the query that asks about this item, at whatever difficulty; -1
+    where none does."""
     symbols: np.ndarray
+    """int64 [class]: id of the first token with which a query is answered that asks for this
+    class."""
     meaning: str
+    """The question in one sentence."""
     read_at: np.ndarray | None = None
+    """int64 [example, item]: place in the sequence of the last token that the item's input is
+    read from; -1 where there is no item. None: the input is known once the whole context has
+    been read."""
 
     def __post_init__(self) -> None:
         shape = (len(self.labels), len(self.items))

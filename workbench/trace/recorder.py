@@ -200,10 +200,7 @@ class _Part:
         watched = WatchedModel(self.model, residual="hidden" in self.keep)
         carried = self.model.empty_memory(len(self.batch))
         reading = read(
-            cast(SleepingModel, watched),
-            self.batch,
-            self.sleep,
-            every_output="hidden" in self.keep,
+            cast(SleepingModel, watched), self.batch, self.sleep, every_output="hidden" in self.keep
         )
         for event in reading:
             if isinstance(event, Eviction):

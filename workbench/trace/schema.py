@@ -69,21 +69,14 @@ _QUERIES = (dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS, dims.QUERY)
 
 
 class Variable(NamedTuple):
-    """What a variable of a group must look like.
-
-    Attributes
-    ----------
-    dims : tuple of str
-        Its axes, in order.
-    kinds : str
-        numpy's letters of the dtypes it may have: b, i, f.
-    needed : bool
-        Whether its group always has it.
-    """
+    """What a variable of a group must look like."""
 
     dims: tuple[str, ...]
+    """Its axes, in order."""
     kinds: str
+    """numpy's letters of the dtypes it may have: b, i, f."""
     needed: bool = True
+    """Whether its group always has it."""
 
 
 GROUPS: dict[str, dict[str, Variable]] = {

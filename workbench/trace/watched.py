@@ -16,43 +16,28 @@ from workbench.sleep import SleepingModel
 
 @dataclass(frozen=True)
 class Entered:
-    """What a block received, and the S it left.
-
-    Attributes
-    ----------
-    hidden : Tensor
-        ``[batch, token, channel]``.
-    memory : Memory
-        As the block received it, with the convolution tail of the pass.
-    valid : Tensor or None
-        bool ``[batch, token]``.
-    left : Tensor
-        S of the layer afterwards.
-    """
+    """What a block received, and the S it left."""
 
     hidden: Tensor
+    """``[batch, token, channel]``."""
     memory: Memory
+    """As the block received it, with the convolution tail of the pass."""
     valid: Tensor | None
+    """bool ``[batch, token]``."""
     left: Tensor
+    """S of the layer afterwards."""
 
 
 @dataclass
 class WatchedPass:
-    """One pass over the blocks.
-
-    Attributes
-    ----------
-    entered : dict of int to Entered
-        By fast-weight layer; a layer outside the loop does not run in every pass.
-    residual : dict of int to Tensor
-        Features after each block, ``[batch, token, channel]``; empty unless they are kept.
-    newest : int
-        The block run last.
-    """
+    """One pass over the blocks."""
 
     entered: dict[int, Entered] = field(default_factory=dict)
+    """By fast-weight layer; a layer outside the loop does not run in every pass."""
     residual: dict[int, Tensor] = field(default_factory=dict)
+    """Features after each block, ``[batch, token, channel]``; empty unless they are kept."""
     newest: int = -1
+    """The block run last."""
 
 
 class WatchedModel:

@@ -6,14 +6,7 @@ import torch
 
 from sleep_kernels.contract import Call, RuleResult
 from sleep_kernels.fused_options import finish
-from sleep_kernels.operators import (
-    Inputs,
-    Outputs,
-    Settings,
-    custom_operator,
-    flatten,
-    unflatten,
-)
+from sleep_kernels.operators import Inputs, Outputs, Settings, custom_operator, flatten, unflatten
 from sleep_kernels.triton.arguments import kernel_dtype
 from sleep_kernels.triton.backward import run_backward
 from sleep_kernels.triton.configurations import holds_every_value

@@ -9,13 +9,7 @@ import triton
 import triton.language as tl
 
 from sleep_kernels.operators import Inputs, Outputs, Settings, empty_outputs
-from sleep_kernels.triton.arguments import (
-    STRIDES,
-    all_indexable,
-    constants,
-    on_device,
-    strides_of,
-)
+from sleep_kernels.triton.arguments import STRIDES, all_indexable, constants, on_device, strides_of
 from sleep_kernels.triton.configurations import step_configuration
 from sleep_kernels.triton.tiles import place, sigmoid, softplus, state_offsets
 

@@ -19,18 +19,12 @@ MOST_NODES = 8
 
 
 class EarlierAnswers(NamedTuple):
-    """Scores of the guesser.
-
-    Attributes
-    ----------
-    accuracy : ndarray
-        float64 [query, hop]: chance that it is right, by place of the query and by k.
-    exact : float
-        Chance that it is right about every query of an example.
-    """
+    """Scores of the guesser."""
 
     accuracy: np.ndarray
+    """float64 [query, hop]: chance that it is right, by place of the query and by k."""
     exact: float
+    """Chance that it is right about every query of an example."""
 
 
 @lru_cache(maxsize=32)

@@ -22,24 +22,18 @@ _LENGTHS = {"depo1": (1, 2), "depo2": (5, 6, 7)}
 
 @dataclass(frozen=True)
 class Words:
-    """All words that can name a node, and how to draw distinct ones.
-
-    Attributes
-    ----------
-    texts : tuple of str
-        The words as typed, without end marks.
-    alphabet : tuple of str
-        Texts of the letters' symbols, in the order of their ids.
-    spelling : int32 [word + 1, letter]
-        Symbol ids of each word's letters, 0 beyond its end. The last row is the empty word.
-    draws : uint16 [draw] or None
-        Equally likely outcomes of drawing one word; None if all words are used, each once.
-    """
+    """All words that can name a node, and how to draw distinct ones."""
 
     texts: tuple[str, ...]
+    """The words as typed, without end marks."""
     alphabet: tuple[str, ...]
+    """Texts of the letters' symbols, in the order of their ids."""
     spelling: np.ndarray
+    """int32 [word + 1, letter]: symbol ids of each word's letters, 0 beyond its end. The last
+    row is the empty word."""
     draws: np.ndarray | None
+    """uint16 [draw]: equally likely outcomes of drawing one word; None if all words are used,
+    each once."""
 
     def draw(self, count: int, nodes: int, generator: np.random.Generator) -> np.ndarray:
         """Draw distinct words, [example, node], in the order in which they turn up.
