@@ -104,12 +104,7 @@ def state_dtype(dtype: torch.dtype) -> torch.dtype:
 def cannot_serve(backend: str, reason: str) -> RuntimeError:
     """Return the error of a backend that was asked for and cannot serve.
 
-    Parameters
-    ----------
-    backend : str
-        Its name.
-    reason : str
-        What was found, and what it expects or how to provide it.
+    `backend`: its name; `reason`: what was found, and what it expects or how to provide it.
     """
     return RuntimeError(f"backend {backend!r} cannot serve: {reason}; use backend='auto'")
 
@@ -117,10 +112,7 @@ def cannot_serve(backend: str, reason: str) -> RuntimeError:
 def check_backend_name(backend: str) -> None:
     """Check that a call names a backend there is.
 
-    Raises
-    ------
-    ValueError
-        No backend has that name.
+    Raises ValueError: no backend has that name.
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend {backend!r} is unknown; expected one of {', '.join(BACKENDS)}")

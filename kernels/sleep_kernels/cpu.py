@@ -317,14 +317,9 @@ def _decay_gradient(
 ) -> Tensor | None:
     """Return the gradient of log decays from what each segment gives.
 
-    Parameters
-    ----------
-    pairs : Tensor or None
-        X ``[., i, j]``: segments from after token j to token i.
-    rows, writes : Tensor or None
-        y ``[., i]``, segments from the start to token i; p ``[., j]``, from after j to the end.
-    whole : Tensor or None
-        ``[., 1]``, the whole chunk.
+    `pairs`: X ``[., i, j]``: segments from after token j to token i. `rows`, `writes`: y
+    ``[., i]``, segments from the start to token i; p ``[., j]``, from after j to the end. `whole`:
+    ``[., 1]``, the whole chunk.
     """
     total = None
     if pairs is not None:

@@ -21,10 +21,7 @@ def scan(
 ]:
     """Run a rule one token at a time; shapes as in `sleep_kernels.api`.
 
-    Parameters
-    ----------
-    delta : bool
-        True: subtract what the memory already returns for the key; False: plain outer product.
+    `delta`: subtract what the memory returns for the key, rather than a plain outer product.
     """
     outputs = []
     for t in range(k.shape[1]):

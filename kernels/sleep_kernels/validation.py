@@ -11,10 +11,7 @@ from sleep_kernels.contract import Call, Gates, OutputNorm
 def check_shape(name: str, x: Tensor, expected: tuple[int, ...], axes: str, like: Tensor) -> None:
     """Check a tensor's shape, and that it is where `like` is.
 
-    Raises
-    ------
-    ValueError
-        Names the tensor, what it has and what was expected.
+    Raises ValueError: names the tensor, what it has and what was expected.
     """
     if tuple(x.shape) != expected:
         raise ValueError(
@@ -27,12 +24,8 @@ def check_shape(name: str, x: Tensor, expected: tuple[int, ...], axes: str, like
 def check_call(call: Call) -> None:
     """Check shapes, dtypes and devices against k ``[batch, token, gdn_head, key]``.
 
-    Raises
-    ------
-    ValueError
-        Names the tensor, what it has and what was expected.
-    TypeError
-        An argument is not a tensor, or gates or output norm are not what they should be.
+    Raises ValueError: names the tensor, what it has and what was expected; TypeError: an argument
+    is not a tensor, or gates or output norm are not what they should be.
     """
     k, v, options = call.k, call.v, call.options
     gates, norm = options.gates, options.output_norm

@@ -144,18 +144,9 @@ class FastWeights(nn.Module):
     ) -> Mixed:
         """Write the tokens into S and read them out.
 
-        Parameters
-        ----------
-        x : Tensor
-            ``[batch, token, channel]``.
-        state : Tensor
-            S carried in, ``[batch, gdn_head, key, value]``.
-        tail : Tensor or None
-            Convolution tail carried in; None means zeros.
-        valid : Tensor or None
-            bool ``[batch, token]``; None means no padding.
-        output : bool
-            False: only write.
+        `x`: ``[batch, token, channel]``. `state`: S carried in, ``[batch, gdn_head, key, value]``.
+        `tail`: convolution tail carried in; None means zeros. `valid`: bool ``[batch, token]``;
+        None means no padding. `output`: False: only write.
         """
         given = self._projected(x, tail, valid)
         options = self._options(valid)

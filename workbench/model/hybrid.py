@@ -189,21 +189,10 @@ class HybridModel(nn.Module):
     ) -> Writes:
         """Return what each token writes into a fast-weight layer, for what enters its block.
 
-        Parameters
-        ----------
-        layer : int
-            Index of the block.
-        hidden : Tensor
-            Features that enter the block, ``[batch, token, channel]``.
-        memory : Memory
-            As the pass began; only the layer's convolution tail is read.
-        valid : Tensor or None
-            bool ``[batch, token]``; None means no padding.
-
-        Raises
-        ------
-        WorkbenchError
-            The block holds no fast weights.
+        `layer`: index of the block. `hidden`: features that enter the block,
+        ``[batch, token, channel]``. `memory`: as the pass began; only the layer's convolution tail
+        is read. `valid`: bool ``[batch, token]``; None means no padding. Raises WorkbenchError: the
+        block holds no fast weights.
         """
         block = cast(Block, self.stack[layer]) if 0 <= layer < self.depth else None
         if block is None or isinstance(block.mixer, Attention):

@@ -75,25 +75,10 @@ class Attention(nn.Module):
     ) -> tuple[Float[Tensor, "batch token channel"] | None, KVCache]:
         """Attend from the tokens given to the cache and to themselves.
 
-        Parameters
-        ----------
-        x : Tensor
-            ``[batch, token, channel]``.
-        cache : KVCache or None
-            What earlier tokens left.
-        valid : Tensor or None
-            bool ``[batch, token]``; None means no padding.
-        window : int or None
-            Attend to at most this many newest tokens, the present one included.
-        output : bool
-            False: only extend the cache.
-
-        Returns
-        -------
-        output : Tensor or None
-            ``[batch, token, channel]``.
-        cache : KVCache
-            Cache with the tokens given appended.
+        `x`: ``[batch, token, channel]``. `cache`: what earlier tokens left. `valid`: bool
+        ``[batch, token]``; None means no padding. `window`: attend to at most this many newest
+        tokens, the present one included. `output`: False: only extend the cache. Returns `output`:
+        ``[batch, token, channel]``; `cache`: cache with the tokens given appended.
         """
         batch, tokens, width = x.shape
         split = (batch, tokens, self.heads, width // self.heads)

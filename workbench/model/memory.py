@@ -135,10 +135,7 @@ class Memory:
 
         A file of the earlier format, which has no checksum, is read with a warning.
 
-        Raises
-        ------
-        WorkbenchError
-            The file is missing, truncated, changed, or not a saved memory.
+        Raises WorkbenchError: the file is missing, truncated, changed, or not a saved memory.
         """
         found = read_tensors(Path(path))
         earlier = found.metadata.get("format") == WITHOUT_CHECKSUM and not found.checked

@@ -13,12 +13,8 @@ def linears(x: Tensor, groups: list[list[Tensor]]) -> list[Tensor]:
     A GPU gets a product for each weight: there the joined weights, which autograd keeps once a
     call, would cost more memory than the launches they save are worth.
 
-    Parameters
-    ----------
-    x : Tensor
-        ``[batch, token, channel]``.
-    groups : list of list of Tensor
-        Weights, each ``[out, channel]``; one result ``[batch, token, all out]`` for each group.
+    `x`: ``[batch, token, channel]``. `groups`: weights, each ``[out, channel]``; one result
+    ``[batch, token, all out]`` for each group.
     """
     if x.device.type != "cpu":
         apart = ([F.linear(x, weight) for weight in group] for group in groups)

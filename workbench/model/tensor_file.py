@@ -55,11 +55,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 def read_tensors(path: Path) -> TensorFile:
     """Read a file of tensors, with or without a checksum.
 
-    Raises
-    ------
-    WorkbenchError
-        The file is missing or not a regular file, is truncated or of another kind, or its
-        checksum is wrong.
+    Raises WorkbenchError: the file is missing or not a regular file, is truncated or of another
+    kind, or its checksum is wrong.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -21,12 +21,8 @@ def reference(
 ) -> tuple[list[Tensor], list[Mapping[int, Tensor]]]:
     """Read a batch in windows of `length` tokens, with N = `passes` and hard eviction.
 
-    Returns
-    -------
-    logits : list of Tensor
-        Of each window with labels, ``[batch, token, symbol]``.
-    states : list of mapping of int to Tensor
-        S by layer after every pass, ``[batch, gdn_head, key, value]``.
+    Returns `logits`: of each window with labels, ``[batch, token, symbol]``; `states`: S by layer
+    after every pass, ``[batch, gdn_head, key, value]``.
     """
     logits, states = [], []
     s = model.empty_memory(len(batch)).fast_weights

@@ -55,10 +55,7 @@ class Session:
     def push(self, tokens: np.ndarray) -> list[Event]:
         """Take tokens ``[batch, token]``; sleep on each window that becomes full.
 
-        Returns
-        -------
-        list of Event
-            The passes and evictions that took place; empty while the window fills.
+        Returns the passes and evictions that took place; empty while the window fills.
         """
         waiting = np.concatenate((self.pending, self._checked(tokens)), axis=1)
         full = waiting.shape[1] - waiting.shape[1] % self.sleep.window
@@ -74,24 +71,11 @@ class Session:
     def answer(self, tokens: np.ndarray, *, keep: bool = False) -> Tensor:
         """Read the pending tokens and `tokens` awake, in one pass, and return the logits.
 
-        Parameters
-        ----------
-        tokens : ndarray
-            The question, int64 ``[batch, token]``, at least one token.
-        keep : bool
-            False leaves the session as it was. True keeps what the wake writes to S and evicts
-            the window, as after a labelled window in training.
-
-        Returns
-        -------
-        Tensor
-            ``[batch, token, symbol]`` for the tokens given; the last position predicts what
-            comes next.
-
-        Raises
-        ------
-        WorkbenchError
-            Pending tokens and question together are longer than the window.
+        `tokens`: the question, int64 ``[batch, token]``, at least one token. `keep`: False leaves
+        the session as it was. True keeps what the wake writes to S and evicts the window, as after
+        a labelled window in training. Returns ``[batch, token, symbol]`` for the tokens given; the
+        last position predicts what comes next. Raises WorkbenchError: pending tokens and question
+        together are longer than the window.
         """
         question = self._checked(tokens)
         joined = np.concatenate((self.pending, question), axis=1)
@@ -135,11 +119,8 @@ class Session:
     def restore(cls, model: SleepingModel, path: str | Path) -> Session:
         """Read what `save` wrote; the session continues bit for bit.
 
-        Raises
-        ------
-        WorkbenchError
-            The file is damaged or does not hold a session of this model, or was written with
-            other weights.
+        Raises WorkbenchError: the file is damaged or does not hold a session of this model, or was
+        written with other weights.
         """
         memory, extra = Memory.load(path)
         if extra.get("weights") != fingerprint(model):

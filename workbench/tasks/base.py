@@ -126,10 +126,7 @@ class Task(ABC):
     def parse(self, text: str, queries: str | None = None) -> Batch:
         """Return the one-example batch that a person typed, answers filled in.
 
-        Raises
-        ------
-        WorkbenchError
-            Anything about the text does not fit this task's settings.
+        Raises WorkbenchError: anything about the text does not fit this task's settings.
         """
 
     @abstractmethod
@@ -212,10 +209,7 @@ def repeated_share(task: Task, drawn: int) -> float:
     Where a task has few distinct examples, a good score may be memory of training. 0 where the
     task holds structures out.
 
-    Parameters
-    ----------
-    drawn : int
-        Sequences that training draws: steps times batch size.
+    `drawn`: sequences that training draws: steps times batch size.
     """
     if task.holds_out:
         return 0.0
@@ -225,10 +219,7 @@ def repeated_share(task: Task, drawn: int) -> float:
 def few_examples_note(task: Task, drawn: int) -> str:
     """Return a warning where more than `FEW` of the evaluation examples repeat training; else "".
 
-    Parameters
-    ----------
-    drawn : int
-        Sequences that training draws: steps times batch size.
+    `drawn`: sequences that training draws: steps times batch size.
     """
     share = repeated_share(task, drawn)
     if share <= FEW:
@@ -269,10 +260,7 @@ def batch_generator(seed: int, step: int, stream: str = TRAIN) -> np.random.Gene
 def check_room(task: Task, count: int) -> None:
     """Check that a batch of `count` examples fits into memory; `Task.sample` begins with it.
 
-    Raises
-    ------
-    WorkbenchError
-        Its tokens and their labels alone need more than there is.
+    Raises WorkbenchError: its tokens and their labels alone need more than there is.
     """
     tokens = task.context_tokens + task.query_tokens
     refuse_beyond_memory(

@@ -266,12 +266,8 @@ class Rule110(Task):
     def parse(self, text: str, queries: str | None = None) -> Batch:
         """Return the batch of typed strings of bits, separated by blanks, commas or lines.
 
-        Parameters
-        ----------
-        text : str
-            Exactly `strings` strings of `cells` characters 0 or 1.
-        queries : None
-            Rule 110 has one fixed query per string.
+        `text`: exactly `strings` strings of `cells` characters 0 or 1; `queries`: Rule 110 has one
+        fixed query per string.
         """
         config = self.config
         if queries is not None and queries.strip():
@@ -332,20 +328,10 @@ def first_cell(start: np.ndarray, rollout: int, boundary: Boundary) -> np.ndarra
     step is four bitwise operations on rows, with neither shifts nor carries, and any number of
     cells works alike.
 
-    Parameters
-    ----------
-    start : uint64 [cell, word]
-        Initial cells.
-    rollout : int
-        Steps t >= 0.
-    boundary : {"periodic", "zero_background"}
-        On the zero background cell 0 needs no more than ``rollout // 2`` cells to its left: life
-        takes s steps to reach cell -s and as many to come back. To the right nothing grows,
-        as 100 -> 0.
-
-    Returns
-    -------
-    uint64 [word]
+    `start`: uint64 [cell, word], initial cells. `rollout`: steps t >= 0. `boundary`: on the zero
+    background cell 0 needs no more than ``rollout // 2`` cells to its left: life takes s steps to
+    reach cell -s and as many to come back. To the right nothing grows, as 100 -> 0. Returns uint64
+    [word].
     """
     cells, words = start.shape
     if boundary == "periodic":

@@ -65,10 +65,7 @@ class ProbeTarget:
     def of_items(self, names: Sequence[str]) -> ProbeTarget:
         """Return the same question about some of the items only, in the order of `names`.
 
-        Raises
-        ------
-        WorkbenchError
-            There is no such item.
+        Raises WorkbenchError: there is no such item.
         """
         if unknown := [name for name in names if name not in self.items]:
             raise WorkbenchError(

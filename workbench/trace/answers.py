@@ -78,10 +78,7 @@ def answer_scores(wakes: Iterable[Wake], batch: Batch) -> xr.Dataset:
 def said_tokens(wakes: Iterable[Wake], batch: Batch) -> np.ndarray:
     """Return the batch's tokens, with the most likely one wherever the model predicts a token.
 
-    Returns
-    -------
-    ndarray
-        int64 ``[example, token]``; each token is predicted from the right ones before it.
+    Returns int64 ``[example, token]``; each token is predicted from the right ones before it.
     """
     said = batch.tokens.copy()
     for wake in wakes:

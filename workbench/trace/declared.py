@@ -40,11 +40,8 @@ BLOSC_HEADER, CRC = 16, 4
 class Stored:
     """The files of a trace by key, with their sizes, whether in a zip file or in a folder.
 
-    Raises
-    ------
-    WorkbenchError
-        A file is not regular, its compression is unusual for zip files, or metadata are too large,
-        nested too deeply or not JSON.
+    Raises WorkbenchError: a file is not regular, its compression is unusual for zip files, or
+    metadata are too large, nested too deeply or not JSON.
     """
 
     def __init__(self, path: Path) -> None:
@@ -110,19 +107,9 @@ def check_declared(
 ) -> None:
     """Check what a trace's arrays declare: dtypes, codecs, attributes and sizes.
 
-    Parameters
-    ----------
-    stored : Stored
-        The files.
-    arrays : mapping of str to zarr.Array
-        The arrays; only their metadata are read.
-    examples : slice, ndarray or None
-        The ones to read.
-
-    Raises
-    ------
-    WorkbenchError
-        An array declares something that `save_trace` does not write, or does not fit into memory.
+    `stored`: the files. `arrays`: the arrays; only their metadata are read. `examples`: the ones to
+    read. Raises WorkbenchError: an array declares something that `save_trace` does not write, or
+    does not fit into memory.
     """
     total = largest = 0
     for name, array in arrays.items():

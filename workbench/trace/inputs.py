@@ -15,19 +15,10 @@ FILL = {"tokens": 0, "valid": False, "loss_mask": False, "answer_of": -1}
 def inputs_of(batch: Batch, window: int) -> xr.Dataset:
     """Return ``/inputs`` of a trace.
 
-    Parameters
-    ----------
-    batch : Batch
-        Sequences of one length.
-    window : int
-        L, tokens per window. Where the last window is shorter it is filled up at its end, with
-        tokens that are not valid, no targets and part of no answer.
-
-    Returns
-    -------
-    Dataset
-        ``tokens``, ``valid``, ``loss_mask``, ``answer_of`` over ``(example, window,
-        token)``, and ``difficulty (example, query)``.
+    `batch`: sequences of one length. `window`: L, tokens per window. Where the last window is
+    shorter it is filled up at its end, with tokens that are not valid, no targets and part of no
+    answer. Returns ``tokens``, ``valid``, ``loss_mask``, ``answer_of`` over
+    ``(example, window, token)``, and ``difficulty (example, query)``.
     """
     missing = -batch.tokens.shape[1] % window
     axes = (dims.EXAMPLE, dims.WINDOW, dims.TOKEN)

@@ -34,12 +34,7 @@ Training never uses it. The stepper does, so both get the same examples from the
 def origin_of(checkpoint: Checkpoint, *, seed: int = -1) -> dict[str, str | int]:
     """Return the attributes that name the checkpoint a trace is recorded from.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        The checkpoint.
-    seed : int
-        The seed of the examples; -1 if they have none.
+    `checkpoint`: the checkpoint. `seed`: the seed of the examples; -1 if they have none.
     """
     return {
         "seed": seed,
@@ -61,10 +56,7 @@ def root_attributes(
 ) -> dict[str, str | int]:
     """Return every attribute of a trace's root; empty where not provided.
 
-    Raises
-    ------
-    WorkbenchError
-        `origin` has something that `origin_of` does not return.
+    Raises WorkbenchError: `origin` has something that `origin_of` does not return.
     """
     origin = dict(origin or {})
     wrong = [k for k, v in origin.items() if k not in GIVEN or not isinstance(v, ATTRIBUTES[k])]

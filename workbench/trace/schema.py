@@ -123,11 +123,8 @@ def upgraded(groups: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
 def validate_trace(tree: xr.DataTree) -> None:
     """Check that a tree is a whole trace of this schema.
 
-    Raises
-    ------
-    WorkbenchError
-        The schema is another; a group, variable or attribute is missing, unknown, or has other
-        axes, sizes or dtype; or something that must be recorded is NaN.
+    Raises WorkbenchError: the schema is another; a group, variable or attribute is missing,
+    unknown, or has other axes, sizes or dtype; or something that must be recorded is NaN.
     """
     _check_root(tree)
     groups = [name for name in GROUPS if name in tree.children]

@@ -148,10 +148,7 @@ def find_trace(name_or_path: str | Path) -> Path:
 def check_target(path: Path, overwrite: bool) -> None:
     """Check that a trace may be written to `path`.
 
-    Raises
-    ------
-    WorkbenchError
-        The name has another ending, or the file exists.
+    Raises WorkbenchError: the name has another ending, or the file exists.
     """
     if not path.name.endswith((ZIPPED, FOLDER)):
         raise WorkbenchError(

@@ -46,12 +46,7 @@ class WatchedModel:
     Results are bit for bit those of the other: the same blocks in the same order, and none whose
     output is not read.
 
-    Parameters
-    ----------
-    model : SleepingModel
-        The network; never changed.
-    residual : bool
-        Also keep the features after each block.
+    `model`: the network; never changed. `residual`: also keep the features after each block.
     """
 
     def __init__(self, model: SleepingModel, *, residual: bool = False) -> None:
@@ -115,17 +110,9 @@ class WatchedModel:
 def writes_of(model: Any, watched: WatchedPass, layer: int, kept: Tensor) -> Writes | None:
     """Return what a pass wrote into a layer; None where it did not run the layer.
 
-    Parameters
-    ----------
-    model : WritingModel
-        The model that ran the pass.
-    watched : WatchedPass
-        The pass.
-    layer : int
-        The layer.
-    kept : Tensor
-        S after the pass. If this is not what the layer left (a sleep that keeps only the writes
-        of its last pass), beta and log_decay are zero: nothing was written.
+    `model`: the model that ran the pass. `watched`: the pass. `layer`: the layer. `kept`: S after
+    the pass. If this is not what the layer left (a sleep that keeps only the writes of its last
+    pass), beta and log_decay are zero: nothing was written.
     """
     if layer not in watched.entered:
         return None

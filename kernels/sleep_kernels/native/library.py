@@ -84,12 +84,8 @@ def takes(backend: str, *tensors: Tensor) -> bool:
     not while operations are recorded rather than run: a compiler fuses the plain forms with
     their neighbours.
 
-    Raises
-    ------
-    ValueError
-        No backend has that name.
-    RuntimeError
-        "native" was asked for and there is no library.
+    Raises ValueError: no backend has that name; RuntimeError: "native" was asked for and there is
+    no library.
     """
     check_backend_name(backend)
     if backend not in ("auto", "native") or torch.compiler.is_compiling():
@@ -116,10 +112,7 @@ def runs_at_once(*tensors: Tensor | None) -> bool:
 def library() -> ctypes.CDLL:
     """Return the library.
 
-    Raises
-    ------
-    RuntimeError
-        There is none; `problem` says why.
+    Raises RuntimeError: there is none; `problem` says why.
     """
     found = _library_or_reason()
     if isinstance(found, str):
@@ -130,12 +123,7 @@ def library() -> ctypes.CDLL:
 def call(function: str, arguments: ctypes.Structure, dtype: torch.dtype) -> None:
     """Call one of the library's functions, for float32 or float64 numbers.
 
-    Raises
-    ------
-    MemoryError
-        It found no memory to work in.
-    RuntimeError
-        It failed in another way.
+    Raises MemoryError: it found no memory to work in; RuntimeError: it failed in another way.
     """
     outcome = getattr(library(), f"{function}_{KINDS[dtype]}")(ctypes.byref(arguments))
     if outcome == 1:

@@ -13,6 +13,7 @@ import json
 import re
 import subprocess
 import tempfile
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,19 +65,9 @@ class Variant(NamedTuple):
 def what_is_used(variant: Variant, capability: int = 90, size: Configuration | None = None) -> Used:
     """Compile a kernel for a GPU of compute capability 80 or 90.
 
-    Parameters
-    ----------
-    variant : Variant
-        Which kernel; ``dtype`` is "bf16", "fp32" or "tf32".
-    capability : int
-        Ten times the compute capability.
-    size : Configuration or None
-        Other block sizes than those that ship.
-
-    Raises
-    ------
-    RuntimeError
-        Triton's interpreter is on in this process.
+    `variant`: which kernel; ``dtype`` is "bf16", "fp32" or "tf32". `capability`: ten times the
+    compute capability. `size`: other block sizes than those that ship. Raises RuntimeError:
+    Triton's interpreter is on in this process.
     """
     if INTERPRETED:
         raise RuntimeError("TRITON_INTERPRET=1 is set; compile in a process without it")
@@ -181,35 +172,6 @@ def _resources(cubin: bytes) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def table(
-    keys: int, values: int, dtype: str, capability: int, *, bare: bool = True
-) -> list[dict[str, Any]]:
-    """Compile every kernel of a size, for one chunk and many; return what each uses.
-
-    Parameters
-    ----------
-    keys, values, dtype, capability
-        As of `what_is_used`.
-    bare : bool
-        The bare kernels too, not only the fused ones.
-
-    Returns
-    -------
-    list of dict
-        The fields of `Variant` and `Used`, and the capability.
-    """
-    variants = [
-        Variant(direction, keys, values, dtype, many=many, fused=fused)
-        for direction in KERNELS
-        for many in ((True, False) if direction != "step" else (False,))
-        for fused in ((False, True) if bare else (True,))
-    ]
-    return [
-        {"capability": capability, **x._asdict(), **what_is_used(x, capability)._asdict()}
-        for x in variants
-    ]
-
-
 def main() -> None:
     """Print one line of JSON a kernel for every ``keys,values,dtype`` on the command line."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -219,8 +181,12 @@ def main() -> None:
     arguments = parser.parse_args()
     for size in arguments.sizes:
         keys, values, dtype = size.split(",")
-        bare = not arguments.fused
-        for line in table(int(keys), int(values), dtype, arguments.capability, bare=bare):
+        for direction, many, fused in product(KERNELS, (True, False), (False, True)):
+            if (direction == "step" and many) or (arguments.fused and not fused):
+                continue
+            kernel = Variant(direction, int(keys), int(values), dtype, many=many, fused=fused)
+            used = what_is_used(kernel, arguments.capability)
+            line = {"capability": arguments.capability, **kernel._asdict(), **used._asdict()}
             print(json.dumps(line), flush=True)
 
 

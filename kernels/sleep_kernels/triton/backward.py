@@ -324,16 +324,8 @@ def run_backward(
 ) -> Gradients:
     """Launch the backward kernel.
 
-    Parameters
-    ----------
-    d_output, d_after : Tensor or None
-        Gradients of output and state; None means zeros.
-
-    Returns
-    -------
-    Gradients
-        Each in its input's dtype. Without `d_output`, q and what stands behind the output have
-        none.
+    `d_output`, `d_after`: gradients of output and state; None means zeros. Returns each in its
+    input's dtype. Without `d_output`, q and what stands behind the output have none.
     """
     if d_output is None:
         inputs = inputs._replace(q=None, weight=None, gate=None)

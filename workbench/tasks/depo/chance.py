@@ -24,12 +24,7 @@ def chance_lines(config: DepoConfig, drawn: np.ndarray) -> dict[str, ChanceLine]
     cycle of n nodes weighs p(n) times its number of queries; `first` weighs each cycle once.
     `exact` is the chance that an example's queries, each with its own random k, are all right.
 
-    Parameters
-    ----------
-    config : DepoConfig
-        The settings.
-    drawn : int64 [hop]
-        What k is drawn from, with equal odds.
+    `config`: the settings; `drawn`: int64 [hop], what k is drawn from, with equal odds.
     """
     sizes, odds = size_distribution(config)
     queries = np.minimum(sizes, config.queries)

@@ -34,14 +34,7 @@ def guess_from_earlier_answers(nodes: int, queries: int, hops: tuple[int, ...]) 
     Rings are uniform over all orders of `nodes` named nodes; queries start at distinct nodes in
     random order, each with k drawn from `hops` with equal odds.
 
-    Parameters
-    ----------
-    nodes : int
-        3 .. `MOST_NODES`.
-    queries : int
-        At most `nodes`.
-    hops : tuple of int
-        Every k that can be asked.
+    `nodes`: 3 .. `MOST_NODES`. `queries`: at most `nodes`. `hops`: every k that can be asked.
     """
     # Names are exchangeable: let the true ring be 0 -> 1 -> ... -> 0, and the first query start
     # at 0. What is known is which nodes stand at a known distance from each other: `placed` holds
@@ -91,10 +84,7 @@ class _Rings:
         How likely it is right; how likely it is right about the true ring, where equally likely
         answers are chosen among at random; and what is known afterwards, encoded.
 
-        Parameters
-        ----------
-        placed : ndarray
-            int ``[state, node]``.
+        `placed`: int ``[state, node]``.
         """
         nodes, node = self.nodes, np.arange(self.nodes)
         codes, one, where = np.unique(_encoded(placed), return_index=True, return_inverse=True)

@@ -83,14 +83,8 @@ def rings_held_out(ring: np.ndarray, sizes: np.ndarray, share: float) -> np.ndar
     A ring is hashed from its smallest name on, so that it is the same ring wherever it begins;
     the hash, as a number in [0, 1), is compared with `share`.
 
-    Parameters
-    ----------
-    ring : ndarray
-        int [example, node]: names in the order of the ring, in the first ``sizes[example]``.
-    sizes : ndarray
-        int [example].
-    share : float
-        Expected share of all rings.
+    `ring`: int [example, node]: names in the order of the ring, in the first ``sizes[example]``;
+    `sizes`: int [example]; `share`: expected share of all rings.
     """
     size = sizes[:, None]
     place = np.arange(ring.shape[1])

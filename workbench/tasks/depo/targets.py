@@ -21,20 +21,11 @@ def hop_targets(
 ) -> list[ProbeTarget]:
     """Return the k-hop successor of every node, for every k in `levels`.
 
-    Parameters
-    ----------
-    successor : int64 [example, node]
-        Index of each node's direct successor; -1 where an example has no such node.
-    levels : sequence of int
-        Numbers of hops, 1 and up.
-    names : tuple of str
-        Name of each node.
-    symbols : int64 [node]
-        Id of the first token of each name.
-    asked_by : int64 [example, node]
-        The query that starts at the node; -1 where none does.
-    read_at : int64 [example, node] or None
-        Place of the last token of the edge that leaves the node.
+    `successor`: int64 [example, node], index of each node's direct successor; -1 where an example
+    has no such node. `levels`: numbers of hops, 1 and up. `names`: name of each node. `symbols`:
+    int64 [node], id of the first token of each name. `asked_by`: int64 [example, node], the query
+    that starts at the node; -1 where none does. `read_at`: int64 [example, node], place of the last
+    token of the edge that leaves the node.
     """
     here, hops = successor, 1
     targets = []

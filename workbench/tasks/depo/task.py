@@ -184,10 +184,8 @@ class Depo(Task):
     def solve(self, batch: Batch) -> np.ndarray:
         """Work out every ANS and answer by walking the edges read from the context.
 
-        Raises
-        ------
-        WorkbenchError
-            The context leads nowhere, or an answer's length is not that of its masked tokens.
+        Raises WorkbenchError: the context leads nowhere, or an answer's length is not that of its
+        masked tokens.
         """
         tokens = batch.tokens.copy()
         for row, loss, valid in zip(tokens, batch.loss_mask, batch.valid, strict=True):
@@ -392,15 +390,11 @@ class Depo(Task):
     def parse(self, text: str, queries: str | None = None) -> Batch:
         """Return the batch of a typed cycle; edges keep the order in which they are typed.
 
-        Parameters
-        ----------
-        text : str
-            Edges ``0>3 3>5 5>0``, separated by blanks, commas, semicolons or lines; ``->``
-            will do for ``>``. One directed cycle over 3 to `nodes` nodes; fewer than `nodes` are
-            padded on the left, which a model trained on one size has never seen.
-        queries : str or None
-            Up to `queries` of ``k:node``, for example ``2:0, 3:5``. None asks one query per start
-            node, in the order of the edges, with k going round the task's hops.
+        `text`: edges ``0>3 3>5 5>0``, separated by blanks, commas, semicolons or lines; ``->`` will
+        do for ``>``. One directed cycle over 3 to `nodes` nodes; fewer than `nodes` are padded on
+        the left, which a model trained on one size has never seen. `queries`: up to `queries` of
+        ``k:node``, for example ``2:0, 3:5``. None asks one query per start node, in the order of
+        the edges, with k going round the task's hops.
         """
         index = {word: number for number, word in enumerate(self._words.texts)}
         successor = typed.cycle(text, index, most=self.config.nodes)

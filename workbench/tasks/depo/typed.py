@@ -12,20 +12,9 @@ from workbench.errors import WorkbenchError
 def cycle(text: str, names: Collection[str], *, most: int) -> dict[str, str]:
     """Return source -> target of the typed edges, checked to be one directed cycle.
 
-    Parameters
-    ----------
-    text : str
-        Edges such as ``0>3 3>5 5>0``.
-    names : collection of str
-        Names that a node can have.
-    most : int
-        Largest number of nodes.
-
-    Raises
-    ------
-    WorkbenchError
-        Not edges, an unknown name, a node with two successors or two predecessors or none, two
-        or more separate cycles, or too few or too many nodes.
+    `text`: edges such as ``0>3 3>5 5>0``; `names`: names that a node can have; `most`: largest
+    number of nodes. Raises WorkbenchError: not edges, an unknown name, a node with two successors
+    or two predecessors or none, two or more separate cycles, or too few or too many nodes.
     """
     edges = re.split(r"[\s,;]+", re.sub(r"\s*(?:->|>|→)\s*", ">", text).strip(" \t\r\n,;"))
     if edges == [""]:
@@ -84,21 +73,9 @@ def cycle(text: str, names: Collection[str], *, most: int) -> dict[str, str]:
 def queries(text: str, nodes: Container[str], *, max_hops: int, most: int) -> list[tuple[int, str]]:
     """Return the typed queries as (k, start node).
 
-    Parameters
-    ----------
-    text : str
-        Queries such as ``2:0, 3:5``; a node may be asked about more than once.
-    nodes : container of str
-        The cycle's nodes.
-    max_hops : int
-        Largest k.
-    most : int
-        Largest number of queries.
-
-    Raises
-    ------
-    WorkbenchError
-        No query, not ``k:node``, k out of range, an unknown node, or too many queries.
+    `text`: queries such as ``2:0, 3:5``; a node may be asked about more than once. `nodes`: the
+    cycle's nodes. `max_hops`: largest k. `most`: largest number of queries. Raises WorkbenchError:
+    no query, not ``k:node``, k out of range, an unknown node, or too many queries.
     """
     found = re.split(r"[\s,;]+", re.sub(r"\s*:\s*", ":", text).strip(" \t\r\n,;"))
     if found == [""]:
