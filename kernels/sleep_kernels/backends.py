@@ -71,7 +71,7 @@ class Native(Backend):
     automatic = "cpu"
 
     def missing(self, device: torch.device) -> str | None:
-        """Return why there is no library; it is compiled now if it has to be."""
+        """Return why the library is missing; it is compiled now if necessary."""
         if device.type != "cpu":
             return f"the tensors are on {device.type}; expected a CPU"
         return library.problem()

@@ -57,7 +57,7 @@ def short_convolution(
     ValueError
         Shapes do not fit, or the backend is unknown.
     RuntimeError
-        "native" is asked for and there is no library.
+        "native" is requested and the library is missing.
     """
     return _convolved(True, x, weight, tail, activate, backend)
 
@@ -88,7 +88,7 @@ def dynamic_convolution(
     ValueError
         Shapes do not fit, or the backend is unknown.
     RuntimeError
-        "native" is asked for and there is no library.
+        "native" is requested and the library is missing.
     """
     return _convolved(False, x, weight, tail, activate, backend)
 

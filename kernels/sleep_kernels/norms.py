@@ -52,7 +52,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float, *, backend: str = "auto") ->
     ValueError
         The weight's shape does not fit, or the backend is unknown.
     RuntimeError
-        "native" is asked for and there is no library.
+        "native" is requested and the library is missing.
     """
     check_shape("weight", weight, tuple(x.shape[-1:]), "channel", x)
     if library.takes(backend, x, weight):

@@ -2,7 +2,7 @@
 
 `torch.compile` sees each as one opaque node, with shapes from ``register_fake``. Neither mutates
 anything, and the backward saves nothing but the call's own inputs. An operator cannot return None,
-so what is absent comes back as an empty tensor. Shared by the backends with kernels of their own.
+so what is absent comes back as an empty tensor. Shared by the backends that have kernels.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def silu_gate(both: Tensor, *, backend: str = "auto") -> Tensor:
     ValueError
         The last axis has an odd size, or the backend is unknown.
     RuntimeError
-        "native" is asked for and there is no library.
+        "native" is requested and the library is missing.
     """
     if not both.ndim or both.shape[-1] % 2:
         raise ValueError(
@@ -65,7 +65,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, *, backend: str = "auto") -> Ten
     ValueError
         Shapes do not fit, the angles require gradients, or the backend is unknown.
     RuntimeError
-        "native" is asked for and there is no library.
+        "native" is requested and the library is missing.
     """
     if torch.compiler.is_compiling():  # a check of the angles would break the graph
         return _rotated(x, cos, sin)

@@ -82,7 +82,7 @@ def test_memory_settles_when_no_head_moves_more_than_the_tolerance():
 def test_answers_settle_after_patience_quiet_passes(patience, stops_at):
     answers = [[1, 2], [3, 2], [3, 2], [4, 2], [4, 2], [4, 2], [4, 2], [4, 2]]
     rule = until_answers_settle(patience)
-    for _ in range(2):  # a rule starts anew at pass 1 of the next window
+    for _ in range(2):  # a rule starts over at pass 1 of the next window
         decisions = [rule(report(i, [[[[0.0]]]], [[[[0.0]]]], a)) for i, a in enumerate(answers, 1)]
         assert decisions.index(True) + 1 == stops_at
 

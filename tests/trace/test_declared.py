@@ -195,7 +195,7 @@ def test_metadata_that_are_not_json(folder, text, caplog):
 
 
 def test_several_damaged_members(folder, caplog):
-    """Their checksums in the zip file are wrong; each failure is told once, in the error."""
+    """Their checksums in the zip file are wrong; each failure is reported once, in the error."""
     path = zipped(folder)
     data = path.read_bytes()
     path.write_bytes(data.replace(b'"zarr_format"', b'"Zarr_format"'))

@@ -144,10 +144,10 @@ class HybridModel(nn.Module):
         window : int or None
             Attention reaches at most this many newest tokens.
         output : bool
-            False: nobody reads the hidden output, so what follows the last layer that leaves
+            False: nothing reads the hidden output, so what follows the last layer that leaves
             something in the memory is not computed, and None is returned in its place.
         keep_kv : bool
-            False: nobody reads the KV cache afterwards; it is handed on as it was.
+            False: nothing reads the KV cache afterwards; it is returned unchanged.
 
         Returns
         -------

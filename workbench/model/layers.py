@@ -123,7 +123,7 @@ class Attention(nn.Module):
 
 
 def _flash(q: Tensor, k: Tensor, v: Tensor, window: int | None, masked: bool) -> Tensor:
-    """Run flash-attn, which is asked for explicitly and never stands in silently."""
+    """Run flash-attn: only if requested, never as a silent replacement."""
     try:
         from flash_attn import flash_attn_func
     except ImportError:

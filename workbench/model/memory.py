@@ -29,7 +29,7 @@ WITHOUT_CHECKSUM = "sleep-memory/1"
 class KVCache:
     """Keys and values of one attention layer, not yet rotated.
 
-    Positions start anew in every window, so that nothing but the cache itself crosses an
+    Positions start at 0 again in every window, so that nothing but the cache itself crosses an
     eviction; RoPE depends on differences of positions alone.
     """
 

@@ -1,6 +1,6 @@
 """What an example looks like, as plain data: a graph, rows of cells, or sentences.
 
-A task gives it (`Task.picture`); whoever draws it knows no task.
+A task returns it (`Task.picture`); the code that draws it knows no task.
 """
 
 from __future__ import annotations

@@ -63,8 +63,8 @@ class Rule110(Task):
     title = "Rule 110: a cellular automaton"
     difficulty_name, unit, item = "rollout", "step", "cell"
     unrolling = (
-        "Time runs down, passes run across: if each pass computed a step of the automaton, what "
-        "can be told would grow by a row or more with every pass."
+        "Time runs down, passes run across: if each pass computed a step of the automaton, the "
+        "decodable part would grow by at least one row per pass."
     )
     vocabulary = ("0", "1", "Q")
     Config = Rule110Config
@@ -214,7 +214,7 @@ class Rule110(Task):
         return np.arange(self.config.strings)[:, None] * width + last
 
     def typed(self, batch: Batch, example: int) -> tuple[str, str]:
-        """Return the strings, separated by blanks; nobody types the queries."""
+        """Return the strings, separated by blanks; the queries are fixed and not typed."""
         items = self.picture(batch, example).items
         return " ".join("".join(map(str, item.rows[0])) for item in items), ""
 

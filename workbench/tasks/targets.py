@@ -1,4 +1,4 @@
-"""What a probe is asked to find in a memory: exact answers about every node and every cell.
+"""What a probe looks for in a memory: exact answers about every node and every cell.
 
 A task's `probe_targets` reads a batch and returns one `ProbeTarget` per number of hops or steps:
 for each item (a node, a cell) of each example the right class, worked out by the task's own rules.

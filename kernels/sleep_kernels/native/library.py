@@ -112,7 +112,7 @@ def runs_at_once(*tensors: Tensor | None) -> bool:
 def library() -> ctypes.CDLL:
     """Return the library.
 
-    Raises RuntimeError: there is none; `problem` says why.
+    Raises RuntimeError: the library is missing; `problem` says why.
     """
     found = _library_or_reason()
     if isinstance(found, str):

@@ -305,7 +305,7 @@ def backward_kernel(
 
 
 class Gradients(NamedTuple):
-    """Gradients of `Inputs`, in its order without `valid`; None where there is none."""
+    """Gradients of `Inputs`, in its order without `valid`; None where an input is absent."""
 
     q: Tensor | None
     k: Tensor

@@ -52,8 +52,8 @@ def forward_kernel(
         M = b * stril(K K^T * D)     R = (I + M)^-1 b * (V - e * (K S))
         O = SCALE (e * (Q S) + ((Q K^T) * D) R)          S <- l S + K^T (f * R)
 
-    and ``R = b * V`` where not DELTA. Columns of S do not meet, so blocks of values are programs
-    of their own. Yang et al. arXiv 2406.06484 section 3, 2412.06464 section 3.3.
+    and ``R = b * V`` where not DELTA. Columns of S do not meet, so each block of values is a
+    separate program. Yang et al. arXiv 2406.06484 section 3, 2412.06464 section 3.3.
     """
     BLOCKS: tl.constexpr = (VALUES + BV - 1) // BV
     pair = tl.program_id(0) // BLOCKS

@@ -103,7 +103,7 @@ def place(batch, first, head, by_batch, by_token, WIDTH: tl.constexpr, UNIT: tl.
 
     The step leads to the next token's row. Strides are counted in units of UNIT elements: the
     compiler sees in the product by what an address can be divided, and loads 16 bytes at a time,
-    without a kernel of its own for every stride. `batch` and `first` are int64, as offsets may be.
+    without a separate kernel for every stride. `batch` and `first` are int64, as offsets may be.
     """
     return (batch * by_batch + first * by_token) * UNIT + head * WIDTH, by_token * UNIT
 

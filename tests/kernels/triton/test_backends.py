@@ -50,7 +50,7 @@ def test_triton_refuses_sizes(given, reason):
 
 
 def test_the_capability_is_that_of_the_tensors_device(monkeypatch):
-    """An old card beside a new one: cuda:1 is refused although cuda:0 is current."""
+    """An old card next to a new one: cuda:1 is refused although cuda:0 is current."""
     found = {0: (9, 0), 1: (7, 5)}
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda d: found[d.index])
     old = backend_status("cuda:1")["triton"]

@@ -1,7 +1,7 @@
 """Names of Depo's nodes: words over a small alphabet whose last letter shows that they end.
 
-A word of letters a, b is the symbols ``a`` and ``b.``: the last letter has an id of its own, so
-where words end is visible without a separator. Sources: the Depo generator of Physics of Language
+A word of letters a, b is the symbols ``a`` and ``b.``: the last letter has a separate id, so
+the end of a word is visible without a separator. Sources: the Depo generator of Physics of Language
 Models 4.1 (word lengths, shifted last letter, redrawing of duplicates); paper section 2.
 """
 

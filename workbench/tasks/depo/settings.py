@@ -51,7 +51,7 @@ class DepoConfig(TaskConfig):
         if self.held_out is not None and self.names != "single":
             raise ValueError(
                 f'held_out {self.held_out} needs names = "single": with names = "{self.names}" '
-                "nearly every ring is new as it is"
+                "nearly every ring is new anyway"
             )
         if self.hops is not None and not all(1 <= k <= self.max_hops for k in self.hops):
             raise ValueError(f"hops {self.hops} must lie in 1..max_hops ({self.max_hops})")

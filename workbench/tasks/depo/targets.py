@@ -1,4 +1,4 @@
-"""What a probe is asked about Depo's nodes."""
+"""The questions that probes answer about Depo's nodes."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ class Depo(Task):
     title = "Depo: k-hop retrieval"
     difficulty_name, unit, item = "hops", "hop", "node"
     unrolling = (
-        "Hops run down, passes run across: if each pass looked one arrow further, what can be "
-        "told would grow by a row or more with every pass."
+        "Hops run down, passes run across: if each pass looked one arrow further, the decodable "
+        "part would grow by at least one row per pass."
     )
     query_form = "hops:node"
     Config = DepoConfig
