@@ -306,9 +306,9 @@ def test_waking_skips_the_windows_in_between(tiny_model, make_batch):
 
 def test_sixty_four_passes_stay_finite(tiny_model, make_batch):
     kinds = ("attention", "gated_delta", "delta_negative", "mamba2", "jet", "linear_attention")
-    model, batch = tiny_model(*kinds, dtype="float32"), make_batch(2, 1)
+    model, batch = tiny_model(*kinds, dtype="float32"), make_batch(1, 1)
     events = list(read(model, batch, sleep_config(passes=64)))
-    assert sum(isinstance(e, SleepPass) for e in events) == 128
+    assert sum(isinstance(e, SleepPass) for e in events) == 64
     assert all(torch.isfinite(t).all() for e in events for t in e.memory.tensors().values())
     assert torch.isfinite(wakes(events)[0].logits).all()
 
