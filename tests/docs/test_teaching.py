@@ -62,22 +62,3 @@ def test_checks_say_what_the_sheet_quotes(path):
     assert len(quoted) == section.count("### Exercise")
     for check, praise in quoted:
         assert praise in praises(module, check)
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_each_exercise_has_wrong_answers_and_what_to_say(path):
-    for exercise in sections()[path.stem].split("\n### Exercise")[1:]:
-        wrong = [line for line in exercise.splitlines() if line.startswith("- ")][1:]
-        assert len(wrong) >= 2
-        assert all(" Say: " in line for line in wrong)
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_aim_and_minutes_are_told(path):
-    section = sections()[path.stem]
-    assert "**Aim.**" in section and "**What to look for at the end.**" in section
-    title = section.splitlines()[0]
-    rows = re.findall(
-        rf"^\| \[{re.escape(title)}\]\(#.+\) \| (\d+)", SHEET.read_text(), re.MULTILINE
-    )
-    assert len(rows) == 1 and 0 < int(rows[0]) <= 45

@@ -134,6 +134,7 @@ def test_a_missing_file_and_a_name_that_is_no_folder(tiny_sweep, tmp_path):
         load_sweep(tiny_sweep(name="a b"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted((data_folder() / "sweeps").glob("*.toml")), ids=str)
 def test_the_committed_sweeps_can_be_planned(path, monkeypatch):
     from workbench.lab import arms, flops, sweeps

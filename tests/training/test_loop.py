@@ -163,6 +163,7 @@ def test_a_compiled_run_is_resumed_exactly(tiny_experiment, tmp_path, weights_of
     assert_same_weights(weights_of(folder), weights_of(tmp_path / "whole"))
 
 
+@pytest.mark.process
 @every_n
 def test_killed_at_any_moment_and_resumed(n, tiny_experiment, tmp_path, weights_of):
     experiment = tiny_experiment(n, "training.steps=100", "training.checkpoint_every=7")

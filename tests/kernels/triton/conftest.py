@@ -2,6 +2,7 @@
 
 import importlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -203,3 +204,9 @@ def tensor_core_blocks(monkeypatch):
 
     for module in (backward, forward, run):
         monkeypatch.setattr(module, "kernel_dtype", lambda *_: "bf16")
+
+
+def pytest_itemcollected(item):
+    """Triton's interpreter is slow: `run.py test --fast` leaves this folder out."""
+    if Path(item.path).is_relative_to(Path(__file__).parent):
+        item.add_marker("slow")
