@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 OLDEST = (3, 11)
 if sys.version_info < OLDEST:
@@ -39,7 +39,7 @@ IMPLIED = {"dev": {"dev", "notebooks", "test"}}
 
 FIRST_NOTEBOOK = "01_a_memory_you_can_write_to.ipynb"
 LAB_DEFAULTS = ROOT / "notebooks" / ".jupyter"
-"""JupyterLab's settings where its user has chosen none: it does not ask whether to fetch news."""
+"""JupyterLab's defaults, which a user's own settings override: no question about news."""
 NEEDS = {"test": "dev", "lab": "notebooks", "bench": "bench"}
 """Extra a command needs; every other command runs on the base install."""
 
@@ -54,7 +54,7 @@ usage: python3 run.py [--cpu] COMMAND [ARGUMENTS ...]
   bench      speed against peers, as a table and as JSON; bench NAME [ARGUMENTS ...] runs one of
              the benchmarks, bench --list names them
   fuzz       change files at random and read them (--count, --seed, --kind): no reader may fail
-  gpu-check  on a machine with an NVIDIA GPU: are the kernels right there, and how fast
+  gpu-check  on a machine with an NVIDIA GPU: whether the kernels are right there, and how fast
   lock       rewrite constraints.txt from a fresh environment (--torch VERSION to move torch)
   ...        any other command goes to `workbench`, such as train, eval, sample
 
@@ -64,7 +64,7 @@ usage: python3 run.py [--cpu] COMMAND [ARGUMENTS ...]
 
 
 class Trouble(Exception):
-    """Something a person can put right: printed as one line."""
+    """A problem that the user can fix: printed as one line."""
 
     def __init__(self, message: str, code: int = 1) -> None:
         super().__init__(message)
@@ -81,18 +81,24 @@ def venv_python(venv: Path, platform: str = os.name) -> Path:
     return venv / ("Scripts/python.exe" if platform == "nt" else "bin/python")
 
 
+def code_of(command: Sequence[str | Path], **options: Any) -> int:
+    """Run `command` in the root and return its exit code."""
+    words = [str(part) for part in command]
+    return subprocess.run(words, cwd=ROOT, check=False, **options).returncode
+
+
 def call(command: Sequence[str | Path], what: str) -> None:
     """Run `command`, say what it does and how long it took; raise `Trouble` if it fails."""
     say(f"{what} ...")
     start = time.monotonic()
-    code = subprocess.run([str(part) for part in command], cwd=ROOT, check=False).returncode
+    code = code_of(command)
     if code:
         raise Trouble(f"{what} failed (exit code {code}); see the lines above", code)
     say(f"{what}: done in {time.monotonic() - start:.0f} s")
 
 
 def write_aside(path: Path, text: str) -> None:
-    """Write `text` to `path` so that no reader ever finds half of it."""
+    """Write `text` to `path` completely or not at all."""
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     aside.write_text(text, encoding="utf-8")
     os.replace(aside, path)
@@ -164,12 +170,12 @@ def install_project(python: Path, *, extras: set[str], constraints: Path | None)
 
 
 def compile_kernels(python: Path) -> None:
-    """Compile the C++ kernels now and not at their first use; say so where they cannot be."""
+    """Compile the C++ kernels now instead of at their first use; say so if that fails."""
     start = time.monotonic()
     say("compiling kernels for this processor ...")
     probe = "from sleep_kernels.native import library; raise SystemExit(bool(library.problem()))"
-    if subprocess.run([str(python), "-P", "-c", probe], check=False).returncode:
-        say("without them, slower ones in PyTorch are used; the lines above say why")
+    if code_of([python, "-P", "-c", probe]):
+        say("PyTorch's slower ones are used instead; the lines above say why")
     else:
         say(f"compiling kernels for this processor: done in {time.monotonic() - start:.0f} s")
 
@@ -237,15 +243,15 @@ def ensure(extra: str | None, *, cpu: bool) -> Path:
 def locked(path: Path, *, timeout: float = 3600.0) -> Iterator[None]:
     """Hold `path` as a lock between processes; say so while waiting for another one.
 
-    The operating system lets go of it when the holder ends, however it ends.
+    The operating system releases it when the holder ends, however it ends.
     """
     with path.open("a+b") as file:
         deadline = time.monotonic() + timeout
-        told = False
+        reported = False
         while not _try_lock(file.fileno()):
-            if not told:
+            if not reported:
                 say(f"another run.py is setting up {path.parent}; waiting for it to finish")
-                told = True
+                reported = True
             if time.monotonic() > deadline:
                 raise Trouble(f"another run.py has held {path} for {timeout:.0f} s; end it first")
             time.sleep(0.2)
@@ -276,7 +282,9 @@ def pinned_torch(constraints: str | None = None) -> str:
     text = CONSTRAINTS.read_text(encoding="utf-8") if constraints is None else constraints
     match = re.search(r"^torch==([^\s;]+)", text, re.MULTILINE)
     if not match:
-        raise Trouble("constraints.txt pins no torch; expected a line torch==VERSION; restore it")
+        raise Trouble(
+            "constraints.txt does not pin torch; expected a line torch==VERSION; restore it"
+        )
     return match.group(1)
 
 
@@ -298,7 +306,7 @@ def pins(freeze: str) -> list[str]:
 
 
 def lock(arguments: Sequence[str], *, cpu: bool) -> int:
-    """Install everything afresh without constraints and write down what came."""
+    """Install everything in a new environment without constraints; write down the versions."""
     parser = Parser(prog="run.py lock")
     parser.add_argument("--torch", default=None, metavar="VERSION")
     torch = parser.parse_args(arguments).torch or pinned_torch()
@@ -346,16 +354,15 @@ def test(python: Path, arguments: Sequence[str]) -> int:
     rest = [word for word in arguments if word != "--fast"]
     pytest = [*module, "pytest", *(FAST if len(rest) < len(arguments) else []), *rest]
     if rest:
-        return subprocess.run(pytest, cwd=ROOT, check=False).returncode
+        return code_of(pytest)
     codes = {}
     for name, command in {"ruff check": "check .", "ruff format": "format --check ."}.items():
         print(f"== {name}", flush=True)
-        ruff = [*module, "ruff", *command.split()]
-        codes[name] = subprocess.run(ruff, cwd=ROOT, check=False).returncode
+        codes[name] = code_of([*module, "ruff", *command.split()])
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as report:
         with subprocess.Popen([*module, "mypy"], cwd=ROOT, stdout=report, stderr=report) as mypy:
             print("== pytest; mypy runs meanwhile and reports afterwards", flush=True)
-            tests = subprocess.run(pytest, cwd=ROOT, check=False).returncode
+            tests = code_of(pytest)
             codes["mypy"] = mypy.wait()
         report.seek(0)
         print(f"== mypy\n{report.read()}", end="")
@@ -380,31 +387,29 @@ def bench(python: Path, arguments: Sequence[str]) -> int:
         return 0
     if arguments and arguments[0] not in found:
         known = ", ".join(found) or "none yet"
-        raise Trouble(f"no benchmark {arguments[0]!r}; there are: {known}", 2)
+        raise Trouble(f"no benchmark {arguments[0]!r}; expected one of: {known}", 2)
     worst = 0
     for name in arguments[:1] or found:
         print(f"== {name}", flush=True)
-        command = [str(python), "-P", str(found[name]), *arguments[1:]]
-        worst = max(worst, subprocess.run(command, cwd=ROOT, check=False).returncode)
+        worst = max(worst, code_of([python, "-P", found[name], *arguments[1:]]))
     return worst
 
 
 GPU_PROBE = "import jaxtyping, numpy, pydantic, torch, triton; assert torch.cuda.is_available()"
-"""What `benchmarks/gpu_check.py` and the parts of the workbench that it trains with import."""
+"""What `benchmarks/gpu_check.py` imports, and the parts of the workbench that it trains with."""
 
 
 def gpu_check(arguments: Sequence[str], *, cpu: bool) -> int:
-    """Run the GPU's own checks: with this Python where it has all they need, else with .venv."""
+    """Run the GPU's checks: with this Python if it has all they need, else with .venv."""
     python = Path(sys.executable)
-    probe = [str(python), "-c", GPU_PROBE]
-    if subprocess.run(probe, capture_output=True, check=False).returncode:
+    if code_of([python, "-c", GPU_PROBE], capture_output=True):
         python = ensure(None, cpu=cpu)
     else:
         say(f"using {python}, which has torch with CUDA; nothing is installed")
     paths = [str(ROOT), str(ROOT / "kernels"), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    command = [str(python), "-P", str(ROOT / "benchmarks" / "gpu_check.py"), *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    command = [python, "-P", ROOT / "benchmarks" / "gpu_check.py", *arguments]
+    return code_of(command, env=environment)
 
 
 def lab_command(python: Path, arguments: Sequence[str]) -> list[str]:
@@ -420,13 +425,13 @@ def lab_command(python: Path, arguments: Sequence[str]) -> list[str]:
 
 
 def lab_environment() -> dict[str, str]:
-    """Return what JupyterLab finds in its environment, beside what this process does."""
+    """Return the environment variables that JupyterLab needs in addition."""
     paths = [str(LAB_DEFAULTS), os.environ.get("JUPYTER_CONFIG_PATH", "")]
     return {"JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, paths))}
 
 
 def hand_over(command: Sequence[str], **environment: str) -> NoReturn:
-    """Become `command`, so that signals reach it; on Windows, run it and exit as it does."""
+    """Replace this process by `command`, so that signals reach it; on Windows, run it and exit."""
     os.environ.update(environment)
     if os.name == "nt":
         sys.exit(subprocess.run(command, check=False).returncode)
@@ -435,7 +440,7 @@ def hand_over(command: Sequence[str], **environment: str) -> NoReturn:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line."""
+    """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
         """Raise `Trouble` with exit code 2."""
@@ -487,5 +492,5 @@ if __name__ == "__main__":
         sys.stderr.write(f"run.py: {trouble}\n")
         sys.exit(trouble.code)
     except KeyboardInterrupt:
-        sys.stderr.write("run.py: stopped; an unfinished set-up is taken up again next time\n")
+        sys.stderr.write("run.py: stopped; the next call resumes an unfinished set-up\n")
         sys.exit(130)
