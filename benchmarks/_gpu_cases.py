@@ -153,7 +153,7 @@ def error_over_budget(x: Leaves, rule: str, found: list[Tensor], passes: int = 1
     """Return the largest error of an `outcome` against float64, in budgets: right is 1 or less.
 
     Budget per tensor: 2 x (error of the plain chunked form + epsilon of the inputs' dtype x the
-    largest entry). The plain form is no low-precision reference: it computes in float32 from the
+    largest entry). The plain form is not a low-precision reference: it computes in float32 from the
     rounded inputs and rounds its output, so in bfloat16 and float16 the second term decides.
     """
     true = outcome(x, partial(run_rule, rule, backend="reference"), torch.float64, passes)

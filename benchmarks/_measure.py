@@ -17,7 +17,7 @@ import numpy as np
 RESULTS = Path(__file__).resolve().parent / "results"
 """Recorded results, which the tables of README.md are made from."""
 LATEST = Path(__file__).resolve().parent / "latest"
-"""Where a run writes unless it is told otherwise; not kept by git."""
+"""Where a run writes by default; ignored by git."""
 
 
 def machine(*packages: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Write the tables of benchmarks/README.md anew from benchmarks/results.
+"""Write the tables of benchmarks/README.md again from benchmarks/results.
 
 python3 benchmarks/_tables.py
 """
@@ -34,7 +34,7 @@ def with_tables(text: str) -> str:
 
 
 def read(name: str) -> dict[str, Any] | None:
-    """Return one record of ``results``, None where there is none."""
+    """Return one record of ``results``, or None if it does not exist."""
     path = HERE / "results" / name
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 

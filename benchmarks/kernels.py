@@ -158,7 +158,7 @@ def main() -> int:
             if wrong:
                 print(f"L = {tokens}, d = {dim}: wrong results, nothing is timed: {wrong}")
                 return 1
-            # token by token, long windows take minutes: not worth a column of its own
+            # token by token, long windows take minutes: not worth a separate column
             timed = {n: r for n, r in rules.items() if n != NAIVE or tokens <= 64}
             times = side_by_side(
                 {name: runner(rule, tokens, dim) for name, rule in timed.items()},

@@ -2,7 +2,7 @@
 
     python3 run.py bench pages [--repeats 15] [--json FILE]
 
-A server of its own in an empty folder, and the system's Chromium ($WORKBENCH_CHROMIUM names
+A separate server in an empty folder, and the system's Chromium ($WORKBENCH_CHROMIUM names
 another). The stepper and the memory page go a step on, alone and then while two runs train. Also
 timed: recording 64 examples with all states, and a probe map of 2 layers x 5 passes x 4 targets x 5
 splits. A step whose page then says something else than it should is an error, not a time.

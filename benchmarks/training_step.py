@@ -128,7 +128,7 @@ def peak_memory(side: str) -> int | None:
 def alone(side: str) -> None:
     """Run ten steps of one side and print by how much they raise the peak resident size."""
     setting = Setting(compiled=False)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = resident("VmRSS")
     for number in range(10):
         setting.step(side, number)

@@ -67,7 +67,7 @@ class ModelConfig(Frozen):
     attention_heads : int
         Heads of an attention layer; width / attention_heads channels each, even for RoPE.
     gdn_heads : int
-        Heads of a fast-weight layer, each with a matrix of its own.
+        Heads of a fast-weight layer, each with its own matrix.
     key_dim : int
         Rows of each fast-weight matrix.
     value_dim : int

@@ -74,7 +74,7 @@ TARGET: Final = "target"
 """What a probe is to tell from the memory, by name: 2-hop successors, the cells after t steps."""
 
 ITEM: Final = "item"
-"""One of the things a target is told of in every example: a node, a cell."""
+"""One of the things that have a target in every example: a node, a cell."""
 
 BASELINE: Final = "baseline"
 """What a probe's accuracy is compared with: the majority, the input, untrained weights."""

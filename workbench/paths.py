@@ -1,4 +1,4 @@
-"""Where the bundled data lies."""
+"""Where the bundled data is."""
 
 from __future__ import annotations
 

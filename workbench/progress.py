@@ -7,7 +7,7 @@ from typing import Any
 
 
 class _Lines:
-    """Standard error, with each redrawn bar on a line of its own."""
+    """Standard error, with each redrawn bar on a separate line."""
 
     def write(self, text: str) -> None:
         sys.stderr.write(text.replace("\r", "\n"))
