@@ -408,7 +408,8 @@ def gpu_check(arguments: Sequence[str], *, cpu: bool) -> int:
         say(f"using {python}, which has torch with CUDA; nothing is installed")
     paths = [str(ROOT), str(ROOT / "kernels"), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    command = [python, "-P", ROOT / "benchmarks" / "gpu_check.py", *arguments]
+    script = str(ROOT / "benchmarks" / "gpu_check.py")
+    command = [str(python), "-P", script, *arguments]
     return code_of(command, env=environment)
 
 
