@@ -31,20 +31,10 @@ def curves(
     y_range: tuple[float, float] | None = None,
     theme: Theme = "light",
 ) -> go.Figure:
-    """Draw measured `lines` over `x`, and predictions or reference lines dashed.
+    """Draw measured `lines` (label -> y) over `x`, and predictions or reference lines dashed.
 
-    Parameters
-    ----------
-    x : sequence
-        Shared by all lines.
-    lines, dashed : mapping of str to sequence
-        Label -> y. A dashed line takes the colour of the measured line at the same place.
-    title, x_title, y_title : str
-        The comparison in words, and the axes with their units.
-    log_x : bool
-        Logarithmic x, with a tick at every x.
-    y_range : (float, float) or None
-        Fixed range of y.
+    A dashed line takes the colour of the measured line at the same place. Titles state the
+    comparison, and the axes with their units. `log_x` puts a tick at every x.
     """
     figure = go.Figure()
     for index, (label, y) in enumerate(lines.items()):

@@ -35,20 +35,10 @@ HeldOut = Callable[[np.ndarray, float, int], np.ndarray]
 
 
 def rows_of(states: xr.DataArray, passes: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return S after several passes as rows of one table, and the example of each row.
+    """Return S after several passes, ``[row, feature]``, and each row's example, int ``[row]``.
 
-    Parameters
-    ----------
-    states : DataArray
-        As `workbench.instruments.probing.features.fast_weights` returns it, of one window and
-        layer.
-    passes : sequence of int
-        One row for each example and pass.
-
-    Returns
-    -------
-    tuple of ndarray
-        ``[row, feature]`` and int ``[row]``.
+    `states` are those of `workbench.instruments.probing.features.fast_weights`, of one window and
+    layer; each example and pass gives a row.
     """
     window, layer = int(states[dims.WINDOW][0]), int(states[dims.LAYER][0])
     parts = [flattened(states, window, sleep_pass, layer) for sleep_pass in passes]
@@ -60,14 +50,8 @@ def told_random_labels(
 ) -> float:
     """Return how well a probe predicts labels thrown by a coin, mean over `draws`.
 
-    Parameters
-    ----------
-    held_out : callable
-        Says which rows are tested; the others are trained on.
-    features : ndarray
-        ``[row, feature]``.
-    example : int [row]
-        Where each row comes from: its rows share one label.
+    `held_out` says which rows are tested; the others train the probe. `features` are
+    ``[row, feature]``; the rows of one `example`, int ``[row]``, share a label.
     """
     scores = []
     for seed in range(draws):
@@ -88,21 +72,14 @@ def by_row(example: np.ndarray, share: float, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Bench:
-    """Features of one place under one split, ready for any labels.
-
-    Attributes
-    ----------
-    factors : Factors
-        Of the training fold.
-    projected : dict of str to ndarray
-        Features of each fold, ``[example of the fold, mode]``.
-    of : dict of str to ndarray
-        Indices of the examples in each fold.
-    """
+    """Features of one place under one split, ready for any labels."""
 
     factors: Factors
+    """Of the training fold."""
     projected: dict[str, np.ndarray]
+    """Features of each fold, ``[example of the fold, mode]``."""
     of: dict[str, np.ndarray]
+    """Indices of the examples in each fold."""
 
     def right(
         self,
@@ -112,10 +89,7 @@ class Bench:
     ) -> np.ndarray:
         """Return which items a probe trained with `alpha` predicts right, bool ``[example, item]``.
 
-        Parameters
-        ----------
-        labels : int [example, item]
-            Of all examples.
+        `labels` are those of all examples, int ``[example, item]``.
         """
         classes = int(labels.max()) + 1
         probe = _fixed(self.factors, labels[self.of["train"]], classes, alpha)

@@ -20,15 +20,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found; a notebook shows it as one line.
-
-    Attributes
-    ----------
-    right : bool
-        Whether the exercise is solved.
-    message : str
-        What is right, or what to look at next.
-    """
+    """Whether the exercise is solved, and what is right or what to look at next, in one line."""
 
     right: bool
     message: str

@@ -47,26 +47,15 @@ def experiment(
     """Start training `base` once for each N, and return while the runs go on.
 
     An earlier live experiment of this kernel is ended first: two would halve each other's speed.
-
-    Parameters
-    ----------
-    base : Experiment
-        Model, task and optimiser; N, steps, seed and how often it is evaluated are set here.
-    passes : sequence of int
-        N of each run; the most expensive starts first.
-    steps : int
-        Optimiser steps of each run; ``$WORKBENCH_LIVE_STEPS``, where it is set, is the most.
-    seed : int
-        Of weights and batches, the same for all runs.
-    cores : int
-        Runs that train at a time, a CPU thread each.
-    root : Path or None
-        Folder of the runs, kept; None takes a temporary one, removed with the kernel.
+    `base` gives model, task and optimiser; N (`passes`, the most expensive first), `steps`, `seed`
+    (weights and batches, the same for all runs) and how often to evaluate are set here.
+    ``$WORKBENCH_LIVE_STEPS`` limits the steps. `cores` runs train at a time, a CPU thread each.
+    The folder `root` is kept; None takes a temporary one, removed with the kernel.
 
     Raises
     ------
     WorkbenchError
-        `steps` or an N is below 1, or the variable holds no number.
+        `steps` or an N is below 1, or the variable does not hold a number.
     """
     if not passes or min(passes) < 1 or steps < 1:
         raise WorkbenchError(
@@ -80,21 +69,9 @@ def experiment(
 
 
 class Live:
-    """Runs that train now; made by `experiment`.
+    """Runs that train now, started in the order of `plans`; made by `experiment`.
 
-    Parameters
-    ----------
-    plans : list of PlannedRun
-        The runs, in the order of their starts.
-    root, cores
-        As in `experiment`.
-
-    Attributes
-    ----------
-    root : Path
-        Folder of the runs.
-    problem : str
-        Why the runs are no longer watched; empty while all is well.
+    `problem` says why the runs are no longer watched; it is empty while all is well.
     """
 
     at_work: ClassVar[list[Live]] = []

@@ -73,10 +73,7 @@ def token_passes(experiment: Experiment) -> int:
 def at_most(steps: int) -> int:
     """Return `steps`, or what ``$WORKBENCH_LIVE_STEPS`` allows, if that is less.
 
-    Raises
-    ------
-    WorkbenchError
-        The variable holds no number of steps.
+    Raises `WorkbenchError` if the variable does not hold a number of steps.
     """
     most = os.environ.get(MOST_STEPS)
     if most is None:
