@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jupytext
 import pytest
-from nbmake.nb_run import NotebookRun
+from nbclient import NotebookClient
 
 pytestmark = pytest.mark.notebook
 
@@ -34,6 +34,16 @@ def guarded(self, address):
 socket.socket.connect = guarded
 """
 """``sitecustomize.py`` of the kernel: nothing but this machine can be reached."""
+
+CLEAN = """\
+# %%
+%reset -f
+import sys
+for name in [name for name in sys.modules if name.partition(".")[0] == "sleep_course"]:
+    del sys.modules[name]
+del sys
+"""
+"""What runs before each notebook: no name and no module of the course is left from the last."""
 
 LIVE_STEPS = "30"
 """Most steps of a run that a notebook trains live (`sleep_course.live.plan`)."""
@@ -90,19 +100,34 @@ def test_every_solution_is_folded_and_follows_its_exercise(name):
         before = cell
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def executed(request, tmp_path_factory):
-    """A notebook that has run from top to bottom, the network out of reach, and its seconds."""
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory):
+    """A kernel that cannot reach the network and serves all notebooks, so imports cost once."""
     guard = tmp_path_factory.mktemp("offline")
     (guard / "sitecustomize.py").write_text(OFFLINE, encoding="utf-8")
+    starter = NotebookClient(jupytext.reads(CLEAN, "py:percent"))
+    manager = starter.create_kernel_manager()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(guard))
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("WORKBENCH_LIVE_STEPS", LIVE_STEPS)
-        patch.chdir(guard)  # nothing may depend on the folder it is started from
-        result = NotebookRun(paired(request.param), TIME_LIMIT).execute()
-    assert result.error is None, f"{result.error.summary}\n{result.error.trace}"
-    return result.nb
+        starter.start_new_kernel(cwd=str(guard))  # nothing may depend on the folder it starts in
+    yield manager
+    starter._cleanup_kernel()
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def executed(request, kernel):
+    """A notebook that has run from top to bottom, with no name left from another."""
+    notebook = jupytext.read(paired(request.param))
+    notebook.cells[:0] = jupytext.reads(CLEAN, "py:percent").cells
+    client = NotebookClient(notebook, km=kernel, timeout=TIME_LIMIT, record_timing=True)
+    try:
+        client.execute()
+    finally:
+        client.kc.stop_channels()
+    del notebook.cells[0]
+    return notebook
 
 
 def test_it_runs_in_time(executed):
