@@ -9,6 +9,7 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
+import param
 import plotly.graph_objects as go
 import xarray as xr
 
@@ -154,8 +155,12 @@ class CursorScreen:
             if value is None or name in pending or value == self._asked.get(name):
                 continue
             self._asked[name] = value
-            if self.bound[name].value != value:
-                self.bound[name].value = value
+            widget = self.bound[name]
+            if widget is self.passes:  # else choosing its last value again would be no change
+                with param.edit_constant(widget):
+                    widget.param.update(value=value, value_throttled=value)
+            elif widget.value != value:
+                widget.value = value
 
     def controls(self, extent: Extent, boundary: BoundaryIndex) -> Changes:
         """Return what the widgets offer, but for what `follow` sets."""
