@@ -149,7 +149,7 @@ class CursorScreen:
             The cursor's values by name, as they were when the other panes were filled: by now
             another thread may be moving it. What is None has no value to be shown.
         pending : container of str
-            Names whose next value is already waiting.
+            Names of which a newer choice has been made.
         """
         for name, value in values.items():
             if value is None or name in pending or value == self._asked.get(name):

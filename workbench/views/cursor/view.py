@@ -72,6 +72,8 @@ class CursorView(pn.viewable.Viewer):
         self._following = False
         self._outbox = Outbox()
         self._turns = Turns(show_error)
+        self._asked: dict[str, int] = {}  # choices by parameter, counted
+        self._answered: dict[str, int] = {}  # the last of them that the cursor has taken
         self._playing, self._actions = False, 0
         self.screen = self.make_screen()
         self._start()
@@ -241,11 +243,14 @@ class CursorView(pn.viewable.Viewer):
         if self._outbox.applying:
             return  # the widget was set by us
         # of several values that come while another thread has its turn, the last one counts
-        self._turns.take(partial(self._choose, name, value), key=name)
+        self._asked[name] = asked = self._asked.get(name, 0) + 1
+        self._turns.take(partial(self._choose, name, value, asked), key=name)
 
-    def _choose(self, name: str, value: Any) -> None:
-        value, wrong = self.cursor.nearest(name, value)
-        self.cursor.param.update(**{name: value})
+    def _choose(self, name: str, value: Any, asked: int) -> None:
+        with self._lock:  # a picture drawn meanwhile shows this choice, or is known to be older
+            self._answered[name] = asked
+            value, wrong = self.cursor.nearest(name, value)
+            self.cursor.param.update(**{name: value})
         if wrong:
             self.draw()  # the field still holds what was typed, even where the cursor stayed
             self._outbox.set([], then=partial(warn, wrong))
@@ -304,7 +309,13 @@ class CursorView(pn.viewable.Viewer):
             changes = self.contents(self.theme) + self._address()
             # what the cursor says now: when it is set, another thread may be moving it
             values = {name: getattr(self.cursor, name) for name in self.screen.bound}
-            self._outbox.set(changes, then=lambda: self.screen.follow(values, self._turns))
+            answered = dict(self._answered)
+
+            def follow() -> None:
+                chosen = {n for n, asked in self._asked.items() if asked != answered.get(n)}
+                self.screen.follow(values, chosen)
+
+            self._outbox.set(changes, then=follow)
         self._turns.take(self._draw_rest, key="rest")
 
     def _draw_rest(self) -> None:
