@@ -244,13 +244,16 @@ class CursorView(pn.viewable.Viewer):
             return  # the widget was set by us
         # of several values that come while another thread has its turn, the last one counts
         self._asked[name] = asked = self._asked.get(name, 0) + 1
-        self._turns.take(partial(self._choose, name, value, asked), key=name)
+        self._turns.take(partial(self._take_up, name, value, asked), key=name)
 
-    def _choose(self, name: str, value: Any, asked: int) -> None:
+    def _take_up(self, name: str, value: Any, asked: int) -> None:
         with self._lock:  # a picture drawn meanwhile shows this choice, or is known to be older
             self._answered[name] = asked
-            value, wrong = self.cursor.nearest(name, value)
-            self.cursor.param.update(**{name: value})
+            self._choose(name, value)
+
+    def _choose(self, name: str, value: Any) -> None:
+        value, wrong = self.cursor.nearest(name, value)
+        self.cursor.param.update(**{name: value})
         if wrong:
             self.draw()  # the field still holds what was typed, even where the cursor stayed
             self._outbox.set([], then=partial(warn, wrong))
