@@ -49,7 +49,7 @@ usage: python3 run.py [--cpu] COMMAND [ARGUMENTS ...]
   serve      the dashboards in a browser (--port, --address, --no-open, ...)
   test       ruff, mypy and pytest; with arguments, only pytest with them
              --fast leaves out the tests that need a browser, a notebook, the documents or other
-             processes, and slow ones: about two minutes on two cores
+             processes, and slow ones
   lab        JupyterLab on the notebooks
   bench      speed against peers, as a table and as JSON; bench NAME [ARGUMENTS ...] runs one of
              the benchmarks, bench --list names them
