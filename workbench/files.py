@@ -260,7 +260,7 @@ def try_output(path: Path) -> None:
     """Check that `path` can be written before starting the work that fills it.
 
     Missing folders are made for the trial and removed again. Raises `WorkbenchError` if `path` is a
-    folder, or its parent cannot be made, or there is no permission or no space.
+    folder, its parent cannot be made, or permission or space is missing.
     """
     try:
         if path.is_dir():

@@ -104,7 +104,7 @@ def imports(source: Source) -> Iterator[tuple[int, str]]:
             name = ".".join(base)
             for alias in node.names:
                 # `from workbench import dims` means the module, `from workbench import load` the
-                # front door; both are told apart by the table of floors.
+                # front door; the table of floors distinguishes them.
                 inner = f"{name}.{alias.name}"
                 yield node.lineno, inner if name == "workbench" and inner in FLOOR_OF else name
         elif isinstance(node, ast.Call) and node.args:

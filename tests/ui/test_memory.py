@@ -181,7 +181,7 @@ def test_traces_of_one_s_own(page, start_server, tmp_path_factory):
     expect(page.get_by_role("spinbutton", name="Example (0-4)")).to_be_visible()
 
 
-def test_nothing_is_cut_or_wider_than_the_window(page, server):
+def test_nothing_is_cut_or_wider_than_the_window(page, server, labels_cut):
     open_memory(page, server, "checkpoint=depo-n8-w2-any&pass=1&N=8")
     for width in (1280, 1920, 1024, 700):
         page.set_viewport_size({"width": width, "height": 900})
@@ -192,25 +192,4 @@ def test_nothing_is_cut_or_wider_than_the_window(page, server):
         assert wide <= 0, width
         if width < 1280:
             continue
-        cut = page.evaluate(
-            """() => {
-              const found = []
-              const look = (root) => {
-                for (const e of root.querySelectorAll("*")) {
-                  if (e.shadowRoot) look(e.shadowRoot)
-                  if (!e.matches(".js-plotly-plot")) continue
-                  const box = e.getBoundingClientRect()
-                  for (const text of e.querySelectorAll("svg text")) {
-                    const b = text.getBoundingClientRect()
-                    if (!b.width || !text.textContent.trim()) continue
-                    const across = b.left < box.left - 2 || b.right > box.right + 2
-                    if (across || b.top < box.top - 2 || b.bottom > box.bottom + 2)
-                      found.push(`${e.getAttribute("aria-label")}: ${text.textContent}`)
-                  }
-                }
-              }
-              look(document)
-              return found
-            }"""
-        )
-        assert cut == [], width
+        assert labels_cut(page) == [], width

@@ -364,29 +364,10 @@ OVERFLOWING = """() => {
   look(document)
   return found
 }"""
-CUT = """() => {
-  const found = []
-  const look = (root) => {
-    for (const e of root.querySelectorAll("*")) {
-      if (e.shadowRoot) look(e.shadowRoot)
-      if (!e.matches(".js-plotly-plot")) continue
-      const box = e.getBoundingClientRect()
-      for (const text of e.querySelectorAll("svg text")) {
-        const b = text.getBoundingClientRect()
-        if (!b.width || !text.textContent.trim()) continue
-        const across = b.left < box.left - 2 || b.right > box.right + 2
-        if (across || b.top < box.top - 2 || b.bottom > box.bottom + 2)
-          found.push(`${e.getAttribute("aria-label")}: ${text.textContent}`)
-      }
-    }
-  }
-  look(document)
-  return found
-}"""
 
 
 @pytest.mark.parametrize("checkpoint", ["depo-n8-any", "depo-n8-w2-any", "rule110-w12-t8-n3"])
-def test_cards_and_labels_have_room(page, server, checkpoint):
+def test_cards_and_labels_have_room(page, server, checkpoint, labels_cut):
     page.set_viewport_size({"width": 1920, "height": 1000})
     open_stepper(page, server, f"checkpoint={checkpoint}&pass=2&N=8&show=sleep_change")
     for width in (1920, 1280, 1100, 1024, 800, 390):
@@ -403,7 +384,7 @@ def test_cards_and_labels_have_room(page, server, checkpoint):
                 assert apart or below, f"two cards overlap at {width}: {a} {b}"
         if width >= 1280:
             assert page.evaluate(OVERFLOWING) == [], width
-            assert page.evaluate(CUT) == [], width
+            assert labels_cut(page) == [], width
 
 
 def test_two_windows_have_level_labels_and_an_eviction(page, server):

@@ -50,7 +50,7 @@ def convergence(trace: xr.DataTree, *, fixed_point: xr.DataTree | None = None) -
 
     - ``distance`` (example, window, sleep_pass, layer, gdn_head): ``|S_n - S*| / |S*|``;
     - ``fixed_point_step`` (example, window, layer, gdn_head): relative step of the longer
-      run's own last pass; not small, S* is no fixed point;
+      run's own last pass; where it is not small, S* is not a fixed point;
     - ``carried_difference``, same dims: difference, relative to S*, of the memories that the
       two runs carried into the window. 0 in the first window; in later ones the longer run
       began elsewhere, and part of the distance is that.

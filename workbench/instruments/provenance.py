@@ -77,7 +77,7 @@ def contribution_norms(
     NaN.
 
     Raises WorkbenchError: the trace keeps no states or no writes, the writes do not make up the
-    states, or there is no such convention.
+    states, or the convention is unknown.
     """
     states = states_of(trace)
     passes = passes_of(trace)

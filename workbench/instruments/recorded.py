@@ -51,7 +51,7 @@ def asleep_of(trace: xr.DataTree) -> np.ndarray:
 def position(states: xr.DataArray, name: str, label: int) -> int:
     """Return where a label stands along the dim `name`.
 
-    Raises WorkbenchError: there is no such label.
+    Raises WorkbenchError: the label is unknown.
     """
     labels = list(states.indexes[name]) if name in states.indexes else range(states.sizes[name])
     if label in labels:

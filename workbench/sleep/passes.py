@@ -97,7 +97,7 @@ def is_last(
 def resolve(sleep: SleepConfig, generator: np.random.Generator | None) -> int | PassRule:
     """Return N, drawn if it is random, or the rule that `sleep.passes` names.
 
-    Raises WorkbenchError: N is random and there is no generator to draw it from.
+    Raises WorkbenchError: N is random and no generator is given.
     """
     passes = sleep.passes
     if isinstance(passes, RandomPasses):

@@ -35,7 +35,8 @@ def least_change(
     - said: what speaks for each class now, ``[example, class]``.
     - wanted (int64 [example]): the class to be said.
 
-    Result: ``[example, feature]``; zeros where the wanted class is said by the margin already.
+    Result: ``[example, feature]``; zeros where the probe already predicts the wanted class by
+    the margin.
     """
     count, classes = said.shape
     rows = np.arange(count)

@@ -93,7 +93,8 @@ class Fit(NamedTuple):
 
     - factors: of the training features.
     - correlated: ``[mode, item x class]``.
-    - offset: share of each class in training, ``[item x class]``: what is said at the mean.
+    - offset: share of each class in training, ``[item x class]``: the prediction at
+      the mean.
     """
 
     factors: Factors
