@@ -27,7 +27,6 @@ TOO_LONG = {
 """Modules and functions that are still longer."""
 
 CROWDED = {
-    "tests/views",
     "workbench/lab",
 }
 """Folders that still hold more files."""
@@ -57,7 +56,7 @@ RAW_READERS = {
     "workbench.training.checkpoints": "the headers of safetensors files",
     "workbench.training.provenance": "/proc/cpuinfo",
     "workbench.trace.schema": "the attributes of a trace, which it checks",
-    "workbench.views.cursor.desk": "the vocabulary of a trace whose reader has checked it",
+    "workbench.views.cursor.traces": "the vocabulary of a trace whose reader has checked it",
 }
 """Modules that parse text or open files without `workbench.files`, and what it is they read."""
 

@@ -252,7 +252,7 @@ def _on_the_pages():
 
     from workbench.training.checkpoints import load_checkpoint
     from workbench.views.cursor.cursor import Cursor, TraceCursor
-    from workbench.views.cursor.desk import Desk
+    from workbench.views.cursor.traces import TraceStore
     from workbench.views.memory.page import Memory
     from workbench.views.stepper.page import Stepper
 
@@ -269,7 +269,7 @@ def _on_the_pages():
     stepper.submit("Bob hall Ann attic Cyd hall", "")
     assert "Bob is in hall" in stepper.screen.picture.object
     assert list(stepper.screen.query.options)[:2] == ["Where is Bob", "Where is Ann"]
-    memory = Memory(TraceCursor(checkpoint="toy"), at=Desk(shelf))
+    memory = Memory(TraceCursor(checkpoint="toy"), store=TraceStore(shelf))
     assert memory.screen.picture.object.count(" is in ") == 3
 
 

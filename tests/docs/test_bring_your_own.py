@@ -267,15 +267,15 @@ def test_the_memory_page_shows_its_trace(toy, trace, tmp_path):
     """No model is loaded, and the task is one that the workbench does not know."""
     from workbench.trace import save_trace
     from workbench.views.cursor.cursor import TraceCursor
-    from workbench.views.cursor.desk import Desk
+    from workbench.views.cursor.traces import TraceStore
     from workbench.views.memory.page import Memory
 
     (tmp_path / "traces").mkdir()
     few = trace.isel(example=slice(16))
     save_trace(few, tmp_path / "traces" / "toy.zarr.zip")
     services = SimpleNamespace(traces=tmp_path / "traces", names=lambda: [])
-    page = Memory(TraceCursor(checkpoint="traces/toy"), at=Desk(services))
-    assert page.study.symbols(0)[0] == [toy.task.vocabulary[i] for i in toy.batch.tokens[0, :6]]
+    page = Memory(TraceCursor(checkpoint="traces/toy"), store=TraceStore(services))
+    assert page.traced.symbols(0)[0] == [toy.task.vocabulary[i] for i in toy.batch.tokens[0, :6]]
     for name, card in page.screen.cards.items():
         assert not card.problem.visible, f"{name}: {card.problem.object}"
         assert any(pane.visible and pane.figure["data"] for pane in card.panes), name

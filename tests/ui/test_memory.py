@@ -159,7 +159,7 @@ def test_traces_of_one_s_own(page, start_server, tmp_path_factory):
     import workbench
     from workbench.trace import origin_of, record, save_trace
     from workbench.training.checkpoints import load_checkpoint
-    from workbench.views.cursor.desk import drawn_batch
+    from workbench.views.cursor.traces import drawn_batch
 
     assert workbench
     folder = tmp_path_factory.mktemp("own")

@@ -15,7 +15,7 @@ from workbench.views.attribution import model as attribution_model
 from workbench.views.attribution.model import AttributionCursor, result_key
 from workbench.views.attribution.page import Attribution
 from workbench.views.attribution.words import check_words, item_weights
-from workbench.views.cursor.reading import RESULTS, Wanted
+from workbench.views.cursor.reading import RESULTS, ReadingKey
 
 QUICK = {"checkpoint": "ring", "passes": 2, "steps": 8, "samples": 2}
 
@@ -86,7 +86,7 @@ def test_tokens_colour_the_text_and_the_ring(show):
 
 
 def test_an_edge_has_its_own_tokens_however_long_its_names_are(readings):
-    examples = readings.get(Wanted("words", 0, 2))
+    examples = readings.get(ReadingKey("words", 0, 2))
     problem = examples.problem(0)
     lengths = [len(edge.source) + len(edge.target) for edge in problem.picture.items]
     valid = problem.batch.valid[0, :56]

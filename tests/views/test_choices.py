@@ -23,7 +23,7 @@ def let_go(slider, value):
 def test_a_choice_on_its_way_is_not_undone_by_an_older_picture(stepper):
     """The thread that takes a choice up may still be at work when an older picture arrives."""
     turns, pictures = [], []
-    stepper._turns.take = lambda todo, key=None: turns.append(todo)
+    stepper._queue.take = lambda todo, key=None: turns.append(todo)
     stepper._outbox.set = lambda changes, then=None: pictures.append(then)
     slider = stepper.screen.passes
     let_go(slider, 3)

@@ -162,5 +162,5 @@ def test_another_is_chosen_when_no_other_thread_of_the_session_is_at_work(bundle
         one.choice.value = other
         assert said(one) == before, "it waits for its turn"
 
-    one._turns.take(at_work)
+    one._queue.take(at_work)
     assert said(one) != before

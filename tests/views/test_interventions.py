@@ -11,7 +11,7 @@ from workbench.errors import WorkbenchError
 from workbench.figures.theme import BYTES
 from workbench.instruments.attributing.continuation import stacked
 from workbench.instruments.patching.context_swaps import questions, swap_context
-from workbench.views.cursor.reading import Wanted
+from workbench.views.cursor.reading import ReadingKey
 from workbench.views.interventions.model import (
     InterventionCursor,
     next_donor,
@@ -178,10 +178,10 @@ def test_the_numbers_can_be_saved(view):
 
 
 def test_readings_are_made_once(readings):
-    wanted = Wanted("ring", 0, 2)
+    wanted = ReadingKey("ring", 0, 2)
     assert readings.get(wanted) is readings.get(wanted)
     with pytest.raises(WorkbenchError):
-        readings.get(Wanted("damaged", 0, 2))
+        readings.get(ReadingKey("damaged", 0, 2))
 
 
 def test_a_recorded_measurement_follows_the_checkpoint(view):
@@ -206,7 +206,7 @@ def test_what_crosses_beside_s_makes_no_promise(view):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_donor_taken_answers_at_least_one_question_differently(readings, seed):
-    examples = readings.get(Wanted("rule", seed, 3))
+    examples = readings.get(ReadingKey("rule", seed, 3))
     for recipient in range(len(examples.batch)):
         one, donor = (examples.one(i) for i in (recipient, next_donor(examples, recipient)))
         swapped = swap_context(examples.checkpoint.task, one, donor)
@@ -230,7 +230,7 @@ def test_a_pass_beyond_n_is_told_with_what_to_do(view):
 
 @pytest.mark.parametrize("name", ["ring", "ring-two"])
 def test_the_change_along_the_strip_is_the_instrument_s(readings, name):
-    examples = readings.get(Wanted(name, 0, 2))
+    examples = readings.get(ReadingKey(name, 0, 2))
     found = examples.change(3)
     states = {
         boundary: stacked(there.memory)[0][3] for boundary, there in examples.boundaries.items()

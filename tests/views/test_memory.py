@@ -13,8 +13,8 @@ from workbench.instruments.linear import CONVENTIONS
 from workbench.instruments.provenance import contribution_norms
 from workbench.trace import origin_of, record, save_trace
 from workbench.views.cursor.cursor import URL, Cursor, TraceCursor
-from workbench.views.cursor.desk import Desk, drawn_batch
 from workbench.views.cursor.instrument_card import csv_of
+from workbench.views.cursor.traces import TraceStore, drawn_batch
 from workbench.views.memory import readings
 from workbench.views.memory.page import INSTRUMENTS, Memory
 
@@ -22,7 +22,7 @@ from workbench.views.memory.page import INSTRUMENTS, Memory
 @pytest.fixture
 def memory(shared):
     pn.extension("plotly")
-    return Memory(TraceCursor(checkpoint="ring", passes=2), at=Desk(shared))
+    return Memory(TraceCursor(checkpoint="ring", passes=2), store=TraceStore(shared))
 
 
 def panes(memory):
@@ -62,12 +62,12 @@ def test_the_names_in_the_address_are_those_of_the_stepper(memory):
 
 
 def test_it_opens_after_the_last_sleep_unless_a_place_is_given(memory, shared):
-    assert memory.cursor.boundary == (0, 2) and not memory.study.awake[0]
+    assert memory.cursor.boundary == (0, 2) and not memory.traced.awake[0]
     placed = TraceCursor()
     assert placed.restore({"checkpoint": "ring", "N": "2", "pass": "1"}) == []
-    assert Memory(placed, at=Desk(shared)).cursor.boundary == (0, 1)
+    assert Memory(placed, store=TraceStore(shared)).cursor.boundary == (0, 1)
     begun = TraceCursor(checkpoint="ring", passes=2, window=0, sleep_pass=0)
-    assert Memory(begun, at=Desk(shared)).cursor.boundary == (0, 0)
+    assert Memory(begun, store=TraceStore(shared)).cursor.boundary == (0, 0)
 
 
 def test_a_step_redraws_only_what_depends_on_it(memory):
@@ -101,12 +101,12 @@ def test_a_head_redraws_what_is_of_one_head(memory):
 
 
 def test_another_example_and_another_n_are_another_sleep(memory):
-    first, study = panes(memory), memory.study
+    first, traced = panes(memory), memory.traced
     memory.screen.example.value = 5
-    assert memory.study is study, "the trace has all examples"
+    assert memory.traced is traced, "the trace has all examples"
     assert panes(memory) != first and "Ring of 8 nodes" in memory.screen.picture.object
     memory.cursor.passes = 4
-    assert memory.study is not study and memory.cursor.boundary == (0, 4)
+    assert memory.traced is not traced and memory.cursor.boundary == (0, 4)
     memory.screen.checkpoint.value = "rule"
     assert memory.cursor.passes == 3 and "automaton" in memory.screen.picture.object
 
@@ -115,7 +115,7 @@ def test_shares_are_those_of_the_place(memory):
     memory.cursor.param.update(example=4, window=1, sleep_pass=1, gdn_head=1)
     panes = memory.screen.cards["shares"].panes
     for convention, pane in zip(CONVENTIONS, panes, strict=True):
-        wanted = contribution_norms(memory.study.one(4), convention=convention)["share"].isel(
+        wanted = contribution_norms(memory.traced.one(4), convention=convention)["share"].isel(
             example=0, window=1, layer=0, gdn_head=1
         )
         texts = [text for trace in pane.figure["data"] for text in trace.get("text", ())]
@@ -129,12 +129,12 @@ def test_awake_and_before_everything_there_is_something_to_see(memory):
     assert "nothing has been written" in str(memory.screen.cards["shares"].panes[0].figure)
     assert "window 1, pass 1" in str(memory.screen.cards["readout"].panes[1].figure)
     memory.act("last")
-    assert memory.study.awake[memory.cursor.window]
+    assert memory.traced.awake[memory.cursor.window]
     assert not any(card.problem.visible for card in memory.screen.cards.values())
 
 
 def test_several_layers(shared):
-    memory = Memory(TraceCursor(checkpoint="ring-two"), at=Desk(shared))
+    memory = Memory(TraceCursor(checkpoint="ring-two"), store=TraceStore(shared))
     assert memory.screen.layer.visible and memory.cursor.layer == 1
     before = panes(memory)
     memory.screen.layer.value = 2
@@ -146,7 +146,7 @@ def test_several_layers(shared):
 def test_typed_input_from_the_stepper(shared):
     cursor = TraceCursor(checkpoint="ring", passes=2, text="0>1 1>2 2>0", queries="1:0, 2:1")
     cursor.layer = 1
-    memory = Memory(cursor, at=Desk(shared))
+    memory = Memory(cursor, store=TraceStore(shared))
     assert memory.problems == [] and "Ring of 3 nodes" in memory.screen.picture.object
     assert "input=0%3E1" in memory.screen.onward.object
     assert not memory.screen.cards["convergence"].panes[1].visible, "CKA takes several examples"
@@ -162,7 +162,7 @@ def test_links_lead_to_the_same_place(memory):
 
 def test_what_is_wrong_in_the_address_is_put_right(shared):
     cursor = TraceCursor(checkpoint="nothing", example=99, sleep_pass=77, gdn_head=9)
-    memory = Memory(cursor, at=Desk(shared))
+    memory = Memory(cursor, store=TraceStore(shared))
     said = dict(memory.problems)
     shown = memory.cursor.checkpoint
     assert said["checkpoint"] == f"there is no checkpoint 'nothing'; {shown} is shown"
@@ -194,7 +194,7 @@ def test_the_numbers_of_every_card_can_be_saved(memory):
         assert button.filename == f"ring-seed-0-n-2-example-0-layer-1-head-0-{instrument.name}.csv"
         rows = list(csv.DictReader(io.StringIO(button.content)))
         assert rows and all(row["value"] not in ("", "nan") for row in rows)
-    found = readings.shares_at(memory.study, memory.cursor)
+    found = readings.shares_at(memory.traced, memory.cursor)
     rows = [r for r in csv.DictReader(io.StringIO(csv_of(found))) if r["variable"] == "share"]
     here = [r for r in rows if (r["window"], r["sleep_pass"]) == ("0", "2")]
     for convention in CONVENTIONS:
@@ -204,7 +204,7 @@ def test_the_numbers_of_every_card_can_be_saved(memory):
 
 @pytest.fixture
 def own(checkpoints, shared, tmp_path):
-    """A desk with traces of one's own: a whole one, and one that keeps states alone."""
+    """A store with traces of one's own: a whole one, and one that keeps states alone."""
     checkpoint = checkpoints["ring"]
     batch = drawn_batch(checkpoint.task, 0).examples(slice(0, 2))
     told = origin_of(checkpoint, seed=0)
@@ -216,11 +216,11 @@ def own(checkpoints, shared, tmp_path):
         )
         save_trace(tree, folder / f"{name}.zarr.zip")
     shared.traces = folder
-    return Desk(shared)
+    return TraceStore(shared)
 
 
 def test_a_trace_of_one_s_own(own):
-    memory = Memory(TraceCursor(checkpoint="traces/whole", example=7, passes=9), at=own)
+    memory = Memory(TraceCursor(checkpoint="traces/whole", example=7, passes=9), store=own)
     assert memory.cursor.example == 1 and memory.cursor.passes is None
     assert "No model is loaded" in memory.screen.note.object
     assert not memory.screen.passes.visible and not memory.screen.seed.visible
@@ -233,7 +233,7 @@ def test_a_trace_of_one_s_own(own):
 
 
 def test_cards_that_lack_something_say_so_and_the_others_stay(own):
-    memory = Memory(TraceCursor(checkpoint="traces/states"), at=own)
+    memory = Memory(TraceCursor(checkpoint="traces/states"), store=own)
     lacking = {n for n, card in memory.screen.cards.items() if card.problem.visible}
     assert lacking == {"shares", "tokens", "change", "retention", "readout", "convergence"}
     card = memory.screen.cards["shares"]
@@ -244,7 +244,7 @@ def test_cards_that_lack_something_say_so_and_the_others_stay(own):
 
 
 def test_a_trace_without_states_is_not_shown(own):
-    memory = Memory(TraceCursor(checkpoint="traces/none"), at=own)
+    memory = Memory(TraceCursor(checkpoint="traces/none"), store=own)
     assert memory.cursor.checkpoint == "ring"
     assert "states" in dict(memory.problems)[""]
 
@@ -253,7 +253,7 @@ def test_what_waits_is_drawn_after_the_rest(memory, monkeypatch):
     drawn = []
     monkeypatch.setattr(memory, "contents", lambda theme: drawn.append("near") or [])
     monkeypatch.setattr(memory, "rest", lambda theme: drawn.append("rest") or [])
-    memory._turns.take(lambda: (memory.draw(), memory.draw(), drawn.append("done")))
+    memory._queue.take(lambda: (memory.draw(), memory.draw(), drawn.append("done")))
     assert drawn == ["near", "near", "done", "rest"], "and once, as it is by then"
 
 
@@ -263,7 +263,7 @@ def test_without_checkpoints_it_says_what_to_do():
             return []
 
     with pytest.raises(WorkbenchError, match="no checkpoint to look into"):
-        Memory(at=Desk(Empty()))
+        Memory(store=TraceStore(Empty()))
 
 
 def test_the_address_follows(memory):

@@ -86,13 +86,13 @@ class Attribution(ReadingView):
 
     def start(self) -> None:
         """Attribute again what was cancelled."""
-        self._turns.take(partial(self._begin, None))
+        self._queue.take(partial(self._begin, None))
 
     def check_parameters(self) -> None:
         """Compare the attribution shown with those of shuffled parameters."""
         found = self._found(self._wanted())
         if found is not None:
-            self._turns.take(partial(self._begin, int(found.attrs["against"])))
+            self._queue.take(partial(self._begin, int(found.attrs["against"])))
 
     def _found(self, key: Key, against: int | None = None) -> xr.Dataset | None:
         """Return what has been worked out, in whichever session, or None."""
@@ -117,7 +117,7 @@ class Attribution(ReadingView):
             return
         if work.ended:
             try:
-                self._turns.take(self.draw, key="ended")
+                self._queue.take(self.draw, key="ended")
             except Exception as error:  # in a thread of ours: nobody else would tell of it
                 failed = {"object": told.failure(error)}
                 tell = partial(show_error, error)
@@ -292,7 +292,7 @@ class Attribution(ReadingView):
 
     def save(self) -> None:
         """Send the numbers to the browser, which saves them as a file."""
-        self._turns.take(self._save)
+        self._queue.take(self._save)
 
     def _save(self) -> None:
         key = self._wanted()

@@ -18,8 +18,8 @@ import xarray as xr
 from workbench.errors import WorkbenchError
 from workbench.figures.theme import Theme
 from workbench.views.cursor.cursor import Cursor
-from workbench.views.cursor.desk import Study
 from workbench.views.cursor.screen import CursorScreen, box, card, heading, html
+from workbench.views.cursor.traces import TraceView
 from workbench.views.parts.components import Download, FigurePane
 from workbench.views.parts.outbox import Changes
 
@@ -33,7 +33,7 @@ class Plot:
     label : str
         What it shows, for screen readers.
     key : hashable
-        All that it depends on beside the study and the theme: it is drawn anew where that changes.
+        All that it depends on beside the traced and the theme: it is drawn anew where that changes.
     make : callable
         Given the theme, returns the figure.
     moving : callable or None
@@ -59,7 +59,7 @@ class Instrument:
     shows, omits : str
         What it shows in plain words, and what it does not.
     plots : callable
-        Given a study and a cursor, returns its figures; what it raises is told in the card.
+        Given a traced and a cursor, returns its figures; what it raises is told in the card.
     data : callable
         Given the same, returns the numbers behind the figures.
     figures : int
@@ -72,8 +72,8 @@ class Instrument:
     title: str
     shows: str
     omits: str
-    plots: Callable[[Study, Cursor], Sequence[Plot]]
-    data: Callable[[Study, Cursor], xr.Dataset]
+    plots: Callable[[TraceView, Cursor], Sequence[Plot]]
+    data: Callable[[TraceView, Cursor], xr.Dataset]
     figures: int = 1
     arrangement: str = "pair"
 
@@ -107,14 +107,16 @@ class InstrumentCard:
         head = box("bar", heading(self.instrument.title), box("push", self.button))
         return card(None, head, self.says, self.problem, *figures)
 
-    def contents(self, screen: CursorScreen, study: Study, cursor: Cursor, theme: Theme) -> Changes:
+    def contents(
+        self, screen: CursorScreen, traced: TraceView, cursor: Cursor, theme: Theme
+    ) -> Changes:
         """Return what the panes hold; an error is told in place of the figures."""
         try:
-            plots = list(self.instrument.plots(study, cursor))
+            plots = list(self.instrument.plots(traced, cursor))
             drawn: list[dict[str, Any]] = []
             for number, plot in enumerate(plots):
                 name = f"{self.instrument.name} {number}"
-                key = (study, plot.key, theme)
+                key = (traced, plot.key, theme)
                 values: dict[str, Any] = {
                     "figure": screen.figure(name, key, partial(plot.make, theme)),
                     "label": plot.label,

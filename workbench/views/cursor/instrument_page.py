@@ -1,6 +1,6 @@
 """What the pages of instruments share: a trace under a cursor, and a card for each instrument.
 
-An `Instrument` says what its card shows and how its figures come from a `Study` and a cursor.
+An `Instrument` says what its card shows and how its figures come from a `TraceView` and a cursor.
 A page is a list of them in a layout: see `workbench.views.memory.page`.
 """
 
@@ -22,9 +22,9 @@ from workbench.instruments.change import changes_of
 from workbench.instruments.recorded import states_of
 from workbench.views.cursor import drawings, words
 from workbench.views.cursor.cursor import BoundaryIndex, Extent, TraceCursor
-from workbench.views.cursor.desk import OWN, Desk, Study, desk, wanted_by
 from workbench.views.cursor.instrument_card import Instrument, InstrumentCard, csv_of
 from workbench.views.cursor.screen import CursorScreen, box, card, heading, html
+from workbench.views.cursor.traces import OWN, TraceStore, TraceView, key_of, trace_store
 from workbench.views.cursor.view import CursorView
 from workbench.views.parts.outbox import Changes
 
@@ -96,8 +96,8 @@ class InstrumentView(CursorView):
     ----------
     cursor : TraceCursor or None
         What to show first.
-    at : Desk or None
-        Where traces come from; None is the desk of the process.
+    at : TraceStore or None
+        Where traces come from; None is the store of the process.
     """
 
     cursor_type = TraceCursor
@@ -111,9 +111,9 @@ class InstrumentView(CursorView):
     screen: InstrumentScreen
 
     def __init__(
-        self, cursor: TraceCursor | None = None, *, at: Desk | None = None, **values: Any
+        self, cursor: TraceCursor | None = None, *, store: TraceStore | None = None, **values: Any
     ) -> None:
-        self.desk = at or desk()
+        self.store = store or trace_store()
         super().__init__(cursor, **values)
 
     def make_screen(self) -> InstrumentScreen:
@@ -133,28 +133,28 @@ class InstrumentView(CursorView):
 
     def names(self) -> list[str]:
         """Return the checkpoints and traces to choose from."""
-        return self.desk.names()
+        return self.store.names()
 
     def check(self) -> None:
         """Raise where the checkpoint cannot be had."""
         if not self.cursor.checkpoint.startswith(OWN):
-            self.desk.services.checkpoint(self.cursor.checkpoint)
+            self.store.services.checkpoint(self.cursor.checkpoint)
 
     def run(self) -> None:
         """Get the trace that the cursor names; raises before anything changes."""
         cursor = self.cursor
         own = cursor.checkpoint.startswith(OWN)
         if not own and cursor.passes is None:
-            trained = self.desk.services.checkpoint(cursor.checkpoint).sleep
+            trained = self.store.services.checkpoint(cursor.checkpoint).sleep
             cursor.passes = words.first_passes(trained)
-        study = self.desk.study(wanted_by(cursor))
-        states_of(study.trace)  # without them there is nothing to be shown
+        traced = self.store.get(key_of(cursor))
+        states_of(traced.trace)  # without them there is nothing to be shown
         if own:
             cursor.param.update(passes=None, text="", queries="")
         # where nobody said where: after the last sleep, before it there may be nothing to see
-        window = study.slept(len(study.passes) - 1)
-        cursor.go_once(BoundaryIndex(window, study.passes[window]))
-        self.study = study
+        window = traced.slept(len(traced.passes) - 1)
+        cursor.go_once(BoundaryIndex(window, traced.passes[window]))
+        self.traced = traced
 
     def busy(self) -> str:
         """Return what is being done while a trace is made."""
@@ -164,46 +164,46 @@ class InstrumentView(CursorView):
     @property
     def extent(self) -> Extent:
         """What the cursor ranges over."""
-        return self.study.extent
+        return self.traced.extent
 
     @property
     def awake(self) -> tuple[bool, ...]:
         """Which windows are read awake."""
-        return self.study.awake
+        return self.traced.awake
 
     def contents(self, theme: Theme) -> Changes:
         """Return what the panes hold: the widgets, S, and the cards that are near."""
-        cursor, study, screen = self.cursor, self.study, self.screen
-        boundary, one = cursor.boundary, study.one(cursor.example)
-        at = study.position(cursor.example)
+        cursor, traced, screen = self.cursor, self.traced, self.screen
+        boundary, one = cursor.boundary, traced.one(cursor.example)
+        at = traced.position(cursor.example)
         states = states_of(one).isel({dims.EXAMPLE: 0}, drop=True)
-        changes = study.ask(("memory change", at), lambda: changes_of(states, modes=1))
+        changes = traced.ask(("memory change", at), lambda: changes_of(states, modes=1))
         change = changes["memory_change"]
         here = float(change.values[boundary.window, boundary.sleep_pass])
-        said = words.where(boundary, study.passes, study.awake, here, study.sleep)
+        said = words.where(boundary, traced.passes, traced.awake, here, traced.sleep)
         of_layer = states.sel({dims.LAYER: cursor.layer}, drop=True)
-        last = study.passes[boundary.window] + 1
+        last = traced.passes[boundary.window] + 1
         window = of_layer.isel({dims.WINDOW: boundary.window, dims.SLEEP_PASS: slice(0, last)})
         scale = ("scale", at, cursor.layer, cursor.quantity)
         return [
-            *screen.controls(study.extent, boundary),
+            *screen.controls(traced.extent, boundary),
             *self._setup(),
             (screen.boundary, {"title": said[0], "sentence": said[1], "told": "", "busy": ""}),
             *screen.strip(
                 change,
-                passes=study.passes,
-                awake=study.awake,
+                passes=traced.passes,
+                awake=traced.awake,
                 boundary=boundary,
                 theme=theme,
-                source=(study, at),
+                source=(traced, at),
             ),
             *screen.matrices(
                 cursor,
                 window,
-                limit=study.ask(scale, lambda: _limit(of_layer, cursor.quantity)),
-                awake=study.awake[boundary.window],
+                limit=traced.ask(scale, lambda: _limit(of_layer, cursor.quantity)),
+                awake=traced.awake[boundary.window],
                 theme=theme,
-                source=(study, at),
+                source=(traced, at),
             ),
             *self._cards(self.near, theme),
         ]
@@ -217,19 +217,19 @@ class InstrumentView(CursorView):
             change
             for name in names
             for change in self.screen.cards[name].contents(
-                self.screen, self.study, self.cursor, theme
+                self.screen, self.traced, self.cursor, theme
             )
         ]
 
     def _setup(self) -> Changes:
-        """Return note, picture of the example and links, which the study decides."""
-        cursor, study, screen = self.cursor, self.study, self.screen
-        own = study.source == "own"
-        problem = study.problem(cursor.example)
-        note = _own_note(study)
-        if study.checkpoint is not None:
+        """Return note, picture of the example and links, which the traced decides."""
+        cursor, traced, screen = self.cursor, self.traced, self.screen
+        own = traced.source == "own"
+        problem = traced.problem(cursor.example)
+        note = _own_note(traced)
+        if traced.checkpoint is not None:
             assert cursor.passes is not None
-            note = words.trained_note(cursor.passes, study.checkpoint.sleep)
+            note = words.trained_note(cursor.passes, traced.checkpoint.sleep)
             note += problem.unlike_training if problem is not None else ""
         picture = ""
         if problem is not None:
@@ -250,15 +250,15 @@ class InstrumentView(CursorView):
 
     def save(self, instrument: Instrument) -> None:
         """Send an instrument's numbers to the browser, which saves them as a file."""
-        self._turns.take(partial(self._save, instrument))
+        self._queue.take(partial(self._save, instrument))
 
     def _save(self, instrument: Instrument) -> None:
         button = self.screen.cards[instrument.name].button
-        cursor, study = self.cursor, self.study
+        cursor, traced = self.cursor, self.traced
         name = cursor.checkpoint.replace("/", "-")
         which = f"example-{cursor.example}-layer-{cursor.layer}-head-{cursor.gdn_head}"
         sleep = "" if cursor.passes is None else f"-seed-{cursor.seed}-n-{cursor.passes}"
-        content = csv_of(instrument.data(study, cursor))
+        content = csv_of(instrument.data(traced, cursor))
         file = f"{name}{sleep}-{which}-{instrument.name}.csv"
         changes = {"filename": file, "content": content, "serial": button.serial + 1}
         self._outbox.set([(button, changes)])
@@ -270,11 +270,11 @@ def _limit(states: xr.DataArray, quantity: str) -> float:
     return float(np.nanmax(shown, initial=0.0)) or 1.0
 
 
-def _own_note(study: Study) -> str:
-    attributes = study.trace.attrs
+def _own_note(traced: TraceView) -> str:
+    attributes = traced.trace.attrs
     model = attributes["checkpoint"] or "a model that is not named"
     return (
-        f'<p class="note">A trace of {escape(str(model))}, {study.examples} examples, N = '
+        f'<p class="note">A trace of {escape(str(model))}, {traced.examples} examples, N = '
         f"{attributes['n_sleep']}, recorded {escape(str(attributes['created_at'])[:10])}. No model "
         "is loaded.</p>"
     )

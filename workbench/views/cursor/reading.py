@@ -26,12 +26,12 @@ from workbench.model.arrays import to_numpy
 from workbench.trace.answers import said_tokens
 from workbench.views.cursor import words
 from workbench.views.cursor.cursor import BoundaryIndex, Extent, PlacedCursor
-from workbench.views.cursor.desk import drawn_batch
 from workbench.views.cursor.problem import Problem, without_padding
+from workbench.views.cursor.traces import drawn_batch
 from workbench.views.cursor.view import CheckpointView
 from workbench.views.measuring.form import MeasurePanel
 from workbench.views.measuring.recorded_panel import RecordedPanel
-from workbench.views.parts.kept import Kept
+from workbench.views.parts.once_cache import OnceCache
 from workbench.views.parts.outbox import Changes
 from workbench.views.site.services import services
 
@@ -46,7 +46,7 @@ RESULTS: Final = 64
 T = TypeVar("T")
 
 
-class Wanted(NamedTuple):
+class ReadingKey(NamedTuple):
     """Which reading."""
 
     name: str
@@ -77,7 +77,7 @@ class Examples:
     sleep: SleepConfig
     boundaries: Reading
     last: BoundaryIndex
-    _results: Kept = field(default_factory=lambda: Kept(RESULTS), repr=False)
+    _results: OnceCache = field(default_factory=lambda: OnceCache(RESULTS), repr=False)
 
     @property
     def passes(self) -> tuple[int, ...]:
@@ -156,16 +156,16 @@ class Readings:
 
     def __init__(self, shared: Any) -> None:
         self.services = shared
-        self._kept = Kept(READINGS)
+        self._kept = OnceCache(READINGS)
 
-    def get(self, wanted: Wanted) -> Examples:
+    def get(self, wanted: ReadingKey) -> Examples:
         """Return a reading; raises where there is no such checkpoint."""
         checkpoint = self.services.checkpoint(wanted.name)
         key = (wanted, checkpoint.identity)
         return self._kept.get(key, lambda: self._read(checkpoint, wanted))
 
     @torch.no_grad()
-    def _read(self, checkpoint: Checkpoint, wanted: Wanted) -> Examples:
+    def _read(self, checkpoint: Checkpoint, wanted: ReadingKey) -> Examples:
         sleep = checkpoint.sleep.with_passes(wanted.passes)
         batch = without_padding(drawn_batch(checkpoint.task, wanted.seed), sleep.window)
         last = BoundaryIndex(*before_answers(batch, sleep))
@@ -227,7 +227,7 @@ class ReadingView(CheckpointView):
         checkpoint = self.services.checkpoint(cursor.checkpoint)
         if cursor.passes is None:
             cursor.passes = words.first_passes(checkpoint.sleep)
-        self.examples = self.readings.get(Wanted(cursor.checkpoint, cursor.seed, cursor.passes))
+        self.examples = self.readings.get(ReadingKey(cursor.checkpoint, cursor.seed, cursor.passes))
         # where nobody said where: after the last sleep, when all that was learnt is in S
         window = max(self.examples.last.window - 1, 0)
         cursor.go_once(BoundaryIndex(window, self.examples.passes[window]))

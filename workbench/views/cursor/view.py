@@ -1,7 +1,7 @@
 """A view with a cursor: one sleep looked at from a page, pass by pass, and its address.
 
-Callbacks come from a pool of threads, several at a time. They take turns
-(`workbench.views.parts.turns`), compute what is to be shown, and leave setting it to the session's
+Callbacks run in a pool of threads, several at a time. A session's callbacks run one after another
+(`workbench.views.parts.serial_queue`), compute what to show, and leave setting it to the session's
 own thread (`workbench.views.parts.outbox`).
 """
 
@@ -22,7 +22,7 @@ from workbench.views.cursor.cursor import BoundaryIndex, Cursor, Extent
 from workbench.views.cursor.screen import CursorScreen
 from workbench.views.parts.notices import show_error, warn
 from workbench.views.parts.outbox import Changes, Outbox
-from workbench.views.parts.turns import Turns
+from workbench.views.parts.serial_queue import SerialQueue
 from workbench.views.site.services import lacking
 
 logger = logging.getLogger(__name__)
@@ -71,14 +71,14 @@ class CursorView(pn.viewable.Viewer):
         self._lock = threading.RLock()
         self._following = False
         self._outbox = Outbox()
-        self._turns = Turns(show_error)
+        self._queue = SerialQueue(show_error)
         self._asked: dict[str, int] = {}  # choices by parameter, counted
         self._answered: dict[str, int] = {}  # the last of them that the cursor has taken
         self._playing, self._actions = False, 0
         self.screen = self.make_screen()
         self._start()
         self.cursor.param.watch(self._moved, list(self.cursor.url))
-        self.param.watch(lambda event: self._turns.take(self.draw, key="dark"), "dark")
+        self.param.watch(lambda event: self._queue.take(self.draw, key="dark"), "dark")
 
     @classmethod
     def in_page(cls, page: Any) -> Self:
@@ -93,7 +93,7 @@ class CursorView(pn.viewable.Viewer):
         page.param.watch(lambda event: setattr(view, "dark", event.new), "dark_theme")
         view.location = location
         # not before: a page that is being loaded sets it to what the browser was asked for
-        pn.state.onload(partial(view._turns.take, view._tell_address))
+        pn.state.onload(partial(view._queue.take, view._tell_address))
         if problems:  # one notice: several would cover the page
             pn.state.onload(partial(warn, ". ".join(problems) + "."))
         return view
@@ -244,7 +244,7 @@ class CursorView(pn.viewable.Viewer):
             return  # the widget was set by us
         # of several values that come while another thread has its turn, the last one counts
         self._asked[name] = asked = self._asked.get(name, 0) + 1
-        self._turns.take(partial(self._take_up, name, value, asked), key=name)
+        self._queue.take(partial(self._take_up, name, value, asked), key=name)
 
     def _take_up(self, name: str, value: Any, asked: int) -> None:
         with self._lock:  # a picture drawn meanwhile shows this choice, or is known to be older
@@ -263,7 +263,7 @@ class CursorView(pn.viewable.Viewer):
 
         A tick is a step that the browser's timer asks for; it counts only while playing.
         """
-        self._turns.take(partial(self._act, action))
+        self._queue.take(partial(self._act, action))
 
     def _act(self, action: str) -> None:
         cursor, playing = self.cursor, self._playing
@@ -289,7 +289,7 @@ class CursorView(pn.viewable.Viewer):
 
     def jump(self, window: int, sleep_pass: int) -> None:
         """Go to a boundary and stop playing."""
-        self._turns.take(partial(self._jump, BoundaryIndex(window, sleep_pass)))
+        self._queue.take(partial(self._jump, BoundaryIndex(window, sleep_pass)))
 
     def _jump(self, boundary: BoundaryIndex) -> None:
         self._playing = False
@@ -319,7 +319,7 @@ class CursorView(pn.viewable.Viewer):
                 self.screen.follow(values, chosen)
 
             self._outbox.set(changes, then=follow)
-        self._turns.take(self._draw_rest, key="rest")
+        self._queue.take(self._draw_rest, key="rest")
 
     def _draw_rest(self) -> None:
         with self._lock:

@@ -255,7 +255,7 @@ class Interventions(ReadingView):
 
     def save(self) -> None:
         """Send the numbers to the browser, which saves them as a file."""
-        self._turns.take(self._save)
+        self._queue.take(self._save)
 
     def _save(self) -> None:
         cursor, button = self.cursor, self.screen.button

@@ -30,7 +30,7 @@ from workbench.views.lab.start import LabStart
 from workbench.views.lab.state import NAMES, LabState
 from workbench.views.parts.notices import show_error, warn
 from workbench.views.parts.outbox import Changes, Outbox
-from workbench.views.parts.turns import Turns
+from workbench.views.parts.serial_queue import SerialQueue
 from workbench.views.site.services import Services, services
 from workbench.views.site.sessions import at_end
 
@@ -70,7 +70,7 @@ class Lab(pn.viewable.Viewer):
         self.state = state or LabState()
         self.location: Any = None
         self._outbox = Outbox()
-        self._turns = Turns(show_error)
+        self._queue = SerialQueue(show_error)
         self._said = ""
         self._until: frozenset[str] = frozenset()
         self._version = -1
@@ -115,7 +115,7 @@ class Lab(pn.viewable.Viewer):
 
     def take(self, task: Callable[[], None], *, key: Any = "draw") -> None:
         """Do something when no other thread of this session is at work."""
-        self._turns.take(task, key=key)
+        self._queue.take(task, key=key)
 
     def _live(self) -> None:
         pn.state.add_periodic_callback(self.poll, period=PERIOD)

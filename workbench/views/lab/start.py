@@ -28,7 +28,7 @@ from workbench.views.lab import words as lab_words
 from workbench.views.lab.parts import LabForm
 from workbench.views.parts.notices import show_error
 from workbench.views.parts.outbox import Outbox
-from workbench.views.parts.turns import Turns
+from workbench.views.parts.serial_queue import SerialQueue
 from workbench.views.site.services import Services
 
 FIRST = ("depo-n8-n4", "rule110-w12-t8-n3")
@@ -53,7 +53,7 @@ class LabStart:
     ) -> None:
         self.services, self.watch = shared, shared.watch()
         self._outbox, self._started = outbox, started
-        self._turns, self._counts = Turns(show_error), Turns(show_error)
+        self._queue, self._counts = SerialQueue(show_error), SerialQueue(show_error)
         self.form = LabForm(self.told)
         self.choices = Choices("", "")
         first = next(iter(task_kinds()))
@@ -61,7 +61,7 @@ class LabStart:
 
     def told(self, message: dict[str, Any]) -> None:
         """Do what the form asks for."""
-        self._turns.take(partial(self._told, message), key=message.get("kind"))
+        self._queue.take(partial(self._told, message), key=message.get("kind"))
 
     def _told(self, message: dict[str, Any]) -> None:
         kind, task = str(message["kind"]), str(message["task"])

@@ -42,7 +42,7 @@ from workbench.views.measuring.view import MeasurementView
 from workbench.views.parts.components import CSS, FORMS_CSS, RECORDS_CSS, record_html
 from workbench.views.parts.notices import show_error
 from workbench.views.parts.outbox import Outbox
-from workbench.views.parts.turns import Turns
+from workbench.views.parts.serial_queue import SerialQueue
 from workbench.views.site.services import Services, services
 
 HERE = Path(__file__).parent
@@ -125,7 +125,7 @@ class MeasurePanel(pn.viewable.Viewer):
         super().__init__(**values)
         found = shared or services()
         self._folders = found.folders
-        self._outbox, self._turns = Outbox(), Turns(show_error)
+        self._outbox, self._queue = Outbox(), SerialQueue(show_error)
         self._results = MeasurementView(self._outbox)
         self._shown = pn.Column(css_classes=["results"], stylesheets=[CSS, RECORDS_CSS], margin=0)
         self._shown.sizing_mode = "stretch_width"
@@ -167,20 +167,20 @@ class MeasurePanel(pn.viewable.Viewer):
     def poll(self) -> None:
         """Check how far everything is; if a check is waiting already, that one will do."""
         if self.model is not None:
-            self._turns.take(partial(self._do, self.model.poll), key="poll")
+            self._queue.take(partial(self._do, self.model.poll), key="poll")
 
     def choose(self, *, kind: str | None = None, checkpoint: str | None = None) -> None:
         """Take the measurement or checkpoint that was chosen elsewhere in the page."""
         if self.model is not None:
             task = partial(self.model.choose, kind=kind, checkpoint=checkpoint)
-            self._turns.take(partial(self._do, task), key="choose")
+            self._queue.take(partial(self._do, task), key="choose")
 
     def receive(self, message: dict[str, Any]) -> None:
         """Do what the form asks for."""
         if self.model is not None:
             what = str(message.get("what"))
             key = what if what in ("change", "kind") else None
-            self._turns.take(partial(self._do, partial(self._obey, self.model, message)), key=key)
+            self._queue.take(partial(self._do, partial(self._obey, self.model, message)), key=key)
 
     def _obey(self, model: Measuring, message: dict[str, Any]) -> None:
         what = str(message["what"])

@@ -15,7 +15,7 @@ from workbench.views.measuring.view import MeasurementView
 from workbench.views.parts.components import CSS, RECORDS_CSS, Choice, record_html
 from workbench.views.parts.notices import show_error
 from workbench.views.parts.outbox import Outbox
-from workbench.views.parts.turns import Turns
+from workbench.views.parts.serial_queue import SerialQueue
 
 LEVEL = 3
 """Of the heading of a measurement: the page has its title, and this part of it has one."""
@@ -35,7 +35,7 @@ class RecordedPanel:
     def __init__(self, kinds: tuple[str, ...], outbox: Outbox) -> None:
         self._kinds, self._outbox = kinds, outbox
         self._view = MeasurementView(outbox)
-        self._turns = Turns(show_error)
+        self._queue = SerialQueue(show_error)
         self._theme: Theme = "light"
         self.checkpoint: str | None = None
         self.found: dict[str, Path] = {}
@@ -51,7 +51,7 @@ class RecordedPanel:
 
     def follow(self, checkpoint: str, theme: Theme) -> None:
         """Show what is recorded of a checkpoint, in a theme."""
-        self._turns.take(partial(self._follow, checkpoint, theme), key="follow")
+        self._queue.take(partial(self._follow, checkpoint, theme), key="follow")
 
     def _follow(self, checkpoint: str, theme: Theme) -> None:
         if theme != self._theme:
@@ -74,7 +74,7 @@ class RecordedPanel:
 
     def _chosen(self, name: str | None) -> None:
         if not self._outbox.applying:
-            self._turns.take(partial(self._show, name), key="show")
+            self._queue.take(partial(self._show, name), key="show")
 
     def _show(self, name: str | None) -> None:
         path = self.found.get(str(name))

@@ -13,44 +13,44 @@ from workbench import dims, figures
 from workbench.figures.theme import Theme
 from workbench.instruments.linear import CONVENTIONS
 from workbench.views.cursor.cursor import Cursor
-from workbench.views.cursor.desk import Study
 from workbench.views.cursor.instrument_card import Instrument, Plot
 from workbench.views.cursor.instrument_page import InstrumentScreen, InstrumentView
 from workbench.views.cursor.screen import box
+from workbench.views.cursor.traces import TraceView
 from workbench.views.memory import readings
 
 
-def _at(study: Study, cursor: Cursor) -> tuple[int, int, int]:
+def _at(traced: TraceView, cursor: Cursor) -> tuple[int, int, int]:
     """Return what every figure of one head depends on, beside its boundary."""
-    return study.position(cursor.example), cursor.layer, cursor.gdn_head
+    return traced.position(cursor.example), cursor.layer, cursor.gdn_head
 
 
-def _stops(study: Study, cursor: Cursor) -> dict[str, Any]:
-    return {"passes": study.passes, "boundary": cursor.boundary}
+def _stops(traced: TraceView, cursor: Cursor) -> dict[str, Any]:
+    return {"passes": traced.passes, "boundary": cursor.boundary}
 
 
 def _moving(
-    function: Callable[..., dict[str, Any]], study: Study, cursor: Cursor
+    function: Callable[..., dict[str, Any]], traced: TraceView, cursor: Cursor
 ) -> Callable[[Theme], dict[str, Any]]:
-    stops = _stops(study, cursor)
+    stops = _stops(traced, cursor)
     return lambda theme: function(**stops, theme=theme)
 
 
-def _here(study: Study, cursor: Cursor) -> str:
+def _here(traced: TraceView, cursor: Cursor) -> str:
     """Return the head and the boundary in words, for a title."""
     window, number = cursor.boundary
-    awake = study.awake[window]
+    awake = traced.awake[window]
     when = ("after waking" if number else "before waking") if awake else f"pass {number}"
     return f"head {cursor.gdn_head}, window {window + 1}, {when}"
 
 
-def _shares(study: Study, cursor: Cursor) -> list[Plot]:
-    both = readings.shares_at(study, cursor)
+def _shares(traced: TraceView, cursor: Cursor) -> list[Plot]:
+    both = readings.shares_at(traced, cursor)
     limit = max(1.0, float(np.nanmax(np.abs(both["share"].values), initial=0.0)))
-    key = (*_at(study, cursor), cursor.boundary)
+    key = (*_at(traced, cursor), cursor.boundary)
 
     def plot(convention: str) -> Plot:
-        found = readings.where(study, cursor.boundary, both.sel({dims.CONVENTION: convention}))
+        found = readings.where(traced, cursor.boundary, both.sel({dims.CONVENTION: convention}))
         title = f"head {cursor.gdn_head}, {convention}"
 
         def draw(theme: Theme) -> Any:
@@ -63,22 +63,22 @@ def _shares(study: Study, cursor: Cursor) -> list[Plot]:
     return [plot(convention) for convention in CONVENTIONS]
 
 
-def _tokens(study: Study, cursor: Cursor) -> list[Plot]:
-    every = readings.tokens_at(study, cursor)["norm"]
+def _tokens(traced: TraceView, cursor: Cursor) -> list[Plot]:
+    every = readings.tokens_at(traced, cursor)["norm"]
     limit = float(np.nanmax(every.values, initial=0.0))
-    found = readings.where(study, cursor.boundary, every.to_dataset())["norm"]
-    symbols, title = study.symbols(cursor.example), _here(study, cursor)
+    found = readings.where(traced, cursor.boundary, every.to_dataset())["norm"]
+    symbols, title = traced.symbols(cursor.example), _here(traced, cursor)
 
     def draw(theme: Theme) -> Any:
         return figures.token_contributions(
             found, symbols, boundary=cursor.boundary, limit=limit, title=title, theme=theme
         )
 
-    return [Plot("Contribution of each token", (*_at(study, cursor), cursor.boundary), draw)]
+    return [Plot("Contribution of each token", (*_at(traced, cursor), cursor.boundary), draw)]
 
 
-def _spectra(study: Study, cursor: Cursor) -> list[Plot]:
-    found = readings.spectra_at(study, cursor)
+def _spectra(traced: TraceView, cursor: Cursor) -> list[Plot]:
+    found = readings.spectra_at(traced, cursor)
     values = found["singular_value"].isel(
         {dims.WINDOW: cursor.window, dims.GDN_HEAD: cursor.gdn_head}
     )
@@ -88,46 +88,49 @@ def _spectra(study: Study, cursor: Cursor) -> list[Plot]:
             values,
             sleep_pass=cursor.sleep_pass,
             gdn_head=cursor.gdn_head,
-            awake=study.awake[cursor.window],
+            awake=traced.awake[cursor.window],
             theme=theme,
         )
 
     def ranks(theme: Theme) -> Any:
         return figures.ranks_along(
             found,
-            awake=study.awake,
+            awake=traced.awake,
             selected=cursor.gdn_head,
-            **_stops(study, cursor),
+            **_stops(traced, cursor),
             theme=theme,
         )
 
-    at = _at(study, cursor)
+    at = _at(traced, cursor)
     return [
         Plot("Singular values of one head", (*at, cursor.boundary), one),
-        Plot("Ranks of S by head", at, ranks, _moving(figures.ranks_place, study, cursor)),
+        Plot("Ranks of S by head", at, ranks, _moving(figures.ranks_place, traced, cursor)),
     ]
 
 
-def _change(study: Study, cursor: Cursor) -> list[Plot]:
-    found = readings.change_at(study, cursor)
+def _change(traced: TraceView, cursor: Cursor) -> list[Plot]:
+    found = readings.change_at(traced, cursor)
 
     def draw(theme: Theme) -> Any:
         return figures.change_against_replay(
-            found, awake=study.awake, **_stops(study, cursor), theme=theme
+            found, awake=traced.awake, **_stops(traced, cursor), theme=theme
         )
 
-    at = _at(study, cursor)
-    moving = _moving(figures.change_place, study, cursor)
+    at = _at(traced, cursor)
+    moving = _moving(figures.change_place, traced, cursor)
     return [Plot("Change per pass against its replay", at, draw, moving)]
 
 
-def _retention(study: Study, cursor: Cursor) -> list[Plot]:
-    found, inside = readings.retention_at(study, cursor), readings.pass_retention_at(study, cursor)
-    asleep = study.slept(cursor.window)
+def _retention(traced: TraceView, cursor: Cursor) -> list[Plot]:
+    found, inside = (
+        readings.retention_at(traced, cursor),
+        readings.pass_retention_at(traced, cursor),
+    )
+    asleep = traced.slept(cursor.window)
     number = cursor.sleep_pass if asleep == cursor.window else 0
-    at = (*_at(study, cursor), cursor.window)
+    at = (*_at(traced, cursor), cursor.window)
     title = f"window {asleep + 1}"
-    several = len(study.passes) > 1
+    several = len(traced.passes) > 1
 
     def by_age(theme: Theme) -> Any:
         return figures.retention_by_age(found, source_window=cursor.window, theme=theme)
@@ -141,20 +144,20 @@ def _retention(study: Study, cursor: Cursor) -> list[Plot]:
     return [*plots, Plot("What later passes leave", (*at, number), by_pass)]
 
 
-def _readout(study: Study, cursor: Cursor) -> list[Plot]:
-    found, matrix = readings.readout_at(study, cursor), readings.crosstalk_at(study, cursor)
-    boundary = readings.crosstalk_boundary(study, cursor)
-    source = study.slept(boundary.window)
-    symbols = study.symbols(cursor.example)[source]
+def _readout(traced: TraceView, cursor: Cursor) -> list[Plot]:
+    found, matrix = readings.readout_at(traced, cursor), readings.crosstalk_at(traced, cursor)
+    boundary = readings.crosstalk_boundary(traced, cursor)
+    source = traced.slept(boundary.window)
+    symbols = traced.symbols(cursor.example)[source]
     title = f"window {boundary.window + 1}, pass {boundary.sleep_pass}"
-    at = (*_at(study, cursor), study.slept(cursor.window))
+    at = (*_at(traced, cursor), traced.slept(cursor.window))
 
     def well(theme: Theme) -> Any:
         return figures.retrieval(
             found,
-            awake=study.awake,
+            awake=traced.awake,
             selected=cursor.gdn_head,
-            **_stops(study, cursor),
+            **_stops(traced, cursor),
             theme=theme,
         )
 
@@ -162,15 +165,15 @@ def _readout(study: Study, cursor: Cursor) -> list[Plot]:
         return figures.crosstalk_matrix(matrix["weight"], symbols, title=title, theme=theme)
 
     return [
-        Plot("Retrieval by pass", at, well, _moving(figures.retrieval_place, study, cursor)),
+        Plot("Retrieval by pass", at, well, _moving(figures.retrieval_place, traced, cursor)),
         Plot("Cross-talk between tokens", (*at, boundary), whose),
     ]
 
 
-def _lens(study: Study, cursor: Cursor) -> list[Plot]:
-    found = readings.lens_at(study)
-    asleep = [w for w, awake in enumerate(study.awake) if not awake]
-    passes = tuple(study.passes[w] for w in asleep)
+def _lens(traced: TraceView, cursor: Cursor) -> list[Plot]:
+    found = readings.lens_at(traced)
+    asleep = [w for w, awake in enumerate(traced.awake) if not awake]
+    passes = tuple(traced.passes[w] for w in asleep)
     here = cursor.window in asleep
     boundary = (asleep.index(cursor.window), cursor.sleep_pass) if here else None
 
@@ -192,23 +195,23 @@ def _lens(study: Study, cursor: Cursor) -> list[Plot]:
     return [Plot("Answers if it woke after each pass", (), draw, moving)]
 
 
-def _convergence(study: Study, cursor: Cursor) -> list[Plot]:
-    found, alike = readings.convergence_at(study, cursor), readings.cka_at(study, cursor)
-    at = _at(study, cursor)
-    window = study.slept(cursor.window)
+def _convergence(traced: TraceView, cursor: Cursor) -> list[Plot]:
+    found, alike = readings.convergence_at(traced, cursor), readings.cka_at(traced, cursor)
+    at = _at(traced, cursor)
+    window = traced.slept(cursor.window)
 
     def draw(theme: Theme) -> Any:
         return figures.convergence_over_passes(
-            found, awake=study.awake, **_stops(study, cursor), theme=theme
+            found, awake=traced.awake, **_stops(traced, cursor), theme=theme
         )
 
     def matrix(theme: Theme) -> Any:
         assert alike is not None
         title = f"window {window + 1}"
-        return figures.cka_matrix(alike["cka"], examples=study.examples, title=title, theme=theme)
+        return figures.cka_matrix(alike["cka"], examples=traced.examples, title=title, theme=theme)
 
     def moving(theme: Theme) -> dict[str, Any]:
-        return figures.convergence_place(found, **_stops(study, cursor), theme=theme)
+        return figures.convergence_place(found, **_stops(traced, cursor), theme=theme)
 
     plots = [Plot("Convergence over the passes", at, draw, moving)]
     if alike is not None:
@@ -216,8 +219,8 @@ def _convergence(study: Study, cursor: Cursor) -> list[Plot]:
     return plots
 
 
-def _lens_data(study: Study, cursor: Cursor) -> xr.Dataset:
-    return readings.lens_at(study)
+def _lens_data(traced: TraceView, cursor: Cursor) -> xr.Dataset:
+    return readings.lens_at(traced)
 
 
 SHARES: Final = Instrument(

@@ -1,6 +1,6 @@
-"""What the instruments say of one study where the cursor stands. Knows no Panel.
+"""What the instruments say of one traced where the cursor stands. Knows no Panel.
 
-Each is worked out once for an example (or for all of them), kept with the study, and then only
+Each is worked out once for an example (or for all of them), kept with the traced, and then only
 selected from: a step selects, and computes nothing.
 """
 
@@ -23,7 +23,7 @@ from workbench.instruments.readout import crosstalk, readout
 from workbench.instruments.retention import pass_retention, retention
 from workbench.instruments.spectra import spectra
 from workbench.views.cursor.cursor import BoundaryIndex, Cursor
-from workbench.views.cursor.desk import Study
+from workbench.views.cursor.traces import TraceView
 
 LONGER: Final = 3
 """How many times N the sleep is that stands for the fixed point."""
@@ -31,18 +31,18 @@ LEAST: Final = 32
 """Passes of that sleep at least."""
 
 
-def spectra_at(study: Study, cursor: Cursor) -> xr.Dataset:
+def spectra_at(traced: TraceView, cursor: Cursor) -> xr.Dataset:
     """Return the spectra of the cursor's example and layer, every head and boundary."""
-    found = _kept(study, cursor, "spectra", spectra)
+    found = _kept(traced, cursor, "spectra", spectra)
     return found.sel({dims.LAYER: cursor.layer})
 
 
-def change_at(study: Study, cursor: Cursor) -> xr.Dataset:
+def change_at(traced: TraceView, cursor: Cursor) -> xr.Dataset:
     """Return change and replay of the cursor's head, at every boundary."""
-    return _of_head(_kept(study, cursor, "change", change), cursor)
+    return _of_head(_kept(traced, cursor, "change", change), cursor)
 
 
-def shares_at(study: Study, cursor: Cursor) -> xr.Dataset:
+def shares_at(traced: TraceView, cursor: Cursor) -> xr.Dataset:
     """Return each pass's share of the cursor's head at each boundary, by both conventions."""
 
     def every_pass(trace: xr.DataTree) -> xr.Dataset:
@@ -50,10 +50,10 @@ def shares_at(study: Study, cursor: Cursor) -> xr.Dataset:
         along = xr.IndexVariable(dims.CONVENTION, list(CONVENTIONS))
         return xr.concat(both, along, join="exact", combine_attrs="drop_conflicts")
 
-    return _of_head(_kept(study, cursor, "shares", every_pass), cursor)
+    return _of_head(_kept(traced, cursor, "shares", every_pass), cursor)
 
 
-def tokens_at(study: Study, cursor: Cursor) -> xr.Dataset:
+def tokens_at(traced: TraceView, cursor: Cursor) -> xr.Dataset:
     """Return norms and shares in the cursor's head, at every boundary, token by token.
 
     By the convention "left of each write".
@@ -62,37 +62,37 @@ def tokens_at(study: Study, cursor: Cursor) -> xr.Dataset:
     def every_token(trace: xr.DataTree) -> xr.Dataset:
         return contribution_norms(trace, every_pass=True, every_token=True)
 
-    return _of_head(_kept(study, cursor, "tokens", every_token), cursor)
+    return _of_head(_kept(traced, cursor, "tokens", every_token), cursor)
 
 
-def retention_at(study: Study, cursor: Cursor) -> xr.Dataset:
+def retention_at(traced: TraceView, cursor: Cursor) -> xr.Dataset:
     """Return what later windows leave of each window's writes, in the cursor's head."""
-    return _of_head(_kept(study, cursor, "retention", retention), cursor)
+    return _of_head(_kept(traced, cursor, "retention", retention), cursor)
 
 
-def pass_retention_at(study: Study, cursor: Cursor) -> xr.Dataset:
+def pass_retention_at(traced: TraceView, cursor: Cursor) -> xr.Dataset:
     """Return what later passes leave, in the cursor's head and the window slept on last."""
-    found = _of_head(_kept(study, cursor, "pass retention", pass_retention), cursor)
-    return found.isel({dims.WINDOW: study.slept(cursor.window)})
+    found = _of_head(_kept(traced, cursor, "pass retention", pass_retention), cursor)
+    return found.isel({dims.WINDOW: traced.slept(cursor.window)})
 
 
-def readout_at(study: Study, cursor: Cursor) -> xr.Dataset:
+def readout_at(traced: TraceView, cursor: Cursor) -> xr.Dataset:
     """Return what is returned, at every boundary, for the keys of the window slept on last."""
-    source = study.slept(cursor.window)
-    label = int(study.trace.coords[dims.WINDOW].values[source])
+    source = traced.slept(cursor.window)
+    label = int(traced.trace.coords[dims.WINDOW].values[source])
 
     def asked(trace: xr.DataTree) -> xr.Dataset:
         return readout(trace, source_window=label)
 
-    found = _kept(study, cursor, ("readout", source), asked)
+    found = _kept(traced, cursor, ("readout", source), asked)
     return found.sel({dims.LAYER: cursor.layer})
 
 
-def crosstalk_at(study: Study, cursor: Cursor) -> xr.Dataset:
+def crosstalk_at(traced: TraceView, cursor: Cursor) -> xr.Dataset:
     """Return whose values come back, in the cursor's head, for the keys of `asked_pass`."""
-    boundary = crosstalk_boundary(study, cursor)
-    source = study.slept(boundary.window)
-    labels = study.trace.coords[dims.WINDOW].values
+    boundary = crosstalk_boundary(traced, cursor)
+    source = traced.slept(boundary.window)
+    labels = traced.trace.coords[dims.WINDOW].values
     window, source_window = int(labels[boundary.window]), int(labels[source])
 
     def asked(trace: xr.DataTree) -> xr.Dataset:
@@ -100,63 +100,63 @@ def crosstalk_at(study: Study, cursor: Cursor) -> xr.Dataset:
             trace, window=window, sleep_pass=boundary.sleep_pass, source_window=source_window
         )
 
-    return _of_head(_kept(study, cursor, ("crosstalk", boundary), asked), cursor)
+    return _of_head(_kept(traced, cursor, ("crosstalk", boundary), asked), cursor)
 
 
-def crosstalk_boundary(study: Study, cursor: Cursor) -> BoundaryIndex:
+def crosstalk_boundary(traced: TraceView, cursor: Cursor) -> BoundaryIndex:
     """Return the last pass done where the cursor stands; before everything, the first one."""
-    return study.written(cursor.boundary) or BoundaryIndex(0, 1)
+    return traced.written(cursor.boundary) or BoundaryIndex(0, 1)
 
 
-def lens_at(study: Study) -> xr.Dataset:
-    """Return the answers after every pass, by difficulty, over all examples of the study."""
+def lens_at(traced: TraceView) -> xr.Dataset:
+    """Return the answers after every pass, by difficulty, over all examples of the traced."""
 
     def read() -> xr.Dataset:
-        return lens_by_difficulty(lens_of(study.trace), study.task)
+        return lens_by_difficulty(lens_of(traced.trace), traced.task)
 
-    return study.ask("lens", read)
+    return traced.ask("lens", read)
 
 
-def convergence_at(study: Study, cursor: Cursor) -> xr.Dataset:
+def convergence_at(traced: TraceView, cursor: Cursor) -> xr.Dataset:
     """Return steps and distances of the cursor's head, at every boundary."""
 
     def with_fixed_point(trace: xr.DataTree) -> xr.Dataset:
-        return convergence(trace, fixed_point=longer(study, cursor.example))
+        return convergence(trace, fixed_point=longer(traced, cursor.example))
 
-    return _of_head(_kept(study, cursor, "convergence", with_fixed_point), cursor)
+    return _of_head(_kept(traced, cursor, "convergence", with_fixed_point), cursor)
 
 
-def longer(study: Study, example: int) -> xr.DataTree | None:
+def longer(traced: TraceView, example: int) -> xr.DataTree | None:
     """Return a far longer sleep over one example; None where there is no model to sleep."""
-    if study.checkpoint is None:
+    if traced.checkpoint is None:
         return None
     from workbench.trace import batch_of, record
 
-    sleep = study.sleep.with_passes(max(LEAST, LONGER * max(study.passes)))
-    batch = batch_of(study.one(example))
+    sleep = traced.sleep.with_passes(max(LEAST, LONGER * max(traced.passes)))
+    batch = batch_of(traced.one(example))
     # nobody asks for the answers after each of its passes
     silent = replace(
         batch,
         difficulty=np.empty((1, 0), dtype=np.int64),
         answer_of=np.full_like(batch.answer_of, -1),
     )
-    return record(study.checkpoint.model, silent, sleep, keep=("states",))
+    return record(traced.checkpoint.model, silent, sleep, keep=("states",))
 
 
-def cka_at(study: Study, cursor: Cursor) -> xr.Dataset | None:
+def cka_at(traced: TraceView, cursor: Cursor) -> xr.Dataset | None:
     """Return the likeness of passes over all examples, in the window slept on last.
 
     None where there are too few examples.
     """
-    if study.examples < FEWEST:
+    if traced.examples < FEWEST:
         return None
-    window = study.slept(cursor.window)
-    label = int(study.trace.coords[dims.WINDOW].values[window])
-    found = study.ask(("cka", window), lambda: cka(study.trace, window=label))
+    window = traced.slept(cursor.window)
+    label = int(traced.trace.coords[dims.WINDOW].values[window])
+    found = traced.ask(("cka", window), lambda: cka(traced.trace, window=label))
     return found.sel({dims.LAYER: cursor.layer}).isel({dims.GDN_HEAD: cursor.gdn_head})
 
 
-def where(study: Study, boundary: BoundaryIndex, found: xr.Dataset) -> xr.Dataset:
+def where(traced: TraceView, boundary: BoundaryIndex, found: xr.Dataset) -> xr.Dataset:
     """Return what an instrument says at one boundary.
 
     Raises
@@ -164,17 +164,17 @@ def where(study: Study, boundary: BoundaryIndex, found: xr.Dataset) -> xr.Datase
     WorkbenchError
         The trace has no such stop.
     """
-    if boundary not in study.extent.boundaries:
+    if boundary not in traced.extent.boundaries:
         raise WorkbenchError(f"boundary {tuple(boundary)}", "a boundary of this trace", "step on")
     return found.isel({dims.WINDOW: boundary.window, dims.SLEEP_PASS: boundary.sleep_pass})
 
 
-def _kept(study: Study, cursor: Cursor, name: object, instrument: object) -> xr.Dataset:
+def _kept(traced: TraceView, cursor: Cursor, name: object, instrument: object) -> xr.Dataset:
     """Return an instrument's result for the cursor's example, worked out at the first call."""
     assert callable(instrument)
-    at = study.position(cursor.example)
-    found: xr.Dataset = study.ask(
-        (name, at), lambda: instrument(study.one(cursor.example)).isel({dims.EXAMPLE: 0})
+    at = traced.position(cursor.example)
+    found: xr.Dataset = traced.ask(
+        (name, at), lambda: instrument(traced.one(cursor.example)).isel({dims.EXAMPLE: 0})
     )
     return found
 

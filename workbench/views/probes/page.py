@@ -31,7 +31,7 @@ from workbench.views.parts.components import (
 )
 from workbench.views.parts.notices import show_error, warn
 from workbench.views.parts.outbox import Changes, Outbox
-from workbench.views.parts.turns import Turns
+from workbench.views.parts.serial_queue import SerialQueue
 from workbench.views.probes import words
 from workbench.views.probes.figures import FIGURES, MAPS, figures_of
 from workbench.views.probes.model import PLACES, ProbeModel
@@ -68,7 +68,7 @@ class Probes(pn.viewable.Viewer):
         self.model = ProbeModel(list(self.services.folders()), root)
         self.location: Any = None
         self.measure: MeasurePanel | None = None
-        self._outbox, self._turns = Outbox(), Turns(show_error)
+        self._outbox, self._queue = Outbox(), SerialQueue(show_error)
         self.figures = {
             name: FigurePane(partial(self._clicked, name), label=label, svg=True)
             for name, label in FIGURES.items()
@@ -133,7 +133,7 @@ class Probes(pn.viewable.Viewer):
 
     def take(self, task: Callable[[], None], *, key: Any = None) -> None:
         """Do something when no other thread of this session is at work."""
-        self._turns.take(task, key=key)
+        self._queue.take(task, key=key)
 
     # --- what the user does ------------------------------------------------------------------
 

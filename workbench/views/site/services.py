@@ -13,7 +13,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import stamp
 from workbench.paths import bundled_checkpoints
 from workbench.training.places import CONFIG, PROVENANCE, WEIGHTS, find_checkpoint
-from workbench.views.parts.kept import Kept
+from workbench.views.parts.once_cache import OnceCache
 
 if TYPE_CHECKING:
     from workbench.lab.queue import Slots
@@ -41,7 +41,7 @@ class Services:
     def __init__(self) -> None:
         self.runs: Path | None = None
         self.counting = threading.Lock()
-        self._checkpoints = Kept(MODELS)
+        self._checkpoints = OnceCache(MODELS)
         self._lock = threading.Lock()
         self._watch: Watch | None = None
 

@@ -77,7 +77,7 @@ class Stepper(CheckpointView):
 
     def submit(self, text: str, queries: str, draw: bool = False) -> None:
         """Use what was typed; if it does not fit, say so at the field and change nothing else."""
-        self._turns.take(partial(self._submit, text, queries, draw))
+        self._queue.take(partial(self._submit, text, queries, draw))
 
     def _submit(self, text: str, queries: str, draw: bool) -> None:
         wrong = None if draw else misfit(self.checkpoint.task, text, queries)

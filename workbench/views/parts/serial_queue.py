@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 Task = Callable[[], None]
 
 
-class Turns:
+class SerialQueue:
     """Tasks of one session, done in order by whichever thread is at work.
 
     Parameters

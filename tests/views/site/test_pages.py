@@ -244,7 +244,7 @@ def test_every_rule_of_n_has_words(passes, words):
     assert words in catalogue.passes_words(passes)
 
 
-APPS = Path(__file__).resolve().parents[2] / "apps"
+APPS = Path(__file__).resolve().parents[3] / "apps"
 
 
 def test_every_page_has_an_app():

@@ -140,7 +140,7 @@ def test_restore_puts_wrong_values_right(query, values, words):
     "module",
     [
         "cursor.cursor", "cursor.problem", "cursor.drawings", "cursor.words", "stepper.walk",
-        "home.catalogue", "site.services", "parts.turns",
+        "home.catalogue", "site.services", "parts.serial_queue",
     ],
 )  # fmt: skip
 def test_logic_needs_no_panel(module):

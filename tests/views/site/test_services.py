@@ -12,7 +12,7 @@ from workbench.paths import bundled_checkpoints
 from workbench.training.checkpoints import load_checkpoint, save_checkpoint
 from workbench.views.site.services import Services, lacking, services
 
-BUNDLED = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
+BUNDLED = Path(__file__).resolve().parents[3] / "data" / "checkpoints"
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import threading
 
 import pytest
 
-from workbench.views.parts.kept import Kept
+from workbench.views.parts.once_cache import OnceCache
 
 
 def test_a_value_is_made_once_however_many_threads_ask():
-    kept, made, barrier = Kept(4), [], threading.Barrier(6)
+    kept, made, barrier = OnceCache(4), [], threading.Barrier(6)
 
     def make():
         made.append(1)
@@ -29,7 +29,7 @@ def test_a_value_is_made_once_however_many_threads_ask():
 
 
 def test_the_one_that_nobody_asked_for_the_longest_goes():
-    kept, made = Kept(2), []
+    kept, made = OnceCache(2), []
 
     def ask(key):
         return kept.get(key, lambda: made.append(key) or key)
@@ -40,7 +40,7 @@ def test_the_one_that_nobody_asked_for_the_longest_goes():
 
 
 def test_what_failed_is_tried_again():
-    kept = Kept(2)
+    kept = OnceCache(2)
     with pytest.raises(ZeroDivisionError):
         kept.get("a", lambda: 1 / 0)
     assert kept.get("a", lambda: None) is None
@@ -48,12 +48,12 @@ def test_what_failed_is_tried_again():
 
 
 def test_one_value_may_need_another():
-    kept = Kept(2)
+    kept = OnceCache(2)
     assert kept.get("a", lambda: kept.get("b", lambda: 1) + 1) == 2
 
 
 def test_what_is_known_is_told_without_making_it_and_counts_as_asked():
-    kept = Kept(2)
+    kept = OnceCache(2)
     assert kept.known("a") is None and len(kept) == 0
     kept.get("a", lambda: 1)
     kept.get("b", lambda: 2)

@@ -1,4 +1,4 @@
-"""The desk at which traces are studied: recorded from a checkpoint on demand, bundled, or own.
+"""Traces that pages show: recorded from a checkpoint on demand, bundled, or the user's own.
 
 Shared by the pages of instruments, and by all sessions of a process. Knows no Panel.
 """
@@ -28,7 +28,7 @@ from workbench.tasks import task as make_task
 from workbench.tasks.base import Task
 from workbench.views.cursor.cursor import EXAMPLES, BoundaryIndex, Cursor, Extent
 from workbench.views.cursor.problem import Problem, typed, without_padding
-from workbench.views.parts.kept import Kept
+from workbench.views.parts.once_cache import OnceCache
 from workbench.views.site.services import services
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 OWN: Final = "traces/"
 """What the names of the user's own traces begin with."""
 ENDING: Final = ".zarr.zip"
-STUDIES: Final = 6
+TRACES: Final = 6
 """Traces that are kept; one of a bundled model takes up to 10 MB."""
 RESULTS: Final = 48
 """Results of instruments that are kept of each trace."""
@@ -47,7 +47,7 @@ LARGEST: Final = 256 * 2**20
 T = TypeVar("T")
 
 
-class Wanted(NamedTuple):
+class TraceKey(NamedTuple):
     """Which trace: everything that makes another sleep, but for the example."""
 
     name: str
@@ -58,12 +58,12 @@ class Wanted(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class TraceView:
     """A trace, and what instruments have said of it so far.
 
     Attributes
     ----------
-    wanted : Wanted
+    key : TraceKey
         What was asked for.
     trace : DataTree
         As recorded; never changed.
@@ -77,13 +77,13 @@ class Study:
         Where the trace is from.
     """
 
-    wanted: Wanted
+    key: TraceKey
     trace: xr.DataTree
     sleep: SleepConfig
     task: Task | None
     checkpoint: Checkpoint | None
     source: str
-    _results: Kept = field(default_factory=lambda: Kept(RESULTS), repr=False)
+    _results: OnceCache = field(default_factory=lambda: OnceCache(RESULTS), repr=False)
 
     @property
     def passes(self) -> tuple[int, ...]:
@@ -118,7 +118,7 @@ class Study:
 
     def position(self, example: int) -> int:
         """Return where an example lies in the trace."""
-        return 0 if self.wanted.text else example
+        return 0 if self.key.text else example
 
     def one(self, example: int) -> xr.DataTree:
         """Return the trace of one example alone."""
@@ -169,8 +169,8 @@ class Study:
         )
 
 
-class Desk:
-    """Traces by what is wanted, each made once however many sessions ask.
+class TraceStore:
+    """Traces by key, each made once however many sessions ask.
 
     Parameters
     ----------
@@ -180,8 +180,8 @@ class Desk:
 
     def __init__(self, shared: Any) -> None:
         self.services = shared
-        self._studies = Kept(STUDIES)
-        self._traces = Kept(STUDIES)
+        self._views = OnceCache(TRACES)
+        self._traces = OnceCache(TRACES)
 
     def names(self) -> list[str]:
         """Return the checkpoints, then one's own traces."""
@@ -199,48 +199,48 @@ class Desk:
             if path.is_file() and path.resolve() == home / path.name
         }
 
-    def study(self, wanted: Wanted) -> Study:
-        """Return a trace to be studied.
+    def get(self, key: TraceKey) -> TraceView:
+        """Return a trace.
 
         Raises
         ------
         WorkbenchError
             There is no such checkpoint or trace, it is damaged, or what was typed does not fit.
         """
-        if not wanted.name.startswith(OWN):
-            checkpoint = self.services.checkpoint(wanted.name)
-            key = (wanted, checkpoint.identity)
-            return self._studies.get(key, lambda: self._of_checkpoint(checkpoint, wanted))
-        path = self._own().get(wanted.name)
+        if not key.name.startswith(OWN):
+            checkpoint = self.services.checkpoint(key.name)
+            model = checkpoint.identity
+            return self._views.get((key, model), lambda: self._of_checkpoint(checkpoint, key))
+        path = self._own().get(key.name)
         if path is None:
             raise WorkbenchError(
-                f"no trace {wanted.name!r}",
+                f"no trace {key.name!r}",
                 f"one of {', '.join(self._own()) or 'none: there is no file in traces/'}",
                 f"record one with `workbench trace CHECKPOINT --out traces/NAME{ENDING}`",
             )
         at = stamp(path)
-        return self._studies.get((path, at), lambda: _own_study(wanted.name, path, at.size))
+        return self._views.get((path, at), lambda: _own_trace(key.name, path, at.size))
 
-    def _of_checkpoint(self, checkpoint: Checkpoint, wanted: Wanted) -> Study:
+    def _of_checkpoint(self, checkpoint: Checkpoint, key: TraceKey) -> TraceView:
         from workbench.trace import origin_of, record
 
         task, sleep = checkpoint.task, checkpoint.sleep
-        if wanted.passes is not None:
-            sleep = sleep.with_passes(wanted.passes)
-        if wanted.text:
-            batch = typed(task, wanted.text, wanted.queries).batch
+        if key.passes is not None:
+            sleep = sleep.with_passes(key.passes)
+        if key.text:
+            batch = typed(task, key.text, key.queries).batch
         else:
-            batch = drawn_batch(task, wanted.seed)
+            batch = drawn_batch(task, key.seed)
         batch = without_padding(batch, sleep.window)
-        found = None if wanted.text else self._bundled(wanted, checkpoint, sleep, batch)
+        found = None if key.text else self._bundled(key, checkpoint, sleep, batch)
         source = "recorded" if found is None else "bundled"
         if found is None:
-            origin = origin_of(checkpoint, seed=-1 if wanted.text else wanted.seed)
+            origin = origin_of(checkpoint, seed=-1 if key.text else key.seed)
             found = record(checkpoint.model, batch, sleep, task=task, origin=origin)
-        return Study(wanted, found, sleep, task, checkpoint, source)
+        return TraceView(key, found, sleep, task, checkpoint, source)
 
     def _bundled(
-        self, wanted: Wanted, checkpoint: Checkpoint, sleep: SleepConfig, batch: Batch
+        self, key: TraceKey, checkpoint: Checkpoint, sleep: SleepConfig, batch: Batch
     ) -> xr.DataTree | None:
         """Return the bundled trace of just this sleep, if there is one."""
         from workbench.trace import batch_of, load_trace
@@ -249,11 +249,11 @@ class Desk:
             if not name.startswith(checkpoint.name):
                 continue
             try:
-                key = (path, stamp(path), checkpoint.identity)
-                trace = self._traces.get(key, partial(load_trace, name, checkpoint=checkpoint))
+                file = (path, stamp(path), checkpoint.identity)
+                trace = self._traces.get(file, partial(load_trace, name, checkpoint=checkpoint))
             except WorkbenchError:
                 continue  # of other weights, or damaged: recording it anew is as good
-            same = trace.attrs["seed"] == wanted.seed and trace.attrs["n_sleep"] == sleep.passes
+            same = trace.attrs["seed"] == key.seed and trace.attrs["n_sleep"] == sleep.passes
             if not same or trace.attrs["window_size"] != sleep.window:
                 continue
             # not by its seed alone: of more examples from one seed the first ones are others
@@ -262,12 +262,12 @@ class Desk:
         return None
 
 
-def wanted_by(cursor: Cursor) -> Wanted:
+def key_of(cursor: Cursor) -> TraceKey:
     """Return which trace a cursor names."""
     if cursor.checkpoint.startswith(OWN):
-        return Wanted(cursor.checkpoint)
+        return TraceKey(cursor.checkpoint)
     seed = 0 if cursor.text else cursor.seed
-    return Wanted(cursor.checkpoint, seed, cursor.passes, cursor.text, cursor.queries)
+    return TraceKey(cursor.checkpoint, seed, cursor.passes, cursor.text, cursor.queries)
 
 
 def drawn_batch(task: Task, seed: int) -> Batch:
@@ -275,18 +275,18 @@ def drawn_batch(task: Task, seed: int) -> Batch:
     return draw(task, EXAMPLES, seed, 0, EVALUATION)
 
 
-def _own_study(name: str, path: Path, size: int) -> Study:
+def _own_trace(name: str, path: Path, size: int) -> TraceView:
     from workbench.trace import load_trace
 
     if size > LARGEST:
         raise WorkbenchError(
             f"{name} has {size / 2**20:.0f} MB",
             f"at most {LARGEST // 2**20} MB, as the page holds a trace in memory",
-            "record fewer examples, or study it in a notebook with workbench.trace.load_trace",
+            "record fewer examples, or open it in a notebook with workbench.trace.load_trace",
         )
     trace = load_trace(path)
     sleep = SleepConfig.model_validate_json(trace.attrs["sleep_json"])
-    return Study(Wanted(name), trace, sleep, _task_of(trace), None, "own")
+    return TraceView(TraceKey(name), trace, sleep, _task_of(trace), None, "own")
 
 
 def _task_of(trace: xr.DataTree) -> Task | None:
@@ -298,9 +298,9 @@ def _task_of(trace: xr.DataTree) -> Task | None:
         return None
 
 
-_DESK = Desk(services())  # made by the import, which happens once however many threads ask
+_STORE = TraceStore(services())  # made by the import, which happens once however many threads ask
 
 
-def desk() -> Desk:
-    """Return the desk of this process."""
-    return _DESK
+def trace_store() -> TraceStore:
+    """Return the store of this process."""
+    return _STORE

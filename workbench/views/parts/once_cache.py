@@ -20,7 +20,7 @@ class _Slot:
         self.value: Any = None
 
 
-class Kept:
+class OnceCache:
     """The values asked for last, by key.
 
     Parameters

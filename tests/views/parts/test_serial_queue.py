@@ -4,18 +4,18 @@ import threading
 
 import pytest
 
-from workbench.views.parts.turns import Turns
+from workbench.views.parts.serial_queue import SerialQueue
 
 
 def test_tasks_are_done_in_order():
-    turns, done = Turns(None), []
+    turns, done = SerialQueue(None), []
     turns.take(lambda: (done.append(1), turns.take(lambda: done.append(2)), done.append(3)))
     assert done == [1, 3, 2], "a task taken meanwhile comes next, not in between"
 
 
 def test_nobody_waits_and_nothing_is_lost():
     """The other threads go at once: one session cannot hold all threads of the server."""
-    turns, done, started, go = Turns(None), [], threading.Event(), threading.Event()
+    turns, done, started, go = SerialQueue(None), [], threading.Event(), threading.Event()
 
     def slow():
         started.set()
@@ -37,7 +37,7 @@ def test_nobody_waits_and_nothing_is_lost():
 
 def test_errors_reach_whoever_can_tell():
     told, done = [], []
-    turns = Turns(told.append)
+    turns = SerialQueue(told.append)
 
     def outer():
         turns.take(inner)
@@ -55,7 +55,7 @@ def test_errors_reach_whoever_can_tell():
 
 
 def test_an_interrupt_frees_the_turn():
-    turns, done = Turns(None), []
+    turns, done = SerialQueue(None), []
 
     def interrupted():
         raise KeyboardInterrupt
@@ -67,7 +67,7 @@ def test_an_interrupt_frees_the_turn():
 
 
 def test_many_threads():
-    turns, count = Turns(None), [0]
+    turns, count = SerialQueue(None), [0]
 
     def add():
         count[0] += 1

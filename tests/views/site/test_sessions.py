@@ -10,7 +10,7 @@ import pytest
 from served import Served, alive
 from waiting import until
 
-from workbench.views.parts.kept import Kept
+from workbench.views.parts.once_cache import OnceCache
 from workbench.views.site import pages, sessions
 from workbench.views.site.services import services
 
@@ -57,7 +57,7 @@ def test_what_is_kept_is_made_outside_the_session_that_asks():
     """An event loop or task started there would keep the context, and with it the document."""
     document = ContextVar("document", default=None)
     document.set("a session's")
-    assert Kept(1).get("key", document.get) is None and document.get() == "a session's"
+    assert OnceCache(1).get("key", document.get) is None and document.get() == "a session's"
 
 
 def test_outside_a_session_nothing_waits_for_its_end():
