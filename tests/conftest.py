@@ -17,6 +17,7 @@ INTERPRETED = OURS in os.environ or (
 if INTERPRETED:
     os.environ[INTERPRET] = os.environ[OURS] = "1"
 
+import gc  # noqa: E402
 import sys  # noqa: E402
 import types  # noqa: E402
 
@@ -100,7 +101,12 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish():
-    """Take the interpreter's flag back, once every kernel has been defined."""
+    """Take the interpreter's flag back, once every kernel has been defined.
+
+    What was imported by then stays: no garbage collection needs to go through it again.
+    """
     if INTERPRETED:
         for name in (INTERPRET, OURS):
             os.environ.pop(name, None)
+    gc.collect()
+    gc.freeze()

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from workbench.config import load_experiment, to_toml
+from workbench.config import load_experiment
 from workbench.errors import WorkbenchError
 from workbench.training.loop import train
 from workbench.training.parallel import check_processes
@@ -27,15 +27,30 @@ SETTINGS = (
 )
 
 
-def together(arguments, *, size=2, **options):
-    """Run the `workbench` command in `size` processes."""
-    command = [sys.executable, "-P", "-m", "torch.distributed.run", "--nproc-per-node", str(size)]
-    command += ["--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
-    command += ["-m", "workbench.cli", *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=240, env=environment, **options
-    )
+LAUNCHED = """
+import sys
+from pathlib import Path
+
+import torch
+
+from workbench.cli import main
+from workbench.config import load_experiment
+from workbench.training.loop import train
+from workbench.training.parallel import Team
+
+config, whole, parts = sys.argv[1:]
+leave, Team.leave = Team.leave, lambda team: torch.distributed.barrier()
+try:
+    main(["train", config, "--out", whole, "--json"])
+except SystemExit as ended:
+    assert not ended.code
+experiment = load_experiment(config)
+assert train(experiment, Path(parts), stop=lambda: True) == "stopped"
+torch.distributed.barrier()
+Team.leave = leave
+assert train(experiment, Path(parts), resume=True) == "finished"
+"""
+"""What both processes of one launch do: train a run, and one that is stopped and resumed."""
 
 
 def losses(folder):
@@ -52,10 +67,18 @@ def alone(tiny_experiment, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pair(alone, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pair") / "run"
-    done = together(["train", alone / "experiment.toml", "--out", folder, "--json"])
+    """The folders of two runs by two processes, the second one stopped and resumed; the output."""
+    folder = tmp_path_factory.mktemp("pair")
+    (folder / "launched.py").write_text(LAUNCHED)
+    command = [sys.executable, "-P", "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
+    command += ["launched.py", str(alone / "experiment.toml"), "whole", "parts"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=600, env=environment, cwd=folder
+    )
     assert done.returncode == 0, done.stderr
-    return folder, done
+    return folder / "whole", folder / "parts", done
 
 
 def test_the_losses_of_two_processes_are_those_of_one(alone, pair):
@@ -72,33 +95,26 @@ def test_the_weights_stay_together(alone, pair, weights_of):
 
 
 def test_one_process_speaks_and_writes(pair):
-    folder, done = pair
+    folder, _, done = pair
     assert json.loads(done.stdout)["state"] == "finished"
     starts = json.loads((folder / "origin.json").read_text())
     assert [start["processes"] for start in starts] == [2]
     assert len(re.findall(r"step 4  accuracy", done.stderr)) == 1
 
 
-def test_a_run_of_two_is_resumed_by_two(alone, pair, tmp_path, weights_of):
-    folder = tmp_path / "run"
-    first = tmp_path / "first.toml"
-    folder.mkdir()
-    (folder / "stop").touch()  # asks for a stop: honoured after the first step
-    first.write_text(to_toml(load_experiment(alone / "experiment.toml")))
-    (folder / "experiment.toml").write_text(first.read_text())
-    arguments = ["train", first, "--out", folder, "--resume"]
-    stopped = together(arguments)
-    assert "stopped at step 1 of 8" in stopped.stdout, stopped.stderr
-    assert together(arguments).returncode == 0
-    assert losses(folder) == losses(pair[0])
-    for name, tensor in weights_of(pair[0]).items():
-        assert (tensor == weights_of(folder)[name]).all()
+def test_a_run_of_two_is_resumed_by_two(pair, weights_of):
+    whole, parts, _ = pair
+    starts = json.loads((parts / "origin.json").read_text())
+    assert [start["from_step"] for start in starts] == [0, 1]
+    assert losses(parts) == losses(whole)
+    for name, tensor in weights_of(whole).items():
+        assert (tensor == weights_of(parts)[name]).all()
 
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_finished_run_is_over_at_once_for_every_process(pair, monkeypatch, rank):
     """None waits for another, or writes: the first one's start is not recorded either."""
-    folder, _ = pair
+    folder, *_ = pair
     before = {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
     for name, value in (("WORLD_SIZE", 2), ("RANK", rank), ("LOCAL_RANK", rank)):
         monkeypatch.setenv(name, str(value))
