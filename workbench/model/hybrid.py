@@ -42,12 +42,7 @@ class Block(nn.Module):
 class HybridModel(nn.Module):
     """Hybrid of attention and fast weights.
 
-    Parameters
-    ----------
-    config : ModelConfig
-        Sizes and the kind of every layer.
-    seed : int
-        Fixes the initial weights. The global random state is neither read nor changed.
+    `seed` fixes the initial weights; the global random state is neither read nor changed.
     """
 
     def __init__(self, config: ModelConfig, *, seed: int = 0) -> None:
@@ -129,32 +124,16 @@ class HybridModel(nn.Module):
         output: bool = True,
         keep_kv: bool = True,
     ) -> tuple[Float[Tensor, "batch token channel"] | None, Memory]:
-        """Run the blocks ``first <= i < last`` once.
+        """Run the blocks ``first <= i < last`` once; `last` None means to the end.
 
-        Parameters
-        ----------
-        hidden : Tensor
-            ``[batch, token, channel]``.
-        memory : Memory
-            S, convolution tails and KV cache carried in.
-        first, last : int
-            Half-open range of blocks; `last` None means to the end.
-        valid : Tensor or None
-            bool ``[batch, token]``; None means no padding.
-        window : int or None
-            Attention reaches at most this many newest tokens.
-        output : bool
-            False: nothing reads the hidden output, so what follows the last layer that leaves
-            something in the memory is not computed, and None is returned in its place.
-        keep_kv : bool
-            False: nothing reads the KV cache afterwards; it is returned unchanged.
+        `hidden`: ``[batch, token, channel]``. `memory`: S, convolution tails and KV cache carried
+        in. `valid`: bool ``[batch, token]``; None means no padding. `window`: attention reaches at
+        most this many newest tokens. `output` False: nothing reads the hidden output, so what
+        follows the last layer that leaves something in the memory is not computed. `keep_kv` False:
+        nothing reads the KV cache afterwards; it is returned unchanged.
 
-        Returns
-        -------
-        hidden : Tensor or None
-            ``[batch, token, channel]``.
-        memory : Memory
-            S, tails and KV cache after these tokens.
+        Returns the hidden output, ``[batch, token, channel]`` or None, and the memory after these
+        tokens.
         """
         last = self.depth if last is None else last
         fast_weights, tails = dict(memory.fast_weights), dict(memory.conv_tails)

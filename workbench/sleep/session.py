@@ -22,22 +22,10 @@ from workbench.sleep.events import Event, Wake
 class Session:
     """One stream (or several in step) read by one model.
 
-    Parameters
-    ----------
-    model : SleepingModel
-        The network; the session never changes it.
-    sleep : SleepConfig
-        Window, passes and options; N must be fixed or decided by what happens to the memory
-        (the questions are not known while a stream is slept on).
-    batch : int
-        Streams read in step.
-
-    Attributes
-    ----------
-    memory : Memory
-        What survived the last eviction.
-    pending : ndarray
-        int64 ``[batch, token]``: tokens of the window that is not full yet.
+    `model`: The network; the session never changes it. `sleep`: Window, passes and options; N must
+    be fixed or decided by what happens to the memory (the questions are not known while a stream is
+    slept on). `batch`: Streams read in step. `memory`: What survived the last eviction. `pending`:
+    int64 ``[batch, token]``: tokens of the window that is not full yet.
     """
 
     def __init__(self, model: SleepingModel, sleep: SleepConfig, *, batch: int = 1) -> None:

@@ -187,17 +187,10 @@ class Task(ABC):
 
 
 def draw(task: Task, count: int, seed: int, step: int, stream: str = TRAIN) -> Batch:
-    """Return the examples of one batch: a pure function of seed, step and stream.
+    """Return `count` examples as one batch: a pure function of seed, step and stream.
 
     Where a task holds structures out (`Task.part`), the training stream draws from the others
-    alone, and every other stream from those held out.
-
-    Parameters
-    ----------
-    count : int
-        Examples.
-    seed, step, stream
-        See `batch_generator`.
+    alone, and every other stream from those held out. See `batch_generator`.
     """
     drawn = task.part(TRAIN if stream == TRAIN else HELD_OUT)
     return drawn.sample(count, batch_generator(seed, step, stream))
@@ -233,18 +226,12 @@ def few_examples_note(task: Task, drawn: int) -> str:
 def batch_generator(seed: int, step: int, stream: str = TRAIN) -> np.random.Generator:
     """Return the generator of one batch: the same (seed, step, stream), the same batch.
 
-    Philox is counter-based: the key is (seed, hash of the stream's name) and the upper half of
-    the counter is the step. So streams never overlap, each step owns 2**128 blocks, and any step
-    can be drawn without drawing those before it (a resumed run continues exactly).
+    Philox is counter-based: the key is (seed, hash of the stream's name) and the upper half of the
+    counter is the step. So streams never overlap, each step owns 2**128 blocks, and any step can be
+    drawn without drawing those before it (a resumed run continues exactly).
 
-    Parameters
-    ----------
-    seed : int
-        0 <= seed < 2**64.
-    step : int
-        Optimiser step, or index of an evaluation batch.
-    stream : str
-        What the numbers are for: `TRAIN`, `EVALUATION`, or a name of your own.
+    `seed`: 0 <= seed < 2**64. `step`: optimiser step, or index of an evaluation batch. `stream`:
+    what the numbers are for: `TRAIN`, `EVALUATION`, or another name.
     """
     for name, value in (("seed", seed), ("step", step)):
         if not 0 <= value < 2**64:

@@ -21,25 +21,16 @@ NO_RANK = -1
 
 @torch.no_grad()
 def answer_scores(wakes: Iterable[Wake], batch: Batch) -> xr.Dataset:
-    """Score every query of a batch from the windows that were read awake.
+    """Score every query of `batch` from the windows that were read awake.
 
-    Each token of an answer is predicted with the right ones before it in view.
+    Each token of an answer is predicted with the right ones before it in view. `wakes`: as `read`
+    or `wake_now` returns them.
 
-    Parameters
-    ----------
-    wakes : iterable of Wake
-        As `read` or `wake_now` returns them.
-    batch : Batch
-        The batch they were read from.
-
-    Returns
-    -------
-    Dataset
-        Over ``(example, query)``: ``log_prob``, nats, of the whole right answer; ``rank`` of the
-        answer's first token, 1 for the most likely symbol; ``logit_diff``, that token's logit
-        minus the largest other one; ``correct``, whether every token of the answer is the most
-        likely symbol. A query that an example does not have, or that no window predicts in full,
-        has NaN, -1, NaN and False.
+    Returns over ``(example, query)``: ``log_prob``, nats, of the whole right answer; ``rank`` of
+    the answer's first token, 1 for the most likely symbol; ``logit_diff``, that token's logit minus
+    the largest other one; ``correct``, whether every token of the answer is the most likely symbol.
+    A query that an example does not have, or that no window predicts in full, has NaN, -1, NaN and
+    False.
     """
     wakes = list(wakes)
     double = any(wake.logits.dtype == torch.float64 for wake in wakes)

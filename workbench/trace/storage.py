@@ -41,26 +41,11 @@ PER_EXAMPLE = ("beta", "log_decay")
 
 
 def save_trace(tree: xr.DataTree, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a trace, with all groups that instruments attached to it.
+    """Write a trace, with all groups that instruments attached; return where it was written.
 
-    Parameters
-    ----------
-    tree : DataTree
-        A trace of the schema ``sleep-trace/2``.
-    path : str or Path
-        ``NAME.zarr.zip`` for one file, ``NAME.zarr`` for a folder.
-    overwrite : bool
-        Replace what is there.
-
-    Returns
-    -------
-    Path
-        Where it was written.
-
-    Raises
-    ------
-    WorkbenchError
-        The tree is not a trace, the name has another ending, or the file exists.
+    `tree`: a trace of the schema ``sleep-trace/2``. `path`: ``NAME.zarr.zip`` for one file,
+    ``NAME.zarr`` for a folder. `overwrite`: replace what is there. Raises WorkbenchError: the tree
+    is not a trace, the name has another ending, or the file exists.
     """
     validate_trace(tree)
     return _write([tree], Path(path), overwrite)
@@ -91,25 +76,10 @@ def load_trace(
 ) -> xr.DataTree:
     """Read a trace into memory, whole or some examples of it; the file is closed again.
 
-    Parameters
-    ----------
-    name_or_path : str or Path
-        The name of a bundled trace, or what `save_trace` wrote.
-    examples : slice, ndarray or None
-        Read only these, by position; a large trace then need not fit into memory.
-    checkpoint : Checkpoint, str, Path or None
-        Refuse a trace that was recorded from another checkpoint.
-
-    Returns
-    -------
-    DataTree
-        A valid trace.
-
-    Raises
-    ------
-    WorkbenchError
-        The trace does not exist, is truncated, damaged or half-written, or has another schema or
-        checkpoint.
+    `name_or_path`: the name of a bundled trace, or what `save_trace` wrote. `examples`: read only
+    these, by position; a large trace then need not fit into memory. `checkpoint`: refuse a trace
+    that was recorded from another checkpoint. Raises WorkbenchError: the trace does not exist, is
+    truncated, damaged or half-written, or has another schema or checkpoint.
     """
     path = find_trace(name_or_path)
     groups: dict[str, xr.Dataset] = {}

@@ -9,15 +9,7 @@ from workbench.tasks.base import FEW
 
 
 def render_card(record: dict[str, Any], experiment: Experiment) -> str:
-    """Return a checkpoint's ``card.md``.
-
-    Parameters
-    ----------
-    record : dict
-        The provenance, metrics included.
-    experiment : Experiment
-        Configuration of the run.
-    """
+    """Return a checkpoint's ``card.md``, from its provenance `record`, metrics included."""
     model, task, training = experiment.model, experiment.task, experiment.training
     budget, metrics = record["budget"], record["metrics"]
     difficulty = metrics["difficulty"]

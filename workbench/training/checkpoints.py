@@ -31,20 +31,11 @@ FORMAT = "sleep-checkpoint/1"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model with all that is known about it.
+    """A trained model, in evaluation mode, with all that is known about it.
 
-    Attributes
-    ----------
-    name : str
-        The bundled name, or the name of the run that made it.
-    folder : Path
-        Where it was loaded from.
-    model : HybridModel
-        In evaluation mode.
-    experiment : Experiment
-        The configuration it was trained with.
-    provenance : dict
-        Command, seed, commit, versions, budget, metrics and hashes.
+    `name`: the bundled name, or the name of the run that made it. `folder`: where it was loaded
+    from. `experiment`: the configuration it was trained with. `provenance`: command, seed, commit,
+    versions, budget, metrics and hashes.
     """
 
     name: str
@@ -93,11 +84,8 @@ def load_checkpoint(name_or_folder: str | Path, *, device: str = "cpu") -> Check
     Kernels are a matter of speed and not of what was learnt: where those that the configuration
     names cannot serve, "auto" does, and a warning says so.
 
-    Raises
-    ------
-    WorkbenchError
-        There is no such checkpoint; a file is missing, truncated or changed; or the weights do
-        not fit the configuration, are of another dtype, or are not finite.
+    Raises WorkbenchError: there is no such checkpoint; a file is missing, truncated or changed; or
+    the weights do not fit the configuration, are of another dtype, or are not finite.
     """
     folder = find_checkpoint(name_or_folder)
     provenance = read_provenance(folder)
@@ -128,13 +116,7 @@ def _with_kernels_of(config: ModelConfig, device: str) -> ModelConfig:
 
 
 def check_backend(backend: str, device: str) -> None:
-    """Check that the kernel backend a configuration names serves on `device`.
-
-    Raises
-    ------
-    WorkbenchError
-        It is unknown, or cannot serve; the message says why.
-    """
+    """Raise WorkbenchError, which says why, unless kernel backend `backend` serves on `device`."""
     try:
         sleep_kernels.choose_backend(backend, torch.device(device))
     except (ValueError, RuntimeError) as error:
@@ -196,15 +178,10 @@ def _read_weights(path: Path, config: ModelConfig) -> dict[str, torch.Tensor]:
 def bundle_checkpoint(
     run: Path, name: str, folder: Path, *, command: str, metrics: dict[str, Any]
 ) -> None:
-    """Copy a finished run's checkpoint to `folder` under a name of its own; weights unchanged.
+    """Copy a finished run's checkpoint to `folder` under another name; weights unchanged.
 
-    Parameters
-    ----------
-    command : str
-        The command that makes the run anew from a checkout; it replaces the recorded one, whose
-        paths mean nothing elsewhere.
-    metrics : dict
-        What the provenance and the card say of its accuracy.
+    `command`: makes the run again from a checkout; it replaces the recorded one, whose paths mean
+    nothing elsewhere. `metrics`: accuracy for the provenance and the card.
     """
     checkpoint = load_checkpoint(run)
     kept = {k: v for k, v in checkpoint.provenance.items() if k not in ("format", "name", "hashes")}

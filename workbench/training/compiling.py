@@ -48,12 +48,9 @@ def setup_problem() -> str | None:
 
 
 def check_compiler(config: TrainingConfig) -> None:
-    """Check that the blocks can be compiled for the CPU, where that is asked for.
+    """Check that the blocks can be compiled for the CPU, if that is wanted.
 
-    Raises
-    ------
-    WorkbenchError
-        There is no C++ compiler, or torch cannot use it from this folder.
+    Raises WorkbenchError: there is no C++ compiler, or torch cannot use it from this folder.
     """
     if not config.compile or config.device != "cpu":
         return

@@ -24,10 +24,7 @@ BLIND = "the same model without the context"
 def check_layout(batch: Batch, window: int) -> None:
     """Check that every label can be predicted from the position before it in its window.
 
-    Raises
-    ------
-    WorkbenchError
-        A window begins with a label, or no token carries one.
+    Raises WorkbenchError: a window begins with a label, or no token carries one.
     """
     if batch.loss_mask[:, ::window].any():
         raise WorkbenchError(
@@ -55,24 +52,13 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:
     """Evaluate at each N on the same `count` examples, from seeds that training never draws.
 
-    Parameters
-    ----------
-    passes : tuple of int
-        The N to test.
-    count, seed : int
-        Examples, and the seed of the evaluation stream.
-    latency : bool
-        Also measure sleep and wake time, one sequence at a time.
-    on_progress : callable or None
-        Told the number of examples done since the last call.
+    `passes`: the N to test. `seed`: of the evaluation stream. `latency`: also measure sleep and
+    wake time, one sequence at a time. `on_progress`: called with the number of examples done since
+    the last call.
 
-    Returns
-    -------
-    dict
-        N (as text) -> ``accuracy`` by difficulty, ``exact`` (all queries of an example right),
-        ``interval`` (95 %, Wilson, clustered by example), ``first`` (accuracy and interval of the
-        first query of each example, which sees no earlier answer), ``chance`` by line, and
-        latencies.
+    Returns N (as text) -> ``accuracy`` by difficulty, ``exact`` (all queries of an example right),
+    ``interval`` (95 %, Wilson, clustered by example), ``first`` (accuracy and interval of the first
+    query of each example, which sees no earlier answer), ``chance`` by line, and latencies.
     """
     if count < 1:
         raise WorkbenchError(f"count = {count}", "at least 1 example", "ask for more examples")

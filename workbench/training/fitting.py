@@ -38,12 +38,8 @@ def check_fits(
 ) -> None:
     """Check the tensors of a file against those of a model; `path` and `fix` are for the error.
 
-    PyTorch itself would cast int8, complex and float64 weights without a word.
-
-    Raises
-    ------
-    WorkbenchError
-        Tensors are missing or unknown, or one has another shape or dtype, or a NaN or infinity.
+    PyTorch itself would cast int8, complex and float64 weights silently. Raises WorkbenchError:
+    tensors are missing or unknown, or one has another shape or dtype, or a NaN or infinity.
     """
     missing = [name for name in expected if name not in found]
     unknown = [name for name in found if name not in expected]
@@ -63,13 +59,7 @@ def check_fits(
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path, *, fix: str) -> None:
-    """Check that no tensor holds a NaN or an infinity.
-
-    Raises
-    ------
-    WorkbenchError
-        One does.
-    """
+    """Raise WorkbenchError if a tensor holds a NaN or an infinity."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             count = int((~torch.isfinite(tensor)).sum())

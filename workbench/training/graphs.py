@@ -35,14 +35,8 @@ Layout = tuple[int, tuple[int, ...], tuple[tuple[bool, bool], ...]]
 class StaticStep:
     """One training step that reads and writes fixed tensors only.
 
-    Parameters
-    ----------
-    model, optimisers, experiment
-        As in `workbench.training.loop`; the optimisers were built with ``capturable=True``.
-    batch : Batch
-        Its layout is the layout of every batch to come.
-    passes : int
-        N.
+    The optimisers were built with ``capturable=True``. Every batch to come has the layout of
+    `batch`. `passes`: N.
     """
 
     def __init__(
@@ -112,13 +106,9 @@ class GraphedSteps:
     def __call__(self, batch: Batch, passes: int, step: int) -> tuple[float, float]:
         """Do step number `step` (0-based) with N = `passes`; return loss and gradient norm.
 
-        Raises
-        ------
-        FloatingPointError
-            The gradient is not finite. The graph has updated the weights with it: go on from the
-            newest resume point.
-        WorkbenchError
-            Nothing is to be predicted.
+        Raises FloatingPointError: the gradient is not finite. The graph has updated the weights
+        with it: continue from the newest resume point. Raises WorkbenchError: nothing is to be
+        predicted.
         """
         key = layout(batch, passes, self.experiment.sleep.window)
         if key not in self._graphs:

@@ -63,16 +63,9 @@ EVALUATION_SEED = 20_260_000
 class Progress:
     """What the loop reports after each step.
 
-    Attributes
-    ----------
-    step, steps : int
-        Steps done and to do.
-    loss : float
-        Mean cross-entropy per predicted token, nats.
-    evaluation : dict or None
-        N -> metrics, after a step that was followed by an evaluation.
-    evaluated : float or None
-        Share of the evaluation that ends the run; None before it.
+    `loss`: mean cross-entropy per predicted token, nats. `evaluation`: N -> metrics, if the step
+    was followed by an evaluation. `evaluated`: share done of the evaluation that ends the run; None
+    before it.
     """
 
     step: int
@@ -94,33 +87,16 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> str:
-    """Train until the last step or until `stop` says so.
+    """Train until the last step or until `stop` returns True; return "finished" or "stopped".
 
-    Parameters
-    ----------
-    experiment : Experiment
-        Model, sleep, task and training; ``model.vocabulary = 0`` is taken from the task.
-    folder : Path
-        The run's folder; it must not hold a run unless `resume`.
-    resume : bool
-        Go on from the newest resume point (or from the start, if there is none yet).
-    stop : callable
-        Asked after each step; True saves a resume point and returns. Also asked during the
-        evaluation at the end, which a resumed run does again. A file named ``stop`` in the
-        folder asks for the same.
-    on_progress : callable
-        Told after each step.
+    `experiment`: ``model.vocabulary = 0`` is taken from the task. `folder`: the run's folder; it
+    must not hold a run unless `resume`, which continues from the newest resume point (or from the
+    start, if there is none yet). `stop`: asked after each step; True saves a resume point and
+    returns. Also asked during the evaluation at the end, which a resumed run repeats. A file named
+    ``stop`` in the folder does the same. `on_progress`: called after each step.
 
-    Returns
-    -------
-    str
-        "finished" or "stopped".
-
-    Raises
-    ------
-    WorkbenchError
-        The folder holds a run already, or another configuration, or another process trains in
-        it; a setting does not fit this machine or the task; or training diverged.
+    Raises WorkbenchError: the folder holds a run already, or another configuration, or another
+    process trains in it; a setting does not fit this machine or the task; or training diverged.
     """
     task = make_task(experiment.task)
     experiment = _with_vocabulary(experiment, task)
@@ -376,12 +352,9 @@ def _with_vocabulary(experiment: Experiment, task: Task) -> Experiment:
 
 
 def check_graphs(experiment: Experiment) -> None:
-    """Check that a CUDA graph can hold the training step, where one is asked for.
+    """Check that a CUDA graph can hold the training step, if one is wanted.
 
-    Raises
-    ------
-    WorkbenchError
-        There is no CUDA device, or the step is decided by what it computes.
+    Raises WorkbenchError: there is no CUDA device, or the step depends on what it computes.
     """
     training, sleep = experiment.training, experiment.sleep
     if not training.cuda_graphs:
@@ -407,13 +380,7 @@ def check_graphs(experiment: Experiment) -> None:
 
 
 def check_device(device: str) -> None:
-    """Check that `device` is one torch knows and this machine has.
-
-    Raises
-    ------
-    WorkbenchError
-        It is neither.
-    """
+    """Raise WorkbenchError unless torch knows `device` and this machine has it."""
     try:
         known = torch.device(device)
     except RuntimeError:

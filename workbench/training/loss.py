@@ -21,12 +21,8 @@ UNLABELLED = -100
 def masked_cross_entropy(events: Iterable[Event]) -> Tensor:
     """Exhaust the events of one batch; return the mean cross-entropy per predicted token, nats.
 
-    Each token with a label is predicted from the position before it in the same window.
-
-    Raises
-    ------
-    WorkbenchError
-        Nothing is to be predicted.
+    Each token with a label is predicted from the position before it in the same window. Raises
+    WorkbenchError: nothing is to be predicted.
     """
     total: Tensor | None = None
     count: Tensor | None = None
@@ -58,12 +54,8 @@ def masked_cross_entropy(events: Iterable[Event]) -> Tensor:
 def token_correct(wakes: Iterable[Wake], batch: Batch) -> np.ndarray:
     """Return bool ``[example, token]``: was the most likely token the right one.
 
-    False for tokens that no wake window predicts.
-
-    Raises
-    ------
-    WorkbenchError
-        The model's logits are not finite: that is not a wrong answer.
+    False for tokens that no wake window predicts. Raises WorkbenchError: the logits are not finite,
+    which is not a wrong answer.
     """
     correct = np.zeros(batch.tokens.shape, dtype=bool)
     for wake in wakes:
@@ -76,13 +68,7 @@ def token_correct(wakes: Iterable[Wake], batch: Batch) -> np.ndarray:
 
 
 def check_finite_logits(wake: Wake) -> None:
-    """Check that the answers read from a wake window can be scored.
-
-    Raises
-    ------
-    WorkbenchError
-        Where a token is predicted, a logit is NaN or infinite.
-    """
+    """Raise WorkbenchError if a logit is NaN or infinite where a token is predicted."""
     predicted = wake.window.loss_mask[:, 1:]
     finite = torch.isfinite(wake.logits[:, :-1]).all(-1) | ~predicted
     if not finite.all():
@@ -97,10 +83,7 @@ def check_finite_logits(wake: Wake) -> None:
 def query_correct(correct: np.ndarray, batch: Batch) -> np.ndarray:
     """Return bool ``[example, query]``: were all tokens of the answer right.
 
-    Parameters
-    ----------
-    correct : ndarray
-        bool ``[example, token]``, as from `token_correct`.
+    `correct`: bool ``[example, token]``, as from `token_correct`.
     """
     queries = batch.difficulty.shape[1]
     is_answer = batch.answer_of[:, :, None] == np.arange(queries)  # (example, token, query)
@@ -109,14 +92,10 @@ def query_correct(correct: np.ndarray, batch: Batch) -> np.ndarray:
 
 
 def answer_probabilities(wakes: Iterable[Wake], batch: Batch) -> np.ndarray:
-    """Return float32 ``[example, query, symbol]``: the distribution over each answer's first token.
+    """Return the distribution over each answer's first token.
 
-    NaN where an example has no such query.
-
-    Raises
-    ------
-    WorkbenchError
-        The model's logits are not finite.
+    float32 ``[example, query, symbol]``; NaN where an example has no such query. Raises
+    WorkbenchError: the logits are not finite.
     """
     wakes = list(wakes)
     symbols = wakes[0].logits.shape[-1]

@@ -35,13 +35,7 @@ def quickest_precision(device: torch.device) -> str:
 
 
 class Muon(torch.optim.Muon):
-    """`torch.optim.Muon` (Jordan et al.), in bfloat16 the same to the bit on a CPU.
-
-    Attributes
-    ----------
-    precision : {"bfloat16", "float32"}
-        What the products of the orthogonalisation are taken in.
-    """
+    """`torch.optim.Muon` (Jordan et al.); with `precision` bfloat16 identical to it on a CPU."""
 
     precision = "bfloat16"
 
@@ -88,16 +82,9 @@ def orthogonalised(
 ) -> Tensor:
     """Bring the singular values of each matrix near 1 (Newton-Schulz, quintic).
 
-    Parameters
-    ----------
-    matrices : Tensor
-        ``[matrix, out, channel]``, of the dtype that the products are taken in.
-    coefficients : tuple of float
-        (a, b, c) of ``X' = a X + (b X X^T + c (X X^T)^2) X``.
-    iterations : int
-        How often.
-    eps : float
-        Least norm that is divided by.
+    `matrices`: ``[matrix, out, channel]``, in the dtype of the products. `coefficients`: (a, b, c)
+    of ``X' = a X + (b X X^T + c (X X^T)^2) X``, applied `iterations` times. `eps`: least norm that
+    is divided by.
     """
     a, b, c = coefficients
     tall = matrices.shape[1] > matrices.shape[2]

@@ -17,13 +17,7 @@ MOST_THREADS = 4
 
 
 def check_threads(config: TrainingConfig) -> None:
-    """Check that the CPU threads asked for are not many more than there are cores.
-
-    Raises
-    ------
-    WorkbenchError
-        They are more than four times as many.
-    """
+    """Raise WorkbenchError if more than `MOST_THREADS` CPU threads a core are configured."""
     cores = os.cpu_count() or 1
     if config.threads > MOST_THREADS * cores:
         raise WorkbenchError(
@@ -34,13 +28,7 @@ def check_threads(config: TrainingConfig) -> None:
 
 
 def check_memory(experiment: Experiment, task: Task) -> None:
-    """Check that the least that a training step holds in memory fits into it.
-
-    Raises
-    ------
-    WorkbenchError
-        It does not.
-    """
+    """Raise WorkbenchError if not even the least that a training step holds fits into memory."""
     config = experiment.training
     room = None
     if config.device.startswith("cuda"):
@@ -60,7 +48,7 @@ def training_bytes(experiment: Experiment, task: Task) -> int:
     Counted are the weights, their gradients and one moment of each (12 bytes a parameter); the
     batch; S after every window; the logits; and what the backward pass needs of the residual
     stream: one value per token, channel and pass, and per fast-weight layer as well where nothing
-    is recomputed. Of a random N the largest counts, of one decided by a rule a single pass.
+    is recomputed. A random N counts with its largest value, a rule with a single pass.
     """
     config, model, sleep = experiment.training, experiment.model, experiment.sleep
     parameters = sum(tensor.numel() for tensor in expected_weights(model).values())

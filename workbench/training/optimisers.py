@@ -37,15 +37,8 @@ class Optimisers:
     def step(self, step: int) -> float:
         """Clip, set the rates of `step` (0-based), update, and drop the gradients.
 
-        Returns
-        -------
-        float
-            Gradient norm before clipping.
-
-        Raises
-        ------
-        FloatingPointError
-            The gradient is not finite; the weights were not touched.
+        Returns the gradient norm before clipping. Raises FloatingPointError: it is not finite; the
+        weights were not touched.
         """
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
         value = float(norm)
@@ -74,12 +67,10 @@ class Optimisers:
         return named
 
     def load(self, named: dict[str, Tensor]) -> None:
-        """Restore what `tensors` returned; before it named a precision, that was bfloat16.
+        """Restore what `tensors` returned; without a recorded precision, it is bfloat16.
 
-        Raises
-        ------
-        ValueError
-            A name, shape or dtype is not that of these optimisers' state, or a value is not finite.
+        Raises ValueError: a name, shape or dtype is not that of these optimisers' state, or a value
+        is not finite.
         """
         left = dict(named)
         precision = _precision(left.pop(PRECISION, None))

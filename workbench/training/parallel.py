@@ -40,13 +40,7 @@ def device_of(config: TrainingConfig) -> str:
 
 
 def check_processes(config: TrainingConfig) -> None:
-    """Check that this configuration can be trained by as many processes as there are.
-
-    Raises
-    ------
-    WorkbenchError
-        It cannot, or accelerate is not installed.
-    """
+    """Raise WorkbenchError if these processes cannot train together, or accelerate is missing."""
     size = processes()
     if size == 1:
         return

@@ -17,10 +17,7 @@ HUB = "hf://"
 def find_checkpoint(name_or_folder: str | Path) -> Path:
     """Return the folder of a bundled checkpoint by name, of a folder, or of ``hf://owner/name``.
 
-    Raises
-    ------
-    WorkbenchError
-        There is no such checkpoint, or a file is missing.
+    Raises WorkbenchError: there is no such checkpoint, or a file is missing.
     """
     text = str(name_or_folder)
     if text.startswith(HUB):

@@ -25,17 +25,7 @@ _NAME = re.compile(r"step-(\d{9,})\.safetensors")
 
 
 class ResumePoint(NamedTuple):
-    """Where a run goes on.
-
-    Attributes
-    ----------
-    step : int
-        Optimiser steps done.
-    seconds : float
-        Time spent on them.
-    model, optimiser : dict of str to Tensor
-        Weights and optimiser state by name.
-    """
+    """Where a run continues: steps done, the seconds they took, tensors by name."""
 
     step: int
     seconds: float
@@ -65,10 +55,7 @@ def restore_resume_point(
 ) -> tuple[int, float]:
     """Load a resume point into a run of `steps` steps; return the steps done and their seconds.
 
-    Raises
-    ------
-    WorkbenchError
-        The file is damaged, or is not a resume point of this run.
+    Raises WorkbenchError: the file is damaged, or is not a resume point of this run.
     """
     point = read_resume_state(path)
     if point.step > steps:
@@ -88,14 +75,9 @@ def write_resume_state(path: Path, tensors: Mapping[str, Tensor], header: dict[s
 
 
 def read_resume_state(path: Path) -> ResumePoint:
-    """Read what `write_resume_state` wrote.
+    """Read what `write_resume_state` wrote; warn if an earlier version wrote no checksum.
 
-    A file of an earlier version, which has no checksum, is read with a warning.
-
-    Raises
-    ------
-    WorkbenchError
-        The file is damaged, or is not a resume point.
+    Raises WorkbenchError: the file is damaged, or is not a resume point.
     """
     try:
         found = read_tensors(path)

@@ -193,13 +193,7 @@ _STARTS: TypeAdapter[Any] = TypeAdapter(list[Start])
 
 
 def checked(model: type[BaseModel] | TypeAdapter[Any], value: Any, what: str) -> Any:
-    """Return `value` if it is what `model` says; `what` names it in the error.
-
-    Raises
-    ------
-    UnreadableFile
-        It is not.
-    """
+    """Return `value`, or raise `UnreadableFile` if `model` refuses it; `what` names it there."""
     check = model.validate_python if isinstance(model, TypeAdapter) else model.model_validate
     try:
         check(value)
@@ -226,38 +220,29 @@ def reason(error: ValidationError) -> str:
 def read_status(folder: Path) -> dict[str, Any]:
     """Return a run's ``status.json``, as `Status` describes it.
 
-    Raises
-    ------
-    UnreadableFile
-        It is damaged; `MissingFile` where there is none.
+    Raises `UnreadableFile` if it is damaged, `MissingFile` if there is none; so do the others.
     """
     return _read(Status, folder / STATUS)
 
 
 def read_labels(folder: Path) -> dict[str, Any]:
-    """Return a run's ``labels.json``; empty where there is none. See `read_status` for errors."""
+    """Return a run's ``labels.json``; empty if there is none."""
     return _read_if_there(Labels, folder / LABELS) or {}
 
 
 def read_origin(path: Path) -> list[dict[str, Any]]:
-    """Return the starts in an ``origin.json``, none where there is none yet.
-
-    See `read_status` for errors.
-    """
+    """Return the starts in an ``origin.json``, none if there is none yet."""
     return _read_if_there(_STARTS, path) or []
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """Return the evaluation that ended a run, empty where it left none.
-
-    See `read_status` for errors.
-    """
+    """Return the evaluation that ended a run, empty if it left none."""
     found = _read_if_there(Ended, folder / PROVENANCE)
     return found["metrics"] if found else {}
 
 
 def read_ended(folder: Path) -> dict[str, Any]:
-    """Return the provenance of a finished run; see `read_status` for errors."""
+    """Return the provenance of a finished run."""
     return _read(Provenance, folder / PROVENANCE)
 
 

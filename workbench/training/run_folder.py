@@ -46,13 +46,7 @@ NO_ROOM = frozenset(
 
 
 def finished(folder: Path) -> bool:
-    """Say whether the run has come to its end.
-
-    Raises
-    ------
-    UnreadableFile
-        Its status is damaged.
-    """
+    """Return whether the run has ended; raise `UnreadableFile` if its status is damaged."""
     try:
         return read_status(folder)["state"] == "finished"
     except MissingFile:
@@ -64,13 +58,8 @@ def record_origin(
 ) -> dict[str, Any]:
     """Add this start of the run to `path`; return the first start, with the resumes after it.
 
-    `kernels` names the backend that serves, `processes` how many train together, `muon` the
-    precision of Muon's products.
-
-    Raises
-    ------
-    UnreadableFile
-        What the file holds is damaged.
+    `kernels`: the backend that serves. `processes`: how many train together. `muon`: the precision
+    of Muon's products. Raises UnreadableFile: the file is damaged.
     """
     starts = read_origin(path)
     together = {"processes": processes} if processes > 1 else {}
@@ -85,12 +74,9 @@ def record_origin(
 
 
 def run_status(folder: Path) -> dict[str, Any]:
-    """Return what a run's ``status.json`` says.
+    """Return a run's ``status.json``.
 
-    Raises
-    ------
-    WorkbenchError
-        There is no run in `folder`, or its status is damaged.
+    Raises WorkbenchError: there is no run in `folder`, or its status is damaged.
     """
     try:
         return read_status(folder)
@@ -103,11 +89,8 @@ def run_status(folder: Path) -> dict[str, Any]:
 def prepare(folder: Path, experiment: Experiment, resume: bool) -> None:
     """Write a new run's configuration, or check that it is the one this run was started with.
 
-    Raises
-    ------
-    WorkbenchError
-        The folder holds something else, a run although `resume` is False, or another
-        configuration.
+    Raises WorkbenchError: the folder holds something else, a run although `resume` is False, or
+    another configuration.
     """
     path = folder / CONFIG
     if not path.exists():
@@ -149,12 +132,9 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process; the system lets go when the process dies.
+    """Hold the folder for this process; the system releases it when the process dies.
 
-    Raises
-    ------
-    WorkbenchError
-        Another process trains in it, or it cannot be written to.
+    Raises WorkbenchError: another process trains in it, or it cannot be written to.
     """
     from filelock import FileLock, Timeout
 
@@ -180,11 +160,11 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def beating(folder: Path, every: float = BEAT) -> Iterator[None]:
-    """Touch a file in the run's folder again and again, whatever this process is busy with.
+    """Touch a file in the run's folder regularly, whatever this process is busy with.
 
-    Another machine cannot ask this one's system whether the process is there, and an evaluation or
-    a compilation may take longer than a dead run is waited for. A disk that cannot be written to is
-    told by whoever has something to write.
+    Another machine cannot ask this one's system whether the process is alive, and an evaluation or
+    a compilation may take longer than others wait before they call a run dead. A disk that cannot
+    be written to is reported by the code that has something to write.
     """
     path, ended = folder / ALIVE, threading.Event()
 
@@ -209,25 +189,16 @@ def beating(folder: Path, every: float = BEAT) -> Iterator[None]:
 def write_status(
     folder: Path, state: str, step: int, experiment: Experiment, error: str | None = None
 ) -> None:
-    """Write what state the run is in, and whose process this is.
-
-    Raises
-    ------
-    WorkbenchError
-        The run's folder was removed.
-    """
+    """Write the run's state and process; raise WorkbenchError if its folder was removed."""
     check_there(folder)
     status = {"state": state, "step": step, "steps": experiment.training.steps, **identify()}
     write_json(folder / STATUS, status | ({"error": error} if error else {}))
 
 
 def check_there(folder: Path) -> None:
-    """Check that the run's folder is still there, so that nobody writes it half anew.
+    """Raise WorkbenchError if the run's folder was removed, or moved to the trash.
 
-    Raises
-    ------
-    WorkbenchError
-        It was removed, or moved to the trash.
+    Otherwise the rest of the run would make half of it again.
     """
     if not (folder / CONFIG).is_file():
         raise WorkbenchError(
@@ -238,13 +209,7 @@ def check_there(folder: Path) -> None:
 
 
 def append(folder: Path, event: dict[str, Any]) -> None:
-    """Append an event to the run's, a whole line at once.
-
-    Raises
-    ------
-    WorkbenchError
-        The run's folder was removed.
-    """
+    """Append an event, a whole line at once; raise WorkbenchError if the folder was removed."""
     check_there(folder)
     with (folder / EVENTS).open("a", encoding="utf-8") as events:
         events.write(json.dumps(event) + "\n")
@@ -274,12 +239,7 @@ def drop_events_after(path: Path, step: int) -> None:
     """Remove events that a killed process wrote after its last resume point.
 
     Lines that cannot be read, except a torn last one, are kept in ``events.damaged`` and reported
-    on standard error.
-
-    Raises
-    ------
-    UnreadableFile
-        It is not a regular file, or too large.
+    on standard error. Raises UnreadableFile: not a regular file, or too large.
     """
     try:
         lines = read_bytes(path).splitlines()

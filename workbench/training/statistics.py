@@ -57,12 +57,8 @@ class Interval(NamedTuple):
 class SeedIntervals:
     """Means over seeds with their 95 % t intervals, each an array over the other axes.
 
-    Attributes
-    ----------
-    mean, low, high : ndarray
-        NaN mean without any seed; NaN ends with fewer than two.
-    count : ndarray
-        int, seeds used.
+    The mean is NaN without any seed, `low` and `high` with fewer than two. `count`: int, seeds
+    used.
     """
 
     mean: np.ndarray
@@ -75,19 +71,11 @@ class SeedIntervals:
 class Comparison:
     """Two groups of seeds compared, each field an array over the other axes.
 
-    Attributes
-    ----------
-    mean : ndarray
-        Mean of the first group minus that of the second.
-    low, high : ndarray
-        Welch's 95 % t interval of it; NaN where a group has fewer than two seeds.
-    p_welch : ndarray
-        Two-sided p of Welch's t test. Without any spread in both groups: 1 where the means are
-        equal, NaN where they differ (the test has no scale there).
-    p_exact : ndarray
-        Two-sided p of the permutation test of the difference of means.
-    count, other_count : ndarray
-        int, seeds of the first and of the second group.
+    `mean`: of the first group minus that of the second. `low`, `high`: Welch's 95 % t interval of
+    it; NaN where a group has fewer than two seeds. `p_welch`: two-sided p of Welch's t test.
+    Without any spread in both groups: 1 where the means are equal, NaN where they differ (the test
+    has no scale there). `p_exact`: two-sided p of the permutation test of the difference of means.
+    `count`, `other_count`: int, seeds of the first and of the second group.
     """
 
     mean: np.ndarray
@@ -101,17 +89,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Two one-sided tests (TOST) that two means differ by less than a margin.
+    """Two one-sided tests (TOST) that two means differ by less than a margin; arrays.
 
-    Attributes
-    ----------
-    mean : ndarray
-        Mean of the first group minus that of the second.
-    low, high : ndarray
-        Welch's 90 % interval; it lies within the margin where ``p`` is below 0.05.
-    p : ndarray
-        The larger p of the two tests; NaN where neither group has any spread (the test has no
-        scale there).
+    `mean`: of the first group minus that of the second. `low`, `high`: Welch's 90 % interval; it
+    lies within the margin where `p` is below 0.05. `p`: the larger p of the two tests; NaN where
+    neither group has any spread (the test has no scale there).
     """
 
     mean: np.ndarray
@@ -127,10 +109,7 @@ def proportion_interval(right: np.ndarray, asked: np.ndarray) -> Interval:
     cases is divided by the design effect (Kish), estimated from the spread between examples and
     never taken below 1.
 
-    Parameters
-    ----------
-    right, asked : ndarray
-        int ``[example]``: right answers and queries asked in each example.
+    `right`, `asked`: int ``[example]``: right answers and queries asked in each example.
     """
     cases, clusters = float(asked.sum()), int((asked > 0).sum())
     if not cases:
@@ -172,12 +151,9 @@ def mean_interval(values: np.ndarray) -> Interval:
 
 
 def seed_intervals(values: np.ndarray) -> SeedIntervals:
-    """Return means and 95 % Student t intervals over the last axis, NaN left out cell by cell.
+    """Return means and 95 % Student t intervals of ``values [..., seed]`` over the seeds.
 
-    Parameters
-    ----------
-    values : ndarray
-        ``[..., seed]``; any unit.
+    Any unit; NaN are left out cell by cell.
     """
     from scipy.stats import t
 
@@ -190,15 +166,8 @@ def seed_intervals(values: np.ndarray) -> SeedIntervals:
 def compare(first: np.ndarray, second: np.ndarray) -> Comparison:
     """Compare two groups of independent seeds, unpaired; NaN are left out cell by cell.
 
-    Parameters
-    ----------
-    first, second : ndarray
-        ``[..., seed]``, alike but for the number of seeds.
-
-    Returns
-    -------
-    Comparison
-        See there. The permutation test takes all splits up to `EXACT_LIMIT` of them.
+    `first`, `second`: ``[..., seed]``, alike except for the number of seeds. The permutation test
+    takes all splits up to `EXACT_LIMIT` of them.
     """
     from scipy.stats import t
 
@@ -217,12 +186,8 @@ def compare(first: np.ndarray, second: np.ndarray) -> Comparison:
 def equivalence(first: np.ndarray, second: np.ndarray, margin: float) -> Equivalence:
     """Test that the means of two groups of seeds differ by less than `margin` (Schuirmann 1987).
 
-    Parameters
-    ----------
-    first, second : ndarray
-        ``[..., seed]``, as in `compare`.
-    margin : float
-        In the unit of the values; to be set before the data are looked at.
+    `first`, `second`: ``[..., seed]``, as in `compare`. `margin`: in the unit of the values; set it
+    before you look at the data.
     """
     from scipy.stats import t
 
@@ -239,21 +204,14 @@ def equivalence(first: np.ndarray, second: np.ndarray, margin: float) -> Equival
 def permutation_p(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the two-sided p of the permutation test of a difference of means, unpaired.
 
-    It is the share of all ways to split the seeds into two such groups whose means lie at least
-    as far apart as they do. `scipy.stats.permutation_test` computes the same, but one split at a
-    time (seconds for a page of 10 against 10 seeds), and it can miss ties of shares: sums that
-    are equal up to rounding are equal here.
+    It is the share of all ways to split the seeds into two such groups whose means lie at least as
+    far apart as they do. `scipy.stats.permutation_test` computes the same, but one split at a time
+    (seconds for a page of 10 against 10 seeds), and it can miss ties of shares: sums that are equal
+    up to rounding are equal here.
 
-    Parameters
-    ----------
-    first, second : ndarray
-        ``[..., seed]``; NaN are left out cell by cell. Above `EXACT_LIMIT` splits, scipy draws
-        `SAMPLED` of them with a fixed seed.
-
-    Returns
-    -------
-    ndarray
-        ``[...]``; NaN where a group has no seed.
+    `first`, `second`: ``[..., seed]``; NaN are left out cell by cell. Above `EXACT_LIMIT` splits,
+    scipy draws `SAMPLED` of them with a fixed seed. Returns ``[...]``; NaN where a group has no
+    seed.
     """
     shape = first.shape[:-1]
     left = first.reshape(-1, first.shape[-1])
@@ -274,14 +232,9 @@ def permutation_p(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Return p values corrected for the family that they are (Holm 1979).
+    """Return p values of one family, of any shape, corrected for its size (Holm 1979).
 
-    A p that is not known (NaN) counts in the family, as 1, and stays NaN.
-
-    Parameters
-    ----------
-    p : ndarray
-        Any shape; one family.
+    An unknown p (NaN) counts in the family, as 1, and stays NaN.
     """
     flat = np.where(np.isnan(p), 1.0, p).ravel()
     order = np.argsort(flat, kind="stable")
