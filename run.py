@@ -108,7 +108,7 @@ def write_aside(path: Path, text: str) -> None:
 
 
 def pip(python: Path, *arguments: str | Path) -> list[str | Path]:
-    """Return a pip install command: terse where nobody is watching, with bars where someone is."""
+    """Return a pip install command, quiet unless standard output is a terminal."""
     command: list[str | Path] = [
         python,
         "-m",

@@ -1,4 +1,4 @@
-"""Write the tables of ``docs/findings.md`` anew from committed records and measurements.
+"""Rewrite the tables of ``docs/findings.md`` from committed records and measurements.
 
     python data/findings.py
 
@@ -46,7 +46,7 @@ def compared(name: str) -> Family:
 
 
 def with_tables(text: str) -> str:
-    """Return the document with every marked table made anew."""
+    """Return the document with every marked table made again."""
 
     def table(mark: re.Match[str]) -> str:
         if mark["question"] == "family":

@@ -49,11 +49,11 @@ MEASUREMENTS: dict[str, tuple[str, str, dict[str, object]]] = {
 
 
 def main() -> None:
-    """Read the options; measure what is asked for."""
+    """Read the options; measure what they name."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     names = list(MEASUREMENTS)
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
-    parser.add_argument("--force", action="store_true", help="measure anew what is there")
+    parser.add_argument("--force", action="store_true", help="measure again what is there")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where to; default %(default)s")
     options = parser.parse_args()
     for name in options.only:

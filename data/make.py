@@ -91,7 +91,7 @@ def finished(folder: Path) -> bool:
 
 
 def train(name: str, seed: int, runs: Path) -> bool:
-    """Train one run in a process of its own, its output in a log beside it; say if it finished."""
+    """Train one run in a new process, its output in a log next to it; return whether it finished."""
     folder = run_folder(name, seed, runs)
     if finished(folder):
         return True

@@ -29,11 +29,11 @@ LARGEST = 3_000_000
 
 
 def main() -> None:
-    """Read the options; record what is asked for."""
+    """Read the options; record what they name."""
     names = sorted(bundled_checkpoints())
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
-    parser.add_argument("--force", action="store_true", help="record anew what is there")
+    parser.add_argument("--force", action="store_true", help="record again what is there")
     options = parser.parse_args()
     for name in options.only:
         if options.force or not up_to_date(name):

@@ -33,11 +33,7 @@ except ModuleNotFoundError as error:
 # Floors whose annotations are checked at every call. Left out on purpose: the validated front of
 # `sleep_kernels` (its own errors are what its tests look for), Triton kernels (compiled from
 # source), and `workbench.sleep` (protocols that cannot be checked at run time).
-CHECKED = [
-    "workbench.model",
-    "sleep_kernels.cpu",
-    "sleep_kernels.reference",
-]
+CHECKED = ["workbench.model", "sleep_kernels.cpu", "sleep_kernels.reference"]
 checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 

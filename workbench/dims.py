@@ -89,7 +89,7 @@ DIRECTION: Final = "direction"
 """Of a patch: "denoise" (clean into corrupted) or "noise" (corrupted into clean)."""
 
 STRENGTH: Final = "strength"
-"""Length of a change of the memory, as a multiple of the shortest that does what is asked."""
+"""Length of a change of the memory, as a multiple of the shortest that has the wanted effect."""
 
 TREATMENT: Final = "treatment"
 """What has been done to a memory before it is decoded: nothing, erased, another text read."""

@@ -89,10 +89,7 @@ def test_samples_as_text_are_a_function_of_the_seed(run):
     [
         (["sample", "sudoku"], "task 'sudoku'; expected one of depo, rule110"),
         (["sample", "depo", "--set", "nodes"], "override 'nodes'; expected field=value"),
-        (
-            ["sample", "depo", "--set", "nodes=2"],
-            "nodes = 2; expected a value greater",
-        ),
+        (["sample", "depo", "--set", "nodes=2"], "nodes = 2; expected a value greater"),
         (["sample", "depo", "--set", "colour=2"], "colour is unknown"),
         (["sample", "depo", "--set", "name_or_config=2"], "name_or_config is unknown"),
         (["sample", "depo", "--set", "task.nodes=2"], "task is unknown"),
@@ -105,18 +102,12 @@ def test_samples_as_text_are_a_function_of_the_seed(run):
         (["sample"], "the following arguments are required: task"),
         (["train", "none.toml"], "no configuration file at none.toml; expected a TOML file"),
         (["train", "."], "is not a regular file"),
-        (
-            ["train", "CONFIG", "--set", "sleep.passes=0"],
-            "sleep.passes = 0; expected .* or equal",
-        ),
+        (["train", "CONFIG", "--set", "sleep.passes=0"], "sleep.passes = 0; expected .* or equal"),
         (["train", "CONFIG", "--set", "sleep.nights=1"], "sleep.nights is unknown"),
         (["train", "CONFIG", "--set", "sleep.passes"], "expected section.field=value"),
         (["train", "CONFIG", "--device", "tpu"], "training.device = 'tpu'"),
         (["train", "CONFIG", "--device", "cuda:63"], "device 'cuda:63'; expected a device of this"),
-        (
-            ["train", "CONFIG", "--set", "sleep.window=10"],
-            "starts a window at a token to be pre",
-        ),
+        (["train", "CONFIG", "--set", "sleep.window=10"], "starts a window at a token to be pre"),
         (["train", "CONFIG", "--set", "model.kernel_backend=fast"], "kernel_backend = 'fast'"),
         (["train", "CONFIG", "--set", "model.kernel_backend=triton"], "'triton' cannot serve"),
         (["train", "CONFIG", "--set", "model.attention_backend=flash"], "without the flash-attn"),
@@ -129,10 +120,7 @@ def test_samples_as_text_are_a_function_of_the_seed(run):
             "'0' is not a valid number of passes; expected a whole number",
         ),
         (["eval", "x", "--passes", "1,,2"], "'' is not a valid number"),
-        (
-            ["eval", "depo-n8-n1", "--device", "banana"],
-            "device 'banana'; expected a device of",
-        ),
+        (["eval", "depo-n8-n1", "--device", "banana"], "device 'banana'; expected a device of"),
         (
             ["serve", "--port", "99999"],
             "'99999' is not a valid port; expected a whole number from 0 to 6",

@@ -75,5 +75,5 @@ def test_weights_that_are_not_those_asked_for_are_refused(run, tmp_path):
     (tmp_path / "request.json").write_text(json.dumps(asked | {"sha256": "0" * 64}))
     given = ("--settings", "request.json", "--out", "result.json")
     code, _, err = run("measure", "lens", CHECKPOINT, *given)
-    assert code == 2 and "have changed since this was asked for" in err
+    assert code == 2 and "have changed since this was requested" in err
     assert "SHA-256 000000000000" in err and not (tmp_path / "result.json").exists()

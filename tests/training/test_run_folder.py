@@ -25,7 +25,7 @@ def test_a_folder_removed_under_a_run_is_not_written_half_anew(tiny_experiment, 
         if progress.step == 3:
             shutil.rmtree(folder)
 
-    with pytest.raises(WorkbenchError, match="was removed while it was trained in"):
+    with pytest.raises(WorkbenchError, match="was removed during training"):
         train(tiny_experiment(), folder, on_progress=remove)
     assert not folder.exists()
 

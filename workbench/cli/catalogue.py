@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.cli.options import add_command, add_drawing, add_json, add_set, whole
-from workbench.cli.tables import columns, with_interval
+from workbench.cli.tables import columns
 from workbench.registry import names
 from workbench.task_config import TASKS
 
@@ -133,6 +133,7 @@ def _checkpoints(options: argparse.Namespace) -> int:
 def _checkpoint_row(name: str, folder: Path, record: dict[str, Any]) -> list[str]:
     """Return a checkpoint's line: the N is the largest it was trained with, not the best one."""
     from workbench.config import load_experiment
+    from workbench.training.card import with_interval
     from workbench.training.evaluation import default_passes
 
     trained = str(default_passes(load_experiment(folder / "config.toml").sleep)[-1])

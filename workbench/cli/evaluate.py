@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
+from itertools import zip_longest
 from typing import Any
 
 from workbench.cli import options as given
-from workbench.cli.tables import columns, with_interval
+from workbench.cli.tables import columns
 from workbench.errors import WorkbenchError
 
 
@@ -83,6 +83,8 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _report(record: dict[str, Any], task: Any) -> str:
     """Return both tables: of all queries, and of each example's first."""
+    from workbench.training.card import first_scores, scores
+
     passes = record["passes"]
     notes = (
         "exact: every query of an example right; ms/sleep: milliseconds of one window's sleep; "
@@ -92,45 +94,15 @@ def _report(record: dict[str, Any], task: Any) -> str:
         if line.reads_answers:
             notes += f"; {line.name}: the best one can do with the right answers to earlier "
             notes += "queries alone"
+    times = [["ms/sleep", "ms/token"]]
+    for entry in passes.values():
+        found = (entry["sleep_ms_per_window"], entry["wake_ms_per_token"])
+        times.append(["" if time is None else f"{time:.2f}" for time in found])
+    rows = zip_longest(scores(passes, task.difficulty_name), times, fillvalue=["", ""])
     return (
         f"{record['checkpoint']} on {record['task']}: {record['count']} examples, seed "
         f"{record['seed']}, share right with its 95 % interval\n"
-        f"{columns(_rows(passes, task))}\n{notes}\n\n"
+        f"{columns([row + more for row, more in rows])}\n{notes}\n\n"
         "first query of each example, which sees no earlier answer\n"
-        f"{columns(_first_query_rows(passes, task))}"
+        f"{columns(first_scores(passes, task.difficulty_name))}"
     )
-
-
-def _rows(passes: dict[str, Any], task: Any) -> list[list[str]]:
-    one = next(iter(passes.values()))
-    levels = list(one["accuracy"])
-    rows = [["N", *_heads(levels, task), "exact", "ms/sleep", "ms/token"]]
-    for n, entry in passes.items():
-        interval = entry["interval"]
-        cells = [with_interval(entry["accuracy"][v], interval["accuracy"][v]) for v in levels]
-        times = (entry["sleep_ms_per_window"], entry["wake_ms_per_token"])
-        milliseconds = ["" if time is None else f"{time:.2f}" for time in times]
-        rows.append([n, *cells, with_interval(entry["exact"], interval["exact"]), *milliseconds])
-    for name, chance in one["chance"].items():
-        values = [f"{chance['accuracy'][v]:.3f}" for v in levels]
-        exact = "" if chance["exact"] is None else f"{chance['exact']:.3f}"
-        rows.append([name, *values, exact, "", ""])
-    return rows
-
-
-def _first_query_rows(passes: dict[str, Any], task: Any) -> list[list[str]]:
-    one = next(iter(passes.values()))
-    levels = list(one["first"]["accuracy"])
-    rows = [["N", *_heads(levels, task)]]
-    for n, entry in passes.items():
-        first = entry["first"]
-        cells = [with_interval(first["accuracy"][v], first["interval"][v]) for v in levels]
-        rows.append([n, *cells])
-    for name, chance in one["chance"].items():
-        if chance.get("first"):
-            rows.append([name, *(f"{chance['first'].get(v, math.nan):.3f}" for v in levels)])
-    return rows
-
-
-def _heads(levels: list[str], task: Any) -> list[str]:
-    return [f"{task.difficulty_name} {level}" for level in levels]

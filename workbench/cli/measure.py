@@ -99,7 +99,7 @@ def _measure(options: argparse.Namespace) -> int:
     # the folder of a request is named after the weights
     if asked is not None and asked.sha256 not in ("", sha256):
         raise WorkbenchError(
-            f"the weights of {options.checkpoint} have changed since this was asked for",
+            f"the weights of {options.checkpoint} have changed since this was requested",
             f"SHA-256 {asked.sha256[:12]}...",
             "ask again, for the weights that are there now",
         )

@@ -15,8 +15,3 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
-
-
-def with_interval(value: float, interval: Sequence[float]) -> str:
-    """Return a share with its interval: ``0.500 [0.400, 0.600]``."""
-    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"

@@ -66,18 +66,18 @@ def add_commands(commands: Any) -> None:
 
 
 def _trace(options: argparse.Namespace) -> int:
-    given = {name: getattr(options, name) for name in DEFAULTS}
+    given = [name for name in DEFAULTS if getattr(options, name) is not None]
     if _is_recording(options.target):
-        superfluous = [name for name, value in given.items() if value is not None]
-        if superfluous:
+        if given:
             raise WorkbenchError(
-                f"--{superfluous[0]} with the recording {options.target}",
+                f"--{given[0]} with the recording {options.target}",
                 "a recording alone, which is shown",
                 "name a checkpoint to record one",
             )
         return _show(options.target, options.json)
-    filled = {name: DEFAULTS[name] if value is None else value for name, value in given.items()}
-    return _record(options.target, options.json, **filled)
+    for name in DEFAULTS.keys() - given:
+        setattr(options, name, DEFAULTS[name])
+    return _record(options)
 
 
 def _is_recording(target: str) -> bool:
@@ -85,21 +85,10 @@ def _is_recording(target: str) -> bool:
     return target.endswith(SUFFIXES) or path.is_file() or (path / "zarr.json").is_file()
 
 
-def _record(
-    target: str,
-    as_json: bool,
-    *,
-    examples: int,
-    seed: int,
-    passes: int | None,
-    keep: tuple[str, ...],
-    out: Path | None,
-    device: str,
-    force: bool,
-) -> int:
+def _record(options: argparse.Namespace) -> int:
     from workbench.training.places import find_checkpoint
 
-    folder = find_checkpoint(target)  # a missing one is reported before torch is loaded
+    folder = find_checkpoint(options.target)  # a missing one is reported before torch is loaded
 
     from workbench.files import try_output
     from workbench.progress import progress_bar
@@ -110,43 +99,43 @@ def _record(
     from workbench.training.evaluation import default_passes
     from workbench.training.loop import check_device
 
-    check_device(device)
-    checkpoint = load_checkpoint(folder, device=device)
-    n = passes or default_passes(checkpoint.sleep)[-1]
-    path = out or Path(f"{Path(checkpoint.name).name}-n{n}.zarr.zip")
+    check_device(options.device)
+    checkpoint = load_checkpoint(folder, device=options.device)
+    n = options.passes or default_passes(checkpoint.sleep)[-1]
+    path: Path = options.out or Path(f"{Path(checkpoint.name).name}-n{n}.zarr.zip")
     try:
-        check_target(path, force)
+        check_target(path, options.force)
     except WorkbenchError as error:
         fix = error.fix.replace("overwrite it", "add --force")
         raise WorkbenchError(error.given, error.expected, fix) from None
     try_output(path.with_name(f"{path.name}.trial") if path.is_dir() else path)
-    batch = draw(checkpoint.task, examples, seed, 0, STREAM)
-    with progress_bar(examples, unit="example") as bar:
+    batch = draw(checkpoint.task, options.examples, options.seed, 0, STREAM)
+    with progress_bar(options.examples, unit="example") as bar:
         record_to(
             path,
             checkpoint.model,
             batch,
             checkpoint.sleep.with_passes(n),
-            keep=keep,
-            origin=origin_of(checkpoint, seed=seed),
+            keep=options.keep,
+            origin=origin_of(checkpoint, seed=options.seed),
             batch_size=AT_ONCE,
             on_progress=bar.update,
-            overwrite=force,
+            overwrite=options.force,
         )
     record: dict[str, Any] = {
         "file": str(path),
         "bytes": _bytes(path),
         "checkpoint": checkpoint.name,
-        "examples": examples,
-        "seed": seed,
+        "examples": options.examples,
+        "seed": options.seed,
         "n_sleep": n,
-        "keep": list(keep),
+        "keep": list(options.keep),
     }
-    if as_json:
+    if options.json:
         print(json.dumps(record))
     else:
-        kept = ", ".join(["summary", *keep])
-        print(f"{path}: {examples} examples at N = {n}, {kept}; {_size(record['bytes'])}")
+        kept = ", ".join(["summary", *options.keep])
+        print(f"{path}: {options.examples} examples at N = {n}, {kept}; {_size(record['bytes'])}")
     return 0
 
 

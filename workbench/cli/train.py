@@ -56,10 +56,7 @@ def _train(options: argparse.Namespace) -> int:
             sys.stderr.write(f"workbench: nothing to resume in {folder}; starting at step 0\n")
         if note := few_examples_note(task(experiment.task), experiment.training.sequences):
             sys.stderr.write(f"note: {note}\n")  # not as an error: the lab reads those
-    with (
-        stop_signal("stopping after this step (again to stop at once)") as stopped,
-        _Bar() as bar,
-    ):
+    with stop_signal("stopping after this step (again to stop at once)") as stopped, _Bar() as bar:
         outcome = train(
             experiment, folder, resume=options.resume, stop=stopped, on_progress=bar.show
         )

@@ -106,7 +106,7 @@ class Task(ABC):
 
     @abstractmethod
     def solve(self, batch: Batch) -> np.ndarray:
-        """Return tokens, int64 [example, token], with every predicted token worked out afresh.
+        """Return tokens, int64 [example, token], with every predicted token worked out again.
 
         Reads only tokens outside the loss mask, and shares no code with `sample`.
         """

@@ -32,7 +32,7 @@ class ProbeTarget:
     """Name of each item."""
     kinds: np.ndarray | None
     """int64 [example, item]: type of the input that the item is made of, 0 and up, for the
-    control task: a random label for each type is no more than a probe can learn by heart. -1
+    control task: a probe can learn a random label for each type by heart. -1
     where there is no item; None where the input has no types."""
     asked_by: np.ndarray
     """int64 [example, item]: the query that asks about this item, at whatever difficulty; -1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from workbench.config import Experiment, RandomPasses
 from workbench.tasks.base import FEW
+
+FIRST_QUERIES = "The first query of each example alone, which sees no earlier answer:"
 
 
 def render_card(record: dict[str, Any], experiment: Experiment) -> str:
@@ -40,19 +43,10 @@ def render_card(record: dict[str, Any], experiment: Experiment) -> str:
         "in brackets; exact = every query of an example right.",
         "",
     ]
-    levels = list(next(iter(metrics["passes"].values()))["accuracy"])
-    lines += [
-        "| N | " + " | ".join(f"{difficulty} {level}" for level in levels) + " | exact |",
-        "|---|" + "---|" * (len(levels) + 1),
-    ]
-    for n, entry in metrics["passes"].items():
-        cells = [_cell(entry["accuracy"][v], entry["interval"]["accuracy"][v]) for v in levels]
-        cells.append(_cell(entry["exact"], entry["interval"]["exact"]))
-        lines.append(f"| {n} | " + " | ".join(cells) + " |")
-    for name, chance in next(iter(metrics["passes"].values()))["chance"].items():
-        values = [_number(chance["accuracy"].get(v)) for v in levels] + [_number(chance["exact"])]
-        lines.append(f"| *{name}* | " + " | ".join(values) + " |")
-    return "\n".join([*lines, *_first_queries(metrics), ""])
+    lines += _table(scores(metrics["passes"], difficulty))
+    if first := first_scores(metrics["passes"], difficulty):
+        lines += ["", FIRST_QUERIES, "", *_table(first)]
+    return "\n".join([*lines, ""])
 
 
 def _kind_of_examples(metrics: dict[str, Any], experiment: Experiment) -> str:
@@ -64,28 +58,49 @@ def _kind_of_examples(metrics: dict[str, Any], experiment: Experiment) -> str:
     return ""
 
 
-def _first_queries(metrics: dict[str, Any]) -> list[str]:
-    """Return the table of first queries; nothing where they were not measured."""
-    entries = metrics["passes"]
-    if not all("first" in entry for entry in entries.values()):
+def scores(passes: dict[str, Any], difficulty: str) -> list[list[str]]:
+    """Return a table of an evaluation: accuracy by difficulty and exact, for each N.
+
+    Shares have their 95 % interval; the chance lines follow.
+    """
+    one = next(iter(passes.values()))
+    levels = list(one["accuracy"])
+    rows = [["N", *(f"{difficulty} {level}" for level in levels), "exact"]]
+    for n, entry in passes.items():
+        interval = entry["interval"]
+        cells = [with_interval(entry["accuracy"][v], interval["accuracy"][v]) for v in levels]
+        rows.append([n, *cells, with_interval(entry["exact"], interval["exact"])])
+    for name, chance in one["chance"].items():
+        shares = [*(chance["accuracy"].get(v) for v in levels), chance["exact"]]
+        rows.append([name, *map(_number, shares)])
+    return rows
+
+
+def first_scores(passes: dict[str, Any], difficulty: str) -> list[list[str]]:
+    """Return the same of each example's first query; empty where that was not measured."""
+    if not all("first" in entry for entry in passes.values()):
         return []
-    levels = list(next(iter(entries.values()))["first"]["accuracy"])
-    lines = [
-        "",
-        "The first query of each example alone, which sees no earlier answer:",
-        "",
-        "| N | " + " | ".join(f"{metrics['difficulty']} {level}" for level in levels) + " |",
-        "|---|" + "---|" * len(levels),
-    ]
-    for n, entry in entries.items():
+    one = next(iter(passes.values()))
+    levels = list(one["first"]["accuracy"])
+    rows = [["N", *(f"{difficulty} {level}" for level in levels)]]
+    for n, entry in passes.items():
         first = entry["first"]
-        cells = [_cell(first["accuracy"][v], first["interval"][v]) for v in levels]
-        lines.append(f"| {n} | " + " | ".join(cells) + " |")
-    for name, chance in next(iter(entries.values()))["chance"].items():
+        rows.append(
+            [n, *(with_interval(first["accuracy"][v], first["interval"][v]) for v in levels)]
+        )
+    for name, chance in one["chance"].items():
         if chance.get("first"):
-            values = [_number(chance["first"].get(v)) for v in levels]
-            lines.append(f"| *{name}* | " + " | ".join(values) + " |")
-    return lines
+            rows.append([name, *(_number(chance["first"].get(v)) for v in levels)])
+    return rows
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    """Return rows as lines of Markdown, the names of chance lines in italics."""
+    head, *rest = rows
+    rest = [[n if n.isdecimal() else f"*{n}*", *cells] for n, *cells in rest]
+    rule = "|---|" + "---|" * (len(head) - 1)
+    head, *rest = [f"| {' | '.join(row)} |" for row in (head, *rest)]
+    return [head, rule, *rest]
 
 
 def _passes(experiment: Experiment) -> str:
@@ -104,7 +119,8 @@ def _commit(record: dict[str, Any]) -> str:
     )
 
 
-def _cell(value: float, interval: list[float]) -> str:
+def with_interval(value: float, interval: Sequence[float]) -> str:
+    """Return a share with its interval: ``0.500 [0.400, 0.600]``."""
     return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
 
 

@@ -66,7 +66,7 @@ def check_compiler(config: TrainingConfig) -> None:
 def compilation_failed(error: BaseException) -> WorkbenchError | None:
     """Return the one line for an error of torch.compile; None for any other error.
 
-    What a compiler prints can be a hundred lines: its first error tells.
+    Of what a compiler prints, which can be a hundred lines, it holds the first error.
     """
     known = sys.modules.get("torch._dynamo.exc")
     if known is None or not isinstance(error, known.BackendCompilerFailed):

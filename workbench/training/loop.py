@@ -45,12 +45,12 @@ from workbench.training.run_folder import (
     append,
     beating,
     check_there,
+    disk_errors_in_one_line,
     drop_events_after,
     finished,
     locked,
     prepare,
     record_origin,
-    told_in_one_line,
     write_status,
 )
 
@@ -76,7 +76,7 @@ class Progress:
 
 
 class _Interrupted(Exception):
-    """A stop was asked for during the evaluation that ends the run."""
+    """A stop was requested during the evaluation that ends the run."""
 
 
 def train(
@@ -110,9 +110,9 @@ def train(
     check_processes(experiment.training)
     if not is_main():
         if finished(folder):
-            return "finished"  # as the first process says at once: nobody may wait for it
+            return "finished"  # the first process returns at once, too: none may wait for it
         return _Run(experiment, task, folder).go(stop, on_progress)
-    with locked(folder), told_in_one_line(folder):
+    with locked(folder), disk_errors_in_one_line(folder):
         remove_leftovers(folder)
         remove_leftovers(folder / STATES)
         prepare(folder, experiment, resume)
@@ -139,7 +139,7 @@ def _watched(run: _Run, stop: Callable[[], bool], on_progress: Callable[[Progres
         return run.go(stop, on_progress)
     except BaseException as error:
         if not (run.folder / CONFIG).is_file():
-            raise  # whoever removed the folder does not want it back
+            raise  # the folder was removed on purpose: do not make it again
         asked = stop() and not isinstance(error, FloatingPointError)
         if asked and isinstance(error, Exception):
             # Ctrl-C reaches a compiler too, whose failure is then no failure of the run
@@ -208,26 +208,26 @@ class _Run:
             if self.team is not None:
                 loss, stopping = self.team.agree(loss, stopping)
             if is_main():
-                self._tell(loss, norm, stopping, on_progress)
+                self._report(loss, norm, stopping, on_progress)
             if stopping and self.step < config.steps:
                 if is_main():
                     write_status(self.folder, "stopped", self.step, self.experiment)
                 return "stopped"
 
-        def look(share: float) -> None:
+        def report(share: float) -> None:
             on_progress(Progress(self.step, config.steps, loss, evaluated=share))
             if stop() and not stopping:
                 raise _Interrupted
 
         if is_main():
             self._save()
-            self._export(look)
+            self._export(report)
             write_status(self.folder, "finished", self.step, self.experiment)
         if self.team is not None:
             self.team.leave()
         return "finished"
 
-    def _tell(
+    def _report(
         self, loss: float, norm: float, stopping: bool, on_progress: Callable[[Progress], None]
     ) -> None:
         """Log, evaluate and save, each when it is due."""
@@ -240,8 +240,8 @@ class _Run:
             append(self.folder, event)
         if config.eval_every and self.step % config.eval_every == 0:
             evaluation = self._evaluate(latency=False)
-            told = {"kind": "evaluation", "step": self.step, "passes": evaluation}
-            append(self.folder, told)
+            event = {"kind": "evaluation", "step": self.step, "passes": evaluation}
+            append(self.folder, event)
         on_progress(Progress(self.step, config.steps, loss, evaluation))
         if stopping or self.step % config.checkpoint_every == 0:
             self._save()
@@ -269,7 +269,7 @@ class _Run:
         return float(loss.detach()), norm
 
     def _evaluate(
-        self, *, latency: bool, look: Callable[[float], None] = lambda share: None
+        self, *, latency: bool, report: Callable[[float], None] = lambda share: None
     ) -> dict[str, Any]:
         config, sleep = self.experiment.training, self.experiment.sleep
         passes = config.eval_passes or default_passes(sleep)
@@ -277,10 +277,10 @@ class _Run:
             passes = config.final_passes or passes
         done = 0
 
-        def told(examples: int) -> None:
+        def count(examples: int) -> None:
             nonlocal done
             done += examples
-            look(done / (len(passes) * config.eval_count))
+            report(done / (len(passes) * config.eval_count))
 
         blocks = self.model.__dict__.pop("blocks", None)  # evaluate what a user loads: eager
         try:
@@ -292,7 +292,7 @@ class _Run:
                 count=config.eval_count,
                 seed=EVALUATION_SEED,
                 latency=latency,
-                on_progress=told,
+                on_progress=count,
             )
         finally:
             if blocks is not None:
@@ -312,7 +312,7 @@ class _Run:
         if is_main():
             drop_events_after(self.folder / EVENTS, self.step)
 
-    def _export(self, look: Callable[[float], None]) -> None:
+    def _export(self, report: Callable[[float], None]) -> None:
         config = self.experiment.training
         tokens = self.task.context_tokens + self.task.query_tokens
         metrics = {
@@ -321,7 +321,7 @@ class _Run:
             "count": config.eval_count,
             "seed": EVALUATION_SEED,
             "repeated": repeated_share(self.task, config.sequences),
-            "passes": self._evaluate(latency=True, look=look),
+            "passes": self._evaluate(latency=True, report=report),
         }
         provenance = {
             **self.origin,

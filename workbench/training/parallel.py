@@ -104,8 +104,8 @@ class Team:
     def agree(self, loss: float, stop: bool) -> tuple[float, bool]:
         """Return the loss of the whole batch, and whether any process was asked to stop."""
         device = self._accelerator.device
-        told = torch.tensor([loss, float(stop)], dtype=torch.float64, device=device)
-        summed = self._accelerator.reduce(told, reduction="sum").tolist()
+        both = torch.tensor([loss, float(stop)], dtype=torch.float64, device=device)
+        summed = self._accelerator.reduce(both, reduction="sum").tolist()
         return summed[0] / self.size, summed[1] > 0
 
     def any(self, mine: bool) -> bool:

@@ -1,6 +1,6 @@
 """Where checkpoints lie: bundled names, folders, the Hub. Nothing here loads torch.
 
-A name that is wrong is told at once, before seconds are spent on imports.
+A wrong name is reported at once, before seconds are spent on imports.
 """
 
 from __future__ import annotations

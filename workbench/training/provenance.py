@@ -81,7 +81,7 @@ def commit() -> dict[str, Any] | None:
 
 
 def processor() -> str:
-    """Return the processor's model name where the system tells it."""
+    """Return the processor's model name if the system names it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

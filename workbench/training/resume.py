@@ -120,7 +120,7 @@ def _progress(path: Path, header: object) -> tuple[int, float]:
     return step, float(seconds)
 
 
-_FIX = "delete it to go on from the one before"
+_FIX = "delete it to continue from the one before"
 
 
 def _refused(path: Path, given: str, expected: str) -> WorkbenchError:

@@ -1,4 +1,4 @@
-"""The folder of a run: what lies in it, who may train in it, and writing that tells when it cannot.
+"""The folder of a run: what it holds, who may train in it, and one-line errors of a full disk.
 
 ::
 
@@ -8,10 +8,10 @@
     status.json       queued, starting, running, stopped, finished or failed; and which process
     state/            resume points, newest two
     checkpoint/       the finished model
-    stop              put there by anyone who wants the run to stop at a resume point
+    stop              make this file to stop the run at a resume point
     alive             touched every 30 s while a process trains or evaluates, for other machines
 
-Nothing here loads torch: whoever lists runs imports it too.
+Nothing here loads torch, because lists of runs import it too.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def prepare(folder: Path, experiment: Experiment, resume: bool) -> None:
         raise WorkbenchError(
             f"{folder} holds a run already",
             "an empty folder, or --resume",
-            "add --resume to go on with it, or name another folder with --out",
+            "add --resume to continue it, or name another folder with --out",
         )
     before = load_experiment(path)
     if before != experiment:
@@ -145,7 +145,7 @@ def locked(folder: Path) -> Iterator[None]:
     except Timeout:
         raise WorkbenchError(
             f"another process trains in {folder}",
-            "a folder of its own",
+            "a folder that no other run uses",
             "wait for it, or use --out",
         ) from None
     except OSError as error:
@@ -170,7 +170,7 @@ def beating(folder: Path, every: float = BEAT) -> Iterator[None]:
 
     def beat() -> None:
         while True:
-            with suppress(OSError):  # among them: the folder was removed, and is not made anew
+            with suppress(OSError):  # the folder may be gone, and is not made again
                 path.touch()
             if ended.wait(every):
                 return
@@ -202,9 +202,9 @@ def check_there(folder: Path) -> None:
     """
     if not (folder / CONFIG).is_file():
         raise WorkbenchError(
-            f"the folder of the run, {folder}, was removed while it was trained in",
-            "it to stay until the run has stopped",
-            "restore it and resume, or start anew",
+            f"the folder of the run, {folder}, was removed during training",
+            "a folder that stays until the run has stopped",
+            "restore it and resume, or start a new run",
         )
 
 
@@ -216,7 +216,7 @@ def append(folder: Path, event: dict[str, Any]) -> None:
 
 
 @contextmanager
-def told_in_one_line(folder: Path) -> Iterator[None]:
+def disk_errors_in_one_line(folder: Path) -> Iterator[None]:
     """Turn a disk that is full or read-only into one clear line."""
     from safetensors import SafetensorError
 
@@ -231,7 +231,7 @@ def told_in_one_line(folder: Path) -> Iterator[None]:
         raise WorkbenchError(
             f"{folder} could not be written to ({os.strerror(code)})",
             "a folder with room for resume points",
-            "make room, then go on with --resume from the newest resume point",
+            "make room, then continue from the newest resume point with --resume",
         ) from error
 
 
