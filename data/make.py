@@ -27,10 +27,10 @@ from workbench.errors import WorkbenchError
 from workbench.files import write_json, write_text
 from workbench.tasks import EVALUATION, draw
 from workbench.tasks.base import repeated_share
-from workbench.training.card import render_card
+from workbench.training.card import markdown, render_card, with_interval
 from workbench.training.checkpoints import Checkpoint, bundle_checkpoint, load_checkpoint
 from workbench.training.evaluation import BLIND, evaluate, score_without_context
-from workbench.training.run_folder import run_status
+from workbench.training.run_folder import finished
 from workbench.training.statistics import mean_interval
 
 DATA = Path(__file__).resolve().parent
@@ -85,23 +85,13 @@ def run_folder(name: str, seed: int, runs: Path) -> Path:
     return runs / f"{name}-seed{seed}"
 
 
-def finished(folder: Path) -> bool:
-    """Say whether a run has ended with a checkpoint."""
-    return (folder / "status.json").is_file() and run_status(folder)["state"] == "finished"
-
-
 def train(name: str, seed: int, runs: Path) -> bool:
-    """Train one run in a new process, its output in a log next to it; return whether it finished."""
+    """Train one run in a new process, with a log next to its folder; return whether it finished."""
     folder = run_folder(name, seed, runs)
     if finished(folder):
         return True
-    command = [
-        sys.executable,
-        "-m",
-        "workbench.cli",
-        "train",
-        str(DATA / "configs" / f"{name}.toml"),
-    ]
+    config = str(DATA / "configs" / f"{name}.toml")
+    command = [sys.executable, "-m", "workbench.cli", "train", config]
     command += ["--set", f"training.seed={seed}", "--out", str(folder), "--resume"]
     runs.mkdir(parents=True, exist_ok=True)
     with (runs / f"{folder.name}.log").open("a", encoding="utf-8") as log:
@@ -279,20 +269,13 @@ def first_table(results: list[dict[str, Any]]) -> str:
     """Return a Markdown table of first queries: the bundled Depo models, seed 0, each N tested."""
     records = [r for r in results if r["task"] == "depo"]
     levels = list(records[0]["over_seeds"][NO_CONTEXT]["accuracy"])
-    lines = [
-        "| model | tested at N | " + " | ".join(f"hops {level}" for level in levels) + " |",
-        "|---|---|" + "---|" * len(levels),
-    ]
+    rows = [["model", "tested at N", *(f"hops {level}" for level in levels)]]
     for record in records:
         for n, entry in record["seeds"]["0"]["passes"].items():
             first = entry["first"]
-            cells = [
-                f"{first['accuracy'][v]:.3f} [{first['interval'][v][0]:.3f}, "
-                f"{first['interval'][v][1]:.3f}]"
-                for v in levels
-            ]
-            lines.append(f"| `{record['name']}` | {n} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            cells = (with_interval(first["accuracy"][v], first["interval"][v]) for v in levels)
+            rows.append([f"`{record['name']}`", n, *cells])
+    return markdown(rows)
 
 
 def with_seeds(card: str, record: dict[str, Any]) -> str:
@@ -303,40 +286,32 @@ def with_seeds(card: str, record: dict[str, Any]) -> str:
     levels = list(next(iter(record["over_seeds"].values()))["accuracy"])
     asked = {n: e for n, e in record["over_seeds"].items() if n != NO_CONTEXT}
     best = max(asked, key=lambda n: asked[n]["exact"]["mean"])
-    heads = [f"{record['difficulty']} {level}" for level in levels]
-    lines = [
-        SEEDS_TITLE,
-        "",
-        f"The same configuration with other seeds, tested at N = {best} (the best N of their "
-        "mean). The weights here are seed 0's, whatever the others did.",
-        "",
-        "| seed | " + " | ".join([*heads, "exact"]) + " |",
-        "|---|" + "---|" * (len(levels) + 1),
-    ]
+    rows = [["seed", *(f"{record['difficulty']} {level}" for level in levels), "exact"]]
     for i, seed in enumerate(record["seeds"]):
-        cells = [f"{asked[best]['accuracy'][level]['values'][i]:.3f}" for level in levels]
-        cells.append(f"{asked[best]['exact']['values'][i]:.3f}")
-        lines.append(f"| {seed} | " + " | ".join(cells) + " |")
-    return card.partition(SEEDS_TITLE)[0].rstrip() + "\n\n" + "\n".join([*lines, ""])
+        summaries = [*(asked[best]["accuracy"][level] for level in levels), asked[best]["exact"]]
+        rows.append([seed, *(f"{summary['values'][i]:.3f}" for summary in summaries)])
+    text = (
+        f"The same configuration with other seeds, tested at N = {best} (the best N of their "
+        "mean). The weights here are seed 0's, whatever the others did."
+    )
+    before = card.partition(SEEDS_TITLE)[0].rstrip()
+    return f"{before}\n\n{SEEDS_TITLE}\n\n{text}\n\n{markdown(rows)}\n"
 
 
 def table(results: list[dict[str, Any]]) -> str:
     """Return a Markdown table: mean over seeds, and the lowest and highest seed in brackets."""
     levels = list(next(iter(results[0]["over_seeds"].values()))["accuracy"])
     heads = [f"{results[0]['difficulty']} {level}" for level in levels]
-    lines = [
-        "| model | seeds | tested at N | " + " | ".join([*heads, "exact"]) + " |",
-        "|---|---|---|" + "---|" * (len(levels) + 1),
-    ]
+    rows = [["model", "seeds", "tested at N", *heads, "exact"]]
     for record in results:
         for n, entry in record["over_seeds"].items():
             cells = [cell(entry["accuracy"][level]) for level in levels] + [cell(entry["exact"])]
-            first = [f"`{record['name']}`", str(len(record["seeds"])), n]
-            lines.append("| " + " | ".join(first + cells) + " |")
+            rows.append([f"`{record['name']}`", str(len(record["seeds"])), n, *cells])
+    text = markdown(rows)
     for name, line in results[0]["chance"].items():
         values = [f"{line['accuracy'][level]:.3f}" for level in levels] + [f"{line['exact']:.3f}"]
-        lines.append(f"| *{name}* | | | " + " | ".join(values) + " |")
-    return "\n".join(lines)
+        text += f"\n| *{name}* | | | {' | '.join(values)} |"
+    return text
 
 
 def cell(summary: dict[str, Any]) -> str:

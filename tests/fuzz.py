@@ -45,12 +45,8 @@ PATIENCE = 60.0
 class Reading:
     """What readers made of a sample.
 
-    Attributes
-    ----------
-    content : str
-        Everything that was read, as text; the same for the same content.
-    damaged : bool
-        Whether the readers say that something is damaged.
+    `content`: Everything that was read, as text; the same for the same content. `damaged`: Whether
+    the readers say that something is damaged.
     """
 
     content: str
@@ -61,16 +57,10 @@ class Reading:
 class Kind:
     """A kind of file or folder.
 
-    Attributes
-    ----------
-    make : callable
-        Writes a sound sample into an empty folder and returns its path, a file or a folder.
-    read : callable
-        Calls the public readers on that path.
-    changes : tuple of callables
-        Ways to change the sample; each takes its path and a generator and returns what it did.
-    protected : bool
-        Whether a digest covers all content, so that other content must not be accepted.
+    `make`: Writes a sound sample into an empty folder and returns its path, a file or a folder.
+    `read`: Calls the public readers on that path. `changes`: Ways to change the sample; each takes
+    its path and a generator and returns what it did. `protected`: Whether a digest covers all
+    content, so that other content must not be accepted.
     """
 
     make: Callable[[Path], Path]

@@ -123,6 +123,9 @@ def test_initial_weights_are_those_of_the_seed():
         assert torch.equal(tensor, weights[name]), name
         assert torch.isfinite(tensor).all(), name
         assert not name.endswith("norm.weight") or (tensor == 1).all(), name
+    other = HybridModel(CONFIG, seed=4).state_dict()
+    same = {name for name in weights if torch.equal(other[name], weights[name])}
+    assert all("norm" in name or name.endswith("log_rate") for name in same)
     # the embeddings are drawn first, from N(0, 1)
     drawn = torch.empty(7, 8).normal_(generator=torch.Generator().manual_seed(3))
     assert torch.equal(weights["embedding.weight"], drawn)

@@ -18,14 +18,8 @@ def said(check: Callable[..., Any], *answers: Any) -> str:
 def judged(check: Callable[..., Any], right: Any, *wrong: tuple[Any, str]) -> Callable[..., None]:
     """Return a test: the check takes one answer, and says something fitting about the others.
 
-    Parameters
-    ----------
-    check : callable
-        Of an exercise.
-    right : callable or tuple
-        An answer; a tuple where the exercise asks for two functions.
-    *wrong : (answer, str)
-        A typical mistake, and a distinctive part of the message about it.
+    `check`: Of an exercise. `right`: An answer; a tuple where the exercise asks for two functions.
+    `*wrong`: A typical mistake, and a distinctive part of the message about it.
     """
 
     @pytest.mark.parametrize(("answers", "says"), [(right, None), *wrong])

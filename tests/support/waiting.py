@@ -28,14 +28,8 @@ LIMIT_MS: Final = 1000.0 * LIMIT
 def until(condition: Callable[[], T], *, every: float = 0.02, why: object = "") -> T:
     """Wait until a condition holds, and return what it gave.
 
-    Parameters
-    ----------
-    condition : callable
-        Asked again and again until what it returns is true.
-    every : float
-        Seconds between two questions.
-    why : object
-        Shown where the limit is reached; a callable is asked then.
+    `condition`: Asked again and again until what it returns is true. `every`: Seconds between two
+    questions. `why`: Shown where the limit is reached; a callable is asked then.
     """
     deadline = time.monotonic() + LIMIT
     while not (found := condition()):

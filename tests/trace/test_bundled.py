@@ -27,11 +27,7 @@ def test_it_is_of_the_earlier_schema_and_read_under_the_names_of_a_batch(name):
         assert stored.attrs["schema"] == "sleep-trace/1"
         found = load_trace(name)
         assert found.attrs["schema"] == "sleep-trace/2"
-        for old, new in (
-            ("token_id", "tokens"),
-            ("valid_mask", "valid"),
-            ("is_target", "loss_mask"),
-        ):
+        for old, new in RENAMED.items():
             assert old not in found["inputs"]
             np.testing.assert_array_equal(found["inputs"][new], stored["inputs"][old][:])
 

@@ -224,16 +224,6 @@ def test_a_run_killed_before_its_first_resume_point_begins_anew(tiny_experiment,
     assert steps(folder) == [1, 2, 3, 4, 5, 6]
 
 
-def test_resume_where_nothing_is_begins(tiny_experiment, tmp_path):
-    assert train(tiny_experiment(), tmp_path / "run", resume=True) == "finished"
-
-
-def test_the_newest_two_resume_points_are_kept(tiny_experiment, tmp_path):
-    train(tiny_experiment("training.checkpoint_every=1"), tmp_path / "run")
-    kept = sorted(path.name for path in (tmp_path / "run" / "state").iterdir())
-    assert kept == ["step-000000005.safetensors", "step-000000006.safetensors"]
-
-
 def test_a_broken_resume_point_is_explained_and_can_be_deleted(tiny_experiment, tmp_path):
     experiment, folder = tiny_experiment("training.checkpoint_every=1"), tmp_path / "run"
     stops = iter([False] * 3 + [True])
@@ -303,14 +293,15 @@ def test_labels_that_open_a_window_are_found_before_the_run(tiny_experiment, tmp
     assert not (tmp_path / "run").exists()
 
 
-def test_a_failure_is_recorded(tiny_experiment, tmp_path):
+def test_a_failure_is_recorded_in_short(tiny_experiment, tmp_path):
     def fail(progress):
-        raise RuntimeError("the plug was pulled")
+        raise RuntimeError("the plug was pulled\n" * 10_000)
 
     with pytest.raises(RuntimeError, match="plug"):
         train(tiny_experiment(), tmp_path / "run", on_progress=fail)
     status = run_status(tmp_path / "run")
     assert status["state"] == "failed" and "plug was pulled" in status["error"]
+    assert len(status["error"]) < 500
     assert train(tiny_experiment(), tmp_path / "run", resume=True) == "finished"
 
 
@@ -326,15 +317,6 @@ def test_a_compiler_killed_by_the_same_ctrl_c_is_a_stop(tiny_experiment, tmp_pat
     assert train(experiment, folder, stop=lambda: next(asked), on_progress=die) == "stopped"
     assert run_status(folder)["state"] == "stopped"
     assert train(experiment, folder, resume=True) == "finished"
-
-
-def test_a_long_error_is_recorded_in_short(tiny_experiment, tmp_path):
-    def die(progress):
-        raise RuntimeError("g++ says\n" * 10_000)
-
-    with pytest.raises(RuntimeError):
-        train(tiny_experiment(), tmp_path / "run", on_progress=die)
-    assert len(run_status(tmp_path / "run")["error"]) < 500
 
 
 def test_a_stop_during_the_last_evaluation_is_resumed(tiny_experiment, tmp_path, weights_of):

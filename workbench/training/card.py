@@ -43,9 +43,9 @@ def render_card(record: dict[str, Any], experiment: Experiment) -> str:
         "in brackets; exact = every query of an example right.",
         "",
     ]
-    lines += _table(scores(metrics["passes"], difficulty))
+    lines.append(markdown(_in_italics(scores(metrics["passes"], difficulty))))
     if first := first_scores(metrics["passes"], difficulty):
-        lines += ["", FIRST_QUERIES, "", *_table(first)]
+        lines += ["", FIRST_QUERIES, "", markdown(_in_italics(first))]
     return "\n".join([*lines, ""])
 
 
@@ -94,13 +94,16 @@ def first_scores(passes: dict[str, Any], difficulty: str) -> list[list[str]]:
     return rows
 
 
-def _table(rows: list[list[str]]) -> list[str]:
-    """Return rows as lines of Markdown, the names of chance lines in italics."""
+def markdown(rows: list[list[str]]) -> str:
+    """Return rows, the first one the heads, as a Markdown table."""
+    head, *rest = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *rest])
+
+
+def _in_italics(rows: list[list[str]]) -> list[list[str]]:
+    """Return a table of scores with the names of its chance lines in italics."""
     head, *rest = rows
-    rest = [[n if n.isdecimal() else f"*{n}*", *cells] for n, *cells in rest]
-    rule = "|---|" + "---|" * (len(head) - 1)
-    head, *rest = [f"| {' | '.join(row)} |" for row in (head, *rest)]
-    return [head, rule, *rest]
+    return [head, *([n if n.isdecimal() else f"*{n}*", *cells] for n, *cells in rest)]
 
 
 def _passes(experiment: Experiment) -> str:
