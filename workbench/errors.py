@@ -7,14 +7,7 @@ class WorkbenchError(Exception):
     The command line prints the message as one line and exits with code 2; apps show it as a
     notification. Anything else that escapes is a bug and keeps its traceback.
 
-    Parameters
-    ----------
-    given : str
-        What was found or asked for.
-    expected : str
-        What would have been right.
-    fix : str
-        What to do about it.
+    `given`: what was found or requested. `expected`: what would have been right. `fix`: what to do.
     """
 
     def __init__(self, given: str, expected: str, fix: str) -> None:

@@ -337,7 +337,7 @@ def test_a_stop_during_the_last_evaluation_is_resumed(tiny_experiment, tmp_path,
 
 def test_the_callers_threads_are_left_as_they_were(tiny_experiment, tmp_path):
     before = torch.get_num_threads()
-    train(tiny_experiment(f"training.threads={before + 1}"), tmp_path / "run")
+    train(tiny_experiment(f"training.threads={before + 1}"), tmp_path / "run", stop=lambda: True)
     assert torch.get_num_threads() == before
 
 

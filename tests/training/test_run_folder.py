@@ -4,13 +4,12 @@ import errno
 import json
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
 
+from workbench.cli import main
 from workbench.config import to_toml
 from workbench.errors import WorkbenchError
 from workbench.training import resume
@@ -87,22 +86,19 @@ def test_a_full_disk_is_told_and_the_run_goes_on_later(
         assert (weights_of(folder)[name] == tensor).all()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="limits of a process are POSIX")
-def test_files_that_may_not_grow_are_one_line_and_exit_code_2(tiny_experiment, tmp_path):
-    import resource
-
+def test_files_that_may_not_grow_are_one_line_and_exit_code_2(tiny_experiment, tmp_path, capsys):
+    resource = pytest.importorskip("resource", reason="limits of a process are POSIX")
     config = tmp_path / "tiny.toml"
-    config.write_text(to_toml(tiny_experiment("training.steps=40")))
-    command = [sys.executable, "-P", "-m", "workbench.cli", "train", str(config)]
-    done = subprocess.run(
-        [*command, "--out", str(tmp_path / "run")],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
-    )
-    assert done.returncode == 2
-    last = done.stderr.strip().splitlines()[-1]
+    config.write_text(to_toml(tiny_experiment()))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main(["train", str(config), "--out", str(tmp_path / "run")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert ended.value.code == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("workbench: ") and "could not be written to" in last
     assert "make room" in last
 
