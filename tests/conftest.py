@@ -20,10 +20,12 @@ if INTERPRETED:
 import gc  # noqa: E402
 import sys  # noqa: E402
 import types  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 
 try:
+    import jaxtyping
     from beartype import BeartypeConf, beartype
     from beartype.roar import BeartypeDecorHintException
     from jaxtyping import install_import_hook
@@ -34,6 +36,9 @@ except ModuleNotFoundError as error:
 # `sleep_kernels` (its own errors are what its tests look for), Triton kernels (compiled from
 # source), and `workbench.sleep` (protocols that cannot be checked at run time).
 CHECKED = ["workbench.model", "sleep_kernels.cpu", "sleep_kernels.reference"]
+CHECKED_IN = ("instruments", "kernels", "model", "sleep", "trace", "test_conftest.py")
+"""Folders whose tests run with these checks. They take a small model as long as its own work does,
+so that elsewhere they are off."""
 checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 
@@ -49,6 +54,13 @@ def check(function):
 sys.modules["checked_annotations"] = types.ModuleType("checked_annotations")
 sys.modules["checked_annotations"].check = check
 install_import_hook(CHECKED, "checked_annotations.check")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Check annotations in the tests of `CHECKED_IN` alone."""
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    jaxtyping.config.update("jaxtyping_disable", folder not in CHECKED_IN)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The annotations of the lower floors are checked while tests run."""
 
+import jaxtyping
 import pytest
 
 
@@ -11,6 +12,9 @@ def test_a_wrong_type_is_refused_where_annotations_are_checked():
     with pytest.raises(Exception, match="type") as refused:
         model.embed([[1, 2]])
     assert type(refused.value).__name__ == "TypeCheckError"
+    jaxtyping.config.update("jaxtyping_disable", True)
+    with pytest.raises(TypeError, match="embedding"):  # torch's own
+        model.embed([[1, 2]])
 
 
 def test_torch_has_one_thread():

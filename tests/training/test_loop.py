@@ -25,7 +25,6 @@ from workbench.training.resume import read_resume_state
 from workbench.training.run_folder import run_status
 
 RANDOM_N = 'sleep.passes={kind = "random", low = 1, high = 3}'
-every_n = pytest.mark.parametrize("n", ["sleep.passes=2", RANDOM_N], ids=["fixed N", "random N"])
 
 
 def events(folder):
@@ -93,7 +92,7 @@ def test_training_learns(tiny_experiment, tmp_path):
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
 
 
-@every_n
+@pytest.mark.parametrize("n", ["sleep.passes=2", RANDOM_N], ids=["fixed N", "random N"])
 def test_stopped_after_every_step_and_resumed(n, tiny_experiment, tmp_path, weights_of):
     experiment = tiny_experiment(n, "training.eval_every=3", "training.checkpoint_every=4")
     assert train(experiment, tmp_path / "whole") == "finished"
@@ -176,15 +175,14 @@ def test_a_compiled_run_is_resumed_exactly(tiny_experiment, tmp_path, weights_of
 
 
 @pytest.mark.process
-@every_n
-def test_killed_at_any_moment_and_resumed(n, tiny_experiment, tmp_path, weights_of):
-    experiment = tiny_experiment(n, "training.steps=40", "training.checkpoint_every=7")
+def test_killed_at_any_moment_and_resumed(tiny_experiment, tmp_path, weights_of):
+    experiment = tiny_experiment(RANDOM_N, "training.steps=40", "training.checkpoint_every=7")
     train(experiment, tmp_path / "whole")
     (tmp_path / "config.toml").write_text(to_toml(experiment))
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "workbench.cli", "train", "config.toml", "--out", "killed"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
-        moment = random.Random(n).randrange(1, 20)  # any, but the same one every time
+        moment = random.Random(RANDOM_N).randrange(1, 20)  # any, but the same one every time
         log = folder / "events.jsonl"
         while process.poll() is None:
             if log.exists() and log.read_bytes().count(b"\n") >= moment:

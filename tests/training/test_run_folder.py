@@ -66,7 +66,7 @@ def test_a_run_gives_signs_of_life_until_it_has_ended(tiny_experiment, tmp_path)
 def test_a_full_disk_is_told_and_the_run_goes_on_later(
     tiny_experiment, tmp_path, monkeypatch, weights_of, finished
 ):
-    folder, write = tmp_path / "run", resume.write_resume_state
+    folder, write = tmp_path / "run", resume.write_tensors
 
     def full(path, *rest):
         if path.name == "step-000000004.safetensors":
@@ -74,13 +74,13 @@ def test_a_full_disk_is_told_and_the_run_goes_on_later(
         write(path, *rest)
 
     settings = ("training.eval_passes=[1, 2]", "training.eval_every=3")
-    monkeypatch.setattr(resume, "write_resume_state", full)
+    monkeypatch.setattr(resume, "write_tensors", full)
     with pytest.raises(WorkbenchError, match="No space left on device"):
         train(tiny_experiment(*settings), folder)
     assert run_status(folder)["state"] == "failed"
     assert "No space left" in run_status(folder)["error"]
 
-    monkeypatch.setattr(resume, "write_resume_state", write)
+    monkeypatch.setattr(resume, "write_tensors", write)
     assert train(tiny_experiment(*settings), folder, resume=True) == "finished"
     for name, tensor in weights_of(finished).items():
         assert (weights_of(folder)[name] == tensor).all()

@@ -6,7 +6,6 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,8 +38,9 @@ def save_resume_point(
     """Write a resume point into a run's folder of them; the oldest goes."""
     tensors = {f"model.{n}": t for n, t in model.state_dict().items()}
     tensors |= {f"optimiser.{n}": t for n, t in optimisers.tensors().items()}
-    header = {"step": step, "seconds": seconds}
-    write_resume_state(folder / f"step-{step:09d}.safetensors", tensors, header)
+    header = json.dumps({"step": step, "seconds": seconds})
+    path = folder / f"step-{step:09d}.safetensors"
+    write_tensors(path, tensors, {"format": FORMAT, "header": header})
     for old in resume_points(folder)[:-KEPT]:
         old.unlink()
 
@@ -69,13 +69,8 @@ def restore_resume_point(
     return point.step, point.seconds
 
 
-def write_resume_state(path: Path, tensors: Mapping[str, Tensor], header: dict[str, float]) -> None:
-    """Write the tensors and the header of one resume point, aside first."""
-    write_tensors(path, tensors, {"format": FORMAT, "header": json.dumps(header)})
-
-
 def read_resume_state(path: Path) -> ResumePoint:
-    """Read what `write_resume_state` wrote; warn if an earlier version wrote no checksum.
+    """Read what `save_resume_point` wrote; warn if an earlier version wrote no checksum.
 
     Raises WorkbenchError: the file is damaged, or is not a resume point.
     """
