@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from workbench.training import statistics
 from workbench.training.statistics import (
@@ -25,6 +25,7 @@ from workbench.training.statistics import (
 def test_wilson_is_scipys(right, cases):
     expected = stats.binomtest(right, cases).proportion_ci(method="wilson")
     assert tuple(wilson(right / cases, cases)) == pytest.approx(tuple(expected), abs=1e-12)
+    assert statistics.NORMAL_QUANTILE == special.ndtri(1 - statistics.ALPHA / 2)
     # one query an example: no clusters, nothing to correct
     answers = np.arange(cases) < right
     found = proportion_interval(answers.astype(int), np.ones(cases, int))

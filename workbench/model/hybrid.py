@@ -61,7 +61,10 @@ class HybridModel(nn.Module):
             self.final_norm = RMSNorm(config)
             self.head = nn.Linear(config.width, config.vocabulary, bias=False)
         if torch.get_default_device().type != "meta":  # there a caller asks for shapes alone
-            self.to_empty(device="cpu")
+            # `to_empty` does the same, but loads a part of PyTorch's compiler for it
+            weights = self.state_dict().items()
+            empty_ones = {n: torch.empty(t.shape, dtype=t.dtype, device="cpu") for n, t in weights}
+            self.load_state_dict(empty_ones, assign=True)
             self._initialise(torch.Generator().manual_seed(seed))
 
     @property

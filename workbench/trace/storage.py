@@ -81,17 +81,20 @@ def load_trace(
     that was recorded from another checkpoint. Raises WorkbenchError: the trace does not exist, is
     truncated, damaged or half-written, or has another schema or checkpoint.
     """
+    import zarr
+
     path = find_trace(name_or_path)
     groups: dict[str, xr.Dataset] = {}
     with _opened(path) as (stored, store):
-        attributes, members = _attributes(store)
+        root = zarr.open_group(store, mode="r", use_consolidated=False)
+        attributes, (arrays, paths) = dict(root.attrs), _members(root)
         _check_schema(path, attributes)
         if checkpoint is not None:
             _check_checkpoint(path, attributes, checkpoint)
         with _without_warnings():
-            check_declared(stored, members.arrays, examples)
-            _check_complete(path, members)
-            for group in members.groups:
+            check_declared(stored, arrays, examples)
+            _check_complete(path, arrays)
+            for group in paths:
                 groups[f"/{group}"] = _read(store, group, examples)
     tree = xr.DataTree.from_dict(upgraded(groups))
     try:
@@ -240,18 +243,6 @@ def _without_warnings() -> Iterator[None]:
 # --- reading -------------------------------------------------------------------------------------
 
 
-class _Members:
-    """The groups and arrays of a store, by path; the root's is empty."""
-
-    def __init__(self, root: Any) -> None:
-        import zarr
-
-        with _without_warnings():
-            found = dict(root.members(max_depth=None))
-        self.arrays = {p: m for p, m in found.items() if isinstance(m, zarr.Array)}
-        self.groups = ["", *sorted(p for p, m in found.items() if isinstance(m, zarr.Group))]
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Stored, Any]]:
     """Give the files of a trace and zarr's store of them; any failure becomes one clear error."""
@@ -279,11 +270,14 @@ def _opened(path: Path) -> Iterator[tuple[Stored, Any]]:
             store.close()
 
 
-def _attributes(store: Any) -> tuple[Mapping[str, Any], _Members]:
+def _members(root: Any) -> tuple[dict[str, Any], list[str]]:
+    """Return the arrays of a store by path, and the paths of its groups; the root's is empty."""
     import zarr
 
-    root = zarr.open_group(store, mode="r", use_consolidated=False)
-    return dict(root.attrs), _Members(root)
+    with _without_warnings():
+        found = dict(root.members(max_depth=None))
+    arrays = {path: member for path, member in found.items() if isinstance(member, zarr.Array)}
+    return arrays, ["", *sorted(found.keys() - arrays.keys())]
 
 
 def _check_schema(path: Path, attributes: Mapping[str, Any]) -> None:
@@ -313,9 +307,9 @@ def _check_checkpoint(
         )
 
 
-def _check_complete(path: Path, members: _Members) -> None:
+def _check_complete(path: Path, arrays: Mapping[str, Any]) -> None:
     """Count the chunks: one that is missing would read as empty."""
-    for name, array in members.arrays.items():
+    for name, array in arrays.items():
         missing = array.nchunks - array.nchunks_initialized
         if missing:
             raise WorkbenchError(

@@ -7,6 +7,7 @@ and far slower than float32 on a processor that has to emulate it.
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +35,25 @@ def quickest_precision(device: torch.device) -> str:
     return "bfloat16" if any(able.get(name) for name in native) else "float32"
 
 
-class Muon(torch.optim.Muon):
+class WithoutCompiler:
+    """Methods of every optimiser, without the decorator that hides them from torch.compile.
+
+    It loads the compiler, which takes longer than a small run; nothing here compiles an optimiser.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class AdamW(WithoutCompiler, torch.optim.AdamW):
+    """`torch.optim.AdamW`, whose own step would load the compiler, too."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
+
+class Muon(WithoutCompiler, torch.optim.Muon):
     """`torch.optim.Muon` (Jordan et al.); with `precision` bfloat16 identical to it on a CPU."""
 
     precision = "bfloat16"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.config import TrainingConfig
-from workbench.training.muon import PRECISIONS, Muon, quickest_precision
+from workbench.training.muon import PRECISIONS, AdamW, Muon, quickest_precision
 
 PRECISION = "muon.precision"
 """Name of the tensor whose dtype is that of Muon's products: a run keeps what it began with."""
@@ -131,7 +131,7 @@ def build_optimisers(
     )
     muon.precision = quickest_precision(rest[0].device)
     rate = torch.tensor(config.adamw_lr, device=rest[0].device) if capturable else config.adamw_lr
-    adamw = torch.optim.AdamW(
+    adamw = AdamW(
         rest,
         lr=rate,
         betas=config.adamw_betas,

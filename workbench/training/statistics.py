@@ -38,6 +38,8 @@ import numpy as np
 
 ALPHA = 0.05
 """Chance of a wrong rejection; an interval covers with probability 1 - ALPHA."""
+NORMAL_QUANTILE = 1.959963984540054
+"""``scipy.special.ndtri(1 - ALPHA / 2)``; scipy takes longer to load than many a training step."""
 EXACT_LIMIT = 200_000
 """Splits of two groups that are all computed (10 against 10 are 184,756); beyond, a sample is."""
 SAMPLED = 99_999
@@ -125,9 +127,7 @@ def proportion_interval(right: np.ndarray, asked: np.ndarray) -> Interval:
 
 def wilson(share: float, cases: float) -> Interval:
     """Return the 95 % Wilson score interval; `cases` may be an effective, fractional number."""
-    from scipy.special import ndtri  # scipy.stats would cost every training most of a second
-
-    z = float(ndtri(0.975))
+    z = NORMAL_QUANTILE
     centre = (share + z * z / (2 * cases)) / (1 + z * z / cases)
     half = z / (1 + z * z / cases) * math.sqrt(share * (1 - share) / cases + z * z / (4 * cases**2))
     # rounding must not put 0 or 1 outside an interval that ends there
