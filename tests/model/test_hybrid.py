@@ -235,17 +235,23 @@ def test_the_final_norm_belongs_to_the_head_unless_it_was_applied(tiny_model):
     assert_close(rms, torch.ones_like(rms), rtol=1e-4, atol=0)
 
 
-def test_compiled_blocks_are_one_graph():
+def test_compiled_blocks_are_one_graph_and_nothing_else_loads_the_compiler():
     """Of every kind of layer; a break would cost a compiled step more than it gains.
 
     In a process without the tests' run-time checks of annotations, which cannot be traced.
     """
     code = (
+        "import sys\n"
         "import torch\n"
-        "from workbench.config import ModelConfig\n"
+        "from workbench.config import ModelConfig, TrainingConfig\n"
         "from workbench.model import HybridModel\n"
+        "from workbench.training.optimisers import build_optimisers\n"
         "layers = ('attention', 'gated_delta', 'mamba2', 'jet')\n"
         "model = HybridModel(ModelConfig(vocabulary=5, layers=layers))\n"
+        "optimisers = build_optimisers(model, TrainingConfig())\n"
+        "for p in model.parameters(): p.grad = torch.ones_like(p)\n"
+        "optimisers.step(0)\n"
+        "print('loaded:', {'torch._dynamo', 'sympy'} & set(sys.modules))\n"
         "hidden = model.embed(torch.arange(8).view(2, 4) % 5).detach().requires_grad_()\n"
         "run = torch._dynamo.explain(lambda x: model.blocks(x, model.empty_memory(2))[0])\n"
         "print('breaks:', run(hidden).break_reasons)\n"
@@ -253,4 +259,4 @@ def test_compiled_blocks_are_one_graph():
     done = subprocess.run(
         [sys.executable, "-P", "-W", "ignore", "-c", code], capture_output=True, text=True
     )
-    assert done.stdout == "breaks: []\n", done.stdout + done.stderr
+    assert done.stdout == "loaded: set()\nbreaks: []\n", done.stdout + done.stderr
