@@ -239,6 +239,31 @@ def stop(process: subprocess.Popen) -> None:
     process.wait(timeout=10)
 
 
+def run_until_it_answers(command: list[str], folder: Path, url: str, environment: dict):
+    """Start a server in a folder, and return its process once it answers."""
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + LIMIT
+    while not answers(url):
+        if process.poll() is not None or time.monotonic() > deadline:
+            code = process.returncode
+            stop(process)
+            state = "does not answer" if code is None else f"ended with code {code}"
+            tail = log.read_text(encoding="utf-8", errors="replace")[-3000:]
+            pytest.fail(f"{' '.join(command)} {state}:\n{tail}", pytrace=False)
+        time.sleep(0.2)
+    return process
+
+
 StartServer = Callable[..., tuple[str, subprocess.Popen]]
 
 
@@ -256,27 +281,8 @@ def start_server() -> Iterator[StartServer]:
         command = [sys.executable, "-P", "-m", "workbench.cli", "serve", "--no-open"]
         command += ["--address", "127.0.0.1", "--port", str(port)]
         url = f"http://127.0.0.1:{port}"
-        log = folder / "server.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **environment},
-                start_new_session=True,
-            )
-        started.append(process)
-        deadline = time.monotonic() + LIMIT
-        while not answers(url):
-            if process.poll() is not None or time.monotonic() > deadline:
-                code = process.returncode
-                state = "does not answer" if code is None else f"ended with code {code}"
-                tail = log.read_text(encoding="utf-8", errors="replace")[-3000:]
-                pytest.fail(f"workbench serve {state}:\n{tail}", pytrace=False)
-            time.sleep(0.2)
-        return url, process
+        started.append(run_until_it_answers(command, folder, url, {**os.environ, **environment}))
+        return url, started[-1]
 
     try:
         yield start
@@ -330,25 +336,7 @@ def jupyterlab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]
     command[place] = f"--ServerApp.root_dir={notebooks}"
     environment = os.environ | run.lab_environment()
     environment |= {name: str(home / name.lower()) for name in FOLDERS}
-    log = home / "log.txt"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=home,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
     url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + LIMIT
-    try:
-        while not answers(f"{url}/api"):
-            if process.poll() is not None or time.monotonic() > deadline:
-                tail = log.read_text(encoding="utf-8", errors="replace")[-3000:]
-                pytest.fail(f"JupyterLab does not answer:\n{tail}", pytrace=False)
-            time.sleep(0.2)
-        yield JupyterLab(url, process, notebooks)
-    finally:
-        stop(process)
+    process = run_until_it_answers(command, home, f"{url}/api", environment)
+    yield JupyterLab(url, process, notebooks)
+    stop(process)

@@ -9,13 +9,14 @@ from playwright.sync_api import Page, expect
 from waiting import LIMIT, LIMIT_MS
 
 pytestmark = pytest.mark.slow
+expect.set_options(timeout=LIMIT_MS)
 
 
 def test_it_opens_on_the_first_notebook_and_asks_nothing(page: Page, jupyterlab) -> None:
     page.goto(f"{jupyterlab.url}/?token={jupyterlab.token}")
     title = page.locator(".jp-Notebook h1", has_text="A memory you can write to")
-    expect(title).to_be_visible(timeout=LIMIT_MS)
-    expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_be_visible(timeout=LIMIT_MS)
+    expect(title).to_be_visible()
+    expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_be_visible()
     page.wait_for_timeout(3000)  # the question about news came a second after the notebook
     assert page.locator(".Toastify__toast").count() == 0
 
@@ -40,7 +41,7 @@ def test_sliders_move_a_figure_in_place(page: Page, jupyterlab) -> None:
     jupytext.write(notebook, jupyterlab.notebooks / "explore.ipynb")
     page.goto(f"{jupyterlab.url}/lab/workspaces/e/tree/explore.ipynb?token={jupyterlab.token}")
     prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
-    expect(prompt).to_be_visible(timeout=LIMIT_MS)
+    expect(prompt).to_be_visible()
     output = page.locator(".jp-OutputArea-output")
     words = output.locator(".js-plotly-plot .annotation text")
     deadline = time.monotonic() + LIMIT
@@ -49,7 +50,7 @@ def test_sliders_move_a_figure_in_place(page: Page, jupyterlab) -> None:
             page.locator(".jp-InputArea .cm-content").first.click()
             page.keyboard.press("Control+Enter")
         page.wait_for_timeout(1000)
-    expect(words.first).to_contain_text("S after pass 1", timeout=LIMIT_MS)
+    expect(words.first).to_contain_text("S after pass 1")
     assert output.locator(".widget-slider, .widget-dropdown").count() == 3
     plot = output.locator(".js-plotly-plot").element_handle()
     slider = output.locator(".widget-slider", has_text="sleep_pass").get_by_role("slider")
@@ -57,9 +58,9 @@ def test_sliders_move_a_figure_in_place(page: Page, jupyterlab) -> None:
     while slider.get_attribute("aria-valuenow") == before and time.monotonic() < deadline:
         slider.press("ArrowRight")  # lost where the widget is still being put on screen
         page.wait_for_timeout(500)
-    expect(words.first).to_contain_text("S after pass 2", timeout=LIMIT_MS)
+    expect(words.first).to_contain_text("S after pass 2")
     output.locator(".widget-dropdown select").select_option("3")
-    expect(words.first).to_contain_text("Head 3", timeout=LIMIT_MS)
+    expect(words.first).to_contain_text("Head 3")
     assert plot.evaluate("plot => plot.isConnected"), "the figure was changed, not drawn anew"
 
 
@@ -70,24 +71,23 @@ def test_the_tile_opens_the_dashboards_and_they_end_with_jupyter(
         f"{jupyterlab.url}/lab/workspaces/tile?token={jupyterlab.token}"
     )  # empty: it shows the launcher
     tile = page.locator(".jp-LauncherCard", has_text="Sleep workbench")
-    expect(tile).to_be_visible(timeout=LIMIT_MS)
+    expect(tile).to_be_visible()
     drawn = tile.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)")
     assert drawn > 0, "the tile has its icon"
     with page.context.expect_page(timeout=LIMIT_MS) as opened:
         tile.click()
     board = opened.value
+    board.set_default_timeout(LIMIT_MS)
     sockets: list[str] = []
     board.on("websocket", lambda socket: sockets.append(socket.url))
-    expect(board.get_by_role("link", name="Stepper").first).to_be_visible(timeout=LIMIT_MS)
+    stepper = board.locator("nav a", has_text="Stepper")
+    expect(stepper).to_be_visible()
     assert board.url == f"{jupyterlab.url}/workbench/"
-    board.locator("nav a", has_text="Stepper").click()
-    step = board.get_by_role("button", name="Step one pass", exact=True)
-    expect(step).to_be_visible(timeout=LIMIT_MS)
-    step.click()  # answered over the websocket
-    place = board.locator(".stop b")
-    expect(place).to_have_text("Asleep, window 1 of 3, pass 1 of 4", timeout=LIMIT_MS)
-    assert board.url.startswith(f"{jupyterlab.url}/workbench/stepper")
-    assert any(url.startswith("ws://") and "/workbench/stepper/ws" in url for url in sockets)
+    assert stepper.evaluate("a => a.href") == f"{jupyterlab.url}/workbench/stepper"
+    # the choice goes to the dashboards and comes back, over the websocket, before it is kept
+    board.get_by_role("button", name="Toggle theme").click()
+    board.wait_for_function("document.cookie.includes('workbench_theme=dark')")
+    assert any(url.startswith("ws://") and "/workbench/ws" in url for url in sockets), sockets
     ours = [
         child
         for child in psutil.Process(jupyterlab.process.pid).children()

@@ -49,33 +49,37 @@ def checkpoints():
     return made
 
 
-@pytest.fixture
-def shared(checkpoints):
-    """Services that know these checkpoints only."""
-    from workbench.errors import WorkbenchError
-
-    class Shelf:
-        def names(self):
-            return [*checkpoints, "damaged"]
-
-        def checkpoint(self, name):
-            if name not in checkpoints:
-                raise WorkbenchError(f"{name} is damaged", "a checkpoint", "train it again")
-            return checkpoints[name]
-
-    return Shelf()
-
-
-class Resting:
-    """Services of untrained checkpoints, on a server that starts nothing."""
+class Shelf:
+    """Services that know these checkpoints only, and one that is damaged; it starts nothing."""
 
     runs = None
 
-    def __init__(self, shared):
-        self.names, self.checkpoint = shared.names, shared.checkpoint
+    def __init__(self, checkpoints):
+        self.checkpoints = checkpoints
+
+    def names(self):
+        return [*self.checkpoints, "damaged"]
 
     def folders(self):
         return {}
+
+    def checkpoint(self, name):
+        from workbench.errors import WorkbenchError
+
+        if name not in self.checkpoints:
+            raise WorkbenchError(f"{name} is damaged", "a checkpoint", "train it again")
+        return self.checkpoints[name]
+
+
+@pytest.fixture
+def shared(checkpoints):
+    return Shelf(checkpoints)
+
+
+@pytest.fixture(scope="module")
+def shelf(checkpoints):
+    """The same for every test of a file."""
+    return Shelf(checkpoints)
 
 
 @pytest.fixture
@@ -86,7 +90,7 @@ def readings(shared):
     from workbench.views.cursor.reading import Readings
 
     pn.extension("plotly")
-    return Readings(Resting(shared))
+    return Readings(shared)
 
 
 class Document:

@@ -137,7 +137,7 @@ def test_the_address_holds_everything_and_what_is_wrong_is_told(view, readings):
     told = wrong.restore({"part": "soul", "donor": "x", "percent": "9999", "modes": "0"})
     assert len(told) == 4
     (soul,) = (text for text in told if "soul" in text)
-    assert "there are: whole (all of S), layer (one layer), head (one head)" in soul
+    assert "choose from: whole (all of S), layer (one layer), head (one head)" in soul
     assert soul.endswith("; all of S is used")
     clash = InterventionCursor(checkpoint="ring", example=3, donor=3)
     assert any(

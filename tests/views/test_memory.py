@@ -2,7 +2,6 @@
 
 import csv
 import io
-from urllib.parse import parse_qsl
 
 import panel as pn
 import pytest
@@ -13,16 +12,25 @@ from workbench.instruments.linear import CONVENTIONS
 from workbench.instruments.provenance import contribution_norms
 from workbench.trace import origin_of, record, save_trace
 from workbench.views.cursor.cursor import URL, Cursor, TraceCursor
-from workbench.views.cursor.instrument_card import csv_of
-from workbench.views.cursor.traces import TraceStore, drawn_batch
+from workbench.views.cursor.problem import drawn_batch
+from workbench.views.cursor.traces import TraceStore
 from workbench.views.memory import readings
-from workbench.views.memory.page import INSTRUMENTS, Memory
+from workbench.views.memory.cards import INSTRUMENTS
+from workbench.views.memory.page import Memory
+from workbench.views.parts.csv_text import csv_of
+from workbench.views.stepper.page import Stepper
+
+
+@pytest.fixture(scope="module")
+def store(shelf):
+    """Traces and results that the tests of this file share."""
+    pn.extension("plotly")
+    return TraceStore(shelf)
 
 
 @pytest.fixture
-def memory(shared):
-    pn.extension("plotly")
-    return Memory(TraceCursor(checkpoint="ring", passes=2), store=TraceStore(shared))
+def memory(store):
+    return Memory(TraceCursor(checkpoint="ring", passes=2), store=store)
 
 
 def panes(memory):
@@ -42,6 +50,10 @@ def figures(memory):
     return {name: [p.figure for p in card.panes] for name, card in memory.screen.cards.items()}
 
 
+def lacking(memory):
+    return {name for name, card in memory.screen.cards.items() if card.problem.visible}
+
+
 def test_every_card_has_its_figures_and_says_what_it_shows(memory):
     shown = panes(memory)
     assert len(shown) == 3 + sum(instrument.figures for instrument in INSTRUMENTS)
@@ -55,22 +67,33 @@ def test_every_card_has_its_figures_and_says_what_it_shows(memory):
     assert isinstance(memory.__panel__(), pn.viewable.Viewable)
 
 
-def test_the_names_in_the_address_are_those_of_the_stepper(memory):
+def test_links_lead_to_the_same_place_and_back(store, shelf):
+    """The names in the address are those of the stepper."""
+    given = {"checkpoint": "ring-two", "N": "2", "seed": "3", "example": "4", "head": "1"}
+    cursor = TraceCursor()
+    assert cursor.restore(given | {"window": "1", "pass": "2"}) == []
+    memory = Memory(cursor, store=store)
     assert memory.cursor.address().keys() <= set(URL.values())
-    for cursor in (Cursor(), TraceCursor()):
-        assert cursor.restore(memory.cursor.address()) == []
+    link = 'href="stepper?checkpoint=ring-two&amp;seed=3&amp;example=4'
+    assert link in memory.screen.onward.object
+    there = Cursor()
+    assert there.restore(memory.cursor.address()) == []
+    stepper = Stepper(there, shared=shelf)
+    assert stepper.cursor.address() | {"query": "0"} == memory.cursor.address() | {"query": "0"}
+    assert stepper.problem.as_typed == memory.traced.problem(4).as_typed
+    assert 'href="memory?checkpoint=ring-two' in stepper.screen.onward.object
 
 
-def test_it_opens_after_the_last_sleep_unless_a_place_is_given(memory, shared):
-    assert memory.cursor.boundary == (0, 2) and not memory.traced.awake[0]
+def test_it_opens_after_the_last_sleep_unless_a_place_is_given(memory, store):
+    assert memory.cursor.boundary == (0, 2) and not memory.cursor.extent.awake[0]
     placed = TraceCursor()
     assert placed.restore({"checkpoint": "ring", "N": "2", "pass": "1"}) == []
-    assert Memory(placed, store=TraceStore(shared)).cursor.boundary == (0, 1)
+    assert Memory(placed, store=store).cursor.boundary == (0, 1)
     begun = TraceCursor(checkpoint="ring", passes=2, window=0, sleep_pass=0)
-    assert Memory(begun, store=TraceStore(shared)).cursor.boundary == (0, 0)
+    assert Memory(begun, store=store).cursor.boundary == (0, 0)
 
 
-def test_a_step_redraws_only_what_depends_on_it(memory):
+def test_a_step_or_a_head_redraws_only_what_depends_on_it(memory):
     memory.act("first")
     memory.act("step")
     before, moving = figures(memory), panes(memory)
@@ -89,15 +112,11 @@ def test_a_step_redraws_only_what_depends_on_it(memory):
     there = panes(memory)
     still = {name for name, figure in moving.items() if there[name] == figure}
     assert still == {"retention 0", "convergence 1"}, "the cursor moves on all others"
-
-
-def test_a_head_redraws_what_is_of_one_head(memory):
-    before = figures(memory)
     memory.screen.gdn_head.value = 1
     assert memory.cursor.gdn_head == 1
-    after = figures(memory)
-    assert after["lens"][0] is before["lens"][0], "answers are of all heads"
-    assert after["change"][0] is not before["change"][0]
+    of_head = figures(memory)
+    assert of_head["lens"][0] is after["lens"][0], "answers are of all heads"
+    assert of_head["change"][0] is not after["change"][0]
 
 
 def test_another_example_and_another_n_are_another_sleep(memory):
@@ -109,6 +128,14 @@ def test_another_example_and_another_n_are_another_sleep(memory):
     assert memory.traced is not traced and memory.cursor.boundary == (0, 4)
     memory.screen.checkpoint.value = "rule"
     assert memory.cursor.passes == 3 and "automaton" in memory.screen.picture.object
+    memory.screen.checkpoint.value = "ring-two"
+    assert memory.screen.layer.visible and memory.cursor.layer == 1 and not lacking(memory)
+    before = panes(memory)
+    memory.screen.layer.value = 2
+    assert memory.cursor.layer == 2 and panes(memory)["change 0"] != before["change 0"]
+    before = panes(memory)
+    memory.screen.checkpoint.value = "damaged"
+    assert memory.cursor.checkpoint == "ring-two" and panes(memory) == before
 
 
 def test_shares_are_those_of_the_place(memory):
@@ -129,59 +156,37 @@ def test_awake_and_before_everything_there_is_something_to_see(memory):
     assert "nothing has been written" in str(memory.screen.cards["shares"].panes[0].figure)
     assert "window 1, pass 1" in str(memory.screen.cards["readout"].panes[1].figure)
     memory.act("last")
-    assert memory.traced.awake[memory.cursor.window]
-    assert not any(card.problem.visible for card in memory.screen.cards.values())
+    assert memory.cursor.extent.awake[memory.cursor.window] and not lacking(memory)
 
 
-def test_several_layers(shared):
-    memory = Memory(TraceCursor(checkpoint="ring-two"), store=TraceStore(shared))
-    assert memory.screen.layer.visible and memory.cursor.layer == 1
-    before = panes(memory)
-    memory.screen.layer.value = 2
-    assert memory.cursor.layer == 2
-    assert panes(memory)["change 0"] != before["change 0"]
-    assert not any(card.problem.visible for card in memory.screen.cards.values())
-
-
-def test_typed_input_from_the_stepper(shared):
+def test_typed_input_from_the_stepper(store):
     cursor = TraceCursor(checkpoint="ring", passes=2, text="0>1 1>2 2>0", queries="1:0, 2:1")
     cursor.layer = 1
-    memory = Memory(cursor, store=TraceStore(shared))
+    memory = Memory(cursor, store=store)
     assert memory.problems == [] and "Ring of 3 nodes" in memory.screen.picture.object
+    assert "Your own input" in memory.screen.picture.object
     assert "input=0%3E1" in memory.screen.onward.object
     assert not memory.screen.cards["convergence"].panes[1].visible, "CKA takes several examples"
     memory.screen.example.value = 2
     assert memory.cursor.text == "" and "Ring of 8 nodes" in memory.screen.picture.object
 
 
-def test_links_lead_to_the_same_place(memory):
-    memory.act("back")
-    link = memory.screen.onward.object
-    assert 'href="stepper?checkpoint=ring' in link and "pass=1" in link
-
-
-def test_what_is_wrong_in_the_address_is_put_right(shared):
-    cursor = TraceCursor(checkpoint="nothing", example=99, sleep_pass=77, gdn_head=9)
-    memory = Memory(cursor, store=TraceStore(shared))
+@pytest.mark.parametrize("name", ["nothing", "traces/../nothing"])
+def test_what_is_wrong_in_the_address_is_corrected(store, name):
+    cursor = TraceCursor(checkpoint=name, example=99, sleep_pass=77, gdn_head=9)
+    memory = Memory(cursor, store=store)
     said = dict(memory.problems)
     shown = memory.cursor.checkpoint
-    assert said["checkpoint"] == f"there is no checkpoint 'nothing'; {shown} is shown"
+    assert said["checkpoint"] == f"there is no checkpoint {name!r}; {shown} is shown"
     assert said["example"] == "example 99 does not exist here; 15 is shown"
     assert memory.cursor.gdn_head == 1 and memory.cursor.example == 15
-
-
-def test_a_damaged_checkpoint_changes_nothing(memory):
-    before = panes(memory)
-    memory.screen.checkpoint.value = "damaged"
-    assert memory.cursor.checkpoint == "ring" and panes(memory) == before
 
 
 def test_dark_redraws_the_figures(memory):
     light = panes(memory)
     memory.dark = True
-    dark = panes(memory)
-    for name in dark:
-        assert light[name]["layout"]["template"] != dark[name]["layout"]["template"], name
+    for name, dark in panes(memory).items():
+        assert light[name]["layout"]["template"] != dark["layout"]["template"], name
 
 
 def test_the_numbers_of_every_card_can_be_saved(memory):
@@ -204,28 +209,27 @@ def test_the_numbers_of_every_card_can_be_saved(memory):
 
 @pytest.fixture
 def own(checkpoints, shared, tmp_path):
-    """A store with traces of one's own: a whole one, and one that keeps states alone."""
+    """A store with traces of the user's own: whole, with states alone, and with nothing."""
     checkpoint = checkpoints["ring"]
     batch = drawn_batch(checkpoint.task, 0).examples(slice(0, 2))
-    told = origin_of(checkpoint, seed=0)
-    folder = tmp_path / "traces"
+    origin = origin_of(checkpoint, seed=0)
+    shared.traces = folder = tmp_path / "traces"
     folder.mkdir()
     for name, keep in (("whole", ("states", "writes")), ("states", ("states",)), ("none", ())):
-        tree = record(
-            checkpoint.model, batch, checkpoint.sleep.with_passes(2), keep=keep, origin=told
-        )
+        sleep = checkpoint.sleep.with_passes(2)
+        tree = record(checkpoint.model, batch, sleep, keep=keep, origin=origin)
         save_trace(tree, folder / f"{name}.zarr.zip")
-    shared.traces = folder
     return TraceStore(shared)
 
 
-def test_a_trace_of_one_s_own(own):
+def test_a_trace_of_the_user(own):
     memory = Memory(TraceCursor(checkpoint="traces/whole", example=7, passes=9), store=own)
     assert memory.cursor.example == 1 and memory.cursor.passes is None
     assert "No model is loaded" in memory.screen.note.object
+    assert memory.screen.example.label == "Example (0-1)"
     assert not memory.screen.passes.visible and not memory.screen.seed.visible
     assert memory.screen.onward.object == "" and "N" not in memory.cursor.address()
-    assert not any(card.problem.visible for card in memory.screen.cards.values())
+    assert not lacking(memory)
     memory.screen.example.value = 5
     assert memory.cursor.example == memory.screen.example.value == 1, "there are two"
     memory.screen.checkpoint.value = "ring"
@@ -234,19 +238,14 @@ def test_a_trace_of_one_s_own(own):
 
 def test_cards_that_lack_something_say_so_and_the_others_stay(own):
     memory = Memory(TraceCursor(checkpoint="traces/states"), store=own)
-    lacking = {n for n, card in memory.screen.cards.items() if card.problem.visible}
-    assert lacking == {"shares", "tokens", "change", "retention", "readout", "convergence"}
+    assert lacking(memory) == {"shares", "tokens", "change", "retention", "readout", "convergence"}
     card = memory.screen.cards["shares"]
     assert "without writes" in card.problem.object and 'role="alert"' in card.problem.object
     assert not card.panes[0].visible and not card.button.visible
     memory.screen.checkpoint.value = "traces/whole"
     assert not card.problem.visible and card.panes[0].visible
-
-
-def test_a_trace_without_states_is_not_shown(own):
     memory = Memory(TraceCursor(checkpoint="traces/none"), store=own)
-    assert memory.cursor.checkpoint == "ring"
-    assert "states" in dict(memory.problems)[""]
+    assert memory.cursor.checkpoint == "ring" and "states" in dict(memory.problems)[""]
 
 
 def test_what_waits_is_drawn_after_the_rest(memory, monkeypatch):
@@ -264,13 +263,3 @@ def test_without_checkpoints_it_says_what_to_do():
 
     with pytest.raises(WorkbenchError, match="no checkpoint to look into"):
         Memory(store=TraceStore(Empty()))
-
-
-def test_the_address_follows(memory):
-    class Location:
-        search = "?other=1"
-
-    memory.location = Location()
-    ((_, values),) = memory._address()
-    told = dict(parse_qsl(values["search"].lstrip("?")))
-    assert told["checkpoint"] == "ring" and told["other"] == "1" and told["N"] == "2"

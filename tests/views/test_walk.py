@@ -44,7 +44,7 @@ def test_every_state_is_that_of_read(checkpoint):
         if number == 1:
             np.testing.assert_array_equal(states.sel(sleep_pass=0), before)
         np.testing.assert_array_equal(states.sel(sleep_pass=number), stacked(event.memory))
-        assert walk.awake[window] == isinstance(event, Wake)
+        assert walk.extent.awake[window] == isinstance(event, Wake)
     assert states.dims == ("sleep_pass", "layer", "gdn_head", "key", "value")
     assert tuple(states["layer"].values) == checkpoint.model.fast_weight_layers
 
@@ -56,10 +56,11 @@ def test_events_are_pulled_one_at_a_time(checkpoint):
     walk.memory(BoundaryIndex(0, 1))
     assert set(walk._memories) == {(0, 0), (0, 1)}
     walk.finish()
-    assert set(walk._memories) >= set(walk.boundaries)
+    assert set(walk._memories) >= set(walk.extent.boundaries)
 
 
-def test_a_walk_takes_one_example(checkpoint):
+def test_a_walk_takes_one_example(checkpoints):
+    checkpoint = checkpoints["ring"]
     problem = drawn(checkpoint.task, 0, 0)
     random = SleepConfig(passes={"kind": "random"})
     with pytest.raises(ValueError, match="one example and a fixed N"):
@@ -69,8 +70,8 @@ def test_a_walk_takes_one_example(checkpoint):
 @torch.no_grad()
 def test_answers_are_those_of_wake_now(checkpoint):
     walk = make(checkpoint)
-    for boundary in walk.boundaries:
-        if walk.awake[boundary.window]:
+    for boundary in walk.extent.boundaries:
+        if walk.extent.awake[boundary.window]:
             continue
         memory = walk.memory(boundary)
         wakes = wake_now(checkpoint.model, walk.batch, walk.sleep, memory, after=boundary.window)
@@ -86,7 +87,7 @@ def test_answers_are_those_of_wake_now(checkpoint):
 
 
 def last_sleep(walk):
-    asleep = [window for window, awake in enumerate(walk.awake) if not awake]
+    asleep = [window for window, awake in enumerate(walk.extent.awake) if not awake]
     return BoundaryIndex(asleep[-1], walk.passes)
 
 
@@ -96,7 +97,10 @@ def test_answers_given_awake_are_kept(checkpoint):
     events = read(checkpoint.model, walk.batch, walk.sleep)
     wakes = [event for event in events if isinstance(event, Wake)]
     expected = answer_probabilities(wakes, walk.batch)[0]
-    for boundary in (last_sleep(walk), *(p for p in walk.boundaries if walk.awake[p.window])):
+    for boundary in (
+        last_sleep(walk),
+        *(p for p in walk.extent.boundaries if walk.extent.awake[p.window]),
+    ):
         answers = walk.answers(boundary)
         right = walk.batch.tokens[0][walk.batch.answer_of[0] >= 0]
         given = expected[np.arange(len(right)), right]
@@ -105,8 +109,8 @@ def test_answers_given_awake_are_kept(checkpoint):
 
 def test_waking_together_gives_the_same_answers(checkpoint):
     together, single = make(checkpoint), make(checkpoint)
-    curves = together.answer_curves()
-    for boundary in single.boundaries:
+    curves = together.answer_curves
+    for boundary in single.extent.boundaries:
         expected = single.answers(boundary)["right_probability"]
         got = curves.isel(window=boundary.window).sel(sleep_pass=boundary.sleep_pass)
         np.testing.assert_allclose(got, expected, rtol=1e-4)
@@ -143,17 +147,12 @@ def test_whole_answers_are_spelt_out(checkpoints):
 def test_what_was_given_awake(checkpoints):
     """Two wake windows of four queries each: the first half is given before the second is read."""
     walk = make(checkpoints["ring"], passes=2)
-    assert walk.awake == (False, True, True)
-    given = {boundary: walk.answers(boundary)["given"].values.sum() for boundary in walk.boundaries}
+    assert walk.extent.awake == (False, True, True)
+    given = {
+        boundary: walk.answers(boundary)["given"].values.sum()
+        for boundary in walk.extent.boundaries
+    }
     assert given == {(0, 0): 0, (0, 1): 0, (0, 2): 0, (1, 0): 0, (1, 1): 4, (2, 0): 4, (2, 1): 8}
-
-
-def test_the_scale_is_worked_out_once(checkpoints):
-    walk = make(checkpoints["ring"])
-    first = walk.scale("state", 1)
-    walk._states.clear()
-    walk._memories.clear()
-    assert walk.scale("state", 1) == first
 
 
 def test_rewriting_with_one_fast_weight_layer_is_its_frozen_replay(checkpoints):
@@ -187,6 +186,9 @@ def test_the_scale_covers_every_pass_of_every_window(checkpoints):
     layer = walk.extent.layers[-1]
     largest = max(float(abs(walk.states(w).sel(layer=layer)).max()) for w in range(len(walk.spans)))
     assert walk.scale("state", layer) == pytest.approx(largest)
+    walk._states.clear()
+    walk._memories.clear()
+    assert walk.scale("state", layer) == pytest.approx(largest), "computed once"
 
 
 def test_what_the_cache_holds(checkpoints):

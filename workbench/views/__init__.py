@@ -1,5 +1,6 @@
-"""Panel views: the cursor, the walk through a sleep, the stepper, the pages and their server.
+"""Panel views: the cursor, the stepper and the other pages, and their server.
 
-`cursor`, `walk`, `catalogue`, `services` and `drawings` know no Panel and are tested as plain
-Python; the others wire them to widgets. Imports every floor below; apps import from here.
+`cursor.cursor`, `cursor.drawings`, `stepper.walk`, `home.catalogue` and `site.services` know no
+Panel and are tested as plain Python; the others wire them to widgets. Imports every floor below;
+apps import from here.
 """

@@ -7,7 +7,7 @@ import pytest
 
 from workbench.views.cursor.cursor import MOST_PASSES, URL, BoundaryIndex, Cursor, Extent
 
-EXTENT = Extent(passes=(2, 2, 1), layers=(1, 3), heads=4, queries=8)
+EXTENT = Extent((2, 2, 1), awake=(False, False, True), layers=(1, 3), heads=4, queries=8)
 
 
 @pytest.fixture
@@ -26,22 +26,22 @@ def test_places_are_every_pass_of_every_window():
 def test_step_and_back_walk_through_all_places(cursor):
     seen = [cursor.boundary]
     while not cursor.at_end:
-        cursor.step()
+        cursor.move("step")
         seen.append(cursor.boundary)
     assert tuple(seen) == EXTENT.boundaries
-    cursor.step()
+    cursor.move("step")
     assert cursor.boundary == (2, 1), "there is nothing beyond the end"
     while cursor.index:
-        cursor.back()
+        cursor.move("back")
         assert cursor.boundary == seen[cursor.index]
-    cursor.back()
+    cursor.move("back")
     assert cursor.boundary == (0, 0)
 
 
 def test_first_and_last(cursor):
-    cursor.last()
+    cursor.move("last")
     assert cursor.at_end and cursor.boundary == (2, 1)
-    cursor.first()
+    cursor.move("first")
     assert cursor.boundary == (0, 0)
 
 
@@ -49,7 +49,7 @@ def test_a_move_is_one_change(cursor):
     cursor.go(BoundaryIndex(0, 2))
     changes = []
     cursor.param.watch(lambda *events: changes.append({e.name for e in events}), list(URL))
-    cursor.step()
+    cursor.move("step")
     assert changes == [{"window", "sleep_pass"}]
 
 
@@ -64,16 +64,16 @@ def test_places_that_do_not_exist_are_refused(cursor):
 
 def test_fit_clamps_and_says_so(cursor):
     cursor.param.update(window=1, sleep_pass=2, layer=3, gdn_head=3, query=7)
-    messages = cursor.fit(Extent((1,), (1,), 2, 4))
+    messages = cursor.fit(Extent((1,), (False,), (1,), 2, 4))
     assert (cursor.window, cursor.sleep_pass) == (0, 1)
     assert (cursor.layer, cursor.gdn_head, cursor.query) == (1, 1, 3)
     assert dict(messages)["head"] == "head 3 does not exist here; 1 is shown"
     assert cursor.fit(cursor.extent) == []
 
 
-def test_windows_are_told_as_the_page_counts_them(cursor):
+def test_messages_count_windows_as_the_page_does(cursor):
     cursor.window = 50
-    said = dict(cursor.fit(Extent((2, 1, 1), (0,), 4)))["window"]
+    said = dict(cursor.fit(Extent((2, 1, 1), (False, True, True), (0,), 4)))["window"]
     assert "window = 50 in the address, counted from 0" in said
     assert said.endswith("window 3 of 3 is shown")
 
@@ -102,7 +102,7 @@ def test_restore_reads_an_address():
     assert (cursor.sleep_pass, cursor.gdn_head, cursor.quantity) == (2, 1, "change")
 
 
-def test_what_was_not_taken_from_the_address_is_told_once():
+def test_what_was_not_taken_from_the_address_is_reported_once():
     cursor = Cursor()
     assert len(cursor.restore({"layer": "x", "head": "99", "show": "speed", "N": "2"})) == 2
     assert cursor.given == {"head", "N"}, "what the layer becomes is no fault of the address"
@@ -120,7 +120,7 @@ def test_restore_keeps_bits_as_text():
         ({"N": "99"}, {"passes": MOST_PASSES}, "out of range"),
         ({"N": "0"}, {"passes": 1}, "out of range"),
         ({"pass": "-3"}, {"sleep_pass": 0}, "out of range"),
-        ({"seed": "abc"}, {"seed": 0}, "no whole number"),
+        ({"seed": "abc"}, {"seed": 0}, "not a whole number"),
         (
             {"show": "speed"},
             {"quantity": "state"},
@@ -136,16 +136,14 @@ def test_restore_puts_wrong_values_right(query, values, words):
     assert {name: getattr(cursor, name) for name in values} == values
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "cursor.cursor", "cursor.problem", "cursor.drawings", "cursor.words", "stepper.walk",
-        "home.catalogue", "site.services", "parts.serial_queue",
-    ],
-)  # fmt: skip
-def test_logic_needs_no_panel(module):
-    script = f"import sys, workbench.views.{module}; print('panel' in sys.modules)"
+def test_logic_needs_no_panel():
+    logic = (
+        "cursor.cursor", "cursor.problem", "cursor.drawings", "cursor.words", "home.catalogue",
+        "parts.once_cache", "parts.serial_queue", "site.services", "stepper.walk",
+    )  # fmt: skip
+    lines = [f"import workbench.views.{module}; print('panel' in sys.modules)" for module in logic]
     result = subprocess.run(
-        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.strip() == "False"
+        [sys.executable, "-P", "-c", "\n".join(["import sys", *lines])],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert dict(zip(logic, result.stdout.split(), strict=True)) == dict.fromkeys(logic, "False")

@@ -9,9 +9,10 @@ from workbench.errors import WorkbenchError
 from workbench.trace import load_trace, origin_of, record, save_trace
 from workbench.views.cursor import traces as trace_module
 from workbench.views.cursor.cursor import EXAMPLES, BoundaryIndex, TraceCursor
-from workbench.views.cursor.problem import drawn
+from workbench.views.cursor.problem import drawn, drawn_batch
 from workbench.views.cursor.reading import ReadingKey, Readings
-from workbench.views.cursor.traces import TraceKey, TraceStore, drawn_batch, key_of
+from workbench.views.cursor.traces import TraceKey, TraceStore, key_of
+from workbench.views.memory.readings import crosstalk_boundary
 from workbench.views.site.services import Services
 from workbench.views.stepper.walk import Walk
 
@@ -29,7 +30,7 @@ def test_an_example_is_that_of_the_stepper(store, checkpoints):
     assert traced.problem(5).as_typed == problem.as_typed
     walk = Walk(checkpoint.model, problem.batch, checkpoint.sleep.with_passes(2), checkpoint.task)
     walk.finish()
-    assert (traced.passes, traced.awake) == (walk.extent.passes, walk.awake)
+    assert traced.extent[:3] == walk.extent[:3]
     states = traced.one(5)["states"]["fast_weight"].values[0, 0]
     np.testing.assert_allclose(states, walk.states(0).values, rtol=1e-4, atol=1e-6)
     assert [s for w in traced.symbols(5)[:1] for s in w] == list(problem.picture.symbols[:16])
@@ -40,7 +41,7 @@ def test_what_was_typed_is_one_example(store, checkpoints):
     traced = store.get(key)
     assert traced.examples == 1 and traced.extent.examples == EXAMPLES
     assert traced.position(7) == 0 and traced.problem(7).as_typed[1] == "1:0, 2:1"
-    assert traced.awake == (False, True), "no window of padding follows the questions"
+    assert traced.extent.awake == (False, True), "no window of padding follows the questions"
     assert traced.symbols(0)[0][0] == "·"
     cursor = TraceCursor(checkpoint="ring", seed=4, passes=2, text="0>1", queries="1:0")
     assert key_of(cursor) == TraceKey("ring", 0, 2, "0>1", "1:0"), "the seed does not count"
@@ -69,16 +70,14 @@ def test_what_was_made_of_a_model_that_was_replaced_is_not_shown(store, checkpoi
 
 def test_where_the_cursor_stands_in_terms_of_writes(store):
     traced = store.get(TraceKey("ring-two", passes=2))
-    assert traced.layers == (1, 2) and traced.awake[:2] == (False, False)
-    assert traced.written(BoundaryIndex(0, 0)) is None
-    assert traced.written(BoundaryIndex(1, 0)) == (0, 2) and traced.written(
-        BoundaryIndex(1, 1)
-    ) == (
-        1,
-        1,
-    )
-    last = len(traced.passes) - 1
-    assert traced.slept(last) == 1 and traced.slept(0) == 0
+    assert traced.extent.layers == (1, 2) and traced.extent.awake[:2] == (False, False)
+    cursor = TraceCursor()
+    cursor.fit(traced.extent)
+    for at, done in (((0, 0), (0, 1)), ((1, 0), (0, 2)), ((1, 1), (1, 1))):
+        cursor.go(BoundaryIndex(*at))
+        assert crosstalk_boundary(cursor) == done
+    last = len(traced.extent.passes) - 1
+    assert traced.extent.slept(last) == 1 and traced.extent.slept(0) == 0
 
 
 @pytest.fixture

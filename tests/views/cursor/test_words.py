@@ -8,15 +8,14 @@ from workbench.config import SleepConfig
 from workbench.figures import change_words
 from workbench.tasks import task
 from workbench.views.cursor import words
-from workbench.views.cursor.cursor import BoundaryIndex
+from workbench.views.cursor.cursor import BoundaryIndex, Extent
 
-PASSES, AWAKE = (2, 1), (False, True)
+EXTENT = Extent((2, 1), (False, True), (1,), 2)
 
 
 def where(boundary, change=0.5, **sleep):
-    return words.where(
-        BoundaryIndex(*boundary), PASSES, AWAKE, change, SleepConfig(window=8, **sleep)
-    )[1]
+    settings = SleepConfig(window=8, **sleep)
+    return words.where(BoundaryIndex(*boundary), EXTENT, change, settings)[1]
 
 
 def test_numbers_have_one_minus_and_zero_has_none():

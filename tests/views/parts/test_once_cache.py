@@ -52,7 +52,7 @@ def test_one_value_may_need_another():
     assert kept.get("a", lambda: kept.get("b", lambda: 1) + 1) == 2
 
 
-def test_what_is_known_is_told_without_making_it_and_counts_as_asked():
+def test_known_values_are_returned_without_making_them_and_count_as_asked_for():
     kept = OnceCache(2)
     assert kept.known("a") is None and len(kept) == 0
     kept.get("a", lambda: 1)

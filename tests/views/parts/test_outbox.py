@@ -61,7 +61,7 @@ def test_once_the_session_has_ended_nothing_is_set(served):
     assert pane.value == 0
 
 
-def test_a_change_that_fails_is_told_and_the_next_one_is_made(served, caplog):
+def test_a_change_that_fails_is_reported_and_the_next_one_is_made(served, caplog):
     """What a document calls is not covered by Panel's own error handler."""
     pane = Pane()
     served._open()

@@ -28,16 +28,15 @@ def test_nobody_waits_and_nothing_is_lost():
     for value in range(100):  # a slider that is dragged: these calls return although slow works
         turns.take(lambda value=value: done.append(value), key="passes")
     turns.take(lambda: done.append("step"))
-    assert done == [] and "passes" in turns and "seed" not in turns
+    assert done == []
     go.set()
     first.join()
     assert done == ["slow", 99, "step"], "of one key's values the last one counts"
-    assert "passes" not in turns
 
 
-def test_errors_reach_whoever_can_tell():
-    told, done = [], []
-    turns = SerialQueue(told.append)
+def test_errors_are_raised_or_reported():
+    reported, done = [], []
+    turns = SerialQueue(reported.append)
 
     def outer():
         turns.take(inner)
@@ -49,7 +48,7 @@ def test_errors_reach_whoever_can_tell():
 
     with pytest.raises(KeyError, match="outer"):
         turns.take(outer)
-    assert [str(error) for error in told] == ["inner"] and done == ["still done"]
+    assert [str(error) for error in reported] == ["inner"] and done == ["still done"]
     turns.take(lambda: done.append("free again"))
     assert done[-1] == "free again"
 

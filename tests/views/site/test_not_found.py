@@ -37,6 +37,6 @@ def test_the_server_answers_with_it():
     plain, dark, posted = asyncio.run(answers("/deep"))
     assert [answer.code for answer in (plain, dark, posted)] == [404] * 3
     text = plain.body.decode()
-    assert "There is no such page" in text and "/deep/nothing" in text
+    assert "Page not found" in text and "/deep/nothing" in text
     assert 'href="/deep/"' in text
     assert " class=dark" in dark.body.decode()

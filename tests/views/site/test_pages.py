@@ -1,12 +1,17 @@
 """The home page's facts, the shell around pages, and the server's refusals."""
 
+import asyncio
 import json
 import logging
+import runpy
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import panel as pn
 import pytest
+from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketClosedError
 
 from workbench.config import UntilAnswersSettle, UntilMemorySettles
 from workbench.errors import WorkbenchError
@@ -37,38 +42,62 @@ name = "depo"
 nodes = 8
 max_hops = 4
 """
+BAD = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "config.toml").write_text(CONFIG)
-    (tmp_path / "provenance.json").write_text(
-        json.dumps({"metrics": METRICS, "budget": {"parameters": 89432, "steps": 10}})
-    )
-    return tmp_path
+def entry(tmp_path):
+    """Return a function that reads a checkpoint's folder, with its provenance changed or given."""
+
+    def read(change=lambda record: None, *, name="ring", text=None, config=CONFIG):
+        budget = {"parameters": 89432, "steps": 10}
+        record = json.loads(json.dumps({"metrics": METRICS, "budget": budget}))
+        change(record)
+        (tmp_path / "config.toml").write_text(config)
+        (tmp_path / "provenance.json").write_text(json.dumps(record) if text is None else text)
+        return catalogue.read_entry(name, tmp_path)
+
+    return read
 
 
-def test_an_entry_speaks_plainly(folder):
-    entry = catalogue.read_entry("ring", folder)
-    assert entry.task == "Depo: follow the arrows of a ring of 8 nodes, 1 to 4 hops"
-    assert entry.trained == "trained with N drawn from 1 to 4, windows of 16 tokens"
-    html = home.entry_html(entry)
-    assert "stepper?checkpoint=ring" in html and "89,432 parameters" in html
-    assert "99.9 %" in html and "100.0 %" in html and "12.5 %" in html and "uniform guess" in html
+def test_a_card_says_what_was_trained_and_how_it_was_measured(entry):
+    def more(record):
+        record["budget"]["seconds"] = 14.2
+        record["seed"] = 3
+        record["metrics"]["passes"]["1"]["interval"] = {"accuracy": {"1": [0.88, 0.915]}}
+
+    found = entry(more)
+    assert found.task == "Depo: follow the arrows of a ring of 8 nodes, 1 to 4 hops"
+    assert found.trained == "trained with N drawn from 1 to 4, windows of 16 tokens"
+    html = home.card_html(found)
+    for text in (
+        "stepper?checkpoint=ring", "89,432 parameters", "99.9 %", "100.0 %", "12.5 %",
+        "uniform guess", "14 seconds of training", 'title="95 % interval: 88.0 to 91.5 %"',
+        "Measured on 100 evaluation examples, one training run (seed 3)",
+        "95 % intervals reach at most 2.0 points",
+    ):  # fmt: skip
+        assert text in html, text
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"metrics": {"passes": {"1": {}}}}'])
-def test_a_damaged_provenance_is_told(folder, text):
-    (folder / "provenance.json").write_text(text)
-    entry = catalogue.read_entry("<ring>", folder)
-    assert entry.problem
-    assert "Cannot be read" in home.card_html(entry) and "<ring>" not in home.card_html(entry)
+def test_a_card_shows_first_queries_where_they_were_measured(entry):
+    def first(record):
+        one = record["metrics"]["passes"]["1"]
+        one["first"] = {"accuracy": {"1": 0.432}, "interval": {"1": [0.4, 0.5]}}
+        one["chance"]["a guess"] = {"accuracy": {"1": 0.9}, "exact": None, "first": {"1": 0.123}}
+
+    summary = "<summary>First query of each example alone</summary>"
+    _, found, below = home.card_html(entry(first)).partition(summary)
+    assert found and "43.2" in below and "12.3" in below and "40.0 to 50.0" in below
+    assert summary not in home.card_html(entry())
 
 
-def test_home_leads_on():
+def test_home_leads_on_and_says_how_to_train():
     html = home.page_html([])
-    assert "https://arxiv.org/abs/2605.26099" in html and "CITATION.cff" in html
-    assert "python3 run.py lab" in html and "method.md" in html and 'href="stepper"' in html
+    for text in ("https://arxiv.org/abs/2605.26099", "CITATION.cff", "python3 run.py lab",
+                 "method.md", "workbench train"):  # fmt: skip
+        assert text in html
+    links = [page.link for page in pages.pages() if page.link != "./"]
+    assert all(f'<a class="card" href="{link}">' in html for link in links)
 
 
 def test_words_have_one_source_at_home_and_at_the_foot_of_pages(monkeypatch):
@@ -80,59 +109,96 @@ def test_words_have_one_source_at_home_and_at_the_foot_of_pages(monkeypatch):
     monkeypatch.setitem(GENERAL, "<b>", "<i>.")
     assert "&lt;b&gt;" in words_html() and "<i>" not in words_html()
     for explains in (True, False):
-        entry = PageEntry(
-            "toy", "Toy", 1, lambda page: pn.pane.HTML("toy"), explains_words=explains
-        )
-        monkeypatch.setattr(pages, "pages", lambda entry=entry: (entry,))
-        shown = [part.object for part in pages.build("toy").main]
+        shown = [part.object for part in toy(monkeypatch, explains_words=explains).main]
         assert [words_html() in text for text in shown] == [False, True][: 1 + explains]
-
-
-def test_a_short_training_is_told_in_seconds(folder):
-    record = spoilt(lambda r: r["budget"].update(seconds=14.2))
-    (folder / "provenance.json").write_text(json.dumps(record))
-    assert "14 seconds of training" in home.card_html(catalogue.read_entry("ring", folder))
-
-
-def test_home_without_checkpoints_says_how_to_train():
-    assert "workbench train" in home.page_html([])
 
 
 @pytest.mark.parametrize(
     ("share", "text"),
     [
-        (0.125, "12.5 %"),
-        (0.93, "93.0 %"),
-        (1.0, "100.0 %"),
-        (0.9996, "> 99.9 %"),
-        (0.0003, "< 0.1 %"),
-        (0.0, "0.0 %"),
-        (0.996, "99.6 %"),
+        (0.125, "12.5 %"), (1.0, "100.0 %"), (0.9996, "> 99.9 %"), (0.0003, "< 0.1 %"),
+        (0.0, "0.0 %"), (0.996, "99.6 %"),
     ],
-)
+)  # fmt: skip
 def test_percent(share, text):
     assert home.percent(share) == text
 
 
-def test_a_page_that_fails_says_why(caplog):
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"metrics": {"passes": {"1": {}}}}'])
+def test_a_damaged_provenance_is_reported(entry, text):
+    html = home.card_html(entry(name="<ring>", text=text))
+    assert "Cannot be read" in html and "<ring>" not in html
+    assert "Cannot be read" in home.card_html(entry(config="sleep = 3"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: r["budget"].update(parameters="many"),
+        lambda r: r["budget"].update(seconds="long"),
+        lambda r: r.update(budget=7),
+        lambda r: r["metrics"].update(count="all"),
+        lambda r: r["metrics"]["passes"]["1"]["accuracy"].update({"1": "high"}),
+        lambda r: r["metrics"]["passes"]["1"].update(interval=3),
+    ],
+)
+def test_a_bad_provenance_costs_its_own_card_only(entry, change):
+    html = home.page_html([entry(change, name="bad"), entry(name="good")])
+    assert html.count("Cannot be read: ") == 1
+    assert "stepper?checkpoint=good" in html and "stepper?checkpoint=bad" not in html
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: r["metrics"].update(difficulty=BAD),
+        lambda r: r["metrics"]["passes"].update({BAD: r["metrics"]["passes"]["4"]}),
+        lambda r: r["metrics"]["passes"]["1"]["accuracy"].update({BAD: 0.5}),
+        lambda r: r["metrics"]["passes"]["1"]["chance"].update({BAD: {"accuracy": {"1": 0.1}}}),
+        lambda r: r.update(seed=BAD),
+    ],
+)
+def test_nothing_from_a_provenance_reaches_the_page_as_html(entry, change):
+    html = home.page_html([entry(change)])
+    assert "<img" not in html and "&lt;img src=x onerror=alert(1)&gt;" in html
+
+
+@pytest.mark.parametrize(
+    ("passes", "words"),
+    [
+        (3, "trained with N = 3"),
+        (UntilMemorySettles(cap=9), "N up to 9, sleeping until the memory settles"),
+        (UntilAnswersSettle(cap=9), "N up to 9, sleeping until the answers settle"),
+    ],
+)
+def test_every_rule_of_n_has_words(passes, words):
+    assert words in catalogue.passes_words(passes)
+
+
+def toy(monkeypatch, view=lambda page: pn.pane.HTML("toy"), **options):
+    """Return the page that is built around a view."""
+    entry = PageEntry("toy", "Toy", 1, view, **options)
+    monkeypatch.setattr(pages, "pages", lambda: (entry,))
+    return pages.build("toy")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (WorkbenchError("no <model>", "a model", "train one"), "no &lt;model&gt;; expected a mod"),
+        (RuntimeError("oops"), "RuntimeError: oops"),
+    ],
+)
+def test_a_page_that_fails_says_why(monkeypatch, caplog, error, said):
     def broken(page):
-        raise WorkbenchError("no <model>", "a model", "train one")
-
-    page = pages.shell("broken", "./", broken)
-    assert "no &lt;model&gt;; expected a model; train one" in page.main[0].object
-
-    def bug(page):
-        raise RuntimeError("oops")
+        raise error
 
     with caplog.at_level(logging.ERROR):
-        page = pages.shell("broken", "./", bug)
-    assert "RuntimeError: oops" in page.main[0].object and "cannot be built" in caplog.text
-
-
-def test_errors_in_callbacks_reach_the_log(caplog):
-    with caplog.at_level(logging.ERROR):
-        pages.show_error(RuntimeError("oops"))
-    assert "error in a callback" in caplog.text
+        assert said in toy(monkeypatch, broken).main[0].object
+        pages.show_error(error)
+    logged = [record.message for record in caplog.records]
+    bug = ["the page Toy - Sleep workbench cannot be built", "error in a callback"]
+    assert logged == (bug if isinstance(error, RuntimeError) else [])
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.5", "example.org", "::", ""])
@@ -156,119 +222,30 @@ def test_a_port_in_use_is_one_line():
     assert "\n" not in str(error.value)
 
 
-BAD = "<img src=x onerror=alert(1)>"
-
-
-def spoilt(change):
-    """Return a provenance with one thing changed."""
-    record = json.loads(json.dumps({"metrics": METRICS, "budget": {"parameters": 1, "steps": 10}}))
-    change(record)
-    return record
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda r: r["budget"].update(parameters="many"),
-        lambda r: r["budget"].update(seconds="long"),
-        lambda r: r.update(budget=7),
-        lambda r: r["metrics"].update(count="all"),
-        lambda r: r["metrics"]["passes"]["1"]["accuracy"].update({"1": "high"}),
-        lambda r: r["metrics"]["passes"]["1"].update(interval=3),
-    ],
-)
-def test_a_bad_provenance_costs_its_own_card_only(folder, tmp_path, change):
-    (folder / "provenance.json").write_text(json.dumps(spoilt(change)))
-    bad = catalogue.read_entry("bad", folder)
-    (folder / "provenance.json").write_text(json.dumps(spoilt(lambda r: None)))
-    good = catalogue.read_entry("good", folder)
-    html = home.page_html([bad, good])
-    assert html.count("Cannot be read: ") == 1
-    assert "stepper?checkpoint=good" in html and "stepper?checkpoint=bad" not in html
-
-
-def test_a_configuration_of_another_kind_costs_its_own_card_only(folder):
-    (folder / "config.toml").write_text("sleep = 3")
-    assert "Cannot be read" in home.page_html([catalogue.read_entry("odd", folder)])
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda r: r["metrics"].update(difficulty=BAD),
-        lambda r: r["metrics"]["passes"].update({BAD: r["metrics"]["passes"]["4"]}),
-        lambda r: r["metrics"]["passes"]["1"]["accuracy"].update({BAD: 0.5}),
-        lambda r: r["metrics"]["passes"]["1"]["chance"].update({BAD: {"accuracy": {"1": 0.1}}}),
-        lambda r: r.update(seed=BAD),
-    ],
-)
-def test_nothing_from_a_provenance_reaches_the_page_as_html(folder, change):
-    (folder / "provenance.json").write_text(json.dumps(spoilt(change)))
-    html = home.page_html([catalogue.read_entry("odd", folder)])
-    assert "<img" not in html and "&lt;img src=x onerror=alert(1)&gt;" in html
-
-
-def test_a_card_says_how_it_was_measured(folder):
-    record = spoilt(lambda r: r.update(seed=3))
-    record["metrics"]["passes"]["1"]["interval"] = {"accuracy": {"1": [0.88, 0.915]}}
-    (folder / "provenance.json").write_text(json.dumps(record))
-    html = home.card_html(catalogue.read_entry("ring", folder))
-    assert "Measured on 100 evaluation examples, one training run (seed 3)" in html
-    assert "95 % intervals reach at most 2.0 points" in html
-    assert 'title="95 % interval: 88.0 to 91.5 %"' in html
-    assert "one CPU core" not in home.page_html([]), "the page does not know where it was trained"
-
-
-def test_a_card_shows_first_queries_where_they_were_measured(folder):
-    record = spoilt(lambda r: None)
-    entry = record["metrics"]["passes"]["1"]
-    entry["first"] = {"accuracy": {"1": 0.432}, "interval": {"1": [0.4, 0.5]}}
-    entry["chance"]["a guess"] = {"accuracy": {"1": 0.9}, "exact": None, "first": {"1": 0.123}}
-    (folder / "provenance.json").write_text(json.dumps(record))
-    html = home.card_html(catalogue.read_entry("ring", folder))
-    _, found, below = html.partition("<summary>First query of each example alone</summary>")
-    assert found and "43.2" in below and "12.3" in below
-    (folder / "provenance.json").write_text(json.dumps(spoilt(lambda r: None)))
-    assert "First query" not in home.card_html(catalogue.read_entry("ring", folder))
-
-
-@pytest.mark.parametrize(
-    ("passes", "words"),
-    [
-        (3, "trained with N = 3"),
-        (UntilMemorySettles(cap=9), "N up to 9, sleeping until the memory settles"),
-        (UntilAnswersSettle(cap=9), "N up to 9, sleeping until the answers settle"),
-    ],
-)
-def test_every_rule_of_n_has_words(passes, words):
-    assert words in catalogue.passes_words(passes)
-
-
 APPS = Path(__file__).resolve().parents[3] / "apps"
 
 
-def test_every_page_has_an_app():
-    assert {path.stem for path in APPS.glob("*.py")} == set(names(pages.GROUP))
-
-
-@pytest.mark.parametrize("name", sorted(names(pages.GROUP)))
-def test_the_apps_are_the_pages_of_the_server(name, monkeypatch):
+def test_the_apps_are_the_pages_of_the_server(monkeypatch):
     """`panel serve apps/*.py` serves what `workbench serve` does, set up in the same way."""
+    done = []
+    stub = SimpleNamespace(servable=lambda: done.append("servable"))
+    monkeypatch.setattr(type(pn.state), "served", True)
+    monkeypatch.setattr(pages, "configure", lambda: done.append("configure"))
+    monkeypatch.setattr(pages, "build", lambda link: done.append(link) or stub)
+    known = names(pages.GROUP)
+    assert {path.stem for path in APPS.glob("*.py")} == set(known)
+    for name, entry in known.items():
+        done.clear()
+        path = APPS / f"{name}.py"
+        assert "--address 127.0.0.1" in path.read_text(), "there is no authentication"
+        runpy.run_path(str(path))
+        assert done == ["configure", load(entry, PageEntry).link, "servable"]
+
+
+def test_an_app_is_served():
     from panel.tests.util import serve_and_request
 
-    configured, built = [], []
-    monkeypatch.setattr(pages, "configure", lambda: configured.append(True))
-    build = pages.build
-    monkeypatch.setattr(
-        pages, "build", lambda link: built.append((link, build(link))) or built[0][1]
-    )
-    path = APPS / f"{name}.py"
-    assert "--address 127.0.0.1" in path.read_text(), "there is no authentication"
-    response = serve_and_request(path)
-    assert response.status_code == 200
-    assert configured == [True]
-    assert built[0][0] == load(names(pages.GROUP)[name], PageEntry).link
-    assert built[0][1].main, "a page with something in it"
+    assert serve_and_request(APPS / "home.py").status_code == 200
 
 
 def test_every_way_to_serve_has_the_same_threads(monkeypatch):
@@ -280,11 +257,6 @@ def test_every_way_to_serve_has_the_same_threads(monkeypatch):
 
 
 def test_a_page_that_was_left_is_no_error_in_the_terminal(caplog):
-    import asyncio
-
-    from tornado.iostream import StreamClosedError
-    from tornado.websocket import WebSocketClosedError
-
     loop = asyncio.new_event_loop()
     try:
         for error in (WebSocketClosedError(), StreamClosedError(), ValueError("a bug")):

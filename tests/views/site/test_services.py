@@ -119,7 +119,7 @@ def test_finished_runs_are_listed_after_the_bundled_names(tmp_path):
             shelf.checkpoint(name)
 
 
-def test_a_run_that_still_trains_is_told_from_one_that_is_not_there(tmp_path):
+def test_a_run_in_training_and_a_missing_run_have_different_messages(tmp_path):
     assert lacking("runs/mine", None) == "there is no checkpoint 'runs/mine'"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "status.json").write_text('{"state": "running"}')

@@ -25,7 +25,7 @@ from workbench.instruments.attributing.one_answer import (
     baselines_of,
 )
 from workbench.instruments.attribution import EXACT_PLAYERS, METHODS
-from workbench.views.cursor.cursor import PlacedCursor
+from workbench.views.cursor.cursor import Cursor
 from workbench.views.cursor.reading import Examples
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ _ONE_AT_A_TIME = threading.Lock()
 """Of all sessions: samples are drawn from torch's own generator, which threads share."""
 
 
-class AttributionCursor(PlacedCursor):
+class AttributionCursor(Cursor):
     """Which answer, what it is attributed to, and how."""
 
     url: ClassVar[Mapping[str, str]] = {

@@ -27,8 +27,9 @@ from workbench.views.attribution.model import (
 )
 from workbench.views.attribution.screen import AttributionScreen
 from workbench.views.cursor import words
-from workbench.views.cursor.instrument_card import csv_of
-from workbench.views.cursor.reading import Examples, ReadingView, boundary_words
+from workbench.views.cursor.reading import Examples, ReadingView
+from workbench.views.cursor.view import queued
+from workbench.views.parts.csv_text import csv_of
 from workbench.views.parts.notices import show_error, warn
 from workbench.views.parts.outbox import Changes
 from workbench.views.site.sessions import at_end
@@ -44,6 +45,8 @@ class Attribution(ReadingView):
     """The page of attribution."""
 
     cursor_type = AttributionCursor
+    screen_type = AttributionScreen
+    title = "Attribution"
     what = "attribute the answers of"
     kinds = ("attribution",)
     cursor: AttributionCursor
@@ -54,20 +57,6 @@ class Attribution(ReadingView):
         self._key: Key | None = None
         self._told = 0.0
         super().__init__(cursor, **values)
-
-    def make_screen(self) -> AttributionScreen:
-        """Return the panes."""
-        return AttributionScreen(
-            self.names(),
-            choose=self.choose,
-            act=self.act,
-            jump=self.jump,
-            on_cancel=self.cancel,
-            on_start=self.start,
-            on_check=self.check_parameters,
-            on_save=self.save,
-            **self.over_many(),
-        )
 
     @classmethod
     def in_page(cls, page: Any) -> Self:
@@ -161,23 +150,10 @@ class Attribution(ReadingView):
 
     def contents(self, theme: Theme) -> Changes:
         """Return what the panes hold."""
-        cursor, examples, screen = self.cursor, self.examples, self.screen
-        title, sentence = boundary_words(cursor.boundary, examples)
-        change = examples.ask(("change", cursor.example), lambda: examples.change(cursor.example))
-        strip = screen.strip(
-            change,
-            passes=examples.passes,
-            awake=examples.awake,
-            boundary=cursor.boundary,
-            theme=theme,
-            source=(examples, cursor.example),
-        )
         key = self._wanted()
         return [
-            *screen.controls(examples.extent, cursor.boundary),
+            *self.place(theme),
             *self._choices(key[1]),
-            (screen.boundary, {"title": title, "sentence": sentence, "busy": ""}),
-            *strip,
             *self._work_changes(key),
             *self._result(key, theme),
         ]
@@ -290,11 +266,9 @@ class Attribution(ReadingView):
         numbers = np.arange(values.size) + 1
         return attribution_bars(values.values, [f"{word} {n}" for n in numbers], theme=theme)
 
+    @queued
     def save(self) -> None:
         """Send the numbers to the browser, which saves them as a file."""
-        self._queue.take(self._save)
-
-    def _save(self) -> None:
         key = self._wanted()
         found = self._found(key)
         if found is None:
@@ -304,6 +278,4 @@ class Attribution(ReadingView):
         what = f"{asked.subject}-{asked.method}".replace(" ", "-")
         file = f"{name}-seed-{cursor.seed}-n-{cursor.passes}-example-{asked.example}"
         file += f"-query-{asked.query}-{what}.csv"
-        content = csv_of(found)
-        changes = {"filename": file, "content": content, "serial": button.serial + 1}
-        self._outbox.set([(button, changes)])
+        self._outbox.set([(button, button.saving(file, csv_of(found)))])

@@ -17,33 +17,10 @@ STOPS = ("panel stays", "panel")
 
 
 class AttributionScreen(CursorScreen):
-    """Widgets, progress, and the attribution.
+    """Widgets, progress, and the attribution."""
 
-    Parameters
-    ----------
-    names : list of str
-        Checkpoints to choose from.
-    on_cancel, on_start, on_check, on_save : callable
-        Called when a button is pressed.
-    recorded, measure : object
-        What was measured over many examples, and the form that measures more.
-    **told
-        As in `CursorScreen`.
-    """
-
-    def __init__(
-        self,
-        names: list[str],
-        *,
-        on_cancel: Callable[[], None],
-        on_start: Callable[[], None],
-        on_check: Callable[[], None],
-        on_save: Callable[[], None],
-        recorded: Any,
-        measure: Any,
-        **told: Any,
-    ) -> None:
-        super().__init__(names, title="Attribution", **told)
+    def __init__(self, view: Any) -> None:
+        super().__init__(view)
         self.query, self.subject = Choice("Answer to"), Choice("Attribute to")
         self.method, self.baseline = Choice("Method"), Choice("Baseline")
         self.steps = Number("Steps of the path", start=2, end=1000)
@@ -62,11 +39,11 @@ class AttributionScreen(CursorScreen):
         self.about, self.progress, self.facts = html("verdict"), html("progress"), html("facts")
         self.check, self.context, self.picture = html("check"), html("tokens"), html("picture")
         self.chart, self.onward = FigurePane(svg=True), html("onward")
-        self.cancel = _button("Cancel", on_cancel)
-        self.start = _button("Attribute", on_start)
-        self.randomise = _button("Compare with shuffled parameters", on_check)
-        self.button = Download(on_save, label="Data (CSV)", css_classes=["small"])
-        self.recorded, self.measure = recorded, measure
+        self.cancel = _button("Cancel", view.cancel)
+        self.start = _button("Attribute", view.start)
+        self.randomise = _button("Compare with shuffled parameters", view.check_parameters)
+        self.button = Download(view.save, label="Data (CSV)", css_classes=["small"])
+        self.recorded, self.measure = view.recorded.column, view.measure
         self.stops = [box(STOPS[0], self.transport, self.boundary), box(STOPS[1], self.timeline)]
 
     def show_stops(self, shown: bool) -> Changes:

@@ -45,24 +45,14 @@ class BoundaryIndex(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """What a cursor ranges over.
-
-    Attributes
-    ----------
-    passes : tuple of int
-        Last pass of each window: N where it is slept on, 1 where it is read awake.
-    layers : tuple of int
-        Indices of the fast-weight layers.
-    heads : int
-        Heads of each.
-    queries : int
-        Queries of the example.
-    examples : int
-        Examples to choose from.
-    """
+    """What a cursor ranges over: the windows of one sleep, its layers, heads and questions."""
 
     passes: tuple[int, ...]
+    """Last pass of each window: N where the model sleeps, 1 where it reads awake."""
+    awake: tuple[bool, ...]
+    """Which windows are read awake."""
     layers: tuple[int, ...]
+    """Fast-weight layers, as indices of the stack."""
     heads: int
     queries: int = 1
     examples: int = EXAMPLES
@@ -74,24 +64,30 @@ class Extent(NamedTuple):
             BoundaryIndex(w, p) for w, last in enumerate(self.passes) for p in range(last + 1)
         )
 
+    def slept(self, window: int) -> int:
+        """Return the newest window up to `window` with a sleep; without one, the first sleep."""
+        asleep = [w for w, awake in enumerate(self.awake) if not awake]
+        return max((w for w in asleep if w <= window), default=asleep[0] if asleep else 0)
+
+    @property
+    def last_sleep(self) -> BoundaryIndex:
+        """The boundary after the last sleep, where S holds everything that was learnt."""
+        window = self.slept(len(self.passes) - 1)
+        return BoundaryIndex(window, self.passes[window])
+
 
 class Cursor(param.Parameterized):
-    """Which sleep is looked at, and where in it.
+    """Which sleep a page shows, and where in it.
 
     Changing `checkpoint`, `seed`, `example`, `text`, `queries` or `passes` makes another sleep;
-    the rest moves within one.
-
-    Attributes
-    ----------
-    url : mapping of str to str
-        Parameter -> its name in the address; what is not in it does not stand there.
-    given : set of str
-        Names in the address whose values were taken from it.
+    the others move within one. `given` names what was taken from an address, and `placed` says
+    whether a window or pass was among the values given.
     """
 
     url: ClassVar[Mapping[str, str]] = URL
+    """Parameter -> its name in the address; parameters not listed do not appear there."""
     texts: ClassVar[Mapping[str, Mapping[str, str]]] = {"quantity": QUANTITIES}
-    """Parameter -> what the menu calls each of its values; none where it shows the values."""
+    """Parameter -> the menu's text for each value, where it differs from the value."""
 
     checkpoint = param.String("", doc="Name of the model.")
     seed = param.Integer(0, bounds=(0, 2**32 - 1), doc="Seed that examples are drawn from.")
@@ -102,7 +98,7 @@ class Cursor(param.Parameterized):
         None, bounds=(1, MOST_PASSES), allow_None=True, doc="N; None until a model is chosen."
     )
     window = param.Integer(0, bounds=(0, None), doc="Window, from 0.")
-    sleep_pass = param.Integer(0, bounds=(0, None), doc="Pass; 0 is what was carried in.")
+    sleep_pass = param.Integer(0, bounds=(0, None), doc="Pass; 0 is the state carried in.")
     layer = param.Integer(0, bounds=(0, None), doc="Fast-weight layer, an index of the stack.")
     gdn_head = param.Integer(0, bounds=(0, None), doc="Head that is enlarged.")
     query = param.Integer(0, bounds=(0, None), doc="Query whose answer is drawn.")
@@ -110,8 +106,9 @@ class Cursor(param.Parameterized):
 
     def __init__(self, **values: object) -> None:
         super().__init__(**values)
-        self.extent = Extent((1,), (0,), 1)
+        self.extent = Extent((1,), (False,), (0,), 1)
         self.given: set[str] = set()
+        self.placed = bool({"window", "sleep_pass"} & set(values))
 
     @property
     def boundary(self) -> BoundaryIndex:
@@ -123,104 +120,63 @@ class Cursor(param.Parameterized):
         """Number of the boundary the cursor stands on, from 0."""
         return self.extent.boundaries.index(self.boundary)
 
-    def first(self) -> None:
-        """Go to the beginning: nothing has been read."""
-        self.go(self.extent.boundaries[0])
-
-    def back(self) -> None:
-        """Go one boundary back, if there is one."""
-        self.go(self.extent.boundaries[max(self.index - 1, 0)])
-
-    def step(self) -> None:
-        """Go one boundary on, if there is one."""
-        boundaries = self.extent.boundaries
-        self.go(boundaries[min(self.index + 1, len(boundaries) - 1)])
-
-    def last(self) -> None:
-        """Go to the end: every window has been read."""
-        self.go(self.extent.boundaries[-1])
-
     @property
     def at_end(self) -> bool:
-        """Whether there is no further boundary."""
+        """Whether this is the last boundary."""
         return self.boundary == self.extent.boundaries[-1]
 
-    def go(self, boundary: BoundaryIndex) -> None:
-        """Move to a boundary.
+    def move(self, action: str) -> None:
+        """Go to the first or last boundary, or one "back" or on ("step") if there is one."""
+        boundaries, index = self.extent.boundaries, self.index
+        last = len(boundaries) - 1
+        to = {"first": 0, "back": max(index - 1, 0), "step": min(index + 1, last), "last": last}
+        self.go(boundaries[to[action]])
 
-        Raises
-        ------
-        ValueError
-            There is no such stop.
-        """
+    def go(self, boundary: BoundaryIndex) -> None:
+        """Move to a boundary; raises ValueError where it does not exist."""
         if boundary not in self.extent.boundaries:
             ends = self.extent.passes
             raise ValueError(f"no boundary {tuple(boundary)}; the windows end with passes {ends}")
         self.param.update(window=boundary.window, sleep_pass=boundary.sleep_pass)
 
     def fit(self, extent: Extent) -> list[tuple[str, str]]:
-        """Range over `extent` from now on; what lies outside is clamped.
+        """Range over `extent` from now on, and clamp what lies outside it.
 
-        Returns
-        -------
-        list of (str, str)
-            What had to be changed: its name in the address, and a sentence.
+        Returns what changed: its name in the address, and a sentence.
         """
         self.extent = extent
         window = min(self.window, len(extent.passes) - 1)
-        layer = self.layer if self.layer in extent.layers else extent.layers[0]
-        wanted = {
-            "example": min(self.example, extent.examples - 1),
+        within = {
             "window": window,
+            "example": min(self.example, extent.examples - 1),
             "sleep_pass": min(self.sleep_pass, extent.passes[window]),
-            "layer": layer,
+            "layer": self.layer if self.layer in extent.layers else extent.layers[0],
             "gdn_head": min(self.gdn_head, extent.heads - 1),
             "query": min(self.query, extent.queries - 1),
         }
-        changed = {n: value for n, value in wanted.items() if getattr(self, n) != value}
-        messages = [
-            (
-                self.url[name],
-                f"{self.url[name]} {getattr(self, name)} does not exist here; {value} is shown",
-            )
-            for name, value in changed.items()
-            if name != "window"
-        ]
-        if "window" in changed:  # the page counts them from 1, the address from 0
-            total = len(extent.passes)
-            said = (
-                f"window = {self.window} in the address, counted from 0, does not exist here; "
-                f"window {window + 1} of {total} is shown"
-            )
-            messages.insert(0, (self.url["window"], said))
+        changed = {n: value for n, value in within.items() if getattr(self, n) != value}
+        messages = []
+        for name, value in changed.items():
+            label, given = self.url[name], getattr(self, name)
+            said = f"{label} {given} does not exist here; {value} is shown"
+            if name == "window":  # the page counts windows from 1, the address from 0
+                said = (
+                    f"window = {given} in the address, counted from 0, does not exist here; "
+                    f"window {window + 1} of {len(extent.passes)} is shown"
+                )
+            messages.append((label, said))
         self.param.update(**changed)
         return messages
 
     def nearest(self, name: str, value: Any) -> tuple[Any, str | None]:
-        """Return the value of a parameter that is closest to `value`, and what was wrong with it.
-
-        Parameters
-        ----------
-        name : str
-            A parameter.
-        value : object
-            What a field of the page holds.
-
-        Returns
-        -------
-        (object, str or None)
-            A value that may be set, and a sentence where it is another one.
-        """
+        """Return the valid value closest to what a field holds, and a sentence if it differs."""
         low, high = getattr(self.param[name], "bounds", None) or (None, None)
         high = self.extent.examples - 1 if name == "example" else high
-        nearest = value if low is None else max(low, value)
-        nearest = nearest if high is None else min(high, nearest)
+        nearest = _clamped(value, low, high)
         if nearest == value:
             return value, None
-        return (
-            nearest,
-            f"{self.url[name]} goes from {low} to {high}, so {value:,} became {nearest:,}",
-        )
+        label = self.url[name]
+        return nearest, f"{label} goes from {low} to {high}, so {value:,} became {nearest:,}"
 
     def address(self) -> dict[str, str]:
         """Return what `restore` takes: the name in the address and the text of every value."""
@@ -228,17 +184,9 @@ class Cursor(param.Parameterized):
         return {label: str(value) for label, value in values.items() if value not in ("", None)}
 
     def restore(self, query: Mapping[str, str]) -> list[str]:
-        """Take values from a page's address; a wrong one is put right or left out.
+        """Take values from a page's address: names of `url` to text; unknown names are ignored.
 
-        Parameters
-        ----------
-        query : mapping of str to str
-            Names of `url` to text; unknown names are ignored.
-
-        Returns
-        -------
-        list of str
-            What was wrong, one sentence each.
+        A wrong value is corrected or left out. Returns a sentence on each.
         """
         values: dict[str, object] = {}
         messages = []
@@ -260,69 +208,49 @@ class Cursor(param.Parameterized):
             if message:
                 messages.append(message)
         self.param.update(**values)
+        self.placed = self.placed or bool({"window", "pass"} & self.given)
         return messages
 
     def offered(self, name: str, values: Mapping[str, Any]) -> Mapping[str, str]:
-        """Return what the menu of a parameter offers: each value, and what it is called there.
+        """Return each value that a menu offers and its text there.
 
-        Parameters
-        ----------
-        name : str
-            A parameter with a choice.
-        values : mapping of str to object
-            What the parameters before it will be.
+        `values` are those that the parameters before it will have.
         """
         return self.texts.get(name) or {text: text for text in self.param[name].objects}
 
 
-class PlacedCursor(Cursor):
-    """A cursor that knows whether it was told where to stand."""
-
-    def __init__(self, **values: object) -> None:
-        super().__init__(**values)
-        self.placed = bool({"window", "sleep_pass"} & set(values))
-
-    def restore(self, query: Mapping[str, str]) -> list[str]:
-        """Take values from a page's address, as `Cursor.restore`."""
-        said = super().restore(query)
-        self.placed = self.placed or bool({"window", "pass"} & self.given)
-        return said
-
-    def go_once(self, boundary: BoundaryIndex) -> None:
-        """Go to a boundary if nobody has said where to stand."""
-        if not self.placed:
-            self.param.update(window=boundary.window, sleep_pass=boundary.sleep_pass)
-        self.placed = True
-
-
-class TraceCursor(PlacedCursor):
+class TraceCursor(Cursor):
     """A cursor on traces, which have as many examples as were recorded."""
 
     example = param.Integer(0, bounds=(0, None), doc="Which of the trace's examples.")
 
 
+def _clamped(value: Any, low: Any, high: Any) -> Any:
+    value = value if low is None else max(low, value)
+    return value if high is None else min(high, value)
+
+
 def _read(parameter: param.Parameter, label: str, text: str) -> tuple[object, str | None]:
-    """Return the value of one text in the address, or None, and what was wrong with it."""
-    if isinstance(parameter, param.Integer):
-        try:
-            number = int(text)
-        except ValueError:
-            return None, f"{label} = {text!r} in the address is no whole number; it is ignored"
-        low, high = parameter.bounds or (None, None)
-        if (low is not None and number < low) or (high is not None and number > high):
-            nearest = low if low is not None and number < low else high
-            return nearest, f"{label} = {number} in the address is out of range; {nearest} is used"
+    """Return the value of one text in the address, or None, and a sentence if it is wrong."""
+    if not isinstance(parameter, param.Integer):
+        return text, None
+    try:
+        number = int(text)
+    except ValueError:
+        return None, f"{label} = {text!r} in the address is not a whole number, so it is ignored"
+    nearest = _clamped(number, *(parameter.bounds or (None, None)))
+    if nearest == number:
         return number, None
-    return text, None
+    return nearest, f"{label} = {number} in the address is out of range; {nearest} is used"
 
 
 def _selected(
     now: str, label: str, text: str, offered: Mapping[str, str]
 ) -> tuple[str, str | None]:
-    """Return the value that one text in the address chooses, and what was wrong with it."""
+    """Return the value that one text in the address chooses, and a sentence if it is wrong."""
     if text in offered:
         return text, None
     used = now if now in offered else next(iter(offered))
     known = ", ".join(v if v == said else f"{v} ({said})" for v, said in offered.items())
-    said = f"{label} = {text!r} in the address is unknown here (there are: {known}); "
+    said = f"{label} = {text!r} in the address is unknown here (choose from: {known}); "
     return used, f"{said}{offered[used]} is used"

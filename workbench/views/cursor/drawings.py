@@ -17,7 +17,7 @@ from workbench.views.cursor.problem import Problem
 
 RADIUS = 100.0
 MOST_ROWS = 96
-"""Rows of cells that are drawn; the page has no room for more."""
+"""Most rows of cells that are drawn; the page has no room for more."""
 PATH_LEGEND = (
     '<p class="legend"><span><i class="i-start"></i>start</span>'
     '<span><i class="i-path"></i>path</span>'
@@ -39,20 +39,10 @@ def draw(
     correct: bool = False,
     weights: Sequence[float] | None = None,
 ) -> str:
-    """Draw an example with the path that a query follows.
+    """Draw an example and the path that a query follows.
 
-    Parameters
-    ----------
-    picture : Picture
-        The example.
-    query : Query or None
-        The query whose path is highlighted.
-    answer : str or None
-        What the model would answer now, in letters.
-    correct : bool
-        Whether that is right.
-    weights : sequence of float or None
-        What each item is coloured by, from -1 to 1; cells have no colours.
+    `answer` is what the model would answer now, in letters. `weights`, one per item and from -1
+    to 1, colour the items; cells have no colours.
     """
     said = f"{escape(answer or '?')} {'✓' if correct else '✗'}"
     reply = _Reply(said, "good" if correct else "bad", None if correct else answer)
@@ -64,7 +54,7 @@ def draw(
 
 
 class _Reply(NamedTuple):
-    """What the model says: its text with a tick or a cross, its class, and what is wrong in it."""
+    """The model's answer: text with a tick or a cross, its class, and the wrong answer or None."""
 
     text: str
     kind: str
@@ -148,13 +138,13 @@ def _beside(a: tuple[float, float], b: tuple[float, float], out: float) -> tuple
 
 
 def _ink(weight: float) -> str:
-    """Return a colour: orange above zero, blue below, and the stronger the further away."""
+    """Return a colour: orange above zero, blue below, stronger further from zero."""
     colour, size = ("--orange" if weight > 0 else "--blue"), min(abs(weight), 1.0)
     return f"color-mix(in srgb, var({colour}) {25 + 75 * size:.0f}%, var(--muted))"
 
 
 def _weighed(weight: float) -> str:
-    """Return an edge's style: coloured, and the broader the further from zero."""
+    """Return an edge's style: coloured, and broader further from zero."""
     width = 1.4 + 5 * min(abs(weight), 1.0)
     return f"stroke:{_ink(weight)};stroke-width:{width:.1f};opacity:1"
 
@@ -173,7 +163,7 @@ def _arrow(
 
 
 def _cells(picture: Cells, query: Query | None, reply: _Reply) -> str:
-    """Draw each row of cells and what becomes of it, one row a step.
+    """Draw each string of cells and its evolution, one row per step.
 
     Of more than `MOST_ROWS` rows the middle ones are left out, and the note says so.
     """
@@ -251,24 +241,14 @@ def tokens(
 ) -> str:
     """Draw the windows and their tokens: read and evicted, being read, still to come.
 
-    Parameters
-    ----------
-    problem : Problem
-        The example.
-    spans : tuple of (int, int)
-        Token range of each window.
-    awake : tuple of bool
-        Which windows are read awake.
-    boundary : (int, int)
-        Window and pass of the cursor.
-    cached : range
-        Tokens that the KV cache holds.
+    `spans` is the token range of each window, `awake` whether it is read awake, `boundary` the
+    window and pass of the cursor, and `cached` the tokens in the KV cache.
     """
     groups = _groups(problem.picture)
     blocks = []
     for number, (start, stop) in enumerate(spans):
+        held = sum(start <= i < stop for i in cached)
         if number < boundary[0]:
-            held = sum(start <= i < stop for i in cached)
             words = "evicted" if not held else "partly evicted" if held < stop - start else "kept"
             state = "past"
         elif number > boundary[0]:
@@ -285,7 +265,6 @@ def tokens(
             for a, b in groups
             if a < stop and b > start
         )
-        held = sum(start <= i < stop for i in cached)
         cache = f'<span class="kv">KV cache: {held}</span>' if held else ""
         blocks.append(
             f'<div class="window {state}"><h4>{title} {cache}<span>{words}</span></h4>'

@@ -1,4 +1,4 @@
-"""One example to sleep on: drawn from a seed or typed, with its picture. No Panel."""
+"""One example to sleep on: drawn from a seed or typed, with its picture. Knows no Panel."""
 
 from __future__ import annotations
 
@@ -17,15 +17,7 @@ from workbench.views.cursor.cursor import EXAMPLES
 
 @dataclass(frozen=True)
 class Problem:
-    """One example.
-
-    Attributes
-    ----------
-    task : Task
-        What it belongs to.
-    batch : Batch
-        The example alone.
-    """
+    """One example of a task; `batch` holds it alone."""
 
     task: Task
     batch: Batch
@@ -37,7 +29,7 @@ class Problem:
 
     @property
     def queries(self) -> tuple[Query, ...]:
-        """Its questions, in the order in which they are asked."""
+        """Its questions, in order."""
         return self.picture.queries
 
     @property
@@ -47,38 +39,33 @@ class Problem:
 
     @property
     def unlike_training(self) -> str:
-        """HTML saying in what it differs from all that training drew, or ""."""
+        """HTML that says how it differs from everything that training drew, or ""."""
         said = self.task.unlike_training(self.batch, 0)
         return f'<p class="note beyond">{escape(said)}</p>' if said else ""
 
 
+def drawn_batch(task: Task, seed: int) -> Batch:
+    """Return every example of a seed, from the stream that training never draws."""
+    return draw(task, EXAMPLES, seed, 0, EVALUATION)
+
+
 def drawn(task: Task, seed: int, example: int) -> Problem:
-    """Return example `example` of `seed`, from the stream that training never draws."""
-    batch = draw(task, EXAMPLES, seed, 0, EVALUATION)
-    return Problem(task, batch.examples(slice(example, example + 1)))
+    """Return one example of a seed."""
+    return Problem(task, drawn_batch(task, seed).examples(slice(example, example + 1)))
 
 
 def typed(task: Task, text: str, queries: str = "") -> Problem:
-    """Return the example that a person typed.
-
-    Raises
-    ------
-    WorkbenchError
-        The text does not fit the task's settings.
-    """
+    """Return the example that a person typed; WorkbenchError where it does not fit the task."""
     return Problem(task, task.parse(text, queries if queries.strip() else None))
 
 
 def misfit(task: Task, text: str, queries: str) -> tuple[str, WorkbenchError] | None:
     """Return which of the two fields is wrong ("text" or "queries") and why, or None."""
-    try:
-        task.parse(text)
-    except WorkbenchError as error:
-        return "text", error
-    try:
-        typed(task, text, queries)
-    except WorkbenchError as error:
-        return "queries", error
+    for field, given in (("text", ""), ("queries", queries)):
+        try:
+            typed(task, text, given)
+        except WorkbenchError as error:
+            return field, error
     return None
 
 

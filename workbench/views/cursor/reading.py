@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -25,10 +26,10 @@ from workbench.instruments.interventions import Reading
 from workbench.model.arrays import to_numpy
 from workbench.trace.answers import said_tokens
 from workbench.views.cursor import words
-from workbench.views.cursor.cursor import BoundaryIndex, Extent, PlacedCursor
-from workbench.views.cursor.problem import Problem, without_padding
-from workbench.views.cursor.traces import drawn_batch
-from workbench.views.cursor.view import CheckpointView
+from workbench.views.cursor.cursor import BoundaryIndex, Cursor, Extent
+from workbench.views.cursor.problem import Problem, drawn_batch, without_padding
+from workbench.views.cursor.screen import CursorScreen
+from workbench.views.cursor.view import CursorView
 from workbench.views.measuring.form import MeasurePanel
 from workbench.views.measuring.recorded_panel import RecordedPanel
 from workbench.views.parts.once_cache import OnceCache
@@ -58,18 +59,8 @@ class ReadingKey(NamedTuple):
 class Examples:
     """All examples of a seed, read by one model with N fixed.
 
-    Attributes
-    ----------
-    checkpoint : Checkpoint
-        The model.
-    batch : Batch
-        The examples, as the stepper draws them.
-    sleep : SleepConfig
-        How they were read.
-    boundaries : mapping
-        every boundary of the reading, of all examples together.
-    last : BoundaryIndex
-        The boundary before the first answer: S is changed up to there.
+    `boundaries` holds every boundary of the reading, of all examples together; S is changed up to
+    `last`, the boundary before the first answer.
     """
 
     checkpoint: Checkpoint
@@ -85,18 +76,18 @@ class Examples:
         assert isinstance(self.sleep.passes, int)
         return (*[self.sleep.passes] * self.last.window, 0)
 
-    @property
-    def awake(self) -> tuple[bool, ...]:
-        """Which windows are read awake: the last one."""
-        return (*[False] * self.last.window, True)
-
-    @property
+    @cached_property
     def extent(self) -> Extent:
-        """What a cursor on this reading ranges over."""
+        """What a cursor on this reading ranges over; the last window is read awake."""
         state = next(iter(self.boundaries.values())).memory.fast_weights
-        asked = int((self.batch.difficulty >= 0).sum(axis=1).max(initial=1))
-        heads = max(s.shape[1] for s in state.values())
-        return Extent(self.passes, tuple(sorted(state)), heads, asked, len(self.batch))
+        return Extent(
+            passes=self.passes,
+            awake=(*[False] * self.last.window, True),
+            layers=tuple(sorted(state)),
+            heads=max(s.shape[1] for s in state.values()),
+            queries=int((self.batch.difficulty >= 0).sum(axis=1).max(initial=1)),
+            examples=len(self.batch),
+        )
 
     def one(self, example: int) -> Batch:
         """Return one example alone."""
@@ -128,75 +119,68 @@ class Examples:
         return self.ask(("said", example), read)
 
     def ask(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what was worked out before under this key, or work it out."""
+        """Return the result kept under this key, computed at the first call."""
         return self._results.get(key, make)
 
     def known(self, key: Hashable) -> Any:
-        """Return what was worked out before under this key, or None."""
+        """Return the result kept under this key, or None."""
         return self._results.known(key)
 
     def change(self, example: int) -> xr.DataArray:
         """Return the relative change of one example's S ``(window, sleep_pass)``, NaN at pass 0."""
+        return self.ask(("change", example), lambda: self._change(example))
+
+    def _change(self, example: int) -> xr.DataArray:
         states = {
             boundary: to_numpy(stacked(there.memory)[0][example].float())
             for boundary, there in self.boundaries.items()
         }
         shape = next(iter(states.values())).shape
         values = np.full((len(self.passes), max(self.passes) + 1, *shape), np.nan, np.float32)
-        for window, last in enumerate(self.passes):
-            for n in range(last + 1):
-                values[window, n] = states[window, n]
+        for boundary in self.extent.boundaries:
+            values[boundary] = states[boundary]
         axes = (dims.WINDOW, dims.SLEEP_PASS, *STATE_AXES)
         found: xr.DataArray = changes_of(xr.DataArray(values, dims=axes), modes=1)["memory_change"]
         return found.drop_vars(found.coords)
 
 
 class Readings:
-    """Readings by what is wanted, each made once however many sessions ask."""
+    """Readings by key, each made once however many sessions ask."""
 
     def __init__(self, shared: Any) -> None:
         self.services = shared
         self._kept = OnceCache(READINGS)
 
-    def get(self, wanted: ReadingKey) -> Examples:
+    def get(self, key: ReadingKey) -> Examples:
         """Return a reading; raises where there is no such checkpoint."""
-        checkpoint = self.services.checkpoint(wanted.name)
-        key = (wanted, checkpoint.identity)
-        return self._kept.get(key, lambda: self._read(checkpoint, wanted))
+        checkpoint = self.services.checkpoint(key.name)
+        return self._kept.get((key, checkpoint.identity), lambda: self._read(checkpoint, key))
 
     @torch.no_grad()
-    def _read(self, checkpoint: Checkpoint, wanted: ReadingKey) -> Examples:
-        sleep = checkpoint.sleep.with_passes(wanted.passes)
-        batch = without_padding(drawn_batch(checkpoint.task, wanted.seed), sleep.window)
+    def _read(self, checkpoint: Checkpoint, key: ReadingKey) -> Examples:
+        sleep = checkpoint.sleep.with_passes(key.passes)
+        batch = without_padding(drawn_batch(checkpoint.task, key.seed), sleep.window)
         last = BoundaryIndex(*before_answers(batch, sleep))
         boundaries = read_boundaries(checkpoint.model, batch, sleep)
         return Examples(checkpoint, batch, sleep, boundaries, last)
 
 
-class ReadingView(CheckpointView):
+class ReadingView(CursorView):
     """A page on one reading, with boundaries up to the first answer.
 
-    Below it stands what was measured of its `kinds` over many examples, and a form to measure more.
-
-    Parameters
-    ----------
-    cursor : PlacedCursor or None
-        What to show first.
-    readings : Readings or None
-        Where readings come from; None is those of the process.
+    Below it are the records of its `kinds` of measurement over many examples, and a form to
+    measure more. `readings` are those of the process unless others are given.
     """
 
-    cursor_type = PlacedCursor
+    after_sleep = True
     kinds: ClassVar[tuple[str, ...]] = ()
-    cursor: PlacedCursor
     examples: Examples
 
     def __init__(
-        self, cursor: PlacedCursor | None = None, *, readings: Readings | None = None, **values: Any
+        self, cursor: Cursor | None = None, *, readings: Readings | None = None, **values: Any
     ) -> None:
         self.readings = readings or _READINGS
-        self.services = self.readings.services
-        super().__init__(cursor, **values)
+        super().__init__(cursor, shared=self.readings.services, **values)
 
     @classmethod
     def in_page(cls, page: Any) -> Self:
@@ -205,15 +189,15 @@ class ReadingView(CheckpointView):
         pn.state.onload(view.measure.live)
         return view
 
-    def over_many(self) -> dict[str, Any]:
-        """Make the panes of measurements, and return them as a screen takes them."""
+    def make_screen(self) -> CursorScreen:
+        """Return the panes, with those of measurements."""
         known = self.cursor.checkpoint if self.cursor.checkpoint in self.names() else ""
         self.recorded = RecordedPanel(self.kinds, self._outbox)
         self.measure = MeasurePanel(kinds=self.kinds, checkpoint=known, shared=self.services)
-        return {"recorded": self.recorded.column, "measure": self.measure}
+        return super().make_screen()
 
     def rest(self, theme: Theme) -> Changes:
-        """Follow the checkpoint with what was measured over many examples."""
+        """Follow the checkpoint with the measurements over many examples."""
         checkpoint = self.cursor.checkpoint
         if self.recorded.checkpoint != checkpoint:
             self.measure.choose(checkpoint=checkpoint)
@@ -221,34 +205,27 @@ class ReadingView(CheckpointView):
         self.recorded.follow(checkpoint, theme)
         return []
 
-    def run(self) -> None:
-        """Get the reading that the cursor names; raises before anything changes."""
+    def run(self, checkpoint: Any) -> Extent:
+        """Get the reading that the cursor names; an error is raised before anything changes."""
         cursor = self.cursor
-        checkpoint = self.services.checkpoint(cursor.checkpoint)
-        if cursor.passes is None:
-            cursor.passes = words.first_passes(checkpoint.sleep)
+        assert cursor.passes is not None
         self.examples = self.readings.get(ReadingKey(cursor.checkpoint, cursor.seed, cursor.passes))
-        # where nobody said where: after the last sleep, when all that was learnt is in S
-        window = max(self.examples.last.window - 1, 0)
-        cursor.go_once(BoundaryIndex(window, self.examples.passes[window]))
+        return self.examples.extent
+
+    def place(self, theme: Theme, told: str = "") -> Changes:
+        """Return where the cursor is; `told` is for screen readers only."""
+        cursor, examples = self.cursor, self.examples
+        said = boundary_words(cursor.boundary, examples)
+        change, source = examples.change(cursor.example), (examples, cursor.example)
+        return self.screen.place(cursor, said, change, theme=theme, source=source, told=told)
 
     def busy(self) -> str:
         """Return what is being done while examples are read."""
         return f"{self.cursor.checkpoint} reads its examples"
 
-    @property
-    def extent(self) -> Extent:
-        """What the cursor ranges over."""
-        return self.examples.extent
-
-    @property
-    def awake(self) -> tuple[bool, ...]:
-        """Which windows are read awake."""
-        return self.examples.awake
-
 
 def boundary_words(boundary: BoundaryIndex, examples: Examples) -> tuple[str, str]:
-    """Return the name of a boundary, and what is read on from there."""
+    """Return the name of a boundary, and what is still to be read from there."""
     window, number = boundary
     count = len(examples.passes) - 1
     total = f"window {window + 1} of {count}"
@@ -256,14 +233,14 @@ def boundary_words(boundary: BoundaryIndex, examples: Examples) -> tuple[str, st
         crossed = words.crossing(examples.sleep)
         return (
             "After the last eviction, before waking",
-            f"All that is to be learnt has been read, and {crossed} crossed the boundary.",
+            f"The model has read everything it is to learn, and {crossed} crossed the boundary.",
         )
     left = examples.passes[window] - number
     still = f"{left} more pass{'' if left == 1 else 'es'} over this window" if left else ""
     later = count - window - 1
     more = f"the sleep over {later} more window{'' if later == 1 else 's'}" if later else ""
-    follow = ", ".join(part for part in (still, more) if part)
-    rest = f"{follow}, then the questions" if follow else "eviction, then the questions"
+    follow = ", ".join(part for part in (still, more) if part) or "eviction"
+    rest = f"{follow}, then the questions"
     if number == 0:
         at = f"Before {total}" if window else f"Before the first pass, {total}"
         empty = "" if window else "S is still 0. "
@@ -272,4 +249,4 @@ def boundary_words(boundary: BoundaryIndex, examples: Examples) -> tuple[str, st
     return f"After {name}", f"What follows from here: {rest}."
 
 
-_READINGS = Readings(services())  # made by the import, which happens once
+_READINGS = Readings(services())  # made at import, which happens once

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Container, Hashable, Mapping
 from html import escape
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import panel as pn
 import panel_material_ui as pmui
@@ -15,14 +15,7 @@ import xarray as xr
 
 from workbench.figures import all_heads, one_head, timeline, timeline_place
 from workbench.figures.theme import Theme
-from workbench.views.cursor.cursor import (
-    EXAMPLES,
-    MOST_PASSES,
-    QUANTITIES,
-    BoundaryIndex,
-    Cursor,
-    Extent,
-)
+from workbench.views.cursor.cursor import EXAMPLES, MOST_PASSES, QUANTITIES, Cursor
 from workbench.views.parts.components import CSS, Choice, FigurePane, Number, Transport, Where
 from workbench.views.parts.outbox import Changes
 
@@ -35,42 +28,33 @@ QUIET_TOGGLE = {
     }
 }
 
-Choose = Callable[[str, Any], None]
-"""Told a parameter of the cursor, and the value that the user chose."""
+
+class Handlers(Protocol):
+    """The view that a screen belongs to: its title, its choices, and what its widgets call."""
+
+    title: ClassVar[str]
+
+    def names(self) -> list[str]:
+        """Return the checkpoints and traces to choose from."""
+
+    def choose(self, name: str, value: Any) -> None:
+        """Set a parameter of the cursor."""
+
+    def act(self, action: str) -> None:
+        """Do a transport action."""
+
+    def jump(self, window: int, sleep_pass: int) -> None:
+        """Go to the boundary clicked in the timeline."""
 
 
 class CursorScreen:
     """Widgets for every parameter of a cursor, the transport, the timeline, and where we are.
 
-    Parameters
-    ----------
-    names : list of str
-        Checkpoints, and whatever else there is, to choose from.
-    title : str
-        Title of the page, for screen readers.
-    choose : callable
-        Told a parameter of the cursor and the value that the user chose.
-    act : callable
-        Told a transport action.
-    jump : callable
-        Told window and pass clicked in the timeline.
-
-    Attributes
-    ----------
-    bound : dict of str to object
-        The widget of each parameter of the cursor.
+    `bound` holds the widget of each parameter; a subclass adds its own, and gives `layout`.
     """
 
-    def __init__(
-        self,
-        names: list[str],
-        *,
-        title: str,
-        choose: Choose,
-        act: Callable[[str], None],
-        jump: Callable[[int, int], None],
-    ) -> None:
-        self.checkpoint = Choice("Checkpoint", options={name: name for name in names})
+    def __init__(self, view: Handlers) -> None:
+        self.checkpoint = Choice("Checkpoint", options={name: name for name in view.names()})
         self.seed = Number("Seed", end=2**32 - 1)
         self.example = Number(f"Example (0-{EXAMPLES - 1})", end=EXAMPLES - 1)
         self.passes = pmui.IntSlider(
@@ -93,27 +77,20 @@ class CursorScreen:
         )
         self.layer = Choice("Layer", width=90)
         self.gdn_head = Choice("Head", width=90)
-        self.bound: dict[str, Any] = {
-            "checkpoint": self.checkpoint,
-            "seed": self.seed,
-            "example": self.example,
-            "passes": self.passes,
-            "quantity": self.quantity,
-            "layer": self.layer,
-            "gdn_head": self.gdn_head,
-        }
-        self.transport = Transport(act)
+        shared = ("checkpoint", "seed", "example", "passes", "quantity", "layer", "gdn_head")
+        self.bound: dict[str, Any] = {name: getattr(self, name) for name in shared}
+        self.transport = Transport(view.act)
         self.timeline = FigurePane(
-            lambda curve, custom: jump(int(custom[0]), int(custom[1])),
+            lambda curve, custom: view.jump(int(custom[0]), int(custom[1])),
             label="Timeline of the sleep",
         )
         self.heads = FigurePane(
-            lambda curve, custom: choose("gdn_head", curve), label="Fast weights, all heads"
+            lambda curve, custom: view.choose("gdn_head", curve), label="Fast weights, all heads"
         )
         self.head = FigurePane()
         self.boundary = Where()
-        self.note, self.title = html("note"), page_title(title)
-        self._choose = choose
+        self.note, self.title = html("note"), page_title(view.title)
+        self._choose = view.choose
         self._asked: dict[str, Any] = {}
         self._made: dict[str, tuple[Hashable, dict[str, Any]]] = {}
         self.watch(*self.bound)
@@ -123,33 +100,27 @@ class CursorScreen:
         raise NotImplementedError
 
     def watch(self, *names: str) -> None:
-        """Tell what the user chooses in the widgets of these parameters."""
+        """Pass on what the user chooses in the widgets of these parameters."""
         for name in names:
             widget = self.bound[name]
-            # a slider is followed when it is let go, not at every N that it passes
+            # a slider counts when it is released, not at every N that it passes
             watched = "value_throttled" if widget is self.passes else "value"
             widget.param.watch(self._chosen(name), watched)
 
     def _chosen(self, name: str) -> Callable[[Any], None]:
-        def told(event: Any) -> None:
+        def chosen(event: Any) -> None:
             self._asked[name] = event.new
             self._choose(name, event.new)
 
-        return told
+        return chosen
 
     def follow(self, values: Mapping[str, Any], pending: Container[str]) -> None:
-        """Set the widgets to the cursor, but for those that the user has moved on since.
+        """Set the widgets to the cursor's `values`, except those the user has changed since.
 
-        A widget that asked for the cursor's value is left as it is: a slider may already stand
-        further on, and the message that says so may still be on its way.
-
-        Parameters
-        ----------
-        values : mapping
-            The cursor's values by name, as they were when the other panes were filled: by now
-            another thread may be moving it. What is None has no value to be shown.
-        pending : container of str
-            Names of which a newer choice has been made.
+        The values date from when the other panes were filled, as another thread may be moving the
+        cursor by now; None means there is nothing to show. `pending` are names with a newer choice.
+        A widget that asked for the cursor's value stays as it is: a slider may already have moved
+        on, and the message that says so may still be on its way.
         """
         for name, value in values.items():
             if value is None or name in pending or value == self._asked.get(name):
@@ -162,92 +133,66 @@ class CursorScreen:
             elif widget.value != value:
                 widget.value = value
 
-    def controls(self, extent: Extent, boundary: BoundaryIndex) -> Changes:
-        """Return what the widgets offer, but for what `follow` sets."""
+    def place(
+        self,
+        cursor: Cursor,
+        words: tuple[str, str],
+        change: xr.DataArray,
+        *,
+        theme: Theme,
+        source: Hashable,
+        told: str = "",
+    ) -> Changes:
+        """Return where the cursor is: what the widgets offer, its boundary, and the timeline.
+
+        `words` are the boundary's name and a sentence, `told` is for screen readers only; `change`
+        is drawn over ``(window, sleep_pass)``. `follow` sets the widgets' values.
+        """
+        extent = cursor.extent
         layers = {str(layer): layer for layer in extent.layers}
+        last = extent.examples - 1
+        stops: dict[str, Any] = {
+            "passes": extent.passes,
+            "boundary": cursor.boundary,
+            "awake": extent.awake,
+            "theme": theme,
+        }
+        drawn = self.figure("timeline", (source, theme), lambda: timeline(change, **stops))
+        title, sentence = words
         return [
             (self.layer, {"options": layers, "visible": len(layers) > 1}),
             (self.gdn_head, {"options": {str(head): head for head in range(extent.heads)}}),
-            (
-                self.example,
-                {"label": f"Example (0-{extent.examples - 1})", "end": extent.examples - 1},
-            ),
-            (
-                self.transport,
-                {"index": extent.boundaries.index(boundary), "count": len(extent.boundaries)},
-            ),
+            (self.example, {"label": f"Example (0-{last})", "end": last}),
+            (self.transport, {"index": cursor.index, "count": len(extent.boundaries)}),
+            (self.boundary, {"title": title, "sentence": sentence, "told": told, "busy": ""}),
+            (self.timeline, {"figure": drawn, "moving": timeline_place(**stops)}),
         ]
 
     def matrices(
-        self,
-        cursor: Cursor,
-        states: xr.DataArray,
-        *,
-        limit: float,
-        awake: bool,
-        theme: Theme,
-        source: Hashable,
+        self, cursor: Cursor, states: xr.DataArray, *, limit: float, theme: Theme, source: Hashable
     ) -> Changes:
         """Return S of every head, and of one.
 
-        Parameters
-        ----------
-        cursor : Cursor
-            Where we are.
-        states : DataArray
-            S of the cursor's window and layer ``(sleep_pass, gdn_head, key, value)``.
-        limit : float
-            End of the colour scale.
-        awake : bool
-            The window is read awake.
-        theme : {"light", "dark"}
-            Ground of the figures.
-        source : hashable
-            What the states are of: with the cursor it says whether a figure is still right.
+        `states` is S of the cursor's window and layer ``(sleep_pass, gdn_head, key, value)``,
+        `limit` the end of the colour scale. With the cursor, `source` decides whether a figure
+        is still valid.
         """
         shared: dict[str, Any] = {
             "sleep_pass": cursor.sleep_pass,
             "quantity": cursor.quantity,
             "limit": limit,
-            "awake": awake,
+            "awake": cursor.extent.awake[cursor.window],
             "theme": theme,
         }
-        label = f"Head {cursor.gdn_head}, {QUANTITIES[cursor.quantity]}"
-        key = (source, cursor.boundary, cursor.layer, cursor.gdn_head, cursor.quantity, theme)
-
-        def every() -> go.Figure:
-            return all_heads(states, selected=cursor.gdn_head, **shared)
-
-        def one() -> go.Figure:
-            return one_head(states, gdn_head=cursor.gdn_head, **shared)
-
-        return [
-            (self.heads, {"figure": self.figure("heads", key, every)}),
-            (self.head, {"figure": self.figure("head", key, one), "label": label}),
-        ]
-
-    def strip(
-        self,
-        change: xr.DataArray,
-        *,
-        passes: tuple[int, ...],
-        awake: tuple[bool, ...],
-        boundary: BoundaryIndex,
-        theme: Theme,
-        source: Hashable,
-    ) -> Changes:
-        """Return the timeline; where the cursor stands goes to the browser by itself."""
-        stops: dict[str, Any] = {
-            "passes": passes,
-            "boundary": boundary,
-            "awake": awake,
-            "theme": theme,
-        }
-        drawn = self.figure("timeline", (source, theme), lambda: timeline(change, **stops))
-        return [(self.timeline, {"figure": drawn, "moving": timeline_place(**stops)})]
+        head = cursor.gdn_head
+        key = (source, cursor.boundary, cursor.layer, head, cursor.quantity, theme)
+        every = self.figure("heads", key, lambda: all_heads(states, selected=head, **shared))
+        one = self.figure("head", key, lambda: one_head(states, gdn_head=head, **shared))
+        label = f"Head {head}, {QUANTITIES[cursor.quantity]}"
+        return [(self.heads, {"figure": every}), (self.head, {"figure": one, "label": label})]
 
     def figure(self, name: str, key: Hashable, make: Callable[[], go.Figure]) -> dict[str, Any]:
-        """Return a figure as JSON, made anew only if `key` differs from the last one's."""
+        """Return a figure as JSON, made again only if `key` has changed."""
         if name not in self._made or self._made[name][0] != key:
             # plain values, which can be compared: arrays cannot
             self._made[name] = (key, json.loads(make().to_json()))
@@ -262,7 +207,7 @@ def html(name: str) -> pn.pane.HTML:
 
 
 def page_title(text: str) -> pn.pane.HTML:
-    """Return the title of a page, for screen readers alone: the page's name is in its header."""
+    """Return a page's title for screen readers; sighted readers see its name in the header."""
     pane = html("title")
     pane.object = f'<h1 class="unseen">{escape(text)}</h1>'
     return pane

@@ -1,6 +1,6 @@
 """Traces that pages show: recorded from a checkpoint on demand, bundled, or the user's own.
 
-Shared by the pages of instruments, and by all sessions of a process. Knows no Panel.
+Shared by all sessions of a process. Knows no Panel.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -23,11 +23,10 @@ from workbench.errors import WorkbenchError
 from workbench.files import stamp
 from workbench.instruments.recorded import asleep_of, passes_of, recorded
 from workbench.paths import bundled_traces
-from workbench.tasks import EVALUATION, draw
 from workbench.tasks import task as make_task
 from workbench.tasks.base import Task
-from workbench.views.cursor.cursor import EXAMPLES, BoundaryIndex, Cursor, Extent
-from workbench.views.cursor.problem import Problem, typed, without_padding
+from workbench.views.cursor.cursor import EXAMPLES, Cursor, Extent
+from workbench.views.cursor.problem import Problem, drawn_batch, typed, without_padding
 from workbench.views.parts.once_cache import OnceCache
 from workbench.views.site.services import services
 
@@ -35,20 +34,20 @@ if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
 
 OWN: Final = "traces/"
-"""What the names of the user's own traces begin with."""
+"""Prefix of the names of the user's own traces."""
 ENDING: Final = ".zarr.zip"
 TRACES: Final = 6
 """Traces that are kept; one of a bundled model takes up to 10 MB."""
 RESULTS: Final = 48
 """Results of instruments that are kept of each trace."""
 LARGEST: Final = 256 * 2**20
-"""Bytes of the largest file of one's own that a page reads."""
+"""Bytes of the largest file of the user's own that a page reads."""
 
 T = TypeVar("T")
 
 
 class TraceKey(NamedTuple):
-    """Which trace: everything that makes another sleep, but for the example."""
+    """Which trace: everything that makes another sleep, except the example."""
 
     name: str
     seed: int = 0
@@ -59,22 +58,9 @@ class TraceKey(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class TraceView:
-    """A trace, and what instruments have said of it so far.
+    """A trace as recorded, and the results of instruments on it so far.
 
-    Attributes
-    ----------
-    key : TraceKey
-        What was asked for.
-    trace : DataTree
-        As recorded; never changed.
-    sleep : SleepConfig
-        The sleep that was recorded.
-    task : Task or None
-        What the examples belong to; None where the trace does not say.
-    checkpoint : Checkpoint or None
-        The model; None for a trace of one's own.
-    source : {"recorded", "bundled", "own"}
-        Where the trace is from.
+    `task` is None where the trace does not name one, `checkpoint` for a trace of the user's own.
     """
 
     key: TraceKey
@@ -82,39 +68,28 @@ class TraceView:
     sleep: SleepConfig
     task: Task | None
     checkpoint: Checkpoint | None
-    source: str
+    source: Literal["recorded", "bundled", "own"]
     _results: OnceCache = field(default_factory=lambda: OnceCache(RESULTS), repr=False)
 
-    @property
-    def passes(self) -> tuple[int, ...]:
-        """Last pass of each window."""
-        return tuple(int(n) for n in passes_of(self.trace))
-
-    @property
-    def awake(self) -> tuple[bool, ...]:
-        """Which windows are read awake."""
-        return tuple(not bool(asleep) for asleep in asleep_of(self.trace))
-
-    @property
-    def layers(self) -> tuple[int, ...]:
-        """Indices of the fast-weight layers."""
-        return tuple(int(n) for n in self.trace["states"].coords[dims.LAYER].values)
-
-    @property
-    def examples(self) -> int:
-        """How many examples there are."""
-        return int(self.trace.sizes[dims.EXAMPLE])
-
-    @property
+    @cached_property
     def extent(self) -> Extent:
         """What a cursor on this trace ranges over."""
         states = self.trace["states"]
         asked = np.asarray(recorded(self.trace, "inputs", "difficulty").values) >= 0
-        queries = int(asked.sum(axis=1).max(initial=1))
-        # of what was typed there is one example; the others are those of the seed, a choice away
-        count = self.examples if self.source == "own" else EXAMPLES
-        heads = int(states.sizes[dims.GDN_HEAD])
-        return Extent(self.passes, self.layers, heads, max(queries, 1), count)
+        return Extent(
+            passes=tuple(int(n) for n in passes_of(self.trace)),
+            awake=tuple(not asleep for asleep in asleep_of(self.trace)),
+            layers=tuple(int(n) for n in states.coords[dims.LAYER].values),
+            heads=int(states.sizes[dims.GDN_HEAD]),
+            queries=max(int(asked.sum(axis=1).max(initial=1)), 1),
+            # typed input is one example; the seed's other examples are one choice away
+            examples=self.examples if self.source == "own" else EXAMPLES,
+        )
+
+    @property
+    def examples(self) -> int:
+        """How many examples the trace holds."""
+        return int(self.trace.sizes[dims.EXAMPLE])
 
     def position(self, example: int) -> int:
         """Return where an example lies in the trace."""
@@ -132,7 +107,7 @@ class TraceView:
         return self.ask("batch", lambda: batch_of(self.trace))
 
     def problem(self, example: int) -> Problem | None:
-        """Return one example in words; None where the trace does not say what it is of."""
+        """Return one example in words; None where the trace does not name its task."""
         at = self.position(example)
         if self.task is None:
             return None
@@ -140,8 +115,7 @@ class TraceView:
 
     def symbols(self, example: int) -> list[list[str]]:
         """Return the text of each token ``[window][token]``; padding is a dot, or nothing."""
-        at = self.position(example)
-        inputs = self.trace["inputs"].to_dataset().isel({dims.EXAMPLE: at})
+        inputs = self.trace["inputs"].to_dataset().isel({dims.EXAMPLE: self.position(example)})
         vocabulary = json.loads(self.trace.attrs["vocabulary_json"] or "null")
         found = []
         for ids, valid in zip(inputs["tokens"].values, inputs["valid"].values, strict=True):
@@ -150,32 +124,14 @@ class TraceView:
         return found
 
     def ask(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what was worked out before under this key, or work it out."""
+        """Return the result kept under this key, computed at the first call."""
         return self._results.get(key, make)
-
-    def slept(self, window: int) -> int:
-        """Return the window itself if it was slept on, else the last one before that was."""
-        asleep = [w for w, awake in enumerate(self.awake) if not awake]
-        return max((w for w in asleep if w <= window), default=asleep[0] if asleep else 0)
-
-    def written(self, boundary: BoundaryIndex) -> BoundaryIndex | None:
-        """Return the last pass before a boundary, or None before the first."""
-        if boundary.sleep_pass:
-            return boundary
-        return (
-            BoundaryIndex(boundary.window - 1, self.passes[boundary.window - 1])
-            if boundary.window
-            else None
-        )
 
 
 class TraceStore:
     """Traces by key, each made once however many sessions ask.
 
-    Parameters
-    ----------
-    shared : Services
-        The process's checkpoints. Its ``traces``, if it has any, is the folder of one's own.
+    `shared` are the process's checkpoints; its ``traces``, if any, is the user's own folder.
     """
 
     def __init__(self, shared: Any) -> None:
@@ -184,11 +140,11 @@ class TraceStore:
         self._traces = OnceCache(TRACES)
 
     def names(self) -> list[str]:
-        """Return the checkpoints, then one's own traces."""
+        """Return the checkpoints, then the user's own traces."""
         return [*self.services.names(), *self._own()]
 
     def _own(self) -> dict[str, Path]:
-        """Return one's own traces by name: files of the folder itself, and no links out of it."""
+        """Return the user's traces by name: files of the folder itself, and no links out of it."""
         folder: Path | None = getattr(self.services, "traces", None)
         if folder is None or not folder.is_dir():
             return {}
@@ -202,22 +158,21 @@ class TraceStore:
     def get(self, key: TraceKey) -> TraceView:
         """Return a trace.
 
-        Raises
-        ------
-        WorkbenchError
-            There is no such checkpoint or trace, it is damaged, or what was typed does not fit.
+        Raises WorkbenchError where there is no such checkpoint or trace, where it is damaged, or
+        where the typed input does not fit.
         """
         if not key.name.startswith(OWN):
             checkpoint = self.services.checkpoint(key.name)
             model = checkpoint.identity
             return self._views.get((key, model), lambda: self._of_checkpoint(checkpoint, key))
-        path = self._own().get(key.name)
-        if path is None:
+        own = self._own()
+        if key.name not in own:
             raise WorkbenchError(
                 f"no trace {key.name!r}",
-                f"one of {', '.join(self._own()) or 'none: there is no file in traces/'}",
+                f"one of {', '.join(own) or 'none: there is no file in traces/'}",
                 f"record one with `workbench trace CHECKPOINT --out traces/NAME{ENDING}`",
             )
+        path = own[key.name]
         at = stamp(path)
         return self._views.get((path, at), lambda: _own_trace(key.name, path, at.size))
 
@@ -233,16 +188,16 @@ class TraceStore:
             batch = drawn_batch(task, key.seed)
         batch = without_padding(batch, sleep.window)
         found = None if key.text else self._bundled(key, checkpoint, sleep, batch)
-        source = "recorded" if found is None else "bundled"
-        if found is None:
-            origin = origin_of(checkpoint, seed=-1 if key.text else key.seed)
-            found = record(checkpoint.model, batch, sleep, task=task, origin=origin)
-        return TraceView(key, found, sleep, task, checkpoint, source)
+        if found is not None:
+            return TraceView(key, found, sleep, task, checkpoint, "bundled")
+        origin = origin_of(checkpoint, seed=-1 if key.text else key.seed)
+        found = record(checkpoint.model, batch, sleep, task=task, origin=origin)
+        return TraceView(key, found, sleep, task, checkpoint, "recorded")
 
     def _bundled(
         self, key: TraceKey, checkpoint: Checkpoint, sleep: SleepConfig, batch: Batch
     ) -> xr.DataTree | None:
-        """Return the bundled trace of just this sleep, if there is one."""
+        """Return the bundled trace of exactly this sleep, if there is one."""
         from workbench.trace import batch_of, load_trace
 
         for name, path in bundled_traces().items():
@@ -252,11 +207,11 @@ class TraceStore:
                 file = (path, stamp(path), checkpoint.identity)
                 trace = self._traces.get(file, partial(load_trace, name, checkpoint=checkpoint))
             except WorkbenchError:
-                continue  # of other weights, or damaged: recording it anew is as good
+                continue  # of other weights, or damaged: recording it again gives the same
             same = trace.attrs["seed"] == key.seed and trace.attrs["n_sleep"] == sleep.passes
             if not same or trace.attrs["window_size"] != sleep.window:
                 continue
-            # not by its seed alone: of more examples from one seed the first ones are others
+            # not by its seed alone: with another number of examples, the first ones differ
             if np.array_equal(batch_of(trace).tokens, batch.tokens) and "writes" in trace.children:
                 return trace
         return None
@@ -268,11 +223,6 @@ def key_of(cursor: Cursor) -> TraceKey:
         return TraceKey(cursor.checkpoint)
     seed = 0 if cursor.text else cursor.seed
     return TraceKey(cursor.checkpoint, seed, cursor.passes, cursor.text, cursor.queries)
-
-
-def drawn_batch(task: Task, seed: int) -> Batch:
-    """Return every example of a seed, as the stepper draws them one by one."""
-    return draw(task, EXAMPLES, seed, 0, EVALUATION)
 
 
 def _own_trace(name: str, path: Path, size: int) -> TraceView:
@@ -298,7 +248,7 @@ def _task_of(trace: xr.DataTree) -> Task | None:
         return None
 
 
-_STORE = TraceStore(services())  # made by the import, which happens once however many threads ask
+_STORE = TraceStore(services())  # made at import, which happens once however many threads ask
 
 
 def trace_store() -> TraceStore:

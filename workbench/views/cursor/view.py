@@ -1,4 +1,4 @@
-"""A view with a cursor: one sleep looked at from a page, pass by pass, and its address.
+"""A view with a cursor: one sleep shown on a page, pass by pass, and its address.
 
 Callbacks run in a pool of threads, several at a time. A session's callbacks run one after another
 (`workbench.views.parts.serial_queue`), compute what to show, and leave setting it to the session's
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from functools import partial
-from typing import Any, ClassVar, Self
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 import panel as pn
@@ -18,54 +19,61 @@ import param
 
 from workbench.errors import WorkbenchError
 from workbench.figures.theme import Theme
+from workbench.views.cursor import words
 from workbench.views.cursor.cursor import BoundaryIndex, Cursor, Extent
 from workbench.views.cursor.screen import CursorScreen
 from workbench.views.parts.notices import show_error, warn
 from workbench.views.parts.outbox import Changes, Outbox
 from workbench.views.parts.serial_queue import SerialQueue
-from workbench.views.site.services import lacking
+from workbench.views.site.services import lacking, services
+
+if TYPE_CHECKING:
+    from workbench.training.checkpoints import Checkpoint
 
 logger = logging.getLogger(__name__)
 
 SLEEP = ("checkpoint", "seed", "example", "text", "queries", "passes")
 """Parameters of the cursor that make another sleep."""
 
+Given = ParamSpec("Given")
+View = TypeVar("View", bound="CursorView")
+
+
+def queued(method: Callable[Concatenate[View, Given], None]) -> Callable[..., None]:
+    """Make a handler wait for its turn in the session's queue."""
+
+    @wraps(method)
+    def later(self: View, *args: Given.args, **values: Given.kwargs) -> None:
+        self._queue.take(partial(method, self, *args, **values))
+
+    return later
+
 
 class CursorView(pn.viewable.Viewer):
     """A page whose panes follow one cursor.
 
-    A subclass gives `make_screen`, `names`, `run`, `extent`, `awake` and `contents`, and may give
-    `rest` for what can wait.
-
-    Parameters
-    ----------
-    cursor : Cursor or None
-        What to show first; what it leaves open is chosen.
-
-    Attributes
-    ----------
-    cursor : Cursor
-        Where we are.
-    location : object or None
-        What holds the page's address in `search`, set like the panes.
-    problems : list of (str, str)
-        What had to be put right: its name in the address ("" for what is wrong whatever the
-        address says), and a sentence.
-    screen : CursorScreen
-        The panes.
+    A subclass gives `title`, `what`, `screen_type`, `run` and `contents`, and may give `rest` for
+    what can be drawn later. `shared` are the process's checkpoints unless others are given.
+    `problems` lists what had to be corrected: its name in the address ("" where the address is not
+    to blame) and a sentence. `location` holds the page's address in `search`, set like the panes.
     """
 
     dark = param.Boolean(False, doc="Whether the figures are drawn for a dark page.")
 
     cursor_type: ClassVar[type[Cursor]] = Cursor
+    screen_type: ClassVar[type[CursorScreen]]
+    title: ClassVar[str] = ""
     what: ClassVar[str] = "step through"
-    """What is done with a checkpoint, for the sentence that says there is none."""
+    """What the page does with a checkpoint, for the message that there is no checkpoint."""
+    after_sleep: ClassVar[bool] = False
+    """Whether it opens after the last sleep, unless the address says where."""
 
     screen: CursorScreen
 
-    def __init__(self, cursor: Cursor | None = None, **values: Any) -> None:
+    def __init__(self, cursor: Cursor | None = None, *, shared: Any = None, **values: Any) -> None:
         super().__init__(**values)
         self.cursor = cursor or self.cursor_type()
+        self.services = shared or services()
         self.location: Any = None
         self.problems: list[tuple[str, str]] = []
         self._lock = threading.RLock()
@@ -88,11 +96,11 @@ class CursorView(pn.viewable.Viewer):
         query = dict(parse_qsl(location.search.lstrip("?"))) if location else {}
         problems = cursor.restore(query)
         view = cls(cursor, dark=page.dark_theme)
-        # what the address does not name is no mistake of the user's
+        # what the address does not name is not the user's mistake
         problems += [text for name, text in view.problems if not name or name in cursor.given]
         page.param.watch(lambda event: setattr(view, "dark", event.new), "dark_theme")
         view.location = location
-        # not before: a page that is being loaded sets it to what the browser was asked for
+        # not before: a page that is being loaded sets it to what the browser asked for
         pn.state.onload(partial(view._queue.take, view._tell_address))
         if problems:  # one notice: several would cover the page
             pn.state.onload(partial(warn, ". ".join(problems) + "."))
@@ -101,36 +109,27 @@ class CursorView(pn.viewable.Viewer):
     def __panel__(self) -> Any:
         return self.screen.layout()
 
-    # --- what a subclass gives ---------------------------------------------------------------
+    # --- what a subclass gives or changes ----------------------------------------------------
 
     def make_screen(self) -> CursorScreen:
         """Return the panes."""
-        raise NotImplementedError
+        return self.screen_type(self)
 
     def names(self) -> list[str]:
-        """Return what there is to choose from."""
-        raise NotImplementedError
+        """Return the checkpoints to choose from."""
+        found: list[str] = self.services.names()
+        return found
 
-    def lacking(self, name: str) -> str:
-        """Return why there is nothing of that name."""
-        return f"there is no checkpoint {name!r}"
+    def find(self) -> Checkpoint | None:
+        """Return the model that the cursor names, and choose N; raises if it cannot be loaded."""
+        cursor = self.cursor
+        checkpoint: Checkpoint = self.services.checkpoint(cursor.checkpoint)
+        if cursor.passes is None:
+            cursor.passes = words.first_passes(checkpoint.sleep)
+        return checkpoint
 
-    def check(self) -> None:
-        """Raise where what the cursor names cannot be had, whatever the input."""
-        raise NotImplementedError
-
-    def run(self) -> None:
-        """Make the sleep that the cursor names; raises before anything changes."""
-        raise NotImplementedError
-
-    @property
-    def extent(self) -> Extent:
-        """What the cursor ranges over."""
-        raise NotImplementedError
-
-    @property
-    def awake(self) -> tuple[bool, ...]:
-        """Which windows are read awake."""
+    def run(self, checkpoint: Any) -> Extent:
+        """Make the sleep that the cursor names; an error is raised before anything changes."""
         raise NotImplementedError
 
     def contents(self, theme: Theme) -> Changes:
@@ -148,7 +147,7 @@ class CursorView(pn.viewable.Viewer):
     # --- one sleep ---------------------------------------------------------------------------
 
     def _start(self) -> None:
-        """Run the first sleep; a wrong checkpoint or input in the address is put right."""
+        """Run the first sleep; a wrong checkpoint or input in the address is corrected."""
         cursor, known = self.cursor, self.names()
         if not known:
             raise WorkbenchError(
@@ -156,16 +155,15 @@ class CursorView(pn.viewable.Viewer):
                 "at least one folder in data/checkpoints",
                 "train one with `workbench train`, or set WORKBENCH_DATA",
             )
-        named = cursor.checkpoint
-        asked = cursor.passes
+        named, asked = cursor.checkpoint, cursor.passes
         failures: list[Exception] = []
         for name in sorted(known, key=lambda name: name != named):  # the one named comes first
             cursor.param.update(checkpoint=name, passes=asked)
             try:
-                self._open()
+                extent = self._open()
                 break
             except Exception as error:
-                # one damaged folder must not close the others; what it is goes to the user
+                # one damaged folder must not close the others; the user sees which it is
                 if not isinstance(error, WorkbenchError):
                     logger.exception("the checkpoint %s cannot be shown", name)
                 failures.append(error)
@@ -173,30 +171,33 @@ class CursorView(pn.viewable.Viewer):
         else:
             raise failures[0]
         if named and named not in known:
-            said = f"{self.lacking(named)}; {cursor.checkpoint} is shown"
-            self.problems.insert(0, ("checkpoint", said))
-        self.problems += cursor.fit(self.extent)
+            reason = lacking(named, getattr(self.services, "runs", None))
+            self.problems.insert(0, ("checkpoint", f"{reason}; {cursor.checkpoint} is shown"))
+        self.problems += cursor.fit(extent)
+        if self.after_sleep and not cursor.placed:
+            cursor.go(extent.last_sleep)
         self.draw()
 
-    def _open(self) -> None:
+    def _open(self) -> Extent:
         """Run the sleep of the cursor's checkpoint; an input that does not fit is left out."""
         cursor = self.cursor
-        self.check()  # what fails here is not the input's fault
+        self.find()  # what fails here is not the input's fault
         if cursor.queries and not cursor.text:
             self.problems.append(("queries", "queries in the address without input are left out"))
             cursor.queries = ""
         try:
-            self._run_it()
+            return self._run()
         except WorkbenchError as error:
             if not cursor.text:
                 raise
             self.problems.append(("input", f"the input in the address does not fit: {error}"))
             cursor.param.update(text="", queries="")
-            self._run_it()
+            return self._run()
 
-    def _run_it(self) -> None:
-        self.run()
+    def _run(self) -> Extent:
+        extent = self.run(self.find())
         self._shown = {name: getattr(self.cursor, name) for name in SLEEP}
+        return extent
 
     def _moved(self, *events: param.parameterized.Event) -> None:
         """Follow the cursor, in whichever thread it was moved."""
@@ -209,7 +210,7 @@ class CursorView(pn.viewable.Viewer):
                 if changed.intersection(SLEEP):
                     self._follow(changed)
                 else:
-                    self.cursor.fit(self.extent)
+                    self.cursor.fit(self.cursor.extent)
             finally:
                 self._following = False
             self.draw()
@@ -223,7 +224,7 @@ class CursorView(pn.viewable.Viewer):
             cursor.passes = None  # as that model was trained
         self._outbox.set([(self.screen.boundary, {"busy": self.busy()})])
         try:
-            self._run_it()
+            extent = self._run()
         except Exception as error:
             # whatever it was, the cursor goes back to the sleep that is shown
             cursor.param.update(**self._shown)
@@ -231,10 +232,10 @@ class CursorView(pn.viewable.Viewer):
             tell = partial(warn, str(error)) if known else partial(show_error, error)
             self._outbox.set([], then=tell)
             return
-        cursor.fit(self.extent)
-        asleep = [w for w, awake in enumerate(self.awake) if not awake]
-        if "passes" in changed and "sleep_pass" not in changed and cursor.window in asleep:
-            cursor.go(BoundaryIndex(asleep[-1], self.extent.passes[asleep[-1]]))
+        cursor.fit(extent)
+        chosen = "passes" in changed and "sleep_pass" not in changed
+        if chosen and not extent.awake[cursor.window]:
+            cursor.go(extent.last_sleep)
 
     # --- what the user does ------------------------------------------------------------------
 
@@ -258,45 +259,35 @@ class CursorView(pn.viewable.Viewer):
             self.draw()  # the field still holds what was typed, even where the cursor stayed
             self._outbox.set([], then=partial(warn, wrong))
 
+    @queued
     def act(self, action: str) -> None:
         """Do what a transport button or key asks for: first, back, step, last, play or tick.
 
         A tick is a step that the browser's timer asks for; it counts only while playing.
         """
-        self._queue.take(partial(self._act, action))
-
-    def _act(self, action: str) -> None:
         cursor, playing = self.cursor, self._playing
         self._playing = False  # should the move fail
         try:
             if action == "play":
                 playing = not playing
                 if playing and cursor.at_end:
-                    cursor.first()
-            elif action == "tick":
-                if playing:
-                    cursor.step()
-                playing = playing and not cursor.at_end
-            else:
-                moves = {"first": cursor.first, "back": cursor.back, "step": cursor.step}
-                (moves | {"last": cursor.last})[action]()
-                playing = playing and action == "step" and not cursor.at_end
+                    cursor.move("first")
+            elif action != "tick" or playing:
+                cursor.move("step" if action == "tick" else action)
+                playing = playing and action in ("step", "tick") and not cursor.at_end
             self._playing = playing
         finally:
             self._actions += 1
             done = {"playing": self._playing, "serial": self._actions}
             self._outbox.set([(self.screen.transport, done)])
 
+    @queued
     def jump(self, window: int, sleep_pass: int) -> None:
-        """Go to a boundary and stop playing."""
-        self._queue.take(partial(self._jump, BoundaryIndex(window, sleep_pass)))
-
-    def _jump(self, boundary: BoundaryIndex) -> None:
+        """Go to a boundary and stop playing; a click on a timeline that is gone does nothing."""
         self._playing = False
         self._outbox.set([(self.screen.transport, {"playing": False})])
-        if (
-            boundary in self.extent.boundaries
-        ):  # else the click was on a timeline that has just gone
+        boundary = BoundaryIndex(window, sleep_pass)
+        if boundary in self.cursor.extent.boundaries:
             self.cursor.go(boundary)
 
     # --- what is shown -----------------------------------------------------------------------
@@ -307,7 +298,7 @@ class CursorView(pn.viewable.Viewer):
         return "dark" if self.dark else "light"
 
     def draw(self) -> None:
-        """Bring every pane up to date, the ones that can wait after what else waits."""
+        """Update every pane; those in `rest` come after whatever else is waiting."""
         with self._lock:
             changes = self.contents(self.theme) + self._address()
             # what the cursor says now: when it is set, another thread may be moving it
@@ -331,7 +322,7 @@ class CursorView(pn.viewable.Viewer):
         self._outbox.set(self._address())
 
     def _address(self) -> Changes:
-        """Return the page's address for where the cursor stands; what is not ours is kept."""
+        """Return the page's address for where the cursor stands; other parameters are kept."""
         if self.location is None:
             return []
         query = parse_qsl(self.location.search.lstrip("?"), keep_blank_values=True)
@@ -339,22 +330,3 @@ class CursorView(pn.viewable.Viewer):
         others = [(name, text) for name, text in query if name not in known]
         search = "?" + urlencode([*self.cursor.address().items(), *others])
         return [(self.location, {"search": search})]
-
-
-class CheckpointView(CursorView):
-    """A page on the checkpoints of a process, which a subclass has as `services`."""
-
-    services: Any
-
-    def names(self) -> list[str]:
-        """Return the checkpoints to choose from."""
-        found: list[str] = self.services.names()
-        return found
-
-    def lacking(self, name: str) -> str:
-        """Return why there is no such checkpoint."""
-        return lacking(name, getattr(self.services, "runs", None))
-
-    def check(self) -> None:
-        """Raise where the checkpoint cannot be had."""
-        self.services.checkpoint(self.cursor.checkpoint)

@@ -1,4 +1,4 @@
-"""Sentences on the stepper: where we are, how many are right, whether N was trained. No Panel."""
+"""Sentences on pages with a cursor: where we are, how many are right, whether N was trained."""
 
 from __future__ import annotations
 
@@ -13,29 +13,18 @@ from workbench.config import RandomPasses, SleepConfig
 from workbench.figures import change_words
 from workbench.tasks.base import Task
 from workbench.tasks.phrases import level_words
-from workbench.views.cursor.cursor import MOST_PASSES, BoundaryIndex, Cursor
+from workbench.views.cursor.cursor import MOST_PASSES, BoundaryIndex, Cursor, Extent
 
 
 def where(
-    boundary: BoundaryIndex,
-    passes: tuple[int, ...],
-    awake: tuple[bool, ...],
-    change: float,
-    sleep: SleepConfig,
+    boundary: BoundaryIndex, extent: Extent, change: float, sleep: SleepConfig
 ) -> tuple[str, str]:
     """Return the boundary's name and a sentence on what has just happened.
 
-    Parameters
-    ----------
-    boundary : BoundaryIndex
-        Where the cursor stands.
-    passes, awake : tuple
-        Last pass of each window, and which windows are read awake.
-    change : float
-        Relative change of the memory by this pass; NaN at pass 0.
-    sleep : SleepConfig
-        Decides what an eviction leaves.
+    `change` is the relative change of S by this pass, NaN at pass 0; `sleep` decides what an
+    eviction leaves.
     """
+    passes, awake = extent.passes, extent.awake
     window, number = boundary.window + 1, boundary.sleep_pass
     total = f"window {window} of {len(passes)}"
     kept = ["S", *_kept(sleep)]
@@ -66,7 +55,7 @@ def where(
 
 
 def _kept(sleep: SleepConfig) -> list[str]:
-    """Return what crosses a boundary beside S, in words."""
+    """Return what crosses a boundary besides S, in words."""
     kept = ["the convolution tails"] if sleep.conv_state == "carry" else []
     if sleep.eviction == "sliding":
         kept.append(f"the KV cache of the newest {sleep.window - 1} tokens")
@@ -74,7 +63,7 @@ def _kept(sleep: SleepConfig) -> list[str]:
 
 
 S_ALONE: Final = "S alone"
-"""What crosses a boundary under hard eviction, as `crossing` says it."""
+"""What crosses a boundary under hard eviction, in the words of `crossing`."""
 
 
 def crossing(sleep: SleepConfig) -> str:
@@ -84,7 +73,7 @@ def crossing(sleep: SleepConfig) -> str:
 
 
 def signed(value: float, digits: int = 2, *, plus: bool = False) -> str:
-    """Return a number with a minus sign that is one, and none at zero; with a plus on request."""
+    """Return a number with a proper minus sign, and no sign at zero; with a plus on request."""
     text = f"{value:{'+' if plus else ''}.{digits}f}"
     return text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
 
@@ -96,12 +85,7 @@ def _listed(things: list[str]) -> str:
 def score(answers: xr.Dataset, task: Task) -> str:
     """Return HTML: right answers by difficulty, with what a guess would get.
 
-    Parameters
-    ----------
-    answers : Dataset
-        As from `workbench.views.stepper.walk.Walk.answers`.
-    task : Task
-        Gives the difficulty's name.
+    `answers` are those of `workbench.views.stepper.walk.Walk.answers`.
     """
     correct = answers["correct"].values
     levels = answers["difficulty"].values
@@ -122,7 +106,7 @@ def score(answers: xr.Dataset, task: Task) -> str:
 
 
 def score_sentence(answers: xr.Dataset) -> str:
-    """Return the score as a sentence, which a screen reader is told at every boundary."""
+    """Return the score as a sentence, which screen readers announce at every boundary."""
     correct = answers["correct"].values
     return f"{_answers_heading(answers)}: {int(correct.sum())} of {len(correct)} right."
 
@@ -135,7 +119,7 @@ def _answers_heading(answers: xr.Dataset) -> str:
 
 
 def onward(page: str, cursor: Cursor, text: str) -> str:
-    """Return HTML of a link to another page, at the very place where the cursor stands."""
+    """Return HTML of a link to another page at the cursor's position."""
     link = f"{page}?{urlencode(cursor.address())}"
     return f'<p class="onward"><a href="{escape(link)}">{escape(text)}</a></p>'
 
@@ -143,7 +127,7 @@ def onward(page: str, cursor: Cursor, text: str) -> str:
 def onward_to_causes(cursor: Cursor) -> str:
     """Return HTML of links to the pages that change a memory and attribute answers to it.
 
-    Those know the examples of a seed; of what was typed there is no donor.
+    These pages know the examples of a seed only: typed input has no donor.
     """
     if cursor.text:
         return ""
@@ -161,7 +145,7 @@ def trained_range(sleep: SleepConfig) -> tuple[int, int]:
 
 
 def first_passes(sleep: SleepConfig) -> int:
-    """Return the N that a page begins with: the largest of the training, as far as pages go."""
+    """Return the N that a page begins with: the largest in training, up to `MOST_PASSES`."""
     return min(trained_range(sleep)[1], MOST_PASSES)
 
 

@@ -5,6 +5,7 @@ Loads no torch, so that the home page is there at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,23 +20,14 @@ RULES = {
     "until_memory_settles": "sleeping until the memory settles",
     "until_answers_settle": "sleeping until the answers settle",
 }
-"""Rules by which a sleep can end, in words."""
+"""Rules that end a sleep, in words."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One bundled checkpoint, as far as its folder can be read.
+    """One bundled checkpoint: its ``provenance.json`` and ``config.toml``, as far as readable.
 
-    Attributes
-    ----------
-    name : str
-        Bundled name.
-    provenance : dict
-        What ``provenance.json`` holds.
-    config : Experiment or None
-        What ``config.toml`` holds.
-    problem : str or None
-        Why the folder could not be read.
+    `problem` says why its folder could not be read.
     """
 
     name: str
@@ -66,78 +58,62 @@ class Entry:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of queries answered right on evaluation examples.
-
-    Attributes
-    ----------
-    difficulty : str
-        Name of the difficulty: "hops" or "rollout".
-    levels : tuple of str
-        Difficulties, ascending.
-    rows : dict of str to dict of str to float
-        N -> difficulty -> accuracy.
-    intervals : dict of str to dict of str to (float, float)
-        N -> difficulty -> 95 % interval; empty where none was recorded.
-    chance : dict of str to dict of str to float
-        Name of the strategy -> difficulty -> expected accuracy.
-    count : int
-        Evaluation examples.
-    first : Accuracy or None
-        The same for the first query of each example alone; None where it was not measured.
-    """
+    """Share of queries answered right on evaluation examples."""
 
     difficulty: str
+    """Its name, such as "hops" or "rollout"."""
     levels: tuple[str, ...]
+    """Difficulties, ascending."""
     rows: dict[str, dict[str, float]]
+    """N -> difficulty -> accuracy."""
     intervals: dict[str, dict[str, tuple[float, float]]]
+    """N -> difficulty -> 95 % interval; empty where none was recorded."""
     chance: dict[str, dict[str, float]]
+    """Name of the strategy -> difficulty -> expected accuracy."""
     count: int
+    """Evaluation examples."""
     first: Accuracy | None = None
+    """The same for the first query of each example; None where it was not measured."""
 
     @classmethod
-    def read(cls, metrics: dict[str, Any]) -> Accuracy | None:
+    def read(cls, metrics: dict[str, Any], part: Part | None = None) -> Accuracy | None:
         """Read the ``metrics`` of a provenance; None where there are no results."""
         passes = metrics.get("passes") or {}
-        if not passes:
+        each = {n: (part or _all_queries)(entry) for n, entry in passes.items()}
+        found = {n: one for n, one in each.items() if one is not None}
+        if not found:
             return None
-        first = next(iter(passes.values()))
+        shares, _, chance = next(iter(found.values()))
         return cls(
             str(metrics.get("difficulty", "difficulty")),
-            tuple(first["accuracy"]),
-            {n: _shares(entry["accuracy"]) for n, entry in passes.items()},
+            tuple(shares),
+            {n: _shares(one[0]) for n, one in found.items()},
             {
-                n: {
-                    level: (float(low), float(high))
-                    for level, (low, high) in entry["interval"]["accuracy"].items()
-                }
-                for n, entry in passes.items()
-                if "interval" in entry
+                n: {level: (float(low), float(high)) for level, (low, high) in one[1].items()}
+                for n, one in found.items()
+                if one[1]
             },
-            {name: _shares(line["accuracy"]) for name, line in first.get("chance", {}).items()},
+            {name: _shares(line) for name, line in chance.items()},
             int(metrics.get("count", 0)),
-            cls.read(_of_first_queries(metrics)),
+            None if part else cls.read(metrics, _first_queries),
         )
 
 
-def _of_first_queries(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return metrics of the first queries in the form of those of all queries."""
-    return {
-        "difficulty": metrics.get("difficulty", "difficulty"),
-        "count": metrics.get("count", 0),
-        "passes": {
-            n: {
-                "accuracy": entry["first"]["accuracy"],
-                "interval": {"accuracy": entry["first"]["interval"]},
-                "chance": {
-                    name: {"accuracy": line["first"]}
-                    for name, line in entry.get("chance", {}).items()
-                    if line.get("first")
-                },
-            }
-            for n, entry in metrics["passes"].items()
-            if "first" in entry
-        },
-    }
+Part = Callable[[dict[str, Any]], tuple[dict[str, Any], dict[str, Any], dict[str, Any]] | None]
+"""Takes the record of one N, and returns accuracies, their intervals, and the chance lines."""
+
+
+def _all_queries(entry: dict[str, Any]) -> Any:
+    chance = {name: line["accuracy"] for name, line in entry.get("chance", {}).items()}
+    return entry["accuracy"], entry.get("interval", {}).get("accuracy", {}), chance
+
+
+def _first_queries(entry: dict[str, Any]) -> Any:
+    if "first" not in entry:
+        return None
+    lines = entry.get("chance", {}).items()
+    chance = {name: line["first"] for name, line in lines if line.get("first")}
+    return entry["first"]["accuracy"], entry["first"]["interval"], chance
 
 
 def _shares(accuracy: dict[str, Any]) -> dict[str, float]:
@@ -145,7 +121,7 @@ def _shares(accuracy: dict[str, Any]) -> dict[str, float]:
 
 
 def entries() -> list[Entry]:
-    """Return every bundled checkpoint, by name; one that cannot be read says why."""
+    """Return every bundled checkpoint; one that cannot be read says why."""
     return [read_entry(name, folder) for name, folder in bundled_checkpoints().items()]
 
 
@@ -154,7 +130,7 @@ def read_entry(name: str, folder: Path) -> Entry:
     try:
         provenance = read_json(folder / "provenance.json")
         entry = Entry(name, provenance, load_experiment(folder / "config.toml"))
-        entry.accuracy  # noqa: B018  (so is a record of another shape)
+        entry.accuracy  # noqa: B018  (a record of another shape fails here)
     except WorkbenchError as error:
         return Entry(name, {}, None, error.given)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

@@ -25,9 +25,9 @@ INTRODUCTION = f"""
     is lost.</p>
     <p>The models here <b>sleep</b> first. Asleep, a model goes over its window again and again,
     <b>N passes</b>, and each pass rewrites a small matrix memory: the <b>fast weights</b> S. Then
-    the cache is evicted. S alone crosses the boundary.</p>
+    the cache is evicted, and only S crosses the boundary.</p>
     <p>When questions come, the model is <b>awake</b> and answers from S in a single pass. More
-    sleep costs nothing then, yet it lets the model answer what takes several steps of
+    sleep costs nothing then, yet it lets the model answer questions that take several steps of
     thought.</p>
     <p><a class="button" href="stepper">Step through a sleep</a></p>
   </div>
@@ -35,48 +35,72 @@ INTRODUCTION = f"""
 </section>
 """
 
-WAYS_ON = """
-<section>
-  <h2>Where to go on</h2>
-  <div class="cards">
-    <a class="card" href="stepper"><h3>Stepper</h3>
-    <p>Run a sleep one pass at a time. Watch the fast weights change, see what the model would
-    answer if it woke now, and drag N to see the hard questions come right.</p></a>
-    <a class="card" href="memory"><h3>Memory</h3>
-    <p>Open the memory at any pass: which window, pass and token each part of S comes from, how
-    long it stays, how many directions it uses, and what can be read from it.</p></a>
-    <a class="card" href="interventions"><h3>Interventions</h3>
-    <p>Change the memory yourself: patch another context's S in at any pass, whole or in parts, or
-    erase it, and see at once which answers follow, beside controls.</p></a>
-    <a class="card" href="attribution"><h3>Attribution</h3>
-    <p>Ask what one answer is owed to: tokens, passes, heads or entries of S, by several methods,
-    each with how far it misses adding up.</p></a>
-    <a class="card" href="instruments"><h3>Instruments</h3>
-    <p>What probes, patches, erasing and attribution found in the bundled models: which pass makes
-    which hops decodable, whether the answers follow, and what S keeps of evicted text.</p></a>
-    <a class="card" href="probes"><h3>Probes</h3>
-    <p>What a linear decoder finds in S after each pass, beside its controls and baselines, and
-    whether the answers follow when S is moved. Measure it anew with settings of your own.</p></a>
-    <a class="card" href="lab"><h3>Lab</h3>
-    <p>Train small models and watch the answer form: does more sleep help? Choose a task, arms and
-    seeds; accuracy against N fills in with error bars and chance lines.</p></a>
-    <a class="card" href="results"><h3>Results</h3>
-    <p>Recorded sweeps with several seeds: more sleep at equal tokens and at equal compute, what
-    happens at other N, and the paper's own numbers beside them.</p></a>
-    <article class="card"><h3>Notebook</h3>
-    <p><i>A memory you can write to</i>: build the fast weights by hand, with exercises that check
-    themselves. In the project's folder: <code>python3 run.py lab</code></p></article>
-    <article class="card"><h3>Reading</h3>
-    <p>The paper: <a href="https://arxiv.org/abs/2605.26099"><i>Do Language Models Need
-    Sleep?</i></a> (please cite it; CITATION.cff says how). In the project's folder
-    <code>docs</code>: method.md, architecture.md and gotchas.md.</p></article>
-  </div>
-</section>
+CARDS = {
+    "stepper": (
+        "Stepper",
+        "Run a sleep one pass at a time. Watch the fast weights change, see what the model would "
+        "answer if it woke now, and drag N to see the hard questions come right.",
+    ),
+    "memory": (
+        "Memory",
+        "Open the memory at any pass: which window, pass and token each part of S comes from, how "
+        "long it stays, how many directions it uses, and what can be read from it.",
+    ),
+    "interventions": (
+        "Interventions",
+        "Change the memory yourself: patch in another context's S at any pass, whole or in parts, "
+        "or erase it, and see at once which answers follow, compared with controls.",
+    ),
+    "attribution": (
+        "Attribution",
+        "Find out what one answer depends on: tokens, passes, heads or entries of S, by several "
+        "methods, each with how far it misses adding up.",
+    ),
+    "instruments": (
+        "Instruments",
+        "What probes, patches, erasing and attribution found in the bundled models: which pass "
+        "makes which hops decodable, whether the answers follow, and what S keeps of evicted text.",
+    ),
+    "probes": (
+        "Probes",
+        "What a linear decoder finds in S after each pass, next to its controls and baselines, and "
+        "whether the answers follow when S is moved. Measure it again with your own settings.",
+    ),
+    "lab": (
+        "Lab",
+        "Train small models and watch the answer form: does more sleep help? Choose a task, arms "
+        "and seeds; accuracy against N fills in with error bars and chance lines.",
+    ),
+    "results": (
+        "Results",
+        "Recorded sweeps with several seeds: more sleep at equal tokens and at equal compute, what "
+        "happens at other N, and the paper's own numbers next to them.",
+    ),
+}
+"""Link -> title and text of a page's card."""
+
+ELSEWHERE = """
+<article class="card"><h3>Notebook</h3>
+<p><i>A memory you can write to</i>: build the fast weights by hand, with exercises that check
+themselves. In the project's folder: <code>python3 run.py lab</code></p></article>
+<article class="card"><h3>Reading</h3>
+<p>The paper: <a href="https://arxiv.org/abs/2605.26099"><i>Do Language Models Need
+Sleep?</i></a> (please cite it; CITATION.cff says how). In the project's folder
+<code>docs</code>: method.md, architecture.md and gotchas.md.</p></article>
 """
+
+TABLES = (
+    "The tables give the share of queries answered right on evaluation examples, by the number of "
+    "passes that the model slept. The last rows, in italics, give the score without reading the "
+    "context: of a guess, calculated, and as measured for the same model. Earlier answers of an "
+    "example stay in view and give away much of a small ring; the best guess from them is one of "
+    "these rows. The first query of an example has nothing before it, and its table opens below."
+)
+"""How to read the tables of the checkpoints."""
 
 
 def body(page: Any) -> pn.pane.HTML:
-    """Return the home page's content; it asks nothing of Panel's `page`."""
+    """Return the home page's content, which does not depend on Panel's `page`."""
     return pn.pane.HTML(
         page_html(entries()), stylesheets=[CSS], sizing_mode="stretch_width", margin=0
     )
@@ -84,32 +108,29 @@ def body(page: Any) -> pn.pane.HTML:
 
 def page_html(found: list[Entry]) -> str:
     """Return the home page as HTML."""
-    cards = "".join(card_html(entry) for entry in found)
-    if not cards:
-        cards = (
-            "<p>There are none yet. Train one with <code>workbench train "
-            "data/configs/depo-n8-any.toml</code>.</p>"
-        )
+    ways = "".join(
+        f'<a class="card" href="{link}"><h3>{title}</h3><p>{text}</p></a>'
+        for link, (title, text) in CARDS.items()
+    )
+    cards = "".join(card_html(entry) for entry in found) or (
+        "<p>There are none yet. Train one with <code>workbench train "
+        "data/configs/depo-n8-any.toml</code>.</p>"
+    )
     return (
-        f'<div class="home">{INTRODUCTION}{WAYS_ON}<section>{words_html()}</section>'
-        "<section><h2>Checkpoints</h2>"
-        "<p>The tables give the share of queries answered right on evaluation examples, by the "
-        "number of passes that the model slept. The last rows, in italics, say what one scores "
-        "without reading the context: by a guess, worked out, and as measured for the same "
-        "model. Earlier answers of an example stay in view and give much of a small ring away: "
-        "the best guess from them is one of these rows. The first query of an example has "
-        "nothing before it, and has a table that opens below.</p>"
-        f'<div class="cards wide">{cards}</div></section></div>'
+        f'<div class="home">{INTRODUCTION}<section><h2>What you can do here</h2>'
+        f'<div class="cards">{ways}{ELSEWHERE}</div></section><section>{words_html()}</section>'
+        f'<section><h2>Checkpoints</h2><p>{TABLES}</p><div class="cards wide">{cards}</div>'
+        "</section></div>"
     )
 
 
 def card_html(entry: Entry) -> str:
-    """Return one checkpoint's card, or one that says why there is none."""
+    """Return one checkpoint's card, or one that says why it cannot be read."""
     try:
         if not entry.problem:
             return entry_html(entry)
         problem = entry.problem
-    except Exception as error:  # a folder may hold anything, and must not take the page with it
+    except Exception as error:  # whatever a folder holds, the page must open
         problem = f"{type(error).__name__}: {error}"
     return (
         f'<article class="card"><h3>{escape(entry.name)}</h3>'
@@ -189,7 +210,7 @@ def _cells(
 
 
 def _interval_words(accuracy: Accuracy) -> str:
-    """Return how far the 95 % intervals reach from the shares, at most."""
+    """Return the largest distance from a share to an end of its 95 % interval, in words."""
     reach = [
         max(share - low, high - share)
         for n, row in accuracy.intervals.items()
@@ -200,7 +221,7 @@ def _interval_words(accuracy: Accuracy) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share with one decimal, as its neighbours have; 99.96 % is not yet 100 %."""
+    """Return a share with one decimal; 99.96 % does not become 100 %."""
     if 0.9995 <= share < 1:
         return "> 99.9 %"
     if 0 < share < 0.0005:

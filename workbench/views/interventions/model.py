@@ -14,7 +14,7 @@ from workbench.instruments.interventions import MEAN, ZERO, Part, PassChange
 from workbench.instruments.patching import components
 from workbench.instruments.patching.context_swaps import questions, swap_context
 from workbench.instruments.patching.pairs import change_one, patch_pair, read_pair
-from workbench.views.cursor.cursor import EXAMPLES, MOST_PASSES, BoundaryIndex, PlacedCursor
+from workbench.views.cursor.cursor import EXAMPLES, MOST_PASSES, BoundaryIndex, Cursor
 from workbench.views.cursor.reading import Examples
 
 ACTIONS: Final = {
@@ -34,7 +34,7 @@ PARTS: Final = {
 """Which part of S, in words."""
 
 
-class InterventionCursor(PlacedCursor):
+class InterventionCursor(Cursor):
     """Which examples, where in the reading, which part of S, and what is done to it."""
 
     url: ClassVar[Mapping[str, str]] = {

@@ -15,9 +15,10 @@ from workbench.figures.shifts import answer_shifts
 from workbench.figures.theme import Theme
 from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM
 from workbench.views.cursor import drawings, words
-from workbench.views.cursor.instrument_card import csv_of
+from workbench.views.cursor.cursor import Extent
 from workbench.views.cursor.problem import Problem
-from workbench.views.cursor.reading import ReadingView, boundary_words
+from workbench.views.cursor.reading import ReadingView
+from workbench.views.cursor.view import queued
 from workbench.views.interventions import words as told
 from workbench.views.interventions.model import (
     InterventionCursor,
@@ -28,6 +29,7 @@ from workbench.views.interventions.model import (
     result,
 )
 from workbench.views.interventions.screen import InterventionScreen
+from workbench.views.parts.csv_text import csv_of
 from workbench.views.parts.outbox import Changes
 
 TITLES = {
@@ -41,25 +43,16 @@ class Interventions(ReadingView):
     """The page of interventions."""
 
     cursor_type = InterventionCursor
+    screen_type = InterventionScreen
+    title = "Interventions"
     what = "change the memory of"
     kinds = ("patches", "ablations")
     cursor: InterventionCursor
     screen: InterventionScreen
 
-    def make_screen(self) -> InterventionScreen:
-        """Return the panes."""
-        return InterventionScreen(
-            self.names(),
-            choose=self.choose,
-            act=self.act,
-            jump=self.jump,
-            on_save=self.save,
-            **self.over_many(),
-        )
-
-    def run(self) -> None:
+    def run(self, checkpoint: Any) -> Extent:
         """Get the reading, and a donor where none is named."""
-        super().run()
+        extent = super().run(checkpoint)
         cursor = self.cursor
         most = most_modes(self.examples)
         if cursor.modes > most:
@@ -71,6 +64,7 @@ class Interventions(ReadingView):
             if named is not None:
                 said = f"donor {named} is the recipient itself; {cursor.donor} is taken"
                 self.problems.append(("donor", said))
+        return extent
 
     def choose(self, name: str, value: Any) -> None:
         """Set a parameter of the cursor; a donor that is the recipient becomes the next one."""
@@ -82,40 +76,19 @@ class Interventions(ReadingView):
 
     def contents(self, theme: Theme) -> Changes:
         """Return what the panes hold."""
-        cursor, examples, screen = self.cursor, self.examples, self.screen
-        boundary = cursor.boundary
-        title, sentence = boundary_words(boundary, examples)
-        change = examples.ask(("change", cursor.example), lambda: examples.change(cursor.example))
-        where = {"title": title, "sentence": sentence, "busy": ""}
+        cursor, examples = self.cursor, self.examples
         try:
             found = result(cursor, examples)
         except WorkbenchError as error:
-            return [
-                *screen.controls(examples.extent, boundary),
-                *self._setup(),
-                (screen.boundary, where | {"told": str(error)}),
-                *self._strip(change, theme),
-                *self._refused(str(error)),
-            ]
+            place = self.place(theme, str(error))
+            return [*place, *self._setup(), *self._refused(str(error))]
         verdict = told.verdict(cursor, examples, found)
         return [
-            *screen.controls(examples.extent, boundary),
+            *self.place(theme, _plain(verdict)),
             *self._setup(),
-            (screen.boundary, where | {"told": _plain(verdict)}),
-            *self._strip(change, theme),
             *self._answers(found, verdict, theme),
             *self._states(found, theme),
         ]
-
-    def _strip(self, change: xr.DataArray, theme: Theme) -> Changes:
-        return self.screen.strip(
-            change,
-            passes=self.examples.passes,
-            awake=self.examples.awake,
-            boundary=self.cursor.boundary,
-            theme=theme,
-            source=(self.examples, self.cursor.example),
-        )
 
     def _refused(self, message: str) -> Changes:
         screen = self.screen
@@ -253,18 +226,15 @@ class Interventions(ReadingView):
         name = f"{role}, example {example}" if role else f"example {example}"
         return f"<h3>{name}</h3>{picture(self.examples.problem(example))}"
 
+    @queued
     def save(self) -> None:
         """Send the numbers to the browser, which saves them as a file."""
-        self._queue.take(self._save)
-
-    def _save(self) -> None:
         cursor, button = self.cursor, self.screen.button
         found = result(cursor, self.examples).drop_vars("fast_weight")
         name = cursor.checkpoint.replace("/", "-")
         file = f"{name}-seed-{cursor.seed}-n-{cursor.passes}-example-{cursor.example}"
         file += f"-{cursor.action}-window-{cursor.window}-pass-{cursor.sleep_pass}.csv"
-        changes = {"filename": file, "content": csv_of(found), "serial": button.serial + 1}
-        self._outbox.set([(button, changes)])
+        self._outbox.set([(button, button.saving(file, csv_of(found)))])
 
 
 def picture(problem: Problem) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import panel as pn
@@ -17,30 +16,10 @@ STATES = 3
 
 
 class InterventionScreen(CursorScreen):
-    """Widgets, what becomes of the answers, and S before and after.
+    """Widgets, what becomes of the answers, and S before and after."""
 
-    Parameters
-    ----------
-    names : list of str
-        Checkpoints to choose from.
-    on_save : callable
-        Called when the numbers are asked for.
-    recorded, measure : object
-        What was measured over many examples, and the form that measures more.
-    **told
-        As in `CursorScreen`.
-    """
-
-    def __init__(
-        self,
-        names: list[str],
-        *,
-        on_save: Callable[[], None],
-        recorded: Any,
-        measure: Any,
-        **told: Any,
-    ) -> None:
-        super().__init__(names, title="Interventions", **told)
+    def __init__(self, view: Any) -> None:
+        super().__init__(view)
         self.donor = Number("Donor")
         self.action = Choice("Action", options={text: name for name, text in ACTIONS.items()})
         self.part = Choice("Part of S", options={text: name for name, text in PARTS.items()})
@@ -63,8 +42,8 @@ class InterventionScreen(CursorScreen):
         self.state_names = [html("name") for _ in range(STATES)]
         self.recipient_picture, self.donor_picture = html("picture"), html("picture")
         self.pair_title, self.onward = html("heading"), html("onward")
-        self.button = Download(on_save, label="Data (CSV)", css_classes=["small"])
-        self.recorded, self.measure = recorded, measure
+        self.button = Download(view.save, label="Data (CSV)", css_classes=["small"])
+        self.recorded, self.measure = view.recorded.column, view.measure
 
     def layout(self) -> pn.Column:
         """Return everything, laid out."""

@@ -1,11 +1,12 @@
-"""What the instruments say of one traced where the cursor stands. Knows no Panel.
+"""What the instruments say of one trace at the cursor's position. Knows no Panel.
 
-Each is worked out once for an example (or for all of them), kept with the traced, and then only
-selected from: a step selects, and computes nothing.
+Each result is computed once for an example (or for all), kept with the trace, and then only
+selected from, so a step computes nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -13,7 +14,6 @@ import numpy as np
 import xarray as xr
 
 from workbench import dims
-from workbench.errors import WorkbenchError
 from workbench.instruments.change import change
 from workbench.instruments.convergence import FEWEST, cka, convergence
 from workbench.instruments.lens import lens_by_difficulty, lens_of
@@ -33,8 +33,7 @@ LEAST: Final = 32
 
 def spectra_at(traced: TraceView, cursor: Cursor) -> xr.Dataset:
     """Return the spectra of the cursor's example and layer, every head and boundary."""
-    found = _kept(traced, cursor, "spectra", spectra)
-    return found.sel({dims.LAYER: cursor.layer})
+    return _kept(traced, cursor, "spectra", spectra).sel({dims.LAYER: cursor.layer})
 
 
 def change_at(traced: TraceView, cursor: Cursor) -> xr.Dataset:
@@ -71,70 +70,62 @@ def retention_at(traced: TraceView, cursor: Cursor) -> xr.Dataset:
 
 
 def pass_retention_at(traced: TraceView, cursor: Cursor) -> xr.Dataset:
-    """Return what later passes leave, in the cursor's head and the window slept on last."""
+    """Return what later passes leave, in the cursor's head and the last window slept on."""
     found = _of_head(_kept(traced, cursor, "pass retention", pass_retention), cursor)
-    return found.isel({dims.WINDOW: traced.slept(cursor.window)})
+    return found.isel({dims.WINDOW: cursor.extent.slept(cursor.window)})
 
 
 def readout_at(traced: TraceView, cursor: Cursor) -> xr.Dataset:
-    """Return what is returned, at every boundary, for the keys of the window slept on last."""
-    source = traced.slept(cursor.window)
+    """Return what S returns, at every boundary, for the keys of the last window slept on."""
+    source = cursor.extent.slept(cursor.window)
     label = int(traced.trace.coords[dims.WINDOW].values[source])
-
-    def asked(trace: xr.DataTree) -> xr.Dataset:
-        return readout(trace, source_window=label)
-
-    found = _kept(traced, cursor, ("readout", source), asked)
+    found = _kept(traced, cursor, ("readout", source), lambda t: readout(t, source_window=label))
     return found.sel({dims.LAYER: cursor.layer})
 
 
 def crosstalk_at(traced: TraceView, cursor: Cursor) -> xr.Dataset:
-    """Return whose values come back, in the cursor's head, for the keys of `asked_pass`."""
-    boundary = crosstalk_boundary(traced, cursor)
-    source = traced.slept(boundary.window)
-    labels = traced.trace.coords[dims.WINDOW].values
-    window, source_window = int(labels[boundary.window]), int(labels[source])
-
-    def asked(trace: xr.DataTree) -> xr.Dataset:
-        return crosstalk(
-            trace, window=window, sleep_pass=boundary.sleep_pass, source_window=source_window
-        )
-
-    return _of_head(_kept(traced, cursor, ("crosstalk", boundary), asked), cursor)
+    """Return whose values come back, in the cursor's head, for the keys of the last sleep."""
+    boundary = crosstalk_boundary(cursor)
+    labels = [int(label) for label in traced.trace.coords[dims.WINDOW].values]
+    given = {
+        "window": labels[boundary.window],
+        "sleep_pass": boundary.sleep_pass,
+        "source_window": labels[cursor.extent.slept(boundary.window)],
+    }
+    found = _kept(traced, cursor, ("crosstalk", boundary), lambda t: crosstalk(t, **given))
+    return _of_head(found, cursor)
 
 
-def crosstalk_boundary(traced: TraceView, cursor: Cursor) -> BoundaryIndex:
-    """Return the last pass done where the cursor stands; before everything, the first one."""
-    return traced.written(cursor.boundary) or BoundaryIndex(0, 1)
+def crosstalk_boundary(cursor: Cursor) -> BoundaryIndex:
+    """Return the last pass done at the cursor; the first one where none has been done."""
+    if cursor.sleep_pass:
+        return cursor.boundary
+    return cursor.extent.boundaries[max(cursor.index - 1, 1)]
 
 
-def lens_at(traced: TraceView) -> xr.Dataset:
-    """Return the answers after every pass, by difficulty, over all examples of the traced."""
-
-    def read() -> xr.Dataset:
-        return lens_by_difficulty(lens_of(traced.trace), traced.task)
-
-    return traced.ask("lens", read)
+def lens_at(traced: TraceView, cursor: Cursor) -> xr.Dataset:
+    """Return the answers after every pass, by difficulty, over all examples of the trace."""
+    return traced.ask("lens", lambda: lens_by_difficulty(lens_of(traced.trace), traced.task))
 
 
 def convergence_at(traced: TraceView, cursor: Cursor) -> xr.Dataset:
     """Return steps and distances of the cursor's head, at every boundary."""
 
     def with_fixed_point(trace: xr.DataTree) -> xr.Dataset:
-        return convergence(trace, fixed_point=longer(traced, cursor.example))
+        return convergence(trace, fixed_point=longer(traced, cursor))
 
     return _of_head(_kept(traced, cursor, "convergence", with_fixed_point), cursor)
 
 
-def longer(traced: TraceView, example: int) -> xr.DataTree | None:
-    """Return a far longer sleep over one example; None where there is no model to sleep."""
+def longer(traced: TraceView, cursor: Cursor) -> xr.DataTree | None:
+    """Return a far longer sleep over the cursor's example; None where there is no model."""
     if traced.checkpoint is None:
         return None
     from workbench.trace import batch_of, record
 
-    sleep = traced.sleep.with_passes(max(LEAST, LONGER * max(traced.passes)))
-    batch = batch_of(traced.one(example))
-    # nobody asks for the answers after each of its passes
+    sleep = traced.sleep.with_passes(max(LEAST, LONGER * max(traced.extent.passes)))
+    batch = batch_of(traced.one(cursor.example))
+    # the answers after each of its passes are not needed
     silent = replace(
         batch,
         difficulty=np.empty((1, 0), dtype=np.int64),
@@ -144,39 +135,34 @@ def longer(traced: TraceView, example: int) -> xr.DataTree | None:
 
 
 def cka_at(traced: TraceView, cursor: Cursor) -> xr.Dataset | None:
-    """Return the likeness of passes over all examples, in the window slept on last.
+    """Return the likeness of passes over all examples, in the last window slept on.
 
     None where there are too few examples.
     """
     if traced.examples < FEWEST:
         return None
-    window = traced.slept(cursor.window)
+    window = cursor.extent.slept(cursor.window)
     label = int(traced.trace.coords[dims.WINDOW].values[window])
-    found = traced.ask(("cka", window), lambda: cka(traced.trace, window=label))
-    return found.sel({dims.LAYER: cursor.layer}).isel({dims.GDN_HEAD: cursor.gdn_head})
+    return _of_head(traced.ask(("cka", window), lambda: cka(traced.trace, window=label)), cursor)
 
 
-def where(traced: TraceView, boundary: BoundaryIndex, found: xr.Dataset) -> xr.Dataset:
-    """Return what an instrument says at one boundary.
-
-    Raises
-    ------
-    WorkbenchError
-        The trace has no such stop.
-    """
-    if boundary not in traced.extent.boundaries:
-        raise WorkbenchError(f"boundary {tuple(boundary)}", "a boundary of this trace", "step on")
-    return found.isel({dims.WINDOW: boundary.window, dims.SLEEP_PASS: boundary.sleep_pass})
+def where(cursor: Cursor, found: xr.Dataset) -> xr.Dataset:
+    """Return what an instrument says at the cursor's boundary."""
+    return found.isel({dims.WINDOW: cursor.window, dims.SLEEP_PASS: cursor.sleep_pass})
 
 
-def _kept(traced: TraceView, cursor: Cursor, name: object, instrument: object) -> xr.Dataset:
-    """Return an instrument's result for the cursor's example, worked out at the first call."""
-    assert callable(instrument)
-    at = traced.position(cursor.example)
-    found: xr.Dataset = traced.ask(
-        (name, at), lambda: instrument(traced.one(cursor.example)).isel({dims.EXAMPLE: 0})
+def _kept(
+    traced: TraceView,
+    cursor: Cursor,
+    name: object,
+    instrument: Callable[[xr.DataTree], xr.Dataset],
+) -> xr.Dataset:
+    """Return an instrument's result for the cursor's example, computed at the first call."""
+    example = cursor.example
+    return traced.ask(
+        (name, traced.position(example)),
+        lambda: instrument(traced.one(example)).isel({dims.EXAMPLE: 0}),
     )
-    return found
 
 
 def _of_head(found: xr.Dataset, cursor: Cursor) -> xr.Dataset:

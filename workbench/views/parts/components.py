@@ -12,11 +12,11 @@ from panel.custom import JSComponent
 
 HERE = Path(__file__).parent
 CSS = (HERE / "style.css").read_text(encoding="utf-8")
+"""Style of the page and of every pane."""
 FORMS_CSS = (HERE / "forms.css").read_text(encoding="utf-8")
 """Style of forms and tables, in addition to `CSS`."""
 RECORDS_CSS = (HERE / "records.css").read_text(encoding="utf-8")
 """Style of pages that show records, in addition to `CSS`."""
-"""Style of the page and of every pane, read once."""
 
 
 class FigurePane(JSComponent):
@@ -38,27 +38,36 @@ class FigurePane(JSComponent):
             self._on_click(int(data["curve"]), data["custom"])
 
 
-class Transport(JSComponent):
+class Styled(JSComponent):
+    """A component in the page's style that fills its column."""
+
+    _stylesheets = [CSS]
+
+    def __init__(self, **values: Any) -> None:
+        sizes = {} if "width" in values else {"sizing_mode": "stretch_width"}
+        super().__init__(margin=0, **sizes, **values)
+
+
+class Transport(Styled):
     """First, back, play, step, last, speed, and the same on the keyboard."""
 
     index = param.Integer(0, doc="Number of the boundary shown.")
-    count = param.Integer(1, doc="Number of stops.")
+    count = param.Integer(1, doc="How many boundaries there are.")
     playing = param.Boolean(False, doc="Whether steps follow one another.")
-    speed = param.Number(1.0, bounds=(0.1, 10), doc="Steps a second while playing.")
-    serial = param.Integer(0, doc="Actions done; a change says that the last one is shown.")
+    speed = param.Number(1.0, bounds=(0.1, 10), doc="Steps per second while playing.")
+    serial = param.Integer(0, doc="Actions done; a change means that the last one is shown.")
 
     _esm = HERE / "transport.js"
-    _stylesheets = [CSS]
 
-    def __init__(self, on_action: Callable[[str], None], **values: Any) -> None:
-        super().__init__(margin=0, sizing_mode="stretch_width", **values)
+    def __init__(self, on_action: Callable[[str], None]) -> None:
+        super().__init__()
         self._on_action = on_action
 
     def _handle_msg(self, data: dict[str, Any]) -> None:
         self._on_action(str(data["action"]))
 
 
-class Choice(JSComponent):
+class Choice(Styled):
     """One of several options, by mouse or keyboard."""
 
     label = param.String("", doc="What is chosen.")
@@ -68,12 +77,10 @@ class Choice(JSComponent):
     index = param.Integer(-1, doc="Which of them is shown; -1 for none.")
 
     _esm = HERE / "choice.js"
-    _stylesheets = [CSS]
     _rename = {"options": None, "value": None}
 
     def __init__(self, label: str, **values: Any) -> None:
-        sizes = {} if "width" in values else {"sizing_mode": "stretch_width"}
-        super().__init__(label=label, margin=0, **sizes, **values)
+        super().__init__(label=label, **values)
         self._fit()
 
     @param.depends("options", "value", watch=True)
@@ -88,7 +95,7 @@ class Choice(JSComponent):
             self.value = list(self.options.values())[index]
 
 
-class Number(JSComponent):
+class Number(Styled):
     """A whole number, typed or counted up and down."""
 
     label = param.String("", doc="What is counted.")
@@ -97,13 +104,12 @@ class Number(JSComponent):
     end = param.Integer(0, doc="Largest number that the buttons reach.")
 
     _esm = HERE / "number.js"
-    _stylesheets = [CSS]
 
     def __init__(self, label: str, **values: Any) -> None:
-        super().__init__(label=label, margin=0, sizing_mode="stretch_width", **values)
+        super().__init__(label=label, **values)
 
 
-class Where(JSComponent):
+class Where(Styled):
     """Where we are, in words: one live region that stays, so that screen readers announce it."""
 
     title = param.String("", doc="The boundary's name.")
@@ -112,13 +118,9 @@ class Where(JSComponent):
     busy = param.String("", doc="What is being done that takes a while; empty when all is shown.")
 
     _esm = HERE / "where.js"
-    _stylesheets = [CSS]
-
-    def __init__(self, **values: Any) -> None:
-        super().__init__(margin=0, sizing_mode="stretch_width", **values)
 
 
-class OwnInput(JSComponent):
+class OwnInput(Styled):
     """A form for the user's own example, with errors at the field they belong to."""
 
     text = param.String("", doc="The context shown.")
@@ -130,13 +132,12 @@ class OwnInput(JSComponent):
         default="", objects=["", "text", "queries"], doc="Which is wrong."
     )
     message = param.String("", doc="What is wrong with it.")
-    serial = param.Integer(0, doc="A change fills the fields anew.")
+    serial = param.Integer(0, doc="A change fills the fields again.")
 
     _esm = HERE / "own_input.js"
-    _stylesheets = [CSS]
 
-    def __init__(self, on_submit: Callable[[str, str, bool], None], **values: Any) -> None:
-        super().__init__(margin=0, sizing_mode="stretch_width", **values)
+    def __init__(self, on_submit: Callable[[str, str, bool], None]) -> None:
+        super().__init__()
         self._on_submit = on_submit
 
     def _handle_msg(self, data: dict[str, Any]) -> None:
@@ -144,7 +145,7 @@ class OwnInput(JSComponent):
 
 
 class ThemeCookie(JSComponent):
-    """Keeps the choice of light or dark in a cookie, else tells the system's; draws nothing."""
+    """Keeps the choice of light or dark in a cookie, or reports the system's; draws nothing."""
 
     dark = param.Boolean(False, doc="The page's theme.")
     cookie = param.String("", doc="Name of the cookie.")
@@ -162,7 +163,7 @@ class ThemeCookie(JSComponent):
 class Download(JSComponent):
     """A button that saves a text; the text is made when it is pressed."""
 
-    label = param.String("", doc="What the button says.")
+    label = param.String("", doc="The button's text.")
     filename = param.String("", doc="Name of the file.")
     content = param.String("", doc="What is saved.")
     serial = param.Integer(0, doc="A change saves it.")
@@ -176,6 +177,10 @@ class Download(JSComponent):
 
     def _handle_msg(self, data: dict[str, Any]) -> None:
         self._on_press()
+
+    def saving(self, filename: str, content: str) -> dict[str, Any]:
+        """Return the changes that make the browser save a file."""
+        return {"filename": filename, "content": content, "serial": self.serial + 1}
 
 
 def record_html(text: str) -> pn.pane.HTML:

@@ -1,4 +1,4 @@
-// A button that saves a text made by the server; no address of its own is needed.
+// A button that saves a text made by the server, without a separate address.
 
 export function render({model, el}) {
   const button = document.createElement("button")

@@ -1,4 +1,4 @@
-"""Telling the user: a warning, or an error that happened in a callback."""
+"""Notices for the user: a warning, or an error that happened in a callback."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ def warn(message: str) -> None:
 
 
 def show_error(error: BaseException) -> None:
-    """Tell the user about an error in a callback; one that is a bug goes to the log as well."""
-    if isinstance(error, WorkbenchError):
-        message = str(error)
-    else:
-        logger.error("error in a callback", exc_info=error)
-        message = f"{type(error).__name__}: {error} (a bug; the terminal has the details)"
+    """Show the user an error in a callback; a bug goes to the log as well."""
+    message = described(error, "error in a callback")
     if pn.state.notifications is not None:
         pn.state.notifications.error(message, duration=12_000)
+
+
+def described(error: BaseException, what: str) -> str:
+    """Return an error in a line; a bug goes to the log as well, under the name `what`."""
+    if isinstance(error, WorkbenchError):
+        return str(error)
+    logger.error(what, exc_info=error)
+    return f"{type(error).__name__}: {error} (a bug; the terminal has the details)"

@@ -1,5 +1,5 @@
-// A whole number: a native field with a button on either side. What is typed goes to the server as
-// it is, which says so where there is no such value and sets the nearest one.
+// A whole number: a native field with a button on either side. The server gets what was typed;
+// for a value that does not exist it says so and sets the nearest one.
 
 const FAR = 2 ** 52 // beyond it numbers here are not exact
 

@@ -1,7 +1,4 @@
-"""A small store of what was worked out: each value is made once, however many threads ask.
-
-Knows no Panel.
-"""
+"""A cache that makes each value once, however many threads ask. Knows no Panel."""
 
 from __future__ import annotations
 
@@ -21,13 +18,7 @@ class _Slot:
 
 
 class OnceCache:
-    """The values asked for last, by key.
-
-    Parameters
-    ----------
-    room : int
-        How many are kept; the one that nobody asked for the longest goes first.
-    """
+    """The last `room` values asked for, by key; the one not asked for the longest goes first."""
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -39,7 +30,7 @@ class OnceCache:
         return len(self._slots)
 
     def known(self, key: Hashable) -> Any:
-        """Return the value of a key where it has been made, else None; asks count as for `get`."""
+        """Return the value of a key if it has been made, else None; it counts as asked for."""
         with self._lock:
             slot = self._slots.get(key)
             if slot is None or not slot.made:
@@ -50,14 +41,14 @@ class OnceCache:
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return the value of a key, made by the first thread that asks; the others wait for it.
 
-        What `make` raises goes to the one that asked; the next one tries again.
+        If `make` raises, the thread that called it gets the error, and the next one tries again.
         """
         with self._lock:
             slot = self._slots.pop(key, None) or _Slot()
             self._slots[key] = slot  # the newest is last
             while len(self._slots) > self.room:
                 self._slots.pop(next(iter(self._slots)))
-        with slot.lock:  # one for each key: other values can be had meanwhile
+        with slot.lock:  # one for each key, so that other values can be made meanwhile
             if not slot.made:
                 # in an empty context: an event loop started by `make` would keep this one, and so
                 # the document of the session that asked first

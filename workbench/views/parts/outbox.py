@@ -1,7 +1,7 @@
 """Changes to a session's objects, made by the one thread that may change its document.
 
 Panel runs callbacks in a pool of threads and lets them set parameters, but now and then such a
-change is lost: while the session's own thread holds the document, and before the page has said
+change is lost: while the session's own thread holds the document, and before the page has reported
 that it is ready. So callbacks here compute in the pool and hand over what is to be set.
 """
 
@@ -46,15 +46,11 @@ class Outbox:
         return self._applying == threading.get_ident()
 
     def set(self, changes: Changes, *, then: Callable[[], None] | None = None) -> None:
-        """Set parameters that differ, all in one message, then call `then`.
-
-        Calls take effect in the order in which they are made.
-        """
+        """Set the parameters that differ, in one message, then call `then`; calls keep order."""
         todo = partial(self._apply, changes, then)
         with self._lock:
-            at_once = self._loop is None or (
-                not self._ready and threading.get_ident() == self._home
-            )
+            building = not self._ready and threading.get_ident() == self._home
+            at_once = self._loop is None or building
             if not at_once and self._ready:
                 self._post(todo)
             elif not at_once:
@@ -75,9 +71,9 @@ class Outbox:
         self._loop.call_soon_threadsafe(self._next_tick, todo)
 
     def _next_tick(self, todo: Callable[[], None]) -> None:
-        # once the session has ended nobody is looking
+        # once the session has ended, nobody is looking
         if self._document is not None and self._document.session_context is not None:
-            self._document.add_next_tick_callback(partial(_told, todo))
+            self._document.add_next_tick_callback(partial(_reported, todo))
 
     def _apply(self, changes: Changes, then: Callable[[], None] | None) -> None:
         before, self._applying = self._applying, threading.get_ident()
@@ -92,8 +88,8 @@ class Outbox:
             self._applying = before
 
 
-def _told(todo: Callable[[], None]) -> None:
-    """Do it, and tell of an error: what the document calls, Panel's error handler never sees."""
+def _reported(todo: Callable[[], None]) -> None:
+    """Do it, and show an error: Panel's handler never sees those of the document's callbacks."""
     try:
         todo()
     except Exception as error:

@@ -1,8 +1,8 @@
-"""One thing at a time for a session, without keeping threads waiting. Knows no Panel.
+"""A session's tasks, one at a time, without keeping threads waiting. Knows no Panel.
 
-The server has a few threads for the callbacks of all sessions. If each callback of one session
+The server has a few threads for the callbacks of all sessions. If each callback of a session
 waited for the one before, a user who drags a slider would soon hold them all. So a callback that
-finds another at work leaves its task and goes; the one at work does it next.
+finds another one running leaves its task and returns; the running thread does it next.
 """
 
 from __future__ import annotations
@@ -14,12 +14,9 @@ Task = Callable[[], None]
 
 
 class SerialQueue:
-    """Tasks of one session, done in order by whichever thread is at work.
+    """Tasks of one session, done in order by whichever thread is running.
 
-    Parameters
-    ----------
-    on_error : callable
-        Told the error of a task that another thread left here.
+    `on_error` gets the error of a task that another thread left here.
     """
 
     def __init__(self, on_error: Callable[[Exception], None]) -> None:
@@ -28,20 +25,11 @@ class SerialQueue:
         self._tasks: dict[Hashable, Task] = {}
         self._busy = False
 
-    def __contains__(self, key: object) -> bool:
-        """Whether a task of this key waits."""
-        return key in self._tasks
-
     def take(self, task: Task, *, key: Hashable = None) -> None:
-        """Do a task now, or leave it to the thread at work.
+        """Do a task now, or leave it to the running thread.
 
-        Parameters
-        ----------
-        task : callable
-            What is to be done; if it fails in this thread, its error is raised here once every
-            task that waits has been done.
-        key : hashable or None
-            Of several tasks with one key that wait, only the newest counts.
+        Of several waiting tasks with one key, only the newest counts. If the task fails in this
+        thread, its error is raised here after all waiting tasks have been done.
         """
         with self._lock:
             key = task if key is None else key
@@ -69,6 +57,6 @@ class SerialQueue:
     def _next(self) -> Task | None:
         with self._lock:
             if not self._tasks:
-                self._busy = False  # under the lock, so that nothing can be left unseen
+                self._busy = False  # under the lock, so that no task is left behind
                 return None
             return self._tasks.pop(next(iter(self._tasks)))

@@ -19,7 +19,7 @@ const KEYS = {ArrowLeft: "back", ArrowRight: "step", Home: "first", End: "last",
 const SPEEDS = [0.5, 1, 2, 4]
 const USES_KEYS = "input, textarea, select, [contenteditable], [role=slider], [role=combobox], " +
   "[role=listbox], [role=option], [role=menu]"
-const LOST = 10_000 // milliseconds after which an answer is no longer waited for
+const LOST = 10_000 // milliseconds after which it stops waiting for an answer
 
 const icon = (name) =>
   `<svg viewBox="0 0 24 24" width="22" height="22" aria-hidden="true"><path d="${ICONS[name]}"/></svg>`

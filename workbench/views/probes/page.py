@@ -18,7 +18,6 @@ import param
 
 from workbench.figures.theme import Theme
 from workbench.measurements.shelf import measurement_name
-from workbench.views.cursor.instrument_card import csv_of
 from workbench.views.measuring.form import MeasurePanel
 from workbench.views.measuring.view import about_html
 from workbench.views.parts.components import (
@@ -29,6 +28,7 @@ from workbench.views.parts.components import (
     FigurePane,
     record_html,
 )
+from workbench.views.parts.csv_text import csv_of
 from workbench.views.parts.notices import show_error, warn
 from workbench.views.parts.outbox import Changes, Outbox
 from workbench.views.parts.serial_queue import SerialQueue

@@ -1,4 +1,4 @@
-"""What the server refuses before any page or file is looked for.
+"""What the server refuses before it looks for any page or file.
 
 There is no authentication: anyone who reaches the server may start processes. It listens to this
 machine alone, but a browser on this machine also shows pages from elsewhere, and these can send it
@@ -19,9 +19,9 @@ from tornado.routing import Matcher, Rule
 from tornado.web import RequestHandler
 
 LONGEST: Final = 1_000
-"""Characters of a path."""
+"""Longest path that is read, in characters."""
 CONTROL: Final = "".join(map(chr, [*range(32), 127]))
-"""What no path contains; a system call given a NUL character raises a ValueError."""
+"""Characters that no path contains; a system call given a NUL raises a ValueError."""
 
 
 def _with_port(host: str) -> str:
@@ -30,14 +30,9 @@ def _with_port(host: str) -> str:
 
 
 def refusal(request: HTTPServerRequest, hosts: Collection[str]) -> tuple[int, str] | None:
-    """Return status and reason with which a request is refused; None where it is answered.
+    """Return the status and reason that refuse a request; None where it is answered.
 
-    Parameters
-    ----------
-    request : HTTPServerRequest
-        Its line and headers.
-    hosts : collection of str
-        Addresses of the server, each ``name:port``.
+    `hosts` are the addresses of the server, each ``name:port``.
     """
     named = request.headers.get_list("Host")
     if len(named) != 1 or _with_port(named[0].lower()) not in hosts:
@@ -64,10 +59,10 @@ def refusal(request: HTTPServerRequest, hosts: Collection[str]) -> tuple[int, st
 
 
 class Refused(RequestHandler):
-    """Answers what is refused, whatever the method, in one line."""
+    """Answers a refused request in one line, whatever the method."""
 
     def initialize(self, status: int, reason: str) -> None:
-        """Take what is to be answered."""
+        """Take the answer."""
         self.status, self.reason = status, reason
 
     def prepare(self) -> None:
@@ -77,14 +72,14 @@ class Refused(RequestHandler):
         self.finish(f"{self.status} {http.client.responses[self.status]}: {self.reason}\n")
 
 
-class _Unwanted(Matcher):
+class _Refusals(Matcher):
     """Matches requests that are refused."""
 
     def __init__(self, hosts: Iterable[str]) -> None:
         self.hosts = frozenset(hosts)
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
-        """Return what `Refused` is to answer; None where the request passes."""
+        """Return what `Refused` answers; None where the request passes."""
         found = refusal(request, self.hosts)
         if found is None:
             return None
@@ -93,4 +88,4 @@ class _Unwanted(Matcher):
 
 def guard(application: Any, hosts: Iterable[str]) -> None:
     """Put the refusals before every route of a Tornado application, its websockets included."""
-    application.default_router.rules.insert(0, Rule(_Unwanted(hosts), Refused))
+    application.default_router.rules.insert(0, Rule(_Refusals(hosts), Refused))

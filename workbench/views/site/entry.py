@@ -18,31 +18,21 @@ NAME = "Sleep workbench"
 
 @dataclass(frozen=True)
 class PageEntry:
-    """One page of the dashboards, found by an entry point of ``sleep_workbench.pages``.
-
-    Attributes
-    ----------
-    link : str
-        Last part of its address, such as ``memory``; ``./`` is the home page.
-    label : str
-        Its name in the navigation.
-    order : int
-        Pages are listed from the smallest to the largest; then by label.
-    view : callable or str
-        Given Panel's page, returns what goes into its main area; or where that function is, as
-        ``package.module:function``, imported when the page is first opened.
-    explains_words : bool
-        Whether the glossary stands at the foot of the page.
-    plotly : bool
-        Whether the page draws Plotly figures.
-    """
+    """One page of the dashboards, found by an entry point of ``sleep_workbench.pages``."""
 
     link: str
+    """Last part of its address, such as ``memory``; ``./`` is the home page."""
     label: str
+    """Its name in the navigation."""
     order: int
+    """Pages are listed from the smallest to the largest, then by label."""
     view: Callable[[Page], Any] | str
+    """Given Panel's page, returns what goes into its main area; or that function's place, as
+    ``package.module:function``, imported when the page is first opened."""
     explains_words: bool = False
+    """Whether the glossary is at the foot of the page."""
     plotly: bool = True
+    """Whether the page draws Plotly figures."""
 
     def __post_init__(self) -> None:
         if self.link != "./" and not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.link):

@@ -1,15 +1,15 @@
 """The tile in JupyterLab's launcher that opens the dashboards, through jupyter-server-proxy.
 
-Named as an entry point in ``pyproject.toml``. Imports nothing of Panel: Jupyter's own server calls
-it when it starts, while the dashboards are a process that it starts at the first click.
+Named as an entry point in ``pyproject.toml``. Does not import Panel: Jupyter's own server calls it
+when it starts, and starts the dashboards as a process at the first click.
 
 Who may reach them: `workbench serve` listens to this machine alone and has no authentication, so
 it answers only under its own address and opens its websockets only for pages of that address
-(`workbench.views.site.door`, `workbench.views.site.server.listen`).
-Jupyter's server first asks for its token, and refuses a websocket from another origin than its
-own, as it does for its kernels; only what has passed both is handed on, with the dashboards' own
-address as host and origin. So no address of Jupyter has to be known or let in, and a page elsewhere
-in the same browser gets no further than without Jupyter.
+(`workbench.views.site.door`, `workbench.views.site.server.listen`). Jupyter's server first asks for
+its token, and refuses websockets from other origins, as it does for its kernels; it passes on only
+what has met both conditions, with the dashboards' own address as host and origin. So no address of
+Jupyter has to be known or let in, and a page elsewhere in the same browser gets no further than
+without Jupyter.
 """
 
 from __future__ import annotations
@@ -20,24 +20,21 @@ from typing import Any, Final
 
 NAME: Final = "workbench"
 """Of the entry point, and so of the path below Jupyter's address."""
-PATIENCE: Final = 90.0
-"""Seconds in which the dashboards must answer; a busy laptop takes 10 to import them."""
+START_SECONDS: Final = 90.0
+"""Time limit for the dashboards to answer; a busy laptop takes 10 s to import them."""
 
 
 def launcher() -> dict[str, Any]:
     """Return how jupyter-server-proxy starts and reaches the dashboards.
 
-    Returns
-    -------
-    dict
-        Settings of a ``ServerProcess``; ``{port}`` and ``{base_url}`` are filled in by the proxy.
-        The process runs in the folder that Jupyter was started in, where it finds ``runs/``.
+    These are settings of a ``ServerProcess``; the proxy fills in ``{port}`` and ``{base_url}``. The
+    process runs in the folder that Jupyter was started in, where it finds ``runs/``.
     """
     command = [sys.executable, "-P", "-m", "workbench.cli", "serve", "--no-open", "--with-parent"]
     command += ["--port", "{port}", "--prefix", "{base_url}" + NAME]
     return {
         "command": command,
-        "timeout": PATIENCE,
+        "timeout": START_SECONDS,
         # The pages know their prefix, so that their links and websockets stay below it.
         "absolute_url": True,
         "request_headers_override": {

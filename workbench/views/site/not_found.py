@@ -1,4 +1,4 @@
-"""The page at an address that is none of ours: it says so and leads home. Built without Panel."""
+"""The page for unknown addresses: it says so and links home. Built without Panel."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ a { color: var(--link); }
 
 
 class NotFound(RequestHandler):
-    """Answers every address that no page has, with status 404."""
+    """Answers every address without a page, with status 404."""
 
     def initialize(self, prefix: str) -> None:
-        """Take the prefix under which the server's pages lie."""
+        """Take the prefix of the server's pages."""
         self.prefix = prefix
 
     def prepare(self) -> None:
@@ -36,17 +36,7 @@ class NotFound(RequestHandler):
 
 
 def not_found_html(path: str, prefix: str = "", *, dark: bool = False) -> str:
-    """Return the page.
-
-    Parameters
-    ----------
-    path : str
-        What was asked for.
-    prefix : str
-        Under which the server's pages lie, "" or "/something".
-    dark : bool
-        Whether this browser has chosen the dark theme.
-    """
+    """Return the page for a `path`; `prefix` is that of the server's pages, "" or "/something"."""
     from workbench.views.site.entry import NAME
     from workbench.views.site.pages import pages
 
@@ -60,7 +50,7 @@ def not_found_html(path: str, prefix: str = "", *, dark: bool = False) -> str:
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f'<link rel="icon" href="data:,"><title>Not found - {NAME}</title>'
         f"<style>{STYLE}</style></head><body><header>{NAME}</header><main>"
-        f"<h1>There is no such page</h1><p>Nothing lies at <code>{escape(path)}</code>. "
+        f"<h1>Page not found</h1><p>There is nothing at <code>{escape(path)}</code>. "
         f'<a href="{escape(prefix + home.path)}">Go to the home page</a>, or to one of these:</p>'
         f"<ul>{links}</ul></main></body></html>"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from base64 import b64encode
 from collections.abc import Callable
 from html import escape
@@ -16,16 +15,14 @@ import workbench.figures  # noqa: F401  (whole, before threads import parts of i
 from workbench.errors import WorkbenchError
 from workbench.registry import registered
 from workbench.views.parts.components import CSS, ThemeCookie
-from workbench.views.parts.notices import show_error
+from workbench.views.parts.notices import described, show_error
 from workbench.views.parts.outbox import Outbox
 from workbench.views.site.entry import NAME, PageEntry
 from workbench.views.site.glossary import words_html
 from workbench.views.site.sessions import begin
 
-logger = logging.getLogger(__name__)
-
 THREADS = 4
-"""Callbacks run in a pool, so that one session's computation does not hold up another's."""
+"""Threads of the pool for callbacks, so that one session does not hold up another."""
 _ICON = Path(__file__).with_name("icon.svg").read_bytes()
 ICON = "data:image/svg+xml;base64," + b64encode(_ICON).decode()
 THEME = {
@@ -54,12 +51,9 @@ GROUP = "sleep_workbench.pages"
 
 
 def pages() -> tuple[PageEntry, ...]:
-    """Return every page, ours and those of other packages, in the order of the navigation.
+    """Return every page, including those of other packages, in the order of the navigation.
 
-    Raises
-    ------
-    WorkbenchError
-        A page cannot be imported, or two have the same link.
+    Raises WorkbenchError where a page cannot be imported, or two have the same link.
     """
     found = registered(GROUP, PageEntry).values()
     listed = sorted(found, key=lambda page: (page.order, page.label))
@@ -72,50 +66,8 @@ def pages() -> tuple[PageEntry, ...]:
 
 
 def build(link: str) -> Page:
-    """Return one session's page.
-
-    Parameters
-    ----------
-    link : str
-        Of a page in the table.
-    """
+    """Return one session's page, given its link in the table; if it fails, the page says why."""
     entry = next(page for page in pages() if page.link == link)
-
-    def body(page: Page) -> list[Any]:
-        if entry.plotly:
-            pn.extension("plotly")
-        shown = [entry.load()(page)]
-        return [*shown, _words()] if entry.explains_words else shown
-
-    return shell(entry.title, entry.link, body)
-
-
-def builder(link: str) -> Callable[[], Page]:
-    """Return `build` for one page: a plain function, as Panel calls nothing else."""
-
-    def page() -> Page:
-        return build(link)
-
-    return page
-
-
-def configure() -> None:
-    """Set Panel up for this process: threads, notifications, a handler that hides no error."""
-    pn.extension(nthreads=THREADS, notifications=True, exception_handler=show_error)
-
-
-def shell(title: str, here: str, body: Callable[[Page], list[Any]]) -> Page:
-    """Return a page with header, navigation and theme toggle around `body`.
-
-    Parameters
-    ----------
-    title : str
-        Window title.
-    here : str
-        Link of this page, marked in the navigation.
-    body : callable
-        Given the page, returns what goes in its main area; if it fails, the page says why.
-    """
     dark = pn.state.cookies.get(THEME_COOKIE) == "dark"
     outbox = Outbox()
     cookie = ThemeCookie(
@@ -123,10 +75,10 @@ def shell(title: str, here: str, body: Callable[[Page], list[Any]]) -> Page:
     )
     page = Page(
         title=NAME,
-        meta_title=title,
+        meta_title=entry.title,
         favicon=ICON,
         site_url="./",
-        header=[_navigation(here), cookie],
+        header=[_navigation(link), cookie],
         theme_config=THEME,
         dark_theme=dark,
         busy_indicator=None,
@@ -136,15 +88,36 @@ def shell(title: str, here: str, body: Callable[[Page], list[Any]]) -> Page:
     page.param.watch(lambda event: outbox.set([(cookie, {"dark": event.new})]), "dark_theme")
     begin(page)
     try:
-        page.main = body(page)
-    except WorkbenchError as error:
-        page.main = [_failure(str(error))]
+        page.main = _main(entry, page)
     except Exception as error:
-        logger.exception("the page %s cannot be built", title)
-        page.main = [
-            _failure(f"{type(error).__name__}: {error} (a bug; the terminal has the details)")
-        ]
+        message = escape(described(error, f"the page {entry.title} cannot be built"))
+        title = "<h1>This page cannot be shown</h1>"
+        page.main = [_html(f'<div class="failure" role="alert">{title}<p>{message}</p></div>')]
     return page
+
+
+def _main(entry: PageEntry, page: Page) -> list[Any]:
+    """Return what goes in the main area of a page."""
+    if entry.plotly:
+        pn.extension("plotly")
+    shown = [entry.load()(page)]
+    if entry.explains_words:
+        shown.append(_html(f'<div class="foot">{words_html()}</div>', margin=0))
+    return shown
+
+
+def builder(link: str) -> Callable[[], Page]:
+    """Return `build` for one page as a plain function, the only callable that Panel takes."""
+
+    def page() -> Page:
+        return build(link)
+
+    return page
+
+
+def configure() -> None:
+    """Set up Panel for this process: threads, notifications, a handler that hides no error."""
+    pn.extension(nthreads=THREADS, notifications=True, exception_handler=show_error)
 
 
 def _navigation(here: str) -> pn.pane.HTML:
@@ -161,16 +134,5 @@ def _navigation(here: str) -> pn.pane.HTML:
     )
 
 
-def _words() -> pn.pane.HTML:
-    """Return what the words of a page mean, which unfolds at its foot."""
-    foot = f'<div class="foot">{words_html()}</div>'
-    return pn.pane.HTML(foot, stylesheets=[CSS], sizing_mode="stretch_width", margin=0)
-
-
-def _failure(message: str) -> pn.pane.HTML:
-    return pn.pane.HTML(
-        f'<div class="failure" role="alert"><h1>This page cannot be shown</h1>'
-        f"<p>{escape(message)}</p></div>",
-        stylesheets=[CSS],
-        sizing_mode="stretch_width",
-    )
+def _html(text: str, **values: Any) -> pn.pane.HTML:
+    return pn.pane.HTML(text, stylesheets=[CSS], sizing_mode="stretch_width", **values)

@@ -27,26 +27,14 @@ def serve(
     prefix: str = "",
     with_parent: bool = False,
 ) -> None:
-    """Serve the dashboards until interrupted.
+    """Serve the dashboards until interrupted, on a loopback address; `port` 0 picks a free one.
 
-    Parameters
-    ----------
-    port : int
-        0 picks a free one.
-    address : str
-        A loopback address.
-    open_browser : bool
-        Open the home page once the server listens.
-    prefix : str
-        Path that all pages lie under, as ``/workbench`` behind a proxy; "" is the root.
-    with_parent : bool
-        End when the process that started this one has ended: JupyterLab, shut down from its menu,
-        leaves behind what its proxy has started.
+    `prefix` is the path of all pages, such as ``/workbench`` behind a proxy; "" is the root.
+    `with_parent` ends the server with the process that started it: JupyterLab, shut down from its
+    menu, leaves behind what its proxy has started.
 
-    Raises
-    ------
-    WorkbenchError
-        The address is not a loopback address, the prefix is no path, or the port cannot be used.
+    Raises WorkbenchError where the address is not a loopback address, the prefix is not a path, or
+    the port cannot be used.
     """
     from workbench.views.site.services import services
 
@@ -71,7 +59,7 @@ def serve(
 
 
 def say_unless_closed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Handle what a loop's task has raised: a message to a page that was left is no error."""
+    """Handle an error of a loop's task; a message to a page that was left is not an error."""
     from tornado.iostream import StreamClosedError
     from tornado.websocket import WebSocketClosedError
 
@@ -82,10 +70,9 @@ def say_unless_closed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) 
 def listen(port: int, address: str, prefix: str = "") -> Any:
     """Return a Bokeh server that is bound to `port` and serves every page under `prefix`.
 
-    Only pages of this server may open its websockets, and it answers under its own addresses
-    alone: there is no authentication, and without this any page in the same browser could. So a
-    proxy has to say that it speaks for them (`workbench.views.site.jupyter`); its own address is
-    not let in.
+    Only pages of this server may open its websockets, and it answers only under its own addresses:
+    there is no authentication, and any page in the same browser could use it otherwise. So a proxy
+    has to give these addresses (`workbench.views.site.jupyter`); its own address is not let in.
     """
     import panel as pn
 
@@ -105,7 +92,7 @@ def listen(port: int, address: str, prefix: str = "") -> Any:
             prefix=prefix,
             title={page.path: page.title for page in pages()},
             websocket_origin=hosts,
-            # Never used, as "/" is a page; the stock index would load remote fonts.
+            # Never shown, as "/" is a page; Panel's own index would load remote fonts.
             index=str(Path(__file__).with_name("index.html")),
             default_handler_class=NotFound,
             default_handler_args={"prefix": prefix},
@@ -137,13 +124,7 @@ def end_with_parent(loop: Any) -> None:
 
 
 def check_loopback(address: str) -> None:
-    """Refuse an address that other machines could reach.
-
-    Raises
-    ------
-    WorkbenchError
-        `address` is not a loopback address.
-    """
+    """Raise WorkbenchError for an address that other machines could reach."""
     try:
         loopback = address == "localhost" or ipaddress.ip_address(address).is_loopback
     except ValueError:
@@ -158,12 +139,9 @@ def check_loopback(address: str) -> None:
 
 
 def clean_prefix(prefix: str) -> str:
-    """Return a prefix as the server wants it, without a slash at its end; "" for the root.
+    """Return a prefix without a slash at its end, "" for the root.
 
-    Raises
-    ------
-    WorkbenchError
-        It is not an absolute path of plain characters.
+    Raises WorkbenchError where it is not an absolute path of plain characters.
     """
     cleaned = prefix.rstrip("/")
     if not re.fullmatch(r"(/[A-Za-z0-9@%+=:,~._-]+)*", cleaned) or "/.." in cleaned:
@@ -188,12 +166,9 @@ def _port_error(error: OSError, port: int, address: str) -> WorkbenchError:
 
 
 def probe_port(port: int, address: str) -> int:
-    """Return `port`, or a free one for 0, if it can be bound.
+    """Return `port`, or a free one for 0; raises OSError where it cannot be bound.
 
-    Raises
-    ------
-    OSError
-        It cannot; asked here, as the server would leave its socket open.
+    Checked before the server starts, as the server would leave its socket open.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as probe:
@@ -213,7 +188,7 @@ def _names(address: str) -> list[str]:
 
 
 def _warm() -> None:
-    """Import what the first page and the first step need, so that nobody waits for it."""
+    """Import what the first page and the first step need, so that users do not wait for it."""
     from workbench.views.site.pages import pages
 
     try:

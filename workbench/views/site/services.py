@@ -1,6 +1,6 @@
-"""What all sessions of one process share, made once: loaded checkpoints and locks.
+"""What all sessions of one process share: loaded checkpoints and locks.
 
-Knows no Panel. Torch is imported when the first checkpoint is asked for.
+Knows no Panel. Torch is imported with the first checkpoint.
 """
 
 from __future__ import annotations
@@ -21,21 +21,16 @@ if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
 
 MODELS = 12
-"""Checkpoints that are kept loaded; the one that was not asked for the longest goes first."""
+"""Checkpoints that stay loaded; the one not asked for the longest goes first."""
 
 
 class Services:
     """Checkpoints by name, each loaded once however many sessions ask for it.
 
-    One that was replaced since is loaded again, and one that was removed is there no longer.
-
-    Attributes
-    ----------
-    runs : Path or None
-        Folder whose finished runs may be shown as well, as ``runs/NAME``, and in which the lab
-        starts runs; only a server that nobody else can reach sets it.
-    counting : Lock
-        Held while FLOPs are counted: it switches attention's form for the whole process.
+    A replaced checkpoint is loaded again, and a removed one is no longer listed. `runs` is the
+    folder whose finished runs are shown as ``runs/NAME``, and in which the lab starts runs; only a
+    server that nobody else can reach sets it. `counting` is held while FLOPs are counted, as that
+    switches attention's form for the whole process.
     """
 
     def __init__(self) -> None:
@@ -47,7 +42,7 @@ class Services:
 
     @property
     def traces(self) -> Path | None:
-        """Folder of traces that may be shown as well, beside that of the runs; None without."""
+        """Folder of traces that may be shown as well, next to that of the runs, or None."""
         return None if self.runs is None else self.runs.parent / "traces"
 
     def names(self) -> list[str]:
@@ -72,12 +67,8 @@ class Services:
     def checkpoint(self, name: str) -> Checkpoint:
         """Return a checkpoint, loaded at the first call and whenever its files have changed.
 
-        Names may come from an address: only those of `names` are known, no path and no Hub id.
-
-        Raises
-        ------
-        WorkbenchError
-            There is no such checkpoint, or its folder is damaged.
+        Names may come from an address, so only those of `names` count, and no path or Hub id.
+        Raises WorkbenchError where there is no such checkpoint, or its folder is damaged.
         """
         known = self.folders()
         if name not in known:
@@ -101,12 +92,9 @@ class Services:
         return self._checkpoints.get((folder, files), load)
 
     def watch(self) -> Watch:
-        """Return the watch on the runs: one for all sessions.
+        """Return the watch on the runs, one for all sessions.
 
-        Raises
-        ------
-        WorkbenchError
-            This server has no folder of runs.
+        Raises WorkbenchError where this server has no folder of runs.
         """
         if self.runs is None:
             raise WorkbenchError(
@@ -122,7 +110,7 @@ class Services:
             return self._watch
 
     def slots(self) -> Slots:
-        """Return what runs started here may use at a time: all CPU threads and GPUs."""
+        """Return what runs started here may use: all CPU threads and GPUs."""
         import torch
 
         from workbench.lab.queue import Slots
@@ -141,7 +129,7 @@ def lacking(name: str, runs: Path | None) -> str:
     return f"there is no checkpoint {name!r}"
 
 
-_SERVICES = Services()  # made by the import, which happens once however many threads ask
+_SERVICES = Services()  # made at import, which happens once however many threads ask
 
 
 def services() -> Services:

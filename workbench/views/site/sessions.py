@@ -1,15 +1,15 @@
-"""A session's end: what it leaves behind is removed, so that its memory can be used again.
+"""A session's end: what it leaves behind is removed, so that its memory is freed.
 
 A session is a browser tab, or an HTML page that was sent and never opened its websocket. Once it
-has ended, nothing that lives as long as the process may refer to it. Holders found, and what lets
-go of each (Panel 1.9.4, panel-material-ui 0.16.6, param 2.4.2, Bokeh 3.9.2):
+has ended, nothing that lives as long as the process may refer to it. Objects that did, and the
+function that releases each (Panel 1.9.4, panel-material-ui 0.16.6, param 2.4.2, Bokeh 3.9.2):
 
 - ``panel.state._views`` holds every root with its document. Panel removes all of them but that of
   the notifications, which it adds to the page without a callback for the session's end: `forget`.
 - ``panel.state.param.watchers``: panel-material-ui's ``Page`` makes its parameter `busy` follow
-  the process-wide ``panel.state.busy``, for good: `unfollow_busy`.
+  the process-wide ``panel.state.busy`` for ever: `unfollow_busy`.
 
-Until they are removed, both hold the page, its panes, its document and the model's tensors.
+Until then, both hold the page, its panes, its document and the model's tensors.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ LIFETIME: Final[dict[str, Any]] = {
 
 One that comes later makes another session, whose page asks Panel's CDN for its style sheets."""
 UNUSED: Final = 8
-"""Sessions without a websocket that are kept at a time; any program can ask for more pages."""
+"""Most sessions without a websocket that are kept; any program can ask for more pages."""
 
 _contexts: list[weakref.ref[Any]] = []  # of the sessions, the oldest first
 
 
 def at_end(callback: Callable[[], Any]) -> None:
-    """Call `callback` once the current session has ended; never outside a session."""
+    """Call `callback` when the current session has ended; outside a session, never."""
     document = pn.state.curdoc
     if document is not None and document.session_context is not None:
         document.on_session_destroyed(lambda context: callback())
 
 
 def begin(page: Page) -> None:
-    """Prepare the current session, while its page is being built, for its end."""
+    """While its page is being built, prepare the current session for its end."""
     unfollow_busy(page)
     document = pn.state.curdoc
     if document is not None and document.session_context is not None:
@@ -63,7 +63,7 @@ def forget(context: Any) -> None:
 
 
 def unfollow_busy(page: Page) -> None:
-    """Stop a page from following ``panel.state.busy``; ours shows no busy indicator."""
+    """Stop a page from following ``panel.state.busy``; our pages have no busy indicator."""
     with edit_readonly(page):
         page.busy = False  # a value, in place of the reference to the state's parameter
     for watcher in list(pn.state.param.watchers.get("busy", {}).get("value", [])):
@@ -81,5 +81,5 @@ def drop_unused() -> None:
             _contexts.remove(reference)
         elif context.session is not None and context.session.connection_count == 0:
             sessions.append(context.session)
-    for session in sessions[:-UNUSED]:
+    for session in sessions[: 1 - UNUSED]:  # the page being built will be one more
         session.request_expiration()

@@ -2,83 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import panel as pn
-import plotly.graph_objects as go
+import xarray as xr
 
 from workbench import dims
-from workbench.figures import (
-    answer_table,
-    curves_place,
-    pass_curves,
-)
+from workbench.figures import answer_table, curves_place, pass_curves
 from workbench.figures.theme import Theme
 from workbench.views.cursor import drawings, words
-from workbench.views.cursor.cursor import Cursor
 from workbench.views.cursor.problem import Problem
 from workbench.views.cursor.screen import CursorScreen, box, card, heading, html
 from workbench.views.parts.components import Choice, FigurePane, OwnInput
 from workbench.views.parts.outbox import Changes
-from workbench.views.stepper.walk import Walk
-
-if TYPE_CHECKING:
-    from workbench.training.checkpoints import Checkpoint
-
-
-class Scene(NamedTuple):
-    """All that the screen shows.
-
-    Attributes
-    ----------
-    cursor : Cursor
-        Where we are.
-    checkpoint, problem, walk
-        The model, the example and the sleep.
-    theme : {"light", "dark"}
-        Ground of the figures.
-    """
-
-    cursor: Cursor
-    checkpoint: Checkpoint
-    problem: Problem
-    walk: Walk
-    theme: Theme
 
 
 class Screen(CursorScreen):
-    """Every pane and widget of the stepper.
+    """Every pane and widget of the stepper."""
 
-    Parameters
-    ----------
-    names : list of str
-        Checkpoints to choose from.
-    choose : callable
-        Told a parameter of the cursor and the value that the user chose.
-    act : callable
-        Told a transport action.
-    submit : callable
-        Told text and queries that the user typed, and whether to draw an example instead.
-    jump : callable
-        Told window and pass clicked in the timeline.
-    """
-
-    def __init__(
-        self,
-        names: list[str],
-        *,
-        choose: Callable[[str, Any], None],
-        act: Callable[[str], None],
-        submit: Callable[[str, str, bool], None],
-        jump: Callable[[int, int], None],
-    ) -> None:
-        super().__init__(names, title="Stepper", choose=choose, act=act, jump=jump)
+    def __init__(self, view: Any) -> None:
+        super().__init__(view)
         self.query = Choice("Query")
         self.bound["query"] = self.query
         self.watch("query")
-        self.own_input = OwnInput(submit)
-        self.answers = FigurePane(_query_chosen(choose), label="Answers if the model woke now")
+        self.own_input = OwnInput(view.submit)
+
+        def query_clicked(curve: int, custom: Any) -> None:
+            if custom is not None:
+                view.choose("query", int(custom))
+
+        self.answers = FigurePane(query_clicked, label="Answers if the model woke now")
         self.curves = FigurePane(label="Curves along the walk")
         self.tokens, self.onward = html("tokens"), html("onward")
         self.picture, self.score = html("picture"), html("score")
@@ -94,6 +48,7 @@ class Screen(CursorScreen):
             self.passes,
             self.note,
         )
+        example = card("The example", self.query, self.picture, self.own_input)
         memory = card(
             None,
             box("bar", heading("Fast weights S"), self.quantity, self.layer, self.gdn_head),
@@ -102,12 +57,7 @@ class Screen(CursorScreen):
         )
         return box(
             "stepper",
-            box(
-                "left",
-                self.title,
-                setup,
-                card("The example", self.query, self.picture, self.own_input),
-            ),
+            box("left", self.title, setup, example),
             box(
                 "right",
                 card(None, self.transport, self.boundary, self.timeline, self.tokens),
@@ -116,112 +66,83 @@ class Screen(CursorScreen):
             ),
         )
 
-    def complain(self, field: str, message: str) -> Changes:
-        """Say what is wrong with the user's input, at the field."""
-        return [(self.own_input, {"wrong_field": field, "message": message})]
+    def contents(self, view: Any, theme: Theme) -> Changes:
+        """Return each pane of a stepper with the parameters to set; `follow` sets the widgets.
 
-    def contents(self, scene: Scene) -> Changes:
-        """Return what every pane holds for a scene; the widgets' values are left to `follow`.
-
-        Parameters
-        ----------
-        scene : Scene
-            What is to be shown.
-
-        Returns
-        -------
-        list of (object, dict)
-            Each pane with the parameters to be set on it. A figure is drawn only if something
-            that it shows has changed since the last call.
+        A figure is drawn only if something that it shows has changed since the last call.
         """
+        cursor, walk = view.cursor, view.walk
+        answers = walk.answers(cursor.boundary)
+        states = walk.states(cursor.window).sel({dims.LAYER: cursor.layer}, drop=True)
+        limit = walk.scale(cursor.quantity, cursor.layer)
         return [
-            *self._controls(scene),
-            *self._memory(scene),
-            *self._answers(scene),
-            *self._walk(scene),
+            *self._setup(view),
+            *self.matrices(cursor, states, limit=limit, theme=theme, source=walk),
+            *self._answers(view, answers, theme),
+            *self._along(view, answers, theme),
         ]
 
-    def _controls(self, scene: Scene) -> Changes:
-        cursor, walk, task = scene.cursor, scene.walk, scene.checkpoint.task
+    def _setup(self, view: Any) -> Changes:
+        cursor, problem, task = view.cursor, view.problem, view.checkpoint.task
         own: dict[str, Any] = {
             "query_form": task.query_form,
             "typed": bool(cursor.text),
             "hint": task.typing_help(),
         }
-        shown = scene.problem.as_typed
-        if shown != self._filled:  # what is being typed is left alone by mere steps
+        shown = problem.as_typed
+        if shown != self._filled:  # steps leave alone what is being typed
             self._filled, self._fills = shown, self._fills + 1
             own |= {"text": shown[0], "queries": shown[1], "serial": self._fills}
             own |= {"wrong_field": "", "message": ""}
-        note = words.trained_note(walk.passes, scene.checkpoint.sleep)
+        note = words.trained_note(view.walk.passes, view.checkpoint.sleep)
         onward = words.onward("memory", cursor, "Look into this memory")
         onward += words.onward_to_causes(cursor)
         return [
-            (self.note, {"object": note + scene.problem.unlike_training}),
-            (self.query, {"options": query_options(scene.problem)}),
+            (self.note, {"object": note + problem.unlike_training}),
+            (self.query, {"options": query_options(problem)}),
             (self.own_input, own),
             (self.onward, {"object": onward}),
-            *self.controls(walk.extent, cursor.boundary),
         ]
 
-    def _memory(self, scene: Scene) -> Changes:
-        cursor, walk = scene.cursor, scene.walk
-        states = walk.states(cursor.window).sel({dims.LAYER: cursor.layer}, drop=True)
-        return self.matrices(
-            cursor,
-            states,
-            limit=walk.scale(cursor.quantity, cursor.layer),
-            awake=walk.awake[cursor.window],
-            theme=scene.theme,
-            source=walk,
-        )
-
-    def _answers(self, scene: Scene) -> Changes:
-        cursor, walk, task = scene.cursor, scene.walk, scene.checkpoint.task
-        answers = walk.answers(cursor.boundary)
-        queries = scene.problem.queries
+    def _answers(self, view: Any, answers: xr.Dataset, theme: Theme) -> Changes:
+        cursor, walk, queries = view.cursor, view.walk, view.problem.queries
         here = answers.isel({dims.QUERY: cursor.query})
         picture = drawings.draw(
-            scene.problem.picture,
+            view.problem.picture,
             queries[cursor.query],
             str(here["answer"].item()),
             correct=bool(here["correct"]),
         )
-
-        def table() -> go.Figure:
-            return answer_table(
-                answers,
-                [query.label for query in queries],
-                chance=answers["chance"].values if walk.one_symbol else None,
-                one_symbol=walk.one_symbol,
-                selected=cursor.query,
-                theme=scene.theme,
-            )
-
-        key = (walk, cursor.boundary, cursor.query, scene.theme)
+        table = partial(
+            answer_table,
+            answers,
+            [query.label for query in queries],
+            chance=answers["chance"].values if walk.one_symbol else None,
+            one_symbol=walk.one_symbol,
+            selected=cursor.query,
+            theme=theme,
+        )
+        key = (walk, cursor.boundary, cursor.query, theme)
         return [
             (self.picture, {"object": picture}),
-            (self.score, {"object": words.score(answers, task)}),
+            (self.score, {"object": words.score(answers, view.checkpoint.task)}),
             (self.answers, {"figure": self.figure("answers", key, table)}),
         ]
 
-    def _walk(self, scene: Scene) -> Changes:
-        cursor, walk, task = scene.cursor, scene.walk, scene.checkpoint.task
-        boundary, passes = cursor.boundary, walk.extent.passes
-        answers = walk.answers(boundary)
-        summary = walk.summary()
-        change = summary["memory_change"]
+    def _along(self, view: Any, answers: xr.Dataset, theme: Theme) -> Changes:
+        cursor, walk, task = view.cursor, view.walk, view.checkpoint.task
+        boundary, extent = cursor.boundary, cursor.extent
+        change = walk.summary["memory_change"]
         here = float(change[boundary.window, boundary.sleep_pass])
-        title, sentence = words.where(boundary, passes, walk.awake, here, walk.sleep)
-        told = words.score_sentence(answers)
-        stops: dict[str, Any] = {"passes": passes, "boundary": boundary, "theme": scene.theme}
+        place = words.where(boundary, extent, here, walk.sleep)
+        stops: dict[str, Any] = {"passes": extent.passes, "boundary": boundary, "theme": theme}
 
-        def curves() -> go.Figure:
-            one_layer = len(walk.extent.layers) == 1
+        def curves() -> Any:
+            one_layer = len(extent.layers) == 1
             return pass_curves(
-                summary.sel({dims.LAYER: cursor.layer}, drop=True),
-                walk.answer_curves(),
-                awake=walk.awake,
+                walk.summary.sel({dims.LAYER: cursor.layer}, drop=True),
+                walk.answer_curves,
+                awake=extent.awake,
                 difficulty=answers["difficulty"].values,
                 difficulty_name=task.difficulty_name,
                 chance=answers["chance"].values if walk.one_symbol else None,
@@ -232,16 +153,15 @@ class Screen(CursorScreen):
                 **stops,
             )
 
-        key = (walk, cursor.layer, cursor.gdn_head, scene.theme)
-        curves_json = self.figure("curves", key, curves)
-        tokens = drawings.tokens(
-            scene.problem, walk.spans, walk.awake, boundary, walk.cached_tokens(boundary)
-        )
+        key = (walk, cursor.layer, cursor.gdn_head, theme)
+        figure = self.figure("curves", key, curves)
+        cached = walk.cached_tokens(boundary)
+        tokens = drawings.tokens(view.problem, walk.spans, extent.awake, boundary, cached)
+        told = words.score_sentence(answers)
         return [
-            (self.boundary, {"title": title, "sentence": sentence, "told": told, "busy": ""}),
+            *self.place(cursor, place, change, theme=theme, source=walk, told=told),
             (self.tokens, {"object": tokens}),
-            *self.strip(change, awake=walk.awake, source=walk, **stops),
-            (self.curves, {"figure": curves_json, "moving": curves_place(**stops)}),
+            (self.curves, {"figure": figure, "moving": curves_place(**stops)}),
         ]
 
 
@@ -252,11 +172,3 @@ def query_options(problem: Problem) -> dict[str, int]:
         label if labels.count(label) == 1 else f"{label} (query {number + 1})": number
         for number, label in enumerate(labels)
     }
-
-
-def _query_chosen(choose: Callable[[str, Any], None]) -> Callable[[int, Any], None]:
-    def told(curve: int, custom: Any) -> None:
-        if custom is not None:
-            choose("query", int(custom))
-
-    return told

@@ -1,11 +1,13 @@
 """A walk through one sleep: pulls `read` one event at a time and keeps what it saw. No Panel.
 
-The events come from the generator that training exhausts. Besides, the walk computes what a pane
+The events come from the generator that training exhausts. The walk also computes what a pane
 compares them with: the answers if the model woke at a boundary (`wake_now`), and the sleep that
 rewrites only (`read` with ``feed_back=False``). Panes get xarray with the dims of `workbench.dims`.
 """
 
 from __future__ import annotations
+
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -27,33 +29,15 @@ from workbench.views.cursor.cursor import BoundaryIndex, Extent
 from workbench.views.cursor.problem import without_padding
 
 OTHER = "other"
-"""Name of the symbol that stands for every symbol which is no candidate."""
+"""Name of the symbol that stands for all symbols that are not candidates."""
 
 
 class Walk:
     """One example read by one model with N fixed, one event after another.
 
-    Parameters
-    ----------
-    model : HybridModel
-        The network; never changed.
-    batch : Batch
-        One example.
-    sleep : SleepConfig
-        Window, eviction and a fixed N.
-    task : Task
-        What the example belongs to.
-
-    Attributes
-    ----------
-    spans : tuple of (int, int)
-        Token range of each window.
-    awake : tuple of bool
-        Which windows are read awake.
-    extent : Extent
-        What a cursor on this walk ranges over.
-    one_symbol : bool
-        Whether every answer is a single symbol, so that its probability is the answer's.
+    `spans` is the token range of each window, and `extent` what a cursor on this walk ranges over.
+    `one_symbol` says whether every answer is a single symbol, so that its probability is the
+    answer's. The model is never changed.
     """
 
     def __init__(self, model: HybridModel, batch: Batch, sleep: SleepConfig, task: Task) -> None:
@@ -63,11 +47,14 @@ class Walk:
         self.model, self.batch, self.sleep, self.task = model, batch, sleep, task
         starts = range(0, batch.tokens.shape[1], sleep.window)
         self.spans = tuple((s, min(s + sleep.window, batch.tokens.shape[1])) for s in starts)
-        self.awake = tuple(bool(batch.loss_mask[:, slice(*span)].any()) for span in self.spans)
-        passes = tuple(1 if awake else sleep.passes for awake in self.awake)
-        asked = int((batch.difficulty[0] >= 0).sum())
-        heads = model.config.gdn_heads
-        self.extent = Extent(passes, model.fast_weight_layers, heads, asked)
+        awake = tuple(bool(batch.loss_mask[:, slice(*span)].any()) for span in self.spans)
+        self.extent = Extent(
+            passes=tuple(1 if one else sleep.passes for one in awake),
+            awake=awake,
+            layers=model.fast_weight_layers,
+            heads=model.config.gdn_heads,
+            queries=int((batch.difficulty[0] >= 0).sum()),
+        )
         answer_tokens = np.bincount(batch.answer_of[0][batch.answer_of[0] >= 0])
         self.one_symbol = bool((answer_tokens == 1).all())
         self._events = read(model, batch, sleep)
@@ -76,20 +63,12 @@ class Walk:
         self._answers: dict[BoundaryIndex, xr.Dataset] = {}
         self._states: dict[int, xr.DataArray] = {}
         self._scales: dict[tuple[str, int], float] = {}
-        self._rewrites: dict[int, xr.DataArray] | None = None
-        self._summary: xr.Dataset | None = None
-        self._curves: xr.DataArray | None = None
 
     @property
     def passes(self) -> int:
         """N."""
         assert isinstance(self.sleep.passes, int)
         return self.sleep.passes
-
-    @property
-    def boundaries(self) -> tuple[BoundaryIndex, ...]:
-        """Every boundary, in order."""
-        return self.extent.boundaries
 
     @torch.no_grad()
     def memory(self, boundary: BoundaryIndex) -> Memory:
@@ -114,16 +93,10 @@ class Walk:
 
     def finish(self) -> None:
         """Pull every event that is left."""
-        self.memory(self.boundaries[-1])
+        self.memory(self.extent.boundaries[-1])
 
     def states(self, window: int) -> xr.DataArray:
-        """Return S at every pass of a window.
-
-        Returns
-        -------
-        DataArray
-            float32 ``(sleep_pass 0..N, layer, gdn_head, key, value)``.
-        """
+        """Return S of a window, float32 ``(sleep_pass 0..N, layer, gdn_head, key, value)``."""
         if window not in self._states:
             passes = range(self.extent.passes[window] + 1)
             values = np.stack([_stacked(self.memory(BoundaryIndex(window, p))) for p in passes])
@@ -133,17 +106,7 @@ class Walk:
     def scale(self, quantity: str, layer: int) -> float:
         """Return the largest absolute value that a layer's heatmaps show at any boundary.
 
-        Parameters
-        ----------
-        quantity : {"state", "change", "sleep_change"}
-            What is shown of S ``(sleep_pass, gdn_head, key, value)``.
-        layer : int
-            A fast-weight layer, an index of the stack.
-
-        Returns
-        -------
-        float
-            In units of S; 1 where all is zero.
+        `quantity` is "state", "change" or "sleep_change"; in units of S, 1 where all is zero.
         """
         if (quantity, layer) not in self._scales:
             largest = 0.0
@@ -153,37 +116,29 @@ class Walk:
             self._scales[quantity, layer] = largest or 1.0
         return self._scales[quantity, layer]
 
+    @cached_property
     def summary(self) -> xr.Dataset:
-        """Return what each pass did, window by window.
+        """What each pass did, window by window; NaN where a window has no such pass.
 
-        Returns
-        -------
-        Dataset
-            ``norm``, ``relative_change``, ``effective_rank`` (window, sleep_pass, layer,
-            gdn_head) as in `summarise`, and ``memory_change`` (window, sleep_pass) over all
-            layers and heads together; NaN where a window has no such pass.
+        ``norm``, ``relative_change``, ``effective_rank`` (window, sleep_pass, layer, gdn_head) as
+        in `summarise`, and ``memory_change`` (window, sleep_pass) over all layers and heads.
         """
-        if self._summary is None:
-            each = [summarise(self.states(w)) for w in range(len(self.spans))]
-            self._summary = xr.concat(each, dim=dims.WINDOW, join="outer")
-        return self._summary
+        each = [summarise(self.states(w)) for w in range(len(self.spans))]
+        return xr.concat(each, dim=dims.WINDOW, join="outer")
 
     @torch.no_grad()
     def rewrite(self, window: int) -> xr.DataArray | None:
         """Return the baseline for a change per pass: a sleep that rewrites only.
 
-        Every pass reads the embeddings again, so that features never go from pass to pass: what
-        is left is the change that writing the same thing twice makes. Where one fast-weight layer
-        follows attention only, keys, values and gates are exactly those of pass 1, as in the frozen
-        replay of `workbench.instruments.change`.
+        Every pass reads the embeddings again, so features never go from pass to pass; what is left
+        is the change that writing the same thing twice makes. Where one fast-weight layer follows
+        attention only, keys, values and gates are exactly those of pass 1, as in the frozen replay
+        of `workbench.instruments.change`.
 
-        Returns
-        -------
-        DataArray or None
-            ``relative_change`` (sleep_pass, layer, gdn_head); None for windows read awake, and
-            with sliding eviction, where a pass also sees the cache of earlier windows.
+        ``relative_change`` (sleep_pass, layer, gdn_head); None for windows read awake, and with
+        sliding eviction, where a pass also sees the cache of earlier windows.
         """
-        if self.awake[window] or self.sleep.eviction != "hard":
+        if self.extent.awake[window] or self.sleep.eviction != "hard":
             return None
         start, stop = self.spans[window]
         options = {"feed_back": False, "write": "every_pass", "loop": None, "window": stop - start}
@@ -195,25 +150,24 @@ class Walk:
         states = _fast_weights(values, np.arange(len(values)), self.extent.layers)
         return summarise(states)["relative_change"]
 
+    @cached_property
+    def _rewrites(self) -> dict[int, xr.DataArray]:
+        found = {w: self.rewrite(w) for w in range(len(self.spans))}
+        return {w: values for w, values in found.items() if values is not None}
+
     def rewrites(self, layer: int) -> dict[int, xr.DataArray]:
         """Return `rewrite` of every window that is slept on, for one layer."""
-        if self._rewrites is None:
-            found = {w: self.rewrite(w) for w in range(len(self.spans))}
-            self._rewrites = {w: values for w, values in found.items() if values is not None}
         return {w: v.sel({dims.LAYER: layer}, drop=True) for w, v in self._rewrites.items()}
 
     @torch.no_grad()
     def answers(self, boundary: BoundaryIndex) -> xr.Dataset:
         """Return what the model answers if it wakes here, and what it answered awake before.
 
-        Returns
-        -------
-        Dataset
-            ``probability`` (query, symbol) of each answer's first token, over the symbols of the
-            context and `OTHER`; ``right`` (query), the right symbol; ``right_probability``
-            (query), of the right first token; ``answer`` (query), the whole answer in letters;
-            ``correct`` (query), whether it is right; ``given`` (query), whether the model has
-            said it awake; ``chance`` (query), `Task.best_guess`; ``difficulty`` (query).
+        ``probability`` (query, symbol) of each answer's first token, over the symbols of the
+        context and `OTHER`; and by query ``right``, the right symbol; ``right_probability``, of
+        the right first token; ``answer``, the whole answer in letters; ``correct``, whether it is
+        right; ``given``, whether the model has said it awake; ``chance``, `Task.best_guess`;
+        ``difficulty``.
         """
         if boundary in self._answers:
             return self._answers[boundary]
@@ -237,7 +191,7 @@ class Walk:
         boundaries = [BoundaryIndex(window, p) for p in range(self.extent.passes[window] + 1)]
         states = [self.memory(boundary).fast_weights for boundary in boundaries]
         alike = self.sleep.eviction == "hard" and self.sleep.conv_state == "zero"
-        if self.awake[window] or self.wakes(boundaries[0]) or not alike:
+        if self.extent.awake[window] or self.wakes(boundaries[0]) or not alike:
             return  # some answers are given already, or the memories differ in shape
         memory = Memory({i: torch.cat([state[i] for state in states]) for i in states[0]})
         batch = concatenate([self.batch] * len(boundaries))
@@ -248,10 +202,9 @@ class Walk:
             given = ((dims.QUERY,), np.zeros(answers.sizes[dims.QUERY], dtype=bool))
             self._answers.setdefault(boundary, answers.assign(given=given))
 
+    @cached_property
     def answer_curves(self) -> xr.DataArray:
-        """Return the right answer's probability, ``(window, sleep_pass, query)``."""
-        if self._curves is not None:
-            return self._curves
+        """The right answer's probability, ``(window, sleep_pass, query)``."""
         for window in range(len(self.spans)):
             self._answer_together(window)
         curves = [
@@ -261,8 +214,7 @@ class Walk:
             )
             for w, last in enumerate(self.extent.passes)
         ]
-        self._curves = xr.concat(curves, dim=dims.WINDOW, join="outer")
-        return self._curves
+        return xr.concat(curves, dim=dims.WINDOW, join="outer")
 
     def cached_tokens(self, boundary: BoundaryIndex) -> range:
         """Return the tokens whose keys and values attention can see at a boundary.
@@ -276,18 +228,10 @@ class Walk:
 
 
 def summarise(states: xr.DataArray) -> xr.Dataset:
-    """Return norm, relative change and effective rank of each head at each pass.
+    """Return what each pass did to S ``(sleep_pass, layer, gdn_head, key, value)``.
 
-    Parameters
-    ----------
-    states : DataArray
-        S ``(sleep_pass, layer, gdn_head, key, value)``.
-
-    Returns
-    -------
-    Dataset
-        ``norm`` and ``effective_rank`` as `spectra_of`, ``relative_change`` and
-        ``memory_change`` as `changes_of`.
+    ``norm`` and ``effective_rank`` as `spectra_of`, ``relative_change`` and ``memory_change`` as
+    `changes_of`.
     """
     change, spectra = changes_of(states, modes=1), spectra_of(states)
     names = ("relative_change", "memory_change")
@@ -315,9 +259,7 @@ def _answers_of(
     probability, correct = probability[asked], correct[asked]
     is_answer = batch.answer_of[0] == np.flatnonzero(asked)[:, None]  # (query, token)
     right = batch.tokens[0][is_answer.argmax(axis=1)]
-    answer = []
-    for at in is_answer:
-        answer.append(task.spell([task.vocabulary[s] for s in said[at]]))
+    answer = [task.spell([task.vocabulary[s] for s in said[at]]) for at in is_answer]
     context = batch.tokens[0, : task.context_tokens][batch.valid[0, : task.context_tokens]]
     candidates = np.union1d(context, right)
     shown = probability[:, candidates]
