@@ -6,16 +6,19 @@ function that releases each (Panel 1.9.4, panel-material-ui 0.16.6, param 2.4.2,
 
 - ``panel.state._views`` holds every root with its document. Panel removes all of them but that of
   the notifications, which it adds to the page without a callback for the session's end: `forget`.
+- Panel's clean-up of its list of busy events is a task that the process starts once, in the context
+  of the session with the first such event, and so with its document: `start_cleanup`.
 - ``panel.state.param.watchers``: panel-material-ui's ``Page`` makes its parameter `busy` follow
   the process-wide ``panel.state.busy`` for ever: `unfollow_busy`.
 
-Until then, both hold the page, its panes, its document and the model's tensors.
+Until then, each of them holds the page, its panes, its document and the model's tensors.
 """
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
 import panel as pn
@@ -52,6 +55,7 @@ def begin(page: Page) -> None:
         document.on_session_destroyed(forget)
         _contexts.append(weakref.ref(document.session_context))
         drop_unused()
+        start_cleanup()
 
 
 def forget(context: Any) -> None:
@@ -60,6 +64,11 @@ def forget(context: Any) -> None:
     for key, (_, _, document, _) in list(views.items()):
         if document is context._document:
             views.pop(key, None)
+
+
+def start_cleanup() -> None:
+    """Start Panel's clean-up of busy events outside of any session's context."""
+    Context().run(pn.state._schedule_busy_cleanup)
 
 
 def unfollow_busy(page: Page) -> None:
