@@ -1,6 +1,8 @@
-"""Sweeps of runs that take a second, and processes that train them."""
+"""Sweeps of runs that take a second, and what trains them: threads in the place of processes."""
 
+import os
 import textwrap
+import threading
 from functools import partial
 
 import pytest
@@ -27,7 +29,7 @@ passes = {passes}
 
 @pytest.fixture(scope="session")
 def write_sweep():
-    """Return a writer of sweep files of runs that take a second, the base configuration beside.
+    """Return a writer of sweep files of runs that take a second, next to their base configuration.
 
     ``write_sweep(folder, seeds=[0], passes=[1], steps=6, checkpoint_every=2)``, where the last is
     any setting of training; or ``write_sweep(folder, text)``.
@@ -65,3 +67,53 @@ def requested(tiny_sweep, tmp_path):
         return root, sweep
 
     return make
+
+
+@pytest.fixture
+def quick_looks(monkeypatch):
+    """Look at the runs again and again without long pauses."""
+    monkeypatch.setattr("workbench.lab.processes.PAUSE", 0.02)
+
+
+@pytest.fixture
+def in_threads(quick_looks, monkeypatch):
+    """Train in threads of this process what a queue would start processes for.
+
+    Return a list of functions that are called with a run's folder and its progress after each step.
+    """
+    from workbench.config import load_experiment
+    from workbench.lab.runs import claim
+    from workbench.training.loop import train
+
+    on_step, threads = [], []
+
+    class Training(threading.Thread):
+        """A run at work, with what `launch` returns of a process."""
+
+        pid = os.getpid()
+
+        def __init__(self, folder, environment):
+            super().__init__(daemon=True)
+            self.folder = folder
+            (folder / "stop").unlink(missing_ok=True)
+            threads.append(self)
+            self.start()
+
+        def run(self):
+            def told(progress):
+                for function in on_step:
+                    function(self.folder, progress)
+
+            claim(self.folder)
+            experiment = load_experiment(self.folder / "experiment.toml")
+            train(experiment, self.folder, resume=True, on_progress=told)
+
+        def poll(self):
+            return None if self.is_alive() else 0
+
+    monkeypatch.setattr("workbench.lab.queue.start", Training)
+    yield on_step
+    for thread in threads:
+        if thread.is_alive():
+            (thread.folder / "stop").touch()
+        thread.join()

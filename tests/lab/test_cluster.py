@@ -1,18 +1,19 @@
-"""Sweeps on a real Dask cluster: two workers on this machine, one of them killed in the middle."""
+"""Sweeps on Dask clusters of this machine: with real workers that are killed, and with threads."""
 
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import psutil
 import pytest
-from waiting import LIMIT
+from run_facts import assert_same_weights, starts_of, steps_of
+from waiting import LIMIT, until
 
+from workbench.cli import main
 from workbench.lab.processes import alive, kill
 from workbench.lab.runs import list_runs, read_run, set_state
 from workbench.lab.supervise import request_all
@@ -32,79 +33,39 @@ THREE |= {"checkpoint_every": 25, "eval_every": 60}
 """A sweep of three runs, each of some seconds."""
 
 
-def start(*arguments, log):
-    """A process of Dask's, on loopback, without its dashboard."""
-    command = [sys.executable, "-P", "-m", "distributed.cli." + arguments[0], *arguments[1:]]
-    with log.open("ab") as output:
-        return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+@pytest.fixture
+def cluster():
+    """Return a maker of a scheduler on loopback, with workers of one thread in this process."""
+    made = []
 
-
-def end(process):
-    """Kill a process, and with a worker's nanny the worker; runs live in sessions of their own."""
-    try:
-        family = [process, *psutil.Process(process.pid).children()]
-    except psutil.NoSuchProcess:
-        family = [process]
-    for one in family:
-        one.kill()
-    process.wait()
-
-
-def wait_for(condition, *, within=LIMIT):
-    deadline = time.monotonic() + within
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
-    return found
-
-
-class Cluster:
-    """A scheduler and two workers of one thread each."""
-
-    def __init__(self, folder):
-        self.folder, self.workers, self.sweeps = folder, [], []
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.address = f"tcp://127.0.0.1:{port}"
-        self.scheduler = start(
-            "dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard",
-            "--no-show", log=folder / "scheduler.log",
-        )  # fmt: skip
-        self.add_worker()
-        self.add_worker()
-
-    def add_worker(self, *more):
-        self.workers.append(
-            start(
-                "dask_worker", self.address, "--host", "127.0.0.1", "--nthreads", "1",
-                "--no-dashboard", "--local-directory", str(self.folder), *more,
-                log=self.folder / "worker.log",
+    def make(workers):
+        made.append(
+            distributed.LocalCluster(
+                workers, 1, processes=False, protocol="tcp", host="127.0.0.1",
+                dashboard_address=None,
             )
         )  # fmt: skip
+        return made[0]
 
-    def sweep(self, path, root, *more):
-        """The command, in a process of its own."""
-        command = [sys.executable, "-P", "-m", "workbench.cli", "sweep", str(path), "--json"]
-        command += ["--cluster", self.address, "--runs", str(root), *more]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        self.sweeps.append(subprocess.Popen(command, **pipes))
-        return self.sweeps[-1]
-
-    def end(self):
-        for process in [*self.sweeps, *self.workers, self.scheduler]:
-            end(process)
-        for sweep in self.sweeps:
-            sweep.communicate()
+    yield make
+    for one in made:
+        one.close(timeout=LIMIT)
 
 
 @pytest.fixture
-def cluster(tmp_path):
-    folder = tmp_path / "dask"
-    folder.mkdir()
-    cluster = Cluster(folder)
-    yield cluster
-    cluster.end()
+def real_workers(cluster, tmp_path):
+    """Yield the address of a scheduler and three workers, each a process of one thread."""
+    address = cluster(0).scheduler_address
+    command = [sys.executable, "-P", "-m", "distributed.cli.dask_worker", address]
+    command += ["--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    command += ["--local-directory", str(tmp_path)]
+    with (tmp_path / "workers.log").open("ab") as log:
+        options = {"stdout": log, "stderr": log, "start_new_session": True}
+        workers = [subprocess.Popen(command, **options) for _ in range(3)]
+    yield address, workers
+    for worker in workers:
+        worker.kill()
+        worker.wait()
     for run in list_runs(tmp_path / "runs"):
         kill(run.status)
 
@@ -124,87 +85,100 @@ def at_work(root, step=1):
     return [run for run in list_runs(root) if run.state == "running" and run.step >= step]
 
 
-def steps_of(folder):
-    events = map(json.loads, (folder / "events.jsonl").read_text().splitlines())
-    return [event["step"] for event in events if event["kind"] == "step"]
-
-
 def assert_finished_once(root, undisturbed):
     """Every run finished, in one line of steps, with the weights of the undisturbed ones."""
-    from safetensors.torch import load_file
-
     runs = list_runs(root)
     assert [run.state for run in runs] == ["finished"] * 3
     for run in runs:
         assert steps_of(run.folder) == list(range(1, STEPS + 1)), run.name
-        one, other = (
-            load_file(folder / "checkpoint" / "model.safetensors")
-            for folder in (run.folder, undisturbed / run.name)
-        )
-        assert all((one[name] == other[name]).all() for name in other), run.name
-        wait_for(lambda run=run: not alive(run.status))  # it has said "finished", and then ends
+        assert_same_weights(run.folder, undisturbed / run.name)
 
 
-@pytest.mark.parametrize("process_too", [False, True])
-def test_a_killed_worker_costs_nothing(cluster, tiny_sweep, tmp_path, undisturbed, process_too):
-    """Its run's process lives on and is waited for, or died with it and is resumed."""
+@pytest.fixture
+def sweep(capsys, tmp_path):
+    """Run the command `sweep --json`; return its exit code, states and standard error."""
+
+    def call(path, *arguments):
+        with pytest.raises(SystemExit) as ended:
+            main(["sweep", str(path), "--json", "--runs", str(tmp_path / "runs"), *arguments])
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, json.loads(out)["states"] if out else None, err
+
+    return call
+
+
+def test_killed_workers_cost_nothing(real_workers, sweep, tiny_sweep, tmp_path, undisturbed):
+    """The run of one lives on and is waited for; that of the other dies with it and is resumed."""
     root, record = tmp_path / "runs", tmp_path / "record.json"
-    sweep = cluster.sweep(tiny_sweep(**THREE), root, "--record", str(record))
-    victim = wait_for(lambda: at_work(root, 30))[0]
-    parent = psutil.Process(victim.status["pid"]).ppid()
-    nanny = next(
-        w for w in cluster.workers if parent in [c.pid for c in psutil.Process(w.pid).children()]
-    )
-    end(nanny)
-    if process_too:
-        assert kill(victim.status)
-    else:
-        assert alive(read_run(victim.folder).status), "the run's process lives on"
+    address, workers = real_workers
 
-    output, said = sweep.communicate(timeout=LIMIT)
-    assert sweep.returncode == 0, said
-    assert json.loads(output)["states"] == {"finished": 3}
+    def kill_worker_of(run):
+        parent = psutil.Process(run.status["pid"]).ppid()
+        next(worker for worker in workers if worker.pid == parent).kill()
+
+    def kill_two():
+        first = until(lambda: at_work(root))[0]
+        kill_worker_of(first)
+        assert alive(read_run(first.folder).status), "the run's process lives on"
+        second = until(lambda: [r for r in at_work(root, 30) if r.name != first.name])[0]
+        kill_worker_of(second)
+        assert kill(second.status)
+        return first, second
+
+    path = tiny_sweep(**THREE)
+    with ThreadPoolExecutor() as pool:
+        killing = pool.submit(kill_two)
+        code, states, said = sweep(path, "--cluster", address, "--record", str(record))
+        _, second = killing.result()
+    assert code == 0 and states == {"finished": 3}, said
     assert "at work" in said, "progress over the whole sweep"
     assert_finished_once(root, undisturbed)
-    starts = {
-        run.name: len(json.loads((run.folder / "origin.json").read_text()))
-        for run in list_runs(root)
-    }
-    assert starts.pop(victim.name) == (2 if process_too else 1)
-    assert set(starts.values()) == {1}, "nothing is started twice"
+    for run in list_runs(root):
+        assert starts_of(run.folder) == (2 if run.name == second.name else 1)
     assert len(json.loads(record.read_text())["runs"]) == 3
 
 
 def test_ctrl_c_stops_runs_at_resume_points_and_the_command_goes_on(
-    cluster, tiny_sweep, tmp_path, undisturbed
+    cluster, sweep, tiny_sweep, tmp_path, undisturbed, in_threads
 ):
-    root = tmp_path / "runs"
-    path = tiny_sweep(**THREE)
-    sweep = cluster.sweep(path, root)
-    wait_for(lambda: at_work(root, 10))
-    assert len([run for run in list_runs(root) if run.active]) <= 2, "one run a thread"
-    sweep.send_signal(signal.SIGINT)
-    output, said = sweep.communicate(timeout=LIMIT)
-    assert sweep.returncode == 130 and "resume point" in said
-    assert json.loads(output)["states"] == {"stopped": 3}
+    root, path = tmp_path / "runs", tiny_sweep(**THREE)
+    address = cluster(2).scheduler_address
+    active = []
+
+    def interrupt(folder, progress):
+        if progress.step == 10 and not active:
+            active.append(sum(run.active for run in list_runs(root)))
+            os.kill(os.getpid(), signal.SIGINT)
+
+    in_threads.append(interrupt)
+    code, states, said = sweep(path, "--cluster", address)
+    assert code == 130 and "resume point" in said
+    assert active[0] <= 2, "one run a thread"
+    assert states == {"stopped": 3}
     assert any((run.folder / "state").is_dir() for run in list_runs(root))
 
-    again = cluster.sweep(path, root)
-    output, said = again.communicate(timeout=LIMIT)
-    assert again.returncode == 0 and json.loads(output)["states"] == {"finished": 3}, said
+    code, states, said = sweep(path, "--cluster", address)
+    assert code == 0 and states == {"finished": 3}, said
     assert_finished_once(root, undisturbed)
 
 
-def test_a_lost_scheduler_is_told_and_runs_go_on(cluster, tiny_sweep, tmp_path):
-    root = tmp_path / "runs"
-    sweep = cluster.sweep(tiny_sweep(**THREE), root)
-    running = wait_for(lambda: at_work(root))
-    end(cluster.scheduler)
-    _, said = sweep.communicate(timeout=LIMIT)
-    assert sweep.returncode == 2
-    assert "Traceback" not in said
+def test_a_lost_scheduler_is_reported_and_runs_go_on(
+    cluster, sweep, tiny_sweep, tmp_path, monkeypatch, in_threads
+):
+    monkeypatch.setattr("workbench.lab.cluster.SOON", 1.0)
+    here = cluster(1)
+    closing = []
+
+    def close(folder, progress):
+        if not closing:
+            closing.append(folder)
+            here.sync(here.scheduler.close)
+
+    in_threads.append(close)
+    code, _, said = sweep(tiny_sweep(**THREE), "--cluster", here.scheduler_address)
+    assert code == 2 and "Traceback" not in said
     assert said.rstrip().splitlines()[-1].startswith("workbench: the scheduler is gone; expected")
-    wait_for(lambda: read_run(running[0].folder).state == "finished")
+    until(lambda: read_run(closing[0]).state == "finished")
 
 
 @pytest.mark.parametrize(("named", "gpus"), [({}, []), ({"GPU": 2.0, "cores": 4.0}, [0, 1])])
@@ -252,11 +226,10 @@ def test_a_run_for_a_gpu_where_no_worker_names_one_is_failed(tiny_sweep, tmp_pat
         (["--cluster", "tcp://127.0.0.1:9", "--cores", "2"], "--cores or --gpus with --cluster"),
     ],
 )
-def test_what_cannot_be_is_one_line_within_seconds(tiny_sweep, tmp_path, arguments, said):
-    command = [sys.executable, "-P", "-m", "workbench.cli", "sweep", str(tiny_sweep())]
-    command += ["--runs", str(tmp_path / "runs"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
-    assert done.returncode == 2 and done.stdout == ""
-    (line,) = done.stderr.splitlines()
+def test_a_wrong_cluster_is_one_line(tiny_sweep, tmp_path, monkeypatch, sweep, arguments, said):
+    monkeypatch.setattr("workbench.lab.cluster.SOON", 0.2)
+    code, states, err = sweep(tiny_sweep(), *arguments)
+    assert code == 2 and states is None
+    (line,) = err.splitlines()
     assert line.startswith(f"workbench: {said}")
     assert not (tmp_path / "runs").exists(), "nothing was requested"

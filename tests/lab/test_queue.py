@@ -1,18 +1,22 @@
-"""The queue: slots, order, and that killing it, or a run, loses nothing."""
+"""The queue: slots, order, and that killing it, or a run, loses nothing.
+
+Most runs here train in threads of this process (`in_threads`); three tests start real ones.
+"""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
-from waiting import LIMIT
+from run_facts import assert_same_weights, starts_of, steps_of
+from waiting import LIMIT, until
 
 from workbench.errors import WorkbenchError
 from workbench.identity import identify
@@ -28,8 +32,9 @@ from workbench.lab.queue import (
     withdraw,
     work,
 )
-from workbench.lab.runs import Run, list_runs, read_run, requeue, set_state, trash
+from workbench.lab.runs import Run, list_runs, read_run, set_state, trash
 from workbench.lab.supervise import finish, missing, request_all
+from workbench.training.loop import train
 
 pytestmark = pytest.mark.process
 
@@ -40,30 +45,6 @@ def waiting(name, at, tmp_path, *, threads=1, device="cpu", state="queued", gpu=
     text = f'[training]\nthreads = {threads}\ndevice = "{device}"\n'
     (folder / "experiment.toml").write_text('[task]\nname = "depo"\n' + text)
     return Run(name, folder, state, status={"queued_at": at, "gpu": gpu})
-
-
-def wait_for(condition, *, within=LIMIT):
-    end = time.monotonic() + within
-    while not (found := condition()):
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.1)
-    return found
-
-
-def steps_of(folder):
-    lines = (folder / "events.jsonl").read_text().splitlines()
-    return [e["step"] for e in map(json.loads, lines) if e["kind"] == "step"]
-
-
-def weights(folder):
-    from safetensors.torch import load_file
-
-    return load_file(folder / "checkpoint" / "model.safetensors")
-
-
-def assert_same_weights(one, two):
-    for name, tensor in weights(one).items():
-        assert (tensor == weights(two)[name]).all(), name
 
 
 def test_the_oldest_request_first_while_cores_are_free(tmp_path):
@@ -92,58 +73,62 @@ def test_each_run_on_a_gpu_has_one_of_its_own(tmp_path):
     assert next_run([run], Slots(4)) is None, "no GPU was named"
 
 
-def test_runs_are_trained_and_those_beyond_the_slots_wait(requested):
+def test_runs_are_trained_and_those_beyond_the_slots_wait(requested, in_threads):
     root, sweep = requested(seeds=[0, 1, 2], passes=[1])
-    most = 0
+    most, two_at_work = 0, threading.Event()
+    in_threads.append(lambda folder, progress: two_at_work.wait(LIMIT))
 
     def look(runs):
         nonlocal most
         most = max(most, sum(run.active for run in runs))
+        if most == 2:
+            two_at_work.set()
 
     work(root, Slots(2), look=look)
+    assert two_at_work.is_set() and most == 2
     assert {run.state for run in list_runs(root)} == {"finished"}
-    assert most == 2
     assert len(list_runs(root)) == len(sweep.runs) == 3
 
 
-def test_a_run_that_cannot_start_is_failed_with_its_reason(requested):
-    root, sweep = requested(seeds=[0])
+def test_a_run_that_cannot_start_is_failed_with_its_reason(requested, quick_looks):
+    root, sweep = requested(seeds=[0], passes=[1])
     broken = root / sweep.runs[0].name
     (broken / "experiment.toml").write_text("[task]\nname = 'depo'\n[training]\nsteps = 'x'\n")
     work(root, Slots(2))
-    states = {run.name: run for run in list_runs(root)}
-    assert states.pop(broken.name).state == "failed"
+    assert read_run(broken).state == "failed"
     assert "training.steps = 'x'" in read_run(broken).problem
-    assert {run.state for run in states.values()} == {"finished"}, "the others are unharmed"
 
 
-def test_a_killed_run_died_and_resumes_to_the_same_weights(requested):
-    root, sweep = requested(seeds=[0], eval_every=100)
-    one, *others = sweep.runs
-    for other in others:
-        withdraw(read_run(root / other.name))
-    text = (root / one.name / "experiment.toml").read_text()
-    (root / one.name / "experiment.toml").write_text(text.replace("steps = 6", "steps = 200"))
-    undisturbed = root.parent / "undisturbed"
-    undisturbed.mkdir()
-    (undisturbed / "experiment.toml").write_text((root / one.name / "experiment.toml").read_text())
+def test_a_run_is_stopped_killed_and_resumed_to_the_same_weights(
+    requested, quick_looks, monkeypatch, tmp_path
+):
+    root, sweep = requested(seeds=[0], passes=[1], steps=200, eval_every=100)
+    (plan,) = sweep.runs
+    folder = root / plan.name
+    child = launch(read_run(folder))
+    until(lambda: read_run(folder).step > 3)
+    assert not withdraw(read_run(folder)), "it is not in the queue any more"
+    status = read_run(folder).status
+    assert alive(status) and find(status).pid == child.pid
+    ask_to_stop(folder)
+    child.wait(timeout=LIMIT)
+    stopped = read_run(folder)
+    assert stopped.state == "stopped" and 3 < stopped.step < 200
+    killed = []
 
-    child = launch(read_run(root / one.name))
-    run = wait_for(lambda: (r := read_run(root / one.name)).step > 20 and r)
-    assert run.state == "running" and alive(run.status)
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
-    run = read_run(root / one.name)
-    assert run.state == "died" and "without a word" in run.problem
+    def shoot(shares, at_work):
+        run = read_run(folder)
+        if run.state == "running" and run.step > stopped.step + 5 and not killed:
+            assert kill(run.status)
+            killed.append(read_run(folder))
+            assert not kill(run.status), "there is none left to kill"
 
-    requeue(run)
-    work(root, Slots(1))
-    assert read_run(root / one.name).state == "finished"
-    assert steps_of(root / one.name) == list(range(1, 201)), "no step lost, none twice"
-    command = [sys.executable, "-P", "-m", "workbench.cli", "train"]
-    command += [undisturbed / "experiment.toml", "--out", undisturbed, "--resume"]
-    subprocess.run(command, check=True, capture_output=True)
-    assert_same_weights(root / one.name, undisturbed)
+    states = finish(sweep, sweep.runs, root, partial(work, root, Slots(2)), tell=shoot)
+    assert killed[0].state == "died" and "without a word" in killed[0].problem
+    assert states.counts == {"finished": 1} and starts_of(folder) == 3
+    assert steps_of(folder) == list(range(1, 201)), "no step lost, none twice"
+    assert train(plan.experiment, tmp_path / "undisturbed") == "finished"
+    assert_same_weights(folder, tmp_path / "undisturbed")
 
 
 def queue_process(root):
@@ -151,24 +136,22 @@ def queue_process(root):
     return subprocess.Popen(command, stderr=subprocess.PIPE)
 
 
-def test_a_killed_queue_leaves_runs_at_work_and_is_taken_over(requested):
+def test_a_killed_queue_leaves_runs_at_work_and_is_taken_over(requested, in_threads):
     root, sweep = requested(seeds=[0], steps=150, eval_every=100)
     first = queue_process(root)
-    run = wait_for(lambda: next((r for r in list_runs(root) if r.state == "running"), None))
+    run = until(lambda: next((r for r in list_runs(root) if r.state == "running"), None))
     assert queue_works(root)
     first.kill()
     first.communicate()
     assert not queue_works(root), "the system lets go of the lock"
     assert alive(read_run(run.folder).status), "the run goes on"
 
-    second = queue_process(root)
-    done = wait_for(lambda: all(r.state == "finished" for r in list_runs(root)))
-    assert done and len(list_runs(root)) == len(sweep.runs)
-    second.communicate(timeout=LIMIT)
+    work(root, Slots(1))
+    assert {run.state for run in list_runs(root)} == {"finished"}
     for planned in sweep.runs:
         folder = root / planned.name
         assert steps_of(folder) == list(range(1, 151))
-        assert len(json.loads((folder / "origin.json").read_text())) == 1, "started once"
+        assert starts_of(folder) == 1
 
 
 def test_one_queue_a_folder(tmp_path):
@@ -180,37 +163,12 @@ def test_one_queue_a_folder(tmp_path):
     assert not queue_works(tmp_path / "runs")
 
 
-def test_stop_kill_and_resume_a_run_at_work(requested):
-    root, sweep = requested(seeds=[0], steps=100_000, eval_every=100)
-    folder = root / sweep.runs[0].name
-    for other in sweep.runs[1:]:
-        assert withdraw(read_run(root / other.name))
-    child = launch(read_run(folder))
-    wait_for(lambda: read_run(folder).step > 3)
-    assert not withdraw(read_run(folder)), "it is not in the queue any more"
-    ask_to_stop(folder)
-    child.wait(timeout=LIMIT)
-    run = read_run(folder)
-    assert run.state == "stopped" and run.step > 3
-
-    requeue(run)
-    child = launch(read_run(folder))
-    wait_for(lambda: read_run(folder).step > run.step + 3)
-    status = read_run(folder).status
-    worker = find(status)
-    assert worker is not None and worker.pid == child.pid
-    assert kill(status)
-    child.wait(timeout=LIMIT)
-    assert read_run(folder).state == "died"
-    assert not kill(status), "there is none left to kill"
-
-
 def test_a_queue_is_never_killed_in_the_place_of_a_run():
     assert not kill({**identify(), "launcher": True})
     assert psutil.pid_exists(os.getpid())
 
 
-def test_a_sweep_skips_what_is_done_and_records_it(requested, tmp_path):
+def test_a_sweep_skips_what_is_done_and_records_it(requested, in_threads, tmp_path):
     root, sweep = requested(seeds=[0])
     record = tmp_path / "record.json"
     told = []
@@ -231,21 +189,58 @@ def test_a_sweep_skips_what_is_done_and_records_it(requested, tmp_path):
     assert missing(sweep, Path("elsewhere"), record) == [], "what is recorded need not be run"
 
 
-def test_a_run_that_dies_is_started_again_once(requested, monkeypatch):
-    root, sweep = requested(seeds=[0], steps=200, eval_every=100)
-    shot = []
+@pytest.fixture
+def stand_ins(in_threads, monkeypatch):
+    """Have the first run of a sweep begin as a process that only sleeps; return those processes."""
+    from workbench.lab import queue
+
+    children, train_it = [], queue.start
+
+    def start(folder, environment):
+        if children or not folder.name.endswith("n1-seed0"):
+            return train_it(folder, environment)
+        sleep = [sys.executable, "-S", "-c", "import time; time.sleep(3600)"]
+        children.append(subprocess.Popen(sleep))
+        at_work = {"launcher": False, **identify(children[0].pid)}
+        set_state(folder, "running", step=0, steps=6, **at_work)
+        return children[0]
+
+    monkeypatch.setattr(queue, "start", start)
+    yield children
+    for child in children:
+        child.kill()
+        child.wait()
+
+
+def test_a_run_that_dies_is_started_again_once(requested, stand_ins):
+    root, sweep = requested(seeds=[0])
+    folder = root / sweep.runs[0].name
 
     def shoot(shares, at_work):
-        run = read_run(root / sweep.runs[0].name)
-        if run.state == "running" and run.step > 5 and len(shot) < 1:
-            shot.append(os.kill(run.status["pid"], signal.SIGKILL))
+        if folder.name in at_work and stand_ins[0].poll() is None:
+            os.kill(stand_ins[0].pid, signal.SIGKILL)
 
     states = finish(sweep, sweep.runs, root, partial(work, root, Slots(2)), tell=shoot)
-    assert shot and states.counts == {"finished": 2}
-    assert steps_of(root / sweep.runs[0].name) == list(range(1, 201))
+    assert stand_ins[0].poll() == -signal.SIGKILL and states.counts == {"finished": 2}
+    assert starts_of(folder) == 1, "by the thread that came after the process"
 
 
-def test_a_stopped_sweep_leaves_resume_points_and_an_empty_queue(requested):
+def test_a_run_killed_by_hand_stays_dead_while_its_sweep_goes_on(requested, stand_ins):
+    from workbench.lab.actions import kill_runs
+
+    root, sweep = requested(seeds=[0])
+    folder = root / sweep.runs[0].name
+
+    def shoot(shares, at_work):
+        if folder.name in at_work and stand_ins[0].poll() is None:
+            assert kill_runs([read_run(folder)]).done == (folder.name,)
+
+    states = finish(sweep, sweep.runs, root, partial(work, root, Slots(2)), tell=shoot)
+    assert states.counts == {"died": 1, "finished": 1}
+    assert "killed by hand" in states.failed[folder.name]
+
+
+def test_a_stopped_sweep_leaves_resume_points_and_an_empty_queue(requested, in_threads):
     root, sweep = requested(steps=2000, eval_every=100)
 
     def far():
@@ -272,7 +267,7 @@ def nothing(**options):
     options["look"]([])
 
 
-def test_runs_that_finished_before_are_recorded_too(requested, tmp_path):
+def test_runs_that_finished_before_are_recorded_too(requested, in_threads, tmp_path):
     root, sweep = requested(seeds=[0], passes=[1])
     work(root, Slots(1))
     record = tmp_path / "record.json"
@@ -290,7 +285,7 @@ def test_a_record_that_cannot_be_written_is_told_before_anything_runs(requested,
 
 
 def test_a_record_that_cannot_be_written_for_a_while_is_complete_in_the_end(
-    requested, tmp_path, monkeypatch
+    requested, in_threads, tmp_path, monkeypatch
 ):
     from workbench.lab import supervise
 
@@ -384,7 +379,7 @@ def test_gpus_that_are_not_shown_are_told_before_anything_starts(tmp_path, monke
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_run_that_no_slot_will_ever_fit_is_failed_and_others_go_on(requested):
+def test_a_run_that_no_slot_will_ever_fit_is_failed_and_others_go_on(requested, in_threads):
     root, sweep = requested(seeds=[0])
     config = root / sweep.runs[0].name / "experiment.toml"
     config.write_text(config.read_text().replace('device = "cpu"', 'device = "cuda"'))
@@ -419,23 +414,9 @@ def test_what_has_been_started_meanwhile_is_not_withdrawn(requested, monkeypatch
     assert read_run(seen.folder).state == "starting"
 
 
-def test_a_run_killed_by_hand_stays_dead_while_its_sweep_goes_on(requested):
-    from workbench.lab.actions import kill_runs
-
-    root, sweep = requested(seeds=[0], steps=300, eval_every=100)
-    shot = []
-
-    def shoot(shares, at_work):
-        run = read_run(root / sweep.runs[0].name)
-        if run.state == "running" and run.step > 5 and not shot:
-            shot.append(kill_runs([run]))
-
-    states = finish(sweep, sweep.runs, root, partial(work, root, Slots(2)), tell=shoot)
-    assert shot and states.counts == {"died": 1, "finished": 1}
-    assert "killed by hand" in states.failed[sweep.runs[0].name]
-
-
-def test_a_record_of_another_version_of_the_sweep_is_refused(requested, tiny_sweep, tmp_path):
+def test_a_record_of_another_version_of_the_sweep_is_refused(
+    requested, in_threads, tiny_sweep, tmp_path
+):
     from workbench.lab.sweeps import load_sweep
 
     root, sweep = requested(seeds=[0], passes=[1])

@@ -1,6 +1,6 @@
-"""What a person does to runs: stop, resume, kill, delete, restore, and what came of it in words.
+"""What a person does to runs: stop, resume, kill, delete, restore; and the result in words.
 
-One run that cannot be helped does not keep the others waiting: its reason joins the words.
+A run that cannot be changed does not hold up the others: its reason joins the words.
 """
 
 from __future__ import annotations
@@ -19,17 +19,7 @@ KILLED = "killed by hand; it resumes from its newest resume point"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an action.
-
-    Attributes
-    ----------
-    done : tuple of str
-        Names of the runs to which it happened.
-    refused : dict of str to str
-        Name and reason of the others.
-    words : str
-        Both, for a person.
-    """
+    """The runs to which it happened, the others with their reasons, and both in words."""
 
     done: tuple[str, ...]
     refused: dict[str, str]
@@ -37,7 +27,7 @@ class Outcome:
 
 
 def stop_runs(runs: Iterable[Run]) -> Outcome:
-    """Withdraw runs that are queued; ask those at work to stop at a resume point."""
+    """Withdraw queued runs; ask active ones to stop at a resume point."""
 
     def one(run: Run) -> str:
         if withdraw(run):
@@ -51,7 +41,7 @@ def stop_runs(runs: Iterable[Run]) -> Outcome:
 
 
 def resume_runs(runs: Iterable[Run], root: Path, slots: Slots) -> Outcome:
-    """Put runs that stopped, died or failed back into the queue, and see that one works on it."""
+    """Queue runs that stopped, died or failed again, and make sure that a queue is running."""
 
     def one(run: Run) -> str:
         requeue(run)
@@ -64,7 +54,7 @@ def resume_runs(runs: Iterable[Run], root: Path, slots: Slots) -> Outcome:
 
 
 def kill_runs(runs: Iterable[Run]) -> Outcome:
-    """End the processes of runs at once; what came after their newest resume point is lost."""
+    """End the processes of runs at once; work since their newest resume point is lost."""
 
     def one(run: Run) -> str:
         if not run.active:
@@ -80,7 +70,7 @@ def kill_runs(runs: Iterable[Run]) -> Outcome:
 
 
 def delete_runs(runs: Iterable[Run]) -> Outcome:
-    """Move runs into the trash; one that is queued is withdrawn first."""
+    """Move runs to the trash; queued ones are withdrawn first."""
 
     def one(run: Run) -> str:
         withdraw(run)

@@ -1,8 +1,7 @@
 """Arms: named changes of one configuration, so that experiments mean the same thing by a name.
 
-Each takes a base configuration and N and returns another configuration. What N means in an arm
-stands in its description. Source of the list: arXiv 2605.26099 (sleep, sliding, loop range), and
-the controls that the paper does not have.
+Each takes a base configuration and N; what N means in an arm is in its description. Source of the
+list: arXiv 2605.26099 (sleep, sliding, loop range), and controls that the paper does not have.
 """
 
 from __future__ import annotations
@@ -26,18 +25,10 @@ DEEPEST, WIDEST = 8, 8
 
 @dataclass(frozen=True)
 class Arm:
-    """A named change of a configuration.
+    """A named change: ``change(base, passes)`` returns another configuration.
 
-    Attributes
-    ----------
-    name : str
-        As written in sweep files and run names.
-    title : str
-        As written in figures.
-    describes : str
-        What it changes, and what N means in it.
-    change : callable
-        ``change(base, passes) -> Experiment``.
+    `name` is used in sweep files and run names, `title` in figures; `describes` says what changes,
+    and what N means.
     """
 
     name: str
@@ -47,13 +38,7 @@ class Arm:
 
 
 def arm(name: str) -> Arm:
-    """Return the arm of that name.
-
-    Raises
-    ------
-    WorkbenchError
-        There is none.
-    """
+    """Return the arm of that name, or raise with the nearest one."""
     if name not in ARMS:
         close = get_close_matches(name, ARMS, n=1)
         fix = f"write {close[0]}" if close else "choose one"
@@ -70,7 +55,7 @@ def trained_passes(experiment: Experiment) -> str:
 
 
 def with_settings(experiment: Experiment, **sections: dict[str, Any]) -> Experiment:
-    """Return `experiment` with fields of its sections replaced, checked anew."""
+    """Return `experiment` with fields of its sections replaced and checked."""
     data = experiment.model_dump()
     for section, fields in sections.items():
         data[section] = {**data[section], **fields}
@@ -126,9 +111,9 @@ def _wake_loop(base: Experiment, passes: int) -> Experiment:
 
 
 def _matched(candidates: Iterable[Experiment], reference: Experiment) -> Experiment:
-    """Return the candidate (cheapest first) whose step costs most like the reference's.
+    """Return the candidate (cheapest first) whose step costs nearest to the reference's.
 
-    What is still missing, or too much, is made up by the number of steps.
+    The number of steps makes up for the rest.
     """
     target = cost(reference).training
     best, distance = reference, float("inf")

@@ -1,6 +1,6 @@
-"""The further axes of a sweep: in which its runs differ beside arm, N and seed, and choosing one.
+"""Further axes of a sweep: settings other than arm, N and seed in which runs differ.
 
-A figure shows one value of each; which one is chosen by name and value.
+A figure shows one value of each, chosen by name and value.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Entry = Mapping[str, Any]
 
 
 def open_axes(entries: Iterable[Entry]) -> dict[str, list[Any]]:
-    """Return the axes in which runs differ, and the values of each, as they come."""
+    """Return the axes in which runs differ, each with its values in order of appearance."""
     entries = list(entries)
     names = sorted({name for entry in entries for name in _axes(entry)})
     found = {name: _values(entries, name) for name in names}
@@ -24,19 +24,9 @@ def open_axes(entries: Iterable[Entry]) -> dict[str, list[Any]]:
 
 
 def at_axes(entries: Sequence[Entry], axes: Mapping[str, Any]) -> list[Entry]:
-    """Return the runs at those values of the further axes, and see that no axis is left open.
+    """Return the runs of a record at those values, by dotted name of the axis.
 
-    Parameters
-    ----------
-    entries : sequence of mappings
-        Runs as in a record.
-    axes : mapping
-        Values by dotted name.
-
-    Raises
-    ------
-    WorkbenchError
-        An axis or a value is not there, or the runs differ in an axis that is not chosen.
+    Raises WorkbenchError for an unknown axis or value, and where the runs differ in another axis.
     """
     known = sorted({name for entry in entries for name in _axes(entry)})
     for name, value in axes.items():
@@ -63,12 +53,9 @@ def at_axes(entries: Sequence[Entry], axes: Mapping[str, Any]) -> list[Entry]:
 
 
 def parse_axes(entries: Sequence[Entry], texts: Iterable[str]) -> dict[str, Any]:
-    """Return values by name from ``NAME=VALUE`` texts, as the runs have them.
+    """Return values by name from ``NAME=VALUE`` texts, with the types that the runs have.
 
-    Raises
-    ------
-    WorkbenchError
-        A text has no ``=``, names an axis twice, or a value that no run has.
+    Raises WorkbenchError for a text without ``=`` and a name given twice.
     """
     chosen: dict[str, Any] = {}
     for text in texts:

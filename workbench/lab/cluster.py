@@ -1,11 +1,11 @@
 """A sweep on a Dask cluster: each run is a task that supervises the process a laptop would run.
 
-The runs' folder is shared by this machine and all workers, and stays the truth. A worker that is
-killed loses nothing: the scheduler gives its tasks to another one, which waits for a process that
-lives on, or resumes one that does not. A worker takes as many runs at a time as it has threads, or
-as its resources ``cores`` and ``GPU`` allow, where it names them. A worker with ``GPU=2`` gives its
-first two GPUs to one run each; workers of one machine that see the same GPUs never give one twice.
-Needs the extra ``cluster``.
+All machines share the folder of runs, which stays the truth. Killing a worker loses nothing: the
+scheduler gives its tasks to another one, which waits for a process that lives on, or resumes the
+run. A worker takes as many runs at a time as it has threads, or as its resources ``cores`` and
+``GPU`` allow, where it names them. A worker with ``GPU=2`` gives its first two GPUs to one run
+each; workers of one machine that see the same GPUs never give one out twice. Needs the extra
+``cluster``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.lab.processes import ask_to_stop
-from workbench.lab.queue import LOCK, PAUSE, bury, launch, need, only_queue, refuse_hopeless
+from workbench.lab.processes import ask_to_stop, pause
+from workbench.lab.queue import LOCK, bury, launch, need, only_queue, refuse_hopeless
 from workbench.lab.runs import Run, list_runs, read_run, set_state
 
 ADDRESS = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[^/:\s]+):\d{1,5}")
@@ -36,10 +36,7 @@ TRIES = 3
 def connected(address: str) -> Iterator[Any]:
     """Give a client of the scheduler at ``tcp://HOST:PORT``.
 
-    Raises
-    ------
-    WorkbenchError
-        The extra ``cluster`` is not installed, or no scheduler answers there.
+    Raises WorkbenchError if the extra ``cluster`` is not installed or no scheduler answers.
     """
     if not ADDRESS.fullmatch(address):
         raise WorkbenchError(
@@ -77,25 +74,12 @@ def work_on_cluster(
     stop: Callable[[], bool] = lambda: False,
     look: Callable[[list[Run]], None] = lambda runs: None,
 ) -> None:
-    """Have the workers train those queued runs called `names`, until none is queued or at work.
+    """Have the workers train the queued runs in `names`, until none is queued or at work.
 
-    Parameters
-    ----------
-    client : distributed.Client
-        As `connected` gives it.
-    root : Path
-        Folder of the runs, under the same path on every worker.
-    names : set of str
-        The runs; one that another worker's process is at work on is waited for.
-    stop : callable
-        True asks the runs to stop, waits for their resume points, and ends the work.
-    look : callable
-        Told the runs after every look at the folder.
-
-    Raises
-    ------
-    WorkbenchError
-        A worker does not see the folder, a queue works on it, or the scheduler is gone.
+    `root` has the same path on every worker. A run that another worker's process is training is
+    waited for. `stop` asks runs to stop and waits for their resume points; `look` gets all runs
+    again and again. Raises WorkbenchError if a worker does not see the folder, a queue works on it,
+    or the scheduler is gone.
     """
     from distributed import Event
 
@@ -143,23 +127,14 @@ def work_on_cluster(
                             key=f"{run.name}-{uuid.uuid4().hex[:8]}",
                             resources=_share(run, resources),
                         )
-            time.sleep(PAUSE)
+            pause()
 
 
 def attend(folder: str, halt: str) -> str:
-    """Start the run in `folder` if it is queued and wait for it to end; the task of a worker.
+    """Start the run in `folder` if it is queued, wait for it to end, and return its state.
 
-    Parameters
-    ----------
-    folder : str
-        The run's.
-    halt : str
-        Name of the event that asks it to stop. Cancelling the task would not end it.
-
-    Returns
-    -------
-    str
-        The run's state: one that died is queued again by whoever wants it, as on one machine.
+    The task of a worker. `halt` names the event that asks it to stop: cancelling would not end it.
+    A run that died is queued again by the sweep that wants it, as on one machine.
     """
     from distributed import Event, get_worker
 
@@ -182,16 +157,16 @@ def attend(folder: str, halt: str) -> str:
         elif halted and not asked:
             ask_to_stop(path)
             asked = True
-        time.sleep(PAUSE)
+        pause()
     raise WorkbenchError(
         f"{folder} is not there on this worker", "the shared folder of runs", "mount it everywhere"
     )
 
 
 def _judge(task: Any, folder: Path, failures: dict[str, int]) -> None:
-    """Look at a task that is over; one that failed again and again fails its run.
+    """Look at a task that is over; after `TRIES` failures its run fails.
 
-    In every other case the run's folder says what is to be done.
+    In every other case the run's folder says what to do.
     """
     from distributed import KilledWorker
 
@@ -205,7 +180,7 @@ def _judge(task: Any, folder: Path, failures: dict[str, int]) -> None:
 
 
 def _check_workers(client: Any, root: Path) -> None:
-    """Check that every worker of now sees the folder of the runs."""
+    """Check that every present worker sees the folder of the runs."""
     seen = client.run(sees, str(root / LOCK), on_error="return")
     for worker, answer in seen.items():
         if isinstance(answer, Exception):
@@ -223,12 +198,12 @@ def _check_workers(client: Any, root: Path) -> None:
 
 
 def sees(path: str) -> bool:
-    """Say whether this machine has a file; asked of every worker."""
+    """Return whether this machine has a file; every worker is asked."""
     return Path(path).exists()
 
 
 def _resources(client: Any) -> list[dict[str, float]]:
-    """Return what each worker names of its resources."""
+    """Return the resources that each worker names."""
     return [w["resources"] for w in client.scheduler_info(n_workers=-1)["workers"].values()]
 
 
@@ -242,7 +217,7 @@ def _most(named: Iterable[dict[str, float]]) -> dict[str, float]:
 
 
 def _share(run: Run, most: dict[str, float]) -> dict[str, float]:
-    """Return what a run takes of the resources that workers name; at most what one of them has."""
+    """Return what a run takes of the named resources; at most what one worker has."""
     wanted = need(run)
     asked = {"cores": float(wanted.cores), "GPU": float(wanted.gpu)}
     return {name: min(value, most[name]) for name, value in asked.items() if value and name in most}

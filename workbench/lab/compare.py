@@ -16,18 +16,11 @@ ABSENT = "-"
 
 @dataclass(frozen=True)
 class Differences:
-    """What differs between runs.
+    """Settings that differ between runs.
 
-    Attributes
-    ----------
-    runs : tuple of str
-        Names of the runs, in the order given.
-    rows : dict of str to tuple of str
-        Setting -> its value in each run; only settings that are not the same in all of them.
-    same : int
-        How many settings are the same in all.
-    unreadable : tuple of str
-        Runs whose configuration cannot be read; they are not among `runs`.
+    `rows` maps each setting that differs to its value in every run, in the order of `runs`; `same`
+    counts the settings that do not. `unreadable` names runs whose configuration cannot be read;
+    they are not in `runs`.
     """
 
     runs: tuple[str, ...]
@@ -37,7 +30,7 @@ class Differences:
 
 
 def differences(folders: Iterable[Path]) -> Differences:
-    """Return what differs in the configurations of the runs in `folders`."""
+    """Return the differences between the configurations of the runs in `folders`."""
     flat: dict[str, dict[str, str]] = {}
     unreadable = []
     for folder in folders:
@@ -52,13 +45,7 @@ def differences(folders: Iterable[Path]) -> Differences:
 
 
 def read_flat(folder: Path) -> dict[str, str]:
-    """Return the configuration of a run as ``section.field -> text``.
-
-    Raises
-    ------
-    UnreadableFile
-        It is missing or damaged.
-    """
+    """Return the configuration of a run as ``section.field -> text``."""
     return dict(_flat(read_toml(folder / CONFIG), ""))
 
 

@@ -1,7 +1,7 @@
-"""How long runs will take: from the seconds per FLOP of runs that were trained on this machine.
+"""How long runs will take, from the seconds per FLOP of runs that were trained on this machine.
 
-A small model spends its time on other things than products, so a run's speed is taken from those
-finished ones whose steps cost most alike; where none is alike, it is not known.
+Products are a small part of a small model's time, so a run's speed comes from the finished runs
+whose steps cost most alike; without such runs there is no estimate.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ALIKE = 4.0
 
 @dataclass(frozen=True)
 class Speed:
-    """What a finished run tells: FLOPs of one step, and seconds per FLOP."""
+    """FLOPs of one step of a finished run, and its seconds per FLOP."""
 
     step_flops: float
     seconds_per_flop: float
@@ -32,16 +32,9 @@ class Speed:
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long planned runs take.
+    """Seconds of training with all cores busy, seconds of the longest run alone, and the source.
 
-    Attributes
-    ----------
-    seconds : float
-        Of training, with `cores` threads busy.
-    longest : float
-        Of the longest run alone, which no number of cores makes shorter.
-    source : str
-        What the estimate comes from, in words.
+    More cores do not shorten the longest run.
     """
 
     seconds: float
@@ -50,7 +43,7 @@ class Estimate:
 
 
 def speeds(runs: Iterable[Run]) -> list[Speed]:
-    """Return the speed of every finished run of this machine that says what it cost."""
+    """Return the speed of every finished run of this machine whose cost is known."""
     found = []
     for run in runs:
         if run.state != "finished" or run.seconds <= 0 or not here(run.status):
@@ -67,7 +60,7 @@ def speeds(runs: Iterable[Run]) -> list[Speed]:
 
 
 def estimate(plans: list[PlannedRun], known: list[Speed], cores: int) -> Estimate | None:
-    """Return how long `plans` take on `cores` threads; None where nothing alike was measured."""
+    """Return how long `plans` take on `cores` threads; None without comparable runs."""
     if not plans:
         return None
     used: set[Speed] = set()

@@ -1,17 +1,17 @@
 """Floating-point operations of a configuration, counted from the model itself.
 
 Only products are counted (matrix products, attention, the triangular solve of the delta rule), one
-multiplication and one addition as two operations: what is element-wise costs time but hardly any
+multiplication and one addition as two operations: element-wise work takes time but hardly any
 operations. The optimisers' own work, which does not grow with the batch, is left out, as usual.
 
-Two things are counted wrongly, and stay so, as recorded sweeps were planned by these counts: the
-CPU operator's products that are added in place (``baddbmm_``, which torch's counter does not know)
-are left out, and its triangular solve counts as many right sides as there are tokens, not values.
-For ``data/sweeps/depo-n8.toml`` training counts are 1.5 to 4 % too small (exact without fast
-weights), and the steps of matched arms differ from what they should be by at most 0.4 %; `wider` is
-one width narrower than the nearest, which its steps make up. A test has the whole count by hand.
+Two counts are wrong and stay so, because recorded sweeps were planned with them: products that the
+CPU operator adds in place (``baddbmm_``, unknown to torch's counter) are left out, and its
+triangular solve counts as many right sides as there are tokens, not values. For
+``data/sweeps/depo-n8.toml`` training counts are 1.5 to 4 % too small (exact without fast weights),
+and the steps of matched arms are off by at most 0.4 %; `wider` is one width narrower than the
+nearest, which its steps make up for. A test has the whole count by hand.
 
-torch is loaded when something is counted, so that whoever only names arms need not wait for it.
+torch is loaded when something is counted, not by importers that only name arms.
 """
 
 from __future__ import annotations
@@ -38,14 +38,9 @@ from workbench.tasks import task as make_task
 class Cost(NamedTuple):
     """What one sequence costs, in floating-point operations.
 
-    Attributes
-    ----------
-    training : float
-        Forward and backward of a sequence; the mean over N where N is random.
-    sleep : float
-        Forward of its sleeps, at the trained N (or the mean).
-    wake : float
-        Forward of its wake windows: what an answer waits for.
+    `training`: forward and backward, the mean over N where N is random. `sleep`: forward of its
+    sleeps, at the trained N (or the mean). `wake`: forward of its wake windows, which an answer
+    waits for.
     """
 
     training: float
@@ -56,10 +51,7 @@ class Cost(NamedTuple):
 def cost(experiment: Experiment) -> Cost:
     """Count one sequence of `experiment`: training, and sleeping and answering at test time.
 
-    Raises
-    ------
-    WorkbenchError
-        N is decided by a rule, so that nothing can be counted beforehand.
+    Raises WorkbenchError if a rule decides N, so that nothing can be counted beforehand.
     """
     # recomputed activations would count twice: this is the cost of the method, not of saving memory
     sleep = experiment.sleep.model_copy(update={"checkpointing": "none"})

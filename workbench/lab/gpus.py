@@ -1,8 +1,8 @@
-"""Which GPU a run is given: numbers among those that this process sees, and the names CUDA knows.
+"""Which GPU a run is given: its number among those this process sees, and CUDA's name for it.
 
-Whoever starts runs may itself see some of the machine's GPUs alone (a scheduler's allotment, a
-worker's own). Its numbers count among those, and a run sees the one it was given and no other.
-Nothing here asks a GPU: what is there is known from the environment and from the runs at work.
+This process may itself see only some of the machine's GPUs (a scheduler's allotment, a worker's
+own); numbers count among those, and a run sees only the one it was given. No GPU is queried: the
+environment and the active runs say what is there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NAME = re.compile(r"\d+|(GPU|MIG)-[\w/-]+")
 def shown(inherited: str | None) -> list[str] | None:
     """Return the names of the GPUs that ``CUDA_VISIBLE_DEVICES`` shows; None where it is not set.
 
-    As CUDA reads it: the first entry that names no GPU ends the list.
+    As CUDA reads it: the first entry that does not name a GPU ends the list.
     """
     if inherited is None:
         return None
@@ -40,10 +40,7 @@ def shown(inherited: str | None) -> list[str] | None:
 def device(gpu: int, inherited: str | None) -> str:
     """Return the name by which a run is shown the GPU of that number.
 
-    Raises
-    ------
-    WorkbenchError
-        This process sees fewer.
+    Raises WorkbenchError if this process sees fewer.
     """
     names = shown(inherited)
     if names is None:
@@ -59,28 +56,21 @@ def device(gpu: int, inherited: str | None) -> str:
 
 
 def free(gpus: Sequence[int], runs: Iterable[Run], inherited: str | None) -> list[int]:
-    """Return those of `gpus` that no run at work on this machine has been given."""
+    """Return those of `gpus` that no active run on this machine has been given."""
     taken = {_given(run) for run in runs if run.active and here(run.status)}
     return [gpu for gpu in gpus if device(gpu, inherited) not in taken]
 
 
 def _given(run: Run) -> str | None:
-    """Return the name of the GPU that a run was given; None where it has none."""
+    """Return the name of the GPU that a run was given, or None."""
     number = run.status.get("gpu")
     return run.status.get("cuda") or (None if number is None else str(number))
 
 
 def refusal(asked: str, gpus: Sequence[int], none: str) -> str:
-    """Return why a run cannot be served, "" where it can.
+    """Return why a run that asks for the device `asked` cannot be served by `gpus`; "" if it can.
 
-    Parameters
-    ----------
-    asked : str
-        Its ``training.device``.
-    gpus : sequence of int
-        Those that may be given.
-    none : str
-        What to say where there are none.
+    `none` completes the sentence where there are no GPUs.
     """
     kind, _, number = asked.partition(":")
     if kind != "cuda":

@@ -21,17 +21,10 @@ def entries_of(
 ) -> list[dict[str, Any]]:
     """Return what runs know so far, for `workbench.lab.results.dataset`.
 
-    A run that has not begun has no curve, and one that trains no final evaluation. A run of its
-    own, outside a sweep, is an arm of its own under its name, at a cost that is not known. A run
-    with files that cannot be read (damaged, or deleted meanwhile) is left out: the list of runs
-    says so.
-
-    Parameters
-    ----------
-    runs : iterable of Run
-        As `workbench.lab.runs.list_runs` returns.
-    told : mapping or None
-        Events by name of run, where they have been read already and are followed.
+    A run that has not begun has no curve, and one that trains no final evaluation. A run outside a
+    sweep is an arm under its own name, at an unknown cost. A run with files that cannot be read
+    (damaged, or deleted meanwhile) is left out: the list of runs reports it. `told` holds events by
+    name of run, where a caller follows them already.
     """
     entries = []
     for run in runs:

@@ -1,9 +1,9 @@
 """MLflow as a mirror of the run folders, so that a team sees runs in the tool it has.
 
-The folders stay the truth and are only read, by a process of its own. Each run is one MLflow run,
-found again by a tag. What was mirrored last stands in another tag, written after the points
-themselves: a mirror that is killed in between finds the points in the store and leaves them out.
-Nothing leaves the machine except to the store that the user names. Needs the extra ``tracking``.
+The folders stay the truth and are only read, by a separate process. Each run is one MLflow run,
+found again by a tag. Another tag, written after the points themselves, holds what was mirrored
+last: a mirror that is killed in between finds the points in the store and leaves them out. Nothing
+leaves the machine except to the store that the user names. Needs the extra ``tracking``.
 """
 
 from __future__ import annotations
@@ -93,20 +93,8 @@ class Position(Open):
 class Known:
     """What this process knows of one run in the store.
 
-    Attributes
-    ----------
-    id : str
-        MLflow's id of it; empty where its MLflow run was deleted there, which is respected.
-    position : dict
-        ``offset, check, seconds``: where in the events the mirror is.
-    latest : dict of str to int
-        Newest step in the store, by metric.
-    tags : dict of str to str
-        Tags in the store.
-    status : str
-        MLflow's status of it.
-    seen : tuple
-        State and time of change of the run when it was mirrored last.
+    `id` is MLflow's, empty if its run was deleted there (which is respected); `latest` holds the
+    newest step by metric, and `seen` state and time of change of the run when it was mirrored last.
     """
 
     id: str
@@ -119,17 +107,7 @@ class Known:
 
 @dataclass
 class Outcome:
-    """What a mirroring did.
-
-    Attributes
-    ----------
-    points : dict of str to int
-        Metric values added, by run.
-    waiting : list of str
-        Runs that have not begun, of which there is nothing to mirror.
-    problems : dict of str to str
-        Runs that could not be mirrored, and why.
-    """
+    """Metric values added by run, runs that have not begun, and problems of others by name."""
 
     points: dict[str, int] = field(default_factory=dict)
     waiting: list[str] = field(default_factory=list)
@@ -146,12 +124,9 @@ class Mirror:
 
 
 def store_uri(named: str) -> str:
-    """Return the URI of the store that was named; a plain path is an SQLite file.
+    """Return the URI of the named store; a plain path is an SQLite file.
 
-    Raises
-    ------
-    WorkbenchError
-        MLflow knows no store of that kind, or the file cannot hold one.
+    Raises WorkbenchError for a kind of store that MLflow does not know, or an unusable file.
     """
     scheme, separator, rest = named.partition("://")
     scheme = scheme.partition("+")[0]
@@ -191,12 +166,9 @@ def _check_file(path: Path) -> None:
 
 
 def open_store(named: str) -> Mirror:
-    """Open the store at a URI; a new one gets its tables here, before anyone else asks for it.
+    """Open a store; a new one gets its tables here, before anyone else opens it.
 
-    Raises
-    ------
-    WorkbenchError
-        The extra ``tracking`` is not installed, or the store cannot be opened.
+    Raises WorkbenchError if the extra ``tracking`` is not installed, or the store cannot be opened.
     """
     uri = store_uri(named)
     os.environ.update(QUIET)
@@ -223,10 +195,7 @@ def open_store(named: str) -> Mirror:
 def only_mirror(root: Path, named: str) -> Iterator[None]:
     """Hold a folder of runs for mirroring to one store, so that no run is created there twice.
 
-    Raises
-    ------
-    WorkbenchError
-        Another process mirrors it, or there is no such folder.
+    Raises WorkbenchError if another process mirrors it, or there is no such folder.
     """
     from filelock import FileLock, Timeout
 
@@ -259,16 +228,7 @@ def mirror_all(
 ) -> Outcome:
     """Bring the store up to date with every run under `root`.
 
-    Parameters
-    ----------
-    mirror : Mirror
-        The open store.
-    root : Path
-        Folder of the runs.
-    stop : callable
-        True ends it after a run.
-    tell : callable
-        Told how many runs are done, of how many.
+    `stop` ends it after a run; `tell` gets how many runs are done, of how many.
     """
     outcome = Outcome()
     runs = list_runs(root)
@@ -292,12 +252,8 @@ def mirror_all(
 def mirror_run(mirror: Mirror, run: Run) -> int | None:
     """Bring the store up to date with one run; return how many points that added.
 
-    None means that there is nothing to mirror yet, or that its MLflow run was deleted.
-
-    Raises
-    ------
-    WorkbenchError
-        The run's files are damaged.
+    None means that there is nothing to mirror yet, or that its MLflow run was deleted. Raises
+    WorkbenchError if the run's files are damaged.
     """
     if run.state == "damaged":
         raise WorkbenchError(f"{run.folder} is damaged ({run.problem})", "a run", "mend it")
@@ -329,7 +285,7 @@ def mirror_run(mirror: Mirror, run: Run) -> int | None:
 
 
 def _find(mirror: Mirror, run: Run, identity: str, began: int) -> Known:
-    """Return what the store holds of a run; one that it does not hold is created."""
+    """Return what the store holds of a run, which is created if it is not there."""
     from mlflow.entities import ViewType
 
     client = mirror.client
@@ -378,7 +334,7 @@ def _batches(
 ) -> Iterator[tuple[list[Point], dict[str, Any]]]:
     """Yield points from a position in the events on, and the position after them.
 
-    Events that were written anew since, by a resumed run, are read from their start.
+    Events that a resumed run has written again are read from their start.
     """
     try:
         file = open_regular(path)

@@ -1,8 +1,8 @@
 """Moments of training: results at the end, so far, and at equal compute or equal time.
 
 Each takes the Dataset of `workbench.lab.results.dataset` and returns one without steps, in which
-every run stands at one of its evaluations. Everything of a run is then of that one moment: an N
-that was not tested there is NaN, whatever was measured before.
+every run stands at one of its evaluations. All values of a run are then of that moment: an N that
+was not tested there is NaN, whatever was measured before.
 """
 
 from __future__ import annotations
@@ -42,33 +42,24 @@ def latest(dataset: xr.Dataset) -> xr.Dataset:
 def at_flops(dataset: xr.Dataset, flops: float) -> xr.Dataset:
     """Return each run at its last evaluation that spent at most `flops` on training.
 
-    The compute that was really spent stands in ``training_flops``: less than asked for between two
-    evaluations, and where a run ended before. A run whose learning rate was to decay later is
-    judged before its decay: train arms for the same budget to be fair to all.
-
-    Parameters
-    ----------
-    flops : float
-        Floating-point operations of training.
-
-    Returns
-    -------
-    Dataset
-        As `final`; NaN for a run that was not evaluated within `flops`, or whose cost is unknown.
+    ``training_flops`` holds the compute really spent: less than `flops` between two evaluations,
+    and where a run ended before. A run whose learning rate was to decay later is judged before its
+    decay: for a fair comparison, train arms for the same budget. Otherwise as `final`; NaN for a
+    run that was not evaluated within `flops`, or whose cost is unknown.
     """
     return _moment(dataset, dataset["training_flops"] <= flops * (1 + ROUNDING))
 
 
 def at_seconds(dataset: xr.Dataset, seconds: float) -> xr.Dataset:
-    """Return each run at its last evaluation within `seconds` of training; else as `at_flops`.
+    """Return each run at its last evaluation within `seconds` of training; otherwise as `at_flops`.
 
-    Seconds mean something between runs of one machine alone, equally busy.
+    Seconds compare only runs of one machine, equally busy.
     """
     return _moment(dataset, dataset["seconds"] <= seconds * (1 + ROUNDING))
 
 
 def _moment(dataset: xr.Dataset, allowed: xr.DataArray) -> xr.Dataset:
-    """Return each run at the last step that is allowed and at which it was evaluated."""
+    """Return each run at its last evaluated step that is allowed."""
     if not dataset.sizes[dims.STEP]:  # nothing was evaluated yet
         dataset = dataset.reindex({dims.STEP: [0]})
         allowed = allowed.reindex({dims.STEP: [0]}, fill_value=False)

@@ -1,7 +1,7 @@
 """The OS process of a run: started detached, found again, stopped, killed.
 
-A run's process outlives whoever started it. Who it is stands in ``status.json`` (host, pid, and
-when the process began, for pids are used again); whether it is still there is asked of the system.
+A run's process outlives its launcher. ``status.json`` identifies it by host, pid and start time
+(pids are reused); the system is asked whether it still runs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,17 +22,24 @@ from workbench.identity import this_host
 from workbench.training.run_folder import CONFIG, STOP
 
 LOG = "log.txt"
+PAUSE = 0.5
+"""Seconds between two looks at a folder of runs."""
 BEHIND = psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else 5
 """Priority of a run's process: it loses nothing while nobody else is at work."""
 
 
+def pause() -> None:
+    """Wait before the next look at the runs."""
+    time.sleep(PAUSE)
+
+
 def here(status: dict[str, Any]) -> bool:
-    """Say whether a status tells of a process of this machine."""
+    """Return whether a status is of a process on this machine."""
     return status.get("host", this_host()) == this_host()
 
 
 def alive(status: dict[str, Any]) -> bool:
-    """Say whether the process of a status still runs on this machine."""
+    """Return whether the process of a status still runs on this machine."""
     process = find(status)
     try:
         return process is not None and process.status() != psutil.STATUS_ZOMBIE
@@ -40,7 +48,7 @@ def alive(status: dict[str, Any]) -> bool:
 
 
 def find(status: dict[str, Any]) -> psutil.Process | None:
-    """Return the process of a status; None where it is gone, or its pid is another's now."""
+    """Return the process of a status; None if it has ended, or its pid is now another's."""
     try:
         process = psutil.Process(int(status["pid"]))
         began = status.get("started")
@@ -51,10 +59,9 @@ def find(status: dict[str, Any]) -> psutil.Process | None:
 
 
 def start(folder: Path, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start the training process of the run in `folder`, detached; what it prints goes to its log.
+    """Start the training process of the run in `folder`, detached; its output goes to its log.
 
-    It resumes where there is something to resume, and leaves the processor to whoever waits for a
-    page. The caller may forget it.
+    It resumes where there is something to resume, at a low priority, so that pages stay quick.
     """
     (folder / STOP).unlink(missing_ok=True)
     command = [sys.executable, "-P", "-m", "workbench.cli", "train", str(folder / CONFIG)]
@@ -65,10 +72,10 @@ def start(folder: Path, environment: dict[str, str] | None = None) -> subprocess
 
 
 def step_back(pid: int) -> None:
-    """Let a process of ours have what nobody else wants of the processor.
+    """Lower the priority of a run's process.
 
-    Linux shares it between sessions first, and each of these processes has one of its own: its
-    priority counts for nothing until its session's is lowered, too.
+    Linux shares the processor between sessions first, and each run has its own session: the
+    priority of a process counts for nothing until that of its session is lowered, too.
     """
     with suppress(psutil.Error):  # it may have ended at once
         psutil.Process(pid).nice(BEHIND)
@@ -79,9 +86,9 @@ def step_back(pid: int) -> None:
 def spawn(
     command: list[str], log: Path, environment: dict[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a session of its own, its output appended to `log`.
+    """Start a process in its own session, its output appended to `log`.
 
-    A thread waits for it, so that it is no zombie when it has ended; nobody else has to.
+    A thread waits for it, so that it does not stay a zombie; callers need not.
     """
     detached: dict[str, Any] = {"start_new_session": True}
     if os.name == "nt":
@@ -101,12 +108,9 @@ def spawn(
 
 
 def ask_to_stop(folder: Path) -> None:
-    """Ask a run to stop after its step, at a resume point; a file, so that it works from anywhere.
+    """Ask a run to stop after its step, at a resume point; by a file, which works from any machine.
 
-    Raises
-    ------
-    WorkbenchError
-        The folder cannot be written to.
+    Raises WorkbenchError if the folder cannot be written to.
     """
     try:
         (folder / STOP).touch()
@@ -117,9 +121,9 @@ def ask_to_stop(folder: Path) -> None:
 
 
 def kill(status: dict[str, Any]) -> bool:
-    """Kill the process of a status and its children at once; say whether there was one.
+    """Kill the process of a status and its children at once; return whether there was one.
 
-    What it did since its last resume point is lost, nothing else.
+    Only work since its last resume point is lost.
     """
     process = find(status)
     if process is None or status.get("launcher"):

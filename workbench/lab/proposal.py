@@ -1,7 +1,7 @@
-"""An experiment put together by hand: what was chosen, what is wrong with it, the runs it asks for.
+"""An experiment put together by hand: the choices, what is wrong with them, the runs they ask for.
 
-`check` needs a moment and tells every mistake at its field; `propose` counts FLOPs from the models
-and takes seconds. What comes out is a `Sweep`, the same as one read from a file.
+`check` is quick and reports every mistake at its field; `propose` counts FLOPs from the models and
+takes seconds. The result is a `Sweep`, the same as one read from a file.
 """
 
 from __future__ import annotations
@@ -33,18 +33,8 @@ USUAL_SEEDS, USUAL_STEPS = "0, 1", "600"
 class Choices:
     """What a person chose, as typed.
 
-    Attributes
-    ----------
-    sweep : str
-        Name of the experiment; its runs' names begin with it.
-    start : str
-        A bundled configuration, or a task.
-    values : dict of str to str
-        Settings that differ from it, by ``section.field``.
-    arms : dict of str to str
-        The arms and the N of each.
-    seeds, steps : str
-        Training seeds, and optimiser steps of a run.
+    `sweep` begins the names of the runs; `start` is a bundled configuration or a task, and `values`
+    settings that differ from it, by ``section.field``; `arms` maps arms to their N.
     """
 
     sweep: str
@@ -57,21 +47,10 @@ class Choices:
 
 @dataclass(frozen=True)
 class Checked:
-    """Choices that were read, and what is wrong with them.
+    """Choices as read, and problems by the field to report them at.
 
-    Attributes
-    ----------
-    base : Experiment or None
-        What every arm changes; None where a setting is wrong.
-    axes : tuple of ArmAxis
-        The arms with their N.
-    seeds : tuple of int
-        The seeds.
-    steps : int
-        The budget.
-    problems : dict of str to str
-        What is wrong, by the field to say it at: ``sweep``, ``start``, ``arms``, ``arms.NAME``,
-        ``seeds``, ``steps``, or a setting.
+    Fields are ``sweep``, ``start``, ``arms``, ``arms.NAME``, ``seeds``, ``steps``, or a setting.
+    `base` is what every arm changes; None where a setting is wrong.
     """
 
     base: Experiment | None
@@ -88,17 +67,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Proposal:
-    """The runs that an experiment asks for.
-
-    Attributes
-    ----------
-    sweep : Sweep or None
-        None where something is wrong.
-    to_do : list of PlannedRun
-        Those that are not finished yet.
-    problems : dict of str to str
-        As in `Checked`.
-    """
+    """The runs of an experiment, and those not finished yet; no sweep if there are problems."""
 
     sweep: Sweep | None
     to_do: list[PlannedRun]
@@ -112,13 +81,7 @@ def bundled() -> dict[str, Path]:
 
 
 def starting_point(name: str) -> Experiment:
-    """Return a bundled configuration, or the defaults of the task of that name.
-
-    Raises
-    ------
-    WorkbenchError
-        The configuration is missing or cannot be read.
-    """
+    """Return a bundled configuration, or the defaults of the task of that name."""
     known = bundled()
     if name in known:
         return load_experiment(known[name])
@@ -131,7 +94,7 @@ def starting_point(name: str) -> Experiment:
 
 
 def points_of(task: str) -> list[str]:
-    """Return where an experiment with a task can start; bundled files that cannot be read are not.
+    """Return where an experiment with a task can start, leaving out files that cannot be read.
 
     A task without a bundled configuration starts from its defaults, under its own name.
     """
@@ -145,7 +108,7 @@ def points_of(task: str) -> list[str]:
 
 
 def usual(start: str, runs: list[Run]) -> Choices:
-    """Return the choices that a form begins with."""
+    """Return a form's initial choices."""
     values = values_of(starting_point(start))
     return Choices(free_name(start, runs), start, values)
 
@@ -161,7 +124,7 @@ def free_name(start: str, runs: list[Run]) -> str:
 
 
 def check(choices: Choices) -> Checked:
-    """Read what was chosen; whatever is wrong is told at its field. Loads no torch."""
+    """Read the choices; every mistake is reported at its field. Loads no torch."""
     problems: dict[str, str] = {}
     if not NAME.fullmatch(choices.sweep) or len(choices.sweep) > 60:
         given = repr(choices.sweep) if choices.sweep else "nothing"
@@ -201,15 +164,7 @@ def check(choices: Choices) -> Checked:
 
 
 def propose(choices: Choices, root: Path) -> Proposal:
-    """Plan the runs and count what they cost; what would fail when started is refused here.
-
-    Parameters
-    ----------
-    choices : Choices
-        What was chosen.
-    root : Path
-        Folder of the runs.
-    """
+    """Plan the runs and count their cost; refuse settings that would fail at the start."""
     checked = check(choices)
     if checked.problems or checked.base is None:
         return Proposal(None, [], checked.problems)
@@ -242,12 +197,9 @@ def propose(choices: Choices, root: Path) -> Proposal:
 
 
 def check_start(experiment: Experiment) -> None:
-    """Check what a run checks before its first step, so that it is said before it is queued.
+    """Check what a run checks before its first step, so that problems appear before it is queued.
 
-    Raises
-    ------
-    WorkbenchError
-        A setting does not fit the task or this machine.
+    Raises WorkbenchError if a setting does not fit the task or this machine.
     """
     from workbench.training.checkpoints import check_backend
     from workbench.training.compiling import check_compiler

@@ -1,8 +1,8 @@
 """The queue: starts requested runs while slots are free, oldest request first.
 
-Its truth lies in the run folders (``queued``, ``starting``, ``running``), so that it may be killed
-at any moment: runs go on in processes of their own, and the next queue counts them. One queue works
-on a folder of runs at a time, whoever asks first.
+Its truth is in the run folders (``queued``, ``starting``, ``running``), so that it may be killed at
+any moment: runs go on in their own processes, and the next queue counts them. One queue at a time
+works on a folder of runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.identity import GPU, VISIBLE, identify
 from workbench.lab.gpus import device, free, refusal
-from workbench.lab.processes import spawn, start
+from workbench.lab.processes import pause, spawn, start
 from workbench.lab.runs import (
     Run,
     configuration,
@@ -33,20 +33,13 @@ from workbench.lab.runs import (
 from workbench.training.run_folder import STOP
 
 LOCK, LOG = ".queue.lock", ".queue.log"
-PAUSE = 0.5
-"""Seconds between two looks at the folder."""
 
 
 @dataclass(frozen=True)
 class Slots:
-    """What runs may use at a time.
+    """What runs may use at a time: CPU threads (`training.threads`), and GPUs, one run each.
 
-    Attributes
-    ----------
-    cores : int
-        CPU threads, as `training.threads` asks for them.
-    gpus : tuple of int
-        Numbers of GPUs among those that this process sees; one run each.
+    GPUs are numbered among those that this process sees.
     """
 
     cores: int = field(default_factory=lambda: os.cpu_count() or 1)
@@ -63,7 +56,7 @@ class Need:
 
 
 def need(run: Run) -> Need:
-    """Return what a run asks for; an unreadable configuration asks for one core, and then fails."""
+    """Return what a run uses; an unreadable configuration uses one core, and then fails."""
     try:
         training = configuration(run.folder).training
     except WorkbenchError:
@@ -72,10 +65,10 @@ def need(run: Run) -> Need:
 
 
 def next_run(runs: list[Run], slots: Slots) -> tuple[Run, int | None] | None:
-    """Return the oldest queued run that fits into what is free, with its GPU; None if none does.
+    """Return the oldest queued run if it fits into the free slots, with its GPU; else None.
 
-    A run that asks for more cores than there are gets all of them, alone. The first that does not
-    fit is waited for: a large run is not passed by small ones for ever.
+    A run that asks for more cores than there are gets all of them, alone. The oldest is waited for,
+    so that small runs do not pass a large one for ever.
     """
     active = [run for run in runs if run.active]
     cores = slots.cores - sum(min(need(run).cores, slots.cores) for run in active)
@@ -96,12 +89,7 @@ def refuse_hopeless(
 ) -> set[str]:
     """Fail queued runs that ask for a GPU that none of `gpus` can be; return their names.
 
-    Parameters
-    ----------
-    gpus : sequence of int
-        Those that may be given.
-    none : str
-        What a run is told where there are none.
+    `none` is the reason where there are no GPUs.
     """
     refused = set()
     for run in runs:
@@ -114,13 +102,9 @@ def refuse_hopeless(
 def launch(run: Run, gpus: Sequence[int] = ()) -> subprocess.Popen[bytes] | None:
     """Start a queued run; its own process writes the states that follow.
 
-    None where it is queued no more (withdrawn, deleted, or started by another), or where it asks
-    for a GPU and all of `gpus` are taken. It sees the one that it is given alone.
-
-    Raises
-    ------
-    WorkbenchError
-        This process does not see one of `gpus`.
+    Return None if it is no longer queued (withdrawn, deleted, or started by another), or if it asks
+    for a GPU and all of `gpus` are taken. It sees only the GPU it is given. Raises WorkbenchError
+    if this process does not see one of `gpus`.
     """
     inherited = os.environ.get(VISIBLE)
     wanted = need(run).gpu
@@ -144,7 +128,7 @@ def launch(run: Run, gpus: Sequence[int] = ()) -> subprocess.Popen[bytes] | None
 
 
 def bury(name: str, root: Path) -> None:
-    """Note that a run's process ended before it could say who it is."""
+    """Record that a run's process ended before it could identify itself."""
     run = read_run(root / name)
     if run is not None and run.state == "starting" and run.status.get("launcher"):
         said = last_words(run.folder)
@@ -160,28 +144,13 @@ def work(
     look: Callable[[list[Run]], None] = lambda runs: None,
     linger: float = 0.0,
 ) -> None:
-    """Start queued runs as slots become free until none is queued or at work.
+    """Start queued runs under `root` as slots become free, until none is queued or at work.
 
-    Parameters
-    ----------
-    root : Path
-        Folder of the runs.
-    slots : Slots
-        What may be used at a time, by all runs under `root` together.
-    names : set of str or None
-        Wait for these runs to end; None waits for all. Queued runs are started either way.
-    stop : callable
-        True ends the work; what runs, runs on.
-    look : callable
-        Told the runs after every look at the folder.
-    linger : float
-        Seconds to wait for new requests after the last run has ended.
-
-    Raises
-    ------
-    WorkbenchError
-        Another queue works on this folder, it cannot be written to, or this process does not see
-        a GPU that may be used.
+    `slots` are for all runs together. `names` are the runs to wait for (None: all); queued runs are
+    started either way. If `stop` returns True the work ends, and active runs go on. `look` is
+    called with all runs after every look at the folder. `linger` is how many seconds to wait for
+    new requests after the last run has ended. Raises WorkbenchError if another queue works on this
+    folder, it cannot be written to, or this process does not see one of the GPUs.
     """
     for gpu in slots.gpus:
         device(gpu, os.environ.get(VISIBLE))
@@ -207,12 +176,12 @@ def work(
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since >= linger:
                 return
-            time.sleep(PAUSE)
+            pause()
 
 
 @contextmanager
 def only_queue(root: Path) -> Iterator[None]:
-    """Hold the folder's queue lock; the system lets go of it when the holder dies."""
+    """Hold the folder's queue lock; the system releases it when its holder dies."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(root / LOCK, timeout=0)
@@ -234,7 +203,7 @@ def only_queue(root: Path) -> Iterator[None]:
 
 
 def queue_works(root: Path) -> bool:
-    """Say whether a queue works on the folder now."""
+    """Return whether a queue works on the folder now."""
     from filelock import FileLock, Timeout
 
     if not (root / LOCK).exists():
@@ -249,7 +218,7 @@ def queue_works(root: Path) -> bool:
 
 
 def ensure_queue(root: Path, slots: Slots) -> None:
-    """Start a queue in a process of its own unless one works on the folder already."""
+    """Start a queue in its own process unless one works on the folder already."""
     if queue_works(root):
         return
     root.mkdir(parents=True, exist_ok=True)
@@ -261,7 +230,7 @@ def ensure_queue(root: Path, slots: Slots) -> None:
 
 
 def withdraw(run: Run) -> bool:
-    """Take a queued run out of the queue; say whether it was in it."""
+    """Take a queued run out of the queue; return whether it was in it."""
     if run.state != "queued":
         return False
     with transition(run.folder) as now:

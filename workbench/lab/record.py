@@ -129,13 +129,7 @@ class Record(Open):
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a record.
-
-    Raises
-    ------
-    UnreadableFile
-        It is missing, damaged, or of another schema.
-    """
+    """Read a record; raises UnreadableFile if it is missing, damaged, or of another schema."""
     make = "make one with `workbench sweep FILE --record PATH`"
     try:
         record = read_json(path)
@@ -163,21 +157,18 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def recorded(path: Path | None) -> dict[str, dict[str, Any]]:
-    """Return the runs in a record by identity; none where there is no record yet."""
+    """Return the runs in a record by identity; none if there is no record yet."""
     if path is None or not path.exists():
         return {}
     return {run["labels"]["identity"]: run for run in read_record(path)["runs"]}
 
 
 def add_to_record(path: Path, sweep: Sweep, runs: list[Run]) -> int:
-    """Add the finished `runs` of a sweep to its record; return how many it holds now.
+    """Add the finished `runs` of a sweep to its record; return how many it now holds.
 
-    Runs recorded before stay as they are; runs of the sweep come in its order.
-
-    Raises
-    ------
-    WorkbenchError
-        The record holds a run of this arm, N, axes and seed with another configuration.
+    Runs recorded before stay as they are; runs of the sweep come in its order. Raises
+    WorkbenchError if the record holds a run of this arm, N, axes and seed with another
+    configuration.
     """
     entries = recorded(path)
     _check_same_sweep(path, sweep, entries)

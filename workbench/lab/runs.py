@@ -1,8 +1,8 @@
-"""The run store: one folder a run is the truth; this reads, lists, requests and removes them.
+"""The run store: run folders are the truth; this reads, lists and requests runs.
 
 A run's folder is described in `workbench.training.run_folder`; the lab adds ``labels.json`` (what
-the run is in its sweep) and ``log.txt`` (what its process printed). Deleted runs go to ``.trash``
-beside them first. Nothing here loads torch: a dashboard that only lists runs starts quickly.
+the run is in its sweep) and ``log.txt`` (its process's output). Nothing here loads torch, so that a
+dashboard that only lists runs starts quickly.
 """
 
 from __future__ import annotations
@@ -65,33 +65,26 @@ BIRTH = 15.0
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its folder tells it.
+    """A run as its folder describes it.
 
     Attributes
     ----------
-    name, folder : str, Path
-        The folder and its name.
     state : str
-        One of `STATES`. "died": its process has gone without saying why. "damaged": a file in the
+        One of `STATES`. "died": its process ended without giving a reason. "damaged": a file in the
         folder cannot be read, and no process works on the run.
-    step, steps : int
-        Steps done and to do.
     loss : float or None
-        Of the newest step told, nats per predicted token.
+        Of the newest recorded step, nats per predicted token.
     evaluation : dict
-        N -> accuracy by difficulty, of the newest evaluation: where a run has finished, the one
-        that ended it.
+        N -> accuracy by difficulty, of the newest evaluation; in a finished run of the final one.
     seconds : float
         Spent on training steps so far.
     changed : float
-        When it last said something, in seconds since 1970.
-    labels : dict
-        Sweep, arm, N, axes, seed and cost (`workbench.training.run_files.Labels`); empty for a run
-        outside a sweep.
+        When it last wrote something, in seconds since 1970.
+    labels, status : dict
+        `Labels` (empty outside a sweep) and `Status` (empty where damaged) of
+        `workbench.training.run_files`.
     problem : str or None
         Why it failed, or what is damaged.
-    status : dict
-        ``status.json`` as it is (`workbench.training.run_files.Status`); empty where it is damaged.
     """
 
     name: str
@@ -114,7 +107,7 @@ class Run:
 
 
 def list_runs(root: Path, keep: Callable[[Run], bool] = lambda run: True) -> list[Run]:
-    """Return the runs under `root`, the latest to report first; damaged ones are among them."""
+    """Return the runs under `root`, damaged ones included, the latest to report first."""
     if not root.is_dir():
         return []
     folders = [p for p in root.iterdir() if not p.name.startswith(".") and is_run(p)]
@@ -123,15 +116,15 @@ def list_runs(root: Path, keep: Callable[[Run], bool] = lambda run: True) -> lis
 
 
 def is_run(folder: Path) -> bool:
-    """Say whether a folder holds a run."""
+    """Return whether a folder holds a run."""
     # not Path.is_file, which raises where one may not look
     return any(os.path.isfile(folder / name) for name in (STATUS, CONFIG))
 
 
 def read_run(folder: Path) -> Run | None:
-    """Return a run from its folder; None where the folder went away while it was read.
+    """Return a run from its folder; None if the folder went away during reading.
 
-    Each file is read alone. What cannot be read is left out, and `Run.problem` says why.
+    Each file is read separately. `Run.problem` says which cannot be read, and why.
     """
     status, labels, (events, lost), outdated, final, problems = _contents(folder, _stamps(folder))
     if not status and not folder.is_dir():
@@ -167,7 +160,7 @@ def _stamps(folder: Path) -> tuple[Stamp | None, ...]:
 
 @lru_cache(maxsize=2000)
 def _contents(folder: Path, changed: tuple[Stamp | None, ...]) -> tuple[Any, ...]:
-    """Return what a run's files hold, read again only if one has changed: a queue looks often."""
+    """Return what a run's files hold; cached until one changes, because a queue looks often."""
     problems: list[str] = []
     status = _part(read_status, folder, problems, {})
     labels = _part(read_labels, folder, problems, {})
@@ -179,7 +172,7 @@ def _contents(folder: Path, changed: tuple[Stamp | None, ...]) -> tuple[Any, ...
 
 
 def _part(read: Callable[[Path], Value], folder: Path, problems: list[str], nothing: Any) -> Value:
-    """Return what `read` finds in a run's folder; `nothing`, and a problem, where it cannot."""
+    """Return what `read` finds in a run's folder; `nothing`, and a problem, if it cannot."""
     try:
         return read(folder)
     except WorkbenchError as error:
@@ -188,7 +181,7 @@ def _part(read: Callable[[Path], Value], folder: Path, problems: list[str], noth
 
 
 def _written(path: Path) -> float:
-    """Return when a file was written, in seconds since 1970; 0 where there is none."""
+    """Return when a file was written, in seconds since 1970; 0 if it does not exist."""
     try:
         return path.stat().st_mtime
     except OSError:
@@ -196,13 +189,7 @@ def _written(path: Path) -> float:
 
 
 def configuration(folder: Path) -> Experiment:
-    """Return a run's configuration, read again only if its file has changed.
-
-    Raises
-    ------
-    WorkbenchError
-        It is missing or damaged.
-    """
+    """Return a run's configuration, read again only if its file has changed."""
     return _configuration(folder / CONFIG, stamp(folder / CONFIG))
 
 
@@ -212,13 +199,7 @@ def _configuration(path: Path, changed: Stamp) -> Experiment:
 
 
 def _outdated(folder: Path) -> str:
-    """Return why a run's configuration is not one of this version; "" where it is.
-
-    Raises
-    ------
-    UnreadableFile
-        It is damaged.
-    """
+    """Return why a run's configuration is not valid in this version; "" if it is."""
     try:
         configuration(folder)
     except MissingFile:
@@ -233,8 +214,8 @@ def _outdated(folder: Path) -> str:
 def scores_at_trained(run: Run) -> tuple[str, dict[str, float]]:
     """Return the N of a run's newest evaluation nearest to that of its training, and its scores.
 
-    An N that was not trained would say less; where the trained one was not tested, it is the
-    largest below it, else the smallest.
+    An N that was not trained says less; if the trained one was not tested, it is the largest below
+    it, else the smallest.
     """
     tested = {int(n): scores for n, scores in run.evaluation.items()}
     if not tested:
@@ -247,16 +228,10 @@ def scores_at_trained(run: Run) -> tuple[str, dict[str, float]]:
 
 
 def actual_state(status: dict[str, Any], changed: float, folder: Path) -> str:
-    """Return the state a status says, or "died" where it says active and nobody is at work.
+    """Return the state in a status, or "died" if that is active and no process is at work.
 
-    Parameters
-    ----------
-    status : dict
-        ``status.json``, as `read_status` returns it.
-    changed : float
-        When the run last said something, in seconds since 1970.
-    folder : Path
-        The run's, where a process of another machine leaves signs of life.
+    `changed` is when the run last wrote something, in seconds since 1970; in `folder` processes of
+    other machines leave signs of life.
     """
     state = str(status["state"])
     if state not in ACTIVE:
@@ -273,17 +248,7 @@ def actual_state(status: dict[str, Any], changed: float, folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Events:
-    """What a run has told, and where reading can go on.
-
-    Attributes
-    ----------
-    entries : list of dict
-        Steps and evaluations, oldest first.
-    offset : int
-        Byte to go on from.
-    damaged : int
-        Lines that could not be read.
-    """
+    """Steps and evaluations, oldest first; the byte to go on from; how many lines are unreadable."""
 
     entries: list[dict[str, Any]]
     offset: int
@@ -293,12 +258,8 @@ class Events:
 def read_events(folder: Path, offset: int = 0) -> Events:
     """Return the events of a run from byte `offset`; an unfinished last line waits.
 
-    A file shorter than `offset` was written again by a resumed run: it is read from the start.
-
-    Raises
-    ------
-    UnreadableFile
-        It is not a regular file, too large, or may not be read.
+    A file shorter than `offset` was rewritten by a resumed run: it is read from the start. Raises
+    UnreadableFile if it is not a regular file, too large, or may not be read.
     """
     path = folder / EVENTS
     try:
@@ -325,13 +286,7 @@ def read_events(folder: Path, offset: int = 0) -> Events:
 
 
 def find_run(root: Path, name: str) -> Path:
-    """Return the folder of the run called `name`; names never lead out of `root`.
-
-    Raises
-    ------
-    WorkbenchError
-        There is no such run.
-    """
+    """Return the folder of the run called `name`; names never lead out of `root`."""
     folder = root / name
     if not NAME.fullmatch(name) or not is_run(folder):
         raise WorkbenchError(
@@ -341,13 +296,7 @@ def find_run(root: Path, name: str) -> Path:
 
 
 def request(folder: Path, experiment_toml: str, labels: dict[str, Any], steps: int) -> None:
-    """Put a run into the queue: its folder with configuration and labels, and no process yet.
-
-    Raises
-    ------
-    WorkbenchError
-        The folder cannot be written to.
-    """
+    """Put a run into the queue: its folder with configuration and labels, and no process yet."""
     try:
         write_text(folder / CONFIG, experiment_toml)
         if labels:
@@ -362,12 +311,8 @@ def request(folder: Path, experiment_toml: str, labels: dict[str, Any], steps: i
 def set_state(folder: Path, state: str, **changes: Any) -> None:
     """Write a run's state, keeping the rest of its status; used while no process trains.
 
-    A damaged status is replaced.
-
-    Raises
-    ------
-    WorkbenchError
-        The run's folder was removed: it is not written half anew.
+    A damaged status is replaced. Raises WorkbenchError if the run's folder was removed, so that it
+    does not come back half written.
     """
     check_there(folder)
     status = _part(read_status, folder, [], {})
@@ -381,7 +326,7 @@ def set_state(folder: Path, state: str, **changes: Any) -> None:
 
 
 def claim(folder: Path) -> None:
-    """Tell who works on a run that a queue has launched: the first act of its process."""
+    """Record the process of a run that a queue has launched: the first act of that process."""
     status = _part(read_status, folder, [], {})
     if status.get("state") == "starting" and status.pop("launcher", False):
         write_json(folder / STATUS, status | identify())
@@ -391,13 +336,9 @@ def claim(folder: Path) -> None:
 def transition(folder: Path) -> Iterator[Run]:
     """Hold the states of a folder of runs, and give the run in `folder` as it is now.
 
-    Whoever changes a state reads it under this, so that a run is not withdrawn by one and started
-    by another. Held for moments only.
-
-    Raises
-    ------
-    WorkbenchError
-        The run is gone, or somebody holds the states for longer than `PATIENCE`.
+    Every change of a state reads it under this lock, so that no run is withdrawn by one process and
+    started by another. It is held for moments only. Raises WorkbenchError if the run is gone, or
+    the lock is taken for longer than `PATIENCE`.
     """
     from filelock import FileLock, Timeout
 
@@ -414,13 +355,7 @@ def transition(folder: Path) -> Iterator[Run]:
 
 
 def requeue(run: Run) -> None:
-    """Put a stopped, died or failed run back into the queue; it resumes.
-
-    Raises
-    ------
-    WorkbenchError
-        It is queued, at work or finished, or gone.
-    """
+    """Put a stopped, died or failed run back into the queue; it resumes."""
     with transition(run.folder) as now:
         if now.state not in ("stopped", "died", "failed"):
             raise WorkbenchError(
@@ -433,13 +368,7 @@ def requeue(run: Run) -> None:
 
 
 def trash(run: Run) -> Path:
-    """Move a run into the trash folder; return where it lies now.
-
-    Raises
-    ------
-    WorkbenchError
-        A process works on it, or it is gone.
-    """
+    """Move a run into the trash folder; return its new place."""
     if not (run.folder / CONFIG).is_file():
         return _moved(run)  # damaged: nobody can start it
     with transition(run.folder) as now:
@@ -470,13 +399,7 @@ def trashed(root: Path) -> list[Path]:
 
 
 def restore(root: Path, name: str) -> Path:
-    """Bring the newest deleted run called `name` back; return its folder.
-
-    Raises
-    ------
-    WorkbenchError
-        There is none, or a run of that name exists again.
-    """
+    """Bring the newest deleted run called `name` back; return its folder."""
     found = [p for p in trashed(root) if p.name.rpartition("@")[0] == name]
     if not found:
         raise WorkbenchError(f"no deleted run {name!r} in {root}", "one of the trash", "check it")
@@ -488,7 +411,7 @@ def restore(root: Path, name: str) -> Path:
 
 
 def empty_trash(root: Path) -> int:
-    """Remove what lies in the trash for good; return how many runs that were."""
+    """Delete everything in the trash for good; return how many runs that were."""
     found = trashed(root)
     for folder in found:
         shutil.rmtree(folder)
@@ -507,7 +430,7 @@ def log_tail(folder: Path, lines: int = 20) -> list[str]:
 
 
 def last_words(folder: Path) -> str:
-    """Return the error that a run's process printed last, or that it printed none."""
+    """Return the last error that a run's process printed, or that it printed none."""
     said = [line for line in log_tail(folder, 40) if line.startswith("workbench: ")]
     if said:
         return said[-1].removeprefix("workbench: ")

@@ -18,24 +18,14 @@ from workbench.training import statistics
 def over_seeds(array: xr.DataArray) -> xr.Dataset:
     """Return the mean over seeds with its 95 % Student t interval.
 
-    Seeds that are NaN are left out, cell by cell. Nothing is clipped: the interval of a share may
-    leave 0 to 1. Equal values give an interval of no width.
-
-    Parameters
-    ----------
-    array : DataArray
-        Any dims, one of which is seed; any unit.
+    NaN seeds are left out, cell by cell. Nothing is clipped: the interval of a share may leave 0 to
+    1. Equal values give an interval of no width.
 
     Returns
     -------
     Dataset
-        ``mean``, ``low``, ``high`` in the unit of `array` and ``count`` (int, seeds used), over
-        its other dims. No seed: mean NaN. Fewer than two: low and high NaN.
-
-    Raises
-    ------
-    WorkbenchError
-        `array` has no dim seed.
+        ``mean``, ``low``, ``high`` in the unit of `array` and ``count`` (int, seeds used), over its
+        dims other than seed. No seed: mean NaN. Fewer than two: low and high NaN.
     """
     others, values, coords = _seeds_last(array)
     found = statistics.seed_intervals(values)
@@ -60,12 +50,7 @@ def difference(
     -------
     Dataset
         ``mean``, ``low``, ``high``, ``p_welch``, ``p_exact``, ``count``, ``other_count`` of a - b
-        (`workbench.training.statistics.Comparison`); n_train remains where arms alone are named.
-
-    Raises
-    ------
-    WorkbenchError
-        There is no such arm or n_train, or only one of the two names an n_train.
+        (`workbench.training.statistics.Comparison`); n_train remains where only arms are named.
     """
     others, first, second, coords = _two(array, arm_a, arm_b)
     found = statistics.compare(first, second)
@@ -78,20 +63,11 @@ def equivalence(
     arm_b: str | tuple[str, str],
     margin: float,
 ) -> xr.Dataset:
-    """Return whether two arms are equal within a margin: two one-sided tests, unpaired.
+    """Return whether two arms are equal within `margin`: two one-sided tests, unpaired.
 
-    Parameters
-    ----------
-    array, arm_a, arm_b
-        As in `difference`.
-    margin : float
-        In the unit of `array`.
-
-    Returns
-    -------
-    Dataset
-        ``mean``, ``low``, ``high`` (90 %) and ``p`` of a - b
-        (`workbench.training.statistics.Equivalence`).
+    `array`, `arm_a` and `arm_b` are as in `difference`; `margin` is in the unit of `array`. Returns
+    ``mean``, ``low``, ``high`` (90 %) and ``p`` of a - b
+    (`workbench.training.statistics.Equivalence`).
     """
     others, first, second, coords = _two(array, arm_a, arm_b)
     found = statistics.equivalence(first, second, margin)

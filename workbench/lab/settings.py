@@ -1,8 +1,8 @@
 """The configuration as a form sees it: each setting with its meaning, kind, bounds and text form.
 
-Everything follows from the classes of `workbench.config`: names and bounds from their JSON schema,
-meanings from their docstrings, tasks from the installed ones. A field added there appears in
-every form.
+All of it follows from the classes of `workbench.config`: names and bounds from their JSON schema,
+meanings from their docstrings, tasks from the installed ones. A field added there appears in every
+form.
 """
 
 from __future__ import annotations
@@ -29,20 +29,9 @@ COMMON = ("sleep.window", "training.batch_size", "training.eval_every", "trainin
 class Setting:
     """One field of a configuration.
 
-    Attributes
-    ----------
-    name : str
-        ``section.field``.
-    describes : str
-        Its meaning, from the class's docstring.
-    kind : {"integer", "number", "boolean", "choice", "list", "text"}
-        How it is asked for; a list is written with commas.
-    choices : tuple of str
-        What a choice, or an entry of a list, may be.
-    bounds : str
-        The values it may have, in words; empty where any will do.
-    optional : bool
-        Whether it may be left empty.
+    `name` is ``section.field`` and `describes` its meaning. `kind` is "integer", "number",
+    "boolean", "choice", "list" (written with commas) or "text"; `choices` are those of a choice, or
+    of a list's entries. `bounds` are in words, and `optional` allows an empty field.
     """
 
     name: str
@@ -68,7 +57,7 @@ class Setting:
         return ", ".join(words) or f"as described: {self.describes.rstrip('.')}"
 
     def text(self, value: Any) -> str:
-        """Return a value as it stands in a field; `parse` reads it back."""
+        """Return a value as text, which `parse` reads back."""
         if value is None:
             return ""
         if isinstance(value, list | tuple):
@@ -76,7 +65,7 @@ class Setting:
         return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
     def parse(self, text: str) -> Any:
-        """Return what was typed in the form that pydantic reads."""
+        """Return typed text in the form that pydantic reads."""
         text = text.strip()
         if self.optional and not text:
             return None
@@ -128,19 +117,9 @@ def values_of(experiment: Experiment) -> dict[str, str]:
 def with_values(
     experiment: Experiment, values: dict[str, str]
 ) -> tuple[Experiment | None, dict[str, str]]:
-    """Return `experiment` with settings as typed, and what is wrong with them.
+    """Return `experiment` with settings as typed, or None and the problems by setting.
 
-    Parameters
-    ----------
-    experiment : Experiment
-        Where to begin.
-    values : dict of str to str
-        Text by ``section.field``; names that this task has not are passed over.
-
-    Returns
-    -------
-    (Experiment or None, dict)
-        None where anything is wrong; then the reasons by setting.
+    `values` maps ``section.field`` to text; names that this task does not have are ignored.
     """
     data = experiment.model_dump(mode="json")
     for setting in settings_of(experiment.task.name):
@@ -154,7 +133,7 @@ def with_values(
 
 
 def reasons(error: ValidationError, task: str) -> dict[str, str]:
-    """Return why a configuration is refused, by the setting that it is to be said at."""
+    """Return why a configuration is refused, by the setting at which to report it."""
     known = {setting.name: setting for setting in settings_of(task)}
     found: dict[str, str] = {}
     for problem in error.errors():

@@ -1,8 +1,7 @@
-"""Bringing a sweep to its end: what is missing is requested, watched, restarted, recorded."""
+"""Bringing a sweep to its end: missing runs are requested, watched, restarted, recorded."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 from workbench.config import to_toml
 from workbench.errors import WorkbenchError
 from workbench.lab.actions import KILLED
-from workbench.lab.processes import ask_to_stop
-from workbench.lab.queue import PAUSE, outcome, queue_works, withdraw
+from workbench.lab.processes import ask_to_stop, pause
+from workbench.lab.queue import outcome, queue_works, withdraw
 from workbench.lab.record import add_to_record, recorded
 from workbench.lab.runs import Run, list_runs, read_run, request, requeue
 from workbench.lab.sweeps import PlannedRun, Sweep
@@ -29,14 +28,9 @@ Work = Callable[..., None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the runs of a sweep ended.
+    """How many runs are in each state, and why others failed, died or are damaged.
 
-    Attributes
-    ----------
-    counts : dict of str to int
-        Runs in each state; those recorded before count as finished.
-    failed : dict of str to str
-        Name and reason of each that failed, died or is damaged.
+    Runs recorded before count as finished.
     """
 
     counts: dict[str, int]
@@ -46,10 +40,7 @@ class Outcome:
 def missing(sweep: Sweep, root: Path, record: Path | None = None) -> list[PlannedRun]:
     """Return the runs of a sweep that are neither finished under `root` nor recorded.
 
-    Raises
-    ------
-    WorkbenchError
-        A folder of that name holds a run of another configuration.
+    Raises WorkbenchError if a folder of such a name holds a run of another configuration.
     """
     done = recorded(record)
     to_do = []
@@ -69,7 +60,7 @@ def missing(sweep: Sweep, root: Path, record: Path | None = None) -> list[Planne
 
 
 def request_all(to_do: list[PlannedRun], root: Path) -> None:
-    """Put runs into the queue: new ones, and those that stopped, died or failed."""
+    """Queue new runs, and those that stopped, died or failed."""
     for plan in to_do:
         folder = root / plan.name
         run = read_run(folder) if (folder / CONFIG).exists() else None
@@ -92,23 +83,12 @@ def finish(
 ) -> Outcome:
     """Request the runs of `to_do` and have `work` done until every one has ended; return how.
 
-    Parameters
-    ----------
-    work : callable
-        The queue of this machine or of a cluster: ``work(names=, stop=, look=)`` starts queued
-        runs, calls `look` with all runs again and again, and returns when none of `names` is
-        queued or at work, or when `stop` says so.
-    stop : callable
-        True withdraws what is queued, stops what runs at a resume point, and returns.
-    record : Path or None
-        Finished runs are added to this file as they end.
-    tell : callable
-        Told the share done of each run, and the names of those at work.
-
-    Raises
-    ------
-    WorkbenchError
-        Another queue works on the folder, or the record cannot be written.
+    ``work(names=, stop=, look=)`` is the queue of this machine or of a cluster: it starts queued
+    runs, calls `look` with all runs again and again, and returns when none of `names` is queued or
+    at work, or when `stop` returns True. `stop` withdraws queued runs, stops active ones at a
+    resume point, and returns. Finished runs are added to the file `record` as they end. `tell` gets
+    the share done of each run, and the names of the active ones. Raises WorkbenchError if another
+    queue works on the folder, or the record cannot be written.
     """
     names = {plan.name for plan in to_do}
     deaths: dict[str, tuple[int, int]] = {}
@@ -120,16 +100,23 @@ def finish(
         tell({run.name: _share(run) for run in mine}, [run.name for run in mine if run.active])
         keep(runs, last=last)
 
-    def look(runs: list[Run]) -> None:
-        note(runs)
+    def restart(runs: list[Run]) -> bool:
+        """Queue again what died, and say whether anything was; not what a person has killed."""
+        again = False
         for run in runs:
-            by_hand = run.status.get("error") == KILLED  # whoever killed it does not want it back
+            by_hand = run.status.get("error") == KILLED
             if run.name in names and run.state == "died" and not by_hand and not stop():
                 furthest, count = deaths.get(run.name, (-1, 0))
                 count = 1 if run.step > furthest else count + 1
                 deaths[run.name] = (max(furthest, run.step), count)
                 if count < DEATHS:
                     requeue(run)
+                    again = True
+        return again
+
+    def look(runs: list[Run]) -> None:
+        note(runs)
+        restart(runs)
 
     if queue_works(root):
         raise WorkbenchError(
@@ -139,10 +126,12 @@ def finish(
         )
     request_all(to_do, root)
     work(names=names, stop=stop, look=look)
+    while restart(list_runs(root)):  # the last one may die after it was looked at
+        work(names=names, stop=stop, look=look)
     if stop():
         halt(names, root)
         while any(run.active for run in list_runs(root) if run.name in names):
-            time.sleep(PAUSE)  # until they have reached their resume points
+            pause()  # until they have reached their resume points
     note(list_runs(root), last=True)
     runs = [run for run in list_runs(root) if run.name in names]
     counts = outcome(runs)
@@ -154,7 +143,7 @@ def finish(
 
 
 class _Keeper:
-    """Adds the sweep's finished runs to its record, those that ended before as well."""
+    """Adds the sweep's finished runs to its record, including those that ended before."""
 
     def __init__(self, record: Path | None, sweep: Sweep) -> None:
         self.record, self.sweep = record, sweep
@@ -180,7 +169,7 @@ class _Keeper:
 
 
 def halt(names: set[str], root: Path) -> None:
-    """Withdraw those runs that are queued and ask those at work to stop."""
+    """Withdraw those runs that are queued and ask active ones to stop."""
     for run in list_runs(root):
         if run.name in names and not withdraw(run) and run.active:
             ask_to_stop(run.folder)

@@ -53,7 +53,7 @@ LABELS = "labels.json"
 class Budget(Frozen):
     """What every run may use: optimiser steps, or FLOPs (each arm then gets its own steps).
 
-    Arms that are matched by compute are matched to `sleep` at this budget.
+    Arms matched by compute are matched to `sleep` at this budget.
     """
 
     steps: int | None = Field(None, ge=1)
@@ -67,18 +67,10 @@ class Budget(Frozen):
 
 
 class ArmAxis(Frozen):
-    """An arm, the N it is run at, and settings of its own.
+    """An arm and each N at which to run it.
 
-    Attributes
-    ----------
-    arm : str
-        Name of an arm.
-    passes : tuple of int
-        Each N makes runs of its own.
-    equal_flops : bool
-        Train for the FLOPs of `sleep` at the same N instead of for its steps.
-    set : dict
-        Settings of this arm alone, by dotted name.
+    `equal_flops` trains for the FLOPs of `sleep` at the same N instead of for its steps; `set`
+    holds settings of this arm only, by dotted name.
     """
 
     arm: str
@@ -90,22 +82,9 @@ class ArmAxis(Frozen):
 class SweepConfig(Frozen):
     """A sweep file.
 
-    Attributes
-    ----------
-    title : str
-        The question, in a line.
-    base : str
-        Configuration file that every arm changes; from the sweep file's folder.
-    seeds : tuple of int
-        Training seeds; every arm is run with each.
-    budget : Budget
-        Steps or FLOPs of a run.
-    arms : tuple of ArmAxis
-        What is compared.
-    axes : dict of str to list
-        Settings by dotted name and their values; every combination is run.
-    set : dict
-        Settings of every run, by dotted name.
+    `title` is the question, in a line; `base` the configuration file that every arm changes, from
+    the sweep file's folder. Every arm is run with each seed and each combination of the `axes`
+    (settings by dotted name and their values); `set` holds settings of every run.
     """
 
     title: str = Field(min_length=1)
@@ -119,17 +98,10 @@ class SweepConfig(Frozen):
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a sweep.
+    """One run of a sweep: the name of its folder, its configuration and its labels.
 
-    Attributes
-    ----------
-    name : str
-        Name of its folder: sweep, arm, N, axes and seed.
-    experiment : Experiment
-        Its whole configuration.
-    labels : dict
-        ``sweep, arm, n_train, passes, axes, seed, cost, identity``: what its results are filed
-        under, and what a sequence costs (`workbench.lab.flops.Cost`).
+    The labels are ``sweep, arm, n_train, passes, axes, seed, cost, identity``: what its results are
+    filed under, and the cost of a sequence (`workbench.lab.flops.Cost`).
     """
 
     name: str
@@ -138,7 +110,7 @@ class PlannedRun:
 
     @property
     def flops(self) -> float:
-        """What the run's training costs."""
+        """FLOPs of the run's training."""
         training = self.experiment.training
         return self.labels["cost"]["training"] * training.batch_size * training.steps
 
@@ -156,18 +128,9 @@ class Sweep:
 def load_sweep(path: str | Path, *, counting: Callable[[], None] = lambda: None) -> Sweep:
     """Read a sweep file and plan its runs.
 
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    counting : callable
-        Called once the file has been read, before what each arm costs is counted, in seconds.
-
-    Raises
-    ------
-    WorkbenchError
-        The file or its base is missing or not TOML, or a name, a setting or a value in it is
-        unknown or does not fit.
+    `counting` is called once the file has been read, before the FLOPs of each arm are counted,
+    which takes seconds. Raises WorkbenchError if the file or its base is missing or not TOML, or a
+    name, a setting or a value in it is unknown or does not fit.
     """
     path = Path(path)
     try:
@@ -192,14 +155,8 @@ def load_sweep(path: str | Path, *, counting: Callable[[], None] = lambda: None)
 def plan(config: SweepConfig, path: Path, base: Experiment | None = None) -> list[PlannedRun]:
     """Return the runs of a sweep: arm by arm, in each every N, axis value and seed.
 
-    Parameters
-    ----------
-    config : SweepConfig
-        What is compared.
-    path : Path
-        The sweep's file, whose stem is its name; it need not exist where `base` is given.
-    base : Experiment or None
-        What every arm changes, in place of the file that `config` names.
+    The stem of `path` names the sweep; the file need not exist if `base` is given, which every arm
+    then changes in place of the file that `config` names.
     """
     combined = math.prod(map(len, config.axes.values())) * len(config.seeds)
     asked = combined * sum(len(axis.passes) for axis in config.arms)

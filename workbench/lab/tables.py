@@ -1,7 +1,7 @@
 """Tables: results brought to the axes that a question is about.
 
-All reduce or rename axes of what `workbench.lab.results` and `workbench.lab.moments` return; none
-computes an interval but `learning`, which gathers what learning curves are drawn from.
+All reduce or rename axes of what `workbench.lab.results` and `workbench.lab.results.moments`
+return; only `learning`, which gathers what learning curves are drawn from, computes intervals.
 """
 
 from __future__ import annotations
@@ -30,21 +30,9 @@ def trained_at(n_train: str) -> int | None:
 def conditions(data: Data) -> Data:
     """Put arm and N of training on one axis, in their order; pairs without runs are left out.
 
-    Parameters
-    ----------
-    data : DataArray or Dataset
-        Over (arm, n_train, ...), with the coordinate ``words``.
-
-    Returns
-    -------
-    DataArray or Dataset
-        Over (condition, ...): the condition in words, with coordinates ``arm``, ``family``,
-        ``title`` and ``n_train``, and ``passes``.
-
-    Raises
-    ------
-    WorkbenchError
-        No pair has runs.
+    From (arm, n_train, ...) with the coordinate ``words`` to (condition, ...): the condition in
+    words, with coordinates ``arm``, ``family``, ``title``, ``n_train`` and ``passes``. Raises
+    WorkbenchError if no pair has runs.
     """
     words = data["words"].transpose(dims.ARM, dims.N_TRAIN).values
     arms, n_trains = np.nonzero(words != "")
@@ -62,18 +50,8 @@ def conditions(data: Data) -> Data:
 def with_n_test(data: Data, n_test: int | None = None) -> Data:
     """Choose the N of testing for each condition: the one given, or that of its training.
 
-    Parameters
-    ----------
-    data : DataArray or Dataset
-        Over (condition, n_test, ...), as `conditions` returns.
-    n_test : int or None
-        None tests each condition at its own N, the largest where it was random.
-
-    Returns
-    -------
-    DataArray or Dataset
-        Without the dim n_test, which is now a coordinate of condition. NaN where that N was not
-        tested.
+    None tests each condition at its own N, the largest where it was random. From (condition,
+    n_test, ...) to (condition, ...), with the coordinate n_test; NaN where that N was not tested.
     """
     wanted = np.array([n_test or trained_at(str(n)) or 0 for n in data[dims.N_TRAIN].values])
     known = data[dims.N_TEST].values
@@ -84,22 +62,12 @@ def with_n_test(data: Data, n_test: int | None = None) -> Data:
 
 
 def against_n(array: xr.DataArray) -> xr.DataArray:
-    """Bring results to an axis of N, as the paper plots them.
+    """Bring ``[arm, n_train, n_test, ...]`` to an axis of N, as the paper plots results.
 
-    A model of fixed N is tested at the N of its training; its place on the axis is the N its arm
-    is run at (for arms of one pass: the N they are matched to). A model of random N is one model,
-    tested at each N.
-
-    Parameters
-    ----------
-    array : DataArray
-        ``[arm, n_train, n_test, ...]``, as in `final` or `latest`.
-
-    Returns
-    -------
-    DataArray
-        ``[arm, passes, ...]`` with the arms' plain names and ``title (arm)``; NaN where an arm was
-        not run, or not tested, at an N.
+    A model of fixed N is tested at the N of its training; its place on the axis is the N its arm is
+    run at (for arms of one pass: the N they are matched to). A model of random N is one model,
+    tested at each N. Returns ``[arm, passes, ...]`` with the arms' plain names and ``title (arm)``;
+    NaN where an arm was not run, or not tested, at an N.
     """
     names = array["family"].values.tolist()
     titles = dict(zip(names, array["title"].values.tolist(), strict=True))
@@ -145,18 +113,10 @@ def against_n(array: xr.DataArray) -> xr.DataArray:
 def largest_solved(accuracy: xr.DataArray, threshold: float = SOLVED) -> xr.DataArray:
     """Return the largest difficulty up to which every difficulty is solved.
 
-    Parameters
-    ----------
-    accuracy : DataArray
-        ``[difficulty, ...]``, difficulties ascending; one seed each where seed is a dim.
-    threshold : float
-        Share of right answers from which on a difficulty is solved.
-
-    Returns
-    -------
-    DataArray
-        Over the other dims: a difficulty; 0 where the first is not solved; NaN where it depends on
-        a difficulty that was not measured.
+    `accuracy` is ``[difficulty, ...]``, difficulties ascending; one seed each where seed is a dim.
+    From the share `threshold` of right answers on a difficulty is solved. The result, over the
+    other dims, is 0 where the first is not solved, and NaN where it depends on an unmeasured
+    difficulty.
     """
     ordered = accuracy.transpose(dims.DIFFICULTY, ...)
     solved = (ordered >= threshold).values
@@ -172,20 +132,11 @@ def largest_solved(accuracy: xr.DataArray, threshold: float = SOLVED) -> xr.Data
 def learning(dataset: xr.Dataset, n_test: int | None = None) -> xr.Dataset:
     """Return what learning curves are drawn from.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        As `workbench.lab.results.dataset` returns, or a selection of its arms.
-    n_test : int or None
-        N of testing; None is that of each condition's training (see `with_n_test`).
-
-    Returns
-    -------
-    Dataset
-        ``accuracy (condition, seed, difficulty, step)``, ``loss (condition, seed, logged_step)``,
-        each with ``_mean``, ``_low``, ``_high`` over seeds, and where they stand:
-        ``training_flops (condition, step)``, ``logged_flops (condition, logged_step)``,
-        ``seconds (condition, seed, step)``, ``logged_seconds (condition, seed, logged_step)``.
+    `dataset` is that of `workbench.lab.results.dataset`, or a selection of its arms; `n_test` as in
+    `with_n_test`. Returns ``accuracy (condition, seed, difficulty, step)`` and ``loss (condition,
+    seed, logged_step)``, each with ``_mean``, ``_low``, ``_high`` over seeds, and their places:
+    ``training_flops (condition, step)``, ``logged_flops (condition, logged_step)``, ``seconds
+    (condition, seed, step)``, ``logged_seconds (condition, seed, logged_step)``.
     """
     chosen = with_n_test(conditions(dataset), n_test)
     names = ["accuracy", "loss", "training_flops", "seconds", "logged_seconds"]

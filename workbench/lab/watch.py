@@ -1,8 +1,7 @@
-"""A watch on the run store: one thread a process looks, however many sessions want to know.
+"""A watch on the run store: one polling thread per process, however many sessions there are.
 
 It stats the folders a few times a second and reads only what has changed; the events of runs that
-somebody follows are read on from the byte where reading stopped. Whoever shows runs compares a
-version. With nobody watching, nothing is looked at.
+are followed are read on from the last byte. Pages compare a version. Without watchers it sleeps.
 """
 
 from __future__ import annotations
@@ -34,22 +33,11 @@ Told = tuple[dict[str, Any], ...]
 
 @dataclass(frozen=True)
 class Seen:
-    """What the last look found.
+    """What the last look found; `version` changes when anything else here does.
 
-    Attributes
-    ----------
-    version : int
-        Changes when anything else here does.
-    runs : tuple of Run
-        Every run, experiment by experiment, the newest first.
-    stopping : frozenset of str
-        Runs at work that have been asked to stop.
-    trash : tuple of str
-        Names of deleted runs, the newest first.
-    waiting : bool
-        Whether runs wait in a queue on which nobody works.
-    problem : str
-        Why the folder cannot be read; empty where it can.
+    `runs` are sorted experiment by experiment, the newest first. `stopping` names active runs that
+    have been asked to stop, and `trash` deleted runs, the newest first. `waiting`: runs wait in a
+    queue that no process works on. `problem`: why the folder cannot be read, or "".
     """
 
     version: int = 0
@@ -86,15 +74,7 @@ class _Tail:
 
 
 class Watch:
-    """Runs under a folder, as they are now.
-
-    Parameters
-    ----------
-    root : Path
-        Folder of the runs.
-    pause : float
-        Seconds between two looks.
-    """
+    """Runs under the folder `root`, as they are now; it looks every `pause` seconds."""
 
     def __init__(self, root: Path, pause: float = PAUSE) -> None:
         self.root, self.pause = root, pause
@@ -115,7 +95,7 @@ class Watch:
         return self._seen
 
     def open(self, key: Hashable) -> None:
-        """Begin to look for somebody; the first look is done when this returns."""
+        """Begin to look for the session `key`; the first look is done when this returns."""
         with self._lock:
             self._followers.setdefault(key, frozenset())
             if self._thread is None:
@@ -125,7 +105,7 @@ class Watch:
         self._wanted.set()
 
     def follow(self, key: Hashable, names: Iterable[str]) -> None:
-        """Say whose events somebody wants; they are there when this returns."""
+        """Set whose events a session needs; they are there when this returns."""
         with self._lock:
             if key not in self._followers:
                 return
@@ -134,7 +114,7 @@ class Watch:
             self._read_on()
 
     def close(self, key: Hashable) -> None:
-        """Stop looking for somebody."""
+        """Stop looking for a session."""
         with self._lock:
             self._followers.pop(key, None)
             if not self._followers:
@@ -155,7 +135,7 @@ class Watch:
         return tuple((n, tails[n].version if n in tails else -1) for n in names)
 
     def look(self) -> Seen:
-        """Look now; used by the thread, and by whoever has just changed something."""
+        """Look now; called by the thread, and after a change."""
         with self._looking:
             try:
                 found = self._look()
@@ -229,7 +209,7 @@ class Watch:
         return _Known(signature, created, run, asked and run.active)
 
     def _nobody_works(self, runs: list[Run]) -> bool:
-        """Say whether runs have been waiting for a while and no queue holds the folder's lock."""
+        """Return whether runs have waited for a while and no queue holds the folder's lock."""
         if any(run.active for run in runs) or all(run.state != "queued" for run in runs):
             self._waiting_since, self._waiting = 0.0, False
             return False
@@ -241,7 +221,7 @@ class Watch:
         return self._waiting
 
     def _read_on(self) -> bool:
-        """Read what runs that are followed have told since; say whether there was anything."""
+        """Read the new events of followed runs; return whether there were any."""
         with self._lock:
             wanted = set().union(*self._followers.values()) if self._followers else set()
         tails = {name: self._tails.get(name) or _Tail() for name in wanted}
@@ -253,7 +233,7 @@ class Watch:
 
 
 def sweep_of(run: Run) -> str:
-    """Return the experiment a run belongs to, "" for a run of its own."""
+    """Return the sweep a run belongs to, "" for none."""
     return str(run.labels.get("sweep", ""))
 
 
