@@ -55,6 +55,21 @@ def tiny_sweep(write_sweep, tmp_path):
 
 
 @pytest.fixture
+def quick_cost(monkeypatch):
+    """Do not count FLOPs, where they are not the subject: a sequence costs blocks x width x N."""
+    from workbench.lab.flops import Cost
+
+    def cost(experiment):
+        model, sleep = experiment.model, experiment.sleep
+        passes = sleep.passes if isinstance(sleep.passes, int) else sleep.passes.high
+        blocks = float(len(model.layers) * model.width)
+        return Cost(blocks * (passes + sleep.wake_passes), blocks * passes, blocks)
+
+    for module in ("arms", "sweeps"):
+        monkeypatch.setattr(f"workbench.lab.{module}.cost", cost)
+
+
+@pytest.fixture
 def requested(tiny_sweep, tmp_path):
     """Return a maker of queued runs: takes what `tiny_sweep` takes, gives their root and sweep."""
     from workbench.lab.supervise import request_all

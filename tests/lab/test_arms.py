@@ -145,7 +145,7 @@ def test_every_arm_says_what_n_is():
 
 
 @pytest.mark.parametrize("name", sorted(ARMS))
-def test_every_arm_trains_and_is_evaluated(deep, name, tmp_path):
+def test_every_arm_trains_and_is_evaluated(deep, quick_cost, name, tmp_path):
     chosen = arm(name).change(deep, 2)
     data = chosen.model_dump()
     data["training"] |= {"steps": 2, "eval_count": 8, "eval_passes": (1, 3), "warmup": 0}

@@ -3,7 +3,7 @@
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.lab.axes import at_axes, axes_words, open_axes, parse_axes, value_text
+from workbench.lab.results.axes import at_axes, axes_words, open_axes, parse_axes, value_text
 
 
 def run(**axes):

@@ -20,6 +20,7 @@ from workbench.lab.supervise import request_all
 from workbench.lab.sweeps import load_sweep
 
 try:
+    import dask
     import distributed
 except ModuleNotFoundError as missing:
     if os.environ.get("CI") == "true":
@@ -39,12 +40,9 @@ def cluster():
     made = []
 
     def make(workers):
-        made.append(
-            distributed.LocalCluster(
-                workers, 1, processes=False, protocol="tcp", host="127.0.0.1",
-                dashboard_address=None,
-            )
-        )  # fmt: skip
+        options = {"protocol": "tcp", "host": "127.0.0.1", "dashboard_address": None}
+        options |= {"processes": False, "threads_per_worker": 1}
+        made.append(distributed.LocalCluster(n_workers=workers, **options))
         return made[0]
 
     yield make
@@ -166,6 +164,8 @@ def test_a_lost_scheduler_is_reported_and_runs_go_on(
     cluster, sweep, tiny_sweep, tmp_path, monkeypatch, in_threads
 ):
     monkeypatch.setattr("workbench.lab.cluster.SOON", 1.0)
+    # how long the worker waits for the scheduler before it gives up, too
+    monkeypatch.setitem(dask.config.config["distributed"]["comm"]["timeouts"], "connect", "2s")
     here = cluster(1)
     closing = []
 

@@ -126,7 +126,7 @@ def assert_mirrored(client, folder, changed=()):
 
 def test_every_point_once_although_the_mirror_is_killed_between(runs, uri, monkeypatch):
     """Killed after points and before the note of them; then again with half a batch written."""
-    monkeypatch.setattr(mirror_module, "MOST_POINTS", 7)
+    monkeypatch.setattr("workbench.lab.mirror.contents.MOST_POINTS", 7)
 
     def killed(*arguments):
         raise KeyboardInterrupt
@@ -326,7 +326,7 @@ def test_a_killed_watch_is_taken_up_again_while_the_run_trains(tmp_path, uri):
                 watch.wait()
 
     try:
-        train(tiny(steps=100), root / "live", on_progress=killing)
+        train(tiny(steps=100, eval_every=50), root / "live", on_progress=killing)
         assert watch.wait(10) == -signal.SIGKILL and points()
         second = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.PIPE)
         status = "SELECT status FROM runs"

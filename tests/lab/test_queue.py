@@ -32,8 +32,9 @@ from workbench.lab.queue import (
     withdraw,
     work,
 )
-from workbench.lab.runs import Run, list_runs, read_run, set_state, trash
+from workbench.lab.runs import Run, list_runs, read_run, set_state
 from workbench.lab.supervise import finish, missing, request_all
+from workbench.lab.trash import trash
 from workbench.training.loop import train
 
 pytestmark = pytest.mark.process

@@ -11,20 +11,17 @@ import pytest
 from workbench.errors import WorkbenchError
 from workbench.identity import identify
 from workbench.lab import runs as runs_module
-from workbench.lab.live import entries_of
+from workbench.lab.results.live import entries_of
 from workbench.lab.runs import (
-    empty_trash,
     find_run,
     list_runs,
     log_tail,
     read_events,
     read_run,
     requeue,
-    restore,
     scores_at_trained,
-    trash,
-    trashed,
 )
+from workbench.lab.trash import empty_trash, restore, trash, trashed
 from workbench.lab.watch import Watch
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.lab.flops import cost
+from workbench.lab.record import recorded
 from workbench.lab.sweeps import identity, load_sweep
 from workbench.paths import data_folder
 
@@ -28,7 +28,7 @@ set = { "training.log_every" = 3 }
 """
 
 
-def test_runs_arm_by_arm_with_every_n_axis_and_seed(tiny_sweep):
+def test_runs_arm_by_arm_with_every_n_axis_and_seed(tiny_sweep, quick_cost):
     sweep = load_sweep(tiny_sweep(TWO_AXES))
     assert [run.name for run in sweep.runs] == [
         f"tiny.{arm}-n{n}-nodes{nodes}-width{width}-seed3"
@@ -44,13 +44,11 @@ def test_runs_arm_by_arm_with_every_n_axis_and_seed(tiny_sweep):
     assert last.labels["n_train"] == "1-3" and last.labels["passes"] == 3
     assert last.labels["axes"] == {"task.nodes": 5, "model.width": 16}
     assert last.experiment.training.seed == last.labels["seed"] == 3
-    training = last.experiment.training
-    whole = cost(last.experiment).training * training.batch_size * training.steps
-    assert last.flops == whole
+    assert last.flops == (2 * 16 * (3 + 1)) * 4 * 5, "of a sequence, sequences a step, steps"
     assert last.experiment.model.vocabulary == 5 + 3 + 1, "5 nodes, 3 hops... the task's own"
 
 
-def test_equal_configurations_are_the_same_run(tiny_sweep):
+def test_equal_configurations_are_the_same_run(tiny_sweep, quick_cost):
     one, two = (load_sweep(tiny_sweep(name=name)).runs for name in ("one", "two"))
     assert [run.labels["identity"] for run in one] == [run.labels["identity"] for run in two]
     assert len({run.labels["identity"] for run in one}) == len(one) == 4
@@ -121,7 +119,7 @@ ARM = '[[arms]]\narm = "sleep"\n'
         (GOOD.replace("base.toml", "no.toml") + "[budget]\nsteps = 3\n" + ARM, "no configuration"),
     ],
 )
-def test_a_bad_sweep_is_one_clear_line(tiny_sweep, text, message):
+def test_a_bad_sweep_is_one_clear_line(tiny_sweep, quick_cost, text, message):
     with pytest.raises(WorkbenchError, match=message) as caught:
         load_sweep(tiny_sweep(text))
     assert "\n" not in str(caught.value)
@@ -134,13 +132,17 @@ def test_a_missing_file_and_a_name_that_is_no_folder(tiny_sweep, tmp_path):
         load_sweep(tiny_sweep(name="a b"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted((data_folder() / "sweeps").glob("*.toml")), ids=str)
-def test_the_committed_sweeps_can_be_planned(path, monkeypatch):
-    from workbench.lab import arms, flops, sweeps
-
-    if "paper" in path.stem:  # counting at that size takes minutes: one FLOP a sequence will do
-        for module in (arms, sweeps):
-            monkeypatch.setattr(module, "cost", lambda experiment: flops.Cost(1.0, 1.0, 1.0))
+def test_the_committed_sweeps_can_be_planned(path, quick_cost):
     sweep = load_sweep(path)
     assert sweep.runs and sweep.config.title
+
+
+@pytest.mark.slow
+def test_a_recorded_sweep_is_planned_as_it_was_run():
+    """With real counts, from which the steps and sizes of matched arms follow."""
+    planned = load_sweep(data_folder() / "sweeps" / "depo-n8.toml").runs
+    kept = recorded(data_folder() / "results" / "sweeps" / "depo-n8.json")
+    assert {run.labels["identity"]: run.labels for run in planned} == {
+        identity: run["labels"] for identity, run in kept.items()
+    }

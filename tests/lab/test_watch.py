@@ -9,7 +9,8 @@ import pytest
 from workbench.files import write_json, write_text
 from workbench.identity import identify
 from workbench.lab import watch as module
-from workbench.lab.runs import read_events, read_run, request, set_state, trash
+from workbench.lab.runs import read_events, read_run, request, set_state
+from workbench.lab.trash import trash
 from workbench.lab.watch import Watch
 
 TOML = '[task]\nname = "depo"\n[training]\nsteps = 40\n'

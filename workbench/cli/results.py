@@ -53,8 +53,8 @@ def add_commands(commands: Any) -> None:
 def _results(options: argparse.Namespace) -> int:
     from workbench.files import try_output
     from workbench.lab import results
-    from workbench.lab.axes import axes_words, parse_axes
     from workbench.lab.record import read_record
+    from workbench.lab.results.axes import axes_words, parse_axes
     from workbench.views.results.differences import family, family_words
     from workbench.views.results.questions import answers, unanswered_words
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from workbench.errors import WorkbenchError
 from workbench.lab.processes import ask_to_stop, kill
 from workbench.lab.queue import Slots, ensure_queue, withdraw
-from workbench.lab.runs import Run, read_run, requeue, restore, set_state, trash
+from workbench.lab.runs import Run, read_run, requeue, set_state
+from workbench.lab.trash import restore, trash
 
 KILLED = "killed by hand; it resumes from its newest resume point"
 

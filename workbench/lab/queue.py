@@ -24,6 +24,7 @@ from workbench.lab.processes import pause, spawn, start
 from workbench.lab.runs import (
     Run,
     configuration,
+    hold,
     last_words,
     list_runs,
     read_run,
@@ -181,25 +182,15 @@ def work(
 
 @contextmanager
 def only_queue(root: Path) -> Iterator[None]:
-    """Hold the folder's queue lock; the system releases it when its holder dies."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(root / LOCK, timeout=0)
+    """Hold the folder's queue lock."""
+    taken = (f"another queue works on {root}", "one queue a folder", "wait for it, or use --runs")
+    unwritable = (f"{root} cannot hold runs", "a folder that can be written", "use --runs")
     try:
         root.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise WorkbenchError(
-            f"another queue works on {root}", "one queue a folder", "wait for it, or use --runs"
-        ) from None
     except OSError as error:
-        raise WorkbenchError(
-            f"{root} cannot hold runs ({error})", "a folder that can be written", "use --runs"
-        ) from None
-    try:
+        raise WorkbenchError(f"{unwritable[0]} ({error})", *unwritable[1:]) from None
+    with hold(root / LOCK, taken=taken, unwritable=unwritable):
         yield
-    finally:
-        lock.release()
 
 
 def queue_works(root: Path) -> bool:

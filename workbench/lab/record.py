@@ -7,8 +7,9 @@ evaluation; `workbench.lab.results` turns it into xarray. A run in a record need
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -23,7 +24,8 @@ from workbench.files import (
     sealed,
     write_json,
 )
-from workbench.lab.runs import Run, read_events
+from workbench.lab.runs import Run, by_kind, read_events
+from workbench.lab.sweeps import PlannedRun, Sweep
 from workbench.training.run_files import (
     Commit,
     Labels,
@@ -39,9 +41,6 @@ from workbench.training.run_files import (
     checked,
     read_ended,
 )
-
-if TYPE_CHECKING:  # sweeps count FLOPs and so load torch, which readers of results do not need
-    from workbench.lab.sweeps import PlannedRun, Sweep
 
 SCHEMA = "sleep-results/1"
 
@@ -212,9 +211,8 @@ def entry(run: Run, plan: PlannedRun) -> dict[str, Any]:
     """Return what a record keeps of a finished run."""
     provenance = read_ended(run.folder)
     metrics = provenance["metrics"]
-    events = read_events(run.folder).entries
-    steps = [event for event in events if event["kind"] == "step"]
-    evaluations = [event for event in events if event["kind"] == "evaluation"]
+    found = curves(read_events(run.folder).entries)
+    found["loss"]["loss"] = [round(loss, 5) for loss in found["loss"]["loss"]]
     return {
         "name": run.name,
         "labels": plan.labels,
@@ -230,16 +228,20 @@ def entry(run: Run, plan: PlannedRun) -> dict[str, Any]:
         "difficulty": metrics["difficulty"],
         "evaluation": {"count": metrics["count"], "seed": metrics["seed"]},
         "chance": next(iter(metrics["passes"].values()))["chance"],
-        "loss": {
-            "step": [event["step"] for event in steps],
-            "loss": [round(event["loss"], 5) for event in steps],
-            "seconds": [event["seconds"] for event in steps],
-        },
-        "curve": {
-            "step": [event["step"] for event in evaluations],
-            "passes": [scores_of(event["passes"]) for event in evaluations],
-        },
+        **found,
         "final": scores_of(metrics["passes"]),
+    }
+
+
+def curves(events: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return losses and evaluations by step, as a record keeps them."""
+    steps, evaluations = by_kind(events)
+    return {
+        "loss": {name: [step[name] for step in steps] for name in ("step", "loss", "seconds")},
+        "curve": {
+            "step": [one["step"] for one in evaluations],
+            "passes": [scores_of(one["passes"]) for one in evaluations],
+        },
     }
 
 

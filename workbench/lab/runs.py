@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -47,9 +46,9 @@ from workbench.training.run_folder import ALIVE, CONFIG, STOP, check_there
 
 Value = TypeVar("Value")
 
-TRASH, LOCK = ".trash", ".states.lock"
+LOCK = ".states.lock"
 PATIENCE = 20.0
-"""Seconds to wait for whoever changes the state of a run."""
+"""Seconds to wait for a process that changes the state of a run."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 TAIL = 16_384
 """Bytes read from the end of the events for a list; an evaluation at many N is about 4 kB."""
@@ -135,8 +134,7 @@ def read_run(folder: Path) -> Run | None:
         state = "damaged"
     said = status.get("error") or (last_words(folder) if state == "died" else "")
     skipped = f"{lost} of the last lines of {EVENTS} cannot be read" if lost else ""
-    steps = [e for e in events if e["kind"] == "step"]
-    evaluations = [e for e in events if e["kind"] == "evaluation"]
+    steps, evaluations = by_kind(events)
     return Run(
         folder.name.encode("utf-8", "backslashreplace").decode(),  # a name may be any bytes
         folder,
@@ -248,7 +246,7 @@ def actual_state(status: dict[str, Any], changed: float, folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Events:
-    """Steps and evaluations, oldest first; the byte to go on from; how many lines are unreadable."""
+    """Steps and evaluations, oldest first; the byte to go on from; how many lines are damaged."""
 
     entries: list[dict[str, Any]]
     offset: int
@@ -283,6 +281,14 @@ def read_events(folder: Path, offset: int = 0) -> Events:
         else:
             entries.append(entry)
     return Events(entries, offset + len(whole) + len(newline), damaged)
+
+
+def by_kind(events: Iterable[Mapping[str, Any]]) -> tuple[list[Any], list[Any]]:
+    """Return the steps and the evaluations among events."""
+    kinds: dict[str, list[Any]] = {"step": [], "evaluation": []}
+    for event in events:
+        kinds[event["kind"]].append(event)
+    return kinds["step"], kinds["evaluation"]
 
 
 def find_run(root: Path, name: str) -> Path:
@@ -333,6 +339,35 @@ def claim(folder: Path) -> None:
 
 
 @contextmanager
+def hold(
+    lock: Path,
+    *,
+    taken: tuple[str, str, str],
+    unwritable: tuple[str, str, str],
+    patience: float = 0.0,
+) -> Iterator[None]:
+    """Hold a lock file; the system releases it when its holder dies.
+
+    `taken` and `unwritable` are the errors (given, expected, fix) for a lock that another process
+    still holds after `patience` seconds, and for a folder without room for one.
+    """
+    from filelock import FileLock, Timeout
+
+    lock_file = FileLock(lock, timeout=patience)
+    try:
+        lock_file.acquire()
+    except Timeout:
+        raise WorkbenchError(*taken) from None
+    except OSError as error:
+        given, *rest = unwritable
+        raise WorkbenchError(f"{given} ({error})", *rest) from None
+    try:
+        yield
+    finally:
+        lock_file.release()
+
+
+@contextmanager
 def transition(folder: Path) -> Iterator[Run]:
     """Hold the states of a folder of runs, and give the run in `folder` as it is now.
 
@@ -340,18 +375,14 @@ def transition(folder: Path) -> Iterator[Run]:
     started by another. It is held for moments only. Raises WorkbenchError if the run is gone, or
     the lock is taken for longer than `PATIENCE`.
     """
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(folder.parent / LOCK, timeout=PATIENCE):
-            run = read_run(folder) if (folder / CONFIG).is_file() else None
-            if run is None:
-                raise WorkbenchError(f"the run {folder.name} is gone", "its folder", "look again")
-            yield run
-    except Timeout:
-        raise WorkbenchError(
-            f"the states of {folder.parent} are held by another process", "a moment", "try again"
-        ) from None
+    root = folder.parent
+    taken = (f"the states of {root} are held by another process", "a moment", "try again")
+    unwritable = (f"{root} cannot be written to", "a folder of runs with room", "use --runs")
+    with hold(root / LOCK, taken=taken, unwritable=unwritable, patience=PATIENCE):
+        run = read_run(folder) if (folder / CONFIG).is_file() else None
+        if run is None:
+            raise WorkbenchError(f"the run {folder.name} is gone", "its folder", "look again")
+        yield run
 
 
 def requeue(run: Run) -> None:
@@ -365,57 +396,6 @@ def requeue(run: Run) -> None:
             )
         (now.folder / STOP).unlink(missing_ok=True)
         set_state(now.folder, "queued", step=now.step, steps=now.steps)
-
-
-def trash(run: Run) -> Path:
-    """Move a run into the trash folder; return its new place."""
-    if not (run.folder / CONFIG).is_file():
-        return _moved(run)  # damaged: nobody can start it
-    with transition(run.folder) as now:
-        if now.active:
-            raise WorkbenchError(
-                f"run {now.name} is {now.state}", "one that no process works on", "stop it first"
-            )
-        return _moved(now)
-
-
-def _moved(run: Run) -> Path:
-    folder = run.folder.parent / TRASH
-    folder.mkdir(exist_ok=True)
-    target = folder / f"{run.name}@{time.strftime('%Y%m%d-%H%M%S')}"
-    for number in range(1, 1000):
-        if not target.exists():
-            break
-        target = target.with_name(f"{target.name.partition('~')[0]}~{number}")
-    run.folder.rename(target)
-    return target
-
-
-def trashed(root: Path) -> list[Path]:
-    """Return what lies in the trash folder, the newest first."""
-    folder = root / TRASH
-    found = [p for p in folder.iterdir() if "@" in p.name] if folder.is_dir() else []
-    return sorted(found, key=lambda p: p.name.rpartition("@")[2], reverse=True)
-
-
-def restore(root: Path, name: str) -> Path:
-    """Bring the newest deleted run called `name` back; return its folder."""
-    found = [p for p in trashed(root) if p.name.rpartition("@")[0] == name]
-    if not found:
-        raise WorkbenchError(f"no deleted run {name!r} in {root}", "one of the trash", "check it")
-    target = root / name
-    if target.exists():
-        raise WorkbenchError(f"a run {name!r} exists again", "a free name", "delete that one first")
-    found[0].rename(target)
-    return target
-
-
-def empty_trash(root: Path) -> int:
-    """Delete everything in the trash for good; return how many runs that were."""
-    found = trashed(root)
-    for folder in found:
-        shutil.rmtree(folder)
-    return len(found)
 
 
 def log_tail(folder: Path, lines: int = 20) -> list[str]:

@@ -17,7 +17,8 @@ from typing import Any
 
 from workbench.files import UnreadableFile, stamp_if_there
 from workbench.lab.queue import queue_works
-from workbench.lab.runs import Run, actual_state, last_words, read_events, read_run, trashed
+from workbench.lab.runs import Run, actual_state, last_words, read_events, read_run
+from workbench.lab.trash import trashed
 from workbench.training.run_files import EVENTS, LABELS, STATUS
 from workbench.training.run_folder import CONFIG, STOP
 

@@ -21,7 +21,8 @@ from workbench.errors import WorkbenchError
 from workbench.lab import actions
 from workbench.lab.arms import ARMS
 from workbench.lab.queue import ensure_queue
-from workbench.lab.runs import Run, empty_trash
+from workbench.lab.runs import Run
+from workbench.lab.trash import empty_trash
 from workbench.lab.watch import Seen
 from workbench.views.lab import rows as lab_rows
 from workbench.views.lab.figures import Curves

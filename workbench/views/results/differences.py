@@ -15,7 +15,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.lab import results
-from workbench.lab.tables import conditions, with_n_test
+from workbench.lab.results.tables import conditions, with_n_test
 from workbench.training.statistics import ALPHA, holm, smallest_exact_p
 from workbench.views.results.question_tables import Pair
 from workbench.views.results.questions import answerable

@@ -21,8 +21,8 @@ from workbench.errors import WorkbenchError
 from workbench.figures import latency_against_n
 from workbench.figures.theme import Theme
 from workbench.lab import results
-from workbench.lab.axes import axes_words, open_axes, value_text
 from workbench.lab.record import read_record
+from workbench.lab.results.axes import axes_words, open_axes, value_text
 from workbench.views.parts.components import (
     CSS,
     RECORDS_CSS,

@@ -15,7 +15,7 @@ import xarray as xr
 from workbench import dims, figures
 from workbench.figures.theme import Theme
 from workbench.lab import results
-from workbench.lab.tables import SOLVED, conditions, with_n_test
+from workbench.lab.results.tables import SOLVED, conditions, with_n_test
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

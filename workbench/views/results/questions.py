@@ -17,7 +17,7 @@ from workbench import dims
 from workbench.figures.theme import Theme
 from workbench.lab import results
 from workbench.lab.arms import ARMS
-from workbench.lab.tables import SOLVED
+from workbench.lab.results.tables import SOLVED
 from workbench.mixers import STANDARD, mixers
 from workbench.views.results.question_tables import (
     Pair,

@@ -18,7 +18,7 @@ import xarray as xr
 from workbench import dims
 from workbench.files import UnreadableFile, read_json
 from workbench.lab.arms import ARMS
-from workbench.lab.axes import at_axes, value_text
+from workbench.lab.results.axes import at_axes, value_text
 from workbench.paths import data_folder
 from workbench.tasks.phrases import level_words
 from workbench.training.statistics import ALPHA

@@ -13,7 +13,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
-from workbench.lab.seeds import over_seeds
+from workbench.lab.results.seeds import over_seeds
 
 SOLVED = 0.9
 """Share of right answers from which on a difficulty counts as solved."""

@@ -3,7 +3,7 @@
 The data are a Dataset over (arm, n_train, seed, n_test, difficulty, step) in which NaN means "not
 measured": arms have different numbers of steps, some N are tested at the end alone, and a run may
 still train. `moments` reduce the steps, `conditions` make one axis of arm and N, and
-`workbench.lab.seeds` reduces the seeds.
+`workbench.lab.results.seeds` reduces the seeds.
 
 An arm is named as in its labels. Where the N it is run at is not that of its training (arms of one
 pass that are matched to `sleep` at N), it is named with that N: ``longer@4``.
@@ -21,11 +21,11 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
-from workbench.lab.axes import at_axes
-from workbench.lab.live import entries_of
-from workbench.lab.moments import at_flops, at_seconds, final, latest
-from workbench.lab.seeds import difference, equivalence, over_seeds
-from workbench.lab.tables import (
+from workbench.lab.results.axes import at_axes
+from workbench.lab.results.live import entries_of
+from workbench.lab.results.moments import at_flops, at_seconds, final, latest
+from workbench.lab.results.seeds import difference, equivalence, over_seeds
+from workbench.lab.results.tables import (
     against_n,
     conditions,
     largest_solved,
