@@ -19,7 +19,7 @@ from house import FLOOR_OF, PACKAGES, ROOT, Source, imports, room_of, sources, w
 
 LONGEST, LONGEST_FUNCTION, MOST_FILES = 500, 80, 20
 
-TOO_LONG = {}
+TOO_LONG: set[str] = set()
 """Modules and functions that are still longer."""
 
 CROWDED: set[str] = set()

@@ -69,22 +69,20 @@ def at_equal_flops(experiment: Experiment, reference: Experiment) -> Experiment:
     return with_settings(experiment, training={"steps": max(steps, 1)})
 
 
-def _sleep(base: Experiment, passes: int) -> Experiment:
-    return with_settings(base, sleep={"passes": passes})
+def _sleep(base: Experiment, passes: Any, **more: Any) -> Experiment:
+    return with_settings(base, sleep={"passes": passes, **more})
 
 
 def _random(base: Experiment, passes: int) -> Experiment:
-    return with_settings(base, sleep={"passes": {"kind": "random", "low": 1, "high": passes}})
+    return _sleep(base, {"kind": "random", "low": 1, "high": passes})
 
 
 def _deeper(base: Experiment, passes: int) -> Experiment:
-    pattern = base.model.layers
-    layers = [
-        tuple(pattern[i % len(pattern)] for i in range(depth))
+    pattern, once = base.model.layers, _sleep(base, 1)
+    candidates = (
+        with_settings(once, model={"layers": (pattern * DEEPEST)[:depth]})
         for depth in range(len(pattern), DEEPEST * len(pattern) + 1)
-    ]
-    once = _sleep(base, 1)
-    candidates = (with_settings(once, model={"layers": kinds}) for kinds in layers)
+    )
     return _matched(candidates, _sleep(base, passes))
 
 
@@ -92,12 +90,11 @@ def _wider(base: Experiment, passes: int) -> Experiment:
     model, once = base.model, _sleep(base, 1)
     step = 2 * model.attention_heads  # RoPE turns channels in pairs
     first = -(-model.width // step) * step
-    candidates = (
-        with_settings(
-            once, model={"width": width, "mlp_width": round(model.mlp_width * width / model.width)}
-        )
+    sizes = (
+        {"width": width, "mlp_width": round(model.mlp_width * width / model.width)}
         for width in range(first, WIDEST * model.width + 1, step)
     )
+    candidates = (with_settings(once, model=size) for size in sizes)
     return _matched(candidates, _sleep(base, passes))
 
 
@@ -106,8 +103,7 @@ def _longer(base: Experiment, passes: int) -> Experiment:
 
 
 def _wake_loop(base: Experiment, passes: int) -> Experiment:
-    looped = with_settings(base, sleep={"passes": 1, "wake_passes": passes})
-    return at_equal_flops(looped, _sleep(base, passes))
+    return at_equal_flops(_sleep(base, 1, wake_passes=passes), _sleep(base, passes))
 
 
 def _matched(candidates: Iterable[Experiment], reference: Experiment) -> Experiment:
@@ -128,30 +124,12 @@ def _matched(candidates: Iterable[Experiment], reference: Experiment) -> Experim
 
 def _retained_cache(base: Experiment, passes: int) -> Experiment:
     task = make_task(base.task)
-    everything = task.context_tokens + task.query_tokens
-    return with_settings(base, sleep={"passes": passes, "window": everything})
-
-
-def _sliding(base: Experiment, passes: int) -> Experiment:
-    return with_settings(base, sleep={"passes": passes, "eviction": "sliding"})
-
-
-def _rewrite_only(base: Experiment, passes: int) -> Experiment:
-    return with_settings(base, sleep={"passes": passes, "feed_back": False})
-
-
-def _think_only(base: Experiment, passes: int) -> Experiment:
-    return with_settings(base, sleep={"passes": passes, "write": "last_pass"})
-
-
-def _no_fast_weights(base: Experiment, passes: int) -> Experiment:
-    layers = (ATTENTION,) * len(base.model.layers)
-    return with_settings(base, sleep={"passes": passes}, model={"layers": layers})
+    return _sleep(base, passes, window=task.context_tokens + task.query_tokens)
 
 
 def _rule(kind: str, base: Experiment, passes: int) -> Experiment:
     layers = tuple(k if k == ATTENTION else kind for k in base.model.layers)
-    return with_settings(base, sleep={"passes": passes}, model={"layers": layers})
+    return with_settings(_sleep(base, passes), model={"layers": layers})
 
 
 def _loop(part: str, base: Experiment, passes: int) -> Experiment:
@@ -163,7 +141,7 @@ def _loop(part: str, base: Experiment, passes: int) -> Experiment:
             "a deeper model",
             "use the arm sleep, or more layers",
         )
-    return with_settings(base, sleep={"passes": passes, "loop": loop})
+    return _sleep(base, passes, loop=loop)
 
 
 RULES = {name: mixer.title for name, mixer in mixers().items() if name != STANDARD}
@@ -195,34 +173,44 @@ ALL = (
         "Nothing is evicted: one window holds the whole sequence (an upper bound; no sleep).",
         _retained_cache,
     ),
-    Arm("sliding", "sliding", "N passes; the newest L - 1 tokens' KV outlives a window.", _sliding),
+    Arm(
+        "sliding",
+        "sliding",
+        "N passes; the newest L - 1 tokens' KV outlives a window.",
+        partial(_sleep, eviction="sliding"),
+    ),
     Arm(
         "rewrite_only",
         "rewrite only",
         "N passes that all read the embedding: S is written N times from features that no pass "
         "has refined.",
-        _rewrite_only,
+        partial(_sleep, feed_back=False),
     ),
     Arm(
         "think_only",
         "think only",
-        "N passes that refine the features; S keeps the last pass's writes alone.",
-        _think_only,
+        "N passes that refine the features; S keeps only the last pass's writes.",
+        partial(_sleep, write="last_pass"),
     ),
     Arm(
         "no_fast_weights",
         "no fast weights",
         "Attention in place of every fast-weight layer: nothing survives a hard eviction, so it "
         "must stay at chance.",
-        _no_fast_weights,
+        partial(_rule, ATTENTION),
     ),
-    Arm("loop_upper", "loop upper half", "N passes over the upper half of the blocks alone.",
-        partial(_loop, "upper")),
-    Arm("loop_middle", "loop middle half", "N passes over the middle half of the blocks alone.",
-        partial(_loop, "middle")),
+    *(
+        Arm(
+            f"loop_{part}",
+            f"loop {part} half",
+            f"N passes over only the {part} half of the blocks.",
+            partial(_loop, part),
+        )
+        for part in ("upper", "middle")
+    ),
     *(
         Arm(f"rule_{kind}", title, f"N passes with {title} as update rule.", partial(_rule, kind))
         for kind, title in RULES.items()
     ),
-)  # fmt: skip
+)
 ARMS: dict[str, Arm] = {a.name: a for a in ALL}

@@ -46,8 +46,6 @@ from workbench.tasks import task as make_task
 MOST = 10_000
 """Runs of a sweep."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-LABELS = "labels.json"
-"""What a run is called in its sweep: arm, N, axes, seed and cost, beside its configuration."""
 
 
 class Budget(Frozen):

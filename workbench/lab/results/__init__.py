@@ -52,6 +52,8 @@ __all__ = [
 ]
 
 Entry = Mapping[str, Any]
+Key = tuple[str, str, int]
+"""Arm, N of training and seed of a run."""
 RUN_DIMS = (dims.ARM, dims.N_TRAIN, dims.SEED)
 KIND_DIMS = (dims.ARM, dims.N_TRAIN)
 
@@ -110,19 +112,13 @@ def dataset(
         raise WorkbenchError("no runs", "at least one", "start some, or name another record")
     entries = _with_lines_of_the_task(_alike(_distinct(at_axes(entries, axes or {}))))
     runs = {_key(entry): entry for entry in entries}
-    finals = {key: _evaluations(entry) for key, entry in runs.items()}
-    index = _index(runs, finals)
-    data = _empty(index)
-    place = {dim: {v: i for i, v in enumerate(values)} for dim, values in index.items()}
-    for key, entry in runs.items():
-        at = tuple(place[dim][part] for dim, part in zip(RUN_DIMS, key, strict=True))
-        _fill_run(data, at, entry, index, place)
-        for step, passes in finals[key].items():
-            _fill_evaluation(data, at, place[dims.STEP][step], passes, place)
-    result = xr.Dataset(data, {d: np.array(v) for d, v in index.items()})
-    result = result.merge(_chance(list(runs.values()), index[dims.DIFFICULTY]))
-    for name, part in (("own_chance", "accuracy"), ("own_first", "first")):
-        result[name] = _own_chance(runs, part, result["chance"], index, place)
+    index, cells = _cells(runs)
+    result = xr.Dataset(
+        _filled(index, cells),
+        {d: np.array(v, dtype=str if d == dims.CHANCE_LINE else None) for d, v in index.items()},
+    )
+    result["seconds"] = _seconds(runs, index)
+    result = result.merge(_chance(entries, index))
     steps, spent = result[dims.STEP], result["steps"]
     result["training_flops"] = (result["step_flops"] * steps).where(steps <= spent)
     first = entries[0]
@@ -158,14 +154,14 @@ def _unpacked(source: Entry | Iterable[Entry]) -> tuple[list[Entry], list[str]]:
     return entries, titles
 
 
-def _key(entry: Entry) -> tuple[str, str, int]:
+def _key(entry: Entry) -> Key:
     labels = entry["labels"]
     return arm_name(labels), str(labels["n_train"]), int(labels["seed"])
 
 
 def _distinct(entries: list[Entry]) -> list[Entry]:
     """Return each run once; equal configurations are the same run."""
-    seen: dict[tuple[str, str, int], Entry] = {}
+    seen: dict[Key, Entry] = {}
     for entry in entries:
         before = seen.setdefault(_key(entry), entry)
         if before["labels"]["identity"] != entry["labels"]["identity"]:
@@ -229,20 +225,45 @@ def _evaluations(entry: Entry) -> dict[int, dict[str, Any]]:
     return found
 
 
-def _index(
-    runs: Mapping[tuple[str, str, int], Entry], evaluations: Mapping[Any, dict[int, dict[str, Any]]]
-) -> dict[str, list[Any]]:
-    """Return the coordinates: arms as given, all else ascending."""
-    scores = [(n, s) for e in evaluations.values() for p in e.values() for n, s in p.items()]
-    return {
+def _cells(
+    runs: Mapping[Key, Entry],
+) -> tuple[dict[str, list[Any]], list[tuple[str, tuple[Any, ...], Any]]]:
+    """Return the coordinates (arms as given, all else ascending), and the values at them."""
+    cells: list[tuple[str, tuple[Any, ...], Any]] = []
+    seen: dict[str, set[int]] = {
+        d: set() for d in (dims.N_TEST, dims.DIFFICULTY, dims.STEP, dims.LOGGED_STEP)
+    }
+    for key, entry in runs.items():
+        cost, budget, log = entry["labels"].get("cost") or {}, entry["budget"], entry["loss"]
+        steps, kind = int(budget["steps"]), key[:2]
+        cells += [("steps", kind, steps)]
+        cells += [(f"{part}_flops", kind, cost[part]) for part in ("sleep", "wake") if part in cost]
+        if budget.get("flops") is not None:
+            cells.append(("step_flops", kind, budget["flops"] / steps))
+        for step, loss, seconds in zip(log["step"], log["loss"], log["seconds"], strict=True):
+            at = (*key, int(step))
+            cells += [("loss", at, loss), ("logged_seconds", at, seconds)]
+            seen[dims.LOGGED_STEP].add(int(step))
+        for step, passes in _evaluations(entry).items():
+            seen[dims.STEP].add(step)
+            for n, scores in passes.items():
+                seen[dims.N_TEST].add(int(n))
+                seen[dims.DIFFICULTY].update(map(int, scores["accuracy"]))
+                cells.append(("exact", (*key, int(n), step), scores["exact"]))
+                for part in ("accuracy", "first"):
+                    shares = scores.get(part) or {}
+                    cells += [(part, (*key, int(n), int(d), step), v) for d, v in shares.items()]
+        for line, scores in entry["chance"].items():
+            for name, part in (("own_chance", "accuracy"), ("own_first", "first")):
+                shares = scores.get(part) or {}
+                cells += [(name, (*key, line, int(d)), v) for d, v in shares.items()]
+    index: dict[str, list[Any]] = {
         dims.ARM: list(dict.fromkeys(arm for arm, _, _ in runs)),
         dims.N_TRAIN: sorted({n for _, n, _ in runs}, key=_order),
         dims.SEED: sorted({seed for _, _, seed in runs}),
-        dims.N_TEST: sorted({int(n) for n, _ in scores}),
-        dims.DIFFICULTY: sorted({int(d) for _, s in scores for d in s["accuracy"]}),
-        dims.STEP: sorted({step for e in evaluations.values() for step in e}),
-        dims.LOGGED_STEP: sorted({int(s) for e in runs.values() for s in e["loss"]["step"]}),
+        dims.CHANCE_LINE: list(dict.fromkeys(n for e in runs.values() for n in e["chance"])),
     }
+    return index | {name: sorted(values) for name, values in seen.items()}, cells
 
 
 def _order(n_train: str) -> tuple[int, list[int], str]:
@@ -251,110 +272,71 @@ def _order(n_train: str) -> tuple[int, list[int], str]:
     return (len(numbers) if n_train[:1].isdigit() else 9, numbers, n_train)
 
 
-def _empty(index: Mapping[str, Sequence[Any]]) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
-    over = {
-        "accuracy": (*RUN_DIMS, dims.N_TEST, dims.DIFFICULTY, dims.STEP),
-        "first": (*RUN_DIMS, dims.N_TEST, dims.DIFFICULTY, dims.STEP),
-        "exact": (*RUN_DIMS, dims.N_TEST, dims.STEP),
-        "seconds": (*RUN_DIMS, dims.STEP),
-        "loss": (*RUN_DIMS, dims.LOGGED_STEP),
-        "logged_seconds": (*RUN_DIMS, dims.LOGGED_STEP),
-        "steps": KIND_DIMS,
-        "step_flops": KIND_DIMS,
-        "sleep_flops": KIND_DIMS,
-        "wake_flops": KIND_DIMS,
-    }
-    return {
-        name: (names, np.full([len(index[n]) for n in names], np.nan))
-        for name, names in over.items()
-    }
+OVER = {
+    "accuracy": (*RUN_DIMS, dims.N_TEST, dims.DIFFICULTY, dims.STEP),
+    "first": (*RUN_DIMS, dims.N_TEST, dims.DIFFICULTY, dims.STEP),
+    "exact": (*RUN_DIMS, dims.N_TEST, dims.STEP),
+    "loss": (*RUN_DIMS, dims.LOGGED_STEP),
+    "logged_seconds": (*RUN_DIMS, dims.LOGGED_STEP),
+    "steps": KIND_DIMS,
+    "step_flops": KIND_DIMS,
+    "sleep_flops": KIND_DIMS,
+    "wake_flops": KIND_DIMS,
+    "own_chance": (*RUN_DIMS, dims.CHANCE_LINE, dims.DIFFICULTY),
+    "own_first": (*RUN_DIMS, dims.CHANCE_LINE, dims.DIFFICULTY),
+}
+"""Dims of each value that runs give."""
 
 
-def _fill_run(
-    data: Mapping[str, tuple[tuple[str, ...], np.ndarray]],
-    at: tuple[int, ...],
-    entry: Entry,
-    index: Mapping[str, Sequence[Any]],
-    place: Mapping[str, Mapping[Any, int]],
-) -> None:
-    """Write what a run has besides its evaluations."""
-    cost, budget, log = entry["labels"].get("cost") or {}, entry["budget"], entry["loss"]
-    steps = int(budget["steps"])
-    data["steps"][1][at[:2]] = steps
-    for name, part in (("sleep_flops", "sleep"), ("wake_flops", "wake")):
-        data[name][1][at[:2]] = cost.get(part, np.nan)
-    if budget.get("flops") is not None:
-        data["step_flops"][1][at[:2]] = budget["flops"] / steps
-    logged = [place[dims.LOGGED_STEP][int(step)] for step in log["step"]]
-    data["loss"][1][at][logged] = log["loss"]
-    data["logged_seconds"][1][at][logged] = log["seconds"]
-    if log["step"]:
-        known, spent = [0, *log["step"]], [0.0, *log["seconds"]]
-        data["seconds"][1][at] = np.interp(index[dims.STEP], known, spent, right=np.nan)
+def _filled(
+    index: Mapping[str, Sequence[Any]], cells: Iterable[tuple[str, tuple[Any, ...], Any]]
+) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    """Return arrays of values at their coordinates, NaN elsewhere."""
+    place = {dim: {value: i for i, value in enumerate(values)} for dim, values in index.items()}
+    arrays = {name: np.full([len(index[d]) for d in over], np.nan) for name, over in OVER.items()}
+    for name, at, value in cells:
+        where = tuple(place[dim].get(part, -1) for dim, part in zip(OVER[name], at, strict=True))
+        if min(where) >= 0:  # a chance line may know difficulties that nobody was tested at
+            arrays[name][where] = value
+    return {name: (over, arrays[name]) for name, over in OVER.items()}
 
 
-def _fill_evaluation(
-    data: Mapping[str, tuple[tuple[str, ...], np.ndarray]],
-    at: tuple[int, ...],
-    step: int,
-    passes: Mapping[str, Any],
-    place: Mapping[str, Mapping[Any, int]],
-) -> None:
-    for n, scores in passes.items():
-        tested_at = place[dims.N_TEST][int(n)]
-        data["exact"][1][(*at, tested_at, step)] = scores["exact"]
-        for name, shares in (
-            ("accuracy", scores["accuracy"]),
-            ("first", scores.get("first") or {}),
-        ):
-            for level, value in shares.items():
-                where = (*at, tested_at, place[dims.DIFFICULTY][int(level)], step)
-                data[name][1][where] = value
+def _seconds(runs: Mapping[Key, Entry], index: Mapping[str, Sequence[Any]]) -> xr.DataArray:
+    """Return seconds of training until each step, between logged ones as if all took the same."""
+    over = (*RUN_DIMS, dims.STEP)
+    values = np.full([len(index[d]) for d in over], np.nan)
+    for key, entry in runs.items():
+        log = entry["loss"]
+        if log["step"]:
+            at = tuple(index[d].index(part) for d, part in zip(RUN_DIMS, key, strict=True))
+            known, spent = [0, *log["step"]], [0.0, *log["seconds"]]
+            values[at] = np.interp(index[dims.STEP], known, spent, right=np.nan)
+    return xr.DataArray(values, dims=over)
 
 
-def _chance(entries: list[Entry], levels: Sequence[int]) -> xr.Dataset:
+def _chance(entries: list[Entry], index: Mapping[str, Sequence[Any]]) -> xr.Dataset:
     """Return the chance lines, each a mean over the runs that have it."""
-    lines = list(dict.fromkeys(line for e in entries for line in e["chance"]))
-    accuracy, exact = np.full((len(lines), len(levels)), np.nan), np.full(len(lines), np.nan)
-    for number, line in enumerate(lines):
-        scores = [e["chance"][line] for e in entries if line in e["chance"]]
-        whole = [s["exact"] for s in scores if s["exact"] is not None]
-        exact[number] = np.mean(whole) if whole else np.nan
-        for column, level in enumerate(levels):
-            known = [s["accuracy"][str(level)] for s in scores if str(level) in s["accuracy"]]
-            accuracy[number, column] = np.mean(known) if known else np.nan
+
+    def mean(line: str, *names: str) -> float:
+        found: list[Any] = [e["chance"][line] for e in entries if line in e["chance"]]
+        for name in names:
+            found = [scores.get(name) for scores in found]
+            found = [value for value in found if value is not None]
+        return float(np.mean(found)) if found else np.nan
+
+    lines, levels = index[dims.CHANCE_LINE], index[dims.DIFFICULTY]
+    accuracy = [[mean(line, "accuracy", str(level)) for level in levels] for line in lines]
+    shape = len(lines), len(levels)
     return xr.Dataset(
         {
-            "chance": ((dims.CHANCE_LINE, dims.DIFFICULTY), accuracy),
-            "chance_exact": ((dims.CHANCE_LINE,), exact),
-        },
-        {dims.CHANCE_LINE: np.array(lines, dtype=str), dims.DIFFICULTY: np.array(levels)},
+            "chance": ((dims.CHANCE_LINE, dims.DIFFICULTY), np.reshape(accuracy, shape)),
+            "chance_exact": ((dims.CHANCE_LINE,), np.array([mean(n, "exact") for n in lines])),
+        }
     )
 
 
-def _own_chance(
-    runs: Mapping[tuple[str, str, int], Entry],
-    part: str,
-    chance: xr.DataArray,
-    index: Mapping[str, Sequence[Any]],
-    place: Mapping[str, Mapping[Any, int]],
-) -> xr.DataArray:
-    """Return a `part` of each run's chance lines, NaN where it has none."""
-    lines = chance[dims.CHANCE_LINE].values.tolist()
-    shape = [len(index[d]) for d in RUN_DIMS]
-    values = np.full([*shape, *chance.shape], np.nan)
-    for key, entry in runs.items():
-        at = tuple(place[dim][part] for dim, part in zip(RUN_DIMS, key, strict=True))
-        for line, scores in entry["chance"].items():
-            for level, value in (scores.get(part) or {}).items():
-                column = place[dims.DIFFICULTY].get(int(level))
-                if column is not None:
-                    values[(*at, lines.index(line), column)] = value
-    return xr.DataArray(values, dims=(*RUN_DIMS, *chance.dims))
-
-
 def _words(
-    index: Mapping[str, Sequence[Any]], runs: Mapping[tuple[str, str, int], Entry]
+    index: Mapping[str, Sequence[Any]], runs: Mapping[Key, Entry]
 ) -> dict[str, tuple[Any, Any]]:
     """Return the coordinates in words."""
     from workbench.lab.arms import ARMS  # brings torch, which counts FLOPs
