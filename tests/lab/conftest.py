@@ -86,8 +86,9 @@ def requested(tiny_sweep, tmp_path):
 
 @pytest.fixture
 def quick_looks(monkeypatch):
-    """Look at the runs again and again without long pauses."""
+    """Look at the runs without long pauses; runs do not step back for other processes."""
     monkeypatch.setattr("workbench.lab.processes.PAUSE", 0.02)
+    monkeypatch.setattr("workbench.lab.processes.step_back", lambda pid: None)
 
 
 @pytest.fixture

@@ -204,7 +204,7 @@ def test_a_worker_gives_the_gpus_that_it_names(tiny_sweep, tmp_path, monkeypatch
 
 def test_a_run_for_a_gpu_where_no_worker_names_one_is_failed(tiny_sweep, tmp_path):
     from workbench.lab.cluster import NO_GPU, _most
-    from workbench.lab.queue import refuse_hopeless
+    from workbench.lab.queue import fail_unschedulable
 
     root = tmp_path / "runs"
     (plan,) = load_sweep(tiny_sweep(seeds=[0], passes=[1])).runs
@@ -213,8 +213,8 @@ def test_a_run_for_a_gpu_where_no_worker_names_one_is_failed(tiny_sweep, tmp_pat
     config.write_text(config.read_text().replace('device = "cpu"', 'device = "cuda"'))
     seen = _most([{"GPU": 1.0}, {"cores": 8.0}, {"cores": 2.0}])
     assert seen == {"GPU": 1.0, "cores": 8.0}
-    assert refuse_hopeless(list_runs(root), range(int(seen["GPU"])), NO_GPU) == set()
-    assert refuse_hopeless(list_runs(root), (), NO_GPU) == {plan.name}
+    assert fail_unschedulable(list_runs(root), range(int(seen["GPU"])), NO_GPU) == set()
+    assert fail_unschedulable(list_runs(root), (), NO_GPU) == {plan.name}
     assert "dask worker --resources GPU=1" in read_run(root / plan.name).problem
 
 

@@ -77,7 +77,7 @@ def test_a_queued_run_has_told_nothing_yet(tmp_path):
 
 def test_events_that_were_read_already_are_not_read_again(tmp_path):
     folder(tmp_path, "a", labels=LABELS)
-    (one,) = entries_of([read_run(tmp_path / "a")], told={"a": TOLD})
+    (one,) = entries_of([read_run(tmp_path / "a")], events={"a": TOLD})
     assert one["loss"] == {"step": [10], "loss": [2.0], "seconds": [5.0]}
 
 

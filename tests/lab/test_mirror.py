@@ -255,7 +255,7 @@ def test_one_mirror_a_folder_and_store(runs, uri):
         ("databricks://x", "begins with sqlite"),
         ("sqlite://x.db", "three slashes"),
         ("sqlite:///no/such/folder/x.db", "cannot be written to"),
-        (__file__, "is no SQLite file"),
+        (__file__, "is not an SQLite file"),
         ("http://127.0.0.1:1", "expected a store"),
     ],
 )

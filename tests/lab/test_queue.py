@@ -23,12 +23,12 @@ from workbench.identity import identify
 from workbench.lab.processes import alive, ask_to_stop, find, kill
 from workbench.lab.queue import (
     Slots,
+    fail_unschedulable,
     launch,
     need,
     next_run,
     only_queue,
     queue_works,
-    refuse_hopeless,
     withdraw,
     work,
 )
@@ -85,7 +85,7 @@ def test_runs_are_trained_and_those_beyond_the_slots_wait(requested, in_threads)
         if most == 2:
             two_at_work.set()
 
-    work(root, Slots(2), look=look)
+    work(root, Slots(2), on_poll=look)
     assert two_at_work.is_set() and most == 2
     assert {run.state for run in list_runs(root)} == {"finished"}
     assert len(list_runs(root)) == len(sweep.runs) == 3
@@ -124,7 +124,7 @@ def test_a_run_is_stopped_killed_and_resumed_to_the_same_weights(
             killed.append(read_run(folder))
             assert not kill(run.status), "there is none left to kill"
 
-    states = finish(sweep, sweep.runs, root, partial(work, root, Slots(2)), tell=shoot)
+    states = finish(sweep, sweep.runs, root, partial(work, root, Slots(2)), on_progress=shoot)
     assert killed[0].state == "died" and "without a word" in killed[0].problem
     assert states.counts == {"finished": 1} and starts_of(folder) == 3
     assert steps_of(folder) == list(range(1, 201)), "no step lost, none twice"
@@ -179,7 +179,7 @@ def test_a_sweep_skips_what_is_done_and_records_it(requested, in_threads, tmp_pa
         root,
         partial(work, root, Slots(2)),
         record=record,
-        tell=lambda shares, at_work: told.append((sum(shares.values()), len(at_work))),
+        on_progress=lambda shares, at_work: told.append((sum(shares.values()), len(at_work))),
     )
     assert states.counts == {"finished": 2} and states.failed == {}
     assert told[-1] == (2.0, 0)
@@ -221,7 +221,7 @@ def test_a_run_that_dies_is_started_again_once(requested, stand_ins):
         if folder.name in at_work and stand_ins[0].poll() is None:
             os.kill(stand_ins[0].pid, signal.SIGKILL)
 
-    states = finish(sweep, sweep.runs, root, partial(work, root, Slots(2)), tell=shoot)
+    states = finish(sweep, sweep.runs, root, partial(work, root, Slots(2)), on_progress=shoot)
     assert stand_ins[0].poll() == -signal.SIGKILL and states.counts == {"finished": 2}
     assert starts_of(folder) == 1, "by the thread that came after the process"
 
@@ -236,7 +236,7 @@ def test_a_run_killed_by_hand_stays_dead_while_its_sweep_goes_on(requested, stan
         if folder.name in at_work and stand_ins[0].poll() is None:
             assert kill_runs([read_run(folder)]).done == (folder.name,)
 
-    states = finish(sweep, sweep.runs, root, partial(work, root, Slots(2)), tell=shoot)
+    states = finish(sweep, sweep.runs, root, partial(work, root, Slots(2)), on_progress=shoot)
     assert states.counts == {"died": 1, "finished": 1}
     assert "killed by hand" in states.failed[folder.name]
 
@@ -265,7 +265,7 @@ def test_a_folder_of_another_configuration_is_not_taken_for_the_sweeps(requested
 
 def nothing(**options):
     """A kind of work that finds nothing to do."""
-    options["look"]([])
+    options["on_poll"]([])
 
 
 def test_runs_that_finished_before_are_recorded_too(requested, in_threads, tmp_path):
@@ -368,7 +368,7 @@ def test_several_runs_of_one_worker_get_a_gpu_each_and_the_next_one_waits(on_gpu
 def test_a_numbered_gpu_is_refused_with_what_to_write(on_gpu):
     (one, two), _ = on_gpu("cuda:1")
     runs = [read_run(one), read_run(two)]
-    assert refuse_hopeless(runs, (0, 1)) == {one.name, two.name}
+    assert fail_unschedulable(runs, (0, 1)) == {one.name, two.name}
     said = read_run(one).problem
     assert "asks for the device cuda:1" in said and 'training.device = "cuda"' in said
 

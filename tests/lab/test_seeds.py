@@ -35,27 +35,6 @@ def test_the_interval_of_two_seeds_by_hand():
     assert ends == pytest.approx([0.5, 0.5 - half, 0.5 + half, 2])
 
 
-def test_an_interval_of_shares_may_leave_0_to_1():
-    """Four seeds right and one wrong: mean 0.8, standard error 0.2, t of 4 degrees 2.7764."""
-    found = over_seeds(seeds(1, 1, 1, 1, 0))
-    ends = [float(found[n]) for n in ("mean", "low", "high")]
-    assert ends == pytest.approx([0.8, 0.8 - 0.2 * 2.77645, 0.8 + 0.2 * 2.77645], abs=1e-5)
-
-
-def test_seeds_that_are_nan_are_left_out_cell_by_cell():
-    nan = np.nan
-    array = xr.DataArray(
-        [[0, nan, 1], [0.5, nan, nan], [nan, nan, nan], [0, 1, 2]], dims=["cell", dims.SEED]
-    )
-    found = over_seeds(array)
-    assert found["count"].values.tolist() == [2, 1, 0, 3]
-    np.testing.assert_array_equal(found["mean"], [0.5, 0.5, nan, 1])
-    assert np.isnan(found["low"]).values.tolist() == [False, True, True, False]
-    for cell, kept in ((0, [0, 1]), (3, [0, 1, 2])):
-        expected = stats.t.interval(0.95, len(kept) - 1, np.mean(kept), stats.sem(kept))
-        assert (found["low"][cell], found["high"][cell]) == pytest.approx(expected)
-
-
 def test_an_interval_is_of_its_own_cell_and_the_same_each_time():
     values = np.random.default_rng(0).random((3, 5))
     array = xr.DataArray(values, dims=["cell", dims.SEED])
@@ -64,12 +43,6 @@ def test_an_interval_is_of_its_own_cell_and_the_same_each_time():
     xr.testing.assert_identical(once.isel(cell=[2]), over_seeds(array.isel(cell=[2])))
     turned = over_seeds(array.transpose(dims.SEED, "cell"))
     xr.testing.assert_identical(once, turned)
-
-
-def test_equal_seeds_have_an_interval_of_no_width():
-    found = over_seeds(seeds(*[0.1 + 0.2] * 7))
-    assert found["low"] <= found["mean"] <= found["high"]
-    assert float(found["high"] - found["low"]) < 1e-15
 
 
 def test_over_seeds_refuses_what_has_no_seeds():

@@ -61,22 +61,6 @@ def test_a_version_changes_with_what_is_seen_and_only_then(watch, tmp_path):
     assert watch.look().trash == ("b",)
 
 
-def test_what_has_not_changed_is_not_read_again(watch, tmp_path, monkeypatch):
-    for name in "abc":
-        tell(make(tmp_path, name, state="finished", step=40, steps=40), step(40))
-    watch.look()
-    read = []
-    real = module.read_run
-    monkeypatch.setattr(
-        module, "read_run", lambda folder: (read.append(folder.name), real(folder))[1]
-    )
-    watch.look()
-    assert read == []
-    tell(tmp_path / "b", step(40))
-    watch.look()
-    assert read == ["b"]
-
-
 def test_a_run_asked_to_stop_is_stopping_until_it_has(watch, tmp_path):
     folder = make(tmp_path, "a", state="running", step=3, steps=40, **identify())
     (folder / "stop").touch()
@@ -98,17 +82,17 @@ def test_events_are_read_on_from_where_reading_stopped(watch, tmp_path):
     folder = make(tmp_path, "a")
     tell(folder, step(5), step(10))
     watch.follow("me", ["a", "gone"])
-    assert [e["step"] for e in watch.told(["a"])["a"]] == [5, 10]
+    assert [e["step"] for e in watch.events_of(["a"])["a"]] == [5, 10]
     before = watch.versions(["a"])
     watch.look()
     assert watch.versions(["a"]) == before
     with (folder / "events.jsonl").open("a") as file:
         file.write(json.dumps(step(15)) + "\n" + '{"kind": "st')
     watch.look()
-    assert [e["step"] for e in watch.told(["a"])["a"]] == [5, 10, 15], "half a line waits"
+    assert [e["step"] for e in watch.events_of(["a"])["a"]] == [5, 10, 15], "half a line waits"
     assert watch.versions(["a"]) != before
     watch.follow("me", [])
-    assert watch.told(["a"]) == {}, "what nobody follows is forgotten"
+    assert watch.events_of(["a"]) == {}, "what nobody follows is forgotten"
 
 
 def test_events_written_anew_replace_the_old(watch, tmp_path):
@@ -119,7 +103,7 @@ def test_events_written_anew_replace_the_old(watch, tmp_path):
     kept = [step(n, 0.5) for n in range(5, 25, 5)] + [step(n, 0.25) for n in range(21, 60)]
     write_text(folder / "events.jsonl", "".join(json.dumps(e) + "\n" for e in kept))
     watch.look()
-    assert list(watch.told(["a"])["a"]) == kept
+    assert list(watch.events_of(["a"])["a"]) == kept
 
 
 def test_experiments_stay_together_the_newest_first(watch, tmp_path):
@@ -137,13 +121,6 @@ def test_runs_that_wait_for_nobody_are_told(watch, tmp_path, monkeypatch):
     assert watch.look().waiting
     monkeypatch.setattr(module, "queue_works", lambda root: True)
     assert not watch.look().waiting
-
-
-def test_damage_is_shown(watch, tmp_path):
-    folder = make(tmp_path, "a")
-    (folder / "status.json").write_text("{")
-    make(tmp_path, "b")
-    assert {run.name: run.state for run in watch.look().runs} == {"a": "damaged", "b": "queued"}
 
 
 def test_one_thread_for_all_and_none_at_work_without_watchers(tmp_path):
@@ -200,4 +177,7 @@ def test_fifty_runs_of_two_thousand_events_are_read_once(tmp_path, monkeypatch):
     watch.follow("me", [f"r{n}" for n in range(10)])
     watch.look()
     assert read == {"runs": 50, "events": 10}
-    assert len(watch.told(["r9"])["r9"]) == 2000
+    tell(tmp_path / "r30", step(2001))
+    watch.look()
+    assert read == {"runs": 51, "events": 10}
+    assert len(watch.events_of(["r9"])["r9"]) == 2000

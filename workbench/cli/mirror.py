@@ -47,7 +47,7 @@ def _mirror(options: argparse.Namespace) -> int:
             if done == total:
                 bar.close()
 
-        outcome = mirror_all(store, options.runs, stop=stopped, tell=tell)
+        outcome = mirror_all(store, options.runs, stop=stopped, on_progress=tell)
         points, shown = sum(outcome.points.values()), ""
         while options.watch and not stopped():
             at_work = sum(known.status == "RUNNING" for known in store.known.values())

@@ -65,7 +65,7 @@ def slots(options: argparse.Namespace) -> Any:
 def _queue(options: argparse.Namespace) -> int:
     from workbench.lab.queue import work
 
-    work(options.runs, slots(options), linger=5.0)
+    work(options.runs, slots(options), idle_timeout=5.0)
     return 0
 
 
@@ -125,7 +125,13 @@ def _sweep_by(work: Any, options: argparse.Namespace) -> int:
     with stop_signal("stopping its runs at a resume point (again to leave them)") as stopped:
         try:
             states = finish(
-                sweep, to_do, options.runs, work, stop=stopped, record=options.record, tell=bar
+                sweep,
+                to_do,
+                options.runs,
+                work,
+                stop=stopped,
+                record=options.record,
+                on_progress=bar,
             )
         finally:
             bar.close()

@@ -21,7 +21,7 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.lab.processes import ask_to_stop, pause
-from workbench.lab.queue import LOCK, bury, launch, need, only_queue, refuse_hopeless
+from workbench.lab.queue import LOCK, fail_unschedulable, launch, mark_failed, need, only_queue
 from workbench.lab.runs import Run, list_runs, read_run, set_state
 
 ADDRESS = re.compile(r"tcp://(\[[0-9a-fA-F:]+\]|[^/:\s]+):\d{1,5}")
@@ -50,7 +50,7 @@ def connected(address: str) -> Iterator[Any]:
             "the extra 'cluster'",
             "pip install -c constraints.txt -e '.[cluster]'",
         ) from None
-    # what its own thread would say of a lost scheduler is told in one line here
+    # its own thread would report a lost scheduler at length; here it is one line
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=SOON, set_as_default=False)
@@ -72,12 +72,12 @@ def work_on_cluster(
     *,
     names: set[str],
     stop: Callable[[], bool] = lambda: False,
-    look: Callable[[list[Run]], None] = lambda runs: None,
+    on_poll: Callable[[list[Run]], None] = lambda runs: None,
 ) -> None:
     """Have the workers train the queued runs in `names`, until none is queued or at work.
 
     `root` has the same path on every worker. A run that another worker's process is training is
-    waited for. `stop` asks runs to stop and waits for their resume points; `look` gets all runs
+    waited for. `stop` asks runs to stop and waits for their resume points; `on_poll` gets all runs
     again and again. Raises WorkbenchError if a worker does not see the folder, a queue works on it,
     or the scheduler is gone.
     """
@@ -102,7 +102,7 @@ def work_on_cluster(
                 )
             for name in [name for name, task in tasks.items() if task.done()]:
                 _judge(tasks.pop(name), root / name, failures)
-            look(list_runs(root))  # which may queue again what died
+            on_poll(list_runs(root))  # which may queue again what died
             runs = list_runs(root)
             busy = [r for r in runs if r.name in names and (r.active or r.state == "queued")]
             if stop():
@@ -117,7 +117,7 @@ def work_on_cluster(
                 # also what a worker named that is gone for a moment: its runs wait for it
                 resources = _most([resources, *_resources(client)])
                 gpus = range(int(resources.get("GPU", 0)))
-                refused = refuse_hopeless(busy, gpus, NO_GPU)
+                refused = fail_unschedulable(busy, gpus, NO_GPU)
                 for run in sorted(busy, key=lambda run: run.status.get("queued_at", 0.0)):
                     if run.name not in tasks and run.name not in refused:
                         tasks[run.name] = client.submit(
@@ -145,7 +145,7 @@ def attend(folder: str, halt: str) -> str:
     while (run := read_run(path)) is not None:
         halted = bool(event.is_set())
         if child is not None and child.poll() is not None:
-            bury(path.name, path.parent)
+            mark_failed(path.name, path.parent)
             child = None
             continue
         if run.state == "queued" and not halted and child is None:

@@ -25,7 +25,7 @@ LOG = "log.txt"
 PAUSE = 0.5
 """Seconds between two looks at a folder of runs."""
 BEHIND = psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else 5
-"""Priority of a run's process: it loses nothing while nobody else is at work."""
+"""Priority of a run's process: other processes come first."""
 
 
 def pause() -> None:

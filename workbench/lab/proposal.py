@@ -142,7 +142,7 @@ def check(choices: Choices) -> Checked:
     for name, text in choices.arms.items():
         passes, wrong = _numbers(text, least=1)
         if name not in ARMS:
-            problems["arms"] = f"there is no arm {name!r}"
+            problems["arms"] = f"no arm {name!r}"
         elif wrong:
             problems[f"arms.{name}"] = f"N: {wrong}"
         else:

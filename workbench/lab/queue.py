@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def next_run(runs: list[Run], slots: Slots) -> tuple[Run, int | None] | None:
     return None
 
 
-def refuse_hopeless(
+def fail_unschedulable(
     runs: list[Run],
     gpus: Sequence[int],
     none: str = "this queue has none; start it with --gpus 0",
@@ -110,7 +110,7 @@ def launch(run: Run, gpus: Sequence[int] = ()) -> subprocess.Popen[bytes] | None
     inherited = os.environ.get(VISIBLE)
     wanted = need(run).gpu
     named = {gpu: device(gpu, inherited) for gpu in gpus}
-    environment = {GPU: ""}  # whoever started this may have been given one; the run is not
+    environment = {GPU: ""}  # this process may have been given one; the run is not
     given: dict[str, Any] = {"gpu": None, "cuda": None}
     try:
         with transition(run.folder) as now:
@@ -128,7 +128,7 @@ def launch(run: Run, gpus: Sequence[int] = ()) -> subprocess.Popen[bytes] | None
     return start(run.folder, environment)
 
 
-def bury(name: str, root: Path) -> None:
+def mark_failed(name: str, root: Path) -> None:
     """Record that a run's process ended before it could identify itself."""
     run = read_run(root / name)
     if run is not None and run.state == "starting" and run.status.get("launcher"):
@@ -142,16 +142,16 @@ def work(
     *,
     names: set[str] | None = None,
     stop: Callable[[], bool] = lambda: False,
-    look: Callable[[list[Run]], None] = lambda runs: None,
-    linger: float = 0.0,
+    on_poll: Callable[[list[Run]], None] = lambda runs: None,
+    idle_timeout: float = 0.0,
 ) -> None:
     """Start queued runs under `root` as slots become free, until none is queued or at work.
 
     `slots` are for all runs together. `names` are the runs to wait for (None: all); queued runs are
-    started either way. If `stop` returns True the work ends, and active runs go on. `look` is
-    called with all runs after every look at the folder. `linger` is how many seconds to wait for
-    new requests after the last run has ended. Raises WorkbenchError if another queue works on this
-    folder, it cannot be written to, or this process does not see one of the GPUs.
+    started either way. If `stop` returns True the work ends, and active runs go on. `on_poll` is
+    called with all runs after every look at the folder. `idle_timeout` is how many seconds to wait
+    for new requests after the last run has ended. Raises WorkbenchError if another queue works on
+    this folder, it cannot be written to, or this process does not see one of the GPUs.
     """
     for gpu in slots.gpus:
         device(gpu, os.environ.get(VISIBLE))
@@ -161,9 +161,9 @@ def work(
         while not stop():
             for name in [name for name, child in children.items() if child.poll() is not None]:
                 del children[name]
-                bury(name, root)
-            look(list_runs(root))  # which may queue again what died
-            refuse_hopeless(list_runs(root), slots.gpus)
+                mark_failed(name, root)
+            on_poll(list_runs(root))  # which may queue again what died
+            fail_unschedulable(list_runs(root), slots.gpus)
             runs = list_runs(root)
             while (chosen := next_run(runs, slots)) is not None:
                 given = () if chosen[1] is None else (chosen[1],)
@@ -175,7 +175,7 @@ def work(
                 busy = [r for r in busy if r.name in names]
             if busy:
                 idle_since = time.monotonic()
-            elif time.monotonic() - idle_since >= linger:
+            elif time.monotonic() - idle_since >= idle_timeout:
                 return
             pause()
 
@@ -183,12 +183,10 @@ def work(
 @contextmanager
 def only_queue(root: Path) -> Iterator[None]:
     """Hold the folder's queue lock."""
+    with suppress(OSError):  # the lock says so
+        root.mkdir(parents=True, exist_ok=True)
     taken = (f"another queue works on {root}", "one queue a folder", "wait for it, or use --runs")
     unwritable = (f"{root} cannot hold runs", "a folder that can be written", "use --runs")
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WorkbenchError(f"{unwritable[0]} ({error})", *unwritable[1:]) from None
     with hold(root / LOCK, taken=taken, unwritable=unwritable):
         yield
 

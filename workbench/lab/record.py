@@ -68,31 +68,29 @@ class Evaluation(Open):
     count: Annotated[int, Field(ge=1, le=10**9)]
 
 
-class Losses(Open):
+class Aligned(Open):
+    """Lists of equal length."""
+
+    @model_validator(mode="after")
+    def _aligned(self) -> Self:
+        if len({len(getattr(self, name)) for name in type(self).model_fields}) > 1:
+            raise ValueError("lists of unequal length")
+        return self
+
+
+class Losses(Aligned):
     """Training loss by step."""
 
     step: list[Whole]
     loss: list[Real]
     seconds: list[Positive]
 
-    @model_validator(mode="after")
-    def _aligned(self) -> Self:
-        if not len(self.step) == len(self.loss) == len(self.seconds):
-            raise ValueError("lists of unequal length")
-        return self
 
-
-class Curve(Open):
+class Curve(Aligned):
     """Evaluations by step."""
 
     step: list[Whole]
     passes: list[dict[PassCount, Result]]
-
-    @model_validator(mode="after")
-    def _aligned(self) -> Self:
-        if len(self.step) != len(self.passes):
-            raise ValueError("lists of unequal length")
-        return self
 
 
 class RecordedRun(Open):

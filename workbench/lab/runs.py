@@ -343,13 +343,13 @@ def hold(
     lock: Path,
     *,
     taken: tuple[str, str, str],
-    unwritable: tuple[str, str, str],
+    unwritable: tuple[str, str, str] | None = None,
     patience: float = 0.0,
 ) -> Iterator[None]:
     """Hold a lock file; the system releases it when its holder dies.
 
     `taken` and `unwritable` are the errors (given, expected, fix) for a lock that another process
-    still holds after `patience` seconds, and for a folder without room for one.
+    still holds after `patience` seconds, and for a folder without room for one (None: an OSError).
     """
     from filelock import FileLock, Timeout
 
@@ -359,8 +359,10 @@ def hold(
     except Timeout:
         raise WorkbenchError(*taken) from None
     except OSError as error:
-        given, *rest = unwritable
-        raise WorkbenchError(f"{given} ({error})", *rest) from None
+        if unwritable is None:
+            raise
+        given, expected, fix = unwritable
+        raise WorkbenchError(f"{given} ({error})", expected, fix) from None
     try:
         yield
     finally:
@@ -377,8 +379,7 @@ def transition(folder: Path) -> Iterator[Run]:
     """
     root = folder.parent
     taken = (f"the states of {root} are held by another process", "a moment", "try again")
-    unwritable = (f"{root} cannot be written to", "a folder of runs with room", "use --runs")
-    with hold(root / LOCK, taken=taken, unwritable=unwritable, patience=PATIENCE):
+    with hold(root / LOCK, taken=taken, patience=PATIENCE):
         run = read_run(folder) if (folder / CONFIG).is_file() else None
         if run is None:
             raise WorkbenchError(f"the run {folder.name} is gone", "its folder", "look again")

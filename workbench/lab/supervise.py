@@ -22,7 +22,7 @@ DEATHS = 3
 ENDED_BADLY = ("failed", "died", "damaged")
 
 Stop = Callable[[], bool]
-Tell = Callable[[dict[str, float], list[str]], None]
+OnProgress = Callable[[dict[str, float], list[str]], None]
 Work = Callable[..., None]
 
 
@@ -79,25 +79,27 @@ def finish(
     *,
     stop: Stop = lambda: False,
     record: Path | None = None,
-    tell: Tell = lambda shares, at_work: None,
+    on_progress: OnProgress = lambda shares, at_work: None,
 ) -> Outcome:
     """Request the runs of `to_do` and have `work` done until every one has ended; return how.
 
-    ``work(names=, stop=, look=)`` is the queue of this machine or of a cluster: it starts queued
-    runs, calls `look` with all runs again and again, and returns when none of `names` is queued or
-    at work, or when `stop` returns True. `stop` withdraws queued runs, stops active ones at a
-    resume point, and returns. Finished runs are added to the file `record` as they end. `tell` gets
-    the share done of each run, and the names of the active ones. Raises WorkbenchError if another
-    queue works on the folder, or the record cannot be written.
+    ``work(names=, stop=, on_poll=)`` is the queue of this machine or of a cluster: it starts queued
+    runs, calls `on_poll` with all runs again and again, and returns when none of `names` is queued
+    or at work, or when `stop` returns True. `stop` withdraws queued runs, stops active ones at a
+    resume point, and returns. Finished runs are added to the file `record` as they end.
+    `on_progress` gets the share done of each run, and the names of the active ones. Raises
+    WorkbenchError if another queue works on the folder, or the record cannot be written.
     """
     names = {plan.name for plan in to_do}
     deaths: dict[str, tuple[int, int]] = {}
     keep = _Keeper(record, sweep)
-    keep(list_runs(root), last=True)  # a record that cannot be written is told before anything runs
+    keep(list_runs(root), last=True)  # a record that cannot be written fails before anything runs
 
     def note(runs: list[Run], last: bool = False) -> None:
         mine = [run for run in runs if run.name in names]
-        tell({run.name: _share(run) for run in mine}, [run.name for run in mine if run.active])
+        on_progress(
+            {run.name: _share(run) for run in mine}, [run.name for run in mine if run.active]
+        )
         keep(runs, last=last)
 
     def restart(runs: list[Run]) -> bool:
@@ -114,7 +116,7 @@ def finish(
                     again = True
         return again
 
-    def look(runs: list[Run]) -> None:
+    def on_poll(runs: list[Run]) -> None:
         note(runs)
         restart(runs)
 
@@ -125,9 +127,9 @@ def finish(
             "wait for it, or name another folder with --runs",
         )
     request_all(to_do, root)
-    work(names=names, stop=stop, look=look)
+    work(names=names, stop=stop, on_poll=on_poll)
     while restart(list_runs(root)):  # the last one may die after it was looked at
-        work(names=names, stop=stop, look=look)
+        work(names=names, stop=stop, on_poll=on_poll)
     if stop():
         halt(names, root)
         while any(run.active for run in list_runs(root) if run.name in names):

@@ -29,7 +29,7 @@ PAUSE = 0.25
 PATIENCE = 5.0
 """Seconds that runs may wait, with none at work, before it is asked whether a queue works."""
 
-Told = tuple[dict[str, Any], ...]
+EventList = tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class _Tail:
     offset: int = 0
     version: int = 0
     entries: list[dict[str, Any]] = field(default_factory=list)
-    frozen: Told = ()
+    frozen: EventList = ()
 
 
 class Watch:
@@ -121,7 +121,7 @@ class Watch:
             if not self._followers:
                 self._wanted.clear()
 
-    def told(self, names: Iterable[str]) -> dict[str, Told]:
+    def events_of(self, names: Iterable[str]) -> dict[str, EventList]:
         """Return the events of runs that are followed."""
         found = {}
         for name in names:
@@ -243,7 +243,7 @@ def _go_on(tail: _Tail, folder: Path) -> bool:
     inode, size = (found.inode, found.size) if found is not None else (0, 0)
     if inode == tail.inode and size == tail.offset:
         return False
-    fresh = inode != tail.inode or size < tail.offset  # written anew by a run that was resumed
+    fresh = inode != tail.inode or size < tail.offset  # a resumed run has rewritten it
     try:
         events = read_events(folder, 0 if fresh else tail.offset)
     except UnreadableFile:  # the list of runs says why

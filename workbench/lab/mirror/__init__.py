@@ -91,11 +91,11 @@ def mirror_all(
     root: Path,
     *,
     stop: Callable[[], bool] = lambda: False,
-    tell: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
     """Bring the store up to date with every run under `root`.
 
-    `stop` ends it after a run; `tell` gets how many runs are done, of how many.
+    `stop` ends it after a run; `on_progress` gets how many runs are done, of how many.
     """
     outcome = Outcome()
     runs = list_runs(root)
@@ -110,7 +110,7 @@ def mirror_all(
         except WorkbenchError as error:  # the others are mirrored all the same
             mirror.known.pop(run.name, None)  # asked of the store again
             outcome.problems[run.name] = str(error)
-        tell(number + 1, len(runs))
+        on_progress(number + 1, len(runs))
         if stop():
             break
     return outcome
@@ -130,7 +130,7 @@ def mirror_run(mirror: Mirror, run: Run) -> int | None:
     began = round(datetime.fromisoformat(starts[0]["created_at"]).timestamp() * 1000)
     known = mirror.known.get(run.name)
     identity = hashlib.sha256(f"{run.name} {starts[0]['created_at']}".encode()).hexdigest()[:24]
-    if known is None or known.tags.get(RUN, identity) != identity:  # its folder was made anew
+    if known is None or known.tags.get(RUN, identity) != identity:  # its folder is a new one
         known = mirror.known[run.name] = _find(mirror, run, identity, began)
     if not known.id:
         return None
@@ -215,12 +215,11 @@ def _log_words(client: Any, known: Known, parameters: dict[str, str], tags: dict
     from mlflow.entities import Param, RunTag
 
     changed = {name: text for name, text in tags.items() if known.tags.get(name, "") != text}
-    words = [Param(*item) for item in parameters.items()]
-    for first in range(0, len(words), MOST_WORDS):
-        client.log_batch(known.id, params=words[first : first + MOST_WORDS])
-    labels = [RunTag(*item) for item in changed.items()]
-    for first in range(0, len(labels), MOST_WORDS):
-        client.log_batch(known.id, tags=labels[first : first + MOST_WORDS])
+    words = {"params": [Param(*item) for item in parameters.items()]}
+    words["tags"] = [RunTag(*item) for item in changed.items()]
+    for kind, items in words.items():
+        for first in range(0, len(items), MOST_WORDS):
+            client.log_batch(known.id, **{kind: items[first : first + MOST_WORDS]})
     known.tags |= changed
 
 

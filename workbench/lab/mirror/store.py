@@ -65,7 +65,9 @@ def _check_file(path: Path) -> None:
             f"{path} cannot be written to", "a file in a folder that can be", "name another file"
         )
     if head and head != b"SQLite format 3\0":
-        raise WorkbenchError(f"{path} is no SQLite file", "a store, or no file yet", "name another")
+        raise WorkbenchError(
+            f"{path} is not an SQLite file", "a store, or no file yet", "name another"
+        )
 
 
 def open_client(named: str) -> Any:

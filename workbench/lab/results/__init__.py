@@ -1,4 +1,4 @@
-"""Results: records and runs as xarray, and what is asked of them.
+"""Results: records and runs as xarray, and the questions they answer.
 
 The data are a Dataset over (arm, n_train, seed, n_test, difficulty, step) in which NaN means "not
 measured": arms have different numbers of steps, some N are tested at the end alone, and a run may
@@ -296,7 +296,7 @@ def _filled(
     arrays = {name: np.full([len(index[d]) for d in over], np.nan) for name, over in OVER.items()}
     for name, at, value in cells:
         where = tuple(place[dim].get(part, -1) for dim, part in zip(OVER[name], at, strict=True))
-        if min(where) >= 0:  # a chance line may know difficulties that nobody was tested at
+        if min(where) >= 0:  # a chance line may know difficulties that no run was tested at
             arrays[name][where] = value
     return {name: (over, arrays[name]) for name, over in OVER.items()}
 

@@ -65,7 +65,7 @@ def parse_axes(entries: Sequence[Entry], texts: Iterable[str]) -> dict[str, Any]
                 f"axis {text!r}", "NAME=VALUE, each name once", "write for example task.nodes=8"
             )
         values = _values(entries, name) if any(name in _axes(e) for e in entries) else []
-        # a name or a value that is not there is told by `at_axes`, with what is
+        # `at_axes` reports names and values that no run has, with those that they have
         chosen[name] = next((v for v in values if value_text(v) == wanted), wanted)
     return chosen
 

@@ -16,19 +16,19 @@ from workbench.training.run_folder import CONFIG
 
 
 def entries_of(
-    runs: Iterable[Run], *, told: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
+    runs: Iterable[Run], *, events: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
 ) -> list[dict[str, Any]]:
     """Return what runs know so far, for `workbench.lab.results.dataset`.
 
     A run that has not begun has no curve, and one that trains no final evaluation. A run outside a
     sweep is an arm under its own name, at an unknown cost. A run with files that cannot be read
-    (damaged, or deleted meanwhile) is left out: the list of runs reports it. `told` holds events by
-    name of run, where a caller follows them already.
+    (damaged, or deleted meanwhile) is left out: the list of runs reports it. `events` holds those
+    of runs that the caller follows already, by name.
     """
     entries = []
     for run in runs:
         try:
-            entries.append(_entry(run, (told or {}).get(run.name)))
+            entries.append(_entry(run, (events or {}).get(run.name)))
         except WorkbenchError:
             continue
     return entries

@@ -20,7 +20,7 @@ from workbench.files import parse_toml
 from workbench.lab.arms import ARMS
 from workbench.lab.results import against_n, dataset, entries_of, latest, learning, over_seeds
 from workbench.lab.runs import Run
-from workbench.lab.watch import Told
+from workbench.lab.watch import EventList
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Curves:
     def update(
         self,
         runs: list[Run],
-        told: Mapping[str, Told],
+        told: Mapping[str, EventList],
         versions: tuple[tuple[str, int], ...],
         theme: Theme,
     ) -> None:
@@ -72,7 +72,7 @@ class Curves:
         self.figures, self.note, self._entries, self._points = {}, "", [], None
         if not runs:
             return
-        entries, self.note = comparable(entries_of(runs, told=told))
+        entries, self.note = comparable(entries_of(runs, events=told))
         telling = [e for e in entries if e["loss"]["step"] or e["curve"]["step"]]
         if not telling:
             return

@@ -196,7 +196,7 @@ class Lab(pn.viewable.Viewer):
         self._outbox.set(table + self._address())
         names = [run.name for run in chosen]
         self.watch.follow(self, names)
-        told, versions = self.watch.told(names), self.watch.versions(names)
+        told, versions = self.watch.events_of(names), self.watch.versions(names)
         self.curves.update(chosen, told, versions, "dark" if self.dark else "light")
         self._outbox.set(self.screen.drawings(seen, chosen, self.curves))
 

@@ -154,7 +154,7 @@ class Live:
     def _work(self, cores: int) -> None:
         """Start one run after the other and look at them, until all have ended."""
         try:
-            work(self.root, Slots(cores=cores), stop=self._closing.is_set, look=self._look)
+            work(self.root, Slots(cores=cores), stop=self._closing.is_set, on_poll=self._look)
         except (OSError, WorkbenchError) as error:
             self.problem = f"The runs are no longer watched: {error}."
         self._ended = time.monotonic()
