@@ -10,8 +10,9 @@ import sys
 import time
 
 import pytest
+from tiny import tiny_run
 
-from workbench.config import Experiment, build, to_toml
+from workbench.config import to_toml
 from workbench.errors import WorkbenchError
 from workbench.files import write_json
 from workbench.lab import mirror as mirror_module
@@ -27,19 +28,12 @@ except ModuleNotFoundError as missing:
         raise
     pytest.skip(f"{missing}; install the extra 'tracking'", allow_module_level=True)
 
-TINY = {
-    "model": {"width": 8, "attention_heads": 2, "gdn_heads": 2, "key_dim": 4, "value_dim": 4},
-    "sleep": {"window": 8, "passes": 2},
-    "task": {"name": "depo", "nodes": 4, "names": "single", "max_hops": 2, "queries": 2},
-    "training": {"steps": 9, "batch_size": 4, "warmup": 2, "log_every": 1, "eval_every": 3},
-}
-TINY["model"]["mlp_width"] = 8
-TINY["training"] |= {"eval_count": 12, "checkpoint_every": 4, "eval_passes": [1, 2]}
 LABELS = {"sweep": "tiny", "arm": "sleep", "passes": 2, "axes": {"task.nodes": 4}, "seed": 0}
 
 
 def tiny(**training):
-    return build(Experiment, TINY | {"training": TINY["training"] | training}, source="test")
+    settings = {"steps": 9, "eval_every": 3, "eval_passes": [1, 2], "checkpoint_every": 4}
+    return tiny_run(*(f"training.{name}={value}" for name, value in (settings | training).items()))
 
 
 @pytest.fixture(scope="module")

@@ -1,44 +1,23 @@
 """From choices to runs: every mistake at its field, costs counted, times from what was measured."""
 
-import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from tiny import tiny_toml
 
 from workbench.identity import identify
 from workbench.lab import proposal
 from workbench.lab.estimate import Speed, estimate, speeds
 from workbench.lab.proposal import Choices, check, free_name, points_of, propose, usual
-from workbench.lab.runs import list_runs, read_run, request, set_state
+from workbench.lab.runs import list_runs, request, set_state
 from workbench.lab.supervise import request_all
 
-TINY = """
-[model]
-width = 16
-attention_heads = 2
-gdn_heads = 2
-key_dim = 8
-value_dim = 8
-mlp_width = 16
-[sleep]
-window = 8
-[task]
-name = "depo"
-nodes = 4
-names = "single"
-max_hops = 2
-queries = 2
-predict_ans = false
-[training]
-steps = 40
-batch_size = 8
-"""
+TINY = tiny_toml(task={"predict_ans": False}, training={"steps": 40})
 
 
 @pytest.fixture(autouse=True)
-def tiny(tmp_path, monkeypatch):
-    """A data folder with one configuration, which costs next to nothing to count."""
+def tiny(tmp_path, monkeypatch, quick_cost):
+    """A data folder with one configuration that can be read."""
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "data"))
     folder = tmp_path / "data" / "configs"
     folder.mkdir(parents=True)
@@ -168,5 +147,3 @@ def test_runs_without_a_cost_or_of_another_machine_tell_no_speed(tmp_path):
             '{"kind": "step", "step": 40, "loss": 1, "seconds": 2}\n'
         )
     assert speeds(list_runs(tmp_path / "runs")) == []
-    shutil.rmtree(Path(far))
-    assert read_run(far) is None

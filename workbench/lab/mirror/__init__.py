@@ -215,7 +215,7 @@ def _log_words(client: Any, known: Known, parameters: dict[str, str], tags: dict
     from mlflow.entities import Param, RunTag
 
     changed = {name: text for name, text in tags.items() if known.tags.get(name, "") != text}
-    words = {"params": [Param(*item) for item in parameters.items()]}
+    words: dict[str, list[Any]] = {"params": [Param(*item) for item in parameters.items()]}
     words["tags"] = [RunTag(*item) for item in changed.items()]
     for kind, items in words.items():
         for first in range(0, len(items), MOST_WORDS):

@@ -42,7 +42,7 @@ def _entry(run: Run, events: Sequence[Mapping[str, Any]] | None) -> dict[str, An
     newest = final or (evaluations[-1]["passes"] if evaluations else {})
     starts = read_origin(run.folder / ORIGIN)
     training, task = experiment.training, make_task(experiment.task)
-    alone = {"arm": run.name, "axes": {}, "identity": f"run {run.name}"}
+    alone: dict[str, Any] = {"arm": run.name, "axes": {}, "identity": f"run {run.name}"}
     alone |= {"n_train": trained_passes(experiment), "seed": training.seed}
     cost = run.labels.get("cost")
     return {
