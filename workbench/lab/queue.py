@@ -228,11 +228,3 @@ def withdraw(run: Run) -> bool:
         (run.folder / STOP).unlink(missing_ok=True)
         set_state(run.folder, "stopped", step=now.step, steps=now.steps)
     return True
-
-
-def outcome(runs: list[Run]) -> dict[str, Any]:
-    """Return how many runs are in each state."""
-    states: dict[str, int] = {}
-    for run in runs:
-        states[run.state] = states.get(run.state, 0) + 1
-    return states

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from workbench.config import to_toml
 from workbench.errors import WorkbenchError
 from workbench.lab.actions import KILLED
 from workbench.lab.processes import ask_to_stop, pause
-from workbench.lab.queue import outcome, queue_works, withdraw
+from workbench.lab.queue import queue_works, withdraw
 from workbench.lab.record import add_to_record, recorded
 from workbench.lab.runs import Run, list_runs, read_run, request, requeue
 from workbench.lab.sweeps import PlannedRun, Sweep
@@ -136,7 +137,7 @@ def finish(
             pause()  # until they have reached their resume points
     note(list_runs(root), last=True)
     runs = [run for run in list_runs(root) if run.name in names]
-    counts = outcome(runs)
+    counts = dict(Counter(run.state for run in runs))
     before = len(sweep.runs) - len(to_do)
     if before:
         counts["finished"] = counts.get("finished", 0) + before
