@@ -7,10 +7,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from tiny import tiny_run
+from waiting import until
 
 from workbench.config import to_toml
 from workbench.errors import WorkbenchError
@@ -298,39 +302,47 @@ def test_the_command_and_that_nothing_leaves_the_machine(runs, uri):
 
 
 @pytest.mark.slow
-def test_a_killed_watch_is_taken_up_again_while_the_run_trains(tmp_path, uri):
-    """SIGKILL of the watching process somewhere in its work; a second one goes on."""
+def test_a_killed_watch_is_taken_up_again_while_the_run_trains(tmp_path, uri, monkeypatch, capsys):
+    """SIGKILL of the watching process somewhere in its work; a second one, here, goes on."""
+    from workbench.cli import main
     from workbench.training.loop import train
 
     root = tmp_path / "runs"
     root.mkdir()
-    command = [sys.executable, "-P", "-m", "workbench.cli", "mirror", "--watch", "--json"]
-    command += ["--to", uri, "--runs", str(root)]
+    monkeypatch.setattr("workbench.cli.mirror.WATCH", 0.1)
+    arguments = ["mirror", "--watch", "--json", "--to", uri, "--runs", str(root)]
+    command = [sys.executable, "-P", "-m", "workbench.cli", *arguments]
     watch = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    store = sqlite3.connect(uri.removeprefix("sqlite:///"))
+    ended = threading.Event()
 
-    def points():
-        return store.execute("SELECT count(*) FROM metrics").fetchone()[0]
+    def stored_now(query):
+        with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as store:
+            return store.execute(query).fetchall()
 
     def killing(progress):
         while progress.step == 50 and watch.poll() is None:
             time.sleep(0.02)
-            if points():
+            if stored_now("SELECT * FROM metrics LIMIT 1"):
                 watch.kill()
                 watch.wait()
 
+    def interrupt():
+        until(lambda: stored_now("SELECT status FROM runs") == [("FINISHED",)] or ended.is_set())
+        if not ended.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+
     try:
         train(tiny(steps=100, eval_every=50), root / "live", on_progress=killing)
-        assert watch.wait(10) == -signal.SIGKILL and points()
-        second = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.PIPE)
-        status = "SELECT status FROM runs"
-        while [("FINISHED",)] != store.execute(status).fetchall() and second.poll() is None:
-            time.sleep(0.1)
-        second.send_signal(signal.SIGINT)
-        assert json.loads(second.communicate(timeout=20)[0])["runs"] == ["live"]
-        assert second.returncode == 130
     finally:
         watch.kill()
         watch.wait()
-        store.close()
+    assert watch.returncode == -signal.SIGKILL and stored_now("SELECT * FROM metrics LIMIT 1")
+    with ThreadPoolExecutor() as pool, pytest.raises(SystemExit) as stopped:
+        pool.submit(interrupt)
+        try:
+            main(arguments)
+        finally:
+            ended.set()
+    assert stopped.value.code == 130
+    assert json.loads(capsys.readouterr().out)["runs"] == ["live"]
     assert_mirrored(open_store(uri).client, root / "live")

@@ -243,39 +243,34 @@ def test_a_run_that_ended_goes_back_into_the_queue(make_run, state):
 # --- damage ---------------------------------------------------------------------------------------
 
 LABELLED = {"sweep": "s", "arm": "sleep", "n_train": "2", "axes": {}, "seed": 0, "identity": "i"}
-STATUS_DAMAGE = [
-    {"step": None},
-    {"step": "3"},
-    {"step": -1},
-    {"step": 1.5},
-    {"step": True},
-    {"steps": [9]},
-    {"steps": 10**18},
-    {"state": None},
-    {"state": "asleep"},
-    {"state": ["running"]},
-    {"error": 3},
-    {"host": 3},
-    {"pid": "x"},
-    {"pid": 10**18},
-    {"started": "yesterday"},
-    {"queued_at": None},
-    {"gpu": {}},
-    {"launcher": "yes"},
-]
-LABEL_DAMAGE = [
-    {"axes": "x"},
-    {"axes": None},
-    {"arm": 3},
-    {"sweep": {}},
-    {"passes": "4"},
-    {"passes": 0},
-    {"seed": 1.5},
-    {"cost": 3},
-    {"cost": {"training": "x", "sleep": 1, "wake": 1}},
-    {"cost": {"training": 1.0}},
-    {"n_train": 2},
-]
+STATUS_DAMAGE = {
+    "step": [None, "3", -1, 1.5, True],
+    "steps": [[9], 10**18],
+    "state": [None, "asleep", ["running"]],
+    "error": [3],
+    "host": [3],
+    "pid": ["x", 10**18],
+    "started": ["yesterday"],
+    "queued_at": [None],
+    "gpu": [{}],
+    "launcher": ["yes"],
+}
+COSTS = [3, {"training": "x", "sleep": 1, "wake": 1}, {"training": 1.0}]
+LABEL_DAMAGE = {
+    "axes": ["x", None],
+    "arm": [3],
+    "sweep": [{}],
+    "passes": ["4", 0],
+    "seed": [1.5],
+    "cost": COSTS,
+    "n_train": [2],
+}
+
+
+def damages(values):
+    """Parametrise a test by one wrong value at a time."""
+    pairs = [(name, value) for name, wrong in values.items() for value in wrong]
+    return pytest.mark.parametrize(("field", "value"), pairs)
 
 
 @pytest.fixture
@@ -297,19 +292,19 @@ def both(folder):
     return runs["broken"]
 
 
-@pytest.mark.parametrize("change", STATUS_DAMAGE, ids=str)
-def test_a_status_of_other_types_is_shown_as_damaged(two_runs, change):
+@damages(STATUS_DAMAGE)
+def test_a_status_of_other_types_is_shown_as_damaged(two_runs, field, value):
     status = json.loads((two_runs / "status.json").read_text())
-    (two_runs / "status.json").write_text(json.dumps(status | change))
+    (two_runs / "status.json").write_text(json.dumps(status | {field: value}))
     run = both(two_runs)
-    assert run.state == "damaged" and f"status.json is damaged ({next(iter(change))}" in run.problem
+    assert run.state == "damaged" and f"status.json is damaged ({field}" in run.problem
 
 
-@pytest.mark.parametrize("change", LABEL_DAMAGE, ids=str)
-def test_labels_of_other_types_are_shown_as_damaged(two_runs, change):
-    (two_runs / "labels.json").write_text(json.dumps(LABELLED | change))
+@damages(LABEL_DAMAGE)
+def test_labels_of_other_types_are_shown_as_damaged(two_runs, field, value):
+    (two_runs / "labels.json").write_text(json.dumps(LABELLED | {field: value}))
     run = both(two_runs)
-    assert run.state == "damaged" and f"labels.json is damaged ({next(iter(change))}" in run.problem
+    assert run.state == "damaged" and f"labels.json is damaged ({field}" in run.problem
     assert run.labels == {}
 
 
