@@ -1,4 +1,4 @@
-"""Stop, resume, kill, delete, restore: what happens to the folders, and how it is told."""
+"""Stop, resume, kill, delete, restore: what happens to the folders, and how it is reported."""
 
 import subprocess
 import sys
@@ -54,7 +54,7 @@ def test_resuming_starts_a_queue_only_where_there_is_something_to_do(store):
     assert store.started == [store.root]
 
 
-def test_killing_is_told_as_such(store):
+def test_killing_is_reported(store):
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         run = store("a", "running", **identify(process.pid))
@@ -80,7 +80,7 @@ def test_deleting_and_restoring(store):
     assert states(store.root) == {"a": "stopped", "b": "running", "c": "finished"}
 
 
-def test_a_folder_that_has_gone_keeps_nobody_waiting(store):
+def test_a_missing_folder_does_not_stop_the_others(store):
     import shutil
 
     gone, there = store("gone"), store("there")

@@ -1,4 +1,4 @@
-"""The process of a run: it steps back for whoever waits."""
+"""The process of a run: its low priority."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from workbench.lab.processes import BEHIND, step_back
 
 @pytest.fixture
 def sleeper():
-    """A process in a session of its own, as runs are."""
+    """A process in its own session, as runs are."""
     process = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True
     )

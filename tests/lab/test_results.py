@@ -230,7 +230,7 @@ def test_against_n_is_empty_where_no_model_was_tested_at_its_n():
 
 
 def test_against_n_tells_two_random_ranges_apart():
-    """They are two models, each tested at every N; a fixed one beside them keeps its own."""
+    """They are two models, each tested at every N; a fixed one keeps its own."""
     many = {n: scores(int(n) / 10) for n in ("1", "2", "4", "8")}
     less = {n: scores(int(n) / 20) for n in many}
     runs = [

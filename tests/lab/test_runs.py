@@ -135,7 +135,7 @@ def test_a_run_on_another_host_that_evaluates_for_long_is_not_dead(make_run, mon
     os.utime(folder / "alive", (now - 20,) * 2)
     run = read_run(folder)
     assert run.state == "running"
-    assert run.changed == now - 3600, "a sign of life is no word: lists keep their order"
+    assert run.changed == now - 3600, "a sign of life does not change the order of lists"
     monkeypatch.setattr(runs_module.time, "time", lambda: now + 11 * 60)
     assert read_run(folder).state == "died"
     (folder / "status.json").write_text(json.dumps({"state": "stopped", "host": "elsewhere"}))
@@ -275,7 +275,7 @@ def damages(values):
 
 @pytest.fixture
 def two_runs(make_run):
-    """Return the folder of a run that may be damaged, beside a sound one."""
+    """Return the folder of a run that may be damaged, next to a sound one."""
     for name in ("good", "broken"):
         folder = make_run(name, "stopped", [event(2), evaluated(4, {"2": 0.5})], LABELLED, step=4)
     return folder

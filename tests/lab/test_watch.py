@@ -1,4 +1,4 @@
-"""The watch sees what changed, does not read again what did not, and rests when nobody watches."""
+"""The watch sees changes, reads nothing twice, and rests without watchers."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def step(number, loss=1.0):
 
 @pytest.fixture
 def watch(tmp_path):
-    """A watch that looks when it is told to, followed by "me"."""
+    """A watch that looks only when it is called, followed by "me"."""
     one = Watch(tmp_path, pause=3600)
     one._followers["me"] = frozenset()
     return one
@@ -92,7 +92,7 @@ def test_events_are_read_on_from_where_reading_stopped(watch, tmp_path):
     assert [e["step"] for e in watch.events_of(["a"])["a"]] == [5, 10, 15], "half a line waits"
     assert watch.versions(["a"]) != before
     watch.follow("me", [])
-    assert watch.events_of(["a"]) == {}, "what nobody follows is forgotten"
+    assert watch.events_of(["a"]) == {}, "events that are not followed are forgotten"
 
 
 def test_events_written_anew_replace_the_old(watch, tmp_path):
@@ -114,7 +114,7 @@ def test_experiments_stay_together_the_newest_first(watch, tmp_path):
     assert [run.name for run in watch.look().runs] == ["z", "c", "b", "a"]
 
 
-def test_runs_that_wait_for_nobody_are_told(watch, tmp_path, monkeypatch):
+def test_runs_that_no_queue_works_on_are_reported(watch, tmp_path, monkeypatch):
     make(tmp_path, "a")
     assert not watch.look().waiting, "a queue may just be starting"
     monkeypatch.setattr(module, "PATIENCE", 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def differences(folders: Iterable[Path]) -> Differences:
     unreadable = []
     for folder in folders:
         try:
-            flat[folder.name] = read_flat(folder)
+            flat[folder.name] = dict(_flat(read_toml(folder / CONFIG)))
         except UnreadableFile:
             unreadable.append(folder.name)
     names = dict.fromkeys(name for settings in flat.values() for name in settings)
@@ -44,12 +44,8 @@ def differences(folders: Iterable[Path]) -> Differences:
     return Differences(tuple(flat), differing, len(rows) - len(differing), tuple(unreadable))
 
 
-def read_flat(folder: Path) -> dict[str, str]:
-    """Return the configuration of a run as ``section.field -> text``."""
-    return dict(_flat(read_toml(folder / CONFIG), ""))
-
-
-def _flat(data: dict[str, Any], prefix: str) -> Iterable[tuple[str, str]]:
+def _flat(data: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield settings as ``section.field`` and text."""
     for name, value in data.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")

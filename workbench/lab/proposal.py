@@ -184,7 +184,8 @@ def propose(choices: Choices, root: Path) -> Proposal:
                 check_start(planned[n].experiment)
             runs += planned
         except WorkbenchError as error:
-            problems.setdefault(_field(error, axis.arm, checked.base), _in_words(error, path))
+            said = str(error).removeprefix(f"{path}: ")
+            problems.setdefault(_field(error, axis.arm, checked.base), said)
     if problems:
         return Proposal(None, [], problems)
     sweep = Sweep(choices.sweep, path, SweepConfig(arms=checked.axes, **common), runs)
@@ -222,10 +223,6 @@ def _field(error: WorkbenchError, name: str, base: Experiment) -> str:
             return setting
     device = error.given.startswith("device ")
     return "training.device" if device else f"arms.{arm(name).name}"
-
-
-def _in_words(error: WorkbenchError, path: Path) -> str:
-    return str(error).removeprefix(f"{path}: ")
 
 
 def _numbers(text: str, *, least: int) -> tuple[tuple[int, ...], str]:

@@ -188,21 +188,21 @@ def _setting(name: str, describes: str, schema: dict[str, Any]) -> Setting:
     return Setting(name, describes, kind, (), _bounds(part), optional)
 
 
+BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
+"""Bounds of a JSON schema, in words."""
+
+
 def _bounds(schema: dict[str, Any]) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
-    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     if low is not None and high is not None:
         return f"{_number(low)} to {_number(high)}"
-    words = []
-    if low is not None:
-        words.append(f"at least {_number(low)}")
-    if above is not None:
-        words.append(f"above {_number(above)}")
-    if high is not None:
-        words.append(f"at most {_number(high)}")
-    if below is not None:
-        words.append(f"below {_number(below)}")
-    return ", ".join(words)
+    known = {name: schema.get(name) for name in BOUNDS}
+    return ", ".join(f"{BOUNDS[n]} {_number(v)}" for n, v in known.items() if v is not None)
 
 
 def _number(value: float) -> str:
