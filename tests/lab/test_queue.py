@@ -316,7 +316,7 @@ def test_a_place_that_cannot_hold_runs_is_one_line(tiny_sweep, tmp_path, root):
 
 @pytest.fixture
 def on_gpu(requested, monkeypatch):
-    """Give folders of queued runs that ask for a device, and the environments of their processes."""
+    """Give folders of queued runs that ask for a device, and their processes' environments."""
     from workbench.lab import queue
 
     given = []
