@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from recorded_runs import TASK, entry, record, scores
 from tiny import tiny_run
 
 from workbench.cli.runs import STATES, _label
@@ -112,27 +113,15 @@ def test_resume_puts_a_run_into_the_queue_and_a_queue_to_work(run, root, monkeyp
 def crossed(tmp_path_factory):
     """A record of one run of a second on each of two rings, made by the commands."""
     folder = tmp_path_factory.mktemp("crossed")
-    run = {
-        "labels": {"sweep": "s", "arm": "sleep", "n_train": "1", "passes": 1, "seed": 0},
-        "commit": {"hash": "c0ffee"}, "machine": {"processor": "paper"}, "task": "depo",
-        "budget": {"steps": 10, "flops": 1e9}, "difficulty": "hops", "evaluation": {"count": 10},
-        "chance": {}, "loss": {"step": [10], "loss": [0.5], "seconds": [3.0]},
-        "curve": {"step": [], "passes": []},
-    }  # fmt: skip
     runs = []
     for nodes in (8, 12):
         for n in ("1", "4"):
-            labels = run["labels"] | {"axes": {"task.nodes": nodes}, "identity": f"{nodes} {n}"}
-            labels |= {"n_train": n, "passes": int(n)}
-            scores = {"accuracy": {"1": nodes / 100}, "exact": 0.0}
-            config = f'[task]\nname = "depo"\nnodes = {nodes}\n'
-            runs.append(
-                run | {"name": f"{nodes}-{n}", "labels": labels, "config": config,
-                       "final": {n: scores}}
-            )  # fmt: skip
+            axes = {"axes": {"task.nodes": nodes}, "identity": f"{nodes} {n}"}
+            run = entry("sleep", n, int(n), curve={}, end={n: scores(nodes / 100)}, **axes)
+            changes = {"name": f"{nodes}-{n}", "config": TASK.format(nodes=nodes), "chance": {}}
+            runs.append(run | changes)
     path = folder / "crossed.json"
-    record = {"schema": "sleep-results/1", "sweep": "s", "title": "Crossed", "runs": runs}
-    path.write_text(json.dumps(record))
+    path.write_text(json.dumps(record(*runs, title="Crossed")))
     return path
 
 
