@@ -2,11 +2,8 @@
 
 import pytest
 
-from workbench.config import build
 from workbench.errors import WorkbenchError
-from workbench.files import parse_toml, read_toml
-from workbench.lab.record import read_record
-from workbench.lab.sweeps import SweepConfig, identity, load_sweep, plan
+from workbench.lab.sweeps import identity, load_sweep
 from workbench.paths import data_folder
 
 TWO_AXES = """
@@ -138,19 +135,3 @@ def test_a_missing_file_and_a_name_that_is_no_folder(tiny_sweep, tmp_path):
 def test_the_committed_sweeps_can_be_planned(path, quick_cost):
     sweep = load_sweep(path)
     assert sweep.runs and sweep.config.title
-
-
-def test_matched_arms_are_planned_as_they_were_recorded():
-    """With real counts, from which their sizes and steps follow; for a record made long ago."""
-    path = data_folder() / "sweeps" / "depo-n8.toml"
-    config = build(SweepConfig, read_toml(path), source="test")
-    arms = [one for one in config.arms if one.arm in ("deeper", "wider", "longer", "random_n")]
-    planned = plan(config.model_copy(update={"arms": arms, "seeds": (0,)}), path)
-    kept = read_record(data_folder() / "results" / "sweeps" / "depo-n8.json")["runs"]
-    assert len(planned) == 4
-    for run in planned:
-        (was,) = [one for one in kept if one["name"] == run.name]
-        # the hash of a configuration changes with every setting that was added since
-        assert run.labels | {"identity": was["labels"]["identity"]} == was["labels"]
-        assert run.experiment.training.steps == was["budget"]["steps"]
-        assert run.experiment.model.width == parse_toml(was["config"], what="it")["model"]["width"]
