@@ -20,6 +20,7 @@ from workbench.lab.supervise import request_all
 from workbench.lab.sweeps import load_sweep
 
 try:
+    import dask
     import distributed
 except ModuleNotFoundError as missing:
     if os.environ.get("CI") == "true":
@@ -45,8 +46,9 @@ def cluster():
         return made[0]
 
     yield make
-    for one in made:
-        one.close(timeout=LIMIT)
+    with dask.config.set({"distributed.comm.timeouts.connect": "3s"}):  # of a lost scheduler
+        for one in made:
+            one.close(timeout=LIMIT)
 
 
 @pytest.fixture
