@@ -1,10 +1,10 @@
-"""Measure the bundled models with every instrument: ``data/results/instruments/KIND-MODEL.json``.
+"""Make every measurement of the bundled models: ``data/results/instruments/KIND-MODEL.json``.
 
     python data/instruments.py                            those that are missing
     python data/instruments.py --only probes-depo-n8-any --force
 
-Each is one `workbench measure` command, which is printed; docs/findings.md and the pages are drawn
-from the files.
+Each is one `workbench measure` command, which is printed. docs/findings.md and the pages are drawn
+from the files. A measurement that another package adds is made too, on one model.
 """
 
 from __future__ import annotations
@@ -15,43 +15,49 @@ import subprocess
 import sys
 from pathlib import Path
 
+from workbench.measurements.catalogue import measurements
+
 FOLDER = Path(__file__).resolve().parent / "results" / "instruments"
 DEPO, WINDOWS, RULE = "depo-n8-any", "depo-n8-w2-any", "rule110-w12-t8-any"
-SHAPLEY: dict[str, object] = {"examples": 64, "method": "shapley values"}
-GRADIENTS: dict[str, object] = {"examples": 64, "method": "integrated gradients"}
-MEASUREMENTS: dict[str, tuple[str, str, dict[str, object]]] = {
-    f"{kind}-{model}{suffix}": (kind, model, settings)
-    for kind, model, suffix, settings in (
-        ("memory", DEPO, "", {"examples": 256}),
-        ("memory", WINDOWS, "", {"examples": 256}),
-        ("memory", RULE, "", {"examples": 256}),
-        ("lens", DEPO, "", {"examples": 1000}),
-        ("lens", WINDOWS, "", {"examples": 1000}),
-        ("probes", DEPO, "", {"examples": 2000}),
-        ("probes", WINDOWS, "", {"examples": 2000}),
-        ("probes", RULE, "", {"examples": 2000}),
-        ("steering", DEPO, "", {"examples": 1000}),
-        ("patches", DEPO, "", {"examples": 128}),
-        ("patches", DEPO, "-heads", {"examples": 128, "parts": "heads"}),
-        ("patches", DEPO, "-passes", {"examples": 128, "parts": "passes"}),
-        ("patches", WINDOWS, "", {"examples": 128}),
-        ("ablations", DEPO, "", {"examples": 256, "parts": "heads"}),
-        ("ablations", DEPO, "-whole", {"examples": 256, "parts": "whole"}),
-        ("attribution", DEPO, "", {**SHAPLEY, "parts": "passes and heads"}),
-        ("attribution", DEPO, "-gradients", {**GRADIENTS, "parts": "passes and heads"}),
-        ("attribution", DEPO, "-passes", SHAPLEY),
-        ("attribution", DEPO, "-passes-gradients", GRADIENTS),
-        ("recovery", WINDOWS, "", {"examples": 2000}),
-        ("erasure", WINDOWS, "", {"examples": 2000}),
-    )
+MODELS = {
+    "memory": (DEPO, WINDOWS, RULE),
+    "lens": (DEPO, WINDOWS),
+    "probes": (DEPO, WINDOWS, RULE),
+    "patches": (DEPO, WINDOWS),
+    "recovery": (WINDOWS,),
+    "erasure": (WINDOWS,),
 }
-"""Name of the file -> kind, checkpoint and settings."""
+"""Models that a measurement is made on; every other one on DEPO alone."""
+BOTH, GRADIENTS = {"parts": "passes and heads"}, {"method": "integrated gradients"}
+VARIANTS: dict[str, dict[str, dict[str, object]]] = {
+    "patches": {"": {}, "-heads": {"parts": "heads"}, "-passes": {"parts": "passes"}},
+    "ablations": {"": {"examples": 256}, "-whole": {"examples": 256, "parts": "whole"}},
+    "attribution": {
+        "": {**BOTH},
+        "-gradients": {**BOTH, **GRADIENTS},
+        "-passes": {},
+        "-passes-gradients": {**GRADIENTS},
+    },
+}
+"""End of the name -> settings that are not the defaults, on DEPO; on other models the first one."""
+
+
+def planned() -> dict[str, tuple[str, str, dict[str, object]]]:
+    """Return name of the file -> kind, checkpoint and settings, for every measurement there is."""
+    found = {}
+    for kind in measurements():
+        variants = VARIANTS.get(kind, {"": {}})
+        for model in MODELS.get(kind, (DEPO,)):
+            for end, settings in variants.items() if model == DEPO else [("", variants[""])]:
+                found[f"{kind}-{model}{end}"] = (kind, model, settings)
+    return found
 
 
 def main() -> None:
     """Read the options; measure what they name."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    names = list(MEASUREMENTS)
+    plan = planned()
+    names = list(plan)
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
     parser.add_argument("--force", action="store_true", help="measure again what is there")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where to; default %(default)s")
@@ -59,7 +65,7 @@ def main() -> None:
     for name in options.only:
         path: Path = options.folder / f"{name}.json"
         if options.force or not path.exists():
-            kind, model, settings = MEASUREMENTS[name]
+            kind, model, settings = plan[name]
             command = ["workbench", "measure", kind, model]
             command += [part for k, v in settings.items() for part in ("--set", f"{k}={v}")]
             print(shlex.join(command), flush=True)

@@ -113,7 +113,8 @@ def test_a_measurement_in_the_background_is_found_again(tmp_path, monkeypatch):
     monkeypatch.setattr("workbench.measurements.jobs.step_back", lambda pid: None)  # be quick
     provenance = json.loads((find_checkpoint("depo-n8-any") / "provenance.json").read_text())
     settings = measurement("lens").settings(examples=8, passes=2).model_dump(mode="json")
-    asked = Request("lens", "depo-n8-any", provenance["hashes"]["model.safetensors"], settings)
+    sha256 = provenance["hashes"]["model.safetensors"]
+    asked = Request(kind="lens", checkpoint="depo-n8-any", sha256=sha256, settings=settings)
     assert progress_of(folder_of(tmp_path, asked)).state == "new"
     folder = start(tmp_path, asked)
     until(lambda: progress_of(folder).state != "running")

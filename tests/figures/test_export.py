@@ -3,8 +3,12 @@
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+import xarray as xr
+from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
 
 from workbench.errors import WorkbenchError
+from workbench.figures import timeline
 from workbench.figures.export import FORMATS, drawn, export
 from workbench.figures.export_parts import plain
 from workbench.figures.theme import INKS, SEQUENTIAL, scale, template
@@ -75,15 +79,13 @@ def test_places_are_those_of_the_page():
     np.testing.assert_allclose(left.bounds, (50 / 500, 60 / 300, 0.4 * 390 / 500, 200 / 300))
     (note,) = picture.texts
     assert note.get_text() == "left" and note.get_fontweight() == "bold"
-    np.testing.assert_allclose(note.get_position(), (0.1, 60 / 300 + 200 / 300 + 4 / 300))
-    (frame,) = (
-        a
-        for a in picture.get_children()
-        if a.__class__.__name__ == "Rectangle" and a is not picture.patch
-    )
-    right = picture.axes[1].get_position()
-    np.testing.assert_allclose(frame.get_x(), right.x0, atol=1e-6)
-    np.testing.assert_allclose(frame.get_width(), right.width / 2, atol=1e-6)
+    at = note.get_transform().transform(note.get_position())
+    np.testing.assert_allclose(at, (50, 260 + 4), err_msg="in pixels from below")
+    (frame,) = (a for a in picture.artists if isinstance(a, Rectangle))
+    ends = frame.get_transform().transform([(0, 0), (1, 1)])
+    right = picture.axes[1].bbox
+    np.testing.assert_allclose(ends[:, 0], (right.x0, right.x0 + right.width / 2), atol=1e-6)
+    np.testing.assert_allclose(ends[:, 1], (right.y1, right.y0 + right.height / 2), atol=1e-6)
 
 
 def test_the_legend_keeps_plotly_s_order():
@@ -93,17 +95,35 @@ def test_the_legend_keeps_plotly_s_order():
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_ground_is_that_of_the_theme(theme):
-    from matplotlib.colors import to_hex
-
     assert to_hex(drawn(two_panels(theme)).get_facecolor()) == INKS[theme].paper
 
 
-def test_bars_stand_side_by_side():
+def test_bars_stand_on_each_other():
     bar = {"type": "bar", "x": [0, 1], "y": [1, 2]}
-    (axes,) = drawn(go.Figure([bar, bar | {"y": [3, 4]}])).axes
+    both = [bar, bar | {"y": [3, 4]}]
+    (axes,) = drawn(go.Figure(both, {"barmode": "stack"})).axes
     first, second = axes.containers
-    assert [b.get_height() for b in second] == [3, 4]
-    assert first[0].get_x() + first[0].get_width() == pytest.approx(second[0].get_x())
+    assert [(b.get_y(), b.get_height()) for b in second] == [(1, 3), (2, 4)]
+    assert first[0].get_x() == second[0].get_x()
+    with pytest.raises(ValueError, match="side by side"):
+        drawn(go.Figure(both))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_timeline_has_its_colours_and_its_cursor(theme):
+    """Bars coloured by numbers, as the colour bar says; window and cursor stand at their cells."""
+    change = xr.DataArray([[np.nan, 1, 0.5], [np.nan, 0, np.nan]], dims=["window", "sleep_pass"])
+    figure = timeline(change, passes=(2, 1), awake=(False, True), boundary=(1, 0), theme=theme)
+    picture = drawn(figure)
+    axes, strip = picture.axes
+    carried, passed = axes.containers
+    shown = [to_hex(bar.get_facecolor()) for bar in passed]
+    assert shown[0] == SEQUENTIAL[-1] and shown[2] == SEQUENTIAL[0]
+    assert {to_hex(bar.get_facecolor()) for bar in carried} == {INKS[theme].neutral}
+    assert strip.get_ylabel() == "|ΔS| / |S|"
+    here = carried[1].get_x() + carried[1].get_width() / 2
+    mark = next(note for note in picture.texts if note.get_text() == "▼")
+    assert mark.get_position()[0] == pytest.approx(here)
 
 
 @pytest.mark.parametrize("ending", FORMATS)

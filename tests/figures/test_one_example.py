@@ -8,7 +8,7 @@ from workbench import dims
 from workbench.figures.attribution import attribution_bars, attribution_matrix
 from workbench.figures.export import drawn
 from workbench.figures.shifts import LOOKS, answer_shifts
-from workbench.figures.theme import BYTES, size
+from workbench.figures.theme import BYTES
 from workbench.instruments.patching.pairs import ERASED, PATCHED
 from workbench.views.interventions.words import NAMES
 
@@ -50,7 +50,7 @@ def test_every_query_has_its_marks_and_a_line_from_intact_to_changed(theme):
         assert np.isnan(ends[:, 2]).all(), "lines of two queries are apart"
     low, high = figure.layout.xaxis.range
     assert low < np.nanmin(given) and high > np.nanmax(given)
-    assert size(figure) < BYTES
+    assert len(figure.to_json()) < BYTES
     drawn(figure)
 
 

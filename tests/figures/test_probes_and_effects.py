@@ -16,7 +16,7 @@ from workbench.figures.probes import (
     shown,
 )
 from workbench.figures.steering import steering_curves
-from workbench.figures.theme import BYTES, size
+from workbench.figures.theme import BYTES
 
 PASSES, LAYERS, TARGETS = [0, 1, 2], [1, 3], ["1 hop", "2 hops"]
 
@@ -175,7 +175,7 @@ def test_selectivity_is_against_kinds_where_there_are_any_else_against_shuffled(
     np.testing.assert_allclose(
         shown(probes(), "gain").isel(window=0, layer=0, sleep_pass=2), [0.55, 0.55]
     )
-    with pytest.raises(ValueError, match="none of accuracy"):
+    with pytest.raises(ValueError, match="one of accuracy"):
         shown(probes(), "charm")
 
 
@@ -250,5 +250,5 @@ def test_each_is_small_and_has_its_picture():
         ablation_map(ablations(), window=0, procedure="zero", theme=theme),
     ]
     for figure in figures:
-        assert size(figure) < BYTES
+        assert len(figure.to_json()) < BYTES
         drawn(figure)

@@ -31,7 +31,12 @@ from workbench.measurements.jobs import (
     start,
 )
 
-ASKED = Request("lens", "ring", "0" * 64, {"examples": 8})
+
+def request(**settings):
+    return Request(kind="lens", checkpoint="ring", sha256="0" * 64, settings=settings)
+
+
+ASKED = request(examples=8)
 LONG_AGO = 2 * SILENT
 
 
@@ -136,9 +141,9 @@ def test_another_machine_is_at_work_while_it_gives_signs(tmp_path, spawned):
         cancel(folder)
     assert not remove(folder)
     for seed in range(1, AT_ONCE):
-        start(tmp_path, Request("lens", "ring", "0" * 64, {"seed": seed}))
+        start(tmp_path, request(seed=seed))
     with pytest.raises(WorkbenchError, match="running already"):
-        start(tmp_path, Request("lens", "ring", "0" * 64, {"seed": AT_ONCE}))
+        start(tmp_path, request(seed=AT_ONCE))
 
 
 def test_what_is_done_is_measured_again_where_that_is_asked_for(tmp_path, spawned):

@@ -12,14 +12,15 @@ from workbench.figures.lab.experiments import (
     accuracy_against_budget,
     accuracy_against_flops,
     accuracy_against_n,
+    latency_against_n,
 )
-from workbench.figures.lab.latency import latency_against_n
 from workbench.figures.lab.learning import learning_curves
 from workbench.figures.lab.solved import largest_solved_against_n
 from workbench.figures.memory import all_heads, one_head, shown_quantity
 from workbench.figures.timeline import change_words, timeline, timeline_place
-from workbench.figures.traces.change import change_against_replay, change_place
 from workbench.figures.traces.convergence import (
+    change_against_replay,
+    change_place,
     cka_matrix,
     convergence_over_passes,
     convergence_place,

@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.matrix import MOST_NUMBERS, cells, numbers, two_digits
+from workbench.figures.marks import axis, coordinates, hover, rows_axis
+from workbench.figures.matrix import numbered, two_digits
 from workbench.figures.panels import row_names
 from workbench.figures.theme import INKS, PALETTE, Theme, diverging, frame
 
@@ -29,8 +30,8 @@ def attribution_bars(
     trace = {
         "type": "bar",
         "orientation": "h",
-        "x": values.astype(np.float32),
-        "y": np.arange(len(values), dtype=np.float32),
+        "x": coordinates(values),
+        "y": coordinates(range(len(values))),
         "marker": {"color": [palette[1] if v > 0 else palette[0] for v in values]},
         "text": [two_digits(float(v)) for v in values],
         "textposition": "outside",
@@ -42,15 +43,17 @@ def attribution_bars(
     }
     left = min(30 + 7 * max((len(name) for name in names), default=0), 190)
     layout = frame(theme, 62 + ROW * len(values), left, 20, 8, 46) | {
-        "xaxis": {
-            "title": {"text": "attribution (nat)"}, "range": [low - room, high + room],
-            "zeroline": True, "zerolinecolor": ink.muted, "fixedrange": True, "domain": [0, 1],
-        },
-        "yaxis": {
-            "range": [len(values) - 0.4, -0.6], "showgrid": False, "fixedrange": True,
-        },
+        "xaxis": axis(
+            "attribution (nat)",
+            grid=True,
+            range=[low - room, high + room],
+            zeroline=True,
+            zerolinecolor=ink.muted,
+            domain=[0, 1],
+        ),
+        "yaxis": axis(range=[len(values) - 0.4, -0.6]),
         "bargap": 0.35,
-    }  # fmt: skip
+    }
     row_names(layout, names, 1)
     return go.Figure([trace], layout)
 
@@ -65,21 +68,25 @@ def attribution_matrix(values: xr.DataArray, *, theme: Theme = "light") -> go.Fi
     names = [f"layer {i} head {h}" if several else f"head {h}" for i in layers for h in heads]
     passes = values[dims.SLEEP_PASS].values
     limit = float(np.nanmax(np.abs(table), initial=0.0)) or 1.0
-    down = np.arange(len(names))
-    hover = "pass %{x}, row %{y}: %{z:.3f} nat<extra></extra>"
-    traces = [cells(table, x=passes, y=down, hover=hover)]
-    if table.size <= MOST_NUMBERS:
-        texts = [[two_digits(float(v)) for v in row] for row in table]
-        traces.append(numbers(table, texts, x=passes, y=down, limit=limit, theme=theme))
+    traces = numbered(
+        table,
+        two_digits,
+        x=passes,
+        y=np.arange(len(names)),
+        hover=hover("pass %{x}, row %{y}: %{z:.3f} nat"),
+        limit=limit,
+        theme=theme,
+    )
     height = 62 + max(ROW * len(names), 90)
     layout = frame(theme, height, 100 if several else 64, 84, 8, 44) | {
         "coloraxis": diverging(limit, theme, "attribution (nat)", x=1.01, xpad=4),
-        "xaxis": {
-            "title": {"text": "pass that changed S"}, "tickvals": passes.tolist(),
-            "showgrid": False, "fixedrange": True, "domain": [0, 1],
-            "range": [float(passes[0]) - 0.5, float(passes[-1]) + 0.5],
-        },
-        "yaxis": {"range": [len(names) - 0.5, -0.5], "showgrid": False, "fixedrange": True},
-    }  # fmt: skip
+        "xaxis": axis(
+            "pass that changed S",
+            tickvals=passes.tolist(),
+            domain=[0, 1],
+            range=[float(passes[0]) - 0.5, float(passes[-1]) + 0.5],
+        ),
+        "yaxis": rows_axis(len(names)),
+    }
     row_names(layout, names, 1)
     return go.Figure(traces, layout)

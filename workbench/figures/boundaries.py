@@ -1,7 +1,7 @@
 """Panels over the axis of boundaries: every pass of every window, in the order of the walk.
 
-Windows stand beside each other, broken by a line; the cursor is a line that moves by itself, so
-that a page which steps keeps the curves.
+Windows stand side by side, separated by a line. The cursor is a separate part of the layout, so a
+page that steps keeps the curves.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from workbench.figures.theme import (
-    INKS,
-    Theme,
-    axis_id,
-    axis_name,
-    domains,
-    frame,
+from workbench.figures.marks import (
+    axis,
+    bars,
     heading,
-    series,
+    hover,
+    legend_below,
+    panel_axes,
+    scatter,
+    upright,
 )
+from workbench.figures.theme import INKS, Theme, domains, frame, series
 from workbench.figures.timeline import positions
 
 HEIGHT: Final = 300
@@ -56,30 +57,20 @@ def boundary_line(
     """
     x, y = np.concatenate([np.append(w, np.nan) for w in where]), _along(values, where)
     colour, symbol = look
-    line: dict[str, Any] = {
-        "type": "scatter",
-        "x": x.astype(np.float32),
-        "y": y.astype(np.float32),
-        "xaxis": axis_id("x", panel),
-        "yaxis": axis_id("y", panel),
-        "name": name,
-        "mode": "lines+markers",
-        "line": {"color": colour, "width": 2.6 if strong else 1.5, "dash": dash},
-        "marker": {"symbol": symbol, "size": 7 if strong else 5, "color": colour},
-        "opacity": 1 if strong else 0.85,
-        "legendgroup": name,
-        "hovertemplate": "%{y:.3g}<extra>" + name + "</extra>",
-    }
-    if interval is None:
-        return line
-    low, high = (_along(end, where) for end in interval)
-    return line | {
-        "error_y": {
-            "type": "data", "symmetric": False, "thickness": 1.2, "width": 2,
-            "array": np.nan_to_num(high - y).clip(0).astype(np.float32),
-            "arrayminus": np.nan_to_num(y - low).clip(0).astype(np.float32),
-        }
-    }  # fmt: skip
+    error = bars(y, *(_along(end, where) for end in interval)) if interval else None
+    return scatter(
+        x,
+        y,
+        panel,
+        name=name,
+        mode="lines+markers",
+        line={"color": colour, "width": 2.6 if strong else 1.5, "dash": dash},
+        marker={"symbol": symbol, "size": 7 if strong else 5, "color": colour},
+        opacity=1 if strong else 0.85,
+        legendgroup=name,
+        hovertemplate=hover("%{y:.3g}", name),
+        error_y=error and error | {"thickness": 1.2, "width": 2},
+    )
 
 
 def head_lines(
@@ -101,11 +92,7 @@ def head_lines(
 
 
 def procedure_lines(
-    values: np.ndarray,
-    where: Sequence[np.ndarray],
-    names: Sequence[str],
-    panel: int,
-    theme: Theme,
+    values: np.ndarray, where: Sequence[np.ndarray], names: Sequence[str], panel: int, theme: Theme
 ) -> list[dict[str, Any]]:
     """Return the sleep and its baselines, ``[procedure, window, sleep_pass]``, the sleep first."""
     lines = []
@@ -121,18 +108,20 @@ def level_line(
     value: float, where: Sequence[np.ndarray], name: str, panel: int, theme: Theme, **more: Any
 ) -> dict[str, Any]:
     """Return a dotted line at one value, from end to end: chance, or what is possible."""
-    return {
-        "type": "scatter",
-        "x": np.array([-0.6, float(where[-1][-1]) + 0.6], dtype=np.float32),
-        "y": np.array([value, value], dtype=np.float32),
-        "xaxis": axis_id("x", panel),
-        "yaxis": axis_id("y", panel),
+    usual = {
         "mode": "lines",
         "name": name,
         "legendgroup": name,
         "line": {"color": INKS[theme].text, "width": 1.5, "dash": "dot"},
-        "hovertemplate": f"{name} {value:.3f}<extra></extra>",
-    } | more
+        "hovertemplate": hover(f"{name} {value:.3f}"),
+    }
+    return scatter([-0.6, float(where[-1][-1]) + 0.6], [value, value], panel, **usual | more)
+
+
+def level_lines(values: np.ndarray | None, *where: Any, **more: Any) -> list[dict[str, Any]]:
+    """Return `level_line` at each value, NaN left out; one legend entry for all of them."""
+    known = [] if values is None else np.unique(values[~np.isnan(values)].round(4)).tolist()
+    return [level_line(v, *where, showlegend=v == known[0], **more) for v in known]
 
 
 def boundary_panels(
@@ -142,38 +131,23 @@ def boundary_panels(
     theme: Theme,
     *,
     gap: float = 0.066,
-    height: int = HEIGHT,
-    below: int = BELOW,
 ) -> dict[str, Any]:
     """Return the layout of panels side by side over the axis of boundaries."""
-    end = float(where[-1][-1])
     ticks, texts = boundary_ticks(where, awake)
+    x = axis(
+        "pass (w: wake)" if any(awake) else "pass",
+        tickvals=ticks,
+        ticktext=texts,
+        tickangle=0,
+        range=[-0.6, float(where[-1][-1]) + 0.6],
+    )
     layout: dict[str, Any] = {"annotations": []}
     for column, (domain, panel) in enumerate(zip(domains(len(panels), gap), panels, strict=True)):
-        layout[axis_name("x", column)] = {
-            "domain": domain,
-            "anchor": axis_id("y", column),
-            "title": {"text": "pass (w: wake)" if any(awake) else "pass"},
-            "tickvals": ticks,
-            "ticktext": texts,
-            "tickangle": 0,
-            "range": [-0.6, end + 0.6],
-            "showgrid": False,
-            "fixedrange": True,
-        }
-        layout[axis_name("y", column)] = {
-            "anchor": axis_id("x", column),
-            "title": {"text": panel.unit},
-            "fixedrange": True,
-            "nticks": 6,
-        } | dict(panel.y)
+        y = axis(panel.unit, grid=True, nticks=6, **panel.y)
+        layout |= panel_axes(column, x | {"domain": domain}, y)
         layout["annotations"].append(heading(panel.title, domain[0]))
-    return layout | frame(theme, height, 50, 8, 28, below) | {
-        "legend": {
-            "orientation": "h", "x": -0.03, "xanchor": "left", "yanchor": "top",
-            "y": -51 / (height - below - 28), "font": {"size": 11.5},
-        },
-    }  # fmt: skip
+    layout["legend"] = legend_below(-0.03, -51 / (HEIGHT - BELOW - 28))
+    return layout | frame(theme, HEIGHT, 50, 8, 28, BELOW)
 
 
 def boundary_cursor(
@@ -189,17 +163,8 @@ def boundary_cursor(
     borders = [(float(a[-1]) + float(b[0])) / 2 for a, b in zip(where[:-1], where[1:], strict=True)]
     shapes = []
     for column in range(panels):
-        vertical = {
-            "type": "line", "xref": axis_id("x", column), "yref": "paper", "y0": 0, "y1": 1,
-        }  # fmt: skip
-        shapes += [
-            vertical
-            | {"x0": x, "x1": x, "layer": "below", "line": {"color": ink.grid, "width": 1.5}}
-            for x in borders
-        ]
-        shapes.append(
-            vertical | {"x0": here, "x1": here, "line": {"color": ink.accent, "width": 2}}
-        )
+        shapes += [upright(x, ink.grid, 1.5, column, layer="below") for x in borders]
+        shapes.append(upright(here, ink.accent, 2, column))
     return {"shapes": shapes}
 
 

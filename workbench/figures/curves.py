@@ -16,9 +16,11 @@ from workbench.figures.boundaries import (
     boundary_cursor,
     boundary_line,
     boundary_panels,
-    level_line,
+    head_lines,
+    level_lines,
 )
-from workbench.figures.theme import INKS, Theme, axis_id, series
+from workbench.figures.marks import hover, scatter
+from workbench.figures.theme import INKS, Theme, series
 from workbench.figures.timeline import positions
 from workbench.tasks.phrases import level_words
 
@@ -51,8 +53,7 @@ def pass_curves(
       gdn_head)``.
     - right: probability of the right answer if the model woke there ``(window, sleep_pass,
       query)``.
-    - passes, awake, boundary: last pass of each window, which windows are read awake, and the
-      cursor's window and pass.
+    - passes, awake, boundary: as in `workbench.figures.timeline.timeline`.
     - difficulty: int ``[query]``; its unit is `difficulty_name`.
     - chance: expected score of a guess ``[query]``; None draws no chance line.
     - one_symbol: whether an answer is one symbol. If not, the figure says that it shows first
@@ -63,27 +64,14 @@ def pass_curves(
       the frozen replay, only a sleep that rewrites.
     - selected: the head drawn in front.
     """
-    where = positions(passes)
-    heads = summary[dims.GDN_HEAD].values
-    order = [h for h in range(len(heads)) if h != selected] + [selected]
-    traces = []
+    where, heads = positions(passes), summary[dims.GDN_HEAD].values.tolist()
+    traces: list[dict[str, Any]] = []
     for column, (name, _, _) in enumerate(PANELS):
-        for head in order:
-            values = summary[name].isel({dims.GDN_HEAD: head})
-            traces.append(
-                boundary_line(
-                    values.transpose(dims.WINDOW, dims.SLEEP_PASS).values,
-                    where,
-                    f"head {heads[head]}",
-                    series(theme, head),
-                    column,
-                    strong=head == selected,
-                )
-                | {"legendrank": int(head), "showlegend": column == 0}
-            )
+        values = summary[name].transpose(dims.GDN_HEAD, dims.WINDOW, dims.SLEEP_PASS).values
+        traces += head_lines(values, where, heads, heads[selected], column, theme)
     traces += _baseline_lines(baseline or {}, baseline_name, where, selected, theme)
     traces += _right_lines(right, where, difficulty, difficulty_name, theme)
-    traces += _chance_lines(chance, where, theme)
+    traces += level_lines(chance, where, "chance", 3, theme, legend="legend2")
     asked = "answers" if one_symbol else "first symbols"
     last = Panel(f"Right {asked} if it woke here", "mean probability", {"range": [-0.03, 1.05]})
     layout = boundary_panels([*(Panel(t, u) for _, t, u in PANELS), last], where, awake, theme)
@@ -105,20 +93,18 @@ def _baseline_lines(
     # after a single pass there is nothing that a second one could be compared with
     shown = {window: values for window, values in baseline.items() if len(where[window]) > 2}
     return [
-        {
-            "type": "scatter",
-            "x": where[window].astype(np.float32),
-            "y": values.isel({dims.GDN_HEAD: selected}).values.astype(np.float32),
-            "xaxis": axis_id("x", 1),
-            "yaxis": axis_id("y", 1),
-            "name": name,
-            "mode": "lines",
-            "line": {"color": INKS[theme].text, "width": 1.8, "dash": "dash"},
-            "legendgroup": "baseline",
-            "legendrank": 2000,
-            "showlegend": number == 0,
-            "hovertemplate": "%{y:.3g}<extra>" + name + "</extra>",
-        }
+        scatter(
+            where[window],
+            values.isel({dims.GDN_HEAD: selected}).values,
+            1,
+            name=name,
+            mode="lines",
+            line={"color": INKS[theme].text, "width": 1.8, "dash": "dash"},
+            legendgroup="baseline",
+            legendrank=2000,
+            showlegend=number == 0,
+            hovertemplate=hover("%{y:.3g}", name),
+        )
         for number, (window, values) in enumerate(shown.items())
     ]
 
@@ -138,16 +124,3 @@ def _right_lines(
         line = boundary_line(mean, where, name, series(theme, number), 3)
         lines.append(line | {"legend": "legend2"})
     return lines
-
-
-def _chance_lines(
-    chance: np.ndarray | None, where: list[np.ndarray], theme: Theme
-) -> list[dict[str, Any]]:
-    values = [] if chance is None else np.unique(chance.round(4)).tolist()
-    return [
-        level_line(
-            value, where, "chance", 3, theme, legend="legend2", showlegend=number == 0,
-            hovertemplate=f"chance {value:.3f}<extra></extra>",
-        )
-        for number, value in enumerate(values)
-    ]  # fmt: skip

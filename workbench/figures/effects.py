@@ -8,8 +8,9 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
+from workbench.figures.marks import SHARE, axis, bars, hover, pass_axis
 from workbench.figures.matrix import maps
-from workbench.figures.panels import SHARE, bars, chance_lines, layout, line
+from workbench.figures.panels import chance_lines, layout, line
 from workbench.figures.theme import DIVERGING, Theme, coloraxis
 from workbench.tasks.phrases import level_words
 
@@ -24,7 +25,7 @@ EFFECTS: Final = {
 """What a patch can be judged by, in words."""
 SHARES: Final = ("became_donor", "stayed")
 PAIRED: Final = ("became_more", "beyond")
-"""Those that hold the patch against the unrelated donor, and so have no line for a control."""
+"""Quantities that already compare with the unrelated donor, so controls have no line."""
 CHANCE: Final = "another context's answer"
 BARS: Final = {
     "beyond": "effect beyond an unrelated donor",
@@ -33,6 +34,8 @@ BARS: Final = {
     "effect": "effect (0: recipient's, 1: donor's)",
 }
 """Titles of a map's colour bar."""
+UNITS: Final = {"effect": "effect", "beyond": "effect beyond unrelated", "logit_diff": "nat"}
+"""Titles of the y axis of curves; the others are shares of answers."""
 ROW: Final = 30
 
 
@@ -44,7 +47,7 @@ def patch_curves(
     quantity: str = "became_donor",
     theme: Theme = "light",
 ) -> go.Figure:
-    """Draw a patch at each pass beside its controls: a panel for each difficulty and direction.
+    """Draw a patch at each pass and its controls: a panel for each difficulty and direction.
 
     Shares that became the donor's have their chance line: how often another context would give the
     donor's answer.
@@ -59,7 +62,7 @@ def patch_curves(
     traces: list[dict[str, Any]] = []
     titles: list[str] = []
     controls = ["patch"] if quantity in PAIRED else here[dims.CONTROL].values.tolist()
-    ends = (float(passes[0]) - 0.3, float(passes[-1]) + 0.3)
+    x = pass_axis("patched after pass", passes)
     chance = None
     if quantity == "became_donor" and "chance" in here:
         chance = here["chance"].expand_dims({dims.CHANCE_LINE: [CHANCE]})
@@ -70,26 +73,25 @@ def patch_curves(
             at = {dims.DIRECTION: way, dims.DIFFICULTY: level}
             for number, control in enumerate(controls):
                 there = here.sel(at | {dims.CONTROL: control})
-                ends_of = (there[f"{quantity}{end}"].values for end in ("", "_low", "_high"))
-                mean, low, high = ends_of
+                mean, low, high = (
+                    there[f"{quantity}{end}"].values for end in ("", "_low", "_high")
+                )
                 traces.append(
                     line(
                         passes + (number - 1) * 0.06,  # no error bar hides another
-                        mean, control, number, panel, theme, error_y=bars(mean, low, high),
-                        hovertemplate="%{y:.3f}<extra>" + control + "</extra>",
+                        mean,
+                        control,
+                        number,
+                        panel,
+                        theme,
+                        error_y=bars(mean, low, high),
+                        hovertemplate=hover("%{y:.3f}", control),
                     )
-                )  # fmt: skip
+                )
             if chance is not None:
-                traces += chance_lines(chance.sel(at), ends, panel, theme)
-    x = {
-        "title": {"text": "patched after pass"},
-        "tickvals": passes.tolist(),
-        "range": list(ends),
-        "showgrid": False,
-    }
-    y: dict[str, Any] = {"title": {"text": _unit(quantity)}, "nticks": 6}
-    if quantity in SHARES:
-        y["range"] = SHARE
+                traces += chance_lines(chance.sel(at), tuple(x["range"]), panel, theme)
+    share = {"range": SHARE} if quantity in SHARES else {}
+    y = axis(UNITS.get(quantity, "share of answers"), grid=True, nticks=6, **share)
     columns = here.sizes[dims.DIFFICULTY]
     entries = len(controls) + (chance is not None)
     result = layout(titles, x, y, theme, entries=entries, columns=min(columns, 4))
@@ -141,28 +143,18 @@ def ablation_map(
 
 def _maps(tables: dict[str, xr.DataArray], x_title: str, bar: str, theme: Theme) -> go.Figure:
     """Return a panel for each table (component, sleep_pass), on one scale around zero."""
-    first = next(iter(tables.values()))
-    passes = first[dims.SLEEP_PASS].values.tolist()
-    names = [str(n) for n in first[dims.COMPONENT].values]
-    values = {
-        title: table.transpose(dims.COMPONENT, dims.SLEEP_PASS).values
-        for title, table in tables.items()
-    }
-    told = [
-        [
-            [f"{names[r]}, after pass {passes[c]}: {v:.3f}" for c, v in enumerate(row)]
-            for r, row in enumerate(table)
-        ]
-        for table in values.values()
-    ]
-    left = min(18 + int(6.8 * max(map(len, names))), 240)
+    names = [str(n) for n in next(iter(tables.values()))[dims.COMPONENT].values]
     return maps(
-        values, told, names, passes, x_title=x_title, hover="%{customdata}<extra></extra>",
-        size=10.5, row=ROW, left=left, columns=2, theme=theme,
+        tables,
+        dims.COMPONENT,
+        names,
+        lambda _, row, n, value: f"{names[row]}, after pass {n}: {value:.3f}",
+        x_title=x_title,
+        hover=hover("%{customdata}"),
+        size=10.5,
+        row=ROW,
+        most_left=240,
+        columns=2,
+        theme=theme,
         coloraxis=coloraxis(DIVERGING[theme], -1.0, 1.0, theme, bar),
-    )  # fmt: skip
-
-
-def _unit(quantity: str) -> str:
-    units = {"effect": "effect", "beyond": "effect beyond unrelated", "logit_diff": "nat"}
-    return units.get(quantity, "share of answers")
+    )

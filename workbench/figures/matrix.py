@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
+import xarray as xr
 
-from workbench.figures.panels import layout, on, row_names
+from workbench import dims
+from workbench.figures.marks import columns_axis, coordinates, on, rows_axis, scatter
+from workbench.figures.panels import layout, row_names
 from workbench.figures.theme import BYTES, INKS, Theme
 
 CELL_BYTES: Final = 5.4
@@ -25,28 +28,21 @@ STRONG: Final = 0.55
 
 
 def cells(
-    values: np.ndarray, *, x: np.ndarray, y: np.ndarray, hover: str, **more: Any
+    values: np.ndarray, *, x: np.ndarray, y: np.ndarray, hover: str = "", **more: Any
 ) -> dict[str, Any]:
     """Return a heatmap of ``[row, column]`` on the shared colour axis; NaN leaves a cell empty."""
-    return {
-        "type": "heatmap",
-        "z": np.ascontiguousarray(values, dtype=np.float32),
-        "x": np.asarray(x, dtype=np.float32),
-        "y": np.asarray(y, dtype=np.float32),
-        "coloraxis": "coloraxis",
-        "hoverongaps": False,
-        "hovertemplate": hover,
-        **more,
-    }
+    shown = {"hovertemplate": hover} if hover else {"hoverinfo": "skip"}
+    usual = {"type": "heatmap", "coloraxis": "coloraxis", "hoverongaps": False} | shown
+    return usual | {"z": coordinates(values), "x": coordinates(x), "y": coordinates(y)} | more
 
 
 def numbers(
     values: np.ndarray,
-    texts: Sequence[Sequence[str]],
+    words: Callable[[float], str],
     *,
     x: np.ndarray,
     y: np.ndarray,
-    limit: float,
+    limit: float = 1.0,
     theme: Theme,
     size: float = 12,
     diverging: bool = True,
@@ -56,64 +52,74 @@ def numbers(
     `values` colour the cells; one that is NaN gets no text. `limit` ends the colour scale, whose
     middle is the page's own ground if it is `diverging`; else it begins dark.
     """
+    row, column = np.nonzero(~np.isnan(values))
+    shown = values[row, column].tolist()
     ink = INKS[theme]
-    there = np.argwhere(~np.isnan(values)).tolist()
-    light, dark = INKS["light"].paper, INKS["light"].text
-    on_ground, on_strong = (ink.text, ink.paper) if diverging else (light, dark)
-    return {
-        "type": "scatter",
-        "mode": "text",
-        "x": np.array([x[c] for _, c in there], dtype=np.float32),
-        "y": np.array([y[r] for r, _ in there], dtype=np.float32),
-        "text": [texts[r][c] for r, c in there],
-        "textfont": {
-            "size": size,
-            "color": [
-                on_strong if abs(values[r, c]) > STRONG * limit else on_ground for r, c in there
-            ],
-        },
-        "hoverinfo": "skip",
-        "showlegend": False,
-        "cliponaxis": False,
-    }
+    weak, strong = (ink.text, ink.paper) if diverging else (INKS["light"].paper, INKS["light"].text)
+    inks = [strong if abs(value) > STRONG * limit else weak for value in shown]
+    return scatter(
+        np.asarray(x)[column],
+        np.asarray(y)[row],
+        mode="text",
+        text=[words(value) for value in shown],
+        textfont={"size": size, "color": inks},
+        hoverinfo="skip",
+        showlegend=False,
+        cliponaxis=False,
+    )
+
+
+def numbered(
+    values: np.ndarray,
+    words: Callable[[float], str],
+    *,
+    x: np.ndarray,
+    y: np.ndarray,
+    hover: str,
+    gap: float | None = None,
+    **look: Any,
+) -> list[dict[str, Any]]:
+    """Return `cells`, and their `numbers` where they can be read."""
+    gaps = {} if gap is None else {"xgap": gap, "ygap": gap}
+    traces = [cells(values, x=x, y=y, hover=hover, **gaps)]
+    if values.size <= MOST_NUMBERS:
+        traces.append(numbers(values, words, x=x, y=y, **look))
+    return traces
 
 
 def maps(
-    tables: Mapping[str, np.ndarray],
-    told: Sequence[Sequence[Sequence[Any]]],
+    tables: Mapping[str, xr.DataArray],
+    down: str,
     rows: Sequence[str],
-    passes: Sequence[int],
+    words: Callable[[str, int, int, float], Any],
     *,
     x_title: str,
     hover: str,
-    size: float,
     row: int,
-    left: int,
+    most_left: int = 1000,
     columns: int,
     coloraxis: dict[str, Any],
     theme: Theme,
-    diverging: bool = True,
+    **look: Any,
 ) -> go.Figure:
-    """Draw each table ``[row, sleep_pass]`` as a panel with the numbers in its cells.
+    """Draw each table ``(down, sleep_pass)`` as a panel with the numbers in its cells.
 
-    `told` is the ``customdata`` of each table's cells; colours go to 1.
+    `words` gives a cell's ``customdata``, from its table, row, pass and value; colours go to 1.
     """
-    across, down = np.arange(len(passes)), np.arange(len(rows))
+    passes = next(iter(tables.values()))[dims.SLEEP_PASS].values.tolist()
+    where = {"x": np.arange(len(passes)), "y": np.arange(len(rows))}
     traces: list[dict[str, Any]] = []
-    for panel, (values, custom) in enumerate(zip(tables.values(), told, strict=True)):
-        options: dict[str, Any] = {"customdata": custom, "xgap": 1.5, "ygap": 1.5}
-        traces.append(cells(values, x=across, y=down, hover=hover, **options) | on(panel))
-        texts = [[two_digits(value) for value in line] for line in values]
-        options = {"limit": 1.0, "theme": theme, "size": size, "diverging": diverging}
-        traces.append(numbers(values, texts, x=across, y=down, **options) | on(panel))
-    x = {
-        "title": {"text": x_title},
-        "tickvals": across.tolist(),
-        "ticktext": [str(p) for p in passes],
-        "range": [-0.5, len(passes) - 0.5],
-        "showgrid": False,
-    }
-    y = {"range": [len(rows) - 0.5, -0.5], "showgrid": False, "title": {"text": ""}}
+    for panel, (title, table) in enumerate(tables.items()):
+        values = table.transpose(down, dims.SLEEP_PASS).values
+        custom = [
+            [words(title, r, n, value) for n, value in zip(passes, line, strict=True)]
+            for r, line in enumerate(values.tolist())
+        ]
+        options = {"hover": hover, "customdata": custom, "xgap": 1.5, "ygap": 1.5}
+        traces.append(cells(values, **where, **options) | on(panel))
+        traces.append(numbers(values, two_digits, **where, theme=theme, **look) | on(panel))
+    x, y = columns_axis(x_title, passes), rows_axis(len(rows))
+    left = min(18 + int(6.8 * max(map(len, rows))), most_left)
     height = row * len(rows) + 6
     result = layout(list(tables), x, y, theme, left=left, row=height, columns=columns)
     row_names(result, rows, len(tables))
@@ -130,12 +136,8 @@ def reduced(values: np.ndarray) -> tuple[np.ndarray, int]:
     block = math.ceil(columns / max(1, MOST_CELLS // max(rows, 1)))
     if block <= 1:
         return values, 1
-    padded = np.full((rows, -(-columns // block) * block), np.nan)
-    padded[:, :columns] = values
-    grouped = padded.reshape(rows, -1, block)
-    real = ~np.isnan(grouped)
-    total = np.where(real, grouped, 0).sum(-1)
-    return np.where(real.any(-1), total / np.maximum(real.sum(-1), 1), np.nan), block
+    grid = xr.DataArray(values, dims=(dims.TOKEN, dims.SOURCE_TOKEN))
+    return grid.coarsen({dims.SOURCE_TOKEN: block}, boundary="pad").mean().values, block
 
 
 def percent(share: float) -> str:

@@ -10,24 +10,14 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.theme import (
-    BYTES,
-    INKS,
-    Theme,
-    axis_id,
-    axis_name,
-    diverging,
-    domains,
-    frame,
-)
+from workbench.figures.marks import axis, coordinates, hover, note, on, panel_axes, shape
+from workbench.figures.matrix import CELL_BYTES
+from workbench.figures.theme import BYTES, INKS, Theme, diverging, domains, frame, tick_step
 
 HEIGHT: Final = 318
 NAMES: Final = {"state": "S", "change": "change of S", "sleep_change": "change of S"}
-BARE: Final = {"showticklabels": False, "showgrid": False, "fixedrange": True}
-PAPER: Final = {"xref": "paper", "yref": "paper"}
-CORNER: Final = {**PAPER, "xanchor": "left", "yanchor": "bottom", "showarrow": False}
-CELL_BYTES: Final = 5.4
-"""Bytes of a cell in the figure's JSON: a float32 in base 64."""
+DOWN: Final = {"autorange": "reversed"}
+CORNER: Final = {"xanchor": "left", "yanchor": "bottom"}
 HEAD_BYTES: Final = 1_000
 """Bytes of the axes, frame and name of one small heatmap, at most."""
 LAYOUT_BYTES: Final = 14_000
@@ -47,7 +37,7 @@ def shown_quantity(states: xr.DataArray, quantity: str) -> xr.DataArray:
     if quantity == "sleep_change":
         return states - states.isel({dims.SLEEP_PASS: 0}, drop=True)
     if quantity != "change":
-        raise ValueError(f"quantity {quantity!r} is none of {', '.join(NAMES)}")
+        raise ValueError(f"quantity {quantity!r} given; expected one of {', '.join(NAMES)}")
     before = states.isel({dims.SLEEP_PASS: [0, *range(states.sizes[dims.SLEEP_PASS] - 1)]})
     return states - before.values
 
@@ -95,34 +85,27 @@ def all_heads(
     rows = math.ceil(len(names) / columns)
     across, down = _rounded(columns, 0.12 / columns), _rounded(rows, 0.24 / rows)[::-1]
     ink = INKS[theme]
+    bare = axis(showticklabels=False)
     traces, axes, shapes, notes = [], {}, [], []
     for index, head in enumerate(names):
-        left_right, low_high = across[index % columns], down[index // columns]
-        x: dict[str, Any] = {"domain": left_right}
-        y: dict[str, Any] = {"domain": low_high, "autorange": "reversed"}
-        axes[axis_name("x", index)] = BARE | x | {"anchor": axis_id("y", index)}
-        axes[axis_name("y", index)] = BARE | y | {"anchor": axis_id("x", index)}
+        x, y = across[index % columns], down[index // columns]
+        axes |= panel_axes(index, bare | {"domain": x}, bare | {"domain": y} | DOWN)
         matrix = shown.isel({dims.GDN_HEAD: index}).transpose(dims.KEY, dims.VALUE)
-        traces.append(
-            _heatmap(matrix, f"head {head}", block)
-            | {"xaxis": axis_id("x", index), "yaxis": axis_id("y", index)}
-        )
+        traces.append(_heatmap(matrix, f"head {head}", block) | on(index))
         chosen = index == selected
         if not (every or chosen):
             continue
-        line = {"color": ink.accent if chosen else ink.grid, "width": 3 if chosen else 1}
-        (x0, x1), (y0, y1) = left_right, low_high
-        ends = {"x0": x0, "x1": x1, "y0": y0, "y1": y1}
-        shapes.append({"type": "rect", **PAPER, **ends, "line": line})
-        text = f"<b>head {head}</b>" if chosen else f"head {head}"
-        font = {"size": 12, "color": ink.accent if chosen else ink.muted}
-        notes.append(CORNER | {"text": text, "x": x0, "y": y1, "font": font})
-    note = f" (means of {block} x {block} cells)" if block > 1 else ""
+        colour, width = (ink.accent, 3) if chosen else (ink.grid, 1)
+        shapes.append(shape("rect", x, y, colour, width, xref="paper", yref="paper"))
+        text, colour = (
+            (f"<b>head {head}</b>", ink.accent) if chosen else (f"head {head}", ink.muted)
+        )
+        notes.append(note(text, x[0], y[1], size=12, colour=colour, **CORNER))
+    text = f"rows: key, columns: value{_block_words(block)}"
     if not every:
-        note += "; point at a matrix for its head"
-    font = {"size": 11.5, "color": ink.muted}
-    below = {"x": 0, "y": 0, "yshift": -2, "yanchor": "top", "font": font}
-    notes.append(CORNER | below | {"text": f"rows: key, columns: value{note}"})
+        text += "; point at a matrix for its head"
+    below = CORNER | {"yshift": -2, "yanchor": "top"}
+    notes.append(note(text, 0, 0, size=11.5, colour=ink.muted, **below))
     layout = axes | {
         "coloraxis": diverging(limit, theme) | {"showscale": False},
         "shapes": shapes,
@@ -145,16 +128,14 @@ def one_head(
     shown, limit = _at(states, sleep_pass, quantity, limit)
     shown = shown.sel({dims.GDN_HEAD: gdn_head}).transpose(dims.KEY, dims.VALUE)
     shown, block = _reduced(shown)
-    step = _tick_step(block * max(shown.shape))
-    note = f" (means of {block} x {block} cells)" if block > 1 else ""
+    ticks = {"tick0": 0, "dtick": tick_step(block * max(shown.shape), 256)}
     words = comparison(sleep_pass, quantity, awake=awake)
-    axis = {"tick0": 0, "dtick": step, "showgrid": False, "fixedrange": True}
-    title = {"text": f"<b>Head {gdn_head}</b>{note}<br>{words}", "align": "left"}
+    title = f"<b>Head {gdn_head}</b>{_block_words(block)}<br>{words}"
     layout = frame(theme, HEIGHT, 44, 66, 42, 38) | {
         "coloraxis": diverging(limit, theme, f"{NAMES[quantity]} (no unit)", x=1.01, xpad=4),
-        "xaxis": axis | {"title": {"text": "value dimension"}},
-        "yaxis": axis | {"title": {"text": "key dimension"}, "autorange": "reversed"},
-        "annotations": [CORNER | title | {"x": 0, "y": 1, "yshift": 2, "font": {"size": 13}}],
+        "xaxis": axis("value dimension", **ticks),
+        "yaxis": axis("key dimension", **ticks, **DOWN),
+        "annotations": [note(title, 0, 1, size=13, align="left", yshift=2, **CORNER)],
     }
     return go.Figure([_heatmap(shown, f"head {gdn_head}", block)], layout)
 
@@ -173,7 +154,7 @@ def _heatmap(matrix: xr.DataArray, name: str, block: int) -> dict[str, Any]:
     where = "key %{y}, value %{x}"
     trace: dict[str, Any] = {
         "type": "heatmap",
-        "z": np.ascontiguousarray(matrix.values, dtype=np.float32),
+        "z": coordinates(matrix.values),
         "coloraxis": "coloraxis",
         "name": name,
     }
@@ -181,7 +162,11 @@ def _heatmap(matrix: xr.DataArray, name: str, block: int) -> dict[str, Any]:
         where = "mean about key %{y:.0f}, value %{x:.0f}"
         middle = (block - 1) / 2
         trace |= {"x0": middle, "dx": block, "y0": middle, "dy": block, "hoverongaps": False}
-    return trace | {"hovertemplate": f"{name}<br>{where}: %{{z:.3f}}<extra></extra>"}
+    return trace | {"hovertemplate": hover(f"{name}<br>{where}: %{{z:.3f}}")}
+
+
+def _block_words(block: int) -> str:
+    return f" (means of {block} x {block} cells)" if block > 1 else ""
 
 
 def _reduced(shown: xr.DataArray) -> tuple[xr.DataArray, int]:
@@ -205,7 +190,3 @@ def _reduced(shown: xr.DataArray) -> tuple[xr.DataArray, int]:
 def _rounded(count: int, gap: float) -> list[tuple[float, float]]:
     """Return `domains` to four decimals, which is finer than a pixel and short as JSON."""
     return [(round(low, 4), round(high, 4)) for low, high in domains(count, gap)]
-
-
-def _tick_step(cells: int) -> int:
-    return next(s for s in (1, 2, 4, 8, 16, 32, 64, 128, 256) if cells / s <= 8 or s == 256)

@@ -10,16 +10,8 @@ import numpy as np
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.theme import (
-    INKS,
-    Theme,
-    axis_id,
-    axis_name,
-    domains,
-    frame,
-    heading,
-    series,
-)
+from workbench.figures.marks import bars, heading, legend_below, panel_axes, point_words, scatter
+from workbench.figures.theme import INKS, Theme, axis_name, domains, frame, series
 from workbench.tasks.phrases import level_words
 
 ROW: Final = 210
@@ -32,23 +24,16 @@ COLUMNS: Final = 4
 DASHES: Final = ("solid", "dash", "dot", "dashdot")
 """Series beyond the palette repeat colours with another dash."""
 CHANCE_DASHES: Final = ("dot", "dash", "dashdot", "longdash")
-SHARE: Final = [-0.04, 1.06]
-"""Axis of a share of right answers."""
 
 
 def look(theme: Theme, number: int) -> dict[str, Any]:
-    """Return line and marker of the series `number`: colour, form and dash tell it apart."""
+    """Return line and marker of the series `number`, distinct in colour, shape and dash."""
     colour, symbol = series(theme, number)
     dash = DASHES[number // 7 % len(DASHES)]
     return {
         "line": {"color": colour, "width": 2.2, "dash": dash},
         "marker": {"symbol": symbol, "size": 7, "color": colour},
     }
-
-
-def on(panel: int) -> dict[str, str]:
-    """Return the axes of a trace in that panel."""
-    return {"xaxis": axis_id("x", panel), "yaxis": axis_id("y", panel)}
 
 
 def layout(
@@ -65,54 +50,37 @@ def layout(
     """Return the layout of panels side by side, at most `columns` in a row.
 
     `x` and `y` are settings of the axes. A single `y` for all panels has its title at the left
-    only. Room is left for `entries` of the legend, and `left` pixels beside the axes.
+    only. Room is left for `entries` of the legend, and for `left` pixels next to the axes.
     """
-    count = len(titles)
+    count, shared = len(titles), isinstance(y, Mapping)
     rows = math.ceil(count / columns)
     columns = math.ceil(count / rows)  # five in rows of three and two, not of four and one
     drawn = rows * row + (rows - 1) * BETWEEN
-    across = domains(columns, 0.05 if isinstance(y, Mapping) else 0.07)
-    result: dict[str, Any] = {"annotations": []}
+    across = domains(columns, 0.05 if shared else 0.07)
+    result: dict[str, Any] = {"annotations": [], "showlegend": entries > 0}
     for panel, title in enumerate(titles):
         line, column = divmod(panel, columns)
         top = 1 - line * (row + BETWEEN) / drawn
-        own = dict(y) if isinstance(y, Mapping) else dict(y[panel])
-        if isinstance(y, Mapping) and column:
+        own = dict(y if isinstance(y, Mapping) else y[panel])
+        if shared and column:
             own |= {"title": {"text": ""}}
-        domain = [max(top - row / drawn, 0.0), top]
-        base = {"fixedrange": True}
-        result[axis_name("x", panel)] = (
-            base | {"domain": list(across[column]), "anchor": axis_id("y", panel)} | dict(x)
-        )
-        result[axis_name("y", panel)] = (
-            base | {"domain": domain, "anchor": axis_id("x", panel)} | own
+        result |= panel_axes(
+            panel,
+            {"fixedrange": True, "domain": list(across[column]), **x},
+            {"fixedrange": True, "domain": [max(top - row / drawn, 0.0), top], **own},
         )
         result["annotations"].append(heading(title, across[column][0], top, shift=5))
     below = BELOW + LEGEND_ROW * math.ceil(entries / 3) + (6 if entries else 0)
-    return result | frame(theme, ABOVE + drawn + below, left, 10, ABOVE, below) | {
-        "showlegend": entries > 0,
-        "legend": {
-            "orientation": "h", "x": 0, "xanchor": "left", "y": -BELOW / drawn, "yanchor": "top",
-            "font": {"size": 11.5},
-        },
-    }  # fmt: skip
+    result["legend"] = legend_below(0, -BELOW / drawn)
+    return result | frame(theme, ABOVE + drawn + below, left, 10, ABOVE, below)
 
 
 def line(
     x: np.ndarray, y: np.ndarray, name: str, number: int, panel: int, theme: Theme, **more: Any
 ) -> dict[str, Any]:
     """Return the series `number` of a panel; a setting in `more` that is None is left out."""
-    trace = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": x.astype(np.float32),
-        "y": y.astype(np.float32),
-        "name": name,
-        "legendgroup": name,
-        "showlegend": panel == 0,
-    }
-    trace |= look(theme, number) | on(panel) | more
-    return {key: value for key, value in trace.items() if value is not None}
+    usual = {"mode": "lines+markers", "legendgroup": name, "showlegend": panel == 0}
+    return scatter(x, y, panel, name=name, **usual | look(theme, number) | more)
 
 
 def points(
@@ -125,7 +93,7 @@ def points(
     theme: Theme,
     **more: Any,
 ) -> dict[str, Any]:
-    """Return one series: the points that are known, joined, with error bars and words for each."""
+    """Return one series: its known points, joined, with error bars and hover text."""
     every = points_of(summary)
     there = np.flatnonzero(~np.isnan(every[0]))
     mean, low, high, count = (values[there] for values in every)
@@ -133,17 +101,12 @@ def points(
     words = [
         f"{hover[i]}: {interval_words(*end)}" for i, end in zip(there.tolist(), ends, strict=True)
     ]
-    options = {"error_y": bars(mean, low, high), "legendrank": number, **told(words), **more}
-    return line(x[there], mean, name, number, panel, theme, **options)
-
-
-def told(words: Sequence[str]) -> dict[str, Any]:
-    """Return what is shown at each point of a trace."""
-    return {"hovertext": list(words), "hovertemplate": "%{hovertext}<extra></extra>"}
+    usual = {"error_y": bars(mean, low, high), "legendrank": number, **point_words(words)}
+    return line(x[there], mean, name, number, panel, theme, **usual | more)
 
 
 def row_names(result: dict[str, Any], names: Sequence[str], panels: int) -> None:
-    """Write a name at each row of those panels of a layout that stand at the left."""
+    """Label the rows of the panels in the left column."""
     for panel in range(panels):
         first = result[axis_name("x", panel)]["domain"][0] == 0
         result[axis_name("y", panel)] |= {
@@ -154,7 +117,7 @@ def row_names(result: dict[str, Any], names: Sequence[str], panels: int) -> None
 
 
 def n_axis(values: Iterable[float], title: str) -> dict[str, Any]:
-    """Return an axis of N on which a doubling is always as far, with a tick at each N."""
+    """Return a log axis of N with a tick at each N."""
     ticks = sorted({float(v) for v in values}) or [1.0]
     ends = [math.log10(ticks[0]) - 0.12, math.log10(ticks[-1]) + 0.12]
     return {
@@ -167,26 +130,8 @@ def n_axis(values: Iterable[float], title: str) -> dict[str, Any]:
     }
 
 
-def bars(mean: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, Any] | None:
-    """Return error bars from `low` to `high`; None where no point has an interval.
-
-    A point without an interval gets a bar of no length, which its marker covers.
-    """
-    known = ~np.isnan(low)
-    if not known.any():
-        return None
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": np.where(known, high - mean, 0).astype(np.float32),
-        "arrayminus": np.where(known, mean - low, 0).astype(np.float32),
-        "thickness": 1.4,
-        "width": 3,
-    }
-
-
 def interval_words(mean: float, low: float, high: float, count: int) -> str:
-    """Return a mean as a reader is told it: ``0.93 (0.90 to 0.96; 5 seeds)``."""
+    """Return a mean and its interval in words: ``0.93 (0.90 to 0.96; 5 seeds)``."""
     seeds = f"{count} seed{'' if count == 1 else 's'}"
     return f"{mean:.2f} ({'' if math.isnan(low) else f'{low:.2f} to {high:.2f}; '}{seeds})"
 
@@ -233,27 +178,22 @@ def chance_lines(
         along, across = [*ends], [low, low]
         if high - low >= 5e-4:
             along, across = [*ends, *ends[::-1]], [low, low, high, high]
-        share, other = ("x", "y") if upright else ("y", "x")
+        filled = {"fill": "toself", "fillcolor": faint(ink.muted)} if len(across) > 2 else {}
+        dash = CHANCE_DASHES[number % len(CHANCE_DASHES)]
         traces.append(
-            {
-                "type": "scatter",
-                other: np.array(along, dtype=np.float32),
-                share: np.array(across, dtype=np.float32),
-                "mode": "lines",
-                "name": f"chance: {name.removeprefix('the same model ')}",  # longer ones are cut
-                "legendgroup": f"chance {name}",
-                "legendrank": 2000 + number,
-                "showlegend": panel == 0,
-                "line": {
-                    "color": ink.muted,
-                    "width": 1.4,
-                    "dash": CHANCE_DASHES[number % len(CHANCE_DASHES)],
-                },
-                "hoverinfo": "text",
-                "hovertext": f"chance, {name}: {words}",
-            }
-            | ({"fill": "toself", "fillcolor": faint(ink.muted)} if len(across) > 2 else {})
-            | on(panel)
+            scatter(
+                *((across, along) if upright else (along, across)),
+                panel,
+                mode="lines",
+                name=f"chance: {name.removeprefix('the same model ')}",  # longer ones are cut
+                legendgroup=f"chance {name}",
+                legendrank=2000 + number,
+                showlegend=panel == 0,
+                line={"color": ink.muted, "width": 1.4, "dash": dash},
+                hoverinfo="text",
+                hovertext=f"chance, {name}: {words}",
+                **filled,
+            )
         )
     return traces
 

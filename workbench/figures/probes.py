@@ -1,4 +1,4 @@
-"""Probes: what a linear decoder finds in S after each pass, beside all it is compared with."""
+"""Probes: what a linear decoder finds in S after each pass, next to controls and baselines."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
+from workbench.figures.marks import (
+    SHARE,
+    axis,
+    bars,
+    coordinates,
+    hover,
+    pass_axis,
+    scatter,
+    share_axis,
+)
 from workbench.figures.matrix import maps
-from workbench.figures.panels import SHARE, bars, layout, line, look
+from workbench.figures.panels import layout, line, look
 from workbench.figures.theme import DIVERGING, INKS, SEQUENTIAL, Theme, coloraxis, frame
 from workbench.instruments.controls import STRONGER
 
@@ -42,7 +52,7 @@ def shown(probes: xr.Dataset, quantity: str) -> xr.DataArray:
     elif quantity == "gain":
         found = probes["accuracy"].mean(dims.SEED) - linear_baselines(probes).max(dims.BASELINE)
     else:
-        raise ValueError(f"quantity {quantity!r} is none of {', '.join(QUANTITIES)}")
+        raise ValueError(f"quantity {quantity!r} given; expected one of {', '.join(QUANTITIES)}")
     if dims.SEED in found.dims:
         found = found.mean(dims.SEED)
     return found.transpose(dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.TARGET)
@@ -86,33 +96,29 @@ def _maps(
     tables: dict[str, xr.DataArray], down: str, rows: list[str], quantity: str, theme: Theme
 ) -> go.Figure:
     """Draw ``[down, sleep_pass]`` as panels; ``customdata`` is words, target, pass and layer."""
-    first = next(iter(tables.values()))
-    passes = first[dims.SLEEP_PASS].values.tolist()
-    values = {n: t.transpose(down, dims.SLEEP_PASS).values for n, t in tables.items()}
-    told = []
-    for title, table in tables.items():
+
+    def words(title: str, row: int, n: int, value: float) -> list[Any]:
+        coords = (tables[title][dim].values for dim in (dims.TARGET, dims.LAYER))
+        target, layer = (np.broadcast_to(values, len(rows))[row].item() for values in coords)
         other = "" if down == dims.TARGET else f"{title}, "
-        every = np.broadcast_arrays(*(table[d].values for d in (dims.TARGET, dims.LAYER)), rows)
-        targets, layers, _ = (array.tolist() for array in every)
-        told.append(
-            [
-                [
-                    [f"{other}{name}, {_pass_words(n)}: {value:.3f}", target, n, layer]
-                    for n, value in zip(passes, line, strict=True)
-                ]
-                for name, target, layer, line in zip(
-                    rows, targets, layers, values[title], strict=True
-                )
-            ]
-        )
+        return [f"{other}{rows[row]}, {_pass_words(n)}: {value:.3f}", target, n, layer]
+
     signed = quantity != "accuracy"
     low, colours = (-1, DIVERGING[theme]) if signed else (0, SEQUENTIAL)
     return maps(
-        values, told, rows, passes, x_title="sleep pass (0: before the first)",
-        hover="%{customdata[0]}<extra></extra>", size=11, row=ROW, columns=3, theme=theme,
-        left=18 + int(6.8 * max(map(len, rows))), diverging=signed,
+        tables,
+        down,
+        rows,
+        words,
+        x_title="sleep pass (0: before the first)",
+        hover=hover("%{customdata[0]}"),
+        size=11,
+        row=ROW,
+        columns=3,
+        theme=theme,
+        diverging=signed,
         coloraxis=coloraxis(colours, low, 1, theme, "share of items"),
-    )  # fmt: skip
+    )
 
 
 def probe_curves(
@@ -146,16 +152,10 @@ def probe_curves(
             else:
                 dash = {"width": 1.4, "dash": "dash" if number % 2 else "dot"}
                 more = {"line": own["line"] | dash, "marker": own["marker"] | {"size": 5}}
-            more["hovertemplate"] = "%{y:.3f}<extra>" + name + "</extra>"
+            more["hovertemplate"] = hover("%{y:.3f}", name)
             traces.append(line(passes, y, name, number, panel, theme, **more))
-    axis = {
-        "title": {"text": "sleep pass"},
-        "tickvals": passes.tolist(),
-        "range": [float(passes[0]) - 0.3, float(passes[-1]) + 0.3],
-        "showgrid": False,
-    }
-    y_axis = {"title": {"text": "share of items"}, "range": SHARE, "nticks": 6}
-    return go.Figure(traces, layout(targets, axis, y_axis, theme, entries=len(means)))
+    x, y_axis = pass_axis("sleep pass", passes), share_axis("share of items")
+    return go.Figure(traces, layout(targets, x, y_axis, theme, entries=len(means)))
 
 
 def item_bars(
@@ -173,48 +173,39 @@ def item_bars(
     mean, items = here.mean(dims.SEED), [str(i) for i in here[dims.ITEM].values]
     low, high = here.min(dims.SEED).values, here.max(dims.SEED).values
     y = mean.values.astype(np.float32)
-    own = look(theme, 0)
+    ends = [-0.6, len(items) - 0.4]
     chance = float(probes["baseline_accuracy"].sel(at | {dims.BASELINE: "majority"}).mean())
     traces = [
         {
             "type": "bar",
-            "x": np.arange(len(items), dtype=np.float32),
+            "x": coordinates(range(len(items))),
             "y": y,
-            "marker": {"color": own["marker"]["color"]},
+            "marker": {"color": look(theme, 0)["marker"]["color"]},
             "error_y": bars(y, low, high),
             "name": "mean of seeds, with their range",
-            "hovertemplate": "%{y:.3f}<extra></extra>",
+            "hovertemplate": hover("%{y:.3f}"),
             "showlegend": False,
         },
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "x": np.array([-0.6, len(items) - 0.4], dtype=np.float32),
-            "y": np.array([chance, chance], dtype=np.float32),
-            "line": {"color": INKS[theme].text, "dash": "dot", "width": 1.5},
-            "name": "majority",
-            "hovertemplate": f"majority {chance:.3f}<extra></extra>",
-            "showlegend": False,
-        },
+        scatter(
+            ends,
+            [chance, chance],
+            mode="lines",
+            line={"color": INKS[theme].text, "dash": "dot", "width": 1.5},
+            name="majority",
+            hovertemplate=hover(f"majority {chance:.3f}"),
+            showlegend=False,
+        ),
     ]
     grouped = ", " in items[0]
     kind = items[0].rpartition(", ")[2].split(" ")[0] if grouped else "item"
-    return go.Figure(
-        traces,
-        frame(theme, 250, 50, 10, 30, 62 if grouped else 44)
-        | {
-            "title": {
-                "text": f"{target}, {_pass_words(sleep_pass)}: item by item; dotted: majority",
-                "font": {"size": 13.5},
-            },
-            "xaxis": {
-                "tickvals": list(range(len(items))), "ticktext": _short(items), "fixedrange": True,
-                "tickangle": 0,
-                "range": [-0.6, len(items) - 0.4], "showgrid": False, "title": {"text": kind},
-            },
-            "yaxis": {"range": SHARE, "fixedrange": True, "title": {"text": "share told right"}},
-        },
-    )  # fmt: skip
+    title = f"{target}, {_pass_words(sleep_pass)}: item by item; dotted: majority"
+    ticks = {"tickvals": list(range(len(items))), "ticktext": _short(items), "tickangle": 0}
+    layout = frame(theme, 250, 50, 10, 30, 62 if grouped else 44) | {
+        "title": {"text": title, "font": {"size": 13.5}},
+        "xaxis": axis(kind, range=ends, **ticks),
+        "yaxis": axis("share correct", grid=True, range=SHARE),
+    }
+    return go.Figure(traces, layout)
 
 
 def _short(items: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Logit differences of one example before and after its memory was changed, beside controls."""
+"""Logit differences of one example before and after its memory was changed, next to controls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.panels import layout, on, row_names
+from workbench.figures.marks import hover, scatter, shape
+from workbench.figures.panels import layout, row_names
 from workbench.figures.theme import INKS, Theme, axis_name, series
 from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM, UNRELATED
 
@@ -51,7 +52,7 @@ def answer_shifts(
     traces: list[dict[str, Any]] = []
     for panel, here in enumerate(panels):
         values = here.transpose(dims.CONTROL, dims.QUERY).values
-        traces += _lines(values, rows, panel, theme)
+        traces.append(_lines(values, rows, panel, theme))
         for number in reversed(range(len(controls))):  # what was changed lies on top
             traces.append(_points(controls[number], values[number], rows, panel, queries, theme))
     finite = shifts.values[np.isfinite(shifts.values)]
@@ -59,37 +60,40 @@ def answer_shifts(
     room = 0.06 * (high - low)
     x = {"range": [low - room, high + room], "nticks": 8}
     y = {"range": [len(queries) - 0.5, -0.5], "showgrid": True}
-    left = min(40 + 7 * max((len(q) for q in queries), default=0), 170)
     result = layout(
-        [titles[name] for name in names], x, y, theme,
-        entries=len(controls), left=left, row=max(ROW * len(queries), 90), columns=2,
-    )  # fmt: skip
+        [titles[name] for name in names],
+        x,
+        y,
+        theme,
+        entries=len(controls),
+        left=min(40 + 7 * max((len(q) for q in queries), default=0), 170),
+        row=max(ROW * len(queries), 90),
+        columns=2,
+    )
     for panel, name in enumerate(names):
         result[axis_name("x", panel)]["title"] = {"text": units[name]}
     row_names(result, queries, len(panels))
+    zero = {"color": INKS[theme].muted, "width": 1, "dash": "dot"}
+    down = (-0.5, len(queries) - 0.5)
     result["shapes"] = [
-        {
-            "type": "line", "x0": 0, "x1": 0, "y0": -0.5, "y1": len(queries) - 0.5,
-            "xref": on(panel)["xaxis"], "yref": on(panel)["yaxis"], "layer": "below",
-            "line": {"color": INKS[theme].muted, "width": 1, "dash": "dot"},
-        }
+        shape("line", (0, 0), down, "", 1, panel, layer="below", line=zero)
         for panel in range(len(panels))
-    ]  # fmt: skip
+    ]
     return go.Figure(traces, result)
 
 
-def _lines(values: np.ndarray, rows: np.ndarray, panel: int, theme: Theme) -> list[dict[str, Any]]:
+def _lines(values: np.ndarray, rows: np.ndarray, panel: int, theme: Theme) -> dict[str, Any]:
     """Return a line from what was intact to what was changed, query by query."""
-    along = np.full(3 * len(rows), np.nan, dtype=np.float32)
-    across = np.repeat(rows, 3)
-    along[0::3], along[1::3] = values[0], values[1]
-    return [
-        {
-            "type": "scatter", "mode": "lines", "x": along, "y": across, "showlegend": False,
-            "hoverinfo": "skip", "line": {"color": series(theme, 0)[0], "width": 3},
-            "opacity": 0.55, **on(panel),
-        }
-    ]  # fmt: skip
+    return scatter(
+        np.stack([values[0], values[1], np.full(len(rows), np.nan)], axis=1).ravel(),
+        np.repeat(rows, 3),
+        panel,
+        mode="lines",
+        showlegend=False,
+        hoverinfo="skip",
+        line={"color": series(theme, 0)[0], "width": 3},
+        opacity=0.55,
+    )
 
 
 def _points(
@@ -100,24 +104,18 @@ def _points(
     queries: Sequence[str],
     theme: Theme,
 ) -> dict[str, Any]:
-    symbol, size, colour = LOOKS[name]
-    ink = series(theme, colour)[0]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": values.astype(np.float32),
-        "y": rows,
-        "name": name,
-        "legendgroup": name,
-        "legendrank": 1000 + list(LOOKS).index(name),
-        "showlegend": panel == 0,
-        "marker": {
-            "symbol": symbol,
-            "size": size,
-            "color": ink,
-            "line": {"width": 2, "color": ink},
-        },
-        "text": list(queries),
-        "hovertemplate": "%{text}: %{x:.2f} nat<extra>" + name + "</extra>",
-        **on(panel),
-    }
+    symbol, size, number = LOOKS[name]
+    ink = series(theme, number)[0]
+    return scatter(
+        values,
+        rows,
+        panel,
+        mode="markers",
+        name=name,
+        legendgroup=name,
+        legendrank=1000 + list(LOOKS).index(name),
+        showlegend=panel == 0,
+        marker={"symbol": symbol, "size": size, "color": ink, "line": {"width": 2, "color": ink}},
+        text=list(queries),
+        hovertemplate=hover("%{text}: %{x:.2f} nat", name),
+    )

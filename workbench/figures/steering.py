@@ -1,4 +1,4 @@
-"""Steering: how often answers follow when S is moved along a probe's direction, and otherwise."""
+"""Steering: how often answers follow when S is moved along a probe's direction, or another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.panels import SHARE, bars, layout, line, look, n_axis
+from workbench.figures.marks import bars, hover, share_axis
+from workbench.figures.panels import layout, line, look, n_axis
 from workbench.figures.theme import Theme
 from workbench.tasks.phrases import level_words
 
@@ -50,10 +51,10 @@ def steering_curves(
                 dash = {"width": 1.4, "dash": "dot" if number % 2 else "dash"}
                 more = {"line": own["line"] | dash, "marker": own["marker"] | {"size": 5}}
                 more["error_y"] = error and error | {"thickness": 0.8, "width": 2}
-            told = "%{y:.3f}, moved by %{customdata} of S<extra>" + control + "</extra>"
-            more |= {"customdata": lengths, "hovertemplate": told, "legendgroup": control}
+            more |= {"customdata": lengths, "legendgroup": control}
+            more["hovertemplate"] = hover("%{y:.3f}, moved by %{customdata} of S", control)
             name = control if control != NOTHING else "nothing is moved"
             traces.append(line(strengths, y, name, number, panel, theme, **more))
     x = n_axis(strengths.tolist(), "times the shortest move that turns the probe")
-    y_axis = {"title": {"text": "answers that follow"}, "range": SHARE, "nticks": 6}
-    return go.Figure(traces, layout(titles, x, y_axis, theme, entries=len(controls)))
+    y = share_axis("answers that follow")
+    return go.Figure(traces, layout(titles, x, y, theme, entries=len(controls)))

@@ -108,11 +108,7 @@ def template(theme: Theme) -> go.layout.Template:
             "annotationdefaults": {"font": {"color": ink.text, "size": 12}, "showarrow": False},
             "hovermode": "closest",
             "dragmode": False,
-            "modebar": {
-                "bgcolor": "rgba(0,0,0,0)",
-                "color": ink.muted,
-                "activecolor": ink.text,
-            },
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": ink.muted, "activecolor": ink.text},
         }
     )
 
@@ -149,19 +145,6 @@ def frame(
     return {"template": template(theme), "height": height, "margin": margin}
 
 
-def heading(text: str, x: float = 0, y: float = 1, *, shift: int = 4) -> dict[str, Any]:
-    """Return the annotation above a panel whose upper left corner is at (x, y) of the paper."""
-    return {
-        "text": text, "xref": "paper", "yref": "paper", "x": x, "y": y, "xanchor": "left",
-        "yanchor": "bottom", "yshift": shift, "showarrow": False, "font": {"size": 13.5},
-    }  # fmt: skip
-
-
-def size(figure: go.Figure) -> int:
-    """Return a figure's bytes as JSON."""
-    return len(figure.to_json().encode())
-
-
 def domains(count: int, gap: float) -> list[tuple[float, float]]:
     """Return `count` equal stretches of 0..1 with `gap` between them."""
     width = (1 - gap * (count - 1)) / count
@@ -176,3 +159,11 @@ def axis_name(letter: str, number: int) -> str:
 def axis_id(letter: str, number: int) -> str:
     """Return the name by which a trace refers to the axis number 0, 1, ...: ``x``, ``x2``."""
     return letter + (str(number + 1) if number else "")
+
+
+def tick_step(count: int, most: int) -> int:
+    """Return the smallest power of 2, up to `most`, that leaves at most 8 steps of `count`."""
+    step = 1
+    while step < most and count / step > 8:
+        step *= 2
+    return step

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
+from workbench.figures.marks import axis, coordinates, note, shape
 from workbench.figures.theme import INKS, SEQUENTIAL, Theme, coloraxis, frame
 
 GAP = 0.7
@@ -53,15 +54,15 @@ def timeline(
     # from S = 0 the change is 1; a pass that shrinks S can change it by more than its norm
     finite = values[np.isfinite(values)]  # where S stays 0 there is none
     most = max(1.0, math.ceil(2 * float(finite.max(initial=0.0))) / 2)
-    traces = []
+    traces: list[dict[str, Any]] = []
     for carried in (True, False):
         chosen = [(w, p) for w, p in stops if (p == 0) == carried]
-        shown = np.array([values[w, p] for w, p in chosen], dtype=np.float32)
+        shown = coordinates([values[w, p] for w, p in chosen])
         coloured = {"color": shown, "coloraxis": "coloraxis"}
         traces.append(
             {
                 "type": "bar",
-                "x": np.array([where[w][p] for w, p in chosen], dtype=np.float32),
+                "x": coordinates([where[w][p] for w, p in chosen]),
                 "y": np.ones(len(chosen), dtype=np.float32),
                 "width": 0.92,
                 "marker": {"color": ink.neutral} if carried else coloured,
@@ -83,12 +84,11 @@ def timeline(
         },
         "bargap": 0,
         "barmode": "overlay",
-        "xaxis": {
-            "tickvals": ticks, "ticktext": texts, "showgrid": False, "showline": False,
-            "range": [-0.6, float(where[-1][-1]) + 0.6], "fixedrange": True,
-        },
-        "yaxis": {"visible": False, "range": [-0.1, 1.35], "fixedrange": True},
-    }  # fmt: skip
+        "xaxis": axis(
+            tickvals=ticks, ticktext=texts, showline=False, range=[-0.6, float(where[-1][-1]) + 0.6]
+        ),
+        "yaxis": axis(grid=True, visible=False, range=[-0.1, 1.35]),
+    }
     moving = timeline_place(passes=passes, awake=awake, boundary=boundary, theme=theme)
     return go.Figure(traces, layout | moving)
 
@@ -106,13 +106,8 @@ def timeline_place(
     """
     ink, where = INKS[theme], positions(passes)
     here = float(where[boundary[0]][boundary[1]])
-    mark = {"line": {"color": ink.accent, "width": 3}, "type": "rect"}
-    notes = [
-        {
-            "x": here, "y": 1.06, "text": "▼", "yshift": 7, "showarrow": False,
-            "font": {"color": ink.accent, "size": 13},
-        }
-    ]  # fmt: skip
+    on_axes = {"xref": "x", "yref": "y"}
+    notes = [note("▼", here, 1.06, size=13, colour=ink.accent, yshift=7, **on_axes)]
     for w, x in enumerate(where):
         current = w == boundary[0]
         label = f"window {w + 1}: {'awake' if awake[w] else 'asleep'}"
@@ -120,15 +115,11 @@ def timeline_place(
             label = f"{w + 1}{' ☀' if awake[w] else ''}"
         elif awake[w]:
             label = f"{w + 1}: awake"
-        notes.append(
-            {
-                "x": float(x[0]) - 0.46, "y": 0, "yshift": -30, "showarrow": False,
-                "text": f"<b>{label}</b>" if current else label, "xanchor": "left",
-                "font": {"size": 12, "color": ink.text if current else ink.muted},
-            }
-        )  # fmt: skip
-    shape = mark | {"x0": here - 0.5, "x1": here + 0.5, "y0": -0.06, "y1": 1.06}
-    return {"shapes": [shape], "annotations": notes}
+        text, colour = (f"<b>{label}</b>", ink.text) if current else (label, ink.muted)
+        below = {"xanchor": "left", "yshift": -30} | on_axes
+        notes.append(note(text, float(x[0]) - 0.46, 0, size=12, colour=colour, **below))
+    around = shape("rect", (here - 0.5, here + 0.5), (-0.06, 1.06), ink.accent, 3)
+    return {"shapes": [around], "annotations": notes}
 
 
 def _words(window: int, sleep_pass: int, awake: bool, change: float) -> str:

@@ -47,15 +47,7 @@ class Settings(Frozen):
 
 @dataclass(frozen=True)
 class Reporter:
-    """How a measurement reports its progress, and how it is cancelled.
-
-    Attributes
-    ----------
-    on_progress : callable
-        ``on_progress(done, total)``, in steps of any kind.
-    stop : callable
-        Whether to end.
-    """
+    """How a measurement reports its progress, in steps of any kind, and how it is cancelled."""
 
     on_progress: Callable[[float, float], None] = lambda done, total: None
     stop: Callable[[], bool] = lambda: False
@@ -84,16 +76,9 @@ class Reporter:
 
 
 class Chart(NamedTuple):
-    """One figure of a measurement.
+    """One figure of a measurement: heading, what it shows and does not show, and how to draw it.
 
-    Attributes
-    ----------
-    title : str
-        Heading.
-    says : str
-        What it shows and what it does not, in plain words.
-    draw : callable
-        ``draw(theme="light" | "dark")`` returns the figure.
+    ``draw(theme="light" | "dark")`` returns the figure.
     """
 
     title: str
@@ -105,24 +90,14 @@ class Chart(NamedTuple):
 class Measurement:
     """A measurement, found by an entry point of ``sleep_workbench.measurements`` that names it.
 
-    Attributes
-    ----------
-    title : str
-        What menus and forms call it.
-    order : int
-        Measurements are listed from the smallest to the largest; then by name.
-    says : str
-        What its numbers show and do not show, in plain words.
-    settings : type of Settings
-        Its settings and their defaults; their meanings are read from its docstring.
-    run : callable
-        ``run(checkpoint, settings, reporter) -> Dataset``.
-    tables : callable
-        ``tables(dataset)`` returns its tables by heading.
-    charts : callable
-        ``charts(dataset)`` returns its figures; none by default.
-    words : mapping of str to str
-        Entries of the glossary that it brings along.
+    - title: what menus and forms call it.
+    - order: measurements are listed from the smallest to the largest, then by name.
+    - says: what its numbers show and do not show, in plain words.
+    - settings: settings and their defaults; their meanings are read from the class's docstring.
+    - run: ``run(checkpoint, settings, reporter) -> Dataset``.
+    - tables: ``tables(dataset)`` returns tables by heading.
+    - charts: ``charts(dataset)`` returns figures.
+    - words: entries it adds to the glossary.
     """
 
     title: str

@@ -21,21 +21,15 @@ GROUP = "sleep_workbench.measurements"
 def measurements() -> dict[str, Measurement]:
     """Return every measurement by name, in the order of forms.
 
-    Raises
-    ------
-    WorkbenchError
-        One cannot be imported.
+    Raises WorkbenchError: one cannot be imported.
     """
     return registered(GROUP, Measurement)
 
 
 def measurement(kind: str) -> Measurement:
-    """Return a measurement by name; imports that one alone.
+    """Return a measurement by name, importing only that one.
 
-    Raises
-    ------
-    WorkbenchError
-        No measurement has that name.
+    Raises WorkbenchError: no measurement has that name.
     """
     points = names(GROUP)
     if kind not in points:
@@ -51,11 +45,8 @@ def measure(
 ) -> xr.Dataset:
     """Measure, and note on the result what was measured on what.
 
-    Returns
-    -------
-    Dataset
-        Of the measurement; attributes ``kind``, ``checkpoint``, ``task``, ``difficulty_name``,
-        ``n_sleep``, ``examples`` and ``seed`` are always there.
+    Its attributes always include ``kind``, ``checkpoint``, ``task``, ``difficulty_name``,
+    ``n_sleep``, ``examples`` and ``seed``.
     """
     result = measurement(kind).run(checkpoint, settings, reporter)
     return result.assign_attrs(
@@ -72,12 +63,8 @@ def measure(
 def tables(data: xr.Dataset) -> dict[str, Rows]:
     """Return the tables of a result by heading; its attribute ``kind`` says what was measured.
 
-    Raises
-    ------
-    UnreadableFile
-        The result lacks what its tables show.
-    WorkbenchError
-        No measurement has that name.
+    Raises UnreadableFile: the result lacks what its tables show.
+    Raises WorkbenchError: no measurement has that name.
     """
     kind = str(data.attrs.get("kind"))
     found = measurement(kind)

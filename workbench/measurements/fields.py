@@ -1,4 +1,4 @@
-"""The settings of a measurement as a form sees them: its fields, and what was typed into them.
+"""The settings of a measurement as form fields, and what was typed into them.
 
 Everything follows from the classes of settings. Imports no Panel and no torch.
 """
@@ -20,15 +20,7 @@ TITLES: Final = {"passes": "Passes (N)"}
 
 @dataclass(frozen=True)
 class Checked:
-    """Settings that were typed, and what is wrong with them.
-
-    Attributes
-    ----------
-    settings : Settings or None
-        None where anything is wrong.
-    problems : dict of str to str
-        The reason, by field.
-    """
+    """Typed settings, None if anything is wrong with them, and the reasons by field."""
 
     settings: Settings | None
     problems: dict[str, str]
@@ -42,8 +34,7 @@ def fields(kind: str) -> dict[str, Setting]:
 
 def defaults(kind: str) -> dict[str, str]:
     """Return the text of each field with the default settings."""
-    values = measurement(kind).settings().model_dump(mode="json")
-    return texts(kind, values)
+    return texts(kind, {})
 
 
 def texts(kind: str, values: dict[str, Any]) -> dict[str, str]:
@@ -78,15 +69,8 @@ def spec(kind: str) -> list[dict[str, Any]]:
         if setting.bounds:
             words = f"{words} {setting.bounds[0].upper()}{setting.bounds[1:]}."
         title = TITLES.get(name, setting.title[0].upper() + setting.title[1:])
-        found.append(
-            {
-                "name": name,
-                "title": title,
-                "hint": words.strip(),
-                "kind": setting.kind,
-                "choices": list(setting.choices),
-            }
-        )
+        field = {"name": name, "title": title, "hint": words.strip(), "kind": setting.kind}
+        found.append(field | {"choices": list(setting.choices)})
     return found
 
 

@@ -6,9 +6,9 @@ is measured, ``status.json`` whose process does it, ``progress.json`` how far it
 has the same folder, so what was measured once need not be measured again. The process is the
 command ``workbench measure``, which a person may call as well.
 
-Starting, cancelling and removing one takes a lock, so that nobody acts on what another has just
-changed. Several machines may share a folder of runs: a process on another one counts as running
-while it gives signs of life, as a run does.
+Starting, cancelling and removing one takes a lock, so that two processes never act on the same
+folder at once. Several machines may share a folder of runs: a process on another one counts as
+running while its files keep changing, as a run does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -59,18 +59,8 @@ class ProgressFile(Open):
     began: Positive
 
 
-class RequestFile(Open):
-    """``request.json``."""
-
-    kind: str
-    checkpoint: str
-    sha256: str = ""
-    settings: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is measured, with all settings of its kind.
+class Request(Open):
+    """``request.json``: what is measured, with all settings of its kind.
 
     `kind` names an entry point of ``sleep_workbench.measurements``; `checkpoint` is a bundled name
     or a folder. `sha256` is the hash of its weights: other weights are another measurement.
@@ -78,7 +68,7 @@ class Request:
 
     kind: str
     checkpoint: str
-    sha256: str
+    sha256: str = ""
     settings: dict[str, Any]
 
     @property
@@ -121,10 +111,7 @@ def start(root: Path, request: Request, *, again: bool = False) -> Path:
 
     `again` starts it even if it is done and drops its result: for results of an older version.
 
-    Raises
-    ------
-    WorkbenchError
-        `AT_ONCE` measurements are running already.
+    Raises WorkbenchError: `AT_ONCE` measurements are running already.
     """
     folder = folder_of(root, request)
     with _locked(root):  # so that two requests at the same moment start it once
@@ -144,7 +131,7 @@ def start(root: Path, request: Request, *, again: bool = False) -> Path:
 def _launch(folder: Path, request: Request) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    write_json(folder / REQUEST, asdict(request))
+    write_json(folder / REQUEST, request.model_dump())
     command = [sys.executable, "-P", "-m", "workbench.cli", "measure", request.kind]
     command += [request.checkpoint, "--settings", str(folder / REQUEST)]
     command += ["--out", str(folder / RESULT), "--progress", str(folder / PROGRESS)]
@@ -199,7 +186,7 @@ def progress_of(folder: Path) -> Progress:
 
 
 def _lives(folder: Path, status: dict[str, Any]) -> bool:
-    """Return whether the process of a status lives; on another machine, whether it gives signs."""
+    """Return whether a status's process lives; on another machine, whether its files change."""
     if here(status):
         return alive(status)
     signs = [_written(folder / name) or 0.0 for name in (ALIVE, PROGRESS, STATUS)]
@@ -209,21 +196,15 @@ def _lives(folder: Path, status: dict[str, Any]) -> bool:
 def cancel(folder: Path) -> bool:
     """End a measurement at once and keep nothing; return whether it was running.
 
-    Raises
-    ------
-    WorkbenchError
-        Its process runs on another machine, or the lock is taken.
+    Raises WorkbenchError: its process runs on another machine, or the lock is taken.
     """
     with _locked(folder.parent.parent):  # so that one that is just starting is not missed
         status = _state(Status, folder / STATUS)
         if not status or progress_of(folder).state != "running":
             return False
         if not here(status):
-            raise WorkbenchError(
-                f"the measurement runs on {status['host']}",
-                "one on this machine",
-                "cancel it there",
-            )
+            where = f"the measurement runs on {status['host']}"
+            raise WorkbenchError(where, "one on this machine", "cancel it there")
         kill(status)
         write_json(folder / STATUS, status | {"cancelled": True})
     return True
@@ -232,10 +213,7 @@ def cancel(folder: Path) -> bool:
 def remove(folder: Path) -> bool:
     """Remove a measurement that failed or was cancelled; return whether it did.
 
-    Raises
-    ------
-    WorkbenchError
-        The lock is taken.
+    Raises WorkbenchError: the lock is taken.
     """
     with _locked(folder.parent.parent):  # another may have started it again
         ended = progress_of(folder).state in ("failed", "cancelled")
@@ -259,13 +237,9 @@ def write_progress(path: Path, done: float, total: float, began: float) -> None:
 def read_request(path: Path) -> Request:
     """Return what a ``request.json`` asks for.
 
-    Raises
-    ------
-    UnreadableFile
-        It is missing or damaged.
+    Raises UnreadableFile: it is missing or damaged.
     """
-    found = checked(RequestFile, read_json(path), str(path))
-    return Request(found["kind"], found["checkpoint"], found.get("sha256", ""), found["settings"])
+    return Request(**checked(Request, read_json(path), str(path)))
 
 
 def _state(model: type[Open], path: Path) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 from pydantic import Field
@@ -12,9 +13,6 @@ from workbench.measurements.base import Chart, Measurement, Reporter, Rows, Sett
 from workbench.measurements.tables import by_level, by_pass, by_window, grid, number
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-    from workbench.figures.theme import Theme
     from workbench.training.checkpoints import Checkpoint
 
 
@@ -52,21 +50,12 @@ def tables(data: xr.Dataset) -> dict[str, Rows]:
 
 def charts(data: xr.Dataset) -> list[Chart]:
     """Return accuracy over the passes of all windows."""
-    from workbench.figures.traces.lens import lens_over_passes, lens_place
+    from workbench.figures.traces.lens import lens_over_passes
 
     windows = data[dims.WINDOW].values.tolist()
     last = int(data[dims.SLEEP_PASS][-1])
-    passes, boundary = (last,) * len(windows), (len(windows) - 1, last)
-    names = [w + 1 for w in windows]
-
-    def draw(theme: Theme) -> go.Figure:
-        figure = lens_over_passes(
-            data, passes=passes, boundary=boundary, windows=names, theme=theme
-        )
-        # without the line that follows a cursor: this page has none
-        figure.layout.shapes = lens_place(passes=passes, boundary=None, theme=theme)["shapes"]
-        return figure
-
+    named: dict[str, Any] = {"passes": (last,) * len(windows), "windows": [w + 1 for w in windows]}
+    draw = partial(lens_over_passes, data, boundary=None, **named)
     return [Chart("Answers after each pass", "With 95 % intervals.", draw)]
 
 

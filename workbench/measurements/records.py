@@ -70,18 +70,11 @@ class Record(Open):
 def write_measurement(path: Path, dataset: xr.Dataset, provenance: Mapping[str, Any]) -> None:
     """Write a dataset with its provenance, aside first and then renamed.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        Numbers, truths and texts; attributes are str, int, float or bool. NaN becomes null;
-        float32 is written with the seven digits it holds.
-    provenance : mapping
-        Kind of measurement, settings, checkpoint and its hash, commit, versions, machine.
+    - dataset: numbers, truth values and texts; attributes are str, int, float or bool. NaN becomes
+      null; float32 is written with the seven digits it holds.
+    - provenance: kind of measurement, settings, checkpoint and its hash, commit, versions, machine.
 
-    Raises
-    ------
-    ValueError
-        The dataset holds something that JSON does not.
+    Raises ValueError: the dataset holds something that JSON does not.
     """
     parts = {
         "schema": SCHEMA,
@@ -108,10 +101,7 @@ def _lines(values: Mapping[str, Any], depth: int) -> str:
 def read_measurement(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
     """Return the dataset and its provenance.
 
-    Raises
-    ------
-    UnreadableFile
-        The file is missing, damaged, or of another schema.
+    Raises UnreadableFile: the file is missing, damaged, or of another schema.
     """
     found = _parts(path)
     try:
@@ -145,12 +135,9 @@ def _parts(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def damage_reported(what: str) -> Iterator[None]:
-    """Turn what a body raises on a measurement that lacks something into one line.
+    """Turn an error on a measurement that lacks something into one line.
 
-    Raises
-    ------
-    UnreadableFile
-        `what` is damaged.
+    Raises UnreadableFile: `what` is damaged.
     """
     try:
         yield

@@ -1,6 +1,6 @@
 """Records of measurements: those bundled with the workbench, and those made on this machine.
 
-The folders hold the truth: sessions and servers with the same folder of runs see the same
+The state is read from the folders, so all servers with the same folder of runs show the same
 measurements. Imports no Panel and no torch.
 """
 

@@ -9,22 +9,31 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.panels import (
+from workbench.figures.marks import (
+    ACCURACY,
     SHARE,
+    axis,
     bars,
+    columns_axis,
+    on,
+    point_words,
+    rows_axis,
+    scatter,
+    shape,
+)
+from workbench.figures.matrix import cells, numbers
+from workbench.figures.panels import (
     chance_lines,
     interval_words,
     layout,
     lines_in,
     look,
     of_level,
-    on,
     points_of,
     row_names,
     titles_of,
-    told,
 )
-from workbench.figures.theme import INKS, SEQUENTIAL, Theme, axis_id, coloraxis
+from workbench.figures.theme import INKS, SEQUENTIAL, Theme, coloraxis
 
 ARM_ROW: Final = 26
 """Height of an arm's row, pixels."""
@@ -34,15 +43,12 @@ LETTER: Final = 6.6
 """Width of a letter of an axis label, pixels."""
 WIDEST: Final = 260
 """Most pixels for the labels at the left."""
-LIGHT: Final = 0.55
-"""Share from which on cividis is light, so that what is written on it is dark."""
 
 
 def arm_comparison(
     summary: xr.Dataset,
     *,
     difficulty_name: str,
-    equal: str,
     chance: xr.DataArray | None = None,
     theme: Theme = "light",
 ) -> go.Figure:
@@ -51,7 +57,6 @@ def arm_comparison(
     - summary: ``mean``, ``low``, ``high`` (a share), ``count`` over (condition, difficulty);
       conditions from top to bottom as given.
     - difficulty_name: "hops" or "rollout".
-    - equal: at equal what they are compared, for the axis: "at 3.8e+10 FLOPs of training".
     - chance: ``[chance_line, difficulty]``, a share.
     """
     names = [str(name) for name in summary[dims.CONDITION].values]
@@ -70,29 +75,26 @@ def arm_comparison(
         ]
         errors = bars(mean[there], low[there], high[there])
         traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "x": mean[there].astype(np.float32),
-                "y": rows[there].astype(np.float32),
-                "marker": {
+            scatter(
+                mean[there],
+                rows[there],
+                panel,
+                mode="markers",
+                marker={
                     "color": [looks[i]["color"] for i in there],
                     "symbol": [looks[i]["symbol"] for i in there],
                     "size": 9,
                 },
-                "name": "mean over seeds",
-                "showlegend": False,
-                **told(words),
-            }
-            | ({"error_x": errors | {"color": INKS[theme].muted}} if errors else {})
-            | on(panel)
+                name="mean over seeds",
+                showlegend=False,
+                error_x=errors and errors | {"color": INKS[theme].muted},
+                **point_words(words),
+            )
         )
-    x = {"title": {"text": f"accuracy {equal}"}, "range": SHARE, "nticks": 4}
-    y = {"range": [ends[1], ends[0]], "showgrid": False, "title": {"text": ""}}
     result = layout(
         titles_of(summary, dims.DIFFICULTY, difficulty_name),
-        x,
-        y,
+        axis(ACCURACY, grid=True, range=SHARE, nticks=4),
+        axis(range=[ends[1], ends[0]]),
         theme,
         entries=lines_in(chance),
         left=_left(names),
@@ -109,73 +111,40 @@ def transfer_matrix(
 
     The N of training are framed; a cell that was not measured stays empty.
 
-    - mean: a share ``[condition, n_test]``, or ``[condition, n_test, difficulty]`` with a panel for
-      each difficulty; coordinate ``n_train`` (condition): "4", or "1-4" where random.
+    - mean: a share ``[condition, n_test, difficulty]``; coordinate ``n_train`` (condition): "4",
+      or "1-4" where random.
     - difficulty_name: "hops" or "rollout".
 
     Result: for each panel a heatmap and the values written in its cells.
     """
-    if dims.DIFFICULTY in mean.dims:
-        titles = titles_of(mean, dims.DIFFICULTY, difficulty_name)
-        tables = [mean.isel({dims.DIFFICULTY: i}) for i in range(len(titles))]
-    else:
-        titles, tables = ["mean over difficulties"], [mean]
+    titles = titles_of(mean, dims.DIFFICULTY, difficulty_name)
     names = [str(name) for name in mean[dims.CONDITION].values]
     tested = mean[dims.N_TEST].values
-    ink, traces, shapes = INKS[theme], [], []
-    for panel, table in enumerate(tables):
-        values = table.transpose(dims.CONDITION, dims.N_TEST).values
-        row, column = np.nonzero(~np.isnan(values))
-        shares = values[row, column]
-        traces.append(
-            {
-                "type": "heatmap",
-                "z": values.astype(np.float32),
-                "x": np.arange(len(tested)),
-                "y": np.arange(len(names)),
-                "coloraxis": "coloraxis",
-                "xgap": 1.5,
-                "ygap": 1.5,
-                "hoverinfo": "skip",
-            }
-            | on(panel)
-        )
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "text",
-                "x": column.astype(np.float32),
-                "y": row.astype(np.float32),
-                "text": [f"{share:.2f}" for share in shares],
-                "textfont": {
-                    "size": 11,
-                    # of the cell and not of the page: cividis is the same in light and dark
-                    "color": [
-                        INKS["light"].text if share > LIGHT else INKS["dark"].text
-                        for share in shares
-                    ],
-                },
-                "showlegend": False,
-                **told(
-                    [
-                        f"{names[r]}, tested at N = {tested[c]}: {values[r, c]:.3f}"
-                        for r, c in zip(row.tolist(), column.tolist(), strict=True)
-                    ]
-                ),
-            }
-            | on(panel)
-        )
-        shapes += _frames(mean[dims.N_TRAIN].values, tested, panel, ink.accent)
-    x = {
-        "title": {"text": "N at test (framed: N of training)"},
-        "tickvals": list(range(len(tested))),
-        "ticktext": [str(n) for n in tested],
-        "range": [-0.5, len(tested) - 0.5],
-        "showgrid": False,
-    }
-    y = {"range": [len(names) - 0.5, -0.5], "showgrid": False, "title": {"text": ""}}
-    result = layout(titles, x, y, theme, left=_left(names), row=CELL * len(names), columns=2)
-    row_names(result, names, len(tables))
+    where = {"x": np.arange(len(tested)), "y": np.arange(len(names))}
+    traces: list[dict[str, Any]] = []
+    shapes: list[dict[str, Any]] = []
+    for panel, values in enumerate(
+        mean.transpose(dims.DIFFICULTY, dims.CONDITION, dims.N_TEST).values
+    ):
+        words = [
+            f"{names[r]}, tested at N = {tested[c]}: {values[r, c]:.3f}"
+            for r, c in np.argwhere(~np.isnan(values)).tolist()
+        ]
+        texts = numbers(values, "{:.2f}".format, **where, theme=theme, size=11, diverging=False)
+        del texts["hoverinfo"]
+        traces.append(cells(values, **where, xgap=1.5, ygap=1.5) | on(panel))
+        traces.append(texts | point_words(words) | on(panel))
+        shapes += _frames(mean[dims.N_TRAIN].values, tested, panel, INKS[theme].accent)
+    result = layout(
+        titles,
+        columns_axis("N at test (framed: N of training)", tested),
+        rows_axis(len(names)),
+        theme,
+        left=_left(names),
+        row=CELL * len(names),
+        columns=2,
+    )
+    row_names(result, names, len(titles))
     result["margin"]["r"] = 62
     result |= {
         "shapes": shapes,
@@ -195,13 +164,8 @@ def _frames(
             continue
         inside = np.flatnonzero((tested >= int(low)) & (tested <= int(high or low)))
         if inside.size:
-            frames.append(
-                {
-                    "type": "rect", "xref": axis_id("x", panel), "yref": axis_id("y", panel),
-                    "x0": float(inside[0]) - 0.47, "x1": float(inside[-1]) + 0.47,
-                    "y0": row - 0.45, "y1": row + 0.45, "line": {"color": colour, "width": 2},
-                }
-            )  # fmt: skip
+            across = (float(inside[0]) - 0.47, float(inside[-1]) + 0.47)
+            frames.append(shape("rect", across, (row - 0.45, row + 0.45), colour, 2, panel))
     return frames
 
 

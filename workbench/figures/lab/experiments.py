@@ -1,19 +1,20 @@
-"""Accuracy against N and what training cost, with intervals over seeds and chance lines."""
+"""Accuracy against N and what training cost, with intervals over seeds; latency against N."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
+from workbench.figures.marks import ACCURACY, axis, bars, point_words, share_axis
 from workbench.figures.panels import (
-    SHARE,
     chance_lines,
     layout,
+    line,
     lines_in,
     n_axis,
     of_level,
@@ -22,8 +23,12 @@ from workbench.figures.panels import (
 )
 from workbench.figures.theme import Theme
 
-ACCURACY = "accuracy (share of answers right)"
-Y_AXIS = {"range": SHARE, "title": {"text": ACCURACY}, "nticks": 6}
+Y_AXIS: Final = share_axis(ACCURACY)
+LATENCIES: Final = (
+    ("sleep_ms_per_window", "Sleep, per window", "ms per window"),
+    ("wake_ms_per_token", "Answer, per token", "ms per token"),
+)
+"""Variable, title and unit of each panel."""
 
 
 def accuracy_against_n(
@@ -31,37 +36,31 @@ def accuracy_against_n(
     *,
     difficulty_name: str,
     chance: xr.DataArray | None = None,
-    panels: str = dims.ARM,
     theme: Theme = "light",
 ) -> go.Figure:
     """Draw accuracy against N, with intervals over seeds; what is not known yet is left out.
 
     - summary: ``mean``, ``low``, ``high`` (a share; NaN where there is no interval) and ``count``
-      of seeds over (arm, passes, difficulty), with ``title (arm)`` if arms have one; or without
-      arm.
+      of seeds over (arm, passes, difficulty), with ``title (arm)`` if arms have one.
     - difficulty_name: "hops" or "rollout".
     - chance: ``[chance_line, difficulty]``, a share.
-    - panels ({"arm", "difficulty"}): what has a panel each; the other one is drawn as series.
+
+    Result: a panel for each arm, with the difficulties as series.
     """
-    if dims.ARM not in summary.dims:
-        # without a name there is nothing to say above the panel
-        summary = summary.expand_dims({dims.ARM: [""]}).drop_vars("title", errors="ignore")
-    other = {dims.ARM: dims.DIFFICULTY, dims.DIFFICULTY: dims.ARM}[panels]
-    names = titles_of(summary, other, difficulty_name)
-    axis = n_axis(summary[dims.PASSES].values, "N (sleep passes)")
-    ends = (10 ** axis["range"][0], 10 ** axis["range"][1])
+    names = titles_of(summary, dims.DIFFICULTY, difficulty_name)
+    titles = titles_of(summary, dims.ARM, difficulty_name)
+    x_axis = n_axis(summary[dims.PASSES].values, "N (sleep passes)")
+    ends = (10 ** x_axis["range"][0], 10 ** x_axis["range"][1])
     traces: list[dict[str, Any]] = []
-    for panel, of_panel in enumerate(summary[panels].values):
-        shown = chance if panels == dims.ARM else of_level(chance, of_panel)
-        traces += chance_lines(shown, ends, panel, theme)
+    for panel in range(len(titles)):
+        traces += chance_lines(chance, ends, panel, theme)
         for number, name in enumerate(names):
-            line = summary.isel({panels: panel, other: number})
-            x = line[dims.PASSES].values
+            one = summary.isel({dims.ARM: panel, dims.DIFFICULTY: number})
+            x = one[dims.PASSES].values
             hover = [f"N = {n:g}, {name}" for n in x.tolist()]
-            traces.append(points(x, line, name, hover, number, panel, theme))
-    titles = titles_of(summary, panels, difficulty_name)
+            traces.append(points(x, one, name, hover, number, panel, theme))
     entries = len(names) + lines_in(chance)
-    return go.Figure(traces, layout(titles, axis, Y_AXIS, theme, entries=entries))
+    return go.Figure(traces, layout(titles, x_axis, Y_AXIS, theme, entries=entries))
 
 
 def accuracy_against_flops(
@@ -86,13 +85,13 @@ def accuracy_against_flops(
         for family in families:
             where = np.flatnonzero((summary["family"].values == family) & ~np.isnan(spent))
             where = where[np.argsort(spent[where], kind="stable")]
-            line = summary.isel({dims.DIFFICULTY: panel, dims.CONDITION: where})
+            one = summary.isel({dims.DIFFICULTY: panel, dims.CONDITION: where})
             hover = [
                 f"{words}, {cost:.2e} FLOPs"
-                for words, cost in zip(line[dims.CONDITION].values, spent[where], strict=True)
+                for words, cost in zip(one[dims.CONDITION].values, spent[where], strict=True)
             ]
-            name = str(line["title"].values[0]) if where.size else family
-            yield name, spent[where], line, hover
+            name = str(one["title"].values[0]) if where.size else family
+            yield name, spent[where], one, hover
 
     known = spent[~np.isnan(spent)]
     return _against_cost(summary, series, known, "FLOPs", difficulty_name, chance, theme)
@@ -118,12 +117,12 @@ def accuracy_against_budget(
 
     def series(panel: int) -> Iterator[tuple[str, np.ndarray, xr.Dataset, list[str]]]:
         for number, name in enumerate(summary[dims.CONDITION].values):
-            line = summary.isel({dims.DIFFICULTY: panel, dims.CONDITION: number})
+            one = summary.isel({dims.DIFFICULTY: panel, dims.CONDITION: number})
             hover = [
                 f"{name}, within {budget:.3g} {unit} ({spent:.3g} spent)"
-                for budget, spent in zip(budgets, line["spent"].values, strict=True)
+                for budget, spent in zip(budgets, one["spent"].values, strict=True)
             ]
-            yield str(name), budgets, line, hover
+            yield str(name), budgets, one, hover
 
     return _against_cost(summary, series, budgets, unit, difficulty_name, chance, theme)
 
@@ -143,15 +142,40 @@ def _against_cost(
     lines = 0
     for panel, level in enumerate(summary[dims.DIFFICULTY].values):
         traces += chance_lines(of_level(chance, level), ends, panel, theme)
-        for number, (name, x, line, hover) in enumerate(series(panel)):
-            traces.append(points(x, line, name, hover, number, panel, theme))
+        for number, (name, x, one, hover) in enumerate(series(panel)):
+            traces.append(points(x, one, name, hover, number, panel, theme))
             lines = number + 1
-    x_axis = {
-        "title": {"text": f"training ({unit})"},
-        "range": list(ends),
-        "exponentformat": "power",
-        "nticks": 5,
-    }
+    more = {"range": list(ends), "exponentformat": "power", "nticks": 5}
+    x_axis = axis(f"training ({unit})", grid=True, **more)
     titles = titles_of(summary, dims.DIFFICULTY, difficulty_name)
     entries = lines + lines_in(chance)
     return go.Figure(traces, layout(titles, x_axis, Y_AXIS, theme, entries=entries))
+
+
+def latency_against_n(latency: xr.Dataset, *, theme: Theme = "light") -> go.Figure:
+    """Draw medians with the middle half of the measurements, on axes from zero.
+
+    - latency: ``sleep_ms_per_window`` and ``wake_ms_per_token``, milliseconds ``[arm, n_test,
+      repeat]``; NaN where not measured (nothing was slept on). ``title (arm)`` if arms have one.
+    """
+    names = titles_of(latency, dims.ARM, "")
+    traces: list[dict[str, Any]] = []
+    for panel, (variable, _, unit) in enumerate(LATENCIES):
+        values = latency[variable].transpose(dims.ARM, dims.N_TEST, dims.REPEAT).values
+        for number, name in enumerate(names):
+            points = [
+                (n, *np.quantile(measured[~np.isnan(measured)], [0.25, 0.5, 0.75]))
+                for n, measured in zip(latency[dims.N_TEST].values, values[number], strict=True)
+                if not np.isnan(measured).all()
+            ]
+            x, low, median, high = np.array(points).reshape(-1, 4).T
+            words = [
+                f"{name}, N = {n:g}: median {m:.3g} {unit} (half: {a:.3g} to {b:.3g})"
+                for n, m, a, b in zip(x, median, low, high, strict=True)
+            ]
+            more = {"error_y": bars(median, low, high), **point_words(words)}
+            traces.append(line(x, median, name, number, panel, theme, **more))
+    x_axis = n_axis(latency[dims.N_TEST].values, "N (sleep passes)")
+    y = [axis(unit, grid=True, rangemode="tozero", nticks=6) for _, _, unit in LATENCIES]
+    titles = [title for _, title, _ in LATENCIES]
+    return go.Figure(traces, layout(titles, x_axis, y, theme, entries=len(names)))

@@ -10,17 +10,9 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.lab.experiments import ACCURACY
-from workbench.figures.panels import (
-    SHARE,
-    chance_lines,
-    faint,
-    layout,
-    lines_in,
-    look,
-    of_level,
-    on,
-)
+from workbench.figures.lab.experiments import Y_AXIS
+from workbench.figures.marks import axis, hover, scatter
+from workbench.figures.panels import chance_lines, faint, layout, lines_in, look, of_level
 from workbench.figures.theme import Theme
 from workbench.tasks.phrases import level_words
 
@@ -31,9 +23,9 @@ AXES: Final[dict[Against, str]] = {
     "seconds": "training (s)",
 }
 POINTS_BYTES: Final = 110_000
-"""Bytes of a figure left for points, beside traces and layout."""
+"""Bytes of a figure left for points, after traces and layout."""
 MARKED: Final = 60
-"""Up to so many evaluations, each has its marker."""
+"""Most evaluations with a marker each."""
 POINT_BYTES: Final = 11
 """Bytes of a point in the figure's JSON: two float32 in base 64."""
 
@@ -100,37 +92,26 @@ def learning_curves(
             if single:
                 number, name = column, words[column]
             traces += _series(one, "accuracy", against, name, number, panel, theme)
-    share = {"range": SHARE, "title": {"text": ACCURACY}, "nticks": 6}
     # of the runs: the band of two seeds would take the panel for itself
     highest = float(curves["loss"].fillna(0.0).max()) if curves["loss"].size else 0.0
-    loss = {"title": {"text": "loss (nats per token)"}, "rangemode": "tozero", "nticks": 6}
-    loss |= {"range": [0, 1.05 * highest]} if highest else {}
+    reaches = {"range": [0, 1.05 * highest]} if highest else {}
+    loss = axis("loss (nats per token)", grid=True, rangemode="tozero", nticks=6, **reaches)
     titles = ["Loss" + _thinned(every["loss"])]
     above = ["Accuracy by difficulty"] if single else [f"Accuracy, {word}" for word in words]
     titles += [title + _thinned(every["accuracy"]) for title in above]
-    x = {
-        "title": {"text": AXES[against]},
-        "range": [0, reach],
-        "exponentformat": "power" if against == "flops" else "none",
-        "nticks": 5,
-    }
+    powers = "power" if against == "flops" else "none"
+    x = axis(AXES[against], grid=True, range=[0, reach], exponentformat=powers, nticks=5)
     labels = words if single else names
-    for label in labels:  # the first curve there is; a run may have told its loss alone
+    for label in labels:  # its first curve; a run may have logged only its loss
         first = next((trace for trace in traces if trace["name"] == label), {})
         first["showlegend"] = True
     entries = len(labels) + lines_in(chance)
-    y = [loss, *[share] * len(above)]
+    y = [loss, *[Y_AXIS] * len(above)]
     return go.Figure(traces, layout(titles, x, y, theme, entries=entries))
 
 
 def _series(
-    one: xr.Dataset,
-    name: str,
-    against: Against,
-    label: str,
-    number: int,
-    panel: int,
-    theme: Theme,
+    one: xr.Dataset, name: str, against: Against, label: str, number: int, panel: int, theme: Theme
 ) -> list[dict[str, Any]]:
     """Return thin seeds, the band and the mean of one series; empty where nothing is known."""
     style = look(theme, number)
@@ -139,7 +120,7 @@ def _series(
     if not seeds.notnull().any():
         return []
     place = _place(one, name, against)
-    common = {"type": "scatter", "legendgroup": label, **on(panel)}
+    quiet = {"legendgroup": label, "showlegend": False, "hoverinfo": "skip"}
     traces: list[dict[str, Any]] = []
     if seeds.sizes[dims.SEED] > 1:
         xs, ys = [], []
@@ -148,17 +129,16 @@ def _series(
             xs += [x[there], [np.nan]]
             ys += [y[there], [np.nan]]
         traces.append(
-            common
-            | {
-                "x": np.concatenate(xs).astype(np.float32),
-                "y": np.concatenate(ys).astype(np.float32),
-                "mode": "lines",
-                "name": f"{label}, each seed",
-                "line": {"color": colour, "width": 0.9},
-                "opacity": 0.45,
-                "showlegend": False,
-                "hoverinfo": "skip",
-            }
+            scatter(
+                np.concatenate(xs),
+                np.concatenate(ys),
+                panel,
+                mode="lines",
+                name=f"{label}, each seed",
+                line={"color": colour, "width": 0.9},
+                opacity=0.45,
+                **quiet,
+            )
         )
     x = place.mean(dims.SEED).values
     mean, low, high = (one[f"{name}_{part}"].values for part in ("mean", "low", "high"))
@@ -167,33 +147,33 @@ def _series(
         around = np.concatenate([x[banded], x[banded][::-1]])
         ends = np.concatenate([high[banded], low[banded][::-1]])
         traces.append(
-            common
-            | {
-                "x": around.astype(np.float32),
-                "y": ends.astype(np.float32),
-                "mode": "none",
-                "name": f"{label}, 95 % interval",
-                "fill": "toself",
-                "fillcolor": faint(colour),
-                "showlegend": False,
-                "hoverinfo": "skip",
-            }
+            scatter(
+                around,
+                ends,
+                panel,
+                mode="none",
+                name=f"{label}, 95 % interval",
+                fill="toself",
+                fillcolor=faint(colour),
+                **quiet,
+            )
         )
     there = ~(np.isnan(x) | np.isnan(mean))
     marked = name == "accuracy" and int(there.sum()) <= MARKED
     traces.append(
-        common
-        | {
-            "x": x[there].astype(np.float32),
-            "y": mean[there].astype(np.float32),
-            "mode": "lines+markers" if marked else "lines",
-            "name": label,
-            "legendrank": number,
-            "showlegend": False,
-            "hovertemplate": f"{label}: %{{y:.3f}} at %{{x:.3s}}<extra></extra>",
-            "line": style["line"],
-            "marker": style["marker"] | {"size": 5},
-        }
+        scatter(
+            x[there],
+            mean[there],
+            panel,
+            mode="lines+markers" if marked else "lines",
+            name=label,
+            legendgroup=label,
+            legendrank=number,
+            showlegend=False,
+            hovertemplate=hover(f"{label}: %{{y:.3f}} at %{{x:.3s}}"),
+            line=style["line"],
+            marker=style["marker"] | {"size": 5},
+        )
     )
     return traces
 

@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.panels import layout, look, n_axis, on, points, titles_of, told
+from workbench.figures.marks import axis, point_words, scatter
+from workbench.figures.panels import layout, look, n_axis, points, titles_of
 from workbench.figures.theme import INKS, Theme
 from workbench.tasks.phrases import level_words
 
@@ -34,8 +35,8 @@ def largest_solved_against_n(
     """
     hardest = float(table.attrs["hardest"])
     names = titles_of(table, dims.ARM, difficulty_name)
-    axis = n_axis(table[dims.PASSES].values, "N (sleep passes, or matched to so many; log scale)")
-    traces: list[dict[str, Any]] = [_ceiling(axis["range"], hardest, difficulty_name, theme)]
+    x_axis = n_axis(table[dims.PASSES].values, "N (sleep passes, or matched to so many; log scale)")
+    traces: list[dict[str, Any]] = [_ceiling(x_axis["range"], hardest, difficulty_name, theme)]
     middle = (len(names) - 1) / 2
     for number, name in enumerate(names):
         line = table.isel({dims.ARM: number})
@@ -44,18 +45,19 @@ def largest_solved_against_n(
         more = {"legendrank": None, "showlegend": None}
         traces.append(points(place, line, name, hover, number, 0, theme, **more))
         traces.append(_rings(place, line, name, number, theme))
-    y = {
-        "title": {"text": f"largest difficulty solved ({difficulty_name})"},
-        "range": [-0.06 * hardest, 1.08 * hardest],
-        "tickvals": _ticks(table.attrs["levels"]),
-    }
-    return go.Figure(traces, layout([""], axis, y, theme, entries=len(names) + 1, row=HEIGHT))
+    y = axis(
+        f"largest difficulty solved ({difficulty_name})",
+        grid=True,
+        range=[-0.06 * hardest, 1.08 * hardest],
+        tickvals=_ticks(table.attrs["levels"]),
+    )
+    return go.Figure(traces, layout([""], x_axis, y, theme, entries=len(names) + 1, row=HEIGHT))
 
 
 def _rings(
     place: np.ndarray, line: xr.Dataset, name: str, number: int, theme: Theme
 ) -> dict[str, Any]:
-    """Return each seed of an arm as a ring; several at one place are told in one line."""
+    """Return each seed of an arm as a ring; seeds at one place share one line of hover text."""
     values = line["by_seed"].transpose(dims.PASSES, dims.SEED).values
     x, y, words = [], [], []
     for row, at, n in zip(values, place, line[dims.PASSES].values, strict=True):
@@ -64,45 +66,38 @@ def _rings(
             y.append(level)
             seeds = f"{many} seed{'' if many == 1 else 's'}"
             words.append(f"N = {n:g}, {name}: {level:g} in {seeds}")
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": np.array(x, dtype=np.float32),
-        "y": np.array(y, dtype=np.float32),
-        "name": f"{name}: seeds",
-        "legendgroup": name,
-        "showlegend": False,
-        "marker": {
-            "symbol": "circle-open",
-            "size": 11,
-            "color": look(theme, number)["line"]["color"],
-            "opacity": 0.6,
-        },
-        **told(words),
-        **on(0),
-    }
+    ink = look(theme, number)["line"]["color"]
+    return scatter(
+        x,
+        y,
+        mode="markers",
+        name=f"{name}: seeds",
+        legendgroup=name,
+        showlegend=False,
+        marker={"symbol": "circle-open", "size": 11, "color": ink, "opacity": 0.6},
+        **point_words(words),
+    )
 
 
 def _ceiling(
     ends: list[float], hardest: float, difficulty_name: str, theme: Theme
 ) -> dict[str, Any]:
-    """Return the line that no model can pass, because nothing harder was asked."""
+    """Return the line at the hardest difficulty that was asked: no model can pass it."""
     words = f"hardest that was asked: {level_words(f'{hardest:g}', difficulty_name)}"
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": np.array([10**end for end in ends], dtype=np.float32),
-        "y": np.array([hardest, hardest], dtype=np.float32),
-        "name": words,
-        "legendrank": 2000,
-        "line": {"color": INKS[theme].muted, "width": 1.4, "dash": "dot"},
-        "hoverinfo": "text",
-        "hovertext": words,
-    } | on(0)
+    return scatter(
+        [10**end for end in ends],
+        [hardest, hardest],
+        mode="lines",
+        name=words,
+        legendrank=2000,
+        line={"color": INKS[theme].muted, "width": 1.4, "dash": "dot"},
+        hoverinfo="text",
+        hovertext=words,
+    )
 
 
 def _ticks(levels: list[int]) -> list[int]:
-    """Return 0 and the difficulties, without those that would be written over each other."""
+    """Return 0 and the difficulties whose labels do not overlap."""
     apart = CROWDED * max(levels)
     kept: list[int] = []
     for level in sorted(levels, reverse=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -15,20 +15,20 @@ from workbench.figures.boundaries import (
     boundary_cursor,
     boundary_line,
     boundary_panels,
-    level_line,
+    level_lines,
 )
+from workbench.figures.marks import note
+from workbench.figures.panels import CHANCE_DASHES
 from workbench.figures.theme import INKS, Theme, series
 from workbench.figures.timeline import positions
 from workbench.tasks.phrases import level_words
-
-DASHES: Final = ("dot", "dash", "dashdot", "longdash")
 
 
 def lens_over_passes(
     lens: xr.Dataset,
     *,
     passes: tuple[int, ...],
-    boundary: tuple[int, int],
+    boundary: tuple[int, int] | None,
     windows: Sequence[int] | None = None,
     theme: Theme = "light",
 ) -> go.Figure:
@@ -38,7 +38,7 @@ def lens_over_passes(
       window, sleep_pass); ``asked (difficulty)``; ``chance (chance_line, difficulty)`` where the
       task is known. Attribute ``difficulty_name``, and ``examples``.
     - passes: last pass of each window slept on, in the order of ``window``.
-    - boundary: position of the cursor among them, and its pass.
+    - boundary: position of the cursor among them, and its pass; None draws no cursor.
     - windows: names of the windows, counted from 1; None leaves them out.
     """
     where = positions(passes)
@@ -78,7 +78,7 @@ def lens_place(
 ) -> dict[str, Any]:
     """Return the part of the layout of `lens_over_passes` that changes with the cursor.
 
-    Where the cursor stands in a window that is read awake, `boundary` is None: no line is drawn.
+    `boundary` is None where the cursor stands in a window that is read awake: no line is drawn.
     """
     moving = boundary_cursor(2, passes=passes, boundary=boundary or (0, 0), theme=theme)
     if boundary is None:
@@ -96,27 +96,18 @@ def _chance_lines(
         return traces
     for number, name in enumerate(lens[dims.CHANCE_LINE].values.tolist()):
         values = lens["chance"].isel({dims.CHANCE_LINE: number}).values
-        for index, value in enumerate(np.unique(values[~np.isnan(values)].round(4)).tolist()):
-            line = level_line(
-                value, where, f"chance: {name}", 0, theme, showlegend=index == 0,
-                legendrank=2000 + number,
-            )  # fmt: skip
-            line["line"] = line["line"] | {
-                "dash": DASHES[number % len(DASHES)],
-                "color": INKS[theme].muted,
-            }
-            traces.append(line)
+        dash = CHANCE_DASHES[number % len(CHANCE_DASHES)]
+        line = {"color": INKS[theme].muted, "width": 1.5, "dash": dash}
+        more = {"line": line, "legendrank": 2000 + number}
+        traces += level_lines(values, where, f"chance: {name}", 0, theme, **more)
     return traces
 
 
 def _window_names(
     where: Sequence[np.ndarray], windows: Sequence[int], theme: Theme
 ) -> list[dict[str, Any]]:
+    look = {"size": 11.5, "colour": INKS[theme].muted}
     return [
-        {
-            "text": f"window {name}", "xref": "x", "yref": "paper", "x": float(x.mean()), "y": 0,
-            "yanchor": "bottom", "showarrow": False,
-            "font": {"size": 11.5, "color": INKS[theme].muted},
-        }
+        note(f"window {name}", float(x.mean()), 0, **look, xref="x", yanchor="bottom")
         for x, name in zip(where, windows, strict=True)
-    ]  # fmt: skip
+    ]

@@ -10,8 +10,9 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
+from workbench.figures.marks import axis, heading, hover, note, upright
 from workbench.figures.matrix import MOST_NUMBERS, cells, numbers, percent, reduced
-from workbench.figures.theme import INKS, SEQUENTIAL, Theme, coloraxis, diverging, frame, heading
+from workbench.figures.theme import INKS, SEQUENTIAL, Theme, coloraxis, diverging, frame
 
 APART: Final = 0.5
 """Room before the column of sums, in cells."""
@@ -55,43 +56,42 @@ def share_matrix(
     x = np.append(np.arange(1, passes + 1), passes + 1 + APART).astype(float)
     y = np.arange(windows + 1).astype(float)
     names = [f"window {w + 1}" for w in range(windows)] + ["carried in"]
-    hover = "%{customdata}: %{z:.1%} of S<extra></extra>"
-    said = [
+    words = [
         [f"{names[r]}, pass {c + 1}" for c in range(passes)] + [f"{names[r]}, all passes"]
         for r in range(windows + 1)
     ]
     few = values.size <= MOST_NUMBERS
-    if not few:
-        hover = "row %{y:.0f}, pass %{x:.0f}: %{z:.1%} of S<extra></extra>"
+    where = "%{customdata}" if few else "row %{y:.0f}, pass %{x:.0f}"
     traces: list[dict[str, Any]] = [
-        cells(values[:, part], x=x[part], y=y, hover=hover, xgap=2, ygap=2)
-        | ({"customdata": [row[part] for row in said]} if few else {})
+        cells(
+            values[:, part], x=x[part], y=y, hover=hover(where + ": %{z:.1%} of S"), xgap=2, ygap=2
+        )
+        | ({"customdata": [row[part] for row in words]} if few else {})
         for part in (slice(0, passes), slice(passes, None))
     ]
     if few:
-        texts = [[percent(v) if not np.isnan(v) else "" for v in row] for row in values]
         size = 12 if passes <= 8 else 10.5
-        traces.append(numbers(values, texts, x=x, y=y, limit=limit, theme=theme, size=size))
+        traces.append(numbers(values, percent, x=x, y=y, limit=limit, theme=theme, size=size))
     height = 30 + 46 + max(ROW, min(44, 240 // (windows + 1))) * (windows + 1)
-    step = 1 if passes <= 16 else 4
-    ticks = [*range(1, passes + 1, step), float(x[-1])]
+    ticks = [*range(1, passes + 1, 1 if passes <= 16 else 4), float(x[-1])]
     every = max(1, (windows + 1) // 24)
+    notes = [heading(f"Shares of S in %{f', {title}' if title else ''}", shift=5)]
+    if empty:
+        colour = INKS[theme].muted
+        notes.append(note("S = 0: nothing has been written yet", 0.5, 0.5, size=13, colour=colour))
     layout = frame(theme, height, 82, 84, 30, 46) | {
         "coloraxis": diverging(limit, theme, "share of S", x=1.01, xpad=4, tickformat=".0%"),
-        "xaxis": {
-            "title": {"text": "written in pass"}, "tickvals": ticks,
-            "ticktext": [*map(str, ticks[:-1]), "all"], "showgrid": False, "fixedrange": True,
-            "range": [0.45, float(x[-1]) + 0.55],
-        },
-        "yaxis": {
-            "tickvals": list(y[::every]), "ticktext": names[::every], "showgrid": False,
-            "fixedrange": True, "range": [windows + 0.55, -0.55],
-        },
-        "annotations": [
-            heading(f"Shares of S in %{f', {title}' if title else ''}", shift=5),
-            *([_note("S = 0: nothing has been written yet", theme)] if empty else []),
-        ],
-    }  # fmt: skip
+        "xaxis": axis(
+            "written in pass",
+            tickvals=ticks,
+            ticktext=[*map(str, ticks[:-1]), "all"],
+            range=[0.45, float(x[-1]) + 0.55],
+        ),
+        "yaxis": axis(
+            tickvals=list(y[::every]), ticktext=names[::every], range=[windows + 0.55, -0.55]
+        ),
+        "annotations": notes,
+    }
     return go.Figure(traces, layout)
 
 
@@ -125,52 +125,46 @@ def token_contributions(
     names = [text for window in symbols for text in window]
     every = max(1, -(-windows * tokens // LABELS))
     few = flat.size <= MOST_NUMBERS * 2 and block == 1
-    hover = f"{'%{text}' if few else 'token %{x:.0f}'}, pass %{{y:.0f}}: norm %{{z:.3g}}"
-    gaps = {"xgap": 1 if windows * tokens <= 2 * LABELS else 0, "ygap": 2}
-    trace = cells(flat, x=x, y=np.arange(1, passes + 1), hover=hover + "<extra></extra>", **gaps)
+    trace = cells(
+        flat,
+        x=x,
+        y=np.arange(1, passes + 1),
+        hover=hover(f"{'%{text}' if few else 'token %{x:.0f}'}, pass %{{y:.0f}}: norm %{{z:.3g}}"),
+        xgap=1 if windows * tokens <= 2 * LABELS else 0,
+        ygap=2,
+    )
     if few:
-        said = [f"window {w + 1}, token {t + 1}: {names[w * tokens + t]}"
-                for w in range(windows) for t in range(tokens)]  # fmt: skip
-        trace["text"] = [said] * passes
+        places = np.ndindex(windows, tokens)
+        words = [f"window {w + 1}, token {t + 1}: {names[w * tokens + t]}" for w, t in places]
+        trace["text"] = [words] * passes
     means = f" (means of {block} tokens)" if block > 1 else ""
-    edges = [w * tokens - 0.5 for w in range(1, windows)]
     where = list(range(0, windows * tokens, every))
-    upright = sum(len(names[i]) + 1 for i in where) > WIDTH  # else they would lie on each other
+    upturned = sum(len(names[i]) + 1 for i in where) > WIDTH  # else they would lie on each other
+    below = {"xref": "x", "yshift": -50 if upturned else -38}
     heads = [
-        {
-            "text": f"window {w + 1}", "xref": "x", "yref": "paper",
-            "x": w * tokens + (tokens - 1) / 2, "y": 0, "showarrow": False,
-            "yshift": -50 if upright else -38,
-            "font": {"size": 12, "color": ink.muted},
-        }
+        note(
+            f"window {w + 1}", w * tokens + (tokens - 1) / 2, 0, size=12, colour=ink.muted, **below
+        )
         for w in range(windows)
-    ]  # fmt: skip
+    ]
     bar = {"x": 1.005, "xpad": 4}
     height = 30 + 72 + max(22, min(40, 132 // passes)) * passes
+    text = f"Contribution of each token{f' to {title}' if title else ''}{means}"
     layout = frame(theme, height, 50, 70, 30, 72) | {
         "coloraxis": coloraxis(SEQUENTIAL, 0, most or 1.0, theme, "norm (units of S)", **bar),
-        "xaxis": {
-            "tickvals": where, "ticktext": [names[i] for i in where],
-            "tickangle": -90 if upright else 0,
-            "tickfont": {"size": 11},
-            "showgrid": False, "fixedrange": True, "range": [-0.55, windows * tokens - 0.45],
-        },
-        "yaxis": {
-            "title": {"text": "written in pass"}, "showgrid": False, "fixedrange": True,
-            "range": [passes + 0.55, 0.45], "tickvals": list(range(1, passes + 1)),
-        },
-        "shapes": [
-            {
-                "type": "line", "xref": "x", "yref": "paper", "x0": edge, "x1": edge,
-                "y0": 0, "y1": 1, "line": {"color": ink.muted, "width": 1},
-            }
-            for edge in edges
-        ],
-        "annotations": [
-            heading(f"Contribution of each token{f' to {title}' if title else ''}{means}", shift=5),
-            *heads,
-        ],
-    }  # fmt: skip
+        "xaxis": axis(
+            tickvals=where,
+            ticktext=[names[i] for i in where],
+            tickangle=-90 if upturned else 0,
+            tickfont={"size": 11},
+            range=[-0.55, windows * tokens - 0.45],
+        ),
+        "yaxis": axis(
+            "written in pass", range=[passes + 0.55, 0.45], tickvals=list(range(1, passes + 1))
+        ),
+        "shapes": [upright(w * tokens - 0.5, ink.muted, 1) for w in range(1, windows)],
+        "annotations": [heading(text, shift=5), *heads],
+    }
     return go.Figure([trace], layout)
 
 
@@ -179,10 +173,3 @@ def _later(shape: tuple[int, int], boundary: tuple[int, int]) -> np.ndarray:
     window = np.arange(shape[0])[:, None]
     sleep_pass = np.arange(1, shape[1] + 1)
     return (window > boundary[0]) | ((window == boundary[0]) & (sleep_pass > boundary[1]))
-
-
-def _note(text: str, theme: Theme) -> dict[str, Any]:
-    return {
-        "text": text, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "showarrow": False,
-        "font": {"size": 13, "color": INKS[theme].muted},
-    }  # fmt: skip

@@ -17,9 +17,11 @@ from workbench.figures.boundaries import (
     boundary_panels,
     head_lines,
     level_line,
+    level_lines,
 )
+from workbench.figures.marks import SHARE, axis, heading, hover
 from workbench.figures.matrix import cells, reduced
-from workbench.figures.theme import Theme, diverging, frame, heading
+from workbench.figures.theme import Theme, diverging, frame
 from workbench.figures.timeline import positions
 
 LABELS: Final = 32
@@ -41,8 +43,7 @@ def retrieval(
       Of one layer: ``accuracy (window, sleep_pass, gdn_head)``, ``cosine (window, sleep_pass,
       gdn_head, source_token)``, ``chance (gdn_head)``. Attributes ``source_window`` and
       ``source_pass`` say whose keys were asked with.
-    - passes, awake, boundary: last pass of each window, which windows are read awake, and the
-      cursor's window and pass.
+    - passes, awake, boundary: as in `workbench.figures.timeline.timeline`.
     - selected: the head drawn in front.
     """
     where, heads = positions(passes), found[dims.GDN_HEAD].values.tolist()
@@ -52,26 +53,15 @@ def retrieval(
     for column, values in enumerate(panels):
         lines = values.transpose(dims.GDN_HEAD, dims.WINDOW, dims.SLEEP_PASS).values
         traces += head_lines(lines, where, heads, selected, column, theme)
-    chance = np.unique(found["chance"].values[~np.isnan(found["chance"].values)].round(4)).tolist()
-    traces += [
-        level_line(v, where, "chance", 0, theme, showlegend=i == 0, legendrank=2000)
-        for i, v in enumerate(chance)
-    ]
+    traces += level_lines(found["chance"].values, where, "chance", 0, theme, legendrank=2000)
     # unrelated directions have cosine 0: the baseline of the second panel
-    traces.append(
-        level_line(0.0, where, "chance", 1, theme, showlegend=False,
-                   hovertemplate="unrelated directions: 0<extra></extra>")
-    )  # fmt: skip
-    layout = boundary_panels(
-        [
-            Panel("Tokens whose own value is nearest", "share of tokens", {"range": [-0.04, 1.06]}),
-            Panel("Likeness of what comes back", "cosine (mean)", {"range": [-1.06, 1.06]}),
-        ],
-        where,
-        awake,
-        theme,
-        gap=0.13,
-    )
+    words = {"hovertemplate": hover("unrelated directions: 0"), "showlegend": False}
+    traces.append(level_line(0.0, where, "chance", 1, theme, **words))
+    titled = [
+        Panel("Tokens whose own value is nearest", "share of tokens", {"range": SHARE}),
+        Panel("Likeness of what comes back", "cosine (mean)", {"range": [-1.06, 1.06]}),
+    ]
+    layout = boundary_panels(titled, where, awake, theme, gap=0.13)
     return go.Figure(
         traces, layout | retrieval_place(passes=passes, boundary=boundary, theme=theme)
     )
@@ -82,11 +72,7 @@ retrieval_place = partial(boundary_cursor, 2)
 
 
 def crosstalk_matrix(
-    weight: xr.DataArray,
-    symbols: Sequence[str],
-    *,
-    title: str = "",
-    theme: Theme = "light",
+    weight: xr.DataArray, symbols: Sequence[str], *, title: str = "", theme: Theme = "light"
 ) -> go.Figure:
     """Draw how much of each token's value comes back for each token's key.
 
@@ -97,22 +83,19 @@ def crosstalk_matrix(
     count = len(values)
     shown, block = reduced(values)
     most = max(1.0, float(np.nanmax(np.abs(values), initial=0.0)))
-    rows = np.arange(count)
     trace = cells(
-        shown, x=np.arange(shown.shape[1]) * block + (block - 1) / 2, y=rows,
-        hover="key of token %{y:.0f}, value of token %{x:.0f}: %{z:.2f}<extra></extra>",
-    )  # fmt: skip
-    every = max(1, -(-count // LABELS))
-    ticks = list(range(0, count, every))
-    axis = {
-        "tickvals": ticks, "ticktext": [symbols[i] for i in ticks], "showgrid": False,
-        "fixedrange": True, "tickangle": 0,
-    }  # fmt: skip
+        shown,
+        x=np.arange(shown.shape[1]) * block + (block - 1) / 2,
+        y=np.arange(count),
+        hover=hover("key of token %{y:.0f}, value of token %{x:.0f}: %{z:.2f}"),
+    )
+    ticks = list(range(0, count, max(1, -(-count // LABELS))))
+    both = {"tickvals": ticks, "ticktext": [symbols[i] for i in ticks], "tickangle": 0}
     note = f" (means of {block} values)" if block > 1 else ""
     layout = frame(theme, 300, 62, 66, 28, 54) | {
         "coloraxis": diverging(most, theme, "part of the value", x=1.01, xpad=4),
-        "xaxis": axis | {"title": {"text": "comes back: value of token"}},
-        "yaxis": axis | {"title": {"text": "asked: key of token"}, "range": [count - 0.45, -0.55]},
+        "xaxis": axis("comes back: value of token", **both),
+        "yaxis": axis("asked: key of token", range=[count - 0.45, -0.55], **both),
         "annotations": [heading(f"What comes back{f', {title}' if title else ''}{note}")],
     }
     return go.Figure([trace], layout)

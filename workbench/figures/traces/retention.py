@@ -9,19 +9,19 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.matrix import MOST_NUMBERS, cells, numbers, percent
-from workbench.figures.theme import (
-    INKS,
-    PALETTE,
-    SEQUENTIAL,
-    Theme,
-    axis_id,
-    axis_name,
-    coloraxis,
-    domains,
-    frame,
+from workbench.figures.marks import (
+    axis,
+    coordinates,
     heading,
+    hover,
+    legend_below,
+    on,
+    panel_axes,
+    scatter,
+    shape,
 )
+from workbench.figures.matrix import numbered, percent
+from workbench.figures.theme import INKS, PALETTE, SEQUENTIAL, Theme, coloraxis, domains, frame
 
 LOSSES: Final = (
     ("retention", "still there", 2),
@@ -49,20 +49,18 @@ def retention_by_age(found: xr.Dataset, *, source_window: int, theme: Theme = "l
         there = ~np.isnan(kept[window])
         colour = PALETTE[theme][0] if here else ink.muted
         traces.append(
-            {
-                "type": "scatter",
-                "x": ages[there].astype(np.float32),
-                "y": kept[window][there].astype(np.float32),
-                "mode": "lines+markers",
-                "name": name if here else "others",
-                "legendgroup": "here" if here else "others",
-                "showlegend": here or window == others[0],
-                "legendrank": 1 if here else 2,
-                "line": {"color": colour, "width": 2.6 if here else 1.2},
-                "marker": {"color": colour, "size": 7 if here else 4},
-                "hovertemplate": f"written in {name}: %{{y:.1%}} left after %{{x}} more"
-                "<extra></extra>",
-            }
+            scatter(
+                ages[there],
+                kept[window][there],
+                mode="lines+markers",
+                name=name if here else "others",
+                legendgroup="here" if here else "others",
+                showlegend=here or window == others[0],
+                legendrank=1 if here else 2,
+                line={"color": colour, "width": 2.6 if here else 1.2},
+                marker={"color": colour, "size": 7 if here else 4},
+                hovertemplate=hover(f"written in {name}: %{{y:.1%}} left after %{{x}} more"),
+            )
         )
     stacked = found.isel({dims.SOURCE_WINDOW: source_window})
     for variable, name, number in LOSSES:
@@ -72,25 +70,27 @@ def retention_by_age(found: xr.Dataset, *, source_window: int, theme: Theme = "l
         traces.append(
             {
                 "type": "bar",
-                "x": ages.astype(np.float32),
-                "y": np.nan_to_num(values).astype(np.float32),
+                "x": coordinates(ages),
+                "y": coordinates(np.nan_to_num(values)),
                 "name": name,
                 "legend": "legend2",
-                "xaxis": "x2",
-                "yaxis": "y2",
                 "marker": {"color": PALETTE[theme][number]},
-                "hovertemplate": "%{y:.1%} " + name + "<extra></extra>",
+                "hovertemplate": hover("%{y:.1%} " + name),
+                **on(1),
             }
         )
     titles = ("What later windows leave", f"Where window {source_window + 1} went")
-    layout = _two_panels(titles, theme) | {"barmode": "stack", "bargap": 0.25}
-    share = {"range": [-0.04, 1.08], "tickformat": ".0%", "fixedrange": True}
-    for column, unit in enumerate(("norm, of that at its end", "of its norm")):
-        layout[axis_name("y", column)] |= share | {"title": {"text": unit}}
-        layout[axis_name("x", column)] |= {
-            "title": {"text": "windows read since"}, "range": [-0.6, ages[-1] + 0.6], "dtick": 1,
-            "tick0": 0, "showgrid": False,
-        }  # fmt: skip
+    layout: dict[str, Any] = frame(theme, 300, 56, 8, 28, 84)
+    layout |= {"annotations": [], "barmode": "stack", "bargap": 0.25}
+    share = {"range": [-0.04, 1.08], "tickformat": ".0%"}
+    x = axis("windows read since", range=[-0.6, ages[-1] + 0.6], dtick=1, tick0=0)
+    units = ("norm, of that at its end", "of its norm")
+    for column, (start, end) in enumerate(domains(2, 0.12)):
+        y = axis(units[column], grid=True, **share)
+        layout |= panel_axes(column, x | {"domain": (start, end)}, y)
+        layout["annotations"].append(heading(titles[column], start))
+    layout["legend"] = legend_below(-0.03, -51 / 188)
+    layout["legend2"] = legend_below(1.0, -51 / 188, xanchor="right", traceorder="normal")
     return go.Figure(traces, layout)
 
 
@@ -103,57 +103,34 @@ def pass_retention_matrix(
     the end of the pass that wrote it, NaN before that pass. `sleep_pass` stands out (0 for none);
     `title` says whose S it is.
     """
-    ink = INKS[theme]
     values = retention.transpose(dims.SOURCE_PASS, dims.SLEEP_PASS).values.astype(float)
     real = ~np.isnan(values)
     last = int(np.flatnonzero(real.any(axis=0)).max(initial=-1)) + 1
     values = values[:last, :last]
-    axis = np.arange(1, last + 1).astype(float)
     most = max(1.0, float(np.nanmax(values, initial=0.0)))
-    traces = [
-        cells(
-            values, x=axis, y=axis, xgap=2, ygap=2,
-            hover="written in pass %{y:.0f}, after pass %{x:.0f}: %{z:.1%} left<extra></extra>",
-        )
-    ]  # fmt: skip
-    if values.size <= MOST_NUMBERS:
-        texts = [["" if np.isnan(v) else percent(v) for v in row] for row in values]
-        traces.append(
-            numbers(values, texts, x=axis, y=axis, limit=most, theme=theme, diverging=False,
-                    size=12 if last <= 8 else 10)
-        )  # fmt: skip
-    framed = {
-        "type": "rect", "xref": "x", "yref": "y", "line": {"color": ink.accent, "width": 2},
-        "x0": sleep_pass - 0.5, "x1": sleep_pass + 0.5, "y0": 0.5, "y1": last + 0.5,
-    }  # fmt: skip
+    passes = np.arange(1, last + 1).astype(float)
+    traces = numbered(
+        values,
+        percent,
+        x=passes,
+        y=passes,
+        hover=hover("written in pass %{y:.0f}, after pass %{x:.0f}: %{z:.1%} left"),
+        gap=2,
+        limit=most,
+        theme=theme,
+        size=12 if last <= 8 else 10,
+        diverging=False,
+    )
+    across, down = (sleep_pass - 0.5, sleep_pass + 0.5), (0.5, last + 0.5)
+    framed = shape("rect", across, down, INKS[theme].accent, 2)
     ticks = list(range(1, last + 1, 1 if last <= 16 else 4))
-    both = {"tickvals": ticks, "showgrid": False, "fixedrange": True}
     bar = {"x": 1.01, "xpad": 4, "tickformat": ".0%"}
     words = f"Left in % after later passes{f', {title}' if title else ''}"
     layout = frame(theme, 300, 50, 84, 28, 84) | {
         "coloraxis": coloraxis(SEQUENTIAL, 0, most, theme, "left of its norm", **bar),
-        "xaxis": both | {"title": {"text": "after pass"}, "range": [0.4, last + 0.6]},
-        "yaxis": both | {"title": {"text": "written in pass"}, "range": [last + 0.6, 0.4]},
+        "xaxis": axis("after pass", tickvals=ticks, range=[0.4, last + 0.6]),
+        "yaxis": axis("written in pass", tickvals=ticks, range=[last + 0.6, 0.4]),
         "shapes": [framed] if 1 <= sleep_pass <= last else [],
         "annotations": [heading(words)],
     }
     return go.Figure(traces, layout)
-
-
-def _two_panels(titles: tuple[str, str], theme: Theme) -> dict[str, Any]:
-    layout: dict[str, Any] = {"annotations": []}
-    for column, (domain, title) in enumerate(zip(domains(2, 0.12), titles, strict=True)):
-        layout[axis_name("x", column)] = {
-            "domain": domain, "anchor": axis_id("y", column), "fixedrange": True,
-        }  # fmt: skip
-        layout[axis_name("y", column)] = {"anchor": axis_id("x", column)}
-        layout["annotations"].append(heading(title, domain[0]))
-    below = {"orientation": "h", "y": -51 / 188, "yanchor": "top", "font": {"size": 11.5}}
-    return (
-        layout
-        | frame(theme, 300, 56, 8, 28, 84)
-        | {
-            "legend": below | {"x": -0.03, "xanchor": "left"},
-            "legend2": below | {"x": 1.0, "xanchor": "right", "traceorder": "normal"},
-        }
-    )

@@ -11,7 +11,8 @@ import xarray as xr
 
 from workbench import dims
 from workbench.figures.boundaries import Panel, boundary_cursor, boundary_panels, head_lines
-from workbench.figures.theme import INKS, Theme, frame, heading
+from workbench.figures.marks import axis, heading, hover, legend_below, scatter
+from workbench.figures.theme import INKS, Theme, frame, tick_step
 from workbench.figures.timeline import positions
 
 RANKS: Final = (("effective_rank", "Effective rank"), ("stable_rank", "Stable rank"))
@@ -45,39 +46,44 @@ def singular_values(
         name = _pass_words(number, awake)
         colour = ink.accent if here else ink.text if number == 0 else ink.muted
         shown = np.where(values[number] > FLOOR * largest, values[number], np.nan)
+        alone = here or number == 0
         traces.append(
-            {
-                "type": "scatter",
-                "x": modes.astype(np.float32),
-                "y": shown.astype(np.float32),
-                "mode": "lines+markers" if here else "lines",
-                "name": name if here or number == 0 else "other passes",
-                "legendgroup": name if here or number == 0 else "other",
-                "showlegend": here or number == 0 or number == others[0],
-                "line": {
+            scatter(
+                modes,
+                shown,
+                mode="lines+markers" if here else "lines",
+                name=name if alone else "other passes",
+                legendgroup=name if alone else "other",
+                showlegend=alone or number == others[0],
+                line={
                     "color": colour,
                     "width": 2.6 if here else 1.3,
                     "dash": "dash" if number == 0 else "solid",
                 },
-                "marker": {"size": 6, "color": colour},
-                "hovertemplate": "mode %{x}: %{y:.3g}<extra>" + name + "</extra>",
-            }
+                marker={"size": 6, "color": colour},
+                hovertemplate=hover("mode %{x}: %{y:.3g}", name),
+            )
         )
     empty = not np.nan_to_num(values[sleep_pass]).any()
     title = f"Head {gdn_head}: S {_pass_words(sleep_pass, awake)}"
     layout = frame(theme, 300, 56, 8, 28, 84) | {
-        "xaxis": {
-            "title": {"text": "mode (largest first)"}, "range": [0.4, len(modes) + 0.6],
-            "showgrid": False, "fixedrange": True, "dtick": _step(len(modes)), "tick0": 0,
-        },
-        "yaxis": {
-            "title": {"text": "singular value (units of S)"}, "type": "log", "fixedrange": True,
-            "range": [np.log10(FLOOR * largest), np.log10(largest) + 0.15], "dtick": 1,
-            "exponentformat": "power",
-        },
-        "legend": {"orientation": "h", "x": -0.05, "y": -51 / 188, "yanchor": "top"},
+        "xaxis": axis(
+            "mode (largest first)",
+            range=[0.4, len(modes) + 0.6],
+            dtick=tick_step(len(modes), 64),
+            tick0=0,
+        ),
+        "yaxis": axis(
+            "singular value (units of S)",
+            grid=True,
+            type="log",
+            range=[np.log10(FLOOR * largest), np.log10(largest) + 0.15],
+            dtick=1,
+            exponentformat="power",
+        ),
+        "legend": legend_below(-0.05, -51 / 188),
         "annotations": [heading(title + (": zero, nothing to draw" if empty else ""))],
-    }  # fmt: skip
+    }
     return go.Figure(traces, layout)
 
 
@@ -94,8 +100,7 @@ def ranks_along(
 
     - spectra: ``effective_rank, stable_rank (window, sleep_pass, gdn_head)`` of one layer, NaN
       where S = 0, and a dim ``mode``.
-    - passes, awake, boundary: last pass of each window, which windows are read awake, and the
-      cursor's window and pass.
+    - passes, awake, boundary: as in `workbench.figures.timeline.timeline`.
     - selected: the head drawn in front.
     """
     where, heads = positions(passes), spectra[dims.GDN_HEAD].values.tolist()
@@ -117,7 +122,3 @@ def _pass_words(number: int, awake: bool) -> str:
     if awake:
         return "after waking" if number else "before waking"
     return f"after pass {number}" if number else "as carried in"
-
-
-def _step(modes: int) -> int:
-    return next(s for s in (1, 2, 4, 8, 16, 32, 64) if modes / s <= 8 or s == 64)

@@ -122,7 +122,7 @@ class Measuring(param.Parameterized):
         own = self.checkpoint.startswith("runs/")
         named = str(folder.resolve()) if own and folder is not None else self.checkpoint
         settings = checked.settings.model_dump(mode="json")
-        return Request(self.kind, named, sha256, settings), {}
+        return Request(kind=self.kind, checkpoint=named, sha256=sha256, settings=settings), {}
 
     def measure(self) -> None:
         """Start what is chosen; if it was measured before, show it."""
@@ -145,7 +145,12 @@ class Measuring(param.Parameterized):
         if one is None or folder is None:
             self.news = "That cannot be measured again: its checkpoint is gone."
             return
-        request = Request(one.kind, one.checkpoint, weights_of(folder), one.settings)
+        request = Request(
+            kind=one.kind,
+            checkpoint=one.checkpoint,
+            sha256=weights_of(folder),
+            settings=one.settings,
+        )
         self._start(request, again=True)
 
     def cancel(self, key: str) -> None:

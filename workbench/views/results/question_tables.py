@@ -291,7 +291,6 @@ def draw_comparison(table: xr.Dataset, theme: Theme) -> go.Figure:
     return figures.arm_comparison(
         table,
         difficulty_name=table.attrs["difficulty"],
-        equal="(share of answers right)",
         chance=table["chance"],
         theme=theme,
     )
