@@ -112,7 +112,7 @@ def drawn(figure: go.Figure, *, width: int = 960) -> Figure:
         for letter, name in zip("xy", at, strict=True):
             _finish(axes, letter, layout[_key(name)], ink)
     for shape in layout.shapes:
-        _shape(picture, shape, _place(picture, panels, shape, box))
+        _shape(picture, panels, shape, box)
     for note in layout.annotations:
         _note(picture, note, _place(picture, panels, note, box), ink)
     if layout.showlegend is not False:
@@ -190,17 +190,16 @@ def _place(picture: Figure, panels: Panels, item: Any, box: Box) -> Transform:
 
     bounds = Bbox.from_bounds(*box.rectangle((0, 1), (0, 1)))
     paper = BboxTransformTo(TransformedBbox(bounds, picture.transFigure))
-    return blended(
-        *(
-            paper
-            if ref == "paper"
-            else next(axes for at, axes in panels.items() if ref in at).transData
-            for ref in (item.xref or "x", item.yref or "y")
-        )
-    )
+
+    def of(ref: str) -> Transform:
+        if ref == "paper":
+            return paper
+        return next(axes.transData for at, axes in panels.items() if ref in at)
+
+    return blended(of(item.xref or "x"), of(item.yref or "y"))
 
 
-def _shape(picture: Figure, shape: Any, place: Transform) -> None:
+def _shape(picture: Figure, panels: Panels, shape: Any, box: Box) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Rectangle
 
@@ -210,7 +209,7 @@ def _shape(picture: Figure, shape: Any, place: Transform) -> None:
     look: dict[str, Any] = {
         "linewidth": (2 if shape.line.width is None else shape.line.width) * POINT,
         "linestyle": DASH[shape.line.dash or "solid"],
-        "transform": place,
+        "transform": _place(picture, panels, shape, box),
         "zorder": 0 if shape.layer == "below" else 3,
     }
     if shape.type == "line":

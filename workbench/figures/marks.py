@@ -121,8 +121,7 @@ def note(
 
 def heading(text: str, x: float = 0, y: float = 1, *, shift: int = 4) -> dict[str, Any]:
     """Return the note above a panel whose upper left corner is at (x, y) of the paper."""
-    place = {"xanchor": "left", "yanchor": "bottom", "yshift": shift}
-    return note(text, x, y, size=13.5, **place)
+    return note(text, x, y, size=13.5, xanchor="left", yanchor="bottom", yshift=shift)
 
 
 def legend_below(x: float, y: float, **more: Any) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def maps(
     `words` gives a cell's ``customdata``, from its table, row, pass and value; colours go to 1.
     """
     passes = next(iter(tables.values()))[dims.SLEEP_PASS].values.tolist()
-    where = {"x": np.arange(len(passes)), "y": np.arange(len(rows))}
+    where: dict[str, Any] = {"x": np.arange(len(passes)), "y": np.arange(len(rows))}
     traces: list[dict[str, Any]] = []
     for panel, (title, table) in enumerate(tables.items()):
         values = table.transpose(down, dims.SLEEP_PASS).values
@@ -115,7 +115,7 @@ def maps(
             [words(title, r, n, value) for n, value in zip(passes, line, strict=True)]
             for r, line in enumerate(values.tolist())
         ]
-        options = {"hover": hover, "customdata": custom, "xgap": 1.5, "ygap": 1.5}
+        options: dict[str, Any] = {"hover": hover, "customdata": custom, "xgap": 1.5, "ygap": 1.5}
         traces.append(cells(values, **where, **options) | on(panel))
         traces.append(numbers(values, two_digits, **where, theme=theme, **look) | on(panel))
     x, y = columns_axis(x_title, passes), rows_axis(len(rows))

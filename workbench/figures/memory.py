@@ -16,8 +16,8 @@ from workbench.figures.theme import BYTES, INKS, Theme, diverging, domains, fram
 
 HEIGHT: Final = 318
 NAMES: Final = {"state": "S", "change": "change of S", "sleep_change": "change of S"}
-DOWN: Final = {"autorange": "reversed"}
-CORNER: Final = {"xanchor": "left", "yanchor": "bottom"}
+DOWN: Final[dict[str, Any]] = {"autorange": "reversed"}
+CORNER: Final[dict[str, Any]] = {"xanchor": "left", "yanchor": "bottom"}
 HEAD_BYTES: Final = 1_000
 """Bytes of the axes, frame and name of one small heatmap, at most."""
 LAYOUT_BYTES: Final = 14_000
@@ -86,7 +86,8 @@ def all_heads(
     across, down = _rounded(columns, 0.12 / columns), _rounded(rows, 0.24 / rows)[::-1]
     ink = INKS[theme]
     bare = axis(showticklabels=False)
-    traces, axes, shapes, notes = [], {}, [], []
+    axes: dict[str, Any] = {}
+    traces, shapes, notes = [], [], []
     for index, head in enumerate(names):
         x, y = across[index % columns], down[index // columns]
         axes |= panel_axes(index, bare | {"domain": x}, bare | {"domain": y} | DOWN)
@@ -128,7 +129,7 @@ def one_head(
     shown, limit = _at(states, sleep_pass, quantity, limit)
     shown = shown.sel({dims.GDN_HEAD: gdn_head}).transpose(dims.KEY, dims.VALUE)
     shown, block = _reduced(shown)
-    ticks = {"tick0": 0, "dtick": tick_step(block * max(shown.shape), 256)}
+    ticks: dict[str, Any] = {"tick0": 0, "dtick": tick_step(block * max(shown.shape), 256)}
     words = comparison(sleep_pass, quantity, awake=awake)
     title = f"<b>Head {gdn_head}</b>{_block_words(block)}<br>{words}"
     layout = frame(theme, HEIGHT, 44, 66, 42, 38) | {

@@ -199,7 +199,11 @@ def item_bars(
     grouped = ", " in items[0]
     kind = items[0].rpartition(", ")[2].split(" ")[0] if grouped else "item"
     title = f"{target}, {_pass_words(sleep_pass)}: item by item; dotted: majority"
-    ticks = {"tickvals": list(range(len(items))), "ticktext": _short(items), "tickangle": 0}
+    ticks: dict[str, Any] = {
+        "tickvals": list(range(len(items))),
+        "ticktext": _short(items),
+        "tickangle": 0,
+    }
     layout = frame(theme, 250, 50, 10, 30, 62 if grouped else 44) | {
         "title": {"text": title, "font": {"size": 13.5}},
         "xaxis": axis(kind, range=ends, **ticks),

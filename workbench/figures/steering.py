@@ -56,5 +56,5 @@ def steering_curves(
             name = control if control != NOTHING else "nothing is moved"
             traces.append(line(strengths, y, name, number, panel, theme, **more))
     x = n_axis(strengths.tolist(), "times the shortest move that turns the probe")
-    y = share_axis("answers that follow")
-    return go.Figure(traces, layout(titles, x, y, theme, entries=len(controls)))
+    y_axis = share_axis("answers that follow")
+    return go.Figure(traces, layout(titles, x, y_axis, theme, entries=len(controls)))

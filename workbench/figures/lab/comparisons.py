@@ -120,7 +120,7 @@ def transfer_matrix(
     titles = titles_of(mean, dims.DIFFICULTY, difficulty_name)
     names = [str(name) for name in mean[dims.CONDITION].values]
     tested = mean[dims.N_TEST].values
-    where = {"x": np.arange(len(tested)), "y": np.arange(len(names))}
+    where: dict[str, Any] = {"x": np.arange(len(tested)), "y": np.arange(len(names))}
     traces: list[dict[str, Any]] = []
     shapes: list[dict[str, Any]] = []
     for panel, values in enumerate(

@@ -106,7 +106,7 @@ def _chance_lines(
 def _window_names(
     where: Sequence[np.ndarray], windows: Sequence[int], theme: Theme
 ) -> list[dict[str, Any]]:
-    look = {"size": 11.5, "colour": INKS[theme].muted}
+    look: dict[str, Any] = {"size": 11.5, "colour": INKS[theme].muted}
     return [
         note(f"window {name}", float(x.mean()), 0, **look, xref="x", yanchor="bottom")
         for x, name in zip(where, windows, strict=True)

@@ -90,7 +90,11 @@ def crosstalk_matrix(
         hover=hover("key of token %{y:.0f}, value of token %{x:.0f}: %{z:.2f}"),
     )
     ticks = list(range(0, count, max(1, -(-count // LABELS))))
-    both = {"tickvals": ticks, "ticktext": [symbols[i] for i in ticks], "tickangle": 0}
+    both: dict[str, Any] = {
+        "tickvals": ticks,
+        "ticktext": [symbols[i] for i in ticks],
+        "tickangle": 0,
+    }
     note = f" (means of {block} values)" if block > 1 else ""
     layout = frame(theme, 300, 62, 66, 28, 54) | {
         "coloraxis": diverging(most, theme, "part of the value", x=1.01, xpad=4),
