@@ -11,23 +11,15 @@ and ``o = scale * S'^T q``. Sources: Yang et al. arXiv 2412.06464 (gated delta r
 
 Options that every rule takes, keyword-only:
 
-scale : float or None
-    Factor on the output; None means ``key ** -0.5``.
-normalise : bool
-    Bring q and k to unit norm first.
-gates : Gates or None
-    With them, `log_decay` and `beta` are projections of the input, and the gates are applied here.
-output_norm : OutputNorm or None
-    Gated RMSNorm of the output.
-valid : Tensor or None
-    bool ``[batch, token]``; a False token (padding) neither writes nor decays, whatever its k, v,
-    log_decay and beta are, NaN included. Its q reads S like any other, and has to be finite.
-chunk_states, change_norm : bool
-    Also return S before every 32nd token, and how far S moved.
-tf32 : bool
-    Let float32 products on a GPU use TF32; False means IEEE float32.
-backend : str
-    "auto" or an explicit backend, which raises if it cannot serve.
+- `scale`: factor on the output; None means ``key ** -0.5``.
+- `normalise`: bring q and k to unit norm first.
+- `gates`: `log_decay` and `beta` are projections of the input, and these gates are applied here.
+- `output_norm`: gated RMSNorm of the output.
+- `valid`: bool ``[batch, token]``; a False token (padding) neither writes nor decays, whatever its
+  k, v, log_decay and beta are, NaN included. Its q reads S like any other, and has to be finite.
+- `chunk_states`, `change_norm`: also return S before every 32nd token, and how far S moved.
+- `tf32`: let float32 products on a GPU use TF32; False means IEEE float32.
+- `backend`: "auto" or an explicit backend, which raises if it cannot serve.
 """
 
 from __future__ import annotations
@@ -63,14 +55,10 @@ def gated_delta_rule(
     ----------
     q : Tensor or None
         Queries ``[batch, token, gdn_head, key]``; None computes the state only.
-    k : Tensor
-        Keys ``[batch, token, gdn_head, key]``, of unit norm.
-    v : Tensor
-        Values ``[batch, token, gdn_head, value]``.
-    log_decay : Tensor or None
-        log a <= 0, ``[batch, token, gdn_head]``; None means a = 1.
-    beta : Tensor or None
-        Write strength b, ``[batch, token, gdn_head]``; None means b = 1.
+    k, v : Tensor
+        Keys ``[batch, token, gdn_head, key]`` of unit norm, and values ``[..., value]``.
+    log_decay, beta : Tensor or None
+        log a <= 0 and write strength b, ``[batch, token, gdn_head]``; None means a = 1 or b = 1.
     state : Tensor or None
         S carried in, ``[batch, gdn_head, key, value]``; None means zeros.
     scale, normalise, gates, output_norm, valid, chunk_states, change_norm, tf32, backend

@@ -1,7 +1,6 @@
 """The backends: what each needs, which calls it serves, and why it refuses the others.
 
-To add one, write a class with its name, add an instance to `REGISTRY` and the name to
-`sleep_kernels.contract.BACKENDS`.
+To add one, write a class, add an instance to `REGISTRY` and its name to `contract.BACKENDS`.
 """
 
 from __future__ import annotations
@@ -14,28 +13,27 @@ import torch
 
 from sleep_kernels import cpu, reference
 from sleep_kernels.contract import BACKENDS, Call, RuleResult, cannot_serve, check_backend_name
-from sleep_kernels.fused_options import run_plain
+from sleep_kernels.fused_options import Rule, run_plain
 from sleep_kernels.native import library
 
 
 class Backend:
     """One way to run a call; this base class needs nothing and serves every call."""
 
-    name: ClassVar[str]
-    """What a call names it by."""
-    automatic: ClassVar[str] = "none"
+    name: str
+    automatic = "none"
     """The type of device on which "auto" may choose it: one, "any" or "none"."""
 
     def missing(self, device: torch.device) -> str | None:
-        """Return what it needs and does not find for tensors on `device`; None where it serves."""
+        """Return what it needs for tensors on `device` and does not find, or None."""
         return None
 
     def refused(self, call: Call) -> str | None:
-        """Return what it does not serve about a call; None where it serves the call."""
+        """Return what it does not serve about a call, or None."""
         return None
 
     def problem(self, device: torch.device, call: Call | None = None) -> str | None:
-        """Return why it cannot serve on `device`, or cannot serve a call there; None if it can."""
+        """Return why it cannot serve on `device`, or cannot serve a call there, or None."""
         return self.missing(device) or (None if call is None else self.refused(call))
 
     def run(self, call: Call) -> RuleResult:
@@ -43,25 +41,15 @@ class Backend:
         raise NotImplementedError
 
 
-class Reference(Backend):
-    """The recurrence token by token: serves every call on every device, slowly."""
+class Plain(Backend):
+    """A bare rule in PyTorch, with the options around it: serves every call, on any device."""
 
-    name = "reference"
-
-    def run(self, call: Call) -> RuleResult:
-        """Run the recurrence."""
-        return run_plain(reference.scan, call)
-
-
-class Cpu(Backend):
-    """The chunked form in PyTorch: serves every call, on any device."""
-
-    name = "cpu"
-    automatic = "any"
+    def __init__(self, name: str, rule: Rule, automatic: str = "none") -> None:
+        self.name, self.rule, self.automatic = name, rule, automatic
 
     def run(self, call: Call) -> RuleResult:
-        """Run the chunked form."""
-        return run_plain(cpu.chunked, call)
+        """Run the rule."""
+        return run_plain(self.rule, call)
 
 
 class Native(Backend):
@@ -71,7 +59,7 @@ class Native(Backend):
     automatic = "cpu"
 
     def missing(self, device: torch.device) -> str | None:
-        """Return why the library is missing; it is compiled now if necessary."""
+        """Return why the library is missing; compiles it now if necessary."""
         if device.type != "cpu":
             return f"the tensors are on {device.type}; expected a CPU"
         return library.problem()
@@ -93,7 +81,7 @@ class Triton(Backend):
     CAPABILITY: ClassVar[tuple[int, int]] = (8, 0)
 
     def missing(self, device: torch.device) -> str | None:
-        """Return whether Triton or a GPU that is new enough is missing."""
+        """Return whether Triton is missing, or a GPU that is new enough."""
         if importlib.util.find_spec("triton") is None:
             return "triton is not installed; install the extra 'gpu'"
         if device.type != "cuda":
@@ -103,10 +91,8 @@ class Triton(Backend):
         # of this device, not the current one: GPUs of a machine may differ
         found = torch.cuda.get_device_capability(device)
         if found < self.CAPABILITY:
-            return (
-                f"{device} has compute capability {found[0]}.{found[1]}; "
-                "expected 8.0 (A100) or newer"
-            )
+            version = f"{found[0]}.{found[1]}"
+            return f"{device} has compute capability {version}; expected 8.0 (A100) or newer"
         return None
 
     def refused(self, call: Call) -> str | None:
@@ -168,18 +154,19 @@ class Fla(Backend):
 
 
 REGISTRY: dict[str, Backend] = {
-    backend.name: backend for backend in (Triton(), Native(), Cpu(), Reference(), Fla())
-}
+    backend.name: backend
+    for backend in (
+        Triton(), Native(), Plain("cpu", cpu.chunked, automatic="any"),
+        Plain("reference", reference.scan), Fla(),
+    )
+}  # fmt: skip
 """Every backend by name, in the order in which "auto" asks them."""
 
 
 def backend_status(device: torch.device | str | None = None) -> dict[str, str | None]:
-    """Return, for each backend, None if it serves here, else the reason why it does not.
+    """Return, for each backend, None if it serves tensors on `device`, else the reason.
 
-    Parameters
-    ----------
-    device : device or None
-        Where the tensors are; None means the best device of this machine.
+    `device`: None means the best device of this machine.
     """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -193,12 +180,8 @@ def choose_backend(backend: str, device: torch.device, call: Call | None = None)
     "native" on a CPU where its library can be compiled, and else "cpu", which is plain PyTorch and
     runs on any device.
 
-    Raises
-    ------
-    ValueError
-        The name is unknown.
-    RuntimeError
-        An explicit backend cannot serve; the message says why.
+    Raises ValueError: the name is unknown; RuntimeError: an explicit backend cannot serve; the
+    message says why.
     """
     check_backend_name(backend)
     if backend == "auto":

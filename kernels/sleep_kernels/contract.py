@@ -80,20 +80,19 @@ class Call:
     """One checked operator call, as `sleep_kernels.api` hands it to a backend."""
 
     q: Tensor | None
-    """``[batch, token, gdn_head, key]``; None computes the state only."""
+    """``[batch, token, gdn_head, key]``, as is k; None computes the state only."""
     k: Tensor
     v: Tensor
-    """``[batch, token, gdn_head, key]`` and ``[..., value]``."""
+    """``[batch, token, gdn_head, value]``."""
     log_decay: Tensor | None
     beta: Tensor | None
     """``[batch, token, gdn_head]``: log a and b, or their projections where there are gates.
     None means a = 1 and b = 1."""
     state: Tensor | None
-    """S carried in; None means zeros."""
+    """S carried in, ``[batch, gdn_head, key, value]``; None means zeros."""
     delta: bool
     """True: subtract what the memory returns for the key; False: plain outer product."""
     options: Options = Options()
-    """What every rule takes."""
 
 
 def state_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -102,17 +101,11 @@ def state_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def cannot_serve(backend: str, reason: str) -> RuntimeError:
-    """Return the error of a backend that was asked for and cannot serve.
-
-    `backend`: its name; `reason`: what was found, and what it expects or how to provide it.
-    """
+    """Return the error of a backend that was asked for: what was found, and what it expects."""
     return RuntimeError(f"backend {backend!r} cannot serve: {reason}; use backend='auto'")
 
 
 def check_backend_name(backend: str) -> None:
-    """Check that a call names a backend there is.
-
-    Raises ValueError: no backend has that name.
-    """
+    """Raise ValueError if no backend has that name."""
     if backend not in BACKENDS:
         raise ValueError(f"backend {backend!r} is unknown; expected one of {', '.join(BACKENDS)}")

@@ -38,26 +38,12 @@ def short_convolution(
 ) -> ConvolutionResult:
     """Causal depthwise convolution, ``y_t = sum_w weight[:, w] x_(t - taps + 1 + w)``.
 
-    Parameters
-    ----------
-    x : Tensor
-        ``[batch, token, channel]``.
-    weight : Tensor
-        ``[channel, taps]``; the last tap is the present token.
-    tail : Tensor or None
-        Inputs before the first token, ``[batch, taps - 1, channel]``; None means zeros.
-    activate : bool
-        SiLU after it.
-    backend : str
-        As of the rules. "auto" and "native" go through the library for float32 and float64 on a
-        CPU and up to 8 taps; everything else is PyTorch.
+    The last tap is the present token. `tail`: the inputs before the first, ``[batch, taps - 1,
+    channel]``; None means zeros. `activate`: SiLU after it. `backend`: as of the rules; "auto" and
+    "native" take the library for float32 and float64 on a CPU and up to 8 taps, else PyTorch.
 
-    Raises
-    ------
-    ValueError
-        Shapes do not fit, or the backend is unknown.
-    RuntimeError
-        "native" is requested and the library is missing.
+    Raises ValueError: shapes do not fit, or the backend is unknown; RuntimeError: "native" is
+    requested and the library is missing.
     """
     return _convolved(True, x, weight, tail, activate, backend)
 
@@ -72,23 +58,7 @@ def dynamic_convolution(
 ) -> ConvolutionResult:
     """Causal depthwise convolution whose taps differ per token (Jet layer).
 
-    Parameters
-    ----------
-    x : Tensor
-        ``[batch, token, channel]``.
-    weight : Tensor
-        ``[batch, token, channel, taps]``; the last tap is the present token.
-    tail : Tensor or None
-        Inputs before the first token, ``[batch, taps - 1, channel]``; None means zeros.
-    activate, backend
-        As of `short_convolution`.
-
-    Raises
-    ------
-    ValueError
-        Shapes do not fit, or the backend is unknown.
-    RuntimeError
-        "native" is requested and the library is missing.
+    The rest is as in `short_convolution`, errors included.
     """
     return _convolved(False, x, weight, tail, activate, backend)
 

@@ -68,11 +68,8 @@ def chunked(
     Float[Tensor, "batch token gdn_head value"] | None, Float[Tensor, "batch gdn_head key value"]
 ]:
     """Run a rule chunk by chunk; arguments as in `sleep_kernels.reference.scan`."""
-    output, state = cast(
-        "tuple[Tensor | None, Tensor]",
-        _Chunked.apply(q, k, v, log_decay, beta, state, scale, delta),
-    )
-    return output, state
+    found = _Chunked.apply(q, k, v, log_decay, beta, state, scale, delta)
+    return cast("tuple[Tensor | None, Tensor]", found)
 
 
 class _Chunk(NamedTuple):
@@ -96,8 +93,6 @@ class _Chunk(NamedTuple):
 
 
 class _Chunked(torch.autograd.Function):
-    """A window in chunks, forward and backward."""
-
     @staticmethod
     def forward(
         ctx: Any,
@@ -110,22 +105,13 @@ class _Chunked(torch.autograd.Function):
         scale: float,
         delta: bool,
     ) -> tuple[Tensor | None, Tensor]:
-        batch, tokens, heads, keys = k.shape
-        shape = state.shape
-        carried = state.reshape(batch * heads, keys, state.shape[-1])
+        batch, tokens, heads, _ = k.shape
+        carried = state.flatten(0, 1)
         output = None if q is None else v.new_empty(v.shape)
         saved: list[Tensor | None] = []
         for part in _parts(tokens):
-            read, carried, chunk = _forward(
-                None if q is None else q[:, part],
-                k[:, part],
-                v[:, part],
-                None if log_decay is None else log_decay[:, part],
-                beta[:, part],
-                carried,
-                scale,
-                delta,
-            )
+            cut = (None if x is None else x[:, part] for x in (q, k, v, log_decay, beta))
+            read, carried, chunk = _forward(*cut, carried, scale, delta)  # type: ignore[arg-type, call-arg]
             if output is not None and read is not None:
                 whole = read.view(batch, heads, read.shape[1], v.shape[-1])
                 output[:, part] = whole.transpose(1, 2)
@@ -134,7 +120,7 @@ class _Chunked(torch.autograd.Function):
         ctx.set_materialize_grads(False)  # an unused result costs nothing
         ctx.scale, ctx.forgets = scale, log_decay is not None
         ctx.sizes = (batch, tokens, heads)
-        return output, carried.view(shape)
+        return output, carried.view(state.shape)
 
     @staticmethod
     @differentiable_once
@@ -146,37 +132,27 @@ class _Chunked(torch.autograd.Function):
         saved = ctx.saved_tensors
         fields = len(_Chunk._fields)
         chunks = [_Chunk(*saved[i : i + fields]) for i in range(0, len(saved), fields)]
-        first = chunks[0]
-        keys, values = first.before.shape[-2:]
+        state = chunks[0].before
+        keys, values = state.shape[-2:]
 
         def buffer(*last: int) -> Tensor:
-            return first.before.new_empty((batch, tokens, heads, *last))
+            return state.new_empty((batch, tokens, heads, *last))
 
         d_q = None if d_output is None else buffer(keys)
         d_k, d_v, d_beta = buffer(keys), buffer(values), buffer()
         d_log_decay = buffer() if ctx.forgets else None
-        carried = None if d_state is None else d_state.reshape(batch * heads, keys, values)
+        carried = None if d_state is None else d_state.flatten(0, 1)
         for part, chunk in zip(reversed(_parts(tokens)), reversed(chunks), strict=True):
-            d_read = None
-            if d_output is not None:
-                d_read = _rows(d_output[:, part])
-            with full_precision(first.before.device):  # as in the forward
+            d_read = None if d_output is None else _rows(d_output[:, part])
+            with full_precision(state.device):  # as in the forward
                 found, carried = _backward(chunk, d_read, carried, ctx.scale)
             for target, value in zip((d_q, d_k, d_v, d_log_decay, d_beta), found, strict=True):
                 if target is not None and value is not None:
                     whole = value.view(batch, heads, *value.shape[1:])
                     target[:, part] = whole.transpose(1, 2)
         assert carried is not None
-        return (
-            d_q,
-            d_k,
-            d_v,
-            d_log_decay,
-            d_beta,
-            carried.view(batch, heads, keys, values),
-            None,
-            None,
-        )
+        d_before = carried.view(batch, heads, keys, values)
+        return d_q, d_k, d_v, d_log_decay, d_beta, d_before, None, None
 
 
 def _parts(tokens: int) -> list[slice]:
@@ -199,7 +175,7 @@ def _forward(
     scale: float,
     delta: bool,
 ) -> tuple[Tensor | None, Tensor, _Chunk]:
-    """Run one chunk; its state is ``[batch gdn_head, key, value]``, the rest as in `chunked`."""
+    """Run one chunk: as `chunked`, but for a state ``[batch gdn_head, key, value]``."""
     k, v, b = _rows(k), _rows(v), _rows(beta)[..., None]
     q = None if q is None else _rows(q)
     total = from_start = None

@@ -24,44 +24,33 @@ def run_plain(rule: Rule, call: Call) -> RuleResult:
 
     The rule sees tensors of the state's dtype: float64 for float64 inputs, else float32.
     """
-    dtype = state_dtype(call.v.dtype)
+    options, dtype = call.options, state_dtype(call.v.dtype)
+    batch, tokens, heads, keys = call.k.shape
     with full_precision(call.k.device):  # it would round S to bfloat16
         bare = prepare(call, dtype)
-        state = bare.state
+        state = before = bare.state
         if state is None:
-            batch, _, heads, keys = call.k.shape
             state = call.k.new_zeros((batch, heads, keys, call.v.shape[-1]), dtype=dtype)
-        before = state
-        boundaries = None
-        if call.options.chunk_states:
-            output, state, boundaries = _by_chunks(rule, bare, state)
-        else:
-            output, state = rule(
-                bare.q, bare.k, bare.v, bare.log_decay, bare.beta, state,
-                call.options.scale, call.delta,
-            )  # fmt: skip
-        change = None
-        if call.options.change_norm:
-            change = torch.linalg.matrix_norm((state - before).detach())
-        if output is not None:
-            output = finish(call.options, output).to(call.v.dtype)
-    return RuleResult(output, state, boundaries, change)
-
-
-def _by_chunks(rule: Rule, call: Call, state: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Run a rule in chunks of `CHUNK` tokens, keeping the state before each."""
-    outputs, states = [], []
-    for start in range(0, call.k.shape[1], CHUNK):
-        part = slice(start, start + CHUNK)
-        q, k, v, log_decay, beta = (
-            None if x is None else x[:, part]
-            for x in (call.q, call.k, call.v, call.log_decay, call.beta)
-        )
-        states.append(state.detach())
-        output, state = rule(q, k, v, log_decay, beta, state, call.options.scale, call.delta)
-        if output is not None:
-            outputs.append(output)
-    return (torch.cat(outputs, dim=1) if outputs else None), state, torch.stack(states, dim=1)
+        given: tuple[Tensor | None, ...] = (bare.q, bare.k, bare.v, bare.log_decay, bare.beta)
+        size = CHUNK if options.chunk_states else tokens
+        outputs, states = [], []
+        for start in range(0, tokens, size):
+            part = given
+            if size < tokens:
+                part = tuple(None if x is None else x[:, start : start + size] for x in given)
+            states.append(state.detach())
+            output, state = rule(*part, state, options.scale, call.delta)
+            if output is not None:
+                outputs.append(output)
+        output = change = None
+        if options.change_norm:
+            moved = state if before is None else state - before
+            change = torch.linalg.matrix_norm(moved.detach())
+        if outputs:
+            read = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
+            output = finish(options, read).to(call.v.dtype)
+    chunks = torch.stack(states, dim=1) if options.chunk_states else None
+    return RuleResult(output, state, chunks, change)
 
 
 def prepare(call: Call, dtype: torch.dtype) -> Call:

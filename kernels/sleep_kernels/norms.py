@@ -1,7 +1,7 @@
 """Unit norm, RMSNorm and gated RMSNorm along the last axis, backward by hand.
 
-Each is a handful of passes over its input, where autograd would keep and read back every
-intermediate value: on a CPU, norms and gates are a large part of a small model's step.
+Autograd would keep and read back every intermediate value: on a CPU, norms and gates are a large
+part of a small model's step.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ UNIT_EPS = 1e-6
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """Return a context without autocast. On "meta", where operations are counted, it has none."""
+    """Return a context without autocast, which "meta" (where operations are counted) lacks."""
     if device.type == "meta":
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
@@ -35,24 +35,10 @@ def unit_norm(x: Tensor) -> Tensor:
 def rms_norm(x: Tensor, weight: Tensor, eps: float, *, backend: str = "auto") -> Tensor:
     """Return ``x rsqrt(mean x^2 + eps) weight`` (Zhang and Sennrich arXiv 1910.07467).
 
-    Parameters
-    ----------
-    x : Tensor
-        ``[..., channel]``.
-    weight : Tensor
-        ``[channel]``.
-    eps : float
-        Added to the mean square.
-    backend : str
-        As of the rules. "auto" and "native" go through the library for float32 and float64 on a
-        CPU; everything else is PyTorch.
+    ``x [..., channel]``, ``weight [channel]``; `backend` as in `silu_gate`.
 
-    Raises
-    ------
-    ValueError
-        The weight's shape does not fit, or the backend is unknown.
-    RuntimeError
-        "native" is requested and the library is missing.
+    Raises ValueError: the weight's shape does not fit, or the backend is unknown; RuntimeError:
+    "native" is requested and the library is missing.
     """
     check_shape("weight", weight, tuple(x.shape[-1:]), "channel", x)
     if library.takes(backend, x, weight):

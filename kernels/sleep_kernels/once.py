@@ -1,4 +1,4 @@
-"""Backwards written by hand, which cannot be differentiated again."""
+"""For backwards written by hand, which cannot be differentiated again."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""A rule as custom operators: one for a call's forward, one for its backward.
+"""A rule as operators of PyTorch, for the backends that have kernels: forward and backward.
 
-`torch.compile` sees each as one opaque node, with shapes from ``register_fake``. Neither mutates
-anything, and the backward saves nothing but the call's own inputs. An operator cannot return None,
-so what is absent comes back as an empty tensor. Shared by the backends that have kernels.
+They mutate nothing, and the backward saves only the call's inputs. A custom operator cannot return
+None, so an absent result comes back as an empty tensor.
 """
 
 from __future__ import annotations
@@ -13,15 +12,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from sleep_kernels.contract import CHUNK, Call, RuleResult, state_dtype
+from sleep_kernels.contract import CHUNK, Call, Gates, RuleResult, state_dtype
 from sleep_kernels.once import differentiable_once
 
 
 class Inputs(NamedTuple):
-    """Tensors of a call; shapes as in `sleep_kernels.contract`.
+    """Tensors of a call; shapes and meaning as in `sleep_kernels.contract`.
 
-    ``rate`` and ``bias`` are `Gates.log_rate` and `Gates.decay_bias`; ``weight`` and ``gate``
-    those of the output norm.
+    ``rate`` and ``bias`` belong to the gates, ``weight`` and ``gate`` to the output norm.
     """
 
     q: Tensor | None
@@ -38,10 +36,9 @@ class Inputs(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """Numbers and flags of a call, its `Options` among them.
+    """Numbers and flags of a call: its `Options`, the gates' ``strength`` and the norm's ``eps``.
 
-    ``strength`` and ``eps`` are those of gates and output norm; ``wide``: the output in the state's
-    dtype instead of v's, for work that follows outside.
+    ``wide``: return the output in the state's dtype instead of v's, for work that follows outside.
     """
 
     scale: float
@@ -60,10 +57,11 @@ Outputs = tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]
 """Output, state, chunk states and change norm as in `RuleResult`; None where not asked for."""
 
 Forward = Callable[[Inputs, Settings], Outputs]
-"""``forward(inputs, settings)``."""
-
 Backward = Callable[[Inputs, Settings, Tensor | None, Tensor | None], "tuple[Tensor | None, ...]"]
-"""``backward(inputs, settings, d_output, d_after)``: a gradient for each input but `valid`."""
+"""``backward(inputs, settings, d_output, d_after)``: a gradient for each input but `valid`.
+
+Without `d_output`, the inputs come without q and without the output norm.
+"""
 
 _SCHEMA = (
     "Tensor? q, Tensor k, Tensor v, Tensor? log_decay, Tensor? beta, Tensor? state, Tensor? rate, "
@@ -78,49 +76,17 @@ _SETTINGS = len(Settings._fields)
 def flatten(call: Call) -> tuple[Inputs, Settings]:
     """Return a checked call as the flat arguments of an operator."""
     options = call.options
-    gates, norm = options.gates, options.output_norm
-    if call.q is None:
-        norm = None
+    gates = options.gates or Gates(None, None)
+    weight, gate, eps = (call.q is not None and options.output_norm) or (None, None, 0.0)
     inputs = Inputs(
-        call.q,
-        call.k,
-        call.v,
-        call.log_decay,
-        call.beta,
-        call.state,
-        rate=None if gates is None else gates.log_rate,
-        bias=None if gates is None else gates.decay_bias,
-        weight=None if norm is None else norm.weight,
-        gate=None if norm is None else norm.gate,
-        valid=options.valid,
-    )
+        call.q, call.k, call.v, call.log_decay, call.beta, call.state,
+        gates.log_rate, gates.decay_bias, weight, gate, options.valid,
+    )  # fmt: skip
     settings = Settings(
-        scale=float(options.scale),
-        strength=1.0 if gates is None else float(gates.strength),
-        eps=0.0 if norm is None else float(norm.eps),
-        delta=call.delta,
-        normalise=options.normalise,
-        gated=gates is not None,
-        tf32=options.tf32,
-        chunk_states=options.chunk_states,
-        change_norm=options.change_norm,
-    )
+        float(options.scale), float(gates.strength), float(eps), call.delta, options.normalise,
+        options.gates is not None, options.tf32, options.chunk_states, options.change_norm,
+    )  # fmt: skip
     return inputs, settings
-
-
-def heads_packed(x: Tensor) -> bool:
-    """Return whether all axes of ``[batch, token, ...]`` after the first two are as if contiguous.
-
-    An axis of one entry has no stride that matters.
-    """
-    if x.is_contiguous():
-        return True
-    expected = 1
-    for size, stride in zip(reversed(x.shape[2:]), reversed(x.stride()[2:]), strict=True):
-        if size != 1 and stride != expected:
-            return False
-        expected *= size
-    return True
 
 
 def unflatten(call: Call, outputs: tuple[Tensor, ...]) -> RuleResult:
@@ -132,6 +98,21 @@ def unflatten(call: Call, outputs: tuple[Tensor, ...]) -> RuleResult:
         chunks.detach() if call.options.chunk_states else None,
         change.detach() if call.options.change_norm else None,
     )
+
+
+def heads_packed(x: Tensor) -> bool:
+    """Return whether all axes of ``[batch, token, ...]`` after the first two are as if contiguous.
+
+    The stride of an axis of one entry does not matter.
+    """
+    if x.is_contiguous():
+        return True
+    expected = 1
+    for size, stride in zip(reversed(x.shape[2:]), reversed(x.stride()[2:]), strict=True):
+        if size != 1 and stride != expected:
+            return False
+        expected *= size
+    return True
 
 
 def empty_outputs(
@@ -149,62 +130,83 @@ def empty_outputs(
     return output, v.new_empty((batch, *state), dtype=kept), chunks
 
 
-def custom_operator(name: str, forward: Forward, backward: Backward) -> Callable[..., Any]:
-    """Register ``sleep_kernels::name`` and its backward; return the operator.
+SUMMED = {"rate": 1, "bias": 1, "weight": 2}
+"""Inputs that rows of the batch, or of batch and heads, share: how many axes to add up.
 
-    It takes the fields of `Inputs` and `Settings` one after the other, and returns output, state,
-    chunk states and change norm, empty where not asked for.
+A kernel leaves one gradient of them for each (batch, gdn_head).
+"""
+
+
+def gradient_shape(inputs: Inputs, name: str) -> tuple[int, ...]:
+    """Return the shape of an input's gradient as a kernel leaves it."""
+    k, x = inputs.k, getattr(inputs, name)
+    return *(k.shape[0], k.shape[2])[: SUMMED.get(name, 0)], *x.shape
+
+
+def gradients(inputs: Inputs, found: dict[str, Tensor | None]) -> tuple[Tensor | None, ...]:
+    """Return gradients by input, added up and in the dtype of each input."""
+    for name, axes in SUMMED.items():
+        x = found[name]
+        found[name] = x if x is None else x.sum(tuple(range(axes)))
+    return tuple(
+        None if x is None else x.to(getattr(inputs, name).dtype) for name, x in found.items()
+    )
+
+
+def operators(
+    name: str, forward: Forward, backward: Backward
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Register ``sleep_kernels::name`` and its backward; return it, and an eager form of it.
+
+    Both take the fields of `Inputs` and `Settings` one after the other, and return output, state,
+    chunk states and change norm. `torch.compile` sees the first as one opaque node; the second, a
+    plain `autograd.Function`, has a third of the overhead.
     """
 
-    @torch.library.custom_op(
-        f"sleep_kernels::{name}",
-        mutates_args=(),
+    def run(*arguments: Any) -> tuple[Tensor, ...]:
+        inputs, settings, _ = _split(arguments)
+        return tuple(_present(inputs.v, *forward(inputs, settings)))
+
+    def run_backward(*arguments: Any) -> list[Tensor]:
+        inputs, settings, gradients = _split(arguments)
+        return _present(inputs.v, *backward(inputs, settings, *gradients))
+
+    rule = torch.library.custom_op(
+        f"sleep_kernels::{name}", run, mutates_args=(),
         schema=f"({_SCHEMA}) -> (Tensor, Tensor, Tensor, Tensor)",
-    )
-    def rule(*arguments: Any) -> tuple[Tensor, ...]:
-        return _run(forward, arguments)
-
-    @torch.library.custom_op(
-        f"sleep_kernels::{name}_backward",
-        mutates_args=(),
+    )  # fmt: skip
+    rule_backward = torch.library.custom_op(
+        f"sleep_kernels::{name}_backward", run_backward, mutates_args=(),
         schema=f"({_SCHEMA}, Tensor? d_output, Tensor? d_after) -> Tensor[]",
-    )
-    def rule_backward(*arguments: Any) -> list[Tensor]:
-        return _run_backward(backward, arguments)
-
+    )  # fmt: skip
     rule.register_fake(_fake)
     rule_backward.register_fake(_fake_backward)
     rule.register_autograd(
         lambda ctx, *gradients: _gradients(ctx, rule_backward, gradients), setup_context=_setup
     )
-    return rule
-
-
-def eager_operator(forward: Forward, backward: Backward) -> Callable[..., Any]:
-    """Return the same as a plain `autograd.Function`, which costs a third of the overhead."""
 
     class Rule(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
-            outputs = _run(forward, arguments)
+            outputs = run(*arguments)
             _setup(ctx, arguments, outputs)
             return outputs
 
         @staticmethod
         @differentiable_once
         def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-            def run(*arguments: Any) -> list[Tensor]:
-                return _run_backward(backward, arguments)
+            return _gradients(ctx, run_backward, gradients)
 
-            return _gradients(ctx, run, gradients)
-
-    return Rule.apply
+    return rule, Rule.apply
 
 
 def _split(arguments: tuple[Any, ...]) -> tuple[Inputs, Settings, tuple[Any, ...]]:
-    """Return an operator's flat arguments as inputs, settings and the rest."""
+    """Return an operator's flat arguments as inputs, settings and incoming gradients."""
     end = _TENSORS + _SETTINGS
-    return Inputs(*arguments[:_TENSORS]), Settings(*arguments[_TENSORS:end]), arguments[end:]
+    inputs, gradients = Inputs(*arguments[:_TENSORS]), arguments[end:]
+    if gradients and gradients[0] is None:  # no gradient reaches q or the output norm
+        inputs = inputs._replace(q=None, weight=None, gate=None)
+    return inputs, Settings(*arguments[_TENSORS:end]), gradients
 
 
 def _present(like: Tensor, *tensors: Tensor | None) -> list[Tensor]:
@@ -212,34 +214,17 @@ def _present(like: Tensor, *tensors: Tensor | None) -> list[Tensor]:
     return [like.new_empty(0) if x is None else x for x in tensors]
 
 
-def _run(forward: Forward, arguments: tuple[Any, ...]) -> tuple[Tensor, ...]:
-    inputs, settings, _ = _split(arguments)
-    return tuple(_present(inputs.v, *forward(inputs, settings)))
-
-
-def _run_backward(backward: Backward, arguments: tuple[Any, ...]) -> list[Tensor]:
-    inputs, settings, (d_output, d_after) = _split(arguments)
-    return _present(inputs.v, *backward(inputs, settings, d_output, d_after))
-
-
 def _fake(*arguments: Any) -> tuple[Tensor, ...]:
     inputs, settings, _ = _split(arguments)
     output, after, chunks = empty_outputs(inputs, settings)
-    change = None
-    if settings.change_norm:
-        change = after.new_empty(after.shape[:2])
+    change = after.new_empty(after.shape[:2]) if settings.change_norm else None
     return tuple(_present(inputs.v, output, after, chunks, change))
 
 
 def _fake_backward(*arguments: Any) -> list[Tensor]:
-    inputs, _, (d_output, _) = _split(arguments)
-    if d_output is None:
-        inputs = inputs._replace(q=None, weight=None, gate=None)
-    return _present(
-        inputs.v,
-        *(None if x is None else torch.empty(x.shape, dtype=x.dtype, device=x.device)
-          for x in inputs[:-1]),
-    )  # fmt: skip
+    inputs, _, _ = _split(arguments)
+    shapes = (None if x is None else x.new_empty(x.shape) for x in inputs[:-1])
+    return _present(inputs.v, *shapes)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

@@ -6,6 +6,7 @@ copies cost as much as the arithmetic. A compiler fuses the plain forms better, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -16,24 +17,17 @@ from sleep_kernels.native import layers, library
 from sleep_kernels.once import differentiable_once
 from sleep_kernels.validation import check_shape
 
+Turn = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+
 
 def silu_gate(both: Tensor, *, backend: str = "auto") -> Tensor:
-    """Return ``SiLU(gate) * up`` (SwiGLU, Shazeer arXiv 2002.05202).
+    """Return ``SiLU(gate) * up`` (SwiGLU, Shazeer arXiv 2002.05202), half as wide as its input.
 
-    Parameters
-    ----------
-    both : Tensor
-        ``[..., gate and up]``, side by side; the result is half as wide.
-    backend : str
-        As of the rules. "auto" and "native" go through the library for float32 and float64 on a
-        CPU; everything else is PyTorch.
+    ``both [..., gate and up]``, side by side. `backend`: as of the rules; "auto" and "native" take
+    the library for float32 and float64 on a CPU, else PyTorch.
 
-    Raises
-    ------
-    ValueError
-        The last axis has an odd size, or the backend is unknown.
-    RuntimeError
-        "native" is requested and the library is missing.
+    Raises ValueError: the last axis has an odd size, or the backend is unknown; RuntimeError:
+    "native" is requested and the library is missing.
     """
     if not both.ndim or both.shape[-1] % 2:
         raise ValueError(
@@ -51,21 +45,11 @@ def silu_gate(both: Tensor, *, backend: str = "auto") -> Tensor:
 def rotate(x: Tensor, cos: Tensor, sin: Tensor, *, backend: str = "auto") -> Tensor:
     """Turn the channel pairs (i, i + half) by their angles (RoPE, Su et al. arXiv 2104.09864).
 
-    Parameters
-    ----------
-    x : Tensor
-        ``[batch, attn_head, token, channel]``.
-    cos, sin : Tensor
-        ``[token, channel]``, both halves alike.
-    backend : str
-        As of `silu_gate`.
+    ``x [batch, attn_head, token, channel]``; ``cos`` and ``sin [token, channel]``, both halves
+    alike; `backend` as in `silu_gate`.
 
-    Raises
-    ------
-    ValueError
-        Shapes do not fit, the angles require gradients, or the backend is unknown.
-    RuntimeError
-        "native" is requested and the library is missing.
+    Raises ValueError: shapes do not fit, the angles require gradients, or the backend is unknown;
+    RuntimeError: "native" is requested and the library is missing.
     """
     if torch.compiler.is_compiling():  # a check of the angles would break the graph
         return _rotated(x, cos, sin)
@@ -78,11 +62,10 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, *, backend: str = "auto") -> Ten
         check_shape(name, angles, tuple(x.shape[2:]), "token, channel", x)
         if angles.requires_grad:
             raise ValueError(f"{name} requires a gradient; expected a constant; detach it")
-    if library.takes(backend, x, cos, sin):
-        return layers.rotate(x, cos, sin)
-    if x.device.type != "cpu":
+    native = library.takes(backend, x, cos, sin)
+    if not native and x.device.type != "cpu":
         return _rotated(x, cos, sin)
-    return cast(Tensor, _Rotate.apply(x, cos, sin))
+    return cast(Tensor, _Rotate.apply(x, cos, sin, layers.turned if native else _turned))
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -114,20 +97,22 @@ class _Gate(torch.autograd.Function):
 
 
 class _Rotate(torch.autograd.Function):
+    """``turn(x, cos, sin, direction)`` is `_turned` or the library's."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor, turn: Turn) -> Tensor:
         ctx.save_for_backward(cos, sin)
-        return _turn(x, cos, sin, 1)
+        ctx.turn = turn
+        return turn(x, cos, sin, 1)
 
     @staticmethod
     @differentiable_once
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (upstream,) = gradients
-        cos, sin = ctx.saved_tensors
-        return _turn(upstream, cos, sin, -1), None, None  # a turn's transpose is the turn back
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        # a turn's transpose is the turn back
+        return ctx.turn(gradients[0], *ctx.saved_tensors, -1), None, None, None
 
 
-def _turn(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
+def _turned(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
     half = x.shape[-1] // 2
     y = x * cos
     y[..., :half].addcmul_(x[..., half:], sin[:, :half], value=-direction)

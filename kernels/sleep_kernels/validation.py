@@ -7,12 +7,20 @@ from torch import Tensor
 
 from sleep_kernels.contract import Call, Gates, OutputNorm
 
+_HEADS = ("batch", "token", "gdn_head")
+AXES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("q", "k"), (*_HEADS, "key")),
+    **dict.fromkeys(("v", "output_norm.gate"), (*_HEADS, "value")),
+    **dict.fromkeys(("log_decay", "beta"), _HEADS),
+    **dict.fromkeys(("gates.log_rate", "gates.decay_bias"), ("gdn_head",)),
+    "state": ("batch", "gdn_head", "key", "value"),
+    "valid": ("batch", "token"),
+    "output_norm.weight": ("value",),
+}
+
 
 def check_shape(name: str, x: Tensor, expected: tuple[int, ...], axes: str, like: Tensor) -> None:
-    """Check a tensor's shape, and that it is where `like` is.
-
-    Raises ValueError: names the tensor, what it has and what was expected.
-    """
+    """Raise ValueError if a tensor has another shape, or is on another device than `like`."""
     if tuple(x.shape) != expected:
         raise ValueError(
             f"{name} has shape {tuple(x.shape)}; expected [{axes}] = {expected}; reshape it"
@@ -24,13 +32,14 @@ def check_shape(name: str, x: Tensor, expected: tuple[int, ...], axes: str, like
 def check_call(call: Call) -> None:
     """Check shapes, dtypes and devices against k ``[batch, token, gdn_head, key]``.
 
-    Raises ValueError: names the tensor, what it has and what was expected; TypeError: an argument
-    is not a tensor, or gates or output norm are not what they should be.
+    Raises ValueError: they do not fit; TypeError: an argument is not a tensor, or gates or output
+    norm are of another type.
     """
     k, v, options = call.k, call.v, call.options
     gates, norm = options.gates, options.output_norm
-    for name in ("q", "k", "v", "log_decay", "beta", "state", "valid"):
-        x = options.valid if name == "valid" else getattr(call, name)
+    tensors = {n: getattr(call, n) for n in ("q", "k", "v", "log_decay", "beta", "state")}
+    tensors["valid"] = options.valid
+    for name, x in tensors.items():
         if not isinstance(x, Tensor) and (x is not None or name in ("k", "v")):
             raise TypeError(f"{name} is of type {type(x).__name__}; expected a torch.Tensor")
     for name, x, kind in (("gates", gates, Gates), ("output_norm", norm, OutputNorm)):
@@ -51,19 +60,9 @@ def check_call(call: Call) -> None:
             f"k has {k.shape[-1]} channels and v {v.shape[-1]}; expected at least one each; "
             "give them some"
         )
-    sizes = dict(zip(("batch", "token", "gdn_head", "key"), k.shape, strict=True))
-    sizes["value"] = v.shape[-1]
-    given: dict[str, tuple[Tensor | None, str]] = {
-        "q": (call.q, "batch, token, gdn_head, key"),
-        "v": (v, "batch, token, gdn_head, value"),
-        "log_decay": (call.log_decay, "batch, token, gdn_head"),
-        "beta": (call.beta, "batch, token, gdn_head"),
-        "state": (call.state, "batch, gdn_head, key, value"),
-        "valid": (options.valid, "batch, token"),
-    }
+    sizes = dict(zip(AXES["k"], k.shape, strict=True)) | {"value": v.shape[-1]}
     if gates is not None:
-        given["gates.log_rate"] = (gates.log_rate, "gdn_head")
-        given["gates.decay_bias"] = (gates.decay_bias, "gdn_head")
+        tensors |= {"gates.log_rate": gates.log_rate, "gates.decay_bias": gates.decay_bias}
         both = gates.log_rate is not None and gates.decay_bias is not None
         if both != (call.log_decay is not None):
             raise ValueError(
@@ -71,12 +70,12 @@ def check_call(call: Call) -> None:
                 "none; give what is missing"
             )
     if norm is not None:
-        given["output_norm.weight"] = (norm.weight, "value")
-        given["output_norm.gate"] = (norm.gate, "batch, token, gdn_head, value")
-    for name, (tensor, axes) in given.items():
+        tensors |= {"output_norm.weight": norm.weight, "output_norm.gate": norm.gate}
+    for name, tensor in tensors.items():
         if tensor is None:
             continue
-        check_shape(name, tensor, tuple(sizes[axis] for axis in axes.split(", ")), axes, k)
+        axes = AXES[name]
+        check_shape(name, tensor, tuple(sizes[axis] for axis in axes), ", ".join(axes), k)
         if name != "valid" and not tensor.is_floating_point():
             raise ValueError(
                 f"{name} has dtype {tensor.dtype}; expected a floating-point dtype; cast it"

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import math
-import subprocess
 import sys
 import time
 import types
@@ -172,7 +171,7 @@ def test_steps_are_timed_in_pairs_and_wrong_ones_not_at_all(gpu, monkeypatch, ca
     assert "WRONG N = 2: step 0: loss 3.00000 from a CUDA graph" in capsys.readouterr().out
 
 
-def test_out_of_time_is_said_and_nothing_timed_is_exit_code_three(gpu, monkeypatch):
+def test_what_time_does_not_allow_is_named_and_nothing_timed_is_exit_code_three(gpu, monkeypatch):
     monkeypatch.setattr(gpu, "paper_step", None)
     gpu.time_steps(gpu.record, time.monotonic())
     gpu.time_kernels(gpu.record, True, time.monotonic())
@@ -276,14 +275,12 @@ def test_a_whole_run_says_what_it_left_out(minutes, gpu, monkeypatch, tmp_path, 
     assert ("WRONG" if enough else "out of time, left out: check") in capsys.readouterr().out
 
 
-def test_the_gpu_check_without_a_gpu_is_one_line_and_exit_code_two():
-    if torch.cuda.is_available():
-        pytest.skip("there is a CUDA device")
-    command = [sys.executable, "-P", str(FOLDER / "gpu_check.py")]
-    found = subprocess.run(command, capture_output=True, text=True)
-    assert found.returncode == 2
-    assert found.stderr.startswith("gpu-check: no CUDA device; expected")
-    assert found.stderr.count("\n") == 1
+def test_the_gpu_check_without_a_gpu_is_one_line_and_exit_code_two(gpu, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["gpu_check"])
+    assert gpu.main() == 2
+    error = capsys.readouterr().err
+    assert error.startswith("gpu-check: no CUDA device; expected") and error.count("\n") == 1
 
 
 def test_the_tables_are_those_of_the_results(script):

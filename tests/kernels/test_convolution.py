@@ -11,11 +11,17 @@ from sleep_kernels import dynamic_convolution, short_convolution
 
 BATCH, CHANNELS = 2, 3
 every_backend = pytest.mark.parametrize("backend", ["cpu", "native"])
+both = pytest.mark.parametrize("dynamic", [False, True])
 
 
 def runs(dynamic, backend):
     """Return the convolution under test."""
     return partial(dynamic_convolution if dynamic else short_convolution, backend=backend)
+
+
+def taps_of(normal, dynamic, tokens, taps=4):
+    """Return taps that all tokens share, or taps of each token."""
+    return normal(BATCH, tokens, CHANNELS, taps) if dynamic else normal(CHANNELS, taps)
 
 
 @pytest.fixture
@@ -60,11 +66,10 @@ def test_dynamic_convolution_is_a_loop(normal, backend, tokens, taps):
 
 @every_backend
 @pytest.mark.parametrize("cut", [1, 2, 5])
-@pytest.mark.parametrize("dynamic", [False, True])
+@both
 def test_one_call_is_two_calls(normal, cut, dynamic, backend):
     x, tail = normal(BATCH, 6, CHANNELS), normal(BATCH, 3, CHANNELS)
-    weight = normal(BATCH, 6, CHANNELS, 4) if dynamic else normal(CHANNELS, 4)
-    run = runs(dynamic, backend)
+    weight, run = taps_of(normal, dynamic, 6), runs(dynamic, backend)
     whole = run(x, weight, tail)
     head, rest = (weight[:, :cut], weight[:, cut:]) if dynamic else (weight, weight)
     first = run(x[:, :cut], head, tail)
@@ -81,60 +86,46 @@ def test_an_impulse_by_hand():
 
 
 @every_backend
-@pytest.mark.parametrize("dynamic", [False, True])
-def test_gradients_of_an_activated_convolution(normal, dynamic, backend):
+@both
+def test_gradients(normal, dynamic, backend):
+    """Of everything that goes in, through everything that comes out; channels in any layout."""
     x, tail = normal(2, 5, 18).requires_grad_(), normal(2, 3, 18).requires_grad_()
     weight = (normal(2, 5, 18, 4) if dynamic else normal(18, 4)).requires_grad_()
 
     def run(*given):
-        return runs(dynamic, backend)(*given, activate=True).output
+        return tuple(runs(dynamic, backend)(*given, activate=True))
 
     assert torch.autograd.gradcheck(run, (x, weight, tail))
     every_third = weight[:, :, ::3] if dynamic else weight[::3]
     assert torch.autograd.gradcheck(run, (x[:, :, ::3], every_third))  # channels apart
 
 
-@every_backend
-@pytest.mark.parametrize("dynamic", [False, True])
-def test_gradients_reach_input_weight_and_tail(normal, dynamic, backend):
-    x, tail = normal(1, 3, 2).requires_grad_(), normal(1, 2, 2).requires_grad_()
-    weight = (normal(1, 3, 2, 3) if dynamic else normal(2, 3)).requires_grad_()
-    run = runs(dynamic, backend)
-    assert torch.autograd.gradcheck(lambda *tensors: tuple(run(*tensors)), (x, weight, tail))
-
-
-@pytest.mark.parametrize("dynamic", [False, True])
+@both
 def test_wrong_shapes_are_refused(normal, dynamic):
-    x, weight = normal(BATCH, 5, CHANNELS), normal(CHANNELS, 4)
-    if dynamic:
-        weight = normal(BATCH, 5, CHANNELS, 4)
-    run = dynamic_convolution if dynamic else short_convolution
-    with pytest.raises(ValueError, match=r"tail has shape \(2, 4, 3\); expected .* \(2, 3, 3\)"):
-        run(x, weight, normal(BATCH, 4, CHANNELS))
-    with pytest.raises(ValueError, match="tail is on meta; expected cpu; move it there"):
-        run(x, weight, normal(BATCH, 3, CHANNELS).to("meta"))
-    with pytest.raises(ValueError, match="weight has shape .*; expected .*channel, taps.*; resha"):
-        run(x, weight[..., :1, :] if dynamic else weight[:1])
-    with pytest.raises(ValueError, match="weight 0 taps; expected .* at least one tap"):
-        run(x, weight[..., :0])
-    with pytest.raises(ValueError, match=r"x has shape \(5, 3\) .*; expected .batch, token, cha"):
-        run(x[0], weight)
+    x, weight = normal(BATCH, 5, CHANNELS), taps_of(normal, dynamic, 5)
+    tail, run = normal(BATCH, 4, CHANNELS), runs(dynamic, "auto")
+    for given, message in (
+        ((x, weight, tail), r"tail has shape \(2, 4, 3\); expected .* \(2, 3, 3\)"),
+        ((x, weight, tail[:, :3].to("meta")), "tail is on meta; expected cpu; move it there"),
+        ((x, weight[..., :1, :] if dynamic else weight[:1]), "weight has shape .*channel, taps"),
+        ((x, weight[..., :0]), "weight 0 taps; expected .* at least one tap"),
+        ((x[0], weight), r"x has shape \(5, 3\) .*; expected .batch, token, cha"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(*given)
     with pytest.raises(ValueError, match="backend 'natvie' is unknown; expected one of auto, "):
-        run(x, weight, backend="natvie")
+        runs(dynamic, "natvie")(x, weight)
 
 
-@pytest.mark.parametrize("dynamic", [False, True])
+@both
 def test_long_convolutions_are_pytorchs(normal, dynamic):
     """On every backend, as documented."""
-    x, weight = normal(BATCH, 5, CHANNELS), normal(CHANNELS, 9)
-    if dynamic:
-        weight = normal(BATCH, 5, CHANNELS, 9)
-    assert torch.equal(
-        runs(dynamic, "auto")(x, weight).output, runs(dynamic, "cpu")(x, weight).output
-    )
+    x, weight = normal(BATCH, 5, CHANNELS), taps_of(normal, dynamic, 5, 9)
+    found = runs(dynamic, "auto")(x, weight).output
+    assert torch.equal(found, runs(dynamic, "cpu")(x, weight).output)
 
 
-@pytest.mark.parametrize("dynamic", [False, True])
+@both
 def test_inputs_and_taps_keep_their_precisions(normal, dynamic):
     """As under autocast: the projection is bfloat16, the taps of a layer are float32."""
     x = normal(1, 5, 4).bfloat16().requires_grad_()

@@ -91,20 +91,27 @@ def test_nothing_in_nothing_out(backend):
     assert rms_norm(torch.zeros(2, 0, 8), torch.ones(8), 1e-6, backend=backend).shape == (2, 0, 8)
 
 
-def test_wrong_shapes_are_refused():
-    x, cos = torch.zeros(1, 1, 3, 8), torch.zeros(3, 8)
-    with pytest.raises(ValueError, match=r"weight has shape \(3,\); expected .channel. = \(8,\)"):
-        rms_norm(x, torch.ones(3), 1e-6)
-    with pytest.raises(ValueError, match=r"both has shape \(2, 5\); expected .* an even number"):
-        silu_gate(torch.zeros(2, 5))
-    with pytest.raises(ValueError, match=r"cos has shape \(1, 8\); expected .* = \(3, 8\)"):
-        rotate(x, cos[:1], cos)
-    with pytest.raises(ValueError, match=r"x has shape \(3, 8\); expected .batch, attn_head"):
-        rotate(x[0, 0], cos, cos)
-    with pytest.raises(ValueError, match="x has shape .*; expected .* even number of channels"):
-        rotate(x[..., :5], cos[:, :5], cos[:, :5])
-    with pytest.raises(ValueError, match="sin requires a gradient; expected a constant; detach"):
-        rotate(x, cos, cos.clone().requires_grad_())
+X, COS = torch.zeros(1, 1, 3, 8), torch.zeros(3, 8)
+
+
+@pytest.mark.parametrize(
+    ("run", "given", "message"),
+    [
+        (
+            rms_norm,
+            (X, torch.ones(3), 1e-6),
+            r"weight has shape \(3,\); .* \(8,\)",
+        ),
+        (silu_gate, (torch.zeros(2, 5),), r"both has shape \(2, 5\); expected .* an even number"),
+        (rotate, (X, COS[:1], COS), r"cos has shape \(1, 8\); expected .* = \(3, 8\)"),
+        (rotate, (X[0, 0], COS, COS), r"x has shape \(3, 8\); expected .batch, attn_head"),
+        (rotate, (X[..., :5], COS[:, :5], COS[:, :5]), "even number of channels"),
+        (rotate, (X, COS, COS.clone().requires_grad_()), "sin requires a gradient; expected"),
+    ],
+)
+def test_wrong_shapes_are_refused(run, given, message):
+    with pytest.raises(ValueError, match=message):
+        run(*given)
     with pytest.raises(ValueError, match="backend 'natvie' is unknown"):
         silu_gate(torch.zeros(2, 4), backend="natvie")
 

@@ -50,3 +50,18 @@ def drawn(
     x["log_decay"] = -decay * x["log_decay"].sigmoid()
     x["beta"] = strongest * x["beta"].sigmoid()
     return {name: x[name].float().to(dtype) for name in NAMES}
+
+
+def check_budget(
+    found: dict[str, Tensor], exact: dict[str, Tensor], plain: dict[str, Tensor], slack: float,
+    eps: float | None = 2**-23,
+) -> None:  # fmt: skip
+    """Compare results by name: at most `slack` x (error of plain PyTorch + eps x largest entry).
+
+    `eps`: None means that of each result's dtype.
+    """
+    assert found.keys() == exact.keys()
+    for name, true in exact.items():
+        error, allowed = ((x[name].double() - true).abs().max() for x in (found, plain))
+        allowed += (eps or torch.finfo(found[name].dtype).eps) * true.abs().max()
+        assert error <= slack * allowed, f"{name}: {error:.1e} > {slack} x {allowed:.1e}"

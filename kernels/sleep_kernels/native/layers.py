@@ -6,7 +6,8 @@ Each takes the same arguments as its PyTorch form in `convolution`, `norms` or `
 from __future__ import annotations
 
 import ctypes
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,13 +36,10 @@ def _whole(x: Tensor) -> Tensor:
     return x.resolve_neg().contiguous()
 
 
-def convolve(x: Tensor, weight: Tensor, tail: Tensor | None, activate: bool) -> Tensor:
-    """Return the convolution of ``x [batch, token, channel]``, SiLU after it if `activate`.
-
-    `weight` is ``[channel, taps]`` or, of a dynamic one, ``[batch, token, channel, taps]``; the
-    tail ``[batch, taps - 1, channel]``.
-    """
-    return cast(Tensor, _Convolve.apply(x, weight, tail, activate))
+def _strided(x: Tensor) -> Tensor:
+    """Return a tensor without a negative bit, whose last axis is contiguous."""
+    x = x.resolve_neg()
+    return x if x.stride(-1) == 1 else x.contiguous()
 
 
 class _Convolve(torch.autograd.Function):
@@ -49,136 +47,102 @@ class _Convolve(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, tail: Tensor | None, activate: bool) -> Tensor:
-        x = x.resolve_neg()
-        if x.stride(-1) != 1:
-            x = x.contiguous()
+        x = _strided(x)
         tail = None if tail is None else _whole(tail.to(x.dtype))
-        shared = weight.ndim == 2
-        weight = _whole(weight.t() if shared else weight)  # shared: (taps, channel)
+        weight = _whole(weight.t() if weight.ndim == 2 else weight)  # shared: (taps, channel)
         ctx.save_for_backward(x, weight, tail)
         ctx.activate = activate
         y = x.new_empty(x.shape)
-        name = "short_forward" if shared else "dynamic_forward"
-        _call(
-            name, structures.Convolution, x.dtype, y=y, **_Convolve.given(x, weight, tail, activate)
-        )
+        _Convolve.run("forward", x, weight, tail, activate, y=y)
         return y
 
     @staticmethod
-    def given(x: Tensor, weight: Tensor, tail: Tensor | None, activate: bool) -> dict[str, Any]:
+    def run(
+        way: str, x: Tensor, weight: Tensor, tail: Tensor | None, activate: bool, **more: Tensor
+    ) -> None:
         batch, tokens, channels = x.shape
-        taps = weight.shape[0 if weight.ndim == 2 else -1]
-        return {
-            "batch": batch, "tokens": tokens, "channels": channels, "taps": taps,
-            "activate": activate, "groups": min(GROUPS, max(batch, 1)),
-            "threads": library.threads_for(8 * x.numel()),
-            "x_batch": x.stride(0), "x_token": x.stride(1),
-            "x": x, "tail": tail, "weight": weight,
-        }  # fmt: skip
+        shared = weight.ndim == 2
+        _call(
+            f"short_{way}" if shared else f"dynamic_{way}", structures.Convolution, x.dtype,
+            batch=batch, tokens=tokens, channels=channels, taps=weight.shape[0 if shared else -1],
+            activate=activate, groups=_groups(batch), threads=library.threads_for(8 * x.numel()),
+            x_batch=x.stride(0), x_token=x.stride(1), x=x, tail=tail, weight=weight, **more,
+        )  # fmt: skip
 
     @staticmethod
     @differentiable_once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, tail = ctx.saved_tensors
-        given = _Convolve.given(x, weight, tail, ctx.activate)
         shared = weight.ndim == 2
         d_x = x.new_empty(x.shape)
         d_tail = None if tail is None else x.new_empty(tail.shape)
-        d_weight = x.new_empty((given["groups"], *weight.shape) if shared else weight.shape)
-        _call(
-            "short_backward" if shared else "dynamic_backward", structures.Convolution, x.dtype,
-            d_y=_whole(gradients[0]), d_x=d_x, d_tail=d_tail, d_weight=d_weight, **given,
-        )  # fmt: skip
+        d_weight = x.new_empty((_groups(len(x)), *weight.shape) if shared else weight.shape)
+        more = {"d_y": _whole(gradients[0]), "d_x": d_x, "d_tail": d_tail, "d_weight": d_weight}
+        _Convolve.run("backward", x, weight, tail, ctx.activate, **more)
         return d_x, d_weight.sum(0).t() if shared else d_weight, d_tail, None
 
 
-def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Return ``x rsqrt(mean x^2 + eps) weight``, ``[..., channel]``."""
-    return cast(Tensor, _RMSNorm.apply(x, weight, eps))
+def _groups(count: int) -> int:
+    return min(GROUPS, max(count, 1))
 
 
-def silu_gate(both: Tensor) -> Tensor:
-    """Return ``SiLU(gate) * up`` for ``both [..., gate and up]``, half as wide."""
-    return cast(Tensor, _Gate.apply(both))
-
-
-def _rows(x: Tensor, channels: int, work: int) -> dict[str, Any]:
+def _run_rows(function: str, x: Tensor, channels: int, work: int, **more: Any) -> None:
+    """Call a function of rows of channels; `work`: what a number costs."""
     rows = x.numel() // max(x.shape[-1], 1)
-    return {
-        "rows": rows, "channels": channels, "groups": min(GROUPS, max(rows, 1)),
-        "threads": library.threads_for(work * x.numel()), "x": x,
-    }  # fmt: skip
+    _call(
+        function, structures.Rows, x.dtype, rows=rows, channels=channels, groups=_groups(rows),
+        threads=library.threads_for(work * x.numel()), x=x, **more,
+    )  # fmt: skip
 
 
 class _RMSNorm(torch.autograd.Function):
+    """``x rsqrt(mean x^2 + eps) weight``, ``[..., channel]``."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         x, weight = _whole(x), _whole(weight)
         ctx.save_for_backward(x, weight)
         ctx.eps = eps
         y = torch.empty_like(x)
-        given = _rows(x, x.shape[-1], 1)
-        _call("rms_forward", structures.Rows, x.dtype, weight=weight, eps=eps, y=y, **given)
+        _run_rows("rms_forward", x, x.shape[-1], 1, weight=weight, eps=eps, y=y)
         return y
 
     @staticmethod
     @differentiable_once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight = ctx.saved_tensors
-        given = _rows(x, x.shape[-1], 2)
-        d_x, d_weight = torch.empty_like(x), x.new_empty((given["groups"], *weight.shape))
-        d_y = _whole(gradients[0])
-        _call(
-            "rms_backward", structures.Rows, x.dtype, weight=weight, eps=ctx.eps, d_y=d_y, d_x=d_x,
-            d_weight=d_weight, **given,
+        groups = _groups(x.numel() // max(x.shape[-1], 1))
+        d_x, d_weight = torch.empty_like(x), x.new_empty((groups, *weight.shape))
+        _run_rows(
+            "rms_backward", x, x.shape[-1], 2, weight=weight, eps=ctx.eps,
+            d_y=_whole(gradients[0]), d_x=d_x, d_weight=d_weight,
         )  # fmt: skip
         return d_x, d_weight.sum(0), None
 
 
 class _Gate(torch.autograd.Function):
+    """``SiLU(gate) * up`` for ``both [..., gate and up]``, half as wide."""
+
     @staticmethod
     def forward(ctx: Any, both: Tensor) -> Tensor:
         both = _whole(both)
         ctx.save_for_backward(both)
-        channels = both.shape[-1] // 2
-        y = both.new_empty((*both.shape[:-1], channels))
-        _call("gate_forward", structures.Rows, both.dtype, y=y, **_rows(both, channels, 8))
+        y = both.new_empty((*both.shape[:-1], both.shape[-1] // 2))
+        _run_rows("gate_forward", both, y.shape[-1], 8, y=y)
         return y
 
     @staticmethod
     @differentiable_once
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (both,) = ctx.saved_tensors
-        d_both = torch.empty_like(both)
-        given = _rows(both, both.shape[-1] // 2, 8)
-        d_y = _whole(gradients[0])
-        _call("gate_backward", structures.Rows, both.dtype, d_y=d_y, d_x=d_both, **given)
+        d_y, d_both = _whole(gradients[0]), torch.empty_like(both)
+        _run_rows("gate_backward", both, both.shape[-1] // 2, 8, d_y=d_y, d_x=d_both)
         return d_both
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the channel pairs of ``x [batch, attn_head, token, channel]`` by their angles."""
-    return cast(Tensor, _Rotate.apply(x, cos, sin))
-
-
-class _Rotate(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        cos, sin = _whole(cos), _whole(sin)
-        ctx.save_for_backward(cos, sin)
-        return _turned(x, cos, sin, 1)
-
-    @staticmethod
-    @differentiable_once
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        cos, sin = ctx.saved_tensors
-        return _turned(gradients[0], cos, sin, -1), None, None
-
-
-def _turned(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
-    x = x.resolve_neg()
-    if x.stride(-1) != 1:
-        x = x.contiguous()
+def turned(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
+    """Turn the channel pairs of ``x [batch, attn_head, token, channel]``; -1 turns them back."""
+    x = _strided(x)
     y = torch.empty_like(x)  # laid out as x is, where x is dense
     if y.stride(-1) != 1:
         y = x.new_empty(x.shape)
@@ -191,6 +155,12 @@ def _turned(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
     _call(
         "turn", structures.Turn, x.dtype, batch=batch, heads=heads, tokens=tokens,
         channels=channels, direction=direction, threads=library.threads_for(2 * x.numel()),
-        x=x, cos=cos, sin=sin, y=y, **strides,
+        x=x, cos=_whole(cos), sin=_whole(sin), y=y, **strides,
     )  # fmt: skip
     return y
+
+
+convolve: Callable[..., Tensor] = _Convolve.apply
+"""``convolve(x, weight, tail, activate)``; see `_Convolve`."""
+rms_norm: Callable[..., Tensor] = _RMSNorm.apply
+silu_gate: Callable[..., Tensor] = _Gate.apply

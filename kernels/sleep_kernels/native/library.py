@@ -1,8 +1,8 @@
-"""Compiling the C++ sources for this processor, once, and loading the library.
+"""Compiles the C++ sources for this processor, once, and loads the library.
 
-The library is kept in ``$SLEEP_KERNELS_CACHE``, else in the user's cache folder, under a name made
-from sources, flags, processor and compiler. It is written to a temporary file, flushed and renamed,
-so that no process ever loads half of one, and loaded only if no other user could have written it.
+It is kept in ``$SLEEP_KERNELS_CACHE``, else in the user's cache folder, under a name made from
+sources, flags, processor and compiler. It is written to a temporary file, flushed and renamed, so
+that no process loads half of one, and loaded only if no other user could have written it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _one_at_a_time = threading.RLock()
 
 
 class Refused(Exception):
-    """Why there is no library; the text follows "backend 'native' cannot serve"."""
+    """Why the library is missing; the text follows "backend 'native' cannot serve"."""
 
 
 class SwitchedOff(Refused):
@@ -80,12 +80,11 @@ def problem() -> str | None:
 def takes(backend: str, *tensors: Tensor) -> bool:
     """Return whether the library runs a layer (convolution, norm, gate, RoPE) on these tensors.
 
-    It does for "auto" and "native", for tensors on a CPU that are all float32 or all float64, but
-    not while operations are recorded rather than run: a compiler fuses the plain forms with
-    their neighbours.
+    It does for "auto" and "native", if all are float32 or all float64 and on a CPU, and operations
+    are run, not recorded: a compiler fuses the plain forms with their neighbours.
 
-    Raises ValueError: no backend has that name; RuntimeError: "native" was asked for and there is
-    no library.
+    Raises ValueError: no backend has that name; RuntimeError: "native" is requested and the
+    library is missing.
     """
     check_backend_name(backend)
     if backend not in ("auto", "native") or torch.compiler.is_compiling():
@@ -101,7 +100,7 @@ def takes(backend: str, *tensors: Tensor) -> bool:
 def runs_at_once(*tensors: Tensor | None) -> bool:
     """Return whether tensors hold numbers on a CPU, and an operation on them is run, not recorded.
 
-    Fake tensors, other subclasses, dispatch modes and tracers have to see operators.
+    Subclasses (fake tensors too), dispatch modes and tracers have to see operators.
     """
     given = [x for x in tensors if x is not None]
     plain = all(type(x) in (Tensor, torch.nn.Parameter) for x in given)
@@ -110,10 +109,7 @@ def runs_at_once(*tensors: Tensor | None) -> bool:
 
 
 def library() -> ctypes.CDLL:
-    """Return the library.
-
-    Raises RuntimeError: the library is missing; `problem` says why.
-    """
+    """Return the library. Raises RuntimeError: it is missing; `problem` says why."""
     found = _library_or_reason()
     if isinstance(found, str):
         raise cannot_serve("native", found)
@@ -123,7 +119,7 @@ def library() -> ctypes.CDLL:
 def call(function: str, arguments: ctypes.Structure, dtype: torch.dtype) -> None:
     """Call one of the library's functions, for float32 or float64 numbers.
 
-    Raises MemoryError: it found no memory to work in; RuntimeError: it failed in another way.
+    Raises MemoryError: it found no memory; RuntimeError: it failed in another way.
     """
     outcome = getattr(library(), f"{function}_{KINDS[dtype]}")(ctypes.byref(arguments))
     if outcome == 1:
@@ -142,12 +138,11 @@ def compiler_line() -> str | None:
     command = find_compiler()
     if command is None:
         return None
-    lines = _output(command, "--version").splitlines()
-    return lines[0] if lines else shlex.join(command)
+    return next(iter(_output(command, "--version").splitlines()), shlex.join(command))
 
 
 def find_compiler() -> list[str] | None:
-    """Return the C++ compiler's command: ``$CXX``, which then is the only one, or a known one.
+    """Return the C++ compiler's command: ``$CXX`` alone if that is set, else a known one, or None.
 
     A blank ``$CXX`` counts as unset; one with unmatched quotes is not a command.
     """
@@ -172,11 +167,10 @@ def _loaded() -> ctypes.CDLL | str:
     """Return the library, or why it is missing: reported once unless the user switched it off."""
     try:
         path = _built()
-        try:
+        with suppress(OSError):
             return _checked(path)
-        except OSError:  # damaged: build it again
-            path.unlink(missing_ok=True)
-            return _checked(_built())
+        path.unlink(missing_ok=True)  # damaged: build it again
+        return _checked(_built())
     except SwitchedOff as reason:
         return str(reason)
     except Refused as reason:
@@ -209,12 +203,11 @@ def _built() -> Path:
     name = f"sleep-kernels-{_digest(*FLAGS, *TUNING, _processor(), sources=True)}"
     if compiler is None:  # a library compiled earlier still serves
         known = sorted(folder.glob(f"{name}-*.so"), key=lambda path: path.stat().st_mtime)
-        if not known:
-            named = os.environ.get("CXX", "")
-            blank = not named.strip()
-            wanted = f"install one of {', '.join(COMPILERS)}" if blank else f"$CXX is {named!r}"
-            raise Refused(f"there is no C++ compiler; {wanted}")
-        return _own(known[-1])
+        if known:
+            return _own(known[-1])
+        named = os.environ.get("CXX", "")
+        fix = f"$CXX is {named!r}" if named.strip() else f"install one of {', '.join(COMPILERS)}"
+        raise Refused(f"no C++ compiler was found; {fix}")
     path = folder / f"{name}-{_digest(*compiler, _output(compiler, '--version'))}.so"
     if not path.exists():
         with _locked(folder / "lock"):  # one process compiles, the others wait
@@ -224,10 +217,7 @@ def _built() -> Path:
 
 
 def _make(compiler: list[str], path: Path) -> None:
-    """Compile into `path`, and remove old files from its folder.
-
-    A failure is recorded there too, so that it is not repeated at every start.
-    """
+    """Compile into `path`; record a failure there too, so that no later start repeats it."""
     failed = path.with_suffix(".failed")
     if failed.exists():
         raise Refused(f"{failed.read_text(encoding='utf-8')}; delete {failed} to try again")
@@ -245,12 +235,8 @@ def _make(compiler: list[str], path: Path) -> None:
             failed.write_text(str(reason), encoding="utf-8")
             raise
         whole.chmod(0o700)
-        for place in (whole, path.parent):
-            descriptor = os.open(place, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        with whole.open("rb") as file:
+            os.fsync(file.fileno())
         whole.replace(path)
 
 
@@ -271,11 +257,16 @@ def _clear(folder: Path) -> None:
 def _own(path: Path) -> Path:
     """Return a library's path if no other user could have written it; mark it as used today."""
     status = path.lstat()
-    if status.st_uid != os.getuid() or status.st_mode & 0o022 or not stat.S_ISREG(status.st_mode):
+    if not _private(status) or not stat.S_ISREG(status.st_mode):
         raise Refused(f"other users may have written {path}; delete it, or set {FOLDER}")
     with suppress(OSError):  # the folder may be read-only
         os.utime(path)
     return path
+
+
+def _private(status: os.stat_result) -> bool:
+    """Return whether a file or folder is the user's, and only the user can write to it."""
+    return status.st_uid == os.getuid() and not status.st_mode & 0o022
 
 
 def _folder() -> Path:
@@ -292,8 +283,7 @@ def _folder() -> Path:
         folder = folder.resolve()
     except (OSError, RuntimeError) as error:
         raise Refused(f"its folder cannot be made ({error}); set {FOLDER}") from None
-    status = folder.stat()
-    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+    if not _private(folder.stat()):
         raise Refused(f"other users can write to {folder}; remove that permission, or set {FOLDER}")
     for parent in folder.parents:  # anyone who can rename a folder can replace it
         status = parent.stat()
@@ -315,13 +305,10 @@ def _alone_in(group: int) -> bool:
     import grp
     import pwd
 
-    if group == 0:
-        return True
-    try:
+    with suppress(KeyError):  # a user or a group without a name
         user, entry = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(group)
-    except KeyError:
-        return False
-    return entry.gr_name == user and set(entry.gr_mem) <= {user}
+        return group == 0 or (entry.gr_name == user and set(entry.gr_mem) <= {user})
+    return group == 0
 
 
 @contextmanager
@@ -357,26 +344,25 @@ def _processor() -> str:
 def _output(command: list[str], *arguments: str) -> str:
     """Return what a short command prints, nothing if it fails."""
     try:
-        return subprocess.run(
-            [*command, *arguments], capture_output=True, text=True, errors="replace", check=False,
-            timeout=30,
-        ).stdout  # fmt: skip
+        return _run([*command, *arguments], 30).stdout
     except (OSError, subprocess.TimeoutExpired):
         return ""
 
 
+def _run(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, capture_output=True, text=True, errors="replace", check=False, timeout=seconds
+    )
+
+
 def _compile(compiler: list[str], target: Path) -> None:
+    source = str(HERE / "library.cpp")
     for tuning in TUNING:
-        command = [*compiler, *FLAGS, tuning, str(HERE / "library.cpp"), "-o", str(target)]
         try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, errors="replace", check=False,
-                timeout=COMPILE_SECONDS,
-            )  # fmt: skip
+            done = _run([*compiler, *FLAGS, tuning, source, "-o", str(target)], COMPILE_SECONDS)
         except subprocess.TimeoutExpired:
-            raise Refused(
-                f"{compiler[0]} did not finish within {COMPILE_SECONDS} seconds"
-            ) from None
+            problem = f"{compiler[0]} did not finish within {COMPILE_SECONDS} seconds"
+            raise Refused(problem) from None
         if done.returncode == 0:
             return
     lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]

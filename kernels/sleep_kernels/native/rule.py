@@ -11,11 +11,12 @@ from sleep_kernels.operators import (
     Inputs,
     Outputs,
     Settings,
-    custom_operator,
-    eager_operator,
     empty_outputs,
     flatten,
+    gradient_shape,
+    gradients,
     heads_packed,
+    operators,
     unflatten,
 )
 
@@ -41,48 +42,37 @@ def _forward(inputs: Inputs, settings: Settings) -> Outputs:
     inputs = _indexable(inputs)
     output, after, chunks = empty_outputs(inputs, settings)
     _run("forward", inputs, settings, output=output, after=after, chunks=chunks)
-    change = None
-    if settings.change_norm:
-        moved = after if inputs.state is None else after - inputs.state
-        change = torch.linalg.matrix_norm(moved)
-    return output, after, chunks, change
+    if not settings.change_norm:
+        return output, after, chunks, None
+    moved = after if inputs.state is None else after - inputs.state
+    return output, after, chunks, torch.linalg.matrix_norm(moved)
 
 
 def _backward(
     inputs: Inputs, settings: Settings, d_output: Tensor | None, d_after: Tensor | None
 ) -> tuple[Tensor | None, ...]:
-    if d_output is None:
-        inputs = inputs._replace(q=None, weight=None, gate=None)
     inputs = _indexable(inputs)
-    batch, _, heads, _ = inputs.k.shape
-    found: dict[str, Tensor | None] = {}
-    for name, x in zip(Inputs._fields[:-1], inputs[:-1], strict=True):
-        shape: tuple[int, ...] = () if x is None else tuple(x.shape)
-        if name in ("rate", "bias"):
-            shape = (batch, heads)
-        elif name == "weight":
-            shape = (batch, heads, *shape)
-        found[name] = None if x is None else inputs.v.new_empty(shape)
+    found = {
+        name: None if x is None else x.new_empty(gradient_shape(inputs, name))
+        for name, x in inputs._asdict().items()
+        if name != "valid"
+    }
     given = {"d_output": d_output, "d_after": d_after}
     given = {n: None if x is None else x.resolve_neg().contiguous() for n, x in given.items()}
     _run("backward", inputs, settings, **given, **{f"d_{name}": x for name, x in found.items()})
-    for name, axes in (("rate", 0), ("bias", 0), ("weight", (0, 1))):
-        x = found[name]
-        if x is not None:
-            found[name] = x.sum(axes)
-    return tuple(found.values())
+    return gradients(inputs, found)
 
 
 def _indexable(inputs: Inputs) -> Inputs:
     """Return the same with heads and the last axis contiguous, which the library relies on."""
-    found: dict[str, Tensor | None] = {}
-    for name, x in inputs._asdict().items():
-        x = (
-            None if x is None else x.resolve_neg()
-        )  # memory behind a negative bit holds the opposite
-        whole = x is None or (name in structures.STRIDED and heads_packed(x))
-        found[name] = x if x is None or whole else x.contiguous()
-    return Inputs(**found)  # type: ignore[arg-type]
+
+    def indexable(name: str, x: Tensor | None) -> Tensor | None:
+        if x is None:
+            return None
+        x = x.resolve_neg()  # memory behind a negative bit holds the opposite
+        return x if name in structures.STRIDED and heads_packed(x) else x.contiguous()
+
+    return Inputs(*map(indexable, Inputs._fields, inputs))  # type: ignore[arg-type]
 
 
 def _run(direction: str, inputs: Inputs, settings: Settings, **others: Tensor | None) -> None:
@@ -101,5 +91,4 @@ def _run(direction: str, inputs: Inputs, settings: Settings, **others: Tensor | 
     library.call(f"rule_{direction}", call, v.dtype)
 
 
-_compiled = custom_operator("native_rule", _forward, _backward)
-_eager = eager_operator(_forward, _backward)
+_compiled, _eager = operators("native_rule", _forward, _backward)

@@ -1,4 +1,4 @@
-"""The structures that are handed to the library, field by field as its headers have them."""
+"""The structures that the library takes, field by field as in its headers."""
 
 from __future__ import annotations
 
@@ -49,4 +49,4 @@ Turn = _structure(
 ALL: dict[str, type[ctypes.Structure]] = {
     "call": Call, "convolution": Convolution, "rows": Rows, "turn": Turn
 }  # fmt: skip
-"""By the names under which the library tells their sizes."""
+"""By the names under which the library reports their sizes."""

@@ -19,22 +19,18 @@ from typing import Any, NamedTuple
 
 import torch
 import triton
+from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from sleep_kernels.contract import CHUNK
-from sleep_kernels.triton.arguments import INTERPRETED, STRIDES, precision
-from sleep_kernels.triton.backward import backward_kernel
-from sleep_kernels.triton.configurations import (
-    Configuration,
-    backward_configuration,
-    forward_configuration,
-    step_configuration,
-)
-from sleep_kernels.triton.forward import forward_kernel
-from sleep_kernels.triton.step import step_kernel
+from sleep_kernels.operators import Inputs, Settings
+from sleep_kernels.triton.arguments import INTERPRETED, STRIDES
+from sleep_kernels.triton.configurations import holds_every_value
+from sleep_kernels.triton.run import Launch, backward_launch, forward_launch
 
-KERNELS = {"forward": forward_kernel, "backward": backward_kernel, "step": step_kernel}
+DIRECTIONS = ("forward", "backward", "step")
+POINTERS = {torch.bfloat16: "*bf16", torch.float32: "*fp32", torch.uint8: "*u8"}
 MOST_SHARED = {80: 163 * 1024, 90: 227 * 1024}
 """Bytes of shared memory a block may use, by compute capability."""
 
@@ -62,99 +58,68 @@ class Variant(NamedTuple):
     """With unit norms, gates, padding, output norm, chunk states and change norm."""
 
 
-def what_is_used(variant: Variant, capability: int = 90, size: Configuration | None = None) -> Used:
-    """Compile a kernel for a GPU of compute capability 80 or 90.
+def what_is_used(variant: Variant, capability: int = 90) -> Used:
+    """Compile a kernel as it ships, for a GPU of `capability` (ten times its name): 80 or 90.
 
-    `variant`: which kernel; ``dtype`` is "bf16", "fp32" or "tf32". `capability`: ten times the
-    compute capability. `size`: other block sizes than those that ship. Raises RuntimeError:
-    Triton's interpreter is on in this process.
+    Raises RuntimeError: Triton's interpreter is on in this process.
     """
     if INTERPRETED:
         raise RuntimeError("TRITON_INTERPRET=1 is set; compile in a process without it")
-    kernel = KERNELS[variant.direction]
-    size = size or shipped(variant)
-    arguments = _arguments(variant, size)
+    launch = _launch(variant)
+    kernel = launch.kernel
+    kinds = {name: _kind(name, launch.arguments[name]) for name in kernel.arg_names}
     source = ASTSource(
         fn=kernel,
-        signature={name: _kind(arguments[name]) for name in kernel.arg_names},
-        constexprs={n: x for n, x in arguments.items() if _kind(x) == "constexpr"},
+        signature=kinds,
+        constexprs={n: launch.arguments[n] for n, kind in kinds.items() if kind == "constexpr"},
         attrs={
             (i,): [["tt.divisibility", 16]]
-            for i, name in enumerate(kernel.arg_names)
-            if _kind(arguments[name]).startswith("*")
+            for i, kind in enumerate(kinds.values())
+            if kind.startswith("*")
         },
     )
     compiled = triton.compile(
         source,
         target=GPUTarget("cuda", capability, 32),
-        options={"num_warps": size.warps, "num_stages": size.stages},
+        options={"num_warps": launch.size.warps, "num_stages": launch.size.stages},
     )
     registers, stack = _resources(compiled.asm["cubin"])
-    return Used(registers, stack, compiled.metadata.shared, size.warps)
+    return Used(registers, stack, compiled.metadata.shared, launch.size.warps)
 
 
-def shipped(variant: Variant) -> Configuration:
-    """Return the configuration that ships for a kernel."""
-    keys, values, dtype = variant.keys, variant.values, variant.dtype
-    if variant.direction == "step":
-        return step_configuration(keys, values)
-    if variant.direction == "forward":
-        return forward_configuration(keys, values, dtype)
-    return backward_configuration(keys, values, dtype)
-
-
-def _kind(argument: Any) -> str:
+def _kind(name: str, argument: Any) -> str:
     """Return an argument's entry in a kernel's signature."""
-    is_type = isinstance(argument, str) and argument.startswith(("*", "i32"))
-    return argument if is_type else "constexpr"
+    if isinstance(argument, Tensor):
+        return POINTERS[argument.dtype]
+    return "i32" if name in (*STRIDES, "tokens", "heads") else "constexpr"
 
 
-def _arguments(variant: Variant, size: Configuration) -> dict[str, Any]:
-    """Return a kernel's arguments by name: a type for a pointer or a number, else a constant."""
-    data = "*bf16" if variant.dtype == "bf16" else "*fp32"
-    dtypes = {torch.bfloat16 if variant.dtype == "bf16" else torch.float32}
-    chosen = precision(dtypes, variant.dtype == "tf32")
-    if variant.direction == "forward":
-        chosen = chosen.in_pieces()
-    fused = variant.fused
-    normed = fused and size.BV >= variant.values
-    decay = "*fp32" if variant.decay else None
-    given: dict[str, str | None] = {
-        **dict.fromkeys(("q", "k", "v", "beta"), data),
-        "g": decay,
-        "state": "*fp32",
-        **dict.fromkeys(("rate", "bias"), decay if fused else None),
-        "weight": "*fp32" if normed else None,
-        "gate": data if normed else None,
-    }
-    asked = "*fp32" if fused else None
-    more: dict[str, str | None] = {"valid": "*u8" if fused else None, "o": data, "after": "*fp32"}
-    more |= {"chunks": asked, "change": asked, "do": data, "dafter": "*fp32"}
-    more["starts"] = "*fp32" if variant.many else None
-    found = {f"d{name}": kind for name, kind in given.items()}
-    if size.BV < variant.values:  # every block of values adds to these
-        found |= {name: found[name] and "*fp32" for name in ("dq", "dk", "dg", "dbeta")}
-    arguments = {
-        **{f"p_{name}": kind for name, kind in (given | more | found).items()},
-        **dict.fromkeys(STRIDES, "i32"),
-        "tokens": "i32",
-        "heads": "i32",
-        "KEYS": variant.keys,
-        "VALUES": variant.values,
-        "BK": size.BK,
-        "BV": size.BV,
-        "C": CHUNK,
-        "UNIT": 16,
-        "SCALE": variant.keys**-0.5,
-        "STRENGTH": 1.0,
-        "EPS": 1e-6,
-        "MANY": variant.many,
-        "DELTA": variant.delta,
-        "NORMALISE": fused,
-        "GATED": fused,
-        **chosen._asdict(),
-    }
-    return {name: arguments[name] for name in KERNELS[variant.direction].arg_names}
+def _launch(variant: Variant) -> Launch:
+    """Return the launch of a kernel on tensors without data."""
+    keys, values, fused, decay = variant.keys, variant.values, variant.fused, variant.decay
+    dtype = torch.bfloat16 if variant.dtype == "bf16" else torch.float32
+    tokens = 1 if variant.direction == "step" else CHUNK * (1 + variant.many)
+
+    def empty(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device="meta")
+
+    q, k = (empty(1, tokens, 1, keys, dtype=dtype) for _ in range(2))
+    v, gate = (empty(1, tokens, 1, values, dtype=dtype) for _ in range(2))
+    normed = fused and holds_every_value(keys, values, variant.dtype)
+    inputs = Inputs(
+        q, k, v, empty(1, tokens, 1) if decay else None, empty(1, tokens, 1, dtype=dtype),
+        empty(1, 1, keys, values), *((empty(1) if decay and fused else None,) * 2),
+        empty(values) if normed else None, gate if normed else None,
+        empty(1, tokens, dtype=torch.bool) if fused else None,
+    )  # fmt: skip
+    tf32 = variant.dtype == "tf32"
+    settings = Settings(
+        keys**-0.5, 1.0, 1e-6, variant.delta, normalise=fused, gated=fused, tf32=tf32,
+        chunk_states=fused, change_norm=fused,
+    )  # fmt: skip
+    if variant.direction == "backward":
+        return backward_launch(inputs, settings, v, empty(1, 1, keys, values))[0]
+    return forward_launch(inputs, settings)[0]
 
 
 def _resources(cubin: bytes) -> tuple[int, int]:
@@ -181,7 +146,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for size in arguments.sizes:
         keys, values, dtype = size.split(",")
-        for direction, many, fused in product(KERNELS, (True, False), (False, True)):
+        for direction, many, fused in product(DIRECTIONS, (True, False), (False, True)):
             if (direction == "step" and many) or (arguments.fused and not fused):
                 continue
             kernel = Variant(direction, int(keys), int(values), dtype, many=many, fused=fused)

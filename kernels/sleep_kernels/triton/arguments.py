@@ -1,11 +1,9 @@
-"""What the launchers are given, and the arguments they make of it for every kernel."""
+"""The arguments that every kernel takes, from the inputs and settings of a call."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
@@ -39,7 +37,7 @@ def all_indexable(inputs: Inputs) -> Inputs:
 STRIDES = (
     "q_batch", "q_token", "k_batch", "k_token", "v_batch", "v_token", "gate_batch", "gate_token"
 )  # fmt: skip
-"""Names of the strides that `strides_of` returns for `Inputs`, as the kernels take them."""
+"""Names of the strides of q, k, v and gate, as the kernels take them."""
 MOST_STEP = 2**31 // CHUNK
 """Elements between two tokens up to which offsets within a chunk fit 32 bits."""
 
@@ -55,8 +53,8 @@ def indexable(x: Tensor | None) -> Tensor | None:
     return x if near and heads_packed(x) else x.contiguous()
 
 
-def strides_of(inputs: Inputs) -> tuple[list[int], int]:
-    """Return batch and token strides of q, k, v and gate, and the unit they count in.
+def strides_of(inputs: Inputs) -> dict[str, int]:
+    """Return `STRIDES` by name, and UNIT, which they count in.
 
     The unit, in elements, is the largest power of two up to 16 that divides all of them. It is
     compiled into the kernel and the strides are not: one kernel serves all aligned strides.
@@ -67,7 +65,8 @@ def strides_of(inputs: Inputs) -> tuple[list[int], int]:
         for axis in (0, 1)
     ]
     unit = math.gcd(16, *strides)
-    return [stride // unit for stride in strides], unit
+    counted = zip(STRIDES, (stride // unit for stride in strides), strict=True)
+    return {**dict(counted), "UNIT": unit}
 
 
 class Precision(NamedTuple):
@@ -124,11 +123,6 @@ def constants(inputs: Inputs, settings: Settings, *, pieces: bool = False) -> di
         "GATED": settings.gated,
         **(chosen.in_pieces() if pieces else chosen)._asdict(),
     }
-
-
-def on_device(x: Tensor) -> AbstractContextManager[object]:
-    """Make `x`'s device the current one, where Triton launches."""
-    return torch.cuda.device(x.device) if x.is_cuda else contextlib.nullcontext()
 
 
 def kernel_dtype(inputs: Inputs, settings: Settings) -> str:

@@ -5,24 +5,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import torch
 import triton
 import triton.language as tl
-from torch import Tensor
 
-from sleep_kernels.contract import CHUNK, state_dtype
-from sleep_kernels.operators import Inputs, Settings
-from sleep_kernels.triton.arguments import (
-    STRIDES,
-    all_indexable,
-    constants,
-    kernel_dtype,
-    on_device,
-    strides_of,
-)
-from sleep_kernels.triton.configurations import backward_configuration
+from sleep_kernels.triton.arguments import STRIDES
 from sleep_kernels.triton.tiles import (
     add_rows,
     add_tokens,
@@ -302,88 +288,3 @@ def backward_kernel(
     if p_drate is not None:
         tl.store(p_drate + pair, tl.sum(sum_rate, 0))
         tl.store(p_dbias + pair, tl.sum(sum_bias, 0))
-
-
-class Gradients(NamedTuple):
-    """Gradients of `Inputs`, in its order without `valid`; None where an input is absent."""
-
-    q: Tensor | None
-    k: Tensor
-    v: Tensor
-    log_decay: Tensor | None
-    beta: Tensor | None
-    state: Tensor | None
-    rate: Tensor | None
-    bias: Tensor | None
-    weight: Tensor | None
-    gate: Tensor | None
-
-
-def run_backward(
-    inputs: Inputs, settings: Settings, d_output: Tensor | None, d_after: Tensor | None
-) -> Gradients:
-    """Launch the backward kernel.
-
-    `d_output`, `d_after`: gradients of output and state; None means zeros. Returns each in its
-    input's dtype. Without `d_output`, q and what stands behind the output have none.
-    """
-    if d_output is None:
-        inputs = inputs._replace(q=None, weight=None, gate=None)
-    inputs = all_indexable(inputs)
-    strides, unit = strides_of(inputs)
-    q, k, v = inputs.q, inputs.k, inputs.v
-    batch, tokens, heads, keys = k.shape
-    values = v.shape[-1]
-    kept = state_dtype(v.dtype)
-    size = backward_configuration(keys, values, kernel_dtype(inputs, settings))
-    blocks = triton.cdiv(values, size.BV)
-    chunks = triton.cdiv(tokens, CHUNK)
-
-    def fresh(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """Return a contiguous buffer of x's shape; `torch.empty_like` may keep its strides."""
-        return torch.empty(x.shape, dtype=dtype or x.dtype, device=x.device)
-
-    def shared(x: Tensor | None) -> Tensor | None:
-        """Return a buffer every block of values adds to; in x's dtype if there is one block."""
-        return None if x is None else fresh(x, kept if blocks > 1 else x.dtype)
-
-    def partial(x: Tensor | None, *shape: int) -> Tensor | None:
-        """Return a buffer for one sum a program."""
-        return None if x is None else v.new_empty((batch, heads, *shape), dtype=kept)
-
-    found = Gradients(
-        q=shared(q),
-        k=shared(k),  # type: ignore[arg-type]
-        v=fresh(v),
-        log_decay=shared(inputs.log_decay),
-        beta=shared(inputs.beta),
-        state=None if inputs.state is None else fresh(inputs.state),
-        rate=partial(inputs.rate),
-        bias=partial(inputs.bias),
-        weight=partial(inputs.weight, values),
-        gate=None if inputs.gate is None else fresh(inputs.gate),
-    )
-    starts = None
-    if chunks > 1:
-        starts = v.new_empty((batch * heads * chunks * size.BK * size.BV,), dtype=kept)
-    with on_device(v):
-        backward_kernel[(batch * heads,)](
-            *inputs,
-            None if d_output is None else d_output.contiguous(),
-            None if d_after is None else d_after.contiguous(),
-            *found, starts, *strides, tokens, heads,
-            BK=size.BK, BV=size.BV, UNIT=unit, num_warps=size.warps, num_stages=size.stages,
-            **constants(inputs, settings),
-        )  # fmt: skip
-    rate, bias, weight = found.rate, found.bias, found.weight
-    found = found._replace(
-        rate=None if rate is None else rate.sum(0),
-        bias=None if bias is None else bias.sum(0),
-        weight=None if weight is None else weight.sum((0, 1)),
-    )
-    return Gradients(
-        *(
-            None if x is None or y is None else x.to(y.dtype)
-            for x, y in zip(found, inputs[:-1], strict=True)
-        )  # type: ignore[arg-type]
-    )

@@ -8,16 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from sleep_kernels.operators import Inputs, Outputs, Settings, empty_outputs
-from sleep_kernels.triton.arguments import (
-    STRIDES,
-    all_indexable,
-    constants,
-    kernel_dtype,
-    on_device,
-    strides_of,
-)
-from sleep_kernels.triton.configurations import forward_configuration
+from sleep_kernels.triton.arguments import STRIDES
 from sleep_kernels.triton.tiles import (
     advanced,
     chunk_rows,
@@ -108,22 +99,3 @@ def forward_kernel(
         if p_state is not None:
             b_s -= tl.load(p_state + p_of_pair + o_s, mask=m_s, other=0.0).to(F)
         tl.store(p_change + tl.program_id(0), tl.sum(tl.sum(b_s * b_s, 1), 0))
-
-
-def run_forward(inputs: Inputs, settings: Settings) -> Outputs:
-    """Launch the forward kernel."""
-    inputs = all_indexable(inputs)
-    strides, unit = strides_of(inputs)
-    batch, tokens, heads, keys = inputs.k.shape
-    values = inputs.v.shape[-1]
-    size = forward_configuration(keys, values, kernel_dtype(inputs, settings))
-    blocks = triton.cdiv(values, size.BV)
-    output, after, chunks = empty_outputs(inputs, settings)
-    change = after.new_empty((batch, heads, blocks)) if settings.change_norm else None
-    with on_device(inputs.v):
-        forward_kernel[(batch * heads * blocks,)](
-            *inputs, output, after, chunks, change, *strides, tokens, heads,
-            BK=size.BK, BV=size.BV, UNIT=unit, num_warps=size.warps, num_stages=size.stages,
-            **constants(inputs, settings, pieces=True),
-        )  # fmt: skip
-    return output, after, chunks, None if change is None else change.sum(-1).sqrt()

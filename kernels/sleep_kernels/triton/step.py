@@ -8,9 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from sleep_kernels.operators import Inputs, Outputs, Settings, empty_outputs
-from sleep_kernels.triton.arguments import STRIDES, all_indexable, constants, on_device, strides_of
-from sleep_kernels.triton.configurations import step_configuration
+from sleep_kernels.triton.arguments import STRIDES
 from sleep_kernels.triton.tiles import place, sigmoid, softplus, state_offsets
 
 BY_BATCH = STRIDES[::2]
@@ -103,24 +101,3 @@ def step_kernel(
         if p_state is not None:
             b_s -= tl.load(p_state + at_pair + o_s, mask=m_s, other=0.0).to(F)
         tl.store(p_change + tl.program_id(0), tl.sum(tl.sum(b_s * b_s, 1), 0))
-
-
-def run_step(inputs: Inputs, settings: Settings) -> Outputs:
-    """Launch the step kernel."""
-    inputs = all_indexable(inputs)
-    strides, unit = strides_of(inputs)
-    batch, _, heads, keys = inputs.k.shape
-    values = inputs.v.shape[-1]
-    size = step_configuration(keys, values)
-    blocks = triton.cdiv(values, size.BV)
-    output, after, chunks = empty_outputs(inputs, settings)
-    change = after.new_empty((batch, heads, blocks)) if settings.change_norm else None
-    given = constants(inputs, settings)
-    for unused in ("C", "MANY", "DT", "PREC", "SOLVE"):
-        del given[unused]
-    with on_device(inputs.v):
-        step_kernel[(batch * heads * blocks,)](
-            *inputs, output, after, chunks, change, *strides[::2], heads, UNIT=unit,
-            BK=size.BK, BV=size.BV, num_warps=size.warps, num_stages=size.stages, **given,
-        )  # fmt: skip
-    return output, after, chunks, None if change is None else change.sum(-1).sqrt()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sleep_kernels.backends import REGISTRY, Fla, backend_status, choose_backend
+from sleep_kernels.backends import REGISTRY, backend_status, choose_backend
 from sleep_kernels.contract import Call
 
 
@@ -13,40 +13,34 @@ def call(dtype=torch.bfloat16, keys=32, values=32, delta=True):
     return Call(k, k, v, None, None, None, delta=delta)
 
 
+FLA = [
+    ({"dtype": torch.float32}, "float32 inputs; expected bfloat16 or float16"),
+    ({"keys": 272}, "key = 272; expected at most 256"),
+    ({"dtype": torch.float64}, "float64 inputs; expected bfloat16 or float16"),
+    ({"keys": 256}, None),
+    ({"dtype": torch.float16, "values": 512}, None),
+    ({"dtype": torch.float32, "keys": 512, "delta": False}, None),
+]
+TRITON = [
+    ({"keys": 48}, "key = 48; expected one of 16, 32, 64, 96, 128"),
+    ({"values": 272}, "value = 272; expected a multiple of 16 up to 256"),
+    ({"values": 24}, "value = 24; expected a multiple of 16 up to 256"),
+    ({"dtype": torch.float32, "keys": 96, "values": 256}, None),
+]
+
+
 @pytest.mark.parametrize(
-    ("given", "reason"),
-    [
-        ({"dtype": torch.float32}, "float32 inputs; expected bfloat16 or float16"),
-        ({"keys": 272}, "key = 272; expected at most 256"),
-        ({"dtype": torch.float64}, "float64 inputs; expected bfloat16 or float16"),
-        ({"keys": 256}, None),
-        ({"dtype": torch.float16, "values": 512}, None),
-        ({"dtype": torch.float32, "keys": 512, "delta": False}, None),
-    ],
+    ("backend", "given", "reason"),
+    [*(("fla", *case) for case in FLA), *(("triton", *case) for case in TRITON)],
 )
-def test_fla_refuses_sizes_and_dtypes(given, reason, monkeypatch):
-    monkeypatch.setattr(Fla, "missing", lambda self, device: None)
-    cpu = torch.device("cpu")
-    assert REGISTRY["fla"].refused(call(**given)) == reason
+def test_sizes_and_dtypes_are_refused_by_name(backend, given, reason, monkeypatch):
+    monkeypatch.setattr(type(REGISTRY[backend]), "missing", lambda self, device: None)
+    asked = (backend, torch.device("cpu"), call(**given))
     if reason is None:
-        assert choose_backend("fla", cpu, call(**given)) == "fla"
+        assert choose_backend(*asked) == backend
         return
-    with pytest.raises(RuntimeError) as raised:
-        choose_backend("fla", cpu, call(**given))
-    assert str(raised.value) == f"backend 'fla' cannot serve: {reason}; use backend='auto'"
-
-
-@pytest.mark.parametrize(
-    ("given", "reason"),
-    [
-        ({"keys": 48}, "key = 48; expected one of 16, 32, 64, 96, 128"),
-        ({"values": 272}, "value = 272; expected a multiple of 16 up to 256"),
-        ({"values": 24}, "value = 24; expected a multiple of 16 up to 256"),
-        ({"dtype": torch.float32, "keys": 96, "values": 256}, None),
-    ],
-)
-def test_triton_refuses_sizes(given, reason):
-    assert REGISTRY["triton"].refused(call(**given)) == reason
+    with pytest.raises(RuntimeError, match=f"{backend}' cannot serve: {reason}; use backend='auto"):
+        choose_backend(*asked)
 
 
 def test_the_capability_is_that_of_the_tensors_device(monkeypatch):

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from triton_cases import ALL, FUSED, make, run_triton
 
 import sleep_kernels
 from sleep_kernels.contract import CHUNK
 from sleep_kernels.operators import flatten
-
-ALL = dict.fromkeys(("normalise", "gates", "output_norm", "valid"), True)
+from sleep_kernels.triton import run
+from sleep_kernels.triton.run import rule
 
 
 def arguments(case, **options):
@@ -23,14 +24,12 @@ def arguments(case, **options):
 @pytest.mark.parametrize(
     ("options", "absent"),
     [
-        ({}, "nothing"), (ALL, "nothing"), ({}, "chunk_states"), ({}, "change_norm"),
-        (ALL, "both"), (ALL, "q"), ({}, "all"),
+        ({}, "nothing"), ({}, "chunk_states"), ({}, "change_norm"), (FUSED, "both"), (FUSED, "q"),
+        ({}, "all"),
     ],
 )  # fmt: skip
-def test_operators_pass_torchs_checks(tokens, options, absent, make):
+def test_operators_pass_torchs_checks(tokens, options, absent):
     """With every result that an operator can return, and with some of them left out."""
-    from sleep_kernels.triton.run import rule
-
     rule_backward = torch.ops.sleep_kernels.triton_rule_backward.default
 
     case = make(tokens=tokens, **options).to(torch.float32)
@@ -49,11 +48,9 @@ def test_operators_pass_torchs_checks(tokens, options, absent, make):
 
 
 @pytest.mark.parametrize("asked", [(False, False, False), (True, False, True)])
-def test_the_fakes_outputs_do_not_alias(asked, make):
+def test_the_fakes_outputs_do_not_alias(asked):
     """Absent ones too: an operator's outputs must not alias each other."""
     from torch._subclasses import FakeTensorMode
-
-    from sleep_kernels.triton.run import rule
 
     read, chunk_states, change_norm = asked
     case = make(tokens=35).to(torch.float32)
@@ -66,40 +63,35 @@ def test_the_fakes_outputs_do_not_alias(asked, make):
 
 
 @pytest.mark.parametrize("tokens", [1, 35])
-def test_a_compiled_call_is_one_graph_and_finds_the_same(tokens, make, run_triton):
-    case = make(tokens=tokens, **ALL, chunk_states=True, change_norm=True).to(torch.float32)
+def test_a_compiled_call_is_one_graph_and_finds_the_same(tokens):
+    case = make(tokens=tokens, **ALL).to(torch.float32)
     torch._dynamo.reset()
     compiled = torch.compile(run_triton, backend="aot_eager", fullgraph=True)
-    found, expected = case.results(compiled), case.results(run_triton)
+    found, expected = case.results(compiled), case.results()
     assert all(torch.equal(x, expected[name]) for name, x in found.items())
 
 
-def test_the_backward_saves_nothing_but_the_inputs(make, run_triton):
+def test_the_backward_saves_nothing_but_the_inputs():
     case = make(tokens=35).to(torch.float32)
     leaves = case.leaves()
     for x in leaves.values():
         x.requires_grad_()
     saved = []
-
-    def keep(x):
-        saved.append(x.data_ptr())
-        return x
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x) or x, lambda x: x):
         run_triton(case.call)
-    assert set(saved) <= {x.data_ptr() for x in leaves.values()}
+    assert {x.data_ptr() for x in saved} <= {x.data_ptr() for x in leaves.values()}
 
 
-def test_inputs_are_left_as_they_were(make, run_triton):
-    case = make(tokens=35, **ALL).to(torch.float32)
+def test_inputs_are_left_as_they_were():
+    case = make(tokens=35, **FUSED).to(torch.float32)
     before = {name: x.clone() for name, x in case.leaves().items()}
-    case.results(run_triton)
+    case.results()
     assert all(torch.equal(x, before[name]) for name, x in case.leaves().items())
 
 
-def test_autocast_does_not_touch_the_operator(make, run_triton):
+def test_autocast_does_not_touch_the_operator():
     for values in (16, 48):  # output norm inside the kernel, and after it
-        case = make(tokens=20, values=values, **ALL).to(torch.float32)
+        case = make(tokens=20, values=values, **FUSED).to(torch.float32)
         expected = run_triton(case.call)
         with torch.autocast(case.call.k.device.type, torch.bfloat16):
             found = run_triton(case.call)
@@ -107,7 +99,7 @@ def test_autocast_does_not_touch_the_operator(make, run_triton):
         assert torch.equal(found.state, expected.state)
 
 
-def test_inference_mode_and_no_grad_find_the_same(make, run_triton):
+def test_inference_mode_and_no_grad_find_the_same():
     case = make(tokens=20).to(torch.float32)
     expected = run_triton(case.call)
     with torch.inference_mode():
@@ -115,7 +107,7 @@ def test_inference_mode_and_no_grad_find_the_same(make, run_triton):
     assert torch.equal(found.state, expected.state)
 
 
-def test_the_public_rules_reach_the_kernels(make):
+def test_the_public_rules_reach_the_kernels():
     call = make(tokens=35, heads=2).to(torch.float32).call
     given = call.q, call.k, call.v, call.log_decay, call.beta, call.state
     found = sleep_kernels.gated_delta_rule(*given, backend="triton", chunk_states=True)
@@ -126,20 +118,16 @@ def test_the_public_rules_reach_the_kernels(make):
         assert sleep_kernels.choose_backend("auto", torch.device("cpu")) != "triton"
 
 
-def test_one_token_takes_the_step_kernel(make, run_triton, monkeypatch):
-    from sleep_kernels.triton import run
-
-    def refuse(*_, **__):
-        raise AssertionError("the chunk kernel ran")
-
-    monkeypatch.setattr(run, "run_forward", refuse)
-    run_triton(make(tokens=1).to(torch.float32).call)
-    with pytest.raises(AssertionError, match="the chunk kernel ran"):
-        run_triton(make(tokens=2).to(torch.float32).call)
+def test_one_token_takes_the_step_kernel(monkeypatch):
+    launched = []
+    monkeypatch.setattr(run.Launch, "__call__", lambda launch: launched.append(launch.kernel))
+    for tokens in (1, 2):
+        run_triton(make(tokens=tokens).to(torch.float32).call)
+    assert launched == [run.step_kernel, run.forward_kernel]
 
 
-def test_decoding_token_by_token_is_the_whole_window(make, run_triton):
-    call = make(tokens=CHUNK + 3, values=48, heads=2, **ALL).to(torch.float32).call
+def test_decoding_token_by_token_is_the_whole_window():
+    call = make(tokens=CHUNK + 3, values=48, **FUSED).to(torch.float32).call
     whole = run_triton(call)
     state, outputs = call.state, []
     for t in range(call.k.shape[1]):
@@ -156,13 +144,13 @@ def test_decoding_token_by_token_is_the_whole_window(make, run_triton):
 
 
 @pytest.mark.gpu
-def test_a_training_step_can_be_captured_in_a_cuda_graph(make, run_triton, requires_cuda):
-    case = make(tokens=70, keys=64, values=64, heads=2, **ALL).to(torch.float32)
-    expected = case.results(run_triton)
+def test_a_training_step_can_be_captured_in_a_cuda_graph(requires_cuda):
+    case = make(tokens=70, keys=64, values=64, heads=2, **FUSED).to(torch.float32)
+    expected = case.results()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        found = case.results(run_triton)
+        found = case.results()
     graph.replay()
     torch.cuda.synchronize()
     assert all(torch.equal(x, expected[name]) for name, x in found.items())
