@@ -10,7 +10,6 @@ from sleep_course.exercises import causing as checks
 from sleep_course.records import measured
 from sleep_course.writers import shares_against_replay
 from workbench.instruments.interventions import patch_effects
-from workbench.instruments.patching.effects import patches_by_difficulty
 from workbench.tasks import batch_generator
 from workbench.trace import load_trace
 
@@ -249,12 +248,11 @@ def test_by_hand_it_is_what_the_instrument_says(checkpoint, found):
         checkpoint.task.sample(64, batch_generator(s, 0, "notebook")) for s in (1, 2)
     )
     effects = patch_effects(
-        found.model, checkpoint.task, recipient, donor, found.sleep,
-        directions=["noise"], controls=[], boundaries=[(0, 1), (0, 3)],
-    )  # fmt: skip
-    told = patches_by_difficulty(effects, pooled=True).squeeze()
+        found.model, checkpoint.task, recipient, donor, found.sleep, boundaries=[(0, 1), (0, 3)]
+    ).sel(direction="noise", control="patch")
+    told = effects["became_donor"].mean(["example", "query"]).squeeze()
     carried = causing.read_on_with(found, read_on, boundary.one_pass_of(found.model))
-    np.testing.assert_allclose(carried[[0, 2]], told["became_donor"].values, atol=1e-6)
+    np.testing.assert_allclose(carried[[0, 2]], told.values, atol=1e-6)
 
 
 def test_carried_on_a_patch_is_mostly_written_over(found):

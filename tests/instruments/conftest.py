@@ -92,6 +92,48 @@ def _scanned(passes, given, corrects, carried):
 
 
 @pytest.fixture(scope="session")
+def small_depo():
+    """Return a maker of (model, task, four examples): Depo of some nodes, key and value dim 4."""
+
+    def make(nodes, *layers, **settings):
+        from workbench.config import ModelConfig
+        from workbench.model import HybridModel
+        from workbench.tasks.base import batch_generator
+        from workbench.tasks.depo import Depo, DepoConfig
+
+        task = Depo(DepoConfig(nodes=nodes, names="single", **settings))
+        sizes = {"width": 16, "gdn_heads": 2, "key_dim": 4, "value_dim": 4, "mlp_width": 16}
+        config = ModelConfig(vocabulary=len(task.vocabulary), layers=layers, **sizes)
+        model = HybridModel(config, seed=1).eval().requires_grad_(False)
+        return model, task, task.sample(4, batch_generator(0, 0, "evaluation"))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def probe_target():
+    """Return a maker of questions for a probe: ``probe_target(labels, classes="ab", ...)``."""
+    from workbench.tasks.targets import ProbeTarget
+
+    def make(labels, classes="ab", **changed):
+        labels = np.array(labels)
+        given = {
+            "name": "t",
+            "level": 1,
+            "labels": labels,
+            "classes": tuple(classes),
+            "items": tuple(f"item {i}" for i in range(labels.shape[1])),
+            "kinds": None,
+            "asked_by": np.full(labels.shape, -1),
+            "symbols": np.arange(len(classes)),
+            "meaning": "?",
+        }
+        return ProbeTarget(**given | changed)
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def random_trace(hand_trace):
     """Return a maker of traces of random writes with keys of unit norm: ``random_trace(seed)``.
 

@@ -58,16 +58,13 @@ def test_before_the_first_pass_it_knows_nothing(tiny_model):
     assert not np.allclose(pair[0].sel(sleep_pass=1), pair[1].sel(sleep_pass=1))
 
 
-def test_windows_can_be_chosen(tiny_model):
+def test_the_next_window_begins_with_what_the_last_pass_left(tiny_model):
     model, batch = tiny_model(), batch_of(windows=2)
     told = []
     every = lens(model, batch, SLEEP, on_progress=told.append)
     assert every.sizes["window"] == 2 and sum(told) == 2 * 4
     carried = [every.log_prob.sel(window=w, sleep_pass=n).values for w, n in ((0, 3), (1, 0))]
     np.testing.assert_array_equal(*carried)
-    xr.testing.assert_equal(lens(model, batch, SLEEP, windows=(1,)), every.sel(window=[1]))
-    with pytest.raises(WorkbenchError, match=r"windows \[2\]; expected some of .*\[0, 1\]"):
-        lens(model, batch, SLEEP, windows=(2,))
 
 
 def test_summary_by_difficulty_with_chance_lines():

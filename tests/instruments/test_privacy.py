@@ -71,11 +71,11 @@ def batch(made):
     return made.sample(120, batch_generator(0, 0))
 
 
-OPTIONS = {"seeds": (0, 1), "alphas": (1e-3,)}
+OPTIONS = {"seeds": (0, 1), "alphas": (1e-3,), "symbols": "01Q"}
 
 
 def test_the_text_of_the_window_just_read_is_recovered(batch):
-    found = recovery(Keeper(), batch, SLEEP, untrained_model=BLANK, symbols="01Q", **OPTIONS)
+    found = recovery(Keeper(), batch, SLEEP, untrained_model=BLANK, **OPTIONS)
     assert dict(found.recovered.sizes) == {
         "seed": 2, "window": 2, "sleep_pass": 2, "layer": 1, "source_window": 2,
     }  # fmt: skip
@@ -136,7 +136,7 @@ def test_answers_after_each_treatment_are_those_of_a_reading_that_went_so():
     checkpoint = load_checkpoint("depo-n8-w2-any")
     model, sleep = checkpoint.model, checkpoint.sleep.with_passes(2)
     batch, other = (checkpoint.task.sample(12, batch_generator(5, step)) for step in (0, 1))
-    found = answers_after(model, batch, sleep, others=[other], batch_size=5)
+    found = answers_after(model, batch, sleep, others=[other])
     assert found.dims == ("treatment", "example", "query")
 
     def correct(wakes, batch):
@@ -188,5 +188,10 @@ def test_scaling_leaves_the_rest_of_a_memory():
 def test_other_texts_must_be_as_many(made, batch):
     with pytest.raises(WorkbenchError, match="another text for 3 examples; expected one for each"):
         recovery_after(
-            Keeper(), batch, SLEEP, others=[batch.examples(slice(3))], untrained_model=BLANK
+            Keeper(),
+            batch,
+            SLEEP,
+            others=[batch.examples(slice(3))],
+            untrained_model=BLANK,
+            **OPTIONS,
         )

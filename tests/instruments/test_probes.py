@@ -22,23 +22,8 @@ from workbench.instruments.probing.features import said, with_pairs
 from workbench.instruments.probing.folds import groups_of
 from workbench.instruments.recorded import STATE_DIMS
 from workbench.tasks import batch_generator, task
-from workbench.tasks.targets import ProbeTarget
 
 EXAMPLES, ITEMS, CLASSES = 600, 3, 4
-
-
-def make_target(labels, name="planted", level=1, kinds=None):
-    return ProbeTarget(
-        name=name,
-        level=level,
-        labels=labels,
-        classes=tuple("abcd"),
-        items=tuple(f"item {i}" for i in range(ITEMS)),
-        kinds=kinds,
-        asked_by=np.full(labels.shape, -1),
-        symbols=np.arange(CLASSES),
-        meaning="?",
-    )
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +45,15 @@ def states(labels):
 
 
 @pytest.fixture(scope="module")
-def targets(labels):
+def targets(labels, probe_target):
     """The labels that are planted, and others that no state knows."""
     rng = np.random.default_rng(2)
     kinds = rng.integers(0, 50, labels.shape)
     missing = np.where(rng.random(labels.shape) < 0.3, -1, labels)
     return [
-        make_target(labels, kinds=kinds),
-        make_target(rng.integers(0, CLASSES, labels.shape), name="random", level=2),
-        make_target(missing, name="often missing", level=3),
+        probe_target(labels, "abcd", name="planted", kinds=kinds),
+        probe_target(rng.integers(0, CLASSES, labels.shape), "abcd", name="random", level=2),
+        probe_target(missing, "abcd", name="often missing", level=3),
     ]
 
 
@@ -179,24 +164,20 @@ def test_progress_and_stop(states, targets):
     assert never.accuracy.isnull().all()
 
 
-def test_errors_say_what_is_wrong(states, targets, labels):
-    groups = np.arange(EXAMPLES)
-    with pytest.raises(WorkbenchError, match="no target"):
-        probe_states(states, [], groups)
-    few = slice(30)
+def test_errors_say_what_is_wrong(states, targets):
+    groups, few, one = np.arange(EXAMPLES), slice(30), targets[0]
+    many = {"classes": tuple(map(str, range(7000))), "symbols": np.arange(7000)}
+    for wrong, message in (
+        ([], "no target"),
+        ([one.of_examples(few)], "of 30 examples with states of 600"),
+        ([one, targets[1].of_items(["item 1"])], "about other items"),
+        ([dataclasses.replace(one, labels=np.full_like(one.labels, -1))], "without a label"),
+        ([dataclasses.replace(one, **many)], "3 items of 7000 classes"),
+    ):
+        with pytest.raises(WorkbenchError, match=message):
+            probe_states(states, wrong, groups)
     with pytest.raises(WorkbenchError, match="30 examples in 30 groups .* take more examples"):
-        probe_states(states[few], [targets[0].of_examples(few)], groups[few])
-    with pytest.raises(WorkbenchError, match="of 30 examples with states of 600"):
-        probe_states(states, [targets[0].of_examples(few)], groups)
-    with pytest.raises(WorkbenchError, match="about other items"):
-        probe_states(states, [targets[0], targets[1].of_items(["item 1"])], groups)
-    with pytest.raises(WorkbenchError, match="'planted' without a label"):
-        probe_states(states, [make_target(np.full_like(labels, -1))], groups)
-    many = dataclasses.replace(
-        targets[0], classes=tuple(map(str, range(7000))), symbols=np.arange(7000)
-    )
-    with pytest.raises(WorkbenchError, match="3 items of 7000 classes"):
-        probe_states(states, [many], groups)
+        probe_states(states[few], [one.of_examples(few)], groups[few])
 
 
 def test_an_error_in_a_thread_comes_out(states, targets):
@@ -291,5 +272,5 @@ def test_a_model_is_read_and_compared(tiny_model):
     xr.testing.assert_allclose(
         some.baseline_accuracy, found.baseline_accuracy.sel(baseline=some.baseline)
     )
-    with pytest.raises(WorkbenchError, match="baseline 'zero'; expected some of majority"):
+    with pytest.raises(WorkbenchError, match="baseline 'zero'; expected one of majority"):
         probe(model, batch, sleep, targets, baselines=("zero",))

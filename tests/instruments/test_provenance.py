@@ -184,19 +184,15 @@ def test_order_of_time(random_trace):
 
 def test_wrong_use(random_trace):
     trace = random_trace()
-    with pytest.raises(WorkbenchError, match="sleep_pass = 3 of window 1.*0 to 2"):
+    with pytest.raises(WorkbenchError, match="sleep pass 3 of window 1.*0 to 2"):
         contributions(trace, example=0, window=1, sleep_pass=3)
-    with pytest.raises(WorkbenchError, match="layer = 2; expected one of 1, 3"):
+    with pytest.raises(WorkbenchError, match="layer 2; expected one of 1, 3"):
         contributions(trace, example=0, window=0, sleep_pass=1, layer=2)
     trace["states"]["fast_weight"].values[:, 1] *= 2
     with pytest.raises(WorkbenchError, match="writes that leave out"):
         contribution_norms(trace)
     with pytest.raises(WorkbenchError, match="writes that leave out"):
         contributions(trace, example=0, window=1, sleep_pass=1)
-    del trace["writes"]
-    for call in (contribution_norms, lambda t: next(layers_of(t))):
-        with pytest.raises(WorkbenchError, match="without writes/.*keep="):
-            call(trace)
 
 
 def booked_by_a_loop(trace, example, layer, head):

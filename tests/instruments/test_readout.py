@@ -53,7 +53,7 @@ def test_readout_on_paper(paper):
     assert late["accuracy"] == 1 / 2
 
 
-def test_nearest_by_direction_or_distance(hand_trace):
+def test_nearest_is_by_direction(hand_trace):
     # e1 returns (1, 0), a quarter of a = (4, 0): a by direction, but b = (0, 1) is less far away
     shape = (1, 1, 1, 1, 1, 2)
     trace = hand_trace(
@@ -64,12 +64,8 @@ def test_nearest_by_direction_or_distance(hand_trace):
         log_decay=np.zeros(shape),
         corrects=[True],
     )
-    by = {
-        how: readout(trace, source_window=0, nearest=how)["retrieved"].squeeze().values[1]
-        for how in ("cosine", "distance")
-    }
-    assert by["cosine"].tolist() == [1, 1]
-    assert by["distance"].tolist() == [0, 1]
+    found = readout(trace, source_window=0)["retrieved"].squeeze().values[1]
+    assert found.tolist() == [1, 1]
 
 
 def test_equal_values_share_the_hit(hand_trace):
@@ -127,7 +123,7 @@ def test_crosstalk_adds_up_to_what_is_returned(random_trace):
 
 def test_of_a_trace(random_trace):
     trace = random_trace(dtype=np.float32)
-    found = readout(trace, source_window=1, source_pass=1)
+    found = readout(trace, source_window=1)
     assert found["cosine"].dims == (
         "example", "window", "sleep_pass", "layer", "gdn_head", "source_token",
     )  # fmt: skip
@@ -143,12 +139,9 @@ def test_of_a_trace(random_trace):
 
 def test_wrong_use(random_trace):
     trace = random_trace()
-    with pytest.raises(WorkbenchError, match="source_pass = 3 of window 1.*1 to 2"):
-        readout(trace, source_window=1, source_pass=3)
-    with pytest.raises(WorkbenchError, match="window = 7; expected one of 0, 1, 2"):
+    with pytest.raises(WorkbenchError, match="sleep pass 3 of window 1.*1 to 2"):
+        crosstalk(trace, window=1, sleep_pass=3)
+    with pytest.raises(WorkbenchError, match="window 7; expected one of 0, 1, 2"):
         readout(trace, source_window=7)
     with pytest.raises(WorkbenchError, match="not before the source"):
         crosstalk(trace, window=0, sleep_pass=1, source_window=1)
-    del trace["writes"]
-    with pytest.raises(WorkbenchError, match="without writes/.*keep="):
-        readout(trace, source_window=0)

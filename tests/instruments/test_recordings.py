@@ -7,13 +7,14 @@ import torch
 import workbench
 from workbench.batch import Batch
 from workbench.config import SleepConfig
-from workbench.instruments.change import SLEEP, change
-from workbench.instruments.controls import REPLAY
+from workbench.errors import WorkbenchError
+from workbench.instruments.change import change
 from workbench.instruments.convergence import convergence
-from workbench.instruments.provenance import contribution_norms, contributions
+from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.readout import readout
 from workbench.instruments.retention import pass_retention, retention
 from workbench.instruments.spectra import spectra
+from workbench.instruments.summary import memory_summary
 from workbench.tasks.base import EVALUATION, batch_generator
 from workbench.trace import record
 
@@ -36,30 +37,6 @@ def recording(request):
     return make
 
 
-def test_contributions_sum_to_the_recorded_states(recording):
-    trace = recording(4)
-    found = contribution_norms(trace, every_pass=True, every_token=True)
-    real = np.isfinite(trace["states"]["norm"].values)
-    assert found["unexplained"].values[real].max() < 1e-6
-    everything = ("source_window", "source_pass", "source_token")
-    total = found["share"].sum(everything).where(trace["states"]["norm"] > 0)
-    assert float(abs(total - 1).max()) < 1e-5
-    one = contributions(trace, example=3, window=0, sleep_pass=4)
-    summed = one["contribution"].sum(("source_window", "source_pass"))
-    assert float(abs(summed - one["state"]).max() / abs(one["state"]).max()) < 1e-6
-
-
-def test_sleep_and_replay_begin_alike(recording):
-    found = change(recording(3))
-    first = found.isel(sleep_pass=1, window=0)
-    for name in ("delta_norm", "relative_change"):
-        np.testing.assert_allclose(
-            first[name].sel(procedure=SLEEP), first[name].sel(procedure=REPLAY), rtol=1e-5
-        )
-    later = found["delta_norm"].isel(sleep_pass=2, window=0)
-    assert (later.sel(procedure=SLEEP) != later.sel(procedure=REPLAY)).all()
-
-
 def test_the_rest_runs_and_stays_in_bounds(recording):
     trace = recording(3)
     ranks = spectra(trace)["effective_rank"]
@@ -72,6 +49,23 @@ def test_the_rest_runs_and_stays_in_bounds(recording):
     assert own > asked["chance"].mean()
     away = convergence(trace, fixed_point=recording(6))["distance"]
     assert float(away.sel(window=0, sleep_pass=3).mean()) < 1
+
+
+NEEDS = {
+    "states": (spectra, change, contribution_norms, retention, pass_retention, memory_summary),
+    "writes": (change, convergence, contribution_norms, retention, pass_retention, memory_summary),
+}
+
+
+@pytest.mark.parametrize(
+    ("group", "instrument"),
+    [(group, instrument) for group, needing in NEEDS.items() for instrument in needing],
+)
+def test_a_trace_that_lacks_a_group_says_how_to_keep_it(random_trace, group, instrument):
+    trace = random_trace()
+    del trace[group]
+    with pytest.raises(WorkbenchError, match=f"without {group}/.*keep="):
+        instrument(trace)
 
 
 KINDS = ("gated_delta", "delta", "delta_negative", "mamba2", "linear_attention", "jet")

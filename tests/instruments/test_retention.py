@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from workbench.errors import WorkbenchError
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.retention import pass_retention, retention
 
@@ -100,11 +99,3 @@ def test_windows_of_one_pass_agree_with_the_contributions(random_trace):
             norm.sel(source_window=source, window=source + age)
             / norm.sel(source_window=source, window=source),
         )
-
-
-def test_wrong_use(random_trace):
-    trace = random_trace()
-    del trace["writes"]
-    for call in (retention, pass_retention):
-        with pytest.raises(WorkbenchError, match="without writes/.*keep="):
-            call(trace)

@@ -5,7 +5,6 @@ import pytest
 import xarray as xr
 
 from workbench import dims
-from workbench.errors import WorkbenchError
 from workbench.instruments.spectra import spectra, spectra_of
 
 OVER = (dims.SLEEP_PASS, dims.KEY, dims.VALUE)
@@ -65,10 +64,3 @@ def test_of_a_trace(random_trace):
     # windows of 3, 2 and 1 passes
     read = found["norm"].notnull().all(("example", "layer", "gdn_head"))
     assert read.sum("sleep_pass").values.tolist() == [4, 3, 2]
-
-
-def test_a_trace_without_states(random_trace):
-    trace = random_trace()
-    del trace["states"]
-    with pytest.raises(WorkbenchError, match="without states/fast_weight.*keep="):
-        spectra(trace)

@@ -6,7 +6,6 @@ import xarray as xr
 
 import workbench
 from workbench import dims
-from workbench.errors import WorkbenchError
 from workbench.instruments.change import SLEEP, change, replayed
 from workbench.instruments.controls import REPLAY
 from workbench.instruments.linear import CONVENTIONS
@@ -64,10 +63,3 @@ def test_it_holds_the_means_of_the_instruments(trace):
         found["retrieved"].sel(window=1), asked["accuracy"].sel(window=1).mean("example"), rtol=1e-6
     )
     np.testing.assert_allclose(found["retrieved_chance"], 1 / 8)
-
-
-def test_a_trace_without_writes_is_refused(trace):
-    lean = trace.copy()
-    del lean["writes"]
-    with pytest.raises(WorkbenchError, match="without writes"):
-        memory_summary(lean)

@@ -9,7 +9,8 @@ as in Castro et al. 2009; infidelity, Yeh et al. arXiv 1901.09392; Captum, arXiv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import factorial
 from typing import Any
 
@@ -30,10 +31,12 @@ from workbench.instruments.attributing.continuation import (
     rest_of_state,
 )
 from workbench.instruments.boundaries import known_passes, read_boundaries
+from workbench.instruments.recorded import check_choice
 from workbench.model.arrays import to_numpy
 from workbench.sleep import Boundary, SleepingModel, before_window
 
 METHODS = ("integrated gradients", "input x gradient", "feature ablation", "shapley values")
+GRADIENT, INPUT_X_GRADIENT, ABLATION, SHAPLEY = METHODS
 GRADIENTS = METHODS[:2]
 """These attribute to every entry, and are summed over a feature; the others take features whole."""
 EXACT_PLAYERS = 8
@@ -104,7 +107,7 @@ def attribute_tokens(
     query: int | np.ndarray,
     against: np.ndarray | None = None,
     by: Sequence[str] = (dims.TOKEN,),
-    method: str = "shapley values",
+    method: str = SHAPLEY,
     baseline: str = "mean",
     **options: object,
 ) -> xr.Dataset:
@@ -124,13 +127,7 @@ def attribute_tokens(
     start = before_window(0, model.empty_memory(len(batch)))
     target = answer_target(model, batch, sleep, start, query=query, against=against)
     rest = rest_of_embeddings(model, batch, sleep, target)
-    return attribute(
-        rest,
-        by=by,
-        baseline=baseline,
-        method=method,
-        **options,  # type: ignore[arg-type]
-    )
+    return attribute(rest, by=by, baseline=baseline, method=method, **options)  # type: ignore[arg-type]
 
 
 def attribute(
@@ -138,7 +135,7 @@ def attribute(
     *,
     by: Sequence[str],
     baseline: str,
-    method: str = METHODS[0],
+    method: str = GRADIENT,
     steps: int = 64,
     samples: int = 25,
     infidelity_samples: int = 16,
@@ -168,28 +165,25 @@ def attribute(
     _check(rest, by, baseline, method)
     inputs, base = rest.input.detach(), rest.baselines[baseline].detach()
     ids, sizes = _features(rest, by)
-    count = int(np.prod(sizes))
     example = torch.arange(len(inputs), device=inputs.device)
-    flat = ids.flatten()
-    exact = method == METHODS[3] and count <= EXACT_PLAYERS
+    work = _Work(rest.run, inputs, base, ids, int(np.prod(sizes)), example, cases)
+    exact = method == SHAPLEY and work.count <= EXACT_PLAYERS
     if exact:
-        per_feature = _shapley(rest, inputs, base, ids, count, cases, example)
+        per_feature = work.shapley()
     else:
         with torch.random.fork_rng(devices=[inputs.device] if inputs.is_cuda else []):
             torch.manual_seed(seed)
-            entries = _by_captum(rest, method, inputs, base, ids, steps, samples, cases, example)
-        per_feature = torch.zeros(len(inputs), count, dtype=entries.dtype, device=entries.device)
-        per_feature.index_add_(1, flat, entries.flatten(1))
-    members = torch.bincount(flat, minlength=count).to(per_feature)
+            entries = work.by_captum(method, steps, samples)
+        per_feature = entries.new_zeros(len(inputs), work.count)
+        per_feature.index_add_(1, ids.flatten(), entries.flatten(1))
+    members = torch.bincount(ids.flatten(), minlength=work.count).to(per_feature)
     if not exact and method not in GRADIENTS:  # every entry was given its whole feature's worth
         per_feature = per_feature / members
     with torch.no_grad():
         target, at_base = rest.run(inputs, example), rest.run(base, example)
     worth = target - at_base
-    spread = (per_feature / members)[:, flat].reshape(inputs.shape)
-    infidelity, unexplained = _infidelity(
-        rest, inputs, base, ids, spread, example, infidelity_samples, cases, seed
-    )
+    spread = (per_feature / members)[:, ids.flatten()].reshape(inputs.shape)
+    infidelity, unexplained = work.infidelity(spread, infidelity_samples, seed)
     error = (per_feature.sum(1) - worth).abs() / worth.abs()
     shares = to_numpy(per_feature).reshape(-1, *sizes)
     found = xr.Dataset({"attribution": ((dims.EXAMPLE, *by), shares, {"units": "nat"})})
@@ -201,18 +195,13 @@ def attribute(
         ("unexplained", unexplained, ""),
     ):
         found[name] = dims.EXAMPLE, to_numpy(values), {"units": unit} if unit else {}
-    return found.assign_coords(_coords(rest, by)).assign_attrs(
-        {
-            "attributed": rest.meaning,
-            "procedure": method,
-            "baseline": baseline,
-            "examples": len(inputs),
-            "seed": seed,
-            **({"steps": steps} if method == METHODS[0] else {}),
-            **({"samples": samples} if method == METHODS[3] and not exact else {}),
-            **({"coalitions": 2**count} if exact else {}),
-        }
-    )
+    attrs: dict[str, Any] = {"attributed": rest.meaning, "procedure": method, "baseline": baseline}
+    attrs |= {"examples": len(inputs), "seed": seed}
+    if exact:
+        attrs["coalitions"] = 2**work.count
+    elif method in (GRADIENT, SHAPLEY):
+        attrs |= {"steps": steps} if method == GRADIENT else {"samples": samples}
+    return found.assign_coords(_coords(rest, by)).assign_attrs(attrs)
 
 
 def _coords(rest: Rest, by: Sequence[str]) -> dict[str, Any]:
@@ -224,123 +213,101 @@ def _coords(rest: Rest, by: Sequence[str]) -> dict[str, Any]:
     return coords
 
 
-@torch.no_grad()
-def _shapley(
-    rest: Rest, inputs: Tensor, base: Tensor, ids: Tensor, count: int, cases: int, example: Tensor
-) -> Tensor:
-    """Return exact Shapley values ``[example, feature]``, from the worth of every coalition.
+@dataclass(frozen=True)
+class _Work:
+    """A target to attribute to the features of an input.
 
-    A feature's value is the mean of what it adds over all orders: a coalition S without it, of n
-    features, comes before it in ``|S|! (n - |S| - 1)! / n!`` of them.
+    - run: as `Rest.run`; inputs, base: ``[example, *axes]``.
+    - ids: each entry's feature, ``[*axes]``, of `count`.
+    - example: the examples' numbers; cases carry them, so that Captum may repeat the examples in
+      any order.
+    - cases: the most computed together.
     """
-    number = torch.arange(2**count, device=inputs.device)
-    present = number[:, None] >> torch.arange(count, device=inputs.device) & 1  # (coalition, n)
-    worths = []
-    together = max(cases // len(inputs), 1)
-    for some in present.bool().split(together):
-        mask = some[:, ids]  # (coalition, *axes)
-        given = torch.where(mask[:, None], inputs, base).flatten(0, 1)
-        worths.append(rest.run(given, example.repeat(len(some))).reshape(len(some), -1))
-    worth = torch.cat(worths).double()  # (coalition, example)
-    size = present.sum(1).tolist()
-    before = torch.tensor(
-        [factorial(n) * factorial(count - n - 1) / factorial(count) if n < count else 0.0
-         for n in size],
-        dtype=torch.float64, device=inputs.device,
-    )  # fmt: skip
-    found = []
-    for feature in range(count):
-        without = number[present[:, feature] == 0]
-        added = worth[without + 2**feature] - worth[without]
-        found.append((before[without, None] * added).sum(0))
-    return torch.stack(found, dim=1).to(torch.promote_types(inputs.dtype, torch.float32))
 
+    run: Callable[[Tensor, Tensor], Tensor]
+    inputs: Tensor
+    base: Tensor
+    ids: Tensor
+    count: int
+    example: Tensor
+    cases: int
 
-def _by_captum(
-    rest: Rest,
-    method: str,
-    inputs: Tensor,
-    base: Tensor,
-    ids: Tensor,
-    steps: int,
-    samples: int,
-    cases: int,
-    example: Tensor,
-) -> Tensor:
-    """Return one number for every entry of the input, as Captum gives them."""
-    from captum.attr import (
-        FeatureAblation,
-        InputXGradient,
-        IntegratedGradients,
-        ShapleyValueSampling,
-    )
+    @torch.no_grad()
+    def shapley(self) -> Tensor:
+        """Return exact Shapley values ``[example, feature]``, from the worth of every coalition.
 
-    # cases carry their example's number, so that Captum may repeat them in whatever order
-    if method == "integrated gradients":
-        return IntegratedGradients(rest.run).attribute(
-            inputs,
-            base,
-            additional_forward_args=example,
-            n_steps=steps,
-            internal_batch_size=max(cases, len(inputs)),
-        )
-    if method == "input x gradient":
-        return (
-            InputXGradient(rest.run)
-            .attribute(inputs.clone().requires_grad_(), additional_forward_args=example)
-            .detach()
-        )
-    options = {
-        "baselines": base,
-        "additional_forward_args": example,
-        "feature_mask": ids[None],
-        "perturbations_per_eval": max(cases // len(inputs), 1),
-    }
-    with torch.no_grad():
-        if method == "feature ablation":
-            return FeatureAblation(rest.run).attribute(inputs, **options)
-        return ShapleyValueSampling(rest.run).attribute(inputs, n_samples=samples, **options)
+        A feature's value is the mean of what it adds over all orders: a coalition S without it, of
+        n features, comes before it in ``|S|! (n - |S| - 1)! / n!`` of them.
+        """
+        count, device = self.count, self.inputs.device
+        number = torch.arange(2**count, device=device)
+        present = number[:, None] >> torch.arange(count, device=device) & 1  # (coalition, n)
+        worths = []
+        for some in present.bool().split(max(self.cases // len(self.inputs), 1)):
+            mask = some[:, self.ids]  # (coalition, *axes)
+            given = torch.where(mask[:, None], self.inputs, self.base).flatten(0, 1)
+            here = self.run(given, self.example.repeat(len(some)))
+            worths.append(here.reshape(len(some), -1))
+        worth = torch.cat(worths).double()  # (coalition, example)
+        orders = [factorial(n) * factorial(count - n - 1) / factorial(count) for n in range(count)]
+        before = torch.tensor([*orders, 0.0], dtype=torch.float64, device=device)[present.sum(1)]
+        found = []
+        for feature in range(count):
+            without = number[present[:, feature] == 0]
+            added = worth[without + 2**feature] - worth[without]
+            found.append((before[without, None] * added).sum(0))
+        return torch.stack(found, dim=1).to(torch.promote_types(self.inputs.dtype, torch.float32))
 
+    def by_captum(self, method: str, steps: int, samples: int) -> Tensor:
+        """Return one number for every entry of the input, as Captum gives them."""
+        from captum import attr
 
-def _infidelity(
-    rest: Rest,
-    inputs: Tensor,
-    base: Tensor,
-    ids: Tensor,
-    attributions: Tensor,
-    example: Tensor,
-    samples: int,
-    cases: int,
-    seed: int,
-) -> tuple[Tensor, Tensor]:
-    """Return infidelity and its share of the mean square change, over random halves."""
-    from captum.metrics import infidelity
+        inputs, together = self.inputs, max(self.cases // len(self.inputs), 1)
+        if method == INPUT_X_GRADIENT:
+            return (
+                attr.InputXGradient(self.run)
+                .attribute(inputs.clone().requires_grad_(), additional_forward_args=self.example)
+                .detach()
+            )
+        options = {"baselines": self.base, "additional_forward_args": self.example}
+        if method == GRADIENT:
+            options |= {"n_steps": steps, "internal_batch_size": max(self.cases, len(inputs))}
+            return attr.IntegratedGradients(self.run).attribute(inputs, **options)
+        options |= {"feature_mask": self.ids[None], "perturbations_per_eval": together}
+        with torch.no_grad():
+            if method == ABLATION:
+                return attr.FeatureAblation(self.run).attribute(inputs, **options)
+            sampled = attr.ShapleyValueSampling(self.run)
+            return sampled.attribute(inputs, n_samples=samples, **options)
 
-    count = int(ids.max()) + 1
+    @torch.no_grad()
+    def infidelity(self, attributions: Tensor, samples: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Return infidelity and its share of the mean square change, over random halves."""
+        from captum.metrics import infidelity
 
-    def half_to_baseline(given: Tensor, baselines: Tensor) -> tuple[Tensor, Tensor]:
-        chosen = torch.rand(len(given), count, generator=generator) < 0.5
-        mask = chosen.to(given)[:, ids.flatten()].reshape(given.shape)
-        # attributions are worths already, input times sensitivity: a perturbation is a share
-        return mask, given - mask * (given - baselines)
+        def half_to_baseline(given: Tensor, baselines: Tensor) -> tuple[Tensor, Tensor]:
+            chosen = torch.rand(len(given), self.count, generator=generator) < 0.5
+            mask = chosen.to(given)[:, self.ids.flatten()].reshape(given.shape)
+            # attributions are worths already, input times sensitivity: a perturbation is a share
+            return mask, given - mask * (given - baselines)
 
-    errors = []
-    with torch.no_grad():
+        most = len(self.inputs)
+        errors = []
         for said in (attributions, torch.zeros_like(attributions)):
             generator = torch.Generator().manual_seed(seed)
             errors.append(
                 infidelity(
-                    rest.run,
+                    self.run,
                     half_to_baseline,
-                    inputs,
+                    self.inputs,
                     said,
-                    baselines=base,
-                    additional_forward_args=example,
+                    baselines=self.base,
+                    additional_forward_args=self.example,
                     n_perturb_samples=samples,
-                    max_examples_per_batch=min(max(cases, len(inputs)), len(inputs) * samples),
+                    max_examples_per_batch=min(max(self.cases, most), most * samples),
                 )
             )
-    return errors[0], errors[0] / errors[1]
+        return errors[0], errors[0] / errors[1]
 
 
 def _features(rest: Rest, by: Sequence[str]) -> tuple[Tensor, tuple[int, ...]]:
@@ -358,21 +325,15 @@ def _features(rest: Rest, by: Sequence[str]) -> tuple[Tensor, tuple[int, ...]]:
 
 
 def _check(rest: Rest, by: Sequence[str], baseline: str, method: str) -> None:
-    known = {*rest.axes, *(name for name in rest.coords if name == dims.WINDOW)}
-    for what, given, allowed in (
-        ("method", [method], METHODS),
-        ("baseline", [baseline], tuple(rest.baselines)),
-        ("axis", list(by), tuple(known)),
-    ):
-        if unknown := [name for name in given if name not in allowed]:
-            raise WorkbenchError(
-                f"{what} {unknown[0]!r}", "one of " + ", ".join(allowed), f"choose another {what}"
-            )
+    check_choice("method", method, METHODS)
+    check_choice("baseline", baseline, rest.baselines)
+    for axis in by:
+        check_choice("axis", axis, {*rest.axes, *(n for n in rest.coords if n == dims.WINDOW)})
     if not by or len(set(by)) < len(by) or {dims.WINDOW, dims.TOKEN} <= set(by):
         raise WorkbenchError(
             f"axes {list(by)}", "at least one, each once, tokens or windows", "change by"
         )
-    if method == "input x gradient" and rest.baselines[baseline].any():
+    if method == INPUT_X_GRADIENT and rest.baselines[baseline].any():
         raise WorkbenchError(
             f"input x gradient with the baseline {baseline!r}",
             "a baseline that is zero, which the method has built in",

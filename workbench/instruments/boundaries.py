@@ -127,3 +127,23 @@ def check_examples(boundary: Boundary, batch: Batch) -> None:
             f"{len(batch)} examples, as in the batch",
             "select the same examples of both",
         )
+
+
+def slept_on(batch: Batch, sleep: SleepConfig) -> list[int]:
+    """Return the indices of the windows without labels.
+
+    Raises WorkbenchError: every window carries labels.
+    """
+    starts = range(0, batch.tokens.shape[1], sleep.window)
+    asleep = [
+        window
+        for window, start in enumerate(starts)
+        if not batch.loss_mask[:, start : start + sleep.window].any()
+    ]
+    if not asleep:
+        raise WorkbenchError(
+            f"sleep.window = {sleep.window}: every window carries labels",
+            "a window to sleep on",
+            "choose a window no longer than the task's context",
+        )
+    return asleep

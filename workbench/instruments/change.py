@@ -7,6 +7,7 @@ already gives relative changes of 1.0, 0.22, 0.10, 0.06, ... So the results have
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -15,14 +16,15 @@ import xarray as xr
 from workbench import dims
 from workbench.errors import WorkbenchError
 from workbench.instruments.controls import REPLAY
-from workbench.instruments.linear import layers_of, transition
+from workbench.instruments.linear import layers_of, transitions
 from workbench.instruments.recorded import (
     MATRIX,
-    coords_of,
+    UNITS_OF_S,
     norms,
     passes_of,
     position,
     result_dtype,
+    result_of,
     states_of,
 )
 
@@ -58,13 +60,22 @@ def change(trace: xr.DataTree, *, modes: int = 2) -> xr.Dataset:
         raise WorkbenchError(
             f"modes = {modes}", f"1 to {most}, the smaller side of S", "choose fewer modes"
         )
-    each = [changes_of(s, modes=modes) for s in (states, frozen_replay(trace))]
-    methods = xr.IndexVariable(dims.PROCEDURE, [SLEEP, REPLAY])
-    result = xr.concat(each, dim=methods, join="exact", combine_attrs="override")
-    return result.assign_attrs(
+    return with_replay(
+        trace,
+        lambda states: changes_of(states, modes=modes),
         compared="S after each pass with S after the pass before",
-        baseline=f"{REPLAY}: the writes of pass 1 again and again, from the state carried in",
     )
+
+
+def with_replay(
+    trace: xr.DataTree, instrument: Callable[[xr.DataArray], xr.Dataset], **attrs: str
+) -> xr.Dataset:
+    """Apply an instrument to the states of a sleep and of its replay: dim procedure first."""
+    each = [instrument(states) for states in (states_of(trace), frozen_replay(trace))]
+    methods = xr.IndexVariable(dims.PROCEDURE, [SLEEP, REPLAY])
+    found = xr.concat(each, dim=methods, join="exact", combine_attrs="override")
+    baseline = f"{REPLAY}: the writes of pass 1 again and again, from the state carried in"
+    return found.assign_attrs(**attrs, baseline=baseline)
 
 
 def changes_of(states: xr.DataArray, *, modes: int = 2) -> xr.Dataset:
@@ -72,37 +83,35 @@ def changes_of(states: xr.DataArray, *, modes: int = 2) -> xr.Dataset:
 
     - states: S ``(..., sleep_pass, layer, gdn_head, key, value)``, sleep_pass from 0.
     """
-    tail = (dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD, *MATRIX)
-    states = states.transpose(..., *tail)
+    states = states.transpose(..., dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD, *MATRIX)
     over = states.dims[:-2]
     # passes first: (sleep_pass, ..., layer, gdn_head, key, value)
     values = np.moveaxis(states.values.astype(np.float64), len(over) - 3, 0)
     new, old = values[1:], values[:-1]
     delta, size = norms(new - old), norms(values)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = {
-            "delta_norm": delta,
-            "relative_change": delta / size[1:],
-            "cosine": np.einsum("...kv,...kv->...", new, old) / (size[1:] * size[:-1]),
-            "memory_change": np.sqrt((delta**2).sum((-2, -1)) / (size[1:] ** 2).sum((-2, -1))),
-        }
-    found["key_angle"], found["value_angle"] = _rotations(values, modes)
-    dtype, ends = result_dtype(states), {name: over for name in found}
-    ends["memory_change"] = over[:-2]
-    ends["key_angle"] = ends["value_angle"] = (*over, dims.MODE)
-    result = xr.Dataset(
-        {
-            name: (ends[name], _from_pass_0(array, len(over) - 3).astype(dtype))
-            for name, array in found.items()
+        cosine = np.einsum("...kv,...kv->...", new, old) / (size[1:] * size[:-1])
+        whole = np.sqrt((delta**2).sum((-2, -1)) / (size[1:] ** 2).sum((-2, -1)))
+        relative = delta / size[1:]
+    key_angle, value_angle = _rotations(values, modes)
+    found = {
+        "delta_norm": (over, delta),
+        "relative_change": (over, relative),
+        "cosine": (over, cosine),
+        "memory_change": (over[:-2], whole),
+        "key_angle": ((*over, dims.MODE), key_angle),
+        "value_angle": ((*over, dims.MODE), value_angle),
+    }
+    return result_of(
+        states,
+        {name: (axes, _from_pass_0(a, len(over) - 3)) for name, (axes, a) in found.items()},
+        {dims.MODE: np.arange(modes)},
+        units={
+            UNITS_OF_S: ("delta_norm",),
+            "share of S after the pass": ("relative_change", "memory_change"),
+            "rad": ("key_angle", "value_angle"),
         },
-        coords_of(states, *map(str, over)) | {dims.MODE: np.arange(modes)},
     )
-    result["delta_norm"].attrs["units"] = "units of S"
-    for name in ("relative_change", "memory_change"):
-        result[name].attrs["units"] = "share of S after the pass"
-    for name in ("key_angle", "value_angle"):
-        result[name].attrs["units"] = "rad"
-    return result
 
 
 def frozen_replay(trace: xr.DataTree) -> xr.DataArray:
@@ -116,18 +125,16 @@ def frozen_replay(trace: xr.DataTree) -> xr.DataArray:
 
     Raises WorkbenchError: the trace keeps no states or no writes.
     """
-    states = states_of(trace)
-    passes = passes_of(trace)
+    states, passes = states_of(trace), passes_of(trace)
     replayed = np.full(states.shape, np.nan)
     for layer in layers_of(trace):
-        for first in (w for w in layer.written if w.sleep_pass == 1):
-            step = transition(first, corrects=layer.corrects)
-            matrix, added = step.matrix, np.swapaxes(step.reach, -1, -2) @ first.value
-            state = layer.states[:, first.window, 0]
-            replayed[layer.examples, first.window, 0, layer.index] = state
-            for sleep_pass in range(1, passes[first.window] + 1):
+        for window, count in enumerate(passes):
+            step, added = next(transitions(layer, window))
+            matrix, state = step.matrix, layer.states[:, window, 0]
+            replayed[layer.examples, window, 0, layer.index] = state
+            for sleep_pass in range(1, count + 1):
                 state = matrix @ state + added
-                replayed[layer.examples, first.window, sleep_pass, layer.index] = state
+                replayed[layer.examples, window, sleep_pass, layer.index] = state
     replay = states.copy(data=replayed.astype(result_dtype(states)))
     return replay.assign_attrs(replayed="the writes of pass 1, from the state carried in")
 

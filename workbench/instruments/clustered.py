@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from workbench import dims
+from workbench.tasks.base import Task
 from workbench.training.statistics import Interval, proportion_interval
 
 CASE = (dims.EXAMPLE, dims.QUERY)
@@ -66,16 +67,16 @@ def by_difficulty(
     estimate: Callable[..., Estimate],
     name: str,
     *arrays: xr.DataArray,
-    difficulty: xr.DataArray | None,
+    difficulty: xr.DataArray,
 ) -> xr.Dataset:
     """Apply an estimate to the queries of each difficulty, at every other coordinate.
 
     - estimate: takes the arrays' cases ``[example, query]`` and returns an `Estimate`.
     - name: name of the variable; its bounds are ``name_low`` and ``name_high``.
     - arrays: with dimensions `CASE` and others; the last one is bool, the cases asked.
-    - difficulty: ``(example, query)``; -1 where an example has no such query. None pools all.
+    - difficulty: ``(example, query)``; -1 where an example has no such query.
 
-    Result: the three variables over (difficulty, ...), without the first where all are pooled.
+    Result: the three variables over (difficulty, ...).
     """
     *values, asked = arrays
 
@@ -90,11 +91,16 @@ def by_difficulty(
             join="exact",
         )
 
-    if difficulty is None:
-        found = at(asked)
-    else:
-        levels = np.unique(difficulty.values[difficulty.values >= 0])
-        parts = [at(asked & (difficulty == level)) for level in levels]
-        found = xr.concat(parts, xr.IndexVariable(dims.DIFFICULTY, levels))
+    levels = np.unique(difficulty.values[difficulty.values >= 0])
+    parts = [at(asked & (difficulty == level)) for level in levels]
+    found = xr.concat(parts, xr.IndexVariable(dims.DIFFICULTY, levels))
     names = (name, f"{name}_low", f"{name}_high")
     return xr.Dataset({n: found.isel(bound=i, drop=True) for i, n in enumerate(names)})
+
+
+def with_chance(found: xr.Dataset, task: Task) -> xr.Dataset:
+    """Add the task's chance lines: ``chance (chance_line, difficulty)``, NaN where it has none."""
+    lines, levels = task.chance(), found[dims.DIFFICULTY].values
+    chance = [[line.accuracy.get(int(k), np.nan) for k in levels] for line in lines.values()]
+    found["chance"] = (dims.CHANCE_LINE, dims.DIFFICULTY), np.array(chance)
+    return found.assign_coords({dims.CHANCE_LINE: list(lines)})

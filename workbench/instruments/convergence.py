@@ -14,16 +14,15 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
-from workbench.instruments.change import SLEEP, frozen_replay
-from workbench.instruments.controls import REPLAY
+from workbench.instruments.change import with_replay
 from workbench.instruments.recorded import (
     HEADS,
+    UNITS_OF_S,
     asleep_of,
-    coords_of,
     passes_of,
     position,
     recorded,
-    result_dtype,
+    result_of,
     states_of,
 )
 
@@ -58,20 +57,15 @@ def convergence(trace: xr.DataTree, *, fixed_point: xr.DataTree | None = None) -
     Raises WorkbenchError: the trace keeps no states or no writes; `fixed_point` is of other
     examples or another model, or has no more passes.
     """
-    states = states_of(trace)
-    each = [_steps(s) for s in (states, frozen_replay(trace))]  # both from sleep_pass 0
-    methods = xr.IndexVariable(dims.PROCEDURE, [SLEEP, REPLAY])
-    result = xr.concat(each, dim=methods, join="exact", combine_attrs="override")
-    result = result.assign_attrs(
-        compared="S after each pass with S one and two passes before",
-        baseline=f"{REPLAY}: the writes of pass 1 again and again, from the state carried in",
-    )
+    compared = "S after each pass with S one and two passes before"
+    result = with_replay(trace, _steps, compared=compared)
     if fixed_point is None:
         return result
     _check_fixed_point(trace, fixed_point)
-    found = _distances(trace, fixed_point, states)
     most = int(passes_of(fixed_point).max())
-    return result.assign(found).assign_attrs(fixed_point=f"S after {most} passes in another trace")
+    return result.assign(_distances(trace, fixed_point)).assign_attrs(
+        fixed_point=f"S after {most} passes in another trace"
+    )
 
 
 def cka(trace: xr.DataTree, *, window: int) -> xr.Dataset:
@@ -87,29 +81,27 @@ def cka(trace: xr.DataTree, *, window: int) -> xr.Dataset:
     Raises WorkbenchError: the trace keeps no states, lacks the window, or has fewer than 4
     examples.
     """
-    array = states_of(trace)
+    states = states_of(trace)
     over = (dims.LAYER, dims.GDN_HEAD)
-    at = position(array, dims.WINDOW, window)
+    at = position(states, dims.WINDOW, window)
     last = int(passes_of(trace)[at])
-    inside = array.isel({dims.WINDOW: at}).sel({dims.SLEEP_PASS: slice(None, last)})
+    inside = states.isel({dims.WINDOW: at}).sel({dims.SLEEP_PASS: slice(None, last)})
     inside = inside.transpose(*over, dims.SLEEP_PASS, dims.EXAMPLE, ...)
     values = inside.values.astype(np.float64)
     values = values.reshape(*values.shape[: len(over) + 2], -1)  # (..., pass, example, feature)
-    count = values.shape[-2]
     grams = _prepared(values)
     shared = np.einsum("...pij,...qij->...pq", grams, grams)
     own = np.einsum("...pp->...p", shared)
     positive = np.where(own > 0, own, np.nan)
     found = shared / np.sqrt(positive[..., :, None] * positive[..., None, :])
     numbers = inside.coords[dims.SLEEP_PASS].values
-    return xr.Dataset(
-        {"cka": ((*over, dims.SLEEP_PASS, dims.OTHER_PASS), found.astype(result_dtype(array)))},
-        coords_of(array, *over) | {dims.SLEEP_PASS: numbers, dims.OTHER_PASS: numbers},
-        {
-            "compared": f"states of two passes over window {window}, debiased linear CKA",
-            "examples": count,
-            "features": values.shape[-1],
-        },
+    return result_of(
+        states,
+        {"cka": ((*over, dims.SLEEP_PASS, dims.OTHER_PASS), found)},
+        {dims.SLEEP_PASS: numbers, dims.OTHER_PASS: numbers},
+        compared=f"states of two passes over window {window}, debiased linear CKA",
+        examples=values.shape[-2],
+        features=values.shape[-1],
     )
 
 
@@ -151,14 +143,19 @@ def _prepared(features: np.ndarray) -> np.ndarray:
     return centred / np.where(size > 0, size, 1.0)
 
 
+def _size(matrices: np.ndarray) -> np.ndarray:
+    return np.sqrt((matrices**2).sum((-2, -1)))
+
+
 def _steps(states: xr.DataArray) -> xr.Dataset:
     """Return the four measures of steps from pass to pass, over the dims `HEADS`."""
-    values = np.moveaxis(states.values.astype(np.float64), HEADS.index(dims.SLEEP_PASS), 0)
-    size = np.sqrt((values**2).sum((-2, -1)))
-    one, two = (np.full(size.shape, np.nan) for _ in range(2))
-    one[1:] = np.sqrt((np.diff(values, axis=0) ** 2).sum((-2, -1)))
-    two[2:] = np.sqrt(((values[2:] - values[:-2]) ** 2).sum((-2, -1)))
-    previous = np.concatenate((np.full((1, *one.shape[1:]), np.nan), one[:-1]))
+    axis = HEADS.index(dims.SLEEP_PASS)
+    values = np.moveaxis(states.values.astype(np.float64), axis, 0)
+    size = _size(values)
+    one, two, previous = np.full((3, *size.shape), np.nan)
+    one[1:] = _size(np.diff(values, axis=0))
+    two[2:] = _size(values[2:] - values[:-2])
+    previous[1:] = one[:-1]
     with np.errstate(divide="ignore", invalid="ignore"):
         found = {
             "step_norm": one,
@@ -166,13 +163,8 @@ def _steps(states: xr.DataArray) -> xr.Dataset:
             "contraction": one / previous,
             "two_step_ratio": two / (one + previous),
         }
-    dtype = result_dtype(states)
-    result = xr.Dataset(
-        {n: (HEADS, np.moveaxis(a, 0, 2).astype(dtype)) for n, a in found.items()},
-        coords_of(states, *HEADS),
-    )
-    result["step_norm"].attrs["units"] = "units of S"
-    return result
+    laid = {name: (HEADS, np.moveaxis(array, 0, axis)) for name, array in found.items()}
+    return result_of(states, laid, units={UNITS_OF_S: ("step_norm",)})
 
 
 def _check_fixed_point(trace: xr.DataTree, longer: xr.DataTree) -> None:
@@ -196,25 +188,23 @@ def _check_fixed_point(trace: xr.DataTree, longer: xr.DataTree) -> None:
         )
 
 
-def _distances(
-    trace: xr.DataTree, longer: xr.DataTree, states: xr.DataArray
-) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+def _distances(trace: xr.DataTree, longer: xr.DataTree) -> xr.Dataset:
     """Return the variables of `convergence` that a longer run gives."""
+    states = states_of(trace)
     values, other = (s.values.astype(np.float64) for s in (states, states_of(longer)))
     asleep, many = asleep_of(trace), passes_of(longer)
     every = np.arange(len(many))
     end, before = other[:, every, many], other[:, every, many - 1]
-    size = np.sqrt((end**2).sum((-2, -1)))
+    size = _size(end)
     size = np.where((size > 0) & asleep[:, None, None], size, np.nan)
-
-    def apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.sqrt(((a - b) ** 2).sum((-2, -1)))
-
-    whole = (HEADS[0], HEADS[1], *HEADS[3:])
-    dtype = result_dtype(states)
-    found = {
-        "distance": (HEADS, apart(values, end[:, :, None]) / size[:, :, None]),
-        "fixed_point_step": (whole, apart(end, before) / size),
-        "carried_difference": (whole, apart(values[:, :, 0], other[:, :, 0]) / size),
-    }
-    return {name: (over, array.astype(dtype)) for name, (over, array) in found.items()}
+    whole = tuple(name for name in HEADS if name != dims.SLEEP_PASS)
+    distance = _size(values - end[:, :, None]) / size[:, :, None]
+    carried = _size(values[:, :, 0] - other[:, :, 0]) / size
+    return result_of(
+        states,
+        {
+            "distance": (HEADS, distance),
+            "fixed_point_step": (whole, _size(end - before) / size),
+            "carried_difference": (whole, carried),
+        },
+    )

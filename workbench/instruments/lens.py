@@ -8,6 +8,7 @@ those above run once, as they do at the end of a sleep (compare `workbench.sleep
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import torch
@@ -17,8 +18,13 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.boundaries import BoundaryIndex, known_passes, read_boundaries
-from workbench.instruments.clustered import Estimate, by_difficulty, mean, share
+from workbench.instruments.boundaries import (
+    BoundaryIndex,
+    known_passes,
+    read_boundaries,
+    slept_on,
+)
+from workbench.instruments.clustered import Estimate, by_difficulty, mean, share, with_chance
 from workbench.model import Memory
 from workbench.sleep import Boundary, SleepingModel, read, wake_now
 from workbench.tasks.base import Task
@@ -34,7 +40,6 @@ def lens(
     batch: Batch,
     sleep: SleepConfig,
     *,
-    windows: tuple[int, ...] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> xr.Dataset:
     """Wake the model after every pass, and score what it answers.
@@ -42,7 +47,6 @@ def lens(
     Windows to sleep on that have not come yet are skipped: at window w the model knows what it
     has read up to there, and queries about the rest are guesses.
 
-    - windows: windows slept on to look at; None is all of them.
     - on_progress: called with the number of passes done since the last call.
 
     Result: ``log_prob`` (nats, of the whole right answer), ``rank`` (of its first token, 1 is
@@ -50,42 +54,30 @@ def lens(
     (example, window, sleep_pass = 0..N, query); coordinate ``difficulty (example, query)``.
     sleep_pass 0 wakes with what was carried into the window.
 
-    Raises WorkbenchError: N is not a number, or a window named is not slept on.
+    Raises WorkbenchError: N is not a number, or nothing is slept on.
     """
     passes = known_passes(sleep)
+    asleep = slept_on(batch, sleep)
     boundaries = read_boundaries(model, batch, sleep)
-    asleep = sorted({window for window, sleep_pass in boundaries if sleep_pass})
-    chosen = asleep if windows is None else list(windows)
-    if not chosen or set(chosen) - set(asleep):
-        raise WorkbenchError(
-            f"windows {chosen}", f"some of the windows slept on: {asleep}", "choose from these"
-        )
     scores = []
-    for window in chosen:
-        for sleep_pass in range(passes + 1):
-            memory = ended_here(model, batch, sleep, boundaries, (window, sleep_pass))
-            wakes = wake_now(model, batch, sleep, memory, after=window)
-            scores.append(answer_scores(wakes, batch))
-            if on_progress is not None:
-                on_progress(1)
-    shape = (len(chosen), passes + 1)
-    stacked = {
-        name: (
-            (dims.WINDOW, dims.SLEEP_PASS, dims.EXAMPLE, dims.QUERY),
-            _stack(scores, name, shape),
+    for boundary in product(asleep, range(passes + 1)):
+        memory = ended_here(model, batch, sleep, boundaries, boundary)
+        scores.append(
+            answer_scores(wake_now(model, batch, sleep, memory, after=boundary[0]), batch)
         )
-        for name in SCORES
-    }
+        if on_progress is not None:
+            on_progress(1)
+    axes = (dims.WINDOW, dims.SLEEP_PASS, dims.EXAMPLE, dims.QUERY)
+    shape = (len(asleep), passes + 1, *batch.difficulty.shape)
     found = xr.Dataset(
-        stacked,
-        coords={
-            dims.WINDOW: chosen,
+        {n: (axes, np.stack([s[n].values for s in scores]).reshape(shape)) for n in SCORES},
+        {
+            dims.WINDOW: asleep,
             dims.SLEEP_PASS: np.arange(passes + 1),
-            dims.DIFFICULTY: ((dims.EXAMPLE, dims.QUERY), batch.difficulty),
+            dims.DIFFICULTY: (axes[2:], batch.difficulty),
         },
-        attrs=_attributes(len(batch)),
     )
-    return _with_units(found.transpose(*AXES))
+    return _described(found, len(batch))
 
 
 def lens_of(trace: xr.DataTree) -> xr.Dataset:
@@ -105,12 +97,12 @@ def lens_of(trace: xr.DataTree) -> xr.Dataset:
         )
     found = trace["readout"].to_dataset()[list(SCORES)]
     asleep = np.flatnonzero((found["rank"] > 0).any((dims.EXAMPLE, dims.SLEEP_PASS, dims.QUERY)))
-    found = found.isel({dims.WINDOW: asleep}).transpose(*AXES)
+    found = found.isel({dims.WINDOW: asleep})
     difficulty = trace["inputs"]["difficulty"].variable
     kept = [name for name in (dims.WINDOW, dims.SLEEP_PASS) if name in found.coords]
     found = found.reset_coords(drop=True).drop_vars(set(found.coords) - set(kept))
     found = found.assign_coords({dims.DIFFICULTY: difficulty})
-    return _with_units(found.assign_attrs(_attributes(found.sizes[dims.EXAMPLE])))
+    return _described(found, found.sizes[dims.EXAMPLE])
 
 
 def lens_by_difficulty(scores: xr.Dataset, task: Task | None = None) -> xr.Dataset:
@@ -139,10 +131,7 @@ def lens_by_difficulty(scores: xr.Dataset, task: Task | None = None) -> xr.Datas
     found["asked"] = dims.DIFFICULTY, [int((difficulty == level).sum()) for level in levels]
     attributes = scores.attrs | {"interval": "95 %, over examples"}
     if task is not None:
-        lines = task.chance()
-        chance = [[line.accuracy.get(int(k), np.nan) for k in levels] for line in lines.values()]
-        found["chance"] = (dims.CHANCE_LINE, dims.DIFFICULTY), np.array(chance)
-        found = found.assign_coords({dims.CHANCE_LINE: list(lines)})
+        found = with_chance(found, task)
         attributes["difficulty_name"] = task.difficulty_name
     return _with_units(found.assign_attrs(attributes))
 
@@ -166,16 +155,10 @@ def ended_here(
     return next(iter(read(model, batch, shorter, start=start))).memory
 
 
-def _stack(scores: list[xr.Dataset], name: str, shape: tuple[int, int]) -> np.ndarray:
-    stacked = np.stack([score[name].values for score in scores])
-    return stacked.reshape(*shape, *stacked.shape[1:])
-
-
-def _attributes(examples: int) -> dict[str, object]:
-    return {
-        "compared": "the memory after each pass, read by the same wake windows and head",
-        "examples": examples,
-    }
+def _described(found: xr.Dataset, examples: int) -> xr.Dataset:
+    compared = "the memory after each pass, read by the same wake windows and head"
+    described = found.transpose(*AXES).assign_attrs(compared=compared, examples=examples)
+    return _with_units(described)
 
 
 def _with_units(found: xr.Dataset) -> xr.Dataset:

@@ -40,8 +40,7 @@ import numpy as np
 import xarray as xr
 
 from workbench import dims
-from workbench.errors import WorkbenchError
-from workbench.instruments.recorded import passes_of, recorded, states_of
+from workbench.instruments.recorded import check_choice, passes_of, recorded, states_of
 
 CHUNK: Final = 64
 """Examples computed together."""
@@ -189,6 +188,17 @@ def transition(written: Written, *, corrects: bool) -> Transition:
     return Transition(np.exp(log_decay), removal, reach)
 
 
+def transitions(layer: Layer, window: int) -> Iterator[tuple[Transition, np.ndarray]]:
+    """Yield what each pass over a window does to any state, and what it wrote, at its end.
+
+    The second is ``reach^T value``, ``[example, gdn_head, key, value]``.
+    """
+    for written in layer.written:
+        if written.window == window:
+            step = transition(written, corrects=layer.corrects)
+            yield step, np.swapaxes(step.reach, -1, -2) @ written.value
+
+
 def changes(written: Written, state: np.ndarray, *, corrects: bool) -> tuple[Source, np.ndarray]:
     """Return a pass as the changes its tokens made, and S after it.
 
@@ -221,7 +231,7 @@ def forward(
     - carried: what is left of the state carried in at the very first place, ``[example, gdn_head,
       key, value]``.
     """
-    _check(convention)
+    check_choice("convention", convention, CONVENTIONS)
     sources: list[Source] = []
     carried = state = layer.carried_in
     for written in layer.written:
@@ -239,10 +249,3 @@ def forward(
             source = Source(written.window, written.sleep_pass, step.reach, written.value)
         sources.append(source)
         yield written, sources, carried
-
-
-def _check(convention: str) -> None:
-    if convention not in CONVENTIONS:
-        raise WorkbenchError(
-            f"convention {convention!r}", f"one of {', '.join(CONVENTIONS)}", "choose one of them"
-        )

@@ -24,10 +24,10 @@ from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.attributing.continuation import stacked
-from workbench.instruments.boundaries import known_passes
+from workbench.instruments.boundaries import known_passes, slept_on
 from workbench.instruments.controls import UNTRAINED
 from workbench.instruments.probes import probe_states
-from workbench.instruments.probing.features import fast_weights, slept_on, untrained
+from workbench.instruments.probing.features import fast_weights, untrained
 from workbench.instruments.probing.folds import groups_of
 from workbench.instruments.recorded import STATE_DIMS
 from workbench.model.arrays import to_numpy
@@ -36,8 +36,6 @@ from workbench.sleep import Eviction, SleepingModel, read, wake_now
 from workbench.tasks.targets import ProbeTarget
 from workbench.trace.answers import answer_scores
 
-Treatment = Callable[[Memory], Memory]
-
 
 def scaled(memory: Memory, factor: float) -> Memory:
     """Return the memory with S multiplied by a factor."""
@@ -45,12 +43,15 @@ def scaled(memory: Memory, factor: float) -> Memory:
     return memory.replace(fast_weights=weights)
 
 
-TREATMENTS: Final[Mapping[str, Treatment]] = {
+TREATMENTS: Final[Mapping[str, Callable[[Memory], Memory]]] = {
     "nothing": lambda memory: memory,
     "a hundredth": lambda memory: scaled(memory, 0.01),
     "erased": Memory.erase,
 }
-"""What may be done to a memory: left alone, multiplied by 0.01, erased."""
+"""What is done to a memory after the last sleep."""
+
+AT_ONCE: Final = 250
+"""Examples read together."""
 
 
 def recovery(
@@ -58,14 +59,13 @@ def recovery(
     batch: Batch,
     sleep: SleepConfig,
     *,
-    symbols: Sequence[str] | None = None,
+    symbols: Sequence[str],
     untrained_model: SleepingModel | None = None,
-    batch_size: int = 250,
     **options: Any,
 ) -> xr.Dataset:
     """Recover the tokens of every window slept on from S at every place.
 
-    - symbols: text of each symbol (a task's vocabulary); None numbers them.
+    - symbols: text of each symbol (a task's vocabulary).
     - untrained_model: untrained weights; None makes new ones from the model's configuration.
     - **options: seeds, regularisations, workers, progress and stop, as `probe_states` has them.
 
@@ -84,9 +84,9 @@ def recovery(
 
     Raises WorkbenchError: as `fast_weights` and `probe_states`.
     """
-    texts = text_targets(batch, sleep, _symbols(model, symbols))
+    texts = text_targets(batch, sleep, symbols)
     fresh = untrained(model) if untrained_model is None else untrained_model
-    states, blank = (fast_weights(m, batch, sleep, batch_size=batch_size) for m in (model, fresh))
+    states, blank = (fast_weights(m, batch, sleep) for m in (model, fresh))
     groups = groups_of(batch, sleep)
     found = probe_states(
         states, texts, groups, compared={UNTRAINED: blank}, controls=False, **options
@@ -101,20 +101,18 @@ def recovery_after(
     batch: Batch,
     sleep: SleepConfig,
     *,
-    treatments: Mapping[str, Treatment] = TREATMENTS,
     others: Sequence[Batch] = (),
     facts: Sequence[ProbeTarget] = (),
-    symbols: Sequence[str] | None = None,
+    symbols: Sequence[str],
     untrained_model: SleepingModel | None = None,
-    batch_size: int = 250,
     **options: Any,
 ) -> tuple[xr.Dataset, xr.Dataset | None]:
     """Recover texts, and what follows from them, after something was done to the memory.
 
-    - model, batch, sleep, symbols, untrained_model, batch_size, **options: as in `recovery`.
-    - treatments: what is done to the memory after the last sleep.
-    - others: other texts, slept on one after the other: each gives a further treatment, "1 other
-      text", "2 other texts" and so on. As many examples as in `batch`, drawn apart from it.
+    - model, batch, sleep, symbols, untrained_model, **options: as in `recovery`.
+    - others: other texts, slept on one after the other: each gives one more treatment besides
+      `TREATMENTS`, "1 other text", "2 other texts" and so on. As many examples as in `batch`, drawn
+      apart from it.
     - facts: what the text says, in any wording: a task's `probe_targets` for `batch`.
 
     Result:
@@ -130,11 +128,9 @@ def recovery_after(
             f"another text for {wrong[0]} examples", f"one for each of {len(batch)}", "draw as many"
         )
     fresh = untrained(model) if untrained_model is None else untrained_model
-    states, blank = (
-        _treated(m, batch, sleep, treatments, others, batch_size) for m in (model, fresh)
-    )
+    states, blank = (_treated(m, batch, sleep, others) for m in (model, fresh))
     groups = groups_of(batch, sleep, facts)
-    names = _names(treatments, others)
+    names = _names(others)
 
     def of(targets: Sequence[ProbeTarget]) -> xr.Dataset:
         found = probe_states(
@@ -143,7 +139,7 @@ def recovery_after(
         found = found.isel({dims.SLEEP_PASS: 0}, drop=True)
         return found.rename({dims.WINDOW: dims.TREATMENT}).assign_coords({dims.TREATMENT: names})
 
-    texts = text_targets(batch, sleep, _symbols(model, symbols))
+    texts = text_targets(batch, sleep, symbols)
     recovered = _of_texts(of(texts), texts).rename(item_accuracy="token_recovered")
     return recovered, _renamed(of(facts)) if facts else None
 
@@ -154,16 +150,14 @@ def answers_after(
     batch: Batch,
     sleep: SleepConfig,
     *,
-    treatments: Mapping[str, Treatment] = TREATMENTS,
     others: Sequence[Batch] = (),
-    batch_size: int = 250,
 ) -> xr.DataArray:
     """Return which queries the model itself answers right after something was done to its memory.
 
     A decoder that is trained again after each treatment does not notice that S got smaller; the
     model, whose weights stay as they are, does.
 
-    - model, batch, sleep, treatments, others, batch_size: as in `recovery_after`.
+    - model, batch, sleep, others: as in `recovery_after`.
 
     Result: bool ``(treatment, example, query)``: the model wakes with the treated memory and reads
     the windows with queries that follow the last sleep.
@@ -173,10 +167,10 @@ def answers_after(
     known_passes(sleep)
     last = slept_on(batch, sleep)[-1]
     parts = []
-    for part, memories in _memories(model, batch, sleep, treatments, others, batch_size):
+    for part, memories in _memories(model, batch, sleep, others):
         wakes = [wake_now(model, part, sleep, memory, after=last) for memory in memories]
         parts.append(np.stack([answer_scores(w, part)["correct"].values for w in wakes]))
-    names = _names(treatments, others)
+    names = _names(others)
     return xr.DataArray(
         np.concatenate(parts, axis=1),
         {dims.TREATMENT: names},
@@ -217,15 +211,13 @@ def _treated(
     model: SleepingModel,
     batch: Batch,
     sleep: SleepConfig,
-    treatments: Mapping[str, Treatment],
     others: Sequence[Batch],
-    batch_size: int,
 ) -> xr.DataArray:
     """Return S after each treatment, with the dims of `fast_weights`; window counts treatments."""
     known_passes(sleep)
     parts = []
     layers: tuple[int, ...] = ()
-    for _, memories in _memories(model, batch, sleep, treatments, others, batch_size):
+    for _, memories in _memories(model, batch, sleep, others):
         found = []
         for memory in memories:
             states, layers = stacked(memory)
@@ -241,28 +233,26 @@ def _memories(
     model: SleepingModel,
     batch: Batch,
     sleep: SleepConfig,
-    treatments: Mapping[str, Treatment],
     others: Sequence[Batch],
-    batch_size: int,
 ) -> Iterator[tuple[Batch, Iterator[Memory]]]:
     """Yield a part of the examples with its memory after each treatment, one after the other."""
 
     def treated(part: slice) -> Iterator[Memory]:
         memory = _slept(model, batch.examples(part), sleep, None)
-        yield from (treat(memory) for treat in treatments.values())
+        yield from (treat(memory) for treat in TREATMENTS.values())
         for other in others:
             memory = _slept(model, other.examples(part), sleep, memory)
             yield memory
 
-    for start in range(0, len(batch), batch_size):
-        part = slice(start, start + batch_size)
+    for start in range(0, len(batch), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
         yield batch.examples(part), treated(part)
 
 
-def _names(treatments: Mapping[str, Treatment], others: Sequence[Batch]) -> list[str]:
+def _names(others: Sequence[Batch]) -> list[str]:
     """Return the name of each treatment, other texts last."""
     texts = (f"{i} other text{'s' if i > 1 else ''}" for i in range(1, len(others) + 1))
-    return [*treatments, *texts]
+    return [*TREATMENTS, *texts]
 
 
 def _slept(model: SleepingModel, batch: Batch, sleep: SleepConfig, memory: Memory | None) -> Memory:
@@ -272,10 +262,6 @@ def _slept(model: SleepingModel, batch: Batch, sleep: SleepConfig, memory: Memor
         if isinstance(event, Eviction) and event.window.index == last:
             return event.memory
     raise AssertionError("every window ends with an eviction")
-
-
-def _symbols(model: SleepingModel, symbols: Sequence[str] | None) -> Sequence[str]:
-    return [str(i) for i in range(model.vocabulary)] if symbols is None else symbols
 
 
 def _of_texts(found: xr.Dataset, texts: Sequence[ProbeTarget]) -> xr.Dataset:

@@ -64,6 +64,7 @@ from workbench.instruments.probing.scoring import (
     majority,
     score_place,
 )
+from workbench.instruments.recorded import check_choice, nothing_found
 from workbench.sleep import SleepingModel
 from workbench.tasks.targets import ProbeTarget
 
@@ -93,7 +94,6 @@ def probe(
     *,
     baselines: Sequence[str] = BASELINES,
     untrained_model: SleepingModel | None = None,
-    batch_size: int = 250,
     **options: Any,
 ) -> xr.Dataset:
     """Read a batch and probe S for every target at every place of every window slept on.
@@ -108,11 +108,9 @@ def probe(
 
     Raises WorkbenchError: an unknown baseline, or as `fast_weights` and `probe_states`.
     """
-    if unknown := set(baselines) - set(BASELINES):
-        raise WorkbenchError(
-            f"baseline {min(unknown)!r}", f"some of {', '.join(BASELINES)}", "check the name"
-        )
-    states = fast_weights(model, batch, sleep, batch_size=batch_size)
+    for baseline in baselines:
+        check_choice("baseline", baseline, BASELINES)
+    states = fast_weights(model, batch, sleep)
     compared: dict[str, Others] = {}
     if EMBEDDINGS in baselines:
         compared[EMBEDDINGS] = partial(embeddings, model, batch, sleep)
@@ -127,9 +125,7 @@ def probe(
     if UNTRAINED in baselines:
         count = len(options.get("seeds", SEEDS))
         fresh = [untrained_model] if untrained_model else others_of(model, count)
-        compared[UNTRAINED] = [
-            fast_weights(other, batch, sleep, batch_size=batch_size) for other in fresh
-        ]
+        compared[UNTRAINED] = [fast_weights(other, batch, sleep) for other in fresh]
     groups = groups_of(batch, sleep, targets)
     found = probe_states(states, targets, groups, compared=compared, **options)
     return found.assign_attrs(untrained_models=len(fresh))
@@ -148,7 +144,6 @@ def probe_states(
     compared: Mapping[str, Others] | None = None,
     seeds: Sequence[int] = SEEDS,
     alphas: Sequence[float] = ALPHAS,
-    shares: Sequence[float] = SHARES,
     controls: bool = True,
     workers: int = 2,
     on_progress: Callable[[float], None] | None = None,
@@ -163,7 +158,7 @@ def probe_states(
     - compared: baseline -> states of the same dims, a sequence of such (split i takes the i-th, and
       begins again after the last), or a function from a window to features.
     - seeds: of the splits and of the control tasks.
-    - alphas, shares: regularisations to choose from; training, validation and test.
+    - alphas: regularisations to choose from.
     - controls: also probe for the control tasks; their variables are NaN without.
     - workers: places worked on at once, each by one thread.
     - on_progress: called with the share of the work that is done, 0..1.
@@ -193,7 +188,7 @@ def probe_states(
     too few examples.
     """
     _check(states, targets, groups)
-    splits = {seed: split(groups, seed, shares=shares) for seed in seeds}
+    splits = {seed: split(groups, seed) for seed in seeds}
     questions = Questions(targets, groups, splits, tuple(alphas))
     result = _empty(states, targets, seeds, tuple(compared or ()))
     right, of_majority = majority(questions)
@@ -219,17 +214,14 @@ def probe_states(
     if complete:
         _enter_gains(result, told, asked_of(questions), groups)
     result["selectivity"] = result["accuracy"] - result["control_accuracy"]
-    return result.assign_attrs(_about(groups, shares), complete=complete)
-
-
-def _about(groups: np.ndarray, shares: Sequence[float]) -> dict[str, Any]:
-    return {
-        "probe": "ridge regression onto one-hot labels, one for each item",
-        "split": "by example; those of one text or one answer in one fold",
-        "examples": len(groups),
-        "groups": len(np.unique(groups)),
-        "shares": " ".join(f"{share:g}" for share in shares),
-    }
+    return result.assign_attrs(
+        probe="ridge regression onto one-hot labels, one for each item",
+        split="by example; those of one text or one answer in one fold",
+        examples=len(groups),
+        groups=len(np.unique(groups)),
+        shares=" ".join(f"{share:g}" for share in SHARES),
+        complete=complete,
+    )
 
 
 class _Job(NamedTuple):
@@ -352,28 +344,19 @@ def _empty(
         dims.CONTROL: list(CONTROLS),
         dims.BASELINE: [MAJORITY, *compared],
     }
-    place = (dims.SEED, *_PLACE, dims.TARGET)
-    over = {
-        "accuracy": place,
-        "low": place[1:],
-        "high": place[1:],
-        "item_accuracy": (*place, dims.ITEM),
-        "item_low": (*place[1:], dims.ITEM),
-        "item_high": (*place[1:], dims.ITEM),
-        "control_accuracy": (*place, dims.CONTROL),
-        "baseline_accuracy": (*place, dims.BASELINE),
-        **{f"gain{end}": (*place[1:], dims.BASELINE) for end in ("", "_low", "_high")},
-        "alpha": place,
-    }
-    data = {
-        name: (d, np.full([len(index[i]) for i in d], np.nan), {"units": "1"})
-        for name, d in over.items()
-    }
-    about = {
-        "level": (dims.TARGET, [target.level for target in targets]),
-        "meaning": (dims.TARGET, [target.meaning for target in targets]),
-    }
-    return xr.Dataset(data, index | about)
+    mean = (*_PLACE, dims.TARGET)
+    place = (dims.SEED, *mean)
+    over: dict[str, tuple[str, ...]] = {"accuracy": place, "alpha": place}
+    over |= dict.fromkeys(("low", "high"), mean)
+    over["item_accuracy"] = (*place, dims.ITEM)
+    over |= dict.fromkeys(("item_low", "item_high"), (*mean, dims.ITEM))
+    over["control_accuracy"] = (*place, dims.CONTROL)
+    over["baseline_accuracy"] = (*place, dims.BASELINE)
+    over |= dict.fromkeys(("gain", "gain_low", "gain_high"), (*mean, dims.BASELINE))
+    return nothing_found(index, over).assign_coords(
+        level=(dims.TARGET, [target.level for target in targets]),
+        meaning=(dims.TARGET, [target.meaning for target in targets]),
+    )
 
 
 def _check(states: xr.DataArray, targets: Sequence[ProbeTarget], groups: np.ndarray) -> None:

@@ -26,12 +26,13 @@ from workbench.instruments.linear import CHANGED, LEFT, Layer, Source, forward, 
 from workbench.instruments.recorded import (
     HEADS,
     MATRIX,
-    coords_of,
+    UNITS_OF_S,
+    check_pass,
     norms,
     passes_of,
     position,
     recorded,
-    result_dtype,
+    result_of,
     states_of,
 )
 
@@ -79,11 +80,10 @@ def contribution_norms(
     Raises WorkbenchError: the trace keeps no states or no writes, the writes do not make up the
     states, or the convention is unknown.
     """
-    states = states_of(trace)
-    passes = passes_of(trace)
+    states, passes = states_of(trace), passes_of(trace)
     sizes = [states.sizes[name] for name in HEADS]
     tokens = recorded(trace, "writes", "beta").sizes[dims.TOKEN]
-    most = passes.max(initial=1)
+    most = int(passes.max(initial=1))
     parts = (len(passes), most, tokens) if every_token else (len(passes), most)
     found = {name: np.full((*sizes, *parts), np.nan) for name in ("norm", "share")}
     whole = {
@@ -102,21 +102,20 @@ def contribution_norms(
                 look(layer, w + 1, 0, sources, carried)
     _check(whole["unexplained"])
     over = (*HEADS, dims.SOURCE_WINDOW, dims.SOURCE_PASS, dims.SOURCE_TOKEN)[: 5 + len(parts)]
-    dtype = result_dtype(states)
-    result = xr.Dataset(
-        {name: (over, array.astype(dtype)) for name, array in found.items()}
-        | {name: (HEADS, array.astype(dtype)) for name, array in whole.items()},
-        coords_of(states, *HEADS) | _source_coords(states, most, tokens if every_token else None),
-        {
-            "held": HELD,
-            "compared": "contribution of each source with the recorded state",
-            **_told(convention),
+    result = result_of(
+        states,
+        {name: (over, values) for name, values in found.items()}
+        | {name: (HEADS, values) for name, values in whole.items()},
+        _source_coords(states, most, tokens if every_token else None),
+        units={
+            UNITS_OF_S: ("norm", "carried_norm"),
+            "share of S": ("share", "carried_share", "unexplained"),
         },
+        held=HELD,
+        compared="contribution of each source with the recorded state",
+        convention=convention,
+        removal=BOOKED[convention],
     )
-    for name in ("norm", "carried_norm"):
-        result[name].attrs["units"] = "units of S"
-    for name in ("share", "carried_share", "unexplained"):
-        result[name].attrs["units"] = "share of S"
     if every_pass:
         return result
     last = xr.DataArray(passes, dims=(dims.WINDOW,))
@@ -198,55 +197,47 @@ def contributions(
     Raises WorkbenchError: the trace keeps no states or no writes, there is no such place or
     convention, or the writes do not make up the state.
     """
-    states = states_of(trace)
-    passes = passes_of(trace)
+    states, passes = states_of(trace), passes_of(trace)
     place = {dims.EXAMPLE: example, dims.WINDOW: window}
     if layer is not None:
         place[dims.LAYER] = layer
     at = {name: position(states, name, label) for name, label in place.items()}
-    w, last = at[dims.WINDOW], int(passes[at[dims.WINDOW]])
-    if not 0 <= sleep_pass <= last:
-        raise WorkbenchError(
-            f"sleep_pass = {sleep_pass} of window {window}",
-            f"0 to {last}, the passes of that window",
-            "choose another pass, or record a longer sleep",
-        )
+    w, row = at[dims.WINDOW], at[dims.EXAMPLE]
+    check_pass(window, sleep_pass, int(passes[w]), first=0)
     until = (w, sleep_pass) if sleep_pass or not w else (w - 1, int(passes[w - 1]))
-    chosen = slice(at[dims.EXAMPLE], at[dims.EXAMPLE] + 1)
     wanted = [
         found
-        for found in layers_of(trace, examples=chosen)
+        for found in layers_of(trace, examples=slice(row, row + 1))
         if layer is None or found.index == at[dims.LAYER]
     ]
     parts = [_contributions_of(found, passes, until, convention) for found in wanted]
-    held = states.isel(
-        {dims.EXAMPLE: at[dims.EXAMPLE], dims.WINDOW: w, dims.SLEEP_PASS: sleep_pass}
-    )
-    held = held.isel({dims.LAYER: [found.index for found in wanted]}).drop_vars(
-        [dims.EXAMPLE, dims.WINDOW, dims.SLEEP_PASS], errors="ignore"
-    )
+    here = {dims.EXAMPLE: row, dims.WINDOW: w, dims.SLEEP_PASS: sleep_pass}
+    held = states.isel({**here, dims.LAYER: [found.index for found in wanted]})
+    held = held.drop_vars(list(here), errors="ignore")
     stacked = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
     rest = held.values - stacked["carried"] - np.nansum(stacked["contribution"], (2, 3))
     parts_of = np.nan_to_num(norms(stacked["contribution"])).max((2, 3))
     _check(_part_of(norms(rest), np.maximum(norms(held.values.astype(np.float64)), parts_of)))
     over = (dims.LAYER, dims.GDN_HEAD, dims.SOURCE_WINDOW, dims.SOURCE_PASS)
-    named = {
+    axes = {
         "contribution": (*over, *MATRIX),
         "carried": (*over[:2], *MATRIX),
         "reach": (*over, dims.SOURCE_TOKEN, dims.KEY),
         "written": (*over, dims.SOURCE_TOKEN, dims.VALUE),
     }
-    dtype = result_dtype(states)
-    result = xr.Dataset(
-        {name: (named[name], array.astype(dtype)) for name, array in stacked.items()},
-        coords_of(held, *over[:2])
-        | _source_coords(states, passes.max(), stacked["reach"].shape[4]),
-        {"held": HELD, "compared": "contributions with the recorded state", **place}
-        | {dims.SLEEP_PASS: sleep_pass}
-        | _told(convention),
+    result = result_of(
+        held,
+        {name: (axes[name], values) for name, values in stacked.items()},
+        _source_coords(states, int(passes.max()), stacked["reach"].shape[4]),
+        units={UNITS_OF_S: ("contribution", "carried")},
+        held=HELD,
+        compared="contributions with the recorded state",
+        **place,
+        sleep_pass=sleep_pass,
+        convention=convention,
+        removal=BOOKED[convention],
     ).assign(state=held)
-    for name in ("contribution", "carried", "state"):
-        result[name].attrs["units"] = "units of S"
+    result["state"].attrs["units"] = UNITS_OF_S
     return result
 
 
@@ -280,10 +271,6 @@ def _contributions_of(
     return found | {"carried": carried[0]}
 
 
-def _told(convention: str) -> dict[str, str]:
-    return {dims.CONVENTION: convention, "removal": BOOKED[convention]}
-
-
 def _part_of(lacks: np.ndarray, largest: np.ndarray) -> np.ndarray:
     return np.where(lacks == 0, 0.0, lacks / np.where(largest == 0, 1.0, largest))
 
@@ -298,11 +285,10 @@ def _check(unexplained: np.ndarray) -> None:
         )
 
 
-def _source_coords(states: xr.DataArray, most: int, tokens: int | None) -> dict[str, object]:
-    windows = coords_of(states, dims.WINDOW).get(dims.WINDOW)
-    coords: dict[str, object] = {dims.SOURCE_PASS: np.arange(1, most + 1)}
-    if windows is not None:
-        coords[dims.SOURCE_WINDOW] = windows.values
+def _source_coords(states: xr.DataArray, most: int, tokens: int | None) -> dict[str, np.ndarray]:
+    coords = {dims.SOURCE_PASS: np.arange(1, most + 1)}
+    if dims.WINDOW in states.coords:
+        coords[dims.SOURCE_WINDOW] = states.coords[dims.WINDOW].values
     return coords if tokens is None else coords | {dims.SOURCE_TOKEN: np.arange(tokens)}
 
 

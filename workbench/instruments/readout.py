@@ -7,7 +7,7 @@ memory holds, not what a later query, with other keys, gets out of it.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import xarray as xr
@@ -17,48 +17,42 @@ from workbench.errors import WorkbenchError
 from workbench.instruments.linear import forward, layers_of
 from workbench.instruments.recorded import (
     HEADS,
-    coords_of,
+    check_pass,
     passes_of,
     position,
     recorded,
-    result_dtype,
+    result_of,
     states_of,
 )
 
 TIE: Final = 1e-6
 """Likenesses closer than this part of the best are taken for equal."""
 
+_OVER: Final = (dims.EXAMPLE, dims.LAYER, dims.GDN_HEAD)
 
-def readout(
-    trace: xr.DataTree,
-    *,
-    source_window: int,
-    source_pass: int | None = None,
-    nearest: Literal["cosine", "distance"] = "cosine",
-) -> xr.Dataset:
-    """Ask the memory, at every place, with the keys of one pass over one window.
+
+def readout(trace: xr.DataTree, *, source_window: int) -> xr.Dataset:
+    """Ask the memory, at every place, with the keys of a window's last pass.
 
     - source_window: the window whose keys and values are taken, by the trace's label.
-    - source_pass: the pass that wrote them; None is the window's last.
-    - nearest ({"cosine", "distance"}): which of the values written in that pass is nearest to what
-      S returns: by direction, whatever the decay has left of it, or by Euclidean distance.
 
     Result: over (example, window, sleep_pass, layer, gdn_head, source_token), NaN for padding and
     past the passes of a window:
 
     - ``cosine``: of S^T k and v; NaN where either is 0;
     - ``relative_distance``: ``|S^T k - v| / |v|``: 0 for a perfect memory, 1 for an empty one;
-    - ``retrieved``: 1 where the nearest value is the token's own, 0 where it is another's;
+    - ``retrieved``: 1 where, of the values written in that pass, the token's own is nearest to
+      what S returns (by direction, whatever the decay has left of it), 0 where it is another's;
       1 / number where several are equally near and its own is one of them.
 
     ``accuracy`` (without source_token) is the mean of ``retrieved``, ``chance`` (example,
     layer, gdn_head) what a random choice among the values would score, 1 / number of tokens.
 
-    Raises WorkbenchError: the trace keeps no states or no writes, or lacks the window or pass.
+    Raises WorkbenchError: the trace keeps no states or no writes, or lacks the window.
     """
-    states = states_of(trace)
-    key, value, was_written = _writes_of(trace, states, source_window, source_pass)
-    passes = passes_of(trace)
+    states, passes = states_of(trace), passes_of(trace)
+    of_pass = int(passes[position(states, dims.WINDOW, source_window)])
+    key, value, was_written = _writes_of(trace, states, source_window, of_pass)
     count = was_written.sum(-1)  # (example, layer, gdn_head)
     sizes = (*(states.sizes[name] for name in HEADS), key.shape[-2])
     found = {n: np.full(sizes, np.nan) for n in ("cosine", "relative_distance", "retrieved")}
@@ -71,11 +65,7 @@ def readout(
                 state = states[:, w, p].values.astype(np.float64)
                 returned = key @ state  # (example, layer, gdn_head, source_token, value)
                 size = np.linalg.norm(returned, axis=-1)
-                if nearest == "cosine":
-                    likeness = np.nan_to_num(returned / size[..., None]) @ np.swapaxes(unit, -1, -2)
-                else:
-                    apart = returned[..., :, None, :] - value[..., None, :, :]
-                    likeness = -np.linalg.norm(apart, axis=-1)
+                likeness = np.nan_to_num(returned / size[..., None]) @ np.swapaxes(unit, -1, -2)
                 here = {
                     "cosine": np.einsum("...v,...v->...", returned, value) / (size * length),
                     "relative_distance": np.linalg.norm(returned - value, axis=-1) / length,
@@ -85,45 +75,32 @@ def readout(
                     found[name][:, w, p] = np.where(was_written, values, np.nan)
         real = np.isfinite(found["retrieved"])
         right = np.where(real, found["retrieved"], 0.0).sum(-1) / real.sum(-1)
-        chance = 1 / count
-    dtype = result_dtype(states)
-    result = xr.Dataset(
-        {name: ((*HEADS, dims.SOURCE_TOKEN), a.astype(dtype)) for name, a in found.items()}
-        | {
-            "accuracy": (HEADS, right.astype(dtype)),
-            "chance": (
-                (dims.EXAMPLE, dims.LAYER, dims.GDN_HEAD),
-                np.where(count > 0, chance, np.nan).astype(dtype),
-            ),
+        chance = np.where(count > 0, 1 / count, np.nan)
+    return result_of(
+        states,
+        {name: ((*HEADS, dims.SOURCE_TOKEN), values) for name, values in found.items()}
+        | {"accuracy": (HEADS, right), "chance": (_OVER, chance)},
+        {dims.SOURCE_TOKEN: np.arange(key.shape[-2])},
+        units={
+            "share of tokens": ("retrieved", "accuracy", "chance"),
+            "norm of the value": ("relative_distance",),
         },
-        coords_of(states, *HEADS) | {dims.SOURCE_TOKEN: np.arange(key.shape[-2])},
-        {
-            "compared": "what S returns for a key with the value written under it",
-            "baseline": "chance: one of the values of that pass at random",
-            "nearest": nearest,
-            dims.SOURCE_WINDOW: source_window,
-            dims.SOURCE_PASS: _pass_of(trace, states, source_window, source_pass),
-        },
+        compared="what S returns for a key with the value written under it",
+        baseline="chance: one of the values of that pass at random",
+        nearest="cosine",
+        source_window=source_window,
+        source_pass=of_pass,
     )
-    for name in ("retrieved", "accuracy", "chance"):
-        result[name].attrs["units"] = "share of tokens"
-    result["relative_distance"].attrs["units"] = "norm of the value"
-    return result
 
 
 def crosstalk(
-    trace: xr.DataTree,
-    *,
-    window: int,
-    sleep_pass: int,
-    source_window: int | None = None,
-    source_pass: int | None = None,
+    trace: xr.DataTree, *, window: int, sleep_pass: int, source_window: int | None = None
 ) -> xr.Dataset:
     """Return whose values the memory returns for whose key, at one place.
 
     - window, sleep_pass: the place, after a pass: by the window's label, and sleep_pass from 1.
-    - source_window, source_pass: the pass whose keys are asked with; None is the place's own
-      window, and the window's last pass, or the place's where it is the same window.
+    - source_window: the window whose last pass gives the keys; None is the place's own window and
+      pass.
 
     Result:
     - ``weight`` (example, layer, gdn_head, token, source_token): how much of the value that
@@ -139,27 +116,26 @@ def crosstalk(
     Raises WorkbenchError: the trace keeps no states or no writes, there is no such place, or the
     source is later.
     """
-    states = states_of(trace)
-    passes = passes_of(trace)
+    states, passes = states_of(trace), passes_of(trace)
+    inside = source_window in (None, window)
     source_window = window if source_window is None else source_window
-    if source_pass is None and source_window == window:
-        source_pass = sleep_pass
-    key, value, was_written = _writes_of(trace, states, source_window, source_pass)
-    of_pass = _pass_of(trace, states, source_window, source_pass)
-    source = (position(states, dims.WINDOW, source_window), of_pass)
-    place = (position(states, dims.WINDOW, window), sleep_pass)
-    if not 1 <= sleep_pass <= passes[place[0]] or source > place:
+    source_at, at = (position(states, dims.WINDOW, label) for label in (source_window, window))
+    check_pass(window, sleep_pass, int(passes[at]))
+    of_pass = sleep_pass if inside else int(passes[source_at])
+    source, place = (source_at, of_pass), (at, sleep_pass)
+    if source > place:
         raise WorkbenchError(
             f"pass {sleep_pass} of window {window}, asked about pass {of_pass} of {source_window}",
-            f"a pass from 1 to {passes[place[0]]} that is not before the source",
+            "a pass that is not before the source",
             "choose a later place, or an earlier source",
         )
+    key, value, was_written = _writes_of(trace, states, source_window, of_pass)
     reach = np.full(key.shape, np.nan)
     for layer in layers_of(trace):
         step = next(s for s in forward(layer) if (s[0].window, s[0].sleep_pass) == place)
         (mine,) = (s for s in step[1] if (s.window, s.sleep_pass) == source)
         reach[layer.examples, layer.index] = mine.reach
-    state = states[:, place[0], sleep_pass].values.astype(np.float64)
+    state = states[:, at, sleep_pass].values.astype(np.float64)
     returned = key @ state
     weight = key @ np.swapaxes(reach, -1, -2)
     along = returned @ np.swapaxes(value, -1, -2)  # (example, layer, gdn_head, token, source_token)
@@ -169,28 +145,22 @@ def crosstalk(
         share = weight * along / size**2
     both = was_written[..., None] & was_written[..., None, :]
     own, whole = np.einsum("...tt->...t", share), share.sum(-1)
-    over = (dims.EXAMPLE, dims.LAYER, dims.GDN_HEAD, dims.TOKEN)
-    parts = {"own": own, "others": whole - own, "elsewhere": 1 - whole}
     pairs = {"weight": weight, "cosine": cosine}
-    dtype = result_dtype(states)
+    parts = {"own": own, "others": whole - own, "elsewhere": 1 - whole}
+    over = (*_OVER, dims.TOKEN)
     tokens = np.arange(key.shape[-2])
-    masked: dict[str, tuple[tuple[str, ...], np.ndarray]]
-    masked = {n: ((*over, dims.SOURCE_TOKEN), np.where(both, a, np.nan)) for n, a in pairs.items()}
-    masked |= {n: (over, np.where(was_written, a, np.nan)) for n, a in parts.items()}
-    result = xr.Dataset(
-        {name: (axes, array.astype(dtype)) for name, (axes, array) in masked.items()},
-        coords_of(states, *over[:3]) | {dims.TOKEN: tokens, dims.SOURCE_TOKEN: tokens},
-        {
-            "compared": "what S returns for a token's key with every value of one pass",
-            dims.WINDOW: window,
-            dims.SLEEP_PASS: sleep_pass,
-            dims.SOURCE_WINDOW: source_window,
-            dims.SOURCE_PASS: of_pass,
-        },
+    return result_of(
+        states,
+        {n: ((*over, dims.SOURCE_TOKEN), np.where(both, a, np.nan)) for n, a in pairs.items()}
+        | {n: (over, np.where(was_written, a, np.nan)) for n, a in parts.items()},
+        {dims.TOKEN: tokens, dims.SOURCE_TOKEN: tokens},
+        units={"share of what is returned": tuple(parts)},
+        compared="what S returns for a token's key with every value of one pass",
+        window=window,
+        sleep_pass=sleep_pass,
+        source_window=source_window,
+        source_pass=of_pass,
     )
-    for name in parts:
-        result[name].attrs["units"] = "share of what is returned"
-    return result
 
 
 def _own_is_nearest(likeness: np.ndarray) -> np.ndarray:
@@ -202,33 +172,19 @@ def _own_is_nearest(likeness: np.ndarray) -> np.ndarray:
     return own / np.maximum(ties.sum(-1), 1)
 
 
-def _pass_of(
-    trace: xr.DataTree, states: xr.DataArray, source_window: int, source_pass: int | None
-) -> int:
-    last = int(passes_of(trace)[position(states, dims.WINDOW, source_window)])
-    if source_pass is None:
-        return last
-    if not 1 <= source_pass <= last:
-        raise WorkbenchError(
-            f"source_pass = {source_pass} of window {source_window}",
-            f"1 to {last}, the passes of that window",
-            "choose another pass, or record a longer sleep",
-        )
-    return source_pass
-
-
 def _writes_of(
-    trace: xr.DataTree, states: xr.DataArray, source_window: int, source_pass: int | None
+    trace: xr.DataTree, states: xr.DataArray, window: int, sleep_pass: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return k, v ``[example, layer, gdn_head, token, .]`` of a pass, and what was written."""
-    at = {
-        dims.WINDOW: position(states, dims.WINDOW, source_window),
-        dims.SLEEP_PASS: _pass_of(trace, states, source_window, source_pass) - 1,
-    }
-    over = (dims.EXAMPLE, dims.LAYER, dims.GDN_HEAD, dims.TOKEN)
+    at = {dims.WINDOW: position(states, dims.WINDOW, window), dims.SLEEP_PASS: sleep_pass - 1}
+    over = (*_OVER, dims.TOKEN)
     key, value, beta = (
-        recorded(trace, "writes", name).isel(at).transpose(*over, *last).values.astype(np.float64)
+        np.nan_to_num(
+            recorded(trace, "writes", name)
+            .isel(at)
+            .transpose(*over, *last)
+            .values.astype(np.float64)
+        )
         for name, last in (("write_key", [dims.KEY]), ("write_value", [dims.VALUE]), ("beta", []))
     )
-    was_written = np.nan_to_num(beta) > 0
-    return np.nan_to_num(key), np.nan_to_num(value), was_written
+    return key, value, beta > 0

@@ -1,8 +1,9 @@
-"""What instruments read from a trace, in a fixed order of axes, and the error if it is missing."""
+"""What instruments share: variables of a trace in a fixed order of axes, and results laid out."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
@@ -17,6 +18,10 @@ STATE_DIMS: Final = (
 """Axes of S, slowest first; every instrument keeps this order."""
 HEADS: Final = STATE_DIMS[:-2]
 """Axes of one number for each head at each boundary."""
+UNITS_OF_S: Final = "units of S"
+
+Laid = tuple[Sequence[Hashable], np.ndarray]
+"""Dims and values of one variable."""
 
 
 def recorded(trace: xr.DataTree, group: str, variable: str) -> xr.DataArray:
@@ -48,27 +53,77 @@ def asleep_of(trace: xr.DataTree) -> np.ndarray:
     return np.asarray(trace["asleep"].values, dtype=bool)
 
 
+def check_choice(name: str, given: object, known: Collection[object]) -> None:
+    """Raise a WorkbenchError that lists the choices, unless `given` is one of them."""
+    if given not in known:
+        choices = ", ".join(map(str, known))
+        raise WorkbenchError(f"{name} {given!r}", f"one of {choices}", f"choose another {name}")
+
+
 def position(states: xr.DataArray, name: str, label: int) -> int:
-    """Return where a label stands along the dim `name`.
+    """Return the index of a label along the dim `name`.
 
     Raises WorkbenchError: the label is unknown.
     """
-    labels = list(states.indexes[name]) if name in states.indexes else range(states.sizes[name])
-    if label in labels:
-        return list(labels).index(label)
-    raise WorkbenchError(
-        f"{name} = {label}", f"one of {', '.join(map(str, labels))}", f"choose another {name}"
-    )
+    labels = states[name].values.tolist()
+    check_choice(name, label, labels)
+    return int(labels.index(label))
 
 
-def coords_of(array: xr.DataArray, *names: str) -> dict[str, xr.DataArray]:
-    """Return the coordinates of the dims `names`, where `array` has any."""
-    return {name: array.coords[name] for name in names if name in array.coords}
+def check_pass(window: int, given: int, last: int, *, first: int = 1) -> None:
+    """Raise a WorkbenchError unless the window has this pass: `first` to `last`."""
+    if not first <= given <= last:
+        raise WorkbenchError(
+            f"sleep pass {given} of window {window}",
+            f"{first} to {last}, the passes of that window",
+            "choose another pass, or record a longer sleep",
+        )
 
 
-def result_dtype(array: xr.DataArray) -> type[np.floating]:
+def result_dtype(states: xr.DataArray) -> type[np.floating]:
     """Return float64 for float64, else float32: what an instrument hands out."""
-    return np.float64 if array.dtype == np.float64 else np.float32
+    return np.float64 if states.dtype == np.float64 else np.float32
+
+
+def result_of(
+    states: xr.DataArray,
+    found: Mapping[str, Laid],
+    coords: Mapping[str, Any] | None = None,
+    *,
+    units: Mapping[str, Sequence[str]] | None = None,
+    **attrs: object,
+) -> xr.Dataset:
+    """Return what an instrument found, in `result_dtype`.
+
+    - states: give the coordinates of the dims that `coords` does not name.
+    - units: unit -> the variables that have it.
+    """
+    dtype = result_dtype(states)
+    over = dict.fromkeys(dim for axes, _ in found.values() for dim in axes if dim in states.coords)
+    result = xr.Dataset(
+        {name: (tuple(axes), values.astype(dtype)) for name, (axes, values) in found.items()},
+        {dim: states.coords[dim] for dim in over} | dict(coords or {}),
+        attrs,
+    )
+    for unit, names in (units or {}).items():
+        for name in names:
+            result[name].attrs["units"] = unit
+    return result
+
+
+def nothing_found(
+    index: Mapping[str, Any], over: Mapping[str, Sequence[str]], dtype: type = np.float64
+) -> xr.Dataset:
+    """Return a Dataset of NaN, of unit 1, to be filled place by place.
+
+    - index: the labels of every dim.
+    - over: variable -> its dims.
+    """
+    found = xr.Dataset(coords=index)
+    for name, axes in over.items():
+        values = np.full([len(index[dim]) for dim in axes], np.nan, dtype)
+        found[name] = tuple(axes), values, {"units": "1"}
+    return found
 
 
 def norms(matrices: np.ndarray) -> np.ndarray:

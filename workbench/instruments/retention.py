@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from workbench import dims
-from workbench.instruments.linear import Layer, Transition, layers_of, transition
-from workbench.instruments.recorded import coords_of, norms, passes_of, result_dtype, states_of
+from workbench.instruments.linear import Layer, Transition, layers_of, transitions
+from workbench.instruments.recorded import norms, passes_of, result_of, states_of
 
 _HEADS: Final = (dims.EXAMPLE, dims.LAYER, dims.GDN_HEAD)
 NAMES: Final = ("retention", "decay", "removal", "similarity", "lost_to_decay", "lost_to_removal")
@@ -42,10 +42,8 @@ def retention(trace: xr.DataTree) -> xr.Dataset:
 
     Raises WorkbenchError: the trace keeps no states or no writes.
     """
-    states = states_of(trace)
-    windows = len(passes_of(trace))
-    sizes = (*(states.sizes[name] for name in _HEADS), windows, windows)
-    found = {name: np.full(sizes, np.nan) for name in NAMES}
+    states, windows = states_of(trace), len(passes_of(trace))
+    found = _nothing([*(states.sizes[name] for name in _HEADS), windows, windows])
     for layer in layers_of(trace):
         steps = _windows(layer, windows)
         for source in range(windows):
@@ -53,18 +51,13 @@ def retention(trace: xr.DataTree) -> xr.Dataset:
             for name, values in left.items():
                 at = (layer.examples, layer.index, slice(None), source)
                 found[name][(*at, slice(0, values.shape[-1]))] = values
-    dtype = result_dtype(states)
     over = (*_HEADS, dims.SOURCE_WINDOW, dims.AGE)
-    coords = coords_of(states, *_HEADS) | {dims.AGE: np.arange(windows)}
+    coords = {dims.AGE: np.arange(windows)}
     if dims.WINDOW in states.coords:
         coords[dims.SOURCE_WINDOW] = states.coords[dims.WINDOW].values
-    result = xr.Dataset(
-        {name: (over, array.astype(dtype)) for name, array in found.items()},
-        coords,
-        {"compared": "what a window wrote, k windows later, with the same at its own end"},
-    )
-    result[dims.AGE].attrs["units"] = "windows"
-    return result
+    compared = "what a window wrote, k windows later, with the same at its own end"
+    laid = {name: (over, values) for name, values in found.items()}
+    return result_of(states, laid, coords, units={"windows": (dims.AGE,)}, compared=compared)
 
 
 def pass_retention(trace: xr.DataTree) -> xr.Dataset:
@@ -76,47 +69,39 @@ def pass_retention(trace: xr.DataTree) -> xr.Dataset:
 
     Raises WorkbenchError: the trace keeps no states or no writes.
     """
-    states = states_of(trace)
-    passes = passes_of(trace)
+    states, passes = states_of(trace), passes_of(trace)
     over = (dims.EXAMPLE, dims.WINDOW, dims.LAYER, dims.GDN_HEAD)
     most = int(passes.max(initial=1))
-    sizes = (*(states.sizes[name] for name in over), most, most)
-    found = {name: np.full(sizes, np.nan) for name in NAMES}
+    found = _nothing([*(states.sizes[name] for name in over), most, most])
     for layer in layers_of(trace):
         for window, count in enumerate(passes):
-            inside = [w for w in layer.written if w.window == window]
-            steps = [transition(w, corrects=layer.corrects) for w in inside]
-            for i, (written, step) in enumerate(zip(inside, steps, strict=True)):
-                wrote = np.swapaxes(step.reach, -1, -2) @ written.value
-                for name, values in _followed(wrote, steps[i + 1 :]).items():
+            inside = list(transitions(layer, window))
+            for i, (step, wrote) in enumerate(inside):
+                later = [step for step, _ in inside[i + 1 :]]
+                for name, values in _followed(wrote, later).items():
                     at = (layer.examples, window, layer.index, slice(None), i)
                     found[name][(*at, slice(i, count))] = values
-    dtype = result_dtype(states)
-    return xr.Dataset(
-        {
-            name: ((*over, dims.SOURCE_PASS, dims.SLEEP_PASS), array.astype(dtype))
-            for name, array in found.items()
-        },
-        coords_of(states, *over)
-        | {dims.SOURCE_PASS: np.arange(1, most + 1), dims.SLEEP_PASS: np.arange(1, most + 1)},
-        {"compared": "what a pass wrote, after later passes, with the same at its own end"},
+    axes, numbers = (*over, dims.SOURCE_PASS, dims.SLEEP_PASS), np.arange(1, most + 1)
+    return result_of(
+        states,
+        {name: (axes, values) for name, values in found.items()},
+        {dims.SOURCE_PASS: numbers, dims.SLEEP_PASS: numbers},
+        compared="what a pass wrote, after later passes, with the same at its own end",
     )
+
+
+def _nothing(sizes: list[int]) -> dict[str, np.ndarray]:
+    return {name: np.full(sizes, np.nan) for name in NAMES}
 
 
 def _windows(layer: Layer, windows: int) -> list[tuple[Transition, np.ndarray]]:
     """Return each window's transition, all passes together, and what it wrote, at its end."""
     found = []
     for window in range(windows):
-        step, wrote = None, np.zeros(())
-        for written in (w for w in layer.written if w.window == window):
-            this = transition(written, corrects=layer.corrects)
-            added = np.swapaxes(this.reach, -1, -2) @ written.value
-            if step is None:
-                step, wrote = this, added
-                continue
+        (step, wrote), *later = transitions(layer, window)
+        for this, added in later:
             step = Transition(step.decay * this.decay, this.removal @ step.removal, this.reach)
             wrote = this.matrix @ wrote + added
-        assert step is not None  # every window is read at least once
         found.append((step, wrote))
     return found
 

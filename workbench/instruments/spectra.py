@@ -10,13 +10,7 @@ import numpy as np
 import xarray as xr
 
 from workbench import dims
-from workbench.instruments.recorded import (
-    MATRIX,
-    coords_of,
-    norms,
-    result_dtype,
-    states_of,
-)
+from workbench.instruments.recorded import MATRIX, UNITS_OF_S, norms, result_of, states_of
 
 
 def spectra(trace: xr.DataTree) -> xr.Dataset:
@@ -59,18 +53,12 @@ def spectra_of(states: xr.DataArray) -> xr.Dataset:
         }
     singular[missing] = np.nan
     over = states.dims[:-2]
-    found = {"norm": norms(values), **ranks}
-    dtype = result_dtype(states)
-    result = xr.Dataset(
-        {
-            "singular_value": ((*over, dims.MODE), singular.astype(dtype)),
-            **{name: (over, array.astype(dtype)) for name, array in found.items()},
-        },
-        coords_of(states, *map(str, over)) | {dims.MODE: np.arange(singular.shape[-1])},
-        {"compared": "singular values of S at each pass", "zero_state": "ranks are NaN"},
+    found = {name: (over, values) for name, values in {"norm": norms(values), **ranks}.items()}
+    return result_of(
+        states,
+        {"singular_value": ((*over, dims.MODE), singular), **found},
+        {dims.MODE: np.arange(singular.shape[-1])},
+        units={UNITS_OF_S: ("singular_value", "norm"), "directions": tuple(ranks)},
+        compared="singular values of S at each pass",
+        zero_state="ranks are NaN",
     )
-    for name in ("singular_value", "norm"):
-        result[name].attrs["units"] = "units of S"
-    for name in ranks:
-        result[name].attrs["units"] = "directions"
-    return result

@@ -27,8 +27,9 @@ from workbench.instruments.boundaries import known_passes, read_boundaries, read
 from workbench.instruments.probes import SEEDS
 from workbench.instruments.probing.directions import MARGIN, MOVED, PROBE, Turn, turn
 from workbench.instruments.probing.features import fast_weights, flattened
-from workbench.instruments.probing.folds import SHARES, groups_of, split
-from workbench.instruments.probing.ridge import ALPHAS, Fit, factorise, fit
+from workbench.instruments.probing.folds import groups_of, split
+from workbench.instruments.probing.ridge import Fit, factorise, fit
+from workbench.instruments.recorded import nothing_found
 from workbench.sleep import Boundary, SleepingModel
 from workbench.tasks.targets import ProbeTarget
 from workbench.training.loss import answer_probabilities
@@ -40,6 +41,7 @@ NOTHING: Final = "nothing"
 STRENGTHS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 """The shortest change leaves the probe undecided, and it is short where the probe is unsure."""
 
+MEASURES: Final = ("follows", "changed", "others_changed", "turned")
 _OVER: Final = (dims.SEED, dims.SLEEP_PASS, dims.LAYER, dims.TARGET)
 
 
@@ -53,8 +55,6 @@ def steer(
     passes: Sequence[int] | None = None,
     strengths: Sequence[float] = STRENGTHS,
     seeds: Sequence[int] = SEEDS,
-    alphas: Sequence[float] = ALPHAS,
-    shares: Sequence[float] = SHARES,
     on_progress: Callable[[float], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> xr.Dataset:
@@ -66,7 +66,6 @@ def steer(
       one the model sleeps on, from features that were not changed.
     - strengths: multiples of the shortest change that turns the probe.
     - seeds: seeds of the splits, of what is asked for and of the random directions.
-    - alphas, shares: as in `workbench.instruments.probes.probe_states`.
     - on_progress: called with the share of the work that is done, 0..1.
     - stop: True ends the work; what was not measured is NaN and attribute ``complete`` is 0.
 
@@ -93,15 +92,19 @@ def steer(
     _check(targets, window, asleep, passes, known_passes(sleep))
     groups = groups_of(batch, sleep, targets)
     layers = states[dims.LAYER].values.tolist()
-    over = (*_OVER, dims.STRENGTH, dims.CONTROL, dims.EXAMPLE)
+    cases = (*_OVER, dims.STRENGTH, dims.CONTROL, dims.EXAMPLE)
     names, controls = [target.name for target in targets], [*MOVED, NOTHING]
     along = (list(seeds), passes, layers, names, list(strengths), controls, np.arange(len(batch)))
-    index: dict[str, Any] = dict(zip(over, along, strict=True))
-    result = _empty(index).assign_coords(level=(dims.TARGET, [target.level for target in targets]))
+    index: dict[str, Any] = dict(zip(cases, along, strict=True))
+    over = {**dict.fromkeys(MEASURES, cases), "norm": (*_OVER, dims.STRENGTH, dims.EXAMPLE)}
+    result = nothing_found(index, over, np.float32)
+    asked_about = (*_OVER, dims.EXAMPLE)
+    result["difficulty"] = asked_about, np.full([len(index[dim]) for dim in asked_about], -1)
+    result = result.assign_coords(level=(dims.TARGET, [target.level for target in targets]))
     result.attrs |= {"window": window, "examples": len(batch), "margin": MARGIN}
     places = list(product(seeds, passes, layers))
     for number, (seed, sleep_pass, layer) in enumerate(places):
-        folds = split(groups, seed, shares=shares)
+        folds = split(groups, seed)
         test = batch.examples(folds.test)
         start = read_boundaries(model, test, sleep)[window, sleep_pass]
         features = flattened(states, window, sleep_pass, layer)
@@ -112,12 +115,12 @@ def steer(
             if stop():
                 return result.assign_attrs(complete=0)
             train, validation, _ = (target.labels[fold] for fold in folds)
-            probe = fit(factors, train, len(target.classes), held_out, validation, alphas=alphas)
+            probe = fit(factors, train, len(target.classes), held_out, validation)
             of_test = target.of_examples(folds.test)
             rng = np.random.default_rng([seed, 2, sleep_pass, layer, t])
             found = asked.steered(of_test, turn(of_test, probe, asked.features, rng), probe, index)
             place = (seed, sleep_pass, layer, target.name, folds.test)
-            at = dict(zip((*_OVER, dims.EXAMPLE), place, strict=True))
+            at = dict(zip(asked_about, place, strict=True))
             for name, values in found.items():
                 result[name].loc[at] = values
             if on_progress is not None:
@@ -141,7 +144,7 @@ def steering_by_difficulty(effects: xr.Dataset) -> xr.Dataset:
     parts = []
     for level in levels:
         asked = difficulty == level
-        here = effects[["follows", "changed", "others_changed", "turned"]].where(asked)
+        here = effects[list(MEASURES)].where(asked)
         part = here.mean(both)
         part["follows_by_seed"] = here["follows"].mean(dims.EXAMPLE)
         for name in ("follows", "changed"):
@@ -194,10 +197,7 @@ class _Asked:
         others = self.before[rows] >= 0
         others[np.arange(len(rows)), query] = False
         shape = (len(strengths), len(controls), len(self.batch))
-        found = {
-            name: np.full(shape, np.nan, dtype=np.float32)
-            for name in ("follows", "changed", "others_changed", "turned")
-        }
+        found = {name: np.full(shape, np.nan, dtype=np.float32) for name in MEASURES}
         for (s, strength), (c, control) in product(enumerate(strengths), enumerate(controls)):
             if control != NOTHING and control not in todo.changes:
                 continue
@@ -244,21 +244,6 @@ def _bounds(cases: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
         vectorize=True,
     )
     return found.isel(bound=0), found.isel(bound=1)
-
-
-def _empty(index: Mapping[str, Any]) -> xr.Dataset:
-    """Return a result in which nothing has been measured yet."""
-    cases = (*_OVER, dims.STRENGTH, dims.CONTROL, dims.EXAMPLE)
-    over: dict[str, tuple[str, ...]]
-    over = dict.fromkeys(("follows", "changed", "others_changed", "turned"), cases)
-    over["norm"] = (*_OVER, dims.STRENGTH, dims.EXAMPLE)
-    data = {
-        name: (d, np.full([len(index[i]) for i in d], np.nan, dtype=np.float32), {"units": "1"})
-        for name, d in over.items()
-    }
-    asked = (*_OVER, dims.EXAMPLE)
-    difficulty = (asked, np.full([len(index[i]) for i in asked], -1))
-    return xr.Dataset({**data, "difficulty": difficulty}, index)
 
 
 def _check(

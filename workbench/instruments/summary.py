@@ -12,14 +12,14 @@ import numpy as np
 import xarray as xr
 
 from workbench import dims
-from workbench.instruments.change import SLEEP, change, frozen_replay, replayed
+from workbench.instruments.change import SLEEP, change, replayed, with_replay
 from workbench.instruments.controls import REPLAY
 from workbench.instruments.linear import CONVENTIONS
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.readout import readout
 from workbench.instruments.recorded import asleep_of
 from workbench.instruments.retention import retention
-from workbench.instruments.spectra import spectra, spectra_of
+from workbench.instruments.spectra import spectra_of
 
 DIFFERENCE: Final = f"{SLEEP} minus {REPLAY}"
 """The sleep's value minus its replay's, paired by example."""
@@ -65,14 +65,17 @@ def memory_summary(trace: xr.DataTree) -> xr.Dataset:
     """
     windows = np.flatnonzero(asleep_of(trace))
     labels = trace.to_dataset()[dims.WINDOW].values[windows]
-    parts = [_written(trace, labels), _against_replay("memory_change", _changes(trace, labels))]
-    parts.append(_against_replay("effective_rank", _ranks(trace, labels)))
+    asleep = {dims.WINDOW: labels}
+    changes = change(trace, modes=1)["memory_change"].sel(asleep)
+    ranks = with_replay(trace, spectra_of)["effective_rank"].sel(asleep)
     kept = retention(trace)
-    parts += [
-        over_examples(name, kept[name])
-        for name in ("retention", "lost_to_decay", "lost_to_removal")
+    parts = [
+        _written(trace, labels),
+        _against_replay("memory_change", changes),
+        _against_replay("effective_rank", ranks),
+        *(over_examples(n, kept[n]) for n in ("retention", "lost_to_decay", "lost_to_removal")),
+        *_retrieved(trace, labels),
     ]
-    parts += _retrieved(trace, labels)
     result = xr.merge(parts, join="outer", combine_attrs="drop")
     return result.assign_attrs(interval="95 %, Student t over examples")
 
@@ -85,17 +88,6 @@ def _against_replay(name: str, values: xr.DataArray) -> xr.Dataset:
     )
     paired = paired.expand_dims({dims.PROCEDURE: [DIFFERENCE]})
     return over_examples(name, xr.concat([both, paired], dims.PROCEDURE, join="exact"))
-
-
-def _changes(trace: xr.DataTree, windows: np.ndarray) -> xr.DataArray:
-    return change(trace, modes=1)["memory_change"].sel({dims.WINDOW: windows})
-
-
-def _ranks(trace: xr.DataTree, windows: np.ndarray) -> xr.DataArray:
-    both = [spectra(trace), spectra_of(frozen_replay(trace))]
-    names = xr.IndexVariable(dims.PROCEDURE, [SLEEP, REPLAY])
-    ranks = xr.concat([one["effective_rank"] for one in both], names, join="exact")
-    return ranks.sel({dims.WINDOW: windows})
 
 
 def _written(trace: xr.DataTree, windows: np.ndarray) -> xr.Dataset:

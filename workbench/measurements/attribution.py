@@ -42,7 +42,7 @@ def run(checkpoint: Checkpoint, settings: AttributionSettings, reporter: Reporte
     """Attribute every answer to the changes that the last window's passes made."""
     from workbench.instruments.attributing.one_answer import SUBJECTS
     from workbench.instruments.attribution import attribute_passes
-    from workbench.instruments.probing.features import slept_on
+    from workbench.instruments.boundaries import slept_on
 
     batch, sleep = drawn(checkpoint, settings)
     window, queries = slept_on(batch, sleep)[-1], batch.difficulty.shape[1]

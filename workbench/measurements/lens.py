@@ -24,9 +24,8 @@ class LensSettings(Settings):
 
 def run(checkpoint: Checkpoint, settings: LensSettings, reporter: Reporter) -> xr.Dataset:
     """Let the model answer after each pass."""
-    from workbench.instruments.boundaries import known_passes
+    from workbench.instruments.boundaries import known_passes, slept_on
     from workbench.instruments.lens import lens, lens_by_difficulty
-    from workbench.instruments.probing.features import slept_on
 
     batch, sleep = drawn(checkpoint, settings)
     places = len(slept_on(batch, sleep)) * (known_passes(sleep) + 1)

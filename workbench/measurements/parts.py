@@ -16,10 +16,9 @@ def parts_of(
     checkpoint: Checkpoint, batch: Batch, sleep: SleepConfig, parts: Parts
 ) -> tuple[list[Any], int]:
     """Return the parts of S that a setting names, and how many places they are changed at."""
-    from workbench.instruments.boundaries import known_passes
+    from workbench.instruments.boundaries import known_passes, slept_on
     from workbench.instruments.interventions import PassChange
     from workbench.instruments.patching import components
-    from workbench.instruments.probing.features import slept_on
 
     windows, passes = slept_on(batch, sleep), known_passes(sleep)
     state = checkpoint.model.empty_memory(1).fast_weights

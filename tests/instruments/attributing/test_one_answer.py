@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workbench.config import ModelConfig, SleepConfig
+from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.attributing.one_answer import (
     SUBJECTS,
@@ -15,22 +15,13 @@ from workbench.instruments.attributing.one_answer import (
 )
 from workbench.instruments.attribution import METHODS, attribute_state
 from workbench.instruments.boundaries import read_boundaries
-from workbench.model import HybridModel
-from workbench.tasks.base import batch_generator
-from workbench.tasks.depo import Depo, DepoConfig
 
 SLEEP = SleepConfig(window=5, passes=2)
 
 
 @pytest.fixture(scope="module")
-def given():
-    task = Depo(DepoConfig(nodes=5, max_hops=2, names="single", queries=3))
-    sizes = {"width": 16, "gdn_heads": 2, "key_dim": 4, "value_dim": 4, "mlp_width": 16}
-    config = ModelConfig(
-        vocabulary=len(task.vocabulary), layers=("attention", "gated_delta"), **sizes
-    )
-    model = HybridModel(config, seed=1).eval().requires_grad_(False)
-    batch = task.sample(4, batch_generator(0, 0, "evaluation"))
+def given(small_depo):
+    model, _, batch = small_depo(5, "attention", "gated_delta", max_hops=2, queries=3)
     return model, batch, read_boundaries(model, batch, SLEEP)
 
 

@@ -14,7 +14,6 @@ from workbench.instruments.probing.directions import (
     turn,
 )
 from workbench.instruments.probing.ridge import factorise, fit
-from workbench.tasks.targets import ProbeTarget
 
 
 def test_two_classes_by_hand():
@@ -58,7 +57,7 @@ def test_no_shorter_change_does_it(seed):
 
 
 @pytest.fixture(scope="module")
-def case():
+def case(probe_target):
     """Two items of three classes, planted in eight features; item 1 is asked about but in row 0."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, (60, 2))
@@ -66,17 +65,7 @@ def case():
     features = sum(code[i, labels[:, i]] for i in range(2)) + 0.01 * rng.normal(size=(60, 8))
     asked_by = np.tile([-1, 0], (60, 1))
     asked_by[0] = -1
-    target = ProbeTarget(
-        name="t",
-        level=1,
-        labels=labels,
-        classes=("a", "b", "c"),
-        items=("x", "y"),
-        kinds=None,
-        asked_by=asked_by,
-        symbols=np.arange(3),
-        meaning="?",
-    )
+    target = probe_target(labels, "abc", items=("x", "y"), asked_by=asked_by)
     factors = factorise(features)
     probe = fit(factors, labels, 3, factors.coordinates, labels)
     return target, probe, features

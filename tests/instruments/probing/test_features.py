@@ -9,13 +9,13 @@ import torch
 from workbench.batch import concatenate
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
+from workbench.instruments.boundaries import slept_on
 from workbench.instruments.probing.features import (
     embeddings,
     fast_weights,
     flattened,
     replayed_weights,
     said,
-    slept_on,
     untrained,
     with_pairs,
 )

@@ -1,6 +1,7 @@
 """Control tasks and the majority line, by hand."""
 
 import numpy as np
+import pytest
 from scipy.stats import ttest_rel
 
 from workbench.instruments.probing.folds import Folds
@@ -13,25 +14,14 @@ from workbench.instruments.probing.scoring import (
     gain,
     majority,
 )
-from workbench.tasks.targets import ProbeTarget
 
 
-def target(labels, kinds=None, classes=("a", "b")):
-    labels = np.array(labels)
-    return ProbeTarget(
-        name="t",
-        level=1,
-        labels=labels,
-        classes=classes,
-        items=tuple(f"item {i}" for i in range(labels.shape[1])),
-        kinds=None if kinds is None else np.array(kinds),
-        asked_by=np.full(labels.shape, -1),
-        symbols=np.arange(len(classes)),
-        meaning="?",
-    )
+@pytest.fixture
+def target(probe_target):
+    return lambda labels, kinds=None: probe_target(labels, kinds=kinds)
 
 
-def test_a_control_label_depends_on_item_and_kind_alone():
+def test_a_control_label_depends_on_item_and_kind_alone(target):
     rng = np.random.default_rng(0)
     kinds = rng.integers(0, 5, (300, 2))
     labels = rng.integers(0, 2, (300, 2))
@@ -46,14 +36,14 @@ def test_a_control_label_depends_on_item_and_kind_alone():
     assert not np.array_equal(made, other)
 
 
-def test_control_labels_have_the_classes_of_training():
+def test_control_labels_have_the_classes_of_training(target):
     labels = np.zeros((20, 1), dtype=np.int64)
     labels[15:] = 1  # not in training
     made = control_labels(target(labels, np.arange(20)[:, None]), np.arange(20), np.arange(10), [0])
     assert not made[KINDS].any()
 
 
-def test_shuffled_labels_are_those_of_another_group():
+def test_shuffled_labels_are_those_of_another_group(target):
     groups = np.array([3, 0, 3, 7])
     labels = [[0, 0], [1, 0], [0, 0], [1, -1]]
     found = set()
@@ -67,7 +57,7 @@ def test_shuffled_labels_are_those_of_another_group():
     assert found == {(0, 1, 0, 1), (1, 0, 1, 1), (1, 1, 1, 0)}
 
 
-def test_the_majority_is_that_of_the_training_fold_by_item():
+def test_the_majority_is_that_of_the_training_fold_by_item(target):
     labels = [[0, 1], [0, 1], [1, 1], [0, 0], [1, 0], [0, -1]]
     folds = Folds(np.arange(3), np.array([3]), np.array([4, 5]))
     questions = Questions([target(labels)], np.arange(6), {0: folds}, (1.0,))

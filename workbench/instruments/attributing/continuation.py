@@ -124,7 +124,7 @@ def rest_of_state(
     check_examples(start, batch)
     state, layers = stacked(start.memory)
     run = partial(_run_state, model, batch, sleep, start, target, layers)
-    baselines = _plain_baselines(state)
+    baselines = _zero_and_mean(state, 0)
     if start.sleep_pass:
         baselines["before the sleep"] = stacked(start.carried)[0]
     return Rest(
@@ -201,15 +201,13 @@ def rest_of_embeddings(
         start = before_window(0, model.empty_memory(len(example)))
         cases = placed.examples(to_numpy(example))
         reading = cast(SleepingModel, reader)
-        logits = _logits(reading, cases, plain, start, target.at[example])
-        return _difference(logits, target, example)
+        return _answered(reading, cases, plain, start, target, example)
 
     inputs = embedded[:, :context]
-    mean = inputs.mean((0, 1), keepdim=True).expand_as(inputs).clone()
     return Rest(
         run,
         inputs,
-        {"zero": torch.zeros_like(inputs), "mean": mean, "another example": inputs.roll(1, 0)},
+        {**_zero_and_mean(inputs, (0, 1)), "another example": inputs.roll(1, 0)},
         (dims.TOKEN, dims.CHANNEL),
         {dims.TOKEN: np.arange(context), dims.WINDOW: np.arange(context) // sleep.window},
         "embeddings of the context, slept on anew",
@@ -264,16 +262,25 @@ def _run_state(
     changed = {i: state[:, n] for n, i in enumerate(layers)}
     here = here.with_memory(here.memory.replace(fast_weights=changed))
     cases = batch.examples(to_numpy(example))
-    logits = _logits(model, cases, sleep, here, target.at[example])
-    return _difference(logits, target, example)
+    return _answered(model, cases, sleep, here, target, example)
 
 
-def _logits(
+def _answered(
     model: SleepingModel,
     batch: Batch,
     sleep: SleepConfig,
     start: Boundary,
-    position: Tensor,
+    target: Target,
+    example: Tensor,
+) -> Tensor:
+    """Read on and return the target for cases of the examples `example`: ``[case]``."""
+    logits = _logits(model, batch, sleep, start, target.at[example])
+    rows = torch.arange(len(example), device=example.device)
+    return logits[rows, target.answer[example]] - logits[rows, target.against[example]]
+
+
+def _logits(
+    model: SleepingModel, batch: Batch, sleep: SleepConfig, start: Boundary, position: Tensor
 ) -> Tensor:
     """Return the logits ``[example, symbol]`` predicting the token at `position` ``[example]``."""
     found = None
@@ -288,11 +295,6 @@ def _logits(
     return found
 
 
-def _difference(logits: Tensor, target: Target, example: Tensor) -> Tensor:
-    rows = torch.arange(len(example), device=example.device)
-    return logits[rows, target.answer[example]] - logits[rows, target.against[example]]
-
-
-def _plain_baselines(state: Tensor) -> dict[str, Tensor]:
-    mean = state.mean(0, keepdim=True).expand_as(state).clone()
-    return {"zero": torch.zeros_like(state), "mean": mean}
+def _zero_and_mean(inputs: Tensor, over: int | tuple[int, ...]) -> dict[str, Tensor]:
+    mean = inputs.mean(over, keepdim=True).expand_as(inputs).clone()
+    return {"zero": torch.zeros_like(inputs), "mean": mean}

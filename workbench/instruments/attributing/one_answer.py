@@ -18,7 +18,6 @@ from torch import Tensor
 from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
-from workbench.errors import WorkbenchError
 from workbench.instruments.attributing.continuation import (
     Rest,
     Target,
@@ -27,7 +26,14 @@ from workbench.instruments.attributing.continuation import (
     rest_of_embeddings,
     rest_of_state,
 )
-from workbench.instruments.attribution import EXACT_PLAYERS, METHODS, attribute
+from workbench.instruments.attribution import (
+    ABLATION,
+    EXACT_PLAYERS,
+    GRADIENT,
+    INPUT_X_GRADIENT,
+    SHAPLEY,
+    attribute,
+)
 from workbench.instruments.boundaries import (
     BoundaryIndex,
     at,
@@ -36,10 +42,11 @@ from workbench.instruments.boundaries import (
     read_boundaries,
 )
 from workbench.instruments.interventions import Reading
+from workbench.instruments.recorded import check_choice
 from workbench.sleep import SleepingModel, before_window
 
-GRADIENT, PRODUCT, ABLATION, SHAPLEY = METHODS
 BEFORE = "before the sleep"
+INFIDELITY_SAMPLES = 16
 
 
 @dataclass(frozen=True)
@@ -57,25 +64,19 @@ class Subject:
     kind: str
 
 
+HEADS: Final = (dims.LAYER, dims.GDN_HEAD)
 WHOLE: Final = (SHAPLEY, ABLATION, GRADIENT)
+OF_PASSES: Final = (GRADIENT, SHAPLEY, ABLATION)
+OF_ENTRIES: Final = (GRADIENT, INPUT_X_GRADIENT)
 CONTEXTS: Final = ("mean", "another example", "zero")
 STATES: Final = (BEFORE, "mean", "zero")
 SUBJECTS: Final = {
     "tokens": Subject((dims.TOKEN,), WHOLE, CONTEXTS, "embeddings"),
     "windows": Subject((dims.WINDOW,), WHOLE, CONTEXTS, "embeddings"),
-    "passes": Subject((dims.SLEEP_PASS,), (GRADIENT, SHAPLEY, ABLATION), (BEFORE,), "changes"),
-    "passes and heads": Subject(
-        (dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD),
-        (GRADIENT, SHAPLEY, ABLATION),
-        (BEFORE,),
-        "changes",
-    ),
-    "heads of S": Subject(
-        (dims.LAYER, dims.GDN_HEAD), (GRADIENT, PRODUCT, SHAPLEY, ABLATION), STATES, "state"
-    ),
-    "entries of S": Subject(
-        (dims.LAYER, dims.GDN_HEAD, dims.KEY, dims.VALUE), (GRADIENT, PRODUCT), STATES, "state"
-    ),
+    "passes": Subject((dims.SLEEP_PASS,), OF_PASSES, (BEFORE,), "changes"),
+    "passes and heads": Subject((dims.SLEEP_PASS, *HEADS), OF_PASSES, (BEFORE,), "changes"),
+    "heads of S": Subject(HEADS, (*OF_ENTRIES, SHAPLEY, ABLATION), STATES, "state"),
+    "entries of S": Subject((*HEADS, dims.KEY, dims.VALUE), OF_ENTRIES, STATES, "state"),
 }
 """By name; only gradients can take every entry of S as a separate feature."""
 
@@ -108,23 +109,23 @@ class Asked:
 def baselines_of(subject: str, method: str, boundary: BoundaryIndex) -> tuple[str, ...]:
     """Return the baselines that a subject has with a method, at a boundary."""
     found = SUBJECTS[subject].baselines
-    if method == PRODUCT:  # it has zero built in
+    if method == INPUT_X_GRADIENT:  # it has zero built in
         return ("zero",)
     if SUBJECTS[subject].kind == "state" and not boundary[1]:
         return tuple(name for name in found if name != BEFORE)
     return found
 
 
-def cases_of(asked: Asked, features: int, *, infidelity_samples: int = 16) -> int:
+def cases_of(asked: Asked, features: int) -> int:
     """Return about how many times the rest of the computation is run."""
     exact = features <= EXACT_PLAYERS
     work = {
         GRADIENT: asked.steps,
-        PRODUCT: 1,
+        INPUT_X_GRADIENT: 1,
         ABLATION: features + 1,
         SHAPLEY: 2**features if exact else asked.samples * features + 1,
     }[asked.method]
-    return work + 2 * infidelity_samples + 3
+    return work + 2 * INFIDELITY_SAMPLES + 3
 
 
 def attribute_one(
@@ -185,6 +186,7 @@ def attribute_one(
         samples=asked.samples,
         cases=cases,
         seed=asked.seed,
+        infidelity_samples=INFIDELITY_SAMPLES,
     )
     return found.assign_attrs(
         against=int(target.against[0]), answer=int(target.answer[0]), query=asked.query
@@ -192,21 +194,11 @@ def attribute_one(
 
 
 def _checked(asked: Asked) -> Subject:
-    subject = SUBJECTS.get(asked.subject)
-    if subject is None:
-        raise WorkbenchError(
-            f"attribution to {asked.subject!r}", f"one of {', '.join(SUBJECTS)}", "choose another"
-        )
-    for what, given, known in (
-        ("method", asked.method, subject.methods),
-        ("baseline", asked.baseline, baselines_of(asked.subject, asked.method, asked.boundary)),
-    ):
-        if given not in known:
-            raise WorkbenchError(
-                f"{what} {given!r} for {asked.subject}",
-                f"one of {', '.join(known)}",
-                f"choose another {what}",
-            )
+    check_choice("attribution to", asked.subject, SUBJECTS)
+    subject = SUBJECTS[asked.subject]
+    check_choice("method", asked.method, subject.methods)
+    baselines = baselines_of(asked.subject, asked.method, asked.boundary)
+    check_choice("baseline", asked.baseline, baselines)
     return subject
 
 

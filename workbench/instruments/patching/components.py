@@ -95,7 +95,13 @@ def given(name: str, parts: Mapping[int, Tensor]) -> Component:
 
     def take(memory: Memory) -> Parts:
         for index, part in parts.items():
-            _fit(f"the part {name!r} of layer {index}", part, _state(memory, index))
+            state = _state(memory, index)
+            if part.shape != state.shape:
+                raise WorkbenchError(
+                    f"the part {name!r} of layer {index} with shape {tuple(part.shape)}",
+                    f"that of S, [batch, gdn_head, key, value] = {tuple(state.shape)}",
+                    "take it from the same model and as many examples",
+                )
         return dict(parts)
 
     return Component(name, take)
@@ -197,15 +203,6 @@ def _state(memory: Memory, index: int) -> Tensor:
             "choose one of these",
         )
     return memory.fast_weights[index]
-
-
-def _fit(what: str, part: Tensor, state: Tensor) -> None:
-    if part.shape != state.shape:
-        raise WorkbenchError(
-            f"{what} with shape {tuple(part.shape)}",
-            f"that of S, [batch, gdn_head, key, value] = {tuple(state.shape)}",
-            "take it from the same model and as many examples",
-        )
 
 
 def _words(shapes: Mapping[int, tuple[int, ...]]) -> str:

@@ -7,6 +7,8 @@ before and after. The readings are made once; a change then only reads on from i
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 import xarray as xr
@@ -26,7 +28,17 @@ from workbench.instruments.boundaries import (
     read_on,
 )
 from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM, UNRELATED
-from workbench.instruments.interventions import DIRECTIONS, Part, Reading, ablated, resolved
+from workbench.instruments.interventions import (
+    DIRECTIONS,
+    OUTCOMES,
+    Part,
+    Reading,
+    ablated,
+    check_before,
+    component_of,
+    exchanged,
+    outcomes_of,
+)
 from workbench.instruments.patching import components as parts
 from workbench.instruments.patching.context_swaps import (
     Questions,
@@ -45,9 +57,6 @@ PATCHED = (INTACT, PATCH, UNRELATED, RANDOM, DONOR)
 """Memories that a patch is read on with, as axes name them."""
 ERASED = (INTACT, CHANGED, RANDOM)
 """The same of a part that is erased or scaled."""
-
-_OWN, _OTHER, _UNRELATED = range(3)
-"""Examples of the reading of a pair: three contexts before the recipient's questions."""
 
 
 @torch.no_grad()
@@ -128,30 +137,25 @@ def patch_pair(
         reading = read_pair(
             model, task, batch, sleep, recipient=recipient, donor=donor, unrelated=unrelated
         )
+    last = before_answers(batch, sleep)
+    check_before(boundary, last)
+    at(reading, boundary)
+    own, other, third = (
+        {index: of_examples(there, _one(i)) for index, there in reading.items()} for i in range(3)
+    )
     one, giving = (batch.examples(_one(i)) for i in (recipient, donor))
     swapped = swap_context(task, one, giving)
-    last = _up_to(batch, sleep, boundary)
-    measured = questions(one, swapped, sleep.window)
-    roles = (
-        (one, swapped, _OWN, _OTHER, measured),
-        (swapped, one, _OTHER, _OWN, measured.exchanged()),
-    )
-    found = [
-        _patched(model, sleep, reading, last, boundary, part, pair, (own, other, asked), seed)
-        for *pair, own, other, asked in roles
-    ]
-    return xr.concat(
-        found, dim=xr.IndexVariable(dims.DIRECTION, list(DIRECTIONS[::-1])), join="exact"
-    ).assign_attrs(
+    asked = questions(one, swapped, sleep.window)
+    way = partial(_patched, model, sleep, last, boundary, part, seed)
+    noise = way(one, swapped, asked, own, other, third)
+    denoise = way(swapped, one, asked.exchanged(), other, own, third)
+    ways = xr.IndexVariable(dims.DIRECTION, list(DIRECTIONS[::-1]))
+    return xr.concat([noise, denoise], dim=ways, join="exact").assign_attrs(
         compared="the same reading with parts of S of another context, and of controls",
         recipient=recipient,
         donor=donor,
         unrelated=unrelated,
-        component=part.name,
-        window=boundary[0],
-        sleep_pass=boundary[1],
-        n_sleep=known_passes(sleep),
-        seed=seed,
+        **_about(part, boundary, sleep, seed),
     )
 
 
@@ -181,12 +185,13 @@ def change_one(
     """
     known_passes(sleep)
     reading = read_boundaries(model, batch, sleep) if reading is None else reading
-    _up_to(batch, sleep, boundary)
+    check_before(boundary, before_answers(batch, sleep))
     here = at(reading, boundary)
-    changed = ablated(here.memory, _there(part, reading, boundary), method).examples(_one(example))
+    changed = ablated(here.memory, component_of(part, reading, boundary), method)
+    changed = changed.examples(_one(example))
     intact = of_examples(here, _one(example))
     memories = [intact.memory, changed, parts.moved_at_random(intact.memory, changed, seed=seed)]
-    many = concatenate([batch.examples(slice(example, example + 1))] * len(memories))
+    many = concatenate([batch.examples(_one(example))] * len(memories))
     wakes = read_on(model, many, sleep, _together(intact, memories))
     scores = answer_scores(wakes, many).rename({dims.EXAMPLE: dims.CONTROL})
     found = xr.Dataset(
@@ -201,105 +206,68 @@ def change_one(
     return found.assign_coords({dims.CONTROL: list(ERASED)}).assign_attrs(
         compared="one reading with part of S erased or scaled, with it left alone, and moved",
         example=example,
-        component=part.name,
         procedure=method if isinstance(method, str) else f"x {method:g}",
-        window=boundary[0],
-        sleep_pass=boundary[1],
-        n_sleep=known_passes(sleep),
-        seed=seed,
+        **_about(part, boundary, sleep, seed),
     )
+
+
+def _about(
+    part: Part, boundary: BoundaryIndex, sleep: SleepConfig, seed: int
+) -> dict[str, str | int]:
+    window, sleep_pass = boundary
+    passes = known_passes(sleep)
+    return {
+        "component": part.name,
+        "window": window,
+        "sleep_pass": sleep_pass,
+        "n_sleep": passes,
+        "seed": seed,
+    }
 
 
 def _patched(
     model: SleepingModel,
     sleep: SleepConfig,
-    reading: Reading,
     last: BoundaryIndex,
     boundary: BoundaryIndex,
     part: Part,
-    pair: list[Batch],
-    ids: tuple[int, int, Questions],
     seed: int,
+    batch: Batch,
+    other: Batch,
+    asked: Questions,
+    reading: Reading,
+    donor: Reading,
+    unrelated: Reading,
 ) -> xr.Dataset:
-    """Return what one way of the exchange does; ``pair`` is the reading patched and the other."""
-    own, other, asked = ids
-    batch = pair[0]
-    here = of_examples(at(reading, boundary), _one(own))
-    theirs = {i: of_examples(at(reading, boundary), _one(i)).memory for i in (other, _UNRELATED)}
-    component = _there(part, reading, boundary)
-    takes = {i: _of_one(component, reading, boundary, i) for i in (own, other, _UNRELATED)}
-    given = {
-        i: parts.patch(here.memory, memory, takes[own], of_donor=takes[i])
-        for i, memory in theirs.items()
-    }
-    random = parts.moved_at_random(here.memory, given[other], seed=seed)
-    ends = [
-        read_on(model, batch, sleep, of_examples(at(reading, last), _one(i))) for i in (own, other)
-    ]
+    """Return what one way of the exchange does to the reading of `batch`."""
+    here = reading[boundary]
+    patch, control = (exchanged(part, boundary, reading, given) for given in (donor, unrelated))
+    both = [control, parts.moved_at_random(here.memory, patch, seed=seed)]
+    ends = [read_on(model, batch, sleep, there[last]) for there in (reading, donor)]
     # alone, as the ends are: of equal memories the logits are then equal to the last bit
-    patched = read_on(model, batch, sleep, here.with_memory(given[other]))
-    both = [given[_UNRELATED], random]
-    beside = read_on(model, concatenate([batch] * 2), sleep, _together(here, both))
-    read = [(ends[0], 1), (patched, 1), (beside, 2), (ends[1], 1)]
+    patched = read_on(model, batch, sleep, here.with_memory(patch))
+    controls = read_on(model, concatenate([batch] * 2), sleep, _together(here, both))
     said, logits = [], []
-    for wakes, count in read:
-        many = concatenate([batch] * count)
-        said.append(said_tokens(wakes, many))
+    for wakes, count in ((ends[0], 1), (patched, 1), (controls, 2), (ends[1], 1)):
+        said.append(said_tokens(wakes, concatenate([batch] * count)))
         logits.append(logits_at(wakes, _times(asked, count)))
     tokens, every = np.concatenate(said), np.concatenate(logits)
-    symbols = np.stack((asked.donor, asked.recipient), axis=-1)
-    theirs_and_own = np.take_along_axis(every, np.repeat(symbols, len(every), 0), axis=-1)
-    difference = np.where(asked.asked, theirs_and_own[..., 0] - theirs_and_own[..., 1], np.nan)
-    likeliest = np.nan_to_num(every).argmax(axis=-1)[..., None]  # NaN where nothing is asked
-    became, stayed = np.moveaxis(
-        np.where(asked.asked[..., None], likeliest == symbols, np.nan), -1, 0
-    )
-    axes = (dims.CONTROL, dims.QUERY)
+    outcomes = dict(zip(OUTCOMES, outcomes_of(every, _times(asked, len(every))), strict=True))
+    axes, text = (dims.CONTROL, dims.QUERY), (dims.CONTROL, dims.TOKEN)
     return xr.Dataset(
         {
-            "logit_diff": (axes, difference, {"units": "nat"}),
-            "became_donor": (axes, became),
-            "stayed": (axes, stayed),
+            "logit_diff": (axes, outcomes["logit_diff"], {"units": "nat"}),
+            "became_donor": (axes, outcomes["became_donor"].astype(float)),
+            "stayed": (axes, outcomes["stayed"].astype(float)),
             "correct": (axes, _whole(tokens, batch)),
-            "said": ((dims.CONTROL, dims.TOKEN), tokens),
-            "own": (dims.TOKEN, pair[0].tokens[0]),
-            "other": (dims.TOKEN, pair[1].tokens[0]),
-            "fast_weight": _states([here.memory, given[other], *both, theirs[other]]),
+            "said": (text, tokens),
+            "own": (dims.TOKEN, batch.tokens[0]),
+            "other": (dims.TOKEN, other.tokens[0]),
+            "fast_weight": _states([here.memory, patch, *both, donor[boundary].memory]),
             "error": ((), _largest_difference(patched, ends[1]), {"units": "nat"}),
         },
         coords={dims.CONTROL: list(PATCHED)},
     )
-
-
-def _up_to(batch: Batch, sleep: SleepConfig, boundary: BoundaryIndex) -> BoundaryIndex:
-    """Return the last boundary before anything is answered; `boundary` must not be after it."""
-    last = before_answers(batch, sleep)
-    if boundary > last:
-        raise WorkbenchError(
-            f"window {boundary[0]}, sleep pass {boundary[1]}",
-            f"a boundary up to ({last[0]}, {last[1]}), before the first answer",
-            "change the memory before anything is answered",
-        )
-    return last
-
-
-def _there(part: Part, reading: Reading, boundary: BoundaryIndex) -> parts.Component:
-    component = resolved(part, reading, boundary)
-    if component is None:
-        raise WorkbenchError(
-            f"{part.name}, at window {boundary[0]}, sleep pass {boundary[1]}",
-            "a pass that has run by then",
-            "step on, or choose an earlier pass",
-        )
-    return component
-
-
-def _of_one(
-    component: parts.Component, reading: Reading, boundary: BoundaryIndex, example: int
-) -> parts.Component:
-    """Return the part of one example, fixed: a pass's change is not a function of S alone."""
-    taken = component.take(at(reading, boundary).memory)
-    return parts.given(component.name, {i: part[_one(example)] for i, part in taken.items()})
 
 
 def _one(example: int) -> slice:

@@ -20,7 +20,7 @@ from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.attributing.continuation import stacked
-from workbench.instruments.boundaries import known_passes
+from workbench.instruments.boundaries import known_passes, slept_on
 from workbench.instruments.change import frozen_replay
 from workbench.instruments.recorded import STATE_DIMS
 from workbench.model import HybridModel
@@ -75,26 +75,6 @@ def fast_weights(
             on_progress(len(part))
     index = {dims.WINDOW: asleep, dims.SLEEP_PASS: np.arange(most + 1), dims.LAYER: list(layers)}
     return xr.DataArray(result, index, STATE_DIMS, name="fast_weight")
-
-
-def slept_on(batch: Batch, sleep: SleepConfig) -> list[int]:
-    """Return the indices of the windows without labels.
-
-    Raises WorkbenchError: every window carries labels.
-    """
-    starts = range(0, batch.tokens.shape[1], sleep.window)
-    asleep = [
-        window
-        for window, start in enumerate(starts)
-        if not batch.loss_mask[:, start : start + sleep.window].any()
-    ]
-    if not asleep:
-        raise WorkbenchError(
-            f"sleep.window = {sleep.window}: every window carries labels",
-            "a window to sleep on",
-            "choose a window no longer than the task's context",
-        )
-    return asleep
 
 
 def flattened(states: xr.DataArray, window: int, sleep_pass: int, layer: int) -> np.ndarray:

@@ -76,27 +76,20 @@ def groups_of(batch: Batch, sleep: SleepConfig, targets: Sequence[ProbeTarget] =
     return np.unique(found, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def split(groups: np.ndarray, seed: int, *, shares: Sequence[float] = SHARES) -> Folds:
-    """Split examples at random into three folds, whole groups at a time.
+def split(groups: np.ndarray, seed: int) -> Folds:
+    """Split examples at random into three folds of `SHARES`, whole groups at a time.
 
     - seed: the same seed, the same folds.
-    - shares: shares of training, validation and test; they add up to 1.
 
     Raises WorkbenchError: a fold has fewer than `FEWEST` groups: too few examples, or too many that
     say the same.
     """
-    if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
-        raise WorkbenchError(
-            f"shares {tuple(shares)}",
-            "three positive shares that add up to 1",
-            "for example (0.6, 0.2, 0.2)",
-        )
     number, sizes = np.unique(groups, return_inverse=True, return_counts=True)[1:]
     order = np.random.default_rng([seed, 0]).permutation(len(sizes))
     # a group goes where its middle falls, so that a large one cannot leave a fold empty for long
     middle = np.cumsum(sizes[order]) - sizes[order] / 2
     fold = np.empty(len(sizes), dtype=np.int64)
-    fold[order] = np.searchsorted(np.cumsum(shares)[:2] * len(groups), middle, side="right")
+    fold[order] = np.searchsorted(np.cumsum(SHARES)[:2] * len(groups), middle, side="right")
     fewest = int(np.bincount(fold, minlength=3).min())
     if fewest < FEWEST:
         raise WorkbenchError(
