@@ -1,8 +1,8 @@
 """What each pass changes in the memory, compared with repeating the writes of pass 1.
 
-Changes that shrink from pass to pass prove nothing: writing the very same thing again and again
-already gives relative changes of 1.0, 0.22, 0.10, 0.06, ... So the results have a dim procedure,
-"sleep" and "frozen replay", and cannot be had without a trace's writes.
+Changes that shrink from pass to pass prove nothing: writing the same thing again and again already
+gives relative changes of 1.0, 0.22, 0.10, 0.06, ... So the results have a dim procedure, "sleep"
+and "frozen replay", and need a trace's writes.
 """
 
 from __future__ import annotations

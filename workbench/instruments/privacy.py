@@ -1,8 +1,8 @@
-"""What is left of a text after it was evicted: how much of it a decoder recovers from S.
+"""What is left of an evicted text: how much of it a decoder recovers from S.
 
 The decoder is the linear probe of `workbench.instruments.probes`, trained on memories of other
-texts that were treated in the same way: anyone who has the model can make as many of those as they
-like. It recovers a text token by token (`recovery`), and after something was done to the memory
+texts that were treated in the same way: anyone who has the model can make any number of those. It
+recovers a text token by token (`recovery`), and after something was done to the memory
 (`recovery_after`). What a linear decoder does not find may still be there; what it finds is.
 
 A decoder trained on the treated memories asks what they hold. Whether the model can still use it is

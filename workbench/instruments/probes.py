@@ -5,14 +5,14 @@ by example (`workbench.instruments.probing.folds`), regularisation chosen on the
 the test fold opened once. Besides the accuracy, results hold:
 
 - control tasks: "kinds" gives every item a random label for each type of its input, which a probe
-  can only learn by heart (Hewitt and Liang, arXiv 1909.03368); "shuffled" gives an example the
+  can only memorise (Hewitt and Liang, arXiv 1909.03368); "shuffled" gives an example the
   labels of another, where only a leak between the folds scores. Selectivity is the accuracy minus
   the control's. Where S holds the type itself in a linear code, "kinds" is as easy as the type is,
   and selectivity against it compares the target with that.
 - baselines: the majority class of the training fold; the embedded tokens; what the text read so far
   says of each item, decoded linearly and with products of two entries; the frozen replay, S with
-  the writes of pass 1 made again as often; and the same model with weights that were never trained,
-  another one for each split.
+  the writes of pass 1 repeated as often; and the same model with untrained weights, other ones for
+  each split.
 
 A linear probe is a lower bound, and rises with the number of examples: what the model answers from
 S (`wake_now`) may need more than a linear code. And decodable does not mean used:
@@ -193,7 +193,7 @@ def probe_states(
     result = _empty(states, targets, seeds, tuple(compared or ()))
     right, of_majority = majority(questions)
     result["baseline_accuracy"].loc[{dims.BASELINE: MAJORITY}] = right[:, None, None, None]
-    told: dict[tuple[str | None, tuple[int, ...]], np.ndarray] = {(MAJORITY, ()): of_majority}
+    right_of: dict[tuple[str | None, tuple[int, ...]], np.ndarray] = {(MAJORITY, ()): of_majority}
     jobs = _jobs(None, states, states, seeds)
     for name, others in (compared or {}).items():
         jobs += _jobs(name, others, states, seeds)
@@ -202,7 +202,7 @@ def probe_states(
         _side_by_side(jobs, questions, controls, workers, stop), 1
     ):
         key = job.baseline, job.place
-        told[key] = told.get(key, 0) + scores.right_of
+        right_of[key] = right_of.get(key, 0) + scores.right_of
         at: dict[str, Any] = dict(zip(_PLACE, job.place, strict=False))
         if job.baseline is None:
             _enter(result, at, scores)
@@ -212,7 +212,7 @@ def probe_states(
             on_progress(done / len(jobs))
     complete = int(done == len(jobs))
     if complete:
-        _enter_gains(result, told, asked_of(questions), groups)
+        _enter_gains(result, right_of, asked_of(questions), groups)
     result["selectivity"] = result["accuracy"] - result["control_accuracy"]
     return result.assign_attrs(
         probe="ridge regression onto one-hot labels, one for each item",
@@ -315,14 +315,14 @@ def _enter_baseline(result: xr.Dataset, at: dict[str, Any], job: _Job, scores: S
 
 
 def _enter_gains(
-    result: xr.Dataset, told: Mapping[tuple, np.ndarray], asked: np.ndarray, groups: np.ndarray
+    result: xr.Dataset, right_of: Mapping[tuple, np.ndarray], asked: np.ndarray, groups: np.ndarray
 ) -> None:
     """Write the accuracy minus that of each baseline, from the correct items of each example."""
-    for (name, place), right in told.items():
+    for (name, place), right in right_of.items():
         if name is not None:
             continue
         for baseline in result[dims.BASELINE].values.tolist():
-            found = [told.get((baseline, place[:most])) for most in (3, 1, 0)]
+            found = [right_of.get((baseline, place[:most])) for most in (3, 1, 0)]
             other = next((each for each in found if each is not None), None)
             if other is not None:
                 at = dict(zip(_PLACE, place, strict=True)) | {dims.BASELINE: baseline}

@@ -1,8 +1,8 @@
 """Key-value readout: what the memory returns for a token's key, and what was written under it.
 
-S is asked with the very keys that wrote into it, S^T k, at any later place (and at earlier ones,
-which is what the answer would have been without that write). No model is run: this is what the
-memory holds, not what a later query, with other keys, gets out of it.
+S is queried with the keys that wrote into it, S^T k, at any later place (and at earlier ones, which
+is what it would have returned without that write). No model is run: this is what the memory holds,
+not what a later query, with other keys, gets out of it.
 """
 
 from __future__ import annotations

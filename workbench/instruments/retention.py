@@ -31,7 +31,7 @@ def retention(trace: xr.DataTree) -> xr.Dataset:
     the window's writes had cancelled each other at its end:
 
     - ``retention``: ``|C_k| / |C_0|``, the norm of the contribution after k more windows
-      relative to that at the end of its own; the product of the next two;
+      relative to that at the end of its own window; the product of the next two;
     - ``decay``: the product of the decays in between;
     - ``removal``: what key removal alone would have left, ``|removal C_0| / |C_0|``;
     - ``similarity``: cosine of C_k and C_0; below 1, some of its directions were lost;

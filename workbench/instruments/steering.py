@@ -129,7 +129,7 @@ def steer(
 
 
 def steering_by_difficulty(effects: xr.Dataset) -> xr.Dataset:
-    """Sum up what `steer` returned over examples, by the difficulty of the query.
+    """Summarise what `steer` returned over examples, by the difficulty of the query.
 
     Result: over (sleep_pass, layer, target, strength, control, difficulty): ``follows``,
     ``changed``, ``others_changed`` and ``turned``, means over all cases, the first two with
@@ -158,7 +158,7 @@ def steering_by_difficulty(effects: xr.Dataset) -> xr.Dataset:
 
 
 def moved(start: Boundary, layer: int, change: np.ndarray) -> Boundary:
-    """Return the place with `change` ``[example, gdn_head x key x value]`` added to a layer's S."""
+    """Return the boundary with a change ``[example, gdn_head x key x value]`` of a layer's S."""
     state = start.memory.fast_weights[layer]
     delta = torch.as_tensor(change, device=state.device).to(state.dtype).reshape(state.shape)
     weights = {**start.memory.fast_weights, layer: state + delta}
@@ -207,7 +207,7 @@ class _Asked:
             still = control == NOTHING
             after = self.before if still else self.answers(moved(self.start, self.layer, delta))
             answer, was = after[rows, query], self.before[rows, query]
-            told = probe.answers(probe.factors.project(self.features[rows] + delta[rows]))
+            said = probe.answers(probe.factors.project(self.features[rows] + delta[rows]))
             found["follows"][s, c, rows] = answer == symbol
             found["changed"][s, c, rows] = answer != was
             count = others.sum(axis=1)
@@ -215,7 +215,7 @@ class _Asked:
             found["others_changed"][s, c, rows] = np.where(
                 count > 0, differ / np.maximum(count, 1), np.nan
             )
-            found["turned"][s, c, rows] = told[np.arange(len(rows)), todo.item] == todo.wanted
+            found["turned"][s, c, rows] = said[np.arange(len(rows)), todo.item] == todo.wanted
         norm = np.full((len(strengths), len(self.batch)), np.nan, dtype=np.float32)
         length = np.linalg.norm(todo.changes[PROBE], axis=1)
         whole = np.linalg.norm(self.features[rows], axis=1)  # 0 before the first pass
@@ -227,7 +227,7 @@ class _Asked:
 
 
 def _bounds(cases: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
-    """Return the 95 % bounds of the mean over (seed, example), where NaN is no case."""
+    """Return the 95 % bounds of the mean over (seed, example), NaN left out."""
 
     def bounds(values: np.ndarray) -> np.ndarray:
         times = (~np.isnan(values)).sum(axis=0)
@@ -259,5 +259,5 @@ def _check(
         raise WorkbenchError(
             f"window {window}, sleep passes {passes}",
             f"a window of {asleep}, and passes from 0 to {most}",
-            "choose places of this reading",
+            "choose a window and passes of this reading",
         )

@@ -1,7 +1,7 @@
-"""A memory in numbers: what trace instruments say of it, as means over examples with intervals.
+"""A memory in numbers: means of the trace instruments over examples, with intervals.
 
-Examples are drawn independently, so every interval is over them. They say how sure a number is of
-this model; another training seed is another model.
+Examples are drawn independently, so every interval is over them. It says how certain a number is
+for this model; another training seed is another model.
 """
 
 from __future__ import annotations

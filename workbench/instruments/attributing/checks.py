@@ -1,4 +1,4 @@
-"""Whether an attribution can be trusted: other weights, and the trap of the looped module."""
+"""Can an attribution be trusted? A check with other weights, and the trap of a looped module."""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ def rest_of_embeddings(
         {**_zero_and_mean(inputs, (0, 1)), "another example": inputs.roll(1, 0)},
         (dims.TOKEN, dims.CHANNEL),
         {dims.TOKEN: np.arange(context), dims.WINDOW: np.arange(context) // sleep.window},
-        "embeddings of the context, slept on anew",
+        "embeddings of the context; the sleep runs again from them",
     )
 
 

@@ -1,8 +1,7 @@
-"""What one answer of one example is owed to: tokens, windows, passes, heads or entries of S.
+"""Attribution of one answer of one example: to tokens, windows, passes, heads or entries of S.
 
-`workbench.instruments.attribution` for a person who looks at one answer: which methods and
-baselines make sense for what it is attributed to, baselines taken over all examples, and a
-computation that reports its progress and can be stopped.
+`workbench.instruments.attribution` for one answer: which methods and baselines make sense for each
+subject, baselines taken over all examples, and a computation with progress that can be stopped.
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ SUBJECTS: Final = {
 
 
 class Stopped(Exception):
-    """The work was ended before there was a result."""
+    """The work was stopped before there was a result."""
 
 
 @dataclass(frozen=True)
@@ -144,18 +143,16 @@ def attribute_one(
 
     - model, batch, sleep: the network, examples of one task, and a fixed N. Baselines are taken
       over all examples.
-    - asked: which answer, to what, and how.
-    - reading: `boundaries` of the batch by this model, where they are known already.
+    - reading: `read_boundaries` of the batch by this model, if it is known already.
     - against: as `answer_target` takes it, int64 ``[1]``.
     - cases: the most cases computed together: between two of them it can be stopped.
     - on_progress: called with the runs done, and about how many there will be.
-    - stop: True ends the work.
 
-    Result: as `attribute` returns it, of one example; ``against``, the symbol that the answer is
-    compared with, in its attributes.
+    Result: as `attribute` returns it, of one example, with attribute ``against``: the symbol that
+    the answer is compared with.
 
     Raises WorkbenchError: the subject has no such method or baseline, or the example no such query.
-    Raises Stopped: `stop` said so.
+    Raises Stopped: `stop` returned True.
     """
     known_passes(sleep)
     subject = _checked(asked)

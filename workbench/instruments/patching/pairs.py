@@ -1,8 +1,8 @@
 """One recipient and one donor: what a single change of the memory does to every answer, at once.
 
-What `workbench.instruments.interventions` measures over many examples, for one of them and with
-everything that a person wants to see: the answers themselves, the logits that decide them, and S
-before and after. The readings are made once; a change then only reads on from its boundary.
+What `workbench.instruments.interventions` measures over many examples, for one of them, with the
+answers themselves, the logits that decide them, and S before and after. The readings are made once;
+a change then only reads on from its boundary.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def read_pair(
     A question's first tokens may lie in a window that is slept on: a donor whose own questions
     followed would hold those in S, and would not be the reading that a patch is compared with.
 
-    Result: as `boundaries`, of three examples: recipient, donor, unrelated. Good up to the first
-    answer: the last one's answers are not those of its context.
+    Result: as `read_boundaries`, of three examples: recipient, donor, unrelated. Good up to the
+    first answer: the third keeps the recipient's answers, which are not those of its context.
 
     Raises WorkbenchError: as `patch_pair`.
     """
@@ -113,7 +113,7 @@ def patch_pair(
     - batch: examples ``[example, token]``, among them the pair.
     - recipient, donor, unrelated: three different examples; the third gives the control its memory.
     - boundary: where S is changed, not after the first answer.
-    - reading: `read_pair` of the same three, where it is known already.
+    - reading: `read_pair` of the same three, if it is known already.
 
     Result: over (direction = "noise", "denoise"; control = `PATCHED`; query): ``logit_diff``, the
     answer of the memory given minus that of the reading's own context, nats, at the token
@@ -176,7 +176,7 @@ def change_one(
 
     - example: which of the batch's examples; the others are what "mean" is the mean of.
     - method: "zero", "mean", or a factor that the part is scaled by.
-    - reading: `boundaries` of the batch, where they are known already.
+    - reading: `read_boundaries` of the batch, if it is known already.
     - model, batch, sleep, boundary, part, seed: as in `patch_pair`.
 
     Result: over (control = `ERASED`; query): ``logit_diff``, the right answer's logit minus the

@@ -62,10 +62,9 @@ def least_change(
 
 @dataclass(frozen=True)
 class Turn:
-    """What is to be changed in each of some examples.
+    """The changes to make, one item of each example that a query asks about.
 
-    - rows (int64 [case]): examples of which an item is asked about; one item of each.
-    - item, wanted (int64 [case]): the item, and the class that its probe is to say.
+    - rows, item, wanted (int64 [case]): the example, its item, and the class its probe should say.
     - changes: control -> change of S of equal length, ``[case, feature]``.
     """
 
@@ -115,7 +114,7 @@ def turn(
     if other.any(axis=1).all():
         any_class = _any_of(_free(probe, said, elsewhere), generator)
         made[OTHER_ITEM] = _change(weights, said, elsewhere, any_class)
-    # of two classes none is left where the probe is wrong: nothing can be asked for
+    # with two classes, none is left where the probe is wrong
     kept = free.any(axis=1)
     length = np.linalg.norm(made[PROBE], axis=1, keepdims=True)
     changes = {name: _of_length(change, length)[kept] for name, change in made.items()}
@@ -133,7 +132,7 @@ def _free(probe: Fit, said: np.ndarray, item: np.ndarray) -> np.ndarray:
 def _change(
     weights: np.ndarray, said: np.ndarray, item: np.ndarray, wanted: np.ndarray
 ) -> np.ndarray:
-    """Return the change that makes each case's item's probe say what is wanted."""
+    """Return the change that makes the probe of each case's item say what is wanted."""
     change = np.zeros((len(item), weights.shape[-1]))
     for one in np.unique(item):
         of = np.flatnonzero(item == one)

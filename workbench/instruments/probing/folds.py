@@ -1,6 +1,6 @@
 """Training, validation and test examples of a probe: split by what they say, never by row.
 
-The same memory in two folds lets a probe learn by heart: with labels drawn at random a split by row
+With the same memory in two folds a probe can memorise: even with random labels, a split by row
 scores as if it had found something. So examples that share a window's text, or all answers, stay
 together (groups), and states of several passes or windows of one example are never mixed.
 """

@@ -21,9 +21,8 @@ CONTROLS: Final = (KINDS, SHUFFLED)
 
 @dataclass(frozen=True)
 class Questions:
-    """What is asked at every place.
+    """What to decode at every place: targets about the same items, under every split.
 
-    - targets: all about the same items.
     - groups (int64 [example]): examples that must not be in two folds.
     - alphas: regularisations to choose from.
     """
@@ -75,14 +74,11 @@ class Scores:
 def score_place(
     features: np.ndarray, questions: Questions, *, controls: bool, ended: Callable[[], bool]
 ) -> Scores | None:
-    """Probe one place with every split.
+    """Probe features ``[example, feature]`` of one place with every split.
 
-    - features: ``[example, feature]``.
-    - questions: targets, splits and regularisations.
     - controls: also probe for the control tasks.
-    - ended: True ends the work.
 
-    Result: None if the work was ended.
+    Result: None if `ended` said so.
     """
     targets, examples = questions.targets, len(features)
     shape = (len(questions.splits), len(targets))
@@ -97,12 +93,12 @@ def score_place(
         fold = _Fold(features, folds, questions.alphas)
         tested[folds.test] += 1
         for t, target in enumerate(targets):
-            good, there, alpha[s, t] = fold.told(target.labels, len(target.classes))
+            good, there, alpha[s, t] = fold.scored(target.labels, len(target.classes))
             right[s, t], asked[s, t] = good.sum(axis=0), there.sum(axis=0)
             right_of[t, folds.test] += good
             asked_of[t, folds.test] += there
             for name, labels in questions.controls(seed, t).items() if controls else ():
-                good, there, _ = fold.told(labels, len(target.classes))
+                good, there, _ = fold.scored(labels, len(target.classes))
                 control[s, t, CONTROLS.index(name)] = good.sum() / there.sum()
     # an example is one case, in however many test folds it was
     times = tested[tested > 0].mean()
@@ -122,7 +118,7 @@ class _Fold:
         self.validation = self.factors.project(features[folds.validation])
         self.test = self.factors.project(features[folds.test])
 
-    def told(self, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray, float]:
+    def scored(self, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray, float]:
         """Return right and asked, bool ``[example, item]`` of the test fold, and alpha."""
         train, validation, test = (labels[fold] for fold in self.folds)
         found = fit(self.factors, train, classes, self.validation, validation, alphas=self.alphas)
@@ -170,9 +166,7 @@ def asked_of(questions: Questions) -> np.ndarray:
 def majority(questions: Questions) -> tuple[np.ndarray, np.ndarray]:
     """Return what each item's commonest class in training gets right on the test folds.
 
-    Result:
-    - accuracy: ``[seed, target]``.
-    - right_of: as `Scores` has it, ``[target, example]``.
+    Result: accuracy ``[seed, target]``, and `Scores.right_of` ``[target, example]``.
     """
     accuracy = np.empty((len(questions.splits), len(questions.targets)))
     right_of = np.zeros((len(questions.targets), len(questions.groups)))
@@ -196,8 +190,7 @@ def gain(
     - groups (int64 [example]): examples that are not independent.
 
     Result: difference of the two shares, low and high, ``[3, target]``. The interval is that of
-    `workbench.instruments.clustered.ratio`, paired: over groups of examples, of what both told of
-    the same items. It does not cover what another training would give.
+    `workbench.instruments.clustered.ratio`, paired: over groups of examples, of the same items. It does not cover what another training would give.
     """
     of_group = [
         [np.bincount(groups, weights=row) for row in rows] for rows in (right - baseline, asked)
