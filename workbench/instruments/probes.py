@@ -214,14 +214,17 @@ def probe_states(
     if complete:
         _enter_gains(result, right_of, asked_of(questions), groups)
     result["selectivity"] = result["accuracy"] - result["control_accuracy"]
-    return result.assign_attrs(
-        probe="ridge regression onto one-hot labels, one for each item",
-        split="by example; those of one text or one answer in one fold",
-        examples=len(groups),
-        groups=len(np.unique(groups)),
-        shares=" ".join(f"{share:g}" for share in SHARES),
-        complete=complete,
-    )
+    return result.assign_attrs(_about(groups), complete=complete)
+
+
+def _about(groups: np.ndarray) -> dict[str, Any]:
+    return {
+        "probe": "ridge regression onto one-hot labels, one for each item",
+        "split": "by example; those of one text or one answer in one fold",
+        "examples": len(groups),
+        "groups": len(np.unique(groups)),
+        "shares": " ".join(f"{share:g}" for share in SHARES),
+    }
 
 
 class _Job(NamedTuple):

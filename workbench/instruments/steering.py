@@ -96,11 +96,9 @@ def steer(
     names, controls = [target.name for target in targets], [*MOVED, NOTHING]
     along = (list(seeds), passes, layers, names, list(strengths), controls, np.arange(len(batch)))
     index: dict[str, Any] = dict(zip(cases, along, strict=True))
-    over = {**dict.fromkeys(MEASURES, cases), "norm": (*_OVER, dims.STRENGTH, dims.EXAMPLE)}
-    result = nothing_found(index, over, np.float32)
-    asked_about = (*_OVER, dims.EXAMPLE)
-    result["difficulty"] = asked_about, np.full([len(index[dim]) for dim in asked_about], -1)
-    result = result.assign_coords(level=(dims.TARGET, [target.level for target in targets]))
+    result = _nothing(index).assign_coords(
+        level=(dims.TARGET, [target.level for target in targets])
+    )
     result.attrs |= {"window": window, "examples": len(batch), "margin": MARGIN}
     places = list(product(seeds, passes, layers))
     for number, (seed, sleep_pass, layer) in enumerate(places):
@@ -120,12 +118,21 @@ def steer(
             rng = np.random.default_rng([seed, 2, sleep_pass, layer, t])
             found = asked.steered(of_test, turn(of_test, probe, asked.features, rng), probe, index)
             place = (seed, sleep_pass, layer, target.name, folds.test)
-            at = dict(zip(asked_about, place, strict=True))
+            at = dict(zip((*_OVER, dims.EXAMPLE), place, strict=True))
             for name, values in found.items():
                 result[name].loc[at] = values
             if on_progress is not None:
                 on_progress((number + (t + 1) / len(targets)) / len(places))
     return result.assign_attrs(complete=1)
+
+
+def _nothing(index: Mapping[str, Any]) -> xr.Dataset:
+    """Return a result in which nothing has been measured yet."""
+    cases, asked = (*_OVER, dims.STRENGTH, dims.CONTROL, dims.EXAMPLE), (*_OVER, dims.EXAMPLE)
+    over = {**dict.fromkeys(MEASURES, cases), "norm": (*_OVER, dims.STRENGTH, dims.EXAMPLE)}
+    result = nothing_found(index, over, np.float32)
+    result["difficulty"] = asked, np.full([len(index[dim]) for dim in asked], -1)
+    return result
 
 
 def steering_by_difficulty(effects: xr.Dataset) -> xr.Dataset:

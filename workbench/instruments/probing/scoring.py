@@ -190,7 +190,8 @@ def gain(
     - groups (int64 [example]): examples that are not independent.
 
     Result: difference of the two shares, low and high, ``[3, target]``. The interval is that of
-    `workbench.instruments.clustered.ratio`, paired: over groups of examples, of the same items. It does not cover what another training would give.
+    `workbench.instruments.clustered.ratio`, paired: over groups of examples, of the same items. It
+    does not cover what another training would give.
     """
     of_group = [
         [np.bincount(groups, weights=row) for row in rows] for rows in (right - baseline, asked)
