@@ -269,7 +269,7 @@ class _Work:
                 .attribute(inputs.clone().requires_grad_(), additional_forward_args=self.example)
                 .detach()
             )
-        options = {"baselines": self.base, "additional_forward_args": self.example}
+        options: dict[str, Any] = {"baselines": self.base, "additional_forward_args": self.example}
         if method == GRADIENT:
             options |= {"n_steps": steps, "internal_batch_size": max(self.cases, len(inputs))}
             return attr.IntegratedGradients(self.run).attribute(inputs, **options)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 
 import numpy as np
 import torch
@@ -324,7 +323,8 @@ class _Sweep:
         """
         size = (len(self.chosen), len(self.boundaries))
         found = np.empty((*nothing.shape[:2], *size, *nothing.shape[2:]))
-        for (n, part), (p, boundary) in product(*map(enumerate, (self.chosen, self.boundaries))):
+        for n, p in np.ndindex(size):
+            part, boundary = self.chosen[n], self.boundaries[p]
             found[:, :, n, p] = nothing
             for k, memory in enumerate(changed(part, boundary) if exists(part, boundary) else ()):
                 found[:, k, n, p] = scores(reading[boundary].with_memory(memory))
@@ -378,5 +378,5 @@ def _sweep(
             "at least one",
             "name some, or choose a window shorter than the context",
         )
-    chosen = [parts.whole()] if components is None else list(components)
+    chosen: list[Part] = [parts.whole()] if components is None else list(components)
     return _Sweep(chosen, sorted(set(wanted)), last, on_progress)

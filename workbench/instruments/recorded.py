@@ -121,7 +121,7 @@ def nothing_found(
     """
     found = xr.Dataset(coords=index)
     for name, axes in over.items():
-        values = np.full([len(index[dim]) for dim in axes], np.nan, dtype)
+        values: np.ndarray = np.full([len(index[dim]) for dim in axes], np.nan, dtype)
         found[name] = tuple(axes), values, {"units": "1"}
     return found
 
