@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import psutil
 import pytest
@@ -31,8 +32,9 @@ def tiny():
 
 @pytest.fixture
 def started(monkeypatch):
-    """A function that starts live runs; whatever it started is closed after the test."""
+    """A function that starts live runs, at normal priority, and closes them after the test."""
     monkeypatch.delenv(live_plan.MOST_STEPS, raising=False)
+    monkeypatch.setattr("workbench.lab.processes.step_back", lambda pid: None)
     found = []
 
     def start(*arguments, **options):
@@ -57,8 +59,13 @@ def processes(root) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
-def test_runs_are_drawn_in_place_and_end_by_themselves(tiny, started):
+def test_runs_are_drawn_in_place_and_end_by_themselves(tiny, started, tmp_path):
+    """A second experiment ends the first, whose folder is kept because it was given."""
+    first = started(tiny, (1,), steps=LONG, root=tmp_path / "mine")
+    until(lambda: first.runs and first.runs[0].active)
     runs = started(tiny, (1, 2), steps=20)
+    assert first.done and not processes(first.root)
+    assert read_run(tmp_path / "mine" / "live.sleep-n1-seed0") is not None
     widget = runs.widget()
     assert not runs.done
     assert runs.report().count("step 0 of 20:  not evaluated yet") == 2
@@ -79,19 +86,22 @@ def test_runs_are_drawn_in_place_and_end_by_themselves(tiny, started):
     assert runs.dataset().sizes["difficulty"] == 2
     assert not runs.problem
     until(lambda: not processes(runs.root))
+    runs.close()
+    assert not runs.root.exists()
+    assert live.Live.at_work == []
 
 
 @pytest.mark.slow
 def test_the_button_stops_what_trains_and_what_waits(tiny, started):
-    runs = started(tiny, (1, 2, 4), steps=LONG, cores=1)
+    runs = started(tiny, (1, 4), steps=LONG, cores=1)
     runs.widget()
     view = runs._view
-    until(lambda: runs.runs[2].step > 0)
+    until(lambda: runs.runs[1].step > 0)
     assert runs.runs[0].state == "queued"
     view.button.click()
     assert view.button.disabled and view.button.description == "Stopping"
     assert runs.wait(LIMIT)
-    assert [run.state for run in runs.runs] == ["stopped"] * 3
+    assert [run.state for run in runs.runs] == ["stopped"] * 2
     assert view.line.value.startswith("Stopped by you after")
     assert view.button.description == "Ended"
     assert view.bar.value < 0.5
@@ -99,14 +109,13 @@ def test_the_button_stops_what_trains_and_what_waits(tiny, started):
 
 
 @pytest.mark.slow
-def test_nothing_outlives_the_kernel(tmp_path):
-    """A process that started runs ends while they train: they end too, and their folder goes."""
+def test_nothing_outlives_the_kernel():
+    """A process ends while the run that it started is at work: both end, and their folder goes."""
     script = f"""
         import time
-        from sleep_course.live import plan as live_plan
         from sleep_course import live
         runs = live.experiment(live.ring(), (1,), steps={LONG})
-        while not any(run.state == "running" for run in runs.runs):
+        while not any(run.active for run in runs.runs):
             time.sleep(0.1)
         print(runs.root)
     """
@@ -115,20 +124,7 @@ def test_nothing_outlives_the_kernel(tmp_path):
     folder = root.stdout.strip()
     assert "workbench-live-" in folder and not root.stderr
     assert not processes(folder)
-    assert not (tmp_path / folder).exists()
-
-
-@pytest.mark.slow
-def test_a_second_experiment_ends_the_first_and_a_folder_given_is_kept(tiny, started, tmp_path):
-    first = started(tiny, (1,), steps=LONG, root=tmp_path / "mine")
-    until(lambda: first.runs and first.runs[0].active)
-    second = started(tiny, (1,), steps=5)
-    assert first.done and not processes(first.root)
-    assert read_run(tmp_path / "mine" / "live.sleep-n1-seed0") is not None
-    assert second.wait(LIMIT)
-    second.close()
-    assert not second.root.exists()
-    assert live.Live.at_work == []
+    assert not Path(folder).exists()
 
 
 def test_what_is_asked_for_is_checked(tiny, monkeypatch):

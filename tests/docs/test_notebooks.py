@@ -45,7 +45,7 @@ del sys
 """
 """What runs before each notebook: no name and no module of the course is left from the last."""
 
-LIVE_STEPS = "30"
+LIVE_STEPS = "3"
 """Most steps of a run that a notebook trains live (`sleep_course.live.plan`)."""
 
 

@@ -97,20 +97,18 @@ def rule_of(settled: Callable[..., bool], *, most: int = 12) -> Callable[[], Pas
 def each_alone(
     model: HybridModel, batch: Batch, sleep: SleepConfig, rule: Callable[[], PassRule] | None = None
 ) -> Nights:
-    """Let every sequence sleep on its own, as long as a rule says, and ask it afterwards.
+    """Let every sequence sleep as long as its own rule says, and ask it afterwards.
 
-    Sequences of one batch sleep equally long, so each is read by itself.
-
-    Parameters
-    ----------
-    rule : callable or None
-        Makes the rule of one sequence; None sleeps the N of `sleep`.
+    `rule` makes the rule of one sequence; None sleeps the N of `sleep`. Sequences of one batch
+    sleep equally long, so with a rule each is read by itself.
     """
+    parts = [batch]
+    if rule is not None:
+        parts = [batch.examples(slice(place, place + 1)) for place in range(len(batch))]
     passes, right = [], []
-    for place in range(len(batch)):
-        one = batch.examples(slice(place, place + 1))
-        events = list(read(model, one, sleep, rule=None if rule is None else rule()))
-        passes.append(sum(isinstance(event, SleepPass) for event in events))
+    for part in parts:
+        events = list(read(model, part, sleep, rule=None if rule is None else rule()))
+        passes += [sum(isinstance(event, SleepPass) for event in events)] * len(part)
         wakes = [event for event in events if isinstance(event, Wake)]
-        right.append(query_correct(token_correct(wakes, one), one)[0])
-    return Nights(np.array(passes), np.array(right, dtype=bool))
+        right.append(query_correct(token_correct(wakes, part), part))
+    return Nights(np.array(passes), np.concatenate(right).astype(bool))
