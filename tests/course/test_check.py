@@ -1,15 +1,32 @@
 import numpy as np
 import pytest
 
-from sleep_course.exercises.check import NotYet, Verdict, call, call_for_array, close, exercise
+from sleep_course.exercises.check import NotYet, Verdict, Words, call, compare, exercise
 from workbench.model import Memory
 
+WORDS = Words(
+    {
+        "right": "twice as much",
+        "hint": "Use 2 * x.",
+        "as it was": "not twice as much",
+        "otherwise": "{which} is not {twice}. {hint}",
+    }
+)
 
-@exercise
-def double_it(answer):
-    if not close(call_for_array(answer, np.ones(2), shape=(2,), hint="Use 2 * x."), [2, 2]):
-        raise NotYet("not twice as much")
-    return "twice as much"
+
+@exercise(WORDS)
+def double_it(say, answer):
+    ones = np.ones(2)
+    compare(
+        say,
+        answer,
+        lambda x: 2 * x,
+        (ones,),
+        mistakes={"as it was": [-ones, ones]},
+        elsewhere={"with other numbers": (np.arange(2.0),)},
+        which="that",
+        twice="twice x",
+    )
 
 
 def in_place(x):
@@ -27,6 +44,9 @@ def broken(x):
         (lambda x: ..., "returns nothing yet"),
         (lambda x: None, "returns nothing yet"),
         (lambda x: x, "not twice as much"),
+        (lambda x: -x, "not twice as much"),
+        (lambda x: 3 * x, "that is not twice x. Use 2 * x."),
+        (lambda x: x + 1, "wrong for one with other numbers"),
         (lambda x: 2, "shape (); expected (2,). Use 2 * x."),
         (lambda x: "two", "returns the text 'two', not an array"),
         (lambda x: x * np.nan, "not finite"),
@@ -50,8 +70,8 @@ def test_right_is_right_and_repeatable():
 
 
 def test_a_bug_in_the_check_itself_is_named_and_no_traceback():
-    @exercise
-    def wrong(answer):
+    @exercise(WORDS)
+    def wrong(say, answer):
         raise ZeroDivisionError("in the check")
 
     verdict = wrong(None)

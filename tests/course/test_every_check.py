@@ -7,6 +7,7 @@ answers that ignore an argument, repeat the numbers of the example or have anoth
 import ast
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 import jupytext
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from sleep_course.exercises.check import Verdict
+from sleep_course.exercises.check import Verdict, lesson
 
 MODULES = {
     "01": "associative",
@@ -103,6 +104,25 @@ def one_line(verdict):
     assert verdict.message.strip() and "\n" not in repr(verdict)
     assert len(verdict.message) < 600 and "Traceback" not in verdict.message
     return verdict.message
+
+
+@pytest.mark.parametrize("module", MODULES.values())
+def test_every_sentence_is_used_by_the_checks_of_its_lesson(module):
+    source = Path(importlib.import_module(f"sleep_course.exercises.{module}").__file__)
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    named = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    by_checker = {"right", "hint", "otherwise"}
+    words = lesson(module)
+    assert set(words) <= named
+    assert {name for table in words.values() for name in table.texts} - by_checker <= named
+    for table in words.values():
+        filled = set(re.findall(r"{(\w+)}", " ".join(table.texts.values())))
+        assert filled - {"hint", "found"} <= named | keywords(tree)
+
+
+def keywords(tree):
+    """Return the names of all keyword arguments in a module."""
+    return {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword)}
 
 
 def test_every_check_of_every_notebook_is_here():

@@ -1,11 +1,12 @@
 """The teacher's sheet: every notebook is on it, with its exercises and what their checks say."""
 
-import ast
 import re
 from pathlib import Path
 
 import jupytext
 import pytest
+
+from sleep_course.exercises.check import lesson
 
 ROOT = Path(__file__).resolve().parents[2]
 SHEET = ROOT / "docs" / "teaching.md"
@@ -19,15 +20,6 @@ def sections() -> dict[str, str]:
         (name,) = re.findall(r"^`notebooks/([\w]+)\.ipynb`$", part, re.MULTILINE)
         found[name] = part
     return found
-
-
-def praises(module: str, check: str) -> list[str]:
-    """Return the sentences with which a check can say that an answer is right."""
-    path = ROOT / "notebooks" / "course" / "sleep_course" / "exercises" / f"{module}.py"
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    (function,) = (f for f in tree.body if isinstance(f, ast.FunctionDef) and f.name == check)
-    returned = (node.value for node in ast.walk(function) if isinstance(node, ast.Return))
-    return [value.value for value in returned if isinstance(value, ast.Constant)]
 
 
 def module_of(source: str) -> str:
@@ -57,8 +49,8 @@ def test_its_exercises_are_those_of_the_notebook(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_checks_say_what_the_sheet_quotes(path):
     section = sections()[path.stem]
-    module = module_of("\n".join(cell.source for cell in jupytext.read(path).cells))
+    words = lesson(module_of("\n".join(cell.source for cell in jupytext.read(path).cells)))
     quoted = re.findall(r'^### Exercise \d+: `(\w+)`\n\n- Right: "(.+)"$', section, re.MULTILINE)
     assert len(quoted) == section.count("### Exercise")
     for check, praise in quoted:
-        assert praise in praises(module, check)
+        assert praise == words[check.removeprefix("check_")].texts["right"]

@@ -35,14 +35,8 @@ MENUS: Final = (dims.LAYER, dims.GDN_HEAD)
 class Explorer(ipywidgets.VBox):
     """What `explore` returns: controls above a figure that is changed in place.
 
-    Attributes
-    ----------
-    figure : FigureWidget
-        The figure on screen.
-    controls : dict of str to ipywidgets.Widget
-        By axis or argument; set ``controls["sleep_pass"].value`` to move there from code.
-    note : ipywidgets.HTML
-        Why nothing is drawn; empty otherwise.
+    Set ``controls["sleep_pass"].value``, by axis or argument, to move there from code. `figure` is
+    on screen; `note` says why nothing is drawn, and is empty otherwise.
     """
 
     def __init__(
@@ -132,11 +126,6 @@ def explore(
         An axis held at one value, or an argument of the function; a list of values becomes a
         menu. An axis with one place has no widget either.
 
-    Returns
-    -------
-    Explorer
-        To be the last line of a cell.
-
     Raises
     ------
     WorkbenchError
@@ -145,6 +134,8 @@ def explore(
 
     Examples
     --------
+    The last line of a cell:
+
     >>> explore(figures.one_head, trace["states"]["fast_weight"])  # doctest: +SKIP
     """
     labels = axes_of(data)

@@ -16,12 +16,9 @@ Rule = Literal["outer", "delta"]
 
 
 class Items(NamedTuple):
-    """Pairs to be stored, in many independent repeats.
+    """Pairs to be stored, in many independent repeats: rows of unit norm, float32.
 
-    Attributes
-    ----------
-    keys, values : ndarray
-        float32 ``[repeat, item, key]`` and ``[repeat, item, value]``, rows of unit norm.
+    `keys` are ``[repeat, item, key]``, `values` ``[repeat, item, value]``.
     """
 
     keys: np.ndarray
@@ -31,16 +28,9 @@ class Items(NamedTuple):
 def draw_items(
     count: int, key_dim: int, *, overlap: float = 0.0, repeats: int = 64, seed: int = 0
 ) -> Items:
-    """Draw `count` pairs.
+    """Draw `count` pairs, with `key_dim` entries in each key and value.
 
-    Parameters
-    ----------
-    count, key_dim : int
-        Pairs, and entries of each key (and value).
-    overlap : float
-        Cosine that any two keys share, 0 <= overlap < 1. 0 draws them independently.
-    repeats, seed : int
-        Independent repeats, and the seed that fixes them.
+    `overlap` is the cosine that any two keys share, 0 <= overlap < 1; 0 draws them independently.
     """
     generator = np.random.default_rng(seed)
     keys = _unit(generator.standard_normal((repeats, count, key_dim)))
@@ -57,10 +47,7 @@ def store(
 ) -> np.ndarray:
     """Write all items in order, `passes` times over, into an empty memory.
 
-    Returns
-    -------
-    ndarray
-        S ``[repeat, key, value]``.
+    Returns S ``[repeat, key, value]``.
     """
     import torch
 

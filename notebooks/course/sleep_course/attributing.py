@@ -36,14 +36,9 @@ STEEP = 6.0
 
 
 class Asked(NamedTuple):
-    """Examples that have a query of some difficulty, and which one it is.
+    """Examples that have a query of some difficulty, and the first such one of each.
 
-    Attributes
-    ----------
-    batch : Batch
-        Those examples.
-    query : ndarray
-        The first such query of each, int64 ``[example]``.
+    `query` is int64 ``[example]``.
     """
 
     batch: Batch
@@ -69,15 +64,7 @@ def steep_gradient(x: np.ndarray) -> np.ndarray:
 
 
 class Looped(nn.Module):
-    """A sleep in three lines: a block writes into a memory `times` times, and reads its features.
-
-    Attributes
-    ----------
-    times : int
-        Passes.
-    block : nn.Module
-        What is run.
-    """
+    """A sleep in three lines: a block writes into a memory `times` times and reads its features."""
 
     def __init__(self, times: int, *, width: int = 3) -> None:
         super().__init__()
@@ -137,14 +124,10 @@ def answer_of(
 ) -> tuple[Boundary, Callable[[Boundary], Tensor]]:
     """Return the boundary after the sleep of one example, and what is answered from any boundary.
 
-    Returns
-    -------
-    Boundary
-        Before the first window that is read awake: S alone has crossed.
-    callable
-        ``answer(boundary)``: reads on from there and returns the right answer's logit minus that
-        of the strongest other symbol in the undisturbed reading, ``[case]``. The boundary may hold
-        S of any number of cases: each is the same text, read with another memory.
+    The boundary lies before the first window that is read awake: S alone has crossed.
+    ``answer(boundary)`` reads on from there and returns the right answer's logit minus that of the
+    strongest other symbol in the undisturbed reading, ``[case]``. The boundary may hold S of any
+    number of cases: each is the same text, read with another memory.
     """
     if len(batch) != 1:
         raise ValueError(f"a batch of {len(batch)} examples; expected one")
@@ -165,10 +148,7 @@ def answer_of(
 def runs_needed(mask: np.ndarray) -> int:
     """Return how often Captum's Shapley sampling runs a function for one order of the features.
 
-    Parameters
-    ----------
-    mask : int [...]
-        The feature of every entry.
+    `mask`, int, has the feature of every entry.
     """
     from captum.attr import ShapleyValueSampling
 
@@ -217,11 +197,7 @@ def against_shuffled_weights(
     """Compare integrated gradients of S by head and key with those of shuffled parameters.
 
     Both models are asked for the same logit difference, from their own memory; baseline "mean".
-
-    Returns
-    -------
-    Dataset
-        As `workbench.instruments.attributing.checks.randomisation_check`.
+    Returns what `workbench.instruments.attributing.checks.randomisation_check` does.
     """
     last = known_passes(sleep)
     start = read_boundaries(model, batch, sleep)[0, last]

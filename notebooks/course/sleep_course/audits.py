@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
-from sleep_course import boundary
+from sleep_course import causing, inside
 from sleep_course.records import recorded
 from workbench import dims
 from workbench.instruments.probing.features import fast_weights
 from workbench.lab import results
-from workbench.sleep import SleepPass, read
 from workbench.tasks import batch_generator
 from workbench.trace import record
 from workbench.training.checkpoints import load_checkpoint
@@ -37,12 +35,7 @@ RIDGE = 1.0
 class Probing:
     """Memories with a label each, and a linear probe that can be trained on some of them.
 
-    Attributes
-    ----------
-    labels : ndarray
-        bool ``[row]``.
-    source : ndarray
-        int ``[row]``: the ring that a row is a memory of.
+    `labels` are bool ``[row]``; `source`, int ``[row]``, is the ring that a row is a memory of.
     """
 
     def __init__(self, features: np.ndarray, labels: np.ndarray, source: np.ndarray) -> None:
@@ -99,15 +92,7 @@ def probings(*, rings: int = 300, passes: tuple[int, ...] = (5, 6, 7, 8)) -> dic
 
 @dataclass(frozen=True)
 class Slept:
-    """One head through one sleep.
-
-    Attributes
-    ----------
-    states : ndarray
-        S, ``[sleep_pass = 0..n, key, value]``.
-    writes : list
-        What pass 1 wrote, token by token.
-    """
+    """One head through one sleep: S ``[sleep_pass = 0..n, key, value]``, and what pass 1 wrote."""
 
     states: np.ndarray
     writes: Writes
@@ -116,10 +101,7 @@ class Slept:
 def replay(state: np.ndarray, writes: Writes, n: int) -> np.ndarray:
     """Write the same again and again: return S at the start and after each of `n` times.
 
-    Returns
-    -------
-    ndarray
-        ``[sleep_pass = 0..n, key, value]``.
+    Shape ``[sleep_pass = 0..n, key, value]``.
     """
     after = [state]
     for _ in range(n):
@@ -133,11 +115,8 @@ def replay(state: np.ndarray, writes: Writes, n: int) -> np.ndarray:
 def sleeps(*, thinking: bool, rings: int = 16, passes: int = 8, head: int = 0) -> list[Slept]:
     """Let the bundled model sleep on some rings, and return one head of each.
 
-    Parameters
-    ----------
-    thinking : bool
-        Whether a pass reads what the pass before has made of the words. False is the ablation
-        "rewrite only": every pass begins from the words again.
+    If `thinking`, a pass reads what the pass before has made of the words; if not (the ablation
+    "rewrite only"), every pass begins from the words again.
     """
     checkpoint = load_checkpoint(TRAINED)
     batch = checkpoint.task.sample(rings, batch_generator(1, 0, "notebook"))
@@ -160,17 +139,7 @@ def sleeps(*, thinking: bool, rings: int = 16, passes: int = 8, head: int = 0) -
 
 @dataclass(frozen=True)
 class Lift:
-    """Two ways to train, compared.
-
-    Attributes
-    ----------
-    claim : str
-        The claim in words.
-    ours, theirs : ndarray
-        Share right, ``[seed]``.
-    our_flops, their_flops : float
-        What one training cost.
-    """
+    """Two ways to train, compared: claim, shares right ``[seed]``, and FLOPs of one training."""
 
     claim: str
     ours: np.ndarray
@@ -239,18 +208,13 @@ def cka(x: np.ndarray, y: np.ndarray) -> float:
     return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
 
 
-@torch.no_grad()
 def memories(seed: int, *, rings: int = 16) -> np.ndarray:
     """Return S for some rings, ``[sleep_pass = 1..4, example, gdn_head, entry]``."""
     checkpoint = load_checkpoint(TRAINED)
     batch = checkpoint.task.sample(rings, batch_generator(seed, 0, "notebook"))
-    events = read(checkpoint.model, batch, checkpoint.sleep.with_passes(4))
-    found = []
-    for event in events:
-        if isinstance(event, SleepPass):
-            (state,) = event.memory.fast_weights.values()
-            found.append(state.flatten(2).double().numpy())
-    return np.stack(found)
+    events = inside.sleep_passes(checkpoint.model, batch, checkpoint.sleep.with_passes(4))
+    found = np.stack([causing.state_of(event.memory) for event in events])
+    return found.reshape(*found.shape[:3], -1).astype(np.float64)
 
 
 # --- 5. answers ----------------------------------------------------------------------------------
@@ -263,15 +227,8 @@ class Reader:
     delta-rule memory with room for 10 keys. Then it is asked about 8 names. It reads as a language
     model does: it answers a question from what it has read so far, then reads the right answer
     too, and writes it down; then comes the next question. It does so `loops` times, and the last
-    time counts.
-
-    Parameters
-    ----------
-    loops : int
-        How often it goes over the questions.
-    carries : bool
-        Whether each round of questions begins with the memory that the round before left; False
-        begins each with the memory that was brought along.
+    time counts. If it `carries`, each round of questions begins with the memory that the round
+    before left; if not, with the memory that was brought along.
     """
 
     names, room, asked = 16, 10, 8
@@ -327,27 +284,16 @@ class Trained:
         checkpoint = load_checkpoint(TRAINED)
         self._model, self._sleep = checkpoint.model, checkpoint.sleep.with_passes(4)
         self._batch = checkpoint.task.sample(episodes, batch_generator(1, 0, "notebook"))
-        self._asked = boundary.answers_only(self._batch, self._sleep.window)
 
-    @torch.no_grad()
     def memories(self) -> np.ndarray:
         """Sleep on all contexts; return S, ``[episode, gdn_head, key, value]``."""
-        for event in read(self._model, self._batch, self._sleep):
-            if isinstance(event, SleepPass) and event.last:
-                (self._layer,) = event.memory.fast_weights
-                return event.memory.fast_weights[self._layer].numpy()
-        raise AssertionError("the first window is slept on")
+        events = inside.sleep_passes(self._model, self._batch, self._sleep)
+        return causing.state_of(events[-1].memory)
 
     def accuracy(self, state: np.ndarray) -> float:
         """Wake with S; return the share of questions right."""
-        empty = self._model.empty_memory(len(state))
-        (layer,) = empty.fast_weights
-        given = torch.as_tensor(np.asarray(state), dtype=torch.float32)
-        memory = empty.replace(fast_weights={layer: given})
-        shares = boundary.accuracy(self._model, self._asked, self._sleep, memory=memory)
-        asked = self._batch.difficulty
-        counts = {level: int((asked == level).sum()) for level in shares}
-        return sum(shares[k] * counts[k] for k in counts) / sum(counts.values())
+        memory = causing.with_state(self._model.empty_memory(len(state)), np.asarray(state))
+        return inside.accuracy(self._model, self._batch, self._sleep, memory)
 
 
 def _numbers(rows: Any) -> np.ndarray:

@@ -39,7 +39,6 @@ def before_eviction(model: HybridModel, batch: Batch, sleep: SleepConfig) -> Mem
     The cache is kept only where eviction is sliding, because otherwise it is not read again.
     """
     sliding = sleep.model_copy(update={"eviction": "sliding"})
-    event = None
     for event in read(model, batch, sliding):
         if isinstance(event, Eviction):
             break
@@ -52,12 +51,7 @@ def reach(tokens: int, window: int, eviction: Literal["hard", "sliding"]) -> np.
     """Return which tokens can read which through attention alone, by trying it.
 
     Reads one sequence with a model of a single attention layer, then once more for every token
-    with that token changed, and looks where the output changed.
-
-    Returns
-    -------
-    ndarray
-        bool ``[reader, read]``.
+    with that token changed, and looks where the output changed. Returns bool ``[reader, read]``.
     """
     config = ModelConfig(
         vocabulary=2, width=16, attention_heads=2, layers=("attention",), mlp_width=0
@@ -107,10 +101,7 @@ def accuracy(
 ) -> dict[int, float]:
     """Read a batch and return the share of answers that are right, by difficulty.
 
-    Parameters
-    ----------
-    memory : Memory or None
-        What the model begins with; None is S = 0.
+    `memory` is what the model begins with; None is S = 0.
     """
     wakes = [e for e in read(model, batch, sleep, memory=memory) if isinstance(e, Wake)]
     return by_difficulty(wakes, batch)

@@ -35,16 +35,9 @@ from workbench.tasks import batch_generator
 class Pairs:
     """The same questions after two contexts, read once each, with every boundary kept.
 
-    Attributes
-    ----------
-    model, sleep
-        The network, and a fixed N.
-    recipient, swapped : Batch
-        The examples as drawn, and the donors' contexts before the recipients' questions.
-    own, donors : mapping of (window, sleep_pass) to Boundary
-        Every boundary of the two readings.
-    asked : Questions
-        Where the two contexts have different answers.
+    `recipient` has the examples as drawn, `swapped` the donors' contexts before the recipients'
+    questions; `own` and `donors` every boundary of the two readings by (window, sleep_pass);
+    `asked` where the two contexts have different answers. N is fixed.
     """
 
     model: HybridModel
@@ -58,10 +51,7 @@ class Pairs:
     def differences(self, memory: Memory) -> np.ndarray:
         """Wake with a memory; return the logit of the donor's answer minus that of the own one.
 
-        Returns
-        -------
-        ndarray
-            ``[question]``, nats, of the questions that the two contexts answer differently.
+        In nats, ``[question]``, of the questions that the two contexts answer differently.
         """
         logits = self._logits(memory)
         rows = np.arange(len(logits))
@@ -91,10 +81,7 @@ class Pairs:
 def pairs(checkpoint: Any, *, count: int = 64, passes: int = 4) -> Pairs:
     """Draw `count` recipients and as many donors, and read both; the donors' questions are dropped.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        A model that sleeps on its first window alone, as `depo-n8-any`.
+    The checkpoint's model sleeps on its first window alone, as `depo-n8-any` does.
     """
     model, task = checkpoint.model, checkpoint.task
     sleep = checkpoint.sleep.with_passes(passes)
@@ -123,11 +110,7 @@ def exactness(checkpoint: Any, *, count: int = 64, eviction: str = "hard") -> fl
 
     The donors are read as they are, from the first token to the last. Then they are read with the
     memory taken out of *another* sequence, which has the donor's context and other questions.
-
-    Returns
-    -------
-    float
-        Largest difference of a logit, over all tokens read awake and all symbols.
+    Returns the largest difference of a logit, over all tokens read awake and all symbols.
     """
     model, task = checkpoint.model, checkpoint.task
     sleep = checkpoint.sleep.with_passes(4).model_copy(update={"eviction": eviction})
@@ -153,15 +136,8 @@ def read_on_with(
 ) -> np.ndarray:
     """Put the donors' S in after each pass and let the learner's function read on.
 
-    Parameters
-    ----------
-    read_on_from : callable
-        ``read_on_from(h, S, done, n, one_pass, answer)``, as in the exercise.
-
-    Returns
-    -------
-    ndarray
-        Share of answers that became the donor's, ``[sleep_pass = 1..N]``.
+    ``read_on_from(h, S, done, n, one_pass, answer)`` is as in the exercise. Returns the share of
+    answers that became the donor's, ``[sleep_pass = 1..N]``.
     """
     n = found.sleep.passes
     assert isinstance(n, int)
@@ -181,19 +157,9 @@ def last_place(measurement: xr.Dataset) -> xr.Dataset:
 def beyond_unrelated(measurement: xr.Dataset, component: str) -> dict[str, np.ndarray]:
     """Return what a patch after the last pass does that an unrelated donor does not.
 
-    Parameters
-    ----------
-    measurement : Dataset
-        Patches of components, as ``patches-depo-n8-any-heads``.
-    component : str
-        One of them.
-
-    Returns
-    -------
-    dict of str to ndarray
-        By name, over difficulty, of the direction "noise": how far the patch goes from what the
-        unrelated donor does (0) to the donor's end (1), and both shares of answers that became the
-        donor's.
+    Of one component of a measurement as ``patches-depo-n8-any-heads``, direction "noise", over
+    difficulty: how far the patch goes from what the unrelated donor does (0) to the donor's end
+    (1), and both shares of answers that became the donor's.
     """
     here = last_place(measurement).sel({dims.COMPONENT: component, dims.DIRECTION: "noise"})
     patch, other = (here.sel({dims.CONTROL: kind}) for kind in (PATCH, UNRELATED))

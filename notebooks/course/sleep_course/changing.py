@@ -27,13 +27,7 @@ def low_rank(size: int, rank: int, *, seed: int = 0) -> np.ndarray:
 
 
 def stored_as(matrix: np.ndarray, dtype: str) -> np.ndarray:
-    """Return float64 numbers as they come back from a storage of another type.
-
-    Parameters
-    ----------
-    dtype : str
-        Of torch: "float32", "bfloat16".
-    """
+    """Return float64 numbers as they come back from a storage of a torch dtype, as "bfloat16"."""
     import torch
 
     return torch.as_tensor(matrix).to(getattr(torch, dtype)).double().numpy()
@@ -44,14 +38,8 @@ def rank_table(
 ) -> str:
     """Return, head by head, numerical rank, the learner's measure and those of the workbench.
 
-    Parameters
-    ----------
-    states : ndarray
-        ``[example, gdn_head, key, value]``.
-    effective_rank : callable
-        The learner's, of one matrix.
-    found : Dataset
-        What `spectra_of` makes of the same states, ``(example, gdn_head)``.
+    `states` are ``[example, gdn_head, key, value]``; `effective_rank` is the learner's, of one
+    matrix; `found` is what `spectra_of` makes of the same states, ``(example, gdn_head)``.
     """
     columns = {
         "numerical rank": np.linalg.matrix_rank(states).mean(0),
@@ -68,10 +56,7 @@ def rank_table(
 def ranks_against_replay(trace: xr.DataTree) -> xr.DataArray:
     """Return the effective rank of the sleep on the first window, and of its frozen replay.
 
-    Returns
-    -------
-    DataArray
-        Means over examples, ``(procedure, sleep_pass, gdn_head)``, of the first layer.
+    Means over examples, ``(procedure, sleep_pass, gdn_head)``, of the first layer.
     """
     both = [spectra(trace), spectra_of(frozen_replay(trace))]
     names = xr.IndexVariable(dims.PROCEDURE, [SLEEP, REPLAY])
@@ -83,11 +68,8 @@ def ranks_against_replay(trace: xr.DataTree) -> xr.DataArray:
 def two_courses(passes: int, *, shrink: float = 0.6, seed: int = 0) -> dict[str, np.ndarray]:
     """Return two made-up sleeps whose steps are equally large, pass for pass.
 
-    Returns
-    -------
-    dict of str to ndarray
-        S ``[sleep_pass, key, value]``: one goes straight to where it ends, the other jumps from
-        one side of it to the other.
+    S ``[sleep_pass, key, value]``: one goes straight to where it ends, the other jumps from one
+    side of it to the other.
     """
     generator = np.random.default_rng(seed)
     end, off = generator.standard_normal((2, 4, 4))

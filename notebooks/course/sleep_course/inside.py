@@ -28,21 +28,9 @@ from workbench.training.loss import answer_probabilities, query_correct, token_c
 
 @torch.no_grad()
 def sleep_passes(model: HybridModel, batch: Batch, sleep: SleepConfig) -> list[SleepPass]:
-    """Sleep on the first window and return the event after each pass.
+    """Sleep on the first window and return the event after each pass 1..N.
 
-    Parameters
-    ----------
-    model : HybridModel
-        The network; never changed.
-    batch : Batch
-        Tokens ``[example, token]``.
-    sleep : SleepConfig
-        Window, eviction and N.
-
-    Returns
-    -------
-    list of SleepPass
-        One for each pass 1..N; empty if the first window is read awake.
+    `batch` has tokens ``[example, token]``. The list is empty if the first window is read awake.
     """
     passes = []
     for event in read(model, batch, sleep):
@@ -73,13 +61,9 @@ def writes(
 ) -> list[Writes]:
     """Return what every token wrote in each pass: the operator's k, v, decay and beta.
 
-    Recomputes what reached `layer` in each pass: the embedding in the first, the features
-    of the pass before in the others.
-
-    Raises
-    ------
-    WorkbenchError
-        The sleep loops over part of the blocks, carries convolution tails, or keeps KV.
+    Recomputes what reached `layer` in each pass: the embedding in the first, the features of the
+    pass before in the others. Raises `WorkbenchError` if the sleep loops over part of the blocks,
+    carries convolution tails, or keeps KV.
     """
     if sleep.loop is not None or sleep.conv_state != "zero" or sleep.eviction != "hard":
         raise WorkbenchError(
@@ -116,12 +100,9 @@ def key_overlap(write: Writes) -> np.ndarray:
 
 
 def returned(event: SleepPass, write: Writes, layer: int, *, head: int, example: int) -> np.ndarray:
-    """Return the cosine between S^T k of each token and the value of each token.
+    """Return the cosine between S^T k of each token and the value of each token, for one head.
 
-    Returns
-    -------
-    ndarray
-        ``[token asking, token answering]``, after the pass of `event`, for one head.
+    ``[token asking, token answering]``, after the pass of `event`.
     """
     back = recall(event.memory.fast_weights[layer], write)[example, :, head]
     value = write.v[example, :, head]
@@ -152,13 +133,10 @@ def answer_by_pass(
 ) -> xr.Dataset:
     """Return what the model would answer if it woke after each pass.
 
-    Returns
-    -------
-    Dataset
-        ``probability`` of the right answer and ``answer`` (the likeliest symbol's text), each
-        ``[example, sleep_pass = 0..N, query]``; ``right``, text of the right answer
-        ``[example, query]``; coordinate ``difficulty [example, query]``. sleep_pass 0 wakes with
-        the empty memory. Only the first symbol of an answer counts, so names of one symbol.
+    ``probability`` of the right answer and ``answer`` (the likeliest symbol's text), each
+    ``[example, sleep_pass = 0..N, query]``; ``right``, text of the right answer ``[example,
+    query]``; coordinate ``difficulty [example, query]``. sleep_pass 0 wakes with the empty memory.
+    Only the first symbol of an answer counts, so names of one symbol.
     """
     memories = [model.empty_memory(len(batch)), *(event.memory for event in passes)]
     target = _first_symbols(batch)
@@ -191,21 +169,8 @@ def mean_by_difficulty(woken: xr.Dataset, difficulty: int) -> np.ndarray:
 def accuracy(model: HybridModel, batch: Batch, sleep: SleepConfig, memory: Memory) -> float:
     """Return the share of queries answered right by a model that wakes with `memory`.
 
-    Parameters
-    ----------
-    model : HybridModel
-        The network.
-    batch : Batch
-        Tokens ``[example, token]``; its queries lie beyond the first window.
-    sleep : SleepConfig
-        Window and eviction.
-    memory : Memory
-        S of every example, as after the sleep on the first window.
-
-    Returns
-    -------
-    float
-        Between 0 and 1, pooled over the examples' queries.
+    Pooled over the examples' queries, which lie beyond the first window; `memory` is S of every
+    example, as after the sleep on the first window.
     """
     wakes = wake_now(model, batch, sleep, memory, after=0)
     right = query_correct(token_correct(wakes, batch), batch)
@@ -218,16 +183,9 @@ def answers_about(
 ) -> tuple[float, float]:
     """Ask each example's questions with the memory of the example after it.
 
-    Parameters
-    ----------
-    borrowed : Memory
-        Memory of the batch's contexts, rolled by one: entry i belongs to context i + 1.
-
-    Returns
-    -------
-    own, other : float
-        Share of answers that are right for the example's own context, and for the context that
-        the memory belongs to.
+    `borrowed` is the memory of the batch's contexts, rolled by one: entry i belongs to context i +
+    1. Returns the share of answers that are right for the example's own context, and for the
+    context that the memory belongs to.
     """
     wakes = wake_now(model, batch, sleep, borrowed, after=0)
     answered = batch.tokens.copy()

@@ -63,17 +63,9 @@ def coverage(
 ) -> float:
     """Return how often an interval of the mean has the true mean in it.
 
-    Parameters
-    ----------
-    interval : callable
-        ``interval(accuracy)`` gives mean, low and high of ``accuracy [seed]``.
-    seeds : int
-        Values in each sample.
-    failing : float
-        0 draws from a normal distribution; above it, a seed fails with this chance and has 0.3
-        in place of about 1.0.
-    samples : int
-        How many samples are drawn, with a fixed seed.
+    ``interval(accuracy)`` gives mean, low and high of ``accuracy [seed]``. Each of `samples`, drawn
+    with a fixed seed, has `seeds` values from a normal distribution; with `failing` above 0, a seed
+    fails with this chance and has 0.3 in place of about 1.0.
     """
     generator = np.random.default_rng(0)
     held = 0
@@ -91,16 +83,10 @@ def coverage(
 def differences(compared: Iterable[Any]) -> str:
     """Return differences between arms in words, two lines each.
 
-    Parameters
-    ----------
-    compared : iterable of workbench.views.results.differences.Compared
-        Of one question: ``family(data).differences["parts"]``.
-
-    Returns
-    -------
-    str
-        Mean and Welch's 95 % interval at 1, 2, ... hops; a star where the difference stands at
-        0.05 after Holm's correction over all comparisons of the record.
+    `compared` are those of one question: ``family(data).differences["parts"]``, each a
+    `workbench.views.results.differences.Compared`. Gives mean and Welch's 95 % interval at 1, 2,
+    ... hops; a star where the difference stands at 0.05 after Holm's correction over all
+    comparisons of the record.
     """
     lines = []
     for one in compared:
@@ -117,18 +103,8 @@ def first_and_all(passes: Sequence[int]) -> dict[str, dict[str, np.ndarray]]:
     """Return how often models are right on the first question of an example, and on all.
 
     From the records of the bundled models ``depo-n8-n1`` and so on: 1,000 examples, each model at
-    the N it was trained with.
-
-    Parameters
-    ----------
-    passes : sequence of int
-        N of each model.
-
-    Returns
-    -------
-    dict of str to dict of str to ndarray
-        By model, and before them for the best guesser that reads earlier answers and no edge:
-        "first question" and "all questions", over difficulty.
+    the N it was trained with. By model, and before them for the best guesser that reads earlier
+    answers and no edge: "first question" and "all questions", over difficulty.
     """
     found: dict[str, dict[str, np.ndarray]] = {}
     for n in passes:

@@ -79,24 +79,12 @@ def matrices(
     y_text: Sequence[str] | None = None,
     theme: Theme = "light",
 ) -> go.Figure:
-    """Draw matrices side by side on one colour scale.
+    """Draw matrices ``[row, column]`` by title side by side on one colour scale, row 0 at the top.
 
-    Parameters
-    ----------
-    panels : mapping of str to ndarray
-        Panel title -> ``[row, column]``; row 0 is drawn at the top.
-    columns : int
-        Panels in a row.
-    bound : float or None
-        Largest value on the scale; None takes the largest of all panels.
-    diverging : bool
-        True: -bound..bound, centred on zero. False: 0..bound.
-    numbers : str
-        Format of the number in each cell, as ".1f"; "" writes none.
-    unit : str
-        Title of the colour bar.
-    x_text, y_text : sequence of str or None
-        Names of the columns and rows.
+    `columns` is the number of panels in a row; `x_text` and `y_text` name a matrix's columns and
+    rows. The scale ends at `bound`, None: the largest value of all panels. It is centred on zero if
+    `diverging`, and begins at 0 if not. `numbers` is the format of the number in each cell, as
+    ".1f"; "" writes none. `unit` is the title of the colour bar.
     """
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)

@@ -103,12 +103,8 @@ class Bench:
 def bench(features: np.ndarray, groups: np.ndarray, *, seed: int = 0) -> Bench:
     """Split the examples by group, as the workbench does, and factorise the training fold.
 
-    Parameters
-    ----------
-    features : ndarray
-        ``[example, feature]``.
-    groups : int [example]
-        As `workbench.instruments.probing.folds.groups_of` gives them.
+    `features` are ``[example, feature]``; `groups`, int ``[example]``, are as
+    `workbench.instruments.probing.folds.groups_of` gives them.
     """
     folds = split(groups, seed)._asdict()
     factors = factorise(features[folds["train"]])
@@ -119,15 +115,8 @@ def bench(features: np.ndarray, groups: np.ndarray, *, seed: int = 0) -> Bench:
 def compared(record: xr.Dataset) -> dict[str, np.ndarray]:
     """Return what a recorded probe tells right after the last pass, and what baselines do.
 
-    Parameters
-    ----------
-    record : Dataset
-        A measurement of probes of one window and one layer.
-
-    Returns
-    -------
-    dict of str to ndarray
-        "S" and the baselines by name, over target; means over seeds.
+    Of a measurement of probes of one window and one layer: "S" and the baselines by name, over
+    target; means over seeds.
     """
     last = record.isel({dims.WINDOW: 0, dims.LAYER: 0, dims.SLEEP_PASS: -1})
     found = {"S": last["accuracy"].mean(dims.SEED).values}
@@ -141,12 +130,8 @@ def compared(record: xr.Dataset) -> dict[str, np.ndarray]:
 class Push:
     """Test examples at the end of a sleep, and how to push S so that a probe says another node.
 
-    Attributes
-    ----------
-    change : ndarray
-        The shortest such change of each case, ``[case, gdn_head x key x value]``.
-    size : ndarray
-        Its length as a share of that of S, ``[case]``.
+    `change` is the shortest such change of each case, ``[case, gdn_head x key x value]``; `size`
+    its length as a share of that of S, ``[case]``.
     """
 
     model: HybridModel
@@ -163,10 +148,7 @@ class Push:
     def follows(self, change: np.ndarray) -> float:
         """Return the share of cases whose answer is the node that the probe was pushed to.
 
-        Parameters
-        ----------
-        change : ndarray
-            What is added to S, ``[case, gdn_head x key x value]``.
+        `change` is added to S, ``[case, gdn_head x key x value]``.
         """
         delta = np.zeros((len(self.batch), change.shape[1]))
         delta[self.todo.rows] = change
@@ -188,13 +170,9 @@ def push(
 ) -> Push:
     """Fit a probe after the last pass of the last window slept on, and find how to turn it.
 
+    `states` are those of this reading, from `workbench.instruments.probing.features.fast_weights`.
     Only queries about `target`'s own number of hops count. For several seeds, passes and targets
     with their intervals see `workbench.instruments.steering.steer`.
-
-    Parameters
-    ----------
-    states : DataArray
-        As `workbench.instruments.probing.features.fast_weights` returns it of this reading.
     """
     asks = batch.difficulty == target.level  # (example, query)
     held = np.where(target.asked_by < 0, 0, target.asked_by)

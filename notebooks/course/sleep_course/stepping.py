@@ -24,12 +24,7 @@ from workbench.training.loss import query_correct, token_correct
 class Nights(NamedTuple):
     """How long each sequence slept, and what it could answer afterwards.
 
-    Attributes
-    ----------
-    passes : ndarray
-        int ``[example]``.
-    right : ndarray
-        bool ``[example, query]``.
+    `passes` is int ``[example]``, `right` bool ``[example, query]``.
     """
 
     passes: np.ndarray
@@ -52,17 +47,10 @@ def name_of(event: Event) -> str:
 def accuracy_by_pass(
     model: HybridModel, batch: Batch, sleep: SleepConfig, memories: list[Memory]
 ) -> xr.DataArray:
-    """Return the share of answers right if the model woke with each of these memories.
+    """Return the share of answers right, ``(difficulty, sleep_pass)``, if the model woke then.
 
-    Parameters
-    ----------
-    memories : list of Memory
-        After pass 0, 1, 2, ... of a sleep on the first window, the only one slept on.
-
-    Returns
-    -------
-    DataArray
-        ``(difficulty, sleep_pass)``.
+    `memories` are those after pass 0, 1, 2, ... of a sleep on the first window, the only one slept
+    on.
     """
     found = [
         by_difficulty(wake_now(model, batch, sleep, memory, after=0), batch) for memory in memories
@@ -78,12 +66,8 @@ def accuracy_by_pass(
 def rule_of(settled: Callable[..., bool], *, most: int = 12) -> Callable[[], PassRule]:
     """Return a function that makes rules: stop once ``settled(before, after)`` for every layer.
 
-    Parameters
-    ----------
-    settled : callable
-        Given S before and after the pass, ndarrays ``[gdn_head, key, value]`` of one sequence.
-    most : int
-        Passes after which a sleep ends in any case.
+    `settled` is given S before and after the pass, ndarrays ``[gdn_head, key, value]`` of one
+    sequence. After `most` passes a sleep ends in any case.
     """
 
     def rule(report: PassReport) -> bool:

@@ -53,10 +53,7 @@ def by_pass(parts: Sequence[np.ndarray], passes: int) -> np.ndarray:
 def shares_against_replay(trace: xr.DataTree) -> xr.DataArray:
     """Return each pass's share of S at the end of the first window's sleep, and of its replay's.
 
-    Returns
-    -------
-    DataArray
-        Means over examples, ``(procedure, gdn_head, source_pass)``, of the first layer.
+    Means over examples, ``(procedure, gdn_head, source_pass)``, of the first layer.
     """
     first = trace.isel({dims.WINDOW: [0]})
     both = [contribution_norms(one)["share"] for one in (first, replayed(trace, window=0))]
@@ -86,10 +83,7 @@ def changed_by(
 def shares_of_changes(trace: xr.DataTree) -> np.ndarray:
     """Return each pass's share of S by `changed_by`, at the end of the first window's sleep.
 
-    Returns
-    -------
-    ndarray
-        Means over examples, ``[gdn_head, source_pass]``.
+    Means over examples, ``[gdn_head, source_pass]``.
     """
     passes = int(passes_of(trace)[0])
     sizes = trace["states"].sizes
@@ -104,12 +98,8 @@ def shares_of_changes(trace: xr.DataTree) -> np.ndarray:
 class WithoutRemoval(NamedTuple):
     """What decays alone make of a window's writes, by head; means over examples.
 
-    Attributes
-    ----------
-    error : ndarray
-        ``|sum - S| / |S|`` after each pass, ``[sleep_pass, gdn_head]``.
-    share : ndarray
-        Each pass's share of that sum at the end, ``[gdn_head, source_pass]``.
+    `error` is ``|sum - S| / |S|`` after each pass, ``[sleep_pass, gdn_head]``; `share` each pass's
+    share of that sum at the end, ``[gdn_head, source_pass]``.
     """
 
     error: np.ndarray
@@ -147,10 +137,7 @@ def kept_by_window(
 ) -> np.ndarray:
     """Return what the learner's `kept` says of one window's writes at the end of the next one.
 
-    Returns
-    -------
-    ndarray
-        ``[gdn_head, 2]``: what decay and what removal left, of example 0.
+    ``[gdn_head, 2]``: what decay and what removal left, of example 0.
     """
     layer = next(layers_of(trace, examples=slice(0, 1)))
     last = int(passes_of(trace)[source])
@@ -175,12 +162,8 @@ def foretold_and_real(
     By provenance: S of the trace less the contributions of windows before `window`. For real: the
     model reads on from that window with an empty memory, and writes what it then writes.
 
-    Returns
-    -------
-    Dataset
-        Of the first layer, (sleep_pass, gdn_head), means over examples, parts of ``|S|``:
-        ``earlier``, the norm of what earlier windows contribute; ``off``, that of the difference
-        of both answers.
+    Of the first layer, (sleep_pass, gdn_head), means over examples, parts of ``|S|``: ``earlier``,
+    the norm of what earlier windows contribute; ``off``, that of the difference of both answers.
     """
     empty = model.empty_memory(trace.sizes[dims.EXAMPLE])
     events = read(model, batch_of(trace), sleep, start=before_window(window, empty))

@@ -11,18 +11,23 @@ import torch
 from torch import Tensor
 
 from sleep_course.exercises.check import (
-    NotYet,
+    Words,
+    array_of,
     call,
     call_for_array,
     close,
     exercise,
     kind_of,
+    lesson,
+    name_of,
+    refuse,
     right_elsewhere,
     same,
 )
 from workbench.model import Memory
 from workbench.sleep import Boundary, before_window
 
+WORDS = lesson("attributing")
 STEPS, FEW = 400, 8
 POINT, BASELINE = np.array([2.0, 3.0, 1.5]), np.array([0.5, -1.0, -0.5])
 
@@ -32,112 +37,109 @@ SHARED = {
 """Worth of every set of three players: a and b need each other, c is against anyone alone."""
 
 
-@exercise
-def check_integrated_gradients(integrated_gradients: Any) -> str:
+@exercise(WORDS["integrated_gradients"])
+def check_integrated_gradients(say: Words, integrated_gradients: Any) -> None:
     """Exercise 1: the mean gradient at midpoints of equal pieces of the path, times the path."""
-    hint = "(x - baseline) times the mean of gradient(baseline + alpha * (x - baseline))."
     asked: list[np.ndarray] = []
 
     def gradient(x: np.ndarray) -> np.ndarray:  # of x0 x1 + x2^3
         x = np.asarray(x, dtype=np.float64)
         if x.shape != (3,):
-            raise NotYet(
-                f"one point per call: `gradient` takes a point of shape (3,), yours has shape "
-                f"{x.shape}. Go through the points one by one."
-            )
+            raise say("one point", shape=x.shape)
         asked.append(x.copy())
         return np.array([x[1], x[0], 3 * x[2] ** 2])
 
-    way = POINT - BASELINE
-    middle = (POINT + BASELINE) / 2
+    way, middle = POINT - BASELINE, (POINT + BASELINE) / 2
     right = way * [middle[1], middle[0], (POINT[2] ** 3 - BASELINE[2] ** 3) / way[2]]
-    mean = right / way
-
-    found = call_for_array(
-        integrated_gradients, gradient, POINT, BASELINE, STEPS, shape=(3,), hint=hint
-    )
+    given = (gradient, POINT, BASELINE, STEPS)
+    found = call_for_array(integrated_gradients, *given, shape=(3,), hint=say.hint)
+    places = {tuple(point) for point in asked}
+    too_few = say("too few", steps=STEPS)
     if close(found, right, 0.01):
-        if len({tuple(point) for point in asked}) < STEPS / 2:
-            raise NotYet(f"with steps = {STEPS} the gradient is to be taken at {STEPS} points.")
-        _check_points(integrated_gradients, gradient, asked, hint)
-        return "the shares add up to f(x) - f(baseline): complete."
+        if len(places) < STEPS / 2:
+            raise too_few
+        _check_points(say, integrated_gradients, gradient, asked)
+        return
     if not asked:
-        raise NotYet("`gradient` was not called. " + hint)
-    if len({tuple(point) for point in asked}) == 1 and close(asked[0], POINT):
-        raise NotYet(
-            "the gradient at the end alone says what one more small step would do, not what the "
-            "whole way from the baseline has done: take it at many points of the way."
-        )
-    if close(found, right * STEPS, 0.01):
-        raise NotYet("that is the sum over the points: take their mean.")
-    if close(found, mean, 0.01):
-        raise NotYet(
-            "that is the average slope along the path: multiply by its length, x - baseline."
-        )
-    if close(found, mean * POINT, 0.01):
-        raise NotYet("multiply by x - baseline, the path taken, not by x.")
-    if close(found, -right, 0.01):
-        raise NotYet("the sign is the wrong way round: from the baseline to x, x - baseline.")
-    if len({tuple(point) for point in asked}) < STEPS / 2:
-        raise NotYet(f"with steps = {STEPS} the gradient is to be taken at {STEPS} points.")
-    if close(asked[0], np.zeros(3), 0.02) or close(asked[-1], np.zeros(3), 0.02):
-        raise NotYet("your path starts at zero: start at the baseline.")
-    raise NotYet(f"expected {right.round(2)}, yours gives {found.round(2)}. {hint}")
+        raise say("no gradient")
+    if len(places) == 1 and close(asked[0], POINT):
+        raise say("end alone")
+    mistakes = {
+        "sum": right * STEPS,
+        "slope": right / way,
+        "times x": right / way * POINT,
+        "sign": -right,
+    }
+    if not any(close(found, wrong, 0.01) for wrong in mistakes.values()):
+        if len(places) < STEPS / 2:
+            raise too_few
+        if close(asked[0], np.zeros(3), 0.02) or close(asked[-1], np.zeros(3), 0.02):
+            raise say("from zero")
+    refuse(say, found, mistakes, tolerance=0.01, right=right.round(2), yours=found.round(2))
 
 
-@exercise
-def check_completeness_error(completeness_error: Any) -> str:
+def _check_points(
+    say: Words, integrated_gradients: Any, gradient: Any, asked: list[np.ndarray]
+) -> None:
+    """Say which points of the way were taken, where it should be the middles of equal pieces."""
+    x, baseline = np.array([-1.0, 0.5, 2.0]), np.array([1.0, 2.0, -1.0])
+    alphas = (np.arange(FEW) + 0.5) / FEW
+    points = baseline + alphas[:, None] * (x - baseline)
+    right = (x - baseline) * np.mean([gradient(point) for point in points], axis=0)
+    asked.clear()
+    given = (gradient, x, baseline, FEW)
+    found = call_for_array(integrated_gradients, *given, shape=(3,), hint=say.hint)
+    taken = np.array(asked)
+    if len(taken) and close(taken[[0, -1]], [baseline, x], 1e-9):
+        raise say("both ends")
+    if len(taken) and min(np.abs(taken - baseline).max(1)) < 1e-9:
+        raise say("start")
+    if len(taken) and min(np.abs(taken - x).max(1)) < 1e-9:
+        raise say("end")
+    if len(taken) != FEW:
+        raise say("steps", few=FEW, times=len(taken))
+    if not close(found, right):
+        raise say("few steps", few=FEW, steps=STEPS)
+
+
+@exercise(WORDS["completeness_error"])
+def check_completeness_error(say: Words, completeness_error: Any) -> None:
     """Exercise 2: ``|sum of an example's attributions - worth| / |worth|``, ``[example]``."""
-    hint = "One number for each example: sum everything but the first axis, compare with worth."
     worth, sums = np.array([2.0, -1.0, 4.0]), np.array([2.5, -0.6, 3.6])
     attribution = np.random.default_rng(4).normal(size=(3, 4, 2))
     attribution += ((sums - attribution.sum((1, 2))) / 8)[:, None, None]
-    found = call(completeness_error, attribution, worth, hint=hint)
-    if np.ndim(found) == 0:
-        raise NotYet(
-            "one number for all examples: an example with too much and one with too little cancel. "
-            "One for each."
-        )
-    found = call_for_array(lambda: found, shape=(3,), hint=hint)
-    flat = np.array([[1.0, 2.0], [0.5, 0.5], [2.0, 0.0]])  # [example, feature], as below
-    call_for_array(
+    flat = np.array([[1.0, 2.0], [0.5, 0.5], [2.0, 0.0]])  # [example, feature]
+    result = call(completeness_error, attribution, worth, hint=say.hint)
+    if np.ndim(result) == 0:
+        raise say("one number")
+    found = array_of(result, name=name_of(completeness_error), shape=(3,), hint=say.hint)
+    call_for_array(completeness_error, flat, worth, shape=(3,), hint=say.texts["flat"])
+    apart, size = sums - worth, np.abs(worth)
+    right = np.abs(apart) / size
+    if not close(found, right):
+        mistakes = {
+            "no units": [np.abs(apart), apart, -apart],
+            "negative": [apart / worth, -apart / worth, apart / size, -apart / size],
+            "explained": sums / worth,
+            "by sum": np.abs(apart) / np.abs(sums),
+            "mean": np.abs(attribution.mean((1, 2)) - worth) / size,
+        }
+        refuse(say, found, mistakes, right=right.round(3))
+    right_elsewhere(
         completeness_error,
-        flat,
-        worth,
-        shape=(3,),
-        hint="Right for [example, a, b]; it is to work for [example, feature] as well: "
-        "attribution.reshape(len(attribution), -1).sum(1).",
+        lambda a, w: np.abs(a.reshape(len(a), -1).sum(1) - w) / np.abs(w),
+        {
+            "with one number for each feature, [example, feature]": (flat, worth),
+            "with another worth": (attribution, np.array([-3.0, 5.0, 0.5])),
+            "with other attributions": (2 * attribution - 1, worth),
+            "with one example": (attribution[:1], worth[:1]),
+        },
     )
-    apart = sums - worth
-    if close(found, np.abs(apart) / np.abs(worth)):
-        right_elsewhere(
-            completeness_error,
-            lambda a, w: np.abs(a.reshape(len(a), -1).sum(1) - w) / np.abs(w),
-            {
-                "with one number for each feature, [example, feature]": (flat, worth),
-                "with another worth": (attribution, np.array([-3.0, 5.0, 0.5])),
-                "with other attributions": (2 * attribution - 1, worth),
-                "with one example": (attribution[:1], worth[:1]),
-            },
-        )
-        return "as a share of what was to be explained, for each example by itself."
-    if close(np.abs(found), np.abs(apart)):
-        raise NotYet("how much is that? Divide by what was to be explained, |worth|.")
-    if close(np.abs(found), np.abs(apart / worth)):
-        raise NotYet("some of yours are negative: an error has only a size; use np.abs.")
-    if close(found, sums / worth):
-        raise NotYet("that is the share explained, 1 if all of it is. How far from 1 is it?")
-    if close(found, np.abs(apart) / np.abs(sums)):
-        raise NotYet("divide by the worth, which is known, not by what the method says it is.")
-    if close(found, np.abs(attribution.mean((1, 2)) - worth) / np.abs(worth)):
-        raise NotYet("the sum of the attributions should be the worth, not their mean.")
-    raise NotYet(f"expected {(np.abs(apart) / np.abs(worth)).round(3)}. {hint}")
 
 
-@exercise
-def check_make_rest(make_rest: Any) -> str:
+@exercise(WORDS["make_rest"])
+def check_make_rest(say: Words, make_rest: Any) -> None:
     """Exercise 3: ``make_rest(start, layer, answer)`` is the rest as a function of one S."""
-    hint = "memory.replace(fast_weights={**memory.fast_weights, layer: state}), start.with_memory."
     start = _place()
     whole = start.memory.clone()
     asked: list[Boundary] = []
@@ -148,77 +150,82 @@ def check_make_rest(make_rest: Any) -> str:
         return sum((s.square().flatten(1).sum(1) for s in states), start=torch.zeros(1))
 
     # not on copies: they would hide what it changes, and cut gradients
-    rest = call(make_rest, start, 1, answer, hint=hint, copies=False)
+    rest = call(make_rest, start, 1, answer, hint=say.hint, copies=False)
     if not callable(rest):
-        raise NotYet(
-            "`make_rest` should return a function, the inner one, without calling it: "
-            "`return rest`."
-        )
+        raise say("no function")
     asked.clear()
     state = (torch.arange(24.0).reshape(2, 2, 2, 3) / 10 + 1).requires_grad_()
-    found = call(rest, state, hint=hint, copies=False)
+    found = call(rest, state, hint=say.hint, copies=False)
     if not asked:
-        raise NotYet("`answer` was not called: it reads on from a boundary and returns the result.")
+        raise say("no answer")
     boundary = asked[-1]
     if not isinstance(boundary, Boundary):
-        raise NotYet(f"`answer` takes a boundary, not {kind_of(boundary)}: start.with_memory(...).")
+        raise say("no boundary", kind=kind_of(boundary))
     if not same(whole, start.memory):
-        raise NotYet(
-            "the boundary itself was changed, and the next question starts from there: make a new "
-            "memory with memory.replace(...), and a new dictionary."
-        )
+        raise say("changed")
     if boundary.window != start.window:
-        raise NotYet("that reads from another boundary: start.with_memory(...) stays where it is.")
+        raise say("other boundary")
     weights = boundary.memory.fast_weights
     if 3 not in weights:
-        raise NotYet("the other layers' S is gone: {**memory.fast_weights, layer: state}.")
+        raise say("other layers")
     if not boundary.memory.conv_tails:
-        raise NotYet("the rest of the memory is gone: start.memory.replace(...), no new Memory.")
+        raise say("rest gone")
     if 1 not in weights or torch.equal(weights[1], start.memory.fast_weights[1]):
-        raise NotYet("`state` is not used: it should replace the layer's own S.")
+        raise say("no state")
     if not torch.equal(weights[3], start.memory.fast_weights[3]):
-        raise NotYet("another layer's S has changed: only `layer` should be replaced.")
+        raise say("another layer")
     if not torch.equal(weights[1].detach(), state.detach()):
-        raise NotYet("`state` is all of the layer's new S: put it there as it is, add nothing.")
+        raise say("added")
     if not isinstance(found, torch.Tensor):
-        raise NotYet(f"`rest` should return what `answer` says, not {type(found).__name__}.")
+        raise say("type", kind=type(found).__name__)
     if not (weights[1].requires_grad and found.requires_grad):
-        raise NotYet(
-            "no gradient comes back through your function: leave out .detach(), .clone().data and "
-            "no_grad()."
-        )
+        raise say("no gradient back")
     if not torch.equal(found, answer(boundary)):
-        raise NotYet("return what `answer` says, unchanged.")
-    _check_other_layer(make_rest, answer, asked, hint)
-    return "one input, one number, and every pass of the rest in between: Captum can take this."
+        raise say("otherwise")
+    _check_other_layer(say, make_rest, answer, asked)
 
 
-@exercise
-def check_feature_mask(feature_mask: Any) -> str:
+def _check_other_layer(say: Words, make_rest: Any, answer: Any, asked: list[Boundary]) -> None:
+    """Begin at another boundary with another memory; ask for another layer and another answer."""
+    start = _place(3, seed=1)
+
+    def doubled(boundary: Boundary) -> Tensor:
+        return 2 * answer(boundary)
+
+    rest = call(make_rest, start, 3, doubled, hint=say.hint, copies=False)
+    state = torch.full((2, 2, 2, 3), 0.5)
+    asked.clear()
+    found = call(rest, state, hint=say.hint, copies=False)
+    if not callable(rest) or not asked or not isinstance(asked[-1], Boundary):
+        raise say("elsewhere")
+    weights, first = asked[-1].memory.fast_weights, start.memory.fast_weights[1]
+    if asked[-1].window != start.window:
+        raise say("no start")
+    right = {1: first, 3: state}
+    if weights.keys() != right.keys() or not all(torch.equal(weights[i], right[i]) for i in right):
+        raise say("no layer")
+    if not isinstance(found, torch.Tensor) or not torch.equal(found, doubled(asked[-1])):
+        raise say("other answer")
+
+
+@exercise(WORDS["feature_mask"])
+def check_feature_mask(say: Words, feature_mask: Any) -> None:
     """Exercise 5: ``feature_mask(passes, heads, key, value)`` numbers (pass, head) without gaps."""
-    hint = "Numbers 0 ... passes * heads - 1, pass by pass, each for all entries of its matrix."
     shape = (3, 2, 4, 5)
-    found = call_for_array(feature_mask, *shape, shape=shape, hint=hint)
+    found = call_for_array(feature_mask, *shape, shape=shape, hint=say.hint)
     if (found != found.round()).any():
-        raise NotYet("features are numbered by whole numbers.")
+        raise say("whole")
     if (found.max((2, 3)) != found.min((2, 3))).any():
-        raise NotYet("entries of one matrix have several numbers: a (pass, head) is one feature.")
+        raise say("entries")
     numbers = found[:, :, 0, 0]
     if len(np.unique(numbers)) < 6:
-        same = "heads" if (numbers == numbers[:, :1]).all() else "passes"
-        raise NotYet(f"several {same} have one number: 3 passes of 2 heads are 6 features.")
+        raise say("shared", which="heads" if (numbers == numbers[:, :1]).all() else "passes")
     if numbers.min() != 0:
-        raise NotYet("the first feature is number 0.")
+        raise say("first")
     if numbers.max() != 5:
-        raise NotYet(
-            f"6 features, but numbers up to {numbers.max():.0f}: Captum takes every number up to "
-            "the largest for a feature, also those that nobody has. heads * pass + head has no "
-            "gaps."
-        )
-    if np.array_equal(numbers, np.arange(6).reshape(2, 3).T):
-        raise NotYet("head by head; pass by pass was asked for, so that a table can be read off.")
+        raise say("gaps", most=f"{numbers.max():.0f}")
     if not np.array_equal(numbers, np.arange(6).reshape(3, 2)):
-        raise NotYet(f"no gaps, but in another order. {hint}")
+        refuse(say, numbers, {"head by head": np.arange(6).reshape(2, 3).T})
     right_elsewhere(
         feature_mask,
         lambda passes, heads, key, value: np.tile(
@@ -231,118 +238,43 @@ def check_feature_mask(feature_mask: Any) -> str:
             "with one pass": (1, 4, 2, 2),
         },
     )
-    return "one number for each (pass, head), none left out."
 
 
-@exercise
-def check_shapley(shapley: Any) -> str:
+@exercise(WORDS["shapley"])
+def check_shapley(say: Words, shapley: Any) -> None:
     """Exercise 4: ``shapley(players, worth)``: what each adds when it comes, mean of all orders."""
-    hint = "For every order in permutations(players): worth with those before it and it, minus without."  # noqa: E501
     players = ["a", "b", "c"]
 
     def worth(coalition: Collection[str]) -> float:
         return SHARED["".join(sorted(coalition))]
 
-    result = call(shapley, players, worth, hint=hint)
+    def squares(coalition: Collection[int]) -> float:
+        return float(sum(coalition) ** 2 + len(set(coalition) & {2, 3}))
+
+    result = call(shapley, players, worth, hint=say.hint)
     if isinstance(result, Mapping):
-        raise NotYet(
-            "a dictionary has no order: return a list, one number for each player, in the order "
-            "of `players`."
-        )
-    found = call_for_array(lambda: result, shape=(3,), hint=hint)
+        raise say("dictionary")
+    found = array_of(result, name=name_of(shapley), shape=(3,), hint=say.hint)
     right = shapley_values(players, worth)
-    if close(found, right):
-        _check_other_games(shapley)
-        return "they add up to worth(all) - worth(none), and order plays no part."
-    if close(found, 6 * right):
-        raise NotYet("that is the sum over six orders: divide by 6.")
-    empty, full = SHARED[""], SHARED["abc"]
-    alone = np.array([SHARED[p] for p in players])
-    if close(found, alone) or close(found, alone - empty):
-        raise NotYet("that is what each is worth alone. a and b are worth more together.")
-    last = np.array([full - SHARED[pair] for pair in ("bc", "ac", "ab")])
-    if close(found, last):
-        raise NotYet(
-            "that is what is lost without each (feature ablation): what a and b make together is "
-            "counted twice. Average over all orders."
-        )
-    if any(close(found, one_order(order, players, worth)) for order in permutations(players)):
-        raise NotYet("that is one order of arrival. Another gives other shares: take all six.")
-    if close(found, shapley_values(players, lambda c: worth(c) if c else 0.0)):
-        raise NotYet(
-            f"yours add up to {full:g}, with an empty table worth nothing. But worth of the empty "
-            f"set is {empty:g}, the baseline: ask for it too."
-        )
-    if close(found, equal_weights(players, worth)):
-        raise NotYet(
-            "yours weighs every set of the others equally, so the shares do not add up. Sets of "
-            "one come up in fewer orders: go through the orders."
-        )
-    raise NotYet(f"they should add up to {full - empty:g}; yours, to {found.sum():.3g}. {hint}")
-
-
-def _check_points(
-    integrated_gradients: Any, gradient: Any, asked: list[np.ndarray], hint: str
-) -> None:
-    """Say which points of the way were taken, where it should be the middles of equal pieces."""
-    x, baseline = np.array([-1.0, 0.5, 2.0]), np.array([1.0, 2.0, -1.0])
-    alphas = (np.arange(FEW) + 0.5) / FEW
-    points = baseline + alphas[:, None] * (x - baseline)
-    right = (x - baseline) * np.mean([gradient(point) for point in points], axis=0)
-    asked.clear()
-    found = call_for_array(integrated_gradients, gradient, x, baseline, FEW, shape=(3,), hint=hint)
-    taken = np.array(asked)
-    if len(taken) and close(taken[[0, -1]], [baseline, x], 1e-9):
-        raise NotYet("your points include the baseline and x themselves: take the midpoints.")
-    if len(taken) and min(np.abs(taken - baseline).max(1)) < 1e-9:
-        raise NotYet("your points include the start, the baseline: 0 < alpha < 1, the midpoints.")
-    if len(taken) and min(np.abs(taken - x).max(1)) < 1e-9:
-        raise NotYet("your points include the end, x: 0 < alpha < 1, the midpoints.")
-    if len(taken) != FEW:
-        raise NotYet(f"with steps = {FEW} the gradient was taken {len(taken)} times: use `steps`.")
     if not close(found, right):
-        raise NotYet(
-            f"right with {STEPS} steps, off with {FEW}: take the midpoints of {FEW} equal pieces, "
-            "and use every argument."
-        )
-
-
-def _check_other_layer(make_rest: Any, answer: Any, asked: list[Boundary], hint: str) -> None:
-    """Begin at another boundary with another memory; ask for another layer and another answer."""
-    start = _place(3, seed=1)
-
-    def doubled(boundary: Boundary) -> Tensor:
-        return 2 * answer(boundary)
-
-    rest = call(make_rest, start, 3, doubled, hint=hint, copies=False)
-    state = torch.full((2, 2, 2, 3), 0.5)
-    asked.clear()
-    found = call(rest, state, hint=hint, copies=False)
-    if not callable(rest) or not asked or not isinstance(asked[-1], Boundary):
-        raise NotYet("right at first, wrong for another boundary: use `start`, `layer`, `answer`.")
-    weights, first = asked[-1].memory.fast_weights, start.memory.fast_weights[1]
-    if asked[-1].window != start.window:
-        raise NotYet("right for the first boundary, wrong for another: use `start`.")
-    if (
-        weights.keys() != {1, 3}
-        or not torch.equal(weights.get(3, first), state)
-        or not torch.equal(weights[1], first)
-    ):
-        raise NotYet("right for layer 1, wrong for layer 3: use `layer`.")
-    if not isinstance(found, torch.Tensor) or not torch.equal(found, doubled(asked[-1])):
-        raise NotYet("right at first, wrong with another `answer`: return what it says.")
-
-
-def _check_other_games(shapley: Any) -> None:
-    """Try players in another order, of another kind and of another number."""
-    named = lambda c: SHARED["".join(sorted(c))]  # noqa: E731
-    squares = lambda c: float(sum(c) ** 2 + len(set(c) & {2, 3}))  # noqa: E731
+        empty, full = SHARED[""], SHARED["abc"]
+        alone = np.array([SHARED[player] for player in players])
+        mistakes = {
+            "sum": 6 * right,
+            "alone": [alone, alone - empty],
+            "ablation": np.array([full - SHARED[pair] for pair in ("bc", "ac", "ab")]),
+            "one order": [one_order(order, players, worth) for order in permutations(players)],
+            "empty": shapley_values(players, lambda c: worth(c) if c else 0.0),
+            "equal weights": equal_weights(players, worth),
+        }
+        numbers = {"full": f"{full:g}", "empty": f"{empty:g}", "total": f"{full - empty:g}"}
+        refuse(say, found, mistakes, sum=f"{found.sum():.3g}", **numbers)
     right_elsewhere(
         shapley,
         lambda players, worth: shapley_values(list(players), worth),
         {
-            "with the players in another order": (["c", "a", "b"], named),
-            "with two players": (["a", "c"], named),
+            "with the players in another order": (["c", "a", "b"], worth),
+            "with two players": (["a", "c"], worth),
             "with numbers for players, in a tuple": ((1, 2, 3), squares),
             "with four players": ([4, 1, 3, 2], squares),
             "with one player": ([2], squares),

@@ -8,14 +8,15 @@ import numpy as np
 import torch
 
 from sleep_course.exercises.check import (
-    NotYet,
+    Words,
     array_of,
     call,
-    call_for_array,
+    call_for_number,
     call_for_truth,
+    compare,
     exercise,
     kind_of,
-    right_elsewhere,
+    lesson,
     same,
 )
 from workbench.config import SleepConfig
@@ -24,184 +25,157 @@ from workbench.model.memory import KVCache
 from workbench.sleep.eviction import evict
 
 WINDOW = 4
-TAIL = "It is one call: cache.newest(...), for every layer in memory.kv."
+WORDS = lesson("boundary")
 
 
-@exercise
-def check_sizes(cache_numbers: Any, fast_numbers: Any) -> str:
+@exercise(WORDS["sizes"])
+def check_sizes(say: Words, cache_numbers: Any, fast_numbers: Any) -> None:
     """Exercise 1: ``cache_numbers(tokens, width)`` and ``fast_numbers(heads, key, value)``."""
-    hint = "A key and a value for every token, each as wide as the layer."
-    found = float(call_for_array(cache_numbers, 10, 6, shape=(), hint=hint))
-    if found == 60:
-        raise NotYet("that is the keys alone: each token leaves a key and a value.")
-    if found == 12:
-        raise NotYet("that counts vectors: each has as many numbers as the layer is wide.")
-    if found == 16:
-        raise NotYet("do not add: every token has two vectors of `width` numbers.")
-    if found != 120:
-        raise NotYet(f"10 tokens, 6 wide: 120 numbers, not {found:g}. {hint}")
-    if float(call_for_array(cache_numbers, 20, 6, shape=(), hint=hint)) != 240:
-        raise NotYet("twice as many tokens need twice the cache; yours does not grow like that.")
-    right_elsewhere(
-        cache_numbers,
-        lambda tokens, width: 2 * tokens * width,
-        {"of another width": (10, 8), "of one token": (1, 6), "of other sizes": (7, 5)},
-    )
-    hint = "Every head has one matrix, key x value."
-    found = float(call_for_array(fast_numbers, 2, 3, 5, shape=(), hint=hint))
-    if found == 16:
-        raise NotYet("key + value would be one vector of each; S is a matrix: key times value.")
-    if found == 15:
-        raise NotYet("that is one head's matrix: there is one for each head.")
-    if found != 30:
-        raise NotYet(f"2 heads, keys of 3, values of 5: 30 numbers, not {found:g}. {hint}")
-    right_elsewhere(
+
+    def cached(tokens: int, width: int) -> int:
+        return 2 * tokens * width
+
+    say = WORDS["cache_numbers"]
+    mistakes = {"keys alone": 60, "vectors": 12, "added": 16}
+    compare(say, cache_numbers, cached, (10, 6), mistakes=mistakes)
+    if call_for_number(cache_numbers, 20, 6, hint=say.hint) != 240:
+        raise say("no growth")
+    others = {"of another width": (10, 8), "of one token": (1, 6), "of other sizes": (7, 5)}
+    compare(say, cache_numbers, cached, (10, 6), mistakes=mistakes, elsewhere=others)
+    compare(
+        WORDS["fast_numbers"],
         fast_numbers,
         lambda heads, key, value: heads * key * value,
-        {
+        (2, 3, 5),
+        mistakes={"added": 16, "one head": 15},
+        elsewhere={
             "with more heads": (4, 3, 5),
             "with longer keys": (2, 6, 5),
             "with longer values": (2, 3, 7),
             "of other sizes": (1, 16, 16),
         },
     )
-    return "the cache grows with every token; S has the same size after one token and a million."
 
 
-@exercise
-def check_cut(cut: Any) -> str:
+@exercise(WORDS["cut"])
+def check_cut(say: Words, cut: Any) -> None:
     """Exercise 2: ``cut(tokens, window)`` is the list of (start, stop) of consecutive windows."""
-    hint = "Return a list of (start, stop), such as [(0, 4), (4, 8)]."
 
     def given(tokens: int, window: int) -> list[tuple[int, int]]:
-        result = call(cut, tokens, window, hint=hint)
+        result = call(cut, tokens, window, hint=say.hint)
         if isinstance(result, str | dict) or not hasattr(result, "__iter__"):
-            raise NotYet(f"a list of pairs was expected, not {kind_of(result)}. {hint}")
+            raise say("no list", kind=kind_of(result))
         pairs = []
         for pair in result:
-            pairs.append(array_of(pair, name="each window", shape=(2,), hint=hint))
+            pairs.append(array_of(pair, name="each window", shape=(2,), hint=say.hint))
             if (pairs[-1] % 1).any():
-                raise NotYet(f"a window begins and ends at a whole token: {pair}. {hint}")
+                raise say("part of a token", pair=pair)
         return [(int(start), int(stop)) for start, stop in pairs]
 
-    found = given(8, WINDOW)
-    if found == [(0, 3), (4, 7)]:
-        raise NotYet("`stop` is the first token that is no longer in the window, as in a slice.")
-    if len(found) > 2:
-        raise NotYet(
-            "windows do not overlap, and none is empty: the next one starts where one stops."
-        )
-    if found != [(0, 4), (4, 8)]:
-        raise NotYet(f"8 tokens, window 4: expected [(0, 4), (4, 8)], not {found}.")
-    found = given(10, WINDOW)
-    if found == [(0, 4), (4, 8)]:
-        raise NotYet("the last two of 10 tokens are in no window: the last window may be shorter.")
-    if found == [(0, 4), (4, 8), (8, 12)]:
-        raise NotYet("the last window goes past the end of the text: stop at its last token.")
-    if found != [(0, 4), (4, 8), (8, 10)]:
-        raise NotYet(f"10 tokens, window 4: expected [(0, 4), (4, 8), (8, 10)], not {found}.")
-    if given(3, WINDOW) != [(0, 3)]:
-        raise NotYet("a text shorter than the window is one short window.")
-    for tokens, window in ((9, 3), (10, 7), (5, 5), (3, 1)):
+    mistakes = {
+        (8, 4): {"stop inside": [(0, 3), (4, 7)]},
+        (10, 4): {"rest lost": [(0, 4), (4, 8)], "past the end": [(0, 4), (4, 8), (8, 12)]},
+    }
+    for tokens, window in ((8, 4), (10, 4), (3, 4), (9, 3), (10, 7), (5, 5), (3, 1)):
+        found = given(tokens, window)
+        for name, wrong in mistakes.get((tokens, window), {}).items():
+            if found == wrong:
+                raise say(name)
         edges = [*range(0, tokens, window), tokens]
         right = list(zip(edges[:-1], edges[1:], strict=True))
-        if (found := given(tokens, window)) != right:
-            raise NotYet(f"{tokens} tokens, window {window}: expected {right}, not {found}.")
-    return "every token is in exactly one window, and the last window takes what is left."
+        if found != right:
+            if tokens == 8 and len(found) > 2:
+                raise say("overlap")
+            if tokens < window:
+                raise say("short text")
+            raise say("otherwise", tokens=tokens, window=window, right=right, found=found)
 
 
-@exercise
-def check_may_see(may_see: Any) -> str:
+@exercise(WORDS["may_see"])
+def check_may_see(say: Words, may_see: Any) -> None:
     """Exercise 3: ``may_see(reader, read, window, eviction)``: is that key still in the cache."""
-    hint = "Return True or False."
 
     def asked(window: int, eviction: str, tokens: int = 12) -> np.ndarray:
-        rows = range(tokens)
-        return np.array(
-            [[call_for_truth(may_see, i, j, window, eviction, hint=hint) for j in rows]
-             for i in rows]
-        )  # fmt: skip
+        found = np.zeros((tokens, tokens), dtype=bool)
+        for i, j in np.ndindex(tokens, tokens):
+            found[i, j] = call_for_truth(may_see, i, j, window, eviction, hint=say.hint)
+        return found
 
+    numbers = {"window": WINDOW, "before": WINDOW - 1}
     for eviction in ("hard", "sliding"):
-        right = seen(12, WINDOW, eviction)
+        hard, right = eviction == "hard", seen(12, WINDOW, eviction)
         found = asked(WINDOW, eviction)
         if (found & ~np.tri(12, dtype=bool)).any():
-            raise NotYet("a token sees one that comes after it: attention here is causal.")
+            raise say("later")
         if not found.diagonal().all():
-            raise NotYet("a token does not see itself: its own key is in the cache when it reads.")
-        if eviction == "hard" and np.array_equal(found, seen(12, WINDOW, "sliding")):
-            raise NotYet(
-                "right for sliding, but with hard eviction the cache is empty when a window "
-                "begins: both tokens must lie in the same one. Compare their window numbers, //."
-            )
-        if eviction == "hard" and found[WINDOW, WINDOW - 1]:
-            raise NotYet(
-                f"with a hard eviction after every {WINDOW} tokens, token {WINDOW} cannot see "
-                f"token {WINDOW - 1}: it was evicted."
-            )
-        if eviction == "sliding" and np.array_equal(found, seen(12, WINDOW, "hard")):
-            raise NotYet("the answer does not depend on `eviction`: sliding looks across the cut.")
-        if eviction == "sliding" and np.array_equal(found, seen(12, WINDOW + 1, "sliding")):
-            raise NotYet(
-                f"one too many: with itself, a token sees {WINDOW} tokens, so {WINDOW - 1} before."
-            )
+            raise say("not itself")
+        if hard and np.array_equal(found, seen(12, WINDOW, "sliding")):
+            raise say("hard as sliding")
+        if hard and found[WINDOW, WINDOW - 1]:
+            raise say("across", **numbers)
+        if not hard and np.array_equal(found, seen(12, WINDOW, "hard")):
+            raise say("sliding as hard")
+        if not hard and np.array_equal(found, seen(12, WINDOW + 1, "sliding")):
+            raise say("one too many", **numbers)
         if not np.array_equal(found, right):
             i, j = np.argwhere(found != right)[0]
-            word = "can" if right[i, j] else "cannot"
-            raise NotYet(f"{eviction}, window {WINDOW}: token {i} {word} see token {j}.")
+            place = {"reader": i, "read": j, "word": "can" if right[i, j] else "cannot"}
+            raise say("otherwise", eviction=eviction, window=WINDOW, **place)
     for window, eviction in ((3, "hard"), (5, "sliding")):
         if not np.array_equal(asked(window, eviction, 8), seen(8, window, eviction)):
-            raise NotYet(f"right with window {WINDOW}, wrong with {window}: use `window`.")
-    return "hard gives triangles, cut off at each boundary; sliding gives one band."
+            raise say("other window", window=WINDOW, other=window)
 
 
-@exercise
-def check_after_eviction(after_eviction: Any) -> str:
+@exercise(WORDS["after_eviction"])
+def check_after_eviction(say: Words, after_eviction: Any) -> None:
     """Exercise 4: ``after_eviction(memory, window, eviction)`` is what crosses the boundary."""
-    hint = "memory.replace(conv_tails={}, kv=...) makes a new memory."
-    memory = _full_memory()
+    memory, other = _full_memory(), _full_memory(seed=1)
     for eviction in ("hard", "sliding"):
-        after = call(after_eviction, memory, WINDOW, eviction, hint=hint)
+        after = call(after_eviction, memory, WINDOW, eviction, hint=say.hint)
         if not isinstance(after, Memory):
-            raise NotYet(f"a Memory was expected, not {kind_of(after)}. {hint}")
-        _check_parts(after, hint)
+            raise say("no memory", kind=kind_of(after))
+        _check_parts(say, after)
         if not after.fast_weights or not all(s.any() for s in after.fast_weights.values()):
-            raise NotYet("S is gone too: it is the one thing that always crosses.")
+            raise say("no S")
         if after.conv_tails:
-            raise NotYet(
-                "the convolution's tails are still there: here every window starts without them."
-            )
+            raise say("tails")
         if eviction == "hard" and after.kv:
-            raise NotYet("hard: nothing of the KV cache crosses. kv={}")
+            raise say("hard keeps")
         if eviction == "sliding" and not after.kv:
-            raise NotYet("sliding: the newest tokens' keys and values stay. " + TAIL)
+            raise say("sliding drops")
         kept = {cache.keys.shape[2] for cache in after.kv.values()}
         if kept - {WINDOW - 1}:
-            raise NotYet(
-                f"sliding keeps window - 1 = {WINDOW - 1} tokens, so that the next token sees a "
-                f"whole window with itself; yours keeps {max(kept)}."
-            )
+            raise say("too many", before=WINDOW - 1, kept=max(kept))
         right = evict(memory, SleepConfig(window=WINDOW, eviction=eviction))
         if right.tensors().keys() != after.tensors().keys():
-            raise NotYet(f"every layer's S, and with sliding every layer's cache, crosses. {TAIL}")
+            raise say("layers")
         if not same(right, after):
-            raise NotYet("what crosses stays unchanged; of the cache, the newest tokens cross.")
-    for window in (3, 6):
-        after = call(after_eviction, memory, window, "sliding", hint=hint)
-        right = evict(memory, SleepConfig(window=window, eviction="sliding"))
+            raise say("otherwise")
+    for start, window, eviction in (
+        (memory, 3, "sliding"),
+        (memory, 6, "sliding"),
+        (other, WINDOW, "hard"),
+    ):
+        after = call(after_eviction, start, window, eviction, hint=say.hint)
+        right = evict(start, SleepConfig(window=window, eviction=eviction))
         if not isinstance(after, Memory) or not same(right, after):
-            raise NotYet(f"right with window {WINDOW}, wrong with {window}: use `window`.")
-    other = _full_memory(seed=1)
-    after = call(after_eviction, other, WINDOW, "hard", hint=hint)
-    if not isinstance(after, Memory) or not same(evict(other, SleepConfig(window=WINDOW)), after):
-        raise NotYet("right for the first memory, wrong for another: use `memory`.")
-    return "hard: S alone. Sliding: S, and what the next token could still see."
+            wrong = "other memory" if start is other else "other window"
+            raise say(wrong, window=WINDOW, other=window)
 
 
-@exercise
-def check_sleep_on(sleep_on: Any) -> str:
+def _check_parts(say: Words, memory: Memory) -> None:
+    """Say what is not a mapping from layers to what they hold."""
+    for part in ("fast_weights", "conv_tails", "kv"):
+        if not isinstance(getattr(memory, part), dict):
+            raise say("no mapping", part=part, kind=kind_of(getattr(memory, part)))
+    for cache in memory.kv.values():
+        if not isinstance(cache, KVCache):
+            raise say("no cache", kind=kind_of(cache))
+
+
+@exercise(WORDS["sleep_on"])
+def check_sleep_on(say: Words, sleep_on: Any) -> None:
     """Exercise 5: ``sleep_on(tokens, memory, n, embed, one_pass)`` is the memory after N passes."""
-    hint = "h = embed(tokens); then n times h, memory = one_pass(h, memory); return memory."
     passes = []
 
     def embed(tokens: float) -> float:
@@ -213,55 +187,35 @@ def check_sleep_on(sleep_on: Any) -> str:
 
     def given(n: int, tokens: float = 1.0, memory: float = 5.0) -> float:
         passes.clear()
-        result = call(sleep_on, tokens, memory, n, embed, one_pass, hint=hint)
+        result = call(sleep_on, tokens, memory, n, embed, one_pass, hint=say.hint)
         if isinstance(result, tuple):
-            raise NotYet("return the memory alone: the features are thrown away. " + hint)
-        return float(array_of(result, name="sleep_on", shape=(), hint=hint))
+            raise say("pair")
+        return float(array_of(result, name="sleep_on", shape=(), hint=say.hint))
 
     found = given(1)
     if not passes:
-        raise NotYet("`one_pass` was not called: the passes are what sleeping is. " + hint)
+        raise say("no pass")
     if found == 21.0:
-        raise NotYet("that is h: the features are thrown away, the memory is what crosses.")
+        raise say("h")
     if passes[0] == 1.0:
-        raise NotYet("the first pass gets the tokens themselves: embed them first.")
+        raise say("tokens")
     if len(passes) == 2:
-        raise NotYet("with n = 1 two passes were run: N counts all of them.")
+        raise say("two passes")
     if found != 15.0:
-        raise NotYet(
-            "with n = 1, the memory after one pass over embed(tokens) was expected. " + hint
-        )
+        raise say("one pass")
     found = given(3)
     if len(passes) != 3:
-        raise NotYet(f"with n = 3, {len(passes)} passes were run. " + hint)
+        raise say("count", passes=len(passes))
     if passes == [10.0] * 3:
-        raise NotYet(
-            "every pass reads the embedding again. A sleep feeds its output back in: the second "
-            "pass reads what the first made. (Yours exists too, as an ablation: rewrite only.)"
-        )
+        raise say("same h")
     if found == 5.0 + passes[-1]:
-        raise NotYet("every pass starts from the memory before the sleep: carry S along.")
+        raise say("same S")
     if found != 5.0 + sum(passes):
-        raise NotYet("after three passes S should hold what all three have written. " + hint)
+        raise say("otherwise")
     for n, tokens, memory in ((2, 3.0, -7.0), (5, 0.5, 0.0)):
         found = given(n, tokens, memory)
         if len(passes) != n or found != memory + sum(passes) or passes[0] != 10 * tokens:
-            raise NotYet(
-                f"right at first, wrong with other tokens, another memory and n = {n}: use every "
-                "argument."
-            )
-    return "h goes from pass to pass, S goes on from pass to pass, and S alone is given back."
-
-
-def _check_parts(memory: Memory, hint: str) -> None:
-    """Say what is not a mapping from layers to what they hold."""
-    for part in ("fast_weights", "conv_tails", "kv"):
-        if not isinstance(getattr(memory, part), dict):
-            kind = kind_of(getattr(memory, part))
-            raise NotYet(f"`{part}` should be a dictionary, by layer, not {kind}. {hint}")
-    for cache in memory.kv.values():
-        if not isinstance(cache, KVCache):
-            raise NotYet(f"`kv` should hold a cache for each layer, not {kind_of(cache)}. {TAIL}")
+            raise say("elsewhere", n=n)
 
 
 def seen(tokens: int, window: int, eviction: str) -> np.ndarray:

@@ -4,6 +4,10 @@ A check never raises, whatever the learner's code does or returns; it says what 
 what is not right yet and where to look. It calls functions on copies, so a check can be repeated.
 It tries several inputs, some of which the notebook never shows: an answer that ignores an argument
 or repeats a number of the example is not right.
+
+What a check says is data: ``words/LESSON.toml`` has a table for each exercise. "right" is the
+praise, "hint" goes with every message about calls and shapes, and the other entries name the usual
+mistakes, "otherwise" any other. ``{hint}`` and ``{value}`` in a sentence are filled in.
 """
 
 from __future__ import annotations
@@ -13,9 +17,12 @@ import functools
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
+
+from workbench.files import read_toml
 
 
 @dataclass(frozen=True)
@@ -33,31 +40,98 @@ class NotYet(Exception):
     """Raised inside a check with the sentence that the learner reads."""
 
 
-def exercise(check: Callable[..., str]) -> Callable[..., Verdict]:
-    """Turn a function that returns praise or raises `NotYet` into one that returns a `Verdict`."""
+@dataclass(frozen=True)
+class Words:
+    """The sentences of one exercise by name."""
 
-    @functools.wraps(check)
-    def checked(*answers: Any) -> Verdict:
-        try:
-            return Verdict(True, check(*answers))
-        except NotYet as reason:
-            return Verdict(False, str(reason))
-        except (Exception, SystemExit) as error:
-            # an answer of an unforeseen kind, or a mistake in the check: named, not
-            # hidden, and no traceback in the middle of a lesson
-            return Verdict(False, f"the check cannot make sense of this answer ({_said(error)}).")
+    texts: Mapping[str, str]
 
-    return checked
+    @property
+    def hint(self) -> str:
+        """What goes with every message about calls and shapes."""
+        return self.texts.get("hint", "")
+
+    def __call__(self, name: str, **values: Any) -> NotYet:
+        """Return the sentence `name` with `values` filled in."""
+        text = self.texts[name]
+        for key, value in {"hint": self.hint, **values}.items():
+            text = text.replace(f"{{{key}}}", str(value))
+        return NotYet(text)
+
+
+def lesson(name: str) -> dict[str, Words]:
+    """Return the words of a lesson's exercises, by the exercise."""
+    tables = read_toml(Path(__file__).parent / "words" / f"{name}.toml")
+    return {table: Words(texts) for table, texts in tables.items()}
+
+
+def exercise(words: Words) -> Callable[[Callable[..., None]], Callable[..., Verdict]]:
+    """Turn a function that takes `words` and answers, and may raise `NotYet`, into a check."""
+
+    def decorate(check: Callable[..., None]) -> Callable[..., Verdict]:
+        @functools.wraps(check)
+        def checked(*answers: Any) -> Verdict:
+            try:
+                check(words, *answers)
+                return Verdict(True, words.texts["right"])
+            except NotYet as reason:
+                return Verdict(False, str(reason))
+            except (Exception, SystemExit) as error:
+                # an answer of an unforeseen kind, or a mistake in the check: named, not
+                # hidden, and no traceback in the middle of a lesson
+                return Verdict(
+                    False, f"the check cannot make sense of this answer ({_said(error)})."
+                )
+
+        return checked
+
+    return decorate
+
+
+def compare(
+    say: Words,
+    function: Any,
+    reference: Callable[..., Any],
+    given: tuple[Any, ...],
+    *,
+    mistakes: Mapping[str, Any],
+    elsewhere: Mapping[str, tuple[Any, ...]] | None = None,
+    **values: Any,
+) -> None:
+    """Compare a learner's function with `reference` on the arguments `given`, then `elsewhere`.
+
+    See `refuse` for `mistakes` and `values`, `right_elsewhere` for `elsewhere`. Raises `NotYet` if
+    they differ.
+    """
+    right = np.asarray(reference(*copy.deepcopy(given)), dtype=np.float64)
+    found = call_for_array(function, *given, shape=right.shape, hint=say.hint)
+    if not close(found, right):
+        refuse(say, found, mistakes, **values)
+    right_elsewhere(function, reference, elsewhere or {})
+
+
+def refuse(
+    say: Words, found: Any, mistakes: Mapping[str, Any], *, tolerance: float = 1e-5, **values: Any
+) -> NoReturn:
+    """Raise the sentence of the first of `mistakes` that gives `found`, else "otherwise".
+
+    `mistakes` maps names of sentences to what the mistake gives; a list holds several
+    possibilities. `values` are filled into the sentence, and ``{found}`` if it is a number.
+    """
+    if np.ndim(found) == 0:
+        values = {"found": f"{float(found):.4g}", **values}
+    for name, wrong in mistakes.items():
+        reason = say(name, **values)
+        if any(close(found, one, tolerance) for one in (wrong if type(wrong) is list else [wrong])):
+            raise reason
+    raise say("otherwise", **values)
 
 
 def call(function: Any, *arguments: Any, hint: str, copies: bool = True) -> Any:
     """Call a learner's function on copies of `arguments`, or on themselves.
 
-    Raises
-    ------
-    NotYet
-        It is not a function, gives nothing back, stops with an error, or changes what it was
-        given; or a function among `arguments` raises it.
+    Raises `NotYet` if it is not a function, gives nothing back, stops with an error, or changes
+    what it was given; or if a function among `arguments` raises it.
     """
     name = name_of(function)
     if not callable(function):
@@ -88,26 +162,16 @@ def call_for_array(
     return array_of(result, name=name_of(function), shape=shape, hint=hint)
 
 
+def call_for_number(function: Any, *arguments: Any, hint: str) -> float:
+    """Call a learner's function as `call` does, and take a number from it."""
+    return float(call_for_array(function, *arguments, shape=(), hint=hint))
+
+
 def array_of(result: Any, *, name: str, shape: tuple[int, ...] | None, hint: str) -> np.ndarray:
-    """Return what a learner's function returned as an array of finite float64 numbers.
+    """Return what the learner's function `name` returned as finite float64 numbers of `shape`.
 
-    Numbers, lists, arrays and tensors will do; text that looks like a number will not.
-
-    Parameters
-    ----------
-    result : Any
-        What came back.
-    name : str
-        Of the function, for the message.
-    shape : tuple of int or None
-        The shape expected; None takes any.
-    hint : str
-        Added to each message.
-
-    Raises
-    ------
-    NotYet
-        It is not an array of finite real numbers of that shape.
+    Numbers, lists, arrays and tensors will do; text that looks like a number will not. None takes
+    any shape. Raises `NotYet`, with `hint`, for anything else.
     """
     array = _numbers(result)
     if array is None:
@@ -133,35 +197,18 @@ def call_for_truth(function: Any, *arguments: Any, hint: str) -> bool:
 
 
 def right_elsewhere(
-    function: Any,
-    reference: Callable[..., Any],
-    cases: Mapping[str, tuple[Any, ...]],
-    *,
-    tolerance: float = 1e-5,
+    function: Any, reference: Callable[..., Any], cases: Mapping[str, tuple[Any, ...]]
 ) -> None:
-    """Try a function that was right once on other inputs.
+    """Try a function that was right once on other inputs, and compare it with `reference`.
 
-    Parameters
-    ----------
-    function : Any
-        The learner's.
-    reference : callable
-        What it should return, a number or an array.
-    cases : mapping of str to tuple
-        Arguments by what is different about them: "with another beta".
-    tolerance : float
-        As in `close`.
-
-    Raises
-    ------
-    NotYet
-        It gives something else for one of them.
+    `cases` holds arguments by what is different about them, as "with another beta". Raises
+    `NotYet` if the function gives something else for one of them.
     """
     for different, arguments in cases.items():
         right = np.asarray(reference(*copy.deepcopy(arguments)), dtype=np.float64)
         hint = f"The first example was right; this is one {different}."
         found = call_for_array(function, *arguments, shape=right.shape, hint=hint)
-        if not close(found, right, tolerance):
+        if not close(found, right):
             raise NotYet(
                 f"right for the first example, wrong for one {different}. Use every argument, and "
                 "no number or size of the example."
@@ -191,7 +238,7 @@ def name_of(function: Any) -> str:
 
 
 def kind_of(result: Any) -> str:
-    """Return in a word or two what came back, where it is not what was asked for."""
+    """Return in a word or two what came back, if it is not what was expected."""
     if isinstance(result, str):
         text = " ".join(result.split())
         return f"the text {text[:20]!r}"

@@ -7,209 +7,145 @@ from typing import Any
 import numpy as np
 
 from sleep_course.exercises.check import (
-    NotYet,
+    Words,
     array_of,
     call,
     call_for_array,
+    call_for_number,
     close,
+    compare,
     exercise,
+    lesson,
     name_of,
+    refuse,
     right_elsewhere,
 )
 
 KEYS, VALUES, TOKENS = 3, 2, 4
+WORDS = lesson("writers")
 
 
-@exercise
-def check_carry(carry: Any) -> str:
+@exercise(WORDS["carry"])
+def check_carry(say: Words, carry: Any) -> None:
     """Exercise 1: ``carry(C, k, beta, a)`` is ``a (I - beta k k^T) C``."""
-    hint = "a * (C - beta * np.outer(k, C.T @ k)): decay, and what the key takes along itself."
     generator = np.random.default_rng(1)
-    part = generator.standard_normal((KEYS, VALUES))
-    k = generator.standard_normal(KEYS)
+    part, k = generator.standard_normal((KEYS, VALUES)), generator.standard_normal(KEYS)
     k /= np.linalg.norm(k)
     beta, a = 0.6, 0.8
-    found = call_for_array(carry, part, k, beta, a, shape=(KEYS, VALUES), hint=hint)
     taken = np.outer(k, part.T @ k)
-    if close(found, a * (part - beta * taken)):
-        other = generator.standard_normal((2, 5))
-        right_elsewhere(
-            carry,
-            lambda c, k, beta, a: a * (c - beta * np.outer(k, c.T @ k)),
-            {
-                "with another beta": (part, k, 0.9, a),
-                "with beta = 0": (part, k, 0.0, a),
-                "with another decay": (part, k, beta, 0.3),
-                "with no decay, a = 1": (part, k, beta, 1.0),
-                "with another key": (part, -k[::-1], beta, a),
-                "of another size": (other, np.array([0.6, 0.8]), 0.7, 0.5),
-            },
-        )
-        return "decayed, minus what lay along the key. The value that was written does not matter."
-    if close(found, part - beta * taken):
-        raise NotYet("the key's part is gone, but everything also decays: times a.")
-    if close(found, a * part):
-        raise NotYet("it decayed; the write also takes out what it finds along its key.")
-    if close(found, a * part - beta * taken):
-        raise NotYet("decay first: what the key finds has decayed too, so a multiplies everything.")
-    if close(found, a * (part - taken)):
-        raise NotYet("it takes out only the share beta of what it finds.")
-    if close(found, a * (part + beta * taken)):
-        raise NotYet("a minus: what the key finds is taken away.")
-    if close(found, a * (1 - beta) * part):
-        raise NotYet("only what lies along k is taken, not a share of everything: k (k . C).")
-    raise NotYet(f"not a (I - beta k k^T) C yet. {hint}")
+    compare(
+        say,
+        carry,
+        lambda c, k, beta, a: a * (c - beta * np.outer(k, c.T @ k)),
+        (part, k, beta, a),
+        mistakes={
+            "no decay": part - beta * taken,
+            "decay alone": a * part,
+            "undecayed key": a * part - beta * taken,
+            "no beta": a * (part - taken),
+            "sign": a * (part + beta * taken),
+            "everything": a * (1 - beta) * part,
+        },
+        elsewhere={
+            "with another beta": (part, k, 0.9, a),
+            "with beta = 0": (part, k, 0.0, a),
+            "with another decay": (part, k, beta, 0.3),
+            "with no decay, a = 1": (part, k, beta, 1.0),
+            "with another key": (part, -k[::-1], beta, a),
+            "of another size": (generator.standard_normal((2, 5)), np.array([0.6, 0.8]), 0.7, 0.5),
+        },
+    )
 
 
-@exercise
-def check_contributions(contributions: Any) -> str:
+@exercise(WORDS["contributions"])
+def check_contributions(say: Words, contributions: Any) -> None:
     """Exercise 2: ``contributions(writes)`` is one matrix for each write, at the end."""
-    hint = "Start with beta * np.outer(k, v) of one token; carry it through every later one."
-    writes = some_writes(2)
-    parts = _matrices(contributions, writes, hint=hint)
-    told = contributions_by_mistake(writes)
-    right = told.pop("right")
-    if close(parts, right):
-        right_elsewhere(
-            contributions, lambda w: contributions_by_mistake(w)["right"], _other_writes()
-        )
-        return "each token's own part, and together they are S, to the last digit."
-    words = {
-        "not carried": "that is what each one wrote; later tokens have taken from it since.",
-        "own step": "a token's own step acts on what was there *before* it: begin with the next.",
-        "earlier": "that carries each write through the tokens *before* it.",
-        "decays": "they decay, but later keys take out too: use `carry` for each later token.",
-        "errors": "they sum to S too! That is another way to keep the books: there each token "
-        "has all that it changed. Here it has what it wrote, beta k v^T, and `carry` does the "
-        "removing.",
-        "states": "that is S after each token: all writes so far. One token's part is asked for.",
-        "no beta": "a write has the strength beta: beta * np.outer(k, v).",
-    }
-    for name, sentence in words.items():
-        if close(parts, told[name]):
-            raise NotYet(sentence)
-    if close(parts, right[::-1]):
-        raise NotYet("right parts, in reverse order: the first write comes first.")
-    if close(parts.sum(0), right.sum(0)):
-        raise NotYet(f"they sum to S, but they are not what each token wrote. {hint}")
-    apart = np.linalg.norm(parts.sum(0) - right.sum(0)) / np.linalg.norm(right.sum(0))
-    raise NotYet(f"their sum is off from S by {apart:.0%} of its norm. {hint}")
+    wrong = contributions_by_mistake(some_writes(2))
+    right = wrong["right"]
+    parts = _matrices(say, contributions, some_writes(2))
+    if not close(parts, right):
+        order = ("not carried", "own step", "earlier", "decays", "errors", "states", "no beta")
+        mistakes = {**{name: wrong[name] for name in order}, "reversed": right[::-1]}
+        if close(parts.sum(0), right.sum(0)):
+            mistakes["same sum"] = parts
+        apart = np.linalg.norm(parts.sum(0) - right.sum(0)) / np.linalg.norm(right.sum(0))
+        refuse(say, parts, mistakes, apart=f"{apart:.0%}")
+    right_elsewhere(contributions, lambda w: contributions_by_mistake(w)["right"], _other_writes())
 
 
-@exercise
-def check_share(share: Any) -> str:
+@exercise(WORDS["share"])
+def check_share(say: Words, share: Any) -> None:
     """Exercise 3: ``share(part, S)`` is the projection of the part on S, in units of ``|S|^2``."""
-    hint = "Multiply element by element and sum; divide by the sum of the squares of S."
     generator = np.random.default_rng(3)
     parts = generator.standard_normal((3, KEYS, VALUES))
     parts[2] -= 0.5 * parts[:2].sum(0)  # works against the others
     whole = parts.sum(0)
-    found = np.array(
-        [float(call_for_array(share, part, whole, shape=(), hint=hint)) for part in parts]
-    )
+    found = np.array([call_for_number(share, part, whole, hint=say.hint) for part in parts])
     size, sizes = np.linalg.norm(whole), np.linalg.norm(parts, axis=(1, 2))
     along = (parts * whole).sum((1, 2))
-    if close(found, along / size**2):
-        whole = generator.standard_normal((4, 5))
-        right_elsewhere(
-            share,
-            lambda c, s: (c * s).sum() / (s * s).sum(),
-            {
-                "where S is its own part": (whole, whole),
-                "with a part that has nothing to do with S": (whole[::-1].copy(), 3 * whole),
-                "with a part of whole numbers": (np.arange(6).reshape(2, 3), whole[:2, :3]),
-            },
-        )
-        return "signed, and all of them add up to 1."
-    if close(found, sizes / size):
-        raise NotYet(
-            f"norms of parts that point elsewhere do not add up: these three give "
-            f"{found.sum():.2f}. Take what lies along S."
-        )
-    if close(found, sizes**2 / size**2):
-        raise NotYet(f"squares do not add up to 1 either ({found.sum():.2f}): parts overlap.")
-    if close(found, along / (size * sizes)):
-        raise NotYet("that is the cosine: which way it points, whatever its size.")
-    if close(found, np.abs(along) / size**2):
-        raise NotYet("a part that works against S has a share below 0: keep the sign.")
-    if close(found, along / size):
-        raise NotYet("divide by the square of the norm: the share of S in S is 1.")
-    if close(found, along):
-        raise NotYet("that is in units of S squared: divide by (S * S).sum().")
-    if close(found, parts.sum((1, 2)) / whole.sum()):
-        raise NotYet("a sum of entries is not a size: positive and negative ones cancel.")
-    raise NotYet(f"not (part * S).sum() / (S * S).sum() yet. {hint}")
+    if not close(found, along / size**2):
+        mistakes = {
+            "norms": sizes / size,
+            "squares": sizes**2 / size**2,
+            "cosine": along / (size * sizes),
+            "no sign": np.abs(along) / size**2,
+            "one norm": along / size,
+            "no units": along,
+            "entries": parts.sum((1, 2)) / whole.sum(),
+        }
+        refuse(say, found, mistakes, sum=f"{found.sum():.2f}")
+    whole = generator.standard_normal((4, 5))
+    right_elsewhere(
+        share,
+        lambda c, s: (c * s).sum() / (s * s).sum(),
+        {
+            "where S is its own part": (whole, whole),
+            "with a part that has nothing to do with S": (whole[::-1].copy(), 3 * whole),
+            "with a part of whole numbers": (np.arange(6).reshape(2, 3), whole[:2, :3]),
+        },
+    )
 
 
-@exercise
-def check_decays_only(decays_only: Any) -> str:
+@exercise(WORDS["decays_only"])
+def check_decays_only(say: Words, decays_only: Any) -> None:
     """Exercise 4: ``decays_only(writes)``: what would stand at the end if nothing were removed."""
-    hint = "beta * np.outer(k, v), times the decays a of all later tokens."
-    writes = some_writes(4)
-    parts = _matrices(decays_only, writes, hint=hint)
-    told = contributions_by_mistake(writes)
-    if close(parts, told["decays"]):
-        right_elsewhere(
-            decays_only, lambda w: contributions_by_mistake(w)["decays"], _other_writes()
-        )
-        return "a plausible formula, and right for a memory that only adds. Now measure it."
-    if close(parts, told["right"]):
-        raise NotYet("that is the exact one again: leave out the removal this time.")
-    if close(parts, told["not carried"]):
-        raise NotYet("later tokens let it decay: times their a.")
-    if close(parts, told["own decay"]):
-        raise NotYet("a token's decay comes before its write: its own a does not touch it.")
-    if close(parts, told["all decays"]):
-        raise NotYet("only what comes *after* a write makes it decay.")
-    if close(parts, told["errors"]):
-        raise NotYet("that writes v - S^T k, which is removal by another name. Write v itself.")
-    raise NotYet(f"not beta k v^T times the later decays yet. {hint}")
+    wrong = contributions_by_mistake(some_writes(4))
+    parts = _matrices(say, decays_only, some_writes(4))
+    if not close(parts, wrong["decays"]):
+        order = ("not carried", "own decay", "all decays", "errors")
+        mistakes = {"right parts": wrong["right"], **{name: wrong[name] for name in order}}
+        refuse(say, parts, mistakes)
+    right_elsewhere(decays_only, lambda w: contributions_by_mistake(w)["decays"], _other_writes())
 
 
-@exercise
-def check_kept(kept: Any) -> str:
+@exercise(WORDS["kept"])
+def check_kept(say: Words, kept: Any) -> None:
     """Exercise 5: ``kept(C, later)`` is what decay left of the norm, and what removal left."""
-    hint = "decay: the product of all a. removal: carry C with a = 1, and compare the norms."
     generator = np.random.default_rng(5)
     part = generator.standard_normal((KEYS, VALUES))
     later = [(k, beta, a) for k, _, beta, a in some_writes(5)]
-    result = call(kept, part, later, hint=hint)
+    result = call(kept, part, later, hint=say.hint)
     if np.ndim(result) == 0 or len(result) != 2:
-        raise NotYet(f"two numbers are expected, decay and removal. {hint}")
-    decay, removal = array_of(result, name=name_of(kept), shape=(2,), hint=hint)
-    told = kept_by_mistake(part, later)
-    right = told["right"]
-    found = (decay, removal)
-    if close(found, right):
-        other = generator.standard_normal((KEYS, 5))
-        right_elsewhere(
-            kept,
-            lambda c, later: kept_by_mistake(c, later)["right"],
-            {
-                "with another part": (other, later),
-                "with one later token": (part, later[:1]),
-                "with no later token": (part, []),
-                "with later tokens that do not decay": (part, [(k, b, 1.0) for k, b, _ in later]),
-                "with later tokens that remove nothing": (part, [(k, 0.0, a) for k, _, a in later]),
-            },
-        )
-        return "two factors, and their product is what is left of the norm, exactly."
-    words = {
-        "swapped": "right numbers, the other way round: decay first.",
-        "with decay": "your removal has the decay in it as well: their product counts it twice.",
-        "gone": "that is what removal *took*; what it left is asked for.",
-        "matrix": "removal is a share of the norm: divide by the norm of C.",
-        "betas": "beta is taken only from what lies along the key: carry C and look at its norm.",
-        "backwards": "the first of the later tokens acts first: go through them in order.",
-        "sum": "decays follow one another: multiply them.",
-        "squares": "those are squared norms.",
-    }
-    for name, sentence in words.items():
-        if close(found, told[name]):
-            raise NotYet(sentence)
-    if close(decay, right[0]):
-        raise NotYet(f"decay is right; removal should be {right[1]:.3f}, not {removal:.3f}. {hint}")
-    raise NotYet(f"here they are {right[0]:.3f} and {right[1]:.3f}. {hint}")
+        raise say("two numbers")
+    found = array_of(result, name=name_of(kept), shape=(2,), hint=say.hint)
+    mistakes: dict[str, Any] = dict(kept_by_mistake(part, later))
+    decay, removal = mistakes.pop("right")
+    if not close(found, (decay, removal)):
+        if close(found[0], decay):
+            mistakes["removal"] = found
+        numbers = {"decay": f"{decay:.3f}", "removal": f"{removal:.3f}", "yours": f"{found[1]:.3f}"}
+        refuse(say, found, mistakes, **numbers)
+    right_elsewhere(
+        kept,
+        lambda c, later: kept_by_mistake(c, later)["right"],
+        {
+            "with another part": (generator.standard_normal((KEYS, 5)), later),
+            "with one later token": (part, later[:1]),
+            "with no later token": (part, []),
+            "with later tokens that do not decay": (part, [(k, b, 1.0) for k, b, _ in later]),
+            "with later tokens that remove nothing": (part, [(k, 0.0, a) for k, _, a in later]),
+        },
+    )
 
 
 def some_writes(seed: int) -> list[tuple[np.ndarray, np.ndarray, float, float]]:
@@ -301,13 +237,11 @@ def kept_by_mistake(
     }
 
 
-def _matrices(function: Any, writes: list[Any], *, hint: str) -> np.ndarray:
+def _matrices(say: Words, function: Any, writes: list[Any]) -> np.ndarray:
     """Call a learner's function, and take one matrix for each write from it."""
-    found = call_for_array(function, writes, shape=None, hint=hint)
+    found = call_for_array(function, writes, shape=None, hint=say.hint)
     if found.shape == (KEYS, VALUES):
-        raise NotYet("that is one matrix: one for each token is asked for, not their sum.")
+        raise say("one matrix")
     if found.shape != (TOKENS, KEYS, VALUES):
-        raise NotYet(
-            f"{TOKENS} writes, so {TOKENS} matrices; yours has shape {found.shape}. {hint}"
-        )
+        raise say("count", tokens=TOKENS, shape=found.shape)
     return found

@@ -24,21 +24,11 @@ STATES = {"queued": "waits", "starting": "is starting", "died": "died"}
 
 
 class View:
-    """The widgets of a live experiment.
+    """The widgets of a live experiment; its button calls `stop`.
 
-    Parameters
-    ----------
-    stop : callable
-        Called when the button is pressed.
-
-    Attributes
-    ----------
-    box : ipywidgets.VBox
-        All of it.
-    button, bar, line, each : ipywidgets
-        Stop; share done; rate and remaining time; a line for each run.
-    learning, against_n : FigureWidget
-        Loss and accuracy by hops while training, and accuracy against N so far.
+    `box` holds all: `button`, `bar` (share done) and `line` (rate and remaining time); `each`, a
+    line for each run; `learning`, loss and accuracy by hops while training; `against_n`, accuracy
+    against N so far.
     """
 
     def __init__(self, stop: Callable[[], None]) -> None:
