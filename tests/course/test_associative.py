@@ -20,11 +20,6 @@ def read(S, q):
     return S.T @ q
 
 
-def write_in_place(S, k, v):
-    S += np.outer(k, v)
-    return S
-
-
 test_write_and_read = judged(
     checks.check_write_and_read,
     (write, read),
@@ -33,10 +28,7 @@ test_write_and_read = judged(
     ((lambda S, k, v: S - np.outer(k, v), read), "subtracts the product"),
     ((lambda S, k, v: S + 2 * np.outer(k, v), read), "not the outer product"),
     ((lambda S, k, v: S + np.outer(v, k), read), "one row for each of the 4 entries"),
-    ((lambda S, k, v: k * v, read), "ValueError"),
-    ((write_in_place, read), "changes what it was given"),
     ((write, lambda S, q: S @ q), "S^T q"),
-    ((write, lambda S, q: S), "shape (4, 3); expected (3,)"),
     ((write, lambda S, q: 2 * S.T @ q), "not S^T q"),
 )
 
@@ -113,10 +105,6 @@ def test_parity_memory_by_hand():
 # --- exercise 4 ----------------------------------------------------------------------------------
 
 
-def gated_write(S, k, v, beta, a):
-    return delta_write(a * S, k, v, beta)
-
-
 test_gated_write = judged(
     checks.check_gated_write,
     lambda S, k, v, beta, a: delta_write(a * S, k, v, beta),
@@ -142,15 +130,6 @@ def without_head(memory, layer, head):
     S = memory.fast_weights[layer].clone()
     S[:, head] = 0
     return put(memory, layer, S)
-
-
-def in_place(memory, layer, head):
-    memory.fast_weights[layer][:, head] = 0
-    return memory
-
-
-def left_out(memory, layer, head):
-    return put(memory, layer, memory.fast_weights[layer][:, :head])
 
 
 def only_this_layer(memory, layer, head):
@@ -180,7 +159,6 @@ def along(axis, *, also=0.0):
 test_without_head = judged(
     checks.check_without_head,
     without_head,
-    (in_place, "changes what it was given"),
     (lambda memory, layer, head: memory.clone(), "no number changed"),
     (lambda memory, layer, head: memory.erase(), "every head is zero"),
     (lambda memory, layer, head: memory.fast_weights[layer], "a Memory was expected"),

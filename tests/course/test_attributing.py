@@ -40,7 +40,6 @@ def slope(gradient, x, baseline, steps):
 test_integrated_gradients = judged(
     checks.check_integrated_gradients,
     integrated_gradients,
-    (lambda g, x, b, n: 1.0, "expected (3,)"),
     (lambda g, x, b, n: x - b, "was not called"),
     (lambda g, x, b, n: (x - b) * g(x), "the gradient at the end alone"),
     (lambda g, x, b, n: n * integrated_gradients(g, x, b, n), "take their mean"),
@@ -50,8 +49,6 @@ test_integrated_gradients = judged(
     (lambda g, x, b, n: integrated_gradients(g, x, b, n, start=0), "starts at zero"),
     (lambda g, x, b, n: integrated_gradients(g, x, b, 3), "taken at 400 points"),
     (lambda g, x, b, n: integrated_gradients(g, x, b, n // 4), "at 400 points"),
-    (lambda g, x, b, n: x.sort(), "returns nothing yet"),
-    (lambda g, x, b, n: np.nan * x, "not finite"),
     (all_at_once, "one point per call"),
 )
 
@@ -99,7 +96,6 @@ test_completeness_error = judged(
     checks.check_completeness_error,
     completeness_error,
     (lambda a, w: abs(a.sum() - w.sum()) / abs(w.sum()), "one number for all examples"),
-    (lambda a, w: a.sum(-1) - w[:, None], "expected (3,)"),
     (lambda a, w: np.abs(sums(a) - w), "Divide by what was to be explained"),
     (lambda a, w: completeness_error(a, w, most=np.asarray), "some of yours are negative"),
     (lambda a, w: sums(a) / w, "share explained"),
@@ -175,11 +171,9 @@ def unfinished(start, layer, answer):
 test_make_rest = judged(
     checks.check_make_rest,
     make_rest,
-    (7, "a function was expected"),
     (lambda start, layer, answer: answer(start), "should return a function"),
     (unfinished, "`rest` returns nothing yet"),
     (lambda start, layer, answer: lambda state: state.sum(), "`answer` was not called"),
-    (lambda start, layer, answer: lambda state: answer(state), "AttributeError"),
     (with_weights(in_place), "the boundary itself was changed"),
     (with_place(lambda start, memory: before_window(0, memory)), "from another boundary"),
     (with_weights(lambda old, layer, state: {layer: state}), "the other layers' S is gone"),
@@ -200,7 +194,6 @@ test_make_rest = judged(
     (without_gradient, "no gradient comes back"),
     (numbers_alone, "what `answer` says, not ndarray"),
     (doubled, "what `answer` says, unchanged"),
-    (with_place(lambda start, memory: memory), "AttributeError"),
 )
 
 
@@ -223,7 +216,6 @@ def left_out(players, worth):
 test_shapley = judged(
     checks.check_shapley,
     shapley,
-    (lambda players, worth: shapley(players, worth)[:2], "expected (3,)"),
     (lambda players, worth: 6 * np.array(shapley(players, worth)), "divide by 6"),
     (lambda players, worth: [worth([p]) for p in players], "worth alone"),
     (lambda players, worth: [worth([p]) - worth([]) for p in players], "worth alone"),
@@ -235,8 +227,6 @@ test_shapley = judged(
     ),
     (checks.equal_weights, "weighs every set of the others equally"),
     (lambda players, worth: [5.0, 5.0, 4.0], "add up to 15; yours, to 14"),
-    (lambda players, worth: players.pop(), "changes what it was given"),
-    (lambda players, worth: worth("z"), "KeyError"),
 )
 
 
@@ -275,7 +265,6 @@ def numbered(rule):
 test_feature_mask = judged(
     checks.check_feature_mask,
     feature_mask,
-    (lambda p, h, k, v: np.arange(p * h).reshape(p, h), "expected (3, 2, 4, 5)"),
     (numbered(lambda n, h, p, hs: (hs * n + h) / 2), "whole numbers"),
     (lambda *sizes: np.arange(np.prod(sizes)).reshape(sizes), "have several numbers"),
     (numbered(lambda n, h, p, hs: n), "several heads have one number"),

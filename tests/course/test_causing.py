@@ -28,17 +28,9 @@ def into_example(own, donors, head):
     return S
 
 
-def in_place(own, donors, head):
-    own[:, head] = donors[:, head]
-    return own
-
-
 test_patched = judged(
     checks.check_patched,
     patched,
-    (lambda own, donors, head: "S", "returns the text"),
-    (lambda own, donors, head: donors[:, head], "expected (4, 3, 5, 2)"),
-    (in_place, "changes what it was given"),
     (lambda own, donors, head: own, "nothing has been put in"),
     (lambda own, donors, head: donors, "only one head is exchanged"),
     (lambda own, donors, head: patched(donors, own, head), "other way round"),
@@ -60,7 +52,6 @@ def effect(after, own, donors):
 test_effect = judged(
     checks.check_effect,
     effect,
-    (lambda after, own, donors: after - own, "shape (4,)"),
     (lambda after, own, donors: ((after - own) / (donors - own)).mean(), "mean of ratios"),
     (lambda after, own, donors: (after - own).mean(), "that is in nats"),
     (lambda after, own, donors: after.mean() / donors.mean(), "take `own` from both"),
@@ -88,7 +79,6 @@ def at_random(before, after, noise):
 test_at_random = judged(
     checks.check_at_random,
     at_random,
-    (lambda b, a, noise: size(a - b), "expected (4, 3, 5, 2)"),
     (lambda b, a, noise: noise * size(a - b) / size(noise), "add it to the memory"),
     (lambda b, a, noise: b + noise, "of the noise's own size"),
     (lambda b, a, noise: b + noise * size(a - b), "divide by the noise's own norm"),

@@ -41,9 +41,7 @@ def of_integers(S):
 test_effective_rank = judged(
     checks.check_effective_rank,
     effective_rank,
-    (lambda S: singular(S), "shape (4,)"),
     (lambda S: "four", "not a number"),
-    (lambda S: np.nan, "not finite"),
     (lambda S: effective_rank(S, exp=lambda x: x), "in nats"),
     (lambda S: effective_rank(S, log=np.log2), "do not belong together"),
     (lambda S: effective_rank(S, sign=1), "a minus in front"),
@@ -79,7 +77,6 @@ def two_step_ratio(S):
 test_two_step_ratio = judged(
     checks.check_two_step_ratio,
     two_step_ratio,
-    (lambda S: steps(S), "shape (5,)"),
     (lambda S: 1 / two_step_ratio(S), "upside down"),
     (lambda S: steps(S, 2) / steps(S)[1:], "add both"),
     (lambda S: steps(S, 2) / steps(S)[:-1], "add both"),
@@ -88,7 +85,6 @@ test_two_step_ratio = judged(
     (lambda S: steps(S)[1:] / steps(S)[:-1], "how much steps shrink"),
     (lambda S: steps(S)[1:] / (steps(S)[1:] + steps(S)[:-1]), "two passes ago"),
     (lambda S: two_step_ratio(S) ** 2, "not |S_n - S_(n-2)|"),
-    (lambda S: [S.fill(0.0), np.ones(4)][1], "changes what it was given"),
 )
 
 
@@ -122,7 +118,6 @@ def one_more(S, longer):
 test_distances = judged(
     checks.check_distances,
     distances,
-    (lambda S, longer: distances(longer, longer), "shape (9,)"),
     (lambda S, longer: distances(S, S), "the *longer* run"),
     (lambda S, longer: apart(S, S[-1]), "the *longer* run"),
     (lambda S, longer: apart(S, longer[-1]), "divide by the norm of S*"),
@@ -162,7 +157,6 @@ test_own_value = judged(
     (lambda S, keys, values: own(unit(values) @ unit(keys @ S).T), "goes over values"),
     (lambda S, keys, values: len(keys) * own_value(S, keys, values), "divide by the number"),
     (lambda S, keys, values: 0.01, "here it is 0.50 of 12 tokens"),
-    (lambda S, keys, values: unit(keys @ S) @ unit(values).T, "shape (12, 12)"),
 )
 
 
@@ -179,7 +173,6 @@ def cka(x, y, axis=0, centre=True, divide=lambda a, b: np.sqrt((a * a).sum() * (
 test_cka = judged(
     checks.check_cka,
     cka,
-    (lambda x, y: x @ x.T, "shape (6, 6)"),
     (lambda x, y: cka(x, y, centre=False), "each feature's mean first"),
     (lambda x, y: cka(x, y, axis=1), "each example's mean"),
     (lambda x, y: cka(x, y, axis=None), "its own mean"),

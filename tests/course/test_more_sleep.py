@@ -37,9 +37,6 @@ def of_quantile(share, off=-1):
 test_seed_interval = judged(
     checks.check_seed_interval,
     seed_interval,
-    (lambda a: a.mean(), "shape (); expected (3,)"),
-    (lambda a: seed_interval(a)[1:], "shape (2,); expected (3,)"),
-    (lambda a: [str(x) for x in seed_interval(a)], "not an array of numbers"),
     (lambda a: (a.mean() + 0.1, *seed_interval(a)[1:]), "the first number is"),
     (lambda a: np.sort(seed_interval(a)), "the mean comes first"),
     (lambda a: (a.mean(), *seed_interval(a)[:0:-1]), "upside down"),
@@ -116,7 +113,6 @@ def solved(accuracy, threshold):
 test_solved = judged(
     checks.check_solved,
     solved,
-    (lambda accuracy, threshold: accuracy >= threshold, "shape (4,); expected ()"),
     (lambda accuracy, threshold: 1, "two are solved"),
     (lambda accuracy, threshold: max(solved(accuracy, threshold), 1), "the answer is 0"),
     (

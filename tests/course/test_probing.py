@@ -33,7 +33,6 @@ def by_row_number(example, share, seed):
 test_held_out = judged(
     checks.check_held_out,
     held_out,
-    (lambda example, share, seed: rng(seed).permutation(example)[:5], "expected (60,)"),
     (lambda example, share, seed: example, "those are numbers"),
     (lambda example, share, seed: example < 0, "no row is tested"),
     (lambda example, share, seed: example > 0, "every row is tested"),
@@ -42,7 +41,6 @@ test_held_out = judged(
     (lambda example, share, seed: held_out(example, 0.5, seed), "yours tests 10"),
     (by_row_number, "every seed tests the same"),
     (lambda example, share, seed: held_out(example, share, None), "use default_rng(seed)"),
-    (lambda example, share, seed: example.sort(), "returns nothing yet"),
 )
 
 
@@ -66,7 +64,6 @@ test_choose = judged(
     (lambda alphas, score: choose(alphas, score, told="validation"), "stayed shut"),
     (lambda alphas, score: (1.0, score(1.0, "test") + 0.1), "the accuracy to return"),
     (lambda alphas, score: choose(alphas, score, by="valid"), "no fold 'valid'"),
-    (lambda alphas, score: ("a", "b"), "not an array of numbers"),
 )
 
 
@@ -80,7 +77,6 @@ def control_labels(kinds, classes, seed):
 test_control = judged(
     checks.check_control,
     control_labels,
-    (lambda kinds, classes, seed: rng(seed).integers(0, classes, 30), "expected (200,)"),
     (lambda kinds, classes, seed: kinds, "whole numbers from 0"),
     (lambda kinds, classes, seed: control_labels(kinds, classes, seed) + 1, "from 0"),
     (lambda kinds, classes, seed: rng(seed).random(31)[kinds], "whole numbers"),
@@ -111,7 +107,6 @@ def width(right):
 test_interval = judged(
     checks.check_interval,
     interval,
-    (lambda right: right.mean(), "expected (2,)"),
     (width, "both ends"),
     (lambda right: interval(right)[::-1], "low first"),
     (lambda right: interval(right.reshape(-1, 1)), "72 items as 72 cases"),
@@ -120,7 +115,6 @@ test_interval = judged(
     (lambda right: interval(right, times=1), "about 68 %"),
     (lambda right: interval(right.T), "wrong axis"),
     (lambda right: interval(right, times=3), "1.96 standard errors are"),
-    (lambda right: (float("nan"), 1.0), "not finite"),
 )
 
 
@@ -151,17 +145,11 @@ def in_a_box(change, seed):
     return drawn * length / own
 
 
-def in_place(change, seed):
-    change *= -1
-    return random_like(change, seed)
-
-
 test_random_like = judged(
     checks.check_random_like,
     random_like,
     (lambda change, seed: 0 * change, "rows are zero"),
     (lambda change, seed: -change, "its opposite"),
-    (lambda change, seed: random_like(np.eye(40)[:, :1] * 0 + 1, seed), "expected (40, 30)"),
     (
         lambda change, seed: (
             random_like(change, seed) / np.linalg.norm(change, axis=1, keepdims=True)
@@ -175,7 +163,6 @@ test_random_like = judged(
     (near, "still much like"),
     (in_a_box, "prefer the corners"),
     (lambda change, seed: random_like(change, 9), "every seed gives the same"),
-    (in_place, "changes what it was given"),
 )
 
 

@@ -143,7 +143,6 @@ def fading(S, writes, n):
 test_replay = judged(
     checks.check_replay,
     replay,
-    (lambda S, writes, n: "S", "not an array of numbers"),
     (lambda S, writes, n: replay(S, writes, n)[-1], "one matrix"),
     (lambda S, writes, n: replay(S, writes, n, keep="write"), "every single write"),
     (lambda S, writes, n: [S, *replay(S, writes, n)], "that you began with"),

@@ -29,7 +29,6 @@ def along(C, k):
 test_carry = judged(
     checks.check_carry,
     carry,
-    (lambda C, k, beta, a: C.T, "shape (2, 3)"),
     (lambda C, k, beta, a: C - beta * along(C, k), "times a"),
     (lambda C, k, beta, a: a * C, "finds along its key"),
     (lambda C, k, beta, a: a * C - beta * along(C, k), "decay first"),
@@ -37,7 +36,6 @@ test_carry = judged(
     (lambda C, k, beta, a: a * (C + beta * along(C, k)), "a minus"),
     (lambda C, k, beta, a: a * (1 - beta) * C, "only what lies along k"),
     (lambda C, k, beta, a: 2 * C, "not a (I - beta k k^T) C"),
-    (lambda C, k, beta, a: np.multiply(C, a, out=C), "changes what it was given"),
 )
 
 
@@ -61,8 +59,6 @@ def mistake(name):
 test_contributions = judged(
     checks.check_contributions,
     contributions,
-    (lambda writes: "S", "not an array of numbers"),
-    (lambda writes: [np.ones((3, 2)), 1], "not an array of numbers"),
     (lambda writes: sum(contributions(writes)), "one matrix"),
     (lambda writes: contributions(writes)[1:], "shape (3, 3, 2)"),
     (mistake("not carried"), "have taken from it since"),
@@ -101,7 +97,6 @@ def length(x):
 test_share = judged(
     checks.check_share,
     share,
-    (lambda C, S: C / S, "shape (3, 2)"),
     (lambda C, S: length(C) / length(S), "norms of parts that point elsewhere"),
     (lambda C, S: length(C) ** 2 / length(S) ** 2, "squares do not add up"),
     (lambda C, S: (C * S).sum() / length(C) / length(S), "the cosine"),

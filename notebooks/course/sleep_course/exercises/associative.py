@@ -78,8 +78,7 @@ def check_delta_write(say: Words, delta_write: Any) -> None:
     }
     compare(say, delta_write, _delta, (state, k, v, beta), mistakes=mistakes)
     untouched = call_for_array(delta_write, state, k, v, 0.0, shape=state.shape, hint=say.hint)
-    if not close(untouched, state):
-        raise say("beta 0")
+    say.when(not close(untouched, state), "beta 0")
     small, one, two = _some(2, 5, seed=13)
     right_elsewhere(
         delta_write,
@@ -100,19 +99,14 @@ def check_parity(say: Words, beta_for: Any) -> None:
     quiet, flip = (call_for_number(beta_for, bit, hint=say.hint) for bit in (0, 1))
     if not (0 <= quiet <= 2 and 0 <= flip <= 2):
         raise say("range", quiet=f"{quiet:g}", flip=f"{flip:g}")
-    if quiet:
-        raise say("0 changes", quiet=f"{quiet:g}", kept=f"{1 - quiet:g}")
-    if flip == 1:
-        raise say("wiped out")
-    if flip < 1:
-        raise say("no flip", kept=f"{1 - flip:g}")
-    if flip < 2:
-        raise say("shrinks", kept=f"{flip - 1:g}", left=f"{(flip - 1) ** 100:.2g}")
+    say.when(quiet, "0 changes", quiet=f"{quiet:g}", kept=f"{1 - quiet:g}")
+    say.when(flip == 1, "wiped out")
+    say.when(flip < 1, "no flip", kept=f"{1 - flip:g}")
+    say.when(flip < 2, "shrinks", kept=f"{flip - 1:g}", left=f"{(flip - 1) ** 100:.2g}")
     bits = np.random.default_rng(0).integers(0, 2, (32, 40))
     again = {bit: call_for_number(beta_for, bit, hint=say.texts["again"]) for bit in (0, 1)}
     final = parity_memory(bits, again.__getitem__)
-    if not np.array_equal(final < 0, bits.sum(1) % 2 == 1):
-        raise say("otherwise")
+    say.when(not np.array_equal(final < 0, bits.sum(1) % 2 == 1), "otherwise")
 
 
 def parity_memory(bits: np.ndarray, beta_for: Callable[[int], float]) -> np.ndarray:
@@ -175,41 +169,29 @@ def check_without_head(say: Words, without_head: Any) -> None:
 
 def _check_without_head(say: Words, result: Any, memory: Memory, layer: int, head: int) -> None:
     state = memory.fast_weights[layer]
-    if not isinstance(result, Memory):
-        raise say("no memory", kind=kind_of(result))
+    say.when(not isinstance(result, Memory), "no memory", kind=kind_of(result))
     weights = result.fast_weights
-    if not isinstance(weights, Mapping) or not weights:
-        raise say("no S", kind=kind_of(weights))
-    if layer not in weights:
-        raise say("no layer", layer=layer, layers=list(weights))
+    say.when(not isinstance(weights, Mapping) or not weights, "no S", kind=kind_of(weights))
+    say.when(layer not in weights, "no layer", layer=layer, layers=list(weights))
     after = weights[layer]
-    if getattr(after, "shape", None) != state.shape:
-        raise say("shape")
-    if not isinstance(after, torch.Tensor):
-        raise say("type", kind=type(after).__name__)
+    say.when(getattr(after, "shape", None) != state.shape, "shape")
+    say.when(not isinstance(after, torch.Tensor), "type", kind=type(after).__name__)
     zero = (after == 0).flatten(2).all(-1)  # (batch, gdn_head)
-    if not zero.any() and torch.equal(after, state):
-        raise say("no change")
-    if zero.all():
-        raise say("all zero")
-    if not zero.any():
-        raise say("none zero")
+    say.when(not zero.any() and torch.equal(after, state), "no change")
+    say.when(zero.all(), "all zero")
+    say.when(not zero.any(), "none zero")
     others = [h for h in range(state.shape[1]) if h != head]
     if zero[:, others].all(0).any() and not zero[:, head].all():
         raise say("other head", head=head, wrong=int(zero.all(0).int().argmax()))
-    if not zero[:, head].all() or zero[:, others].any():
-        raise say("axis")
-    if not torch.equal(after[:, others], state[:, others]):
-        raise say("others changed")
+    say.when(not zero[:, head].all() or zero[:, others].any(), "axis")
+    say.when(not torch.equal(after[:, others], state[:, others]), "others changed")
     for other, kept in memory.fast_weights.items():
-        if other not in weights:
-            raise say("layer gone", other=other)
+        say.when(other not in weights, "layer gone", other=other)
         found = weights[other]
         if other != layer and not (isinstance(found, torch.Tensor) and torch.equal(found, kept)):
             raise say("other layer", layer=layer, other=other)
     tails = result.conv_tails.keys() == memory.conv_tails.keys()
-    if not tails or result.kv.keys() != memory.kv.keys():
-        raise say("rest gone")
+    say.when(not tails or result.kv.keys() != memory.kv.keys(), "rest gone")
 
 
 def _memory(*, batch: int, heads: int) -> Memory:

@@ -44,8 +44,7 @@ def check_integrated_gradients(say: Words, integrated_gradients: Any) -> None:
 
     def gradient(x: np.ndarray) -> np.ndarray:  # of x0 x1 + x2^3
         x = np.asarray(x, dtype=np.float64)
-        if x.shape != (3,):
-            raise say("one point", shape=x.shape)
+        say.when(x.shape != (3,), "one point", shape=x.shape)
         asked.append(x.copy())
         return np.array([x[1], x[0], 3 * x[2] ** 2])
 
@@ -60,10 +59,8 @@ def check_integrated_gradients(say: Words, integrated_gradients: Any) -> None:
             raise too_few
         _check_points(say, integrated_gradients, gradient, asked)
         return
-    if not asked:
-        raise say("no gradient")
-    if len(places) == 1 and close(asked[0], POINT):
-        raise say("end alone")
+    say.when(not asked, "no gradient")
+    say.when(len(places) == 1 and close(asked[0], POINT), "end alone")
     mistakes = {
         "sum": right * STEPS,
         "slope": right / way,
@@ -90,16 +87,11 @@ def _check_points(
     given = (gradient, x, baseline, FEW)
     found = call_for_array(integrated_gradients, *given, shape=(3,), hint=say.hint)
     taken = np.array(asked)
-    if len(taken) and close(taken[[0, -1]], [baseline, x], 1e-9):
-        raise say("both ends")
-    if len(taken) and min(np.abs(taken - baseline).max(1)) < 1e-9:
-        raise say("start")
-    if len(taken) and min(np.abs(taken - x).max(1)) < 1e-9:
-        raise say("end")
-    if len(taken) != FEW:
-        raise say("steps", few=FEW, times=len(taken))
-    if not close(found, right):
-        raise say("few steps", few=FEW, steps=STEPS)
+    say.when(len(taken) and close(taken[[0, -1]], [baseline, x], 1e-9), "both ends")
+    say.when(len(taken) and min(np.abs(taken - baseline).max(1)) < 1e-9, "start")
+    say.when(len(taken) and min(np.abs(taken - x).max(1)) < 1e-9, "end")
+    say.when(len(taken) != FEW, "steps", few=FEW, times=len(taken))
+    say.when(not close(found, right), "few steps", few=FEW, steps=STEPS)
 
 
 @exercise(WORDS["completeness_error"])
@@ -110,8 +102,7 @@ def check_completeness_error(say: Words, completeness_error: Any) -> None:
     attribution += ((sums - attribution.sum((1, 2))) / 8)[:, None, None]
     flat = np.array([[1.0, 2.0], [0.5, 0.5], [2.0, 0.0]])  # [example, feature]
     result = call(completeness_error, attribution, worth, hint=say.hint)
-    if np.ndim(result) == 0:
-        raise say("one number")
+    say.when(np.ndim(result) == 0, "one number")
     found = array_of(result, name=name_of(completeness_error), shape=(3,), hint=say.hint)
     call_for_array(completeness_error, flat, worth, shape=(3,), hint=say.texts["flat"])
     apart, size = sums - worth, np.abs(worth)
@@ -151,37 +142,24 @@ def check_make_rest(say: Words, make_rest: Any) -> None:
 
     # not on copies: they would hide what it changes, and cut gradients
     rest = call(make_rest, start, 1, answer, hint=say.hint, copies=False)
-    if not callable(rest):
-        raise say("no function")
+    say.when(not callable(rest), "no function")
     asked.clear()
     state = (torch.arange(24.0).reshape(2, 2, 2, 3) / 10 + 1).requires_grad_()
     found = call(rest, state, hint=say.hint, copies=False)
-    if not asked:
-        raise say("no answer")
+    say.when(not asked, "no answer")
     boundary = asked[-1]
-    if not isinstance(boundary, Boundary):
-        raise say("no boundary", kind=kind_of(boundary))
-    if not same(whole, start.memory):
-        raise say("changed")
-    if boundary.window != start.window:
-        raise say("other boundary")
+    say.when(not isinstance(boundary, Boundary), "no boundary", kind=kind_of(boundary))
+    say.when(not same(whole, start.memory), "changed")
+    say.when(boundary.window != start.window, "other boundary")
     weights = boundary.memory.fast_weights
-    if 3 not in weights:
-        raise say("other layers")
-    if not boundary.memory.conv_tails:
-        raise say("rest gone")
-    if 1 not in weights or torch.equal(weights[1], start.memory.fast_weights[1]):
-        raise say("no state")
-    if not torch.equal(weights[3], start.memory.fast_weights[3]):
-        raise say("another layer")
-    if not torch.equal(weights[1].detach(), state.detach()):
-        raise say("added")
-    if not isinstance(found, torch.Tensor):
-        raise say("type", kind=type(found).__name__)
-    if not (weights[1].requires_grad and found.requires_grad):
-        raise say("no gradient back")
-    if not torch.equal(found, answer(boundary)):
-        raise say("otherwise")
+    say.when(3 not in weights, "other layers")
+    say.when(not boundary.memory.conv_tails, "rest gone")
+    say.when(1 not in weights or torch.equal(weights[1], start.memory.fast_weights[1]), "no state")
+    say.when(not torch.equal(weights[3], start.memory.fast_weights[3]), "another layer")
+    say.when(not torch.equal(weights[1].detach(), state.detach()), "added")
+    say.when(not isinstance(found, torch.Tensor), "type", kind=type(found).__name__)
+    say.when(not (weights[1].requires_grad and found.requires_grad), "no gradient back")
+    say.when(not torch.equal(found, answer(boundary)), "otherwise")
     _check_other_layer(say, make_rest, answer, asked)
 
 
@@ -196,11 +174,9 @@ def _check_other_layer(say: Words, make_rest: Any, answer: Any, asked: list[Boun
     state = torch.full((2, 2, 2, 3), 0.5)
     asked.clear()
     found = call(rest, state, hint=say.hint, copies=False)
-    if not callable(rest) or not asked or not isinstance(asked[-1], Boundary):
-        raise say("elsewhere")
+    say.when(not callable(rest) or not asked or not isinstance(asked[-1], Boundary), "elsewhere")
     weights, first = asked[-1].memory.fast_weights, start.memory.fast_weights[1]
-    if asked[-1].window != start.window:
-        raise say("no start")
+    say.when(asked[-1].window != start.window, "no start")
     right = {1: first, 3: state}
     if weights.keys() != right.keys() or not all(torch.equal(weights[i], right[i]) for i in right):
         raise say("no layer")
@@ -213,17 +189,13 @@ def check_feature_mask(say: Words, feature_mask: Any) -> None:
     """Exercise 5: ``feature_mask(passes, heads, key, value)`` numbers (pass, head) without gaps."""
     shape = (3, 2, 4, 5)
     found = call_for_array(feature_mask, *shape, shape=shape, hint=say.hint)
-    if (found != found.round()).any():
-        raise say("whole")
-    if (found.max((2, 3)) != found.min((2, 3))).any():
-        raise say("entries")
+    say.when((found != found.round()).any(), "whole")
+    say.when((found.max((2, 3)) != found.min((2, 3))).any(), "entries")
     numbers = found[:, :, 0, 0]
     if len(np.unique(numbers)) < 6:
         raise say("shared", which="heads" if (numbers == numbers[:, :1]).all() else "passes")
-    if numbers.min() != 0:
-        raise say("first")
-    if numbers.max() != 5:
-        raise say("gaps", most=f"{numbers.max():.0f}")
+    say.when(numbers.min() != 0, "first")
+    say.when(numbers.max() != 5, "gaps", most=f"{numbers.max():.0f}")
     if not np.array_equal(numbers, np.arange(6).reshape(3, 2)):
         refuse(say, numbers, {"head by head": np.arange(6).reshape(2, 3).T})
     right_elsewhere(
@@ -252,8 +224,7 @@ def check_shapley(say: Words, shapley: Any) -> None:
         return float(sum(coalition) ** 2 + len(set(coalition) & {2, 3}))
 
     result = call(shapley, players, worth, hint=say.hint)
-    if isinstance(result, Mapping):
-        raise say("dictionary")
+    say.when(isinstance(result, Mapping), "dictionary")
     found = array_of(result, name=name_of(shapley), shape=(3,), hint=say.hint)
     right = shapley_values(players, worth)
     if not close(found, right):

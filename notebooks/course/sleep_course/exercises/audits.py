@@ -43,16 +43,14 @@ def check_probe_audit(say: Words, probe_audit: Any) -> None:
         found = call_for_number(probe_audit, probe, source, hint=say.hint)
         if probe.refused:
             raise probe.refused[0]
-        if not probe.calls:
-            raise say("no score")
+        say.when(not probe.calls, "no score")
         # leave one ring out, or any other way round in which each ring is tested in its turn
         tested = np.unique(np.concatenate([source[test] for _, test, _ in probe.calls]))
         for train, test, _ in probe.calls:
             few = len(probe.calls) > 1 and len(tested) == count
             _check_split(say, train, test, source, few=few)
         scores = [score for *_, score in probe.calls]
-        if not min(scores) - 1e-9 <= found <= max(scores) + 1e-9:
-            raise say("other number")
+        say.when(not min(scores) - 1e-9 <= found <= max(scores) + 1e-9, "other number")
 
 
 class _Nearest:
@@ -95,10 +93,8 @@ def check_convergence_audit(say: Words, convergence_audit: Any) -> None:
     def given(states: np.ndarray) -> np.ndarray:
         arguments = (states, writes, audits.replay)
         result = call_for_array(convergence_audit, *arguments, shape=None, hint=say.hint)
-        if result.shape == (n,):
-            raise say("pass 1")
-        if result.shape != (n - 1,):
-            raise say("count", n=n, shape=result.shape)
+        say.when(result.shape == (n,), "pass 1")
+        say.when(result.shape != (n - 1,), "count", n=n, shape=result.shape)
         return result
 
     change = changing.relative_steps
@@ -140,25 +136,18 @@ def check_lift_audit(say: Words, lift_audit: Any) -> None:
 
     def given(a: np.ndarray, b: np.ndarray, cost: float = 4.0, other: float = 4.0) -> bool:
         result = call(lift_audit, a, b, cost, other, audits.interval, hint=say.hint)
-        if not isinstance(result, bool | np.bool_):
-            raise say("no verdict", kind=kind_of(result))
+        say.when(not isinstance(result, bool | np.bool_), "no verdict", kind=kind_of(result))
         return bool(result)
 
     stands = given(ours, theirs)
     one, both = given(ours[:1], theirs[:1]), given(ours, unsure)
     dear, worse = given(ours, theirs, 8.0, 4.0), given(theirs, ours)
-    if not (stands or one or both or dear or worse):
-        raise say("nothing passes")
-    if stands and one and both and dear and worse:
-        raise say("everything passes")
-    if not stands:
-        raise say("honest")
-    if worse:
-        raise say("worse")
-    if both:
-        raise say("contains 0")
-    if one:
-        raise say("one seed")
+    say.when(not (stands or one or both or dear or worse), "nothing passes")
+    say.when(stands and one and both and dear and worse, "everything passes")
+    say.when(not stands, "honest")
+    say.when(worse, "worse")
+    say.when(both, "contains 0")
+    say.when(one, "one seed")
     for name, case, right in (
         ("two seeds", (few, fewer), False),
         ("two on a side", (ours, fewer), False),
@@ -171,8 +160,7 @@ def check_lift_audit(say: Words, lift_audit: Any) -> None:
         ("each other", (ours, theirs, 4.0, 2.0), False),
         ("each other", (ours, theirs, 8.0, 8.0), True),
     ):
-        if given(*case) != right:
-            raise say(name)
+        say.when(given(*case) != right, name)
 
 
 @exercise(WORDS["likeness_audit"])
@@ -240,17 +228,13 @@ def _rows(say: Words, rows: Any, count: int) -> np.ndarray:
     Raises `NotYet` if there are no rows, or no such rows.
     """
     rows = np.asarray(rows)
-    if not rows.size or (rows.dtype == bool and not rows.any()):
-        raise say("no rows")
+    say.when(not rows.size or (rows.dtype == bool and not rows.any()), "no rows")
     if rows.dtype == bool:
-        if rows.shape != (count,):
-            raise say("mask size", count=count, shape=rows.shape)
+        say.when(rows.shape != (count,), "mask size", count=count, shape=rows.shape)
         return np.flatnonzero(rows)
-    if rows.shape == (count,) and np.isin(rows, (0, 1)).all():
-        raise say("0 and 1")
+    say.when(rows.shape == (count,) and np.isin(rows, (0, 1)).all(), "0 and 1")
     rows = rows.astype(np.int64).ravel()
-    if len(rows) and (rows.min() < 0 or rows.max() >= count):
-        raise say("no such row", last=count - 1)
+    say.when(len(rows) and (rows.min() < 0 or rows.max() >= count), "no such row", last=count - 1)
     return rows
 
 
@@ -258,18 +242,15 @@ def _check_split(
     say: Words, train: np.ndarray, test: np.ndarray, source: np.ndarray, *, few: bool
 ) -> None:
     """Say what is wrong with a split; with `few`, a test may be of one ring alone."""
-    if len(np.intersect1d(train, test)):
-        raise say("rows on both sides")
+    say.when(len(np.intersect1d(train, test)), "rows on both sides")
     left, right = np.unique(source[train]), np.unique(source[test])
     both = np.intersect1d(left, right)
     every = len(np.unique(source))
     numbers = {"trained": len(left), "tested": len(right), "every": every, "both": len(both)}
-    if len(both) > len(right) / 2:
-        raise say("rings seen", **numbers)
+    say.when(len(both) > len(right) / 2, "rings seen", **numbers)
     if len(both):
         raise say("ring seen", ring=both[0])
-    if (len(right) < every / 10 and not few) or len(left) < every / 2:
-        raise say("quarters", **numbers)
+    say.when((len(right) < every / 10 and not few) or len(left) < every / 2, "quarters", **numbers)
 
 
 def _chances(
@@ -286,16 +267,12 @@ def _chances(
         left, right = _which(a, x), _which(b, y)
         if left is None or right is None:
             raise say("columns" if _same_numbers(a, x) and _same_numbers(b, y) else "not whole")
-        if np.array_equal(left, right):
-            raise say("alike")
+        say.when(np.array_equal(left, right), "alike")
         chances.append(found)
         pairings.add(tuple(right[left.argsort()]))  # the partner of example 0, 1, ... of x
-    if not chances:
-        raise say("no shuffle")
-    if len(chances) < 5:
-        raise say("lottery")
-    if len(pairings) < 5:
-        raise say("same shuffles", count=len(chances), different=len(pairings))
+    say.when(not chances, "no shuffle")
+    say.when(len(chances) < 5, "lottery")
+    say.when(len(pairings) < 5, "same shuffles", count=len(chances), different=len(pairings))
     return chances
 
 

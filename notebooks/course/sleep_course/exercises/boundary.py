@@ -38,8 +38,7 @@ def check_sizes(say: Words, cache_numbers: Any, fast_numbers: Any) -> None:
     say = WORDS["cache_numbers"]
     mistakes = {"keys alone": 60, "vectors": 12, "added": 16}
     compare(say, cache_numbers, cached, (10, 6), mistakes=mistakes)
-    if call_for_number(cache_numbers, 20, 6, hint=say.hint) != 240:
-        raise say("no growth")
+    say.when(call_for_number(cache_numbers, 20, 6, hint=say.hint) != 240, "no growth")
     others = {"of another width": (10, 8), "of one token": (1, 6), "of other sizes": (7, 5)}
     compare(say, cache_numbers, cached, (10, 6), mistakes=mistakes, elsewhere=others)
     compare(
@@ -68,8 +67,7 @@ def check_cut(say: Words, cut: Any) -> None:
         pairs = []
         for pair in result:
             pairs.append(array_of(pair, name="each window", shape=(2,), hint=say.hint))
-            if (pairs[-1] % 1).any():
-                raise say("part of a token", pair=pair)
+            say.when((pairs[-1] % 1).any(), "part of a token", pair=pair)
         return [(int(start), int(stop)) for start, stop in pairs]
 
     mistakes = {
@@ -79,15 +77,12 @@ def check_cut(say: Words, cut: Any) -> None:
     for tokens, window in ((8, 4), (10, 4), (3, 4), (9, 3), (10, 7), (5, 5), (3, 1)):
         found = given(tokens, window)
         for name, wrong in mistakes.get((tokens, window), {}).items():
-            if found == wrong:
-                raise say(name)
+            say.when(found == wrong, name)
         edges = [*range(0, tokens, window), tokens]
         right = list(zip(edges[:-1], edges[1:], strict=True))
         if found != right:
-            if tokens == 8 and len(found) > 2:
-                raise say("overlap")
-            if tokens < window:
-                raise say("short text")
+            say.when(tokens == 8 and len(found) > 2, "overlap")
+            say.when(tokens < window, "short text")
             raise say("otherwise", tokens=tokens, window=window, right=right, found=found)
 
 
@@ -105,16 +100,11 @@ def check_may_see(say: Words, may_see: Any) -> None:
     for eviction in ("hard", "sliding"):
         hard, right = eviction == "hard", seen(12, WINDOW, eviction)
         found = asked(WINDOW, eviction)
-        if (found & ~np.tri(12, dtype=bool)).any():
-            raise say("later")
-        if not found.diagonal().all():
-            raise say("not itself")
-        if hard and np.array_equal(found, seen(12, WINDOW, "sliding")):
-            raise say("hard as sliding")
-        if hard and found[WINDOW, WINDOW - 1]:
-            raise say("across", **numbers)
-        if not hard and np.array_equal(found, seen(12, WINDOW, "hard")):
-            raise say("sliding as hard")
+        say.when((found & ~np.tri(12, dtype=bool)).any(), "later")
+        say.when(not found.diagonal().all(), "not itself")
+        say.when(hard and np.array_equal(found, seen(12, WINDOW, "sliding")), "hard as sliding")
+        say.when(hard and found[WINDOW, WINDOW - 1], "across", **numbers)
+        say.when(not hard and np.array_equal(found, seen(12, WINDOW, "hard")), "sliding as hard")
         if not hard and np.array_equal(found, seen(12, WINDOW + 1, "sliding")):
             raise say("one too many", **numbers)
         if not np.array_equal(found, right):
@@ -132,25 +122,18 @@ def check_after_eviction(say: Words, after_eviction: Any) -> None:
     memory, other = _full_memory(), _full_memory(seed=1)
     for eviction in ("hard", "sliding"):
         after = call(after_eviction, memory, WINDOW, eviction, hint=say.hint)
-        if not isinstance(after, Memory):
-            raise say("no memory", kind=kind_of(after))
+        say.when(not isinstance(after, Memory), "no memory", kind=kind_of(after))
         _check_parts(say, after)
         if not after.fast_weights or not all(s.any() for s in after.fast_weights.values()):
             raise say("no S")
-        if after.conv_tails:
-            raise say("tails")
-        if eviction == "hard" and after.kv:
-            raise say("hard keeps")
-        if eviction == "sliding" and not after.kv:
-            raise say("sliding drops")
+        say.when(after.conv_tails, "tails")
+        say.when(eviction == "hard" and after.kv, "hard keeps")
+        say.when(eviction == "sliding" and not after.kv, "sliding drops")
         kept = {cache.keys.shape[2] for cache in after.kv.values()}
-        if kept - {WINDOW - 1}:
-            raise say("too many", before=WINDOW - 1, kept=max(kept))
+        say.when(kept - {WINDOW - 1}, "too many", before=WINDOW - 1, kept=max(kept, default=0))
         right = evict(memory, SleepConfig(window=WINDOW, eviction=eviction))
-        if right.tensors().keys() != after.tensors().keys():
-            raise say("layers")
-        if not same(right, after):
-            raise say("otherwise")
+        say.when(right.tensors().keys() != after.tensors().keys(), "layers")
+        say.when(not same(right, after), "otherwise")
     for start, window, eviction in (
         (memory, 3, "sliding"),
         (memory, 6, "sliding"),
@@ -169,8 +152,7 @@ def _check_parts(say: Words, memory: Memory) -> None:
         if not isinstance(getattr(memory, part), dict):
             raise say("no mapping", part=part, kind=kind_of(getattr(memory, part)))
     for cache in memory.kv.values():
-        if not isinstance(cache, KVCache):
-            raise say("no cache", kind=kind_of(cache))
+        say.when(not isinstance(cache, KVCache), "no cache", kind=kind_of(cache))
 
 
 @exercise(WORDS["sleep_on"])
@@ -188,30 +170,20 @@ def check_sleep_on(say: Words, sleep_on: Any) -> None:
     def given(n: int, tokens: float = 1.0, memory: float = 5.0) -> float:
         passes.clear()
         result = call(sleep_on, tokens, memory, n, embed, one_pass, hint=say.hint)
-        if isinstance(result, tuple):
-            raise say("pair")
+        say.when(isinstance(result, tuple), "pair")
         return float(array_of(result, name="sleep_on", shape=(), hint=say.hint))
 
     found = given(1)
-    if not passes:
-        raise say("no pass")
-    if found == 21.0:
-        raise say("h")
-    if passes[0] == 1.0:
-        raise say("tokens")
-    if len(passes) == 2:
-        raise say("two passes")
-    if found != 15.0:
-        raise say("one pass")
+    say.when(not passes, "no pass")
+    say.when(found == 21.0, "h")
+    say.when(passes[0] == 1.0, "tokens")
+    say.when(len(passes) == 2, "two passes")
+    say.when(found != 15.0, "one pass")
     found = given(3)
-    if len(passes) != 3:
-        raise say("count", passes=len(passes))
-    if passes == [10.0] * 3:
-        raise say("same h")
-    if found == 5.0 + passes[-1]:
-        raise say("same S")
-    if found != 5.0 + sum(passes):
-        raise say("otherwise")
+    say.when(len(passes) != 3, "count", passes=len(passes))
+    say.when(passes == [10.0] * 3, "same h")
+    say.when(found == 5.0 + passes[-1], "same S")
+    say.when(found != 5.0 + sum(passes), "otherwise")
     for n, tokens, memory in ((2, 3.0, -7.0), (5, 0.5, 0.0)):
         found = given(n, tokens, memory)
         if len(passes) != n or found != memory + sum(passes) or passes[0] != 10 * tokens:

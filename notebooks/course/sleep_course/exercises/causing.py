@@ -41,8 +41,7 @@ def check_patched(say: Words, patched: Any) -> None:
     }
     compare(say, patched, _with_head, (own, donors, 2), mistakes=mistakes)
     first = call_for_array(patched, own, donors, 0, shape=SHAPE, hint=say.hint)
-    if not close(first, _with_head(own, donors, 0)):
-        raise say("head 0")
+    say.when(not close(first, _with_head(own, donors, 0)), "head 0")
     small, others = (np.random.default_rng(s).standard_normal((2, 4, 3, 3)) for s in (11, 12))
     elsewhere = {"with head 1": (own, donors, 1), "of another size": (small, others, 3)}
     right_elsewhere(patched, _with_head, elsewhere)
@@ -68,8 +67,7 @@ def check_effect(say: Words, effect: Any) -> None:
     }
     compare(say, effect, ratio, (after, own, donors), mistakes=mistakes, right=f"{right:.3f}")
     for x, end in ((own, 0.0), (donors, 1.0)):
-        if not close(call_for_number(effect, x, own, donors, hint=say.hint), end):
-            raise say("ends")
+        say.when(not close(call_for_number(effect, x, own, donors, hint=say.hint), end), "ends")
     right_elsewhere(
         effect,
         ratio,
@@ -132,17 +130,13 @@ def check_read_on(say: Words, read_on: Any) -> None:
     ) -> float:
         ran.clear()
         result = call(read_on, h, state, done, n, one_pass, answer, hint=say.hint)
-        if isinstance(result, tuple) or np.shape(result) != ():
-            raise say("no number")
+        say.when(isinstance(result, tuple) or np.shape(result) != (), "no number")
         return float(array_of(result, name="read_on", shape=(), hint=say.hint))
 
     found = given(1, 4)
-    if not ran:
-        raise say("no pass")
-    if len(ran) == 4:
-        raise say("four passes")
-    if len(ran) != 3:
-        raise say("count", passes=len(ran))
+    say.when(not ran, "no pass")
+    say.when(len(ran) == 4, "four passes")
+    say.when(len(ran) != 3, "count", passes=len(ran))
     if not close(found, _toy_read_on(h, state, 3)):
         mistakes = {
             "same h": _toy_read_on(h, state, 3, same_features=True),
@@ -150,15 +144,13 @@ def check_read_on(say: Words, read_on: Any) -> None:
             "old S": _toy_answer(state),
         }
         refuse(say, found, mistakes)
-    if not close(given(4, 4), _toy_answer(state)) or ran:
-        raise say("after the last")
+    say.when(not close(given(4, 4), _toy_answer(state)) or ran, "after the last")
     for done, n in ((2, 4), (0, 2), (3, 8)):
         found = given(done, n)
         if len(ran) != n - done or not close(found, _toy_read_on(h, state, n - done)):
             raise say("other passes", done=done, n=n, left=n - done)
     for other, memory in ((h + 1, state), (h, -2 * state)):
-        if not close(given(1, 3, other, memory), _toy_read_on(other, memory, 2)):
-            raise say("other S")
+        say.when(not close(given(1, 3, other, memory), _toy_read_on(other, memory, 2)), "other S")
     if not close(given(3, 3, h, state, lambda s: float(s[1, 0] + s[1, 1])), state[1].sum()):
         raise say("other answer")
 

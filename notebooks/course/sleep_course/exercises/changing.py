@@ -32,10 +32,8 @@ def check_effective_rank(say: Words, effective_rank: Any) -> None:
 
     found = given(2.0, 2.0, 2.0, 2.0)
     for name, wrong in (("entropy", np.log(4)), ("log2", np.exp(2)), ("no minus", 1 / 4)):
-        if close(found, wrong):
-            raise say(name)
-    if not close(found, 4):
-        raise say("even", found=f"{found:.3g}")
+        say.when(close(found, wrong), name)
+    say.when(not close(found, 4), "even", found=f"{found:.3g}")
     found = given(4.0, 2.0, 1.0, 1.0)
     share, square = np.array([4, 2, 1, 1]) / 8, np.array([16, 4, 1, 1]) / 22
     if not close(found, np.exp(-(share * np.log(share)).sum())):
@@ -45,8 +43,7 @@ def check_effective_rank(say: Words, effective_rank: Any) -> None:
             "count": 4,
         }
         refuse(say, found, mistakes)
-    if not close(given(400.0, 200.0, 100.0, 100.0), found):
-        raise say("scale")
+    say.when(not close(given(400.0, 200.0, 100.0, 100.0), found), "scale")
     generator = np.random.default_rng(12)
     right_elsewhere(
         effective_rank,

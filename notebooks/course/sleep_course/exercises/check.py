@@ -58,6 +58,11 @@ class Words:
             text = text.replace(f"{{{key}}}", str(value))
         return NotYet(text)
 
+    def when(self, wrong: Any, name: str, **values: Any) -> None:
+        """Raise the sentence `name` if something is `wrong`."""
+        if wrong:
+            raise self(name, **values)
+
 
 def lesson(name: str) -> dict[str, Words]:
     """Return the words of a lesson's exercises, by the exercise."""

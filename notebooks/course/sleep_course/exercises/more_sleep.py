@@ -28,14 +28,10 @@ def check_seed_interval(say: Words, seed_interval: Any) -> None:
     """Exercise 1: ``seed_interval(accuracy)`` is mean, low and high of the 95 % t interval."""
     mean, low, high = call_for_array(seed_interval, SEEDS, shape=(3,), hint=say.hint)
     right, count = SEEDS.mean(), len(SEEDS)
-    if close(low, right) or close(high, right):
-        raise say("order")
-    if not close(mean, right):
-        raise say("other mean", mean=f"{mean:.4g}", right=f"{right:.4g}")
-    if low > high:
-        raise say("upside down")
-    if close((high - low) / 2, 0):
-        raise say("no width")
+    say.when(close(low, right) or close(high, right), "order")
+    say.when(not close(mean, right), "other mean", mean=f"{mean:.4g}", right=f"{right:.4g}")
+    say.when(low > high, "upside down")
+    say.when(close((high - low) / 2, 0), "no width")
     spread, flat, root = SEEDS.std(ddof=1), SEEDS.std(), np.sqrt(count)
     error, t = spread / root, float(stats.t.ppf(0.975, count - 1))
 
@@ -55,12 +51,9 @@ def check_seed_interval(say: Words, seed_interval: Any) -> None:
             "quantile": stats.t.ppf(0.95, count - 1) * error,
         }
         for name, wrong in halves.items():
-            if is_half(float(wrong)):
-                raise say(name)
-        if close([low, high], [SEEDS.min(), SEEDS.max()]):
-            raise say("extremes")
-        if _is_bootstrap(low, high):
-            raise say("bootstrap")
+            say.when(is_half(float(wrong)), name)
+        say.when(close([low, high], [SEEDS.min(), SEEDS.max()]), "extremes")
+        say.when(_is_bootstrap(low, high), "bootstrap")
         ends = {"low": f"{low - mean:+.4f}", "high": f"{high - mean:+.4f}"}
         raise say("otherwise", half=f"{t * error:.4f}", **ends)
     right_elsewhere(
@@ -83,20 +76,13 @@ def check_cost(say: Words, cost: Any) -> None:
         return call_for_number(cost, *arguments, hint=say.hint)
 
     found = given(4, 16, 32, 1.0)
-    if close(found, 4.0):
-        raise say("n")
-    if close(found, 96.0):
-        raise say("passes")
-    if not close(given(1, 16, 32, 1.0), 1.0):
-        raise say("n = 1")
-    if not close(found, 2.0):
-        raise say("n = 4")
-    if close(given(4, 300, 60, 0.5), given(4, 300, 60, 1.0)):
-        raise say("no looped")
-    if not close(given(4, 300, 60, 0.5), (300 * 2.5 + 60) / 360):
-        raise say("half")
-    if not close(given(4, 16, 32), 2.0):
-        raise say("default")
+    say.when(close(found, 4.0), "n")
+    say.when(close(found, 96.0), "passes")
+    say.when(not close(given(1, 16, 32, 1.0), 1.0), "n = 1")
+    say.when(not close(found, 2.0), "n = 4")
+    say.when(close(given(4, 300, 60, 0.5), given(4, 300, 60, 1.0)), "no looped")
+    say.when(not close(given(4, 300, 60, 0.5), (300 * 2.5 + 60) / 360), "half")
+    say.when(not close(given(4, 16, 32), 2.0), "default")
     right_elsewhere(
         cost,
         lambda n, asleep, awake, looped: (

@@ -48,25 +48,18 @@ def check_held_out(say: Words, held_out: Any) -> None:
     def given(example: np.ndarray, share: float, seed: int) -> np.ndarray:
         arguments = (example, share, seed)
         found = call_for_array(held_out, *arguments, shape=example.shape, hint=say.hint)
-        if not np.isin(found, (0, 1)).all():
-            raise say("numbers")
+        say.when(not np.isin(found, (0, 1)).all(), "numbers")
         return found.astype(bool)
 
     test = given(example, 0.25, 0)
-    if test.all() or not test.any():
-        raise say("all or none", which="every" if test.any() else "no")
+    say.when(test.all() or not test.any(), "all or none", which="every" if test.any() else "no")
     both = np.intersect1d(example[test], example[~test])
-    if len(both):
-        raise say("both sides", both=len(both), examples=EXAMPLES)
+    say.when(len(both), "both sides", both=len(both), examples=EXAMPLES)
     tested = len(np.unique(example[test]))
-    if tested == EXAMPLES - 5:
-        raise say("inverted")
-    if tested != 5:
-        raise say("share", examples=EXAMPLES, tested=tested)
-    if all(np.array_equal(test, given(example, 0.25, seed)) for seed in (1, 2)):
-        raise say("no seed")
-    if not np.array_equal(test, given(example, 0.25, 0)):
-        raise say("no repeat")
+    say.when(tested == EXAMPLES - 5, "inverted")
+    say.when(tested != 5, "share", examples=EXAMPLES, tested=tested)
+    say.when(all(np.array_equal(test, given(example, 0.25, seed)) for seed in (1, 2)), "no seed")
+    say.when(not np.array_equal(test, given(example, 0.25, 0)), "no repeat")
     for different, examples, share in (
         ("with another share", example, 0.5),
         ("with other examples", np.repeat(np.arange(8), 5), 0.25),
@@ -90,29 +83,22 @@ def check_choose(say: Words, choose: Any) -> None:
         result = call(choose, list(alphas), _folds(say, folds, opened), hint=say.hint)
         if not isinstance(result, tuple | list | np.ndarray) or np.shape(result)[:1] != (2,):
             raise say("two things")
-        if (times := len(tested())) > 1:
-            raise say("opened", times=times)
+        say.when((times := len(tested())) > 1, "opened", times=times)
         return array_of(list(result), name="choose", shape=(2,), hint=say.hint)
 
     def tested() -> list[float]:
         return [alpha for fold, alpha in opened if fold == "test"]
 
     alpha, accuracy = given(FOLDS, ALPHAS)
-    if alpha not in ALPHAS:
-        raise say("no alpha", alpha=f"{alpha:g}")
+    say.when(alpha not in ALPHAS, "no alpha", alpha=f"{alpha:g}")
     if alpha == min(ALPHAS):
         by = "the training fold" if ("train", alpha) in opened else "something else"
         raise say("least", by=by)
-    if alpha != 1.0:
-        raise say("not best", alpha=f"{alpha:g}")
-    if not tested():
-        raise say("shut")
-    if not close(accuracy, FOLDS["test"][1.0]):
-        raise say("other accuracy")
-    if not close(given(OTHER_FOLDS, OTHER_ALPHAS), (0.3, 0.7)):
-        raise say("other alphas")
-    if tested() != [0.3]:
-        raise say("once")
+    say.when(alpha != 1.0, "not best", alpha=f"{alpha:g}")
+    say.when(not tested(), "shut")
+    say.when(not close(accuracy, FOLDS["test"][1.0]), "other accuracy")
+    say.when(not close(given(OTHER_FOLDS, OTHER_ALPHAS), (0.3, 0.7)), "other alphas")
+    say.when(tested() != [0.3], "once")
 
 
 def _folds(
@@ -121,10 +107,8 @@ def _folds(
     """Return `score(alpha, fold)`, which notes each call."""
 
     def score(alpha: float, fold: str) -> float:
-        if fold not in folds:
-            raise say("no fold", fold=repr(fold))
-        if float(alpha) not in folds[fold]:
-            raise say("not given", alpha=f"{float(alpha):g}")
+        say.when(fold not in folds, "no fold", fold=repr(fold))
+        say.when(float(alpha) not in folds[fold], "not given", alpha=f"{float(alpha):g}")
         opened.append((fold, float(alpha)))
         return folds[fold][float(alpha)]
 
@@ -149,28 +133,20 @@ def check_control(say: Words, control_labels: Any) -> None:
         return max(len(np.unique(found[kinds == kind])) for kind in np.unique(kinds))
 
     found = given(kinds, classes, 0)
-    if not labels(found, classes):
-        raise say("whole numbers", most=classes - 1)
-    if len(np.unique(found)) == 1:
-        raise say("one label")
-    if most(found, kinds) > 1:
-        raise say("several")
-    if np.array_equal(found, given(kinds, classes, 7)):
-        raise say("no seed")
+    say.when(not labels(found, classes), "whole numbers", most=classes - 1)
+    say.when(len(np.unique(found)) == 1, "one label")
+    say.when(most(found, kinds) > 1, "several")
+    say.when(np.array_equal(found, given(kinds, classes, 7)), "no seed")
     of_kind = np.array([found[kinds == kind][0] for kind in range(30)])  # all 30 occur
-    if (of_kind[classes:] == of_kind[:-classes]).all():
-        raise say("cycle")
-    if not np.array_equal(found, given(kinds, classes, 0)):
-        raise say("no repeat")
-    if len(np.unique(found)) < classes:
-        raise say("never drawn", classes=classes)
+    say.when((of_kind[classes:] == of_kind[:-classes]).all(), "cycle")
+    say.when(not np.array_equal(found, given(kinds, classes, 0)), "no repeat")
+    say.when(len(np.unique(found)) < classes, "never drawn", classes=classes)
     gaps = np.repeat([2, 3, 7, 50, 51, 52, 53, 90], 6)
     for classes in (3, 12):
         found = given(gaps, classes, 1)
         if most(found, gaps) > 1 or not labels(found, classes):
             raise say("elsewhere", classes=classes, most=classes - 1)
-    if len(np.unique(given(np.arange(300), 12, 2))) < 12:
-        raise say("no classes")
+    say.when(len(np.unique(given(np.arange(300), 12, 2))) < 12, "no classes")
 
 
 @exercise(WORDS["interval"])
@@ -190,8 +166,7 @@ def check_interval(say: Words, interval: Any) -> None:
 
     t, normal = float(stats.t.ppf(0.975, 11)), is_half(1.96 * spread / root)
     if not normal and not is_half(t * spread / root):
-        if close([low, high], [mean, 1.96 * spread / root]):
-            raise say("width")
+        say.when(close([low, high], [mean, 1.96 * spread / root]), "width")
         if close([high, low], [mean - 1.96 * spread / root, mean + 1.96 * spread / root]):
             raise say("order")
         for name, errors in {
@@ -201,8 +176,7 @@ def check_interval(say: Words, interval: Any) -> None:
             "one error": (spread / root / 1.96,),
             "axis": (columns.std(ddof=1) / np.sqrt(6),),
         }.items():
-            if is_half(*(1.96 * error for error in errors)):
-                raise say(name)
+            say.when(is_half(*(1.96 * error for error in errors)), name)
         raise say("otherwise", mean=f"{mean:.3f}", half=f"{1.96 * spread / root:.3f}")
 
     def right_interval(x: np.ndarray) -> tuple[float, float]:
@@ -232,30 +206,22 @@ def check_random_like(say: Words, random_like: Any) -> None:
 
     found = given(0)
     wanted, lengths = (np.linalg.norm(rows, axis=1) for rows in (change, found))
-    if not lengths.all():
-        raise say("zero")
+    say.when(not lengths.all(), "zero")
     along = (found * change).sum(1) / (lengths * wanted)
-    if (np.abs(along) > 0.999).all():
-        raise say("probe")
-    if close(lengths, np.ones(40)):
-        raise say("length 1")
+    say.when((np.abs(along) > 0.999).all(), "probe")
+    say.when(close(lengths, np.ones(40)), "length 1")
     if not close(lengths, wanted):
         together = close(np.linalg.norm(found), np.linalg.norm(change))
         raise say("all together" if together else "lengths")
     unit = found / lengths[:, None]
-    if np.abs(unit @ unit.T - np.eye(40)).max() > 0.999:
-        raise say("one direction")
-    if (found >= 0).all():
-        raise say("positive")
-    if np.abs(along).mean() > 0.5:
-        raise say("much alike")
-    if np.array_equal(found, given(1)):
-        raise say("no seed")
+    say.when(np.abs(unit @ unit.T - np.eye(40)).max() > 0.999, "one direction")
+    say.when((found >= 0).all(), "positive")
+    say.when(np.abs(along).mean() > 0.5, "much alike")
+    say.when(np.array_equal(found, given(1)), "no seed")
     several = np.concatenate([given(seed) for seed in range(8)])
     several /= np.linalg.norm(several, axis=1, keepdims=True)
     # mean fourth power over the squared mean square: 3 for a normal, near 2.8 on this sphere
-    if (several**4).mean() / (several**2).mean() ** 2 < 2.3:
-        raise say("corners")
+    say.when((several**4).mean() / (several**2).mean() ** 2 < 2.3, "corners")
     other = np.random.default_rng(174).normal(size=(6, 50)) * np.arange(1, 7)[:, None]
     found = call_for_array(random_like, other, 0, shape=other.shape, hint=say.hint)
     if not close(np.linalg.norm(found, axis=1), np.linalg.norm(other, axis=1)):

@@ -49,19 +49,13 @@ def check_events(say: Words, events_of: Any) -> None:
         "two evictions": ["pass 1", "eviction", "pass 2", "eviction"],
         "awake": ["wake", "eviction"],
     }.items():
-        if found == wrong:
-            raise say(name)
-    if found != ["pass 1", "pass 2", "eviction"]:
-        raise say("asleep", found=found)
+        say.when(found == wrong, name)
+    say.when(found != ["pass 1", "pass 2", "eviction"], "asleep", found=found)
     found = given([True], 3)
-    if found == ["wake"]:
-        raise say("awake, no eviction")
-    if found.count("wake") == 3:
-        raise say("three wakes")
-    if "pass 1" in found:
-        raise say("sleeps first")
-    if found != ["wake", "eviction"]:
-        raise say("read awake", found=found)
+    say.when(found == ["wake"], "awake, no eviction")
+    say.when(found.count("wake") == 3, "three wakes")
+    say.when("pass 1" in found, "sleeps first")
+    say.when(found != ["wake", "eviction"], "read awake", found=found)
     for name, labelled, n in (
         ("two and one", [False, False, True], 1),
         ("otherwise", [True, False, True], 4),
@@ -89,13 +83,10 @@ def check_memory_after(say: Words, memory_after: Any) -> None:
 
         here = {"window": window, "sleep_pass": sleep_pass}
         result = call(memory_after, _Reading(counted()), *here.values(), hint=say.hint)
-        if isinstance(result, SleepPass):
-            raise say("event")
-        if not isinstance(result, Memory):
-            raise say("no memory", kind=kind_of(result))
+        say.when(isinstance(result, SleepPass), "event")
+        say.when(not isinstance(result, Memory), "no memory", kind=kind_of(result))
         right = _position(whole, window, sleep_pass)
-        if len(pulled) > right + 1:
-            raise say("pulled", **here, place=right + 1, pulled=len(pulled))
+        say.when(len(pulled) > right + 1, "pulled", **here, place=right + 1, pulled=len(pulled))
         if not same(result, whole[right].memory):
             first = whole[_position(whole, 0, sleep_pass)]
             raise say("first window" if same(result, first.memory) else "otherwise", **here)
@@ -185,10 +176,8 @@ def check_settled(say: Words, settled: Any) -> None:
         ("overall", (0.5, 0.0), False),
         ("one of them", (0.0, 0.5), False),
     ):
-        if given(*shares) != right:
-            raise say(name)
-    if given(0.05, 0.05) != given(0.05, 0.05, scale=0.001):
-        raise say("scale")
+        say.when(given(*shares) != right, name)
+    say.when(given(0.05, 0.05) != given(0.05, 0.05, scale=0.001), "scale")
     for name, shares, right in (
         ("strict", (0.05, 0.05), True),
         ("tenth", (0.15, 0.0), False),
@@ -197,11 +186,9 @@ def check_settled(say: Words, settled: Any) -> None:
         ("before", (0.095, 0.095), True),
         ("before", (-0.105, 0.0), False),
     ):
-        if given(*shares) != right:
-            raise say(name)
+        say.when(given(*shares) != right, name)
     turned = np.linalg.qr(np.random.default_rng(5).standard_normal((3, 3)))[0]
-    if call_for_truth(settled, after @ turned, after, hint=say.hint):
-        raise say("turned")
+    say.when(call_for_truth(settled, after @ turned, after, hint=say.hint), "turned")
     _check_settled_by_size(say, settled)
 
 
@@ -217,8 +204,7 @@ def _check_settled_by_size(say: Words, settled: Any) -> None:
             change = np.zeros_like(after)
             change[moving] = share * way[moving]
             stops = call_for_truth(settled, after - change, after, hint=say.hint)
-            if stops != (share < 0.1):
-                raise say("by size", moving=len(moving), share=f"{share:g}")
+            say.when(stops != (share < 0.1), "by size", moving=len(moving), share=f"{share:g}")
 
 
 def _replayed(state: np.ndarray, writes: list[Any], n: int) -> np.ndarray:

@@ -125,8 +125,7 @@ def check_kept(say: Words, kept: Any) -> None:
     part = generator.standard_normal((KEYS, VALUES))
     later = [(k, beta, a) for k, _, beta, a in some_writes(5)]
     result = call(kept, part, later, hint=say.hint)
-    if np.ndim(result) == 0 or len(result) != 2:
-        raise say("two numbers")
+    say.when(np.ndim(result) == 0 or len(result) != 2, "two numbers")
     found = array_of(result, name=name_of(kept), shape=(2,), hint=say.hint)
     mistakes: dict[str, Any] = dict(kept_by_mistake(part, later))
     decay, removal = mistakes.pop("right")
@@ -240,8 +239,6 @@ def kept_by_mistake(
 def _matrices(say: Words, function: Any, writes: list[Any]) -> np.ndarray:
     """Call a learner's function, and take one matrix for each write from it."""
     found = call_for_array(function, writes, shape=None, hint=say.hint)
-    if found.shape == (KEYS, VALUES):
-        raise say("one matrix")
-    if found.shape != (TOKENS, KEYS, VALUES):
-        raise say("count", tokens=TOKENS, shape=found.shape)
+    say.when(found.shape == (KEYS, VALUES), "one matrix")
+    say.when(found.shape != (TOKENS, KEYS, VALUES), "count", tokens=TOKENS, shape=found.shape)
     return found
