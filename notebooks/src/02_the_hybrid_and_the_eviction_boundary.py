@@ -107,7 +107,7 @@ pictures.curves(
 
 # %% [markdown]
 # In this model `S` is as large as the cache of 8 tokens, and stays so. What is in it is mixed: no
-# token has a place of its own. The question of the whole series is what a model can put into this
+# token has its own place. The question of the whole series is what a model can put into this
 # room if it is given time.
 #
 # ## Cutting the text
@@ -259,7 +259,7 @@ for kind in kinds:
 # ### Exercise 5
 #
 # Complete `sleep_on`. You are given two functions: `embed(tokens)` gives `h`, and
-# `one_pass(h, memory)` gives back both `h` and the memory anew.
+# `one_pass(h, memory)` gives back a new `h` and a new memory.
 
 
 # %%
@@ -297,7 +297,7 @@ with torch.no_grad():
 # %% [markdown]
 # **Why $N = 1$ is the plain hybrid.** With $N = 1$ the loop runs once, and nothing is repeated: the
 # window is read as any hybrid of attention and fast weights reads it. (With sliding eviction that is
-# the sliding-window hybrid that many models of today are.) So sleep is no new kind of model. It is
+# the sliding-window hybrid that many models of today are.) So sleep is not a new kind of model. It is
 # one number of an old kind, and $N = 1$ is the fair thing to compare with.
 #
 # ## Does it matter?

@@ -108,7 +108,7 @@ for event in (first, second):
     print(f"{stepping.name_of(event)}: |S| = {size:.2f}, features left: {event.hidden is not None}")
 
 # %% [markdown]
-# Every event carries the memory *after* it, as a value of its own: later passes do not change it.
+# Every event carries the memory *after* it, as a separate value: later passes do not change it.
 #
 # ### Exercise 2
 #
@@ -215,7 +215,7 @@ pictures.curves(
 # **How to read it.** In this model each pass brings more hops within reach: one hop after one pass,
 # two after two, the rest soon after. This picture is also that of **$N$ at test time**: a sleep broken
 # off after pass $n$ *is* a sleep with $N = n$, since nothing in a pass depends on how many are to
-# come. So the two agree by construction, and one is no evidence for the other. Beyond pass 4 the
+# come. So the two agree by construction, and one is not evidence for the other. Beyond pass 4 the
 # model does what it was never trained to do, and keeps its answers nearly as they are.
 #
 # **What it cannot tell you.** These are 64 rings and one model, trained with several $N$. Notebook 9
@@ -290,7 +290,7 @@ pictures.curves(
     range(1, 9),
     {"sleep": measured.sel(procedure="sleep").values[1:]},
     dashed={"frozen replay": measured.sel(procedure="frozen replay").values[1:]},
-    title="Change of S per pass, beside the same writes made again", y_range=(0, 1.05),
+    title="Change of S per pass, next to the same writes made again", y_range=(0, 1.05),
     x_title="sleep pass", y_title="|S(n) - S(n-1)| / |S(n)|",
 )
 

@@ -19,7 +19,7 @@
 # A sleep leaves a stack of matrices, one for each pass. Here you ask that stack four questions: how
 # many directions does the memory use, does it settle or go in a circle, whose value comes back for
 # whose key, and (optional) are two passes alike? Each question has a number that is easy to compute
-# and easy to believe. Each of these numbers can also tell a story that is not there, so beside each
+# and easy to believe. Each of these numbers can also tell a story that is not there, so next to each
 # one stands what it says of something that cannot think.
 #
 # About 40 minutes to read and try, under a minute to run; nothing is fetched. Five exercises: a
@@ -128,7 +128,7 @@ print(changing.rank_table(asleep.sel(sleep_pass=4).values, effective_rank, last)
 # %% [markdown]
 # **How to read it.** The measures disagree about how many, and agree about the order: head 0 uses
 # most directions, head 1 fewest. So never say "the memory has rank 9"; say which measure, and
-# compare like with like. Over the passes, beside the replay that you know from notebook 3 (what
+# compare like with like. Over the passes, next to the replay that you know from notebook 3 (what
 # pass 1 wrote, written again; it cannot think):
 
 # %%
@@ -137,7 +137,7 @@ heads = {f"head {h}": ranks.sel(procedure="sleep", gdn_head=h).values[1:] for h 
 again = ranks.sel(procedure="frozen replay").values[1:].T
 pictures.curves(
     range(1, 5), heads, dashed={f"head {h}, replay": again[h] for h in range(4)},
-    title="Effective rank of S per pass, beside the same writes made again", y_range=(0, 11),
+    title="Effective rank of S per pass, next to the same writes made again", y_range=(0, 11),
     x_title="sleep pass", y_title="directions (of 16)",
 )  # fmt: skip
 
@@ -277,8 +277,8 @@ for n in (1, 2, 3, 4, 6, 8, 16, 32):
 # where its sleep **converges** to is a poorer memory.
 #
 # So convergence is not understanding, and not even harmless. (One trained model, 128 questions.
-# Whether others do so, ask them.) Three measures beside each other, the replay dashed: how long a
-# step is beside the one before, your two-step ratio, and the distance to the fixed point. Only the
+# Whether others do so, ask them.) Three measures side by side, the replay dashed: how long a
+# step is compared with the one before, your two-step ratio, and the distance to the fixed point. Only the
 # first window is slept on, so the others, read awake, are empty:
 
 # %%

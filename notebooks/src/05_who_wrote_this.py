@@ -56,7 +56,7 @@ np.set_printoptions(precision=2, suppress=True)
 # \underbrace{\beta\, k v^\top}_{\text{new}}$$
 #
 # The first part multiplies $S$ by a matrix in which only $k$, $\beta$ and $a$ occur. It treats
-# every part of $S$ alike, whoever wrote it: if $S$ is a sum, each summand goes its own way.
+# every part of $S$ alike, no matter who wrote it: if $S$ is a sum, each summand goes its own way.
 #
 # ### Exercise 1
 #

@@ -73,8 +73,8 @@ print(targets[2].meaning, targets[2].labels.shape)
 few = batch.examples(slice(0, 150))
 long = fast_weights(model, few, sleep.with_passes(8)).isel(gdn_head=[0])
 features, example = probing.rows_of(long, passes=(5, 6, 7, 8))
-score = probing.told_random_labels(probing.by_row, features, example)
-print(f"{features.shape[0]} rows; a coin's labels told right: {score:.2f}")
+score = probing.random_label_accuracy(probing.by_row, features, example)
+print(f"{features.shape[0]} rows; a coin's labels predicted right: {score:.2f}")
 
 # %% [markdown]
 # All of them right, where nothing but 0.5 can be had. After pass 5 the memory hardly changes any
@@ -104,7 +104,7 @@ def held_out(example, share, seed):
 exercises.check_held_out(held_out)
 
 # %%
-score = probing.told_random_labels(held_out, features, example)
+score = probing.random_label_accuracy(held_out, features, example)
 print(f"split by ring: {score:.2f}")
 
 # %% [markdown]
@@ -125,7 +125,7 @@ print({fold: len(index) for fold, index in bench.of.items()})
 #
 # ### Exercise 2
 #
-# Complete `choose`. `score(alpha, fold)` gives the share told right in `"train"`, `"validation"` or
+# Complete `choose`. `score(alpha, fold)` gives the share predicted right in `"train"`, `"validation"` or
 # `"test"`. Give back the best `alpha`, and the accuracy to be reported.
 
 
@@ -150,18 +150,18 @@ alphas = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
 print("hops  alpha  train  test")
 for hops, target in targets.items():
     score = bench.score(target.labels)
-    alpha, told = choose(alphas, score)
-    print(f"{hops:4}  {alpha:5g}  {score(alpha, 'train'):5.2f}  {told:4.2f}")
+    alpha, tested = choose(alphas, score)
+    print(f"{hops:4}  {alpha:5g}  {score(alpha, 'train'):5.2f}  {tested:4.2f}")
 
 # %% [markdown]
-# Look at the column *train*: nearly everything is told right, at 4 hops as well, where the test fold
+# Look at the column *train*: nearly everything is predicted right, at 4 hops as well, where the test fold
 # is little above a guess (0.24; a guess is 0.14, notebook 1). With 1024
 # numbers and 360 rings a probe can learn all by heart. A training score says nothing.
 #
 # ## Which hop after which pass
 #
 # Now the whole map, from a record that comes with the workbench: 2000 rings, every pass, 5 seeds of
-# the split. Rows are what is asked, columns the pass.
+# the split. A row is a question, a column a pass.
 
 # %%
 record = measured("probes-depo-n8-any")
@@ -190,7 +190,7 @@ pictures.curves(
 
 # %% [markdown]
 # The model answers four hops, and the probe hardly finds them. So **not decodable is not absent**:
-# whatever the model reads out of `S`, it is no table of successors that a linear probe could read.
+# whatever the model reads out of `S`, it is not a table of successors that a linear probe could read.
 #
 # **What it cannot tell you.** A linear probe is a lower bound, and it grows with the examples:
 
@@ -242,8 +242,8 @@ kinds = targets[1].kinds
 made_up = np.stack([control_labels(kinds[:, item], 8, seed=item) for item in range(8)], axis=1)
 _, control = choose(alphas, bench.score(made_up))
 for hops, target in targets.items():
-    _, told = choose(alphas, bench.score(target.labels))
-    print(f"hops {hops}: {told:.2f}, control {control:.2f}, selectivity {told - control:+.2f}")
+    _, tested = choose(alphas, bench.score(target.labels))
+    print(f"hops {hops}: {tested:.2f}, control {control:.2f}, selectivity {tested - control:+.2f}")
 
 # %% [markdown]
 # One hop: selectivity 0. Finding the next node in `S` is no more than finding the edge under *any*
@@ -257,8 +257,8 @@ for hops, target in targets.items():
 
 # %%
 print(f"{'2000 rings':<20}1 hop  2 hops  3 hops  4 hops")
-for name, told in probing.compared(record).items():
-    print(f"{name:<20}" + "    ".join(f"{share:.2f}" for share in told))
+for name, shares in probing.compared(record).items():
+    print(f"{name:<20}" + "    ".join(f"{share:.2f}" for share in shares))
 
 # %% [markdown]
 # **How to read it.** One hop is in the bag of edges, to the last one: finding it in `S` shows storage.
@@ -312,7 +312,7 @@ print("recorded, 5 splits of 2000 rings:", spread.round(3))
 
 # %% [markdown]
 # The honest interval is half as wide again: a ring is often right in several nodes at once. Seeds of
-# the split are no cases either, since they test the same rings again; but they show how much hangs on
+# the split are not cases either, since they test the same rings again; but they show how much hangs on
 # one draw. Report several.
 #
 # ## Decodable is not used
@@ -320,12 +320,12 @@ print("recorded, 5 splits of 2000 rings:", spread.round(3))
 # A fact can lie in `S` and never be read. So push: move `S` along the probe's own directions, by the
 # shortest way, until the *probe* says another node. Then wake the model and ask. If it **follows**,
 # it reads what the probe reads. But a push that is large enough breaks anything, so there has to be
-# another one beside it.
+# another one next to it.
 #
 # ### Exercise 5
 #
 # `change` is `[case, number of S]`, one push for each case. Make random pushes to compare with: a
-# direction of its own for each case, and **each as long** as the push it stands beside.
+# separate direction for each case, and **each as long** as the push it stands next to.
 
 
 # %%

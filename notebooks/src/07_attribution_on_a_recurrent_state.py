@@ -128,8 +128,8 @@ for steps in (1, 2, 4, 8, 16, 32):
 # %%
 for times in (1, 2, 3, 4):
     errors = attributing.looped_errors(times)
-    told = ", ".join(f"{name} {error:.2g}" for name, error in errors.items())
-    print(f"{times} passes: completeness error {told}")
+    listed = ", ".join(f"{name} {error:.2g}" for name, error in errors.items())
+    print(f"{times} passes: completeness error {listed}")
 
 # %% [markdown]
 # Run once, all is well, and you would believe your code. With two passes the shares miss the worth
@@ -146,13 +146,13 @@ near = attributing.asked(batch, difficulty=1, most=6)
 for passes, block in ((1, 0), (4, 0), (4, 1)):
     how = model, near.batch, sleep.with_passes(passes), near.query
     errors = attributing.model_errors(*how, block=block)
-    told = ", ".join(f"{name} {error:.2f}" for name, error in errors.items())
-    print(f"N = {passes}, block {block}: {told}")
+    listed = ", ".join(f"{name} {error:.2f}" for name, error in errors.items())
+    print(f"N = {passes}, block {block}: {listed}")
 
 # %% [markdown]
 # Block 0: 1.00. All of it is missing: every attribution is *exactly zero*. The last time this block
 # runs, it reads the last questions; the edges have long been evicted, so what it gives is the same at
-# both ends of the walk. Even $N = 1$ is no escape, since one block reads three windows.
+# both ends of the walk. Even $N = 1$ does not escape this, since one block reads three windows.
 #
 # And mind the last column. "Of the input" is the right form, but through a whole sleep the answer is
 # so rough a function of the embeddings that 32 steps miss it too: by a quarter with $N = 1$, by far

@@ -214,7 +214,7 @@ heads = measured("patches-depo-n8-any-heads")
 some = heads.sel(difficulty=[1, 4], direction=["noise", "denoise"])
 pictures.titled(
     patch_curves(some, window=0, component="layer 1 head 0"),
-    "Head 0 exchanged after each pass, beside its two controls",
+    "Head 0 exchanged after each pass, next to its two controls",
 )
 
 # %% [markdown]
@@ -362,7 +362,7 @@ for head in range(4):
 # seen. The mean takes away only what differs from ring to ring, which is the only thing that
 # can be an answer.
 #
-# And how large is large? The records have the random change beside each:
+# And how large is large? The records have the random change next to each:
 
 # %%
 erased = measured("ablations-depo-n8-any").isel(sleep_pass=[4])
@@ -371,7 +371,7 @@ ablation_map(erased.sel(difficulty=[1, 4]), window=0, procedure="zero")
 # %% [markdown]
 # **How to read it.** Left: accuracy lost without the head; right: lost by a random change of the
 # same size. At four hops head 2 stands out against its control (-0.88 against -0.01), so zeroing
-# it does something of its own, though not what it seems. Head 3 does not: erasing it costs no more
+# it does something, though not what it seems. Head 3 does not: erasing it costs no more
 # than a random change as large.
 #
 # **Honest limits.** One model, one task, 256 examples or fewer. We exchanged parts that *we* named,
@@ -382,7 +382,7 @@ ablation_map(erased.sel(difficulty=[1, 4]), window=0, procedure="zero")
 #
 # - All of $S$ at the last boundary is the donor, to the last bit: hard eviction leaves nothing
 #   else.
-# - Measure the logit difference first, then the answers; and beside each patch a random change of
+# - Measure the logit difference first, then the answers; and next to each patch a random change of
 #   equal norm and an unrelated donor. Near half an effect is a lost answer: look whether it became
 #   the donor's.
 # - A readout patch says what a memory holds. Only a patch that is carried on says what it causes.

@@ -57,7 +57,7 @@ print("edges     ", edges, "\nquestions ", asked)
 # %% [markdown]
 # `5>4` is an edge, and `2:5=3` says that two steps from node 5 is node 3. Now start the training.
 # All three models begin with the same weights and see the same batches; only $N$ differs. Each is
-# a process of its own, two at a time, so the cell returns at once and you can go on reading.
+# a separate process, two at a time, so the cell returns at once and you can go on reading.
 # **Stop** ends them early; shutting the kernel down ends them too.
 
 # %%
@@ -224,7 +224,7 @@ for name, shares in more_sleep.first_and_all((1, 2, 4)).items():
 # %% [markdown]
 # **How to read it.** Columns are 1 to 4 hops. Without an edge the guesser is right in 0.14 of the first
 # questions, and in about half of all questions together. So an accuracy of 0.3 or 0.5 over all questions
-# is no proof that the memory holds two hops: the line at 0.14 is chance for the *first* question only.
+# does not prove that the memory holds two hops: the line at 0.14 is chance for the *first* question only.
 # The model of $N = 2$ is better over all questions than on the first, so it uses earlier answers. The
 # model of $N = 4$ needs none: it is right on the first. The sweep's own runs were recorded over all
 # questions, which the figures above show.
@@ -294,7 +294,7 @@ print(more_sleep.differences(family.differences["equal_flops"]))
 show("flops")
 
 # %% [markdown]
-# **How to read it.** Further right is dearer. A point above and left of another is better and
+# **How to read it.** Further right costs more. A point above and left of another is better and
 # cheaper. Points of one line are one arm at its several $N$; that a line rises shows that compute
 # spent on sleep buys accuracy, not that it buys more than compute spent otherwise.
 #

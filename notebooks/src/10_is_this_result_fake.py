@@ -52,7 +52,7 @@ coins, fact = probings["coins"], probings["fact"]
 published = [audits.by_row(coins, seed) for seed in range(5)]
 pictures.curves(
     range(5), {"probe": published}, dashed={"guessing": [0.5] * 5},
-    title="Finding 1: the label of a memory, told by a linear probe",
+    title="Finding 1: the label of a memory, read by a linear probe",
     x_title="split (seed)", y_title="share right on held-out rows", y_range=(0, 1.05),
 )  # fmt: skip
 
@@ -96,7 +96,7 @@ for name, probing in probings.items():
 # the audit and stays: 0.94, where always naming the commoner answer gives 0.6.
 #
 # **What would have caught it:** a control task, whose labels are coins *on purpose*. The workbench
-# splits every probe by example (`workbench.instruments.probing.folds`) and has control tasks beside it
+# splits every probe by example (`workbench.instruments.probing.folds`) and has control tasks next to it
 # (`workbench.instruments.probes`).
 #
 # ## Finding 2: "It converges to an answer"
@@ -157,7 +157,7 @@ for name, slept in (("finding 2", stuck), ("honest", thinking)):
 # can hardly be told from one. (Of the *answers* this says nothing. That takes a wake after each
 # pass.)
 #
-# **What would have caught it:** the replay, drawn beside it. `workbench.instruments.change` gives
+# **What would have caught it:** the replay, drawn next to it. `workbench.instruments.change` gives
 # no change without one.
 #
 # ## Finding 3: "A lift of 0.37"
@@ -213,7 +213,7 @@ for name, lift in lifts.items():
 # %% [markdown]
 # **What happened.** Of five seeds one was shown, that with the largest difference. From one seed no
 # interval can be made: nothing says where the next one would lie. All five together give about 0,
-# anywhere from -0.27 to +0.29. (That is no proof that the two are equal, either.) The third line has
+# anywhere from -0.27 to +0.29. (That does not prove that the two are equal, either.) The third line has
 # five seeds and an interval far above 0, and costs twice as much: it may be true and is not what is
 # claimed. The fourth compares at the same cost, and stands. (It is one of many comparisons in this
 # record. It stands after correcting for all of them, too: notebook 9.)
@@ -245,7 +245,7 @@ pictures.curves(
 # ### Exercise 4
 #
 # Complete `likeness_audit`. Find out what `likeness(x, y)` gives **by chance**: pair the examples at
-# random, anew 20 times, and take the mean. Then give back how far the number came from
+# random, 20 times over, and take the mean. Then give back how far the number came from
 # there to 1: $(\text{found} - \text{chance}) / (1 - \text{chance})$.
 
 
@@ -329,8 +329,8 @@ exercises.check_leak_audit(leak_audit)
 honest = {"mended": audits.Reader(4, carries=False), "trained model": audits.Trained()}
 for name, reader in {"finding 5": readers[-1], **honest}.items():
     S = reader.memories()
-    told = f"right {reader.accuracy(S):.2f}, without the context {reader.accuracy(0 * S):.2f}"
-    print(f"{name:<14} {told}, owed to it {leak_audit(reader.accuracy, S):.2f}")
+    result = f"right {reader.accuracy(S):.2f}, without the context {reader.accuracy(0 * S):.2f}"
+    print(f"{name:<14} {result}, owed to it {leak_audit(reader.accuracy, S):.2f}")
 
 # %% [markdown]
 # **What happened.** With *nothing* in its memory the reader is right in 0.93 of the cases. The

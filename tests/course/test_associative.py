@@ -176,7 +176,7 @@ test_without_head = judged(
     ),
     (
         lambda memory, layer, head: without_head(memory, layer, 0),
-        "head 2 was asked for, and head 0 is zero",
+        "head 2 was given, and head 0 is zero",
     ),
     (along(0), "wrong axis"),
     (along(2), "no head is zero throughout"),

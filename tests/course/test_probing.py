@@ -185,8 +185,8 @@ def test_a_row_split_finds_a_coins_labels_and_a_split_by_example_does_not(bundle
     features, example = probing.rows_of(long, (5, 6, 7, 8))
     assert features.shape == (600, 256) and np.bincount(example).tolist() == [4] * 150
     np.testing.assert_array_equal(features[150], long[0, 0, 6, 0].values.reshape(-1))
-    assert probing.told_random_labels(probing.by_row, features, example) > 0.98
-    assert abs(probing.told_random_labels(held_out, features, example) - 0.5) < 0.06
+    assert probing.random_label_accuracy(probing.by_row, features, example) > 0.98
+    assert abs(probing.random_label_accuracy(held_out, features, example) - 0.5) < 0.06
 
 
 def test_a_probe_learns_all_by_heart_and_tells_little_of_what_it_has_not_seen(bundled):

@@ -45,7 +45,7 @@ def rows_of(states: xr.DataArray, passes: Sequence[int]) -> tuple[np.ndarray, np
     return np.concatenate(parts), np.tile(np.arange(len(parts[0])), len(parts))
 
 
-def told_random_labels(
+def random_label_accuracy(
     held_out: HeldOut, features: np.ndarray, example: np.ndarray, *, draws: int = 10
 ) -> float:
     """Return how well a probe predicts labels thrown by a coin, mean over `draws`.
@@ -59,8 +59,8 @@ def told_random_labels(
         test = np.asarray(held_out(example, 0.2, seed), dtype=bool)
         labels = coin[example][:, None]
         probe = _fixed(factorise(features[~test]), labels[~test], 2, LITTLE)
-        told = probe.answers(probe.factors.project(features[test]))
-        scores.append((told == labels[test]).mean())
+        found = probe.answers(probe.factors.project(features[test]))
+        scores.append((found == labels[test]).mean())
     return float(np.mean(scores))
 
 

@@ -118,9 +118,9 @@ def report(runs: list[Run]) -> str:
             for scores in newest.values()
             for level, share in scores["accuracy"].items()
         ]
-        told = ",  ".join(known) or "not evaluated yet"
+        shown = ",  ".join(known) or "not evaluated yet"
         lines.append(
-            f"N = {run.labels.get('passes', '?')}  step {run.step:,} of {run.steps:,}:  {told}"
+            f"N = {run.labels.get('passes', '?')}  step {run.step:,} of {run.steps:,}:  {shown}"
         )
     return "\n".join(lines)
 
