@@ -131,6 +131,8 @@ def test_every_check_of_every_notebook_is_here():
         checks = importlib.import_module(f"sleep_course.exercises.{module}")
         named = {name for name in vars(checks) if name.startswith("check_")}
         assert named == {check.__name__ for n, check, _ in SOLUTIONS if n == number}
+    for _, check, functions in SOLUTIONS:
+        assert len(inspect.signature(check).parameters) == len(functions)
 
 
 @pytest.mark.parametrize(("number", "check", "functions"), SOLUTIONS, ids=IDS)

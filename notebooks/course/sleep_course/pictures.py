@@ -37,24 +37,18 @@ def curves(
     comparison, and the axes with their units. `log_x` puts a tick at every x.
     """
     figure = go.Figure()
-    for index, (label, y) in enumerate(lines.items()):
-        colour, symbol = series(theme, index)
-        figure.add_scatter(
-            x=_floats(x),
-            y=_floats(y),
-            name=label,
-            mode="lines+markers",
-            line={"color": colour},
-            marker={"symbol": symbol},
-        )
-    for index, (label, y) in enumerate((dashed or {}).items()):
-        figure.add_scatter(
-            x=_floats(x),
-            y=_floats(y),
-            name=label,
-            mode="lines",
-            line={"color": series(theme, index)[0], "dash": "dash", "width": 1},
-        )
+    dash = {"dash": "dash", "width": 1}
+    for group, mode, style in ((lines, "lines+markers", {}), (dashed or {}, "lines", dash)):
+        for index, (label, y) in enumerate(group.items()):
+            colour, symbol = series(theme, index)
+            figure.add_scatter(
+                x=_floats(x),
+                y=_floats(y),
+                name=label,
+                mode=mode,
+                line={"color": colour, **style},
+                marker={"symbol": symbol} if group is lines else None,
+            )
     figure.update_xaxes(title=x_title)
     if log_x:
         figure.update_xaxes(type="log")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -88,6 +89,8 @@ def exercise(words: Words) -> Callable[[Callable[..., None]], Callable[..., Verd
                     False, f"the check cannot make sense of this answer ({_said(error)})."
                 )
 
+        first, *answers = inspect.signature(check).parameters.values()
+        checked.__signature__ = inspect.Signature(answers)  # type: ignore[attr-defined]
         return checked
 
     return decorate
