@@ -8,26 +8,19 @@ from typing import Any
 import pytest
 
 
-def said(check: Callable[..., Any], *answers: Any) -> str:
-    """Return what a check says of a wrong answer."""
-    verdict = check(*answers)
-    assert not verdict.right
-    return verdict.message
-
-
-def judged(check: Callable[..., Any], right: Any, *wrong: tuple[Any, str]) -> Callable[..., None]:
+def judged(
+    check: Callable[..., Any], right: Any, *others: tuple[Any, str | None]
+) -> Callable[..., None]:
     """Return a test: the check takes one answer, and says something fitting about the others.
 
-    `check`: Of an exercise. `right`: An answer; a tuple where the exercise asks for two functions.
-    `*wrong`: A typical mistake, and a distinctive part of the message about it.
+    An answer is a tuple where the exercise asks for two functions. `others` are typical mistakes,
+    each with a distinctive part of the message about it; None means right, too.
     """
 
-    @pytest.mark.parametrize(("answers", "says"), [(right, None), *wrong])
+    @pytest.mark.parametrize(("answers", "says"), [(right, None), *others])
     def test(answers: Any, says: str | None) -> None:
-        given = answers if isinstance(answers, tuple) else (answers,)
-        if says is None:
-            assert check(*given).right
-        else:
-            assert says in said(check, *given)
+        verdict = check(*(answers if isinstance(answers, tuple) else (answers,)))
+        assert verdict.right == (says is None)
+        assert says is None or says in verdict.message
 
     return test
