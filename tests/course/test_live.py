@@ -63,26 +63,26 @@ def test_runs_are_drawn_in_place_and_end_by_themselves(tiny, started, tmp_path):
     """A second experiment ends the first, whose folder is kept because it was given."""
     first = started(tiny, (1,), steps=LONG, root=tmp_path / "mine")
     until(lambda: first.runs and first.runs[0].active)
-    runs = started(tiny, (1, 2), steps=20)
+    runs = started(tiny, (1, 2), steps=5)
     assert first.done and not processes(first.root)
     assert read_run(tmp_path / "mine" / "live.sleep-n1-seed0") is not None
     widget = runs.widget()
     assert not runs.done
-    assert runs.report().count("step 0 of 20:  not evaluated yet") == 2
+    assert runs.report().count("step 0 of 5:  not evaluated yet") == 2
     view = runs._view
     shown, other = view.learning, view.against_n
     assert runs.wait(LIMIT)
     assert runs.widget() is widget and widget.children[2:] == (shown, other)
     assert {trace.name for trace in shown.data} > {"sleep, N = 1", "sleep, N = 2"}
     assert len({(trace.name, trace.xaxis) for trace in shown.data}) == len(shown.data)
-    assert max(shown.data[0].x) == 20
+    assert max(shown.data[0].x) == 5
     assert {trace.name for trace in other.data} > {"1 hop", "2 hops"}
     assert view.bar.value == 1.0
     assert view.line.value.startswith("Finished after")
     assert view.button.disabled and view.button.description == "Ended"
     lines = runs.report().splitlines()
     assert [line[:5] for line in lines] == ["N = 1", "N = 2"]
-    assert all("step 20 of 20" in line and "2 hops 0." in line for line in lines)
+    assert all("step 5 of 5" in line and "2 hops 0." in line for line in lines)
     assert runs.dataset().sizes["difficulty"] == 2
     assert not runs.problem
     until(lambda: not processes(runs.root))

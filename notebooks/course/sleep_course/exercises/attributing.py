@@ -238,8 +238,9 @@ def check_shapley(say: Words, shapley: Any) -> None:
             "empty": shapley_values(players, lambda c: worth(c) if c else 0.0),
             "equal weights": equal_weights(players, worth),
         }
-        numbers = {"full": f"{full:g}", "empty": f"{empty:g}", "total": f"{full - empty:g}"}
-        refuse(say, found, mistakes, sum=f"{found.sum():.3g}", **numbers)
+        numbers: dict[str, Any] = {"full": f"{full:g}", "empty": f"{empty:g}"}
+        numbers |= {"total": f"{full - empty:g}", "sum": f"{found.sum():.3g}"}
+        refuse(say, found, mistakes, **numbers)
     right_elsewhere(
         shapley,
         lambda players, worth: shapley_values(list(players), worth),

@@ -132,8 +132,8 @@ def check_kept(say: Words, kept: Any) -> None:
     if not close(found, (decay, removal)):
         if close(found[0], decay):
             mistakes["removal"] = found
-        numbers = {"decay": f"{decay:.3f}", "removal": f"{removal:.3f}", "yours": f"{found[1]:.3f}"}
-        refuse(say, found, mistakes, **numbers)
+        numbers: dict[str, Any] = {"decay": f"{decay:.3f}", "removal": f"{removal:.3f}"}
+        refuse(say, found, mistakes, yours=f"{found[1]:.3f}", **numbers)
     right_elsewhere(
         kept,
         lambda c, later: kept_by_mistake(c, later)["right"],
