@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,6 +34,10 @@ from workbench.lab.sweeps import PlannedRun
 
 __all__ = ["Live", "experiment", "ring"]
 logger = logging.getLogger(__name__)
+
+MISSING = "All-NaN slice encountered|Mean of empty slice|Degrees of freedom <= 0"
+"""Warnings about values that are not known yet. xarray silences them while it computes, by changing
+the filters of the whole process, which fails when two threads compute at once."""
 
 
 def experiment(
@@ -65,6 +70,7 @@ def experiment(
     plans = [planned(base, n, steps, seed) for n in sorted(set(passes), reverse=True)]
     for earlier in list(Live.at_work):
         earlier.close()
+    warnings.filterwarnings("ignore", MISSING, RuntimeWarning)
     return Live(plans, root, cores)
 
 
