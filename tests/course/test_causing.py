@@ -145,7 +145,7 @@ test_read_on = judged(
     (lambda h, S, done, n, o, answer: read_on(h, S, done + 1, n, o, answer), "yours runs 2"),
     (same_features, "take both that one_pass gives"),
     (put_in_anew, "put in again before every pass"),
-    (asks_the_old_one, "the S from before them"),
+    (asks_the_old_one, "the S before them"),
     (some_other_s, "not S as they leave it"),
     (one_at_least, "no pass is left"),
 )
