@@ -7,10 +7,11 @@ import math
 
 import numpy as np
 import pytest
+from hand_records import hand_run, write_record
 from scipy import stats
 
 from workbench.lab import results
-from workbench.lab.record import SCHEMA, read_record
+from workbench.lab.record import read_record
 from workbench.views.results import words
 from workbench.views.results.differences import MARGIN, family, family_words
 from workbench.views.results.page import Results
@@ -25,38 +26,13 @@ ARMS = {
 }
 
 
-def entry(arm, n_train, passes, seed, share):
-    scores = {"accuracy": {"1": 1.0, "2": share}, "exact": share}
-    return {
-        "name": f"{arm}-{n_train}-{seed}",
-        "labels": {
-            "sweep": "hand", "arm": arm, "n_train": n_train, "passes": passes, "axes": {},
-            "seed": seed, "cost": None, "identity": f"{arm}{n_train}{seed}",
-        },
-        "config": '[task]\nname = "depo"\n',
-        "commit": {"hash": "c0ffee", "uncommitted_changes": False},
-        "versions": {},
-        "machine": {"processor": "paper"},
-        "budget": {"steps": 10, "flops": None},
-        "task": "depo",
-        "difficulty": "hops",
-        "evaluation": {"count": 100, "seed": 1},
-        "chance": {},
-        "loss": {"step": [], "loss": [], "seconds": []},
-        "curve": {"step": [], "passes": []},
-        "final": {n_train.rpartition("-")[2]: scores},
-    }  # fmt: skip
-
-
 def written(path, arms, seeds=slice(None)):
     runs = [
-        entry(*arm, seed, share)
-        for arm, shares in arms.items()
+        hand_run(arm, n, seed, share, passes=passes, tested=[n.rpartition("-")[2]])
+        for (arm, n, passes), shares in arms.items()
         for seed, share in list(enumerate(shares))[seeds]
     ]
-    about = {"schema": SCHEMA, "sweep": "hand", "title": "By hand", "file": "hand.toml"}
-    path.write_text(json.dumps({**about, "runs": runs}))
-    return path
+    return write_record(path, runs)
 
 
 @pytest.fixture
@@ -161,7 +137,7 @@ def test_the_page_and_its_csv_have_the_same_tests(record, found):
     assert "8 differences (every pair of arms" in html and "bootstrap" not in html
     assert "t test p, corrected over 8" in html and "+0.66 [+0.62, +0.70]" in html
     assert "flops-differences" not in page.buttons
-    page._save_differences("equal_flops")
+    page.save("equal_flops-differences")
     button = page.buttons["equal_flops-differences"]
     assert button.filename == "hand-equal-flops-differences.csv" and button.serial == 1
     rows = list(csv.DictReader(io.StringIO(button.content)))

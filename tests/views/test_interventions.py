@@ -12,14 +12,14 @@ from workbench.figures.theme import BYTES
 from workbench.instruments.attributing.continuation import stacked
 from workbench.instruments.patching.context_swaps import questions, swap_context
 from workbench.views.cursor.reading import ReadingKey
-from workbench.views.interventions.model import (
-    InterventionCursor,
-    next_donor,
-    result,
-    unrelated_to,
-)
+from workbench.views.interventions.model import InterventionCursor, next_donor, result, unrelated_to
 from workbench.views.interventions.page import Interventions
 from workbench.views.interventions.words import exactness, number
+
+
+@pytest.fixture
+def readings(kept_readings):
+    return kept_readings
 
 
 @pytest.fixture
@@ -68,33 +68,30 @@ def test_a_step_back_is_followed_by_the_reading_s_own_passes(view):
     assert "reproduces the donor exactly" in said(view)
 
 
-@pytest.mark.parametrize(
-    ("part", "words"),
-    [
-        ("layer", "S of layer 1"),
-        ("head", "head 1 of layer 1"),
-        ("modes", "the 3 largest modes of every head"),
-        ("change", "what pass 2 over window 1 changed"),
-    ],
-)
-def test_every_part_has_its_words_and_its_fields(view, part, words):
-    view.cursor.param.update(part=part, gdn_head=1, modes=3, changed=2)
-    assert words in said(view)
+def test_every_part_has_its_words_and_its_fields(view):
     screen = view.screen
-    assert screen.gdn_head.visible == (part == "head")
-    assert screen.modes.visible == (part == "modes")
-    assert screen.changed.visible == (part == "change")
+    for part, words in {
+        "layer": "S of layer 1",
+        "head": "head 1 of layer 1",
+        "modes": "the 3 largest modes of every head",
+        "change": "what pass 2 over window 1 changed",
+    }.items():
+        view.cursor.param.update(part=part, gdn_head=1, modes=3, changed=2)
+        assert words in said(view)
+        assert screen.gdn_head.visible == (part == "head")
+        assert screen.modes.visible == (part == "modes")
+        assert screen.changed.visible == (part == "change")
 
 
-@pytest.mark.parametrize("action", ["zero", "mean", "scale"])
-def test_erasing_and_scaling(view, action):
-    view.screen.action.value = action
-    assert view.cursor.action == action
-    assert view.screen.table.object.count("<table") == 1
-    assert "random change" in said(view) and "may break a model" in said(view)
-    assert view.screen.percent.visible == (action == "scale")
-    assert not view.screen.donor.visible
-    assert "donor" not in view.screen.table.object
+def test_erasing_and_scaling(view):
+    for action in ("zero", "mean", "scale"):
+        view.screen.action.value = action
+        assert view.cursor.action == action
+        assert view.screen.table.object.count("<table") == 1
+        assert "random change" in said(view) and "may break a model" in said(view)
+        assert view.screen.percent.visible == (action == "scale")
+        assert not view.screen.donor.visible
+        assert "donor" not in view.screen.table.object
 
 
 def test_scaling_to_one_hundred_per_cent_changes_nothing(view):
@@ -102,9 +99,12 @@ def test_scaling_to_one_hundred_per_cent_changes_nothing(view):
     found = result(view.cursor, view.examples)
     intact, changed = (found["logit_diff"].sel({dims.CONTROL: c}) for c in ("intact", "changed"))
     np.testing.assert_allclose(intact, changed, atol=1e-5)
+    assert "head 0 of layer 1 is scaled to 100 %" in said(view)
 
 
-def test_a_pass_that_has_not_run_is_told_in_one_line(view):
+def test_a_pass_that_has_not_run_or_is_beyond_n_is_told_in_one_line(view):
+    view.cursor.param.update(part="change", changed=7)
+    assert "a pass from 1 to N = 2" in view.screen.problem.object
     view.cursor.param.update(part="change", changed=2, sleep_pass=1)
     assert view.screen.problem.visible
     assert "a pass that has run by then" in view.screen.problem.object
@@ -162,19 +162,16 @@ def test_several_windows_and_layers_and_the_other_task(readings):
     assert not view.screen.problem.visible
 
 
-def test_links_lead_to_the_same_example(view):
+def test_links_lead_to_the_same_example_whose_numbers_can_be_saved(view):
     view.cursor.param.update(example=4)
     for page in ("stepper", "memory", "attribution"):
         assert f'href="{page}?checkpoint=ring' in view.screen.onward.object
     assert "example=4" in view.screen.onward.object
-
-
-def test_the_numbers_can_be_saved(view):
     view.save()
     head, *rows = view.screen.button.content.splitlines()
     assert head.endswith("variable,value")
     assert any(",error," in row for row in rows)
-    assert view.screen.button.filename.endswith("patch-window-0-pass-2.csv")
+    assert view.screen.button.filename == "ring-seed-0-n-2-example-4-patch-window-0-pass-2.csv"
 
 
 def test_readings_are_made_once(readings):
@@ -222,12 +219,6 @@ def test_there_are_as_many_modes_as_the_smaller_side_of_s(readings):
     assert "1 to 4, the smaller side of S" in view.screen.problem.object
 
 
-def test_a_pass_beyond_n_is_told_with_what_to_do(view):
-    view.cursor.param.update(part="change", changed=7)
-    assert "a pass from 1 to N = 2" in view.screen.problem.object
-    assert "choose a lower pass" in view.screen.problem.object
-
-
 @pytest.mark.parametrize("name", ["ring", "ring-two"])
 def test_the_change_along_the_strip_is_the_instrument_s(readings, name):
     examples = readings.get(ReadingKey(name, 0, 2))
@@ -267,19 +258,16 @@ def test_each_way_of_the_exchange_says_whose_answer_is_taken_from_whose(view):
         assert "logit of the recipient&#x27;s answer minus" in shown.replace("'", "&#x27;")
 
 
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
+def test_the_rule_is_told_in_plain_words_and_of_one_example(view):
+    screen = view.screen
+    assert "The two contexts" in screen.pair_title.object
+    for values, words in (
         ({"action": "zero", "part": "head"}, "head 0 of layer 1 is set to zero (S becomes"),
-        ({"action": "zero"}, "all of S is set to zero, and the model reads on"),
+        ({"action": "zero", "part": "whole"}, "all of S is set to zero, and the model reads on"),
         ({"action": "mean", "part": "modes", "modes": 2}, "are set to their mean over"),
         ({"action": "scale", "part": "layer"}, "S of layer 1 is scaled to 50 % (S becomes"),
-    ],
-)
-def test_the_rule_is_told_in_plain_words_and_of_one_example(view, values, words):
-    assert "The two contexts" in view.screen.pair_title.object
-    view.cursor.param.update(values)
-    assert words in said(view)
-    screen = view.screen
-    assert "The example" in screen.pair_title.object and not screen.donor_picture.object
-    assert "recipient" not in screen.recipient_picture.object + screen.onward.object
+    ):
+        view.cursor.param.update(values)
+        assert words in said(view)
+        assert "The example" in screen.pair_title.object and not screen.donor_picture.object
+        assert "recipient" not in screen.recipient_picture.object + screen.onward.object

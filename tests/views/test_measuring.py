@@ -5,10 +5,9 @@ It tells its progress, and then writes a bundled measurement as its result, fail
 
 import json
 import sys
-import time
 
 import pytest
-from waiting import LIMIT
+from waiting import until
 
 from workbench.lab.processes import spawn
 from workbench.measurements import jobs
@@ -69,13 +68,14 @@ class Session:
         said = {"what": what, "kind": self.model.kind, "checkpoint": self.model.checkpoint}
         self.panel.receive({**said, **more})
 
-    def until(self, state, seconds=LIMIT):
+    def until(self, state):
         """Poll until the newest measurement is in a state."""
-        deadline = time.monotonic() + seconds
-        while not (self.form.jobs and self.form.jobs[0]["state"] == state):
-            assert time.monotonic() < deadline, self.form.jobs
-            time.sleep(0.05)
+
+        def there():
             self.panel.poll()
+            return self.form.jobs and self.form.jobs[0]["state"] == state
+
+        until(there, every=0.05, why=lambda: self.form.jobs)
         return self.form.jobs[0]
 
 
@@ -113,14 +113,11 @@ def test_a_measurement_is_followed_to_its_end_and_shown_at_once(session, pretend
     one.tell("measure", settings=LENS)
     job = one.until("running")
     assert job["title"] == "Lens: depo-n8-any" and job["words"] == "examples 8, passes 2"
-    deadline = time.monotonic() + LIMIT
-    while not one.form.jobs[0]["known"]:
-        assert time.monotonic() < deadline
-        one.panel.poll()
+    until(lambda: one.panel.poll() or one.form.jobs[0]["known"])
     told = one.form.jobs[0]["progress"]
     assert told.startswith("30 %, ") and "steps/min" in told and " left" in told
     one.tell("cancel", key=job["key"])
-    assert one.form.jobs[0]["state"] == "cancelled" and "nothing of it is kept" in one.form.news
+    assert one.form.jobs[0]["state"] == "cancelled" and "nothing is kept" in one.form.news
     pretend["now"] = "ends"
     one.tell("again", key=job["key"])
     one.until("done")
@@ -208,10 +205,7 @@ def test_figures_are_shown_below_where_the_page_has_none(pretend, tmp_path):
     panel.receive(
         {"what": "measure", "kind": "lens", "checkpoint": "depo-n8-any", "settings": LENS}
     )
-    deadline = time.monotonic() + LIMIT
-    while not panel._shown.objects:
-        assert time.monotonic() < deadline
-        panel.poll()
+    until(lambda: panel.poll() or panel._shown.objects)
     (one,) = [pane for _, pane in panel._results.figures]
     light = one.figure
     panel.dark = True

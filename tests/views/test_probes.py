@@ -3,12 +3,14 @@
 import json
 import shutil
 
+import plotly.graph_objects as go
 import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.figures.theme import BYTES
 from workbench.measurements.jobs import FOLDER, REQUEST, RESULT
 from workbench.measurements.shelf import bundled_records
+from workbench.views.probes import figures
 from workbench.views.probes.figures import FIGURES
 from workbench.views.probes.model import ProbeModel, sources
 from workbench.views.probes.page import Probes
@@ -33,6 +35,13 @@ def own(root, source, checkpoint, name="probes-0123456789abcdef"):
     asked = {"kind": name.partition("-")[0], "checkpoint": checkpoint, "settings": settings}
     (folder / REQUEST).write_text(json.dumps(asked))
     return folder / RESULT
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Let figures be empty, where a page is looked at for something else."""
+    for name in ("probe_map", "layer_map", "item_bars", "probe_curves", "steering_curves"):
+        monkeypatch.setattr(figures, name, lambda *given, **options: go.Figure())
 
 
 def shown(view):
@@ -60,7 +69,7 @@ def test_it_opens_with_the_bundled_measurement_in_both_themes(checkpoint):
     assert view.model.sleep_pass == view.model.options("sleep_pass")[-1]
 
 
-def test_without_an_address_the_first_measured_checkpoint_is_shown():
+def test_without_an_address_the_first_measured_checkpoint_is_shown(quick):
     view = page()
     assert view.model.checkpoint == "depo-n8-any"
     assert view.model.address() == {"checkpoint": "depo-n8-any", "target": "4 hops", "pass": "4"}
@@ -68,7 +77,7 @@ def test_without_an_address_the_first_measured_checkpoint_is_shown():
     assert view.choices["target"].visible
 
 
-def test_an_address_names_the_place_and_what_is_wrong_is_told():
+def test_an_address_names_the_place_and_what_is_wrong_is_told(quick):
     query = {"checkpoint": "rule110-w12-t8-any", "target": "after 2 steps", "pass": "1"}
     view = page(**query, window="0")
     assert view.problems == []
@@ -91,7 +100,7 @@ def test_a_click_on_a_map_chooses_the_cell():
     assert view.model.target == "2 hops"
 
 
-def test_steering_is_shown_after_the_pass_chosen_or_the_nearest():
+def test_steering_is_shown_after_the_pass_chosen_or_the_nearest(quick):
     view = page()
     view.choices["sleep_pass"].value = 0
     assert view.model.sleep_pass == 0 and view.model.steered_pass == 1
@@ -100,7 +109,7 @@ def test_steering_is_shown_after_the_pass_chosen_or_the_nearest():
     assert view.model.steered_pass == 3
 
 
-def test_a_checkpoint_without_probes_says_how_to_get_them():
+def test_a_checkpoint_without_probes_says_how_to_get_them(quick):
     view = page(checkpoint="depo-n8-n1")
     assert shown(view) == set()
     assert "Nothing is measured yet with this checkpoint" in told(view)
@@ -109,10 +118,10 @@ def test_a_checkpoint_without_probes_says_how_to_get_them():
     assert "accuracy" in shown(view)
 
 
-def test_what_was_measured_here_is_shown_at_once_and_found_again(tmp_path):
+def test_what_was_measured_here_is_shown_at_once_and_found_again(tmp_path, quick):
     view = page(tmp_path, checkpoint="depo-n8-n1")
     path = own(tmp_path, "probes-depo-n8-w2-any", "depo-n8-n1")
-    view._show(path)
+    view.display(path)
     assert view.model.checkpoint == "depo-n8-n1" and "accuracy" in shown(view)
     assert view.model.address()["measurement"] == "probes-0123456789abcdef"
     again = page(tmp_path, **view.model.address())
@@ -121,11 +130,11 @@ def test_what_was_measured_here_is_shown_at_once_and_found_again(tmp_path):
         "here: examples 60, passes 2, splits 1 (abcdef)"
     ]
     steered = own(tmp_path, "steering-depo-n8-any", "depo-n8-n1", "steering-fedcba9876543210")
-    view._show(steered)
+    view.display(steered)
     assert "steering" in shown(view) and view.model.path == path
 
 
-def test_one_of_several_measurements_is_chosen(tmp_path):
+def test_one_of_several_measurements_is_chosen(tmp_path, quick):
     own(tmp_path, "probes-depo-n8-w2-any", "depo-n8-any")
     view = page(tmp_path)
     assert list(view.choices["measurement"].options)[0] == "bundled"
@@ -134,16 +143,16 @@ def test_one_of_several_measurements_is_chosen(tmp_path):
     assert view.model.options("window") == [0, 1] and view.choices["window"].visible
 
 
-def test_numbers_are_saved():
+def test_numbers_are_saved(quick):
     view = page()
-    view._save("data")
-    view._save("steering")
+    view.save("data")
+    view.save("steering")
     assert view.downloads["data"].filename == "probes-depo-n8-any.csv"
     assert view.downloads["data"].content.splitlines()[0].endswith("variable,value")
     assert view.downloads["steering"].filename == "steering-depo-n8-any.csv"
 
 
-def test_a_damaged_file_is_told_and_the_page_stays(tmp_path):
+def test_a_damaged_file_is_told_and_the_page_stays(tmp_path, quick):
     path = own(tmp_path, "probes-depo-n8-any", "depo-n8-n1")
     path.write_text("{")
     view = page(tmp_path, checkpoint="depo-n8-n1")

@@ -8,10 +8,12 @@ import math
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Mapping
+from itertools import count
 from typing import Any, ClassVar, Final
 
 import numpy as np
 import param
+import torch
 import xarray as xr
 
 from workbench import dims
@@ -32,14 +34,12 @@ logger = logging.getLogger(__name__)
 
 BASELINES: Final = ("before the sleep", "mean", "another example", "zero")
 MOST_SAMPLES: Final = 10_000
-"""Orders drawn for Shapley values, as many as a measurement over many examples may draw."""
+"""Orders drawn for Shapley values at most, as in a measurement over many examples."""
 CHECK_SEEDS: Final = (0, 1, 2)
 """Shuffled copies of the model that an attribution is compared with."""
 
-Told = Callable[["Work"], None]
-
 _ONE_AT_A_TIME = threading.Lock()
-"""Of all sessions: samples are drawn from torch's own generator, which threads share."""
+"""For all sessions: samples are drawn from torch's own generator, which threads share."""
 
 
 class AttributionCursor(Cursor):
@@ -83,7 +83,7 @@ class AttributionCursor(Cursor):
 def put_right(cursor: AttributionCursor, examples: Examples) -> list[tuple[str, str]]:
     """Replace choices of the cursor that make no sense here.
 
-    Returns what changed: its name in the address, and a sentence.
+    Return the name in the address of each that changed, and a sentence.
     """
     changed: dict[str, Any] = {}
     subject = cursor.subject
@@ -108,7 +108,7 @@ def put_right(cursor: AttributionCursor, examples: Examples) -> list[tuple[str, 
 
 
 def subjects(examples: Examples) -> list[str]:
-    """Return what answers of a reading can be attributed to; one window is no choice."""
+    """Return what answers of a reading can be attributed to; one window is not a choice."""
     several = examples.last.window > 1
     return [name for name in SUBJECTS if name != "windows" or several]
 
@@ -147,7 +147,7 @@ def sampled(asked: Asked, examples: Examples) -> bool:
 
 
 def result_key(asked: Asked, against: int | None = None) -> Hashable:
-    """Return what an attribution is kept under, or its check against shuffled parameters."""
+    """Return the key of an attribution, or of its comparison with shuffled parameters."""
     return "attribution", asked, against
 
 
@@ -155,13 +155,18 @@ class Work:
     """One attribution, or its check, in a separate thread.
 
     That thread calls `on_change` with the work on progress and at the end. `against` is the symbol
-    of a finished attribution, which is then checked against shuffled parameters. `state` is
+    of a finished attribution, which is then compared with shuffled parameters. `state` is
     "waiting", "running", "done", "cancelled" or "failed"; `done` and `total` count runs of the
     rest of the computation.
     """
 
     def __init__(
-        self, examples: Examples, asked: Asked, on_change: Told, *, against: int | None = None
+        self,
+        examples: Examples,
+        asked: Asked,
+        on_change: Callable[[Work], None],
+        *,
+        against: int | None = None,
     ) -> None:
         self.examples, self.asked, self.against = examples, asked, against
         self.state, self.done, self.total = "waiting", 0, 0
@@ -173,7 +178,7 @@ class Work:
 
     @property
     def key(self) -> Hashable:
-        """What the result is kept under, with the reading, for all sessions."""
+        """What all sessions find the result under, with the reading."""
         return result_key(self.asked, self.against)
 
     def start(self) -> None:
@@ -202,6 +207,7 @@ class Work:
                     raise Stopped
             try:
                 self.state = "running"
+                torch.set_num_threads(1)  # of this thread
                 make = self._attributed if self.against is None else self._checked
                 self.result = self.examples.ask(self.key, make)
                 self.state = "done"
@@ -215,48 +221,35 @@ class Work:
             self.state, self.error = "failed", error
         self._on_change(self)
 
-    def _told(self, done: int, total: int) -> None:
+    def _progress(self, done: int, total: int) -> None:
         self.done, self.total = done, total
         self._on_change(self)
 
-    def _attributed(self) -> xr.Dataset:
-        import torch
-
-        torch.set_num_threads(1)
-        examples = self.examples
+    def _attribute(self, model: Any, **options: Any) -> xr.Dataset:
+        examples, stop = self.examples, self._stop.is_set
         return attribute_one(
-            examples.checkpoint.model,
-            examples.batch,
-            examples.sleep,
-            self.asked,
-            reading=examples.boundaries,
-            on_progress=self._told,
-            stop=self._stop.is_set,
-        ).isel({dims.EXAMPLE: 0})
+            model, examples.batch, examples.sleep, self.asked, stop=stop, **options
+        )
+
+    def _attributed(self) -> xr.Dataset:
+        examples = self.examples
+        options = {"reading": examples.boundaries, "on_progress": self._progress}
+        return self._attribute(examples.checkpoint.model, **options).isel({dims.EXAMPLE: 0})
 
     def _checked(self) -> xr.Dataset:
-        import torch
-
-        torch.set_num_threads(1)
-        examples, rounds = self.examples, 1 + len(CHECK_SEEDS)
-        count = 0
+        rounds, number = 1 + len(CHECK_SEEDS), count()
+        against = np.array([self.against])
 
         def attributed(model: Any) -> xr.DataArray:
-            nonlocal count
-            number, count = count, count + 1
-            assert self.against is not None
-            return attribute_one(
-                model,
-                examples.batch,
-                examples.sleep,
-                self.asked,
-                against=np.array([self.against]),
-                on_progress=lambda done, total: self._told(number * total + done, rounds * total),
-                stop=self._stop.is_set,
-            )["attribution"]
+            before = next(number)
 
-        found = randomisation_check(attributed, examples.checkpoint.model, seeds=CHECK_SEEDS)
-        return found.isel({dims.EXAMPLE: 0})
+            def further(done: int, total: int) -> None:
+                self._progress(before * total + done, rounds * total)
+
+            return self._attribute(model, against=against, on_progress=further)["attribution"]
+
+        model = self.examples.checkpoint.model
+        return randomisation_check(attributed, model, seeds=CHECK_SEEDS).isel({dims.EXAMPLE: 0})
 
 
 _AT_WORK: weakref.WeakSet[Work] = weakref.WeakSet()
@@ -264,7 +257,7 @@ _AT_WORK: weakref.WeakSet[Work] = weakref.WeakSet()
 
 @atexit.register
 def _end_all() -> None:
-    """End what is at work before the process goes: torch must not be cut off in the middle."""
+    """End what is running before the process ends: torch must not be interrupted in the middle."""
     works = list(_AT_WORK)
     for work in works:
         work.cancel()

@@ -30,6 +30,7 @@ from workbench.views.cursor import words
 from workbench.views.cursor.reading import Examples, ReadingView
 from workbench.views.cursor.view import queued
 from workbench.views.parts.csv_text import csv_of
+from workbench.views.parts.html import failure_html
 from workbench.views.parts.notices import show_error, warn
 from workbench.views.parts.outbox import Changes
 from workbench.views.site.sessions import at_end
@@ -108,7 +109,7 @@ class Attribution(ReadingView):
             try:
                 self._queue.take(self.draw, key="ended")
             except Exception as error:  # in a thread of ours: nobody else would tell of it
-                failed = {"object": told.failure(error)}
+                failed = {"object": failure_html(error)}
                 tell = partial(show_error, error)
                 self._outbox.set([(self.screen.progress, failed)], then=tell)
         elif (now := time.monotonic()) > self._told + EVERY:

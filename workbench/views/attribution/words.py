@@ -17,58 +17,57 @@ from workbench.views.cursor import drawings
 from workbench.views.cursor.problem import Problem
 from workbench.views.cursor.reading import Examples
 from workbench.views.cursor.words import signed
+from workbench.views.parts.html import failure_html
 
+HELD: Final = (
+    "Changes are held as they were: the effect of an earlier pass on a later one counts for the "
+    "later one."
+)
 SUBJECT_WORDS: Final = {
     "tokens": (
-        "How much each token of the context contributes: its embedding is exchanged for the "
-        "baseline's, and the whole sleep is run anew."
+        "How much each token of the context contributes: the baseline's embedding replaces its "
+        "own, and the whole sleep runs again."
     ),
-    "windows": "How much each window of the context contributes; the sleep is run anew.",
-    "passes": (
-        "How much what each pass changed in S contributes. Changes are held as they were: what an "
-        "earlier pass did to a later one belongs to the later one."
-    ),
-    "passes and heads": (
-        "How much what each pass changed in each head contributes. Changes are held as they were: "
-        "what an earlier pass did to a later one belongs to the later one."
-    ),
+    "windows": "How much each window of the context contributes; the sleep runs again.",
+    "passes": f"How much what each pass changed in S contributes. {HELD}",
+    "passes and heads": f"How much what each pass changed in each head contributes. {HELD}",
     "heads of S": "How much each head's S at the chosen boundary adds; the rest is fixed.",
     "entries of S": "How much each entry of S at the chosen boundary adds; the rest is fixed.",
 }
 METHOD_WORDS: Final = {
     METHODS[0]: (
-        "Integrated gradients: the gradient along the straight path from the baseline, times the "
-        "way. Complete in the limit of many steps."
+        "Integrated gradients: the mean gradient on the straight path from the baseline, times "
+        "the difference from it. Complete in the limit of many steps."
     ),
     METHODS[1]: (
-        "Input x gradient: the gradient where the reading stands, times the input. It is a first "
+        "Input x gradient: the gradient at the reading itself, times the input. It is a first "
         "guess, and does not add up."
     ),
     METHODS[2]: (
-        "Feature ablation: what is lost when one part alone is set to the baseline. Parts that "
-        "stand in for each other get nothing, so it does not add up."
+        "Feature ablation: what is lost when only one part is set to the baseline. Parts that can "
+        "replace each other get nothing, so it does not add up."
     ),
     METHODS[3]: (
         "Shapley values: what a part adds, on average over all orders of adding the parts. Exact "
-        f"for up to {EXACT_PLAYERS} parts, which takes every combination of them; for more, over "
-        "random orders. Complete by construction; completeness does not make it right."
+        f"for up to {EXACT_PLAYERS} parts, from every combination of them; for more, from random "
+        "orders. Complete by construction; completeness does not make it right."
     ),
 }
 OMITS: Final = (
-    "It divides one logit difference of one answer of one model. It does not say how the model "
-    "computes it, and another baseline asks another question. Where two methods disagree, believe "
+    "This divides one logit difference of one answer of one model. It does not say how the model "
+    "computes it, and another baseline is another question. Where two methods disagree, believe "
     "neither."
 )
 COMPLETE: Final = 0.02
-"""Completeness error up to which attributions may be said to add up."""
+"""Largest completeness error with which attributions add up."""
 FEWEST: Final = 8
 """Parts below which a rank correlation says nothing."""
 INK: Final = 62
-"""Per cent of colour in the strongest token: its letters are still read on it."""
+"""Per cent of colour in the strongest token, on which its letters are still readable."""
 
 
 def facts(found: xr.Dataset, examples: Examples, asked: Asked) -> str:
-    """Return target, baseline, sum and the three measures of how far it can be trusted."""
+    """Return target, baseline, sum and the three measures of how far to trust it."""
     vocabulary = examples.checkpoint.task.vocabulary
     answer, against = (vocabulary[int(found.attrs[name])] for name in ("answer", "against"))
     whole, base = float(found["logit_diff"]), float(found["logit_diff_at_baseline"])
@@ -80,15 +79,15 @@ def facts(found: xr.Dataset, examples: Examples, asked: Asked) -> str:
             "attributed",
             f"logit of the right answer {answer} minus that of {against}: {signed(whole)} nat",
             f"with the baseline ({asked.baseline}): {signed(base)} nat, so {signed(whole - base)} "
-            "nat are to be divided",
+            "nat to divide",
         ),
         ("sum of the attributions", f"{signed(total)} nat", ""),
         ("completeness error", f"{_percent(error)}", _complete_words(error, asked.method)),
         (
             "infidelity",
             f"{infidelity:.3g} nat², {_percent(unexplained)} unexplained",
-            "how far the attributions are from what setting random halves of the parts to the "
-            "baseline does; 100 % is no better than none",
+            "how far the attributions are from the effect of setting random halves of the parts to "
+            "the baseline; 100 % is no better than no attribution",
         ),
     )
     cells = "".join(
@@ -122,22 +121,17 @@ def progress(work: Work) -> str:
     if work.state == "done":
         return ""
     if work.state == "failed":
-        return failure(work.error)
+        return failure_html(work.error)
     if work.state == "cancelled":
-        return '<p class="says">Cancelled; nothing of it is kept.</p>'
+        return '<p class="says">Cancelled; nothing is kept.</p>'
     what = "Attributing" if work.against is None else "Attributing with shuffled parameters"
     if work.state == "waiting":
-        return f'<p class="busy" role="status">{what}: waits for its turn</p>'
+        return f'<p class="busy" role="status">{what}: waiting for other work to end</p>'
     share = 100 * work.done / work.total if work.total else 0
     return (
         f'<p class="busy">{what}: {work.done} of about {work.total} readings</p>'
         f'<progress max="100" value="{share:.0f}" aria-label="{what}">{share:.0f} %</progress>'
     )
-
-
-def failure(error: object) -> str:
-    """Return an error, in red."""
-    return f'<p class="failure" role="alert">{escape(str(error))}</p>'
 
 
 def check_words(found: xr.Dataset, features: int) -> str:
@@ -152,12 +146,14 @@ def check_words(found: xr.Dataset, features: int) -> str:
     said = (
         "It depends on what the model has learnt, as it should."
         if mean < 0.5
-        else "It stays much as it was: it tells of the input more than of the model."
+        else "It hardly changes: it reflects the input more than the model."
     )
     if not defined.all():
-        said = "Where all attributions are alike there is no order to compare, so it says nothing."
+        said = (
+            "Where all attributions are equal there is no order to compare, so this says nothing."
+        )
     elif features < FEWEST:
-        said = f"Of {features} parts that says nothing: so few correlate by chance."
+        said = f"With {features} parts this says nothing: so few correlate by chance."
     return (
         f'<p class="says"><b>Shuffled parameters:</b> rank correlation with the attributions of '
         f"{len(CHECK_SEEDS)} copies of the model whose parameters were shuffled: {each}. {said}</p>"
@@ -167,16 +163,9 @@ def check_words(found: xr.Dataset, features: int) -> str:
 def context(found: xr.DataArray, problem: Problem, windows: np.ndarray, limit: float) -> str:
     """Return the context's tokens, coloured by their attributions, window by window.
 
-    Parameters
-    ----------
-    found : DataArray
-        Attributions ``(token)``, nats; or ``(window)``, which colour all of a window's tokens.
-    problem : Problem
-        The example.
-    windows : int64 [token]
-        Window of each token of the context.
-    limit : float
-        The strongest colour.
+    - found: attributions ``(token)``, nats; or ``(window)``, which colour all of a window's tokens.
+    - windows: int64 [token], the window of each token of the context.
+    - limit: attribution of the strongest colour, nats.
     """
     of_tokens = dims.TOKEN in found.dims
     values = found.values if of_tokens else found.values[windows]
@@ -222,20 +211,10 @@ def _ground(weight: float) -> str:
 def picture(
     found: xr.DataArray | None, problem: Problem, query: int, said: list[str], limit: float
 ) -> str:
-    """Return the drawing of the example; of tokens, edges are coloured by their sum.
+    """Return the drawing of the example and of query number `query`.
 
-    Parameters
-    ----------
-    found : DataArray or None
-        Attributions ``(token)``, nats.
-    problem : Problem
-        The example.
-    query : int
-        Which of its questions is asked.
-    said : list of str
-        The model's answer to each.
-    limit : float
-        The strongest colour.
+    `found` are attributions ``(token)``, nats, whose sums colour the edges, `limit` that of the
+    strongest colour; `said` is the model's answer to each query.
     """
     asked, answer = problem.queries[query], said[query]
     correct = answer == asked.answer
@@ -244,7 +223,7 @@ def picture(
 
 
 def item_weights(found: xr.DataArray, picture: Picture, limit: float) -> list[float]:
-    """Return what each item has, such as an edge: the sum over its tokens, -1 to 1."""
+    """Return the attribution of each item, such as an edge: the sum over its tokens, -1 to 1."""
     tokens = [[i for i in item.tokens if i < found.size] for item in picture.items]
     sums = np.array([float(found.values[here].sum()) for here in tokens])
     return (sums / max(float(np.abs(sums).max()), limit)).tolist()

@@ -1,8 +1,8 @@
-"""What the page of interventions asks for, and what comes of it. Knows no Panel."""
+"""What the page of interventions changes, and what the change does. Knows no Panel."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -66,33 +66,26 @@ class InterventionCursor(Cursor):
 
 
 def part_of(cursor: InterventionCursor, examples: Examples) -> Part:
-    """Return the part of S that a cursor names.
-
-    Raises
-    ------
-    WorkbenchError
-        Nothing has changed S by then.
-    """
-    if cursor.part == "layer":
-        return components.layer(cursor.layer)
-    if cursor.part == "head":
-        return components.head(cursor.layer, cursor.gdn_head)
-    if cursor.part == "modes":
-        return components.modes(cursor.modes)
-    if cursor.part == "change":
-        window = changed_window(cursor.boundary)
-        if cursor.changed > examples.passes[window]:
-            raise WorkbenchError(
-                f"pass {cursor.changed}",
-                f"a pass from 1 to N = {examples.passes[window]}",
-                "choose a lower pass",
-            )
-        return PassChange(window, cursor.changed)
-    return components.whole()
+    """Return the part of S that a cursor names; `WorkbenchError` if its pass is beyond N."""
+    window = changed_window(cursor.boundary)
+    if cursor.part == "change" and cursor.changed > examples.passes[window]:
+        raise WorkbenchError(
+            f"pass {cursor.changed}",
+            f"a pass from 1 to N = {examples.passes[window]}",
+            "choose a lower pass",
+        )
+    parts: dict[str, Callable[[], Part]] = {
+        "whole": components.whole,
+        "layer": lambda: components.layer(cursor.layer),
+        "head": lambda: components.head(cursor.layer, cursor.gdn_head),
+        "modes": lambda: components.modes(cursor.modes),
+        "change": lambda: PassChange(window, cursor.changed),
+    }
+    return parts[cursor.part]()
 
 
 def changed_window(boundary: BoundaryIndex) -> int:
-    """Return the window whose pass is meant: this one, or before its first pass the one before."""
+    """Return the window whose pass is meant: this one; before its first pass, the previous one."""
     return boundary.window if boundary.sleep_pass else max(boundary.window - 1, 0)
 
 
@@ -104,7 +97,7 @@ def next_donor(examples: Examples, recipient: int) -> int:
 
 
 def _tells(examples: Examples, recipient: int, donor: int) -> bool:
-    """Return whether a donor's context answers the questions, one of them differently at least."""
+    """Return whether a donor's context answers the questions, at least one differently."""
     one = examples.one(recipient)
     try:
         swapped = swap_context(examples.checkpoint.task, one, examples.one(donor))
@@ -121,7 +114,7 @@ def most_modes(examples: Examples) -> int:
 
 
 def unrelated_to(examples: Examples, recipient: int, donor: int) -> int:
-    """Return the example that gives the control its memory: the next that is neither."""
+    """Return the example whose memory is the control: the next that is neither."""
     count = len(examples.batch)
     order = ((donor + step) % count for step in range(1, count))
     return next(i for i in order if i not in (recipient, donor))
@@ -130,10 +123,7 @@ def unrelated_to(examples: Examples, recipient: int, donor: int) -> int:
 def result(cursor: InterventionCursor, examples: Examples) -> xr.Dataset:
     """Return what the change does, as `patch_pair` or `change_one` returns it.
 
-    Raises
-    ------
-    WorkbenchError
-        The pair does not fit, or there is no such part at this boundary.
+    `WorkbenchError` if the pair does not fit, or the part does not exist at this boundary.
     """
     part, checkpoint = part_of(cursor, examples), examples.checkpoint
     boundary = (cursor.window, cursor.sleep_pass)

@@ -14,22 +14,18 @@ from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM
 from workbench.tasks.phrases import counted
 from workbench.views.cursor import words
 from workbench.views.cursor.reading import Examples
-from workbench.views.interventions.model import (
-    InterventionCursor,
-    asked_queries,
-    changed_window,
-)
+from workbench.views.interventions.model import InterventionCursor, asked_queries, changed_window
 
 OMITS: Final = (
-    "One pair, one model: an effect here need not hold over examples; measure that below. Every "
-    "answer is read with the right earlier ones of its own context in view, which tell of that "
-    "context whatever the memory holds; the first answer has none before it. Features and KV "
-    "cache of a pass that is under way stay the reading's own."
+    "One pair, one model: an effect here need not hold over examples; measure that below. The "
+    "model gives each answer with the right earlier ones of its own context in view, which reveal "
+    "that context whatever the memory holds; the first answer has none before it. A pass that is "
+    "under way keeps the features and KV cache of its own reading."
 )
 OMITS_ERASED: Final = (
-    "A part set to zero may break a model without having held anything: compare with its mean, "
-    "and with the random change. One example, one model: measure over many below. Every answer is "
-    "read with the right earlier ones in view."
+    "Setting a part to zero may break a model even if the part held nothing: compare with its "
+    "mean, and with the random change. One example, one model: measure over many below. The model "
+    "gives each answer with the right earlier ones in view."
 )
 WAYS: Final = {
     "noise": "Is it needed? The donor's part in the recipient's reading (noise)",
@@ -40,7 +36,7 @@ AXES: Final = {
     "denoise": "logit of the recipient's answer minus the donor's",
     "": "right answer's logit minus best other",
 }
-"""Which logit difference is told, by the way of the exchange; "" where nothing is exchanged."""
+"""Which logit difference is shown, by the way of the exchange; "" where nothing is exchanged."""
 NAMES: Final = {
     INTACT: "intact",
     PATCH: "patched",
@@ -54,21 +50,19 @@ NAMES: Final = {
 
 def part_words(cursor: InterventionCursor) -> str:
     """Return the part of S that is changed, in words; windows are counted from 1."""
-    if cursor.part == "layer":
-        return f"S of layer {cursor.layer}"
-    if cursor.part == "head":
-        return f"head {cursor.gdn_head} of layer {cursor.layer}"
-    if cursor.part == "modes":
-        many = "largest singular mode" if cursor.modes == 1 else f"{cursor.modes} largest modes"
-        return f"the {many} of every head"
-    if cursor.part == "change":
-        window = changed_window(cursor.boundary) + 1
-        return f"what pass {cursor.changed} over window {window} changed"
-    return "all of S"
+    modes, window = cursor.modes, changed_window(cursor.boundary) + 1
+    return {
+        "whole": "all of S",
+        "layer": f"S of layer {cursor.layer}",
+        "head": f"head {cursor.gdn_head} of layer {cursor.layer}",
+        "modes": f"the {'' if modes == 1 else f'{modes} '}"
+        f"largest {'singular mode' if modes == 1 else 'modes'} of every head",
+        "change": f"what pass {cursor.changed} over window {window} changed",
+    }[cursor.part]
 
 
 def rule(cursor: InterventionCursor, found: xr.Dataset) -> str:
-    """Return which rule was applied, in words."""
+    """Return which change was made, in words."""
     whole = cursor.part == "whole"
     named = part_words(cursor) if whole else f"the part P(S), {part_words(cursor)},"
     if cursor.action == "patch":
@@ -94,7 +88,7 @@ def rule(cursor: InterventionCursor, found: xr.Dataset) -> str:
 
 
 def verdict(cursor: InterventionCursor, examples: Examples, found: xr.Dataset) -> str:
-    """Return in a sentence or two what came of it."""
+    """Return what became of the answers, in a sentence or two."""
     if cursor.action != "patch":
         return _erased_verdict(found, asked_queries(examples, cursor.example))
     here = found.isel({dims.DIRECTION: 0, dims.QUERY: asked_queries(examples, cursor.example)})
@@ -143,16 +137,16 @@ def exactness(cursor: InterventionCursor, examples: Examples, found: xr.Dataset)
     if error == 0:
         return (
             f"<b>It reproduces the donor exactly</b> ({largest}): S is all that crosses the last "
-            "boundary, so whoever gets it answers as the donor does."
+            "boundary, so any reading that gets it answers as the donor does."
         )
     if at_end:
         return (
             f"It does not reproduce the donor exactly ({largest}): with this sleep more than S "
-            "crosses the boundary, and that stays the reading's own."
+            "crosses the boundary, and the rest stays that of the reading itself."
         )
     said = (
-        f"It does not reproduce the donor ({largest}): what is read from here on is the reading's "
-        "own text again."
+        f"It does not reproduce the donor ({largest}): what follows from here is again the "
+        "reading's own text."
     )
     if words.crossing(examples.sleep) == words.S_ALONE:
         said += " After the last pass over the last window it does."
@@ -222,7 +216,7 @@ def _table(
 
 
 def number(value: float) -> str:
-    """Return a signed number with one decimal; a dash where there is none."""
+    """Return a signed number with one decimal; a dash for NaN."""
     return "–" if np.isnan(value) else words.signed(value, 1, plus=True)
 
 

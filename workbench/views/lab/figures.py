@@ -1,4 +1,4 @@
-"""What the selected runs have told, as figures and as CSV; drawn anew only when they told more."""
+"""What the selected runs have logged, as figures and as CSV; redrawn only when there is more."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import json
 import logging
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from itertools import product
 from typing import Any
 
 import xarray as xr
@@ -25,29 +26,17 @@ from workbench.lab.watch import EventList
 logger = logging.getLogger(__name__)
 
 CURVES = (
-    "run",
-    "experiment",
-    "arm",
-    "n_train",
-    "seed",
-    "step",
-    "what",
-    "n_test",
-    "difficulty",
-    "value",
-)
+    "run", "experiment", "arm", "n_train", "seed", "step", "what", "n_test", "difficulty", "value",
+)  # fmt: skip
 AGAINST_N = ("arm", "n", "difficulty", "mean", "low", "high", "seeds")
 
 
 class Curves:
     """Figures and data of the selected runs.
 
-    Attributes
-    ----------
-    figures : dict of str to dict
-        Plotly's JSON by name: ``learning``, ``against_n``; missing where there is nothing to draw.
-    note : str
-        What is not drawn and why; empty where all is.
+    - figures: Plotly's JSON by name, ``learning`` and ``against_n``; missing where there is nothing
+      to draw.
+    - note: what is not drawn and why; empty where all is.
     """
 
     def __init__(self) -> None:
@@ -60,11 +49,11 @@ class Curves:
     def update(
         self,
         runs: list[Run],
-        told: Mapping[str, EventList],
+        logged: Mapping[str, EventList],
         versions: tuple[tuple[str, int], ...],
         theme: Theme,
     ) -> None:
-        """Draw the figures, if any run among these has told more or another state."""
+        """Draw the figures, if any of these runs has logged more or changed its state."""
         key = (versions, tuple(run.state == "finished" for run in runs), theme)
         if key == self._key:
             return
@@ -72,12 +61,12 @@ class Curves:
         self.figures, self.note, self._entries, self._points = {}, "", [], None
         if not runs:
             return
-        entries, self.note = comparable(entries_of(runs, events=told))
-        telling = [e for e in entries if e["loss"]["step"] or e["curve"]["step"]]
-        if not telling:
+        entries, self.note = comparable(entries_of(runs, events=logged))
+        begun = [e for e in entries if e["loss"]["step"] or e["curve"]["step"]]
+        if not begun:
             return
         if len({_condition(entry) for entry in entries}) > len(PALETTE[theme]):
-            entries = telling  # few enough keep their colours while one after the other begins
+            entries = begun  # few enough keep their colours while they begin one by one
         try:
             data = dataset(entries)
             if data.sizes[dims.N_TEST]:
@@ -88,7 +77,7 @@ class Curves:
             self.figures = _drawn(data, self._points, theme)
         except WorkbenchError as error:
             self.note = f"No figure: {error}."
-        except Exception as error:  # the page must go on: runs can still be stopped
+        except Exception as error:  # the page must survive: runs can still be stopped
             logger.exception("no figure of %s", ", ".join(run.name for run in runs))
             self.note = f"No figure: {type(error).__name__} (a bug; the terminal has the details)."
         else:
@@ -109,8 +98,8 @@ class Curves:
 def comparable(entries: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
     """Return entries that one figure can show, and what had to be left out, in a sentence.
 
-    Accuracy means the same within one task alone: of several, the first one's runs remain. Arms of
-    several experiments, or of several values of an axis, are told apart by their names.
+    Accuracy means the same only within one task: of several, the runs of the first remain. Names
+    tell arms of several experiments, or of several values of an axis, apart.
     """
     tasks: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
@@ -121,9 +110,7 @@ def comparable(entries: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str
     note = ""
     if left:
         runs = "1 selected run has" if left == 1 else f"{left} selected runs have"
-        note = (
-            f"{runs} another task than the first one and {'is' if left == 1 else 'are'} left out."
-        )
+        note = f"{runs} another task than the first and {'is' if left == 1 else 'are'} left out."
     several = len({entry["labels"].get("sweep") for entry in kept}) > 1
     axes = [entry["labels"].get("axes", {}) for entry in kept]
     differing = {n for axis in axes for n in axis if any(axis[n] != a.get(n) for a in axes)}
@@ -170,20 +157,12 @@ def _scores(run: list[Any], step: int, passes: dict[str, Any]) -> Iterator[tuple
 
 def n_rows(points: xr.Dataset) -> Iterator[tuple[Any, ...]]:
     """Yield mean, interval and count of each point of accuracy against N, as `AGAINST_N` names."""
-    for arm in points[dims.ARM].values.tolist():
-        for n in points[dims.PASSES].values.tolist():
-            for level in points[dims.DIFFICULTY].values.tolist():
-                at = {dims.ARM: arm, dims.PASSES: n, dims.DIFFICULTY: level}
-                one = points.sel(at)
-                if int(one["count"]):
-                    ends = [float(one[name]) for name in ("mean", "low", "high")]
-                    yield (
-                        arm,
-                        n,
-                        level,
-                        *("" if e != e else f"{e:.6g}" for e in ends),
-                        int(one["count"]),
-                    )
+    axes = (dims.ARM, dims.PASSES, dims.DIFFICULTY)
+    for place in product(*(points[axis].values.tolist() for axis in axes)):
+        one = points.sel(dict(zip(axes, place, strict=True)))
+        if count := int(one["count"]):
+            ends = [float(one[name]) for name in ("mean", "low", "high")]
+            yield (*place, *("" if e != e else f"{e:.6g}" for e in ends), count)
 
 
 def _drawn(data: xr.Dataset, points: xr.Dataset | None, theme: Theme) -> dict[str, dict[str, Any]]:

@@ -1,9 +1,8 @@
 """The lab: start experiments, watch runs train, stop and compare them.
 
-The truth lies in the run folders: a session holds nothing but filters and a selection. Runs are
-processes of their own, which outlive this one. What changes is found by the process's one watch
-(`workbench.lab.watch`); each session asks it twice a second whether there is anything new, and
-then patches what it shows.
+The run folders hold the truth; a session holds only filters and a selection. Runs are separate
+processes, which outlive this one. The process's one watch (`workbench.lab.watch`) finds what
+changes; each session polls it twice a second, and then patches what it shows.
 """
 
 from __future__ import annotations
@@ -36,29 +35,12 @@ from workbench.views.site.services import Services, services
 from workbench.views.site.sessions import at_end
 
 PERIOD = 500
-"""Milliseconds between two questions whether there is anything new."""
+"""Milliseconds between two polls."""
 TITLES = {arm.name: arm.title for arm in ARMS.values()}
 
 
 class Lab(pn.viewable.Viewer):
-    """The lab.
-
-    Parameters
-    ----------
-    state : LabState or None
-        Filters and selection to begin with.
-    shared : Services or None
-        The process's services.
-
-    Attributes
-    ----------
-    state : LabState
-        Filters and selection.
-    screen : LabScreen
-        The panes.
-    start : LabStart
-        The form.
-    """
+    """The lab: `state` are its filters and selection, `screen` the panes, `start` the form."""
 
     dark = param.Boolean(False, doc="Whether the figures are drawn for a dark page.")
 
@@ -78,7 +60,7 @@ class Lab(pn.viewable.Viewer):
         self.watch.open(self)
         self.start = LabStart(self.services, self._outbox, self.started)
         self.curves = Curves()
-        self.screen = LabScreen(self.start.form, told=self.told, save=self.save)
+        self.screen = LabScreen(self.start.form, on_message=self.receive, save=self.save)
         self.state.param.watch(lambda *events: self.take(self.draw), list(NAMES))
         self.param.watch(lambda event: self.take(self.draw), "dark")
 
@@ -129,7 +111,7 @@ class Lab(pn.viewable.Viewer):
 
     # --- what the user does ------------------------------------------------------------------
 
-    def told(self, message: dict[str, Any]) -> None:
+    def receive(self, message: dict[str, Any]) -> None:
         """Do what the table asks for."""
         kind = message.get("kind")
         if kind == "filter":
@@ -165,7 +147,7 @@ class Lab(pn.viewable.Viewer):
 
     def _start_queue(self) -> str:
         ensure_queue(self.watch.root, self.services.slots())
-        return "A queue is being started."
+        return "A queue is starting."
 
     def started(self, names: list[str], words: str) -> None:
         """Show the runs that the form has just started."""
@@ -176,11 +158,13 @@ class Lab(pn.viewable.Viewer):
         self.take(self.draw)  # also where nothing but the words has changed
 
     def save(self, which: str) -> None:
-        """Save the data of the selected runs, "curves" or "against_n", as CSV."""
-        self.take(partial(self._save, which), key=None)
+        """Save the data of the selected runs, "learning" or "against_n", as CSV."""
 
-    def _save(self, which: str) -> None:
-        self._outbox.set(self.screen.saved(which, self.curves.csv(which)))
+        def hand_over() -> None:
+            button = self.screen.downloads[which]
+            self._outbox.set([(button, button.saving(*self.curves.csv(which)))])
+
+        self.take(hand_over, key=None)
 
     # --- what is shown -----------------------------------------------------------------------
 
@@ -189,15 +173,15 @@ class Lab(pn.viewable.Viewer):
         seen = self.watch.seen
         self._version = seen.version
         if self._until and not any(_goes_on(seen, name) for name in self._until):
-            self._said, self._until = "", frozenset()  # "4 runs are queued" is no longer true
+            self._said, self._until = "", frozenset()  # "4 runs are queued" has become untrue
         chosen = self.selected(seen)
         # the table goes ahead: figures take longer, and a stop must be seen at once
         table = self.screen.runs(seen, self._table(seen, chosen))
         self._outbox.set(table + self._address())
         names = [run.name for run in chosen]
         self.watch.follow(self, names)
-        told, versions = self.watch.events_of(names), self.watch.versions(names)
-        self.curves.update(chosen, told, versions, "dark" if self.dark else "light")
+        logged, versions = self.watch.events_of(names), self.watch.versions(names)
+        self.curves.update(chosen, logged, versions, "dark" if self.dark else "light")
         self._outbox.set(self.screen.drawings(seen, chosen, self.curves))
 
     def selected(self, seen: Seen) -> list[Run]:

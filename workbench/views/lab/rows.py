@@ -18,7 +18,7 @@ SHOWN_STATES = ("queued", "starting", "running", STOPPING, *STATES[3:])
 
 
 def shown_state(run: Run, seen: Seen) -> str:
-    """Return a run's state; one that was asked to stop is stopping until it has."""
+    """Return a run's state; it is stopping from the request until it has stopped."""
     return STOPPING if run.name in seen.stopping else run.state
 
 
@@ -27,16 +27,8 @@ def rows(
 ) -> list[dict[str, Any]]:
     """Return the rows of those runs that fit every filter.
 
-    Parameters
-    ----------
-    seen : Seen
-        The runs.
-    text : str
-        Words, each of which must be somewhere in a run's name or description.
-    state, sweep : str
-        The state shown and the experiment; empty for any.
-    arms : dict of str to str
-        Titles of arms.
+    Each word of `text` must be in a run's name or description; an empty `state` or `sweep` (an
+    experiment) fits any. `arms` are the titles of arms.
     """
     found = []
     words = text.lower().split()
@@ -80,7 +72,7 @@ def _word(state: str, problem: str | None) -> str:
 
 
 def description(run: Run, arms: dict[str, str]) -> str:
-    """Return experiment, arm, N and seed in words; empty for a run of its own."""
+    """Return arm, N, axes and seed in words; empty for a run outside experiments."""
     labels = run.labels
     if "arm" not in labels:
         return ""
@@ -95,7 +87,7 @@ def description(run: Run, arms: dict[str, str]) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share as whole percents; what is not quite 100 is not called so."""
+    """Return a share as a whole per cent, 100 only where it is exact."""
     return "99" if 0.99 < share < 1 else f"{100 * share:.0f}"
 
 
@@ -120,7 +112,7 @@ def sweeps_of(runs: Iterable[Run]) -> list[str]:
 
 
 def newest_sweep(runs: Sequence[Run]) -> list[str]:
-    """Return the runs of the newest experiment, or the newest run of its own."""
+    """Return the runs of the newest experiment, or the newest run where it is in none."""
     if not runs:
         return []
     sweep = sweep_of(runs[0])

@@ -15,15 +15,6 @@ const ACTIONS = {
 }
 const AGE_EVERY = 5000
 
-function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag)
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null && value !== undefined) node.setAttribute(name, value)
-  }
-  node.append(...children)
-  return node
-}
-
 function age(seconds) {
   if (seconds < 2) return "now"
   if (seconds < 90) return `${Math.round(seconds)} s`
@@ -49,7 +40,7 @@ export function render({model, el}) {
   const buttons = make("div", {class: "run-actions", role: "toolbar", "aria-label": "For the selected runs"})
   const chosen = make("span", {class: "chosen"})
   const said = make("p", {class: "said", role: "status"})
-  const waiting = make("p", {class: "note beyond", hidden: ""}, "Runs wait, but no queue works on this folder. ")
+  const waiting = make("p", {class: "note beyond", hidden: ""}, "Runs wait, but no queue is working on this folder. ")
   const queue = make("button", {type: "button"}, "Start the queue")
   waiting.append(queue)
   const trash = make("details", {class: "more trash", hidden: ""})

@@ -5,62 +5,101 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import panel as pn
+import param
 
 from workbench.lab.compare import Differences, differences
 from workbench.lab.runs import Run
 from workbench.lab.watch import Seen
 from workbench.views.lab.figures import Curves
-from workbench.views.lab.parts import LabForm, RunTable
-from workbench.views.parts.components import CSS, FORMS_CSS, Download, FigurePane
+from workbench.views.parts.components import (
+    CSS,
+    FORMS_CSS,
+    FORMS_JS,
+    Download,
+    FigurePane,
+    Messenger,
+)
+from workbench.views.parts.html import failure_html
 from workbench.views.parts.outbox import Changes
 
+HERE = Path(__file__).parent
 MOST_COMPARED = 12
-"""Runs whose configurations stand side by side; the table would be wider than any page."""
+"""Runs whose configurations are compared; with more the table is wider than any page."""
 EMPTY = """
 <div class="empty"><h2>No runs yet</h2>
 <ol>
   <li><b>Choose what to compare</b> in the form: a task, how hard it is, and the arms. The first
   proposal trains the same small model with N = 1, 2 and 4 sleep passes, two seeds each.</li>
-  <li><b>Press Start.</b> Each run becomes a process of its own, which goes on when you leave this
+  <li><b>Press Start.</b> Each run becomes a separate process, which continues when you leave this
   page or close the browser.</li>
   <li><b>Watch here</b> how loss and accuracy move, and how accuracy against N fills in.</li>
 </ol></div>
 """
-FIGURES = {
-    "learning": "Loss and accuracy while training",
-    "against_n": "Accuracy against N",
+FIGURES = {"learning": "Loss and accuracy while training", "against_n": "Accuracy against N"}
+LOOK: dict[str, Any] = {
+    "stylesheets": [CSS, FORMS_CSS],
+    "sizing_mode": "stretch_width",
+    "margin": 0,
 }
 NOTHING = {
     False: "Select runs in the table to see their curves.",
-    True: "The selected runs have told nothing yet: curves begin with the first logged step.",
+    True: "The selected runs have logged nothing yet: curves begin with the first logged step.",
 }
 
 
-class LabScreen:
-    """Every pane of the lab.
+class LabForm(Messenger):
+    """A form whose fields come from a specification."""
 
-    Parameters
-    ----------
-    form : LabForm
-        The form that starts an experiment.
-    told : callable
-        Told what the table asks for.
-    save : callable
-        Told which data to save.
-    """
+    spec = param.Dict(default={}, doc="Tasks, starting points, settings and arms to choose from.")
+    values = param.Dict(default={}, doc="What the fields hold when they are filled again.")
+    serial = param.Integer(0, doc="A change builds the form again and fills it.")
+    problems = param.Dict(default={}, doc="What is wrong, by field.")
+    refused = param.Integer(0, doc="A change moves the focus to the first field in trouble.")
+    preview = param.String("", doc="How many runs, what they cost, how long they take.")
+    busy = param.Boolean(False, doc="Whether that is being counted.")
+    starting = param.Boolean(False, doc="Whether runs are being queued.")
+
+    _esm = FORMS_JS + (HERE / "lab_form.js").read_text(encoding="utf-8")
+    _stylesheets = [CSS, FORMS_CSS]
+
+
+class RunTable(Messenger):
+    """Runs with filters, actions on those selected, and the trash."""
+
+    rows = param.List(default=[], doc="The rows shown, as `workbench.views.lab.rows.row` returns.")
+    states = param.List(default=[], doc="(name, state) of every selected run, shown or not.")
+    selected = param.List(default=[], doc="Names of the selected runs.")
+    state_options = param.List(default=[], doc="States to filter by.")
+    sweep_options = param.List(default=[], doc="Experiments to filter by.")
+    text = param.String("", doc="Filter: words in the name.")
+    state = param.String("", doc="Filter: a state, empty for all.")
+    sweep = param.String("", doc="Filter: an experiment, empty for all.")
+    counts = param.String("", doc="How many runs are in each state.")
+    said = param.String("", doc="What came of the last action.")
+    waiting = param.Boolean(False, doc="Whether runs wait and no queue is working.")
+    trash = param.List(default=[], doc="Names of deleted runs.")
+    now = param.Number(0.0, doc="The server's clock, for ages.")
+
+    _esm = FORMS_JS + (HERE / "run_table.js").read_text(encoding="utf-8")
+    _stylesheets = [CSS, FORMS_CSS]
+
+
+class LabScreen:
+    """Every pane of the lab; `on_message` takes what the table asks for, `save` which data."""
 
     def __init__(
         self,
         form: LabForm,
         *,
-        told: Callable[[dict[str, Any]], None],
+        on_message: Callable[[dict[str, Any]], None],
         save: Callable[[str], None],
     ) -> None:
         self.form = form
-        self.table = RunTable(told)
+        self.table = RunTable(on_message)
         self.title = _html('<h1 class="unseen">Lab</h1>', "title-pane")
         self.empty = _html(EMPTY)
         self.hint = _html("")
@@ -93,10 +132,14 @@ class LabScreen:
         )
 
     def runs(self, seen: Seen, table: dict[str, Any]) -> Changes:
-        """Return the runs, and what is shown in their place where there are none."""
+        """Return the runs, or what is shown in their place."""
         some = bool(seen.runs) or bool(seen.trash)
         return [
-            (self.empty, _shown(not some) | {"object": _problem(seen) or EMPTY}),
+            (
+                self.empty,
+                _shown(not some)
+                | {"object": failure_html(seen.problem) if seen.problem else EMPTY},
+            ),
             (self._runs, _shown(some, "panel")),
             (self.table, table),
         ]
@@ -113,12 +156,6 @@ class LabScreen:
                 changes.append((pane, {"figure": drawn[name]}))
         return changes + self._compare(chosen)
 
-    def saved(self, which: str, file: tuple[str, str]) -> Changes:
-        """Return what makes the browser save a file."""
-        button = self.downloads[which]
-        name, content = file
-        return [(button, {"filename": name, "content": content, "serial": button.serial + 1})]
-
     def _compare(self, chosen: list[Run]) -> Changes:
         key = tuple((run.name, run.labels.get("identity")) for run in chosen)
         if key == self._compared:
@@ -132,7 +169,7 @@ class LabScreen:
 
 
 def differences_html(found: Differences, chosen: int) -> str:
-    """Return what differs as a table, a run a column."""
+    """Return what differs as a table, one column for each run."""
     notes = []
     if chosen > MOST_COMPARED:
         notes.append(f"The first {MOST_COMPARED} of {chosen} selected runs are compared.")
@@ -157,36 +194,18 @@ def differences_html(found: Differences, chosen: int) -> str:
     )
 
 
-def _problem(seen: Seen) -> str:
-    if not seen.problem:
-        return ""
-    return f'<div class="failure" role="alert"><p>{escape(seen.problem)}</p></div>'
-
-
 def _shown(whether: bool, name: str = "") -> dict[str, list[str]]:
-    """Return the classes of a pane that is shown or not; how it is laid out stands in its class."""
+    """Return the classes of a pane that is shown or not, with the one that lays it out."""
     return {"css_classes": [n for n in (name, "" if whether else "gone") if n]}
 
 
 def _html(text: str, name: str = "") -> pn.pane.HTML:
-    return pn.pane.HTML(
-        text,
-        css_classes=[name] if name else [],
-        stylesheets=[CSS, FORMS_CSS],
-        sizing_mode="stretch_width",
-        margin=0,
-    )
+    return pn.pane.HTML(text, css_classes=[name] if name else [], **LOOK)
 
 
 def _box(name: str, *objects: Any) -> pn.Column:
     """Return a column that ``forms.css`` and ``style.css`` lay out by its class."""
-    return pn.Column(
-        *objects,
-        css_classes=[name],
-        stylesheets=[CSS, FORMS_CSS],
-        sizing_mode="stretch_width",
-        margin=0,
-    )
+    return pn.Column(*objects, css_classes=[name], **LOOK)
 
 
 def _bar(title: str, button: Download) -> pn.Column:

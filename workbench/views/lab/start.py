@@ -1,31 +1,25 @@
-"""The form that starts an experiment: what was typed is checked at once and counted aside.
+"""The form that starts an experiment: what was typed is checked at once, its cost counted later.
 
-Counting FLOPs takes seconds of a thread. It has turns of its own, so that the rest of the session
-goes on; of several counts that wait, the newest is done.
+Counting FLOPs takes a thread seconds. It has a separate queue, so that the rest of the session
+goes on; of several counts that wait, only the newest is done.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.lab.estimate import estimate, speeds
-from workbench.lab.proposal import (
-    Choices,
-    check,
-    free_name,
-    points_of,
-    propose,
-    starting_point,
-)
+from workbench.lab.proposal import Choices, check, free_name, points_of, propose, starting_point
 from workbench.lab.queue import ensure_queue
 from workbench.lab.settings import values_of
 from workbench.lab.supervise import request_all
 from workbench.task_config import task_kinds
 from workbench.views.lab import words as lab_words
-from workbench.views.lab.parts import LabForm
+from workbench.views.lab.screen import LabForm
 from workbench.views.parts.notices import show_error
 from workbench.views.parts.outbox import Outbox
 from workbench.views.parts.serial_queue import SerialQueue
@@ -36,17 +30,7 @@ FIRST = ("depo-n8-n4", "rule110-w12-t8-n3")
 
 
 class LabStart:
-    """The form and what it does.
-
-    Parameters
-    ----------
-    shared : Services
-        The process's services.
-    outbox : Outbox
-        How panes are set.
-    started : callable
-        Told the names of runs that were queued, and a sentence.
-    """
+    """The form and what it does; `started` takes the names of queued runs, and a sentence."""
 
     def __init__(
         self, shared: Services, outbox: Outbox, started: Callable[[list[str], str], None]
@@ -54,16 +38,16 @@ class LabStart:
         self.services, self.watch = shared, shared.watch()
         self._outbox, self._started = outbox, started
         self._queue, self._counts = SerialQueue(show_error), SerialQueue(show_error)
-        self.form = LabForm(self.told)
+        self.form = LabForm(self.receive)
         self.choices = Choices("", "")
         first = next(iter(task_kinds()))
         self._fill(first, _first(first), Choices("", ""))
 
-    def told(self, message: dict[str, Any]) -> None:
+    def receive(self, message: dict[str, Any]) -> None:
         """Do what the form asks for."""
-        self._queue.take(partial(self._told, message), key=message.get("kind"))
+        self._queue.take(partial(self._obey, message), key=message.get("kind"))
 
-    def _told(self, message: dict[str, Any]) -> None:
+    def _obey(self, message: dict[str, Any]) -> None:
         kind, task = str(message["kind"]), str(message["task"])
         choices = lab_words.choices_of(message)
         if kind == "task":
@@ -82,14 +66,7 @@ class LabStart:
             settings = values_of(starting_point(start))
         except WorkbenchError as error:
             settings, problems = {}, {"start": str(error)}
-        choices = Choices(
-            free_name(start, list(self.watch.seen.runs)),
-            start,
-            settings,
-            before.arms,
-            before.seeds,
-            before.steps,
-        )
+        choices = replace(before, sweep=self._free(start), start=start, values=settings)
         changes = {
             "spec": lab_words.spec(task),
             "values": lab_words.values(task, choices),
@@ -105,7 +82,7 @@ class LabStart:
         self.choices = choices
         checked = check(choices)
         if checked.problems:
-            words = "Something is not right yet; it is said at its field."
+            words = "Some fields need attention (marked below)."
             self._say(problems=checked.problems, preview=words, busy=False)
             return
         count = f"{checked.count} run{'' if checked.count == 1 else 's'}"
@@ -120,7 +97,7 @@ class LabStart:
         if choices is not self.choices:
             return
         if proposal.problems:
-            words = "It cannot be started like this; the reason is said at its field."
+            words = "This cannot be started: some fields need attention (marked below)."
             self._say(problems=proposal.problems, preview=words, busy=False)
             return
         cores = self.services.slots().cores
@@ -141,8 +118,7 @@ class LabStart:
         if names:
             self._started(names, words)
         if queued:
-            following = free_name(choices.start, list(self.watch.seen.runs))
-            self._next(choices, following)
+            self._next(replace(choices, sweep=self._free(choices.start)))
 
     def _request(self, choices: Choices) -> tuple[list[str], str, bool]:
         """Return the runs asked for, what came of it in words, and whether any was queued."""
@@ -153,9 +129,9 @@ class LabStart:
             return [], "", False
         names = [plan.name for plan in proposal.sweep.runs]
         if not proposal.to_do:
-            words = f"Nothing to start: all {len(names)} runs of {choices.sweep} are finished."
-            if len(names) == 1:
-                words = f"Nothing to start: the run of {choices.sweep} is finished."
+            runs = "the run" if len(names) == 1 else f"all {len(names)} runs"
+            be = "is" if len(names) == 1 else "are"
+            words = f"Nothing to start: {runs} of {choices.sweep} {be} finished."
             self._say(problems={}, preview=words)
             return names, words, False
         request_all(proposal.to_do, self.watch.root)
@@ -164,22 +140,22 @@ class LabStart:
         count = len(proposal.to_do)
         many = f"{count} run{' is' if count == 1 else 's are'} queued"
         at_once = f"as many at a time as {slots.cores} CPU threads allow"
-        words = f"{choices.sweep}: {many}, {at_once}. They go on if you leave this page."
+        words = f"{choices.sweep}: {many}, {at_once}. They continue if you leave this page."
         return names, words, True
 
     def _refuse(self, problems: dict[str, str]) -> None:
-        words = "Nothing was started; the reason is said at its field."
+        words = "Nothing was started: some fields need attention (marked below)."
         self._say(problems=problems, preview=words, busy=False, refused=self.form.refused + 1)
 
-    def _next(self, choices: Choices, name: str) -> None:
-        """Offer the next experiment under another name, all else as it was."""
-        following = Choices(
-            name, choices.start, choices.values, choices.arms, choices.seeds, choices.steps
-        )
+    def _next(self, choices: Choices) -> None:
+        """Offer the next experiment, under another name."""
         task = str(self.form.values["task"])
-        changes = {"values": lab_words.values(task, following), "serial": self.form.serial + 1}
+        changes = {"values": lab_words.values(task, choices), "serial": self.form.serial + 1}
         self._outbox.set([(self.form, changes)])
-        self._look(following)
+        self._look(choices)
+
+    def _free(self, start: str) -> str:
+        return free_name(start, list(self.watch.seen.runs))
 
     def _say(self, **changes: Any) -> None:
         self._outbox.set([(self.form, changes)])

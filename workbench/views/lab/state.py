@@ -1,4 +1,4 @@
-"""Where a session of the lab stands: filters and selected runs, and their form in the address."""
+"""Filters and selected runs of a session of the lab, and how the address says them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LabState(param.Parameterized):
     selected = param.List(default=[], item_type=str, doc="Names of the selected runs.")
 
     def address(self) -> dict[str, str]:
-        """Return the state as it stands in the address; what is not set is left out."""
+        """Return the state as the address says it; what is not set is left out."""
         found = {NAMES[name]: getattr(self, name) for name in ("text", "state", "sweep")}
         found[NAMES["selected"]] = ",".join(self.selected)
         return {name: value for name, value in found.items() if value}
@@ -32,32 +32,26 @@ class LabState(param.Parameterized):
     def restore(self, query: Mapping[str, str], known: set[str], sweeps: list[str]) -> list[str]:
         """Set the state from an address; return what had to be left out, in sentences.
 
-        Parameters
-        ----------
-        query : mapping
-            Names and values of the address.
-        known : set of str
-            Names of the runs there are.
-        sweeps : list of str
-            Names of the experiments there are.
+        `known` are the names of the runs that exist, `sweeps` those of the experiments.
         """
         problems = []
         text = query.get(NAMES["text"], "")[:LONGEST]
-        state = query.get(NAMES["state"], "")
-        if state and state not in SHOWN_STATES:
-            problems.append(f"there is no state {state[:LONGEST]!r}")
-            state = ""
-        sweep = query.get(NAMES["sweep"], "")
-        if sweep and sweep not in sweeps:
-            problems.append(f"there is no experiment {sweep[:LONGEST]!r} here")
-            sweep = ""
+        chosen = {}
+        for name, what, allowed in (
+            ("state", "state", SHOWN_STATES),
+            ("sweep", "experiment", sweeps),
+        ):
+            chosen[name] = query.get(NAMES[name], "")
+            if chosen[name] and chosen[name] not in allowed:
+                problems.append(f"there is no {what} {chosen[name][:LONGEST]!r}")
+                chosen[name] = ""
         asked = [name for name in re.split(r"[, ]+", query.get(NAMES["selected"], "")) if name]
         found = [name for name in dict.fromkeys(asked) if name in known and NAME.fullmatch(name)]
         gone = len(set(asked)) - len(found)
         if gone:
             problems.append(
-                f"{'a run' if gone == 1 else f'{gone} runs'} of the address "
-                f"{'is' if gone == 1 else 'are'} not here"
+                f"{'a run' if gone == 1 else f'{gone} runs'} in the address "
+                f"{'does' if gone == 1 else 'do'} not exist"
             )
-        self.param.update(text=text, state=state, sweep=sweep, selected=found)
+        self.param.update(text=text, selected=found, **chosen)
         return problems

@@ -53,15 +53,8 @@ def spec(task: str) -> dict[str, Any]:
 
 def values(task: str, choices: Choices) -> dict[str, Any]:
     """Return what the fields of the form hold."""
-    return {
-        "task": task,
-        "start": choices.start,
-        "sweep": choices.sweep,
-        "seeds": choices.seeds,
-        "steps": choices.steps,
-        "settings": choices.values,
-        "arms": choices.arms,
-    }
+    held = {n: getattr(choices, n) for n in ("start", "sweep", "seeds", "steps", "arms")}
+    return {"task": task, "settings": choices.values, **held}
 
 
 def choices_of(message: dict[str, Any]) -> Choices:
@@ -77,7 +70,7 @@ def choices_of(message: dict[str, Any]) -> Choices:
 
 
 def preview(proposal: Proposal, time: Estimate | None, cores: int) -> str:
-    """Return how many runs these are, what they cost, how long they take and how that is known."""
+    """Return how many runs these are, what they cost, how long they take and by what estimate."""
     assert proposal.sweep is not None
     total, to_do = len(proposal.sweep.runs), len(proposal.to_do)
     count = f"{total} run{'' if total == 1 else 's'}"
@@ -89,7 +82,7 @@ def preview(proposal: Proposal, time: Estimate | None, cores: int) -> str:
     words = f"{count}: {spent} of training"
     warning = _few_examples(proposal.to_do)
     if time is None:
-        words += "; how long that takes is unknown: no run of such a size has finished here."
+        words += "; how long that takes is unknown: no run of this size has finished here."
         return words + warning
     place = f"{cores} CPU thread{'' if cores == 1 else 's'}"
     return (

@@ -3,35 +3,25 @@
 A page embeds it so::
 
     panel = MeasurePanel.in_page(page, kinds=("patches", "ablations"), checkpoint="depo-n8-any")
-    return [..., panel]
 
-It then shows the figures of what it has measured below itself. A page with figures of another
-kind gives ``on_done``, which is called with the record of a finished measurement (schema
-``sleep-measurement/1``, see `workbench.measurements.records.read_measurement`) and has to show it.
-It runs in a thread of the session's pool, so it changes panes through an `Outbox`::
-
-    def shown(path: Path) -> None:
-        data, origin = read_measurement(path)
-        ...
-        self._outbox.set([(self._column, {"objects": parts})])
-
-    panel = MeasurePanel.in_page(page, kinds=("probes",), on_done=shown)
+It then shows the figures of what it has measured below itself. A page with other figures gives
+``on_done``, which takes the record of a finished measurement (schema ``sleep-measurement/1``, see
+`workbench.measurements.records.read_measurement`) and has to show it. It runs in a thread of the
+session's pool, so it changes panes through an `Outbox`.
 
 ``panel.choose(checkpoint=NAME)`` or ``panel.choose(kind=NAME)`` follows a choice elsewhere in the
-page. What is finished on this machine is found with `workbench.measurements.shelf.finished`.
+page. `workbench.measurements.shelf.finished` finds what is finished on this machine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import panel as pn
 import param
-from panel.custom import JSComponent
 
 from workbench.figures.theme import Theme
 from workbench.measurements.catalogue import measurement, measurements
@@ -39,9 +29,10 @@ from workbench.measurements.fields import spec
 from workbench.measurements.shelf import measurement_name
 from workbench.views.measuring.model import Measuring
 from workbench.views.measuring.view import MeasurementView
-from workbench.views.parts.components import CSS, FORMS_CSS, RECORDS_CSS, record_html
+from workbench.views.parts.components import CSS, FORMS_CSS, FORMS_JS, Messenger, record_html
 from workbench.views.parts.notices import show_error
 from workbench.views.parts.outbox import Outbox
+from workbench.views.parts.records import records_column
 from workbench.views.parts.serial_queue import SerialQueue
 from workbench.views.site.services import Services, services
 
@@ -61,7 +52,7 @@ ABOUT = (
 )
 
 
-class MeasureForm(JSComponent):
+class MeasureForm(Messenger):
     """A form with the settings of a measurement, and the list of those of this machine."""
 
     kinds = param.List(default=[], doc="(name, title) of each measurement to choose from.")
@@ -77,37 +68,19 @@ class MeasureForm(JSComponent):
     news = param.String("", doc="What has just happened; announced.")
     jobs = param.List(default=[], doc="Rows, as `Measuring.rows` returns them.")
 
-    _esm = HERE / "measuring.js"
+    _esm = FORMS_JS + (HERE / "measuring.js").read_text(encoding="utf-8")
     _stylesheets = [CSS, FORMS_CSS, MEASURING_CSS]
-
-    def __init__(self, on_message: Callable[[dict[str, Any]], None], **values: Any) -> None:
-        super().__init__(margin=0, sizing_mode="stretch_width", **values)
-        self._on_message = on_message
-
-    def _handle_msg(self, data: dict[str, Any]) -> None:
-        self._on_message(data)
 
 
 class MeasurePanel(pn.viewable.Viewer):
     """A form that measures, with progress and what was measured on this machine.
 
-    Parameters
-    ----------
-    kinds : tuple of str
-        Names of the measurements to choose from; empty for all.
-    checkpoint : str
-        The one chosen at first; "" takes the first there is.
-    root : Path or None
-        Folder of the runs; None takes the server's; without one nothing can be started.
-    on_done : callable or None
-        Called with the record of a finished measurement, which it shows; None shows it here.
-    shared : Services or None
-        The process's services.
-
-    Attributes
-    ----------
-    model : Measuring or None
-        What was chosen and what is running, without a GUI; None if nothing can be started.
+    - kinds: names of the measurements to choose from; empty for all.
+    - checkpoint: the one chosen at first; "" takes the first there is.
+    - root: folder of the runs; None takes the server's. Without one nothing can be started, and
+      `model` is None.
+    - on_done: takes the record of a finished measurement, and shows it; None shows it here.
+    - shared: the process's services.
     """
 
     dark = param.Boolean(False, doc="Whether figures are drawn for a dark page.")
@@ -127,8 +100,7 @@ class MeasurePanel(pn.viewable.Viewer):
         self._folders = found.folders
         self._outbox, self._queue = Outbox(), SerialQueue(show_error)
         self._results = MeasurementView(self._outbox)
-        self._shown = pn.Column(css_classes=["results"], stylesheets=[CSS, RECORDS_CSS], margin=0)
-        self._shown.sizing_mode = "stretch_width"
+        self._shown = records_column()
         self._column = pn.Column(
             sizing_mode="stretch_width", margin=0, stylesheets=[CSS, FORMS_CSS]
         )
@@ -146,7 +118,7 @@ class MeasurePanel(pn.viewable.Viewer):
         self.param.watch(lambda event: self._results.draw(self._theme), "dark")
         self._column.objects = [record_html(ABOUT), self.form, self._shown]
         self.model.find()
-        self._show()
+        self._show(self.model)
 
     @classmethod
     def in_page(cls, page: Any, **options: Any) -> MeasurePanel:
@@ -166,21 +138,30 @@ class MeasurePanel(pn.viewable.Viewer):
 
     def poll(self) -> None:
         """Check how far everything is; if a check is waiting already, that one will do."""
-        if self.model is not None:
-            self._queue.take(partial(self._do, self.model.poll), key="poll")
+        self._take(lambda model: model.poll(), key="poll")
 
     def choose(self, *, kind: str | None = None, checkpoint: str | None = None) -> None:
         """Take the measurement or checkpoint that was chosen elsewhere in the page."""
-        if self.model is not None:
-            task = partial(self.model.choose, kind=kind, checkpoint=checkpoint)
-            self._queue.take(partial(self._do, task), key="choose")
+        self._take(lambda model: model.choose(kind=kind, checkpoint=checkpoint), key="choose")
 
     def receive(self, message: dict[str, Any]) -> None:
         """Do what the form asks for."""
-        if self.model is not None:
-            what = str(message.get("what"))
-            key = what if what in ("change", "kind") else None
-            self._queue.take(partial(self._do, partial(self._obey, self.model, message)), key=key)
+        what = str(message.get("what"))
+        key = what if what in ("change", "kind") else None
+        self._take(lambda model: self._obey(model, message), key=key)
+
+    def _take(self, task: Callable[[Measuring], None], *, key: str | None) -> None:
+        """Do something with the model in turn, then bring the form up to date."""
+        if (model := self.model) is None:
+            return
+
+        def done() -> None:
+            try:
+                task(model)
+            finally:
+                self._show(model)
+
+        self._queue.take(done, key=key)
 
     def _obey(self, model: Measuring, message: dict[str, Any]) -> None:
         what = str(message["what"])
@@ -197,24 +178,14 @@ class MeasurePanel(pn.viewable.Viewer):
         if what == "measure":
             model.measure()
 
-    def _do(self, task: Callable[[], None]) -> None:
-        try:
-            task()
-        finally:
-            self._show()
-
-    def _show(self) -> None:
+    def _show(self, model: Measuring) -> None:
         """Bring the form up to date."""
-        model = self.model
-        assert model is not None
+        names = ("problems", "refused", "said", "news")
         changes: dict[str, Any] = {
             "kinds": [[name, measurement(name).title] for name in model.kinds],
             "checkpoints": list(self._folders()),
-            "problems": model.problems,
-            "refused": model.refused,
-            "said": model.said,
-            "news": model.news,
             "jobs": model.rows(),
+            **{name: getattr(model, name) for name in names},
         }
         if model.filled != self.form.serial:
             values = {"kind": model.kind, "checkpoint": model.checkpoint, "settings": model.typed}

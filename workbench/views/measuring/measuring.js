@@ -1,16 +1,7 @@
 // Measures on demand: a form whose fields come from the server, and the measurements of this
-// machine. What is typed travels as one message; what is wrong comes back by field.
+// machine. What is typed travels as one message.
 
 const PAUSE = 250 // ms without typing before the server is asked
-
-function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag)
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null && value !== undefined) node.setAttribute(name, value)
-  }
-  node.append(...children)
-  return node
-}
 
 const WORDS = {running: "running", done: "done", failed: "failed", cancelled: "cancelled"}
 
@@ -20,25 +11,12 @@ export function render({model, el}) {
   const news = make("p", {class: "said", role: "status"})
   const list = make("ul", {class: "jobs", "aria-label": "Measured on this machine"})
   el.append(form, news, list)
-  const fields = new Map() // name -> {input, note, hint}
-  let timer = 0, said, top
+  const {fields, top, asked, complain, refuse} = fieldsOf("m")
+  let timer = 0, said
 
-  const asked = (name, title, input, hint, look = "field") => {
-    input.id = `m-${name}`
-    input.setAttribute("aria-describedby", `m-${name}-note`)
-    const note = make("p", {id: `m-${name}-note`, class: "hint"}, hint)
-    fields.set(name, {input, note, hint})
-    return make("div", {class: look}, make("label", {for: input.id}, title), input, note)
-  }
-  const select = (options) => {
-    const found = make("select")
-    found.append(...options.map(([value, label]) => new Option(label, value)))
-    return found
-  }
   const setting = (s) => asked(s.name, s.title, s.kind === "choice"
     ? select(s.choices.map((c) => [c, c]))
-    : make("input", {type: "text", autocomplete: "off", spellcheck: "false", maxlength: "40",
-      inputmode: s.kind === "integer" ? "numeric" : null}), s.hint)
+    : line({maxlength: "40", inputmode: s.kind === "integer" ? "numeric" : null}), s.hint)
 
   const message = (what) => {
     const settings = {}
@@ -53,27 +31,14 @@ export function render({model, el}) {
     const first = [asked("checkpoint", "Checkpoint", select(model.checkpoints.map((n) => [n, n])), "")]
     if (model.kinds.length > 1) first.push(asked("kind", "What is measured", select(model.kinds), "", "field long"))
     said = make("p", {class: "preview", role: "status"})
-    top = make("p", {class: "hint wrong", role: "alert", hidden: ""})
     form.replaceChildren(make("div", {class: "grid"}, ...first, ...model.fields.map(setting)),
       make("div", {class: "go"}, make("button", {type: "submit", class: "primary"}, "Measure"), said), top)
     for (const [name, {input}] of fields) {
       input.value = (name === "kind" || name === "checkpoint" ? model.values[name] : model.values.settings?.[name]) ?? ""
     }
-    complain()
+    complain(model.problems)
     tell()
     if (held) form.querySelector(`#${held}`)?.focus()
-  }
-  const complain = () => {
-    for (const [name, {input, note, hint}] of fields) {
-      const wrong = model.problems[name]
-      input.setAttribute("aria-invalid", String(Boolean(wrong)))
-      if (note.textContent !== (wrong ?? hint)) note.textContent = wrong ?? hint
-      note.classList.toggle("wrong", Boolean(wrong))
-      if (wrong) note.setAttribute("role", "alert")
-      else note.removeAttribute("role")
-    }
-    top.textContent = model.problems.form ?? ""
-    top.hidden = !model.problems.form
   }
   const tell = () => { if (said.textContent !== model.said) said.textContent = model.said }
 
@@ -144,12 +109,9 @@ export function render({model, el}) {
     clearTimeout(timer)
     model.send_msg(message("measure"))
   })
-  // after a refusal the first field in trouble has the focus
-  model.on("refused", () => {
-    for (const [name, {input}] of fields) if (model.problems[name]) { input.focus(); break }
-  })
+  model.on("refused", () => refuse(model.problems))
   model.on("serial", build)
-  model.on("problems", complain)
+  model.on("problems", () => complain(model.problems))
   model.on("said", tell)
   model.on("news", () => { news.textContent = model.news })
   model.on("jobs", show)

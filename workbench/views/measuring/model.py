@@ -44,24 +44,18 @@ REFUSED: Final = "Nothing was started: some fields need attention (marked below)
 class Measuring(param.Parameterized):
     """What a person asks for, and what came of it.
 
-    Parameters
-    ----------
-    root : Path
-        Folder of the runs, in which measurements lie.
-    kinds : tuple of str
-        Kinds to choose from.
-    checkpoints : callable
-        Returns the folders of all checkpoints by name.
-    on_done : callable
-        Called with the record of a measurement that this session started, or found running, when
-        it is done; also of one that was measured already and is asked for again.
+    - root: folder of the runs, in which measurements lie.
+    - kinds: names of the measurements to choose from.
+    - checkpoints: returns the folders of all checkpoints by name.
+    - on_done: takes the record of a measurement that is done and that this session started or
+      found running; also of one that is asked for again.
     """
 
     checkpoint = param.String("", doc="Name of the checkpoint.")
     kind = param.String("", doc="Name of the kind.")
-    typed = param.Dict(default={}, doc="What stands in the fields.")
+    typed = param.Dict(default={}, doc="What the fields hold.")
     problems = param.Dict(default={}, doc="What is wrong, by field.")
-    said = param.String("", doc="What there is to say of what is chosen.")
+    said = param.String("", doc="How far the chosen measurement is.")
     news = param.String("", doc="What has just happened.")
     refused = param.Integer(0, doc="A change means that a request was refused.")
     filled = param.Integer(0, doc="A change means that the fields were filled again.")
@@ -106,7 +100,7 @@ class Measuring(param.Parameterized):
         self.said = NOT_YET if request is None else self._standing(request)
 
     def request(self) -> tuple[Request | None, dict[str, str]]:
-        """Return what is asked for; if anything is wrong, None and the reasons by field."""
+        """Return the chosen request; if anything is wrong, None and the reasons by field."""
         checked = fields.check(self.kind, self.typed)
         problems = dict(checked.problems)
         folder = self.checkpoints().get(self.checkpoint)
@@ -131,9 +125,9 @@ class Measuring(param.Parameterized):
             self.said, self.refused = REFUSED, self.refused + 1
             return
         stale = progress_of(folder_of(self.root, request)).state == "done"  # unless it is known
-        known = self._known(request)
+        known = bundled_of(request) or own_of(self.root, request)
         if known is not None:
-            self._tell(request.kind, request.checkpoint, "was measured already; it is shown")
+            self._report(request.kind, request.checkpoint, "was measured already and is shown")
             self._on_done(known)
             return
         self._start(request, again=stale)
@@ -143,7 +137,7 @@ class Measuring(param.Parameterized):
         one = self._job(key)
         folder = self.checkpoints().get(checkpoint_name(one.checkpoint)) if one else None
         if one is None or folder is None:
-            self.news = "That cannot be measured again: its checkpoint is gone."
+            self.news = "This cannot be measured again: its checkpoint is gone."
             return
         request = Request(
             kind=one.kind,
@@ -158,7 +152,7 @@ class Measuring(param.Parameterized):
         one = self._job(key)
         if one is not None and jobs.cancel(one.folder):
             self._followed.pop(key, None)
-            self._tell(one.kind, one.checkpoint, "is cancelled; nothing of it is kept")
+            self._report(one.kind, one.checkpoint, "is cancelled; nothing is kept")
         self.poll()
 
     def show(self, key: str) -> None:
@@ -174,7 +168,7 @@ class Measuring(param.Parameterized):
             jobs.remove(one.folder)
         self.poll()
 
-    # --- what goes on ------------------------------------------------------------------------
+    # --- progress ----------------------------------------------------------------------------
 
     def find(self) -> None:
         """Find what is running already and follow it; the newest fills the form."""
@@ -205,10 +199,10 @@ class Measuring(param.Parameterized):
 
     def _ended(self, one: Own) -> None:
         if one.progress.state == "done":
-            self._tell(one.kind, one.checkpoint, "is done; it is shown")
+            self._report(one.kind, one.checkpoint, "is done and is shown")
             self._on_done(one.result)
         else:
-            self._tell(one.kind, one.checkpoint, f"failed: {one.progress.message}")
+            self._report(one.kind, one.checkpoint, f"failed: {one.progress.message}")
 
     def _start(self, request: Request, *, again: bool = False) -> None:
         try:
@@ -218,7 +212,7 @@ class Measuring(param.Parameterized):
             self.refused += 1
             return
         self._followed[folder.name] = "running"
-        self._tell(request.kind, request.checkpoint, "is being measured")
+        self._report(request.kind, request.checkpoint, "is being measured")
         self.poll()
         self.look()
 
@@ -228,20 +222,14 @@ class Measuring(param.Parameterized):
         state = progress_of(folder_of(self.root, request)).state
         if state == "done" and own_of(self.root, request) is None:
             state = "new"
-        if state == "new" and self._full():
+        if state == "new" and len(jobs.running(self.root)) >= AT_ONCE:
             return f"{AT_ONCE} measurements are running, the most at a time: wait, or cancel one."
         return STATES.get(state, NEW)
-
-    def _full(self) -> bool:
-        return len(jobs.running(self.root)) >= AT_ONCE
-
-    def _known(self, request: Request) -> Path | None:
-        return bundled_of(request) or own_of(self.root, request)
 
     def _job(self, key: str) -> Own | None:
         return next((one for one in self.jobs if one.key == key), None)
 
-    def _tell(self, kind: str, checkpoint: str, what: str) -> None:
+    def _report(self, kind: str, checkpoint: str, what: str) -> None:
         self.news = f"{title_of(kind, checkpoint)} {what}."
 
     def rows(self, most: int = 8) -> list[dict[str, Any]]:

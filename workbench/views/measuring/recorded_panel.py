@@ -12,25 +12,18 @@ import panel as pn
 from workbench.figures.theme import Theme
 from workbench.measurements.shelf import bundled, menu_text
 from workbench.views.measuring.view import MeasurementView
-from workbench.views.parts.components import CSS, RECORDS_CSS, Choice, record_html
+from workbench.views.parts.components import CSS, Choice, record_html
 from workbench.views.parts.notices import show_error
 from workbench.views.parts.outbox import Outbox
+from workbench.views.parts.records import records_column
 from workbench.views.parts.serial_queue import SerialQueue
 
 LEVEL = 3
-"""Of the heading of a measurement: the page has its title, and this part of it has one."""
+"""Of the heading of a measurement, below those of the page and of this part of it."""
 
 
 class RecordedPanel:
-    """What was measured over many examples and is bundled; follows the page's checkpoint.
-
-    Parameters
-    ----------
-    kinds : tuple of str
-        Names of the measurements.
-    outbox : Outbox
-        Of the session.
-    """
+    """What was measured over many examples and is bundled; follows the page's checkpoint."""
 
     def __init__(self, kinds: tuple[str, ...], outbox: Outbox) -> None:
         self._kinds, self._outbox = kinds, outbox
@@ -42,8 +35,7 @@ class RecordedPanel:
         self.choice = Choice("Recorded measurement", width=360)
         self.choice.param.watch(lambda event: self._chosen(event.new), "value")
         self.head = record_html("")
-        self.shown = pn.Column(stylesheets=[CSS, RECORDS_CSS], margin=0)
-        self.shown.sizing_mode = "stretch_width"
+        self.shown = records_column(classes=())
         choice = pn.Column(self.choice, css_classes=["recorded"], stylesheets=[CSS], margin=0)
         self.column = pn.Column(
             self.head, choice, self.shown, sizing_mode="stretch_width", margin=0

@@ -18,25 +18,13 @@ from workbench.measurements.records import damage_reported, read_measurement
 from workbench.measurements.shelf import title_of
 from workbench.views.parts.components import Download, FigurePane, record_html
 from workbench.views.parts.csv_text import csv_of
+from workbench.views.parts.html import grid
 from workbench.views.parts.outbox import Outbox
-from workbench.views.results.words import grid
+from workbench.views.parts.records import failure
 
 
 class MeasurementView:
-    """Figures, tables and data of one measurement; another may take its place.
-
-    Parameters
-    ----------
-    outbox : Outbox
-        Of the session.
-
-    Attributes
-    ----------
-    data : Dataset
-        What is shown.
-    figures : list of (Chart, FigurePane)
-        Its figures.
-    """
+    """Figures, tables and data of one measurement, its `data`; another may take its place."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -48,27 +36,19 @@ class MeasurementView:
     def parts(self, path: Path, name: str, theme: Theme, *, level: int = 1) -> list[Any]:
         """Return the panes of a measurement; if it cannot be read, they say why.
 
-        Parameters
-        ----------
-        path : Path
-            As `workbench.measurements.records.write_measurement` writes it.
-        name : str
-            For the file of its data.
-        theme : {"light", "dark"}
-            Of the figures.
-        level : int
-            Of its heading; those inside are one level lower.
+        `name` is that of the file of its data; `level` that of its heading, and headings inside
+        are one level lower.
         """
         self.name, self.data, self.figures, self.button = name, xr.Dataset(), [], None
         try:
             self.data, origin = read_measurement(path)
             with damage_reported(str(path)):
                 about = about_html(self.data, origin, level=level)
-                found = tables(self.data)
+                numbers = tables_html(self.data, f"h{level + 1}")
                 charts = measurement(str(self.data.attrs["kind"])).charts(self.data)
                 drawn = [json.loads(one.draw(theme=theme).to_json()) for one in charts]
         except WorkbenchError as error:
-            return [record_html(f'<p class="failure" role="alert">{escape(str(error))}</p>')]
+            return [failure(error)]
         self.button = Download(self.save, label="Data (CSV)")
         inner = f"h{level + 1}"
         parts: list[Any] = [record_html(about), pn.Row(self.button, margin=0)]
@@ -77,13 +57,7 @@ class MeasurementView:
             self.figures.append((one, pane))
             heading = f"<{inner}>{escape(one.title)}</{inner}><p>{escape(one.says)}</p>"
             parts += [record_html(heading), pane]
-        grids = "".join(
-            f"<{inner}>{escape(title[:1].upper() + title[1:])}</{inner}>"
-            f"{grid(rows[0], rows[1:], title)}"
-            for title, rows in found.items()
-        )
-        parts.append(record_html(grids))
-        return parts
+        return [*parts, record_html(numbers)]
 
     def draw(self, theme: Theme) -> None:
         """Draw every figure in a theme."""
@@ -97,12 +71,17 @@ class MeasurementView:
     def save(self) -> None:
         """Let the browser save the numbers."""
         assert self.button is not None
-        changes = {
-            "filename": f"{self.name}.csv",
-            "content": csv_of(self.data),
-            "serial": self.button.serial + 1,
-        }
-        self._outbox.set([(self.button, changes)])
+        file = self.button.saving(f"{self.name}.csv", csv_of(self.data))
+        self._outbox.set([(self.button, file)])
+
+
+def tables_html(data: xr.Dataset, heading: str) -> str:
+    """Return the tables of a measurement, each below a heading such as "h2"."""
+    return "".join(
+        f"<{heading}>{escape(title[:1].upper() + title[1:])}</{heading}>"
+        f"{grid(rows[0], rows[1:], title)}"
+        for title, rows in tables(data).items()
+    )
 
 
 def about_html(data: xr.Dataset, origin: dict[str, Any], *, level: int = 1) -> str:

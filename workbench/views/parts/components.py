@@ -15,6 +15,8 @@ CSS = (HERE / "style.css").read_text(encoding="utf-8")
 """Style of the page and of every pane."""
 FORMS_CSS = (HERE / "forms.css").read_text(encoding="utf-8")
 """Style of forms and tables, in addition to `CSS`."""
+FORMS_JS = (HERE / "forms.js").read_text(encoding="utf-8")
+"""What the scripts of forms and tables share, to stand in front of them."""
 RECORDS_CSS = (HERE / "records.css").read_text(encoding="utf-8")
 """Style of pages that show records, in addition to `CSS`."""
 
@@ -46,6 +48,17 @@ class Styled(JSComponent):
     def __init__(self, **values: Any) -> None:
         sizes = {} if "width" in values else {"sizing_mode": "stretch_width"}
         super().__init__(margin=0, **sizes, **values)
+
+
+class Messenger(Styled):
+    """A component whose messages go to a callback as they come."""
+
+    def __init__(self, on_message: Callable[[dict[str, Any]], None], **values: Any) -> None:
+        super().__init__(**values)
+        self._on_message = on_message
+
+    def _handle_msg(self, data: dict[str, Any]) -> None:
+        self._on_message(data)
 
 
 class Transport(Styled):

@@ -16,7 +16,7 @@ FIGURES = {
     "gain": "Accuracy minus the best baseline by target and pass",
     "items": "Accuracy item by item",
     "layers": "Accuracy by layer and pass",
-    "curves": "Accuracy beside controls and baselines",
+    "curves": "Accuracy next to controls and baselines",
     "steering": "Answers that follow when S is moved",
 }
 """Figures, and what each is called for screen readers."""

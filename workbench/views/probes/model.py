@@ -36,23 +36,11 @@ def sources(kind: str, checkpoint: str, root: Path | None) -> dict[str, Path]:
 
 
 class ProbeModel(param.Parameterized):
-    """A checkpoint, a measurement of it, and a place.
+    """A checkpoint, a measurement of it, and a place; `root` is the folder of runs, if any.
 
-    Parameters
-    ----------
-    names : list of str
-        Checkpoints to choose from.
-    root : Path or None
-        Folder of the runs; None has none.
-
-    Attributes
-    ----------
-    data, steering : Dataset or None
-        The probes that are shown, and the steering beside them; None where there is none.
-    origin : dict
-        Where the probes come from.
-    problem : str
-        Why a measurement cannot be read.
+    - data, steering: the probes that are shown, and the steering that belongs to them, or None.
+    - origin: where the probes come from.
+    - problem: why a measurement cannot be read.
     """
 
     checkpoint = param.String("", doc="Name of the checkpoint.")
@@ -72,7 +60,7 @@ class ProbeModel(param.Parameterized):
         self.problem = ""
 
     def restore(self, query: dict[str, str]) -> list[str]:
-        """Take everything from an address; what does not fit is told and left as it would be."""
+        """Take everything from an address; return what does not fit, which is ignored."""
         problems = []
         named = query.get("checkpoint", "")
         self.choose(named if named in self.names else self._first())
@@ -134,10 +122,7 @@ class ProbeModel(param.Parameterized):
         if data.attrs["kind"] == "steering":
             self.steering_path = path
             path = self.path or path
-        if data.attrs["kind"] == "probes" or self.path is not None:
-            self.take(path)
-        else:
-            self.take(None)
+        self.take(path if data.attrs["kind"] == "probes" or self.path is not None else None)
 
     def options(self, name: str) -> list[Any]:
         """Return what a place may be."""

@@ -1,6 +1,6 @@
-"""The page of probes: what a linear decoder finds in S, beside all it is compared with.
+"""The page of probes: what a linear decoder finds in S, compared with controls and baselines.
 
-It opens with a bundled measurement, and measures anew below. Torch is not loaded here.
+It opens with a bundled measurement; more can be measured below. Torch is not loaded here.
 """
 
 from __future__ import annotations
@@ -10,27 +10,19 @@ from collections.abc import Callable
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from typing import Any, Self
 
 import panel as pn
-import param
 
-from workbench.figures.theme import Theme
 from workbench.measurements.shelf import measurement_name
 from workbench.views.measuring.form import MeasurePanel
-from workbench.views.measuring.view import about_html
-from workbench.views.parts.components import (
-    CSS,
-    RECORDS_CSS,
-    Choice,
-    Download,
-    FigurePane,
-    record_html,
-)
+from workbench.views.measuring.view import about_html, tables_html
+from workbench.views.parts.components import Choice, Download, FigurePane, record_html
 from workbench.views.parts.csv_text import csv_of
+from workbench.views.parts.html import failure_html
 from workbench.views.parts.notices import show_error, warn
-from workbench.views.parts.outbox import Changes, Outbox
+from workbench.views.parts.outbox import Changes
+from workbench.views.parts.records import RecordsPage, records_column
 from workbench.views.parts.serial_queue import SerialQueue
 from workbench.views.probes import words
 from workbench.views.probes.figures import FIGURES, MAPS, figures_of
@@ -38,98 +30,72 @@ from workbench.views.probes.model import PLACES, ProbeModel
 from workbench.views.site.services import Services, services
 
 PROBES_CSS = Path(__file__).with_name("probes.css").read_text(encoding="utf-8")
+NUMBERS = "<details><summary>Numbers</summary>{}</details>"
+TEXTS = (
+    "about", "accuracy", "selectivity", "gain", "items", "layers", "curves", "steering", "omits",
+    "numbers",
+)  # fmt: skip
+CHOICES = {
+    "checkpoint": ("Checkpoint", 260),
+    "measurement": ("Measurement", 330),
+    "window": ("Window", 160),
+    "layer": ("Layer", 160),
+    "target": ("Target", 160),
+    "sleep_pass": ("Pass", 160),
+}
+"""Label and width, pixels, of what is chosen."""
 
 
-class Probes(pn.viewable.Viewer):
-    """The page of probes.
-
-    Parameters
-    ----------
-    root : Path or None
-        Folder of the runs, for measurements made here; None has none.
-    shared : Services or None
-        The process's services.
-
-    Attributes
-    ----------
-    model : ProbeModel
-        What is shown.
-    figures : dict of str to FigurePane
-        See `FIGURES`.
-    """
-
-    dark = param.Boolean(False, doc="Whether the figures are drawn for a dark page.")
+class Probes(RecordsPage):
+    """The page of probes. Without `root`, a folder of runs, it shows nothing measured here."""
 
     def __init__(
         self, root: Path | None = None, *, shared: Services | None = None, **values: Any
     ) -> None:
         super().__init__(**values)
-        self.services = shared or services()
-        self.model = ProbeModel(list(self.services.folders()), root)
-        self.location: Any = None
+        self.model = ProbeModel(list((shared or services()).folders()), root)
         self.measure: MeasurePanel | None = None
-        self._outbox, self._queue = Outbox(), SerialQueue(show_error)
+        self._queue = SerialQueue(show_error)
         self.figures = {
             name: FigurePane(partial(self._clicked, name), label=label, svg=True)
             for name, label in FIGURES.items()
         }
-        self.texts = {
-            name: record_html("")
-            for name in (
-                "about", "accuracy", "selectivity", "gain", "items", "layers", "curves",
-                "steering", "omits", "numbers",
-            )
-        }  # fmt: skip
+        self.texts = {name: record_html("") for name in TEXTS}
         for text in self.texts.values():
-            text.stylesheets = [CSS, RECORDS_CSS, PROBES_CSS]
-        self.choices = {
-            "checkpoint": self._choice("Checkpoint", self._choose, 260),
-            "measurement": self._choice("Measurement", self._take, 330),
-        }
-        for name, label in (
-            ("window", "Window"), ("layer", "Layer"), ("target", "Target"), ("sleep_pass", "Pass"),
-        ):  # fmt: skip
-            self.choices[name] = self._choice(label, partial(self._place, name), 160)
+            text.stylesheets = [*text.stylesheets, PROBES_CSS]
+        self.choices = {name: self._choice(name, *look) for name, look in CHOICES.items()}
         self.downloads = {
-            "data": Download(partial(self._save, "data"), label="Data (CSV)"),
-            "steering": Download(partial(self._save, "steering"), label="Steering data (CSV)"),
+            name: Download(partial(self.save, name), label=label)
+            for name, label in (("data", "Data (CSV)"), ("steering", "Steering data (CSV)"))
         }
-        self._column = _box("results")
-        self.param.watch(lambda event: self.take(self.draw), "dark")
 
-    def _choice(self, label: str, act: Callable[[Any], None], width: int) -> Choice:
+    def _choice(self, name: str, label: str, width: int) -> Choice:
         choice = Choice(label, width=width)
 
         def changed(event: Any) -> None:
             if not self._outbox.applying:
-                self.take(partial(act, event.new), key=label)
+                self.take(partial(self._chosen, name, event.new), key=name)
 
         choice.param.watch(changed, "value")
         return choice
 
     @classmethod
-    def in_page(cls, page: Any) -> Probes:
+    def in_page(cls, page: Any, **values: Any) -> Self:
         """Return the view that follows the page's theme and address, and can measure."""
-        root = services().runs
-        view = cls(root, dark=page.dark_theme)
-        view.location = pn.state.location
-        query = dict(parse_qsl(view.location.search.lstrip("?"))) if view.location else {}
-        problems = view.model.restore(query)
-        page.param.watch(lambda event: setattr(view, "dark", event.new), "dark_theme")
-        view.measure = MeasurePanel.in_page(
+        return super().in_page(page, root=services().runs, **values)
+
+    def open(self, page: Any, query: dict[str, str]) -> None:
+        """Show what an address names, with the form below it."""
+        problems = self.model.restore(query)
+        self.measure = MeasurePanel.in_page(
             page,
             kinds=("probes", "steering"),
-            checkpoint=view.model.checkpoint,
-            on_done=lambda path: view.take(partial(view._show, path)),
+            checkpoint=self.model.checkpoint,
+            on_done=lambda path: self.take(partial(self.display, path)),
         )
-        view.build()
-        pn.state.onload(view._address)  # before that, a change of the address is lost
+        self.build()
         if problems:
             pn.state.onload(partial(warn, ". ".join(problems) + "."))
-        return view
-
-    def __panel__(self) -> Any:
-        return self._column
 
     def take(self, task: Callable[[], None], *, key: Any = None) -> None:
         """Do something when no other thread of this session is at work."""
@@ -137,19 +103,16 @@ class Probes(pn.viewable.Viewer):
 
     # --- what the user does ------------------------------------------------------------------
 
-    def _choose(self, checkpoint: str) -> None:
-        self.model.choose(checkpoint)
-        if self.measure is not None:
-            self.measure.choose(checkpoint=checkpoint)
-        self.draw()
-
-    def _take(self, path: str) -> None:
-        self.model.take(Path(path))
-        self.draw()
-
-    def _place(self, name: str, value: Any) -> None:
-        setattr(self.model, name, value)
-        self.draw()
+    def _chosen(self, name: str, value: Any) -> None:
+        if name == "checkpoint":
+            self.model.choose(value)
+            if self.measure is not None:
+                self.measure.choose(checkpoint=value)
+        elif name == "measurement":
+            self.model.take(Path(value))
+        else:
+            setattr(self.model, name, value)
+        self._redraw()
 
     def _clicked(self, name: str, curve: int, custom: Any) -> None:
         if name in MAPS and isinstance(custom, list) and len(custom) == 4:
@@ -160,29 +123,32 @@ class Probes(pn.viewable.Viewer):
         wanted = {"target": str(target), "sleep_pass": int(sleep_pass), "layer": int(layer)}
         if all(value in self.model.options(name) for name, value in wanted.items()):
             self.model.param.update(**wanted)
-            self.draw()
+            self._redraw()
 
-    def _show(self, path: Path) -> None:
+    def display(self, path: Path) -> None:
         """Show what has just been measured."""
         self.model.show(path)
-        self.draw()
+        self._redraw()
 
-    def _save(self, which: str) -> None:
-        data = self.model.data if which == "data" else self.model.steering
-        path = self.model.path if which == "data" else self.model.steering_path
-        if data is None or path is None:
-            return
-        button = self.downloads[which]
-        file = {"filename": f"{measurement_name(path)}.csv", "content": csv_of(data)}
-        self._outbox.set([(button, file | {"serial": button.serial + 1})])
+    def save(self, which: str) -> None:
+        """Let the browser save the numbers: "data" or "steering"."""
+        model = self.model
+        data, path = {
+            "data": (model.data, model.path),
+            "steering": (model.steering, model.steering_path),
+        }[which]
+        if data is not None and path is not None:
+            file = f"{measurement_name(path)}.csv"
+            button = self.downloads[which]
+            self._outbox.set([(button, button.saving(file, csv_of(data)))])
 
     # --- what is shown -----------------------------------------------------------------------
 
     def build(self) -> None:
         """Lay everything out, and show it."""
-        figure, text, choice = self.figures, self.texts, self.choices
-        heads = [choice[name] for name in ("checkpoint", "measurement", "window", "layer")]
-        items = _box("choices", choice["target"], choice["sleep_pass"])
+        figure, text = self.figures, self.texts
+        *heads, target, sleep_pass = self.choices.values()
+        items = _box("choices", target, sleep_pass)
         self._column.objects = [
             _box("choices", *heads),
             text["about"],
@@ -205,11 +171,14 @@ class Probes(pn.viewable.Viewer):
             text["numbers"],
             *([self.measure] if self.measure is not None else []),
         ]
-        self.draw()
+        self._redraw()
 
     def draw(self) -> None:
-        """Bring every pane up to date."""
-        made = figures_of(self.model, self._theme)
+        """Bring every pane up to date, when no other thread of this session is at work."""
+        self.take(self._redraw)
+
+    def _redraw(self) -> None:
+        made = figures_of(self.model, self.theme)
         changes: Changes = []
         for name, pane in self.figures.items():
             figure = made.get(name)
@@ -217,8 +186,8 @@ class Probes(pn.viewable.Viewer):
             if figure is not None:
                 changes.append((pane, {"figure": json.loads(figure.to_json())}))
         for name, html in self._words().items():
-            told = f'<div class="told">{html}</div>' if html else ""
-            changes.append((self.texts[name], {"object": told, "visible": bool(html)}))
+            shown = f'<div class="told">{html}</div>' if html else ""
+            changes.append((self.texts[name], {"object": shown, "visible": bool(html)}))
         model = self.model
         changes += self._options()
         changes += [
@@ -226,13 +195,13 @@ class Probes(pn.viewable.Viewer):
             (self.downloads["steering"], {"visible": "steering" in made}),
         ]
         self._outbox.set(changes)
-        self._address()
+        self.show_address()
 
     def _words(self) -> dict[str, str]:
         model = self.model
         found = dict.fromkeys(self.texts, "")
         if model.problem:
-            found["about"] = f'<p class="failure" role="alert">{escape(model.problem)}</p>'
+            found["about"] = failure_html(model.problem)
             return found
         steered = model.steering is not None
         found["steering"] = (
@@ -247,18 +216,18 @@ class Probes(pn.viewable.Viewer):
             "selectivity": ("Selectivity", words.SELECTIVITY),
             "gain": ("Above the best baseline", words.GAIN),
             "items": ("Item by item", words.ITEMS),
-            "curves": ("Beside controls and baselines", words.CURVES),
+            "curves": ("Next to controls and baselines", words.CURVES),
         }
         if len(model.options("layer")) > 1:
             said["layers"] = ("Layer by layer", words.LAYERS)
         for name, (title, text) in said.items():
             found[name] = f"<h2>{escape(title)}</h2><p>{escape(text)}</p>"
         found["about"] = about_html(data, model.origin)
-        found["omits"], found["numbers"] = words.OMITS, words.numbers_html(data)
+        found["omits"], found["numbers"] = words.OMITS, NUMBERS.format(tables_html(data, "h3"))
         return found
 
     def _options(self) -> Changes:
-        """Return what there is to choose from; a choice of one alone is not shown."""
+        """Return what there is to choose from; a choice of one is hidden."""
         model = self.model
         names = {name: name for name in model.names}
         paths = {text: str(path) for text, path in model.choices("probes").items()}
@@ -273,30 +242,24 @@ class Probes(pn.viewable.Viewer):
         }
         for name in PLACES.keys() - found.keys():
             found[name] = ({str(v): v for v in model.options(name)}, getattr(model, name))
-        shown = {"checkpoint"}
         return [
             (
                 self.choices[name],
-                {"options": options, "value": value, "visible": len(options) > 1 or name in shown},
+                {
+                    "options": options,
+                    "value": value,
+                    "visible": len(options) > 1 or name == "checkpoint",
+                },
             )
             for name, (options, value) in found.items()
         ]
 
-    def _address(self) -> None:
-        if self.location is not None:
-            search = f"?{urlencode(self.model.address())}"
-            self._outbox.set([(self.location, {"search": search})])
-
-    @property
-    def _theme(self) -> Theme:
-        return "dark" if self.dark else "light"
+    def address(self) -> dict[str, str]:
+        """Return what the address says."""
+        return self.model.address()
 
 
 def _box(name: str, *objects: Any) -> pn.Column:
-    return pn.Column(
-        *objects,
-        css_classes=[name] if name else [],
-        stylesheets=[CSS, RECORDS_CSS, PROBES_CSS],
-        sizing_mode="stretch_width",
-        margin=0,
-    )
+    column = records_column(*objects, classes=[name] if name else [])
+    column.stylesheets = [*column.stylesheets, PROBES_CSS]
+    return column

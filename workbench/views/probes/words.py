@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Final
 
 import xarray as xr
 
 from workbench import dims
-from workbench.measurements.catalogue import tables
 from workbench.task_config import task_kinds
 from workbench.tasks.base import Task
-from workbench.views.results.words import grid
 
 NOT_MEASURED: Final = (
     "<h1>Probes: {checkpoint}</h1><p>Nothing is measured yet with this checkpoint. Press "
@@ -20,24 +17,24 @@ NOT_MEASURED: Final = (
 )
 SELECTIVITY: Final = (
     "Accuracy minus that of a control task: a random label for each kind of input. At zero or "
-    "below (blue), a probe as strong as this one tells labels that mean nothing as well, so its "
-    "accuracy alone says little: look at the baselines, and at steering."
+    "below (blue), a probe of this strength does as well on meaningless labels, so its accuracy "
+    "alone says little: look at the baselines, and at steering."
 )
 GAIN: Final = (
     "Accuracy minus the best linear baseline: the majority; the token embeddings; what the text "
-    "read so far says of each item; a frozen replay, the first pass's writes made again (from "
-    "pass 2 on; before, it is the sleep itself); and the same model with untrained weights, "
-    "another one for each split."
+    "read so far says of each item; a frozen replay, which repeats the first pass's writes (from "
+    "pass 2 on; before that it is the sleep itself); and the same model with untrained weights, a "
+    "different one for each split."
 )
 ITEMS: Final = (
     "One cell of the maps, item by item. Click on a cell of a map, or choose here. Bars are means "
     "over splits, with their range."
 )
 CURVES: Final = (
-    "A panel for each target. What sleeping adds is what stands above every linear baseline: the "
-    "text itself, the frozen replay and untrained weights, not only chance (the majority). "
-    "'Input, quadratic' decodes the text with products of two of its entries, without any model: "
-    "what it tells takes one such step, so finding it in S says little about sleep."
+    "A panel for each target. What sleep adds is what lies above every linear baseline: the text "
+    "itself, the frozen replay and untrained weights, not only chance (the majority). 'Input, "
+    "quadratic' decodes the text from products of two of its entries, without any model: what it "
+    "gets right takes only that one step, so finding it in S says little about sleep."
 )
 LAYERS: Final = "A panel for each target: which layer holds it, after which pass."
 OMITS: Final = (
@@ -52,14 +49,14 @@ OMITS: Final = (
 ORDINALS: Final = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 STEERED: Final = (
     "<h2>Is it used? Steering</h2><p>S is moved along the probe's own direction, after pass "
-    "{sleep_pass}, until the probe tells another answer, and further; then the model answers. "
-    "Where answers follow the probe's direction but no other one of the same length, what is "
-    "decodable is used. Long moves may break more than they steer.</p>"
+    "{sleep_pass}, until the probe reads another answer, and further; then the model answers. "
+    "Where answers follow the probe's direction but no other direction of the same length, what "
+    "is decodable is used. Long moves may break more than they steer.</p>"
 )
 NOT_STEERED: Final = (
     "<h2>Is it used? Steering</h2><p>Decodable does not mean used. Whether answers follow when S "
-    "is moved along the probe's direction is another measurement, and has not been made with this "
-    "checkpoint. Measure it below: choose <b>Answers when a probe's direction is moved</b>.</p>"
+    "is moved along the probe's direction is another measurement, not made with this checkpoint "
+    "yet. Measure it below: choose <b>Answers when a probe's direction is moved</b>.</p>"
 )
 
 
@@ -70,15 +67,6 @@ def accuracy_words(data: xr.Dataset) -> str:
     task = task_kinds().get(str(data.attrs["task"]), Task)
     when = "after every pass; column 0 is S before the first"
     return f"{asked}It is asked of every {task.item}, {when}. {task.unrolling}"
-
-
-def numbers_html(data: xr.Dataset) -> str:
-    """Return the numbers of the maps and baselines as tables that unfold."""
-    inside = "".join(
-        f"<h3>{escape(title[:1].upper() + title[1:])}</h3>{grid(rows[0], rows[1:], title)}"
-        for title, rows in tables(data).items()
-    )
-    return f"<details><summary>Numbers</summary>{inside}</details>"
 
 
 def window_options(data: xr.Dataset) -> dict[str, int]:

@@ -7,8 +7,9 @@ record with more questions is corrected more. So the same numbers stand on the r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import xarray as xr
@@ -26,16 +27,11 @@ MARGIN = 0.05
 
 @dataclass(frozen=True)
 class Compared:
-    """Two arms compared at every difficulty.
+    """Two arms compared at every difficulty; `words` say which is subtracted from which.
 
-    Attributes
-    ----------
-    words : str
-        The first arm minus the second.
-    table : Dataset
-        Over difficulty. Of a difference what `workbench.lab.results.difference` returns, with
-        ``p_welch_holm`` and ``p_exact_holm``; of an equality what `results.equivalence` returns,
-        with ``p_holm``.
+    `table` is over difficulty: of a difference what `workbench.lab.results.difference` returns,
+    with ``p_welch_holm`` and ``p_exact_holm``; of an equality what `results.equivalence` returns,
+    with ``p_holm``.
     """
 
     words: str
@@ -44,12 +40,9 @@ class Compared:
 
 @dataclass(frozen=True)
 class Family:
-    """All comparisons of a record that are corrected together.
+    """All comparisons of a record by name of the question.
 
-    Attributes
-    ----------
-    differences, equalities : dict of str to list of Compared
-        By name of the question. Each of the two is corrected as a separate family.
+    Differences are corrected together, and equalities together, as a separate family.
     """
 
     differences: dict[str, list[Compared]]
@@ -68,7 +61,7 @@ class Family:
     @property
     def standing(self) -> tuple[int, int]:
         """Return how many differences stand by Welch's t test, and how many by the exact one."""
-        tables = [c.table for found in self.differences.values() for c in found]
+        tables = _tables(self.differences)
         by_t, exact = (
             sum(int((table[name] < ALPHA).sum()) for table in tables)
             for name in ("p_welch_holm", "p_exact_holm")
@@ -79,11 +72,8 @@ class Family:
 def family(data: xr.Dataset) -> Family:
     """Return every difference and equality of the questions that a record answers, corrected.
 
-    Parameters
-    ----------
-    data : Dataset
-        As `workbench.lab.results.dataset` or `results.final` returns. Pairs of which one has no
-        finished run are left out.
+    `data` is what `workbench.lab.results.dataset` or `results.final` returns. Pairs of which one
+    has no finished run are left out.
     """
     final = results.final(data)
     asked = answerable(final)
@@ -91,23 +81,21 @@ def family(data: xr.Dataset) -> Family:
         return Family({}, {})
     compared = {q.measured for q in asked if q.differences or q.equalities}
     tested = {name: with_n_test(conditions(final[name])) for name in compared}
-    differences = {
-        question.name: [
-            Compared(words, results.difference(tested[question.measured], *pair))
-            for pair, words in _named(tested.get(question.measured), question.differences)
-        ]
-        for question in asked
-    }
+
+    def each(pairs: str, compare: Callable[..., xr.Dataset]) -> dict[str, list[Compared]]:
+        return {
+            question.name: [
+                Compared(words, compare(tested[question.measured], *pair))
+                for pair, words in _named(tested.get(question.measured), getattr(question, pairs))
+            ]
+            for question in asked
+        }
+
+    differences = each("differences", results.difference)
+    equalities = each("equalities", partial(results.equivalence, margin=MARGIN))
     for name in ("p_welch", "p_exact"):
-        _correct(differences, name, f"{name}_holm")
-    equalities = {
-        question.name: [
-            Compared(words, results.equivalence(tested[question.measured], *pair, MARGIN))
-            for pair, words in _named(tested.get(question.measured), question.equalities)
-        ]
-        for question in asked
-    }
-    _correct(equalities, "p", "p_holm")
+        _correct(differences, name)
+    _correct(equalities, "p")
     return Family(differences, equalities)
 
 
@@ -115,16 +103,13 @@ def family_words(found: Family) -> str:
     """Return in words what is tested, corrected together, and what can stand; "" without any."""
     if not found.size:
         return ""
-    counts = sorted(
-        {
-            (int(a), int(b))
-            for each in found.differences.values()
-            for one in each
-            for a, b in zip(one.table["count"].values, one.table["other_count"].values, strict=True)
-            if a and b
-        },
-        key=lambda pair: smallest_exact_p(*pair),
-    )
+    seeds = {
+        (int(a), int(b))
+        for table in _tables(found.differences)
+        for a, b in zip(table["count"].values, table["other_count"].values, strict=True)
+        if a and b
+    }
+    counts = sorted(seeds, key=lambda pair: smallest_exact_p(*pair))
     by_t, exact = found.standing
     said = (
         f"{found.size} differences (every pair of arms that a question names, at every difficulty) "
@@ -167,9 +152,13 @@ def _named(
     return [((a, b), f"{words[a]} minus {words[b]}") for a, b in pairs if a in words and b in words]
 
 
-def _correct(found: dict[str, list[Compared]], name: str, corrected: str) -> None:
-    """Add to each table its p values as corrected over all tables."""
-    tables = [one.table for each in found.values() for one in each]
+def _tables(found: dict[str, list[Compared]]) -> list[xr.Dataset]:
+    return [one.table for each in found.values() for one in each]
+
+
+def _correct(found: dict[str, list[Compared]], name: str) -> None:
+    """Add to each table its p values as corrected over all tables, as ``NAME_holm``."""
+    tables = _tables(found)
     if not tables:
         return
     p = np.stack([table[name].values for table in tables])
@@ -177,10 +166,9 @@ def _correct(found: dict[str, list[Compared]], name: str, corrected: str) -> Non
     every = np.full(p.shape, np.nan)
     every[measured] = holm(p[measured])
     for table, values in zip(tables, every, strict=True):
-        table[corrected] = (table[name].dims, values)
+        table[f"{name}_holm"] = (table[name].dims, values)
 
 
 def _size(found: dict[str, list[Compared]]) -> int:
     """Return how many comparisons were measured."""
-    means = [one.table["mean"].values for each in found.values() for one in each]
-    return sum(int(np.count_nonzero(~np.isnan(mean))) for mean in means)
+    return sum(int(table["mean"].notnull().sum()) for table in _tables(found))

@@ -1,4 +1,4 @@
-"""What each kind of question is answered with: a table over named dims, and its figure.
+"""The table that answers each kind of question, over named dims.
 
 Pure functions over what `workbench.lab.results` returns. Imports no Panel.
 """
@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 
-from workbench import dims, figures
-from workbench.figures.theme import Theme
+from workbench import dims
 from workbench.lab import results
 from workbench.lab.results.tables import SOLVED, conditions, with_n_test
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 Pair = tuple[str, str]
 """Arm, as `results.arm_name` writes it, and its N of training."""
 
-Table = Callable[[xr.Dataset], xr.Dataset]
-"""From a sweep's results to mean, low, high, count and chance over named dims."""
+Table = Callable[[xr.Dataset, Sequence[Pair]], xr.Dataset]
+"""From a sweep's results and conditions to mean, low, high, count and chance over named dims."""
 
 Spent = Literal["seconds", "training_flops"]
 """What training spends, as the results name it."""
@@ -32,13 +28,13 @@ UNITS: dict[Spent, str] = {"seconds": "s", "training_flops": "FLOPs"}
 BLIND = "the same model without the context"
 """Chance line that is measured on each model (`workbench.training.evaluation.BLIND`)."""
 LEAK = 0.25
-"""So far above the best guess, a model without the context reads its answers elsewhere."""
+"""A model without the context that beats the best guess by more reads its answers elsewhere."""
 SAME = 1e-9
 """Chance lines closer than this are the same line."""
 OTHER_SOLVED = (0.8, 0.95)
-"""Thresholds at which the largest difficulty solved is shown too: it depends on the threshold."""
+"""Further thresholds of the largest difficulty solved, which depends on the threshold."""
 SHARES = (0.125, 0.25, 0.5, 0.75, 1.0)
-"""Of what the longest condition spends: where runs are compared on the way."""
+"""Where runs are compared on the way: shares of what the longest condition spends."""
 
 
 def recorded(data: xr.Dataset, pairs: Sequence[Pair]) -> list[Pair]:
@@ -66,85 +62,66 @@ def _only(moment: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
     return found.isel({dims.CONDITION: [names.index(pair) for pair in pairs]})
 
 
-def comparison(pairs: tuple[Pair, ...]) -> Table:
-    """Return the table of conditions, each tested at the N of its training: mean and interval."""
-
-    def table(data: xr.Dataset) -> xr.Dataset:
-        final = results.final(data)
-        tested = with_n_test(select(final, pairs))
-        summary = results.over_seeds(tested["accuracy"])
-        summary["training_flops"] = tested["training_flops"].mean(dims.SEED)
-        for name in ("sleep_flops", "wake_flops"):
-            summary[name] = tested[name]
-        return _with_chance(summary, final, pairs)
-
-    return table
+def _over_seeds(values: xr.DataArray) -> xr.DataArray:
+    """Return the mean over seeds, where there are any."""
+    return values.mean(dims.SEED) if dims.SEED in values.dims else values
 
 
-def first_queries(pairs: tuple[Pair, ...]) -> Table:
-    """Return the table of conditions at the first query of each example alone."""
-
-    def table(data: xr.Dataset) -> xr.Dataset:
-        final = results.final(data)
-        summary = results.over_seeds(with_n_test(select(final, pairs))["first"])
-        return _with_chance(summary, final, pairs, own="own_first")
-
-    return table
-
-
-def against_n(pairs: tuple[Pair, ...]) -> Table:
-    """Return the table of accuracy over (arm, passes, difficulty)."""
-
-    def table(data: xr.Dataset) -> xr.Dataset:
-        final = results.final(data)
-        return _with_chance(results.over_seeds(_against_n(final, pairs)), final, pairs)
-
-    return table
+def comparison(data: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
+    """Return conditions, each tested at the N of its training: mean and interval."""
+    final = results.final(data)
+    tested = with_n_test(select(final, pairs))
+    summary = results.over_seeds(tested["accuracy"])
+    summary["training_flops"] = tested["training_flops"].mean(dims.SEED)
+    for name in ("sleep_flops", "wake_flops"):
+        summary[name] = tested[name]
+    return _with_chance(summary, final, pairs)
 
 
-def transfer(pairs: tuple[Pair, ...]) -> Table:
-    """Return the table of accuracy over (condition, n_test, difficulty)."""
-
-    def table(data: xr.Dataset) -> xr.Dataset:
-        final = results.final(data)
-        summary = results.over_seeds(select(final, pairs)["accuracy"])
-        return _with_chance(summary, final, pairs)
-
-    return table
+def first_queries(data: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
+    """Return conditions at the first query of each example alone."""
+    final = results.final(data)
+    summary = results.over_seeds(with_n_test(select(final, pairs))["first"])
+    return _with_chance(summary, final, pairs, own="own_first")
 
 
-def within(pairs: tuple[Pair, ...], spent: Spent) -> Table:
-    """Return the table of accuracy over (condition, budget, difficulty): what is learnt by when.
+def against_n(data: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
+    """Return accuracy over (arm, passes, difficulty)."""
+    final = results.final(data)
+    return _with_chance(results.over_seeds(_against_n(final, pairs)), final, pairs)
+
+
+def transfer(data: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
+    """Return accuracy over (condition, n_test, difficulty)."""
+    final = results.final(data)
+    return _with_chance(results.over_seeds(select(final, pairs)["accuracy"]), final, pairs)
+
+
+def within(data: xr.Dataset, pairs: Sequence[Pair], *, spent: Spent) -> xr.Dataset:
+    """Return accuracy over (condition, budget, difficulty): what is learnt by when.
 
     Each seed stands at its last evaluation within the budget, tested at the N of its training.
     ``spent (condition, budget)`` is what that took, mean over seeds. Needs the results with their
     steps (`workbench.lab.results.dataset`).
     """
-
-    def table(data: xr.Dataset) -> xr.Dataset:
-        final = results.final(data)
-        there = recorded(final, pairs)
-        budgets = _budgets(_only(final, there)[spent])
-        at = results.at_seconds if spent == "seconds" else results.at_flops
-        moments = [with_n_test(_only(at(data, budget), there)) for budget in budgets]
-        axis = xr.DataArray(budgets, dims=dims.BUDGET, name=dims.BUDGET)
-        accuracy = xr.concat([m["accuracy"] for m in moments], dim=axis, join="exact")
-        order = (dims.CONDITION, dims.BUDGET, dims.SEED, dims.DIFFICULTY)
-        summary = results.over_seeds(accuracy.transpose(*order))
-        cost = xr.concat([m[spent] for m in moments], dim=axis, join="exact")
-        if dims.SEED in cost.dims:
-            cost = cost.mean(dims.SEED)
-        summary["spent"] = cost.transpose(dims.CONDITION, dims.BUDGET)
-        found = _with_chance(summary, final, pairs)
-        return found.assign_attrs(found.attrs | {"unit": UNITS[spent]})
-
-    return table
+    final = results.final(data)
+    there = recorded(final, pairs)
+    budgets = _budgets(_only(final, there)[spent])
+    at = results.at_seconds if spent == "seconds" else results.at_flops
+    moments = [with_n_test(_only(at(data, budget), there)) for budget in budgets]
+    axis = xr.DataArray(budgets, dims=dims.BUDGET, name=dims.BUDGET)
+    accuracy = xr.concat([m["accuracy"] for m in moments], dim=axis, join="exact")
+    order = (dims.CONDITION, dims.BUDGET, dims.SEED, dims.DIFFICULTY)
+    summary = results.over_seeds(accuracy.transpose(*order))
+    cost = _over_seeds(xr.concat([m[spent] for m in moments], dim=axis, join="exact"))
+    summary["spent"] = cost.transpose(dims.CONDITION, dims.BUDGET)
+    return _with_chance(summary, final, pairs).assign_attrs(unit=UNITS[spent])
 
 
 def _budgets(spent: xr.DataArray) -> list[float]:
-    """Return where to compare: shares of what the condition that spends most does, in two digits.
+    """Return where to compare: `SHARES` of what the costliest condition spends, in two digits.
 
-    The middle seed decides, so that one that was slow for another reason does not.
+    The median seed decides, because a single seed may have been slow for another reason.
     """
     each = spent.median(dims.SEED) if dims.SEED in spent.dims else spent
     most = float(each.max())
@@ -157,8 +134,8 @@ def _budgets(spent: xr.DataArray) -> list[float]:
     return found
 
 
-def unlike_seconds(data: xr.Dataset, pairs: tuple[Pair, ...]) -> str:
-    """Return what seconds are worth here: whose they are, and how far equal work differed."""
+def unlike_seconds(data: xr.Dataset, pairs: Sequence[Pair]) -> str:
+    """Return whose seconds these are, and how far they differ for equal work."""
     final = results.final(data)
     took = _only(final, recorded(final, pairs))["seconds"].values
     known = took[(~np.isnan(took)).sum(axis=1) > 1]
@@ -172,11 +149,10 @@ def unlike_seconds(data: xr.Dataset, pairs: tuple[Pair, ...]) -> str:
     )
 
 
-def unlike_flops(data: xr.Dataset, pairs: tuple[Pair, ...]) -> str:
+def unlike_flops(data: xr.Dataset, pairs: Sequence[Pair]) -> str:
     """Return what training cost, as shares of what the costliest of the conditions took."""
     final = results.final(data)
-    spent = _only(final, recorded(final, pairs))["training_flops"]
-    spent = spent.mean(dims.SEED) if dims.SEED in spent.dims else spent
+    spent = _over_seeds(_only(final, recorded(final, pairs))["training_flops"])
     if bool(spent.isnull().all()):
         return ""
     shares = (spent / spent.max()).values
@@ -188,41 +164,37 @@ def unlike_flops(data: xr.Dataset, pairs: tuple[Pair, ...]) -> str:
     return f"Training FLOPs, as shares of the largest: {said}."
 
 
-def solved(pairs: tuple[Pair, ...]) -> Table:
-    """Return the table of the largest difficulty solved over (arm, passes), and of every seed.
+def solved(data: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
+    """Return the largest difficulty solved over (arm, passes), and that of every seed.
 
     ``by_seed (arm, passes, seed)`` is what mean and interval are made of; ``by_seed_80`` and so on
-    are the same at the thresholds `OTHER_SOLVED`, in percent. Attributes: ``threshold``
-    (share from which on a difficulty counts as solved), ``levels`` (the difficulties asked) and
-    ``hardest`` (the largest of them), and ``measures``, what the numbers are in words.
+    are the same at the thresholds `OTHER_SOLVED`, in percent. Attributes: ``threshold`` (share
+    from which on a difficulty counts as solved), ``levels`` (the difficulties asked), ``hardest``
+    (the largest of them), and ``measures``, what the numbers are in words.
     """
-
-    def table(data: xr.Dataset) -> xr.Dataset:
-        final = results.final(data)
-        accuracy = _against_n(final, pairs)
-        by_seed = results.largest_solved(accuracy, SOLVED)
-        others = {
-            f"by_seed_{100 * share:g}": results.largest_solved(accuracy, share)
-            for share in OTHER_SOLVED
-        }
-        levels = final[dims.DIFFICULTY].values.tolist()
-        name = final.attrs["difficulty"]
-        return (
-            results.over_seeds(by_seed)
-            .assign({"by_seed": by_seed, **others})
-            .assign_attrs(
-                difficulty=name,
-                threshold=SOLVED,
-                levels=levels,
-                hardest=max(levels),
-                measures=f"largest {name} solved",
-            )
+    final = results.final(data)
+    accuracy = _against_n(final, pairs)
+    by_seed = results.largest_solved(accuracy, SOLVED)
+    others = {
+        f"by_seed_{100 * share:g}": results.largest_solved(accuracy, share)
+        for share in OTHER_SOLVED
+    }
+    levels = final[dims.DIFFICULTY].values.tolist()
+    name = final.attrs["difficulty"]
+    return (
+        results.over_seeds(by_seed)
+        .assign({"by_seed": by_seed, **others})
+        .assign_attrs(
+            difficulty=name,
+            threshold=SOLVED,
+            levels=levels,
+            hardest=max(levels),
+            measures=f"largest {name} solved",
         )
+    )
 
-    return table
 
-
-def _against_n(final: xr.Dataset, pairs: tuple[Pair, ...]) -> xr.DataArray:
+def _against_n(final: xr.Dataset, pairs: Sequence[Pair]) -> xr.DataArray:
     """Return accuracy ``[arm, passes, seed, difficulty]`` up to the largest N that was trained."""
     there = recorded(final, pairs)
     accuracy = final["accuracy"].sel({dims.ARM: list(dict.fromkeys(arm for arm, _ in there))})
@@ -238,12 +210,12 @@ def _with_chance(
     """Add the chance lines of the runs that are shown.
 
     A line that differs between them is a mean, and its name says of how many; conditions that
-    answer without the context (`leaking`) are not among them.
+    answer without the context (`leaking`) are left out.
     """
     shown = recorded(final, pairs)
     leaks = leaking(final, shown)
-    told = [pair for pair in shown if pair not in leaks]
-    lines = _only(final[[own]], told or shown)[own]
+    sound = [pair for pair in shown if pair not in leaks]
+    lines = _only(final[[own]], sound or shown)[own]
     runs = [dims.CONDITION, dims.SEED]
     spread = (lines.max(runs) - lines.min(runs)).max(dims.DIFFICULTY)
     many = lines.notnull().any(dims.DIFFICULTY).sum(runs)
@@ -262,12 +234,8 @@ def leaking(data: xr.Dataset, pairs: Sequence[Pair]) -> dict[Pair, tuple[str, fl
     """Return the conditions whose models answer without the context far better than a guess.
 
     Their accuracy says nothing about what was kept of the context: they read answers elsewhere.
-
-    Returns
-    -------
-    dict
-        Arm and N -> its words, and the largest share over difficulties that is right without the
-        context, mean over seeds.
+    Each has its words, and the largest share over difficulties that is right without the context,
+    mean over seeds.
     """
     final = results.final(data)
     there = recorded(final, pairs)
@@ -284,56 +252,3 @@ def leaking(data: xr.Dataset, pairs: Sequence[Pair]) -> dict[Pair, tuple[str, fl
         for n, pair in enumerate(there)
         if float(over[n]) > LEAK
     }
-
-
-def draw_comparison(table: xr.Dataset, theme: Theme) -> go.Figure:
-    """Draw conditions as rows."""
-    return figures.arm_comparison(
-        table,
-        difficulty_name=table.attrs["difficulty"],
-        chance=table["chance"],
-        theme=theme,
-    )
-
-
-def draw_against_n(table: xr.Dataset, theme: Theme) -> go.Figure:
-    """Draw accuracy against N."""
-    return figures.accuracy_against_n(
-        table, difficulty_name=table.attrs["difficulty"], chance=table["chance"], theme=theme
-    )
-
-
-def draw_within(table: xr.Dataset, theme: Theme) -> go.Figure:
-    """Draw accuracy against what training may have spent."""
-    return figures.accuracy_against_budget(
-        table,
-        difficulty_name=table.attrs["difficulty"],
-        unit=table.attrs["unit"],
-        chance=table["chance"],
-        theme=theme,
-    )
-
-
-def draw_solved(table: xr.Dataset, theme: Theme) -> go.Figure:
-    """Draw the largest difficulty solved against N."""
-    return figures.largest_solved_against_n(
-        table, difficulty_name=table.attrs["difficulty"], theme=theme
-    )
-
-
-def draw_transfer(table: xr.Dataset, theme: Theme) -> go.Figure:
-    """Draw N of training against N of testing."""
-    return figures.transfer_matrix(
-        table["mean"], difficulty_name=table.attrs["difficulty"], theme=theme
-    )
-
-
-def draw_flops(table: xr.Dataset, theme: Theme) -> go.Figure:
-    """Draw accuracy against the FLOPs of training."""
-    return figures.accuracy_against_flops(
-        table,
-        table["training_flops"],
-        difficulty_name=table.attrs["difficulty"],
-        chance=table["chance"],
-        theme=theme,
-    )

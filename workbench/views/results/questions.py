@@ -1,7 +1,7 @@
 """The questions that recorded sweeps answer: which runs each needs, its table and its figure.
 
 Pure functions over the Dataset of `workbench.lab.results.dataset`, or of `results.final`, which is
-then computed once for all questions; the results app, the command ``workbench results`` and
+then computed once for all questions; the results page, the command ``workbench results`` and
 ``docs/findings.md`` show the same ones. Imports no Panel.
 """
 
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 
-from workbench import dims
+from workbench import dims, figures
 from workbench.figures.theme import Theme
 from workbench.lab import results
 from workbench.lab.arms import ARMS
@@ -25,12 +26,6 @@ from workbench.views.results.question_tables import (
     Table,
     against_n,
     comparison,
-    draw_against_n,
-    draw_comparison,
-    draw_flops,
-    draw_solved,
-    draw_transfer,
-    draw_within,
     first_queries,
     leaking,
     recorded,
@@ -49,71 +44,67 @@ SLEEP_1, SLEEP_2, SLEEP_4 = ("sleep", "1"), ("sleep", "2"), ("sleep", "4")
 RANDOM = ("random_n", "1-4")
 RULES = tuple((f"rule_{name}", "4") for name in mixers() if name != STANDARD)
 
+Limits = Callable[[xr.Dataset, tuple[Pair, ...]], str]
+
+FIGURES: dict[str, Callable[[xr.Dataset], dict[str, Any]]] = {
+    "arm_comparison": lambda t: {"chance": t["chance"]},
+    "accuracy_against_n": lambda t: {"chance": t["chance"]},
+    "accuracy_against_budget": lambda t: {"unit": t.attrs["unit"], "chance": t["chance"]},
+    "accuracy_against_flops": lambda t: {"flops": t["training_flops"], "chance": t["chance"]},
+    "largest_solved_against_n": lambda t: {},
+    "transfer_matrix": lambda t: {},
+}
+"""Functions of `workbench.figures`, and what each takes of a table in addition."""
+
 
 @dataclass(frozen=True)
 class Question:
     """What is asked of a sweep.
 
-    Attributes
-    ----------
-    name : str
-        Of its files and links.
-    title : str
-        The question.
-    means : str
-        What is compared, and at equal what.
-    conditions : tuple of (arm, n_train)
-        The runs that answer it, in their order.
-    table : callable
-        ``table(dataset) -> Dataset``: what the figure shows, over named dims.
-    draw : callable
-        ``draw(table, theme) -> Figure``.
-    differences : tuple of pairs of conditions
-        Differences (first minus second) that belong to the answer;
-        `workbench.views.results.differences` tests them.
-    equalities : tuple of pairs of conditions
-        Those of which the answer says, or might say, that one is as good as the other.
-    any_two : bool
-        Whether any two of the conditions say something; else one is needed that is not common to
-        all questions, if it has such.
-    measured : {"accuracy", "first"}
-        What of the results it is about.
-    spent : {"", "seconds", "training_flops"}
-        What runs are compared by on the way; "" where they are compared at their end.
-    limits : callable
-        ``limits(data, conditions) -> str``: what a reader must know of these data, or "".
+    - name: of its files and links.
+    - title, means: the question; what is compared, and at equal what.
+    - conditions: the runs that answer it, in their order.
+    - numbers: makes the table that the figure shows, over named dims.
+    - figure: one of `FIGURES`.
+    - differences: (first minus second) that belong to the answer, which
+      `workbench.views.results.differences` tests.
+    - equalities: those of which the answer says, or might say, that one is as good as the other.
+    - any_two: whether any two of the conditions say something; else one is needed that is not
+      common to all questions, if it has such.
+    - measured: what of the results it is about.
+    - spent: what runs are compared by on the way; "" where they are compared at their end.
+    - limits: ``limits(data, conditions)`` is what a reader must know of these data, or "".
     """
 
     name: str
     title: str
     means: str
     conditions: tuple[Pair, ...]
-    table: Table
-    draw: Callable[[xr.Dataset, Theme], go.Figure]
+    numbers: Table = comparison
+    figure: str = "arm_comparison"
     differences: tuple[tuple[Pair, Pair], ...] = ()
     equalities: tuple[tuple[Pair, Pair], ...] = ()
     any_two: bool = False
     measured: Literal["accuracy", "first"] = "accuracy"
     spent: Spent | Literal[""] = ""
-    limits: Callable[[xr.Dataset, tuple[Pair, ...]], str] = lambda data, conditions: ""
+    limits: Limits = lambda data, conditions: ""
+
+    def table(self, data: xr.Dataset) -> xr.Dataset:
+        """Return what the figure shows, over named dims."""
+        return self.numbers(data, self.conditions)
 
     def answer(self, dataset: xr.Dataset, final: xr.Dataset) -> xr.Dataset:
         """Return the table: from the finished results, or with their steps where it needs them."""
         return self.table(dataset if self.spent else final)
 
-
-def _compared(
-    name: str,
-    title: str,
-    means: str,
-    pairs: tuple[Pair, ...],
-    *against: tuple[Pair, Pair],
-    equal: tuple[tuple[Pair, Pair], ...] = (),
-    limits: Callable[[xr.Dataset, tuple[Pair, ...]], str] = lambda data, conditions: "",
-) -> Question:
-    return Question(
-        name, title, means, pairs, comparison(pairs), draw_comparison, against, equal, limits=limits
-    )
+    def draw(self, table: xr.Dataset, theme: Theme) -> go.Figure:
+        """Return the figure of a table."""
+        shown = table["mean"] if self.figure == "transfer_matrix" else table
+        given = {"difficulty_name": table.attrs["difficulty"], "theme": theme}
+        found: go.Figure = getattr(figures, self.figure)(
+            shown, **given, **FIGURES[self.figure](table)
+        )
+        return found
 
 
 BASIC = (SLEEP_1, SLEEP_2, SLEEP_4, RANDOM)
@@ -127,9 +118,9 @@ FIRST = (
     *BASIC[:3], *MATCHED[2:], PARTS[1], PARTS[2], LOOPED[2], LOOPED[4], ("retained_cache", "1"),
 )  # fmt: skip
 ON_THE_WAY = (
-    "Evaluations are not counted, the N of training is tested, and a run that has ended keeps what "
-    "it had. A run's rate falls to zero towards its own end: one that still trains at that moment "
-    "is judged before that, at a disadvantage."
+    "Evaluations are not counted, models are tested at the N of their training, and a run that has "
+    "ended keeps its last value. A run's learning rate falls to zero towards its end: one that is "
+    "still training at that moment is judged before that, which puts it at a disadvantage."
 )
 
 QUESTIONS: tuple[Question, ...] = (
@@ -139,41 +130,40 @@ QUESTIONS: tuple[Question, ...] = (
         "Models trained on the same sequences for the same number of steps, each tested at the N "
         "it was trained with.",
         BASIC[:3],
-        against_n(BASIC[:3]),
-        draw_against_n,
+        against_n,
+        "accuracy_against_n",
         ((SLEEP_2, SLEEP_1), (SLEEP_4, SLEEP_2), (SLEEP_4, SLEEP_1)),
     ),
     Question(
         "solved",
         "How difficult a query is solved?",
         f"Solved: at least {SOLVED:.0%} of the queries of a difficulty are answered right, and of "
-        "those of every smaller one; seed by seed, 0 where not even the smallest is solved. The "
-        "numbers below have 80 % and 95 % as well: what counts as solved depends on it. An arm of "
-        "one pass stands at the N to which it is matched, and one model of random N at each N of "
-        "its training.",
+        "those of every smaller one; for each seed, and 0 where not even the smallest is solved. "
+        "The numbers below include 80 % and 95 %, because the result depends on the threshold. An "
+        "arm of one pass is shown at the N to which it is matched, and a model of random N at each "
+        "N of its training.",
         COSTS,
-        solved(COSTS),
-        draw_solved,
+        solved,
+        "largest_solved_against_n",
         any_two=True,
     ),
-    _compared(
+    Question(
         "equal_flops",
         "Or is it only the compute?",
-        "The training FLOPs of N = 4 spent on one pass instead: for longer, on more blocks, on "
+        "The training FLOPs of N = 4 spent on one pass instead: on longer training, more blocks or "
         "wider blocks.",
         MATCHED,
-        *((SLEEP_4, other) for other in MATCHED[2:]),
-        equal=((SLEEP_4, MATCHED[3]),),
+        differences=tuple((SLEEP_4, other) for other in MATCHED[2:]),
+        equalities=((SLEEP_4, MATCHED[3]),),
     ),
     Question(
         "first_query",
         "Does it hold where no earlier answer helps?",
-        "The first query of each example alone, an eighth of all with 8 queries. Earlier answers "
-        "give much of a small ring away, and the first query has none before it. Each model is "
+        "Only the first query of each example, an eighth of all with 8 queries. Earlier answers "
+        "give away much of a small ring, and the first query has none before it. Each model is "
         "tested at the N it was trained with. Means and intervals; no differences are tested.",
         FIRST,
-        first_queries(FIRST),
-        draw_comparison,
+        first_queries,
         any_two=True,
         measured="first",
     ),
@@ -183,16 +173,15 @@ QUESTIONS: tuple[Question, ...] = (
         "Accuracy against the FLOPs of training, each model tested at the N it was trained with, "
         "or the largest.",
         COSTS,
-        comparison(COSTS),
-        draw_flops,
+        figure="accuracy_against_flops",
     ),
     Question(
         "seconds",
         "What is learnt in the same time?",
         f"Each run at its last evaluation within so many seconds of training. {ON_THE_WAY}",
         COSTS,
-        within(COSTS, "seconds"),
-        draw_within,
+        partial(within, spent="seconds"),
+        "accuracy_against_budget",
         spent="seconds",
         limits=unlike_seconds,
     ),
@@ -201,8 +190,8 @@ QUESTIONS: tuple[Question, ...] = (
         "What is learnt with the same compute, on the way?",
         f"Each run at its last evaluation within so many FLOPs of training. {ON_THE_WAY}",
         COSTS,
-        within(COSTS, "training_flops"),
-        draw_within,
+        partial(within, spent="training_flops"),
+        "accuracy_against_budget",
         spent="training_flops",
     ),
     Question(
@@ -211,62 +200,60 @@ QUESTIONS: tuple[Question, ...] = (
         "Rows: how it was trained. Columns: the N it slept in the test. Means over seeds. The "
         "model of random N had the training FLOPs of N = 4, and so more sequences than it.",
         BASIC,
-        transfer(BASIC),
-        draw_transfer,
+        transfer,
+        "transfer_matrix",
         equalities=((RANDOM, SLEEP_4),),
     ),
-    _compared(
+    Question(
         "parts",
         "Is it the thinking or the writing?",
         "Rewrite only writes N times from features that no pass refined; think only refines them "
-        "and keeps the last pass's writes alone; sleep does both. At equal tokens, which is not "
+        "and keeps only the last pass's writes; sleep does both. At equal tokens, which is not "
         "equal compute.",
         PARTS,
-        (SLEEP_4, PARTS[1]),
-        (SLEEP_4, PARTS[2]),
-        (PARTS[1], SLEEP_1),
-        (PARTS[2], SLEEP_1),
+        differences=(
+            *((SLEEP_4, part) for part in PARTS[1:3]),
+            *((part, SLEEP_1) for part in PARTS[1:3]),
+        ),
         limits=unlike_flops,
     ),
-    _compared(
+    Question(
         "awake",
         "Why not loop when the question comes?",
         "The same number of passes over the queries instead of the context, at the training FLOPs "
-        "of sleep. Looping awake multiplies what every answer costs; sleep does not.",
+        "of sleep. Looping awake multiplies the cost of every answer; sleep does not.",
         LOOPED,
-        (SLEEP_2, LOOPED[2]),
-        (SLEEP_4, LOOPED[4]),
-        equal=((SLEEP_2, LOOPED[2]),),
+        differences=((SLEEP_2, LOOPED[2]), (SLEEP_4, LOOPED[4])),
+        equalities=((SLEEP_2, LOOPED[2]),),
     ),
-    _compared(
+    Question(
         "rules",
         "Does the update rule matter?",
-        "N = 4 with other rules in the place of Gated DeltaNet, at equal tokens.",
+        "N = 4 with other rules in place of Gated DeltaNet, at equal tokens.",
         (SLEEP_4, *RULES),
-        *((SLEEP_4, rule) for rule in RULES),
-        equal=((SLEEP_4, RULES[0]), (SLEEP_4, RULES[1])),
+        differences=tuple((SLEEP_4, rule) for rule in RULES),
+        equalities=((SLEEP_4, RULES[0]), (SLEEP_4, RULES[1])),
     ),
-    _compared(
+    Question(
         "bounds",
         "Between which bounds does this lie?",
         "Without fast weights nothing survives the eviction; sliding eviction keeps the newest "
         "L - 1 tokens; with the cache kept, attention sees everything.",
         (*BOUNDS, ("retained_cache", "1")),
-        equal=(
-            (SLEEP_4, BOUNDS[3]),
-            (SLEEP_4, BOUNDS[4]),
+        equalities=(
+            *((SLEEP_4, bound) for bound in BOUNDS[3:]),
             (SLEEP_1, ("retained_cache", "1")),
         ),
     ),
 )
-"""In the order in which they are told."""
+"""In the order in which they are shown."""
 
 
 def answerable(data: xr.Dataset) -> list[Question]:
     """Return the questions that the recorded runs say something about.
 
-    At least two of its conditions are recorded, and one that is not common to all questions, where
-    it has such and does not say that any two will do.
+    At least two of its conditions are recorded; one of them is not common to all questions, unless
+    the question has no such condition or says that any two will do.
     """
     found = []
     final = results.final(data)
@@ -284,12 +271,8 @@ def answerable(data: xr.Dataset) -> list[Question]:
 def answers(dataset: xr.Dataset, final: xr.Dataset) -> list[tuple[Question, xr.Dataset]]:
     """Return the questions that are answered, each with its table.
 
-    A question whose runs were not tested at the N that it asks about is left out.
-
-    Parameters
-    ----------
-    dataset, final : Dataset
-        The results, and the same at their end (`workbench.lab.results.final`).
+    A question whose runs were not tested at the N that it asks about is left out. `final` are the
+    results of `dataset` at their end (`workbench.lab.results.final`).
     """
     tables = [(question, question.answer(dataset, final)) for question in answerable(final)]
     return [(question, table) for question, table in tables if bool(table["count"].any())]
@@ -307,7 +290,7 @@ def unanswered_words(final: xr.Dataset) -> str:
 
 
 def notes(data: xr.Dataset, question: Question) -> list[str]:
-    """Return what stands below a question: the limits of its data, and what is not recorded."""
+    """Return the notes of a question: the limits of its data, and what is not recorded."""
     said = [
         f"Not evidence: {words} answers {share:.0%} without the context too. It reads answers from "
         "elsewhere than the memory of the context, and cannot be compared with the others."

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from workbench.lab.results.axes import at_axes, value_text
 from workbench.paths import data_folder
 from workbench.tasks.phrases import level_words
 from workbench.training.statistics import ALPHA
+from workbench.views.parts.html import grid
 from workbench.views.results.differences import MARGIN, Compared, Family, family_words
 from workbench.views.results.questions import Question, notes
 
@@ -35,17 +36,15 @@ DIFFERENCE_COLUMNS = (
 """Of a question's differences as data: `low`, `high` of 95 %, `equal_low`, `equal_high` of 90 %."""
 INTERVALS = (
     "means over seeds with 95 % Student t intervals. They are not clipped: where one runs past 0 "
-    "or 1, the seeds are too few or too uneven for it, and a bar leaves its panel. Equal seeds "
-    "give an interval of no width, which does not say that another seed could not differ."
+    "or 1, the seeds are too few or too uneven for it, and its bar leaves the panel. Equal seeds "
+    "give an interval of zero width, which says nothing about another seed."
 )
 NO_RECORDS = (
     "No sweep is recorded yet. Record one with <code>workbench sweep data/sweeps/depo-n8.toml "
     "--record data/results/sweeps/depo-n8.json</code>."
 )
-
-
 DAMAGED = (UnreadableFile, LookupError, TypeError, ValueError, AttributeError)
-"""What a bundled file raises where it is not what was bundled."""
+"""What reading a bundled file raises that is not as it was bundled."""
 
 
 def records() -> dict[str, Path]:
@@ -55,15 +54,10 @@ def records() -> dict[str, Path]:
 
 
 def latency() -> tuple[xr.Dataset, str] | None:
-    """Return the recorded latencies and in words what they were measured on.
+    """Return the recorded latencies, and in words what they were measured on.
 
-    None where there are none, or where they are damaged.
-
-    Returns
-    -------
-    Dataset
-        ``sleep_ms_per_window, wake_ms_per_token (arm, n_test, repeat)``, milliseconds of one
-        sequence; ``title (arm)``.
+    ``sleep_ms_per_window, wake_ms_per_token (arm, n_test, repeat)``, milliseconds of one sequence;
+    ``title (arm)``. None where there are none, or where they are damaged.
     """
     path = data_folder() / "results" / "latency" / "depo-n8-any.json"
     try:
@@ -96,11 +90,12 @@ def _latency(record: Mapping[str, Any]) -> tuple[xr.Dataset, str]:
     return xr.Dataset(data, coords), said
 
 
-def cell(mean: float, low: float, high: float) -> str:
-    """Return a mean and its interval in words; "" where nothing was measured."""
+def cell(mean: float, low: float, high: float, *, sign: str = "") -> str:
+    """Return a mean and its interval, if it has one, in words; "" where nothing was measured."""
     if math.isnan(mean):
         return ""
-    return f"{mean:.2f}" if math.isnan(low) else f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+    said = f"{mean:{sign}.2f}"
+    return said if math.isnan(low) else f"{said} [{low:{sign}.2f}, {high:{sign}.2f}]"
 
 
 def flat(table: xr.Dataset) -> list[dict[str, Any]]:
@@ -121,13 +116,15 @@ def flat(table: xr.Dataset) -> list[dict[str, Any]]:
 
 
 def csv_text(table: xr.Dataset) -> str:
-    """Return the rows of `flat` as CSV; the head alone where there are none."""
-    rows = flat(table)
+    """Return the rows of `flat` as CSV; only the head where there are none."""
     places = [str(dim) for dim in table["mean"].dims]
-    each = _by_seed(table)
+    return _csv([*places, "mean", "low", "high", "count", *_by_seed(table)], flat(table))
+
+
+def _csv(head: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as CSV; what a row does not have is empty."""
     text = io.StringIO()
-    head = [*places, "mean", "low", "high", "count", *each]
-    writer = csv.DictWriter(text, head, lineterminator="\n")
+    writer = csv.DictWriter(text, head, lineterminator="\n", restval="")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
@@ -144,7 +141,6 @@ def means_rows(table: xr.Dataset) -> list[list[str]]:
     names = [level_words(x, difficulty) for x in levels] if across else [table.attrs["measures"]]
     where = [str(d) for d in table["mean"].dims if d != dims.DIFFICULTY]
     each = _by_seed(table)
-    each_heads = [_seed_head(name) for name in each]
     titles: dict[Any, str] = {}
     if dims.ARM in where and "title" in table.coords:
         titles = dict(zip(table[dims.ARM].values, table["title"].values.tolist(), strict=True))
@@ -154,14 +150,14 @@ def means_rows(table: xr.Dataset) -> list[list[str]]:
         rows.setdefault(place, {})[row.get(dims.DIFFICULTY)] = row
     body = []
     for place, cells in rows.items():
-        told = [cells.get(level) for level in levels]
-        values = [cell(c["mean"], c["low"], c["high"]) if c else "" for c in told]
+        found = [cells.get(level) for level in levels]
+        values = [cell(c["mean"], c["low"], c["high"]) if c else "" for c in found]
         seeds = str(max(int(c["count"]) for c in cells.values()))
         values += [str(c[name]).replace(" ", ", ") for c in cells.values() for name in each]
         body.append([*place, *values, seeds])
     units = {dims.BUDGET: f"within ({table.attrs.get('unit')})"}
     heads = [(HEADS | units).get(name, name) for name in where]
-    return [[*heads, *names, *each_heads, "seeds"], *body]
+    return [[*heads, *names, *map(_seed_head, each), "seeds"], *body]
 
 
 def _by_seed(table: xr.Dataset) -> list[str]:
@@ -178,67 +174,54 @@ def _plain(place: Any) -> str:
     return f"{place:g}" if isinstance(place, float) else str(place)
 
 
-def difference_rows(found: Family, question: Question, difficulty: str) -> list[list[str]]:
-    """Return the differences of a question as text, a head first; none without any.
+def _measured(
+    compared: Mapping[str, list[Compared]], question: Question
+) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """Yield words, difficulty and values of each comparison of a question that was measured."""
+    for one in compared.get(question.name, []):
+        names = list(map(str, one.table.data_vars))
+        columns = [one.table[name].values.tolist() for name in (dims.DIFFICULTY, *names)]
+        for level, *row in zip(*columns, strict=True):
+            values = dict(zip(names, row, strict=True))
+            if not math.isnan(values["mean"]):
+                yield one.words, level, values
 
-    Parameters
-    ----------
-    found : Family
-        All differences of the record, corrected together.
-    question : Question
-        Of which those are returned.
-    difficulty : str
-        Name of the difficulty, for the head.
+
+def difference_rows(found: Family, question: Question, difficulty: str) -> list[list[str]]:
+    """Return the differences of a question as text, a head first; empty without any.
+
+    `found` are all differences of the record, corrected together; `difficulty` names it in the
+    head.
     """
-    rows = []
-    for one in found.differences.get(question.name, []):
-        for cells in _by_level(one):
-            if math.isnan(cells["mean"]):
-                continue
-            seeds = {int(cells["count"]), int(cells["other_count"])}
-            rows.append(
-                [
-                    one.words,
-                    str(cells[dims.DIFFICULTY]),
-                    _signed(cells["mean"], cells["low"], cells["high"]),
-                    p_words(cells["p_exact"]),
-                    p_words(cells["p_exact_holm"]),
-                    p_words(cells["p_welch_holm"]),
-                    stands(cells["p_welch_holm"], cells["p_exact_holm"]),
-                    " and ".join(map(str, sorted(seeds))),
-                ]
-            )
-    if not rows:
-        return []
     corrected = f"corrected over {found.size}"
-    return [
-        ["difference", difficulty, "mean [95 %]", "exact p", f"exact p, {corrected}",
-         f"t test p, {corrected}", "stands", "seeds"],
-        *rows,
-    ]  # fmt: skip
+    head = ["difference", difficulty, "mean [95 %]", "exact p", f"exact p, {corrected}"]
+    head += [f"t test p, {corrected}", "stands", "seeds"]
+    rows = [
+        [
+            words,
+            str(level),
+            cell(at["mean"], at["low"], at["high"], sign="+"),
+            *(p_words(at[name]) for name in ("p_exact", "p_exact_holm", "p_welch_holm")),
+            stands(at["p_welch_holm"], at["p_exact_holm"]),
+            " and ".join(map(str, sorted({int(at["count"]), int(at["other_count"])}))),
+        ]
+        for words, level, at in _measured(found.differences, question)
+    ]
+    return [head, *rows] if rows else []
 
 
 def equality_rows(found: Family, question: Question, difficulty: str) -> list[list[str]]:
-    """Return whether arms of a question are equally good, as text, a head first.
-
-    Parameters as in `difference_rows`.
-    """
+    """Return whether arms of a question are equally good, as `difference_rows` does."""
     rows = []
-    for one in found.equalities.get(question.name, []):
-        for cells in _by_level(one):
-            if math.isnan(cells["mean"]):
-                continue
-            equal = "yes" if cells["p_holm"] < ALPHA else "not shown"
-            if cells["low"] == cells["high"]:
-                equal = "no spread"
-            p = p_words(cells["p_holm"])
-            said = _signed(cells["mean"], cells["low"], cells["high"])
-            rows.append([one.words, str(cells[dims.DIFFICULTY]), said, p, equal])
-    if not rows:
-        return []
+    for words, level, at in _measured(found.equalities, question):
+        equal = "yes" if at["p_holm"] < ALPHA else "not shown"
+        if at["low"] == at["high"]:
+            equal = "no spread"
+        said = cell(at["mean"], at["low"], at["high"], sign="+")
+        rows.append([words, str(level), said, p_words(at["p_holm"]), equal])
     p = f"p, corrected over {found.equal_size}"
     head = ["as good as", difficulty, "mean [90 %]", p, f"equal within {MARGIN:g}"]
-    return [head, *rows]
+    return [head, *rows] if rows else []
 
 
 def flat_differences(found: Family, question: Question) -> list[dict[str, Any]]:
@@ -247,39 +230,31 @@ def flat_differences(found: Family, question: Question) -> list[dict[str, Any]]:
     Columns are `DIFFERENCE_COLUMNS`; a row has those that it is tested for.
     """
     rows: dict[tuple[str, Any], dict[str, Any]] = {}
-    for one in found.differences.get(question.name, []):
-        for cells in _by_level(one):
-            rows[one.words, cells[dims.DIFFICULTY]] = cells | {"family": found.size}
-    for one in found.equalities.get(question.name, []):
-        for cells in _by_level(one):
-            of_it = {
-                "margin": MARGIN, "equal_low": cells["low"], "equal_high": cells["high"],
-                "p_equal": cells["p"], "p_equal_holm": cells["p_holm"],
-                "equal_family": found.equal_size,
-            }  # fmt: skip
-            place = one.words, cells[dims.DIFFICULTY]
-            rows[place] = rows.get(place, {"mean": cells["mean"]}) | of_it
-    return [
-        {"difference": words, "difficulty": level} | row
-        for (words, level), row in rows.items()
-        if not math.isnan(row["mean"])
-    ]
+    for words, level, at in _measured(found.differences, question):
+        rows[words, level] = {"difference": words, "difficulty": level} | at
+        rows[words, level]["family"] = found.size
+    for words, level, at in _measured(found.equalities, question):
+        place = {"difference": words, "difficulty": level, "mean": at["mean"]}
+        rows.setdefault((words, level), place).update(
+            margin=MARGIN,
+            equal_low=at["low"],
+            equal_high=at["high"],
+            p_equal=at["p"],
+            p_equal_holm=at["p_holm"],
+            equal_family=found.equal_size,
+        )
+    return list(rows.values())
 
 
 def differences_csv(found: Family, question: Question) -> str:
     """Return the rows of `flat_differences` as CSV; "" where there are none."""
     rows = flat_differences(found, question)
-    if not rows:
-        return ""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, DIFFERENCE_COLUMNS, lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows({k: "" if v != v else v for k, v in row.items()} for row in rows)
-    return text.getvalue()
+    plain = [{k: "" if v != v else v for k, v in row.items()} for row in rows]
+    return _csv(DIFFERENCE_COLUMNS, plain) if rows else ""
 
 
 def stands(by_t: float, exact: float) -> str:
-    """Return by which test a difference stands after the correction; "" by none."""
+    """Return by which test a difference stands after the correction; "" by neither."""
     names = [name for name, p in (("t", by_t), ("exact", exact)) if p < ALPHA]
     return " and ".join(names)
 
@@ -291,48 +266,10 @@ def p_words(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def _by_level(one: Compared) -> list[dict[str, Any]]:
-    """Return a comparison's values at each difficulty."""
-    names = [dims.DIFFICULTY, *map(str, one.table.data_vars)]
-    columns = [one.table[name].values.tolist() for name in names]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def _signed(mean: float, low: float, high: float) -> str:
-    return f"{mean:+.2f}" + ("" if math.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")
-
-
 def table_html(table: xr.Dataset, label: str) -> str:
     """Return `means_rows` as HTML."""
     head, *body = means_rows(table)
     return grid(head, body, label)
-
-
-def differences_html(found: Family, question: Question, difficulty: str) -> str:
-    """Return `difference_rows` and `equality_rows` as HTML; "" where there are none."""
-    both = (
-        (difference_rows(found, question, difficulty), "Differences"),
-        (equality_rows(found, question, difficulty), "Equally good"),
-    )
-    return "".join(
-        grid(rows[0], rows[1:], f"{label}: {question.title}") for rows, label in both if rows
-    )
-
-
-def grid(head: Sequence[str], body: Sequence[Sequence[str]], label: str) -> str:
-    """Return a plain table as HTML."""
-    heads = "".join(f'<th scope="col">{escape(text)}</th>' for text in head)
-    rows = "".join(
-        "<tr>"
-        + f'<th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td>{escape(text)}</td>" for text in row[1:])
-        + "</tr>"
-        for row in body
-    )
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
-        f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
 
 
 def about_html(
@@ -342,20 +279,10 @@ def about_html(
     axes: Mapping[str, Any] | None = None,
     found: Family | None = None,
 ) -> str:
-    """Return what was run, from what code, and how to run it again.
+    """Return what was run, from what code, how to run it again, and how differences are tested.
 
-    Parameters
-    ----------
-    record : mapping
-        As read; all its runs.
-    dataset : Dataset
-        Of those at the values in `axes`.
-    name : str
-        Of the record.
-    axes : mapping or None
-        Values of the further axes, where there are several.
-    found : Family or None
-        The differences that are shown with it, to say how they are tested.
+    `record` has all runs, `dataset` those at the values of `axes`, and `found` the differences
+    that are shown with it.
     """
     axes = axes or {}
     runs = at_axes(record["runs"], axes)
@@ -393,7 +320,16 @@ def question_html(dataset: xr.Dataset, question: Question) -> str:
 
 def details_html(question: Question, table: xr.Dataset, found: Family) -> str:
     """Return the numbers behind a figure, folded."""
-    differences = differences_html(found, question, str(table.attrs["difficulty"]))
+    difficulty = str(table.attrs["difficulty"])
+    tested = {
+        "Differences": difference_rows(found, question, difficulty),
+        "Equally good": equality_rows(found, question, difficulty),
+    }
+    differences = "".join(
+        grid(rows[0], rows[1:], f"{label}: {question.title}")
+        for label, rows in tested.items()
+        if rows
+    )
     return (
         '<details class="more"><summary>Numbers</summary>'
         f"{table_html(table, question.title)}{differences}</details>"
@@ -401,7 +337,7 @@ def details_html(question: Question, table: xr.Dataset, found: Family) -> str:
 
 
 def published_html() -> str:
-    """Return the paper's own numbers, with what they are worth."""
+    """Return the paper's own numbers, with their caveats; "" where the file is damaged."""
     try:
         return _published(read_json(data_folder() / "published.json"))
     except DAMAGED:
@@ -411,7 +347,11 @@ def published_html() -> str:
 def _published(found: Mapping[str, Any]) -> str:
     tables = "".join(
         f"<h3>{escape(t['title'])}</h3>"
-        + grid(["", *t["columns"]], [[r, *v] for r, v in _rows(t)], t["title"])
+        + grid(
+            ["", *t["columns"]],
+            [[row, *values] for row, values in zip(t["rows"], t["values"], strict=True)],
+            t["title"],
+        )
         + (f'<p class="small">{escape(t["remark"])}</p>' if t.get("remark") else "")
         for t in found["tables"]
     )
@@ -419,7 +359,3 @@ def _published(found: Mapping[str, Any]) -> str:
         f"<h2>What the paper reports</h2><p>{escape(found['source'])}. {escape(found['note'])}</p>"
         f"{tables}"
     )
-
-
-def _rows(table: Mapping[str, Any]) -> Sequence[tuple[str, list[str]]]:
-    return list(zip(table["rows"], table["values"], strict=True))

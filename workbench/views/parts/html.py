@@ -1,0 +1,26 @@
+"""Pieces of HTML that several pages share. Knows no Panel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+
+def failure_html(error: object) -> str:
+    """Return what went wrong, in red and announced."""
+    return f'<p class="failure" role="alert">{escape(str(error))}</p>'
+
+
+def grid(head: Sequence[str], body: Sequence[Sequence[str]], label: str) -> str:
+    """Return a plain table as HTML; the first cell of a row is its heading."""
+    heads = "".join(f'<th scope="col">{escape(text)}</th>' for text in head)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(first)}</th>'
+        + "".join(f"<td>{escape(text)}</td>" for text in others)
+        + "</tr>"
+        for first, *others in body
+    )
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
