@@ -15,7 +15,7 @@ CSS = (HERE / "style.css").read_text(encoding="utf-8")
 """Style of the page and of every pane."""
 FORMS_CSS = (HERE / "forms.css").read_text(encoding="utf-8")
 """Style of forms and tables, in addition to `CSS`."""
-FORMS_JS = (HERE / "forms.js").read_text(encoding="utf-8")
+FORMS_JS = (HERE.parent / "measuring" / "forms.js").read_text(encoding="utf-8")
 """What the scripts of forms and tables share, to stand in front of them."""
 RECORDS_CSS = (HERE / "records.css").read_text(encoding="utf-8")
 """Style of pages that show records, in addition to `CSS`."""
