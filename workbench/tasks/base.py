@@ -52,6 +52,8 @@ class ChanceLine:
     if not defined."""
     reads_answers: bool = False
     """Whether the strategy reads the answers to earlier queries of the same example."""
+    reads_context: bool = False
+    """Whether the strategy reads a part of the context, which `Task.best_guess` must not."""
 
     def as_record(self) -> dict[str, Any]:
         """Return the scores as records keep them: JSON, with difficulties as text."""
@@ -164,7 +166,11 @@ class Task(ABC):
         The guess knows the format and each example's own size, but reads neither its context nor
         earlier answers. NaN where an example has no such query.
         """
-        lines = [line for line in self.chance().values() if not line.reads_answers]
+        lines = [
+            line
+            for line in self.chance().values()
+            if not (line.reads_answers or line.reads_context)
+        ]
         right = np.full(batch.difficulty.shape, np.nan)
         for level in self.difficulties:
             right[batch.difficulty == level] = max(line.accuracy[level] for line in lines)

@@ -1,0 +1,461 @@
+"""Drawing word problems: what the answer depends on first, then everything else.
+
+Distributions follow measurements of the published benchmark (GSM-Infinite, arXiv 2502.05252), of
+which nothing else is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from workbench.tasks.gsm_infinite.settings import LARGEST, GsmInfiniteConfig
+
+Form = Literal["constant", "same", "plus", "times", "sum", "difference"]
+Role = Literal["needed", "unnecessary", "noise"]
+
+MIX: dict[tuple[Form, int], float] = {
+    ("same", 1): 0.2,
+    ("plus", 1): 0.75,
+    ("times", 1): 0.75,
+    ("sum", 2): 0.9,
+    ("sum", 3): 0.25,
+    ("difference", 2): 0.6,
+}
+"""Odds of (form, parents) among the sentences that build on others."""
+
+OFFICIAL_NOISE: dict[tuple[Form, int], float] = {
+    ("same", 1): 0.47,
+    ("plus", 1): 0.015,
+    ("times", 1): 0.015,
+    ("sum", 2): 0.25,
+    ("difference", 2): 0.25,
+}
+"""Distractors of the benchmark: half are sums and differences, hardly any has a constant."""
+
+TOTALS = {
+    2: {1: 0.0, 2: 1.0, 4: 0.92, 6: 0.76, 8: 0.67},
+    3: {1: 0.0, 2: 0.04, 3: 0.05, 4: 0.71, 5: 0.51, 6: 0.61, 7: 0.33, 8: 0.33},
+}
+"""Share of the benchmark's questions that ask for a total, measured by d and op."""
+
+MEMBERS = (0.66, 0.26, 0.08)
+"""Odds that the total asked for adds up one, two or three counts, or pairs."""
+
+EXTRA = {
+    2: {2: 3.8, 4: 2.8, 6: 5.6, 8: 3.0},
+    3: {1: 15.7, 2: 16.0, 4: 8.9, 5: 12.2, 6: 9.0, 8: 8.0},
+}
+"""Mean number of unnecessary sentences, by d and op."""
+
+
+class Definition(NamedTuple):
+    """How one quantity is given."""
+
+    quantity: int
+    form: Form
+    constant: int
+    """0 where the form has none."""
+    parents: tuple[int, ...]
+    role: Role
+    """Whether the answer depends on it; "noise" only fills the context."""
+
+
+@dataclass
+class Problem:
+    """One word problem. Quantities are the numbers that `Quantities` gives them."""
+
+    definitions: list[Definition]
+    """In the order of their sentences."""
+    values: dict[int, int]
+    """Value of every quantity that has a sentence or is asked for."""
+    depths: dict[int, int]
+    """Sentences on the longest chain that leads to it, itself included; a constant has 1."""
+    questions: list[int] = field(default_factory=list)
+    given: int | None = None
+    """Reverse mode: the quantity whose value is told; the question's sentence is not."""
+
+
+class Quantities:
+    """Numbers of everything that can be counted: counts, averages (d = 3), totals."""
+
+    def __init__(self, config: GsmInfiniteConfig) -> None:
+        self.d, self.places, self.things = config.d, config.places, config.things
+        self.instances = config.places * config.things * (config.d - 1)
+        """How many quantities can have a sentence; totals come after them."""
+
+    def place(self, quantity: int) -> int:
+        """Return the place of a count, an average or a total."""
+        if quantity >= self.instances:
+            return quantity - self.instances
+        return quantity // self.things % self.places
+
+    def total(self, place: int) -> int:
+        """Return the number of a place's total."""
+        return self.instances + place
+
+    def pairs(self, place: int, defined: Iterable[int]) -> list[tuple[int, ...]]:
+        """Return what the total of a place adds up: counts, or (count, average) pairs."""
+        first, half = place * self.things, self.places * self.things
+        known = set(defined)
+        counts = [q for q in range(first, first + self.things) if q in known]
+        if self.d == 2:
+            return [(count,) for count in counts]
+        return [(count, count + half) for count in counts if count + half in known]
+
+
+def draw_problem(config: GsmInfiniteConfig, quantities: Quantities, random: Random) -> Problem:
+    """Draw one problem; its sentences other than noise are few, however long the context is."""
+    while True:
+        operations = random.randint(config.min_operations, config.max_operations)
+        growing = _Growing(config, quantities, random)
+        if growing.needed(operations) and growing.unnecessary(operations):
+            problem = growing.problem
+            if config.mode == "forward" or _reversed(problem, quantities, random):
+                return problem
+
+
+class _Growing:
+    """A problem while it is drawn."""
+
+    def __init__(self, config: GsmInfiniteConfig, quantities: Quantities, random: Random) -> None:
+        self.config, self.quantities, self.random = config, quantities, random
+        self.problem = Problem([], {}, {})
+        self.taken: set[int] = set()
+        self.closed: int | None = None  # the place of a total that is asked for
+
+    def new(self) -> int | None:
+        """Return a quantity without a sentence yet, or None if it is hard to find one."""
+        for _ in range(50):
+            quantity = int(self.random.random() * self.quantities.instances)
+            place = self.quantities.place(quantity)
+            if quantity not in self.taken and place != self.closed:
+                self.taken.add(quantity)
+                return quantity
+        return None
+
+    def needed(self, operations: int) -> bool:
+        """Grow what the answer depends on, from the question backwards; False if it fails."""
+        random, quantities = self.random, self.quantities
+        share = self.config.totals
+        if share is None:
+            share = _at(TOTALS[self.config.d], operations)
+        budget = operations
+        waiting: list[int] = []
+        if random.random() < share and operations >= self.config.d:
+            place = int(random.random() * quantities.places)
+            each = self.config.d  # the edge of a count, or of a pair, and their constants
+            most = min(3, operations // each, quantities.things)
+            members = random.choices(range(1, most + 1), MEMBERS[:most])[0]
+            half = quantities.places * quantities.things
+            for thing in random.sample(range(quantities.things), members):
+                count = place * quantities.things + thing
+                waiting += [count] if self.config.d == 2 else [count, count + half]
+            budget -= members
+            self.closed, asked = place, quantities.total(place)
+        else:
+            asked = int(random.random() * quantities.instances)
+            waiting.append(asked)
+        self.taken.update(waiting)
+        backwards: list[Definition] = []
+        while waiting:
+            waiting.append(waiting.pop(int(random.random() * len(waiting))))
+            quantity = waiting.pop()
+            definition = self.define(quantity, waiting, budget)
+            if definition is None:
+                return False
+            budget -= max(1, len(definition.parents) + bool(definition.constant))
+            backwards.append(definition)
+        for definition in reversed(backwards):
+            if not self.settle(definition):
+                return False
+        if asked >= quantities.instances and not self.settle_total(asked):
+            return False
+        self.problem.questions = [asked]
+        return True
+
+    def define(self, quantity: int, waiting: list[int], budget: int) -> Definition | None:
+        """Define a needed quantity within a budget of edges; new parents join `waiting`."""
+        random, others = self.random, len(waiting)
+        spare = budget - others  # edges that this quantity and its new ancestors may take
+        if spare <= 1 or (others and random.random() < 0.35):
+            return self.constant(quantity, "needed")
+        options = [
+            (form, parents)
+            for form, parents in MIX
+            if parents + (form in ("plus", "times")) + parents <= spare
+        ]
+        form, count = random.choices(options, [MIX[option] for option in options])[0]
+        parents: list[int] = []
+        for _ in range(count):
+            reuse = [q for q in waiting if q not in parents]
+            if reuse and others and random.random() < 0.2:
+                parents.append(random.choice(reuse))
+                continue
+            new = self.new()
+            if new is None:
+                return None
+            parents.append(new)
+            waiting.append(new)
+        constant = random.randint(1, self.config.constants) if form in ("plus", "times") else 0
+        return Definition(quantity, form, constant, tuple(parents), "needed")
+
+    def constant(self, quantity: int, role: Role) -> Definition:
+        """Return a quantity that is simply given."""
+        constant = self.random.randint(1, self.config.constants)
+        return Definition(quantity, "constant", constant, (), role)
+
+    def unnecessary(self, operations: int) -> bool:
+        """Add sentences that the answer does not depend on, half of them built on needed ones."""
+        mean = _at(EXTRA[self.config.d], operations)
+        count = min(_poisson(self.random, mean), self.quantities.instances // 2)
+        core = [d.quantity for d in self.problem.definitions]
+        rest: list[int] = []
+        for _ in range(count):
+            parents = core if self.random.random() < 0.5 else rest
+            if not self.attach(parents, "unnecessary", MIX, 0.3):
+                return False
+            rest.append(self.problem.definitions[-1].quantity)
+        return True
+
+    def attach(
+        self, parents: list[int], role: Role, mix: dict[tuple[Form, int], float], constants: float
+    ) -> bool:
+        """Add a sentence about a new quantity, built on some of `parents`."""
+        for _ in range(20):
+            quantity = self.new()
+            if quantity is None:
+                return False
+            options = [(form, number) for form, number in mix if number <= len(parents)]
+            if not options or self.random.random() < constants:
+                definition = self.constant(quantity, role)
+            else:
+                form, number = self.random.choices(options, [mix[o] for o in options])[0]
+                constant = 0
+                if form in ("plus", "times"):
+                    constant = self.random.randint(1, self.config.constants)
+                chosen = tuple(self.random.sample(parents, number))
+                definition = Definition(quantity, form, constant, chosen, role)
+            if self.settle(definition):
+                return True
+            self.taken.discard(quantity)
+        return False
+
+    def settle(self, definition: Definition) -> bool:
+        """Work out a quantity whose parents are known; False if its value is not allowed."""
+        values, depths = self.problem.values, self.problem.depths
+        quantity, form, constant, parents, role = definition
+        found = [values[parent] for parent in parents]
+        if form == "constant":
+            value = constant
+        elif form == "plus":
+            value = constant + found[0]
+        elif form == "times":
+            value = constant * found[0]
+        elif form == "difference":
+            if found[0] < found[1]:
+                parents = parents[::-1]
+            value = abs(found[0] - found[1])
+        else:
+            value = sum(found)
+        if self.config.modulus is not None:
+            value %= self.config.modulus
+        elif not 1 <= value <= LARGEST:
+            return False
+        values[quantity] = value
+        depths[quantity] = 1 + max((depths[parent] for parent in parents), default=0)
+        self.problem.definitions.append(Definition(quantity, form, constant, parents, role))
+        return True
+
+    def settle_total(self, total: int) -> bool:
+        """Work out the total of a place; False if its value is not allowed."""
+        values, depths = self.problem.values, self.problem.depths
+        pairs = self.quantities.pairs(self.quantities.place(total), values)
+        value = sum(values[p[0]] * (values[p[1]] if len(p) > 1 else 1) for p in pairs)
+        if self.config.modulus is not None:
+            value %= self.config.modulus
+        elif value > LARGEST:
+            return False
+        values[total] = value
+        depths[total] = 1 + max(depths[q] for pair in pairs for q in pair)
+        return True
+
+
+def add_noise(
+    problem: Problem,
+    config: GsmInfiniteConfig,
+    quantities: Quantities,
+    random: Random,
+    fits: Callable[[Definition], bool],
+) -> None:
+    """Add distractors to a problem, each on one or two of its own sentences, until none fits.
+
+    `fits` is asked about each, and counts those that it accepts. No sentence of the problem
+    depends on a distractor, so the answer stays the same.
+    """
+    growing = _Growing(config, quantities, random)
+    growing.problem, growing.taken = problem, {d.quantity for d in problem.definitions}
+    asked = problem.given if problem.given is not None else problem.questions[0]
+    if asked >= quantities.instances:
+        growing.closed = quantities.place(asked)
+    mix = (
+        OFFICIAL_NOISE if config.noise == "official" else {k: v for k, v in MIX.items() if k[1] < 3}
+    )
+    core = [d.quantity for d in problem.definitions]
+    constants = 0.0 if config.noise == "official" else _constants(problem)
+    while growing.attach(core, "noise", mix, constants):
+        if not fits(problem.definitions[-1]):
+            dropped = problem.definitions.pop()
+            del problem.values[dropped.quantity], problem.depths[dropped.quantity]
+            return
+
+
+def order_sentences(problem: Problem, config: GsmInfiniteConfig, random: Random) -> None:
+    """Shuffle the sentences; with "parents_first" none comes before one that it builds on."""
+    random.shuffle(problem.definitions)
+    if config.order == "shuffled":
+        return
+    by_quantity = {d.quantity: d for d in problem.definitions}
+    ordered: dict[int, Definition] = {}
+
+    def visit(definition: Definition) -> None:
+        for parent in definition.parents:
+            if parent not in ordered:
+                visit(by_quantity[parent])
+        ordered[definition.quantity] = definition
+
+    for definition in problem.definitions:
+        if definition.quantity not in ordered:
+            visit(definition)
+    problem.definitions = list(ordered.values())
+
+
+def ancestors(problem: Problem, quantity: int, quantities: Quantities) -> set[int]:
+    """Return the quantities with a sentence that a quantity depends on, itself included."""
+    parents = {d.quantity: d.parents for d in problem.definitions}
+    waiting, found = [quantity], set()
+    if quantity >= quantities.instances:
+        pairs = quantities.pairs(quantities.place(quantity), parents)
+        waiting = [q for pair in pairs for q in pair]
+    while waiting:
+        here = waiting.pop()
+        if here not in found:
+            found.add(here)
+            waiting += parents[here]
+    return found
+
+
+def operations_of(problem: Problem, quantity: int, quantities: Quantities) -> int:
+    """Return op of a question: the in-edges of all that it depends on.
+
+    A constant is one, and so is a count times its average in a total.
+    """
+    needed = ancestors(problem, quantity, quantities)
+    edges = sum(
+        len(d.parents) + bool(d.constant) for d in problem.definitions if d.quantity in needed
+    )
+    if quantity >= quantities.instances:
+        pairs = quantities.pairs(quantities.place(quantity), needed)
+        edges += len(pairs)
+    return edges
+
+
+def shape_of(problem: Problem, quantities: Quantities) -> tuple[object, ...]:
+    """Return the graph of what the answer depends on, without names, numbers or order."""
+    definitions = {d.quantity: d for d in problem.definitions}
+    top = problem.questions[0] if problem.given is None else problem.given
+
+    def of(quantity: int) -> tuple[object, ...]:
+        if quantity >= quantities.instances:
+            pairs = quantities.pairs(quantities.place(quantity), definitions)
+            return ("total", *sorted((tuple(map(of, pair)) for pair in pairs), key=repr))
+        form, parents = definitions[quantity].form, definitions[quantity].parents
+        below = [of(parent) for parent in parents]
+        return (form, *(below if form == "difference" else sorted(below, key=repr)))
+
+    return of(top)
+
+
+def _reversed(problem: Problem, quantities: Quantities, random: Random) -> bool:
+    """Turn a problem round: its answer is given, and a constant is asked for; False if it fails.
+
+    The constant must be the only one that leads to the given value.
+    """
+    asked = problem.questions[0]
+    needed = [d for d in problem.definitions if d.role == "needed"]
+    leaves = [d for d in needed if d.form == "constant"]
+    if asked < quantities.instances and len(needed) == 1:
+        return False
+    leaf = random.choice(leaves)
+    coefficients = _polynomial(problem, asked, leaf.quantity, quantities)
+    found = [
+        x
+        for x in range(1, LARGEST + 1)
+        if sum(c * x**power for power, c in enumerate(coefficients)) == problem.values[asked]
+    ]
+    if found != [leaf.constant]:
+        return False
+    problem.given, problem.questions = asked, [leaf.quantity]
+    return True
+
+
+def _polynomial(problem: Problem, asked: int, leaf: int, quantities: Quantities) -> list[int]:
+    """Return the value of a quantity as a polynomial in one constant, lowest power first."""
+    definitions = {d.quantity: d for d in problem.definitions}
+
+    def of(quantity: int) -> np.ndarray:
+        if quantity == leaf:
+            return np.array([0, 1])
+        _, form, constant, parents, _ = definitions[quantity]
+        terms = [of(parent) for parent in parents]
+        if form == "constant":
+            return np.array([constant])
+        if form == "plus":
+            return _added(np.array([constant]), terms[0])
+        if form == "times":
+            return constant * terms[0]
+        if form == "difference":
+            return _added(terms[0], -terms[1])
+        return _added(*terms)
+
+    if asked < quantities.instances:
+        return list(of(asked))
+    total = np.zeros(1, dtype=int)
+    for pair in quantities.pairs(quantities.place(asked), definitions):
+        product = of(pair[0])
+        for other in pair[1:]:
+            product = np.convolve(product, of(other))
+        total = _added(total, product)
+    return list(total)
+
+
+def _added(*terms: np.ndarray) -> np.ndarray:
+    """Return the sum of polynomials."""
+    result = np.zeros(max(map(len, terms)), dtype=int)
+    for term in terms:
+        result[: len(term)] += term
+    return result
+
+
+def _at(measured: dict[int, float], operations: int) -> float:
+    """Return what was measured at some op, interpolated."""
+    return float(np.interp(operations, list(measured), list(measured.values())))
+
+
+def _constants(problem: Problem) -> float:
+    """Return the share of a problem's sentences that only give a constant."""
+    forms = [d.form for d in problem.definitions]
+    return forms.count("constant") / len(forms)
+
+
+def _poisson(random: Random, mean: float) -> int:
+    """Return a Poisson number (Knuth's method, for small means)."""
+    limit, product, count = np.exp(-mean), random.random(), 0
+    while product > limit:
+        product *= random.random()
+        count += 1
+    return count

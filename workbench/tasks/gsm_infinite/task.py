@@ -1,0 +1,413 @@
+"""Word problems after GSM-Infinite (arXiv 2502.05252; paper section 2).
+
+Layout of an example::
+
+    PAD ... What is the X ? The A equals 3 . The X equals 2 more than the A .  |  Answer 5
+    context, padded on the left                                                 |  queries
+
+With ``question = "last"`` the question follows the context: ``What is the X ? 5 PAD ...``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from copy import copy
+from functools import lru_cache
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+
+from workbench.batch import Batch
+from workbench.errors import WorkbenchError
+from workbench.tasks.base import TRAIN, ChanceLine, Task, check_room
+from workbench.tasks.gsm_infinite.chance import PROBLEMS, chance_lines
+from workbench.tasks.gsm_infinite.problems import (
+    Definition,
+    Problem,
+    Quantities,
+    add_noise,
+    draw_problem,
+    operations_of,
+    order_sentences,
+    shape_of,
+)
+from workbench.tasks.gsm_infinite.reading import Solution, Story, read_story
+from workbench.tasks.gsm_infinite.settings import LARGEST, GsmInfiniteConfig
+from workbench.tasks.gsm_infinite.wording import ANSWER, PAD, Wording, as_text, as_words
+from workbench.tasks.phrases import counted
+from workbench.tasks.pictures import Item, Query, Sentences
+from workbench.tasks.targets import ProbeTarget
+
+PAD_SYMBOL = 0
+MOST_DRAWS = 2000
+"""Problems drawn in a row that do not fit before the settings are refused."""
+
+
+class _Question(NamedTuple):
+    quantity: str
+    value: int
+    difficulty: int
+
+
+class GsmInfinite(Task):
+    """Word problems; see `workbench.tasks.base.Task` for the methods' contract."""
+
+    name = "gsm_infinite"
+    title = "GSM-Infinite: word problems"
+    difficulty_name, unit, item = "operations", "operation", "quantity"
+    unrolling = (
+        "Depth runs down, passes run across: if each pass took one more step of the calculation, "
+        "the decodable part would grow by at least one row per pass."
+    )
+    query_form = "What is the number of ... ?"
+    Config = GsmInfiniteConfig
+    config: GsmInfiniteConfig
+
+    def __init__(self, config: GsmInfiniteConfig) -> None:
+        self.config = config
+        if config.difficulty == "depth":
+            self.difficulty_name, self.unit = "depth", "sentence deep"
+        self._quantities, self._wording = Quantities(config), Wording(config)
+        self.vocabulary = self._wording.vocabulary
+        lowest = config.min_operations if config.questions == 1 else 1
+        lowest = 1 if config.difficulty == "depth" else lowest
+        self.difficulties = tuple(range(lowest, config.max_operations + 1))
+        self.context_tokens = config.length
+        digits = len(str((config.modulus or LARGEST + 1) - 1)) + 1
+        self._answer = digits if config.answer == "digits" else 1
+        asked = 1 if config.question == "first" else self._wording.longest + 3
+        self._slot = asked + self._answer
+        self.query_tokens = config.questions * self._slot
+        self.holds_out = config.held_out is not None
+        self._part: str | None = None
+
+    def part(self, name: str) -> GsmInfinite:
+        """Return the task over the graphs of one part: `TRAIN`, or else those held out."""
+        if not self.holds_out or self._part is not None:
+            return self
+        part = copy(self)
+        part._part = name
+        return part
+
+    def problems(self, count: int, generator: np.random.Generator) -> Iterator[Problem]:
+        """Draw problems as `sample` does, with the role of every sentence; noise included."""
+        random = Random(generator.integers(0, 2**63, dtype=np.uint64).item())
+        config, quantities = self.config, self._quantities
+        for _ in range(count):
+            for _ in range(MOST_DRAWS):
+                problem = draw_problem(config, quantities, random)
+                if self._part is not None and self._held_out(problem) == (self._part == TRAIN):
+                    continue
+                room = config.length - self._context_length(problem)
+                if room >= 0:
+                    break
+            else:
+                raise WorkbenchError(
+                    f"task.length = {config.length} with op up to {config.max_operations}",
+                    "a context that holds a problem",
+                    "raise length, or lower max_operations",
+                )
+            if config.noise != "none":
+                self._fill(problem, room, random)
+            order_sentences(problem, config, random)
+            if config.questions > 1:
+                self._ask_more(problem, random)
+            yield problem
+
+    def _held_out(self, problem: Problem) -> bool:
+        """Return whether a problem's graph is held out: a fixed property of its shape."""
+        shape = repr(shape_of(problem, self._quantities)).encode()
+        code = int.from_bytes(hashlib.blake2b(shape, digest_size=8).digest(), "little")
+        return code * 2.0**-64 < (self.config.held_out or 0)
+
+    def _context_length(self, problem: Problem) -> int:
+        """Return the tokens of a problem's context, without noise."""
+        return len(self._context(problem))
+
+    def _fill(self, problem: Problem, room: int, random: Random) -> None:
+        """Add noise until the next sentence would not fit into `room` tokens."""
+
+        def fits(definition: Definition) -> bool:
+            nonlocal room
+            room -= len(self._wording.sentence(definition))
+            return room >= 0
+
+        add_noise(problem, self.config, self._quantities, random, fits)
+
+    def _ask_more(self, problem: Problem, random: Random) -> None:
+        """Ask about further quantities of the problem, none twice and none of larger op."""
+        others = [d.quantity for d in problem.definitions if d.quantity != problem.questions[0]]
+        random.shuffle(others)
+        for quantity in others:
+            if len(problem.questions) == self.config.questions:
+                return
+            if self._operations(problem, quantity) <= self.config.max_operations:
+                problem.questions.append(quantity)
+
+    def _operations(self, problem: Problem, quantity: int) -> int:
+        return operations_of(problem, quantity, self._quantities)
+
+    def _context(self, problem: Problem) -> list[int]:
+        """Return the symbol ids of a problem's context."""
+        wording, words = self._wording, []
+        if self.config.question == "first":
+            words += wording.question(problem.questions[0])
+        unknown = problem.questions[0] if problem.given is not None else None
+        for definition in problem.definitions:
+            if definition.quantity == unknown:
+                words += wording.unknown(unknown)
+            else:
+                words += wording.sentence(definition)
+        if problem.given is not None:
+            words += wording.given(problem.given, problem.values[problem.given])
+        return words
+
+    def sample(self, count: int, generator: np.random.Generator) -> Batch:
+        """Draw problems; tokens [example, token = length + questions * slot]."""
+        check_room(self, count)
+        contexts, asked = [], []
+        for problem in self.problems(count, generator):
+            contexts.append(self._context(problem))
+            asked.append([self._asked(problem, quantity) for quantity in problem.questions])
+        return self._batch(contexts, asked)
+
+    def _asked(self, problem: Problem, quantity: int) -> _Question:
+        """Return a question of a problem, with its answer and its difficulty."""
+        told = quantity if problem.given is None else problem.given
+        by_depth = self.config.difficulty == "depth"
+        level = problem.depths[told] if by_depth else self._operations(problem, told)
+        return _Question(self._wording.names[quantity], problem.values[quantity], level)
+
+    def _batch(self, contexts: list[list[int]], asked: list[list[_Question]]) -> Batch:
+        """Lay out contexts and questions."""
+        config, wording = self.config, self._wording
+        shape = (len(contexts), self.context_tokens + self.query_tokens)
+        tokens = np.full(shape, PAD_SYMBOL, dtype=np.int64)
+        valid, loss_mask = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+        answer_of = np.full(shape, -1, dtype=np.int64)
+        difficulty = np.full((len(contexts), config.questions), -1, dtype=np.int64)
+        for row, (context, questions) in enumerate(zip(contexts, asked, strict=True)):
+            begin = self.context_tokens - len(context)
+            tokens[row, begin : self.context_tokens] = context
+            valid[row, begin : self.context_tokens] = True
+            for number, (name, value, level) in enumerate(questions):
+                words = [wording.ids[ANSWER]]
+                if config.question == "last":
+                    words = wording.encode(f"What is the {name} ?")
+                first = self.context_tokens + number * self._slot
+                middle = first + len(words)
+                answer = wording.answer(value)
+                end = middle + len(answer)
+                tokens[row, first:end] = words + answer
+                valid[row, first:end] = True
+                loss_mask[row, middle:end] = True
+                answer_of[row, middle:end] = number
+                difficulty[row, number] = level
+        return Batch(tokens, loss_mask, valid, answer_of, difficulty)
+
+    def _words(self, batch: Batch, example: int) -> tuple[list[str], list[int]]:
+        """Return the words of an example that carry no label, and their tokens."""
+        keep = np.flatnonzero(batch.valid[example] & ~batch.loss_mask[example])
+        words = [self.vocabulary[token] for token in batch.tokens[example, keep].tolist()]
+        pairs = [(w, int(k)) for w, k in zip(words, keep, strict=True) if w != ANSWER]
+        return [w for w, _ in pairs], [k for _, k in pairs]
+
+    def _story(self, batch: Batch, example: int) -> tuple[Story, Solution]:
+        """Return an example as read back from its tokens, with its solution."""
+        words, places = self._words(batch, example)
+        story = read_story(words, self.config.theme, places=places)
+        return story, Solution(story, self.config.theme, self.config.modulus)
+
+    def solve(self, batch: Batch) -> np.ndarray:
+        """Work out every answer from the sentences and the questions, read word by word.
+
+        Raises WorkbenchError: the sentences do not say what is asked for.
+        """
+        tokens = batch.tokens.copy()
+        for example in range(len(batch)):
+            story, solution = self._story(batch, example)
+            for number, (quantity, _) in enumerate(story.questions):
+                here = np.flatnonzero(batch.answer_of[example] == number)
+                answer = self._wording.answer(solution.value(quantity))
+                if len(here) != len(answer):
+                    raise WorkbenchError(
+                        f"the answer takes {len(answer)} tokens",
+                        f"{len(here)} tokens, as the loss mask has it",
+                        "lay the example out again with parse",
+                    )
+                tokens[example, here] = answer
+        return tokens
+
+    def chance(self) -> dict[str, ChanceLine]:
+        """Return uniform guess, commonest answer and shortcut, measured on fixed problems."""
+        return _chance(self.config)
+
+    def measured(self) -> Iterator[tuple[int, str, int, Solution]]:
+        """Yield difficulty, quantity, answer and solution of the questions that lines rest on."""
+        generator = np.random.default_rng(0)
+        for problem in self.problems(PROBLEMS, generator):
+            words = [self.vocabulary[symbol] for symbol in self._context(problem)]
+            story = read_story(words, self.config.theme)
+            solution = Solution(story, self.config.theme, self.config.modulus)
+            for quantity in problem.questions:
+                asked = self._asked(problem, quantity)
+                yield asked.difficulty, asked.quantity, asked.value, solution
+
+    def probe_targets(self, batch: Batch) -> list[ProbeTarget]:
+        """Return the value of every quantity, by depth."""
+        items = self._wording.names[: self._quantities.instances]
+        index = {name: number for number, name in enumerate(items)}
+        shape = (len(batch), len(items))
+        depth, value = np.zeros(shape, dtype=np.int64), np.full(shape, -1)
+        read_at, asked_by = np.full(shape, -1), np.full(shape, -1)
+        for example in range(len(batch)):
+            story, solution = self._story(batch, example)
+            for sentence in solution.by_subject.values():
+                here = index[sentence.subject]
+                depth[example, here] = solution.depth(sentence.subject)
+                value[example, here] = solution.value(sentence.subject)
+                read_at[example, here] = sentence.tokens[-1]
+            for number, (quantity, _) in enumerate(story.questions):
+                if quantity in index:
+                    asked_by[example, index[quantity]] = number
+        most = LARGEST if self.config.modulus is None else self.config.modulus - 1
+        numbers = range(most + 1)
+        symbols = np.array([self._wording.number(n)[0] for n in numbers])
+        return [
+            ProbeTarget(
+                name=f"depth {level}",
+                level=level,
+                labels=np.where(depth == level, value, -1),
+                classes=tuple(map(str, numbers)),
+                items=tuple(items),
+                kinds=None,
+                asked_by=np.where(depth == level, asked_by, -1),
+                symbols=symbols,
+                meaning=f"What is the value of a quantity that takes {counted(level, 'step')}?",
+                read_at=np.where(depth == level, read_at, -1),
+            )
+            for level in range(1, self.config.max_operations + 1)
+            if (depth == level).any()
+        ]
+
+    def typed(self, batch: Batch, example: int) -> tuple[str, str]:
+        """Return the sentences, and the questions, as a person would write them."""
+        words, _ = self._words(batch, example)
+        cuts = [0, *(n + 1 for n, word in enumerate(words) if word in ".?")]
+        parts = [words[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+        said = [as_text(part) for part in parts if part[-1] == "."]
+        return " ".join(said), " ".join(as_text(part) for part in parts if part[-1] == "?")
+
+    def parse(self, text: str, queries: str | None = None) -> Batch:
+        """Return the batch of a typed problem.
+
+        `text`: sentences, as in `typing_help`; `queries`: questions ``What is the ...?``, which
+        may stand in `text` too.
+        """
+        words = as_words(f"{text} {queries or ''}", digits=self._wording.digits)
+        if unknown := [word for word in words if word not in self._wording.ids]:
+            raise WorkbenchError(
+                f"the word {unknown[0]!r} in {_sentence_with(words, unknown[0])}",
+                "a word of this task's vocabulary",
+                "use the words of the example",
+            )
+        story = read_story(words, self.config.theme)
+        if not story.sentences:
+            raise WorkbenchError(
+                "a problem without sentences", "sentences that give quantities", self.typing_help()
+            )
+        if not 1 <= len(story.questions) <= self.config.questions:
+            raise WorkbenchError(
+                f"{len(story.questions)} questions",
+                "1 question" if self.config.questions == 1 else f"1 to {self.config.questions}",
+                f"ask for example: What is the {story.sentences[0].subject}?",
+            )
+        solution = Solution(story, self.config.theme, self.config.modulus)
+        asked = []
+        for quantity, _ in story.questions:
+            value = solution.value(quantity)
+            if value > LARGEST:
+                raise WorkbenchError(
+                    f"the answer {value:,}", f"at most {LARGEST:,}", "use smaller numbers"
+                )
+            told = quantity if not solution.unknown else solution.facts[0].subject
+            level = getattr(solution, self.config.difficulty)(told)
+            asked.append(_Question(quantity, value, level))
+        context = [w for s in story.sentences for w in words[s.tokens.start : s.tokens.stop]]
+        if self.config.question == "first":
+            first = story.questions[0][1]
+            context = [*words[first.start : first.stop], *context]
+        if len(context) > self.context_tokens:
+            raise WorkbenchError(
+                f"{len(context)} words",
+                f"at most {self.context_tokens}",
+                "remove sentences, or use a longer context",
+            )
+        return self._batch([[self._wording.ids[word] for word in context]], [asked])
+
+    def typing_help(self) -> str:
+        """Return what may be typed, with a short problem."""
+        first, second = self._wording.names[:2]
+        return (
+            f"Sentences such as: The {first} equals 3. The {second} equals 2 more than the "
+            f"{first}. What is the {second}?"
+        )
+
+    def picture(self, batch: Batch, example: int) -> Sentences:
+        """Return the sentences, the questions, and those that lead to each answer."""
+        story, solution = self._story(batch, example)
+        place = {s.subject: number for number, s in enumerate(story.sentences)}
+        symbols = self.render(batch, example)
+        queries = []
+        for number, (quantity, tokens) in enumerate(story.questions):
+            path = tuple(place[n] for n in solution.ancestors(quantity) if n in place)
+            here = np.flatnonzero(batch.answer_of[example] == number)
+            answer = self.spell([symbols[token] for token in here])
+            level = int(batch.difficulty[example, number])
+            if self.config.question == "first" and len(here):
+                tokens = range(int(here[0]) - 1, int(here[-1]) + 1)
+            elif len(here):
+                tokens = range(tokens.start, int(here[-1]) + 1)
+            queries.append(Query(f"the {quantity}", quantity, answer, level, tokens, path))
+        items = tuple(
+            Item(as_text([symbols[token] for token in s.tokens]), s.tokens) for s in story.sentences
+        )
+        marks = {n for n, symbol in enumerate(symbols) if symbol in (PAD, ANSWER)}
+        needed = {number for query in queries for number in query.path}
+        return Sentences(
+            items,
+            tuple(queries),
+            tuple(symbols),
+            frozenset(marks),
+            label=f"A problem of {counted(len(items), 'sentence')}",
+            note=f"{len(needed)} of {counted(len(items), 'sentence')} lead to an answer.",
+        )
+
+    def spell(self, symbols: Sequence[str]) -> str:
+        """Return the number that the symbols of an answer spell."""
+        return "".join(symbols).removesuffix(".")
+
+    def summary(self) -> str:
+        """Return the task with its settings in a line."""
+        config = self.config
+        noise = "" if config.noise == "none" else f", {config.noise} noise"
+        return (
+            f"Word problems of {config.min_operations} to {config.max_operations} operations, "
+            f"{config.length} tokens{noise}"
+        )
+
+
+def _sentence_with(words: list[str], word: str) -> str:
+    """Return the sentence that a word stands in, for a message."""
+    here = words.index(word)
+    begin = max((n + 1 for n in range(here) if words[n] in ".?"), default=0)
+    end = next((n for n in range(here, len(words)) if words[n] in ".?"), len(words) - 1)
+    return repr(as_text(words[begin : end + 1]))
+
+
+@lru_cache(maxsize=16)
+def _chance(config: GsmInfiniteConfig) -> dict[str, ChanceLine]:
+    task = GsmInfinite(config)
+    return chance_lines(task.measured(), task.difficulties, config.modulus)
