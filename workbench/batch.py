@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+
+ARRAYS: Final = ("tokens", "loss_mask", "valid", "answer_of", "difficulty")
+"""Names of a batch's arrays."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,10 @@ class Batch:
         only marks the answer (Depo's ANS) carries loss but belongs to no answer.
     difficulty : int64 [example, query]
         The task's difficulty of each query; -1 where an example has fewer queries.
+    isolated : int
+        Tokens of a query that is read alone: each of the last ``query * isolated`` tokens is read
+        with the memory that the context left, and sees no other query. 0: queries are read on, in
+        windows, like all else.
     """
 
     tokens: np.ndarray
@@ -31,6 +39,7 @@ class Batch:
     valid: np.ndarray
     answer_of: np.ndarray
     difficulty: np.ndarray
+    isolated: int = 0
 
     def __post_init__(self) -> None:
         shape = self.tokens.shape
@@ -45,26 +54,42 @@ class Batch:
                 f"Batch.difficulty has shape {self.difficulty.shape}; expected "
                 f"[example, query] with example = {shape[0]}"
             )
+        if not 0 <= self.context_tokens <= shape[1]:
+            raise ValueError(
+                f"Batch.isolated = {self.isolated} with {self.difficulty.shape[1]} queries; "
+                f"expected at most the {shape[1]} tokens that there are"
+            )
 
     def __len__(self) -> int:
         return len(self.tokens)
 
+    @property
+    def context_tokens(self) -> int:
+        """Tokens before the isolated queries; all tokens where none is isolated."""
+        return self.tokens.shape[1] - self.isolated * self.difficulty.shape[1]
+
     def examples(self, index: slice | np.ndarray) -> Batch:
         """Return the batch of the examples selected by `index`."""
-        return Batch(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+        arrays = {name: getattr(self, name)[index] for name in ARRAYS}
+        return Batch(**arrays, isolated=self.isolated)
 
     def token_range(self, start: int, stop: int) -> Batch:
-        """Return the batch of the tokens ``start <= token < stop``; difficulty is kept whole."""
-        cut = {
-            f.name: getattr(self, f.name)[:, start:stop]
-            for f in fields(self)
-            if f.name != "difficulty"
-        }
-        return Batch(**cut, difficulty=self.difficulty)
+        """Return the batch of the tokens ``start <= token < stop``; difficulty is kept whole.
+
+        Raises ValueError: the range holds a part of the isolated queries.
+        """
+        context, stop = self.context_tokens, min(stop, self.tokens.shape[1])
+        whole = start <= context and stop == self.tokens.shape[1]
+        if self.isolated and not whole and stop > context:
+            raise ValueError(
+                f"tokens {start} to {stop} cut the isolated queries, which begin at {context}"
+            )
+        cut = {name: getattr(self, name)[:, start:stop] for name in ARRAYS if name != "difficulty"}
+        isolated = self.isolated if whole else 0
+        return Batch(**cut, difficulty=self.difficulty, isolated=isolated)
 
 
 def concatenate(batches: list[Batch]) -> Batch:
     """Stack batches of equal token length along the example axis."""
-    return Batch(
-        **{f.name: np.concatenate([getattr(b, f.name) for b in batches]) for f in fields(Batch)}
-    )
+    arrays = {name: np.concatenate([getattr(b, name) for b in batches]) for name in ARRAYS}
+    return Batch(**arrays, isolated=batches[0].isolated)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from workbench.config import SleepConfig
@@ -106,7 +108,12 @@ def wake(model: SleepingModel, window: Window, sleep: SleepConfig, memory: Memor
     Several passes loop over the same blocks as a sleep, but each begins with the S carried into
     the window: the S of the pass before holds the whole window, and so the answers to the tokens
     that are to be predicted. The S of the last pass is kept.
+
+    Isolated queries are read as sequences of their own, all with the same memory, which they leave
+    as it was.
     """
+    if window.isolated:
+        return _wake_isolated(model, window, sleep, memory)
     begin, end = sleep.loop or (0, model.depth)
     run = make_pass(model, window, sleep)
     hidden, carried = model.embed(window.tokens), memory
@@ -116,6 +123,29 @@ def wake(model: SleepingModel, window: Window, sleep: SleepConfig, memory: Memor
         before = reset_conv_tails(_below_and_above(first, memory, carried), sleep)
         hidden, memory = run(hidden, before, first=first, last=last)
     return Wake(window, model.logits(hidden, normalise=sleep.final_norm == "outside"), memory)
+
+
+def _wake_isolated(
+    model: SleepingModel, window: Window, sleep: SleepConfig, memory: Memory
+) -> Wake:
+    """Read every query of a window alone, all in one batch: [example, query] become sequences."""
+    examples, tokens = window.tokens.shape
+    queries = tokens // window.isolated
+
+    def alone(array: Tensor) -> Tensor:
+        return array.reshape(examples * queries, window.isolated)
+
+    one = replace(
+        window,
+        stop=window.start + window.isolated,
+        tokens=alone(window.tokens),
+        valid=None if window.valid is None else alone(window.valid),
+        loss_mask=alone(window.loss_mask),
+        isolated=0,
+    )
+    of = torch.arange(examples, device=window.tokens.device).repeat_interleave(queries)
+    logits = wake(model, one, sleep, memory.examples(of)).logits
+    return Wake(window, logits.reshape(examples, tokens, -1), memory)
 
 
 def _below_and_above(first: int, below: Memory, above: Memory) -> Memory:

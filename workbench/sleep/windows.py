@@ -38,6 +38,8 @@ class Window:
     """Whether any token of any sequence is to be predicted: then the window is read awake."""
     predicted: int
     """Tokens with a label that have a position before them in the window."""
+    isolated: int = 0
+    """Tokens of each query, if the window holds queries that do not see each other; else 0."""
 
 
 def to_device(batch: Batch, device: torch.device) -> DeviceBatch:
@@ -56,12 +58,16 @@ def split_windows(
 ) -> list[Window]:
     """Split `batch` into windows of `length` tokens; the last one may be shorter.
 
-    If `on_device` is given, tensors come from it, and `batch` only gives the layout.
+    Isolated queries are one window more, of all of them. If `on_device` is given, tensors come from it, and `batch` only gives the layout.
     """
     tokens, loss_mask, valid = on_device or to_device(batch, device)
     windows = []
-    for index, start in enumerate(range(0, tokens.shape[1], length)):
-        stop = min(start + length, tokens.shape[1])
+    context, end = batch.context_tokens, tokens.shape[1]
+    starts = list(range(0, context, length))
+    stops = [min(start + length, context) for start in starts]
+    if batch.isolated and end > context:
+        starts, stops = [*starts, context], [*stops, end]
+    for index, (start, stop) in enumerate(zip(starts, stops, strict=True)):
         part = slice(start, stop)
         padded = mask_padding and not batch.valid[:, part].all()
         windows.append(
@@ -74,6 +80,7 @@ def split_windows(
                 loss_mask[:, part],
                 bool(batch.loss_mask[:, part].any()),
                 int(batch.loss_mask[:, part][:, 1:].sum()),
+                batch.isolated if start == context else 0,
             )
         )
     return windows

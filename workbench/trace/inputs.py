@@ -38,4 +38,5 @@ def batch_of(trace: xr.DataTree) -> Batch:
     return Batch(
         **{n: v.reshape(len(v), -1)[:, :length].copy() for n, v in values.items()},
         difficulty=inputs["difficulty"].values.copy(),
+        isolated=int(trace.attrs.get("isolated", 0)),
     )

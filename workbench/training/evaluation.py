@@ -26,7 +26,10 @@ def check_layout(batch: Batch, window: int) -> None:
 
     Raises WorkbenchError: a window begins with a label, or no token carries one.
     """
-    if batch.loss_mask[:, ::window].any():
+    begins = [*range(0, batch.context_tokens, window)]
+    if batch.isolated:
+        begins += range(batch.context_tokens, batch.tokens.shape[1], batch.isolated)
+    if batch.loss_mask[:, begins].any():
         raise WorkbenchError(
             f"sleep.window = {window} starts a window at a token to be predicted",
             "each label to follow another token of the same window",
@@ -105,7 +108,7 @@ def answers_without_context(
     measured line can lie above that of a plain guess. None where the windows of the queries
     would be cut elsewhere without the context.
     """
-    if context_tokens % sleep.window:
+    if context_tokens % sleep.window and not batch.isolated:
         return None
     queries = batch.token_range(context_tokens, batch.tokens.shape[1])
     parts = [

@@ -50,7 +50,7 @@ def chance_lines(config: DepoConfig, drawn: np.ndarray) -> dict[str, ChanceLine]
         lines.append(
             ChanceLine(name, meaning, by_hops(right @ weight), exact, by_hops(right @ odds))
         )
-    whole = config.held_out is None and config.names == "single"
+    whole = config.held_out is None and not config.isolated and config.names == "single"
     if whole and len(sizes) == 1 and sizes[0] <= MOST_NODES:
         found = guess_from_earlier_answers(int(sizes[0]), int(queries[0]), tuple(drawn.tolist()))
         meaning = (

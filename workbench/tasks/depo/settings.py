@@ -29,6 +29,8 @@ class DepoConfig(TaskConfig):
         Node names: 1-2 of 50 letters; 5-7 of 3 letters; or one symbol per node.
     predict_ans : bool
         The marker ANS carries loss too, as in the paper.
+    isolated : bool
+        Each query is read alone after the context, so that it sees no earlier answer.
     held_out : float or None
         Share of all rings that training never draws and every other stream draws alone; None
         draws all rings everywhere. With one symbol a node only: other names are new anyway.
@@ -44,6 +46,7 @@ class DepoConfig(TaskConfig):
     queries: int = Field(10, ge=1, le=100_000)
     names: Literal["depo1", "depo2", "single"] = "depo1"
     predict_ans: bool = True
+    isolated: bool = False
     held_out: float | None = Field(None, ge=0.01, le=0.99)
 
     @model_validator(mode="after")

@@ -60,6 +60,7 @@ class Depo(Task):
         longest = self._words.spelling.shape[1]
         self.context_tokens = 2 * config.nodes * longest
         self.query_tokens = config.queries * (2 + 2 * longest)
+        self._isolated = 2 + 2 * longest if config.isolated else 0
         self._hops = np.array(hops, dtype=np.int64)
         self._sizes, self._odds = size_distribution(config)
         self.holds_out = config.held_out is not None
@@ -167,7 +168,10 @@ class Depo(Task):
         letters[..., 1, 0] = np.where(hops < 0, PAD_SYMBOL, ANSWER_SYMBOL)
         letters[..., 1:] = np.take(self._words.spelling, asked, axis=0)
         used = letters.reshape(len(edges), -1) != PAD_SYMBOL
-        here = np.arange(length - context) < used.sum(axis=1)[:, None]
+        # padding goes to the end of the queries, or of each query that is read alone
+        rows = used.reshape(-1, self._isolated or length - context)
+        here = np.arange(rows.shape[1]) < rows.sum(axis=1)[:, None]
+        here = here.reshape(used.shape)
         slot = np.flatnonzero(used)
         tokens[:, context:][here] = letters.ravel()[slot]
         valid[:, context:] = here
@@ -179,7 +183,7 @@ class Depo(Task):
         answer = np.where((half == 1) & (letter > 0), query, -1)
         loss_mask[:, context:][here] = loss.ravel()[slot]
         answer_of[:, context:][here] = answer.ravel()[slot]
-        return Batch(tokens, loss_mask, valid, answer_of, hops)
+        return Batch(tokens, loss_mask, valid, answer_of, hops, self._isolated)
 
     def solve(self, batch: Batch) -> np.ndarray:
         """Work out every ANS and answer by walking the edges read from the context.

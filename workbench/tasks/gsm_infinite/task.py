@@ -205,7 +205,8 @@ class GsmInfinite(Task):
                 loss_mask[row, middle:end] = True
                 answer_of[row, middle:end] = number
                 difficulty[row, number] = level
-        return Batch(tokens, loss_mask, valid, answer_of, difficulty)
+        isolated = self._slot if config.questions > 1 else 0
+        return Batch(tokens, loss_mask, valid, answer_of, difficulty, isolated)
 
     def _words(self, batch: Batch, example: int) -> tuple[list[str], list[int]]:
         """Return the words of an example that carry no label, and their tokens."""
