@@ -1,0 +1,527 @@
+"""Variables: values that follow from each other, in symbols or in short sentences.
+
+A variable is given (``a 3 =``), or follows from one parent (``b a +1``) or two (``c a b``), modulo
+a small number. Sentences come in any order, so that a value at depth 4 takes four steps to work
+out. Layout of an example, where every variable is asked alone (`Batch.isolated`)::
+
+    b a +1 a 3 = ... | b 4 | a 3 | ...
+    context          | queries: a name, and its value
+
+With ``question = "first"`` the context begins with ``b ?`` and one query ``? 4`` ends the example.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+from random import Random
+from typing import ClassVar, Literal, NamedTuple, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from workbench.batch import Batch
+from workbench.errors import WorkbenchError
+from workbench.task_config import TaskConfig
+from workbench.tasks.base import ChanceLine, Task, check_room
+from workbench.tasks.phrases import counted
+from workbench.tasks.pictures import Item, Query, Sentences
+from workbench.tasks.targets import ProbeTarget
+
+LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
+PEOPLE = tuple("Anna Bob Cleo Dan Eve Finn Gus Hana Ivo Jill Kit Lena Max Nora Otto Pia".split())
+PAD, ASK = "PAD", "?"
+STEPS = {0: "+0", 1: "+1", -1: "-1"}
+PROBLEMS = 4000
+"""Problems on which the measured chance lines rest."""
+
+
+class VariablesConfig(TaskConfig):
+    """Values that follow from each other: chains of small sums, every variable asked alone.
+
+    Attributes
+    ----------
+    variables, names : int
+        Variables of a problem, and the names they are drawn from.
+    given : int
+        Variables whose value is told; the others follow from them.
+    modulus : int
+        Values are 0 to this, exclusive.
+    max_depth : int
+        Longest chain: a given variable has depth 1.
+    deepest : float
+        Chance that a parent is the deepest variable that may have children, not just any.
+    sums : float
+        Share of the other variables that are sums of two parents.
+    form : {"symbols", "words"}
+        ``b a +1``, or ``Bob has one more apple than Anna .``
+    question : {"alone", "first", "both"}
+        Every variable alone after the context; one variable, named before the context; or both.
+    order : {"shuffled", "parents_first"}
+        Order of the sentences: any, or none before those it depends on.
+    """
+
+    common: ClassVar[tuple[str, ...]] = ("variables", "max_depth", "form", "question")
+
+    name: Literal["variables"] = "variables"
+    variables: int = Field(10, ge=2, le=26)
+    names: int = Field(12, ge=2, le=26)
+    given: int = Field(4, ge=1, le=26)
+    modulus: int = Field(5, ge=2, le=100)
+    max_depth: int = Field(4, ge=1, le=26)
+    deepest: float = Field(0.8, ge=0, le=1)
+    sums: float = Field(0.0, ge=0, le=1)
+    form: Literal["symbols", "words"] = "symbols"
+    question: Literal["alone", "first", "both"] = "alone"
+    order: Literal["shuffled", "parents_first"] = "shuffled"
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        most = len(LETTERS if self.form == "symbols" else PEOPLE)
+        if not self.given <= self.variables <= self.names <= most:
+            raise ValueError(
+                f"given {self.given}, variables {self.variables} and names {self.names} must "
+                f"ascend, up to the {most} names of form = {self.form!r}"
+            )
+        if self.max_depth == 1 and self.given < self.variables:
+            raise ValueError(f"max_depth 1 needs given = variables ({self.variables})")
+        return self
+
+
+class Sentence(NamedTuple):
+    """What a sentence says: a value, or parents and a step."""
+
+    subject: str
+    parents: tuple[str, ...]
+    number: int
+    """The value of a given variable, or the step from its one parent."""
+
+
+class Variables(Task):
+    """The task Variables; see `workbench.tasks.base.Task` for the methods' contract."""
+
+    name = "variables"
+    title = "Variables: values that follow from each other"
+    difficulty_name, unit, item = "depth", "step", "variable"
+    unrolling = (
+        "Depth runs down, passes run across: if each pass took one more step of the chain, the "
+        "decodable part would grow by at least one row per pass."
+    )
+    query_form = "name"
+    Config = VariablesConfig
+    config: VariablesConfig
+
+    def __init__(self, config: VariablesConfig) -> None:
+        self.config = config
+        words = config.form == "words"
+        self.names = (PEOPLE if words else LETTERS)[: config.names]
+        values = tuple(map(str, range(config.modulus)))
+        grammar = "has apples one more fewer apple than as many and ." if words else "= +0 +1 -1"
+        self.vocabulary = (PAD, ASK, *grammar.split(), *self.names, *values)
+        self._ids = {symbol: number for number, symbol in enumerate(self.vocabulary)}
+        self.difficulties = tuple(range(1, config.max_depth + 1))
+        sums = config.variables - config.given if config.sums else 0
+        lengths = (5, 8, 10) if words else (3, 3, 3)  # given, child, sum
+        others = config.variables - config.given - sums
+        self.context_tokens = (
+            config.given * lengths[0] + others * lengths[1] + sums * lengths[2]
+        ) + 2 * (config.question != "alone")
+        self._queries = {"alone": config.variables, "first": 1, "both": config.variables + 1}
+        self.query_tokens = 2 * self._queries[config.question]
+
+    def sample(self, count: int, generator: np.random.Generator) -> Batch:
+        """Draw problems; tokens [example, token]."""
+        check_room(self, count)
+        random = Random(generator.integers(0, 2**63, dtype=np.uint64).item())
+        return self._batch([self._draw(random) for _ in range(count)], random)
+
+    def _draw(self, random: Random) -> list[Sentence]:
+        """Draw the sentences of one problem, parents before children."""
+        config = self.config
+        names = random.sample(self.names, config.variables)
+        depth: dict[str, int] = {}
+        sentences = []
+        for name in names[: config.given]:
+            depth[name] = 1
+            sentences.append(Sentence(name, (), random.randrange(config.modulus)))
+        for name in names[config.given :]:
+            open_ = [other for other in depth if depth[other] < config.max_depth]
+            below = max(depth[other] for other in open_)
+            deep = [other for other in open_ if depth[other] == below]
+            parents = [random.choice(deep if random.random() < config.deepest else open_)]
+            if len(open_) > 1 and random.random() < config.sums:
+                parents.append(random.choice([other for other in open_ if other not in parents]))
+            step = random.choice((0, 1, -1)) if len(parents) == 1 else 0
+            depth[name] = 1 + max(depth[parent] for parent in parents)
+            sentences.append(Sentence(name, tuple(parents), step))
+        return sentences
+
+    def _ordered(self, sentences: list[Sentence], random: Random) -> list[Sentence]:
+        """Return sentences in the order in which they are told."""
+        told = random.sample(sentences, len(sentences))
+        if self.config.order == "shuffled":
+            return told
+        by_name = {s.subject: s for s in told}
+        ordered: dict[str, Sentence] = {}
+
+        def visit(sentence: Sentence) -> None:
+            for parent in sentence.parents:
+                if parent not in ordered:
+                    visit(by_name[parent])
+            ordered.setdefault(sentence.subject, sentence)
+
+        for sentence in told:
+            visit(sentence)
+        return list(ordered.values())
+
+    def _batch(self, problems: list[list[Sentence]], random: Random | None) -> Batch:
+        """Lay problems out; sentences and queries keep their order without `random`."""
+        rows = []
+        for sentences in problems:
+            values = self._values(sentences)
+            told = sentences if random is None else self._ordered(sentences, random)
+            asked = [s.subject for s in told]
+            if random is not None:
+                random.shuffle(asked)
+            rows.append((told, asked, values))
+        return self._laid_out(rows)
+
+    def _laid_out(
+        self, rows: list[tuple[list[Sentence], list[str], dict[str, tuple[int, int]]]]
+    ) -> Batch:
+        """Return the batch of sentences, names asked about, and (value, depth) by name."""
+        config, context = self.config, self.context_tokens
+        queries = self.query_tokens // 2
+        shape = (len(rows), context + self.query_tokens)
+        tokens = np.zeros(shape, dtype=np.int64)
+        valid, loss_mask = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+        answer_of = np.full(shape, -1, dtype=np.int64)
+        difficulty = np.full((len(rows), queries), -1, dtype=np.int64)
+        for row, (told, names, values) in enumerate(rows):
+            words = [names[0], ASK] if config.question != "alone" else []
+            for sentence in told:
+                words += self._words(sentence)
+            begin = context - len(words)
+            tokens[row, begin:context] = [self._ids[word] for word in words]
+            valid[row, begin:context] = True
+            asked = [(ASK, names[0])] if config.question != "alone" else []
+            asked += [(name, name) for name in names] if config.question != "first" else []
+            for number, (symbol, name) in enumerate(asked[:queries]):
+                value, depth = values[name]
+                first = context + 2 * number
+                tokens[row, first : first + 2] = self._ids[symbol], self._ids[str(value)]
+                valid[row, first : first + 2] = True
+                loss_mask[row, first + 1] = True
+                answer_of[row, first + 1] = number
+                difficulty[row, number] = depth
+        isolated = 2 if config.question != "first" else 0
+        return Batch(tokens, loss_mask, valid, answer_of, difficulty, isolated)
+
+    def _words(self, sentence: Sentence) -> list[str]:
+        """Return a sentence as symbols."""
+        name, parents, number = sentence
+        if self.config.form == "symbols":
+            if not parents:
+                return [name, str(number), "="]
+            return [name, *parents] if len(parents) == 2 else [name, parents[0], STEPS[number]]
+        if not parents:
+            return [name, "has", str(number), "apples", "."]
+        if len(parents) == 2:
+            return f"{name} has as many apples as {parents[0]} and {parents[1]} .".split()
+        if number == 0:
+            return f"{name} has as many apples as {parents[0]} .".split()
+        more = "more" if number > 0 else "fewer"
+        return f"{name} has one {more} apple than {parents[0]} .".split()
+
+    def _values(self, sentences: list[Sentence]) -> dict[str, tuple[int, int]]:
+        """Return (value, depth) of every variable; parents come before their children."""
+        known: dict[str, tuple[int, int]] = {}
+        for name, parents, number in sentences:
+            value = sum(known[parent][0] for parent in parents) + number
+            depth = 1 + max((known[parent][1] for parent in parents), default=0)
+            known[name] = value % self.config.modulus, depth
+        return known
+
+    def read(self, symbols: list[str]) -> list[tuple[Sentence, range]]:
+        """Return the sentences of a context with their tokens; padding is skipped."""
+        found = []
+        begin = next((n for n, s in enumerate(symbols) if s != PAD), len(symbols))
+        if symbols[begin + 1 : begin + 2] == [ASK]:
+            begin += 2
+        while begin < len(symbols):
+            end = begin + 3
+            if self.config.form == "words":
+                end = symbols.index(".", begin) + 1 if "." in symbols[begin:] else len(symbols)
+            part = symbols[begin:end]
+            found.append((self._sentence(part), range(begin, end)))
+            begin = end
+        return found
+
+    def _sentence(self, words: list[str]) -> Sentence:
+        """Return what one sentence says."""
+        text = " ".join(words)
+        name, values = "|".join(self.names), "|".join(map(str, range(self.config.modulus)))
+        if self.config.form == "symbols":
+            forms = (
+                rf"(?P<s>{name}) (?P<n>{values}) =",
+                rf"(?P<s>{name}) (?P<p>{name}) (?P<n>[+-][01])",
+                rf"(?P<s>{name}) (?P<p>{name}) (?P<q>{name})",
+            )
+            example = "a 3 =, b a +1 or c a b"
+        else:
+            forms = (
+                rf"(?P<s>{name}) has (?P<n>{values}) apples \.",
+                rf"(?P<s>{name}) has one (?P<w>more|fewer) apple than (?P<p>{name}) \.",
+                rf"(?P<s>{name}) has as many apples as (?P<p>{name})(?: and (?P<q>{name}))? \.",
+            )
+            example = "Bob has one more apple than Anna ."
+        for form in forms:
+            if match := re.fullmatch(form, text):
+                got = match.groupdict()
+                parents = tuple(got[key] for key in "pq" if got.get(key))
+                number = {"more": 1, "fewer": -1}.get(got.get("w") or "", int(got.get("n") or 0))
+                return Sentence(got["s"], parents, number)
+        known = set(self.vocabulary)
+        strange = [word for word in words if word not in known]
+        what = f"the word {strange[0]!r} in {text!r}" if strange else f"the sentence {text!r}"
+        raise WorkbenchError(what, f"a sentence of this task, such as {example}", "rewrite it")
+
+    def _resolved(self, sentences: list[Sentence]) -> list[Sentence]:
+        """Return sentences with parents first.
+
+        Raises WorkbenchError: two sentences about one variable, a variable without a sentence, or
+        one that depends on itself.
+        """
+        by_name: dict[str, Sentence] = {}
+        for sentence in sentences:
+            if sentence.subject in by_name:
+                raise WorkbenchError(
+                    f"two sentences about {sentence.subject}",
+                    "one sentence for each variable",
+                    f"remove one: {' '.join(self._words(sentence))}",
+                )
+            by_name[sentence.subject] = sentence
+        ordered: dict[str, Sentence] = {}
+        path: list[str] = []
+
+        def visit(sentence: Sentence) -> None:
+            said = repr(" ".join(self._words(sentence)))
+            if sentence.subject in path:
+                raise WorkbenchError(
+                    f"{sentence.subject} depends on itself, in {said}",
+                    "sentences that lead back to given values",
+                    "give one of these variables a value",
+                )
+            path.append(sentence.subject)
+            for parent in sentence.parents:
+                if parent not in by_name:
+                    raise WorkbenchError(
+                        f"{parent} in {said} has no sentence",
+                        "a sentence for every variable in use",
+                        f"add one, for example {' '.join(self._words(Sentence(parent, (), 1)))}",
+                    )
+                if parent not in ordered:
+                    visit(by_name[parent])
+            path.pop()
+            ordered[sentence.subject] = sentence
+
+        for sentence in sentences:
+            if sentence.subject not in ordered:
+                visit(sentence)
+        return list(ordered.values())
+
+    def _told(self, batch: Batch, example: int) -> list[tuple[Sentence, range]]:
+        """Return the sentences of an example, with their tokens."""
+        symbols = [self.vocabulary[s] for s in batch.tokens[example, : self.context_tokens]]
+        return self.read(symbols)
+
+    def _asked(self, batch: Batch, example: int) -> Iterator[tuple[int, str]]:
+        """Yield the number and the name of every query that an example has."""
+        first = self.context_tokens
+        begin = int(batch.valid[example].argmax())
+        for number in range((batch.tokens.shape[1] - first) // 2):
+            if batch.valid[example, first + 2 * number]:
+                symbol = self.vocabulary[batch.tokens[example, first + 2 * number]]
+                asked = self.vocabulary[batch.tokens[example, begin]]
+                yield number, asked if symbol == ASK else symbol
+
+    def solve(self, batch: Batch) -> np.ndarray:
+        """Work every value out by following parents, one query at a time."""
+        tokens = batch.tokens.copy()
+        for example in range(len(batch)):
+            by_name = {s.subject: s for s, _ in self._told(batch, example)}
+
+            def value(name: str, by_name: dict[str, Sentence] = by_name) -> int:
+                sentence = by_name[name]
+                return sentence.number + sum(value(parent) for parent in sentence.parents)
+
+            for number, name in self._asked(batch, example):
+                answer = str(value(name) % self.config.modulus)
+                tokens[example, self.context_tokens + 2 * number + 1] = self._ids[answer]
+        return tokens
+
+    def distinct_examples(self) -> float:
+        """Return a lower bound on the examples that can be told apart."""
+        config = self.config
+        logs = math.lgamma(config.names + 1) - math.lgamma(config.names - config.variables + 1)
+        logs += config.given * math.log(config.modulus)
+        return math.exp(min(700, logs))
+
+    def chance(self) -> dict[str, ChanceLine]:
+        """Return the uniform guess, and a shortcut that ignores the parent's value (measured)."""
+        return _chance(self.config)
+
+    def probe_targets(self, batch: Batch) -> list[ProbeTarget]:
+        """Return the value of every variable, by depth."""
+        index = {name: number for number, name in enumerate(self.names)}
+        shape = (len(batch), len(self.names))
+        value, depth, read_at, asked_by, kinds = (np.full(shape, -1) for _ in range(5))
+        step_kinds = {0: 0, 1: 1, -1: 2}
+        for example in range(len(batch)):
+            told = self._told(batch, example)
+            places = {s.subject: tokens for s, tokens in told}
+            ordered = self._resolved([s for s, _ in told])
+            known = self._values(ordered)
+            for sentence in ordered:
+                here = example, index[sentence.subject]
+                value[here], depth[here] = known[sentence.subject]
+                read_at[here] = places[sentence.subject][-1]
+                if sentence.parents:
+                    first = index[sentence.parents[0]] + 1
+                    second = index[sentence.parents[-1]] * (len(sentence.parents) - 1)
+                    kinds[here] = (first * 3 + step_kinds[sentence.number]) * 30 + second
+                    kinds[here] += self.config.modulus
+                else:
+                    kinds[here] = sentence.number
+            for number, name in self._asked(batch, example):
+                asked_by[example, index[name]] = number
+        numbers = range(self.config.modulus)
+        return [
+            ProbeTarget(
+                name=f"depth {level}",
+                level=level,
+                labels=np.where(depth == level, value, -1),
+                classes=tuple(map(str, numbers)),
+                items=self.names,
+                kinds=np.where(depth == level, kinds, -1),
+                asked_by=np.where(depth == level, asked_by, -1),
+                symbols=np.array([self._ids[str(number)] for number in numbers]),
+                meaning=f"What is the value of a variable at depth {level}?",
+                read_at=np.where(depth == level, read_at, -1),
+            )
+            for level in self.difficulties
+        ]
+
+    def typed(self, batch: Batch, example: int) -> tuple[str, str]:
+        """Return the sentences, and the names asked about."""
+        sentences = [" ".join(self._words(s)) for s, _ in self._told(batch, example)]
+        joined = " ".join(sentences) if self.config.form == "words" else ", ".join(sentences)
+        asked = dict.fromkeys(name for _, name in self._asked(batch, example))
+        return joined.replace(" .", "."), ", ".join(asked)
+
+    def parse(self, text: str, queries: str | None = None) -> Batch:
+        """Return the batch of typed sentences; `queries`: names, or None for all variables."""
+        marks = r"[^\s.]+|\." if self.config.form == "words" else r"[^\s,;]+"
+        words = re.findall(marks, text)
+        told = [sentence for sentence, _ in self.read(words)]
+        if not told:
+            raise WorkbenchError("no sentences", "sentences about variables", self.typing_help())
+        known = self._values(self._resolved(told))
+        names = re.findall(r"[^\s,;?.]+", queries or "") or [s.subject for s in told]
+        most = self.config.variables if self.config.question != "first" else 1
+        names = names[:most] if queries is None else names
+        if strange := [name for name in names if name not in known]:
+            raise WorkbenchError(
+                f"a question about {strange[0]!r}", f"one of {', '.join(known)}", "ask about these"
+            )
+        if len(names) > most or len(told) > self.config.variables:
+            raise WorkbenchError(
+                f"{len(told)} sentences and {counted(len(names), 'question')}",
+                f"at most {self.config.variables} sentences and {counted(most, 'question')}",
+                "leave some out, or use a larger task",
+            )
+        length = sum(len(self._words(s)) for s in told) + 2 * (self.config.question != "alone")
+        if length > self.context_tokens:
+            raise WorkbenchError(
+                f"{length} words", f"at most {self.context_tokens}", "leave sentences out"
+            )
+        return self._laid_out([(told, names, known)])
+
+    def typing_help(self) -> str:
+        """Return what may be typed, with an example."""
+        if self.config.form == "words":
+            return "Sentences such as: Anna has 3 apples. Bob has one more apple than Anna."
+        return "Sentences such as a 3 =, b a +1, c a b: a is 3, b is a + 1, c is a + b."
+
+    def picture(self, batch: Batch, example: int) -> Sentences:
+        """Return the sentences, and those that lead to each answer."""
+        told = self._told(batch, example)
+        place = {s.subject: number for number, (s, _) in enumerate(told)}
+        symbols = self.render(batch, example)
+
+        def path(name: str) -> list[int]:
+            above = [number for parent in told[place[name]][0].parents for number in path(parent)]
+            return list(dict.fromkeys([*above, place[name]]))
+
+        queries = []
+        for number, name in self._asked(batch, example):
+            first = self.context_tokens + 2 * number
+            answer = symbols[first + 1] if first + 1 < len(symbols) else ""
+            level = int(batch.difficulty[example, number])
+            tokens = range(first, first + 2)
+            queries.append(Query(name, name, answer, level, tokens, tuple(path(name))))
+        items = tuple(
+            Item(" ".join(self._words(s)).replace(" .", "."), tokens) for s, tokens in told
+        )
+        return Sentences(
+            items,
+            tuple(queries),
+            tuple(symbols),
+            frozenset(n for n, symbol in enumerate(symbols) if symbol in (PAD, ASK)),
+            label=f"{counted(len(items), 'sentence')} about variables",
+            note=f"Values are taken modulo {self.config.modulus}.",
+        )
+
+    def summary(self) -> str:
+        """Return the task with its settings in a line."""
+        config = self.config
+        return (
+            f"{config.variables} variables, {config.given} of them given, depth {config.max_depth}"
+        )
+
+
+@lru_cache(maxsize=16)
+def _chance(config: VariablesConfig) -> dict[str, ChanceLine]:
+    """Measure the lines on problems drawn for it."""
+    task, random = Variables(config), Random(0)
+    right: Counter[int] = Counter()
+    seen: Counter[int] = Counter()
+    for _ in range(PROBLEMS):
+        sentences = task._draw(random)
+        given = Counter(s.number for s in sentences if not s.parents)
+        common = min(given, key=lambda value: (-given[value], value))
+        known = task._values(sentences)
+        for name, parents, number in sentences:
+            guess = (len(parents) * common if parents else 0) + number
+            value, depth = known[name]
+            seen[depth] += 1
+            right[depth] += guess % config.modulus == value
+    uniform = dict.fromkeys(task.difficulties, 1 / config.modulus)
+    short = {level: right[level] / max(1, seen[level]) for level in task.difficulties}
+    asked = 1 if config.question == "first" else config.variables
+    lines = [
+        ChanceLine(
+            "uniform guess", "One of the values, with equal odds.", uniform,
+            config.modulus**-asked, uniform,
+        ),
+        ChanceLine(
+            "own step from the commonest constant",
+            "The variable's own sentence, with the commonest given value of the context put in for "
+            f"its parents (measured on {PROBLEMS:,} problems).",
+            short, None, short, reads_context=True,
+        ),
+    ]  # fmt: skip
+    return {line.name: line for line in lines}
