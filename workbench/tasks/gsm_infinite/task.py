@@ -307,6 +307,12 @@ class GsmInfinite(Task):
         `text`: sentences, as in `typing_help`; `queries`: questions ``What is the ...?``, which
         may stand in `text` too.
         """
+        if queries and text.strip() and text.strip()[-1] not in ".?":
+            raise WorkbenchError(
+                f"the last sentence, {text.strip().rsplit('. ', 1)[-1]!r}, without a full stop",
+                "whole sentences",
+                "end it with a full stop",
+            )
         words = as_words(f"{text} {queries or ''}", digits=self._wording.digits)
         if unknown := [word for word in words if word not in self._wording.ids]:
             raise WorkbenchError(

@@ -1,0 +1,271 @@
+"""Word problems: answers, structure, distributions, chance lines and typed input."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from workbench.errors import WorkbenchError
+from workbench.tasks import EVALUATION, TRAIN, batch_generator, draw, task
+from workbench.tasks.gsm_infinite.wording import as_text
+
+HENS = "number of young hens in Ashby Farm"
+GOATS = "number of young goats in Ashby Farm"
+DUCKS = "number of old ducks in Corley Farm"
+SETTINGS = {
+    "d2": {"length": 600},
+    "d3": {"length": 800, "d": 3, "min_operations": 1},
+    "last": {"length": 600, "question": "last"},
+    "digits": {"length": 600, "answer": "digits", "theme": "harbours"},
+    "reverse": {"length": 600, "mode": "reverse", "max_operations": 5},
+    "reverse-d3": {"length": 800, "mode": "reverse", "d": 3, "max_operations": 5},
+    "modulus": {"length": 600, "modulus": 5, "theme": "libraries"},
+    "many": {"length": 600, "question": "last", "questions": 4, "difficulty": "depth"},
+    "official": {"length": 2000, "noise": "official"},
+    "like-core": {"length": 2000, "noise": "like_core", "d": 3, "answer": "digits"},
+    "parents-first": {"length": 600, "order": "parents_first"},
+}
+
+
+def made(name, **more):
+    return task("gsm_infinite", **SETTINGS[name], **more)
+
+
+def garble(batch):
+    """Return the batch with every predicted token overwritten."""
+    return replace(batch, tokens=np.where(batch.loss_mask, 1, batch.tokens))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_answers_agree_with_the_solver_which_reads_the_words(name):
+    problems = made(name)
+    batch = problems.sample(60, batch_generator(1, 0))
+    np.testing.assert_array_equal(problems.solve(garble(batch)), batch.tokens)
+    assert (batch.difficulty[:, 0] >= 1).all()
+    assert set(batch.difficulty[batch.difficulty >= 0]) <= set(problems.difficulties)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_parse_and_typed_are_inverse(name):
+    problems = made(name)
+    batch = problems.sample(8, batch_generator(2, 0))
+    for example in range(8):
+        again = problems.parse(*problems.typed(batch, example))
+        np.testing.assert_array_equal(again.tokens[0], batch.tokens[example])
+        np.testing.assert_array_equal(again.difficulty[0], batch.difficulty[example])
+
+
+def test_a_problem_by_hand():
+    problems = task("gsm_infinite", length=200)
+    batch = problems.parse(
+        f"The {GOATS} equals 4. The {HENS} equals 2 times the {GOATS}. "
+        f"The {DUCKS} equals the difference of the {HENS} and the {GOATS}.",
+        "What is the total number of farm animals in Ashby Farm?",
+    )
+    [query] = problems.picture(batch, 0).queries
+    assert query.answer == "12"
+    assert query.difficulty == 5  # 4; 2 and goats; two counts in the total
+    assert query.path == (0, 1)
+    assert task("gsm_infinite", length=200, difficulty="depth").parse(
+        *problems.typed(batch, 0)
+    ).difficulty.tolist() == [[3]]
+
+
+def test_averages_by_hand():
+    problems = task("gsm_infinite", length=200, d=3)
+    batch = problems.parse(
+        f"The {GOATS} equals 4. The average number of brass bells per young goat in Ashby Farm "
+        f"equals 3. The {HENS} equals 2.",  # hens have no bells here
+        "What is the total number of brass bells in Ashby Farm?",
+    )
+    assert problems.picture(batch, 0).queries[0].answer == "12"
+
+
+@pytest.mark.parametrize("noise", ["official", "like_core"])
+def test_without_noise_the_answer_is_the_same(noise):
+    problems = task("gsm_infinite", length=2000, noise=noise)
+    bare = task("gsm_infinite", length=2000)
+    for problem in problems.problems(20, batch_generator(3, 0)):
+        [asked] = problem.questions
+        symbols = problems.vocabulary
+        core = [d for d in problem.definitions if d.role != "noise"]
+        assert len(core) < len(problem.definitions)
+        said = [as_text([symbols[i] for i in problems._wording.sentence(d)]) for d in core]
+        question = as_text([symbols[i] for i in problems._wording.question(asked)])
+        batch = bare.parse(" ".join(said), question)
+        assert bare.picture(batch, 0).queries[0].answer == str(problem.values[asked])
+        needed = bare.picture(batch, 0).queries[0].path
+        assert [d.role == "needed" for d in core] == [n in needed for n in range(len(core))]
+
+
+def test_official_noise_is_half_sums_and_differences_and_fills_the_context():
+    problems = task("gsm_infinite", length=3000, noise="official")
+    forms = Counter(
+        d.form
+        for problem in problems.problems(40, batch_generator(4, 0))
+        for d in problem.definitions
+        if d.role == "noise"
+    )
+    share = (forms["sum"] + forms["difference"]) / forms.total()
+    assert share == pytest.approx(0.5, abs=0.05)
+    batch = problems.sample(5, batch_generator(4, 0))
+    assert (batch.valid[:, :3000].sum(axis=1) > 2950).all()
+
+
+@pytest.mark.parametrize("name", ["reverse", "reverse-d3"])
+def test_a_reverse_problem_has_one_solution(name):
+    """Every other value of the unknown constant leads elsewhere: all are tried, by the words."""
+    problems = made(name)
+    batch = problems.sample(10, batch_generator(5, 0))
+    for example in range(10):
+        text, question = problems.typed(batch, example)
+        unknown = question.removeprefix("What is the ").removesuffix("?")
+        last = text.rstrip(".").rsplit(". ", 1)[-1]  # tells the value
+        target, value = last.removeprefix("The ").rsplit(" equals ", 1)
+        body = text.removesuffix(f"{last}.")
+        forward = task("gsm_infinite", **{**SETTINGS[name], "mode": "forward"})
+        right = []
+        for x in range(1, 30):
+            story = body.replace(f"The {unknown} is not known.", f"The {unknown} equals {x}.")
+            try:
+                answer = forward.picture(forward.parse(story, f"What is the {target}?"), 0)
+            except WorkbenchError:
+                continue  # an amount below 1
+            right += [x] * (answer.queries[0].answer == value)
+        assert [str(x) for x in right] == [problems.picture(batch, example).queries[0].answer]
+
+
+def test_streams_share_no_problem():
+    problems = task("gsm_infinite", length=600)
+    rows = [
+        {row.tobytes() for row in draw(problems, 1000, 0, step, stream).tokens}
+        for step, stream in ((0, TRAIN), (1, TRAIN), (0, EVALUATION))
+    ]
+    assert len(set.union(*rows)) == 3000
+
+
+def test_graphs_held_out_are_drawn_by_every_stream_but_that_of_training():
+    problems = task("gsm_infinite", length=600, held_out=0.3, max_operations=5)
+    shapes = {
+        stream: {
+            repr(_shape(problems, p))
+            for p in problems.part(stream).problems(300, batch_generator(0, 0, stream))
+        }
+        for stream in (TRAIN, "held out")
+    }
+    assert shapes[TRAIN] and shapes["held out"]
+    assert not shapes[TRAIN] & shapes["held out"]
+
+
+def _shape(problems, problem):
+    """Return the graph of an answer, written from the definitions."""
+    by_quantity = {d.quantity: d for d in problem.definitions}
+
+    def of(quantity):
+        if quantity not in by_quantity:
+            place = quantity - problems._quantities.instances
+            things = [d for d in by_quantity if d // problems.config.things == place]
+            return ["total", *sorted(map(of, things), key=repr)]
+        d = by_quantity[quantity]
+        below = [of(parent) for parent in d.parents]
+        return [d.form, *(below if d.form == "difference" else sorted(below, key=repr))]
+
+    return of(problem.questions[0])
+
+
+def test_parents_first_tells_no_sentence_before_what_it_builds_on():
+    problems = made("parents-first")
+    for problem in problems.problems(50, batch_generator(6, 0)):
+        told = set()
+        for definition in problem.definitions:
+            assert told.issuperset(definition.parents)
+            told.add(definition.quantity)
+
+
+def test_chance_lines_against_counting():
+    problems = task("gsm_infinite", length=600, max_operations=4)
+    batch = problems.sample(4000, batch_generator(7, 0))
+    answers = [problems.vocabulary[t] for t in batch.tokens[batch.answer_of == 0]]
+    lines = problems.chance()
+    for level in problems.difficulties:
+        here = [a for a, d in zip(answers, batch.difficulty[:, 0], strict=True) if d == level]
+        share = Counter(here).most_common(1)[0][1] / len(here)
+        assert lines["commonest answer"].accuracy[level] == pytest.approx(share, abs=0.05)
+    # at op 2 the one count of a total is a constant, so one step is all it takes
+    assert lines["own step from the commonest constant"].accuracy[2] == 1
+
+
+def test_probe_targets_are_the_values_by_depth():
+    problems = task("gsm_infinite", length=200)
+    batch = problems.parse(
+        f"The {GOATS} equals 4. The {HENS} equals 2 more than the {GOATS}.",
+        f"What is the {HENS}?",
+    )
+    first, second = problems.probe_targets(batch)
+    assert (first.level, second.level) == (1, 2)
+    goats, hens = first.items.index(GOATS), first.items.index(HENS)
+    assert first.labels[0, goats] == 4 and (np.delete(first.labels[0], goats) == -1).all()
+    assert second.labels[0, hens] == 6 and second.asked_by[0, hens] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "token"),
+    [
+        (f"The {HENS} equals 2 times the {GOATS}.", HENS, "add for example"),
+        (
+            f"The {HENS} equals 2 times the {GOATS}. The {GOATS} equals 2 times the {HENS}.",
+            HENS,
+            "depends on itself",
+        ),
+        (
+            f"The {HENS} equals 2. The {GOATS} equals 3. "
+            f"The {DUCKS} equals the difference of the {HENS} and the {GOATS}.",
+            DUCKS,
+            "makes -1",
+        ),
+        (f"The {HENS} equals 2. The {HENS} equals 3.", HENS, "two sentences"),
+        (f"The {HENS} equals 2 unicorns.", HENS, "unicorns"),
+        (f"The {HENS} equals 2", HENS, "full stop"),
+        (f"The {HENS} equals.", HENS, "goes on with"),
+        (f"Ashby Farm equals 2. The {HENS} equals 2.", HENS, "a sentence"),
+        ("The young Farm equals 2.", HENS, "a quantity"),
+        (f"The {HENS} equals 2.", "total number of farm animals in Corley Farm", "Corley"),
+        ("", HENS, "without sentences"),
+    ],
+)
+def test_parse_says_what_is_wrong(text, question, token):
+    with pytest.raises(WorkbenchError) as error:
+        task("gsm_infinite", length=200).parse(text, f"What is the {question}?")
+    assert token in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "token"),
+    [
+        ({"min_operations": 5, "max_operations": 4}, "min_operations"),
+        ({"questions": 3}, "question"),
+        ({"mode": "reverse", "modulus": 5}, "modulus"),
+        ({"constants": 9, "modulus": 5}, "constants"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(settings, token):
+    with pytest.raises(WorkbenchError, match=token):
+        task("gsm_infinite", **settings)
+
+
+def test_a_context_too_short_for_any_problem_is_refused():
+    short = task("gsm_infinite", length=16)
+    with pytest.raises(WorkbenchError, match="length"):
+        short.sample(1, batch_generator(0, 0))
+
+
+def test_the_recorded_statistics_lie_within_those_of_the_benchmark():
+    """Sentences, totals and depth of the table that data/word_problems.py makes."""
+    path = Path(__file__).parents[2] / "data/results/word_problems.json"
+    for row in json.loads(path.read_text())["rows"]:
+        for measure, (ours, low, high) in row["measures"].items():
+            assert low <= ours <= high or measure in row["differs"], (row["setting"], measure)

@@ -1,0 +1,144 @@
+"""Variables: answers, layout, structure, chance lines and typed input."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from workbench.errors import WorkbenchError
+from workbench.tasks import batch_generator, task
+
+WORDS = {"form": "words", "variables": 7, "names": 7, "given": 3}
+SETTINGS = {
+    "alone": {},
+    "first": {"question": "first"},
+    "both": {"question": "both", "sums": 0.3},
+    "words": {**WORDS, "sums": 0.3},
+    "parents-first": {"order": "parents_first"},
+}
+
+
+def by_hand(symbols, modulus):
+    """Return the value of every variable of a context in symbols, by repeated substitution."""
+    sentences = [symbols[n : n + 3] for n in range(0, len(symbols), 3)]
+    values = {}
+    while len(values) < len(sentences):
+        for name, second, third in sentences:
+            if third == "=":
+                values[name] = int(second)
+            elif second in values and third in ("+0", "+1", "-1"):
+                values[name] = (values[second] + int(third)) % modulus
+            elif second in values and third in values:
+                values[name] = (values[second] + values[third]) % modulus
+    return values
+
+
+@pytest.mark.parametrize("sums", [0, 0.5])
+def test_answers_are_those_of_substitution(sums):
+    made = task("variables", sums=sums)
+    batch = made.sample(200, batch_generator(1, 0))
+    for row in batch.tokens:
+        symbols = [made.vocabulary[token] for token in row]
+        values = by_hand(symbols[:30], 5)
+        asked = zip(symbols[30::2], symbols[31::2], strict=True)
+        assert {name: int(answer) for name, answer in asked} == values
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_solver_agrees_and_parse_and_typed_are_inverse(name):
+    made = task("variables", **SETTINGS[name])
+    batch = made.sample(50, batch_generator(2, 0))
+    garbled = replace(batch, tokens=np.where(batch.loss_mask, 0, batch.tokens))
+    np.testing.assert_array_equal(made.solve(garbled), batch.tokens)
+    for example in range(5):
+        again = made.parse(*made.typed(batch, example))
+        np.testing.assert_array_equal(again.tokens[0], batch.tokens[example])
+        np.testing.assert_array_equal(again.difficulty[0], batch.difficulty[example])
+
+
+def test_a_problem_in_words_by_hand():
+    made = task("variables", **WORDS, sums=0.3)
+    batch = made.parse(
+        "Bob has one more apple than Anna. Anna has 4 apples. "
+        "Cleo has as many apples as Bob and Anna.",
+        "Cleo, Bob",
+    )
+    picture = made.picture(batch, 0)
+    assert [(q.answer, q.difficulty, q.path) for q in picture.queries] == [
+        ("4", 3, (1, 0, 2)),  # 4 + 1 = 0 and 0 + 4 = 4, modulo 5
+        ("0", 2, (1, 0)),
+    ]
+    assert [item.name for item in picture.items][1] == "Anna has 4 apples."
+
+
+def test_depths_reach_the_limit_and_parents_first_means_so():
+    made = task("variables", order="parents_first")
+    batch = made.sample(300, batch_generator(3, 0))
+    assert set(np.unique(batch.difficulty)) == {1, 2, 3, 4}
+    assert ((batch.difficulty == 1).sum(axis=1) == 4).all()
+    for row in batch.tokens[:, :30]:
+        told = set()
+        for name, second, third in row.reshape(10, 3):
+            if made.vocabulary[third] != "=":
+                assert second in told
+            told.add(name)
+
+
+def test_the_shortcut_against_counting():
+    made = task("variables")
+    batch = made.sample(3000, batch_generator(4, 0))
+    right, seen = Counter(), Counter()
+    for row, levels in zip(batch.tokens, batch.difficulty, strict=True):
+        symbols = [made.vocabulary[token] for token in row]
+        sentences = {symbols[n]: symbols[n + 1 : n + 3] for n in range(0, 30, 3)}
+        given = Counter(int(b) for b, c in sentences.values() if c == "=")
+        common = min(given, key=lambda value: (-given[value], value))
+        for name, answer, level in zip(symbols[30::2], symbols[31::2], levels, strict=True):
+            second, third = sentences[name]
+            guess = int(second) if third == "=" else (common + int(third)) % 5
+            right[level] += guess == int(answer)
+            seen[level] += 1
+    line = made.chance()["own step from the commonest constant"].accuracy
+    assert line == pytest.approx({k: right[k] / seen[k] for k in line}, abs=0.03)
+
+
+def test_probe_targets_are_values_by_depth():
+    made = task("variables")
+    batch = made.parse("b a +1, a 3 =", "b")
+    first, second, *deeper = made.probe_targets(batch)
+    a, b = first.items.index("a"), first.items.index("b")
+    assert first.labels[0, [a, b]].tolist() == [3, -1]
+    assert second.labels[0, [a, b]].tolist() == [-1, 4]
+    assert second.asked_by[0, b] == 0 and first.asked_by[0, a] == -1
+    assert all((target.labels == -1).all() for target in deeper)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "queries", "token"),
+    [
+        ({}, "b a +1", None, "has no sentence"),
+        ({}, "b a +1, a b +0", None, "depends on itself"),
+        ({}, "a 3 =, a 2 =", None, "two sentences"),
+        ({}, "a 7 =", None, "'7'"),
+        ({}, "a 3", None, "a sentence"),
+        ({}, "", None, "no sentences"),
+        ({}, "a 3 =", "z", "'z'"),
+        ({}, "a 3 =", "a a a a a a a a a a a", "11 questions"),
+        (WORDS, "Zoe has 3 apples.", None, "'Zoe'"),
+        (WORDS, "Anna has 3 apples", None, "a sentence"),
+    ],
+)
+def test_parse_says_what_is_wrong(settings, text, queries, token):
+    with pytest.raises(WorkbenchError) as error:
+        task("variables", **settings).parse(text, queries)
+    assert token in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "token"), [({"given": 11}, "ascend"), ({"max_depth": 1}, "max_depth")]
+)
+def test_settings_that_do_not_fit_together_are_refused(settings, token):
+    with pytest.raises(WorkbenchError, match=token):
+        task("variables", **settings)
