@@ -4,26 +4,31 @@
 
 writes data/results/word_problems.json and prints it as a table. The benchmark (GSM-Infinite, arXiv
 2502.05252) was measured on samples; a published value agrees where it lies in the range that 95 %
-of our own samples of that size have.
+of our own samples of that size have. Words, and so the sentences that fill a context, depend on our
+word lists, and distinct answers on the size of a sample, which was not published: these are shown
+and not compared.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from workbench.files import write_text
+from workbench.files import write_json
 from workbench.tasks import batch_generator, task
 from workbench.tasks.gsm_infinite.task import GsmInfinite
 
 TARGET = Path(__file__).parent / "results/word_problems.json"
-DRAWN = {"none": 4000, "official": 400}
+DRAWN = {"none": 4000, "official": 300}
 PUBLISHED_SIZE = {"none": 100, "official": 60}
 """Problems a cell of the published table is taken to rest on (26 to 160 with noise)."""
-RESAMPLES = 2000
+RESAMPLES = 500
+COMPARED = {
+    "none": ("sentences", "commonest", "totals", "depth"),
+    "official": ("commonest", "totals", "depth"),
+}
 MEASURES = ("sentences", "words", "commonest", "distinct", "totals", "depth")
 PUBLISHED: dict[tuple[int, str, int], tuple[float | None, ...]] = {
     (2, "none", 2): (4.8, 86, 0.35, 4, 1.0, 2.0),
@@ -84,7 +89,7 @@ def compare() -> dict[str, Any]:
     for (d, noise, operations), published in PUBLISHED.items():
         rows = measured(d, noise, operations)
         generator, size = np.random.default_rng(0), PUBLISHED_SIZE[noise]
-        samples = [summary(rows[generator.integers(0, len(rows), size)]) for _ in range(RESAMPLES)]
+        samples = [summary(generator.choice(rows, size, replace=False)) for _ in range(RESAMPLES)]
         low, high = np.percentile(samples, (2.5, 97.5), axis=0)
         ours = summary(rows)
         measures = {
@@ -92,7 +97,9 @@ def compare() -> dict[str, Any]:
                 "published": theirs,
                 "ours": round(float(ours[i]), 3),
                 "range": [round(float(low[i]), 3), round(float(high[i]), 3)],
-                "agrees": None if theirs is None else bool(low[i] <= theirs <= high[i]),
+                "agrees": bool(low[i] <= theirs <= high[i])
+                if theirs is not None and name in COMPARED[noise]
+                else None,
             }
             for i, (name, theirs) in enumerate(zip(MEASURES, published, strict=True))
         }
@@ -117,5 +124,5 @@ def as_table(record: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     record = compare()
-    write_text(TARGET, json.dumps(record, indent=1) + "\n")
+    write_json(TARGET, record)
     print(as_table(record))

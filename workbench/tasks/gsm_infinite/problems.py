@@ -43,7 +43,7 @@ TOTALS = {
 }
 """Share of the benchmark's questions that ask for a total, measured by d and op."""
 
-MEMBERS = (0.66, 0.26, 0.08)
+MEMBERS = (0.55, 0.33, 0.12)
 """Odds that the total asked for adds up one, two or three counts, or pairs."""
 
 EXTRA = {
