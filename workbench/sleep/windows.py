@@ -58,7 +58,8 @@ def split_windows(
 ) -> list[Window]:
     """Split `batch` into windows of `length` tokens; the last one may be shorter.
 
-    Isolated queries are one window more, of all of them. If `on_device` is given, tensors come from it, and `batch` only gives the layout.
+    Isolated queries are one window more, of all of them. If `on_device` is given, tensors come
+    from it, and `batch` only gives the layout.
     """
     tokens, loss_mask, valid = on_device or to_device(batch, device)
     windows = []
