@@ -82,7 +82,10 @@ def test_a_file_needs_a_task_only(file):
         ("steps = 5\n" + SMALL, "write training.steps"),
         (SMALL + "nodes = 9", "is not valid TOML"),
         ("[task", "is not valid TOML"),
-        ('[task]\nname = "sudoku"', "task.name = 'sudoku'; expected one of 'depo', 'gsm_infinite', 'rule110', 'variables'"),
+        (
+            '[task]\nname = "sudoku"',
+            "task.name = 'sudoku'; expected one of 'depo', 'gsm_infinite'",
+        ),
         ("[task]\nnodes = 8", "task has no 'name'; expected a field of this name"),
         ("[task]\nname = 'depo'\nnodes = 2", "task.nodes = 2; expected a value greater than or"),
         (

@@ -87,7 +87,10 @@ def test_samples_as_text_are_a_function_of_the_seed(run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["sample", "sudoku"], "task 'sudoku'; expected one of depo, gsm_infinite, rule110, variables"),
+        (
+            ["sample", "sudoku"],
+            "task 'sudoku'; expected one of depo, gsm_infinite, rule110",
+        ),
         (["sample", "depo", "--set", "nodes"], "override 'nodes'; expected field=value"),
         (["sample", "depo", "--set", "nodes=2"], "nodes = 2; expected a value greater"),
         (["sample", "depo", "--set", "colour=2"], "colour is unknown"),

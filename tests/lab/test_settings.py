@@ -4,6 +4,7 @@ import pytest
 
 from workbench.config import Experiment
 from workbench.lab.settings import common, settings_of, task_settings, values_of, with_values
+from workbench.task_config import task_kinds
 from workbench.tasks.depo import DepoConfig
 from workbench.tasks.rule110 import Rule110Config
 
@@ -12,11 +13,11 @@ RULE = Experiment(task=Rule110Config(cells=12, rollout=8))
 
 
 def test_every_task_of_the_union_is_offered():
-    assert list(task_settings()) == ["depo", "rule110"]
+    assert list(task_settings()) == ["depo", "gsm_infinite", "rule110", "variables"]
     assert "k-hop retrieval" in task_settings()["depo"][0]
 
 
-@pytest.mark.parametrize("task", ["depo", "rule110"])
+@pytest.mark.parametrize("task", list(task_settings()))
 def test_every_setting_has_a_meaning_and_the_common_ones_come_first(task):
     found = settings_of(task)
     assert [s.name for s in found if not s.describes] == []
@@ -24,7 +25,7 @@ def test_every_setting_has_a_meaning_and_the_common_ones_come_first(task):
     assert len(set(names)) == len(names)
     first = common(task)
     assert names[: len(first)] == list(first)
-    assert first[0] in ("task.nodes", "task.cells") and "sleep.window" in first
+    assert first[0] == f"task.{task_kinds()[task].Config.common[0]}" and "sleep.window" in first
     assert "sleep.passes" not in names, "the arms say N"
 
 

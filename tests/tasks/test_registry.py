@@ -70,4 +70,4 @@ def test_seed_and_step_out_of_range_are_refused(key):
 
 def test_difficulties_in_words():
     assert [level_words(1, "hops"), level_words("2", "hops")] == ["1 hop", "2 hops"]
-    assert level_words(8, "rollout") == "8 steps" and level_words(3, "depth") == "depth 3"
+    assert level_words(8, "rollout") == "8 steps" and level_words(3, "floors") == "floors 3"

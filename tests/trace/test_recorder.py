@@ -9,6 +9,7 @@ from sleep_kernels.reference import scan
 from workbench.config import RandomPasses, SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.sleep import SleepPass, Wake, read, wake_now
+from workbench.tasks import batch_generator, task
 from workbench.trace import answer_scores, batch_of, origin_of, record
 from workbench.trace.watched import WatchedModel
 
@@ -252,3 +253,15 @@ def test_the_root_says_where_it_comes_from(tiny_model, make_batch):
     named = record(checkpoint.model, batch, sleep, keep=(), task=checkpoint.task).attrs
     assert (named["task"], named["seed"], named["checkpoint_sha256"]) == ("depo", -1, "")
     assert named["vocabulary_json"] == attrs["vocabulary_json"]
+
+
+def test_isolated_queries_are_recorded_where_they_fit_into_a_window(tiny_model):
+    made = task("depo", nodes=4, max_hops=3, names="single", queries=2, isolated=True)
+    batch = made.sample(2, batch_generator(0, 0))
+    model = tiny_model(vocabulary=len(made.vocabulary))
+    trace = record(model, batch, SleepConfig(window=8, passes=2), task=made)
+    again = batch_of(trace)
+    assert again.isolated == batch.isolated
+    np.testing.assert_array_equal(again.tokens, batch.tokens)
+    with pytest.raises(WorkbenchError, match="read alone"):
+        record(model, batch, SleepConfig(window=4, passes=2), task=made)

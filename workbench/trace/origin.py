@@ -84,6 +84,7 @@ def root_attributes(
         "n_sleep": int(str(sleep.passes)),
         "window_size": sleep.window,
         "sequence_length": batch.tokens.shape[1],
+        **({"isolated": batch.isolated} if batch.isolated else {}),
         **given,
         **origin,
     }

@@ -213,7 +213,10 @@ class _Part:
                 self._keep_state(window, 0, carried.fast_weights)
                 self._keep_answers(window, 0, carried)
             seen = watched.take() or [WatchedPass()]  # no block of the loop may have to run
-            if isinstance(event, Wake):
+            if event.window.isolated:  # every query leaves S as it was
+                for number in range(1, self.sleep.wake_passes + 1):
+                    self._keep_pass(window, number, carried.fast_weights, WatchedPass())
+            elif isinstance(event, Wake):
                 states = dict(carried.fast_weights)
                 for wake_pass, run in enumerate(seen, 1):
                     # a block that runs again starts from the S carried in, and this S is dropped
@@ -354,6 +357,13 @@ def _check(
             f"a batch of shape {batch.tokens.shape} in parts of {batch_size}",
             "at least one example and one token",
             "sample some examples",
+        )
+    queries = batch.tokens.shape[1] - batch.context_tokens
+    if batch.isolated and (queries > sleep.window or batch.context_tokens % sleep.window):
+        raise WorkbenchError(
+            f"a trace of {queries} tokens of queries read alone, after {batch.context_tokens}",
+            f"whole windows of {sleep.window} tokens before them, and at most one window of them",
+            "record with queries that are read on, or with fewer of them",
         )
     if "writes" in keep and not isinstance(model, WritingModel):
         raise WorkbenchError(
