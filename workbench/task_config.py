@@ -16,6 +16,9 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    later: ClassVar[tuple[str, ...]] = ()
+    """Settings newer than the first recorded sweeps: a run with their defaults is the same run."""
+
 
 class TaskConfig(Frozen):
     """Base of the settings of every task; each task's own file holds its class."""

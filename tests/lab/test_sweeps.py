@@ -2,7 +2,9 @@
 
 import pytest
 
+from workbench.config import Experiment
 from workbench.errors import WorkbenchError
+from workbench.files import parse_toml, read_json
 from workbench.lab.sweeps import identity, load_sweep
 from workbench.paths import data_folder
 
@@ -53,6 +55,16 @@ def test_equal_configurations_are_the_same_run(tiny_sweep, quick_cost):
     assert len({run.labels["identity"] for run in one}) == len(one) == 4
     changed = one[0].experiment.model_copy(update={"sleep": one[2].experiment.sleep})
     assert identity(changed) != identity(one[0].experiment)
+
+
+def test_recorded_runs_are_the_same_runs_in_this_version():
+    """Settings that came after the sweep was recorded leave its runs as they were."""
+    record = read_json(data_folder() / "results/sweeps/depo-n8.json")
+    for run in record["runs"]:
+        experiment = Experiment.model_validate(parse_toml(run["config"], what=run["name"]))
+        assert identity(experiment) == run["labels"]["identity"]
+        alone = experiment.task.model_copy(update={"isolated": True})
+        assert identity(experiment.model_copy(update={"task": alone})) != identity(experiment)
 
 
 def test_a_budget_in_flops_gives_every_arm_its_own_steps(tiny_sweep):

@@ -188,8 +188,16 @@ def plan(config: SweepConfig, path: Path, base: Experiment | None = None) -> lis
 
 
 def identity(experiment: Experiment) -> str:
-    """Return a short hash of a configuration: equal configurations are the same run."""
-    text = json.dumps(experiment.model_dump(mode="json"), sort_keys=True)
+    """Return a short hash of a configuration: equal configurations are the same run.
+
+    A setting that a newer version added leaves it as it was, unless it is used (`Frozen.later`).
+    """
+    values = experiment.model_dump(mode="json")
+    for section, settings in experiment:
+        for name in settings.later:
+            if getattr(settings, name) == type(settings).model_fields[name].default:
+                del values[section][name]
+    text = json.dumps(values, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -36,6 +36,7 @@ class DepoConfig(TaskConfig):
         draws all rings everywhere. With one symbol a node only: other names are new anyway.
     """
 
+    later: ClassVar[tuple[str, ...]] = ("held_out", "isolated")
     common: ClassVar[tuple[str, ...]] = ("nodes", "max_hops", "queries")
 
     name: Literal["depo"] = "depo"
