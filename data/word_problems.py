@@ -2,7 +2,7 @@
 
     python data/word_problems.py
 
-writes data/results/word_problems.json and prints it as a table. The benchmark (GSM-Infinite, arXiv
+writes data/results/tasks/word_problems.json and prints it as a table. The benchmark (GSM-Infinite, arXiv
 2502.05252) was measured on samples; a published value agrees where it lies in the range that 95 %
 of our own samples of that size have. Words, and so the sentences that fill a context, depend on our
 word lists, and distinct answers on the size of a sample, which was not published: these are shown
@@ -20,7 +20,7 @@ from workbench.files import write_json
 from workbench.tasks import batch_generator, task
 from workbench.tasks.gsm_infinite.task import GsmInfinite
 
-TARGET = Path(__file__).parent / "results/word_problems.json"
+TARGET = Path(__file__).parent / "results/tasks/word_problems.json"
 DRAWN = {"none": 4000, "official": 300}
 PUBLISHED_SIZE = {"none": 100, "official": 60}
 """Problems a cell of the published table is taken to rest on (26 to 160 with noise)."""

@@ -169,7 +169,7 @@ def test_fixed_values_and_lists_of_them(states):
         ({"colour": 1}, "an axis to stop at"),
         ({"over": ("token",)}, "leave out token"),
         ({"over": ("example",)}, r"one_head with data over \(window, sleep_pass, "),
-        ({"quantity": "what"}, "none of state, change"),
+        ({"quantity": "what"}, "expected one of state, change"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_at_once(states, given, says):

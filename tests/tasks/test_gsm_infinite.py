@@ -265,7 +265,7 @@ def test_a_context_too_short_for_any_problem_is_refused():
 
 def test_the_recorded_statistics_are_those_of_problems_drawn_now():
     """A few cells of the table that data/word_problems.py makes, counted by the words alone."""
-    path = Path(__file__).parents[2] / "data/results/word_problems.json"
+    path = Path(__file__).parents[2] / "data/results/tasks/word_problems.json"
     rows = json.loads(path.read_text())["rows"]
     for row in rows[1:4]:  # d = 2 without noise, op 4, 6 and 8
         op = row["operations"]
