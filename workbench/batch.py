@@ -68,6 +68,21 @@ class Batch:
         """Tokens before the isolated queries; all tokens where none is isolated."""
         return self.tokens.shape[1] - self.isolated * self.difficulty.shape[1]
 
+    def windows(self, length: int) -> list[tuple[int, int]]:
+        """Return the tokens (start, stop) of each window of at most `length` tokens.
+
+        Isolated queries are one window more, of all of them.
+        """
+        context, end = self.context_tokens, self.tokens.shape[1]
+        found = [(start, min(start + length, context)) for start in range(0, context, length)]
+        return found if context == end else [*found, (context, end)]
+
+    def begins(self, length: int) -> list[int]:
+        """Return the tokens that begin a window or an isolated query: nothing predicts them."""
+        context = self.context_tokens
+        alone = range(context, self.tokens.shape[1], self.isolated) if self.isolated else ()
+        return [*range(0, context, length), *alone]
+
     def examples(self, index: slice | np.ndarray) -> Batch:
         """Return the batch of the examples selected by `index`."""
         arrays = {name: getattr(self, name)[index] for name in ARRAYS}

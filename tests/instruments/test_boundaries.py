@@ -15,10 +15,15 @@ from workbench.instruments.boundaries import (
     of_examples,
     read_boundaries,
     read_on,
+    slept_on,
 )
+from workbench.instruments.patching.context_swaps import questions, swap_context
+from workbench.instruments.probing.features import embeddings
 from workbench.sleep import Wake, read
+from workbench.tasks import batch_generator, task
 
 SLEEP = SleepConfig(window=4, passes=3)
+CUT = SleepConfig(window=5, passes=2)
 
 
 def two_sleeps(seed=0, examples=3):
@@ -78,3 +83,39 @@ def test_what_does_not_fit_is_refused(tiny_model):
         read_on(model, batch.examples(slice(2)), SLEEP, boundaries[1, 1])
     with pytest.raises(WorkbenchError, match="fix N"):
         read_boundaries(model, batch, SleepConfig(window=4, passes=RandomPasses()))
+
+
+def isolated():
+    """Return a task whose 3 queries are read alone after 8 tokens, and a batch of it."""
+    made = task("depo", nodes=4, max_hops=3, names="single", queries=3, isolated=True)
+    return made, made.sample(3, batch_generator(0, 0))
+
+
+@torch.no_grad()
+def test_boundaries_of_isolated_queries_where_the_window_does_not_divide_the_context(tiny_model):
+    _, batch = isolated()
+    model = tiny_model(vocabulary=9)
+    boundaries = read_boundaries(model, batch, CUT)
+    assert list(boundaries) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)]
+    assert before_answers(batch, CUT) == (2, 0)
+    assert slept_on(batch, CUT) == [0, 1]
+    [wake] = read_on(model, batch, CUT, boundaries[2, 0])
+    [plain] = [e for e in read(model, batch, CUT) if isinstance(e, Wake)]
+    torch.testing.assert_close(wake.logits, plain.logits, rtol=0, atol=0)
+
+
+@torch.no_grad()
+def test_what_is_read_asleep_holds_no_isolated_query(tiny_model):
+    _, batch = isolated()
+    assert embeddings(tiny_model(vocabulary=9), batch, CUT, 1).shape == (3, 8 * 8)
+
+
+def test_every_isolated_query_is_measured_as_one_without_earlier_answers():
+    """The answers are tokens 11, 15 and 19: 15 begins no window although 5 divides it."""
+    made, batch = isolated()
+    swapped = swap_context(made, batch, made.sample(3, batch_generator(0, 1)))
+    differs = (batch.tokens != swapped.tokens)[:, [11, 15, 19]]
+    assert differs.any(axis=0).all()
+    for asked in ("all", "first of window", "first"):
+        found = questions(batch, swapped, 5, asked=asked)
+        np.testing.assert_array_equal(found.asked, differs)

@@ -1,5 +1,7 @@
 """Isolated queries: each is read alone with the memory that the context left."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from workbench.sleep import Eviction, SleepPass, Wake, read
 from workbench.sleep.reference import reference
 from workbench.tasks import batch_generator, task
 from workbench.training.evaluation import check_layout
+from workbench.training.graphs import layout
 from workbench.training.loss import masked_cross_entropy
 
 FOUR = ("attention", "gated_delta", "attention", "jet")
@@ -76,6 +79,23 @@ def test_a_batch_keeps_its_layout(depo):
     with pytest.raises(ValueError, match="isolated"):
         depo.token_range(0, 12)
     check_layout(depo, 8)
+
+
+def test_windows_end_where_the_isolated_queries_begin(depo):
+    assert depo.windows(5) == [(0, 5), (5, 8), (8, 20)]
+    assert depo.begins(5) == [0, 5, 8, 12, 16]
+    plain = replace(depo, isolated=0)
+    assert plain.windows(8) == [(0, 8), (8, 16), (16, 20)]
+    assert plain.begins(8) == [0, 8, 16]
+
+
+def test_graphs_of_isolated_queries_are_told_apart_by_the_windows_that_are_read(depo):
+    keys = set()
+    for token in (6, 9):  # both in tokens 5 to 9, but not in one window
+        valid = depo.valid.copy()
+        valid[0, token] = False
+        keys.add(layout(replace(depo, valid=valid), 2, 5))
+    assert len(keys) == 2
 
 
 def test_a_query_may_not_begin_with_its_answer(depo):

@@ -8,6 +8,7 @@ from workbench import dims
 from workbench.config import SleepConfig
 from workbench.instruments.change import change
 from workbench.sleep import Eviction, SleepPass, Wake, read, wake_now
+from workbench.tasks import batch_generator, task
 from workbench.trace import record
 from workbench.training.loss import answer_probabilities
 from workbench.views.cursor.cursor import BoundaryIndex
@@ -19,6 +20,20 @@ def make(checkpoint, passes=3, **changes):
     problem = drawn(checkpoint.task, 0, 0)
     sleep = checkpoint.sleep.with_passes(passes).model_copy(update=changes)
     return Walk(checkpoint.model, problem.batch, sleep, checkpoint.task)
+
+
+@torch.no_grad()
+def test_a_walk_over_isolated_queries_has_the_windows_of_read(tiny_model):
+    made = task("depo", nodes=4, max_hops=3, names="single", queries=3, isolated=True)
+    model = tiny_model(vocabulary=len(made.vocabulary), dtype="float32")
+    drawn_batch = made.sample(1, batch_generator(0, 0))
+    context, queries = made.typed(drawn_batch, 0)
+    batch = made.parse(context, queries.split(",")[0])  # the other two queries are padding
+    walk = Walk(model, batch, SleepConfig(window=5, passes=2), made)
+    assert walk.spans == ((0, 5), (5, 8), (8, 20))
+    walk.finish()
+    answers = walk.answers(walk.extent.boundaries[-1])
+    assert answers["given"].values.tolist() == [True]
 
 
 @pytest.fixture(params=["ring", "ring-two", "rule"])

@@ -42,7 +42,7 @@ def read_boundaries(
     """
     known_passes(sleep)
     boundaries = {(0, 0): before_window(0, model.empty_memory(len(batch)))}
-    last = -(-batch.tokens.shape[1] // sleep.window)
+    last = len(batch.windows(sleep.window))
     for event in read(model, batch, sleep):
         if not isinstance(event, Wake):
             boundary = boundary_after(event)
@@ -82,12 +82,12 @@ def before_answers(batch: Batch, sleep: SleepConfig) -> BoundaryIndex:
 
     Raises WorkbenchError: nothing in the batch is to be answered.
     """
-    awake = batch.loss_mask.any(axis=0)
-    if not awake.any():
-        raise WorkbenchError(
-            "a batch without labels", "tokens to be predicted", "check the task's settings"
-        )
-    return int(awake.argmax()) // sleep.window, 0
+    for window, (start, stop) in enumerate(batch.windows(sleep.window)):
+        if batch.loss_mask[:, start:stop].any():
+            return window, 0
+    raise WorkbenchError(
+        "a batch without labels", "tokens to be predicted", "check the task's settings"
+    )
 
 
 def of_examples(boundary: Boundary, index: Tensor | slice) -> Boundary:
@@ -134,11 +134,10 @@ def slept_on(batch: Batch, sleep: SleepConfig) -> list[int]:
 
     Raises WorkbenchError: every window carries labels.
     """
-    starts = range(0, batch.tokens.shape[1], sleep.window)
     asleep = [
         window
-        for window, start in enumerate(starts)
-        if not batch.loss_mask[:, start : start + sleep.window].any()
+        for window, (start, stop) in enumerate(batch.windows(sleep.window))
+        if not batch.loss_mask[:, start:stop].any()
     ]
     if not asleep:
         raise WorkbenchError(

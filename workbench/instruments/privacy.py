@@ -186,7 +186,7 @@ def text_targets(batch: Batch, sleep: SleepConfig, symbols: Sequence[str]) -> li
     targets = []
     places = min(sleep.window, batch.tokens.shape[1])
     for window in slept_on(batch, sleep):
-        part = slice(window * sleep.window, (window + 1) * sleep.window)
+        part = slice(*batch.windows(sleep.window)[window])
         labels = np.full((len(batch), places), -1, dtype=np.int64)
         said = np.where(batch.valid[:, part], batch.tokens[:, part], -1)
         labels[:, : said.shape[1]] = said

@@ -22,9 +22,9 @@ from workbench.sleep.events import Event, Wake
 class Session:
     """One stream (or several in step) read by one model.
 
-    `model`: The network; the session never changes it. `sleep`: Window, passes and options; N must
+    `model`: the network; the session never changes it. `sleep`: window, passes and options; N must
     be fixed or decided by what happens to the memory (the questions are not known while a stream is
-    slept on). `batch`: Streams read in step. `memory`: What survived the last eviction. `pending`:
+    slept on). `batch`: streams read in step. `memory`: what survived the last eviction. `pending`,
     int64 ``[batch, token]``: tokens of the window that is not full yet.
     """
 

@@ -63,12 +63,7 @@ def split_windows(
     """
     tokens, loss_mask, valid = on_device or to_device(batch, device)
     windows = []
-    context, end = batch.context_tokens, tokens.shape[1]
-    starts = list(range(0, context, length))
-    stops = [min(start + length, context) for start in starts]
-    if batch.isolated and end > context:
-        starts, stops = [*starts, context], [*stops, end]
-    for index, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+    for index, (start, stop) in enumerate(batch.windows(length)):
         part = slice(start, stop)
         padded = mask_padding and not batch.valid[:, part].all()
         windows.append(
@@ -81,7 +76,7 @@ def split_windows(
                 loss_mask[:, part],
                 bool(batch.loss_mask[:, part].any()),
                 int(batch.loss_mask[:, part][:, 1:].sum()),
-                batch.isolated if start == context else 0,
+                batch.isolated if start == batch.context_tokens else 0,
             )
         )
     return windows

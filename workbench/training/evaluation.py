@@ -26,10 +26,7 @@ def check_layout(batch: Batch, window: int) -> None:
 
     Raises WorkbenchError: a window begins with a label, or no token carries one.
     """
-    begins = [*range(0, batch.context_tokens, window)]
-    if batch.isolated:
-        begins += range(batch.context_tokens, batch.tokens.shape[1], batch.isolated)
-    if batch.loss_mask[:, begins].any():
+    if batch.loss_mask[:, batch.begins(window)].any():
         raise WorkbenchError(
             f"sleep.window = {window} starts a window at a token to be predicted",
             "each label to follow another token of the same window",
@@ -104,9 +101,9 @@ def answers_without_context(
 ) -> np.ndarray | None:
     """Return bool ``[example, query]``: what the model answers right with S = 0, no context read.
 
-    Answers are read with the earlier ones of the same example in view (as in training), so this
-    measured line can lie above that of a plain guess. None where the windows of the queries
-    would be cut elsewhere without the context.
+    Unless queries are isolated, answers are read with the earlier ones of the same example in view
+    (as in training), so this measured line can lie above that of a plain guess. None where the
+    windows of the queries would be cut elsewhere without the context.
     """
     if context_tokens % sleep.window and not batch.isolated:
         return None

@@ -140,13 +140,9 @@ class GraphedSteps:
 
 def layout(batch: Batch, passes: int, window: int) -> Layout:
     """Return what has to be the same for one graph to serve two batches."""
-    starts = range(0, batch.tokens.shape[1], window)
     windows = tuple(
-        (
-            bool(batch.loss_mask[:, start + 1 : start + window].any()),
-            bool(batch.valid[:, start : start + window].all()),
-        )
-        for start in starts
+        (bool(batch.loss_mask[:, start + 1 : stop].any()), bool(batch.valid[:, start:stop].all()))
+        for start, stop in batch.windows(window)
     )
     return passes, batch.tokens.shape, windows
 

@@ -97,7 +97,8 @@ def answer_target(
             "choose another query, or leave examples out",
         )
     first = (batch.answer_of == number[:, None]).argmax(axis=1)
-    if not (first % sleep.window > 0).all() or (first // sleep.window < start.window).any():
+    begin = batch.windows(sleep.window)[start.window][0]
+    if np.isin(first, batch.begins(sleep.window)).any() or (first < begin).any():
         raise WorkbenchError(
             f"query {query}, whose answer no window from {start.window} on predicts",
             "an answer after the boundary, each preceded by a token of its window",
@@ -185,7 +186,7 @@ def rest_of_embeddings(
     )
     with torch.no_grad():
         embedded = torch.cat([model.embed(w.tokens) for w in windows], dim=1)
-    context = before_answers(batch, sleep)[0] * sleep.window
+    context = windows[before_answers(batch, sleep)[0]].start
     if not context:
         raise WorkbenchError(
             "a batch whose first window is read awake",

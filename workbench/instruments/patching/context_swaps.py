@@ -121,7 +121,8 @@ def questions(recipient: Batch, swapped: Batch, window: int, *, asked: Asked = "
 
     Answers are read with earlier ones in view, which tell of the recipient's context whatever the
     memory holds. The first query of a later wake window still has those of earlier windows in S,
-    which waking writes to; the very first query has none.
+    which waking writes to; the very first query has none. Nor has any isolated query: each counts
+    as a first one.
 
     - recipient, swapped: the same queries after two contexts, as from `swap_context`.
     - window: tokens a window; a token that begins one is predicted by nothing.
@@ -135,8 +136,8 @@ def questions(recipient: Batch, swapped: Batch, window: int, *, asked: Asked = "
     differs = is_answer & (recipient.tokens != swapped.tokens)[:, :, None]
     measured = differs.any(axis=1) & (recipient.difficulty >= 0)
     at = differs.argmax(axis=1)
-    measured &= at % window > 0
-    if asked != "all":
+    measured &= ~np.isin(at, recipient.begins(window))
+    if asked != "all" and not recipient.isolated:
         earlier = (starts[:, None, :] < starts[:, :, None]) & (starts >= 0)[:, None, :]
         if asked == "first of window":
             earlier &= (starts // window)[:, :, None] == (starts // window)[:, None, :]

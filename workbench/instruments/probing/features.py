@@ -90,7 +90,7 @@ def embeddings(model: SleepingModel, batch: Batch, sleep: SleepConfig, window: i
 
     ``[example, token x channel]``: what a probe finds without anything having been computed.
     """
-    stop = min((window + 1) * sleep.window, batch.tokens.shape[1])
+    stop = batch.windows(sleep.window)[window][1]
     tokens = torch.as_tensor(batch.tokens[:, :stop], device=model.device)
     embedded = to_numpy(model.embed(tokens).float())
     return np.where(batch.valid[:, :stop, None], embedded, 0).reshape(len(batch), -1)
@@ -130,7 +130,7 @@ def said(
     out.
     """
     typed = next((target for target in targets if target.kinds is not None), None)
-    stop = min((window + 1) * sleep.window, batch.tokens.shape[1])
+    stop = batch.windows(sleep.window)[window][1]
     if typed is None:
         names = np.where(batch.valid[:, :stop], batch.tokens[:, :stop], -1)
     else:

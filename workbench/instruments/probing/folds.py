@@ -56,8 +56,8 @@ def groups_of(batch: Batch, sleep: SleepConfig, targets: Sequence[ProbeTarget] =
 
     read = np.where(batch.valid, batch.tokens, -1)
     whole = []
-    for start in range(0, batch.tokens.shape[1], sleep.window):
-        part = slice(start, start + sleep.window)
+    for span in batch.windows(sleep.window):
+        part = slice(*span)
         if not batch.loss_mask[:, part].any():
             whole.append(read[:, part])
             index = np.flatnonzero(batch.valid[:, part].all(axis=1))

@@ -136,7 +136,7 @@ def asked_of(cursor: AttributionCursor, examples: Examples) -> Asked:
 def sampled(asked: Asked, examples: Examples) -> bool:
     """Say whether orders are drawn: Shapley values of few parts are exact."""
     sizes = {
-        dims.TOKEN: examples.last.window * examples.sleep.window,
+        dims.TOKEN: examples.context,
         dims.WINDOW: examples.last.window,
         dims.SLEEP_PASS: max(examples.passes),
         dims.LAYER: len(examples.extent.layers),

@@ -220,8 +220,7 @@ class Attribution(ReadingView):
         of_tokens = asked.subject == "tokens"
         context = ""
         if SUBJECTS[asked.subject].kind == "embeddings":
-            count = examples.last.window * examples.sleep.window
-            windows = np.arange(count) // examples.sleep.window
+            windows = np.arange(examples.context) // examples.sleep.window
             context = told.context(values, problem, windows, limit)
         elif asked.subject == "entries of S":
             context = told.scale_words(limit)

@@ -72,8 +72,10 @@ def misfit(task: Task, text: str, queries: str) -> tuple[str, WorkbenchError] | 
 def without_padding(batch: Batch, window: int) -> Batch:
     """Return examples without the windows of mere padding after the last question.
 
-    They would be one more sleep over nothing.
+    They would be one more sleep over nothing. Isolated queries are one window, which stays whole.
     """
+    if batch.isolated:
+        return batch
     said = int(np.flatnonzero(batch.valid.any(axis=0)).max(initial=0)) + 1
     stop = -(-said // window) * window
     return batch.token_range(0, min(stop, batch.tokens.shape[1]))

@@ -89,6 +89,11 @@ class Examples:
             examples=len(self.batch),
         )
 
+    @property
+    def context(self) -> int:
+        """Tokens before the first window that is read awake."""
+        return self.batch.windows(self.sleep.window)[self.last.window][0]
+
     def one(self, example: int) -> Batch:
         """Return one example alone."""
         return self.batch.examples(slice(example, example + 1))

@@ -45,8 +45,7 @@ class Walk:
             raise ValueError(f"a walk takes one example and a fixed N, not {len(batch)}, {sleep}")
         batch = without_padding(batch, sleep.window)
         self.model, self.batch, self.sleep, self.task = model, batch, sleep, task
-        starts = range(0, batch.tokens.shape[1], sleep.window)
-        self.spans = tuple((s, min(s + sleep.window, batch.tokens.shape[1])) for s in starts)
+        self.spans = tuple(batch.windows(sleep.window))
         awake = tuple(bool(batch.loss_mask[:, slice(*span)].any()) for span in self.spans)
         self.extent = Extent(
             passes=tuple(1 if one else sleep.passes for one in awake),
@@ -183,7 +182,8 @@ class Walk:
     def _window_of_answer(self, query: int) -> int:
         """Return the window in which the query number `query` of those asked is answered."""
         asked = np.flatnonzero(self.batch.difficulty[0] >= 0)
-        return int((self.batch.answer_of[0] == asked[query]).argmax()) // self.sleep.window
+        token = int((self.batch.answer_of[0] == asked[query]).argmax())
+        return next(window for window, span in enumerate(self.spans) if token < span[1])
 
     @torch.no_grad()
     def _answer_together(self, window: int) -> None:
