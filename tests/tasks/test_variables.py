@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from workbench.errors import WorkbenchError
+from workbench.instruments.patching.context_swaps import fitting
 from workbench.tasks import batch_generator, task
 
 WORDS = {"form": "words", "variables": 7, "names": 7, "given": 3}
@@ -114,9 +115,56 @@ def test_probe_targets_are_values_by_depth():
     assert all((target.labels == -1).all() for target in deeper)
 
 
+def test_variables_that_share_parents_are_worked_out_once():
+    """Each depends twice on the one before: 2 ** 25 ways lead to the first."""
+    made = task("variables", variables=26, names=26, given=1, max_depth=26, sums=1.0)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pairs = zip(letters[1:], letters, strict=False)
+    batch = made.parse(", ".join(["a 1 =", *(f"{child} {one} {one}" for child, one in pairs)]))
+    np.testing.assert_array_equal(made.solve(batch), batch.tokens)
+    query = made.picture(batch, 0).queries[-1]
+    assert (query.answer, query.path) == (str(2**25 % 5), tuple(range(26)))
+
+
+def test_a_question_that_another_context_does_not_answer_is_refused():
+    made = task("variables")
+    recipient, donor = made.parse("a 3 =, b a +1", "b"), made.parse("a 3 =, c a +1", "a")
+    assert fitting(made, recipient, donor).tolist() == [False]
+    assert fitting(made, donor, recipient).tolist() == [True]
+
+
+def test_kinds_tell_a_sum_from_a_step():
+    made = task("variables", sums=0.5)
+    kinds = {
+        text: made.probe_targets(made.parse(f"a 1 =, b 2 =, {text}"))[1].kinds.max()
+        for text in ("c b +0", "c b +1", "c b a", "c a b", "c b b")
+    }
+    assert len(set(kinds.values())) == len(kinds)
+
+
+def test_a_question_deeper_than_any_in_training_is_reported():
+    made = task("variables", max_depth=2)
+    batch = made.parse("a 1 =, b a +0, c b +0", "c")
+    assert "depth 3" in made.unlike_training(batch, 0)
+    assert not made.unlike_training(made.parse("a 1 =, b a +0", "b"), 0)
+
+
+def test_one_apple_is_no_plural():
+    made = task("variables", **WORDS)
+    assert made.typed(made.parse("Anna has 1 apples."), 0)[0] == "Anna has 1 apple."
+
+
+def test_one_variable_is_asked_where_none_is_named():
+    made = task("variables", question="first")
+    assert [q.start for q in made.picture(made.parse("b a +1, a 3 =", " "), 0).queries] == ["b"]
+
+
 @pytest.mark.parametrize(
     ("settings", "text", "queries", "token"),
     [
+        ({}, "a ? b 3 =", None, "? among"),
+        ({}, "PAD a 3 =", None, "PAD among"),
+        ({}, "a" * 10_000, None, "aaa..."),
         ({}, "b a +1", None, "has no sentence"),
         ({}, "b a +1, a b +0", None, "depends on itself"),
         ({}, "a 3 =, a 2 =", None, "two sentences"),
@@ -133,6 +181,7 @@ def test_parse_says_what_is_wrong(settings, text, queries, token):
     with pytest.raises(WorkbenchError) as error:
         task("variables", **settings).parse(text, queries)
     assert token in str(error.value)
+    assert len(str(error.value)) < 400
     assert "\n" not in str(error.value)
 
 

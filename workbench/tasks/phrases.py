@@ -16,3 +16,8 @@ def level_words(level: int | str, difficulty_name: str) -> str:
 def counted(count: int | str, noun: str) -> str:
     """Return a count in words: ``1 string``, ``2 strings``, ``1 to 4 hops``."""
     return f"{count} {noun}{'' if str(count) == '1' else 's'}"
+
+
+def shortened(text: str, most: int = 90) -> str:
+    """Return a text of at most `most` characters, for a message."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from random import Random
@@ -25,15 +24,14 @@ import numpy as np
 from workbench.batch import Batch
 from workbench.errors import WorkbenchError
 from workbench.tasks.base import ChanceLine, Task, check_room
-from workbench.tasks.phrases import counted
+from workbench.tasks.phrases import counted, shortened
 from workbench.tasks.pictures import Item, Query, Sentences
 from workbench.tasks.targets import ProbeTarget
+from workbench.tasks.variables.chance import PROBLEMS, chance_lines
 from workbench.tasks.variables.settings import LETTERS, PEOPLE, VariablesConfig
 
 PAD, ASK = "PAD", "?"
 STEPS = {0: "+0", 1: "+1", -1: "-1"}
-PROBLEMS = 4000
-"""Problems on which the measured chance lines rest."""
 
 
 class Sentence(NamedTuple):
@@ -173,7 +171,7 @@ class Variables(Task):
                 return [name, str(number), "="]
             return [name, *parents] if len(parents) == 2 else [name, parents[0], STEPS[number]]
         if not parents:
-            return [name, "has", str(number), "apples", "."]
+            return [name, "has", str(number), "apple" if number == 1 else "apples", "."]
         if len(parents) == 2:
             return f"{name} has as many apples as {parents[0]} and {parents[1]} .".split()
         if number == 0:
@@ -208,6 +206,7 @@ class Variables(Task):
     def _sentence(self, words: list[str]) -> Sentence:
         """Return what one sentence says."""
         text = " ".join(words)
+        said = shortened(text.replace(" .", "."))
         name, values = "|".join(self.names), "|".join(map(str, range(self.config.modulus)))
         if self.config.form == "symbols":
             forms = (
@@ -218,11 +217,11 @@ class Variables(Task):
             example = "a 3 =, b a +1 or c a b"
         else:
             forms = (
-                rf"(?P<s>{name}) has (?P<n>{values}) apples \.",
+                rf"(?P<s>{name}) has (?P<n>{values}) apples? \.",
                 rf"(?P<s>{name}) has one (?P<w>more|fewer) apple than (?P<p>{name}) \.",
                 rf"(?P<s>{name}) has as many apples as (?P<p>{name})(?: and (?P<q>{name}))? \.",
             )
-            example = "Bob has one more apple than Anna ."
+            example = "Bob has one more apple than Anna."
         for form in forms:
             if match := re.fullmatch(form, text):
                 got = match.groupdict()
@@ -231,7 +230,9 @@ class Variables(Task):
                 return Sentence(got["s"], parents, number)
         known = set(self.vocabulary)
         strange = [word for word in words if word not in known]
-        what = f"the word {strange[0]!r} in {text!r}" if strange else f"the sentence {text!r}"
+        what = f"the sentence {said!r}"
+        if strange:
+            what = f"the word {shortened(strange[0])!r} in {said!r}"
         raise WorkbenchError(what, f"a sentence of this task, such as {example}", "rewrite it")
 
     def _resolved(self, sentences: list[Sentence]) -> list[Sentence]:
@@ -294,14 +295,28 @@ class Variables(Task):
                 yield number, asked if symbol == ASK else symbol
 
     def solve(self, batch: Batch) -> np.ndarray:
-        """Work every value out by following parents, one query at a time."""
+        """Work every value out by following parents, one query at a time.
+
+        Raises WorkbenchError: a query names a variable that has no sentence.
+        """
         tokens = batch.tokens.copy()
         for example in range(len(batch)):
             by_name = {s.subject: s for s, _ in self._told(batch, example)}
+            known: dict[str, int] = {}
 
-            def value(name: str, by_name: dict[str, Sentence] = by_name) -> int:
-                sentence = by_name[name]
-                return sentence.number + sum(value(parent) for parent in sentence.parents)
+            def value(
+                name: str, by_name: dict[str, Sentence] = by_name, known: dict[str, int] = known
+            ) -> int:
+                if name not in by_name:
+                    raise WorkbenchError(
+                        f"a question about {name}, which has no sentence",
+                        "a sentence for every variable in use",
+                        "ask about another variable",
+                    )
+                if name not in known:
+                    sentence = by_name[name]
+                    known[name] = sentence.number + sum(value(p) for p in sentence.parents)
+                return known[name]
 
             for number, name in self._asked(batch, example):
                 answer = str(value(name) % self.config.modulus)
@@ -336,7 +351,7 @@ class Variables(Task):
                 read_at[here] = places[sentence.subject][-1]
                 if sentence.parents:
                     first = index[sentence.parents[0]] + 1
-                    second = index[sentence.parents[-1]] * (len(sentence.parents) - 1)
+                    second = (index[sentence.parents[-1]] + 1) * (len(sentence.parents) - 1)
                     kinds[here] = (first * 3 + step_kinds[sentence.number]) * 30 + second
                     kinds[here] += self.config.modulus
                 else:
@@ -371,16 +386,21 @@ class Variables(Task):
         """Return the batch of typed sentences; `queries`: names, or None for all variables."""
         marks = r"[^\s.]+|\." if self.config.form == "words" else r"[^\s,;]+"
         words = re.findall(marks, text)
+        if mark := next((word for word in words if word in (PAD, ASK)), None):
+            raise WorkbenchError(
+                f"{mark} among the sentences", "sentences alone", f"leave {mark} out"
+            )
         told = [sentence for sentence, _ in self.read(words)]
         if not told:
             raise WorkbenchError("no sentences", "sentences about variables", self.typing_help())
         known = self._values(self._resolved(told))
-        names = re.findall(r"[^\s,;?.]+", queries or "") or [s.subject for s in told]
         most = self.config.variables if self.config.question != "first" else 1
-        names = names[:most] if queries is None else names
+        names = re.findall(r"[^\s,;?.]+", queries or "") or [s.subject for s in told][:most]
         if strange := [name for name in names if name not in known]:
             raise WorkbenchError(
-                f"a question about {strange[0]!r}", f"one of {', '.join(known)}", "ask about these"
+                f"a question about {shortened(strange[0])!r}",
+                f"one of {', '.join(known)}",
+                "ask about these",
             )
         if len(names) > most or len(told) > self.config.variables:
             raise WorkbenchError(
@@ -407,9 +427,12 @@ class Variables(Task):
         place = {s.subject: number for number, (s, _) in enumerate(told)}
         symbols = self.render(batch, example)
 
-        def path(name: str) -> list[int]:
-            above = [number for parent in told[place[name]][0].parents for number in path(parent)]
-            return list(dict.fromkeys([*above, place[name]]))
+        def path(name: str, found: list[int]) -> list[int]:
+            for parent in told[place[name]][0].parents:
+                if place[parent] not in found:
+                    path(parent, found)
+            found.append(place[name])
+            return found
 
         queries = []
         for number, name in self._asked(batch, example):
@@ -417,7 +440,7 @@ class Variables(Task):
             answer = symbols[first + 1] if first + 1 < len(symbols) else ""
             level = int(batch.difficulty[example, number])
             tokens = range(first, first + 2)
-            queries.append(Query(name, name, answer, level, tokens, tuple(path(name))))
+            queries.append(Query(name, name, answer, level, tokens, tuple(path(name, []))))
         items = tuple(
             Item(" ".join(self._words(s)).replace(" .", "."), tokens) for s, tokens in told
         )
@@ -429,6 +452,13 @@ class Variables(Task):
             label=f"{counted(len(items), 'sentence')} about variables",
             note=f"Values are taken modulo {self.config.modulus}.",
         )
+
+    def unlike_training(self, batch: Batch, example: int) -> str:
+        """Return whether a query is deeper than all that training draws."""
+        deepest = int(batch.difficulty[example].max())
+        if deepest in self.difficulties:
+            return ""
+        return f"Trained with depth 1 to {self.config.max_depth}; never asked at depth {deepest}."
 
     def summary(self) -> str:
         """Return the task with its settings in a line."""
@@ -442,31 +472,5 @@ class Variables(Task):
 def _chance(config: VariablesConfig) -> dict[str, ChanceLine]:
     """Measure the lines on problems drawn for it."""
     task, random = Variables(config), Random(0)
-    right: Counter[int] = Counter()
-    seen: Counter[int] = Counter()
-    for _ in range(PROBLEMS):
-        sentences = task._draw(random)
-        given = Counter(s.number for s in sentences if not s.parents)
-        common = min(given, key=lambda value: (-given[value], value))
-        known = task._values(sentences)
-        for name, parents, number in sentences:
-            guess = (len(parents) * common if parents else 0) + number
-            value, depth = known[name]
-            seen[depth] += 1
-            right[depth] += guess % config.modulus == value
-    uniform = dict.fromkeys(task.difficulties, 1 / config.modulus)
-    short = {level: right[level] / max(1, seen[level]) for level in task.difficulties}
-    asked = 1 if config.question == "first" else config.variables
-    lines = [
-        ChanceLine(
-            "uniform guess", "One of the values, with equal odds.", uniform,
-            config.modulus**-asked, uniform,
-        ),
-        ChanceLine(
-            "own step from the commonest constant",
-            "The variable's own sentence, with the commonest given value of the context put in for "
-            f"its parents (measured on {PROBLEMS:,} problems).",
-            short, None, short, reads_context=True,
-        ),
-    ]  # fmt: skip
-    return {line.name: line for line in lines}
+    problems = (task._draw(random) for _ in range(PROBLEMS))
+    return chance_lines(config, ((drawn, task._values(drawn)) for drawn in problems))
