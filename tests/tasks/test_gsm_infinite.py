@@ -10,6 +10,7 @@ import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.tasks import EVALUATION, TRAIN, batch_generator, draw, task
+from workbench.tasks.gsm_infinite.themes import THEMES
 from workbench.tasks.gsm_infinite.wording import as_text
 
 HENS = "number of young hens in Ashby Farm"
@@ -234,6 +235,17 @@ def test_probe_targets_are_the_values_by_depth():
         ("The young Farm equals 2.", HENS, "a quantity"),
         (f"The {HENS} equals 2.", "total number of farm animals in Corley Farm", "Corley"),
         ("", HENS, "without sentences"),
+        (".", HENS, "the sentence '.'"),
+        (f"The {HENS} equals 3.5.", HENS, "'5.'"),  # not 3, with the 5 left out
+        (f"The {HENS} equals 3 4.", HENS, "goes on with '4'"),
+        (f"The {GOATS} equals 3. The {HENS} equals the sum of the {GOATS}.", HENS, "goes on with"),
+        (
+            f"The {GOATS} equals 3. The {HENS} equals the sum of the {GOATS}, the {GOATS}.",
+            HENS,
+            "of",
+        ),
+        (f"The {GOATS} equals 500. The {HENS} equals 500 times the {GOATS}.", HENS, "250,000"),
+        (f"The {HENS} equals {'x' * 9999}.", HENS, "xxx..."),
     ],
 )
 def test_parse_says_what_is_wrong(text, question, token):
@@ -241,6 +253,74 @@ def test_parse_says_what_is_wrong(text, question, token):
         task("gsm_infinite", length=200).parse(text, f"What is the {question}?")
     assert token in str(error.value)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
+
+
+def test_a_number_of_thousands_of_digits_is_refused():
+    with pytest.raises(WorkbenchError, match="at most 1,000"):
+        task("gsm_infinite", length=9000, answer="digits").parse(
+            f"The {HENS} equals {'9' * 5000}.", f"What is the {HENS}?"
+        )
+
+
+def test_squares_of_totals_are_refused_before_they_grow():
+    """16 places, each a square of the one before: the last would have 65,000 digits."""
+    places, part = THEMES["farms"].places, "number of brass bells"
+    said, before = [], "equals 10."
+    for place in places:
+        for name in ("number of young goats", "average number of brass bells per young goat"):
+            said.append(f"The {name} in {place} {before}")
+        before = f"equals the total {part} in {place}."
+    with pytest.raises(WorkbenchError, match="makes 10,000; expected an amount of 1 to 1,000"):
+        task("gsm_infinite", length=2000, d=3).parse(
+            " ".join(said), f"What is the total {part} in {places[-1]}?"
+        )
+
+
+def test_without_a_question_the_last_sentence_is_asked_about():
+    problems = task("gsm_infinite", length=200)
+    text = f"The {GOATS} equals 4. The {HENS} equals 2 times the {GOATS}."
+    asked = problems.parse(text, f"What is the {HENS}?")
+    np.testing.assert_array_equal(problems.parse(text).tokens, asked.tokens)
+
+
+def test_an_unknown_constant_is_looked_for_once():
+    problems = made("reverse")
+    batch = problems.sample(1, batch_generator(5, 0))
+    solution = problems._story(batch, 0)[1]
+    first = solution.value(solution.unknown)
+    solution.facts.clear()  # nothing is left to look for it with
+    assert solution.value(solution.unknown) == first
+
+
+def test_a_question_with_more_operations_than_any_in_training_is_reported():
+    problems = task("gsm_infinite", length=200, min_operations=1, max_operations=2)
+    text = f"The {GOATS} equals 4. The {HENS} equals 2 times the {GOATS}."
+    assert "operations 1 to 2" in problems.unlike_training(problems.parse(text), 0)
+    assert not problems.unlike_training(problems.parse(f"The {GOATS} equals 4."), 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "token"),
+    [
+        ({"mode": "reverse", "min_operations": 1, "max_operations": 1}, "lead to a problem"),
+        ({"places": 2, "things": 2, "min_operations": 30, "max_operations": 30}, "more places"),
+    ],
+)
+def test_settings_without_any_problem_are_refused_when_drawn(settings, token):
+    with pytest.raises(WorkbenchError, match=token):
+        task("gsm_infinite", **settings).sample(1, batch_generator(0, 0))
+
+
+def test_a_share_held_out_of_one_graph_is_refused():
+    one = task("gsm_infinite", held_out=0.5, min_operations=1, max_operations=1)
+    refused = 0
+    for stream in (TRAIN, EVALUATION):
+        try:
+            draw(one, 1, 0, 0, stream)
+        except WorkbenchError as error:
+            refused += "held_out" in str(error)
+    assert refused == 1
 
 
 @pytest.mark.parametrize(

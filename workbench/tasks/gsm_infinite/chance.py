@@ -9,7 +9,7 @@ from workbench.tasks.base import ChanceLine
 from workbench.tasks.gsm_infinite.reading import Solution
 
 PROBLEMS = 3000
-"""Problems that the lines are measured on: shares are good to about 0.02 a level."""
+"""Problems that the lines are measured on: of 7 levels, each share is good to about 0.04."""
 COMMONEST = "commonest answer"
 SHORTCUT = "own step from the commonest constant"
 

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from workbench.errors import WorkbenchError
 from workbench.tasks.gsm_infinite.settings import LARGEST, GsmInfiniteConfig
 
 Form = Literal["constant", "same", "plus", "times", "sum", "difference"]
@@ -42,6 +43,9 @@ TOTALS = {
     3: {1: 0.0, 2: 0.04, 3: 0.05, 4: 0.71, 5: 0.51, 6: 0.61, 7: 0.33, 8: 0.33},
 }
 """Share of the benchmark's questions that ask for a total, measured by d and op."""
+
+MOST_TRIES = 10_000
+"""Problems that fail in a row before the settings are refused."""
 
 MEMBERS = (0.55, 0.33, 0.12)
 """Odds that the total asked for adds up one, two or three counts, or pairs."""
@@ -109,14 +113,23 @@ class Quantities:
 
 
 def draw_problem(config: GsmInfiniteConfig, quantities: Quantities, random: Random) -> Problem:
-    """Draw one problem; its sentences other than noise are few, however long the context is."""
-    while True:
+    """Draw one problem; its sentences other than noise are few, however long the context is.
+
+    Raises WorkbenchError: the settings hardly ever lead to one.
+    """
+    for _ in range(MOST_TRIES):
         operations = random.randint(config.min_operations, config.max_operations)
         growing = _Growing(config, quantities, random)
         if growing.needed(operations) and growing.unnecessary(operations):
             problem = growing.problem
             if config.mode == "forward" or _reversed(problem, quantities, random):
                 return problem
+    raise WorkbenchError(
+        f"{config.min_operations} to {config.max_operations} operations on {config.places} places "
+        f"and {config.things} things, mode = {config.mode!r}",
+        "settings that lead to a problem",
+        "change task.min_operations or max_operations, or use more places and things",
+    )
 
 
 class _Growing:

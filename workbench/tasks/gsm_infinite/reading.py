@@ -5,6 +5,7 @@ Shares no code with the generator: what it finds is the check of what was drawn.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +13,13 @@ from functools import lru_cache
 
 from workbench.errors import WorkbenchError
 from workbench.tasks.gsm_infinite.themes import THEMES, Theme
+from workbench.tasks.phrases import shortened
 
-LARGEST_TRIED = 1000
-"""Reverse problems: the unknown constant is looked for among 1 to this."""
+LARGEST = 1000
+"""Numbers in sentences, and amounts without a modulus, are at most this; the unknown constant of a
+reverse problem is looked for among 1 to this."""
+BEYOND = 10**18
+"""An unknown constant that leads to larger numbers than this is not the one looked for."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,17 @@ class Story:
     """Quantity asked for, and the tokens of the question."""
 
 
-def read_story(words: Sequence[str], theme: str, *, places: Sequence[int] | None = None) -> Story:
+def read_story(
+    words: Sequence[str],
+    theme: str,
+    *,
+    places: Sequence[int] | None = None,
+    digits: bool = False,
+) -> Story:
     """Return the sentences and the questions of a problem.
 
-    `words`: a word or a mark each; `places`: the token of each word, 0, 1, 2 ... if left out.
+    `words`: a word or a mark each, or with `digits` a digit of a number each; `places`: the token
+    of each word, 0, 1, 2 ... if left out.
     Raises WorkbenchError: something is neither a sentence nor a question of this theme.
     """
     places = range(len(words)) if places is None else places
@@ -54,8 +66,8 @@ def read_story(words: Sequence[str], theme: str, *, places: Sequence[int] | None
         begin = number + 1
         if word == "?":
             questions.append((_question(part, theme), tokens))
-        elif part and not part[-1].isdigit() or len(part) > 2:
-            sentences.append(_sentence(part, tokens, theme))
+        else:
+            sentences.append(_sentence(part, tokens, theme, digits))
     if left := list(words[begin:]):
         raise WorkbenchError(
             f"the text ends with {_shown(left)}, without a full stop or a question mark",
@@ -67,8 +79,7 @@ def read_story(words: Sequence[str], theme: str, *, places: Sequence[int] | None
 
 def _shown(words: Sequence[str]) -> str:
     """Return a sentence for a message."""
-    text = re.sub(r" ([.,?:])", r"\1", " ".join(words))
-    return repr(text if len(text) < 90 else f"{text[:87]}...")
+    return repr(shortened(re.sub(r" ([.,?:])", r"\1", " ".join(words))))
 
 
 def _question(words: list[str], theme: str) -> str:
@@ -82,24 +93,24 @@ def _question(words: list[str], theme: str) -> str:
     return _quantity(words[3:], theme, [*words, "?"])
 
 
-def _sentence(words: list[str], tokens: range, theme: str) -> Sentence:
+def _sentence(words: list[str], tokens: range, theme: str, digits: bool) -> Sentence:
     """Return a sentence, taken apart."""
     whole = [*words, "."]
     example = f"write for example: The {_example(theme)} equals 3."
-    if words[-3:] == ["is", "not", "known"] and words[0] == "The":
+    if words[-3:] == ["is", "not", "known"] and words[:1] == ["The"]:
         subject = _quantity(words[1:-3], theme, whole)
         return Sentence(tokens, subject, "unknown", 0, (), _shown(whole))
-    if words[0] != "The" or words.count("equals") != 1:
+    if words[:1] != ["The"] or words.count("equals") != 1:
         raise WorkbenchError(
             f"the sentence {_shown(whole)}", 'a sentence "The ... equals ..."', example
         )
     cut = words.index("equals")
     subject, rest = _quantity(words[1:cut], theme, whole), words[cut + 1 :]
-    digits = 0
-    while digits < len(rest) and rest[digits].isdigit():
-        digits += 1
-    constant, rest = int("".join(rest[:digits]) or 0), rest[digits:]
-    form, names = _right_side(digits > 0, rest)
+    count = 0
+    while count < len(rest) and rest[count].isdigit() and (digits or not count):
+        count += 1
+    number, rest = "".join(rest[:count]), rest[count:]
+    form, names = _right_side(count > 0, rest)
     if not form:
         raise WorkbenchError(
             f"after equals, the sentence {_shown(whole)} goes on with {_shown(rest)}",
@@ -107,7 +118,14 @@ def _sentence(words: list[str], tokens: range, theme: str) -> Sentence:
             '"the difference of the X and the Y"',
             "use one of these forms",
         )
-    if digits and constant < 1 and form != "constant":
+    if len(number) > len(str(LARGEST)) or int(number or 0) > LARGEST:
+        raise WorkbenchError(
+            f"the number {shortened(number, 20)} in {_shown(whole)}",
+            f"at most {LARGEST:,}",
+            "use a smaller number",
+        )
+    constant = int(number or 0)
+    if count and constant < 1 and form != "constant":
         raise WorkbenchError(f"{constant} in {_shown(whole)}", "1 or more", "change the number")
     parents = tuple(_quantity(name, theme, whole) for name in names)
     return Sentence(tokens, subject, form, constant, parents, _shown(whole))
@@ -125,14 +143,13 @@ def _right_side(number: bool, rest: list[str]) -> tuple[str, list[list[str]]]:
         return "", []
     for form in ("sum", "difference"):
         if rest[:4] == ["the", form, "of", "the"]:
-            names: list[list[str]] = [[]]
-            for word in rest[4:]:
-                if word in (",", "and"):
-                    names.append([])
-                elif word != "the" or names[-1]:
-                    names[-1].append(word)
-            fits = len(names) == 2 if form == "difference" else len(names) in (2, 3)
-            return (form, names) if fits else ("", [])
+            cuts = [n for n, word in enumerate(rest) if word in (",", "and")]
+            names = [rest[a + 1 : b] for a, b in zip([2, *cuts], [*cuts, len(rest)], strict=True)]
+            marks = [rest[cut] for cut in cuts]
+            fits = marks == ["and"] or form == "sum" and marks == [",", "and"]
+            if not fits or any(name[:1] != ["the"] for name in names):
+                return "", []
+            return form, [name[1:] for name in names]
     return ("same", [rest[1:]]) if rest[:1] == ["the"] else ("", [])
 
 
@@ -190,7 +207,7 @@ class Solution:
     """Values, depths and operations of a story's quantities, worked out when asked for.
 
     Raises WorkbenchError from the constructor or a method: a quantity has two values or none,
-    depends on itself, or comes out below 1 (without a modulus).
+    depends on itself, or comes out below 1 or above `LARGEST` (without a modulus).
     """
 
     def __init__(self, story: Story, theme: str, modulus: int | None = None) -> None:
@@ -230,15 +247,15 @@ class Solution:
             )
         self.unknown = unknown[0] if unknown else ""
         self._values: dict[str, int] = {}
+        self._groups: dict[str, dict[str, dict[str, str]]] = {}
+        for name in self.by_subject:
+            kind, thing, place = _parts(name, self.theme) or ("", "", "")
+            self._groups.setdefault(place, {}).setdefault(thing, {})[kind] = name
 
     def members(self, total: str, used_by: str) -> list[tuple[str, ...]]:
         """Return what a total adds up: counts, or (count, average) where averages are meant."""
         _, what, place = _parts(total, self.theme) or ("", "", "")
-        groups: dict[str, dict[str, str]] = {}
-        for name in self.by_subject:
-            kind, thing, where = _parts(name, self.theme) or ("", "", "")
-            if where == place:
-                groups.setdefault(thing, {})[kind] = name
+        groups = self._groups.get(place, {})
         if what == self.theme.every:
             found: list[tuple[str, ...]] = [(g["count"],) for g in groups.values() if "count" in g]
         else:
@@ -290,54 +307,63 @@ class Solution:
 
     def value(self, quantity: str) -> int:
         """Return the value of a quantity; in a reverse problem, of the unknown one too."""
-        if not self.unknown:
-            return self._evaluate(quantity, self._values)
+        if self.unknown and self.unknown not in self._values:
+            self._values[self.unknown] = self._constant_looked_for()
+        for name in [quantity] if quantity in self._values else self.ancestors(quantity):
+            if name in self._values:
+                continue
+            value = self._from(name, self._values)
+            if self.modulus is None and not 1 <= value <= LARGEST:
+                sentence = self.by_subject.get(name)
+                raise WorkbenchError(
+                    f"{sentence.text if sentence else f'the {name}'} makes {value:,}",
+                    f"an amount of 1 to {LARGEST:,}",
+                    "change the numbers that it builds on",
+                )
+            self._values[name] = value
+        return self._values[quantity]
+
+    def _constant_looked_for(self) -> int:
+        """Return the one value of the unknown quantity that leads to the value that is told."""
         [fact] = self.facts
+        order = self.ancestors(fact.subject)
         found = []
-        for tried in range(1, LARGEST_TRIED + 1):
+        for tried in range(1, LARGEST + 1):
             values = {self.unknown: tried}
-            if self._evaluate(fact.subject, values, checked=False) == fact.constant:
-                found.append(values)
+            for name in order:
+                if name not in values:
+                    values[name] = self._from(name, values)
+                    if abs(values[name]) > BEYOND:
+                        break
+            if values.get(fact.subject) == fact.constant:
+                found.append(tried)
         if len(found) != 1:
             raise WorkbenchError(
                 f"{len(found)} values of the {self.unknown} lead to {fact.text}",
                 "exactly one",
                 "change the value that is told",
             )
-        return self._evaluate(quantity, found[0])
+        return found[0]
 
-    def _evaluate(self, quantity: str, values: dict[str, int], checked: bool = True) -> int:
-        """Work out a quantity and all that it depends on; `values` holds what is known so far."""
-        for name in self.ancestors(quantity):
-            if name in values:
-                continue
-            sentence = self.by_subject.get(name)
-            if sentence is None:
-                value = 0
-                for pair in self.members(name, "the question"):
-                    product = 1
-                    for member in pair:
-                        product *= values[member]
-                    value += product
-            else:
-                known = [values[parent] for parent in sentence.parents]
-                value = {
-                    "constant": lambda s, _: s.constant,
-                    "same": lambda _, k: k[0],
-                    "plus": lambda s, k: s.constant + k[0],
-                    "times": lambda s, k: s.constant * k[0],
-                    "sum": lambda _, k: sum(k),
-                    "difference": lambda _, k: k[0] - k[1],
-                }[sentence.form](sentence, known)
-            if self.modulus is not None:
-                value %= self.modulus
-            elif checked and value < 1:
-                where = sentence.text if sentence else f"the {name}"
-                raise WorkbenchError(
-                    f"{where} makes {value}", "an amount of 1 or more", "change the sentence"
-                )
-            values[name] = value
-        return values[quantity]
+    def _from(self, name: str, values: dict[str, int]) -> int:
+        """Return the value of a quantity from those of all that it builds on."""
+        sentence = self.by_subject.get(name)
+        if sentence is None:
+            pairs = self.members(name, "the question")
+            value = sum(math.prod(values[member] for member in pair) for pair in pairs)
+        else:
+            known = [values[parent] for parent in sentence.parents]
+            if sentence.form == "constant":
+                value = sentence.constant
+            elif sentence.form == "plus":
+                value = sentence.constant + known[0]
+            elif sentence.form == "times":
+                value = sentence.constant * known[0]
+            elif sentence.form == "difference":
+                value = known[0] - known[1]
+            else:  # "same" or "sum"
+                value = sum(known)
+        return value if self.modulus is None else value % self.modulus
 
     def depth(self, quantity: str) -> int:
         """Return the sentences on the longest chain to a quantity; a constant has 1."""

@@ -36,7 +36,7 @@ from workbench.tasks.gsm_infinite.problems import (
 from workbench.tasks.gsm_infinite.reading import Solution, Story, read_story
 from workbench.tasks.gsm_infinite.settings import LARGEST, GsmInfiniteConfig
 from workbench.tasks.gsm_infinite.wording import ANSWER, PAD, Wording, as_text, as_words
-from workbench.tasks.phrases import counted
+from workbench.tasks.phrases import counted, shortened
 from workbench.tasks.pictures import Item, Query, Sentences
 from workbench.tasks.targets import ProbeTarget
 
@@ -68,7 +68,7 @@ class GsmInfinite(Task):
     def __init__(self, config: GsmInfiniteConfig) -> None:
         self.config = config
         if config.difficulty == "depth":
-            self.difficulty_name, self.unit = "depth", "sentence deep"
+            self.difficulty_name, self.unit = "depth", "step"
         self._quantities, self._wording = Quantities(config), Wording(config)
         self.vocabulary = self._wording.vocabulary
         lowest = config.min_operations if config.questions == 1 else 1
@@ -96,14 +96,22 @@ class GsmInfinite(Task):
         random = Random(generator.integers(0, 2**63, dtype=np.uint64).item())
         config, quantities = self.config, self._quantities
         for _ in range(count):
+            drawn = False
             for _ in range(MOST_DRAWS):
                 problem = draw_problem(config, quantities, random)
                 if self._part is not None and self._held_out(problem) == (self._part == TRAIN):
                     continue
+                drawn = True
                 room = config.length - self._context_length(problem)
                 if room >= 0:
                     break
             else:
+                if not drawn:
+                    raise WorkbenchError(
+                        f"task.held_out = {config.held_out} with op up to {config.max_operations}",
+                        "graphs enough for both parts",
+                        "raise max_operations, or change held_out",
+                    )
                 raise WorkbenchError(
                     f"task.length = {config.length} with op up to {config.max_operations}",
                     "a context that holds a problem",
@@ -218,7 +226,8 @@ class GsmInfinite(Task):
     def _story(self, batch: Batch, example: int) -> tuple[Story, Solution]:
         """Return an example as read back from its tokens, with its solution."""
         words, places = self._words(batch, example)
-        story = read_story(words, self.config.theme, places=places)
+        digits = self._wording.digits
+        story = read_story(words, self.config.theme, places=places, digits=digits)
         return story, Solution(story, self.config.theme, self.config.modulus)
 
     def solve(self, batch: Batch) -> np.ndarray:
@@ -250,7 +259,7 @@ class GsmInfinite(Task):
         generator = np.random.default_rng(0)
         for problem in self.problems(PROBLEMS, generator):
             words = [self.vocabulary[symbol] for symbol in self._context(problem)]
-            story = read_story(words, self.config.theme)
+            story = read_story(words, self.config.theme, digits=self._wording.digits)
             solution = Solution(story, self.config.theme, self.config.modulus)
             for quantity in problem.questions:
                 asked = self._asked(problem, quantity)
@@ -305,47 +314,46 @@ class GsmInfinite(Task):
         """Return the batch of a typed problem.
 
         `text`: sentences, as in `typing_help`; `queries`: questions ``What is the ...?``, which
-        may stand in `text` too.
+        may stand in `text` too. Where neither asks anything, the question is about the last
+        sentence, or about the quantity that is not known.
         """
         if queries and text.strip() and text.strip()[-1] not in ".?":
             raise WorkbenchError(
-                f"the last sentence, {text.strip().rsplit('. ', 1)[-1]!r}, without a full stop",
+                f"the last sentence, {shortened(text.strip().rsplit('. ', 1)[-1])!r}, without a "
+                "full stop",
                 "whole sentences",
                 "end it with a full stop",
             )
         words = as_words(f"{text} {queries or ''}", digits=self._wording.digits)
         if unknown := [word for word in words if word not in self._wording.ids]:
             raise WorkbenchError(
-                f"the word {unknown[0]!r} in {_sentence_with(words, unknown[0])}",
+                f"the word {shortened(unknown[0])!r} in {_sentence_with(words, unknown[0])}",
                 "a word of this task's vocabulary",
                 "use the words of the example",
             )
-        story = read_story(words, self.config.theme)
+        story = read_story(words, self.config.theme, digits=self._wording.digits)
         if not story.sentences:
             raise WorkbenchError(
                 "a problem without sentences", "sentences that give quantities", self.typing_help()
             )
-        if not 1 <= len(story.questions) <= self.config.questions:
+        if len(story.questions) > self.config.questions:
             raise WorkbenchError(
                 f"{len(story.questions)} questions",
-                "1 question" if self.config.questions == 1 else f"1 to {self.config.questions}",
-                f"ask for example: What is the {story.sentences[0].subject}?",
+                f"at most {self.config.questions}",
+                "leave some out, or use a task with more questions",
             )
         solution = Solution(story, self.config.theme, self.config.modulus)
+        quantities = [quantity for quantity, _ in story.questions]
+        quantities = quantities or [solution.unknown or story.sentences[-1].subject]
         asked = []
-        for quantity, _ in story.questions:
+        for quantity in quantities:
             value = solution.value(quantity)
-            if value > LARGEST:
-                raise WorkbenchError(
-                    f"the answer {value:,}", f"at most {LARGEST:,}", "use smaller numbers"
-                )
             told = quantity if not solution.unknown else solution.facts[0].subject
             level = getattr(solution, self.config.difficulty)(told)
             asked.append(_Question(quantity, value, level))
         context = [w for s in story.sentences for w in words[s.tokens.start : s.tokens.stop]]
         if self.config.question == "first":
-            first = story.questions[0][1]
-            context = [*words[first.start : first.stop], *context]
+            context = [*f"What is the {quantities[0]} ?".split(), *context]
         if len(context) > self.context_tokens:
             raise WorkbenchError(
                 f"{len(context)} words",
@@ -392,6 +400,15 @@ class GsmInfinite(Task):
             note=f"{len(needed)} of {counted(len(items), 'sentence')} lead to an answer.",
         )
 
+    def unlike_training(self, batch: Batch, example: int) -> str:
+        """Return whether a question has another difficulty than all that training draws."""
+        asked = {int(level) for level in batch.difficulty[example] if level >= 0}
+        if not (other := sorted(asked - set(self.difficulties))):
+            return ""
+        low, high = self.difficulties[0], self.difficulties[-1]
+        never = ", ".join(map(str, other))
+        return f"Trained with {self.difficulty_name} {low} to {high}; never asked at {never}."
+
     def spell(self, symbols: Sequence[str]) -> str:
         """Return the number that the symbols of an answer spell."""
         return "".join(symbols).removesuffix(".")
@@ -411,7 +428,7 @@ def _sentence_with(words: list[str], word: str) -> str:
     here = words.index(word)
     begin = max((n + 1 for n in range(here) if words[n] in ".?"), default=0)
     end = next((n for n in range(here, len(words)) if words[n] in ".?"), len(words) - 1)
-    return repr(as_text(words[begin : end + 1]))
+    return repr(shortened(as_text(words[begin : end + 1])))
 
 
 @lru_cache(maxsize=16)
