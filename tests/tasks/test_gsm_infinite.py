@@ -242,7 +242,7 @@ def test_probe_targets_are_the_values_by_depth():
         (
             f"The {GOATS} equals 3. The {HENS} equals the sum of the {GOATS}, the {GOATS}.",
             HENS,
-            "of",
+            "goes on",
         ),
         (f"The {GOATS} equals 500. The {HENS} equals 500 times the {GOATS}.", HENS, "250,000"),
         (f"The {HENS} equals {'x' * 9999}.", HENS, "xxx..."),
