@@ -105,6 +105,11 @@ class Batch:
 
 
 def concatenate(batches: list[Batch]) -> Batch:
-    """Stack batches of equal token length along the example axis."""
+    """Stack batches of equal token length along the example axis.
+
+    Raises ValueError: isolated queries take another number of tokens in one batch than in another.
+    """
+    if len(lengths := {batch.isolated for batch in batches}) > 1:
+        raise ValueError(f"batches with isolated = {sorted(lengths)}; expected one layout")
     arrays = {name: np.concatenate([getattr(b, name) for b in batches]) for name in ARRAYS}
     return Batch(**arrays, isolated=batches[0].isolated)

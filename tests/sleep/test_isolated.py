@@ -78,6 +78,8 @@ def test_a_batch_keeps_its_layout(depo):
     assert depo.token_range(8, 20).isolated == 4
     with pytest.raises(ValueError, match="isolated"):
         depo.token_range(0, 12)
+    with pytest.raises(ValueError, match=r"isolated = \[0, 4\]"):
+        concatenate([depo, replace(depo, isolated=0)])
     check_layout(depo, 8)
 
 
