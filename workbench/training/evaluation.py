@@ -157,8 +157,9 @@ def measure_latency(
 ) -> dict[str, float | None]:
     """Measure one sequence at a time: milliseconds to sleep on a window, and per token awake.
 
-    Medians over `repeats` sequences after one to warm up; None where nothing was slept on (a
-    window as long as the sequence).
+    Isolated queries of a sequence are read at once, so that a token of theirs takes less. Medians
+    over `repeats` sequences after one to warm up; None where nothing was slept on (a window as long
+    as the sequence).
     """
     sleeping, waking = [], []
     for repeat in range(repeats + 1):
