@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from workbench.tasks.base import ChanceLine
 from workbench.tasks.variables.settings import VariablesConfig
@@ -14,7 +14,7 @@ PROBLEMS = 4000
 
 def chance_lines(
     config: VariablesConfig,
-    drawn: Iterable[tuple[list[tuple[str, tuple[str, ...], int]], dict[str, tuple[int, int]]]],
+    drawn: Iterable[tuple[Sequence[tuple[str, tuple[str, ...], int]], dict[str, tuple[int, int]]]],
 ) -> dict[str, ChanceLine]:
     """Return the uniform guess, and a shortcut that ignores the parent's value.
 
