@@ -26,7 +26,6 @@ def kept_bytes(experiment, task):
     model = HybridModel(experiment.model)
     batch = task.sample(experiment.training.batch_size, batch_generator(0, 0))
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    before = {id(x) for x in gc.get_objects()}
     kept = {}
 
     def keep(tensor):
@@ -35,11 +34,16 @@ def kept_bytes(experiment, task):
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = masked_cross_entropy(read(model, batch, experiment.sleep))
-    for one in gc.get_objects():  # inputs of what is recomputed are held by Python alone
-        if id(one) not in before and isinstance(one, torch.Tensor):
-            keep(one)
+    gc.collect(0)  # nothing is young now; without collections all that is made stays young
+    gc.disable()
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = masked_cross_entropy(read(model, batch, experiment.sleep))
+        for one in gc.get_objects(generation=0):
+            if isinstance(one, torch.Tensor):  # inputs of what is recomputed: Python holds them
+                keep(one)
+    finally:
+        gc.enable()
     assert loss.requires_grad
     return sum(kept.values())
 
