@@ -8,6 +8,7 @@ import torch
 
 from workbench.batch import Batch, concatenate
 from workbench.config import SleepConfig
+from workbench.errors import WorkbenchError
 from workbench.sleep import Eviction, SleepPass, Wake, read
 from workbench.sleep.reference import reference
 from workbench.tasks import batch_generator, task
@@ -98,6 +99,11 @@ def test_graphs_of_isolated_queries_are_told_apart_by_the_windows_that_are_read(
         valid[0, token] = False
         keys.add(layout(replace(depo, valid=valid), 2, 5))
     assert len(keys) == 2
+
+
+def test_a_query_longer_than_a_window_is_refused(depo):
+    with pytest.raises(WorkbenchError, match="queries of 4 tokens"):
+        check_layout(depo, 2)
 
 
 def test_a_query_may_not_begin_with_its_answer(depo):

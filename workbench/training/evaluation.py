@@ -24,8 +24,15 @@ BLIND = "the same model without the context"
 def check_layout(batch: Batch, window: int) -> None:
     """Check that every label can be predicted from the position before it in its window.
 
-    Raises WorkbenchError: a window begins with a label, or no token carries one.
+    Raises WorkbenchError: a window begins with a label, no token carries one, or a query that is
+    read alone is longer than a window.
     """
+    if batch.isolated > window:
+        raise WorkbenchError(
+            f"queries of {batch.isolated} tokens, read alone, with sleep.window = {window}",
+            f"a window of at least {batch.isolated} tokens",
+            "choose a longer window",
+        )
     if batch.loss_mask[:, batch.begins(window)].any():
         raise WorkbenchError(
             f"sleep.window = {window} starts a window at a token to be predicted",
