@@ -113,6 +113,10 @@ def test_a_file_needs_a_task_only(file):
         (SMALL + "[training]\nmuon_lr = nan", "training.muon_lr = nan"),
         (SMALL + "[training]\nmuon_lr = 1e308", "training.muon_lr = 1e+308"),
         (SMALL + "[training]\nweight_decay = 1e308", "training.weight_decay = 1e+308"),
+        (
+            "[task]\nname = 'variables'\nvariables = 27",
+            "task.variables = 27; expected a value less",
+        ),
         (SMALL + "[training]\nsteps = 1.5", "training.steps = 1.5"),
         (SMALL + "[training]\neval_passes = [1, 0]", "training.eval_passes.1 = 0"),
     ],

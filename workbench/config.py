@@ -364,7 +364,13 @@ def _explain(error: ValidationError, source: str, model: type[BaseModel]) -> tup
     meant = [e for e in errors if e["type"] != "int_type" or not isinstance(e["input"], dict)]
     first = (meant or errors)[0]
     tags = {"random", "until_memory_settles", "until_answers_settle", *task_kinds()}
-    parts = [str(part) for part in first["loc"] if str(part) not in tags]
+    places = [str(part) for part in first["loc"]]
+    # a tag follows the field that it chooses for; the field after it may have the same name
+    parts = [
+        part
+        for before, part in zip(["", *places], places, strict=False)
+        if part not in tags or before in ("", *tags)
+    ]
     # pydantic also names the branches of a union: constrained-int, tagged-union[...]
     branch = ("constrained-", "tagged-union[")
     where = ".".join(part for part in parts if not part.startswith(branch)) or "the file"

@@ -7,6 +7,7 @@ from workbench.lab.settings import common, settings_of, task_settings, values_of
 from workbench.task_config import task_kinds
 from workbench.tasks.depo import DepoConfig
 from workbench.tasks.rule110 import Rule110Config
+from workbench.tasks.variables import VariablesConfig
 
 DEPO = Experiment(task=DepoConfig(nodes=8, max_hops=4, names="single"))
 RULE = Experiment(task=Rule110Config(cells=12, rollout=8))
@@ -70,3 +71,9 @@ def test_values_become_settings():
     assert experiment.sleep.loop == (0, 1)
     assert experiment.training.eval_passes == (1, 2, 4)
     assert with_values(DEPO, {"task.cells": "9"}) == (DEPO, {}), "another task's field"
+
+
+def test_a_setting_named_like_its_task_is_reported_at_its_own_place():
+    variables = Experiment(task=VariablesConfig())
+    experiment, problems = with_values(variables, {"task.variables": "27"})
+    assert experiment is None and list(problems) == ["task.variables"]

@@ -261,6 +261,8 @@ def test_pipes_are_refused_without_waiting(folder):
         ("n_sleep", 10**9), ("n_sleep", 3), ("n_sleep", 0), ("n_sleep", "2"), ("n_sleep", 2.0),
         ("window_size", 5), ("window_size", 0), ("seed", -2),
         ("sequence_length", 10**9), ("sequence_length", 0), ("sequence_length", 8),
+        ("isolated", 10**9), ("isolated", -2), ("isolated", 0), ("isolated", "x"),
+        ("isolated", 2.0), ("isolated", True),
     ],
 )  # fmt: skip
 def test_numbers_of_the_root_that_do_not_fit_the_arrays(folder, name, value):

@@ -137,7 +137,8 @@ def reasons(error: ValidationError, task: str) -> dict[str, str]:
     known = {setting.name: setting for setting in settings_of(task)}
     found: dict[str, str] = {}
     for problem in error.errors():
-        section, *rest = [str(part) for part in problem["loc"] if part != task] or [""]
+        section, *rest = [str(part) for part in problem["loc"]] or [""]
+        rest = rest[1:] if rest[:1] == [task] else rest
         name = f"{section}.{rest[0]}" if rest else section
         message = problem["msg"].removeprefix("Value error, ")
         if name in known and problem["type"] != "value_error":

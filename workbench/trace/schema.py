@@ -248,6 +248,14 @@ def _check_numbers(tree: xr.DataTree) -> None:
     symbols = len(vocabulary) if isinstance(vocabulary, list) else None
     inputs, readout = tree["inputs"].to_dataset(), tree["readout"].to_dataset()
     queries = inputs.sizes.get(dims.QUERY, 0)
+    isolated = tree.attrs.get("isolated")  # only where queries are read alone, in the last window
+    if isolated is not None and (
+        type(isolated) is not int or length - isolated * queries != (windows - 1) * size
+    ):
+        raise _wrong(
+            f"isolated = {isolated!r}",
+            f"the tokens of each of {queries} queries in the last window",
+        )
     for name, least, end in (
         ("tokens", 0, symbols), ("answer_of", -1, queries), ("difficulty", -1, None),
     ):  # fmt: skip
