@@ -21,6 +21,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
+from workbench.lab.arms import ARMS
 from workbench.lab.results.axes import at_axes
 from workbench.lab.results.live import entries_of
 from workbench.lab.results.moments import at_flops, at_seconds, final, latest
@@ -286,18 +287,24 @@ OVER = {
     "own_first": (*RUN_DIMS, dims.CHANCE_LINE, dims.DIFFICULTY),
 }
 """Dims of each value that runs give."""
+OF_LINES = ("own_chance", "own_first")
+"""Those of chance lines."""
 
 
 def _filled(
     index: Mapping[str, Sequence[Any]], cells: Iterable[tuple[str, tuple[Any, ...], Any]]
 ) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
-    """Return arrays of values at their coordinates, NaN elsewhere."""
+    """Return arrays of values at their coordinates, NaN elsewhere.
+
+    A chance line may know difficulties that no run was tested at; these are left out.
+    """
     place = {dim: {value: i for i, value in enumerate(values)} for dim, values in index.items()}
     arrays = {name: np.full([len(index[d]) for d in over], np.nan) for name, over in OVER.items()}
     for name, at, value in cells:
-        where = tuple(place[dim].get(part, -1) for dim, part in zip(OVER[name], at, strict=True))
-        if min(where) >= 0:  # a chance line may know difficulties that no run was tested at
-            arrays[name][where] = value
+        if name in OF_LINES and at[-1] not in place[dims.DIFFICULTY]:
+            continue
+        where = tuple(place[dim][part] for dim, part in zip(OVER[name], at, strict=True))
+        arrays[name][where] = value
     return {name: (over, arrays[name]) for name, over in OVER.items()}
 
 
@@ -339,8 +346,6 @@ def _words(
     index: Mapping[str, Sequence[Any]], runs: Mapping[Key, Entry]
 ) -> dict[str, tuple[Any, Any]]:
     """Return the coordinates in words."""
-    from workbench.lab.arms import ARMS  # brings torch, which counts FLOPs
-
     family = [arm.partition("@")[0] for arm in index[dims.ARM]]
     titles = [ARMS[name].title if name in ARMS else name for name in family]
     shape = len(index[dims.ARM]), len(index[dims.N_TRAIN])
