@@ -10,6 +10,7 @@ import xarray as xr
 
 from workbench import dims, figures
 from workbench.figures.export import drawn
+from workbench.figures.marks import bars as error_bars
 from workbench.figures.matrix import percent, reduced
 from workbench.figures.theme import BYTES, INKS
 
@@ -269,6 +270,14 @@ def test_intervals_are_drawn_from_their_ends():
     accent = INKS["light"].accent
     still = figures.lens_place(passes=(4, 4), boundary=None)["shapes"]
     assert all(shape["line"]["color"] != accent for shape in still), "awake there is no line"
+
+
+def test_no_error_bar_has_a_length_below_zero():
+    mean, low, high = np.array([[0.5, 0.5, 0.5], [0.4, 0.6, np.nan], [0.7, 0.4, np.nan]])
+    found = error_bars(mean, low, high)
+    np.testing.assert_allclose(found["array"], [0.2, 0, 0], rtol=1e-6)
+    np.testing.assert_allclose(found["arrayminus"], [0.1, 0, 0], rtol=1e-6)
+    assert error_bars(mean[2:], low[2:], high[2:]) is None
 
 
 def test_convergence_without_a_longer_run_has_two_panels():

@@ -118,10 +118,19 @@ def level_line(
     return scatter([-0.6, float(where[-1][-1]) + 0.6], [value, value], panel, **usual | more)
 
 
-def level_lines(values: np.ndarray | None, *where: Any, **more: Any) -> list[dict[str, Any]]:
+def level_lines(
+    values: np.ndarray | None,
+    where: Sequence[np.ndarray],
+    name: str,
+    panel: int,
+    theme: Theme,
+    **more: Any,
+) -> list[dict[str, Any]]:
     """Return `level_line` at each value, NaN left out; one legend entry for all of them."""
     known = [] if values is None else np.unique(values[~np.isnan(values)].round(4)).tolist()
-    return [level_line(v, *where, showlegend=v == known[0], **more) for v in known]
+    return [
+        level_line(v, where, name, panel, theme, showlegend=v == known[0], **more) for v in known
+    ]
 
 
 def boundary_panels(

@@ -46,14 +46,15 @@ def point_words(words: Sequence[str]) -> dict[str, Any]:
 def bars(mean: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, Any] | None:
     """Return error bars from `low` to `high`; None where no point has an interval.
 
-    A point without an interval gets a bar of no length, which its marker covers.
+    A point without an interval gets a bar of no length, which its marker covers; so does an end
+    on the wrong side of its mean, as rounding may leave it.
     """
     known = ~np.isnan(low)
     if not known.any():
         return None
     ends = {
-        "array": np.where(known, high - mean, 0).astype(np.float32),
-        "arrayminus": np.where(known, mean - low, 0).astype(np.float32),
+        "array": np.where(known, high - mean, 0).clip(0).astype(np.float32),
+        "arrayminus": np.where(known, mean - low, 0).clip(0).astype(np.float32),
     }
     return {"type": "data", "symmetric": False, "thickness": 1.4, "width": 3, **ends}
 
