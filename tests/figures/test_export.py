@@ -144,6 +144,12 @@ def test_what_a_picture_cannot_hold_is_an_error(tmp_path):
         drawn(go.Figure([{"type": "pie", "values": [1]}]))
     with pytest.raises(ValueError, match="path"):
         drawn(go.Figure([], {"shapes": [{"type": "path", "path": "M 0 0"}]}))
+    figure = two_panels()
+    figure.layout.shapes[0].fillcolor = "#d1006c"
+    with pytest.raises(ValueError, match="filled shape"):
+        drawn(figure)
+    with pytest.raises(ValueError, match="marker hexagon"):
+        drawn(go.Figure([{"x": [0], "y": [1], "mode": "markers", "marker": {"symbol": "hexagon"}}]))
 
 
 def test_html_becomes_text():

@@ -1,8 +1,8 @@
 """Static pictures: a Plotly figure of ours drawn again by matplotlib, as SVG, PDF or PNG.
 
 No browser is needed. The picture is read off the figure itself, so every figure has one and none is
-described twice. Hover texts and clicks are left out; a kind of trace or shape that is not known
-here is an error, never a gap.
+described twice. Hover texts and clicks are left out; a kind of trace, marker or shape, or a fill,
+that is not known here is an error, never a gap.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def export(figure: go.Figure, path: Path, *, width: int = 960) -> None:
     - width: pixels; the height is the figure's own. A PNG has twice as many each way.
 
     Raises WorkbenchError: the name has another ending.
-    Raises ValueError: the figure holds a trace or shape of a kind that is not known here.
+    Raises ValueError: the figure holds a trace, marker, shape or fill that is not known here.
     """
     ending = path.suffix.lower().lstrip(".")
     if ending not in FORMATS:
@@ -216,6 +216,8 @@ def _shape(picture: Figure, panels: Panels, shape: Any, box: Box) -> None:
         line = Line2D([shape.x0, shape.x1], [shape.y0, shape.y1], color=colour, **look)
         picture.add_artist(line)
         return
+    if shape.fillcolor:
+        raise ValueError("a picture cannot hold a filled shape")
     sides = (shape.x1 - shape.x0, shape.y1 - shape.y0)
     look |= {"edgecolor": colour, "facecolor": "none"}
     picture.add_artist(Rectangle((shape.x0, shape.y0), *sides, **look))

@@ -112,7 +112,10 @@ def draw_scatter(
         size = float(trace.marker.size or 6) * POINT
         inks = _colours(trace.marker, usual, len(x), None)
         for symbol in dict.fromkeys(symbols.tolist()):
-            here, mark = symbols == symbol, MARKERS[symbol.removesuffix("-open")]
+            mark = MARKERS.get(symbol.removesuffix("-open"))
+            if mark is None:
+                raise ValueError(f"a picture cannot hold a marker {symbol}")
+            here = symbols == symbol
             hollow = symbol.endswith("-open")
             look = {"edgecolors": inks[here]} if hollow else {"edgecolors": "none"}
             look |= {"facecolors": "none" if hollow else inks[here]}
