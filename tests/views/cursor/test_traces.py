@@ -118,8 +118,13 @@ def test_own_traces_are_listed_and_read(traces):
     "name", ["traces/../secret", "traces/link", "traces/nothing", "traces//etc/passwd"]
 )
 def test_names_never_lead_out_of_the_folder(traces, name):
-    with pytest.raises(WorkbenchError, match="no trace"):
+    with pytest.raises(WorkbenchError, match="no trace .*one of traces/broken, traces/mine;"):
         traces.get(TraceKey(name))
+
+
+def test_an_empty_folder_of_traces_says_so(store):
+    with pytest.raises(WorkbenchError, match="expected a file in traces/, which holds none;"):
+        store.get(TraceKey("traces/mine"))
 
 
 def test_a_broken_or_a_huge_trace_says_so(traces, monkeypatch):

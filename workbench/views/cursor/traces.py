@@ -169,7 +169,7 @@ class TraceStore:
         if key.name not in own:
             raise WorkbenchError(
                 f"no trace {key.name!r}",
-                f"one of {', '.join(own) or 'none: there is no file in traces/'}",
+                f"one of {', '.join(own)}" if own else "a file in traces/, which holds none",
                 f"record one with `workbench trace CHECKPOINT --out traces/NAME{ENDING}`",
             )
         path = own[key.name]
