@@ -30,6 +30,7 @@ from workbench.views.interventions.model import (
 )
 from workbench.views.interventions.screen import InterventionScreen
 from workbench.views.parts.csv_text import csv_of
+from workbench.views.parts.html import failure_html
 from workbench.views.parts.outbox import Changes
 
 TITLES = {
@@ -81,7 +82,7 @@ class Interventions(ReadingView):
             found = result(cursor, examples)
         except WorkbenchError as error:
             place = self.place(theme, str(error))
-            return [*place, *self._setup(), *self._refused(str(error))]
+            return [*place, *self._setup(), *self._refused(error)]
         verdict = told.verdict(cursor, examples, found)
         return [
             *self.place(theme, _plain(verdict)),
@@ -90,12 +91,11 @@ class Interventions(ReadingView):
             *self._states(found, theme),
         ]
 
-    def _refused(self, message: str) -> Changes:
+    def _refused(self, error: WorkbenchError) -> Changes:
         screen = self.screen
-        html = f'<p class="failure" role="alert">{escape(message)}</p>'
         gone = [screen.figure_pane, screen.table, screen.said, screen.button]
         return [
-            (screen.problem, {"object": html, "visible": True}),
+            (screen.problem, {"object": failure_html(error), "visible": True}),
             *[(pane, {"visible": False}) for pane in [*gone, *screen.states]],
             *[(pane, {"object": ""}) for pane in screen.state_names],
         ]

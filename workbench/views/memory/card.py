@@ -18,6 +18,7 @@ from workbench.views.cursor.cursor import Cursor
 from workbench.views.cursor.screen import CursorScreen, box, card, heading, html
 from workbench.views.cursor.traces import TraceView
 from workbench.views.parts.components import Download, FigurePane
+from workbench.views.parts.html import failure_html
 from workbench.views.parts.outbox import Changes
 
 
@@ -96,7 +97,7 @@ class InstrumentCard:
                 changes.append((self.panes[number], values))
         except WorkbenchError as error:
             changes = []
-            failure = f'<p class="failure" role="alert">{escape(str(error))}</p>'
+            failure = failure_html(error)
         changes += [(pane, {"visible": False}) for pane in self.panes[len(changes) :]]
         problem = {"object": failure, "visible": bool(failure)}
         return [*changes, (self.problem, problem), (self.button, {"visible": not failure})]

@@ -142,7 +142,7 @@ def _lens(traced: TraceView, cursor: Cursor) -> list[Plot]:
         figures.lens_over_passes,
         readings.lens_at(traced, cursor),
         passes=passes,
-        boundary=boundary or (0, 0),
+        boundary=boundary,
         windows=[w + 1 for w in asleep],
     )
     moving = partial(figures.lens_place, passes=passes, boundary=boundary)
