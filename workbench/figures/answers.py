@@ -36,7 +36,7 @@ def answer_table(
     selected: int | None = None,
     theme: Theme = "light",
 ) -> go.Figure:
-    """Draw queries x candidate symbols, and the right answer's probability beside it.
+    """Draw queries x candidate symbols, and the right answer's probability next to it.
 
     Trace 0 is the table, trace 1 the marks of right answers, trace 2 the bars, trace 3 the chance
     line if there is one, the last one the shares in figures; ``customdata`` of table and bars

@@ -114,7 +114,7 @@ def work_on_cluster(
             elif not busy and not tasks:
                 return
             elif client.status == "running":
-                # also what a worker named that is gone for a moment: its runs wait for it
+                # what a worker named still counts while it is gone for a moment: its runs wait
                 resources = _most([resources, *_resources(client)])
                 gpus = range(int(resources.get("GPU", 0)))
                 refused = fail_unschedulable(busy, gpus, NO_GPU)

@@ -177,7 +177,7 @@ def propose(choices: Choices, root: Path) -> Proposal:
     }
     problems: dict[str, str] = {}
     runs: list[PlannedRun] = []
-    for axis in checked.axes:  # one by one, so that what is wrong is said at its arm
+    for axis in checked.axes:  # one by one, so that a problem is shown at its arm
         try:
             planned = plan(SweepConfig(arms=(axis,), **common), path, checked.base)
             for n in range(0, len(planned), len(checked.seeds)):

@@ -29,7 +29,7 @@ Work = Callable[..., None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many runs are in each state, and why others failed, died or are damaged.
+    """How many runs are in each state, and why each that failed, died or is damaged did so.
 
     Runs recorded before count as finished.
     """
@@ -104,7 +104,7 @@ def finish(
         keep(runs, last=last)
 
     def restart(runs: list[Run]) -> bool:
-        """Queue again what died, and say whether anything was; not what a person has killed."""
+        """Queue again the runs that died, but none that a person killed; return if any was."""
         again = False
         for run in runs:
             by_hand = run.status.get("error") == KILLED

@@ -82,7 +82,7 @@ def charts(data: xr.Dataset) -> list[Chart]:
     """Return a map of the change of accuracy, of each window and method."""
     from workbench.figures.effects import ablation_map
 
-    says = "Beside each: a random change of S as large."
+    says = "Next to each: a random change of S of the same size."
     return [
         Chart(
             f"Change of accuracy, {procedure}{name}",

@@ -113,7 +113,7 @@ MAPS: Final = {
 
 
 def charts(data: xr.Dataset) -> list[Chart]:
-    """Return maps of targets over passes, and curves beside the baselines, of each window."""
+    """Return maps of targets over passes, and curves next to the baselines, of each window."""
     from workbench.figures.probes import probe_curves, probe_map
 
     found = []
@@ -122,7 +122,7 @@ def charts(data: xr.Dataset) -> list[Chart]:
             draw = partial(probe_map, data, quantity=quantity, window=window)
             found.append(Chart(f"{title}{name}", says, draw))
         for layer in data[dims.LAYER].values.tolist():
-            title = f"Beside controls and baselines, layer {layer}{name}"
+            title = f"Next to controls and baselines, layer {layer}{name}"
             says = (
                 "Input: what the text read so far says, decoded linearly, or with products of two "
                 "of its entries (quadratic). Untrained weights: another model for each split. "

@@ -84,7 +84,8 @@ STEERING = Measurement(
     order=40,
     says=(
         "How often an answer follows when S is moved along a probe's direction, as a multiple "
-        "of the shortest move that turns the probe, beside moves as long in other directions."
+        "of the shortest move that turns the probe, next to moves as long in other "
+        "directions."
     ),
     settings=SteeringSettings,
     run=run,

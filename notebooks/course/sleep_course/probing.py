@@ -113,7 +113,7 @@ def bench(features: np.ndarray, groups: np.ndarray, *, seed: int = 0) -> Bench:
 
 
 def compared(record: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return what a recorded probe tells right after the last pass, and what baselines do.
+    """Return the accuracy of a recorded probe after the last pass, and of its baselines.
 
     Of a measurement of probes of one window and one layer: "S" and the baselines by name, over
     target; means over seeds.

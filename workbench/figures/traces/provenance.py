@@ -21,7 +21,7 @@ ROW: Final = 30
 LABELS: Final = 72
 """Most tokens whose symbols are written on the axis; of more, every so many."""
 WIDTH: Final = 100
-"""Letters, with a blank after each word, that have room beside each other on the axis."""
+"""Letters, with a blank after each word, that have room next to each other on the axis."""
 
 
 def share_matrix(

@@ -209,7 +209,7 @@ def right_elsewhere(
 ) -> None:
     """Try a function that was right once on other inputs, and compare it with `reference`.
 
-    `cases` holds arguments by what is different about them, as "with another beta". Raises
+    `cases` holds arguments by what is different about them, such as "with another beta". Raises
     `NotYet` if the function gives something else for one of them.
     """
     for different, arguments in cases.items():
