@@ -363,7 +363,7 @@ def _check(
         raise WorkbenchError(
             f"a trace of {queries} tokens of queries read alone, after {batch.context_tokens}",
             f"whole windows of {sleep.window} tokens before them, and at most one window of them",
-            "record with queries that are read on, or with fewer of them",
+            "record a model whose task has fewer queries, or reads them on (task.isolated = false)",
         )
     if "writes" in keep and not isinstance(model, WritingModel):
         raise WorkbenchError(
