@@ -77,7 +77,8 @@ def answer_table(
         *_bars(ordered, order, chance, what, theme),
     ]
     names = [f"<b>{labels[q]}</b>" if q == selected else labels[q] for q in order.tolist()]
-    every = max(1, len(symbols) // 24)
+    letters = sum(len(symbol) + 1 for symbol in symbols)
+    every = max(1, len(symbols) // 24, -(-letters // 48))  # so that no two labels overlap
     others = "; …: all others" if "other" in symbols else ""
     height = BELOW + ABOVE + max(ROW, min(2 * ROW, LEAST // len(rows))) * len(rows)
     edges = np.flatnonzero(np.diff(ordered["difficulty"].values)) + 0.5
