@@ -30,9 +30,19 @@ def test_every_setting_has_a_meaning_and_the_common_ones_come_first(task):
     assert "sleep.passes" not in names, "the arms say N"
 
 
-@pytest.mark.parametrize("experiment", [DEPO, RULE])
+@pytest.mark.parametrize(
+    "experiment", [DEPO, RULE, *(Experiment(task=k.Config()) for k in task_kinds().values())]
+)
 def test_what_is_shown_is_read_back(experiment):
     assert with_values(experiment, values_of(experiment)) == (experiment, {})
+
+
+def test_a_choice_among_numbers_is_typed():
+    words = Experiment(task=task_kinds()["gsm_infinite"].Config())
+    found, problems = with_values(words, {"task.d": "3"})
+    assert problems == {} and found.task.d == 3
+    _, problems = with_values(words, {"task.d": "4"})
+    assert problems == {"task.d": "'4' given; expected a whole number, one of 2, 3"}
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,9 @@ class Setting:
     """One field of a configuration.
 
     `name` is ``section.field`` and `describes` its meaning. `kind` is "integer", "number",
-    "boolean", "choice", "list" (written with commas) or "text"; `choices` are those of a choice, or
-    of a list's entries. `bounds` are in words, and `optional` allows an empty field.
+    "boolean", "choice", "list" (written with commas) or "text"; `choices` are those of a choice,
+    of a number that is one of a few, or of a list's entries. `bounds` are in words, and `optional`
+    allows an empty field.
     """
 
     name: str
@@ -71,7 +72,8 @@ class Setting:
             return None
         if self.kind == "list":
             return [part for part in re.split(r"[,\s]+", text.strip("[]() ")) if part]
-        return text
+        # a choice among numbers takes no text
+        return int(text) if self.kind == "integer" and text in self.choices else text
 
 
 @cache
@@ -182,6 +184,10 @@ def _setting(name: str, describes: str, schema: dict[str, Any]) -> Setting:
         if choices:
             bounds = "one or more of " + ", ".join(choices)
         return Setting(name, describes, "list", choices, bounds, optional)
+    if "enum" in part and part.get("type") == "integer":
+        allowed = tuple(map(str, part["enum"]))
+        bounds = f"one of {', '.join(allowed)}"
+        return Setting(name, describes, "integer", allowed, bounds, optional)
     if "enum" in part:
         return Setting(name, describes, "choice", tuple(part["enum"]), "", optional)
     kinds = {"integer", "number", "boolean"}
