@@ -122,7 +122,7 @@ def test_a_run_is_stopped_killed_and_resumed_to_the_same_weights(
         if run.state == "running" and run.step > stopped.step + 5 and not killed:
             assert kill(run.status)
             killed.append(read_run(folder))
-            assert not kill(run.status), "there is none left to kill"
+            assert not kill(run.status), "no process is left to kill"
 
     states = finish(sweep, sweep.runs, root, partial(work, root, Slots(2)), on_progress=shoot)
     assert killed[0].state == "died" and "without a word" in killed[0].problem

@@ -154,7 +154,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def recorded(path: Path | None) -> dict[str, dict[str, Any]]:
-    """Return the runs in a record by identity; none if there is no record yet."""
+    """Return the runs in a record by identity; an empty dict before there is a record."""
     if path is None or not path.exists():
         return {}
     return {run["labels"]["identity"]: run for run in read_record(path)["runs"]}

@@ -76,7 +76,7 @@ def learning_curves(
     reach = _reach(curves, against)
     for number, name in enumerate(names):
         one = _thin(curves.isel({dims.CONDITION: number}), "loss", every["loss"])
-        # for one condition the legend is of difficulties, so the loss has a colour of its own
+        # for one condition the legend is of difficulties, so the loss has its own colour
         number, label = (6, "loss") if single else (number, name)
         traces += _series(one, "loss", against, label, number, 0, theme)
     for column, level in enumerate(levels):

@@ -100,7 +100,7 @@ def open_client(named: str) -> Any:
 def only_mirror(root: Path, named: str) -> Iterator[None]:
     """Hold a folder of runs for mirroring to one store, so that no run is created there twice.
 
-    Raises WorkbenchError if another process mirrors it, or there is no such folder.
+    Raises WorkbenchError if another process mirrors it, or the folder does not exist.
     """
     if not root.is_dir():
         raise WorkbenchError(f"no folder {root}", "a folder of runs", "name it with --runs")

@@ -81,7 +81,7 @@ class Problem:
     """Sentences on the longest chain that leads to it, itself included; a constant has 1."""
     questions: list[int] = field(default_factory=list)
     given: int | None = None
-    """Reverse mode: the quantity whose value is told; the question's sentence is not."""
+    """Reverse mode: the quantity whose value is stated; that of the question is left out."""
 
 
 class Quantities:
@@ -214,13 +214,17 @@ class _Growing:
                 return None
             parents.append(new)
             waiting.append(new)
-        constant = random.randint(1, self.config.constants) if form in ("plus", "times") else 0
-        return Definition(quantity, form, constant, tuple(parents), "needed")
+        return Definition(quantity, form, self.number(form), tuple(parents), "needed")
+
+    def number(self, form: Form) -> int:
+        """Draw the constant of a sentence; 0 where its form has none."""
+        if form in ("constant", "plus", "times"):
+            return self.random.randint(1, self.config.constants)
+        return 0
 
     def constant(self, quantity: int, role: Role) -> Definition:
         """Return a quantity that is simply given."""
-        constant = self.random.randint(1, self.config.constants)
-        return Definition(quantity, "constant", constant, (), role)
+        return Definition(quantity, "constant", self.number("constant"), (), role)
 
     def unnecessary(self, operations: int) -> bool:
         """Add sentences that the answer does not depend on, half of them built on needed ones."""
@@ -248,9 +252,7 @@ class _Growing:
                 definition = self.constant(quantity, role)
             else:
                 form, number = self.random.choices(options, [mix[o] for o in options])[0]
-                constant = 0
-                if form in ("plus", "times"):
-                    constant = self.random.randint(1, self.config.constants)
+                constant = self.number(form)  # drawn before the parents
                 chosen = tuple(self.random.sample(parents, number))
                 definition = Definition(quantity, form, constant, chosen, role)
             if self.settle(definition):
@@ -305,7 +307,7 @@ def add_noise(
     random: Random,
     fits: Callable[[Definition], bool],
 ) -> None:
-    """Add distractors to a problem, each on one or two of its own sentences, until none fits.
+    """Add distractors, each built on one or two of the problem's sentences, while they fit.
 
     `fits` is asked about each, and counts those that it accepts. No sentence of the problem
     depends on a distractor, so the answer stays the same.

@@ -214,7 +214,7 @@ class Solution:
         self.story, self.theme, self.modulus = story, THEMES[theme], modulus
         self.by_subject: dict[str, Sentence] = {}
         self.facts: list[Sentence] = []
-        """Reverse problems: values that are told although other sentences lead to them."""
+        """Reverse problems: stated values that also follow from other sentences."""
         unknown = [s.subject for s in story.sentences if s.form == "unknown"]
         for sentence in story.sentences:
             total = (_parts(sentence.subject, self.theme) or ("",))[0] == "total"

@@ -102,7 +102,7 @@ class GsmInfinite(Task):
                 if self._part is not None and self._held_out(problem) == (self._part == TRAIN):
                     continue
                 drawn = True
-                room = config.length - self._context_length(problem)
+                room = config.length - len(self._context(problem))
                 if room >= 0:
                     break
             else:
@@ -130,10 +130,6 @@ class GsmInfinite(Task):
         code = int.from_bytes(hashlib.blake2b(shape, digest_size=8).digest(), "little")
         return code * 2.0**-64 < (self.config.held_out or 0)
 
-    def _context_length(self, problem: Problem) -> int:
-        """Return the tokens of a problem's context, without noise."""
-        return len(self._context(problem))
-
     def _fill(self, problem: Problem, room: int, random: Random) -> None:
         """Add noise until the next sentence would not fit into `room` tokens."""
 
@@ -151,11 +147,8 @@ class GsmInfinite(Task):
         for quantity in others:
             if len(problem.questions) == self.config.questions:
                 return
-            if self._operations(problem, quantity) <= self.config.max_operations:
+            if operations_of(problem, quantity, self._quantities) <= self.config.max_operations:
                 problem.questions.append(quantity)
-
-    def _operations(self, problem: Problem, quantity: int) -> int:
-        return operations_of(problem, quantity, self._quantities)
 
     def _context(self, problem: Problem) -> list[int]:
         """Return the symbol ids of a problem's context."""
@@ -184,8 +177,10 @@ class GsmInfinite(Task):
     def _asked(self, problem: Problem, quantity: int) -> _Question:
         """Return a question of a problem, with its answer and its difficulty."""
         told = quantity if problem.given is None else problem.given
-        by_depth = self.config.difficulty == "depth"
-        level = problem.depths[told] if by_depth else self._operations(problem, told)
+        if self.config.difficulty == "depth":
+            level = problem.depths[told]
+        else:
+            level = operations_of(problem, told, self._quantities)
         return _Question(self._wording.names[quantity], problem.values[quantity], level)
 
     def _batch(self, contexts: list[list[int]], asked: list[list[_Question]]) -> Batch:

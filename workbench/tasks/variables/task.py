@@ -79,7 +79,8 @@ class Variables(Task):
         """Draw problems; tokens [example, token]."""
         check_room(self, count)
         random = Random(generator.integers(0, 2**63, dtype=np.uint64).item())
-        return self._batch([self._draw(random) for _ in range(count)], random)
+        problems = [self._draw(random) for _ in range(count)]
+        return self._laid_out([self._told_and_asked(drawn, random) for drawn in problems])
 
     def _draw(self, random: Random) -> list[Sentence]:
         """Draw the sentences of one problem, parents before children."""
@@ -102,35 +103,16 @@ class Variables(Task):
             sentences.append(Sentence(name, tuple(parents), step))
         return sentences
 
-    def _ordered(self, sentences: list[Sentence], random: Random) -> list[Sentence]:
-        """Return sentences in the order in which they are told."""
+    def _told_and_asked(
+        self, sentences: list[Sentence], random: Random
+    ) -> tuple[list[Sentence], list[str], dict[str, tuple[int, int]]]:
+        """Return a problem as `_laid_out` takes it, sentences and queries in random order."""
         told = random.sample(sentences, len(sentences))
-        if self.config.order == "shuffled":
-            return told
-        by_name = {s.subject: s for s in told}
-        ordered: dict[str, Sentence] = {}
-
-        def visit(sentence: Sentence) -> None:
-            for parent in sentence.parents:
-                if parent not in ordered:
-                    visit(by_name[parent])
-            ordered.setdefault(sentence.subject, sentence)
-
-        for sentence in told:
-            visit(sentence)
-        return list(ordered.values())
-
-    def _batch(self, problems: list[list[Sentence]], random: Random | None) -> Batch:
-        """Lay problems out; sentences and queries keep their order without `random`."""
-        rows = []
-        for sentences in problems:
-            values = self._values(sentences)
-            told = sentences if random is None else self._ordered(sentences, random)
-            asked = [s.subject for s in told]
-            if random is not None:
-                random.shuffle(asked)
-            rows.append((told, asked, values))
-        return self._laid_out(rows)
+        if self.config.order == "parents_first":
+            told = self._resolved(told)
+        asked = [s.subject for s in told]
+        random.shuffle(asked)
+        return told, asked, self._values(sentences)
 
     def _laid_out(
         self, rows: list[tuple[list[Sentence], list[str], dict[str, tuple[int, int]]]]
