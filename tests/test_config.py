@@ -207,6 +207,8 @@ def test_defaults_are_the_options_of_the_paper():
         "write": "every_pass",
         "feed_back": True,
         "wake_passes": 1,
+        "order": "mask",
+        "wake_writes": True,
     }  # fmt: skip
     paper = DepoConfig(), Rule110Config()
     assert (paper[0].nodes, paper[0].max_hops, paper[0].queries) == (75, 16, 10)

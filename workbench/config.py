@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
@@ -116,7 +116,7 @@ class RandomPasses(Frozen):
     """N drawn uniformly from low..high, once per batch (random N in training)."""
 
     kind: Literal["random"] = "random"
-    low: int = Field(1, ge=1, le=MOST_PASSES)
+    low: int = Field(1, ge=0, le=MOST_PASSES)
     high: int = Field(4, ge=1, le=MOST_PASSES)
 
     @model_validator(mode="after")
@@ -150,7 +150,7 @@ class UntilAnswersSettle(Frozen):
 
 
 Passes = (
-    Annotated[int, Field(ge=1, le=MOST_PASSES)]
+    Annotated[int, Field(ge=0, le=MOST_PASSES)]
     | Annotated[RandomPasses | UntilMemorySettles | UntilAnswersSettle, Field(discriminator="kind")]
 )
 
@@ -163,7 +163,8 @@ class SleepConfig(Frozen):
     window : int
         L, tokens per window; the KV cache is evicted after each.
     passes : int or a rule
-        N: fixed, random (training), or decided after each pass.
+        N: fixed, random (training), or decided after each pass. 0 only with order =
+        "predict_then_sleep": the plain hybrid, which reads each window once.
     eviction : {"hard", "sliding"}
         Hard: the whole KV cache goes. Sliding: the newest L - 1 tokens' KV stays.
     loop : (int, int) or None
@@ -188,7 +189,17 @@ class SleepConfig(Frozen):
     wake_passes : int
         Passes over a window with labels before the answer is read; 1 in the paper. More loops at
         wake time, and answering costs as many times more.
+    order : {"mask", "predict_then_sleep"}
+        "mask" is the paper's: a window with labels is read awake and never slept on.
+        "predict_then_sleep" is for text, where every token is a label: a window with labels is read
+        awake, its KV cache is dropped, and N passes without loss follow. Queries read alone are
+        never slept on.
+    wake_writes : bool
+        predict_then_sleep: whether S keeps what the wake pass wrote. False with N = 0 never writes
+        to S, so that nothing but a kept KV cache crosses a boundary.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("order", "wake_writes")
 
     window: int = Field(16, ge=2, le=MOST_TOKENS)
     passes: Passes = 1
@@ -202,6 +213,25 @@ class SleepConfig(Frozen):
     write: Literal["every_pass", "last_pass"] = "every_pass"
     feed_back: bool = True
     wake_passes: int = Field(1, ge=1, le=MOST_PASSES)
+    order: Literal["mask", "predict_then_sleep"] = "mask"
+    wake_writes: bool = True
+
+    @model_validator(mode="after")
+    def _order_defined(self) -> Self:
+        fewest = self.passes.low if isinstance(self.passes, RandomPasses) else self.passes
+        if self.order == "mask" and fewest == 0:
+            raise ValueError(
+                "passes = 0 needs order = 'predict_then_sleep': without a sleep nothing would read "
+                "a window that has no labels; N = 1 is the plain hybrid"
+            )
+        if self.order == "mask" and not self.wake_writes:
+            raise ValueError("wake_writes = false needs order = 'predict_then_sleep'")
+        if self.order != "mask" and isinstance(self.passes, UntilAnswersSettle):
+            raise ValueError(
+                "order = 'predict_then_sleep' needs an N that does not depend on the text still to "
+                "come: fixed, random, or until_memory_settles"
+            )
+        return self
 
     @model_validator(mode="after")
     def _ablations_defined(self) -> Self:
@@ -300,8 +330,8 @@ class TrainingConfig(Frozen):
     eval_every: int = Field(0, ge=0, le=10**9)
     checkpoint_every: int = Field(200, ge=1, le=10**9)
     eval_count: int = Field(1000, ge=1, le=MOST_TOKENS)
-    eval_passes: tuple[Annotated[int, Field(ge=1, le=MOST_PASSES)], ...] = ()
-    final_passes: tuple[Annotated[int, Field(ge=1, le=MOST_PASSES)], ...] = ()
+    eval_passes: tuple[Annotated[int, Field(ge=0, le=MOST_PASSES)], ...] = ()
+    final_passes: tuple[Annotated[int, Field(ge=0, le=MOST_PASSES)], ...] = ()
     threads: int = Field(1, ge=1, le=1024)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -331,6 +361,13 @@ class Experiment(Frozen):
                     f"sleep.loop {self.sleep.loop} must satisfy 0 <= a < b <= "
                     f"{len(self.model.layers)} (the number of layers)"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _tested_without_sleep(self) -> Self:
+        tested = (*self.training.eval_passes, *self.training.final_passes)
+        if 0 in tested and self.sleep.order == "mask":
+            raise ValueError("testing at N = 0 needs sleep.order = 'predict_then_sleep'")
         return self
 
 

@@ -115,9 +115,10 @@ def test_samples_as_text_are_a_function_of_the_seed(run):
         (["eval", "nothing"], "no checkpoint 'nothing'; expected a bundled name .*hf://owner/name"),
         (["eval", "hf://a/b"], r"without the package huggingface_hub.*sleep-workbench\[hf\]"),
         (
-            ["eval", "x", "--passes", "0"],
-            "'0' is not a valid number of passes; expected a whole number",
+            ["eval", "x", "--passes", "0.5"],
+            "'0.5' is not a valid number of passes; expected a whole number",
         ),
+        (["eval", "depo-n8-n1", "--passes", "0"], "passes = 0 needs order = 'predict_then_sleep'"),
         (["eval", "x", "--passes", "1,,2"], "'' is not a valid number"),
         (["eval", "depo-n8-n1", "--device", "banana"], "device 'banana'; expected a device of"),
         (

@@ -94,6 +94,15 @@ def test_looping_awake_is_paid_by_every_answer():
     assert thrice.sleep == once.sleep
 
 
+def test_a_window_with_labels_can_be_slept_on_too():
+    """Both windows have 8 tokens, so a pass over either costs the same."""
+    layers = ("attention", "gated_delta")
+    mask, predict = (
+        cost(experiment(*layers, passes=3, order=order)) for order in ("mask", "predict_then_sleep")
+    )
+    assert predict.wake == mask.wake and predict.sleep == 2 * mask.sleep
+
+
 def test_random_n_is_the_mean_over_n():
     drawn = {"kind": "random", "low": 1, "high": 3}
     layers = ("attention", "gated_delta")

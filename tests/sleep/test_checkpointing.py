@@ -35,6 +35,7 @@ def gradients(model, batch, **options):
         {"eviction": "sliding", "conv_state": "carry"},
         {"eviction": "sliding", "loop": (1, 3), "kept_kv": "first"},
         {"final_norm": "inside"},
+        {"order": "predict_then_sleep"},
         {"passes": {"kind": "until_memory_settles", "tolerance": 1e-9, "cap": 2}},
         {"passes": {"kind": "until_answers_settle", "cap": 3}, "loop": (1, 3)},
     ],

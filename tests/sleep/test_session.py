@@ -57,6 +57,26 @@ def test_equals_the_batch_to_the_bit(stream, make_batch, assert_same_memory, con
     assert_same_memory(session.memory, expected[-1].memory)
 
 
+@pytest.mark.parametrize("passes", [0, 2])
+def test_a_text_is_predicted_and_slept_on_as_in_training(
+    stream, make_batch, assert_same_memory, passes
+):
+    """The session knows no labels; every window is read awake all the same."""
+    config = SleepConfig(window=4, passes=passes, order="predict_then_sleep", eviction="sliding")
+    session, batch = stream(config), make_batch(0, 4)
+    with torch.no_grad():
+        expected = list(read(session.model, batch, config))
+    events = feed(session, batch.tokens[:, :12], (3, 7))
+    for found, one in zip(events, expected[: 3 * (passes + 2)], strict=True):
+        assert type(found) is type(one)
+        assert_same_memory(found.memory, one.memory)
+        assert not isinstance(one, Wake) or torch.equal(found.logits, one.logits)
+    look = session.answer(batch.tokens[:, 12:16])
+    assert torch.equal(look, session.answer(batch.tokens[:, 12:16], keep=True))
+    assert torch.equal(look, expected[-passes - 2].logits)
+    assert_same_memory(session.memory, expected[-1].memory)
+
+
 def test_sleeps_when_the_window_is_full_and_not_before(stream, make_batch):
     session, tokens = stream(CONFIGS["hard"]), make_batch(3, 0).tokens
     assert session.push(tokens[:, :3]) == []

@@ -96,4 +96,4 @@ def whole(what: str, low: int = 1, high: int = LARGEST) -> Callable[[str], int]:
 
 
 seed = whole("seed", 0, 2**63 - 1)
-passes = whole("number of passes", 1, 1024)
+passes = whole("number of passes", 0, 1024)

@@ -69,6 +69,11 @@ def at_equal_flops(experiment: Experiment, reference: Experiment) -> Experiment:
     return with_settings(experiment, training={"steps": max(steps, 1)})
 
 
+def _plain(base: Experiment, **more: Any) -> Experiment:
+    """Return the plain hybrid, which reads each window once."""
+    return _sleep(base, 1 if base.sleep.order == "mask" else 0, **more)
+
+
 def _sleep(base: Experiment, passes: Any, **more: Any) -> Experiment:
     return with_settings(base, sleep={"passes": passes, **more})
 
@@ -78,7 +83,7 @@ def _random(base: Experiment, passes: int) -> Experiment:
 
 
 def _deeper(base: Experiment, passes: int) -> Experiment:
-    pattern, once = base.model.layers, _sleep(base, 1)
+    pattern, once = base.model.layers, _plain(base)
     candidates = (
         with_settings(once, model={"layers": (pattern * DEEPEST)[:depth]})
         for depth in range(len(pattern), DEEPEST * len(pattern) + 1)
@@ -87,7 +92,7 @@ def _deeper(base: Experiment, passes: int) -> Experiment:
 
 
 def _wider(base: Experiment, passes: int) -> Experiment:
-    model, once = base.model, _sleep(base, 1)
+    model, once = base.model, _plain(base)
     step = 2 * model.attention_heads  # RoPE turns channels in pairs
     first = -(-model.width // step) * step
     sizes = (
@@ -99,11 +104,11 @@ def _wider(base: Experiment, passes: int) -> Experiment:
 
 
 def _longer(base: Experiment, passes: int) -> Experiment:
-    return at_equal_flops(_sleep(base, 1), _sleep(base, passes))
+    return at_equal_flops(_plain(base), _sleep(base, passes))
 
 
 def _wake_loop(base: Experiment, passes: int) -> Experiment:
-    return at_equal_flops(_sleep(base, 1, wake_passes=passes), _sleep(base, passes))
+    return at_equal_flops(_plain(base, wake_passes=passes), _sleep(base, passes))
 
 
 def _matched(candidates: Iterable[Experiment], reference: Experiment) -> Experiment:
@@ -124,6 +129,8 @@ def _matched(candidates: Iterable[Experiment], reference: Experiment) -> Experim
 
 def _retained_cache(base: Experiment, passes: int) -> Experiment:
     task = make_task(base.task)
+    if base.sleep.order == "predict_then_sleep":
+        passes = 0  # nothing comes after the only window, which has been read awake
     return _sleep(base, passes, window=task.context_tokens + task.query_tokens)
 
 

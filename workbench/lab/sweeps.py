@@ -72,7 +72,7 @@ class ArmAxis(Frozen):
     """
 
     arm: str
-    passes: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1)
+    passes: tuple[Annotated[int, Field(ge=0)], ...] = Field((1,), min_length=1)
     equal_flops: bool = False
     set: dict[str, Any] = {}
 

@@ -9,12 +9,14 @@
         labels:     h, S := Blocks(h, S); logits := Head(h)     wake, one pass
         evict the KV cache; h is thrown away, S crosses the boundary
 
-Source: arXiv 2605.26099, Algorithm 1 (hard eviction) and its sliding variant.
+Source: arXiv 2605.26099, Algorithm 1 (hard eviction) and its sliding variant. Ours is the order
+"predict_then_sleep", for text: after the wake, a window with labels is slept on as the others are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any, cast
@@ -28,7 +30,14 @@ from workbench.config import SleepConfig
 from workbench.model.memory import Memory
 from workbench.sleep.checks import check_options, check_start
 from workbench.sleep.contract import SleepingModel
-from workbench.sleep.events import Boundary, Event, Eviction, SleepPass, Wake, before_window
+from workbench.sleep.events import (
+    Boundary,
+    Event,
+    Eviction,
+    SleepPass,
+    before_window,
+    boundary_after,
+)
 from workbench.sleep.eviction import evict
 from workbench.sleep.one_pass import (
     blocks_of,
@@ -43,7 +52,7 @@ from workbench.sleep.one_pass import (
 )
 from workbench.sleep.passes import PassRule, is_last, resolve
 from workbench.sleep.waking import answers_now
-from workbench.sleep.windows import DeviceBatch, Window, split_windows
+from workbench.sleep.windows import DeviceBatch, Window, slept_on, split_windows
 
 
 def read(
@@ -86,17 +95,17 @@ def read(
     Yields
     ------
     Event
-        `SleepPass` after every pass, `Wake` after a window with labels, `Eviction` after each
-        window.
+        `SleepPass` after every pass, `Wake` when a window with labels has been read, `Eviction`
+        after each window.
 
     Raises
     ------
     WorkbenchError
         The loop range does not fit the model; N is random and there is no generator; only the
-        last pass writes and a rule decides which one that is; or this reading has no such `start`.
+        last pass writes and a rule decides which one that is; N is 0 and a window has no labels; or
+        this reading has no such `start`.
     """
     passes = rule if rule is not None else resolve(sleep, generator)
-    check_options(sleep, model.depth, passes)
     windows = split_windows(
         batch,
         sleep.window,
@@ -104,26 +113,28 @@ def read(
         device=model.device,
         on_device=on_device,
     )
+    check_options(sleep, model.depth, passes, windows)
     if start is None:
         start = before_window(0, model.empty_memory(len(batch)) if memory is None else memory)
     else:
         check_start(start, memory, windows, passes, sleep)
     boundary = start
     for window in windows[start.window :]:
-        memory = boundary.memory
-        event: SleepPass | Wake
-        if window.has_loss:
-            event = wake(model, window, sleep, memory)
+        asleep = slept_on(window, sleep)
+        if window.has_loss and not (boundary.woken or boundary.sleep_pass):
+            event = wake(model, window, sleep, boundary.memory)
+            if asleep and passes != 0:
+                event = replace(event, memory=event.memory.replace(kv=boundary.memory.kv))
             yield event
-            memory = event.memory
-        else:
+            boundary = boundary_after(event)
+        if asleep:
             answers = partial(answers_now, model, windows[window.index + 1 :], sleep)
             for event in _sleep(model, window, sleep, boundary, passes, answers, every_output):
                 yield event
-                memory = event.memory
-        memory = evict(memory, sleep)
-        yield Eviction(window, memory)
-        boundary = before_window(window.index + 1, memory)
+                boundary = boundary_after(event)
+        evicted = Eviction(window, evict(boundary.memory, sleep))
+        yield evicted
+        boundary = boundary_after(evicted)
 
 
 def _sleep(

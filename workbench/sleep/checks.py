@@ -7,11 +7,16 @@ from workbench.errors import WorkbenchError
 from workbench.model.memory import Memory
 from workbench.sleep.events import Boundary
 from workbench.sleep.passes import PassRule
-from workbench.sleep.windows import Window
+from workbench.sleep.windows import Window, slept_on
 
 
-def check_options(sleep: SleepConfig, depth: int, passes: int | PassRule) -> None:
-    """Refuse a loop outside the model, and writes of the last pass only if N is not known."""
+def check_options(
+    sleep: SleepConfig, depth: int, passes: int | PassRule, windows: list[Window]
+) -> None:
+    """Refuse a loop outside the model, and writes of the last pass only if N is not known.
+
+    With N = 0, also a window that is neither read awake nor slept on.
+    """
     begin, end = sleep.loop or (0, depth)
     if not 0 <= begin < end <= depth:
         raise WorkbenchError(
@@ -30,6 +35,13 @@ def check_options(sleep: SleepConfig, depth: int, passes: int | PassRule) -> Non
             "write = 'last_pass' with a rule that decides after each pass",
             "an N known before the sleep",
             "fix N with sleep.with_passes(N)",
+        )
+    unread = [window.index for window in windows if not window.has_loss]
+    if passes == 0 and unread:
+        raise WorkbenchError(
+            f"N = 0 and window {unread[0]}, which has no labels",
+            "labels in every window, or nothing reads it",
+            "use N = 1, which reads such a window once",
         )
 
 
@@ -50,8 +62,16 @@ def check_start(
         raise WorkbenchError(
             given, f"a window from 0 to {len(windows) - 1}", "take a boundary of the same layout"
         )
-    asleep = not windows[start.window].has_loss
-    most = (passes if isinstance(passes, int) else start.sleep_pass) if asleep else 0
+    window = windows[start.window]
+    if start.woken and (start.sleep_pass or not window.has_loss):
+        raise WorkbenchError(
+            f"{given}, woken",
+            "sleep pass 0 of a window with labels",
+            "take the boundary after a Wake of the same layout",
+        )
+    most = 0
+    if slept_on(window, sleep):
+        most = passes if isinstance(passes, int) else start.sleep_pass
     if not 0 <= start.sleep_pass <= most:
         raise WorkbenchError(
             given,

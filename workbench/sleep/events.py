@@ -26,7 +26,7 @@ class SleepPass:
     memory: Memory
     """S, convolution tails and KV cache after the pass."""
     carried: Memory
-    """The memory carried into the window, before its first pass."""
+    """The memory that the first pass over the window began with."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Wake:
     logits: Tensor
     """``[batch, token, symbol]``; position t predicts token t + 1 of the same window."""
     memory: Memory
-    """The wake pass writes to S too."""
+    """The wake pass writes to S too, unless ``sleep.wake_writes`` is False. If a sleep over the
+    window follows, the KV cache is as it was before the window."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,14 @@ class Boundary:
     memory: Memory
     """S, convolution tails and KV cache at this boundary."""
     carried: Memory
-    """The memory carried into the window; the same as `memory` if `sleep_pass` is 0."""
+    """The memory that the first pass begins with; the same as `memory` if `sleep_pass` is 0."""
+    woken: bool = False
+    """Whether this is after the wake pass over the window and before its first sleep pass."""
 
     def with_memory(self, memory: Memory) -> Boundary:
         """Return the same boundary with another memory: a patch.
 
-        Before a window, that memory is also the one carried into it.
+        Before the first pass, that memory is also the one it begins with.
         """
         carried = memory if self.sleep_pass == 0 else self.carried
         return replace(self, memory=memory, carried=carried)
@@ -85,10 +88,11 @@ def before_window(index: int, memory: Memory) -> Boundary:
     return Boundary(index, 0, None, memory, memory)
 
 
-def boundary_after(event: SleepPass | Eviction) -> Boundary:
+def boundary_after(event: Event) -> Boundary:
     """Return the boundary after an event; after an eviction, the one before the next window."""
+    index, memory = event.window.index, event.memory
     if isinstance(event, SleepPass):
-        return Boundary(
-            event.window.index, event.sleep_pass, event.hidden, event.memory, event.carried
-        )
-    return before_window(event.window.index + 1, event.memory)
+        return Boundary(index, event.sleep_pass, event.hidden, memory, event.carried)
+    if isinstance(event, Wake):
+        return Boundary(index, 0, None, memory, memory, woken=True)
+    return before_window(index + 1, memory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,16 @@ class Session:
     def push(self, tokens: np.ndarray) -> list[Event]:
         """Take tokens ``[batch, token]``; sleep on each window that becomes full.
 
-        Returns the passes and evictions that took place; empty while the window fills.
+        With predict_then_sleep a full window is read awake first, as text in training is. Returns
+        the wakes, passes and evictions that took place; empty while the window fills.
         """
         waiting = np.concatenate((self.pending, self._checked(tokens)), axis=1)
         full = waiting.shape[1] - waiting.shape[1] % self.sleep.window
         events: list[Event] = []
         if full:
             whole = _unlabelled(waiting[:, :full])
+            if self.sleep.order == "predict_then_sleep":
+                whole.loss_mask[:] = np.arange(full) % self.sleep.window > 0
             events = list(read(self.model, whole, self.sleep, memory=self.memory))
             self.memory = events[-1].memory
         self.pending = waiting[:, full:].copy()  # a view would keep the tokens slept on
@@ -60,10 +64,10 @@ class Session:
         """Read the pending tokens and `tokens` awake, in one pass, and return the logits.
 
         `tokens`: the question, int64 ``[batch, token]``, at least one token. `keep`: False leaves
-        the session as it was. True keeps what the wake writes to S and evicts the window, as after
-        a labelled window in training. Returns ``[batch, token, symbol]`` for the tokens given; the
-        last position predicts what comes next. Raises WorkbenchError: pending tokens and question
-        together are longer than the window.
+        the session as it was. True ends the window as training ends one with labels: keeps what the
+        wake writes to S, sleeps if the order is predict_then_sleep, and evicts. Returns
+        ``[batch, token, symbol]`` for the tokens given; the last position predicts what comes next.
+        Raises WorkbenchError: pending tokens and question together are longer than the window.
         """
         question = self._checked(tokens)
         joined = np.concatenate((self.pending, question), axis=1)
@@ -75,10 +79,12 @@ class Session:
             )
         labelled = _unlabelled(joined)
         labelled.loss_mask[:, self.pending.shape[1] :] = True
-        wake, evicted = read(self.model, labelled, self.sleep, memory=self.memory)
+        wake, *rest = islice(
+            read(self.model, labelled, self.sleep, memory=self.memory), None if keep else 1
+        )
         assert isinstance(wake, Wake)
         if keep:
-            self.memory, self.pending = evicted.memory, joined[:, :0].copy()
+            self.memory, self.pending = rest[-1].memory, joined[:, :0].copy()
         return wake.logits[:, -question.shape[1] :]
 
     def erase(self) -> None:

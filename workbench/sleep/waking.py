@@ -21,7 +21,8 @@ def wake_now(
     """Return what the model would answer if it woke with this memory.
 
     Reads the windows of `batch` that carry labels and come after window `after`, one pass each.
-    Windows without labels are skipped, as if they had not arrived yet.
+    Windows without labels are skipped, as if they had not arrived yet. With predict_then_sleep it
+    is as if the model slept no more: N = 0 from here on.
     """
     windows = split_windows(
         batch, sleep.window, mask_padding=sleep.mask_padding, device=model.device

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from workbench.batch import Batch
+from workbench.config import SleepConfig
 
 
 class DeviceBatch(NamedTuple):
@@ -40,6 +41,11 @@ class Window:
     """Tokens with a label that have a position before them in the window."""
     isolated: int = 0
     """Tokens of each query, if the window holds queries that do not see each other; else 0."""
+
+
+def slept_on(window: Window, sleep: SleepConfig) -> bool:
+    """Return whether a window is slept on: without labels, or after it has been read awake."""
+    return not window.has_loss or (sleep.order == "predict_then_sleep" and not window.isolated)
 
 
 def to_device(batch: Batch, device: torch.device) -> DeviceBatch:

@@ -196,9 +196,9 @@ def measure_latency(
 
 
 def default_passes(sleep: SleepConfig) -> tuple[int, ...]:
-    """Return the N to test where none is named: the trained N, or 1..high for random N."""
+    """Return the N to test where none is named: the trained N, or all up to high for random N."""
     if isinstance(sleep.passes, RandomPasses):
-        return tuple(range(1, sleep.passes.high + 1))
+        return tuple(range(min(sleep.passes.low, 1), sleep.passes.high + 1))
     if isinstance(sleep.passes, int):
         return (sleep.passes,)
     return tuple(range(1, sleep.passes.cap + 1))

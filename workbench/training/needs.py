@@ -48,7 +48,8 @@ def training_bytes(experiment: Experiment, task: Task) -> int:
     Counted are the weights, their gradients and one moment of each (12 bytes a parameter); the
     batch; S after every window; the logits; and what the backward pass needs of the residual
     stream: one value per token, channel and pass, and per fast-weight layer as well where nothing
-    is recomputed. A random N counts with its largest value, a rule with a single pass.
+    is recomputed. A random N counts with its largest value, a rule with a single pass. With
+    predict_then_sleep the wake counts where N is 0, and for the tokens of queries.
     """
     config, model, sleep = experiment.training, experiment.model, experiment.sleep
     parameters = sum(tensor.numel() for tensor in expected_weights(model).values())
@@ -57,13 +58,16 @@ def training_bytes(experiment: Experiment, task: Task) -> int:
     passes = sleep.passes if isinstance(sleep.passes, int) else 1
     if isinstance(sleep.passes, RandomPasses):
         passes = sleep.passes.high
+    predicting = sleep.order == "predict_then_sleep"
+    passes = max(passes, 1) if predicting else passes
     first, last = sleep.loop or (0, len(model.layers))
     memories = sum(kind != "attention" for kind in model.layers[first:last])
     kept_passes = {"none": passes, "pass": passes, "window": 1}[sleep.checkpointing]
     kept_blocks = max(memories, 1) if sleep.checkpointing == "none" else 1
     width = 2 if config.dtype == "bfloat16" else 4
     state = 4 * memories * model.gdn_heads * model.key_dim * model.value_dim
-    stream = width * model.width * task.context_tokens * kept_passes * kept_blocks
+    read = task.context_tokens * kept_passes + (task.query_tokens if predicting else 0)
+    stream = width * model.width * read * kept_blocks
     labels = width * task.query_tokens * model.vocabulary
     sequence = TOKEN_BYTES * tokens + state * windows + stream + labels
     return 12 * parameters + config.batch_size * sequence
