@@ -221,8 +221,8 @@ class SleepConfig(Frozen):
         fewest = self.passes.low if isinstance(self.passes, RandomPasses) else self.passes
         if self.order == "mask" and fewest == 0:
             raise ValueError(
-                "passes = 0 needs order = 'predict_then_sleep': without a sleep nothing would read "
-                "a window that has no labels; N = 1 is the plain hybrid"
+                "passes = 0 needs order = 'predict_then_sleep'; in the order 'mask' the plain "
+                "hybrid, which reads each window once, is N = 1"
             )
         if self.order == "mask" and not self.wake_writes:
             raise ValueError("wake_writes = false needs order = 'predict_then_sleep'")

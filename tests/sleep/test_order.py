@@ -6,7 +6,6 @@ from pydantic import ValidationError
 from torch.testing import assert_close
 
 from workbench.config import RandomPasses, SleepConfig, UntilAnswersSettle, UntilMemorySettles
-from workbench.errors import WorkbenchError
 from workbench.model import Memory
 from workbench.sleep import Eviction, SleepPass, Wake, before_window, read, wake_now
 from workbench.sleep.reference import reference
@@ -155,6 +154,11 @@ def test_settings_that_mean_nothing_are_refused(options, message):
         predict(**options)
 
 
-def test_a_window_that_nothing_would_read_is_refused(tiny_model, make_batch):
-    with pytest.raises(WorkbenchError, match="N = 0 and window 0, which has no labels"):
-        next(read(tiny_model(), make_batch(1, 1), predict(passes=0)))
+def test_without_passes_a_window_without_labels_is_read_once_all_the_same(tiny_model, make_batch):
+    model, batch = tiny_model(*FOUR), make_batch(2, 1)
+    plain, once = (
+        list(read(model, batch, sleep))
+        for sleep in (predict(passes=0), SleepConfig(window=4, passes=1))
+    )
+    assert kinds(plain)[::2] == [("Wake", 0, None), ("Wake", 1, None), ("Wake", 2, None)]
+    assert_close(wakes(plain)[-1].logits, wakes(once)[0].logits, rtol=0, atol=1e-12)

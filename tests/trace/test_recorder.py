@@ -102,6 +102,45 @@ def test_every_way_to_sleep_is_rebuilt_and_is_that_of_the_reading(tiny_model, ma
     np.testing.assert_allclose(trace["states"]["norm"].values, norm, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"eviction": "sliding", "wake_passes": 2}, {"wake_writes": False}],
+    ids=str,
+)
+def test_a_window_predicted_and_slept_on_has_two_entries(tiny_model, make_batch, options):
+    model, batch = tiny_model(*STACK), make_batch(0, 3, pads=(0, 1, 2), short=1)
+    sleep = SleepConfig(window=4, passes=2, order="predict_then_sleep", **options)
+    trace = record(model, batch, sleep)
+    assert_rebuilt(trace, 1e-12)
+    assert trace["of_window"].values.tolist() == [0, 0, 1, 1, 2, 2]
+    assert trace["asleep"].values.tolist() == [False, True] * 3
+    assert trace["n_passes"].values.tolist() == [sleep.wake_passes, 2] * 3
+    readout = trace["readout"].to_dataset(inherit=False)
+    with torch.no_grad():
+        events = list(read(model, batch, sleep))
+    for event in (e for e in events if isinstance(e, SleepPass | Wake)):
+        awake = isinstance(event, Wake)
+        entry = 2 * event.window.index + (not awake)
+        last = sleep.wake_passes if awake else event.sleep_pass
+        stored = trace["states"]["fast_weight"].isel(window=entry, sleep_pass=last)
+        for layer, state in event.memory.fast_weights.items():
+            np.testing.assert_array_equal(stored.sel(layer=layer).values, state)
+        if awake:  # the answers given in this window, query by query
+            given = answer_scores([event], batch).isel(query=event.window.index)
+            found = readout.isel(window=entry, sleep_pass=0, query=event.window.index, drop=True)
+            xr.testing.assert_equal(found, given)
+    found = batch_of(trace)
+    for name in ("tokens", "loss_mask", "valid", "answer_of", "difficulty"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(batch, name))
+
+
+def test_without_passes_every_entry_is_awake(tiny_model, make_batch):
+    sleep = SleepConfig(window=4, passes=0, order="predict_then_sleep")
+    trace = record(tiny_model(*STACK), make_batch(1, 2), sleep)
+    assert not trace["asleep"].any() and trace.attrs["n_sleep"] == 0
+    assert_rebuilt(trace, 1e-12)
+
+
 def test_layers_outside_the_loop_write_in_one_pass(tiny_model, make_batch):
     trace = record(tiny_model(*STACK), make_batch(), SleepConfig(window=4, passes=3, loop=(0, 2)))
     strength = trace["writes"]["beta"].isel(window=0, layer=1).sum(("gdn_head", "token"))

@@ -13,6 +13,7 @@ from workbench.trace import record
 from workbench.training.loss import answer_probabilities
 from workbench.views.cursor.cursor import BoundaryIndex
 from workbench.views.cursor.problem import drawn
+from workbench.views.cursor.words import where
 from workbench.views.stepper.walk import OTHER, Walk, summarise
 
 
@@ -43,6 +44,34 @@ def checkpoint(request, checkpoints):
 
 def stacked(memory):
     return np.stack([memory.fast_weights[i][0].numpy() for i in sorted(memory.fast_weights)])
+
+
+@torch.no_grad()
+def test_a_window_that_is_predicted_and_slept_on_is_two_of_the_walk(checkpoint):
+    walk = make(checkpoint, 2, order="predict_then_sleep")
+    extent, wakes = walk.extent, []
+    entries = list(zip(extent.of_window, extent.awake, strict=True))
+    assert entries[-2:] == [(extent.of_window[-1], True), (extent.of_window[-1], False)]
+    for event in read(checkpoint.model, walk.batch, walk.sleep):
+        window = event.window.index
+        if isinstance(event, Eviction):
+            continue
+        entry = entries.index((window, isinstance(event, Wake)))
+        reached = BoundaryIndex(entry, getattr(event, "sleep_pass", 1))
+        np.testing.assert_array_equal(stacked(walk.memory(reached)), stacked(event.memory))
+        if isinstance(event, Wake):
+            wakes.append(event)
+            asleep = BoundaryIndex(entry + 1, 0)
+            np.testing.assert_array_equal(stacked(walk.memory(asleep)), stacked(event.memory))
+            assert walk.cached_tokens(asleep) == range(event.window.start, event.window.start)
+            name, said = where(asleep, extent, np.nan, walk.sleep)
+            assert f"(the text's window {window + 1}, again)" in name and "just read" in said
+    found = walk.answers(extent.boundaries[-1])
+    expected = answer_probabilities(wakes, walk.batch)[0, : extent.queries]
+    right = walk.batch.tokens[0, (walk.batch.answer_of[0] >= 0).argmax()]
+    np.testing.assert_array_equal(found["right_probability"][0], expected[0, right])
+    assert found["given"].all() and walk.answer_curves.sizes["window"] == len(entries)
+    assert set(walk.rewrites(extent.layers[0])) == set(np.flatnonzero(~np.array(extent.awake)))
 
 
 @torch.no_grad()

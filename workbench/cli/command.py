@@ -1,4 +1,4 @@
-"""The ``workbench`` command: serve, train, sweep, trace, eval, sample, checkpoints, doctor.
+"""The ``workbench`` command: serve, train, sweep, trace, eval, generate, sample, doctor and others.
 
 Results go to standard output (``--json`` where a program reads them), progress and messages to
 standard error. Bad input, and an output that cannot be written, is one line and exit code 2; an
@@ -16,7 +16,18 @@ from contextlib import suppress
 from typing import Any
 
 import workbench
-from workbench.cli import catalogue, evaluate, measure, mirror, results, runs, sweeps, trace, train
+from workbench.cli import (
+    catalogue,
+    evaluate,
+    generate,
+    measure,
+    mirror,
+    results,
+    runs,
+    sweeps,
+    trace,
+    train,
+)
 from workbench.cli.options import BAD_INPUT, INTERRUPTED, Parser
 from workbench.errors import WorkbenchError
 from workbench.files import output_error
@@ -35,7 +46,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     catalogue.add_serve(commands)
-    for module in (train, sweeps, results, mirror, runs, trace, measure, evaluate, catalogue):
+    for module in (
+        train,
+        sweeps,
+        results,
+        mirror,
+        runs,
+        trace,
+        measure,
+        evaluate,
+        generate,
+        catalogue,
+    ):
         module.add_commands(commands)
     return parser
 

@@ -101,7 +101,7 @@ def _record(options: argparse.Namespace) -> int:
 
     check_device(options.device)
     checkpoint = load_checkpoint(folder, device=options.device)
-    n = options.passes or default_passes(checkpoint.sleep)[-1]
+    n = default_passes(checkpoint.sleep)[-1] if options.passes is None else options.passes
     path: Path = options.out or Path(f"{Path(checkpoint.name).name}-n{n}.zarr.zip")
     try:
         check_target(path, options.force)

@@ -104,8 +104,15 @@ def of_examples(boundary: Boundary, index: Tensor | slice) -> Boundary:
 def known_passes(sleep: SleepConfig) -> int:
     """Return N.
 
-    Raises WorkbenchError: N is random or decided by a rule.
+    Raises WorkbenchError: N is random or decided by a rule, or windows are read awake and then slept
+    on: pass 0 of such a window could be before the wake or after it.
     """
+    if sleep.order != "mask":
+        raise WorkbenchError(
+            f"sleep.order = {sleep.order!r}",
+            "the order 'mask', in which a window is either read awake or slept on",
+            "record a trace, which has both of a window, or set sleep.order = 'mask'",
+        )
     if not isinstance(sleep.passes, int):
         raise WorkbenchError(
             f"sleep.passes = {sleep.passes.kind!r}",

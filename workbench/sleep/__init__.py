@@ -1,4 +1,4 @@
-"""Algorithm 1 as a generator, eviction, how many passes, and the streaming session.
+"""Algorithm 1 as a generator, eviction, how many passes, the streaming session, generation.
 
 Imports the model's floor and below; knows no task. Any object with the methods of
 `workbench.sleep.contract.SleepingModel` can be read.
@@ -15,6 +15,7 @@ from workbench.sleep.events import (
     before_window,
     boundary_after,
 )
+from workbench.sleep.generation import Generated, generate
 from workbench.sleep.passes import (
     PassReport,
     PassRule,
@@ -30,6 +31,7 @@ __all__ = [
     "Boundary",
     "Event",
     "Eviction",
+    "Generated",
     "PassReport",
     "PassRule",
     "DeviceBatch",
@@ -42,6 +44,7 @@ __all__ = [
     "before_window",
     "boundary_after",
     "capped",
+    "generate",
     "split_windows",
     "to_device",
     "read",

@@ -11,6 +11,7 @@
 
 Source: arXiv 2605.26099, Algorithm 1 (hard eviction) and its sliding variant. Ours is the order
 "predict_then_sleep", for text: after the wake, a window with labels is slept on as the others are.
+There N may be 0, which reads each window once, awake.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ from workbench.sleep.one_pass import (
 )
 from workbench.sleep.passes import PassRule, is_last, resolve
 from workbench.sleep.waking import answers_now
-from workbench.sleep.windows import DeviceBatch, Window, slept_on, split_windows
+from workbench.sleep.windows import DeviceBatch, Window, read_awake, slept_on, split_windows
 
 
 def read(
@@ -102,10 +103,10 @@ def read(
     ------
     WorkbenchError
         The loop range does not fit the model; N is random and there is no generator; only the
-        last pass writes and a rule decides which one that is; N is 0 and a window has no labels; or
-        this reading has no such `start`.
+        last pass writes and a rule decides which one that is; or this reading has no such `start`.
     """
     passes = rule if rule is not None else resolve(sleep, generator)
+    check_options(sleep, model.depth, passes)
     windows = split_windows(
         batch,
         sleep.window,
@@ -113,7 +114,6 @@ def read(
         device=model.device,
         on_device=on_device,
     )
-    check_options(sleep, model.depth, passes, windows)
     if start is None:
         start = before_window(0, model.empty_memory(len(batch)) if memory is None else memory)
     else:
@@ -121,7 +121,7 @@ def read(
     boundary = start
     for window in windows[start.window :]:
         asleep = slept_on(window, sleep)
-        if window.has_loss and not (boundary.woken or boundary.sleep_pass):
+        if read_awake(window, passes) and not (boundary.woken or boundary.sleep_pass):
             event = wake(model, window, sleep, boundary.memory)
             if asleep and passes != 0:
                 event = replace(event, memory=event.memory.replace(kv=boundary.memory.kv))

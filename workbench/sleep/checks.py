@@ -7,16 +7,11 @@ from workbench.errors import WorkbenchError
 from workbench.model.memory import Memory
 from workbench.sleep.events import Boundary
 from workbench.sleep.passes import PassRule
-from workbench.sleep.windows import Window, slept_on
+from workbench.sleep.windows import Window, read_awake, slept_on
 
 
-def check_options(
-    sleep: SleepConfig, depth: int, passes: int | PassRule, windows: list[Window]
-) -> None:
-    """Refuse a loop outside the model, and writes of the last pass only if N is not known.
-
-    With N = 0, also a window that is neither read awake nor slept on.
-    """
+def check_options(sleep: SleepConfig, depth: int, passes: int | PassRule) -> None:
+    """Refuse a loop outside the model, and writes of the last pass only if N is not known."""
     begin, end = sleep.loop or (0, depth)
     if not 0 <= begin < end <= depth:
         raise WorkbenchError(
@@ -35,13 +30,6 @@ def check_options(
             "write = 'last_pass' with a rule that decides after each pass",
             "an N known before the sleep",
             "fix N with sleep.with_passes(N)",
-        )
-    unread = [window.index for window in windows if not window.has_loss]
-    if passes == 0 and unread:
-        raise WorkbenchError(
-            f"N = 0 and window {unread[0]}, which has no labels",
-            "labels in every window, or nothing reads it",
-            "use N = 1, which reads such a window once",
         )
 
 
@@ -63,10 +51,10 @@ def check_start(
             given, f"a window from 0 to {len(windows) - 1}", "take a boundary of the same layout"
         )
     window = windows[start.window]
-    if start.woken and (start.sleep_pass or not window.has_loss):
+    if start.woken and (start.sleep_pass or not read_awake(window, passes)):
         raise WorkbenchError(
             f"{given}, woken",
-            "sleep pass 0 of a window with labels",
+            "sleep pass 0 of a window that is read awake",
             "take the boundary after a Wake of the same layout",
         )
     most = 0

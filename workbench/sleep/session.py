@@ -47,7 +47,7 @@ class Session:
         With predict_then_sleep a full window is read awake first, as text in training is. Returns
         the wakes, passes and evictions that took place; empty while the window fills.
         """
-        waiting = np.concatenate((self.pending, self._checked(tokens)), axis=1)
+        waiting = np.concatenate((self.pending, self.checked(tokens)), axis=1)
         full = waiting.shape[1] - waiting.shape[1] % self.sleep.window
         events: list[Event] = []
         if full:
@@ -69,7 +69,7 @@ class Session:
         ``[batch, token, symbol]`` for the tokens given; the last position predicts what comes next.
         Raises WorkbenchError: pending tokens and question together are longer than the window.
         """
-        question = self._checked(tokens)
+        question = self.checked(tokens)
         joined = np.concatenate((self.pending, question), axis=1)
         if not question.shape[1] or joined.shape[1] > self.sleep.window:
             raise WorkbenchError(
@@ -130,12 +130,13 @@ class Session:
         session = cls(model, build(SleepConfig, sleep, source=str(path)), batch=len(waiting))
         if waiting.shape[1] >= session.sleep.window:
             raise _not_a_session(path, f"{waiting.shape[1]} pending tokens, a window or more")
-        session.pending = session._checked(waiting)
+        session.pending = session.checked(waiting)
         _check_memory(model, memory, session.memory, len(waiting), path)
         session.memory = memory.to(model.device)
         return session
 
-    def _checked(self, tokens: np.ndarray) -> np.ndarray:
+    def checked(self, tokens: np.ndarray) -> np.ndarray:
+        """Return tokens as int64; raise WorkbenchError if they do not fit streams and model."""
         tokens = np.asarray(tokens)
         if tokens.ndim != 2 or len(tokens) != len(self.pending) or tokens.dtype.kind not in "iu":
             raise WorkbenchError(

@@ -43,9 +43,42 @@ class Window:
     """Tokens of each query, if the window holds queries that do not see each other; else 0."""
 
 
+def read_awake(window: Window, passes: object) -> bool:
+    """Return whether a window is read awake: with labels, or with N = 0, which leaves no sleep."""
+    return window.has_loss or passes == 0
+
+
 def slept_on(window: Window, sleep: SleepConfig) -> bool:
     """Return whether a window is slept on: without labels, or after it has been read awake."""
     return not window.has_loss or (sleep.order == "predict_then_sleep" and not window.isolated)
+
+
+class Reading(NamedTuple):
+    """One reading of a window: awake, or asleep in N passes."""
+
+    window: int
+    """Index of the window."""
+    start: int
+    stop: int
+    """Token range in the sequence."""
+    awake: bool
+
+
+def readings(batch: Batch, sleep: SleepConfig) -> list[Reading]:
+    """Return the readings of a batch in order, with N fixed.
+
+    With predict_then_sleep most windows have two, awake and asleep; in the order "mask" each has
+    one.
+    """
+    cpu = torch.device("cpu")
+    found = []
+    for window in split_windows(batch, sleep.window, mask_padding=False, device=cpu):
+        place = window.index, window.start, window.stop
+        if read_awake(window, sleep.passes):
+            found.append(Reading(*place, awake=True))
+        if slept_on(window, sleep) and sleep.passes != 0:
+            found.append(Reading(*place, awake=False))
+    return found
 
 
 def to_device(batch: Batch, device: torch.device) -> DeviceBatch:

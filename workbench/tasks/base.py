@@ -15,6 +15,7 @@ from workbench.batch import Batch
 from workbench.errors import WorkbenchError
 from workbench.limits import refuse_beyond_memory
 from workbench.task_config import TaskConfig
+from workbench.tasks.phrases import shortened
 from workbench.tasks.pictures import Picture
 from workbench.tasks.targets import ProbeTarget
 
@@ -159,6 +160,24 @@ class Task(ABC):
     def spell(self, symbols: Sequence[str]) -> str:
         """Return the answer that the symbols of its tokens spell."""
         return "".join(symbols)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a text: symbols of the vocabulary, separated by spaces.
+
+        Raises WorkbenchError: something in the text is not a symbol.
+        """
+        ids = {symbol: token for token, symbol in enumerate(self.vocabulary)}
+        if unknown := [word for word in text.split() if word not in ids]:
+            raise WorkbenchError(
+                f"{shortened(unknown[0])!r} in a text for {self.name}",
+                f"symbols separated by spaces: {shortened(' '.join(self.vocabulary))}",
+                "write it in the symbols of the model's task",
+            )
+        return [ids[word] for word in text.split()]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens, as `encode` reads it."""
+        return " ".join(self.vocabulary[token] for token in tokens)
 
     def best_guess(self, batch: Batch) -> np.ndarray:
         """Return how likely the best guess is right, float64 [example, query].

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
 from workbench import dims
 from workbench.batch import Batch
+from workbench.sleep.windows import Reading
+from workbench.trace.schema import OF_WINDOW
 
 FILL = {"tokens": 0, "valid": False, "loss_mask": False, "answer_of": -1}
 """What the end of a shorter last window is filled up with, by the name in batch and trace."""
 
 
-def inputs_of(batch: Batch, window: int) -> xr.Dataset:
+def inputs_of(batch: Batch, window: int, rows: Sequence[Reading] = ()) -> xr.Dataset:
     """Return ``/inputs`` of a trace.
 
-    `batch`: sequences of one length. `window`: L, tokens per window. Where the last window is
+    `batch`: sequences of one length. `window`: L, tokens per window. `rows`: the
+    readings, where they may be more than the windows. A window that is read awake has its
+    labels there alone, not where it is slept on afterwards. Where the last window is
     shorter it is filled up at its end, with tokens that are not valid, no targets and part of no
     answer. Returns ``tokens``, ``valid``, ``loss_mask``, ``answer_of`` over
     ``(example, window, token)``, and ``difficulty (example, query)``.
@@ -27,7 +33,12 @@ def inputs_of(batch: Batch, window: int) -> xr.Dataset:
     }
     for name, fill in FILL.items():
         whole = np.pad(getattr(batch, name), ((0, 0), (0, missing)), constant_values=fill)
-        variables[name] = axes, whole.reshape(len(batch), -1, window)
+        values = whole.reshape(len(batch), -1, window)
+        if len(rows) > values.shape[1]:
+            values = values[:, [row.window for row in rows]]
+            if name in ("loss_mask", "answer_of"):
+                values[:, [not row.awake for row in rows]] = fill
+        variables[name] = axes, values
     return xr.Dataset(variables)
 
 
@@ -35,6 +46,9 @@ def batch_of(trace: xr.DataTree) -> Batch:
     """Return the batch that a trace was recorded from."""
     inputs, length = trace.children["inputs"].dataset, trace.attrs["sequence_length"]
     values = {name: inputs[name].values for name in FILL}
+    if OF_WINDOW in trace.coords:  # a window's first reading is the one with its labels
+        _, first = np.unique(trace.coords[OF_WINDOW].values, return_index=True)
+        values = {name: array[:, first] for name, array in values.items()}
     return Batch(
         **{n: v.reshape(len(v), -1)[:, :length].copy() for n, v in values.items()},
         difficulty=inputs["difficulty"].values.copy(),

@@ -18,12 +18,12 @@ from workbench.errors import WorkbenchError
 from workbench.model.arrays import to_numpy
 from workbench.model.memory import Memory
 from workbench.sleep import Eviction, SleepingModel, SleepPass, Wake, WritingModel, read, wake_now
-from workbench.sleep.windows import split_windows
+from workbench.sleep.windows import Reading, readings
 from workbench.tasks.base import Task
 from workbench.trace.answers import NO_RANK, answer_scores
 from workbench.trace.inputs import inputs_of
 from workbench.trace.origin import root_attributes
-from workbench.trace.schema import FIRST_PASS, GROUPS, validate_trace
+from workbench.trace.schema import FIRST_PASS, GROUPS, OF_WINDOW, validate_trace
 from workbench.trace.watched import WatchedModel, WatchedPass, layer_sizes, writes_of
 
 TIERS: Final = ("states", "writes", "hidden")
@@ -45,6 +45,8 @@ def record(
 
     The answers after a pass are those of `wake_now` with the memory as the pass left it: blocks
     above a loop have not written yet, nor has a sleep that keeps only the writes of its last pass.
+    With predict_then_sleep a window that is read awake and then slept on has two entries on the
+    axis window.
 
     Parameters
     ----------
@@ -105,22 +107,22 @@ def recorded_parts(
 ) -> Iterator[xr.DataTree]:
     """Yield the trace `batch_size` examples at a time; as `record`."""
     _check(model, batch, sleep, keep, batch_size)
-    asleep = _asleep(batch, sleep)
+    rows = readings(batch, sleep)
     attributes = root_attributes(model, batch, sleep, task=task, origin=origin)
     for start in range(0, len(batch), batch_size):
         part = batch.examples(slice(start, start + batch_size))
-        if not np.array_equal(_asleep(part, sleep), asleep):
+        if readings(part, sleep) != rows:
             raise WorkbenchError(
                 "a batch whose examples have labels in different windows",
                 "examples with the same layout",
                 f"record them together, with batch_size={len(batch)}",
             )
         with _evaluating(model):
-            groups = _Part(model, part, sleep, keep, asleep).groups()
+            groups = _Part(model, part, sleep, keep, rows).groups()
         tree = xr.DataTree.from_dict(
             {
-                "/": _root(np.arange(start, start + len(part)), asleep, sleep, attributes),
-                "/inputs": inputs_of(part, sleep.window),
+                "/": _root(np.arange(start, start + len(part)), rows, sleep, attributes),
+                "/inputs": inputs_of(part, sleep.window, rows),
                 **{f"/{name}": values for name, values in groups.items()},
             }
         )
@@ -159,21 +161,19 @@ class _Part:
         batch: Batch,
         sleep: SleepConfig,
         keep: Sequence[str],
-        asleep: np.ndarray,
+        rows: Sequence[Reading],
     ) -> None:
-        self.model, self.batch, self.sleep, self.keep, self.asleep = (
-            model, batch, sleep, keep, asleep,
-        )  # fmt: skip
+        self.model, self.batch, self.sleep, self.keep, self.rows = model, batch, sleep, keep, rows
         memory = model.empty_memory(len(batch))
         self.layers = sorted(memory.fast_weights)
         state = memory.fast_weights[self.layers[0]]
-        self.passes = int(passes_of(asleep, sleep).max())
+        self.passes = max(passes_over(row, sleep) for row in rows)
         self.corrects = np.zeros(len(self.layers), dtype=bool)
         heads, keys, values = state.shape[1:]
         self.dtype = np.float64 if state.dtype == torch.float64 else np.float32
         self.sizes = {
             dims.EXAMPLE: len(batch),
-            dims.WINDOW: len(asleep),
+            dims.WINDOW: len(rows),
             dims.LAYER: len(self.layers),
             dims.GDN_HEAD: heads,
             dims.KEY: keys,
@@ -202,11 +202,12 @@ class _Part:
         reading = read(
             cast(SleepingModel, watched), self.batch, self.sleep, every_output="hidden" in self.keep
         )
+        entries = {(row.window, row.awake): entry for entry, row in enumerate(self.rows)}
         for event in reading:
             if isinstance(event, Eviction):
                 carried = event.memory
                 continue
-            window, number = event.window.index, 1
+            window, number = entries[event.window.index, isinstance(event, Wake)], 1
             if isinstance(event, SleepPass):
                 number = event.sleep_pass
             if number == 1:
@@ -222,8 +223,9 @@ class _Part:
                     # a block that runs again starts from the S carried in, and this S is dropped
                     again = {i for later in seen[wake_pass:] for i in later.entered}
                     kept = {i: e.left for i, e in run.entered.items() if i not in again}
-                    states |= kept
+                    states |= kept if self.sleep.wake_writes else {}
                     self._keep_pass(window, wake_pass, states, run)
+                carried = event.memory  # a sleep over the same window may follow
             else:
                 self._keep_pass(window, number, event.memory.fast_weights, seen[-1])
                 self._keep_answers(window, number, event.memory)
@@ -273,9 +275,12 @@ class _Part:
         self.arrays["residual"][:, window, number, block, :tokens] = to_numpy(features)
 
     def _keep_answers(self, window: int, number: int, memory: Memory) -> None:
-        if not self.asleep[window] or not self.batch.difficulty.shape[1]:
+        row = self.rows[window]
+        unasked = row.awake and self.sleep.order == "mask"
+        if unasked or not self.batch.difficulty.shape[1]:
             return
-        wakes = wake_now(self.model, self.batch, self.sleep, memory, after=window)
+        after = row.window - row.awake  # before a wake its own window is still to come
+        wakes = wake_now(self.model, self.batch, self.sleep, memory, after=after)
         for name, values in answer_scores(wakes, self.batch).data_vars.items():
             self.arrays[str(name)][:, window, number] = values.values
 
@@ -301,26 +306,25 @@ class _Part:
         return found
 
 
-def passes_of(asleep: np.ndarray, sleep: SleepConfig) -> np.ndarray:
-    """Return the passes over each window: N where it is slept on, else those of a wake."""
-    return np.where(asleep, cast(int, sleep.passes), sleep.wake_passes)
-
-
-def _asleep(batch: Batch, sleep: SleepConfig) -> np.ndarray:
-    """Return bool ``[window]``: which windows carry no label."""
-    windows = split_windows(batch, sleep.window, mask_padding=False, device=torch.device("cpu"))
-    return np.array([not window.has_loss for window in windows], dtype=bool)
+def passes_over(row: Reading, sleep: SleepConfig) -> int:
+    """Return the passes of a reading: those of a wake, or N."""
+    return sleep.wake_passes if row.awake else cast(int, sleep.passes)
 
 
 def _root(
-    examples: np.ndarray, asleep: np.ndarray, sleep: SleepConfig, attributes: dict[str, str | int]
+    examples: np.ndarray,
+    rows: Sequence[Reading],
+    sleep: SleepConfig,
+    attributes: dict[str, str | int],
 ) -> xr.Dataset:
     coords = {
         dims.EXAMPLE: examples,
-        dims.WINDOW: np.arange(len(asleep)),
-        "asleep": (dims.WINDOW, asleep),
-        "n_passes": (dims.WINDOW, passes_of(asleep, sleep)),
+        dims.WINDOW: np.arange(len(rows)),
+        "asleep": (dims.WINDOW, np.array([not row.awake for row in rows])),
+        "n_passes": (dims.WINDOW, np.array([passes_over(row, sleep) for row in rows])),
     }
+    if len({row.window for row in rows}) < len(rows):
+        coords[OF_WINDOW] = (dims.WINDOW, np.array([row.window for row in rows]))
     return xr.Dataset(coords=coords, attrs=attributes)
 
 

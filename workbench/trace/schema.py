@@ -17,6 +17,10 @@ A trace is a plain `xarray.DataTree`::
 and any groups that instruments attached. sleep_pass 0 is what was carried into the window. Floats
 are NaN after a window's last pass, and in the readout also in windows read awake and for queries
 that were not asked, where rank is -1.
+
+Where sleep.order is predict_then_sleep, the axis window has two entries for a window that is read
+awake and then slept on; of_window (window) says which window of the text an entry is about. The
+readout of a wake is at sleep_pass 0: the answers that it gives, and those of windows to come.
 """
 
 from __future__ import annotations
@@ -35,6 +39,9 @@ SCHEMA = "sleep-trace/2"
 EARLIER = "sleep-trace/1"
 """As `SCHEMA`, but for the names of three inputs; `load_trace` still reads it."""
 _RENAMED = {"token_id": "tokens", "valid_mask": "valid", "is_target": "loss_mask"}
+
+OF_WINDOW = "of_window"
+"""Coordinate: index of the window that each entry of the axis window reads, where they differ."""
 
 ATTRIBUTES: dict[str, type] = {
     "schema": str,
@@ -174,6 +181,13 @@ def _check_root(tree: xr.DataTree) -> None:
             raise _wrong(f"no coordinate {name} of every window", "asleep (bool), n_passes (int)")
 
 
+def _check_order(entries: np.ndarray) -> int:
+    """Check which window each entry reads; return how many windows there are."""
+    if entries.dtype.kind != "i" or entries[0] != 0 or not np.isin(np.diff(entries), (0, 1)).all():
+        raise _wrong(f"{OF_WINDOW} = {entries.tolist()!s:.60}", "windows in order, from 0")
+    return int(entries[-1]) + 1
+
+
 def _check_variables(group: str, found: xr.Dataset) -> None:
     expected = GROUPS[group]
     unknown = [str(name) for name in found.data_vars if name not in expected]
@@ -229,9 +243,12 @@ def _check_numbers(tree: xr.DataTree) -> None:
     asleep, passes = tree.coords["asleep"].values, tree.coords["n_passes"].values
     n_sleep, size = tree.attrs["n_sleep"], tree.attrs["window_size"]
     slept = passes[asleep].tolist() or [n_sleep]
-    if set(slept) != {n_sleep} or not 1 <= n_sleep <= MOST_PASSES:
+    least = 1 if asleep.any() else 0
+    if set(slept) != {n_sleep} or not least <= n_sleep <= MOST_PASSES:
         raise _wrong(f"n_sleep = {n_sleep}", f"the passes over windows slept on, {slept[0]}")
     windows, length = tree.sizes[dims.WINDOW], tree.attrs["sequence_length"]
+    if OF_WINDOW in tree.coords:
+        windows = _check_order(tree.coords[OF_WINDOW].values)
     if not (windows - 1) * size < length <= windows * size:
         raise _wrong(
             f"sequence_length = {length}", f"what {windows} windows of {size} tokens can hold"

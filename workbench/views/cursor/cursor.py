@@ -56,6 +56,9 @@ class Extent(NamedTuple):
     heads: int
     queries: int = 1
     examples: int = EXAMPLES
+    of_window: tuple[int, ...] = ()
+    """Window of the text that each entry reads; empty where every window has one entry. With
+    predict_then_sleep it has two, awake and asleep."""
 
     @property
     def boundaries(self) -> tuple[BoundaryIndex, ...]:

@@ -84,6 +84,7 @@ class TraceView:
             queries=max(int(asked.sum(axis=1).max(initial=1)), 1),
             # typed input is one example; the seed's other examples are one choice away
             examples=self.examples if self.source == "own" else EXAMPLES,
+            of_window=tuple(int(w) for w in self.trace.coords.get("of_window", ())),
         )
 
     @property

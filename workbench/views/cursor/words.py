@@ -26,10 +26,20 @@ def where(
     """
     passes, awake = extent.passes, extent.awake
     window, number = boundary.window + 1, boundary.sleep_pass
-    total = f"window {window} of {len(passes)}"
+    total, again = f"window {window} of {len(passes)}", False
+    if extent.of_window:
+        text, before = (extent.of_window[w] for w in (boundary.window, max(boundary.window - 1, 0)))
+        again = text == before and boundary.window > 0
+        total += f" (the text's window {text + 1}{', again' if again else ''})"
     kept = ["S", *_kept(sleep)]
     if boundary == (0, 0):
         return "Before the first pass", "Nothing has been read yet, so S = 0 everywhere."
+    if number == 0 and again:
+        return (
+            f"Read awake: on to {total}",
+            "The keys and values of the wake pass are gone. Next the model falls asleep over the "
+            "tokens that it has just read.",
+        )
     if number == 0:
         gone = f"The KV cache of window {window - 1} is gone"
         if sleep.eviction == "sliding":
@@ -39,6 +49,14 @@ def where(
         return (
             f"Evicted: on to {total}",
             f"{gone}; {crossed} crossed the boundary. Next the model {coming} window {window}.",
+        )
+    if awake[boundary.window] and sleep.order == "predict_then_sleep":
+        wrote = (
+            f"wrote to S as well: {change_words(change)}" if sleep.wake_writes else "left S as is"
+        )
+        return (
+            f"Awake, {total}",
+            f"The model read the window once and predicted it from {_listed(kept)}. Reading {wrote}.",
         )
     if awake[boundary.window]:
         return (
@@ -145,8 +163,8 @@ def trained_range(sleep: SleepConfig) -> tuple[int, int]:
 
 
 def first_passes(sleep: SleepConfig) -> int:
-    """Return the N that a page begins with: the largest in training, up to `MOST_PASSES`."""
-    return min(trained_range(sleep)[1], MOST_PASSES)
+    """Return the N that a page begins with: the largest in training, within 1..`MOST_PASSES`."""
+    return max(min(trained_range(sleep)[1], MOST_PASSES), 1)
 
 
 def trained_note(passes: int, sleep: SleepConfig) -> str:

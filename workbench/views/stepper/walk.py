@@ -7,6 +7,7 @@ rewrites only (`read` with ``feed_back=False``). Panes get xarray with the dims 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -22,6 +23,7 @@ from workbench.instruments.spectra import spectra_of
 from workbench.model import HybridModel, Memory
 from workbench.model.arrays import to_numpy
 from workbench.sleep import SleepPass, Wake, read, wake_now
+from workbench.sleep.windows import readings
 from workbench.tasks.base import Task
 from workbench.trace.answers import said_tokens
 from workbench.training.loss import answer_probabilities, query_correct, token_correct
@@ -35,9 +37,10 @@ OTHER = "other"
 class Walk:
     """One example read by one model with N fixed, one event after another.
 
-    `spans` is the token range of each window, and `extent` what a cursor on this walk ranges over.
-    `one_symbol` says whether every answer is a single symbol, so that its probability is the
-    answer's. The model is never changed.
+    `rows` are the readings, awake or asleep, and what is called a window here is one of them: with
+    predict_then_sleep a window of the text has two. `spans` is the token range of each, and
+    `extent` what a cursor on this walk ranges over. `one_symbol` says whether every answer is a
+    single symbol, so that its probability is the answer's. The model is never changed.
     """
 
     def __init__(self, model: HybridModel, batch: Batch, sleep: SleepConfig, task: Task) -> None:
@@ -45,15 +48,18 @@ class Walk:
             raise ValueError(f"a walk takes one example and a fixed N, not {len(batch)}, {sleep}")
         batch = without_padding(batch, sleep.window)
         self.model, self.batch, self.sleep, self.task = model, batch, sleep, task
-        self.spans = tuple(batch.windows(sleep.window))
-        awake = tuple(bool(batch.loss_mask[:, slice(*span)].any()) for span in self.spans)
+        self.rows = readings(batch, sleep)
+        self.spans = tuple((row.start, row.stop) for row in self.rows)
+        several = len(self.rows) > len(batch.windows(sleep.window))
         self.extent = Extent(
-            passes=tuple(1 if one else sleep.passes for one in awake),
-            awake=awake,
+            passes=tuple(1 if row.awake else sleep.passes for row in self.rows),
+            awake=tuple(row.awake for row in self.rows),
             layers=model.fast_weight_layers,
             heads=model.config.gdn_heads,
             queries=int((batch.difficulty[0] >= 0).sum()),
+            of_window=tuple(row.window for row in self.rows) if several else (),
         )
+        self._entry = {(row.window, row.awake): n for n, row in enumerate(self.rows)}
         answer_tokens = np.bincount(batch.answer_of[0][batch.answer_of[0] >= 0])
         self.one_symbol = bool((answer_tokens == 1).all())
         self._events = read(model, batch, sleep)
@@ -75,13 +81,19 @@ class Walk:
         while boundary not in self._memories:
             event = next(self._events)
             window = event.window.index
+            asleep = self._entry.get((window, False))
             if isinstance(event, SleepPass):
-                reached = BoundaryIndex(window, event.sleep_pass)
+                assert asleep is not None
+                reached = BoundaryIndex(asleep, event.sleep_pass)
             elif isinstance(event, Wake):
-                reached = BoundaryIndex(window, 1)
-                self._wakes[window] = event
+                entry = self._entry[window, True]
+                reached = BoundaryIndex(entry, 1)
+                self._wakes[entry] = event
+                if asleep is not None:
+                    self._memories[BoundaryIndex(asleep, 0)] = event.memory
             else:
-                reached = BoundaryIndex(window + 1, 0)
+                entry = self._entry[window, True] if asleep is None else asleep
+                reached = BoundaryIndex(entry + 1, 0)
             self._memories[reached] = event.memory
         return self._memories[boundary]
 
@@ -141,9 +153,11 @@ class Walk:
             return None
         start, stop = self.spans[window]
         options = {"feed_back": False, "write": "every_pass", "loop": None, "window": stop - start}
-        sleep = self.sleep.model_copy(update=options)
+        sleep = self.sleep.model_copy(update={**options, "order": "mask"})
         memory = self.memory(BoundaryIndex(window, 0))
-        events = read(self.model, self.batch.token_range(start, stop), sleep, memory=memory)
+        text = self.batch.token_range(start, stop)
+        unasked = replace(text, loss_mask=np.zeros_like(text.loss_mask))
+        events = read(self.model, unasked, sleep, memory=memory)
         passed = [event.memory for event in events if isinstance(event, SleepPass)]
         values = np.stack([_stacked(memory) for memory in (memory, *passed)])
         states = _fast_weights(values, np.arange(len(values)), self.extent.layers)
@@ -172,7 +186,7 @@ class Walk:
             return self._answers[boundary]
         memory, wakes = self.memory(boundary), self.wakes(boundary)
         done = {wake.window.index for wake in wakes}
-        after = max((boundary.window - (boundary.sleep_pass == 0), *done))
+        after = max((self.rows[boundary.window].window - (boundary.sleep_pass == 0), *done))
         wakes += wake_now(self.model, self.batch, self.sleep, memory, after=after)
         answers = answers_datasets(wakes, self.batch, self.task)[0]
         given = [self._window_of_answer(query) in done for query in answers[dims.QUERY].values]
@@ -180,10 +194,10 @@ class Walk:
         return self._answers[boundary]
 
     def _window_of_answer(self, query: int) -> int:
-        """Return the window in which the query number `query` of those asked is answered."""
+        """Return the text's window in which query number `query` of those asked is answered."""
         asked = np.flatnonzero(self.batch.difficulty[0] >= 0)
         token = int((self.batch.answer_of[0] == asked[query]).argmax())
-        return next(window for window, span in enumerate(self.spans) if token < span[1])
+        return next(row.window for row in self.rows if token < row.stop)
 
     @torch.no_grad()
     def _answer_together(self, window: int) -> None:
@@ -195,7 +209,7 @@ class Walk:
             return  # some answers are given already, or the memories differ in shape
         memory = Memory({i: torch.cat([state[i] for state in states]) for i in states[0]})
         batch = concatenate([self.batch] * len(boundaries))
-        wakes = wake_now(self.model, batch, self.sleep, memory, after=window)
+        wakes = wake_now(self.model, batch, self.sleep, memory, after=self.rows[window].window)
         for boundary, answers in zip(
             boundaries, answers_datasets(wakes, batch, self.task), strict=True
         ):

@@ -1,0 +1,78 @@
+"""The command `generate`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from workbench.cli import options as given
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command."""
+    generate = given.add_command(
+        commands,
+        "generate",
+        _generate,
+        "continue a text, with a sleep whenever a window is full",
+        'workbench generate depo-n8-any --prompt "3 5 5 1 1 3" --tokens 20',
+    )
+    given.add_checkpoint(generate)
+    generate.add_argument(
+        "--prompt", required=True, help="what to continue, in the symbols of the model's task"
+    )
+    generate.add_argument(
+        "--tokens",
+        type=given.whole("number of tokens"),
+        default=200,
+        help="most tokens to write; default %(default)s",
+    )
+    generate.add_argument(
+        "--temperature", type=float, default=0.8, help="0 takes the likeliest; default %(default)s"
+    )
+    generate.add_argument(
+        "--top-k",
+        type=given.whole("number of symbols"),
+        help="draw from the likeliest; default all",
+    )
+    generate.add_argument("--stop", default="", metavar="TEXT", help="end after this was written")
+    generate.add_argument("--passes", type=given.passes, help="N; default the largest trained")
+    generate.add_argument("--seed", type=given.seed, default=0, help="default %(default)s")
+    given.add_device(generate)
+
+
+def _generate(options: argparse.Namespace) -> int:
+    from workbench.training.places import find_checkpoint
+
+    folder = find_checkpoint(options.checkpoint)  # a missing one is reported before torch is loaded
+
+    import numpy as np
+
+    from workbench.sleep import Session, generate
+    from workbench.training.checkpoints import load_checkpoint
+    from workbench.training.evaluation import default_passes
+    from workbench.training.loop import check_device
+
+    check_device(options.device)
+    checkpoint = load_checkpoint(folder, device=options.device)
+    task, sleep = checkpoint.task, checkpoint.sleep
+    passes = default_passes(sleep)[-1] if options.passes is None else options.passes
+    tokens = task.encode(options.prompt)
+    made = generate(
+        Session(checkpoint.model, sleep.with_passes(passes)),
+        np.array([tokens], dtype=np.int64),
+        options.tokens,
+        temperature=options.temperature,
+        top_k=options.top_k,
+        stop=task.encode(options.stop),
+        generator=np.random.default_rng(options.seed),
+    )
+    shown = task.decode(tokens)
+    print(shown, end="", flush=True)
+    for one in made:
+        tokens.append(int(one.tokens[0]))
+        text = task.decode(tokens)
+        print(text[len(shown) :], end="", flush=True)
+        shown = text
+    print()
+    return 0
