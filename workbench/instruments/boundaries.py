@@ -104,8 +104,8 @@ def of_examples(boundary: Boundary, index: Tensor | slice) -> Boundary:
 def known_passes(sleep: SleepConfig) -> int:
     """Return N.
 
-    Raises WorkbenchError: N is random or decided by a rule, or windows are read awake and then slept
-    on: pass 0 of such a window could be before the wake or after it.
+    Raises WorkbenchError: N is random or decided by a rule; or windows are read awake and then
+    slept on, so that pass 0 of one could be before the wake or after it.
     """
     if sleep.order != "mask":
         raise WorkbenchError(

@@ -51,12 +51,11 @@ def where(
             f"{gone}; {crossed} crossed the boundary. Next the model {coming} window {window}.",
         )
     if awake[boundary.window] and sleep.order == "predict_then_sleep":
-        wrote = (
-            f"wrote to S as well: {change_words(change)}" if sleep.wake_writes else "left S as is"
-        )
+        wrote = f"wrote to S as well: {change_words(change)}"
         return (
             f"Awake, {total}",
-            f"The model read the window once and predicted it from {_listed(kept)}. Reading {wrote}.",
+            f"The model read the window once and predicted it from {_listed(kept)}. "
+            f"Reading {wrote if sleep.wake_writes else 'left S as it was'}.",
         )
     if awake[boundary.window]:
         return (
