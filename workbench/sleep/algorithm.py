@@ -36,6 +36,7 @@ from workbench.sleep.events import (
     Event,
     Eviction,
     SleepPass,
+    Wake,
     before_window,
     boundary_after,
 )
@@ -121,6 +122,7 @@ def read(
     boundary = start
     for window in windows[start.window :]:
         asleep = slept_on(window, sleep)
+        event: SleepPass | Wake
         if read_awake(window, passes) and not (boundary.woken or boundary.sleep_pass):
             event = wake(model, window, sleep, boundary.memory)
             if asleep and passes != 0:
