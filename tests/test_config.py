@@ -100,7 +100,8 @@ def test_a_file_needs_a_task_only(file):
         (SMALL + "[model]\nlayers = ['attention', 'lstm']", "model.layers.1 = 'lstm'"),
         ("[task]\nname = 'depo'\n[task.nodes]\nx = 1", "task.nodes = {'x': 1}; expected a valid"),
         (SMALL + "[sleep]\nwindow = 1", "sleep.window = 1"),
-        (SMALL + "[sleep]\npasses = 0", "sleep.passes = 0"),
+        (SMALL + "[sleep]\npasses = -1", "sleep.passes = -1"),
+        (SMALL + "[sleep]\npasses = 0", "passes = 0 needs order = 'predict_then_sleep'"),
         (SMALL + "[sleep]\npasses = 'two'", "sleep.passes = 'two'"),
         (SMALL + "[sleep]\nloop = [0, 3]", "sleep.loop (0, 3) must satisfy 0 <= a < b <= 2"),
         (SMALL + "[sleep]\nloop = [1, 1]", "sleep.loop (1, 1) must satisfy"),
@@ -118,7 +119,8 @@ def test_a_file_needs_a_task_only(file):
             "task.variables = 27; expected a value less",
         ),
         (SMALL + "[training]\nsteps = 1.5", "training.steps = 1.5"),
-        (SMALL + "[training]\neval_passes = [1, 0]", "training.eval_passes.1 = 0"),
+        (SMALL + "[training]\neval_passes = [1, -1]", "training.eval_passes.1 = -1"),
+        (SMALL + "[training]\neval_passes = [1, 0]", "N = 0 needs sleep.order = 'predict_then"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(file, text, message):

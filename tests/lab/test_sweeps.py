@@ -121,7 +121,7 @@ ARM = '[[arms]]\narm = "sleep"\n'
         (GOOD + "[budget]\nsteps = 3\nflops = 1e9\n" + ARM, "give either steps or flops"),
         (GOOD + "[budget]\nsteps = 0\n" + ARM, "budget.steps = 0"),
         (GOOD + '[budget]\nsteps = 3\n[[arms]]\narm = "slep"\n', "arm 'slep'.*write sleep"),
-        (GOOD + "[budget]\nsteps = 3\n" + ARM + "passes = [0]\n", "passes.0 = 0"),
+        (GOOD + "[budget]\nsteps = 3\n" + ARM + "passes = [-1]\n", "passes.0 = -1"),
         (GOOD + "[budget]\nsteps = 3\n" + ARM + ARM, "asks for tiny.sleep-n1-seed0 twice"),
         (GOOD + '[budget]\nsteps = 3\n[axes]\n"task.nods" = [4]\n' + ARM, "nods is unknown"),
         (GOOD + '[budget]\nsteps = 3\n[axes]\n"nodes" = [4]\n' + ARM, "setting 'nodes'"),

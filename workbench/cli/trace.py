@@ -47,7 +47,7 @@ def add_commands(commands: Any) -> None:
     trace.add_argument("--examples", type=whole("number of examples"), help="default 64")
     trace.add_argument("--seed", type=seed, help="draws the examples; default 0")
     trace.add_argument(
-        "--passes", type=whole("number of passes"), help="N; default the largest trained N"
+        "--passes", type=whole("number of passes", 0), help="N; default the largest trained N"
     )
     trace.add_argument(
         "--keep",
