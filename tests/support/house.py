@@ -33,6 +33,7 @@ FLOORS = (
         "workbench.signals",
         "workbench.task_config",
         "workbench.terminal",
+        "workbench.validation",
     ),
     ("sleep_kernels",),
     ("workbench.model",),

@@ -60,6 +60,8 @@ def _evaluate(options: argparse.Namespace) -> int:
             )
         task = task.part(TRAIN)
     passes = options.passes or default_passes(checkpoint.sleep)
+    for n in passes:
+        checkpoint.sleep.with_passes(n)  # one that does not fit is reported before the bar
     with progress_bar(options.count * len(passes), unit="example") as bar:
         result = evaluate(
             checkpoint.model,
