@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
+
+import numpy as np
 
 from workbench.errors import WorkbenchError
 from workbench.tasks.gsm_infinite.themes import THEMES, Theme
@@ -18,8 +21,8 @@ from workbench.tasks.phrases import shortened
 LARGEST = 1000
 """Numbers in sentences, and amounts without a modulus, are at most this; the unknown constant of a
 reverse problem is looked for among 1 to this."""
-BEYOND = 10**18
-"""An unknown constant that leads to larger numbers than this is not the one looked for."""
+EXACT = 2**53
+"""Floats are exact below; an unknown constant that leads beyond is not the one looked for."""
 
 
 @dataclass(frozen=True)
@@ -326,26 +329,22 @@ class Solution:
     def _constant_looked_for(self) -> int:
         """Return the one value of the unknown quantity that leads to the value that is told."""
         [fact] = self.facts
-        order = self.ancestors(fact.subject)
-        found = []
-        for tried in range(1, LARGEST + 1):
-            values = {self.unknown: tried}
-            for name in order:
-                if name not in values:
-                    values[name] = self._from(name, values)
-                    if abs(values[name]) > BEYOND:
-                        break
-            if values.get(fact.subject) == fact.constant:
-                found.append(tried)
+        tried = np.arange(1, LARGEST + 1)
+        values: dict[str, Any] = {self.unknown: tried.astype(float)}
+        for name in self.ancestors(fact.subject):
+            if name not in values:
+                value = self._from(name, values)
+                values[name] = np.where(np.abs(value) < EXACT, value, np.nan)
+        found = tried[np.broadcast_to(values[fact.subject] == fact.constant, tried.shape)]
         if len(found) != 1:
             raise WorkbenchError(
                 f"{len(found)} values of the {self.unknown} lead to {fact.text}",
                 "exactly one",
                 "change the value that is told",
             )
-        return found[0]
+        return int(found[0])
 
-    def _from(self, name: str, values: dict[str, int]) -> int:
+    def _from(self, name: str, values: Mapping[str, Any]) -> Any:
         """Return the value of a quantity from those of all that it builds on."""
         sentence = self.by_subject.get(name)
         if sentence is None:
