@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 DISTRIBUTIONS = {"fla": ["flash-linear-attention"]}
 """Import name -> distribution, where the extra that brings it is not part of `dev`."""
 
-EXTRAS = ("bench", "cluster", "gpu", "hf", "parallel", "tracking")
+EXTRAS = ("bench", "cluster", "gpu", "hf", "parallel", "reasoning", "tracking")
 """Extras a user may choose; `notebooks` and `test` come with `dev`."""
 
 OPT_IN = {"flash_attn"}

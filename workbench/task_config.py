@@ -25,6 +25,9 @@ class TaskConfig(Frozen):
 
     common: ClassVar[tuple[str, ...]] = ()
     """Fields that a form shows first; empty shows all of them."""
+    after_colon: ClassVar[str] = ""
+    """Field that the task's name can set: with "dataset", ``name:value`` is the task `name` with
+    ``dataset = value``."""
 
     name: str
 
@@ -60,10 +63,20 @@ def task_kinds() -> Mapping[str, Any]:
     return found
 
 
+def named(name: str) -> dict[str, str]:
+    """Return the settings in a task's name, which are more than one in ``name:value``."""
+    head, _, value = name.partition(":")
+    kind = task_kinds().get(head)
+    field = kind.Config.after_colon if kind is not None and value else ""
+    return {"name": head, field: value} if field else {"name": name}
+
+
 def _of_its_task(value: Any) -> Any:
     """Return settings as the class of the task that they name."""
     if not isinstance(value, dict):
         return value
+    if "name" in value:
+        value = value | named(str(value["name"]))
     name, kinds = str(value.get("name")), task_kinds()
     context = {"discriminator": "'name'"}
     if "name" not in value:

@@ -19,7 +19,7 @@ from workbench.lab.settings import values_of, with_values
 from workbench.lab.supervise import missing
 from workbench.lab.sweeps import NAME, ArmAxis, Budget, PlannedRun, Sweep, SweepConfig, plan
 from workbench.paths import data_folder
-from workbench.task_config import task_kinds
+from workbench.task_config import named, task_kinds
 from workbench.tasks import draw
 from workbench.tasks import task as make_task
 
@@ -85,7 +85,7 @@ def starting_point(name: str) -> Experiment:
     known = bundled()
     if name in known:
         return load_experiment(known[name])
-    if name not in task_kinds():
+    if named(name)["name"] not in task_kinds():
         raise WorkbenchError(
             f"no configuration {name!r}", "a bundled one, or a task", "choose another"
         )
@@ -117,7 +117,7 @@ def free_name(start: str, runs: list[Run]) -> str:
     """Return a name that no experiment here has: ``depo-n8-n4-1``, ``-2``, ..."""
     taken = {str(run.labels.get("sweep", "")) for run in runs}
     taken |= {run.name.partition(".")[0] for run in runs}
-    number = 1
+    number, start = 1, start.replace(":", "-")
     while f"{start}-{number}" in taken:
         number += 1
     return f"{start}-{number}"
@@ -208,8 +208,9 @@ def check_start(experiment: Experiment) -> None:
     from workbench.training.loop import check_device, check_graphs
 
     training, sleep = experiment.training, experiment.sleep
-    batch = draw(make_task(experiment.task), 64, training.seed, 0)
-    check_layout(batch, sleep.window)
+    task = make_task(experiment.task)
+    batch = draw(task, 64, training.seed, 0)
+    check_layout(task.room(batch), sleep.window)
     check_device(training.device)
     check_backend(experiment.model.kernel_backend, training.device)
     check_compiler(training)

@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.config import build
 from workbench.errors import WorkbenchError
-from workbench.task_config import TaskConfig, task_kinds
+from workbench.task_config import TaskConfig, named, task_kinds
 from workbench.tasks.base import EVALUATION, TRAIN, ChanceLine, Task, batch_generator, draw
 
 __all__ = [
@@ -30,7 +30,8 @@ def task(name_or_config: str | TaskConfig, /, **settings: Any) -> Task:
     Parameters
     ----------
     name_or_config : str or TaskConfig
-        "depo", "rule110" or another installed task, or a configuration.
+        "depo", "rule110" or another installed task, or a configuration; ``name:value`` sets the
+        field that the task names (``TaskConfig.after_colon``).
     **settings
         Fields of the configuration; the rest keep their values (the paper's, from a name).
 
@@ -45,9 +46,10 @@ def task(name_or_config: str | TaskConfig, /, **settings: Any) -> Task:
     16
     """
     if isinstance(name_or_config, str):
-        name, given = name_or_config, {}
+        given: dict[str, Any] = dict(named(name_or_config))
     else:
-        name, given = name_or_config.name, name_or_config.model_dump()
+        given = name_or_config.model_dump()
+    name = given["name"]
     kinds = task_kinds()
     if name not in kinds:
         raise WorkbenchError(f"task {name!r}", f"one of {', '.join(kinds)}", "check the name")

@@ -87,6 +87,9 @@ class Task(ABC):
     """How a query is typed, "hops:node"; empty where the task fixes its queries."""
     holds_out: bool = False
     """Whether training never draws some of the structures; then `part` chooses."""
+    judged: bool = False
+    """Whether other answers than the given one may be right. Evaluation then lets the model write
+    its whole answer, token after token, and asks `judge`."""
     Config: type[TaskConfig]
     """Class of its settings, derived from `workbench.config.TaskConfig`; the first line of its
     docstring says in the lab what the task is."""
@@ -205,6 +208,23 @@ class Task(ABC):
         A task that holds nothing out is returned as it is, and so is a part.
         """
         return self
+
+    def room(self, batch: Batch) -> Batch:
+        """Return the batch with labels wherever an answer of any length could stand."""
+        return batch
+
+    def judge(self, batch: Batch, answers: np.ndarray) -> np.ndarray:
+        """Return bool [example, query]: which of a model's own answers are right.
+
+        `answers`: int64 [example, token], with the model's tokens where `room` has labels.
+        """
+        queries = np.arange(batch.difficulty.shape[1])
+        wrong = (answers != batch.tokens)[:, :, None] & (batch.answer_of[:, :, None] == queries)
+        return ~wrong.any(axis=1) & (batch.difficulty >= 0)
+
+    def drawing_note(self) -> str:
+        """Return a sentence on what drawing leaves out; or ""."""
+        return ""
 
     def distinct_examples(self) -> float:
         """Return how many examples can be told apart; infinite where that is never few."""

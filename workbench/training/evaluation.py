@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ import torch
 from workbench.batch import Batch
 from workbench.config import RandomPasses, SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.sleep import SleepingModel, SleepPass, Wake, read
+from workbench.model.arrays import to_numpy
+from workbench.sleep import Eviction, SleepingModel, SleepPass, Wake, read
+from workbench.sleep.events import before_window
 from workbench.tasks.base import EVALUATION, Task, draw
-from workbench.training.loss import query_correct, token_correct
+from workbench.training.loss import check_finite_logits, query_correct, token_correct
 from workbench.training.statistics import proportion_interval, wilson
 
 BLIND = "the same model without the context"
@@ -70,7 +73,7 @@ def evaluate(
     if count < 1:
         raise WorkbenchError(f"count = {count}", "at least 1 example", "ask for more examples")
     batch = draw(task, count, seed, 0, EVALUATION)
-    check_layout(batch, sleep.window)
+    check_layout(task.room(batch), sleep.window)
     blind = score_without_context(model, batch, task, sleep, batch_size)
     result = {}
     for n in passes:
@@ -78,7 +81,8 @@ def evaluate(
         right = []
         for start in range(0, count, batch_size):
             part = batch.examples(slice(start, start + batch_size))
-            right.append(answers_right(model, part, fixed))
+            judged = task if task.judged else None
+            right.append(answers_right(model, part, fixed, judged))
             if on_progress is not None:
                 on_progress(len(part))
         entry = summarise(np.concatenate(right), batch.difficulty, task)
@@ -92,7 +96,8 @@ def score_without_context(
     model: SleepingModel, batch: Batch, task: Task, sleep: SleepConfig, batch_size: int = 250
 ) -> dict[str, Any] | None:
     """Return the measured chance line `BLIND`; None where `answers_without_context` has none."""
-    right = answers_without_context(model, batch, task.context_tokens, sleep, batch_size)
+    judged = task if task.judged else None
+    right = answers_without_context(model, batch, task.context_tokens, sleep, batch_size, judged)
     if right is None:
         return None
     scores = summarise(right, batch.difficulty, task)
@@ -104,29 +109,70 @@ def score_without_context(
 
 
 def answers_without_context(
-    model: SleepingModel, batch: Batch, context_tokens: int, sleep: SleepConfig, batch_size: int
+    model: SleepingModel,
+    batch: Batch,
+    context_tokens: int,
+    sleep: SleepConfig,
+    batch_size: int,
+    judged: Task | None = None,
 ) -> np.ndarray | None:
     """Return bool ``[example, query]``: what the model answers right with S = 0, no context read.
 
     Unless queries are isolated, answers are read with the earlier ones of the same example in view
     (as in training), so this measured line can lie above that of a plain guess. None where the
-    windows of the queries would be cut elsewhere without the context.
+    windows of the queries would be cut elsewhere without the context. `judged`: see
+    `answers_right`.
     """
     if context_tokens % sleep.window and not batch.isolated:
         return None
-    queries = batch.token_range(context_tokens, batch.tokens.shape[1])
-    parts = [
-        answers_right(model, queries.examples(slice(i, i + batch_size)), sleep.with_passes(1))
-        for i in range(0, len(batch), batch_size)
-    ]
+    once, parts = sleep.with_passes(1), []
+    for i in range(0, len(batch), batch_size):
+        part = batch.examples(slice(i, i + batch_size))
+        queries = part if judged is None else judged.room(part)
+        queries = queries.token_range(context_tokens, batch.tokens.shape[1])
+        if judged is None:
+            parts.append(answers_right(model, queries, once))
+        else:
+            context = part.tokens[:, :context_tokens]
+            answers = np.concatenate([context, own_answers(model, queries, once)], axis=1)
+            parts.append(judged.judge(part, answers))
     return np.concatenate(parts)
 
 
 @torch.no_grad()
-def answers_right(model: SleepingModel, batch: Batch, sleep: SleepConfig) -> np.ndarray:
-    """Return bool ``[example, query]``: which queries the model answers right after sleeping."""
+def answers_right(
+    model: SleepingModel, batch: Batch, sleep: SleepConfig, judged: Task | None = None
+) -> np.ndarray:
+    """Return bool ``[example, query]``: which queries the model answers right after sleeping.
+
+    Each token of an answer follows those of the right one; with `judged`, a task that accepts other
+    answers too, the model writes its own, and the task judges it.
+    """
+    if judged is not None:
+        return judged.judge(batch, own_answers(model, judged.room(batch), sleep))
     wakes = (event for event in read(model, batch, sleep) if isinstance(event, Wake))
     return query_correct(token_correct(wakes, batch), batch)
+
+
+@torch.no_grad()
+def own_answers(model: SleepingModel, batch: Batch, sleep: SleepConfig) -> np.ndarray:
+    """Return the tokens ``[example, token]`` with the model's most likely one at every label.
+
+    One token is written after the other, each read on from the memory after the last sleep.
+    """
+    tokens, start = batch.tokens.copy(), None
+    for column in np.flatnonzero(batch.loss_mask.any(axis=0)).tolist():
+        reached = start
+        for event in read(model, replace(batch, tokens=tokens), sleep, start=start):
+            if isinstance(event, Eviction):
+                reached = before_window(event.window.index + 1, event.memory)
+            elif isinstance(event, Wake) and event.window.start < column < event.window.stop:
+                check_finite_logits(event)
+                best = to_numpy(event.logits[:, column - 1 - event.window.start].argmax(-1))
+                tokens[:, column] = np.where(batch.loss_mask[:, column], best, tokens[:, column])
+                start = reached
+                break
+    return tokens
 
 
 def summarise(right: np.ndarray, difficulty: np.ndarray, task: Task) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def train(
     check_device(experiment.training.device)
     check_threads(experiment.training)
     check_memory(experiment, task)
-    check_layout(draw(task, 256, experiment.training.seed, 0), experiment.sleep.window)
+    check_layout(task.room(draw(task, 256, experiment.training.seed, 0)), experiment.sleep.window)
     check_backend(experiment.model.kernel_backend, experiment.training.device)
     check_compiler(experiment.training)
     check_graphs(experiment)

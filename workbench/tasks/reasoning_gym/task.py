@@ -1,0 +1,470 @@
+"""Any data set of reasoning-gym as a task: its text is slept on, its scorer judges the answer.
+
+Layout of an example::
+
+    <pad> ... text of the item | question <answer> 4 2 <end> <pad> ...
+    context                    | query
+
+Training draws three quarters of all items and every other stream the last one: a digest of an
+item's text says which, so that no problem is in both, whatever its number. Items come from
+reasoning-gym (Apache-2.0, https://github.com/open-thought/reasoning-gym).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Sequence
+from copy import copy
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from workbench.batch import Batch
+from workbench.errors import WorkbenchError
+from workbench.tasks.base import TRAIN, ChanceLine, Task, check_room
+from workbench.tasks.phrases import counted, shortened
+from workbench.tasks.pictures import Item as PictureItem
+from workbench.tasks.pictures import Query, Sentences
+from workbench.tasks.reasoning_gym.settings import ReasoningGymConfig
+from workbench.tasks.reasoning_gym.source import NUMBERS, Item, source
+from workbench.tasks.reasoning_gym.text import (
+    ANSWER,
+    CHARACTERS,
+    END,
+    PAD,
+    Alphabet,
+    frequent_words,
+    sentences,
+    split_item,
+)
+from workbench.tasks.targets import ProbeTarget
+
+HELD_OUT_SHARE = 0.25
+MOST_DRAWS = 300
+"""Items drawn in a row that do not fit before the settings are refused."""
+SURVEY = 200
+"""Items that words, named difficulties, chance lines and the share that fits rest on."""
+REMEMBERED = 50_000
+"""Problems whose entry the scorer finds again."""
+OTHER = "it belongs to the other part, of training or of evaluation"
+GIVES = "=>"
+"""Stands between a typed question and its answer."""
+
+
+class _Laid(NamedTuple):
+    """An item as tokens."""
+
+    context: list[int]
+    question: list[int]
+    answer: list[int]
+    difficulty: int
+
+
+class _Unfit(NamedTuple):
+    """Why an item is left out, and the tokens that it would need, if that is why."""
+
+    why: str
+    tokens: int = 0
+
+
+class ReasoningGym(Task):
+    """A data set of reasoning-gym; see `workbench.tasks.base.Task` for the methods' contract."""
+
+    name = "reasoning_gym"
+    title = "reasoning-gym: a hundred kinds of problems"
+    difficulty_name, unit, item = "answer length", "token", "answer"
+    unrolling = "Only the beginning of the answer is looked for, so that no steps can be compared."
+    query_form = f"question {GIVES} answer"
+    holds_out = True
+    judged = True
+    Config = ReasoningGymConfig
+    config: ReasoningGymConfig
+
+    def __init__(self, config: ReasoningGymConfig) -> None:
+        self.config = config
+        words: tuple[str, ...] = ()
+        if config.tokens == "words":
+            words = _survey_words(config.dataset, config.options, config.level)
+        self._alphabet = Alphabet(words)
+        self.vocabulary = self._alphabet.symbols
+        self.context_tokens = config.context_length
+        self.query_tokens = config.question_length + config.answer_length + 2
+        if config.difficulty:
+            self.difficulty_name = self.unit = config.difficulty
+            self.difficulties = _survey_levels(config)
+        else:
+            self.difficulties = tuple(range(1, config.answer_length + 1))
+        self._part: str | None = None
+        self._known: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
+
+    def part(self, name: str) -> ReasoningGym:
+        """Return the task over the items of one part: `TRAIN`, or else those held out."""
+        if self._part is not None:
+            return self
+        part = copy(self)
+        part._part = name
+        return part
+
+    def _laid(self, item: Item) -> _Laid | _Unfit:
+        """Return an item as tokens, or why it is left out."""
+        config, encode = self.config, self._alphabet.encode
+        texts = (*split_item(item.question, config.split), item.answer)
+        parts = [encode(text) for text in texts]
+        limits = (config.context_length, config.question_length, config.answer_length)
+        names = ("context_length", "question_length", "answer_length")
+        for text, tokens, limit, name in zip(texts, parts, limits, names, strict=True):
+            if tokens is None:
+                strange = next(c for c in text if c not in CHARACTERS)
+                return _Unfit(f"no token stands for the character {strange!r}")
+            if len(tokens) > limit:
+                return _Unfit(f"task.{name} = {limit} is too short", len(tokens))
+        context, question, answer = (part or [] for part in parts)
+        level = len(answer)
+        if config.difficulty:
+            level = item.numbers.get(config.difficulty, -1)
+            if level not in self.difficulties:
+                return _Unfit(f"its {config.difficulty} is not in the survey of {SURVEY} items")
+        return _Laid(context, question, answer, level)
+
+    def sample(self, count: int, generator: np.random.Generator) -> Batch:
+        """Draw items until `count` fit; tokens [example, token]."""
+        check_room(self, count)
+        rows = []
+        for _ in range(count):
+            unfit: list[_Unfit] = []
+            for number in generator.integers(0, NUMBERS, MOST_DRAWS).tolist():
+                laid = self._drawn(number)
+                if isinstance(laid, _Laid):
+                    rows.append(laid)
+                    break
+                unfit.append(laid)
+            else:
+                raise WorkbenchError(
+                    f"none of {MOST_DRAWS} items of {self.config.dataset} fits: {_said(unfit)}",
+                    "settings that some items fit",
+                    "change task.context_length, question_length, answer_length, split or options",
+                )
+        return self._batch(rows)
+
+    def _drawn(self, number: int) -> _Laid | _Unfit:
+        """Return an item by its number, as tokens, or why it is left out."""
+        try:
+            item = self._source.item(number)
+        except LookupError as error:
+            return _Unfit(f"the data set fails with {shortened(str(error))}")
+        if self._part is not None and _held_out(item.question) == (self._part == TRAIN):
+            return _Unfit(OTHER)
+        laid = self._laid(item)
+        if isinstance(laid, _Laid):
+            self._remember(laid, item.entry)
+        return laid
+
+    @property
+    def _source(self) -> Any:
+        """Return the data set, which is made when it is first needed."""
+        return source(self.config.dataset, self.config.options, self.config.level)
+
+    def _remember(self, laid: _Laid, entry: dict[str, Any]) -> None:
+        """Keep what the scorer needs to judge an item's answer."""
+        self._known[_key(laid.context, laid.question)] = entry
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+    def _batch(self, rows: list[_Laid]) -> Batch:
+        """Lay out items."""
+        shape = (len(rows), self.context_tokens + self.query_tokens)
+        tokens = np.zeros(shape, dtype=np.int64)
+        valid, loss_mask = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+        answer_of = np.full(shape, -1, dtype=np.int64)
+        difficulty = np.array([[laid.difficulty] for laid in rows], dtype=np.int64)
+        mark, end = self._alphabet.ids[ANSWER], self._alphabet.ids[END]
+        for row, laid in enumerate(rows):
+            words = [*laid.context, *laid.question, mark, *laid.answer, end]
+            first = self.context_tokens - len(laid.context)
+            last = first + len(words)
+            labels = slice(last - len(laid.answer) - 1, last)
+            tokens[row, first:last] = words
+            valid[row, first:last] = True
+            loss_mask[row, labels] = True
+            answer_of[row, labels] = 0
+        return Batch(tokens, loss_mask, valid, answer_of, difficulty)
+
+    def _texts(self, batch: Batch, example: int) -> tuple[str, str, str]:
+        """Return the context, the question and the answer of an example."""
+        decode, tokens = self._alphabet.decode, batch.tokens[example]
+        here = batch.loss_mask[example]
+        question = tokens[self.context_tokens :][~here[self.context_tokens :]]
+        return decode(tokens[: self.context_tokens]), decode(question), decode(tokens[here])
+
+    def _entry(self, batch: Batch, example: int) -> dict[str, Any] | None:
+        """Return what the data set knows of an example; None if this task did not draw it."""
+        row = batch.tokens[example]
+        keep = batch.valid[example] & ~batch.loss_mask[example]
+        context = row[: self.context_tokens][keep[: self.context_tokens]].tolist()
+        asked = row[self.context_tokens :][keep[self.context_tokens :]].tolist()
+        return self._known.get(_key(context, [t for t in asked if t > 2]))
+
+    def solve(self, batch: Batch) -> np.ndarray:
+        """Put in the answers that the data set gives; it says nothing about other problems.
+
+        Raises WorkbenchError: a problem was not drawn by this task in this process.
+        """
+        tokens = batch.tokens.copy()
+        for example in range(len(batch)):
+            entry = self._entry(batch, example)
+            if entry is None:
+                raise WorkbenchError(
+                    f"a problem that {self.config.dataset} did not draw",
+                    "problems of the data set, whose answers it gives",
+                    "draw the problem with this task",
+                )
+            answer = self._alphabet.encode(entry["answer"]) or []
+            tokens[example, batch.loss_mask[example]] = [*answer, self._alphabet.ids[END]]
+        return tokens
+
+    def room(self, batch: Batch) -> Batch:
+        """Return the batch with labels wherever an answer of any length could stand."""
+        mask, last = batch.loss_mask.copy(), batch.tokens.shape[1]
+        for example in range(len(batch)):
+            first = int(mask[example].argmax())
+            mask[example, first : min(last, first + self.config.answer_length + 1)] = True
+        return Batch(
+            batch.tokens, mask, batch.valid | mask, np.where(mask, 0, -1), batch.difficulty
+        )
+
+    def judge(self, batch: Batch, answers: np.ndarray) -> np.ndarray:
+        """Return bool [example, query]: does the data set's scorer give full marks."""
+        right = np.zeros((len(batch), 1), dtype=bool)
+        end = self._alphabet.ids[END]
+        for example in range(len(batch)):
+            first = int(batch.loss_mask[example].argmax())
+            said = answers[example, first : first + self.config.answer_length + 1].tolist()
+            if end not in said:
+                continue
+            text = self._alphabet.decode(said[: said.index(end)])
+            given = self._texts(batch, example)[2]
+            entry = self._entry(batch, example)
+            scored = entry is not None and self._source.score(text, entry) >= 1
+            right[example, 0] = text == given or scored
+        return right
+
+    def chance(self) -> dict[str, ChanceLine]:
+        """Return the commonest answer of each difficulty, measured on a fixed survey."""
+        return _chance(self.config)
+
+    def drawing_note(self) -> str:
+        """Return how many items of a survey do not fit and are drawn again."""
+        laid = [self._laid(item) for item in _survey(*_source_of(self.config))]
+        unfit = [one for one in laid if isinstance(one, _Unfit)]
+        if not unfit:
+            return ""
+        share = 100 * len(unfit) / len(laid)
+        return f"{share:.0f} % of the items of {self.config.dataset} do not fit: {_said(unfit)}"
+
+    def probe_targets(self, batch: Batch) -> list[ProbeTarget]:
+        """Return the token with which the answer begins, by difficulty."""
+        first = batch.loss_mask.argmax(axis=1)
+        if not batch.loss_mask.any():
+            return []
+        labels = np.take_along_axis(batch.tokens, first[:, None], axis=1)
+        return [
+            ProbeTarget(
+                name=f"{self.difficulty_name} {level}",
+                level=level,
+                labels=np.where(batch.difficulty == level, labels, -1),
+                classes=self.vocabulary,
+                items=("answer",),
+                kinds=None,
+                asked_by=np.where(batch.difficulty == level, 0, -1),
+                symbols=np.arange(len(self.vocabulary)),
+                meaning="With which token does the answer begin?",
+            )
+            for level in self.difficulties
+            if (batch.difficulty == level).any()
+        ]
+
+    def parse(self, text: str, queries: str | None = None) -> Batch:
+        """Return the batch of a typed problem, which comes with its answer: question => answer."""
+        question, sign, answer = (queries or "").rpartition(GIVES)
+        question, answer = question.strip(), answer.strip()
+        if not sign or not answer:
+            raise WorkbenchError(
+                "a question without its answer, which this task cannot work out",
+                f"the question, {GIVES} and the answer",
+                f"write for example: What is 3 + 4? {GIVES} 7",
+            )
+        if not text.strip():
+            raise WorkbenchError("an empty context", "a text to sleep on", self.typing_help())
+        parts = []
+        limits = [("context", text.strip(), self.context_tokens)]
+        limits += [("question", question, self.config.question_length)]
+        limits += [("answer", answer, self.config.answer_length)]
+        for what, part, limit in limits:
+            tokens = self._alphabet.encode(part)
+            if tokens is None:
+                strange = next(c for c in part if c not in CHARACTERS)
+                raise WorkbenchError(
+                    f"the character {strange!r} in the {what}",
+                    "characters that this task has tokens for",
+                    "use another one",
+                )
+            if len(tokens) > limit:
+                raise WorkbenchError(
+                    f"a {what} of {len(tokens)} tokens", f"at most {limit}", "shorten it"
+                )
+            parts.append(tokens)
+        # typed problems have no metadata; the answer's length is the only difficulty they have
+        level = self.difficulties[0] if self.config.difficulty else len(parts[2])
+        return self._batch([_Laid(*parts, level)])
+
+    def typed(self, batch: Batch, example: int) -> tuple[str, str]:
+        """Return the context, and the question with its answer."""
+        context, question, answer = self._texts(batch, example)
+        return context, f"{question} {GIVES} {answer}".strip()
+
+    def typing_help(self) -> str:
+        """Return what may be typed."""
+        return (
+            f"Any text of at most {self.context_tokens} tokens; then a question and its answer: "
+            f"What is 3 + 4? {GIVES} 7"
+        )
+
+    def text(self, batch: Batch, example: int) -> str:
+        """Return one example: context, then the question with its answer."""
+        return "\n".join(self.typed(batch, example))
+
+    def picture(self, batch: Batch, example: int) -> Sentences:
+        """Return the sentences of the context, and the question."""
+        context, question, answer = self._texts(batch, example)
+        symbols = self.render(batch, example)
+        begin = self.context_tokens - int(batch.valid[example, : self.context_tokens].sum())
+        ends = np.cumsum([len(symbol) for symbol in symbols[begin : self.context_tokens]])
+        items = []
+        for a, b in sentences(context):
+            start, stop = np.searchsorted(ends, (a, b - 1), side="right").tolist()
+            items.append(PictureItem(context[a:b].strip(), range(begin + start, begin + stop + 1)))
+        last = self.context_tokens + int(batch.valid[example, self.context_tokens :].sum())
+        query = Query(
+            question or "the answer",
+            question,
+            answer,
+            int(batch.difficulty[example, 0]),
+            range(self.context_tokens, last),
+            (),
+        )
+        marks = frozenset(n for n, s in enumerate(symbols) if s in (PAD, ANSWER, END))
+        return Sentences(
+            tuple(items),
+            (query,) if last > self.context_tokens else (),
+            tuple(symbols),
+            marks,
+            label=f"An item of {self.config.dataset}: {counted(len(items), 'sentence')}",
+        )
+
+    def unlike_training(self, batch: Batch, example: int) -> str:
+        """Return whether the answer is longer than all that training draws: never, as it fits."""
+        return ""
+
+    def spell(self, symbols: Sequence[str]) -> str:
+        """Return the answer that symbols spell."""
+        return "".join(symbol for symbol in symbols if symbol not in (PAD, ANSWER, END))
+
+    def summary(self) -> str:
+        """Return the task with its settings in a line."""
+        config = self.config
+        settings = ", ".join(filter(None, [config.options, config.tokens]))
+        return f"{config.dataset} of reasoning-gym ({settings})"
+
+
+def _said(unfit: list[_Unfit]) -> str:
+    """Return the commonest reason; that an item belongs to the other part counts last."""
+    counts = Counter(one.why for one in unfit)
+    why = max(counts, key=lambda why: (why != OTHER, counts[why]))
+    needed = sorted(one.tokens for one in unfit if one.why == why and one.tokens)
+    return f"{why} for {needed[0]} to {needed[-1]} tokens" if needed else why
+
+
+def _held_out(question: str) -> bool:
+    """Return whether an item is kept from training: a fixed property of its text."""
+    code = hashlib.blake2b(question.encode(), digest_size=8).digest()
+    return int.from_bytes(code, "little") * 2.0**-64 < HELD_OUT_SHARE
+
+
+def _key(context: Sequence[int], question: Sequence[int]) -> bytes:
+    """Return a digest of what an example asks."""
+    said = np.array([*context, 0, *question], dtype=np.int64).tobytes()
+    return hashlib.blake2b(said, digest_size=16).digest()
+
+
+def _source_of(config: ReasoningGymConfig) -> tuple[str, str, int | None]:
+    return config.dataset, config.options, config.level
+
+
+@lru_cache(maxsize=4)
+def _survey(dataset: str, options: str, level: int | None) -> tuple[Item, ...]:
+    """Return a fixed sample of the items that training may draw."""
+    found = []
+    made = source(dataset, options, level)
+    for number in np.random.default_rng(0).integers(0, NUMBERS, 2 * SURVEY).tolist():
+        try:
+            item = made.item(number)
+        except LookupError:
+            continue
+        if not _held_out(item.question):
+            found.append(item)
+        if len(found) == SURVEY:
+            break
+    return tuple(found)
+
+
+@lru_cache(maxsize=4)
+def _survey_words(dataset: str, options: str, level: int | None) -> tuple[str, ...]:
+    """Return the words of the survey."""
+    texts: Iterator[str] = (
+        text for item in _survey(dataset, options, level) for text in (item.question, item.answer)
+    )
+    return frequent_words(texts)
+
+
+@lru_cache(maxsize=16)
+def _survey_levels(config: ReasoningGymConfig) -> tuple[int, ...]:
+    """Return the difficulties of the survey."""
+    survey = _survey(*_source_of(config))
+    levels = {
+        item.numbers[config.difficulty] for item in survey if config.difficulty in item.numbers
+    }
+    if not levels:
+        known = sorted({name for item in survey for name in item.numbers})
+        raise WorkbenchError(
+            f"task.difficulty = {config.difficulty!r} for {config.dataset}",
+            f"a number that its items have: {', '.join(known) or 'there are none'}",
+            "choose one of these, or leave it empty",
+        )
+    return tuple(sorted(levels))
+
+
+@lru_cache(maxsize=16)
+def _chance(config: ReasoningGymConfig) -> dict[str, ChanceLine]:
+    """Measure the line on the survey."""
+    task = ReasoningGym(config)
+    answers: dict[int, Counter[tuple[int, ...]]] = {level: Counter() for level in task.difficulties}
+    for item in _survey(*_source_of(config)):
+        laid = task._laid(item)
+        if isinstance(laid, _Laid):
+            answers[laid.difficulty][tuple(laid.answer)] += 1
+    shares = {
+        level: max(counts.values(), default=0) / max(1, counts.total())
+        for level, counts in answers.items()
+    }
+    drawn = sum(counts.total() for counts in answers.values())
+    exact = sum(shares[level] * answers[level].total() for level in shares) / max(1, drawn)
+    line = ChanceLine(
+        "commonest answer",
+        f"The commonest answer of the same difficulty, measured on {SURVEY} items.",
+        shares,
+        exact,
+        shares,
+    )
+    return {line.name: line}
