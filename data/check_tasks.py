@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ import numpy as np
 from workbench.batch import Batch
 from workbench.files import write_json
 from workbench.progress import progress_bar
-from workbench.tasks import EVALUATION, TRAIN, Task, batch_generator, draw, task
+from workbench.tasks import EVALUATION, TRAIN, batch_generator, draw, task
 from workbench.tasks.base import HELD_OUT
 from workbench.tasks.gsm_infinite.problems import Definition, Problem
 from workbench.tasks.gsm_infinite.reading import LARGEST, Solution, read_story
@@ -81,12 +80,13 @@ def check(name: str, count: int) -> dict[str, Any]:
     for step in steps:
         number = min(AT_ONCE, count - step * AT_ONCE)
         trained |= fingerprints(draw(made, number, 0, step, TRAIN))
-        batch = draw(made, number, 0, step, EVALUATION)
+        told = problems(made, number, step) if isinstance(made, GsmInfinite) else []
+        batch = laid_out(made, told) if told else draw(made, number, 0, step, EVALUATION)
         drawn |= fingerprints(batch)
         garbled = replace(batch, tokens=np.where(batch.loss_mask, 1, batch.tokens))
         right += int((made.solve(garbled) == batch.tokens).all(axis=1).sum())
         if isinstance(made, GsmInfinite):
-            for problem in problems(made, number, step):
+            for problem in told:
                 same += made.config.noise != "none" and without(made, problem, ("noise",))
                 alone += without(made, problem, ("noise", "unnecessary"))
                 if problem.given is not None:
@@ -109,11 +109,15 @@ def share(right: int, count: int) -> dict[str, Any]:
     return {"right": right, "interval": [round(end, 6) for end in wilson(right / count, count)]}
 
 
-def problems(made: Task, count: int, step: int) -> Iterator[Problem]:
-    """Yield the problems of an evaluation batch with the role of every sentence."""
-    part = made.part(HELD_OUT)
-    assert isinstance(part, GsmInfinite)
-    return part.problems(count, batch_generator(0, step, EVALUATION))
+def problems(made: GsmInfinite, count: int, step: int) -> list[Problem]:
+    """Return the problems of an evaluation batch with the role of every sentence."""
+    return list(made.part(HELD_OUT).problems(count, batch_generator(0, step, EVALUATION)))
+
+
+def laid_out(made: GsmInfinite, told: list[Problem]) -> Batch:
+    """Return the batch of problems, as `sample` lays it out."""
+    contexts = [made._tokens.encode(made._context(problem)) for problem in told]
+    return made._batch(contexts, [[made._asked(p, q) for q in p.questions] for p in told])
 
 
 def solution_of(made: GsmInfinite, problem: Problem, definitions: list[Definition]) -> Solution:
@@ -174,8 +178,8 @@ def main() -> None:
             }
             bar.write(f"{name}: {counts}")
             bar.update()
-    if options.count == COUNT and not options.only:
-        write_json(TARGET, record)
+            if options.count == COUNT and not options.only:
+                write_json(TARGET, record)
 
 
 if __name__ == "__main__":

@@ -51,12 +51,16 @@ class GsmInfiniteConfig(TaskConfig):
         Numbers are one token each, or one token a digit.
     difficulty : {"operations", "depth"}
         What accuracies are told by: op, or the longest chain of sentences to the answer.
+    tokenizer : str
+        "words": a token for each word; or a file of the library `tokenizers` (tokenizer.json), or
+        hf:// and an id of the Hub. Numbers are then split as the tokenizer splits them.
     held_out : float or None
         Share of all graphs (what a problem looks like without names and numbers) that training
         never draws and every other stream draws alone.
     """
 
     common: ClassVar[tuple[str, ...]] = ("theme", "max_operations", "length", "noise")
+    later: ClassVar[tuple[str, ...]] = ("tokenizer",)
 
     name: Literal["gsm_infinite"] = "gsm_infinite"
     theme: Literal["farms", "libraries", "harbours"] = "farms"
@@ -76,6 +80,7 @@ class GsmInfiniteConfig(TaskConfig):
     order: Literal["shuffled", "parents_first"] = "shuffled"
     answer: Literal["number", "digits"] = "number"
     difficulty: Literal["operations", "depth"] = "operations"
+    tokenizer: str = Field("words", min_length=1, max_length=1000)
     held_out: float | None = Field(None, ge=0.01, le=0.99)
 
     @model_validator(mode="after")
@@ -94,6 +99,11 @@ class GsmInfiniteConfig(TaskConfig):
             raise ValueError(
                 f'mode = "reverse" with modulus {self.modulus}: a value modulo a number has '
                 "more than one origin; leave the modulus out"
+            )
+        if self.answer == "digits" and self.tokenizer != "words":
+            raise ValueError(
+                f'answer = "digits" with tokenizer {self.tokenizer!r}: a tokenizer splits numbers '
+                'in its own way; leave answer = "number"'
             )
         if self.constants > (self.modulus or LARGEST):
             raise ValueError(f"constants {self.constants} must be at most modulus {self.modulus}")

@@ -35,12 +35,15 @@ from workbench.tasks.gsm_infinite.problems import (
 )
 from workbench.tasks.gsm_infinite.reading import Solution, Story, read_story
 from workbench.tasks.gsm_infinite.settings import LARGEST, GsmInfiniteConfig
-from workbench.tasks.gsm_infinite.wording import ANSWER, PAD, Wording, as_text, as_words
+from workbench.tasks.gsm_infinite.tokens import FileTokens, WordTokens
+from workbench.tasks.gsm_infinite.wording import Wording, as_text, as_words
 from workbench.tasks.phrases import counted, shortened
 from workbench.tasks.pictures import Item, Query, Sentences
 from workbench.tasks.targets import ProbeTarget
 
 PAD_SYMBOL = 0
+SLACK = 8
+"""Tokens that the order of sentences may cost, where a tokenizer splits them."""
 MOST_DRAWS = 2000
 """Problems drawn in a row that do not fit before the settings are refused."""
 
@@ -70,15 +73,17 @@ class GsmInfinite(Task):
         if config.difficulty == "depth":
             self.difficulty_name, self.unit = "depth", "step"
         self._quantities, self._wording = Quantities(config), Wording(config)
-        self.vocabulary = self._wording.vocabulary
+        self._tokens = WordTokens(self._wording)
+        if config.tokenizer != "words":
+            self._tokens = FileTokens(self._wording, config.tokenizer)
+        self.vocabulary = self._tokens.vocabulary
         lowest = config.min_operations if config.questions == 1 else 1
         lowest = 1 if config.difficulty == "depth" else lowest
         self.difficulties = tuple(range(lowest, config.max_operations + 1))
         self.context_tokens = config.length
-        digits = len(str((config.modulus or LARGEST + 1) - 1)) + 1
-        self._answer = digits if config.answer == "digits" else 1
-        asked = 1 if config.question == "first" else self._wording.longest + 3
-        self._slot = asked + self._answer
+        asked, answer = self._tokens.longest((config.modulus or LARGEST + 1) - 1)
+        asked = len(self._tokens.answer_mark) if config.question == "first" else asked
+        self._slot = asked + answer
         self.query_tokens = config.questions * self._slot
         self.holds_out = config.held_out is not None
         self._part: str | None = None
@@ -102,8 +107,8 @@ class GsmInfinite(Task):
                 if self._part is not None and self._held_out(problem) == (self._part == TRAIN):
                     continue
                 drawn = True
-                room = config.length - len(self._context(problem))
-                if room >= 0:
+                room = config.length - len(self._tokens.encode(self._context(problem)))
+                if room >= (0 if config.tokenizer == "words" else SLACK):
                     break
             else:
                 if not drawn:
@@ -120,6 +125,8 @@ class GsmInfinite(Task):
             if config.noise != "none":
                 self._fill(problem, room, random)
             order_sentences(problem, config, random)
+            if config.noise != "none" and config.tokenizer != "words":
+                self._shorten(problem)
             if config.questions > 1:
                 self._ask_more(problem, random)
             yield problem
@@ -135,10 +142,16 @@ class GsmInfinite(Task):
 
         def fits(definition: Definition) -> bool:
             nonlocal room
-            room -= len(self._wording.sentence(definition))
+            room -= len(self._tokens.encode(self._wording.sentence(definition)))
             return room >= 0
 
         add_noise(problem, self.config, self._quantities, random, fits)
+
+    def _shorten(self, problem: Problem) -> None:
+        """Remove the last noise while sentences together take more tokens than one by one."""
+        while len(self._tokens.encode(self._context(problem))) > self.config.length:
+            noise = [d for d in problem.definitions if d.role == "noise"]
+            problem.definitions.remove(noise[-1])
 
     def _ask_more(self, problem: Problem, random: Random) -> None:
         """Ask about further quantities of the problem, none twice and none of larger op."""
@@ -151,7 +164,7 @@ class GsmInfinite(Task):
                 problem.questions.append(quantity)
 
     def _context(self, problem: Problem) -> list[int]:
-        """Return the symbol ids of a problem's context."""
+        """Return the words of a problem's context, as ids of `Wording`."""
         wording, words = self._wording, []
         if self.config.question == "first":
             words += wording.question(problem.questions[0])
@@ -170,7 +183,7 @@ class GsmInfinite(Task):
         check_room(self, count)
         contexts, asked = [], []
         for problem in self.problems(count, generator):
-            contexts.append(self._context(problem))
+            contexts.append(self._tokens.encode(self._context(problem)))
             asked.append([self._asked(problem, quantity) for quantity in problem.questions])
         return self._batch(contexts, asked)
 
@@ -196,12 +209,12 @@ class GsmInfinite(Task):
             tokens[row, begin : self.context_tokens] = context
             valid[row, begin : self.context_tokens] = True
             for number, (name, value, level) in enumerate(questions):
-                words = [wording.ids[ANSWER]]
+                words = self._tokens.answer_mark
                 if config.question == "last":
-                    words = wording.encode(f"What is the {name} ?")
+                    words = self._tokens.question(wording.encode(f"What is the {name} ?"))
                 first = self.context_tokens + number * self._slot
                 middle = first + len(words)
-                answer = wording.answer(value)
+                answer = self._tokens.answer(value)
                 end = middle + len(answer)
                 tokens[row, first:end] = words + answer
                 valid[row, first:end] = True
@@ -213,10 +226,18 @@ class GsmInfinite(Task):
 
     def _words(self, batch: Batch, example: int) -> tuple[list[str], list[int]]:
         """Return the words of an example that carry no label, and their tokens."""
-        keep = np.flatnonzero(batch.valid[example] & ~batch.loss_mask[example])
-        words = [self.vocabulary[token] for token in batch.tokens[example, keep].tolist()]
-        pairs = [(w, int(k)) for w, k in zip(words, keep, strict=True) if w != ANSWER]
-        return [w for w, _ in pairs], [k for _, k in pairs]
+        keep = batch.valid[example] & ~batch.loss_mask[example]
+        starts = [0]
+        if self.config.question == "last":  # else queries are marks alone
+            starts += range(self.context_tokens, batch.tokens.shape[1], self._slot)
+        words, places = [], []
+        for start in starts:
+            stop = start + self._slot if start else self.context_tokens
+            here = start + np.flatnonzero(keep[start:stop])
+            found, at = self._tokens.words(batch.tokens[example, here].tolist())
+            words += found
+            places += here[at].tolist()
+        return words, places
 
     def _story(self, batch: Batch, example: int) -> tuple[Story, Solution]:
         """Return an example as read back from its tokens, with its solution."""
@@ -235,7 +256,7 @@ class GsmInfinite(Task):
             story, solution = self._story(batch, example)
             for number, (quantity, _) in enumerate(story.questions):
                 here = np.flatnonzero(batch.answer_of[example] == number)
-                answer = self._wording.answer(solution.value(quantity))
+                answer = self._tokens.answer(solution.value(quantity))
                 if len(here) != len(answer):
                     raise WorkbenchError(
                         f"the answer takes {len(answer)} tokens",
@@ -253,7 +274,7 @@ class GsmInfinite(Task):
         """Yield difficulty, quantity, answer and solution of the questions that lines rest on."""
         generator = np.random.default_rng(0)
         for problem in self.problems(PROBLEMS, generator):
-            words = [self.vocabulary[symbol] for symbol in self._context(problem)]
+            words = [self._wording.vocabulary[symbol] for symbol in self._context(problem)]
             story = read_story(words, self.config.theme, digits=self._wording.digits)
             solution = Solution(story, self.config.theme, self.config.modulus)
             for quantity in problem.questions:
@@ -279,7 +300,7 @@ class GsmInfinite(Task):
                     asked_by[example, index[quantity]] = number
         most = LARGEST if self.config.modulus is None else self.config.modulus - 1
         numbers = range(most + 1)
-        symbols = np.array([self._wording.number(n)[0] for n in numbers])
+        symbols = np.array([self._tokens.answer(n)[0] for n in numbers])
         return [
             ProbeTarget(
                 name=f"depth {level}",
@@ -346,16 +367,17 @@ class GsmInfinite(Task):
             told = quantity if not solution.unknown else solution.facts[0].subject
             level = getattr(solution, self.config.difficulty)(told)
             asked.append(_Question(quantity, value, level))
-        context = [w for s in story.sentences for w in words[s.tokens.start : s.tokens.stop]]
+        said = [w for s in story.sentences for w in words[s.tokens.start : s.tokens.stop]]
         if self.config.question == "first":
-            context = [*f"What is the {quantities[0]} ?".split(), *context]
+            said = [*f"What is the {quantities[0]} ?".split(), *said]
+        context = self._tokens.encode([self._wording.ids[word] for word in said])
         if len(context) > self.context_tokens:
             raise WorkbenchError(
-                f"{len(context)} words",
+                f"{len(context)} {'words' if self.config.tokenizer == 'words' else 'tokens'}",
                 f"at most {self.context_tokens}",
                 "remove sentences, or use a longer context",
             )
-        return self._batch([[self._wording.ids[word] for word in context]], [asked])
+        return self._batch([context], [asked])
 
     def typing_help(self) -> str:
         """Return what may be typed, with a short problem."""
@@ -377,14 +399,19 @@ class GsmInfinite(Task):
             answer = self.spell([symbols[token] for token in here])
             level = int(batch.difficulty[example, number])
             if self.config.question == "first" and len(here):
-                tokens = range(int(here[0]) - 1, int(here[-1]) + 1)
+                before = len(self._tokens.answer_mark)
+                tokens = range(int(here[0]) - before, int(here[-1]) + 1)
             elif len(here):
                 tokens = range(tokens.start, int(here[-1]) + 1)
             queries.append(Query(f"the {quantity}", quantity, answer, level, tokens, path))
         items = tuple(
-            Item(as_text([symbols[token] for token in s.tokens]), s.tokens) for s in story.sentences
+            Item(self._tokens.said([symbols[token] for token in s.tokens]), s.tokens)
+            for s in story.sentences
         )
-        marks = {n for n, symbol in enumerate(symbols) if symbol in (PAD, ANSWER)}
+        marks = {n for n, valid in enumerate(batch.valid[example]) if not valid}
+        if self.config.question == "first":
+            after = self.context_tokens + len(self._tokens.answer_mark)
+            marks |= set(range(self.context_tokens, min(after, len(symbols))))
         needed = {number for query in queries for number in query.path}
         return Sentences(
             items,
@@ -406,6 +433,8 @@ class GsmInfinite(Task):
 
     def spell(self, symbols: Sequence[str]) -> str:
         """Return the number that the symbols of an answer spell."""
+        if self.config.tokenizer != "words":
+            return self._tokens.said(symbols).removesuffix(".")
         return "".join(symbols).removesuffix(".")
 
     def summary(self) -> str:

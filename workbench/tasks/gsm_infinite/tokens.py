@@ -1,0 +1,170 @@
+"""Word problems as tokens: one for each word, or those of a tokenizer that the user names.
+
+A tokenizer is a file of the library `tokenizers`, which is imported when one is named. Words find
+their tokens by the offsets that it returns, so that a word, or a number, may be several tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import WorkbenchError
+from workbench.files import Stamp, read_text, stamp
+from workbench.tasks.gsm_infinite.wording import ANSWER, PAD, Wording, as_text
+
+HUB = "hf://"
+WORD = re.compile(r"[^\s.,?:]+|[.,?:]")
+
+
+class WordTokens:
+    """A token for each word, number or digit."""
+
+    def __init__(self, wording: Wording) -> None:
+        self.wording = wording
+        self.vocabulary: tuple[str, ...] = wording.vocabulary
+        self.answer_mark = [wording.ids[ANSWER]]
+
+    def longest(self, most: int) -> tuple[int, int]:
+        """Return the tokens of the longest question, and of the longest answer up to `most`."""
+        return self.wording.longest + 3, len(str(most)) + 1 if self.wording.digits else 1
+
+    def encode(self, ids: list[int]) -> list[int]:
+        """Return the tokens of words, which come as the ids of `Wording`."""
+        return ids
+
+    def question(self, ids: list[int]) -> list[int]:
+        """Return the tokens of a question that follows the context."""
+        return ids
+
+    def answer(self, value: int) -> list[int]:
+        """Return the tokens of an answer."""
+        return self.wording.answer(value)
+
+    def words(self, tokens: Sequence[int]) -> tuple[list[str], list[int]]:
+        """Return the words that tokens spell, and the first token of each."""
+        return [self.vocabulary[token] for token in tokens], list(range(len(tokens)))
+
+    def said(self, symbols: Sequence[str]) -> str:
+        """Return what tokens say, given by their symbols, as a person would write it."""
+        return as_text([symbol for symbol in symbols if symbol != PAD])
+
+
+class FileTokens(WordTokens):
+    """Tokens of a tokenizer that gives back every text as it was.
+
+    Raises WorkbenchError: there is no such tokenizer, or it changes the text.
+    """
+
+    def __init__(self, wording: Wording, named: str) -> None:
+        self.wording, self.named = wording, named
+        self._tokenizer = _tokenizer(named)
+        size = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        symbols = [self._tokenizer.id_to_token(i) for i in range(size)]
+        self.vocabulary = tuple(
+            f"<{i}>" if symbol is None else symbol for i, symbol in enumerate(symbols)
+        )
+        self.answer_mark = self._encoded(f" {ANSWER}:")
+        names = wording.names[:1] + wording.names[-1:]
+        texts = [f"The {name} equals 7, the sum of 10 and 213." for name in names]
+        for text in [*texts, f"What is the {names[0]}?"]:
+            back = self._decoded(self._encoded(text))
+            if back.strip() != text:
+                raise WorkbenchError(
+                    f"task.tokenizer = {named!r}, which turns {text!r} into {back.strip()!r}",
+                    "a tokenizer that gives a text back as it was",
+                    "choose one that keeps case and spaces, such as a byte-level BPE",
+                )
+        self._answers: dict[int, list[int]] = {}
+
+    def longest(self, most: int) -> tuple[int, int]:
+        """Return the tokens of the longest question, and of the longest answer up to `most`."""
+        questions = (f" What is the {name}?" for name in self.wording.names)
+        longest = max(len(self._encoded(question)) for question in questions)
+        return longest, max(len(self.answer(value)) for value in range(most + 1))
+
+    def encode(self, ids: list[int]) -> list[int]:
+        """Return the tokens of words, which come as the ids of `Wording`."""
+        words = [self.wording.vocabulary[i] for i in ids]
+        return self._encoded(as_text(words))
+
+    def question(self, ids: list[int]) -> list[int]:
+        """Return the tokens of a question that follows the context."""
+        return self._encoded(" " + as_text([self.wording.vocabulary[i] for i in ids]))
+
+    def answer(self, value: int) -> list[int]:
+        """Return the tokens of an answer, the last of them a full stop."""
+        if value not in self._answers:
+            self._answers[value] = self._encoded(f" {value}") + self._encoded(".")
+        return self._answers[value]
+
+    def words(self, tokens: Sequence[int]) -> tuple[list[str], list[int]]:
+        """Return the words that tokens spell, and the first token of each."""
+        text = self._decoded(tokens)
+        encoded = self._tokenizer.encode(text, add_special_tokens=False)
+        if list(encoded.ids) != list(tokens):
+            raise WorkbenchError(
+                f"task.tokenizer = {self.named!r}, whose tokens of {text[:60]!r} differ",
+                "one way to split a text",
+                "choose another tokenizer",
+            )
+        token_at = [0] * len(text)
+        for number, (begin, end) in enumerate(encoded.offsets):
+            token_at[begin:end] = [number] * (end - begin)
+        found = list(WORD.finditer(text))
+        return [match[0] for match in found], [token_at[match.start()] for match in found]
+
+    def said(self, symbols: Sequence[str]) -> str:
+        """Return what tokens say, given by their symbols."""
+        ids = [self._tokenizer.token_to_id(symbol) for symbol in symbols]
+        return self._decoded([i for i in ids if i is not None]).strip()
+
+    def _encoded(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def _decoded(self, tokens: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=False))
+
+
+def _tokenizer(named: str) -> Any:
+    """Return a tokenizer from a file, or from the Hub where the user names an id."""
+    try:
+        from tokenizers import Tokenizer
+    except ModuleNotFoundError:
+        raise WorkbenchError(
+            "task.tokenizer without the package tokenizers",
+            "the extra `hf`",
+            "pip install -c constraints.txt -e '.[hf]'",
+        ) from None
+    if not named.startswith(HUB):
+        path = Path(named)
+        return _from_file(path, stamp(path))
+    try:
+        return Tokenizer.from_pretrained(named.removeprefix(HUB))
+    except Exception as error:  # of the Hub's client: any of several
+        line = " ".join(str(error).split())[:200]
+        raise WorkbenchError(
+            f"task.tokenizer = {named!r} cannot be fetched ({line})",
+            "an id of the Hub",
+            "check the id and the network",
+        ) from None
+
+
+@lru_cache(maxsize=4)
+def _from_file(path: Path, _: Stamp) -> Any:
+    """Return the tokenizer in a file; read again when the file has changed."""
+    from tokenizers import Tokenizer
+
+    text = read_text(path)
+    try:
+        return Tokenizer.from_str(text)
+    except Exception as error:  # the library raises plain Exception
+        line = " ".join(str(error).split())[:200]
+        raise WorkbenchError(
+            f"task.tokenizer = {str(path)!r} is not a tokenizer ({line})",
+            "a tokenizer.json of the library tokenizers",
+            "name another file",
+        ) from None
