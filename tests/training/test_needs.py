@@ -14,7 +14,7 @@ from workbench.sleep import read
 from workbench.tasks import batch_generator
 from workbench.tasks import task as make_task
 from workbench.training.fitting import expected_weights
-from workbench.training.loop import _with_vocabulary, train
+from workbench.training.loop import with_vocabulary, train
 from workbench.training.loss import masked_cross_entropy
 from workbench.training.needs import check_threads, out_of_memory, training_bytes
 
@@ -63,7 +63,7 @@ def kept_bytes(experiment, task):
 def test_the_estimate_is_less_than_what_a_step_keeps(tiny_experiment, options):
     experiment = tiny_experiment(LAYERS, *options)
     task = make_task(experiment.task)
-    experiment = _with_vocabulary(experiment, task)
+    experiment = with_vocabulary(experiment, task)
     parameters = sum(p.numel() for p in HybridModel(experiment.model).parameters())
     activations = training_bytes(experiment, task) - 12 * parameters
     assert 0 < activations < kept_bytes(experiment, task)
@@ -86,7 +86,7 @@ def test_the_estimate_grows_with_every_size(tiny_experiment):
     def needed(*options):
         experiment = tiny_experiment(*options)
         task = make_task(experiment.task)
-        return training_bytes(_with_vocabulary(experiment, task), task)
+        return training_bytes(with_vocabulary(experiment, task), task)
 
     least = needed()
     for option in (

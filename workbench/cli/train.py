@@ -30,6 +30,11 @@ def add_commands(commands: Any) -> None:
     train.add_argument(
         "--resume", action="store_true", help="continue from the newest resume point"
     )
+    train.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="train nothing: count parameters, FLOPs and memory, and read ten batches",
+    )
     add_json(train, "print the outcome as JSON")
 
 
@@ -41,6 +46,8 @@ def _train(options: argparse.Namespace) -> int:
     if options.device:
         overrides.append(f"training.device={options.device}")
     experiment = load_experiment(options.config, overrides)
+    if options.dry_run:
+        return _dry_run(experiment, as_json=options.json)
     name = f"{options.config.stem}-seed{experiment.training.seed}"
     folder: Path = options.out or RUNS / name
     if is_main():
@@ -54,8 +61,13 @@ def _train(options: argparse.Namespace) -> int:
     if is_main():
         if options.resume and not (folder / "experiment.toml").exists():
             sys.stderr.write(f"workbench: nothing to resume in {folder}; starting at step 0\n")
-        if note := few_examples_note(task(experiment.task), experiment.training.sequences):
-            sys.stderr.write(f"note: {note}\n")  # not as an error: the lab reads those
+        made = task(experiment.task)
+        for note in (
+            few_examples_note(made, experiment.training.sequences),
+            made.drawing_note(),
+        ):
+            if note:
+                sys.stderr.write(f"note: {note}\n")  # not as an error: the lab reads those
     with stop_signal("stopping after this step (again to stop at once)") as stopped, _Bar() as bar:
         outcome = train(
             experiment, folder, resume=options.resume, stop=stopped, on_progress=bar.show
@@ -64,6 +76,17 @@ def _train(options: argparse.Namespace) -> int:
     if is_main():
         _report(folder, run_status(folder), finished, as_json=options.json)
     return 0 if finished else INTERRUPTED
+
+
+def _dry_run(experiment: Any, *, as_json: bool) -> int:
+    from workbench.cli.tables import columns
+    from workbench.lab.dry_run import BATCHES, as_rows, dry_run
+    from workbench.progress import progress_bar
+
+    with progress_bar(BATCHES, unit="batch") as bar:
+        found = dry_run(experiment, bar.update)
+    print(json.dumps(found) if as_json else columns(as_rows(found, experiment)))
+    return 0
 
 
 def _report(folder: Path, status: dict[str, Any], finished: bool, *, as_json: bool) -> None:

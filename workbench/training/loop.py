@@ -99,7 +99,7 @@ def train(
     process trains in it; a setting does not fit this machine or the task; or training diverged.
     """
     task = make_task(experiment.task)
-    experiment = _with_vocabulary(experiment, task)
+    experiment = with_vocabulary(experiment, task)
     check_device(experiment.training.device)
     check_threads(experiment.training)
     check_memory(experiment, task)
@@ -338,7 +338,8 @@ class _Run:
         save_checkpoint(export_folder(self.folder), name, self.model, self.experiment, provenance)
 
 
-def _with_vocabulary(experiment: Experiment, task: Task) -> Experiment:
+def with_vocabulary(experiment: Experiment, task: Task) -> Experiment:
+    """Return an experiment whose model has a symbol for each of the task's."""
     symbols = len(task.vocabulary)
     given = experiment.model.vocabulary
     if given not in (0, symbols):

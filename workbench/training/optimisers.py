@@ -109,6 +109,11 @@ def _precision(recorded: Tensor | None) -> str:
     raise ValueError(f"{PRECISION} {list(recorded.shape)} {recorded.dtype}")
 
 
+def is_body(name: str, parameter: Tensor) -> bool:
+    """Return whether Muon trains a parameter: a matrix that is a projection of the body."""
+    return parameter.ndim == 2 and not any(part in NOT_BODY for part in name.split("."))
+
+
 def build_optimisers(
     model: nn.Module, config: TrainingConfig, *, capturable: bool = False
 ) -> Optimisers:
@@ -120,8 +125,7 @@ def build_optimisers(
     body: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        is_body = parameter.ndim == 2 and not any(part in NOT_BODY for part in name.split("."))
-        (body if is_body else rest).append(parameter)
+        (body if is_body(name, parameter) else rest).append(parameter)
     muon = Muon(
         body,
         lr=config.muon_lr,
