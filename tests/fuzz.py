@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,22 @@ def read_config(path: Path) -> Reading:
     return Reading(to_toml(load_experiment(path)))
 
 
+def make_tokenizer(folder: Path) -> Path:
+    """Train and write a tokenizer."""
+    from tiny_tokenizer import trained
+
+    return Path(trained(folder / "tokenizer.json"))
+
+
+def read_tokenizer(path: Path) -> Reading:
+    """Read it as the tokenizer of a task, and split an example."""
+    from workbench.tasks import batch_generator, task
+
+    made = task("gsm_infinite", length=600, max_operations=3, tokenizer=str(path))
+    batch = made.sample(1, batch_generator(0, 0))
+    return Reading(f"{made.vocabulary} {batch.tokens.tolist()} {made.typed(batch, 0)}")
+
+
 def make_entry(folder: Path) -> Path:
     """Copy what the home page reads of a bundled checkpoint."""
     source = data_folder() / "checkpoints" / "depo-n8-any"
@@ -334,6 +351,8 @@ KINDS: dict[str, Kind] = {
     "trace": Kind(make_trace, read_trace, FILE_CHANGES, protected=True),
     "home entry": Kind(make_entry, read_home_entry, (*TEXT_CHANGES, change_toml)),
 }
+if find_spec("tokenizers"):
+    KINDS["tokenizer"] = Kind(make_tokenizer, read_tokenizer, TEXT_CHANGES)
 
 
 # --- the loop -------------------------------------------------------------------------------------

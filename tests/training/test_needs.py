@@ -14,7 +14,7 @@ from workbench.sleep import read
 from workbench.tasks import batch_generator
 from workbench.tasks import task as make_task
 from workbench.training.fitting import expected_weights
-from workbench.training.loop import with_vocabulary, train
+from workbench.training.loop import train, with_vocabulary
 from workbench.training.loss import masked_cross_entropy
 from workbench.training.needs import check_threads, out_of_memory, training_bytes
 

@@ -317,7 +317,7 @@ class ReasoningGym(Task):
             parts.append(tokens)
         # typed problems have no metadata; the answer's length is the only difficulty they have
         level = self.difficulties[0] if self.config.difficulty else len(parts[2])
-        return self._batch([_Laid(*parts, level)])
+        return self._batch([_Laid(parts[0], parts[1], parts[2], level)])
 
     def typed(self, batch: Batch, example: int) -> tuple[str, str]:
         """Return the context, and the question with its answer."""
