@@ -89,7 +89,7 @@ def test_samples_as_text_are_a_function_of_the_seed(run):
     [
         (
             ["sample", "sudoku"],
-            "task 'sudoku'; expected one of depo, gsm_infinite, rule110",
+            "task 'sudoku'; expected one of depo, gsm_infinite, ",
         ),
         (["sample", "depo", "--set", "nodes"], "override 'nodes'; expected field=value"),
         (["sample", "depo", "--set", "nodes=2"], "nodes = 2; expected a value greater"),

@@ -24,7 +24,11 @@ def test_settings_override_a_configuration():
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("sudoku", {}, "task 'sudoku'; expected one of depo, gsm_infinite, rule110, variables"),
+        (
+            "sudoku",
+            {},
+            "task 'sudoku'; expected one of depo, gsm_infinite, ",
+        ),
         ("rule110", {"cell": 3}, "task rule110: cell is unknown"),
         ("rule110", {"cells": 65}, "task rule110: cells = 65"),
         ("depo", {"names": "latin"}, "task depo: names = 'latin'"),
