@@ -351,6 +351,8 @@ def test(python: Path, arguments: Sequence[str]) -> int:
     """
     # -P keeps the repository root off sys.path, where tests/ and kernels/ would be importable.
     module = [str(python), "-P", "-m"]
+    # Tests start many processes; without bytecode each would compile the whole project again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     rest = [word for word in arguments if word != "--fast"]
     pytest = [*module, "pytest", *(FAST if len(rest) < len(arguments) else []), *rest]
     if rest:

@@ -23,9 +23,9 @@ def fuzz():
 
 def test_no_reader_fails_hangs_or_accepts_what_was_altered(fuzz):
     said = []
-    found = fuzz.fuzz(100, 7, list(fuzz.KINDS), said.append)
+    found = fuzz.fuzz(60, 7, list(fuzz.KINDS), said.append)
     assert not said
-    assert sum(sum(counts.values()) for counts in found.values()) == 100
+    assert sum(sum(counts.values()) for counts in found.values()) == 60
     assert all(counts.total() for counts in found.values())
     assert fuzz.table(found).count("\n") == len(fuzz.KINDS) + 1
 

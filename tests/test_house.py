@@ -246,6 +246,7 @@ def test_pages_name_no_foreign_host():
     ]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
@@ -265,6 +266,7 @@ def test_importing_stays_light(module, absent):
     assert result.stdout.split() == []
 
 
+@pytest.mark.process
 def test_the_root_stays_off_the_path(tmp_path):
     script = (
         "import importlib.util as u, workbench, sleep_kernels\n"

@@ -319,6 +319,7 @@ USE = """
 """
 
 
+@pytest.mark.process
 def test_a_mixer_is_one_entry(package):
     folder = package("sleep_workbench.mixers", "toy:TOY", MIXER)
     command = [sys.executable, "-P", "-c", textwrap.dedent(USE)]

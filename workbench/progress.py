@@ -1,4 +1,4 @@
-"""Progress in the terminal: a bar with rate and ETA, or in a log file an occasional line."""
+"""Progress in the terminal: a bar with rate and ETA, or a line now and then; time in words."""
 
 from __future__ import annotations
 
@@ -36,3 +36,10 @@ def progress_bar(
         mininterval=0.2 if interactive else 20.0,
         dynamic_ncols=interactive,
     )
+
+
+def time_words(seconds: float) -> str:
+    """Return a length of time, rounded: "1 s" at least, "10 min", "2.5 h"."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

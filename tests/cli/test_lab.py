@@ -216,12 +216,11 @@ def test_a_damaged_record_is_one_line(run, kept, tmp_path):
         assert code == 2 and out == "" and said in err and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("ending", ["svg", "pdf", "png"])
-def test_figures_are_written_without_a_browser(run, crossed, tmp_path, ending):
-    options = ("--axis", "task.nodes=8", "--out", tmp_path, "--format", ending)
+def test_figures_are_written_without_a_browser(run, crossed, tmp_path):
+    options = ("--axis", "task.nodes=8", "--out", tmp_path, "--format", "png")
     code, _, err = run("results", crossed, *options)
     assert code == 0, err
-    written, data = ({path.stem for path in tmp_path.glob(f"*.{s}")} for s in (ending, "csv"))
+    written, data = ({path.stem for path in tmp_path.glob(f"*.{s}")} for s in ("png", "csv"))
     assert "crossed-nodes8-equal_tokens" in written
     assert written == {name for name in data if not name.endswith("-differences")} != data
     assert not list(tmp_path.glob("*.html"))

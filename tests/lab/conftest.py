@@ -56,14 +56,16 @@ def tiny_sweep(write_sweep, tmp_path):
 
 @pytest.fixture
 def quick_cost(monkeypatch):
-    """Do not count FLOPs, where they are not the subject: a sequence costs blocks x width x N."""
+    """Do not count FLOPs, where they are not the subject: three windows asleep and two awake."""
     from workbench.lab.flops import Cost
 
     def cost(experiment):
         model, sleep = experiment.model, experiment.sleep
-        passes = sleep.passes if isinstance(sleep.passes, int) else sleep.passes.high
+        rule = sleep.passes
+        passes = rule if isinstance(rule, int) else (rule.low + rule.high) / 2
         blocks = float(len(model.layers) * model.width)
-        return Cost(blocks * (passes + sleep.wake_passes), blocks * passes, blocks)
+        asleep, awake = 3 * passes * blocks, 2 * sleep.wake_passes * blocks
+        return Cost(asleep + awake, asleep, awake)
 
     for module in ("arms", "sweeps"):
         monkeypatch.setattr(f"workbench.lab.{module}.cost", cost)

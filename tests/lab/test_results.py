@@ -313,6 +313,7 @@ def test_learning_has_means_intervals_and_places():
     assert one["seconds"].values.tolist() == [[5, 10], [6, 12]]
 
 
+@pytest.mark.process
 def test_results_are_read_without_torch():
     code = "import sys, workbench.lab.results; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code]).returncode == 0

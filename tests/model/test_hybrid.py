@@ -235,6 +235,7 @@ def test_the_final_norm_belongs_to_the_head_unless_it_was_applied(tiny_model):
     assert_close(rms, torch.ones_like(rms), rtol=1e-4, atol=0)
 
 
+@pytest.mark.process
 def test_compiled_blocks_are_one_graph_and_nothing_else_loads_the_compiler():
     """Of every kind of layer; a break would cost a compiled step more than it gains.
 

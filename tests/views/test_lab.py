@@ -9,11 +9,12 @@ from workbench.errors import WorkbenchError
 from workbench.identity import identify
 from workbench.lab.actions import KILLED
 from workbench.lab.runs import list_runs, set_state
+from workbench.progress import time_words
 from workbench.views.lab import start as lab_start
 from workbench.views.lab.page import Lab
 from workbench.views.lab.screen import differences_html
 from workbench.views.lab.state import LabState
-from workbench.views.lab.words import duration, flops
+from workbench.views.lab.words import flops
 from workbench.views.site.services import Services
 
 COUNT = lab_start.LabStart._count
@@ -353,6 +354,4 @@ def test_numbers_in_words():
     assert [flops(v) for v in (1.23e6, 4.5e9, 6.789e12, 1e15)] == [
         "1.23 MFLOP", "4.5 GFLOP", "6.79 TFLOP", "1 PFLOP",
     ]  # fmt: skip
-    assert [duration(v) for v in (0.2, 30, 600, 9000)] == [
-        "1 seconds", "30 seconds", "10 minutes", "2.5 hours",
-    ]  # fmt: skip
+    assert [time_words(v) for v in (0.2, 30, 600, 9000)] == ["1 s", "30 s", "10 min", "2.5 h"]

@@ -11,8 +11,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,13 @@ from workbench.lab.processes import pause, spawn, start
 from workbench.lab.runs import (
     Run,
     configuration,
-    hold,
     last_words,
     list_runs,
     read_run,
     set_state,
     transition,
 )
-from workbench.training.run_folder import STOP
+from workbench.training.run_folder import STOP, hold
 
 LOCK, LOG = ".queue.lock", ".queue.log"
 
@@ -180,15 +179,11 @@ def work(
             pause()
 
 
-@contextmanager
-def only_queue(root: Path) -> Iterator[None]:
+def only_queue(root: Path) -> AbstractContextManager[None]:
     """Hold the folder's queue lock."""
-    with suppress(OSError):  # the lock says so
-        root.mkdir(parents=True, exist_ok=True)
     taken = (f"another queue works on {root}", "one queue a folder", "wait for it, or use --runs")
     unwritable = (f"{root} cannot hold runs", "a folder that can be written", "use --runs")
-    with hold(root / LOCK, taken=taken, unwritable=unwritable):
-        yield
+    return hold(root / LOCK, taken=taken, unwritable=unwritable)
 
 
 def queue_works(root: Path) -> bool:

@@ -42,7 +42,7 @@ from workbench.training.run_files import (
     read_metrics,
     read_status,
 )
-from workbench.training.run_folder import ALIVE, CONFIG, STOP, check_there
+from workbench.training.run_folder import ALIVE, CONFIG, STOP, check_there, hold
 
 Value = TypeVar("Value")
 
@@ -336,37 +336,6 @@ def claim(folder: Path) -> None:
     status = _part(read_status, folder, [], {})
     if status.get("state") == "starting" and status.pop("launcher", False):
         write_json(folder / STATUS, status | identify())
-
-
-@contextmanager
-def hold(
-    lock: Path,
-    *,
-    taken: tuple[str, str, str],
-    unwritable: tuple[str, str, str] | None = None,
-    patience: float = 0.0,
-) -> Iterator[None]:
-    """Hold a lock file; the system releases it when its holder dies.
-
-    `taken` and `unwritable` are the errors (given, expected, fix) for a lock that another process
-    still holds after `patience` seconds, and for a folder without room for one (None: an OSError).
-    """
-    from filelock import FileLock, Timeout
-
-    lock_file = FileLock(lock, timeout=patience)
-    try:
-        lock_file.acquire()
-    except Timeout:
-        raise WorkbenchError(*taken) from None
-    except OSError as error:
-        if unwritable is None:
-            raise
-        given, expected, fix = unwritable
-        raise WorkbenchError(f"{given} ({error})", expected, fix) from None
-    try:
-        yield
-    finally:
-        lock_file.release()
 
 
 @contextmanager

@@ -18,8 +18,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -32,7 +31,7 @@ from workbench.identity import identify
 from workbench.lab.processes import LOG, alive, here, kill, spawn, step_back
 from workbench.lab.runs import SILENT, log_tail
 from workbench.training.run_files import Identity, Open, Positive, checked
-from workbench.training.run_folder import ALIVE
+from workbench.training.run_folder import ALIVE, hold
 
 FOLDER: Final = ".measurements"
 REQUEST, STATUS, PROGRESS, RESULT = "request.json", "status.json", "progress.json", "result.json"
@@ -141,23 +140,15 @@ def _launch(folder: Path, request: Request) -> None:
         write_json(folder / STATUS, identify(process.pid))
 
 
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """Hold the lock of the measurements; the system releases it when the holder dies."""
-    from filelock import FileLock, Timeout
-
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(root / LOCK, timeout=10)
-        lock.acquire()
-    except (OSError, Timeout) as error:
-        raise WorkbenchError(
-            f"{root} cannot be written to ({error})", "room for a measurement", "try again"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+def _locked(root: Path) -> AbstractContextManager[None]:
+    """Hold the lock of the measurements."""
+    expected, fix = "room for a measurement", "try again"
+    return hold(
+        root / LOCK,
+        taken=(f"the measurements in {root} are held by another process", "a moment", fix),
+        unwritable=(f"{root} cannot be written to", expected, fix),
+        patience=10.0,
+    )
 
 
 def progress_of(folder: Path) -> Progress:

@@ -23,7 +23,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,31 +131,48 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process; the system releases it when the process dies.
+def hold(
+    lock: Path,
+    *,
+    taken: tuple[str, str, str],
+    unwritable: tuple[str, str, str] | None = None,
+    patience: float = 0.0,
+) -> Iterator[None]:
+    """Hold a lock file; the system releases it when its holder dies.
 
-    Raises WorkbenchError: another process trains in it, or it cannot be written to.
+    `taken` and `unwritable` are the errors (given, expected, fix) for a lock that another process
+    still holds after `patience` seconds, and for a folder without room for one (None: an OSError).
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / ".lock", timeout=0)
+    lock_file = FileLock(lock, timeout=patience)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock_file.acquire()
     except Timeout:
-        raise WorkbenchError(
-            f"another process trains in {folder}",
-            "a folder that no other run uses",
-            "wait for it, or use --out",
-        ) from None
+        raise WorkbenchError(*taken) from None
     except OSError as error:
-        raise WorkbenchError(
-            f"{folder} cannot hold a run ({error})", "a folder that can be written", "use --out"
-        ) from None
+        if unwritable is None:
+            raise
+        given, expected, fix = unwritable
+        raise WorkbenchError(f"{given} ({error})", expected, fix) from None
     try:
         yield
     finally:
-        lock.release()
+        lock_file.release()
+
+
+def locked(folder: Path) -> AbstractContextManager[None]:
+    """Hold the folder for this process.
+
+    Raises WorkbenchError: another process trains in it, or it cannot be written to.
+    """
+    other, fix = "a folder that no other run uses", "wait for it, or use --out"
+    return hold(
+        folder / ".lock",
+        taken=(f"another process trains in {folder}", other, fix),
+        unwritable=(f"{folder} cannot hold a run", "a folder that can be written", "use --out"),
+    )
 
 
 @contextmanager

@@ -136,6 +136,7 @@ def test_restore_puts_wrong_values_right(query, values, words):
     assert {name: getattr(cursor, name) for name in values} == values
 
 
+@pytest.mark.process
 def test_logic_needs_no_panel():
     logic = (
         "cursor.cursor", "cursor.problem", "cursor.drawings", "cursor.words", "home.catalogue",

@@ -72,7 +72,7 @@ def test_a_card_says_what_was_trained_and_how_it_was_measured(entry):
     html = home.card_html(found)
     for text in (
         "stepper?checkpoint=ring", "89,432 parameters", "99.9 %", "100.0 %", "12.5 %",
-        "uniform guess", "14 seconds of training", 'title="95 % interval: 88.0 to 91.5 %"',
+        "uniform guess", "14 s of training", 'title="95 % interval: 88.0 to 91.5 %"',
         "Measured on 100 evaluation examples, one training run (seed 3)",
         "95 % intervals reach at most 2.0 points",
     ):  # fmt: skip

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.lab.runs import hold
+from workbench.training.run_folder import hold
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
 QUIET = {

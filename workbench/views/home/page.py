@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import panel as pn
 
+from workbench.progress import time_words
 from workbench.tasks.phrases import level_words
 from workbench.views.home.catalogue import Accuracy, Entry, entries
 from workbench.views.parts.components import CSS
@@ -151,7 +152,7 @@ def entry_html(entry: Entry) -> str:
     if budget:
         facts.append(
             f"{budget.get('parameters', 0):,} parameters, {budget.get('steps', 0):,} steps, "
-            f"{_duration(budget.get('seconds', 0))} of training"
+            f"{time_words(budget.get('seconds', 0))} of training"
         )
     if entry.accuracy and entry.accuracy.count:
         seed = entry.provenance.get("seed")
@@ -227,10 +228,3 @@ def percent(share: float) -> str:
     if 0 < share < 0.0005:
         return "< 0.1 %"
     return f"{100 * share:.1f} %"
-
-
-def _duration(seconds: float) -> str:
-    """Return how long training took, in words."""
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes"

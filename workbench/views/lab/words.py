@@ -8,6 +8,7 @@ from workbench.lab.arms import ARMS
 from workbench.lab.estimate import Estimate
 from workbench.lab.proposal import Choices, Proposal, points_of
 from workbench.lab.settings import common, settings_of, task_settings
+from workbench.progress import time_words
 from workbench.task_config import task_kinds
 from workbench.tasks import task as make_task
 from workbench.tasks.base import few_examples_note
@@ -86,7 +87,7 @@ def preview(proposal: Proposal, time: Estimate | None, cores: int) -> str:
         return words + warning
     place = f"{cores} CPU thread{'' if cores == 1 else 's'}"
     return (
-        f"{words}, about {duration(time.seconds)} on {place}, evaluations not counted "
+        f"{words}, about {time_words(time.seconds)} on {place}, evaluations not counted "
         f"(from {time.source}).{warning}"
     )
 
@@ -104,12 +105,3 @@ def flops(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g} {unit}"
     return f"{value / 1e6:.3g} MFLOP"
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words."""
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} seconds"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.1f} hours"

@@ -24,6 +24,7 @@ from workbench.measurements.shelf import (
     title_of,
     weights_of,
 )
+from workbench.progress import time_words
 
 HALF: Final = 0.5
 """Steps a second below which a rate is given by the minute."""
@@ -273,13 +274,6 @@ def progress_words(progress: Progress) -> str:
 def share_of(progress: Progress) -> float:
     """Return which share is done, 0 to 1."""
     return min(progress.done / progress.total, 1.0) if progress.total else 0.0
-
-
-def time_words(seconds: float) -> str:
-    """Return a length of time, rounded."""
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _rate(progress: Progress) -> str:
