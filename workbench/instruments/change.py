@@ -82,6 +82,7 @@ def changes_of(states: xr.DataArray, *, modes: int = 2) -> xr.Dataset:
     """Return the change from each pass to the next, as `change`, of any states.
 
     - states: S ``(..., sleep_pass, layer, gdn_head, key, value)``, sleep_pass from 0.
+    - modes: as in `change`; with 0, no angles.
     """
     states = states.transpose(..., dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD, *MATRIX)
     over = states.dims[:-2]
@@ -93,24 +94,25 @@ def changes_of(states: xr.DataArray, *, modes: int = 2) -> xr.Dataset:
         cosine = np.einsum("...kv,...kv->...", new, old) / (size[1:] * size[:-1])
         whole = np.sqrt((delta**2).sum((-2, -1)) / (size[1:] ** 2).sum((-2, -1)))
         relative = delta / size[1:]
-    key_angle, value_angle = _rotations(values, modes)
     found = {
         "delta_norm": (over, delta),
         "relative_change": (over, relative),
         "cosine": (over, cosine),
         "memory_change": (over[:-2], whole),
-        "key_angle": ((*over, dims.MODE), key_angle),
-        "value_angle": ((*over, dims.MODE), value_angle),
     }
+    units = {
+        UNITS_OF_S: ("delta_norm",),
+        "share of S after the pass": ("relative_change", "memory_change"),
+    }
+    if modes:
+        units["rad"] = angles = ("key_angle", "value_angle")
+        along = (*over, dims.MODE)
+        found |= {n: (along, a) for n, a in zip(angles, _rotations(values, modes), strict=True)}
     return result_of(
         states,
         {name: (axes, _from_pass_0(a, len(over) - 3)) for name, (axes, a) in found.items()},
-        {dims.MODE: np.arange(modes)},
-        units={
-            UNITS_OF_S: ("delta_norm",),
-            "share of S after the pass": ("relative_change", "memory_change"),
-            "rad": ("key_angle", "value_angle"),
-        },
+        {dims.MODE: np.arange(modes)} if modes else {},
+        units=units,
     )
 
 

@@ -145,7 +145,7 @@ class Examples:
         for boundary in self.extent.boundaries:
             values[boundary] = states[boundary]
         axes = (dims.WINDOW, dims.SLEEP_PASS, *STATE_AXES)
-        found: xr.DataArray = changes_of(xr.DataArray(values, dims=axes), modes=1)["memory_change"]
+        found: xr.DataArray = changes_of(xr.DataArray(values, dims=axes), modes=0)["memory_change"]
         return found.drop_vars(found.coords)
 
 

@@ -118,7 +118,7 @@ class Memory(CursorView):
         boundary, extent = cursor.boundary, cursor.extent
         at = traced.position(cursor.example)
         states = states_of(traced.one(cursor.example)).isel({dims.EXAMPLE: 0}, drop=True)
-        changes = traced.ask(("memory change", at), lambda: changes_of(states, modes=1))
+        changes = traced.ask(("memory change", at), lambda: changes_of(states, modes=0))
         change = changes["memory_change"]
         here = float(change.values[boundary])
         place = words.where(boundary, extent, here, traced.sleep)

@@ -247,12 +247,10 @@ def summarise(states: xr.DataArray) -> xr.Dataset:
     ``norm`` and ``effective_rank`` as `spectra_of`, ``relative_change`` and ``memory_change`` as
     `changes_of`.
     """
-    change, spectra = changes_of(states, modes=1), spectra_of(states)
+    change, spectra = changes_of(states, modes=0), spectra_of(states)
     names = ("relative_change", "memory_change")
     found = {name: spectra[name] for name in ("norm", "effective_rank")}
-    return xr.Dataset(found | {name: change[name] for name in names}).drop_vars(
-        dims.MODE, errors="ignore"
-    )
+    return xr.Dataset(found | {name: change[name] for name in names})
 
 
 def answers_datasets(wakes: list[Wake], batch: Batch, task: Task) -> list[xr.Dataset]:
