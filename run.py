@@ -340,7 +340,7 @@ def lock(arguments: Sequence[str], *, cpu: bool) -> int:
 
 
 FAST = ["-m", "not (browser or notebook or document or process or slow)"]
-FAST += ["-n", "2", "--dist", "loadfile"]
+FAST += ["--ignore=tests/ui", "--ignore=tests/docs", "-n", "2", "--dist", "loadfile"]
 """What pytest gets for ``test --fast``."""
 
 

@@ -3,10 +3,9 @@
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-import jupytext
 import pytest
-from nbclient import NotebookClient
 
 pytestmark = pytest.mark.notebook
 
@@ -53,8 +52,20 @@ def paired(name: str) -> Path:
     return FOLDER / f"{name}.ipynb"
 
 
+def read(path: Path) -> Any:
+    import jupytext  # takes seconds, which a worker without these tests need not wait
+
+    return jupytext.read(path)
+
+
+def clean() -> Any:
+    import jupytext
+
+    return jupytext.reads(CLEAN, "py:percent")
+
+
 def cells(path: Path, kind: str) -> list:
-    return [cell for cell in jupytext.read(path).cells if cell.cell_type == kind]
+    return [cell for cell in read(path).cells if cell.cell_type == kind]
 
 
 def test_there_are_notebooks_and_each_has_its_pair():
@@ -65,10 +76,7 @@ def test_there_are_notebooks_and_each_has_its_pair():
 @pytest.mark.parametrize("name", NAMES)
 def test_pairs_are_in_sync(name):
     source, notebook = (
-        [
-            (cell.cell_type, cell.source, cell.metadata.get("tags", []))
-            for cell in jupytext.read(path).cells
-        ]
+        [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in read(path).cells]
         for path in (FOLDER / "src" / f"{name}.py", paired(name))
     )
     assert source == notebook, f"jupytext --sync notebooks/src/{name}.py"
@@ -103,9 +111,11 @@ def test_every_solution_is_folded_and_follows_its_exercise(name):
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory):
     """A kernel that cannot reach the network and serves all notebooks, so imports cost once."""
+    from nbclient import NotebookClient
+
     guard = tmp_path_factory.mktemp("offline")
     (guard / "sitecustomize.py").write_text(OFFLINE, encoding="utf-8")
-    starter = NotebookClient(jupytext.reads(CLEAN, "py:percent"))
+    starter = NotebookClient(clean())
     manager = starter.create_kernel_manager()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(guard))
@@ -119,8 +129,10 @@ def kernel(tmp_path_factory):
 @pytest.fixture(scope="module", params=NAMES)
 def executed(request, kernel):
     """A notebook that has run from top to bottom, with no name left from another."""
-    notebook = jupytext.read(paired(request.param))
-    notebook.cells[:0] = jupytext.reads(CLEAN, "py:percent").cells
+    from nbclient import NotebookClient
+
+    notebook = read(paired(request.param))
+    notebook.cells[:0] = clean().cells
     client = NotebookClient(notebook, km=kernel, timeout=TIME_LIMIT, record_timing=True)
     try:
         client.execute()

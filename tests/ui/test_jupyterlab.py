@@ -2,7 +2,6 @@
 
 import time
 
-import jupytext
 import psutil
 import pytest
 from playwright.sync_api import Page, expect
@@ -36,6 +35,8 @@ shown
 
 
 def test_sliders_move_a_figure_in_place(page: Page, jupyterlab) -> None:
+    import jupytext
+
     notebook = jupytext.reads("# %%\n" + EXPLORE, fmt="py:percent")
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     jupytext.write(notebook, jupyterlab.notebooks / "explore.ipynb")
