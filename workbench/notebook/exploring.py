@@ -15,7 +15,6 @@ import ipywidgets  # type: ignore[import-untyped]
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
-from plotly.graph_objects import FigureWidget
 
 from workbench import dims
 from workbench.errors import WorkbenchError
@@ -177,14 +176,15 @@ def explore(
         ) from error
 
 
-def as_widget(figure: go.Figure) -> FigureWidget:
+def as_widget(figure: go.Figure) -> go.FigureWidget:
     """Return a figure as a widget."""
-    shown = FigureWidget([sendable(trace) for trace in figure.data], figure.layout)
+    # not imported above, which takes seconds
+    shown = go.FigureWidget([sendable(trace) for trace in figure.data], figure.layout)
     shown._config = {**shown._config, "displayModeBar": False}  # it lies over the panels' titles
     return shown
 
 
-def redraw(shown: FigureWidget, wanted: go.Figure) -> None:
+def redraw(shown: go.FigureWidget, wanted: go.Figure) -> None:
     """Bring a figure on screen to another one: the same traces changed, or other ones put there."""
     if shown.layout != wanted.layout:
         shown.layout = wanted.layout  # whole: in a batch, new axes would be sent twice

@@ -11,7 +11,6 @@ from collections.abc import Callable, Hashable
 
 import ipywidgets  # type: ignore[import-untyped]
 import plotly.graph_objects as go
-from plotly.graph_objects import FigureWidget
 
 from workbench import dims, figures
 from workbench.lab import results
@@ -37,8 +36,9 @@ class View:
         self.bar = ipywidgets.FloatProgress(max=1.0, layout={"width": "240px"})
         self.line = ipywidgets.Label("The runs are requested.")
         self.each = ipywidgets.HTML()
-        self.learning = FigureWidget(layout={"height": 330})
-        self.against_n = FigureWidget(layout={"height": 330, "width": 460})
+        # not imported above, which takes seconds
+        self.learning = go.FigureWidget(layout={"height": 330})
+        self.against_n = go.FigureWidget(layout={"height": 330, "width": 460})
         self.button.on_click(lambda button: stop())
         top = ipywidgets.HBox([self.button, self.bar, self.line])
         self.box = ipywidgets.VBox([top, self.each, self.learning, self.against_n])
@@ -87,7 +87,7 @@ def draw(runs: list[Run]) -> tuple[go.Figure | None, go.Figure | None]:
     return learning, against_n
 
 
-def patch(shown: FigureWidget, wanted: go.Figure) -> None:
+def patch(shown: go.FigureWidget, wanted: go.Figure) -> None:
     """Bring a figure on screen to the data and layout of another, trace by trace, in place.
 
     Traces are known by name and panel; those that the shown figure lacks are added.
