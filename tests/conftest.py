@@ -36,7 +36,7 @@ except ModuleNotFoundError as error:
 # `sleep_kernels` (its own errors are what its tests look for), Triton kernels (compiled from
 # source), and `workbench.sleep` (protocols that cannot be checked at run time).
 CHECKED = ["workbench.model", "sleep_kernels.cpu", "sleep_kernels.reference"]
-CHECKED_IN = ("instruments", "kernels", "model", "sleep", "trace", "test_conftest.py")
+CHECKED_IN = ("kernels", "model", "sleep", "test_conftest.py")
 """Folders whose tests run with these checks. They take a small model as long as its own work does,
 so that elsewhere they are off."""
 checked = beartype(conf=BeartypeConf(is_pep484_tower=True))

@@ -86,8 +86,9 @@ def pickle_complaints(source: Source) -> Iterator[str]:
         if name.split(".")[0] in PICKLES:
             yield f"{source.module}:{line}: imports {name}; weights are safetensors, never pickle"
     for node in source.nodes:
-        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("torch.load", "torch.save"):
-            yield f"{source.module}:{node.lineno}: {ast.unparse(node)} is pickle; use safetensors"
+        if isinstance(node, ast.Attribute) and node.attr in ("load", "save"):
+            if ast.unparse(node.value) == "torch":
+                yield f"{source.module}:{node.lineno}: torch.{node.attr} is pickle; use safetensors"
         elif isinstance(node, ast.ImportFrom) and node.module == "torch":
             for alias in node.names:
                 if alias.name in ("load", "save"):
@@ -157,8 +158,9 @@ def reader_complaints(source: Source) -> Iterator[str]:
     if source.module in RAW_READERS or source.room == "sleep_kernels":
         return
     parsers = ("json.load", "json.loads", "tomllib.load", "tomllib.loads")
+    asked = ("load", "loads", "read_text", "read_bytes")
     for node in source.nodes:
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        if not isinstance(node, ast.Call) or getattr(node.func, "attr", "") not in asked:
             continue
         called, where = ast.unparse(node.func), f"{source.module}:{node.lineno}"
         given = ast.unparse(node.args[0]) if node.args else ""

@@ -33,7 +33,12 @@ def test_the_help_shows_every_measurement_with_its_settings(run):
     assert set(SMALL) == set(measurements())
 
 
-@pytest.mark.parametrize("kind", SMALL)
+LONG = ("ablations", "attribution", "probes", "steering")
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=[pytest.mark.slow] if k in LONG else []) for k in SMALL]
+)
 def test_a_measurement_is_kept_with_where_it_comes_from(run, tmp_path, kind):
     options = ("--set", f"examples={SMALL[kind]}", "--set", "passes=2", "--json")
     if kind == "steering":  # the longest by far

@@ -4,6 +4,7 @@ import os
 import sys
 
 import pytest
+from hand_records import hand_run, write_record
 
 from workbench.cli import main
 from workbench.paths import data_folder
@@ -75,11 +76,13 @@ def test_other_outputs_are_tried_first(arguments, tmp_path, monkeypatch, capsys)
 
 
 def test_a_disk_that_fills_meanwhile_is_one_line(tmp_path, monkeypatch, capsys):
+    record = write_record(tmp_path / "hand.json", [hand_run("sleep", "1", 0, 0.5)])
+
     def full(path, text):
         raise OSError(28, os.strerror(28), str(path))
 
     monkeypatch.setattr("workbench.files.write_text", full)
-    assert ended("results", RECORD, "--out", tmp_path, "--format", "csv") == 2
+    assert ended("results", record, "--out", tmp_path, "--format", "csv") == 2
     err = capsys.readouterr().err
     assert ".csv cannot be written (No space left on device)" in err and err.count("\n") == 1
 

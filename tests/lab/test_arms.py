@@ -134,5 +134,5 @@ def test_an_unknown_arm_is_told_with_the_nearest():
 def test_every_arm_trains_and_is_evaluated(deep, quick_cost, name, tmp_path):
     chosen = arm(name).change(deep, 2)
     data = chosen.model_dump()
-    data["training"] |= {"steps": 2, "eval_count": 8, "eval_passes": (1, 3), "warmup": 0}
+    data["training"] |= {"steps": 2, "eval_count": 4, "eval_passes": (1,), "warmup": 0}
     assert train(build(Experiment, data, source="test"), tmp_path / "run") == "finished"

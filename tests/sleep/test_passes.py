@@ -164,21 +164,21 @@ def test_until_answers_settle_in_a_sleep(tiny_model, make_batch, options, patien
     model, batch = tiny_model(*LAYERS), make_batch(1, 2)
     config = SleepConfig(window=4, **options)
     answers = []
-    for n in range(1, 9):
+    for n in range(1, 7):
         events = list(read(model, batch, config.with_passes(n)))
         last = [e for e in events if isinstance(e, SleepPass)][-1]
         wakes = wake_now(model, batch, config, last.memory, after=0)
         answers.append(torch.cat([w.logits[:, :-1].argmax(-1) for w in wakes], 1))
     same = [torch.equal(one, two) for one, two in pairwise(answers)]
-    quiet = [all(same[max(i - patience + 1, 0) : i + 1]) and i + 1 >= patience for i in range(7)]
-    expected = quiet.index(True) + 2 if True in quiet else 8
-    rule = {"kind": "until_answers_settle", "patience": patience, "cap": 8}
+    quiet = [all(same[max(i - patience + 1, 0) : i + 1]) and i + 1 >= patience for i in range(5)]
+    expected = quiet.index(True) + 2 if True in quiet else 6
+    rule = {"kind": "until_answers_settle", "patience": patience, "cap": 6}
     ruled = read(
         model, batch, config.model_copy(update={"passes": SleepConfig(passes=rule).passes})
     )
     assert passes_taken(ruled) == [expected]
     seen = []
-    list(read(model, batch, config, rule=lambda r: seen.append(r.answers()) or r.sleep_pass == 8))
+    list(read(model, batch, config, rule=lambda r: seen.append(r.answers()) or r.sleep_pass == 6))
     for found, wanted in zip(seen, answers, strict=True):
         assert torch.equal(found, wanted)
 

@@ -109,7 +109,7 @@ def imports(source: Source) -> Iterator[tuple[int, str]]:
                 inner = f"{name}.{alias.name}"
                 yield node.lineno, inner if name == "workbench" and inner in FLOOR_OF else name
         elif isinstance(node, ast.Call) and node.args:
-            called = ast.unparse(node.func).rsplit(".", 1)[-1]
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
             first = node.args[0]
             if called in ("import_module", "__import__") and isinstance(first, ast.Constant):
                 yield node.lineno, str(first.value)

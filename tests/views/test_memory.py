@@ -119,6 +119,7 @@ def test_a_step_or_a_head_redraws_only_what_depends_on_it(memory):
     assert of_head["change"][0] is not after["change"][0]
 
 
+@pytest.mark.slow
 def test_another_example_and_another_n_are_another_sleep(memory):
     first, traced = panes(memory), memory.traced
     memory.screen.example.value = 5
@@ -222,6 +223,7 @@ def own(checkpoints, shared, tmp_path):
     return TraceStore(shared)
 
 
+@pytest.mark.slow
 def test_a_trace_of_the_user(own):
     memory = Memory(TraceCursor(checkpoint="traces/whole", example=7, passes=9), store=own)
     assert memory.cursor.example == 1 and memory.cursor.passes is None
@@ -236,6 +238,7 @@ def test_a_trace_of_the_user(own):
     assert memory.screen.passes.visible and memory.cursor.passes == 4
 
 
+@pytest.mark.slow
 def test_cards_that_lack_something_say_so_and_the_others_stay(own):
     memory = Memory(TraceCursor(checkpoint="traces/states"), store=own)
     assert lacking(memory) == {"shares", "tokens", "change", "retention", "readout", "convergence"}

@@ -293,6 +293,7 @@ def told(page):
     return " ".join(str(getattr(part, "object", "")) for part in page._column)
 
 
+@pytest.mark.slow
 def test_a_further_axis_is_chosen_on_the_page(crossed, record, quick):
     page = shown(crossed=crossed, hand=record)
     choice = page.axes["task.nodes"]
@@ -310,6 +311,7 @@ def test_a_further_axis_is_chosen_on_the_page(crossed, record, quick):
     assert page.axes == {} and two_hops(page) == pytest.approx(0.92)
 
 
+@pytest.mark.slow
 def test_an_address_names_the_value_of_an_axis(crossed, quick):
     page = Results({"crossed": crossed})
     page.location = Address()
