@@ -32,6 +32,9 @@ try:
 except ModuleNotFoundError as error:
     pytest.exit(f"{error}; the tests need the extra 'dev': python3 run.py test", returncode=4)
 
+# By default every 700 new objects are gone through: a third of the time that parsing takes.
+gc.set_threshold(50_000, 10, 10)
+
 # Floors whose annotations are checked at every call. Left out on purpose: the validated front of
 # `sleep_kernels` (its own errors are what its tests look for), Triton kernels (compiled from
 # source), and `workbench.sleep` (protocols that cannot be checked at run time).

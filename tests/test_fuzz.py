@@ -21,6 +21,7 @@ def fuzz():
     del sys.modules["fuzz"]
 
 
+@pytest.mark.slow
 def test_no_reader_fails_hangs_or_accepts_what_was_altered(fuzz):
     said = []
     found = fuzz.fuzz(60, 7, list(fuzz.KINDS), said.append)

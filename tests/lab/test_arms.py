@@ -130,6 +130,7 @@ def test_an_unknown_arm_is_told_with_the_nearest():
         arm("deper")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ARMS))
 def test_every_arm_trains_and_is_evaluated(deep, quick_cost, name, tmp_path):
     chosen = arm(name).change(deep, 2)

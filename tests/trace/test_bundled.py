@@ -14,13 +14,14 @@ from workbench.training.evaluation import default_passes
 
 RENAMED = {"token_id": "tokens", "valid_mask": "valid", "is_target": "loss_mask"}
 NAMES = sorted(bundled_checkpoints())
+EACH = [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])]
 
 
 def test_every_checkpoint_has_one():
     assert sorted(bundled_traces()) == NAMES
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_it_is_of_the_earlier_schema_and_read_under_the_names_of_a_batch(name):
     with ZipStore(bundled_traces()[name], mode="r") as store:
         stored = zarr.open_group(store, mode="r", use_consolidated=False)
@@ -32,7 +33,7 @@ def test_it_is_of_the_earlier_schema_and_read_under_the_names_of_a_batch(name):
             np.testing.assert_array_equal(found["inputs"][new], stored["inputs"][old][:])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_it_is_small_and_recorded_again_it_is_the_same(name):
     assert bundled_traces()[name].stat().st_size <= 3_000_000
     checkpoint = workbench.load(name)

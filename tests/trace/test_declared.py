@@ -17,6 +17,8 @@ from workbench import limits
 from workbench.errors import WorkbenchError
 from workbench.trace import load_trace, save_trace
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def saved(recorded, tmp_path_factory):

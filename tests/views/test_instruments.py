@@ -22,6 +22,7 @@ def texts(view):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_bundled_measurement_is_shown(name):
     view = Measured()

@@ -32,6 +32,7 @@ def asked(subject, method=None, baseline=None, **more):
     return Asked(1, 2, subject, boundary, method, baseline, **{"steps": 8, "samples": 1} | more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subject", list(SUBJECTS))
 def test_every_subject_with_every_method(given, subject):
     model, batch, reading = given
