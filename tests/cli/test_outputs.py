@@ -76,7 +76,8 @@ def test_other_outputs_are_tried_first(arguments, tmp_path, monkeypatch, capsys)
 
 
 def test_a_disk_that_fills_meanwhile_is_one_line(tmp_path, monkeypatch, capsys):
-    record = write_record(tmp_path / "hand.json", [hand_run("sleep", "1", 0, 0.5)])
+    runs = [hand_run("sleep", n, 0, 0.5) for n in ("1", "4")]
+    record = write_record(tmp_path / "hand.json", runs)
 
     def full(path, text):
         raise OSError(28, os.strerror(28), str(path))
