@@ -1,6 +1,7 @@
 """What the documents say runs: every Python block, every command line, every link."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ OWN = ("test", "lab", "bench", "fuzz", "gpu-check", "lock")
 @pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
 def test_commands_exist_and_take_these_arguments(path):
     for line in commands(path):
-        words = line.removeprefix("python3 run.py").removeprefix("workbench").split()
+        words = shlex.split(line.removeprefix("python3 run.py").removeprefix("workbench"))
         words = [word for word in words if word != "--cpu"]
         if line.startswith("python3 run.py") and words[0] in OWN:
             assert f"\n  {words[0]} " in (ROOT / "run.py").read_text(encoding="utf-8")
