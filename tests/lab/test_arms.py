@@ -76,6 +76,14 @@ def test_matched_arms_cost_what_sleep_costs(base, name):
     assert matched.sleep.passes == 1
 
 
+def test_where_windows_are_predicted_first_the_plain_hybrid_does_not_sleep(base, quick_cost):
+    data = {**base.model_dump(), "sleep": {"window": 8, "order": "predict_then_sleep"}}
+    text = build(Experiment, data, source="test")
+    assert arm("sleep").change(text, 2).sleep.passes == 2
+    for name in (*MATCHED, "retained_cache"):
+        assert arm(name).change(text, 2).sleep.passes == 0, name
+
+
 def test_a_deeper_model_is_the_depth_whose_step_costs_most_alike(base):
     target = cost(arm("sleep").change(base, 2)).training
     chosen = arm("deeper").change(base, 2)

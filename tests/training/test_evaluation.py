@@ -152,13 +152,15 @@ def test_summary_by_hand():
     ("passes", "expected"),
     [
         (3, (3,)),
+        (RandomPasses(low=0, high=2), (0, 1, 2)),
         (RandomPasses(low=1, high=4), (1, 2, 3, 4)),
         (RandomPasses(low=2, high=3), (1, 2, 3)),
         (UntilMemorySettles(cap=3), (1, 2, 3)),
     ],
 )
 def test_what_is_tested_by_default(passes, expected):
-    assert default_passes(SleepConfig(passes=passes)) == expected
+    sleep = SleepConfig(passes=passes, order="predict_then_sleep")
+    assert default_passes(sleep) == expected
 
 
 def test_a_label_at_the_start_of_a_window_is_refused():
