@@ -254,6 +254,18 @@ class SleepConfig(Frozen):
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
+class StartConfig(Frozen):
+    """The trained model that a run starts from.
+
+    `checkpoint`: a bundled name, or the folder of a checkpoint or of a finished run; ``{seed}``
+    stands for the run's own seed. `tokens`: which of that model's symbols a symbol of this task
+    starts as, where the two have different names; symbols in neither start as in any new model.
+    """
+
+    checkpoint: str = Field(min_length=1)
+    tokens: dict[str, str] = {}
+
+
 class TrainingConfig(Frozen):
     """Optimisers, schedule and housekeeping of one run.
 
@@ -308,7 +320,11 @@ class TrainingConfig(Frozen):
         waits for the compiler.
     cuda_graphs : bool
         Replay each training step from a CUDA graph, one per N and layout of the batch.
+    start : StartConfig or None
+        The trained model whose weights are the first weights; None starts from new ones.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("start",)
 
     seed: int = Field(0, ge=0, lt=2**63)
     steps: int = Field(1000, ge=1, le=10**9)
@@ -334,6 +350,7 @@ class TrainingConfig(Frozen):
     dtype: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
     cuda_graphs: bool = False
+    start: StartConfig | None = None
 
     @property
     def sequences(self) -> int:

@@ -18,7 +18,9 @@ from pydantic import BaseModel, ValidationError
 from workbench.config import Experiment, ModelConfig, SleepConfig, TrainingConfig
 from workbench.task_config import task_kinds
 
-ELSEWHERE = ("sleep.passes", "training.seed", "training.steps", "model.vocabulary")
+ELSEWHERE = (
+    "sleep.passes", "training.seed", "training.steps", "training.start", "model.vocabulary"
+)  # fmt: skip
 """What no form asks for: arms say N, an experiment its seeds and budget, a task its symbols."""
 
 COMMON = ("sleep.window", "training.batch_size", "training.eval_every", "training.compile")

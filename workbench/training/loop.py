@@ -53,6 +53,7 @@ from workbench.training.run_folder import (
     record_origin,
     write_status,
 )
+from workbench.training.start import Start, first_weights
 
 N_STREAM = "train-passes"
 EVALUATION_SEED = 20_260_000
@@ -108,10 +109,12 @@ def train(
     check_compiler(experiment.training)
     check_graphs(experiment)
     check_processes(experiment.training)
+    # what a run started from may be gone once it has a resume point
+    start = None if resume_points(folder / STATES) else first_weights(experiment, task)
     if not is_main():
         if finished(folder):
             return "finished"  # the first process returns at once, too: none may wait for it
-        return _Run(experiment, task, folder).go(stop, on_progress)
+        return _Run(experiment, task, folder, start).go(stop, on_progress)
     with locked(folder), disk_errors_in_one_line(folder):
         remove_leftovers(folder)
         remove_leftovers(folder / STATES)
@@ -127,7 +130,7 @@ def train(
 
         try:
             with beating(folder):
-                return _watched(_Run(experiment, task, folder), stopping, on_progress)
+                return _watched(_Run(experiment, task, folder, start), stopping, on_progress)
         finally:
             torch.set_num_threads(threads)
             request.unlink(missing_ok=True)
@@ -168,10 +171,15 @@ def _in_short(error: BaseException, most: int = 400) -> str:
 class _Run:
     """State of one run between steps."""
 
-    def __init__(self, experiment: Experiment, task: Task, folder: Path) -> None:
+    def __init__(
+        self, experiment: Experiment, task: Task, folder: Path, start: Start | None
+    ) -> None:
         self.experiment, self.task, self.folder = experiment, task, folder
         config = experiment.training
-        self.model = HybridModel(experiment.model, seed=config.seed).to(device_of(config))
+        self.model = HybridModel(experiment.model, seed=config.seed)
+        if start is not None:
+            self.model.load_state_dict(start.weights)
+        self.model.to(device_of(config))
         self.optimisers: Optimisers = build_optimisers(
             self.model, config, capturable=config.cuda_graphs
         )
@@ -192,7 +200,12 @@ class _Run:
         self.origin: dict[str, Any] = {}
         if is_main():
             self.origin = record_origin(
-                folder / ORIGIN, self.step, kernels, processes(), muon.precision
+                folder / ORIGIN,
+                self.step,
+                kernels,
+                processes(),
+                muon.precision,
+                None if start is None else start.origin,
             )
 
     def go(self, stop: Callable[[], bool], on_progress: Callable[[Progress], None]) -> str:

@@ -54,18 +54,26 @@ def finished(folder: Path) -> bool:
 
 
 def record_origin(
-    path: Path, step: int, kernels: str, processes: int = 1, muon: str | None = None
+    path: Path,
+    step: int,
+    kernels: str,
+    processes: int = 1,
+    muon: str | None = None,
+    start: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Add this start of the run to `path`; return the first start, with the resumes after it.
 
     `kernels`: the backend that serves. `processes`: how many train together. `muon`: the precision
-    of Muon's products. Raises UnreadableFile: the file is damaged.
+    of Muon's products. `start`: the model that the first weights are from.
+    Raises UnreadableFile: the file is damaged.
     """
     starts = read_origin(path)
     together = {"processes": processes} if processes > 1 else {}
     origin = describe_origin(kernels)
     if muon is not None:
         origin["machine"]["muon"] = muon
+    if start is not None:
+        origin["started_from"] = start
     starts.append({"from_step": step, **origin, **together})
     write_json(path, starts)
     first = {name: value for name, value in starts[0].items() if name != "from_step"}
