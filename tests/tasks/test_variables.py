@@ -11,12 +11,15 @@ from workbench.instruments.patching.context_swaps import fitting
 from workbench.tasks import batch_generator, task
 
 WORDS = {"form": "words", "variables": 7, "names": 7, "given": 3}
+STORY = {"form": "story", "variables": 9, "names": 16, "asides": 4, "parts": 3, "question": "both"}
 SETTINGS = {
     "alone": {},
     "first": {"question": "first"},
     "both": {"question": "both", "sums": 0.3},
     "words": {**WORDS, "sums": 0.3},
     "parents-first": {"order": "parents_first"},
+    "story": STORY,
+    "story-with-sums": {**STORY, "sums": 0.3, "parts": 2, "question": "first"},
 }
 
 
@@ -71,6 +74,36 @@ def test_a_problem_in_words_by_hand():
         ("0", 2, (1, 0)),
     ]
     assert [item.name for item in picture.items][1] == "Anna has 4 apples."
+
+
+def test_a_story_keeps_sentences_whole_in_each_part_and_its_question_in_the_first():
+    made = task("variables", **STORY, order="parents_first")
+    batch = made.sample(40, batch_generator(5, 0))
+    length = made.context_tokens // 3
+    for tokens, valid in zip(batch.tokens, batch.valid, strict=True):
+        for part in range(3):
+            here = slice(part * length, (part + 1) * length)
+            words = [made.vocabulary[token] for token in tokens[here][valid[here]]]
+            assert words[-1] == "."
+            assert (words[:4] == "How many apples does".split()) == (part == 0)
+            assert sum(word == "." for word in words) == (3 if part == 0 else 5)
+        assert valid[made.context_tokens :].all()
+
+
+def test_asides_change_no_answer():
+    made = task("variables", **STORY)
+    batch = made.sample(40, batch_generator(6, 0))
+    found = Counter()
+    for example in range(40):
+        text, queries = made.typed(batch, example)
+        sentences = text.split(". ")
+        # no variable is given in pears, and the others name no number of apples
+        kept = [s.rstrip(".") for s in sentences if "apple" in s]
+        found[len(sentences) - len(kept)] += 1
+        fewer = made.parse(". ".join(kept) + ".", queries)
+        answers = [q.answer for q in made.picture(batch, example).queries]
+        assert [q.answer for q in made.picture(fewer, 0).queries] == answers
+    assert found == {4: 40}
 
 
 def test_depths_reach_the_limit_and_parents_first_means_so():
@@ -175,6 +208,9 @@ def test_one_variable_is_asked_where_none_is_named():
         ({}, "a 3 =", "a a a a a a a a a a a", "11 questions"),
         (WORDS, "Zoe has 3 apples.", None, "'Zoe'"),
         (WORDS, "Anna has 3 apples", None, "a sentence"),
+        (STORY, "The sun was warm on the trees.", None, "give no value"),
+        (STORY, "Bob picked one more pear than Anna.", None, "a sentence"),
+        (STORY, "Anna has 1 apple in a basket. " * 14, None, "at most 13 sentences"),
     ],
 )
 def test_parse_says_what_is_wrong(settings, text, queries, token):
@@ -186,7 +222,13 @@ def test_parse_says_what_is_wrong(settings, text, queries, token):
 
 
 @pytest.mark.parametrize(
-    ("settings", "token"), [({"given": 11}, "ascend"), ({"max_depth": 1}, "max_depth")]
+    ("settings", "token"),
+    [
+        ({"given": 11}, "ascend"),
+        ({"max_depth": 1}, "max_depth"),
+        ({"asides": 1}, "need form"),
+        ({"parts": 11}, "parts 11"),
+    ],
 )
 def test_settings_that_do_not_fit_together_are_refused(settings, token):
     with pytest.raises(WorkbenchError, match=token):

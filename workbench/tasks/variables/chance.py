@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from workbench.tasks.base import ChanceLine
 from workbench.tasks.variables.settings import VariablesConfig
+from workbench.tasks.variables.wording import Sentence
 
 PROBLEMS = 4000
 """Problems on which the measured line rests."""
@@ -14,7 +15,7 @@ PROBLEMS = 4000
 
 def chance_lines(
     config: VariablesConfig,
-    drawn: Iterable[tuple[Sequence[tuple[str, tuple[str, ...], int]], dict[str, tuple[int, int]]]],
+    drawn: Iterable[tuple[Sequence[Sentence], dict[str, tuple[int, int]]]],
 ) -> dict[str, ChanceLine]:
     """Return the uniform guess, and a shortcut that ignores the parent's value.
 
@@ -24,9 +25,9 @@ def chance_lines(
     right: Counter[int] = Counter()
     seen: Counter[int] = Counter()
     for sentences, known in drawn:
-        given = Counter(number for _, parents, number in sentences if not parents)
+        given = Counter(number for _, parents, number, *_ in sentences if not parents)
         common = min(given, key=lambda value: (-given[value], value))
-        for name, parents, number in sentences:
+        for name, parents, number, *_ in sentences:
             guess = (len(parents) * common if parents else 0) + number
             value, depth = known[name]
             seen[depth] += 1

@@ -29,15 +29,22 @@ class VariablesConfig(TaskConfig):
         Chance that a parent is the deepest variable that may have children, not just any.
     sums : float
         Share of the other variables that are sums of two parents.
-    form : {"symbols", "words"}
-        ``b a +1``, or ``Bob has one more apple than Anna .``
+    form : {"symbols", "words", "story"}
+        ``b a +1``, or ``Bob has one more apple than Anna .``; a story has several wordings for the
+        same, and asks ``How many apples does Bob have ?``
     question : {"alone", "first", "both"}
         Every variable alone after the context; one variable, named before the context; or both.
     order : {"shuffled", "parents_first"}
         Order of the sentences: any, or none before those it depends on.
+    asides : int
+        Sentences of a story that say nothing about the variables.
+    parts : int
+        Parts of equal length that the context is made of; no sentence crosses from one to the next.
+        As many windows keep every sentence whole.
     """
 
     common: ClassVar[tuple[str, ...]] = ("variables", "max_depth", "form", "question")
+    later: ClassVar[tuple[str, ...]] = ("asides", "parts")
 
     name: Literal["variables"] = "variables"
     variables: int = Field(10, ge=2, le=26)
@@ -47,9 +54,11 @@ class VariablesConfig(TaskConfig):
     max_depth: int = Field(4, ge=1, le=26)
     deepest: float = Field(0.8, ge=0, le=1)
     sums: float = Field(0.0, ge=0, le=1)
-    form: Literal["symbols", "words"] = "symbols"
+    form: Literal["symbols", "words", "story"] = "symbols"
     question: Literal["alone", "first", "both"] = "alone"
     order: Literal["shuffled", "parents_first"] = "shuffled"
+    asides: int = Field(0, ge=0, le=100)
+    parts: int = Field(1, ge=1, le=26)
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -59,6 +68,10 @@ class VariablesConfig(TaskConfig):
                 f"given {self.given}, variables {self.variables} and names {self.names} must "
                 f"ascend, up to the {most} names of form = {self.form!r}"
             )
+        if self.asides and self.form != "story":
+            raise ValueError(f"asides {self.asides} need form = 'story', not {self.form!r}")
+        if self.parts > self.variables:
+            raise ValueError(f"parts {self.parts} exceed the {self.variables} variables")
         if self.max_depth == 1 and self.given < self.variables:
             raise ValueError(f"max_depth 1 needs given = variables ({self.variables})")
         return self

@@ -8,6 +8,7 @@ out. Layout of an example, where every variable is asked alone (`Batch.isolated`
     context          | queries: a name, and its value
 
 With ``question = "first"`` the context begins with ``b ?`` and one query ``? 4`` ends the example.
+A context of several parts is padded on the left of each.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from random import Random
-from typing import NamedTuple
 
 import numpy as np
 
@@ -29,18 +29,22 @@ from workbench.tasks.pictures import Item, Query, Sentences
 from workbench.tasks.targets import ProbeTarget
 from workbench.tasks.variables.chance import PROBLEMS, chance_lines
 from workbench.tasks.variables.settings import LETTERS, PEOPLE, VariablesConfig
+from workbench.tasks.variables.wording import (
+    ASIDE,
+    ASK,
+    FORMS,
+    GIVEN,
+    QUESTIONS,
+    SUM,
+    Sentence,
+    filled,
+    grammar,
+    longest,
+    spelt,
+    understood,
+)  # fmt: skip
 
-PAD, ASK = "PAD", "?"
-STEPS = {0: "+0", 1: "+1", -1: "-1"}
-
-
-class Sentence(NamedTuple):
-    """What a sentence says: a value, or parents and a step."""
-
-    subject: str
-    parents: tuple[str, ...]
-    number: int
-    """The value of a given variable, or the step from its one parent."""
+PAD = "PAD"
 
 
 class Variables(Task):
@@ -59,21 +63,29 @@ class Variables(Task):
 
     def __init__(self, config: VariablesConfig) -> None:
         self.config = config
-        words = config.form == "words"
-        self.names = (PEOPLE if words else LETTERS)[: config.names]
-        values = tuple(map(str, range(config.modulus)))
-        grammar = "has apples one more fewer apple than as many and ." if words else "= +0 +1 -1"
-        self.vocabulary = (PAD, ASK, *grammar.split(), *self.names, *values)
+        self.names = (LETTERS if config.form == "symbols" else PEOPLE)[: config.names]
+        self._numbers = tuple(map(str, range(config.modulus)))
+        self.vocabulary = (PAD, ASK, *grammar(config.form), *self.names, *self._numbers)
         self._ids = {symbol: number for number, symbol in enumerate(self.vocabulary)}
         self.difficulties = tuple(range(1, config.max_depth + 1))
-        sums = config.variables - config.given if config.sums else 0
-        lengths = (5, 8, 10) if words else (3, 3, 3)  # given, child, sum
-        others = config.variables - config.given - sums
-        self.context_tokens = (
-            config.given * lengths[0] + others * lengths[1] + sums * lengths[2]
-        ) + 2 * (config.question != "alone")
+        self._part = -(-(config.variables + config.asides) // config.parts)  # sentences of a part
+        self.part_tokens = self._longest_part()
+        self.context_tokens = config.parts * self.part_tokens
         self._queries = {"alone": config.variables, "first": 1, "both": config.variables + 1}
         self.query_tokens = 2 * self._queries[config.question]
+
+    def _longest_part(self) -> int:
+        """Return the tokens of the longest part that a problem can have."""
+        config = self.config
+        others, form = config.variables - config.given, config.form
+        child = longest(form, SUM if config.sums else "+1")
+        lengths = [longest(form, GIVEN)] * config.given + [child] * others
+        if config.asides:
+            lengths += [longest(form, ASIDE)] * config.asides
+        lengths.sort(reverse=True)
+        first = len(lengths) - (config.parts - 1) * self._part  # the question precedes these
+        question = len(QUESTIONS[form].split()) if config.question != "alone" else 0
+        return max(sum(lengths[: self._part]), sum(lengths[:first]) + question)
 
     def sample(self, count: int, generator: np.random.Generator) -> Batch:
         """Draw problems; tokens [example, token]."""
@@ -101,7 +113,20 @@ class Variables(Task):
             step = random.choice((0, 1, -1)) if len(parents) == 1 else 0
             depth[name] = 1 + max(depth[parent] for parent in parents)
             sentences.append(Sentence(name, tuple(parents), step))
+        wordings = FORMS[config.form]
+        if config.form == "story":
+            sentences = [
+                s._replace(wording=random.randrange(len(wordings[s.kind]))) for s in sentences
+            ]
         return sentences
+
+    def _aside(self, names: list[str], random: Random) -> Sentence:
+        """Draw a sentence that says nothing about the variables, though it may name them."""
+        wordings = FORMS[self.config.form][ASIDE]
+        wording = random.randrange(len(wordings))
+        one, other = random.sample(names, 2)
+        text = filled(wordings[wording], s=one, p=other, n=random.choice(self._numbers))
+        return Sentence("", (), 0, wording, text)
 
     def _told_and_asked(
         self, sentences: list[Sentence], random: Random
@@ -112,6 +137,9 @@ class Variables(Task):
             told = self._resolved(told)
         asked = [s.subject for s in told]
         random.shuffle(asked)
+        for _ in range(self.config.asides):
+            aside = self._aside(asked, random)
+            told.insert(random.randrange(len(told) + 1), aside)
         return told, asked, self._values(sentences)
 
     def _laid_out(
@@ -126,12 +154,9 @@ class Variables(Task):
         answer_of = np.full(shape, -1, dtype=np.int64)
         difficulty = np.full((len(rows), queries), -1, dtype=np.int64)
         for row, (told, names, values) in enumerate(rows):
-            words = [names[0], ASK] if config.question != "alone" else []
-            for sentence in told:
-                words += self._words(sentence)
-            begin = context - len(words)
-            tokens[row, begin:context] = [self._ids[word] for word in words]
-            valid[row, begin:context] = True
+            for first, words in self._parts(told, names[0]):
+                tokens[row, first : first + len(words)] = [self._ids[word] for word in words]
+                valid[row, first : first + len(words)] = True
             asked = [(ASK, names[0])] if config.question != "alone" else []
             asked += [(name, name) for name in names] if config.question != "first" else []
             for number, (symbol, name) in enumerate(asked[:queries]):
@@ -145,26 +170,27 @@ class Variables(Task):
         isolated = 2 if config.question != "first" else 0
         return Batch(tokens, loss_mask, valid, answer_of, difficulty, isolated)
 
+    def _parts(self, told: list[Sentence], asked: str) -> Iterator[tuple[int, list[str]]]:
+        """Yield each part's first token and words; short problems fill the last parts."""
+        last = self.config.parts
+        most = -(-len(told) // self._part)
+        for part in range(most):
+            end = len(told) - (most - 1 - part) * self._part
+            words = []
+            if part == 0 and self.config.question != "alone":
+                words = QUESTIONS[self.config.form].format(s=asked).split()
+            for sentence in told[max(0, end - self._part) : end]:
+                words += self._words(sentence)
+            yield (last - most + part + 1) * self.part_tokens - len(words), words
+
     def _words(self, sentence: Sentence) -> list[str]:
         """Return a sentence as symbols."""
-        name, parents, number = sentence
-        if self.config.form == "symbols":
-            if not parents:
-                return [name, str(number), "="]
-            return [name, *parents] if len(parents) == 2 else [name, parents[0], STEPS[number]]
-        if not parents:
-            return [name, "has", str(number), "apple" if number == 1 else "apples", "."]
-        if len(parents) == 2:
-            return f"{name} has as many apples as {parents[0]} and {parents[1]} .".split()
-        if number == 0:
-            return f"{name} has as many apples as {parents[0]} .".split()
-        more = "more" if number > 0 else "fewer"
-        return f"{name} has one {more} apple than {parents[0]} .".split()
+        return spelt(self.config.form, sentence)
 
     def _values(self, sentences: list[Sentence]) -> dict[str, tuple[int, int]]:
         """Return (value, depth) of every variable; parents come before their children."""
         known: dict[str, tuple[int, int]] = {}
-        for name, parents, number in sentences:
+        for name, parents, number, *_ in sentences:
             value = sum(known[parent][0] for parent in parents) + number
             depth = 1 + max((known[parent][1] for parent in parents), default=0)
             known[name] = value % self.config.modulus, depth
@@ -173,49 +199,19 @@ class Variables(Task):
     def read(self, symbols: list[str]) -> list[tuple[Sentence, range]]:
         """Return the sentences of a context with their tokens; padding is skipped."""
         found = []
-        begin = next((n for n, s in enumerate(symbols) if s != PAD), len(symbols))
-        if symbols[begin + 1 : begin + 2] == [ASK]:
-            begin += 2
+        begin = symbols.index(ASK) + 1 if ASK in symbols else 0
         while begin < len(symbols):
+            if symbols[begin] == PAD:
+                begin += 1
+                continue
             end = begin + 3
-            if self.config.form == "words":
+            if self.config.form != "symbols":
                 end = symbols.index(".", begin) + 1 if "." in symbols[begin:] else len(symbols)
             part = symbols[begin:end]
-            found.append((self._sentence(part), range(begin, end)))
+            said = understood(self.config.form, part, self.names, self._numbers)
+            found.append((said, range(begin, end)))
             begin = end
         return found
-
-    def _sentence(self, words: list[str]) -> Sentence:
-        """Return what one sentence says."""
-        text = " ".join(words)
-        said = shortened(text.replace(" .", "."))
-        name, values = "|".join(self.names), "|".join(map(str, range(self.config.modulus)))
-        if self.config.form == "symbols":
-            forms = (
-                rf"(?P<s>{name}) (?P<n>{values}) =",
-                rf"(?P<s>{name}) (?P<p>{name}) (?P<n>[+-][01])",
-                rf"(?P<s>{name}) (?P<p>{name}) (?P<q>{name})",
-            )
-            example = "a 3 =, b a +1 or c a b"
-        else:
-            forms = (
-                rf"(?P<s>{name}) has (?P<n>{values}) apples? \.",
-                rf"(?P<s>{name}) has one (?P<w>more|fewer) apple than (?P<p>{name}) \.",
-                rf"(?P<s>{name}) has as many apples as (?P<p>{name})(?: and (?P<q>{name}))? \.",
-            )
-            example = "Bob has one more apple than Anna."
-        for form in forms:
-            if match := re.fullmatch(form, text):
-                got = match.groupdict()
-                parents = tuple(got[key] for key in "pq" if got.get(key))
-                number = {"more": 1, "fewer": -1}.get(got.get("w") or "", int(got.get("n") or 0))
-                return Sentence(got["s"], parents, number)
-        known = set(self.vocabulary)
-        strange = [word for word in words if word not in known]
-        what = f"the sentence {said!r}"
-        if strange:
-            what = f"the word {shortened(strange[0])!r} in {said!r}"
-        raise WorkbenchError(what, f"a sentence of this task, such as {example}", "rewrite it")
 
     def _resolved(self, sentences: list[Sentence]) -> list[Sentence]:
         """Return sentences with parents first.
@@ -261,19 +257,22 @@ class Variables(Task):
                 visit(sentence)
         return list(ordered.values())
 
-    def _told(self, batch: Batch, example: int) -> list[tuple[Sentence, range]]:
-        """Return the sentences of an example, with their tokens."""
+    def _told(
+        self, batch: Batch, example: int, *, asides: bool = False
+    ) -> list[tuple[Sentence, range]]:
+        """Return the sentences of an example, with their tokens; `asides`: those too."""
         symbols = [self.vocabulary[s] for s in batch.tokens[example, : self.context_tokens]]
-        return self.read(symbols)
+        return [told for told in self.read(symbols) if asides or not told[0].aside]
 
     def _asked(self, batch: Batch, example: int) -> Iterator[tuple[int, str]]:
         """Yield the number and the name of every query that an example has."""
         first = self.context_tokens
-        begin = int(batch.valid[example].argmax())
+        context = [self.vocabulary[s] for s in batch.tokens[example, :first]]
+        question = context[: context.index(ASK)] if ASK in context else []
+        asked = next((symbol for symbol in question if symbol in self.names), "")
         for number in range((batch.tokens.shape[1] - first) // 2):
             if batch.valid[example, first + 2 * number]:
                 symbol = self.vocabulary[batch.tokens[example, first + 2 * number]]
-                asked = self.vocabulary[batch.tokens[example, begin]]
                 yield number, asked if symbol == ASK else symbol
 
     def solve(self, batch: Batch) -> np.ndarray:
@@ -359,14 +358,15 @@ class Variables(Task):
 
     def typed(self, batch: Batch, example: int) -> tuple[str, str]:
         """Return the sentences, and the names asked about."""
-        sentences = [" ".join(self._words(s)) for s, _ in self._told(batch, example)]
-        joined = " ".join(sentences) if self.config.form == "words" else ", ".join(sentences)
+        told = self._told(batch, example, asides=True)
+        sentences = [" ".join(self._words(s)) for s, _ in told]
+        joined = (", " if self.config.form == "symbols" else " ").join(sentences)
         asked = dict.fromkeys(name for _, name in self._asked(batch, example))
         return joined.replace(" .", "."), ", ".join(asked)
 
     def parse(self, text: str, queries: str | None = None) -> Batch:
         """Return the batch of typed sentences; `queries`: names, or None for all variables."""
-        marks = r"[^\s.]+|\." if self.config.form == "words" else r"[^\s,;]+"
+        marks = r"[^\s,;]+" if self.config.form == "symbols" else r"[^\s.]+|\."
         words = re.findall(marks, text)
         if mark := next((word for word in words if word in (PAD, ASK)), None):
             raise WorkbenchError(
@@ -375,38 +375,45 @@ class Variables(Task):
         told = [sentence for sentence, _ in self.read(words)]
         if not told:
             raise WorkbenchError("no sentences", "sentences about variables", self.typing_help())
-        known = self._values(self._resolved(told))
+        facts = [sentence for sentence in told if not sentence.aside]
+        if not facts:
+            raise WorkbenchError(
+                "sentences that give no value", "sentences about variables", self.typing_help()
+            )
+        known = self._values(self._resolved(facts))
         most = self.config.variables if self.config.question != "first" else 1
-        names = re.findall(r"[^\s,;?.]+", queries or "") or [s.subject for s in told][:most]
+        names = re.findall(r"[^\s,;?.]+", queries or "") or [s.subject for s in facts][:most]
         if strange := [name for name in names if name not in known]:
             raise WorkbenchError(
                 f"a question about {shortened(strange[0])!r}",
                 f"one of {', '.join(known)}",
                 "ask about these",
             )
-        if len(names) > most or len(told) > self.config.variables:
+        room = self.config.variables + self.config.asides
+        if len(names) > most or len(told) > room:
             raise WorkbenchError(
                 f"{len(told)} sentences and {counted(len(names), 'question')}",
-                f"at most {self.config.variables} sentences and {counted(most, 'question')}",
+                f"at most {room} sentences and {counted(most, 'question')}",
                 "leave some out, or use a larger task",
             )
-        length = sum(len(self._words(s)) for s in told) + 2 * (self.config.question != "alone")
-        if length > self.context_tokens:
+        length = max(len(words) for _, words in self._parts(told, names[0]))
+        if length > self.part_tokens:
+            where = "" if self.config.parts == 1 else " in one part"
             raise WorkbenchError(
-                f"{length} words", f"at most {self.context_tokens}", "leave sentences out"
+                f"{length} words{where}", f"at most {self.part_tokens}", "leave sentences out"
             )
         return self._laid_out([(told, names, known)])
 
     def typing_help(self) -> str:
         """Return what may be typed, with an example."""
-        if self.config.form == "words":
+        if self.config.form != "symbols":
             return "Sentences such as: Anna has 3 apples. Bob has one more apple than Anna."
         return "Sentences such as a 3 =, b a +1, c a b: a is 3, b is a + 1, c is a + b."
 
     def picture(self, batch: Batch, example: int) -> Sentences:
         """Return the sentences, and those that lead to each answer."""
-        told = self._told(batch, example)
-        place = {s.subject: number for number, (s, _) in enumerate(told)}
+        told = self._told(batch, example, asides=True)
+        place = {s.subject: number for number, (s, _) in enumerate(told) if not s.aside}
         symbols = self.render(batch, example)
 
         def path(name: str, found: list[int]) -> list[int]:
