@@ -62,7 +62,7 @@ STORY = {
         "The sun was warm on the trees .",
     ),
 }
-FORMS = {"symbols": SYMBOLS, "words": WORDS, "story": STORY}
+FORMS: dict[str, dict[str, tuple[str, ...]]] = {"symbols": SYMBOLS, "words": WORDS, "story": STORY}
 """Of each form the wordings of each kind: {s} is the subject, {p} and {q} parents, {n} a value."""
 QUESTIONS = {"symbols": "{s} ?", "words": "{s} ?", "story": "How many apples does {s} have ?"}
 EXAMPLES = {
