@@ -9,6 +9,9 @@ from typing import NamedTuple
 from workbench.errors import WorkbenchError
 from workbench.tasks.phrases import shortened
 
+Wordings = dict[str, tuple[str, ...]]
+"""Of each kind of sentence, the ways to word it."""
+
 ASK = "?"
 GIVEN, SUM, ASIDE = "given", "sum", "aside"
 KINDS = {0: "+0", 1: "+1", -1: "-1"}
@@ -35,21 +38,21 @@ class Sentence(NamedTuple):
         return SUM if self.parents else GIVEN
 
 
-SYMBOLS = {
+SYMBOLS: Wordings = {
     GIVEN: ("{s} {n} =",),
     "+0": ("{s} {p} +0",),
     "+1": ("{s} {p} +1",),
     "-1": ("{s} {p} -1",),
     SUM: ("{s} {p} {q}",),
 }
-WORDS = {
+WORDS: Wordings = {
     GIVEN: ("{s} has {n} apples .",),
     "+0": ("{s} has as many apples as {p} .",),
     "+1": ("{s} has one more apple than {p} .",),
     "-1": ("{s} has one fewer apple than {p} .",),
     SUM: ("{s} has as many apples as {p} and {q} .",),
 }
-STORY = {
+STORY: Wordings = {
     GIVEN: ("{s} has {n} apples in a basket .", "This morning {s} picked {n} apples ."),
     "+0": ("{s} has as many apples as {p} .", "{s} picked as many apples as {p} ."),
     "+1": ("{s} has one more apple than {p} .", "{s} picked one more apple than {p} ."),
@@ -62,7 +65,7 @@ STORY = {
         "The sun was warm on the trees .",
     ),
 }
-FORMS: dict[str, dict[str, tuple[str, ...]]] = {"symbols": SYMBOLS, "words": WORDS, "story": STORY}
+FORMS = {"symbols": SYMBOLS, "words": WORDS, "story": STORY}
 """Of each form the wordings of each kind: {s} is the subject, {p} and {q} parents, {n} a value."""
 QUESTIONS = {"symbols": "{s} ?", "words": "{s} ?", "story": "How many apples does {s} have ?"}
 EXAMPLES = {
