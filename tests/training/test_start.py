@@ -70,6 +70,8 @@ def test_a_run_records_its_start_and_resumes_without_it(grown, finished, weights
         said = record["started_from"]
         assert said["weights_sha256"] == hashlib.sha256(weights).hexdigest()
         assert said["name"] == "tiny"
+        card = (tmp_path / run / "checkpoint" / "card.md").read_text()
+        assert "**Started from** the weights of tiny" in card
 
 
 def test_it_is_a_setting_of_its_own(grown, tiny_experiment, tmp_path):

@@ -21,6 +21,7 @@ def render_card(record: dict[str, Any], experiment: Experiment) -> str:
         for name, value in task.model_dump(exclude={"name"}).items()
         if value is not None
     )
+    origin = record.get("started_from")
     lines = [
         f"# {record['name']}",
         "",
@@ -34,6 +35,7 @@ def render_card(record: dict[str, Any], experiment: Experiment) -> str:
         f"on {record['machine']['processor']} ({training.threads} thread)",
         f"- **Made by** `{record['command']}`, commit {_commit(record)}, "
         f"torch {record['versions']['torch']}",
+        *([f"- **Started from** the weights of {origin['name']}"] if origin else []),
         "- **Licence** Apache-2.0",
         "",
         f"## Accuracy by N and {difficulty}",
