@@ -19,13 +19,17 @@ from workbench.measurements.catalogue import measurements
 
 FOLDER = Path(__file__).resolve().parent / "results" / "instruments"
 DEPO, WINDOWS, RULE = "depo-n8-any", "depo-n8-w2-any", "rule110-w12-t8-any"
+VARIABLES = "variables-any"
 MODELS = {
-    "memory": (DEPO, WINDOWS, RULE),
-    "lens": (DEPO, WINDOWS),
-    "probes": (DEPO, WINDOWS, RULE),
-    "patches": (DEPO, WINDOWS),
+    "memory": (DEPO, WINDOWS, RULE, VARIABLES),
+    "lens": (DEPO, WINDOWS, VARIABLES),
+    "probes": (DEPO, WINDOWS, RULE, VARIABLES),
+    "steering": (DEPO, VARIABLES),
+    "patches": (DEPO, WINDOWS, VARIABLES),
+    "ablations": (DEPO, VARIABLES),
+    "attribution": (DEPO, VARIABLES),
     "recovery": (WINDOWS,),
-    "erasure": (WINDOWS,),
+    "erasure": (WINDOWS, VARIABLES),
 }
 """Models that a measurement is made on; every other one on DEPO alone."""
 BOTH, GRADIENTS = {"parts": "passes and heads"}, {"method": "integrated gradients"}

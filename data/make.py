@@ -249,7 +249,8 @@ def read_results() -> list[dict[str, Any]]:
 
 def with_tables(text: str, results: list[dict[str, Any]]) -> str:
     """Return a document with everything between its result marks written again."""
-    tables = [table([r for r in results if r["task"] == t]) for t in ("depo", "rule110")]
+    tasks = dict.fromkeys(record["task"] for record in results)
+    tables = [table([r for r in results if r["task"] == task]) for task in tasks]
     text = between(text, BEGIN, END, "\n\n".join(tables))
     return between(text, FIRST_BEGIN, FIRST_END, first_table(results))
 
@@ -309,7 +310,8 @@ def table(results: list[dict[str, Any]]) -> str:
             rows.append([f"`{record['name']}`", str(len(record["seeds"])), n, *cells])
     text = markdown(rows)
     for name, line in results[0]["chance"].items():
-        values = [f"{line['accuracy'][level]:.3f}" for level in levels] + [f"{line['exact']:.3f}"]
+        values = [f"{line['accuracy'][level]:.3f}" for level in levels]
+        values.append("" if line["exact"] is None else f"{line['exact']:.3f}")
         text += f"\n| *{name}* | | | {' | '.join(values)} |"
     return text
 

@@ -18,6 +18,7 @@ RESULTS = sorted((data_folder() / "results").glob("*.json"))
 EXPECTED = (
     [f"depo-n8-{kind}" for kind in ("any", "n1", "n2", "n4", "w2-any")]
     + [f"rule110-w12-t8-{kind}" for kind in ("any", "n1", "n3")]
+    + ["variables-any"]
 )  # fmt: skip
 UNUSED_SEED = 31_337
 """Drawn by nothing but this file."""

@@ -73,15 +73,26 @@ class Batch:
 
         Isolated queries are one window more, of all of them.
         """
-        context, end = self.context_tokens, self.tokens.shape[1]
-        found = [(start, min(start + length, context)) for start in range(0, context, length)]
-        return found if context == end else [*found, (context, end)]
+        return window_spans(self.context_tokens, self.tokens.shape[1], length)
 
     def begins(self, length: int) -> list[int]:
         """Return the tokens that begin a window or an isolated query: nothing predicts them."""
         context = self.context_tokens
         alone = range(context, self.tokens.shape[1], self.isolated) if self.isolated else ()
         return [*range(0, context, length), *alone]
+
+    def query_tokens(self, query: int) -> slice:
+        """Return the tokens of an isolated query."""
+        start = self.context_tokens + query * self.isolated
+        return slice(start, start + self.isolated)
+
+    def query(self, query: int) -> Batch:
+        """Return the batch of the context and one of its isolated queries."""
+        own = self.query_tokens(query)
+        index = [*range(self.context_tokens), *range(own.start, own.stop)]
+        arrays = {name: getattr(self, name)[:, index] for name in ARRAYS[:-1]}
+        arrays["answer_of"] = np.where(arrays["answer_of"] == query, 0, -1)
+        return Batch(**arrays, difficulty=self.difficulty[:, [query]], isolated=self.isolated)
 
     def examples(self, index: slice | np.ndarray) -> Batch:
         """Return the batch of the examples selected by `index`."""
@@ -102,6 +113,12 @@ class Batch:
         cut = {name: getattr(self, name)[:, start:stop] for name in ARRAYS if name != "difficulty"}
         isolated = self.isolated if whole else 0
         return Batch(**cut, difficulty=self.difficulty, isolated=isolated)
+
+
+def window_spans(context: int, end: int, length: int) -> list[tuple[int, int]]:
+    """Return `Batch.windows` of `end` tokens, of which `context` come before isolated queries."""
+    found = [(start, min(start + length, context)) for start in range(0, context, length)]
+    return found if context == end else [*found, (context, end)]
 
 
 def concatenate(batches: list[Batch]) -> Batch:

@@ -85,8 +85,33 @@ def test_samples_as_text_are_a_function_of_the_seed(run):
 
 
 @pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (b"a 3 =, b a +1", None),
+        (b"a 3 =, b c +1", "c in 'b c +1' has no sentence; expected a sentence for every"),
+        (b"a b +1, b a +1", "a depends on itself, in 'a b +1': a <- b <- a; expected"),
+        (b"a -3 =", "the amount -3 in 'a -3 ='; expected an amount of 0 to 4"),
+        (b"a 3 =, a 2 =", "two sentences about a: 'a 3 =' and 'a 2 ='; expected one"),
+        (b"a 3 =, b zebra +1", "the word 'zebra' in 'b zebra +1'; expected"),
+        (b"", "no sentences; expected sentences about variables"),
+        (b"\x7fELF\xff\x00", "is not UTF-8 text"),
+        (b"a 3 =" * 30_000, "is larger than 100,000 bytes"),
+    ],
+)
+def test_an_example_of_ones_own_is_solved_or_refused_in_one_line(run, tmp_path, given, said):
+    path = tmp_path / "own.txt"
+    path.write_bytes(given)
+    code, out, err = run("sample", "variables", "--input", path, "--queries", "a")
+    if said is None:
+        assert (code, out) == (0, "a 3 =, b a +1\na = 3\n")
+    else:
+        assert code == 2 and not out and said in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["sample", "depo", "--queries", "1:0"], "--queries without --input"),
         (
             ["sample", "sudoku"],
             "task 'sudoku'; expected one of depo, gsm_infinite, ",

@@ -228,6 +228,8 @@ def test_probe_targets_are_the_values_by_depth():
             "makes -1",
         ),
         (f"The {HENS} equals 2. The {HENS} equals 3.", HENS, "two sentences"),
+        (f"The {HENS} equals 2. The {GOATS} equals the {GOATS}.", HENS, "depends on itself"),
+        (f"The {HENS} equals -2.", HENS, "the amount '-2'"),
         (f"The {HENS} equals 2 unicorns.", HENS, "unicorns"),
         (f"The {HENS} equals 2", HENS, "full stop"),
         (f"The {HENS} equals.", HENS, "goes on with"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.instruments.patching.context_swaps import fitting
+from workbench.instruments.patching.context_swaps import fitting, questions, swap_context
 from workbench.tasks import batch_generator, task
 
 WORDS = {"form": "words", "variables": 7, "names": 7, "given": 3}
@@ -159,11 +159,16 @@ def test_variables_that_share_parents_are_worked_out_once():
     assert (query.answer, query.path) == (str(2**25 % 5), tuple(range(26)))
 
 
-def test_a_question_that_another_context_does_not_answer_is_refused():
+def test_a_question_that_another_context_does_not_answer_is_not_asked():
     made = task("variables")
-    recipient, donor = made.parse("a 3 =, b a +1", "b"), made.parse("a 3 =, c a +1", "a")
-    assert fitting(made, recipient, donor).tolist() == [False]
-    assert fitting(made, donor, recipient).tolist() == [True]
+    recipient, donor = made.parse("a 3 =, b a +1", "b, a"), made.parse("a 2 =, c a +1", "a")
+    swapped = swap_context(made, recipient, donor)
+    assert swapped.difficulty[0, :2].tolist() == [-1, 1]
+    asked = questions(recipient, swapped, 30)
+    assert asked.asked[0, :2].tolist() == [False, True]
+    symbols = [made.vocabulary[s[0, 1]] for s in (asked.recipient, asked.donor)]
+    assert symbols == ["3", "2"]
+    assert fitting(made, made.parse("b 3 =", "b"), donor).tolist() == [False]
 
 
 def test_kinds_tell_a_sum_from_a_step():
@@ -201,7 +206,7 @@ def test_one_variable_is_asked_where_none_is_named():
         ({}, "b a +1", None, "has no sentence"),
         ({}, "b a +1, a b +0", None, "depends on itself"),
         ({}, "a 3 =, a 2 =", None, "two sentences"),
-        ({}, "a 7 =", None, "'7'"),
+        ({}, "a 7 =", None, "the amount 7 in 'a 7 ='"),
         ({}, "a 3", None, "a sentence"),
         ({}, "", None, "no sentences"),
         ({}, "a 3 =", "z", "'z'"),

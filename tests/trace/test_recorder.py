@@ -8,6 +8,7 @@ import xarray as xr
 from sleep_kernels.reference import scan
 from workbench.config import RandomPasses, SleepConfig
 from workbench.errors import WorkbenchError
+from workbench.model import Memory
 from workbench.sleep import SleepPass, Wake, read, wake_now
 from workbench.tasks import batch_generator, task
 from workbench.trace import answer_scores, batch_of, origin_of, record
@@ -294,13 +295,41 @@ def test_the_root_says_where_it_comes_from(tiny_model, make_batch):
     assert named["vocabulary_json"] == attrs["vocabulary_json"]
 
 
-def test_isolated_queries_are_recorded_where_they_fit_into_a_window(tiny_model):
-    made = task("depo", nodes=4, max_hops=3, names="single", queries=2, isolated=True)
+@pytest.mark.parametrize("window", [8, 5, 4])  # 8 tokens of context, two queries of 4 tokens
+def test_isolated_queries_are_recorded_as_the_plain_loop_reads_each_alone(tiny_model, window):
+    made = task("depo", nodes=4, max_hops=3, names="single", queries=3, isolated=True)
     batch = made.sample(2, batch_generator(0, 0))
     model = tiny_model(vocabulary=len(made.vocabulary))
-    trace = record(model, batch, SleepConfig(window=8, passes=2), task=made)
+    sleep = SleepConfig(window=window, passes=2)
+    trace = record(model, batch, sleep, task=made)
     again = batch_of(trace)
-    assert again.isolated == batch.isolated
-    np.testing.assert_array_equal(again.tokens, batch.tokens)
-    with pytest.raises(WorkbenchError, match="read alone"):
-        record(model, batch, SleepConfig(window=4, passes=2), task=made)
+    assert again.isolated == batch.isolated == 4
+    for name in ("tokens", "valid", "loss_mask", "answer_of", "difficulty"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(batch, name))
+    slept = -(-batch.context_tokens // window)
+    states = trace["states"]["fast_weight"].isel(layer=0)
+    np.testing.assert_array_equal(states[:, slept, 1], states[:, slept, 0])  # queries leave S
+    for query in range(3):
+        begin = batch.context_tokens + 4 * query  # node, k, ANS, answer
+        alone = np.hstack([batch.tokens[:, : batch.context_tokens], batch.tokens[:, begin:][:, :4]])
+        with torch.no_grad():
+            logits, after = plain_loop(model, alone, window, 2, batch.context_tokens)
+        for number, state in enumerate(after):
+            place = states[:, number // 2, 1 + number % 2]
+            np.testing.assert_allclose(place, state, rtol=1e-9, atol=1e-12)
+        said = torch.log_softmax(logits[:, 2], -1)[[0, 1], alone[:, -1]]
+        kept = trace["readout"]["log_prob"].isel(window=slept - 1, sleep_pass=2, query=query)
+        np.testing.assert_allclose(kept, said, rtol=1e-9)
+
+
+def plain_loop(model, tokens, window, passes, context):
+    """Return the logits of what comes after the context, and S after every pass over it."""
+    tokens, s, states = torch.as_tensor(tokens), model.empty_memory(len(tokens)).fast_weights, []
+    for start in range(0, context, window):
+        h = model.embed(tokens[:, start : min(start + window, context)])
+        for _ in range(passes):
+            h, memory = model.blocks(h, Memory(s))
+            s = memory.fast_weights
+            states.append(next(iter(s.values())))
+    h, _ = model.blocks(model.embed(tokens[:, context:]), Memory(s))
+    return model.logits(h), states

@@ -39,3 +39,40 @@ def test_an_unknown_page_says_so_and_leads_home(page, server, problems):
     expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
     page.get_by_role("link", name="Go to the home page").click()
     expect(page.get_by_role("heading", name="Checkpoints")).to_be_visible()
+
+
+WORDS = "checkpoint=variables-any"
+OPENED = {
+    f"memory?{WORDS}": "Where S comes from",
+    f"interventions?{WORDS}": "What becomes of the answers",
+    f"attribution?{WORDS}": "What the answer is owed to",
+    "instruments": "Answers right",
+    f"probes?{WORDS}": "Probes: variables-any",
+    "results": "Does more sleep help at equal tokens?",
+    "lab": "Start an experiment",
+}
+
+
+def test_every_page_opens_a_model_of_sentences(page, server):
+    """The stepper last, with sentences of one's own and a wrong one."""
+    for address, heading in OPENED.items():
+        page.goto(f"{server}/{address}")
+        expect(page.get_by_role("heading", name=heading).first, address).to_be_visible()
+    for task in page.get_by_role("combobox", name="Task").locator("option").all():
+        page.get_by_role("combobox", name="Task").select_option(label=task.inner_text())
+        expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
+    page.goto(f"{server}/stepper?{WORDS}&N=4&window=1&pass=0")
+    chain = page.get_by_role("img", name="What follows from what")
+    expect(chain.locator(".node")).to_have_count(10)
+    expect(page.locator(".sentences .gone")).to_have_count(10)  # the window has been evicted
+    expect(page.locator(".sentences .share")).to_have_count(10)
+    expect(page.get_by_text(re.compile("Right after|Not right|Right before"))).to_be_visible()
+    field = page.get_by_role("textbox", name="Your own input")
+    field.fill("a 3 =, b c +1")
+    page.get_by_role("button", name="Use this input").click()
+    expect(page.get_by_text("c in 'b c +1' has no sentence")).to_be_visible()
+    field.fill("a 3 =, b a +1, c b +1")
+    page.locator(".queries input").fill("c")
+    page.get_by_role("button", name="Use this input").click()
+    expect(chain.locator(".node")).to_have_count(3)
+    expect(chain.locator(".right text")).to_have_text("c = 0")

@@ -37,6 +37,21 @@ def test_a_walk_over_isolated_queries_has_the_windows_of_read(tiny_model):
     assert answers["given"].values.tolist() == [True]
 
 
+def test_shares_of_tokens_add_up_to_all_of_s(tiny_model):
+    made = task("variables", variables=3, names=3, given=2, max_depth=2)
+    batch = made.parse("a 3 =, b a +1, c 2 =")
+    model = tiny_model(vocabulary=len(made.vocabulary), dtype="float32")
+    walk = Walk(model, batch, SleepConfig(window=4, passes=2), made)
+    assert walk.spans == ((0, 4), (4, 8), (8, 9), (9, 15))
+    assert walk.written(BoundaryIndex(0, 0)) is None  # S is still 0
+    for boundary in walk.extent.boundaries[1:]:
+        written = walk.written(boundary)
+        assert written.shape == (15,) and written.sum() == pytest.approx(1, abs=1e-4)
+        assert (written[walk.spans[boundary.window][1] :] == 0).all()
+    assert walk.evicted_tokens(BoundaryIndex(1, 2)) == 4
+    assert walk.evicted_tokens(BoundaryIndex(2, 0)) == 8
+
+
 @pytest.fixture(params=["ring", "ring-two", "rule"])
 def checkpoint(request, checkpoints):
     return checkpoints[request.param]

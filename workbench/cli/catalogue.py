@@ -9,10 +9,13 @@ from typing import Any
 
 from workbench.cli.options import add_command, add_drawing, add_json, add_set, whole
 from workbench.cli.tables import columns
+from workbench.errors import WorkbenchError
 from workbench.registry import names
 from workbench.task_config import TASKS
 
 DEFAULT_PORT = 5006
+LONGEST = 100_000
+"""Bytes of the longest example of one's own."""
 
 
 def add_serve(commands: Any) -> None:
@@ -48,6 +51,10 @@ def add_commands(commands: Any) -> None:
     )
     sample.add_argument("task", help=f"one of {tasks}")
     add_drawing(sample, count=1)
+    sample.add_argument(
+        "--input", type=Path, metavar="FILE", help="an example of your own instead, as a text file"
+    )
+    sample.add_argument("--queries", help="what is asked about it; default what the task asks")
     add_set(sample, "field=value", "nodes=8")
     add_json(sample)
     add_json(
@@ -81,11 +88,18 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _sample(options: argparse.Namespace) -> int:
     from workbench.config import apply_overrides
+    from workbench.files import read_text
     from workbench.tasks import draw, task
 
     settings = apply_overrides({}, options.set, form="field=value", example="nodes=8")
     chosen = task(options.task, **settings)
-    batch = draw(chosen, options.count, options.seed, 0, "sample")
+    if options.input is not None:
+        text = read_text(options.input, limit=LONGEST)
+        batch = chosen.parse(text.strip(), options.queries)
+    elif options.queries is not None:
+        raise WorkbenchError("--queries without --input", "both", "name a file with --input")
+    else:
+        batch = draw(chosen, options.count, options.seed, 0, "sample")
     if not options.json:
         for example in range(len(batch)):
             print(chosen.text(batch, example))

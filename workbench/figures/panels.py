@@ -20,6 +20,8 @@ ABOVE, BELOW, BETWEEN = 30, 50, 78
 """Pixels over the panels, under them (tick labels and the axis title), and between two rows."""
 LEGEND_ROW: Final = 21
 """Height of a row of the legend, pixels."""
+LEGEND_LETTERS: Final = 40
+"""Most letters that an entry of a legend has room for."""
 COLUMNS: Final = 4
 DASHES: Final = ("solid", "dash", "dot", "dashdot")
 """Series beyond the palette repeat colours with another dash."""
@@ -185,7 +187,7 @@ def chance_lines(
                 *((across, along) if upright else (along, across)),
                 panel,
                 mode="lines",
-                name=f"chance: {name.removeprefix('the same model ')}",  # longer ones are cut
+                name=_chance_label(name),
                 legendgroup=f"chance {name}",
                 legendrank=2000 + number,
                 showlegend=panel == 0,
@@ -212,3 +214,9 @@ def of_level(chance: xr.DataArray | None, level: Any) -> xr.DataArray | None:
 def lines_in(chance: xr.DataArray | None) -> int:
     """Return how many chance lines there are."""
     return 0 if chance is None else chance.sizes[dims.CHANCE_LINE]
+
+
+def _chance_label(name: str) -> str:
+    """Return a chance line's entry in the legend, which cuts what is longer."""
+    label = f"chance: {name.removeprefix('the same model ')}"
+    return label if len(label) <= LEGEND_LETTERS else label.removeprefix("chance: ")

@@ -147,6 +147,12 @@ def steering_by_difficulty(effects: xr.Dataset) -> xr.Dataset:
     """
     difficulty = effects["difficulty"]
     levels = np.unique(difficulty.values[difficulty.values >= 0])
+    if not levels.size:
+        raise WorkbenchError(
+            "examples held out whose queries ask about none of the targets' items",
+            "queries about these items",
+            "draw more examples, or ask about others in the task's settings",
+        )
     both = [dims.SEED, dims.EXAMPLE]
     parts = []
     for level in levels:

@@ -23,6 +23,8 @@ class Query:
     """The tokens of the question and its answer."""
     path: tuple[int, ...]
     """The items that lead to the answer, in order, by their place in `Picture.items`."""
+    parents: tuple[int, ...] = ()
+    """The items that the answer follows from directly, where no item says it."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,19 @@ class Rows(Item):
     """Row and cell that the answer names."""
     label: str
     """The same in words, for a screen reader."""
+
+
+@dataclass(frozen=True)
+class Sentence(Item):
+    """A sentence that says what a quantity is, and what follows from it."""
+
+    subject: str
+    value: str
+    """The quantity, and how much it is."""
+    depth: int
+    """Sentences on the longest chain that leads to it, itself included."""
+    parents: tuple[int, ...]
+    """The sentences that it builds on, by their place in `Picture.items`."""
 
 
 @dataclass(frozen=True)
@@ -91,4 +106,8 @@ class Cells(Picture):
 
 @dataclass(frozen=True)
 class Sentences(Picture):
-    """Sentences, one a line; those that lead to an answer are numbered."""
+    """Sentences, one a line; those that lead to an answer are numbered.
+
+    Where some are of type `Sentence`, what follows from what is drawn as well, and the others are
+    noise: about no quantity.
+    """

@@ -178,7 +178,7 @@ class _Part:
             dims.GDN_HEAD: heads,
             dims.KEY: keys,
             dims.VALUE: values,
-            dims.TOKEN: sleep.window,
+            dims.TOKEN: max(sleep.window, batch.tokens.shape[1] - batch.context_tokens),
             dims.QUERY: batch.difficulty.shape[1],
         }
         self.arrays: dict[str, np.ndarray] = {}
@@ -361,13 +361,6 @@ def _check(
             f"a batch of shape {batch.tokens.shape} in parts of {batch_size}",
             "at least one example and one token",
             "sample some examples",
-        )
-    queries = batch.tokens.shape[1] - batch.context_tokens
-    if batch.isolated and (queries > sleep.window or batch.context_tokens % sleep.window):
-        raise WorkbenchError(
-            f"a trace of {queries} tokens of queries read alone, after {batch.context_tokens}",
-            f"whole windows of {sleep.window} tokens before them, and at most one window of them",
-            "record a model whose task has fewer queries, or reads them on (task.isolated = false)",
         )
     if "writes" in keep and not isinstance(model, WritingModel):
         raise WorkbenchError(

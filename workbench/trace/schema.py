@@ -228,7 +228,8 @@ def _check_sizes(tree: xr.DataTree, groups: list[str]) -> None:
             raise _wrong("/writes without corrects (layer)", "a bool: is it a delta rule")
     if "hidden" in groups and dims.LAYER not in tree["hidden"].coords:
         raise _wrong("/hidden without the coordinate layer", "the index of each block in the stack")
-    known = {dims.TOKEN: tree.attrs["window_size"]}
+    queries = tree["inputs"].sizes.get(dims.QUERY, 0)
+    known = {dims.TOKEN: max(tree.attrs["window_size"], _isolated(tree) * queries)}
     for group in groups:
         shared = {d: n for d, n in tree[group].sizes.items() if d != dims.SLEEP_PASS}
         if group == "hidden":
@@ -249,10 +250,14 @@ def _check_numbers(tree: xr.DataTree) -> None:
     windows, length = tree.sizes[dims.WINDOW], tree.attrs["sequence_length"]
     if OF_WINDOW in tree.coords:
         windows = _check_order(tree.coords[OF_WINDOW].values)
-    if not (windows - 1) * size < length <= windows * size:
-        raise _wrong(
-            f"sequence_length = {length}", f"what {windows} windows of {size} tokens can hold"
-        )
+    inputs, readout = tree["inputs"].to_dataset(), tree["readout"].to_dataset()
+    queries = inputs.sizes.get(dims.QUERY, 0)
+    alone = _isolated(tree) * queries
+    slept = windows - bool(alone)
+    if not (slept - 1) * size < length - alone <= slept * size:
+        given = f"sequence_length = {length}"
+        given += f" and isolated = {_isolated(tree)} for {queries} queries" if alone else ""
+        raise _wrong(given, f"what {windows} windows can hold, of {size} tokens but for queries")
     if tree.attrs["seed"] < -1:
         raise _wrong(f"seed = {tree.attrs['seed']}", "-1, or a seed")
     sleep = json.loads(tree.attrs["sleep_json"] or "null")
@@ -263,22 +268,20 @@ def _check_numbers(tree: xr.DataTree) -> None:
         raise _wrong("another sleep in sleep_json", f"passes = {n_sleep}, window = {size}")
     vocabulary = json.loads(tree.attrs["vocabulary_json"] or "null")
     symbols = len(vocabulary) if isinstance(vocabulary, list) else None
-    inputs, readout = tree["inputs"].to_dataset(), tree["readout"].to_dataset()
-    queries = inputs.sizes.get(dims.QUERY, 0)
-    isolated = tree.attrs.get("isolated")  # only where queries are read alone, in the last window
-    if isolated is not None and (
-        type(isolated) is not int or length - isolated * queries != (windows - 1) * size
-    ):
-        raise _wrong(
-            f"isolated = {isolated!r}",
-            f"the tokens of each of {queries} queries in the last window",
-        )
     for name, least, end in (
         ("tokens", 0, symbols), ("answer_of", -1, queries), ("difficulty", -1, None),
     ):  # fmt: skip
         _check_range(f"/inputs/{name}", inputs[name].values, least, end)
     ranks = None if symbols is None else symbols + 1  # the likeliest symbol has rank 1
     _check_range("/readout/rank", readout["rank"].values, -1, ranks)
+
+
+def _isolated(tree: xr.DataTree) -> int:
+    """Return the tokens of each query that is read alone, in the last window; 0 if none is."""
+    isolated = tree.attrs.get("isolated")  # only where there are such queries
+    if isolated is not None and (type(isolated) is not int or isolated < 1):
+        raise _wrong(f"isolated = {isolated!r}", "the tokens of each query that is read alone")
+    return isolated or 0
 
 
 def _check_range(name: str, values: np.ndarray, least: int, end: int | None) -> None:

@@ -178,3 +178,42 @@ def test_sentences_are_numbered_along_the_path_and_coloured():
     numbers = re.findall(r'<li( class="hop")?[^>]*>(?:<b class="hop-number">(\d)</b> )?', html)
     assert [number for _, number in numbers] == ["2", "", "1"]
     assert "y &lt; 3" in html and "var(--orange) 100%" in html and "3 ✗" in html
+
+
+def test_sentences_say_what_is_needed_evicted_and_written():
+    """d follows from a and b; c builds on d, which the answer to d does not need."""
+    kind = task("variables", variables=4, names=4, given=2, sums=0.5)
+    problem = typed(kind, "a 3 =, c d +1, b 4 =, d a b", "d")
+    query = problem.queries[0]
+    first = kind.context_tokens - 12
+    html = drawings.draw(
+        problem.picture, query, "2", evicted=first + 6, written=[0.5, -0.04, 0.0, 0.54]
+    )
+    lines = re.findall(r"<li(?: class=\"(.*?)\")?>(.*?)</li>", html)
+    assert [kind for kind, _ in lines] == ["hop gone", "spare gone", "hop", "hop"]
+    numbers = [re.findall(r"hop-number\">(\d)", text) for _, text in lines]
+    assert numbers == [["1"], [], ["2"], ["3"]]
+    assert [re.findall(r">(\S+) %</span>", text)[0] for _, text in lines] == ["50", "−4", "0", "54"]
+    nodes = re.findall(
+        r'<g class="(.*?)"><title>.*?</title>.*?<text x="(.*?)" y="(.*?)">(.*?)<', html
+    )
+    depth = {text: float(y) for _, _, y, text in nodes}
+    assert depth["a = 3"] == depth["b = 4"] < depth["d = 2"] < depth["c = 3"]
+    assert {text: kind for kind, _, _, text in nodes} == {
+        "a = 3": "node on", "b = 4": "node on", "d = 2": "node on right", "c = 3": "node",
+    }  # fmt: skip
+    assert html.count('<path class="hop"') == 2 and html.count('<path class="edge"') == 1
+
+
+@pytest.mark.parametrize("settings", [{}, {"mode": "reverse"}, {"d": 3}])
+def test_a_word_problem_is_drawn_with_what_it_follows_from(settings):
+    kind = task("gsm_infinite", max_operations=4, length=900, **settings)
+    batch = drawn(kind, 0, 0).task.sample(5, np.random.default_rng(0))
+    for example in range(5):
+        picture = kind.picture(batch, example)
+        query = picture.queries[0]
+        assert set(query.parents) <= set(query.path)
+        known = {item.subject: item.value for item in picture.items}
+        assert known.get(query.start, query.answer) == query.answer
+        html = drawings.draw(picture, query, query.answer, correct=True)
+        assert html.count("node on right") == 1 and "sentence" in html

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import numpy as np
 import torch
 
-from workbench.batch import Batch
+from workbench.batch import Batch, concatenate
 from workbench.errors import WorkbenchError
 from workbench.model.arrays import to_numpy
 from workbench.sleep import Wake
@@ -33,12 +33,14 @@ def swap_context(task: Task, recipient: Batch, donor: Batch) -> Batch:
     - recipient, donor: as many examples of one layout; example i is paired with example i.
 
     Result: tokens and padding of the donor's context, queries of the recipient, and the answers
-    that are right for them.
+    that are right for them. An isolated query that the donor's context does not answer is left as
+    it is, with difficulty -1: not asked.
 
     Raises WorkbenchError: the layouts differ, or a question has no answer of its length in the
     donor's context (it names a node the donor has not): `fitting` says which pairs can be swapped.
+    Of isolated queries one has to have an answer.
     """
-    fits = fitting(task, recipient, donor)
+    fits, swapped = _swapped(task, recipient, donor)
     if not fits.all():
         wrong = np.flatnonzero(~fits)
         raise WorkbenchError(
@@ -47,33 +49,12 @@ def swap_context(task: Task, recipient: Batch, donor: Batch) -> Batch:
             "pairs whose questions both contexts answer",
             "keep those that `fitting` marks, or use names of one symbol and one size",
         )
-    return _swapped(task, recipient, donor)
+    return swapped
 
 
 def fitting(task: Task, recipient: Batch, donor: Batch) -> np.ndarray:
     """Return bool ``[example]``: which pairs `swap_context` can swap."""
-    shapes = [batch.tokens.shape for batch in (recipient, donor)]
-    if shapes[0] != shapes[1]:
-        raise WorkbenchError(
-            f"a donor of shape [example, token] = {shapes[1]}",
-            f"that of the recipient, {shapes[0]}",
-            "draw as many examples of one task",
-        )
-    try:
-        _swapped(task, recipient, donor)
-    except WorkbenchError:
-        return np.array(
-            [_fits(task, recipient, donor, slice(i, i + 1)) for i in range(shapes[0][0])]
-        )
-    return np.ones(shapes[0][0], dtype=bool)
-
-
-def _fits(task: Task, recipient: Batch, donor: Batch, one: slice) -> bool:
-    try:
-        _swapped(task, recipient.examples(one), donor.examples(one))
-    except WorkbenchError:
-        return False
-    return True
+    return _swapped(task, recipient, donor)[0]
 
 
 def with_context(task: Task, recipient: Batch, donor: Batch) -> Batch:
@@ -87,9 +68,45 @@ def with_context(task: Task, recipient: Batch, donor: Batch) -> Batch:
     return replace(recipient, tokens=tokens, valid=valid)
 
 
-def _swapped(task: Task, recipient: Batch, donor: Batch) -> Batch:
+def _swapped(task: Task, recipient: Batch, donor: Batch) -> tuple[np.ndarray, Batch]:
+    """Return which pairs fit, bool ``[example]``, and the batch; pairs that do not, unsolved."""
+    shapes = [batch.tokens.shape for batch in (recipient, donor)]
+    if shapes[0] != shapes[1]:
+        raise WorkbenchError(
+            f"a donor of shape [example, token] = {shapes[1]}",
+            f"that of the recipient, {shapes[0]}",
+            "draw as many examples of one task",
+        )
     swapped = with_context(task, recipient, donor)
-    return replace(swapped, tokens=task.solve(swapped))
+    fits = np.ones(len(swapped), dtype=bool)
+    try:
+        return fits, replace(swapped, tokens=task.solve(swapped))
+    except WorkbenchError:
+        rows = []
+        for number in range(len(swapped)):
+            fits[number], row = _answered(task, swapped.examples(slice(number, number + 1)))
+            rows.append(row)
+        return fits, concatenate(rows)
+
+
+def _answered(task: Task, one: Batch) -> tuple[bool, Batch]:
+    """Return whether a context answers an example's questions, and the example with its answers.
+
+    Of isolated queries one is enough; those without an answer are marked as not asked.
+    """
+    try:
+        return True, replace(one, tokens=task.solve(one))
+    except WorkbenchError:
+        if not one.isolated:
+            return False, one
+    tokens, difficulty = one.tokens.copy(), one.difficulty.copy()
+    for query in np.flatnonzero(difficulty[0] >= 0).tolist():
+        try:
+            solved = task.solve(one.query(query))
+            tokens[:, one.query_tokens(query)] = solved[:, one.context_tokens :]
+        except WorkbenchError:
+            difficulty[:, query] = -1
+    return bool((difficulty >= 0).any()), replace(one, tokens=tokens, difficulty=difficulty)
 
 
 @dataclass(frozen=True)
@@ -134,7 +151,7 @@ def questions(recipient: Batch, swapped: Batch, window: int, *, asked: Asked = "
     is_answer = recipient.answer_of[:, :, None] == queries  # (example, token, query)
     starts = np.where(is_answer.any(axis=1), is_answer.argmax(axis=1), -1)
     differs = is_answer & (recipient.tokens != swapped.tokens)[:, :, None]
-    measured = differs.any(axis=1) & (recipient.difficulty >= 0)
+    measured = differs.any(axis=1) & (recipient.difficulty >= 0) & (swapped.difficulty >= 0)
     at = differs.argmax(axis=1)
     measured &= ~np.isin(at, recipient.begins(window))
     if asked != "all" and not recipient.isolated:
@@ -173,14 +190,10 @@ def chance_of(task: Task, recipient: Batch, donor: Batch, asked: Questions) -> n
     rows = np.arange(count)[:, None]
     for step in range(1, min(count, MOST_OTHERS + 1)):
         order = (np.arange(count) - step) % count
-        fits = fitting(task, recipient, donor.examples(order))
-        index = np.flatnonzero(fits)
-        tokens = recipient.tokens.copy()
-        if len(index):
-            given = recipient.examples(index), donor.examples(order[index])
-            tokens[index] = swap_context(task, *given).tokens
-        hits += (tokens[rows, asked.at] == asked.donor) & fits[:, None]
-        tried += fits[:, None]
+        fits, swapped = _swapped(task, recipient, donor.examples(order))
+        answered = fits[:, None] & (swapped.difficulty >= 0)
+        hits += (swapped.tokens[rows, asked.at] == asked.donor) & answered
+        tried += answered
     share = np.divide(hits, tried, out=np.full(hits.shape, np.nan), where=tried > 0)
     return np.where(asked.asked, share, np.nan)
 

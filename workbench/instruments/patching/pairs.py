@@ -121,6 +121,7 @@ def patch_pair(
     there is the given memory's answer, or the reading's own, else 0: the measures of
     `patch_effects`, NaN where the answers do not differ. ``correct``, whether the whole
     answer is right in the reading's own context.
+    ``answered (query)``, whether the donor's context answers it at all.
     ``said (direction, control, token)``, the tokens with the likeliest ones where the model
     predicts; ``own, other (direction, token)``, the right ones in both contexts;
     ``fast_weight (direction, control, layer, gdn_head, key, value)``, S at the boundary;
@@ -150,7 +151,8 @@ def patch_pair(
     noise = way(one, swapped, asked, own, other, third)
     denoise = way(swapped, one, asked.exchanged(), other, own, third)
     ways = xr.IndexVariable(dims.DIRECTION, list(DIRECTIONS[::-1]))
-    return xr.concat([noise, denoise], dim=ways, join="exact").assign_attrs(
+    both = xr.concat([noise, denoise], dim=ways, join="exact")
+    return both.assign(answered=(dims.QUERY, swapped.difficulty[0] >= 0)).assign_attrs(
         compared="the same reading with parts of S of another context, and of controls",
         recipient=recipient,
         donor=donor,

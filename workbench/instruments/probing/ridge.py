@@ -114,9 +114,7 @@ class Fit(NamedTuple):
 
     def evidence(self, features: np.ndarray) -> np.ndarray:
         """Return what speaks for each class, ``[example, item, class]``: the answer is the most."""
-        shrunk = self.factors.shrink(self.alpha)[:, None] * self.correlated
-        said = self.factors.project(features) @ shrunk + self.offset
-        return said.reshape(len(features), self.items, -1)
+        return _evidence(self, self.factors.project(features), self.alpha)
 
 
 def fit(
@@ -150,5 +148,9 @@ def fit(
 
 
 def _answers(found: Fit, projected: np.ndarray, alpha: float) -> np.ndarray:
+    return _evidence(found, projected, alpha).argmax(axis=-1)
+
+
+def _evidence(found: Fit, projected: np.ndarray, alpha: float) -> np.ndarray:
     said = projected @ (found.factors.shrink(alpha)[:, None] * found.correlated) + found.offset
-    return said.reshape(len(projected), found.items, -1).argmax(axis=-1)
+    return said.reshape(len(projected), found.items, said.shape[1] // found.items)

@@ -60,15 +60,19 @@ class Scores:
 
     @property
     def accuracy(self) -> np.ndarray:
-        """Share of items decoded correctly, ``[seed, target]``."""
-        return self.right.sum(axis=-1) / self.asked.sum(axis=-1)
+        """Share of items decoded correctly, ``[seed, target]``; NaN where there are none."""
+        return _shares(self.right.sum(axis=-1), self.asked.sum(axis=-1))
 
     @property
     def item_accuracy(self) -> np.ndarray:
         """The same for each item, ``[seed, target, item]``; NaN for one that never is there."""
-        return np.divide(
-            self.right, self.asked, out=np.full(self.right.shape, np.nan), where=self.asked > 0
-        )
+        return _shares(self.right, self.asked)
+
+
+def _shares(right: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    return np.divide(
+        right, asked, out=np.full(np.shape(right), np.nan), where=np.asarray(asked) > 0
+    )
 
 
 def score_place(
@@ -99,7 +103,7 @@ def score_place(
             asked_of[t, folds.test] += there
             for name, labels in questions.controls(seed, t).items() if controls else ():
                 good, there, _ = fold.scored(labels, len(target.classes))
-                control[s, t, CONTROLS.index(name)] = good.sum() / there.sum()
+                control[s, t, CONTROLS.index(name)] = _shares(good.sum(), there.sum())
     # an example is one case, in however many test folds it was
     times = tested[tested > 0].mean()
     both = [(r / times, a / times) for r, a in zip(right_of, asked_of, strict=True)]

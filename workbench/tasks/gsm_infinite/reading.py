@@ -283,6 +283,14 @@ class Solution:
             )
         return self.by_subject[quantity].parents
 
+    def sources(self, quantity: str) -> tuple[str, ...]:
+        """Return the quantities with a sentence that a quantity follows from directly."""
+        found: dict[str, None] = {}
+        for parent in self.parents(quantity):
+            named = (parent,) if parent in self.by_subject else self.parents(parent)
+            found |= dict.fromkeys(named)
+        return tuple(found)
+
     def ancestors(self, quantity: str) -> list[str]:
         """Return all that a quantity depends on, parents first, itself last."""
         done: dict[str, None] = {}

@@ -11,6 +11,7 @@ With ``question = "last"`` the question follows the context: ``What is the X ? 5
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from copy import copy
 from functools import lru_cache
@@ -38,7 +39,7 @@ from workbench.tasks.gsm_infinite.settings import LARGEST, GsmInfiniteConfig
 from workbench.tasks.gsm_infinite.tokens import FileTokens, WordTokens
 from workbench.tasks.gsm_infinite.wording import Wording, as_text, as_words
 from workbench.tasks.phrases import counted, shortened
-from workbench.tasks.pictures import Item, Query, Sentences
+from workbench.tasks.pictures import Query, Sentence, Sentences
 from workbench.tasks.targets import ProbeTarget
 
 PAD_SYMBOL = 0
@@ -342,10 +343,15 @@ class GsmInfinite(Task):
             )
         words = as_words(f"{text} {queries or ''}", digits=self._wording.digits)
         if unknown := [word for word in words if word not in self._wording.ids]:
+            number = re.fullmatch(r"-?\d+", unknown[0]) is not None
+            what = f"the {'amount' if number else 'word'} {shortened(unknown[0])!r}"
+            largest = LARGEST if self.config.modulus is None else self.config.modulus - 1
             raise WorkbenchError(
-                f"the word {shortened(unknown[0])!r} in {_sentence_with(words, unknown[0])}",
-                "a word of this task's vocabulary",
-                "use the words of the example",
+                f"{what} in {_sentence_with(words, unknown[0])}",
+                f"an amount of at most {largest:,}, and none below 0"
+                if number
+                else "a word of this task's vocabulary",
+                "change it" if number else "use the words of the example",
             )
         story = read_story(words, self.config.theme, digits=self._wording.digits)
         if not story.sentences:
@@ -359,6 +365,8 @@ class GsmInfinite(Task):
                 "leave some out, or use a task with more questions",
             )
         solution = Solution(story, self.config.theme, self.config.modulus)
+        for sentence in story.sentences:
+            solution.value(sentence.subject)  # an error in any sentence is reported
         quantities = [quantity for quantity, _ in story.questions]
         quantities = quantities or [solution.unknown or story.sentences[-1].subject]
         asked = []
@@ -390,11 +398,14 @@ class GsmInfinite(Task):
     def picture(self, batch: Batch, example: int) -> Sentences:
         """Return the sentences, the questions, and those that lead to each answer."""
         story, solution = self._story(batch, example)
-        place = {s.subject: number for number, s in enumerate(story.sentences)}
+        order = {s: number for number, s in enumerate(story.sentences)}
+        place = {name: order[sentence] for name, sentence in solution.by_subject.items()}
         symbols = self.render(batch, example)
         queries = []
         for number, (quantity, tokens) in enumerate(story.questions):
-            path = tuple(place[n] for n in solution.ancestors(quantity) if n in place)
+            last = solution.facts[0].subject if solution.unknown == quantity else quantity
+            path = tuple(place[n] for n in solution.ancestors(last) if n in place)
+            path += tuple(order[fact] for fact in solution.facts if solution.unknown == quantity)
             here = np.flatnonzero(batch.answer_of[example] == number)
             answer = self.spell([symbols[token] for token in here])
             level = int(batch.difficulty[example, number])
@@ -403,9 +414,18 @@ class GsmInfinite(Task):
                 tokens = range(int(here[0]) - before, int(here[-1]) + 1)
             elif len(here):
                 tokens = range(tokens.start, int(here[-1]) + 1)
-            queries.append(Query(f"the {quantity}", quantity, answer, level, tokens, path))
+            direct = () if quantity in place else solution.sources(quantity)
+            parents = tuple(place[name] for name in direct)
+            queries.append(Query(f"the {quantity}", quantity, answer, level, tokens, path, parents))
         items = tuple(
-            Item(self._tokens.said([symbols[token] for token in s.tokens]), s.tokens)
+            Sentence(
+                self._tokens.said([symbols[token] for token in s.tokens]),
+                s.tokens,
+                s.subject,
+                str(solution.value(s.subject)),
+                solution.depth(s.subject),
+                tuple(place[name] for name in solution.sources(s.subject)),
+            )
             for s in story.sentences
         )
         marks = {n for n, valid in enumerate(batch.valid[example]) if not valid}

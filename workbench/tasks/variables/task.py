@@ -26,6 +26,7 @@ from workbench.errors import WorkbenchError
 from workbench.tasks.base import ChanceLine, Task, check_room
 from workbench.tasks.phrases import counted, shortened
 from workbench.tasks.pictures import Item, Query, Sentences
+from workbench.tasks.pictures import Sentence as Quantity
 from workbench.tasks.targets import ProbeTarget
 from workbench.tasks.variables.chance import PROBLEMS, chance_lines
 from workbench.tasks.variables.settings import LETTERS, PEOPLE, VariablesConfig
@@ -187,6 +188,10 @@ class Variables(Task):
         """Return a sentence as symbols."""
         return spelt(self.config.form, sentence)
 
+    def _quoted(self, sentence: Sentence) -> str:
+        """Return a sentence for a message."""
+        return repr(" ".join(self._words(sentence)).replace(" .", "."))
+
     def _values(self, sentences: list[Sentence]) -> dict[str, tuple[int, int]]:
         """Return (value, depth) of every variable; parents come before their children."""
         known: dict[str, tuple[int, int]] = {}
@@ -222,20 +227,22 @@ class Variables(Task):
         by_name: dict[str, Sentence] = {}
         for sentence in sentences:
             if sentence.subject in by_name:
+                both = self._quoted(by_name[sentence.subject]), self._quoted(sentence)
                 raise WorkbenchError(
-                    f"two sentences about {sentence.subject}",
+                    f"two sentences about {sentence.subject}: {both[0]} and {both[1]}",
                     "one sentence for each variable",
-                    f"remove one: {' '.join(self._words(sentence))}",
+                    "remove one of the two",
                 )
             by_name[sentence.subject] = sentence
         ordered: dict[str, Sentence] = {}
         path: list[str] = []
 
         def visit(sentence: Sentence) -> None:
-            said = repr(" ".join(self._words(sentence)))
+            said = self._quoted(sentence)
             if sentence.subject in path:
+                chain = [*path[path.index(sentence.subject) :], sentence.subject]
                 raise WorkbenchError(
-                    f"{sentence.subject} depends on itself, in {said}",
+                    f"{sentence.subject} depends on itself, in {said}: {' <- '.join(chain[:9])}",
                     "sentences that lead back to given values",
                     "give one of these variables a value",
                 )
@@ -245,7 +252,7 @@ class Variables(Task):
                     raise WorkbenchError(
                         f"{parent} in {said} has no sentence",
                         "a sentence for every variable in use",
-                        f"add one, for example {' '.join(self._words(Sentence(parent, (), 1)))}",
+                        f"add one, for example {self._quoted(Sentence(parent, (), 1))}",
                     )
                 if parent not in ordered:
                     visit(by_name[parent])
@@ -430,9 +437,17 @@ class Variables(Task):
             level = int(batch.difficulty[example, number])
             tokens = range(first, first + 2)
             queries.append(Query(name, name, answer, level, tokens, tuple(path(name, []))))
-        items = tuple(
-            Item(" ".join(self._words(s)).replace(" .", "."), tokens) for s, tokens in told
-        )
+        known = self._values(self._resolved([s for s, _ in told if not s.aside]))
+
+        def item(sentence: Sentence, tokens: range) -> Item:
+            text = " ".join(self._words(sentence)).replace(" .", ".")
+            if sentence.aside:
+                return Item(text, tokens)
+            value, depth = known[sentence.subject]
+            parents = tuple(dict.fromkeys(place[parent] for parent in sentence.parents))
+            return Quantity(text, tokens, sentence.subject, str(value), depth, parents)
+
+        items = tuple(item(*one) for one in told)
         return Sentences(
             items,
             tuple(queries),

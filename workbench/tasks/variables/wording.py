@@ -121,12 +121,17 @@ def understood(
             number = int(got["n"]) if kind == GIVEN else 0 if kind == SUM else int(kind)
             return Sentence(got["s"], parents, number, wording)
     said = shortened(text.replace(" .", "."))
-    strange = [w for w in words if w not in {*grammar(form), *names, *values}]
-    what = f"the sentence {said!r}"
-    if strange:
-        what = f"the word {shortened(strange[0])!r} in {said!r}"
-    expected = f"a sentence of this task, such as {EXAMPLES[form]}"
-    raise WorkbenchError(what, expected, "rewrite it")
+    known = {*grammar(form), *names, *values}
+    strange = next((word for word in words if word not in known), None)
+    if strange is None:
+        given, expected = f"the sentence {said!r}", f"a sentence such as {EXAMPLES[form]}"
+    elif re.fullmatch(r"-?\d+", strange):
+        given = f"the amount {shortened(strange)} in {said!r}"
+        expected = f"an amount of {values[0]} to {values[-1]}"
+    else:
+        given = f"the word {shortened(strange)!r} in {said!r}"
+        expected = f"a sentence such as {EXAMPLES[form]} with names {', '.join(names)}"
+    raise WorkbenchError(given, expected, "rewrite it")
 
 
 @lru_cache(maxsize=16)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from html import escape
-from typing import NamedTuple
 
 import numpy as np
 
 from workbench.tasks.pictures import Cells, Edge, Graph, Picture, Query
+from workbench.views.cursor.marks import ARROW, Reply, arrow, ink, note
 from workbench.views.cursor.problem import Problem
+from workbench.views.cursor.sentences import sentences
 
 RADIUS = 100.0
 MOST_ROWS = 96
@@ -38,31 +39,26 @@ def draw(
     *,
     correct: bool = False,
     weights: Sequence[float] | None = None,
+    evicted: int = 0,
+    written: Sequence[float] | None = None,
 ) -> str:
     """Draw an example and the path that a query follows.
 
     `answer` is what the model would answer now, in letters. `weights`, one per item and from -1
-    to 1, colour the items; cells have no colours.
+    to 1, colour the items; cells have no colours. Of sentences, those among the first `evicted`
+    tokens are greyed, and `written` is each one's share of S.
     """
     said = f"{escape(answer or '?')} {'✓' if correct else '✗'}"
-    reply = _Reply(said, "good" if correct else "bad", None if correct else answer)
+    reply = Reply(said, "good" if correct else "bad", None if correct else answer)
     if isinstance(picture, Graph):
         return _graph(picture, query, reply, weights)
     if isinstance(picture, Cells):
         return _cells(picture, query, reply)
-    return _sentences(picture, query, reply, weights)
-
-
-class _Reply(NamedTuple):
-    """The model's answer: text with a tick or a cross, its class, and the wrong answer or None."""
-
-    text: str
-    kind: str
-    wrong: str | None
+    return sentences(picture, query, reply, weights, evicted, written)
 
 
 def _graph(
-    picture: Graph, query: Query | None, reply: _Reply, weights: Sequence[float] | None
+    picture: Graph, query: Query | None, reply: Reply, weights: Sequence[float] | None
 ) -> str:
     """Draw nodes on a circle, in the order in which arrows lead from one to the next."""
     order = _in_order(picture.items)
@@ -76,7 +72,7 @@ def _graph(
         ends = centre[edge.source], centre[edge.target]
         hop = path.index(number) + 1 if number in path else 0
         look = "" if weights is None else f' style="{_weighed(weights[number])}"'
-        lines.append(_arrow(*ends, size, "hop" if hop and weights is None else "edge", look))
+        lines.append(arrow(*ends, size, "hop" if hop and weights is None else "edge", look))
         if hop and count <= 24:
             x, y = _beside(*ends, 22)
             lines.append(f'<text class="hop-number" x="{x:.1f}" y="{y:.1f}">{hop}</text>')
@@ -103,10 +99,7 @@ def _graph(
     return (
         f'<svg class="ring" viewBox="-138 -128 276 256" role="img" '
         f'aria-label="{escape(picture.label)}">'
-        f'<defs><marker id="arrow" viewBox="0 0 10 10" refX="7" refY="5" markerWidth="11" '
-        f'markerHeight="11" markerUnits="userSpaceOnUse" orient="auto">'
-        f'<path d="M0 0 10 5 0 10z"/></marker></defs>'
-        f"{''.join(lines)}{''.join(nodes)}{middle}</svg>{legend}{_note(picture.note)}"
+        f"{ARROW}{''.join(lines)}{''.join(nodes)}{middle}</svg>{legend}{note(picture.note)}"
     )
 
 
@@ -137,32 +130,13 @@ def _beside(a: tuple[float, float], b: tuple[float, float], out: float) -> tuple
     return (a[0] + b[0]) / 2 + out * across[0], (a[1] + b[1]) / 2 + out * across[1]
 
 
-def _ink(weight: float) -> str:
-    """Return a colour: orange above zero, blue below, stronger further from zero."""
-    colour, size = ("--orange" if weight > 0 else "--blue"), min(abs(weight), 1.0)
-    return f"color-mix(in srgb, var({colour}) {25 + 75 * size:.0f}%, var(--muted))"
-
-
 def _weighed(weight: float) -> str:
     """Return an edge's style: coloured, and broader further from zero."""
     width = 1.4 + 5 * min(abs(weight), 1.0)
-    return f"stroke:{_ink(weight)};stroke-width:{width:.1f};opacity:1"
+    return f"stroke:{ink(weight)};stroke-width:{width:.1f};opacity:1"
 
 
-def _arrow(
-    a: tuple[float, float], b: tuple[float, float], gap: float, kind: str, look: str = ""
-) -> str:
-    length = math.hypot(b[0] - a[0], b[1] - a[1]) or 1.0
-    ux, uy = (b[0] - a[0]) / length, (b[1] - a[1]) / length
-    start, stop = gap + 1, gap + 3
-    return (
-        f'<path class="{kind}"{look} marker-end="url(#arrow)" '
-        f'd="M{a[0] + ux * start:.1f} {a[1] + uy * start:.1f}'
-        f'L{b[0] - ux * stop:.1f} {b[1] - uy * stop:.1f}"/>'
-    )
-
-
-def _cells(picture: Cells, query: Query | None, reply: _Reply) -> str:
+def _cells(picture: Cells, query: Query | None, reply: Reply) -> str:
     """Draw each string of cells and its evolution, one row per step.
 
     Of more than `MOST_ROWS` rows the middle ones are left out, and the note says so.
@@ -191,34 +165,7 @@ def _cells(picture: Cells, query: Query | None, reply: _Reply) -> str:
             f'</figcaption><svg viewBox="-0.15 -0.15 {rows.shape[1] + 0.3} {len(rows) + 0.3}" '
             f'role="img" aria-label="{escape(item.label)}">{squares}{mark}</svg></figure>'
         )
-    return f'<div class="automaton">{"".join(pieces)}</div>{_note(picture.note + left_out)}'
-
-
-def _sentences(
-    picture: Picture, query: Query | None, reply: _Reply, weights: Sequence[float] | None
-) -> str:
-    """Draw a list of sentences; those on the query's path carry the number of their step."""
-    lines = []
-    for number, item in enumerate(picture.items):
-        step = query.path.index(number) + 1 if query and number in query.path else 0
-        look = f' style="border-color:{_ink(weights[number])}"' if weights is not None else ""
-        mark = f'<b class="hop-number">{step}</b> ' if step else ""
-        kind = ' class="hop"' if step else ""
-        lines.append(f"<li{kind}{look}>{mark}{escape(item.name)}</li>")
-    asked = ""
-    if query is not None:
-        asked = (
-            f'<p class="ask">{escape(query.label)}? '
-            f'<span class="{reply.kind}">{reply.text}</span></p>'
-        )
-    return (
-        f'<ol class="sentences" aria-label="{escape(picture.label)}">{"".join(lines)}</ol>'
-        f"{asked}{_note(picture.note)}"
-    )
-
-
-def _note(text: str) -> str:
-    return f'<p class="note">{escape(text)}</p>' if text else ""
+    return f'<div class="automaton">{"".join(pieces)}</div>{note(picture.note + left_out)}'
 
 
 def _squares(rows: np.ndarray, top: int) -> str:
@@ -270,7 +217,7 @@ def tokens(
             f'<div class="window {state}"><h4>{title} {cache}<span>{words}</span></h4>'
             f'<div class="chips">{chips}</div></div>'
         )
-    reading = _note(problem.picture.reading)
+    reading = note(problem.picture.reading)
     return f'<div class="tokens">{"".join(blocks)}</div>{reading}'
 
 

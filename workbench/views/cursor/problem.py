@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
+from typing import Final
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from workbench.errors import WorkbenchError
 from workbench.tasks.base import EVALUATION, Task, draw
 from workbench.tasks.pictures import Picture, Query
 from workbench.views.cursor.cursor import EXAMPLES
+
+LABEL: Final = 16
+"""Most letters of a question on an axis, as "4 hops from abcd" has."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,14 @@ class Problem:
     def queries(self) -> tuple[Query, ...]:
         """Its questions, in order."""
         return self.picture.queries
+
+    @property
+    def short_labels(self) -> list[str]:
+        """Its questions as an axis shows them: a long one by its number."""
+        return [
+            query.label if len(query.label) <= LABEL else f"query {number + 1}"
+            for number, query in enumerate(self.queries)
+        ]
 
     @property
     def as_typed(self) -> tuple[str, str]:

@@ -122,6 +122,20 @@ def score(answers: xr.Dataset, task: Task) -> str:
     )
 
 
+def turned(right: list[bool]) -> str:
+    """Return HTML that says after which passes an answer is right; `right` begins with pass 0."""
+    passes = [number for number, one in enumerate(right) if one]
+    last = len(right) - 1
+    if not passes:
+        said = "Not right after any pass of this sleep."
+    elif passes == list(range(passes[0], last + 1)):
+        when = f"after pass {passes[0]}" if passes[0] else "before the first pass"
+        said = f"Right {when}{', and after every later one' if passes[0] < last else ''}."
+    else:
+        said = f"Right after passes {_listed([str(number) for number in passes])} of {last}."
+    return f'<p class="says">{said}</p>'
+
+
 def score_sentence(answers: xr.Dataset) -> str:
     """Return the score as a sentence, which screen readers announce at every boundary."""
     correct = answers["correct"].values

@@ -104,7 +104,7 @@ class Interventions(ReadingView):
         cursor, examples, screen = self.cursor, self.examples, self.screen
         patched = cursor.action == "patch"
         asked = asked_queries(examples, cursor.example)
-        queries = [query.label for query in examples.problem(cursor.example).queries]
+        queries = examples.problem(cursor.example).short_labels
         units = {way: f"{what} (nat)" if way else "nat" for way, what in told.AXES.items()}
 
         def draw() -> Any:
@@ -118,6 +118,8 @@ class Interventions(ReadingView):
         ]
         says = "".join(f'<p class="says">{text}</p>' for text in paragraphs if text)
         omits = told.OMITS if patched else told.OMITS_ERASED
+        if len(asked) > 1 and not examples.batch.isolated:
+            omits += told.IN_VIEW[omits]
         legend = told.LEGEND if patched else told.LEGEND_ERASED
         says += f'<p class="says"><span class="omits">{escape(omits)}</span></p>'
         return [

@@ -17,16 +17,21 @@ from workbench.views.cursor.reading import Examples
 from workbench.views.interventions.model import InterventionCursor, asked_queries, changed_window
 
 OMITS: Final = (
-    "One pair, one model: an effect here need not hold over examples; measure that below. The "
-    "model gives each answer with the right earlier ones of its own context in view, which reveal "
-    "that context whatever the memory holds; the first answer has none before it. A pass that is "
-    "under way keeps the features and KV cache of its own reading."
+    "One pair, one model: an effect here need not hold over examples; measure that below. A pass "
+    "that is under way keeps the features and KV cache of its own reading."
 )
 OMITS_ERASED: Final = (
     "Setting a part to zero may break a model even if the part held nothing: compare with its "
-    "mean, and with the random change. One example, one model: measure over many below. The model "
-    "gives each answer with the right earlier ones in view."
+    "mean, and with the random change. One example, one model: measure over many below."
 )
+IN_VIEW: Final = {
+    OMITS: (
+        " The model gives each answer with the right earlier ones of its own context in view, "
+        "which reveal that context whatever the memory holds; the first answer has none before it."
+    ),
+    OMITS_ERASED: " The model gives each answer with the right earlier ones in view.",
+}
+"""What is added where queries are not read alone."""
 WAYS: Final = {
     "noise": "Is it needed? The donor's part in the recipient's reading (noise)",
     "denoise": "Is it enough? The recipient's part in the donor's reading (denoise)",
@@ -100,7 +105,8 @@ def verdict(cursor: InterventionCursor, examples: Examples, found: xr.Dataset) -
     stayed = int(here["stayed"].sel({dims.CONTROL: PATCH}).sum())
     neither = count - became(PATCH) - stayed
     rest = f", {stayed} stayed and {neither} became neither" if neither else f" and {stayed} stayed"
-    alike = here.sizes[dims.QUERY] - count
+    unknown = int((~here["answered"]).sum())
+    alike = here.sizes[dims.QUERY] - count - unknown
     said = (
         f"The two contexts give {counted(count, 'answer')} differently. With the change <b>"
         f"{became(PATCH)} became the donor's</b>{rest} (intact: "
@@ -109,6 +115,8 @@ def verdict(cursor: InterventionCursor, examples: Examples, found: xr.Dataset) -
     )
     if alike:
         said += f" {alike} {'is' if alike == 1 else 'are'} the same in both, and not measured."
+    if unknown:
+        said += f" The donor's context does not answer {counted(unknown, 'question')}."
     return said
 
 
@@ -165,7 +173,7 @@ def tables(cursor: InterventionCursor, examples: Examples, found: xr.Dataset) ->
     made = []
     for way in found[dims.DIRECTION].values.tolist():
         here = found.sel({dims.DIRECTION: way})
-        own, other = (examples.spelt(cursor.example, here[n].values) for n in ("own", "other"))
+        own, other = _own_and_other(cursor, examples, here)
         heads = ("right by the recipient's context", "by the donor's")
         pair = (own, other) if way == "noise" else (other, own)
         columns = list(zip(heads, pair, strict=True))
@@ -187,8 +195,7 @@ def _table(
         name: examples.spelt(cursor.example, found["said"].sel({dims.CONTROL: name}).values)
         for name in controls
     }
-    own = examples.spelt(cursor.example, found["own"].values)
-    other = examples.spelt(cursor.example, found["other"].values) if "other" in found else own
+    own, other = _own_and_other(cursor, examples, found)
     way = str(found[dims.DIRECTION].values) if dims.DIRECTION in found.coords else ""
     what = AXES[way]
     names = "".join(f'<th scope="col">{NAMES[name]}</th>' for name in controls)
@@ -213,6 +220,27 @@ def _table(
         f'<th scope="colgroup" colspan="{span}">{escape(what)} (nat)</th></tr>'
         f"<tr>{names}{names}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _own_and_other(
+    cursor: InterventionCursor, examples: Examples, found: xr.Dataset
+) -> tuple[list[str], list[str]]:
+    """Return the right answers in the reading's own context and in the other one.
+
+    A dash where the donor's context has none; nothing is exchanged: the same twice.
+    """
+    own = examples.spelt(cursor.example, found["own"].values)
+    if "other" not in found:
+        return own, own
+    other = examples.spelt(cursor.example, found["other"].values)
+    known = found["answered"].values[asked_queries(examples, cursor.example)]
+
+    def of_donor(answers: list[str]) -> list[str]:
+        return [text if one else "–" for text, one in zip(answers, known, strict=True)]
+
+    if str(found[dims.DIRECTION].values) == "noise":
+        return own, of_donor(other)
+    return of_donor(own), other
 
 
 def number(value: float) -> str:

@@ -11,7 +11,9 @@ import xarray as xr
 from workbench import dims
 from workbench.figures import answer_table, curves_place, pass_curves
 from workbench.figures.theme import Theme
+from workbench.tasks.pictures import Sentences
 from workbench.views.cursor import drawings, words
+from workbench.views.cursor.cursor import BoundaryIndex
 from workbench.views.cursor.problem import Problem
 from workbench.views.cursor.screen import CursorScreen, box, card, heading, html
 from workbench.views.parts.components import Choice, FigurePane, OwnInput
@@ -112,11 +114,17 @@ class Screen(CursorScreen):
             queries[cursor.query],
             str(here["answer"].item()),
             correct=bool(here["correct"]),
+            **_of_sentences(view),
         )
+        if isinstance(view.problem.picture, Sentences):
+            slept = cursor.extent.slept(cursor.window)
+            passes = range(cursor.extent.passes[slept] + 1)
+            each = [walk.answers(BoundaryIndex(slept, p))["correct"] for p in passes]
+            picture += words.turned([bool(one[cursor.query]) for one in each])
         table = partial(
             answer_table,
             answers,
-            [query.label for query in queries],
+            view.problem.short_labels,
             chance=answers["chance"].values if walk.one_symbol else None,
             one_symbol=walk.one_symbol,
             selected=cursor.query,
@@ -163,6 +171,20 @@ class Screen(CursorScreen):
             (self.tokens, {"object": tokens}),
             (self.curves, {"figure": figure, "moving": curves_place(**stops)}),
         ]
+
+
+def _of_sentences(view: Any) -> dict[str, Any]:
+    """Return what is drawn of sentences alone: which are evicted, and each one's share of S."""
+    picture, walk, boundary = view.problem.picture, view.walk, view.cursor.boundary
+    if not isinstance(picture, Sentences):
+        return {}
+    written = walk.written(boundary)
+    shares = None
+    if written is not None:
+        shares = [
+            float(written[item.tokens.start : item.tokens.stop].sum()) for item in picture.items
+        ]
+    return {"evicted": walk.evicted_tokens(boundary), "written": shares}
 
 
 def query_options(problem: Problem) -> dict[str, int]:

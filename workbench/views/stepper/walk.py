@@ -29,6 +29,7 @@ from workbench.trace.answers import said_tokens
 from workbench.training.loss import answer_probabilities, query_correct, token_correct
 from workbench.views.cursor.cursor import BoundaryIndex, Extent
 from workbench.views.cursor.problem import without_padding
+from workbench.views.stepper.written import written_by_token
 
 OTHER = "other"
 """Name of the symbol that stands for all symbols that are not candidates."""
@@ -177,10 +178,10 @@ class Walk:
         """Return what the model answers if it wakes here, and what it answered awake before.
 
         ``probability`` (query, symbol) of each answer's first token, over the symbols of the
-        context and `OTHER`; and by query ``right``, the right symbol; ``right_probability``, of
-        the right first token; ``answer``, the whole answer in letters; ``correct``, whether it is
-        right; ``given``, whether the model has said it awake; ``chance``, `Task.best_guess`;
-        ``difficulty``.
+        context that can begin an answer and `OTHER`; and by query ``right``, the right symbol;
+        ``right_probability``, of the right first token; ``answer``, the whole answer in letters;
+        ``correct``, whether it is right; ``given``, whether the model has said it awake;
+        ``chance``, `Task.best_guess`; ``difficulty``.
         """
         if boundary in self._answers:
             return self._answers[boundary]
@@ -230,6 +231,26 @@ class Walk:
         ]
         return xr.concat(curves, dim=dims.WINDOW, join="outer")
 
+    @cached_property
+    def _written(self) -> xr.DataArray | None:
+        return written_by_token(self.model, self.batch, self.sleep, self.extent.passes)
+
+    def written(self, boundary: BoundaryIndex) -> np.ndarray | None:
+        """Return each token's share of S at a boundary, ``[token]``; None where it has none."""
+        if self._written is None:
+            return None
+        here = self._written.values[boundary]  # (source_window, source_token)
+        if np.isnan(here).all():
+            return None
+        found = np.zeros(self.batch.tokens.shape[1])
+        for entry, (start, end) in enumerate(self.spans):  # a window may be read twice
+            found[start:end] += np.nan_to_num(here[entry, : end - start])
+        return found
+
+    def evicted_tokens(self, boundary: BoundaryIndex) -> int:
+        """Return how many tokens, from the first, have been read and evicted at a boundary."""
+        return self.cached_tokens(boundary).start
+
     def cached_tokens(self, boundary: BoundaryIndex) -> range:
         """Return the tokens whose keys and values attention can see at a boundary.
 
@@ -273,6 +294,9 @@ def _answers_of(
     right = batch.tokens[0][is_answer.argmax(axis=1)]
     answer = [task.spell([task.vocabulary[s] for s in said[at]]) for at in is_answer]
     context = batch.tokens[0, : task.context_tokens][batch.valid[0, : task.context_tokens]]
+    possible = [target.symbols for target in task.probe_targets(batch)]
+    if possible:  # names, marks and other words are no answers
+        context = np.intersect1d(context, np.concatenate(possible))
     candidates = np.union1d(context, right)
     shown = probability[:, candidates]
     rest = np.clip(1.0 - shown.sum(axis=1, keepdims=True), 0.0, 1.0)
