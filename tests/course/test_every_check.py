@@ -27,6 +27,7 @@ MODULES = {
     "08": "causing",
     "09": "more_sleep",
     "10": "audits",
+    "11": "story",
 }
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "src"
 
@@ -127,7 +128,7 @@ def keywords(tree):
 
 
 def test_every_check_of_every_notebook_is_here():
-    assert len(SOLUTIONS) == 48
+    assert len(SOLUTIONS) == 53
     for number, module in MODULES.items():
         checks = importlib.import_module(f"sleep_course.exercises.{module}")
         named = {name for name in vars(checks) if name.startswith("check_")}
