@@ -46,11 +46,11 @@ def test_a_bundled_configuration_against_the_model_and_the_counter():
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("rule110-w12-t8-any", ()),
-        ("variables-any", ()),
-        ("depo-n8-w2-any", ("sleep.eviction=sliding",)),
+        ("variables-n1", ("sleep.order=predict_then_sleep", "sleep.passes=2")),
+        ("rule110-w12-t8-n1", ("sleep.order=predict_then_sleep", "sleep.passes=0")),
+        ("depo-n8-w2-any", ("sleep.eviction=sliding", "sleep.passes=2")),
         ("depo-n8-n4", ("model.layers=['gated_delta','attention','jet']", "sleep.loop=[1, 3]")),
-        ("depo-n8-n1", ("sleep.wake_passes=2", "task.nodes=64", "sleep.window=128")),
+        ("depo-n8-n1", ("sleep.wake_passes=2", "task.nodes=48", "sleep.window=96")),
     ],
 )
 def test_operations_of_other_settings_against_the_counter(name, changes):

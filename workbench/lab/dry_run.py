@@ -109,10 +109,11 @@ def _forward(experiment: Experiment, batch: Batch) -> dict[str, float]:
         alone = batch.isolated if batch.isolated and start == batch.context_tokens else 0
         keys = alone or tokens + kept
         costs = [_block(model, kind, tokens, keys) for kind in model.layers]
-        if batch.loss_mask[:, start:stop].any():
-            head = 2 * tokens * model.width * model.vocabulary
+        labelled, slept = _reading(experiment, batch, start, stop)
+        if labelled or not slept:
+            head = 2 * tokens * model.width * model.vocabulary if labelled else 0
             awake += sleep.wake_passes * sum(full for full, _ in costs) + head
-        elif memories:
+        if slept and memories:
             for i, (full, write) in enumerate(costs):
                 inside = begin <= i < end
                 times = passes if inside else 1
@@ -123,6 +124,15 @@ def _forward(experiment: Experiment, batch: Batch) -> dict[str, float]:
         if sleep.eviction == "sliding":
             kept = min(kept + tokens, sleep.window - 1)
     return {"asleep": asleep, "awake": awake}
+
+
+def _reading(experiment: Experiment, batch: Batch, start: int, stop: int) -> tuple[bool, bool]:
+    """Return whether a window holds labels, and whether it is slept on."""
+    sleep = experiment.sleep
+    labelled = bool(batch.loss_mask[:, start:stop].any())
+    alone = bool(batch.isolated) and start == batch.context_tokens
+    also = sleep.order == "predict_then_sleep" and not alone
+    return labelled, bool(_passes(experiment)) and (not labelled or also)
 
 
 def _block(model: ModelConfig, kind: str, tokens: int, keys: int) -> tuple[float, float]:
@@ -150,16 +160,17 @@ def _memory(experiment: Experiment, batch: Batch, parameters: dict[str, int]) ->
     windows, largest = 0.0, 0.0
     stream = 4 * model.width
     for start, stop in batch.windows(sleep.window):
-        awake = bool(batch.loss_mask[:, start:stop].any())
+        labelled, slept = _reading(experiment, batch, start, stop)
         blocks = [(kinds[kind], begin <= i < end) for i, kind in enumerate(model.layers)]
         once = sum(size for size, _ in blocks)
-        whole = sum(size * (passes if inside and not awake else 1) for size, inside in blocks)
+        whole = sum(size * (passes if inside else 1) for size, inside in blocks)
         tokens = stop - start
-        if awake:
-            windows += tokens * (once * sleep.wake_passes + 8 * model.vocabulary)
-        elif sleep.checkpointing == "none":
+        if labelled or not slept:
+            logits = 8 * model.vocabulary if labelled else 0
+            windows += tokens * (once * sleep.wake_passes + logits)
+        if slept and sleep.checkpointing == "none":
             windows += tokens * whole
-        else:  # only what enters is kept; one of them at a time is computed again
+        elif slept:  # only what enters is kept; one of them at a time is computed again
             kept = passes if sleep.checkpointing == "pass" else 1
             windows += tokens * stream * kept
             largest = max(largest, tokens * (once if sleep.checkpointing == "pass" else whole))
@@ -227,7 +238,7 @@ def _batches(task: Task, experiment: Experiment, on_batch: Callable[[], None]) -
         on_batch()
     seconds = (time.perf_counter() - start) / BATCHES
     windows = batch.windows(experiment.sleep.window)
-    slept = [not batch.loss_mask[:, a:b].any() for a, b in windows]
+    slept = [_reading(experiment, batch, a, b)[1] for a, b in windows]
     return {
         "count": BATCHES,
         "seconds": seconds,
