@@ -34,6 +34,7 @@ COUNT, AT_ONCE = 20_000, 500
 SHORT, LONG = {"length": 600}, {"length": 800, "d": 3}
 FEW = {"places": 4, "things": 6, "max_operations": 5, "totals": 0.0}
 REVERSE = {"mode": "reverse", "max_operations": 6}
+STORY = {"form": "story", "variables": 7, "sums": 0.3, "asides": 4, "parts": 2}
 SETTINGS: dict[str, dict[str, Any]] = {
     "gsm_infinite": SHORT,
     "gsm_infinite d = 3": LONG | {"min_operations": 1},
@@ -60,6 +61,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "variables both": {"question": "both", "sums": 0.3},
     "variables words": {"form": "words", "sums": 0.3, "variables": 7},
     "variables words, question first": {"form": "words", "question": "first", "variables": 7},
+    "variables story": STORY,
+    "variables story, question first": STORY | {"question": "first"},
 }
 """Name of a setting, which begins with its task, -> what differs from the defaults."""
 

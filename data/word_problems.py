@@ -2,11 +2,11 @@
 
     python data/word_problems.py
 
-writes data/results/tasks/word_problems.json and prints it as a table. The benchmark (GSM-Infinite, arXiv
-2502.05252) was measured on samples; a published value agrees where it lies in the range that 95 %
-of our own samples of that size have. Words, and so the sentences that fill a context, depend on our
-word lists, and distinct answers on the size of a sample, which was not published: these are shown
-and not compared.
+writes data/results/tasks/word_problems.json and prints it as a table. The benchmark (GSM-Infinite,
+arXiv 2502.05252) was measured on samples; a published value agrees where it lies in the range that
+95 % of our own samples of that size have. Words, and so the sentences that fill a context, depend
+on our word lists, and distinct answers on the size of a sample, which was not published: these are
+shown and not compared.
 """
 
 from __future__ import annotations

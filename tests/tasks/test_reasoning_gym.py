@@ -90,6 +90,18 @@ def test_words_take_fewer_tokens_and_unknown_ones_are_spelt():
     )
 
 
+def test_a_typed_question_needs_its_answer():
+    made = task("reasoning_gym:chain_sum")
+    assert made.typed(made.parse("Three and four."), 0)[0] == "Three and four."
+    for queries in ("", "How many?", "How many? =>"):
+        with pytest.raises(WorkbenchError, match="without its answer"):
+            made.parse("Three and four.", queries)
+    with pytest.raises(WorkbenchError, match="'ł' in the question"):
+        made.parse("Three and four.", "Ile ma Paweł? => 3")
+    with pytest.raises(WorkbenchError, match="the answer has 20 tokens"):
+        made.parse("Three and four.", f"How many? => {'7' * 20}")
+
+
 def test_difficulty_by_a_number_of_the_item_and_the_curriculum():
     made = task("reasoning_gym:chain_sum", difficulty="num_terms", options="min_terms = 4")
     batch = made.sample(40, batch_generator(0, 0))

@@ -286,10 +286,13 @@ class ReasoningGym(Task):
         ]
 
     def parse(self, text: str, queries: str | None = None) -> Batch:
-        """Return the batch of a typed problem, which comes with its answer: question => answer."""
+        """Return the batch of a typed problem, which comes with its answer: question => answer.
+
+        Without `queries` the text alone is checked, and the answer is empty.
+        """
         question, sign, answer = (queries or "").rpartition(GIVES)
         question, answer = question.strip(), answer.strip()
-        if not sign or not answer:
+        if queries is not None and (not sign or not answer):
             raise WorkbenchError(
                 "a question without its answer, which this task cannot work out",
                 f"the question, {GIVES} and the answer",
@@ -312,11 +315,12 @@ class ReasoningGym(Task):
                 )
             if len(tokens) > limit:
                 raise WorkbenchError(
-                    f"a {what} of {len(tokens)} tokens", f"at most {limit}", "shorten it"
+                    f"the {what} has {len(tokens)} tokens", f"at most {limit}", "shorten it"
                 )
             parts.append(tokens)
         # typed problems have no metadata; the answer's length is the only difficulty they have
-        level = self.difficulties[0] if self.config.difficulty else len(parts[2])
+        level = len(parts[2]) or self.difficulties[0]
+        level = self.difficulties[0] if self.config.difficulty else level
         return self._batch([_Laid(parts[0], parts[1], parts[2], level)])
 
     def typed(self, batch: Batch, example: int) -> tuple[str, str]:
@@ -347,7 +351,7 @@ class ReasoningGym(Task):
             items.append(PictureItem(context[a:b].strip(), range(begin + start, begin + stop + 1)))
         last = self.context_tokens + int(batch.valid[example, self.context_tokens :].sum())
         query = Query(
-            question or "the answer",
+            shortened(question.rstrip(".?")) or "the answer",
             question,
             answer,
             int(batch.difficulty[example, 0]),
@@ -362,10 +366,6 @@ class ReasoningGym(Task):
             marks,
             label=f"An item of {self.config.dataset}: {counted(len(items), 'sentence')}",
         )
-
-    def unlike_training(self, batch: Batch, example: int) -> str:
-        """Return whether the answer is longer than all that training draws: never, as it fits."""
-        return ""
 
     def spell(self, symbols: Sequence[str]) -> str:
         """Return the answer that symbols spell."""
