@@ -233,6 +233,7 @@ def test_head_0_carries_the_answers_and_its_controls_do_not(found):
     assert 0.05 < found.became_donors(random) < guess
 
 
+@pytest.mark.slow
 def test_by_hand_it_is_what_the_instrument_says(checkpoint, found):
     recipient, donor = (
         checkpoint.task.sample(64, batch_generator(s, 0, "notebook")) for s in (1, 2)

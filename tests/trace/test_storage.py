@@ -12,10 +12,13 @@ from workbench.errors import WorkbenchError
 from workbench.trace import groups_of, load_trace, origin_of, record, record_to, save_trace
 
 NAMES = ("one.zarr.zip", "one.zarr")
+each_name = pytest.mark.parametrize(
+    "name", [NAMES[0], pytest.param(NAMES[1], marks=pytest.mark.slow)]
+)
 SLEEP = SleepConfig(window=4, passes=2)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_name
 def test_it_comes_back_with_what_was_attached(small_trace, tmp_path, name):
     probes = xr.Dataset(
         {
@@ -36,7 +39,7 @@ def test_it_comes_back_with_what_was_attached(small_trace, tmp_path, name):
     xr.testing.assert_identical(load_trace(tmp_path / f"again.{name}"), found)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_name
 def test_recording_to_disk_is_the_same_in_parts(tiny_model, make_batch, tmp_path, name):
     model, batch = tiny_model(), make_batch(pads=(0, 1, 0, 2, 0))
     options = {"keep": ("states", "writes", "hidden"), "batch_size": 2}
@@ -107,7 +110,7 @@ def test_a_damaged_file(small_trace, tmp_path):
     refused("cannot be read", path)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_name
 def test_something_else(tmp_path, name):
     path = tmp_path / name
     if name.endswith("zip"):
@@ -118,7 +121,7 @@ def test_something_else(tmp_path, name):
     refused("cannot be read", path)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_name
 def test_another_schema(tmp_path, name):
     xr.Dataset(attrs={"schema": "sleep-trace/9"}).to_zarr(tmp_path / "x.zarr", consolidated=False)
     path = tmp_path / "x.zarr"
@@ -188,7 +191,7 @@ def test_names_and_what_is_there_already(small_trace, tmp_path):
             save_trace(small_trace, tmp_path / name, overwrite=True)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_name
 def test_cut_off_while_recording_nothing_is_there(tiny_model, make_batch, tmp_path, name):
     def interrupt(_):
         raise KeyboardInterrupt
@@ -211,7 +214,7 @@ def test_no_trace_is_not_saved(small_trace, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_name
 def test_where_nothing_can_be_written(small_trace, tmp_path, name):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(WorkbenchError, match="cannot be written"):

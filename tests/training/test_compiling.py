@@ -50,6 +50,7 @@ def failing(*arguments, **options):
     raise BackendCompilerFailed(failing, said, None)
 
 
+@pytest.mark.slow
 def test_a_compiler_that_fails_in_a_run_is_one_line(tiny_experiment, tmp_path, monkeypatch):
     monkeypatch.setattr(loop._Run, "_train_step", failing)
     with pytest.raises(WorkbenchError) as refused:

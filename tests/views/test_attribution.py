@@ -60,6 +60,7 @@ def test_it_opens_with_passes_and_heads_and_how_far_they_add_up(show):
     assert view.screen.button.filename == name
 
 
+@pytest.mark.slow
 def test_everything_that_can_be_attributed_to_is_drawn(show):
     view = show(checkpoint="ring-two", passes=2)
     screen = view.screen

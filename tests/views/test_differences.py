@@ -130,6 +130,7 @@ def test_a_difference_is_printed_with_its_interval_its_tests_and_what_stands(fou
     assert rows[-2][2:] == ["+0.00 [+0.00, +0.00]", "1.00", "1.00", "1.00", "", "5"]
 
 
+@pytest.mark.slow
 def test_the_page_and_its_csv_have_the_same_tests(record, found):
     page = Results({"hand": record})
     page.choose("hand")

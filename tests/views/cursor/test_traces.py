@@ -139,6 +139,7 @@ def test_a_server_without_a_folder_has_no_traces(store):
     assert store.names() == store.services.names()
 
 
+@pytest.mark.slow
 def test_a_bundled_trace_serves_if_it_is_the_very_same_sleep(
     store, checkpoints, tmp_path, monkeypatch
 ):
