@@ -18,6 +18,8 @@ from workbench.instruments.summary import memory_summary
 from workbench.tasks.base import EVALUATION, batch_generator
 from workbench.trace import record
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=["depo-n8-any", "depo-n8-w2-any"])
 def recording(request):

@@ -13,6 +13,7 @@ from rule_inputs import KINDS, NAMES, check_budget, drawn
 
 from sleep_kernels import RuleResult, gated_delta_rule
 
+pytestmark = pytest.mark.slow
 PASSES = 64
 
 
