@@ -18,7 +18,7 @@ from workbench.training.evaluation import BLIND
 
 COMMANDS = [
     "serve", "train", "sweep", "queue", "results", "mirror", "runs", "trace", "measure", "eval",
-    "sample", "checkpoints", "doctor",
+    "generate", "sample", "checkpoints", "doctor",
 ]  # fmt: skip
 
 

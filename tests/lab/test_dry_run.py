@@ -43,6 +43,7 @@ def test_a_bundled_configuration_against_the_model_and_the_counter():
     assert found["batches"]["difficulties"] == [1, 4] and found["tokens"] == 3000 * 64 * 48
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "changes"),
     [

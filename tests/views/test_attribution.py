@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 import xarray as xr
+from waiting import LIMIT
 
 from workbench.figures.theme import BYTES
 from workbench.instruments.attributing import one_answer as attribution_answer
@@ -164,12 +165,12 @@ def test_it_can_be_cancelled_and_begun_again(show, monkeypatch):
 
     def slow(*given, **options):
         begun.set()
-        go_on.wait(30)
+        go_on.wait(LIMIT)
         return run(*given, **options)
 
     monkeypatch.setattr(attribution_answer, "attribute", slow)
     view.choose("query", 1)
-    assert begun.wait(30)
+    assert begun.wait(LIMIT)
     assert view.screen.cancel.visible and "Attributing" in view.screen.progress.object
     view.cancel()
     go_on.set()
