@@ -249,8 +249,10 @@ def read_results() -> list[dict[str, Any]]:
 
 def with_tables(text: str, results: list[dict[str, Any]]) -> str:
     """Return a document with everything between its result marks written again."""
-    tasks = dict.fromkeys(record["task"] for record in results)
-    tables = [table([r for r in results if r["task"] == task]) for task in tasks]
+    alike: dict[str, list[dict[str, Any]]] = {}
+    for record in results:  # of one task, and with the same chance lines
+        alike.setdefault(record["task"] + json.dumps(record["chance"]), []).append(record)
+    tables = [table(records) for records in alike.values()]
     text = between(text, BEGIN, END, "\n\n".join(tables))
     return between(text, FIRST_BEGIN, FIRST_END, first_table(results))
 
@@ -295,6 +297,8 @@ def with_seeds(card: str, record: dict[str, Any]) -> str:
         f"The same configuration with other seeds, tested at N = {best} (the best N of their "
         "mean). The weights here are seed 0's, whatever the others did."
     )
+    if len(record["seeds"]) == 1:
+        text = f"No other seed has been trained yet. Tested at N = {best}:"
     before = card.partition(SEEDS_TITLE)[0].rstrip()
     return f"{before}\n\n{SEEDS_TITLE}\n\n{text}\n\n{markdown(rows)}\n"
 
