@@ -49,14 +49,16 @@ def test_the_lens_is_told_with_its_chance_lines():
 
 @pytest.mark.parametrize("name", bundled_records("patches"))
 def test_patches_are_held_against_an_unrelated_donor(name):
-    """By the formula, from the recorded effects; and chance is a guess among the other nodes."""
+    """By the formula, from the recorded effects; and chance is a guess among the answers."""
     data, _ = read_measurement(bundled_records()[name])
     patch, other = (data["effect"].sel(control=c, drop=True) for c in ("patch", "unrelated donor"))
     np.testing.assert_allclose(data["beyond"], (patch - other) / (1 - other), atol=1e-9)
     both = data["became_donor"].sel(control=["patch", "unrelated donor"])
     more = -both.diff("control").squeeze("control", drop=True)
     np.testing.assert_allclose(data["became_more"], more, atol=1e-9)
-    np.testing.assert_allclose(data["chance"], 1 / 7, atol=0.012)
+    # another node of a ring of 8, or one of 5 values; deeper ones are fewer
+    within = (1 / 7, 0.012) if name.startswith("patches-depo") else (1 / 5, 0.04)
+    np.testing.assert_allclose(data["chance"], within[0], atol=within[1])
     for quantity in ("beyond", "became_more"):
         low, high = (data[f"{quantity}_{end}"] for end in ("low", "high"))
         there = data[quantity].notnull()
