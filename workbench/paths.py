@@ -1,4 +1,4 @@
-"""Where the bundled data is."""
+"""Where the bundled data is, and what was fetched."""
 
 from __future__ import annotations
 
@@ -32,3 +32,9 @@ def _visible(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+
+
+def corpora_folder() -> Path:
+    """Return the folder of fetched corpora: ``$WORKBENCH_CORPORA``, else ``corpora`` here."""
+    named = os.environ.get("WORKBENCH_CORPORA")
+    return Path(named) if named else Path(__file__).resolve().parents[1] / "corpora"

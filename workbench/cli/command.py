@@ -20,6 +20,7 @@ from workbench.cli import (
     catalogue,
     evaluate,
     generate,
+    get,
     measure,
     mirror,
     results,
@@ -57,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         evaluate,
         generate,
         catalogue,
+        get,
     ):
         module.add_commands(commands)
     return parser

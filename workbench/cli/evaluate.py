@@ -85,7 +85,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _report(record: dict[str, Any], task: Any) -> str:
     """Return both tables: of all queries, and of each example's first."""
-    from workbench.training.card import first_scores, scores
+    from workbench.training.card import BITS, bit_tables, first_scores, scores
 
     passes = record["passes"]
     notes = (
@@ -101,10 +101,14 @@ def _report(record: dict[str, Any], task: Any) -> str:
         found = (entry["sleep_ms_per_window"], entry["wake_ms_per_token"])
         times.append(["" if time is None else f"{time:.2f}" for time in found])
     rows = zip_longest(scores(passes, task.difficulty_name), times, fillvalue=["", ""])
+    more = "".join(
+        f"\n\n{title.lower()}\n{columns(table)}" for title, table in bit_tables(passes).items()
+    )
     return (
         f"{record['checkpoint']} on {record['task']}: {record['count']} examples, seed "
         f"{record['seed']}, share right with its 95 % interval\n"
-        f"{columns([row + more for row, more in rows])}\n{notes}\n\n"
+        f"{columns([row + time for row, time in rows])}\n{notes}\n\n"
         "first query of each example, which sees no earlier answer\n"
         f"{columns(first_scores(passes, task.difficulty_name))}"
+        f"{more and more + chr(10) + BITS}"
     )

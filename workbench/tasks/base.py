@@ -99,6 +99,8 @@ class Task(ABC):
     """Text of each symbol, indexed by its id."""
     difficulties: tuple[int, ...]
     """Every difficulty that a query can have, ascending."""
+    section_tokens: int = 0
+    """Tokens of each section by which `groups` are measured too; 0: of a window."""
     context_tokens: int
     query_tokens: int
     """Tokens before and after the last sleep; their sum is the length of every example."""
@@ -197,6 +199,20 @@ class Task(ABC):
         for level in self.difficulties:
             right[batch.difficulty == level] = max(line.accuracy[level] for line in lines)
         return right
+
+    def groups(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Return kinds of predicted tokens, bool [example, token], by name.
+
+        A task that has some is also measured in bits per token, in all and of each kind.
+        """
+        return {}
+
+    def sources(self, count: int, generator: np.random.Generator) -> np.ndarray:
+        """Return what each example of `sample` is taken from, int64 [example].
+
+        Examples of one source are not independent. Here each example is its own source.
+        """
+        return np.arange(count)
 
     def unlike_training(self, batch: Batch, example: int) -> str:
         """Return a sentence on what sets an example apart from all that training draws; or ""."""

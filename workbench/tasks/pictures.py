@@ -1,4 +1,4 @@
-"""What an example looks like, as plain data: a graph, rows of cells, or sentences.
+"""What an example looks like, as plain data: a graph, rows of cells, sentences, or a text.
 
 A task returns it (`Task.picture`); the code that draws it knows no task.
 """
@@ -72,7 +72,7 @@ class Sentence(Item):
 
 @dataclass(frozen=True)
 class Picture:
-    """One example; `Graph`, `Cells` and `Sentences` say how it is drawn."""
+    """One example; `Graph`, `Cells`, `Sentences` and `Passage` say how it is drawn."""
 
     items: tuple[Item, ...]
     """What the context says, in its order."""
@@ -111,3 +111,8 @@ class Sentences(Picture):
     Where some are of type `Sentence`, what follows from what is drawn as well, and the others are
     noise: about no quantity.
     """
+
+
+@dataclass(frozen=True)
+class Passage(Picture):
+    """A text as it runs; items and queries are words in it."""

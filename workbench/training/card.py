@@ -8,6 +8,7 @@ from typing import Any
 from workbench.config import Experiment, RandomPasses
 from workbench.tasks.base import FEW
 
+BITS = "95 % intervals in brackets, from resampling whole sources (chapters of a text)."
 FIRST_QUERIES = "The first query of each example alone, which sees no earlier answer:"
 
 
@@ -48,6 +49,8 @@ def render_card(record: dict[str, Any], experiment: Experiment) -> str:
     lines.append(markdown(_in_italics(scores(metrics["passes"], difficulty))))
     if first := first_scores(metrics["passes"], difficulty):
         lines += ["", FIRST_QUERIES, "", markdown(_in_italics(first))]
+    for title, table in bit_tables(metrics["passes"]).items():
+        lines += ["", f"## {title}", "", BITS, "", markdown(table)]
     return "\n".join([*lines, ""])
 
 
@@ -94,6 +97,41 @@ def first_scores(passes: dict[str, Any], difficulty: str) -> list[list[str]]:
         if chance.get("first"):
             rows.append([name, *(_number(chance["first"].get(v)) for v in levels)])
     return rows
+
+
+def bit_tables(passes: dict[str, Any]) -> dict[str, list[list[str]]]:
+    """Return tables of bits per token by their titles: by group, and each group by section.
+
+    Empty where they were not measured.
+    """
+    found: dict[str, list[list[str]]] = {}
+    if not all("bits" in entry for entry in passes.values()):
+        return found
+    groups = {group: None for entry in passes.values() for group in entry["bits"]}
+    rows = [["N", *groups]]
+    for n, entry in passes.items():
+        rows.append([n, *(_bits(entry["bits"].get(group)) for group in groups)])
+    found["Bits per token"] = rows
+    for group in groups:
+        sections = {s: None for e in passes.values() for s in e["bits"].get(group, _NO)["sections"]}
+        if len(sections) > 1:
+            rows = [["N", *(f"section {section}" for section in sections)]]
+            for n, entry in passes.items():
+                parts = entry["bits"].get(group, _NO)["sections"]
+                rows.append([n, *(_bits(parts.get(section)) for section in sections)])
+            found[f"Bits per token of {group}, by section"] = rows
+    return found
+
+
+_NO: dict[str, Any] = {"sections": {}}
+
+
+def _bits(entry: dict[str, Any] | None) -> str:
+    """Return bits per token with their interval, where they have one."""
+    if entry is None:
+        return ""
+    interval = entry["interval"]
+    return with_interval(entry["bits"], interval) if interval else f"{entry['bits']:.3f}"
 
 
 def markdown(rows: list[list[str]]) -> str:

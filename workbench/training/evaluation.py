@@ -1,9 +1,13 @@
-"""Accuracy by difficulty and by N, with chance lines, intervals and measured latency."""
+"""Accuracy by difficulty and by N, with chance lines, intervals and measured latency.
+
+A task that names groups of tokens (`Task.groups`) is also measured in bits per predicted token.
+"""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +20,9 @@ from workbench.errors import WorkbenchError
 from workbench.model.arrays import to_numpy
 from workbench.sleep import Eviction, SleepingModel, SleepPass, Wake, read
 from workbench.sleep.events import before_window
-from workbench.tasks.base import EVALUATION, Task, draw
-from workbench.training.loss import check_finite_logits, query_correct, token_correct
-from workbench.training.statistics import proportion_interval, wilson
+from workbench.tasks.base import EVALUATION, HELD_OUT, Task, batch_generator, draw
+from workbench.training.loss import check_finite_logits, note_bits, query_correct, token_correct
+from workbench.training.statistics import block_bootstrap, proportion_interval, wilson
 
 BLIND = "the same model without the context"
 """Measured chance line: the queries are read with S = 0."""
@@ -68,24 +72,32 @@ def evaluate(
 
     Returns N (as text) -> ``accuracy`` by difficulty, ``exact`` (all queries of an example right),
     ``interval`` (95 %, Wilson, clustered by example), ``first`` (accuracy and interval of the first
-    query of each example, which sees no earlier answer), ``chance`` by line, and latencies.
+    query of each example, which sees no earlier answer), ``chance`` by line, and latencies; and
+    ``bits`` where the task has groups of tokens (see `summarise_bits`).
     """
     if count < 1:
         raise WorkbenchError(f"count = {count}", "at least 1 example", "ask for more examples")
     batch = draw(task, count, seed, 0, EVALUATION)
     check_layout(task.room(batch), sleep.window)
     blind = score_without_context(model, batch, task, sleep, batch_size)
+    groups, sources = task.groups(batch), _sources(task, count, seed)
     result = {}
     for n in passes:
         fixed = sleep.with_passes(n)
         right = []
+        bits = np.full(batch.tokens.shape if groups else (count, 0), np.nan)
         for start in range(0, count, batch_size):
-            part = batch.examples(slice(start, start + batch_size))
+            rows = slice(start, start + batch_size)
+            part = batch.examples(rows)
             judged = task if task.judged else None
-            right.append(answers_right(model, part, fixed, judged))
+            noted = bits[rows] if groups else None
+            right.append(answers_right(model, part, fixed, judged, noted))
             if on_progress is not None:
                 on_progress(len(part))
         entry = summarise(np.concatenate(right), batch.difficulty, task)
+        if groups:
+            sections = batch.windows(task.section_tokens or sleep.window)
+            entry["bits"] = summarise_bits(bits, groups, sources, sections)
         if blind is not None:
             entry["chance"][BLIND] = blind
         result[str(n)] = entry | (measure_latency(model, batch, fixed) if latency else {})
@@ -120,10 +132,12 @@ def answers_without_context(
 
     Unless queries are isolated, answers are read with the earlier ones of the same example in view
     (as in training), so this measured line can lie above that of a plain guess. None where the
-    windows of the queries would be cut elsewhere without the context. `judged`: see
-    `answers_right`.
+    windows of the queries would be cut elsewhere without the context, or where some queries are
+    part of it. `judged`: see `answers_right`.
     """
     if context_tokens % sleep.window and not batch.isolated:
+        return None
+    if (batch.answer_of[:, :context_tokens] >= 0).any():
         return None
     once, parts = sleep.with_passes(1), []
     for i in range(0, len(batch), batch_size):
@@ -139,18 +153,30 @@ def answers_without_context(
     return np.concatenate(parts)
 
 
+def _sources(task: Task, count: int, seed: int) -> np.ndarray:
+    """Return the source of each evaluation example, drawn as `draw` draws the examples."""
+    return task.part(HELD_OUT).sources(count, batch_generator(seed, 0, EVALUATION))
+
+
 @torch.no_grad()
 def answers_right(
-    model: SleepingModel, batch: Batch, sleep: SleepConfig, judged: Task | None = None
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    judged: Task | None = None,
+    bits: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return bool ``[example, query]``: which queries the model answers right after sleeping.
 
     Each token of an answer follows those of the right one; with `judged`, a task that accepts other
-    answers too, the model writes its own, and the task judges it.
+    answers too, the model writes its own, and the task judges it. `bits`: float64
+    ``[example, token]``, filled with the bits of each predicted token; or None.
     """
     if judged is not None:
         return judged.judge(batch, own_answers(model, judged.room(batch), sleep))
-    wakes = (event for event in read(model, batch, sleep) if isinstance(event, Wake))
+    wakes: Iterator[Wake] = (e for e in read(model, batch, sleep) if isinstance(e, Wake))
+    if bits is not None:
+        wakes = note_bits(wakes, bits)
     return query_correct(token_correct(wakes, batch), batch)
 
 
@@ -173,6 +199,44 @@ def own_answers(model: SleepingModel, batch: Batch, sleep: SleepConfig) -> np.nd
                 start = reached
                 break
     return tokens
+
+
+def summarise_bits(
+    bits: np.ndarray,
+    groups: dict[str, np.ndarray],
+    sources: np.ndarray,
+    sections: list[tuple[int, int]],
+) -> dict[str, dict[str, Any]]:
+    """Return bits per token of all predicted tokens and of each group, whole and by section.
+
+    `bits`: ``[example, token]``, NaN where nothing is predicted. `sources`: int ``[example]``; the
+    95 % intervals draw whole sources (`block_bootstrap`). `sections`: token ranges.
+
+    Returns group -> ``bits``, ``interval`` (None with fewer than two sources), ``tokens`` (how
+    many), and ``sections``: number, from 1, -> the same. Groups and sections without tokens are
+    left out.
+    """
+
+    def of(mask: np.ndarray) -> dict[str, Any]:
+        sums, counts = np.where(mask, bits, 0.0).sum(axis=1), mask.sum(axis=1)
+        interval = block_bootstrap(sums, counts, sources)
+        return {
+            "bits": float(sums.sum() / counts.sum()),
+            "interval": None if math.isnan(interval.low) else list(interval),
+            "tokens": int(counts.sum()),
+        }
+
+    found, token = {}, np.arange(bits.shape[1])
+    for name, mask in {"all": ~np.isnan(bits), **groups}.items():
+        if mask.any():
+            found[name] = of(mask) | {
+                "sections": {
+                    str(n): of(mask & (token >= a) & (token < b))
+                    for n, (a, b) in enumerate(sections, 1)
+                    if mask[:, a:b].any()
+                }
+            }
+    return found
 
 
 def summarise(right: np.ndarray, difficulty: np.ndarray, task: Task) -> dict[str, Any]:

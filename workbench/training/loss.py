@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -65,6 +66,20 @@ def token_correct(wakes: Iterable[Wake], batch: Batch) -> np.ndarray:
         part = slice(wake.window.start + 1, wake.window.stop)
         correct[:, part] = to_numpy(right & wake.window.loss_mask[:, 1:])
     return correct
+
+
+def note_bits(wakes: Iterable[Wake], bits: np.ndarray) -> Iterator[Wake]:
+    """Pass wake windows on, and write the bits of every predicted token into `bits`.
+
+    `bits`: float64 ``[example, token]``; what is not predicted stays as it is.
+    """
+    for wake in wakes:
+        target = wake.window.tokens[:, 1:, None]
+        spent = -torch.log_softmax(wake.logits[:, :-1].float(), dim=-1).gather(-1, target)[..., 0]
+        part = bits[:, wake.window.start + 1 : wake.window.stop]  # a view
+        mask = to_numpy(wake.window.loss_mask[:, 1:])
+        part[mask] = to_numpy(spent)[mask] / math.log(2)
+        yield wake
 
 
 def check_finite_logits(wake: Wake) -> None:

@@ -3,7 +3,8 @@
 Over training seeds: Student's t interval of a mean (`mean_interval`, `seed_intervals`), two arms
 compared (`compare`: Welch's t interval and test, and the exact permutation test), Holm's
 correction (`holm`), and the test that two arms are equal within a margin (`equivalence`). Over
-examples: Wilson's interval of a share (`proportion_interval`).
+examples: Wilson's interval of a share (`proportion_interval`), and the bootstrap of a mean whose
+cases come in blocks (`block_bootstrap`).
 
 How far to trust them with few seeds:
 
@@ -44,6 +45,8 @@ EXACT_LIMIT = 200_000
 """Splits of two groups that are all computed (10 against 10 are 184,756); beyond, a sample is."""
 SAMPLED = 99_999
 """Splits drawn where there are more."""
+RESAMPLES = 2000
+"""Samples of a bootstrap, drawn with a fixed seed."""
 AT_ONCE = 2_000_000
 """Differences of splits held in memory together."""
 
@@ -132,6 +135,25 @@ def wilson(share: float, cases: float) -> Interval:
     half = z / (1 + z * z / cases) * math.sqrt(share * (1 - share) / cases + z * z / (4 * cases**2))
     # rounding must not put 0 or 1 outside an interval that ends there
     return Interval(min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share))
+
+
+def block_bootstrap(sums: np.ndarray, counts: np.ndarray, blocks: np.ndarray) -> Interval:
+    """Return the 95 % percentile interval of a mean, with whole blocks drawn again.
+
+    `sums`, `counts`: ``[example]``, the sum over an example's cases and their number. `blocks`: int
+    ``[example]``, what is drawn as a whole: the chapter of a passage. NaN with fewer than two
+    blocks that have cases. With few blocks the true uncertainty is larger (about 90 % coverage
+    with 10).
+    """
+    _, index = np.unique(blocks, return_inverse=True)
+    total, cases = np.bincount(index, weights=sums), np.bincount(index, weights=counts)
+    total, cases = total[cases > 0], cases[cases > 0]
+    if len(cases) < 2:
+        return Interval(math.nan, math.nan)
+    generator = np.random.default_rng(0)
+    drawn = generator.multinomial(len(cases), np.full(len(cases), 1 / len(cases)), RESAMPLES)
+    low, high = np.quantile((drawn @ total) / (drawn @ cases), [ALPHA / 2, 1 - ALPHA / 2])
+    return Interval(float(low), float(high))
 
 
 def mean_interval(values: np.ndarray) -> Interval:

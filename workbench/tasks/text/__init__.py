@@ -1,0 +1,6 @@
+"""Text: corpora, names and their swapping, the task of predicting it, and genealogies."""
+
+from workbench.tasks.text.settings import TextConfig
+from workbench.tasks.text.task import Text
+
+__all__ = ["Text", "TextConfig"]

@@ -1,0 +1,268 @@
+"""Text, character by character, in windows that all carry labels.
+
+Every character is predicted from those before it in its window and from memory; the first one of
+a window is given. A name that was last seen in an earlier window can be known from memory alone:
+its letters after the first are a *query*, its distance in windows the difficulty.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from copy import copy
+from functools import cached_property
+from random import Random
+
+import numpy as np
+
+from workbench.batch import Batch
+from workbench.errors import WorkbenchError
+from workbench.tasks.base import HELD_OUT, TRAIN, ChanceLine, Task, check_room
+from workbench.tasks.phrases import counted, shortened
+from workbench.tasks.pictures import Item, Passage, Query
+from workbench.tasks.targets import ProbeTarget
+from workbench.tasks.text.corpora import read_corpus
+from workbench.tasks.text.material import UNKNOWN, Material, Mention, mentions_of
+from workbench.tasks.text.names import NAME, WORD, find_names
+from workbench.tasks.text.settings import TextConfig
+
+PAD = "PAD"
+ALPHABET = (UNKNOWN, "\n", *map(chr, range(32, 127)))
+"""What a text may hold; symbol 0 is padding. Fixed, so that any model reads any corpus."""
+SHOWN = {UNKNOWN: "\ufffd", "\n": "\u21b5"}
+SPACE = "\u2423"
+PER_QUERY = 16
+"""Characters of a sequence for each query that it has room for."""
+
+_CODES = np.zeros(128, dtype=np.int64)
+_CODES[[ord(character) for character in ALPHABET]] = np.arange(1, len(ALPHABET) + 1)
+
+
+class Text(Task):
+    """The task Text; see `workbench.tasks.base.Task` for the methods' contract."""
+
+    name = "text"
+    title = "Text: names to remember"
+    difficulty_name, unit, item = "distance", "window", "character"
+    query_form = "name"
+    holds_out = True
+    Config = TextConfig
+    config: TextConfig
+
+    def __init__(self, config: TextConfig) -> None:
+        self.config = config
+        self.vocabulary = (PAD, *(SHOWN.get(character, character) for character in ALPHABET))
+        self.difficulties = tuple(range(1, config.windows))
+        self.length = config.window * config.windows
+        self.context_tokens = self.length - config.window
+        self.query_tokens = self.section_tokens = config.window
+        self._most_queries = max(1, self.length // PER_QUERY)
+        self._of = ""
+        self._parts: dict[str, Text] = {}
+
+    def part(self, name: str) -> Text:
+        """Return the task over the chapters of one part; the whole task draws those held out."""
+        if self._of:
+            return self
+        if name not in self._parts:
+            self._parts[name] = part = copy(self)
+            part._of, part._parts = name, {}
+        return self._parts[name]
+
+    @cached_property
+    def _material(self) -> Material:
+        if not self._of:
+            return self.part(HELD_OUT)._material
+        corpus = read_corpus(self.config.corpus, held_out=self._of != TRAIN)
+        return Material(corpus, self.config)
+
+    def sample(self, count: int, generator: np.random.Generator) -> Batch:
+        """Draw sequences, each from a random word of a chapter on."""
+        check_room(self, count)
+        material = self._material
+        places = material.places(count, generator)
+        random = Random(generator.integers(0, 2**63, dtype=np.uint64).item())
+        return self._laid_out([material.sequence(place, random) for place in places.tolist()])
+
+    def sources(self, count: int, generator: np.random.Generator) -> np.ndarray:
+        """Return the chapter of each sequence that `sample` draws with the same generator."""
+        material = self._material
+        return material.chapter[material.places(count, generator)]
+
+    def _laid_out(self, rows: list[tuple[str, list[Mention]]]) -> Batch:
+        """Return the batch of texts and their names; a short text is padded on the left."""
+        shape = (len(rows), self.length)
+        tokens = np.zeros(shape, dtype=np.int64)
+        answer_of = np.full(shape, -1, dtype=np.int64)
+        difficulty = np.full((len(rows), self._most_queries), -1, dtype=np.int64)
+        for row, (text, mentions) in enumerate(rows):
+            begin = self.length - len(text)
+            tokens[row, begin:] = _CODES[np.frombuffer(text.encode("ascii"), dtype=np.uint8)]
+            recalled = self._recalled(mentions, begin)[: self._most_queries]
+            for number, (start, stop, distance) in enumerate(recalled):
+                answer_of[row, start + 1 : stop] = number
+                difficulty[row, number] = distance
+        valid = tokens > 0
+        loss_mask = valid & (np.arange(self.length) % self.config.window > 0)
+        loss_mask[:, 1:] &= valid[:, :-1]  # nothing predicts the first character
+        return Batch(tokens, loss_mask, valid, answer_of, difficulty)
+
+    def _recalled(self, mentions: list[Mention], begin: int) -> list[tuple[int, int, int]]:
+        """Return (start, stop, windows since the last mention) of names to be recalled.
+
+        A name that a boundary cuts is not asked for.
+        """
+        window, found = self.config.window, []
+        seen: dict[str, int] = {}
+        for start, stop, name in mentions:
+            first, last = (begin + start) // window, (begin + stop - 1) // window
+            whole = first == last and begin + stop <= self.length
+            if whole and seen.get(name, first) < first:
+                found.append((begin + start, begin + stop, first - seen[name]))
+            seen[name] = last
+        return found
+
+    def groups(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Return names recalled, words repeated from an earlier window, the first window, the rest.
+
+        Of names and words, the letters after the first.
+        """
+        names = batch.loss_mask & (batch.answer_of >= 0)
+        repeated = np.zeros_like(names)
+        for row in range(len(batch)):
+            text = self._characters(batch, row)
+            seen: dict[str, int] = {}
+            for match in WORD.finditer(text):
+                first = match.start() // self.config.window
+                last = (match.end() - 1) // self.config.window
+                if first == last and seen.get(match[0], first) < first:
+                    repeated[row, match.start() + 1 : match.end()] = True
+                seen[match[0]] = last
+        repeated &= batch.loss_mask & ~names
+        first_window = batch.loss_mask & (np.arange(batch.tokens.shape[1]) < self.config.window)
+        rest = batch.loss_mask & ~(names | repeated | first_window)
+        return {
+            "names": names, "repeated words": repeated, "first window": first_window, "rest": rest,
+        }  # fmt: skip
+
+    def _characters(self, batch: Batch, example: int) -> str:
+        """Return one example's text, with a null character for padding."""
+        return "".join(("\0", *ALPHABET)[token] for token in batch.tokens[example].tolist())
+
+    def solve(self, batch: Batch) -> np.ndarray:
+        """Refuse: nothing determines how a text goes on."""
+        raise WorkbenchError(
+            "text, whose next character nothing determines",
+            "a task with an exact solver",
+            "use a model of another task, or a measurement without swapped contexts",
+        )
+
+    def chance(self) -> dict[str, ChanceLine]:
+        """Return the odds of spelling a name by chance."""
+        accuracy = dict.fromkeys(self.difficulties, 26.0**-3)
+        meaning = "Three letters with equal odds, as many as the shortest random name still needs."
+        line = ChanceLine("uniform letters", meaning, accuracy, None, accuracy)
+        return {line.name: line}
+
+    def probe_targets(self, batch: Batch) -> list[ProbeTarget]:
+        """Refuse: text says nothing of every item that a probe could be asked."""
+        raise WorkbenchError(
+            "a probe of text",
+            "a task that tells facts about a fixed set of items",
+            "use a model of another task, or another measurement",
+        )
+
+    def typed(self, batch: Batch, example: int) -> tuple[str, str]:
+        """Return the text, and the names that are asked for."""
+        text = self._characters(batch, example)
+        found = (text[start:stop] for start, stop, _ in self._asked(batch, example))
+        return text.lstrip("\0"), ", ".join(dict.fromkeys(found))
+
+    def _asked(self, batch: Batch, example: int) -> list[tuple[int, int, int]]:
+        """Return (start, stop, distance) of every name asked for, first letters included."""
+        answers = batch.answer_of[example]
+        found = []
+        for number, distance in enumerate(batch.difficulty[example].tolist()):
+            places = np.flatnonzero(answers == number)
+            if distance >= 0 and len(places):
+                found.append((int(places[0]) - 1, int(places[-1]) + 1, distance))
+        return found
+
+    def parse(self, text: str, queries: str | None = None) -> Batch:
+        """Return the batch of a typed text; `queries`: its names, found in it where None."""
+        if strange := re.search(r"[^\n -~\x1a]", text):
+            line = text.count("\n", 0, strange.start()) + 1
+            raise WorkbenchError(
+                f"{strange[0]!r} (line {line}, character {strange.start() + 1})",
+                "printable ASCII",
+                "write it another way",
+            )
+        if not text.strip() or len(text) > self.length:
+            raise WorkbenchError(
+                f"a text of {counted(len(text), 'character')}",
+                f"1 to {self.length:,}",
+                "shorten it" if text.strip() else "type some",
+            )
+        named = re.findall(r"[^\s,;]+", queries or "")
+        words = [match[0] for match in NAME.finditer(text)]
+        if missing := [name for name in named if name not in words]:
+            raise WorkbenchError(
+                f"the name {shortened(missing[0])!r}",
+                f"one of {', '.join(dict.fromkeys(words)) or 'the capitalised words of the text'}",
+                "name capitalised words of the text",
+            )
+        names = frozenset(named) if queries is not None else find_names([text])
+        return self._laid_out([(text, mentions_of(text, names))])
+
+    def typing_help(self) -> str:
+        """Return what may be typed, with an example."""
+        return (
+            f"Up to {self.length:,} characters of English, and the names to ask for: "
+            "And Zarel begat Mokun, and ... | Zarel, Mokun"
+        )
+
+    def picture(self, batch: Batch, example: int) -> Passage:
+        """Return the text, the names asked for, and the first mention of each."""
+        text = self._characters(batch, example)
+        symbols = [SPACE if symbol == " " else symbol for symbol in self.render(batch, example)]
+        asked = self._asked(batch, example)
+        firsts: dict[str, Item] = {}
+        for start, stop, _ in asked:
+            name = text[start:stop]
+            if name not in firsts:
+                first = re.search(rf"\b{name}\b", text)
+                assert first is not None
+                firsts[name] = Item(name, range(first.start(), first.end()))
+        order = list(firsts)
+        queries = tuple(
+            Query(
+                f"{text[start]}..., {counted(distance, 'window')} ago",
+                text[start],
+                text[start + 1 : stop],
+                distance,
+                range(start, stop),
+                (order.index(text[start:stop]),),
+            )
+            for start, stop, distance in asked
+        )
+        return Passage(
+            tuple(firsts.values()),
+            queries,
+            tuple(symbols),
+            frozenset(n for n, symbol in enumerate(symbols) if symbol in (PAD, SHOWN["\n"])),
+            label=f"a text in {counted(self.config.windows, 'window')}",
+            reading="Every character is predicted from those before it in its window, and from S.",
+        )
+
+    def spell(self, symbols: Sequence[str]) -> str:
+        """Return letters as a word."""
+        return "".join(symbols)
+
+    def summary(self) -> str:
+        """Return the task with its settings in a line."""
+        config = self.config
+        corpus = re.split(r"[\\/]", config.corpus)[-1]
+        return (
+            f"{corpus}, names {config.names}, {counted(config.windows, 'window')} of "
+            f"{config.window} characters"
+        )
