@@ -11,7 +11,9 @@ To add a kind of file, add an entry to `KINDS`.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -339,7 +341,43 @@ def read_trace(path: Path) -> Reading:
     return Reading(repr([node.to_dataset().to_dict() for node in load_trace(path).subtree]))
 
 
+def make_corpus(folder: Path) -> Path:
+    """Write a corpus as `workbench get corpora` leaves it, of two short files."""
+    lines = [json.dumps({"name": f"{n}.py", "text": "import Rome\n" * 9}) + "\n" for n in range(2)]
+    path = folder / "python.jsonl"
+    path.write_text("".join(lines))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.with_suffix(".sha256").write_text(digest)
+    return path
+
+
+def read_corpus_file(path: Path) -> Reading:
+    """Read both parts of it."""
+    from workbench.tasks.text.corpora import read_corpus
+
+    os.environ["WORKBENCH_CORPORA"] = str(path.parent)
+    parts = [read_corpus("python", held_out=part) for part in (False, True)]
+    return Reading(repr([(part.chapters, sorted(part.names)) for part in parts]))
+
+
+def make_own_text(folder: Path) -> Path:
+    """Write a text that a person trains on."""
+    path = folder / "own.txt"
+    path.write_text("In Rome, so they said, in Rome alone.\n" * 300)
+    return path
+
+
+def read_own_text(path: Path) -> Reading:
+    """Read both parts of it."""
+    from workbench.tasks.text.corpora import read_corpus
+
+    parts = [read_corpus(str(path), held_out=part) for part in (False, True)]
+    return Reading(repr([(part.chapters, sorted(part.names)) for part in parts]))
+
+
 KINDS: dict[str, Kind] = {
+    "corpus": Kind(make_corpus, read_corpus_file, FILE_CHANGES, protected=True),
+    "own text": Kind(make_own_text, read_own_text, FILE_CHANGES),
     "run folder": Kind(make_run, read_run_folder, (*TEXT_CHANGES, change_toml)),
     "sweep record": Kind(make_record, read_record_file, TEXT_CHANGES, protected=True),
     "measurement": Kind(make_measurement, read_measurement_file, TEXT_CHANGES, protected=True),

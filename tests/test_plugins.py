@@ -223,7 +223,7 @@ def _on_the_command_line(capsys):
         assert end.value.code == 0
         return capsys.readouterr().out
 
-    assert ", rule110, toy, variables" in " ".join(run("sample", "--help").split())
+    assert ", rule110, text, toy, variables" in " ".join(run("sample", "--help").split())
     text = run("sample", "toy", "--set", "people=2")
     assert "Where is Ann = " in text and "Bob" in text and "Cyd" not in text
     Path("toy.toml").write_text(tiny_toml(task={"name": "toy"}, sleep={"window": 9}))

@@ -14,7 +14,14 @@ RULE = Experiment(task=Rule110Config(cells=12, rollout=8))
 
 
 def test_every_task_of_the_union_is_offered():
-    assert list(task_settings()) == ["depo", "gsm_infinite", "rule110", "variables"]
+    assert list(task_settings()) == [
+        "depo",
+        "genealogies",
+        "gsm_infinite",
+        "rule110",
+        "text",
+        "variables",
+    ]
     assert "k-hop retrieval" in task_settings()["depo"][0]
 
 

@@ -24,11 +24,7 @@ def test_settings_override_a_configuration():
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        (
-            "sudoku",
-            {},
-            "task 'sudoku'; expected one of depo, gsm_infinite, ",
-        ),
+        ("sudoku", {}, "task 'sudoku'; expected one of depo, genealogies, gsm_infinite, "),
         ("rule110", {"cell": 3}, "task rule110: cell is unknown"),
         ("rule110", {"cells": 65}, "task rule110: cells = 65"),
         ("depo", {"names": "latin"}, "task depo: names = 'latin'"),

@@ -7,7 +7,8 @@ import torch
 from workbench.config import RandomPasses, SleepConfig, UntilMemorySettles
 from workbench.errors import WorkbenchError
 from workbench.model import Memory
-from workbench.tasks import EVALUATION, batch_generator, task
+from workbench.sleep.reference import reference
+from workbench.tasks import EVALUATION, batch_generator, draw, task
 from workbench.training.evaluation import (
     BLIND,
     answers_without_context,
@@ -101,6 +102,34 @@ def test_the_record_is_complete(tiny_model):
     again = evaluate(model, depo, sleep, latency=False, **{**options, "batch_size": 30})["2"]
     assert again == {k: v for k, v in result.items() if not k.endswith(("window", "token"))}
     assert again != evaluate(model, depo, sleep, latency=False, **{**options, "seed": 6})["2"]
+
+
+def test_bits_are_those_of_a_softmax_in_numpy_on_the_reference_loop(tiny_model):
+    text = task("text", window=12, windows=3)
+    model = tiny_model(vocabulary=len(text.vocabulary), dtype="float32")
+    found = evaluate(
+        model, text, SleepConfig(window=12), passes=(1,), count=20, seed=4, batch_size=7
+    )["1"]["bits"]
+    batch = draw(text, 20, 4, 0, EVALUATION)
+    bits = np.zeros(batch.tokens.shape)
+    for window, logits in enumerate(reference(model, batch, 12, 1)[0]):
+        odds = np.exp(logits.numpy().astype(float))
+        odds /= odds.sum(axis=-1, keepdims=True)
+        for example, token in np.ndindex(20, 11):
+            here = example, 12 * window + token + 1
+            bits[here] = -np.log2(odds[example, token, batch.tokens[here]])
+    assert set(found) == {"all", "repeated words", "first window", "rest"} | (
+        {"names"} if (batch.answer_of >= 0).any() else set()
+    )
+    for name, mask in {"all": batch.loss_mask, **text.groups(batch)}.items():
+        if mask.any():
+            assert found[name]["bits"] == pytest.approx(bits[mask].mean(), rel=1e-5)
+            assert found[name]["tokens"] == mask.sum()
+    for section, entry in found["all"]["sections"].items():
+        part = np.arange(36) // 12 == int(section) - 1
+        assert entry["bits"] == pytest.approx(bits[batch.loss_mask & part].mean(), rel=1e-5)
+    low, high = found["all"]["interval"]
+    assert low < found["all"]["bits"] < high
 
 
 def test_one_example_is_enough(tiny_model):

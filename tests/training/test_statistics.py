@@ -9,6 +9,7 @@ from scipy import special, stats
 
 from workbench.training import statistics
 from workbench.training.statistics import (
+    block_bootstrap,
     compare,
     equivalence,
     holm,
@@ -287,3 +288,34 @@ def test_an_arm_of_one_seed_has_no_interval():
     found = compare(np.array([[0.9, np.nan]]), np.array([[0.1, 0.2]]))
     assert np.isnan([found.low, found.high, found.p_welch]).all()
     assert found.mean == pytest.approx(0.75) and found.p_exact == pytest.approx(1 / 3)
+
+
+def test_a_bootstrap_of_equal_blocks_is_scipys_of_their_means():
+    random = np.random.default_rng(3)
+    means = random.normal(2, 1, 20)
+    blocks = np.repeat(np.arange(20), 5)
+    sums, counts = np.repeat(means, 5) * 7, np.full(100, 7)
+    low, high = block_bootstrap(sums, counts, blocks)
+    expected = stats.bootstrap(
+        (means,), np.mean, method="percentile", n_resamples=20_000, rng=1
+    ).confidence_interval
+    assert (low, high) == pytest.approx(tuple(expected), abs=0.04)
+    # as if independent, the interval is too narrow by the root of five
+    loose = block_bootstrap(sums, counts, np.arange(100))
+    assert (high - low) / (loose.high - loose.low) == pytest.approx(5**0.5, rel=0.1)
+
+
+def test_a_bootstrap_of_two_blocks_by_hand():
+    """Means of both draws: 0 or 1 in a quarter of them each, the larger block weighs more."""
+    assert block_bootstrap(np.array([0, 3]), np.array([1, 3]), np.array([7, 9])) == (0, 1)
+    assert math.isnan(block_bootstrap(np.array([0, 3]), np.array([1, 3]), np.array([7, 7])).low)
+    assert math.isnan(block_bootstrap(np.array([0, 3]), np.array([0, 3]), np.array([7, 9])).low)
+
+
+def test_a_bootstrap_of_ten_blocks_covers_as_often_as_is_said():
+    random = np.random.default_rng(0)
+    hits = 0
+    for sample in random.normal(0, 1, (300, 10)):
+        low, high = block_bootstrap(sample, np.ones(10), np.arange(10))
+        hits += low <= 0 <= high
+    assert hits / 300 == pytest.approx(0.9, abs=0.04)

@@ -80,7 +80,8 @@ def evaluate(
     batch = draw(task, count, seed, 0, EVALUATION)
     check_layout(task.room(batch), sleep.window)
     blind = score_without_context(model, batch, task, sleep, batch_size)
-    groups, sources = task.groups(batch), _sources(task, count, seed)
+    groups = task.groups(batch)
+    sources = _sources(task, count, seed) if groups else np.arange(count)
     result = {}
     for n in passes:
         fixed = sleep.with_passes(n)

@@ -33,7 +33,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**64)]
 Real = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
-PassCount = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}$")]
+PassCount = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,5})$")]
 """N as the name of an entry."""
 Level = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
 """A difficulty as the name of an entry."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from workbench.tasks import task
-from workbench.tasks.pictures import Edge, Graph, Item, Query, Sentences
+from workbench.tasks.pictures import Edge, Graph, Item, Passage, Query, Sentences
 from workbench.views.cursor import drawings
 from workbench.views.cursor.problem import drawn, typed
 
@@ -217,3 +217,19 @@ def test_a_word_problem_is_drawn_with_what_it_follows_from(settings):
         assert known.get(query.start, query.answer) == query.answer
         html = drawings.draw(picture, query, query.answer, correct=True)
         assert html.count("node on right") == 1 and "sentence" in html
+
+
+def test_a_passage_runs_on_and_marks_what_is_asked_and_where_it_was_told():
+    symbols = tuple("Ur\u2423<\u21b5Ur")
+    items = (Item("Ur", range(2)),)
+    query = Query("U..., 1 window ago", "U", "r", 1, range(5, 7), (0,))
+    picture = Passage(items, (query,), symbols, frozenset({4}))
+    html = drawings.draw(picture, query, "x")
+    assert '<mark class="start">Ur</mark> &lt; <mark class="bad">Ur</mark>' in html
+    assert "x \u2717" in html and "gone" not in html
+    assert '<span class="gone"><mark class="path">Ur</mark></span> &lt;' in drawings.draw(
+        picture, evicted=2
+    )
+    assert '<mark class="path">Ur</mark> &lt; <mark class="asked">Ur</mark>' in drawings.draw(
+        picture
+    )

@@ -1,4 +1,4 @@
-"""Drawings of examples as HTML and SVG text: graph, cells, sentences, tokens. Knows no Panel.
+"""Drawings of examples as HTML and SVG text: graph, cells, sentences, passage, tokens. No Panel.
 
 Colours are CSS variables of ``style.css``, so that light and dark need no second drawing.
 """
@@ -11,8 +11,9 @@ from html import escape
 
 import numpy as np
 
-from workbench.tasks.pictures import Cells, Edge, Graph, Picture, Query
+from workbench.tasks.pictures import Cells, Edge, Graph, Passage, Picture, Query
 from workbench.views.cursor.marks import ARROW, Reply, arrow, ink, note
+from workbench.views.cursor.passage import passage
 from workbench.views.cursor.problem import Problem
 from workbench.views.cursor.sentences import sentences
 
@@ -45,8 +46,8 @@ def draw(
     """Draw an example and the path that a query follows.
 
     `answer` is what the model would answer now, in letters. `weights`, one per item and from -1
-    to 1, colour the items; cells have no colours. Of sentences, those among the first `evicted`
-    tokens are greyed, and `written` is each one's share of S.
+    to 1, colour the items; cells have no colours. Of sentences and passages, what the first
+    `evicted` tokens say is greyed, and `written` is each one's share of S.
     """
     said = f"{escape(answer or '?')} {'✓' if correct else '✗'}"
     reply = Reply(said, "good" if correct else "bad", None if correct else answer)
@@ -54,6 +55,8 @@ def draw(
         return _graph(picture, query, reply, weights)
     if isinstance(picture, Cells):
         return _cells(picture, query, reply)
+    if isinstance(picture, Passage):
+        return passage(picture, query, reply, weights, evicted)
     return sentences(picture, query, reply, weights, evicted, written)
 
 

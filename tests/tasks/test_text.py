@@ -1,0 +1,186 @@
+"""Text: which letters can be known from memory, corpora and their halves, and what is refused."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from workbench.errors import WorkbenchError
+from workbench.paths import corpora_folder
+from workbench.tasks import EVALUATION, TRAIN, batch_generator, draw, task
+from workbench.tasks.text import corpora
+from workbench.tasks.text.names import find_names
+
+TOLD = "And in the days of {king} it came to pass, that {king} went up, and {king} saw {place}. "
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Twelve chapters, each with words of its own and two names."""
+    for letter in "abcdefghijkl":
+        told = TOLD.format(king=f"Ki{letter}ng", place=f"Pla{letter}ce")
+        (tmp_path / f"{letter}.txt").write_text(f"{told}word{letter} " * 8)
+    return tmp_path
+
+
+def text_of(made, batch, example):
+    return made.typed(batch, example)[0]
+
+
+PASSAGE = "so Abner .nd, Abner or Zara isand Abner to Zara be"  # window by window
+
+
+def test_letters_that_memory_alone_can_know_by_hand():
+    made = task("text", window=10, windows=5)
+    batch = made.parse(PASSAGE, "Abner, Zara")
+    asked = [
+        (int(batch.difficulty[0, n]), "".join(PASSAGE[i] for i in np.flatnonzero(row)))
+        for n, row in enumerate(batch.answer_of[0] == np.arange(3)[:, None])
+    ]
+    assert asked == [(1, "bner"), (2, "bner"), (2, "ara")]
+    assert (batch.difficulty[0, 3:] == -1).all() and batch.answer_of.max() == 2
+    assert batch.loss_mask[0].tolist() == [n % 10 > 0 for n in range(50)]
+
+
+def test_groups_by_hand_and_that_they_share_out_every_label():
+    made = task("text", window=10, windows=5)
+    typed = "the cat or the cat and the dog"
+    groups = made.groups(batch := made.parse(typed))
+    found = {
+        name: "".join(typed[i - 20] for i in np.flatnonzero(mask[0]))
+        for name, mask in groups.items()
+    }
+    # two windows of padding: the first window holds nothing, and "and" is cut by a boundary
+    assert found["repeated words"] == "heathe"
+    assert found["names"] == found["first window"] == ""
+    drawn = task("text", recalled=1).sample(40, batch_generator(0, 0))
+    for one, examples in ((made, batch), (task("text"), drawn)):
+        total = sum(mask.astype(int) for mask in one.groups(examples).values())
+        assert (total == examples.loss_mask).all()
+
+
+def test_swapped_names_are_the_same_throughout_and_nothing_else_changes(folder):
+    made = task("text", corpus=str(folder), window=32, windows=4)
+    batch = draw(made, 60, 0, 0)
+    told = re.sub(r"\{.*?\}", "@", TOLD) + "word. "
+    words = set()
+    for example in range(60):
+        text = text_of(made, batch, example)
+        names = re.findall(r"\b(?!And\b)[A-Z][a-z]+", text)[:-1]  # the last may be cut short
+        assert len(set(names)) <= 2 and not re.search(r"Ki.ng|Pla.ce", text)
+        words.update(names)
+        plain = re.sub(r"word[a-l]", "word.", re.sub(r"\b(?!And\b)[A-Z][a-z]+", "@", text))
+        assert plain[:-6] in told * 9
+    assert len(words) > 60  # drawn again for every sequence
+
+
+def test_training_never_reads_a_chapter_held_out(folder):
+    made = task("text", corpus=str(folder), window=32, windows=6, names="kept")
+    seen = {
+        stream: set(
+            re.findall(r"word([a-l])", " ".join(text_of(made, batch, n) for n in range(len(batch))))
+        )
+        for stream in (TRAIN, EVALUATION)
+        for batch in [draw(made, 200, 0, 0, stream)]
+    }
+    assert seen == {EVALUATION: {"b", "l"}, TRAIN: set("acdefghijk")}
+    drawn = batch_generator(0, 0, EVALUATION)
+    sources = made.sources(200, drawn)
+    batch = draw(made, 200, 0, 0, EVALUATION)
+    for example, source in enumerate(sources):
+        assert set(re.findall(r"word([a-l])", text_of(made, batch, example))) <= {"bl"[source]}
+
+
+@pytest.mark.parametrize("recalled", [0, 3])
+def test_what_is_typed_is_what_was_drawn(recalled):
+    made = task("text", recalled=recalled)
+    batch = made.sample(30, batch_generator(1, 0))
+    for example in range(30):
+        again = made.parse(*made.typed(batch, example))
+        for name in ("tokens", "answer_of", "difficulty", "loss_mask"):
+            assert (getattr(again, name)[0] == getattr(batch, name)[example]).all(), name
+    assert (batch.difficulty >= 0).sum() >= 30 * recalled * 0.8  # lengths change with the names
+
+
+def test_the_picture_leads_from_a_name_to_its_first_mention():
+    made = task("text", window=10, windows=5)
+    picture = made.picture(made.parse(PASSAGE), 0)
+    assert [(q.start, q.answer, q.path) for q in picture.queries] == [
+        ("A", "bner", (0,)),
+        ("A", "bner", (0,)),
+        ("Z", "ara", (1,)),
+    ]
+    assert [(item.name, item.tokens.start) for item in picture.items] == [
+        ("Abner", 3),
+        ("Zara", 23),
+    ]
+
+
+def test_names_are_words_that_are_always_capitalised():
+    texts = ["Then he saw Rome. The lord of Rome, Lord Marius, and the May.", "Howbeit he may go."]
+    assert find_names(texts) == {"Rome", "Marius"}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"  \n", "one.txt is empty; expected text; add text"),
+        (b"abc\0def", r"one.txt is a binary file \(byte 3 is zero\); expected UTF-8 text; save"),
+        (b"abc\nd\xff", r"one.txt is not UTF-8 \(line 2, byte 5\); expected UTF-8 text; save"),
+        (b"too short", "holds 9 characters; expected two chapters"),
+        (None, "no corpus .*; expected kjv, python, or the path"),
+    ],
+)
+def test_files_that_are_no_text_are_refused_in_a_line(tmp_path, content, says):
+    path = tmp_path / "one.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(WorkbenchError, match=says) as caught:
+        draw(task("text", corpus=str(path)), 1, 0, 0)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_corpus_stops_training_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_CORPORA", str(tmp_path))
+    made = task("text")
+    assert len(draw(made, 3, 0, 0, EVALUATION)) == 3
+    with pytest.raises(WorkbenchError, match="'kjv' is not at .*; run `workbench get corpora`"):
+        draw(made, 3, 0, 0)
+    row = json.dumps({"name": "a.py", "text": "import os\n"})
+    (tmp_path / "python.jsonl").write_text(row)
+    (tmp_path / "python.sha256").write_text("0" * 64)
+    with pytest.raises(WorkbenchError, match="is not the file that it was"):
+        draw(task("text", corpus="python"), 3, 0, 0, EVALUATION)
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (("",), "a text of 0 characters; expected 1 to 384; type some"),
+        (("a\nbé",), r"'é' \(line 2, character 4\); expected printable ASCII"),
+        (("a" * 385,), "a text of 385 characters; expected 1 to 384; shorten"),
+        (("So Abner fell.", "Joab"), "the name 'Joab'; expected one of So, Abner"),
+    ],
+)
+def test_typed_text_that_does_not_fit_is_refused(typed, says):
+    with pytest.raises(WorkbenchError, match=says):
+        task("text").parse(*typed)
+
+
+def test_a_long_file_is_cut_at_its_paragraphs():
+    text = "\n\n".join(f"{letter * 3000}." for letter in "abcdef")
+    pieces = [chapter.text for chapter in corpora.cut("book", text)]
+    assert len(pieces) == 3 and [piece[0] for piece in pieces] == ["a", "c", "e"]
+    assert "\n\n".join(pieces) == text
+
+
+@pytest.mark.skipif(not (corpora_folder() / "kjv.jsonl").is_file(), reason="needs get corpora")
+def test_the_held_out_chapters_are_those_of_the_corpus():
+    rows = (corpora_folder() / "kjv.jsonl").read_text().splitlines()
+    chapters = corpora.kjv_chapters([json.loads(row) for row in rows])
+    assert corpora.held_out_lines(chapters) == corpora.HELD_OUT_FILE.read_text()
+    training = corpora.read_corpus("kjv", held_out=False).chapters
+    held_out = corpora.read_corpus("kjv", held_out=True).chapters
+    assert len(training) + len(held_out) == len(chapters) == 1189
+    assert {c.title for c in training}.isdisjoint(c.title for c in held_out)
