@@ -117,6 +117,13 @@ def test_the_picture_leads_from_a_name_to_its_first_mention():
     ]
 
 
+def test_characters_are_read_and_written():
+    made = task("text")
+    assert made.decode(made.encode("Ur, and\nAsh")) == "Ur, and\nAsh"
+    assert made.decode([0, *made.encode("a")]) == "a" and len(made.vocabulary) == 98
+    assert [made.vocabulary[token] for token in made.encode("a b")] == ["a", " ", "b"]
+
+
 def test_names_are_words_that_are_always_capitalised():
     texts = ["Then he saw Rome. The lord of Rome, Lord Marius, and the May.", "Howbeit he may go."]
     assert find_names(texts) == {"Rome", "Marius"}

@@ -244,9 +244,10 @@ def curves(events: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def scores_of(passes: dict[str, Any]) -> dict[str, Any]:
-    """Return the shares that a record keeps; ``first`` where the run measured it."""
+    """Return what a record keeps: shares, and ``first`` and ``bits`` where they were measured."""
     return {
         n: {"accuracy": e["accuracy"], "exact": e["exact"]}
         | ({"first": e["first"]["accuracy"]} if "first" in e else {})
+        | ({"bits": {g: b["bits"] for g, b in e["bits"].items()}} if "bits" in e else {})
         for n, e in passes.items()
     }

@@ -61,12 +61,19 @@ class Result(Open):
     accuracy: dict[Level, Share]
     first: dict[Level, Share] | None = None
     exact: Share
+    bits: dict[str, Positive] | None = None
 
 
 class First(Open):
     """What was measured of the first query of each example."""
 
     accuracy: dict[Level, Share]
+
+
+class Bits(Open):
+    """Bits per token of a group of tokens."""
+
+    bits: Positive
 
 
 class Scores(Open):
@@ -76,6 +83,7 @@ class Scores(Open):
     exact: Share
     first: First = First(accuracy={})
     chance: dict[str, Line]
+    bits: dict[str, Bits] = {}
 
 
 class Identity(Open):

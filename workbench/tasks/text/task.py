@@ -190,13 +190,7 @@ class Text(Task):
 
     def parse(self, text: str, queries: str | None = None) -> Batch:
         """Return the batch of a typed text; `queries`: its names, found in it where None."""
-        if strange := re.search(r"[^\n -~\x1a]", text):
-            line = text.count("\n", 0, strange.start()) + 1
-            raise WorkbenchError(
-                f"{strange[0]!r} (line {line}, character {strange.start() + 1})",
-                "printable ASCII",
-                "write it another way",
-            )
+        self.encode(text)
         if not text.strip() or len(text) > self.length:
             raise WorkbenchError(
                 f"a text of {counted(len(text), 'character')}",
@@ -254,9 +248,23 @@ class Text(Task):
             reading="Every character is predicted from those before it in its window, and from S.",
         )
 
-    def spell(self, symbols: Sequence[str]) -> str:
-        """Return letters as a word."""
-        return "".join(symbols)
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a text, character by character.
+
+        Raises WorkbenchError: a character is not in the alphabet.
+        """
+        if strange := re.search(r"[^\n -~\x1a]", text):
+            line = text.count("\n", 0, strange.start()) + 1
+            raise WorkbenchError(
+                f"{strange[0]!r} (line {line}, character {strange.start() + 1})",
+                "printable ASCII",
+                "write it another way",
+            )
+        return _CODES[np.frombuffer(text.encode("ascii"), dtype=np.uint8)].tolist()
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens; padding is nothing."""
+        return "".join(("", *ALPHABET)[token] for token in tokens)
 
     def summary(self) -> str:
         """Return the task with its settings in a line."""

@@ -55,6 +55,17 @@ class Entry:
         metrics = self.provenance.get("metrics")
         return Accuracy.read(metrics) if isinstance(metrics, dict) else None
 
+    @property
+    def bits(self) -> list[str]:
+        """Bits per token at each N, a sentence each; empty where the task has no groups."""
+        passes = (self.provenance.get("metrics") or {}).get("passes", {})
+        return [
+            f"Bits per token at N = {n}: "
+            + ", ".join(f"{group} {one['bits']:.3f}" for group, one in entry["bits"].items())
+            for n, entry in passes.items()
+            if entry.get("bits")
+        ]
+
 
 @dataclass(frozen=True)
 class Accuracy:
@@ -130,7 +141,7 @@ def read_entry(name: str, folder: Path) -> Entry:
     try:
         provenance = read_json(folder / "provenance.json")
         entry = Entry(name, provenance, load_experiment(folder / "config.toml"))
-        entry.accuracy  # noqa: B018  (a record of another shape fails here)
+        entry.accuracy, entry.bits  # noqa: B018  (a record of another shape fails here)
     except WorkbenchError as error:
         return Entry(name, {}, None, error.given)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

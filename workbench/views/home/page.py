@@ -161,6 +161,7 @@ def entry_html(entry: Entry) -> str:
             + (f" (seed {seed})" if seed is not None else "")
             + _interval_words(entry.accuracy)
         )
+    facts += entry.bits
     return (
         f'<article class="card"><h3><a href="{link}">{name}</a></h3>'
         f"<p>{escape(entry.task)}.<br>{escape(entry.trained[0].upper() + entry.trained[1:])}.</p>"
