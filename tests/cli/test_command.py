@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tiny import tiny_toml
 
 from workbench.cli import build_parser, main
 from workbench.config import load_experiment
@@ -455,3 +456,28 @@ def test_corpora_come_from_the_pinned_package_and_this_python(run, refused, tmp_
     assert made.typed(draw(made, 1, 0, 0, "train"), 0)[0].strip()
     rows = (tmp_path / "corpora" / "python.jsonl").read_text().splitlines()
     assert [json.loads(row)["name"] for row in rows] == ["a.py", "b.py"]
+
+
+def test_a_model_of_text_is_measured_in_bits(run, tmp_path):
+    """By the command, on its card and on the home page, whose chapters may be gone by then."""
+    from workbench.lab.record import scores_of
+    from workbench.training.run_files import read_ended
+    from workbench.views.home.catalogue import read_entry
+
+    for number in range(3):
+        told = f"When Ormuz came, Ormuz saw Atra number {number}, and Atra saw Ormuz. "
+        (tmp_path / f"{number}.txt").write_text(told * 4)
+    settings = {"name": "text", "corpus": str(tmp_path), "window": 16, "windows": 3, "recalled": 1}
+    config = tmp_path / "text.toml"
+    config.write_text(tiny_toml(task=settings, sleep={"window": 16, "passes": 1}))
+    assert run("train", config, "--out", tmp_path / "runs" / "text")[0] == 0
+    exported = tmp_path / "runs" / "text" / "checkpoint"
+    bits = json.loads(run("eval", exported, "--count", 4, "--json")[1])["passes"]["1"]["bits"]
+    assert set(bits) >= {"all", "names", "first window"} and 4 < bits["all"]["bits"] < 9
+    assert list(bits["all"]["sections"]) == ["1", "2", "3"]
+    said = run("eval", exported, "--count", 4)[1]
+    assert "bits per token of names, by section" in said and "distance 1" in said
+    assert "## Bits per token\n" in (exported / "card.md").read_text()
+    kept = scores_of(read_ended(exported.parent)["metrics"]["passes"])["1"]["bits"]
+    (line,) = read_entry("text", exported).bits
+    assert line.startswith(f"Bits per token at N = 1: all {kept['all']:.3f}, names ")
