@@ -1,7 +1,10 @@
 """Text: which letters can be known from memory, corpora and their halves, and what is refused."""
 
 import json
+import math
 import re
+from functools import cache
+from random import Random
 
 import numpy as np
 import pytest
@@ -9,8 +12,7 @@ import pytest
 from workbench.errors import WorkbenchError
 from workbench.paths import corpora_folder
 from workbench.tasks import EVALUATION, TRAIN, batch_generator, draw, task
-from workbench.tasks.text import corpora
-from workbench.tasks.text.names import find_names
+from workbench.tasks.text import corpora, names
 
 TOLD = "And in the days of {king} it came to pass, that {king} went up, and {king} saw {place}. "
 
@@ -67,9 +69,9 @@ def test_swapped_names_are_the_same_throughout_and_nothing_else_changes(folder):
     words = set()
     for example in range(60):
         text = text_of(made, batch, example)
-        names = re.findall(r"\b(?!And\b)[A-Z][a-z]+", text)[:-1]  # the last may be cut short
-        assert len(set(names)) <= 2 and not re.search(r"Ki.ng|Pla.ce", text)
-        words.update(names)
+        found = re.findall(r"\b(?!And\b)[A-Z][a-z]+", text)[:-1]  # the last may be cut short
+        assert len(set(found)) <= 2 and not re.search(r"Ki.ng|Pla.ce", text)
+        words.update(found)
         plain = re.sub(r"word[a-l]", "word.", re.sub(r"\b(?!And\b)[A-Z][a-z]+", "@", text))
         assert plain[:-6] in told * 9
     assert len(words) > 60  # drawn again for every sequence
@@ -126,7 +128,27 @@ def test_characters_are_read_and_written():
 
 def test_names_are_words_that_are_always_capitalised():
     texts = ["Then he saw Rome. The lord of Rome, Lord Marius, and the May.", "Howbeit he may go."]
-    assert find_names(texts) == {"Rome", "Marius"}
+    assert names.find_names(texts) == {"Rome", "Marius"}
+
+
+def test_what_a_name_costs_without_memory():
+    """Bits a letter after the first, by the probability of every way to spell the word."""
+    syllables = [a + b for a in names.STARTS for b in names.VOWELS]
+
+    @cache
+    def probability(word, more):
+        if not more:
+            return names.ENDS.count(word) / len(names.ENDS)
+        rest = (word[len(s) :] for s in syllables if word.startswith(s))
+        return sum(probability(one, more - 1) for one in rest) / len(syllables)
+
+    random, bits, letters = Random(0), 0.0, 0
+    for _ in range(600):
+        word = names.random_name(random).lower()
+        first = sum(start[0] == word[0] for start in names.STARTS) / len(names.STARTS)
+        bits -= math.log2((2 * probability(word, 2) + probability(word, 3)) / 3 / first)
+        letters += len(word) - 1
+    assert bits / letters == pytest.approx(2.9, abs=0.05)
 
 
 @pytest.mark.parametrize(
