@@ -125,7 +125,7 @@ def held_out_lines(chapters: tuple[Chapter, ...]) -> str:
     return "".join(lines)
 
 
-# --- files of a person's own ------------------------------------------------------------------
+# --- a person's files ---------------------------------------------------------------------------
 
 
 def _state(path: Path) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""Genealogies: who begat whom, told in sentences, and asked 1, 2 and 3 generations back.
+"""Genealogies: who begat whom, in sentences, and questions 1, 2 and 3 generations back.
 
 Layout of an example; every question is read alone (`Batch.isolated`)::
 
@@ -59,8 +59,8 @@ class GenealogiesConfig(TaskConfig):
         Chance that a father is the one born last, not just anyone.
     queries : int
         Questions about a genealogy, each read alone.
-    order : {"told", "shuffled"}
-        Fathers before their sons, as such lists are told, or any order.
+    order : {"fathers_first", "shuffled"}
+        Order of the sentences: a father's own comes before those about his sons; or any order.
     """
 
     common: ClassVar[tuple[str, ...]] = ("people", "max_steps", "queries", "order")
@@ -71,7 +71,7 @@ class GenealogiesConfig(TaskConfig):
     max_steps: int = Field(3, ge=1, le=len(RELATIONS))
     deepest: float = Field(0.7, ge=0, le=1)
     queries: int = Field(9, ge=1, le=200)
-    order: Literal["told", "shuffled"] = "told"
+    order: Literal["fathers_first", "shuffled"] = "fathers_first"
 
     @model_validator(mode="after")
     def _enough_names(self) -> Self:
@@ -81,7 +81,7 @@ class GenealogiesConfig(TaskConfig):
 
 
 class Genealogy(NamedTuple):
-    """One example: sentences (father, son) as told, and questions (steps, of whom)."""
+    """One example: sentences (father, son) in order, and questions (steps, of whom)."""
 
     told: list[tuple[str, str]]
     asked: list[tuple[int, str]]
@@ -357,7 +357,7 @@ def _chance(config: GenealogiesConfig) -> dict[str, ChanceLine]:
         ),
         ChanceLine(
             "commonest name",
-            f"The name told most often (measured on {PROBLEMS:,} genealogies).",
+            f"The name that occurs most often (measured on {PROBLEMS:,} genealogies).",
             common_line, None, common_line, reads_context=True,
         ),
         ChanceLine(

@@ -165,10 +165,10 @@ class Text(Task):
         return {line.name: line}
 
     def probe_targets(self, batch: Batch) -> list[ProbeTarget]:
-        """Refuse: text says nothing of every item that a probe could be asked."""
+        """Refuse: a probe asks about every item of a set, which text does not have."""
         raise WorkbenchError(
             "a probe of text",
-            "a task that tells facts about a fixed set of items",
+            "a task that states facts about a fixed set of items",
             "use a model of another task, or another measurement",
         )
 
