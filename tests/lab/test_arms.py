@@ -50,6 +50,7 @@ CHANGES = {
     "longer": ("training.steps",),
     "wake_loop": ("sleep.wake_passes", "training.steps"),
     "retained_cache": ("sleep.window",),
+    "never_written": ("sleep.order", "sleep.wake_writes"),
     "sliding": ("sleep.eviction",),
     "rewrite_only": ("sleep.feed_back",),
     "think_only": ("sleep.write",),

@@ -134,6 +134,10 @@ def _retained_cache(base: Experiment, passes: int) -> Experiment:
     return _sleep(base, passes, window=task.context_tokens + task.query_tokens)
 
 
+def _never_written(base: Experiment, passes: int) -> Experiment:
+    return _sleep(base, 0, order="predict_then_sleep", wake_writes=False)
+
+
 def _rule(kind: str, base: Experiment, passes: int) -> Experiment:
     layers = tuple(k if k == ATTENTION else kind for k in base.model.layers)
     return with_settings(_sleep(base, passes), model={"layers": layers})
@@ -179,6 +183,12 @@ ALL = (
         "cache kept",
         "Nothing is evicted: one window holds the whole sequence (an upper bound; no sleep).",
         _retained_cache,
+    ),
+    Arm(
+        "never_written",
+        "S never written",
+        "Every window is read once and S stays 0: what no memory leaves to gain (a lower bound).",
+        _never_written,
     ),
     Arm(
         "sliding",
