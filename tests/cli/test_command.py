@@ -118,7 +118,7 @@ def test_an_example_of_ones_own_is_solved_or_refused_in_one_line(run, tmp_path, 
         (["sample", "depo", "--queries", "1:0"], "--queries without --input"),
         (
             ["sample", "sudoku"],
-            "task 'sudoku'; expected one of depo, gsm_infinite, ",
+            "task 'sudoku'; expected one of depo, genealogies, gsm_infinite, ",
         ),
         (["sample", "depo", "--set", "nodes"], "override 'nodes'; expected field=value"),
         (["sample", "depo", "--set", "nodes=2"], "nodes = 2; expected a value greater"),

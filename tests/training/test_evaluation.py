@@ -113,7 +113,7 @@ def test_bits_are_those_of_a_softmax_in_numpy_on_the_reference_loop(tiny_model):
     batch = draw(text, 20, 4, 0, EVALUATION)
     bits = np.zeros(batch.tokens.shape)
     for window, logits in enumerate(reference(model, batch, 12, 1)[0]):
-        odds = np.exp(logits.numpy().astype(float))
+        odds = np.exp(logits.detach().numpy().astype(float))
         odds /= odds.sum(axis=-1, keepdims=True)
         for example, token in np.ndindex(20, 11):
             here = example, 12 * window + token + 1
