@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import select
+import shlex
 import shutil
 import sys
 import tempfile
@@ -48,7 +49,7 @@ def test_help_has_an_example_that_parses(run, command):
     assert code == 0
     example = " ".join(out.split("example: ")[1].split())
     assert example.startswith(f"workbench {command}")
-    assert build_parser().parse_args(example.split()[1:]).run
+    assert build_parser().parse_args(shlex.split(example)[1:]).run
 
 
 # --- sample ---------------------------------------------------------------------------------------
@@ -464,10 +465,12 @@ def test_a_model_of_text_is_measured_in_bits(run, tmp_path):
     from workbench.training.run_files import read_ended
     from workbench.views.home.catalogue import read_entry
 
+    book = tmp_path / "book"
+    book.mkdir()
     for number in range(3):
         told = f"When Ormuz came, Ormuz saw Atra number {number}, and Atra saw Ormuz. "
-        (tmp_path / f"{number}.txt").write_text(told * 4)
-    settings = {"name": "text", "corpus": str(tmp_path), "window": 16, "windows": 3, "recalled": 1}
+        (book / f"{number}.txt").write_text(told * 4)
+    settings = {"name": "text", "corpus": str(book), "window": 16, "windows": 3, "recalled": 1}
     config = tmp_path / "text.toml"
     config.write_text(tiny_toml(task=settings, sleep={"window": 16, "passes": 1}))
     assert run("train", config, "--out", tmp_path / "runs" / "text")[0] == 0
