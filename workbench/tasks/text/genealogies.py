@@ -130,7 +130,7 @@ class Genealogies(Task):
             for step in self.difficulties
             if (found := [name for name, line in lines.items() if len(line) > step])
         }
-        asked = []
+        asked: list[tuple[int, str]] = []
         while pairs and len(asked) < config.queries:
             step = random.choice(list(pairs))
             asked.append((step, pairs[step].pop()))
