@@ -1,6 +1,9 @@
 """The configuration as a form sees it: meanings from docstrings, bounds from the schema."""
 
+import tomllib
+
 import pytest
+from house import ROOT
 
 from workbench.config import Experiment
 from workbench.lab.settings import common, settings_of, task_settings, values_of, with_values
@@ -14,14 +17,8 @@ RULE = Experiment(task=Rule110Config(cells=12, rollout=8))
 
 
 def test_every_task_of_the_union_is_offered():
-    assert list(task_settings()) == [
-        "depo",
-        "genealogies",
-        "gsm_infinite",
-        "rule110",
-        "text",
-        "variables",
-    ]
+    written = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    assert list(task_settings()) == sorted(written["sleep_workbench.tasks"])
     assert "k-hop retrieval" in task_settings()["depo"][0]
 
 
