@@ -472,7 +472,9 @@ def test_a_model_of_text_is_measured_in_bits(run, tmp_path):
         (book / f"{number}.txt").write_text(told * 4)
     settings = {"name": "text", "corpus": str(book), "window": 16, "windows": 3, "recalled": 1}
     config = tmp_path / "text.toml"
-    config.write_text(tiny_toml(task=settings, sleep={"window": 16, "passes": 1}))
+    sleep = {"window": 16, "passes": 1, "order": "predict_then_sleep"}
+    tested = {"final_passes": [0, 1]}
+    config.write_text(tiny_toml(task=settings, sleep=sleep, training=tested))
     assert run("train", config, "--out", tmp_path / "runs" / "text")[0] == 0
     exported = tmp_path / "runs" / "text" / "checkpoint"
     bits = json.loads(run("eval", exported, "--count", 4, "--json")[1])["passes"]["1"]["bits"]
@@ -482,5 +484,7 @@ def test_a_model_of_text_is_measured_in_bits(run, tmp_path):
     assert "bits per token of names, by section" in said and "distance 1" in said
     assert "## Bits per token\n" in (exported / "card.md").read_text()
     kept = scores_of(read_ended(exported.parent)["metrics"]["passes"])["1"]["bits"]
-    (line,) = read_entry("text", exported).bits
-    assert line.startswith(f"Bits per token at N = 1: all {kept['all']:.3f}, names ")
+    plain, line = read_entry("text", exported).bits
+    assert plain.startswith("Bits per token at N = 0: all ") and line.startswith(
+        f"Bits per token at N = 1: all {kept['all']:.3f}, names "
+    )
