@@ -352,11 +352,12 @@ def make_corpus(folder: Path) -> Path:
 
 
 def read_corpus_file(path: Path) -> Reading:
-    """Read both parts of it."""
+    """Read both parts of a prepared corpus, or of a person's text."""
     from workbench.tasks.text.corpora import read_corpus
 
     os.environ["WORKBENCH_CORPORA"] = str(path.parent)
-    parts = [read_corpus("python", held_out=part) for part in (False, True)]
+    name = "python" if path.name == "python.jsonl" else str(path)
+    parts = [read_corpus(name, held_out=part) for part in (False, True)]
     return Reading(repr([(part.chapters, sorted(part.names)) for part in parts]))
 
 
@@ -367,17 +368,9 @@ def make_own_text(folder: Path) -> Path:
     return path
 
 
-def read_own_text(path: Path) -> Reading:
-    """Read both parts of it."""
-    from workbench.tasks.text.corpora import read_corpus
-
-    parts = [read_corpus(str(path), held_out=part) for part in (False, True)]
-    return Reading(repr([(part.chapters, sorted(part.names)) for part in parts]))
-
-
 KINDS: dict[str, Kind] = {
     "corpus": Kind(make_corpus, read_corpus_file, FILE_CHANGES, protected=True),
-    "own text": Kind(make_own_text, read_own_text, FILE_CHANGES),
+    "own text": Kind(make_own_text, read_corpus_file, FILE_CHANGES),
     "run folder": Kind(make_run, read_run_folder, (*TEXT_CHANGES, change_toml)),
     "sweep record": Kind(make_record, read_record_file, TEXT_CHANGES, protected=True),
     "measurement": Kind(make_measurement, read_measurement_file, TEXT_CHANGES, protected=True),
