@@ -17,13 +17,14 @@ from pathlib import Path
 import xarray as xr
 
 from workbench import dims
-from workbench.files import write_text
+from workbench.files import read_json, write_text
 from workbench.lab import results
 from workbench.lab.record import read_record
 from workbench.measurements.catalogue import tables
 from workbench.measurements.records import read_measurement
 from workbench.measurements.shelf import bundled_records
 from workbench.paths import data_folder
+from workbench.training.card import with_interval
 from workbench.views.results.differences import Family, family, family_words
 from workbench.views.results.questions import QUESTIONS, Question, notes
 from workbench.views.results.words import difference_rows, equality_rows, latency, means_rows
@@ -53,6 +54,8 @@ def with_tables(text: str) -> str:
             body = f"*{family_words(compared(mark['record']))}*"
         elif mark["question"] == "latency":
             body = latencies()
+        elif mark["question"] == "rungs":
+            body = rungs()
         elif number := re.fullmatch(r"t(\d)", mark["question"]):
             found, _ = read_measurement(bundled_records()[mark["record"]])
             body = _grid(list(tables(found).values())[int(number[1])])
@@ -92,6 +95,28 @@ def latencies() -> str:
                 cells.append(f"{median:.2f} [{low:.2f}, {high:.2f}]")
             rows.append([str(title), str(n), *cells])
     return f"{_grid(rows)}\n\n*{said}*"
+
+
+def rungs() -> str:
+    """Return what each rung of the ladder from symbols to a story scores, in Markdown."""
+    found = read_json(data_folder() / "results" / "tasks" / "ladder.json")
+    levels = ("1", "2", "3", "4")
+    rows = [["run", "tested at N", *(f"depth {v}" for v in levels), "asked first: 2", "3", "4"]]
+    for rung in found["rungs"]:
+        own = rung["n_train"] if isinstance(rung["n_train"], int) else rung["n_train"]["high"]
+        for order, passes in (("", rung["passes"]), (", any order", rung.get("shuffled", {}))):
+            for n in sorted({1, own} & set(map(int, passes))):
+                entry = passes[str(n)]
+                first = entry["first"]
+                cells = [with_interval(entry["accuracy"][v], entry["interval"][v]) for v in levels]
+                if rung["task"]["question"] == "alone":
+                    cells += [""] * 3
+                else:
+                    cells += [f"{first['accuracy'][v]:.3f}" for v in levels[1:]]
+                rows.append([f"`{rung['name']}`{order}", str(n), *cells])
+        short = rung["chance"]["own step from the commonest constant"]["accuracy"]
+        rows.append(["*shortcut*", "", *(f"{short[v]:.3f}" for v in levels), "", "", ""])
+    return _grid(rows)
 
 
 def _grid(rows: list[list[str]]) -> str:
