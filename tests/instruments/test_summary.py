@@ -6,6 +6,7 @@ import xarray as xr
 
 import workbench
 from workbench import dims
+from workbench.errors import WorkbenchError
 from workbench.instruments.change import SLEEP, change, replayed
 from workbench.instruments.controls import REPLAY
 from workbench.instruments.linear import CONVENTIONS
@@ -32,6 +33,12 @@ def test_an_interval_over_examples_is_student_s():
     half = 4.302653 / np.sqrt(3)  # t(0.975; 2) times a standard deviation of 1, over root 3
     np.testing.assert_allclose(found["x_low"], [2 - half, np.nan], rtol=1e-6)
     np.testing.assert_allclose(found["x_high"], [2 + half, np.nan], rtol=1e-6)
+
+
+def test_without_a_sleep_there_is_nothing_to_compare():
+    awake = {"asleep": xr.DataArray([False, False])}
+    with pytest.raises(WorkbenchError, match="a trace in which no window was slept on"):
+        memory_summary(awake)
 
 
 def test_it_holds_the_means_of_the_instruments(trace):

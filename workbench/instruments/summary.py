@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from workbench import dims
+from workbench.errors import WorkbenchError
 from workbench.instruments.change import SLEEP, change, replayed, with_replay
 from workbench.instruments.controls import REPLAY
 from workbench.instruments.linear import CONVENTIONS
@@ -61,9 +62,15 @@ def memory_summary(trace: xr.DataTree) -> xr.Dataset:
     Over all windows: ``retention``, ``lost_to_decay``, ``lost_to_removal`` (layer, gdn_head,
     source_window, age).
 
-    Raises WorkbenchError: the trace keeps no states or no writes.
+    Raises WorkbenchError: the trace keeps no states or no writes, or no window was slept on.
     """
     windows = np.flatnonzero(asleep_of(trace))
+    if not len(windows):
+        raise WorkbenchError(
+            "a trace in which no window was slept on",
+            "a sleep, whose passes are compared",
+            "record it with N of at least 1, or a shorter window",
+        )
     labels = trace.to_dataset()[dims.WINDOW].values[windows]
     asleep = {dims.WINDOW: labels}
     changes = change(trace, modes=1)["memory_change"].sel(asleep)
