@@ -1,12 +1,15 @@
 """Evaluation of a model that knows every answer, of one that knows none, and of a real one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from workbench.config import RandomPasses, SleepConfig, UntilMemorySettles
+from workbench.config import ModelConfig, RandomPasses, SleepConfig, UntilMemorySettles
 from workbench.errors import WorkbenchError
-from workbench.model import Memory
+from workbench.model import HybridModel, Memory
+from workbench.sleep import Wake, read
 from workbench.sleep.reference import reference
 from workbench.tasks import EVALUATION, batch_generator, draw, task
 from workbench.training.evaluation import (
@@ -15,6 +18,7 @@ from workbench.training.evaluation import (
     check_layout,
     default_passes,
     evaluate,
+    own_answers,
     summarise,
 )
 
@@ -200,3 +204,21 @@ def test_a_label_at_the_start_of_a_window_is_refused():
             check_layout(batch, window)
     with pytest.raises(WorkbenchError, match="a batch without labels"):
         check_layout(batch.token_range(0, 8), 8)
+
+
+@pytest.mark.parametrize("window", [8, 12])
+def test_a_model_writes_its_own_answers_one_token_after_the_other(window):
+    """The same as reading everything again from the start before each token."""
+    depo = task("depo", **DEPO | {"predict_ans": False})
+    model = HybridModel(ModelConfig(vocabulary=len(depo.vocabulary), width=16), seed=0)
+    sleep, batch = SleepConfig(window=window, passes=2), depo.sample(5, batch_generator(0, 0))
+    tokens = batch.tokens.copy()
+    with torch.no_grad():
+        for column in np.flatnonzero(batch.loss_mask.any(axis=0)):
+            events = list(read(model, replace(batch, tokens=tokens), sleep))
+            for wake in (event for event in events if isinstance(event, Wake)):
+                if wake.window.start < column < wake.window.stop:
+                    logits = wake.logits[:, column - 1 - wake.window.start]
+                    tokens[:, column] = logits.argmax(-1).numpy()
+    np.testing.assert_array_equal(own_answers(model, batch, sleep), tokens)
+    assert (tokens != batch.tokens).any()
