@@ -85,11 +85,15 @@ def test_hard_eviction_reads_a_text_in_which_every_window_comes_twice(tiny_model
 
 
 @pytest.mark.parametrize("eviction", ["hard", "sliding"])
-def test_without_passes_and_writes_s_stays_empty(tiny_model, make_batch, eviction):
+@pytest.mark.parametrize("conv_state", ["zero", "carry"])
+def test_without_passes_and_writes_only_a_kv_cache_is_left(
+    tiny_model, make_batch, eviction, conv_state
+):
     model, batch = tiny_model(*FOUR), make_batch(0, 3)
-    sleep = predict(passes=0, wake_writes=False, eviction=eviction)
+    sleep = predict(passes=0, wake_writes=False, eviction=eviction, conv_state=conv_state)
     *_, last = read(model, batch, sleep)
     assert not any(s.any() for s in last.memory.fast_weights.values())
+    assert not any(tail.any() for tail in last.memory.conv_tails.values())
     assert bool(last.memory.kv) == (eviction == "sliding")
 
 

@@ -107,7 +107,8 @@ def wake(model: SleepingModel, window: Window, sleep: SleepConfig, memory: Memor
 
     Several passes loop over the same blocks as a sleep, but each begins with the S carried into
     the window: the S of the pass before holds the whole window, and so the answers to the tokens
-    that are to be predicted. The S of the last pass is kept, unless ``wake_writes`` is False.
+    that are to be predicted. The last pass leaves its memory; without ``wake_writes`` only
+    its KV cache.
 
     Isolated queries are read as sequences of their own, all with the same memory, which they leave
     as it was.
@@ -123,7 +124,7 @@ def wake(model: SleepingModel, window: Window, sleep: SleepConfig, memory: Memor
         before = reset_conv_tails(_below_and_above(first, memory, carried), sleep)
         hidden, memory = run(hidden, before, first=first, last=last)
     if not sleep.wake_writes:
-        memory = memory.replace(fast_weights=carried.fast_weights)
+        memory = carried.replace(kv=memory.kv)
     return Wake(window, model.logits(hidden, normalise=sleep.final_norm == "outside"), memory)
 
 
