@@ -102,7 +102,7 @@ def test_it_ends_when_every_stream_has_stopped(tiny_model, make_batch):
     assert made(stop=stop) == free[: first + 2]
 
 
-@pytest.mark.parametrize(("temperature", "top_k"), [(1.0, None), (0.5, 2)])
+@pytest.mark.parametrize(("temperature", "top_k"), [(1.0, None), (0.5, 2), (1e300, None)])
 def test_tokens_are_drawn_as_often_as_they_are_likely(temperature, top_k):
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0]).repeat(20_000, 1)
     expected = torch.softmax(logits[0, :top_k].double() / temperature, -1).numpy()
@@ -110,6 +110,12 @@ def test_tokens_are_drawn_as_often_as_they_are_likely(temperature, top_k):
     share = np.bincount(drawn, minlength=4) / len(drawn)
     np.testing.assert_allclose(share[: len(expected)], expected, atol=0.012)
     assert not share[len(expected) :].any()
+
+
+def test_a_tiny_temperature_takes_the_likeliest():
+    logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 1e-3, -1.0]])
+    drawn = choose(logits, temperature=1e-320, generator=np.random.default_rng(0))
+    assert drawn.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,8 @@ def choose(
     if top_k is not None:
         least = np.sort(scores, axis=-1)[:, -top_k, None]
         scores = np.where(scores < least, -np.inf, scores)
-    weights = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
+    with np.errstate(over="ignore"):  # at a tiny temperature all but the likeliest weigh nothing
+        weights = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
     upto = weights.cumsum(axis=-1)
     drawn = generator.random((len(upto), 1)) * upto[:, -1:]
     # rounding may draw the whole sum, which is past the last token that has any weight
