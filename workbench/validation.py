@@ -38,9 +38,9 @@ def _explain(error: ValidationError, source: str, model: type[BaseModel]) -> tup
     ]
     # pydantic also names the branches of a union: constrained-int, tagged-union[...]
     branch = ("constrained-", "tagged-union[")
-    where = ".".join(part for part in parts if not part.startswith(branch)) or "the file"
+    where = ".".join(part for part in parts if not part.startswith(branch))
     message = first["msg"].removeprefix("Value error, ")
-    given = f"{source}: {where}"
+    given = f"{source}: {where}" if where else source  # settings that disagree have no place
     if first["type"] == "union_tag_invalid":
         context = first["ctx"]
         name = context["discriminator"].strip("'")

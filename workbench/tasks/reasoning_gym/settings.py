@@ -17,9 +17,9 @@ class ReasoningGymConfig(TaskConfig):
     dataset : str
         Name of the data set; the task "reasoning_gym:NAME" sets it.
     options : str
-        Settings of the data set, as it names them: "min_terms = 2, max_terms = 3".
+        Settings of the data set, by its own names: "min_terms = 2, max_terms = 3".
     level : int or None
-        Level of the data set's curriculum, 0 being the easiest; `options` go before it. None takes
+        Level of the data set's curriculum, 0 being the easiest; `options` override it. None takes
         the data set's defaults.
     split : {"question", "sentence", "line", "none"}
         What is read awake: the last sentence that ends with a question mark and all that follows
@@ -30,8 +30,8 @@ class ReasoningGymConfig(TaskConfig):
     context_length, question_length, answer_length : int
         Tokens at most; an item that is longer, or that has another character, is drawn again.
     difficulty : str
-        The number in an item's metadata that accuracies are told by, such as "num_terms"; empty is
-        the number of the answer's tokens.
+        A number in an item's metadata, such as "num_terms", by which accuracies are reported; empty
+        is the number of the answer's tokens.
     """
 
     common: ClassVar[tuple[str, ...]] = ("dataset", "options", "context_length", "answer_length")
