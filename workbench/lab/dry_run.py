@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from workbench.batch import Batch
-from workbench.config import Experiment, ModelConfig, RandomPasses
+from workbench.config import Experiment, ModelConfig, RandomPasses, SleepConfig
 from workbench.errors import WorkbenchError
+from workbench.lab.flops import Cost
 from workbench.limits import in_words, refuse_beyond_memory
+from workbench.sleep.windows import readings
 from workbench.tasks import Task, draw
 from workbench.tasks import task as make_task
 
@@ -46,8 +48,8 @@ def dry_run(experiment: Experiment, on_batch: Callable[[], None] = lambda: None)
     first = draw(task, min(training.batch_size, 64), training.seed, 0)
     check_layout(task.room(first), experiment.sleep.window)
     parameters = _parameters(experiment)
-    forward = _forward(experiment, first)
-    step = FORWARD_AND_BACKWARD * training.batch_size * sum(forward.values())
+    costs = _costs(experiment, first)
+    step = training.batch_size * costs.training
     memory = _memory(experiment, first, parameters)
     if training.device == "cpu":
         refuse_beyond_memory(
@@ -59,7 +61,7 @@ def dry_run(experiment: Experiment, on_batch: Callable[[], None] = lambda: None)
         "parameters": parameters,
         "vocabulary": experiment.model.vocabulary,
         "passes": _passes(experiment),
-        "forward": forward,
+        "forward": {"asleep": costs.sleep, "awake": costs.wake},
         "training_step": step,
         "training": step * training.steps,
         "memory": memory,
@@ -96,43 +98,40 @@ def _passes(experiment: Experiment) -> float:
     return passes if isinstance(passes, int) else passes.cap
 
 
-def _forward(experiment: Experiment, batch: Batch) -> dict[str, float]:
-    """Return the operations of one sequence read forwards: asleep and awake."""
-    model, sleep = experiment.model, experiment.sleep
-    depth = len(model.layers)
-    begin, end = sleep.loop or (0, depth)
+def _costs(experiment: Experiment, batch: Batch) -> Cost:
+    """Return the operations of one sequence, the mean over N where N is random."""
+    drawn = experiment.sleep.passes
+    if isinstance(drawn, RandomPasses):
+        numbers = range(drawn.low, drawn.high + 1)
+    else:
+        numbers = range(int(_passes(experiment)), int(_passes(experiment)) + 1)
+    counts = [_cost(experiment.model, experiment.sleep.with_passes(n), batch) for n in numbers]
+    return Cost(*np.mean(counts, axis=0).tolist())
+
+
+def _cost(model: ModelConfig, sleep: SleepConfig, batch: Batch) -> Cost:
+    """Return the operations of one sequence at a fixed N."""
+    begin, end = sleep.loop or (0, len(model.layers))
     memories = [i for i, kind in enumerate(model.layers) if kind != "attention"]
-    passes, kept = _passes(experiment), 0
-    asleep = awake = 0.0
-    for start, stop in batch.windows(sleep.window):
-        tokens = stop - start
-        alone = batch.isolated if batch.isolated and start == batch.context_tokens else 0
-        keys = alone or tokens + kept
-        costs = [_block(model, kind, tokens, keys) for kind in model.layers]
-        labelled, slept = _reading(experiment, batch, start, stop)
-        if labelled or not slept:
-            head = 2 * tokens * model.width * model.vocabulary if labelled else 0
+    asleep = awake = labelled = 0.0
+    for row in readings(batch, sleep):
+        tokens = row.stop - row.start
+        kept = min(row.start, sleep.window - 1) if sleep.eviction == "sliding" else 0
+        alone = batch.isolated if batch.isolated and row.start == batch.context_tokens else 0
+        costs = [_block(model, kind, tokens, alone or tokens + kept) for kind in model.layers]
+        if row.awake:
+            head = 2 * tokens * model.width * model.vocabulary
             awake += sleep.wake_passes * sum(full for full, _ in costs) + head
-        if slept and memories:
+            if batch.loss_mask[:, row.start : row.stop].any():
+                labelled = asleep + awake  # what follows the last label has no backward
+        elif memories:
             for i, (full, write) in enumerate(costs):
-                inside = begin <= i < end
-                times = passes if inside else 1
+                times = sleep.passes if begin <= i < end else 1
                 # after the last pass only the fast weights are of use
                 last = memories[-1]
                 unread = 0 if i < last else full - (write if i == last else 0)
                 asleep += times * full - unread
-        if sleep.eviction == "sliding":
-            kept = min(kept + tokens, sleep.window - 1)
-    return {"asleep": asleep, "awake": awake}
-
-
-def _reading(experiment: Experiment, batch: Batch, start: int, stop: int) -> tuple[bool, bool]:
-    """Return whether a window holds labels, and whether it is slept on."""
-    sleep = experiment.sleep
-    labelled = bool(batch.loss_mask[:, start:stop].any())
-    alone = bool(batch.isolated) and start == batch.context_tokens
-    also = sleep.order == "predict_then_sleep" and not alone
-    return labelled, bool(_passes(experiment)) and (not labelled or also)
+    return Cost(asleep + awake + (FORWARD_AND_BACKWARD - 1) * labelled, asleep, awake)
 
 
 def _block(model: ModelConfig, kind: str, tokens: int, keys: int) -> tuple[float, float]:
@@ -159,18 +158,16 @@ def _memory(experiment: Experiment, batch: Batch, parameters: dict[str, int]) ->
     passes = sleep.passes.high if isinstance(sleep.passes, RandomPasses) else _passes(experiment)
     windows, largest = 0.0, 0.0
     stream = 4 * model.width
-    for start, stop in batch.windows(sleep.window):
-        labelled, slept = _reading(experiment, batch, start, stop)
-        blocks = [(kinds[kind], begin <= i < end) for i, kind in enumerate(model.layers)]
-        once = sum(size for size, _ in blocks)
-        whole = sum(size * (passes if inside else 1) for size, inside in blocks)
-        tokens = stop - start
-        if labelled or not slept:
-            logits = 8 * model.vocabulary if labelled else 0
-            windows += tokens * (once * sleep.wake_passes + logits)
-        if slept and sleep.checkpointing == "none":
+    blocks = [(kinds[kind], begin <= i < end) for i, kind in enumerate(model.layers)]
+    once = sum(size for size, _ in blocks)
+    whole = sum(size * (passes if inside else 1) for size, inside in blocks)
+    for row in readings(batch, sleep):
+        tokens = row.stop - row.start
+        if row.awake:
+            windows += tokens * (once * sleep.wake_passes + 8 * model.vocabulary)
+        elif sleep.checkpointing == "none":
             windows += tokens * whole
-        elif slept:  # only what enters is kept; one of them at a time is computed again
+        else:  # only what enters is kept; one of them at a time is computed again
             kept = passes if sleep.checkpointing == "pass" else 1
             windows += tokens * stream * kept
             largest = max(largest, tokens * (once if sleep.checkpointing == "pass" else whole))
@@ -238,13 +235,12 @@ def _batches(task: Task, experiment: Experiment, on_batch: Callable[[], None]) -
         on_batch()
     seconds = (time.perf_counter() - start) / BATCHES
     windows = batch.windows(experiment.sleep.window)
-    slept = [_reading(experiment, batch, a, b)[1] for a, b in windows]
     return {
         "count": BATCHES,
         "seconds": seconds,
         "tokens": batch.tokens.shape[1],
         "windows": len(windows),
-        "slept_on": int(np.sum(slept)),
+        "slept_on": sum(not row.awake for row in readings(batch, experiment.sleep)),
         "labels": float(np.mean(labels)),
         "padding": float(np.mean(padding)),
         "difficulties": [int(min(levels)), int(max(levels))],
