@@ -5,8 +5,9 @@
 
 Of each setting: problems of the evaluation stream that the solver answers as they were drawn;
 whose answer stays the same without distractors, and without every sentence that it does not depend
-on; problems that the training stream draws too, word for word; and for reverse problems, how many have exactly one
-solution, with every constant from 1 to 1,000 put in. Shares come with their 95 % intervals.
+on; problems that the training stream draws too, word for word; and for reverse problems, how many
+have exactly one solution, with every constant from 1 to 1,000 put in. Shares come with their 95 %
+intervals.
 """
 
 from __future__ import annotations

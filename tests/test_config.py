@@ -84,7 +84,7 @@ def test_a_file_needs_a_task_only(file):
         ("[task", "is not valid TOML"),
         (
             '[task]\nname = "sudoku"',
-            "task.name = 'sudoku'; expected one of 'depo', 'gsm_infinite'",
+            "task.name = 'sudoku'; expected one of 'depo', 'genealogies', 'gsm_infinite'",
         ),
         ("[task]\nnodes = 8", "task has no 'name'; expected a field of this name"),
         ("[task]\nname = 'depo'\nnodes = 2", "task.nodes = 2; expected a value greater than or"),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from workbench.batch import Batch
-from workbench.config import Experiment, ModelConfig, RandomPasses, SleepConfig
+from workbench.config import Experiment, ModelConfig, RandomPasses
 from workbench.errors import WorkbenchError
 from workbench.lab.flops import Cost
 from workbench.limits import in_words, refuse_beyond_memory
@@ -100,17 +100,17 @@ def _passes(experiment: Experiment) -> float:
 
 def _costs(experiment: Experiment, batch: Batch) -> Cost:
     """Return the operations of one sequence, the mean over N where N is random."""
-    drawn = experiment.sleep.passes
-    if isinstance(drawn, RandomPasses):
-        numbers = range(drawn.low, drawn.high + 1)
-    else:
-        numbers = range(int(_passes(experiment)), int(_passes(experiment)) + 1)
-    counts = [_cost(experiment.model, experiment.sleep.with_passes(n), batch) for n in numbers]
+    passes = experiment.sleep.passes
+    numbers = [int(_passes(experiment))]
+    if isinstance(passes, RandomPasses):
+        numbers = list(range(passes.low, passes.high + 1))
+    counts = [_cost(experiment, n, batch) for n in numbers]
     return Cost(*np.mean(counts, axis=0).tolist())
 
 
-def _cost(model: ModelConfig, sleep: SleepConfig, batch: Batch) -> Cost:
-    """Return the operations of one sequence at a fixed N."""
+def _cost(experiment: Experiment, passes: int, batch: Batch) -> Cost:
+    """Return the operations of one sequence at N = `passes`."""
+    model, sleep = experiment.model, experiment.sleep.with_passes(passes)
     begin, end = sleep.loop or (0, len(model.layers))
     memories = [i for i, kind in enumerate(model.layers) if kind != "attention"]
     asleep = awake = labelled = 0.0
@@ -126,7 +126,7 @@ def _cost(model: ModelConfig, sleep: SleepConfig, batch: Batch) -> Cost:
                 labelled = asleep + awake  # what follows the last label has no backward
         elif memories:
             for i, (full, write) in enumerate(costs):
-                times = sleep.passes if begin <= i < end else 1
+                times = passes if begin <= i < end else 1
                 # after the last pass only the fast weights are of use
                 last = memories[-1]
                 unread = 0 if i < last else full - (write if i == last else 0)
