@@ -160,7 +160,10 @@ class Text(Task):
     def chance(self) -> dict[str, ChanceLine]:
         """Return the odds of spelling a name by chance."""
         accuracy = dict.fromkeys(self.difficulties, 26.0**-3)
-        meaning = "Three letters with equal odds, as many as the shortest random name still needs."
+        meaning = (
+            "Three letters with equal odds, as many as the shortest random name still needs. Real "
+            "names (names = 'kept') are easier to guess."
+        )
         line = ChanceLine("uniform letters", meaning, accuracy, None, accuracy)
         return {line.name: line}
 
