@@ -92,6 +92,27 @@ def read_text(path: Path, *, limit: int = LIMIT) -> str:
         ) from None
 
 
+def read_plain(path: Path, *, limit: int = LIMIT) -> str:
+    """Return a text that a person wrote; an empty or binary file is refused in one line.
+
+    A byte order mark is left out, and line ends are those of this Python.
+    """
+    data = read_bytes(path, limit=limit)
+    fix = "save it as UTF-8 text, or leave it out"
+    if not data.strip():
+        raise UnreadableFile(f"{path} is empty", "text", "add text, or leave the file out")
+    if (zero := data.find(0)) >= 0:
+        raise UnreadableFile(f"{path} is a binary file (byte {zero} is zero)", "UTF-8 text", fix)
+    try:
+        text = data.decode("utf-8").removeprefix("\ufeff")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UnreadableFile(
+            f"{path} is not UTF-8 (line {line}, byte {error.start})", "UTF-8 text", fix
+        ) from None
+
+
 def read_json(path: Path, *, limit: int = LIMIT) -> Any:
     """Return the value of a JSON file; see `parse_json` and `read_bytes` for errors."""
     return parse_json(read_text(path, limit=limit), what=str(path))

@@ -55,11 +55,13 @@ def _explain(error: ValidationError, source: str, model: type[BaseModel]) -> tup
         return f"{given} is missing", "a value", "add it"
     if first["type"] == "value_error" and not message.startswith("Input should be"):
         return f"{given} does not fit", "values that agree", message
-    return f"{given} = {first['input']!r}", _wanted(message), "change the value"
+    return f"{given} = {first['input']!r:.100}", _wanted(message), "change the value"
 
 
 def _wanted(message: str) -> str:
     """Return what pydantic's sentence expects, worded to follow "expected"."""
+    if message.startswith("Unable to parse"):
+        return "a smaller number"
     words = re.sub(r", unable to parse .*|, got .*| after validation, not .*", "", message)
     words = re.sub(r"^\w+ should (be|have|match) ", r"\1 ", words)
     if words.startswith("match "):

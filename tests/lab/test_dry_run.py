@@ -138,4 +138,9 @@ def test_the_command_prints_one_screen_and_writes_nothing(tmp_path, monkeypatch,
     assert code == 0 and json.loads(said.out)["batches"]["count"] == 10
     code, said = run("bad.toml")
     assert code == 2 and said.out == "" and "sleep.window = 3" in said.err
+    start = ("--set", "training.start.checkpoint=runs/later")
+    code, said = run("tiny.toml", *start)
+    assert code == 0 and "runs/later, which is not there yet" in said.out
+    code, said = run("tiny.toml", "--set", "training.start.checkpoint=depo-n8-any")
+    assert code == 2 and said.out == "" and "does not fit the model" in said.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.toml", "tiny.toml"]

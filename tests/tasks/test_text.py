@@ -1,5 +1,6 @@
 """Text: which letters can be known from memory, corpora and their halves, and what is refused."""
 
+import hashlib
 import json
 import math
 import re
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from workbench.errors import WorkbenchError
+from workbench.files import read_plain
 from workbench.paths import corpora_folder
 from workbench.tasks import EVALUATION, TRAIN, batch_generator, draw, task
 from workbench.tasks.text import corpora, names
@@ -157,6 +159,7 @@ def test_what_a_name_costs_without_memory():
         (b"  \n", "one.txt is empty; expected text; add text"),
         (b"abc\0def", r"one.txt is a binary file \(byte 3 is zero\); expected UTF-8 text; save"),
         (b"abc\nd\xff", r"one.txt is not UTF-8 \(line 2, byte 5\); expected UTF-8 text; save"),
+        ("Ελλάς ".encode() * 2000, "of 12,000 characters .* are not printable ASCII"),
         (b"too short", "holds 9 characters; expected two chapters"),
         (None, "no corpus .*; expected kjv, python, or the path"),
     ],
@@ -168,6 +171,20 @@ def test_files_that_are_no_text_are_refused_in_a_line(tmp_path, content, says):
     with pytest.raises(WorkbenchError, match=says) as caught:
         draw(task("text", corpus=str(path)), 1, 0, 0)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("line", [b'{"a": 1}', b"[1]", b'{"name": 1, "text": null}'])
+def test_a_prepared_corpus_of_other_lines_is_refused(tmp_path, monkeypatch, line):
+    monkeypatch.setenv("WORKBENCH_CORPORA", str(tmp_path))
+    (tmp_path / "python.jsonl").write_bytes(line)
+    (tmp_path / "python.sha256").write_text(hashlib.sha256(line).hexdigest())
+    with pytest.raises(WorkbenchError, match="python.jsonl has a line without a name and a text"):
+        draw(task("text", corpus="python"), 1, 0, 0)
+
+
+def test_the_marks_and_line_ends_of_other_systems_are_read(tmp_path):
+    (tmp_path / "one.txt").write_bytes(b"\xef\xbb\xbfIn Rome,\r\nin Rome\ralone.")
+    assert read_plain(tmp_path / "one.txt") == "In Rome,\nin Rome\nalone."
 
 
 def test_a_missing_corpus_stops_training_alone(tmp_path, monkeypatch):
@@ -187,7 +204,7 @@ def test_a_missing_corpus_stops_training_alone(tmp_path, monkeypatch):
     ("typed", "says"),
     [
         (("",), "a text of 0 characters; expected 1 to 384; type some"),
-        (("a\nbé",), r"'é' \(line 2, character 4\); expected printable ASCII"),
+        (("a\nbé",), r"'é' \(line 2, character 2\); expected printable ASCII"),
         (("a" * 385,), "a text of 385 characters; expected 1 to 384; shorten"),
         (("So Abner fell.", "Joab"), "the name 'Joab'; expected one of So, Abner"),
     ],

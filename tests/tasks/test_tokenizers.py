@@ -1,7 +1,9 @@
 """Word problems in the tokens of a tokenizer: the same problems, sentences, answers and probes."""
 
+import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,5 +108,9 @@ def test_wrong_tokenizers_are_one_line(tmp_path):
     broken = tmp_path / "broken.json"
     broken.write_text("{}")
     refused(broken, "is not a tokenizer")
+    sound = json.loads(Path(trained(tmp_path / "far.json")).read_text())
+    sound["model"]["vocab"]["zzz"] = 10**9
+    (tmp_path / "far.json").write_text(json.dumps(sound))
+    refused(tmp_path / "far.json", "numbers a token 1,000,000,000")
     refused(trained(tmp_path / "lower.json", lower=True), "gives a text back")
     refused(tmp_path / "x.json", "splits numbers", answer="digits")

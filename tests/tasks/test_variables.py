@@ -207,6 +207,8 @@ def test_one_variable_is_asked_where_none_is_named():
         ({}, "b a +1, a b +0", None, "depends on itself"),
         ({}, "a 3 =, a 2 =", None, "two sentences"),
         ({}, "a 7 =", None, "the amount 7 in 'a 7 ='"),
+        ({}, "a -1 =", None, "the amount -1 in 'a -1 ='"),
+        (WORDS, "Anna has -1 apples.", None, "the amount -1 in 'Anna has -1 apples.'"),
         ({}, "a 3", None, "a sentence"),
         ({}, "", None, "no sentences"),
         ({}, "a 3 =", "z", "'z'"),
@@ -223,6 +225,13 @@ def test_parse_says_what_is_wrong(settings, text, queries, token):
     assert token in str(error.value)
     assert len(str(error.value)) < 400
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("form", [{}, WORDS, STORY, {"modulus": 2, "form": "story"}])
+def test_the_example_of_what_may_be_typed_can_be_typed(form):
+    made = task("variables", **form)
+    example = made.typing_help().split("such as")[1].split(": a is")[0].lstrip(": ")
+    assert made.typed(made.parse(example), 0)[0] == example
 
 
 @pytest.mark.parametrize(

@@ -88,13 +88,13 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _sample(options: argparse.Namespace) -> int:
     from workbench.config import apply_overrides
-    from workbench.files import read_text
+    from workbench.files import read_plain
     from workbench.tasks import draw, task
 
     settings = apply_overrides({}, options.set, form="field=value", example="nodes=8")
     chosen = task(options.task, **settings)
     if options.input is not None:
-        text = read_text(options.input, limit=LONGEST)
+        text = read_plain(options.input, limit=LONGEST)
         batch = chosen.parse(text.strip(), options.queries)
     elif options.queries is not None:
         raise WorkbenchError("--queries without --input", "both", "name a file with --input")

@@ -8,6 +8,7 @@ one and of two blocks on the meta device, and multiplied.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from workbench.config import Experiment, ModelConfig, RandomPasses
 from workbench.errors import WorkbenchError
 from workbench.lab.flops import Cost
 from workbench.limits import in_words, refuse_beyond_memory
+from workbench.paths import bundled_checkpoints
 from workbench.sleep.windows import readings
 from workbench.tasks import Task, draw
 from workbench.tasks import task as make_task
@@ -67,8 +69,22 @@ def dry_run(experiment: Experiment, on_batch: Callable[[], None] = lambda: None)
         "memory": memory,
         "tokens": training.batch_size * training.steps * first.tokens.shape[1],
         "batches": _batches(task, experiment, on_batch),
+        "start": _start(experiment, task),
         "note": task.drawing_note(),
     }
+
+
+def _start(experiment: Experiment, task: Task) -> str:
+    """Return which trained model a run starts from; where it is there, it must fit."""
+    from workbench.training.start import first_weights, source_of
+
+    if (name := source_of(experiment)) is None:
+        return ""
+    if "://" not in name and name not in bundled_checkpoints() and not os.path.exists(name):
+        return f"{name}, which is not there yet"
+    found = first_weights(experiment, task)
+    assert found is not None
+    return f"{name}, with {found.origin['symbols']} of its symbols"
 
 
 def _parameters(experiment: Experiment) -> dict[str, int]:
@@ -273,4 +289,4 @@ def as_rows(found: dict[str, Any], experiment: Experiment) -> list[list[str]]:
          f"{100 * batches['padding']:.0f} % padding; difficulty {low} to "
          f"{batches['difficulties'][1]}"],
     ]  # fmt: skip
-    return [*rows, ["note", found["note"]]] if found["note"] else rows
+    return rows + [[name, found[name]] for name in ("start", "note") if found[name]]

@@ -27,6 +27,12 @@ class Start:
     origin: dict[str, Any]
 
 
+def source_of(experiment: Experiment) -> str | None:
+    """Return the name or folder of the model that a run starts from; None for new weights."""
+    start, seed = experiment.training.start, experiment.training.seed
+    return None if start is None else start.checkpoint.replace("{seed}", str(seed))
+
+
 def first_weights(experiment: Experiment, task: Task) -> Start | None:
     """Return the weights that a run starts from; None where it starts from new ones.
 
@@ -35,12 +41,12 @@ def first_weights(experiment: Experiment, task: Task) -> Start | None:
 
     Raises WorkbenchError: no such checkpoint, another shape, or an unknown symbol.
     """
-    start, seed = experiment.training.start, experiment.training.seed
-    if start is None:
+    start, named = experiment.training.start, source_of(experiment)
+    if start is None or named is None:
         return None
-    source = load_checkpoint(start.checkpoint.replace("{seed}", str(seed)))
+    source = load_checkpoint(named)
     rows = _rows(start, task.vocabulary, source.task.vocabulary)
-    new = HybridModel(experiment.model, seed=seed).state_dict()
+    new = HybridModel(experiment.model, seed=experiment.training.seed).state_dict()
     old = source.model.state_dict()
     weights = {name: tensor for name, tensor in old.items() if name not in BY_SYMBOL}
     for name in BY_SYMBOL:

@@ -17,6 +17,7 @@ from workbench.files import Stamp, read_text, stamp
 from workbench.tasks.gsm_infinite.wording import ANSWER, PAD, Wording, as_text
 
 HUB = "hf://"
+MOST_SYMBOLS = 2**20
 WORD = re.compile(r"[^\s.,?:]+|[.,?:]")
 
 
@@ -62,7 +63,13 @@ class FileTokens(WordTokens):
     def __init__(self, wording: Wording, named: str) -> None:
         self.wording, self.named = wording, named
         self._tokenizer = _tokenizer(named)
-        size = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+        if size > MOST_SYMBOLS:
+            raise WorkbenchError(
+                f"task.tokenizer = {named!r}, which numbers a token {size - 1:,}",
+                f"numbers below {MOST_SYMBOLS:,}, as each is a row of the model",
+                "choose another tokenizer",
+            )
         symbols = [self._tokenizer.id_to_token(i) for i in range(size)]
         self.vocabulary = tuple(
             f"<{i}>" if symbol is None else symbol for i, symbol in enumerate(symbols)

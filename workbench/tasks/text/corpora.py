@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.files import MissingFile, UnreadableFile, parse_json, read_bytes, stamp_if_there
+from workbench.files import (
+    MissingFile,
+    UnreadableFile,
+    parse_json,
+    read_bytes,
+    read_plain,
+    stamp_if_there,
+)
 from workbench.paths import corpora_folder
 from workbench.tasks.text.names import find_names
 
@@ -79,7 +86,7 @@ def _of_file(name: str, path: Path, stamp: object) -> tuple[tuple[Chapter, ...],
     """Return the chapters and names of a prepared corpus."""
     rows = _rows(path, KJV_SHA256 if name == "kjv" else _written_digest(path), GET)
     chapters = kjv_chapters(rows) if name == "kjv" else tuple(
-        chapter for row in rows for chapter in cut(row["name"], row["text"])
+        chapter for row in rows for chapter in cut(*_checked(row, path))
     )  # fmt: skip
     return chapters, find_names(chapter.text for chapter in chapters)
 
@@ -92,6 +99,18 @@ def _rows(path: Path, digest: str, fix: str) -> list[dict[str, Any]]:
             f"{path} is not the file that it was (its SHA-256 differs)", f"SHA-256 {digest}", fix
         )
     return [parse_json(line, what=str(path)) for line in data.splitlines()]
+
+
+def _checked(row: Any, path: Path) -> tuple[str, str]:
+    """Return the name and the text in a line of a corpus that this machine prepared."""
+    found = [row.get(key) for key in ("name", "text")] if isinstance(row, dict) else []
+    if len(found) != 2 or not all(isinstance(value, str) for value in found):
+        raise UnreadableFile(
+            f"{path} has a line without a name and a text",
+            'lines such as {"name": "abc.py", "text": "import sys"}',
+            GET,
+        )
+    return found[0], found[1]
 
 
 def _written_digest(path: Path) -> str:
@@ -158,24 +177,15 @@ def _of_path(name: str, state: object) -> tuple[tuple[Chapter, ...], frozenset[s
             f"two chapters, of {CHAPTER:,} characters or one file each",
             "add text, some of which is then held out",
         )
+    characters = sum(len(chapter.text) for chapter in chapters)
+    strange = sum(len(re.findall(r"[^\n -~]", chapter.text)) for chapter in chapters)
+    if 2 * strange > characters:
+        raise WorkbenchError(
+            f"{strange:,} of {characters:,} characters of {root} are not printable ASCII",
+            "at most half, since one symbol stands for them all",
+            "write them another way, or choose another corpus",
+        )
     return chapters, find_names(chapter.text for chapter in chapters)
-
-
-def read_plain(path: Path) -> str:
-    """Return the text of a UTF-8 file; an empty or binary file is refused in one line."""
-    data = read_bytes(path)
-    fix = "save it as UTF-8 text, or leave it out"
-    if not data.strip():
-        raise UnreadableFile(f"{path} is empty", "text", "add text, or leave the file out")
-    if (zero := data.find(0)) >= 0:
-        raise UnreadableFile(f"{path} is a binary file (byte {zero} is zero)", "UTF-8 text", fix)
-    try:
-        return data.decode("utf-8").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UnreadableFile(
-            f"{path} is not UTF-8 (line {line}, byte {error.start})", "UTF-8 text", fix
-        ) from None
 
 
 def cut(title: str, text: str) -> list[Chapter]:

@@ -256,9 +256,11 @@ class Genealogies(Task):
             while line[-1] in fathers and line[-1] != son:
                 line.append(fathers[line[-1]])
             if son in fathers or son in line:
-                wrong = "has two fathers" if son in fathers else "is his own ancestor"
+                wrong, right = ("has two fathers", "one father each")
+                if son not in fathers:
+                    wrong, right = "is his own ancestor", "a son who is not among his forefathers"
                 raise WorkbenchError(
-                    f"{son} {wrong}, in {shortened(sentence)!r}", "one father each", "change it"
+                    f"{son} {wrong}, in {shortened(sentence)!r}", right, "change it"
                 )
             fathers[son] = father
         if not 0 < len(fathers) < self.config.people:

@@ -258,8 +258,9 @@ class Text(Task):
         """
         if strange := re.search(r"[^\n -~\x1a]", text):
             line = text.count("\n", 0, strange.start()) + 1
+            column = strange.start() - text.rfind("\n", 0, strange.start())
             raise WorkbenchError(
-                f"{strange[0]!r} (line {line}, character {strange.start() + 1})",
+                f"{strange[0]!r} (line {line}, character {column})",
                 "printable ASCII",
                 "write it another way",
             )

@@ -414,7 +414,10 @@ class Variables(Task):
     def typing_help(self) -> str:
         """Return what may be typed, with an example."""
         if self.config.form != "symbols":
-            return "Sentences such as: Anna has 3 apples. Bob has one more apple than Anna."
+            one, other = self.names[:2]
+            told = Sentence(one, (), min(3, self.config.modulus - 1)), Sentence(other, (one,), 1)
+            text = " ".join(word for sentence in told for word in self._words(sentence))
+            return f"Sentences such as: {text.replace(' .', '.')}"
         return "Sentences such as a 3 =, b a +1, c a b: a is 3, b is a + 1, c is a + b."
 
     def picture(self, batch: Batch, example: int) -> Sentences:

@@ -71,7 +71,7 @@ QUESTIONS = {"symbols": "{s} ?", "words": "{s} ?", "story": "How many apples doe
 EXAMPLES = {
     "symbols": "a 3 =, b a +1 or c a b",
     "words": "Bob has one more apple than Anna.",
-    "story": "Bob has one more apple than Anna.",
+    "story": "Anna has 3 apples in a basket. or Bob has one more apple than Anna.",
 }
 
 
@@ -123,11 +123,19 @@ def understood(
     said = shortened(text.replace(" .", "."))
     known = {*grammar(form), *names, *values}
     strange = next((word for word in words if word not in known), None)
-    if strange is None:
-        given, expected = f"the sentence {said!r}", f"a sentence such as {EXAMPLES[form]}"
-    elif re.fullmatch(r"-?\d+", strange):
-        given = f"the amount {shortened(strange)} in {said!r}"
+    amounts = (
+        match.groupdict().get("n")
+        for _, _, pattern in _patterns(form, names, (r"-?\d+",))
+        if (match := pattern.fullmatch(text))
+    )
+    amount = next(filter(None, amounts), None)
+    if amount is None and strange is not None and re.fullmatch(r"-?\d+", strange):
+        amount = strange
+    if amount is not None:
+        given = f"the amount {shortened(amount)} in {said!r}"
         expected = f"an amount of {values[0]} to {values[-1]}"
+    elif strange is None:
+        given, expected = f"the sentence {said!r}", f"a sentence such as {EXAMPLES[form]}"
     else:
         given = f"the word {shortened(strange)!r} in {said!r}"
         expected = f"a sentence such as {EXAMPLES[form]} with names {', '.join(names)}"
