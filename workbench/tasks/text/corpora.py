@@ -103,14 +103,14 @@ def _rows(path: Path, digest: str, fix: str) -> list[dict[str, Any]]:
 
 def _checked(row: Any, path: Path) -> tuple[str, str]:
     """Return the name and the text in a line of a corpus that this machine prepared."""
-    found = [row.get(key) for key in ("name", "text")] if isinstance(row, dict) else []
-    if len(found) != 2 or not all(isinstance(value, str) for value in found):
+    name, text = (row.get("name"), row.get("text")) if isinstance(row, dict) else (None, None)
+    if not (isinstance(name, str) and isinstance(text, str)):
         raise UnreadableFile(
             f"{path} has a line without a name and a text",
             'lines such as {"name": "abc.py", "text": "import sys"}',
             GET,
         )
-    return found[0], found[1]
+    return name, text
 
 
 def _written_digest(path: Path) -> str:

@@ -125,7 +125,7 @@ def understood(
     strange = next((word for word in words if word not in known), None)
     amounts = (
         match.groupdict().get("n")
-        for _, _, pattern in _patterns(form, names, (r"-?\d+",))
+        for _, _, pattern in _patterns(form, names, ("-?[0-9]+",))
         if (match := pattern.fullmatch(text))
     )
     amount = next(filter(None, amounts), None)
