@@ -98,8 +98,8 @@ def test_samples_as_text_are_a_function_of_the_seed(run):
         (b"a -3 =", "the amount -3 in 'a -3 ='; expected an amount of 0 to 4"),
         (b"a 3 =, a 2 =", "two sentences about a: 'a 3 =' and 'a 2 ='; expected one"),
         (b"a 3 =, b zebra +1", "the word 'zebra' in 'b zebra +1'; expected"),
-        (b"", "no sentences; expected sentences about variables"),
-        (b"\x7fELF\xff\x00", "is not UTF-8 text"),
+        (b"", "own.txt is empty; expected text"),
+        (b"\x7fELF\xff\x00", "own.txt is a binary file (byte 5 is zero)"),
         (b"a 3 =" * 30_000, "is larger than 100,000 bytes"),
     ],
 )
