@@ -72,6 +72,7 @@ def test_attribution(page, server, nothing_wrong_or_cut):
     expect(page.get_by_role("button", name="Step one pass", exact=True)).to_be_hidden()
     nothing_wrong_or_cut(page)
     page.get_by_role("combobox", name="Checkpoint").first.select_option("depo-n8-any")
+    expect(page).to_have_url(re.compile("checkpoint=depo-n8-any&"))  # or its answer undoes the next
     page.get_by_role("combobox", name="Attribute to").select_option("entries of S")
     figure = page.get_by_role("figure", name="Attribution to entries of S")
     expect(figure).to_have_attribute("data-drawn", DRAWN)

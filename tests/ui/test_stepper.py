@@ -161,7 +161,7 @@ def test_every_choice_takes_keys_and_clicks(page, server):
     page.keyboard.press("ArrowDown")
     expect(figure(page, "Head 1, change since the last pass")).to_be_visible()
     page.get_by_role("combobox", name="Checkpoint").focus()
-    page.keyboard.press("End")
+    page.keyboard.type("rule110-w12-t8-n3")
     expect(page.get_by_role("img", name="string 1 and its 8 steps")).to_be_visible()
     expect(page.get_by_role("combobox", name="Query")).to_have_value(re.compile("string"))
 

@@ -20,7 +20,7 @@ ABOVE, BELOW, BETWEEN = 30, 50, 78
 """Pixels over the panels, under them (tick labels and the axis title), and between two rows."""
 LEGEND_ROW: Final = 21
 """Height of a row of the legend, pixels."""
-LEGEND_LETTERS: Final = 40
+LEGEND_LETTERS: Final = 45
 """Most letters that an entry of a legend has room for."""
 COLUMNS: Final = 4
 DASHES: Final = ("solid", "dash", "dot", "dashdot")
