@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from workbench.cli import options as given
@@ -15,11 +16,16 @@ def add_commands(commands: Any) -> None:
         "generate",
         _generate,
         "continue a text, with a sleep whenever a window is full",
-        'workbench generate depo-n8-any --prompt "3 5 5 1 1 3" --tokens 20',
+        'workbench generate depo-n8-any --prompt "7 3 4 2 3 0 2 7 1 4 5 6 0 5 6 1 k=3 4 ANS" '
+        "--tokens 1",
     )
     given.add_checkpoint(generate)
     generate.add_argument(
-        "--prompt", required=True, help="what to continue, in the symbols of the model's task"
+        "--prompt",
+        required=True,
+        help="what to continue, in the symbols of the model's task with spaces between them; only "
+        "whole windows are slept on (in the example the 16 tokens of a ring; the rest is the "
+        "question: three hops from 4)",
     )
     generate.add_argument(
         "--tokens",
@@ -75,4 +81,9 @@ def _generate(options: argparse.Namespace) -> int:
         print(text[len(shown) :], end="", flush=True)
         shown = text
     print()
+    if len(tokens) < sleep.window:
+        sys.stderr.write(
+            f"workbench: nothing was slept on: {len(tokens)} tokens do not fill the window of "
+            f"{sleep.window}\n"
+        )
     return 0

@@ -420,6 +420,10 @@ class Variables(Task):
             return f"Sentences such as: {text.replace(' .', '.')}"
         return "Sentences such as a 3 =, b a +1, c a b: a is 3, b is a + 1, c is a + b."
 
+    def text(self, batch: Batch, example: int) -> str:
+        """Return one example as a person would write it, and what its values are taken modulo."""
+        return f"{super().text(batch, example)} (modulo {self.config.modulus})"
+
     def picture(self, batch: Batch, example: int) -> Sentences:
         """Return the sentences, and those that lead to each answer."""
         told = self._told(batch, example, asides=True)
