@@ -41,7 +41,7 @@ checkpoint = workbench.load(story.MODEL)
 # ## A story problem
 #
 # The paper's third task is GSM-Infinite: school problems in which most sentences are there to
-# distract. The workbench has a task of this kind, with worlds of its own. One of its problems:
+# distract. The workbench has a task of this kind, with its own worlds. One of its problems:
 
 # %%
 tale = story.tales(1)[0]

@@ -21,7 +21,7 @@ TOLD = "And in the days of {king} it came to pass, that {king} went up, and {kin
 
 @pytest.fixture
 def folder(tmp_path):
-    """Twelve chapters, each with words of its own and two names."""
+    """Twelve chapters, each with its own words and two names."""
     for letter in "abcdefghijkl":
         told = TOLD.format(king=f"Ki{letter}ng", place=f"Pla{letter}ce")
         (tmp_path / f"{letter}.txt").write_text(f"{told}word{letter} " * 8)

@@ -335,7 +335,7 @@ class Solution:
         return self._values[quantity]
 
     def _constant_looked_for(self) -> int:
-        """Return the one value of the unknown quantity that leads to the value that is told."""
+        """Return the one value of the unknown quantity that leads to the given value."""
         [fact] = self.facts
         tried = np.arange(1, LARGEST + 1)
         values: dict[str, Any] = {self.unknown: tried.astype(float)}

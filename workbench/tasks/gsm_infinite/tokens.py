@@ -57,7 +57,7 @@ class WordTokens:
 class FileTokens(WordTokens):
     """Tokens of a tokenizer that gives back every text as it was.
 
-    Raises WorkbenchError: there is no such tokenizer, or it changes the text.
+    Raises WorkbenchError: the tokenizer is missing, or it changes the text.
     """
 
     def __init__(self, wording: Wording, named: str) -> None:

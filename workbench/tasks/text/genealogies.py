@@ -153,9 +153,7 @@ class Genealogies(Task):
             tokens[row, context - len(words) : context] = [self._ids[word] for word in words]
             fathers = {son: father for father, son in told}
             for number, (steps, name) in enumerate(asked):
-                answer = name
-                for _ in range(steps):
-                    answer = fathers[answer]
+                answer = _ancestor(fathers, name, steps)
                 first = context + QUERY * number
                 words = [RELATIONS[steps - 1], name, answer]
                 tokens[row, first : first + QUERY] = [self._ids[word] for word in words]
@@ -331,6 +329,13 @@ class Genealogies(Task):
         return f"{config.people} people, asked up to {counted(config.max_steps, 'step')} back"
 
 
+def _ancestor(fathers: dict[str, str], name: str, steps: int) -> str:
+    """Return who stands `steps` generations before a person."""
+    for _ in range(steps):
+        name = fathers[name]
+    return name
+
+
 @lru_cache(maxsize=16)
 def _chance(config: GenealogiesConfig) -> dict[str, ChanceLine]:
     """Return the chance lines, one of them measured on genealogies drawn for it."""
@@ -343,11 +348,8 @@ def _chance(config: GenealogiesConfig) -> dict[str, ChanceLine]:
         counts = Counter(name for pair in told for name in pair)
         common = max(counts, key=lambda name: counts[name])
         for steps, name in asked:
-            who = name
-            for _ in range(steps):
-                who = fathers[who]
             seen[steps] += 1
-            right[steps] += who == common
+            right[steps] += _ancestor(fathers, name, steps) == common
     levels = task.difficulties
     uniform = dict.fromkeys(levels, 1 / (config.people - 1))
     common_line = {level: right[level] / max(1, seen[level]) for level in levels}

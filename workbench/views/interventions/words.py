@@ -18,7 +18,7 @@ from workbench.views.interventions.model import InterventionCursor, asked_querie
 
 OMITS: Final = (
     "One pair, one model: an effect here need not hold over examples; measure that below. A pass "
-    "that is under way keeps the features and KV cache of its own reading."
+    "that has begun keeps its own features and KV cache."
 )
 OMITS_ERASED: Final = (
     "Setting a part to zero may break a model even if the part held nothing: compare with its "
@@ -26,7 +26,7 @@ OMITS_ERASED: Final = (
 )
 IN_VIEW: Final = {
     OMITS: (
-        " The model gives each answer with the right earlier ones of its own context in view, "
+        " The model gives each answer with the right earlier answers to its own context in view, "
         "which reveal that context whatever the memory holds; the first answer has none before it."
     ),
     OMITS_ERASED: " The model gives each answer with the right earlier ones in view.",
