@@ -119,15 +119,15 @@ def test_filters(lab, make):
     time.sleep(0.02)
     c = make("two", 2, 1)
     assert names(lab) == [c, a, b], "the newest experiment first, each in its order"
-    lab.receive({"kind": "filter", "text": "n = 2 sleep", "state": "", "sweep": ""})
+    lab.receive({"kind": "filter", "text": "n = 2 sleep", "state": "", "sweep": "", "turn": 1})
     assert names(lab) == [c, b]
-    lab.receive({"kind": "filter", "text": "", "state": "stopped", "sweep": ""})
+    lab.receive({"kind": "filter", "text": "", "state": "stopped", "sweep": "", "turn": 2})
     assert names(lab) == [b]
-    lab.receive({"kind": "filter", "text": "", "state": "", "sweep": "one"})
+    lab.receive({"kind": "filter", "text": "", "state": "", "sweep": "one", "turn": 3})
     assert names(lab) == [a, b]
     assert lab.screen.table.sweep_options == ["two", "one"]
     assert lab.screen.table.state_options == ["queued", "stopped", "finished"]
-    lab.receive({"kind": "filter", "text": "none such", "state": "", "sweep": "one"})
+    lab.receive({"kind": "filter", "text": "none such", "state": "", "sweep": "one", "turn": 4})
     assert names(lab) == []
 
 
@@ -151,22 +151,22 @@ def test_selected_runs_are_drawn_and_compared(lab, make):
     lab.draw()
     screen = lab.screen
     assert not any(map(shown, screen._figures.values())) and "Select runs" in screen.hint.object
-    lab.receive({"kind": "select", "names": [a, b, "gone"]})
+    lab.receive({"kind": "select", "names": [a, b, "gone"], "turn": 5})
     lab.draw()
     assert all(map(shown, screen._figures.values())) and not shown(screen.hint)
-    assert screen.table.selected == [a, b]
+    assert screen.table.choices["names"] == [a, b] and screen.table.choices["turn"] == 5
     assert (
         "sleep.passes" in screen.differences.object
         and "training.seed" not in screen.differences.object
     )
-    lab.receive({"kind": "select", "names": [a]})
+    lab.receive({"kind": "select", "names": [a], "turn": 6})
     lab.draw()
     assert not shown(screen._comparison)
 
 
 def test_a_figure_is_drawn_anew_only_when_its_runs_tell_more(lab, shared, make):
     a = make("one", 1, 0, "running", [(20, 0.4)], **identify())
-    lab.receive({"kind": "select", "names": [a]})
+    lab.receive({"kind": "select", "names": [a], "turn": 7})
     lab.draw()
     first = lab.curves.figures
     make("two", 1, 0)
@@ -196,7 +196,7 @@ def test_the_page_asks_whether_there_is_anything_new(lab, make):
 def test_data_is_saved_as_csv(lab, make):
     a = make("one", 1, 0, "running", [(20, 0.4)], **identify())
     b = make("one", 1, 1, "running", [(20, 0.6)], **identify())
-    lab.receive({"kind": "select", "names": [a, b]})
+    lab.receive({"kind": "select", "names": [a, b], "turn": 8})
     lab.draw()
     lab.save("learning")
     saved = lab.screen.downloads["learning"]
@@ -213,7 +213,7 @@ def test_data_is_saved_as_csv(lab, make):
 
 def test_several_experiments_are_told_apart_and_another_task_is_left_out(lab, shared, make):
     a, b = make("one", 1, 0, "finished", [(40, 0.5)]), make("two", 1, 0, "finished", [(40, 0.9)])
-    lab.receive({"kind": "select", "names": [a, b]})
+    lab.receive({"kind": "select", "names": [a, b], "turn": 9})
     lab.draw()
     assert lab.curves.note == ""
     lab.save("against_n")
@@ -223,7 +223,7 @@ def test_several_experiments_are_told_apart_and_another_task_is_left_out(lab, sh
     path = shared.runs / c / "experiment.toml"
     path.write_text(path.read_text().replace("queries = 2", "queries = 1"))
     shared.watch().look()
-    lab.receive({"kind": "select", "names": [a, c]})
+    lab.receive({"kind": "select", "names": [a, c], "turn": 10})
     lab.draw()
     assert "1 selected run has another task" in lab.screen.hint.object
     assert lab.curves.figures

@@ -27,7 +27,7 @@ from workbench.views.lab import rows as lab_rows
 from workbench.views.lab.figures import Curves
 from workbench.views.lab.screen import LabScreen
 from workbench.views.lab.start import LabStart
-from workbench.views.lab.state import NAMES, LabState
+from workbench.views.lab.state import FILTERS, NAMES, LabState
 from workbench.views.parts.notices import show_error, warn
 from workbench.views.parts.outbox import Changes, Outbox
 from workbench.views.parts.serial_queue import SerialQueue
@@ -115,9 +115,11 @@ class Lab(pn.viewable.Viewer):
         """Do what the table asks for."""
         kind = message.get("kind")
         if kind == "filter":
-            self.state.param.update(**{n: str(message[n]) for n in ("text", "state", "sweep")})
+            filters = {name: str(message[name]) for name in FILTERS}
+            self.state.param.update(**filters, turn=int(message["turn"]))
         elif kind == "select":
-            self.state.selected = [str(name) for name in message["names"]]
+            names = [str(name) for name in message["names"]]
+            self.state.param.update(selected=names, turn=int(message["turn"]))
         elif kind == "do":
             names = [str(name) for name in message["names"]]
             self.take(partial(self.act, str(message["action"]), names), key=None)
@@ -171,12 +173,13 @@ class Lab(pn.viewable.Viewer):
     def draw(self) -> None:
         """Bring every pane up to date."""
         seen = self.watch.seen
+        turn = self.state.turn  # before the choice it belongs to, which may change meanwhile
         self._version = seen.version
         if self._until and not any(_goes_on(seen, name) for name in self._until):
             self._said, self._until = "", frozenset()  # "4 runs are queued" has become untrue
         chosen = self.selected(seen)
         # the table goes ahead: figures take longer, and a stop must be seen at once
-        table = self.screen.runs(seen, self._table(seen, chosen))
+        table = self.screen.runs(seen, self._table(seen, chosen, turn))
         self._outbox.set(table + self._address())
         names = [run.name for run in chosen]
         self.watch.follow(self, names)
@@ -189,15 +192,15 @@ class Lab(pn.viewable.Viewer):
         wanted = set(self.state.selected)
         return [run for run in seen.runs if run.name in wanted]
 
-    def _table(self, seen: Seen, chosen: list[Run]) -> dict[str, Any]:
+    def _table(self, seen: Seen, chosen: list[Run], turn: int) -> dict[str, Any]:
         state = self.state
         present = {lab_rows.shown_state(run, seen) for run in seen.runs}
-        filters = {"text": state.text, "state": state.state, "sweep": state.sweep}
+        filters = {name: getattr(state, name) for name in FILTERS}
+        names = [run.name for run in chosen]
         return {
-            **filters,
             "rows": lab_rows.rows(seen, arms=TITLES, **filters),
             "states": [(run.name, run.state) for run in chosen],
-            "selected": [run.name for run in chosen],
+            "choices": {"turn": turn, "names": names, **filters},
             "state_options": [s for s in lab_rows.SHOWN_STATES if s in present or s == state.state],
             "sweep_options": lab_rows.sweeps_of(seen.runs),
             "counts": lab_rows.counts(seen),

@@ -49,13 +49,14 @@ export function render({model, el}) {
     make("div", {class: "below"}, chosen, buttons), said, trash, dialog)
 
   const rows = new Map() // name -> {node, parts, key}
-  let selected = new Set(model.selected)
+  let selected = new Set(model.choices.names)
+  let turn = 0 // of the newest choice; an answer to an older one must not undo it
   let offset = 0
 
   const send = (action, names) => model.send_msg({kind: "do", action, names})
   const many = (names) => names.length === 1 ? "1 run" : `${names.length} runs`
   const selection = () => [...selected]
-  const choose = () => model.send_msg({kind: "select", names: selection()})
+  const choose = () => model.send_msg({kind: "select", names: selection(), turn: ++turn})
 
   const confirm = (title, names, warn, answer, act) => {
     const yes = make("button", {type: "button", class: "danger"}, answer)
@@ -183,9 +184,9 @@ export function render({model, el}) {
     node.value = value
   }
   const filters = () => {
-    options(state, "All states", model.state_options, model.state)
-    options(sweep, "All experiments", model.sweep_options, model.sweep)
-    if (text.getRootNode().activeElement !== text) text.value = model.text
+    options(state, "All states", model.state_options, model.choices.state)
+    options(sweep, "All experiments", model.sweep_options, model.choices.sweep)
+    if (text.getRootNode().activeElement !== text) text.value = model.choices.text
   }
   const tell = () => {
     if (counts.textContent !== model.counts) counts.textContent = model.counts
@@ -207,7 +208,7 @@ export function render({model, el}) {
   }
 
   let timer = 0
-  const filter = () => model.send_msg({kind: "filter", text: text.value, state: state.value, sweep: sweep.value})
+  const filter = () => model.send_msg({kind: "filter", text: text.value, state: state.value, sweep: sweep.value, turn: ++turn})
   text.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(filter, 200) })
   state.addEventListener("change", filter)
   sweep.addEventListener("change", filter)
@@ -222,8 +223,13 @@ export function render({model, el}) {
   })
   model.on("rows", draw)
   model.on("states", mark)
-  model.on("selected", () => { selected = new Set(model.selected); mark() })
-  for (const name of ["state_options", "sweep_options", "text", "state", "sweep"]) model.on(name, filters)
+  model.on("choices", () => {
+    if (model.choices.turn < turn) return
+    selected = new Set(model.choices.names)
+    mark()
+    filters()
+  })
+  for (const name of ["state_options", "sweep_options"]) model.on(name, () => { if (model.choices.turn >= turn) filters() })
   for (const name of ["counts", "said", "waiting"]) model.on(name, tell)
   model.on("trash", fillTrash)
   const clock = setInterval(ages, AGE_EVERY)

@@ -72,12 +72,12 @@ class RunTable(Messenger):
 
     rows = param.List(default=[], doc="The rows shown, as `workbench.views.lab.rows.row` returns.")
     states = param.List(default=[], doc="(name, state) of every selected run, shown or not.")
-    selected = param.List(default=[], doc="Names of the selected runs.")
+    choices = param.Dict(
+        default={"turn": 0, "names": [], "text": "", "state": "", "sweep": ""},
+        doc="Selected names and filters, as of the browser's `turn`.",
+    )
     state_options = param.List(default=[], doc="States to filter by.")
     sweep_options = param.List(default=[], doc="Experiments to filter by.")
-    text = param.String("", doc="Filter: words in the name.")
-    state = param.String("", doc="Filter: a state, empty for all.")
-    sweep = param.String("", doc="Filter: an experiment, empty for all.")
     counts = param.String("", doc="How many runs are in each state.")
     said = param.String("", doc="What came of the last action.")
     waiting = param.Boolean(False, doc="Whether runs wait and no queue is working.")

@@ -12,6 +12,7 @@ from workbench.views.lab.rows import SHOWN_STATES
 
 NAMES = {"text": "text", "state": "state", "sweep": "experiment", "selected": "runs"}
 """Parameters and their names in the address."""
+FILTERS = ("text", "state", "sweep")
 LONGEST = 100
 
 
@@ -22,10 +23,11 @@ class LabState(param.Parameterized):
     state = param.String("", doc="State to be shown; empty for all.")
     sweep = param.String("", doc="Experiment to be shown; empty for all.")
     selected = param.List(default=[], item_type=str, doc="Names of the selected runs.")
+    turn = param.Integer(0, doc="Number of the browser's newest choice; set after the choice.")
 
     def address(self) -> dict[str, str]:
         """Return the state as the address says it; what is not set is left out."""
-        found = {NAMES[name]: getattr(self, name) for name in ("text", "state", "sweep")}
+        found = {NAMES[name]: getattr(self, name) for name in FILTERS}
         found[NAMES["selected"]] = ",".join(self.selected)
         return {name: value for name, value in found.items() if value}
 
