@@ -7,7 +7,9 @@
     python data/make.py --table              no training: tables of docs/method.md and of the cards
 
 Each run is ``workbench train data/configs/NAME.toml --set training.seed=SEED``, resumed if it was
-cut off, skipped if it is finished. The bundled checkpoint is always that of seed 0, never the best.
+cut off, skipped if it is finished. Models in `SWEPT` are collected from the runs of a sweep, which
+trains them with the arms that they are compared with. The bundled checkpoint is always that of seed
+0, never the best.
 """
 
 from __future__ import annotations
@@ -41,13 +43,16 @@ CLOSE = 0.003
 SEEDS_TITLE = "## Over training seeds"
 NO_CONTEXT = "no context"
 SEEDS = (0, 1, 2)
+SWEPT = {"variables-story": "variables-story.sleep-n4"}
+"""Models that a sweep of the same name trains from the runs of another one, and which arm."""
 
 
 def main() -> None:
     """Read the options, train what is missing, collect what is finished."""
     names = sorted(path.stem for path in (DATA / "configs").glob("*.toml"))
+    bundled = sorted(path.name for path in (DATA / "checkpoints").iterdir() if path.is_dir())
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
+    parser.add_argument("--only", nargs="+", choices=names, default=bundled, metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
@@ -82,7 +87,7 @@ def main() -> None:
 
 def run_folder(name: str, seed: int, runs: Path) -> Path:
     """Return where a run lives."""
-    return runs / f"{name}-seed{seed}"
+    return runs / f"{SWEPT.get(name, name)}-seed{seed}"
 
 
 def train(name: str, seed: int, runs: Path) -> bool:
@@ -90,6 +95,9 @@ def train(name: str, seed: int, runs: Path) -> bool:
     folder = run_folder(name, seed, runs)
     if finished(folder):
         return True
+    if name in SWEPT:
+        print(f"{folder.name} is missing: workbench sweep data/sweeps/{name}.toml", flush=True)
+        return False
     config = str(DATA / "configs" / f"{name}.toml")
     command = [sys.executable, "-m", "workbench.cli", "train", config]
     command += ["--set", f"training.seed={seed}", "--out", str(folder), "--resume"]
@@ -121,7 +129,9 @@ def collect(name: str, seeds: list[int], runs: Path) -> None:
                 folder,
                 name,
                 DATA / "checkpoints" / name,
-                command=f"workbench train data/configs/{name}.toml --set training.seed=0",
+                command=f"workbench sweep data/sweeps/{name}.toml"
+                if name in SWEPT
+                else f"workbench train data/configs/{name}.toml --set training.seed=0",
                 metrics=metrics,
             )
     entries = {seed: entries[seed] for seed in sorted(entries, key=int)}
