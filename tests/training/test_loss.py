@@ -59,6 +59,23 @@ def test_the_loss_reaches_the_weights_through_the_sleep(tiny_model):
     assert model.embedding.weight.grad[[1, 2, 4]].abs().sum(1).all(), "tokens of the sleep alone"
 
 
+def test_nothing_is_read_after_the_last_label(tiny_model):
+    """Two windows, each read awake and slept on: the second sleep would change no loss."""
+    batch = make_batch(TOKENS, ANSWERS, loss=[[0, 1, 1, 1, 0, 1, 1, 1]] * 2)
+    sleep = SleepConfig(window=4, passes=2, order="predict_then_sleep")
+    pulled, model = [], tiny_model()
+    events = (pulled.append(event) or event for event in read(model, batch, sleep))
+    loss = masked_cross_entropy(events)
+    kinds = [type(event).__name__ for event in pulled]
+    assert kinds == ["Wake", "SleepPass", "SleepPass", "Eviction", "Wake"]
+    whole = list(read(model, batch, sleep))
+    assert len(whole) == 8
+    logits = torch.cat([e.logits[:, :-1] for e in whole if isinstance(e, Wake)], dim=1)
+    target = torch.as_tensor(batch.tokens)[:, [1, 2, 3, 5, 6, 7]]
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten())
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
 @pytest.mark.parametrize("loss", [[[0] * 8] * 2, [[0, 0, 0, 0, 1, 0, 0, 0]] * 2])
 def test_nothing_to_predict_is_an_error(loss):
     """No label, or none that follows a token of its window."""

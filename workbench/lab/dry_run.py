@@ -139,7 +139,7 @@ def _cost(experiment: Experiment, passes: int, batch: Batch) -> Cost:
             head = 2 * tokens * model.width * model.vocabulary
             awake += sleep.wake_passes * sum(full for full, _ in costs) + head
             if batch.loss_mask[:, row.start : row.stop].any():
-                labelled = asleep + awake  # what follows the last label has no backward
+                labelled = asleep + awake  # training ends with the last label
         elif memories:
             for i, (full, write) in enumerate(costs):
                 times = passes if begin <= i < end else 1
@@ -147,7 +147,7 @@ def _cost(experiment: Experiment, passes: int, batch: Batch) -> Cost:
                 last = memories[-1]
                 unread = 0 if i < last else full - (write if i == last else 0)
                 asleep += times * full - unread
-    return Cost(asleep + awake + (FORWARD_AND_BACKWARD - 1) * labelled, asleep, awake)
+    return Cost(FORWARD_AND_BACKWARD * labelled, asleep, awake)
 
 
 def _block(model: ModelConfig, kind: str, tokens: int, keys: int) -> tuple[float, float]:

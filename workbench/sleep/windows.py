@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,6 +40,8 @@ class Window:
     """Whether any token of any sequence is to be predicted: then the window is read awake."""
     predicted: int
     """Tokens with a label that have a position before them in the window."""
+    more_loss: bool = True
+    """Whether a later window has labels; without any, training need not read on."""
     isolated: int = 0
     """Tokens of each query, if the window holds queries that do not see each other; else 0."""
 
@@ -102,6 +105,8 @@ def split_windows(
     """
     tokens, loss_mask, valid = on_device or to_device(batch, device)
     windows = []
+    labelled = np.flatnonzero(batch.loss_mask.any(axis=0))
+    last_label = int(labelled[-1]) if labelled.size else -1
     for index, (start, stop) in enumerate(batch.windows(length)):
         part = slice(start, stop)
         padded = mask_padding and not batch.valid[:, part].all()
@@ -115,6 +120,7 @@ def split_windows(
                 loss_mask[:, part],
                 bool(batch.loss_mask[:, part].any()),
                 int(batch.loss_mask[:, part][:, 1:].sum()),
+                last_label >= stop,
                 batch.isolated if start == batch.context_tokens else 0,
             )
         )

@@ -20,9 +20,10 @@ UNLABELLED = -100
 
 
 def masked_cross_entropy(events: Iterable[Event]) -> Tensor:
-    """Exhaust the events of one batch; return the mean cross-entropy per predicted token, nats.
+    """Return the mean cross-entropy per predicted token of one batch, nats.
 
-    Each token with a label is predicted from the position before it in the same window. Raises
+    Each token with a label is predicted from the position before it in the same window. Events are
+    pulled up to the last window with labels: a sleep after it changes no loss. Raises
     WorkbenchError: nothing is to be predicted.
     """
     total: Tensor | None = None
@@ -43,6 +44,8 @@ def masked_cross_entropy(events: Iterable[Event]) -> Tensor:
             total = loss if total is None else total + loss
             count = mask.sum() if count is None else count + mask.sum()
             predicted += event.window.predicted
+            if not event.window.more_loss:
+                break
     if total is None or count is None or not predicted:
         raise WorkbenchError(
             "a batch without a token to be predicted",
