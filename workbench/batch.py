@@ -94,6 +94,11 @@ class Batch:
         arrays["answer_of"] = np.where(arrays["answer_of"] == query, 0, -1)
         return Batch(**arrays, difficulty=self.difficulty[:, [query]], isolated=self.isolated)
 
+    def answer_starts(self) -> np.ndarray:
+        """Return the first token of each answer, int64 [example, query]; -1 where there is none."""
+        is_answer = self.answer_of[:, :, None] == np.arange(self.difficulty.shape[1])
+        return np.where(is_answer.any(axis=1), is_answer.argmax(axis=1), -1)
+
     def examples(self, index: slice | np.ndarray) -> Batch:
         """Return the batch of the examples selected by `index`."""
         arrays = {name: getattr(self, name)[index] for name in ARRAYS}

@@ -83,8 +83,6 @@ def test_what_does_not_fit_is_refused(tiny_model):
         read_on(model, batch.examples(slice(2)), SLEEP, boundaries[1, 1])
     with pytest.raises(WorkbenchError, match="fix N"):
         read_boundaries(model, batch, SleepConfig(window=4, passes=RandomPasses()))
-    with pytest.raises(WorkbenchError, match="a window is either read awake or slept on"):
-        read_boundaries(model, batch, SleepConfig(window=4, order="predict_then_sleep"))
 
 
 def isolated():

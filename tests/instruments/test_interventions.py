@@ -238,7 +238,7 @@ def test_erasing_the_head_that_is_read():
 
 
 def test_what_cannot_be_done_is_refused():
-    with pytest.raises(WorkbenchError, match="before the first answer|one of"):
+    with pytest.raises(WorkbenchError, match="before the answers|one of"):
         effects_of(None, boundaries=[(2, 0)])
     with pytest.raises(WorkbenchError, match="method 'half'"):
         ablation_effects(Notebook(), RECIPIENT, SLEEP, methods=("half",))

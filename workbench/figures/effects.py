@@ -134,6 +134,8 @@ def ablation_map(
     for k in both[dims.DIFFICULTY].values.tolist():
         lost = both.sel({dims.DIFFICULTY: k, dims.CONTROL: "ablation"}, drop=True)
         intact = effects["intact_accuracy"].sel({dims.DIFFICULTY: k}, drop=True)
+        if dims.WINDOW in intact.dims:
+            intact = intact.sel({dims.WINDOW: window}, drop=True)
         tables[level_words(k, word)] = lost - intact
         for control in controls:
             other = both.sel({dims.DIFFICULTY: k, dims.CONTROL: control}, drop=True)

@@ -1,7 +1,9 @@
 """Every boundary of one reading, and reading on from one: what causes and lenses start from.
 
 A boundary has an index ``(window, sleep_pass)``: sleep_pass 0 is before the window, n after its nth
-pass. A window that is read awake has only the boundary before it.
+pass. A window that is read awake has only the boundary before it. With predict_then_sleep most
+windows are read twice, and "window" numbers the readings, as in a trace: that awake, then that
+asleep, whose sleep_pass 0 comes after the wake.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,9 +26,20 @@ from workbench.sleep import (
     boundary_after,
     read,
 )
+from workbench.sleep.windows import Reading, readings
 
 BoundaryIndex = tuple[int, int]
 """Window and sleep pass of a boundary."""
+
+
+def windows_read(batch: Batch, sleep: SleepConfig) -> list[Reading]:
+    """Return what the windows of boundary indices are: the readings of a batch, in order.
+
+    With predict_then_sleep those after the last wake are left out: nothing is answered from there.
+    """
+    rows = readings(batch, sleep)
+    awake = [number for number, row in enumerate(rows) if row.awake]
+    return rows[: awake[-1] + 1] if awake and sleep.order != "mask" else rows
 
 
 @torch.no_grad()
@@ -41,26 +55,47 @@ def read_boundaries(
     boundaries.
     """
     known_passes(sleep)
+    rows = windows_read(batch, sleep)
+    entry = {(row.window, row.awake): number for number, row in enumerate(rows)}
     boundaries = {(0, 0): before_window(0, model.empty_memory(len(batch)))}
-    last = len(batch.windows(sleep.window))
     for event in read(model, batch, sleep):
-        if not isinstance(event, Wake):
-            boundary = boundary_after(event)
-            boundaries[boundary.window, boundary.sleep_pass] = boundary
-    del boundaries[last, 0]  # after everything: nothing is read from there
+        if isinstance(event, Wake) and event.window.index == rows[-1].window:
+            break  # nothing is answered after it
+        boundary = boundary_after(event)
+        number = entry.get((boundary.window, False))
+        if not (boundary.woken or boundary.sleep_pass):
+            number = entry.get((boundary.window, True), number)
+        if number is not None:
+            boundaries[number, boundary.sleep_pass] = boundary
     return boundaries
 
 
-def read_on(model: SleepingModel, batch: Batch, sleep: SleepConfig, start: Boundary) -> list[Wake]:
+def read_on(
+    model: SleepingModel,
+    batch: Batch,
+    sleep: SleepConfig,
+    start: Boundary,
+    *,
+    until: int | None = None,
+) -> list[Wake]:
     """Read on from a boundary, as it was left or with its memory changed; return what it answers.
 
-    Gradients are kept, so that a caller may ask for those of the memory it put in.
+    Gradients are kept, so that a caller may ask for those of the memory it put in. `until`: a
+    token, after whose window nothing is read; by default the last one that is answered.
 
     Raises WorkbenchError: the boundary holds another number of examples than `batch`, or this
     reading lacks it.
     """
     check_examples(start, batch)
-    return [e for e in read(model, batch, sleep, start=start) if isinstance(e, Wake)]
+    labels = np.flatnonzero(batch.loss_mask.any(axis=0))
+    last = int(labels.max(initial=-1)) if until is None else until
+    wakes = []
+    for event in read(model, batch, sleep, start=start):
+        if isinstance(event, Wake):
+            wakes.append(event)
+            if event.window.stop > last:
+                break  # a sleep may follow, which answers nothing
+    return wakes
 
 
 def at(boundaries: Mapping[BoundaryIndex, Boundary], boundary: BoundaryIndex) -> Boundary:
@@ -82,12 +117,32 @@ def before_answers(batch: Batch, sleep: SleepConfig) -> BoundaryIndex:
 
     Raises WorkbenchError: nothing in the batch is to be answered.
     """
-    for window, (start, stop) in enumerate(batch.windows(sleep.window)):
-        if batch.loss_mask[:, start:stop].any():
-            return window, 0
-    raise WorkbenchError(
-        "a batch without labels", "tokens to be predicted", "check the task's settings"
-    )
+    return _answered(batch, sleep)[0], 0
+
+
+def last_boundary(batch: Batch, sleep: SleepConfig) -> BoundaryIndex:
+    """Return the last boundary at which the memory may be changed.
+
+    In the order "mask" that is `before_answers`. With predict_then_sleep windows are answered all
+    along: it is the one before the last wake.
+
+    Raises WorkbenchError: nothing in the batch is to be answered.
+    """
+    return _answered(batch, sleep)[-1 if sleep.order != "mask" else 0], 0
+
+
+def _answered(batch: Batch, sleep: SleepConfig) -> list[int]:
+    """Return the windows of boundary indices in which something is answered."""
+    found = [
+        number
+        for number, row in enumerate(readings(batch, sleep))
+        if row.awake and batch.loss_mask[:, row.start : row.stop].any()
+    ]
+    if not found:
+        raise WorkbenchError(
+            "a batch without labels", "tokens to be predicted", "check the task's settings"
+        )
+    return found
 
 
 def of_examples(boundary: Boundary, index: Tensor | slice) -> Boundary:
@@ -104,15 +159,8 @@ def of_examples(boundary: Boundary, index: Tensor | slice) -> Boundary:
 def known_passes(sleep: SleepConfig) -> int:
     """Return N.
 
-    Raises WorkbenchError: N is random or decided by a rule; or windows are read awake and then
-    slept on, so that pass 0 of one could be before the wake or after it.
+    Raises WorkbenchError: N is random or decided by a rule.
     """
-    if sleep.order != "mask":
-        raise WorkbenchError(
-            f"sleep.order = {sleep.order!r}",
-            "the order 'mask', in which a window is either read awake or slept on",
-            "record a trace, which has both of a window, or set sleep.order = 'mask'",
-        )
     if not isinstance(sleep.passes, int):
         raise WorkbenchError(
             f"sleep.passes = {sleep.passes.kind!r}",
@@ -137,15 +185,21 @@ def check_examples(boundary: Boundary, batch: Batch) -> None:
 
 
 def slept_on(batch: Batch, sleep: SleepConfig) -> list[int]:
-    """Return the indices of the windows without labels.
+    """Return the windows that are slept on, as boundary indices number them.
 
-    Raises WorkbenchError: every window carries labels.
+    Raises WorkbenchError: there are none.
     """
-    asleep = [
-        window
-        for window, (start, stop) in enumerate(batch.windows(sleep.window))
-        if not batch.loss_mask[:, start:stop].any()
-    ]
+    asleep = [n for n, row in enumerate(windows_read(batch, sleep)) if not row.awake]
+    if not asleep and sleep.passes == 0:
+        raise WorkbenchError(
+            "N = 0, which sleeps on nothing", "a sleep", "choose N of 1 or more with --passes"
+        )
+    if not asleep and sleep.order != "mask":
+        raise WorkbenchError(
+            f"sleep.window = {sleep.window}: nothing is answered after a sleep",
+            "a window to sleep on, and one to answer after it",
+            "choose a shorter window or a longer text",
+        )
     if not asleep:
         raise WorkbenchError(
             f"sleep.window = {sleep.window}: every window carries labels",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +25,11 @@ from workbench.instruments.boundaries import (
     at,
     before_answers,
     known_passes,
+    last_boundary,
     of_examples,
     read_boundaries,
     read_on,
+    windows_read,
 )
 from workbench.instruments.controls import PATCH, RANDOM, UNRELATED
 from workbench.instruments.patching import components as parts
@@ -46,7 +49,7 @@ from workbench.tasks.base import Task
 from workbench.trace.answers import answer_scores
 
 DIRECTIONS = ("denoise", "noise")
-ZERO, MEAN = "zero", "mean"
+ZERO, MEAN, OTHER = "zero", "mean", "another example's"
 
 Reading = Mapping[BoundaryIndex, Boundary]
 
@@ -194,21 +197,24 @@ def ablation_effects(
     seed: int = 0,
     on_progress: Callable[[int], None] | None = None,
 ) -> xr.Dataset:
-    """Erase or scale parts of the memory, and read on.
+    """Erase, exchange or scale parts of the memory, and read on.
 
     - model, batch, sleep: the network, the examples, and a fixed N.
     - boundaries, components: as in `patch_effects`; None is every boundary slept on, and all of S.
-    - methods: "zero", "mean" (over the batch's examples), or a factor that the part is scaled by.
+      With predict_then_sleep up to the last wake.
+    - methods: "zero", "mean" (over the batch's examples), "another example's" (that of the example
+      before), or a factor that the part is scaled by.
     - seed, on_progress: as in `patch_effects`.
 
     Result: over (procedure, control = "ablation" and "random of equal norm", component, window,
     sleep_pass, example, query): ``log_prob``, ``logit_diff`` and ``correct`` as `answer_scores`
     gives them; over (example, query) the same as ``intact_...``, from the memory left alone. NaN
-    where an example has no such query.
+    where an example has no such query, or where it was answered before. With predict_then_sleep
+    ``intact_...`` is over window too: the queries that are still to be answered.
     """
     passes = known_passes(sleep)
     reading, names = read_boundaries(model, batch, sleep), ("log_prob", "logit_diff", "correct")
-    sweep = _sweep(reading, before_answers(batch, sleep), boundaries, components, on_progress)
+    sweep = _sweep(reading, last_boundary(batch, sleep), boundaries, components, on_progress)
 
     def scores(start: Boundary) -> np.ndarray:
         found = answer_scores(read_on(model, batch, sleep, start), batch)
@@ -226,8 +232,15 @@ def ablation_effects(
     procedures = [m if isinstance(m, str) else f"x {m:g}" for m in methods]
     labels = {dims.PROCEDURE: procedures, dims.CONTROL: ["ablation", RANDOM]}
     effects = sweep.laid_out(dict(zip(names, np.stack(found, axis=1), strict=True)), labels, batch)
-    for name, values in zip(names, scores(reading[sweep.last]), strict=True):
-        effects[f"intact_{name}"] = (dims.EXAMPLE, dims.QUERY), values
+    axes: tuple[str, ...] = (dims.EXAMPLE, dims.QUERY)
+    intact = scores(reading[before_answers(batch, sleep)])
+    if sleep.order != "mask":
+        axes, rows = (dims.WINDOW, *axes), windows_read(batch, sleep)
+        begin = batch.answer_starts()
+        later = [begin >= rows[window].stop for window in effects[dims.WINDOW].values]
+        intact = np.where(later, intact[:, None], np.nan)
+    for name, values in zip(names, intact, strict=True):
+        effects[f"intact_{name}"] = axes, values
     for score in effects.data_vars.values():
         if "correct" not in str(score.name):
             score.attrs["units"] = "nat"
@@ -280,26 +293,27 @@ def exists(part: Part, boundary: BoundaryIndex) -> bool:
 
 
 def ablated(memory: Memory, component: Component, method: str | float) -> Memory:
-    """Return the memory with a part set to "zero" or "mean", or scaled by a factor."""
-    if isinstance(method, str):
-        check_choice("method", method, (ZERO, MEAN))
-        return parts.ablate(memory, component, mean=method == MEAN)
-    return parts.scale(memory, component, float(method))
+    """Return the memory with a part set to "zero", "mean" or another's, or scaled by a factor."""
+    if not isinstance(method, str):
+        return parts.scale(memory, component, float(method))
+    instead: dict[str, Any] = {ZERO: torch.zeros_like, MEAN: parts.mean_of, OTHER: parts.of_another}
+    check_choice("method", method, instead)
+    return parts.ablate(memory, component, instead[method])
 
 
 def check_before(boundary: BoundaryIndex, last: BoundaryIndex) -> None:
-    """Raise a WorkbenchError if a boundary comes after `last`, that before the first answer."""
+    """Raise a WorkbenchError if a boundary comes after `last`, as from `last_boundary`."""
     if boundary > last:
         raise WorkbenchError(
             f"window {boundary[0]}, sleep pass {boundary[1]}",
-            f"a boundary up to ({last[0]}, {last[1]}), before the first answer",
-            "change the memory before anything is answered",
+            f"a boundary up to ({last[0]}, {last[1]}), before the answers that are compared",
+            "change the memory earlier",
         )
 
 
 @dataclass(frozen=True)
 class _Sweep:
-    """Parts of S to change, one at a time, at boundaries up to `last`, before the first answer."""
+    """Parts of S to change, one at a time, at boundaries up to `last`."""
 
     chosen: list[Part]
     boundaries: list[BoundaryIndex]

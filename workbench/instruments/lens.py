@@ -23,8 +23,10 @@ from workbench.instruments.boundaries import (
     known_passes,
     read_boundaries,
     slept_on,
+    windows_read,
 )
 from workbench.instruments.clustered import Estimate, by_difficulty, mean, share, with_chance
+from workbench.instruments.recorded import asleep_of
 from workbench.model import Memory
 from workbench.sleep import Boundary, SleepingModel, read, wake_now
 from workbench.tasks.base import Task
@@ -45,7 +47,8 @@ def lens(
     """Wake the model after every pass, and score what it answers.
 
     Windows to sleep on that have not come yet are skipped: at window w the model knows what it
-    has read up to there, and queries about the rest are guesses.
+    has read up to there, and queries about the rest are guesses. With predict_then_sleep later
+    windows are read awake alone (`wake_now`), and the scores of windows already read are missing.
 
     - on_progress: called with the number of passes done since the last call.
 
@@ -57,14 +60,13 @@ def lens(
     Raises WorkbenchError: N is not a number, or nothing is slept on.
     """
     passes = known_passes(sleep)
-    asleep = slept_on(batch, sleep)
+    asleep, rows = slept_on(batch, sleep), windows_read(batch, sleep)
     boundaries = read_boundaries(model, batch, sleep)
     scores = []
     for boundary in product(asleep, range(passes + 1)):
         memory = ended_here(model, batch, sleep, boundaries, boundary)
-        scores.append(
-            answer_scores(wake_now(model, batch, sleep, memory, after=boundary[0]), batch)
-        )
+        wakes = wake_now(model, batch, sleep, memory, after=rows[boundary[0]].window)
+        scores.append(answer_scores(wakes, batch))
         if on_progress is not None:
             on_progress(1)
     axes = (dims.WINDOW, dims.SLEEP_PASS, dims.EXAMPLE, dims.QUERY)
@@ -96,7 +98,8 @@ def lens_of(trace: xr.DataTree) -> xr.Dataset:
             "record it with a task that has queries, or use lens with the model",
         )
     found = trace["readout"].to_dataset()[list(SCORES)]
-    asleep = np.flatnonzero((found["rank"] > 0).any((dims.EXAMPLE, dims.SLEEP_PASS, dims.QUERY)))
+    answered = (found["rank"] > 0).any((dims.EXAMPLE, dims.SLEEP_PASS, dims.QUERY))
+    asleep = np.flatnonzero(answered.values & asleep_of(trace))
     found = found.isel({dims.WINDOW: asleep})
     difficulty = trace["inputs"]["difficulty"].variable
     kept = [name for name in (dims.WINDOW, dims.SLEEP_PASS) if name in found.coords]

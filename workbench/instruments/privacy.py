@@ -24,7 +24,7 @@ from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.attributing.continuation import stacked
-from workbench.instruments.boundaries import known_passes, slept_on
+from workbench.instruments.boundaries import known_passes, slept_on, windows_read
 from workbench.instruments.controls import UNTRAINED
 from workbench.instruments.probes import probe_states
 from workbench.instruments.probing.features import fast_weights, untrained
@@ -92,8 +92,10 @@ def recovery(
         states, texts, groups, compared={UNTRAINED: blank}, controls=False, **options
     )
     result = _of_texts(found, texts).rename(item_accuracy="token_recovered")
-    window = result[dims.WINDOW] - result[dims.SOURCE_WINDOW]
-    return result.assign_coords(age=window)
+    read_as = np.array([row.window for row in windows_read(batch, sleep)])
+    axes = dims.WINDOW, dims.SOURCE_WINDOW
+    window, source = (read_as[result[dim].values] for dim in axes)
+    return result.assign_coords(age=(axes, window[:, None] - source))
 
 
 def recovery_after(
@@ -160,21 +162,24 @@ def answers_after(
     - model, batch, sleep, others: as in `recovery_after`.
 
     Result: bool ``(treatment, example, query)``: the model wakes with the treated memory and reads
-    the windows with queries that follow the last sleep.
+    the windows with queries that follow the last sleep. Coordinate ``asked (example, query)``:
+    which queries those are.
 
     Raises WorkbenchError: N is random, or nothing is slept on.
     """
     known_passes(sleep)
-    last = slept_on(batch, sleep)[-1]
-    parts = []
+    last = _last_slept(batch, sleep)
+    parts, asked = [], []
     for part, memories in _memories(model, batch, sleep, others):
-        wakes = [wake_now(model, part, sleep, memory, after=last) for memory in memories]
-        parts.append(np.stack([answer_scores(w, part)["correct"].values for w in wakes]))
-    names = _names(others)
+        wakes = (wake_now(model, part, sleep, memory, after=last) for memory in memories)
+        scores = [answer_scores(w, part) for w in wakes]
+        parts.append(np.stack([each["correct"].values for each in scores]))
+        asked.append(scores[0]["rank"].values > 0)
+    cases = (dims.EXAMPLE, dims.QUERY)
     return xr.DataArray(
         np.concatenate(parts, axis=1),
-        {dims.TREATMENT: names},
-        (dims.TREATMENT, dims.EXAMPLE, dims.QUERY),
+        {dims.TREATMENT: _names(others), "asked": (cases, np.concatenate(asked))},
+        (dims.TREATMENT, *cases),
     )
 
 
@@ -185,8 +190,9 @@ def text_targets(batch: Batch, sleep: SleepConfig, symbols: Sequence[str]) -> li
     """
     targets = []
     places = min(sleep.window, batch.tokens.shape[1])
+    rows = windows_read(batch, sleep)
     for window in slept_on(batch, sleep):
-        part = slice(*batch.windows(sleep.window)[window])
+        part = slice(rows[window].start, rows[window].stop)
         labels = np.full((len(batch), places), -1, dtype=np.int64)
         said = np.where(batch.valid[:, part], batch.tokens[:, part], -1)
         labels[:, : said.shape[1]] = said
@@ -257,11 +263,16 @@ def _names(others: Sequence[Batch]) -> list[str]:
 
 def _slept(model: SleepingModel, batch: Batch, sleep: SleepConfig, memory: Memory | None) -> Memory:
     """Return what crosses the boundary after the last window slept on."""
-    last = slept_on(batch, sleep)[-1]
+    last = _last_slept(batch, sleep)
     for event in read(model, batch, sleep, memory=memory):
         if isinstance(event, Eviction) and event.window.index == last:
             return event.memory
     raise AssertionError("every window ends with an eviction")
+
+
+def _last_slept(batch: Batch, sleep: SleepConfig) -> int:
+    """Return the index of the last window that is slept on."""
+    return windows_read(batch, sleep)[slept_on(batch, sleep)[-1]].window
 
 
 def _of_texts(found: xr.Dataset, texts: Sequence[ProbeTarget]) -> xr.Dataset:

@@ -10,7 +10,7 @@ do with the item, then the model uses what the probe reads.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any, Final
@@ -114,7 +114,7 @@ def steer(
                 return result.assign_attrs(complete=0)
             train, validation, _ = (target.labels[fold] for fold in folds)
             probe = fit(factors, train, len(target.classes), held_out, validation)
-            of_test = target.of_examples(folds.test)
+            of_test = asked.about_later(target.of_examples(folds.test))
             rng = np.random.default_rng([seed, 2, sleep_pass, layer, t])
             found = asked.steered(of_test, turn(of_test, probe, asked.features, rng), probe, index)
             place = (seed, sleep_pass, layer, target.name, folds.test)
@@ -199,6 +199,11 @@ class _Asked:
         wakes = read_on(self.model, self.batch, self.sleep, start)
         likely = np.nan_to_num(answer_probabilities(wakes, self.batch), nan=-1)
         return np.where(likely.max(axis=-1) < 0, -1, likely.argmax(axis=-1))
+
+    def about_later(self, target: ProbeTarget) -> ProbeTarget:
+        """Return the target, asked about by those queries alone that are answered from here on."""
+        later = np.take_along_axis(self.before, np.maximum(target.asked_by, 0), axis=1) >= 0
+        return replace(target, asked_by=np.where(later, target.asked_by, -1))
 
     def steered(
         self, target: ProbeTarget, todo: Turn, probe: Fit, index: Mapping[str, Any]

@@ -31,13 +31,17 @@ class AblationSettings(Settings):
 
 
 def run(checkpoint: Checkpoint, settings: AblationSettings, reporter: Reporter) -> xr.Dataset:
-    """Set each part to zero, to its mean and to half, and let the model answer."""
-    from workbench.instruments.interventions import MEAN, ZERO, ablation_effects
+    """Set each part to zero, to its mean and to half, and let the model answer.
+
+    With predict_then_sleep to another example's, not to half: the patch of a text, which has no
+    answers but its own.
+    """
+    from workbench.instruments.interventions import MEAN, OTHER, ZERO, ablation_effects
     from workbench.instruments.patching.effects import ablations_by_difficulty
 
     batch, sleep = drawn(checkpoint, settings)
     parts, places = parts_of(checkpoint, batch, sleep, settings.parts)
-    methods = (ZERO, MEAN, 0.5)
+    methods = (ZERO, MEAN, 0.5 if sleep.order == "mask" else OTHER)
     effects = ablation_effects(
         checkpoint.model,
         batch,

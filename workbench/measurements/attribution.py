@@ -9,6 +9,7 @@ import xarray as xr
 from pydantic import Field
 
 from workbench import dims
+from workbench.errors import WorkbenchError
 from workbench.measurements.base import Measurement, Reporter, Rows, Settings, drawn
 from workbench.measurements.tables import by_level, by_pass, cell, number
 
@@ -42,30 +43,45 @@ def run(checkpoint: Checkpoint, settings: AttributionSettings, reporter: Reporte
     """Attribute every answer to the changes that the last window's passes made."""
     from workbench.instruments.attributing.one_answer import SUBJECTS
     from workbench.instruments.attribution import attribute_passes
-    from workbench.instruments.boundaries import slept_on
+    from workbench.instruments.boundaries import slept_on, windows_read
 
     batch, sleep = drawn(checkpoint, settings)
-    window, queries = slept_on(batch, sleep)[-1], batch.difficulty.shape[1]
-    count = reporter.counter(queries)
+    window = slept_on(batch, sleep)[-1]
+    after = (batch.difficulty >= 0) & (
+        batch.answer_starts() >= windows_read(batch, sleep)[window].stop
+    )
+    queries = np.flatnonzero(after.any(axis=0))  # of a text, few examples have the last ones
+    if not queries.size:
+        raise WorkbenchError(
+            "examples in which nothing is asked after the last sleep",
+            "a query there",
+            "measure more examples",
+        )
+    count = reporter.counter(len(queries))
     found = []
-    for query in range(queries):
+    for query in queries.tolist():
+        rows = np.flatnonzero(after[:, query])
+        of_query = attribute_passes(
+            checkpoint.model,
+            batch.examples(rows),
+            sleep,
+            query=query,
+            window=window,
+            by=SUBJECTS[settings.parts].by,
+            method=settings.method,
+            steps=settings.steps,
+            samples=settings.samples,
+            seed=settings.seed,
+        )
         found.append(
-            attribute_passes(
-                checkpoint.model,
-                batch,
-                sleep,
-                query=query,
-                window=window,
-                by=SUBJECTS[settings.parts].by,
-                method=settings.method,
-                steps=settings.steps,
-                samples=settings.samples,
-                seed=settings.seed,
-            )
+            of_query.assign_coords({dims.EXAMPLE: rows})
+            .reindex({dims.EXAMPLE: np.arange(len(batch))})
+            .drop_vars(dims.EXAMPLE)
         )
         count(1)
-    along = xr.IndexVariable(dims.QUERY, np.arange(queries))
+    along = xr.IndexVariable(dims.QUERY, queries)
     every = xr.concat(found, along, join="exact", combine_attrs="override")
+    every = every.reindex({dims.QUERY: np.arange(batch.difficulty.shape[1])})
     difficulty = xr.DataArray(batch.difficulty, dims=(dims.EXAMPLE, dims.QUERY))
     return _summary(every, difficulty).assign_attrs(
         {**every.attrs, "window": window, "interval": "95 %"}
@@ -76,7 +92,7 @@ def _summary(every: xr.Dataset, difficulty: xr.DataArray) -> xr.Dataset:
     """Return means by difficulty, and how far the attributions are from adding up."""
     from workbench.instruments.clustered import by_difficulty, mean
 
-    asked = xr.ones_like(every["logit_diff"], dtype=bool)
+    asked = every["logit_diff"].notnull()
     worth = every["logit_diff"] - every["logit_diff_at_baseline"]
     summary = xr.merge(
         [

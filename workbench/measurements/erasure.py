@@ -39,8 +39,8 @@ def run(checkpoint: Checkpoint, settings: ErasureSettings, reporter: Reporter) -
     accuracy = by_difficulty(
         share,
         "accuracy",
-        answers,
-        xr.ones_like(answers),
+        answers.drop_vars("asked"),
+        answers["asked"].drop_vars("asked").expand_dims({dims.TREATMENT: answers[dims.TREATMENT]}),
         difficulty=xr.DataArray(batch.difficulty, dims=(dims.EXAMPLE, dims.QUERY)),
     )
     texts, facts = recovery_after(

@@ -87,6 +87,8 @@ class Task(ABC):
     """How a query is typed, "hops:node"; empty where the task fixes its queries."""
     holds_out: bool = False
     """Whether training never draws some of the structures; then `part` chooses."""
+    determined: bool = True
+    """Whether the context decides the answers, so that `solve` finds them."""
     judged: bool = False
     """Whether other answers than the given one may be right. Evaluation then lets the model write
     its whole answer, token after token, and asks `judge`."""

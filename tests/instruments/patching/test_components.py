@@ -73,7 +73,7 @@ def test_what_a_pass_changed_goes_from_donor_to_recipient():
 
 
 def test_the_mean_over_examples_keeps_what_they_share():
-    mean = c.ablate(RECIPIENT, c.head(1, 0), mean=True).fast_weights[1]
+    mean = c.ablate(RECIPIENT, c.head(1, 0), c.mean_of).fast_weights[1]
     state = RECIPIENT.fast_weights[1]
     assert torch.allclose(mean[0, 0], state[:, 0].mean(0))
     assert torch.allclose(mean[0, 0], mean[1, 0])

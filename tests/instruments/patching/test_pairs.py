@@ -119,7 +119,7 @@ def test_what_is_said_is_the_right_answer_where_it_is_correct(given):
     ("changed", "message"),
     [
         ({"donor": 0}, "all different"),
-        ({"boundary": (2, 1)}, "before the first answer"),
+        ({"boundary": (2, 1)}, "before the answers"),
         ({"boundary": (1, 0), "part": PassChange(1, 1)}, "has run by then"),
         ({"part": parts.layer(0)}, "a layer with fast weights"),
         ({"part": parts.modes(5)}, "1 to 4, the smaller side of S"),

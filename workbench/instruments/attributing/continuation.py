@@ -28,6 +28,7 @@ from workbench.instruments.boundaries import (
     known_passes,
     of_examples,
     read_on,
+    windows_read,
 )
 from workbench.model import Memory
 from workbench.model.arrays import to_numpy
@@ -97,7 +98,8 @@ def answer_target(
             "choose another query, or leave examples out",
         )
     first = (batch.answer_of == number[:, None]).argmax(axis=1)
-    begin = batch.windows(sleep.window)[start.window][0]
+    span = batch.windows(sleep.window)[start.window]
+    begin = span[1] if start.woken or start.sleep_pass else span[0]  # read awake already
     if np.isin(first, batch.begins(sleep.window)).any() or (first < begin).any():
         raise WorkbenchError(
             f"query {query}, whose answer no window from {start.window} on predicts",
@@ -178,26 +180,35 @@ def rest_of_embeddings(
     """Return the whole computation as a function of the context's embeddings.
 
     The input is ``[example, token, channel]``, of all tokens before the first wake window; the
-    passes that read them and all that follows run again. Baselines: "zero"; "mean" over examples
-    and tokens; "another example", the context of the example before. Coordinate ``window (token)``.
+    passes that read them and all that follows run again. With predict_then_sleep they are those
+    before the window that answers (of the examples, the last; an example's own window and what
+    follows it stay as they are). Baselines: "zero"; "mean" over examples and tokens; "another
+    example", the context of the example before. Coordinate ``window (token)``.
     """
     windows = split_windows(
         batch, sleep.window, mask_padding=sleep.mask_padding, device=model.device
     )
     with torch.no_grad():
         embedded = torch.cat([model.embed(w.tokens) for w in windows], dim=1)
-    context = windows[before_answers(batch, sleep)[0]].start
+    begins = context_of(batch, sleep, target.at)
+    context = int(begins.max())
     if not context:
         raise WorkbenchError(
-            "a batch whose first window is read awake",
+            "an answer in the first window that is read awake, with nothing before it",
             "a context that is slept on",
-            "choose a window no longer than the context",
+            "ask about a later window, or choose a window no longer than the context",
         )
     positions = np.broadcast_to(np.arange(batch.tokens.shape[1]), batch.tokens.shape)
     placed = replace(batch, tokens=positions.copy())
     plain = sleep.model_copy(update={"checkpointing": "none"})
 
+    before = torch.arange(context, device=embedded.device) < begins[:, None]  # [example, token]
+    whose = torch.zeros_like if len(begins) == 1 else torch.as_tensor
+
     def run(given: Tensor, example: Tensor) -> Tensor:
+        if not before.all():
+            own = embedded[example, :context]
+            given = torch.where(before[whose(example)][..., None], given, own)
         reader = GivenEmbeddings(model, torch.cat((given, embedded[example, context:]), dim=1))
         start = before_window(0, model.empty_memory(len(example)))
         cases = placed.examples(to_numpy(example))
@@ -213,6 +224,19 @@ def rest_of_embeddings(
         {dims.TOKEN: np.arange(context), dims.WINDOW: np.arange(context) // sleep.window},
         "embeddings of the context; the sleep runs again from them",
     )
+
+
+def context_of(batch: Batch, sleep: SleepConfig, at: Tensor) -> Tensor:
+    """Return where the window begins that the context of each answer ends at, int64 [example].
+
+    `at`: tokens of the answers ``[example]``. In the order "mask" that is the first wake window.
+    """
+    if sleep.order == "mask":
+        row = windows_read(batch, sleep)[before_answers(batch, sleep)[0]]
+        return torch.full_like(at, row.start)
+    spans = batch.windows(sleep.window)
+    starts = torch.tensor([start for start, _ in spans], device=at.device)
+    return starts[torch.searchsorted(starts, at, right=True) - 1]
 
 
 class GivenEmbeddings:
@@ -285,7 +309,7 @@ def _logits(
 ) -> Tensor:
     """Return the logits ``[example, symbol]`` predicting the token at `position` ``[example]``."""
     found = None
-    for wake in read_on(model, batch, sleep, start):
+    for wake in read_on(model, batch, sleep, start, until=int(position.max())):
         width = wake.logits.shape[1]
         before = (position - 1 - wake.window.start).clamp(0, width - 1)
         rows = torch.arange(len(position), device=position.device)

@@ -132,18 +132,24 @@ def patch(
     return _exchanged(recipient, component, (of_donor or component).take(donor))
 
 
-def ablate(memory: Memory, component: Component, *, mean: bool = False) -> Memory:
+def ablate(
+    memory: Memory, component: Component, instead: Callable[[Tensor], Tensor] = torch.zeros_like
+) -> Memory:
     """Return the memory without a part.
 
-    - mean: put the part's mean over the examples in its place, rather than zeros: what all examples
-      share stays, what each knows is lost.
+    - instead: what a layer's part, ``[batch, gdn_head, key, value]``, becomes: `mean_of`, say.
     """
-    parts = component.take(memory)
-    if mean:
-        rest = {i: p.mean(0, keepdim=True).expand_as(p) for i, p in parts.items()}
-    else:
-        rest = {i: torch.zeros_like(p) for i, p in parts.items()}
-    return _exchanged(memory, component, rest)
+    return _exchanged(memory, component, {i: instead(p) for i, p in component.take(memory).items()})
+
+
+def mean_of(part: Tensor) -> Tensor:
+    """Return a part's mean over the examples: what all share stays, what each knows is lost."""
+    return part.mean(0, keepdim=True).expand_as(part)
+
+
+def of_another(part: Tensor) -> Tensor:
+    """Return the part of the example before: as large and as usual, but of another text."""
+    return part.roll(1, 0)
 
 
 def scale(memory: Memory, component: Component, factor: float) -> Memory:

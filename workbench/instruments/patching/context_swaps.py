@@ -77,6 +77,12 @@ def _swapped(task: Task, recipient: Batch, donor: Batch) -> tuple[np.ndarray, Ba
             f"that of the recipient, {shapes[0]}",
             "draw as many examples of one task",
         )
+    if not task.determined:
+        raise WorkbenchError(
+            f"another context's memory in {task.name}, where no context decides the answers",
+            "a task whose answers both contexts give",
+            "take parts of S away instead (ablations), or exchange them for another example's",
+        )
     swapped = with_context(task, recipient, donor)
     fits = np.ones(len(swapped), dtype=bool)
     try:
@@ -149,7 +155,7 @@ def questions(recipient: Batch, swapped: Batch, window: int, *, asked: Asked = "
     """
     queries = np.arange(recipient.difficulty.shape[1])
     is_answer = recipient.answer_of[:, :, None] == queries  # (example, token, query)
-    starts = np.where(is_answer.any(axis=1), is_answer.argmax(axis=1), -1)
+    starts = recipient.answer_starts()
     differs = is_answer & (recipient.tokens != swapped.tokens)[:, :, None]
     measured = differs.any(axis=1) & (recipient.difficulty >= 0) & (swapped.difficulty >= 0)
     at = differs.argmax(axis=1)

@@ -23,6 +23,7 @@ from workbench.instruments.boundaries import (
     at,
     before_answers,
     known_passes,
+    last_boundary,
     of_examples,
     read_boundaries,
     read_on,
@@ -187,7 +188,7 @@ def change_one(
     """
     known_passes(sleep)
     reading = read_boundaries(model, batch, sleep) if reading is None else reading
-    check_before(boundary, before_answers(batch, sleep))
+    check_before(boundary, last_boundary(batch, sleep))
     here = at(reading, boundary)
     changed = ablated(here.memory, component_of(part, reading, boundary), method)
     changed = changed.examples(_one(example))

@@ -20,7 +20,7 @@ from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.attributing.continuation import stacked
-from workbench.instruments.boundaries import known_passes, slept_on
+from workbench.instruments.boundaries import known_passes, slept_on, windows_read
 from workbench.instruments.change import frozen_replay
 from workbench.instruments.recorded import STATE_DIMS
 from workbench.model import HybridModel
@@ -54,22 +54,23 @@ def fast_weights(
     shape.
     """
     most = known_passes(sleep)
-    asleep = slept_on(batch, sleep)
+    asleep, rows = slept_on(batch, sleep), windows_read(batch, sleep)
+    entry = {rows[number].window: n for n, number in enumerate(asleep)}
     result = np.empty(0)
     for start in range(0, len(batch), batch_size):
         part = batch.examples(slice(start, start + batch_size))
         for event in read(model, part, sleep):
-            if not isinstance(event, SleepPass):
+            if not isinstance(event, SleepPass) or event.window.index not in entry:
                 continue
             (before, layers), after = stacked(event.carried), to_numpy(stacked(event.memory)[0])
             if not result.size:
                 shape = (len(batch), len(asleep), most + 1, *after.shape[1:])
                 result = np.empty(shape, after.dtype)
-            at = slice(start, start + len(part)), asleep.index(event.window.index)
+            at = slice(start, start + len(part)), entry[event.window.index]
             if event.sleep_pass == 1:
                 result[*at, 0] = to_numpy(before)
             result[*at, event.sleep_pass] = after
-            if event.last and event.window.index == asleep[-1]:
+            if event.last and entry[event.window.index] == len(asleep) - 1:
                 break  # the answers that follow are not needed
         if on_progress is not None:
             on_progress(len(part))
@@ -90,7 +91,7 @@ def embeddings(model: SleepingModel, batch: Batch, sleep: SleepConfig, window: i
 
     ``[example, token x channel]``: what a probe finds without anything having been computed.
     """
-    stop = batch.windows(sleep.window)[window][1]
+    stop = windows_read(batch, sleep)[window].stop
     tokens = torch.as_tensor(batch.tokens[:, :stop], device=model.device)
     embedded = to_numpy(model.embed(tokens).float())
     return np.where(batch.valid[:, :stop, None], embedded, 0).reshape(len(batch), -1)
@@ -130,7 +131,7 @@ def said(
     out.
     """
     typed = next((target for target in targets if target.kinds is not None), None)
-    stop = batch.windows(sleep.window)[window][1]
+    stop = windows_read(batch, sleep)[window].stop
     if typed is None:
         names = np.where(batch.valid[:, :stop], batch.tokens[:, :stop], -1)
     else:

@@ -15,6 +15,7 @@ import numpy as np
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
+from workbench.instruments.boundaries import windows_read
 from workbench.tasks.targets import ProbeTarget
 
 SHARES: Final = (0.6, 0.2, 0.2)
@@ -56,9 +57,9 @@ def groups_of(batch: Batch, sleep: SleepConfig, targets: Sequence[ProbeTarget] =
 
     read = np.where(batch.valid, batch.tokens, -1)
     whole = []
-    for span in batch.windows(sleep.window):
-        part = slice(*span)
-        if not batch.loss_mask[:, part].any():
+    for window in windows_read(batch, sleep):
+        if not window.awake:
+            part = slice(window.start, window.stop)
             whole.append(read[:, part])
             index = np.flatnonzero(batch.valid[:, part].all(axis=1))
             tie(batch.tokens[index, part], index)

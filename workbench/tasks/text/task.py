@@ -46,6 +46,7 @@ class Text(Task):
     difficulty_name, unit, item = "distance", "window", "character"
     query_form = "name"
     holds_out = True
+    determined = False
     Config = TextConfig
     config: TextConfig
 

@@ -109,7 +109,7 @@ def put_right(cursor: AttributionCursor, examples: Examples) -> list[tuple[str, 
 
 def subjects(examples: Examples) -> list[str]:
     """Return what answers of a reading can be attributed to; one window is not a choice."""
-    several = examples.last.window > 1
+    several = len(examples.extent.passes) > 2
     return [name for name in SUBJECTS if name != "windows" or several]
 
 
@@ -118,7 +118,7 @@ def asked_of(cursor: AttributionCursor, examples: Examples) -> Asked:
     numbers = np.flatnonzero(examples.batch.difficulty[cursor.example] >= 0)
     query = int(numbers[min(cursor.query, len(numbers) - 1)])
     kind = SUBJECTS[cursor.subject].kind
-    window = min(cursor.window, examples.last.window - 1)
+    window = examples.slept_before(cursor.window, cursor.example, query)
     boundary = {"embeddings": (0, 0), "changes": (window, 0), "state": tuple(cursor.boundary)}[kind]
     return Asked(
         example=cursor.example,
@@ -135,9 +135,10 @@ def asked_of(cursor: AttributionCursor, examples: Examples) -> Asked:
 
 def sampled(asked: Asked, examples: Examples) -> bool:
     """Say whether orders are drawn: Shapley values of few parts are exact."""
+    context = examples.context(asked.example, asked.query)
     sizes = {
-        dims.TOKEN: examples.context,
-        dims.WINDOW: examples.last.window,
+        dims.TOKEN: context,
+        dims.WINDOW: -(-context // examples.sleep.window),
         dims.SLEEP_PASS: max(examples.passes),
         dims.LAYER: len(examples.extent.layers),
         dims.GDN_HEAD: examples.extent.heads,

@@ -165,7 +165,7 @@ class Attribution(ReadingView):
         problem = examples.problem(cursor.example)
         known = SUBJECTS[asked.subject]
         baselines = baselines_of(asked.subject, asked.method, asked.boundary)
-        several = examples.last.window > 1
+        several = len(examples.extent.passes) > 2
         stops = known.kind == "state" or (known.kind == "changes" and several)
         entries = asked.subject == "entries of S"
         link = words.onward("stepper", cursor, "Step through this sleep")
@@ -220,7 +220,8 @@ class Attribution(ReadingView):
         of_tokens = asked.subject == "tokens"
         context = ""
         if SUBJECTS[asked.subject].kind == "embeddings":
-            windows = np.arange(examples.context) // examples.sleep.window
+            tokens = examples.context(asked.example, asked.query)
+            windows = np.arange(tokens) // examples.sleep.window
             context = told.context(values, problem, windows, limit)
         elif asked.subject == "entries of S":
             context = told.scale_words(limit)

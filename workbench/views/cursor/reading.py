@@ -19,8 +19,15 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.figures.theme import Theme
-from workbench.instruments.attributing.continuation import STATE_AXES, stacked
-from workbench.instruments.boundaries import before_answers, of_examples, read_boundaries, read_on
+from workbench.instruments.attributing.continuation import STATE_AXES, context_of, stacked
+from workbench.instruments.boundaries import (
+    before_answers,
+    last_boundary,
+    of_examples,
+    read_boundaries,
+    read_on,
+    windows_read,
+)
 from workbench.instruments.change import changes_of
 from workbench.instruments.interventions import Reading
 from workbench.model.arrays import to_numpy
@@ -60,7 +67,7 @@ class Examples:
     """All examples of a seed, read by one model with N fixed.
 
     `boundaries` holds every boundary of the reading, of all examples together; S is changed up to
-    `last`, the boundary before the first answer.
+    `last`: the boundary before the first answer, or with predict_then_sleep before the last wake.
     """
 
     checkpoint: Checkpoint
@@ -72,27 +79,37 @@ class Examples:
 
     @property
     def passes(self) -> tuple[int, ...]:
-        """Last pass of each window; 0 for the one before which the boundaries end."""
-        assert isinstance(self.sleep.passes, int)
-        return (*[self.sleep.passes] * self.last.window, 0)
+        """Last pass of each window; 0 for those before which alone there is a boundary."""
+        return self.extent.passes
 
     @cached_property
     def extent(self) -> Extent:
         """What a cursor on this reading ranges over; the last window is read awake."""
+        assert isinstance(self.sleep.passes, int)
         state = next(iter(self.boundaries.values())).memory.fast_weights
+        rows = windows_read(self.batch, self.sleep)[: self.last.window + 1]
+        several = len({row.window for row in rows}) < len(rows)
         return Extent(
-            passes=self.passes,
-            awake=(*[False] * self.last.window, True),
+            passes=tuple(0 if row.awake else self.sleep.passes for row in rows),
+            awake=tuple(row.awake for row in rows),
             layers=tuple(sorted(state)),
             heads=max(s.shape[1] for s in state.values()),
             queries=int((self.batch.difficulty >= 0).sum(axis=1).max(initial=1)),
             examples=len(self.batch),
+            of_window=tuple(row.window for row in rows) if several else (),
         )
 
-    @property
-    def context(self) -> int:
-        """Tokens before the first window that is read awake."""
-        return self.batch.windows(self.sleep.window)[self.last.window][0]
+    def context(self, example: int, query: int) -> int:
+        """Return the tokens before the window that a query is answered in, or the first such."""
+        first = (self.batch.answer_of[example] == query).argmax()
+        return int(context_of(self.batch, self.sleep, torch.as_tensor([first]))[0])
+
+    def slept_before(self, window: int, example: int, query: int) -> int:
+        """Return the newest sleep up to `window` that a query is answered after; else the first."""
+        context = self.context(example, query)
+        rows = windows_read(self.batch, self.sleep)
+        known = [n for n, row in enumerate(rows) if row.stop <= context]
+        return self.extent.slept(min([window, *known[-1:]]))
 
     def one(self, example: int) -> Batch:
         """Return one example alone."""
@@ -115,7 +132,8 @@ class Examples:
         """Return what the model answers to each question of an example."""
 
         def read() -> list[str]:
-            start = of_examples(self.boundaries[self.last], slice(example, example + 1))
+            first = self.boundaries[before_answers(self.batch, self.sleep)]
+            start = of_examples(first, slice(example, example + 1))
             batch = self.one(example)
             with torch.no_grad():
                 wakes = read_on(self.checkpoint.model, batch, self.sleep, start)
@@ -165,13 +183,13 @@ class Readings:
     def _read(self, checkpoint: Checkpoint, key: ReadingKey) -> Examples:
         sleep = checkpoint.sleep.with_passes(key.passes)
         batch = without_padding(drawn_batch(checkpoint.task, key.seed), sleep.window)
-        last = BoundaryIndex(*before_answers(batch, sleep))
+        last = BoundaryIndex(*last_boundary(batch, sleep))
         boundaries = read_boundaries(checkpoint.model, batch, sleep)
         return Examples(checkpoint, batch, sleep, boundaries, last)
 
 
 class ReadingView(CursorView):
-    """A page on one reading, with boundaries up to the first answer.
+    """A page on one reading, with boundaries up to the last at which S may be changed.
 
     Below it are the records of its `kinds` of measurement over many examples, and a form to
     measure more. `readings` are those of the process unless others are given.
@@ -232,10 +250,12 @@ class ReadingView(CursorView):
 def boundary_words(boundary: BoundaryIndex, examples: Examples) -> tuple[str, str]:
     """Return the name of a boundary, and what is still to be read from there."""
     window, number = boundary
+    crossed = words.crossing(examples.sleep)
+    if examples.extent.of_window:
+        return _predicting_words(boundary, examples.extent, crossed)
     count = len(examples.passes) - 1
     total = f"window {window + 1} of {count}"
     if boundary == examples.last:
-        crossed = words.crossing(examples.sleep)
         return (
             "After the last eviction, before waking",
             f"The model has read everything it is to learn, and {crossed} crossed the boundary.",
@@ -252,6 +272,24 @@ def boundary_words(boundary: BoundaryIndex, examples: Examples) -> tuple[str, st
         return at, f"{empty}What follows from here: {rest}."
     name = f"{total}, pass {number} of {examples.passes[window]}"
     return f"After {name}", f"What follows from here: {rest}."
+
+
+def _predicting_words(boundary: BoundaryIndex, extent: Extent, crossed: str) -> tuple[str, str]:
+    """Return the same where windows are read awake and then slept on."""
+    entry, number = boundary
+    count, window = extent.number(len(extent.passes) - 1), extent.number(entry)
+    total, left = f"window {window} of {count}", extent.passes[entry] - number
+    later = f"window {window + 1} is predicted from what crosses the boundary"
+    if extent.awake[entry]:
+        at, crossing = f"Before {total} is read", f"{crossed} crossed the boundary"
+        before = crossing if window > 1 else "Nothing has been read, so S = 0"
+        return at, f"{before}. What follows from here: the model predicts window {window}."
+    at = f"After {total}, pass {number} of {extent.passes[entry]}"
+    if not number:
+        at = f"After {total} was read awake, before its sleep"
+    more = f"{left} {'more ' if number else ''}pass{'' if left == 1 else 'es'} over this window"
+    follow = ", ".join([*([more] if left else []), f"then {later}" if left else later])
+    return at, f"What follows from here: {follow}."
 
 
 _READINGS = Readings(services())  # made at import, which happens once

@@ -10,17 +10,19 @@ import param
 import xarray as xr
 
 from workbench.errors import WorkbenchError
-from workbench.instruments.interventions import MEAN, ZERO, Part, PassChange
+from workbench.instruments.interventions import MEAN, OTHER, ZERO, Part, PassChange
 from workbench.instruments.patching import components
 from workbench.instruments.patching.context_swaps import questions, swap_context
 from workbench.instruments.patching.pairs import change_one, patch_pair, read_pair
-from workbench.views.cursor.cursor import EXAMPLES, MOST_PASSES, BoundaryIndex, Cursor
+from workbench.tasks.base import Task
+from workbench.views.cursor.cursor import EXAMPLES, MOST_PASSES, BoundaryIndex, Cursor, Extent
 from workbench.views.cursor.reading import Examples
 
 ACTIONS: Final = {
     "patch": "patch from the donor",
     "zero": "erase: set to zero",
     "mean": "erase: set to the mean",
+    "other": "exchange for the example before's",
     "scale": "scale",
 }
 """What is done to a part, in words."""
@@ -67,7 +69,7 @@ class InterventionCursor(Cursor):
 
 def part_of(cursor: InterventionCursor, examples: Examples) -> Part:
     """Return the part of S that a cursor names; `WorkbenchError` if its pass is beyond N."""
-    window = changed_window(cursor.boundary)
+    window = changed_window(cursor.boundary, examples.extent)
     if cursor.part == "change" and cursor.changed > examples.passes[window]:
         raise WorkbenchError(
             f"pass {cursor.changed}",
@@ -84,9 +86,15 @@ def part_of(cursor: InterventionCursor, examples: Examples) -> Part:
     return parts[cursor.part]()
 
 
-def changed_window(boundary: BoundaryIndex) -> int:
+def changed_window(boundary: BoundaryIndex, extent: Extent) -> int:
     """Return the window whose pass is meant: this one; before its first pass, the previous one."""
-    return boundary.window if boundary.sleep_pass else max(boundary.window - 1, 0)
+    return extent.slept(boundary.window - (boundary.sleep_pass == 0))
+
+
+def actions(task: Task) -> dict[str, str]:
+    """Return what can be done to a memory: a patch needs answers that another context gives."""
+    missing = "other" if task.determined else "patch"
+    return {text: name for name, text in ACTIONS.items() if name != missing}
 
 
 def next_donor(examples: Examples, recipient: int) -> int:
@@ -148,7 +156,9 @@ def result(cursor: InterventionCursor, examples: Examples) -> xr.Dataset:
                 reading=examples.ask(("pair", *three.values()), lambda: read_pair(*given, **three)),
             ),
         )
-    methods: dict[str, str | float] = {"zero": ZERO, "mean": MEAN, "scale": cursor.percent / 100}
+    methods: dict[str, str | float] = {
+        "zero": ZERO, "mean": MEAN, "other": OTHER, "scale": cursor.percent / 100,
+    }  # fmt: skip
     method = methods[cursor.action]
     return examples.ask(
         (cursor.example, boundary, part.name, method),

@@ -22,6 +22,7 @@ from workbench.views.cursor.view import queued
 from workbench.views.interventions import words as told
 from workbench.views.interventions.model import (
     InterventionCursor,
+    actions,
     asked_queries,
     changed_window,
     most_modes,
@@ -55,6 +56,14 @@ class Interventions(ReadingView):
         """Get the reading, and a donor where none is named."""
         extent = super().run(checkpoint)
         cursor = self.cursor
+        known = list(actions(checkpoint.task).values())
+        if cursor.action not in known:
+            if "action" in cursor.given:
+                self.problems.append(
+                    ("action", f"{cursor.action!r} makes no sense here: {checkpoint.task.name} has "
+                     f"no answers that another context gives; {known[0]!r} is used")
+                )  # fmt: skip
+            cursor.action = known[0]
         most = most_modes(self.examples)
         if cursor.modes > most:
             said = f"{cursor.modes} modes do not exist here; {most} are shown"
@@ -184,7 +193,7 @@ class Interventions(ReadingView):
         assert cursor.passes is not None and cursor.donor is not None
         extent = examples.extent
         patched, part = cursor.action == "patch", cursor.part
-        window = changed_window(cursor.boundary) + 1
+        window = extent.number(changed_window(cursor.boundary, extent))
         span = f"0-{len(examples.batch) - 1}"
         whose = "the recipient's" if patched else "its"
         link = words.onward("stepper", cursor, f"Step through {whose} sleep")
@@ -197,6 +206,7 @@ class Interventions(ReadingView):
                 screen.donor,
                 {"label": f"Donor ({span})", "end": extent.examples - 1, "visible": patched},
             ),
+            (screen.action, {"options": actions(examples.checkpoint.task)}),
             (screen.percent, {"visible": cursor.action == "scale"}),
             (screen.modes, {"visible": part == "modes", "end": most_modes(examples)}),
             (

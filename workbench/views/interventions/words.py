@@ -55,7 +55,8 @@ NAMES: Final = {
 
 def part_words(cursor: InterventionCursor) -> str:
     """Return the part of S that is changed, in words; windows are counted from 1."""
-    modes, window = cursor.modes, changed_window(cursor.boundary) + 1
+    modes, extent = cursor.modes, cursor.extent
+    window = extent.number(changed_window(cursor.boundary, extent))
     return {
         "whole": "all of S",
         "layer": f"S of layer {cursor.layer}",
@@ -83,6 +84,7 @@ def rule(cursor: InterventionCursor, found: xr.Dataset) -> str:
     done, added = {
         "zero": ("set to zero", ""),
         "mean": (f"set to {its} mean over the seed's examples", " + the mean of P(S)"),
+        "other": ("exchanged for that of the example before", " + P(that example's S)"),
         "scale": (f"scaled to {cursor.percent} %", f" + {cursor.percent / 100:g} P(S)"),
     }[cursor.action]
     rest = "" if whole else f" (S becomes S − P(S){added}, where P(S) is that part of S)"
@@ -121,14 +123,16 @@ def verdict(cursor: InterventionCursor, examples: Examples, found: xr.Dataset) -
 
 
 def _erased_verdict(found: xr.Dataset, asked: np.ndarray) -> str:
+    later = asked[np.isfinite(found["logit_diff"].values[0, asked])]
     right = {
-        str(name): int(row[asked].sum())
+        str(name): int(row[later].sum())
         for name, row in zip(found[dims.CONTROL].values, found["correct"].values, strict=True)
     }
+    given = len(asked) - len(later)
     return (
-        f"<b>{right[CHANGED]} of {counted(len(asked), 'answer')} right</b> after the change; "
-        f"intact: {right[INTACT]}, after a random change as large: "
-        f"{right[RANDOM]}."
+        f"<b>{right[CHANGED]} of {counted(len(later), 'answer')} right</b> after the change; "
+        f"intact: {right[INTACT]}, after a random change as large: {right[RANDOM]}."
+        + (f" {counted(given, 'answer')} came before it." if given else "")
     )
 
 
@@ -195,6 +199,7 @@ def _table(
         name: examples.spelt(cursor.example, found["said"].sel({dims.CONTROL: name}).values)
         for name in controls
     }
+    differences = {n: found["logit_diff"].sel({dims.CONTROL: n}).values for n in controls}
     own, other = _own_and_other(cursor, examples, found)
     way = str(found[dims.DIRECTION].values) if dims.DIRECTION in found.coords else ""
     what = AXES[way]
@@ -203,11 +208,12 @@ def _table(
     for row, label in enumerate(labels):
         cells = "".join(f"<td>{escape(answers[row])}</td>" for _, answers in rights)
         for name in controls:
-            text = said[name][row]
+            missed = cursor.action != "patch" and np.isnan(differences[name][asked[row]])
+            text = "–" if missed else said[name][row]
             kind = "is-own" if text == own[row] else "is-given" if text == other[row] else "is-not"
             cells += f'<td class="{kind}">{escape(text)}</td>'
         for name in controls:
-            value = float(found["logit_diff"].sel({dims.CONTROL: name}).values[asked[row]])
+            value = float(differences[name][asked[row]])
             cells += f"<td class=number>{number(value)}</td>"
         rows.append(f'<tr><th scope="row">{escape(label)}</th>{cells}</tr>')
     heads = "".join(f'<th scope="col" rowspan="2">{escape(text)}</th>' for text, _ in rights)
