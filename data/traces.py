@@ -20,7 +20,7 @@ from workbench.tasks import draw
 from workbench.trace import STREAM, load_trace, origin_of, record_to
 from workbench.training.checkpoints import load_checkpoint
 from workbench.training.evaluation import default_passes
-from workbench.views.cursor.cursor import EXAMPLES
+from workbench.theatre.problem import EXAMPLES
 
 FOLDER = Path(__file__).resolve().parent / "traces"
 SEED = 0

@@ -22,8 +22,14 @@ SLEEP_PASS: Final = "sleep_pass"
 OTHER_PASS: Final = "other_pass"
 """Pass over the same window that a pass is compared with; as `SLEEP_PASS`."""
 
+BOUNDARY: Final = "boundary"
+"""Every boundary (window, sleep_pass) of one reading, in order."""
+
 TOKEN: Final = "token"
 """Position inside a window (or inside a sequence, where no window is named)."""
+
+TOKEN_IN_ENTRY: Final = "token_in_entry"
+"""Position inside a window, where `TOKEN` is that inside the whole sequence."""
 
 LAYER: Final = "layer"
 """Index of a block in the stack, attention and fast-weight blocks counted together."""
@@ -45,6 +51,9 @@ CHANNEL: Final = "channel"
 
 SYMBOL: Final = "symbol"
 """Entry of a task's vocabulary."""
+
+CANDIDATE: Final = "candidate"
+"""Symbol that an answer may begin with, or all others together."""
 
 QUERY: Final = "query"
 """Question asked after the context; one difficulty each."""
@@ -140,8 +149,9 @@ CHECKPOINT: Final = "checkpoint"
 """Name of a trained model."""
 
 ALL: Final[tuple[str, ...]] = (
-    BATCH, EXAMPLE, WINDOW, SLEEP_PASS, OTHER_PASS, TOKEN, LAYER, GDN_HEAD, ATTN_HEAD, KEY, VALUE,
-    CHANNEL, SYMBOL, QUERY, DIFFICULTY, MODE, SOURCE_WINDOW, SOURCE_PASS, SOURCE_TOKEN,
+    BATCH, EXAMPLE, WINDOW, SLEEP_PASS, OTHER_PASS, BOUNDARY, TOKEN, TOKEN_IN_ENTRY, LAYER,
+    GDN_HEAD, ATTN_HEAD, KEY, VALUE, CHANNEL, SYMBOL, CANDIDATE, QUERY, DIFFICULTY, MODE,
+    SOURCE_WINDOW, SOURCE_PASS, SOURCE_TOKEN,
     CONVENTION, AGE, TARGET, ITEM, BASELINE, COMPONENT, CONTROL, DIRECTION, STRENGTH, TREATMENT,
     PROCEDURE, SEED, STEP, LOGGED_STEP, N_TEST, N_TRAIN, ARM, PASSES, CONDITION, BUDGET,
     CHANCE_LINE, REPEAT, RUN, CHECKPOINT,

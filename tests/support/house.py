@@ -45,6 +45,7 @@ FLOORS = (
     ("workbench.lab",),
     ("workbench.figures",),
     ("workbench.measurements",),
+    ("workbench.theatre",),
     ("workbench.views", "workbench.notebook"),
     ("workbench", "workbench.doctor"),
     ("workbench.cli", "apps"),

@@ -10,9 +10,9 @@ from workbench.errors import WorkbenchError
 from workbench.figures.theme import BYTES
 from workbench.instruments.linear import CONVENTIONS
 from workbench.instruments.provenance import contribution_norms
+from workbench.theatre.problem import drawn_batch
 from workbench.trace import origin_of, record, save_trace
 from workbench.views.cursor.cursor import URL, Cursor, TraceCursor
-from workbench.views.cursor.problem import drawn_batch
 from workbench.views.cursor.traces import TraceStore
 from workbench.views.memory import readings
 from workbench.views.memory.cards import INSTRUMENTS

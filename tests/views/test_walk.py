@@ -9,12 +9,13 @@ from workbench.config import SleepConfig
 from workbench.instruments.change import change
 from workbench.sleep import Eviction, SleepPass, Wake, read, wake_now
 from workbench.tasks import batch_generator, task
+from workbench.theatre.answers import OTHER
+from workbench.theatre.problem import drawn
 from workbench.trace import record
 from workbench.training.loss import answer_probabilities
 from workbench.views.cursor.cursor import BoundaryIndex
-from workbench.views.cursor.problem import drawn
 from workbench.views.cursor.words import where
-from workbench.views.stepper.walk import OTHER, Walk, summarise
+from workbench.views.stepper.walk import Walk, summarise
 
 
 def make(checkpoint, passes=3, **changes):

@@ -5,6 +5,7 @@ A task returns it (`Task.picture`); the code that draws it knows no task.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 
@@ -116,3 +117,19 @@ class Sentences(Picture):
 @dataclass(frozen=True)
 class Passage(Picture):
     """A text as it runs; items and queries are words in it."""
+
+
+def roles_of(picture: Picture, path: Collection[int]) -> dict[int, str]:
+    """Return the role of each sentence that a path does not need, by its place in the picture.
+
+    "spare" ones build on needed ones; "noise" is about no quantity.
+    """
+    sentences = {n: item for n, item in enumerate(picture.items) if isinstance(item, Sentence)}
+    roles = {n: "noise" for n in range(len(picture.items)) if sentences and n not in sentences}
+    before = -1
+    while len(roles) != before:
+        before = len(roles)
+        for number, item in sentences.items():
+            if number not in path and any(p in path or p in roles for p in item.parents):
+                roles[number] = "spare"
+    return roles

@@ -29,6 +29,8 @@ from workbench.trace.watched import WatchedModel, WatchedPass, layer_sizes, writ
 TIERS: Final = ("states", "writes", "hidden")
 """What may be kept besides the summary (inputs, norms of the states, answers)."""
 
+OnAnswers = Callable[[int, int, list[Wake]], None]
+
 
 def record(
     model: SleepingModel,
@@ -40,6 +42,7 @@ def record(
     origin: Mapping[str, str | int] | None = None,
     batch_size: int = 64,
     on_progress: Callable[[int], None] | None = None,
+    on_answers: OnAnswers | None = None,
 ) -> xr.DataTree:
     """Read a batch once and return the trace of it (schema: `workbench.trace.schema`).
 
@@ -67,6 +70,9 @@ def record(
         Examples computed together.
     on_progress : callable or None
         Called with the number of examples done since the last call.
+    on_answers : callable or None
+        Called with (window, sleep_pass, wakes) of every boundary at which the model was asked, and
+        of every window read awake: all that a caller may want to know of the answers.
 
     Returns
     -------
@@ -89,6 +95,7 @@ def record(
             origin=origin,
             batch_size=batch_size,
             on_progress=on_progress,
+            on_answers=on_answers,
         )
     )
     return joined(parts)
@@ -104,6 +111,7 @@ def recorded_parts(
     origin: Mapping[str, str | int] | None = None,
     batch_size: int = 64,
     on_progress: Callable[[int], None] | None = None,
+    on_answers: OnAnswers | None = None,
 ) -> Iterator[xr.DataTree]:
     """Yield the trace `batch_size` examples at a time; as `record`."""
     _check(model, batch, sleep, keep, batch_size)
@@ -118,7 +126,7 @@ def recorded_parts(
                 f"record them together, with batch_size={len(batch)}",
             )
         with _evaluating(model):
-            groups = _Part(model, part, sleep, keep, rows).groups()
+            groups = _Part(model, part, sleep, keep, rows, on_answers).groups()
         tree = xr.DataTree.from_dict(
             {
                 "/": _root(np.arange(start, start + len(part)), rows, sleep, attributes),
@@ -162,7 +170,9 @@ class _Part:
         sleep: SleepConfig,
         keep: Sequence[str],
         rows: Sequence[Reading],
+        on_answers: OnAnswers | None,
     ) -> None:
+        self.on_answers = on_answers or (lambda window, sleep_pass, wakes: None)
         self.model, self.batch, self.sleep, self.keep, self.rows = model, batch, sleep, keep, rows
         memory = model.empty_memory(len(batch))
         self.layers = sorted(memory.fast_weights)
@@ -213,6 +223,8 @@ class _Part:
             if number == 1:
                 self._keep_state(window, 0, carried.fast_weights)
                 self._keep_answers(window, 0, carried)
+            if isinstance(event, Wake):
+                self.on_answers(window, self.sleep.wake_passes, [event])
             seen = watched.take() or [WatchedPass()]  # no block of the loop may have to run
             if event.window.isolated:  # every query leaves S as it was
                 for number in range(1, self.sleep.wake_passes + 1):
@@ -281,6 +293,7 @@ class _Part:
             return
         after = row.window - row.awake  # before a wake its own window is still to come
         wakes = wake_now(self.model, self.batch, self.sleep, memory, after=after)
+        self.on_answers(window, number, wakes)
         for name, values in answer_scores(wakes, self.batch).data_vars.items():
             self.arrays[str(name)][:, window, number] = values.values
 

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from workbench.views.cursor.cursor import MOST_PASSES, URL, BoundaryIndex, Cursor, Extent
+from workbench.theatre.problem import MOST_PASSES
+from workbench.views.cursor.cursor import URL, BoundaryIndex, Cursor, Extent
 
 EXTENT = Extent((2, 2, 1), awake=(False, False, True), layers=(1, 3), heads=4, queries=8)
 
@@ -139,7 +140,7 @@ def test_restore_puts_wrong_values_right(query, values, words):
 @pytest.mark.process
 def test_logic_needs_no_panel():
     logic = (
-        "cursor.cursor", "cursor.problem", "cursor.drawings", "cursor.words", "home.catalogue",
+        "cursor.cursor", "cursor.drawings", "cursor.words", "home.catalogue",
         "parts.once_cache", "parts.serial_queue", "site.services", "stepper.walk",
     )  # fmt: skip
     lines = [f"import workbench.views.{module}; print('panel' in sys.modules)" for module in logic]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from workbench.errors import WorkbenchError
+from workbench.theatre.problem import EXAMPLES, drawn, drawn_batch
 from workbench.trace import load_trace, origin_of, record, save_trace
 from workbench.views.cursor import traces as trace_module
-from workbench.views.cursor.cursor import EXAMPLES, BoundaryIndex, TraceCursor
-from workbench.views.cursor.problem import drawn, drawn_batch
+from workbench.views.cursor.cursor import BoundaryIndex, TraceCursor
 from workbench.views.cursor.reading import ReadingKey, Readings
 from workbench.views.cursor.traces import TraceKey, TraceStore, key_of
 from workbench.views.memory.readings import crosstalk_boundary

@@ -12,9 +12,9 @@ from workbench import dims
 from workbench.instruments.attributing.one_answer import SUBJECTS, Asked
 from workbench.instruments.attribution import EXACT_PLAYERS, METHODS
 from workbench.tasks.pictures import Picture
+from workbench.theatre.problem import Problem
 from workbench.views.attribution.model import CHECK_SEEDS, Work
 from workbench.views.cursor import drawings
-from workbench.views.cursor.problem import Problem
 from workbench.views.cursor.reading import Examples
 from workbench.views.cursor.words import signed
 from workbench.views.parts.html import failure_html

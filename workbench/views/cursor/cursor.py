@@ -7,18 +7,14 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 import param
 
+from workbench.theatre.problem import EXAMPLES, MOST_PASSES
+
 QUANTITIES: Final = {
     "state": "S",
     "change": "change since the last pass",
     "sleep_change": "change over the sleep",
 }
 """What the heatmaps can show: S, S minus the pass before, S minus what the sleep began with."""
-
-EXAMPLES: Final = 16
-"""Examples drawn from one seed."""
-
-MOST_PASSES: Final = 12
-"""Largest N."""
 
 URL: Final = {
     "checkpoint": "checkpoint",

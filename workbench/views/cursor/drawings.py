@@ -12,9 +12,9 @@ from html import escape
 import numpy as np
 
 from workbench.tasks.pictures import Cells, Edge, Graph, Passage, Picture, Query
+from workbench.theatre.problem import Problem
 from workbench.views.cursor.marks import ARROW, Reply, arrow, ink, note
 from workbench.views.cursor.passage import passage
-from workbench.views.cursor.problem import Problem
 from workbench.views.cursor.sentences import sentences
 
 RADIUS = 100.0

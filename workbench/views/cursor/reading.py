@@ -31,10 +31,10 @@ from workbench.instruments.boundaries import (
 from workbench.instruments.change import changes_of
 from workbench.instruments.interventions import Reading
 from workbench.model.arrays import to_numpy
+from workbench.theatre.problem import Problem, drawn_batch, without_padding
 from workbench.trace.answers import said_tokens
 from workbench.views.cursor import words
 from workbench.views.cursor.cursor import BoundaryIndex, Cursor, Extent
-from workbench.views.cursor.problem import Problem, drawn_batch, without_padding
 from workbench.views.cursor.screen import CursorScreen
 from workbench.views.cursor.view import CursorView
 from workbench.views.measuring.form import MeasurePanel

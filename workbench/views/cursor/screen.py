@@ -15,7 +15,8 @@ import xarray as xr
 
 from workbench.figures import all_heads, one_head, timeline, timeline_place
 from workbench.figures.theme import Theme
-from workbench.views.cursor.cursor import EXAMPLES, MOST_PASSES, QUANTITIES, Cursor
+from workbench.theatre.problem import EXAMPLES, MOST_PASSES
+from workbench.views.cursor.cursor import QUANTITIES, Cursor
 from workbench.views.parts.components import CSS, Choice, FigurePane, Number, Transport, Where
 from workbench.views.parts.outbox import Changes
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from workbench.tasks.pictures import Picture, Query, Sentence
+from workbench.tasks.pictures import Picture, Query, Sentence, roles_of
 from workbench.views.cursor.marks import ARROW, Reply, ink, note
 
 MOST_NODES: Final = 24
@@ -28,7 +28,7 @@ def sentences(
     Sentences on the query's path carry the number of their step.
     """
     path = query.path if query is not None else ()
-    roles = _roles(picture, path)
+    roles = roles_of(picture, path)
     lines = []
     for number, item in enumerate(picture.items):
         step = path.index(number) + 1 if number in path else 0
@@ -51,19 +51,6 @@ def sentences(
         f'<ol class="sentences" aria-label="{escape(picture.label)}">{"".join(lines)}</ol>'
         f"{legend}{_chain(picture, query)}{asked}{note(picture.note)}"
     )
-
-
-def _roles(picture: Picture, path: Collection[int]) -> dict[int, str]:
-    """Return the role of sentences that are not needed: spare ones build on needed ones, noise."""
-    told = {n: item for n, item in enumerate(picture.items) if isinstance(item, Sentence)}
-    roles = {n: "noise" for n in range(len(picture.items)) if told and n not in told}
-    before = -1
-    while len(roles) != before:
-        before = len(roles)
-        for number, item in told.items():
-            if number not in path and any(p in path or p in roles for p in item.parents):
-                roles[number] = "spare"
-    return roles
 
 
 def _share(share: float) -> str:

@@ -14,19 +14,18 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import xarray as xr
-from pydantic import ValidationError
 
 from workbench import dims
 from workbench.batch import Batch
-from workbench.config import Experiment, SleepConfig
+from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.files import stamp
 from workbench.instruments.recorded import asleep_of, passes_of, recorded
 from workbench.paths import bundled_traces
-from workbench.tasks import task as make_task
 from workbench.tasks.base import Task
-from workbench.views.cursor.cursor import EXAMPLES, Cursor, Extent
-from workbench.views.cursor.problem import Problem, drawn_batch, typed, without_padding
+from workbench.theatre.problem import EXAMPLES, Problem, drawn_batch, typed, without_padding
+from workbench.theatre.recording import task_of
+from workbench.views.cursor.cursor import Cursor, Extent
 from workbench.views.parts.once_cache import OnceCache
 from workbench.views.site.services import services
 
@@ -237,16 +236,7 @@ def _own_trace(name: str, path: Path, size: int) -> TraceView:
         )
     trace = load_trace(path)
     sleep = SleepConfig.model_validate_json(trace.attrs["sleep_json"])
-    return TraceView(TraceKey(name), trace, sleep, _task_of(trace), None, "own")
-
-
-def _task_of(trace: xr.DataTree) -> Task | None:
-    """Return the task that a trace names; None where it names none that is known."""
-    text = trace.attrs["config_json"]
-    try:
-        return make_task(Experiment.model_validate_json(text).task) if text else None
-    except (ValidationError, WorkbenchError):
-        return None
+    return TraceView(TraceKey(name), trace, sleep, task_of(trace), None, "own")
 
 
 _STORE = TraceStore(services())  # made at import, which happens once however many threads ask

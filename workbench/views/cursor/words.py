@@ -9,11 +9,12 @@ from urllib.parse import urlencode
 import numpy as np
 import xarray as xr
 
-from workbench.config import RandomPasses, SleepConfig
+from workbench.config import SleepConfig
 from workbench.figures import change_words
 from workbench.tasks.base import Task
 from workbench.tasks.phrases import level_words
-from workbench.views.cursor.cursor import MOST_PASSES, BoundaryIndex, Cursor, Extent
+from workbench.theatre.problem import MOST_PASSES, Problem, trained_range
+from workbench.views.cursor.cursor import BoundaryIndex, Cursor, Extent
 
 
 def where(
@@ -166,13 +167,10 @@ def onward_to_causes(cursor: Cursor) -> str:
     return change + onward("attribution", cursor, "Attribute its answers")
 
 
-def trained_range(sleep: SleepConfig) -> tuple[int, int]:
-    """Return the smallest and largest N that training used."""
-    if isinstance(sleep.passes, int):
-        return sleep.passes, sleep.passes
-    if isinstance(sleep.passes, RandomPasses):
-        return sleep.passes.low, sleep.passes.high
-    return 1, sleep.passes.cap
+def unlike_training(problem: Problem) -> str:
+    """Return HTML that says how an example differs from all that training drew, or ""."""
+    said = problem.unlike_training
+    return f'<p class="note beyond">{escape(said)}</p>' if said else ""
 
 
 def first_passes(sleep: SleepConfig) -> int:

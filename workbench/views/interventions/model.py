@@ -15,7 +15,8 @@ from workbench.instruments.patching import components
 from workbench.instruments.patching.context_swaps import questions, swap_context
 from workbench.instruments.patching.pairs import change_one, patch_pair, read_pair
 from workbench.tasks.base import Task
-from workbench.views.cursor.cursor import EXAMPLES, MOST_PASSES, BoundaryIndex, Cursor, Extent
+from workbench.theatre.problem import EXAMPLES, MOST_PASSES
+from workbench.views.cursor.cursor import BoundaryIndex, Cursor, Extent
 from workbench.views.cursor.reading import Examples
 
 ACTIONS: Final = {

@@ -14,9 +14,9 @@ from workbench.figures import all_heads
 from workbench.figures.shifts import answer_shifts
 from workbench.figures.theme import Theme
 from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM
+from workbench.theatre.problem import Problem
 from workbench.views.cursor import drawings, words
 from workbench.views.cursor.cursor import Extent
-from workbench.views.cursor.problem import Problem
 from workbench.views.cursor.reading import ReadingView
 from workbench.views.cursor.view import queued
 from workbench.views.interventions import words as told

@@ -6,7 +6,7 @@ from typing import Any
 
 import panel as pn
 
-from workbench.views.cursor.cursor import MOST_PASSES
+from workbench.theatre.problem import MOST_PASSES
 from workbench.views.cursor.screen import CursorScreen, box, card, html
 from workbench.views.interventions.model import ACTIONS, PARTS
 from workbench.views.parts.components import Choice, Download, FigurePane, Number

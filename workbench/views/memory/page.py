@@ -153,7 +153,7 @@ class Memory(CursorView):
         if traced.checkpoint is not None:
             assert cursor.passes is not None
             note = words.trained_note(cursor.passes, traced.checkpoint.sleep)
-            note += problem.unlike_training if problem is not None else ""
+            note += words.unlike_training(problem) if problem is not None else ""
         picture = ""
         if problem is not None:
             picture = drawings.draw(problem.picture)

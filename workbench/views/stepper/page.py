@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from workbench.figures.theme import Theme
+from workbench.theatre.problem import drawn, misfit, typed
 from workbench.training.checkpoints import Checkpoint
 from workbench.views.cursor.cursor import Extent
-from workbench.views.cursor.problem import drawn, misfit, typed
 from workbench.views.cursor.view import CursorView, queued
 from workbench.views.parts.outbox import Changes
 from workbench.views.stepper.screen import Screen

@@ -12,9 +12,9 @@ from workbench import dims
 from workbench.figures import answer_table, curves_place, pass_curves
 from workbench.figures.theme import Theme
 from workbench.tasks.pictures import Sentences
+from workbench.theatre.problem import Problem
 from workbench.views.cursor import drawings, words
 from workbench.views.cursor.cursor import BoundaryIndex
-from workbench.views.cursor.problem import Problem
 from workbench.views.cursor.screen import CursorScreen, box, card, heading, html
 from workbench.views.parts.components import Choice, FigurePane, OwnInput
 from workbench.views.parts.outbox import Changes
@@ -100,7 +100,7 @@ class Screen(CursorScreen):
         onward = words.onward("memory", cursor, "Look into this memory")
         onward += words.onward_to_causes(cursor)
         return [
-            (self.note, {"object": note + problem.unlike_training}),
+            (self.note, {"object": note + words.unlike_training(problem)}),
             (self.query, {"options": query_options(problem)}),
             (self.own_input, own),
             (self.onward, {"object": onward}),

@@ -25,14 +25,10 @@ from workbench.model.arrays import to_numpy
 from workbench.sleep import SleepPass, Wake, read, wake_now
 from workbench.sleep.windows import readings
 from workbench.tasks.base import Task
-from workbench.trace.answers import said_tokens
-from workbench.training.loss import answer_probabilities, query_correct, token_correct
+from workbench.theatre.answers import Asked, answers_of
+from workbench.theatre.problem import without_padding
 from workbench.views.cursor.cursor import BoundaryIndex, Extent
-from workbench.views.cursor.problem import without_padding
 from workbench.views.stepper.written import written_by_token
-
-OTHER = "other"
-"""Name of the symbol that stands for all symbols that are not candidates."""
 
 
 class Walk:
@@ -61,8 +57,8 @@ class Walk:
             of_window=tuple(row.window for row in self.rows) if several else (),
         )
         self._entry = {(row.window, row.awake): n for n, row in enumerate(self.rows)}
-        answer_tokens = np.bincount(batch.answer_of[0][batch.answer_of[0] >= 0])
-        self.one_symbol = bool((answer_tokens == 1).all())
+        self.asked = Asked(batch, task)
+        self.one_symbol = self.asked.one_symbol
         self._events = read(model, batch, sleep)
         self._memories = {BoundaryIndex(0, 0): model.empty_memory(1)}
         self._wakes: dict[int, Wake] = {}
@@ -177,11 +173,8 @@ class Walk:
     def answers(self, boundary: BoundaryIndex) -> xr.Dataset:
         """Return what the model answers if it wakes here, and what it answered awake before.
 
-        ``probability`` (query, symbol) of each answer's first token, over the symbols of the
-        context that can begin an answer and `OTHER`; and by query ``right``, the right symbol;
-        ``right_probability``, of the right first token; ``answer``, the whole answer in letters;
-        ``correct``, whether it is right; ``given``, whether the model has said it awake;
-        ``chance``, `Task.best_guess`; ``difficulty``.
+        As `workbench.theatre.answers.Asked.answers`, and ``given``: whether the model has said it
+        awake.
         """
         if boundary in self._answers:
             return self._answers[boundary]
@@ -189,7 +182,7 @@ class Walk:
         done = {wake.window.index for wake in wakes}
         after = max((self.rows[boundary.window].window - (boundary.sleep_pass == 0), *done))
         wakes += wake_now(self.model, self.batch, self.sleep, memory, after=after)
-        answers = answers_datasets(wakes, self.batch, self.task)[0]
+        answers = self.asked.answers(wakes)
         given = [self._window_of_answer(query) in done for query in answers[dims.QUERY].values]
         self._answers[boundary] = answers.assign(given=((dims.QUERY,), np.array(given, dtype=bool)))
         return self._answers[boundary]
@@ -211,9 +204,8 @@ class Walk:
         memory = Memory({i: torch.cat([state[i] for state in states]) for i in states[0]})
         batch = concatenate([self.batch] * len(boundaries))
         wakes = wake_now(self.model, batch, self.sleep, memory, after=self.rows[window].window)
-        for boundary, answers in zip(
-            boundaries, answers_datasets(wakes, batch, self.task), strict=True
-        ):
+        each = answers_of([self.asked] * len(boundaries), wakes)
+        for boundary, answers in zip(boundaries, each, strict=True):
             given = ((dims.QUERY,), np.zeros(answers.sizes[dims.QUERY], dtype=bool))
             self._answers.setdefault(boundary, answers.assign(given=given))
 
@@ -272,53 +264,6 @@ def summarise(states: xr.DataArray) -> xr.Dataset:
     names = ("relative_change", "memory_change")
     found = {name: spectra[name] for name in ("norm", "effective_rank")}
     return xr.Dataset(found | {name: change[name] for name in names})
-
-
-def answers_datasets(wakes: list[Wake], batch: Batch, task: Task) -> list[xr.Dataset]:
-    """Return the answers of every example of a batch, each as in `Walk.answers`."""
-    probability = answer_probabilities(wakes, batch)  # (example, query, symbol)
-    correct = query_correct(token_correct(wakes, batch), batch)
-    said = said_tokens(wakes, batch)
-    return [
-        _answers_of(batch.examples(slice(i, i + 1)), task, probability[i], correct[i], said[i])
-        for i in range(len(batch))
-    ]
-
-
-def _answers_of(
-    batch: Batch, task: Task, probability: np.ndarray, correct: np.ndarray, said: np.ndarray
-) -> xr.Dataset:
-    asked = batch.difficulty[0] >= 0
-    probability, correct = probability[asked], correct[asked]
-    is_answer = batch.answer_of[0] == np.flatnonzero(asked)[:, None]  # (query, token)
-    right = batch.tokens[0][is_answer.argmax(axis=1)]
-    answer = [task.spell([task.vocabulary[s] for s in said[at]]) for at in is_answer]
-    context = batch.tokens[0, : task.context_tokens][batch.valid[0, : task.context_tokens]]
-    possible = [target.symbols for target in task.probe_targets(batch)]
-    if possible:  # names, marks and other words are no answers
-        context = np.intersect1d(context, np.concatenate(possible))
-    candidates = np.union1d(context, right)
-    shown = probability[:, candidates]
-    rest = np.clip(1.0 - shown.sum(axis=1, keepdims=True), 0.0, 1.0)
-    names = [task.vocabulary[symbol] for symbol in candidates]
-    return xr.Dataset(
-        {
-            "probability": (
-                (dims.QUERY, dims.SYMBOL),
-                np.concatenate((shown, rest), axis=1).astype(np.float32),
-            ),
-            "right": ((dims.QUERY,), np.searchsorted(candidates, right)),
-            "right_probability": (
-                (dims.QUERY,),
-                probability[np.arange(len(right)), right].astype(np.float32),
-            ),
-            "answer": ((dims.QUERY,), answer),
-            "correct": ((dims.QUERY,), correct),
-            "chance": ((dims.QUERY,), task.best_guess(batch)[0][asked]),
-            "difficulty": ((dims.QUERY,), batch.difficulty[0][asked]),
-        },
-        {dims.SYMBOL: [*names, OTHER], dims.QUERY: np.arange(len(right))},
-    )
 
 
 def _stacked(memory: Memory) -> np.ndarray:

@@ -8,8 +8,8 @@ import pytest
 
 from workbench.tasks import task
 from workbench.tasks.pictures import Edge, Graph, Item, Passage, Query, Sentences
+from workbench.theatre.problem import drawn, typed
 from workbench.views.cursor import drawings
-from workbench.views.cursor.problem import drawn, typed
 
 RING = "0>3 3>5 5>1 1>0"
 

@@ -1,20 +1,23 @@
-"""One example to sleep on: drawn from a seed or typed, with its picture. Knows no Panel."""
+"""One example to sleep on: drawn from a seed or typed, with its picture."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from typing import Final
 
 import numpy as np
 
 from workbench.batch import Batch
+from workbench.config import RandomPasses, SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.tasks.base import EVALUATION, Task, draw
 from workbench.tasks.pictures import Picture, Query
-from workbench.views.cursor.cursor import EXAMPLES
 
+EXAMPLES: Final = 16
+"""Examples drawn from one seed."""
+MOST_PASSES: Final = 12
+"""Largest N that a screen offers."""
 LABEL: Final = 16
 """Most letters of a question on an axis, as "4 hops from abcd" has."""
 
@@ -51,9 +54,8 @@ class Problem:
 
     @property
     def unlike_training(self) -> str:
-        """HTML that says how it differs from everything that training drew, or ""."""
-        said = self.task.unlike_training(self.batch, 0)
-        return f'<p class="note beyond">{escape(said)}</p>' if said else ""
+        """A sentence on how it differs from everything that training drew, or ""."""
+        return self.task.unlike_training(self.batch, 0)
 
 
 def drawn_batch(task: Task, seed: int) -> Batch:
@@ -91,3 +93,12 @@ def without_padding(batch: Batch, window: int) -> Batch:
     said = int(np.flatnonzero(batch.valid.any(axis=0)).max(initial=0)) + 1
     stop = -(-said // window) * window
     return batch.token_range(0, min(stop, batch.tokens.shape[1]))
+
+
+def trained_range(sleep: SleepConfig) -> tuple[int, int]:
+    """Return the smallest and largest N that training used."""
+    if isinstance(sleep.passes, int):
+        return sleep.passes, sleep.passes
+    if isinstance(sleep.passes, RandomPasses):
+        return sleep.passes.low, sleep.passes.high
+    return 1, sleep.passes.cap

@@ -1,0 +1,7 @@
+import pytest
+from untrained import untrained_checkpoints
+
+
+@pytest.fixture(scope="session")
+def checkpoints():
+    return untrained_checkpoints()

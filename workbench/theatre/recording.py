@@ -1,0 +1,169 @@
+"""One example's sleep, kept: read by a model now, or taken from a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from pydantic import ValidationError
+
+from workbench import dims
+from workbench.config import Experiment, SleepConfig
+from workbench.errors import WorkbenchError
+from workbench.instruments.recorded import asleep_of, passes_of, recorded
+from workbench.sleep import SleepingModel, Wake
+from workbench.tasks import task as make_task
+from workbench.tasks.base import Task
+from workbench.theatre.answers import Asked
+from workbench.theatre.problem import Problem, without_padding
+from workbench.trace import answer_scores, batch_of, record
+
+Place = tuple[int, int]
+"""Window and sleep_pass of a trace."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One example's sleep.
+
+    - trace: of this example alone, with states; without writes, nothing says who wrote what.
+    - problem: what it reads; None where the trace does not name its task.
+    - answers: as `Asked.answers`, wherever the model was asked; None for a trace alone, which has
+      no letters.
+    - scores: as `answer_scores`, of the windows read awake, which a trace may leave out.
+    - number, examples: which of how many examples; a typed one is number 0 of 1.
+    """
+
+    trace: xr.DataTree
+    problem: Problem | None
+    asked: Asked | None = None
+    answers: Mapping[Place, xr.Dataset] | None = None
+    scores: Mapping[Place, xr.Dataset] | None = None
+    number: int = 0
+    examples: int = 1
+
+    @property
+    def sleep(self) -> SleepConfig:
+        """How the model slept."""
+        return SleepConfig.model_validate_json(self.trace.attrs["sleep_json"])
+
+    @property
+    def experiment(self) -> Experiment | None:
+        """The configuration that the model was trained with, if the trace has it."""
+        return experiment_of(self.trace)
+
+
+def read_example(
+    model: SleepingModel,
+    problem: Problem,
+    sleep: SleepConfig,
+    *,
+    origin: Mapping[str, str | int] | None = None,
+    number: int = 0,
+    examples: int = 1,
+) -> Recording:
+    """Let a model read one example, N fixed, and keep everything; the model is never changed.
+
+    `origin` is that of `record`. Raises WorkbenchError: N is not fixed, or the model's memory
+    cannot be recorded.
+    """
+    batch = without_padding(problem.batch, sleep.window)
+    asked = Asked(batch, problem.task)
+    answers: dict[Place, xr.Dataset] = {}
+    scores: dict[Place, xr.Dataset] = {}
+
+    def keep(window: int, sleep_pass: int, wakes: list[Wake]) -> None:
+        if wakes:  # else nothing is left to be asked
+            answers[window, sleep_pass] = asked.answers(wakes)
+        if len(wakes) == 1:
+            scores[window, sleep_pass] = answer_scores(wakes, batch)
+
+    task = None if origin else problem.task
+    with torch.no_grad():
+        trace = record(model, batch, sleep, task=task, origin=origin, on_answers=keep)
+    read = Problem(problem.task, batch)
+    return Recording(trace, read, asked, answers, scores, number, examples)
+
+
+def of_trace(trace: xr.DataTree, example: int = 0) -> Recording:
+    """Return one example of a trace, by its place in it.
+
+    Raises WorkbenchError: there is no such example, or the trace keeps no states.
+    """
+    count = int(trace.sizes[dims.EXAMPLE])
+    if not 0 <= example < count:
+        raise WorkbenchError(
+            f"example {example} of a trace", f"0 to {count - 1}", "choose another example"
+        )
+    recorded(trace, "states", "fast_weight")
+    one = trace.isel({dims.EXAMPLE: slice(example, example + 1)})
+    task = task_of(trace)
+    problem = None if task is None else Problem(task, batch_of(one))
+    return Recording(one, problem, number=example, examples=count)
+
+
+def experiment_of(trace: xr.DataTree) -> Experiment | None:
+    """Return the configuration in a trace; None where it has none that this version knows."""
+    text = trace.attrs["config_json"]
+    try:
+        return Experiment.model_validate_json(text) if text else None
+    except ValidationError:
+        return None
+
+
+def task_of(trace: xr.DataTree) -> Task | None:
+    """Return the task that a trace names; None where it names none that is known."""
+    experiment = experiment_of(trace)
+    try:
+        return None if experiment is None else make_task(experiment.task)
+    except WorkbenchError:
+        return None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The readings of a trace in order, and its boundaries.
+
+    By reading: `windows`, which window of the text it reads; `spans`, its tokens; `awake`;
+    `passes`. `boundaries` are all (reading, pass) in order; pass 0 is the state carried in.
+    """
+
+    windows: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+    awake: tuple[bool, ...]
+    passes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, trace: xr.DataTree) -> Layout:
+        """Return the layout of a trace."""
+        passes = tuple(int(n) for n in passes_of(trace))
+        windows = tuple(int(w) for w in trace.coords.get("of_window", range(len(passes))))
+        spans = batch_of(trace).windows(trace.attrs["window_size"])
+        awake = tuple(not asleep for asleep in asleep_of(trace).tolist())
+        return cls(windows, tuple(spans[w] for w in windows), awake, passes)
+
+    @property
+    def boundaries(self) -> list[Place]:
+        """Every boundary, in order."""
+        return [(e, p) for e, last in enumerate(self.passes) for p in range(last + 1)]
+
+    def flat(self, values: np.ndarray) -> np.ndarray:
+        """Return ``[window, sleep_pass, ...]`` as ``[boundary, ...]``."""
+        entry, sleep_pass = np.array(self.boundaries).T
+        return values[entry, sleep_pass]
+
+    def cached(self, sleep: SleepConfig) -> list[tuple[int, int]]:
+        """Return the tokens, start and stop, that attention can see at each boundary.
+
+        Within a pass that is the window itself, which every pass rebuilds, preceded with sliding
+        eviction by what was kept of earlier windows; between windows only what was kept.
+        """
+        found = []
+        for entry, sleep_pass in self.boundaries:
+            start, stop = self.spans[entry]
+            kept = 0 if sleep.eviction == "hard" else min(start, sleep.window - 1)
+            found.append((start - kept, stop if sleep_pass else start))
+        return found
