@@ -100,7 +100,9 @@ def decode(data: bytes) -> Scene:
     if not isinstance(described, dict):
         raise _wrong("a header without arrays", "dtype, dims, shape and offset of each")
     body = memoryview(data)[end:]
-    variables, sizes, taken = {}, {}, 0
+    variables: dict[str, tuple[list[str], np.ndarray]] = {}
+    sizes: dict[str, int] = {}
+    taken = 0
     for name, about in described.items():
         dims, values, stop = _array(name, about, body, taken)
         for dim, size in zip(dims, values.shape, strict=True):

@@ -171,11 +171,10 @@ def _by_head(trace: xr.DataTree, layout: Layout) -> tuple[Variables, dict[str, s
         ("write_key", dims.KEY), ("write_value", dims.VALUE), ("beta", ""), ("log_decay", ""),
     ):  # fmt: skip
         axes = (dims.WINDOW, dims.SLEEP_PASS, dims.LAYER, dims.GDN_HEAD, dims.TOKEN)
-        values = recorded(trace, "writes", name).isel({dims.EXAMPLE: 0})
-        values = values.transpose(*axes, *filter(None, [last])).values
-        values = np.pad(
-            values, [(0, 0), (1, 0), *[(0, 0)] * (values.ndim - 2)], constant_values=np.nan
-        )
+        written = recorded(trace, "writes", name).isel({dims.EXAMPLE: 0})
+        values = written.transpose(*axes, *filter(None, [last])).values
+        nothing = np.full_like(values[:, :1], np.nan)  # no pass ends at pass 0
+        values = np.concatenate((nothing, values), axis=1)
         over = (*OVER, dims.TOKEN_IN_ENTRY, *filter(None, [last]))
         found[name] = over, _half(flat(values))
     return found, missing
