@@ -81,7 +81,12 @@ class ModelConfig(Frozen):
         torch SDPA, or the flash-attn package (CUDA, bf16/fp16; not installed by default).
     kernel_backend : str
         Backend of `sleep_kernels`: "auto" or an explicit one, which raises if it cannot serve.
+    fast_weights_start : {"random", "induction"}
+        First weights of the fast-weight layers. "induction" makes copying easy: a token's key is
+        the query of the token before, and S decays slowly.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("fast_weights_start",)
 
     vocabulary: int = Field(0, ge=0, le=2**24)
     width: int = Field(64, ge=2, le=2**20)
@@ -98,6 +103,7 @@ class ModelConfig(Frozen):
     norm_eps: float = Field(1e-6, gt=0, le=1)
     attention_backend: Literal["sdpa", "flash"] = "sdpa"
     kernel_backend: str = "auto"
+    fast_weights_start: Literal["random", "induction"] = "random"
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:
@@ -106,6 +112,18 @@ class ModelConfig(Frozen):
                 f"width {self.width} must be a multiple of 2 x attention_heads "
                 f"({self.attention_heads}), RoPE turns channels in pairs"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _keys_from_queries(self) -> Self:
+        if self.fast_weights_start == "induction":
+            dynamic = {k for k, mixer in mixers().items() if mixer.convolution == "dynamic"}
+            if self.conv_width < 2 or dynamic.intersection(self.layers):
+                raise ValueError(
+                    "fast_weights_start = 'induction' needs a short convolution of keys: "
+                    "conv_width of at least 2, and no layer of kind "
+                    + " or ".join(map(repr, sorted(dynamic)))
+                )
         return self
 
 

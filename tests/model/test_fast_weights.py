@@ -1,5 +1,7 @@
 """What a fast-weight layer gives its operator, and the output it makes of the reading."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -136,3 +138,24 @@ def test_under_autocast_the_rule_is_given_low_precision(kind, monkeypatch):
         found = mixer(features().float(), state, None, None)
     assert given == [torch.bfloat16] * 5
     assert found.state.dtype == torch.float32
+
+
+@pytest.mark.parametrize("kind", ["gated_delta", "delta", "mamba2"])
+def test_from_an_induction_start_a_query_finds_the_token_that_followed(kind):
+    """The key of each token is the query of the one before; its value is of that token alone."""
+    x = features()
+    given = layer(kind, fast_weights_start="induction").writes(x, None, None)
+    assert_close(given.k[:, 1:], given.q[:, :-1], rtol=0, atol=1e-12)
+    other = layer(kind, fast_weights_start="induction").writes(x.roll(1, dims=1), None, None)
+    assert_close(other.v[:, 1:], given.v[:, :-1])
+    assert not torch.allclose(other.q[:, 1:2], given.q[:, :1]), "queries see earlier tokens"
+    if given.log_decay is not None:
+        mixer = layer(kind, fast_weights_start="induction")
+        step = F.softplus(x @ mixer.decay.weight.T + math.log(math.expm1(1e-3)))
+        assert_close(given.log_decay, -step)
+
+
+@pytest.mark.parametrize("setting", [{"conv_width": 1}, {"layers": ("attention", "jet")}])
+def test_an_induction_start_needs_a_convolution_of_keys(setting):
+    with pytest.raises(ValueError, match="needs a short convolution of keys: conv_width of at"):
+        ModelConfig(fast_weights_start="induction", **setting)

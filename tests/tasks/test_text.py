@@ -5,6 +5,7 @@ import json
 import math
 import re
 from functools import cache
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -14,7 +15,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import read_plain
 from workbench.paths import corpora_folder
 from workbench.tasks import EVALUATION, TRAIN, batch_generator, draw, task
-from workbench.tasks.text import corpora, names
+from workbench.tasks.text import corpora, drills, names
 
 TOLD = "And in the days of {king} it came to pass, that {king} went up, and {king} saw {place}. "
 
@@ -77,6 +78,28 @@ def test_swapped_names_are_the_same_throughout_and_nothing_else_changes(folder):
         plain = re.sub(r"word[a-l]", "word.", re.sub(r"\b(?!And\b)[A-Z][a-z]+", "@", text))
         assert plain[:-6] in told * 9
     assert len(words) > 60  # drawn again for every sequence
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_drill_is_a_few_names_joined_by_one_link(seed):
+    text, mentions = drills.drill(Random(seed), 300)
+    assert len(text) == 300
+    whole = [mention for mention in mentions if mention.stop <= 300]
+    assert [text[m.start : m.stop] for m in whole] == [m.name for m in whole]
+    between = {text[a.stop : b.start] for a, b in pairwise(whole)}
+    assert len(between) == 1 and between <= set(drills.LINKS)
+    assert drills.FEWEST <= len({m.name for m in whole}) <= drills.MOST < len(whole)
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(1.0, 200, 200), (0.3, 40, 80)])
+def test_drills_are_for_training_alone(folder, share, least, most):
+    settings = {"corpus": str(folder), "window": 32, "windows": 4}
+    made, plain = task("text", drills=share, **settings), task("text", **settings)
+    told = [text_of(made, draw(made, 200, 0, 0), n) for n in range(200)]
+    assert least <= sum("word" not in text for text in told) <= most
+    for stream, same in ((EVALUATION, True), (TRAIN, False)):
+        one, two = (draw(t, 20, 0, 0, stream) for t in (made, plain))
+        assert np.array_equal(one.tokens, two.tokens) == same
 
 
 def test_training_never_reads_a_chapter_held_out(folder):

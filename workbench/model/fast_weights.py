@@ -19,6 +19,9 @@ from workbench.config import ModelConfig
 from workbench.mixers import mixers
 from workbench.model.projections import linears
 
+SLOW = 1e-3
+"""Step size of the decay that keeps S for about a thousand tokens."""
+
 
 class Mixed(NamedTuple):
     """What a mixer returns."""
@@ -89,6 +92,7 @@ class FastWeights(nn.Module):
         else:
             self.conv = nn.Parameter(torch.empty(2 * keys + values, config.conv_width))
         self.conv_width = config.conv_width
+        self.start = config.fast_weights_start
 
     def initialise(self, generator: torch.Generator) -> None:
         """Set the parameters that are not plain projections: decay rates and taps.
@@ -109,6 +113,24 @@ class FastWeights(nn.Module):
             nn.init.uniform_(self.taps_out.bias, -bound, bound, generator=generator)
         else:
             nn.init.uniform_(self.conv, -bound, bound, generator=generator)
+        if self.start == "induction":
+            self._copy_from_the_start()
+
+    @torch.no_grad()
+    def _copy_from_the_start(self) -> None:
+        """Make a key the query of the token before and a value its own token.
+
+        A query then finds what followed the same tokens earlier, as an induction head does.
+        """
+        keys = self.heads * self.keys
+        query, key, value = self.conv.split((keys, keys, self.heads * self.values))
+        self.key.weight.copy_(self.query.weight)
+        query[:, 0] = 0  # a key reaches no further back
+        key[:, :-1] = query[:, 1:]
+        key[:, -1] = 0
+        value[:, :-1], value[:, -1] = 0, 1
+        if self.mixer.decays:
+            self.decay_bias.fill_(math.log(math.expm1(SLOW)))  # softplus^-1
 
     def writes(
         self,

@@ -27,8 +27,12 @@ class TextConfig(TaskConfig):
     recalled : int
         Fewest names of a sequence that return a window or more after their last mention; 0 takes
         text as it comes.
+    drills : float
+        Share of the sequences in training that are a few random names repeated over and over,
+        instead of text: a first lesson in copying. Evaluation has none.
     """
 
+    later: ClassVar[tuple[str, ...]] = ("drills",)
     common: ClassVar[tuple[str, ...]] = ("corpus", "names", "window", "windows")
 
     name: Literal["text"] = "text"
@@ -37,3 +41,4 @@ class TextConfig(TaskConfig):
     windows: int = Field(6, ge=2, le=10_000)
     names: Literal["kept", "swapped"] = "swapped"
     recalled: int = Field(0, ge=0, le=10_000)
+    drills: float = Field(0.0, ge=0, le=1)

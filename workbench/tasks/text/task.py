@@ -22,6 +22,7 @@ from workbench.tasks.phrases import counted, shortened
 from workbench.tasks.pictures import Item, Passage, Query
 from workbench.tasks.targets import ProbeTarget
 from workbench.tasks.text.corpora import read_corpus
+from workbench.tasks.text.drills import drill
 from workbench.tasks.text.material import UNKNOWN, Material, Mention, mentions_of
 from workbench.tasks.text.names import NAME, WORD, find_names
 from workbench.tasks.text.settings import TextConfig
@@ -83,7 +84,14 @@ class Text(Task):
         material = self._material
         places = material.places(count, generator)
         random = Random(generator.integers(0, 2**63, dtype=np.uint64).item())
-        return self._laid_out([material.sequence(place, random) for place in places.tolist()])
+        drills = self.config.drills if self._of == TRAIN else 0
+        rows = [
+            drill(random, self.length)
+            if drills and random.random() < drills
+            else material.sequence(place, random)
+            for place in places.tolist()
+        ]
+        return self._laid_out(rows)
 
     def sources(self, count: int, generator: np.random.Generator) -> np.ndarray:
         """Return the chapter of each sequence that `sample` draws with the same generator."""
