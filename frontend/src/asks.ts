@@ -1,0 +1,70 @@
+// Asks of the host: newest first, answers to older ones are dropped.
+
+import { readContainers, type Container } from "./data/scene";
+
+export type Ask = { what: string; [name: string]: unknown };
+
+export interface Answer {
+  containers: Container[];
+  /** The bytes of all containers. */
+  bytes?: Uint8Array;
+  /** One line on what is wrong, and the field that it is about. */
+  problem?: string;
+  field?: string;
+}
+
+interface Open {
+  id: number;
+  answered: (answer: Answer) => void;
+}
+
+/** The part of anywidget's model that is used. */
+export interface Model {
+  get(name: string): any;
+  set?(name: string, value: unknown): void;
+  save_changes?(): void;
+  on(name: string, call: (...args: any[]) => void): void;
+  off?(name: string, call: (...args: any[]) => void): void;
+  send?(message: unknown): void;
+}
+
+export class Asks {
+  private serial = 0;
+  /** The newest ask of each kind; an older one of the same kind is given up. */
+  private readonly open = new Map<string, Open>();
+
+  constructor(private readonly model: Model) {}
+
+  /** Send an ask; `answered` is called once, unless a newer one of the same kind is sent first. */
+  send(ask: Ask, answered: (answer: Answer) => void): void {
+    const id = ++this.serial;
+    this.open.set(ask.what, { id, answered });
+    this.model.send?.({ kind: "ask", id, ask });
+  }
+
+  /** Take a message of the host. */
+  readonly receive = (message: { kind?: string; id?: number; problem?: string; field?: string }, buffers: unknown[] = []): void => {
+    if (message?.kind !== "answer") return;
+    const found = [...this.open].find(([, one]) => one.id === message.id);
+    if (!found) return;
+    const [what, { answered }] = found;
+    this.open.delete(what);
+    if (message.problem) return answered({ containers: [], problem: message.problem, field: message.field });
+    try {
+      const bytes = buffers.length ? toBytes(buffers[0]) : new Uint8Array();
+      answered({ containers: readContainers(bytes), bytes });
+    } catch (error) {
+      answered({ containers: [], problem: (error as Error).message });
+    }
+  };
+}
+
+/** Bytes of whatever a host hands over: a DataView, an ArrayBuffer, a typed array, or base64. */
+export function toBytes(value: unknown): Uint8Array {
+  if (!value) return new Uint8Array();
+  if (value instanceof Uint8Array) return value;
+  if (value instanceof ArrayBuffer) return new Uint8Array(value);
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  if (typeof value === "string") return Uint8Array.from(atob(value), (letter) => letter.charCodeAt(0));
+  throw new Error("the host handed over no bytes");
+}

@@ -1,0 +1,298 @@
+// The memory: every head small, one large, all on one scale; and how the large one changes.
+
+import { attribute, h, onWidth, s, say, term } from "./dom";
+import { written, writersOf } from "./data/focus";
+import { limit, overview, Painter, shade, shown, sized, type Numbers } from "./matrix";
+import { card, type Actions, type Frame, type Panel } from "./panel";
+import { SHOWS } from "./data/place";
+import { number, type Scene } from "./data/scene";
+import { cellWords, percent, SHOW_WORDS, signed, WAITING } from "./words";
+
+const MOST_SMALL = 64;
+const CURVE = { width: 300, height: 74 };
+
+export class MemoryPanel implements Panel {
+  readonly element: HTMLElement;
+  private readonly large = h("canvas", { class: "large", tabindex: 0, role: "img" });
+  private readonly small = h("canvas", { class: "small", role: "img" });
+  private readonly shows: HTMLButtonElement[];
+  private readonly layer = h("select", { "aria-label": "Layer" });
+  private readonly head = h("select", { "aria-label": "Head" });
+  private readonly note = h("p", { class: "note" });
+  private readonly what = h("p", { class: "what" });
+  private readonly low = h("span", {});
+  private readonly high = h("span", {});
+  private readonly scale = h("i", { "aria-hidden": "true" });
+  private readonly curves: Curves;
+  private readonly painter = new Painter();
+  private readonly figure = h("div", { class: "heads" });
+  private readonly stop: () => void;
+  private readonly byHead: boolean;
+  private frame?: Frame;
+  private width = 0;
+  private asked = "";
+
+  constructor(private readonly scene: Scene, private readonly actions: Actions) {
+    this.byHead = !scene.arrays.has("fast_weight") || scene.layers.length * scene.heads > MOST_SMALL;
+    this.shows = SHOWS.map((show) => h("button", {
+      type: "button", onclick: () => actions.set({ show }), "data-tip": SHOW_WORDS[show][1],
+    }, SHOW_WORDS[show][0]));
+    this.fillMenus();
+    this.curves = new Curves(scene);
+    const bar = h("div", { class: "row controls" },
+      h("div", { class: "segments", role: "group", "aria-label": "What is shown" }, ...this.shows),
+      h("span", { class: "row" }, h("label", {}, "Layer ", this.layer), h("label", {}, "Head ", this.head)));
+    const legend = h("p", { class: "scalebar" }, this.low, this.scale, this.high);
+    this.figure.append(
+      h("figure", { class: "one" }, this.large, h("figcaption", {}, this.what)),
+      h("figure", { class: "all" }, this.small, h("figcaption", {}, "All ", term("head", "heads"), scene.layers.length > 1 ? ", a row per " : "",
+        scene.layers.length > 1 ? term("layer") : "", ". Choose one to enlarge it.")),
+    );
+    this.element = card("memory", "Its memory", [term("S"), " is all that remains when a window is forgotten. Each ", term("pass"), " rewrites it."],
+      bar, this.figure, legend, this.note, this.curves.element);
+    this.listen();
+    this.stop = onWidth(this.figure, (width) => {
+      this.width = width;
+      if (this.frame) this.paint(this.frame);
+    });
+  }
+
+  destroy(): void {
+    this.stop();
+  }
+
+  private fillMenus(): void {
+    const { scene, actions } = this;
+    this.layer.append(...scene.layers.map((layer, i) => h("option", { value: i }, String(layer))));
+    this.head.append(...Array.from({ length: scene.heads }, (_, i) => h("option", { value: i }, String(i))));
+    this.layer.addEventListener("change", () => actions.set({ layer: Number(this.layer.value) }));
+    this.head.addEventListener("change", () => actions.set({ head: Number(this.head.value) }));
+  }
+
+  private listen(): void {
+    const { scene, actions, large, small } = this;
+    const cell = (event: PointerEvent) => {
+      const box = large.getBoundingClientRect();
+      const value = Math.floor(((event.clientX - box.left) / box.width) * scene.value);
+      const key = Math.floor(((event.clientY - box.top) / box.height) * scene.key);
+      const inside = key >= 0 && key < scene.key && value >= 0 && value < scene.value && scene.arrays.has("fast_weight");
+      return inside ? ({ kind: "cell", key, value } as const) : undefined;
+    };
+    large.addEventListener("pointermove", (event) => actions.hover(cell(event)));
+    large.addEventListener("pointerleave", () => actions.hover(undefined));
+    large.addEventListener("click", (event) => {
+      const focus = cell(event as PointerEvent);
+      if (focus) actions.pick(focus);
+    });
+    small.addEventListener("click", (event) => {
+      const box = small.getBoundingClientRect();
+      const columns = this.grid().columns, total = scene.layers.length * scene.heads;
+      const across = Math.floor(((event.clientX - box.left) / box.width) * columns);
+      const down = Math.floor(((event.clientY - box.top) / box.height) * Math.ceil(total / columns));
+      const index = down * columns + across;
+      if (index < total) actions.set({ layer: Math.floor(index / scene.heads), head: index % scene.heads });
+    });
+  }
+
+  /** Whether the small heads stand to the right of the large one. */
+  private beside(): boolean {
+    return this.width >= 430 || (this.scene.layers.length === 1 && this.scene.heads <= 6);
+  }
+
+  /** Where the heads stand: a row per layer, or several rows where there is one layer only. */
+  private grid(): { columns: number; size: number; gap: number; large: number } {
+    const { layers, heads } = this.scene;
+    const wide = this.width >= 430;
+    const large = Math.floor(Math.min(wide ? this.width * 0.54 : this.beside() ? this.width * 0.74 : this.width, 340));
+    const room = this.beside() ? this.width - large - 24 : this.width;
+    const columns = layers.length > 1 ? heads : !this.beside() ? heads : wide ? Math.ceil(Math.sqrt(heads)) : 1;
+    const rows = Math.ceil((layers.length * heads) / columns);
+    const gap = columns > 8 ? 2 : 8;
+    const size = Math.floor(Math.min((room + gap) / columns, (large + gap) / (this.beside() ? rows : 1)));
+    return { columns, size: Math.max(size, 8), gap, large };
+  }
+
+  update(frame: Frame): void {
+    this.frame = frame;
+    const { state, boundary } = frame;
+    this.shows.forEach((button, i) => attribute(button, "aria-pressed", String(SHOWS[i] === state.show)));
+    this.layer.value = String(state.layer);
+    this.head.value = String(state.head);
+    if (this.width) this.paint(frame);
+    this.curves.update(boundary, state.layer, state.head);
+    say(this.note, this.sentence(frame));
+  }
+
+  private paint(frame: Frame): void {
+    this.paintLarge(frame);
+    this.paintSmall(frame);
+  }
+
+  private paintLarge({ boundary, state, lit, theme }: Frame): void {
+    const { scene } = this;
+    const { layer, head, show } = state;
+    const size = this.grid().large, height = Math.round((size * Math.min(scene.key, 2 * scene.value)) / scene.value);
+    const context = sized(this.large, size, height);
+    const values = shown(scene, boundary, layer, head, show);
+    const end = limit(scene, layer, show);
+    const focus = state.hover ?? state.picked;
+    const ghost = focus && focus.kind !== "cell" ? lit?.write(layer, head) : undefined;
+    const name = `Layer ${scene.layers[layer]}, head ${head}`;
+    if (!values) {
+      this.missing(context, size, height, layer, head);
+      say(this.what, name);
+      return;
+    }
+    this.painter.paint(context, values, scene.key, scene.value, end, theme, 0, 0, size, height, ghost);
+    if (focus?.kind === "cell") this.frameCell(context, focus.key, focus.value, size, height);
+    say(this.low, signed(-end));
+    say(this.high, signed(end));
+    say(this.what, ghost ? `${name}: what the marked words write in this pass` : `${name}: ${SHOW_WORDS[show][1].toLowerCase()}`.replace("what s holds", "what S holds").replace("in s", "in S"));
+    attribute(this.large, "aria-label", `${name}, ${scene.key} keys by ${scene.value} values, from ${signed(-end)} to ${signed(end)}. ${this.note.textContent ?? ""}`);
+  }
+
+  /** Where S is too large to send at once: ask for this head, or say how big it is. */
+  private missing(context: CanvasRenderingContext2D, size: number, height: number, layer: number, head: number): void {
+    const style = getComputedStyle(this.large);
+    context.strokeStyle = style.color;
+    context.globalAlpha = 0.35;
+    context.strokeRect(0.5, 0.5, size - 1, height - 1);
+    context.globalAlpha = 1;
+    context.fillStyle = style.color;
+    context.font = `13px ${style.fontFamily}`;
+    context.textAlign = "center";
+    const words = this.actions.fetchStates ? [WAITING.states] : [`${this.scene.key} × ${this.scene.value} numbers,`, "left out of this file"];
+    words.forEach((line, i) => context.fillText(line, size / 2, height / 2 + 18 * i));
+    const key = `${layer} ${head}`;
+    if (this.asked !== key) this.actions.fetchStates?.(layer, head);
+    this.asked = key;
+  }
+
+  private frameCell(context: CanvasRenderingContext2D, key: number, value: number, size: number, height: number): void {
+    const w = size / this.scene.value, hh = height / this.scene.key;
+    context.strokeStyle = getComputedStyle(this.large).getPropertyValue("--accent") || "#d1006c";
+    context.lineWidth = 2;
+    context.strokeRect(value * w + 0.5, key * hh + 0.5, Math.max(w - 1, 3), Math.max(hh - 1, 3));
+  }
+
+  private paintSmall({ boundary, state, lit, theme }: Frame): void {
+    const { scene } = this;
+    const { columns, size, gap } = this.grid();
+    const total = scene.layers.length * scene.heads, rows = Math.ceil(total / columns);
+    const context = sized(this.small, columns * size - gap, rows * size - gap);
+    const style = getComputedStyle(this.small);
+    const most = this.byHead ? this.most(state.show) : 1;
+    const focus = state.hover ?? state.picked;
+    for (let index = 0; index < total; index++) {
+      const layer = Math.floor(index / scene.heads), head = index % scene.heads;
+      const x = (index % columns) * size, y = Math.floor(index / columns) * size, side = size - gap;
+      if (this.byHead) {
+        context.fillStyle = shade(overview(scene, boundary, layer, head, state.show), most);
+        context.fillRect(x, y, side, side);
+      } else {
+        const ghost: Numbers | undefined = focus && focus.kind !== "cell" ? lit?.write(layer, head) : undefined;
+        this.painter.paint(context, shown(scene, boundary, layer, head, state.show)!, scene.key, scene.value,
+          limit(scene, layer, state.show), theme, x, y, side, side, ghost);
+      }
+      const share = lit?.share(layer, head) ?? NaN;
+      if (share === share && side > 40) this.label(context, percent(share), x, y + side);
+      if (layer !== state.layer || head !== state.head) continue;
+      context.strokeStyle = style.getPropertyValue("--accent");
+      context.lineWidth = side > 30 ? 3 : 2;
+      context.strokeRect(x + 1, y + 1, side - 2, side - 2);
+    }
+    attribute(this.small, "aria-label", `All ${total} heads small; layer ${scene.layers[state.layer]}, head ${state.head} is enlarged`);
+  }
+
+  private label(context: CanvasRenderingContext2D, text: string, x: number, bottom: number): void {
+    const style = getComputedStyle(this.small);
+    context.font = `600 12px ${style.fontFamily}`;
+    context.textAlign = "left";
+    const width = context.measureText(text).width + 8;
+    context.fillStyle = style.getPropertyValue("--paper");
+    context.fillRect(x + 3, bottom - 20, width, 17);
+    context.fillStyle = style.getPropertyValue("--ink");
+    context.fillText(text, x + 7, bottom - 7);
+  }
+
+  private most(show: string): number {
+    const values = this.scene.arrays.get(show === "state" ? "norm" : "relative_change")!.data;
+    let most = 0;
+    for (const value of values) if (Number.isFinite(value)) most = Math.max(most, value);
+    return most || 1;
+  }
+
+  private sentence(frame: Frame): string {
+    const { scene } = this;
+    const { boundary, state } = frame;
+    const focus = state.hover ?? state.picked;
+    const at = [boundary, state.layer, state.head];
+    if (focus?.kind === "cell") {
+      const amount = shown(scene, boundary, state.layer, state.head, state.show)?.[focus.key * scene.value + focus.value] ?? NaN;
+      const writers = [...writersOf(scene, frame.state.boundary === boundary ? state : { ...state, boundary }, focus.key, focus.value).keys()].slice(0, 3);
+      return cellWords(focus.key, focus.value, amount, writers.map((token) => scene.symbols[token]));
+    }
+    const tokens = frame.lit ? [...frame.lit.tokens.keys()] : [];
+    if (tokens.length && !written(scene, boundary, state.layer, state.head, tokens) && scene.arrays.has("beta")) {
+      return "The marked words are not read in this pass, so they write nothing now.";
+    }
+    const change = number(scene, "relative_change", ...at), rank = number(scene, "effective_rank", ...at);
+    const parts = [`Size ${number(scene, "norm", ...at).toFixed(2)}`];
+    if (rank === rank) parts.push(`about ${rank.toFixed(1)} independent directions`);
+    if (Number.isFinite(change)) parts.push(`moved by ${percent(change)} in this pass`);
+    return `Head ${state.head}: ${parts.join(", ")}.`;
+  }
+}
+
+/** How much each pass changes the chosen head, and what rewriting alone would change. */
+class Curves {
+  readonly element: HTMLElement;
+  private readonly line = s("path", { class: "line" });
+  private readonly base = s("path", { class: "base" });
+  private readonly dots = s("g", {});
+  private readonly here = s("line", { class: "here", y1: 4, y2: CURVE.height - 14 });
+  private readonly top = s("text", { x: 0, y: 12 });
+  private drawn = "";
+
+  constructor(private readonly scene: Scene) {
+    const svg = s("svg", { viewBox: `0 0 ${CURVE.width} ${CURVE.height}`, role: "img", "aria-label": "Change of this head per pass" },
+      s("path", { class: "floor", d: `M30 ${CURVE.height - 14}H${CURVE.width}` }), this.here, this.base, this.line, this.dots, this.top,
+      s("text", { x: 0, y: CURVE.height - 11 }, "0"));
+    const known = [...(scene.arrays.get("baseline_change")?.data ?? [])].some(Number.isFinite);
+    this.element = h("figure", { class: "change" },
+      h("figcaption", {}, "How much each pass moves this head", ...(known ? ["; dashed, ", term("baseline", "without passes building on each other")] : []), "."), svg);
+  }
+
+  update(boundary: number, layer: number, head: number): void {
+    const key = `${layer} ${head}`;
+    if (key !== this.drawn) this.draw(layer, head);
+    this.drawn = key;
+    const x = this.x(boundary).toFixed(1);
+    attribute(this.here, "x1", x);
+    attribute(this.here, "x2", x);
+  }
+
+  private x(boundary: number): number {
+    return 36 + ((CURVE.width - 44) * boundary) / Math.max(1, this.scene.boundaries.length - 1);
+  }
+
+  private draw(layer: number, head: number): void {
+    const { scene } = this;
+    const values = (name: string) => scene.boundaries.map(([, pass], b) => (pass === 0 ? NaN : number(scene, name, b, layer, head)));
+    const change = values("relative_change"), base = values("baseline_change");
+    const most = Math.max(0.05, ...change.concat(base).filter(Number.isFinite));
+    const y = (value: number) => CURVE.height - 14 - ((CURVE.height - 24) * Math.min(value, most)) / most;
+    const path = (all: number[]) => {
+      let d = "", pen = "M";
+      all.forEach((value, b) => {
+        if (Number.isFinite(value)) d += `${pen}${this.x(b).toFixed(1)} ${y(value).toFixed(1)}`;
+        pen = Number.isFinite(value) ? "L" : "M";
+      });
+      return d;
+    };
+    this.line.setAttribute("d", path(change));
+    this.base.setAttribute("d", path(base));
+    this.dots.replaceChildren(...change.flatMap((value, b) => (Number.isFinite(value) ? [s("circle", { r: 2.6, cx: this.x(b).toFixed(1), cy: y(value).toFixed(1) })] : [])));
+    this.top.textContent = percent(most);
+  }
+}

@@ -1,0 +1,50 @@
+// What every panel is: a titled card that draws one frame after another.
+
+import type { Theme } from "./colours";
+import { h } from "./dom";
+import { exportMenu } from "./export/menu";
+import type { Lit } from "./data/focus";
+import type { Focus, State } from "./data/place";
+import type { Scene } from "./data/scene";
+
+/** Everything that a panel draws from. */
+export interface Frame {
+  scene: Scene;
+  state: State;
+  /** The boundary of this scene; differs from the state's where two sleeps are compared. */
+  boundary: number;
+  lit?: Lit;
+  theme: Theme;
+}
+
+export interface Panel {
+  element: HTMLElement;
+  update(frame: Frame): void;
+  destroy?(): void;
+}
+
+/** What panels may do. */
+export interface Actions {
+  set(part: Partial<State>): void;
+  /** Hover, and end of hovering. */
+  hover(focus: Focus | undefined): void;
+  /** Pick, or give up what is picked already. */
+  pick(focus: Focus): void;
+  choose(query: number): void;
+  /** Ask the host for S of a head; undefined where no host answers. */
+  fetchStates?: (layer: number, head: number) => void;
+}
+
+let serial = 0;
+
+/** A card with a heading, a sentence below it, and a menu that saves its picture. */
+export function card(name: string, title: string, lead: (Node | string)[], ...children: (Node | string | undefined)[]): HTMLElement {
+  const id = `h${++serial}`;
+  const element = h("section", { class: `card ${name}`, "aria-labelledby": id });
+  element.append(
+    h("header", {}, h("h2", { id }, title), exportMenu(element, name)),
+    h("p", { class: "lead" }, ...lead),
+  );
+  for (const child of children) if (child !== undefined) element.append(child);
+  return element;
+}

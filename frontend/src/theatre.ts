@@ -1,0 +1,325 @@
+// The theatre: scenes and a place in, four linked panels out. One per element; knows no host.
+
+import { Asks, toBytes, type Answer, type Model } from "./asks";
+import { Bar, type Setup } from "./bar";
+import { variables, type Theme } from "./colours";
+import { attribute, flag, h, say, tooltips } from "./dom";
+import { lit } from "./data/focus";
+import { Cycle } from "./headline";
+import { keys } from "./keys";
+import type { Actions, Frame } from "./panel";
+import { fromAddress, matching, Store, toAddress, type Focus, type State } from "./data/place";
+import { python } from "./data/python";
+import { readScenes, sleepKey, type Scene } from "./data/scene";
+import { Scrubber } from "./scrubber";
+import { Stage } from "./stage";
+import { WAITING } from "./words";
+import style from "./style.css";
+
+const MOST_SCENES = 24;
+const MOST_PASSES = 12;
+const PLAY_MS = 900;
+
+export class Theatre {
+  private readonly root = h("div", { class: "theatre", tabindex: -1 });
+  private readonly stages = h("main", { class: "stages" });
+  private readonly notice = h("p", { class: "notice", role: "alert", hidden: true });
+  private readonly bar: Bar;
+  private readonly scrubber: Scrubber;
+  private readonly store: Store;
+  private readonly asks: Asks;
+  private readonly actions: Actions;
+  /** Every scene that has arrived; the newest last. */
+  private scenes: Scene[] = [];
+  private scene!: Scene;
+  private other?: Scene;
+  private main?: Stage;
+  private side?: Stage;
+  private cycle?: Cycle;
+  private theme: Theme = "light";
+  private timer = 0;
+  private frame = 0;
+  private readonly leave: (() => void)[] = [];
+
+  constructor(private readonly model: Model, private readonly element: HTMLElement) {
+    const shadow = element.shadowRoot ?? element.attachShadow({ mode: "open" });
+    shadow.replaceChildren(h("style", {}, style), this.root);
+    this.asks = new Asks(model);
+    this.store = new Store({ boundary: 0, layer: 0, head: 0, query: 0, show: "state", playing: false }, () => this.draw());
+    this.actions = this.makeActions();
+    this.bar = new Bar(this.barActions());
+    this.scrubber = new Scrubber(this.actions, () => this.play(!this.store.state.playing));
+    this.root.append(this.bar.element, this.notice, this.stages, this.scrubber.element);
+    tooltips(this.root);
+    this.watchTheme();
+    this.listen();
+    this.take(() => readScenes(toBytes(model.get("scene"))), true);
+  }
+
+  private makeActions(): Actions {
+    const { store } = this;
+    return {
+      set: (part) => store.set(part),
+      hover: (focus) => store.set({ hover: focus }),
+      pick: (focus) => store.set({ picked: sameFocus(store.state.picked, focus) ? undefined : focus }),
+      choose: (query) => store.set({ query }),
+      fetchStates: this.model.get("live") ? (layer, head) => this.fetchStates(layer, head) : undefined,
+    };
+  }
+
+  private barActions() {
+    return {
+      passes: (n: number) => this.toPasses(n),
+      example: (step: number) => {
+        const { seed, example, examples = 16 } = this.scene.source;
+        this.askScene({ name: this.scene.model.name, seed, example: (example + step + examples) % examples, N: this.scene.sleep.passes });
+      },
+      model: (name: string) => this.askScene({ name, seed: this.scene.source.seed, example: 0 }),
+      typed: (input: string, queries: string) => this.askScene({ name: this.scene.model.name, input, queries, N: this.scene.sleep.passes }),
+      drawn: () => this.askScene({ name: this.scene.model.name, seed: Math.max(0, this.scene.source.seed), example: 0, N: this.scene.sleep.passes }),
+      compare: (index: number) => this.compare(this.others()[index - 1]),
+      theme: () => this.setTheme(this.theme === "light" ? "dark" : "light"),
+      python: () => copy(python(this.scene, this.store.state)),
+    };
+  }
+
+  private listen(): void {
+    const { model } = this;
+    const on = (name: string, call: (...args: any[]) => void) => {
+      model.on(name, call);
+      this.leave.push(() => model.off?.(name, call));
+    };
+    on("msg:custom", this.asks.receive);
+    on("change:scene", () => this.take(() => readScenes(toBytes(model.get("scene"))), true));
+    on("change:settings", () => this.settings());
+    this.root.addEventListener("keydown", (event) => keys(event, {
+      state: this.store.state, last: this.scene.boundaries.length - 1, actions: this.actions,
+      play: () => this.play(!this.store.state.playing), passes: (n) => this.toPasses(n),
+    }));
+  }
+
+  private watchTheme(): void {
+    const media = matchMedia("(prefers-color-scheme: dark)");
+    const follow = () => this.settings();
+    media.addEventListener("change", follow);
+    this.leave.push(() => media.removeEventListener("change", follow));
+    this.settings();
+  }
+
+  private settings(): void {
+    const settings = this.model.get("settings") ?? {};
+    const asked = settings.theme ?? "auto";
+    flag(this.root, "big", Boolean(settings.big));
+    if (settings.height) this.root.style.maxHeight = typeof settings.height === "number" ? `${settings.height}px` : settings.height;
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    this.setTheme(asked === "auto" ? (dark ? "dark" : "light") : asked);
+  }
+
+  private setTheme(theme: Theme): void {
+    this.theme = theme;
+    this.element.setAttribute("data-theme", theme);
+    const height = this.root.style.maxHeight;
+    this.root.setAttribute("style", variables(theme) + (height ? ` max-height: ${height};` : ""));
+    if (this.main) this.draw();
+  }
+
+  /** Take scenes in; the first (or the one with the N of the address) is shown if `show`. */
+  private take(read: () => Scene[], show: boolean): boolean {
+    try {
+      const found = read();
+      if (!found.length) throw new Error("no scene to show");
+      const same = (a: Scene, b: Scene) => sleepKey(a) === sleepKey(b) && a.sleep.passes === b.sleep.passes;
+      this.scenes = [...this.scenes.filter((one) => !found.some((now) => same(one, now))), ...found].slice(-MOST_SCENES);
+      const wanted = Number((this.model.get("place") ?? {}).N);
+      if (show) this.show((!this.scene && found.find((one) => one.sleep.passes === wanted)) || found[0]);
+      return true;
+    } catch (error) {
+      this.tell(`This scene cannot be shown: ${(error as Error).message}`);
+      return false;
+    }
+  }
+
+  private tell(words: string): void {
+    this.notice.hidden = !words;
+    say(this.notice, words);
+  }
+
+  /** Put a scene on the stage, at the same moment as before where the text is the same. */
+  private show(scene: Scene): void {
+    const before = this.scene as Scene | undefined;
+    const state = this.store.state;
+    if (scene === before) return;
+    this.scene = scene;
+    let place: Partial<State>;
+    if (before && sleepKey(before) === sleepKey(scene)) place = { boundary: matching(before, state.boundary, scene) };
+    else {
+      const [found, wrong] = fromAddress(scene, before ? {} : (this.model.get("place") ?? {}));
+      place = { ...found, hover: undefined, picked: undefined, playing: false };
+      this.tell(wrong.join(" "));
+    }
+    const layer = Math.min(state.layer, scene.layers.length - 1), head = Math.min(state.head, scene.heads - 1);
+    this.store.state = { ...state, layer, head, ...place };
+    if (this.other && sleepKey(this.other) !== sleepKey(scene)) this.other = undefined;
+    this.build();
+  }
+
+  private compare(other: Scene | undefined): void {
+    this.other = other;
+    this.build();
+  }
+
+  private build(): void {
+    const { scene, other } = this;
+    this.main?.destroy();
+    this.side?.destroy();
+    this.cycle?.element.remove();
+    const hide: string[] = (this.model.get("settings") ?? {}).hide ?? [];
+    this.cycle = new Cycle(scene);
+    this.stages.before(this.cycle.element);
+    const name = (one: Scene) => (other ? nameOf(one, scene === one ? other : scene) : "");
+    this.main = new Stage(scene, this.actions, name(scene), hide);
+    this.side = other && new Stage(other, this.sideActions(other), name(other), hide);
+    this.stages.append(this.main.element);
+    if (this.side) this.stages.append(this.side.element);
+    flag(this.stages, "two", Boolean(this.side));
+    this.scrubber.show(scene);
+    this.bar.update(scene, this.setup());
+    this.draw();
+  }
+
+  /** What the second stage may do: its place is that of the first. */
+  private sideActions(other: Scene): Actions {
+    const clamp = (part: Partial<State>): Partial<State> => {
+      const { layer = 0, head = 0 } = part;
+      return layer < this.scene.layers.length && head < this.scene.heads ? part : {};
+    };
+    void other;
+    return { ...this.actions, set: (part) => this.store.set(clamp(part)), fetchStates: undefined };
+  }
+
+  private others(): Scene[] {
+    return this.scenes.filter((one) => one !== this.scene && one.symbols.length === this.scene.symbols.length);
+  }
+
+  private setup(): Setup {
+    const live = Boolean(this.model.get("live"));
+    const ready = this.scenes.filter((one) => sleepKey(one) === sleepKey(this.scene)).map((one) => one.sleep.passes).sort((a, b) => a - b);
+    const all = Array.from({ length: Math.max(MOST_PASSES, ...ready) }, (_, i) => i + 1);
+    const others = this.others();
+    return {
+      catalogue: this.model.get("catalogue") ?? [], live, ready, offered: live ? all : [...new Set(ready)],
+      others: ["nothing", ...others.map((one) => nameOf(one, this.scene))], other: this.other ? others.indexOf(this.other) + 1 : 0,
+    };
+  }
+
+  private toPasses(n: number): void {
+    const known = this.scenes.find((one) => sleepKey(one) === sleepKey(this.scene) && one.sleep.passes === n);
+    if (known) return this.show(known);
+    if (!this.model.get("live")) return;
+    const { model, source, task } = this.scene;
+    const typed = source.example < 0 ? { input: task.input, queries: task.queries } : { seed: source.seed, example: source.example };
+    this.askScene({ name: model.name, ...typed, N: n }, WAITING.passes(n));
+  }
+
+  private askScene(ask: { [name: string]: unknown }, words = WAITING.scene): void {
+    this.main?.wait(words);
+    this.asks.send({ what: "scene", ...ask }, ({ problem, field, bytes }: Answer) => {
+      this.main?.wait("");
+      if (problem) {
+        if ("input" in ask) this.bar.wrong(problem, field);
+        else this.tell(problem);
+        return;
+      }
+      if (this.take(() => readScenes(bytes!), true)) {
+        this.bar.wrong("");
+        this.tell("");
+      }
+    });
+  }
+
+  /** S of one head, for a scene that came without: kept with the scene. */
+  private fetchStates(layer: number, head: number): void {
+    const { scene } = this;
+    const ask = { what: "states", name: scene.model.name, digest: scene.digest, layer: scene.layers[layer], head };
+    this.asks.send(ask, ({ containers, problem }) => {
+      const patch = containers[0];
+      if (problem || !patch?.arrays.has("fast_weight")) return this.tell(problem ?? "The host sent no S for this head.");
+      scene.patches.set(`${layer} ${head}`, patch.arrays);
+      this.draw();
+    });
+  }
+
+  private play(on: boolean): void {
+    const last = this.scene.boundaries.length - 1;
+    const { boundary } = this.store.state;
+    this.store.set({ playing: on, ...(on && boundary === last ? { boundary: 0 } : {}) });
+    clearTimeout(this.timer);
+    if (on) this.timer = window.setTimeout(() => this.tick(), PLAY_MS);
+  }
+
+  private tick(): void {
+    const { playing, boundary } = this.store.state;
+    const last = this.scene.boundaries.length - 1;
+    if (!playing) return;
+    this.store.set({ boundary: Math.min(boundary + 1, last), playing: boundary + 1 < last });
+    this.timer = window.setTimeout(() => this.tick(), PLAY_MS);
+  }
+
+  private draw(): void {
+    const { scene, other, store: { state }, theme } = this;
+    if (!this.main) return;
+    const focus: Focus | undefined = state.hover ?? state.picked;
+    const path: Focus | undefined = focus;
+    const main: Frame = { scene, state, boundary: state.boundary, lit: lit(scene, state, path), theme };
+    this.cycle?.update(main);
+    this.main.update(main);
+    if (other && this.side) {
+      const boundary = matching(scene, state.boundary, other);
+      const place = { ...state, boundary, layer: Math.min(state.layer, other.layers.length - 1), head: Math.min(state.head, other.heads - 1) };
+      this.side.update({ scene: other, state: place, boundary, lit: lit(other, place, path), theme });
+    }
+    this.scrubber.update(main);
+    attribute(this.root, "data-boundary", String(state.boundary));
+    cancelAnimationFrame(this.frame);
+    this.publish(state);
+  }
+
+  private publishing = 0;
+
+  /** Say where we are, for the host's address; not at every step of a drag. */
+  private publish(state: State): void {
+    clearTimeout(this.publishing);
+    this.publishing = window.setTimeout(() => {
+      this.model.set?.("place", toAddress(this.scene, state));
+      this.model.save_changes?.();
+    }, 250);
+  }
+
+  destroy(): void {
+    clearTimeout(this.timer);
+    clearTimeout(this.publishing);
+    this.main?.destroy();
+    this.side?.destroy();
+    this.scrubber.destroy();
+    for (const leave of this.leave) leave();
+  }
+}
+
+function sameFocus(a: Focus | undefined, b: Focus): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** What tells one scene from another, in a few words. */
+function nameOf(one: Scene, from: Scene): string {
+  if (one.model.name === from.model.name) return `N = ${one.sleep.passes}`;
+  return `${one.model.title}, N = ${one.sleep.passes}`;
+}
+
+async function copy(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
