@@ -40,7 +40,7 @@ export class AnswersPanel implements Panel {
 
   private row(query: number): Row {
     const { scene, actions } = this;
-    const { label, short } = scene.queries[query];
+    const { label } = scene.queries[query], short = label.length <= 24 ? label : scene.queries[query].short;
     const said = h("span", { class: "said" }), bar = h("i", {}), share = h("span", { class: "number" });
     const button = h("button", { type: "button", class: "ask", title: label !== short ? label : undefined }, short);
     const guess = scene.queries[query].chance;
@@ -99,7 +99,7 @@ export class AnswersPanel implements Panel {
       });
       this.detail.replaceChildren(
         h("h3", {}, `What it considers: ${scene.queries[query].label}?`),
-        h("ol", { class: bars.length > 16 ? "many" : "" }, ...bars),
+        h("ol", bars.length > 16 ? { class: "many", tabindex: 0, role: "list", "aria-label": "Probability of each answer" } : {}, ...bars),
         h("p", { class: "note" }, `${scene.queries[query].short}: ${turnsRight(scene, query)}. The right answer is ${right}.`),
       );
     }

@@ -97,7 +97,8 @@ export class Bar {
     this.title.hidden = choose;
     say(this.title, scene.model.title);
     this.title.title = scene.task.title;
-    if (choose) options(this.model, catalogue.map((one) => [one.name, one.title]), scene.model.name);
+    const here: [string, string][] = catalogue.some((one) => one.name === scene.model.name) ? [] : [[scene.model.name, scene.model.title]];
+    if (choose) options(this.model, [...here, ...catalogue.map((one): [string, string] => [one.name, one.title])], scene.model.name);
     const typed = scene.source.example < 0;
     say(this.number, typed ? "Your text" : `Example ${scene.source.example + 1}${scene.source.examples ? ` of ${scene.source.examples}` : ""}`);
     for (const button of this.example.querySelectorAll("button")) button.hidden = !live || typed;

@@ -60,6 +60,11 @@ export function gradient(colours: string[]): string {
   return `linear-gradient(to right, ${colours.join(", ")})`;
 }
 
+/** Colours that are not data, for canvases. */
+export function inks(theme: Theme): { text: string; muted: string; paper: string; accent: string } {
+  return table.inks[theme];
+}
+
 /** Custom properties of a theme, for the style sheet. */
 export function variables(theme: Theme): string {
   const ink = table.inks[theme], palette = table.palette[theme];

@@ -53,7 +53,10 @@ export class Headline {
   private readonly rest = h("span", {});
   readonly element = h("div", { class: "headline" }, this.where, this.what, this.more);
 
-  constructor(private readonly title = "") {
+  /** What tells this sleep from another one next to it. */
+  title = "";
+
+  constructor() {
     this.more.append(this.new, " ", this.rest);
   }
 

@@ -9,9 +9,11 @@ interface Context {
   actions: Actions;
   play(): void;
   passes(n: number): void;
+  close(): void;
 }
 
-export function keys(event: KeyboardEvent, { state, last, actions, play, passes }: Context): void {
+export function keys(event: KeyboardEvent, { state, last, actions, play, passes, close }: Context): void {
+  if (event.key === "Escape") close();
   const target = event.composedPath()[0] as HTMLElement;
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName)) return;
   const to: { [key: string]: number } = { ArrowLeft: state.boundary - 1, ArrowRight: state.boundary + 1, Home: 0, End: last };

@@ -1,6 +1,7 @@
 // The memory: every head small, one large, all on one scale; and how the large one changes.
 
-import { attribute, h, onWidth, s, say, term } from "./dom";
+import { FONT, inks, type Theme } from "./colours";
+import { attribute, flag, h, onWidth, s, say, term } from "./dom";
 import { written, writersOf } from "./data/focus";
 import { limit, overview, Painter, shade, shown, sized, type Numbers } from "./matrix";
 import { card, type Actions, type Frame, type Panel } from "./panel";
@@ -20,9 +21,9 @@ export class MemoryPanel implements Panel {
   private readonly head = h("select", { "aria-label": "Head" });
   private readonly note = h("p", { class: "note" });
   private readonly what = h("p", { class: "what" });
-  private readonly low = h("span", {});
-  private readonly high = h("span", {});
-  private readonly scale = h("i", { "aria-hidden": "true" });
+  private readonly scale = new ScaleBar("");
+  private readonly heat = new ScaleBar("heat");
+  private readonly one: HTMLElement;
   private readonly curves: Curves;
   private readonly painter = new Painter();
   private readonly figure = h("div", { class: "heads" });
@@ -42,14 +43,13 @@ export class MemoryPanel implements Panel {
     const bar = h("div", { class: "row controls" },
       h("div", { class: "segments", role: "group", "aria-label": "What is shown" }, ...this.shows),
       h("span", { class: "row" }, h("label", {}, "Layer ", this.layer), h("label", {}, "Head ", this.head)));
-    const legend = h("p", { class: "scalebar" }, this.low, this.scale, this.high);
-    this.figure.append(
-      h("figure", { class: "one" }, this.large, h("figcaption", {}, this.what)),
-      h("figure", { class: "all" }, this.small, h("figcaption", {}, "All ", term("head", "heads"), scene.layers.length > 1 ? ", a row per " : "",
-        scene.layers.length > 1 ? term("layer") : "", ". Choose one to enlarge it.")),
-    );
+    this.one = h("figure", { class: "one" }, this.large, h("figcaption", {}, this.what, this.scale.element));
+    const rows = scene.layers.length > 1 ? [", a row per ", term("layer")] : [];
+    const all = h("figcaption", {}, "All ", term("head", "heads"), ...rows, h("span", { class: "hint" }, ". Choose one to enlarge it."));
+    if (this.byHead) all.append(this.heat.element);
+    this.figure.append(this.one, h("figure", { class: "all" }, this.small, all));
     this.element = card("memory", "Its memory", [term("S"), " is all that remains when a window is forgotten. Each ", term("pass"), " rewrites it."],
-      bar, this.figure, legend, this.note, this.curves.element);
+      bar, this.figure, this.note, this.curves.element);
     this.listen();
     this.stop = onWidth(this.figure, (width) => {
       this.width = width;
@@ -96,19 +96,21 @@ export class MemoryPanel implements Panel {
 
   /** Whether the small heads stand to the right of the large one. */
   private beside(): boolean {
-    return this.width >= 430 || (this.scene.layers.length === 1 && this.scene.heads <= 6);
+    return this.width >= 430 || this.scene.layers.length * this.scene.heads <= 6;
   }
 
   /** Where the heads stand: a row per layer, or several rows where there is one layer only. */
   private grid(): { columns: number; size: number; gap: number; large: number } {
     const { layers, heads } = this.scene;
     const wide = this.width >= 430;
-    const large = Math.floor(Math.min(wide ? this.width * 0.54 : this.beside() ? this.width * 0.74 : this.width, 340));
-    const room = this.beside() ? this.width - large - 24 : this.width;
+    const part = wide ? 0.54 : !this.beside() ? 1 : layers.length > 1 ? 0.6 : 0.75;
+    const large = Math.floor(Math.min(this.width * part, 340));
+    const room = this.beside() ? this.width - large - (wide ? 24 : 14) : this.width;
     const columns = layers.length > 1 ? heads : !this.beside() ? heads : wide ? Math.ceil(Math.sqrt(heads)) : 1;
     const rows = Math.ceil((layers.length * heads) / columns);
     const gap = columns > 8 ? 2 : 8;
-    const size = Math.floor(Math.min((room + gap) / columns, (large + gap) / (this.beside() ? rows : 1)));
+    const most = this.byHead ? 16 : (large + gap) / (this.beside() ? rows : 1);
+    const size = Math.floor(Math.min((room + gap) / columns, most));
     return { columns, size: Math.max(size, 8), gap, large };
   }
 
@@ -116,14 +118,17 @@ export class MemoryPanel implements Panel {
     this.frame = frame;
     const { state, boundary } = frame;
     this.shows.forEach((button, i) => attribute(button, "aria-pressed", String(SHOWS[i] === state.show)));
-    this.layer.value = String(state.layer);
-    this.head.value = String(state.head);
+    if (this.layer.value !== String(state.layer)) this.layer.value = String(state.layer);
+    if (this.head.value !== String(state.head)) this.head.value = String(state.head);
     if (this.width) this.paint(frame);
     this.curves.update(boundary, state.layer, state.head);
     say(this.note, this.sentence(frame));
   }
 
   private paint(frame: Frame): void {
+    flag(this.figure, "beside", this.beside());
+    flag(this.figure, "narrow", this.width < 430);
+    this.one.style.width = `${this.grid().large}px`;
     this.paintLarge(frame);
     this.paintSmall(frame);
   }
@@ -138,28 +143,29 @@ export class MemoryPanel implements Panel {
     const focus = state.hover ?? state.picked;
     const ghost = focus && focus.kind !== "cell" ? lit?.write(layer, head) : undefined;
     const name = `Layer ${scene.layers[layer]}, head ${head}`;
+    this.scale.element.hidden = !values;
     if (!values) {
-      this.missing(context, size, height, layer, head);
+      this.missing(context, size, height, layer, head, theme);
       say(this.what, name);
+      attribute(this.large, "aria-label", `${name}: not in this file`);
       return;
     }
     this.painter.paint(context, values, scene.key, scene.value, end, theme, 0, 0, size, height, ghost);
-    if (focus?.kind === "cell") this.frameCell(context, focus.key, focus.value, size, height);
-    say(this.low, signed(-end));
-    say(this.high, signed(end));
+    if (focus?.kind === "cell") this.frameCell(context, focus.key, focus.value, size, height, theme);
+    this.scale.set(signed(-end), signed(end));
     say(this.what, ghost ? `${name}: what the marked words write in this pass` : `${name}: ${SHOW_WORDS[show][1].toLowerCase()}`.replace("what s holds", "what S holds").replace("in s", "in S"));
     attribute(this.large, "aria-label", `${name}, ${scene.key} keys by ${scene.value} values, from ${signed(-end)} to ${signed(end)}. ${this.note.textContent ?? ""}`);
   }
 
   /** Where S is too large to send at once: ask for this head, or say how big it is. */
-  private missing(context: CanvasRenderingContext2D, size: number, height: number, layer: number, head: number): void {
-    const style = getComputedStyle(this.large);
-    context.strokeStyle = style.color;
+  private missing(context: CanvasRenderingContext2D, size: number, height: number, layer: number, head: number, theme: Theme): void {
+    const ink = inks(theme).text;
+    context.strokeStyle = ink;
     context.globalAlpha = 0.35;
     context.strokeRect(0.5, 0.5, size - 1, height - 1);
     context.globalAlpha = 1;
-    context.fillStyle = style.color;
-    context.font = `13px ${style.fontFamily}`;
+    context.fillStyle = ink;
+    context.font = `13px ${FONT}`;
     context.textAlign = "center";
     const words = this.actions.fetchStates ? [WAITING.states] : [`${this.scene.key} × ${this.scene.value} numbers,`, "left out of this file"];
     words.forEach((line, i) => context.fillText(line, size / 2, height / 2 + 18 * i));
@@ -168,9 +174,9 @@ export class MemoryPanel implements Panel {
     this.asked = key;
   }
 
-  private frameCell(context: CanvasRenderingContext2D, key: number, value: number, size: number, height: number): void {
+  private frameCell(context: CanvasRenderingContext2D, key: number, value: number, size: number, height: number, theme: Theme): void {
     const w = size / this.scene.value, hh = height / this.scene.key;
-    context.strokeStyle = getComputedStyle(this.large).getPropertyValue("--accent") || "#d1006c";
+    context.strokeStyle = inks(theme).accent;
     context.lineWidth = 2;
     context.strokeRect(value * w + 0.5, key * hh + 0.5, Math.max(w - 1, 3), Math.max(hh - 1, 3));
   }
@@ -180,8 +186,8 @@ export class MemoryPanel implements Panel {
     const { columns, size, gap } = this.grid();
     const total = scene.layers.length * scene.heads, rows = Math.ceil(total / columns);
     const context = sized(this.small, columns * size - gap, rows * size - gap);
-    const style = getComputedStyle(this.small);
     const most = this.byHead ? this.most(state.show) : 1;
+    this.heat.set("0", state.show === "state" ? `size ${signed(most)}` : `moved by ${percent(most)}`);
     const focus = state.hover ?? state.picked;
     for (let index = 0; index < total; index++) {
       const layer = Math.floor(index / scene.heads), head = index % scene.heads;
@@ -195,23 +201,23 @@ export class MemoryPanel implements Panel {
           limit(scene, layer, state.show), theme, x, y, side, side, ghost);
       }
       const share = lit?.share(layer, head) ?? NaN;
-      if (share === share && side > 40) this.label(context, percent(share), x, y + side);
+      if (share === share && side > 40) this.label(context, percent(share), x, y + side, theme);
       if (layer !== state.layer || head !== state.head) continue;
-      context.strokeStyle = style.getPropertyValue("--accent");
+      context.strokeStyle = inks(theme).accent;
       context.lineWidth = side > 30 ? 3 : 2;
       context.strokeRect(x + 1, y + 1, side - 2, side - 2);
     }
     attribute(this.small, "aria-label", `All ${total} heads small; layer ${scene.layers[state.layer]}, head ${state.head} is enlarged`);
   }
 
-  private label(context: CanvasRenderingContext2D, text: string, x: number, bottom: number): void {
-    const style = getComputedStyle(this.small);
-    context.font = `600 12px ${style.fontFamily}`;
+  private label(context: CanvasRenderingContext2D, text: string, x: number, bottom: number, theme: Theme): void {
+    const ink = inks(theme);
+    context.font = `600 12px ${FONT}`;
     context.textAlign = "left";
     const width = context.measureText(text).width + 8;
-    context.fillStyle = style.getPropertyValue("--paper");
+    context.fillStyle = ink.paper;
     context.fillRect(x + 3, bottom - 20, width, 17);
-    context.fillStyle = style.getPropertyValue("--ink");
+    context.fillStyle = ink.text;
     context.fillText(text, x + 7, bottom - 7);
   }
 
@@ -241,6 +247,22 @@ export class MemoryPanel implements Panel {
     if (rank === rank) parts.push(`about ${rank.toFixed(1)} independent directions`);
     if (Number.isFinite(change)) parts.push(`moved by ${percent(change)} in this pass`);
     return `Head ${state.head}: ${parts.join(", ")}.`;
+  }
+}
+
+/** A colour scale with its two ends. */
+class ScaleBar {
+  private readonly low = h("span", {});
+  private readonly high = h("span", {});
+  readonly element: HTMLElement;
+
+  constructor(look: string) {
+    this.element = h("span", { class: `scalebar ${look}` }, this.low, h("i", { "aria-hidden": "true" }), this.high);
+  }
+
+  set(low: string, high: string): void {
+    say(this.low, low);
+    say(this.high, high);
   }
 }
 

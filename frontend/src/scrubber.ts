@@ -6,7 +6,7 @@ import type { Actions, Frame } from "./panel";
 import { number, type Scene } from "./data/scene";
 import { announcement, eyebrow, percent } from "./words";
 
-const HEIGHT = 74, TOP = 20, FLOOR = 58;
+const HEIGHT = 80, TOP = 27, FLOOR = 64;
 const GATE = 0.8;
 
 /** Where each boundary stands on the line, in cells; a gate between two windows takes room. */
@@ -21,7 +21,7 @@ export class Scrubber {
   private readonly slider = h("div", { class: "line", role: "slider", tabindex: 0, "aria-label": "Position in the sleep", "aria-valuemin": 0 });
   private readonly told = h("p", { class: "unseen", "aria-live": "polite" });
   private readonly label = h("output", {});
-  private readonly head = s("g", { class: "playhead" }, s("line", { y1: TOP - 8, y2: FLOOR + 4 }), s("circle", { cy: TOP - 9, r: 6 }));
+  private readonly head = s("g", { class: "playhead" }, s("line", { y1: TOP - 6, y2: FLOOR + 4 }), s("circle", { cy: TOP - 6, r: 6 }));
   private readonly stop: () => void;
   private centres: number[] = [];
   private scene?: Scene;

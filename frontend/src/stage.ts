@@ -12,11 +12,10 @@ import { TextPanel } from "./text";
 export class Stage {
   readonly element: HTMLElement;
   private readonly panels: Panel[];
-  private readonly headline: Headline;
+  private readonly headline = new Headline();
   private readonly waiting = h("p", { class: "waiting", role: "status" });
 
-  constructor(readonly scene: Scene, actions: Actions, title: string, hide: string[]) {
-    this.headline = new Headline(title);
+  constructor(readonly scene: Scene, actions: Actions, hide: string[]) {
     const text = new TextPanel(scene, actions);
     const problem = ProblemPanel.fits(scene) ? new ProblemPanel(scene, actions) : undefined;
     const memory = new MemoryPanel(scene, actions);
@@ -27,6 +26,10 @@ export class Stage {
     const column = (look: string, ...names: string[]) => h("div", { class: `column ${look}` }, ...shown.filter(([name]) => names.includes(name)).map(([, panel]) => panel.element));
     this.element = h("div", { class: "stage" }, this.headline.element, this.waiting,
       h("div", { class: "panels" }, column("first", "text", "problem"), column("rest", "memory", "answers")));
+  }
+
+  name(title: string): void {
+    this.headline.title = title;
   }
 
   update(frame: Frame): void {

@@ -57,6 +57,7 @@ export class TextPanel implements Panel {
   private readonly note = h("p", { class: "note", "aria-live": "off" });
   private lit: number[] = [];
   private seen = -1;
+  private revealed?: Block;
 
   constructor(private readonly scene: Scene, private readonly actions: Actions) {
     const windows = new Map<number, number[]>();
@@ -92,6 +93,7 @@ export class TextPanel implements Panel {
     if (!padding) {
       element.setAttribute("role", "button");
       element.setAttribute("tabindex", token === 0 ? "0" : "-1");
+      if (!text.trim()) element.setAttribute("aria-label", "blank");
     }
     this.tokens[token] = element;
     return element;
@@ -170,7 +172,10 @@ export class TextPanel implements Panel {
       block.now = words;
       block.element.className = `window ${one}${reading ? " reading" : ""}`;
       say(block.state, words);
-      if (reading || one === "next") this.reveal(block.element);
+      if ((reading || one === "next") && this.revealed !== block) {
+        this.revealed = block;
+        this.reveal(block.element);
+      }
     }
   }
 

@@ -21,8 +21,8 @@ const MOST_PASSES = 12;
 const PLAY_MS = 900;
 
 export class Theatre {
-  private readonly root = h("div", { class: "theatre", tabindex: -1 });
-  private readonly stages = h("main", { class: "stages" });
+  private readonly root = h("section", { class: "theatre", tabindex: -1, "aria-label": "One sleep of the model" });
+  private readonly stages = h("div", { class: "stages" });
   private readonly notice = h("p", { class: "notice", role: "alert", hidden: true });
   private readonly bar: Bar;
   private readonly scrubber: Scrubber;
@@ -33,12 +33,13 @@ export class Theatre {
   private scenes: Scene[] = [];
   private scene!: Scene;
   private other?: Scene;
+  /** The stage of each scene that has been shown: another N is there at once. */
+  private readonly built = new Map<Scene, Stage>();
   private main?: Stage;
   private side?: Stage;
   private cycle?: Cycle;
   private theme: Theme = "light";
   private timer = 0;
-  private frame = 0;
   private readonly leave: (() => void)[] = [];
 
   constructor(private readonly model: Model, private readonly element: HTMLElement) {
@@ -63,7 +64,7 @@ export class Theatre {
       hover: (focus) => store.set({ hover: focus }),
       pick: (focus) => store.set({ picked: sameFocus(store.state.picked, focus) ? undefined : focus }),
       choose: (query) => store.set({ query }),
-      fetchStates: this.model.get("live") ? (layer, head) => this.fetchStates(layer, head) : undefined,
+      fetchStates: this.model.get("live") ? (layer, head) => this.fetchStates(this.scene, layer, head) : undefined,
     };
   }
 
@@ -92,10 +93,16 @@ export class Theatre {
     on("msg:custom", this.asks.receive);
     on("change:scene", () => this.take(() => readScenes(toBytes(model.get("scene"))), true));
     on("change:settings", () => this.settings());
+    this.root.addEventListener("pointerdown", (event) => this.closeMenus(event.target as Element));
     this.root.addEventListener("keydown", (event) => keys(event, {
       state: this.store.state, last: this.scene.boundaries.length - 1, actions: this.actions,
-      play: () => this.play(!this.store.state.playing), passes: (n) => this.toPasses(n),
+      play: () => this.play(!this.store.state.playing), passes: (n) => this.toPasses(n), close: () => this.closeMenus(),
     }));
+  }
+
+  /** Close every open menu but the one that was used. */
+  private closeMenus(used?: Element): void {
+    for (const menu of this.root.querySelectorAll<HTMLDetailsElement>("details[open]")) if (!used || !menu.contains(used)) menu.open = false;
   }
 
   private watchTheme(): void {
@@ -130,6 +137,11 @@ export class Theatre {
       if (!found.length) throw new Error("no scene to show");
       const same = (a: Scene, b: Scene) => sleepKey(a) === sleepKey(b) && a.sleep.passes === b.sleep.passes;
       this.scenes = [...this.scenes.filter((one) => !found.some((now) => same(one, now))), ...found].slice(-MOST_SCENES);
+      for (const [scene, stage] of this.built) {
+        if (this.scenes.includes(scene) || stage === this.main || stage === this.side) continue;
+        stage.destroy();
+        this.built.delete(scene);
+      }
       const wanted = Number((this.model.get("place") ?? {}).N);
       if (show) this.show((!this.scene && found.find((one) => one.sleep.passes === wanted)) || found[0]);
       return true;
@@ -151,6 +163,7 @@ export class Theatre {
     if (scene === before) return;
     this.scene = scene;
     let place: Partial<State>;
+    this.tell("");
     if (before && sleepKey(before) === sleepKey(scene)) place = { boundary: matching(before, state.boundary, scene) };
     else {
       const [found, wrong] = fromAddress(scene, before ? {} : (this.model.get("place") ?? {}));
@@ -170,31 +183,34 @@ export class Theatre {
 
   private build(): void {
     const { scene, other } = this;
-    this.main?.destroy();
-    this.side?.destroy();
-    this.cycle?.element.remove();
-    const hide: string[] = (this.model.get("settings") ?? {}).hide ?? [];
-    this.cycle = new Cycle(scene);
-    this.stages.before(this.cycle.element);
-    const name = (one: Scene) => (other ? nameOf(one, scene === one ? other : scene) : "");
-    this.main = new Stage(scene, this.actions, name(scene), hide);
-    this.side = other && new Stage(other, this.sideActions(other), name(other), hide);
-    this.stages.append(this.main.element);
-    if (this.side) this.stages.append(this.side.element);
+    const cycle = new Cycle(scene);
+    if (this.cycle) this.cycle.element.replaceWith(cycle.element);
+    else this.stages.before(cycle.element);
+    this.cycle = cycle;
+    this.main = this.stage(scene);
+    this.side = other && this.stage(other);
+    this.main.name(other ? nameOf(scene, other) : "");
+    this.side?.name(nameOf(other!, scene));
+    this.stages.replaceChildren(this.main.element, ...(this.side ? [this.side.element] : []));
     flag(this.stages, "two", Boolean(this.side));
     this.scrubber.show(scene);
     this.bar.update(scene, this.setup());
     this.draw();
   }
 
-  /** What the second stage may do: its place is that of the first. */
-  private sideActions(other: Scene): Actions {
-    const clamp = (part: Partial<State>): Partial<State> => {
-      const { layer = 0, head = 0 } = part;
-      return layer < this.scene.layers.length && head < this.scene.heads ? part : {};
-    };
-    void other;
-    return { ...this.actions, set: (part) => this.store.set(clamp(part)), fetchStates: undefined };
+  private stage(scene: Scene): Stage {
+    let stage = this.built.get(scene);
+    if (!stage) this.built.set(scene, (stage = new Stage(scene, this.actionsOn(scene), (this.model.get("settings") ?? {}).hide ?? [])));
+    return stage;
+  }
+
+  /** What the stage of a scene may do; next to another scene it stays within what both have. */
+  private actionsOn(scene: Scene): Actions {
+    const within = ({ layer = 0, head = 0, query = 0 }: Partial<State>) =>
+      layer < this.scene.layers.length && head < this.scene.heads && query < this.scene.queries.length;
+    const { store, actions } = this;
+    const fetch = actions.fetchStates && ((layer: number, head: number) => this.fetchStates(scene, layer, head));
+    return { ...actions, set: (part) => within(part) && store.set(part), fetchStates: fetch };
   }
 
   private others(): Scene[] {
@@ -238,8 +254,7 @@ export class Theatre {
   }
 
   /** S of one head, for a scene that came without: kept with the scene. */
-  private fetchStates(layer: number, head: number): void {
-    const { scene } = this;
+  private fetchStates(scene: Scene, layer: number, head: number): void {
     const ask = { what: "states", name: scene.model.name, digest: scene.digest, layer: scene.layers[layer], head };
     this.asks.send(ask, ({ containers, problem }) => {
       const patch = containers[0];
@@ -269,18 +284,16 @@ export class Theatre {
     const { scene, other, store: { state }, theme } = this;
     if (!this.main) return;
     const focus: Focus | undefined = state.hover ?? state.picked;
-    const path: Focus | undefined = focus;
-    const main: Frame = { scene, state, boundary: state.boundary, lit: lit(scene, state, path), theme };
+    const main: Frame = { scene, state, boundary: state.boundary, lit: lit(scene, state, focus), theme };
     this.cycle?.update(main);
     this.main.update(main);
     if (other && this.side) {
       const boundary = matching(scene, state.boundary, other);
       const place = { ...state, boundary, layer: Math.min(state.layer, other.layers.length - 1), head: Math.min(state.head, other.heads - 1) };
-      this.side.update({ scene: other, state: place, boundary, lit: lit(other, place, path), theme });
+      this.side.update({ scene: other, state: place, boundary, lit: lit(other, place, focus), theme });
     }
     this.scrubber.update(main);
     attribute(this.root, "data-boundary", String(state.boundary));
-    cancelAnimationFrame(this.frame);
     this.publish(state);
   }
 
@@ -298,8 +311,7 @@ export class Theatre {
   destroy(): void {
     clearTimeout(this.timer);
     clearTimeout(this.publishing);
-    this.main?.destroy();
-    this.side?.destroy();
+    for (const stage of this.built.values()) stage.destroy();
     this.scrubber.destroy();
     for (const leave of this.leave) leave();
   }

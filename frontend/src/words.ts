@@ -30,6 +30,7 @@ export const SHOW_WORDS = {
 export function percent(share: number): string {
   if (!(share === share)) return "–";
   const size = Math.abs(100 * share);
+  if (size > 0 && size < 0.05) return "<0.1 %";
   const text = size > 0 && size < 0.95 ? size.toFixed(1) : size.toFixed(0);
   return `${share < 0 && Number(text) ? "−" : ""}${Number(text) ? text : "0"} %`;
 }

@@ -46,7 +46,7 @@ test("with predict-then-sleep a window is read twice under one number", () => {
 });
 
 test("numbers in words", () => {
-  assert.deepEqual([0, 0.0004, 0.062, 1, -0.3, NaN].map(percent), ["0 %", "0 %", "6 %", "100 %", "−30 %", "–"]);
+  assert.deepEqual([0, 0.0004, 0.062, 1, -0.3, NaN].map(percent), ["0 %", "<0.1 %", "6 %", "100 %", "−30 %", "–"]);
   assert.deepEqual([0, -1.234, 0.05].map(signed), ["0", "−1.2", "0.05"]);
   assert.equal(listed(["a", "b", "c"]), "a, b and c");
 });

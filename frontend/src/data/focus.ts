@@ -111,8 +111,17 @@ export function shareOf(scene: Scene, boundary: number, layer: number, head: num
   return sum;
 }
 
+const all = new WeakMap<Scene, Map<number, Float32Array | undefined>>();
+
 /** Each token's share of all of S: heads count by their part of its squared norm; undefined where unknown. */
 export function sharesOfAll(scene: Scene, boundary: number): Float32Array | undefined {
+  let known = all.get(scene);
+  if (!known) all.set(scene, (known = new Map()));
+  if (!known.has(boundary)) known.set(boundary, addShares(scene, boundary));
+  return known.get(boundary);
+}
+
+function addShares(scene: Scene, boundary: number): Float32Array | undefined {
   if (!scene.arrays.has("share")) return undefined;
   const found = new Float32Array(scene.symbols.length);
   let total = 0;

@@ -33,7 +33,7 @@ export class Store {
   state: State;
   private asleep = true;
   constructor(state: State, private readonly changed: (now: State, before: State) => void,
-    private readonly later: (run: () => void) => void = requestAnimationFrame) {
+    private readonly later: (run: () => void) => void = (run) => void requestAnimationFrame(run)) {
     this.state = state;
   }
   set(part: Partial<State>): void {

@@ -53,7 +53,7 @@ export class PassageView implements View {
 
   update({ scene, boundary, lit }: Frame, { query, text, right }: Told): void {
     if (this.drawn !== query) this.draw(query);
-    const window = (token: number) => 1 + scene.entries.findIndex(({ start, stop }) => start <= token && token < stop);
+    const window = (token: number) => 1 + (scene.entries.find(({ start, stop }) => start <= token && token < stop)?.window ?? 0);
     const state = { coming: "not read yet", next: "next", cached: "in the cache", forgotten: "forgotten" };
     for (const { element, state: small, item } of this.cards) {
       const one = fateOf(scene, item, boundary);
