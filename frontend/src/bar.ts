@@ -1,7 +1,7 @@
 // The bar at the top: which model, which example, how many passes; compare, theme, share.
 
 import { attribute, flag, h, say } from "./dom";
-import type { Scene } from "./data/scene";
+import { isTyped, type Scene } from "./data/scene";
 import { trainedNote } from "./words";
 
 export interface BarActions {
@@ -99,7 +99,7 @@ export class Bar {
     this.title.title = scene.task.title;
     const here: [string, string][] = catalogue.some((one) => one.name === scene.model.name) ? [] : [[scene.model.name, scene.model.title]];
     if (choose) options(this.model, [...here, ...catalogue.map((one): [string, string] => [one.name, one.title])], scene.model.name);
-    const typed = scene.source.example < 0;
+    const typed = isTyped(scene);
     say(this.number, typed ? "Your text" : `Example ${scene.source.example + 1}${scene.source.examples ? ` of ${scene.source.examples}` : ""}`);
     for (const button of this.example.querySelectorAll("button")) button.hidden = !live || typed;
     this.form.hidden = !live;

@@ -10,7 +10,7 @@ import { keys } from "./keys";
 import type { Actions, Frame } from "./panel";
 import { fromAddress, matching, Store, toAddress, type Focus, type State } from "./data/place";
 import { python } from "./data/python";
-import { readScenes, sleepKey, type Scene } from "./data/scene";
+import { isTyped, readScenes, sleepKey, type Scene } from "./data/scene";
 import { Scrubber } from "./scrubber";
 import { Stage } from "./stage";
 import { WAITING } from "./words";
@@ -223,7 +223,7 @@ export class Theatre {
     const all = Array.from({ length: Math.max(MOST_PASSES, ...ready) }, (_, i) => i + 1);
     const others = this.others();
     return {
-      catalogue: this.model.get("catalogue") ?? [], live, ready, offered: live ? all : [...new Set(ready)],
+      catalogue: this.model.get("catalogue") ?? [], live, ready, offered: live && this.model.get("catalogue")?.length ? all : [...new Set(ready)],
       others: ["nothing", ...others.map((one) => nameOf(one, this.scene))], other: this.other ? others.indexOf(this.other) + 1 : 0,
     };
   }
@@ -233,7 +233,7 @@ export class Theatre {
     if (known) return this.show(known);
     if (!this.model.get("live")) return;
     const { model, source, task } = this.scene;
-    const typed = source.example < 0 ? { input: task.input, queries: task.queries } : { seed: source.seed, example: source.example };
+    const typed = isTyped(this.scene) ? { input: task.input, queries: task.queries } : { seed: source.seed, example: source.example };
     this.askScene({ name: model.name, ...typed, N: n }, WAITING.passes(n));
   }
 

@@ -182,7 +182,8 @@ export function signed(value: number): string {
 }
 
 export function trainedNote(scene: Scene): string {
-  const range = scene.model.trained_passes;
+  const { trained_passes: range, note } = scene.model;
+  if (note) return `${scene.model.trained} ${note}`;
   const n = scene.sleep.passes;
   if (!range || (n >= range[0] && n <= range[1])) return scene.model.trained;
   return `${scene.model.trained} N = ${n} is ${n > range[1] ? "beyond" : "below"} that.`;

@@ -11,6 +11,12 @@ test("an address leads to the place that it came from", () => {
   assert.deepEqual(fromAddress(found, address), [place, []]);
 });
 
+test("the address of a typed text is the text itself", () => {
+  const typed = scene({ source: { ...header().source, seed: -1 } });
+  const address = toAddress(typed, { boundary: 0, layer: 0, head: 0, query: 0, show: "state" });
+  assert.deepEqual([address.input, address.queries, address.seed], ["a>b", "1:a", undefined]);
+});
+
 test("an empty address opens after the first pass of the first sleep, at the hardest answer that comes right", () => {
   const [place, wrong] = fromAddress(scene(), {});
   assert.deepEqual([place.boundary, place.query, wrong], [1, 1, []]);

@@ -1,6 +1,6 @@
 // Where we are: the one state of the page, and its form in an address.
 
-import type { Scene } from "./scene";
+import { isTyped, type Scene } from "./scene";
 
 export const SHOWS = ["state", "change", "sleep_change"] as const;
 export type Show = (typeof SHOWS)[number];
@@ -81,8 +81,10 @@ export type Address = { [name: string]: string | number | undefined };
 /** What the address says of a place; windows and layers as they are counted everywhere else. */
 export function toAddress(scene: Scene, place: Place): Address {
   const [entry, pass] = scene.boundaries[place.boundary];
+  const { model, source, task } = scene;
+  const text = isTyped(scene) ? { input: task.input, queries: task.queries } : { seed: source.seed, example: source.example };
   return {
-    model: scene.model.name, seed: scene.source.seed, example: scene.source.example, N: scene.sleep.passes,
+    model: model.name, ...text, N: scene.sleep.passes,
     window: entry, pass, layer: scene.layers[place.layer], head: place.head, query: place.query, show: place.show,
   };
 }

@@ -40,7 +40,7 @@ export interface Entry {
 export interface Header {
   schema: string;
   digest: string;
-  model: { name: string; title: string; trained: string; trained_passes?: [number, number]; note?: string };
+  model: { name: string; title: string; trained: string; trained_passes?: [number, number] | null; note?: string };
   task: {
     name: string; title: string; summary?: string; difficulty: string; query_form?: string; typing_help?: string;
     input?: string; queries?: string; unlike_training?: string;
@@ -274,6 +274,11 @@ export function block(scene: Scene, name: string, ...at: number[]): Named["data"
 /** One number of an array; NaN where there is no such array. */
 export function number(scene: Scene, name: string, ...at: number[]): number {
   return block(scene, name, ...at)?.[0] ?? NaN;
+}
+
+/** Whether a person typed the text, so that no seed leads to it. */
+export function isTyped(scene: Header): boolean {
+  return scene.source.seed < 0 && Boolean(scene.task.input);
 }
 
 /** The address of a sleep: what a change of which needs another scene. */

@@ -28,6 +28,7 @@ function add(element: Element, into: Element, frame: DOMRect, clip: DOMRect): vo
   const group = document.createElementNS(NS, "g");
   if (Number(style.opacity) < 1) group.setAttribute("opacity", style.opacity);
   rectangle(style, box, frame, group);
+  decorations(element, style, box, frame, group);
   const scrolls = style.overflowY === "auto" || style.overflowY === "scroll";
   const inner = scrolls ? box : clip;
   for (const child of element.childNodes) {
@@ -60,6 +61,25 @@ function rectangle(style: CSSStyleDeclaration, box: DOMRect, frame: DOMRect, int
     rect.setAttribute("fill", style.borderBottomColor);
     into.append(rect);
   }
+}
+
+/** A border at one side, a scale of colours, the bar under a token. */
+function decorations(element: Element, style: CSSStyleDeclaration, box: DOMRect, frame: DOMRect, into: Element): void {
+  const bar = (x: number, y: number, width: number, height: number, fill: string) => {
+    const rect = document.createElementNS(NS, "rect");
+    place(rect, x - frame.left, y - frame.top, width, height);
+    rect.setAttribute("fill", fill);
+    into.append(rect);
+    return rect;
+  };
+  const side = parseFloat(style.borderLeftWidth) || 0;
+  if (side && !parseFloat(style.borderTopWidth)) bar(box.left, box.top, side, box.height, style.borderLeftColor);
+  const colours = style.backgroundImage.startsWith("linear-gradient(to right") ? style.backgroundImage.match(/rgba?\([^)]*\)/g) : null;
+  colours?.forEach((colour, i) => bar(box.left + (i * box.width) / colours.length, box.top, box.width / colours.length + 0.5, box.height, colour));
+  const after = getComputedStyle(element, "::after");
+  if (after.content === "none" || !parseFloat(after.height) || !parseFloat(after.width)) return;
+  const rect = bar(box.left + parseFloat(after.left), box.bottom - parseFloat(after.bottom) - parseFloat(after.height), parseFloat(after.width), parseFloat(after.height), after.backgroundColor);
+  rect.setAttribute("opacity", after.opacity);
 }
 
 /** The text of a node, one SVG text per line as the browser broke it. */
