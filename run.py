@@ -109,14 +109,8 @@ def write_aside(path: Path, text: str) -> None:
 
 def pip(python: Path, *arguments: str | Path) -> list[str | Path]:
     """Return a pip install command, quiet unless standard output is a terminal."""
-    command: list[str | Path] = [
-        python,
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--no-input",
-    ]
+    command: list[str | Path] = [python, "-m", "pip", "install", "--no-input", "--no-compile"]
+    command.append("--disable-pip-version-check")
     if not sys.stdout.isatty():
         command.append("--quiet")
     return [*command, *arguments]
@@ -167,6 +161,12 @@ def install_project(python: Path, *, extras: set[str], constraints: Path | None)
     target = f"{ROOT}[{names}]" if extras else str(ROOT)
     what = f"installing the workbench ({names})" if extras else "installing the workbench"
     call(pip(python, *limits, "--editable", target), what)
+
+
+def compile_modules(python: Path) -> None:
+    """Compile what was installed on every core; pip takes one. Files of another Python stay."""
+    code = "compileall.compile_dir(sysconfig.get_path('purelib'), quiet=2, workers=0)"
+    call([python, "-c", f"import compileall, sysconfig; {code}"], "compiling Python modules")
 
 
 def compile_kernels(python: Path) -> None:
@@ -232,6 +232,7 @@ def ensure(extra: str | None, *, cpu: bool) -> Path:
         python = make_venv(VENV)
         install_torch(python, version=pinned_torch(), cpu=cpu, constraints=CONSTRAINTS)
         install_project(python, extras=extras, constraints=CONSTRAINTS)
+        compile_modules(python)
         compile_kernels(python)
         record = {"fingerprint": wanted, "extras": sorted(extras), "cpu": cpu}
         write_aside(stamp, json.dumps(record, indent=1) + "\n")

@@ -7,6 +7,9 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
+# With more, torch.compile starts a pool of processes, each of which imports torch.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+
 # Triton reads this when it is first imported and when a kernel is defined: both happen while tests
 # are collected. It is not left set: tests elsewhere ask what serves without it. A worker of
 # pytest-xdist inherits the flag from the process that started it, and by the second name knows it.
@@ -17,6 +20,7 @@ INTERPRETED = OURS in os.environ or (
 if INTERPRETED:
     os.environ[INTERPRET] = os.environ[OURS] = "1"
 
+import copy  # noqa: E402
 import gc  # noqa: E402
 import sys  # noqa: E402
 import types  # noqa: E402
@@ -31,6 +35,9 @@ try:
     from jaxtyping import install_import_hook
 except ModuleNotFoundError as error:
     pytest.exit(f"{error}; the tests need the extra 'dev': python3 run.py test", returncode=4)
+
+# No test cuts the power, and waiting for the disk is most of what writing a small file takes.
+os.fsync = lambda descriptor: None
 
 # By default every 700 new objects are gone through: a third of the time that parsing takes.
 gc.set_threshold(50_000, 10, 10)
@@ -80,10 +87,17 @@ def tiny_model():
     """Return a maker of models small enough for float64 and a loop: ``tiny_model(*layers)``.
 
     Weights into the residual stream and the head are enlarged, so that what a layer does shows
-    in the features from the first pass on.
+    in the features from the first pass on. Each is a copy, which takes less than a new one.
     """
+    made = {}
 
-    def make(*layers, seed=0, dtype="float64", **settings):
+    def make(*layers, **settings):
+        key = repr((layers, sorted(settings.items())))
+        if key not in made:
+            made[key] = make_new(*layers, **settings)
+        return copy.deepcopy(made[key])
+
+    def make_new(*layers, seed=0, dtype="float64", **settings):
         import torch
 
         from workbench.config import ModelConfig

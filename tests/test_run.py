@@ -40,6 +40,8 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "call", call)
     module.compile_kernels_itself = module.compile_kernels
     monkeypatch.setattr(module, "compile_kernels", module.compiled_by.append)
+    module.compile_modules_itself = module.compile_modules
+    monkeypatch.setattr(module, "compile_modules", module.compiled_by.append)
     monkeypatch.setattr(module, "works", lambda python: python.exists())
     monkeypatch.setattr(module, "installed_torch", lambda python: None)
     return module
@@ -187,7 +189,7 @@ def test_a_fresh_set_up_takes_torch_first_and_stamps_last(run):
     assert project[-2:] == ["--editable", str(run.ROOT)]
     for command in (torch, project):
         assert command[command.index("-c") + 1] == str(run.ROOT / "constraints.txt")
-    assert run.compiled_by == [run.venv_python(run.VENV)]
+    assert run.compiled_by == [run.venv_python(run.VENV)] * 2, "modules and kernels"
     assert stamp(run)["extras"] == []
     assert [path.name for path in run.VENV.glob("*.tmp")] == []
 
@@ -208,12 +210,23 @@ def test_kernels_are_compiled_or_it_is_said_why_not(run, tmp_path, capsys, scrip
     assert said in capsys.readouterr().out
 
 
+def test_what_was_installed_is_compiled_but_for_what_is_not_python(run, tmp_path):
+    run.compile_modules_itself(Path(sys.executable))
+    (command,) = run.commands
+    (tmp_path / "sound.py").write_text("x = 1\n")
+    (tmp_path / "other.py").write_text("print 1\n")
+    code = command[2].replace("sysconfig.get_path('purelib')", repr(str(tmp_path)))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert not done.stdout + done.stderr
+    assert [path.name.split(".")[0] for path in tmp_path.rglob("*.pyc")] == ["sound"]
+
+
 def test_a_current_stamp_skips_everything(run):
     run.ensure("dev", cpu=False)
     run.commands.clear()
     for extra in ("dev", "notebooks", None):
         run.ensure(extra, cpu=False)
-    assert run.commands == [] and len(run.compiled_by) == 1
+    assert run.commands == [] and len(run.compiled_by) == 2
 
 
 def test_a_new_extra_is_added_to_those_there(run):

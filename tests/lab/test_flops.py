@@ -78,10 +78,9 @@ def test_a_block_of_the_gated_delta_rule_by_hand():
 
 
 def test_each_further_pass_costs_the_same():
-    costs = [cost(experiment("attention", "gated_delta", passes=n)) for n in (1, 2, 3, 6)]
+    costs = [cost(experiment("attention", "gated_delta", passes=n)) for n in (1, 2, 4)]
     sleeps = [c.sleep for c in costs]
-    assert sleeps[2] - sleeps[1] == sleeps[1] - sleeps[0] > 0
-    assert sleeps[3] - sleeps[2] == 3 * (sleeps[2] - sleeps[1])
+    assert sleeps[2] - sleeps[1] == 2 * (sleeps[1] - sleeps[0]) > 0
     assert len({c.wake for c in costs}) == 1, "answering costs the same for every N"
 
 

@@ -126,11 +126,9 @@ def alive() -> Counter[str]:
     found: Counter[str] = Counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some modules warn when they are asked for their class
-        for thing in gc.get_objects():
-            for name, kind in kinds.items():
-                if issubclass(type(thing), kind):
-                    found[name] += 1
-                    break
+        for made, number in Counter(map(type, gc.get_objects())).items():
+            if name := next((name for name, kind in kinds.items() if issubclass(made, kind)), None):
+                found[name] += number
     found["registered"] = len(pn.state._views)
     found["watchers"] = len(pn.state.param.watchers.get("busy", {}).get("value", []))
     return found

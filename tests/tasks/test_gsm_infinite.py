@@ -309,7 +309,8 @@ def test_a_question_with_more_operations_than_any_in_training_is_reported():
         ({"places": 2, "things": 2, "min_operations": 30, "max_operations": 30}, "more places"),
     ],
 )
-def test_settings_without_any_problem_are_refused_when_drawn(settings, token):
+def test_settings_without_any_problem_are_refused_when_drawn(settings, token, monkeypatch):
+    monkeypatch.setattr("workbench.tasks.gsm_infinite.task.MOST_DRAWS", 100)
     with pytest.raises(WorkbenchError, match=token):
         task("gsm_infinite", **settings).sample(1, batch_generator(0, 0))
 

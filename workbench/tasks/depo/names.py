@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import string
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Literal
 
@@ -57,6 +58,7 @@ class Words:
         return words
 
 
+@lru_cache(maxsize=16)
 def make_words(names: NameKind, nodes: int, first_symbol: int) -> Words:
     """Return the words of a naming scheme; the alphabet's ids start at `first_symbol`."""
     if names == "single":
