@@ -2,10 +2,12 @@
 // for all pages: from its own address, which browsers keep, or else from its text.
 const modules = new Map()
 const load = (model) => {
-  const key = model.module || "text"
+  // a blob has no address of its own, so the module needs a whole one
+  const address = model.module && new URL(model.module, location.href).href
+  const key = address || "text"
   if (!modules.has(key)) {
     const text = () => URL.createObjectURL(new Blob([model.source], {type: "text/javascript"}))
-    modules.set(key, import(model.module || text()))
+    modules.set(key, import(address || text()))
   }
   return modules.get(key)
 }
