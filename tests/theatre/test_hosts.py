@@ -65,6 +65,7 @@ def test_the_front_door_stays_a_function_whatever_was_imported():
     import workbench.theatre.scene
 
     assert callable(workbench.theatre) and workbench.theatre.scene
+    assert workbench.__getattr__("theatre") is workbench.theatre
 
 
 def test_one_html_file_holds_everything():
@@ -114,6 +115,10 @@ def test_a_page_answers_asks_and_keeps_its_place(checkpoints):
     view.location.param = type("P", (), {"update": lambda s, **v: vars(view.location).update(v)})()
     view.theatre.place = {"model": "rule", "N": 2, "pass": 1, "input": ""}
     assert view.location.search == "?model=rule&N=2&pass=1"
+    own = {"what": "scene", "name": "ring", "input": "0>3 3>5 5>0"}
+    view.theatre._handle_msg({"kind": "ask", "id": 9, "ask": own})
+    view.theatre.place = {"model": "ring", "seed": -1, "example": -1}
+    assert view.location.search == "?model=ring&input=0%3E3+3%3E5+5%3E0"
     for address, words in (
         ({"N": "999"}, "N = 999"), ({"model": "nobody"}, "no model nobody"),
         ({"example": "one"}, "example = one in the address"), ({"input": "?"}, "expected"),

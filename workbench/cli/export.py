@@ -69,12 +69,13 @@ def _export(options: argparse.Namespace) -> int:
 
     text = page_of(scenes, f"{name}: a sleep, pass by pass")
     write_text(path, text)
-    record = {"file": str(path), "bytes": len(text.encode()), "scenes": len(scenes)}
+    size = len(text.encode())
+    record = {"file": str(path), "bytes": size, "scenes": len(scenes)}
     if options.json:
         print(json.dumps(record))
     else:
         count = f"{len(scenes)} sleep{'' if len(scenes) == 1 else 's'}"
-        print(f"{path}: {count}, {record['bytes'] / 1e6:.1f} MB; open it in a browser")
+        print(f"{path}: {count}, {size / 1e6:.1f} MB; open it in a browser")
     return 0
 
 

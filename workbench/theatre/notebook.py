@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import anywidget  # type: ignore[import-untyped]
-import traitlets  # type: ignore[import-untyped]
+import anywidget
+import traitlets
 import xarray as xr
 
 from workbench.errors import WorkbenchError
@@ -18,7 +18,7 @@ HEIGHT: Final = 900
 """Pixels of a cell's output, at most."""
 
 
-class Theatre(anywidget.AnyWidget):  # type: ignore[misc]
+class Theatre(anywidget.AnyWidget):
     """One sleep in a cell; asks go to the kernel.
 
     `place` is where the reader is, and can be set: ``theatre.place = {"N": 4, "window": 0, "pass":
@@ -27,7 +27,7 @@ class Theatre(anywidget.AnyWidget):  # type: ignore[misc]
 
     _esm = MODULE
     scene = traitlets.Bytes().tag(sync=True)
-    catalogue = traitlets.List().tag(sync=True)
+    catalogue: Any = traitlets.List().tag(sync=True)
     live = traitlets.Bool(True).tag(sync=True)
     settings = traitlets.Dict().tag(sync=True)
     place = traitlets.Dict().tag(sync=True)

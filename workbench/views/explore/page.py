@@ -56,6 +56,7 @@ class Explore(pn.viewable.Viewer):
         self.services = shared or services()
         self.asks = shared_asks() if shared is None else Asks(self.services.checkpoint)
         self.location: Any = None
+        self.own: dict[str, str] = {}  # the input that is shown, where it was typed
         self.problems: list[str] = []
         self._outbox, self._queue = Outbox(), SerialQueue(show_error)
         ask = self._first(address)
@@ -117,6 +118,7 @@ class Explore(pn.viewable.Viewer):
         for wanted in (ask, {"what": "scene", "name": ask["name"]}, plain):
             answer = self.asks.answer(wanted)
             if not answer.problem:
+                self.own = own_of(wanted)
                 return answer.data
             self.problems.append(answer.problem)
         raise WorkbenchError(self.problems[-1], "a model that can be shown", "see the message")
@@ -134,6 +136,7 @@ class Explore(pn.viewable.Viewer):
             told |= {"problem": answer.problem, "field": answer.field}
         else:
             told["buffers"] = [answer.data]
+            self.own = own_of(ask) if ask["what"] == "scene" else self.own
         self._outbox.set([], then=partial(self.theatre._send_msg, told))
 
     def _moved(self, place: Mapping[str, Any]) -> None:
@@ -141,7 +144,14 @@ class Explore(pn.viewable.Viewer):
         if self.location is None or self._outbox.applying:
             return
         known = {n: str(v) for n, v in place.items() if v not in ("", None)}
+        if self.own:
+            known = {n: v for n, v in known.items() if n not in ("seed", "example")} | self.own
         self._outbox.set([(self.location, {"search": f"?{urlencode(known)}"})])
+
+
+def own_of(ask: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names and texts of an ask's own input."""
+    return {name: ask[name] for name in ("input", "queries") if ask.get(name)}
 
 
 @cache
