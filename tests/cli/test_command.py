@@ -481,10 +481,10 @@ def test_a_model_of_text_is_measured_in_bits(run, tmp_path):
     assert set(bits) >= {"all", "names", "first window"} and 4 < bits["all"]["bits"] < 9
     assert list(bits["all"]["sections"]) == ["1", "2", "3"]
     said = run("eval", exported, "--count", 4)[1]
-    assert "bits per token of names, by section" in said and "distance 1" in said
-    assert "## Bits per token\n" in (exported / "card.md").read_text()
+    assert "bits per character of names, by section" in said and "distance 1" in said
+    assert "## Bits per character\n" in (exported / "card.md").read_text()
     kept = scores_of(read_ended(exported.parent)["metrics"]["passes"])["1"]["bits"]
     plain, line = read_entry("text", exported).bits
-    assert plain.startswith("Bits per token at N = 0: all ") and line.startswith(
-        f"Bits per token at N = 1: all {kept['all']:.3f}, names "
+    assert plain.startswith("Bits per character at N = 0: all ") and line.startswith(
+        f"Bits per character at N = 1: all {kept['all']:.3f}, names "
     )

@@ -48,8 +48,8 @@ def test_the_final_evaluation_stands_at_the_last_step_with_all_its_n():
     assert value(data["own_chance"], **one, chance_line="blind", difficulty=2) == 0.2
     assert np.isnan(value(data["chance_exact"], chance_line="blind"))
     assert data.attrs == {
-        "task": "depo", "difficulty": "hops", "titles": ["A question"], "counts": [50],
-        "commits": ["0123456"], "machines": ["paper, 2 cores"],
+        "task": "depo", "difficulty": "hops", "measure": "", "titles": ["A question"],
+        "counts": [50], "commits": ["0123456"], "machines": ["paper, 2 cores"],
     }  # fmt: skip
 
 

@@ -27,7 +27,6 @@ FLOORS = (
         "workbench.identity",
         "workbench.limits",
         "workbench.mixers",
-        "workbench.once_cache",
         "workbench.paths",
         "workbench.progress",
         "workbench.registry",

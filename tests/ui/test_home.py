@@ -41,27 +41,9 @@ def test_an_unknown_page_says_so_and_leads_home(page, server, problems):
     expect(page.get_by_role("heading", name="Checkpoints")).to_be_visible()
 
 
-WORDS = "checkpoint=variables-any"
-OPENED = {
-    f"memory?{WORDS}": "Where S comes from",
-    f"interventions?{WORDS}": "What becomes of the answers",
-    f"attribution?{WORDS}": "What the answer is owed to",
-    "instruments": "Answers right",
-    f"probes?{WORDS}": "Probes: variables-any",
-    "results": "Does more sleep help at equal tokens?",
-    "lab": "Start an experiment",
-}
-
-
-def test_every_page_opens_a_model_of_sentences(page, server):
-    """The stepper last, with sentences of one's own and a wrong one."""
-    for address, heading in OPENED.items():
-        page.goto(f"{server}/{address}")
-        expect(page.get_by_role("heading", name=heading).first, address).to_be_visible()
-    for task in page.get_by_role("combobox", name="Task").locator("option").all():
-        page.get_by_role("combobox", name="Task").select_option(label=task.inner_text())
-        expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
-    page.goto(f"{server}/stepper?{WORDS}&N=4&window=1&pass=0")
+def test_the_stepper_opens_a_model_of_sentences(page, server):
+    """With sentences of one's own and a wrong one; other pages: tests/views/test_word_models.py."""
+    page.goto(f"{server}/stepper?checkpoint=variables-any&N=4&window=1&pass=0")
     chain = page.get_by_role("img", name="What follows from what")
     expect(chain.locator(".node")).to_have_count(10)
     expect(page.locator(".sentences .gone")).to_have_count(10)  # the window has been evicted

@@ -43,6 +43,12 @@ class Shelf:
         return self.checkpoints[name]
 
 
+@pytest.fixture(scope="session")
+def shelf_of():
+    """Return what makes services that know some checkpoints, by name, and no others."""
+    return Shelf
+
+
 @pytest.fixture
 def shared(checkpoints):
     return Shelf(checkpoints)

@@ -19,7 +19,6 @@ import workbench
 from workbench.cli import (
     catalogue,
     evaluate,
-    export,
     generate,
     get,
     measure,
@@ -55,7 +54,6 @@ def build_parser() -> argparse.ArgumentParser:
         mirror,
         runs,
         trace,
-        export,
         measure,
         evaluate,
         generate,

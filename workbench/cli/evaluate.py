@@ -101,14 +101,14 @@ def _report(record: dict[str, Any], task: Any) -> str:
         found = (entry["sleep_ms_per_window"], entry["wake_ms_per_token"])
         times.append(["" if time is None else f"{time:.2f}" for time in found])
     rows = zip_longest(scores(passes, task.difficulty_name), times, fillvalue=["", ""])
-    more = "".join(
-        f"\n\n{title.lower()}\n{columns(table)}" for title, table in bit_tables(passes).items()
-    )
+    measure = "" if task.measure is None else task.measure.name
+    bits = bit_tables(passes, measure).items()
+    more = "".join(f"{title.lower()}\n{columns(table)}\n\n" for title, table in bits)
     return (
         f"{record['checkpoint']} on {record['task']}: {record['count']} examples, seed "
-        f"{record['seed']}, share right with its 95 % interval\n"
+        f"{record['seed']}{f'{chr(10)}{more}{BITS}{chr(10) * 2}' if more else ', '}"
+        "share right with its 95 % interval\n"
         f"{columns([row + time for row, time in rows])}\n{notes}\n\n"
         "first query of each example, which sees no earlier answer\n"
         f"{columns(first_scores(passes, task.difficulty_name))}"
-        f"{more and more + chr(10) + BITS}"
     )

@@ -118,6 +118,8 @@ def _newest_accuracy(run: Any) -> str:
     from workbench.lab.runs import scores_at_trained
 
     n, scores = scores_at_trained(run)
+    if bits := scores_at_trained(run, "bits")[1]:
+        return f"N={n} bits " + " ".join(f"{group}:{v:.2f}" for group, v in bits.items())
     return f"N={n} " + " ".join(f"{k}:{v:.2f}" for k, v in scores.items()) if n else ""
 
 

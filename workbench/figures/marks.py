@@ -72,6 +72,13 @@ def share_axis(title: str) -> dict[str, Any]:
     return axis(title, grid=True, range=SHARE, nticks=6)
 
 
+def score_axis(measure: str, **more: Any) -> dict[str, Any]:
+    """Return an axis for accuracy, or for another measure by its name."""
+    if not measure:
+        return share_axis(ACCURACY) | more
+    return axis(measure, grid=True, rangemode="tozero", nticks=6) | more
+
+
 def pass_axis(title: str, passes: np.ndarray) -> dict[str, Any]:
     """Return an axis with a tick at each pass."""
     ends = [float(passes[0]) - 0.3, float(passes[-1]) + 0.3]

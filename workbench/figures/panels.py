@@ -119,11 +119,15 @@ def row_names(result: dict[str, Any], names: Sequence[str], panels: int) -> None
 
 
 def n_axis(values: Iterable[float], title: str) -> dict[str, Any]:
-    """Return a log axis of N with a tick at each N."""
+    """Return a log axis of N with a tick at each N; a linear one where N may be 0."""
     ticks = sorted({float(v) for v in values}) or [1.0]
-    ends = [math.log10(ticks[0]) - 0.12, math.log10(ticks[-1]) + 0.12]
+    log = ticks[0] > 0
+    if log:
+        ends = [math.log10(ticks[0]) - 0.12, math.log10(ticks[-1]) + 0.12]
+    else:
+        ends = [-0.3, ticks[-1] + 0.3]
     return {
-        "type": "log",
+        "type": "log" if log else "linear",
         "title": {"text": title},
         "tickvals": ticks,
         "ticktext": [f"{v:g}" for v in ticks],

@@ -209,8 +209,10 @@ def _outdated(folder: Path) -> str:
     return ""
 
 
-def scores_at_trained(run: Run) -> tuple[str, dict[str, float]]:
+def scores_at_trained(run: Run, what: str = "accuracy") -> tuple[str, dict[str, float]]:
     """Return the N of a run's newest evaluation nearest to that of its training, and its scores.
+
+    `what`: "accuracy" by difficulty, or "bits" by group.
 
     An N that was not trained says less; if the trained one was not tested, it is the largest below
     it, else the smallest.
@@ -222,7 +224,8 @@ def scores_at_trained(run: Run) -> tuple[str, dict[str, float]]:
     trained = int(last) if last.isdecimal() else max(tested)
     below = [n for n in tested if n <= trained]
     n = max(below) if below else min(tested)
-    return str(n), {str(k): float(v) for k, v in tested[n]["accuracy"].items()}
+    found = tested[n].get(what, {})
+    return str(n), {k: float(v["bits"] if what == "bits" else v) for k, v in found.items()}
 
 
 def actual_state(status: dict[str, Any], changed: float, folder: Path) -> str:

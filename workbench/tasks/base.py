@@ -65,6 +65,17 @@ class ChanceLine:
         }
 
 
+@dataclass(frozen=True)
+class Measure:
+    """What runs of a task are judged by, of each of its `Task.groups`, in place of right answers.
+
+    Bits are reported per unit; less is better.
+    """
+
+    name: str
+    """"bits per character"."""
+
+
 class Task(ABC):
     """A generator of problems with an exact solver, and how to show them; knows no model.
 
@@ -92,6 +103,8 @@ class Task(ABC):
     judged: bool = False
     """Whether other answers than the given one may be right. Evaluation then lets the model write
     its whole answer, token after token, and asks `judge`."""
+    measure: Measure | None = None
+    """What its runs are shown by, where that is not the share of right answers."""
     Config: type[TaskConfig]
     """Class of its settings, derived from `workbench.config.TaskConfig`; the first line of its
     docstring says in the lab what the task is."""

@@ -6,11 +6,22 @@ from workbench.task_config import task_kinds
 
 
 def level_words(level: int | str, difficulty_name: str) -> str:
-    """Return a difficulty in words, by the unit of the task that has it: ``1 hop``, ``8 steps``."""
+    """Return a difficulty in words, by the unit of the task that has it: ``1 hop``, ``8 steps``.
+
+    A group of tokens, which has no difficulty, is named as it is.
+    """
+    if not difficulty_name:
+        return str(level)
     for task in task_kinds().values():
         if task.difficulty_name == difficulty_name:
             return counted(level, task.unit)
     return f"{difficulty_name} {level}"
+
+
+def measure_of(task: str) -> str:
+    """Return the name of what a task's runs are judged by (`Task.measure`); "" for accuracy."""
+    kind = task_kinds().get(task)
+    return "" if kind is None or kind.measure is None else kind.measure.name
 
 
 def counted(count: int | str, noun: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from workbench.config import Experiment, RandomPasses
 from workbench.tasks.base import FEW
+from workbench.tasks.phrases import measure_of
 
 BITS = "95 % intervals in brackets, from resampling whole sources (chapters of a text)."
 FIRST_QUERIES = "The first query of each example alone, which sees no earlier answer:"
@@ -49,7 +50,7 @@ def render_card(record: dict[str, Any], experiment: Experiment) -> str:
     lines.append(markdown(_in_italics(scores(metrics["passes"], difficulty))))
     if first := first_scores(metrics["passes"], difficulty):
         lines += ["", FIRST_QUERIES, "", markdown(_in_italics(first))]
-    for title, table in bit_tables(metrics["passes"]).items():
+    for title, table in bit_tables(metrics["passes"], measure_of(task.name)).items():
         lines += ["", f"## {title}", "", BITS, "", markdown(table)]
     return "\n".join([*lines, ""])
 
@@ -99,11 +100,12 @@ def first_scores(passes: dict[str, Any], difficulty: str) -> list[list[str]]:
     return rows
 
 
-def bit_tables(passes: dict[str, Any]) -> dict[str, list[list[str]]]:
-    """Return tables of bits per token by their titles: by group, and each group by section.
+def bit_tables(passes: dict[str, Any], measure: str) -> dict[str, list[list[str]]]:
+    """Return tables of bits by their titles: by group, and each group by section.
 
-    Empty where they were not measured.
+    Empty where they were not measured. `measure`: "bits per character"; "" for bits per token.
     """
+    measure = measure[:1].upper() + measure[1:] or "Bits per token"
     found: dict[str, list[list[str]]] = {}
     if not all("bits" in entry for entry in passes.values()):
         return found
@@ -111,7 +113,7 @@ def bit_tables(passes: dict[str, Any]) -> dict[str, list[list[str]]]:
     rows = [["N", *groups]]
     for n, entry in passes.items():
         rows.append([n, *(_bits(entry["bits"].get(group)) for group in groups)])
-    found["Bits per token"] = rows
+    found[measure] = rows
     for group in groups:
         sections = {s: None for e in passes.values() for s in e["bits"].get(group, _NO)["sections"]}
         if len(sections) > 1:
@@ -119,7 +121,7 @@ def bit_tables(passes: dict[str, Any]) -> dict[str, list[list[str]]]:
             for n, entry in passes.items():
                 parts = entry["bits"].get(group, _NO)["sections"]
                 rows.append([n, *(_bits(parts.get(section)) for section in sections)])
-            found[f"Bits per token of {group}, by section"] = rows
+            found[f"{measure} of {group}, by section"] = rows
     return found
 
 
@@ -127,7 +129,7 @@ _NO: dict[str, Any] = {"sections": {}}
 
 
 def _bits(entry: dict[str, Any] | None) -> str:
-    """Return bits per token with their interval, where they have one."""
+    """Return bits with their interval, where they have one."""
     if entry is None:
         return ""
     interval = entry["interval"]

@@ -10,8 +10,6 @@ import xarray as xr
 
 from workbench import dims
 from workbench.figures.marks import (
-    ACCURACY,
-    SHARE,
     axis,
     bars,
     columns_axis,
@@ -19,6 +17,7 @@ from workbench.figures.marks import (
     point_words,
     rows_axis,
     scatter,
+    score_axis,
     shape,
 )
 from workbench.figures.matrix import cells, numbers
@@ -50,6 +49,7 @@ def arm_comparison(
     *,
     difficulty_name: str,
     chance: xr.DataArray | None = None,
+    measure: str = "",
     theme: Theme = "light",
 ) -> go.Figure:
     """Draw each condition as a dot with its interval: a row each, a panel for each difficulty.
@@ -58,6 +58,7 @@ def arm_comparison(
       conditions from top to bottom as given.
     - difficulty_name: "hops" or "rollout".
     - chance: ``[chance_line, difficulty]``, a share.
+    - measure: name of what is measured; "" for accuracy.
     """
     names = [str(name) for name in summary[dims.CONDITION].values]
     rows = np.arange(len(names))
@@ -93,7 +94,7 @@ def arm_comparison(
         )
     result = layout(
         titles_of(summary, dims.DIFFICULTY, difficulty_name),
-        axis(ACCURACY, grid=True, range=SHARE, nticks=4),
+        score_axis(measure, nticks=4),
         axis(range=[ends[1], ends[0]]),
         theme,
         entries=lines_in(chance),
@@ -105,7 +106,7 @@ def arm_comparison(
 
 
 def transfer_matrix(
-    mean: xr.DataArray, *, difficulty_name: str, theme: Theme = "light"
+    mean: xr.DataArray, *, difficulty_name: str, measure: str = "", theme: Theme = "light"
 ) -> go.Figure:
     """Draw accuracy of models trained at N (rows) and tested at N' (columns).
 
@@ -114,6 +115,7 @@ def transfer_matrix(
     - mean: a share ``[condition, n_test, difficulty]``; coordinate ``n_train`` (condition): "4",
       or "1-4" where random.
     - difficulty_name: "hops" or "rollout".
+    - measure: name of what is measured; "" for accuracy.
 
     Result: for each panel a heatmap and the values written in its cells.
     """
@@ -146,9 +148,10 @@ def transfer_matrix(
     )
     row_names(result, names, len(titles))
     result["margin"]["r"] = 62
+    most = float(mean.max()) if measure else 1
     result |= {
         "shapes": shapes,
-        "coloraxis": coloraxis(SEQUENTIAL, 0, 1, theme, "accuracy (share right)"),
+        "coloraxis": coloraxis(SEQUENTIAL, 0, most, theme, measure or "accuracy (share right)"),
     }
     return go.Figure(traces, result)
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.marks import ACCURACY, axis, bars, point_words, share_axis
+from workbench.figures.marks import axis, bars, point_words, score_axis
 from workbench.figures.panels import (
     chance_lines,
     layout,
@@ -23,7 +23,6 @@ from workbench.figures.panels import (
 )
 from workbench.figures.theme import Theme
 
-Y_AXIS: Final = share_axis(ACCURACY)
 LATENCIES: Final = (
     ("sleep_ms_per_window", "Sleep, per window", "ms per window"),
     ("wake_ms_per_token", "Answer, per token", "ms per token"),
@@ -36,6 +35,7 @@ def accuracy_against_n(
     *,
     difficulty_name: str,
     chance: xr.DataArray | None = None,
+    measure: str = "",
     theme: Theme = "light",
 ) -> go.Figure:
     """Draw accuracy against N, with intervals over seeds; what is not known yet is left out.
@@ -44,13 +44,15 @@ def accuracy_against_n(
       of seeds over (arm, passes, difficulty), with ``title (arm)`` if arms have one.
     - difficulty_name: "hops" or "rollout".
     - chance: ``[chance_line, difficulty]``, a share.
+    - measure: name of what is measured; "" for accuracy.
 
     Result: a panel for each arm, with the difficulties as series.
     """
     names = titles_of(summary, dims.DIFFICULTY, difficulty_name)
     titles = titles_of(summary, dims.ARM, difficulty_name)
     x_axis = n_axis(summary[dims.PASSES].values, "N (sleep passes)")
-    ends = (10 ** x_axis["range"][0], 10 ** x_axis["range"][1])
+    first, last = x_axis["range"]
+    ends = (10**first, 10**last) if x_axis["type"] == "log" else (first, last)
     traces: list[dict[str, Any]] = []
     for panel in range(len(titles)):
         traces += chance_lines(chance, ends, panel, theme)
@@ -60,7 +62,8 @@ def accuracy_against_n(
             hover = [f"N = {n:g}, {name}" for n in x.tolist()]
             traces.append(points(x, one, name, hover, number, panel, theme))
     entries = len(names) + lines_in(chance)
-    return go.Figure(traces, layout(titles, x_axis, Y_AXIS, theme, entries=entries))
+    y_axis = score_axis(measure)
+    return go.Figure(traces, layout(titles, x_axis, y_axis, theme, entries=entries))
 
 
 def accuracy_against_flops(
@@ -69,6 +72,7 @@ def accuracy_against_flops(
     *,
     difficulty_name: str,
     chance: xr.DataArray | None = None,
+    measure: str = "",
     theme: Theme = "light",
 ) -> go.Figure:
     """Draw accuracy against what training cost: a panel each difficulty, arms as series.
@@ -76,7 +80,7 @@ def accuracy_against_flops(
     - summary: ``mean``, ``low``, ``high`` (a share), ``count`` over (condition, difficulty), with
       coordinates ``family`` and ``title`` (condition): conditions of a family are joined.
     - flops: ``[condition]``, FLOPs of training; NaN where not known.
-    - difficulty_name, chance: as in `accuracy_against_n`.
+    - difficulty_name, chance, measure: as in `accuracy_against_n`.
     """
     families = list(dict.fromkeys(summary["family"].values.tolist()))
     spent = flops.values
@@ -94,7 +98,7 @@ def accuracy_against_flops(
             yield name, spent[where], one, hover
 
     known = spent[~np.isnan(spent)]
-    return _against_cost(summary, series, known, "FLOPs", difficulty_name, chance, theme)
+    return _against_cost(summary, series, known, "FLOPs", difficulty_name, chance, measure, theme)
 
 
 def accuracy_against_budget(
@@ -103,6 +107,7 @@ def accuracy_against_budget(
     difficulty_name: str,
     unit: str,
     chance: xr.DataArray | None = None,
+    measure: str = "",
     theme: Theme = "light",
 ) -> go.Figure:
     """Draw what is learnt within so much training: a panel each difficulty, conditions as series.
@@ -111,7 +116,7 @@ def accuracy_against_budget(
       ``mean``, ``low``, ``high`` (a share), ``count`` over (condition, budget, difficulty) and
       ``spent (condition, budget)``, what was really spent, mean over seeds.
     - unit: of the budget, for the axis and the words: "s" or "FLOPs".
-    - difficulty_name, chance: as in `accuracy_against_n`.
+    - difficulty_name, chance, measure: as in `accuracy_against_n`.
     """
     budgets = summary[dims.BUDGET].values.astype(np.float64)
 
@@ -124,7 +129,7 @@ def accuracy_against_budget(
             ]
             yield str(name), budgets, one, hover
 
-    return _against_cost(summary, series, budgets, unit, difficulty_name, chance, theme)
+    return _against_cost(summary, series, budgets, unit, difficulty_name, chance, measure, theme)
 
 
 def _against_cost(
@@ -134,6 +139,7 @@ def _against_cost(
     unit: str,
     difficulty_name: str,
     chance: xr.DataArray | None,
+    measure: str,
     theme: Theme,
 ) -> go.Figure:
     """Draw a panel for each difficulty; `series` gives its lines: name, place, values, words."""
@@ -149,7 +155,8 @@ def _against_cost(
     x_axis = axis(f"training ({unit})", grid=True, **more)
     titles = titles_of(summary, dims.DIFFICULTY, difficulty_name)
     entries = lines + lines_in(chance)
-    return go.Figure(traces, layout(titles, x_axis, Y_AXIS, theme, entries=entries))
+    y_axis = score_axis(measure)
+    return go.Figure(traces, layout(titles, x_axis, y_axis, theme, entries=entries))
 
 
 def latency_against_n(latency: xr.Dataset, *, theme: Theme = "light") -> go.Figure:

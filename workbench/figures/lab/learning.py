@@ -10,8 +10,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.lab.experiments import Y_AXIS
-from workbench.figures.marks import axis, hover, scatter
+from workbench.figures.marks import axis, hover, scatter, score_axis
 from workbench.figures.panels import chance_lines, faint, layout, lines_in, look, of_level
 from workbench.figures.theme import Theme
 from workbench.tasks.phrases import level_words
@@ -50,6 +49,7 @@ def learning_curves(
     difficulty_name: str,
     against: Against = "step",
     chance: xr.DataArray | None = None,
+    measure: str = "",
     theme: Theme = "light",
 ) -> go.Figure:
     """Draw loss and accuracy as training goes on.
@@ -65,6 +65,7 @@ def learning_curves(
     - difficulty_name: "hops" or "rollout".
     - against ({"step", "flops", "seconds"}): the x axis.
     - chance: ``[chance_line, difficulty]``, a share.
+    - measure: name of what is measured, by group; "" for accuracy by difficulty.
     """
     names = [str(name) for name in curves[dims.CONDITION].values]
     levels = curves[dims.DIFFICULTY].values.tolist()
@@ -97,7 +98,9 @@ def learning_curves(
     reaches = {"range": [0, 1.05 * highest]} if highest else {}
     loss = axis("loss (nats per token)", grid=True, rangemode="tozero", nticks=6, **reaches)
     titles = ["Loss" + _thinned(every["loss"])]
-    above = ["Accuracy by difficulty"] if single else [f"Accuracy, {word}" for word in words]
+    what = measure[:1].upper() + measure[1:] or "Accuracy"
+    by = "group" if measure else "difficulty"
+    above = [f"{what} by {by}"] if single else [f"{what}, {word}" for word in words]
     titles += [title + _thinned(every["accuracy"]) for title in above]
     powers = "power" if against == "flops" else "none"
     x = axis(AXES[against], grid=True, range=[0, reach], exponentformat=powers, nticks=5)
@@ -106,7 +109,7 @@ def learning_curves(
         first = next((trace for trace in traces if trace["name"] == label), {})
         first["showlegend"] = True
     entries = len(labels) + lines_in(chance)
-    y = [loss, *[Y_AXIS] * len(above)]
+    y = [loss, *[score_axis(measure)] * len(above)]
     return go.Figure(traces, layout(titles, x, y, theme, entries=entries))
 
 

@@ -252,9 +252,12 @@ class GivenEmbeddings:
         return getattr(self._model, name)
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Return the embeddings at ``tokens [batch, token]``."""
-        channels = self._embedded.shape[-1]
-        return self._embedded.gather(1, tokens[..., None].expand(-1, -1, channels))
+        """Return the embeddings at ``tokens [batch, token]``.
+
+        Where isolated queries are read, a sequence of the batch is one of them.
+        """
+        given = self._embedded.repeat_interleave(len(tokens) // len(self._embedded), 0)
+        return given.gather(1, tokens[..., None].expand(-1, -1, given.shape[-1]))
 
 
 def stacked(memory: Memory) -> tuple[Tensor, tuple[int, ...]]:

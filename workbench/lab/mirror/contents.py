@@ -86,6 +86,8 @@ def _scores(passes: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     values: dict[str, Any] = {}
     for n, entry in passes.items():
         values |= {f"{prefix}accuracy/N{n}/{level}": v for level, v in entry["accuracy"].items()}
+        bits = entry.get("bits", {}).items()
+        values |= {f"{prefix}bits/N{n}/{group}": one["bits"] for group, one in bits}
         names = ("exact", "sleep_ms_per_window", "wake_ms_per_token")
         values |= {f"{prefix}{name}/N{n}": entry.get(name) for name in names}
     return values

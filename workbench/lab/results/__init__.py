@@ -34,6 +34,7 @@ from workbench.lab.results.tables import (
     with_n_test,
 )
 from workbench.tasks import task as make_task
+from workbench.tasks.phrases import measure_of
 
 __all__ = [
     "against_n",
@@ -77,7 +78,8 @@ def dataset(
     -------
     Dataset
         ``accuracy (arm, n_train, seed, n_test, difficulty, step)``
-            Share of queries answered right; the final evaluation stands at the run's last step.
+            Share of queries answered right; the final evaluation stands at the run's last step. Of
+            a task with another `Task.measure` that measure, with its groups as the difficulties.
         ``first (arm, n_train, seed, n_test, difficulty, step)``
             The same for the first query of each example alone; NaN where it was not recorded.
         ``exact (arm, n_train, seed, n_test, step)``
@@ -99,7 +101,8 @@ def dataset(
 
         Coordinates ``title, family (arm)`` (words, and the name without ``@N``), ``passes`` (N
         of the arm) and ``words`` (arm and N for a reader; "" where there is no run) over
-        (arm, n_train). Attributes ``task``, ``difficulty`` (its name), ``titles``, ``counts``
+        (arm, n_train). Attributes ``task``, ``difficulty`` (its name), ``measure`` (name of what
+        is measured; "" for accuracy), ``titles``, ``counts``
         (examples evaluated on), ``commits`` and ``machines``, the last four as lists.
 
     Raises
@@ -111,7 +114,10 @@ def dataset(
     entries, titles = _unpacked(source)
     if not entries:
         raise WorkbenchError("no runs", "at least one", "start some, or name another record")
-    entries = _with_lines_of_the_task(_alike(_distinct(at_axes(entries, axes or {}))))
+    entries = _alike(_distinct(at_axes(entries, axes or {})))
+    measure = measure_of(entries[0]["task"])
+    measured = map(_in_measure, entries) if measure else _with_lines_of_the_task(entries)
+    entries = list(measured)
     runs = {_key(entry): entry for entry in entries}
     index, cells = _cells(runs)
     result = xr.Dataset(
@@ -125,12 +131,24 @@ def dataset(
     first = entries[0]
     return result.assign_coords(_words(index, runs)).assign_attrs(
         task=first["task"],
-        difficulty=first["difficulty"],
+        difficulty="" if measure else first["difficulty"],
+        measure=measure,
         titles=titles,
         counts=sorted({int(e["evaluation"]["count"]) for e in entries}),
         commits=sorted({_commit(e) for e in entries}),
         machines=sorted({_machine(e["machine"]) for e in entries if e.get("machine")}),
     )
+
+
+def _in_measure(entry: Entry) -> Entry:
+    """Return an entry with bits by group in the place of accuracy by difficulty."""
+
+    def of(passes: Mapping[str, Any]) -> dict[str, Any]:
+        tested = {n: scores for n, scores in passes.items() if scores.get("bits")}
+        return {n: {"accuracy": s["bits"], "exact": s["exact"]} for n, s in tested.items()}
+
+    curve = {**entry["curve"], "passes": [of(passes) for passes in entry["curve"]["passes"]]}
+    return {**entry, "curve": curve, "final": of(entry["final"]), "chance": {}}
 
 
 def arm_name(labels: Mapping[str, Any]) -> str:
@@ -231,7 +249,7 @@ def _cells(
 ) -> tuple[dict[str, list[Any]], list[tuple[str, tuple[Any, ...], Any]]]:
     """Return the coordinates (arms as given, all else ascending), and the values at them."""
     cells: list[tuple[str, tuple[Any, ...], Any]] = []
-    seen: dict[str, set[int]] = {
+    seen: dict[str, set[Any]] = {
         d: set() for d in (dims.N_TEST, dims.DIFFICULTY, dims.STEP, dims.LOGGED_STEP)
     }
     for key, entry in runs.items():
@@ -249,11 +267,12 @@ def _cells(
             seen[dims.STEP].add(step)
             for n, scores in passes.items():
                 seen[dims.N_TEST].add(int(n))
-                seen[dims.DIFFICULTY].update(map(int, scores["accuracy"]))
+                seen[dims.DIFFICULTY].update(map(_level, scores["accuracy"]))
                 cells.append(("exact", (*key, int(n), step), scores["exact"]))
                 for part in ("accuracy", "first"):
                     shares = scores.get(part) or {}
-                    cells += [(part, (*key, int(n), int(d), step), v) for d, v in shares.items()]
+                    for level, value in shares.items():
+                        cells.append((part, (*key, int(n), _level(level), step), value))
         for line, scores in entry["chance"].items():
             for name, part in (("own_chance", "accuracy"), ("own_first", "first")):
                 shares = scores.get(part) or {}
@@ -265,6 +284,11 @@ def _cells(
         dims.CHANCE_LINE: list(dict.fromkeys(n for e in runs.values() for n in e["chance"])),
     }
     return index | {name: sorted(values) for name, values in seen.items()}, cells
+
+
+def _level(text: str) -> int | str:
+    """Return a difficulty as a number, and a group by its name."""
+    return int(text) if text.isdecimal() else text
 
 
 def _order(n_train: str) -> tuple[int, list[int], str]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from workbench.batch import Batch
 from workbench.errors import WorkbenchError
-from workbench.tasks.base import HELD_OUT, TRAIN, ChanceLine, Task, check_room
+from workbench.tasks.base import HELD_OUT, TRAIN, ChanceLine, Measure, Task, check_room
 from workbench.tasks.phrases import counted, shortened
 from workbench.tasks.pictures import Item, Passage, Query
 from workbench.tasks.targets import ProbeTarget
@@ -48,6 +48,7 @@ class Text(Task):
     query_form = "name"
     holds_out = True
     determined = False
+    measure = Measure("bits per character")
     Config = TextConfig
     config: TextConfig
 

@@ -56,10 +56,6 @@ class Extent(NamedTuple):
     """Window of the text that each entry reads; empty where every window has one entry. With
     predict_then_sleep it has two, awake and asleep."""
 
-    def number(self, entry: int) -> int:
-        """Return the number of the text's window that an entry reads, from 1."""
-        return (self.of_window[entry] if self.of_window else entry) + 1
-
     @property
     def boundaries(self) -> tuple[BoundaryIndex, ...]:
         """Every boundary, in order."""

@@ -31,7 +31,6 @@ from workbench.instruments.boundaries import (
 from workbench.instruments.change import changes_of
 from workbench.instruments.interventions import Reading
 from workbench.model.arrays import to_numpy
-from workbench.once_cache import OnceCache
 from workbench.theatre.problem import Problem, drawn_batch, without_padding
 from workbench.trace.answers import said_tokens
 from workbench.views.cursor import words
@@ -40,6 +39,7 @@ from workbench.views.cursor.screen import CursorScreen
 from workbench.views.cursor.view import CursorView
 from workbench.views.measuring.form import MeasurePanel
 from workbench.views.measuring.recorded_panel import RecordedPanel
+from workbench.views.parts.once_cache import OnceCache
 from workbench.views.parts.outbox import Changes
 from workbench.views.site.services import services
 
@@ -277,18 +277,19 @@ def boundary_words(boundary: BoundaryIndex, examples: Examples) -> tuple[str, st
 def _predicting_words(boundary: BoundaryIndex, extent: Extent, crossed: str) -> tuple[str, str]:
     """Return the same where windows are read awake and then slept on."""
     entry, number = boundary
-    count, window = extent.number(len(extent.passes) - 1), extent.number(entry)
-    total, left = f"window {window} of {count}", extent.passes[entry] - number
-    later = f"window {window + 1} is predicted from what crosses the boundary"
+    window = extent.of_window[entry] + 1
+    total = f"window {entry + 1} of {len(extent.passes)} (the text's window {window})"
+    left = extent.passes[entry] - number
     if extent.awake[entry]:
-        at, crossing = f"Before {total} is read", f"{crossed} crossed the boundary"
-        before = crossing if window > 1 else "Nothing has been read, so S = 0"
-        return at, f"{before}. What follows from here: the model predicts window {window}."
-    at = f"After {total}, pass {number} of {extent.passes[entry]}"
+        before = f"{crossed} crossed the boundary" if entry else "Nothing has been read, so S = 0"
+        follow = "the model reads this window awake, and predicts it"
+        return f"Before {total}", f"{before}. What follows from here: {follow}."
+    at = f"Asleep, {total}, pass {number} of {extent.passes[entry]}"
     if not number:
-        at = f"After {total} was read awake, before its sleep"
+        at = f"Before the sleep over {total}, which was read awake"
     more = f"{left} {'more ' if number else ''}pass{'' if left == 1 else 'es'} over this window"
-    follow = ", ".join([*([more] if left else []), f"then {later}" if left else later])
+    later = f"the text's window {window + 1}, predicted from what crosses the boundary"
+    follow = f"{more}, then {later}" if left else later
     return at, f"What follows from here: {follow}."
 
 

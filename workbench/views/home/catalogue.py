@@ -15,6 +15,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import read_json
 from workbench.paths import bundled_checkpoints
 from workbench.tasks import task as make_task
+from workbench.tasks.phrases import measure_of
 
 RULES = {
     "until_memory_settles": "sleeping until the memory settles",
@@ -57,10 +58,12 @@ class Entry:
 
     @property
     def bits(self) -> list[str]:
-        """Bits per token at each N, a sentence each; empty where the task has no groups."""
+        """Bits per token, or the task's own measure, at each N; empty without groups of tokens."""
+        measure = measure_of(self.config.task.name) if self.config else ""
+        what = measure[:1].upper() + measure[1:] or "Bits per token"
         passes = (self.provenance.get("metrics") or {}).get("passes", {})
         return [
-            f"Bits per token at N = {n}: "
+            f"{what} at N = {n}: "
             + ", ".join(f"{group} {one['bits']:.3f}" for group, one in entry["bits"].items())
             for n, entry in passes.items()
             if entry.get("bits")

@@ -193,7 +193,7 @@ class Interventions(ReadingView):
         assert cursor.passes is not None and cursor.donor is not None
         extent = examples.extent
         patched, part = cursor.action == "patch", cursor.part
-        window = extent.number(changed_window(cursor.boundary, extent))
+        window = changed_window(cursor.boundary, extent) + 1
         span = f"0-{len(examples.batch) - 1}"
         whose = "the recipient's" if patched else "its"
         link = words.onward("stepper", cursor, f"Step through {whose} sleep")

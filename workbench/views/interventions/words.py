@@ -55,8 +55,7 @@ NAMES: Final = {
 
 def part_words(cursor: InterventionCursor) -> str:
     """Return the part of S that is changed, in words; windows are counted from 1."""
-    modes, extent = cursor.modes, cursor.extent
-    window = extent.number(changed_window(cursor.boundary, extent))
+    modes, window = cursor.modes, changed_window(cursor.boundary, cursor.extent) + 1
     return {
         "whole": "all of S",
         "layer": f"S of layer {cursor.layer}",

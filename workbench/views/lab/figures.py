@@ -151,8 +151,9 @@ def curve_rows(entries: list[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
 
 def _scores(run: list[Any], step: int, passes: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     for n, scores in passes.items():
-        for level, value in scores["accuracy"].items():
-            yield (*run, step, "accuracy", n, level, value)
+        for what in ("accuracy", "bits"):
+            for level, value in scores.get(what, {}).items():
+                yield (*run, step, what, n, level, value)
 
 
 def n_rows(points: xr.Dataset) -> Iterator[tuple[Any, ...]]:
@@ -169,6 +170,7 @@ def _drawn(data: xr.Dataset, points: xr.Dataset | None, theme: Theme) -> dict[st
     shared: dict[str, Any] = {
         "difficulty_name": str(data.attrs["difficulty"]),
         "chance": data["chance"],
+        "measure": str(data.attrs["measure"]),
         "theme": theme,
     }
     curves = learning(data)

@@ -10,7 +10,7 @@ from workbench.lab.actions import KILLED
 from workbench.lab.runs import STATES, Run, configuration, scores_at_trained
 from workbench.lab.watch import Seen, sweep_of
 from workbench.task_config import task_kinds
-from workbench.tasks.phrases import level_words
+from workbench.tasks.phrases import level_words, measure_of
 
 STOPPING = "stopping"
 SHOWN_STATES = ("queued", "starting", "running", STOPPING, *STATES[3:])
@@ -44,12 +44,7 @@ def rows(
 def row(run: Run, state: str, arms: dict[str, str]) -> dict[str, Any]:
     """Return what the table shows of a run."""
     share = min(run.step / run.steps, 1.0) if run.steps else 0.0
-    tested, scores = scores_at_trained(run)
-    unit = difficulty_name(run)
-    levels = [
-        [level, level_words(level, unit), round(value, 3), percent(value)]
-        for level, value in scores.items()
-    ]
+    tested, levels = _levels(run)
     return {
         "name": run.name,
         "sub": description(run, arms),
@@ -63,6 +58,21 @@ def row(run: Run, state: str, arms: dict[str, str]) -> dict[str, Any]:
         "levels": levels,
         "changed": round(run.changed, 1),
     }
+
+
+def _levels(run: Run) -> tuple[str, list[list[Any]]]:
+    """Return the N of the newest scores, and of each: its name, its words, its bar and its text.
+
+    Shares right by difficulty; of a task with another measure, that one by group, without a bar.
+    """
+    unit, measure = _task_words(run)
+    tested, scores = scores_at_trained(run, "bits" if measure else "accuracy")
+    if measure:
+        return tested, [[g, f"{measure}, {g}", 0, f"{v:.2f}"] for g, v in scores.items()]
+    return tested, [
+        [level, level_words(level, unit), round(value, 3), percent(value)]
+        for level, value in scores.items()
+    ]
 
 
 def _word(state: str, problem: str | None) -> str:
@@ -91,12 +101,13 @@ def percent(share: float) -> str:
     return "99" if 0.99 < share < 1 else f"{100 * share:.0f}"
 
 
-def difficulty_name(run: Run) -> str:
-    """Return what the difficulty of a run's task is called."""
+def _task_words(run: Run) -> tuple[str, str]:
+    """Return what the difficulty of a run's task is called, and its measure if it has another."""
     try:
-        return str(task_kinds()[configuration(run.folder).task.name].difficulty_name)
+        name = configuration(run.folder).task.name
     except WorkbenchError:
-        return "difficulty"  # why it cannot be read is among the run's problems
+        return "difficulty", ""  # why it cannot be read is among the run's problems
+    return str(task_kinds()[name].difficulty_name), measure_of(name)
 
 
 def counts(seen: Seen) -> str:

@@ -31,7 +31,7 @@ export function render({model, el}) {
   const sweep = make("select", {"aria-label": "Experiment"})
   const counts = make("p", {class: "counts", role: "status"})
   const all = make("input", {type: "checkbox", "aria-label": "Select all runs shown"})
-  const heads = ["Run", "State", "Progress", "Loss", "Accuracy, %", "Age"]
+  const heads = ["Run", "State", "Progress", "Loss", "Accuracy, %, or bits", "Age"]
   const body = make("tbody")
   const table = make("table", {class: "runs", "aria-label": "Runs"},
     make("thead", {}, make("tr", {}, make("th", {scope: "col"}, all), ...heads.map((h) => make("th", {scope: "col"}, h)))), body)

@@ -134,13 +134,14 @@ def _readout(traced: TraceView, cursor: Cursor) -> list[Plot]:
 
 
 def _lens(traced: TraceView, cursor: Cursor) -> list[Plot]:
-    asleep = [w for w, awake in enumerate(cursor.extent.awake) if not awake]
+    found = readings.lens_at(traced, cursor)
+    asleep = found[dims.WINDOW].values.tolist()  # those after which something is answered
     passes = tuple(cursor.extent.passes[w] for w in asleep)
     here = cursor.window in asleep
     boundary = (asleep.index(cursor.window), cursor.sleep_pass) if here else None
     draw = partial(
         figures.lens_over_passes,
-        readings.lens_at(traced, cursor),
+        found,
         passes=passes,
         boundary=boundary,
         windows=[w + 1 for w in asleep],

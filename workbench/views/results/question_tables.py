@@ -227,7 +227,8 @@ def _with_chance(
     ]
     chance = lines.mean(runs).transpose(dims.CHANCE_LINE, dims.DIFFICULTY)
     chance = chance.assign_coords({dims.CHANCE_LINE: np.array(names, dtype=str)})
-    return summary.assign(chance=chance).assign_attrs(difficulty=final.attrs["difficulty"])
+    about = {name: final.attrs[name] for name in ("difficulty", "measure")}
+    return summary.assign(chance=chance).assign_attrs(about)
 
 
 def leaking(data: xr.Dataset, pairs: Sequence[Pair]) -> dict[Pair, tuple[str, float]]:

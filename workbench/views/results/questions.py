@@ -101,6 +101,8 @@ class Question:
         """Return the figure of a table."""
         shown = table["mean"] if self.figure == "transfer_matrix" else table
         given = {"difficulty_name": table.attrs["difficulty"], "theme": theme}
+        if self.figure != "largest_solved_against_n":
+            given["measure"] = table.attrs.get("measure", "")
         found: go.Figure = getattr(figures, self.figure)(
             shown, **given, **FIGURES[self.figure](table)
         )
@@ -263,6 +265,7 @@ def answerable(data: xr.Dataset) -> list[Question]:
         needs = [question.measured, *([question.spent] if question.spent else [])]
         shown = select(final, there) if len(there) > 1 else final
         known = all(bool(shown[name].notnull().any()) for name in needs)
+        known &= question.numbers is not solved or not final.attrs["measure"]
         if len(there) > 1 and (not own or own & set(there)) and known:
             found.append(question)
     return found

@@ -297,14 +297,18 @@ def about_html(
     chosen = f" at {', '.join(words)} (of {len(record['runs'])} runs in all)" if axes else ""
     said = family_words(found) if found else ""
     tested = f"<p>{escape(said)}</p>" if said else ""
+    what, reading = "Accuracy is that", ""
+    if measure := dataset.attrs["measure"]:
+        what = f"{measure[0].upper()}{measure[1:]} are those"
+        reading = f"Where a question speaks of accuracy, read {measure}: less is better. "
     options = "".join(f" --axis {axis}={value_text(value)}" for axis, value in axes.items())
     return (
         f"<h1>{escape(record['title'])}</h1>"
         f"<p>{len(runs)} training run{'' if len(runs) == 1 else 's'}{escape(chosen)} with "
         f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}{again}; "
-        f"{flops / 1e12:.0f} TFLOP of training in all. Accuracy is that on {counts} examples "
+        f"{flops / 1e12:.0f} TFLOP of training in all. {what} on {counts} examples "
         "drawn apart from those of training, which may hold the same facts; "
-        f"{INTERVALS}</p>{tested}"
+        f"{INTERVALS} {reading}</p>{tested}"
         f"<p class='small'>Task {escape(dataset.attrs['task'])}; commit {escape(commits)}; "
         f"{escape(machines)}. Run it again: <code>workbench sweep data/sweeps/{escape(name)}.toml "
         f"--record RECORD.json</code>; draw it again: <code>workbench results "

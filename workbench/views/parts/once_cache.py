@@ -1,4 +1,4 @@
-"""A cache that makes each value once, however many threads ask."""
+"""A cache that makes each value once, however many threads ask. Knows no Panel."""
 
 from __future__ import annotations
 
