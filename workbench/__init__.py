@@ -7,6 +7,7 @@ Front door; everything else is imported from its room::
     for event in workbench.read(checkpoint.model, batch, checkpoint.sleep.with_passes(4)):
         ...
     trace = workbench.record(checkpoint.model, batch, checkpoint.sleep.with_passes(4))
+    workbench.theatre(checkpoint)  # plays a sleep in a notebook cell
 
 Names are imported when first used: ``import workbench`` alone loads no torch.
 """
@@ -19,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workbench.sleep import read
     from workbench.tasks import task
+    from workbench.theatre.notebook import show as theatre
     from workbench.trace import record
     from workbench.training.checkpoints import load_checkpoint as load
 
-__all__ = ["load", "read", "record", "task"]
+__all__ = ["load", "read", "record", "task", "theatre"]
 __version__ = "0.1.0"
 
 _ROOMS = {
@@ -30,6 +32,7 @@ _ROOMS = {
     "task": ("workbench.tasks", "task"),
     "read": ("workbench.sleep", "read"),
     "record": ("workbench.trace", "record"),
+    "theatre": ("workbench.theatre", ""),  # a room that can be called
 }
 
 
@@ -37,7 +40,8 @@ def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module 'workbench' has no attribute {name!r}")
     module, attribute = _ROOMS[name]
-    return getattr(import_module(module), attribute)
+    room = import_module(module)
+    return getattr(room, attribute) if attribute else room
 
 
 def __dir__() -> list[str]:

@@ -27,6 +27,7 @@ FLOORS = (
         "workbench.identity",
         "workbench.limits",
         "workbench.mixers",
+        "workbench.once_cache",
         "workbench.paths",
         "workbench.progress",
         "workbench.registry",

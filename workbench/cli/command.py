@@ -19,6 +19,7 @@ import workbench
 from workbench.cli import (
     catalogue,
     evaluate,
+    export,
     generate,
     get,
     measure,
@@ -54,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
         mirror,
         runs,
         trace,
+        export,
         measure,
         evaluate,
         generate,

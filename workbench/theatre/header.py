@@ -1,10 +1,11 @@
 """The header of a scene: what is read, by whom, and how it looks, as plain data.
 
-- ``model``: name, title, ``trained`` and ``note``, a sentence each.
+- ``model``: name, title; ``trained`` and ``note``, a sentence each; ``trained_passes``, the lowest
+  and highest N of training, or None.
 - ``task``: name, title, difficulty, unit, item; ``input`` and ``queries`` as a person types them,
-  with ``query_form`` and ``typing_help``; ``unlike_training``. None where a trace names no task.
+  with ``query_form`` and ``typing_help``; ``unlike_training``. Empty where a trace names no task.
 - ``sleep``: every setting of the sleep. ``source``: where the scene comes from, with ``python``,
-  lines that make it again.
+  lines that make it again; example -1 is a typed one.
 - ``entries``: the readings in order; ``boundaries``: [entry, pass] of each; ``cached``: the tokens
   [start, stop] that attention can see there.
 - ``symbols``, ``valid``, ``marks``, ``answer_of``: by token.
@@ -39,6 +40,11 @@ CONVENTIONS: Final = {
     "probability": "of an answer's first symbol",
 }
 
+TASK: Final = (
+    "name", "title", "difficulty", "unit", "item", "summary",
+    "query_form", "typing_help", "input", "queries", "unlike_training",
+)  # fmt: skip
+
 
 def header_of(recording: Recording, layout: Layout) -> dict[str, Any]:
     """Return the header of a scene, as far as it does not depend on its arrays."""
@@ -53,7 +59,7 @@ def header_of(recording: Recording, layout: Layout) -> dict[str, Any]:
     ]
     header = {
         "model": _model(recording),
-        "task": None if problem is None else _task(problem),
+        "task": _task(problem),
         "sleep": recording.sleep.model_dump(mode="json"),
         "source": _source(recording),
         "entries": entries,
@@ -86,40 +92,29 @@ def _plain(values: Any) -> Any:
     return values
 
 
-def _model(recording: Recording) -> dict[str, str]:
+def _model(recording: Recording) -> dict[str, Any]:
     name, passes = recording.trace.attrs["checkpoint"], int(recording.trace.attrs["n_sleep"])
-    trained = note = ""
+    about: dict[str, Any] = {"name": name, "title": name or "A model without a name"}
+    about |= {"trained": "", "trained_passes": None, "note": ""}
     if name and recording.experiment is not None:
         low, high = trained_range(recording.experiment.sleep)
-        trained = (
-            f"Trained with N = {low}." if low == high else f"Trained with N from {low} to {high}."
-        )
+        words = f"N = {low}" if low == high else f"N from {low} to {high}"
+        about |= {"trained": f"Trained with {words}.", "trained_passes": [low, high]}
         if not low <= passes <= high:
             side = "beyond" if passes > high else "below"
-            note = f"N = {passes} is {side} the trained range."
-    return {
-        "name": name,
-        "title": name or "A model without a name",
-        "trained": trained,
-        "note": note,
-    }
+            about["note"] = f"N = {passes} is {side} the trained range."
+    return about
 
 
-def _task(problem: Problem) -> dict[str, str]:
+def _task(problem: Problem | None) -> dict[str, str]:
+    if problem is None:
+        return dict.fromkeys(TASK, "")
     task, (text, queries) = problem.task, problem.as_typed
-    return {
-        "name": task.name,
-        "title": task.title,
-        "difficulty": task.difficulty_name,
-        "unit": task.unit,
-        "item": task.item,
-        "summary": task.summary(),
-        "query_form": task.query_form,
-        "typing_help": task.typing_help(),
-        "input": text,
-        "queries": queries,
-        "unlike_training": problem.unlike_training,
-    }
+    words = (
+        task.name, task.title, task.difficulty_name, task.unit, task.item, task.summary(),
+        task.query_form, task.typing_help(), text, queries, problem.unlike_training,
+    )  # fmt: skip
+    return dict(zip(TASK, words, strict=True))
 
 
 def _source(recording: Recording) -> dict[str, Any]:

@@ -102,3 +102,8 @@ def trained_range(sleep: SleepConfig) -> tuple[int, int]:
     if isinstance(sleep.passes, RandomPasses):
         return sleep.passes.low, sleep.passes.high
     return 1, sleep.passes.cap
+
+
+def first_passes(sleep: SleepConfig) -> int:
+    """Return the N that a screen begins with: the largest in training, within 1..`MOST_PASSES`."""
+    return max(min(trained_range(sleep)[1], MOST_PASSES), 1)

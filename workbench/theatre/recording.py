@@ -34,7 +34,7 @@ class Recording:
     - answers: as `Asked.answers`, wherever the model was asked; None for a trace alone, which has
       no letters.
     - scores: as `answer_scores`, of the windows read awake, which a trace may leave out.
-    - number, examples: which of how many examples; a typed one is number 0 of 1.
+    - number, examples: which of how many examples; a typed one is number -1.
     """
 
     trace: xr.DataTree
@@ -42,7 +42,7 @@ class Recording:
     asked: Asked | None = None
     answers: Mapping[Place, xr.Dataset] | None = None
     scores: Mapping[Place, xr.Dataset] | None = None
-    number: int = 0
+    number: int = -1
     examples: int = 1
 
     @property
@@ -62,7 +62,7 @@ def read_example(
     sleep: SleepConfig,
     *,
     origin: Mapping[str, str | int] | None = None,
-    number: int = 0,
+    number: int = -1,
     examples: int = 1,
 ) -> Recording:
     """Let a model read one example, N fixed, and keep everything; the model is never changed.

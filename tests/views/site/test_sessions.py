@@ -10,7 +10,7 @@ import pytest
 from served import Served, alive
 from waiting import until
 
-from workbench.views.parts.once_cache import OnceCache
+from workbench.once_cache import OnceCache
 from workbench.views.site import pages, sessions
 from workbench.views.site.services import services
 

@@ -31,6 +31,7 @@ from workbench.instruments.boundaries import (
 from workbench.instruments.change import changes_of
 from workbench.instruments.interventions import Reading
 from workbench.model.arrays import to_numpy
+from workbench.once_cache import OnceCache
 from workbench.theatre.problem import Problem, drawn_batch, without_padding
 from workbench.trace.answers import said_tokens
 from workbench.views.cursor import words
@@ -39,7 +40,6 @@ from workbench.views.cursor.screen import CursorScreen
 from workbench.views.cursor.view import CursorView
 from workbench.views.measuring.form import MeasurePanel
 from workbench.views.measuring.recorded_panel import RecordedPanel
-from workbench.views.parts.once_cache import OnceCache
 from workbench.views.parts.outbox import Changes
 from workbench.views.site.services import services
 

@@ -21,12 +21,12 @@ from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.files import stamp
 from workbench.instruments.recorded import asleep_of, passes_of, recorded
+from workbench.once_cache import OnceCache
 from workbench.paths import bundled_traces
 from workbench.tasks.base import Task
 from workbench.theatre.problem import EXAMPLES, Problem, drawn_batch, typed, without_padding
 from workbench.theatre.recording import task_of
 from workbench.views.cursor.cursor import Cursor, Extent
-from workbench.views.parts.once_cache import OnceCache
 from workbench.views.site.services import services
 
 if TYPE_CHECKING:

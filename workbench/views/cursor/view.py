@@ -19,7 +19,7 @@ import param
 
 from workbench.errors import WorkbenchError
 from workbench.figures.theme import Theme
-from workbench.views.cursor import words
+from workbench.theatre.problem import first_passes
 from workbench.views.cursor.cursor import BoundaryIndex, Cursor, Extent
 from workbench.views.cursor.screen import CursorScreen
 from workbench.views.parts.notices import show_error, warn
@@ -125,7 +125,7 @@ class CursorView(pn.viewable.Viewer):
         cursor = self.cursor
         checkpoint: Checkpoint = self.services.checkpoint(cursor.checkpoint)
         if cursor.passes is None:
-            cursor.passes = words.first_passes(checkpoint.sleep)
+            cursor.passes = first_passes(checkpoint.sleep)
         return checkpoint
 
     def run(self, checkpoint: Any) -> Extent:

@@ -173,11 +173,6 @@ def unlike_training(problem: Problem) -> str:
     return f'<p class="note beyond">{escape(said)}</p>' if said else ""
 
 
-def first_passes(sleep: SleepConfig) -> int:
-    """Return the N that a page begins with: the largest in training, within 1..`MOST_PASSES`."""
-    return max(min(trained_range(sleep)[1], MOST_PASSES), 1)
-
-
 def trained_note(passes: int, sleep: SleepConfig) -> str:
     """Return HTML saying whether N was trained."""
     low, high = trained_range(sleep)

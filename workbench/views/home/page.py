@@ -37,6 +37,11 @@ INTRODUCTION = f"""
 """
 
 CARDS = {
+    "explore": (
+        "Explore",
+        "Play a whole sleep on one screen: the text, what the KV cache forgets, the memory and the "
+        "answers, pass by pass. Type your own input, or change N, and compare.",
+    ),
     "stepper": (
         "Stepper",
         "Run a sleep one pass at a time. Watch the fast weights change, see what the model would "

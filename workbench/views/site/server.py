@@ -77,6 +77,7 @@ def listen(port: int, address: str, prefix: str = "") -> Any:
     import panel as pn
 
     from workbench.views.site.door import guard
+    from workbench.views.site.modules import route
     from workbench.views.site.not_found import NotFound
     from workbench.views.site.pages import builder, configure, pages
     from workbench.views.site.sessions import LIFETIME
@@ -90,6 +91,7 @@ def listen(port: int, address: str, prefix: str = "") -> Any:
             port=port,
             address=address,
             prefix=prefix,
+            extra_patterns=[route(prefix)],
             title={page.path: page.title for page in pages()},
             websocket_origin=hosts,
             # Never shown, as "/" is a page; Panel's own index would load remote fonts.

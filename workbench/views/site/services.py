@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from workbench.errors import WorkbenchError
 from workbench.files import stamp
+from workbench.once_cache import OnceCache
 from workbench.paths import bundled_checkpoints
 from workbench.training.places import CONFIG, PROVENANCE, WEIGHTS, find_checkpoint
-from workbench.views.parts.once_cache import OnceCache
 
 if TYPE_CHECKING:
     from workbench.lab.queue import Slots

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from workbench.views.parts.once_cache import OnceCache
+from workbench.once_cache import OnceCache
 
 
 def test_a_value_is_made_once_however_many_threads_ask():

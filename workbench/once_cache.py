@@ -1,4 +1,4 @@
-"""A cache that makes each value once, however many threads ask. Knows no Panel."""
+"""A cache that makes each value once, however many threads ask."""
 
 from __future__ import annotations
 

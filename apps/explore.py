@@ -1,0 +1,13 @@
+"""Explore; ``panel serve apps/*.py --index home --address 127.0.0.1`` serves every app.
+
+There is no authentication, so keep the address: without it Panel listens to other machines, too.
+``workbench serve`` refuses that by itself.
+"""
+
+import panel as pn
+
+from workbench.views.site import pages
+
+if pn.state.served:
+    pages.configure()
+    pages.build("explore").servable()

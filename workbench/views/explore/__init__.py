@@ -1,0 +1,7 @@
+"""Explore: the theatre in the dashboards, with every model of this server."""
+
+from workbench.views.site.entry import PageEntry
+
+PAGE = PageEntry(
+    "explore", "Explore", 5, "workbench.views.explore.page:Explore.in_page", plotly=False
+)

@@ -1,0 +1,31 @@
+// Hands Panel's model to the theatre in the form that every host has, and imports the theatre once
+// for all pages: from its own address, which browsers keep, or else from its text.
+const modules = new Map()
+const load = (model) => {
+  // a blob has no address of its own, so the module needs a whole one
+  const address = model.module && new URL(model.module, location.href).href
+  const key = address || "text"
+  if (!modules.has(key)) {
+    const text = () => URL.createObjectURL(new Blob([model.source], {type: "text/javascript"}))
+    modules.set(key, import(address || text()))
+  }
+  return modules.get(key)
+}
+
+export async function render({model, el}) {
+  const theatre = (await load(model)).default
+  const calls = new Map() // what listens to messages, in Panel's form
+  const adapter = {
+    get: (name) => model[name],
+    set: (name, value) => { model[name] = value },
+    save_changes() {},
+    send: (message) => model.send_msg(message),
+    on(name, call) {
+      if (name === "msg:custom") calls.set(call, (message) => call(message, message.buffers ?? []))
+      model.on(name, calls.get(call) ?? call)
+    },
+    off(name, call) { model.off(name, calls.get(call) ?? call) },
+  }
+  const leave = theatre.render({model: adapter, el})
+  model.on("lifecycle:remove", () => leave?.())
+}
