@@ -4,7 +4,7 @@ import { chance, isRight, rightFrom, rows, score } from "./data/answers";
 import { attribute, flag, h, s, say, term } from "./dom";
 import { card, type Actions, type Frame, type Panel } from "./panel";
 import { number, block, type Scene } from "./data/scene";
-import { answerLabel, percent, turnsRight } from "./words";
+import { answerLabel, percent, saidWords, turnsRight } from "./words";
 
 const WIDTH = 120, HEIGHT = 26;
 
@@ -70,7 +70,7 @@ export class AnswersPanel implements Panel {
       flag(row.element, "good", right);
       flag(row.element, "chosen", row.query === state.query);
       flag(row.element, "lit", row.query === lit?.query);
-      say(row.said, `${scene.said[boundary]?.[row.query] ?? "?"} ${right ? "✓" : "✗"}`);
+      say(row.said, saidWords(scene, boundary, row.query));
       row.bar.style.transform = `scaleX(${p || 0})`;
       say(row.share, percent(p));
       const x = at(scene, boundary).toFixed(1);

@@ -56,13 +56,15 @@ export class Headline {
   /** What tells this sleep from another one next to it. */
   title = "";
 
-  constructor() {
+  /** `quiet` leaves out what the answers are, for a teacher who asks first. */
+  constructor(private readonly quiet: boolean) {
     this.more.append(this.new, " ", this.rest);
   }
 
   update({ scene, boundary }: Frame): void {
     say(this.where, `${this.title ? `${this.title} · ` : ""}${eyebrow(scene, boundary)}`);
-    say(this.what, headline(scene, boundary));
+    say(this.what, this.quiet ? story(scene, boundary) : headline(scene, boundary));
+    if (this.quiet) return;
     say(this.new, news(scene, boundary));
     say(this.rest, story(scene, boundary));
   }

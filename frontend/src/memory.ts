@@ -153,7 +153,7 @@ export class MemoryPanel implements Panel {
     this.painter.paint(context, values, scene.key, scene.value, end, theme, 0, 0, size, height, ghost);
     if (focus?.kind === "cell") this.frameCell(context, focus.key, focus.value, size, height, theme);
     this.scale.set(signed(-end), signed(end));
-    say(this.what, ghost ? `${name}: what the marked words write in this pass` : `${name}: ${SHOW_WORDS[show][1].toLowerCase()}`.replace("what s holds", "what S holds").replace("in s", "in S"));
+    say(this.what, ghost ? `${name}: what the marked tokens write` : `${name}: ${SHOW_WORDS[show][1].toLowerCase()}`.replace("what s holds", "what S holds").replace("in s", "in S"));
     attribute(this.large, "aria-label", `${name}, ${scene.key} keys by ${scene.value} values, from ${signed(-end)} to ${signed(end)}. ${this.note.textContent ?? ""}`);
   }
 
@@ -200,7 +200,7 @@ export class MemoryPanel implements Panel {
         this.painter.paint(context, shown(scene, boundary, layer, head, state.show)!, scene.key, scene.value,
           limit(scene, layer, state.show), theme, x, y, side, side, ghost);
       }
-      const share = lit?.share(layer, head) ?? NaN;
+      const share = (focus?.kind !== "cell" && lit?.share(layer, head)) || NaN;
       if (share === share && side > 40) this.label(context, percent(share), x, y + side, theme);
       if (layer !== state.layer || head !== state.head) continue;
       context.strokeStyle = inks(theme).accent;
@@ -240,7 +240,7 @@ export class MemoryPanel implements Panel {
     }
     const tokens = frame.lit ? [...frame.lit.tokens.keys()] : [];
     if (tokens.length && !written(scene, boundary, state.layer, state.head, tokens) && scene.arrays.has("beta")) {
-      return "The marked words are not read in this pass, so they write nothing now.";
+      return "The marked tokens are not read in this pass, so they write nothing now.";
     }
     const change = number(scene, "relative_change", ...at), rank = number(scene, "effective_rank", ...at);
     const parts = [`Size ${number(scene, "norm", ...at).toFixed(2)}`];

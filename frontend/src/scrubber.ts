@@ -20,7 +20,7 @@ export class Scrubber {
   private readonly play = h("button", { type: "button", class: "play" });
   private readonly slider = h("div", { class: "line", role: "slider", tabindex: 0, "aria-label": "Position in the sleep", "aria-valuemin": 0 });
   private readonly told = h("p", { class: "unseen", "aria-live": "polite" });
-  private readonly label = h("output", {});
+  private readonly label = h("span", { class: "now" });
   private readonly head = s("g", { class: "playhead" }, s("line", { y1: TOP - 6, y2: FLOOR + 4 }), s("circle", { cy: TOP - 6, r: 6 }));
   private readonly stop: () => void;
   private centres: number[] = [];
@@ -35,7 +35,7 @@ export class Scrubber {
       h("button", { type: "button", class: "step", "aria-label": words, title: words, onclick: () => this.go(this.boundary + by) }, icon);
     const foot = h("div", { class: "transport" }, step(-1, "One pass back (left arrow)", "‹"), this.play, step(1, "One pass on (right arrow)", "›"));
     const key = h("p", { class: "key" }, h("span", {}, h("i", { class: "k-bar" }), "how much each pass changed S"),
-      h("span", {}, h("i", { class: "k-line" }), "answers right"), h("span", {}, h("i", { class: "k-gate" }), "the text is forgotten"));
+      h("span", { class: "k-score" }, h("i", { class: "k-line" }), "answers right"), h("span", {}, h("i", { class: "k-gate" }), "the text is forgotten"));
     this.element = h("footer", { class: "scrubber", "aria-label": "Scrubber", role: "group" }, foot, this.slider, h("div", { class: "below" }, this.label, key), this.told);
     this.listen();
     this.stop = onWidth(this.slider, (width) => {

@@ -12,10 +12,11 @@ import { TextPanel } from "./text";
 export class Stage {
   readonly element: HTMLElement;
   private readonly panels: Panel[];
-  private readonly headline = new Headline();
+  private readonly headline: Headline;
   private readonly waiting = h("p", { class: "waiting", role: "status" });
 
   constructor(readonly scene: Scene, actions: Actions, hide: string[]) {
+    this.headline = new Headline(hide.includes("answers"));
     const text = new TextPanel(scene, actions);
     const problem = ProblemPanel.fits(scene) ? new ProblemPanel(scene, actions) : undefined;
     const memory = new MemoryPanel(scene, actions);

@@ -117,6 +117,8 @@ export class Theatre {
     const settings = this.model.get("settings") ?? {};
     const asked = settings.theme ?? "auto";
     flag(this.root, "big", Boolean(settings.big));
+    flag(this.root, "boxed", Boolean(settings.height));
+    flag(this.root, "unanswered", Boolean(settings.hide?.includes("answers")));
     if (settings.height) this.root.style.maxHeight = typeof settings.height === "number" ? `${settings.height}px` : settings.height;
     const dark = matchMedia("(prefers-color-scheme: dark)").matches;
     this.setTheme(asked === "auto" ? (dark ? "dark" : "light") : asked);

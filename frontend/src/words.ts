@@ -154,12 +154,18 @@ export function turnsRight(scene: Scene, query: number): string {
   return ever ? "right for a while, lost again" : "never right";
 }
 
+/** An answer with its mark; of a trace only whether it is right is known. */
+export function saidWords(scene: Scene, boundary: number, query: number): string {
+  const right = isRight(scene, boundary, query);
+  return `${scene.said[boundary]?.[query] ?? (right ? "right" : "wrong")} ${right ? "✓" : "✗"}`;
+}
+
 export function answerLabel(scene: Scene, boundary: number, query: number): string {
   const { label, answer } = scene.queries[query];
   const said = scene.said[boundary]?.[query];
   const p = percent(number(scene, "right_probability", boundary, query));
   const verdict = isRight(scene, boundary, query) ? "right" : `wrong, the answer is ${answer}`;
-  return `${label}: ${said ?? "?"}, ${verdict}; probability of the right answer ${p}; ${turnsRight(scene, query)}`;
+  return `${label}: ${said === null || said === undefined ? "" : `${said}, `}${verdict}; probability of the right answer ${p}; ${turnsRight(scene, query)}`;
 }
 
 /** What a focused token has done, in one line. */

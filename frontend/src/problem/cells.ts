@@ -55,7 +55,7 @@ export class CellsView implements View {
       one.element.className = fateOf(scene, item, boundary);
       flag(one.element, "asked", asked);
       flag(one.element, "lit", lit?.items.has(item) ?? false);
-      say(one.said, asked ? `says ${text} ${right ? "✓" : "✗"}` : "");
+      say(one.said, asked ? `says ${text || "it"} ${right ? "✓" : "✗"}` : "");
       one.said.className = right ? "good" : "bad";
       one.target.setAttribute("class", `target ${asked ? (right ? "good" : "bad") : ""}`);
     });

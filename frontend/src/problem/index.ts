@@ -4,7 +4,7 @@ import { isRight, rightFrom } from "../data/answers";
 import { h, say, term } from "../dom";
 import { card, type Actions, type Frame, type Panel } from "../panel";
 import type { Scene } from "../data/scene";
-import { boundaryName, plural, turnsRight } from "../words";
+import { boundaryName, plural, saidWords, turnsRight } from "../words";
 import { CellsView } from "./cells";
 import { GraphView } from "./graph";
 import { PassageView } from "./passage";
@@ -51,12 +51,12 @@ export class ProblemPanel implements Panel {
     const { scene, boundary, state } = frame;
     const hovered = frame.lit?.query;
     const query = hovered ?? state.query;
-    const told = { query, text: scene.said[boundary]?.[query] ?? "?", right: isRight(scene, boundary, query) };
+    const told = { query, text: scene.said[boundary]?.[query] ?? "", right: isRight(scene, boundary, query) };
     const key = `${boundary} ${query}`;
     if (key !== this.seen) {
       this.seen = key;
       say(this.question, `${scene.queries[query].label}?`);
-      say(this.said, `${told.text} ${told.right ? "✓" : "✗"}`);
+      say(this.said, saidWords(scene, boundary, query));
       this.said.className = told.right ? "good" : "bad";
       const steps = scene.queries[query].path.length;
       const from = rightFrom(scene, query);
