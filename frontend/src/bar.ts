@@ -25,6 +25,8 @@ export interface Model {
 export interface Setup {
   catalogue: Model[];
   live: boolean;
+  /** Texts that are at hand without asking. */
+  sleeps: number;
   /** Values of N that can be shown at once, and all that can be asked for. */
   ready: number[];
   offered: number[];
@@ -101,7 +103,7 @@ export class Bar {
     if (choose) options(this.model, [...here, ...catalogue.map((one): [string, string] => [one.name, one.title])], scene.model.name);
     const typed = isTyped(scene);
     say(this.number, typed ? "Your text" : `Example ${scene.source.example + 1}${scene.source.examples ? ` of ${scene.source.examples}` : ""}`);
-    for (const button of this.example.querySelectorAll("button")) button.hidden = !live || typed;
+    for (const button of this.example.querySelectorAll("button")) button.hidden = live ? typed : setup.sleeps < 2;
     this.form.hidden = !live;
     const filled = `${scene.digest} ${scene.task.input}`;
     if (filled !== this.filled && !this.form.open) {

@@ -72,6 +72,7 @@ export class Theatre {
     return {
       passes: (n: number) => this.toPasses(n),
       example: (step: number) => {
+        if (!this.model.get("live")) return this.toSleep(step);
         const { seed, example, examples = 16 } = this.scene.source;
         this.askScene({ name: this.scene.model.name, seed, example: (example + step + examples) % examples, N: this.scene.sleep.passes });
       },
@@ -94,10 +95,15 @@ export class Theatre {
     on("change:scene", () => this.take(() => readScenes(toBytes(model.get("scene"))), true));
     on("change:settings", () => this.settings());
     this.root.addEventListener("pointerdown", (event) => this.closeMenus(event.target as Element));
-    this.root.addEventListener("keydown", (event) => keys(event, {
+    const press = (event: KeyboardEvent) => keys(event, {
       state: this.store.state, last: this.scene.boundaries.length - 1, actions: this.actions,
       play: () => this.play(!this.store.state.playing), passes: (n) => this.toPasses(n), close: () => this.closeMenus(),
-    }));
+    });
+    this.root.addEventListener("keydown", press);
+    // where nothing has the focus, keys are meant for the theatre
+    const anywhere = (event: KeyboardEvent) => event.target === document.body && press(event);
+    document.addEventListener("keydown", anywhere);
+    this.leave.push(() => document.removeEventListener("keydown", anywhere));
   }
 
   /** Close every open menu but the one that was used. */
@@ -225,9 +231,25 @@ export class Theatre {
     const all = Array.from({ length: Math.max(MOST_PASSES, ...ready) }, (_, i) => i + 1);
     const others = this.others();
     return {
-      catalogue: this.model.get("catalogue") ?? [], live, ready, offered: live && this.model.get("catalogue")?.length ? all : [...new Set(ready)],
+      catalogue: this.model.get("catalogue") ?? [], live, sleeps: this.sleeps().length, ready, offered: live && this.model.get("catalogue")?.length ? all : [...new Set(ready)],
       others: ["nothing", ...others.map((one) => nameOf(one, this.scene))], other: this.other ? others.indexOf(this.other) + 1 : 0,
     };
+  }
+
+  /** The sleeps at hand, one for each text and model; with the same N where there is one. */
+  private sleeps(): Scene[] {
+    const found = new Map<string, Scene>();
+    for (const one of this.scenes) {
+      const key = sleepKey(one);
+      if (!found.has(key) || one.sleep.passes === this.scene.sleep.passes) found.set(key, one);
+    }
+    return [...found.values()];
+  }
+
+  private toSleep(step: number): void {
+    const all = this.sleeps();
+    const here = all.findIndex((one) => sleepKey(one) === sleepKey(this.scene));
+    this.show(all[(here + step + all.length) % all.length]);
   }
 
   private toPasses(n: number): void {
