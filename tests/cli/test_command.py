@@ -475,7 +475,8 @@ def test_a_model_of_text_is_measured_in_bits(run, tmp_path):
     sleep = {"window": 16, "passes": 1, "order": "predict_then_sleep"}
     tested = {"final_passes": [0, 1]}
     config.write_text(tiny_toml(task=settings, sleep=sleep, training=tested))
-    assert run("train", config, "--out", tmp_path / "runs" / "text")[0] == 0
+    code, _, told = run("train", config, "--out", tmp_path / "runs" / "text")
+    assert code == 0 and "step 2  bits  N=1: all:" in told
     exported = tmp_path / "runs" / "text" / "checkpoint"
     bits = json.loads(run("eval", exported, "--count", 4, "--json")[1])["passes"]["1"]["bits"]
     assert set(bits) >= {"all", "names", "first window"} and 4 < bits["all"]["bits"] < 9

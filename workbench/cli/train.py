@@ -134,8 +134,13 @@ class _Bar:
 
 
 def _evaluation_line(progress: Any) -> str:
+    tested = progress.evaluation
+    what, shown = "accuracy", {n: entry["accuracy"] for n, entry in tested.items()}
+    if all(entry.get("bits") for entry in tested.values()):
+        what = "bits"
+        shown = {n: {g: b["bits"] for g, b in e["bits"].items()} for n, e in tested.items()}
     cells = [
-        f"N={n}: " + " ".join(f"{level}:{value:.2f}" for level, value in entry["accuracy"].items())
-        for n, entry in progress.evaluation.items()
+        f"N={n}: " + " ".join(f"{level}:{value:.2f}" for level, value in values.items())
+        for n, values in shown.items()
     ]
-    return f"step {progress.step}  accuracy  " + "  ".join(cells)
+    return f"step {progress.step}  {what}  " + "  ".join(cells)
