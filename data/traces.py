@@ -24,7 +24,7 @@ from workbench.theatre.problem import EXAMPLES
 
 FOLDER = Path(__file__).resolve().parent / "traces"
 SEED = 0
-LARGEST = 3_000_000
+LARGEST = 4_000_000
 """Bytes that a bundled trace may have."""
 
 

@@ -1,4 +1,4 @@
-"""What docs/findings.md says of Variables, computed again from the record by NumPy and scipy."""
+"""What docs/findings.md says of Variables, computed again from the records by NumPy and scipy."""
 
 import json
 from pathlib import Path
@@ -11,25 +11,31 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("\n# Working out values\n")[2].partition("\n# ")[0]
 PROSE = " ".join(SECTION.split())
-RECORD = ROOT / "data" / "results" / "sweeps" / "variables-mini.json"
-RUNS = json.loads(RECORD.read_text(encoding="utf-8"))["runs"]
+SEEDS = {"variables-mini": 5, "variables-words": 3, "variables-story": 3}
+RUNS = {
+    name: json.loads((ROOT / "data" / "results" / "sweeps" / f"{name}.json").read_text())["runs"]
+    for name in SEEDS
+}
 DEPTHS = ("1", "2", "3", "4")
+every_record = pytest.mark.parametrize("name", SEEDS)
 
 
-def of(arm, passes):
-    found = [r for r in RUNS if (r["labels"]["arm"], r["labels"]["passes"]) == (arm, passes)]
-    assert [r["labels"]["seed"] for r in found] == list(range(5))
+def of(arm, passes, name="variables-mini"):
+    labels = (arm, passes)
+    found = [r for r in RUNS[name] if (r["labels"]["arm"], r["labels"]["passes"]) == labels]
+    assert [r["labels"]["seed"] for r in found] == list(range(SEEDS[name]))
     return found
 
 
-def scores(arm, passes, depth, tested=None):
-    n = tested or of(arm, passes)[0]["labels"]["n_train"]
-    return np.array([run["final"][n]["accuracy"][depth] for run in of(arm, passes)])
+def scores(arm, passes, depth, tested=None, name="variables-mini"):
+    runs = of(arm, passes, name)
+    n = tested or runs[0]["labels"]["n_train"]
+    return np.array([run["final"][n]["accuracy"][depth] for run in runs])
 
 
-def rows(question, head):
+def rows(name, question, head):
     """Return the rows of a question's table whose head begins with a word."""
-    mark = f"<!-- variables-mini {question} -->"
+    mark = f"<!-- {name} {question} -->"
     body = SECTION.partition(mark)[2].partition(mark.replace("<!-- ", "<!-- /"))[0]
     (block,) = [b for b in body.strip().split("\n\n") if b.startswith(f"| {head} |")]
     return [[c.strip() for c in line.strip("|").split("|")] for line in block.splitlines()[2:]]
@@ -42,31 +48,55 @@ def mean_with_interval(values):
     return f"{values.mean():.2f} [{values.mean() - half:.2f}, {values.mean() + half:.2f}]"
 
 
-def test_means_and_intervals_at_equal_tokens():
-    found = rows("equal_tokens", "arm")
+@every_record
+def test_means_and_intervals_at_equal_tokens(name):
+    found = rows(name, "equal_tokens", "arm")
     assert [row[1] for row in found] == ["1", "4"]
     for _, n, *cells, seeds in found:
-        assert cells == [mean_with_interval(scores("sleep", int(n), d)) for d in DEPTHS]
-        assert seeds == "5"
+        assert cells == [mean_with_interval(scores("sleep", int(n), d, name=name)) for d in DEPTHS]
+        assert seeds == str(SEEDS[name])
 
 
+@every_record
 @pytest.mark.parametrize("depth", DEPTHS[1:])
-def test_differences_with_their_intervals(depth):
+def test_differences_with_their_intervals(name, depth):
     (row,) = [
         r
-        for r in rows("equal_tokens", "difference")
+        for r in rows(name, "equal_tokens", "difference")
         if r[:2] == ["sleep, N = 4 minus sleep, N = 1", depth]
     ]
-    four, one = scores("sleep", 4, depth), scores("sleep", 1, depth)
+    four, one = (scores("sleep", n, depth, name=name) for n in (4, 1))
     low, high = stats.ttest_ind(four, one, equal_var=False).confidence_interval(0.95)
     assert row[2] == f"{four.mean() - one.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
-def test_what_is_said_of_the_lowest_and_highest_seeds():
-    lowest = min(scores("sleep", 4, depth).min() for depth in ("3", "4"))
-    highest = max(scores("sleep", 1, depth).max() for depth in ("3", "4"))
-    assert f"At depth 3 and 4 the lowest seed of N = 4 answers {lowest:.3f}" in PROSE
-    assert f"the highest of N = 1 {highest:.3f}" in PROSE
+@every_record
+def test_what_is_said_of_the_lowest_and_highest_seeds(name):
+    lowest = min(scores("sleep", 4, depth, name=name).min() for depth in ("3", "4"))
+    highest = max(scores("sleep", 1, depth, name=name).max() for depth in ("3", "4"))
+    said = "depth 3 and 4 the lowest seed of N = 4 answers {:.3f}, the highest of N = 1 {:.3f}"
+    if name == "variables-story":
+        said = "No seed of N = 1 (at most {1:.3f}) reaches one of N = 4 (at least {0:.3f})"
+    assert said.format(lowest, highest) in PROSE
+
+
+def test_what_is_said_of_means_and_flops_in_english():
+    one, four = (
+        [scores("sleep", n, d, name="variables-story").mean() for d in DEPTHS[2:]] for n in (1, 4)
+    )
+    said = "already answers {:.2f} and {:.2f} there, four passes {:.2f} and {:.2f}"
+    assert said.format(*one, *four) in PROSE
+    ratios = []
+    for name in ("variables-words", "variables-story"):
+        spent = [of("sleep", n, name)[0]["budget"]["flops"] for n in (4, 1)]
+        ratios.append(spent[0] / spent[1])
+        for depth in DEPTHS[2:]:
+            gain = np.mean(
+                scores("sleep", 4, depth, name=name) - scores("sleep", 1, depth, name=name)
+            )
+            assert f"{gain:+.2f}" in " ".join(PAGE.partition("## How to read it")[0].split())
+    said = "{:.1f} times the training FLOPs of N = 1 with words and {:.1f} times with the story"
+    assert said.format(*ratios) in PROSE
 
 
 def test_what_is_said_of_the_chance_lines():

@@ -36,7 +36,7 @@ def test_one_of_the_earlier_schema_is_read_under_the_names_of_a_batch(name):
 
 @pytest.mark.parametrize("name", EACH)
 def test_it_is_small_and_recorded_again_it_is_the_same(name):
-    assert bundled_traces()[name].stat().st_size <= 3_000_000
+    assert bundled_traces()[name].stat().st_size <= 4_000_000
     checkpoint = workbench.load(name)
     trace = load_trace(name, checkpoint=checkpoint)
     attrs = trace.attrs

@@ -157,7 +157,7 @@ def test_every_picture_is_saved_as_svg_and_png(depo, show):
 
 @pytest.mark.parametrize(
     "name, theme",
-    [("depo-n8-any", "dark"), ("rule110-w12-t8-n3", "light"), ("variables-words", "dark")],
+    [("depo-n8-any", "dark"), ("rule110-w12-t8-n3", "light"), ("variables-story", "dark")],
 )
 def test_it_fits_every_width_and_reads_well(name, theme, depo, show, serious_faults):
     data = depo if name == ONE[0] else scenes(name, 0, (3,))
