@@ -126,7 +126,8 @@ export class Scrubber {
   }
 
   private place(): void {
-    if (this.centres.length) this.head.setAttribute("transform", `translate(${this.centres[this.boundary]?.toFixed(1)} 0)`);
+    const centre = this.centres[this.boundary]; // a scene with fewer passes may not have it yet
+    if (centre !== undefined) this.head.setAttribute("transform", `translate(${centre.toFixed(1)} 0)`);
   }
 
   update({ scene, state }: Frame): void {
