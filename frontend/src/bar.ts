@@ -25,6 +25,8 @@ export interface Model {
 export interface Setup {
   catalogue: Model[];
   live: boolean;
+  /** Whether the page around it chooses light or dark. */
+  themed: boolean;
   /** Texts that are at hand without asking. */
   sleeps: number;
   /** Values of N that can be shown at once, and all that can be asked for. */
@@ -50,6 +52,7 @@ export class Bar {
   private readonly queries = h("input", { spellcheck: "false", "aria-label": "Questions" });
   private readonly help = h("p", { class: "note" });
   private readonly problem = h("p", { class: "problem", role: "alert" });
+  private readonly theme: HTMLElement;
   private filled = "";
 
   constructor(private readonly actions: BarActions) {
@@ -58,7 +61,7 @@ export class Bar {
     this.model.addEventListener("change", () => actions.model(this.model.value));
     this.other.addEventListener("change", () => actions.compare(Number(this.other.value)));
     this.form = this.ownInput();
-    const theme = h("button", { type: "button", class: "icon", "aria-label": "Light or dark", title: "Light or dark", onclick: actions.theme }, "◐");
+    this.theme = h("button", { type: "button", class: "icon", "aria-label": "Light or dark", title: "Light or dark", onclick: actions.theme }, "◐");
     const python = h("button", { type: "button", class: "quiet" }, "Copy as Python");
     python.addEventListener("click", () => void actions.python().then((done) => {
       say(python, done ? "Copied" : "Could not copy");
@@ -67,7 +70,7 @@ export class Bar {
     this.element = h("nav", { class: "bar", "aria-label": "What is shown" },
       h("div", { class: "row who" }, this.title, this.model, this.example, this.form),
       h("div", { class: "row n" }, h("span", { class: "label" }, "Passes N"), this.stops, this.note),
-      h("div", { class: "row end" }, this.compare, python, theme));
+      h("div", { class: "row end" }, this.compare, python, this.theme));
     this.drag();
   }
 
@@ -105,6 +108,7 @@ export class Bar {
     say(this.number, typed ? "Your text" : `Example ${scene.source.example + 1}${scene.source.examples ? ` of ${scene.source.examples}` : ""}`);
     for (const button of this.example.querySelectorAll("button")) button.hidden = live ? typed : setup.sleeps < 2;
     this.form.hidden = !live;
+    this.theme.hidden = setup.themed;
     const filled = `${scene.digest} ${scene.task.input}`;
     if (filled !== this.filled && !this.form.open) {
       this.filled = filled;

@@ -231,7 +231,8 @@ export class Theatre {
     const all = Array.from({ length: Math.max(MOST_PASSES, ...ready) }, (_, i) => i + 1);
     const others = this.others();
     return {
-      catalogue: this.model.get("catalogue") ?? [], live, sleeps: this.sleeps().length, ready, offered: live && this.model.get("catalogue")?.length ? all : [...new Set(ready)],
+      catalogue: this.model.get("catalogue") ?? [], live, sleeps: this.sleeps().length,
+      themed: ((this.model.get("settings") ?? {}).theme ?? "auto") !== "auto", ready, offered: live && this.model.get("catalogue")?.length ? all : [...new Set(ready)],
       others: ["nothing", ...others.map((one) => nameOf(one, this.scene))], other: this.other ? others.indexOf(this.other) + 1 : 0,
     };
   }
