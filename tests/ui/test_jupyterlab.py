@@ -34,41 +34,23 @@ shown
 """
 
 
-def run_cell(page: Page, jupyterlab, name: str, code: str, shown: str):
-    """Run a notebook of one cell, and return its output once that holds `shown`, a selector."""
+def test_sliders_move_a_figure_in_place(page: Page, jupyterlab) -> None:
     import jupytext
 
-    notebook = jupytext.reads("# %%\n" + code, fmt="py:percent")
+    notebook = jupytext.reads("# %%\n" + EXPLORE, fmt="py:percent")
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
-    jupytext.write(notebook, jupyterlab.notebooks / f"{name}.ipynb")
-    page.goto(f"{jupyterlab.url}/lab/workspaces/{name}/tree/{name}.ipynb?token={jupyterlab.token}")
+    jupytext.write(notebook, jupyterlab.notebooks / "explore.ipynb")
+    page.goto(f"{jupyterlab.url}/lab/workspaces/e/tree/explore.ipynb?token={jupyterlab.token}")
     prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
     expect(prompt).to_be_visible()
     output = page.locator(".jp-OutputArea-output")
+    words = output.locator(".js-plotly-plot .annotation text")
     deadline = time.monotonic() + LIMIT
-    while not output.locator(shown).count() and time.monotonic() < deadline:
+    while not words.count() and time.monotonic() < deadline:
         if prompt.inner_text().strip() == "[ ]:":  # a cell waiting when its kernel comes is dropped
             page.locator(".jp-InputArea .cm-content").first.click()
             page.keyboard.press("Control+Enter")
         page.wait_for_timeout(1000)
-    return output
-
-
-def test_a_cell_plays_a_sleep_and_asks_its_kernel(page: Page, jupyterlab) -> None:
-    code = 'import workbench\n\nworkbench.theatre("depo-n8-any", example=5)'
-    output = run_cell(page, jupyterlab, "theatre", code, "section.theatre")
-    stage = output.get_by_role("region", name="One sleep of the model")
-    stage.press("End")
-    expect(stage.get_by_role("heading", level=1)).to_contain_text("all 8")
-    passes = stage.get_by_role("group", name="N, the number of passes over each window")
-    passes.get_by_role("button", name="1", exact=True).click()  # the kernel reads it
-    expect(stage).to_contain_text("pass 1 of 1")
-
-
-def test_sliders_move_a_figure_in_place(page: Page, jupyterlab) -> None:
-    output = run_cell(page, jupyterlab, "explore", EXPLORE, ".js-plotly-plot .annotation text")
-    words = output.locator(".js-plotly-plot .annotation text")
-    deadline = time.monotonic() + LIMIT
     expect(words.first).to_contain_text("S after pass 1")
     assert output.locator(".widget-slider, .widget-dropdown").count() == 3
     plot = output.locator(".js-plotly-plot").element_handle()
