@@ -80,6 +80,15 @@ def test_what_is_said_of_the_lowest_and_highest_seeds(name):
     assert said.format(lowest, highest) in PROSE
 
 
+def test_what_is_said_of_the_story_seed_by_seed():
+    four, one = (
+        np.concatenate([scores("sleep", n, d, name="variables-story") for d in DEPTHS[2:]])
+        for n in (4, 1)
+    )
+    said = "{:.2f}, {:.2f} and {:.2f} at depth 3, by {:.2f}, {:.2f} and {:.2f} at depth 4"
+    assert said.format(*(four - one)) in PROSE
+
+
 def test_what_is_said_of_means_and_flops_in_english():
     one, four = (
         [scores("sleep", n, d, name="variables-story").mean() for d in DEPTHS[2:]] for n in (1, 4)

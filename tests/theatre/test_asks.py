@@ -123,7 +123,7 @@ def test_a_trace_answers_for_its_own_examples(checkpoints):
     )
     for wrong, field in (
         ({"example": 2}, "example"), ({"example": 0, "N": 3}, "N"),
-        ({"example": 0, "input": RING}, "input"),
+        ({"example": 0, "input": RING}, "input"), ({"example": 0, "queries": "1:0"}, "queries"),
         (states | {"digest": "x"}, "digest"),
     ):  # fmt: skip
         assert asks.answer({"what": "scene"} | wrong).field == field

@@ -82,6 +82,8 @@ DAMAGE = {
     "dtype": rebuilt(array("norm", dtype="float64")),
     "object": rebuilt(array("norm", dtype="object")),
     "dims": rebuilt(array("norm", dims=["boundary", "boundary"])),
+    "dims that repeat": rebuilt(array("norm", dims=["boundary"] * 2, shape=[15])),
+    "dims with its own name": rebuilt(array("norm", dims=["boundary", "norm"])),
     "dims of another kind": rebuilt(array("norm", dims=[1, 2])),
     "shape": rebuilt(array("norm", shape=[5])),
     "negative": rebuilt(array("norm", shape=[-5, -3])),

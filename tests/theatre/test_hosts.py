@@ -3,6 +3,7 @@
 import base64
 import re
 
+import numpy as np
 import pytest
 
 import workbench
@@ -43,7 +44,7 @@ def test_a_notebook_cell_shows_a_checkpoint_and_answers(checkpoints):
 
 def test_a_notebook_cell_shows_a_trace(checkpoints):
     checkpoint = checkpoints["rule"]
-    batch = checkpoint.task.sample(2, __import__("numpy").random.default_rng(0))
+    batch = checkpoint.task.sample(2, np.random.default_rng(0))
     trace = workbench.record(
         checkpoint.model, batch, checkpoint.sleep.with_passes(1), task=checkpoint.task
     )

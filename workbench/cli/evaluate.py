@@ -104,10 +104,10 @@ def _report(record: dict[str, Any], task: Any) -> str:
     measure = "" if task.measure is None else task.measure.name
     bits = bit_tables(passes, measure).items()
     more = "".join(f"{title.lower()}\n{columns(table)}\n\n" for title, table in bits)
+    between = f"\n{more}{BITS}\n\n" if more else ", "
     return (
         f"{record['checkpoint']} on {record['task']}: {record['count']} examples, seed "
-        f"{record['seed']}{f'{chr(10)}{more}{BITS}{chr(10) * 2}' if more else ', '}"
-        "share right with its 95 % interval\n"
+        f"{record['seed']}{between}share right with its 95 % interval\n"
         f"{columns([row + time for row, time in rows])}\n{notes}\n\n"
         "first query of each example, which sees no earlier answer\n"
         f"{columns(first_scores(passes, task.difficulty_name))}"

@@ -150,8 +150,9 @@ class TraceAsks:
 
     def scene(self, ask: Mapping[str, Any]) -> bytes:
         """Return the scene that is asked for; raises WorkbenchError where something is wrong."""
-        if ask.get("input"):
-            raise Wrong("input", "input for a trace", "none: it was recorded before", TAKE)
+        for field in ("input", "queries"):
+            if ask.get(field):
+                raise Wrong(field, f"{field} for a trace", "none: it was recorded before", TAKE)
         passes = int(self.trace.attrs["n_sleep"])
         if ask.get("N") not in (None, passes):
             raise Wrong("N", f"N = {ask['N']!r:.40} of a trace", f"{passes}, as recorded", TAKE)

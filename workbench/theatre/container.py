@@ -123,7 +123,8 @@ def _array(
     dtype, dims, shape = about.get("dtype"), about.get("dims"), about.get("shape")
     if dtype not in DTYPES:
         raise _wrong(f"{name} of dtype {dtype!s:.40}", f"one of {', '.join(DTYPES)}")
-    if not _list_of(dims, str) or not _list_of(shape, int) or len(set(dims)) != len(shape):
+    named = _list_of(dims, str) and len(set(dims)) == len(dims) and name not in dims
+    if not named or not _list_of(shape, int) or len(dims) != len(shape):
         raise _wrong(f"{name} with dims {dims!s:.60} and shape {shape!s:.60}", "one size for each")
     if min(shape, default=0) < 0 or math.prod(shape) > MOST_NUMBERS:
         raise _wrong(f"{name} of shape {shape!s:.60}", f"0 to {MOST_NUMBERS:,} numbers")

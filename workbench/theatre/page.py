@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
@@ -22,7 +23,4 @@ def page_of(scenes: Sequence[bytes], title: str) -> str:
         "module": b64encode(module_text().encode()).decode(),
         "scenes": b64encode(b"".join(scenes)).decode(),
     }
-    text = read_text(TEMPLATE)
-    for name, value in values.items():
-        text = text.replace("{{" + name + "}}", value)
-    return text
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], read_text(TEMPLATE))

@@ -93,7 +93,7 @@ class Explore(pn.viewable.Viewer):
         self._outbox.set([(self.theatre, {"settings": settings})])
 
     def _first(self, address: Mapping[str, str]) -> dict[str, Any]:
-        """Return the ask that an address means; a number that is none is left out and reported."""
+        """Return the ask that an address means; what is not a number is left out and reported."""
         names = self.services.names()
         if not names:
             raise WorkbenchError(
@@ -120,7 +120,8 @@ class Explore(pn.viewable.Viewer):
             if not answer.problem:
                 self.own = own_of(wanted)
                 return answer.data
-            self.problems.append(answer.problem)
+            if answer.problem not in self.problems:
+                self.problems.append(answer.problem)
         raise WorkbenchError(self.problems[-1], "a model that can be shown", "see the message")
 
     def _asked(self, message: Any) -> None:
@@ -131,13 +132,13 @@ class Explore(pn.viewable.Viewer):
 
     def _answer(self, message: dict[str, Any], ask: Any) -> None:
         answer = self.asks.answer(ask)
-        told: dict[str, Any] = {"kind": "answer", "id": message.get("id")}
+        reply: dict[str, Any] = {"kind": "answer", "id": message.get("id")}
         if answer.problem:
-            told |= {"problem": answer.problem, "field": answer.field}
+            reply |= {"problem": answer.problem, "field": answer.field}
         else:
-            told["buffers"] = [answer.data]
+            reply["buffers"] = [answer.data]
             self.own = own_of(ask) if ask["what"] == "scene" else self.own
-        self._outbox.set([], then=partial(self.theatre._send_msg, told))
+        self._outbox.set([], then=partial(self.theatre._send_msg, reply))
 
     def _moved(self, place: Mapping[str, Any]) -> None:
         """Keep the place in the address."""

@@ -23,7 +23,7 @@ ACTIONS: Final = {
     "patch": "patch from the donor",
     "zero": "erase: set to zero",
     "mean": "erase: set to the mean",
-    "other": "exchange for the example before's",
+    "other": "exchange for the previous example's",
     "scale": "scale",
 }
 """What is done to a part, in words."""

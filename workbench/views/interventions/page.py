@@ -60,8 +60,8 @@ class Interventions(ReadingView):
         if cursor.action not in known:
             if "action" in cursor.given:
                 self.problems.append(
-                    ("action", f"{cursor.action!r} makes no sense here: {checkpoint.task.name} has "
-                     f"no answers that another context gives; {known[0]!r} is used")
+                    ("action", f"{cursor.action!r} does not fit {checkpoint.task.name}; "
+                     f"{known[0]!r} is used")
                 )  # fmt: skip
             cursor.action = known[0]
         most = most_modes(self.examples)
