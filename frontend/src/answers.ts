@@ -94,11 +94,11 @@ export class AnswersPanel implements Panel {
       const bars = scene.candidates.map((name) => {
         const bar = h("i", {}), share = h("span", { class: "number" });
         this.columns.push({ bar, share });
-        return h("li", { class: name === right || right.startsWith(name) && name.length === 1 ? "right" : "" },
+        return h("li", { class: name === right || !scene.one_symbol && name.length === 1 && right.startsWith(name) ? "right" : "" },
           share, h("span", { class: "column" }, bar), h("b", {}, name === "other" ? "rest" : name));
       });
       this.detail.replaceChildren(
-        h("h3", {}, `What it considers: ${scene.queries[query].label}?`),
+        h("h3", {}, `What it considers${scene.one_symbol === false ? " for the first symbol" : ""}: ${scene.queries[query].label}?`),
         h("ol", bars.length > 16 ? { class: "many", tabindex: 0, role: "list", "aria-label": "Probability of each answer" } : {}, ...bars),
         h("p", { class: "note" }, `${scene.queries[query].short}: ${turnsRight(scene, query)}. The right answer is ${right}.`),
       );

@@ -30,7 +30,7 @@ export interface Model {
 
 export class Asks {
   private serial = 0;
-  /** The newest ask of each kind; an older one of the same kind is given up. */
+  /** The newest ask of each kind, of states for each scene; an older one is given up. */
   private readonly open = new Map<string, Open>();
 
   constructor(private readonly model: Model) {}
@@ -38,8 +38,13 @@ export class Asks {
   /** Send an ask; `answered` is called once, unless a newer one of the same kind is sent first. */
   send(ask: Ask, answered: (answer: Answer) => void): void {
     const id = ++this.serial;
-    this.open.set(ask.what, { id, answered });
+    this.open.set(ask.digest ? `${ask.what} ${ask.digest}` : ask.what, { id, answered });
     this.model.send?.({ kind: "ask", id, ask });
+  }
+
+  /** Give up an ask: its answer is dropped. */
+  drop(what: string): void {
+    this.open.delete(what);
   }
 
   /** Take a message of the host. */

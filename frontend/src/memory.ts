@@ -266,7 +266,7 @@ class ScaleBar {
   }
 }
 
-/** How much each pass changes the chosen head, and what rewriting alone would change. */
+/** How much each pass changes the chosen head, and how much the first pass's writes would, repeated. */
 class Curves {
   readonly element: HTMLElement;
   private readonly line = s("path", { class: "line" });
@@ -282,7 +282,7 @@ class Curves {
       s("text", { x: 0, y: CURVE.height - 11 }, "0"));
     const known = [...(scene.arrays.get("baseline_change")?.data ?? [])].some(Number.isFinite);
     this.element = h("figure", { class: "change" },
-      h("figcaption", {}, "How much each pass moves this head", ...(known ? ["; dashed, ", term("baseline", "without passes building on each other")] : []), "."), svg);
+      h("figcaption", {}, "How much each pass moves this head", ...(known ? ["; dashed, ", term("baseline", "the first pass’s writes repeated")] : []), "."), svg);
   }
 
   update(boundary: number, layer: number, head: number): void {

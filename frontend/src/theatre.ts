@@ -76,7 +76,7 @@ export class Theatre {
         const { seed, example, examples = 16 } = this.scene.source;
         this.askScene({ name: this.scene.model.name, seed, example: (example + step + examples) % examples, N: this.scene.sleep.passes });
       },
-      model: (name: string) => this.askScene({ name, seed: this.scene.source.seed, example: 0 }),
+      model: (name: string) => this.askScene({ name, seed: Math.max(0, this.scene.source.seed), example: 0 }),
       typed: (input: string, queries: string) => this.askScene({ name: this.scene.model.name, input, queries, N: this.scene.sleep.passes }),
       drawn: () => this.askScene({ name: this.scene.model.name, seed: Math.max(0, this.scene.source.seed), example: 0, N: this.scene.sleep.passes }),
       compare: (index: number) => this.compare(this.others()[index - 1]),
@@ -168,6 +168,8 @@ export class Theatre {
   private show(scene: Scene): void {
     const before = this.scene as Scene | undefined;
     const state = this.store.state;
+    this.asks.drop("scene"); // this choice is newer than what is still being waited for
+    this.main?.wait("");
     if (scene === before) return;
     this.scene = scene;
     let place: Partial<State>;
@@ -180,7 +182,7 @@ export class Theatre {
     }
     const layer = Math.min(state.layer, scene.layers.length - 1), head = Math.min(state.head, scene.heads - 1);
     this.store.state = { ...state, layer, head, ...place };
-    if (this.other && sleepKey(this.other) !== sleepKey(scene)) this.other = undefined;
+    if (this.other === scene || (this.other && sleepKey(this.other) !== sleepKey(scene))) this.other = undefined;
     this.build();
   }
 
@@ -269,6 +271,7 @@ export class Theatre {
       if (problem) {
         if ("input" in ask) this.bar.wrong(problem, field);
         else this.tell(problem);
+        this.bar.update(this.scene, this.setup());
         return;
       }
       if (this.take(() => readScenes(bytes!), true)) {

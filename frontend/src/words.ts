@@ -10,7 +10,7 @@ export const TERMS: { [term: string]: string } = {
   sleep: "The model stops taking in text and reads the same window again, N times, before it forgets the window.",
   pass: "One reading of the whole window. Each pass starts from what the pass before made of it, and writes to S.",
   window: "A piece of the text, as long as the model can see at once.",
-  cache: "The KV cache: the exact words that attention can look at. It is emptied after every window.",
+  cache: "The KV cache: the words that attention can still look at, one by one. After a window it is emptied or, if it slides, loses the oldest.",
   forgotten: "No longer in the KV cache. What the model still knows of it is in S.",
   awake: "Awake, the model reads a window once and answers the questions in it.",
   head: "One of the matrices that make up S. Heads of one layer are written to by the same text, each in its own way.",
@@ -18,7 +18,7 @@ export const TERMS: { [term: string]: string } = {
   share: "How much of S this token has written. The shares of all tokens add up to 100 %; one can be negative if it points against the rest.",
   write: "What a token adds to S: β k vᵀ, its key times its value, as strongly as β says (before what S already holds at this key is taken off).",
   chance: "How often a guess that has not read the text is right.",
-  baseline: "The same passes, but each starts from the words alone instead of from the pass before.",
+  baseline: "How much each pass would move S if it wrote again exactly what the first pass wrote, with the same strengths and decays.",
 };
 
 export const SHOW_WORDS = {

@@ -4,7 +4,7 @@ import { cached, fate } from "../src/data/cache";
 import { along, diverging, hex, pixel } from "../src/colours";
 import { lit, sharesOfAll, writersOf, written } from "../src/data/focus";
 import { limit, shown } from "../src/matrix";
-import { chain, roles } from "../src/problem/chain";
+import { chain } from "../src/problem/chain";
 import { fateOf } from "../src/problem/fates";
 import { inOrder } from "../src/problem/graph";
 import { words } from "../src/problem/passage";
@@ -83,10 +83,9 @@ test("nodes follow the arrows", () => {
   assert.deepEqual(inOrder([{ source: "a", target: "c" }, { source: "b", target: "a" }, { source: "c", target: "b" }]), ["a", "c", "b"]);
 });
 
-test("roles of sentences, and a row for each depth", () => {
+test("a row for each depth", () => {
   const say = (subject: string | undefined, depth = 1, parents: number[] = []) => ({ name: "", tokens: [0, 1] as [number, number], subject, value: "1", depth, parents });
   const items = [say("x"), say("y", 2, [0]), say(undefined), say("z", 2, [0]), say("w")];
-  assert.deepEqual([...roles(items, [0, 1])], [[2, "noise"], [3, "spare"]]);
   const query = { ...scene().queries[0], path: [0, 1], parents: [1] };
   const layout = chain(items, query)!;
   assert.deepEqual([0, 1, 3, -1].map((item) => layout.nodes.get(item)!.y), [22, 70, 70, 118]);

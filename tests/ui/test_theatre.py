@@ -133,10 +133,18 @@ def test_asks_are_dimmed_and_their_problems_stand_at_the_field(depo, show):
     assert ask["ask"] == {"what": "scene", "name": ONE[0], "seed": 0, "example": 5, "N": 5}
     page.evaluate("model.answer({kind: 'answer', id: 1, problem: 'N = 5 is too many'}, [])")
     expect(page.get_by_role("alert").first).to_contain_text("N = 5 is too many")
+    page.get_by_role("slider").press("6")
+    expect(page.locator(".stage")).to_have_class(re.compile("dimmed"))
+    page.get_by_role("slider").press("1")  # at hand, and newer than N = 6
+    page.evaluate("model.answer({kind: 'answer', id: 2, problem: 'too late'}, [])")
+    expect(page.locator(".stage")).not_to_have_class(re.compile("dimmed"))
+    page.get_by_role("slider").press("4")
+    expect(page.locator(".stage")).not_to_have_class(re.compile("dimmed"))
+    expect(page.get_by_text("too late")).to_have_count(0)
     page.get_by_text("Your own text").click()
     page.get_by_label("Text that the model reads").fill("0>1")
     page.get_by_role("button", name="Let it read this").click()
-    page.evaluate("model.answer({kind: 'answer', id: 2, problem: 'no ring', field: 'input'}, [])")
+    page.evaluate("model.answer({kind: 'answer', id: 3, problem: 'no ring', field: 'input'}, [])")
     expect(page.locator("textarea")).to_have_attribute("aria-invalid", "true")
     expect(page.locator(".problem[role=alert]")).to_have_text("no ring")
 

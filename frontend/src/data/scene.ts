@@ -26,6 +26,8 @@ export interface Query {
   tokens: [number, number];
   path: number[];
   parents: number[];
+  /** Sentences that build on the path and are not needed. */
+  spare?: number[];
   chance: number | null;
 }
 
@@ -62,6 +64,8 @@ export interface Header {
   picture: { kind: string; label: string; note: string; reading: string; items: Item[] };
   queries: Query[];
   candidates: string[];
+  /** Whether every answer is one symbol. */
+  one_symbol?: boolean | null;
   said: (string | null)[][];
   conventions?: { [name: string]: string };
 }

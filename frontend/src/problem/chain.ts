@@ -1,24 +1,9 @@
-// What follows from what: roles of sentences, and where each quantity stands. Pure.
+// What follows from what: where each quantity stands. Pure.
 
 import type { Item, Query } from "../data/scene";
 
 const MOST_NODES = 24;
 const ROW = 48, LETTER = 7.4, GAP = 12;
-
-/** Roles of the sentences off a path: "spare" ones build on it, "noise" is about no quantity. */
-export function roles(items: Item[], path: number[]): Map<number, string> {
-  const found = new Map<number, string>();
-  const told = items.map((item) => item.subject !== undefined);
-  if (told.some(Boolean)) told.forEach((is, item) => void (is || found.set(item, "noise")));
-  for (let before = -1; before !== found.size; ) {
-    before = found.size;
-    items.forEach((item, i) => {
-      const builds = item.parents?.some((parent) => path.includes(parent) || found.has(parent));
-      if (told[i] && !path.includes(i) && builds) found.set(i, "spare");
-    });
-  }
-  return found;
-}
 
 export interface Node {
   x: number;

@@ -2,7 +2,7 @@
 
 import { fateOf } from "./fates";
 import { arrowHeads } from "./graph";
-import { chain, roles, type Layout } from "./chain";
+import { chain, type Layout } from "./chain";
 import { h, s, say } from "../dom";
 import { sharesOfAll } from "../data/focus";
 import type { Actions, Frame } from "../panel";
@@ -44,15 +44,14 @@ export class SentencesView implements View {
     const key = `${boundary} ${query} ${lit ? [...lit.items] : ""} ${text}`;
     if (key === this.seen) return;
     this.seen = key;
-    const { path } = scene.queries[query];
-    const role = roles(scene.picture.items, path);
+    const { path, spare } = scene.queries[query];
     const shares = sharesOfAll(scene, boundary);
     this.lines.forEach(({ element, step, share, number }, item) => {
       const hop = path.indexOf(item) + 1;
       const [a, b] = scene.picture.items[item].tokens;
       let sum = 0;
       for (let token = a; token < b; token++) sum += shares?.[token] ?? NaN;
-      element.className = [fateOf(scene, item, boundary), hop ? "hop" : role.get(item) ?? "", lit?.items.has(item) ? "lit" : ""].join(" ");
+      element.className = [fateOf(scene, item, boundary), hop ? "hop" : spare?.includes(item) ? "spare" : scene.picture.items[item].role ?? "", lit?.items.has(item) ? "lit" : ""].join(" ");
       say(step, hop ? String(hop) : "");
       share.style.transform = `scaleX(${Math.min(1, Math.max(0, sum || 0))})`;
       say(number, sum === sum ? percent(sum) : "");

@@ -125,10 +125,10 @@ class Explore(pn.viewable.Viewer):
         raise WorkbenchError(self.problems[-1], "a model that can be shown", "see the message")
 
     def _asked(self, message: Any) -> None:
-        """Answer in turn; of several asks of one kind that wait, the newest alone."""
+        """Answer in turn; of several asks of one kind (and scene) that wait, the newest alone."""
         ask = message.get("ask") if isinstance(message, dict) else None
-        what = ask.get("what") if isinstance(ask, dict) else None
-        self._queue.take(partial(self._answer, message, ask), key=f"ask {what!r:.40}")
+        kind = [ask.get("what"), ask.get("digest")] if isinstance(ask, dict) else []
+        self._queue.take(partial(self._answer, message, ask), key=f"ask {kind!r:.120}")
 
     def _answer(self, message: dict[str, Any], ask: Any) -> None:
         answer = self.asks.answer(ask)

@@ -1,0 +1,38 @@
+// Which answers of a host are taken.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Asks } from "../src/asks";
+
+function host() {
+  const sent: number[] = [], taken: string[] = [];
+  const asks = new Asks({ get: () => undefined, on: () => {}, send: (message) => sent.push((message as { id: number }).id) });
+  const send = (ask: { what: string; digest?: string }, name: string) => asks.send(ask, ({ problem }) => taken.push(`${name} ${problem}`));
+  const answer = () => sent.forEach((id) => asks.receive({ kind: "answer", id, problem: "no" }));
+  return { asks, send, answer, taken };
+}
+
+test("the newest ask of a kind is answered, and once", () => {
+  const { send, answer, taken } = host();
+  send({ what: "scene" }, "old");
+  send({ what: "scene" }, "new");
+  answer();
+  answer();
+  assert.deepEqual(taken, ["new no"]);
+});
+
+test("two scenes side by side both get their states", () => {
+  const { send, answer, taken } = host();
+  send({ what: "states", digest: "a" }, "left");
+  send({ what: "states", digest: "b" }, "right");
+  answer();
+  assert.deepEqual(taken, ["left no", "right no"]);
+});
+
+test("an ask that was given up is not answered", () => {
+  const { asks, send, answer, taken } = host();
+  send({ what: "scene" }, "one");
+  asks.drop("scene");
+  answer();
+  assert.deepEqual(taken, []);
+});
