@@ -50,6 +50,7 @@ def test_a_recording(tmp_path, capsys):
     "arguments, words",
     [
         (["nobody"], "nobody"),
+        (["depo-n8-any", "--out", "/dev/null/x.html"], "/dev/null/x.html"),
         (["depo-n8-any", "--examples", "16"], "example = 16"),
         (["depo-n8-any", "--examples", "a"], "not a valid example"),
         (["depo-n8-any", "--examples", ""], "not a valid example"),

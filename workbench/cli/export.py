@@ -48,13 +48,14 @@ def add_commands(commands: Any) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from workbench.files import write_text
+    from workbench.files import try_output, write_text
     from workbench.progress import progress_bar
 
     name = Path(options.target).name.removesuffix(".zip").removesuffix(".zarr")
     path: Path = options.out or Path(f"{name}.html")
     if path.exists() and (path.is_dir() or not options.force):
         raise WorkbenchError(f"{path} exists", "a new file", "name another, or add --force")
+    try_output(path)
     asks, asked = _asks(options)
     scenes: list[bytes] = []
     with progress_bar(len(asked), unit="scene") as bar:

@@ -27,7 +27,7 @@ export class SentencesView implements View {
 
   constructor(private readonly scene: Scene, private readonly actions: Actions) {
     this.lines = scene.picture.items.map((item, i) => this.line(item.name, i));
-    const list = h("ol", { class: "sentences", "aria-label": scene.picture.label }, ...this.lines.map((line) => line.element));
+    const list = h("ol", { class: "sentences", tabindex: 0, "aria-label": scene.picture.label }, ...this.lines.map((line) => line.element));
     this.element.append(list, this.drawing);
   }
 
