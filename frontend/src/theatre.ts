@@ -16,6 +16,7 @@ import { Stage } from "./stage";
 import { WAITING } from "./words";
 import style from "./style.css";
 
+/** Scenes that are kept; more if a host hands over more at once. */
 const MOST_SCENES = 24;
 const MOST_PASSES = 12;
 const PLAY_MS = 900;
@@ -144,7 +145,7 @@ export class Theatre {
       const found = read();
       if (!found.length) throw new Error("no scene to show");
       const same = (a: Scene, b: Scene) => sleepKey(a) === sleepKey(b) && a.sleep.passes === b.sleep.passes;
-      this.scenes = [...this.scenes.filter((one) => !found.some((now) => same(one, now))), ...found].slice(-MOST_SCENES);
+      this.scenes = [...this.scenes.filter((one) => !found.some((now) => same(one, now))), ...found].slice(-Math.max(MOST_SCENES, found.length));
       for (const [scene, stage] of this.built) {
         if (this.scenes.includes(scene) || stage === this.main || stage === this.side) continue;
         stage.destroy();

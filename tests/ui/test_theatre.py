@@ -11,7 +11,7 @@ from house import ROOT
 from playwright.sync_api import Page, expect
 
 import workbench
-from workbench.theatre.container import encode
+from workbench.theatre.container import Scene, decode, encode
 from workbench.theatre.problem import drawn
 from workbench.theatre.recording import read_example
 from workbench.theatre.scene import scene_of
@@ -122,6 +122,15 @@ def test_two_sleeps_stand_side_by_side_under_one_scrubber(depo, show):
     eyebrows = page.locator(".eyebrow")
     expect(eyebrows).to_have_count(2)
     expect(eyebrows.nth(1)).to_contain_text("N = 1 · Awake · window 3")
+
+
+def test_a_file_plays_every_sleep_that_it_holds(show):
+    one = decode(scenes(*ONE, (1,)))
+    sources = [one.header["source"] | {"example": n, "examples": 30} for n in range(30)]
+    page = show(b"".join(encode(Scene(one.header | {"source": s}, one.arrays)) for s in sources))
+    for button, words in (("Previous", "Example 30 of 30"), ("Next", "Example 1 of 30")):
+        page.get_by_label(f"{button} example").click()
+        expect(page.locator(".example")).to_contain_text(words)
 
 
 def test_asks_are_dimmed_and_their_problems_stand_at_the_field(depo, show):
