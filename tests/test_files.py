@@ -34,6 +34,19 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def test_a_file_and_its_name_are_forced_to_disk(tmp_path, monkeypatch):
+    """First what is in it, under the other name; then, renamed, the folder's list of names."""
+    forced = []
+
+    def note(handle):
+        forced.append((os.fstat(handle).st_ino, sorted(p.name for p in tmp_path.glob("*.json"))))
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_json(tmp_path / "whole.json", {"a": 1})
+    file, folder = (tmp_path / "whole.json").stat().st_ino, tmp_path.stat().st_ino
+    assert forced == [(file, []), (folder, ["whole.json"])]
+
+
 def test_a_file_appears_when_it_is_whole(tmp_path):
     path = tmp_path / "deep" / "file.txt"
     with written_aside(path) as aside:
