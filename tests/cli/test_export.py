@@ -57,6 +57,7 @@ def test_a_recording(tmp_path, capsys):
         (["depo-n8-any", "--passes", "0"], "not a valid number of passes"),
         (["depo-n8-any", "--passes", "4,99"], "N = 99"),
         (["depo-n8-any", "--input", "0>"], "expected"),
+        (["depo-n8-any", "--input", " "], "--input without text"),
         (["depo-n8-any", "--queries", "1:0"], "queries without input"),
         (["depo-n8-any", "--input", "0>1 1>0", "--seed", "1"], "--input with --seed"),
         (["nobody.zarr.zip"], "nobody.zarr.zip"),

@@ -55,7 +55,13 @@ def test_a_notebook_cell_shows_a_trace(checkpoints):
 
 @pytest.mark.parametrize(
     "arguments, words",
-    [({"passes": 99}, "N = 99"), ({"example": 99}, "example = 99"), ({"input": "?"}, "expected")],
+    [
+        ({"passes": 99}, "N = 99"),
+        ({"example": 99}, "example = 99"),
+        ({"input": "?"}, "expected"),
+        ({"input": " "}, "input without text"),
+        ({"theme": "purple"}, "theme 'purple'; expected one of auto, light, dark"),
+    ],
 )
 def test_a_wrong_place_is_one_line(checkpoints, arguments, words):
     with pytest.raises(WorkbenchError, match=words):
@@ -126,5 +132,7 @@ def test_a_page_answers_asks_and_keeps_its_place(checkpoints):
     ):  # fmt: skip
         wrong = explore(**address)
         assert any(words in said for said in wrong.problems), wrong.problems
-        assert decode(wrong.theatre.scene)
+        assert len(wrong.problems) == 1 and decode(wrong.theatre.scene)
+    kept = decode(explore(model="rule", N="999", example="1").theatre.scene).header
+    assert (kept["model"]["name"], kept["source"]["example"]) == ("rule", 1)
     state.reset()

@@ -86,6 +86,8 @@ def _asks(options: argparse.Namespace) -> tuple[Asks | TraceAsks, list[dict[str,
     drawn = [n for n in ("examples", "seed") if getattr(options, n) is not None]
     if own and drawn:
         raise WorkbenchError(f"--{own[0]} with --{drawn[0]}", "one of them", "leave one out")
+    if options.input is not None and not options.input.strip():
+        raise WorkbenchError("--input without text", "text to read", "type it, or leave it out")
     examples = [0] if own else options.examples or [0]
     asked: list[dict[str, Any]] = [
         {"what": "scene", "example": example, "N": passes}

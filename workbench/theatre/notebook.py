@@ -16,6 +16,7 @@ from workbench.training.checkpoints import Checkpoint, load_checkpoint
 
 HEIGHT: Final = 900
 """Pixels of a cell's output, at most."""
+THEMES: Final = ("auto", "light", "dark")
 
 
 class Theatre(anywidget.AnyWidget):
@@ -82,6 +83,10 @@ def show(
     WorkbenchError
         There is no such checkpoint or example, or the input does not fit the task.
     """
+    if theme not in THEMES:
+        raise WorkbenchError(f"theme {theme!r:.40}", f"one of {', '.join(THEMES)}", "choose one")
+    if input and not input.strip():
+        raise WorkbenchError("input without text", "text to read", "type it, or leave it out")
     ask = {"what": "scene", "example": example, "input": input, "queries": queries, "N": passes}
     asks: Asks | TraceAsks
     catalogue: list[dict[str, Any]] = []

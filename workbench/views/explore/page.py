@@ -115,14 +115,19 @@ class Explore(pn.viewable.Viewer):
     def _scene(self, ask: dict[str, Any]) -> bytes:
         """Return the first scene; what is wrong in the address is reported and left out."""
         plain = {"what": "scene", "name": self.services.names()[0]}
-        for wanted in (ask, {"what": "scene", "name": ask["name"]}, plain):
+        wanted = dict(ask)
+        for _ in range(len(ask) + 1):
             answer = self.asks.answer(wanted)
             if not answer.problem:
                 self.own = own_of(wanted)
                 return answer.data
-            if answer.problem not in self.problems:
-                self.problems.append(answer.problem)
-        raise WorkbenchError(self.problems[-1], "a model that can be shown", "see the message")
+            self.problems.append(f"{answer.problem}. It is left out")
+            if wanted == plain:
+                break
+            gone = {"input": ("input", "queries")}.get(answer.field, (answer.field,))
+            rest = {name: value for name, value in wanted.items() if name not in gone}
+            wanted = plain if len(rest) == len(wanted) else rest
+        raise WorkbenchError(answer.problem, "a model that can be shown", "see the message")
 
     def _asked(self, message: Any) -> None:
         """Answer in turn; of several asks of one kind (and scene) that wait, the newest alone."""

@@ -44,6 +44,11 @@ HEADER = """
 .mui-dark > .header { background-color: #1c2a3a !important; color: #fff; background-image: none; }
 /* The links may take several lines; without this they take one, and push the rest out of sight. */
 .header .MuiToolbar-root > .MuiBox-root + .MuiBox-root { min-width: 0; }
+/* However many they take, the page begins below: in the flow, not under a fixed bar. */
+.MuiBox-root:has(> .header) { flex-direction: column; }
+.header.header { position: static; flex: none; }
+.main.main { flex: 1; min-height: 0; height: auto; }
+.main .MuiToolbar-root { display: none; }
 """
 THEME_COOKIE = "workbench_theme"
 GROUP = "sleep_workbench.pages"
