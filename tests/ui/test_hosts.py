@@ -45,6 +45,10 @@ def test_explore_answers_and_keeps_its_place(page: Page, server: str, problems: 
     expect(page).to_have_url(re.compile(r"input=010101010101\+111000111000"))
     page.reload()
     expect(theatre(page)).to_contain_text("Your text")
+    page.set_viewport_size({"width": 420, "height": 900})
+    page.wait_for_timeout(300)
+    header, top = page.get_by_role("banner").bounding_box(), theatre(page).bounding_box()["y"]
+    assert header["y"] == 0 and top >= header["height"], "the header covers what can be chosen"
     assert problems == []
 
 
