@@ -260,7 +260,7 @@ LABEL_DAMAGE = {
     "axes": ["x", None],
     "arm": [3],
     "sweep": [{}],
-    "passes": ["4", 0],
+    "passes": ["4", -1],
     "seed": [1.5],
     "cost": COSTS,
     "n_train": [2],
@@ -306,6 +306,12 @@ def test_labels_of_other_types_are_shown_as_damaged(two_runs, field, value):
     run = both(two_runs)
     assert run.state == "damaged" and f"labels.json is damaged ({field}" in run.problem
     assert run.labels == {}
+
+
+def test_a_run_without_sleep_is_read(two_runs):
+    (two_runs / "labels.json").write_text(json.dumps(LABELLED | {"n_train": "0", "passes": 0}))
+    run = both(two_runs)
+    assert (run.state, run.labels["passes"]) == ("stopped", 0)
 
 
 @pytest.mark.parametrize(

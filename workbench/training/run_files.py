@@ -121,7 +121,7 @@ class Labels(Open):
     sweep: str = ""
     arm: str = ""
     n_train: str = ""
-    passes: Annotated[int, Field(ge=1, le=10**6)] | None = None
+    passes: Annotated[int, Field(ge=0, le=10**6)] | None = None
     axes: dict[str, Any] = {}
     seed: Seed = 0
     cost: Cost | None = None
