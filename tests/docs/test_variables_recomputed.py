@@ -89,6 +89,38 @@ def test_what_is_said_of_the_story_seed_by_seed():
     assert said.format(*(four - one)) in PROSE
 
 
+@pytest.mark.parametrize("depth", DEPTHS[1:])
+def test_differences_at_equal_flops(depth):
+    """N = 4 against a deeper model that spends the same on one pass."""
+    (row,) = [
+        r
+        for r in rows("variables-mini", "equal_flops", "difference")
+        if r[0].startswith("sleep, N = 4 minus deeper") and r[1] == depth
+    ]
+    four, deeper = scores("sleep", 4, depth), scores("deeper", 4, depth, tested="1")
+    low, high = stats.ttest_ind(four, deeper, equal_var=False).confidence_interval(0.95)
+    assert row[2] == f"{four.mean() - deeper.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def test_what_is_said_of_equal_flops():
+    spent = {(a, n): of(a, n)[0]["budget"] for a, n in (("sleep", 4), ("sleep", 1), ("deeper", 4))}
+    assert spent["deeper", 4]["flops"] == pytest.approx(spent["sleep", 4]["flops"], rel=1e-3)
+    ratio = spent["sleep", 4]["flops"] / spent["sleep", 1]["flops"]
+    assert f"{ratio:.1f} times the training FLOPs of N = 1" in PROSE
+    pair = (spent[arm]["parameters"] for arm in (("deeper", 4), ("sleep", 4)))
+    assert "({:,} parameters for {:,})".format(*pair) in PROSE
+    highest = max(scores("deeper", 4, depth, tested="1").max() for depth in ("3", "4"))
+    assert f"spends the same FLOPs on one pass {highest:.3f}" in PROSE
+    at = []
+    for arm, n in (("deeper", "1"), ("sleep", "4")):
+        curves = [run["curve"] for run in of(arm, 4)]
+        early = [c["passes"][c["step"].index(1200)][n]["accuracy"]["4"] for c in curves]
+        at.append(np.mean(early))
+    end = scores("deeper", 4, "4", tested="1").mean()
+    said = "from {:.2f} after 1,200 of its {:,} steps to {:.2f}. N = 4 had {:.2f} by then"
+    assert said.format(at[0], spent["deeper", 4]["steps"], end, at[1]) in PROSE
+
+
 def test_what_is_said_of_means_and_flops_in_english():
     one, four = (
         [scores("sleep", n, d, name="variables-story").mean() for d in DEPTHS[2:]] for n in (1, 4)
@@ -117,7 +149,7 @@ def test_what_is_said_of_the_chance_lines():
     )
     blind = [
         run["chance"]["the same model without the context"]["accuracy"][depth]
-        for arm in (of("sleep", 4), of("sleep", 1))
+        for arm in (of("sleep", 4), of("sleep", 1), of("deeper", 4))
         for run in arm
         for depth in DEPTHS
     ]
