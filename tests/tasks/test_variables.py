@@ -8,7 +8,7 @@ import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.instruments.patching.context_swaps import fitting, questions, swap_context
-from workbench.tasks import batch_generator, task
+from workbench.tasks import batch_generator, draw, task
 
 WORDS = {"form": "words", "variables": 7, "names": 7, "given": 3}
 STORY = {"form": "story", "variables": 9, "names": 16, "asides": 4, "parts": 3, "question": "both"}
@@ -190,6 +190,14 @@ def test_a_question_deeper_than_any_in_training_is_reported():
 def test_one_apple_is_no_plural():
     made = task("variables", **WORDS)
     assert made.typed(made.parse("Anna has 1 apples."), 0)[0] == "Anna has 1 apple."
+
+
+def test_the_question_asked_first_and_alone_again_can_be_told_apart():
+    made = task("variables", question="both")
+    queries = made.picture(draw(made, 1, 0, 0), 0).queries
+    labels = [query.label for query in queries]
+    assert len(set(labels)) == len(labels) and labels[0] == f"{queries[0].start} (first)"
+    assert queries[0].start in labels[1:], "everyone is asked alone as well"
 
 
 def test_one_variable_is_asked_where_none_is_named():

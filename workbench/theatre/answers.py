@@ -16,6 +16,8 @@ from workbench.tasks.base import Task
 from workbench.trace.answers import said_tokens
 from workbench.training.loss import answer_probabilities, query_correct, token_correct
 
+MOST_CANDIDATES: Final = 16
+"""Most possible first symbols of an answer that are all shown."""
 OTHER: Final = "other"
 """Name of the symbol that stands for all symbols that are not candidates."""
 
@@ -23,7 +25,8 @@ OTHER: Final = "other"
 class Asked:
     """The queries of one example, and what may be answered to them.
 
-    `candidates` are the symbols of the context that can begin an answer, and the right ones;
+    `candidates` are the symbols that can begin an answer, or those of them in the context where
+    they are more than `MOST_CANDIDATES`, and the right ones;
     `names` spells them, with `OTHER` at the end. By query, for those asked: `right`, the place of
     the right one among the candidates; `chance`, as `Task.best_guess`; `difficulty`.
     """
@@ -56,7 +59,7 @@ class Asked:
 
 
 def _can_begin(batch: Batch, task: Task) -> np.ndarray:
-    """Return the symbols of the context that can begin an answer."""
+    """Return the symbols that can begin an answer; of many, those in the context."""
     context = batch.tokens[0, : task.context_tokens][batch.valid[0, : task.context_tokens]]
     try:
         targets = task.probe_targets(batch)
@@ -65,7 +68,8 @@ def _can_begin(batch: Batch, task: Task) -> np.ndarray:
     if not targets:
         return context
     # names, marks and other words are no answers
-    return np.intersect1d(context, np.concatenate([target.symbols for target in targets]))
+    possible = np.unique(np.concatenate([target.symbols for target in targets]))
+    return possible if len(possible) <= MOST_CANDIDATES else np.intersect1d(context, possible)
 
 
 def answers_of(asked: Sequence[Asked], wakes: Sequence[Wake]) -> list[xr.Dataset]:

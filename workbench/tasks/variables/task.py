@@ -443,7 +443,9 @@ class Variables(Task):
             answer = symbols[first + 1] if first + 1 < len(symbols) else ""
             level = int(batch.difficulty[example, number])
             tokens = range(first, first + 2)
-            queries.append(Query(name, name, answer, level, tokens, tuple(path(name, []))))
+            before = self.config.question == "both" and symbols[first] == ASK
+            label = f"{name} (first)" if before else name
+            queries.append(Query(label, name, answer, level, tokens, tuple(path(name, []))))
         known = self._values(self._resolved([s for s, _ in told if not s.aside]))
 
         def item(sentence: Sentence, tokens: range) -> Item:
