@@ -22,8 +22,8 @@ from workbench.tasks.text import corpora
 from workbench.training.evaluation import BLIND
 
 COMMANDS = [
-    "serve", "train", "sweep", "queue", "results", "mirror", "runs", "trace", "measure", "eval",
-    "generate", "sample", "checkpoints", "doctor", "get",
+    "serve", "train", "sweep", "queue", "results", "mirror", "runs", "trace", "export", "measure",
+    "eval", "generate", "sample", "checkpoints", "doctor", "get",
 ]  # fmt: skip
 
 

@@ -34,7 +34,7 @@ def test_version_and_names():
 
     result = python("-m", "workbench.cli", "--version")
     assert result.stdout == f"sleep-workbench {workbench.__version__}\n"
-    assert dir(workbench) == ["__version__", "load", "read", "record", "task"]
+    assert dir(workbench) == ["__version__", "load", "read", "record", "task", "theatre"]
 
 
 @pytest.mark.parametrize("error", ["ImportError", "OSError"])

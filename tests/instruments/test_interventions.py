@@ -28,7 +28,6 @@ class Pairs:
     """Contexts ``0 y 1 z`` and the questions ``0 ? 1 ?`` after them; y and z are 2 to 6."""
 
     context_tokens: int = 4
-    determined: bool = True
 
     def batch(self, values):
         context = np.insert(np.array(values), [0, 1], [0, 1], axis=1)

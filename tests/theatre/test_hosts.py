@@ -2,6 +2,7 @@
 
 import base64
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -73,6 +74,13 @@ def test_the_front_door_stays_a_function_whatever_was_imported():
 
     assert callable(workbench.theatre) and workbench.theatre.scene
     assert workbench.__getattr__("theatre") is workbench.theatre
+
+
+def test_without_anywidget_it_says_which_extra_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    monkeypatch.delitem(sys.modules, "workbench.theatre.notebook", raising=False)
+    with pytest.raises(WorkbenchError, match=r"no anywidget.*sleep-workbench\[notebooks\]"):
+        workbench.theatre("depo-n8-any")
 
 
 def test_one_html_file_holds_everything():

@@ -78,7 +78,7 @@ def test_it_is_a_setting_of_its_own(grown, tiny_experiment, tmp_path):
     experiment = grown(tokens={"4": "1"})
     (tmp_path / "one.toml").write_text(to_toml(experiment))
     assert load_experiment(tmp_path / "one.toml") == experiment
-    assert "start" not in to_toml(tiny_experiment())
+    assert "training.start" not in to_toml(tiny_experiment())
     assert identity(experiment) != identity(grown())
 
 

@@ -65,7 +65,7 @@ def test_probes_a_click_chooses_a_cell(page, server, nothing_wrong_or_cut):
     nothing_wrong_or_cut(page)
     # every page can be reached, and the theme changed, in the narrow window too
     links = page.get_by_role("navigation", name="Pages").get_by_role("link")
-    assert links.count() == 9
+    assert links.count() == 10
     ends = [one.bounding_box() for one in (*links.all(), page.get_by_label("Toggle theme"))]
     assert all(end["x"] + end["width"] <= 700 for end in ends)
     links.last.focus()

@@ -12,12 +12,23 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from workbench.errors import WorkbenchError
+
 
 class _Callable(ModuleType):
     """A room with the name of a function of the front door; importing either gives this module."""
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        from workbench.theatre.notebook import show
+        try:
+            from workbench.theatre.notebook import show
+        except ModuleNotFoundError as error:
+            if error.name not in ("anywidget", "traitlets"):
+                raise
+            raise WorkbenchError(
+                f"no {error.name}",
+                "the extra notebooks, which draws in a cell",
+                "pip install 'sleep-workbench[notebooks]', or `workbench export` for a file",
+            ) from None
 
         return show(*arguments, **keywords)
 
