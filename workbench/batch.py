@@ -95,7 +95,7 @@ class Batch:
         return Batch(**arrays, difficulty=self.difficulty[:, [query]], isolated=self.isolated)
 
     def answer_starts(self) -> np.ndarray:
-        """Return the first token of each answer, int64 [example, query]; -1 where there is none."""
+        """Return the first token of each answer, int64 [example, query]; -1 without one."""
         is_answer = self.answer_of[:, :, None] == np.arange(self.difficulty.shape[1])
         return np.where(is_answer.any(axis=1), is_answer.argmax(axis=1), -1)
 

@@ -35,6 +35,15 @@ export interface Actions {
   fetchStates?: (layer: number, head: number) => void;
 }
 
+/** The handlers of whatever draws an item of the problem: hovering lights it up, a click picks it. */
+export function onItem(actions: Actions, item: number) {
+  return {
+    onpointerenter: () => actions.hover({ kind: "item", item }),
+    onpointerleave: () => actions.hover(undefined),
+    onclick: () => actions.pick({ kind: "item", item }),
+  };
+}
+
 let serial = 0;
 
 /** A card with a heading, a sentence below it, and a menu that saves its picture. */

@@ -51,7 +51,7 @@ test("numbers in words", () => {
   assert.equal(listed(["a", "b", "c"]), "a, b and c");
 });
 
-test("an N outside training is said to be", () => {
+test("a note says when N is outside the trained range", () => {
   assert.equal(trainedNote(scene()), "Trained with N from 1 to 2.");
   assert.match(trainedNote(scene({ sleep: { ...header().sleep, passes: 6 } })), /N = 6 is beyond that\.$/);
 });

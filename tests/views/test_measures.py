@@ -1,4 +1,4 @@
-"""Runs of a task with a measure of its own are shown by it, group by group."""
+"""Where a task declares a measure, its runs are shown by that measure, group by group."""
 
 import numpy as np
 import pytest

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -87,13 +86,12 @@ def read_on(
     reading lacks it.
     """
     check_examples(start, batch)
-    labels = np.flatnonzero(batch.loss_mask.any(axis=0))
-    last = int(labels.max(initial=-1)) if until is None else until
     wakes = []
     for event in read(model, batch, sleep, start=start):
         if isinstance(event, Wake):
             wakes.append(event)
-            if event.window.stop > last:
+            later = event.window.more_loss if until is None else event.window.stop <= until
+            if not later:
                 break  # a sleep may follow, which answers nothing
     return wakes
 

@@ -21,6 +21,7 @@ from workbench.errors import WorkbenchError
 from workbench.lab.flops import Cost
 from workbench.limits import in_words, refuse_beyond_memory
 from workbench.paths import bundled_checkpoints
+from workbench.sleep.eviction import kept_before
 from workbench.sleep.windows import readings
 from workbench.tasks import Task, draw
 from workbench.tasks import task as make_task
@@ -132,7 +133,7 @@ def _cost(experiment: Experiment, passes: int, batch: Batch) -> Cost:
     asleep = awake = labelled = 0.0
     for row in readings(batch, sleep):
         tokens = row.stop - row.start
-        kept = min(row.start, sleep.window - 1) if sleep.eviction == "sliding" else 0
+        kept = kept_before(row.start, sleep)
         alone = batch.isolated if batch.isolated and row.start == batch.context_tokens else 0
         costs = [_block(model, kind, tokens, alone or tokens + kept) for kind in model.layers]
         if row.awake:

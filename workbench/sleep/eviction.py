@@ -6,6 +6,21 @@ from workbench.config import SleepConfig
 from workbench.model.memory import Memory
 
 
+def kept_before(start: int, sleep: SleepConfig) -> int:
+    """Return how many tokens before a window that begins at `start` its attention can see."""
+    return min(start, sleep.window - 1) if sleep.eviction == "sliding" else 0
+
+
+def cached_tokens(span: tuple[int, int], sleep_pass: int, sleep: SleepConfig) -> range:
+    """Return the tokens whose keys and values attention can see at a boundary.
+
+    Within a pass that is the window itself (tokens `span`, rebuilt by every pass), preceded with
+    sliding eviction by what was kept of earlier windows; at pass 0 only what was kept.
+    """
+    start, stop = span
+    return range(start - kept_before(start, sleep), stop if sleep_pass else start)
+
+
 def evict(memory: Memory, sleep: SleepConfig) -> Memory:
     """Return what survives the boundary.
 

@@ -7,6 +7,7 @@ Knows no host. Scenes are kept by the content of model and question, in bounded 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -91,7 +92,7 @@ class Asks:
         self._wishes: dict[str, Wish] = {}
 
     def answer(self, ask: Mapping[str, Any]) -> Answer:
-        """Answer an ask; what is wrong with it is said, not raised."""
+        """Answer an ask; errors are part of the answer, never raised."""
         return _answered(ask, {"scene": self.scene, "states": self._states})
 
     def scene(self, ask: Mapping[str, Any]) -> bytes:
@@ -145,7 +146,7 @@ class TraceAsks:
         self.examples = int(trace.sizes[dims.EXAMPLE])
 
     def answer(self, ask: Mapping[str, Any]) -> Answer:
-        """Answer an ask; what is wrong with it is said, not raised."""
+        """Answer an ask; errors are part of the answer, never raised."""
         return _answered(ask, {"scene": self.scene, "states": self._states})
 
     def scene(self, ask: Mapping[str, Any]) -> bytes:
@@ -161,11 +162,16 @@ class TraceAsks:
 
     def _states(self, ask: Mapping[str, Any]) -> bytes:
         layer, head = (_whole(ask, name, 0, 2**31) for name in ("layer", "head"))
-        for example in range(self.examples):
-            recording = of_trace(self.trace, example)
-            if digest_of(recording.trace) == ask.get("digest"):
-                return encode(head_of(recording, layer, head))
-        raise Wrong("digest", "a sleep that is not in the trace", "one of it", CHOOSE)
+        example = self._by_digest.get(str(ask.get("digest")))
+        if example is None:
+            raise Wrong("digest", "a sleep that is not in the trace", "one of it", CHOOSE)
+        return encode(head_of(of_trace(self.trace, example), layer, head))
+
+    @cached_property
+    def _by_digest(self) -> dict[str, int]:
+        """Each example by the digest of its scene; the first one where two are the same."""
+        every = range(self.examples - 1, -1, -1)
+        return {digest_of(of_trace(self.trace, n).trace): n for n in every}
 
 
 def _answered(
@@ -196,6 +202,8 @@ def wish_of(ask: Mapping[str, Any], checkpoint: Checkpoint) -> Wish:
                 "shorten it",
             )
         given[field] = value.strip()
+        if field == "input" and value and not given[field]:
+            raise Wrong(field, "input without text", "text to read", "type it, or leave it out")
     if given["queries"] and not given["input"]:
         raise Wrong("queries", "queries without input", "input of your own", "type it, too")
     first = first_passes(checkpoint.sleep)

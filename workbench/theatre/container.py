@@ -76,7 +76,7 @@ def encode(scene: Scene) -> bytes:
 def decode(data: bytes) -> Scene:
     """Return the scene in some bytes.
 
-    Raises WorkbenchError: it is no scene of this schema, or damaged.
+    Raises WorkbenchError: the bytes are not a scene of this schema, or damaged.
     """
     start = len(MAGIC) + 4
     if len(data) < start or data[: len(MAGIC)] != MAGIC:

@@ -57,6 +57,7 @@ def header_of(recording: Recording, layout: Layout) -> dict[str, Any]:
             layout.windows, layout.spans, layout.awake, layout.passes, strict=True
         )
     ]
+    queries = _queries(recording)
     header = {
         "model": _model(recording),
         "task": _task(problem),
@@ -72,10 +73,10 @@ def header_of(recording: Recording, layout: Layout) -> dict[str, Any]:
         "valid": batch.valid[0].astype(int).tolist(),
         "answer_of": batch.answer_of[0].tolist(),
         **_picture(recording),
-        "queries": _queries(recording),
+        "queries": queries,
         "candidates": [] if recording.asked is None else recording.asked.names,
         "one_symbol": None if recording.asked is None else recording.asked.one_symbol,
-        "said": _said(recording, layout),
+        "said": _said(recording, layout, len(queries)),
         "conventions": CONVENTIONS,
     }
     return {name: _plain(values) for name, values in header.items()}
@@ -206,9 +207,9 @@ def _unnamed(answer_of: np.ndarray, number: int, difficulty: int) -> dict[str, A
     }  # fmt: skip
 
 
-def _said(recording: Recording, layout: Layout) -> list[list[str | None]]:
+def _said(recording: Recording, layout: Layout, queries: int) -> list[list[str | None]]:
     """Return each answer in letters, [boundary][query]; an answer stands until asked again."""
-    now: list[str | None] = [None] * len(_queries(recording))
+    now: list[str | None] = [None] * queries
     found = []
     for place in layout.boundaries:
         answers = (recording.answers or {}).get(place)

@@ -81,12 +81,10 @@ def show(
     Raises
     ------
     WorkbenchError
-        There is no such checkpoint or example, or the input does not fit the task.
+        The checkpoint or example does not exist, or the input does not fit the task.
     """
     if theme not in THEMES:
         raise WorkbenchError(f"theme {theme!r:.40}", f"one of {', '.join(THEMES)}", "choose one")
-    if input and not input.strip():
-        raise WorkbenchError("input without text", "text to read", "type it, or leave it out")
     ask = {"what": "scene", "example": example, "input": input, "queries": queries, "N": passes}
     asks: Asks | TraceAsks
     catalogue: list[dict[str, Any]] = []

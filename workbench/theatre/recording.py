@@ -15,6 +15,7 @@ from workbench.config import Experiment, SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.recorded import asleep_of, passes_of, recorded
 from workbench.sleep import SleepingModel, Wake
+from workbench.sleep.eviction import cached_tokens
 from workbench.tasks import task as make_task
 from workbench.tasks.base import Task
 from workbench.theatre.answers import Asked
@@ -91,7 +92,7 @@ def read_example(
 def of_trace(trace: xr.DataTree, example: int = 0) -> Recording:
     """Return one example of a trace, by its place in it.
 
-    Raises WorkbenchError: there is no such example, or the trace keeps no states.
+    Raises WorkbenchError: the trace has fewer examples, or keeps no states.
     """
     count = int(trace.sizes[dims.EXAMPLE])
     if not 0 <= example < count:
@@ -155,15 +156,6 @@ class Layout:
         entry, sleep_pass = np.array(self.boundaries).T
         return values[entry, sleep_pass]
 
-    def cached(self, sleep: SleepConfig) -> list[tuple[int, int]]:
-        """Return the tokens, start and stop, that attention can see at each boundary.
-
-        Within a pass that is the window itself, which every pass rebuilds, preceded with sliding
-        eviction by what was kept of earlier windows; between windows only what was kept.
-        """
-        found = []
-        for entry, sleep_pass in self.boundaries:
-            start, stop = self.spans[entry]
-            kept = 0 if sleep.eviction == "hard" else min(start, sleep.window - 1)
-            found.append((start - kept, stop if sleep_pass else start))
-        return found
+    def cached(self, sleep: SleepConfig) -> list[range]:
+        """Return the tokens that attention can see at each boundary."""
+        return [cached_tokens(self.spans[e], p, sleep) for e, p in self.boundaries]

@@ -258,7 +258,7 @@ function ascii(bytes: Uint8Array, from: number, to: number): string {
   return String.fromCharCode(...bytes.subarray(from, to));
 }
 
-/** The block of an array at its first indices, without a copy; undefined where there is no such array. */
+/** The block of an array at its first indices, without a copy; undefined if the array is missing. */
 export function block(scene: Scene, name: string, ...at: number[]): Named["data"] | undefined {
   let array = scene.arrays.get(name);
   if (!array && at.length > 2) {
@@ -275,7 +275,7 @@ export function block(scene: Scene, name: string, ...at: number[]): Named["data"
   return array.data.subarray(start, start + size);
 }
 
-/** One number of an array; NaN where there is no such array. */
+/** One number of an array; NaN if the array is missing. */
 export function number(scene: Scene, name: string, ...at: number[]): number {
   return block(scene, name, ...at)?.[0] ?? NaN;
 }

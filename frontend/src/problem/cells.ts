@@ -2,7 +2,7 @@
 
 import { fateOf } from "./fates";
 import { flag, h, s, say } from "../dom";
-import type { Actions, Frame } from "../panel";
+import { onItem, type Actions, type Frame } from "../panel";
 import type { Item, Scene } from "../data/scene";
 import type { Told, View } from "./index";
 
@@ -38,10 +38,7 @@ export class CellsView implements View {
       s("path", { class: "off given", d: squares(0, 1, 0) }), s("path", { class: "on given", d: squares(0, 1, 1) }),
       s("path", { class: "off", d: squares(1, rows.length, 0) }), s("path", { class: "on", d: squares(1, rows.length, 1) }), target);
     const said = h("span", {});
-    const element = h("figure", {
-      onpointerenter: () => this.actions.hover({ kind: "item", item: index }), onpointerleave: () => this.actions.hover(undefined),
-      onclick: () => this.actions.pick({ kind: "item", item: index }),
-    }, h("figcaption", {}, `${item.name} `, said), svg, left > 0 ? h("p", { class: "note" }, `${left} steps in the middle are left out.`) : undefined);
+    const element = h("figure", onItem(this.actions, index), h("figcaption", {}, `${item.name} `, said), svg, left > 0 ? h("p", { class: "note" }, `${left} steps in the middle are left out.`) : undefined);
     return { element, said, target };
   }
 

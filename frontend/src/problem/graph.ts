@@ -3,7 +3,7 @@
 import { fateOf } from "./fates";
 import { attribute, flag, s } from "../dom";
 import { sharesOfAll } from "../data/focus";
-import type { Actions, Frame } from "../panel";
+import { onItem, type Actions, type Frame } from "../panel";
 import type { Scene } from "../data/scene";
 import type { Told, View } from "./index";
 
@@ -72,10 +72,7 @@ export class GraphView implements View {
     const line = s("path", { class: "line", d }), hit = s("path", { class: "hit", d });
     const middle = [(from[0] + to[0]) / 2 + 15 * uy, (from[1] + to[1]) / 2 - 15 * ux];
     const number = s("text", { class: "step", x: middle[0].toFixed(1), y: middle[1].toFixed(1) });
-    const element = s("g", {
-      class: "edge", onpointerenter: () => this.actions.hover({ kind: "item", item }),
-      onpointerleave: () => this.actions.hover(undefined), onclick: () => this.actions.pick({ kind: "item", item }),
-    }, s("title", {}, this.scene.picture.items[item].name), line, hit, number);
+    const element = s("g", { class: "edge", ...onItem(this.actions, item) }, s("title", {}, this.scene.picture.items[item].name), line, hit, number);
     return { element, line, hit, number };
   }
 

@@ -2,7 +2,7 @@
 
 import { fateOf, fateOfTokens } from "./fates";
 import { h, say } from "../dom";
-import type { Actions, Frame } from "../panel";
+import { onItem, type Actions, type Frame } from "../panel";
 import type { Scene } from "../data/scene";
 import type { Told, View } from "./index";
 
@@ -34,21 +34,17 @@ export class PassageView implements View {
   private draw(query: number): void {
     const { scene } = this;
     this.drawn = query;
-    const { path, tokens: [start, stop] } = scene.queries[query];
+    const { path, tokens: [start] } = scene.queries[query];
     this.cards = path.map((item) => {
       const [a, b] = scene.picture.items[item].tokens;
       const state = h("small", {});
-      const element = h("figure", {
-        onpointerenter: () => this.actions.hover({ kind: "item", item }), onpointerleave: () => this.actions.hover(undefined),
-        onclick: () => this.actions.pick({ kind: "item", item }),
-      }, h("figcaption", {}, "First said ", state), h("p", {}, `… ${words(scene, a - AROUND, a)}`, h("mark", {}, words(scene, a, b)), `${words(scene, b, b + AROUND)} …`));
+      const element = h("figure", onItem(this.actions, item), h("figcaption", {}, "First said ", state), h("p", {}, `… ${words(scene, a - AROUND, a)}`, h("mark", {}, words(scene, a, b)), `${words(scene, b, b + AROUND)} …`));
       return { element, state, item };
     });
     this.asked = h("small", {});
     const figure = h("figure", { class: "question" }, h("figcaption", {}, "Asked for ", this.asked),
       h("p", {}, `… ${words(scene, start - AROUND, start)}`, this.said));
     this.places.replaceChildren(...this.cards.map((card) => card.element), figure);
-    void stop;
   }
 
   update({ scene, boundary, lit }: Frame, { query, text, right }: Told): void {

@@ -5,7 +5,7 @@ import { arrowHeads } from "./graph";
 import { chain, type Layout } from "./chain";
 import { h, s, say } from "../dom";
 import { sharesOfAll } from "../data/focus";
-import type { Actions, Frame } from "../panel";
+import { onItem, type Actions, type Frame } from "../panel";
 import type { Scene } from "../data/scene";
 import { percent } from "../words";
 import type { Told, View } from "./index";
@@ -33,10 +33,7 @@ export class SentencesView implements View {
 
   private line(name: string, item: number): Line {
     const step = h("b", { class: "step" }), share = h("i", {}), number = h("span", { class: "number" });
-    const element = h("li", {
-      onpointerenter: () => this.actions.hover({ kind: "item", item }), onpointerleave: () => this.actions.hover(undefined),
-      onclick: () => this.actions.pick({ kind: "item", item }),
-    }, step, h("span", { class: "said" }, name), h("span", { class: "track" }, share), number);
+    const element = h("li", onItem(this.actions, item), step, h("span", { class: "said" }, name), h("span", { class: "track" }, share), number);
     return { element, step, share, number };
   }
 

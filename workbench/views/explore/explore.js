@@ -2,7 +2,7 @@
 // for all pages: from its own address, which browsers keep, or else from its text.
 const modules = new Map()
 const load = (model) => {
-  // a blob has no address of its own, so the module needs a whole one
+  // this code runs from a blob, against which a relative address cannot be resolved
   const address = model.module && new URL(model.module, location.href).href
   const key = address || "text"
   if (!modules.has(key)) {

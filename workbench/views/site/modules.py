@@ -1,4 +1,4 @@
-"""The front end's module at an address of its own: compressed, and kept by browsers for good."""
+"""Serves the front end's module, compressed, at an address that browsers may cache for good."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from workbench.instruments.spectra import spectra_of
 from workbench.model import HybridModel, Memory
 from workbench.model.arrays import to_numpy
 from workbench.sleep import SleepPass, Wake, read, wake_now
+from workbench.sleep.eviction import cached_tokens
 from workbench.sleep.windows import readings
 from workbench.tasks.base import Task
 from workbench.theatre.answers import Asked, answers_of
@@ -244,14 +245,8 @@ class Walk:
         return self.cached_tokens(boundary).start
 
     def cached_tokens(self, boundary: BoundaryIndex) -> range:
-        """Return the tokens whose keys and values attention can see at a boundary.
-
-        Within a pass that is the window itself (rebuilt by every pass), preceded with sliding
-        eviction by what was kept of earlier windows; between windows only what was kept.
-        """
-        start, stop = self.spans[boundary.window]
-        kept = 0 if self.sleep.eviction == "hard" else min(start, self.sleep.window - 1)
-        return range(start - kept, start if boundary.sleep_pass == 0 else stop)
+        """Return the tokens whose keys and values attention can see at a boundary."""
+        return cached_tokens(self.spans[boundary.window], boundary.sleep_pass, self.sleep)
 
 
 def summarise(states: xr.DataArray) -> xr.Dataset:
