@@ -1,7 +1,7 @@
 // The memory: every head small, one large, all on one scale; and how the large one changes.
 
 import { FONT, inks, type Theme } from "./colours";
-import { attribute, flag, h, onWidth, s, say, term } from "./dom";
+import { attribute, flag, h, onWidth, say, term } from "./dom";
 import { written, writersOf } from "./data/focus";
 import { limit, overview, Painter, shade, shown, sized, type Numbers } from "./matrix";
 import { card, type Actions, type Frame, type Panel } from "./panel";
@@ -10,7 +10,6 @@ import { number, type Scene } from "./data/scene";
 import { cellWords, percent, SHOW_WORDS, signed, WAITING } from "./words";
 
 const MOST_SMALL = 64;
-const CURVE = { width: 300, height: 74 };
 
 export class MemoryPanel implements Panel {
   readonly element: HTMLElement;
@@ -24,7 +23,6 @@ export class MemoryPanel implements Panel {
   private readonly scale = new ScaleBar("");
   private readonly heat = new ScaleBar("heat");
   private readonly one: HTMLElement;
-  private readonly curves: Curves;
   private readonly painter = new Painter();
   private readonly figure = h("div", { class: "heads" });
   private readonly stop: () => void;
@@ -33,13 +31,13 @@ export class MemoryPanel implements Panel {
   private width = 0;
   private asked = "";
 
-  constructor(private readonly scene: Scene, private readonly actions: Actions) {
+  /** `below`: what stands under the heads, in the same card. */
+  constructor(private readonly scene: Scene, private readonly actions: Actions, below?: HTMLElement) {
     this.byHead = !scene.arrays.has("fast_weight") || scene.layers.length * scene.heads > MOST_SMALL;
     this.shows = SHOWS.map((show) => h("button", {
       type: "button", onclick: () => actions.set({ show }), "data-tip": SHOW_WORDS[show][1],
     }, SHOW_WORDS[show][0]));
     this.fillMenus();
-    this.curves = new Curves(scene);
     const bar = h("div", { class: "row controls" },
       h("div", { class: "segments", role: "group", "aria-label": "What is shown" }, ...this.shows),
       h("span", { class: "row" }, h("label", {}, "Layer ", this.layer), h("label", {}, "Head ", this.head)));
@@ -49,7 +47,7 @@ export class MemoryPanel implements Panel {
     if (this.byHead) all.append(this.heat.element);
     this.figure.append(this.one, h("figure", { class: "all" }, this.small, all));
     this.element = card("memory", "Its memory", [term("S"), " is all that remains when a window is forgotten. Each ", term("pass"), " rewrites it."],
-      bar, this.figure, this.note, this.curves.element);
+      bar, this.figure, this.note, below);
     this.listen();
     this.stop = onWidth(this.figure, (width) => {
       this.width = width;
@@ -116,12 +114,11 @@ export class MemoryPanel implements Panel {
 
   update(frame: Frame): void {
     this.frame = frame;
-    const { state, boundary } = frame;
+    const { state } = frame;
     this.shows.forEach((button, i) => attribute(button, "aria-pressed", String(SHOWS[i] === state.show)));
     if (this.layer.value !== String(state.layer)) this.layer.value = String(state.layer);
     if (this.head.value !== String(state.head)) this.head.value = String(state.head);
     if (this.width) this.paint(frame);
-    this.curves.update(boundary, state.layer, state.head);
     say(this.note, this.sentence(frame));
   }
 
@@ -263,58 +260,5 @@ class ScaleBar {
   set(low: string, high: string): void {
     say(this.low, low);
     say(this.high, high);
-  }
-}
-
-/** How much each pass changes the chosen head, and how much the first pass's writes would, repeated. */
-class Curves {
-  readonly element: HTMLElement;
-  private readonly line = s("path", { class: "line" });
-  private readonly base = s("path", { class: "base" });
-  private readonly dots = s("g", {});
-  private readonly here = s("line", { class: "here", y1: 4, y2: CURVE.height - 14 });
-  private readonly top = s("text", { x: 0, y: 12 });
-  private drawn = "";
-
-  constructor(private readonly scene: Scene) {
-    const svg = s("svg", { viewBox: `0 0 ${CURVE.width} ${CURVE.height}`, role: "img", "aria-label": "Change of this head per pass" },
-      s("path", { class: "floor", d: `M30 ${CURVE.height - 14}H${CURVE.width}` }), this.here, this.base, this.line, this.dots, this.top,
-      s("text", { x: 0, y: CURVE.height - 11 }, "0"));
-    const known = [...(scene.arrays.get("baseline_change")?.data ?? [])].some(Number.isFinite);
-    this.element = h("figure", { class: "change" },
-      h("figcaption", {}, "How much each pass moves this head", ...(known ? ["; dashed, ", term("baseline", "the first pass’s writes repeated")] : []), "."), svg);
-  }
-
-  update(boundary: number, layer: number, head: number): void {
-    const key = `${layer} ${head}`;
-    if (key !== this.drawn) this.draw(layer, head);
-    this.drawn = key;
-    const x = this.x(boundary).toFixed(1);
-    attribute(this.here, "x1", x);
-    attribute(this.here, "x2", x);
-  }
-
-  private x(boundary: number): number {
-    return 36 + ((CURVE.width - 44) * boundary) / Math.max(1, this.scene.boundaries.length - 1);
-  }
-
-  private draw(layer: number, head: number): void {
-    const { scene } = this;
-    const values = (name: string) => scene.boundaries.map(([, pass], b) => (pass === 0 ? NaN : number(scene, name, b, layer, head)));
-    const change = values("relative_change"), base = values("baseline_change");
-    const most = Math.max(0.05, ...change.concat(base).filter(Number.isFinite));
-    const y = (value: number) => CURVE.height - 14 - ((CURVE.height - 24) * Math.min(value, most)) / most;
-    const path = (all: number[]) => {
-      let d = "", pen = "M";
-      all.forEach((value, b) => {
-        if (Number.isFinite(value)) d += `${pen}${this.x(b).toFixed(1)} ${y(value).toFixed(1)}`;
-        pen = Number.isFinite(value) ? "L" : "M";
-      });
-      return d;
-    };
-    this.line.setAttribute("d", path(change));
-    this.base.setAttribute("d", path(base));
-    this.dots.replaceChildren(...change.flatMap((value, b) => (Number.isFinite(value) ? [s("circle", { r: 2.6, cx: this.x(b).toFixed(1), cy: y(value).toFixed(1) })] : [])));
-    this.top.textContent = percent(most);
   }
 }

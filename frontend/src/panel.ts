@@ -1,11 +1,14 @@
 // What every panel is: a titled card that draws one frame after another.
 
+import type { Answer, Ask, Progress } from "./asks";
 import type { Theme } from "./colours";
 import { h } from "./dom";
 import { exportMenu } from "./export/menu";
 import type { Lit } from "./data/focus";
 import type { Focus, State } from "./data/place";
-import type { Scene } from "./data/scene";
+import type { Named, Scene } from "./data/scene";
+
+type Numbers = Named["data"];
 
 /** Everything that a panel draws from. */
 export interface Frame {
@@ -15,6 +18,18 @@ export interface Frame {
   boundary: number;
   lit?: Lit;
   theme: Theme;
+  /** What the chosen lens lays over the panels. */
+  paint?: Paint;
+}
+
+/** Colours of a lens, each from -1 (against) to 1 (for); whatever is left out stays as it is. */
+export interface Paint {
+  tokens?: ArrayLike<number>;
+  /** One number per head. */
+  heads?(layer: number, head: number): number;
+  /** `[key][value]` of a head, with the value of the strongest colour. */
+  cells?(layer: number, head: number): { values: Numbers; limit: number; name: string } | undefined;
+  boundaries?: ArrayLike<number>;
 }
 
 export interface Panel {
@@ -33,6 +48,10 @@ export interface Actions {
   choose(query: number): void;
   /** Ask the host for S of a head; undefined where no host answers. */
   fetchStates?: (layer: number, head: number) => void;
+  /** Ask the host something else about this scene; undefined where no host answers. */
+  ask?: (ask: Ask, answered: (answer: Answer) => void, progressed?: (progress: Progress) => void) => void;
+  /** Give up an ask of this kind. */
+  drop(what: string): void;
 }
 
 /** The handlers of whatever draws an item of the problem: hovering lights it up, a click picks it. */

@@ -3,6 +3,7 @@
 import { AnswersPanel } from "./answers";
 import { flag, h, say } from "./dom";
 import { Headline } from "./headline";
+import { Lenses } from "./lenses";
 import { MemoryPanel } from "./memory";
 import type { Actions, Frame, Panel } from "./panel";
 import { ProblemPanel } from "./problem";
@@ -13,18 +14,21 @@ export class Stage {
   readonly element: HTMLElement;
   private readonly panels: Panel[];
   private readonly headline: Headline;
+  private readonly lenses: Lenses;
   private readonly waiting = h("p", { class: "waiting", role: "status" });
 
   constructor(readonly scene: Scene, actions: Actions, hide: string[]) {
     this.headline = new Headline(hide.includes("answers"));
     const text = new TextPanel(scene, actions);
     const problem = ProblemPanel.fits(scene) ? new ProblemPanel(scene, actions) : undefined;
-    const memory = new MemoryPanel(scene, actions);
+    this.lenses = new Lenses(scene, actions);
+    const memory = new MemoryPanel(scene, actions, this.lenses.body);
     const answers = scene.queries.length ? new AnswersPanel(scene, actions) : undefined;
     const named: [string, Panel | undefined][] = [["text", text], ["problem", problem], ["memory", memory], ["answers", answers]];
     const shown = named.filter(([name, panel]) => panel && !hide.includes(name)) as [string, Panel][];
     this.panels = shown.map(([, panel]) => panel);
-    const column = (look: string, ...names: string[]) => h("div", { class: `column ${look}` }, ...shown.filter(([name]) => names.includes(name)).map(([, panel]) => panel.element));
+    const column = (look: string, ...names: string[]) => h("div", { class: `column ${look}` }, ...shown.filter(([name]) => names.includes(name)).map(([name, panel]) =>
+      name === "memory" ? h("div", { class: "lensed" }, this.lenses.tabs, panel.element) : panel.element));
     this.element = h("div", { class: "stage" }, this.headline.element, this.waiting,
       h("div", { class: "panels" }, column("first", "text", "problem"), column("rest", "memory", "answers")));
   }
@@ -33,9 +37,13 @@ export class Stage {
     this.headline.title = title;
   }
 
-  update(frame: Frame): void {
+  /** Draw; returns the frame with what the lens lays over it. Next to another scene there is no lens. */
+  update(given: Frame, aside = false): Frame {
+    const frame = aside ? given : this.lenses.update(given);
+    flag(this.element, "aside", aside);
     this.headline.update(frame);
     for (const panel of this.panels) panel.update(frame);
+    return frame;
   }
 
   /** Dim what is out of date, and say what is being waited for. */
@@ -46,6 +54,7 @@ export class Stage {
 
   destroy(): void {
     for (const panel of this.panels) panel.destroy?.();
+    this.lenses.destroy();
     this.element.remove();
   }
 }

@@ -47,7 +47,7 @@ export class Theatre {
     const shadow = element.shadowRoot ?? element.attachShadow({ mode: "open" });
     shadow.replaceChildren(h("style", {}, style), this.root);
     this.asks = new Asks(model);
-    this.store = new Store({ boundary: 0, layer: 0, head: 0, query: 0, show: "state", playing: false }, () => this.draw());
+    this.store = new Store({ boundary: 0, layer: 0, head: 0, query: 0, show: "state", lens: "memory", chosen: {}, playing: false }, () => this.draw());
     this.actions = this.makeActions();
     this.bar = new Bar(this.barActions());
     this.scrubber = new Scrubber(this.actions, () => this.play(!this.store.state.playing));
@@ -66,6 +66,8 @@ export class Theatre {
       pick: (focus) => store.set({ picked: sameFocus(store.state.picked, focus) ? undefined : focus }),
       choose: (query) => store.set({ query }),
       fetchStates: this.model.get("live") ? (layer, head) => this.fetchStates(this.scene, layer, head) : undefined,
+      ask: this.model.get("live") ? (...given) => this.asks.send(...given) : undefined,
+      drop: (what) => this.asks.drop(what),
     };
   }
 
@@ -315,13 +317,13 @@ export class Theatre {
     const focus: Focus | undefined = state.hover ?? state.picked;
     const main: Frame = { scene, state, boundary: state.boundary, lit: lit(scene, state, focus), theme };
     this.cycle?.update(main);
-    this.main.update(main);
+    const painted = this.main.update(main);
     if (other && this.side) {
       const boundary = matching(scene, state.boundary, other);
       const place = { ...state, boundary, layer: Math.min(state.layer, other.layers.length - 1), head: Math.min(state.head, other.heads - 1) };
-      this.side.update({ scene: other, state: place, boundary, lit: lit(other, place, focus), theme });
+      this.side.update({ scene: other, state: place, boundary, lit: lit(other, place, focus), theme }, true);
     }
-    this.scrubber.update(main);
+    this.scrubber.update(painted);
     attribute(this.root, "data-boundary", String(state.boundary));
     this.publish(state);
   }

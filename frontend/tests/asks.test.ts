@@ -36,3 +36,16 @@ test("an ask that was given up is not answered", () => {
   answer();
   assert.deepEqual(taken, []);
 });
+
+test("the host hears what was given up, and says how far it is", () => {
+  const sent: unknown[] = [], heard: unknown[] = [];
+  const asks = new Asks({ get: () => undefined, on: () => {}, send: (message) => sent.push(message) });
+  const credit = { what: "credit" };
+  asks.send(credit, () => {});
+  asks.send(credit, ({ result }) => heard.push(result), ({ done }) => heard.push(done));
+  assert.deepEqual(sent, [{ kind: "ask", id: 1, ask: credit }, { kind: "cancel", id: 1 }, { kind: "ask", id: 2, ask: credit }]);
+  asks.receive({ kind: "progress", id: 1, done: 9 } as object);
+  asks.receive({ kind: "progress", id: 2, done: 3 } as object);
+  asks.receive({ kind: "answer", id: 2, result: { sum: 1 } });
+  assert.deepEqual(heard, [3, { sum: 1 }]);
+});

@@ -12,7 +12,7 @@ import { positions } from "../src/scrubber";
 import { groups, role } from "../src/text";
 import { header, scene } from "./made";
 
-const PLACE = { boundary: 1, layer: 0, head: 0, query: 0, show: "state" as const };
+const PLACE = { boundary: 1, layer: 0, head: 0, query: 0, show: "state" as const, lens: "memory" as const, chosen: {} };
 
 test("what is in the cache, and what is forgotten", () => {
   const found = scene();

@@ -5,15 +5,15 @@ import { header, scene } from "./made";
 
 test("an address leads to the place that it came from", () => {
   const found = scene();
-  const place = { boundary: 4, layer: 0, head: 0, query: 1, show: "change" as const };
+  const place = { boundary: 4, layer: 0, head: 0, query: 1, show: "change" as const, lens: "memory" as const, chosen: {} };
   const address = toAddress(found, place);
-  assert.deepEqual(address, { model: "m", seed: 0, example: 3, N: 2, window: 1, pass: 1, layer: 3, head: 0, query: 1, show: "change" });
+  assert.deepEqual(address, { model: "m", seed: 0, example: 3, N: 2, window: 1, pass: 1, layer: 3, head: 0, query: 1, show: "change", lens: "memory" });
   assert.deepEqual(fromAddress(found, address), [place, []]);
 });
 
 test("the address of a typed text is the text itself", () => {
   const typed = scene({ source: { ...header().source, seed: -1 } });
-  const address = toAddress(typed, { boundary: 0, layer: 0, head: 0, query: 0, show: "state" });
+  const address = toAddress(typed, { boundary: 0, layer: 0, head: 0, query: 0, show: "state", lens: "memory", chosen: {} });
   assert.deepEqual([address.input, address.queries, address.seed], ["a>b", "1:a", undefined]);
 });
 
@@ -22,6 +22,15 @@ test("an empty address opens after the first pass of the first sleep, at the har
   assert.deepEqual([place.boundary, place.query, wrong], [1, 1, []]);
   assert.equal(opening(scene()), 1);
   assert.equal(hardest(scene()), 1);
+});
+
+test("an address keeps what is chosen in its lens, and only that", () => {
+  const found = scene();
+  const [place, wrong] = fromAddress(found, { lens: "cause", donor: "0", part: "head", to: "passes" });
+  assert.deepEqual([place.lens, place.chosen, wrong], ["cause", { donor: "0", part: "head", to: "passes" }, []]);
+  const { donor, part, to, lens } = toAddress(found, place);
+  assert.deepEqual([lens, donor, part, to], ["cause", "0", "head", undefined]);
+  assert.match(fromAddress(found, { lens: "magic" })[1][0], /lens = magic is unknown; memory, cause, credit exist/);
 });
 
 test("what does not exist is put right, and said", () => {
@@ -45,7 +54,7 @@ test("another N keeps the moment: the end stays the end", () => {
 
 test("a state that is set often is drawn once, and not at all where nothing changes", () => {
   const queue: (() => void)[] = [], drawn: number[] = [];
-  const store = new Store({ boundary: 0, layer: 0, head: 0, query: 0, show: "state", playing: false },
+  const store = new Store({ boundary: 0, layer: 0, head: 0, query: 0, show: "state", lens: "memory", chosen: {}, playing: false },
     (now) => drawn.push(now.boundary), (run) => queue.push(run));
   store.set({ boundary: 0 });
   store.set({ boundary: 1 });

@@ -57,6 +57,6 @@ test("a note says when N is outside the trained range", () => {
 });
 
 test("the place as Python", () => {
-  const made = python(scene(), { boundary: 2, layer: 0, head: 0, query: 1, show: "state" });
+  const made = python(scene(), { boundary: 2, layer: 0, head: 0, query: 1, show: "state", lens: "memory", chosen: {} });
   assert.equal(made, "import workbench\nworkbench.theatre('m')\n\nwindow, sleep_pass, layer, gdn_head, query = 0, 2, 3, 0, 1\n");
 });

@@ -5,6 +5,16 @@ import { isTyped, type Scene } from "./scene";
 export const SHOWS = ["state", "change", "sleep_change"] as const;
 export type Show = (typeof SHOWS)[number];
 
+export const LENSES = ["memory", "cause", "credit"] as const;
+export type LensName = (typeof LENSES)[number];
+
+/** Names in the address that belong to one lens; a lens reads and checks its own. */
+export const LENS_NAMES: { [lens in LensName]: string[] } = {
+  memory: [],
+  cause: ["donor", "action", "part", "modes", "changed", "percent"],
+  credit: ["to", "method", "baseline", "steps", "samples"],
+};
+
 export interface Place {
   /** Index of the boundary in `scene.boundaries`. */
   boundary: number;
@@ -13,6 +23,9 @@ export interface Place {
   head: number;
   query: number;
   show: Show;
+  lens: LensName;
+  /** What is chosen in the lenses, by its name in the address. */
+  chosen: Address;
 }
 
 /** What the pointer or the keyboard singles out. */
@@ -86,7 +99,13 @@ export function toAddress(scene: Scene, place: Place): Address {
   return {
     model: model.name, ...text, N: scene.sleep.passes,
     window: entry, pass, layer: scene.layers[place.layer], head: place.head, query: place.query, show: place.show,
+    lens: place.lens, ...named(place.chosen, LENS_NAMES[place.lens]),
   };
+}
+
+/** Those values of an address that have one of these names. */
+function named(address: Address, names: string[]): Address {
+  return Object.fromEntries(names.filter((name) => (address[name] ?? "") !== "").map((name) => [name, address[name]]));
 }
 
 /** The place that an address names, and one sentence for each value that does not exist. */
@@ -111,12 +130,17 @@ export function fromAddress(scene: Scene, address: Address): [Place, string[]] {
   const layers = scene.layers;
   const wanted = Number(address.layer ?? layers[0]);
   if (!layers.includes(wanted)) wrong.push(`layer = ${address.layer} has no fast weights; ${layers[0]} is shown.`);
-  const shown = address.show ?? "state";
-  const show = SHOWS.find((name) => name === shown) ?? "state";
-  if (show !== shown) wrong.push(`show = ${shown} is unknown; ${SHOWS.join(", ")} exist.`);
+  const oneOf = <T extends string>(name: string, known: readonly T[]): T => {
+    const given = address[name] ?? known[0];
+    const found = known.find((one) => one === given);
+    if (found === undefined) wrong.push(`${name} = ${given} is unknown; ${known.join(", ")} exist.`);
+    return found ?? known[0];
+  };
+  const show = oneOf("show", SHOWS), lens = oneOf("lens", LENSES);
   return [
     {
-      boundary: Math.max(0, indexOf(scene, entry, pass)), layer: Math.max(0, layers.indexOf(wanted)), show,
+      boundary: Math.max(0, indexOf(scene, entry, pass)), layer: Math.max(0, layers.indexOf(wanted)), show, lens,
+      chosen: named(address, Object.values(LENS_NAMES).flat()),
       head: whole("head", 0, scene.heads - 1, 0), query: whole("query", 0, Math.max(scene.queries.length - 1, 0), hardest(scene)),
     },
     wrong,

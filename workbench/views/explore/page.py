@@ -131,6 +131,8 @@ class Explore(pn.viewable.Viewer):
 
     def _asked(self, message: Any) -> None:
         """Answer in turn; of several asks of one kind (and scene) that wait, the newest alone."""
+        if isinstance(message, dict) and message.get("kind") == "cancel":
+            return  # a newer ask of its kind follows, and takes its place in the queue
         ask = message.get("ask") if isinstance(message, dict) else None
         kind = [ask.get("what"), ask.get("digest")] if isinstance(ask, dict) else []
         self._queue.take(partial(self._answer, message, ask), key=f"ask {kind!r:.120}")
