@@ -222,6 +222,13 @@ class Task(ABC):
         """
         return {}
 
+    def units(self, batch: Batch) -> np.ndarray | None:
+        """Return how many units of the task's measure each token is, int64 [example, token].
+
+        None: one each. Bits per character of a task with a tokenizer are counted so.
+        """
+        return None
+
     def sources(self, count: int, generator: np.random.Generator) -> np.ndarray:
         """Return what each example of `sample` is taken from, int64 [example].
 

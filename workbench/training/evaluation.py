@@ -82,6 +82,7 @@ def evaluate(
     blind = score_without_context(model, batch, task, sleep, batch_size)
     groups = task.groups(batch)
     sources = _sources(task, count, seed) if groups else np.arange(count)
+    units = task.units(batch) if groups else None
     result = {}
     for n in passes:
         fixed = sleep.with_passes(n)
@@ -98,7 +99,7 @@ def evaluate(
         entry = summarise(np.concatenate(right), batch.difficulty, task)
         if groups:
             sections = batch.windows(task.section_tokens or sleep.window)
-            entry["bits"] = summarise_bits(bits, groups, sources, sections)
+            entry["bits"] = summarise_bits(bits, groups, sources, sections, units)
         if blind is not None:
             entry["chance"][BLIND] = blind
         result[str(n)] = entry | (measure_latency(model, batch, fixed) if latency else {})
@@ -207,11 +208,13 @@ def summarise_bits(
     groups: dict[str, np.ndarray],
     sources: np.ndarray,
     sections: list[tuple[int, int]],
+    units: np.ndarray | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Return bits per token of all predicted tokens and of each group, whole and by section.
+    """Return bits per unit of all predicted tokens and of each group, whole and by section.
 
     `bits`: ``[example, token]``, NaN where nothing is predicted. `sources`: int ``[example]``; the
-    95 % intervals draw whole sources (`block_bootstrap`). `sections`: token ranges.
+    95 % intervals draw whole sources (`block_bootstrap`). `sections`: token ranges. `units`: those
+    of each token, ``[example, token]``; None is one each.
 
     Returns group -> ``bits``, ``interval`` (None with fewer than two sources), ``tokens`` (how
     many), and ``sections``: number, from 1, -> the same. Groups and sections without tokens are
@@ -219,12 +222,13 @@ def summarise_bits(
     """
 
     def of(mask: np.ndarray) -> dict[str, Any]:
-        sums, counts = np.where(mask, bits, 0.0).sum(axis=1), mask.sum(axis=1)
+        sums = np.where(mask, bits, 0.0).sum(axis=1)
+        counts = (mask if units is None else mask * units).sum(axis=1)
         interval = block_bootstrap(sums, counts, sources)
         return {
             "bits": float(sums.sum() / counts.sum()),
             "interval": None if math.isnan(interval.low) else list(interval),
-            "tokens": int(counts.sum()),
+            "tokens": int(mask.sum()),
         }
 
     found, token = {}, np.arange(bits.shape[1])

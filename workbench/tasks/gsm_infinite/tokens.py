@@ -1,23 +1,18 @@
 """Word problems as tokens: one for each word, or those of a tokenizer that the user names.
 
-A tokenizer is a file of the library `tokenizers`, which is imported when one is named. Words find
-their tokens by the offsets that it returns, so that a word, or a number, may be several tokens.
+Words find their tokens by the offsets that a tokenizer returns, so that a word, or a number, may be
+several tokens.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.files import Stamp, read_text, stamp
 from workbench.tasks.gsm_infinite.wording import ANSWER, PAD, Wording, as_text
+from workbench.tasks.tokenizers import check_kept, load_tokenizer, symbols_of
 
-HUB = "hf://"
-MOST_SYMBOLS = 2**20
 WORD = re.compile(r"[^\s.,?:]+|[.,?:]")
 
 
@@ -62,29 +57,13 @@ class FileTokens(WordTokens):
 
     def __init__(self, wording: Wording, named: str) -> None:
         self.wording, self.named = wording, named
-        self._tokenizer = _tokenizer(named)
-        size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
-        if size > MOST_SYMBOLS:
-            raise WorkbenchError(
-                f"task.tokenizer = {named!r}, which numbers a token {size - 1:,}",
-                f"numbers below {MOST_SYMBOLS:,}, as each is a row of the model",
-                "choose another tokenizer",
-            )
-        symbols = [self._tokenizer.id_to_token(i) for i in range(size)]
-        self.vocabulary = tuple(
-            f"<{i}>" if symbol is None else symbol for i, symbol in enumerate(symbols)
-        )
+        self._tokenizer = load_tokenizer(named)
+        self.vocabulary = symbols_of(self._tokenizer, named)
         self.answer_mark = self._encoded(f" {ANSWER}:")
         names = wording.names[:1] + wording.names[-1:]
         texts = [f"The {name} equals 7, the sum of 10 and 213." for name in names]
         for text in [*texts, f"What is the {names[0]}?"]:
-            back = self._decoded(self._encoded(text))
-            if back.strip() != text:
-                raise WorkbenchError(
-                    f"task.tokenizer = {named!r}, which turns {text!r} into {back.strip()!r}",
-                    "a tokenizer that gives a text back as it was",
-                    "choose one that keeps case and spaces, such as a byte-level BPE",
-                )
+            check_kept(named, text, self._decoded(self._encoded(text)).strip())
         self._answers: dict[int, list[int]] = {}
 
     def longest(self, most: int) -> tuple[int, int]:
@@ -134,44 +113,3 @@ class FileTokens(WordTokens):
 
     def _decoded(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=False))
-
-
-def _tokenizer(named: str) -> Any:
-    """Return a tokenizer from a file, or from the Hub where the user names an id."""
-    try:
-        from tokenizers import Tokenizer
-    except ModuleNotFoundError:
-        raise WorkbenchError(
-            "task.tokenizer without the package tokenizers",
-            "the extra `hf`",
-            "pip install -c constraints.txt -e '.[hf]'",
-        ) from None
-    if not named.startswith(HUB):
-        path = Path(named)
-        return _from_file(path, stamp(path))
-    try:
-        return Tokenizer.from_pretrained(named.removeprefix(HUB))
-    except Exception as error:  # of the Hub's client: any of several
-        line = " ".join(str(error).split())[:200]
-        raise WorkbenchError(
-            f"task.tokenizer = {named!r} cannot be fetched ({line})",
-            "an id of the Hub",
-            "check the id and the network",
-        ) from None
-
-
-@lru_cache(maxsize=4)
-def _from_file(path: Path, _: Stamp) -> Any:
-    """Return the tokenizer in a file; read again when the file has changed."""
-    from tokenizers import Tokenizer
-
-    text = read_text(path)
-    try:
-        return Tokenizer.from_str(text)
-    except Exception as error:  # the library raises plain Exception
-        line = " ".join(str(error).split())[:200]
-        raise WorkbenchError(
-            f"task.tokenizer = {str(path)!r} is not a tokenizer ({line})",
-            "a tokenizer.json of the library tokenizers",
-            "name another file",
-        ) from None

@@ -40,6 +40,9 @@ HELD_OUT_SHA256 = "ab0d1648ca2afefc7d6a5a1c825c1044099c42d9006a3c599330c63f83c85
 NAMED = ("kjv", "python")
 GET = "run `workbench get corpora`, which fetches it"
 
+UNKNOWN = "\x1a"
+"""Stands for every character outside the alphabet."""
+
 
 @dataclass(frozen=True)
 class Chapter:
@@ -55,6 +58,16 @@ class Corpus:
 
     chapters: tuple[Chapter, ...]
     names: frozenset[str]
+
+    @property
+    def beginning(self) -> str:
+        """The first 20,000 characters, in the alphabet."""
+        return plain("\n".join(chapter.text for chapter in self.chapters[:40])[:20_000])
+
+
+def plain(text: str) -> str:
+    """Return a text in the alphabet: printable ASCII and line ends; all else is `UNKNOWN`."""
+    return re.sub(r"[^\n -~]", UNKNOWN, text)
 
 
 def read_corpus(name: str, *, held_out: bool) -> Corpus:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
+from math import ceil
 from random import Random
 from typing import NamedTuple
 
@@ -11,12 +11,10 @@ import numpy as np
 
 from workbench.errors import WorkbenchError
 from workbench.tasks.phrases import counted
-from workbench.tasks.text.corpora import Chapter, Corpus
+from workbench.tasks.text.corpora import Chapter, Corpus, plain
 from workbench.tasks.text.names import NAME, random_name
 from workbench.tasks.text.settings import TextConfig
 
-UNKNOWN = "\x1a"
-"""Stands for every character outside the alphabet."""
 SHORTEST = 4
 """Letters of the shortest random name."""
 
@@ -38,13 +36,17 @@ class _Pieces(NamedTuple):
 
 
 class Material:
-    """All places where a sequence may begin: words of chapters with enough text after them."""
+    """All places where a sequence may begin: words of chapters with enough text after them.
 
-    def __init__(self, corpus: Corpus, config: TextConfig) -> None:
-        self.length = config.window * config.windows
+    `width`: characters of a token on average; a sequence of fewer tokens than wanted is shorter.
+    """
+
+    def __init__(self, corpus: Corpus, config: TextConfig, width: float = 1.0) -> None:
+        self.length = ceil(config.window * config.windows * width)
         self.swapped = config.names == "swapped"
         self.chapters = [_pieces(chapter, corpus.names) for chapter in corpus.chapters]
-        starts = [_starts(pieces, config) for pieces in self.chapters]
+        window = ceil(config.window * width)
+        starts = [_starts(pieces, config, window, self.length) for pieces in self.chapters]
         self.offset = np.concatenate([*starts, np.zeros(0, dtype=np.int64)])
         self.chapter = np.repeat(np.arange(len(starts)), [len(found) for found in starts])
         if not len(self.offset):
@@ -86,11 +88,6 @@ class Material:
         return "".join(parts)[: self.length], mentions
 
 
-def plain(text: str) -> str:
-    """Return a text in the alphabet: printable ASCII and line ends; all else is `UNKNOWN`."""
-    return re.sub(r"[^\n -~]", UNKNOWN, text)
-
-
 def mentions_of(text: str, names: frozenset[str]) -> list[Mention]:
     """Return where names stand in a text."""
     found = (Mention(m.start(), m.end(), m[0]) for m in NAME.finditer(text))
@@ -116,15 +113,15 @@ def _pieces(chapter: Chapter, names: frozenset[str]) -> _Pieces:
     return pieces
 
 
-def _starts(pieces: _Pieces, config: TextConfig) -> np.ndarray:
-    """Return the words at which a sequence may begin.
+def _starts(pieces: _Pieces, config: TextConfig, window: int, length: int) -> np.ndarray:
+    """Return the words at which a sequence of `length` characters may begin.
 
     As swapped, enough characters follow, and enough names in them return after a window or more.
     """
     text = "".join(pieces.texts)
     if not text:
         return np.zeros(0, dtype=np.int64)
-    swapped, length = config.names == "swapped", config.window * config.windows
+    swapped = config.names == "swapped"
     size = np.concatenate(
         [
             np.full(len(t), SHORTEST / len(t) if swapped and name else 1.0)
@@ -135,7 +132,7 @@ def _starts(pieces: _Pieces, config: TextConfig) -> np.ndarray:
     codes = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
     blank = (codes == 32) | (codes == 10)
     begins = ~blank & np.concatenate([[True], blank[:-1]])
-    enough = _returns(pieces, config.window, length)[: len(text)] >= config.recalled
+    enough = _returns(pieces, window, length)[: len(text)] >= config.recalled
     return np.flatnonzero(begins & enough & (left >= length + 0.5))
 
 

@@ -8,9 +8,11 @@ from pydantic import Field
 
 from workbench.task_config import TaskConfig
 
+CHARACTERS = "characters"
+
 
 class TextConfig(TaskConfig):
-    """Text, character by character: the names in it can only be known from memory.
+    """Text, token by token: the names in it can only be known from memory.
 
     Attributes
     ----------
@@ -18,7 +20,7 @@ class TextConfig(TaskConfig):
         "kjv" (the King James Bible), "python" (Python's standard library), or the path of a UTF-8
         file or of a folder of such files. `workbench get corpora` prepares the first two.
     window : int
-        Characters between two boundaries. The first one after a boundary is given, not predicted.
+        Tokens between two boundaries. The first one after a boundary is given, not predicted.
     windows : int
         Windows of a sequence.
     names : {"kept", "swapped"}
@@ -30,9 +32,12 @@ class TextConfig(TaskConfig):
     drills : float
         Share of the sequences in training that are a few random names repeated over and over,
         instead of text: a first lesson in copying. Evaluation has none.
+    tokenizer : str
+        "characters"; or a file of the library `tokenizers` (tokenizer.json), or hf:// and an id of
+        the Hub.
     """
 
-    later: ClassVar[tuple[str, ...]] = ("drills",)
+    later: ClassVar[tuple[str, ...]] = ("drills", "tokenizer")
     common: ClassVar[tuple[str, ...]] = ("corpus", "names", "window", "windows")
 
     name: Literal["text"] = "text"
@@ -42,3 +47,4 @@ class TextConfig(TaskConfig):
     names: Literal["kept", "swapped"] = "swapped"
     recalled: int = Field(0, ge=0, le=10_000)
     drills: float = Field(0.0, ge=0, le=1)
+    tokenizer: str = Field(CHARACTERS, min_length=1, max_length=1000)

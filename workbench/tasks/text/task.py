@@ -1,8 +1,8 @@
-"""Text, character by character, in windows that all carry labels.
+"""Text, token by token, in windows that all carry labels; a token is a character unless set.
 
-Every character is predicted from those before it in its window and from memory; the first one of
-a window is given. A name that was last seen in an earlier window can be known from memory alone:
-its letters after the first are a *query*, its distance in windows the difficulty.
+Every token is predicted from those before it in its window and from memory; the first one of a
+window is given. A name that was last seen in an earlier window can be known from memory alone: its
+tokens after the first are a *query*, its distance in windows the difficulty.
 """
 
 from __future__ import annotations
@@ -23,20 +23,13 @@ from workbench.tasks.pictures import Item, Passage, Query
 from workbench.tasks.targets import ProbeTarget
 from workbench.tasks.text.corpora import read_corpus
 from workbench.tasks.text.drills import drill
-from workbench.tasks.text.material import UNKNOWN, Material, Mention, mentions_of
+from workbench.tasks.text.material import Material, Mention, mentions_of
 from workbench.tasks.text.names import NAME, WORD, find_names
-from workbench.tasks.text.settings import TextConfig
+from workbench.tasks.text.settings import CHARACTERS, TextConfig
+from workbench.tasks.text.tokens import PAD, SHOWN, Characters, FileTokens, Spelt
 
-PAD = "PAD"
-ALPHABET = (UNKNOWN, "\n", *map(chr, range(32, 127)))
-"""What a text may hold; symbol 0 is padding. Fixed, so that any model reads any corpus."""
-SHOWN = {UNKNOWN: "\ufffd", "\n": "\u21b5"}
-SPACE = "\u2423"
 PER_QUERY = 16
-"""Characters of a sequence for each query that it has room for."""
-
-_CODES = np.zeros(128, dtype=np.int64)
-_CODES[[ord(character) for character in ALPHABET]] = np.arange(1, len(ALPHABET) + 1)
+"""Tokens of a sequence for each query that it has room for."""
 
 
 class Text(Task):
@@ -54,7 +47,9 @@ class Text(Task):
 
     def __init__(self, config: TextConfig) -> None:
         self.config = config
-        self.vocabulary = (PAD, *(SHOWN.get(character, character) for character in ALPHABET))
+        named = config.tokenizer
+        self._tokens = Characters() if named == CHARACTERS else FileTokens(named)
+        self.vocabulary, self.item = self._tokens.vocabulary, self._tokens.item
         self.difficulties = tuple(range(1, config.windows))
         self.length = config.window * config.windows
         self.context_tokens = self.length - config.window
@@ -77,7 +72,7 @@ class Text(Task):
         if not self._of:
             return self.part(HELD_OUT)._material
         corpus = read_corpus(self.config.corpus, held_out=self._of != TRAIN)
-        return Material(corpus, self.config)
+        return Material(corpus, self.config, self._tokens.width(corpus.beginning))
 
     def sample(self, count: int, generator: np.random.Generator) -> Batch:
         """Draw sequences, each from a random word of a chapter on."""
@@ -87,7 +82,7 @@ class Text(Task):
         random = Random(generator.integers(0, 2**63, dtype=np.uint64).item())
         drills = self.config.drills if self._of == TRAIN else 0
         rows = [
-            drill(random, self.length)
+            drill(random, material.length)
             if drills and random.random() < drills
             else material.sequence(place, random)
             for place in places.tolist()
@@ -105,28 +100,36 @@ class Text(Task):
         tokens = np.zeros(shape, dtype=np.int64)
         answer_of = np.full(shape, -1, dtype=np.int64)
         difficulty = np.full((len(rows), self._most_queries), -1, dtype=np.int64)
+        valid = np.zeros(shape, dtype=bool)
         for row, (text, mentions) in enumerate(rows):
-            begin = self.length - len(text)
-            tokens[row, begin:] = _CODES[np.frombuffer(text.encode("ascii"), dtype=np.uint8)]
-            recalled = self._recalled(mentions, begin)[: self._most_queries]
+            whole = self._tokens.spell(text)
+            spelt = whole.cut(self.length)
+            begin = self.length - len(spelt.tokens)
+            tokens[row, begin:], valid[row, begin:] = spelt.tokens, True
+            places = [(*whole.range(start, stop), name) for start, stop, name in mentions]
+            recalled = self._recalled(places, begin)[: self._most_queries]
             for number, (start, stop, distance) in enumerate(recalled):
                 answer_of[row, start + 1 : stop] = number
                 difficulty[row, number] = distance
-        valid = tokens > 0
         loss_mask = valid & (np.arange(self.length) % self.config.window > 0)
-        loss_mask[:, 1:] &= valid[:, :-1]  # nothing predicts the first character
+        loss_mask[:, 1:] &= valid[:, :-1]  # nothing predicts the first one
         return Batch(tokens, loss_mask, valid, answer_of, difficulty)
 
-    def _recalled(self, mentions: list[Mention], begin: int) -> list[tuple[int, int, int]]:
+    def _recalled(
+        self, places: list[tuple[int, int, str]], begin: int
+    ) -> list[tuple[int, int, int]]:
         """Return (start, stop, windows since the last mention) of names to be recalled.
 
-        A name that a boundary cuts is not asked for.
+        `places`: first token, stop and name of each mention, in a text that begins at `begin`. A
+        name that a boundary cuts is not asked for, nor one of a single token.
         """
         window, found = self.config.window, []
         seen: dict[str, int] = {}
-        for start, stop, name in mentions:
+        for start, stop, name in places:
+            if begin + start >= self.length:
+                break
             first, last = (begin + start) // window, (begin + stop - 1) // window
-            whole = first == last and begin + stop <= self.length
+            whole = first == last and begin + stop <= self.length and stop - start > 1
             if whole and seen.get(name, first) < first:
                 found.append((begin + start, begin + stop, first - seen[name]))
             seen[name] = last
@@ -135,18 +138,18 @@ class Text(Task):
     def groups(self, batch: Batch) -> dict[str, np.ndarray]:
         """Return names recalled, words repeated from an earlier window, the first window, the rest.
 
-        Of names and words, the letters after the first.
+        Of names and words, the letters (or tokens) after the first.
         """
         names = batch.loss_mask & (batch.answer_of >= 0)
         repeated = np.zeros_like(names)
         for row in range(len(batch)):
-            text = self._characters(batch, row)
+            spelt, begin = self._read(batch, row)
             seen: dict[str, int] = {}
-            for match in WORD.finditer(text):
-                first = match.start() // self.config.window
-                last = (match.end() - 1) // self.config.window
+            for match in WORD.finditer(spelt.text):
+                start, stop = (begin + place for place in spelt.range(*match.span()))
+                first, last = start // self.config.window, (stop - 1) // self.config.window
                 if first == last and seen.get(match[0], first) < first:
-                    repeated[row, match.start() + 1 : match.end()] = True
+                    repeated[row, start + 1 : stop] = True
                 seen[match[0]] = last
         repeated &= batch.loss_mask & ~names
         first_window = batch.loss_mask & (np.arange(batch.tokens.shape[1]) < self.config.window)
@@ -155,9 +158,20 @@ class Text(Task):
             "names": names, "repeated words": repeated, "first window": first_window, "rest": rest,
         }  # fmt: skip
 
-    def _characters(self, batch: Batch, example: int) -> str:
-        """Return one example's text, with a null character for padding."""
-        return "".join(("\0", *ALPHABET)[token] for token in batch.tokens[example].tolist())
+    def units(self, batch: Batch) -> np.ndarray | None:
+        """Return the characters of each token, int64 [example, token]; None: one each."""
+        if self.config.tokenizer == CHARACTERS:
+            return None
+        counts = np.zeros(batch.tokens.shape, dtype=np.int64)
+        for row in range(len(batch)):
+            spelt, begin = self._read(batch, row)
+            counts[row, begin:] = np.diff(spelt.stops, prepend=0)
+        return counts
+
+    def _read(self, batch: Batch, example: int) -> tuple[Spelt, int]:
+        """Return one example's text, and the token that it begins at."""
+        begin = batch.tokens.shape[1] - int(batch.valid[example].sum())
+        return self._tokens.read(batch.tokens[example, begin:].tolist()), begin
 
     def solve(self, batch: Batch) -> np.ndarray:
         """Refuse: nothing determines how a text goes on."""
@@ -187,9 +201,10 @@ class Text(Task):
 
     def typed(self, batch: Batch, example: int) -> tuple[str, str]:
         """Return the text, and the names that are asked for."""
-        text = self._characters(batch, example)
-        found = (text[start:stop] for start, stop, _ in self._asked(batch, example))
-        return text.lstrip("\0"), ", ".join(dict.fromkeys(found))
+        spelt, begin = self._read(batch, example)
+        asked = self._asked(batch, example)
+        found = (spelt.said(start - begin, stop - begin) for start, stop, _ in asked)
+        return spelt.text, ", ".join(dict.fromkeys(found))
 
     def _asked(self, batch: Batch, example: int) -> list[tuple[int, int, int]]:
         """Return (start, stop, distance) of every name asked for, first letters included."""
@@ -203,10 +218,10 @@ class Text(Task):
 
     def parse(self, text: str, queries: str | None = None) -> Batch:
         """Return the batch of a typed text; `queries`: its names, found in it where None."""
-        self.encode(text)
-        if not text.strip() or len(text) > self.length:
+        count = len(self.encode(text))
+        if not text.strip() or count > self.length:
             raise WorkbenchError(
-                f"a text of {counted(len(text), 'character')}",
+                f"a text of {counted(count, self.item)}",
                 f"1 to {self.length:,}",
                 "shorten it" if text.strip() else "type some",
             )
@@ -224,61 +239,56 @@ class Text(Task):
     def typing_help(self) -> str:
         """Return what may be typed, with an example."""
         return (
-            f"Up to {self.length:,} characters of English, and the names to ask for: "
+            f"Up to {self.length:,} {self.item}s of English, and the names to ask for: "
             "And Zarel begat Mokun, and ... | Zarel, Mokun"
         )
 
     def picture(self, batch: Batch, example: int) -> Passage:
         """Return the text, the names asked for, and the first mention of each."""
-        text = self._characters(batch, example)
-        symbols = [SPACE if symbol == " " else symbol for symbol in self.render(batch, example)]
+        spelt, begin = self._read(batch, example)
+        symbols = [PAD] * begin + self._tokens.shown(spelt)
         asked = self._asked(batch, example)
         firsts: dict[str, Item] = {}
-        for start, stop, _ in asked:
-            name = text[start:stop]
+        queries = []
+        for start, stop, distance in asked:
+            name = spelt.said(start - begin, stop - begin)
             if name not in firsts:
-                first = re.search(rf"\b{name}\b", text)
+                first = re.search(rf"\b{name}\b", spelt.text)
                 assert first is not None
-                firsts[name] = Item(name, range(first.start(), first.end()))
-        order = list(firsts)
-        queries = tuple(
-            Query(
-                f"{text[start]}..., {counted(distance, 'window')} ago",
-                text[start],
-                text[start + 1 : stop],
-                distance,
-                range(start, stop),
-                (order.index(text[start:stop]),),
+                place = (begin + at for at in spelt.range(*first.span()))
+                firsts[name] = Item(name, range(*place))
+            given = spelt.said(start - begin, start - begin + 1)
+            queries.append(
+                Query(
+                    f"{given}..., {counted(distance, 'window')} ago",
+                    given,
+                    name.removeprefix(given),
+                    distance,
+                    range(start, stop),
+                    (list(firsts).index(name),),
+                )
             )
-            for start, stop, distance in asked
-        )
         return Passage(
             tuple(firsts.values()),
-            queries,
+            tuple(queries),
             tuple(symbols),
             frozenset(n for n, symbol in enumerate(symbols) if symbol in (PAD, SHOWN["\n"])),
             label=f"a text in {counted(self.config.windows, 'window')}",
-            reading="Every character is predicted from those before it in its window, and from S.",
+            reading=f"Every {self.item} is predicted from those before it in its window, and "
+            "from S.",
         )
 
     def encode(self, text: str) -> list[int]:
-        """Return the tokens of a text, character by character.
+        """Return the tokens of a text.
 
         Raises WorkbenchError: a character is not in the alphabet.
         """
-        if strange := re.search(r"[^\n -~\x1a]", text):
-            line = text.count("\n", 0, strange.start()) + 1
-            column = strange.start() - text.rfind("\n", 0, strange.start())
-            raise WorkbenchError(
-                f"{strange[0]!r} (line {line}, character {column})",
-                "printable ASCII",
-                "write it another way",
-            )
-        return _CODES[np.frombuffer(text.encode("ascii"), dtype=np.uint8)].tolist()
+        return self._tokens.spell(text).tokens.tolist()
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens; padding is nothing."""
-        return "".join(("", *ALPHABET)[token] for token in tokens)
+        plain = self.config.tokenizer == CHARACTERS
+        return self._tokens.read([token for token in tokens if token or not plain]).text
 
     def summary(self) -> str:
         """Return the task with its settings in a line."""
@@ -286,5 +296,5 @@ class Text(Task):
         corpus = re.split(r"[\\/]", config.corpus)[-1]
         return (
             f"{corpus}, names {config.names}, {counted(config.windows, 'window')} of "
-            f"{config.window} characters"
+            f"{config.window} {self.item}s"
         )
