@@ -25,9 +25,10 @@ from workbench.measurements.records import read_measurement
 from workbench.measurements.shelf import bundled_records
 from workbench.paths import data_folder
 from workbench.training.card import with_interval
-from workbench.views.results.differences import Family, family, family_words
-from workbench.views.results.questions import QUESTIONS, Question, notes
-from workbench.views.results.words import difference_rows, equality_rows, latency, means_rows
+from workbench.lab.results.differences import Family, family, family_words
+from workbench.lab.results.questions import QUESTIONS, Question, notes
+from workbench.lab.results.bundled import latency
+from workbench.lab.results.rows import difference_rows, equality_rows, means_rows
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "findings.md"
 MARK = re.compile(r"<!-- (?P<record>[\w+-]+) (?P<question>\w+) -->\n.*?<!-- /\1 \2 -->", re.DOTALL)

@@ -165,8 +165,8 @@ def read_record_file(path: Path) -> Reading:
     """Read a record and make its dataset, tables and CSV."""
     from workbench.lab import results
     from workbench.lab.record import read_record
-    from workbench.views.results.questions import answers
-    from workbench.views.results.words import csv_text
+    from workbench.lab.results.questions import answers
+    from workbench.lab.results.rows import csv_text
 
     record = read_record(path)
     record.pop("sha256", None)

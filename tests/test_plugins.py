@@ -302,7 +302,7 @@ USE = """
     from workbench.config import ModelConfig, layer_kinds
     from workbench.lab.arms import ARMS
     from workbench.model import HybridModel
-    from workbench.views.results.questions import RULES
+    from workbench.lab.results.questions import RULES
 
     assert layer_kinds()[-1] == "toy", layer_kinds()
     assert ARMS["rule_toy"].title == "Toy writes"

@@ -35,7 +35,8 @@ from sleep_course.records import recorded, records
 from workbench.lab import results
 from workbench.notebook import setup
 from workbench.tasks import batch_generator, task
-from workbench.views.results import differences, questions
+from workbench.figures.lab.questions import question_figure
+from workbench.lab.results import differences, questions
 
 setup(panel=False)
 
@@ -96,7 +97,7 @@ print(results.conditions(data)["condition"].values)
 # ### At equal tokens
 #
 # The paper's comparison: the same sequences, the same number of steps, each model tested at the
-# $N$ it was trained with. `workbench.views.results.questions` knows which runs belong to a question; the
+# $N$ it was trained with. `workbench.lab.results.questions` knows which runs belong to a question; the
 # results page of `workbench serve` shows the same figures.
 
 # %%
@@ -106,7 +107,7 @@ by_name = {question.name: question for question in questions.QUESTIONS}
 def show(name):
     question = by_name[name]
     print(question.means)
-    return question.draw(question.table(data), "light")
+    return question_figure(question.figure, question.table(data))
 
 
 show("equal_tokens")

@@ -13,7 +13,7 @@ from sleep_course.exercises import more_sleep as checks
 from sleep_course.records import recorded, records
 from workbench import dims
 from workbench.lab import results
-from workbench.views.results import differences as views
+from workbench.lab.results import differences as views
 
 # --- exercise 1 ----------------------------------------------------------------------------------
 

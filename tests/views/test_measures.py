@@ -5,13 +5,14 @@ import pytest
 from hand_records import hand_run
 
 from workbench.figures.lab.learning import learning_curves
+from workbench.figures.lab.questions import question_figure
 from workbench.lab.record import scores_of
-from workbench.lab.results import dataset, final, learning
+from workbench.lab.results import dataset, final, learning, questions
+from workbench.lab.results.differences import family
+from workbench.lab.results.rows import difference_rows, means_rows
 from workbench.lab.runs import Run
 from workbench.views.lab.figures import curve_rows
-from workbench.views.results import questions
-from workbench.views.results.differences import family
-from workbench.views.results.words import about_html, difference_rows, means_rows
+from workbench.views.results.words import about_html
 
 GROUPS = {"all": 2.0, "names": 3.0}
 
@@ -61,7 +62,7 @@ def test_figures_and_tables_name_the_measure(theme):
     assert [question.name for question, _ in found][:1] == ["equal_tokens"]
     assert "solved" not in [question.name for question, _ in found]
     for question, table in found:
-        question.draw(table, theme)
+        question_figure(question.figure, table, theme=theme)
     tests = family(final(data))
     assert not tests.equal_size, "equality within 0.05 is meant of accuracy"
     question, table = found[0]

@@ -55,8 +55,8 @@ def _results(options: argparse.Namespace) -> int:
     from workbench.lab import results
     from workbench.lab.record import read_record
     from workbench.lab.results.axes import axes_words, parse_axes
-    from workbench.views.results.differences import family, family_words
-    from workbench.views.results.questions import answers, unanswered_words
+    from workbench.lab.results.differences import family, family_words
+    from workbench.lab.results.questions import answers, unanswered_words
 
     records = [read_record(path) for path in options.record]
     if options.out is not None:
@@ -87,7 +87,7 @@ def _results(options: argparse.Namespace) -> int:
 
 def _record(found: Any, tested: Any) -> dict[str, Any]:
     """Return what --json prints; JSON has no NaN, which is the interval of a single seed."""
-    from workbench.views.results.words import flat, flat_differences
+    from workbench.lab.results.rows import flat, flat_differences
 
     def plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [{k: None if v != v else v for k, v in row.items()} for row in rows]
@@ -100,8 +100,8 @@ def _record(found: Any, tested: Any) -> dict[str, Any]:
 
 
 def _print_answers(found: Any, final: Any, tested: Any, difficulty: str, *, as_csv: bool) -> None:
-    from workbench.views.results import words
-    from workbench.views.results.questions import notes
+    from workbench.lab.results import rows as words
+    from workbench.lab.results.questions import notes
 
     for question, table in found:
         print(f"{question.title} {question.means}")
@@ -125,8 +125,9 @@ def _write_figure(
     options: argparse.Namespace, question: Any, table: Any, tested: Any, stem: str
 ) -> int:
     """Write a question's data and figure; return how many CSV files that were."""
+    from workbench.figures.lab.questions import question_figure
     from workbench.files import write_text, written_aside
-    from workbench.views.results.words import csv_text, differences_csv
+    from workbench.lab.results.rows import csv_text, differences_csv
 
     name = f"{stem}-{question.name}"
     write_text(options.out / f"{name}.csv", csv_text(table))
@@ -136,7 +137,7 @@ def _write_figure(
         files += 1
     if options.format == "csv":
         return files
-    figure = question.draw(table, options.theme)
+    figure = question_figure(question.figure, table, theme=options.theme)
     above = TITLE - (figure.layout.margin.t or 0)
     height = (figure.layout.height or 450) + above
     figure.update_layout(title={"text": question.title}, margin={"t": TITLE}, height=height)

@@ -84,7 +84,7 @@ def differences(compared: Iterable[Any]) -> str:
     """Return differences between arms in words, two lines each.
 
     `compared` are those of one question: ``family(data).differences["parts"]``, each a
-    `workbench.views.results.differences.Compared`. Gives mean and Welch's 95 % interval at 1, 2,
+    `workbench.lab.results.differences.Compared`. Gives mean and Welch's 95 % interval at 1, 2,
     ... hops; a star where the difference stands at 0.05 after Holm's correction over all
     comparisons of the record.
     """

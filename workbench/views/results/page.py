@@ -17,14 +17,17 @@ import xarray as xr
 
 from workbench.errors import WorkbenchError
 from workbench.figures import latency_against_n
+from workbench.figures.lab.questions import question_figure
 from workbench.lab import results
 from workbench.lab.record import read_record
+from workbench.lab.results import bundled
 from workbench.lab.results.axes import axes_words, open_axes, value_text
+from workbench.lab.results.differences import Family, family
+from workbench.lab.results.questions import Question, answers, unanswered_words
+from workbench.lab.results.rows import csv_text, differences_csv
 from workbench.views.parts.components import Choice, Download, FigurePane, record_html
 from workbench.views.parts.records import NamedRecords
 from workbench.views.results import words
-from workbench.views.results.differences import Family, family
-from workbench.views.results.questions import Question, answers, unanswered_words
 
 LATENCY, LATENCY_TITLE = "latency", "What does an answer wait for?"
 
@@ -44,7 +47,7 @@ class Results(NamedRecords):
     empty = f"<h1>Results</h1><p>{words.NO_RECORDS}</p>"
 
     def __init__(self, records: dict[str, Path] | None = None, **values: Any) -> None:
-        super().__init__(words.records() if records is None else records, "Sweep", 360, **values)
+        super().__init__(bundled.records() if records is None else records, "Sweep", 360, **values)
         self.latency = xr.Dataset()
         self.figures: dict[str, FigurePane] = {}
         self.tables: dict[str, xr.Dataset] = {}
@@ -132,7 +135,7 @@ class Results(NamedRecords):
                 pn.Row(*buttons.values(), margin=0),
                 record_html(words.details_html(question, table, self.family)),
             ]
-        if (measured := words.latency()) is not None and record["sweep"].startswith("depo-n8"):
+        if (measured := bundled.latency()) is not None and record["sweep"].startswith("depo-n8"):
             self.latency, said = measured
             self.figures[LATENCY] = FigurePane(label=LATENCY_TITLE, svg=True)
             heading = f"<h2>{LATENCY_TITLE}</h2><p>{escape(said)}</p>"
@@ -142,7 +145,10 @@ class Results(NamedRecords):
 
     def draw(self) -> None:
         """Draw every figure in the page's theme."""
-        drawn = {n: q.draw(self.tables[n], self.theme) for n, q in self.questions.items()}
+        drawn = {
+            n: question_figure(q.figure, self.tables[n], theme=self.theme)
+            for n, q in self.questions.items()
+        }
         if LATENCY in self.figures:
             drawn[LATENCY] = latency_against_n(self.latency, theme=self.theme)
         self._outbox.set(
@@ -153,8 +159,8 @@ class Results(NamedRecords):
         """Return the numbers of a question as CSV, or its differences, named so; "" without any."""
         name = file.removesuffix("-differences")
         if name == file:
-            return words.csv_text(self.tables[name])
-        return words.differences_csv(self.family, self.questions[name])
+            return csv_text(self.tables[name])
+        return differences_csv(self.family, self.questions[name])
 
     def save(self, file: str) -> None:
         """Let the browser save a file of `csv`."""

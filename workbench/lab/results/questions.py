@@ -1,8 +1,8 @@
 """The questions that recorded sweeps answer: which runs each needs, its table and its figure.
 
 Pure functions over the Dataset of `workbench.lab.results.dataset`, or of `results.final`, which is
-then computed once for all questions; the results page, the command ``workbench results`` and
-``docs/findings.md`` show the same ones. Imports no Panel.
+then computed once for all questions; the page Findings, the command ``workbench results`` and
+``docs/findings.md`` show the same ones. `workbench.figures.lab.questions` draws them.
 """
 
 from __future__ import annotations
@@ -10,17 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import xarray as xr
 
-from workbench import dims, figures
-from workbench.figures.theme import Theme
+from workbench import dims
 from workbench.lab import results
 from workbench.lab.arms import ARMS
-from workbench.lab.results.tables import SOLVED
-from workbench.mixers import STANDARD, mixers
-from workbench.views.results.question_tables import (
+from workbench.lab.results.question_tables import (
     Pair,
     Spent,
     Table,
@@ -36,25 +33,14 @@ from workbench.views.results.question_tables import (
     unlike_seconds,
     within,
 )
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from workbench.lab.results.tables import SOLVED
+from workbench.mixers import STANDARD, mixers
 
 SLEEP_1, SLEEP_2, SLEEP_4 = ("sleep", "1"), ("sleep", "2"), ("sleep", "4")
 RANDOM = ("random_n", "1-4")
 RULES = tuple((f"rule_{name}", "4") for name in mixers() if name != STANDARD)
 
 Limits = Callable[[xr.Dataset, tuple[Pair, ...]], str]
-
-FIGURES: dict[str, Callable[[xr.Dataset], dict[str, Any]]] = {
-    "arm_comparison": lambda t: {"chance": t["chance"]},
-    "accuracy_against_n": lambda t: {"chance": t["chance"]},
-    "accuracy_against_budget": lambda t: {"unit": t.attrs["unit"], "chance": t["chance"]},
-    "accuracy_against_flops": lambda t: {"flops": t["training_flops"], "chance": t["chance"]},
-    "largest_solved_against_n": lambda t: {},
-    "transfer_matrix": lambda t: {},
-}
-"""Functions of `workbench.figures`, and what each takes of a table in addition."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +51,9 @@ class Question:
     - title, means: the question; what is compared, and at equal what.
     - conditions: the runs that answer it, in their order.
     - numbers: makes the table that the figure shows, over named dims.
-    - figure: one of `FIGURES`.
+    - figure: name of a function of `workbench.figures`.
     - differences: (first minus second) that belong to the answer, which
-      `workbench.views.results.differences` tests.
+      `workbench.lab.results.differences` tests.
     - equalities: those of which the answer says, or might say, that one is as good as the other.
     - any_two: whether any two of the conditions say something; else one is needed that is not
       common to all questions, if it has such.
@@ -96,17 +82,6 @@ class Question:
     def answer(self, dataset: xr.Dataset, final: xr.Dataset) -> xr.Dataset:
         """Return the table: from the finished results, or with their steps where it needs them."""
         return self.table(dataset if self.spent else final)
-
-    def draw(self, table: xr.Dataset, theme: Theme) -> go.Figure:
-        """Return the figure of a table."""
-        shown = table["mean"] if self.figure == "transfer_matrix" else table
-        given = {"difficulty_name": table.attrs["difficulty"], "theme": theme}
-        if self.figure != "largest_solved_against_n":
-            given["measure"] = table.attrs.get("measure", "")
-        found: go.Figure = getattr(figures, self.figure)(
-            shown, **given, **FIGURES[self.figure](table)
-        )
-        return found
 
 
 BASIC = (SLEEP_1, SLEEP_2, SLEEP_4, RANDOM)

@@ -1,6 +1,6 @@
 """The table that answers each kind of question, over named dims.
 
-Pure functions over what `workbench.lab.results` returns. Imports no Panel.
+Pure functions over what `workbench.lab.results` returns.
 """
 
 from __future__ import annotations

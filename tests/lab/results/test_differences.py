@@ -12,10 +12,9 @@ from scipy import stats
 
 from workbench.lab import results
 from workbench.lab.record import read_record
-from workbench.views.results import words
-from workbench.views.results.differences import MARGIN, family, family_words
-from workbench.views.results.page import Results
-from workbench.views.results.questions import QUESTIONS
+from workbench.lab.results import rows as words
+from workbench.lab.results.differences import MARGIN, family, family_words
+from workbench.lab.results.questions import QUESTIONS
 
 ARMS = {
     ("sleep", "1", 1): (0.30, 0.34, 0.32, 0.28, 0.36),
@@ -130,18 +129,8 @@ def test_a_difference_is_printed_with_its_interval_its_tests_and_what_stands(fou
     assert rows[-2][2:] == ["+0.00 [+0.00, +0.00]", "1.00", "1.00", "1.00", "", "5"]
 
 
-@pytest.mark.slow
-def test_the_page_and_its_csv_have_the_same_tests(record, found):
-    page = Results({"hand": record})
-    page.choose("hand")
-    html = " ".join(str(getattr(part, "object", "")) for part in page._column)
-    assert "8 differences (every pair of arms" in html and "bootstrap" not in html
-    assert "t test p, corrected over 8" in html and "+0.66 [+0.62, +0.70]" in html
-    assert "flops-differences" not in page.buttons
-    page.save("equal_flops-differences")
-    button = page.buttons["equal_flops-differences"]
-    assert button.filename == "hand-equal-flops-differences.csv" and button.serial == 1
-    rows = list(csv.DictReader(io.StringIO(button.content)))
+def test_the_csv_has_the_same_tests(found):
+    rows = list(csv.DictReader(io.StringIO(words.differences_csv(found, question("equal_flops")))))
     assert [row["difficulty"] for row in rows] == ["1", "2"] and rows[1]["family"] == "8"
     (one,) = found.differences["equal_flops"]
     at = one.table.sel(difficulty=2)

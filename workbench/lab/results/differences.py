@@ -1,8 +1,8 @@
 """The differences between arms that the questions are about, tested as one family.
 
 Every difference of a record's questions, at every difficulty, is one comparison of a family: a
-record with more questions is corrected more. So the same numbers stand on the results page, in
-``workbench results`` and in ``docs/findings.md``. Imports no Panel.
+record with more questions is corrected more. So the same numbers stand on the page Findings, in
+``workbench results`` and in ``docs/findings.md``.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import xarray as xr
 
 from workbench import dims
 from workbench.lab import results
+from workbench.lab.results.question_tables import Pair
+from workbench.lab.results.questions import answerable
 from workbench.lab.results.tables import conditions, with_n_test
 from workbench.training.statistics import ALPHA, holm, smallest_exact_p
-from workbench.views.results.question_tables import Pair
-from workbench.views.results.questions import answerable
 
 MARGIN = 0.05
 """Share of right answers within which two arms count as equally good."""

@@ -1,30 +1,28 @@
-"""The results page from a record worked out by hand, and from the bundled ones."""
+"""The questions that sweeps answer, from a record worked out by hand and from the bundled ones."""
 
 import csv
 import io
 import json
 
 import numpy as np
-import param
-import plotly.graph_objects as go
 import pytest
 from hand_records import hand_run, write_record
 
 from workbench.errors import WorkbenchError
+from workbench.figures.lab.questions import question_figure
 from workbench.lab import results
 from workbench.lab.record import read_record
-from workbench.tasks.depo.earlier_answers import guess_from_earlier_answers
-from workbench.views.results import words
-from workbench.views.results.page import Results
-from workbench.views.results.question_tables import BLIND, leaking
-from workbench.views.results.questions import (
+from workbench.lab.results import bundled
+from workbench.lab.results import rows as words
+from workbench.lab.results.question_tables import BLIND, leaking
+from workbench.lab.results.questions import (
     QUESTIONS,
-    Question,
     answerable,
     missing_words,
     notes,
     recorded,
 )
+from workbench.tasks.depo.earlier_answers import guess_from_earlier_answers
 
 DRAWN = ["equal_tokens", "solved", "equal_flops", "flops", "seconds", "compute", "transfer"]
 SHARES = {("sleep", "1"): 0.2, ("sleep", "4"): 0.9, ("longer", "1"): 0.5}
@@ -70,8 +68,9 @@ def test_the_numbers_of_a_figure(dataset):
     assert len(rows) == 6 and all(row["count"] == 3 for row in rows)
     text = list(csv.DictReader(io.StringIO(words.csv_text(table))))
     assert text[0]["condition"] == "sleep, N = 1" and float(text[0]["mean"]) == 1.0
-    html = words.table_html(table, "label")
-    assert "0.92 [0.87, 0.97]" in html and "2 hops" in html, "t of two degrees: 4.30 x 0.0115"
+    head, *rows = words.means_rows(table)
+    assert head[2] == "2 hops"
+    assert rows[1][2] == "0.92 [0.87, 0.97]", "t of two degrees: 4.30 x 0.0115"
 
 
 def test_the_largest_difficulty_solved_seed_by_seed(dataset):
@@ -211,7 +210,7 @@ def test_what_is_learnt_with_the_same_compute_on_the_way(record):
     one = table.sel(condition="sleep, N = 1", difficulty=1)
     assert one["mean"].values[2:].tolist() == pytest.approx([0.5, 0.5, 1.0])
     assert one["spent"].values[2:].tolist() == [5e11, 5e11, 1e12]
-    figure = question("compute").draw(table, "light")
+    figure = question_figure(question("compute").figure, table)
     (line,) = [t for t in figure.data if t.name == "sleep, N = 1" and t.xaxis == "x"]
     assert list(line.hovertext)[1].startswith("sleep, N = 1, within 7.5e+11 FLOPs (5e+11 spent): ")
 
@@ -225,139 +224,6 @@ def test_where_time_or_compute_is_not_known_nothing_is_asked_of_it(record):
     assert "equal_flops" in names and not {"seconds", "compute"} & set(names)
 
 
-def test_the_page_draws_every_question_in_both_themes_with_the_papers_numbers(record):
-    page = shown(hand=record)
-    assert page.name_shown == "hand"
-    assert list(page.figures) == DRAWN, "no latency: it was measured on another task's model"
-    light = {name: pane.figure for name, pane in page.figures.items()}
-    page.dark = True
-    for name, figure in light.items():
-        assert figure["data"] and len(json.dumps(figure)) < 200_000
-        assert page.figures[name].figure["layout"] != figure["layout"]
-    html = told(page)
-    assert "By hand" in html and "9 training runs" in html and "c0ffee" in html
-    assert "What the paper reports" in html and "0.742" in html
-
-
-def shown(**records):
-    """Return the page, showing the first of these records."""
-    page = Results(records)
-    page.choose("")
-    return page
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Let figures be empty, where a page is looked at for something else."""
-    monkeypatch.setattr(Question, "draw", lambda *given: go.Figure())
-
-
-def test_resumed_runs_are_counted_after_the_seeds_which_are_those_of_all(record, dataset):
-    found = read_record(record)
-    found["runs"][0]["resumed"] = [{}]
-    html = words.about_html(found, dataset, "hand")
-    assert "9 training runs with seeds 0, 1, 2 (1 resumed); " in html
-
-
-@pytest.fixture
-def crossed(tmp_path, record):
-    """Return a record of two sizes of the ring: on 12 nodes every 2-hop share is 0.1 less."""
-    found = json.loads(record.read_text())
-    runs = []
-    for nodes, less in ((8, 0.0), (12, 0.1)):
-        for one in found["runs"]:
-            labels = one["labels"]
-            labels = {**labels, "axes": {"task.nodes": nodes},
-                      "identity": f"{labels['identity']}{nodes}"}  # fmt: skip
-            share = one["final"]["1"]["accuracy"]["2"] - less
-            final = {n: {"accuracy": {"1": 1.0, "2": share}, "exact": share} for n in ("1", "4")}
-            config = one["config"].replace("nodes = 8", f"nodes = {nodes}")
-            runs.append({**one, "labels": labels, "final": final, "config": config})
-    path = tmp_path / "crossed.json"
-    path.write_text(json.dumps({**found, "runs": runs}))
-    return path
-
-
-class Address(param.Parameterized):
-    """The page's address in the browser."""
-
-    search = param.String("")
-
-
-def two_hops(page):
-    table = page.tables["equal_flops"]
-    return float(table["mean"].sel(condition="sleep, N = 4", difficulty=2))
-
-
-def told(page):
-    return " ".join(str(getattr(part, "object", "")) for part in page._column)
-
-
-@pytest.mark.slow
-def test_a_further_axis_is_chosen_on_the_page(crossed, record, quick):
-    page = shown(crossed=crossed, hand=record)
-    choice = page.axes["task.nodes"]
-    assert choice.labels == ["8", "12"] and choice in page._column.objects
-    assert two_hops(page) == pytest.approx(0.92)
-    assert "9 training runs at task.nodes = 8 (of 18 runs in all)" in told(page)
-    choice.value = 12
-    assert two_hops(page) == pytest.approx(0.82) and page.axes["task.nodes"] is choice
-    assert "--axis task.nodes=12" in told(page)
-    button = page.buttons["equal_flops"]
-    button._on_press()
-    assert button.filename == "crossed-nodes12-equal-flops.csv" and button.serial == 1
-    assert button.content == page.csv("equal_flops") and "sleep, N = 4" in button.content
-    page.choose("hand")
-    assert page.axes == {} and two_hops(page) == pytest.approx(0.92)
-
-
-@pytest.mark.slow
-def test_an_address_names_the_value_of_an_axis(crossed, quick):
-    page = Results({"crossed": crossed})
-    page.location = Address()
-    page.choose("crossed", {"task.nodes": "12"})
-    assert page.axes["task.nodes"].value == 12
-    assert page.location.search == "?record=crossed&task.nodes=12"
-    page.choose("crossed", {"task.nodes": "9"})
-    assert page.axes["task.nodes"].value == 8
-    assert "no run with task.nodes = 9; 8 is shown" in told(page)
-
-
-def test_values_that_were_not_recorded_together_are_told_and_others_can_be_chosen(crossed, quick):
-    found = json.loads(crossed.read_text())
-    for number, one in enumerate(found["runs"]):
-        one["labels"]["axes"]["sleep.feed_back"] = number % 9 == 0
-    found["runs"] = [r for r in found["runs"] if list(r["labels"]["axes"].values()) != [12, False]]
-    crossed.write_text(json.dumps(found))
-    page = Results({"crossed": crossed})
-    page.choose("crossed", {"task.nodes": "12", "sleep.feed_back": "false"})
-    assert "expected one of" in told(page) and set(page.axes) == {"task.nodes", "sleep.feed_back"}
-    page.axes["task.nodes"].value = 8
-    assert page.tables
-
-
-def test_a_damaged_record_is_told_and_the_papers_numbers_stay(tmp_path):
-    broken = tmp_path / "broken.json"
-    broken.write_text("{")
-    page = shown(broken=broken)
-    html = told(page)
-    assert "is not valid JSON" in html and "What the paper reports" in html
-
-
-def test_one_run_answers_nothing_and_the_page_says_why(record):
-    found = json.loads(record.read_text())
-    record.write_text(json.dumps(found | {"runs": found["runs"][:1]}))
-    page = shown(hand=record)
-    assert page.figures == {} and "1 training run with seed 0;" in told(page)
-    assert "No question is answered yet" in told(page)
-    assert "finished so far: sleep, N = 1." in told(page)
-
-
-def test_without_records_the_page_says_how_to_make_one():
-    page = shown()
-    assert "workbench sweep" in page._column[0].object
-
-
 def test_a_record_of_another_schema(tmp_path):
     path = tmp_path / "old.json"
     path.write_text('{"schema": "sleep-results/0", "runs": []}')
@@ -365,7 +231,7 @@ def test_a_record_of_another_schema(tmp_path):
         read_record(path)
 
 
-@pytest.mark.parametrize("path", words.records().values(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", bundled.records().values(), ids=lambda path: path.stem)
 def test_the_bundled_records_answer_questions(path):
     record = read_record(path)
     data = results.dataset(record)
@@ -384,15 +250,15 @@ def test_latencies_by_arm_and_n(tmp_path, monkeypatch):
     place = tmp_path / "results" / "latency" / "depo-n8-any.json"
     place.parent.mkdir(parents=True)
     place.write_text(json.dumps({"machine": machine, "checkpoint": "x", "results": rows}))
-    monkeypatch.setattr(words, "data_folder", lambda: tmp_path)
-    data, said = words.latency()
+    monkeypatch.setattr(bundled, "data_folder", lambda: tmp_path)
+    data, said = bundled.latency()
     assert data["wake_ms_per_token"].sel(arm="wake_loop", n_test=4).values.tolist() == [4.0, 4.0]
     assert data["wake_ms_per_token"].sel(arm="sleep", n_test=4).values.tolist() == [1.0, 1.0]
     assert "paper, 2026-01-01; medians of 2" in said
 
 
 def test_the_bundled_latencies_are_complete():
-    found = words.latency()
+    found = bundled.latency()
     if found is None:
         pytest.skip("no latency is recorded")
     data, _ = found
