@@ -11,8 +11,9 @@ import xarray as xr
 from workbench.figures.lab import comparisons, experiments, solved
 from workbench.figures.theme import Theme
 
-FIGURES: Final[dict[str, tuple[Callable[..., go.Figure], Callable[[xr.Dataset], dict[str, Any]]]]]
-FIGURES = {
+Drawn = tuple[Callable[..., go.Figure], Callable[[xr.Dataset], dict[str, Any]]]
+
+FIGURES: Final[dict[str, Drawn]] = {
     "arm_comparison": (comparisons.arm_comparison, lambda t: {"chance": t["chance"]}),
     "accuracy_against_n": (experiments.accuracy_against_n, lambda t: {"chance": t["chance"]}),
     "accuracy_against_budget": (
