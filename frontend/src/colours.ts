@@ -7,9 +7,6 @@ export type Rgb = [number, number, number];
 
 export const FONT = table.font;
 
-/** Index of a series in the palette; each is one thing everywhere. */
-const GOOD = 2, BAD = 1;
-
 export function hex(colour: string): Rgb {
   return [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16)) as Rgb;
 }
@@ -67,10 +64,10 @@ export function inks(theme: Theme): { text: string; muted: string; paper: string
 
 /** Custom properties of a theme, for the style sheet. */
 export function variables(theme: Theme): string {
-  const ink = table.inks[theme], palette = table.palette[theme];
+  const ink = table.inks[theme], status = table.status[theme];
   const all = {
     ink: ink.text, muted: ink.muted, grid: ink.grid, paper: ink.paper, accent: ink.accent, neutral: ink.neutral,
-    good: palette[GOOD], bad: palette[BAD], scale: gradient(table.diverging[theme]),
+    good: status.good, bad: status.bad, scale: gradient(table.diverging[theme]),
     heat: gradient(table.sequential),
   };
   return Object.entries(all).map(([name, colour]) => `--${name}: ${colour};`).join(" ") + ` color-scheme: ${theme};`;

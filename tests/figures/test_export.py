@@ -148,8 +148,8 @@ def test_what_a_picture_cannot_hold_is_an_error(tmp_path):
     figure.layout.shapes[0].fillcolor = "#d1006c"
     with pytest.raises(ValueError, match="filled shape"):
         drawn(figure)
-    with pytest.raises(ValueError, match="marker hexagon"):
-        drawn(go.Figure([{"x": [0], "y": [1], "mode": "markers", "marker": {"symbol": "hexagon"}}]))
+    with pytest.raises(ValueError, match="marker bowtie"):
+        drawn(go.Figure([{"x": [0], "y": [1], "mode": "markers", "marker": {"symbol": "bowtie"}}]))
 
 
 def test_html_becomes_text():

@@ -12,7 +12,7 @@ import xarray as xr
 from workbench import dims
 from workbench.figures.marks import axis, coordinates, hover, rows_axis, scatter, shape
 from workbench.figures.matrix import cells
-from workbench.figures.theme import INKS, PALETTE, SEQUENTIAL, Theme, coloraxis, frame
+from workbench.figures.theme import INKS, SEQUENTIAL, STATUS, Theme, coloraxis, frame
 
 ROW = 27
 """Height of a query's row, pixels."""
@@ -114,7 +114,7 @@ def _bars(
     """Return the bars of right answers, their chance line, and their shares in figures."""
     rows, correct = np.arange(len(order)), ordered["correct"].values
     probability = ordered["right_probability"].values.astype(np.float32)
-    good, bad = PALETTE[theme][2], PALETTE[theme][1]
+    good, bad = STATUS["good"][theme], STATUS["bad"][theme]
     traces: list[dict[str, Any]] = [
         {
             "type": "bar",

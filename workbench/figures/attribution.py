@@ -13,7 +13,7 @@ from workbench import dims
 from workbench.figures.marks import axis, coordinates, hover, rows_axis
 from workbench.figures.matrix import numbered, two_digits
 from workbench.figures.panels import row_names
-from workbench.figures.theme import INKS, PALETTE, Theme, diverging, frame
+from workbench.figures.theme import DIVERGING, INKS, Theme, diverging, frame
 
 ROW: Final = 30
 """Height of a row, pixels."""
@@ -23,7 +23,7 @@ def attribution_bars(
     values: np.ndarray, names: Sequence[str], *, theme: Theme = "light"
 ) -> go.Figure:
     """Draw one bar a part, with its number, nats."""
-    ink, palette = INKS[theme], PALETTE[theme]
+    ink, (less, *_), more = INKS[theme], DIVERGING[theme][1:], DIVERGING[theme][-3]
     high = max(float(np.nanmax(values, initial=0.0)), 0.0)
     low = min(float(np.nanmin(values, initial=0.0)), 0.0)
     room = 0.14 * ((high - low) or 1.0)  # for the numbers
@@ -32,7 +32,7 @@ def attribution_bars(
         "orientation": "h",
         "x": coordinates(values),
         "y": coordinates(range(len(values))),
-        "marker": {"color": [palette[1] if v > 0 else palette[0] for v in values]},
+        "marker": {"color": [more if v > 0 else less for v in values]},
         "text": [two_digits(float(v)) for v in values],
         "textposition": "outside",
         "textfont": {"color": ink.text, "size": 12},

@@ -20,7 +20,7 @@ from workbench.figures.boundaries import (
     level_lines,
 )
 from workbench.figures.marks import hover, scatter
-from workbench.figures.theme import INKS, Theme, series
+from workbench.figures.theme import INKS, Theme, level_looks
 from workbench.figures.timeline import positions
 from workbench.tasks.phrases import level_words
 
@@ -118,9 +118,12 @@ def _right_lines(
 ) -> list[dict[str, Any]]:
     values = right.transpose(dims.WINDOW, dims.SLEEP_PASS, dims.QUERY).values
     lines = []
-    for number, level in enumerate(np.unique(difficulty).tolist()):
+    levels = np.unique(difficulty).tolist()
+    for level, look in zip(levels, level_looks(levels, theme), strict=True):
         name = level_words(level, difficulty_name)
         mean = values[:, :, difficulty == level].mean(axis=2)
-        line = boundary_line(mean, where, name, series(theme, number), 3)
+        line = boundary_line(
+            mean, where, name, (look["line"]["color"], look["marker"]["symbol"]), 3
+        )
         lines.append(line | {"legend": "legend2"})
     return lines

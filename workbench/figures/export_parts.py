@@ -34,6 +34,14 @@ MARKERS: Final = {
     "cross": "P",
     "star": "*",
     "x": "X",
+    "triangle-down": "v",
+    "triangle-left": "<",
+    "triangle-right": ">",
+    "pentagon": "p",
+    "hexagon": "h",
+    "hexagon2": "H",
+    "octagon": "8",
+    "diamond-tall": "d",
 }
 """Plotly's symbols; ``-open`` ones are drawn hollow."""
 

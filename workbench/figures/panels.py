@@ -11,7 +11,17 @@ import xarray as xr
 
 from workbench import dims
 from workbench.figures.marks import bars, heading, legend_below, panel_axes, point_words, scatter
-from workbench.figures.theme import INKS, Theme, axis_name, domains, frame, series
+from workbench.figures.theme import (
+    DASHES,
+    PALETTE,
+    STATUS,
+    Theme,
+    axis_name,
+    domains,
+    frame,
+    series,
+    styled,
+)
 from workbench.tasks.phrases import level_words
 
 ROW: Final = 210
@@ -23,19 +33,13 @@ LEGEND_ROW: Final = 21
 LEGEND_LETTERS: Final = 45
 """Most letters that an entry of a legend has room for."""
 COLUMNS: Final = 4
-DASHES: Final = ("solid", "dash", "dot", "dashdot")
-"""Series beyond the palette repeat colours with another dash."""
 CHANCE_DASHES: Final = ("dot", "dash", "dashdot", "longdash")
 
 
 def look(theme: Theme, number: int) -> dict[str, Any]:
-    """Return line and marker of the series `number`, distinct in colour, shape and dash."""
+    """Return line and marker of the series `number`; those beyond the palette differ in dash."""
     colour, symbol = series(theme, number)
-    dash = DASHES[number // 7 % len(DASHES)]
-    return {
-        "line": {"color": colour, "width": 2.2, "dash": dash},
-        "marker": {"symbol": symbol, "size": 7, "color": colour},
-    }
+    return styled(colour, symbol, DASHES[number // len(PALETTE[theme]) % len(DASHES)])
 
 
 def layout(
@@ -173,7 +177,7 @@ def chance_lines(
     traces: list[dict[str, Any]] = []
     if chance is None:
         return traces
-    ink = INKS[theme]
+    ink = STATUS["chance"][theme]
     for number, name in enumerate(chance[dims.CHANCE_LINE].values.tolist()):
         values = np.atleast_1d(chance.isel({dims.CHANCE_LINE: number}).values)
         values = values[~np.isnan(values)]
@@ -184,7 +188,7 @@ def chance_lines(
         along, across = [*ends], [low, low]
         if high - low >= 5e-4:
             along, across = [*ends, *ends[::-1]], [low, low, high, high]
-        filled = {"fill": "toself", "fillcolor": faint(ink.muted)} if len(across) > 2 else {}
+        filled = {"fill": "toself", "fillcolor": faint(ink)} if len(across) > 2 else {}
         dash = CHANCE_DASHES[number % len(CHANCE_DASHES)]
         traces.append(
             scatter(
@@ -195,7 +199,7 @@ def chance_lines(
                 legendgroup=f"chance {name}",
                 legendrank=2000 + number,
                 showlegend=panel == 0,
-                line={"color": ink.muted, "width": 1.4, "dash": dash},
+                line={"color": ink, "width": 1.4, "dash": dash},
                 hoverinfo="text",
                 hovertext=f"chance, {name}: {words}",
                 **filled,

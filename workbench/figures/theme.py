@@ -1,7 +1,15 @@
-"""The look of every figure: two colour maps, one palette, one font, light and dark."""
+"""The look of every figure, light and dark: colour maps, one colour for one thing, one font.
+
+`ARMS`, `LEVELS` and `STATUS` are the table of colours: every figure and page takes them from here,
+and ``frontend/src/colours.json`` is `table` as JSON. `PALETTE` is for series without a colour of
+their own, such as heads and baselines. No colour stands for two things.
+"""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final, Literal, NamedTuple
 
@@ -32,14 +40,79 @@ DIVERGING: Final[dict[Theme, tuple[str, ...]]] = {
 }  # fmt: skip
 """Blue below zero, orange above, the page's own tone at zero; told apart by all colour visions."""
 
-PALETTE: Final[dict[Theme, tuple[str, ...]]] = {
-    "light": ("#0072b2", "#d55e00", "#009e73", "#b0578d", "#56b4e9", "#a87300", "#4d4d4d"),
-    "dark": ("#56b4e9", "#ff8c42", "#2fc79a", "#e39cc4", "#9fd3f5", "#f0b93a", "#cfcfcf"),
-}
-"""Okabe and Ito's colours, lighter on dark ground."""
+Pair = dict[Theme, str]
 
-SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x")
-"""Markers that go with `PALETTE`, so that colour is never the only cue."""
+
+def _pair(light: str, dark: str) -> Pair:
+    return {"light": light, "dark": dark}
+
+
+ARMS: Final[dict[str, Pair]] = {
+    "sleep": _pair("#0072b2", "#56b4e9"),
+    "random_n": _pair("#1098b8", "#7be0ff"),
+    "deeper": _pair("#9d5208", "#f79b54"),
+    "wider": _pair("#9a8f05", "#e7d704"),
+    "longer": _pair("#03580e", "#5cad5c"),
+    "wake_loop": _pair("#ba0376", "#ff86bf"),
+    "retained_cache": _pair("#623f06", "#cc860d"),
+    "never_written": _pair("#747798", "#bcc0e4"),
+    "sliding": _pair("#006756", "#0ac0a2"),
+    "rewrite_only": _pair("#8a0016", "#f65b5a"),
+    "think_only": _pair("#bd31bd", "#fe97fc"),
+    "no_fast_weights": _pair("#837b58", "#cdc49f"),
+    "loop_upper": _pair("#035065", "#07a7d0"),
+    "loop_middle": _pair("#077783", "#5bc6d5"),
+    "rule_delta": _pair("#685bfc", "#b7bdfd"),
+    "rule_delta_negative": _pair("#7b046a", "#dc61c3"),
+    "rule_mamba2": _pair("#6b6f03", "#b8be03"),
+    "rule_linear_attention": _pair("#4f9f77", "#96e7bc"),
+    "rule_jet": _pair("#843d56", "#d98ba3"),
+}
+"""Of each arm of `workbench.lab.arms`."""
+
+OTHER_ARMS: Final[tuple[Pair, ...]] = (
+    _pair("#a98082", "#f2c6c7"),
+    _pair("#f13286", "#febed0"),
+    _pair("#8100b1", "#ce7afe"),
+    _pair("#573e55", "#a88ca7"),
+    _pair("#ba5277", "#fda6c0"),
+    _pair("#4b30d2", "#9499ff"),
+)
+"""Of arms that other packages add, and of those whose name says more than the arm."""
+
+LEVELS: Final[tuple[Pair, ...]] = (
+    _pair("#e0609a", "#fed5e3"),
+    _pair("#cc59a6", "#feb7e2"),
+    _pair("#a949a6", "#fa94f4"),
+    _pair("#863aa2", "#d889f6"),
+    _pair("#632c99", "#b480f3"),
+    _pair("#421c8d", "#8e77ec"),
+)
+"""Of difficulties 1, 2, ... (hops, steps, depth); harder ones are darker."""
+
+STATUS: Final[dict[str, Pair]] = {
+    "good": _pair("#009e73", "#2fc79a"),
+    "bad": _pair("#d55e00", "#ff8c42"),
+    "running": _pair("#a87300", "#f0b93a"),
+    "stopped": _pair("#6b727e", "#b4bcc9"),
+    "chance": _pair("#5a626c", "#a8b1bb"),
+}
+"""Right and wrong, finished and failed (good, bad); runs at work, and those stopped; chance."""
+
+PALETTE: Final[dict[Theme, tuple[str, ...]]] = {
+    "light": ("#1b6d3d", "#b0578d", "#c26f00", "#5b4a9c", "#7a7d00", "#a03a3a", "#4d4d4d"),
+    "dark": ("#6fd08c", "#e39cc4", "#ffb454", "#b3a4f2", "#d5d860", "#f08d8d", "#cfcfcf"),
+}
+"""Of series by number."""
+
+SYMBOLS: Final = (
+    "circle", "square", "diamond", "triangle-up", "cross", "star", "x", "triangle-down",
+    "pentagon", "hexagon", "octagon", "triangle-left", "triangle-right", "hexagon2", "diamond-tall",
+)  # fmt: skip
+"""Markers, so that colour is never the only cue."""
+
+DASHES: Final = ("solid", "dash", "dot", "dashdot")
+"""What tells series of one colour apart."""
 
 
 class Inks(NamedTuple):
@@ -67,7 +140,63 @@ def scale(colours: tuple[str, ...]) -> list[tuple[float, str]]:
 def series(theme: Theme, index: int) -> tuple[str, str]:
     """Return colour and marker of the series number `index`."""
     palette = PALETTE[theme]
-    return palette[index % len(palette)], SYMBOLS[index % len(SYMBOLS)]
+    return palette[index % len(palette)], SYMBOLS[index % len(palette)]
+
+
+def styled(colour: str, symbol: str, dash: str = "solid") -> dict[str, Any]:
+    """Return line and marker of a series."""
+    return {
+        "line": {"color": colour, "width": 2.2, "dash": dash},
+        "marker": {"symbol": symbol, "size": 7, "color": colour},
+    }
+
+
+def arm_looks(arms: Sequence[str], theme: Theme) -> list[dict[str, Any]]:
+    """Return line and marker of each series by its arm; those of one arm differ in their dash.
+
+    Arms are named as in results, ``longer@4`` and ``random_n 1-4`` too.
+    """
+    known, names = list(ARMS), [re.split("[@ ]", arm)[0] for arm in arms]
+    names = [name if name in ARMS else arm for name, arm in zip(names, arms, strict=True)]
+    others = [name for name in dict.fromkeys(names) if name not in ARMS]
+    seen: Counter[str] = Counter()
+    looks = []
+    for name in names:
+        place = known.index(name) if name in ARMS else len(ARMS) + others.index(name)
+        colours = [*ARMS.values(), *OTHER_ARMS]
+        again = seen[name] + max(place - len(ARMS), 0) // len(OTHER_ARMS)
+        pair = colours[place] if place < len(colours) else OTHER_ARMS[place % len(OTHER_ARMS)]
+        looks.append(
+            styled(pair[theme], SYMBOLS[place % len(SYMBOLS)], DASHES[again % len(DASHES)])
+        )
+        seen[name] += 1
+    return looks
+
+
+def level_looks(levels: Sequence[Any], theme: Theme) -> list[dict[str, Any]]:
+    """Return line and marker of each difficulty; of groups, which have names, by their place."""
+    looks = []
+    for place, level in enumerate(levels):
+        number = int(level) - 1 if str(level).isdecimal() and int(level) else place
+        again, index = divmod(number, len(LEVELS))
+        symbol = SYMBOLS[number % len(SYMBOLS)]
+        looks.append(styled(LEVELS[index][theme], symbol, DASHES[again % len(DASHES)]))
+    return looks
+
+
+def table() -> dict[str, Any]:
+    """Return every colour and the font as plain data: what the front end is built with."""
+    themes: tuple[Theme, ...] = ("light", "dark")
+    return {
+        "font": FONT,
+        "sequential": SEQUENTIAL,
+        "diverging": DIVERGING,
+        "palette": PALETTE,
+        "inks": {name: ink._asdict() for name, ink in INKS.items()},
+        "arms": {theme: {name: pair[theme] for name, pair in ARMS.items()} for theme in themes},
+        "levels": {theme: [pair[theme] for pair in LEVELS] for theme in themes},
+        "status": {theme: {name: pair[theme] for name, pair in STATUS.items()} for theme in themes},
+    }
 
 
 @cache

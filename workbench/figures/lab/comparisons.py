@@ -26,13 +26,12 @@ from workbench.figures.panels import (
     interval_words,
     layout,
     lines_in,
-    look,
     of_level,
     points_of,
     row_names,
     titles_of,
 )
-from workbench.figures.theme import INKS, SEQUENTIAL, Theme, coloraxis
+from workbench.figures.theme import INKS, SEQUENTIAL, Theme, arm_looks, coloraxis
 
 ARM_ROW: Final = 26
 """Height of an arm's row, pixels."""
@@ -63,8 +62,7 @@ def arm_comparison(
     names = [str(name) for name in summary[dims.CONDITION].values]
     rows = np.arange(len(names))
     family = summary["family"].values.tolist() if "family" in summary.coords else names
-    numbers = [list(dict.fromkeys(family)).index(name) for name in family]
-    looks = [look(theme, number)["marker"] for number in numbers]
+    looks = [look["marker"] for look in arm_looks(family, theme)]
     ends = (-0.6, len(names) - 0.4)
     traces: list[dict[str, Any]] = []
     for panel, level in enumerate(summary[dims.DIFFICULTY].values):

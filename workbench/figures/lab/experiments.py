@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +21,7 @@ from workbench.figures.panels import (
     points,
     titles_of,
 )
-from workbench.figures.theme import Theme
+from workbench.figures.theme import Theme, arm_looks, level_looks
 
 LATENCIES: Final = (
     ("sleep_ms_per_window", "Sleep, per window", "ms per window"),
@@ -53,6 +53,7 @@ def accuracy_against_n(
     x_axis = n_axis(summary[dims.PASSES].values, "N (sleep passes)")
     first, last = x_axis["range"]
     ends = (10**first, 10**last) if x_axis["type"] == "log" else (first, last)
+    looks = level_looks(summary[dims.DIFFICULTY].values.tolist(), theme)
     traces: list[dict[str, Any]] = []
     for panel in range(len(titles)):
         traces += chance_lines(chance, ends, panel, theme)
@@ -60,7 +61,7 @@ def accuracy_against_n(
             one = summary.isel({dims.ARM: panel, dims.DIFFICULTY: number})
             x = one[dims.PASSES].values
             hover = [f"N = {n:g}, {name}" for n in x.tolist()]
-            traces.append(points(x, one, name, hover, number, panel, theme))
+            traces.append(points(x, one, name, hover, number, panel, theme, **looks[number]))
     entries = len(names) + lines_in(chance)
     y_axis = score_axis(measure)
     return go.Figure(traces, layout(titles, x_axis, y_axis, theme, entries=entries))
@@ -98,7 +99,9 @@ def accuracy_against_flops(
             yield name, spent[where], one, hover
 
     known = spent[~np.isnan(spent)]
-    return _against_cost(summary, series, known, "FLOPs", difficulty_name, chance, measure, theme)
+    looks = arm_looks(families, theme)
+    end = difficulty_name, chance, measure, theme
+    return _against_cost(summary, series, looks, known, "FLOPs", *end)
 
 
 def accuracy_against_budget(
@@ -129,12 +132,16 @@ def accuracy_against_budget(
             ]
             yield str(name), budgets, one, hover
 
-    return _against_cost(summary, series, budgets, unit, difficulty_name, chance, measure, theme)
+    families = summary["family"] if "family" in summary.coords else summary[dims.CONDITION]
+    looks = arm_looks(families.values.tolist(), theme)
+    end = difficulty_name, chance, measure, theme
+    return _against_cost(summary, series, looks, budgets, unit, *end)
 
 
 def _against_cost(
     summary: xr.Dataset,
     series: Callable[[int], Iterator[tuple[str, np.ndarray, xr.Dataset, list[str]]]],
+    looks: Sequence[dict[str, Any]],
     costs: np.ndarray,
     unit: str,
     difficulty_name: str,
@@ -149,7 +156,7 @@ def _against_cost(
     for panel, level in enumerate(summary[dims.DIFFICULTY].values):
         traces += chance_lines(of_level(chance, level), ends, panel, theme)
         for number, (name, x, one, hover) in enumerate(series(panel)):
-            traces.append(points(x, one, name, hover, number, panel, theme))
+            traces.append(points(x, one, name, hover, number, panel, theme, **looks[number]))
             lines = number + 1
     more = {"range": list(ends), "exponentformat": "power", "nticks": 5}
     x_axis = axis(f"training ({unit})", grid=True, **more)
@@ -166,6 +173,7 @@ def latency_against_n(latency: xr.Dataset, *, theme: Theme = "light") -> go.Figu
       repeat]``; NaN where not measured (nothing was slept on). ``title (arm)`` if arms have one.
     """
     names = titles_of(latency, dims.ARM, "")
+    looks = arm_looks(latency[dims.ARM].values.tolist(), theme)
     traces: list[dict[str, Any]] = []
     for panel, (variable, _, unit) in enumerate(LATENCIES):
         values = latency[variable].transpose(dims.ARM, dims.N_TEST, dims.REPEAT).values
@@ -180,7 +188,7 @@ def latency_against_n(latency: xr.Dataset, *, theme: Theme = "light") -> go.Figu
                 f"{name}, N = {n:g}: median {m:.3g} {unit} (half: {a:.3g} to {b:.3g})"
                 for n, m, a, b in zip(x, median, low, high, strict=True)
             ]
-            more = {"error_y": bars(median, low, high), **point_words(words)}
+            more = {"error_y": bars(median, low, high), **point_words(words), **looks[number]}
             traces.append(line(x, median, name, number, panel, theme, **more))
     x_axis = n_axis(latency[dims.N_TEST].values, "N (sleep passes)")
     y = [axis(unit, grid=True, rangemode="tozero", nticks=6) for _, _, unit in LATENCIES]

@@ -12,7 +12,7 @@ import xarray as xr
 from workbench import dims
 from workbench.figures.marks import axis, hover, scatter, score_axis
 from workbench.figures.panels import chance_lines, faint, layout, lines_in, look, of_level
-from workbench.figures.theme import Theme
+from workbench.figures.theme import Theme, arm_looks, level_looks
 from workbench.tasks.phrases import level_words
 
 Against = Literal["step", "flops", "seconds"]
@@ -73,13 +73,15 @@ def learning_curves(
     single = len(names) == 1
     most = _most(curves, len(names) * (1 + len(levels)))
     every = {name: ceil(_points(curves[name], kind.step) / most) for name, kind in KINDS.items()}
+    families = curves["family"] if "family" in curves.coords else curves[dims.CONDITION]
+    looks = level_looks(levels, theme) if single else arm_looks(families.values.tolist(), theme)
     traces: list[dict[str, Any]] = []
     reach = _reach(curves, against)
     for number, name in enumerate(names):
         one = _thin(curves.isel({dims.CONDITION: number}), "loss", every["loss"])
         # for one condition the legend is of difficulties, so the loss has its own colour
-        number, label = (6, "loss") if single else (number, name)
-        traces += _series(one, "loss", against, label, number, 0, theme)
+        own = (look(theme, 6), "loss") if single else (looks[number], name)
+        traces += _series(one, "loss", against, *own, number, 0)
     for column, level in enumerate(levels):
         panel = 1 if single else 1 + column
         here = of_level(chance, level)
@@ -92,7 +94,7 @@ def learning_curves(
             one = _thin(curves.isel(at), "accuracy", every["accuracy"])
             if single:
                 number, name = column, words[column]
-            traces += _series(one, "accuracy", against, name, number, panel, theme)
+            traces += _series(one, "accuracy", against, looks[number], name, number, panel)
     # of the runs: the band of two seeds would take the panel for itself
     highest = float(curves["loss"].fillna(0.0).max()) if curves["loss"].size else 0.0
     reaches = {"range": [0, 1.05 * highest]} if highest else {}
@@ -114,10 +116,15 @@ def learning_curves(
 
 
 def _series(
-    one: xr.Dataset, name: str, against: Against, label: str, number: int, panel: int, theme: Theme
+    one: xr.Dataset,
+    name: str,
+    against: Against,
+    style: dict[str, Any],
+    label: str,
+    number: int,
+    panel: int,
 ) -> list[dict[str, Any]]:
     """Return thin seeds, the band and the mean of one series; empty where nothing is known."""
-    style = look(theme, number)
     colour = style["line"]["color"]
     seeds = one[name].transpose(dims.SEED, ...)
     if not seeds.notnull().any():

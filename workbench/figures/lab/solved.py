@@ -10,8 +10,8 @@ import xarray as xr
 
 from workbench import dims
 from workbench.figures.marks import axis, point_words, scatter
-from workbench.figures.panels import layout, look, n_axis, points, titles_of
-from workbench.figures.theme import INKS, Theme
+from workbench.figures.panels import layout, n_axis, points, titles_of
+from workbench.figures.theme import INKS, Theme, arm_looks
 from workbench.tasks.phrases import level_words
 
 APART: Final = 0.0045
@@ -38,13 +38,14 @@ def largest_solved_against_n(
     x_axis = n_axis(table[dims.PASSES].values, "N (sleep passes, or matched to so many; log scale)")
     traces: list[dict[str, Any]] = [_ceiling(x_axis["range"], hardest, difficulty_name, theme)]
     middle = (len(names) - 1) / 2
+    looks = arm_looks(table[dims.ARM].values.tolist(), theme)
     for number, name in enumerate(names):
         line = table.isel({dims.ARM: number})
         place = line[dims.PASSES].values * 10 ** (APART * (number - middle))
         hover = [f"N = {n:g}, {name}" for n in line[dims.PASSES].values.tolist()]
-        more = {"legendrank": None, "showlegend": None}
+        more = {"legendrank": None, "showlegend": None, **looks[number]}
         traces.append(points(place, line, name, hover, number, 0, theme, **more))
-        traces.append(_rings(place, line, name, number, theme))
+        traces.append(_rings(place, line, name, looks[number]["line"]["color"]))
     y = axis(
         f"largest difficulty solved ({difficulty_name})",
         grid=True,
@@ -54,9 +55,7 @@ def largest_solved_against_n(
     return go.Figure(traces, layout([""], x_axis, y, theme, entries=len(names) + 1, row=HEIGHT))
 
 
-def _rings(
-    place: np.ndarray, line: xr.Dataset, name: str, number: int, theme: Theme
-) -> dict[str, Any]:
+def _rings(place: np.ndarray, line: xr.Dataset, name: str, ink: str) -> dict[str, Any]:
     """Return each seed of an arm as a ring; seeds at one place share one line of hover text."""
     values = line["by_seed"].transpose(dims.PASSES, dims.SEED).values
     x, y, words = [], [], []
@@ -66,7 +65,6 @@ def _rings(
             y.append(level)
             seeds = f"{many} seed{'' if many == 1 else 's'}"
             words.append(f"N = {n:g}, {name}: {level:g} in {seeds}")
-    ink = look(theme, number)["line"]["color"]
     return scatter(
         x,
         y,

@@ -19,7 +19,7 @@ from workbench.figures.boundaries import (
 )
 from workbench.figures.marks import note
 from workbench.figures.panels import CHANCE_DASHES
-from workbench.figures.theme import INKS, Theme, series
+from workbench.figures.theme import INKS, Theme, level_looks
 from workbench.figures.timeline import positions
 from workbench.tasks.phrases import level_words
 
@@ -44,6 +44,7 @@ def lens_over_passes(
     where = positions(passes)
     levels = lens[dims.DIFFICULTY].values.tolist()
     word = str(lens.attrs.get("difficulty_name", "difficulty"))
+    looks = level_looks(levels, theme)
     traces: list[dict[str, Any]] = []
     for column, name in enumerate(("accuracy", "log_prob")):
         ends = [f"{name}{end}" for end in ("", "_low", "_high")]
@@ -55,7 +56,7 @@ def lens_over_passes(
                 mean[number],
                 [x + apart for x in where],
                 level_words(level, word),
-                series(theme, number),
+                (looks[number]["line"]["color"], looks[number]["marker"]["symbol"]),
                 column,
                 interval=(low[number], high[number]),
             )
