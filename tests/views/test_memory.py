@@ -10,6 +10,7 @@ from workbench.errors import WorkbenchError
 from workbench.figures.theme import BYTES
 from workbench.instruments.linear import CONVENTIONS
 from workbench.instruments.provenance import contribution_norms
+from workbench.theatre.csv_text import csv_of
 from workbench.theatre.problem import drawn_batch
 from workbench.trace import origin_of, record, save_trace
 from workbench.views.cursor.cursor import URL, Cursor, TraceCursor
@@ -17,7 +18,6 @@ from workbench.views.cursor.traces import TraceStore
 from workbench.views.memory import readings
 from workbench.views.memory.cards import INSTRUMENTS
 from workbench.views.memory.page import Memory
-from workbench.views.parts.csv_text import csv_of
 from workbench.views.stepper.page import Stepper
 
 

@@ -1,7 +1,8 @@
-"""What the front end asks of a host: another example, own input, another N, a head's states.
+"""What the front end asks of a host: another example, own input, another N, what a lens shows.
 
-An ask is plain data, an answer is a container or one line on what is wrong and at which field.
-Knows no host. Scenes are kept by the content of model and question, in bounded caches.
+An ask is plain data; an answer is a container, plain data, or one line on what is wrong and at
+which field. Knows no host. What is made is kept by the content of model and question, in bounded
+caches.
 """
 
 from __future__ import annotations
@@ -16,21 +17,17 @@ import xarray as xr
 from workbench import dims
 from workbench.config import load_experiment
 from workbench.errors import WorkbenchError
+from workbench.files import stamp
 from workbench.once_cache import OnceCache
 from workbench.tasks import task as make_task
+from workbench.theatre import instruments
 from workbench.theatre.container import encode
-from workbench.theatre.problem import (
-    EXAMPLES,
-    MOST_PASSES,
-    Problem,
-    drawn,
-    first_passes,
-    misfit,
-    trained_range,
-    typed,
-)
-from workbench.theatre.recording import Recording, of_trace, read_example
-from workbench.theatre.scene import digest_of, head_of, scene_of
+from workbench.theatre.problem import EXAMPLES, MOST_PASSES, trained_range
+from workbench.theatre.recording import Layout, Recording, of_trace, read_example
+from workbench.theatre.scene import digest_of, head_of, is_large, scene_of
+from workbench.theatre.study import Study, results, study_of
+from workbench.theatre.traces import OWN, own_trace, own_traces, read_trace
+from workbench.theatre.wish import Wish, Wrong, problem_of, whole, wish_of
 from workbench.trace import origin_of
 
 if TYPE_CHECKING:
@@ -38,87 +35,114 @@ if TYPE_CHECKING:
 
 SCENES: Final = 48
 """Scenes that are kept; one of a bundled model takes about 0.1 MB, none more than 5 MB."""
+RECORDINGS: Final = 12
+"""Recordings of scenes that hold all states; one of a bundled model takes about 1 MB."""
 LARGE: Final = 2
 """Recordings of large scenes that are kept, as heads of them are asked for one by one."""
 HEADS: Final = 64
 """States of single heads that are kept."""
-LONGEST: Final = 20_000
-"""Most characters of own input, or of its queries."""
-MOST_SEED: Final = 2**32 - 1
+SEEDS: Final = 4
+"""Seeds of which the traces of all examples are kept, with what was found in them."""
+TRACES: Final = 2
+"""The user's own traces that are kept."""
 CHOOSE: Final = "choose its example again"
 TAKE: Final = "show the checkpoint that it was recorded from instead"
 
+Progress = Callable[[int, int, str], None]
+"""Called with what is done, of how much, and its unit."""
+Kind = Callable[[Mapping[str, Any], Progress], bytes | dict[str, Any]]
+"""Answers asks of one kind: with a container, or with plain data."""
+
 
 class Answer(NamedTuple):
-    """A container, or one line on what is wrong and the field of the ask it is about."""
+    """A container or plain data; or one line on what is wrong, and the field it is about."""
 
     data: bytes = b""
+    result: dict[str, Any] | None = None
     problem: str = ""
     field: str = ""
 
 
-class Wrong(WorkbenchError):
-    """One field of an ask is wrong."""
-
-    def __init__(self, field: str, given: str, expected: str, fix: str) -> None:
-        super().__init__(given, expected, fix)
-        self.field = field
-
-    @classmethod
-    def of(cls, field: str, error: WorkbenchError) -> Wrong:
-        """Return an error as one about a field."""
-        return cls(field, error.given, error.expected, error.fix)
-
-
-class Wish(NamedTuple):
-    """The sleep that is asked for."""
-
-    name: str
-    seed: int
-    example: int
-    input: str
-    queries: str
-    passes: int
-
-
 class Asks:
-    """Answers of checkpoints, which `load` finds by name; shared by all sessions of a host."""
+    """Answers of checkpoints, which `load` finds by name; shared by all sessions of a host.
 
-    def __init__(self, load: Callable[[str], Checkpoint]) -> None:
-        self._load = load
+    `traces` returns the folder of the user's own traces, or None.
+    """
+
+    def __init__(
+        self, load: Callable[[str], Checkpoint], traces: Callable[[], Path | None] = lambda: None
+    ) -> None:
+        self._load, self._folder = load, traces
+        self._kinds: dict[str, Kind] = {
+            "scene": lambda ask, _: self.scene(ask),
+            "states": self._states,
+            "instrument": self._instrument,
+        }
         self._scenes = OnceCache(SCENES)
-        self._large = OnceCache(LARGE)
+        self._newest, self._large = OnceCache(LARGE), OnceCache(LARGE)
+        self._recordings, self._studies = OnceCache(RECORDINGS), OnceCache(RECORDINGS)
         self._heads = OnceCache(HEADS)
+        self._seeds = OnceCache(SEEDS)
+        self._traces = OnceCache(TRACES)
         self._wishes: dict[str, Wish] = {}
 
-    def answer(self, ask: Mapping[str, Any]) -> Answer:
+    def answer(self, ask: Mapping[str, Any], progress: Progress | None = None) -> Answer:
         """Answer an ask; errors are part of the answer, never raised."""
-        return _answered(ask, {"scene": self.scene, "states": self._states})
+        try:
+            own = self._own(ask)
+        except WorkbenchError as error:
+            return _failed(Wrong.of("model", error))
+        if own is not None:
+            return own.answer(ask, progress)
+        return _answered(ask, self._kinds, progress)
 
     def scene(self, ask: Mapping[str, Any]) -> bytes:
         """Return the scene that is asked for; raises WorkbenchError where something is wrong."""
         checkpoint = self._checkpoint(ask)
         wish = wish_of(ask, checkpoint)
-        data, digest, large = self._scenes.get(
-            (wish, checkpoint.identity), lambda: self._made(checkpoint, wish)
-        )
+
+        def made() -> tuple[bytes, str, bool]:
+            scene = scene_of(self.recording(checkpoint, wish))
+            return encode(scene), scene.header["digest"], bool(scene.header["asked"])
+
+        data, digest, large = self._scenes.get((wish, checkpoint.identity), made)
         if large:
             self._wishes = dict([*self._wishes.items(), (digest, wish)][-SCENES:])
         return data
 
-    def _states(self, ask: Mapping[str, Any]) -> bytes:
-        layer, head = (_whole(ask, name, 0, 2**31) for name in ("layer", "head"))
+    def recording(self, checkpoint: Checkpoint, wish: Wish) -> Recording:
+        """Return a checkpoint's sleep as asked for; raises Wrong where own input does not fit."""
+        key = (wish, checkpoint.identity)
+        kept: Recording | None = self._recordings.known(key) or self._large.known(key)
+        if kept is not None:
+            return kept
+        found = self._newest.get(key, lambda: read_wish(checkpoint, wish))
+        large = is_large(found.trace, Layout.of(found.trace))
+        return (self._large if large else self._recordings).get(key, lambda: found)
+
+    def _states(self, ask: Mapping[str, Any], progress: Progress) -> bytes:
+        layer, head = (whole(ask, name, 0, 2**31) for name in ("layer", "head"))
         checkpoint = self._checkpoint(ask)
         wish = self._wishes.get(str(ask.get("digest")))
         if wish is None:
             raise Wrong("digest", "a sleep that is not kept any more", "a recent one", CHOOSE)
-        key = (wish, checkpoint.identity)
+        key = (wish, checkpoint.identity, layer, head)
+        return self._heads.get(
+            key, lambda: encode(head_of(self.recording(checkpoint, wish), layer, head))
+        )
 
-        def states() -> bytes:
-            recording = self._large.get(key, lambda: read_wish(checkpoint, wish))
-            return encode(head_of(recording, layer, head))
+    def _instrument(self, ask: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+        checkpoint = self._checkpoint(ask)
+        wish = wish_of(ask, checkpoint)
+        of = (wish._replace(example=-1), checkpoint.identity)
+        shared = self._seeds.get(of, results)
 
-        return self._heads.get((key, layer, head), states)
+        def study() -> Study:
+            recording = self.recording(checkpoint, wish)
+            return study_of(recording, checkpoint.model, wish.seed, shared)
+
+        found = self._studies.get((wish, checkpoint.identity), study)
+        return instruments.answer(found, ask)
 
     def _checkpoint(self, ask: Mapping[str, Any]) -> Checkpoint:
         name = ask.get("name")
@@ -129,43 +153,66 @@ class Asks:
         except WorkbenchError as error:
             raise Wrong.of("model", error) from None
 
-    def _made(self, checkpoint: Checkpoint, wish: Wish) -> tuple[bytes, str, bool]:
-        recording = read_wish(checkpoint, wish)
-        scene = scene_of(recording)
-        large = bool(scene.header["asked"])
-        if large:
-            self._large.get((wish, checkpoint.identity), lambda: recording)
-        return encode(scene), scene.header["digest"], large
+    def _own(self, ask: Mapping[str, Any]) -> TraceAsks | None:
+        """Return what answers for one of the user's own traces, if that is asked for."""
+        name = ask.get("name") if isinstance(ask, Mapping) else None
+        if not isinstance(name, str) or not name.startswith(OWN):
+            return None
+        path = own_trace(name, self._folder())
+        return self._traces.get((path, stamp(path)), lambda: TraceAsks(read_trace(path), name))
 
 
 class TraceAsks:
-    """Answers of one trace: its examples, at the N it was recorded with."""
+    """Answers of one trace: its examples, at the N it was recorded with.
 
-    def __init__(self, trace: xr.DataTree) -> None:
-        self.trace = trace
+    `name` is that of the user's own trace among the models of a host.
+    """
+
+    def __init__(self, trace: xr.DataTree, name: str = "") -> None:
+        self.trace, self.name = trace, name
         self.examples = int(trace.sizes[dims.EXAMPLE])
+        self._kinds: dict[str, Kind] = {
+            "scene": lambda ask, _: self.scene(ask),
+            "states": self._states,
+            "instrument": self._instrument,
+        }
+        self._studies, self._shared = OnceCache(RECORDINGS), results()
 
-    def answer(self, ask: Mapping[str, Any]) -> Answer:
+    def answer(self, ask: Mapping[str, Any], progress: Progress | None = None) -> Answer:
         """Answer an ask; errors are part of the answer, never raised."""
-        return _answered(ask, {"scene": self.scene, "states": self._states})
+        return _answered(ask, self._kinds, progress)
 
     def scene(self, ask: Mapping[str, Any]) -> bytes:
         """Return the scene that is asked for; raises WorkbenchError where something is wrong."""
+        found = scene_of(of_trace(self.trace, self._example(ask)))
+        if self.name:
+            title = f"{self.name}, a sleep of {found.header['model']['title']}"
+            found.header["model"] |= {"name": self.name, "title": title}
+        return encode(found)
+
+    def _example(self, ask: Mapping[str, Any]) -> int:
         for field in ("input", "queries"):
             if ask.get(field):
                 raise Wrong(field, f"{field} for a trace", "none: it was recorded before", TAKE)
         passes = int(self.trace.attrs["n_sleep"])
         if ask.get("N") not in (None, passes):
             raise Wrong("N", f"N = {ask['N']!r:.40} of a trace", f"{passes}, as recorded", TAKE)
-        example = _whole(ask, "example", 0, self.examples - 1)
-        return encode(scene_of(of_trace(self.trace, example)))
+        return whole(ask, "example", 0, self.examples - 1, default=0)
 
-    def _states(self, ask: Mapping[str, Any]) -> bytes:
-        layer, head = (_whole(ask, name, 0, 2**31) for name in ("layer", "head"))
+    def _states(self, ask: Mapping[str, Any], progress: Progress) -> bytes:
+        layer, head = (whole(ask, name, 0, 2**31) for name in ("layer", "head"))
         example = self._by_digest.get(str(ask.get("digest")))
         if example is None:
             raise Wrong("digest", "a sleep that is not in the trace", "one of it", CHOOSE)
         return encode(head_of(of_trace(self.trace, example), layer, head))
+
+    def _instrument(self, ask: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+        example = self._example(ask)
+
+        def study() -> Study:
+            return Study(of_trace(self.trace, example), lambda: self.trace, None, self._shared)
+
+        return instruments.answer(self._studies.get(example, study), ask)
 
     @cached_property
     def _by_digest(self) -> dict[str, int]:
@@ -175,44 +222,21 @@ class TraceAsks:
 
 
 def _answered(
-    ask: Mapping[str, Any], known: Mapping[str, Callable[[Mapping[str, Any]], bytes]]
+    ask: Mapping[str, Any], known: Mapping[str, Kind], progress: Progress | None
 ) -> Answer:
     what = ask.get("what") if isinstance(ask, Mapping) else None
     if not isinstance(what, str) or what not in known:
         return Answer(problem=f"this host cannot answer {what!r:.60}", field="what")
     try:
-        return Answer(known[what](ask))
+        found = known[what](ask, progress or (lambda done, total, unit: None))
     except WorkbenchError as error:
-        line = " ".join(str(error).split())
-        return Answer(problem=line, field=error.field if isinstance(error, Wrong) else "")
+        return _failed(error)
+    return Answer(found) if isinstance(found, bytes) else Answer(result=found)
 
 
-def wish_of(ask: Mapping[str, Any], checkpoint: Checkpoint) -> Wish:
-    """Return the sleep that an ask names; raises Wrong where a field is out of range."""
-    given: dict[str, str] = {}
-    for field in ("input", "queries"):
-        value = ask.get(field) or ""
-        if not isinstance(value, str) or len(value) > LONGEST:
-            raise Wrong(
-                field,
-                f"{field} of {len(value):,} characters"
-                if isinstance(value, str)
-                else f"{value!r:.40}",
-                f"text of at most {LONGEST:,} characters",
-                "shorten it",
-            )
-        given[field] = value.strip()
-        if field == "input" and value and not given[field]:
-            raise Wrong(field, "input without text", "text to read", "type it, or leave it out")
-    if given["queries"] and not given["input"]:
-        raise Wrong("queries", "queries without input", "input of your own", "type it, too")
-    first = first_passes(checkpoint.sleep)
-    passes = _whole(ask, "N", 1, MOST_PASSES, default=first)
-    if given["input"]:
-        return Wish(checkpoint.name, -1, -1, given["input"], given["queries"], passes)
-    seed = _whole(ask, "seed", 0, MOST_SEED, default=0)
-    example = _whole(ask, "example", 0, EXAMPLES - 1, default=0)
-    return Wish(checkpoint.name, seed, example, "", "", passes)
+def _failed(error: WorkbenchError) -> Answer:
+    line = " ".join(str(error).split())
+    return Answer(problem=line, field=error.field if isinstance(error, Wrong) else "")
 
 
 def read_wish(checkpoint: Checkpoint, wish: Wish) -> Recording:
@@ -227,20 +251,10 @@ def read_wish(checkpoint: Checkpoint, wish: Wish) -> Recording:
     )
 
 
-def problem_of(checkpoint: Checkpoint, wish: Wish) -> Problem:
-    """Return the example that is asked for; raises Wrong where own input does not fit the task."""
-    if not wish.input:
-        return drawn(checkpoint.task, wish.seed, wish.example)
-    wrong = misfit(checkpoint.task, wish.input, wish.queries)
-    if wrong is not None:
-        raise Wrong.of({"text": "input"}.get(wrong[0], wrong[0]), wrong[1])
-    return typed(checkpoint.task, wish.input, wish.queries)
+def catalogue_of(folders: Mapping[str, Path], traces: Path | None = None) -> list[dict[str, Any]]:
+    """Return what can be chosen: checkpoints, by their configurations alone, then own traces.
 
-
-def catalogue_of(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
-    """Return what can be chosen, from the configurations of checkpoints alone.
-
-    A folder whose configuration cannot be read is left out.
+    A folder whose configuration cannot be read is left out; so is what a trace holds.
     """
     found = []
     for name, folder in folders.items():
@@ -254,15 +268,7 @@ def catalogue_of(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
         found.append(
             {"name": name, "title": name, "task": title, "passes": passes, "examples": EXAMPLES}
         )
-    return found
-
-
-def _whole(
-    ask: Mapping[str, Any], field: str, low: int, high: int, default: int | None = None
-) -> int:
-    value = ask.get(field)
-    value = default if value is None and default is not None else value
-    if type(value) is not int or not low <= value <= high:
-        expected = f"a whole number from {low} to {high}"
-        raise Wrong(field, f"{field} = {value!r:.40}", expected, "choose another")
-    return value
+    return found + [
+        {"name": name, "title": name, "task": "", "passes": [], "examples": 0}
+        for name in own_traces(traces)
+    ]

@@ -45,6 +45,8 @@ class Theatre(anywidget.AnyWidget):
         message = {"kind": "answer", "id": content.get("id")}
         if answer.problem:
             self.send(message | {"problem": answer.problem, "field": answer.field})
+        elif answer.result is not None:
+            self.send(message | {"result": answer.result})
         else:
             self.send(message, [answer.data])
 

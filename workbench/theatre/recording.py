@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from workbench import dims
 from workbench.config import Experiment, SleepConfig
 from workbench.errors import WorkbenchError
-from workbench.instruments.recorded import asleep_of, passes_of, recorded
+from workbench.instruments.recorded import asleep_of, passes_of, recorded, states_of
 from workbench.sleep import SleepingModel, Wake
 from workbench.sleep.eviction import cached_tokens
 from workbench.tasks import task as make_task
@@ -122,6 +122,29 @@ def task_of(trace: xr.DataTree) -> Task | None:
         return None if experiment is None else make_task(experiment.task)
     except WorkbenchError:
         return None
+
+
+def part_of(trace: xr.DataTree, layer: int, head: int | None = None) -> xr.DataTree:
+    """Return a trace of one layer, an index of the stack, and of one head or all of them.
+
+    Raises WorkbenchError: there is no such layer or head.
+    """
+    states = states_of(trace)
+    layers = states[dims.LAYER].values.tolist()
+    heads = states.sizes[dims.GDN_HEAD]
+    if layer not in layers or not 0 <= (head or 0) < heads:
+        raise WorkbenchError(
+            f"layer {layer}{'' if head is None else f', head {head}'}",
+            f"layers {', '.join(map(str, layers))}, heads 0 to {heads - 1}",
+            "choose another",
+        )
+    at = {dims.LAYER: [layers.index(layer)]} | ({} if head is None else {dims.GDN_HEAD: [head]})
+    kept = {
+        f"/{name}": trace[name].to_dataset().isel(at, missing_dims="ignore")
+        for name in ("states", "writes", "inputs")
+        if name in trace.children
+    }
+    return xr.DataTree.from_dict({"/": trace.to_dataset(), **kept})
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from workbench.instruments.recorded import recorded, states_of
 from workbench.instruments.spectra import spectra_of
 from workbench.theatre.container import Scene
 from workbench.theatre.header import header_of
-from workbench.theatre.recording import Layout, Recording
+from workbench.theatre.recording import Layout, Recording, part_of
 
 LARGEST: Final = 5_000_000
 """Bytes of a scene that holds all states; a larger one holds the overview."""
@@ -74,23 +74,7 @@ def head_of(recording: Recording, layer: int, head: int) -> Scene:
     Its header says ``patch: "states"`` and has the scene's digest. Raises WorkbenchError: there is
     no such layer or head.
     """
-    states = states_of(recording.trace)
-    layers = states[dims.LAYER].values.tolist()
-    heads = states.sizes[dims.GDN_HEAD]
-    if layer not in layers or not 0 <= head < heads:
-        raise WorkbenchError(
-            f"layer {layer}, head {head}",
-            f"layers {', '.join(map(str, layers))}, heads 0 to {heads - 1}",
-            "choose another",
-        )
-    at = {dims.LAYER: [layers.index(layer)], dims.GDN_HEAD: [head]}
-    kept = {
-        f"/{n}": recording.trace[n].to_dataset()
-        for n in ("states", "writes", "inputs")
-        if n in recording.trace.children
-    }
-    kept = {n: d.isel(at, missing_dims="ignore") for n, d in kept.items()}
-    one = xr.DataTree.from_dict({"/": recording.trace.to_dataset(), **kept})
+    one = part_of(recording.trace, layer, head)
     arrays, missing = _by_head(one, Layout.of(recording.trace))
     header = {"patch": "states", "digest": digest_of(recording.trace), "missing": missing}
     return Scene(header | {"layer": layer, "head": head}, xr.Dataset(arrays))

@@ -15,6 +15,7 @@ from workbench.figures.attribution import attribution_bars, attribution_matrix
 from workbench.figures.theme import Theme
 from workbench.instruments.attributing.one_answer import SUBJECTS, Asked, baselines_of
 from workbench.instruments.attribution import METHODS
+from workbench.theatre.csv_text import csv_of
 from workbench.views.attribution import words as told
 from workbench.views.attribution.model import (
     AttributionCursor,
@@ -29,7 +30,6 @@ from workbench.views.attribution.screen import AttributionScreen
 from workbench.views.cursor import words
 from workbench.views.cursor.reading import Examples, ReadingView
 from workbench.views.cursor.view import queued
-from workbench.views.parts.csv_text import csv_of
 from workbench.views.parts.html import failure_html
 from workbench.views.parts.notices import show_error, warn
 from workbench.views.parts.outbox import Changes

@@ -64,7 +64,7 @@ class Explore(pn.viewable.Viewer):
         self.theatre = Theatre(
             self._asked,
             scene=self._scene(ask),
-            catalogue=catalogue_of(self.services.folders()),
+            catalogue=catalogue_of(self.services.folders(), getattr(self.services, "traces", None)),
             settings={"theme": "dark" if dark else "light"},
             place=dict(address),
             module=module,
@@ -142,6 +142,8 @@ class Explore(pn.viewable.Viewer):
         reply: dict[str, Any] = {"kind": "answer", "id": message.get("id")}
         if answer.problem:
             reply |= {"problem": answer.problem, "field": answer.field}
+        elif answer.result is not None:
+            reply["result"] = answer.result
         else:
             reply["buffers"] = [answer.data]
             self.own = own_of(ask) if ask["what"] == "scene" else self.own
@@ -165,4 +167,4 @@ def own_of(ask: Mapping[str, Any]) -> dict[str, str]:
 @cache
 def shared_asks() -> Asks:
     """Return what answers all sessions of this process."""
-    return Asks(services().checkpoint)
+    return Asks(services().checkpoint, lambda: services().traces)

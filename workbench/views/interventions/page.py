@@ -14,6 +14,7 @@ from workbench.figures import all_heads
 from workbench.figures.shifts import answer_shifts
 from workbench.figures.theme import Theme
 from workbench.instruments.controls import CHANGED, DONOR, INTACT, PATCH, RANDOM
+from workbench.theatre.csv_text import csv_of
 from workbench.theatre.problem import Problem
 from workbench.views.cursor import drawings, words
 from workbench.views.cursor.cursor import Extent
@@ -30,7 +31,6 @@ from workbench.views.interventions.model import (
     result,
 )
 from workbench.views.interventions.screen import InterventionScreen
-from workbench.views.parts.csv_text import csv_of
 from workbench.views.parts.html import failure_html
 from workbench.views.parts.outbox import Changes
 

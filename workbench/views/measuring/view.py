@@ -16,8 +16,8 @@ from workbench.measurements.base import Chart
 from workbench.measurements.catalogue import measurement, tables
 from workbench.measurements.records import damage_reported, read_measurement
 from workbench.measurements.shelf import title_of
+from workbench.theatre.csv_text import csv_of
 from workbench.views.parts.components import Download, FigurePane, record_html
-from workbench.views.parts.csv_text import csv_of
 from workbench.views.parts.html import grid
 from workbench.views.parts.outbox import Outbox
 from workbench.views.parts.records import failure

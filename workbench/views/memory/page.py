@@ -19,6 +19,7 @@ from workbench.figures import shown_quantity
 from workbench.figures.theme import Theme
 from workbench.instruments.change import changes_of
 from workbench.instruments.recorded import states_of
+from workbench.theatre.csv_text import csv_of
 from workbench.views.cursor import drawings, words
 from workbench.views.cursor.cursor import Extent, TraceCursor
 from workbench.views.cursor.screen import CursorScreen, box, card, heading, html
@@ -26,7 +27,6 @@ from workbench.views.cursor.traces import OWN, TraceStore, TraceView, key_of, tr
 from workbench.views.cursor.view import CursorView, queued
 from workbench.views.memory.card import Instrument, InstrumentCard
 from workbench.views.memory.cards import INSTRUMENTS, SHARES
-from workbench.views.parts.csv_text import csv_of
 from workbench.views.parts.outbox import Changes
 
 if TYPE_CHECKING:

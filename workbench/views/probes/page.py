@@ -15,10 +15,10 @@ from typing import Any, Self
 import panel as pn
 
 from workbench.measurements.shelf import measurement_name
+from workbench.theatre.csv_text import csv_of
 from workbench.views.measuring.form import MeasurePanel
 from workbench.views.measuring.view import about_html, tables_html
 from workbench.views.parts.components import Choice, Download, FigurePane, record_html
-from workbench.views.parts.csv_text import csv_of
 from workbench.views.parts.html import failure_html
 from workbench.views.parts.notices import show_error, warn
 from workbench.views.parts.outbox import Changes

@@ -1,4 +1,4 @@
-"""Numbers behind a figure as CSV. Knows no Panel."""
+"""Numbers behind a figure as CSV."""
 
 from __future__ import annotations
 

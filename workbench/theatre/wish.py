@@ -1,0 +1,98 @@
+"""The sleep that an ask names, and what is wrong with an ask, by field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from workbench.errors import WorkbenchError
+from workbench.theatre.problem import (
+    EXAMPLES,
+    MOST_PASSES,
+    Problem,
+    drawn,
+    first_passes,
+    misfit,
+    typed,
+)
+
+if TYPE_CHECKING:
+    from workbench.training.checkpoints import Checkpoint
+
+LONGEST: Final = 20_000
+"""Most characters of own input, or of its queries."""
+MOST_SEED: Final = 2**32 - 1
+
+
+class Wrong(WorkbenchError):
+    """One field of an ask is wrong."""
+
+    def __init__(self, field: str, given: str, expected: str, fix: str) -> None:
+        super().__init__(given, expected, fix)
+        self.field = field
+
+    @classmethod
+    def of(cls, field: str, error: WorkbenchError) -> Wrong:
+        """Return an error as one about a field."""
+        return cls(field, error.given, error.expected, error.fix)
+
+
+class Wish(NamedTuple):
+    """The sleep that is asked for."""
+
+    name: str
+    seed: int
+    example: int
+    input: str
+    queries: str
+    passes: int
+
+
+def wish_of(ask: Mapping[str, Any], checkpoint: Checkpoint) -> Wish:
+    """Return the sleep that an ask names; raises Wrong where a field is out of range."""
+    given: dict[str, str] = {}
+    for field in ("input", "queries"):
+        value = ask.get(field) or ""
+        if not isinstance(value, str) or len(value) > LONGEST:
+            raise Wrong(
+                field,
+                f"{field} of {len(value):,} characters"
+                if isinstance(value, str)
+                else f"{value!r:.40}",
+                f"text of at most {LONGEST:,} characters",
+                "shorten it",
+            )
+        given[field] = value.strip()
+        if field == "input" and value and not given[field]:
+            raise Wrong(field, "input without text", "text to read", "type it, or leave it out")
+    if given["queries"] and not given["input"]:
+        raise Wrong("queries", "queries without input", "input of your own", "type it, too")
+    first = first_passes(checkpoint.sleep)
+    passes = whole(ask, "N", 1, MOST_PASSES, default=first)
+    if given["input"]:
+        return Wish(checkpoint.name, -1, -1, given["input"], given["queries"], passes)
+    seed = whole(ask, "seed", 0, MOST_SEED, default=0)
+    example = whole(ask, "example", 0, EXAMPLES - 1, default=0)
+    return Wish(checkpoint.name, seed, example, "", "", passes)
+
+
+def problem_of(checkpoint: Checkpoint, wish: Wish) -> Problem:
+    """Return the example that is asked for; raises Wrong where own input does not fit the task."""
+    if not wish.input:
+        return drawn(checkpoint.task, wish.seed, wish.example)
+    wrong = misfit(checkpoint.task, wish.input, wish.queries)
+    if wrong is not None:
+        raise Wrong.of({"text": "input"}.get(wrong[0], wrong[0]), wrong[1])
+    return typed(checkpoint.task, wish.input, wish.queries)
+
+
+def whole(
+    ask: Mapping[str, Any], field: str, low: int, high: int, default: int | None = None
+) -> int:
+    """Return a whole number of an ask; raises Wrong where it is not in its range."""
+    value = ask.get(field)
+    value = default if value is None and default is not None else value
+    if type(value) is not int or not low <= value <= high:
+        expected = f"a whole number from {low} to {high}"
+        raise Wrong(field, f"{field} = {value!r:.40}", expected, "choose another")
+    return value
