@@ -6,7 +6,6 @@ all boundaries if so asked; knows no host.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ import xarray as xr
 
 from workbench import dims, figures
 from workbench.figures.theme import Theme
+from workbench.files import parse_json
 from workbench.instruments.linear import CONVENTIONS
 from workbench.theatre import study as at
 from workbench.theatre.csv_text import csv_of
@@ -115,7 +115,7 @@ def _drawn(
             text = plot.make(theme=theme).to_json()
             size += len(text)
             drawn[plot.key] = len(shown)
-            shown.append(json.loads(text))
+            shown.append(parse_json(text, what="a figure"))
         moving = [plot.moving and plot.moving(theme=theme) for plot in plots]
         found.append(
             {
