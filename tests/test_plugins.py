@@ -69,9 +69,50 @@ def test_a_page_is_one_file(package):
     assert shown.main[0].object == "A toy."
 
 
+PLAIN = """
+    from tornado.web import RequestHandler
+
+    from workbench.views.site.entry import Document, PageEntry
+
+    class Number(RequestHandler):
+        def get(self):
+            self.finish("7")
+
+    def document(visit):
+        if visit.rest == "gone":
+            return None
+        return Document("A toy", f"<h1>{visit.rest} {visit.query.get('x')}</h1>")
+
+    PAGE = PageEntry("toy", "Toy page", 45, document=document, old=("tin", "lab"),
+                     routes=lambda: [("/toy/number", Number)],
+                     moved=lambda link, query: {**query, "from": link})
+"""
+
+
+def test_a_plain_page_is_one_file(package):
+    from served import Served
+
+    package("sleep_workbench.pages", "toy:PAGE", PLAIN)
+    served = Served()
+    try:
+        status, text = served.get("/toy/inner/one?x=3")
+        assert status == 200 and "<title>A toy - Sleep workbench</title>" in text
+        assert "<h1>inner/one 3</h1>" in text and "websocket" not in text
+        assert '<a href="/toy" aria-current=page>Toy page</a>' in text
+        assert served.get("/toy/gone")[0] == 404 and "Page not found" in served.get("/toy/gone")[1]
+        assert served.get("/toy/number") == (200, "7")
+        status, _, head = served.answer("/tin?x=1%202")
+        assert status == 302 and "\r\nLocation: /toy?x=1+2&from=tin\r\n" in head
+        assert served.get("/lab")[0] == 200, "a page that exists has its own address"
+    finally:
+        served.stop()
+
+
 @pytest.mark.parametrize(
     ("target", "source", "token"),
     [
+        ("toy:PAGE", PLAIN.replace("document=document, ", ""), "with neither"),
+        ("toy:PAGE", PLAIN.replace("45, doc", "45, document, doc"), "with both"),
         ("toy:PAGE", "PAGE = 1", "is a int"),
         ("toy:PAGE", "raise ValueError('broken')", "broken"),
         ("toy:NONE", "PAGE = 1", "NONE"),

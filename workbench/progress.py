@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 
@@ -43,3 +44,16 @@ def time_words(seconds: float) -> str:
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class Cancelled(Exception):
+    """Nobody waits for the result any more; raised by a `Report`."""
+
+
+Report = Callable[[float, float, str], None]
+"""Hears how far some work is, ``(done, total, unit)``, several times a second; may raise
+`Cancelled`."""
+
+
+def unreported(done: float, total: float, unit: str) -> None:
+    """Hear a report that nobody asked for."""

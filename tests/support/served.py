@@ -49,6 +49,9 @@ class Served:
 
     def send(self, path: str, *headers: str, version: str = "1.1") -> tuple[int, str]:
         """Send a request as it is given; without a Host header unless one is given."""
+        return self._sent(path, *headers, version=version)[:2]
+
+    def _sent(self, path: str, *headers: str, version: str = "1.1") -> tuple[int, str, str]:
         lines = [f"GET {path} HTTP/{version}", *headers, "Connection: close", "", ""]
         with socket.create_connection(("127.0.0.1", self.server.port), timeout=LIMIT) as client:
             client.sendall("\r\n".join(lines).encode("latin-1"))
@@ -56,11 +59,15 @@ class Served:
             while not _whole(answer) and (part := client.recv(65536)):
                 answer += part
         head, _, body = answer.partition(b"\r\n\r\n")
-        return int(head.split()[1]), body.decode("utf-8", "replace")
+        return int(head.split()[1]), body.decode("utf-8", "replace"), f"{head.decode()}\r\n"
 
     def get(self, path: str, *headers: str) -> tuple[int, str]:
         """Return status and text of a page, asked for under the server's address."""
         return self.send(path, f"Host: {self.address}", *headers)
+
+    def answer(self, path: str, *headers: str) -> tuple[int, str, str]:
+        """Return status, text and head of an answer."""
+        return self._sent(path, f"Host: {self.address}", *headers)
 
     @contextmanager
     def session(self, path: str) -> Iterator[Any]:

@@ -28,7 +28,7 @@ def test_explore_answers_and_keeps_its_place(page: Page, server: str, problems: 
     stage = theatre(page)
     expect(stage).to_have_attribute("data-boundary", "2")
     expect(stage.get_by_role("heading", level=1)).to_contain_text("right")
-    module = next(one for one in loaded if "/theatre/theatre." in one.url)
+    module = next(one for one in loaded if "/assets/theatre." in one.url)
     assert module.headers["content-encoding"] == "gzip"
     assert "immutable" in module.headers["cache-control"]
     expect(page).to_have_url(re.compile("model=rule110-w12-t8-any.*N=3.*pass=2"))

@@ -1,8 +1,7 @@
-"""The front-end module that every host loads, and its address."""
+"""The front-end module that every host loads."""
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -17,9 +16,3 @@ MODULE: Final = Path(__file__).with_name("static") / "theatre.js"
 def module_text() -> str:
     """Return the module's source."""
     return read_text(MODULE)
-
-
-@cache
-def module_name() -> str:
-    """Return a file name that changes with the module, so that it can be cached for good."""
-    return f"theatre.{hashlib.sha256(module_text().encode()).hexdigest()[:16]}.js"

@@ -19,7 +19,7 @@ from workbench.registry import load, names
 from workbench.views.home import catalogue
 from workbench.views.home import page as home
 from workbench.views.site import pages, server
-from workbench.views.site.entry import PageEntry
+from workbench.views.site.entry import GROUP, PageEntry
 from workbench.views.site.glossary import GENERAL, words, words_html
 
 METRICS = {
@@ -232,7 +232,7 @@ def test_the_apps_are_the_pages_of_the_server(monkeypatch):
     monkeypatch.setattr(type(pn.state), "served", True)
     monkeypatch.setattr(pages, "configure", lambda: done.append("configure"))
     monkeypatch.setattr(pages, "build", lambda link: done.append(link) or stub)
-    known = names(pages.GROUP)
+    known = names(GROUP)
     assert {path.stem for path in APPS.glob("*.py")} == set(known)
     for name, entry in known.items():
         done.clear()

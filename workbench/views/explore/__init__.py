@@ -3,5 +3,11 @@
 from workbench.views.site.entry import PageEntry
 
 PAGE = PageEntry(
-    "explore", "Explore", 5, "workbench.views.explore.page:Explore.in_page", plotly=False
+    "explore",
+    "Explore",
+    5,
+    "workbench.views.explore.page:Explore.in_page",
+    plotly=False,
+    old=("stepper", "memory", "interventions", "attribution"),
+    moved="workbench.views.explore.moved:moved",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlencode
@@ -14,11 +14,11 @@ from panel.custom import JSComponent
 
 from workbench.errors import WorkbenchError
 from workbench.theatre.asks import Asks, catalogue_of
-from workbench.theatre.files import module_text
+from workbench.theatre.files import MODULE, module_text
 from workbench.views.parts.notices import show_error, warn
 from workbench.views.parts.outbox import Outbox
 from workbench.views.parts.serial_queue import SerialQueue
-from workbench.views.site.modules import served
+from workbench.views.site.assets import served
 from workbench.views.site.services import services
 
 WHOLE: Final = ("seed", "example", "N")
@@ -54,13 +54,13 @@ class Explore(pn.viewable.Viewer):
     ) -> None:
         super().__init__()
         self.services = shared or services()
-        self.asks = shared_asks() if shared is None else Asks(self.services.checkpoint)
+        self.asks = self.services.asks if shared is None else Asks(self.services.checkpoint)
         self.location: Any = None
         self.own: dict[str, str] = {}  # the input that is shown, where it was typed
         self.problems: list[str] = []
         self._outbox, self._queue = Outbox(), SerialQueue(show_error)
         ask = self._first(address)
-        module = served()
+        module = served(MODULE)
         self.theatre = Theatre(
             self._asked,
             scene=self._scene(ask),
@@ -162,9 +162,3 @@ class Explore(pn.viewable.Viewer):
 def own_of(ask: Mapping[str, Any]) -> dict[str, str]:
     """Return the names and texts of an ask's own input."""
     return {name: ask[name] for name in ("input", "queries") if ask.get(name)}
-
-
-@cache
-def shared_asks() -> Asks:
-    """Return what answers all sessions of this process."""
-    return Asks(services().checkpoint, lambda: services().traces)

@@ -1,24 +1,73 @@
-"""The record of a page; see `workbench.views.site.pages` for the table of all."""
+"""The record of a page, and the table of all pages. Knows no Panel."""
 
 from __future__ import annotations
 
 import pkgutil
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlencode
 
 from workbench.errors import WorkbenchError
+from workbench.registry import registered
 
 if TYPE_CHECKING:
     from panel_material_ui.template.base import Page
 
-NAME = "Sleep workbench"
+NAME: Final = "Sleep workbench"
+GROUP: Final = "sleep_workbench.pages"
+"""Entry points of pages."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What a browser asks a plain page for."""
+
+    query: Mapping[str, str] = field(default_factory=dict)
+    """Names and values of the address; of a name that is given twice, the last value."""
+    rest: str = ""
+    """Path below the page's link, such as ``depo-n8/equal-tokens``."""
+    dark: bool = False
+    """Whether dark was chosen; where nothing was, the page follows the system by CSS."""
+    prefix: str = ""
+    """Path of all pages, "" or such as ``/workbench``."""
+    theme: str = "auto"
+    """What was chosen: light, dark or auto."""
+
+    def address(self, path: str = "") -> str:
+        """Return the address of something below the prefix: a page, an asset, a route."""
+        return f"{self.prefix}/{path.removeprefix('./')}"
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a plain page consists of; `workbench.views.site.shell` puts it into the whole page."""
+
+    title: str
+    """Title of the window, in front of the workbench's name; "" for that name alone."""
+    body: str
+    """HTML of the main area."""
+    scripts: tuple[str, ...] = ()
+    """ES modules, as `workbench.views.site.assets` returns them."""
+    styles: tuple[str, ...] = ()
+    """Style sheets, likewise."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """JSON for the scripts, in the element with the id ``data``."""
+    fetches: tuple[str, ...] = ()
+    """Addresses below the prefix that the scripts ask for at once: the browser need not wait."""
+    status: int = 200
 
 
 @dataclass(frozen=True)
 class PageEntry:
-    """One page of the dashboards, found by an entry point of ``sleep_workbench.pages``."""
+    """One page of the dashboards, found by an entry point of ``sleep_workbench.pages``.
+
+    It has either a `view`, which Panel serves, or a `document`, which is plain HTML. Functions are
+    given themselves or by their place, ``package.module:function``, imported when first needed.
+    """
 
     link: str
     """Last part of its address, such as ``memory``; ``./`` is the home page."""
@@ -26,13 +75,22 @@ class PageEntry:
     """Its name in the navigation."""
     order: int
     """Pages are listed from the smallest to the largest, then by label."""
-    view: Callable[[Page], Any] | str
-    """Given Panel's page, returns what goes into its main area; or that function's place, as
-    ``package.module:function``, imported when the page is first opened."""
+    view: Callable[[Page], Any] | str | None = None
+    """Given Panel's page, returns what goes into its main area."""
     explains_words: bool = False
-    """Whether the glossary is at the foot of the page."""
+    """Whether the glossary is at the foot of a page of Panel's."""
     plotly: bool = True
-    """Whether the page draws Plotly figures."""
+    """Whether a page of Panel's draws Plotly figures."""
+    document: Callable[[Visit], Document | None] | str | None = None
+    """Given a visit, returns a plain page, or None if there is none at its `rest`; called in a
+    thread."""
+    routes: Callable[[], list[Any]] | str | None = None
+    """Returns Tornado's routes of what the page's scripts ask for, with patterns below the prefix
+    such as ``/findings/figure``."""
+    old: tuple[str, ...] = ()
+    """Links that the page had, or that others had which it replaces: they redirect here."""
+    moved: Callable[[str, Mapping[str, str]], Mapping[str, str]] | str | None = None
+    """Given an old link and its query, returns what the query is here; by default the same."""
 
     def __post_init__(self) -> None:
         if self.link != "./" and not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.link):
@@ -40,6 +98,12 @@ class PageEntry:
                 f"page link {self.link!r}",
                 "small letters, digits, - and _",
                 "choose another link",
+            )
+        if (self.view is None) == (self.document is None):
+            raise WorkbenchError(
+                f"page {self.link!r} with {'neither' if self.view is None else 'both'}",
+                "a view or a document",
+                "give one of them",
             )
 
     @property
@@ -52,6 +116,31 @@ class PageEntry:
         """Title of the browser's window."""
         return NAME if self.link == "./" else f"{self.label} - {NAME}"
 
-    def load(self) -> Callable[[Page], Any]:
+    def load(self) -> Callable[..., Any]:
         """Import the page, and return the function that makes its content."""
-        return pkgutil.resolve_name(self.view) if isinstance(self.view, str) else self.view
+        return imported(self.view or self.document)
+
+    def redirect(self, link: str, query: Mapping[str, str]) -> str:
+        """Return the address below the prefix that replaces an old link with its query."""
+        kept = imported(self.moved)(link, query) if self.moved else query
+        return self.path.removeprefix("/") + (f"?{urlencode(dict(kept))}" if kept else "")
+
+
+def imported(function: T | str) -> Any:
+    """Return a function that is given itself or by its place."""
+    return pkgutil.resolve_name(function) if isinstance(function, str) else function
+
+
+def pages() -> tuple[PageEntry, ...]:
+    """Return every page, including those of other packages, in the order of the navigation.
+
+    Raises WorkbenchError where a page cannot be imported, or two have the same link.
+    """
+    found = registered(GROUP, PageEntry).values()
+    listed = sorted(found, key=lambda page: (page.order, page.label))
+    links = [page.link for page in listed]
+    if twice := {link for link in links if links.count(link) > 1}:
+        raise WorkbenchError(
+            f"two pages with the link {min(twice)!r}", "one of each", "uninstall one of them"
+        )
+    return tuple(listed)

@@ -1,4 +1,4 @@
-"""The table of pages, and the shell with header and navigation that each is built in."""
+"""Panel's pages, each built inside the header and navigation of all pages."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import panel as pn
 from panel_material_ui.template.base import Page
 
 import workbench.figures  # noqa: F401  (whole, before threads import parts of it at once)
-from workbench.errors import WorkbenchError
-from workbench.registry import registered
 from workbench.views.parts.components import CSS, ThemeCookie
 from workbench.views.parts.notices import described, show_error
 from workbench.views.parts.outbox import Outbox
-from workbench.views.site.entry import NAME, PageEntry
+from workbench.views.site.entry import NAME, PageEntry, pages
 from workbench.views.site.glossary import words_html
 from workbench.views.site.sessions import begin
+from workbench.views.site.shell import THEME_COOKIE
 
 THREADS = 4
 """Threads of the pool for callbacks, so that one session does not hold up another."""
@@ -50,24 +49,6 @@ HEADER = """
 .main.main { flex: 1; min-height: 0; height: auto; }
 .main .MuiToolbar-root { display: none; }
 """
-THEME_COOKIE = "workbench_theme"
-GROUP = "sleep_workbench.pages"
-"""Entry points of pages."""
-
-
-def pages() -> tuple[PageEntry, ...]:
-    """Return every page, including those of other packages, in the order of the navigation.
-
-    Raises WorkbenchError where a page cannot be imported, or two have the same link.
-    """
-    found = registered(GROUP, PageEntry).values()
-    listed = sorted(found, key=lambda page: (page.order, page.label))
-    links = [page.link for page in listed]
-    if twice := {link for link in links if links.count(link) > 1}:
-        raise WorkbenchError(
-            f"two pages with the link {min(twice)!r}", "one of each", "uninstall one of them"
-        )
-    return tuple(listed)
 
 
 def build(link: str) -> Page:

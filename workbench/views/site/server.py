@@ -77,22 +77,22 @@ def listen(port: int, address: str, prefix: str = "") -> Any:
     import panel as pn
 
     from workbench.views.site.door import guard
-    from workbench.views.site.modules import route
-    from workbench.views.site.not_found import NotFound
-    from workbench.views.site.pages import builder, configure, pages
+    from workbench.views.site.entry import pages
+    from workbench.views.site.pages import builder, configure
     from workbench.views.site.sessions import LIFETIME
+    from workbench.views.site.shell import NotFound, routes
 
     try:
         port = probe_port(port, address)
         configure()
         hosts = [f"{host}:{port}" for host in _names(address)]
         server = pn.io.server.get_server(
-            {page.path: builder(page.link) for page in pages()},
+            {page.path: builder(page.link) for page in pages() if page.view},
             port=port,
             address=address,
             prefix=prefix,
-            extra_patterns=[route(prefix)],
-            title={page.path: page.title for page in pages()},
+            extra_patterns=routes(pages(), prefix),
+            title={page.path: page.title for page in pages() if page.view},
             websocket_origin=hosts,
             # Never shown, as "/" is a page; Panel's own index would load remote fonts.
             index=str(Path(__file__).with_name("index.html")),
@@ -191,13 +191,19 @@ def _names(address: str) -> list[str]:
 
 def _warm() -> None:
     """Import what the first page and the first step need, so that users do not wait for it."""
-    from workbench.views.site.pages import pages
+    from workbench.theatre.files import MODULE
+    from workbench.views.site import assets
+    from workbench.views.site.entry import pages
+    from workbench.views.site.shell import style
 
     try:
-        import workbench.training.checkpoints  # noqa: F401
-
+        style()
+        assets.asset(MODULE)
         for page in pages():
             page.load()
+        import workbench.training.checkpoints  # noqa: F401
+
+        assets.prepare()
     except Exception:
         logger.exception("warming up failed; the pages will say why")
 

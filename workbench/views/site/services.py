@@ -6,6 +6,7 @@ Knows no Panel. Torch is imported with the first checkpoint.
 from __future__ import annotations
 
 import threading
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from workbench.training.places import CONFIG, PROVENANCE, WEIGHTS, find_checkpoi
 if TYPE_CHECKING:
     from workbench.lab.queue import Slots
     from workbench.lab.watch import Watch
+    from workbench.theatre.asks import Asks
     from workbench.training.checkpoints import Checkpoint
 
 MODELS = 12
@@ -90,6 +92,13 @@ class Services:
             return load_checkpoint(folder)
 
         return self._checkpoints.get((folder, files), load)
+
+    @cached_property
+    def asks(self) -> Asks:
+        """What answers the theatres of all visitors."""
+        from workbench.theatre.asks import Asks
+
+        return Asks(self.checkpoint, lambda: self.traces)
 
     def watch(self) -> Watch:
         """Return the watch on the runs, one for all sessions.
