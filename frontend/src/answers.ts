@@ -24,6 +24,7 @@ export class AnswersPanel implements Panel {
   private readonly total = h("b", {});
   private readonly guess = h("span", { class: "muted" });
   private readonly detail = h("div", { class: "considered" });
+  private readonly veil: HTMLElement;
   private readonly columns: { bar: HTMLElement; share: HTMLElement }[] = [];
   private detailOf = -1;
   private seen = "";
@@ -35,7 +36,9 @@ export class AnswersPanel implements Panel {
     const head = h("tr", {}, ...["Question", "Answer", "Right answer’s probability", "Over the sleep"].map((name) => h("th", { scope: "col" }, name)));
     const table = h("table", {}, h("caption", { class: "unseen" }, "Answers if the model woke now"), h("thead", {}, head), h("tbody", {}, ...this.rows.map((row) => row.element)));
     const scroller = h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Questions and answers" }, table);
-    this.element = card("answers", "If it woke now", [this.total, " ", this.guess], scroller, this.detail);
+    this.veil = h("p", { class: "veil", hidden: true }, "The answers are hidden. ",
+      h("button", { type: "button", class: "quiet", onclick: () => actions.reveal() }, "Show the answers"));
+    this.element = card("answers", "If it woke now", [this.total, " ", this.guess], this.veil, scroller, this.detail);
   }
 
   private row(query: number): Row {
@@ -58,14 +61,15 @@ export class AnswersPanel implements Panel {
     return { element, button, said, bar, share, here, query };
   }
 
-  update({ boundary, state, lit }: Frame): void {
+  update({ boundary, state, lit, veiled = false }: Frame): void {
     const { scene } = this;
-    const key = `${boundary} ${state.query} ${lit?.query}`;
+    const key = `${boundary} ${state.query} ${lit?.query} ${veiled}`;
     if (key === this.seen) return;
     this.seen = key;
-    say(this.total, `${score(scene, boundary)} of ${scene.queries.length} right.`);
+    this.veil.hidden = !veiled;
+    say(this.total, veiled ? "" : `${score(scene, boundary)} of ${scene.queries.length} right.`);
     for (const row of this.rows) {
-      const right = isRight(scene, boundary, row.query);
+      const right = !veiled && isRight(scene, boundary, row.query);
       const p = number(scene, "right_probability", boundary, row.query);
       flag(row.element, "good", right);
       flag(row.element, "chosen", row.query === state.query);
@@ -76,7 +80,7 @@ export class AnswersPanel implements Panel {
       const x = at(scene, boundary).toFixed(1);
       attribute(row.here, "x1", x);
       attribute(row.here, "x2", x);
-      attribute(row.button, "aria-label", answerLabel(scene, boundary, row.query));
+      attribute(row.button, "aria-label", veiled ? undefined : answerLabel(scene, boundary, row.query));
       attribute(row.button, "aria-pressed", String(row.query === state.query));
     }
     this.consider(boundary, state.query);

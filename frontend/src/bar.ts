@@ -12,6 +12,7 @@ export interface BarActions {
   drawn(): void;
   compare(index: number): void;
   theme(): void;
+  teacher(): void;
   python(): Promise<boolean>;
 }
 
@@ -25,6 +26,7 @@ export interface Model {
 export interface Setup {
   catalogue: Model[];
   live: boolean;
+  teacher: boolean;
   /** Whether the page around it chooses light or dark. */
   themed: boolean;
   /** Texts that are at hand without asking. */
@@ -53,6 +55,7 @@ export class Bar {
   private readonly help = h("p", { class: "note" });
   private readonly problem = h("p", { class: "problem", role: "alert" });
   private readonly theme: HTMLElement;
+  readonly teacher: HTMLElement;
   private filled = "";
 
   constructor(private readonly actions: BarActions) {
@@ -62,7 +65,8 @@ export class Bar {
     this.other.addEventListener("change", () => actions.compare(Number(this.other.value)));
     this.form = this.ownInput();
     this.theme = h("button", { type: "button", class: "icon", "aria-label": "Light or dark", title: "Light or dark", onclick: actions.theme }, "◐");
-    const python = h("button", { type: "button", class: "quiet" }, "Copy as Python");
+    this.teacher = h("button", { type: "button", class: "quiet", title: "Large type; answers stay hidden until you ask for them", onclick: actions.teacher }, "Teacher mode");
+    const python = h("button", { type: "button", class: "quiet python" }, "Copy as Python");
     python.addEventListener("click", () => void actions.python().then((done) => {
       say(python, done ? "Copied" : "Could not copy");
       setTimeout(() => say(python, "Copy as Python"), 1600);
@@ -70,7 +74,7 @@ export class Bar {
     this.element = h("nav", { class: "bar", "aria-label": "What is shown" },
       h("div", { class: "row who" }, this.title, this.model, this.example, this.form),
       h("div", { class: "row n" }, h("span", { class: "label" }, "Passes N"), this.stops, this.note),
-      h("div", { class: "row end" }, this.compare, python, this.theme));
+      h("div", { class: "row end" }, this.compare, this.teacher, python, this.theme));
     this.drag();
   }
 
@@ -117,6 +121,7 @@ export class Bar {
     }
     say(this.help, [scene.task.typing_help, scene.task.query_form ? `Questions: ${scene.task.query_form}.` : ""].filter(Boolean).join(" "));
     this.passes(scene, setup);
+    attribute(this.teacher, "aria-pressed", String(setup.teacher));
     this.compare.hidden = setup.others.length < 2;
     options(this.other, setup.others.map((name, i) => [String(i), name]), String(setup.other));
   }

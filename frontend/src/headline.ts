@@ -61,11 +61,11 @@ export class Headline {
     this.more.append(this.new, " ", this.rest);
   }
 
-  update({ scene, boundary }: Frame): void {
+  update({ scene, boundary, veiled }: Frame): void {
+    const quiet = this.quiet || veiled;
     say(this.where, `${this.title ? `${this.title} · ` : ""}${eyebrow(scene, boundary)}`);
-    say(this.what, this.quiet ? story(scene, boundary) : headline(scene, boundary));
-    if (this.quiet) return;
-    say(this.new, news(scene, boundary));
-    say(this.rest, story(scene, boundary));
+    say(this.what, quiet ? story(scene, boundary) : headline(scene, boundary));
+    say(this.new, quiet ? "" : news(scene, boundary));
+    say(this.rest, quiet ? "" : story(scene, boundary));
   }
 }

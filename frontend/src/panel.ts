@@ -20,6 +20,8 @@ export interface Frame {
   theme: Theme;
   /** What the chosen lens lays over the panels. */
   paint?: Paint;
+  /** What the model answers is hidden for now. */
+  veiled?: boolean;
 }
 
 /** Colours of a lens, each from -1 (against) to 1 (for); whatever is left out stays as it is. */
@@ -52,6 +54,8 @@ export interface Actions {
   ask?: (ask: Ask, answered: (answer: Answer) => void, progressed?: (progress: Progress) => void) => void;
   /** Give up an ask of this kind. */
   drop(what: string): void;
+  /** Show answers that are hidden, at this moment alone. */
+  reveal(): void;
 }
 
 /** The handlers of whatever draws an item of the problem: hovering lights it up, a click picks it. */

@@ -4,7 +4,7 @@ import { score } from "./data/answers";
 import { attribute, flag, h, onWidth, s, say } from "./dom";
 import type { Actions, Frame } from "./panel";
 import { number, type Scene } from "./data/scene";
-import { announcement, eyebrow, percent } from "./words";
+import { announcement, eyebrow, percent, story } from "./words";
 
 const HEIGHT = 80, TOP = 27, FLOOR = 64;
 const GATE = 0.8;
@@ -130,21 +130,21 @@ export class Scrubber {
     if (centre !== undefined) this.head.setAttribute("transform", `translate(${centre.toFixed(1)} 0)`);
   }
 
-  update({ scene, state }: Frame): void {
+  update({ scene, state, veiled }: Frame): void {
     this.boundary = state.boundary;
     this.place();
     const { boundary } = state;
-    const right = `${score(scene, boundary)} of ${scene.queries.length} right`;
+    const right = veiled ? "" : `${score(scene, boundary)} of ${scene.queries.length} right`;
     const change = number(scene, "memory_change", boundary);
-    say(this.label, `${eyebrow(scene, boundary)} · ${right}`);
+    say(this.label, [eyebrow(scene, boundary), right].filter(Boolean).join(" · "));
     attribute(this.slider, "aria-valuenow", String(boundary));
-    attribute(this.slider, "aria-valuetext", `${eyebrow(scene, boundary)}, ${right}${Number.isFinite(change) ? `, S moved by ${percent(change)}` : ""}`);
+    attribute(this.slider, "aria-valuetext", `${[eyebrow(scene, boundary), right].filter(Boolean).join(", ")}${Number.isFinite(change) ? `, S moved by ${percent(change)}` : ""}`);
     say(this.play, state.playing ? "❚❚" : "▶");
     attribute(this.play, "aria-label", state.playing ? "Pause (space)" : "Play (space)");
     flag(this.play, "on", state.playing);
     if (!state.playing) {
       clearTimeout(this.timer);
-      this.timer = window.setTimeout(() => say(this.told, announcement(scene, boundary)), 600);
+      this.timer = window.setTimeout(() => say(this.told, veiled ? `${eyebrow(scene, boundary)}. ${story(scene, boundary)}` : announcement(scene, boundary)), 600);
     }
   }
 }

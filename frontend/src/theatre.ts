@@ -8,18 +8,22 @@ import { lit } from "./data/focus";
 import { Cycle } from "./headline";
 import { keys } from "./keys";
 import type { Actions, Frame } from "./panel";
-import { fromAddress, matching, Store, toAddress, type Focus, type State } from "./data/place";
+import { fromAddress, indexOf, matching, Store, toAddress, type Address, type Focus, type State } from "./data/place";
 import { python } from "./data/python";
 import { isTyped, readScenes, sleepKey, type Scene } from "./data/scene";
 import { Scrubber } from "./scrubber";
 import { Stage } from "./stage";
+import { StoryPlayer } from "./story";
+import { askOf, sleepOf } from "./story/data";
+import { flow, still } from "./story/flow";
 import { WAITING } from "./words";
+import storyStyle from "./story/story.css";
 import style from "./style.css";
 
 /** Scenes that are kept; more if a host hands over more at once. */
 const MOST_SCENES = 24;
 const MOST_PASSES = 12;
-const PLAY_MS = 900;
+const PLAY_MS = 900, SMALL_PLAY_MS = 1500;
 
 export class Theatre {
   private readonly root = h("section", { class: "theatre", tabindex: -1, "aria-label": "One sleep of the model" });
@@ -41,21 +45,46 @@ export class Theatre {
   private cycle?: Cycle;
   private theme: Theme = "light";
   private timer = 0;
+  /** The boundary where playing stops. */
+  private until = Infinity;
+  private readonly story?: StoryPlayer;
+  /** A teacher asks first: answers are hidden until they are asked for. */
+  private teacher = false;
+  /** The moment whose hidden answers were asked for. */
+  private shownAt = "";
+  private drawn = 0;
   private readonly leave: (() => void)[] = [];
 
   constructor(private readonly model: Model, private readonly element: HTMLElement) {
     const shadow = element.shadowRoot ?? element.attachShadow({ mode: "open" });
-    shadow.replaceChildren(h("style", {}, style), this.root);
+    shadow.replaceChildren(h("style", {}, style + storyStyle), this.root);
     this.asks = new Asks(model);
     this.store = new Store({ boundary: 0, layer: 0, head: 0, query: 0, show: "state", lens: "memory", chosen: {}, playing: false }, () => this.draw());
     this.actions = this.makeActions();
     this.bar = new Bar(this.barActions());
     this.scrubber = new Scrubber(this.actions, () => this.play(!this.store.state.playing));
-    this.root.append(this.bar.element, this.notice, this.stages, this.scrubber.element);
+    const scenes = model.get("story"), place = model.get("place") ?? {};
+    if (scenes) this.story = new StoryPlayer(scenes, { go: (to, play) => this.go(to, play), redraw: () => this.draw() }, this.root);
+    const small = Boolean(model.get("settings")?.small), foot = h("div", { class: "foot" }, this.scrubber.element);
+    if (small) foot.prepend(this.bar.element);
+    else this.root.append(this.bar.element);
+    this.root.append(...(this.story ? [this.story.element] : []), this.notice, this.stages, foot);
+    this.story?.element.firstElementChild!.append(this.bar.teacher);
     tooltips(this.root);
+    this.teacher = String(place.teacher ?? "") === "1";
     this.watchTheme();
     this.listen();
-    this.take(() => readScenes(toBytes(model.get("scene"))), true);
+    if (!this.take(() => readScenes(toBytes(model.get("scene"))), true)) return;
+    this.story?.begin(place);
+    if (model.get("settings")?.play && this.story?.address === undefined) this.opening();
+  }
+
+  /** Play from the start at once; or stand at the end of the first sleep, where motion is not wanted. */
+  private opening(): void {
+    const entry = this.scene.entries.findIndex(({ awake }) => !awake);
+    const end = indexOf(this.scene, entry, this.scene.entries[entry]?.passes ?? 0);
+    this.store.set({ boundary: still() ? Math.max(0, end) : 0 });
+    if (!still()) this.play(true);
   }
 
   private makeActions(): Actions {
@@ -68,6 +97,10 @@ export class Theatre {
       fetchStates: this.model.get("live") ? (layer, head) => this.fetchStates(this.scene, layer, head) : undefined,
       ask: this.model.get("live") ? (...given) => this.asks.send(...given) : undefined,
       drop: (what) => this.asks.drop(what),
+      reveal: () => {
+        this.shownAt = this.moment();
+        this.draw();
+      },
     };
   }
 
@@ -84,6 +117,12 @@ export class Theatre {
       drawn: () => this.askScene({ name: this.scene.model.name, seed: Math.max(0, this.scene.source.seed), example: 0, N: this.scene.sleep.passes }),
       compare: (index: number) => this.compare(this.others()[index - 1]),
       theme: () => this.setTheme(this.theme === "light" ? "dark" : "light"),
+      teacher: () => {
+        this.teacher = !this.teacher;
+        this.shownAt = "";
+        this.settings();
+        this.bar.update(this.scene, this.setup());
+      },
       python: () => copy(python(this.scene, this.store.state)),
     };
   }
@@ -96,9 +135,11 @@ export class Theatre {
     };
     on("msg:custom", this.asks.receive);
     on("change:scene", () => this.take(() => readScenes(toBytes(model.get("scene"))), true));
+    on("change:more", () => this.take(() => readScenes(toBytes(model.get("more"))), false) && this.bar.update(this.scene, this.setup()));
     on("change:settings", () => this.settings());
     this.root.addEventListener("pointerdown", (event) => this.closeMenus(event.target as Element));
     const press = (event: KeyboardEvent) => keys(event, {
+      story: this.story,
       state: this.store.state, last: this.scene.boundaries.length - 1, actions: this.actions,
       play: () => this.play(!this.store.state.playing), passes: (n) => this.toPasses(n), close: () => this.closeMenus(),
     });
@@ -125,7 +166,9 @@ export class Theatre {
   private settings(): void {
     const settings = this.model.get("settings") ?? {};
     const asked = settings.theme ?? "auto";
-    flag(this.root, "big", Boolean(settings.big));
+    flag(this.root, "big", Boolean(settings.big) || this.teacher);
+    flag(this.root, "teacher", this.teacher);
+    flag(this.root, "small", Boolean(settings.small));
     flag(this.root, "boxed", Boolean(settings.height));
     flag(this.root, "unanswered", Boolean(settings.hide?.includes("answers")));
     if (settings.height) this.root.style.maxHeight = typeof settings.height === "number" ? `${settings.height}px` : settings.height;
@@ -233,11 +276,12 @@ export class Theatre {
   private setup(): Setup {
     const live = Boolean(this.model.get("live"));
     const ready = this.scenes.filter((one) => sleepKey(one) === sleepKey(this.scene)).map((one) => one.sleep.passes).sort((a, b) => a - b);
-    const all = Array.from({ length: Math.max(MOST_PASSES, ...ready) }, (_, i) => i + 1);
+    const most = this.model.get("settings")?.small ? (this.scene.model.trained_passes?.[1] ?? 1) : MOST_PASSES;
+    const all = Array.from({ length: Math.max(most, ...ready) }, (_, i) => i + 1);
     const others = this.others();
     return {
       catalogue: this.model.get("catalogue") ?? [], live, sleeps: this.sleeps().length,
-      themed: ((this.model.get("settings") ?? {}).theme ?? "auto") !== "auto", ready, offered: live && this.model.get("catalogue")?.length ? all : [...new Set(ready)],
+      teacher: this.teacher, themed: ((this.model.get("settings") ?? {}).theme ?? "auto") !== "auto", ready, offered: live && (this.model.get("catalogue")?.length || most < MOST_PASSES) ? all : [...new Set(ready)],
       others: ["nothing", ...others.map((one) => nameOf(one, this.scene))], other: this.other ? others.indexOf(this.other) + 1 : 0,
     };
   }
@@ -267,7 +311,24 @@ export class Theatre {
     this.askScene({ name: model.name, ...typed, N: n }, WAITING.passes(n));
   }
 
-  private askScene(ask: { [name: string]: unknown }, words = WAITING.scene): void {
+  /** Go to a place, in another sleep too; with `play`, walk there if it lies ahead in this one. */
+  private go(place: Address, play: boolean): void {
+    const scene = sleepOf(this.scenes, place);
+    if (!scene) {
+      if (!this.model.get("live")) return this.tell("The sleep of this scene is not in this file.");
+      return this.askScene(askOf(place), WAITING.scene, () => sleepOf(this.scenes, place) && this.go(place, play));
+    }
+    const from = this.store.state.boundary, ahead = play && scene === this.scene && !still();
+    this.play(false);
+    this.show(scene);
+    const [found, wrong] = fromAddress(scene, place);
+    this.tell(wrong.join(" "));
+    const walk = ahead && found.boundary > from;
+    this.store.set({ ...found, hover: undefined, picked: undefined, ...(walk ? { boundary: from } : {}) });
+    if (walk) this.play(true, found.boundary);
+  }
+
+  private askScene(ask: { [name: string]: unknown }, words = WAITING.scene, then?: () => void): void {
     this.main?.wait(words);
     this.asks.send({ what: "scene", ...ask }, ({ problem, field, bytes }: Answer) => {
       this.main?.wait("");
@@ -280,6 +341,7 @@ export class Theatre {
       if (this.take(() => readScenes(bytes!), true)) {
         this.bar.wrong("");
         this.tell("");
+        then?.();
       }
     });
   }
@@ -295,37 +357,68 @@ export class Theatre {
     });
   }
 
-  private play(on: boolean): void {
+  private get pace(): number {
+    return this.model.get("settings")?.small ? SMALL_PLAY_MS : PLAY_MS;
+  }
+
+  private play(on: boolean, until = Infinity): void {
     const last = this.scene.boundaries.length - 1;
     const { boundary } = this.store.state;
+    this.until = Math.min(until, last);
     this.store.set({ playing: on, ...(on && boundary === last ? { boundary: 0 } : {}) });
     clearTimeout(this.timer);
-    if (on) this.timer = window.setTimeout(() => this.tick(), PLAY_MS);
+    if (on) this.timer = window.setTimeout(() => this.tick(), this.pace);
   }
 
   private tick(): void {
     const { playing, boundary } = this.store.state;
-    const last = this.scene.boundaries.length - 1;
+    const last = Math.min(this.until, this.scene.boundaries.length - 1);
     if (!playing) return;
     this.store.set({ boundary: Math.min(boundary + 1, last), playing: boundary + 1 < last });
-    this.timer = window.setTimeout(() => this.tick(), PLAY_MS);
+    this.timer = window.setTimeout(() => this.tick(), this.pace);
   }
 
   private draw(): void {
     const { scene, other, store: { state }, theme } = this;
     if (!this.main) return;
     const focus: Focus | undefined = state.hover ?? state.picked;
-    const main: Frame = { scene, state, boundary: state.boundary, lit: lit(scene, state, focus), theme };
+    const veiled = this.veiled();
+    const main: Frame = { scene, state, boundary: state.boundary, lit: lit(scene, state, focus), theme, veiled };
+    flag(this.root, "veiled", veiled);
     this.cycle?.update(main);
     const painted = this.main.update(main);
     if (other && this.side) {
       const boundary = matching(scene, state.boundary, other);
       const place = { ...state, boundary, layer: Math.min(state.layer, other.layers.length - 1), head: Math.min(state.head, other.heads - 1) };
-      this.side.update({ scene: other, state: place, boundary, lit: lit(other, place, focus), theme }, true);
+      this.side.update({ scene: other, state: place, boundary, lit: lit(other, place, focus), theme, veiled }, true);
     }
     this.scrubber.update(painted);
     attribute(this.root, "data-boundary", String(state.boundary));
+    this.motion(state);
+    this.story?.heard(toAddress(scene, state), !state.playing);
     this.publish(state);
+  }
+
+  /** What moves while the sleep is played, and where it wakes. */
+  private motion({ boundary, playing }: State): void {
+    const { scene } = this;
+    const [entry, pass] = scene.boundaries[boundary];
+    const moving = playing || boundary === this.until;
+    flag(this.root, "moving", moving);
+    flag(this.root, "telling", this.story?.address !== undefined);
+    flag(this.root, "awake", scene.entries[entry].awake && pass > 0);
+    if (moving && boundary === this.drawn + 1) flow(this.root, scene, boundary);
+    this.drawn = boundary;
+  }
+
+  /** Whether the answers are hidden: a prediction is open, or a teacher asks first. */
+  private veiled(): boolean {
+    const hidden = this.story?.address === undefined ? this.teacher : this.story.open;
+    return hidden && this.shownAt !== this.moment();
+  }
+
+  private moment(): string {
+    return `${sleepKey(this.scene)} ${this.scene.sleep.passes} ${this.store.state.boundary}`;
   }
 
   private publishing = 0;
@@ -334,7 +427,7 @@ export class Theatre {
   private publish(state: State): void {
     clearTimeout(this.publishing);
     this.publishing = window.setTimeout(() => {
-      this.model.set?.("place", toAddress(this.scene, state));
+      this.model.set?.("place", { ...toAddress(this.scene, state), scene: this.story?.address, teacher: this.teacher ? 1 : undefined });
       this.model.save_changes?.();
     }, 250);
   }

@@ -89,6 +89,7 @@ export class GraphView implements View {
       for (let token = a; token < b; token++) share += Math.max(0, shares?.[token] ?? 0);
       const width = (1.4 + 14 * Math.min(share, 0.3)).toFixed(1);
       element.setAttribute("class", `edge ${fateOf(scene, item, boundary)}${hop ? " hop" : ""}${lit?.items.has(item) ? " lit" : ""}`);
+      attribute(element, "style", hop ? `--hop: ${hop}` : undefined);
       attribute(line, "stroke-width", hop ? String(Math.max(2.6, Number(width))) : width);
       attribute(line, "marker-end", hop ? "url(#hop)" : "url(#edge)");
       number.textContent = hop && path.length > 1 ? String(hop) : "";

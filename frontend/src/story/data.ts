@@ -1,0 +1,60 @@
+// The story's scenes, as `workbench/theatre/story.py` gives them. Pure.
+
+import type { Address } from "../data/place";
+import type { Scene } from "../data/scene";
+
+export interface StoryScene {
+  title: string;
+  sentence: string;
+  question: string;
+  choices: string[];
+  /** Index of the choice that comes true. */
+  right: number;
+  why: string;
+  /** Where the theatre stands while the prediction is open. */
+  place: Address;
+  /** What changes once it is made. */
+  then: Address;
+  evidence?: string;
+  /** Where the evidence is in the dashboards. */
+  page?: string;
+}
+
+export interface Story {
+  scenes: StoryScene[];
+  /** Address of the dashboards, before `explore`; left out where no server is. */
+  site?: string;
+}
+
+/** The place of a scene: before its prediction is made, or after. */
+export function placeOf(scene: StoryScene, made: boolean): Address {
+  return made ? { ...scene.place, ...scene.then } : scene.place;
+}
+
+/** Whether an address is still where a scene put it; the scene may leave names open. */
+export function isAt(address: Address, place: Address): boolean {
+  return Object.entries(place).every(([name, value]) => String(value) === String(address[name]));
+}
+
+/** The sleep among those at hand that a place means. */
+export function sleepOf(scenes: Scene[], place: Address): Scene | undefined {
+  return scenes.find(({ model, source, sleep }) => model.name === place.model && source.seed === place.seed
+    && source.example === place.example && sleep.passes === place.N);
+}
+
+/** What to ask a host for, to get the sleep of a place. */
+export function askOf({ model, seed, example, N }: Address): { [name: string]: unknown } {
+  return { name: model, seed, example, N };
+}
+
+/** The address of a place in Explore. */
+export function exploreAddress(site: string, place: Address): string {
+  const known = Object.entries(place).filter(([, value]) => value !== undefined).map(([name, value]) => [name, String(value)]);
+  return `${site}explore?${new URLSearchParams(known)}`;
+}
+
+/** The scene that an address names, counted from 1 there; -1 where it names none of them. */
+export function sceneOf(address: Address, count: number): number {
+  const found = Number(address.scene ?? 0);
+  return Number.isInteger(found) && found >= 1 && found <= count ? found - 1 : -1;
+}
