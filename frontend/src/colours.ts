@@ -57,6 +57,12 @@ export function gradient(colours: string[]): string {
   return `linear-gradient(to right, ${colours.join(", ")})`;
 }
 
+/** The colour of a difficulty: 1, 2, ... */
+export function levelColour(theme: Theme, level: number): string {
+  const colours = table.levels[theme];
+  return colours[Math.max(0, level - 1) % colours.length];
+}
+
 /** Colours that are not data, for canvases. */
 export function inks(theme: Theme): { text: string; muted: string; paper: string; accent: string } {
   return table.inks[theme];

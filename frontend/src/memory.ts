@@ -31,8 +31,7 @@ export class MemoryPanel implements Panel {
   private width = 0;
   private asked = "";
 
-  /** `below`: what stands under the heads, in the same card. */
-  constructor(private readonly scene: Scene, private readonly actions: Actions, below?: HTMLElement) {
+  constructor(private readonly scene: Scene, private readonly actions: Actions) {
     this.byHead = !scene.arrays.has("fast_weight") || scene.layers.length * scene.heads > MOST_SMALL;
     this.shows = SHOWS.map((show) => h("button", {
       type: "button", onclick: () => actions.set({ show }), "data-tip": SHOW_WORDS[show][1],
@@ -47,7 +46,7 @@ export class MemoryPanel implements Panel {
     if (this.byHead) all.append(this.heat.element);
     this.figure.append(this.one, h("figure", { class: "all" }, this.small, all));
     this.element = card("memory", "Its memory", [term("S"), " is all that remains when a window is forgotten. Each ", term("pass"), " rewrites it."],
-      bar, this.figure, this.note, below);
+      bar, this.figure, this.note);
     this.listen();
     this.stop = onWidth(this.figure, (width) => {
       this.width = width;

@@ -52,6 +52,8 @@ export interface Actions {
   fetchStates?: (layer: number, head: number) => void;
   /** Ask the host something else about this scene; undefined where no host answers. */
   ask?: (ask: Ask, answered: (answer: Answer) => void, progressed?: (progress: Progress) => void) => void;
+  /** Where plotly.js is, if the host has it. */
+  plotly?: string;
   /** Give up an ask of this kind. */
   drop(what: string): void;
   /** Show answers that are hidden, at this moment alone. */

@@ -22,15 +22,17 @@ export class Stage {
     const text = new TextPanel(scene, actions);
     const problem = ProblemPanel.fits(scene) ? new ProblemPanel(scene, actions) : undefined;
     this.lenses = new Lenses(scene, actions);
-    const memory = new MemoryPanel(scene, actions, this.lenses.body);
+    const memory = new MemoryPanel(scene, actions);
     const answers = scene.queries.length ? new AnswersPanel(scene, actions) : undefined;
     const named: [string, Panel | undefined][] = [["text", text], ["problem", problem], ["memory", memory], ["answers", answers]];
     const shown = named.filter(([name, panel]) => panel && !hide.includes(name)) as [string, Panel][];
     this.panels = shown.map(([, panel]) => panel);
-    const column = (look: string, ...names: string[]) => h("div", { class: `column ${look}` }, ...shown.filter(([name]) => names.includes(name)).map(([name, panel]) =>
-      name === "memory" ? h("div", { class: "lensed" }, this.lenses.tabs, panel.element) : panel.element));
+    const of = (...names: string[]) => shown.flatMap(([name, panel]) => (names.includes(name) ? [panel.element] : []));
+    const lensed = of("memory").length > 0;
+    const rest = [...of("memory"), ...(lensed ? [h("section", { class: "card lens-card", "aria-label": "Lens" }, this.lenses.body)] : []), ...of("answers")];
     this.element = h("div", { class: "stage" }, this.headline.element, this.waiting,
-      h("div", { class: "panels" }, column("first", "text", "problem"), column("rest", "memory", "answers")));
+      h("div", { class: "panels" }, h("div", { class: "column first" }, ...of("text", "problem")),
+        h("div", { class: "column rest" }, ...(lensed ? [this.lenses.tabs] : []), ...rest)));
   }
 
   name(title: string): void {

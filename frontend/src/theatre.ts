@@ -101,6 +101,7 @@ export class Theatre {
         this.shownAt = this.moment();
         this.draw();
       },
+      plotly: (this.model.get("settings") ?? {}).plotly,
     };
   }
 

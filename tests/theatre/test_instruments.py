@@ -3,10 +3,13 @@
 import csv
 import io
 import json
+import re
 
 import numpy as np
 import pytest
+from house import ROOT
 
+from workbench import figures
 from workbench.figures.theme import BYTES
 from workbench.instruments.lens import lens, lens_by_difficulty
 from workbench.instruments.linear import CONVENTIONS
@@ -37,6 +40,13 @@ def ask(asks, instrument, **changes):
 
 def numbers(result):
     return list(csv.DictReader(io.StringIO(result["csv"])))
+
+
+def test_the_front_end_offers_each_of_them():
+    text = (ROOT / "frontend/src/lenses/memory/names.ts").read_text(encoding="utf-8")
+    offered = re.findall(r'^  (\w+): \["[^"]+", "(\w+)"\],$', text, re.MULTILINE)
+    assert [name for name, _ in offered] == list(INSTRUMENTS)
+    assert {figure for _, figure in offered} <= set(figures.__all__)
 
 
 @pytest.mark.parametrize("name", INSTRUMENTS)

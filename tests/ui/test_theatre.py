@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 
 import pytest
-from house import ROOT
 from playwright.sync_api import Page, expect
+from theatre_page import open_theatre
 
 import workbench
 from workbench.theatre.container import Scene, decode, encode
@@ -16,22 +14,6 @@ from workbench.theatre.problem import drawn
 from workbench.theatre.recording import read_example
 from workbench.theatre.scene import scene_of
 from workbench.trace import origin_of
-
-MODULE = ROOT / "workbench" / "theatre" / "static" / "theatre.js"
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Theatre</title>
-<link rel="icon" href="data:,"></head><body style="margin:0"><main id="el"></main>
-<script type="module">
-import theatre from "data:text/javascript;base64,MODULE"
-const values = {scene: "SCENES", settings: {theme: "light"}, place: {}, catalogue: [], ...EXTRA}
-const calls = {}
-window.sent = []
-window.model = {
-  get: (name) => values[name], set: (name, value) => { values[name] = value }, save_changes() {},
-  on: (name, call) => { calls[name] = call }, send: (message) => sent.push(message),
-  answer: (...all) => calls["msg:custom"](...all), values,
-}
-window.stop = theatre.render({model, el: document.getElementById("el")})
-</script></body></html>"""
 
 ONE = "depo-n8-any", 5
 """A model and an example whose eight answers turn right one pass after the other."""
@@ -59,18 +41,7 @@ def depo() -> bytes:
 def show(page: Page):
     """Return what opens a page with scenes."""
 
-    def opened(data: bytes, **extra: object) -> Page:
-        parts = {
-            "MODULE": base64.b64encode(MODULE.read_bytes()).decode(),
-            "SCENES": base64.b64encode(data).decode(),
-            "EXTRA": json.dumps(extra),
-        }
-        html = re.sub("MODULE|SCENES|EXTRA", lambda found: parts[found[0]], PAGE)
-        page.set_content(html)
-        expect(page.locator("h1")).not_to_be_empty()
-        return page
-
-    return opened
+    return lambda data, **extra: open_theatre(page, data, **extra)
 
 
 def test_keys_walk_through_a_sleep_and_switch_n(depo, show):

@@ -113,7 +113,9 @@ class Study:
     ) -> xr.Dataset:
         """Return what an instrument finds in the place's head, computed at the first call."""
         found = self._part(name, place.layer, place.head, instrument)
-        return found.isel({dims.LAYER: 0, dims.GDN_HEAD: 0})
+        return found.isel({dims.LAYER: 0, dims.GDN_HEAD: 0}).assign_coords(
+            {dims.GDN_HEAD: place.head}
+        )
 
     def layer(
         self, name: Hashable, place: Place, instrument: Callable[[xr.DataTree], xr.Dataset]

@@ -68,6 +68,8 @@ export interface Header {
   one_symbol?: boolean | null;
   said: (string | null)[][];
   conventions?: { [name: string]: string };
+  /** Arrays that a large scene leaves out. */
+  asked?: string[];
 }
 
 /** An array with named axes, decoded to numbers; float16 becomes float32. */

@@ -1,4 +1,4 @@
-// The menu of a panel that saves its picture.
+// The menu that saves a picture, and whatever else a panel can save.
 
 import { h } from "../dom";
 import { toSvg } from "./svg";
@@ -8,6 +8,10 @@ export function save(name: string, blob: Blob): void {
   const link = h("a", { href: url, download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+export function saveText(name: string, text: string, type: string): void {
+  save(name, new Blob([text], { type }));
 }
 
 /** Draw an SVG text to a PNG at twice its size. */
@@ -20,18 +24,26 @@ export async function toPng(svg: string): Promise<Blob> {
   return await new Promise((done, failed) => canvas.toBlob((blob) => (blob ? done(blob) : failed(new Error("no picture")))));
 }
 
-/** A small menu: save the element as SVG or PNG. */
-export function exportMenu(element: HTMLElement, name: string): HTMLElement {
-  const file = name.split(" ")[0];
-  const menu = h("details", { class: "menu" }, h("summary", { "aria-label": `Save the picture of the ${file}` }, "⤓"));
-  const svg = () => save(`${file}.svg`, new Blob([toSvg(element)], { type: "image/svg+xml" }));
-  const png = async () => save(`${file}.png`, await toPng(toSvg(element)));
-  const item = (words: string, run: () => void) => h("button", {
+/** A small menu of things to save, by their words. */
+export function saveMenu(label: string, items: [words: string, run: () => void][]): HTMLDetailsElement {
+  const menu = h("details", { class: "menu" }, h("summary", { "aria-label": label }, "⤓"));
+  const item = ([words, run]: [string, () => void]) => h("button", {
     type: "button", onclick: () => {
       menu.open = false;
       run();
     },
   }, words);
-  menu.append(h("div", { class: "sheet" }, item("SVG", svg), item("PNG", () => void png())));
+  menu.append(h("div", { class: "sheet" }, ...items.map(item)));
   return menu;
+}
+
+/** Save the element as SVG or PNG. */
+export function pictureItems(element: HTMLElement, file: string): [string, () => void][] {
+  const png = async () => save(`${file}.png`, await toPng(toSvg(element)));
+  return [["SVG", () => saveText(`${file}.svg`, toSvg(element), "image/svg+xml")], ["PNG", () => void png()]];
+}
+
+export function exportMenu(element: HTMLElement, name: string): HTMLElement {
+  const file = name.split(" ")[0];
+  return saveMenu(`Save the picture of the ${file}`, pictureItems(element, file));
 }

@@ -1,76 +1,193 @@
-// The lens "memory": what the sleep does to the chosen head.
+// The lens "memory": instruments on the chosen head. Some the scene is enough for; the others the host draws.
 
-import { attribute, h, s, term } from "../../dom";
-import type { Frame } from "../../panel";
-import { number, type Scene } from "../../data/scene";
-import { percent } from "../../words";
+import type { Ask } from "../../asks";
+import { attribute, h, say } from "../../dom";
+import { pictureItems, save, saveMenu, saveText } from "../../export/menu";
+import type { Actions, Frame } from "../../panel";
+import type { Scene } from "../../data/scene";
+import { isTyped } from "../../data/scene";
 import type { Lens } from "../index";
+import { Curves } from "./curves";
+import { elsewhere, isDrawn, NAMES, titleOf, type AskedName, type Name } from "./names";
+import { library, PlotView, type Plot } from "./plotly";
+import { together, type Result } from "./results";
+import { Written } from "./written";
 
-const CURVE = { width: 300, height: 74 };
+/** Results that are kept of a scene; the one not looked at for the longest goes first. */
+const MOST_RESULTS = 24;
+/** How long the scrubber rests before a figure is asked for alone. */
+const REST_MS = 250;
 
 export class MemoryLens implements Lens {
-  readonly element: HTMLElement;
+  readonly element = h("div", { class: "instruments" });
+  private readonly buttons: HTMLButtonElement[];
+  private readonly wrong = h("p", { class: "wrong", role: "alert" });
+  private readonly says = h("p", { class: "says" });
+  private readonly waiting = h("p", { class: "note", role: "status" });
+  private readonly body = h("div", { class: "instrument" });
   private readonly curves: Curves;
+  private readonly written: Written;
+  private readonly results = new Map<string, Result>();
+  private views: PlotView[] = [];
+  private frame!: Frame;
+  /** What is on the screen, and what is being asked for or failed, by the key of a result. */
+  private shown = "";
+  private asked = "";
+  private failed = "";
+  private timer = 0;
 
-  constructor(scene: Scene) {
+  constructor(private readonly scene: Scene, private readonly actions: Actions) {
     this.curves = new Curves(scene);
-    this.element = this.curves.element;
+    this.written = new Written(scene, actions);
+    const usable = NAMES.filter((name) => name !== "written" || scene.arrays.has("share") || scene.asked?.includes("share"));
+    this.buttons = usable.map((name) => h("button", { type: "button", "data-instrument": name, onclick: () => this.choose(name) }, titleOf(name)));
+    const saving = saveMenu("Save this figure or its numbers", [
+      ["SVG", () => void this.picture("svg")], ["PNG", () => void this.picture("png")], ["Numbers (CSV)", () => this.csv()],
+    ]);
+    this.element.append(
+      h("div", { class: "row names" }, h("div", { class: "choices", role: "group", "aria-label": "Instruments" }, ...this.buttons), saving),
+      this.wrong, this.says, this.waiting, this.body);
   }
 
-  update({ boundary, state }: Frame): void {
-    this.curves.update(boundary, state.layer, state.head);
-  }
-}
-
-/** How much each pass changes the chosen head, and how much the first pass's writes would, repeated. */
-class Curves {
-  readonly element: HTMLElement;
-  private readonly line = s("path", { class: "line" });
-  private readonly base = s("path", { class: "base" });
-  private readonly dots = s("g", {});
-  private readonly here = s("line", { class: "here", y1: 4, y2: CURVE.height - 14 });
-  private readonly top = s("text", { x: 0, y: 12 });
-  private drawn = "";
-
-  constructor(private readonly scene: Scene) {
-    const svg = s("svg", { viewBox: `0 0 ${CURVE.width} ${CURVE.height}`, role: "img", "aria-label": "Change of this head per pass" },
-      s("path", { class: "floor", d: `M30 ${CURVE.height - 14}H${CURVE.width}` }), this.here, this.base, this.line, this.dots, this.top,
-      s("text", { x: 0, y: CURVE.height - 11 }, "0"));
-    const known = [...(scene.arrays.get("baseline_change")?.data ?? [])].some(Number.isFinite);
-    this.element = h("figure", { class: "change" },
-      h("figcaption", {}, "How much each pass moves this head", ...(known ? ["; dashed, ", term("baseline", "the first pass’s writes repeated")] : []), "."), svg);
+  destroy(): void {
+    clearTimeout(this.timer);
+    this.written.destroy();
+    this.views.forEach((view) => view.destroy());
   }
 
-  update(boundary: number, layer: number, head: number): void {
-    const key = `${layer} ${head}`;
-    if (key !== this.drawn) this.draw(layer, head);
-    this.drawn = key;
-    const x = this.x(boundary).toFixed(1);
-    attribute(this.here, "x1", x);
-    attribute(this.here, "x2", x);
+  private choose(name: Name): void {
+    this.actions.set({ chosen: { ...this.frame.state.chosen, instrument: name } });
   }
 
-  private x(boundary: number): number {
-    return 36 + ((CURVE.width - 44) * boundary) / Math.max(1, this.scene.boundaries.length - 1);
+  private get name(): Name {
+    return NAMES.find((name) => name === this.frame.state.chosen.instrument) ?? "curves";
   }
 
-  private draw(layer: number, head: number): void {
-    const { scene } = this;
-    const values = (name: string) => scene.boundaries.map(([, pass], b) => (pass === 0 ? NaN : number(scene, name, b, layer, head)));
-    const change = values("relative_change"), base = values("baseline_change");
-    const most = Math.max(0.05, ...change.concat(base).filter(Number.isFinite));
-    const y = (value: number) => CURVE.height - 14 - ((CURVE.height - 24) * Math.min(value, most)) / most;
-    const path = (all: number[]) => {
-      let d = "", pen = "M";
-      all.forEach((value, b) => {
-        if (Number.isFinite(value)) d += `${pen}${this.x(b).toFixed(1)} ${y(value).toFixed(1)}`;
-        pen = Number.isFinite(value) ? "L" : "M";
-      });
-      return d;
-    };
-    this.line.setAttribute("d", path(change));
-    this.base.setAttribute("d", path(base));
-    this.dots.replaceChildren(...change.flatMap((value, b) => (Number.isFinite(value) ? [s("circle", { r: 2.6, cx: this.x(b).toFixed(1), cy: y(value).toFixed(1) })] : [])));
-    this.top.textContent = percent(most);
+  private key(name: AskedName): string {
+    const { state: { layer, head }, theme } = this.frame;
+    return [name, layer, head, theme].join(" ");
+  }
+
+  update(frame: Frame): void {
+    this.frame = frame;
+    const { name } = this, given = frame.state.chosen.instrument;
+    for (const button of this.buttons) attribute(button, "aria-pressed", String(button.dataset.instrument === name));
+    say(this.wrong, given === undefined || given === name ? this.wrongOf(name) : `instrument = ${given} is unknown; ${NAMES.join(", ")} exist.`);
+    if (isDrawn(name)) {
+      const chart = this[name];
+      this.put(name, chart.element);
+      say(this.says, "");
+      say(this.waiting, "");
+      chart.update(frame);
+    } else this.updateAsked(name);
+  }
+
+  private wrongOf(name: Name): string {
+    return !isDrawn(name) && this.failed.startsWith(`${this.key(name)}: `) ? this.failed.slice(this.key(name).length + 2) : "";
+  }
+
+  private put(key: string, ...elements: HTMLElement[]): void {
+    if (this.shown === key) return;
+    this.shown = key;
+    this.views.forEach((view) => view.destroy());
+    this.views = [];
+    this.body.replaceChildren(...elements);
+  }
+
+  private updateAsked(name: AskedName): void {
+    const { actions, frame } = this, { boundary } = frame;
+    if (!actions.ask || !actions.plotly) {
+      this.put(`elsewhere ${name}`);
+      say(this.says, elsewhere(name, Boolean(actions.ask)));
+      return say(this.waiting, "");
+    }
+    const key = this.key(name), result = this.results.get(key);
+    if (!result) {
+      if (!this.wrongOf(name)) this.ask(name, key, boundary, false);
+      else this.put(`failed ${key}`);
+      return;
+    }
+    this.results.delete(key);
+    this.results.set(key, result); // the newest is last
+    say(this.says, `${result.shows} `);
+    this.says.append(h("span", { class: "omits" }, result.omits));
+    void this.draw(key, result);
+    if (result.plots.every(({ at }) => at[boundary] >= 0)) return;
+    clearTimeout(this.timer);
+    this.timer = window.setTimeout(() => this.name === name && this.key(name) === key && this.ask(name, key, this.frame.boundary, false), REST_MS);
+  }
+
+  private async draw(key: string, result: Result): Promise<void> {
+    try {
+      const plotly = await library(this.actions.plotly!);
+      const { name } = this;
+      if (isDrawn(name) || this.key(name) !== key) return; // something else was chosen meanwhile
+      if (this.shown !== key && this.views.length === result.plots.length && this.shown.split(" ")[0] === name) this.shown = key;
+      else if (this.shown !== key) {
+        const views = result.plots.map(() => new PlotView(plotly));
+        this.put(key, ...views.map((view) => view.element));
+        this.views = views;
+      }
+      result.plots.forEach((plot, i) => this.views[i].show(plot, this.frame.boundary));
+    } catch (error) {
+      say(this.wrong, (error as Error).message);
+    }
+  }
+
+  /** What names this sleep and place to the host. */
+  private place(name: AskedName, boundary: number): Ask {
+    const { scene, frame: { state, theme } } = this;
+    const [window, pass] = scene.boundaries[boundary];
+    const { seed, example } = scene.source;
+    const text = isTyped(scene) ? { input: scene.task.input, queries: scene.task.queries } : { ...(seed >= 0 ? { seed } : {}), example };
+    return { what: "instrument", digest: scene.digest, instrument: name, name: scene.model.name, ...text, N: scene.sleep.passes, layer: scene.layers[state.layer], head: state.head, window, pass, theme };
+  }
+
+  private ask(name: AskedName, key: string, boundary: number, every: boolean): void {
+    const asked = `${key} ${every || boundary}`;
+    if (this.asked === asked) return;
+    this.asked = asked;
+    if (!this.results.has(key)) {
+      say(this.waiting, `${titleOf(name)}: the host works it out …`);
+      say(this.says, "");
+      if (this.shown.split(" ")[0] !== name) this.put(`waiting ${key}`);
+    }
+    this.actions.ask!({ ...this.place(name, boundary), every }, ({ problem, result }) => {
+      this.asked = "";
+      say(this.waiting, "");
+      if (problem) this.failed = `${key}: ${problem}`;
+      else {
+        const before = this.results.get(key);
+        this.results.set(key, before ? together(before, result) : result);
+        if (this.results.size > MOST_RESULTS) this.results.delete(this.results.keys().next().value!);
+        // what is looked at comes first; then all other boundaries, so that the scrubber needs no host
+        const more = !every && !before && result.plots.some(({ at }: Plot) => at.includes(-1));
+        if (more && this.name === name && this.key(name) === key) this.ask(name, key, boundary, true);
+      }
+      this.update(this.frame);
+    });
+  }
+
+  private get file(): string {
+    const { scene, frame: { state } } = this;
+    return `${scene.model.name.replaceAll("/", "-")}-${this.name}-layer-${scene.layers[state.layer]}-head-${state.head}`;
+  }
+
+  private async picture(format: "svg" | "png"): Promise<void> {
+    if (!this.views.length) return pictureItems(this.body, this.file)[format === "svg" ? 0 : 1][1]();
+    for (const [i, view] of this.views.entries()) save(`${this.file}${this.views.length > 1 ? `-${i + 1}` : ""}.${format}`, await view.image(format));
+  }
+
+  private csv(): void {
+    const { name, frame: { state, boundary } } = this;
+    if (name === "curves") return saveText(`${this.file}.csv`, this.curves.csv(state.layer), "text/csv");
+    if (name === "written") return saveText(`${this.file}.csv`, this.written.csv(state.layer, state.head), "text/csv");
+    if (!this.actions.ask) return;
+    this.asked = "";
+    this.actions.ask({ ...this.place(name, boundary), csv: true }, ({ problem, result }) => {
+      if (!problem) saveText(result.file, result.csv, "text/csv");
+      this.update(this.frame);
+      if (problem) say(this.wrong, problem);
+    });
   }
 }
