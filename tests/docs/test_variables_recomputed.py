@@ -89,15 +89,17 @@ def test_what_is_said_of_the_story_seed_by_seed():
     assert said.format(*(four - one)) in PROSE
 
 
+@pytest.mark.parametrize("name", ["variables-mini", "variables-words"])
 @pytest.mark.parametrize("depth", DEPTHS[1:])
-def test_differences_at_equal_flops(depth):
+def test_differences_at_equal_flops(depth, name):
     """N = 4 against a deeper model that spends the same on one pass."""
     (row,) = [
         r
-        for r in rows("variables-mini", "equal_flops", "difference")
+        for r in rows(name, "equal_flops", "difference")
         if r[0].startswith("sleep, N = 4 minus deeper") and r[1] == depth
     ]
-    four, deeper = scores("sleep", 4, depth), scores("deeper", 4, depth, tested="1")
+    four = scores("sleep", 4, depth, name=name)
+    deeper = scores("deeper", 4, depth, tested="1", name=name)
     low, high = stats.ttest_ind(four, deeper, equal_var=False).confidence_interval(0.95)
     assert row[2] == f"{four.mean() - deeper.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
 
@@ -119,6 +121,30 @@ def test_what_is_said_of_equal_flops():
     end = scores("deeper", 4, "4", tested="1").mean()
     said = "from {:.2f} after 1,200 of its {:,} steps to {:.2f}. N = 4 had {:.2f} by then"
     assert said.format(at[0], spent["deeper", 4]["steps"], end, at[1]) in PROSE
+
+
+@pytest.mark.filterwarnings("ignore:Precision loss")  # depth 1, where every seed is near 1
+def test_what_is_said_of_equal_flops_with_words():
+    spent = [of(arm, 4, "variables-words")[0]["budget"]["flops"] for arm in ("sleep", "deeper")]
+    assert spent[0] == pytest.approx(spent[1], rel=1e-3)
+    means = [
+        [scores(arm, 4, d, tested=n, name="variables-words").mean() for d in DEPTHS[2:]]
+        for arm, n in (("deeper", "1"), ("sleep", "4"))
+    ]
+    said = "answers {:.2f} and {:.2f} where N = 4 answers {:.2f} and {:.2f}"
+    assert said.format(*means[0], *means[1]) in PROSE
+    p = [
+        stats.ttest_ind(
+            scores("sleep", 4, d, name="variables-words"),
+            scores(arm, n, d, tested="1", name="variables-words"),
+            equal_var=False,
+        ).pvalue
+        for arm, n in (("sleep", 1), ("deeper", 4))
+        for d in DEPTHS
+    ]
+    order = np.argsort(p)
+    corrected = np.maximum.accumulate([p[i] * (len(p) - rank) for rank, i in enumerate(order)])
+    assert [order[i] for i in np.flatnonzero(corrected < 0.05)] == [0], "depth 1 at equal tokens"
 
 
 def test_what_is_said_of_means_and_flops_in_english():
