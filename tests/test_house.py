@@ -50,7 +50,6 @@ RAW_READERS = {
     "workbench.training.checkpoints": "the headers of safetensors files",
     "workbench.training.provenance": "/proc/cpuinfo",
     "workbench.trace.schema": "the attributes of a trace, which it checks",
-    "workbench.views.cursor.traces": "the vocabulary of a trace whose reader has checked it",
 }
 """Modules that parse text or open files without `workbench.files`, and what it is they read."""
 
@@ -300,8 +299,8 @@ VIOLATIONS = [
     (floor_complaints, "workbench.lab.jobs", "import panel_material_ui"),
     (floor_complaints, "workbench.config", "from workbench.model import hybrid"),
     (floor_complaints, "sleep_kernels.api", "from workbench import dims"),
-    (floor_complaints, "workbench.cli", "from apps import stepper"),
-    (floor_complaints, "workbench.views.stepper.page", "import workbench"),
+    (floor_complaints, "workbench.cli", "from apps import home"),
+    (floor_complaints, "workbench.views.home.page", "import workbench"),
     (floor_complaints, "workbench.cli", "from sleep_course import pictures"),
     (floor_complaints, "workbench.notebook.display", "import sleep_course.live"),
     (floor_complaints, "sleep_course.pictures", "import panel"),
@@ -328,11 +327,11 @@ PERMITTED = [
     (floor_complaints, "workbench.model.block", "from workbench import dims\nimport sleep_kernels"),
     (floor_complaints, "workbench.model.block", "from . import memory\nfrom .memory import x"),
     (floor_complaints, "workbench.training.loop", "from workbench.tasks import depo\nimport torch"),
-    (floor_complaints, "workbench.views.stepper.page", "import panel as pn"),
+    (floor_complaints, "workbench.views.home.page", "import panel as pn"),
     (
         floor_complaints,
-        "apps.stepper",
-        "import workbench\nfrom workbench.views.stepper import page",
+        "apps.home",
+        "import workbench\nfrom workbench.views.home import page",
     ),
     (floor_complaints, "sleep_course.live", "from workbench import cli, views"),
     (floor_complaints, "workbench", "def load():\n    from workbench.training import checkpoints"),

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from tiny import tiny_toml
@@ -116,7 +115,7 @@ def test_a_plain_page_is_one_file(package):
         ("toy:PAGE", "PAGE = 1", "is a int"),
         ("toy:PAGE", "raise ValueError('broken')", "broken"),
         ("toy:NONE", "PAGE = 1", "NONE"),
-        ("toy:PAGE", PAGE.replace('"toy"', '"memory"'), "'memory'"),
+        ("toy:PAGE", PAGE.replace('"toy"', '"explore"'), "'explore'"),
         ("toy:PAGE", PAGE.replace('"toy"', '"../toy"'), "../toy"),
     ],
 )
@@ -252,7 +251,7 @@ def test_a_task_is_one_file(toy_task, monkeypatch, capsys):
     monkeypatch.chdir(toy_task)
     _on_the_command_line(capsys)
     _in_the_lab()
-    _on_the_pages()
+    _in_the_theatre()
 
 
 def _on_the_command_line(capsys):
@@ -288,30 +287,25 @@ def _in_the_lab():
     assert level_words(2, "facts") == "2 facts"
 
 
-def _on_the_pages():
-    import panel as pn
-
+def _in_the_theatre():
+    from workbench.theatre.asks import Asks
+    from workbench.theatre.container import decode
+    from workbench.theatre.instruments import INSTRUMENTS
     from workbench.training.checkpoints import load_checkpoint
-    from workbench.views.cursor.cursor import Cursor, TraceCursor
-    from workbench.views.cursor.traces import TraceStore
-    from workbench.views.memory.page import Memory
-    from workbench.views.stepper.page import Stepper
 
-    pn.extension("plotly")
     found = load_checkpoint("runs/toy")
-    shelf = SimpleNamespace(names=lambda: ["toy"], checkpoint=lambda name: found)
-    stepper = Stepper(Cursor(), shared=shelf)
-    stepper.act("step")
-    drawn = stepper.screen.picture.object
-    assert drawn.count("<li") == 3 and '<b class="hop-number">1</b>' in drawn
-    assert "Where is" in drawn and "would" not in drawn
-    assert stepper.screen.own_input.query_form == "", "its queries are fixed"
-    assert stepper.screen.own_input.hint == found.task.typing_help()
-    stepper.submit("Bob hall Ann attic Cyd hall", "")
-    assert "Bob is in hall" in stepper.screen.picture.object
-    assert list(stepper.screen.query.options)[:2] == ["Where is Bob", "Where is Ann"]
-    memory = Memory(TraceCursor(checkpoint="toy"), store=TraceStore(shelf))
-    assert memory.screen.picture.object.count(" is in ") == 3
+    asks, ask = Asks(lambda name: found), {"what": "scene", "name": "toy", "N": 1}
+    header = decode(asks.scene(ask)).header
+    assert header["picture"]["kind"] == "sentences" and len(header["picture"]["items"]) == 3
+    assert header["task"]["query_form"] == "", "its queries are fixed"
+    assert header["task"]["typing_help"] == found.task.typing_help()
+    typed = decode(asks.scene(ask | {"input": "Bob hall Ann attic Cyd hall"})).header
+    assert [item["name"] for item in typed["picture"]["items"]][0] == "Bob is in hall"
+    assert [query["label"] for query in typed["queries"]][:2] == ["Where is Bob", "Where is Ann"]
+    place = {"layer": header["layers"][0], "head": 0, "window": 0, "pass": 1}
+    for name in INSTRUMENTS:
+        answer = asks.answer(ask | place | {"what": "instrument", "instrument": name})
+        assert answer.problem == "" and answer.result["plots"], name
 
 
 @pytest.mark.parametrize(

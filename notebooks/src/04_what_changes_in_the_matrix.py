@@ -416,6 +416,6 @@ explore(figures.cka_matrix, alike["cka"], examples=16)
 # - The usual CKA calls noise alike. Debias it, and shuffle the examples to see what is left.
 #
 # **To go on**: load `depo-n8-w2-any` in place of `depo-n8-any` and set `window=1`; record 32
-# passes of `depo-n8-n4` and ask where its answers go; draw `figures.ranks_along` of `found`. The
-# *memory* page of `workbench serve` has all of these figures over one cursor. The next notebook
-# asks who wrote what the matrix holds.
+# passes of `depo-n8-n4` and ask where its answers go; draw `figures.ranks_along` of `found`. Explore of
+# `workbench serve` has all of these figures in its lens *memory*. The next notebook asks who wrote
+# what the matrix holds.

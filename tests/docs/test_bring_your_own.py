@@ -263,22 +263,20 @@ def test_steering_turns_the_answer(from_model):
     assert max(follows.values()) < 0.5, follows
 
 
-def test_the_memory_page_shows_its_trace(toy, trace, tmp_path):
+def test_the_theatre_shows_its_trace(toy, trace):
     """No model is loaded, and the task is one that the workbench does not know."""
-    from workbench.trace import save_trace
-    from workbench.views.cursor.cursor import TraceCursor
-    from workbench.views.cursor.traces import TraceStore
-    from workbench.views.memory.page import Memory
+    from workbench.theatre.asks import TraceAsks
+    from workbench.theatre.container import decode
+    from workbench.theatre.instruments import INSTRUMENTS
 
-    (tmp_path / "traces").mkdir()
-    few = trace.isel(example=slice(16))
-    save_trace(few, tmp_path / "traces" / "toy.zarr.zip")
-    services = SimpleNamespace(traces=tmp_path / "traces", names=lambda: [])
-    page = Memory(TraceCursor(checkpoint="traces/toy"), store=TraceStore(services))
-    assert page.traced.symbols(0)[0] == [toy.task.vocabulary[i] for i in toy.batch.tokens[0, :6]]
-    for name, card in page.screen.cards.items():
-        assert not card.problem.visible, f"{name}: {card.problem.object}"
-        assert any(pane.visible and pane.figure["data"] for pane in card.panes), name
+    asks = TraceAsks(trace.isel(example=slice(16)))
+    header = decode(asks.scene({"what": "scene"})).header
+    assert header["symbols"][:6] == [toy.task.vocabulary[i] for i in toy.batch.tokens[0, :6]]
+    place = {"layer": header["layers"][0], "head": 0, "window": 0, "pass": 1}
+    for name in INSTRUMENTS:
+        answer = asks.answer(place | {"what": "instrument", "instrument": name, "every": True})
+        assert answer.problem == "", f"{name}: {answer.problem}"
+        assert all(plot["figures"][0]["data"] for plot in answer.result["plots"]), name
 
 
 def test_measurements_of_it_are_shown(toy, tmp_path):

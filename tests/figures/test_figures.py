@@ -9,9 +9,7 @@ from workbench import dims
 from workbench.figures import (
     all_heads,
     answer_table,
-    curves_place,
     one_head,
-    pass_curves,
     shown_quantity,
     timeline,
     timeline_place,
@@ -30,15 +28,6 @@ def states(passes=4, heads=4, key=16, value=16, seed=0):
     return xr.DataArray(values.astype(np.float32), coords, OVER)
 
 
-def summary(passes, heads=4):
-    shape = (len(passes), max(passes) + 1, heads)
-    over = (dims.WINDOW, dims.SLEEP_PASS, dims.GDN_HEAD)
-    values = np.random.default_rng(1).random(shape).astype(np.float32)
-    coords = {dims.GDN_HEAD: np.arange(heads)}
-    names = ("norm", "relative_change", "effective_rank")
-    return xr.Dataset({name: (over, values) for name in names}, coords)
-
-
 def answers(queries=8, symbols=9):
     generator = np.random.default_rng(2)
     probability = generator.dirichlet(np.ones(symbols), queries).astype(np.float32)
@@ -52,22 +41,6 @@ def answers(queries=8, symbols=9):
             "difficulty": ((dims.QUERY,), generator.integers(1, 5, queries)),
         },
         {dims.SYMBOL: [str(i) for i in range(symbols - 1)] + ["other"]},
-    )
-
-
-def curves(passes=(4, 1), theme="light", heads=4, queries=8, boundary=(0, 2), **options):
-    right = np.random.default_rng(3).random((len(passes), max(passes) + 1, queries))
-    return pass_curves(
-        summary(passes, heads),
-        xr.DataArray(right, dims=(dims.WINDOW, dims.SLEEP_PASS, dims.QUERY)),
-        passes=passes,
-        awake=(False,) * (len(passes) - 1) + (True,),
-        boundary=boundary,
-        difficulty=np.arange(queries) % 4 + 1,
-        difficulty_name="hops",
-        **{"chance": np.full(queries, 0.125), **options},
-        baseline={0: summary(passes, heads)["relative_change"].isel({dims.WINDOW: 0})},
-        theme=theme,
     )
 
 
@@ -131,17 +104,6 @@ def test_the_timeline_has_one_cell_a_stop():
     assert figure.layout.shapes[0].x0 == pytest.approx(here - 0.5)
 
 
-def test_curves_draw_the_baseline_and_the_chance_line():
-    figure = curves(baseline_name="rewriting")
-    names = [trace.name for trace in figure.data]
-    assert names.count("rewriting") == names.count("chance") == 1 and "frozen replay" not in names
-    np.testing.assert_allclose(figure.data[names.index("chance")].y, 0.125)
-    assert {"1 hop", "2 hops", "3 hops", "4 hops"} <= set(names)
-    assert figure.layout.yaxis4.title.text == "mean probability"
-    single = curves(passes=(1, 1), boundary=(0, 1))
-    assert "frozen replay" not in [trace.name for trace in single.data], "no second pass"
-
-
 def test_answers_are_sorted_by_difficulty_with_the_right_one_framed():
     data = answers()
     labels = [f"query {q}" for q in range(8)]
@@ -174,8 +136,6 @@ FIGURES = {
         boundary=(3, 3),
         theme=theme,
     ),
-    "curves": lambda theme: curves(theme=theme),
-    "long_curves": lambda theme: curves((8,) * 16, theme, heads=16, queries=10),
     "answers": lambda theme: answer_table(
         answers(), ["a query"] * 8, chance=np.full(8, 0.1), theme=theme
     ),
@@ -251,10 +211,6 @@ def test_the_moving_part_is_all_that_a_step_changes():
     moved = timeline_place(boundary=(1, 0), **stops)
     assert go.Figure(one["data"], one["layout"] | moved) == go.Figure(two["data"], two["layout"])
     assert go.Figure(one["data"], one["layout"]) != go.Figure(two["data"], two["layout"])
-    first = curves().to_plotly_json()
-    moved = curves_place(passes=(4, 1), boundary=(1, 1))
-    again = go.Figure(first["data"], first["layout"] | moved)
-    assert again != curves() and again == curves(boundary=(1, 1))
 
 
 def test_names_of_several_symbols_have_no_chance_line():
@@ -263,9 +219,6 @@ def test_names_of_several_symbols_have_no_chance_line():
     assert len(figure.data) == 4
     assert figure.layout.xaxis2.title.text == "P(first symbol)"
     assert figure.layout.xaxis.title.text == "first symbol (right one framed; …: all others)"
-    drawn = curves(chance=None, one_symbol=False)
-    assert "chance" not in [trace.name for trace in drawn.data]
-    assert drawn.layout.annotations[3].text == "Right first symbols if it woke here"
 
 
 def test_each_query_has_its_own_chance():

@@ -81,10 +81,10 @@ def test_the_tile_opens_the_dashboards_and_they_end_with_jupyter(
     board.set_default_timeout(LIMIT_MS)
     sockets: list[str] = []
     board.on("websocket", lambda socket: sockets.append(socket.url))
-    stepper = board.locator("nav a", has_text="Stepper")
-    expect(stepper).to_be_visible()
+    explore = board.locator("nav a", has_text="Explore")
+    expect(explore).to_be_visible()
     assert board.url == f"{jupyterlab.url}/workbench/"
-    assert stepper.evaluate("a => a.href") == f"{jupyterlab.url}/workbench/stepper"
+    assert explore.evaluate("a => a.href") == f"{jupyterlab.url}/workbench/explore"
     # the choice goes to the dashboards and comes back, over the websocket, before it is kept
     board.get_by_role("button", name="Toggle theme").click()
     board.wait_for_function("document.cookie.includes('workbench_theme=dark')")

@@ -12,13 +12,10 @@ from workbench.tasks import task as make_task
 from workbench.training.checkpoints import Checkpoint
 from workbench.views.attribution.model import AttributionCursor
 from workbench.views.attribution.page import Attribution
-from workbench.views.cursor.cursor import BoundaryIndex, Cursor, TraceCursor
+from workbench.views.cursor.cursor import BoundaryIndex
 from workbench.views.cursor.reading import Readings
-from workbench.views.cursor.traces import TraceStore
 from workbench.views.interventions.model import InterventionCursor
 from workbench.views.interventions.page import Interventions
-from workbench.views.memory.page import Memory
-from workbench.views.stepper.page import Stepper
 
 SIZES = {"width": 16, "attention_heads": 2, "gdn_heads": 2, "key_dim": 4, "value_dim": 4}
 STORY = {"max_operations": 3, "places": 2, "things": 3, "length": 90, "modulus": 5, "totals": 0.0}
@@ -54,22 +51,6 @@ def shown(view):
     whole = re.sub(r"<[^>]+>", " ", " ".join(texts))
     assert "Traceback" not in whole and "bug" not in whole and " nan" not in whole
     return whole
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_the_stepper(shelf, name):
-    view = Stepper(Cursor(checkpoint=name), shared=shelf)
-    for action in ("last", "back"):
-        view.cursor.move(action)
-        said = shown(view)
-    assert "right" in said and view.screen.timeline.figure["data"]
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_the_memory(shelf, name):
-    view = Memory(TraceCursor(checkpoint=name), store=TraceStore(shelf))
-    shown(view)
-    assert "lens" not in [n for n, card in view.screen.cards.items() if card.problem.visible]
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -6,7 +6,6 @@ figure is larger than `workbench.figures.theme.BYTES` as JSON.
 """
 
 from workbench.figures.answers import answer_table
-from workbench.figures.curves import curves_place, pass_curves
 from workbench.figures.lab.comparisons import arm_comparison, transfer_matrix
 from workbench.figures.lab.experiments import (
     accuracy_against_budget,
@@ -45,14 +44,12 @@ __all__ = [
     "convergence_over_passes",
     "convergence_place",
     "crosstalk_matrix",
-    "curves_place",
     "largest_solved_against_n",
     "latency_against_n",
     "learning_curves",
     "lens_over_passes",
     "lens_place",
     "one_head",
-    "pass_curves",
     "pass_retention_matrix",
     "ranks_along",
     "ranks_place",

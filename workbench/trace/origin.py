@@ -27,7 +27,7 @@ GIVEN = ("seed", "task", "config_json", "vocabulary_json", "checkpoint", "checkp
 STREAM = EVALUATION
 """Stream of random numbers that the examples of a recording are drawn from.
 
-Training never uses it. The stepper does, so both get the same examples from the same seed.
+Training never uses it. Explore does, so both get the same examples from the same seed.
 """
 
 

@@ -1,6 +1,6 @@
-"""Panel views: the cursor, the stepper and the other pages, and their server.
+"""The pages of the dashboards, and their server.
 
-`cursor.cursor`, `cursor.drawings`, `stepper.walk`, `home.catalogue` and `site.services` know no
+`cursor.cursor`, `cursor.drawings`, `home.catalogue` and `site.services` know no
 Panel and are tested as plain Python; the others wire them to widgets. Imports every floor below;
 apps import from here.
 """

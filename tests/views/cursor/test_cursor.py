@@ -141,7 +141,7 @@ def test_restore_puts_wrong_values_right(query, values, words):
 def test_logic_needs_no_panel():
     logic = (
         "cursor.cursor", "cursor.drawings", "cursor.words", "home.catalogue",
-        "parts.serial_queue", "site.services", "stepper.walk",
+        "parts.serial_queue", "site.services",
     )  # fmt: skip
     lines = [f"import workbench.views.{module}; print('panel' in sys.modules)" for module in logic]
     result = subprocess.run(

@@ -16,6 +16,7 @@ from workbench.figures.theme import Theme
 from workbench.instruments.attributing.one_answer import SUBJECTS, Asked, baselines_of
 from workbench.instruments.attribution import METHODS
 from workbench.theatre.csv_text import csv_of
+from workbench.theatre.problem import Problem
 from workbench.views.attribution import words as told
 from workbench.views.attribution.model import (
     AttributionCursor,
@@ -34,7 +35,6 @@ from workbench.views.parts.html import failure_html
 from workbench.views.parts.notices import show_error, warn
 from workbench.views.parts.outbox import Changes
 from workbench.views.site.sessions import at_end
-from workbench.views.stepper.screen import query_options
 
 EVERY: Final = 0.15
 """Seconds between two messages of how far the work is."""
@@ -280,3 +280,12 @@ class Attribution(ReadingView):
         file = f"{name}-seed-{cursor.seed}-n-{cursor.passes}-example-{asked.example}"
         file += f"-query-{asked.query}-{what}.csv"
         self._outbox.set([(button, button.saving(file, csv_of(found)))])
+
+
+def query_options(problem: Problem) -> dict[str, int]:
+    """Return the queries by their labels; those asked twice are numbered."""
+    labels = [query.label for query in problem.queries]
+    return {
+        label if labels.count(label) == 1 else f"{label} (query {number + 1})": number
+        for number, label in enumerate(labels)
+    }

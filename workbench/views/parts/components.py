@@ -133,30 +133,6 @@ class Where(Styled):
     _esm = HERE / "where.js"
 
 
-class OwnInput(Styled):
-    """A form for the user's own example, with errors at the field they belong to."""
-
-    text = param.String("", doc="The context shown.")
-    queries = param.String("", doc="The queries shown.")
-    query_form = param.String("", doc="How a query is typed; empty where the task takes none.")
-    typed = param.Boolean(False, doc="Whether the example shown was typed.")
-    hint = param.String("", doc="What may be typed.")
-    wrong_field: Any = param.Selector(
-        default="", objects=["", "text", "queries"], doc="Which is wrong."
-    )
-    message = param.String("", doc="What is wrong with it.")
-    serial = param.Integer(0, doc="A change fills the fields again.")
-
-    _esm = HERE / "own_input.js"
-
-    def __init__(self, on_submit: Callable[[str, str, bool], None]) -> None:
-        super().__init__()
-        self._on_submit = on_submit
-
-    def _handle_msg(self, data: dict[str, Any]) -> None:
-        self._on_submit(str(data["text"]), str(data["queries"]), bool(data.get("draw")))
-
-
 class ThemeCookie(JSComponent):
     """Keeps the choice of light or dark in a cookie, or reports the system's; draws nothing."""
 
