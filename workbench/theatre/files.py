@@ -1,4 +1,4 @@
-"""The front-end module that every host loads."""
+"""The front end's modules."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from workbench.files import read_text
 
 MODULE: Final = Path(__file__).with_name("static") / "theatre.js"
 """An ES module whose default export has ``render({model, el})``; built from ``frontend/``."""
+
+WEB: Final = MODULE.with_name("web.js")
+"""An ES module that shows the theatre on a plain page, over HTTP; built with it."""
 
 
 @cache

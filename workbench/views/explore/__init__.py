@@ -6,8 +6,8 @@ PAGE = PageEntry(
     "explore",
     "Explore",
     5,
-    "workbench.views.explore.page:Explore.in_page",
-    plotly=False,
+    document="workbench.views.explore.page:document",
+    routes="workbench.views.explore.page:routes",
     old=("stepper", "memory", "interventions", "attribution"),
     moved="workbench.views.explore.moved:moved",
 )

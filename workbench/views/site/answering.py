@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-WORKERS: Final = 4
+THREADS: Final = 4
 """Threads that work for all visitors."""
 MOST: Final = 32
 """Asks that are worked on or wait, at most; more are refused."""
@@ -48,7 +48,7 @@ BUSY: Final = "the server is busy with other questions; ask again in a moment"
 
 Work = Callable[[dict[str, Any], Report], "Answer | Mapping[str, Any]"]
 
-_WORKERS: Final = ThreadPoolExecutor(WORKERS, "answer")
+WORKERS: Final = ThreadPoolExecutor(THREADS, "answer")
 _waiting = threading.BoundedSemaphore(MOST)
 
 
@@ -104,7 +104,7 @@ class Answering(PlainHandler):
         frames: asyncio.Queue[list[bytes] | None] = asyncio.Queue()
         work = _Work(self.answer, ask, self.gone, asyncio.get_running_loop(), frames)
         # in an empty context, as values are kept that would hold a session's document otherwise
-        future = _WORKERS.submit(Context().run, work.run)
+        future = WORKERS.submit(Context().run, work.run)
         future.add_done_callback(lambda done: _waiting.release())
         while (found := await frames.get()) is not None:
             await self._send(found)
