@@ -1,4 +1,5 @@
-// Builds the theatre into one ES module, or (--tests) bundles the unit tests and runs them.
+// Builds the theatre and its host on plain pages into an ES module each, or (--tests) bundles the
+// unit tests and runs them.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -34,8 +35,8 @@ if (process.argv.includes("--tests")) {
   const asked = process.argv.find((word) => word.startsWith("--out="))?.slice(6);
   await build({
     ...common,
-    entryPoints: ["src/index.ts"],
-    outfile: asked ?? "../workbench/theatre/static/theatre.js",
+    entryPoints: { theatre: "src/index.ts", web: "src/hosts/web.ts" },
+    outdir: asked ?? "../workbench/theatre/static",
     minify: true,
   });
 }

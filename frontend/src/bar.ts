@@ -1,6 +1,6 @@
 // The bar at the top: which model, which example, how many passes; compare, theme, share.
 
-import { attribute, flag, h, say } from "./dom";
+import { attribute, flag, h, say, term } from "./dom";
 import { isTyped, type Scene } from "./data/scene";
 import { trainedNote } from "./words";
 
@@ -73,7 +73,7 @@ export class Bar {
     }));
     this.element = h("nav", { class: "bar", "aria-label": "What is shown" },
       h("div", { class: "row who" }, this.title, this.model, this.example, this.form),
-      h("div", { class: "row n" }, h("span", { class: "label" }, "Passes N"), this.stops, this.note),
+      h("div", { class: "row n" }, h("span", { class: "label" }, term("N", "Passes N")), this.stops, this.note),
       h("div", { class: "row end" }, this.compare, this.teacher, python, this.theme));
     this.drag();
   }

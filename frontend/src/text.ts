@@ -68,7 +68,8 @@ export class TextPanel implements Panel {
     this.listen();
     const several = windows.size > 1 ? `It is read in ${plural(windows.size, "window")}. ` : "";
     this.element = card("text", "The text", [several, "Boxed ", term("token", "tokens"), " are in the ", term("cache"), ", grey ones ",
-      term("forgotten"), "; a bar is a token’s ", term("share", "share of S"), "."], this.scroller, this.note);
+      term("forgotten"), "; a bar is a token’s ", term("share", "share of S"), ".",
+      ...(scene.valid.every(Boolean) ? [] : [" A dot is ", term("padding"), "."])], this.scroller, this.note);
   }
 
   private block(entries: number[], all: [number, number][]): Block {

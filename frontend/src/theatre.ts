@@ -25,6 +25,9 @@ const MOST_SCENES = 24;
 const MOST_PASSES = 12;
 const PLAY_MS = 900, SMALL_PLAY_MS = 1500;
 
+/** The theatre of this page that was used last. */
+let inUse: Theatre | undefined;
+
 export class Theatre {
   private readonly root = h("section", { class: "theatre", tabindex: -1, "aria-label": "One sleep of the model" });
   private readonly stages = h("div", { class: "stages" });
@@ -138,6 +141,8 @@ export class Theatre {
     on("change:scene", () => this.take(() => readScenes(toBytes(model.get("scene"))), true));
     on("change:more", () => this.take(() => readScenes(toBytes(model.get("more"))), false) && this.bar.update(this.scene, this.setup()));
     on("change:settings", () => this.settings());
+    on("change:place", () => model.get("place") !== this.published && this.go(model.get("place") ?? {}, false));
+    for (const name of ["pointerdown", "focusin"]) this.root.addEventListener(name, () => (inUse = this));
     this.root.addEventListener("pointerdown", (event) => this.closeMenus(event.target as Element));
     const press = (event: KeyboardEvent) => keys(event, {
       story: this.story,
@@ -145,8 +150,8 @@ export class Theatre {
       play: () => this.play(!this.store.state.playing), passes: (n) => this.toPasses(n), close: () => this.closeMenus(),
     });
     this.root.addEventListener("keydown", press);
-    // where nothing has the focus, keys are meant for the theatre
-    const anywhere = (event: KeyboardEvent) => event.target === document.body && press(event);
+    // where nothing has the focus, keys are meant for the theatre that was used last
+    const anywhere = (event: KeyboardEvent) => event.target === document.body && (inUse ?? this) === this && press(event);
     document.addEventListener("keydown", anywhere);
     this.leave.push(() => document.removeEventListener("keydown", anywhere));
   }
@@ -188,9 +193,9 @@ export class Theatre {
   /** Take scenes in; the first (or the one with the N of the address) is shown if `show`. */
   private take(read: () => Scene[], show: boolean): boolean {
     try {
-      const found = read();
-      if (!found.length) throw new Error("no scene to show");
       const same = (a: Scene, b: Scene) => sleepKey(a) === sleepKey(b) && a.sleep.passes === b.sleep.passes;
+      const found = read().filter((now) => show || !this.scenes.some((one) => same(one, now)));
+      if (!found.length && show) throw new Error("no scene to show");
       this.scenes = [...this.scenes.filter((one) => !found.some((now) => same(one, now))), ...found].slice(-Math.max(MOST_SCENES, found.length));
       for (const [scene, stage] of this.built) {
         if (this.scenes.includes(scene) || stage === this.main || stage === this.side) continue;
@@ -317,16 +322,22 @@ export class Theatre {
     const scene = sleepOf(this.scenes, place);
     if (!scene) {
       if (!this.model.get("live")) return this.tell("The sleep of this scene is not in this file.");
-      return this.askScene(askOf(place), WAITING.scene, () => sleepOf(this.scenes, place) && this.go(place, play));
+      return this.askScene(askOf(place), WAITING.scene, () => this.stand(place, false));
     }
-    const from = this.store.state.boundary, ahead = play && scene === this.scene && !still();
+    const ahead = play && scene === this.scene && !still();
     this.play(false);
     this.show(scene);
-    const [found, wrong] = fromAddress(scene, place);
+    this.stand(place, ahead);
+  }
+
+  /** Stand where a place says in the sleep that is shown, or walk there. */
+  private stand(place: Address, walk: boolean): void {
+    const from = this.store.state.boundary;
+    const [found, wrong] = fromAddress(this.scene, place);
     this.tell(wrong.join(" "));
-    const walk = ahead && found.boundary > from;
-    this.store.set({ ...found, hover: undefined, picked: undefined, ...(walk ? { boundary: from } : {}) });
-    if (walk) this.play(true, found.boundary);
+    const ahead = walk && found.boundary > from;
+    this.store.set({ ...found, hover: undefined, picked: undefined, ...(ahead ? { boundary: from } : {}) });
+    if (ahead) this.play(true, found.boundary);
   }
 
   private askScene(ask: { [name: string]: unknown }, words = WAITING.scene, then?: () => void): void {
@@ -423,12 +434,15 @@ export class Theatre {
   }
 
   private publishing = 0;
+  /** The place that was last given to the host. */
+  private published: Address = {};
 
   /** Say where we are, for the host's address; not at every step of a drag. */
   private publish(state: State): void {
     clearTimeout(this.publishing);
     this.publishing = window.setTimeout(() => {
-      this.model.set?.("place", { ...toAddress(this.scene, state), scene: this.story?.address, teacher: this.teacher ? 1 : undefined });
+      this.published = { ...toAddress(this.scene, state), scene: this.story?.address, teacher: this.teacher ? 1 : undefined };
+      this.model.set?.("place", this.published);
       this.model.save_changes?.();
     }, 250);
   }
@@ -439,6 +453,7 @@ export class Theatre {
     for (const stage of this.built.values()) stage.destroy();
     this.scrubber.destroy();
     for (const leave of this.leave) leave();
+    if (inUse === this) inUse = undefined;
   }
 }
 

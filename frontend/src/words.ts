@@ -18,6 +18,8 @@ export const TERMS: { [term: string]: string } = {
   share: "How much of S this token has written. The shares of all tokens add up to 100 %; one can be negative if it points against the rest.",
   write: "What a token adds to S: β k vᵀ, its key times its value, as strongly as β says (before what S already holds at this key is taken off).",
   chance: "How often a guess that has not read the text is right.",
+  padding: "A dot fills up a window that the text does not fill. The model does not read it.",
+  N: "N, the number of passes: how often the model reads each window before it forgets it. Solid circles: as in training. Dashed: worked out when you choose it.",
   baseline: "How much each pass would move S if it wrote again exactly what the first pass wrote, with the same strengths and decays.",
 };
 

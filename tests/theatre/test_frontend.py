@@ -17,9 +17,9 @@ import pytest
 from house import ROOT
 
 from workbench.figures import theme
+from workbench.theatre.files import MODULE, WEB
 
 FRONTEND = ROOT / "frontend"
-MODULE = ROOT / "workbench" / "theatre" / "static" / "theatre.js"
 MOST_BYTES = 150_000
 """Most bytes of the module, gzipped."""
 LONGEST, MOST_FILES = 500, 20
@@ -50,10 +50,11 @@ def run(node: str, *arguments: str) -> None:
 
 
 @pytest.mark.process
-def test_the_committed_module_is_what_the_source_builds(node, tmp_path):
-    run(node, "build.mjs", f"--out={tmp_path / 'theatre.js'}")
-    built = (tmp_path / "theatre.js").read_bytes()
-    assert built == MODULE.read_bytes(), "run: cd frontend && npm run build, and commit the module"
+def test_the_committed_modules_are_what_the_source_builds(node, tmp_path):
+    run(node, "build.mjs", f"--out={tmp_path}")
+    for path in (MODULE, WEB):
+        built = (tmp_path / path.name).read_bytes()
+        assert built == path.read_bytes(), f"{path.name}: cd frontend && npm run build, and commit"
 
 
 @pytest.mark.process

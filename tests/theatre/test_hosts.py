@@ -1,6 +1,7 @@
 """Each host hands the module what the contract says, and carries asks and answers."""
 
 import base64
+import json
 import re
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 import workbench
 from workbench.errors import WorkbenchError
+from workbench.theatre.asks import Asks
 from workbench.theatre.container import decode
 from workbench.theatre.files import MODULE
 from workbench.theatre.page import page_of
@@ -95,51 +97,88 @@ def test_one_html_file_holds_everything():
     assert "default-src 'none'" in rest and "connect-src" not in rest
 
 
-def test_a_page_answers_asks_and_keeps_its_place(checkpoints):
+class Shelf:
+    """Services that know these checkpoints only."""
+
+    def __init__(self, checkpoints):
+        self.checkpoints, self.asks = checkpoints, Asks(self.checkpoint)
+
+    def names(self):
+        return list(self.checkpoints)
+
+    def checkpoint(self, name):
+        if name not in self.checkpoints:
+            raise WorkbenchError(f"no model {name}", "ring", "choose it")
+        return self.checkpoints[name]
+
+
+def test_a_component_of_panel_answers_asks(checkpoints):
     from panel.io.state import state
 
-    from workbench.views.explore.page import Explore
+    from workbench.views.parts.theatre import Theatre
 
-    class Shelf:
-        def names(self):
-            return list(checkpoints)
-
-        def folders(self):
-            return {}
-
-        def checkpoint(self, name):
-            if name not in checkpoints:
-                raise WorkbenchError(f"no model {name}", "ring", "choose it")
-            return checkpoints[name]
-
-    def explore(**address):
-        return Explore(address, shared=Shelf())
-
-    view = explore(model="rule", N="2", example="1", window="0")
-    header = decode(view.theatre.scene).header
-    assert header["model"]["name"] == "rule" and header["sleep"]["passes"] == 2
-    assert view.theatre.place["window"] == "0" and view.problems == []
+    shelf = Shelf(checkpoints)
+    theatre = Theatre(shelf.asks, {"what": "scene", "name": "rule", "N": 2}, place={"window": 0})
+    assert VALUES <= set(theatre.param)
+    assert decode(theatre.scene).header["model"]["name"] == "rule"
     sent = []
-    view.theatre._send_msg = sent.append
-    view.theatre._handle_msg({"kind": "ask", "id": 7, "ask": {"what": "scene", "name": "ring"}})
-    view.theatre._handle_msg({"kind": "ask", "id": 8, "ask": {"what": "scene", "name": "x"}})
-    assert (sent[0]["id"], decode(sent[0]["buffers"][0]).header["model"]["name"]) == (7, "ring")
-    assert (sent[1]["id"], sent[1]["field"]) == (8, "model")
-    view.location = type("Location", (), {"search": ""})()
-    view.location.param = type("P", (), {"update": lambda s, **v: vars(view.location).update(v)})()
-    view.theatre.place = {"model": "rule", "N": 2, "pass": 1, "input": ""}
-    assert view.location.search == "?model=rule&N=2&pass=1"
-    own = {"what": "scene", "name": "ring", "input": "0>3 3>5 5>0"}
-    view.theatre._handle_msg({"kind": "ask", "id": 9, "ask": own})
-    view.theatre.place = {"model": "ring", "seed": -1, "example": -1}
-    assert view.location.search == "?model=ring&input=0%3E3+3%3E5+5%3E0"
-    for address, words in (
-        ({"N": "999"}, "N = 999"), ({"model": "nobody"}, "no model nobody"),
-        ({"example": "one"}, "example = one in the address"), ({"input": "?"}, "expected"),
-    ):  # fmt: skip
-        wrong = explore(**address)
-        assert any(words in said for said in wrong.problems), wrong.problems
-        assert len(wrong.problems) == 1 and decode(wrong.theatre.scene)
-    kept = decode(explore(model="rule", N="999", example="1").theatre.scene).header
-    assert (kept["model"]["name"], kept["source"]["example"]) == ("rule", 1)
+    theatre._send_msg = sent.append
+    for number, ask in enumerate(({"what": "scene", "name": "ring"}, {"what": "scene"})):
+        theatre._handle_msg({"kind": "ask", "id": number, "ask": ask})
+    theatre._handle_msg({"kind": "cancel", "id": 1})
+    assert (sent[0]["id"], decode(sent[0]["buffers"][0]).header["model"]["name"]) == (0, "ring")
+    assert (sent[1]["id"], sent[1]["field"], len(sent)) == (1, "model", 2)
+    theatre.paint(True)
+    assert theatre.settings["theme"] == "dark"
     state.reset()
+
+
+@pytest.fixture
+def explore(checkpoints, monkeypatch):
+    """Return what gives the frames of an address's first scene, with untrained models."""
+    from workbench.views.explore import page
+
+    monkeypatch.setattr(page, "services", lambda: Shelf(checkpoints))
+
+    def frames(**address):
+        data, found = page.first(address), {}
+        while data:
+            length = int.from_bytes(data[:4], "little")
+            found[chr(data[4])], data = data[5 : 5 + length], data[5 + length :]
+        return json.loads(found["j"]), decode(found["b"]).header
+
+    return frames
+
+
+def test_a_plain_page_shows_what_its_address_names(explore):
+    said, header = explore(model="rule", N="2", example="1", window="0")
+    assert said["problems"] == [] and said["own"] == {}
+    assert header["model"]["name"] == "rule" and header["sleep"]["passes"] == 2
+    own = "0>3 3>5 5>0"
+    said, header = explore(checkpoint="ring", input=own, example="-1", seed="-1")
+    assert said["own"] == {"input": own} and header["source"]["example"] == -1
+    assert said["ask"] == {"what": "scene", "name": "ring", "input": own} and not said["problems"]
+
+
+@pytest.mark.parametrize(
+    ("address", "words", "kept"),
+    [
+        ({"N": "999", "model": "rule", "example": "1"}, "N = 999", ("rule", 1)),
+        ({"model": "nobody", "example": "3"}, "no model nobody", ("ring", 3)),
+        ({"example": "one", "model": "rule"}, "example = one is not a whole number", ("rule", 0)),
+        ({"input": "?", "queries": "x", "model": "rule"}, "expected", ("rule", 0)),
+    ],
+)
+def test_what_is_wrong_in_an_address_is_one_line(explore, address, words, kept):
+    said, header = explore(**address)
+    assert len(said["problems"]) == 1 and words in said["problems"][0]
+    assert (header["model"]["name"], header["source"]["example"]) == kept
+
+
+def test_old_addresses_keep_what_they_meant():
+    from workbench.views.explore import PAGE
+
+    asked = {"checkpoint": "depo-n8-any", "N": "4"}
+    assert PAGE.redirect("stepper", asked) == "explore?checkpoint=depo-n8-any&N=4"
+    assert PAGE.redirect("interventions", asked) == "explore?checkpoint=depo-n8-any&N=4&lens=cause"
+    assert PAGE.redirect("attribution", {}) == "explore?lens=credit"

@@ -45,11 +45,40 @@ def test_explore_answers_and_keeps_its_place(page: Page, server: str, problems: 
     expect(page).to_have_url(re.compile(r"input=010101010101\+111000111000"))
     page.reload()
     expect(theatre(page)).to_contain_text("Your text")
+    stage = theatre(page)
+    stage.get_by_text("Your own text").click()
+    stage.get_by_role("button", name="Back to drawn examples").click()
+    expect(page).to_have_url(re.compile("example=0"))
+    for back, words, address in (
+        (page.go_back, "Your text", "input="), (page.go_forward, "Example 1 of", "example=0"),
+    ):  # fmt: skip
+        back()
+        expect(theatre(page)).to_contain_text(words)
+        expect(page).to_have_url(re.compile(address))
     page.set_viewport_size({"width": 420, "height": 900})
     page.wait_for_timeout(300)
+    page.evaluate("scrollTo(0, 0)")
     header, top = page.get_by_role("banner").bounding_box(), theatre(page).bounding_box()["y"]
     assert header["y"] == 0 and top >= header["height"], "the header covers what can be chosen"
     assert problems == []
+
+
+def test_a_choice_of_light_or_dark_stays_and_every_page_is_readable(
+    page: Page, server: str, serious_faults
+):
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{server}/nothing-here")
+    ground = "getComputedStyle(document.documentElement).colorScheme"
+    assert page.evaluate(ground) == "dark", "as the system asks, before any script"
+    page.goto(f"{server}/explore?model=variables-story")
+    expect(theatre(page)).to_have_attribute("data-boundary", re.compile(r"\d"))
+    for theme in ("dark", "light"):
+        assert page.evaluate(ground) == theme
+        expect(page.locator(f"#theatre[data-theme={theme}]")).to_be_attached()
+        assert serious_faults(page) == [], theme
+        page.get_by_role("banner").get_by_role("button", name="Light or dark").click()
+    page.reload()
+    assert page.evaluate(ground) == "dark"
 
 
 def test_a_file_plays_without_server_or_network(browser: Browser, tmp_path):
@@ -77,8 +106,9 @@ def test_a_file_plays_without_server_or_network(browser: Browser, tmp_path):
     assert [one for one in wrong if not one.startswith("file:")] == []
 
 
-@pytest.mark.parametrize("address", ["model=nobody", "N=999", "input=0"])
+@pytest.mark.parametrize("address", ["model=nobody&N=999", "input=0"])
 def test_a_wrong_address_opens_and_says_so(page: Page, server: str, address: str):
     page.goto(f"{server}/explore?{address}")
     expect(theatre(page)).to_have_attribute("data-boundary", re.compile(r"\d"))
-    expect(page.get_by_role("alert").filter(has_text="expected").first).to_be_visible()
+    expect(page.locator("#problems li")).to_have_count(address.count("="))
+    expect(page.locator("#problems")).to_contain_text("expected")

@@ -28,7 +28,8 @@ export class SentencesView implements View {
   constructor(private readonly scene: Scene, private readonly actions: Actions) {
     this.lines = scene.picture.items.map((item, i) => this.line(item.name, i));
     const list = h("ol", { class: "sentences", tabindex: 0, "aria-label": scene.picture.label }, ...this.lines.map((line) => line.element));
-    this.element.append(list, this.drawing);
+    const noise = scene.picture.items.some((item) => item.role === "noise");
+    this.element.append(list, ...(noise ? [h("p", { class: "note" }, "Sentences in italics are noise: no question needs them.")] : []), this.drawing);
   }
 
   private line(name: string, item: number): Line {

@@ -1,7 +1,7 @@
 // The story's scenes, as `workbench/theatre/story.py` gives them. Pure.
 
 import type { Address } from "../data/place";
-import type { Scene } from "../data/scene";
+import { isTyped, type Scene } from "../data/scene";
 
 export interface StoryScene {
   title: string;
@@ -38,13 +38,15 @@ export function isAt(address: Address, place: Address): boolean {
 
 /** The sleep among those at hand that a place means. */
 export function sleepOf(scenes: Scene[], place: Address): Scene | undefined {
-  return scenes.find(({ model, source, sleep }) => model.name === place.model && source.seed === place.seed
-    && source.example === place.example && sleep.passes === place.N);
+  return scenes.find((one) => one.model.name === place.model && one.sleep.passes === Number(place.N)
+    && (place.input || isTyped(one) ? one.task.input === place.input && (one.task.queries ?? "") === (place.queries ?? "")
+      : one.source.seed === Number(place.seed) && one.source.example === Number(place.example)));
 }
 
 /** What to ask a host for, to get the sleep of a place. */
-export function askOf({ model, seed, example, N }: Address): { [name: string]: unknown } {
-  return { name: model, seed, example, N };
+export function askOf({ model, seed, example, input, queries, N }: Address): { [name: string]: unknown } {
+  const text = input ? { input, queries: queries ?? "" } : { seed: Number(seed ?? 0), example: Number(example ?? 0) };
+  return { name: model, ...text, ...(N ? { N: Number(N) } : {}) };
 }
 
 /** The address of a place in Explore. */

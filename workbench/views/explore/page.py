@@ -88,14 +88,20 @@ def first(address: Mapping[str, str]) -> bytes:
         found = shared.asks.answer(wanted)
         if not found.problem:
             own = {name: wanted[name] for name in ("input", "queries") if wanted.get(name)}
-            return frame("j", {"problems": problems, "own": own}) + frame("b", found.data)
+            said = {"problems": problems, "own": own, "ask": wanted}
+            return frame("j", said) + frame("b", found.data)
         if wanted == plain:
             break
         problems.append(f"{found.problem}. It is left out.")
-        gone = {"input": ("input", "queries")}.get(found.field, (found.field,))
-        rest = {name: value for name, value in wanted.items() if name not in gone}
-        wanted = plain if "name" not in rest or len(rest) == len(wanted) else rest
+        wanted = without(wanted, found.field, plain)
     return frame("r", {"problem": found.problem, "field": found.field})
+
+
+def without(ask: dict[str, Any], field: str, plain: dict[str, Any]) -> dict[str, Any]:
+    """Return an ask without the field that is wrong; `plain`, where it is not known which is."""
+    gone = {"input": ("input", "queries"), "model": ("name",)}.get(field, (field,))
+    rest = {name: value for name, value in ask.items() if name not in gone}
+    return plain | rest if len(rest) < len(ask) else plain
 
 
 def ask_of(address: Mapping[str, str], usual: str) -> tuple[dict[str, Any], list[str]]:

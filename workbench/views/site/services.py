@@ -5,6 +5,7 @@ Knows no Panel. Torch is imported with the first checkpoint.
 
 from __future__ import annotations
 
+import difflib
 import threading
 from functools import cached_property
 from pathlib import Path
@@ -76,7 +77,7 @@ class Services:
         if name not in known:
             raise WorkbenchError(
                 f"no checkpoint {name[:100]!r}",
-                f"one of {', '.join(known) or 'none found'}",
+                _some_of(list(known), name),
                 "`workbench checkpoints` lists the bundled ones; a run's is runs/NAME",
             )
         folder = find_checkpoint(known[name])
@@ -125,6 +126,14 @@ class Services:
         from workbench.lab.queue import Slots
 
         return Slots(gpus=tuple(range(torch.cuda.device_count())))
+
+
+def _some_of(known: list[str], name: str) -> str:
+    """Return in words what is known: all of it, or those names that are most like `name`."""
+    close = known if len(known) < 4 else difflib.get_close_matches(name[:100], known, 3, 0.4)
+    if close or not known:
+        return f"one of {', '.join(close) or 'none found'}"
+    return f"one of {len(known)} names such as {known[0]}"
 
 
 def lacking(name: str, runs: Path | None) -> str:
