@@ -26,7 +26,7 @@ def served(tmp_path, monkeypatch):
     server.stop()
 
 
-@pytest.mark.parametrize("path", [page.path for page in pages.pages()])
+@pytest.mark.parametrize("path", [page.path for page in pages.pages() if page.view])
 def test_nothing_is_left_of_sessions_that_have_ended(served, path):
     def use(unopened):
         """Open the page once, and ask for it so many times more; return once all are gone."""
