@@ -6,6 +6,7 @@ import { card, type Actions, type Frame, type Panel } from "./panel";
 import { number, block, type Scene } from "./data/scene";
 import { answerLabel, percent, saidWords, turnsRight } from "./words";
 
+const TITLE = "If it woke now";
 const WIDTH = 120, HEIGHT = 26;
 
 interface Row {
@@ -26,6 +27,8 @@ export class AnswersPanel implements Panel {
   private readonly detail = h("div", { class: "considered" });
   private readonly veil: HTMLElement;
   private readonly columns: { bar: HTMLElement; share: HTMLElement }[] = [];
+  private readonly usual: HTMLElement;
+  private readonly instead = h("div", {});
   private detailOf = -1;
   private seen = "";
 
@@ -35,10 +38,10 @@ export class AnswersPanel implements Panel {
     if (guess === guess) this.guess.append("A ", term("chance", "guess"), ` gets ${percent(guess)}.`);
     const head = h("tr", {}, ...["Question", "Answer", "Right answer’s probability", "Over the sleep"].map((name) => h("th", { scope: "col" }, name)));
     const table = h("table", {}, h("caption", { class: "unseen" }, "Answers if the model woke now"), h("thead", {}, head), h("tbody", {}, ...this.rows.map((row) => row.element)));
-    const scroller = h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Questions and answers" }, table);
+    this.usual = h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Questions and answers" }, table);
     this.veil = h("p", { class: "veil", hidden: true }, "The answers are hidden. ",
       h("button", { type: "button", class: "quiet", onclick: () => actions.reveal() }, "Show the answers"));
-    this.element = card("answers", "If it woke now", [this.total, " ", this.guess], this.veil, scroller, this.detail);
+    this.element = card("answers", TITLE, [this.total, " ", this.guess], this.veil, this.usual, this.detail, this.instead);
   }
 
   private row(query: number): Row {
@@ -61,8 +64,12 @@ export class AnswersPanel implements Panel {
     return { element, button, said, bar, share, here, query };
   }
 
-  update({ boundary, state, lit, veiled = false }: Frame): void {
+  update({ boundary, state, lit, paint, veiled = false }: Frame): void {
     const { scene } = this;
+    const other = veiled ? undefined : paint?.answers;
+    this.usual.hidden = this.detail.hidden = this.total.hidden = this.guess.hidden = Boolean(other);
+    say(this.element.querySelector("h2")!, other?.title ?? TITLE);
+    if (this.instead.firstChild !== (other?.element ?? null)) this.instead.replaceChildren(...(other ? [other.element] : []));
     const key = `${boundary} ${state.query} ${lit?.query} ${veiled}`;
     if (key === this.seen) return;
     this.seen = key;

@@ -57,9 +57,9 @@ export class Asks {
   constructor(private readonly model: Model) {}
 
   /** Send an ask; `answered` is called once, unless a newer one of the same kind is sent first. */
-  send(ask: Ask, answered: (answer: Answer) => void, progressed?: (progress: Progress) => void): void {
+  send(ask: Ask, answered: (answer: Answer) => void, progressed?: (progress: Progress) => void,
+    kind = ask.digest ? `${ask.what} ${ask.digest}` : ask.what): void {
     const id = ++this.serial;
-    const kind = ask.digest ? `${ask.what} ${ask.digest}` : ask.what;
     this.drop(kind);
     this.open.set(kind, { id, answered, progressed });
     this.model.send?.({ kind: "ask", id, ask });

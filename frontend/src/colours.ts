@@ -68,13 +68,18 @@ export function inks(theme: Theme): { text: string; muted: string; paper: string
   return table.inks[theme];
 }
 
+/** The colour of a weight: for an answer, or against it. */
+export function tone(theme: Theme, weight: number): string {
+  return table.diverging[theme][weight < 0 ? 2 : 6];
+}
+
 /** Custom properties of a theme, for the style sheet. */
 export function variables(theme: Theme): string {
   const ink = table.inks[theme], status = table.status[theme];
   const all = {
     ink: ink.text, muted: ink.muted, grid: ink.grid, paper: ink.paper, accent: ink.accent, neutral: ink.neutral,
     good: status.good, bad: status.bad, scale: gradient(table.diverging[theme]),
-    heat: gradient(table.sequential),
+    heat: gradient(table.sequential), plus: table.diverging[theme][6], minus: table.diverging[theme][2],
   };
   return Object.entries(all).map(([name, colour]) => `--${name}: ${colour};`).join(" ") + ` color-scheme: ${theme};`;
 }

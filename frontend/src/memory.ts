@@ -1,6 +1,6 @@
 // The memory: every head small, one large, all on one scale; and how the large one changes.
 
-import { FONT, inks, type Theme } from "./colours";
+import { FONT, inks, tone, type Theme } from "./colours";
 import { attribute, flag, h, onWidth, say, term } from "./dom";
 import { written, writersOf } from "./data/focus";
 import { limit, overview, Painter, shade, shown, sized, type Numbers } from "./matrix";
@@ -10,6 +10,10 @@ import { number, type Scene } from "./data/scene";
 import { cellWords, percent, SHOW_WORDS, signed, WAITING } from "./words";
 
 const MOST_SMALL = 64;
+/** What is dragged: a head of a sleep. */
+const HEAD = "application/x-head";
+/** Room for the numbers of keys, left of the large head, as in the style sheet. */
+const AXIS = 34;
 
 export class MemoryPanel implements Panel {
   readonly element: HTMLElement;
@@ -40,7 +44,8 @@ export class MemoryPanel implements Panel {
     const bar = h("div", { class: "row controls" },
       h("div", { class: "segments", role: "group", "aria-label": "What is shown" }, ...this.shows),
       h("span", { class: "row" }, h("label", {}, "Layer ", this.layer), h("label", {}, "Head ", this.head)));
-    this.one = h("figure", { class: "one" }, this.large, h("figcaption", {}, this.what, this.scale.element));
+    const axed = h("div", { class: "axed" }, this.large, axis(scene.key, "key", "down"), axis(scene.value, "value", "across"));
+    this.one = h("figure", { class: "one" }, axed, h("figcaption", {}, this.what, this.scale.element));
     const rows = scene.layers.length > 1 ? [", a row per ", term("layer")] : [];
     const all = h("figcaption", {}, "All ", term("head", "heads"), ...rows, h("span", { class: "hint" }, ". Choose one to enlarge it."));
     if (this.byHead) all.append(this.heat.element);
@@ -82,12 +87,37 @@ export class MemoryPanel implements Panel {
       if (focus) actions.pick(focus);
     });
     small.addEventListener("click", (event) => {
-      const box = small.getBoundingClientRect();
-      const columns = this.grid().columns, total = scene.layers.length * scene.heads;
-      const across = Math.floor(((event.clientX - box.left) / box.width) * columns);
-      const down = Math.floor(((event.clientY - box.top) / box.height) * Math.ceil(total / columns));
-      const index = down * columns + across;
-      if (index < total) actions.set({ layer: Math.floor(index / scene.heads), head: index % scene.heads });
+      const found = this.headAt(event);
+      if (found) actions.set(found);
+    });
+    this.drags(small, (event) => this.headAt(event));
+    this.drags(large, () => this.frame && { layer: this.frame.state.layer, head: this.frame.state.head });
+  }
+
+  private headAt(event: MouseEvent): { layer: number; head: number } | undefined {
+    const { heads, layers } = this.scene;
+    const box = this.small.getBoundingClientRect();
+    const columns = this.grid().columns, total = layers.length * heads;
+    const across = Math.floor(((event.clientX - box.left) / box.width) * columns);
+    const down = Math.floor(((event.clientY - box.top) / box.height) * Math.ceil(total / columns));
+    const index = down * columns + across;
+    return index < total ? { layer: Math.floor(index / heads), head: index % heads } : undefined;
+  }
+
+  /** A head can be dragged onto another sleep's heads: its S is given to that sleep. */
+  private drags(canvas: HTMLCanvasElement, head: (event: DragEvent) => { layer: number; head: number } | undefined): void {
+    canvas.draggable = true;
+    canvas.addEventListener("dragstart", (event) => {
+      const found = head(event);
+      if (found) event.dataTransfer?.setData(HEAD, JSON.stringify({ ...found, digest: this.scene.digest }));
+    });
+    canvas.addEventListener("dragover", (event) => event.dataTransfer?.types.includes(HEAD) && event.preventDefault());
+    canvas.addEventListener("drop", (event) => {
+      const data = event.dataTransfer?.getData(HEAD);
+      if (!data) return;
+      event.preventDefault();
+      const { digest, ...found } = JSON.parse(data);
+      if (digest !== this.scene.digest) this.actions.give(digest, found);
     });
   }
 
@@ -129,15 +159,16 @@ export class MemoryPanel implements Panel {
     this.paintSmall(frame);
   }
 
-  private paintLarge({ boundary, state, lit, theme }: Frame): void {
+  private paintLarge({ boundary, state, lit, theme, paint }: Frame): void {
     const { scene } = this;
     const { layer, head, show } = state;
-    const size = this.grid().large, height = Math.round((size * Math.min(scene.key, 2 * scene.value)) / scene.value);
+    const size = this.grid().large - AXIS, height = Math.round((size * Math.min(scene.key, 2 * scene.value)) / scene.value);
     const context = sized(this.large, size, height);
-    const values = shown(scene, boundary, layer, head, show);
-    const end = limit(scene, layer, show);
+    const laid = paint?.cells?.(layer, head);
+    const values = laid?.values ?? shown(scene, boundary, layer, head, show);
+    const end = laid?.limit ?? limit(scene, layer, show);
     const focus = state.hover ?? state.picked;
-    const ghost = focus && focus.kind !== "cell" ? lit?.write(layer, head) : undefined;
+    const ghost = !laid && focus && focus.kind !== "cell" ? lit?.write(layer, head) : undefined;
     const name = `Layer ${scene.layers[layer]}, head ${head}`;
     this.scale.element.hidden = !values;
     if (!values) {
@@ -149,7 +180,8 @@ export class MemoryPanel implements Panel {
     this.painter.paint(context, values, scene.key, scene.value, end, theme, 0, 0, size, height, ghost);
     if (focus?.kind === "cell") this.frameCell(context, focus.key, focus.value, size, height, theme);
     this.scale.set(signed(-end), signed(end));
-    say(this.what, ghost ? `${name}: what the marked tokens write` : `${name}: ${SHOW_WORDS[show][1].toLowerCase()}`.replace("what s holds", "what S holds").replace("in s", "in S"));
+    if (laid) say(this.what, `${name}: ${laid.name}`);
+    else say(this.what, ghost ? `${name}: what the marked tokens write` : `${name}: ${SHOW_WORDS[show][1].toLowerCase()}`.replace("what s holds", "what S holds").replace("in s", "in S"));
     attribute(this.large, "aria-label", `${name}, ${scene.key} keys by ${scene.value} values, from ${signed(-end)} to ${signed(end)}. ${this.note.textContent ?? ""}`);
   }
 
@@ -177,7 +209,7 @@ export class MemoryPanel implements Panel {
     context.strokeRect(value * w + 0.5, key * hh + 0.5, Math.max(w - 1, 3), Math.max(hh - 1, 3));
   }
 
-  private paintSmall({ boundary, state, lit, theme }: Frame): void {
+  private paintSmall({ boundary, state, lit, theme, paint }: Frame): void {
     const { scene } = this;
     const { columns, size, gap } = this.grid();
     const total = scene.layers.length * scene.heads, rows = Math.ceil(total / columns);
@@ -197,13 +229,24 @@ export class MemoryPanel implements Panel {
           limit(scene, layer, state.show), theme, x, y, side, side, ghost);
       }
       const share = (focus?.kind !== "cell" && lit?.share(layer, head)) || NaN;
-      if (share === share && side > 40) this.label(context, percent(share), x, y + side, theme);
+      const laid = paint?.heads?.(layer, head);
+      if (laid) this.lay(context, laid.weight, laid.text, x, y, side, theme);
+      else if (share === share && side > 40) this.label(context, percent(share), x, y + side, theme);
       if (layer !== state.layer || head !== state.head) continue;
       context.strokeStyle = inks(theme).accent;
       context.lineWidth = side > 30 ? 3 : 2;
       context.strokeRect(x + 1, y + 1, side - 2, side - 2);
     }
     attribute(this.small, "aria-label", `All ${total} heads small; layer ${scene.layers[state.layer]}, head ${state.head} is enlarged`);
+  }
+
+  /** A weight over a small head: a wash of colour, and its number where there is room. */
+  private lay(context: CanvasRenderingContext2D, weight: number, text: string, x: number, y: number, side: number, theme: Theme): void {
+    context.fillStyle = tone(theme, weight);
+    context.globalAlpha = 0.25 + 0.6 * Math.min(1, Math.abs(weight));
+    context.fillRect(x, y, side, side);
+    context.globalAlpha = 1;
+    if (side > 40) this.label(context, text, x, y + side, theme);
   }
 
   private label(context: CanvasRenderingContext2D, text: string, x: number, bottom: number, theme: Theme): void {
@@ -244,6 +287,15 @@ export class MemoryPanel implements Panel {
     if (Number.isFinite(change)) parts.push(`moved by ${percent(change)} in this pass`);
     return `Head ${state.head}: ${parts.join(", ")}.`;
   }
+}
+
+/** Names and some numbers of the rows or columns of the large head. */
+function axis(count: number, name: string, way: "down" | "across"): HTMLElement {
+  const step = Math.max(1, 2 ** Math.round(Math.log2(count / 4)));
+  const at = (n: number) => `${way === "down" ? "top" : "left"}:${((100 * (n + 0.5)) / count).toFixed(2)}%`;
+  const ticks = Array.from({ length: Math.ceil(count / step) }, (_, i) => i * step);
+  return h("span", { class: `axis ${way}`, "aria-hidden": "true" }, h("b", {}, name),
+    ...ticks.map((n) => h("i", { style: at(n) }, String(n))));
 }
 
 /** A colour scale with its two ends. */

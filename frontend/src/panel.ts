@@ -2,7 +2,7 @@
 
 import type { Answer, Ask, Progress } from "./asks";
 import type { Theme } from "./colours";
-import { h } from "./dom";
+import { flag, h } from "./dom";
 import { exportMenu } from "./export/menu";
 import type { Lit } from "./data/focus";
 import type { Focus, State } from "./data/place";
@@ -24,14 +24,38 @@ export interface Frame {
   veiled?: boolean;
 }
 
-/** Colours of a lens, each from -1 (against) to 1 (for); whatever is left out stays as it is. */
+/** What a lens lays over the panels: weights from -1 (against) to 1 (for); what is left out stays. */
 export interface Paint {
+  /** Changes whenever anything in it does. */
+  key: string;
   tokens?: ArrayLike<number>;
-  /** One number per head. */
-  heads?(layer: number, head: number): number;
+  heads?(layer: number, head: number): { weight: number; text: string } | undefined;
   /** `[key][value]` of a head, with the value of the strongest colour. */
   cells?(layer: number, head: number): { values: Numbers; limit: number; name: string } | undefined;
   boundaries?: ArrayLike<number>;
+  /** Takes the place of the answers. */
+  answers?: { title: string; element: HTMLElement };
+}
+
+/** The weight of an item of the problem: the sum over its tokens, the largest item 1; NaN without paint. */
+export function itemWeights({ scene, paint }: Frame): number[] {
+  const { tokens } = paint ?? {};
+  if (!tokens) return [];
+  const sums = scene.picture.items.map(({ tokens: [a, b] }) => {
+    let sum = 0;
+    for (let token = a; token < b; token++) sum += tokens[token] || 0;
+    return sum;
+  });
+  const most = Math.max(1e-9, ...sums.map(Math.abs));
+  return sums.map((sum) => sum / most);
+}
+
+/** Colour an element by a weight, or take the colour away. */
+export function tint(element: HTMLElement | SVGElement, weight: number | undefined): void {
+  const painted = weight !== undefined && weight === weight;
+  flag(element, "for", painted && weight > 0);
+  flag(element, "against", painted && weight < 0);
+  if (painted) element.style.setProperty("--weight", `${Math.round(62 * Math.min(1, Math.abs(weight)))}%`);
 }
 
 export interface Panel {
@@ -51,11 +75,17 @@ export interface Actions {
   /** Ask the host for S of a head; undefined where no host answers. */
   fetchStates?: (layer: number, head: number) => void;
   /** Ask the host something else about this scene; undefined where no host answers. */
-  ask?: (ask: Ask, answered: (answer: Answer) => void, progressed?: (progress: Progress) => void) => void;
-  /** Where plotly.js is, if the host has it. */
-  plotly?: string;
+  ask?: (ask: Ask, answered: (answer: Answer) => void, progressed?: (progress: Progress) => void, kind?: string) => void;
   /** Give up an ask of this kind. */
   drop(what: string): void;
+  /** Draw again: a lens has learnt something. */
+  redraw(): void;
+  /** Give a head of the sleep with this digest to this one: the patch of the lens "cause". */
+  give(digest: string, head: { layer: number; head: number }): void;
+  /** Ask for a scene and put it next to this one. */
+  beside(ask: Ask): void;
+  /** Where plotly.js is, if the host has it. */
+  plotly?: string;
   /** Show answers that are hidden, at this moment alone. */
   reveal(): void;
 }

@@ -2,7 +2,7 @@
 
 import { score } from "./data/answers";
 import { attribute, flag, h, onWidth, s, say } from "./dom";
-import type { Actions, Frame } from "./panel";
+import { tint, type Actions, type Frame } from "./panel";
 import { number, type Scene } from "./data/scene";
 import { announcement, eyebrow, percent, story } from "./words";
 
@@ -24,6 +24,7 @@ export class Scrubber {
   private readonly head = s("g", { class: "playhead" }, s("line", { y1: TOP - 6, y2: FLOOR + 4 }), s("circle", { cy: TOP - 6, r: 6 }));
   private readonly stop: () => void;
   private centres: number[] = [];
+  private bars: SVGElement[] = [];
   private scene?: Scene;
   private width = 0;
   private boundary = 0;
@@ -88,11 +89,13 @@ export class Scrubber {
     const most = Math.max(0.2, ...change.filter(Number.isFinite));
     const svg = s("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, "aria-hidden": "true" });
     scene.entries.forEach((_, entry) => svg.append(...this.window(scene, entry, cell)));
+    this.bars = [];
     const bar = Math.max(2, Math.min(cell - 3, 46));
     scene.boundaries.forEach(([, pass], b) => {
       const value = Number.isFinite(change[b]) ? change[b] : 0;
       const height = pass === 0 ? 2 : Math.max(2, ((FLOOR - TOP) * Math.min(value, most)) / most);
-      svg.append(s("rect", { class: "amount", x: (this.centres[b] - bar / 2).toFixed(1), y: (FLOOR - height).toFixed(1), width: bar.toFixed(1), height: height.toFixed(1), rx: 2 }));
+      this.bars.push(s("rect", { class: "amount", x: (this.centres[b] - bar / 2).toFixed(1), y: (FLOOR - height).toFixed(1), width: bar.toFixed(1), height: height.toFixed(1), rx: 2 }));
+      svg.append(this.bars[b]);
       if (cell > 15) svg.append(s("text", { class: "tick", x: this.centres[b].toFixed(1), y: FLOOR + 13 }, pass === 0 ? "·" : String(pass)));
     });
     svg.append(...this.scores(scene), this.head);
@@ -130,7 +133,8 @@ export class Scrubber {
     if (centre !== undefined) this.head.setAttribute("transform", `translate(${centre.toFixed(1)} 0)`);
   }
 
-  update({ scene, state, veiled }: Frame): void {
+  update({ scene, state, paint, veiled }: Frame): void {
+    this.bars.forEach((bar, b) => tint(bar, paint?.boundaries?.[b]));
     this.boundary = state.boundary;
     this.place();
     const { boundary } = state;

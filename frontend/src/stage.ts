@@ -32,7 +32,7 @@ export class Stage {
     const rest = [...of("memory"), ...(lensed ? [h("section", { class: "card lens-card", "aria-label": "Lens" }, this.lenses.body)] : []), ...of("answers")];
     this.element = h("div", { class: "stage" }, this.headline.element, this.waiting,
       h("div", { class: "panels" }, h("div", { class: "column first" }, ...of("text", "problem")),
-        h("div", { class: "column rest" }, ...(lensed ? [this.lenses.tabs] : []), ...rest)));
+        h("div", { class: "column rest" }, ...(lensed ? [h("div", { class: "lensed" }, this.lenses.tabs, this.lenses.above)] : []), ...rest)));
   }
 
   name(title: string): void {

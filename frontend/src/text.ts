@@ -1,9 +1,9 @@
 // The text: its windows, what the KV cache holds, what is forgotten, and what each token has written.
 
 import { fate, type Fate } from "./data/cache";
-import { attribute, flag, h, say, term } from "./dom";
+import { flag, h, say, term } from "./dom";
 import { betaOf, shareOf, sharesOfAll } from "./data/focus";
-import { card, type Actions, type Frame, type Panel } from "./panel";
+import { card, tint, type Actions, type Frame, type Panel } from "./panel";
 import type { Scene } from "./data/scene";
 import { plural, tokenWords } from "./words";
 
@@ -57,6 +57,7 @@ export class TextPanel implements Panel {
   private readonly note = h("p", { class: "note", "aria-live": "off" });
   private lit: number[] = [];
   private seen = -1;
+  private painted?: string;
   private revealed?: Block;
 
   constructor(private readonly scene: Scene, private readonly actions: Actions) {
@@ -143,6 +144,11 @@ export class TextPanel implements Panel {
       this.bars(boundary);
       this.seen = boundary;
     }
+    const painted = frame.paint?.tokens && frame.paint.key;
+    if (painted !== this.painted) {
+      this.painted = painted;
+      this.tokens.forEach((element, token) => tint(element, frame.paint?.tokens?.[token]));
+    }
     const now = lit ? [...lit.tokens.keys()] : [];
     for (const token of this.lit) if (!lit?.tokens.has(token)) flag(this.tokens[token], "lit", false);
     for (const token of now) {
@@ -198,7 +204,7 @@ export class TextPanel implements Panel {
       const width = relative < 6 ? 0 : relative;
       if (this.widths[token] === width) return;
       this.widths[token] = width;
-      attribute(element, "style", `--share:${width}%`);
+      element.style.setProperty("--share", `${width}%`);
     });
   }
 }

@@ -1,6 +1,6 @@
 // The theatre: scenes and a place in, four linked panels out. One per element; knows no host.
 
-import { Asks, toBytes, type Answer, type Model } from "./asks";
+import { Asks, toBytes, type Answer, type Ask, type Model } from "./asks";
 import { Bar, type Setup } from "./bar";
 import { variables, type Theme } from "./colours";
 import { attribute, flag, h, say, tooltips } from "./dom";
@@ -105,6 +105,9 @@ export class Theatre {
         this.draw();
       },
       plotly: (this.model.get("settings") ?? {}).plotly,
+      redraw: () => this.draw(),
+      give: (digest, head) => this.give(digest, head),
+      beside: (ask) => this.beside(ask),
     };
   }
 
@@ -229,13 +232,38 @@ export class Theatre {
     if (before && sleepKey(before) === sleepKey(scene)) place = { boundary: matching(before, state.boundary, scene) };
     else {
       const [found, wrong] = fromAddress(scene, before ? {} : (this.model.get("place") ?? {}));
-      place = { ...found, hover: undefined, picked: undefined, playing: false };
+      const kept = before ? { lens: state.lens, chosen: state.chosen } : {};
+      place = { ...found, ...kept, hover: undefined, picked: undefined, playing: false };
       this.tell(wrong.join(" "));
     }
     const layer = Math.min(state.layer, scene.layers.length - 1), head = Math.min(state.head, scene.heads - 1);
     this.store.state = { ...state, layer, head, ...place };
     if (this.other === scene || (this.other && sleepKey(this.other) !== sleepKey(scene))) this.other = undefined;
     this.build();
+  }
+
+  /** The head of another sleep is dragged onto this one: a patch, if both are read alike. */
+  private give(digest: string, head: { layer: number; head: number }): void {
+    const { scene, store } = this;
+    const donor = [this.other, scene].find((one) => one?.digest === digest);
+    const { seed, example } = donor?.source ?? {};
+    const alike = donor && donor.model.name === scene.model.name && seed === scene.source.seed && !donor.source.changed && !isTyped(scene);
+    if (donor === scene || !alike || example === scene.source.example) {
+      return this.tell("A head can be given by another example of the same model and seed to the sleep on the left.");
+    }
+    this.tell("");
+    store.set({ ...head, lens: "cause", chosen: { ...store.state.chosen, action: undefined, part: "head", donor: example } });
+  }
+
+  /** Ask for a scene, and compare with it once it is there. */
+  private beside(ask: Ask): void {
+    this.main?.wait(WAITING.scene);
+    this.asks.send(ask, ({ problem, bytes, result }) => {
+      this.main?.wait("");
+      let found: Scene[] = [];
+      if (!problem && !result?.problem && this.take(() => (found = readScenes(bytes!)), false)) this.compare(found[0]);
+      else this.tell(problem ?? result?.problem);
+    }, undefined, "beside");
   }
 
   private compare(other: Scene | undefined): void {
@@ -463,8 +491,12 @@ function sameFocus(a: Focus | undefined, b: Focus): boolean {
 
 /** What tells one scene from another, in a few words. */
 function nameOf(one: Scene, from: Scene): string {
-  if (one.model.name === from.model.name) return `N = ${one.sleep.passes}`;
-  return `${one.model.title}, N = ${one.sleep.passes}`;
+  const { changed, example } = one.source;
+  const parts = one.model.name === from.model.name ? [] : [one.model.title];
+  if (changed) parts.push(changed);
+  else if (from.source.changed) parts.push("unchanged");
+  if (example >= 0 && example !== from.source.example) parts.push(`example ${example + 1}`);
+  return [...parts, `N = ${one.sleep.passes}`].join(", ");
 }
 
 async function copy(text: string): Promise<boolean> {

@@ -8,7 +8,7 @@ caches.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -22,6 +22,8 @@ from workbench.once_cache import OnceCache
 from workbench.tasks import task as make_task
 from workbench.theatre import instruments
 from workbench.theatre.container import encode
+from workbench.theatre.lenses import cause, credit
+from workbench.theatre.lenses.examples import read_examples
 from workbench.theatre.problem import EXAMPLES, MOST_PASSES, trained_range
 from workbench.theatre.recording import Layout, Recording, of_trace, read_example
 from workbench.theatre.scene import digest_of, head_of, is_large, scene_of
@@ -41,6 +43,8 @@ LARGE: Final = 2
 """Recordings of large scenes that are kept, as heads of them are asked for one by one."""
 HEADS: Final = 64
 """States of single heads that are kept."""
+READINGS: Final = 4
+"""Readings of all examples of a seed that are kept; one of a bundled model takes a few MB."""
 SEEDS: Final = 4
 """Seeds of which the traces of all examples are kept, with what was found in them."""
 TRACES: Final = 2
@@ -77,7 +81,10 @@ class Asks:
             "scene": lambda ask, _: self.scene(ask),
             "states": self._states,
             "instrument": self._instrument,
+            "cause": partial(self._changed, cause.answer),
+            "credit": partial(self._changed, credit.answer),
         }
+        self._readings = OnceCache(READINGS)
         self._scenes = OnceCache(SCENES)
         self._newest, self._large = OnceCache(LARGE), OnceCache(LARGE)
         self._recordings, self._studies = OnceCache(RECORDINGS), OnceCache(RECORDINGS)
@@ -143,6 +150,18 @@ class Asks:
 
         found = self._studies.get((wish, checkpoint.identity), study)
         return instruments.answer(found, ask)
+
+    def _changed(
+        self, answer: Callable[..., Any], ask: Mapping[str, Any], progress: Progress
+    ) -> bytes | dict[str, Any]:
+        checkpoint = self._checkpoint(ask)
+        wish = wish_of(ask, checkpoint)
+        of = wish if wish.input else wish._replace(example=0)
+        examples = self._readings.get(
+            (of, checkpoint.identity), lambda: read_examples(checkpoint, wish)
+        )
+        found: bytes | dict[str, Any] = answer(examples, max(wish.example, 0), ask, progress)
+        return found
 
     def _checkpoint(self, ask: Mapping[str, Any]) -> Checkpoint:
         name = ask.get("name")

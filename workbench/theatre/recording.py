@@ -14,7 +14,7 @@ from workbench import dims
 from workbench.config import Experiment, SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.instruments.recorded import asleep_of, passes_of, recorded, states_of
-from workbench.sleep import SleepingModel, Wake
+from workbench.sleep import Boundary, SleepingModel, Wake
 from workbench.sleep.eviction import cached_tokens
 from workbench.tasks import task as make_task
 from workbench.tasks.base import Task
@@ -65,11 +65,12 @@ def read_example(
     origin: Mapping[str, str | int] | None = None,
     number: int = -1,
     examples: int = 1,
+    changed: Boundary | None = None,
 ) -> Recording:
     """Let a model read one example, N fixed, and keep everything; the model is never changed.
 
-    `origin` is that of `record`. Raises WorkbenchError: N is not fixed, or the model's memory
-    cannot be recorded.
+    `origin` and `changed` are those of `record`. Raises WorkbenchError: N is not fixed, or the
+    model's memory cannot be recorded.
     """
     batch = without_padding(problem.batch, sleep.window)
     asked = Asked(batch, problem.task)
@@ -84,7 +85,9 @@ def read_example(
 
     task = None if origin else problem.task
     with torch.no_grad():
-        trace = record(model, batch, sleep, task=task, origin=origin, on_answers=keep)
+        trace = record(
+            model, batch, sleep, task=task, origin=origin, on_answers=keep, changed=changed
+        )
     read = Problem(problem.task, batch)
     return Recording(trace, read, asked, answers, scores, number, examples)
 

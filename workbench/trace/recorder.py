@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final, cast
 
 import numpy as np
@@ -17,7 +18,18 @@ from workbench.config import SleepConfig
 from workbench.errors import WorkbenchError
 from workbench.model.arrays import to_numpy
 from workbench.model.memory import Memory
-from workbench.sleep import Eviction, SleepingModel, SleepPass, Wake, WritingModel, read, wake_now
+from workbench.sleep import (
+    Boundary,
+    Event,
+    Eviction,
+    SleepingModel,
+    SleepPass,
+    Wake,
+    WritingModel,
+    boundary_after,
+    read,
+    wake_now,
+)
 from workbench.sleep.windows import Reading, readings
 from workbench.tasks.base import Task
 from workbench.trace.answers import NO_RANK, answer_scores
@@ -28,6 +40,9 @@ from workbench.trace.watched import WatchedModel, WatchedPass, layer_sizes, writ
 
 TIERS: Final = ("states", "writes", "hidden")
 """What may be kept besides the summary (inputs, norms of the states, answers)."""
+
+BEGINNING: Final = (0, 0, False)
+"""The boundary before anything is read: window, sleep pass, woken."""
 
 OnAnswers = Callable[[int, int, list[Wake]], None]
 
@@ -43,6 +58,7 @@ def record(
     batch_size: int = 64,
     on_progress: Callable[[int], None] | None = None,
     on_answers: OnAnswers | None = None,
+    changed: Boundary | None = None,
 ) -> xr.DataTree:
     """Read a batch once and return the trace of it (schema: `workbench.trace.schema`).
 
@@ -73,6 +89,8 @@ def record(
     on_answers : callable or None
         Called with (window, sleep_pass, wakes) of every boundary at which the model was asked, and
         of every window read awake: all that a caller may want to know of the answers.
+    changed : Boundary or None
+        A boundary of this reading with another memory: from there on, what follows from that.
 
     Returns
     -------
@@ -96,6 +114,7 @@ def record(
             batch_size=batch_size,
             on_progress=on_progress,
             on_answers=on_answers,
+            changed=changed,
         )
     )
     return joined(parts)
@@ -112,6 +131,7 @@ def recorded_parts(
     batch_size: int = 64,
     on_progress: Callable[[int], None] | None = None,
     on_answers: OnAnswers | None = None,
+    changed: Boundary | None = None,
 ) -> Iterator[xr.DataTree]:
     """Yield the trace `batch_size` examples at a time; as `record`."""
     _check(model, batch, sleep, keep, batch_size)
@@ -126,7 +146,7 @@ def recorded_parts(
                 f"record them together, with batch_size={len(batch)}",
             )
         with _evaluating(model):
-            groups = _Part(model, part, sleep, keep, rows, on_answers).groups()
+            groups = _Part(model, part, sleep, keep, rows, on_answers, changed).groups()
         tree = xr.DataTree.from_dict(
             {
                 "/": _root(np.arange(start, start + len(part)), rows, sleep, attributes),
@@ -171,7 +191,9 @@ class _Part:
         keep: Sequence[str],
         rows: Sequence[Reading],
         on_answers: OnAnswers | None,
+        changed: Boundary | None,
     ) -> None:
+        self.changed = changed
         self.on_answers = on_answers or (lambda window, sleep_pass, wakes: None)
         self.model, self.batch, self.sleep, self.keep, self.rows = model, batch, sleep, keep, rows
         memory = model.empty_memory(len(batch))
@@ -208,9 +230,11 @@ class _Part:
 
     def _read(self) -> None:
         watched = WatchedModel(self.model, residual="hidden" in self.keep)
-        carried = self.model.empty_memory(len(self.batch))
-        reading = read(
-            cast(SleepingModel, watched), self.batch, self.sleep, every_output="hidden" in self.keep
+        carried, changed = self.model.empty_memory(len(self.batch)), self.changed
+        if changed is not None and (changed.window, changed.sleep_pass, changed.woken) == BEGINNING:
+            carried = changed.memory
+        reading = _events(
+            cast(SleepingModel, watched), self.batch, self.sleep, changed, "hidden" in self.keep
         )
         entries = {(row.window, row.awake): entry for entry, row in enumerate(self.rows)}
         for event in reading:
@@ -317,6 +341,26 @@ class _Part:
         for name in ("log_prob", "logit_diff"):
             found["readout"][name].attrs["units"] = "nat"
         return found
+
+
+def _events(
+    model: SleepingModel, batch: Batch, sleep: SleepConfig, changed: Boundary | None, every: bool
+) -> Iterator[Event]:
+    """Read; from a changed boundary on, what follows from it, with its memory in the event there.
+
+    `every`: whether the features after the last pass of a sleep are computed too.
+    """
+    place = changed and (changed.window, changed.sleep_pass, changed.woken)
+    if place != BEGINNING:
+        for event in read(model, batch, sleep, every_output=every):
+            here = boundary_after(event)
+            if changed is None or (here.window, here.sleep_pass, here.woken) != place:
+                yield event
+                continue
+            yield replace(event, memory=changed.memory)
+            break
+    if changed is not None:
+        yield from read(model, batch, sleep, every_output=every, start=changed)
 
 
 def passes_over(row: Reading, sleep: SleepConfig) -> int:

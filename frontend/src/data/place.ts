@@ -11,7 +11,7 @@ export type LensName = (typeof LENSES)[number];
 /** Names in the address that belong to one lens; a lens reads and checks its own. */
 export const LENS_NAMES: { [lens in LensName]: string[] } = {
   memory: ["instrument"],
-  cause: ["donor", "action", "part", "modes", "changed", "percent"],
+  cause: ["action", "donor", "part", "modes", "changed", "percent", "way"],
   credit: ["to", "method", "baseline", "steps", "samples"],
 };
 

@@ -48,7 +48,7 @@ export interface Header {
     input?: string; queries?: string; unlike_training?: string;
   };
   sleep: { passes: number; window: number; eviction: string; order?: string; conv_state?: string };
-  source: { kind: string; seed: number; example: number; examples?: number; python?: string | string[] };
+  source: { kind: string; seed: number; example: number; examples?: number; python?: string | string[]; changed?: string };
   entries: Entry[];
   boundaries: [number, number][];
   /** Tokens in the KV cache at each boundary, as [start, stop]. */
@@ -290,5 +290,5 @@ export function isTyped(scene: Header): boolean {
 /** The address of a sleep: what a change of which needs another scene. */
 export function sleepKey(scene: Header): string {
   const { model, source, task } = scene;
-  return JSON.stringify([model.name, source.seed, source.example, task.input ?? "", task.queries ?? ""]);
+  return JSON.stringify([model.name, source.seed, source.example, task.input ?? "", task.queries ?? "", source.changed ?? ""]);
 }

@@ -8,9 +8,11 @@ import { CauseLens } from "./cause";
 import { CreditLens } from "./credit";
 import { MemoryLens } from "./memory";
 
-/** What one lens shows: an element below the heads and, if it likes, colours on the panels. */
+/** What one lens shows: an element below the heads and, if it likes, one above them, and colours on the panels. */
 export interface Lens {
   element: HTMLElement;
+  /** The conclusion and the form, above the heads. */
+  above?: HTMLElement;
   update(frame: Frame): void;
   /** Colours for the other panels, from what is known by now. */
   paint?(frame: Frame): Paint | undefined;
@@ -26,6 +28,7 @@ const ALL: { [name in LensName]: [title: string, tip: string, make: new (scene: 
 /** The tabs, and the lens that is chosen; a lens is made when it is first looked through. */
 export class Lenses {
   readonly tabs: HTMLElement;
+  readonly above = h("div", { class: "above" });
   readonly body = h("div", { class: "lens", role: "tabpanel" });
   private readonly buttons: HTMLButtonElement[];
   private readonly made = new Map<LensName, Lens>();
@@ -62,7 +65,10 @@ export class Lenses {
       this.buttons[i].tabIndex = one === name ? 0 : -1;
     });
     const lens = this.lens(name);
-    if (this.body.firstChild !== lens.element) this.body.replaceChildren(lens.element);
+    if (this.body.firstChild !== lens.element) {
+      this.body.replaceChildren(lens.element);
+      this.above.replaceChildren(...(lens.above ? [lens.above] : []));
+    }
     attribute(this.body, "aria-label", ALL[name][0]);
     lens.update(frame);
     return { ...frame, paint: lens.paint?.(frame) };

@@ -2,7 +2,7 @@
 
 import { fateOf } from "./fates";
 import { flag, h, s, say } from "../dom";
-import { onItem, type Actions, type Frame } from "../panel";
+import { itemWeights, onItem, tint, type Actions, type Frame } from "../panel";
 import type { Item, Scene } from "../data/scene";
 import type { Told, View } from "./index";
 
@@ -42,14 +42,16 @@ export class CellsView implements View {
     return { element, said, target };
   }
 
-  update({ scene, boundary, lit }: Frame, { query, text, right }: Told): void {
-    const key = `${boundary} ${query} ${lit ? [...lit.items] : ""}`;
+  update(frame: Frame, { query, text, right }: Told): void {
+    const { scene, boundary, lit, paint } = frame;
+    const key = `${boundary} ${query} ${lit ? [...lit.items] : ""} ${paint?.key}`;
     if (key === this.seen) return;
     this.seen = key;
-    const { path } = scene.queries[query];
+    const { path } = scene.queries[query], weights = itemWeights(frame);
     this.all.forEach((one, item) => {
       const asked = path.includes(item);
       one.element.className = fateOf(scene, item, boundary);
+      tint(one.element, weights[item]);
       flag(one.element, "asked", asked);
       flag(one.element, "lit", lit?.items.has(item) ?? false);
       say(one.said, asked ? `says ${text || "it"} ${right ? "✓" : "✗"}` : "");

@@ -3,7 +3,7 @@
 import { fateOf } from "./fates";
 import { attribute, flag, s } from "../dom";
 import { sharesOfAll } from "../data/focus";
-import { onItem, type Actions, type Frame } from "../panel";
+import { itemWeights, onItem, tint, type Actions, type Frame } from "../panel";
 import type { Scene } from "../data/scene";
 import type { Told, View } from "./index";
 
@@ -76,12 +76,13 @@ export class GraphView implements View {
     return { element, line, hit, number };
   }
 
-  update({ boundary, lit, scene }: Frame, { query, text, right }: Told): void {
-    const key = `${boundary} ${query} ${lit ? [...lit.items] : ""}`;
+  update(frame: Frame, { query, text, right }: Told): void {
+    const { boundary, lit, scene, paint } = frame;
+    const key = `${boundary} ${query} ${lit ? [...lit.items] : ""} ${paint?.key}`;
     if (key === this.seen) return;
     this.seen = key;
     const { path, start, answer } = scene.queries[query];
-    const shares = sharesOfAll(scene, boundary);
+    const shares = sharesOfAll(scene, boundary), weights = itemWeights(frame);
     this.edges.forEach(({ element, line, number }, item) => {
       const [a, b] = scene.picture.items[item].tokens;
       const hop = path.indexOf(item) + 1;
@@ -90,6 +91,7 @@ export class GraphView implements View {
       const width = (1.4 + 14 * Math.min(share, 0.3)).toFixed(1);
       element.setAttribute("class", `edge ${fateOf(scene, item, boundary)}${hop ? " hop" : ""}${lit?.items.has(item) ? " lit" : ""}`);
       attribute(element, "style", hop ? `--hop: ${hop}` : undefined);
+      tint(element, weights[item]);
       attribute(line, "stroke-width", hop ? String(Math.max(2.6, Number(width))) : width);
       attribute(line, "marker-end", hop ? "url(#hop)" : "url(#edge)");
       number.textContent = hop && path.length > 1 ? String(hop) : "";

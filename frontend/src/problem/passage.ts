@@ -2,7 +2,7 @@
 
 import { fateOf, fateOfTokens } from "./fates";
 import { h, say } from "../dom";
-import { onItem, type Actions, type Frame } from "../panel";
+import { itemWeights, onItem, tint, type Actions, type Frame } from "../panel";
 import type { Scene } from "../data/scene";
 import type { Told, View } from "./index";
 
@@ -47,13 +47,15 @@ export class PassageView implements View {
     this.places.replaceChildren(...this.cards.map((card) => card.element), figure);
   }
 
-  update({ scene, boundary, lit }: Frame, { query, text, right }: Told): void {
+  update(frame: Frame, { query, text, right }: Told): void {
+    const { scene, boundary, lit } = frame, weights = itemWeights(frame);
     if (this.drawn !== query) this.draw(query);
     const window = (token: number) => 1 + (scene.entries.find(({ start, stop }) => start <= token && token < stop)?.window ?? 0);
     const state = { coming: "not read yet", next: "next", cached: "in the cache", forgotten: "forgotten" };
     for (const { element, state: small, item } of this.cards) {
       const one = fateOf(scene, item, boundary);
       element.className = `${one}${lit?.items.has(item) ? " lit" : ""}`;
+      tint(element, weights[item]);
       say(small, `in window ${window(scene.picture.items[item].tokens[0])}, ${state[one]}`);
     }
     const [start, stop] = scene.queries[query].tokens;

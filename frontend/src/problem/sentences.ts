@@ -5,7 +5,7 @@ import { arrowHeads } from "./graph";
 import { chain, type Layout } from "./chain";
 import { h, s, say } from "../dom";
 import { sharesOfAll } from "../data/focus";
-import { onItem, type Actions, type Frame } from "../panel";
+import { itemWeights, onItem, tint, type Actions, type Frame } from "../panel";
 import type { Scene } from "../data/scene";
 import { percent } from "../words";
 import type { Told, View } from "./index";
@@ -38,18 +38,20 @@ export class SentencesView implements View {
     return { element, step, share, number };
   }
 
-  update({ scene, boundary, lit }: Frame, { query, text, right }: Told): void {
-    const key = `${boundary} ${query} ${lit ? [...lit.items] : ""} ${text}`;
+  update(frame: Frame, { query, text, right }: Told): void {
+    const { scene, boundary, lit, paint } = frame;
+    const key = `${boundary} ${query} ${lit ? [...lit.items] : ""} ${text} ${paint?.key}`;
     if (key === this.seen) return;
     this.seen = key;
     const { path, spare } = scene.queries[query];
-    const shares = sharesOfAll(scene, boundary);
+    const shares = sharesOfAll(scene, boundary), weights = itemWeights(frame);
     this.lines.forEach(({ element, step, share, number }, item) => {
       const hop = path.indexOf(item) + 1;
       const [a, b] = scene.picture.items[item].tokens;
       let sum = 0;
       for (let token = a; token < b; token++) sum += shares?.[token] ?? NaN;
       element.className = [fateOf(scene, item, boundary), hop ? "hop" : spare?.includes(item) ? "spare" : scene.picture.items[item].role ?? "", lit?.items.has(item) ? "lit" : ""].join(" ");
+      tint(element, weights[item]);
       say(step, hop ? String(hop) : "");
       share.style.transform = `scaleX(${Math.min(1, Math.max(0, sum || 0))})`;
       say(number, sum === sum ? percent(sum) : "");
