@@ -23,7 +23,7 @@ from workbench.instruments.controls import CHANGED, INTACT, PATCH, RANDOM, UNREL
 from workbench.instruments.interventions import exists
 from workbench.instruments.patching.pairs import change_one, patch_pair
 from workbench.progress import Report
-from workbench.theatre.container import encode
+from workbench.theatre.container import Scene, encode
 from workbench.theatre.csv_text import csv_of
 from workbench.theatre.lenses import cause_words as words
 from workbench.theatre.lenses.change import (
@@ -38,7 +38,7 @@ from workbench.theatre.lenses.change import (
 from workbench.theatre.lenses.examples import Examples
 from workbench.theatre.problem import EXAMPLES
 from workbench.theatre.recording import read_example
-from workbench.theatre.scene import Scene, scene_of
+from workbench.theatre.scene import scene_of
 from workbench.theatre.wish import Wrong, whole
 from workbench.trace import origin_of
 
@@ -155,15 +155,23 @@ def result(examples: Examples, change: Change) -> xr.Dataset:
     part, checkpoint, batch = part_of(examples, change), examples.checkpoint, examples.batch
     if change.action == "patch":
         third = unrelated_to(examples, change.example, change.donor)
-        three = {"recipient": change.example, "donor": change.donor, "unrelated": third}
-        given = checkpoint.model, checkpoint.task, batch, examples.sleep
 
         def patched() -> xr.Dataset:
-            place: dict[str, Any] = {"boundary": change.boundary, "part": part}
-            reading = pair_of(examples, change)
-            return patch_pair(*given, **three, **place, seed=examples.seed, reading=reading)
+            return patch_pair(
+                checkpoint.model,
+                checkpoint.task,
+                batch,
+                examples.sleep,
+                recipient=change.example,
+                donor=change.donor,
+                unrelated=third,
+                boundary=change.boundary,
+                part=part,
+                seed=examples.seed,
+                reading=pair_of(examples, change),
+            )
 
-        return examples.ask((change.boundary, part.name, *three.values()), patched)
+        return examples.ask((change.example, change.donor, change.boundary, part.name), patched)
     method = METHODS.get(change.action, change.percent / 100)
 
     def changed() -> xr.Dataset:
@@ -243,15 +251,14 @@ def _told(examples: Examples, change: Change, found: xr.Dataset) -> dict[str, An
     rows = []
     for row, query in enumerate(asked):
         # a context that does not answer a question has no right answer to it
-        pair = (own[row], other[row])
-        if not known[row]:
-            pair = (None, other[row]) if change.way == "denoise" else (own[row], None)
+        ours = None if not known[row] and change.way == "denoise" else own[row]
+        theirs = None if not known[row] and change.way == "noise" else other[row]
         logits = [float(here["logit_diff"].sel({dims.CONTROL: n}).values[query]) for n in controls]
         rows.append(
             {
                 "query": row,
-                "own": pair[0],
-                "other": pair[1],
+                "own": ours,
+                "other": theirs,
                 "said": [said[name][row] for name in controls],
                 "logit": [_plain(value) for value in logits],
                 "effect": _plain(gaps[row]),
