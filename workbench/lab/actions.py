@@ -12,8 +12,9 @@ from pathlib import Path
 from workbench.errors import WorkbenchError
 from workbench.lab.processes import ask_to_stop, kill
 from workbench.lab.queue import Slots, ensure_queue, withdraw
-from workbench.lab.runs import Run, read_run, requeue, set_state
+from workbench.lab.runs import RESUME, Run, read_run, requeue, set_state, write_note
 from workbench.lab.trash import restore, trash
+from workbench.training.run_folder import STOP
 
 KILLED = "killed by hand; it resumes from its newest resume point"
 
@@ -36,15 +37,24 @@ def stop_runs(runs: Iterable[Run]) -> Outcome:
         if not run.active:
             raise WorkbenchError(f"it is {run.state}", "a run that is queued or at work", "")
         ask_to_stop(run.folder)
+        (run.folder / RESUME).unlink(missing_ok=True)
         return "asked to stop at a resume point"
 
     return _each(runs, one)
 
 
 def resume_runs(runs: Iterable[Run], root: Path, slots: Slots) -> Outcome:
-    """Queue runs that stopped, died or failed again, and make sure that a queue is running."""
+    """Queue runs that stopped, died or failed again, and make sure that a queue is running.
+
+    One that is still stopping is queued by the queue as soon as it has stopped.
+    """
 
     def one(run: Run) -> str:
+        if run.active and (run.folder / STOP).exists():
+            (run.folder / RESUME).touch()
+            return "queued to go on after stopping"
+        if run.active or run.state in ("queued", "finished"):
+            raise WorkbenchError(f"it is {run.state}", "a run that stopped, died or failed", "")
         requeue(run)
         return "queued to go on"
 
@@ -77,6 +87,16 @@ def delete_runs(runs: Iterable[Run]) -> Outcome:
         withdraw(run)
         trash(run)
         return "moved to the trash"
+
+    return _each(runs, one)
+
+
+def note_runs(runs: Iterable[Run], text: str) -> Outcome:
+    """Keep a note with each of the runs; an empty one removes what was there."""
+
+    def one(run: Run) -> str:
+        write_note(run.folder, text)
+        return "noted" if text.strip() else "left without a note"
 
     return _each(runs, one)
 

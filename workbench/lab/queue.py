@@ -27,7 +27,9 @@ from workbench.lab.runs import (
     last_words,
     list_runs,
     read_run,
+    requeue,
     set_state,
+    to_resume,
     transition,
 )
 from workbench.training.run_folder import STOP, hold
@@ -162,6 +164,9 @@ def work(
                 del children[name]
                 mark_failed(name, root)
             on_poll(list_runs(root))  # which may queue again what died
+            for run in list_runs(root, to_resume):
+                if not run.active:
+                    requeue(run)
             fail_unschedulable(list_runs(root), slots.gpus)
             runs = list_runs(root)
             while (chosen := next_run(runs, slots)) is not None:
@@ -169,7 +174,7 @@ def work(
                 if (child := launch(chosen[0], given)) is not None:
                     children[chosen[0].name] = child
                 runs = list_runs(root)
-            busy = [r for r in runs if r.active or r.state == "queued"]
+            busy = [r for r in runs if r.active or r.state == "queued" or to_resume(r)]
             if names is not None:
                 busy = [r for r in busy if r.name in names]
             if busy:

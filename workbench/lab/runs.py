@@ -25,6 +25,7 @@ from workbench.files import (
     Stamp,
     UnreadableFile,
     open_regular,
+    read_text,
     stamp,
     stamp_if_there,
     write_json,
@@ -47,6 +48,10 @@ from workbench.training.run_folder import ALIVE, CONFIG, STOP, check_there, hold
 Value = TypeVar("Value")
 
 LOCK = ".states.lock"
+RESUME, NOTE = "resume", "note.txt"
+"""Files in a run's folder: it is to be resumed once it has stopped; a person's note."""
+LONGEST_NOTE = 1000
+"""Characters of a note."""
 PATIENCE = 20.0
 """Seconds to wait for a process that changes the state of a run."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -84,6 +89,8 @@ class Run:
         `workbench.training.run_files`.
     problem : str or None
         Why it failed, or what is damaged.
+    note : str
+        What a person wrote about it.
     """
 
     name: str
@@ -98,6 +105,7 @@ class Run:
     labels: dict[str, Any] = field(default_factory=dict)
     problem: str | None = None
     status: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def active(self) -> bool:
@@ -125,7 +133,9 @@ def read_run(folder: Path) -> Run | None:
 
     Each file is read separately. `Run.problem` says which cannot be read, and why.
     """
-    status, labels, (events, lost), outdated, final, problems = _contents(folder, _stamps(folder))
+    status, labels, (events, lost), outdated, final, note, problems = _contents(
+        folder, _stamps(folder)
+    )
     if not status and not folder.is_dir():
         return None
     changed = max(map(_written, (folder / STATUS, folder / EVENTS)))
@@ -148,11 +158,12 @@ def read_run(folder: Path) -> Run | None:
         labels=labels,
         problem="; ".join(filter(None, (said, *problems, outdated, skipped))) or None,
         status=status,
+        note=note,
     )
 
 
 def _stamps(folder: Path) -> tuple[Stamp | None, ...]:
-    files = (STATUS, LABELS, EVENTS, CONFIG, PROVENANCE)
+    files = (STATUS, LABELS, EVENTS, CONFIG, PROVENANCE, NOTE)
     return tuple(stamp_if_there(folder / name) for name in files)
 
 
@@ -166,7 +177,8 @@ def _contents(folder: Path, changed: tuple[Stamp | None, ...]) -> tuple[Any, ...
     outdated = _part(_outdated, folder, problems, "")
     finished = status.get("state") == "finished"
     final = _part(read_metrics, folder, problems, {}) if finished else {}
-    return status, labels, events, outdated, final, tuple(problems)
+    note = _part(read_note, folder, [], "(its note cannot be read)")
+    return status, labels, events, outdated, final, note, tuple(problems)
 
 
 def _part(read: Callable[[Path], Value], folder: Path, problems: list[str], nothing: Any) -> Value:
@@ -367,8 +379,42 @@ def requeue(run: Run) -> None:
                 "one that stopped, died or failed",
                 "choose another",
             )
-        (now.folder / STOP).unlink(missing_ok=True)
+        for name in (STOP, RESUME):
+            (now.folder / name).unlink(missing_ok=True)
         set_state(now.folder, "queued", step=now.step, steps=now.steps)
+
+
+def to_resume(run: Run) -> bool:
+    """Return whether a run is to be resumed once it has stopped."""
+    return run.state in (*ACTIVE, "stopped", "died") and (run.folder / RESUME).exists()
+
+
+def read_note(folder: Path) -> str:
+    """Return what a person wrote about a run; "" for nothing. Raises UnreadableFile."""
+    try:
+        return _shown(read_text(folder / NOTE, limit=4 * LONGEST_NOTE))[:LONGEST_NOTE]
+    except MissingFile:
+        return ""
+
+
+def write_note(folder: Path, text: str) -> None:
+    """Keep a note with a run; an empty one is removed. Raises WorkbenchError if it is too long."""
+    text = _shown(text)
+    if len(text) > LONGEST_NOTE:
+        raise WorkbenchError(
+            f"a note of {len(text):,} characters", f"at most {LONGEST_NOTE:,}", "shorten it"
+        )
+    check_there(folder)
+    if text:
+        write_text(folder / NOTE, text)
+    else:
+        (folder / NOTE).unlink(missing_ok=True)
+
+
+def _shown(text: str) -> str:
+    """Return text without characters that cannot be shown."""
+    lines = ("".join(c for c in line if c.isprintable()) for line in text.splitlines())
+    return "\n".join(lines).strip()
 
 
 def log_tail(folder: Path, lines: int = 20) -> list[str]:

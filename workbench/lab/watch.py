@@ -17,7 +17,15 @@ from typing import Any
 
 from workbench.files import UnreadableFile, stamp_if_there
 from workbench.lab.queue import queue_works
-from workbench.lab.runs import Run, actual_state, last_words, read_events, read_run
+from workbench.lab.runs import (
+    NOTE,
+    Run,
+    actual_state,
+    last_words,
+    read_events,
+    read_run,
+    to_resume,
+)
 from workbench.lab.trash import trashed
 from workbench.training.run_files import EVENTS, LABELS, STATUS
 from workbench.training.run_folder import CONFIG, STOP
@@ -37,13 +45,15 @@ class Seen:
     """What the last look found; `version` changes when anything else here does.
 
     `runs` are sorted experiment by experiment, the newest first. `stopping` names active runs that
-    have been asked to stop, and `trash` deleted runs, the newest first. `waiting`: runs wait in a
-    queue that no process works on. `problem`: why the folder cannot be read, or "".
+    have been asked to stop, `resuming` those of them that go on after that, and `trash` deleted
+    runs, the newest first. `waiting`: runs wait in a queue that no process works on. `problem`: why
+    the folder cannot be read, or "".
     """
 
     version: int = 0
     runs: tuple[Run, ...] = ()
     stopping: frozenset[str] = frozenset()
+    resuming: frozenset[str] = frozenset()
     trash: tuple[str, ...] = ()
     waiting: bool = False
     problem: str = ""
@@ -182,12 +192,13 @@ class Watch:
         return Seen(
             runs=tuple(one.run for one in ordered),
             stopping=frozenset(one.run.name for one in ordered if one.stopping),
+            resuming=frozenset(one.run.name for one in ordered if to_resume(one.run)),
             trash=tuple(dict.fromkeys(p.name.rpartition("@")[0] for p in trashed(self.root))),
             waiting=self._nobody_works([one.run for one in ordered]),
         )
 
     def _look_at(self, folder: Path) -> _Known | None:
-        files = (STATUS, CONFIG, EVENTS, LABELS)
+        files = (STATUS, CONFIG, EVENTS, LABELS, NOTE)
         signature = tuple(stamp_if_there(folder / name) for name in files)
         status, config = signature[:2]
         if status is None and config is None:

@@ -54,7 +54,8 @@ class Lab(pn.viewable.Viewer):
         self.location: Any = None
         self._outbox = Outbox()
         self._queue = SerialQueue(show_error)
-        self._said = ""
+        self._said, self._done = "", ""
+        self._asked: set[str] = set()  # actions that have arrived; a repeated message is one
         self._until: frozenset[str] = frozenset()
         self._version = -1
         self.watch.open(self)
@@ -120,12 +121,14 @@ class Lab(pn.viewable.Viewer):
         elif kind == "select":
             names = [str(name) for name in message["names"]]
             self.state.param.update(selected=names, turn=int(message["turn"]))
-        elif kind == "do":
+        elif kind == "do" and (number := str(message["id"])) not in self._asked:
+            self._asked.add(number)
             names = [str(name) for name in message["names"]]
-            self.take(partial(self.act, str(message["action"]), names), key=None)
+            act = partial(self.act, str(message["action"]), names, str(message.get("text", "")))
+            self.take(partial(act, number), key=None)
 
-    def act(self, action: str, names: list[str]) -> None:
-        """Stop, resume, kill, delete or restore runs, and say what came of it."""
+    def act(self, action: str, names: list[str], text: str = "", number: str = "") -> None:
+        """Stop, resume, kill, delete, restore or annotate runs, and say what came of it."""
         seen, root = self.watch.seen, self.watch.root
         runs = [run for run in seen.runs if run.name in set(names)]
         doings: dict[str, Callable[[], str]] = {
@@ -133,6 +136,7 @@ class Lab(pn.viewable.Viewer):
             "resume": lambda: actions.resume_runs(runs, root, self.services.slots()).words,
             "kill": lambda: actions.kill_runs(runs).words,
             "delete": lambda: actions.delete_runs(runs).words,
+            "note": lambda: actions.note_runs(runs, text).words,
             "restore": lambda: actions.restore_runs(root, names).words,
             "queue": self._start_queue,
             "empty": lambda: f"Removed for good: {empty_trash(root)} deleted.",
@@ -144,6 +148,7 @@ class Lab(pn.viewable.Viewer):
             self._said = doings[action]()
         except (WorkbenchError, OSError) as error:
             self._said = f"That did not work: {error}"
+        self._done = number
         self.watch.look()
         self.draw()
 
@@ -199,7 +204,9 @@ class Lab(pn.viewable.Viewer):
         names = [run.name for run in chosen]
         return {
             "rows": lab_rows.rows(seen, arms=TITLES, **filters),
-            "states": [(run.name, run.state) for run in chosen],
+            "states": [(run.name, lab_rows.shown_state(run, seen)) for run in chosen],
+            "total": len(seen.runs),
+            "done": self._done,
             "choices": {"turn": turn, "names": names, **filters},
             "state_options": [s for s in lab_rows.SHOWN_STATES if s in present or s == state.state],
             "sweep_options": lab_rows.sweeps_of(seen.runs),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from workbench.errors import WorkbenchError
 from workbench.lab.actions import KILLED
@@ -27,29 +28,31 @@ def rows(
 ) -> list[dict[str, Any]]:
     """Return the rows of those runs that fit every filter.
 
-    Each word of `text` must be in a run's name or description; an empty `state` or `sweep` (an
-    experiment) fits any. `arms` are the titles of arms.
+    Each word of `text` must be in a run's name, description or note; an empty `state` or `sweep`
+    (an experiment) fits any. `arms` are the titles of arms.
     """
     found = []
     words = text.lower().split()
     for run in seen.runs:
         if (state and shown_state(run, seen) != state) or (sweep and sweep_of(run) != sweep):
             continue
-        described = f"{run.name} {description(run, arms)}".lower()
+        described = f"{run.name} {description(run, arms)} {run.note}".lower()
         if all(word in described for word in words):
-            found.append(row(run, shown_state(run, seen), arms))
+            found.append(row(run, shown_state(run, seen), arms, again=run.name in seen.resuming))
     return found
 
 
-def row(run: Run, state: str, arms: dict[str, str]) -> dict[str, Any]:
-    """Return what the table shows of a run."""
+def row(run: Run, state: str, arms: dict[str, str], *, again: bool = False) -> dict[str, Any]:
+    """Return what the table shows of a run; `again`: it goes on once it has stopped."""
     share = min(run.step / run.steps, 1.0) if run.steps else 0.0
     tested, levels = _levels(run)
     return {
         "name": run.name,
         "sub": description(run, arms),
         "state": state,
-        "word": _word(state, run.problem),
+        "word": "stopping, then going on" if again else _word(state, run.problem),
+        "note": run.note,
+        "watch": f"explore?model=runs/{quote(run.name)}" if state == "finished" else "",
         "problem": run.problem or "",
         "share": round(share, 4),
         "progress": f"{run.step:,} / {run.steps:,}" if run.steps else "",

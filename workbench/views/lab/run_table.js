@@ -2,17 +2,19 @@
 // ticked, and the trash. The server says what is in a row; ages run on here.
 
 const ACTIONS = {
-  stop: {label: "Stop", states: ["queued", "starting", "running"]},
-  resume: {label: "Resume", states: ["stopped", "failed", "died"]},
+  stop: {label: "Stop", doing: "Stopping", states: ["queued", "starting", "running"]},
+  resume: {label: "Resume", doing: "Resuming", states: ["stopped", "stopping", "failed", "died"]},
   kill: {
-    label: "Kill", states: ["starting", "running"], ask: "Kill",
+    label: "Kill", doing: "Killing", states: ["starting", "running", "stopping"], ask: "Kill",
     warn: "What they did since their newest resume point is lost; they can be resumed from there.",
   },
   delete: {
-    label: "Delete", states: ["queued", "stopped", "finished", "failed", "died", "damaged"], ask: "Delete",
+    label: "Delete", doing: "Deleting", states: ["queued", "stopped", "finished", "failed", "died", "damaged"], ask: "Delete",
     warn: "Their folders go to the trash, from which they can be restored.",
   },
 }
+const AGAIN = 4000 // ms without an answer after which an action is sent again
+const SILENT = "The server has not answered. Check that it is running, reload this page, and look at the runs before you try again."
 const AGE_EVERY = 5000
 
 function age(seconds) {
@@ -45,41 +47,69 @@ export function render({model, el}) {
   waiting.append(queue)
   const trash = make("details", {class: "more trash", hidden: ""})
   const dialog = make("dialog", {"aria-labelledby": `${id}-ask`, class: "ask"})
-  el.append(make("div", {class: "filters"}, text, state, sweep, counts), waiting, box, none,
-    make("div", {class: "below"}, chosen, buttons), said, trash, dialog)
+  const search = make("div", {class: "filters"}, text, state, sweep, counts)
+  const below = make("div", {class: "below"}, chosen, buttons)
+  el.append(search, waiting, box, none, below, said, trash, dialog)
 
   const rows = new Map() // name -> {node, parts, key}
   let selected = new Set(model.choices.names)
   let turn = 0 // of the newest choice; an answer to an older one must not undo it
   let offset = 0
 
-  const send = (action, names) => model.send_msg({kind: "do", action, names})
+  // An action is sent until the server says that it was done: a message can get lost on its way.
+  let waitingFor = null, patience = 0
+  const send = (action, names, text = "") => {
+    const message = {kind: "do", id: `${id}-${Date.now()}`, action, names, text}
+    waitingFor = message.id
+    said.textContent = `${ACTIONS[action]?.doing ?? "Working on"} ${many(names)} ...`
+    const post = (tries) => {
+      if (waitingFor !== message.id) return
+      if (tries === 0) { said.textContent = SILENT; return }
+      model.send_msg(message)
+      patience = setTimeout(() => post(tries - 1), AGAIN)
+    }
+    clearTimeout(patience)
+    post(3)
+  }
   const many = (names) => names.length === 1 ? "1 run" : `${names.length} runs`
   const selection = () => [...selected]
   const choose = () => model.send_msg({kind: "select", names: selection(), turn: ++turn})
 
-  const confirm = (title, names, warn, answer, act) => {
-    const yes = make("button", {type: "button", class: "danger"}, answer)
+  const confirm = (title, names, content, answer, act, look = "danger") => {
+    const yes = make("button", {type: "button", class: look}, answer)
     const no = make("button", {type: "button"}, "Cancel")
     const list = make("ul", {}, ...names.slice(0, 8).map((n) => make("li", {}, n)))
     if (names.length > 8) list.append(make("li", {}, `and ${names.length - 8} more`))
-    dialog.replaceChildren(make("h3", {id: `${id}-ask`}, title), list, make("p", {}, warn), make("div", {class: "run-actions"}, yes, no))
+    const given = typeof content === "string" ? make("p", {}, content) : content
+    dialog.replaceChildren(make("h3", {id: `${id}-ask`}, title), list, given, make("div", {class: "run-actions"}, yes, no))
     yes.addEventListener("click", () => { dialog.close(); act() })
     no.addEventListener("click", () => dialog.close())
     dialog.showModal()
-    no.focus()
+    if (given === content) given.focus()
+    else no.focus()
+  }
+  const note = () => {
+    const names = selection()
+    const now = new Set(names.map((name) => rows.get(name)?.row.note ?? ""))
+    const text = make("textarea", {"aria-label": "Note", maxlength: "1000", rows: "4", placeholder: "What you want to remember"})
+    text.value = now.size === 1 ? [...now][0] : ""
+    confirm(`Note on ${many(names)}`, names, text, "Save", () => send("note", names, text.value), null)
   }
   for (const [action, {label, ask}] of Object.entries(ACTIONS)) {
     const button = make("button", {type: "button", "data-action": action, class: ask ? "danger" : null}, ask ? `${label} ...` : label)
     button.addEventListener("click", () => {
       if (button.getAttribute("aria-disabled") === "true") return
-      const names = fitting(action)
+      const names = fitting(action), others = selected.size - names.length
       const what = `${ask} ${many(names)}`
-      if (ask) confirm(`${what}?`, names, ACTIONS[action].warn, what, () => send(action, names))
-      else send(action, names)
+      const left = others ? ` The other ${others} selected stay as they are.` : ""
+      if (ask) confirm(`${what}?`, names, ACTIONS[action].warn + left, what, () => send(action, names))
+      else send(action, selection()) // those it does not fit are named in the answer
     })
     buttons.append(button)
   }
+  const remember = make("button", {type: "button"}, "Note ...")
+  remember.addEventListener("click", () => { if (selected.size) note() })
+  buttons.append(remember)
   const clear = make("button", {type: "button", class: "quiet"}, "Clear selection")
   clear.addEventListener("click", () => { selected.clear(); mark(); choose() })
   buttons.append(clear)
@@ -100,16 +130,17 @@ export function render({model, el}) {
     })
     const parts = {
       tick, name: make("span", {class: "name", title: row.name}, row.name), sub: make("span", {class: "sub"}),
-      state: make("span", {class: "state"}), problem: make("span", {class: "problem"}),
+      note: make("span", {class: "sub note-text"}), state: make("span", {class: "state"}), problem: make("span", {class: "problem"}),
+      watch: make("a", {class: "watch", hidden: ""}, "Watch it sleep"),
       bar: make("i"), steps: make("span"), loss: make("td", {class: "number"}), accuracy: make("td", {class: "levels"}), age: make("td", {class: "number age"}),
     }
     const bar = make("span", {class: "bar", "aria-hidden": "true"}, parts.bar)
     const node = make("tr", {},
-      make("td", {}, tick), make("th", {scope: "row"}, parts.name, parts.sub),
-      make("td", {}, parts.state, parts.problem), make("td", {class: "progress"}, bar, parts.steps),
+      make("td", {}, tick), make("th", {scope: "row"}, parts.name, parts.sub, parts.note),
+      make("td", {}, parts.state, parts.problem, parts.watch), make("td", {class: "progress"}, bar, parts.steps),
       parts.loss, parts.accuracy, parts.age)
     node.addEventListener("click", (event) => { // the whole row ticks, but for text being selected
-      if (event.target !== tick && !window.getSelection()?.toString()) tick.click()
+      if (event.target !== tick && event.target !== parts.watch && !window.getSelection()?.toString()) tick.click()
     })
     return {node, parts, row: null, key: ""}
   }
@@ -122,6 +153,10 @@ export function render({model, el}) {
     parts.sub.textContent = row.sub
     parts.state.textContent = row.word
     parts.state.className = `state s-${row.state}`
+    parts.note.textContent = row.note
+    parts.watch.hidden = !row.watch
+    parts.watch.href = row.watch
+    parts.watch.setAttribute("aria-label", `Watch ${row.name} sleep`)
     parts.problem.textContent = row.problem
     parts.problem.title = row.problem
     parts.bar.style.width = `${100 * row.share}%`
@@ -155,8 +190,9 @@ export function render({model, el}) {
       if (place !== entry.node) body.insertBefore(entry.node, place)
       before = entry.node
     }
-    none.hidden = model.rows.length > 0
+    none.hidden = model.rows.length > 0 || model.total === 0
     box.hidden = model.rows.length === 0
+    for (const part of [search, below]) part.hidden = model.total === 0
     mark()
     ages()
   }
@@ -173,7 +209,7 @@ export function render({model, el}) {
     for (const button of buttons.querySelectorAll("[data-action]")) {
       button.setAttribute("aria-disabled", String(fitting(button.dataset.action).length === 0))
     }
-    clear.setAttribute("aria-disabled", String(selected.size === 0))
+    for (const button of [remember, clear]) button.setAttribute("aria-disabled", String(selected.size === 0))
   }
   const options = (node, first, found, value) => {
     const wanted = JSON.stringify([first, found])
@@ -190,6 +226,8 @@ export function render({model, el}) {
   }
   const tell = () => {
     if (counts.textContent !== model.counts) counts.textContent = model.counts
+    if (waitingFor !== null && waitingFor !== model.done) return // it says what it is doing
+    waitingFor = null
     if (said.textContent !== model.said) said.textContent = model.said
     waiting.hidden = !model.waiting
   }
@@ -230,10 +268,11 @@ export function render({model, el}) {
     filters()
   })
   for (const name of ["state_options", "sweep_options"]) model.on(name, () => { if (model.choices.turn >= turn) filters() })
-  for (const name of ["counts", "said", "waiting"]) model.on(name, tell)
+  for (const name of ["counts", "said", "waiting", "done"]) model.on(name, tell)
+  model.on("total", draw)
   model.on("trash", fillTrash)
   const clock = setInterval(ages, AGE_EVERY)
-  model.on("remove", () => { clearInterval(clock); clearTimeout(timer) })
+  model.on("remove", () => { clearInterval(clock); clearTimeout(timer); clearTimeout(patience) })
   filters()
   draw()
   tell()

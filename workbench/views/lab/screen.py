@@ -59,7 +59,10 @@ class LabForm(Messenger):
     serial = param.Integer(0, doc="A change builds the form again and fills it.")
     problems = param.Dict(default={}, doc="What is wrong, by field.")
     refused = param.Integer(0, doc="A change moves the focus to the first field in trouble.")
-    preview = param.String("", doc="How many runs, what they cost, how long they take.")
+    presets = param.List(default=[], doc="Experiments to start from, with the time each takes.")
+    preset = param.String("", doc="Which of them the fields are now; empty for none.")
+    preview = param.String("", doc="What is being counted, or why nothing was started.")
+    plan = param.List(default=[], doc="Label and sentence: what is trained, how long, what for.")
     busy = param.Boolean(False, doc="Whether that is being counted.")
     starting = param.Boolean(False, doc="Whether runs are being queued.")
 
@@ -79,7 +82,9 @@ class RunTable(Messenger):
     state_options = param.List(default=[], doc="States to filter by.")
     sweep_options = param.List(default=[], doc="Experiments to filter by.")
     counts = param.String("", doc="How many runs are in each state.")
+    total = param.Integer(0, doc="How many runs there are, shown or not.")
     said = param.String("", doc="What came of the last action.")
+    done = param.String("", doc="Number of that action.")
     waiting = param.Boolean(False, doc="Whether runs wait and no queue is working.")
     trash = param.List(default=[], doc="Names of deleted runs.")
     now = param.Number(0.0, doc="The server's clock, for ages.")
@@ -133,11 +138,11 @@ class LabScreen:
 
     def runs(self, seen: Seen, table: dict[str, Any]) -> Changes:
         """Return the runs, or what is shown in their place."""
-        some = bool(seen.runs) or bool(seen.trash)
+        some = bool(seen.runs) or bool(seen.trash)  # what is deleted can be restored
         return [
             (
                 self.empty,
-                _shown(not some)
+                _shown(not seen.runs)
                 | {"object": failure_html(seen.problem) if seen.problem else EMPTY},
             ),
             (self._runs, _shown(some, "panel")),

@@ -12,12 +12,24 @@ from functools import partial
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.lab.estimate import estimate, speeds
-from workbench.lab.proposal import Choices, check, free_name, points_of, propose, starting_point
+from workbench.lab.estimate import Work, estimate, speeds, work_of
+from workbench.lab.presets import Preset, presets
+from workbench.lab.presets import choices as preset_choices
+from workbench.lab.presets import work_of as preset_work
+from workbench.lab.proposal import (
+    Checked,
+    Choices,
+    check,
+    free_name,
+    points_of,
+    propose,
+    starting_point,
+)
 from workbench.lab.queue import ensure_queue
 from workbench.lab.settings import values_of
 from workbench.lab.supervise import request_all
 from workbench.task_config import task_kinds
+from workbench.tasks.phrases import counted
 from workbench.views.lab import words as lab_words
 from workbench.views.lab.screen import LabForm
 from workbench.views.parts.notices import show_error
@@ -27,6 +39,8 @@ from workbench.views.site.services import Services
 
 FIRST = ("depo-n8-n4", "rule110-w12-t8-n3")
 """Starting points that are proposed first for their tasks."""
+QUICK = {"training.compile": "false", "training.log_every": "5"}
+"""What a form sets differently, so that the first point comes soon: nothing waits for a compiler."""
 
 
 class LabStart:
@@ -40,8 +54,12 @@ class LabStart:
         self._queue, self._counts = SerialQueue(show_error), SerialQueue(show_error)
         self.form = LabForm(self.receive)
         self.choices = Choices("", "")
-        first = next(iter(task_kinds()))
-        self._fill(first, _first(first), Choices("", ""))
+        self.form.presets = lab_words.preset_cards(speeds(self.watch.seen.runs), self._cores)
+        if first := next(iter(presets().values()), None):
+            self._take(first)
+        else:
+            task = next(iter(task_kinds()))
+            self._fill(task, _first(task), Choices("", ""))
 
     def receive(self, message: dict[str, Any]) -> None:
         """Do what the form asks for."""
@@ -50,7 +68,11 @@ class LabStart:
     def _obey(self, message: dict[str, Any]) -> None:
         kind, task = str(message["kind"]), str(message["task"])
         choices = lab_words.choices_of(message)
-        if kind == "task":
+        if kind == "preset" and (preset := presets().get(str(message["preset"]))):
+            self._take(preset)
+        elif kind == "restore" and task in task_kinds():
+            self._show(task, choices, {})
+        elif kind == "task":
             self._fill(task, _first(task), choices)
         elif kind == "from":
             self._fill(task, choices.start, choices)
@@ -59,14 +81,27 @@ class LabStart:
         elif kind == "start":
             self._counts.take(partial(self._start, choices), key="start")
 
+    @property
+    def _cores(self) -> int:
+        return self.services.slots().cores
+
+    def _take(self, preset: Preset) -> None:
+        """Fill the form from a preset."""
+        choices = preset_choices(preset, self._free(preset.name))
+        self._show(starting_point(preset.start).task.name, choices, {})
+
     def _fill(self, task: str, start: str, before: Choices) -> None:
         """Fill the form from a starting point; arms, seeds and budget stay as they are."""
         problems = {}
         try:
-            settings = values_of(starting_point(start))
+            settings = values_of(starting_point(start)) | QUICK
         except WorkbenchError as error:
             settings, problems = {}, {"start": str(error)}
         choices = replace(before, sweep=self._free(start), start=start, values=settings)
+        self._show(task, choices, problems)
+
+    def _show(self, task: str, choices: Choices, problems: dict[str, str]) -> None:
+        """Fill the form with choices."""
         changes = {
             "spec": lab_words.spec(task),
             "values": lab_words.values(task, choices),
@@ -81,13 +116,31 @@ class LabStart:
         """Say at once what is wrong; if nothing is, count what it costs."""
         self.choices = choices
         checked = check(choices)
+        preset = self._preset(choices)
         if checked.problems:
-            words = "Some fields need attention (marked below)."
-            self._say(problems=checked.problems, preview=words, busy=False)
-            return
-        count = f"{checked.count} run{'' if checked.count == 1 else 's'}"
-        self._say(problems={}, preview=f"{count}: counting what they cost ...", busy=True)
-        self._counts.take(partial(self._count, choices), key="count")
+            self._say(problems=checked.problems, preview="", plan=[], busy=False, preset="")
+        elif preset is not None and choices.sweep == self._free(preset.name):
+            self._tell(checked, preset_work(preset), preset)  # counted before
+        else:
+            words = f"{counted(checked.count, 'run')}: counting what they cost ..."
+            name = "" if preset is None else preset.name
+            self._say(problems={}, preview=words, plan=[], busy=True, preset=name)
+            self._counts.take(partial(self._count, choices), key="count")
+
+    def _preset(self, choices: Choices) -> Preset | None:
+        """Return the preset that these choices are."""
+        known = presets().values()
+        return next((p for p in known if preset_choices(p, choices.sweep) == choices), None)
+
+    def _tell(
+        self, checked: Checked, work: list[Work], preset: Preset | None, warning: str = ""
+    ) -> None:
+        """Show the plan."""
+        cores = self._cores
+        time = estimate(work, speeds(self.watch.seen.runs), cores)
+        plan = lab_words.plan(checked, work, time, cores, preset, warning)
+        name = "" if preset is None else preset.name
+        self._say(problems={}, preview="", plan=plan, busy=False, preset=name)
 
     def _count(self, choices: Choices) -> None:
         if choices is not self.choices:
@@ -97,12 +150,10 @@ class LabStart:
         if choices is not self.choices:
             return
         if proposal.problems:
-            words = "This cannot be started: some fields need attention (marked below)."
-            self._say(problems=proposal.problems, preview=words, busy=False)
+            self._say(problems=proposal.problems, preview="", busy=False)
             return
-        cores = self.services.slots().cores
-        time = estimate(proposal.to_do, speeds(self.watch.seen.runs), cores)
-        self._say(problems={}, preview=lab_words.preview(proposal, time, cores), busy=False)
+        warning = lab_words.few_examples([run.experiment for run in proposal.to_do])
+        self._tell(check(choices), work_of(proposal.to_do), self._preset(choices), warning)
 
     def _start(self, choices: Choices) -> None:
         """Queue the runs, unless anything is wrong; then nothing is started."""
@@ -118,7 +169,9 @@ class LabStart:
         if names:
             self._started(names, words)
         if queued:
-            self._next(replace(choices, sweep=self._free(choices.start)))
+            preset = self._preset(choices)
+            name = choices.start if preset is None else preset.name
+            self._next(replace(choices, sweep=self._free(name)))
 
     def _request(self, choices: Choices) -> tuple[list[str], str, bool]:
         """Return the runs asked for, what came of it in words, and whether any was queued."""
@@ -138,13 +191,13 @@ class LabStart:
         slots = self.services.slots()
         ensure_queue(self.watch.root, slots)
         count = len(proposal.to_do)
-        many = f"{count} run{' is' if count == 1 else 's are'} queued"
+        many = f"{counted(count, 'run')} {'is' if count == 1 else 'are'} queued"
         at_once = f"as many at a time as {slots.cores} CPU threads allow"
         words = f"{choices.sweep}: {many}, {at_once}. They continue if you leave this page."
         return names, words, True
 
     def _refuse(self, problems: dict[str, str]) -> None:
-        words = "Nothing was started: some fields need attention (marked below)."
+        words = "Nothing was started."
         self._say(problems=problems, preview=words, busy=False, refused=self.form.refused + 1)
 
     def _next(self, choices: Choices) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-from workbench.lab.arms import ARMS
-from workbench.lab.estimate import Estimate
-from workbench.lab.proposal import Choices, Proposal, points_of
+from workbench.config import Experiment
+from workbench.lab.arms import ARMS, MATCHED
+from workbench.lab.estimate import Estimate, Speed, Work, estimate, smallest_difference
+from workbench.lab.presets import Preset, presets
+from workbench.lab.presets import work_of as preset_work
+from workbench.lab.proposal import Checked, Choices, points_of
 from workbench.lab.settings import common, settings_of, task_settings
 from workbench.progress import time_words
 from workbench.task_config import task_kinds
 from workbench.tasks import task as make_task
 from workbench.tasks.base import few_examples_note
-
-if TYPE_CHECKING:  # sweeps load torch
-    from workbench.lab.sweeps import PlannedRun
+from workbench.tasks.phrases import counted
 
 USUAL = ("sleep", "random_n", "deeper", "longer", "no_fast_weights")
 """Arms that are shown first: the question, its controls at equal compute, and chance."""
@@ -70,33 +72,88 @@ def choices_of(message: dict[str, Any]) -> Choices:
     )
 
 
-def preview(proposal: Proposal, time: Estimate | None, cores: int) -> str:
-    """Return how many runs these are, what they cost, how long they take and by what estimate."""
-    assert proposal.sweep is not None
-    total, to_do = len(proposal.sweep.runs), len(proposal.to_do)
-    count = f"{total} run{'' if total == 1 else 's'}"
-    if not to_do:
-        return f"{count}, all finished already: nothing to start."
-    if to_do < total:
-        count += f", {total - to_do} finished already"
-    spent = flops(sum(plan.flops for plan in proposal.to_do))
-    words = f"{count}: {spent} of training"
-    warning = _few_examples(proposal.to_do)
-    if time is None:
-        words += "; how long that takes is unknown: no run of this size has finished here."
-        return words + warning
-    place = f"{cores} CPU thread{'' if cores == 1 else 's'}"
-    return (
-        f"{words}, about {time_words(time.seconds)} on {place}, evaluations not counted "
-        f"(from {time.source}).{warning}"
+def preset_cards(known: list[Speed], cores: int) -> list[dict[str, str]]:
+    """Return the presets as the form shows them, with the time that each takes here."""
+    cards = []
+    for preset in presets().values():
+        time = estimate(preset_work(preset), known, cores)
+        took = f"about {time_words(time.seconds)}" if time else "time unknown"
+        card = {"name": preset.name, "title": preset.title, "time": took}
+        cards.append(card | {"shows": preset.shows, "cannot": preset.cannot})
+    return cards
+
+
+def plan(
+    checked: Checked,
+    work: list[Work],
+    time: Estimate | None,
+    cores: int,
+    preset: Preset | None = None,
+    warning: str = "",
+) -> list[list[str]]:
+    """Return what will be trained, how long it takes, and what it can and cannot show.
+
+    `work` is what is still to do; nothing where all runs have finished.
+    """
+    total = checked.count
+    count = counted(total, "run")
+    if not work:
+        return [["Trains", f"{count}, all finished already: nothing to start."]]
+    done = f" ({total - len(work)} finished already)" if len(work) < total else ""
+    arms = "; ".join(
+        f"{ARMS[axis.arm].title.removesuffix(', N = 1')} with N = {_listed(axis.passes)}"
+        for axis in checked.axes
     )
+    steps = sorted({one.steps for one in work})
+    each = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
+    seeds = f"seed{'' if len(checked.seeds) == 1 else 's'} {_listed(checked.seeds)}"
+    spent = flops(sum(one.flops for one in work))
+    rows = [["Trains", f"{count}{done}: {arms}; {seeds}; {each} steps each, {spent}."]]
+    takes = "Unknown: no run of this size has finished here or is recorded."
+    if time is not None:
+        place = counted(cores, "CPU thread")
+        takes = f"About {time_words(time.seconds)} on {place}, evaluations not counted; estimated "
+        takes += f"from {time.source}."
+    rows.append(["Takes", takes])
+    if preset is not None:
+        rows.append(["Can show", preset.shows])
+    return [*rows, ["Cannot show", " ".join([*limits(checked, preset), warning]).strip()]]
 
 
-def _few_examples(plans: list[PlannedRun]) -> str:
+def limits(checked: Checked, preset: Preset | None = None) -> list[str]:
+    """Return what an experiment cannot show, in sentences."""
+    arms = {axis.arm: axis.passes for axis in checked.axes}
+    count = len(checked.seeds)
+    found = [preset.cannot] if preset is not None else []
+    if sum(map(len, arms.values())) == 1:
+        found.append("A difference: there is only one arm at one N.")
+    elif preset is None and len(arms.get("sleep", ())) > 1 and not set(arms) & set(MATCHED):
+        found.append(
+            "Whether sleep or computing helps: more passes compute more. The arms deeper and "
+            "longer have equal compute."
+        )
+    if count == 1:
+        found.append("How sure it is: that takes several seeds.")
+    else:
+        found.append(
+            f"Small differences: with {count} seeds, those below about "
+            f"{smallest_difference(count):.2f} will not stand (if seeds differ as in the recorded "
+            "sweeps)."
+        )
+    return found
+
+
+def few_examples(experiments: list[Experiment]) -> str:
     """Return a warning about the longest of the runs that repeats its examples; "" without one."""
-    longest = max((plan.experiment for plan in plans), key=lambda e: e.training.sequences)
+    longest = max(experiments, key=lambda e: e.training.sequences)
     note = few_examples_note(make_task(longest.task), longest.training.sequences)
-    return f" Note: {note}." if note else ""
+    return f"Note: {note}." if note else ""
+
+
+def _listed(values: Sequence[int]) -> str:
+    """Return numbers in words: ``1``, ``1 and 3``, ``0, 1 and 2``."""
+    *first, last = map(str, values)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def flops(value: float) -> str:
