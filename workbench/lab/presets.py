@@ -56,9 +56,8 @@ def choices(preset: Preset, sweep: str) -> Choices:
 
 def work_of(preset: Preset) -> list[Work]:
     """Return the runs of a preset as their time is estimated from."""
-    return [
-        Work(steps * flops, steps, 1) for runs, steps, flops in preset.work for _ in range(runs)
-    ]
+    each = [[Work(steps * flops, steps, 1)] * runs for runs, steps, flops in preset.work]
+    return [one for runs in each for one in runs]
 
 
 def _file() -> Presets:

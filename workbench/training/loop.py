@@ -246,7 +246,8 @@ class _Run:
         """Log, evaluate and save, each when it is due."""
         config = self.experiment.training
         evaluation = None
-        if self.step % config.log_every == 0 or self.step == config.steps:
+        # the first, too: who watches sees at once that it trains
+        if self.step % config.log_every == 0 or self.step in (1, config.steps):
             event: dict[str, Any] = {"kind": "step", "step": self.step, "loss": loss}
             event |= {"gradient_norm": norm, "seconds": round(self.seconds, 3)}
             event["rate"] = learning_rate_scale(self.step - 1, config)

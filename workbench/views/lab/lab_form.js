@@ -1,8 +1,10 @@
-// The form that starts an experiment. Its fields come from the server, which takes them from the
-// configuration's schema; what is typed travels as one message. Nothing here knows a setting by
-// name.
+// The form that starts an experiment: presets first, every setting folded below. Its fields come
+// from the server, which takes them from the configuration's schema; what is typed travels as one
+// message and stays with the browser's tab, so that a reload loses nothing. Nothing here knows a
+// setting by name.
 
 const PAUSE = 350 // ms without typing before the server is asked
+const KEPT = "sleep-workbench-experiment" // name in the session's storage
 
 const WIDE = "field wide"
 
@@ -11,10 +13,22 @@ export function render({model, el}) {
   const form = make("form", {class: "lab-form", "aria-label": "New experiment", novalidate: ""})
   el.append(form)
   const {fields, top, id, add, asked, complain, refuse} = fieldsOf("f")
-  let timer = 0
+  let timer = 0, restored = false
+  const titles = new Map([["arms", "Arms"], ["seeds", "Seeds"], ["steps", "Budget"], ["sweep", "Name"], ["start", "Starting point"]]) // of fields, for the reason next to Start
 
   const text = (mode) => line({maxlength: "2000", inputmode: mode ?? null})
+  const preset = (p) => {
+    const radio = make("input", {type: "radio", name: id("preset"), id: id(`preset-${p.name}`), value: p.name})
+    const note = make("span", {class: "hint", id: `${radio.id}-note`}, p.shows)
+    radio.setAttribute("aria-describedby", note.id)
+    radio.addEventListener("change", () => {
+      if (p.name) model.send_msg({...message("preset"), preset: p.name})
+      else own.open = true
+    })
+    return make("div", {class: "preset"}, radio, make("label", {for: radio.id}, p.title, make("small", {}, p.time)), note)
+  }
   const setting = (s) => {
+    titles.set(s.name, s.title)
     const bounds = s.bounds ? `${s.describes} ${s.bounds[0].toUpperCase()}${s.bounds.slice(1)}.` : s.describes
     if (s.kind === "boolean") {
       const box = make("input", {type: "checkbox"})
@@ -49,10 +63,13 @@ export function render({model, el}) {
   }
   const changed = () => {
     clearTimeout(timer)
+    keep()
     timer = setTimeout(() => model.send_msg(message("change")), PAUSE)
   }
+  const keep = () => { try { sessionStorage.setItem(KEPT, JSON.stringify(message("restore"))) } catch { /* not allowed here */ } }
+  const kept = () => { try { return JSON.parse(sessionStorage.getItem(KEPT)) } catch { return null } }
 
-  let preview, button
+  let plan, preview, reason, button, own
   const build = () => {
     const spec = model.spec
     if (!spec.tasks) return
@@ -74,11 +91,24 @@ export function render({model, el}) {
       asked("seeds", "Seeds", text(), "As 0, 1, 2 or 0-4; error bars need several."),
       asked("steps", "Budget (steps)", text("numeric"), "Optimiser steps of a run."))
     const name = asked("sweep", "Name", text(), "The names of its runs begin with it.", WIDE)
+    for (const a of spec.arms) titles.set(`arms.${a.name}`, `N of ${a.title}`)
+    const open = own ? own.open : !model.presets.length
+    own = make("details", {class: "more own"}, make("summary", {}, `All settings: task, arms, seeds and ${spec.settings.length} more`),
+      make("div", {class: "lab-form"}, task, start, grid, settings, arms, budget, name))
+    own.open = open
+    plan = make("dl", {class: "plan", "aria-label": "Plan"})
     preview = make("p", {class: "preview", role: "status"})
-    button = make("button", {type: "submit", class: "primary"}, "Start")
-    form.replaceChildren(task, start, grid, settings, arms, budget, name,
-      make("div", {class: "launch"}, preview, top, button))
+    reason = make("span", {class: "reason", id: id("reason"), role: "status"})
+    button = make("button", {type: "submit", class: "primary", "aria-describedby": reason.id}, "Start")
+    const other = {name: "", title: "Something else", time: "", shows: "Choose every setting yourself, below."}
+    const presets = make("fieldset", {class: "presets"}, make("legend", {}, "What do you want to find out?"), ...[...model.presets, other].map(preset))
+    form.replaceChildren(...(model.presets.length ? [presets] : []), own,
+      make("div", {class: "launch"}, plan, preview, top, make("div", {class: "go"}, button, reason)))
     fill()
+    const before = restored ? null : kept()
+    restored = true
+    if (before && spec.tasks.some((t) => t.name === before.task)) model.send_msg(before)
+    else keep()
   }
   const fill = () => {
     const v = model.values
@@ -103,12 +133,17 @@ export function render({model, el}) {
     preview.textContent = model.preview
     preview.classList.toggle("busy", model.busy)
     preview.setAttribute("aria-busy", String(model.busy))
+    plan.replaceChildren(...model.plan.flatMap(([label, words]) => [make("dt", {}, label), make("dd", {}, words)]))
+    for (const radio of form.querySelectorAll(".preset input")) radio.checked = radio.value === model.preset
+    const wrong = Object.keys(model.problems).filter((name) => name !== "form")
+    const named = wrong.slice(0, 3).map((name) => titles.get(name) ?? name).join(", ")
+    reason.textContent = wrong.length ? `First correct: ${named}${wrong.length > 3 ? ` and ${wrong.length - 3} more` : ""}.` : ""
     button.textContent = model.starting ? "Starting ..." : "Start"
-    button.setAttribute("aria-disabled", String(model.starting))
+    button.setAttribute("aria-disabled", String(model.starting || wrong.length > 0))
   }
 
   form.addEventListener("input", (event) => {
-    if (event.target.id !== id("task") && event.target.id !== id("start")) changed()
+    if (event.target.id !== id("task") && event.target.id !== id("start") && event.target.type !== "radio") changed()
   })
   form.addEventListener("change", (event) => {
     if (event.target.id === id("task")) model.send_msg(message("task"))
@@ -121,8 +156,8 @@ export function render({model, el}) {
   })
   model.on("refused", () => refuse(model.problems))
   model.on("serial", build)
-  model.on("problems", () => complain(model.problems))
-  for (const name of ["preview", "busy", "starting"]) model.on(name, tell)
+  model.on("problems", () => { complain(model.problems); tell() })
+  for (const name of ["preview", "busy", "starting", "plan", "preset"]) model.on(name, tell)
   model.on("remove", () => clearTimeout(timer))
   build()
 }

@@ -40,7 +40,7 @@ from workbench.views.site.services import Services
 FIRST = ("depo-n8-n4", "rule110-w12-t8-n3")
 """Starting points that are proposed first for their tasks."""
 QUICK = {"training.compile": "false", "training.log_every": "5"}
-"""What a form sets differently, so that the first point comes soon: nothing waits for a compiler."""
+"""What a form sets differently, so that the first point comes soon, without a compiler's wait."""
 
 
 class LabStart:
@@ -71,7 +71,7 @@ class LabStart:
         if kind == "preset" and (preset := presets().get(str(message["preset"]))):
             self._take(preset)
         elif kind == "restore" and task in task_kinds():
-            self._show(task, choices, {})
+            self._fill(task, choices.start, choices, kept=choices.values)
         elif kind == "task":
             self._fill(task, _first(task), choices)
         elif kind == "from":
@@ -90,14 +90,20 @@ class LabStart:
         choices = preset_choices(preset, self._free(preset.name))
         self._show(starting_point(preset.start).task.name, choices, {})
 
-    def _fill(self, task: str, start: str, before: Choices) -> None:
-        """Fill the form from a starting point; arms, seeds and budget stay as they are."""
+    def _fill(
+        self, task: str, start: str, before: Choices, kept: dict[str, str] | None = None
+    ) -> None:
+        """Fill the form from a starting point; arms, seeds and budget stay as they are.
+
+        With `kept`, settings from before a reload, the name stays, too.
+        """
         problems = {}
         try:
-            settings = values_of(starting_point(start)) | QUICK
+            settings = values_of(starting_point(start)) | QUICK | (kept or {})
         except WorkbenchError as error:
             settings, problems = {}, {"start": str(error)}
-        choices = replace(before, sweep=self._free(start), start=start, values=settings)
+        sweep = self._free(start) if kept is None else before.sweep
+        choices = replace(before, sweep=sweep, start=start, values=settings)
         self._show(task, choices, problems)
 
     def _show(self, task: str, choices: Choices, problems: dict[str, str]) -> None:
