@@ -108,6 +108,7 @@ def make_run(folder: Path) -> Path:
         (run / "labels.json").write_text(json.dumps(LABELS | {"seed": len(name), "identity": name}))
         (run / "origin.json").write_text(json.dumps([START]))
         (run / "events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
+        (run / "note.txt").write_text("worth a second look\n")
         (run / "log.txt").write_text("step 1\nworkbench: all went well\n")
         metrics = {"task": "depo", "difficulty": "hops", "count": 50, "seed": 1}
         metrics |= {"passes": {"1": SCORES, "2": SCORES}}

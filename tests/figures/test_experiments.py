@@ -46,6 +46,21 @@ def against_n():
     )  # fmt: skip
 
 
+def test_a_line_joins_only_points_at_equal_steps_and_unfinished_ones_are_hollow():
+    data = against_n().isel({dims.ARM: [1]})
+    data["finished"] = ((dims.ARM, dims.PASSES), [[True, False, False]])
+    data["at_step"] = ((dims.ARM, dims.PASSES), [[280, 51, 51]])
+    (trace,) = named(accuracy_against_n(data, **HOPS), "1 hop")
+    np.testing.assert_array_equal(trace.x, [1, NAN, 2, 4])
+    np.testing.assert_array_equal(np.isnan(trace.y), [False, True, False, False])
+    assert [symbol.endswith("-open") for symbol in trace.marker.symbol] == [False, True, True, True]
+    assert "finished" in trace.hovertext[0] and "at step 51" in trace.hovertext[2]
+    assert len(trace.error_y.array) == len(trace.x) == len(trace.hovertext)
+    data["at_step"][:] = 40
+    data["finished"][:] = True
+    assert not np.isnan(named(accuracy_against_n(data, **HOPS), "1 hop")[0].x).any()
+
+
 def test_accuracy_against_n_has_a_curve_for_each_difficulty_and_a_panel_for_each_arm():
     figure = accuracy_against_n(against_n(), chance=CHANCE, **HOPS)
     first, second = named(figure, "1 hop")

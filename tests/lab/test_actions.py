@@ -9,7 +9,7 @@ import pytest
 from workbench.identity import identify
 from workbench.lab import actions
 from workbench.lab.queue import Slots
-from workbench.lab.runs import list_runs, read_run, request, set_state
+from workbench.lab.runs import list_runs, read_run, request, set_state, to_resume
 
 
 @pytest.fixture
@@ -52,6 +52,18 @@ def test_resuming_starts_a_queue_only_where_there_is_something_to_do(store):
     assert actions.resume_runs(runs, store.root, Slots(1)).words == "2 runs queued to go on."
     assert states(store.root) == {"a": "queued", "b": "queued", "c": "finished"}
     assert store.started == [store.root]
+
+
+def test_runs_that_are_still_stopping_are_resumed_too(store):
+    """Three are stopped; when they are resumed, two have not got there yet."""
+    runs = [store(name, "running", **identify()) for name in "ab"] + [store("c", "stopped")]
+    actions.stop_runs(runs[:2])
+    found = actions.resume_runs(runs, store.root, Slots(1))
+    assert set(found.done) == {"a", "b", "c"} and found.refused == {}
+    assert found.words == "2 runs queued to go on after stopping; c queued to go on."
+    assert [to_resume(read_run(run.folder)) for run in runs] == [True, True, False]
+    actions.stop_runs([read_run(runs[0].folder)])
+    assert not to_resume(read_run(runs[0].folder)), "stopping again takes it back"
 
 
 def test_killing_is_reported(store):

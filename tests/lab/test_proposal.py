@@ -7,7 +7,7 @@ from tiny import tiny_toml
 
 from workbench.identity import identify
 from workbench.lab import proposal
-from workbench.lab.estimate import Speed, estimate, speeds
+from workbench.lab.estimate import Speed, estimate, speeds, work_of
 from workbench.lab.proposal import Choices, check, free_name, points_of, propose, usual
 from workbench.lab.runs import list_runs, request, set_state
 from workbench.lab.supervise import request_all
@@ -112,7 +112,7 @@ def test_names_are_free(tmp_path):
 
 def test_time_is_estimated_from_what_was_measured_here(tmp_path):
     found = propose(CHOICES, tmp_path / "runs")
-    assert estimate(found.to_do, [], 2) is None, "unknown is said, not guessed"
+    assert estimate(work_of(found.to_do), [], 2) is None, "unknown is said, not guessed"
     request_all(found.to_do, tmp_path / "runs")
     for plan in found.to_do:
         folder = tmp_path / "runs" / plan.name
@@ -122,18 +122,20 @@ def test_time_is_estimated_from_what_was_measured_here(tmp_path):
         )
     known = speeds(list_runs(tmp_path / "runs"))
     assert len(known) == 6
-    two = estimate(found.to_do, known, 2)
+    two = estimate(work_of(found.to_do), known, 2)
     assert two.source.startswith("the speed of ") and two.source.endswith("on this machine")
     assert 4 < two.seconds < 9 and two.longest < 3
-    assert estimate(found.to_do[:1], known, 64).seconds == pytest.approx(two.longest, rel=0.5)
+    assert estimate(work_of(found.to_do[:1]), known, 64).seconds == pytest.approx(
+        two.longest, rel=0.5
+    )
 
 
 def test_speed_is_taken_from_runs_alike(tmp_path):
     (plan, *_) = propose(replace(CHOICES, seeds="0", arms={"sleep": "1"}), tmp_path).to_do
     step = plan.flops / 40
     alike, others = [Speed(step, 1e-9)] * 5, [Speed(1e6 * step, 1e-12)] * 50
-    assert estimate([plan], others + alike, 1).seconds == pytest.approx(plan.flops * 1e-9)
-    assert estimate([plan], others, 1) is None, "a millionfold step tells nothing"
+    assert estimate(work_of([plan]), others + alike, 1).seconds == pytest.approx(plan.flops * 1e-9)
+    assert estimate(work_of([plan]), others, 1) is None, "a millionfold step tells nothing"
 
 
 def test_runs_without_a_cost_or_of_another_machine_tell_no_speed(tmp_path):

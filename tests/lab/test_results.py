@@ -21,6 +21,7 @@ from workbench.lab.results import (
     latest,
     learning,
     over_seeds,
+    so_far,
     with_n_test,
 )
 
@@ -146,6 +147,18 @@ def test_unfinished_runs_are_in_latest_and_not_in_final():
     np.testing.assert_array_equal(final(data)["accuracy"].sel(at), [0.9, np.nan])
     np.testing.assert_array_equal(latest(data)["accuracy"].sel(at), [0.9, 0.4])
     assert latest(data)["seconds"].values.ravel().tolist() == [10, 5]
+
+
+def test_so_far_takes_every_seed_of_an_arm_at_one_step():
+    curves = [{5: {"1": scores(0.1)}, 10: {"1": scores(0.4)}}, {5: {"1": scores(0.3)}}]
+    runs = [entry(seed=seed, curve=curve, end={}) for seed, curve in enumerate(curves)]
+    late = entry(seed=2, curve={}, end={})
+    points = so_far(dataset(record(*runs, late))).squeeze("arm")
+    at = {"passes": 1, "difficulty": 1}
+    assert points["mean"].sel(at) == pytest.approx(0.2) and points["count"].sel(at) == 2
+    assert points["at_step"].item() == 5 and not points["finished"].item()
+    ended = so_far(dataset(record(entry(), entry(seed=1)))).squeeze("arm")
+    assert ended["at_step"].item() == 20 and ended["finished"].item()
 
 
 def test_a_run_without_any_evaluation_is_nan_everywhere():

@@ -1,5 +1,7 @@
 """The lab without a browser: filters, selection, actions, the form; set, then look at the panes."""
 
+import itertools
+import shutil
 import time
 
 import pytest
@@ -9,6 +11,7 @@ from workbench.errors import WorkbenchError
 from workbench.identity import identify
 from workbench.lab.actions import KILLED
 from workbench.lab.runs import list_runs, set_state
+from workbench.paths import data_folder
 from workbench.progress import time_words
 from workbench.views.lab import start as lab_start
 from workbench.views.lab.page import Lab
@@ -17,6 +20,7 @@ from workbench.views.lab.state import LabState
 from workbench.views.lab.words import flops
 from workbench.views.site.services import Services
 
+DATA = data_folder()
 COUNT = lab_start.LabStart._count
 
 
@@ -62,6 +66,15 @@ def lab(shared):
 def table(lab):
     lab.draw()
     return lab.screen.table
+
+
+NUMBER = itertools.count()
+
+
+def do(lab, action, *names, text=""):
+    message = {"kind": "do", "id": str(next(NUMBER)), "action": action, "names": names}
+    lab.receive(message | {"text": text})
+    return message
 
 
 def names(lab):
@@ -231,19 +244,78 @@ def test_several_experiments_are_told_apart_and_another_task_is_left_out(lab, sh
 
 def test_actions_are_told_in_words(lab, make):
     a, b = make("one", 1, 0), make("one", 2, 0, "finished")
-    lab.receive({"kind": "do", "action": "stop", "names": [a, b]})
+    do(lab, "stop", a, b)
     assert lab.screen.table.said == (
         f"{a} withdrawn from the queue; {b} left alone: it is finished."
     )
-    lab.receive({"kind": "do", "action": "delete", "names": [b]})
+    do(lab, "delete", b)
     assert names(lab) == [a] and lab.screen.table.trash == [b]
-    lab.receive({"kind": "do", "action": "restore", "names": [b]})
+    do(lab, "restore", b)
     assert set(names(lab)) == {a, b} and lab.screen.table.trash == []
-    lab.receive({"kind": "do", "action": "no such", "names": [b]})
-    lab.receive({"kind": "do", "action": "delete", "names": [a, b]})
-    lab.receive({"kind": "do", "action": "empty", "names": []})
+    do(lab, "no such", b)
+    do(lab, "delete", a, b)
+    do(lab, "empty")
     assert lab.screen.table.trash == [] and "2 deleted" in lab.screen.table.said
     assert shown(lab.screen.empty)
+
+
+def test_all_runs_deleted_is_where_the_guide_stands_next_to_the_trash(lab, make):
+    a = make("one", 1, 0)
+    do(lab, "delete", a)
+    screen = lab.screen
+    assert shown(screen.empty) and "No runs yet" in screen.empty.object
+    assert shown(screen._runs) and screen.table.trash == [a] and screen.table.total == 0
+
+
+def test_an_action_sent_twice_is_done_once_and_acknowledged(lab, make, monkeypatch):
+    a, done = make("one", 1, 0), []
+    monkeypatch.setattr("workbench.lab.actions.trash", lambda run: done.append(run.name))
+    message = do(lab, "delete", a)
+    lab.receive(message)
+    assert done == [a] and lab.screen.table.done == message["id"]
+    assert f"{a} moved to the trash" in lab.screen.table.said
+
+
+def test_runs_that_are_stopping_can_be_resumed_and_say_so(lab, shared, make, monkeypatch):
+    monkeypatch.setattr("workbench.lab.actions.ensure_queue", lambda root, slots: None)
+    stopping = make("one", 1, 0, "running", [(10, 0.5)], **identify())
+    stopped, finished = make("one", 2, 0, "stopped"), make("one", 4, 0, "finished")
+    (shared.runs / stopping / "stop").touch()
+    do(lab, "resume", stopping, stopped, finished)
+    said = table(lab).said
+    assert f"{stopping} queued to go on after stopping" in said
+    assert f"{stopped} queued to go on" in said and f"{finished} left alone: it is finished" in said
+    words = {row["name"]: row["word"] for row in table(lab).rows}
+    assert words[stopping] == "stopping, then going on" and words[stopped] == "queued"
+    lab.receive({"kind": "select", "names": [stopping], "turn": 11})
+    assert table(lab).states == [(stopping, "stopping")], "which the button for resuming takes"
+
+
+def test_a_note_is_kept_searched_and_limited(lab, shared, make):
+    a, b = make("one", 1, 0), make("one", 2, 0)
+    do(lab, "note", a, text="  <b>odd</b> seed\x1b[2J ")
+    assert (shared.runs / a / "note.txt").read_text() == "<b>odd</b> seed[2J"
+    lab.receive({"kind": "filter", "text": "odd", "state": "", "sweep": "", "turn": 1})
+    assert names(lab) == [a] and table(lab).rows[0]["note"] == "<b>odd</b> seed[2J"
+    do(lab, "note", b, text="x" * 1001)
+    assert (
+        "a note of 1,001 characters" in table(lab).said
+        and not (shared.runs / b / "note.txt").exists()
+    )
+    do(lab, "note", a, text=" ")
+    assert names(lab) == [] and not (shared.runs / a / "note.txt").exists()
+
+
+def test_finished_runs_say_what_they_show_and_can_be_watched(lab, make):
+    a = make("one", 1, 0, "finished", [(40, 0.5)])
+    b = make("one", 2, 0, "running", [(20, 0.9)], **identify())
+    assert [row["watch"] for row in table(lab).rows] == [f"explore?model=runs/{a}", ""]
+    lab.receive({"kind": "select", "names": [a, b], "turn": 5})
+    lab.draw()
+    assert "1 of 2 runs have finished" in lab.screen.conclusion.object
+    lab.receive({"kind": "select", "names": [a], "turn": 6})
+    lab.draw()
+    assert "At 2 hops, sleep, N = 1 reaches 25 %" in lab.screen.conclusion.object
 
 
 def test_runs_that_wait_for_nobody_can_be_helped(lab, shared, make, monkeypatch):
@@ -256,8 +328,24 @@ def test_runs_that_wait_for_nobody_can_be_helped(lab, shared, make, monkeypatch)
     shared.watch().look()
     shared.watch().look()
     assert table(lab).waiting
-    lab.receive({"kind": "do", "action": "queue", "names": []})
+    do(lab, "queue")
     assert started[0][0] == shared.runs and started[0][1].cores >= 1
+
+
+def test_presets_fill_the_form_with_their_plan_at_once(shared, tmp_path):
+    for name in ("presets.toml", "configs/depo-n8-n4.toml", "configs/variables-n4.toml"):
+        shutil.copy(DATA / name, tmp_path / "data" / name)
+    form = Lab(shared=shared).start.form
+    assert [card["name"] for card in form.presets][:2] == ["five-minutes", "compute"]
+    assert form.preset == "five-minutes" and dict(form.plan)["Trains"].startswith(
+        "6 runs: sleep with"
+    )
+    assert form.values["sweep"] == "five-minutes-1"
+    kept = {**form.values, "seeds": "7", "sweep": "mine"}
+    form._handle_msg({"kind": "preset", "preset": "compute", **form.values})
+    assert form.preset == "compute" and form.values["arms"]["longer"] == "3"
+    form._handle_msg({"kind": "restore", **kept})
+    assert form.values == kept and form.preset == "", "a reload brings back what was typed"
 
 
 def message(lab, kind, **changes):
@@ -282,7 +370,9 @@ def test_start_queues_runs_and_selects_them(lab, shared, counted):
     form = lab.start.form
     changes = {"arms": {"sleep": "1, 2"}, "seeds": "0, 1", "steps": "5"}
     form._handle_msg(message(lab, "change", **changes))
-    assert form.preview.startswith("4 runs: ") and "unknown" in form.preview and not form.busy
+    plan = dict(form.plan)
+    assert plan["Trains"].startswith("4 runs: sleep with N = 1 and 2; seeds 0 and 1; 5 steps each")
+    assert "Unknown" in plan["Takes"] and "with 2 seeds" in plan["Cannot show"] and not form.busy
     form._handle_msg(message(lab, "start", **changes))
     runs = list_runs(shared.runs)
     assert {run.state for run in runs} == {"queued"} and len(runs) == 4
@@ -315,7 +405,7 @@ def test_a_finished_experiment_is_not_started_again(lab, shared, counted):
         assert form.preview == "Nothing to start: all 2 runs of tiny-1 are finished."
         assert lab.screen.table.said == form.preview and not form.busy
     form._handle_msg(message(lab, "change", **changes, sweep="tiny-1"))
-    assert form.preview == "2 runs, all finished already: nothing to start."
+    assert form.plan == [["Trains", "2 runs, all finished already: nothing to start."]]
     assert len(list_runs(shared.runs)) == 2
 
 

@@ -58,7 +58,7 @@ def layout(
     `x` and `y` are settings of the axes. A single `y` for all panels has its title at the left
     only. Room is left for `entries` of the legend, and for `left` pixels next to the axes.
     """
-    count, shared = len(titles), isinstance(y, Mapping)
+    count, shared, most = len(titles), isinstance(y, Mapping), columns
     rows = math.ceil(count / columns)
     columns = math.ceil(count / rows)  # five in rows of three and two, not of four and one
     drawn = rows * row + (rows - 1) * BETWEEN
@@ -76,7 +76,7 @@ def layout(
             {"fixedrange": True, "domain": [max(top - row / drawn, 0.0), top], **own},
         )
         result["annotations"].append(heading(title, across[column][0], top, shift=5))
-    below = BELOW + LEGEND_ROW * math.ceil(entries / 3) + (6 if entries else 0)
+    below = BELOW + LEGEND_ROW * math.ceil(entries / min(3, most)) + (6 if entries else 0)
     result["legend"] = legend_below(0, -BELOW / drawn)
     return result | frame(theme, ABOVE + drawn + below, left, 10, ABOVE, below)
 
@@ -99,7 +99,11 @@ def points(
     theme: Theme,
     **more: Any,
 ) -> dict[str, Any]:
-    """Return one series: its known points, joined, with error bars and hover text."""
+    """Return one series: its known points, joined, with error bars and hover text.
+
+    Where `summary` has ``finished`` and ``at_step``, as of runs that may still train, unfinished
+    points are hollow, and a line joins only neighbours that have finished or are at equal steps.
+    """
     every = points_of(summary)
     there = np.flatnonzero(~np.isnan(every[0]))
     mean, low, high, count = (values[there] for values in every)
@@ -107,8 +111,22 @@ def points(
     words = [
         f"{hover[i]}: {interval_words(*end)}" for i, end in zip(there.tolist(), ends, strict=True)
     ]
+    x = x[there]
+    if "finished" in summary:
+        marker = dict(more.pop("marker", look(theme, number)["marker"]))
+        finished = summary["finished"].values[there]
+        moment = np.where(finished, np.inf, summary["at_step"].values[there])
+        gaps = np.flatnonzero(moment[1:] != moment[:-1]) + 1
+        x, mean, low, high = (
+            np.insert(values.astype(float), gaps, np.nan) for values in (x, mean, low, high)
+        )
+        symbols = [marker["symbol"] + ("" if done else "-open") for done in finished]
+        for gap in gaps[::-1].tolist():
+            symbols.insert(gap, symbols[gap])
+            words.insert(gap, "")
+        more["marker"] = marker | {"symbol": symbols}
     usual = {"error_y": bars(mean, low, high), "legendrank": number, **point_words(words)}
-    return line(x[there], mean, name, number, panel, theme, **usual | more)
+    return line(x, mean, name, number, panel, theme, **usual | more)
 
 
 def row_names(result: dict[str, Any], names: Sequence[str], panels: int) -> None:

@@ -12,6 +12,7 @@ import xarray as xr
 from workbench import dims
 from workbench.figures.marks import axis, bars, point_words, score_axis
 from workbench.figures.panels import (
+    COLUMNS,
     chance_lines,
     layout,
     line,
@@ -37,14 +38,17 @@ def accuracy_against_n(
     chance: xr.DataArray | None = None,
     measure: str = "",
     theme: Theme = "light",
+    columns: int = COLUMNS,
 ) -> go.Figure:
     """Draw accuracy against N, with intervals over seeds; what is not known yet is left out.
 
     - summary: ``mean``, ``low``, ``high`` (a share; NaN where there is no interval) and ``count``
-      of seeds over (arm, passes, difficulty), with ``title (arm)`` if arms have one.
+      of seeds over (arm, passes, difficulty), with ``title (arm)`` if arms have one; of runs that
+      may still train also ``at_step`` and ``finished (arm, passes)``.
     - difficulty_name: "hops" or "rollout".
     - chance: ``[chance_line, difficulty]``, a share.
     - measure: name of what is measured; "" for accuracy.
+    - columns: most panels in a row.
 
     Result: a panel for each arm, with the difficulties as series.
     """
@@ -61,10 +65,15 @@ def accuracy_against_n(
             one = summary.isel({dims.ARM: panel, dims.DIFFICULTY: number})
             x = one[dims.PASSES].values
             hover = [f"N = {n:g}, {name}" for n in x.tolist()]
+            if "finished" in one:
+                moments = zip(one["finished"].values, one["at_step"].values, strict=True)
+                when = ["finished" if done else f"at step {step:,.0f}" for done, step in moments]
+                hover = [f"{words}, {at}" for words, at in zip(hover, when, strict=True)]
             traces.append(points(x, one, name, hover, number, panel, theme, **looks[number]))
     entries = len(names) + lines_in(chance)
     y_axis = score_axis(measure)
-    return go.Figure(traces, layout(titles, x_axis, y_axis, theme, entries=entries))
+    size = {"entries": entries, "columns": columns}
+    return go.Figure(traces, layout(titles, x_axis, y_axis, theme, **size))
 
 
 def accuracy_against_flops(

@@ -11,8 +11,16 @@ import xarray as xr
 
 from workbench import dims
 from workbench.figures.marks import axis, hover, scatter, score_axis
-from workbench.figures.panels import chance_lines, faint, layout, lines_in, look, of_level
-from workbench.figures.theme import Theme, arm_looks, level_looks
+from workbench.figures.panels import (
+    COLUMNS,
+    chance_lines,
+    faint,
+    layout,
+    lines_in,
+    look,
+    of_level,
+)
+from workbench.figures.theme import Theme, arm_looks, axis_name, level_looks
 from workbench.tasks.phrases import level_words
 
 Against = Literal["step", "flops", "seconds"]
@@ -51,6 +59,8 @@ def learning_curves(
     chance: xr.DataArray | None = None,
     measure: str = "",
     theme: Theme = "light",
+    smoothing: float = 0.0,
+    columns: int = COLUMNS,
 ) -> go.Figure:
     """Draw loss and accuracy as training goes on.
 
@@ -66,6 +76,11 @@ def learning_curves(
     - against ({"step", "flops", "seconds"}): the x axis.
     - chance: ``[chance_line, difficulty]``, a share.
     - measure: name of what is measured, by group; "" for accuracy by difficulty.
+    - smoothing: weight of earlier losses in the mean that is drawn, 0 to below 1; the loss as
+      logged stays behind it.
+    - columns: most panels in a row.
+
+    All panels are zoomed along x together.
     """
     names = [str(name) for name in curves[dims.CONDITION].values]
     levels = curves[dims.DIFFICULTY].values.tolist()
@@ -81,7 +96,7 @@ def learning_curves(
         one = _thin(curves.isel({dims.CONDITION: number}), "loss", every["loss"])
         # for one condition the legend is of difficulties, so the loss has its own colour
         own = (look(theme, 6), "loss") if single else (looks[number], name)
-        traces += _series(one, "loss", against, *own, number, 0)
+        traces += _series(one, "loss", against, *own, number, 0, smoothing)
     for column, level in enumerate(levels):
         panel = 1 if single else 1 + column
         here = of_level(chance, level)
@@ -99,7 +114,7 @@ def learning_curves(
     highest = float(curves["loss"].fillna(0.0).max()) if curves["loss"].size else 0.0
     reaches = {"range": [0, 1.05 * highest]} if highest else {}
     loss = axis("loss (nats per token)", grid=True, rangemode="tozero", nticks=6, **reaches)
-    titles = ["Loss" + _thinned(every["loss"])]
+    titles = ["Loss" + (", smoothed" if smoothing else "") + _thinned(every["loss"])]
     what = measure[:1].upper() + measure[1:] or "Accuracy"
     by = "group" if measure else "difficulty"
     above = [f"{what} by {by}"] if single else [f"{what}, {word}" for word in words]
@@ -112,7 +127,20 @@ def learning_curves(
         first["showlegend"] = True
     entries = len(labels) + lines_in(chance)
     y = [loss, *[score_axis(measure)] * len(above)]
-    return go.Figure(traces, layout(titles, x, y, theme, entries=entries))
+    drawn = layout(titles, x, y, theme, entries=entries, columns=columns)
+    for panel in range(len(titles)):
+        drawn[axis_name("x", panel)] |= {"fixedrange": False} | ({"matches": "x"} if panel else {})
+    return go.Figure(traces, drawn | {"dragmode": "zoom", "uirevision": against})
+
+
+def smoothed(values: np.ndarray, weight: float) -> np.ndarray:
+    """Return at each place the mean of all values up to it; one `k` places back counts weight^k."""
+    total = norm = 0.0
+    found = []
+    for value in values:
+        total, norm = weight * total + value, weight * norm + 1
+        found.append(total / norm)
+    return np.array(found)
 
 
 def _series(
@@ -123,6 +151,7 @@ def _series(
     label: str,
     number: int,
     panel: int,
+    smoothing: float = 0.0,
 ) -> list[dict[str, Any]]:
     """Return thin seeds, the band and the mean of one series; empty where nothing is known."""
     colour = style["line"]["color"]
@@ -169,6 +198,12 @@ def _series(
             )
         )
     there = ~(np.isnan(x) | np.isnan(mean))
+    if smoothing:
+        logged = {"line": {"color": colour, "width": 1.2}, "opacity": 0.35, "mode": "lines"}
+        logged |= {"name": f"{label}, as logged", **quiet}
+        traces.append(scatter(x[there], mean[there], panel, **logged))
+        mean = mean.copy()
+        mean[there] = smoothed(mean[there], smoothing)
     marked = name == "accuracy" and int(there.sum()) <= MARKED
     traces.append(
         scatter(

@@ -31,6 +31,7 @@ from workbench.lab.results.tables import (
     conditions,
     largest_solved,
     learning,
+    so_far,
     with_n_test,
 )
 from workbench.tasks import task as make_task
@@ -50,6 +51,7 @@ __all__ = [
     "latest",
     "learning",
     "over_seeds",
+    "so_far",
     "with_n_test",
 ]
 

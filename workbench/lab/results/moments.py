@@ -39,6 +39,16 @@ def latest(dataset: xr.Dataset) -> xr.Dataset:
     return _moment(dataset, dataset[dims.STEP] >= 0)
 
 
+def together(dataset: xr.Dataset) -> xr.Dataset:
+    """Return each arm and N at the newest step at which all of its seeds were evaluated.
+
+    Seeds without any evaluation yet are left out. As `final` otherwise.
+    """
+    seen = dataset["exact"].notnull().any(dims.N_TEST)
+    begun = seen.any(dims.STEP)
+    return _moment(dataset, (seen | ~begun).all(dims.SEED))
+
+
 def at_flops(dataset: xr.Dataset, flops: float) -> xr.Dataset:
     """Return each run at its last evaluation that spent at most `flops` on training.
 

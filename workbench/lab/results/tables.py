@@ -1,7 +1,7 @@
 """Tables: results brought to the axes that a question is about.
 
 All reduce or rename axes of what `workbench.lab.results` and `workbench.lab.results.moments`
-return; only `learning`, which gathers what learning curves are drawn from, computes intervals.
+return; only `learning` and `so_far`, which gather what figures are drawn from, compute intervals.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
+from workbench.lab.results.moments import together
 from workbench.lab.results.seeds import over_seeds
 
 SOLVED = 0.9
@@ -108,6 +109,22 @@ def against_n(array: xr.DataArray) -> xr.DataArray:
         "title": (dims.ARM, [titles[f] for f in families]),
     }
     return result.assign_coords(coords)
+
+
+def so_far(dataset: xr.Dataset) -> xr.Dataset:
+    """Return accuracy against N of runs that may still train, each mean at one step.
+
+    ``mean``, ``low``, ``high``, ``count`` over (arm, passes, difficulty), with ``title (arm)``;
+    ``at_step (arm, passes)`` and ``finished (arm, passes)``, whether all seeds have ended there.
+    """
+    moment = together(dataset)
+    known = moment["accuracy"].notnull()
+    points = over_seeds(against_n(moment["accuracy"]))
+    over = [dims.SEED, dims.DIFFICULTY]
+    points["at_step"] = against_n(moment["at_step"].where(known)).max(over)
+    ended = (moment["at_step"] == moment["steps"]) * 1.0
+    points["finished"] = against_n(ended.where(known)).min(over) == 1
+    return points
 
 
 def largest_solved(accuracy: xr.DataArray, threshold: float = SOLVED) -> xr.DataArray:

@@ -16,10 +16,12 @@ from workbench import dims
 from workbench.errors import WorkbenchError
 from workbench.figures.lab.experiments import accuracy_against_n
 from workbench.figures.lab.learning import learning_curves
+from workbench.figures.panels import COLUMNS
 from workbench.figures.theme import PALETTE, Theme
 from workbench.files import parse_toml
 from workbench.lab.arms import ARMS
-from workbench.lab.results import against_n, dataset, entries_of, latest, learning, over_seeds
+from workbench.lab.results import dataset, entries_of, learning, so_far
+from workbench.lab.results.conclusion import conclusion
 from workbench.lab.runs import Run
 from workbench.lab.watch import EventList
 
@@ -37,11 +39,13 @@ class Curves:
     - figures: Plotly's JSON by name, ``learning`` and ``against_n``; missing where there is nothing
       to draw.
     - note: what is not drawn and why; empty where all is.
+    - conclusion: what the runs show, in sentences; while they train, how many have finished.
     """
 
     def __init__(self) -> None:
         self.figures: dict[str, dict[str, Any]] = {}
         self.note = ""
+        self.conclusion: list[str] = []
         self._key: Hashable = None
         self._entries: list[dict[str, Any]] = []
         self._points: xr.Dataset | None = None
@@ -52,13 +56,18 @@ class Curves:
         logged: Mapping[str, EventList],
         versions: tuple[tuple[str, int], ...],
         theme: Theme,
+        *,
+        columns: int = COLUMNS,
+        smoothing: float = 0.0,
     ) -> None:
         """Draw the figures, if any of these runs has logged more or changed its state."""
-        key = (versions, tuple(run.state == "finished" for run in runs), theme)
+        ended = [run.state == "finished" for run in runs]
+        key = (versions, tuple(ended), theme, columns, smoothing)
         if key == self._key:
             return
         self._key = key
-        self.figures, self.note, self._entries, self._points = {}, "", [], None
+        self.figures, self.note, self.conclusion = {}, "", []
+        self._entries, self._points = [], None
         if not runs:
             return
         entries, self.note = comparable(entries_of(runs, events=logged))
@@ -70,11 +79,17 @@ class Curves:
         try:
             data = dataset(entries)
             if data.sizes[dims.N_TEST]:
-                accuracy = against_n(latest(data)["accuracy"])
-                points = over_seeds(accuracy)
+                points = so_far(data)
                 known = (points["count"] > 0).any([dims.PASSES, dims.DIFFICULTY])
                 self._points = points.isel({dims.ARM: known.values})
-            self.figures = _drawn(data, self._points, theme)
+            self.figures = _drawn(data, self._points, theme, columns, smoothing)
+            if all(ended):
+                self.conclusion = conclusion(data)
+            elif len(runs) > 1:
+                self.conclusion = [
+                    f"{sum(ended)} of {len(runs)} runs have finished; what they show is said when "
+                    "all have."
+                ]
         except WorkbenchError as error:
             self.note = f"No figure: {error}."
         except Exception as error:  # the page must survive: runs can still be stopped
@@ -166,15 +181,18 @@ def n_rows(points: xr.Dataset) -> Iterator[tuple[Any, ...]]:
             yield (*place, *("" if e != e else f"{e:.6g}" for e in ends), count)
 
 
-def _drawn(data: xr.Dataset, points: xr.Dataset | None, theme: Theme) -> dict[str, dict[str, Any]]:
+def _drawn(
+    data: xr.Dataset, points: xr.Dataset | None, theme: Theme, columns: int, smoothing: float
+) -> dict[str, dict[str, Any]]:
     shared: dict[str, Any] = {
+        "columns": columns,
         "difficulty_name": str(data.attrs["difficulty"]),
         "chance": data["chance"],
         "measure": str(data.attrs["measure"]),
         "theme": theme,
     }
     curves = learning(data)
-    figures = {"learning": learning_curves(curves, **shared)}
+    figures = {"learning": learning_curves(curves, smoothing=smoothing, **shared)}
     if points is not None:
         figures["against_n"] = accuracy_against_n(points, **shared)
     # plain values, which can be compared: arrays cannot

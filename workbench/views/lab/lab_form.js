@@ -102,8 +102,8 @@ export function render({model, el}) {
     button = make("button", {type: "submit", class: "primary", "aria-describedby": reason.id}, "Start")
     const other = {name: "", title: "Something else", time: "", shows: "Choose every setting yourself, below."}
     const presets = make("fieldset", {class: "presets"}, make("legend", {}, "What do you want to find out?"), ...[...model.presets, other].map(preset))
-    form.replaceChildren(...(model.presets.length ? [presets] : []), own,
-      make("div", {class: "launch"}, plan, preview, top, make("div", {class: "go"}, button, reason)))
+    form.replaceChildren(...(model.presets.length ? [presets] : []), plan, own,
+      make("div", {class: "launch"}, preview, top, make("div", {class: "go"}, button, reason)))
     fill()
     const before = restored ? null : kept()
     restored = true

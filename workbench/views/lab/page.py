@@ -17,6 +17,7 @@ import panel as pn
 import param
 
 from workbench.errors import WorkbenchError
+from workbench.figures.panels import COLUMNS
 from workbench.lab import actions
 from workbench.lab.arms import ARMS
 from workbench.lab.queue import ensure_queue
@@ -36,6 +37,8 @@ from workbench.views.site.sessions import at_end
 
 PERIOD = 500
 """Milliseconds between two polls."""
+NARROWEST = 260
+"""Pixels that a panel of a figure needs."""
 TITLES = {arm.name: arm.title for arm in ARMS.values()}
 
 
@@ -43,6 +46,7 @@ class Lab(pn.viewable.Viewer):
     """The lab: `state` are its filters and selection, `screen` the panes, `start` the form."""
 
     dark = param.Boolean(False, doc="Whether the figures are drawn for a dark page.")
+    columns = param.Integer(COLUMNS, doc="Most panels of a figure side by side.")
 
     def __init__(
         self, state: LabState | None = None, *, shared: Services | None = None, **values: Any
@@ -63,7 +67,8 @@ class Lab(pn.viewable.Viewer):
         self.curves = Curves()
         self.screen = LabScreen(self.start.form, on_message=self.receive, save=self.save)
         self.state.param.watch(lambda *events: self.take(self.draw), list(NAMES))
-        self.param.watch(lambda event: self.take(self.draw), "dark")
+        self.param.watch(lambda event: self.take(self.draw), ["dark", "columns"])
+        self.screen.smoothing.param.watch(lambda event: self.take(self.draw), "value")
 
     @classmethod
     def in_page(cls, page: Any) -> Lab:
@@ -121,6 +126,8 @@ class Lab(pn.viewable.Viewer):
         elif kind == "select":
             names = [str(name) for name in message["names"]]
             self.state.param.update(selected=names, turn=int(message["turn"]))
+        elif kind == "width":
+            self.columns = max(1, min(COLUMNS, int(message["width"]) // NARROWEST))
         elif kind == "do" and (number := str(message["id"])) not in self._asked:
             self._asked.add(number)
             names = [str(name) for name in message["names"]]
@@ -189,7 +196,8 @@ class Lab(pn.viewable.Viewer):
         names = [run.name for run in chosen]
         self.watch.follow(self, names)
         logged, versions = self.watch.events_of(names), self.watch.versions(names)
-        self.curves.update(chosen, logged, versions, "dark" if self.dark else "light")
+        look = {"columns": self.columns, "smoothing": float(self.screen.smoothing.value)}
+        self.curves.update(chosen, logged, versions, "dark" if self.dark else "light", **look)
         self._outbox.set(self.screen.drawings(seen, chosen, self.curves))
 
     def selected(self, seen: Seen) -> list[Run]:

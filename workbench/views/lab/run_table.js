@@ -272,7 +272,13 @@ export function render({model, el}) {
   model.on("total", draw)
   model.on("trash", fillTrash)
   const clock = setInterval(ages, AGE_EVERY)
-  model.on("remove", () => { clearInterval(clock); clearTimeout(timer); clearTimeout(patience) })
+  let width = 0
+  const sizes = new ResizeObserver(() => { // figures have fewer panels in a row on a narrow page
+    const now = Math.floor(el.clientWidth / 20) * 20
+    if (now && now !== width) { width = now; model.send_msg({kind: "width", width}) }
+  })
+  sizes.observe(el)
+  model.on("remove", () => { clearInterval(clock); sizes.disconnect(); clearTimeout(timer); clearTimeout(patience) })
   filters()
   draw()
   tell()

@@ -19,6 +19,7 @@ from workbench.views.parts.components import (
     CSS,
     FORMS_CSS,
     FORMS_JS,
+    Choice,
     Download,
     FigurePane,
     Messenger,
@@ -32,11 +33,12 @@ MOST_COMPARED = 12
 EMPTY = """
 <div class="empty"><h2>No runs yet</h2>
 <ol>
-  <li><b>Choose what to compare</b> in the form: a task, how hard it is, and the arms. The first
-  proposal trains the same small model with N = 1, 2 and 4 sleep passes, two seeds each.</li>
+  <li><b>Choose a question</b> in the form. An experiment trains small models that differ in one
+  thing, its arms, such as N, the number of passes of a sleep. Several seeds of each say how far
+  chance alone sets them apart.</li>
+  <li><b>Read the plan</b>: what is trained, how long it takes, what it can show and what not.</li>
   <li><b>Press Start.</b> Each run becomes a separate process, which continues when you leave this
-  page or close the browser.</li>
-  <li><b>Watch here</b> how loss and accuracy move, and how accuracy against N fills in.</li>
+  page or close the browser. Its curves appear here within seconds, its answer at the end.</li>
 </ol></div>
 """
 FIGURES = {"learning": "Loss and accuracy while training", "against_n": "Accuracy against N"}
@@ -45,6 +47,8 @@ LOOK: dict[str, Any] = {
     "sizing_mode": "stretch_width",
     "margin": 0,
 }
+SMOOTHING = {"none": 0.0, "some": 0.7, "much": 0.93}
+"""Weights of earlier losses in the mean that is drawn."""
 NOTHING = {
     False: "Select runs in the table to see their curves.",
     True: "The selected runs have logged nothing yet: curves begin with the first logged step.",
@@ -108,6 +112,8 @@ class LabScreen:
         self.title = _html('<h1 class="unseen">Lab</h1>', "title-pane")
         self.empty = _html(EMPTY)
         self.hint = _html("")
+        self.conclusion = _html("")
+        self.smoothing = Choice("Smoothing", options=SMOOTHING, value=0.0, width=250)
         self.figures = {name: FigurePane(label=label, svg=True) for name, label in FIGURES.items()}
         self.downloads = {
             name: Download(partial(save, name), label="Data (CSV)") for name in FIGURES
@@ -116,9 +122,10 @@ class LabScreen:
         self._compared: tuple[Any, ...] | None = None
         self._runs = _card("Runs", self.table)
         self._figures = {
-            name: _card(None, _bar(label, self.downloads[name]), self.figures[name])
+            name: _card(None, _bar(label, *self._beside(name)), self.figures[name])
             for name, label in FIGURES.items()
         }
+        self._shows = _card("What these runs show", self.conclusion)
         self._comparison = _card("What differs in their configurations", self.differences)
 
     def layout(self) -> pn.Column:
@@ -131,6 +138,7 @@ class LabScreen:
                 self.empty,
                 self._runs,
                 self.hint,
+                self._shows,
                 *self._figures.values(),
                 self._comparison,
             ),
@@ -154,12 +162,21 @@ class LabScreen:
         drawn = curves.figures
         hint = curves.note or ("" if drawn or not seen.runs else NOTHING[bool(chosen)])
         words = f'<p class="note" role="status">{escape(hint)}</p>' if hint else ""
-        changes: Changes = [(self.hint, {"object": words} | _shown(bool(hint)))]
+        says = "".join(f"<p>{escape(words)}</p>" for words in curves.conclusion)
+        changes: Changes = [
+            (self.hint, {"object": words} | _shown(bool(hint))),
+            (self.conclusion, {"object": f'<div class="shows" role="status">{says}</div>'}),
+            (self._shows, _shown(bool(says), "panel")),
+        ]
         for name, pane in self.figures.items():
             changes.append((self._figures[name], _shown(name in drawn, "panel")))
             if name in drawn:
                 changes.append((pane, {"figure": drawn[name]}))
         return changes + self._compare(chosen)
+
+    def _beside(self, name: str) -> list[Any]:
+        """Return what stands next to the title of a figure."""
+        return [*([self.smoothing] if name == "learning" else []), self.downloads[name]]
 
     def _compare(self, chosen: list[Run]) -> Changes:
         key = tuple((run.name, run.labels.get("identity")) for run in chosen)
@@ -213,8 +230,8 @@ def _box(name: str, *objects: Any) -> pn.Column:
     return pn.Column(*objects, css_classes=[name], **LOOK)
 
 
-def _bar(title: str, button: Download) -> pn.Column:
-    return _box("bar", _html(f"<h2>{escape(title)}</h2>"), button)
+def _bar(title: str, *objects: Any) -> pn.Column:
+    return _box("bar", _html(f"<h2>{escape(title)}</h2>"), *objects)
 
 
 def _card(title: str | None, *objects: Any) -> pn.Column:

@@ -127,11 +127,18 @@ class LabStart:
             self._say(problems=checked.problems, preview="", plan=[], busy=False, preset="")
         elif preset is not None and choices.sweep == self._free(preset.name):
             self._tell(checked, preset_work(preset), preset)  # counted before
+            self._counts.take(partial(self._warm, choices), key="count")
         else:
             words = f"{counted(checked.count, 'run')}: counting what they cost ..."
             name = "" if preset is None else preset.name
             self._say(problems={}, preview=words, plan=[], busy=True, preset=name)
             self._counts.take(partial(self._count, choices), key="count")
+
+    def _warm(self, choices: Choices) -> None:
+        """Count what Start will need, while the plan is being read."""
+        if choices is self.choices:
+            with self.services.counting:
+                propose(choices, self.watch.root)
 
     def _preset(self, choices: Choices) -> Preset | None:
         """Return the preset that these choices are."""
@@ -193,7 +200,10 @@ class LabStart:
             words = f"Nothing to start: {runs} of {choices.sweep} {be} finished."
             self._say(problems={}, preview=words)
             return names, words, False
-        request_all(proposal.to_do, self.watch.root)
+        # one seed of every arm and N before the next: what is compared appears soon
+        seeds = proposal.sweep.config.seeds
+        by_seed = sorted(proposal.to_do, key=lambda run: seeds.index(run.labels["seed"]))
+        request_all(by_seed, self.watch.root)
         slots = self.services.slots()
         ensure_queue(self.watch.root, slots)
         count = len(proposal.to_do)

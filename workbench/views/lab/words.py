@@ -145,6 +145,8 @@ def limits(checked: Checked, preset: Preset | None = None) -> list[str]:
 
 def few_examples(experiments: list[Experiment]) -> str:
     """Return a warning about the longest of the runs that repeats its examples; "" without one."""
+    if not experiments:
+        return ""
     longest = max(experiments, key=lambda e: e.training.sequences)
     note = few_examples_note(make_task(longest.task), longest.training.sequences)
     return f"Note: {note}." if note else ""

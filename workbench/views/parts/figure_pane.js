@@ -67,6 +67,7 @@ export function render({model, el}) {
     const {data, layout} = structuredClone(model.figure)
     Object.assign(layout, structuredClone(model.moving))
     layout.width = width
+    if (window.matchMedia("(pointer: coarse)").matches) layout.dragmode = false // a finger scrolls the page
     plot.style.height = `${layout.height}px`
     const next = {data: JSON.stringify(data), layout: keyed(layout)}
     if (drawn && next.data === drawn.data) {
@@ -76,7 +77,8 @@ export function render({model, el}) {
       if (!changed.length) return
       await Plotly.relayout(plot, Object.fromEntries(changed.map((name) => [name, layout[name] ?? null])))
     } else {
-      const buttons = model.svg ? [["toImage", toSvg(Plotly)]] : CONFIG.modeBarButtons
+      const zoomed = layout.dragmode === "zoom" ? ["resetScale2d"] : []
+      const buttons = model.svg ? [["toImage", toSvg(Plotly), ...zoomed]] : CONFIG.modeBarButtons
       await Plotly.react(plot, data, layout, {...CONFIG, modeBarButtons: buttons})
     }
     drawn = next
