@@ -82,7 +82,7 @@ PLAIN = """
             return None
         return Document("A toy", f"<h1>{visit.rest} {visit.query.get('x')}</h1>")
 
-    PAGE = PageEntry("toy", "Toy page", 45, document=document, old=("tin", "lab"),
+    PAGE = PageEntry("toy", "Toy page", 45, document=document, old=("tin", "experiment"),
                      routes=lambda: [("/toy/number", Number)],
                      moved=lambda link, query: {**query, "from": link})
 """
@@ -102,7 +102,7 @@ def test_a_plain_page_is_one_file(package):
         assert served.get("/toy/number") == (200, "7")
         status, _, head = served.answer("/tin?x=1%202")
         assert status == 302 and "\r\nLocation: /toy?x=1+2&from=tin\r\n" in head
-        assert served.get("/lab")[0] == 200, "a page that exists has its own address"
+        assert served.get("/experiment")[0] == 200, "a page that exists has its own address"
     finally:
         served.stop()
 

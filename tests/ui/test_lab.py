@@ -72,7 +72,7 @@ def place(whole_place):
 
 
 def open_lab(page: Page, place: Place, query: str = "") -> None:
-    page.goto(f"{place.url}/lab{query}")
+    page.goto(f"{place.url}/experiment{query}")
     expect(page.get_by_role("form", name="New experiment")).to_be_visible()
     expect(page.get_by_label("Starting point")).to_have_value("tiny")
 

@@ -72,10 +72,10 @@ CARDS = {
         "What a linear decoder finds in S after each pass, next to its controls and baselines, and "
         "whether the answers follow when S is moved. Measure it again with your own settings.",
     ),
-    "lab": (
-        "Lab",
-        "Train small models and watch the answer form: does more sleep help? Choose a task, arms "
-        "and seeds; accuracy against N fills in with error bars and chance lines.",
+    "experiment": (
+        "Experiment",
+        "Train small models and watch the answer form: does more sleep help? Choose a question, "
+        "read the plan, and start; the answer comes with how sure it is.",
     ),
     "results": (
         "Results",

@@ -2,4 +2,6 @@
 
 from workbench.views.site.entry import PageEntry
 
-PAGE = PageEntry("lab", "Lab", 70, "workbench.views.lab.page:Lab.in_page")
+PAGE = PageEntry(
+    "experiment", "Experiment", 10, "workbench.views.lab.page:Lab.in_page", old=("lab",)
+)

@@ -109,7 +109,7 @@ class LabScreen:
     ) -> None:
         self.form = form
         self.table = RunTable(on_message)
-        self.title = _html('<h1 class="unseen">Lab</h1>', "title-pane")
+        self.title = _html('<h1 class="unseen">Experiment</h1>', "title-pane")
         self.empty = _html(EMPTY)
         self.hint = _html("")
         self.conclusion = _html("")

@@ -1,4 +1,4 @@
-"""The lab; ``panel serve apps/*.py --index home --address 127.0.0.1`` serves every app.
+"""Experiments; ``panel serve apps/*.py --index home --address 127.0.0.1`` serves every app.
 
 There is no authentication, so keep the address: without it Panel listens to other machines, too.
 ``workbench serve`` refuses that by itself.
@@ -10,4 +10,4 @@ from workbench.views.site import pages
 
 if pn.state.served:
     pages.configure()
-    pages.build("lab").servable()
+    pages.build("experiment").servable()
