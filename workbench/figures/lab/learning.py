@@ -112,7 +112,7 @@ def learning_curves(
             traces += _series(one, "accuracy", against, looks[number], name, number, panel)
     # of the runs: the band of two seeds would take the panel for itself
     highest = float(curves["loss"].fillna(0.0).max()) if curves["loss"].size else 0.0
-    reaches = {"range": [0, 1.05 * highest]} if highest else {}
+    reaches = {"range": [-0.04 * highest, 1.05 * highest]} if highest else {}
     loss = axis("loss (nats per token)", grid=True, rangemode="tozero", nticks=6, **reaches)
     titles = ["Loss" + (", smoothed" if smoothing else "") + _thinned(every["loss"])]
     what = measure[:1].upper() + measure[1:] or "Accuracy"

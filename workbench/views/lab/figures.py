@@ -22,8 +22,9 @@ from workbench.files import parse_toml
 from workbench.lab.arms import ARMS
 from workbench.lab.results import dataset, entries_of, learning, so_far
 from workbench.lab.results.conclusion import conclusion
-from workbench.lab.runs import Run
+from workbench.lab.runs import ACTIVE, Run
 from workbench.lab.watch import EventList
+from workbench.tasks.phrases import counted
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +62,8 @@ class Curves:
         smoothing: float = 0.0,
     ) -> None:
         """Draw the figures, if any of these runs has logged more or changed its state."""
-        ended = [run.state == "finished" for run in runs]
-        key = (versions, tuple(ended), theme, columns, smoothing)
+        states = tuple(run.state for run in runs)
+        key = (versions, states, theme, columns, smoothing)
         if key == self._key:
             return
         self._key = key
@@ -83,13 +84,7 @@ class Curves:
                 known = (points["count"] > 0).any([dims.PASSES, dims.DIFFICULTY])
                 self._points = points.isel({dims.ARM: known.values})
             self.figures = _drawn(data, self._points, theme, columns, smoothing)
-            if all(ended):
-                self.conclusion = conclusion(data)
-            elif len(runs) > 1:
-                self.conclusion = [
-                    f"{sum(ended)} of {len(runs)} runs have finished; what they show is said when "
-                    "all have."
-                ]
+            self.conclusion = _concluded(data, states)
         except WorkbenchError as error:
             self.note = f"No figure: {error}."
         except Exception as error:  # the page must survive: runs can still be stopped
@@ -179,6 +174,19 @@ def n_rows(points: xr.Dataset) -> Iterator[tuple[Any, ...]]:
         if count := int(one["count"]):
             ends = [float(one[name]) for name in ("mean", "low", "high")]
             yield (*place, *("" if e != e else f"{e:.6g}" for e in ends), count)
+
+
+def _concluded(data: xr.Dataset, states: tuple[str, ...]) -> list[str]:
+    """Return what runs show, as soon as none of them waits or is at work."""
+    done, left = states.count("finished"), len(states) - states.count("finished")
+    if any(state in ("queued", *ACTIVE) for state in states):
+        ready = f"{done} of {len(states)} runs have finished; what they show is said at the end."
+        return [ready] if len(states) > 1 else []
+    found = conclusion(data)
+    if found and left:
+        found[-1] += f" {counted(left, 'run')} that did not finish {'is' if left == 1 else 'are'} "
+        found[-1] += "left out."
+    return found
 
 
 def _drawn(

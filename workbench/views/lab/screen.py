@@ -47,7 +47,7 @@ LOOK: dict[str, Any] = {
     "sizing_mode": "stretch_width",
     "margin": 0,
 }
-SMOOTHING = {"none": 0.0, "some": 0.7, "much": 0.93}
+SMOOTHING = {"none": 0.0, "some": 0.6, "much": 0.9}
 """Weights of earlier losses in the mean that is drawn."""
 NOTHING = {
     False: "Select runs in the table to see their curves.",
