@@ -394,7 +394,7 @@ def test_progress_is_told_after_every_step(tiny_experiment, tmp_path):
     assert [(p.step, p.steps, p.evaluation is not None) for p in told] == [
         (1, 6, False), (2, 6, False), (3, 6, False), (4, 6, True), (5, 6, False), (6, 6, False),
     ]  # fmt: skip
-    assert steps(tmp_path / "run") == [5, 6]
+    assert steps(tmp_path / "run") == [1, 5, 6]
 
 
 def test_where_there_is_no_run(tmp_path):

@@ -53,8 +53,8 @@ def conclusion(data: xr.Dataset) -> list[str]:
         a, b = keys.index(lead), keys.index(key)
         found.append(say.compared(names[a], names[b], means[a], means[b], table, stands))
     seeds = sorted({int(t[n].max()) for t in tables for n in ("count", "other_count")})
-    count = _seeds(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
-    tail = f"{count[:1].upper()}{count[1:]} for each arm and N; "
+    many = _seeds(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+    tail = f"{many} for each arm and N; "
     if seeds[0] > 1:
         tail += "in brackets 95 % intervals; what stands has p below 0.05 after correction for "
         tail += f"{p.size} comparisons."

@@ -196,8 +196,14 @@ class Lab(pn.viewable.Viewer):
         names = [run.name for run in chosen]
         self.watch.follow(self, names)
         logged, versions = self.watch.events_of(names), self.watch.versions(names)
-        look = {"columns": self.columns, "smoothing": float(self.screen.smoothing.value)}
-        self.curves.update(chosen, logged, versions, "dark" if self.dark else "light", **look)
+        self.curves.update(
+            chosen,
+            logged,
+            versions,
+            "dark" if self.dark else "light",
+            columns=self.columns,
+            smoothing=float(self.screen.smoothing.value),
+        )
         self._outbox.set(self.screen.drawings(seen, chosen, self.curves))
 
     def selected(self, seen: Seen) -> list[Run]:
