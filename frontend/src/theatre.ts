@@ -66,8 +66,8 @@ export class Theatre {
     this.actions = this.makeActions();
     this.bar = new Bar(this.barActions());
     this.scrubber = new Scrubber(this.actions, () => this.play(!this.store.state.playing));
-    const scenes = model.get("story"), place = model.get("place") ?? {};
-    if (scenes) this.story = new StoryPlayer(scenes, { go: (to, play) => this.go(to, play), redraw: () => this.draw() }, this.root);
+    const told = model.get("story"), place = model.get("place") ?? {};
+    if (told?.scenes) this.story = new StoryPlayer(told, { go: (to, play) => this.go(to, play), redraw: () => this.draw() }, this.root);
     const small = Boolean(model.get("settings")?.small), foot = h("div", { class: "foot" }, this.scrubber.element);
     if (small) foot.prepend(this.bar.element);
     else this.root.append(this.bar.element);

@@ -150,18 +150,27 @@ states = trace["states"]["fast_weight"]
 print(dict(states.sizes))
 
 # %% [markdown]
-# `explore` puts a slider or a menu over every axis that a figure shows one place of. Move
-# `sleep_pass` slowly from 0 to 8, then try another head. In JupyterLab's launcher (the + above) the
-# tile *Sleep workbench* opens the same walk with all its panes.
+# The **theatre** plays a whole sleep. Press play, or step with the arrow keys: the text, what the KV
+# cache has forgotten, the memory $S$, and what the model would answer if it woke at this moment. The
+# numbers 1 to 8 choose $N$. Move slowly from pass 0 to pass 8, then try another head.
 
 # %%
-explore(figures.one_head, states, trace=trace, window=0)
+workbench.theatre(checkpoint, example=5, passes=8)
 
 # %% [markdown]
-# **How to read it.** Rows are keys, columns values, colours are on one scale for all passes. At pass
-# 0 the memory is empty. Pass 1 writes most of it; the next passes change it visibly; the last ones
-# hardly. Whether a change *means* something cannot be seen here. So let us ask.
+# **How to read it.** Rows of a matrix are keys, columns values, and all passes share one scale of colours.
+# At pass 0 the memory is empty. Pass 1 writes most of it, the next passes change it visibly, the
+# last ones hardly at all. One answer after another turns right. Does *every* change of $S$ mean
+# something? That cannot be seen here, so the next sections measure it.
 #
+# The theatre also tells a story in six scenes: what a window is, why the cache is emptied, why one pass is
+# not enough. In each you predict first, and then watch. It takes about five minutes, and you can leave it for
+# a look around whenever you like.
+
+# %%
+workbench.theatre(checkpoint, story=True)
+
+# %% [markdown]
 # ## Wake it now
 #
 # `wake_now` evicts, reads the questions with the memory as it is now, and gives back logits: for each
@@ -366,4 +375,4 @@ for n in (2, 3, 4, 6):
 #
 # **To go on**: give `two` a rule (its second window starts from what the first left); try 0.01
 # in place of 0.1 in `settled`; set `every_output=True` in `read` to keep the features of the last pass.
-# The stepper of `workbench serve` shows the same walk, with what it would answer at every stop.
+# `workbench serve` plays the same sleeps on its page *Explore*, with three lenses on the memory.

@@ -40,6 +40,17 @@ def test_examples_and_passes_of_a_checkpoint(tmp_path, capsys):
     assert scenes_of(path)[0]["task"]["input"] == "0>3 3>5 5>0"
 
 
+def test_the_story_is_one_file_with_all_its_sleeps(tmp_path, capsys):
+    path = tmp_path / "story.html"
+    code, _, _ = run(capsys, "--story", "--out", path)
+    assert code == 0 and path.stat().st_size < 1_500_000
+    found = re.search(
+        r'<script id="story" type="application/json">(.*?)</script>', path.read_text()
+    )
+    held = {(one["model"]["name"], one["sleep"]["passes"]) for one in scenes_of(path)}
+    assert {(s["place"]["model"], s["place"]["N"]) for s in json.loads(found[1])} <= held
+
+
 def test_a_recording(tmp_path, capsys):
     path, trace = tmp_path / "t.html", data_folder() / "traces" / "rule110-w12-t8-n1.zarr.zip"
     code, _, _ = run(capsys, trace, "--examples", "1", "--out", path)
@@ -60,6 +71,9 @@ def test_a_recording(tmp_path, capsys):
         (["depo-n8-any", "--input", " "], "--input without text"),
         (["depo-n8-any", "--queries", "1:0"], "queries without input"),
         (["depo-n8-any", "--input", "0>1 1>0", "--seed", "1"], "--input with --seed"),
+        ([], "nothing to export"),
+        (["depo-n8-any", "--story"], "--story with depo-n8-any"),
+        (["--story", "--seed", "1"], "--story with --seed"),
         (["nobody.zarr.zip"], "nobody.zarr.zip"),
         (["nobody.zarr.zip", "--seed", "1"], "--seed with the recording"),
     ],

@@ -44,6 +44,12 @@ def test_a_notebook_cell_shows_a_checkpoint_and_answers(checkpoints):
     assert second["id"] == 1 and second["field"] == "what" and nothing is None
 
 
+def test_a_notebook_cell_tells_the_story(checkpoints):
+    theatre = workbench.theatre(checkpoints["ring"], story=True)
+    assert len(theatre.story["scenes"]) == 6 and theatre.place == {"scene": 1}
+    assert workbench.theatre(checkpoints["ring"]).story == {}
+
+
 def test_a_notebook_cell_shows_a_trace(checkpoints):
     checkpoint = checkpoints["rule"]
     batch = checkpoint.task.sample(2, np.random.default_rng(0))
@@ -53,6 +59,8 @@ def test_a_notebook_cell_shows_a_trace(checkpoints):
     assert decode(workbench.theatre(trace, example=1).scene).header["source"]["kind"] == "trace"
     with pytest.raises(WorkbenchError, match="N = 4 of a trace"):
         workbench.theatre(trace, passes=4)
+    with pytest.raises(WorkbenchError, match="story with a trace"):
+        workbench.theatre(trace, story=True)
 
 
 @pytest.mark.parametrize(

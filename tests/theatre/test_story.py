@@ -146,7 +146,8 @@ def test_scenes_reach_the_front_end_as_an_address_names_them():
     assert len(data) == 6 and all(len(one["choices"]) > one["right"] for one in data)
     assert data[0]["place"]["pass"] == 0 and data[0]["then"] == {"pass": 1}
     asks = [(ask["name"], ask["N"]) for ask in story_asks()]
-    assert asks == [("depo-n8-any", 1), ("depo-n8-any", 4), ("depo-n8-n1", 4)]
+    assert asks[:3] == [("depo-n8-any", 1), ("depo-n8-any", 4), ("depo-n8-n1", 4)]
+    assert asks[3:] == [("depo-n8-any", 2), ("depo-n8-any", 3)]
 
 
 @pytest.mark.parametrize(

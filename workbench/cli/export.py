@@ -29,10 +29,16 @@ def add_commands(commands: Any) -> None:
     )
     export.add_argument(
         "target",
+        nargs="?",
         metavar="CHECKPOINT|FILE",
         help="a bundled name, a folder, or hf://owner/name; or a recording, NAME.zarr.zip",
     )
-    export.add_argument("--out", type=Path, help="the file, NAME.html; default CHECKPOINT.html")
+    export.add_argument(
+        "--story", action="store_true", help="the story in six scenes, instead of a checkpoint"
+    )
+    export.add_argument(
+        "--out", type=Path, help="the file, NAME.html; default CHECKPOINT.html or story.html"
+    )
     export.add_argument(
         "--examples", type=_list(whole("example", 0)), metavar="I,J", help="default 0"
     )
@@ -51,12 +57,15 @@ def _export(options: argparse.Namespace) -> int:
     from workbench.files import try_output, write_text
     from workbench.progress import progress_bar
 
-    name = Path(options.target).name.removesuffix(".zip").removesuffix(".zarr")
+    check_target(options)
+    name = "story"
+    if not options.story:
+        name = Path(options.target).name.removesuffix(".zip").removesuffix(".zarr")
     path: Path = options.out or Path(f"{name}.html")
     if path.exists() and (path.is_dir() or not options.force):
         raise WorkbenchError(f"{path} exists", "a new file", "name another, or add --force")
     try_output(path)
-    asks, asked = _asks(options)
+    asks, asked = _story() if options.story else _asks(options)
     scenes: list[bytes] = []
     with progress_bar(len(asked), unit="scene") as bar:
         for ask in asked:
@@ -67,8 +76,10 @@ def _export(options: argparse.Namespace) -> int:
                     f"scenes of {total:,} bytes", f"at most {LARGEST:,}", "export fewer of them"
                 )
     from workbench.theatre.page import page_of
+    from workbench.theatre.story import TITLE, story_data
 
-    text = page_of(scenes, f"{name}: a sleep, pass by pass")
+    title = TITLE if options.story else f"{name}: a sleep, pass by pass"
+    text = page_of(scenes, title, story=story_data() if options.story else ())
     write_text(path, text)
     size = len(text.encode())
     record = {"file": str(path), "bytes": size, "scenes": len(scenes)}
@@ -78,6 +89,31 @@ def _export(options: argparse.Namespace) -> int:
         count = f"{len(scenes)} sleep{'' if len(scenes) == 1 else 's'}"
         print(f"{path}: {count}, {size / 1e6:.1f} MB; open it in a browser")
     return 0
+
+
+def check_target(options: argparse.Namespace) -> None:
+    """Raise a WorkbenchError unless either a target or the story is asked for."""
+    given = {n: getattr(options, n) for n in ("examples", "passes", "seed", "input", "queries")}
+    own = [f"--{name}" for name, value in given.items() if value is not None]
+    wrong = [options.target] * (options.target is not None) + own
+    if options.story and wrong:
+        raise WorkbenchError(
+            f"--story with {wrong[0]}", "--story alone: its sleeps are chosen", "leave one out"
+        )
+    if not options.story and options.target is None:
+        raise WorkbenchError(
+            "nothing to export", "a checkpoint, a recording or --story", "name one of them"
+        )
+
+
+def _story() -> tuple[Asks, list[dict[str, Any]]]:
+    """Return who answers, and every sleep that the story shows or that its reader may try."""
+    from workbench.theatre.asks import Asks
+    from workbench.theatre.story import story_asks
+    from workbench.training.checkpoints import load_checkpoint
+    from workbench.training.places import find_checkpoint
+
+    return Asks(lambda name: load_checkpoint(find_checkpoint(name))), story_asks()
 
 
 def _asks(options: argparse.Namespace) -> tuple[Asks | TraceAsks, list[dict[str, Any]]]:

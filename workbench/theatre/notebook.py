@@ -12,6 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.paths import bundled_checkpoints
 from workbench.theatre.asks import Asks, TraceAsks, catalogue_of
 from workbench.theatre.files import MODULE
+from workbench.theatre.story import story_data
 from workbench.training.checkpoints import Checkpoint, load_checkpoint
 
 HEIGHT: Final = 900
@@ -32,6 +33,7 @@ class Theatre(anywidget.AnyWidget):
     live = traitlets.Bool(True).tag(sync=True)
     settings = traitlets.Dict().tag(sync=True)
     place = traitlets.Dict().tag(sync=True)
+    story = traitlets.Dict().tag(sync=True)
 
     def __init__(self, asks: Asks | TraceAsks, **values: Any) -> None:
         super().__init__(**values)
@@ -61,6 +63,7 @@ def show(
     passes: int | None = None,
     theme: str = "auto",
     height: int = HEIGHT,
+    story: bool = False,
 ) -> Theatre:
     """Return the theatre of one example, for a notebook cell.
 
@@ -79,6 +82,8 @@ def show(
         Colours; "auto" follows the browser.
     height : int
         Most pixels of the cell's output.
+    story : bool
+        Begin with the story in six scenes, which has models and examples chosen for it.
 
     Raises
     ------
@@ -90,6 +95,8 @@ def show(
     ask = {"what": "scene", "example": example, "input": input, "queries": queries, "N": passes}
     asks: Asks | TraceAsks
     catalogue: list[dict[str, Any]] = []
+    if story and isinstance(source, xr.DataTree):
+        raise WorkbenchError("story with a trace", "a checkpoint", "name one, or leave story out")
     if isinstance(source, xr.DataTree):
         asks = TraceAsks(source)
     else:
@@ -110,4 +117,6 @@ def show(
         scene=asks.scene(ask),
         catalogue=catalogue,
         settings={"theme": theme, "height": height},
+        story={"scenes": story_data()} if story else {},
+        place={"scene": 1} if story else {},
     )

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from workbench.files import read_toml
 from workbench.validation import build
 
+TITLE: Final = "How a language model sleeps: a story in six scenes"
 STORY: Final = Path(__file__).with_name("story.toml")
 
 
@@ -88,9 +89,13 @@ def story_data() -> list[dict[str, Any]]:
 
 
 def story_asks() -> list[dict[str, Any]]:
-    """Return the ask for each sleep of the story, once, in order."""
+    """Return the ask for each sleep of the story, in order; then each N between, to try out."""
+    places = [scene.place for scene in story().scene]
+    first = places[0]
+    most = max(place.N or 1 for place in places)
+    between = [first.model_copy(update={"N": n}) for n in range(1, most)]
     asks = [
         {"what": "scene", "name": p.model, "seed": p.seed, "example": p.example, "N": p.N}
-        for p in (scene.place for scene in story().scene)
+        for p in [*places, *between]
     ]
     return [ask for number, ask in enumerate(asks) if ask not in asks[:number]]
