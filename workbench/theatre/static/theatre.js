@@ -41,7 +41,7 @@ window, sleep_pass, layer, gdn_head, query = ${t}, ${n}, ${r.layers[e.layer]}, $
 .veil { padding: 4px 0 10px; color: var(--muted); }
 .veiled .answers .p > *, .veiled .answers .over > *, .veiled td .said, .veiled .considered { visibility: hidden; }
 .veiled .considered { height: 0; overflow: hidden; }
-.veiled .asked span, .veiled .scrubber .score, .veiled .k-score, .veiled .fates { display: none; }
+.veiled .headline .story, .veiled .asked span, .veiled .scrubber .score, .veiled .k-score, .veiled .fates { display: none; }
 .veiled .node.wrong circle, .veiled .node rect { fill: var(--paper); stroke: color-mix(in srgb, var(--ink) 50%, transparent); stroke-width: 1.3; stroke-dasharray: none; }
 .veiled .target { stroke: var(--muted) !important; stroke-width: .18 !important; stroke-dasharray: none !important; }
 .veiled mark { background: none; color: inherit; }
@@ -49,7 +49,8 @@ window, sleep_pass, layer, gdn_head, query = ${t}, ${n}, ${r.layers[e.layer]}, $
 /* a class in front of a projector */
 .teacher { --muted: color-mix(in srgb, var(--ink) 86%, var(--paper)) !important; --line: color-mix(in srgb, var(--ink) 34%, transparent); --ground: var(--paper); }
 .teacher .lead, .teacher .python, .teacher .own, .teacher .card > header .menu { display: none; }
-.teacher .storycard .tale { font-size: 1.16em; }
+.teacher h1 { font-size: 1.3em; }
+.teacher .storycard .tale { max-width: none; }
 .quiet[aria-pressed=true] { background: var(--ink); color: var(--paper); }
 
 /* while it plays */

@@ -2,4 +2,4 @@
 
 from workbench.views.site.entry import PageEntry
 
-PAGE = PageEntry("./", "Home", 0, "workbench.views.home.page:body", plotly=False)
+PAGE = PageEntry("./", "Home", 0, document="workbench.views.home.page:document")

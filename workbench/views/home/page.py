@@ -1,99 +1,68 @@
-"""The home page: what this is, how a sleep works, the apps, and the bundled checkpoints."""
+"""The home page: a sleep that plays at once, the story, how to start, and the models.
+
+The words are in the HTML; the sleep comes through `workbench.views.explore`, and takes their place.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Final
 from urllib.parse import urlencode
 
-import panel as pn
-
+from workbench.paths import bundled_checkpoints
 from workbench.progress import time_words
 from workbench.tasks.phrases import level_words
+from workbench.theatre.files import MODULE, WEB
+from workbench.theatre.story import StoryScene, story, story_data
 from workbench.views.home.catalogue import Accuracy, Entry, entries
-from workbench.views.parts.components import CSS
+from workbench.views.site.assets import asset
+from workbench.views.site.entry import Document, Visit
 from workbench.views.site.glossary import words_html
 
-DIAGRAM = Path(__file__).with_name("loop.svg").read_text(encoding="utf-8")
+STYLE: Final = Path(__file__).with_name("home.css")
+FIRST: Final = {"model": "depo-n8-any", "seed": 0, "example": 5, "N": 4}
+"""The sleep that plays first, by the names of Explore's address."""
 
-INTRODUCTION = f"""
-<section class="hero">
-  <div class="words">
-    <h1>Language models that sleep</h1>
-    <p>A language model holds the text it is reading in a <b>KV cache</b>, one entry per token.
-    Long texts do not fit, so the cache is emptied after every <b>window</b>, and what it held
-    is lost.</p>
-    <p>The models here <b>sleep</b> first. Asleep, a model goes over its window again and again,
-    <b>N passes</b>, and each pass rewrites a small matrix memory: the <b>fast weights</b> S. Then
-    the cache is evicted, and only S crosses the boundary.</p>
-    <p>When questions come, the model is <b>awake</b> and answers from S in a single pass. More
-    sleep costs nothing then, yet it lets the model answer questions that take several steps of
-    thought.</p>
-    <p><a class="button" href="stepper">Step through a sleep</a></p>
-  </div>
-  <figure>{DIAGRAM}</figure>
-</section>
+INTRODUCTION: Final = """
+<div class="hero">
+<h1>Language models that sleep</h1>
+<p class="lead">A long text does not fit into a model’s KV cache, so the cache is emptied after
+every window of it. The models here <b>sleep</b> first: they go over the window <i>N</i> times and
+write what they need into a small memory, <b>S</b>. Then the text is gone, and they answer from
+S.</p>
+<p class="seen"><b>Below, one sleeps.</b> With each pass another answer turns right: 5 of 8 after
+one pass, all 8 after four. The hardest questions come last.</p>
+</div>
 """
 
-CARDS = {
-    "explore": (
-        "Explore",
-        "Play a whole sleep on one screen: the text, what the KV cache forgets, the memory and the "
-        "answers, pass by pass. Type your own input, or change N, and compare.",
-    ),
-    "stepper": (
-        "Stepper",
-        "Run a sleep one pass at a time. Watch the fast weights change, see what the model would "
-        "answer if it woke now, and drag N to see the hard questions come right.",
-    ),
-    "memory": (
-        "Memory",
-        "Open the memory at any pass: which window, pass and token each part of S comes from, how "
-        "long it stays, how many directions it uses, and what can be read from it.",
-    ),
-    "interventions": (
-        "Interventions",
-        "Change the memory yourself: patch in another context's S at any pass, whole or in parts, "
-        "or erase it, and see at once which answers follow, compared with controls.",
-    ),
-    "attribution": (
-        "Attribution",
-        "Find out what one answer depends on: tokens, passes, heads or entries of S, by several "
-        "methods, each with how far it misses adding up.",
-    ),
-    "instruments": (
-        "Instruments",
-        "What probes, patches, erasing and attribution found in the bundled models: which pass "
-        "makes which hops decodable, whether the answers follow, and what S keeps of evicted text.",
-    ),
-    "probes": (
-        "Probes",
-        "What a linear decoder finds in S after each pass, next to its controls and baselines, and "
-        "whether the answers follow when S is moved. Measure it again with your own settings.",
-    ),
-    "experiment": (
-        "Experiment",
-        "Train small models and watch the answer form: does more sleep help? Choose a question, "
-        "read the plan, and start; the answer comes with how sure it is.",
-    ),
-    "results": (
-        "Results",
-        "Recorded sweeps with several seeds: more sleep at equal tokens and at equal compute, what "
-        "happens at other N, and the paper's own numbers next to them.",
-    ),
-}
-"""Link -> title and text of a page's card."""
-
-ELSEWHERE = """
-<article class="card"><h3>Notebook</h3>
-<p><i>A memory you can write to</i>: build the fast weights by hand, with exercises that check
-themselves. In the project's folder: <code>python3 run.py lab</code></p></article>
-<article class="card"><h3>Reading</h3>
-<p>The paper: <a href="https://arxiv.org/abs/2605.26099"><i>Do Language Models Need
-Sleep?</i></a> (please cite it; CITATION.cff says how). In the project's folder
-<code>docs</code>: method.md, architecture.md and gotchas.md.</p></article>
+PATHS: Final = """
+<section class="page" aria-labelledby="start"><h2 id="start">How to start</h2>
+<ul class="cards">
+<li><a class="card" href="{explore}"><h3>Explore</h3>
+<p>Play the sleep of any model on one screen, with your own text and any N. Look into S, change it
+and see which answers follow, or ask what one answer depends on.</p></a></li>
+<li><a class="card" href="{experiment}"><h3>Experiment</h3>
+<p>Train small models yourself and watch the answer form: does more sleep help? A first result takes
+five minutes.</p></a></li>
+<li><a class="card" href="{findings}"><h3>Findings</h3>
+<p>What recorded experiments say, question by question, with figures, how sure we are, and the
+command that makes each one again.</p></a></li>
+<li class="card"><h3>Notebooks</h3>
+<p>Eleven notebooks with exercises that check themselves, from a memory built by hand to a story
+problem asleep: <code>python3 run.py lab</code></p></li>
+<li class="card"><h3>Take it with you</h3>
+<p>The story as one file that plays offline: <code>workbench export --story</code></p></li>
+<li class="card"><h3>Reading</h3>
+<p>The paper, <a href="https://arxiv.org/abs/2605.26099"><i>Do Language Models Need Sleep?</i></a>
+(please cite it; CITATION.cff says how), and in the folder <code>docs</code>: method.md,
+findings.md, architecture.md, gotchas.md.</p></li>
+</ul></section>
 """
+
+LINKS: Final = ("explore", "experiment", "findings")
+"""Pages that the home page leads to."""
 
 TABLES = (
     "The tables give the share of queries answered right on evaluation examples, by the number of "
@@ -102,57 +71,103 @@ TABLES = (
     "example stay in view and give away much of a small ring; the best guess from them is one of "
     "these rows. The first query of an example has nothing before it, and its table opens below."
 )
-"""How to read the tables of the checkpoints."""
+"""How to read the tables of the models."""
 
 
-def body(page: Any) -> pn.pane.HTML:
-    """Return the home page's content, which does not depend on Panel's `page`."""
-    return pn.pane.HTML(
-        page_html(entries()), stylesheets=[CSS], sizing_mode="stretch_width", margin=0
+def document(visit: Visit) -> Document | None:
+    """Return the home page."""
+    return None if visit.rest else home(visit, entries())
+
+
+def home(visit: Visit, found: list[Entry]) -> Document:
+    """Return the home page with these models; without the first one nothing is played."""
+    there = FIRST["model"] in bundled_checkpoints()
+    parts = (
+        INTRODUCTION,
+        theatre_html(story().scene) if there else "",
+        PATHS.format(**{name: escape(visit.address(name)) for name in LINKS}),
+        models_html(visit, found),
+    )
+    if not there:
+        return Document("", "".join(parts), styles=(asset(STYLE),))
+    first = f"explore/first?{urlencode(FIRST)}"
+    data = {
+        "module": visit.address(asset(MODULE)),
+        "ask": visit.address("explore/ask"),
+        "first": visit.address(first),
+        "catalogue": [{"name": FIRST["model"], "passes": list(range(1, FIRST["N"] + 1))}],
+        "settings": {"small": True, "play": True},
+        "story": {"scenes": story_data(), "site": visit.address()},
+        "keep": ["scene", "teacher"],
+    }
+    scripts = (asset(MODULE), asset(WEB))
+    return Document("", "".join(parts), scripts, (asset(STYLE),), data, (first,))
+
+
+def theatre_html(scenes: Iterable[StoryScene]) -> str:
+    """Return the place of the theatre, with the story in words until it is there."""
+    told = "".join(
+        f"<li><h3>{escape(one.title)}</h3><p>{escape(one.sentence)}</p>"
+        f"<p><b>{escape(one.question)}</b> {escape(' / '.join(one.choices))}</p>"
+        f"<details><summary>Answer</summary><p>{escape(one.choices[one.right])}. "
+        f"{escape(one.why)}</p></details></li>"
+        for one in scenes
+    )
+    return (
+        '<ul class="failure" id="problems" role="alert" hidden></ul>'
+        '<div id="theatre" class="waiting"><section class="page told">'
+        f"<h2>The story in six scenes</h2><ol>{told}</ol></section></div>"
     )
 
 
-def page_html(found: list[Entry]) -> str:
-    """Return the home page as HTML."""
-    ways = "".join(
-        f'<a class="card" href="{link}"><h3>{title}</h3><p>{text}</p></a>'
-        for link, (title, text) in CARDS.items()
-    )
-    cards = "".join(card_html(entry) for entry in found) or (
+def models_html(visit: Visit, found: list[Entry]) -> str:
+    """Return what is known of each model, folded."""
+    cards = "".join(card_html(entry, visit) for entry in found) or (
         "<p>There are none yet. Train one with <code>workbench train "
         "data/configs/depo-n8-any.toml</code>.</p>"
     )
     return (
-        f'<div class="home">{INTRODUCTION}<section><h2>What you can do here</h2>'
-        f'<div class="cards">{ways}{ELSEWHERE}</div></section><section>{words_html()}</section>'
-        f'<section><h2>Checkpoints</h2><p>{TABLES}</p><div class="cards wide">{cards}</div>'
-        "</section></div>"
+        '<section class="page models" aria-labelledby="models"><h2 id="models">Models</h2>'
+        f"{cards}<details><summary>How to read the tables</summary><p>{TABLES}</p></details>"
+        f"{words_html()}</section>"
     )
 
 
-def card_html(entry: Entry) -> str:
-    """Return one checkpoint's card, or one that says why it cannot be read."""
+def card_html(entry: Entry, visit: Visit) -> str:
+    """Return one model's card, or one that says why it cannot be read."""
     try:
         if not entry.problem:
-            return entry_html(entry)
+            return entry_html(entry, visit)
         problem = entry.problem
     except Exception as error:  # whatever a folder holds, the page must open
         problem = f"{type(error).__name__}: {error}"
     return (
-        f'<article class="card"><h3>{escape(entry.name)}</h3>'
+        f'<article class="model"><h3>{escape(entry.name)}</h3>'
         f'<p class="failure" role="alert">Cannot be read: {escape(problem)}</p></article>'
     )
 
 
-def entry_html(entry: Entry) -> str:
-    """Return the card of a checkpoint that can be read."""
+def entry_html(entry: Entry, visit: Visit) -> str:
+    """Return the card of a model that can be read: two lines, and the rest folded."""
     name = escape(entry.name)
-    link = "stepper?" + urlencode({"checkpoint": entry.name})
+    link = escape(visit.address("explore?" + urlencode({"model": entry.name})))
     table = accuracy_html(entry.accuracy, entry.name) if entry.accuracy else "<p>Not measured.</p>"
     if entry.accuracy and entry.accuracy.first:
         first = accuracy_html(entry.accuracy.first, f"{entry.name}, first queries")
         table += f"<details><summary>First query of each example alone</summary>{first}</details>"
-    budget = entry.provenance.get("budget", {})
+    facts = "<br>".join(escape(fact) + "." for fact in facts_of(entry))
+    return (
+        f'<details class="model"><summary><b>{name}</b> {escape(entry.task)}; '
+        f"{escape(entry.trained)}.</summary>"
+        f'<div class="scroll" tabindex="0" role="group" aria-label="Scores of {name}">{table}</div>'
+        f'<p class="small">{facts}</p>'
+        f'<p><a class="button quiet" href="{link}">Play {name} in Explore</a></p></details>'
+    )
+
+
+def facts_of(entry: Entry) -> list[str]:
+    """Return sentences on how a model was trained and measured, without their full stops."""
+    budget, seed = entry.provenance.get("budget", {}), entry.provenance.get("seed")
     facts = []
     if budget:
         facts.append(
@@ -160,20 +175,12 @@ def entry_html(entry: Entry) -> str:
             f"{time_words(budget.get('seconds', 0))} of training"
         )
     if entry.accuracy and entry.accuracy.count:
-        seed = entry.provenance.get("seed")
         facts.append(
             f"Measured on {entry.accuracy.count:,} evaluation examples, one training run"
             + (f" (seed {seed})" if seed is not None else "")
             + _interval_words(entry.accuracy)
         )
-    facts += entry.bits
-    return (
-        f'<article class="card"><h3><a href="{link}">{name}</a></h3>'
-        f"<p>{escape(entry.task)}.<br>{escape(entry.trained[0].upper() + entry.trained[1:])}.</p>"
-        f'{table}<p class="small">{"<br>".join(escape(fact) + "." for fact in facts)}</p>'
-        f'<p><a class="button quiet" href="{link}" aria-label="Step through {name}">'
-        "Step through it</a></p></article>"
-    )
+    return facts + entry.bits
 
 
 def accuracy_html(accuracy: Accuracy, name: str) -> str:
