@@ -128,7 +128,7 @@ def test_recorded_numbers_are_those_of_the_records():
 def test_the_swapped_head_carries_the_answers_and_the_control_none():
     checkpoint, place = workbench.load("depo-n8-any"), SCENES[5].then
     sleep = checkpoint.sleep.with_passes(4)
-    own, other = example(checkpoint, 5), example(checkpoint, 4)
+    own, other = example(checkpoint, 5), example(checkpoint, place.donor)
     swapped = swap_context(checkpoint.task, own, other)
     pair = questions(own, swapped, sleep.window)
     clean, donors = (read_boundaries(checkpoint.model, batch, sleep) for batch in (own, swapped))
@@ -138,7 +138,8 @@ def test_the_swapped_head_carries_the_answers_and_the_control_none():
         wakes = read_on(checkpoint.model, own, sleep, clean[0, 4].with_memory(memory))
         answers[head] = outcomes_of(logits_at(wakes, pair), pair)[1:, 0].sum(axis=1).tolist()
     assert answers == {0: [8, 0], 1: [0, 8]}, "the donor's and the own answers"
-    assert place.lens == "cause"
+    assert (place.lens, place.action, place.part) == ("cause", "patch", "head")
+    assert SCENES[5].place.head == 0
 
 
 def test_scenes_reach_the_front_end_as_an_address_names_them():

@@ -33,8 +33,9 @@ class Place(_Part):
     query: int | None = None
     show: Literal["state", "change", "sleep_change"] | None = None
     lens: Literal["memory", "cause", "credit"] | None = None
-    donor: int | None = None
+    action: str | None = None
     part: str | None = None
+    donor: int | None = None
 
 
 class StoryScene(_Part):
