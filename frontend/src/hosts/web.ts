@@ -13,6 +13,8 @@ interface Data {
   catalogue: { name: string; passes?: number[] }[];
   settings?: { [name: string]: unknown };
   story?: unknown;
+  /** Names of the place that this page's address keeps; all of them where it is left out. */
+  keep?: string[];
 }
 
 /** Time for the first picture, before the same text with other N is asked for. */
@@ -81,6 +83,10 @@ export class WebModel implements Model {
 
   /** Keep a place in the address: steps replace it, another text or model is a new entry. */
   private keep(place: Address): void {
+    if (this.data.keep) {
+      const search = toSearch(Object.fromEntries(this.data.keep.map((name) => [name, place[name]])));
+      return history.replaceState(null, "", search === "?" ? location.pathname : search);
+    }
     const typed = asTyped(place, this.own), sleep = sleepOf(typed), search = toSearch(typed);
     if (this.awaited && sleep !== this.awaited) return;
     const step = !this.shown || this.awaited !== "" || sleep === this.shown;
