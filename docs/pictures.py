@@ -105,7 +105,7 @@ def home(camera: Camera) -> None:
 
 def story(camera: Camera) -> None:
     """Make a prediction and see it come true; hide the answers, as a teacher does."""
-    camera.press("4 More passes")
+    camera.press("More passes")
     camera.page.wait_for_timeout(900)
     camera.take(4200, "The story, in six scenes: predict first.")
     camera.press("6, 7 and 8")
@@ -116,7 +116,7 @@ def story(camera: Camera) -> None:
     camera.press("Teacher mode")
     camera.press("One pass back")
     camera.page.wait_for_timeout(500)
-    camera.press("5 Is it only compute?")
+    camera.press("Is it only compute?")
     camera.page.wait_for_timeout(1500)
     camera.take(3000, "Teacher mode: large type, answers hidden until you ask.")
 
