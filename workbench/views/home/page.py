@@ -22,7 +22,9 @@ from workbench.views.site.entry import Document, Visit
 from workbench.views.site.glossary import words_html
 
 STYLE: Final = Path(__file__).with_name("home.css")
-FIRST: Final = {"model": "depo-n8-any", "seed": 0, "example": 5, "N": 4}
+MODEL: Final = "depo-n8-any"
+PASSES: Final = 4
+FIRST: Final = {"model": MODEL, "seed": 0, "example": 5, "N": PASSES}
 """The sleep that plays first, by the names of Explore's address."""
 
 INTRODUCTION: Final = """
@@ -81,7 +83,7 @@ def document(visit: Visit) -> Document | None:
 
 def home(visit: Visit, found: list[Entry]) -> Document:
     """Return the home page with these models; without the first one nothing is played."""
-    there = FIRST["model"] in bundled_checkpoints()
+    there = MODEL in bundled_checkpoints()
     parts = (
         INTRODUCTION,
         theatre_html(story().scene) if there else "",
@@ -95,7 +97,7 @@ def home(visit: Visit, found: list[Entry]) -> Document:
         "module": visit.address(asset(MODULE)),
         "ask": visit.address("explore/ask"),
         "first": visit.address(first),
-        "catalogue": [{"name": FIRST["model"], "passes": list(range(1, FIRST["N"] + 1))}],
+        "catalogue": [{"name": MODEL, "passes": list(range(1, PASSES + 1))}],
         "settings": {"small": True, "play": True},
         "story": {"scenes": story_data(), "site": visit.address()},
         "keep": ["scene", "teacher"],
