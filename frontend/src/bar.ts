@@ -2,7 +2,7 @@
 
 import { attribute, flag, h, say, term } from "./dom";
 import { isTyped, type Scene } from "./data/scene";
-import { trainedNote } from "./words";
+import { sceneNote } from "./words";
 
 export interface BarActions {
   passes(n: number): void;
@@ -137,7 +137,7 @@ export class Bar {
       flag(button, "trained", n >= low && n <= high);
       flag(button, "later", !ready.includes(n));
     });
-    say(this.note, trainedNote(scene));
+    say(this.note, sceneNote(scene));
   }
 
   /** Say what is wrong at the form, or nothing; close it when all went well. */

@@ -7,7 +7,7 @@ import { limit, overview, Painter, shade, shown, sized, type Numbers } from "./m
 import { card, type Actions, type Frame, type Panel } from "./panel";
 import { SHOWS } from "./data/place";
 import { number, type Scene } from "./data/scene";
-import { cellWords, percent, SHOW_WORDS, signed, WAITING } from "./words";
+import { cellWords, percent, SHOW_WORDS, signed, tokenName, WAITING } from "./words";
 
 const MOST_SMALL = 64;
 /** What is dragged: a head of a sleep. */
@@ -51,7 +51,7 @@ export class MemoryPanel implements Panel {
     if (this.byHead) all.append(this.heat.element);
     this.figure.append(this.one, h("figure", { class: "all" }, this.small, all));
     this.element = card("memory", "Its memory", [term("S"), " is all that remains when a window is forgotten. Each ", term("pass"), " rewrites it."],
-      bar, this.figure, this.note);
+      bar, this.note, this.figure);
     this.listen();
     this.stop = onWidth(this.figure, (width) => {
       this.width = width;
@@ -275,7 +275,7 @@ export class MemoryPanel implements Panel {
     if (focus?.kind === "cell") {
       const amount = shown(scene, boundary, state.layer, state.head, state.show)?.[focus.key * scene.value + focus.value] ?? NaN;
       const writers = [...writersOf(scene, frame.state.boundary === boundary ? state : { ...state, boundary }, focus.key, focus.value).keys()].slice(0, 3);
-      return cellWords(focus.key, focus.value, amount, writers.map((token) => scene.symbols[token]));
+      return cellWords(focus.key, focus.value, amount, writers.map((token) => tokenName(scene, token)));
     }
     const tokens = frame.lit ? [...frame.lit.tokens.keys()] : [];
     if (tokens.length && !written(scene, boundary, state.layer, state.head, tokens) && scene.arrays.has("beta")) {

@@ -119,7 +119,7 @@ export class Theatre {
         const { seed, example, examples = 16 } = this.scene.source;
         this.askScene({ name: this.scene.model.name, seed, example: (example + step + examples) % examples, N: this.scene.sleep.passes });
       },
-      model: (name: string) => this.askScene({ name, seed: Math.max(0, this.scene.source.seed), example: 0 }),
+      model: (name: string) => this.askScene({ name, seed: Math.max(0, this.scene.source.seed) }),
       typed: (input: string, queries: string) => this.askScene({ name: this.scene.model.name, input, queries, N: this.scene.sleep.passes }),
       drawn: () => this.askScene({ name: this.scene.model.name, seed: Math.max(0, this.scene.source.seed), example: 0, N: this.scene.sleep.passes }),
       compare: (index: number) => this.compare(this.others()[index - 1]),

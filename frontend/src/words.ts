@@ -170,9 +170,18 @@ export function answerLabel(scene: Scene, boundary: number, query: number): stri
   return `${label}: ${said === null || said === undefined ? "" : `${said}, `}${verdict}; probability of the right answer ${p}; ${turnsRight(scene, query)}`;
 }
 
+/** A token with its place, where the same symbol stands more than once: “1” (string 2, place 7). */
+export function tokenName(scene: Scene, token: number): string {
+  const name = `“${scene.symbols[token]}”`;
+  if (scene.symbols.indexOf(scene.symbols[token]) === scene.symbols.lastIndexOf(scene.symbols[token])) return name;
+  const item = scene.picture.items.find(({ tokens: [start, stop] }) => start <= token && token < stop);
+  if (!item) return `${name} (token ${token + 1})`;
+  return `${name} (${item.name}${item.tokens[1] - item.tokens[0] > 3 ? `, place ${token - item.tokens[0] + 1}` : ""})`;
+}
+
 /** What a focused token has done, in one line. */
 export function tokenWords(scene: Scene, token: number, beta: number, share: number, allShare: number): string {
-  const name = `“${scene.symbols[token]}”`;
+  const name = tokenName(scene, token);
   const parts: string[] = [];
   if (beta === beta) parts.push(`wrote in this pass with strength β = ${beta.toFixed(2)}`);
   if (allShare === allShare) parts.push(`holds ${percent(allShare)} of S (${percent(share)} of this head)`);
@@ -180,13 +189,18 @@ export function tokenWords(scene: Scene, token: number, beta: number, share: num
 }
 
 export function cellWords(key: number, value: number, amount: number, writers: string[]): string {
-  const by = writers.length ? ` Written in this pass mostly by ${listed(writers.map((one) => `“${one}”`))}.` : "";
+  const by = writers.length ? ` Written in this pass mostly by ${listed(writers)}.` : "";
   return `Key ${key}, value ${value}: ${signed(amount)}.${by}`;
 }
 
 export function signed(value: number): string {
   const text = value.toPrecision(2);
   return Number(text) === 0 ? "0" : String(Number(text)).replace("-", "−");
+}
+
+/** What the reader should know of the model and the example. */
+export function sceneNote(scene: Scene): string {
+  return scene.source.chosen ? `${trainedNote(scene)} Chosen: the first example whose passes only gain right answers.` : trainedNote(scene);
 }
 
 export function trainedNote(scene: Scene): string {

@@ -3,7 +3,7 @@ import test from "node:test";
 import { rightFrom, rows, score, turned } from "../src/data/answers";
 import { phase } from "../src/headline";
 import { python } from "../src/data/python";
-import { announcement, answerLabel, eyebrow, headline, listed, news, percent, signed, story, trainedNote, turnsRight } from "../src/words";
+import { announcement, answerLabel, eyebrow, headline, listed, news, percent, sceneNote, signed, story, tokenName, trainedNote, turnsRight } from "../src/words";
 import { header, scene } from "./made";
 
 test("the sentence says the conclusion first", () => {
@@ -53,10 +53,17 @@ test("numbers in words", () => {
 
 test("a note says when N is outside the trained range", () => {
   assert.equal(trainedNote(scene()), "Trained with N from 1 to 2.");
+  assert.match(sceneNote(scene({ source: { ...header().source, chosen: true } })), /^Trained .* Chosen: the first example/);
   assert.match(trainedNote(scene({ sleep: { ...header().sleep, passes: 6 } })), /N = 6 is beyond that\.$/);
 });
 
 test("the place as Python", () => {
   const made = python(scene(), { boundary: 2, layer: 0, head: 0, query: 1, show: "state", lens: "memory", chosen: {} });
   assert.equal(made, "import workbench\nworkbench.theatre('m')\n\nwindow, sleep_pass, layer, gdn_head, query = 0, 2, 3, 0, 1\n");
+});
+
+test("a token is named with its place where its symbol stands more than once", () => {
+  assert.equal(tokenName(scene(), 0), "“a”");
+  assert.equal(tokenName(scene(), 1), "“b” (a → b)");
+  assert.equal(tokenName(scene(), 3), "“b” (token 4)");
 });

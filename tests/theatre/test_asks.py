@@ -44,8 +44,23 @@ def test_a_scene_is_that_of_the_example_asked_for(asks, checkpoints):
     assert scene.header["sleep"]["passes"] == 2
     assert asks.answer(ask()).data is answer.data, "made once"
     usual = decode(asks.answer({"what": "scene", "name": "ring"}).data).header
-    assert usual["source"]["seed"] == usual["source"]["example"] == 0
+    assert usual["source"]["seed"] == 0
     assert usual["sleep"]["passes"] == 4, "the largest N of training"
+
+
+@pytest.mark.parametrize("name", ["ring", "rule", "ring-two"])
+def test_without_an_example_one_is_chosen_whose_passes_only_gain(asks, name):
+    def right(example):
+        scene = decode(asks.answer({"what": "scene", "name": name, "example": example}).data)
+        assert not scene.header["source"]["chosen"]
+        last = [e for e, entry in enumerate(scene.header["entries"]) if not entry["awake"]][-1]
+        places = [at for at, (e, _) in enumerate(scene.header["boundaries"]) if e == last]
+        return scene.arrays["correct"].values[places].astype(int).sum(-1)
+
+    gains = [n for n in range(4) if right(n)[-1] > right(n)[0] and (np.diff(right(n)) >= 0).all()]
+    source = decode(asks.answer({"what": "scene", "name": name}).data).header["source"]
+    assert source["example"] == (gains or [0])[0]
+    assert source["chosen"] == (source["example"] != 0)
 
 
 def test_own_input_is_read(asks):

@@ -25,7 +25,7 @@ from workbench.theatre.container import encode
 from workbench.theatre.lenses import cause, credit
 from workbench.theatre.lenses.examples import read_examples
 from workbench.theatre.problem import EXAMPLES, MOST_PASSES, trained_range
-from workbench.theatre.recording import Layout, Recording, of_trace, read_example
+from workbench.theatre.recording import Layout, Recording, gains, of_trace, read_example
 from workbench.theatre.scene import digest_of, head_of, is_large, scene_of
 from workbench.theatre.study import Study, results, study_of
 from workbench.theatre.traces import OWN, own_trace, own_traces, read_trace
@@ -47,6 +47,8 @@ READINGS: Final = 4
 """Readings of all examples of a seed that are kept; one of a bundled model takes a few MB."""
 SEEDS: Final = 4
 """Seeds of which the traces of all examples are kept, with what was found in them."""
+TRIES: Final = 4
+"""Examples that are read to find one that shows what passes do."""
 TRACES: Final = 2
 """The user's own traces that are kept."""
 CHOOSE: Final = "choose its example again"
@@ -104,18 +106,35 @@ class Asks:
         return _answered(ask, self._kinds, progress)
 
     def scene(self, ask: Mapping[str, Any]) -> bytes:
-        """Return the scene that is asked for; raises WorkbenchError where something is wrong."""
+        """Return the scene that is asked for; raises WorkbenchError where something is wrong.
+
+        Without an example it is the first of `TRIES` whose answers only gain from pass to pass, and
+        says so, if that is not the first of all.
+        """
         checkpoint = self._checkpoint(ask)
         wish = wish_of(ask, checkpoint)
+        chosen = ask.get("example") is None and not wish.input
 
-        def made() -> tuple[bytes, str, bool]:
-            scene = scene_of(self.recording(checkpoint, wish))
-            return encode(scene), scene.header["digest"], bool(scene.header["asked"])
+        def made() -> tuple[bytes, str, bool, Wish]:
+            example = self._gaining(checkpoint, wish) if chosen else wish.example
+            shown = wish._replace(example=example)
+            scene = scene_of(self.recording(checkpoint, shown))
+            scene.header["source"]["chosen"] = chosen and example != wish.example
+            return encode(scene), scene.header["digest"], bool(scene.header["asked"]), shown
 
-        data, digest, large = self._scenes.get((wish, checkpoint.identity), made)
+        data, digest, large, wish = self._scenes.get((wish, chosen, checkpoint.identity), made)
         if large:
             self._wishes = dict([*self._wishes.items(), (digest, wish)][-SCENES:])
         return data
+
+    def _gaining(self, checkpoint: Checkpoint, wish: Wish) -> int:
+        for example in range(TRIES):
+            trace = self.recording(checkpoint, wish._replace(example=example)).trace
+            if gains(trace):
+                return example
+            if is_large(trace, Layout.of(trace)):
+                break  # reading one more takes too long
+        return wish.example
 
     def recording(self, checkpoint: Checkpoint, wish: Wish) -> Recording:
         """Return a checkpoint's sleep as asked for; raises Wrong where own input does not fit."""

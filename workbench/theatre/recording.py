@@ -150,6 +150,17 @@ def part_of(trace: xr.DataTree, layer: int, head: int | None = None) -> xr.DataT
     return xr.DataTree.from_dict({"/": trace.to_dataset(), **kept})
 
 
+def gains(trace: xr.DataTree) -> bool:
+    """Return whether the passes of an example's last sleep gain right answers and lose none."""
+    asleep = np.flatnonzero(asleep_of(trace))
+    if not len(asleep):
+        return True
+    at = {dims.EXAMPLE: 0, dims.WINDOW: int(asleep[-1])}
+    correct = recorded(trace, "readout", "correct").isel(at)
+    right = correct.sum(dims.QUERY).values[: int(passes_of(trace)[asleep[-1]]) + 1]
+    return bool((np.diff(right) >= 0).all() and right[-1] > right[0])
+
+
 @dataclass(frozen=True)
 class Layout:
     """The readings of a trace in order, and its boundaries.

@@ -48,7 +48,7 @@ export interface Header {
     input?: string; queries?: string; unlike_training?: string;
   };
   sleep: { passes: number; window: number; eviction: string; order?: string; conv_state?: string };
-  source: { kind: string; seed: number; example: number; examples?: number; python?: string | string[]; changed?: string };
+  source: { kind: string; seed: number; example: number; examples?: number; chosen?: boolean; python?: string | string[]; changed?: string };
   entries: Entry[];
   boundaries: [number, number][];
   /** Tokens in the KV cache at each boundary, as [start, stop]. */

@@ -45,7 +45,7 @@ export class MemoryLens implements Lens {
       ["SVG", () => void this.picture("svg")], ["PNG", () => void this.picture("png")], ["Numbers (CSV)", () => this.csv()],
     ]);
     this.element.append(
-      h("div", { class: "row names" }, h("div", { class: "choices", role: "group", "aria-label": "Instruments" }, ...this.buttons), saving),
+      h("div", { class: "row names" }, h("div", { class: "chips", role: "group", "aria-label": "Instruments" }, ...this.buttons), saving),
       this.wrong, this.says, this.waiting, this.body);
   }
 
@@ -125,7 +125,7 @@ export class MemoryLens implements Lens {
       if (this.shown !== key && this.views.length === result.plots.length && this.shown.split(" ")[0] === name) this.shown = key;
       else if (this.shown !== key) {
         const views = result.plots.map(() => new PlotView(plotly));
-        this.put(key, ...views.map((view) => view.element));
+        this.put(key, ...views.map((view) => view.room));
         this.views = views;
       }
       result.plots.forEach((plot, i) => this.views[i].show(plot, this.frame.boundary));

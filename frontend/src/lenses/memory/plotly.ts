@@ -26,6 +26,8 @@ interface Plotly {
   purge(element: HTMLElement): void;
 }
 
+/** Panels next to one another need as many pixels at least; on a narrower screen they are scrolled. */
+const LEAST_WIDTH = 520;
 const CONFIG = { displayModeBar: false, responsive: false };
 
 const loading = new Map<string, Promise<Plotly>>();
@@ -60,6 +62,7 @@ function adoptStyles(root: Node): void {
 /** A place for one plot: it is drawn anew only where another figure stands at the boundary. */
 export class PlotView {
   readonly element = h("div", { class: "plot", role: "figure" });
+  readonly room = h("div", { class: "plot-room" }, this.element);
   private plot?: Plot;
   private boundary = 0;
   private drawn?: Figure;
@@ -69,8 +72,10 @@ export class PlotView {
   private readonly stop: () => void;
 
   constructor(private readonly plotly: Plotly) {
-    this.stop = onWidth(this.element, (width) => {
-      this.width = width;
+    this.stop = onWidth(this.room, (width) => {
+      this.width = Math.max(width, LEAST_WIDTH);
+      this.element.style.width = `${this.width}px`;
+      attribute(this.room, "tabindex", width < LEAST_WIDTH ? "0" : undefined); // scrolled with the keyboard, too
       this.drawn = undefined;
       this.draw();
     });

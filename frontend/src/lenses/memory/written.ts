@@ -3,7 +3,7 @@
 import { attribute, h, onWidth, s, say } from "../../dom";
 import type { Actions, Frame } from "../../panel";
 import { block, type Scene } from "../../data/scene";
-import { percent } from "../../words";
+import { percent, tokenName } from "../../words";
 
 const HEIGHT = 120, TOP = 6, LETTERS = 22;
 
@@ -87,7 +87,7 @@ export class Written {
     });
     const largest = [...tokens].sort((a, b) => value(b) - value(a)).slice(0, 3).filter((token) => value(token) > 0);
     const words = !shares ? "The shares of this head are not in this scene." : !largest.length ? "Nothing has been written yet."
-      : `The largest shares: ${largest.map((token) => `“${scene.symbols[token]}” ${percent(value(token))}`).join(", ")}.`;
+      : `The largest shares: ${largest.map((token) => `${tokenName(scene, token)} ${percent(value(token))}`).join(", ")}.`;
     say(this.note, words);
     attribute(this.svg, "aria-label", words);
   }
