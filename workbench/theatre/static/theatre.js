@@ -60,10 +60,10 @@ window, sleep_pass, layer, gdn_head, query = ${t}, ${n}, ${r.layers[e.layer]}, $
 @keyframes hop { from { opacity: .08; stroke-width: 9; } }
 
 /* a first picture: four panels, without what only a reader needs who stays */
-.small .lead, .small .memory .controls, .small .memory .note, .small .lenses, .small .lens, .small .scalebar, .small .change, .small .text > .note, .small .problem > .note,
+.small .lead, .small .memory .controls, .small .memory .note, .small .lensed, .small .lens-card, .small .scalebar, .small .change, .small .text > .note, .small .problem > .note,
 .small .considered, .small .menu, .small .who, .small .end, .small .n .note, .small .below { display: none; }
 .small .answers .lead { display: block; margin-bottom: 6px; }
-.small .over, .small thead th:nth-child(4) { display: none; }
+.small .over, .small table:not(.outcome) thead th:nth-child(4), .small .outcome .gap, .small .outcome thead th:last-child, .small .answers .legend { display: none; }
 .small tbody th, .small td, .small thead th { padding-left: 2px; padding-right: 4px; }
 .small td .number { width: 3em; }
 .small .card { padding: 12px 16px 14px; }
@@ -89,12 +89,13 @@ window, sleep_pass, layer, gdn_head, query = ${t}, ${n}, ${r.layers[e.layer]}, $
 @container (min-width: 560px) and (max-width: 1099.9px) {
   .small .stages:not(.two) .panels { grid-template-columns: repeat(2, minmax(0, 1fr)); align-items: start; }
   .small .stages:not(.two) .column.rest { display: contents; }
-  .small .stages:not(.two) .column.rest > * { grid-column: auto; }
+  .small .stages:not(.two) .column.rest > * { grid-column: auto; grid-row: auto; }
 }
 @container (min-width: 1100px) {
   .small .stages:not(.two) .panels { grid-template-columns: 1.02fr .92fr 1.06fr 1.02fr; align-items: stretch; }
   .small .stages:not(.two) .column.rest { display: contents; }
-  .small .stages:not(.two) .column.rest > *, .small .stages:not(.two) .column.rest > .answers { grid-column: auto; }
+  .small .stages:not(.two) .panels { grid-template-rows: none; }
+  .small .stages:not(.two) .column.rest > *, .small .stages:not(.two) .column.rest > .answers, .small .stages:not(.two) .column.rest > .memory { grid-column: auto; grid-row: auto; }
   .small .foot { display: flex; align-items: center; }
   .small .bar { padding-right: 0; }
   .small .scrubber { flex: 1; }
