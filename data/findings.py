@@ -1,33 +1,38 @@
-"""Rewrite the tables of ``docs/findings.md`` from committed records and measurements.
+"""Rewrite the tables of ``docs/findings.md``, and the one-line answers of the page Findings.
 
     python data/findings.py
 
 A table stands between the marks ``<!-- RECORD QUESTION -->`` and ``<!-- /RECORD QUESTION -->``, or
 ``<!-- MEASUREMENT t0 -->`` for the first table of a measurement; ``<!-- RECORD family -->`` marks
 the sentence on how a record's differences are tested. Several records of one task are read as one:
-``<!-- depo-n8+depo-n8-more QUESTION -->``. What is around the marks is written by people.
+``<!-- depo-n8+depo-n8-more QUESTION -->``. What is around the marks is written by people. The answers are in ``data/results/answers.json``.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
 from workbench import dims
-from workbench.files import read_json, write_text
+from workbench.files import file_sha256, read_json, write_text
 from workbench.lab import results
 from workbench.lab.record import read_record
-from workbench.measurements.catalogue import tables
+from workbench.measurements.catalogue import measurement, tables
 from workbench.measurements.records import read_measurement
 from workbench.measurements.shelf import bundled_records
 from workbench.paths import data_folder
 from workbench.training.card import with_interval
 from workbench.lab.results.differences import Family, family, family_words
 from workbench.lab.results.questions import QUESTIONS, Question, notes
-from workbench.lab.results.bundled import latency
+from workbench.lab.results.questions import answers as answered
+from workbench.lab.results.axes import open_axes, value_text
+from workbench.lab.results.bundled import answers_file, latency, records
+from workbench.lab.results.conclusions import conclusion
 from workbench.lab.results.rows import difference_rows, equality_rows, means_rows
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "findings.md"
@@ -45,6 +50,32 @@ def dataset(name: str) -> xr.Dataset:
 def compared(name: str) -> Family:
     """Return all differences of a sweep, corrected together."""
     return family(dataset(name))
+
+
+def answers() -> dict[str, Any]:
+    """Return what each record and measurement answers in a sentence, with the hash of its file."""
+    sweeps: dict[str, Any] = {}
+    for name, path in records().items():
+        record = read_record(path)
+        axes = open_axes(record["runs"])
+        at = {axis: values[0] for axis, values in axes.items()}
+        data = results.dataset(record, axes=at) if at else dataset(name)
+        final, found = results.final(data), family(data) if at else compared(name)
+        sweeps[name] = {
+            "sha256": file_sha256(path),
+            "title": record["title"],
+            "axes": {axis: [value_text(value) for value in values] for axis, values in axes.items()},
+            "questions": [
+                {"name": q.name, "title": q.title, **conclusion(q, table, found)._asdict()}
+                for q, table in answered(data, final)
+            ],
+        }
+    measured: dict[str, Any] = {}
+    for name, path in bundled_records().items():
+        data, _ = read_measurement(path)
+        said = measurement(str(data.attrs["kind"])).concludes(data)
+        measured[name] = {"sha256": file_sha256(path), "answer": said}
+    return {"sweeps": sweeps, "measurements": measured}
 
 
 def with_tables(text: str) -> str:
@@ -127,4 +158,5 @@ def _grid(rows: list[list[str]]) -> str:
 
 
 if __name__ == "__main__":
+    write_text(answers_file(), json.dumps(answers(), indent=1, ensure_ascii=False) + "\n")
     write_text(DOCUMENT, with_tables(DOCUMENT.read_text(encoding="utf-8")))

@@ -1,5 +1,6 @@
 """Another package adds to the workbench with one file and an entry point, and nothing else."""
 
+import json
 import os
 import subprocess
 import sys
@@ -424,13 +425,13 @@ def toy_measurement(package):
     return "toy_measurement"
 
 
-def test_a_measurement_is_one_file(toy_measurement, tmp_path, capsys):
+def test_a_measurement_is_one_file(toy_measurement, tmp_path, capsys, monkeypatch):
     from workbench.cli import main
     from workbench.measurements.shelf import menu_text
-    from workbench.views.instruments.page import Measured
-    from workbench.views.measuring.form import MeasurePanel
+    from workbench.views.findings import parts
+    from workbench.views.findings.page import document
+    from workbench.views.site.entry import Visit
     from workbench.views.site.glossary import words_html
-    from workbench.views.site.services import Services
 
     toy, record = toy_measurement, tmp_path / "toy_measurement-depo-n8-any.json"
 
@@ -445,18 +446,16 @@ def test_a_measurement_is_one_file(toy_measurement, tmp_path, capsys):
     assert shown.index("\n  memory ") < shown.index(f"\n  {toy} ") < shown.index("\n  lens ")
     call(toy, "depo-n8-any", "--set", "examples=4", "--set", "factor=2", "--out", str(record))
 
-    page = Measured({"mine": record})
-    page.choose("mine")
-    text = " ".join(str(getattr(part, "object", "")) for part in page.__panel__().objects)
+    monkeypatch.setattr(parts, "records_of", lambda kind, root: {"mine": ("mine", record)})
+    text = parts.part_html(f"{toy}/mine", {}, None)
     assert "times a factor" in text and "<td>96</td>" in text and "content" in text
-    ((chart, pane),) = page.view.figures
-    assert chart.title == "Length as a bar" and pane.figure["data"]
+    assert "Length as a bar" in text
+    assert json.loads(parts.figure_json(f"{toy}/mine", 0, "light", {}, None))["data"]
     assert menu_text("mine", record).startswith("How long the examples are: depo-n8-any")
 
-    shared = Services()
-    shared.runs = tmp_path / "runs"
-    panel = MeasurePanel(shared=shared)
-    assert [name for name, _ in panel.form.kinds][:3] == ["memory", toy, "lens"]
-    panel.choose(kind=toy)
-    assert panel.form.fields[-1]["hint"] == "What lengths are multiplied by. 1 to 9."
+    shown = document(Visit(rest="measure"))
+    assert "How long the examples are" in shown.body and "Not measured yet" in shown.body
+    form = shown.data["measure"]
+    assert [name for name, _ in form["kinds"]][:3] == ["memory", toy, "lens"]
+    assert form["fields"][toy][-1]["hint"] == "What lengths are multiplied by. 1 to 9."
     assert "<dt>toy word</dt>" in words_html()

@@ -4,6 +4,7 @@ What the toy's memory holds can be worked out: each pass writes half of what is 
 after n passes S is (1 - 2^-n) times the sum of one outer product for each letter.
 """
 
+import json
 import pkgutil
 import re
 from pathlib import Path
@@ -279,11 +280,11 @@ def test_the_theatre_shows_its_trace(toy, trace):
         assert all(plot["figures"][0]["data"] for plot in answer.result["plots"]), name
 
 
-def test_measurements_of_it_are_shown(toy, tmp_path):
+def test_measurements_of_it_are_shown(toy, tmp_path, monkeypatch):
     from workbench.measurements.base import Reporter
     from workbench.measurements.catalogue import measure, measurement
     from workbench.measurements.records import write_measurement
-    from workbench.views.instruments.page import Measured
+    from workbench.views.findings import parts
 
     found = {}
     for kind in ("memory", "lens", "patches", "ablations", "attribution"):
@@ -297,10 +298,10 @@ def test_measurements_of_it_are_shown(toy, tmp_path):
         }
         found[kind] = tmp_path / f"{kind}.json"
         write_measurement(found[kind], data, origin)
-    page = Measured(found)
+    monkeypatch.setattr(parts, "records_of", lambda kind, root: {"toy": ("toy", found[kind])})
     for kind in found:
-        page.choose(kind)
-        said = " ".join(str(getattr(part, "object", "")) for part in page.__panel__().objects)
+        said = parts.part_html(f"{kind}/toy", {}, None)
         assert "failure" not in said and "toy" in said
         assert "<table>" in said
-        assert all(pane.figure["data"] for _, pane in page.view.figures), kind
+        for number in range(said.count("<figure")):
+            assert json.loads(parts.figure_json(f"{kind}/toy", number, "light", {}, None))["data"]

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from workbench.lab.results import bundled
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -20,6 +22,11 @@ def test_its_tables_are_those_of_the_records(findings):
     text = findings.DOCUMENT.read_text(encoding="utf-8")
     assert len(findings.MARK.findall(text)) >= 3
     assert findings.with_tables(text) == text, "python data/findings.py"
+
+
+def test_the_one_line_answers_of_the_page_are_those_of_the_records(findings):
+    written = bundled.answers()
+    assert written == findings.answers(), "python data/findings.py"
 
 
 def test_a_table_is_made_anew_and_the_words_around_it_stay(findings):

@@ -159,7 +159,7 @@ def test_arm_comparison_has_a_row_for_each_condition_as_given():
     assert list(axis.ticktext) == data[dims.CONDITION].values.tolist()
     assert axis.range[0] > axis.range[1], "the first on top"
     assert set(figure.layout.yaxis2.ticktext) == {""}
-    assert figure.layout.xaxis.title.text == "accuracy (share of answers right)"
+    assert figure.layout.xaxis.title.text == "accuracy (share right)"
     colours = dots[0].marker.color
     assert colours[0] == colours[1] != colours[2], "one colour an arm"
     chance = named(figure, "chance: blind")

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import socket
@@ -197,9 +198,10 @@ def nothing_wrong_or_cut(serious_faults) -> Callable[[Page], None]:
 
     def check(page: Page) -> None:
         for theme in ("light", "dark"):
-            expect(page.locator(f".mui-{theme}").first).to_be_attached()
+            shown = page.locator(f".mui-{theme}, html[data-theme={theme}]").first
+            expect(shown).to_be_attached()
             assert serious_faults(page, only_colours=theme == "dark") == [], theme
-            page.get_by_role("button", name="Toggle theme").click()
+            page.get_by_role("button", name=re.compile("Toggle theme|Light or dark")).click()
         levels = [h.evaluate("e => e.tagName") for h in page.get_by_role("heading").all()]
         assert levels.count("H1") == 1
         for width in (1920, 1024, 700):

@@ -1,5 +1,7 @@
 """Where a task declares a measure, its runs are shown by that measure, group by group."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hand_records import hand_run
@@ -11,8 +13,8 @@ from workbench.lab.results import dataset, final, learning, questions
 from workbench.lab.results.differences import family
 from workbench.lab.results.rows import difference_rows, means_rows
 from workbench.lab.runs import Run
+from workbench.views.findings.sweeps import Sweep
 from workbench.views.lab.figures import curve_rows
-from workbench.views.results.words import about_html
 
 GROUPS = {"all": 2.0, "names": 3.0}
 
@@ -70,7 +72,7 @@ def test_figures_and_tables_name_the_measure(theme):
     assert means_rows(table)[1][2].startswith("1.91 [")
     assert difference_rows(tests, question, "group")[1][2].startswith("-0.10 [")
     record = {"title": "T", "runs": [run | {"versions": {}} for run in RUNS]}
-    said = about_html(record, data, "t")
+    said = Sweep(Path("t.json"), record, {}).html("equal_tokens")["about"]
     assert "read bits per character: less is better" in said
 
 

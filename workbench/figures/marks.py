@@ -12,7 +12,7 @@ from workbench.figures.theme import axis_id, axis_name
 
 Pair = tuple[float, float]
 
-ACCURACY: Final = "accuracy (share of answers right)"
+ACCURACY: Final = "accuracy (share right)"
 SHARE: Final = [-0.04, 1.06]
 """Range of an axis for a share of right answers."""
 

@@ -152,6 +152,9 @@ def probe_curves(
             else:
                 dash = {"width": 1.4, "dash": "dash" if number % 2 else "dot"}
                 more = {"line": own["line"] | dash, "marker": own["marker"] | {"size": 5}}
+                if name.startswith("control"):  # read last, so it must not lead
+                    thin = {"width": 0.9, "color": INKS[theme].muted}
+                    more = {"line": own["line"] | dash | thin, "mode": "lines"}
             more["hovertemplate"] = hover("%{y:.3f}", name)
             traces.append(line(passes, y, name, number, panel, theme, **more))
     x, y_axis = pass_axis("sleep pass", passes), share_axis("share of items")

@@ -55,6 +55,6 @@ def steering_curves(
             more["hovertemplate"] = hover("%{y:.3f}, moved by %{customdata} of S", control)
             name = control if control != NOTHING else "nothing is moved"
             traces.append(line(strengths, y, name, number, panel, theme, **more))
-    x = n_axis(strengths.tolist(), "times the shortest move that turns the probe")
+    x = n_axis(strengths.tolist(), "times the shortest move")
     y_axis = share_axis("answers that follow")
     return go.Figure(traces, layout(titles, x, y_axis, theme, entries=len(controls)))

@@ -10,8 +10,9 @@ from pydantic import Field
 
 from workbench import dims
 from workbench.measurements.base import Chart, Measurement, Reporter, Rows, Settings, drawn
-from workbench.measurements.parts import Parts, parts_of
-from workbench.measurements.tables import by_level, by_pass, by_window, cell, grid
+from workbench.measurements.parts import Parts, part_words, parts_of
+from workbench.measurements.tables import by_level, by_pass, by_window, cell, grid, number
+from workbench.tasks.phrases import level_words
 
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
@@ -98,7 +99,26 @@ def charts(data: xr.Dataset) -> list[Chart]:
     ]
 
 
+def concludes(data: xr.Dataset) -> str:
+    """Return which part costs the most when it is replaced by its mean, next to its control."""
+    means = [p for p in data[dims.PROCEDURE].values.tolist() if p != "zero"]
+    here = data.isel({dims.WINDOW: -1, dims.SLEEP_PASS: -1}).sel({dims.PROCEDURE: means[0]})
+    lost = here["intact_accuracy"] - here["accuracy"]
+    first, *others = data[dims.CONTROL].values.tolist()
+    if bool(lost.sel({dims.CONTROL: first}).isnull().all()):
+        return ""
+    at = lost.sel({dims.CONTROL: first}).argmax([dims.COMPONENT, dims.DIFFICULTY])
+    part = data[dims.COMPONENT].values[int(at[dims.COMPONENT])]
+    level = data[dims.DIFFICULTY].values[int(at[dims.DIFFICULTY])]
+    costs = [number(float(lost.sel({dims.CONTROL: c}).isel(at))) for c in (first, *others)]
+    word = level_words(level, str(data.attrs["difficulty_name"]))
+    other = f", a random change of the same size {costs[1]}" if others else ""
+    return f"Most without {part_words(part)} ({means[0]}): at {word} it costs {costs[0]}{other}."
+
+
 ABLATIONS = Measurement(
+    asks="What is lost without a part of S?",
+    concludes=concludes,
     title="Answers without a part of the memory",
     order=60,
     says=(

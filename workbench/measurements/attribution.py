@@ -129,7 +129,24 @@ def tables(data: xr.Dataset) -> dict[str, Rows]:
     return {"owed to each pass": rows}
 
 
+def concludes(data: xr.Dataset) -> str:
+    """Return the largest share of each difficulty, and the pass that it is owed to."""
+    heads = [dim for dim in (dims.LAYER, dims.GDN_HEAD) if dim in data["attribution"].dims]
+    share = (data["attribution"].sum(heads) / data["worth"]).dropna(dims.SLEEP_PASS, how="all")
+    parts = []
+    for level, at in by_level(data).items():
+        one = share.sel(at)
+        best = int(one.argmax(dims.SLEEP_PASS))
+        parts.append(
+            f"{level} mostly to pass {int(one[dims.SLEEP_PASS].values[best])} "
+            f"({number(float(one[best]))})"
+        )
+    return f"Shares of the logit difference: {', '.join(parts)}."
+
+
 ATTRIBUTION = Measurement(
+    asks="Which pass is an answer owed to?",
+    concludes=concludes,
     title="Which pass an answer is owed to",
     order=70,
     says=(

@@ -7,7 +7,7 @@ docs/findings.md are made of.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -78,12 +78,14 @@ class Reporter:
 class Chart(NamedTuple):
     """One figure of a measurement: heading, what it shows and does not show, and how to draw it.
 
-    ``draw(theme="light" | "dark")`` returns the figure.
+    ``draw(theme="light" | "dark")`` returns the figure. `choices` are further options of it, each
+    with the values to choose from; what it draws without is the last.
     """
 
     title: str
     says: str
     draw: Callable[..., go.Figure]
+    choices: Mapping[str, Sequence[Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class Measurement:
     - title: what menus and forms call it.
     - order: measurements are listed from the smallest to the largest, then by name.
     - says: what its numbers show and do not show, in plain words.
+    - asks: the question that it answers; by default its title.
+    - concludes: ``concludes(dataset)`` answers it in one sentence; "" where that cannot be said.
     - settings: settings and their defaults; their meanings are read from the class's docstring.
     - run: ``run(checkpoint, settings, reporter) -> Dataset``.
     - tables: ``tables(dataset)`` returns tables by heading.
@@ -108,6 +112,8 @@ class Measurement:
     tables: Callable[[xr.Dataset], dict[str, Rows]]
     charts: Callable[[xr.Dataset], list[Chart]] = lambda data: []
     words: Mapping[str, str] = field(default_factory=dict)
+    asks: str = ""
+    concludes: Callable[[xr.Dataset], str] = lambda data: ""
 
 
 class SplitSettings(Settings):

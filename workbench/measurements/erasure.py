@@ -10,7 +10,7 @@ from pydantic import Field
 from workbench import dims
 from workbench.measurements.base import Measurement, Reporter, Rows, drawn
 from workbench.measurements.recovery import RecoverySettings, means_over_splits
-from workbench.measurements.tables import by_level, grid
+from workbench.measurements.tables import by_level, grid, number
 
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
@@ -80,7 +80,20 @@ def tables(data: xr.Dataset) -> dict[str, Rows]:
     return found
 
 
+def concludes(data: xr.Dataset) -> str:
+    """Return what a decoder recovers of the last window's text after each treatment."""
+    means = means_over_splits(data.isel({dims.LAYER: 0}))["recovered"]
+    last = means.isel({dims.SOURCE_WINDOW: -1})
+    each = [
+        f"{number(float(last.sel({dims.TREATMENT: t})))} after {t}"
+        for t in data[dims.TREATMENT].values.tolist()
+    ]
+    return f"Of the last window's text a decoder recovers {', '.join(each)}."
+
+
 ERASURE = Measurement(
+    asks="What is left of a text once S has been overwritten or erased?",
+    concludes=concludes,
     title="What is recovered after erasing",
     order=90,
     says=(

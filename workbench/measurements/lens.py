@@ -11,6 +11,7 @@ from pydantic import Field
 from workbench import dims
 from workbench.measurements.base import Chart, Measurement, Reporter, Rows, Settings, drawn
 from workbench.measurements.tables import by_level, by_pass, by_window, grid, number
+from workbench.tasks.phrases import level_words
 
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
@@ -58,7 +59,18 @@ def charts(data: xr.Dataset) -> list[Chart]:
     return [Chart("Answers after each pass", "With 95 % intervals.", draw)]
 
 
+def concludes(data: xr.Dataset) -> str:
+    """Return how often the hardest queries are right after each pass over the last window."""
+    level = data[dims.DIFFICULTY].values[-1]
+    here = data["accuracy"].isel({dims.WINDOW: -1}).sel({dims.DIFFICULTY: level})
+    each = [f"{number(float(here.sel(at)))} {place}" for place, at in by_pass(data).items()]
+    word = level_words(level, str(data.attrs["difficulty_name"]))
+    return f"At {word}, right in {', '.join(each)}."
+
+
 LENS = Measurement(
+    asks="What would it answer if it woke after each pass?",
+    concludes=concludes,
     title="Answers if it woke after each pass",
     order=20,
     says=(

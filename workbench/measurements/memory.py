@@ -85,7 +85,20 @@ def _shares(
     return found
 
 
+def concludes(data: xr.Dataset) -> str:
+    """Return how far S moves in each pass of the last window, and in a frozen replay."""
+    here = data["memory_change"].isel({dims.WINDOW: -1})
+    parts = []
+    for procedure in data[dims.PROCEDURE].values.tolist()[:2]:
+        one = here.sel({dims.PROCEDURE: procedure})
+        each = (number(float(one.sel(at))) for at in by_pass(data, first=1).values())
+        parts.append(f"{procedure} {', '.join(each)}")
+    return f"Relative change in each pass: {'; '.join(parts)}."
+
+
 MEMORY = Measurement(
+    asks="How does S change from pass to pass?",
+    concludes=concludes,
     title="What passes add to the memory",
     order=10,
     says=(

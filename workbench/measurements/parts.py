@@ -29,3 +29,8 @@ def parts_of(
         "passes": [PassChange(w, n) for w in windows for n in range(1, passes + 1)],
     }
     return found[parts], len(windows) * (passes + 1)
+
+
+def part_words(part: str) -> str:
+    """Return what a sentence calls a part."""
+    return "all of S" if part == "whole" else part

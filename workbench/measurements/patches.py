@@ -10,7 +10,7 @@ from pydantic import Field
 
 from workbench import dims
 from workbench.measurements.base import Chart, Measurement, Reporter, Rows, Settings, drawn
-from workbench.measurements.parts import Parts, parts_of
+from workbench.measurements.parts import Parts, part_words, parts_of
 from workbench.measurements.tables import by_level, by_pass, by_window, grid, number
 
 if TYPE_CHECKING:
@@ -135,7 +135,24 @@ def charts(data: xr.Dataset) -> list[Chart]:
     return found
 
 
+def concludes(data: xr.Dataset) -> str:
+    """Return the part that brings the most of the donor's answers, and what an unrelated brings."""
+    here = data["became_donor"].isel({dims.WINDOW: -1, dims.SLEEP_PASS: -1})
+    here = here.sel({dims.DIRECTION: "noise"}).mean(dims.DIFFICULTY)
+    patch, other = (here.sel({dims.CONTROL: c}) for c in ("patch", "unrelated donor"))
+    if bool(patch.isnull().all()):
+        return ""
+    at = patch.argmax([dims.COMPONENT])
+    part = data[dims.COMPONENT].values[int(at[dims.COMPONENT])]
+    return (
+        f"With {part_words(part)} of the donor, {number(float(patch.isel(at)))} of the answers "
+        f"become the donor's; with that of an unrelated one {number(float(other.isel(at)))}."
+    )
+
+
 PATCHES = Measurement(
+    asks="Do the answers follow another context's memory?",
+    concludes=concludes,
     title="Answers with another context's memory",
     order=50,
     says=(

@@ -99,41 +99,94 @@ def _best_gain(data: xr.Dataset) -> xr.Dataset:
 
 
 MAPS: Final = {
+    "gain": (
+        "Above the best baseline",
+        "Accuracy minus the best linear baseline: the majority; the token embeddings; what the "
+        "text read so far says of each item; a frozen replay of the first pass's writes (from pass "
+        "2 on); and untrained weights, different ones for each split. Rows: what is asked. "
+        "Columns: the pass.",
+    ),
     "accuracy": (
         "Accuracy",
-        "Rows: what is asked. Columns: the pass. The majority stands in the curves below.",
+        "Of the probe itself. Decodable does not mean used: steering tests that.",
     ),
-    "gain": (
-        "Accuracy minus the best linear baseline",
-        "Above zero: more than a linear decoder tells from the text itself, from a frozen replay "
-        "of the first pass (from pass 2 on), or from untrained weights.",
+    "selectivity": (
+        "Selectivity",
+        "Accuracy minus that of a control task: a random label for each kind of input. At zero or "
+        "below a probe of this strength does as well on meaningless labels, so its accuracy alone "
+        "says little.",
     ),
 }
-"""Quantity of a map -> its heading, and what it says."""
+"""Quantity of a map -> its heading, and what it says; what matters most first."""
 
 
 def charts(data: xr.Dataset) -> list[Chart]:
-    """Return maps of targets over passes, and curves next to the baselines, of each window."""
-    from workbench.figures.probes import probe_curves, probe_map
+    """Return maps of targets over passes, curves next to the baselines, and single items."""
+    from workbench.figures.probes import item_bars, layer_map, probe_curves, probe_map
 
-    found = []
-    for name, window in by_window(data).items():
-        for quantity, (title, says) in MAPS.items():
-            draw = partial(probe_map, data, quantity=quantity, window=window)
-            found.append(Chart(f"{title}{name}", says, draw))
-        for layer in data[dims.LAYER].values.tolist():
-            title = f"Next to controls and baselines, layer {layer}{name}"
-            says = (
-                "Input: what the text read so far says, decoded linearly, or with products of two "
-                "of its entries (quadratic). Untrained weights: another model for each split. "
-                "Control tasks give labels that mean nothing; 'kinds' one for each type of input."
-            )
-            draw = partial(probe_curves, data, window=window, layer=layer)
-            found.append(Chart(title, says, draw))
+    place = {
+        option: data[dim].values.tolist()
+        for option, dim in (
+            ("window", dims.WINDOW),
+            ("layer", dims.LAYER),
+            ("sleep_pass", dims.SLEEP_PASS),
+            ("target", dims.TARGET),
+        )
+    }
+
+    def chart(title: str, says: str, draw: Any, *options: str, **fixed: Any) -> Chart:
+        last = {name: place[name][-1] for name in options}
+        choices = {name: place[name] for name in options if len(place[name]) > 1}
+        return Chart(title, says, partial(draw, data, **last, **fixed), choices)
+
+    found = [chart(*MAPS["gain"], probe_map, "window", quantity="gain")]
+    found.append(
+        chart(
+            "Next to baselines and controls",
+            "What sleep adds lies above every linear baseline, not only above chance (the "
+            "majority). 'Input, quadratic' decodes the text from products of two of its entries, "
+            "without any model. Controls, thin, give labels that mean nothing; 'kinds' one for "
+            "each type of input.",
+            probe_curves,
+            "window",
+            "layer",
+        )
+    )
+    found += [
+        chart(*MAPS[name], probe_map, "window", quantity=name)
+        for name in ("accuracy", "selectivity")
+    ]
+    if len(place["layer"]) > 1:
+        says = "A panel for each target: which layer holds it, after which pass."
+        found.append(chart("Layer by layer", says, layer_map, "window"))
+    says = "One cell of the maps, item by item. Bars are means over splits, with their range."
+    found.append(chart("Item by item", says, item_bars, *place))
     return found
 
 
+def concludes(data: xr.Dataset) -> str:
+    """Return what exceeds the best linear baseline the most at the last pass."""
+    from workbench.figures.probes import shown
+
+    at = {dims.SLEEP_PASS: -1, dims.WINDOW: -1}
+    gain, right = (shown(data, name).isel(at) for name in ("gain", "accuracy"))
+    if bool(gain.isnull().all()):
+        return ""
+    best = gain.argmax([dims.TARGET, dims.LAYER])
+    target = str(data[dims.TARGET].values[int(best[dims.TARGET])])
+    over, share = float(gain.isel(best)), float(right.isel(best))
+    last = int(data[dims.SLEEP_PASS].values[-1])
+    if over < 0.005:
+        return f"After pass {last}, nothing beyond the best linear baseline."
+    return (
+        f"After pass {last}, most beyond the baselines: {target}, read right in "
+        f"{number(share)}, {number(over)} above the best linear baseline."
+    )
+
+
 PROBES = Measurement(
+    asks="What can be read from S after each pass?",
+    concludes=concludes,
     title="What a linear probe finds in the memory",
     order=30,
     says=(

@@ -61,7 +61,22 @@ def tables(data: xr.Dataset) -> dict[str, Rows]:
     return found
 
 
+def concludes(data: xr.Dataset) -> str:
+    """Return what is recovered of each window's text at the end, next to untrained weights."""
+    means = means_over_splits(data).isel({dims.LAYER: 0, dims.WINDOW: -1, dims.SLEEP_PASS: -1})
+    each = []
+    for source in data[dims.SOURCE_WINDOW].values.tolist():
+        one = means.sel({dims.SOURCE_WINDOW: source})
+        other = number(float(one["chance"].sel({dims.BASELINE: "untrained weights"})))
+        each.append(
+            f"{number(float(one['recovered']))} of window {source} ({other} with untrained weights)"
+        )
+    return f"At the end, {' and '.join(each)}."
+
+
 RECOVERY = Measurement(
+    asks="How much of the evicted text can be read back from S?",
+    concludes=concludes,
     title="How much of the text a decoder recovers",
     order=80,
     says="How much of a window's text a linear decoder recovers from S, at every place.",

@@ -126,14 +126,14 @@ def bundled(kind: str, checkpoint: str) -> dict[str, Path]:
     Those that cannot be read are left out.
     """
     found = bundled_records(kind).items()
-    return {name: path for name, path in found if _origin(path).checkpoint == checkpoint}
+    return {name: path for name, path in found if origin_of(path).checkpoint == checkpoint}
 
 
 def bundled_of(request: Request) -> Path | None:
     """Return the bundled record of the same measurement, weights and settings, if any."""
     asked = (request.kind, request.sha256, request.settings)
     for path in bundled_records(request.kind).values():
-        origin = _origin(path)
+        origin = origin_of(path)
         if (origin.kind, origin.checkpoint_sha256, origin.settings) == asked:
             return path
     return None
@@ -142,12 +142,12 @@ def bundled_of(request: Request) -> Path | None:
 def own_of(root: Path, request: Request) -> Path | None:
     """Return the record made here for a request; None if it is of other weights."""
     path = folder_of(root, request) / RESULT
-    return path if _origin(path).checkpoint_sha256 == request.sha256 else None
+    return path if origin_of(path).checkpoint_sha256 == request.sha256 else None
 
 
 def menu_text(name: str, path: Path) -> str:
     """Return what a menu calls a bundled record; its name if it cannot be read."""
-    origin = _origin(path)
+    origin = origin_of(path)
     if origin.kind not in names(GROUP):
         return name
     more = name.removeprefix(f"{origin.kind}-{origin.checkpoint}").strip("-").replace("-", " ")
@@ -190,16 +190,16 @@ def _done(folder: Path, changed: Stamp) -> Progress:
     return progress_of(folder)
 
 
-def _origin(path: Path) -> Origin:
+def origin_of(path: Path) -> Origin:
     """Return what a record says was measured; empty if it cannot be read."""
     try:
-        return _origin_of(path, stamp(path))
+        return _origin_at(path, stamp(path))
     except WorkbenchError:
         return Origin()
 
 
 @lru_cache(maxsize=1000)
-def _origin_of(path: Path, changed: Stamp) -> Origin:
+def _origin_at(path: Path, changed: Stamp) -> Origin:
     try:
         return read_origin(path)
     except UnreadableFile:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from workbench import dims
 from workbench.measurements.base import Chart, Measurement, Reporter, Rows, SplitSettings, drawn
-from workbench.measurements.tables import cell
+from workbench.measurements.tables import cell, number
 from workbench.tasks.phrases import level_words
 
 if TYPE_CHECKING:
@@ -67,19 +67,39 @@ def charts(data: xr.Dataset) -> list[Chart]:
     """Return how often answers follow against the length of the move, of each layer."""
     from workbench.figures.steering import steering_curves
 
-    last = int(data[dims.SLEEP_PASS][-1])
-    says = "A panel for each target, at the queries that ask for it. Long moves may only break."
-    return [
-        Chart(
-            f"Answers that follow, layer {layer}, after pass {last}",
-            says,
-            partial(steering_curves, data, sleep_pass=last, layer=layer),
-        )
-        for layer in data[dims.LAYER].values.tolist()
-    ]
+    passes, layers = (data[dim].values.tolist() for dim in (dims.SLEEP_PASS, dims.LAYER))
+    says = (
+        "S is moved along the probe's own direction until the probe reads another answer, and "
+        "further; then the model answers. A panel for each target, at the queries that ask for it. "
+        "Where answers follow the probe's direction but no other one of the same length, what is "
+        "decodable is used. Long moves may break more than they steer."
+    )
+    draw = partial(steering_curves, data, sleep_pass=passes[-1], layer=layers[-1])
+    choices = {"sleep_pass": passes, "layer": layers}
+    choices = {name: values for name, values in choices.items() if len(values) > 1}
+    return [Chart("Answers that follow", says, draw, choices)]
+
+
+def concludes(data: xr.Dataset) -> str:
+    """Return how often answers follow the longest move, and those of controls as long."""
+    here = data.isel({dims.SLEEP_PASS: -1, dims.LAYER: 0, dims.STRENGTH: -1})
+    controls = [c for c in data[dims.CONTROL].values.tolist() if c != "nothing"]
+    parts = []
+    for target, level in zip(data[dims.TARGET].values, data["level"].values.tolist(), strict=True):
+        if level in data[dims.DIFFICULTY].values:
+            one = here["follows"].sel({dims.TARGET: target, dims.DIFFICULTY: level})
+            own, *others = (float(one.sel({dims.CONTROL: c})) for c in controls)
+            word = level_words(level, str(data.attrs["difficulty_name"]))
+            parts.append(f"{word} {number(own)} (controls at most {number(max(others))})")
+    strength = float(data[dims.STRENGTH].values[-1])
+    return f"Moved {strength:g} times as far as turns the probe, answers follow in: " + (
+        ", ".join(parts) + "."
+    )
 
 
 STEERING = Measurement(
+    asks="Do answers follow when S is moved along what a probe reads?",
+    concludes=concludes,
     title="Answers when a probe's direction is moved",
     order=40,
     says=(

@@ -67,3 +67,21 @@ def published() -> dict[str, Any] | None:
         return found if found["tables"] else None
     except DAMAGED:
         return None
+
+
+def answers_file() -> Path:
+    """Return the file of `answers`."""
+    return data_folder() / "results" / "answers.json"
+
+
+def answers() -> dict[str, Any]:
+    """Return the one-line answers that ``data/findings.py`` has worked out from the records.
+
+    ``sweeps`` and ``measurements`` by name; each has the ``sha256`` of the file it was made from.
+    Empty where they are damaged.
+    """
+    try:
+        found: dict[str, Any] = read_json(answers_file())
+        return {"sweeps": dict(found["sweeps"]), "measurements": dict(found["measurements"])}
+    except DAMAGED:
+        return {"sweeps": {}, "measurements": {}}

@@ -49,7 +49,6 @@ class Attribution(ReadingView):
     screen_type = AttributionScreen
     title = "Attribution"
     what = "attribute the answers of"
-    kinds = ("attribution",)
     cursor: AttributionCursor
     screen: AttributionScreen
 

@@ -43,7 +43,6 @@ class AttributionScreen(CursorScreen):
         self.start = _button("Attribute", view.start)
         self.randomise = _button("Compare with shuffled parameters", view.check_parameters)
         self.button = Download(view.save, label="Data (CSV)", css_classes=["small"])
-        self.recorded, self.measure = view.recorded.column, view.measure
         self.stops = [box(STOPS[0], self.transport, self.boundary), box(STOPS[1], self.timeline)]
 
     def show_stops(self, shown: bool) -> Changes:
@@ -81,8 +80,6 @@ class AttributionScreen(CursorScreen):
         right = [
             *self.stops,
             result,
-            card(None, self.recorded),
-            card(None, self.measure),
         ]
         return box("stepper", left, box("right", *right))
 

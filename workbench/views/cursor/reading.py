@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import numpy as np
-import panel as pn
 import torch
 import xarray as xr
 
@@ -36,10 +35,7 @@ from workbench.theatre.problem import Problem, drawn_batch, without_padding
 from workbench.trace.answers import said_tokens
 from workbench.views.cursor import words
 from workbench.views.cursor.cursor import BoundaryIndex, Cursor, Extent
-from workbench.views.cursor.screen import CursorScreen
 from workbench.views.cursor.view import CursorView
-from workbench.views.measuring.form import MeasurePanel
-from workbench.views.measuring.recorded_panel import RecordedPanel
 from workbench.views.parts.outbox import Changes
 from workbench.views.site.services import services
 
@@ -191,12 +187,10 @@ class Readings:
 class ReadingView(CursorView):
     """A page on one reading, with boundaries up to the last at which S may be changed.
 
-    Below it are the records of its `kinds` of measurement over many examples, and a form to
-    measure more. `readings` are those of the process unless others are given.
+    `readings` are those of the process unless others are given.
     """
 
     after_sleep = True
-    kinds: ClassVar[tuple[str, ...]] = ()
     examples: Examples
 
     def __init__(
@@ -204,29 +198,6 @@ class ReadingView(CursorView):
     ) -> None:
         self.readings = readings or _READINGS
         super().__init__(cursor, shared=self.readings.services, **values)
-
-    @classmethod
-    def in_page(cls, page: Any) -> Self:
-        """Return a view that follows the page's address and theme."""
-        view = super().in_page(page)
-        pn.state.onload(view.measure.live)
-        return view
-
-    def make_screen(self) -> CursorScreen:
-        """Return the panes, with those of measurements."""
-        known = self.cursor.checkpoint if self.cursor.checkpoint in self.names() else ""
-        self.recorded = RecordedPanel(self.kinds, self._outbox)
-        self.measure = MeasurePanel(kinds=self.kinds, checkpoint=known, shared=self.services)
-        return super().make_screen()
-
-    def rest(self, theme: Theme) -> Changes:
-        """Follow the checkpoint with the measurements over many examples."""
-        checkpoint = self.cursor.checkpoint
-        if self.recorded.checkpoint != checkpoint:
-            self.measure.choose(checkpoint=checkpoint)
-        self.measure.dark = theme == "dark"
-        self.recorded.follow(checkpoint, theme)
-        return []
 
     def run(self, checkpoint: Any) -> Extent:
         """Get the reading that the cursor names; an error is raised before anything changes."""

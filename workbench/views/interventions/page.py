@@ -48,7 +48,6 @@ class Interventions(ReadingView):
     screen_type = InterventionScreen
     title = "Interventions"
     what = "change the memory of"
-    kinds = ("patches", "ablations")
     cursor: InterventionCursor
     screen: InterventionScreen
 

@@ -43,7 +43,6 @@ class InterventionScreen(CursorScreen):
         self.recipient_picture, self.donor_picture = html("picture"), html("picture")
         self.pair_title, self.onward = html("heading"), html("onward")
         self.button = Download(view.save, label="Data (CSV)", css_classes=["small"])
-        self.recorded, self.measure = view.recorded.column, view.measure
 
     def layout(self) -> pn.Column:
         """Return everything, laid out."""
@@ -74,7 +73,5 @@ class InterventionScreen(CursorScreen):
                 self.button,
             ),
             card("S, every head of the layer", box("thirds", *each)),
-            card(None, self.recorded),
-            card(None, self.measure),
         ]
         return box("stepper", box("left", self.title, change, setup, pair), box("right", *right))

@@ -17,12 +17,12 @@ from workbench.views.cursor.reading import Examples
 from workbench.views.interventions.model import InterventionCursor, asked_queries, changed_window
 
 OMITS: Final = (
-    "One pair, one model: an effect here need not hold over examples; measure that below. A pass "
+    "One pair, one model: an effect here need not hold over examples; measure many. A pass "
     "that has begun keeps its own features and KV cache."
 )
 OMITS_ERASED: Final = (
     "Setting a part to zero may break a model even if the part held nothing: compare with its "
-    "mean, and with the random change. One example, one model: measure over many below."
+    "mean, and with the random change. One example, one model: measure over many in Findings."
 )
 IN_VIEW: Final = {
     OMITS: (

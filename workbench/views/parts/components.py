@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import panel as pn
 import param
 from panel.custom import JSComponent
 
@@ -15,10 +14,8 @@ CSS = (HERE / "style.css").read_text(encoding="utf-8")
 """Style of the page and of every pane."""
 FORMS_CSS = (HERE / "forms.css").read_text(encoding="utf-8")
 """Style of forms and tables, in addition to `CSS`."""
-FORMS_JS = (HERE.parent / "measuring" / "forms.js").read_text(encoding="utf-8")
+FORMS_JS = (HERE / "forms.js").read_text(encoding="utf-8")
 """What the scripts of forms and tables share, to stand in front of them."""
-RECORDS_CSS = (HERE / "records.css").read_text(encoding="utf-8")
-"""Style of pages that show records, in addition to `CSS`."""
 
 
 class FigurePane(JSComponent):
@@ -170,13 +167,3 @@ class Download(JSComponent):
     def saving(self, filename: str, content: str) -> dict[str, Any]:
         """Return the changes that make the browser save a file."""
         return {"filename": filename, "content": content, "serial": self.serial + 1}
-
-
-def record_html(text: str) -> pn.pane.HTML:
-    """Return text of a page of records, in its style."""
-    return pn.pane.HTML(
-        f'<div class="told">{text}</div>',
-        stylesheets=[CSS, RECORDS_CSS],
-        sizing_mode="stretch_width",
-        margin=0,
-    )

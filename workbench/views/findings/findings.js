@@ -1,0 +1,400 @@
+// The page Findings: the list can be searched, parts and figures come when they are needed, and
+// measurements are started and followed.
+
+const data = JSON.parse(document.getElementById("data").textContent)
+const article = document.getElementById("finding")
+const part = document.getElementById("part")
+const address = (base, query) => `${base}?${new URLSearchParams(query)}`
+const theme = () => document.documentElement.dataset.theme
+const make = (name, more = {}, ...children) => {
+  const node = document.createElement(name)
+  for (const [key, value] of Object.entries(more)) {
+    if (value === null || value === undefined || value === false) continue
+    if (key === "class") node.className = value
+    else node.setAttribute(key, value === true ? "" : value)
+  }
+  node.append(...children)
+  return node
+}
+
+// --- the list of questions ---------------------------------------------------------------------
+
+const questions = document.querySelector(".questions")
+const search = questions.querySelector("input[type=search]")
+const groups = [...questions.querySelectorAll("nav > details")]
+const links = [...questions.querySelectorAll("nav a")]
+const opened = groups.map((group) => group.open)
+const narrow = matchMedia("(max-width: 900px)")
+const fold = () => { questions.open = !narrow.matches }
+fold()
+narrow.addEventListener("change", fold)
+if (!narrow.matches) {
+  const nav = questions.querySelector("nav"), here = nav.querySelector("[aria-current]")
+  if (here) questions.scrollTop = Math.max(0, here.offsetTop - 160)
+}
+
+function filter() {
+  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean)
+  let count = 0
+  groups.forEach((group, at) => {
+    const title = group.querySelector("summary").textContent.toLowerCase()
+    let any = false
+    for (const link of group.querySelectorAll("a")) {
+      const text = `${title} ${link.textContent.toLowerCase()}`
+      const fits = words.every((word) => text.includes(word))
+      link.parentElement.hidden = !fits
+      any ||= fits
+      count += fits
+    }
+    group.hidden = !any
+    group.open = words.length ? any : opened[at]
+  })
+  const status = questions.querySelector("[role=status]")
+  status.hidden = !words.length
+  status.textContent = count === 1 ? "1 question" : `${count} questions`
+}
+search.addEventListener("input", filter)
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest?.("input, textarea, select, [contenteditable]")
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
+    event.preventDefault()
+    questions.open = true
+    search.focus()
+  }
+})
+questions.addEventListener("keydown", (event) => {
+  const step = {ArrowDown: 1, ArrowUp: -1}[event.key]
+  const shown = links.filter((link) => link.offsetParent)
+  if (step) {
+    const next = shown[shown.indexOf(document.activeElement) + step]
+    event.preventDefault()
+    if (next) next.focus()
+    else if (step < 0) search.focus()
+  } else if (event.key === "Enter" && event.target === search && shown.length) {
+    shown[0].click()
+  } else if (event.key === "Escape" && search.value) {
+    search.value = ""
+    filter()
+    search.focus()
+  }
+})
+
+// Whatever leads elsewhere says at once that what is shown is old.
+function leave(title) {
+  article.classList.add("old")
+  article.setAttribute("aria-busy", "true")
+  if (title) article.querySelector("h1").textContent = title
+}
+for (const link of links) {
+  link.addEventListener("click", (event) => {
+    if (event.button || event.ctrlKey || event.metaKey || event.shiftKey) return
+    for (const other of links) other.removeAttribute("aria-current")
+    link.setAttribute("aria-current", "page")
+    leave(link.querySelector("b").textContent)
+  })
+}
+addEventListener("pageshow", (event) => {
+  if (!event.persisted) return
+  article.classList.remove("old")
+  article.removeAttribute("aria-busy")
+})
+for (const select of article.querySelectorAll("[data-choice]")) {
+  select.addEventListener("change", () => {
+    const name = select.dataset.choice
+    const options = {...data.options}
+    let path = data.at
+    if (name === "path") path = select.value
+    else options[name.slice("axis:".length)] = select.value
+    leave("")
+    const query = new URLSearchParams(options).toString()
+    location.href = `${data.page}/${path}${query ? `?${query}` : ""}`
+  })
+}
+
+// --- figures -------------------------------------------------------------------------------------
+
+let library
+function plotly() {
+  library ??= new Promise((done, failed) => {
+    const script = make("script", {src: data.plotly})
+    script.addEventListener("load", () => done(window.Plotly))
+    script.addEventListener("error", () => failed(new Error("the script that draws figures did not load")))
+    document.head.append(script)
+  })
+  return library
+}
+
+const CONFIG = {displayModeBar: false, responsive: false}
+const PANEL = 175 // pixels that a panel needs at least: below that a figure scrolls
+
+function columns(layout) {
+  const starts = Object.keys(layout).filter((name) => name.startsWith("xaxis")).map((name) => layout[name].domain?.[0] ?? 0)
+  return new Set(starts.map((start) => start.toFixed(3))).size
+}
+
+function numbers(figure) {
+  const options = {}
+  for (const select of figure.querySelectorAll("[data-option]")) options[select.dataset.option] = select.value
+  return options
+}
+
+async function draw(figure) {
+  const place = figure.querySelector(".drawing")
+  const query = {at: figure.dataset.at, number: figure.dataset.number, theme: theme(), ...data.options, ...numbers(figure)}
+  const wanted = address(data.figure, query)
+  if (figure.dataset.wanted === wanted) return
+  figure.dataset.wanted = wanted
+  place.setAttribute("aria-busy", "true")
+  try {
+    const [answer, Plotly] = await Promise.all([fetch(wanted), plotly(), document.fonts.ready])
+    if (!answer.ok) throw new Error(await answer.text())
+    const {data: traces, layout} = await answer.json()
+    if (figure.dataset.wanted !== wanted) return // something else was chosen meanwhile
+    figure.least = PANEL * columns(layout) + (layout.margin?.l ?? 60)
+    layout.width = Math.max(place.clientWidth, figure.least)
+    await Plotly.react(place, traces, layout, CONFIG)
+    place.style.minHeight = ""
+    figure.dataset.drawn = "true"
+  } catch (error) {
+    figure.dataset.wanted = ""
+    place.replaceChildren(make("p", {class: "failure", role: "alert"}, `This figure cannot be drawn: ${error.message}`))
+  }
+  place.removeAttribute("aria-busy")
+}
+
+const seen = new IntersectionObserver((entries) => {
+  for (const entry of entries) if (entry.isIntersecting) draw(entry.target)
+}, {rootMargin: "300px"})
+
+const sized = new ResizeObserver((entries) => {
+  for (const {target, contentRect} of entries) {
+    const figure = target.closest("figure")
+    const width = Math.max(Math.floor(contentRect.width), figure.least ?? 0)
+    if (figure.dataset.drawn && window.Plotly && target.layout && width && target.layout.width !== width) {
+      window.Plotly.relayout(target, {width})
+    }
+  }
+})
+
+async function save(figure, format) {
+  const Plotly = await plotly()
+  const place = figure.querySelector(".drawing")
+  const paper = getComputedStyle(document.documentElement).getPropertyValue("--paper")
+  const {width, height} = place._fullLayout
+  const layout = {...place.layout, paper_bgcolor: paper}
+  await Plotly.downloadImage({data: place.data, layout}, {
+    format, width, height, scale: format === "png" ? 2 : 1, filename: `${figure.dataset.at}-${figure.dataset.number}`.replaceAll("/", "-"),
+  })
+}
+
+function enliven(root) {
+  for (const figure of root.querySelectorAll("figure.plot")) {
+    seen.observe(figure)
+    sized.observe(figure.querySelector(".drawing"))
+    for (const select of figure.querySelectorAll("[data-option]")) select.addEventListener("change", () => draw(figure))
+    for (const button of figure.querySelectorAll("[data-save]")) {
+      button.addEventListener("click", () => save(figure, button.dataset.save))
+    }
+  }
+  for (const link of root.querySelectorAll("[data-query]")) link.href = `${data.data}?${link.dataset.query}`
+}
+addEventListener("themechange", () => {
+  for (const figure of document.querySelectorAll("figure.plot[data-drawn]")) draw(figure)
+})
+
+async function load(at, options) {
+  if (at !== "paper") plotly().catch(() => {}) // a figure reports it
+  try {
+    const answer = await fetch(address(data.part, {at, ...options}))
+    part.innerHTML = await answer.text()
+  } catch {
+    part.replaceChildren(make("p", {class: "failure", role: "alert"}, "The server does not answer. Reload the page once it runs again."))
+  }
+  part.hidden = false
+  part.removeAttribute("aria-busy")
+  enliven(part)
+}
+
+// --- measuring -----------------------------------------------------------------------------------
+
+/** Ask the server; its answer is a stream of frames, of which the JSON result and the problem count. */
+async function ask(wish) {
+  const answer = await fetch(data.ask, {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(wish)})
+  if (!answer.ok) throw new Error(await answer.text())
+  const bytes = await answer.arrayBuffer(), view = new DataView(bytes)
+  let found = {}
+  for (let at = 0; at < bytes.byteLength;) {
+    const length = view.getUint32(at, true), kind = String.fromCharCode(view.getUint8(at + 4))
+    const content = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, at + 5, length)))
+    at += 5 + length
+    if (kind === "j") found = content
+    if (kind === "r" && content.problem) throw new Error(content.problem)
+  }
+  return found
+}
+
+const PAUSE = 250 // milliseconds without typing before the server is asked
+const SOON = 500, SELDOM = 4000 // milliseconds between two looks at what is running
+
+function measuring(el, given) {
+  const fields = new Map()
+  const form = make("form", {class: "card measure", novalidate: true, "aria-label": "Measure"})
+  const said = make("p", {class: "note", role: "status"})
+  const top = make("p", {class: "failure", role: "alert", hidden: true})
+  const news = make("p", {class: "note", role: "status"})
+  const list = make("ul", {class: "jobs", "aria-label": "Measured on this machine"})
+  el.append(form, news, list)
+  let {kind, checkpoint} = given, timer = 0, next = 0, asked = 0
+  const states = new Map(), followed = new Set()
+
+  const field = (name, title, input, hint) => {
+    const id = `m-${name}`
+    input.id = id
+    const problem = make("span", {class: "problem bad", id: `${id}-problem`, hidden: true})
+    const words = make("span", {class: "hint small", id: `${id}-hint`}, hint)
+    input.setAttribute("aria-describedby", `${id}-hint ${id}-problem`)
+    fields.set(name, {input, problem})
+    return make("div", {class: "field"}, make("label", {for: id}, title), input, words, problem)
+  }
+  const choice = (options, value) => {
+    const select = make("select")
+    for (const [name, title] of options) select.append(make("option", {value: name, selected: name === value}, title))
+    return select
+  }
+  function build() {
+    fields.clear()
+    const rows = [
+      field("kind", "What is measured", choice(given.kinds, kind), ""),
+      field("checkpoint", "Model", choice(given.checkpoints.map((name) => [name, name]), checkpoint), ""),
+      ...given.fields[kind].map((one) => {
+        const input = one.kind === "choice"
+          ? choice(one.choices.map((name) => [name, name]), given.values[kind][one.name])
+          : make("input", {maxlength: "40", inputmode: one.kind === "integer" ? "numeric" : null, value: given.values[kind][one.name]})
+        return field(one.name, one.title, input, one.hint)
+      }),
+    ]
+    form.replaceChildren(make("div", {class: "fields"}, ...rows), make("div", {class: "row"}, make("button", {class: "button"}, "Measure"), said), top)
+  }
+  const wish = (what) => {
+    const settings = {}
+    for (const one of given.fields[kind]) settings[one.name] = fields.get(one.name).input.value
+    return {what, kind, checkpoint, settings}
+  }
+  function complain(problems) {
+    for (const [name, {input, problem}] of fields) {
+      const text = problems[name] ?? ""
+      problem.textContent = text
+      problem.hidden = !text
+      if (text) input.setAttribute("aria-invalid", "true")
+      else input.removeAttribute("aria-invalid")
+    }
+    top.textContent = problems.form ?? ""
+    top.hidden = !problems.form
+    form.querySelector("button").disabled = Object.keys(problems).some((name) => name !== "form")
+  }
+  async function tell(message) {
+    const mine = ++asked
+    clearTimeout(next)
+    try {
+      const found = await ask(message)
+      if (found.said !== undefined && mine === asked) said.textContent = found.said
+      if (found.problems && mine === asked) complain(found.problems)
+      if (found.news) news.textContent = found.news
+      if (found.followed) followed.add(found.followed)
+      if (found.shown) show(found.shown)
+      if (found.problems && message.what === "measure") form.querySelector("[aria-invalid]")?.focus()
+      jobs(found.jobs)
+      const running = found.jobs.some((job) => job.state === "running")
+      next = setTimeout(() => tell({what: "list"}), document.hidden || !running ? SELDOM : SOON)
+    } catch (error) {
+      news.textContent = error.message
+      next = setTimeout(() => tell({what: "list"}), SELDOM)
+    }
+  }
+  function show(path) {
+    history.replaceState(null, "", `${location.pathname}?${new URLSearchParams({kind, checkpoint})}`)
+    load(path, {}).then(() => {
+      part.prepend(make("p", {}, make("a", {href: `${data.page}/${path}`}, "A page with an address of this result")))
+      part.scrollIntoView({block: "start"})
+    })
+  }
+
+  // rows stay where they are while they change, so that a button keeps its focus
+  const rows = new Map()
+  const button = (what, label, job) => {
+    const found = make("button", {type: "button", class: "button quiet", "aria-label": `${label}: ${job.title}, ${job.words}`}, label)
+    found.addEventListener("click", () => (what === "show" ? show(job.shown) : tell({what, key: job.key})))
+    return found
+  }
+  const ACTIONS = {
+    running: [["cancel", "Cancel"]],
+    done: [["show", "Show"], ["again", "Measure again"]],
+    failed: [["again", "Try again"], ["remove", "Remove"]],
+    cancelled: [["again", "Try again"], ["remove", "Remove"]],
+  }
+  function row(job) {
+    let found = rows.get(job.key)
+    if (!found) {
+      const parts = {
+        what: make("b", {}, job.title), words: make("span", {class: "small"}, job.words), state: make("span", {class: "state"}),
+        bar: make("progress", {max: "1", "aria-label": `Progress of ${job.title}`}), far: make("span", {class: "small number"}),
+        doing: make("span", {class: "row"}), problem: make("p", {class: "bad small"}),
+      }
+      found = {...parts, node: make("li", {class: "card"}, ...Object.values(parts)), at: ""}
+      rows.set(job.key, found)
+    }
+    found.bar.hidden = job.state !== "running"
+    if (job.known) found.bar.value = job.share
+    else found.bar.removeAttribute("value")
+    found.far.textContent = job.progress
+    found.problem.textContent = job.problem
+    found.problem.hidden = !job.problem
+    if (found.at !== job.state) {
+      found.at = job.state
+      found.state.textContent = job.state
+      found.state.className = `state is-${job.state}`
+      const held = found.node.contains(document.activeElement)
+      found.doing.replaceChildren(...(ACTIONS[job.state] ?? []).map(([what, label]) => button(what, label, job)))
+      if (held) found.doing.querySelector("button")?.focus()
+    }
+    return found.node
+  }
+  function jobs(found) {
+    const nodes = found.map(row)
+    const same = nodes.length === list.children.length && nodes.every((node, at) => node === list.children[at])
+    if (!same) list.replaceChildren(...nodes)
+    for (const job of found) {
+      if (followed.has(job.key) && job.state !== states.get(job.key)) {
+        if (job.state === "done") { news.textContent = `${job.title} is done and is shown.`; followed.delete(job.key); show(job.shown) }
+        if (job.state === "failed") { news.textContent = `${job.title} failed: ${job.problem}`; followed.delete(job.key) }
+      }
+      if (job.state === "running") followed.add(job.key)
+      states.set(job.key, job.state)
+    }
+    const keys = new Set(found.map((job) => job.key))
+    for (const key of [...rows.keys()]) if (!keys.has(key)) rows.delete(key)
+  }
+
+  form.addEventListener("input", (event) => {
+    clearTimeout(timer)
+    if (event.target.tagName === "SELECT") {
+      if (event.target.id === "m-checkpoint") checkpoint = event.target.value
+      if (event.target.id === "m-kind") {
+        kind = event.target.value
+        build()
+        fields.get("kind").input.focus()
+      }
+      tell(wish("check"))
+    } else timer = setTimeout(() => tell(wish("check")), PAUSE)
+  })
+  form.addEventListener("submit", (event) => {
+    event.preventDefault()
+    clearTimeout(timer)
+    tell(wish("measure"))
+  })
+  build()
+  tell(wish("check"))
+}
+
+if (data.measure && document.getElementById("measure")) measuring(document.getElementById("measure"), data.measure)
+else if (part) load(data.at, data.options)

@@ -1,1 +1,0 @@
-"""Measurements: the form that starts them, and how their records are shown."""
