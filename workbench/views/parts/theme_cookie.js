@@ -3,11 +3,14 @@
 export function render({model}) {
   const chosen = document.cookie.split("; ").some((part) => part.startsWith(`${model.cookie}=`))
   let system = false // the change under way is the system's wish
+  const paint = () => { document.documentElement.dataset.theme = model.dark ? "dark" : "light" }
   const keep = () => {
+    paint()
     if (system) { system = false; return }
     document.cookie = `${model.cookie}=${model.dark ? "dark" : "light"}; path=/; max-age=31536000; SameSite=Lax`
   }
   model.on("dark", keep)
+  paint()
   if (!chosen && matchMedia("(prefers-color-scheme: dark)").matches !== model.dark) {
     system = true
     model.send_msg({dark: !model.dark})

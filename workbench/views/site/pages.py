@@ -6,15 +6,17 @@ from base64 import b64encode
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import panel as pn
 from panel_material_ui.template.base import Page
 
 import workbench.figures  # noqa: F401  (whole, before threads import parts of it at once)
+from workbench.figures.theme import INKS, Theme
 from workbench.views.parts.components import CSS, ThemeCookie
 from workbench.views.parts.notices import described, show_error
 from workbench.views.parts.outbox import Outbox
+from workbench.views.site import tokens
 from workbench.views.site.entry import NAME, PageEntry, pages
 from workbench.views.site.glossary import words_html
 from workbench.views.site.sessions import begin
@@ -24,23 +26,23 @@ THREADS = 4
 """Threads of the pool for callbacks, so that one session does not hold up another."""
 _ICON = Path(__file__).with_name("icon.svg").read_bytes()
 ICON = "data:image/svg+xml;base64," + b64encode(_ICON).decode()
-THEME = {
-    "light": {
+GROUND: Final[dict[Theme, str]] = {"light": "#f8f8f8", "dark": "#1e232a"}
+"""What stands behind the cards, as in ``shell.css``."""
+THEMES: Final[tuple[Theme, ...]] = ("light", "dark")
+THEME: Final = {
+    theme: {
         "palette": {
-            "primary": {"main": "#1f4e79"},
-            "background": {"default": "#f5f7fa", "paper": "#ffffff"},
+            "primary": {"main": INKS[theme].accent},
+            "background": {"default": GROUND[theme], "paper": INKS[theme].paper},
+            "text": {"primary": INKS[theme].text},
         }
-    },
-    "dark": {
-        "palette": {
-            "primary": {"main": "#8ab8e6"},
-            "background": {"default": "#12161c", "paper": "#181d24"},
-        }
-    },
+    }
+    for theme in THEMES
 }
 HEADER = """
-.mui-light > .header { background-color: #1f4e79 !important; color: #fff; }
-.mui-dark > .header { background-color: #1c2a3a !important; color: #fff; background-image: none; }
+.header.header { background: var(--paper) !important; color: var(--ink) !important; }
+.header.header { box-shadow: none; border-bottom: 1px solid color-mix(in srgb, var(--ink) 14%, transparent); }
+.header .title { font-weight: 600; font-size: 16px; }
 /* The links may take several lines; without this they take one, and push the rest out of sight. */
 .header .MuiToolbar-root > .MuiBox-root + .MuiBox-root { min-width: 0; }
 /* However many they take, the page begins below: in the flow, not under a fixed bar. */
@@ -68,7 +70,7 @@ def build(link: str) -> Page:
         theme_config=THEME,
         dark_theme=dark,
         busy_indicator=None,
-        raw_css=[CSS],
+        raw_css=[tokens.css(), CSS],
         stylesheets=[HEADER],
     )
     page.param.watch(lambda event: outbox.set([(cookie, {"dark": event.new})]), "dark_theme")
