@@ -135,18 +135,28 @@ def pages(record: dict[str, Any] | None) -> str:
     """Return the table of steps on screen, and what instruments take."""
     if record is None:
         return ""
+    sides = record["pages"]
     lines = [
-        "## How long the screen takes",
+        "## How long the pages take",
         "",
-        f"From a key to the first frame after the place has changed, in Chromium, `"
-        f"{record['checkpoint']}` at N = 4; the runs train `depo-n8-any`, one thread each.",
+        "Milliseconds from the navigation (words: first contentful paint; usable: what the page is "
+        "for is there) or from a key or click to the next frame; in Explore "
+        f"`{record['checkpoint']}` at N = 4; median [quartiles].",
         "",
-        "| what | median, ms | [quartiles] | at most |",
-        "|---|---|---|---|",
+        "| what | " + " | ".join(sides) + " |",
+        "|---|" + "---|" * len(sides),
     ]
-    for what, values in record["milliseconds"].items():
-        low, median, high = quantiles(sorted(values), n=4)
-        lines.append(f"| {what} | {median:.0f} | [{low:.0f}, {high:.0f}] | {max(values):.0f} |")
+    for what in sides["after"]:
+        cells = []
+        for rows in sides.values():
+            low, median, high = quantiles(sorted(rows[what]), n=4) if what in rows else (0, 0, 0)
+            cells.append(f"{median:,.0f} [{low:,.0f}, {high:,.0f}]" if what in rows else "")
+        lines.append(f"| {what} | {' | '.join(cells)} |")
+    for side, sizes in record.get("memory_mb", {}).items():
+        lines += ["", f"Memory of the server, {side}: {sizes[0]:.0f} MB, after the visits "
+                      f"{sizes[-1]:.0f} MB."]  # fmt: skip
+    if "recording" not in record:
+        return "\n".join(lines)
     recorded, probed = record["recording"], record["probe_map"]
     lines += [
         "",

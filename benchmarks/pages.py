@@ -1,25 +1,29 @@
-"""How long the screen takes: from a key to what it changes, in a real browser, idle and training.
+"""How long the dashboards take in a real browser: cold and warm visits, steps, N, own input.
 
-    python3 run.py bench pages [--repeats 15] [--json FILE]
+    python3 run.py bench pages [--repeats 7] [--old CHECKOUT] [--sessions 200] [--json FILE]
 
-A separate server in an empty folder, and the system's Chromium ($WORKBENCH_CHROMIUM names
-another). The stepper and the memory page go a step on, alone and then while two runs train. Also
-timed: recording 64 examples with all states, and a probe map of 2 layers x 5 passes x 4 targets x 5
-splits. A step whose page then says something else than it should is an error, not a time.
+A separate server in an empty folder, and the system's Chromium ($WORKBENCH_CHROMIUM names another).
+Each visit is timed from the navigation: to the first words (the browser's first contentful paint),
+and until the page can be used. A cold visit has an empty cache. In Explore a step, a scrub, another
+N and own input are timed in the page, from the action to the first frame after what it changes;
+the steps also while two runs train. `--old` times another checkout of this repository in the same
+way, in turn with this one. `--sessions` opens and closes so many visits and reports the server's
+memory. Also timed: recording 64 examples with all states, and a probe map of 2 layers x 5 passes x
+4 targets x 5 splits.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
+import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import numpy as np  # noqa: E402
 import xarray as xr  # noqa: E402
 from _measure import LATEST, machine, write  # noqa: E402
+from _serving import memory, serving, status, training  # noqa: E402
 
 import workbench  # noqa: E402
 from workbench import dims  # noqa: E402
@@ -39,101 +44,160 @@ from workbench.paths import data_folder  # noqa: E402
 from workbench.tasks import EVALUATION, batch_generator  # noqa: E402
 from workbench.trace import save_trace  # noqa: E402
 
-CHECKPOINT = "depo-n8-w2-any"
-COMMAND = (sys.executable, "-P", "-m", "workbench.cli")
-PLACE = ".stop b"
-"""Where a page says at which stop it is."""
-KEY = """([key, place]) => new Promise((done, fail) => {
-  const find = (root) => {
+CHECKPOINT = "depo-n8-any"
+ENTRIES = {
+    "Home": (("",), "h1"),
+    "Explore": (("explore",), ".theatre h1"),
+    "Experiment": (("experiment", "lab"), "button:has-text('Start')"),
+    "Findings": (("findings", "results"), "h1"),
+}
+"""Each entry of the navigation: where it may be, and what is there once it can be used."""
+PLACE = f"explore?model={CHECKPOINT}&example=5&N=4&window=0&pass=0"
+TIMED = """([act, watch]) => new Promise((done, fail) => {
+  const find = (selector, root = document) => {
+    const found = root.querySelector(selector)
+    if (found) return found
     for (const e of root.querySelectorAll("*")) {
-      if (e.matches(place)) return e
-      const inside = e.shadowRoot && find(e.shadowRoot)
+      const inside = e.shadowRoot && find(selector, e.shadowRoot)
       if (inside) return inside
     }
   }
-  const shown = find(document), was = shown.textContent, began = performance.now()
-  const watch = new MutationObserver(() => {
-    if (shown.textContent === was) return
-    watch.disconnect()
-    const told = () => done([performance.now() - began, shown.textContent])
-    requestAnimationFrame(() => setTimeout(told))
-  })
-  watch.observe(shown, {childList: true, characterData: true, subtree: true})
-  setTimeout(() => fail("nothing changed within 20 s"), 20000)
-  document.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, composed: true}))
+  const read = () => { const e = find(watch[0]); return watch[1] ? e.getAttribute(watch[1]) : e.textContent }
+  const was = read(), target = act.click && find(act.click), began = performance.now()
+  if (target) target.click()
+  else document.body.dispatchEvent(new KeyboardEvent("keydown", {key: act.key, bubbles: true, composed: true}))
+  const look = () => {
+    if (performance.now() - began > 20000) return fail("nothing changed within 20 s")
+    if (read() === was) return requestAnimationFrame(look)
+    setTimeout(() => done(performance.now() - began))
+  }
+  requestAnimationFrame(look)
+})"""  # noqa: E501
+"""Milliseconds from an action to the first frame after a text or attribute has changed."""
+SCRUB = """() => new Promise((done) => {
+  const frames = []
+  let count = 0
+  const step = (now) => {
+    frames.push(now)
+    if (++count > 120) return done(frames.slice(1).map((one, i) => one - frames[i]))
+    const key = Math.floor(count / 6) % 2 ? "ArrowLeft" : "ArrowRight"
+    document.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, composed: true}))
+    requestAnimationFrame(step)
+  }
+  requestAnimationFrame(step)
 })"""
-"""Milliseconds from a key to the first frame after the place has changed, and what it says then."""
+"""Milliseconds between frames while every frame goes a step on."""
+
+Rows = dict[str, list[float]]
 
 
-@contextmanager
-def serving(folder: Path, port: int = 5219) -> Iterator[str]:
-    """Serve the dashboards from a folder."""
-    url = f"http://127.0.0.1:{port}"
-    with (folder / "server.txt").open("wb") as log:
-        server = subprocess.Popen(
-            [*COMMAND, "serve", "--no-open", "--port", str(port)],
-            cwd=folder,
-            stdout=log,
-            stderr=log,
+def visit(browser: Any, url: str, usable: str) -> dict[str, dict[str, float]]:
+    """Return milliseconds and kilobytes of a cold visit, and of a warm one after it."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    found = {}
+    for cache in ("cold", "warm"):
+        page = context.new_page()
+        client = context.new_cdp_session(page)
+        client.send("Network.enable")
+        sizes: list[float] = []
+        client.on("Network.loadingFinished", lambda e, s=sizes: s.append(e["encodedDataLength"]))
+        client.on(
+            "Network.webSocketFrameReceived",
+            lambda e, s=sizes: s.append(len(e["response"]["payloadData"])),
         )
-        try:
-            for _ in range(600):
-                try:
-                    urllib.request.urlopen(url, timeout=5).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
-            yield url
-        finally:
-            server.terminate()
-            server.wait()
+        page.goto(url, timeout=180_000, wait_until="commit")
+        page.locator(usable).first.wait_for(timeout=180_000)
+        shown = page.evaluate("performance.now()")
+        page.wait_for_timeout(2500)  # what follows the first picture
+        words = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        found[cache] = {"words": words, "usable": shown, "kilobytes": sum(sizes) / 1e3}
+        page.close()
+    context.close()
+    return found
 
 
-@contextmanager
-def training(folder: Path, count: int) -> Iterator[None]:
-    """Train that many models meanwhile, as the lab's queue runs them: a process and a core each."""
-    config = str(data_folder() / "configs" / "depo-n8-any.toml")
-    runs = []
-    for seed in range(count):
-        given = ["--set", f"training.seed={seed}", "--out", str(folder / f"run{seed}")]
-        with (folder / f"run{seed}.txt").open("wb") as log:
-            runs.append(
-                subprocess.Popen([*COMMAND, "train", config, *given], stdout=log, stderr=log)
-            )
-    try:
-        deadline = time.monotonic() + 120
-        while any(not (folder / f"run{seed}" / "events.jsonl").exists() for seed in range(count)):
-            if time.monotonic() > deadline or any(run.poll() is not None for run in runs):
-                raise SystemExit("the runs did not start: " + (folder / "run0.txt").read_text())
-            time.sleep(0.2)
-        time.sleep(5)  # past their first steps
-        yield
-        if any(run.poll() is not None for run in runs):
-            raise SystemExit("a run ended while the pages were timed")
-    finally:
-        for run in runs:
-            run.kill()
-            run.wait()
-
-
-def steps(browser: Any, url: str, repeats: int) -> list[float]:
-    """Return milliseconds of each step through a sleep, there and back."""
+def theatre(browser: Any, url: str, repeats: int) -> Rows:
+    """Return milliseconds of what a reader does in Explore."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(f"{url}?checkpoint={CHECKPOINT}&N=4&window=0&pass=0", timeout=120_000)
-    page.wait_for_selector('[aria-label="Timeline of the sleep"][data-drawn]', timeout=120_000)
-    page.wait_for_timeout(10_000)  # what follows the first picture is not the step's
-    times = []
-    for repeat in range(repeats + 2):
-        number = repeat % 8
-        pressed = "ArrowRight" if number < 4 else "ArrowLeft"
-        stop = number + 1 if number < 4 else 7 - number
-        milliseconds, said = page.evaluate(KEY, [pressed, PLACE])
-        if stop and f"pass {stop} of 4" not in said:
-            raise SystemExit(f"after {pressed} the page says {said!r}, not pass {stop}")
-        times.append(milliseconds)
-        page.wait_for_timeout(1500)
+    page.goto(f"{url}/{PLACE}", timeout=180_000)
+    page.locator(".theatre h1").wait_for(timeout=180_000)
+    page.wait_for_timeout(5000)  # the other N are fetched meanwhile
+    boundary = [".theatre", "data-boundary"]
+    rows: Rows = {"a step": [], "another N": [], "own input": []}
+
+    def timed(act: dict[str, str], watch: list[str]) -> float:
+        found = page.evaluate(TIMED, [act, watch])
+        page.wait_for_timeout(400)
+        return float(found)
+
+    for repeat in range(repeats):
+        key = "ArrowRight" if repeat % 8 < 4 else "ArrowLeft"
+        rows["a step"].append(timed({"key": key}, boundary))
+    rows["a frame of a scrub"] = page.evaluate(SCRUB)
+    page.wait_for_timeout(500)
+    for repeat in range(repeats):
+        name = {"key": str(1 + (repeat + 2) % 4)}
+        rows["another N"].append(timed(name, [".passes [aria-pressed=true]", ""]))
+    page.get_by_text("Your own text").click()
+    for repeat in range(repeats):
+        ring = [(n + repeat) % 8 for n in range(8)]
+        text = " ".join(f"{a}>{b}" for a, b in zip(ring, [*ring[2:], *ring[:2]], strict=True))
+        if repeat % 2:
+            text = " ".join(f"{a}>{b}" for a, b in zip(ring, [*ring[1:], ring[0]], strict=True))
+        page.get_by_label("Text that the model reads").fill(text)
+        page.get_by_label("Questions").fill("")
+        rows["own input"].append(timed({"click": ".own .primary"}, [".windows", ""]))
+        page.get_by_text("Your own text").click()
     page.close()
-    return times[2:]
+    return rows
+
+
+def sessions(url: str, pid: int, count: int, old: bool) -> list[float]:
+    """Return the server's memory in MB before, then after every tenth of so many visits."""
+    import asyncio
+
+    ask = {"what": "scene", "name": CHECKPOINT, "N": 4}
+
+    def fetch(path: str, data: bytes | None = None) -> None:
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
+        request = urllib.request.Request(f"{url}/{path}", data, headers)
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            body = answer.read()
+            if answer.headers.get("Content-Encoding") == "gzip":
+                gzip.decompress(body)
+
+    def panel(path: str) -> None:
+        from bokeh.client import pull_session
+        from tornado.ioloop import IOLoop
+
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        pull_session(url=f"{url}/{path}", io_loop=IOLoop.current()).close()
+        loop.close()
+
+    places = {name: next(p for p in where if status(f"{url}/{p}") == 200)
+              for name, (where, _) in ENTRIES.items()}  # fmt: skip
+
+    def one(number: int) -> None:
+        for name, place in places.items():
+            if old or name == "Experiment":
+                panel(place)
+            else:
+                fetch(place)
+        if not old:
+            body = json.dumps({**ask, "example": number % 16, "seed": number // 16}).encode()
+            fetch("explore/ask", body)
+
+    for number in range(20):
+        one(number)  # caches fill
+    time.sleep(35)
+    found = [memory(pid)["rss_mb"]]
+    for number in range(count):
+        one(number)
+        if (number + 1) % max(1, count // 10) == 0:
+            found.append(memory(pid)["rss_mb"])
+    time.sleep(35)  # the server ends sessions without a websocket after 30 s
+    return [*found, memory(pid)["rss_mb"]]
 
 
 def recording(repeats: int) -> dict[str, Any]:
@@ -167,10 +231,28 @@ def probing() -> dict[str, Any]:
     return {"seconds": [seconds], "examples": len(batch), "splits": 5, **sizes}
 
 
+def browsed(browser: Any, servers: dict[str, tuple[str, int]], repeats: int) -> dict[str, Rows]:
+    """Return the milliseconds and kilobytes of every page, of each server in turn."""
+    found: dict[str, Rows] = {side: {} for side in servers}
+    for _ in range(repeats):
+        for side, (url, _) in servers.items():
+            for name, (where, usable) in ENTRIES.items():
+                place = next(p for p in where if status(f"{url}/{p}") == 200)
+                for cache, values in visit(browser, f"{url}/{place}", usable).items():
+                    for what, value in values.items():
+                        found[side].setdefault(f"{name}, {cache}: {what}", []).append(value)
+    for side, (url, _) in servers.items():
+        found[side] |= {f"Explore: {what}": v for what, v in theatre(browser, url, repeats).items()}
+    return found
+
+
 def main() -> None:
     """Time, print a table and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--old", type=Path, help="another checkout, timed as well")
+    parser.add_argument("--sessions", type=int, default=0, help="visits for the server's memory")
+    parser.add_argument("--pages-only", action="store_true", help="no training, traces and probes")
     parser.add_argument("--json", type=Path, default=LATEST / "pages-cpu.json")
     options = parser.parse_args()
     try:
@@ -182,28 +264,40 @@ def main() -> None:
         raise SystemExit("no Chromium on PATH; install it or set WORKBENCH_CHROMIUM")
     facts = machine("torch", "panel", "bokeh")
     print(", ".join(f"{name} {value}" for name, value in facts.items()))
-    rows: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        folder = Path(name)
+    record: dict[str, Any] = {"machine": facts, "checkpoint": CHECKPOINT}
+    checkouts = {"after": None} | ({"before": options.old} if options.old else {})
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
         )
-        with serving(folder) as url:
-            for load in (0, 2):
-                with training(folder, load):
-                    for path in ("stepper", "memory"):
-                        what = f"{path}, a step" + (f", {load} runs training" if load else "")
-                        rows[what] = steps(browser, f"{url}/{path}", options.repeats)
+        servers = {
+            side: stack.enter_context(serving(folder / side, 5219 + number, checkout))
+            for number, (side, checkout) in enumerate(checkouts.items())
+        }
+        record["pages"] = browsed(browser, servers, options.repeats)
+        if not options.pages_only:
+            url = servers["after"][0]
+            with training(folder, 2, data_folder() / "configs" / "depo-n8-any.toml"):
+                loaded = theatre(browser, url, options.repeats)
+            record["pages"]["after"] |= {f"Explore, 2 runs training: {w}": v
+                                         for w, v in loaded.items()}  # fmt: skip
         browser.close()
-    recorded, probed = recording(5), probing()
-    for what, values in rows.items():
-        low, median, high = np.percentile(values, [25, 50, 75])
-        print(f"{what:<36} {median:6.0f} ms [{low:.0f}, {high:.0f}], at most {max(values):.0f}")
-    print(f"recording 64 examples, states: {np.median(recorded['seconds']):.2f} s, "
-          f"{recorded['bytes'] / 1e6:.1f} MB")  # fmt: skip
-    print(f"probe map: {probed['seconds'][0]:.0f} s")
-    write(options.json, {"machine": facts, "checkpoint": CHECKPOINT, "milliseconds": rows,
-                         "recording": recorded, "probe_map": probed})  # fmt: skip
+        if options.sessions:
+            record["memory_mb"] = {
+                side: sessions(url, pid, options.sessions, side == "before")
+                for side, (url, pid) in servers.items()
+            }
+    for side, rows in record["pages"].items():
+        for what, values in rows.items():
+            low, median, high = np.percentile(values, [25, 50, 75])
+            print(f"{side:<7} {what:<44} {median:8.1f} [{low:.1f}, {high:.1f}]")
+    for side, values in record.get("memory_mb", {}).items():
+        print(f"{side:<7} memory, MB: " + ", ".join(f"{value:.0f}" for value in values))
+    if not options.pages_only:
+        record |= {"recording": recording(5), "probe_map": probing()}
+    write(options.json, record)
 
 
 if __name__ == "__main__":

@@ -41,8 +41,10 @@ THEME: Final = {
 }
 HEADER = """
 .header.header { background: var(--paper) !important; color: var(--ink) !important; }
-.header.header { box-shadow: none; border-bottom: 1px solid color-mix(in srgb, var(--ink) 14%, transparent); }
-.header .title { font-weight: 600; font-size: 16px; }
+.header.header { box-shadow: none; }
+.header.header { border-bottom: 1px solid color-mix(in srgb, var(--ink) 14%, transparent); }
+.header .title, .header .title * { color: var(--ink) !important; font-size: 16px; }
+.header .title { font-weight: 600; }
 /* The links may take several lines; without this they take one, and push the rest out of sight. */
 .header .MuiToolbar-root > .MuiBox-root + .MuiBox-root { min-width: 0; }
 /* However many they take, the page begins below: in the flow, not under a fixed bar. */
