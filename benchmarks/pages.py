@@ -145,7 +145,7 @@ def theatre(browser: Any, url: str, repeats: int) -> Rows:
         if repeat % 2:
             text = " ".join(f"{a}>{b}" for a, b in zip(ring, [*ring[1:], ring[0]], strict=True))
         page.get_by_label("Text that the model reads").fill(text)
-        page.get_by_label("Questions").fill("")
+        page.get_by_role("textbox", name="Questions").fill("")
         rows["own input"].append(timed({"click": ".own .primary"}, [".windows", ""]))
         page.get_by_text("Your own text").click()
     page.close()
