@@ -2,7 +2,7 @@
 
 import { attribute, flag, h, say, term } from "./dom";
 import { isTyped, type Scene } from "./data/scene";
-import { sceneNote } from "./words";
+import { trainedNote } from "./words";
 
 export interface BarActions {
   passes(n: number): void;
@@ -44,6 +44,7 @@ export class Bar {
   private readonly model = h("select", { "aria-label": "Model" });
   private readonly title = h("b", { class: "title" });
   private readonly example = h("span", { class: "row example" });
+  private readonly chosen = term("chosen");
   private readonly number = h("span", {});
   private readonly stops = h("div", { class: "passes", role: "group", "aria-label": "N, the number of passes over each window" });
   private readonly note = h("p", { class: "note" });
@@ -60,7 +61,7 @@ export class Bar {
 
   constructor(private readonly actions: BarActions) {
     const step = (by: number, words: string, icon: string) => h("button", { type: "button", "aria-label": words, onclick: () => actions.example(by) }, icon);
-    this.example.append(step(-1, "Previous example", "‹"), this.number, step(1, "Next example", "›"));
+    this.example.append(step(-1, "Previous example", "‹"), this.number, this.chosen, step(1, "Next example", "›"));
     this.model.addEventListener("change", () => actions.model(this.model.value));
     this.other.addEventListener("change", () => actions.compare(Number(this.other.value)));
     this.form = this.ownInput();
@@ -110,7 +111,8 @@ export class Bar {
     if (choose) options(this.model, [...here, ...catalogue.map((one): [string, string] => [one.name, one.title])], scene.model.name);
     const typed = isTyped(scene);
     say(this.number, typed ? "Your text" : `Example ${scene.source.example + 1}${scene.source.examples ? ` of ${scene.source.examples}` : ""}`);
-    for (const button of this.example.querySelectorAll("button")) button.hidden = live ? typed : setup.sleeps < 2;
+    this.chosen.hidden = !scene.source.chosen;
+    for (const button of this.example.querySelectorAll<HTMLButtonElement>("button:not(.term)")) button.hidden = live ? typed : setup.sleeps < 2;
     this.form.hidden = !live;
     this.theme.hidden = setup.themed;
     const filled = `${scene.digest} ${scene.task.input}`;
@@ -137,7 +139,7 @@ export class Bar {
       flag(button, "trained", n >= low && n <= high);
       flag(button, "later", !ready.includes(n));
     });
-    say(this.note, sceneNote(scene));
+    say(this.note, trainedNote(scene));
   }
 
   /** Say what is wrong at the form, or nothing; close it when all went well. */

@@ -20,6 +20,7 @@ export const TERMS: { [term: string]: string } = {
   chance: "How often a guess that has not read the text is right.",
   padding: "A dot fills up a window that the text does not fill. The model does not read it.",
   N: "N, the number of passes: how often the model reads each window before it forgets it. Solid circles: as in training. Dashed: worked out when you choose it.",
+  chosen: "The first example whose passes gain right answers and lose none. In others a pass may lose some: see the instrument “All examples”.",
   baseline: "How much each pass would move S if it wrote again exactly what the first pass wrote, with the same strengths and decays.",
 };
 
@@ -196,11 +197,6 @@ export function cellWords(key: number, value: number, amount: number, writers: s
 export function signed(value: number): string {
   const text = value.toPrecision(2);
   return Number(text) === 0 ? "0" : String(Number(text)).replace("-", "−");
-}
-
-/** What the reader should know of the model and the example. */
-export function sceneNote(scene: Scene): string {
-  return scene.source.chosen ? `${trainedNote(scene)} Chosen: the first example whose passes only gain right answers.` : trainedNote(scene);
 }
 
 export function trainedNote(scene: Scene): string {

@@ -3,7 +3,7 @@ import test from "node:test";
 import { rightFrom, rows, score, turned } from "../src/data/answers";
 import { phase } from "../src/headline";
 import { python } from "../src/data/python";
-import { announcement, answerLabel, eyebrow, headline, listed, news, percent, sceneNote, signed, story, tokenName, trainedNote, turnsRight } from "../src/words";
+import { announcement, answerLabel, eyebrow, headline, listed, news, percent, signed, story, tokenName, trainedNote, turnsRight } from "../src/words";
 import { header, scene } from "./made";
 
 test("the sentence says the conclusion first", () => {
@@ -53,7 +53,6 @@ test("numbers in words", () => {
 
 test("a note says when N is outside the trained range", () => {
   assert.equal(trainedNote(scene()), "Trained with N from 1 to 2.");
-  assert.match(sceneNote(scene({ source: { ...header().source, chosen: true } })), /^Trained .* Chosen: the first example/);
   assert.match(trainedNote(scene({ sleep: { ...header().sleep, passes: 6 } })), /N = 6 is beyond that\.$/);
 });
 

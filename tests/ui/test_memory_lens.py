@@ -83,6 +83,13 @@ def test_a_figure_follows_the_scrubber_without_asking_again(page, host):
     assert asked[-1]["head"] == 1
 
 
+def test_an_old_address_leads_to_the_lens_of_a_real_server(page, server):
+    query = "checkpoint=depo-n8-any&N=2&example=5&window=0&pass=1&head=2&instrument=shares"
+    page.goto(f"{server}/memory?{query}")
+    expect(figure(page, SHARES, 1)).to_contain_text("head 2")
+    page.wait_for_url(re.compile(r"/explore\?model=depo-n8-any&.*lens=memory&instrument=shares"))
+
+
 def test_what_the_scene_has_is_drawn_without_asking(page, host):
     asked = host()
     panels = page.locator(".curves svg")

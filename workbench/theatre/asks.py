@@ -24,7 +24,7 @@ from workbench.theatre import instruments
 from workbench.theatre.container import encode
 from workbench.theatre.lenses import cause, credit
 from workbench.theatre.lenses.examples import read_examples
-from workbench.theatre.problem import EXAMPLES, MOST_PASSES, trained_range
+from workbench.theatre.problem import EXAMPLES, MOST_PASSES, first_passes, trained_range
 from workbench.theatre.recording import Layout, Recording, gains, of_trace, read_example
 from workbench.theatre.scene import digest_of, head_of, is_large, scene_of
 from workbench.theatre.study import Study, results, study_of
@@ -128,8 +128,9 @@ class Asks:
         return data
 
     def _gaining(self, checkpoint: Checkpoint, wish: Wish) -> int:
+        usual = wish._replace(passes=first_passes(checkpoint.sleep))  # the same whatever N is asked
         for example in range(TRIES):
-            trace = self.recording(checkpoint, wish._replace(example=example)).trace
+            trace = self.recording(checkpoint, usual._replace(example=example)).trace
             if gains(trace):
                 return example
             if is_large(trace, Layout.of(trace)):

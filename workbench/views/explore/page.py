@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from workbench.progress import Report
 from workbench.theatre.files import MODULE, WEB
 from workbench.views.site.answering import WORKERS, Answering, frame
-from workbench.views.site.assets import asset
+from workbench.views.site.assets import asset, plotly
 from workbench.views.site.entry import Document, Visit
 from workbench.views.site.plain import PlainHandler
 from workbench.views.site.services import services
@@ -44,6 +44,7 @@ def document(visit: Visit) -> Document | None:
         "ask": visit.address("explore/ask"),
         "first": visit.address(first),
         "catalogue": catalogue_of(shared.folders(), shared.traces),
+        "settings": {"plotly": visit.address(plotly())},
     }
     return Document("Explore", BODY, (asset(MODULE), asset(WEB)), data=data, fetches=(first,))
 

@@ -88,7 +88,8 @@ def _register(name: str, content: bytes) -> str:
 
 
 def prepare() -> None:
-    """Compress what is known so far, so that no visitor waits for it."""
+    """Compress what is known so far, and Plotly's script, so that no visitor waits for it."""
+    plotly()
     for one in list(_assets.values()):
         if one.ending not in PACKED:
             _ = one.compressed

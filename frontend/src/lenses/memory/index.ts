@@ -9,7 +9,7 @@ import { isTyped } from "../../data/scene";
 import type { Lens } from "../index";
 import { Curves } from "./curves";
 import { elsewhere, isDrawn, NAMES, titleOf, type AskedName, type Name } from "./names";
-import { library, PlotView, type Plot } from "./plotly";
+import { drawable, library, PlotView, type Plot } from "./plotly";
 import { together, type Result } from "./results";
 import { Written } from "./written";
 
@@ -96,7 +96,7 @@ export class MemoryLens implements Lens {
 
   private updateAsked(name: AskedName): void {
     const { actions, frame } = this, { boundary } = frame;
-    if (!actions.ask || !actions.plotly) {
+    if (!actions.ask || !drawable(actions.plotly)) {
       this.put(`elsewhere ${name}`);
       say(this.says, elsewhere(name, Boolean(actions.ask)));
       return say(this.waiting, "");
@@ -119,7 +119,7 @@ export class MemoryLens implements Lens {
 
   private async draw(key: string, result: Result): Promise<void> {
     try {
-      const plotly = await library(this.actions.plotly!);
+      const plotly = await library(this.actions.plotly ?? "");
       const { name } = this;
       if (isDrawn(name) || this.key(name) !== key) return; // something else was chosen meanwhile
       if (this.shown !== key && this.views.length === result.plots.length && this.shown.split(" ")[0] === name) this.shown = key;

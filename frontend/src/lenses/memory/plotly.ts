@@ -32,9 +32,15 @@ const CONFIG = { displayModeBar: false, responsive: false };
 
 const loading = new Map<string, Promise<Plotly>>();
 
+const page = globalThis as unknown as { Plotly?: Plotly };
+
+/** Whether figures can be drawn here: the host has the library, or the page has loaded it. */
+export function drawable(address = ""): boolean {
+  return Boolean(address || page.Plotly);
+}
+
 /** The library, from the address that the host gives; a page may have loaded it before. */
 export function library(address: string): Promise<Plotly> {
-  const page = globalThis as unknown as { Plotly?: Plotly };
   let found = loading.get(address);
   if (!found) {
     found = page.Plotly ? Promise.resolve(page.Plotly) : new Promise<Plotly>((done, failed) => {
