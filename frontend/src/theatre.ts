@@ -16,7 +16,7 @@ import { Stage } from "./stage";
 import { StoryPlayer } from "./story";
 import { askOf, sleepOf } from "./story/data";
 import { flow, still } from "./story/flow";
-import { WAITING } from "./words";
+import { nameOf, WAITING } from "./words";
 import storyStyle from "./story/story.css";
 import style from "./style.css";
 
@@ -487,16 +487,6 @@ export class Theatre {
 
 function sameFocus(a: Focus | undefined, b: Focus): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
-}
-
-/** What tells one scene from another, in a few words. */
-function nameOf(one: Scene, from: Scene): string {
-  const { changed, example } = one.source;
-  const parts = one.model.name === from.model.name ? [] : [one.model.title];
-  if (changed) parts.push(changed);
-  else if (from.source.changed) parts.push("unchanged");
-  if (example >= 0 && example !== from.source.example) parts.push(`example ${example + 1}`);
-  return [...parts, `N = ${one.sleep.passes}`].join(", ");
 }
 
 async function copy(text: string): Promise<boolean> {

@@ -207,6 +207,16 @@ export function trainedNote(scene: Scene): string {
   return `${scene.model.trained} N = ${n} is ${n > range[1] ? "beyond" : "below"} that.`;
 }
 
+/** What tells one scene from another, in a few words. */
+export function nameOf(one: Scene, from: Scene): string {
+  const { changed, example } = one.source;
+  const parts = one.model.name === from.model.name ? [] : [one.model.title];
+  if (changed) parts.push(changed);
+  else if (from.source.changed) parts.push("unchanged");
+  if (example >= 0 && example !== from.source.example) parts.push(`example ${example + 1}`);
+  return [...parts, `N = ${one.sleep.passes}`].join(", ");
+}
+
 export const WAITING = {
   scene: "The model is reading …",
   passes: (n: number) => `The model is reading with N = ${n} …`,

@@ -36,8 +36,9 @@ def test_a_notebook_cell_shows_a_checkpoint_and_answers(checkpoints):
     sent = []
     theatre.send = lambda content, buffers=None: sent.append((content, buffers))
     for identity, ask in enumerate(({"what": "scene", "name": "ring", "N": 1}, {"what": "x"})):
-        theatre._asked(theatre, {"kind": "ask", "id": identity, "ask": ask}, [])
-    theatre._asked(theatre, {"kind": "other"}, [])
+        theatre._heard(theatre, {"kind": "ask", "id": identity, "ask": ask}, [])
+    theatre._heard(theatre, {"kind": "other"}, [])
+    theatre._worker.shutdown()
     (first, buffers), (second, nothing) = sent
     assert first == {"kind": "answer", "id": 0}
     assert decode(buffers[0]).header["sleep"]["passes"] == 1
@@ -48,6 +49,28 @@ def test_a_notebook_cell_tells_the_story(checkpoints):
     theatre = workbench.theatre(checkpoints["ring"], story=True)
     assert len(theatre.story["scenes"]) == 6 and theatre.place == {"scene": 1}
     assert workbench.theatre(checkpoints["ring"]).story == {}
+
+
+def test_a_notebook_says_how_far_it_is_and_ends_what_is_given_up(checkpoints, monkeypatch):
+    monkeypatch.setattr("workbench.theatre.notebook.EVERY", 0.0)
+    theatre, sent = workbench.theatre(checkpoints["ring"], passes=2), []
+    given_up = {"kind": "cancel", "id": 1}
+
+    def send(content, buffers=None):
+        sent.append(content)
+        if content["kind"] == "progress" and content["id"] == 1:
+            theatre._heard(theatre, given_up, [])
+
+    theatre.send = send
+    ask = {"what": "credit", "name": "ring", "N": 2, "window": 0, "pass": 1, "steps": 8}
+    for identity, query in ((1, 0), (2, 1)):
+        asked = {"kind": "ask", "id": identity, "ask": ask | {"query": query}}
+        theatre._heard(theatre, asked, [])
+    theatre._worker.shutdown()
+    assert [m["kind"] for m in sent if m["id"] == 1] == ["progress"], "and no answer"
+    *progress, last = [m for m in sent if m["id"] == 2]
+    assert last["kind"] == "answer" and last["result"]["values"] and not theatre._open
+    assert progress[-1]["done"] == progress[-1]["total"] and progress[-1]["unit"] == "readings"
 
 
 def test_a_notebook_cell_shows_a_trace(checkpoints):

@@ -2,17 +2,21 @@
 
 import base64
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from patched_loop import patched_loop
 
+from workbench.config import Experiment, ModelConfig, SleepConfig
 from workbench.instruments.patching.context_swaps import swap_context
+from workbench.model import HybridModel
 from workbench.progress import Cancelled
+from workbench.tasks import task as make_task
 from workbench.theatre.asks import Asks
 from workbench.theatre.container import decode
 from workbench.theatre.problem import drawn_batch
-from workbench.training.checkpoints import load_checkpoint
+from workbench.training.checkpoints import Checkpoint, load_checkpoint
 
 BUNDLED = {
     "depo-n8-any": (0, 2),
@@ -23,9 +27,32 @@ BUNDLED = {
 """A boundary for each model."""
 
 
+STORY = {"max_operations": 3, "places": 2, "things": 3, "length": 90, "modulus": 5, "totals": 0.0}
+WORDS = {
+    "variables": ({"variables": 5, "names": 6, "given": 2, "max_depth": 3}, 9, "mask"),
+    "gsm_infinite": (STORY, 45, "mask"),
+    "text": ({"window": 16, "windows": 4, "recalled": 1}, 16, "predict_then_sleep"),
+}
+"""Tasks of words: settings, window and order."""
+
+
+def untrained(name):
+    """Return a small untrained model of a task of words."""
+    settings, window, order = WORDS[name]
+    task = make_task(name, **settings)
+    sizes = {"width": 16, "attention_heads": 2, "gdn_heads": 2, "key_dim": 4, "value_dim": 4}
+    model = ModelConfig(vocabulary=len(task.vocabulary), mlp_width=8, **sizes)
+    sleep = SleepConfig(window=window, passes=2, order=order)
+    network = HybridModel(model, seed=0).eval().requires_grad_(False)
+    about = {"name": name, "hashes": {"model.safetensors": name}}
+    experiment = Experiment(model=model, sleep=sleep, task=task.config)
+    return Checkpoint(name, Path(), network, experiment, about)
+
+
 @pytest.fixture(scope="module")
 def asks(checkpoints):
-    return Asks(lambda name: checkpoints[name] if name in checkpoints else load_checkpoint(name))
+    known = {**checkpoints, **{name: untrained(name) for name in WORDS}}
+    return Asks(lambda name: known[name] if name in known else load_checkpoint(name))
 
 
 def ask(asks, what, name, progress=None, **changes):
@@ -166,6 +193,41 @@ def test_what_does_not_fit_is_said_at_its_field_and_never_put_right(asks, change
     found = ask(asks, "cause", "ring", **{"window": 0, "pass": 1, "N": 2} | changes)
     assert found["field"] == field and words in found["problem"] and "rows" not in found
     assert found["choices"]["last"] == [1, 0], "the form can still be filled"
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_every_action_and_subject_is_there_for_tasks_of_words(asks, name):
+    place = {"window": 0 if name != "text" else 1, "pass": 2}
+    actions = ask(asks, "cause", name, **place)["choices"]["actions"]
+    assert ("patch" in actions) == (name != "text")
+    for action in actions:
+        found = ask(asks, "cause", name, action=action, part="layer", layer=1, **place)
+        assert found["sentence"] and found["rows"], found.get("problem")
+    for subject in ("passes and heads", "tokens", "heads of S"):
+        found = ask(asks, "credit", name, to=subject, steps=4, **place)
+        assert "sum to" in found["sure"] or "nothing" in found["sure"], found.get("problem")
+    if name == "text":
+        refused = ask(asks, "cause", name, action="patch", **place)
+        assert refused["field"] == "action"
+        assert "a patch in text, where no context decides the answers" in refused["problem"]
+
+
+def test_all_of_s_at_the_end_reproduces_the_donor_and_a_step_back_does_not(asks):
+    end = ask(asks, "cause", "ring", window=1, N=2, **{"pass": 0})
+    assert "reproduces the other reading exactly" in end["exact"] and "0 nat" in end["exact"]
+    names = [name for name, _ in end["columns"]]
+    patch, donor = names.index("patch"), names.index("donor")
+    assert all(row["logit"][patch] == row["logit"][donor] for row in end["rows"])
+    earlier = ask(asks, "cause", "ring", window=0, N=2, **{"pass": 1})
+    assert "After the last pass over the last window it does." in earlier["exact"]
+    assert ask(asks, "cause", "ring", window=0, N=2, part="head", **{"pass": 1})["exact"] == ""
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_usual_donor_answers_at_least_one_question_differently(asks, seed):
+    for example in range(16):
+        place = {"seed": seed, "example": example, "window": 2, "pass": 0}
+        assert any(row["effect"] is not None for row in ask(asks, "cause", "rule", **place)["rows"])
 
 
 def test_own_text_can_be_erased(asks):

@@ -1,7 +1,9 @@
 """A real Chromium against a real server; whatever goes wrong in the page fails the test."""
 
+import base64
 import contextlib
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import plotly
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 from waiting import LIMIT, LIMIT_MS
@@ -347,3 +350,41 @@ def jupyterlab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]
     process = run_until_it_answers(command, home, f"{url}/api", environment)
     yield JupyterLab(url, process, notebooks)
     stop(process)
+
+
+@pytest.fixture(scope="session")
+def current():
+    return {"pages": []}
+
+
+@pytest.fixture
+def host(page, current):
+    """Return what opens the theatre with a model behind it, and the asks that it got."""
+    from theatre_page import open_theatre
+
+    import workbench
+    from workbench.theatre.asks import Asks
+
+    asks, asked = Asks(workbench.load), []
+
+    def answer(text):
+        ask = json.loads(text)
+        asked.append(ask)
+        found = asks.answer(ask)._asdict()
+        data = base64.b64encode(found.pop("data")).decode()
+        return json.dumps(found | {"buffers": [data] if data else []})
+
+    def opened(name="depo-n8-any", passes=2, **extra):
+        usual = {"theme": "light", "plotly": "http://localhost:9/plotly.min.js"}
+        settings = usual | extra.pop("settings", {})
+        scene = asks.scene({"what": "scene", "name": name, "example": 5, "N": passes})
+        open_theatre(page, scene, live=True, settings=settings, **extra)
+        return asked
+
+    current["host"] = answer
+    if page not in current["pages"]:  # pages are used by several tests
+        current["pages"].append(page)
+        page.expose_function("host", lambda text: current["host"](text))
+    file = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    page.route("http://localhost:9/**", lambda route: route.fulfill(path=file))
+    return opened

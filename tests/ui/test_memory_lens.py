@@ -1,56 +1,16 @@
 """The lens "memory" in a real browser, with a model that answers its asks."""
 
-import base64
-import json
 import re
-from pathlib import Path
 
-import plotly
 import pytest
 from playwright.sync_api import expect
-from theatre_page import open_theatre
 from waiting import LIMIT_MS
 
-import workbench
-from workbench.theatre.asks import Asks
 from workbench.theatre.instruments import INSTRUMENTS
 
 expect.set_options(timeout=LIMIT_MS)
 
-PLOTLY = "http://localhost:9/plotly.min.js"
-FILE = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 SHARES = "Shares of S by window and pass, left of each write"
-
-
-@pytest.fixture(scope="module")
-def current():
-    return {"pages": []}
-
-
-@pytest.fixture
-def host(page, current):
-    """Return what opens the theatre with a model behind it, and the asks that it got."""
-    asks, asked = Asks(workbench.load), []
-
-    def answer(text):
-        ask = json.loads(text)
-        asked.append(ask)
-        found = asks.answer(ask)._asdict()
-        data = base64.b64encode(found.pop("data")).decode()
-        return json.dumps(found | {"buffers": [data] if data else []})
-
-    def opened(name="depo-n8-any", passes=2, **extra):
-        settings = {"theme": "light", "plotly": PLOTLY} | extra.pop("settings", {})
-        scene = asks.scene({"what": "scene", "name": name, "example": 5, "N": passes})
-        open_theatre(page, scene, live=True, settings=settings, **extra)
-        return asked
-
-    current["host"] = answer
-    if page not in current["pages"]:  # pages are used by several tests
-        current["pages"].append(page)
-        page.expose_function("host", lambda text: current["host"](text))
-    page.route("http://localhost:9/**", lambda route: route.fulfill(path=FILE))
-    return opened
 
 
 def figure(page, name, boundary):

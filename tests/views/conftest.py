@@ -60,28 +60,6 @@ def shelf(checkpoints):
     return Shelf(checkpoints)
 
 
-@pytest.fixture
-def readings(shared):
-    """Readings of these checkpoints, for the pages that change them."""
-    import panel as pn
-
-    from workbench.views.cursor.reading import Readings
-
-    pn.extension("plotly")
-    return Readings(shared)
-
-
-@pytest.fixture(scope="module")
-def kept_readings(shelf):
-    """Readings with what the tests of a file have asked of them before."""
-    import panel as pn
-
-    from workbench.views.cursor.reading import Readings
-
-    pn.extension("plotly")
-    return Readings(shelf)
-
-
 class Document:
     """A session's document: keeps what it is to call next, until the session ends."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import anywidget
@@ -10,6 +13,7 @@ import xarray as xr
 
 from workbench.errors import WorkbenchError
 from workbench.paths import bundled_checkpoints
+from workbench.progress import Cancelled
 from workbench.theatre.asks import Asks, TraceAsks, catalogue_of
 from workbench.theatre.files import MODULE
 from workbench.theatre.story import story_data
@@ -17,6 +21,8 @@ from workbench.training.checkpoints import Checkpoint, load_checkpoint
 
 HEIGHT: Final = 900
 """Pixels of a cell's output, at most."""
+EVERY: Final = 0.2
+"""Seconds between two reports of progress."""
 THEMES: Final = ("auto", "light", "dark")
 
 
@@ -38,13 +44,47 @@ class Theatre(anywidget.AnyWidget):
     def __init__(self, asks: Asks | TraceAsks, **values: Any) -> None:
         super().__init__(**values)
         self._asks = asks
-        self.on_msg(self._asked)
+        self._open: dict[Any, threading.Event] = {}
+        # one thread: the kernel stays free to hear that an ask is given up
+        self._worker = ThreadPoolExecutor(1, "theatre")
+        self.on_msg(self._heard)
 
-    def _asked(self, widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
-        if content.get("kind") != "ask":
+    def _heard(self, widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
+        number = content.get("id")
+        if content.get("kind") == "cancel" and number in self._open:
+            self._open[number].set()
+        if content.get("kind") == "ask":
+            self._open[number] = given_up = threading.Event()
+            self._worker.submit(self._answer, number, content.get("ask") or {}, given_up)
+
+    def _answer(self, number: Any, ask: dict[str, Any], given_up: threading.Event) -> None:
+        began = told = time.monotonic()
+
+        def progress(done: float, total: float, unit: str = "") -> None:
+            nonlocal told
+            if given_up.is_set():
+                raise Cancelled
+            now = time.monotonic()
+            if now < told + EVERY:
+                return
+            told = now
+            rate = done / (now - began)
+            left = (total - done) / rate if rate else None
+            how_far = {"done": done, "total": total, "unit": unit, "rate": rate}
+            self.send({"kind": "progress", "id": number} | how_far | {"seconds_left": left})
+
+        message = {"kind": "answer", "id": number}
+        try:
+            if given_up.is_set():
+                return
+            answer = self._asks.answer(ask, progress)
+        except Cancelled:
             return
-        answer = self._asks.answer(content.get("ask") or {})
-        message = {"kind": "answer", "id": content.get("id")}
+        except Exception as error:  # nothing else would say so
+            self.send(message | {"problem": f"{type(error).__name__}: {error} (a bug)"})
+            raise
+        finally:
+            del self._open[number]
         if answer.problem:
             self.send(message | {"problem": answer.problem, "field": answer.field})
         elif answer.result is not None:

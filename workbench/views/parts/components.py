@@ -58,25 +58,6 @@ class Messenger(Styled):
         self._on_message(data)
 
 
-class Transport(Styled):
-    """First, back, play, step, last, speed, and the same on the keyboard."""
-
-    index = param.Integer(0, doc="Number of the boundary shown.")
-    count = param.Integer(1, doc="How many boundaries there are.")
-    playing = param.Boolean(False, doc="Whether steps follow one another.")
-    speed = param.Number(1.0, bounds=(0.1, 10), doc="Steps per second while playing.")
-    serial = param.Integer(0, doc="Actions done; a change means that the last one is shown.")
-
-    _esm = HERE / "transport.js"
-
-    def __init__(self, on_action: Callable[[str], None]) -> None:
-        super().__init__()
-        self._on_action = on_action
-
-    def _handle_msg(self, data: dict[str, Any]) -> None:
-        self._on_action(str(data["action"]))
-
-
 class Choice(Styled):
     """One of several options, by mouse or keyboard."""
 
@@ -117,17 +98,6 @@ class Number(Styled):
 
     def __init__(self, label: str, **values: Any) -> None:
         super().__init__(label=label, **values)
-
-
-class Where(Styled):
-    """Where we are, in words: one live region that stays, so that screen readers announce it."""
-
-    title = param.String("", doc="The boundary's name.")
-    sentence = param.String("", doc="What has just happened.")
-    told = param.String("", doc="What is only for screen readers: the score.")
-    busy = param.String("", doc="What is being done that takes a while; empty when all is shown.")
-
-    _esm = HERE / "where.js"
 
 
 class ThemeCookie(JSComponent):

@@ -1,1 +1,0 @@
-"""A sleep under a cursor: what the pages that follow one share."""
