@@ -64,7 +64,7 @@ def test_a_page_is_one_file(package):
     finally:
         served.stop()
     assert status == 200 and "<title>Toy page - Sleep workbench</title>" in text
-    assert links.index("explore") < links.index("toy") < links.index("experiment")
+    assert links.index("findings") < links.index("toy")
     assert 'href="toy" aria-current=page' in shown.header[0].object
     assert shown.main[0].object == "A toy."
 
