@@ -24,7 +24,7 @@ from typing import Final, NamedTuple
 from playwright.sync_api import CDPSession, Page, sync_playwright
 
 IMAGES: Final = Path(__file__).parent / "images"
-SIZE: Final = (1200, 780)
+SIZE: Final = (1280, 880)
 QUALITY: Final = 60
 MOST_BYTES: Final = 3_000_000
 PORT_SECONDS: Final = 120
@@ -34,9 +34,9 @@ CAPTION: Final = """(words) => {
   if (!box) {
     box = document.createElement("p")
     box.id = "caption"
-    box.style.cssText = "position:fixed;left:50%;bottom:116px;transform:translateX(-50%);margin:0;"
-      + "padding:9px 20px;border-radius:9px;background:#1b1f24f0;color:#fff;z-index:99;"
-      + "font:600 19px/1.35 Roboto,Arial,sans-serif;width:max-content;max-width:86%"
+    box.style.cssText = "position:fixed;right:70px;top:7px;margin:0;"
+      + "padding:7px 18px;border-radius:9px;background:#1b1f24f0;color:#fff;z-index:99;"
+      + "font:600 19px/1.35 Roboto,Arial,sans-serif;width:max-content"
     document.body.append(box)
   }
   box.hidden = !words
@@ -87,7 +87,7 @@ def home(camera: Camera) -> None:
     camera.press("Pause (space)")
     camera.page.keyboard.press("Home")
     camera.reach(0)
-    camera.take(2600, "A model is about to read eight arrows. Then it is asked about them.")
+    camera.take(3600, "A model is about to read eight arrows of a ring.")
     camera.page.keyboard.press("Space")
     words = [f"Asleep, it goes over the text: pass {n} of 4. S is rewritten." for n in range(1, 5)]
     words += ["The text is forgotten. Only S is left."]
@@ -99,61 +99,61 @@ def home(camera: Camera) -> None:
             camera.take(420, caption)  # what the text says flies into S
             camera.page.wait_for_timeout(600)
         if boundary <= 6:
-            camera.take(1300, caption)
-    camera.take(1600, words[-1])
+            camera.take(1800, caption)
+    camera.take(2200, words[-1])
 
 
 def story(camera: Camera) -> None:
     """Make a prediction and see it come true; hide the answers, as a teacher does."""
     camera.press("More passes")
     camera.page.wait_for_timeout(900)
-    camera.take(4200, "The story, in six scenes: predict first.")
+    camera.take(5900, "The story, in six scenes: predict first.")
     camera.press("6, 7 and 8")
     for boundary in (2, 3, 4):
         camera.reach(boundary)
         camera.page.wait_for_timeout(700)
-        camera.take(1300, "Then watch what happens.")
+        camera.take(1800, "Then watch what happens.")
     camera.press("Teacher mode")
     camera.press("One pass back")
     camera.page.wait_for_timeout(500)
     camera.press("Is it only compute?")
     camera.page.wait_for_timeout(1500)
-    camera.take(3000, "Teacher mode: large type, answers hidden until you ask.")
+    camera.take(4200, "Teacher mode: large type, answers hidden until you ask.")
 
 
 def explore(camera: Camera) -> None:
     """Show one sleep, its linked panels and the lenses."""
     camera.open(f"explore?{MODEL}&window=0&pass=3", "7 of 8")
-    still = camera.take(3400, "Explore: any model, any N, your own text.")
+    still = camera.take(4800, "Explore: any model, any N, your own text.")
     (IMAGES / "explore.webp").write_bytes(still.webp)
     camera.page.locator('[data-token="3"]').hover()
     camera.page.wait_for_timeout(400)
-    camera.take(3400, "Point at a token: what it wrote lights up in S.")
+    camera.take(4800, "Point at a token: what it wrote lights up in S.")
     camera.page.mouse.move(5, 5)
     camera.page.keyboard.press("1")
     camera.page.wait_for_timeout(700)
-    camera.take(2200, "N = 1: one pass, and the long chains stay wrong.")
+    camera.take(3100, "N = 1: one pass, and the long chains stay wrong.")
     lens = "window=0&pass=4&lens=cause&action=patch&part=head&donor=4&head=0&query=4"
     camera.open(f"explore?{MODEL}&{lens}", "What becomes of the answers")
-    camera.take(4600, "Cause: put head 0 of another ring into S. The answers follow it.")
+    camera.take(6400, "Cause: head 0 of another ring goes into S. The answers follow.")
     camera.open(f"explore?{MODEL}&window=0&pass=4&lens=credit&query=4", "Credit")
     camera.page.wait_for_timeout(4000)
-    camera.take(4200, "Credit: what one answer is owed to.")
-    camera.open("explore?model=variables-any&N=4&window=0&pass=4", "of")
-    camera.take(3000, "Other tasks play in the same way.")
+    camera.take(5900, "Credit: what one answer is owed to.")
+    camera.open("explore?model=variables-any&N=4&window=0&pass=4", "right.")
+    camera.take(4200, "Other tasks play in the same way.")
 
 
 def rest(camera: Camera) -> None:
     """Show Experiment and Findings."""
     camera.open("experiment", "Experiment")
     camera.page.wait_for_timeout(4000)
-    camera.take(4200, "Experiment: train small models, and watch the answer form.")
+    camera.take(5900, "Experiment: train small models, and see the answer form.")
     camera.open("findings", "Findings")
     camera.page.wait_for_timeout(1500)
-    camera.take(4000, "Findings: what recorded experiments say, question by question.")
-    camera.open("findings/depo-n8/equal-flops", "compute")
+    camera.take(5600, "Findings: what experiments say, question by question.")
+    camera.open("findings/depo-n8/equal-flops", "N = 4")
     camera.page.wait_for_timeout(2500)
-    camera.take(4600, "Each with its figure, how sure it is, and how to make it again.")
+    camera.take(6400, "Each with its figure, how sure it is, and its command.")
 
 
 def animation(frames: list[Frame], size: tuple[int, int]) -> bytes:
