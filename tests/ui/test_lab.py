@@ -301,6 +301,31 @@ def test_filters_and_selection_live_in_the_address_and_work_by_keyboard(page, pl
     expect(page.get_by_text("No run fits the filter.")).to_be_visible()
 
 
+def test_a_finished_run_is_watched_asleep_on_the_page(page, place):
+    from workbench.config import load_experiment
+    from workbench.training.loop import train
+
+    settings = ["sleep.passes=2", "training.steps=1", "training.eval_count=4"]
+    tiny = load_experiment(place.folder / "data" / "configs" / "tiny.toml", settings)
+    place.runs.mkdir(exist_ok=True)
+    train(tiny, place.runs / "mine")
+    open_lab(page, place)
+    link = page.get_by_role("link", name="Watch mine sleep")
+    expect(link).to_have_attribute("href", "explore?model=runs/mine")
+    page.get_by_label("Finished run").select_option("mine")
+    stage = page.get_by_role("region", name="One sleep of the model")
+    expect(stage).to_have_attribute("data-boundary", re.compile(r"\d"))
+    passes = stage.get_by_role("group", name="N, the number of passes over each window")
+    one = passes.get_by_role("button", name="1", exact=True)
+    expect(one).to_have_attribute("aria-pressed", "false")
+    one.click()
+    expect(one).to_have_attribute("aria-pressed", "true")
+    button(page, "Toggle theme").click()
+    expect(page.locator("[data-theme=dark]").first).to_be_attached()
+    page.get_by_label("Finished run").select_option("none")
+    expect(stage).to_have_count(0)
+
+
 def test_presets_by_keyboard_and_a_phone_where_nothing_overprints(page, place, serious_faults):
     bundled, data = data_folder(), place.folder / "data"
     for name in ("presets.toml", "configs/depo-n8-n4.toml"):

@@ -33,6 +33,8 @@ POINTS_BYTES: Final = 110_000
 """Bytes of a figure left for points, after traces and layout."""
 MARKED: Final = 60
 """Most evaluations with a marker each."""
+BEGUN: Final = 3
+"""Most losses with a marker each: one point makes no line."""
 POINT_BYTES: Final = 11
 """Bytes of a point in the figure's JSON: two float32 in base 64."""
 
@@ -204,7 +206,7 @@ def _series(
         traces.append(scatter(x[there], mean[there], panel, **logged))
         mean = mean.copy()
         mean[there] = smoothed(mean[there], smoothing)
-    marked = name == "accuracy" and int(there.sum()) <= MARKED
+    marked = int(there.sum()) <= (MARKED if name == "accuracy" else BEGUN)
     traces.append(
         scatter(
             x[there],

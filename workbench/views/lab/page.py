@@ -25,6 +25,7 @@ from workbench.lab.runs import Run
 from workbench.lab.trash import empty_trash
 from workbench.lab.watch import Seen
 from workbench.views.lab import rows as lab_rows
+from workbench.views.lab.asleep import Asleep
 from workbench.views.lab.figures import Curves
 from workbench.views.lab.screen import LabScreen
 from workbench.views.lab.start import LabStart
@@ -65,9 +66,14 @@ class Lab(pn.viewable.Viewer):
         self.watch.open(self)
         self.start = LabStart(self.services, self._outbox, self.started)
         self.curves = Curves()
-        self.screen = LabScreen(self.start.form, on_message=self.receive, save=self.save)
+        self.asleep = Asleep(self.services, self._outbox)
+        self.screen = LabScreen(
+            self.start.form, self.asleep, on_message=self.receive, save=self.save
+        )
         self.state.param.watch(lambda *events: self.take(self.draw), list(NAMES))
         self.param.watch(lambda event: self.take(self.draw), ["dark", "columns"])
+        self.param.watch(lambda event: self.asleep.paint(event.new), "dark")
+        self.asleep.dark = self.dark
         self.screen.smoothing.param.watch(lambda event: self.take(self.draw), "value")
 
     @classmethod

@@ -14,6 +14,7 @@ import param
 from workbench.lab.compare import Differences, differences
 from workbench.lab.runs import Run
 from workbench.lab.watch import Seen
+from workbench.views.lab.asleep import Asleep
 from workbench.views.lab.figures import Curves
 from workbench.views.parts.components import (
     CSS,
@@ -103,11 +104,13 @@ class LabScreen:
     def __init__(
         self,
         form: LabForm,
+        asleep: Asleep,
         *,
         on_message: Callable[[dict[str, Any]], None],
         save: Callable[[str], None],
     ) -> None:
-        self.form = form
+        self.form, self.asleep = form, asleep
+        self._asleep = _card("Watch a run asleep", asleep.choice, asleep.stage)
         self.table = RunTable(on_message)
         self.title = _html('<h1 class="unseen">Experiment</h1>', "title-pane")
         self.empty = _html(EMPTY)
@@ -140,6 +143,7 @@ class LabScreen:
                 self.hint,
                 self._shows,
                 *self._figures.values(),
+                self._asleep,
                 self._comparison,
             ),
         )
@@ -172,6 +176,9 @@ class LabScreen:
             changes.append((self._figures[name], _shown(name in drawn, "panel")))
             if name in drawn:
                 changes.append((pane, {"figure": drawn[name]}))
+        finished = any(run.state == "finished" for run in chosen)
+        changes += self.asleep.options(chosen)
+        changes.append((self._asleep, _shown(finished, "panel")))
         return changes + self._compare(chosen)
 
     def _beside(self, name: str) -> list[Any]:

@@ -12,14 +12,16 @@ const load = (model) => {
   return modules.get(key)
 }
 
+const plain = (value) => JSON.parse(JSON.stringify(value)) // Panel sends no entry that is undefined
+
 export async function render({model, el}) {
   const theatre = (await load(model)).default
   const calls = new Map() // what listens to messages, in Panel's form
   const adapter = {
     get: (name) => model[name],
-    set: (name, value) => { model[name] = value },
+    set: (name, value) => { model[name] = plain(value) },
     save_changes() {},
-    send: (message) => model.send_msg(message),
+    send: (message) => model.send_msg(plain(message)),
     on(name, call) {
       if (name === "msg:custom") calls.set(call, (message) => call(message, message.buffers ?? []))
       model.on(name, calls.get(call) ?? call)

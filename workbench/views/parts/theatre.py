@@ -21,11 +21,12 @@ from workbench.views.site.assets import served
 class Theatre(JSComponent):
     """One sleep; what it asks goes to `asks`, one ask after the other.
 
-    `ask` is that of the first scene, as in `workbench.theatre.asks`. Raises WorkbenchError where
-    there is no such scene.
+    `ask` is that of the first scene, as in `workbench.theatre.asks`. `outbox` is the page's, where
+    this is made after the page has loaded. Raises WorkbenchError where there is no such scene.
     """
 
     scene = param.Bytes(b"", doc="One container or more.")
+    more = param.Bytes(b"", doc="Scenes that come later.")
     catalogue = param.List([], doc="The models to choose from.")
     live = param.Boolean(True, doc="Whether asks are answered.")
     settings = param.Dict({}, doc="Theme and height.")
@@ -35,7 +36,9 @@ class Theatre(JSComponent):
 
     _esm = Path(__file__).with_name("theatre.js")
 
-    def __init__(self, asks: Asks, ask: Mapping[str, Any], **values: Any) -> None:
+    def __init__(
+        self, asks: Asks, ask: Mapping[str, Any], outbox: Outbox | None = None, **values: Any
+    ) -> None:
         module = served(MODULE)
         super().__init__(
             sizing_mode="stretch_width",
@@ -46,7 +49,7 @@ class Theatre(JSComponent):
             **values,
         )
         self._asks = asks
-        self._outbox, self._queue = Outbox(), SerialQueue(show_error)
+        self._outbox, self._queue = outbox or Outbox(), SerialQueue(show_error)
 
     def paint(self, dark: bool) -> None:
         """Draw for a dark or a light page."""
