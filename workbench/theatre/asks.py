@@ -113,16 +113,18 @@ class Asks:
         """
         checkpoint = self._checkpoint(ask)
         wish = wish_of(ask, checkpoint)
-        chosen = ask.get("example") is None and not wish.input
+        chosen, name = ask.get("example") is None and not wish.input, str(ask["name"])
 
         def made() -> tuple[bytes, str, bool, Wish]:
             example = self._gaining(checkpoint, wish) if chosen else wish.example
             shown = wish._replace(example=example)
             scene = scene_of(self.recording(checkpoint, shown))
             scene.header["source"]["chosen"] = chosen and example != wish.example
+            scene.header["model"]["name"] = name  # by which it is asked for again: ``runs/NAME``
             return encode(scene), scene.header["digest"], bool(scene.header["asked"]), shown
 
-        data, digest, large, wish = self._scenes.get((wish, chosen, checkpoint.identity), made)
+        key = wish, chosen, checkpoint.identity, name
+        data, digest, large, wish = self._scenes.get(key, made)
         if large:
             self._wishes = dict([*self._wishes.items(), (digest, wish)][-SCENES:])
         return data
