@@ -163,7 +163,11 @@ def test_of_a_large_memory_no_states_of_other_examples_are_kept(checkpoints, mon
     asks = Asks(checkpoints.__getitem__)
     assert len(ask(asks, "convergence")["plots"]) == 1
     assert "distance" not in ask(asks, "convergence", csv=True)["csv"]
-    assert ask(asks, "lens")["plots"][0]["figures"]
+    told = []
+    lens = {"what": "instrument", "instrument": "lens", **RING, "layer": 1, "head": 0}
+    answer = asks.answer(lens | {"window": 0, "pass": 1}, lambda *given: told.append(given))
+    assert answer.result["plots"][0]["figures"]
+    assert told == [(done, 16, "example") for done in range(2, 17, 2)]
 
 
 @pytest.fixture(scope="module")

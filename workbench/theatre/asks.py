@@ -27,7 +27,7 @@ from workbench.theatre.lenses.examples import read_examples
 from workbench.theatre.problem import EXAMPLES, MOST_PASSES, first_passes, trained_range
 from workbench.theatre.recording import Layout, Recording, gains, of_trace, read_example
 from workbench.theatre.scene import digest_of, head_of, is_large, scene_of
-from workbench.theatre.study import Study, results, study_of
+from workbench.theatre.study import Progress, Study, results, study_of
 from workbench.theatre.traces import OWN, own_trace, own_traces, read_trace
 from workbench.theatre.wish import Wish, Wrong, problem_of, whole, wish_of
 from workbench.trace import origin_of
@@ -54,8 +54,6 @@ TRACES: Final = 2
 CHOOSE: Final = "choose its example again"
 TAKE: Final = "show the checkpoint that it was recorded from instead"
 
-Progress = Callable[[int, int, str], None]
-"""Called with what is done, of how much, and its unit."""
 Kind = Callable[[Mapping[str, Any], Progress], bytes | dict[str, Any]]
 """Answers asks of one kind: with a container, or with plain data."""
 
@@ -171,7 +169,7 @@ class Asks:
             return study_of(recording, checkpoint.model, wish.seed, shared)
 
         found = self._studies.get((wish, checkpoint.identity), study)
-        return instruments.answer(found, ask)
+        return instruments.answer(found, ask, progress)
 
     def _changed(
         self, answer: Callable[..., Any], ask: Mapping[str, Any], progress: Progress
@@ -251,9 +249,11 @@ class TraceAsks:
         example = self._example(ask)
 
         def study() -> Study:
-            return Study(of_trace(self.trace, example), lambda: self.trace, None, self._shared)
+            return Study(
+                of_trace(self.trace, example), lambda progress: self.trace, None, self._shared
+            )
 
-        return instruments.answer(self._studies.get(example, study), ask)
+        return instruments.answer(self._studies.get(example, study), ask, progress)
 
     @cached_property
     def _by_digest(self) -> dict[str, int]:

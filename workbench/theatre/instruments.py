@@ -21,12 +21,14 @@ from workbench.files import parse_json
 from workbench.instruments.linear import CONVENTIONS
 from workbench.theatre import study as at
 from workbench.theatre.csv_text import csv_of
-from workbench.theatre.study import Place, Study
+from workbench.theatre.study import Place, Progress, Study
 from workbench.theatre.wish import Wrong, whole
 
 MOST_BYTES: Final = 1_500_000
 """Bytes of all figures that one answer holds; a boundary whose figure is left out is asked for."""
 THEMES: Final = ("light", "dark")
+OVER_EXAMPLES: Final = ("lens",)
+"""Instruments that take all examples, which a large model reads for a while."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Instrument:
     data: Callable[[Study, Place], xr.Dataset]
 
 
-def answer(study: Study, ask: Mapping[str, Any]) -> dict[str, Any]:
+def answer(study: Study, ask: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     """Return an instrument's figures, or its numbers as CSV (``csv``), as plain data.
 
     The ask has ``instrument``, ``layer``, ``head``, ``window`` (a reading), ``pass``; ``theme``;
@@ -70,6 +72,8 @@ def answer(study: Study, ask: Mapping[str, Any]) -> dict[str, Any]:
         known = ", ".join(INSTRUMENTS)
         raise Wrong("instrument", f"instrument {name[:40]!r}", f"one of {known}", "choose one")
     instrument, place = INSTRUMENTS[name], _place_of(study, ask)
+    if name in OVER_EXAMPLES:
+        study.read_all(progress)
     if ask.get("csv"):
         return {"csv": csv_of(instrument.data(study, place)), "file": _file(study, place, name)}
     theme = ask.get("theme", "light")

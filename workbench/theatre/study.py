@@ -37,7 +37,12 @@ LONGER: Final = 3
 LEAST: Final = 32
 """Passes of that sleep at least."""
 
+AT_ONCE: Final = 2
+"""Examples of a large memory that are read together."""
+
 Boundary = tuple[int, int]
+Progress = Callable[[int, int, str], None]
+"""Called with what is done, of how much, and its unit."""
 
 
 class Place(NamedTuple):
@@ -69,7 +74,7 @@ class Study:
     """
 
     recording: Recording
-    every: Callable[[], xr.DataTree]
+    every: Callable[[Progress], xr.DataTree]
     longer: Callable[[], xr.DataTree] | None = None
     shared: OnceCache = field(default_factory=results, repr=False)
     kept: OnceCache = field(default_factory=results, repr=False)
@@ -144,7 +149,11 @@ class Study:
     @property
     def trace_of_all(self) -> xr.DataTree:
         """The trace of all examples, without writes."""
-        return self.shared.get("every", self.every)
+        return self.read_all(lambda done, total, unit: None)
+
+    def read_all(self, progress: Progress) -> xr.DataTree:
+        """Return the trace of all examples; reads them at the first call."""
+        return self.shared.get("every", lambda: self.every(progress))
 
 
 def study_of(recording: Recording, model: SleepingModel, seed: int, shared: OnceCache) -> Study:
@@ -154,11 +163,20 @@ def study_of(recording: Recording, model: SleepingModel, seed: int, shared: Once
     large = is_large(recording.trace, Layout.of(recording.trace))
     longest = sleep.with_passes(max(LEAST, LONGER * sleep.passes))
 
-    def every() -> xr.DataTree:
+    def every(progress: Progress) -> xr.DataTree:
         if seed < 0:
             return recording.trace
         batch = without_padding(drawn_batch(problem.task, seed), sleep.window)
-        return record(model, batch, sleep, keep=() if large else ("states",))
+        if not large:
+            return record(model, batch, sleep, keep=("states",))
+        done = 0
+
+        def read(count: int) -> None:
+            nonlocal done
+            done += count
+            progress(done, len(batch), "example")
+
+        return record(model, batch, sleep, keep=(), batch_size=AT_ONCE, on_progress=read)
 
     def longer() -> xr.DataTree:
         batch = batch_of(recording.trace)

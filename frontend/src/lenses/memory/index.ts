@@ -7,6 +7,7 @@ import type { Actions, Frame } from "../../panel";
 import type { Scene } from "../../data/scene";
 import { isTyped } from "../../data/scene";
 import type { Lens } from "../index";
+import { progressWords } from "../words";
 import { Curves } from "./curves";
 import { elsewhere, isDrawn, NAMES, titleOf, type AskedName, type Name } from "./names";
 import { drawable, library, PlotView, type Plot } from "./plotly";
@@ -165,7 +166,7 @@ export class MemoryLens implements Lens {
         if (more && this.name === name && this.key(name) === key) this.ask(name, key, boundary, true);
       }
       this.update(this.frame);
-    });
+    }, (progress) => say(this.waiting, `${titleOf(name)}: ${progressWords(progress)}`));
   }
 
   private get file(): string {
