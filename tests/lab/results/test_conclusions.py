@@ -58,8 +58,8 @@ def test_a_verdict_is_no_bolder_than_its_weakest_difference(said, tmp_path):
 
 def test_other_answers_name_means_where_they_are_furthest_apart(said):
     assert said["solved"].answer == (
-        "Of 2 hops, at 90% right, mean over seeds: sleep 1 at N = 1, 2 at N = 4; "
-        "longer, N = 1 1 at N = 4; deeper, N = 1 1.8 at N = 4."
+        "Of 2 hops, at 90% right, mean over seeds: sleep: 1 at N = 1, 2 at N = 4; "
+        "longer, N = 1: 1 at N = 4; deeper, N = 1: 1.8 at N = 4."
     )
     assert said["transfer"].answer.startswith("At 2 hops, sleep, N = 1: 0.32 at N = 1")
     assert "no differences are tested" in said["flops"].sure

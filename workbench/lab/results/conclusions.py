@@ -94,7 +94,7 @@ def _solved(table: xr.Dataset) -> str:
         ]
         if each:
             last = each[-1] if len(parts) else ", ".join(each)
-            parts.append(f"{titles[arm]} {last}")
+            parts.append(f"{titles[arm]}: {last}")
     hardest = level_words(f"{table.attrs['hardest']:g}", str(table.attrs["difficulty"]))
     return (
         f"Of {hardest}, at {table.attrs['threshold']:.0%} right, mean over seeds: "
