@@ -50,7 +50,7 @@ def test_another_model_shows_at_once_that_the_old_figures_are_old(page, server):
     maps = page.locator("figure.plot").first.locator(".heatmaplayer image").first
     expect(maps).to_be_visible()
     held = []
-    page.route(re.compile("/findings/probes/depo-n8-w2-any"), held.append)
+    page.route(re.compile("/findings/probes/depo-n8-w2-any"), lambda route: held.append(route))
     page.get_by_label("Model").select_option("probes/depo-n8-w2-any")
     expect(page.locator("article")).to_have_attribute("aria-busy", "true")
     expect(page.locator("article")).to_have_class("old")
