@@ -1,4 +1,4 @@
-"""Experiments; ``panel serve apps/*.py --index home --address 127.0.0.1`` serves every app.
+"""Experiments; ``panel serve apps/*.py --address 127.0.0.1`` serves Panel's pages.
 
 There is no authentication, so keep the address: without it Panel listens to other machines, too.
 ``workbench serve`` refuses that by itself.

@@ -89,3 +89,13 @@ export function onWidth(element: Element, call: (width: number) => void): () => 
   observer.observe(element);
   return () => observer.disconnect();
 }
+
+/** Copy a text; whether that worked. */
+export async function copy(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -3,7 +3,7 @@
 import { Asks, toBytes, type Answer, type Ask, type Model } from "./asks";
 import { Bar, type Setup } from "./bar";
 import { variables, type Theme } from "./colours";
-import { attribute, flag, h, say, tooltips } from "./dom";
+import { attribute, copy, flag, h, say, tooltips } from "./dom";
 import { lit } from "./data/focus";
 import { Cycle } from "./headline";
 import { keys } from "./keys";
@@ -23,6 +23,7 @@ import style from "./style.css";
 /** Scenes that are kept; more if a host hands over more at once. */
 const MOST_SCENES = 24;
 const MOST_PASSES = 12;
+const ECHOES = 8;
 const PLAY_MS = 900, SMALL_PLAY_MS = 1500;
 
 /** The theatre of this page that was used last. */
@@ -144,7 +145,7 @@ export class Theatre {
     on("change:scene", () => this.take(() => readScenes(toBytes(model.get("scene"))), true));
     on("change:more", () => this.take(() => readScenes(toBytes(model.get("more"))), false) && this.bar.update(this.scene, this.setup()));
     on("change:settings", () => this.settings());
-    on("change:place", () => model.get("place") !== this.published && this.go(model.get("place") ?? {}, false));
+    on("change:place", () => this.moved(model.get("place") ?? {}));
     for (const name of ["pointerdown", "focusin"]) this.root.addEventListener(name, () => (inUse = this));
     this.root.addEventListener("pointerdown", (event) => this.closeMenus(event.target as Element));
     const press = (event: KeyboardEvent) => keys(event, {
@@ -345,6 +346,12 @@ export class Theatre {
     this.askScene({ name: model.name, ...typed, N: n }, WAITING.passes(n));
   }
 
+  /** Follow a host to another place, not to one that it only echoes. */
+  private moved(place: Address): void {
+    if (this.published.includes(JSON.stringify(place))) return;
+    this.go(place.model ? place : { ...toAddress(this.scene, this.store.state), ...place }, false);
+  }
+
   /** Go to a place, in another sleep too; with `play`, walk there if it lies ahead in this one. */
   private go(place: Address, play: boolean): void {
     const scene = sleepOf(this.scenes, place);
@@ -462,15 +469,16 @@ export class Theatre {
   }
 
   private publishing = 0;
-  /** The place that was last given to the host. */
-  private published: Address = {};
+  /** Places that were given to the host, which may echo them later; the newest last. */
+  private published: string[] = [];
 
   /** Say where we are, for the host's address; not at every step of a drag. */
   private publish(state: State): void {
     clearTimeout(this.publishing);
     this.publishing = window.setTimeout(() => {
-      this.published = { ...toAddress(this.scene, state), scene: this.story?.address, teacher: this.teacher ? 1 : undefined };
-      this.model.set?.("place", this.published);
+      const place = { ...toAddress(this.scene, state), scene: this.story?.address, teacher: this.teacher ? 1 : undefined };
+      this.published = [...this.published, JSON.stringify(place)].slice(-ECHOES);
+      this.model.set?.("place", place);
       this.model.save_changes?.();
     }, 250);
   }
@@ -487,13 +495,4 @@ export class Theatre {
 
 function sameFocus(a: Focus | undefined, b: Focus): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
-}
-
-async function copy(text: string): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,5 +1,6 @@
 """A real JupyterLab, as ``run.py lab`` starts it: quiet, and with a tile for the dashboards."""
 
+import re
 import time
 
 import psutil
@@ -34,23 +35,44 @@ shown
 """
 
 
-def test_sliders_move_a_figure_in_place(page: Page, jupyterlab) -> None:
+def run_cell(page: Page, jupyterlab, name: str, code: str, shown: str):
+    """Run a notebook of one cell, and return its output once that holds `shown`, a selector."""
     import jupytext
 
-    notebook = jupytext.reads("# %%\n" + EXPLORE, fmt="py:percent")
+    notebook = jupytext.reads("# %%\n" + code, fmt="py:percent")
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
-    jupytext.write(notebook, jupyterlab.notebooks / "explore.ipynb")
-    page.goto(f"{jupyterlab.url}/lab/workspaces/e/tree/explore.ipynb?token={jupyterlab.token}")
+    jupytext.write(notebook, jupyterlab.notebooks / f"{name}.ipynb")
+    page.goto(f"{jupyterlab.url}/lab/workspaces/{name}/tree/{name}.ipynb?token={jupyterlab.token}")
     prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
     expect(prompt).to_be_visible()
     output = page.locator(".jp-OutputArea-output")
-    words = output.locator(".js-plotly-plot .annotation text")
     deadline = time.monotonic() + LIMIT
-    while not words.count() and time.monotonic() < deadline:
+    while not output.locator(shown).count() and time.monotonic() < deadline:
         if prompt.inner_text().strip() == "[ ]:":  # a cell waiting when its kernel comes is dropped
             page.locator(".jp-InputArea .cm-content").first.click()
             page.keyboard.press("Control+Enter")
         page.wait_for_timeout(1000)
+    return output
+
+
+def test_a_cell_plays_a_sleep_and_asks_its_kernel(page: Page, jupyterlab) -> None:
+    code = 'import workbench\n\nworkbench.theatre("depo-n8-any", example=5)'
+    output = run_cell(page, jupyterlab, "theatre", code, "section.theatre")
+    stage = output.get_by_role("region", name="One sleep of the model")
+    stage.press("End")
+    expect(stage.get_by_role("heading", level=1)).to_contain_text("all 8")
+    passes = stage.get_by_role("group", name="N, the number of passes over each window")
+    passes.get_by_role("button", name="1", exact=True).click()  # the kernel reads it
+    expect(passes.get_by_role("button", name="1", exact=True)).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    expect(stage.get_by_role("heading", level=1)).not_to_contain_text("all 8")
+
+
+def test_sliders_move_a_figure_in_place(page: Page, jupyterlab) -> None:
+    output = run_cell(page, jupyterlab, "explore", EXPLORE, ".js-plotly-plot .annotation text")
+    words = output.locator(".js-plotly-plot .annotation text")
+    deadline = time.monotonic() + LIMIT
     expect(words.first).to_contain_text("S after pass 1")
     assert output.locator(".widget-slider, .widget-dropdown").count() == 3
     plot = output.locator(".js-plotly-plot").element_handle()
@@ -79,16 +101,23 @@ def test_the_tile_opens_the_dashboards_and_they_end_with_jupyter(
         tile.click()
     board = opened.value
     board.set_default_timeout(LIMIT_MS)
-    sockets: list[str] = []
-    board.on("websocket", lambda socket: sockets.append(socket.url))
     explore = board.locator("nav a", has_text="Explore")
     expect(explore).to_be_visible()
     assert board.url == f"{jupyterlab.url}/workbench/"
     assert explore.evaluate("a => a.href") == f"{jupyterlab.url}/workbench/explore"
-    # the choice goes to the dashboards and comes back, over the websocket, before it is kept
-    board.get_by_role("button", name="Toggle theme").click()
+    board.get_by_role("button", name="Light or dark").first.click()
     board.wait_for_function("document.cookie.includes('workbench_theme=dark')")
-    assert any(url.startswith("ws://") and "/workbench/ws" in url for url in sockets), sockets
+    explore.click()
+    board.get_by_role("button", name="Next example").click()  # an ask, through the proxy
+    expect(board).to_have_url(re.compile("example="))
+    expect(board.locator(".example")).to_contain_text("Example")
+    expect(board.locator(".stage")).not_to_have_class(re.compile("dimmed"))
+    expect(board.locator(".notice")).to_be_hidden()
+    sockets: list[str] = []
+    board.on("websocket", lambda socket: sockets.append(socket.url))
+    board.locator("nav a", has_text="Experiment").click()
+    expect(board.get_by_role("button", name="Start", exact=True)).to_be_visible()
+    assert any(url.startswith("ws://") and "/workbench/" in url for url in sockets), sockets
     ours = [
         child
         for child in psutil.Process(jupyterlab.process.pid).children()
