@@ -3,7 +3,8 @@
     a model, or a trace -> `recording` -> `scene` -> `container` (bytes) -> static/theatre.js
 
 Hosts here are a notebook cell (`notebook`) and one HTML file (`page`); the dashboards have theirs
-in `workbench.views.explore`, over HTTP, and `workbench.views.parts.theatre`, in Panel. Imports the floor of measurements and below; knows no Panel.
+in `workbench.views.explore`, over HTTP, and `workbench.views.parts.theatre`, in Panel. Imports the
+floor of measurements and below; knows no Panel.
 
 The front door calls this module: ``workbench.theatre("depo-n8-any")`` is `notebook.show`.
 """

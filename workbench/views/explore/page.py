@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from workbench.progress import Report
 from workbench.theatre.files import MODULE, WEB
-from workbench.views.site.answering import WORKERS, Answering, frame
+from workbench.views.site.answering import Answering, frame, in_thread
 from workbench.views.site.assets import asset, plotly
 from workbench.views.site.entry import Document, Visit
 from workbench.views.site.plain import PlainHandler
@@ -68,9 +67,7 @@ class First(PlainHandler):
     async def get(self) -> None:
         """Send frames: the problems and the input that is shown, then the scene."""
         query = {name: self.get_query_argument(name) for name in self.request.query_arguments}
-        loop = asyncio.get_running_loop()
-        frames = await loop.run_in_executor(WORKERS, first, query)
-        self.send(frames, "application/octet-stream")
+        self.send(await in_thread(first, query), "application/octet-stream")
 
 
 def first(address: Mapping[str, str]) -> bytes:

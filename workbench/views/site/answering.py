@@ -21,7 +21,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, stream_request_body
@@ -46,6 +46,7 @@ EVERY: Final = 0.2
 """Seconds between two reports of progress."""
 BUSY: Final = "the server is busy with other questions; ask again in a moment"
 
+T = TypeVar("T")
 Work = Callable[[dict[str, Any], Report], "Answer | Mapping[str, Any]"]
 
 WORKERS: Final = ThreadPoolExecutor(THREADS, "answer")
@@ -123,6 +124,15 @@ class Answering(PlainHandler):
             await self.flush()
         except StreamClosedError:
             self.gone.set()
+
+
+async def in_thread(work: Callable[..., T], *given: Any) -> T:
+    """Return what `work` returns, worked out by the same threads; refused where too much waits."""
+    if not _waiting.acquire(blocking=False):
+        raise HTTPError(503, BUSY)
+    future = WORKERS.submit(Context().run, work, *given)
+    future.add_done_callback(lambda done: _waiting.release())
+    return await asyncio.wrap_future(future)
 
 
 class _Work:
