@@ -141,7 +141,7 @@ def theatre(browser: Any, url: str, repeats: int) -> Rows:
     page.get_by_text("Your own text").click()
     for repeat in range(repeats):
         ring = [(n + repeat) % 8 for n in range(8)]
-        text = " ".join(f"{a}>{b}" for a, b in zip(ring, [*ring[2:], *ring[:2]], strict=True))
+        text = " ".join(f"{a}>{b}" for a, b in zip(ring, [*ring[3:], *ring[:3]], strict=True))
         if repeat % 2:
             text = " ".join(f"{a}>{b}" for a, b in zip(ring, [*ring[1:], ring[0]], strict=True))
         page.get_by_label("Text that the model reads").fill(text)
