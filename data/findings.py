@@ -5,7 +5,7 @@
 A table stands between the marks ``<!-- RECORD QUESTION -->`` and ``<!-- /RECORD QUESTION -->``, or
 ``<!-- MEASUREMENT t0 -->`` for the first table of a measurement; ``<!-- RECORD family -->`` marks
 the sentence on how a record's differences are tested. Several records of one task are read as one:
-``<!-- depo-n8+depo-n8-more QUESTION -->``. What is around the marks is written by people. The answers are in ``data/results/answers.json``.
+``<!-- depo-n8+depo-n8-more QUESTION -->``. What is around the marks is written by people. The answers are in ``data/results/findings/answers.json``.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def answers() -> dict[str, Any]:
         sweeps[name] = {
             "sha256": file_sha256(path),
             "title": record["title"],
-            "axes": {axis: [value_text(value) for value in values] for axis, values in axes.items()},
+            "axes": {
+                axis: [value_text(value) for value in values] for axis, values in axes.items()
+            },
             "questions": [
                 {"name": q.name, "title": q.title, **conclusion(q, table, found)._asdict()}
                 for q, table in answered(data, final)

@@ -29,6 +29,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import write_json, write_text
 from workbench.tasks import EVALUATION, draw
 from workbench.tasks.base import repeated_share
+from workbench.tasks.phrases import measure_of
 from workbench.training.card import markdown, render_card, with_interval
 from workbench.training.checkpoints import Checkpoint, bundle_checkpoint, load_checkpoint
 from workbench.training.evaluation import BLIND, evaluate, score_without_context
@@ -43,7 +44,9 @@ CLOSE = 0.003
 SEEDS_TITLE = "## Over training seeds"
 NO_CONTEXT = "no context"
 SEEDS = (0, 1, 2)
-SWEPT = {"variables-story": "variables-story.sleep-n4"}
+KEPT = ("accuracy", "exact", "interval", "first", "bits")
+"""What the results keep of a test at one N."""
+SWEPT = {"text-names": "text-names.sleep-n2", "variables-story": "variables-story.sleep-n4"}
 """Models that a sweep of the same name trains from the runs of another one, and which arm."""
 
 
@@ -123,7 +126,7 @@ def collect(name: str, seeds: list[int], runs: Path) -> None:
         metrics = measured(checkpoint)
         entries[str(seed)] = seed_entry(checkpoint.provenance, metrics)
         chance = dict(next(iter(metrics["passes"].values()))["chance"])
-        del chance[BLIND]
+        chance.pop(BLIND, None)
         if seed == 0:
             bundle_checkpoint(
                 folder,
@@ -135,7 +138,7 @@ def collect(name: str, seeds: list[int], runs: Path) -> None:
                 metrics=metrics,
             )
     entries = {seed: entries[seed] for seed in sorted(entries, key=int)}
-    scores = [seed_scores(entry["passes"], entry["without_context"]) for entry in entries.values()]
+    scores = [seed_scores(entry) for entry in entries.values()]
     result = {
         "name": name,
         "config": f"data/configs/{name}.toml",
@@ -197,17 +200,18 @@ def add_first(name: str) -> None:
 def seed_entry(provenance: dict[str, Any], metrics: dict[str, Any]) -> dict[str, Any]:
     """Return what the results keep of one seed."""
     passes = metrics["passes"]
+    blind = next(iter(passes.values()))["chance"].get(BLIND)
     return {
         "commit": provenance["commit"],
         "budget": provenance["budget"],
         "weights_sha256": provenance["hashes"]["model.safetensors"],
         "passes": {n: {k: v for k, v in e.items() if k != "chance"} for n, e in passes.items()},
-        "without_context": next(iter(passes.values()))["chance"][BLIND],
+        **({"without_context": blind} if blind else {}),
     }
 
 
 def measured(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return a run's own metrics, with the score of the same model without the context.
+    """Return a run's own metrics, with the score of the same model without the context, if any.
 
     Latency is left out: it was measured while another run had the other core.
     """
@@ -215,17 +219,18 @@ def measured(checkpoint: Checkpoint) -> dict[str, Any]:
     task, count = checkpoint.task, metrics["count"]
     batch = draw(task, count, metrics["seed"], 0, EVALUATION)
     blind = score_without_context(checkpoint.model, batch, task, checkpoint.sleep)
-    assert blind is not None  # every bundled window divides its context
+    assert blind or batch.loss_mask[:, : task.context_tokens].any()  # a text has no context
     passes = {}
     for n, entry in metrics["passes"].items():
-        kept = {key: entry[key] for key in ("accuracy", "exact", "interval", "first")}
-        passes[n] = kept | {"chance": {**entry["chance"], BLIND: blind}}
+        kept = {key: entry[key] for key in KEPT if key in entry}
+        passes[n] = kept | {"chance": entry["chance"] | ({BLIND: blind} if blind else {})}
     return {**metrics, "passes": passes}
 
 
-def seed_scores(passes: dict[str, Any], blind: dict[str, Any]) -> dict[str, Any]:
-    """Return one seed's scores by N, and without the context."""
-    return {**passes, NO_CONTEXT: blind}
+def seed_scores(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return one seed's scores by N, and without the context if that is recorded."""
+    blind = entry.get("without_context")
+    return entry["passes"] | ({NO_CONTEXT: blind} if blind else {})
 
 
 def over_seeds(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -237,6 +242,10 @@ def over_seeds(results: list[dict[str, Any]]) -> dict[str, Any]:
             "accuracy": {v: spread([r[n]["accuracy"][v] for r in results]) for v in levels},
             "exact": spread([r[n]["exact"] for r in results]),
         }
+        if bits := results[0][n].get("bits"):
+            summary[n]["bits"] = {
+                g: spread([r[n]["bits"][g]["bits"] for r in results]) for g in bits
+            }
     return summary
 
 
@@ -296,13 +305,13 @@ def with_seeds(card: str, record: dict[str, Any]) -> str:
 
     The weights in the folder are those of seed 0; a reader has to see what the others did.
     """
-    levels = list(next(iter(record["over_seeds"].values()))["accuracy"])
     asked = {n: e for n, e in record["over_seeds"].items() if n != NO_CONTEXT}
-    best = max(asked, key=lambda n: asked[n]["exact"]["mean"])
-    rows = [["seed", *(f"{record['difficulty']} {level}" for level in levels), "exact"]]
+    heads = columns(record)
+    better = -1 if "bits" in next(iter(asked.values())) else 1  # fewer bits are better
+    best = max(asked, key=lambda n: better * summaries(asked[n])[-1 if better > 0 else 0]["mean"])
+    rows = [["seed", *heads]]
     for i, seed in enumerate(record["seeds"]):
-        summaries = [*(asked[best]["accuracy"][level] for level in levels), asked[best]["exact"]]
-        rows.append([seed, *(f"{summary['values'][i]:.3f}" for summary in summaries)])
+        rows.append([seed, *(f"{one['values'][i]:.3f}" for one in summaries(asked[best]))])
     text = (
         f"The same configuration with other seeds, tested at N = {best} (the best N of their "
         "mean). The weights here are seed 0's, whatever the others did."
@@ -315,19 +324,36 @@ def with_seeds(card: str, record: dict[str, Any]) -> str:
 
 def table(results: list[dict[str, Any]]) -> str:
     """Return a Markdown table: mean over seeds, and the lowest and highest seed in brackets."""
-    levels = list(next(iter(results[0]["over_seeds"].values()))["accuracy"])
-    heads = [f"{results[0]['difficulty']} {level}" for level in levels]
-    rows = [["model", "seeds", "tested at N", *heads, "exact"]]
+    rows = [["model", "seeds", "tested at N", *columns(results[0])]]
     for record in results:
         for n, entry in record["over_seeds"].items():
-            cells = [cell(entry["accuracy"][level]) for level in levels] + [cell(entry["exact"])]
+            cells = map(cell, summaries(entry))
             rows.append([f"`{record['name']}`", str(len(record["seeds"])), n, *cells])
     text = markdown(rows)
+    first = next(iter(results[0]["over_seeds"].values()))
+    if "bits" in first:
+        return text
+    levels = list(first["accuracy"])
     for name, line in results[0]["chance"].items():
         values = [f"{line['accuracy'][level]:.3f}" for level in levels]
         values.append("" if line["exact"] is None else f"{line['exact']:.3f}")
         text += f"\n| *{name}* | | | {' | '.join(values)} |"
     return text
+
+
+def columns(record: dict[str, Any]) -> list[str]:
+    """Return what `summaries` are of."""
+    entry = next(iter(record["over_seeds"].values()))
+    if bits := entry.get("bits"):
+        return [f"{measure_of(record['task'])}, {group}" for group in bits]
+    return [*(f"{record['difficulty']} {level}" for level in entry["accuracy"]), "exact"]
+
+
+def summaries(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return bits by group, all tokens first; or else accuracy by difficulty, and exact."""
+    return list(entry["bits"].values()) if "bits" in entry else [
+        *entry["accuracy"].values(), entry["exact"]
+    ]  # fmt: skip
 
 
 def cell(summary: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ RESULTS = sorted((data_folder() / "results").glob("*.json"))
 EXPECTED = (
     [f"depo-n8-{kind}" for kind in ("any", "n1", "n2", "n4", "w2-any")]
     + [f"rule110-w12-t8-{kind}" for kind in ("any", "n1", "n3")]
-    + ["variables-any", "variables-story"]
+    + ["text-names", "variables-any", "variables-story"]
 )  # fmt: skip
 UNUSED_SEED = 31_337
 """Drawn by nothing but this file."""
@@ -99,10 +99,7 @@ def test_results_hold_their_seeds_and_the_spread_over_them(path, make_script):
     record = json.loads(path.read_text(encoding="utf-8"))
     assert "0" in record["seeds"]
     assert len(record["seeds"]) >= 3
-    scores = [
-        make_script.seed_scores(seed["passes"], seed["without_context"])
-        for seed in record["seeds"].values()
-    ]
+    scores = [make_script.seed_scores(seed) for seed in record["seeds"].values()]
     assert record["over_seeds"] == make_script.over_seeds(scores)
 
 
@@ -152,5 +149,7 @@ def test_first_queries_are_those_of_the_recorded_examples():
 def test_solvers_agree_with_the_bundled_tasks():
     for name in EXPECTED:
         task = workbench.load(name).task
+        if task.measure is not None:  # nothing determines how a text goes on
+            continue
         batch = task.sample(20, batch_generator(UNUSED_SEED, 1))
         np.testing.assert_array_equal(task.solve(batch), batch.tokens)

@@ -89,7 +89,7 @@ def test_what_is_said_of_the_story_seed_by_seed():
     assert said.format(*(four - one)) in PROSE
 
 
-@pytest.mark.parametrize("name", ["variables-mini", "variables-words"])
+@every_record
 @pytest.mark.parametrize("depth", DEPTHS[1:])
 def test_differences_at_equal_flops(depth, name):
     """N = 4 against a deeper model that spends the same on one pass."""
@@ -144,6 +144,12 @@ def test_what_is_said_of_equal_flops_with_words():
     ]
     order = np.argsort(p)
     corrected = np.maximum.accumulate([p[i] * (len(p) - rank) for rank, i in enumerate(order)])
+    story = [
+        [scores(arm, 4, d, tested=n, name="variables-story").mean() for d in DEPTHS[2:]]
+        for arm, n in (("deeper", "1"), ("sleep", "4"))
+    ]
+    said = "deeper model answers {:.2f} and {:.2f} at depth 3 and 4, N = 4 {:.2f} and {:.2f}"
+    assert said.format(*story[0], *story[1]) in PROSE
     assert [order[i] for i in np.flatnonzero(corrected < 0.05)] == [0], "depth 1 at equal tokens"
 
 

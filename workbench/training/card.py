@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from workbench.config import Experiment, RandomPasses
@@ -40,6 +41,13 @@ def render_card(record: dict[str, Any], experiment: Experiment) -> str:
         *([f"- **Started from** the weights of {origin['name']}"] if origin else []),
         "- **Licence** Apache-2.0",
         "",
+    ]
+    bits = [
+        [f"## {title}", "", BITS, "", markdown(table), ""]
+        for title, table in bit_tables(metrics["passes"], measure_of(task.name)).items()
+    ]
+    lines += [
+        *chain(*bits[:1]),  # what such a task is judged by
         f"## Accuracy by N and {difficulty}",
         "",
         f"{metrics['count']:,} examples of the evaluation stream (seed {metrics['seed']})"
@@ -50,9 +58,8 @@ def render_card(record: dict[str, Any], experiment: Experiment) -> str:
     lines.append(markdown(_in_italics(scores(metrics["passes"], difficulty))))
     if first := first_scores(metrics["passes"], difficulty):
         lines += ["", FIRST_QUERIES, "", markdown(_in_italics(first))]
-    for title, table in bit_tables(metrics["passes"], measure_of(task.name)).items():
-        lines += ["", f"## {title}", "", BITS, "", markdown(table)]
-    return "\n".join([*lines, ""])
+    lines += ["", *chain(*bits[1:])]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _kind_of_examples(metrics: dict[str, Any], experiment: Experiment) -> str:

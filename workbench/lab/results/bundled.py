@@ -71,7 +71,7 @@ def published() -> dict[str, Any] | None:
 
 def answers_file() -> Path:
     """Return the file of `answers`."""
-    return data_folder() / "results" / "answers.json"
+    return data_folder() / "results" / "findings" / "answers.json"
 
 
 def answers() -> dict[str, Any]:

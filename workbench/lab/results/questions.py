@@ -90,6 +90,13 @@ LOOPED = (SLEEP_1, SLEEP_2, ("wake_loop@2", "1"), SLEEP_4, ("wake_loop@4", "1"))
 PARTS = (SLEEP_1, ("rewrite_only", "4"), ("think_only", "4"), SLEEP_4)
 BOUNDS = (("no_fast_weights", "4"), SLEEP_1, SLEEP_4, ("sliding", "4"), ("loop_upper", "4"))
 
+SLEEP_0 = ("sleep", "0")
+MEMORY = (
+    ("never_written", "0"), SLEEP_0, SLEEP_1, SLEEP_2, SLEEP_4, ("deeper@2", "0"),
+    ("retained_cache", "0"),
+)  # fmt: skip
+"""Of windows that are read awake before they are slept on: N = 0 writes S as it reads."""
+
 COSTS = (*BASIC, *MATCHED[2:])
 FIRST = (
     *BASIC[:3], *MATCHED[2:], PARTS[1], PARTS[2], LOOPED[2], LOOPED[4], ("retained_cache", "1"),
@@ -210,6 +217,21 @@ QUESTIONS: tuple[Question, ...] = (
         (SLEEP_4, *RULES),
         differences=tuple((SLEEP_4, rule) for rule in RULES),
         equalities=((SLEEP_4, RULES[0]), (SLEEP_4, RULES[1])),
+    ),
+    Question(
+        "memory",
+        "What does memory gain, and what does sleep add?",
+        "Windows that are read awake, for the loss, before they are slept on. Without a memory S "
+        "is never written; at N = 0 reading writes it, and no sleep follows; the deeper model "
+        "spends the training FLOPs of N = 2 on more blocks and no sleep; with the cache kept, "
+        "attention sees everything.",
+        MEMORY,
+        differences=(
+            (SLEEP_0, MEMORY[0]),
+            (SLEEP_1, SLEEP_0),
+            (SLEEP_2, MEMORY[5]),
+            (MEMORY[6], SLEEP_0),
+        ),
     ),
     Question(
         "bounds",

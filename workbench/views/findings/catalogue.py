@@ -1,7 +1,8 @@
 """What there is to find: every question with its one-line answer and its address.
 
 A question about a sweep is at ``RECORD/QUESTION``, one about a model at ``KIND/MODEL``. Answers
-come from ``data/results/answers.json``; those of other records are worked out when asked for.
+come from ``data/results/findings/answers.json``; those of other records are worked out when asked
+for.
 """
 
 from __future__ import annotations
