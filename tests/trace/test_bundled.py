@@ -42,7 +42,7 @@ def test_it_is_small_and_recorded_again_it_is_the_same(name):
     attrs = trace.attrs
     assert attrs["checkpoint"] == name and {"states", "writes"} <= set(trace.children)
     assert attrs["n_sleep"] == default_passes(checkpoint.sleep)[-1]
-    assert trace.sizes["example"] >= 8
+    assert trace.sizes["example"] >= (3 if name == "text-names" else 8)  # its texts are long
     sleep = SleepConfig.model_validate_json(attrs["sleep_json"])
     assert sleep == checkpoint.sleep.with_passes(attrs["n_sleep"])
     batch = batch_of(trace)
@@ -56,5 +56,8 @@ def test_it_is_small_and_recorded_again_it_is_the_same(name):
             found, stored = again[group][variable].values, first[group][variable].values
             if stored.dtype.kind == "f":
                 np.testing.assert_allclose(found, stored, atol=1e-4, rtol=1e-4)
-    right = [trace["readout"]["correct"].isel(window=i) for i in np.flatnonzero(trace["asleep"])]
-    assert right[-1].isel(sleep_pass=-1).mean() > right[0].isel(sleep_pass=0).mean() + 0.2
+    if checkpoint.task.measure is None:  # a text's names are asked on the way, not at its end
+        right = [
+            trace["readout"]["correct"].isel(window=i) for i in np.flatnonzero(trace["asleep"])
+        ]
+        assert right[-1].isel(sleep_pass=-1).mean() > right[0].isel(sleep_pass=0).mean() + 0.2
