@@ -7,6 +7,13 @@ from waiting import LIMIT_MS
 
 expect.set_options(timeout=LIMIT_MS)
 
+CHOOSE = """(select) => {
+  select.value = "probes/depo-n8-w2-any"
+  select.dispatchEvent(new Event("change"))
+  const article = document.querySelector("article")
+  return [article.className, article.getAttribute("aria-busy")]
+}"""
+"""Choose another model, and return how the old figures are marked before anything has arrived."""
 FIRST = "Does more sleep help at equal tokens?"
 
 
@@ -49,13 +56,7 @@ def test_another_model_shows_at_once_that_the_old_figures_are_old(page, server):
     page.goto(server + "/findings/probes/depo-n8-any")
     maps = page.locator("figure.plot").first.locator(".heatmaplayer image").first
     expect(maps).to_be_visible()
-    held = []
-    page.route(re.compile("/findings/probes/depo-n8-w2-any"), lambda route: held.append(route))
-    page.get_by_label("Model").select_option("probes/depo-n8-w2-any")
-    expect(page.locator("article")).to_have_attribute("aria-busy", "true")
-    expect(page.locator("article")).to_have_class("old")
-    page.unroute_all()
-    held[0].continue_()
+    assert page.get_by_label("Model").evaluate(CHOOSE) == ["old", "true"]
     expect(page).to_have_url(re.compile("/findings/probes/depo-n8-w2-any$"))
     expect(page.locator(".answer")).to_contain_text("3 hops")
     expect(maps).to_be_visible()
