@@ -11,6 +11,9 @@ from workbench.theatre.problem import drawn, drawn_batch
 from workbench.trace import record
 
 RING = "0>3 3>5 5>1 1>0"
+NESTED: list = []
+for _ in range(5_000):
+    NESTED = [NESTED]
 
 
 @pytest.fixture
@@ -88,7 +91,14 @@ def test_own_input_is_read(asks):
         ({"input": RING, "queries": "9:9"}, "queries", "expected"),
         ({"queries": "1:0"}, "queries", "queries without input"),
         ({"input": "0>1 " * 10_000}, "input", "at most 20,000"),
-        ({"input": ["0>1"]}, "input", "at most 20,000"),
+        ({"input": 7}, "input", "at most 20,000"),
+        ({"input": ["0>1"]}, "input", "'input' is a list; expected text, or a number"),
+        ({"queries": {"a": 1}}, "queries", "'queries' is a dict"),
+        ({"name": ["ring"]}, "model", "'model' is a list"),
+        ({"seed": 10**5000}, "seed", "too large a number"),
+        ({"more": NESTED}, "more", "'more' is a list"),
+        ({"what": NESTED}, "what", "cannot answer"),
+        ({"name": "nobody\x1b[31m\udcff"}, "model", r"no model nobody\x1b[31m\udcff"),
         ({"what": "states", "layer": 1, "head": 0, "digest": "x"}, "digest", "not kept"),
         ({"what": "states", "layer": -1, "head": 0}, "layer", "layer = -1"),
     ],

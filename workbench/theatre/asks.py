@@ -20,6 +20,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import stamp
 from workbench.once_cache import OnceCache
 from workbench.tasks import task as make_task
+from workbench.terminal import printable
 from workbench.theatre import instruments
 from workbench.theatre.container import encode
 from workbench.theatre.lenses import cause, credit
@@ -29,7 +30,7 @@ from workbench.theatre.recording import Layout, Recording, gains, of_trace, read
 from workbench.theatre.scene import digest_of, head_of, is_large, scene_of
 from workbench.theatre.study import Progress, Study, results, study_of
 from workbench.theatre.traces import OWN, own_trace, own_traces, read_trace
-from workbench.theatre.wish import Wish, Wrong, problem_of, whole, wish_of
+from workbench.theatre.wish import Wish, Wrong, check_plain, problem_of, whole, wish_of
 from workbench.trace import origin_of
 
 if TYPE_CHECKING:
@@ -267,8 +268,10 @@ def _answered(
 ) -> Answer:
     what = ask.get("what") if isinstance(ask, Mapping) else None
     if not isinstance(what, str) or what not in known:
-        return Answer(problem=f"this host cannot answer {what!r:.60}", field="what")
+        said = repr(what[:60]) if isinstance(what, str) else "what is not named"
+        return Answer(problem=f"this host cannot answer {said}", field="what")
     try:
+        check_plain(ask)
         found = known[what](ask, progress or (lambda done, total, unit: None))
     except WorkbenchError as error:
         return _failed(error)
@@ -276,7 +279,7 @@ def _answered(
 
 
 def _failed(error: WorkbenchError) -> Answer:
-    line = " ".join(str(error).split())
+    line = printable(" ".join(str(error).split()))  # it may hold names of files
     return Answer(problem=line, field=error.field if isinstance(error, Wrong) else "")
 
 

@@ -86,6 +86,19 @@ def problem_of(checkpoint: Checkpoint, wish: Wish) -> Problem:
     return typed(checkpoint.task, wish.input, wish.queries)
 
 
+def check_plain(ask: Mapping[str, Any]) -> None:
+    """Raise Wrong for a value of an ask that is neither text nor a number of 64 bits."""
+    for name, value in ask.items():
+        number = isinstance(value, int)
+        if value is None or isinstance(value, str | float) or number and abs(value) < 2**64:
+            continue
+        given = "too large a number" if number else f"a {type(value).__name__}"
+        field = "model" if name == "name" else str(name)
+        raise Wrong(
+            field, f"{field[:40]!r} is {given}", "text, or a number of 64 bits", "change it"
+        )
+
+
 def whole(
     ask: Mapping[str, Any], field: str, low: int, high: int, default: int | None = None
 ) -> int:

@@ -114,6 +114,29 @@ def test_a_question_is_drawn_in_both_themes_and_drawn_once(record, monkeypatch):
         parts.figure_json("hand/nothing", 0, "light", {}, None)
 
 
+@pytest.mark.parametrize("value", ["999", "x", "", "9" * 5_000, "\u0661"])
+def test_a_value_that_there_is_not_is_said_and_not_replaced_in_silence(record, value):
+    said, found = shown("hand/equal-flops", **{"task.nodes": value})
+    assert f"There is no task.nodes = {value[:40]}" in said
+    assert found.data["options"] == {"task.nodes": "8"}
+    with pytest.raises(WorkbenchError, match="task.nodes = .*; expected one of 8, 12"):
+        parts.figure_json("hand/equal-flops", 0, "light", {"task.nodes": value}, None)
+    with pytest.raises(WorkbenchError, match="sleep_pass = .*; expected 0 to 3, a place"):
+        parts.figure_json("steering/depo-n8-any", 0, "light", {"sleep_pass": value}, None)
+
+
+@pytest.mark.parametrize(
+    "rest, query, words",
+    [
+        ("", {"checkpoint": "nobody"}, "There is no finding 'probes/nobody'"),
+        ("", {"measurement": "lens-nobody"}, "There is no finding 'lens/lens-nobody'"),
+        ("measure", {"kind": "nothing"}, "There is no measurement 'nothing'"),
+    ],
+)
+def test_what_an_address_names_in_vain_is_said(rest, query, words):
+    assert words in shown(rest, **query)[0]
+
+
 def test_a_damaged_record_is_one_line_of_the_list(record):
     record.write_text("{")
     said, found = shown("")

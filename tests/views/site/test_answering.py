@@ -139,6 +139,10 @@ def test_progress_comes_first_and_says_how_long(port, monkeypatch):
         ("{}", {"Content_Type": "text/plain"}, 415, "application/json"),
         (b"x" * (answering.LARGEST + 1), {}, 413, "at most"),
         ("", {"method": "GET"}, 405, "Method Not Allowed"),
+        ("{}", {"Content_Length": "9" * 5_000}, 413, "at most"),
+        ('{"a": ' + "9" * 5_000 + "}", {}, 400, "5000 digits"),
+        ("[" * 100_000, {}, 400, "nested too deeply"),
+        (r'{"a": "\ud800"}', {}, 400, "surrogates"),
     ],
 )
 def test_what_is_no_ask_is_refused_in_a_line(port, body, given, status, words):

@@ -1,6 +1,8 @@
 """What sessions share: each checkpoint is loaded once, and again when its files change."""
 
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -155,3 +157,14 @@ def test_an_address_names_no_path_and_no_hub_id(tmp_path, monkeypatch):
         assert "\n" not in str(refused.value)
     assert not fetched
     assert shelf.checkpoint("runs/mine").task.name == "depo"
+
+
+@pytest.mark.process
+def test_what_two_threads_must_not_import_at_once_is_there_before_they_begin():
+    there = (
+        "import sys\nfrom importlib.util import find_spec\n"
+        "from workbench.views.site import server\n"
+        "server.import_rest_of_xarray()\n"
+        "assert ('dask.base' in sys.modules) == (find_spec('dask') is not None)"
+    )
+    subprocess.run([sys.executable, "-c", there], check=True)

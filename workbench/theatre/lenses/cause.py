@@ -92,13 +92,12 @@ def change_of(examples: Examples, example: int, ask: Mapping[str, Any]) -> Chang
             "go back",
         )
     heads, keys, values = examples.sizes
-    layer = whole(ask, "layer", 0, 2**31, default=examples.layers[0])
     change = Change(
         example=example,
         boundary=(window, sleep_pass),
         action=action,
         part=_one_of(ask, "part", words.PARTS, "whole"),
-        layer=layer,
+        layer=examples.layer_of(ask),
         head=whole(ask, "head", 0, heads - 1, default=0),
         modes=whole(ask, "modes", 1, min(keys, values), default=1),
         changed=whole(ask, "changed", 1, int(examples.sleep.passes), default=1),  # type: ignore[arg-type]

@@ -225,7 +225,7 @@ def _numbers(examples: Examples, found: xr.Dataset, ask: Mapping[str, Any]) -> d
     """Return the attributions, in C order over their axes, and the numbers they are judged by."""
     values = found["attribution"]
     if values.size > MOST_VALUES and dims.KEY in values.dims:
-        layer = whole(ask, "layer", 0, 2**31, default=examples.layers[0])
+        layer = examples.layer_of(ask)
         head = whole(ask, "head", 0, examples.sizes[0] - 1, default=0)
         part = values.sel({dims.LAYER: [layer]}).isel({dims.GDN_HEAD: [head]})
         place = {"layer": layer, "head": head}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from workbench.instruments.interventions import Reading
 from workbench.once_cache import OnceCache
 from workbench.tasks.base import Task
 from workbench.theatre.problem import Problem, drawn_batch, without_padding
-from workbench.theatre.wish import Wish, problem_of
+from workbench.theatre.wish import Wish, Wrong, problem_of, whole
 
 if TYPE_CHECKING:
     from workbench.training.checkpoints import Checkpoint
@@ -75,6 +75,14 @@ class Examples:
     @property
     def _states(self) -> dict[int, Tensor]:
         return dict(next(iter(self.boundaries.values())).memory.fast_weights)
+
+    def layer_of(self, ask: Mapping[str, Any]) -> int:
+        """Return the layer that an ask names, or the first; raises Wrong where it has no S."""
+        layer = whole(ask, "layer", 0, 2**31, default=self.layers[0])
+        if layer not in self.layers:
+            known = ", ".join(map(str, self.layers))
+            raise Wrong("layer", f"layer = {layer}", f"a layer with S: {known}", "choose another")
+        return layer
 
     def context(self, example: int, query: int) -> int:
         """Return the tokens before the window that a query is answered in, or the first such."""

@@ -38,16 +38,25 @@ def document(visit: Visit) -> Document | None:
     first, _, end = path.partition("/")
     root = services().runs
     listed = catalogue(root, {first: end})
-    found, note = chosen(listed, path), ""
-    if found is None and not visit.rest:  # an old address
-        found = chosen(listed, "")
-        note = f'<p class="failure" role="alert">There is no finding {escape(path[:60])!r}.</p>'
+    found, missing = chosen(listed, path), []
+    measured = found is not None and found.kind in measurements() and end
+    if found is None or measured and end not in records_of(found.kind, root):
+        found = None if visit.rest else found or chosen(listed, "")  # an old address
+        missing.append(f"finding {path[:60]!r}")
     if found is None:
         return None
-    if visit.rest and end and found.kind in measurements():
-        if end not in records_of(found.kind, root):
-            return None
-    shown = {name: visit.query.get(name, values[0]) for name, values in found.axes.items()}
+    shown = {name: values[0] for name, values in found.axes.items()}
+    for name, values in found.axes.items():
+        if (text := visit.query.get(name, values[0])) in values:
+            shown[name] = text
+        else:
+            missing.append(f"{name} = {text[:40]}")
+    kind = visit.query.get("kind") if found.kind == MEASURE else None
+    if kind and kind not in measurements():
+        missing.append(f"measurement {kind[:40]!r}")
+    note = "".join(
+        f'<p class="failure" role="alert">There is no {escape(one)}.</p>' for one in missing
+    )
     if any(shown[name] != values[0] for name, values in found.axes.items()):
         found = at_axes(found, shown)
     part = f"{LINK}/part?{urlencode({'at': found.path, **shown})}"

@@ -233,9 +233,14 @@ def _drawn_chart(
     chart = charts[number]
     wanted: dict[str, Any] = {}
     for name, values in chart.choices.items():
-        place = options.get(name, "")
-        if place.isdecimal() and int(place) < len(values):
-            wanted[name] = values[int(place)]
+        known = {str(place): value for place, value in enumerate(values)}
+        place = options.get(name)
+        if place is not None and place not in known:
+            raise WorkbenchError(
+                f"{name} = {place[:40]!r}", f"0 to {len(known) - 1}, a place in its list", "choose"
+            )
+        if place is not None:
+            wanted[name] = known[place]
     return chart.draw(theme=theme, **wanted)
 
 

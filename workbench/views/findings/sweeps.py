@@ -44,10 +44,14 @@ class Sweep:
         self.path, self.record = path, record
         values = open_axes(record["runs"])
         self.options = {name: [value_text(v) for v in found] for name, found in values.items()}
-        self.axes = {
-            name: next((v for v in found if value_text(v) == wanted.get(name)), found[0])
-            for name, found in values.items()
-        }
+        self.axes = {}
+        for name, found in values.items():
+            known = dict(zip(self.options[name], found, strict=True))
+            text = wanted.get(name, self.options[name][0])
+            if text not in known:
+                expected = f"one of {', '.join(known)}"
+                raise WorkbenchError(f"{name} = {text[:40]!r}", expected, "choose one")
+            self.axes[name] = known[text]
         self._lock = threading.RLock()
         self._tables: dict[str, xr.Dataset] = {}
 
@@ -161,7 +165,7 @@ class Sweep:
 def sweep(path: Path, wanted: Mapping[str, str] | None = None) -> Sweep:
     """Return a recorded sweep; `wanted` gives values of further axes as text, else the first.
 
-    Raises UnreadableFile: the record is damaged.
+    Raises WorkbenchError: the record is damaged, or was not made at such a value.
     """
     at = path, stamp(path)
     record = _records.get(at, lambda: read_record(path))

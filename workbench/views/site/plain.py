@@ -28,7 +28,8 @@ class PlainHandler(RequestHandler):
 
     def send(self, content: str | bytes, media_type: str) -> None:
         """Finish with content that the browser asks for again, but fetches only if it changed."""
-        data = content.encode() if isinstance(content, str) else content
+        # names of files may hold what is not UTF-8
+        data = content.encode(errors="replace") if isinstance(content, str) else content
         self.set_header("Content-Type", media_type)
         self.set_header("Cache-Control", "no-cache")
         self.set_header("Vary", "Accept-Encoding, Cookie")

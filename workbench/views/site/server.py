@@ -82,6 +82,7 @@ def listen(port: int, address: str, prefix: str = "") -> Any:
     from workbench.views.site.sessions import LIFETIME
     from workbench.views.site.shell import NotFound, routes
 
+    import_rest_of_xarray()
     try:
         port = probe_port(port, address)
         configure()
@@ -107,6 +108,13 @@ def listen(port: int, address: str, prefix: str = "") -> Any:
         return server
     except OSError as error:
         raise _port_error(error, port, address) from None
+
+
+def import_rest_of_xarray() -> None:
+    """Let xarray import what it leaves to the first array (dask): not safe in two threads."""
+    import xarray as xr
+
+    xr.DataArray([0.0])
 
 
 def end_with_parent(loop: Any) -> None:
