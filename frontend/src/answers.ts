@@ -41,14 +41,15 @@ export class AnswersPanel implements Panel {
     this.usual = h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Questions and answers" }, table);
     this.veil = h("p", { class: "veil", hidden: true }, "The answers are hidden. ",
       h("button", { type: "button", class: "quiet", onclick: () => actions.reveal() }, "Show the answers"));
-    this.element = card("answers", TITLE, [this.total, " ", this.guess], this.veil, this.usual, this.detail, this.instead);
+    const woken = scene.sleep.order === "predict_then_sleep" ? [" Awake, it reads the rest of the text without sleeping again."] : [];
+    this.element = card("answers", TITLE, [this.total, " ", this.guess, ...woken], this.veil, this.usual, this.detail, this.instead);
   }
 
   private row(query: number): Row {
     const { scene, actions } = this;
     const { label } = scene.queries[query], short = label.length <= 24 ? label : scene.queries[query].short;
     const said = h("span", { class: "said" }), bar = h("i", {}), share = h("span", { class: "number" });
-    const button = h("button", { type: "button", class: "ask", title: label !== short ? label : undefined }, short);
+    const button = h("button", { type: "button", class: short.length > 16 ? "ask" : "ask whole", title: label !== short ? label : undefined }, short);
     const guess = scene.queries[query].chance;
     const tick = typeof guess === "number" ? h("u", { style: `left:${100 * guess}%` }) : undefined;
     const here = s("line", { class: "here", y1: 1, y2: HEIGHT - 1 });

@@ -49,7 +49,7 @@ export class Bar {
   private readonly stops = h("div", { class: "passes", role: "group", "aria-label": "N, the number of passes over each window" });
   private readonly note = h("p", { class: "note" });
   private readonly other = h("select", { "aria-label": "Compare with" });
-  private readonly compare = h("label", {}, "Compare with ", this.other);
+  private readonly compare = h("label", { class: "compare" }, this.other);
   private readonly form: HTMLDetailsElement;
   private readonly text = h("textarea", { rows: 3, spellcheck: "false", "aria-label": "Text that the model reads" });
   private readonly queries = h("input", { spellcheck: "false", "aria-label": "Questions" });

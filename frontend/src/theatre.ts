@@ -317,7 +317,7 @@ export class Theatre {
     return {
       catalogue: this.model.get("catalogue") ?? [], live, sleeps: this.sleeps().length,
       teacher: this.teacher, themed: ((this.model.get("settings") ?? {}).theme ?? "auto") !== "auto", ready, offered: live && this.scene.source.kind !== "trace" && (this.model.get("catalogue")?.length || most < MOST_PASSES) ? all : [...new Set(ready)],
-      others: ["nothing", ...others.map((one) => nameOf(one, this.scene))], other: this.other ? others.indexOf(this.other) + 1 : 0,
+      others: ["Compare", ...others.map((one) => nameOf(one, this.scene))], other: this.other ? others.indexOf(this.other) + 1 : 0,
     };
   }
 

@@ -28,6 +28,8 @@ from workbench.tasks.text.names import NAME, WORD, find_names
 from workbench.tasks.text.settings import CHARACTERS, TextConfig
 from workbench.tasks.text.tokens import PAD, SHOWN, Characters, FileTokens, Spelt
 
+CORPUS_WORDS = {"kjv": "the King James Bible", "python": "Python’s standard library"}
+"""Corpora that have a name, in words."""
 PER_QUERY = 16
 """Tokens of a sequence for each query that it has room for."""
 
@@ -294,7 +296,8 @@ class Text(Task):
         """Return the task with its settings in a line."""
         config = self.config
         corpus = re.split(r"[\\/]", config.corpus)[-1]
+        corpus = CORPUS_WORDS.get(corpus, corpus)
         return (
-            f"{corpus}, names {config.names}, {counted(config.windows, 'window')} of "
+            f"Names to remember: {corpus}, names {config.names}, {counted(config.windows, 'window')} of "
             f"{config.window} {self.item}s"
         )

@@ -477,7 +477,8 @@ class Variables(Task):
         """Return the task with its settings in a line."""
         config = self.config
         return (
-            f"{config.variables} variables, {config.given} of them given, depth {config.max_depth}"
+            f"Variables: work out {config.variables} values, {config.given} of them given, "
+            f"the others in chains of up to {config.max_depth}"
         )
 
 

@@ -120,13 +120,14 @@ def _patched(examples: Examples, change: Change, here: xr.Dataset, gaps: np.ndar
     else:
         verdict = f"{part} {_is(change)} not {question} here for any of {counted(count, 'answer')}"
     said = (
-        f"{verdict}: with the {giver}’s, {became[PATCH]} {_are(became[PATCH])} the {giver}’s; "
-        f"before {became[INTACT]}, with an unrelated example’s {became[UNRELATED]}."
+        f"{verdict}. With the {giver}’s, {counted(became[PATCH], 'answer')} "
+        f"{_are(became[PATCH])} the {giver}’s ({became[INTACT]} before the change, "
+        f"{became[UNRELATED]} with an unrelated example’s)."
     )
     unknown = int((~measured["answered"]).sum())
     alike = measured.sizes[dims.QUERY] - count - unknown
     if alike:
-        said += f" {counted(alike, 'answer')} {_are(alike)} the same in both."
+        said += f" {counted(alike, 'question')} {'has' if alike == 1 else 'have'} one answer in both texts."
     if unknown:
         said += f" The donor’s context does not answer {counted(unknown, 'question')}."
     return said

@@ -51,7 +51,7 @@ function filter() {
   })
   const status = questions.querySelector("[role=status]")
   status.hidden = !words.length
-  status.textContent = count === 1 ? "1 question" : `${count} questions`
+  status.textContent = count === 1 ? "1 question" : count ? `${count} questions` : "No question has all these words. Try fewer, or clear the search."
 }
 search.addEventListener("input", filter)
 document.addEventListener("keydown", (event) => {

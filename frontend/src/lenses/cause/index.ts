@@ -37,6 +37,7 @@ export class CauseLens implements Lens {
   private readonly fields = [this.action, this.part, this.donor, this.way, this.modes, this.changed, this.percent];
   private readonly problem = new Problem(this.fields);
   private readonly back = h("button", { type: "button", class: "quiet", onclick: () => this.goBack() }, "Go to the last moment before the answers");
+  private readonly early = h("p", { class: "note" }, "Later passes write S again, which can undo the change.");
   private readonly sentence = h("p", { class: "conclusion" });
   private readonly sure = h("p", { class: "sure" });
   private readonly ranking = h("p", { class: "sure" });
@@ -54,7 +55,7 @@ export class CauseLens implements Lens {
       return;
     }
     const button = (words: string, onclick: () => void) => h("button", { type: "button", class: "quiet", onclick }, words);
-    this.above.append(this.sentence, this.sure, h("div", { class: "form row" }, ...this.fields.map((field) => field.element)), this.problem.element, this.back,
+    this.above.append(this.sentence, this.sure, h("div", { class: "form row" }, ...this.fields.map((field) => field.element)), this.problem.element, h("div", { class: "row" }, this.early, this.back),
       h("div", { class: "row" }, button("Try every head", () => this.tryEvery()), button("Compare the changed sleep", () => this.showChanged()), this.donorSleep),
       this.one.status, this.every.status, this.ranking);
     this.element.append(this.states, this.details, h("div", { class: "row" }, this.one.csv(), this.one.python()));
@@ -95,7 +96,7 @@ export class CauseLens implements Lens {
     }
   }
 
-  private form({ state, scene }: Frame, result: any): void {
+  private form({ state, scene, boundary }: Frame, result: any): void {
     const { chosen } = state, { choices, asked } = result ?? {};
     const now = (name: string) => String(chosen[name] ?? asked?.[name] ?? "");
     if (choices) {
@@ -113,7 +114,9 @@ export class CauseLens implements Lens {
     this.percent.element.hidden = now("action") !== "scale";
     const { problem = "", field = "" } = this.one.waiting ? {} : (result ?? {});
     this.problem.show(problem, field);
-    this.back.hidden = field !== "boundary" || !choices;
+    const [window, pass] = scene.boundaries[boundary], [last, end] = choices?.last ?? [window, pass];
+    this.early.hidden = window > last || (window === last && pass >= end);
+    this.back.hidden = !choices || (this.early.hidden && field !== "boundary");
     const several = scene.layers.length > 1 ? ` of layer ${scene.layers[state.layer]}` : "";
     for (const option of (this.part.input as HTMLSelectElement).options) {
       if (option.value === "head") option.text = `head ${state.head}${several} (choose it below)`;

@@ -27,7 +27,7 @@ export function answersTable(scene: Scene, { columns, rows }: Outcome, choose: (
   const heads = ["Question", ...shown.map(([, title]) => title), "Effect − control"];
   const order = easyFirst(scene).flatMap((query) => rows.filter((row) => row.query === query));
   const body = order.map(({ query, own, other, said, effect }) => h("tr", { onclick: () => choose(query) },
-    h("th", { scope: "row" }, h("button", { type: "button", class: "ask", title: scene.queries[query].label }, scene.queries[query].short)),
+    h("th", { scope: "row" }, h("button", { type: "button", class: scene.queries[query].short.length > 16 ? "ask" : "ask whole", title: scene.queries[query].label }, scene.queries[query].short)),
     ...shown.map((_, i) => {
       const kind = look(said[i], own, other);
       return h("td", {}, h("span", { class: `said ${kind}` }, `${said[i]} ${kind === "good" ? "✓" : kind === "given" ? "⇄" : "✗"}`));
