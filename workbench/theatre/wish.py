@@ -66,7 +66,7 @@ def wish_of(ask: Mapping[str, Any], checkpoint: Checkpoint) -> Wish:
         if field == "input" and value and not given[field]:
             raise Wrong(field, "input without text", "text to read", "type it, or leave it out")
     if given["queries"] and not given["input"]:
-        raise Wrong("queries", "questions without a text", "a text to ask about", "type one above")
+        raise Wrong("queries", "queries without input", "a text to ask about", "type one, too")
     first = first_passes(checkpoint.sleep)
     passes = whole(ask, "N", 1, MOST_PASSES, default=first)
     if given["input"]:

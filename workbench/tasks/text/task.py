@@ -28,7 +28,7 @@ from workbench.tasks.text.names import NAME, WORD, find_names
 from workbench.tasks.text.settings import CHARACTERS, TextConfig
 from workbench.tasks.text.tokens import PAD, SHOWN, Characters, FileTokens, Spelt
 
-CORPUS_WORDS = {"kjv": "the King James Bible", "python": "Python’s standard library"}
+CORPUS_WORDS = {"kjv": "the King James Bible", "python": "Python's standard library"}
 """Corpora that have a name, in words."""
 PER_QUERY = 16
 """Tokens of a sequence for each query that it has room for."""
