@@ -298,6 +298,6 @@ class Text(Task):
         corpus = re.split(r"[\\/]", config.corpus)[-1]
         corpus = CORPUS_WORDS.get(corpus, corpus)
         return (
-            f"Names to remember: {corpus}, names {config.names}, {counted(config.windows, 'window')} of "
-            f"{config.window} {self.item}s"
+            f"Names to remember: {corpus}, names {config.names}, "
+            f"{counted(config.windows, 'window')} of {config.window} {self.item}s"
         )

@@ -127,7 +127,8 @@ def _patched(examples: Examples, change: Change, here: xr.Dataset, gaps: np.ndar
     unknown = int((~measured["answered"]).sum())
     alike = measured.sizes[dims.QUERY] - count - unknown
     if alike:
-        said += f" {counted(alike, 'question')} {'has' if alike == 1 else 'have'} one answer in both texts."
+        have = "has" if alike == 1 else "have"
+        said += f" {counted(alike, 'question')} {have} the same answer in both texts."
     if unknown:
         said += f" The donor’s context does not answer {counted(unknown, 'question')}."
     return said

@@ -180,7 +180,7 @@ def _concluded(data: xr.Dataset, states: tuple[str, ...]) -> list[str]:
     """Return what runs show, as soon as none of them waits or is at work."""
     done, left = states.count("finished"), len(states) - states.count("finished")
     if any(state in ("queued", *ACTIVE) for state in states):
-        ready = f"{done} of {len(states)} runs have finished; what they show is said at the end."
+        ready = f"{done} of {len(states)} runs have finished; the answer comes when all have."
         return [ready] if len(states) > 1 else []
     found = conclusion(data)
     if found and left:
