@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import workbench
 from workbench.errors import WorkbenchError
@@ -94,11 +95,20 @@ def test_a_notebook_cell_shows_a_trace(checkpoints):
         ({"input": "?"}, "expected"),
         ({"input": " "}, "input without text"),
         ({"theme": "purple"}, "theme 'purple'; expected one of auto, light, dark"),
+        ({"seed": 10**5000}, "'seed' is too large a number"),
+        ({"example": [1]}, "'example' is a list"),
     ],
 )
 def test_a_wrong_place_is_one_line(checkpoints, arguments, words):
     with pytest.raises(WorkbenchError, match=words):
         workbench.theatre(checkpoints["ring"], **arguments)
+
+
+@pytest.mark.parametrize("source", [None, 1, b"x", ["ring"], xr.Dataset(), xr.DataTree()])
+def test_what_is_neither_checkpoint_nor_trace_is_one_line(source):
+    with pytest.raises(WorkbenchError, match="theatre of a .*; expected a checkpoint") as error:
+        workbench.theatre(source)
+    assert "\n" not in str(error.value)
 
 
 def test_the_front_door_stays_a_function_whatever_was_imported():

@@ -5,18 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Final
 
 import anywidget
 import traitlets
 import xarray as xr
 
+from workbench import dims
 from workbench.errors import WorkbenchError
 from workbench.paths import bundled_checkpoints
 from workbench.progress import Cancelled
 from workbench.theatre.asks import Asks, TraceAsks, catalogue_of
 from workbench.theatre.files import MODULE
 from workbench.theatre.story import story_data
+from workbench.theatre.wish import check_plain
 from workbench.training.checkpoints import Checkpoint, load_checkpoint
 
 HEIGHT: Final = 900
@@ -94,7 +97,7 @@ class Theatre(anywidget.AnyWidget):
 
 
 def show(
-    source: str | Checkpoint | xr.DataTree,
+    source: str | Path | Checkpoint | xr.DataTree,
     *,
     seed: int = 0,
     example: int = 0,
@@ -109,7 +112,7 @@ def show(
 
     Parameters
     ----------
-    source : str, Checkpoint or DataTree
+    source : str, Path, Checkpoint or DataTree
         A checkpoint by name or folder, one that is loaded, or a trace. A trace has its own
         examples and N, and no answers in letters.
     seed, example : int
@@ -132,7 +135,15 @@ def show(
     """
     if theme not in THEMES:
         raise WorkbenchError(f"theme {theme!r:.40}", f"one of {', '.join(THEMES)}", "choose one")
+    trace = isinstance(source, xr.DataTree) and dims.EXAMPLE in source.sizes
+    if not trace and not isinstance(source, str | Path | Checkpoint):
+        raise WorkbenchError(
+            f"theatre of a {type(source).__name__}",
+            "a checkpoint, its name or folder, or a trace",
+            "give one, as workbench.load or workbench.record returns it",
+        )
     ask = {"what": "scene", "example": example, "input": input, "queries": queries, "N": passes}
+    check_plain(ask | {"seed": seed})
     asks: Asks | TraceAsks
     catalogue: list[dict[str, Any]] = []
     if story and isinstance(source, xr.DataTree):
