@@ -53,7 +53,3 @@ class Cancelled(Exception):
 Report = Callable[[float, float, str], None]
 """Hears how far some work is, ``(done, total, unit)``, several times a second; may raise
 `Cancelled`."""
-
-
-def unreported(done: float, total: float, unit: str) -> None:
-    """Hear a report that nobody asked for."""

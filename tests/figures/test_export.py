@@ -3,12 +3,10 @@
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-import xarray as xr
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
 from workbench.errors import WorkbenchError
-from workbench.figures import timeline
 from workbench.figures.export import drawn, export
 from workbench.figures.export_parts import plain
 from workbench.figures.theme import INKS, SEQUENTIAL, scale, template
@@ -109,17 +107,21 @@ def test_bars_stand_on_each_other():
         drawn(go.Figure(both))
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_timeline_has_its_colours_and_its_cursor(theme):
-    """Bars coloured by numbers, as the colour bar says; window and cursor stand at their cells."""
-    change = xr.DataArray([[np.nan, 1, 0.5], [np.nan, 0, np.nan]], dims=["window", "sleep_pass"])
-    figure = timeline(change, passes=(2, 1), awake=(False, True), boundary=(1, 0), theme=theme)
-    picture = drawn(figure)
+def test_bars_have_the_colours_of_their_numbers_and_a_note_stands_at_its_bar():
+    """Bars coloured by numbers, as the colour bar says."""
+    numbers = {"color": [1, 0.5, 0], "coloraxis": "coloraxis"}
+    bars = {"type": "bar", "x": [1, 2, 4], "y": [1, 1, 1], "marker": numbers}
+    plain_bar = {"type": "bar", "x": [0, 3], "y": [1, 1], "marker": {"color": "#123456"}}
+    look = {"cmin": 0, "cmax": 1, "colorscale": scale(SEQUENTIAL)}
+    look["colorbar"] = {"title": {"text": "|ΔS| / |S|"}}
+    note = {"text": "▼", "xref": "x", "yref": "y", "x": 3, "y": 1, "showarrow": False}
+    layout = {"barmode": "overlay", "coloraxis": look, "annotations": [note]}
+    picture = drawn(go.Figure([plain_bar, bars], layout | {"template": template("dark")}))
     axes, strip = picture.axes
     carried, passed = axes.containers
     shown = [to_hex(bar.get_facecolor()) for bar in passed]
     assert shown[0] == SEQUENTIAL[-1] and shown[2] == SEQUENTIAL[0]
-    assert {to_hex(bar.get_facecolor()) for bar in carried} == {INKS[theme].neutral}
+    assert {to_hex(bar.get_facecolor()) for bar in carried} == {"#123456"}
     assert strip.get_ylabel() == "|ΔS| / |S|"
     here = carried[1].get_x() + carried[1].get_width() / 2
     mark = next(note for note in picture.texts if note.get_text() == "▼")

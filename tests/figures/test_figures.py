@@ -1,7 +1,6 @@
 """Figures are tested as data: what is drawn, on which scale, and how heavy it is."""
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 import xarray as xr
 
@@ -11,12 +10,9 @@ from workbench.figures import (
     answer_table,
     one_head,
     shown_quantity,
-    timeline,
-    timeline_place,
 )
 from workbench.figures.memory import comparison
 from workbench.figures.theme import BYTES, DIVERGING, SEQUENTIAL
-from workbench.figures.timeline import positions
 
 OVER = (dims.SLEEP_PASS, dims.GDN_HEAD, dims.KEY, dims.VALUE)
 
@@ -91,19 +87,6 @@ def test_comparison_in_words(sleep_pass, quantity, awake, words):
     assert comparison(sleep_pass, quantity, awake=awake) == words
 
 
-def test_the_timeline_has_one_cell_a_stop():
-    change = xr.DataArray([[np.nan, 1, 0.5], [np.nan, 0.25, np.nan]], dims=["window", "sleep_pass"])
-    figure = timeline(change, passes=(2, 1), awake=(False, True), boundary=(1, 0))
-    carried, passed = figure.data
-    assert carried.customdata.tolist() == [[0, 0], [1, 0]]
-    assert passed.customdata.tolist() == [[0, 1], [0, 2], [1, 1]]
-    np.testing.assert_allclose(passed.marker.color, [1, 0.5, 0.25])
-    assert "sleep pass 2: S changed by 50 %" in passed.hovertext[1]
-    assert "wake pass" in passed.hovertext[2]
-    here = positions((2, 1))[1][0]
-    assert figure.layout.shapes[0].x0 == pytest.approx(here - 0.5)
-
-
 def test_answers_are_sorted_by_difficulty_with_the_right_one_framed():
     data = answers()
     labels = [f"query {q}" for q in range(8)]
@@ -128,13 +111,6 @@ FIGURES = {
     "very_many_heads": lambda theme: all_heads(states(1, 128, 64, 64), sleep_pass=1, theme=theme),
     "large_head": lambda theme: one_head(
         states(1, 1, 256, 256), sleep_pass=1, gdn_head=0, theme=theme
-    ),
-    "timeline": lambda theme: timeline(
-        xr.DataArray(np.random.rand(16, 9), dims=["window", "sleep_pass"]),
-        passes=(8,) * 16,
-        awake=(False,) * 15 + (True,),
-        boundary=(3, 3),
-        theme=theme,
     ),
     "answers": lambda theme: answer_table(
         answers(), ["a query"] * 8, chance=np.full(8, 0.1), theme=theme
@@ -165,10 +141,9 @@ def test_large_matrices_say_that_they_are_block_means():
 def test_there_are_two_colour_maps():
     assert FIGURES["all_heads"]("light").layout.coloraxis.colorscale[0][1] == DIVERGING["light"][0]
     assert FIGURES["all_heads"]("dark").layout.coloraxis.colorscale[4][1] == DIVERGING["dark"][4]
-    for name in ("timeline", "answers"):
-        for theme in ("light", "dark"):
-            scale = FIGURES[name](theme).layout.coloraxis.colorscale
-            assert tuple(colour for _, colour in scale) == SEQUENTIAL
+    for theme in ("light", "dark"):
+        scale = FIGURES["answers"](theme).layout.coloraxis.colorscale
+        assert tuple(colour for _, colour in scale) == SEQUENTIAL
 
 
 def test_blocks_cover_every_row_and_the_axes_count_rows():
@@ -192,38 +167,3 @@ def test_very_many_heads_keep_one_frame_and_say_so():
     assert len(figure.data) == 128 and len(figure.layout.shapes) == 1
     assert "point at a matrix for its head" in figure.layout.annotations[-1].text
     assert figure.data[100].name == "head 100" and "head 100" in figure.data[100].hovertemplate
-
-
-@pytest.mark.parametrize("values", [[[np.nan, np.nan]], [[np.nan, np.inf]]])
-def test_a_timeline_on_which_nothing_can_be_measured(values):
-    """S stays 0, or becomes 0: there is no finite change, and still a strip."""
-    change = xr.DataArray(values, dims=["window", "sleep_pass"])
-    figure = timeline(change, passes=(1,), awake=(False,), boundary=(0, 1))
-    assert figure.layout.coloraxis.cmax == 1
-    assert ("S stayed 0" if np.isnan(values[0][1]) else "S became 0") in figure.data[1].hovertext[0]
-
-
-def test_the_moving_part_is_all_that_a_step_changes():
-    """A page that steps sends this part alone; the rest must be the same at every boundary."""
-    change = xr.DataArray([[np.nan, 1, 0.5], [np.nan, 0.25, np.nan]], dims=["window", "sleep_pass"])
-    stops = {"passes": (2, 1), "awake": (False, True)}
-    one, two = (timeline(change, boundary=p, **stops).to_plotly_json() for p in ((0, 1), (1, 0)))
-    moved = timeline_place(boundary=(1, 0), **stops)
-    assert go.Figure(one["data"], one["layout"] | moved) == go.Figure(two["data"], two["layout"])
-    assert go.Figure(one["data"], one["layout"]) != go.Figure(two["data"], two["layout"])
-
-
-def test_names_of_several_symbols_have_no_chance_line():
-    """What is drawn is the first symbol, the chance that of a whole answer."""
-    figure = answer_table(answers(), ["q"] * 8, chance=None, one_symbol=False)
-    assert len(figure.data) == 4
-    assert figure.layout.xaxis2.title.text == "P(first symbol)"
-    assert figure.layout.xaxis.title.text == "first symbol (right one framed; …: all others)"
-
-
-def test_each_query_has_its_own_chance():
-    data = answers()
-    chance = np.linspace(0.1, 0.8, 8)
-    figure = answer_table(data, ["q"] * 8, chance=chance)
-    order = np.argsort(data["difficulty"].values, kind="stable")
-    np.testing.assert_allclose(figure.data[3].x[::2], chance[order], rtol=1e-6)

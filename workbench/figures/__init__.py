@@ -16,7 +16,6 @@ from workbench.figures.lab.experiments import (
 from workbench.figures.lab.learning import learning_curves
 from workbench.figures.lab.solved import largest_solved_against_n
 from workbench.figures.memory import all_heads, one_head, shown_quantity
-from workbench.figures.timeline import change_words, timeline, timeline_place
 from workbench.figures.traces.convergence import (
     change_against_replay,
     change_place,
@@ -39,7 +38,6 @@ __all__ = [
     "arm_comparison",
     "change_against_replay",
     "change_place",
-    "change_words",
     "cka_matrix",
     "convergence_over_passes",
     "convergence_place",
@@ -59,8 +57,6 @@ __all__ = [
     "share_matrix",
     "shown_quantity",
     "singular_values",
-    "timeline",
-    "timeline_place",
     "token_contributions",
     "transfer_matrix",
 ]

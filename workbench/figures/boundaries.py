@@ -22,12 +22,13 @@ from workbench.figures.marks import (
     upright,
 )
 from workbench.figures.theme import INKS, Theme, domains, frame, series
-from workbench.figures.timeline import positions
 
 HEIGHT: Final = 300
 """Of a figure with one row of panels and a legend of two rows below, pixels."""
 BELOW: Final = 84
 """Pixels under the panels: tick labels, axis titles and the legend."""
+GAP: Final = 0.7
+"""Room between two windows; two passes are 1 apart."""
 
 
 class Panel(NamedTuple):
@@ -36,6 +37,19 @@ class Panel(NamedTuple):
     title: str
     unit: str
     y: Mapping[str, Any] = {"rangemode": "tozero"}
+
+
+def positions(passes: tuple[int, ...]) -> list[np.ndarray]:
+    """Return where each window's boundaries are on the x axis.
+
+    `passes` has the last pass of each window. One array a window, float32
+    ``[sleep_pass = 0..last]``.
+    """
+    found, start = [], 0.0
+    for last in passes:
+        found.append(start + np.arange(last + 1, dtype=np.float32))
+        start += last + 1 + GAP
+    return found
 
 
 def boundary_line(
@@ -52,8 +66,7 @@ def boundary_line(
     """Return one series over all boundaries, broken between windows.
 
     `values` and the ends of an `interval` (drawn as error bars) are ``[window, sleep_pass]``;
-    NaN is left out. `where` comes from `workbench.figures.timeline.positions`; `look` is colour
-    and marker.
+    NaN is left out. `where` comes from `positions`; `look` is colour and marker.
     """
     x, y = np.concatenate([np.append(w, np.nan) for w in where]), _along(values, where)
     colour, symbol = look

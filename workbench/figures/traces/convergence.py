@@ -17,12 +17,12 @@ from workbench.figures.boundaries import (
     boundary_line,
     boundary_panels,
     level_line,
+    positions,
     procedure_lines,
 )
 from workbench.figures.marks import axis, heading, hover
 from workbench.figures.matrix import numbered
 from workbench.figures.theme import SEQUENTIAL, Theme, coloraxis, frame, series
-from workbench.figures.timeline import positions
 
 CHANGES: Final = (
     Panel("Relative change", "|ΔS| / |S|"),
@@ -54,7 +54,8 @@ def change_against_replay(
     - change: of one head: ``relative_change (procedure, window, sleep_pass)``, and ``key_angle,
       value_angle (..., mode)`` in radians, principal angles with the smallest first. The first
       procedure is the sleep; each further one is drawn as its baseline.
-    - passes, awake, boundary: as in `workbench.figures.timeline.timeline`.
+    - passes, awake, boundary: last pass of each window, which windows are read awake, and the
+      cursor's window and pass.
     """
     where = positions(passes)
     names = [str(name) for name in change[dims.PROCEDURE].values]
@@ -94,7 +95,8 @@ def convergence_over_passes(
 
     - found: ``contraction, two_step_ratio (procedure, window, sleep_pass)``, and where a longer run
       was made ``distance (window, sleep_pass)``. The first procedure is the sleep.
-    - passes, awake, boundary: as in `workbench.figures.timeline.timeline`.
+    - passes, awake, boundary: last pass of each window, which windows are read awake, and the
+      cursor's window and pass.
     """
     where = positions(passes)
     names = [str(name) for name in found[dims.PROCEDURE].values]

@@ -16,11 +16,11 @@ from workbench.figures.boundaries import (
     boundary_line,
     boundary_panels,
     level_lines,
+    positions,
 )
 from workbench.figures.marks import note
 from workbench.figures.panels import CHANCE_DASHES
 from workbench.figures.theme import INKS, Theme, level_looks
-from workbench.figures.timeline import positions
 from workbench.tasks.phrases import level_words
 
 

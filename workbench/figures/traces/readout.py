@@ -18,11 +18,11 @@ from workbench.figures.boundaries import (
     head_lines,
     level_line,
     level_lines,
+    positions,
 )
 from workbench.figures.marks import SHARE, axis, heading, hover
 from workbench.figures.matrix import cells, reduced
 from workbench.figures.theme import Theme, diverging, frame
-from workbench.figures.timeline import positions
 
 LABELS: Final = 32
 """Most tokens whose symbols are written on an axis; of more, every so many."""
@@ -43,7 +43,8 @@ def retrieval(
       Of one layer: ``accuracy (window, sleep_pass, gdn_head)``, ``cosine (window, sleep_pass,
       gdn_head, source_token)``, ``chance (gdn_head)``. Attributes ``source_window`` and
       ``source_pass`` say whose keys were asked with.
-    - passes, awake, boundary: as in `workbench.figures.timeline.timeline`.
+    - passes, awake, boundary: last pass of each window, which windows are read awake, and the
+      cursor's window and pass.
     - selected: the head drawn in front.
     """
     where, heads = positions(passes), found[dims.GDN_HEAD].values.tolist()

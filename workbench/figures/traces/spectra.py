@@ -10,10 +10,15 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from workbench import dims
-from workbench.figures.boundaries import Panel, boundary_cursor, boundary_panels, head_lines
+from workbench.figures.boundaries import (
+    Panel,
+    boundary_cursor,
+    boundary_panels,
+    head_lines,
+    positions,
+)
 from workbench.figures.marks import axis, heading, hover, legend_below, scatter
 from workbench.figures.theme import INKS, Theme, frame, tick_step
-from workbench.figures.timeline import positions
 
 RANKS: Final = (("effective_rank", "Effective rank"), ("stable_rank", "Stable rank"))
 FLOOR: Final = 1e-4
@@ -100,7 +105,8 @@ def ranks_along(
 
     - spectra: ``effective_rank, stable_rank (window, sleep_pass, gdn_head)`` of one layer, NaN
       where S = 0, and a dim ``mode``.
-    - passes, awake, boundary: as in `workbench.figures.timeline.timeline`.
+    - passes, awake, boundary: last pass of each window, which windows are read awake, and the
+      cursor's window and pass.
     - selected: the head drawn in front.
     """
     where, heads = positions(passes), spectra[dims.GDN_HEAD].values.tolist()

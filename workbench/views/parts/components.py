@@ -22,19 +22,13 @@ class FigurePane(JSComponent):
     """A Plotly figure that is redrawn in place; needs ``pn.extension("plotly")``."""
 
     figure = param.Dict(default={}, doc="The figure, as Plotly's JSON.")
-    moving = param.Dict(default={}, doc="Parts of the layout that change while the figure stays.")
     label = param.String("", doc="What the figure shows, for screen readers.")
     svg = param.Boolean(False, doc="Whether it can be saved as SVG, too.")
 
     _esm = HERE / "figure_pane.js"
 
-    def __init__(self, on_click: Callable[[int, Any], None] | None = None, **values: Any) -> None:
+    def __init__(self, **values: Any) -> None:
         super().__init__(sizing_mode="stretch_width", margin=0, **values)
-        self._on_click = on_click
-
-    def _handle_msg(self, data: dict[str, Any]) -> None:
-        if self._on_click is not None:
-            self._on_click(int(data["curve"]), data["custom"])
 
 
 class Styled(JSComponent):
@@ -84,20 +78,6 @@ class Choice(Styled):
         index = int(data["index"])
         if 0 <= index < len(self.options):  # else it was chosen from options that have just gone
             self.value = list(self.options.values())[index]
-
-
-class Number(Styled):
-    """A whole number, typed or counted up and down."""
-
-    label = param.String("", doc="What is counted.")
-    value = param.Integer(0, doc="The number in the field, which may lie outside the bounds.")
-    start = param.Integer(0, doc="Smallest number that the buttons reach.")
-    end = param.Integer(0, doc="Largest number that the buttons reach.")
-
-    _esm = HERE / "number.js"
-
-    def __init__(self, label: str, **values: Any) -> None:
-        super().__init__(label=label, **values)
 
 
 class ThemeCookie(JSComponent):

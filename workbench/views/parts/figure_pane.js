@@ -27,14 +27,6 @@ function adoptStyles(root) {
   root.adoptedStyleSheets = [...root.adoptedStyleSheets, rules]
 }
 
-// Plotly gives no custom data with a heatmap's cell where they came as a typed array.
-function customOf(point) {
-  if (point.customdata !== undefined) return point.customdata
-  const [row, column] = Array.isArray(point.pointNumber) ? point.pointNumber : [point.pointNumber]
-  const found = point.fullData?.customdata?.[row]
-  return column === undefined || found === undefined ? found : found[column] ?? null
-}
-
 const keyed = (layout) =>
   Object.fromEntries(Object.entries(layout).map(([name, value]) => [name, JSON.stringify(value)]))
 
@@ -65,13 +57,12 @@ export function render({model, el}) {
     const width = Math.floor(el.clientWidth)
     if (!width || !model.figure?.layout) return
     const {data, layout} = structuredClone(model.figure)
-    Object.assign(layout, structuredClone(model.moving))
     layout.width = width
     if (window.matchMedia("(pointer: coarse)").matches) layout.dragmode = false // a finger scrolls the page
     plot.style.height = `${layout.height}px`
     const next = {data: JSON.stringify(data), layout: keyed(layout)}
     if (drawn && next.data === drawn.data) {
-      // the same curves under another cursor: far quicker than drawing them again
+      // the same curves in another layout: far quicker than drawing them again
       const names = new Set([...Object.keys(next.layout), ...Object.keys(drawn.layout)])
       const changed = [...names].filter((name) => next.layout[name] !== drawn.layout[name])
       if (!changed.length) return
@@ -85,13 +76,6 @@ export function render({model, el}) {
     if (!ready) {
       ready = true
       adoptStyles(el.getRootNode())
-      plot.on("plotly_click", (event) => {
-        const point = event.points[0]
-        const custom = customOf(point)
-        model.send_msg({
-          curve: point.curveNumber, custom: (ArrayBuffer.isView(custom) ? [...custom] : custom) ?? null,
-        })
-      })
     }
     plot.dataset.drawn = String(Number(plot.dataset.drawn ?? 0) + 1)
   }
@@ -109,7 +93,6 @@ export function render({model, el}) {
   describe()
   queue()
   model.on("figure", queue)
-  model.on("moving", queue)
   model.on("label", describe)
   let width = 0
   const observer = new ResizeObserver(() => {
