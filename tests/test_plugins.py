@@ -427,7 +427,6 @@ def toy_measurement(package):
 
 def test_a_measurement_is_one_file(toy_measurement, tmp_path, capsys, monkeypatch):
     from workbench.cli import main
-    from workbench.measurements.shelf import menu_text
     from workbench.views.findings import parts
     from workbench.views.findings.page import document
     from workbench.views.site.entry import Visit
@@ -451,7 +450,6 @@ def test_a_measurement_is_one_file(toy_measurement, tmp_path, capsys, monkeypatc
     assert "times a factor" in text and "<td>96</td>" in text and "content" in text
     assert "Length as a bar" in text
     assert json.loads(parts.figure_json(f"{toy}/mine", 0, "light", {}, None))["data"]
-    assert menu_text("mine", record).startswith("How long the examples are: depo-n8-any")
 
     shown = document(Visit(rest="measure"))
     assert "How long the examples are" in shown.body and "Not measured yet" in shown.body

@@ -13,7 +13,7 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.files import MissingFile, Stamp, UnreadableFile, read_json, stamp
-from workbench.measurements.catalogue import GROUP, measurement
+from workbench.measurements.catalogue import GROUP
 from workbench.measurements.fields import settings_words
 from workbench.measurements.jobs import (
     FOLDER,
@@ -47,11 +47,6 @@ def checkpoint_name(checkpoint: str) -> str:
 def title_of(kind: str, checkpoint: str) -> str:
     """Return a heading: ``Probes: depo-n8-any``."""
     return f"{kind.capitalize()}: {checkpoint_name(checkpoint)}"
-
-
-def plain_title(kind: str, checkpoint: str) -> str:
-    """Return the same for a menu, with the title of forms: ``Answers if ...: depo-n8-any``."""
-    return f"{measurement(kind).title}: {checkpoint_name(checkpoint)}"
 
 
 @dataclass(frozen=True)
@@ -143,16 +138,6 @@ def own_of(root: Path, request: Request) -> Path | None:
     """Return the record made here for a request; None if it is of other weights."""
     path = folder_of(root, request) / RESULT
     return path if origin_of(path).checkpoint_sha256 == request.sha256 else None
-
-
-def menu_text(name: str, path: Path) -> str:
-    """Return what a menu calls a bundled record; its name if it cannot be read."""
-    origin = origin_of(path)
-    if origin.kind not in names(GROUP):
-        return name
-    more = name.removeprefix(f"{origin.kind}-{origin.checkpoint}").strip("-").replace("-", " ")
-    title = plain_title(origin.kind, origin.checkpoint)
-    return f"{title}, {more}" if more else title
 
 
 def measurement_name(path: Path) -> str:

@@ -19,8 +19,8 @@ from workbench.config import load_experiment
 from workbench.errors import WorkbenchError
 from workbench.files import stamp
 from workbench.once_cache import OnceCache
+from workbench.progress import Report
 from workbench.tasks import task as make_task
-from workbench.terminal import printable
 from workbench.theatre import instruments
 from workbench.theatre.container import encode
 from workbench.theatre.lenses import cause, credit
@@ -28,9 +28,17 @@ from workbench.theatre.lenses.examples import read_examples
 from workbench.theatre.problem import EXAMPLES, MOST_PASSES, first_passes, trained_range
 from workbench.theatre.recording import Layout, Recording, gains, of_trace, read_example
 from workbench.theatre.scene import digest_of, head_of, is_large, scene_of
-from workbench.theatre.study import Progress, Study, results, study_of
+from workbench.theatre.study import Study, results, study_of
 from workbench.theatre.traces import OWN, own_trace, own_traces, read_trace
-from workbench.theatre.wish import Wish, Wrong, check_plain, problem_of, whole, wish_of
+from workbench.theatre.wish import (
+    Wish,
+    Wrong,
+    check_plain,
+    line_of,
+    problem_of,
+    whole,
+    wish_of,
+)
 from workbench.trace import origin_of
 
 if TYPE_CHECKING:
@@ -55,7 +63,7 @@ TRACES: Final = 2
 CHOOSE: Final = "choose its example again"
 TAKE: Final = "show the checkpoint that it was recorded from instead"
 
-Kind = Callable[[Mapping[str, Any], Progress], bytes | dict[str, Any]]
+Kind = Callable[[Mapping[str, Any], Report], bytes | dict[str, Any]]
 """Answers asks of one kind: with a container, or with plain data."""
 
 
@@ -94,7 +102,7 @@ class Asks:
         self._traces = OnceCache(TRACES)
         self._wishes: dict[str, Wish] = {}
 
-    def answer(self, ask: Mapping[str, Any], progress: Progress | None = None) -> Answer:
+    def answer(self, ask: Mapping[str, Any], progress: Report | None = None) -> Answer:
         """Answer an ask; errors are part of the answer, never raised."""
         try:
             own = self._own(ask)
@@ -148,7 +156,7 @@ class Asks:
         large = is_large(found.trace, Layout.of(found.trace))
         return (self._large if large else self._recordings).get(key, lambda: found)
 
-    def _states(self, ask: Mapping[str, Any], progress: Progress) -> bytes:
+    def _states(self, ask: Mapping[str, Any], progress: Report) -> bytes:
         layer, head = (whole(ask, name, 0, 2**31) for name in ("layer", "head"))
         checkpoint = self._checkpoint(ask)
         wish = self._wishes.get(str(ask.get("digest")))
@@ -159,7 +167,7 @@ class Asks:
             key, lambda: encode(head_of(self.recording(checkpoint, wish), layer, head))
         )
 
-    def _instrument(self, ask: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    def _instrument(self, ask: Mapping[str, Any], progress: Report) -> dict[str, Any]:
         checkpoint = self._checkpoint(ask)
         wish = wish_of(ask, checkpoint)
         of = (wish._replace(example=-1), checkpoint.identity)
@@ -173,7 +181,7 @@ class Asks:
         return instruments.answer(found, ask, progress)
 
     def _changed(
-        self, answer: Callable[..., Any], ask: Mapping[str, Any], progress: Progress
+        self, answer: Callable[..., Any], ask: Mapping[str, Any], progress: Report
     ) -> bytes | dict[str, Any]:
         checkpoint = self._checkpoint(ask)
         wish = wish_of(ask, checkpoint)
@@ -218,7 +226,7 @@ class TraceAsks:
         }
         self._studies, self._shared = OnceCache(RECORDINGS), results()
 
-    def answer(self, ask: Mapping[str, Any], progress: Progress | None = None) -> Answer:
+    def answer(self, ask: Mapping[str, Any], progress: Report | None = None) -> Answer:
         """Answer an ask; errors are part of the answer, never raised."""
         return _answered(ask, self._kinds, progress)
 
@@ -239,14 +247,14 @@ class TraceAsks:
             raise Wrong("N", f"N = {ask['N']!r:.40} of a trace", f"{passes}, as recorded", TAKE)
         return whole(ask, "example", 0, self.examples - 1, default=0)
 
-    def _states(self, ask: Mapping[str, Any], progress: Progress) -> bytes:
+    def _states(self, ask: Mapping[str, Any], progress: Report) -> bytes:
         layer, head = (whole(ask, name, 0, 2**31) for name in ("layer", "head"))
         example = self._by_digest.get(str(ask.get("digest")))
         if example is None:
             raise Wrong("digest", "a sleep that is not in the trace", "one of it", CHOOSE)
         return encode(head_of(of_trace(self.trace, example), layer, head))
 
-    def _instrument(self, ask: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    def _instrument(self, ask: Mapping[str, Any], progress: Report) -> dict[str, Any]:
         example = self._example(ask)
 
         def study() -> Study:
@@ -263,9 +271,7 @@ class TraceAsks:
         return {digest_of(of_trace(self.trace, n).trace): n for n in every}
 
 
-def _answered(
-    ask: Mapping[str, Any], known: Mapping[str, Kind], progress: Progress | None
-) -> Answer:
+def _answered(ask: Mapping[str, Any], known: Mapping[str, Kind], progress: Report | None) -> Answer:
     what = ask.get("what") if isinstance(ask, Mapping) else None
     if not isinstance(what, str) or what not in known:
         said = repr(what[:60]) if isinstance(what, str) else "what is not named"
@@ -279,8 +285,7 @@ def _answered(
 
 
 def _failed(error: WorkbenchError) -> Answer:
-    line = printable(" ".join(str(error).split()))  # it may hold names of files
-    return Answer(problem=line, field=error.field if isinstance(error, Wrong) else "")
+    return Answer(problem=line_of(error), field=error.field if isinstance(error, Wrong) else "")
 
 
 def read_wish(checkpoint: Checkpoint, wish: Wish) -> Recording:

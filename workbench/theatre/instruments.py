@@ -19,9 +19,10 @@ from workbench import dims, figures
 from workbench.figures.theme import Theme
 from workbench.files import parse_json
 from workbench.instruments.linear import CONVENTIONS
+from workbench.progress import Report
 from workbench.theatre import study as at
 from workbench.theatre.csv_text import csv_of
-from workbench.theatre.study import Place, Progress, Study
+from workbench.theatre.study import Place, Study
 from workbench.theatre.wish import Wrong, whole
 
 MOST_BYTES: Final = 1_500_000
@@ -59,7 +60,7 @@ class Instrument:
     data: Callable[[Study, Place], xr.Dataset]
 
 
-def answer(study: Study, ask: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+def answer(study: Study, ask: Mapping[str, Any], progress: Report) -> dict[str, Any]:
     """Return an instrument's figures, or its numbers as CSV (``csv``), as plain data.
 
     The ask has ``instrument``, ``layer``, ``head``, ``window`` (a reading), ``pass``; ``theme``;

@@ -24,6 +24,7 @@ from workbench.instruments.readout import crosstalk, readout
 from workbench.instruments.retention import pass_retention, retention
 from workbench.instruments.spectra import spectra
 from workbench.once_cache import OnceCache
+from workbench.progress import Report
 from workbench.sleep import SleepingModel
 from workbench.theatre.problem import drawn_batch, without_padding
 from workbench.theatre.recording import Layout, Recording, part_of
@@ -41,8 +42,6 @@ AT_ONCE: Final = 2
 """Examples of a large memory that are read together."""
 
 Boundary = tuple[int, int]
-Progress = Callable[[int, int, str], None]
-"""Called with what is done, of how much, and its unit."""
 
 
 class Place(NamedTuple):
@@ -74,7 +73,7 @@ class Study:
     """
 
     recording: Recording
-    every: Callable[[Progress], xr.DataTree]
+    every: Callable[[Report], xr.DataTree]
     longer: Callable[[], xr.DataTree] | None = None
     shared: OnceCache = field(default_factory=results, repr=False)
     kept: OnceCache = field(default_factory=results, repr=False)
@@ -151,7 +150,7 @@ class Study:
         """The trace of all examples, without writes."""
         return self.read_all(lambda done, total, unit: None)
 
-    def read_all(self, progress: Progress) -> xr.DataTree:
+    def read_all(self, progress: Report) -> xr.DataTree:
         """Return the trace of all examples; reads them at the first call."""
         return self.shared.get("every", lambda: self.every(progress))
 
@@ -163,7 +162,7 @@ def study_of(recording: Recording, model: SleepingModel, seed: int, shared: Once
     large = is_large(recording.trace, Layout.of(recording.trace))
     longest = sleep.with_passes(max(LEAST, LONGER * sleep.passes))
 
-    def every(progress: Progress) -> xr.DataTree:
+    def every(progress: Report) -> xr.DataTree:
         if seed < 0:
             return recording.trace
         batch = without_padding(drawn_batch(problem.task, seed), sleep.window)
@@ -174,7 +173,7 @@ def study_of(recording: Recording, model: SleepingModel, seed: int, shared: Once
         def read(count: int) -> None:
             nonlocal done
             done += count
-            progress(done, len(batch), "example")
+            progress(done, len(batch), "examples")
 
         return record(model, batch, sleep, keep=(), batch_size=AT_ONCE, on_progress=read)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from workbench.errors import WorkbenchError
+from workbench.terminal import printable
 from workbench.theatre.problem import (
     EXAMPLES,
     MOST_PASSES,
@@ -35,6 +36,11 @@ class Wrong(WorkbenchError):
     def of(cls, field: str, error: WorkbenchError) -> Wrong:
         """Return an error as one about a field."""
         return cls(field, error.given, error.expected, error.fix)
+
+
+def line_of(error: WorkbenchError) -> str:
+    """Return what is wrong in one line, whatever was typed or a file is called."""
+    return printable(" ".join(str(error).split()))
 
 
 class Wish(NamedTuple):
@@ -108,4 +114,12 @@ def whole(
     if type(value) is not int or not low <= value <= high:
         expected = f"a whole number from {low} to {high}"
         raise Wrong(field, f"{field} = {value!r:.40}", expected, "choose another")
+    return value
+
+
+def one_of(ask: Mapping[str, Any], field: str, known: Collection[str], usual: str) -> str:
+    """Return a choice of an ask; raises Wrong where it is not one of those known."""
+    value = usual if ask.get(field) is None else ask[field]
+    if not isinstance(value, str) or value not in known:
+        raise Wrong(field, f"{field} {value!r:.40}", f"one of {', '.join(known)}", "choose one")
     return value

@@ -39,7 +39,7 @@ from workbench.theatre.lenses.examples import Examples
 from workbench.theatre.problem import EXAMPLES
 from workbench.theatre.recording import read_example
 from workbench.theatre.scene import scene_of
-from workbench.theatre.wish import Wrong, whole
+from workbench.theatre.wish import Wrong, line_of, one_of, whole
 from workbench.trace import origin_of
 
 WAYS: Final = ("noise", "denoise")
@@ -52,7 +52,7 @@ def answer(examples: Examples, example: int, ask: Mapping[str, Any], progress: R
         change = change_of(examples, example, ask)
     except Wrong as error:
         usual = {"action": next(iter(choices["actions"])), "part": "whole", "way": WAYS[0]}
-        return {"choices": choices, "asked": usual, "problem": _line(error), "field": error.field}
+        return {"choices": choices, "asked": usual, "problem": line_of(error), "field": error.field}
     asked = asdict(change) | {"window": change.boundary[0], "pass": change.boundary[1]}
     said = {"choices": choices, "asked": asked}
     try:
@@ -62,7 +62,7 @@ def answer(examples: Examples, example: int, ask: Mapping[str, Any], progress: R
             return said | _every(examples, change, progress)
         found = result(examples, change)
     except WorkbenchError as error:
-        return said | {"problem": _line(error), "field": "change"}
+        return said | {"problem": line_of(error), "field": "change"}
     if ask.get("csv"):
         return {"csv": csv_of(found.drop_vars("fast_weight")), "file": _file(examples, change)}
     return said | _told(examples, change, found)
@@ -71,7 +71,7 @@ def answer(examples: Examples, example: int, ask: Mapping[str, Any], progress: R
 def change_of(examples: Examples, example: int, ask: Mapping[str, Any]) -> Change:
     """Return the change that an ask names; raises Wrong where a field is out of range."""
     actions = actions_of(examples)
-    action = _one_of(ask, "action", words.ACTIONS, next(iter(actions)))
+    action = one_of(ask, "action", words.ACTIONS, next(iter(actions)))
     if action not in actions:
         raise Wrong("action", *_unfit(examples, action))
     count = len(examples.batch)
@@ -96,14 +96,14 @@ def change_of(examples: Examples, example: int, ask: Mapping[str, Any]) -> Chang
         example=example,
         boundary=(window, sleep_pass),
         action=action,
-        part=_one_of(ask, "part", words.PARTS, "whole"),
+        part=one_of(ask, "part", words.PARTS, "whole"),
         layer=examples.layer_of(ask),
         head=whole(ask, "head", 0, heads - 1, default=0),
         modes=whole(ask, "modes", 1, min(keys, values), default=1),
         changed=whole(ask, "changed", 1, int(examples.sleep.passes), default=1),  # type: ignore[arg-type]
         percent=whole(ask, "percent", -200, 400, default=50),
         donor=donor,
-        way=_one_of(ask, "way", WAYS, WAYS[0]),
+        way=one_of(ask, "way", WAYS, WAYS[0]),
     )
     if change.part == "change" and not exists(part_of(examples, change), change.boundary):
         raise Wrong(
@@ -319,18 +319,5 @@ def _file(examples: Examples, change: Change) -> str:
     )
 
 
-def _one_of(ask: Mapping[str, Any], field: str, known: Any, usual: str) -> str:
-    value = ask.get(field)
-    value = usual if value is None else value
-    if not isinstance(value, str) or value not in known:
-        expected = f"one of {', '.join(known)}"
-        raise Wrong(field, f"{field} {value!r:.40}", expected, "choose one")
-    return value
-
-
 def _plain(value: float) -> float | None:
     return round(float(value), 4) if np.isfinite(value) else None
-
-
-def _line(error: WorkbenchError) -> str:
-    return " ".join(str(error).split())

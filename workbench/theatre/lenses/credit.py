@@ -33,7 +33,7 @@ from workbench.progress import Report
 from workbench.theatre.csv_text import csv_of
 from workbench.theatre.lenses import credit_words as words
 from workbench.theatre.lenses.examples import Examples
-from workbench.theatre.wish import Wrong, whole
+from workbench.theatre.wish import Wrong, line_of, one_of, whole
 
 MOST_STEPS: Final = 1000
 MOST_SAMPLES: Final = 10_000
@@ -57,7 +57,7 @@ def answer(
     except Wrong as error:
         usual = {"to": USUAL, "method": SUBJECTS[USUAL].methods[0]}
         said = {"choices": _choices(examples, None), "asked": usual}
-        return said | {"problem": _line(error), "field": error.field}
+        return said | {"problem": line_of(error), "field": error.field}
     said = {"choices": _choices(examples, asked), "asked": _address(examples, asked)}
     try:
         found = result(examples, asked, progress)
@@ -68,7 +68,7 @@ def answer(
         if ask.get("check"):
             check = words.check(checked(examples, asked, found, progress), found, CHECK_SEEDS)
     except WorkbenchError as error:
-        return said | {"problem": _line(error), "field": "to"}
+        return said | {"problem": line_of(error), "field": "to"}
     python = words.python(examples, asked)
     return said | _numbers(examples, found, ask) | told | {"check": check, "python": python}
 
@@ -77,9 +77,9 @@ def asked_of(examples: Examples, example: int, ask: Mapping[str, Any]) -> Asked:
     """Return the question that an ask names; raises Wrong where a field does not fit."""
     numbers = examples.asked(example)
     query = int(numbers[whole(ask, "query", 0, len(numbers) - 1, default=0)])
-    subject = _one_of(ask, "to", subjects(examples), USUAL)
+    subject = one_of(ask, "to", subjects(examples), USUAL)
     known = SUBJECTS[subject]
-    method = _one_of(ask, "method", known.methods, known.methods[0])
+    method = one_of(ask, "method", known.methods, known.methods[0])
     window, sleep_pass = (whole(ask, name, 0, 10_000) for name in ("window", "pass"))
     if known.kind == "changes":
         boundary = (examples.slept(window, examples.context(example, query)), 0)
@@ -102,7 +102,7 @@ def asked_of(examples: Examples, example: int, ask: Mapping[str, Any]) -> Asked:
         subject=subject,
         boundary=boundary,
         method=method,
-        baseline=_one_of(ask, "baseline", baselines, baselines[0]),
+        baseline=one_of(ask, "baseline", baselines, baselines[0]),
         # what the method does not use is not part of the question
         steps=whole(ask, "steps", 2, MOST_STEPS, default=64) if method == GRADIENT else Asked.steps,
         samples=whole(ask, "samples", 1, MOST_SAMPLES, default=25)
@@ -249,15 +249,3 @@ def _file(examples: Examples, asked: Asked) -> str:
     what = f"{asked.subject}-{asked.method}".replace(" ", "-")
     file = f"{name}-seed-{examples.seed}-n-{examples.sleep.passes}-example-{asked.example}"
     return f"{file}-query-{asked.query}-{what}.csv"
-
-
-def _one_of(ask: Mapping[str, Any], field: str, known: Any, usual: str) -> str:
-    value = ask.get(field)
-    value = usual if value is None else value
-    if not isinstance(value, str) or value not in known:
-        raise Wrong(field, f"{field} {value!r:.40}", f"one of {', '.join(known)}", "choose one")
-    return value
-
-
-def _line(error: WorkbenchError) -> str:
-    return " ".join(str(error).split())

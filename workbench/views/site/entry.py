@@ -77,8 +77,6 @@ class PageEntry:
     """Pages are listed from the smallest to the largest, then by label."""
     view: Callable[[Page], Any] | str | None = None
     """Given Panel's page, returns what goes into its main area."""
-    explains_words: bool = False
-    """Whether the glossary is at the foot of a page of Panel's."""
     plotly: bool = True
     """Whether a page of Panel's draws Plotly figures."""
     document: Callable[[Visit], Document | None] | str | None = None

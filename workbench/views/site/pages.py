@@ -18,7 +18,6 @@ from workbench.views.parts.notices import described, show_error
 from workbench.views.parts.outbox import Outbox
 from workbench.views.site import tokens
 from workbench.views.site.entry import NAME, PageEntry, pages
-from workbench.views.site.glossary import words_html
 from workbench.views.site.sessions import begin
 from workbench.views.site.shell import THEME_COOKIE
 
@@ -90,10 +89,7 @@ def _main(entry: PageEntry, page: Page) -> list[Any]:
     """Return what goes in the main area of a page."""
     if entry.plotly:
         pn.extension("plotly")
-    shown = [entry.load()(page)]
-    if entry.explains_words:
-        shown.append(_html(f'<div class="foot">{words_html()}</div>', margin=0))
-    return shown
+    return [entry.load()(page)]
 
 
 def builder(link: str) -> Callable[[], Page]:
