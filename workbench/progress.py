@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
+
+EVERY: Final = 0.2
+"""Seconds between two reports of progress."""
 
 
 class _Lines:
@@ -53,3 +57,25 @@ class Cancelled(Exception):
 Report = Callable[[float, float, str], None]
 """Hears how far some work is, ``(done, total, unit)``, several times a second; may raise
 `Cancelled`."""
+
+
+def paced(tell: Callable[[dict[str, Any]], None], gone: Callable[[], bool]) -> Report:
+    """Return a `Report` that tells now and then how far work is that begins now.
+
+    It tells {done, total, unit, rate, seconds_left}, and raises `Cancelled` once `gone()`.
+    """
+    began = told = time.monotonic()
+
+    def report(done: float, total: float, unit: str) -> None:
+        nonlocal told
+        if gone():
+            raise Cancelled
+        now = time.monotonic()
+        if now - told < EVERY:
+            return
+        told = now
+        rate = done / (now - began)
+        left = (total - done) / rate if rate else None
+        tell({"done": done, "total": total, "unit": unit, "rate": rate, "seconds_left": left})
+
+    return report

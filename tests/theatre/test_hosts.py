@@ -53,7 +53,7 @@ def test_a_notebook_cell_tells_the_story(checkpoints):
 
 
 def test_a_notebook_says_how_far_it_is_and_ends_what_is_given_up(checkpoints, monkeypatch):
-    monkeypatch.setattr("workbench.theatre.notebook.EVERY", 0.0)
+    monkeypatch.setattr("workbench.progress.EVERY", 0.0)
     theatre, sent = workbench.theatre(checkpoints["ring"], passes=2), []
     given_up = {"kind": "cancel", "id": 1}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +14,7 @@ import xarray as xr
 from workbench import dims
 from workbench.errors import WorkbenchError
 from workbench.paths import bundled_checkpoints
-from workbench.progress import Cancelled
+from workbench.progress import Cancelled, paced
 from workbench.theatre.asks import Asks, TraceAsks, catalogue_of
 from workbench.theatre.files import MODULE
 from workbench.theatre.story import story_data
@@ -24,8 +23,6 @@ from workbench.training.checkpoints import Checkpoint, load_checkpoint
 
 HEIGHT: Final = 900
 """Pixels of a cell's output, at most."""
-EVERY: Final = 0.2
-"""Seconds between two reports of progress."""
 THEMES: Final = ("auto", "light", "dark")
 
 
@@ -61,21 +58,8 @@ class Theatre(anywidget.AnyWidget):
             self._worker.submit(self._answer, number, content.get("ask") or {}, given_up)
 
     def _answer(self, number: Any, ask: dict[str, Any], given_up: threading.Event) -> None:
-        began = told = time.monotonic()
-
-        def progress(done: float, total: float, unit: str = "") -> None:
-            nonlocal told
-            if given_up.is_set():
-                raise Cancelled
-            now = time.monotonic()
-            if now < told + EVERY:
-                return
-            told = now
-            rate = done / (now - began)
-            left = (total - done) / rate if rate else None
-            how_far = {"done": done, "total": total, "unit": unit, "rate": rate}
-            self.send({"kind": "progress", "id": number} | how_far | {"seconds_left": left})
-
+        about = {"kind": "progress", "id": number}
+        progress = paced(lambda said: self.send(about | said), given_up.is_set)
         message = {"kind": "answer", "id": number}
         try:
             if given_up.is_set():

@@ -123,7 +123,7 @@ def test_an_answer_is_frames(port, what, frames, headers):
 
 
 def test_progress_comes_first_and_says_how_long(port, monkeypatch):
-    monkeypatch.setattr(answering, "EVERY", 0)
+    monkeypatch.setattr("workbench.progress.EVERY", 0)
     *progress, data, end = ask(port, {"what": "progress"})
     assert [kind for kind, _ in progress] == ["p"] * 3 and (data[0], end) == ("b", ("r", {}))
     said = progress[1][1]

@@ -16,7 +16,6 @@ import json
 import logging
 import struct
 import threading
-import time
 import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,7 @@ from tornado.web import HTTPError, stream_request_body
 
 from workbench.errors import WorkbenchError
 from workbench.files import parse_json
-from workbench.progress import Cancelled, Report
+from workbench.progress import Cancelled, Report, paced
 from workbench.views.site.plain import PlainHandler, takes_gzip
 
 if TYPE_CHECKING:
@@ -42,8 +41,6 @@ MOST: Final = 32
 """Asks that are worked on or wait, at most; more are refused."""
 LARGEST: Final = 256 * 2**10
 """Bytes of the largest ask."""
-EVERY: Final = 0.2
-"""Seconds between two reports of progress."""
 BUSY: Final = "the server is busy with other questions; ask again in a moment"
 
 T = TypeVar("T")
@@ -149,12 +146,12 @@ class _Work:
     ) -> None:
         self.answer, self.ask, self.gone = answer, ask, gone
         self.loop, self.frames = loop, frames
-        self.began = self.reported = time.monotonic()
 
     def run(self) -> None:
         try:
             if not self.gone.is_set():
-                self._put(frames_of(self.answer(self.ask, self.progress)))
+                tell = paced(lambda said: self._put([frame("p", said)]), self.gone.is_set)
+                self._put(frames_of(self.answer(self.ask, tell)))
         except Cancelled:
             pass
         except WorkbenchError as error:
@@ -165,19 +162,6 @@ class _Work:
             self._put([frame("r", {"problem": said, "field": ""})])
         finally:
             self._put(None)
-
-    def progress(self, done: float, total: float, unit: str) -> None:
-        """Report how far the work is; raises Cancelled where nobody waits any more."""
-        if self.gone.is_set():
-            raise Cancelled
-        now = time.monotonic()
-        if now - self.reported < EVERY:
-            return
-        self.reported = now
-        rate = done / (now - self.began)
-        left = (total - done) / rate if rate else None
-        said = {"done": done, "total": total, "unit": unit, "rate": rate, "seconds_left": left}
-        self._put([frame("p", said)])
 
     def _put(self, frames: list[bytes] | None) -> None:
         try:
