@@ -4,7 +4,7 @@ import { attribute, flag, h, say, term } from "./dom";
 import { isTyped, type Scene } from "./data/scene";
 import { trainedNote } from "./words";
 
-export interface BarActions {
+interface BarActions {
   passes(n: number): void;
   example(step: number): void;
   model(name: string): void;

@@ -51,7 +51,7 @@ export function windowNumber(scene: Scene, entry: number): number {
   return scene.entries[entry].window + 1;
 }
 
-export function windowCount(scene: Scene): number {
+function windowCount(scene: Scene): number {
   return scene.entries[scene.entries.length - 1].window + 1;
 }
 
@@ -131,7 +131,7 @@ function isZero(scene: Scene, boundary: number): boolean {
   return block(scene, "norm", boundary)!.every((norm) => norm === 0);
 }
 
-export function capital(text: string): string {
+function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 

@@ -20,7 +20,7 @@ function span([start, stop]: [number, number]): number[] {
 }
 
 /** Items that a token belongs to. */
-export function itemsOf(scene: Scene, token: number): number[] {
+function itemsOf(scene: Scene, token: number): number[] {
   const found: number[] = [];
   scene.picture.items.forEach(({ tokens: [a, b] }, item) => {
     if (a <= token && token < b) found.push(item);
@@ -29,7 +29,7 @@ export function itemsOf(scene: Scene, token: number): number[] {
 }
 
 /** The query that a token belongs to, as question or answer; -1 if none. */
-export function queryOf(scene: Scene, token: number): number {
+function queryOf(scene: Scene, token: number): number {
   return scene.queries.findIndex(({ tokens: [a, b] }) => a <= token && token < b);
 }
 

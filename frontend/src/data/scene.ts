@@ -31,7 +31,7 @@ export interface Query {
   chance: number | null;
 }
 
-export interface Entry {
+interface Entry {
   window: number;
   start: number;
   stop: number;
@@ -86,7 +86,7 @@ export interface Scene extends Header {
 }
 
 /** What is wrong with the bytes, in one line. */
-export class SceneError extends Error {}
+class SceneError extends Error {}
 
 const MAGIC = "sleepsc1";
 const SCHEMA = "sleep-scene/1";

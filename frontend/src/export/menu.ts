@@ -15,7 +15,7 @@ export function saveText(name: string, text: string, type: string): void {
 }
 
 /** Draw an SVG text to a PNG at twice its size. */
-export async function toPng(svg: string): Promise<Blob> {
+async function toPng(svg: string): Promise<Blob> {
   const image = new Image();
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`;
   await image.decode();

@@ -29,7 +29,7 @@ async function refused(response: Response): Promise<string> {
   return (await response.text()).trim().slice(0, 300) || `status ${response.status}`;
 }
 
-export class WebModel implements Model {
+class WebModel implements Model {
   private readonly values: { [name: string]: any };
   private readonly calls = new Map<string, Set<Call>>();
   private readonly open = new Map<number, AbortController>();

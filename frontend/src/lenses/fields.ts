@@ -4,7 +4,7 @@ import type { Address } from "../data/place";
 import { attribute, h, say } from "../dom";
 import type { Actions, Frame } from "../panel";
 
-export interface Field {
+interface Field {
   name: string;
   element: HTMLElement;
   input: HTMLSelectElement | HTMLInputElement;

@@ -3,14 +3,14 @@
 import { attribute, flag, h, say } from "../dom";
 import { exploreAddress, placeOf, type Story, type StoryScene } from "./data";
 
-export interface CardActions {
+interface CardActions {
   to(scene: number): void;
   choose(choice: number): void;
   back(): void;
   leave(): void;
 }
 
-export interface CardState {
+interface CardState {
   /** Index of the scene; -1 before the story has begun. */
   at: number;
   /** The choice that was made in each scene. */

@@ -5,7 +5,7 @@ import { Card } from "./card";
 import { isAt, placeOf, sceneOf, type Story } from "./data";
 import { still } from "./flow";
 
-export interface Stagehand {
+interface Stagehand {
   /** Move the theatre to a place; `play` walks there where it can. */
   go(place: Address, play: boolean): void;
   /** Draw again: what may be seen has changed. */

@@ -314,7 +314,7 @@ function measuring(el, given) {
   function show(path) {
     history.replaceState(null, "", `${location.pathname}?${new URLSearchParams({kind, checkpoint})}`)
     load(path, {}).then(() => {
-      part.prepend(make("p", {}, make("a", {href: `${data.page}/${path}`}, "A page with an address of this result")))
+      part.prepend(make("p", {}, make("a", {href: `${data.page}/${path}`}, "Link to this result")))
       part.scrollIntoView({block: "start"})
     })
   }

@@ -21,7 +21,7 @@ from workbench.figures.theme import PALETTE, Theme
 from workbench.files import parse_toml
 from workbench.lab.arms import ARMS
 from workbench.lab.results import dataset, entries_of, learning, so_far
-from workbench.lab.results.conclusion import conclusion
+from workbench.lab.results.finished import conclusion
 from workbench.lab.runs import ACTIVE, Run
 from workbench.lab.watch import EventList
 from workbench.tasks.phrases import counted

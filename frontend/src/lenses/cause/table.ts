@@ -5,7 +5,7 @@ import { h } from "../../dom";
 import type { Scene } from "../../data/scene";
 import { nats } from "../words";
 
-export interface Outcome {
+interface Outcome {
   axis: string;
   columns: [name: string, title: string][];
   rows: { query: number; own: string | null; other: string | null; said: string[]; logit: (number | null)[]; effect: number | null }[];

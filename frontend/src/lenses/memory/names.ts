@@ -15,7 +15,7 @@ export const ASKED = {
   convergence: ["Does it settle", "convergence_over_passes"],
 } as const;
 
-export type DrawnName = keyof typeof DRAWN;
+type DrawnName = keyof typeof DRAWN;
 export type AskedName = keyof typeof ASKED;
 export type Name = DrawnName | AskedName;
 

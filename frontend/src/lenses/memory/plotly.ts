@@ -4,7 +4,7 @@ import { attribute, flag, h, onWidth } from "../../dom";
 
 type Layout = { [name: string]: any };
 
-export interface Figure {
+interface Figure {
   data: unknown[];
   layout: Layout;
 }

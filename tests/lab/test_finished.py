@@ -6,7 +6,7 @@ from hand_records import hand_run
 from scipy import stats
 
 from workbench.lab.results import dataset
-from workbench.lab.results.conclusion import conclusion
+from workbench.lab.results.finished import conclusion
 
 HIGH, LOW = (0.9, 0.92, 0.97), (0.3, 0.35, 0.31)
 
