@@ -167,7 +167,7 @@ def test_of_a_large_memory_no_states_of_other_examples_are_kept(checkpoints, mon
     lens = {"what": "instrument", "instrument": "lens", **RING, "layer": 1, "head": 0}
     answer = asks.answer(lens | {"window": 0, "pass": 1}, lambda *given: told.append(given))
     assert answer.result["plots"][0]["figures"]
-    assert told == [(done, 16, "example") for done in range(2, 17, 2)]
+    assert told == [(done, 16, "examples") for done in range(2, 17, 2)]
 
 
 @pytest.fixture(scope="module")
