@@ -30,6 +30,12 @@ from workbench.views.site.services import services
 
 HERE = Path(__file__).parent
 LINK = "findings"
+WEIGHTS = {
+    "stands": "p < 0.05 by Welch's t test, corrected for all differences of the record",
+    "t interval": "only its own 95 % interval leaves out zero, without that correction",
+    "not shown": "its interval includes zero",
+}
+"""How much a difference weighs, as answers have it, in words."""
 
 
 def document(visit: Visit) -> Document | None:
@@ -147,6 +153,11 @@ def _finding_html(
             f'<p class="failure" role="alert">{escape(found.answer)}</p>'
         )
     sure = f'<p class="sure"><b>How sure</b> {escape(found.sure)}</p>' if found.sure else ""
+    weights = [
+        f'"{name}": {words}' for name, words in WEIGHTS.items() if f"({name})" in found.answer
+    ]
+    if weights:
+        sure += f'<p class="sure">{escape("; ".join(weights))}.</p>'
     return (
         f'<p class="kicker">{escape(kicker)}</p><h1>{escape(found.title)}</h1>'
         f'<p class="lead answer">{escape(found.answer)}</p>{sure}'
