@@ -84,6 +84,9 @@ def test_summary_by_difficulty_with_chance_lines():
         coords={"window": [0], "sleep_pass": [0, 1], "difficulty": (axes[::3], difficulty)},
     )
     task = Depo(DepoConfig(nodes=4, max_hops=2, queries=2, names="single"))
+    nothing = scores.assign({"difficulty": scores["difficulty"] * 0 - 1})
+    with pytest.raises(WorkbenchError, match="examples that ask nothing"):
+        lens_by_difficulty(nothing, task)
     found = lens_by_difficulty(scores, task)
     assert found.accuracy.sel(difficulty=1, sleep_pass=0).item() == 0.75
     assert found.accuracy.sel(difficulty=2, sleep_pass=0).item() == 1.0

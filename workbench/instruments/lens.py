@@ -120,6 +120,8 @@ def lens_by_difficulty(scores: xr.Dataset, task: Task | None = None) -> xr.Datas
     ``chance (chance_line, difficulty)``.
     """
     difficulty = scores[dims.DIFFICULTY]
+    if not (difficulty >= 0).any():
+        raise WorkbenchError("examples that ask nothing", "a query or more", "ask one")
     plain = scores.drop_vars(dims.DIFFICULTY)
     asked = plain["rank"] > 0
     given: dict[str, tuple[Callable[..., Estimate], xr.DataArray]] = {

@@ -22,6 +22,7 @@ from workbench.instruments.linear import CONVENTIONS
 from workbench.progress import Report
 from workbench.theatre import study as at
 from workbench.theatre.csv_text import csv_of
+from workbench.theatre.recording import part_of
 from workbench.theatre.study import Place, Study
 from workbench.theatre.wish import Wrong, whole
 
@@ -89,6 +90,7 @@ def _place_of(study: Study, ask: Mapping[str, Any]) -> Place:
     entry = whole(ask, "window", 0, len(study.layout.passes) - 1)
     sleep_pass = whole(ask, "pass", 0, study.layout.passes[entry])
     layer, head = (whole(ask, field, 0, 2**31) for field in ("layer", "head"))
+    part_of(study.recording.trace, layer, head)  # raises where there is no such head
     return Place(entry, sleep_pass, layer, head)
 
 
