@@ -26,7 +26,7 @@ NEAREST = 5
 """Runs that a planned one is compared with."""
 ALIKE = 4.0
 """How many times more or less the step of such a run may cost."""
-SPREAD = 0.094
+SPREAD = 0.083
 """Standard deviation over seeds of a share of right answers: the median of the recorded sweeps,
 where the mean lies between .1 and .9."""
 
