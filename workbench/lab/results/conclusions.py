@@ -63,14 +63,14 @@ def _of_differences(question: Question, table: xr.Dataset, compared: Sequence[Co
         said = f"{abs(mean):.2f} {'above' if mean >= 0 else 'below'} {second} ({_weight(one)})"
         parts.append(said if first == before else f"{first} lies {said}")
         before = first
-    sentence = f"At {_level(table, level)}, {'; '.join(parts)}."
+    sentence = f"{_at(table, level)}, {'; '.join(parts)}."
     if question.name not in VERDICTS:
         return sentence
     better = -1 if table.attrs.get("measure") else 1  # of bits less is better
     stand = [float(one["p_welch_holm"]) < ALPHA for _, one in at if better * float(one["mean"]) > 0]
     every, some, none = VERDICTS[question.name]
     verdict = every if stand and all(stand) else some if any(stand) else none
-    return f"{verdict}: a{sentence[1:]}"
+    return f"{verdict}: {sentence[0].lower()}{sentence[1:]}"
 
 
 def _weight(one: xr.Dataset) -> str:
@@ -105,7 +105,7 @@ def _solved(table: xr.Dataset) -> str:
 def _within(table: xr.Dataset) -> str:
     half = table[dims.BUDGET].values[len(table[dims.BUDGET]) // 2]
     said = _ranking(table.sel({dims.BUDGET: half}))
-    return f"Within {half:.3g} {table.attrs['unit']}, a{said[1:]}"
+    return f"Within {half:.3g} {table.attrs['unit']}, {said[0].lower()}{said[1:]}"
 
 
 def _cost(table: xr.Dataset) -> str:
@@ -118,11 +118,12 @@ def _cost(table: xr.Dataset) -> str:
     cheap = min(known, key=lambda i: flops[i])
     names = table[dims.CONDITION].values
     each = (f"{names[i]} reaches {means[i]:.2f} for {flops[i]:.2g} FLOPs" for i in (best, cheap))
-    return f"At {_level(table, level)}, {'; '.join(dict.fromkeys(each))}."
+    return f"{_at(table, level)}, {'; '.join(dict.fromkeys(each))}."
 
 
 def _transfer(table: xr.Dataset) -> str:
-    level = table[dims.DIFFICULTY].values[-1]
+    # groups of tokens begin with all of them; difficulties end with the hardest
+    level = table[dims.DIFFICULTY].values[0 if table.attrs.get("measure") else -1]
     parts: list[str] = []
     for row in range(table.sizes[dims.CONDITION]):
         one = table["mean"].isel({dims.CONDITION: row}).sel({dims.DIFFICULTY: level})
@@ -138,7 +139,7 @@ def _transfer(table: xr.Dataset) -> str:
             f"{one[dims.CONDITION].item()}: {at:.2f} at N = {own}, and {float(one[worst]):.2f} "
             f"at N = {tested[worst]}, its worst"
         )
-    return f"At {_level(table, level)}, {'; '.join(parts[-2:])}." if parts else _ranking(table)
+    return f"{_at(table, level)}, {'; '.join(parts[-2:])}." if parts else _ranking(table)
 
 
 def _ranking(table: xr.Dataset) -> str:
@@ -151,7 +152,7 @@ def _ranking(table: xr.Dataset) -> str:
         known = [*known[: SHOWN - 1], known[-1]]
     names = _names(table)
     each = ", ".join(f"{names[i]} {means[i]:.2f}" for i in known)
-    return f"At {_level(table, level)}: {each}."
+    return f"{_at(table, level)}: {each}."
 
 
 def _names(table: xr.Dataset) -> list[str]:
@@ -170,8 +171,12 @@ def _widest(table: xr.Dataset) -> tuple[Any, list[float]]:
     return table[dims.DIFFICULTY].values[column], means[:, column].tolist()
 
 
-def _level(table: xr.Dataset, level: Any) -> str:
-    return level_words(level, str(table.attrs["difficulty"]))
+def _at(table: xr.Dataset, level: Any) -> str:
+    """Begin a sentence: "At 3 hops", or "For names" where groups of tokens are measured."""
+    words = level_words(level, str(table.attrs["difficulty"]))
+    if not table.attrs.get("measure"):
+        return f"At {words}"
+    return "Over all tokens" if words == "all" else f"For {words}"
 
 
 def _sure(question: Question, table: xr.Dataset, found: Family) -> str:
