@@ -155,18 +155,16 @@ def pages(record: dict[str, Any] | None) -> str:
     for side, sizes in record.get("memory_mb", {}).items():
         lines += ["", f"Memory of the server, {side}: {sizes[0]:.0f} MB, after the visits "
                       f"{sizes[-1]:.0f} MB."]  # fmt: skip
-    if "recording" not in record:
-        return "\n".join(lines)
-    recorded, probed = record["recording"], record["probe_map"]
-    lines += [
-        "",
-        "Recording 64 examples with all states at N = 4: "
-        f"{median_of(recorded['seconds']):.2f} s and {recorded['bytes'] / 1e6:.1f} MB. A probe map "
-        f"of {probed['layer']} layers x {probed['sleep_pass']} passes x {probed['target']} targets "
-        f"x {probed['splits']} splits of {probed['examples']} examples, with control "
-        "tasks, on two cores: "
-        f"{median_of(probed['seconds']):.0f} s.",
-    ]
+    if "recording" in record:
+        recorded, probed = record["recording"], record["probe_map"]
+        lines += [
+            "",
+            "Recording 64 examples with all states at N = 4: "
+            f"{median_of(recorded['seconds']):.2f} s and {recorded['bytes'] / 1e6:.1f} MB. A probe "
+            f"map of {probed['layer']} layers x {probed['sleep_pass']} passes x {probed['target']} "
+            f"targets x {probed['splits']} splits of {probed['examples']} examples, with control "
+            f"tasks, on two cores: {median_of(probed['seconds']):.0f} s.",
+        ]
     machine = record["machine"]
     return "\n".join(
         [

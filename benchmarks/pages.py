@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,8 @@ def sessions(url: str, pid: int, count: int, old: bool) -> list[float]:
                 gzip.decompress(body)
 
     def panel(path: str) -> None:
+        import panel.models.esm  # noqa: F401  (what a session of Panel holds)
+        import panel_material_ui  # noqa: F401
         from bokeh.client import pull_session
         from tornado.ioloop import IOLoop
 
@@ -241,8 +244,8 @@ def browsed(browser: Any, servers: dict[str, tuple[str, int]], repeats: int) -> 
                 for cache, values in visit(browser, f"{url}/{place}", usable).items():
                     for what, value in values.items():
                         found[side].setdefault(f"{name}, {cache}: {what}", []).append(value)
-    for side, (url, _) in servers.items():
-        found[side] |= {f"Explore: {what}": v for what, v in theatre(browser, url, repeats).items()}
+    url, _ = servers["after"]  # the page before answers keys another way
+    found["after"] |= {f"Explore: {what}": v for what, v in theatre(browser, url, repeats).items()}
     return found
 
 
@@ -285,10 +288,13 @@ def main() -> None:
                                          for w, v in loaded.items()}  # fmt: skip
         browser.close()
         if options.sessions:
-            record["memory_mb"] = {
-                side: sessions(url, pid, options.sessions, side == "before")
-                for side, (url, pid) in servers.items()
-            }
+            with ThreadPoolExecutor(1) as pool:  # the browser has this thread's event loop
+                record["memory_mb"] = {
+                    side: pool.submit(
+                        sessions, url, pid, options.sessions, side == "before"
+                    ).result()
+                    for side, (url, pid) in servers.items()
+                }
     for side, rows in record["pages"].items():
         for what, values in rows.items():
             low, median, high = np.percentile(values, [25, 50, 75])
