@@ -168,14 +168,17 @@ def sessions(url: str, pid: int, count: int, old: bool) -> list[float]:
                 gzip.decompress(body)
 
     def panel(path: str) -> None:
-        import panel.models.esm  # noqa: F401  (what a session of Panel holds)
-        import panel_material_ui  # noqa: F401
-        from bokeh.client import pull_session
+        from bokeh.client import ClientSession
         from tornado.ioloop import IOLoop
 
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
-        pull_session(url=f"{url}/{path}", io_loop=IOLoop.current()).close()
+        place = f"{url.replace('http', 'ws', 1)}/{path}/ws"
+        # not pulled: the client does not know Panel's models
+        session = ClientSession(websocket_url=place, io_loop=IOLoop.current())
+        session.connect()
+        assert session.connected
+        session.close()
         loop.close()
 
     places = {name: next(p for p in where if status(f"{url}/{p}") == 200)
