@@ -4,7 +4,7 @@ import { toBytes } from "../../asks";
 import { flag, h, say } from "../../dom";
 import { Painter, sized } from "../../matrix";
 import type { Actions, Frame, Paint } from "../../panel";
-import { LENS_NAMES, type Address } from "../../data/place";
+import { indexOf, LENS_NAMES, type Address } from "../../data/place";
 import type { Scene } from "../../data/scene";
 import { signed } from "../../words";
 import { choose, fill, given, Problem, select, set, whole } from "../fields";
@@ -126,7 +126,7 @@ export class CauseLens implements Lens {
 
   private goBack(): void {
     const [window, pass] = this.one.result.choices.last;
-    const boundary = this.scene.boundaries.findIndex(([e, p]) => e === window && p === pass);
+    const boundary = indexOf(this.scene, window, pass);
     if (boundary >= 0) this.actions.set({ boundary });
   }
 

@@ -2,7 +2,7 @@
 
 import { flag, h, say } from "../../dom";
 import { tint, type Actions, type Frame, type Paint } from "../../panel";
-import { LENS_NAMES, type Address } from "../../data/place";
+import { indexOf, LENS_NAMES, type Address } from "../../data/place";
 import type { Scene } from "../../data/scene";
 import { choose, fill, given, Problem, select, set, whole } from "../fields";
 import type { Lens } from "../index";
@@ -129,7 +129,7 @@ export class CreditLens implements Lens {
 
   private goBack(): void {
     const [window, pass] = this.one.result.choices.last;
-    const boundary = this.scene.boundaries.findIndex(([e, p]) => e === window && p === pass);
+    const boundary = indexOf(this.scene, window, pass);
     if (boundary >= 0) this.actions.set({ boundary });
   }
 

@@ -65,7 +65,7 @@ function adoptStyles(root: Node): void {
   root.adoptedStyleSheets = [...root.adoptedStyleSheets, sheet];
 }
 
-/** A place for one plot: it is drawn anew only where another figure stands at the boundary. */
+/** A place for one plot: it is redrawn only where the figure at the boundary is another one. */
 export class PlotView {
   readonly element = h("div", { class: "plot", role: "figure" });
   readonly room = h("div", { class: "plot-room" }, this.element);
