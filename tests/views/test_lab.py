@@ -333,14 +333,14 @@ def test_runs_that_wait_for_nobody_can_be_helped(lab, shared, make, monkeypatch)
 
 
 def test_presets_fill_the_form_with_their_plan_at_once(shared, tmp_path):
-    for name in ("presets.toml", "configs/depo-n8-n4.toml", "configs/variables-n4.toml"):
+    for name in ("presets.toml", "configs/depo-n8-from-n1.toml", "configs/depo-n8-n4.toml"):
         shutil.copy(DATA / name, tmp_path / "data" / name)
     form = Lab(shared=shared).start.form
-    assert [card["name"] for card in form.presets][:2] == ["five-minutes", "compute"]
-    assert form.preset == "five-minutes" and dict(form.plan)["Trains"].startswith(
+    assert [card["name"] for card in form.presets][:2] == ["two-minutes", "five-minutes"]
+    assert form.preset == "two-minutes" and dict(form.plan)["Trains"].startswith(
         "6 runs: sleep with"
     )
-    assert form.values["sweep"] == "five-minutes-1"
+    assert form.values["sweep"] == "two-minutes-1"
     kept = {**form.values, "seeds": "7", "sweep": "mine"}
     form._handle_msg({"kind": "preset", "preset": "compute", **form.values})
     assert form.preset == "compute" and form.values["arms"]["longer"] == "3"

@@ -47,7 +47,7 @@ PATHS: Final = """
 and see which answers follow, or ask what one answer depends on.</p></a></li>
 <li><a class="card" href="{experiment}"><h3>Experiment</h3>
 <p>Train small models yourself and watch the answer form: does more sleep help? A first result takes
-five minutes.</p></a></li>
+two minutes.</p></a></li>
 <li><a class="card" href="{findings}"><h3>Findings</h3>
 <p>What recorded experiments say, question by question, with figures, how sure we are, and the
 command that makes each one again.</p></a></li>
