@@ -5,7 +5,8 @@
 A table stands between the marks ``<!-- RECORD QUESTION -->`` and ``<!-- /RECORD QUESTION -->``, or
 ``<!-- MEASUREMENT t0 -->`` for the first table of a measurement; ``<!-- RECORD family -->`` marks
 the sentence on how a record's differences are tested. Several records of one task are read as one:
-``<!-- depo-n8+depo-n8-more QUESTION -->``. What is around the marks is written by people. The answers are in ``data/results/findings/answers.json``.
+``<!-- depo-n8+depo-n8-more QUESTION -->``; one value of a further axis is named after an @:
+``<!-- depo-n8-held-out@task.isolated=true QUESTION -->``. What is around the marks is written by people. The answers are in ``data/results/findings/answers.json``.
 """
 
 from __future__ import annotations
@@ -30,20 +31,23 @@ from workbench.training.card import with_interval
 from workbench.lab.results.differences import Family, family, family_words
 from workbench.lab.results.questions import QUESTIONS, Question, notes
 from workbench.lab.results.questions import answers as answered
-from workbench.lab.results.axes import open_axes, value_text
+from workbench.lab.results.axes import open_axes, parse_axes, value_text
 from workbench.lab.results.bundled import answers_file, latency, records
 from workbench.lab.results.conclusions import conclusion
 from workbench.lab.results.rows import difference_rows, equality_rows, means_rows
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "findings.md"
-MARK = re.compile(r"<!-- (?P<record>[\w+-]+) (?P<question>\w+) -->\n.*?<!-- /\1 \2 -->", re.DOTALL)
+MARK = re.compile(r"<!-- (?P<record>[\w+@.=-]+) (?P<question>\w+) -->\n.*?<!-- /\1 \2 -->", re.DOTALL)
 
 
 @cache
 def dataset(name: str) -> xr.Dataset:
-    """Return the committed results of a sweep, or of several: ``depo-n8+depo-n8-more``."""
+    """Return the committed results of a sweep, of several, or at one value of an axis."""
     folder = data_folder() / "results" / "sweeps"
-    return results.dataset([read_record(folder / f"{one}.json") for one in name.split("+")])
+    names, at, axis = name.partition("@")
+    found = [read_record(folder / f"{one}.json") for one in names.split("+")]
+    axes = parse_axes([run for one in found for run in one["runs"]], [axis] if at else [])
+    return results.dataset(found, axes=axes or None)
 
 
 @cache
