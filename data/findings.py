@@ -6,7 +6,8 @@ A table stands between the marks ``<!-- RECORD QUESTION -->`` and ``<!-- /RECORD
 ``<!-- MEASUREMENT t0 -->`` for the first table of a measurement; ``<!-- RECORD family -->`` marks
 the sentence on how a record's differences are tested. Several records of one task are read as one:
 ``<!-- depo-n8+depo-n8-more QUESTION -->``; one value of a further axis is named after an @:
-``<!-- depo-n8-held-out@task.isolated=true QUESTION -->``. What is around the marks is written by people. The answers are in ``data/results/findings/answers.json``.
+``<!-- depo-n8-held-out@task.isolated=true QUESTION -->``. What is around the marks is written by
+people. The answers are in ``data/results/findings/answers.json``.
 """
 
 from __future__ import annotations
@@ -23,21 +24,23 @@ from workbench import dims
 from workbench.files import file_sha256, read_json, write_text
 from workbench.lab import results
 from workbench.lab.record import read_record
+from workbench.lab.results.axes import open_axes, parse_axes, value_text
+from workbench.lab.results.bundled import answers_file, latency, records
+from workbench.lab.results.conclusions import conclusion
+from workbench.lab.results.differences import Family, family, family_words
+from workbench.lab.results.questions import QUESTIONS, Question, notes
+from workbench.lab.results.questions import answers as answered
+from workbench.lab.results.rows import difference_rows, equality_rows, means_rows
 from workbench.measurements.catalogue import measurement, tables
 from workbench.measurements.records import read_measurement
 from workbench.measurements.shelf import bundled_records
 from workbench.paths import data_folder
 from workbench.training.card import with_interval
-from workbench.lab.results.differences import Family, family, family_words
-from workbench.lab.results.questions import QUESTIONS, Question, notes
-from workbench.lab.results.questions import answers as answered
-from workbench.lab.results.axes import open_axes, parse_axes, value_text
-from workbench.lab.results.bundled import answers_file, latency, records
-from workbench.lab.results.conclusions import conclusion
-from workbench.lab.results.rows import difference_rows, equality_rows, means_rows
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "findings.md"
-MARK = re.compile(r"<!-- (?P<record>[\w+@.=-]+) (?P<question>\w+) -->\n.*?<!-- /\1 \2 -->", re.DOTALL)
+MARK = re.compile(
+    r"<!-- (?P<record>[\w+@.=-]+) (?P<question>\w+) -->\n.*?<!-- /\1 \2 -->", re.DOTALL
+)
 
 
 @cache

@@ -17,10 +17,10 @@ from workbench.errors import WorkbenchError
 from workbench.paths import bundled_checkpoints, bundled_traces
 from workbench.progress import progress_bar
 from workbench.tasks import draw
+from workbench.theatre.problem import EXAMPLES
 from workbench.trace import STREAM, load_trace, origin_of, record_to
 from workbench.training.checkpoints import load_checkpoint
 from workbench.training.evaluation import default_passes
-from workbench.theatre.problem import EXAMPLES
 
 FOLDER = Path(__file__).resolve().parent / "traces"
 SEED = 0
