@@ -120,27 +120,21 @@ def assert_mirrored(client, folder, changed=()):
 
 
 def test_every_point_once_although_the_mirror_is_killed_between(runs, uri, monkeypatch):
-    """Killed after points and before the note of them; then again with half a batch written."""
-    monkeypatch.setattr("workbench.lab.mirror.contents.MOST_POINTS", 7)
+    """Killed after its second batch, then after its fifth: points of one run, then of another."""
+    monkeypatch.setattr(mirror_module, "MOST_POINTS", 7)
+    for batches in (2, 5):
+        mirror, written = open_store(uri), []
+        log = mirror.client.log_batch
 
-    def killed(*arguments):
-        raise KeyboardInterrupt
+        def killed(*arguments, log=log, written=written, batches=batches, **named):
+            log(*arguments, **named)
+            written.append(named)
+            if len(written) == batches:
+                raise KeyboardInterrupt
 
-    note = mirror_module._note
-    monkeypatch.setattr(mirror_module, "_note", killed)
-    with pytest.raises(KeyboardInterrupt):
-        mirror_all(open_store(uri), runs)
-    notes = []
-
-    def third(*arguments):
-        notes.append(note(*arguments))
-        if len(notes) == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(mirror_module, "_note", third)
-    with pytest.raises(KeyboardInterrupt):
-        mirror_all(open_store(uri), runs)
-    monkeypatch.setattr(mirror_module, "_note", note)
+        monkeypatch.setattr(mirror.client, "log_batch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            mirror_all(mirror, runs)
 
     mirror = open_store(uri)
     outcome = mirror_all(mirror, runs)

@@ -1,15 +1,17 @@
 """MLflow as a mirror of the run folders, so that a team sees runs in the tool it has.
 
 The folders stay the truth and are only read, by a separate process. Each run is one MLflow run,
-found again by a tag. Another tag, written after the points themselves, holds what was mirrored
-last: a mirror that is killed in between finds the points in the store and leaves them out. Nothing
-leaves the machine except to the store that the user names. Needs the extra ``tracking``.
+found again by a tag. The store says which step of each metric it holds last; later points are
+added, in order, so that a mirror may be killed at any moment. Nothing leaves the machine except to
+the store that the user names. Needs the extra ``tracking``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,17 +19,22 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.files import UnreadableFile, parse_json
-from workbench.lab.mirror import contents
-from workbench.lab.mirror.contents import PREFIX, Point, Position
+from workbench.files import read_toml
 from workbench.lab.mirror.store import in_one_line, only_mirror, open_client, store_uri
-from workbench.lab.runs import Run, list_runs
-from workbench.training.run_files import EVENTS, ORIGIN, checked, read_origin
+from workbench.lab.runs import Run, list_runs, read_events
+from workbench.training.run_files import ORIGIN, read_metrics, read_origin
+from workbench.training.run_folder import CONFIG
 
 __all__ = ["Known", "Mirror", "Outcome", "mirror_all", "mirror_run", "only_mirror", "open_store"]
 __all__ += ["store_uri"]
 
-RUN, POSITION = f"{PREFIX}run", f"{PREFIX}position"
+PREFIX = "sleep_workbench."
+LONGEST_PARAMETER, LONGEST_TAG, LONGEST_NAME = 6000, 5000, 250
+
+Point = tuple[str, float, int, int]
+"""Name, value, time in milliseconds since 1970, step."""
+
+RUN = f"{PREFIX}run"
 ALONE = "sleep-workbench"
 """Experiment of the runs that belong to no sweep; a sweep's runs are in one of its name."""
 
@@ -43,8 +50,8 @@ STATUSES = {
 """State of a run -> MLflow's status; the state itself is a tag. Damaged runs are left alone."""
 
 ENDED = ("FINISHED", "FAILED", "KILLED")
-MOST_WORDS = 100
-"""MLflow's own limit: parameters, or tags, in one batch."""
+MOST_POINTS, MOST_WORDS = 1000, 100
+"""MLflow's own limits: metrics in one batch; parameters, or tags."""
 
 
 @dataclass
@@ -56,7 +63,7 @@ class Known:
     """
 
     id: str
-    position: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
     latest: dict[str, int] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     status: str = ""
@@ -136,18 +143,8 @@ def mirror_run(mirror: Mirror, run: Run) -> int | None:
         return None
     if known.seen == (run.state, run.changed) and not run.active:
         return 0
-    words = contents.tags_of(run, starts)
-    if POSITION not in known.tags:
-        _log_words(mirror.client, known, contents.parameters(run.folder), words)
-    added = 0
-    for points, position in contents.batches(run.folder / EVENTS, known.position, began):
-        added += _log_points(mirror.client, known, points)
-        _note(mirror.client, known, position)
-    if run.state == "finished":
-        added += _log_points(
-            mirror.client, known, contents.final_points(run, known.position, began)
-        )
-    _log_words(mirror.client, known, {}, words)
+    _log_words(mirror.client, known, _parameters(run.folder), _tags_of(run, starts))
+    added = _log_points(mirror.client, known, _all_points(run, began))
     _log_status(mirror.client, known, run)
     known.seen = (run.state, run.changed)
     return added
@@ -183,13 +180,10 @@ def _find(mirror: Mirror, run: Run, identity: str, began: int) -> Known:
     (there,) = found
     if there.info.lifecycle_stage == "deleted":
         return Known("", tags={RUN: identity})
-    tags = dict(there.data.tags)
-    try:
-        position = checked(Position, parse_json(tags.get(POSITION, "{}"), what=POSITION), POSITION)
-    except UnreadableFile:
-        position = {}  # it begins at the start; what the store holds is not added twice
-    latest = {metric.key: metric.step for metric in there.data.to_proto().metrics}
-    return Known(there.info.run_id, position, latest, tags, there.info.status)
+    data = there.data
+    latest = {metric.key: metric.step for metric in data.to_proto().metrics}
+    words = dict(data.params), latest, dict(data.tags)
+    return Known(there.info.run_id, *words, there.info.status)
 
 
 def _log_points(client: Any, known: Known, points: list[Point]) -> int:
@@ -197,29 +191,26 @@ def _log_points(client: Any, known: Known, points: list[Point]) -> int:
     from mlflow.entities import Metric
 
     fresh = [point for point in points if point[3] > known.latest.get(point[0], -1)]
-    for first in range(0, len(fresh), contents.MOST_POINTS):
-        some = fresh[first : first + contents.MOST_POINTS]
+    for first in range(0, len(fresh), MOST_POINTS):
+        some = fresh[first : first + MOST_POINTS]
         client.log_batch(known.id, metrics=[Metric(*point) for point in some])
         known.latest |= {name: step for name, _, _, step in some}
     return len(fresh)
 
 
-def _note(client: Any, known: Known, position: dict[str, Any]) -> None:
-    """Keep in the store how far the events are mirrored; after the points, never before."""
-    client.set_tag(known.id, POSITION, json.dumps(position))
-    known.position, known.tags[POSITION] = position, json.dumps(position)
-
-
 def _log_words(client: Any, known: Known, parameters: dict[str, str], tags: dict[str, str]) -> None:
-    """Write parameters, and those tags that have changed."""
+    """Write parameters that the store does not have, and those tags that have changed."""
     from mlflow.entities import Param, RunTag
 
     changed = {name: text for name, text in tags.items() if known.tags.get(name, "") != text}
-    words: dict[str, list[Any]] = {"params": [Param(*item) for item in parameters.items()]}
-    words["tags"] = [RunTag(*item) for item in changed.items()]
+    words: dict[str, list[Any]] = {
+        "params": [Param(n, text) for n, text in parameters.items() if n not in known.parameters],
+        "tags": [RunTag(*item) for item in changed.items()],
+    }
     for kind, items in words.items():
         for first in range(0, len(items), MOST_WORDS):
             client.log_batch(known.id, **{kind: items[first : first + MOST_WORDS]})
+    known.parameters |= parameters
     known.tags |= changed
 
 
@@ -233,3 +224,71 @@ def _log_status(client: Any, known: Known, run: Run) -> None:
     else:
         client.update_run(known.id, status)
     known.status = status
+
+
+def _all_points(run: Run, began: int) -> list[Point]:
+    """Return all numbers of a run by step; those of the evaluation that ended it come last."""
+    found: list[Point] = []
+    seconds = 0.0
+    for event in read_events(run.folder).entries:
+        seconds = float(event.get("seconds", seconds))
+        values = {name: v for name, v in event.items() if name not in ("kind", "step")}
+        if event["kind"] == "evaluation":
+            values = _scores(event["passes"])
+        found += _points(values, began + round(seconds * 1000), int(event["step"]))
+    if run.state == "finished":
+        final = _scores(read_metrics(run.folder).get("passes", {}), "final/")
+        found += _points(final, began + round(seconds * 1000), run.steps)
+    return found
+
+
+def _points(values: dict[str, Any], now: int, step: int) -> list[Point]:
+    numbers = {n: v for n, v in values.items() if isinstance(v, int | float) and math.isfinite(v)}
+    return [(name, float(value), now, step) for name, value in numbers.items()]
+
+
+def _scores(passes: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return an evaluation's numbers by name: ``accuracy/N4/2`` is N = 4, difficulty 2."""
+    values: dict[str, Any] = {}
+    for n, entry in passes.items():
+        values |= {f"{prefix}accuracy/N{n}/{level}": v for level, v in entry["accuracy"].items()}
+        bits = entry.get("bits", {}).items()
+        values |= {f"{prefix}bits/N{n}/{group}": one["bits"] for group, one in bits}
+        names = ("exact", "sleep_ms_per_window", "wake_ms_per_token")
+        values |= {f"{prefix}{name}/N{n}": entry.get(name) for name in names}
+    return values
+
+
+def _parameters(folder: Path) -> dict[str, str]:
+    """Return the configuration, flattened: ``training.steps`` -> "2000"."""
+    flat = _flat(read_toml(folder / CONFIG))
+    return {name: text[:LONGEST_PARAMETER] for name, text in flat.items()}
+
+
+def _tags_of(run: Run, starts: list[dict[str, Any]]) -> dict[str, str]:
+    """Return labels, provenance and state as tags."""
+    first = {name: value for name, value in starts[0].items() if name != "from_step"}
+    tags = {
+        **_flat(run.labels, "labels."),
+        **_flat({**first, "starts": len(starts)}, "provenance."),
+        f"{PREFIX}folder": str(run.folder.resolve()),
+        f"{PREFIX}state": run.state,
+        f"{PREFIX}problem": run.problem or "",
+    }
+    if first.get("command"):
+        tags["mlflow.source.name"] = str(first["command"])
+    if isinstance(first.get("commit"), dict):
+        tags["mlflow.source.git.commit"] = str(first["commit"]["hash"])
+    return {name: text[:LONGEST_TAG] for name, text in tags.items()}
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """Return nested tables as dotted names and text; lists as JSON."""
+    flat: dict[str, str] = {}
+    for name, inner in value.items():
+        if isinstance(inner, dict):
+            flat |= _flat(inner, f"{prefix}{name}.")
+        else:
+            text = inner if isinstance(inner, str) else json.dumps(inner, default=str)
+            flat[re.sub(r"[^\w\-. :/]", "_", f"{prefix}{name}")[:LONGEST_NAME]] = text
+    return flat
