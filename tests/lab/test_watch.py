@@ -12,6 +12,7 @@ from workbench.lab import watch as module
 from workbench.lab.runs import read_events, read_run, request, set_state
 from workbench.lab.trash import trash
 from workbench.lab.watch import Watch
+from workbench.training.run_files import read_status
 
 TOML = '[task]\nname = "depo"\n[training]\nsteps = 40\n'
 
@@ -167,7 +168,7 @@ def test_what_was_read_is_not_read_again(tmp_path, monkeypatch):
 
         return count
 
-    monkeypatch.setattr(module, "read_run", counted("runs", read_run))
+    monkeypatch.setattr("workbench.lab.runs.read_status", counted("runs", read_status))
     monkeypatch.setattr(module, "read_events", counted("events", read_events))
     watch = Watch(tmp_path, pause=3600)
     watch._followers["me"] = frozenset()

@@ -71,26 +71,16 @@ BIRTH = 15.0
 class Run:
     """A run as its folder describes it.
 
-    Attributes
-    ----------
-    state : str
-        One of `STATES`. "died": its process ended without giving a reason. "damaged": a file in the
-        folder cannot be read, and no process works on the run.
-    loss : float or None
-        Of the newest recorded step, nats per predicted token.
-    evaluation : dict
-        N -> accuracy by difficulty, of the newest evaluation; in a finished run of the final one.
-    seconds : float
-        Spent on training steps so far.
-    changed : float
-        When it last wrote something, in seconds since 1970.
-    labels, status : dict
-        `Labels` (empty outside a sweep) and `Status` (empty where damaged) of
-        `workbench.training.run_files`.
-    problem : str or None
-        Why it failed, or what is damaged.
-    note : str
-        What a person wrote about it.
+    - state: one of `STATES`. "died": its process ended without giving a reason. "damaged": a file
+      cannot be read, and no process works on the run.
+    - loss: of the newest recorded step, nats per predicted token.
+    - evaluation: N -> scores of the newest evaluation; in a finished run of the final one.
+    - seconds: spent on training steps so far.
+    - changed, created: when it last wrote something, and when its configuration was written, in
+      seconds since 1970.
+    - labels, status: `Labels` (empty outside a sweep) and `Status` (empty where damaged) of
+      `workbench.training.run_files`.
+    - problem: why it failed, or what is damaged. note: what a person wrote about it.
     """
 
     name: str
@@ -102,6 +92,7 @@ class Run:
     evaluation: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     changed: float = 0.0
+    created: float = 0.0
     labels: dict[str, Any] = field(default_factory=dict)
     problem: str | None = None
     status: dict[str, Any] = field(default_factory=dict)
@@ -133,9 +124,8 @@ def read_run(folder: Path) -> Run | None:
 
     Each file is read separately. `Run.problem` says which cannot be read, and why.
     """
-    status, labels, (events, lost), outdated, final, note, problems = _contents(
-        folder, _stamps(folder)
-    )
+    status, labels, newest, outdated, final, note, problems = _contents(folder, _stamps(folder))
+    step, evaluation, lost = newest
     if not status and not folder.is_dir():
         return None
     changed = max(map(_written, (folder / STATUS, folder / EVENTS)))
@@ -144,17 +134,17 @@ def read_run(folder: Path) -> Run | None:
         state = "damaged"
     said = status.get("error") or (last_words(folder) if state == "died" else "")
     skipped = f"{lost} of the last lines of {EVENTS} cannot be read" if lost else ""
-    steps, evaluations = by_kind(events)
     return Run(
         folder.name.encode("utf-8", "backslashreplace").decode(),  # a name may be any bytes
         folder,
         state,
-        step=max(status.get("step", 0), events[-1]["step"] if events else 0),
+        step=max(part.get("step", 0) for part in (status, step, evaluation)),
         steps=status.get("steps", 0),
-        loss=steps[-1]["loss"] if steps else None,
-        evaluation=final.get("passes") or (evaluations[-1]["passes"] if evaluations else {}),
-        seconds=float(steps[-1]["seconds"]) if steps else 0.0,
+        loss=step.get("loss"),
+        evaluation=final.get("passes") or evaluation.get("passes", {}),
+        seconds=float(step.get("seconds", 0.0)),
         changed=changed or _written(folder),
+        created=_written(folder / CONFIG),
         labels=labels,
         problem="; ".join(filter(None, (said, *problems, outdated, skipped))) or None,
         status=status,
@@ -167,13 +157,13 @@ def _stamps(folder: Path) -> tuple[Stamp | None, ...]:
     return tuple(stamp_if_there(folder / name) for name in files)
 
 
-@lru_cache(maxsize=2000)
+@lru_cache(maxsize=10_000)
 def _contents(folder: Path, changed: tuple[Stamp | None, ...]) -> tuple[Any, ...]:
     """Return what a run's files hold; cached until one changes, because a queue looks often."""
     problems: list[str] = []
     status = _part(read_status, folder, problems, {})
     labels = _part(read_labels, folder, problems, {})
-    events = _part(_newest, folder, problems, ([], 0))
+    events = _part(_newest, folder, problems, ({}, {}, 0))
     outdated = _part(_outdated, folder, problems, "")
     finished = status.get("state") == "finished"
     final = _part(read_metrics, folder, problems, {}) if finished else {}
@@ -436,15 +426,16 @@ def last_words(folder: Path) -> str:
     return f"its process ended without a word; {LOG} may say more"
 
 
-def _newest(folder: Path) -> tuple[list[dict[str, Any]], int]:
-    """Return the newest events of a run, and how many lines among them cannot be read."""
+def _newest(folder: Path) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """Return a run's newest step and evaluation, and how many of the last lines are damaged."""
     try:
         data, cut = _end(folder / EVENTS)
     except MissingFile:
-        return [], 0
+        return {}, {}, 0
     lines = data.rpartition(b"\n")[0].splitlines()
     found = [read_event(line) for line in lines[cut:]]
-    return [event for event in found if event is not None], found.count(None)
+    newest = {event["kind"]: event for event in found if event is not None}
+    return newest.get("step", {}), newest.get("evaluation", {}), found.count(None)
 
 
 def _end(path: Path) -> tuple[bytes, bool]:

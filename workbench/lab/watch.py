@@ -7,28 +7,19 @@ are followed are read on from the last byte. Pages compare a version. Without wa
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from workbench.files import UnreadableFile, stamp_if_there
 from workbench.lab.queue import queue_works
-from workbench.lab.runs import (
-    NOTE,
-    Run,
-    actual_state,
-    last_words,
-    read_events,
-    read_run,
-    to_resume,
-)
+from workbench.lab.runs import Run, list_runs, read_events, to_resume
 from workbench.lab.trash import trashed
-from workbench.training.run_files import EVENTS, LABELS, STATUS
-from workbench.training.run_folder import CONFIG, STOP
+from workbench.training.run_files import EVENTS
+from workbench.training.run_folder import STOP
 
 logger = logging.getLogger(__name__)
 
@@ -64,24 +55,13 @@ class Seen:
 
 
 @dataclass
-class _Known:
-    """What is remembered of a run's folder."""
-
-    signature: tuple[Any, ...]
-    created: float
-    run: Run
-    stopping: bool
-
-
-@dataclass
 class _Tail:
     """The events of a run that is followed, up to a byte of its file."""
 
     inode: int = 0
     offset: int = 0
     version: int = 0
-    entries: list[dict[str, Any]] = field(default_factory=list)
-    frozen: EventList = ()
+    entries: EventList = ()
 
 
 class Watch:
@@ -94,7 +74,6 @@ class Watch:
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
         self._followers: dict[Hashable, frozenset[str]] = {}
-        self._known: dict[str, _Known] = {}
         self._tails: dict[str, _Tail] = {}
         self._seen = Seen()
         self._waiting_since = 0.0
@@ -133,12 +112,8 @@ class Watch:
 
     def events_of(self, names: Iterable[str]) -> dict[str, EventList]:
         """Return the events of runs that are followed."""
-        found = {}
-        for name in names:
-            tail = self._tails.get(name)
-            if tail is not None:
-                found[name] = tail.frozen
-        return found
+        tails = self._tails
+        return {name: tails[name].entries for name in names if name in tails}
 
     def versions(self, names: Iterable[str]) -> tuple[tuple[str, int], ...]:
         """Return for each run a number that changes when its events do."""
@@ -167,58 +142,20 @@ class Watch:
             time.sleep(self.pause)
 
     def _look(self) -> Seen:
-        known: dict[str, _Known] = {}
-        if self.root.is_dir():
-            with os.scandir(self.root) as entries:
-                folders = [Path(e.path) for e in entries if not e.name.startswith(".")]
-            for folder in folders:
-                found = self._look_at(folder)
-                if found is not None:
-                    known[folder.name] = found
-        self._known = known
+        # reads only what has changed, and asks whether an active run's process is still there
+        runs = list_runs(self.root)
         newest: dict[str, float] = {}
-        for one in known.values():
-            sweep = sweep_of(one.run)
-            newest[sweep] = max(newest.get(sweep, 0.0), one.created)
-        ordered = sorted(
-            known.values(),
-            key=lambda one: (
-                -newest[sweep_of(one.run)],
-                sweep_of(one.run),
-                one.created,
-                one.run.name,
-            ),
-        )
+        for run in runs:
+            newest[sweep_of(run)] = max(newest.get(sweep_of(run), 0.0), run.created)
+        runs.sort(key=lambda run: (-newest[sweep_of(run)], sweep_of(run), run.created, run.name))
+        stopping = (run.name for run in runs if run.active and (run.folder / STOP).exists())
         return Seen(
-            runs=tuple(one.run for one in ordered),
-            stopping=frozenset(one.run.name for one in ordered if one.stopping),
-            resuming=frozenset(one.run.name for one in ordered if to_resume(one.run)),
+            runs=tuple(runs),
+            stopping=frozenset(stopping),
+            resuming=frozenset(run.name for run in runs if to_resume(run)),
             trash=tuple(dict.fromkeys(p.name.rpartition("@")[0] for p in trashed(self.root))),
-            waiting=self._nobody_works([one.run for one in ordered]),
+            waiting=self._nobody_works(runs),
         )
-
-    def _look_at(self, folder: Path) -> _Known | None:
-        files = (STATUS, CONFIG, EVENTS, LABELS, NOTE)
-        signature = tuple(stamp_if_there(folder / name) for name in files)
-        status, config = signature[:2]
-        if status is None and config is None:
-            return None
-        asked = (folder / STOP).exists()
-        before = self._known.get(folder.name)
-        if before is not None and before.signature == signature:
-            run = before.run
-            if run.active:  # nothing was written: is its process still there?
-                state = actual_state(run.status, run.changed, folder)
-                if state != run.state:
-                    said = last_words(folder) if state == "died" else None
-                    run = replace(run, state=state, problem=said)
-        else:
-            found = read_run(folder)
-            if found is None:
-                return None
-            run = found
-        created = config.mtime_ns / 1e9 if config is not None else 0.0
-        return _Known(signature, created, run, asked and run.active)
 
     def _nobody_works(self, runs: list[Run]) -> bool:
         """Return whether runs have waited for a while and no queue holds the folder's lock."""
@@ -262,7 +199,6 @@ def _go_on(tail: _Tail, folder: Path) -> bool:
     if not fresh and not events.entries:
         tail.offset = max(events.offset, tail.offset)
         return False
-    tail.entries = [*([] if fresh else tail.entries), *events.entries]
-    tail.inode, tail.offset, tail.frozen = inode, events.offset, tuple(tail.entries)
-    tail.version += 1
+    tail.entries = (*(() if fresh else tail.entries), *events.entries)
+    tail.inode, tail.offset, tail.version = inode, events.offset, tail.version + 1
     return True
