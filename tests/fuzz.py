@@ -121,8 +121,8 @@ def read_run_folder(path: Path) -> Reading:
     from workbench.lab.compare import differences
     from workbench.lab.estimate import speeds
     from workbench.lab.queue import need
+    from workbench.lab.record import entries_of
     from workbench.lab.results import dataset
-    from workbench.lab.results.live import entries_of
     from workbench.lab.runs import list_runs, log_tail, read_events
     from workbench.lab.watch import Watch
     from workbench.views.lab.rows import row

@@ -5,7 +5,9 @@ import pytest
 from hand_records import hand_run
 from scipy import stats
 
+from workbench.lab.record import read_record
 from workbench.lab.results import dataset
+from workbench.lab.results.bundled import records
 from workbench.lab.results.finished import conclusion
 
 HIGH, LOW = (0.9, 0.92, 0.97), (0.3, 0.35, 0.31)
@@ -51,3 +53,9 @@ def test_equal_compute_comes_first_and_the_correction_covers_every_arm():
 def test_what_cannot_be_said_is_not_said(given, words):
     said = conclusion(dataset(given))
     assert words in said[0] and "ahead" not in said[0]
+
+
+def test_what_is_measured_in_bits_is_compared_without_a_chance_line():
+    """The record of names in text: no guess is worth anything in bits per character."""
+    said = conclusion(dataset(read_record(records()["text-names"])))
+    assert said and "bits per character" in said[0] and "chance" not in said[0]

@@ -13,7 +13,6 @@ from workbench.errors import WorkbenchError
 from workbench.lab.results import (
     against_n,
     at_flops,
-    at_seconds,
     conditions,
     dataset,
     final,
@@ -24,6 +23,7 @@ from workbench.lab.results import (
     so_far,
     with_n_test,
 )
+from workbench.lab.results.questions import QUESTIONS, missing_words
 
 
 def value(array, **at):
@@ -101,6 +101,16 @@ def test_one_pass_arms_matched_to_different_n_are_different_arms():
         "random N in 1-4",
         "deeper, N = 1 (matched to N = 4)",
     ]
+
+
+def test_a_deeper_model_that_never_sleeps_is_not_called_n_1():
+    """Of windows that are read awake first, one pass is N = 0; what is missing says the same."""
+    data = dataset(record(entry("deeper", "0", 2, end={"0": scores(0.5)}, curve={})))
+    words = "deeper, N = 0 (matched to N = 2)"
+    assert conditions(data)[dims.CONDITION].values.tolist() == [words]
+    assert data["title"].values.tolist() == ["deeper, N = 0"]
+    (memory,) = (question for question in QUESTIONS if question.name == "memory")
+    assert words in missing_words(dataset(record(entry())), memory)
 
 
 def test_n_of_training_is_sorted_as_numbers_with_random_ones_last():
@@ -196,14 +206,6 @@ def test_a_moment_holds_nothing_measured_at_another_one():
     assert at_flops(data, 1500)["accuracy"].sel(n_test=2, difficulty=1).item() == 0.8
     assert np.isnan(at_flops(data, 1500)["accuracy"].sel(n_test=1, difficulty=1).item())
     assert np.isnan(final(data)["accuracy"].sel(n_test=2, difficulty=1).item())
-
-
-def test_at_seconds_asks_each_seed_for_itself():
-    slow = entry(seed=1)
-    slow["loss"]["seconds"] = [9.0, 18.0]
-    found = at_seconds(dataset(record(entry(), slow)), 10)
-    assert found["at_step"].values.ravel().tolist() == [20, 10]
-    assert found["seconds"].values.ravel().tolist() == [10, 9]
 
 
 def test_unknown_costs_are_not_compared_by_compute():
@@ -302,11 +304,6 @@ def test_largest_solved_needs_every_difficulty_below(values, solved):
     np.testing.assert_equal(largest_solved(array).item(), solved)
     assert largest_solved(both).dims == (dims.SEED,)
     np.testing.assert_equal(largest_solved(both)[0].item(), solved)
-
-
-def test_largest_solved_takes_another_threshold():
-    array = xr.DataArray([0.8, 0.7], {dims.DIFFICULTY: [1, 2]}, [dims.DIFFICULTY])
-    assert largest_solved(array, 0.75).item() == 1
 
 
 def test_learning_has_means_intervals_and_places():

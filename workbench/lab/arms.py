@@ -46,6 +46,23 @@ def arm(name: str) -> Arm:
     return ARMS[name]
 
 
+def arm_title(name: str, n_train: str = "") -> str:
+    """Return an arm's title; one pass of a task that reads before it sleeps is N = 0."""
+    plain = name.partition("@")[0]
+    title = ARMS[plain].title if plain in ARMS else plain
+    return title.replace("N = 1", "N = 0") if n_train == "0" else title
+
+
+def condition_words(name: str, n_train: str) -> str:
+    """Return an arm, as `workbench.lab.results` names it, and its N as a reader knows them."""
+    title, matched = arm_title(name, n_train), name.partition("@")[2]
+    if matched:
+        return f"{title} (matched to N = {matched})"
+    if "N = " in title:
+        return title
+    return f"{title} in {n_train}" if title.endswith(" N") else f"{title}, N = {n_train}"
+
+
 def trained_passes(experiment: Experiment) -> str:
     """Return the N of training as text: "4", or "1-4" where it is drawn at random."""
     passes = experiment.sleep.passes

@@ -21,15 +21,18 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
-from workbench.lab.arms import ARMS
+from workbench.lab.arms import arm_title, condition_words
+from workbench.lab.record import entries_of
 from workbench.lab.results.axes import at_axes
-from workbench.lab.results.live import entries_of
-from workbench.lab.results.moments import at_flops, at_seconds, final, latest
 from workbench.lab.results.seeds import difference, equivalence, over_seeds
 from workbench.lab.results.tables import (
     against_n,
+    at_flops,
+    at_seconds,
     conditions,
+    final,
     largest_solved,
+    latest,
     learning,
     so_far,
     with_n_test,
@@ -126,12 +129,12 @@ def dataset(
         _filled(index, cells),
         {d: np.array(v, dtype=str if d == dims.CHANCE_LINE else None) for d, v in index.items()},
     )
-    result["seconds"] = _seconds(runs, index)
     result = result.merge(_chance(entries, index))
     steps, spent = result[dims.STEP], result["steps"]
     result["training_flops"] = (result["step_flops"] * steps).where(steps <= spent)
     first = entries[0]
-    return result.assign_coords(_words(index, runs)).assign_attrs(
+    result = result.assign_coords(_words(index, runs)).set_coords("passes")
+    return result.assign_attrs(
         task=first["task"],
         difficulty="" if measure else first["difficulty"],
         measure=measure,
@@ -257,7 +260,9 @@ def _cells(
     for key, entry in runs.items():
         cost, budget, log = entry["labels"].get("cost") or {}, entry["budget"], entry["loss"]
         steps, kind = int(budget["steps"]), key[:2]
-        cells += [("steps", kind, steps)]
+        cells.append(("steps", kind, steps))
+        if entry["labels"].get("passes") is not None:
+            cells.append(("passes", kind, entry["labels"]["passes"]))
         cells += [(f"{part}_flops", kind, cost[part]) for part in ("sleep", "wake") if part in cost]
         if budget.get("flops") is not None:
             cells.append(("step_flops", kind, budget["flops"] / steps))
@@ -285,7 +290,14 @@ def _cells(
         dims.SEED: sorted({seed for _, _, seed in runs}),
         dims.CHANCE_LINE: list(dict.fromkeys(n for e in runs.values() for n in e["chance"])),
     }
-    return index | {name: sorted(values) for name, values in seen.items()}, cells
+    index |= {name: sorted(values) for name, values in seen.items()}
+    for key, entry in runs.items():
+        if log := entry["loss"]["step"]:  # between logged steps as if all took equally long
+            known, spent = [0, *log], [0.0, *entry["loss"]["seconds"]]
+            seconds = np.interp(index[dims.STEP], known, spent, right=np.nan)
+            at_steps = zip(index[dims.STEP], seconds, strict=True)
+            cells += [("seconds", (*key, step), value) for step, value in at_steps]
+    return index, cells
 
 
 def _level(text: str) -> int | str:
@@ -305,6 +317,8 @@ OVER = {
     "exact": (*RUN_DIMS, dims.N_TEST, dims.STEP),
     "loss": (*RUN_DIMS, dims.LOGGED_STEP),
     "logged_seconds": (*RUN_DIMS, dims.LOGGED_STEP),
+    "seconds": (*RUN_DIMS, dims.STEP),
+    "passes": KIND_DIMS,
     "steps": KIND_DIMS,
     "step_flops": KIND_DIMS,
     "sleep_flops": KIND_DIMS,
@@ -334,19 +348,6 @@ def _filled(
     return {name: (over, arrays[name]) for name, over in OVER.items()}
 
 
-def _seconds(runs: Mapping[Key, Entry], index: Mapping[str, Sequence[Any]]) -> xr.DataArray:
-    """Return seconds of training until each step, between logged ones as if all took the same."""
-    over = (*RUN_DIMS, dims.STEP)
-    values = np.full([len(index[d]) for d in over], np.nan)
-    for key, entry in runs.items():
-        log = entry["loss"]
-        if log["step"]:
-            at = tuple(index[d].index(part) for d, part in zip(RUN_DIMS, key, strict=True))
-            known, spent = [0, *log["step"]], [0.0, *log["seconds"]]
-            values[at] = np.interp(index[dims.STEP], known, spent, right=np.nan)
-    return xr.DataArray(values, dims=over)
-
-
 def _chance(entries: list[Entry], index: Mapping[str, Sequence[Any]]) -> xr.Dataset:
     """Return the chance lines, each a mean over the runs that have it."""
 
@@ -372,32 +373,17 @@ def _words(
     index: Mapping[str, Sequence[Any]], runs: Mapping[Key, Entry]
 ) -> dict[str, tuple[Any, Any]]:
     """Return the coordinates in words."""
-    family = [arm.partition("@")[0] for arm in index[dims.ARM]]
-    titles = [ARMS[name].title if name in ARMS else name for name in family]
-    shape = len(index[dims.ARM]), len(index[dims.N_TRAIN])
-    passes, words = np.full(shape, np.nan), np.full(shape, "", dtype=object)
-    for (arm, n, _), entry in runs.items():
-        at = index[dims.ARM].index(arm), index[dims.N_TRAIN].index(n)
-        run_at = entry["labels"].get("passes")
-        passes[at] = np.nan if run_at is None else run_at
-        words[at] = _condition(titles[at[0]], n, arm.partition("@")[2])
+    arms, trained = index[dims.ARM], index[dims.N_TRAIN]
+    words = np.full((len(arms), len(trained)), "", dtype=object)
+    titles: dict[str, str] = {}
+    for arm, n, _ in runs:
+        words[arms.index(arm), trained.index(n)] = condition_words(arm, n)
+        titles.setdefault(arm, arm_title(arm, n))
     return {
-        "title": ((dims.ARM,), np.array(titles)),
-        "family": ((dims.ARM,), np.array(family)),
-        "passes": (KIND_DIMS, passes),
+        "title": ((dims.ARM,), np.array([titles[arm] for arm in arms])),
+        "family": ((dims.ARM,), np.array([arm.partition("@")[0] for arm in arms])),
         "words": (KIND_DIMS, words.astype(str)),
     }
-
-
-def _condition(title: str, n_train: str, matched: str) -> str:
-    """Return an arm and its N as a reader knows them."""
-    if "N = " in title and n_train == "0":  # one pass of a task that reads before it sleeps
-        title = title.replace("N = 1", "N = 0")
-    if matched:
-        return f"{title} (matched to N = {matched})"
-    if "N = " in title:
-        return title
-    return f"{title} in {n_train}" if title.endswith(" N") else f"{title}, N = {n_train}"
 
 
 def _commit(entry: Entry) -> str:

@@ -7,14 +7,14 @@ correction by Welch's t test, "t interval" one whose own 95 % interval leaves ou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from workbench import dims
-from workbench.lab.results.differences import Compared, Family
+from workbench.lab.results.differences import Compared, Family, measured
 from workbench.lab.results.questions import Question
 from workbench.tasks.phrases import level_words
 from workbench.training.statistics import ALPHA
@@ -171,12 +171,16 @@ def _widest(table: xr.Dataset) -> tuple[Any, list[float]]:
     return table[dims.DIFFICULTY].values[column], means[:, column].tolist()
 
 
-def _at(table: xr.Dataset, level: Any) -> str:
+def at_words(level: Any, difficulty: str, measure: str) -> str:
     """Begin a sentence: "At 3 hops", or "For names" where groups of tokens are measured."""
-    words = level_words(level, str(table.attrs["difficulty"]))
-    if not table.attrs.get("measure"):
+    words = level_words(level, difficulty)
+    if not measure:
         return f"At {words}"
     return "Over all tokens" if words == "all" else f"For {words}"
+
+
+def _at(table: xr.Dataset, level: Any) -> str:
+    return at_words(level, str(table.attrs["difficulty"]), str(table.attrs.get("measure") or ""))
 
 
 def _sure(question: Question, table: xr.Dataset, found: Family) -> str:
@@ -184,24 +188,16 @@ def _sure(question: Question, table: xr.Dataset, found: Family) -> str:
     seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
     said = f"Means over {seeds} training seed{'' if counts == [1] else 's'}"
     said += ", with 95 % t intervals" if counts[-1] > 1 else ", without an interval"
-    tested = list(_measured(found, question))
+    tested = [values for _, _, values in measured(found.differences, question)]
     if not tested:
         return f"{said}; no differences are tested."
     by_t, exact = (
-        sum(float(one[name]) < ALPHA for one in tested) for name in ("p_welch_holm", "p_exact_holm")
+        sum(values[name] < ALPHA for values in tested) for name in ("p_welch_holm", "p_exact_holm")
     )
     return (
         f"{said}. {by_t} of {len(tested)} differences stand by Welch's t test and {exact} by the "
         f"exact test, corrected together with all {found.size} of this record (Holm)."
     )
-
-
-def _measured(found: Family, question: Question) -> Iterator[xr.Dataset]:
-    for one in found.differences.get(question.name, []):
-        for column in range(one.table.sizes[dims.DIFFICULTY]):
-            here = one.table.isel({dims.DIFFICULTY: column})
-            if not math.isnan(float(here["mean"])):
-                yield here
 
 
 _BY_QUESTION: Final = {

@@ -7,17 +7,19 @@ record with more questions is corrected more. So the same numbers stand on the p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from workbench import dims
 from workbench.lab import results
-from workbench.lab.results.question_tables import Pair
-from workbench.lab.results.questions import answerable
+from workbench.lab.results.questions import Question, answerable
+from workbench.lab.results.seeds import Pair, pairs_of
 from workbench.lab.results.tables import conditions, with_n_test
 from workbench.training.statistics import ALPHA, holm, smallest_exact_p
 
@@ -101,6 +103,19 @@ def family(data: xr.Dataset) -> Family:
     return Family(differences, equalities)
 
 
+def measured(
+    compared: Mapping[str, list[Compared]], question: Question
+) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """Yield words, difficulty and values of each comparison of a question that was measured."""
+    for one in compared.get(question.name, []):
+        names = list(map(str, one.table.data_vars))
+        columns = [one.table[name].values.tolist() for name in (dims.DIFFICULTY, *names)]
+        for level, *row in zip(*columns, strict=True):
+            values = dict(zip(names, row, strict=True))
+            if not math.isnan(values["mean"]):
+                yield one.words, level, values
+
+
 def family_words(found: Family) -> str:
     """Return in words what is tested, corrected together, and what can stand; "" without any."""
     if not found.size:
@@ -143,14 +158,8 @@ def _named(
     if tested is None:  # nothing is compared
         return []
     measured = tested.notnull().any([dims.SEED, dims.DIFFICULTY]).values
-    names = zip(tested[dims.ARM].values, tested[dims.N_TRAIN].values, strict=True)
-    words = {
-        (str(arm), str(n)): str(said)
-        for (arm, n), said, known in zip(
-            names, tested[dims.CONDITION].values, measured, strict=True
-        )
-        if known
-    }
+    named = zip(pairs_of(tested), tested[dims.CONDITION].values.tolist(), measured, strict=True)
+    words = {pair: said for pair, said, known in named if known}
     return [((a, b), f"{words[a]} minus {words[b]}") for a, b in pairs if a in words and b in words]
 
 

@@ -9,9 +9,9 @@ import xarray as xr
 
 from workbench import dims
 from workbench.lab.arms import MATCHED
-from workbench.lab.results.moments import final
-from workbench.lab.results.seeds import difference
-from workbench.lab.results.tables import conditions, trained_at, with_n_test
+from workbench.lab.results.conclusions import at_words
+from workbench.lab.results.seeds import difference, pairs_of
+from workbench.lab.results.tables import conditions, final, trained_at, with_n_test
 from workbench.tasks.phrases import level_words
 from workbench.training.statistics import ALPHA, holm
 
@@ -35,13 +35,13 @@ def conclusion(data: xr.Dataset) -> list[str]:
     names = [str(name) for name in tested[dims.CONDITION].values]
     if not names:
         return []
-    chance = ended["chance"].max(dims.CHANCE_LINE)
     means = tested.mean(dims.SEED)
-    say = _Words(str(ended.attrs["difficulty"]), str(ended.attrs["measure"]), chance)
+    say = _Words(str(ended.attrs["difficulty"]), str(ended.attrs["measure"]), ended["chance"])
     if len(names) == 1:
         count = int(tested.notnull().any(dims.DIFFICULTY).sum())
-        return [f"{say.level(means[0])}, over {_seeds(count)}; one arm: nothing to compare."]
-    keys = _keys(tested)
+        guess = say.guess(means[dims.DIFFICULTY].values[-1])
+        return [f"{say.level(means[0])}{guess}, over {_seeds(count)}; one arm: nothing to compare."]
+    keys = pairs_of(tested)
     lead = _lead(keys)
     others = sorted((key for key in keys if key != lead), key=lambda key: _rank(key, lead))
     tables = [difference(tested, lead, key) for key in others]
@@ -72,17 +72,20 @@ class _Words:
     def value(self, mean: float) -> str:
         return f"{mean:.2f} {self.measure}" if self.measure else f"{100 * mean:.0f} %"
 
+    def best_guess(self, level: Any) -> float:
+        """Return the best chance line; NaN without any, or where accuracy is not measured."""
+        if self.measure or not self.chance.size or level not in self.chance[dims.DIFFICULTY].values:
+            return np.nan
+        return float(self.chance.sel({dims.DIFFICULTY: level}).max())
+
     def guess(self, level: Any) -> str:
-        known = level in self.chance[dims.DIFFICULTY].values
-        found = float(self.chance.sel({dims.DIFFICULTY: level})) if known else np.nan
-        return "" if self.measure or np.isnan(found) else f"; chance {100 * found:.0f} %"
+        found = self.best_guess(level)
+        return "" if np.isnan(found) else f"; chance {100 * found:.0f} %"
 
     def level(self, means: xr.DataArray) -> str:
         """Say what one arm reaches at the hardest difficulty."""
-        level = means[dims.DIFFICULTY].values[-1]
-        name = str(means[dims.CONDITION].item())
-        said = self.value(float(means[-1]))
-        return f"At {level_words(level, self.difficulty)}, {name} reaches {said}{self.guess(level)}"
+        at = at_words(means[dims.DIFFICULTY].values[-1], self.difficulty, self.measure)
+        return f"{at}, {means[dims.CONDITION].item()} reaches {self.value(float(means[-1]))}"
 
     def compared(
         self,
@@ -98,11 +101,8 @@ class _Words:
         last = table.isel({dims.DIFFICULTY: -1})
         by, low, high = (float(last[part]) for part in ("mean", "low", "high"))
         interval = "" if np.isnan(low) else f" [{low:+.2f}, {high:+.2f}]"
-        guess = self.guess(mean[dims.DIFFICULTY].values[-1])
-        said = (
-            f"At {levels[-1]}, {name} reaches {self.value(float(mean[-1]))} and {other} "
-            f"{self.value(float(its[-1]))}{guess}. "
-        )
+        said = f"{self.level(mean)} and {other} {self.value(float(its[-1]))}"
+        said += f"{self.guess(mean[dims.DIFFICULTY].values[-1])}. "
         if np.isnan(low):
             return f"{said}The difference is {by:+.2f}, from one seed."
         if stands[-1]:
@@ -116,15 +116,7 @@ class _Words:
         return said + (f" A difference stands at {' and '.join(also)}, too." if also else "")
 
     def _near(self, means: xr.DataArray) -> bool:
-        level = means[dims.DIFFICULTY].values[-1]
-        if self.measure or level not in self.chance[dims.DIFFICULTY].values:
-            return False
-        return float(means[-1]) < float(self.chance.sel({dims.DIFFICULTY: level})) + NEAR
-
-
-def _keys(tested: xr.DataArray) -> list[tuple[str, str]]:
-    arms, trained = tested[dims.ARM].values.tolist(), tested[dims.N_TRAIN].values.tolist()
-    return [(str(arm), str(n)) for arm, n in zip(arms, trained, strict=True)]
+        return float(means[-1]) < self.best_guess(means[dims.DIFFICULTY].values[-1]) + NEAR
 
 
 def _lead(keys: list[tuple[str, str]]) -> tuple[str, str]:

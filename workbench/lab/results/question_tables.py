@@ -1,6 +1,7 @@
 """The table that answers each kind of question, over named dims.
 
-Pure functions over what `workbench.lab.results` returns.
+Pure functions over finished results (`workbench.lab.results.final`); `within` alone needs them with
+their steps.
 """
 
 from __future__ import annotations
@@ -14,10 +15,8 @@ import xarray as xr
 
 from workbench import dims
 from workbench.lab import results
+from workbench.lab.results.seeds import Pair, pairs_of
 from workbench.lab.results.tables import SOLVED, conditions, with_n_test
-
-Pair = tuple[str, str]
-"""Arm, as `results.arm_name` writes it, and its N of training."""
 
 Table = Callable[[xr.Dataset, Sequence[Pair]], xr.Dataset]
 """From a sweep's results and conditions to mean, low, high, count and chance over named dims."""
@@ -37,9 +36,8 @@ SHARES = (0.125, 0.25, 0.5, 0.75, 1.0)
 """Where runs are compared on the way: shares of what the longest condition spends."""
 
 
-def recorded(data: xr.Dataset, pairs: Sequence[Pair]) -> list[Pair]:
+def recorded(final: xr.Dataset, pairs: Sequence[Pair]) -> list[Pair]:
     """Return those of `pairs` that have a finished run, in the order given."""
-    final = results.final(data)
     finished = final["accuracy"].notnull().any([dims.SEED, dims.N_TEST, dims.DIFFICULTY])
     arms, trained = final[dims.ARM].values.tolist(), final[dims.N_TRAIN].values.tolist()
     return [
@@ -49,17 +47,16 @@ def recorded(data: xr.Dataset, pairs: Sequence[Pair]) -> list[Pair]:
     ]
 
 
-def select(data: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
+def select(final: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
     """Return the finished results of `pairs` over (condition, seed, n_test, difficulty)."""
-    final = results.final(data)
     return _only(final, recorded(final, pairs))
 
 
 def _only(moment: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
     """Return results of one moment over (condition, ...), those of `pairs` alone."""
     found = conditions(moment)
-    names = list(zip(found[dims.ARM].values, found[dims.N_TRAIN].values, strict=True))
-    return found.isel({dims.CONDITION: [names.index(pair) for pair in pairs]})
+    known = pairs_of(found)
+    return found.isel({dims.CONDITION: [known.index(pair) for pair in pairs]})
 
 
 def _over_seeds(values: xr.DataArray) -> xr.DataArray:
@@ -67,9 +64,8 @@ def _over_seeds(values: xr.DataArray) -> xr.DataArray:
     return values.mean(dims.SEED) if dims.SEED in values.dims else values
 
 
-def comparison(data: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
+def comparison(final: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
     """Return conditions, each tested at the N of its training: mean and interval."""
-    final = results.final(data)
     tested = with_n_test(select(final, pairs))
     summary = results.over_seeds(tested["accuracy"])
     summary["training_flops"] = tested["training_flops"].mean(dims.SEED)
@@ -78,22 +74,19 @@ def comparison(data: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
     return _with_chance(summary, final, pairs)
 
 
-def first_queries(data: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
+def first_queries(final: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
     """Return conditions at the first query of each example alone."""
-    final = results.final(data)
     summary = results.over_seeds(with_n_test(select(final, pairs))["first"])
     return _with_chance(summary, final, pairs, own="own_first")
 
 
-def against_n(data: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
+def against_n(final: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
     """Return accuracy over (arm, passes, difficulty)."""
-    final = results.final(data)
     return _with_chance(results.over_seeds(_against_n(final, pairs)), final, pairs)
 
 
-def transfer(data: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
+def transfer(final: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
     """Return accuracy over (condition, n_test, difficulty)."""
-    final = results.final(data)
     return _with_chance(results.over_seeds(select(final, pairs)["accuracy"]), final, pairs)
 
 
@@ -134,10 +127,9 @@ def _budgets(spent: xr.DataArray) -> list[float]:
     return found
 
 
-def unlike_seconds(data: xr.Dataset, pairs: Sequence[Pair]) -> str:
+def unlike_seconds(final: xr.Dataset, pairs: Sequence[Pair]) -> str:
     """Return whose seconds these are, and how far they differ for equal work."""
-    final = results.final(data)
-    took = _only(final, recorded(final, pairs))["seconds"].values
+    took = select(final, pairs)["seconds"].values
     known = took[(~np.isnan(took)).sum(axis=1) > 1]
     machines = "; ".join(final.attrs["machines"]) or "a machine that is not recorded"
     said = f"Seconds are those of {machines}, and of what else it did at the time"
@@ -149,10 +141,9 @@ def unlike_seconds(data: xr.Dataset, pairs: Sequence[Pair]) -> str:
     )
 
 
-def unlike_flops(data: xr.Dataset, pairs: Sequence[Pair]) -> str:
+def unlike_flops(final: xr.Dataset, pairs: Sequence[Pair]) -> str:
     """Return what training cost, as shares of what the costliest of the conditions took."""
-    final = results.final(data)
-    spent = _over_seeds(_only(final, recorded(final, pairs))["training_flops"])
+    spent = _over_seeds(select(final, pairs)["training_flops"])
     if bool(spent.isnull().all()):
         return ""
     shares = (spent / spent.max()).values
@@ -164,7 +155,7 @@ def unlike_flops(data: xr.Dataset, pairs: Sequence[Pair]) -> str:
     return f"Training FLOPs, as shares of the largest: {said}."
 
 
-def solved(data: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
+def solved(final: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
     """Return the largest difficulty solved over (arm, passes), and that of every seed.
 
     ``by_seed (arm, passes, seed)`` is what mean and interval are made of; ``by_seed_80`` and so on
@@ -172,7 +163,6 @@ def solved(data: xr.Dataset, pairs: Sequence[Pair]) -> xr.Dataset:
     from which on a difficulty counts as solved), ``levels`` (the difficulties asked), ``hardest``
     (the largest of them), and ``measures``, what the numbers are in words.
     """
-    final = results.final(data)
     accuracy = _against_n(final, pairs)
     by_seed = results.largest_solved(accuracy, SOLVED)
     others = {
@@ -231,14 +221,13 @@ def _with_chance(
     return summary.assign(chance=chance).assign_attrs(about)
 
 
-def leaking(data: xr.Dataset, pairs: Sequence[Pair]) -> dict[Pair, tuple[str, float]]:
+def leaking(final: xr.Dataset, pairs: Sequence[Pair]) -> dict[Pair, tuple[str, float]]:
     """Return the conditions whose models answer without the context far better than a guess.
 
     Their accuracy says nothing about what was kept of the context: they read answers elsewhere.
     Each has its words, and the largest share over difficulties that is right without the context,
     mean over seeds.
     """
-    final = results.final(data)
     there = recorded(final, pairs)
     lines = final[dims.CHANCE_LINE].values.tolist()
     if BLIND not in lines or not there:

@@ -16,7 +16,7 @@ import xarray as xr
 
 from workbench import dims
 from workbench.lab import results
-from workbench.lab.arms import ARMS
+from workbench.lab.arms import condition_words
 from workbench.lab.results.question_tables import (
     Pair,
     Spent,
@@ -76,12 +76,12 @@ class Question:
     limits: Limits = lambda data, conditions: ""
 
     def table(self, data: xr.Dataset) -> xr.Dataset:
-        """Return what the figure shows, over named dims."""
-        return self.numbers(data, self.conditions)
+        """Return what the figure shows, over named dims; see `answer`."""
+        return self.answer(data, results.final(data))
 
     def answer(self, dataset: xr.Dataset, final: xr.Dataset) -> xr.Dataset:
         """Return the table: from the finished results, or with their steps where it needs them."""
-        return self.table(dataset if self.spent else final)
+        return self.numbers(dataset if self.spent else final, self.conditions)
 
 
 BASIC = (SLEEP_1, SLEEP_2, SLEEP_4, RANDOM)
@@ -291,25 +291,18 @@ def unanswered_words(final: xr.Dataset) -> str:
 
 def notes(data: xr.Dataset, question: Question) -> list[str]:
     """Return the notes of a question: the limits of its data, and what is not recorded."""
+    final = results.final(data)
     said = [
         f"Not evidence: {words} answers {share:.0%} without the context too. It reads answers from "
         "elsewhere than the memory of the context, and cannot be compared with the others."
-        for words, share in leaking(data, question.conditions).values()
+        for words, share in leaking(final, question.conditions).values()
     ]
-    said += [question.limits(data, question.conditions), missing_words(data, question)]
+    said += [question.limits(final, question.conditions), missing_words(final, question)]
     return [words for words in said if words]
 
 
 def missing_words(data: xr.Dataset, question: Question) -> str:
     """Return in words what is not recorded of a question yet; "" where nothing is missing."""
-    there = recorded(data, question.conditions)
-    lacking = [_words(pair) for pair in question.conditions if pair not in there]
+    there = recorded(results.final(data), question.conditions)
+    lacking = [condition_words(*pair) for pair in question.conditions if pair not in there]
     return f"Not recorded yet: {'; '.join(lacking)}." if lacking else ""
-
-
-def _words(pair: Pair) -> str:
-    name, _, matched = pair[0].partition("@")
-    title = ARMS[name].title
-    if matched:
-        return f"{title} (matched to N = {matched})"
-    return f"{title}, N = {pair[1]}"

@@ -8,13 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import xarray as xr
 
 from workbench import dims
-from workbench.lab.results.differences import MARGIN, Compared, Family
+from workbench.lab.results.differences import MARGIN, Family, measured
 from workbench.lab.results.questions import Question
 from workbench.tasks.phrases import level_words
 from workbench.training.statistics import ALPHA
@@ -113,19 +113,6 @@ def _plain(place: Any) -> str:
     return f"{place:g}" if isinstance(place, float) else str(place)
 
 
-def _measured(
-    compared: Mapping[str, list[Compared]], question: Question
-) -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    """Yield words, difficulty and values of each comparison of a question that was measured."""
-    for one in compared.get(question.name, []):
-        names = list(map(str, one.table.data_vars))
-        columns = [one.table[name].values.tolist() for name in (dims.DIFFICULTY, *names)]
-        for level, *row in zip(*columns, strict=True):
-            values = dict(zip(names, row, strict=True))
-            if not math.isnan(values["mean"]):
-                yield one.words, level, values
-
-
 def difference_rows(found: Family, question: Question, difficulty: str) -> list[list[str]]:
     """Return the differences of a question as text, a head first; empty without any.
 
@@ -144,7 +131,7 @@ def difference_rows(found: Family, question: Question, difficulty: str) -> list[
             stands(at["p_welch_holm"], at["p_exact_holm"]),
             " and ".join(map(str, sorted({int(at["count"]), int(at["other_count"])}))),
         ]
-        for words, level, at in _measured(found.differences, question)
+        for words, level, at in measured(found.differences, question)
     ]
     return [head, *rows] if rows else []
 
@@ -152,7 +139,7 @@ def difference_rows(found: Family, question: Question, difficulty: str) -> list[
 def equality_rows(found: Family, question: Question, difficulty: str) -> list[list[str]]:
     """Return whether arms of a question are equally good, as `difference_rows` does."""
     rows = []
-    for words, level, at in _measured(found.equalities, question):
+    for words, level, at in measured(found.equalities, question):
         equal = "yes" if at["p_holm"] < ALPHA else "not shown"
         if at["low"] == at["high"]:
             equal = "no spread"
@@ -169,10 +156,10 @@ def flat_differences(found: Family, question: Question) -> list[dict[str, Any]]:
     Columns are `DIFFERENCE_COLUMNS`; a row has those that it is tested for.
     """
     rows: dict[tuple[str, Any], dict[str, Any]] = {}
-    for words, level, at in _measured(found.differences, question):
+    for words, level, at in measured(found.differences, question):
         rows[words, level] = {"difference": words, "difficulty": level} | at
         rows[words, level]["family"] = found.size
-    for words, level, at in _measured(found.equalities, question):
+    for words, level, at in measured(found.equalities, question):
         place = {"difference": words, "difficulty": level, "mean": at["mean"]}
         rows.setdefault((words, level), place).update(
             margin=MARGIN,

@@ -1,11 +1,15 @@
-"""Tables: results brought to the axes that a question is about.
+"""Tables: results at one moment of training, and on the axes that a question is about.
 
-All reduce or rename axes of what `workbench.lab.results` and `workbench.lab.results.moments`
-return; only `learning` and `so_far`, which gather what figures are drawn from, compute intervals.
+A moment (`final`, `latest`, `together`, `at_flops`, `at_seconds`) takes the Dataset of
+`workbench.lab.results.dataset` and returns one without steps, in which every run stands at one of
+its evaluations. All values of a run are then of that moment: an N that was not tested there is NaN,
+whatever was measured before. The others reduce or rename axes; only `learning` and `so_far`, which
+gather what figures are drawn from, compute intervals.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TypeVar
 
 import numpy as np
@@ -13,13 +17,89 @@ import xarray as xr
 
 from workbench import dims
 from workbench.errors import WorkbenchError
-from workbench.lab.results.moments import together
 from workbench.lab.results.seeds import over_seeds
 
 SOLVED = 0.9
 """Share of right answers from which on a difficulty counts as solved."""
 
+ROUNDING = 1e-9
+"""A budget that a run spends exactly may differ from its sum by rounding."""
+MOMENT, END = "moment", "end"
+"""Attribute of finished results, and what it says."""
+
 Data = TypeVar("Data", xr.DataArray, xr.Dataset)
+
+
+def final(dataset: xr.Dataset) -> xr.Dataset:
+    """Return finished results: of each run its evaluation at the last step; NaN while it trains.
+
+    Has ``accuracy, first (arm, n_train, seed, n_test, difficulty)``, ``exact``, ``at_step``,
+    ``training_flops`` and ``seconds`` (arm, n_train, seed), and all that never had steps. Finished
+    results are returned as they are, so that what is asked often is computed once.
+    """
+    if dataset.attrs.get(MOMENT) == END:
+        return dataset
+    ended = _moment(dataset, dataset[dims.STEP] == dataset["steps"])
+    return ended.assign_attrs({MOMENT: END})
+
+
+def latest(dataset: xr.Dataset) -> xr.Dataset:
+    """Return what each run knows so far: its newest evaluation. As `final` otherwise."""
+    return _moment(dataset, dataset[dims.STEP] >= 0)
+
+
+def together(dataset: xr.Dataset) -> xr.Dataset:
+    """Return each arm and N at the newest step at which all of its seeds were evaluated.
+
+    Seeds without any evaluation yet are left out. As `final` otherwise.
+    """
+    seen = dataset["exact"].notnull().any(dims.N_TEST)
+    begun = seen.any(dims.STEP)
+    return _moment(dataset, (seen | ~begun).all(dims.SEED))
+
+
+def at_flops(dataset: xr.Dataset, flops: float) -> xr.Dataset:
+    """Return each run at its last evaluation that spent at most `flops` on training.
+
+    ``training_flops`` holds the compute really spent: less than `flops` between two evaluations,
+    and where a run ended before. A run whose learning rate was to decay later is judged before its
+    decay: for a fair comparison, train arms for the same budget. Otherwise as `final`; NaN for a
+    run that was not evaluated within `flops`, or whose cost is unknown.
+    """
+    return _moment(dataset, dataset["training_flops"] <= flops * (1 + ROUNDING))
+
+
+def at_seconds(dataset: xr.Dataset, seconds: float) -> xr.Dataset:
+    """Return each run at its last evaluation within `seconds` of training; otherwise as `at_flops`.
+
+    Seconds compare only runs of one machine, equally busy.
+    """
+    return _moment(dataset, dataset["seconds"] <= seconds * (1 + ROUNDING))
+
+
+def _moment(dataset: xr.Dataset, allowed: xr.DataArray) -> xr.Dataset:
+    """Return each run at its last evaluated step that is allowed."""
+    if not dataset.sizes[dims.STEP]:  # nothing was evaluated yet
+        dataset = dataset.reindex({dims.STEP: [0]})
+        allowed = allowed.reindex({dims.STEP: [0]}, fill_value=False)
+    step = dataset[dims.STEP]
+    seen = dataset["exact"].notnull().any(dims.N_TEST)
+    at_step = step.where(seen & allowed).max(dims.STEP)
+    here = step == at_step
+    moved = {
+        name: dataset[name].where(here).max(dims.STEP)  # a single step is left: its value
+        for name in ("accuracy", "first", "exact", "training_flops", "seconds")
+    }
+    steady = [n for n in dataset.data_vars if not _stepped(dataset[n])]
+    # `where` brings the condition's dims to the end: a result has them in the dataset's order
+    order = [d for d in dataset["accuracy"].dims if d != dims.STEP]
+    result = dataset[steady].assign(moved | {"at_step": at_step})
+    result = result.drop_vars([dims.STEP, dims.LOGGED_STEP], errors="ignore")
+    return result.transpose(*order, ...).assign_attrs(dataset.attrs)
+
+
+def _stepped(array: xr.DataArray) -> bool:
+    return dims.STEP in array.dims or dims.LOGGED_STEP in array.dims
 
 
 def trained_at(n_train: str) -> int | None:
@@ -72,27 +152,20 @@ def against_n(array: xr.DataArray) -> xr.DataArray:
     """
     names = array["family"].values.tolist()
     titles = dict(zip(names, array["title"].values.tolist(), strict=True))
-    known = array["words"].transpose(dims.ARM, dims.N_TRAIN).values != ""
-    random = [not str(n).isdigit() for n in array[dims.N_TRAIN].values]
-    drawn = {name: 0 for name in names}
-    for name, row in zip(names, known, strict=True):
-        drawn[name] += int(row[random].sum())
+    stacked = conditions(array)
+    runs = [stacked[name].values.tolist() for name in ("family", dims.N_TRAIN, "passes")]
+    runs = list(zip(*runs, strict=True))
+    drawn = Counter(family for family, n_train, _ in runs if not n_train.isdigit())
     pieces: dict[tuple[str, int], xr.DataArray] = {}
-    for arm in array[dims.ARM].values:
-        for n_train in array[dims.N_TRAIN].values:
-            one = array.sel({dims.ARM: arm, dims.N_TRAIN: n_train})
-            if not str(one["words"].item()):
-                continue
-            family = str(one["family"].item())
-            fixed = str(n_train).isdigit()
-            if not fixed and drawn[family] > 1:  # two random ranges are two models at every N
-                title, family = titles[family], f"{family} {n_train}"
-                titles[family] = f"{title}, N in {n_train}"
-            for n_test in array[dims.N_TEST].values.tolist():
-                if not fixed or n_test == int(n_train):
-                    run_at = float(one["passes"].item())
-                    at = n_test if not fixed or np.isnan(run_at) else int(run_at)
-                    pieces[family, at] = one.sel({dims.N_TEST: n_test}).reset_coords(drop=True)
+    for place, (family, n_train, run_at) in enumerate(runs):
+        fixed, one = n_train.isdigit(), stacked.isel({dims.CONDITION: place})
+        if not fixed and drawn[family] > 1:  # two random ranges are two models at every N
+            title, family = titles[family], f"{family} {n_train}"
+            titles[family] = f"{title}, N in {n_train}"
+        for n_test in array[dims.N_TEST].values.tolist():
+            if not fixed or n_test == int(n_train):
+                at = n_test if not fixed or np.isnan(run_at) else int(run_at)
+                pieces[family, at] = one.sel({dims.N_TEST: n_test}).reset_coords(drop=True)
     families = list(dict.fromkeys([*(f for f, _ in pieces), *(n for n in names if drawn[n] < 2)]))
     axis = sorted({at for _, at in pieces})
     blank = array.isel({dims.ARM: 0, dims.N_TRAIN: 0, dims.N_TEST: 0}).reset_coords(drop=True)

@@ -90,6 +90,8 @@ def description(run: Run, arms: dict[str, str]) -> str:
     if "arm" not in labels:
         return ""
     title = arms.get(str(labels["arm"]), str(labels["arm"]))
+    if str(labels.get("n_train")) == "0":  # its one pass is read awake
+        title = title.replace("N = 1", "N = 0")
     parts = [title]
     if "N = " not in title:
         parts.append(f"N = {labels.get('n_train', '?')}")
