@@ -1,22 +1,16 @@
 """A run small enough to train in a blink: Depo on four nodes, one sleep and one wake window."""
 
 import pytest
+from tiny import tiny_run
 
 
 @pytest.fixture(scope="session")
 def tiny_experiment():
     """Return a maker of experiments: ``tiny_experiment("training.steps=9", ...)``."""
-    from workbench.config import Experiment, apply_overrides, build
-
-    base = {
-        "model": {"width": 8, "attention_heads": 2, "gdn_heads": 2, "key_dim": 4, "value_dim": 4},
-        "sleep": {"window": 8, "passes": 2},
-        "task": {"name": "depo", "nodes": 4, "names": "single", "max_hops": 2, "queries": 2},
-        "training": {"steps": 6, "batch_size": 4, "warmup": 2, "log_every": 1, "eval_count": 12},
-    }
-    base["model"]["mlp_width"] = 8
-    base["training"] |= {"checkpoint_every": 2, "muon_lr": 5e-3, "adamw_lr": 5e-3}
-    return lambda *overrides: build(Experiment, apply_overrides(base, overrides), source="test")
+    settings = {"steps": 6, "eval_every": 0, "eval_count": 12, "checkpoint_every": 2}
+    settings |= {"muon_lr": 5e-3, "adamw_lr": 5e-3}
+    plain = [f"training.{name}={value}" for name, value in settings.items()]
+    return lambda *overrides: tiny_run(*plain, *overrides)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from run_facts import assert_same_weights
 
 from workbench.config import load_experiment
 from workbench.errors import WorkbenchError
@@ -102,13 +103,12 @@ def test_one_process_speaks_and_writes(pair):
     assert len(re.findall(r"step 4  accuracy", done.stderr)) == 1
 
 
-def test_a_run_of_two_is_resumed_by_two(pair, weights_of):
+def test_a_run_of_two_is_resumed_by_two(pair):
     whole, parts, _ = pair
     starts = json.loads((parts / "origin.json").read_text())
     assert [start["from_step"] for start in starts] == [0, 1]
     assert losses(parts) == losses(whole)
-    for name, tensor in weights_of(whole).items():
-        assert (tensor == weights_of(parts)[name]).all()
+    assert_same_weights(whole, parts)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -135,7 +135,3 @@ def test_what_processes_cannot_share_is_refused(tiny_experiment, monkeypatch, se
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(WorkbenchError, match=message):
         check_processes(tiny_experiment(setting).training)
-
-
-def test_without_torchrun_there_is_nothing_to_check(tiny_experiment):
-    check_processes(tiny_experiment("training.batch_size=1").training)

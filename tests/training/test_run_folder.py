@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from run_facts import assert_same_weights
 
 from workbench.cli import main
 from workbench.config import to_toml
@@ -64,7 +65,7 @@ def test_a_run_gives_signs_of_life_until_it_has_ended(tiny_experiment, tmp_path)
 
 
 def test_a_full_disk_is_told_and_the_run_goes_on_later(
-    tiny_experiment, tmp_path, monkeypatch, weights_of, finished
+    tiny_experiment, tmp_path, monkeypatch, finished
 ):
     folder, write = tmp_path / "run", resume.write_tensors
 
@@ -82,8 +83,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_later(
 
     monkeypatch.setattr(resume, "write_tensors", write)
     assert train(tiny_experiment(*settings), folder, resume=True) == "finished"
-    for name, tensor in weights_of(finished).items():
-        assert (weights_of(folder)[name] == tensor).all()
+    assert_same_weights(finished, folder)
 
 
 def test_files_that_may_not_grow_are_one_line_and_exit_code_2(tiny_experiment, tmp_path, capsys):

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from run_facts import assert_same_weights
 
 from workbench.config import Experiment, load_experiment, to_toml
 from workbench.errors import WorkbenchError
@@ -54,7 +55,7 @@ def test_symbols_are_taken_over_by_name_and_new_ones_are_those_of_a_new_model(
         assert torch.equal(plain[name][new.index("4")], fresh[name][new.index("4")])
 
 
-def test_a_run_records_its_start_and_resumes_without_it(grown, finished, weights_of, tmp_path):
+def test_a_run_records_its_start_and_resumes_without_it(grown, finished, tmp_path):
     source = shutil.copytree(finished, tmp_path / "source-0")
     experiment = grown(checkpoint=str(tmp_path / "source-{seed}"))
     assert train(experiment, tmp_path / "whole") == "finished"
@@ -62,8 +63,7 @@ def test_a_run_records_its_start_and_resumes_without_it(grown, finished, weights
     assert train(experiment, tmp_path / "part", stop=lambda: next(stops)) == "stopped"
     shutil.rmtree(source)
     assert train(experiment, tmp_path / "part", resume=True) == "finished"
-    for name, tensor in weights_of(tmp_path / "whole").items():
-        assert torch.equal(weights_of(tmp_path / "part")[name], tensor), name
+    assert_same_weights(tmp_path / "whole", tmp_path / "part")
     weights = (finished / "checkpoint" / "model.safetensors").read_bytes()
     for run in ("whole", "part"):
         record = json.loads((tmp_path / run / "checkpoint" / "provenance.json").read_text())

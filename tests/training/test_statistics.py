@@ -13,7 +13,6 @@ from workbench.training.statistics import (
     compare,
     equivalence,
     holm,
-    mean_interval,
     permutation_p,
     proportion_interval,
     seed_intervals,
@@ -79,13 +78,6 @@ def test_examples_without_the_difficulty_do_not_count(right):
     assert tuple(some) == pytest.approx(tuple(without), abs=1e-12)
 
 
-def test_the_mean_over_seeds_is_scipys():
-    values = np.array([0.91, 0.94, 0.88, 0.97])
-    expected = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
-    assert tuple(mean_interval(values)) == pytest.approx(expected, abs=1e-12)
-    assert all(map(math.isnan, mean_interval(values[:1])))
-
-
 def test_intervals_of_many_cells_are_scipys_and_leave_nan_out():
     values = np.random.default_rng(0).random((3, 4, 6))
     values[1, 2, :3] = np.nan
@@ -102,7 +94,6 @@ def test_intervals_of_many_cells_are_scipys_and_leave_nan_out():
         if kept.size > 1:
             expected = stats.t.interval(0.95, kept.size - 1, kept.mean(), stats.sem(kept))
             assert ends == pytest.approx(expected, abs=1e-12)
-            assert tuple(mean_interval(kept)) == pytest.approx(expected, abs=1e-12)
         else:
             assert all(map(math.isnan, ends))
 
@@ -111,12 +102,10 @@ def test_equal_values_have_an_interval_of_no_width():
     third = np.full(7, 0.1 + 0.2)
     found = seed_intervals(third)
     assert (found.mean, found.low, found.high) == (third[0], third[0], third[0])
-    assert mean_interval(third).high - mean_interval(third).low == 0
 
 
 def test_an_interval_of_a_share_is_not_clipped():
     assert seed_intervals(np.array([1.0, 1.0, 1.0, 1.0, 0.5])).high > 1
-    assert mean_interval(np.array([1.0, 1.0, 1.0, 1.0, 0.5])).high > 1
 
 
 def coverage(draws, truth):
@@ -130,15 +119,6 @@ def test_t_intervals_cover_normal_means_in_95_percent_of_samples(seeds):
     """20,000 samples: the standard error of the coverage is 0.0015."""
     draws = np.random.default_rng(seeds).normal(0.7, 0.2, (20_000, seeds))
     assert coverage(draws, 0.7) == pytest.approx(0.95, abs=0.006)
-
-
-def test_a_percentile_bootstrap_of_five_seeds_does_not():
-    rng = np.random.default_rng(0)
-    draws = rng.normal(size=(600, 5))
-    ways = np.array(list(itertools.product(range(5), repeat=5)))  # all 3,125 resamples
-    means = draws[:, ways].mean(axis=2)
-    low, high = np.quantile(means, [0.025, 0.975], axis=1)
-    assert ((low <= 0) & (high >= 0)).mean() == pytest.approx(0.84, abs=0.04)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from workbench.lab.supervise import missing
 from workbench.lab.sweeps import NAME, ArmAxis, Budget, PlannedRun, Sweep, SweepConfig, plan
 from workbench.paths import data_folder
 from workbench.task_config import named, task_kinds
-from workbench.tasks import draw
 from workbench.tasks import task as make_task
 
 MOST_RUNS = 500
@@ -165,6 +164,8 @@ def check(choices: Choices) -> Checked:
 
 def propose(choices: Choices, root: Path) -> Proposal:
     """Plan the runs and count their cost; refuse settings that would fail at the start."""
+    from workbench.training.loop import check_start
+
     checked = check(choices)
     if checked.problems or checked.base is None:
         return Proposal(None, [], checked.problems)
@@ -181,7 +182,8 @@ def propose(choices: Choices, root: Path) -> Proposal:
         try:
             planned = plan(SweepConfig(arms=(axis,), **common), path, checked.base)
             for n in range(0, len(planned), len(checked.seeds)):
-                check_start(planned[n].experiment)
+                first = planned[n].experiment
+                check_start(first, make_task(first.task))
             runs += planned
         except WorkbenchError as error:
             said = str(error).removeprefix(f"{path}: ")
@@ -195,26 +197,6 @@ def propose(choices: Choices, root: Path) -> Proposal:
         said = f"{error.given}; expected another name for this experiment"
         return Proposal(None, [], {"sweep": said})
     return Proposal(sweep, to_do, {})
-
-
-def check_start(experiment: Experiment) -> None:
-    """Check what a run checks before its first step, so that problems appear before it is queued.
-
-    Raises WorkbenchError if a setting does not fit the task or this machine.
-    """
-    from workbench.training.checkpoints import check_backend
-    from workbench.training.compiling import check_compiler
-    from workbench.training.evaluation import check_layout
-    from workbench.training.loop import check_device, check_graphs
-
-    training, sleep = experiment.training, experiment.sleep
-    task = make_task(experiment.task)
-    batch = draw(task, 64, training.seed, 0)
-    check_layout(task.room(batch), sleep.window)
-    check_device(training.device)
-    check_backend(experiment.model.kernel_backend, training.device)
-    check_compiler(training)
-    check_graphs(experiment)
 
 
 def _field(error: WorkbenchError, name: str, base: Experiment) -> str:

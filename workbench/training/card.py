@@ -81,8 +81,8 @@ def scores(passes: dict[str, Any], difficulty: str) -> list[list[str]]:
     rows = [["N", *(f"{difficulty} {level}" for level in levels), "exact"]]
     for n, entry in passes.items():
         interval = entry["interval"]
-        cells = [with_interval(entry["accuracy"][v], interval["accuracy"][v]) for v in levels]
-        rows.append([n, *cells, with_interval(entry["exact"], interval["exact"])])
+        exact = with_interval(entry["exact"], interval["exact"])
+        rows.append([n, *_shares(entry["accuracy"], interval["accuracy"], levels), exact])
     for name, chance in one["chance"].items():
         shares = [*(chance["accuracy"].get(v) for v in levels), chance["exact"]]
         rows.append([name, *map(_number, shares)])
@@ -97,14 +97,15 @@ def first_scores(passes: dict[str, Any], difficulty: str) -> list[list[str]]:
     levels = list(one["first"]["accuracy"])
     rows = [["N", *(f"{difficulty} {level}" for level in levels)]]
     for n, entry in passes.items():
-        first = entry["first"]
-        rows.append(
-            [n, *(with_interval(first["accuracy"][v], first["interval"][v]) for v in levels)]
-        )
+        rows.append([n, *_shares(entry["first"]["accuracy"], entry["first"]["interval"], levels)])
     for name, chance in one["chance"].items():
         if chance.get("first"):
             rows.append([name, *(_number(chance["first"].get(v)) for v in levels)])
     return rows
+
+
+def _shares(shares: dict[str, Any], intervals: dict[str, Any], levels: list[str]) -> list[str]:
+    return [with_interval(shares[level], intervals[level]) for level in levels]
 
 
 def bit_tables(passes: dict[str, Any], measure: str) -> dict[str, list[list[str]]]:
@@ -116,23 +117,22 @@ def bit_tables(passes: dict[str, Any], measure: str) -> dict[str, list[list[str]
     found: dict[str, list[list[str]]] = {}
     if not all("bits" in entry for entry in passes.values()):
         return found
-    groups = {group: None for entry in passes.values() for group in entry["bits"]}
-    rows = [["N", *groups]]
-    for n, entry in passes.items():
-        rows.append([n, *(_bits(entry["bits"].get(group)) for group in groups)])
-    found[measure] = rows
+    parts = {n: entry["bits"] for n, entry in passes.items()}
+    groups = dict.fromkeys(group for part in parts.values() for group in part)
+    found[measure] = _bit_table(parts, list(groups), "")
     for group in groups:
-        sections = {s: None for e in passes.values() for s in e["bits"].get(group, _NO)["sections"]}
+        inside = {n: part.get(group, {}).get("sections", {}) for n, part in parts.items()}
+        sections = dict.fromkeys(section for part in inside.values() for section in part)
         if len(sections) > 1:
-            rows = [["N", *(f"section {section}" for section in sections)]]
-            for n, entry in passes.items():
-                parts = entry["bits"].get(group, _NO)["sections"]
-                rows.append([n, *(_bits(parts.get(section)) for section in sections)])
+            rows = _bit_table(inside, list(sections), "section ")
             found[f"{measure} of {group}, by section"] = rows
     return found
 
 
-_NO: dict[str, Any] = {"sections": {}}
+def _bit_table(parts: dict[str, Any], names: list[str], kind: str) -> list[list[str]]:
+    """Return bits by N and name; the head has `kind` before each name."""
+    rows = [[n, *(_bits(part.get(name)) for name in names)] for n, part in parts.items()]
+    return [["N", *(f"{kind}{name}" for name in names)], *rows]
 
 
 def _bits(entry: dict[str, Any] | None) -> str:

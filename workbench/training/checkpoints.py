@@ -25,6 +25,7 @@ from workbench.tasks.base import Task
 from workbench.training.card import render_card
 from workbench.training.fitting import check_fits, expected_weights
 from workbench.training.places import CARD, CONFIG, PROVENANCE, WEIGHTS, find_checkpoint
+from workbench.training.run_files import CheckpointProvenance, checked
 
 FORMAT = "sleep-checkpoint/1"
 
@@ -134,14 +135,7 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         found = record.get("format") if isinstance(record, dict) else type(record).__name__
         raise WorkbenchError(f"{path} has format {found!r}", FORMAT, "name a checkpoint")
-    parts = {"name": str, "hashes": dict, "metrics": dict, "budget": dict}
-    wrong = [name for name, kind in parts.items() if not isinstance(record.get(name), kind)]
-    if wrong:
-        raise WorkbenchError(
-            f"{path} lacks {', '.join(wrong)}, or they are of another kind",
-            "the provenance that training wrote",
-            "fetch or train the checkpoint again",
-        )
+    checked(CheckpointProvenance, record, str(path))
     return record
 
 

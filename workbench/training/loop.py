@@ -101,13 +101,7 @@ def train(
     """
     task = make_task(experiment.task)
     experiment = with_vocabulary(experiment, task)
-    check_device(experiment.training.device)
-    check_threads(experiment.training)
-    check_memory(experiment, task)
-    check_layout(task.room(draw(task, 256, experiment.training.seed, 0)), experiment.sleep.window)
-    check_backend(experiment.model.kernel_backend, experiment.training.device)
-    check_compiler(experiment.training)
-    check_graphs(experiment)
+    check_start(experiment, task)
     check_processes(experiment.training)
     # what a run started from may be gone once it has a resume point
     start = None if resume_points(folder / STATES) else first_weights(experiment, task)
@@ -350,6 +344,18 @@ class _Run:
         }
         name = self.folder.resolve().name
         save_checkpoint(export_folder(self.folder), name, self.model, self.experiment, provenance)
+
+
+def check_start(experiment: Experiment, task: Task) -> None:
+    """Raise WorkbenchError if a setting does not fit the task or this machine."""
+    training = experiment.training
+    check_device(training.device)
+    check_threads(training)
+    check_memory(experiment, task)
+    check_layout(task.room(draw(task, 256, training.seed, 0)), experiment.sleep.window)
+    check_backend(experiment.model.kernel_backend, training.device)
+    check_compiler(training)
+    check_graphs(experiment)
 
 
 def with_vocabulary(experiment: Experiment, task: Task) -> Experiment:

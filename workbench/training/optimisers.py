@@ -77,18 +77,14 @@ class Optimisers:
         for label, optimiser in (("muon", self.muon), ("adamw", self.adamw)):
             state: dict[int, dict[str, Tensor]] = {}
             for index, parameter in enumerate(optimiser.param_groups[0]["params"]):
-                found = {}
-                for name in STATE[label]:
-                    value = left.pop(f"{label}.{index}.{name}", None)
-                    if value is not None:
-                        shape = () if name == "step" else tuple(parameter.shape)
-                        if tuple(value.shape) != shape or value.dtype != torch.float32:
-                            raise ValueError(
-                                f"{label}.{index}.{name} {list(value.shape)} {value.dtype}"
-                            )
-                        if not torch.isfinite(value).all():
-                            raise ValueError(f"NaN or infinity in {label}.{index}.{name}")
-                        found[name] = value
+                keys = {name: f"{label}.{index}.{name}" for name in STATE[label]}
+                found = {name: left.pop(key) for name, key in keys.items() if key in left}
+                for name, value in found.items():
+                    shape = () if name == "step" else parameter.shape
+                    if value.shape != shape or value.dtype != torch.float32:
+                        raise ValueError(f"{keys[name]} {list(value.shape)} {value.dtype}")
+                    if not torch.isfinite(value).all():
+                        raise ValueError(f"NaN or infinity in {keys[name]}")
                 if found and len(found) < len(STATE[label]):
                     raise ValueError(f"only {', '.join(found)} of {label}.{index}")
                 if found:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import warnings
 from pathlib import Path
@@ -16,6 +15,7 @@ from workbench.files import parse_json
 from workbench.model.tensor_file import read_tensors, write_tensors
 from workbench.training.fitting import check_fits
 from workbench.training.optimisers import Optimisers
+from workbench.training.run_files import Progress, checked
 
 FORMAT = "sleep-resume/1"
 KEPT = 2
@@ -76,12 +76,16 @@ def read_resume_state(path: Path) -> ResumePoint:
     """
     try:
         found = read_tensors(path)
-        header = parse_json(found.metadata.pop("header", ""), what=f"the header of {path}")
+        what = f"the header of {path}"
+        header = checked(Progress, parse_json(found.metadata.pop("header", ""), what=what), what)
     except WorkbenchError as error:
         raise WorkbenchError(f"resume point: {error.given}", error.expected, _FIX) from None
     if found.metadata != ({"format": FORMAT} if found.checked else {}):
         raise _refused(path, f"format {found.metadata.get('format')!r}", FORMAT)
-    step, seconds = _progress(path, header)
+    step = header["step"]
+    named = _NAME.fullmatch(path.name)
+    if named is None or int(named[1]) != step:
+        raise _refused(path, f"step {step}", "the step that its name says")
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimiser": {}}
     for name, tensor in found.tensors.items():
         owner, _, rest = name.partition(".")
@@ -93,26 +97,7 @@ def read_resume_state(path: Path) -> ResumePoint:
             f"{path} has no checksum, as an earlier version wrote it: damage may go unnoticed",
             stacklevel=2,
         )
-    return ResumePoint(step, seconds, parts["model"], parts["optimiser"])
-
-
-def _progress(path: Path, header: object) -> tuple[int, float]:
-    """Return step and seconds of a header; the file's name has to agree."""
-    if not isinstance(header, dict):
-        raise _refused(path, f"a header that is a {type(header).__name__}", "step and seconds")
-    step, seconds = header.get("step"), header.get("seconds")
-    if type(step) is not int or step < 0:
-        raise _refused(path, f"step = {step!r:.40}", "a number of steps")
-    if (
-        isinstance(seconds, bool)
-        or not isinstance(seconds, int | float)
-        or not 0 <= seconds < math.inf
-    ):
-        raise _refused(path, f"seconds = {seconds!r:.40}", "a number of seconds")
-    named = _NAME.fullmatch(path.name)
-    if named is None or int(named[1]) != step:
-        raise _refused(path, f"step {step}", "the step that its name says")
-    return step, float(seconds)
+    return ResumePoint(step, float(header["seconds"]), parts["model"], parts["optimiser"])
 
 
 _FIX = "delete it to continue from the one before"

@@ -194,6 +194,22 @@ class Provenance(Open):
     budget: dict[str, Any]
 
 
+class CheckpointProvenance(Open):
+    """``provenance.json`` of any checkpoint."""
+
+    name: str
+    hashes: dict[str, Any]
+    metrics: dict[str, Any]
+    budget: dict[str, Any]
+
+
+class Progress(Open):
+    """The header of a resume point."""
+
+    step: Whole
+    seconds: Positive
+
+
 _EVENT: TypeAdapter[Any] = TypeAdapter(
     Annotated[StepEvent | EvaluationEvent, Field(discriminator="kind")]
 )

@@ -1,15 +1,14 @@
 """Statistics, in one place: intervals, tests of two groups, and corrections for many of them.
 
-Over training seeds: Student's t interval of a mean (`mean_interval`, `seed_intervals`), two arms
-compared (`compare`: Welch's t interval and test, and the exact permutation test), Holm's
-correction (`holm`), and the test that two arms are equal within a margin (`equivalence`). Over
-examples: Wilson's interval of a share (`proportion_interval`), and the bootstrap of a mean whose
-cases come in blocks (`block_bootstrap`).
+Over training seeds: Student's t interval of a mean (`seed_intervals`), two arms compared
+(`compare`: Welch's t interval and test, and the exact permutation test), Holm's correction
+(`holm`), and the test that two arms are equal within a margin (`equivalence`). Over examples:
+Wilson's interval of a share (`proportion_interval`), and the bootstrap of a mean whose cases come
+in blocks (`block_bootstrap`).
 
 How far to trust them with few seeds:
 
-- On normal data a 95 % t interval of 5 seeds covers the mean in 95 % of the cases (a percentile
-  bootstrap covers it in 84 %).
+- On normal data a 95 % t interval of 5 seeds covers the mean in 95 % of the cases.
 - Shares near 0 or 1 are skewed, and coverage falls: 90 % for a Beta(9, 1) share with 5 seeds. If
   one seed in five fails (0.3 instead of 1.0), it is 67 %: a third of such samples has no failure
   in it and so no spread. ``tests/training/test_statistics.py`` simulates all of these.
@@ -154,22 +153,6 @@ def block_bootstrap(sums: np.ndarray, counts: np.ndarray, blocks: np.ndarray) ->
     drawn = generator.multinomial(len(cases), np.full(len(cases), 1 / len(cases)), RESAMPLES)
     low, high = np.quantile((drawn @ total) / (drawn @ cases), [ALPHA / 2, 1 - ALPHA / 2])
     return Interval(float(low), float(high))
-
-
-def mean_interval(values: np.ndarray) -> Interval:
-    """Return the 95 % Student t interval of a mean over independent seeds, ``values [seed]``.
-
-    Equal values give an interval of no width; fewer than two give NaN. See the module on both.
-    """
-    from scipy.special import stdtrit
-
-    count = len(values)
-    if count < 2:
-        return Interval(math.nan, math.nan)
-    mean = float(np.mean(values))
-    spread = 0.0 if np.ptp(values) == 0 else float(np.std(values, ddof=1))
-    half = float(stdtrit(count - 1, 1 - ALPHA / 2)) * spread / math.sqrt(count)
-    return Interval(mean - half, mean + half)
 
 
 def seed_intervals(values: np.ndarray) -> SeedIntervals:
