@@ -6,15 +6,8 @@ import re
 
 import pytest
 
-from workbench.cli import main
 from workbench.paths import data_folder
 from workbench.theatre.container import decode
-
-
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        main(["export", *map(str, arguments)])
-    return ended.value.code, *capsys.readouterr()
 
 
 def scenes_of(path):
@@ -24,25 +17,25 @@ def scenes_of(path):
     return [decode(b"sleepsc1" + part).header for part in parts]
 
 
-def test_examples_and_passes_of_a_checkpoint(tmp_path, capsys):
+def test_examples_and_passes_of_a_checkpoint(tmp_path, run):
     path = tmp_path / "sleep.html"
     code, out, _ = run(
-        capsys, "depo-n8-any", "--examples", "5,0", "--passes", "1,4", "--out", path, "--json"
+        "export", "depo-n8-any", "--examples", "5,0", "--passes", "1,4", "--out", path, "--json"
     )
     record = json.loads(out)
     assert code == 0 and record["scenes"] == 4 and record["bytes"] == path.stat().st_size
     found = [(one["source"]["example"], one["sleep"]["passes"]) for one in scenes_of(path)]
     assert found == [(5, 1), (5, 4), (0, 1), (0, 4)]
-    code, _, err = run(capsys, "depo-n8-any", "--out", path)
+    code, _, err = run("export", "depo-n8-any", "--out", path)
     assert code == 2 and "exists" in err and err.count("\n") == 1
-    code, out, _ = run(capsys, "depo-n8-any", "--input", "0>3 3>5 5>0", "--out", path, "--force")
+    code, out, _ = run("export", "depo-n8-any", "--input", "0>3 3>5 5>0", "--out", path, "--force")
     assert code == 0 and "1 sleep, 0." in out
     assert scenes_of(path)[0]["task"]["input"] == "0>3 3>5 5>0"
 
 
-def test_the_story_is_one_file_with_all_its_sleeps(tmp_path, capsys):
+def test_the_story_is_one_file_with_all_its_sleeps(tmp_path, run):
     path = tmp_path / "story.html"
-    code, _, _ = run(capsys, "--story", "--out", path)
+    code, _, _ = run("export", "--story", "--out", path)
     assert code == 0 and path.stat().st_size < 1_500_000
     found = re.search(
         r'<script id="story" type="application/json">(.*?)</script>', path.read_text()
@@ -51,9 +44,9 @@ def test_the_story_is_one_file_with_all_its_sleeps(tmp_path, capsys):
     assert {(s["place"]["model"], s["place"]["N"]) for s in json.loads(found[1])} <= held
 
 
-def test_a_recording(tmp_path, capsys):
+def test_a_recording(tmp_path, run):
     path, trace = tmp_path / "t.html", data_folder() / "traces" / "rule110-w12-t8-n1.zarr.zip"
-    code, _, _ = run(capsys, trace, "--examples", "1", "--out", path)
+    code, _, _ = run("export", trace, "--examples", "1", "--out", path)
     assert code == 0 and scenes_of(path)[0]["source"]["kind"] == "trace"
 
 
@@ -78,9 +71,9 @@ def test_a_recording(tmp_path, capsys):
         (["nobody.zarr.zip", "--seed", "1"], "--seed with the recording"),
     ],
 )
-def test_bad_input_is_one_line(arguments, words, tmp_path, capsys, monkeypatch):
+def test_bad_input_is_one_line(arguments, words, tmp_path, run, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, out, err = run(capsys, *arguments)
+    code, out, err = run("export", *arguments)
     last = err.strip().splitlines()[-1]
     assert code == 2 and out == "" and words in last and "Traceback" not in err
     assert not list(tmp_path.iterdir())

@@ -135,12 +135,6 @@ def test_results_of_one_value_of_an_axis(run, crossed, tmp_path):
     assert (tmp_path / "crossed-nodes8-equal_tokens.csv").read_text().count("0.08") == 2
 
 
-def test_an_axis_that_is_open_or_unknown_is_one_line(run, crossed):
-    for arguments, said in (((), "one of 8, 12"), (("--axis", "nodes=8"), "axis 'nodes'")):
-        code, out, err = run("results", crossed, *arguments)
-        assert code == 2 and out == "" and said in err and err.count("\n") == 1
-
-
 @pytest.fixture
 def kept(crossed, tmp_path):
     """Write some of that record's runs, each changed, as a record of their own."""

@@ -57,14 +57,10 @@ def test_nothing_is_overwritten_unasked(run, refused):
 
 
 REFUSED = {
-    "no checkpoint": (["depo-n9"], "no checkpoint 'depo-n9'"),
     "another file": ([__file__], "test_trace.py is not a recording; expected NAME.zarr.zip"),
     "no recording": (["none.zarr"], "no trace 'none.zarr'"),
-    "no number": (["depo-n8-any", "--examples", "many"], "'many' is not a valid number of"),
-    "no pass": (["depo-n8-any", "--passes", "few"], "'few' is not a valid number of passes"),
     "another tier": (["depo-n8-any", "--keep", "states,all"], "'all' cannot be kept"),
     "another name": (["depo-n8-any", "--out", "a.nc"], "a trace named 'a.nc'"),
-    "another device": (["depo-n8-any", "--device", "abacus"], "abacus"),
     "to record a recording": (["none.zarr", "--seed", "1"], "--seed with the recording none.zarr"),
 }
 

@@ -7,8 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from workbench.cli.options import add_command, add_drawing, add_json, add_set, whole
-from workbench.cli.tables import columns
+from workbench.cli.options import add_command, add_drawing, add_json, add_set, columns, whole
 from workbench.errors import WorkbenchError
 from workbench.registry import names
 from workbench.task_config import TASKS

@@ -8,7 +8,6 @@ from itertools import zip_longest
 from typing import Any
 
 from workbench.cli import options as given
-from workbench.cli.tables import columns
 from workbench.errors import WorkbenchError
 
 
@@ -38,18 +37,12 @@ def _passes(text: str) -> tuple[int, ...]:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from workbench.training.places import find_checkpoint
-
-    folder = find_checkpoint(options.checkpoint)  # a missing one is reported before torch is loaded
+    checkpoint = given.loaded(options.checkpoint, options.device)
 
     from workbench.progress import progress_bar
     from workbench.tasks import TRAIN
-    from workbench.training.checkpoints import load_checkpoint
     from workbench.training.evaluation import default_passes, evaluate
-    from workbench.training.loop import check_device
 
-    check_device(options.device)
-    checkpoint = load_checkpoint(folder, device=options.device)
     task = checkpoint.task
     if options.seen:
         if not task.holds_out:
@@ -103,12 +96,12 @@ def _report(record: dict[str, Any], task: Any) -> str:
     rows = zip_longest(scores(passes, task.difficulty_name), times, fillvalue=["", ""])
     measure = "" if task.measure is None else task.measure.name
     bits = bit_tables(passes, measure).items()
-    more = "".join(f"{title.lower()}\n{columns(table)}\n\n" for title, table in bits)
+    more = "".join(f"{title.lower()}\n{given.columns(table)}\n\n" for title, table in bits)
     between = f"\n{more}{BITS}\n\n" if more else ", "
     return (
         f"{record['checkpoint']} on {record['task']}: {record['count']} examples, seed "
         f"{record['seed']}{between}share right with its 95 % interval\n"
-        f"{columns([row + time for row, time in rows])}\n{notes}\n\n"
+        f"{given.columns([row + time for row, time in rows])}\n{notes}\n\n"
         "first query of each example, which sees no earlier answer\n"
-        f"{columns(first_scores(passes, task.difficulty_name))}"
+        f"{given.columns(first_scores(passes, task.difficulty_name))}"
     )

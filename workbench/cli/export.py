@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from workbench.cli.options import add_command, add_json, seed, whole
+from workbench.cli.options import add_command, add_json, loaded, seed, whole
 from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ def _export(options: argparse.Namespace) -> int:
 
 def check_target(options: argparse.Namespace) -> None:
     """Raise a WorkbenchError unless either a target or the story is asked for."""
-    given = {n: getattr(options, n) for n in ("examples", "passes", "seed", "input", "queries")}
-    own = [f"--{name}" for name, value in given.items() if value is not None]
+    own = _given(options, "examples", "passes", "seed", "input", "queries")
     wrong = [options.target] * (options.target is not None) + own
     if options.story and wrong:
         raise WorkbenchError(
@@ -106,22 +105,25 @@ def check_target(options: argparse.Namespace) -> None:
         )
 
 
+def _given(options: argparse.Namespace, *names: str) -> list[str]:
+    """Return those of the options that were given."""
+    return [f"--{name}" for name in names if getattr(options, name) is not None]
+
+
 def _story() -> tuple[Asks, list[dict[str, Any]]]:
     """Return who answers, and every sleep that the story shows or that its reader may try."""
     from workbench.theatre.asks import Asks
     from workbench.theatre.story import story_asks
     from workbench.training.checkpoints import load_checkpoint
-    from workbench.training.places import find_checkpoint
 
-    return Asks(lambda name: load_checkpoint(find_checkpoint(name))), story_asks()
+    return Asks(load_checkpoint), story_asks()
 
 
 def _asks(options: argparse.Namespace) -> tuple[Asks | TraceAsks, list[dict[str, Any]]]:
     """Return who answers, and the scenes to ask for."""
-    own = [n for n in ("input", "queries") if getattr(options, n) is not None]
-    drawn = [n for n in ("examples", "seed") if getattr(options, n) is not None]
+    own, drawn = _given(options, "input", "queries"), _given(options, "examples", "seed")
     if own and drawn:
-        raise WorkbenchError(f"--{own[0]} with --{drawn[0]}", "one of them", "leave one out")
+        raise WorkbenchError(f"{own[0]} with {drawn[0]}", "one of them", "leave one out")
     if options.input is not None and not options.input.strip():
         raise WorkbenchError("--input without text", "text to read", "type it, or leave it out")
     examples = [0] if own else options.examples or [0]
@@ -131,10 +133,9 @@ def _asks(options: argparse.Namespace) -> tuple[Asks | TraceAsks, list[dict[str,
         for passes in options.passes or [None]
     ]
     if options.target.endswith((".zarr.zip", ".zarr")):
-        wrong = [n for n in ("input", "queries", "seed") if getattr(options, n) is not None]
-        if wrong:
+        if wrong := _given(options, "input", "queries", "seed"):
             raise WorkbenchError(
-                f"--{wrong[0]} with the recording {options.target}",
+                f"{wrong[0]} with the recording {options.target}",
                 "--examples of those recorded",
                 "name a checkpoint instead",
             )
@@ -142,14 +143,10 @@ def _asks(options: argparse.Namespace) -> tuple[Asks | TraceAsks, list[dict[str,
         from workbench.trace import load_trace
 
         return TraceAsks(load_trace(options.target)), asked
-    from workbench.training.places import find_checkpoint
-
-    folder = find_checkpoint(options.target)  # a missing one is reported before torch is loaded
+    checkpoint = loaded(options.target)
 
     from workbench.theatre.asks import Asks
-    from workbench.training.checkpoints import load_checkpoint
 
-    checkpoint = load_checkpoint(folder)
     given = {"name": checkpoint.name, "seed": options.seed or 0}
     given |= {name: getattr(options, name) or "" for name in ("input", "queries")}
     return Asks(lambda name: checkpoint), [ask | given for ask in asked]

@@ -48,19 +48,13 @@ def add_commands(commands: Any) -> None:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    from workbench.training.places import find_checkpoint
-
-    folder = find_checkpoint(options.checkpoint)  # a missing one is reported before torch is loaded
+    checkpoint = given.loaded(options.checkpoint, options.device)
 
     import numpy as np
 
     from workbench.sleep import Session, generate
-    from workbench.training.checkpoints import load_checkpoint
     from workbench.training.evaluation import default_passes
-    from workbench.training.loop import check_device
 
-    check_device(options.device)
-    checkpoint = load_checkpoint(folder, device=options.device)
     task, sleep = checkpoint.task, checkpoint.sleep
     passes = default_passes(sleep)[-1] if options.passes is None else options.passes
     tokens = task.encode(options.prompt)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from workbench.cli.options import add_checkpoint, add_command, add_device, add_json, add_set
+from workbench.cli.options import add_checkpoint, add_command, add_device, add_json, add_set, loaded
 from workbench.errors import WorkbenchError
 from workbench.registry import names
 from workbench.signals import stop_signal
@@ -88,13 +88,10 @@ def _measure(options: argparse.Namespace) -> int:
 
     from sleep_kernels import choose_backend
     from workbench.measurements.records import write_measurement
-    from workbench.training.checkpoints import load_checkpoint
-    from workbench.training.loop import check_device
     from workbench.training.places import WEIGHTS
     from workbench.training.provenance import describe_origin
 
-    check_device(options.device)
-    checkpoint = load_checkpoint(folder, device=options.device)
+    checkpoint = loaded(str(folder), options.device)
     sha256 = checkpoint.provenance["hashes"][WEIGHTS]
     # the folder of a request is named after the weights
     if asked is not None and asked.sha256 not in ("", sha256):

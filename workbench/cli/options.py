@@ -1,12 +1,14 @@
-"""What the commands share: a parser whose errors are one line, and options that several have."""
+"""What the commands share: a parser whose errors are one line, options, and tables as text."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+
+from workbench.terminal import printable
 
 BAD_INPUT, INTERRUPTED = 2, 130
 RUNS = Path("runs")
@@ -57,6 +59,19 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda; default %(default)s")
 
 
+def loaded(checkpoint: str, device: str = "cpu") -> Any:
+    """Return a checkpoint by name; a missing one is reported before torch is loaded."""
+    from workbench.training.places import find_checkpoint
+
+    folder = find_checkpoint(checkpoint)
+
+    from workbench.training.checkpoints import load_checkpoint
+    from workbench.training.loop import check_device
+
+    check_device(device)
+    return load_checkpoint(folder, device=device)
+
+
 def add_drawing(parser: argparse.ArgumentParser, *, count: int) -> None:
     """Add --count and --seed, by which examples are drawn."""
     parser.add_argument(
@@ -97,3 +112,13 @@ def whole(what: str, low: int = 1, high: int = LARGEST) -> Callable[[str], int]:
 
 seed = whole("seed", 0, 2**63 - 1)
 passes = whole("number of passes", 0, 1024)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as text in columns, with what cannot be printed escaped."""
+    rows = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from workbench.cli.options import add_command, add_json
-from workbench.cli.tables import columns
+from workbench.cli.options import add_command, add_json, columns
 
 TITLE = 90
 """Pixels above the panels of a figure that has a title."""

@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from workbench.cli.options import BAD_INPUT, add_command, add_json
+from workbench.cli.options import BAD_INPUT, add_command, add_json, columns
 from workbench.cli.sweeps import add_place, slots
-from workbench.cli.tables import columns
 from workbench.errors import WorkbenchError
 from workbench.terminal import printable
 
@@ -55,29 +54,21 @@ def _runs(options: argparse.Namespace) -> int:
         raise WorkbenchError(
             f"`runs {options.action}` without a name", "one or more runs", "name them after it"
         )
-    from workbench.lab.runs import find_run
+    from workbench.lab import actions
+    from workbench.lab.runs import find_run, read_run
 
     if options.action == "restore":
-        from workbench.lab.actions import restore_runs
-
-        return _report(restore_runs(options.runs, options.names), options.json)
+        return _report(actions.restore_runs(options.runs, options.names), options.json)
     folders = [find_run(options.runs, name) for name in options.names]
-    if options.action == "show":
-        return _show(folders, options.json)
     if options.action == "compare":
         return _compare(folders, options.json)
-    return _report(_act(options, folders), options.json)
-
-
-def _act(options: argparse.Namespace, folders: list[Path]) -> Any:
-    from workbench.lab import actions
-    from workbench.lab.runs import read_run
-
     found = [run for run in map(read_run, folders) if run is not None]
+    if options.action == "show":
+        return _show(found, options.json)
     if options.action == "resume":
-        return actions.resume_runs(found, options.runs, slots(options))
+        return _report(actions.resume_runs(found, options.runs, slots(options)), options.json)
     act = {"stop": actions.stop_runs, "kill": actions.kill_runs, "delete": actions.delete_runs}
-    return act[options.action](found)
+    return _report(act[options.action](found), options.json)
 
 
 def _report(outcome: Any, as_json: bool) -> int:
@@ -129,10 +120,9 @@ def _record(run: Any) -> dict[str, Any]:
     return record | {"folder": str(run.folder), "labels": run.labels, "problem": run.problem}
 
 
-def _show(folders: list[Path], as_json: bool) -> int:
-    from workbench.lab.runs import log_tail, read_run
+def _show(runs: list[Any], as_json: bool) -> int:
+    from workbench.lab.runs import log_tail
 
-    runs = [run for run in map(read_run, folders) if run is not None]
     if as_json:
         print(json.dumps([_record(run) | {"log": log_tail(run.folder)} for run in runs]))
         return 0

@@ -104,6 +104,7 @@ def _sweep_by(work: Any, options: argparse.Namespace) -> int:
     from workbench.files import try_output
     from workbench.lab.supervise import finish, missing
     from workbench.lab.sweeps import load_sweep
+    from workbench.progress import progress_bar
 
     def counting() -> None:
         sys.stderr.write("workbench: counting what each arm costs\n")
@@ -121,21 +122,24 @@ def _sweep_by(work: Any, options: argparse.Namespace) -> int:
         for plan in to_do:
             print(f"{plan.name}  {plan.experiment.training.steps} steps")
         return 0
-    bar = _Bar(to_do)
-    with stop_signal("stopping its runs at a resume point (again to leave them)") as stopped:
-        try:
-            states = finish(
-                sweep,
-                to_do,
-                options.runs,
-                work,
-                stop=stopped,
-                record=options.record,
-                on_progress=bar,
-            )
-        finally:
-            bar.close()
-    failed = dict(states.failed)
+    flops = {plan.name: plan.flops for plan in to_do}
+
+    def show(shares: dict[str, float], at_work: list[str]) -> None:
+        whole = sum(share >= 1 for share in shares.values())
+        words = f"{whole}/{len(flops)} runs, {len(at_work)} at work"
+        bar.set_postfix_str(words, refresh=False)
+        bar.update(max(sum(flops[name] * share for name, share in shares.items()) - bar.n, 0))
+
+    stopping = "stopping its runs at a resume point (again to leave them)"
+    with (
+        stop_signal(stopping) as stopped,
+        progress_bar(sum(flops.values()), unit="FLOP", scaled=True) as bar,
+    ):
+        states = finish(
+            sweep, to_do, options.runs, work,
+            stop=stopped, record=options.record, on_progress=show,
+        )  # fmt: skip
+    failed = states.failed
     if options.json:
         print(json.dumps({"sweep": sweep.name, "states": states.counts, "failed": failed}))
     else:
@@ -146,28 +150,3 @@ def _sweep_by(work: Any, options: argparse.Namespace) -> int:
     if stopped():
         return INTERRUPTED
     return 1 if failed else 0
-
-
-class _Bar:
-    """Progress over a whole sweep in FLOPs, which is what its runs differ in."""
-
-    def __init__(self, to_do: list[Any]) -> None:
-        self.flops = {plan.name: plan.flops for plan in to_do}
-        self.bar: Any = None
-
-    def close(self) -> None:
-        """Leave the bar as it is and go on to the next line."""
-        if self.bar is not None:
-            self.bar.close()
-
-    def __call__(self, shares: dict[str, float], at_work: list[str]) -> None:
-        """Show how far each run is, as a share of its steps."""
-        from workbench.progress import progress_bar
-
-        if self.bar is None:
-            self.bar = progress_bar(sum(self.flops.values()), unit="FLOP", scaled=True)
-        whole = sum(share >= 1 for share in shares.values())
-        words = f"{whole}/{len(self.flops)} runs, {len(at_work)} at work"
-        self.bar.set_postfix_str(words, refresh=False)
-        done = sum(self.flops[name] * share for name, share in shares.items())
-        self.bar.update(max(done - self.bar.n, 0))

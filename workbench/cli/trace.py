@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from workbench.cli.options import add_command, add_json, seed, whole
+from workbench.cli.options import add_command, add_json, loaded, seed, whole
 from workbench.errors import WorkbenchError
 
 SUFFIXES = (".zarr", ".zarr.zip")
@@ -39,7 +39,7 @@ def add_commands(commands: Any) -> None:
         "workbench trace depo-n8-any --examples 64 --passes 4 --out depo.zarr.zip",
     )
     trace.add_argument(
-        "target",
+        "checkpoint",
         metavar="CHECKPOINT|FILE",
         help="to record: a bundled name, a folder, or hf://owner/name; "
         "to show: NAME.zarr.zip or NAME.zarr",
@@ -67,14 +67,14 @@ def add_commands(commands: Any) -> None:
 
 def _trace(options: argparse.Namespace) -> int:
     given = [name for name in DEFAULTS if getattr(options, name) is not None]
-    if _is_recording(options.target):
+    if _is_recording(options.checkpoint):
         if given:
             raise WorkbenchError(
-                f"--{given[0]} with the recording {options.target}",
+                f"--{given[0]} with the recording {options.checkpoint}",
                 "a recording alone, which is shown",
                 "name a checkpoint to record one",
             )
-        return _show(options.target, options.json)
+        return _show(options.checkpoint, options.json)
     for name in DEFAULTS.keys() - given:
         setattr(options, name, DEFAULTS[name])
     return _record(options)
@@ -86,21 +86,15 @@ def _is_recording(target: str) -> bool:
 
 
 def _record(options: argparse.Namespace) -> int:
-    from workbench.training.places import find_checkpoint
-
-    folder = find_checkpoint(options.target)  # a missing one is reported before torch is loaded
+    checkpoint = loaded(options.checkpoint, options.device)
 
     from workbench.files import try_output
     from workbench.progress import progress_bar
     from workbench.tasks import draw
     from workbench.trace import STREAM, origin_of, record_to
     from workbench.trace.storage import check_target
-    from workbench.training.checkpoints import load_checkpoint
     from workbench.training.evaluation import default_passes
-    from workbench.training.loop import check_device
 
-    check_device(options.device)
-    checkpoint = load_checkpoint(folder, device=options.device)
     n = default_passes(checkpoint.sleep)[-1] if options.passes is None else options.passes
     path: Path = options.out or Path(f"{Path(checkpoint.name).name}-n{n}.zarr.zip")
     try:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from workbench.cli.options import INTERRUPTED, RUNS, add_command, add_json, add_set
+from workbench.cli.options import INTERRUPTED, RUNS, add_command, add_json, add_set, columns
 from workbench.identity import is_main
 from workbench.signals import stop_signal
 
@@ -79,7 +79,6 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _dry_run(experiment: Any, *, as_json: bool) -> int:
-    from workbench.cli.tables import columns
     from workbench.lab.dry_run import BATCHES, as_rows, dry_run
     from workbench.progress import progress_bar
 
