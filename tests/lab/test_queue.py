@@ -23,7 +23,6 @@ from workbench.identity import identify
 from workbench.lab.processes import alive, ask_to_stop, find, kill
 from workbench.lab.queue import (
     Slots,
-    fail_unschedulable,
     launch,
     need,
     next_run,
@@ -363,14 +362,6 @@ def test_several_runs_of_one_worker_get_a_gpu_each_and_the_next_one_waits(on_gpu
     assert "cuda" not in read_run(two).status, "given back"
     assert launch(read_run(two), range(1)) is None and len(given) == 2, "0 is taken"
     assert read_run(two).state == "queued"
-
-
-def test_a_numbered_gpu_is_refused_with_what_to_write(on_gpu):
-    (one, two), _ = on_gpu("cuda:1")
-    runs = [read_run(one), read_run(two)]
-    assert fail_unschedulable(runs, (0, 1)) == {one.name, two.name}
-    said = read_run(one).problem
-    assert "asks for the device cuda:1" in said and 'training.device = "cuda"' in said
 
 
 def test_gpus_that_are_not_shown_are_told_before_anything_starts(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 from workbench.errors import WorkbenchError
 from workbench.identity import identify
 from workbench.lab import runs as runs_module
-from workbench.lab.results.live import entries_of
+from workbench.lab.record import entries_of
 from workbench.lab.runs import (
     find_run,
     list_runs,
@@ -95,10 +95,6 @@ def test_the_newest_word_comes_first(make_run):
     assert [run.name for run in list_runs(folder.parent)] == ["new", "old", "older"]
 
 
-def test_no_folder_no_runs(tmp_path):
-    assert list_runs(tmp_path / "none") == []
-
-
 def test_a_run_at_work_and_one_whose_process_has_died(make_run):
     make_run("working", "running", **identify())
     make_run("gone", "running", **ended_process())
@@ -141,23 +137,6 @@ def test_a_run_on_another_host_that_evaluates_for_long_is_not_dead(make_run, mon
     (folder / "status.json").write_text(json.dumps({"state": "stopped", "host": "elsewhere"}))
     os.utime(folder / "alive", (now + 11 * 60,) * 2)
     assert read_run(folder).state == "stopped"
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("{", "status.json is not valid JSON"),
-        ("[]", "status.json is damaged (it holds [])"),
-        ("{}", "state is missing"),
-        ("", "status.json is not valid JSON"),
-    ],
-)
-def test_a_damaged_status_costs_its_own_run_alone(make_run, text, problem):
-    folder = make_run("broken")
-    (folder / "status.json").write_text(text)
-    runs = {run.name: run for run in list_runs(make_run("good").parent)}
-    assert runs["good"].state == "stopped"
-    assert runs["broken"].state == "damaged" and problem in runs["broken"].problem
 
 
 def test_damaged_events_are_counted_and_the_others_read(make_run):

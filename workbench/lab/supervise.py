@@ -93,15 +93,16 @@ def finish(
     """
     names = {plan.name for plan in to_do}
     deaths: dict[str, tuple[int, int]] = {}
-    keep = _Keeper(record, sweep)
-    keep(list_runs(root), last=True)  # a record that cannot be written fails before anything runs
+    kept: set[str] = set()
+    # a record that cannot be written fails before anything runs
+    _keep(record, sweep, list_runs(root), kept, last=True)
 
     def note(runs: list[Run], last: bool = False) -> None:
         mine = [run for run in runs if run.name in names]
         on_progress(
             {run.name: _share(run) for run in mine}, [run.name for run in mine if run.active]
         )
-        keep(runs, last=last)
+        _keep(record, sweep, runs, kept, last)
 
     def restart(runs: list[Run]) -> bool:
         """Queue again the runs that died, but none that a person killed; return if any was."""
@@ -145,30 +146,23 @@ def finish(
     return Outcome(counts, failed)
 
 
-class _Keeper:
-    """Adds the sweep's finished runs to its record, including those that ended before."""
-
-    def __init__(self, record: Path | None, sweep: Sweep) -> None:
-        self.record, self.sweep = record, sweep
-        self.kept: set[str] = set()
-        self.names = {plan.name for plan in sweep.runs}
-
-    def __call__(self, runs: list[Run], *, last: bool) -> None:
-        done = [run for run in runs if run.name in self.names and run.state == "finished"]
-        fresh = [run for run in done if run.name not in self.kept]
-        if self.record is None or not (fresh or last):
-            return
-        try:
-            add_to_record(self.record, self.sweep, fresh)
-        except OSError as error:
-            if not last:
-                return  # runs go on, and what they leave is added at the next chance
-            raise WorkbenchError(
-                f"the record {self.record} cannot be written ({error})",
-                "a file in a folder with room",
-                "name another with --record; what has finished is in the run folders",
-            ) from None
-        self.kept.update(run.name for run in fresh)
+def _keep(record: Path | None, sweep: Sweep, runs: list[Run], kept: set[str], last: bool) -> None:
+    """Add the sweep's finished runs to its record, including those that ended before."""
+    names = {plan.name for plan in sweep.runs} - kept
+    fresh = [run for run in runs if run.name in names and run.state == "finished"]
+    if record is None or not (fresh or last):
+        return
+    try:
+        add_to_record(record, sweep, fresh)
+    except OSError as error:
+        if not last:
+            return  # runs go on, and what they leave is added at the next chance
+        raise WorkbenchError(
+            f"the record {record} cannot be written ({error})",
+            "a file in a folder with room",
+            "name another with --record; what has finished is in the run folders",
+        ) from None
+    kept.update(run.name for run in fresh)
 
 
 def halt(names: set[str], root: Path) -> None:
