@@ -340,16 +340,12 @@ def test_what_killed_writers_left_is_removed(tiny_experiment, tmp_path):
     assert hidden <= {".lock"}
 
 
-def test_a_window_as_long_as_the_sequence_trains(tiny_experiment, tmp_path):
-    """No sleep at all: the baseline that keeps its whole cache."""
-    assert train(tiny_experiment("sleep.window=64"), tmp_path / "run") == "finished"
-
-
 @pytest.mark.parametrize(
     "override",
     [
         "training.dtype=bfloat16",
         "sleep.eviction=sliding",
+        "sleep.window=64",  # the whole sequence: no sleep, the baseline that keeps its cache
         "sleep.checkpointing=window",
         'sleep.passes={kind = "until_memory_settles", cap = 2}',
         "task.n_dist=uniform",

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -123,18 +123,20 @@ def _sweep_by(work: Any, options: argparse.Namespace) -> int:
             print(f"{plan.name}  {plan.experiment.training.steps} steps")
         return 0
     flops = {plan.name: plan.flops for plan in to_do}
+    total = sum(flops.values())
+    bar: Any = None  # until something runs: what cannot begin is one line
 
     def show(shares: dict[str, float], at_work: list[str]) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = ending.enter_context(progress_bar(total, unit="FLOP", scaled=True))
         whole = sum(share >= 1 for share in shares.values())
         words = f"{whole}/{len(flops)} runs, {len(at_work)} at work"
         bar.set_postfix_str(words, refresh=False)
         bar.update(max(sum(flops[name] * share for name, share in shares.items()) - bar.n, 0))
 
     stopping = "stopping its runs at a resume point (again to leave them)"
-    with (
-        stop_signal(stopping) as stopped,
-        progress_bar(sum(flops.values()), unit="FLOP", scaled=True) as bar,
-    ):
+    with stop_signal(stopping) as stopped, ExitStack() as ending:
         states = finish(
             sweep, to_do, options.runs, work,
             stop=stopped, record=options.record, on_progress=show,

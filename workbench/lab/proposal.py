@@ -183,7 +183,7 @@ def propose(choices: Choices, root: Path) -> Proposal:
             planned = plan(SweepConfig(arms=(axis,), **common), path, checked.base)
             for n in range(0, len(planned), len(checked.seeds)):
                 first = planned[n].experiment
-                check_start(first, make_task(first.task))
+                check_start(first, make_task(first.task), examples=64)
             runs += planned
         except WorkbenchError as error:
             said = str(error).removeprefix(f"{path}: ")

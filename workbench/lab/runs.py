@@ -157,7 +157,7 @@ def _stamps(folder: Path) -> tuple[Stamp | None, ...]:
     return tuple(stamp_if_there(folder / name) for name in files)
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=4000)
 def _contents(folder: Path, changed: tuple[Stamp | None, ...]) -> tuple[Any, ...]:
     """Return what a run's files hold; cached until one changes, because a queue looks often."""
     problems: list[str] = []

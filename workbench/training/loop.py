@@ -346,13 +346,13 @@ class _Run:
         save_checkpoint(export_folder(self.folder), name, self.model, self.experiment, provenance)
 
 
-def check_start(experiment: Experiment, task: Task) -> None:
-    """Raise WorkbenchError if a setting does not fit the task or this machine."""
+def check_start(experiment: Experiment, task: Task, examples: int = 256) -> None:
+    """Raise WorkbenchError if a setting does not fit the task, some examples or this machine."""
     training = experiment.training
     check_device(training.device)
     check_threads(training)
     check_memory(experiment, task)
-    check_layout(task.room(draw(task, 256, training.seed, 0)), experiment.sleep.window)
+    check_layout(task.room(draw(task, examples, training.seed, 0)), experiment.sleep.window)
     check_backend(experiment.model.kernel_backend, training.device)
     check_compiler(training)
     check_graphs(experiment)
