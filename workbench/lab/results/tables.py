@@ -153,8 +153,8 @@ def against_n(array: xr.DataArray) -> xr.DataArray:
     names = array["family"].values.tolist()
     titles = dict(zip(names, array["title"].values.tolist(), strict=True))
     stacked = conditions(array)
-    runs = [stacked[name].values.tolist() for name in ("family", dims.N_TRAIN, "passes")]
-    runs = list(zip(*runs, strict=True))
+    columns = (stacked[name].values.tolist() for name in ("family", dims.N_TRAIN, "passes"))
+    runs = list(zip(*columns, strict=True))
     drawn = Counter(family for family, n_train, _ in runs if not n_train.isdigit())
     pieces: dict[tuple[str, int], xr.DataArray] = {}
     for place, (family, n_train, run_at) in enumerate(runs):
