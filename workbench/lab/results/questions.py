@@ -18,7 +18,6 @@ from workbench import dims
 from workbench.lab import results
 from workbench.lab.arms import condition_words
 from workbench.lab.results.question_tables import (
-    Pair,
     Spent,
     Table,
     against_n,
@@ -33,6 +32,7 @@ from workbench.lab.results.question_tables import (
     unlike_seconds,
     within,
 )
+from workbench.lab.results.seeds import Pair
 from workbench.lab.results.tables import SOLVED
 from workbench.mixers import STANDARD, mixers
 
