@@ -34,7 +34,7 @@ from workbench.training.card import markdown, render_card, with_interval
 from workbench.training.checkpoints import Checkpoint, bundle_checkpoint, load_checkpoint
 from workbench.training.evaluation import BLIND, evaluate, score_without_context
 from workbench.training.run_folder import finished
-from workbench.training.statistics import mean_interval
+from workbench.training.statistics import seed_intervals
 
 DATA = Path(__file__).resolve().parent
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
@@ -251,11 +251,11 @@ def over_seeds(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 def spread(values: list[float]) -> dict[str, Any]:
     """Return mean, standard deviation (ddof 1), 95 % t interval and the values themselves."""
-    several = len(values) > 1
+    several, found = len(values) > 1, seed_intervals(np.array(values))
     return {
         "mean": float(np.mean(values)),
         "sd": float(np.std(values, ddof=1)) if several else None,
-        "interval": list(mean_interval(np.array(values))) if several else None,
+        "interval": [float(found.low), float(found.high)] if several else None,
         "values": values,
     }
 
