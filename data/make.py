@@ -46,8 +46,14 @@ NO_CONTEXT = "no context"
 SEEDS = (0, 1, 2)
 KEPT = ("accuracy", "exact", "interval", "first", "bits")
 """What the results keep of a test at one N."""
-SWEPT = {"text-names": "text-names.sleep-n2", "variables-story": "variables-story.sleep-n4"}
-"""Models that a sweep of the same name trains from the runs of another one, and which arm."""
+SWEPT = {
+    "depo-n8-held-out-any": "depo-n8-held-out.random_n-n4-isolatedTrue",
+    "depo-n8-held-out-n1": "depo-n8-held-out.sleep-n1-isolatedTrue",
+    "depo-n8-held-out-n4": "depo-n8-held-out.sleep-n4-isolatedTrue",
+    "text-names": "text-names.sleep-n2",
+    "variables-story": "variables-story.sleep-n4",
+}
+"""Models that a sweep trains: the runs of the arm, which begin with the sweep's name."""
 
 
 def main() -> None:
@@ -93,13 +99,18 @@ def run_folder(name: str, seed: int, runs: Path) -> Path:
     return runs / f"{SWEPT.get(name, name)}-seed{seed}"
 
 
+def sweep_command(name: str) -> str:
+    """Return the command that trains a model of `SWEPT`."""
+    return f"workbench sweep data/sweeps/{SWEPT[name].partition('.')[0]}.toml"
+
+
 def train(name: str, seed: int, runs: Path) -> bool:
     """Train one run in a new process, with a log next to its folder; return whether it finished."""
     folder = run_folder(name, seed, runs)
     if finished(folder):
         return True
     if name in SWEPT:
-        print(f"{folder.name} is missing: workbench sweep data/sweeps/{name}.toml", flush=True)
+        print(f"{folder.name} is missing: {sweep_command(name)}", flush=True)
         return False
     config = str(DATA / "configs" / f"{name}.toml")
     command = [sys.executable, "-m", "workbench.cli", "train", config]
@@ -132,7 +143,7 @@ def collect(name: str, seeds: list[int], runs: Path) -> None:
                 folder,
                 name,
                 DATA / "checkpoints" / name,
-                command=f"workbench sweep data/sweeps/{name}.toml"
+                command=sweep_command(name)
                 if name in SWEPT
                 else f"workbench train data/configs/{name}.toml --set training.seed=0",
                 metrics=metrics,
