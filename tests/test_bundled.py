@@ -17,6 +17,7 @@ from workbench.training.evaluation import answers_right, evaluate
 RESULTS = sorted((data_folder() / "results").glob("*.json"))
 EXPECTED = (
     [f"depo-n8-{kind}" for kind in ("any", "n1", "n2", "n4", "w2-any")]
+    + [f"depo-n8-held-out-{kind}" for kind in ("any", "n1", "n4")]
     + [f"rule110-w12-t8-{kind}" for kind in ("any", "n1", "n3")]
     + ["text-names", "variables-any", "variables-story"]
 )  # fmt: skip

@@ -182,7 +182,8 @@ QUESTIONS: tuple[Question, ...] = (
         "transfer",
         "What does a model do at an N it was not trained at?",
         "Rows: how it was trained. Columns: the N it slept in the test. Means over seeds. The "
-        "model of random N had the training FLOPs of N = 4, and so more sequences than it.",
+        "model of random N has either the training FLOPs of N = 4, and so more sequences than it, "
+        "or as many sequences: its sweep says which.",
         BASIC,
         transfer,
         "transfer_matrix",
