@@ -95,13 +95,18 @@ def test_a_second_window_builds_on_what_the_first_sleep_stored():
     assert both - answers_right(checkpoint.model, half, sleep).mean() > 0.2
 
 
+def rounded(numbers):
+    """Return nested numbers without the digits that the order of a sum may change."""
+    return json.loads(json.dumps(numbers), parse_float=lambda text: round(float(text), 12))
+
+
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_results_hold_their_seeds_and_the_spread_over_them(path, make_script):
     record = json.loads(path.read_text(encoding="utf-8"))
     assert "0" in record["seeds"]
     assert len(record["seeds"]) >= 3
     scores = [make_script.seed_scores(seed) for seed in record["seeds"].values()]
-    assert record["over_seeds"] == make_script.over_seeds(scores)
+    assert rounded(record["over_seeds"]) == rounded(make_script.over_seeds(scores))
 
 
 def test_every_checkpoint_has_results_and_was_their_first_seed():
