@@ -168,7 +168,6 @@ TASK = '''
     class Toy(Task):
         name, title = "toy", "Toy: who is where"
         difficulty_name, unit, item = "facts", "fact", "person"
-        unrolling = "One fact is enough."
         vocabulary, difficulties = (".", "?", *PEOPLE, *PLACES), (1,)
         Config = ToyConfig
 

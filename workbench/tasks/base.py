@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, Final
+from random import Random
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -31,6 +33,8 @@ FEW: Final = 0.01
 HELD_OUT: Final = "held out"
 """The part of a task's structures that its training never draws."""
 
+
+Name = TypeVar("Name", str, int)
 
 TOKEN_BYTES: Final = 18
 """Bytes of a token in a `Batch`: its id, its answer and two masks."""
@@ -92,8 +96,6 @@ class Task(ABC):
     """The difficulty axis in the field's words, "hops" or "rollout", and one unit of it, "hop"."""
     item: str = "item"
     """What a probe asks about: "node", "cell"."""
-    unrolling: str = ""
-    """A sentence for the maps of probes: what they would show if each pass took one more step."""
     query_form: str = ""
     """How a query is typed, "hops:node"; empty where the task fixes its queries."""
     holds_out: bool = False
@@ -110,6 +112,8 @@ class Task(ABC):
     docstring says in the lab what the task is."""
     config: Any
     """The settings it was made with."""
+    of_part: str = ""
+    """The part of its structures that it draws from (`part`); empty for all of them."""
     vocabulary: tuple[str, ...]
     """Text of each symbol, indexed by its id."""
     difficulties: tuple[int, ...]
@@ -245,7 +249,15 @@ class Task(ABC):
 
         A task that holds nothing out is returned as it is, and so is a part.
         """
-        return self
+        if not self.holds_out or self.of_part:
+            return self
+        part = copy(self)
+        part.of_part = name
+        return part
+
+    def left_out(self, structure: str, share: float) -> bool:
+        """Return whether a structure is not in this part, where `share` of all are held out."""
+        return bool(self.of_part) and is_held_out(structure, share) == (self.of_part == TRAIN)
 
     def room(self, batch: Batch) -> Batch:
         """Return the batch with labels wherever an answer of any length could stand."""
@@ -321,10 +333,53 @@ def batch_generator(seed: int, step: int, stream: str = TRAIN) -> np.random.Gene
             raise WorkbenchError(
                 f"{name} = {value}", "0 <= value < 2**64", f"choose another {name}"
             )
-    label = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "little")
-    key = np.array([seed, label], dtype=np.uint64)
+    key = np.array([seed, hashed(stream)], dtype=np.uint64)
     counter = np.array([0, 0, step, 0], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def hashed(text: str) -> int:
+    """Return a number below 2**64 that depends on all of a text."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def is_held_out(structure: str, share: float) -> bool:
+    """Return whether a structure is one of the `share` held out: a fixed property of it."""
+    return hashed(structure) * 2.0**-64 < share
+
+
+def python_random(generator: np.random.Generator) -> Random:
+    """Return a generator of Python's, which is quicker at single numbers, seeded by NumPy's."""
+    return Random(generator.integers(0, 2**63, dtype=np.uint64).item())
+
+
+def log_orders(count: int, chosen: int) -> float:
+    """Return the logarithm of how many ways there are to draw things one after the other."""
+    return math.lgamma(count + 1) - math.lgamma(count - chosen + 1)
+
+
+def parents_first(
+    names: Iterable[Name], parents: Callable[[Name, list[Name]], Sequence[Name]]
+) -> list[Name]:
+    """Return names and all that they build on, each after its parents and else in order.
+
+    `parents` is asked once about each, with the path that led to it, and may raise.
+    """
+    found: dict[Name, None] = {}
+    path: list[Name] = []
+
+    def visit(name: Name) -> None:
+        if name not in found:
+            below = parents(name, path)
+            path.append(name)
+            for parent in below:
+                visit(parent)
+            path.pop()
+            found[name] = None
+
+    for name in names:
+        visit(name)
+    return list(found)
 
 
 def check_room(task: Task, count: int) -> None:

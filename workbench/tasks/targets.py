@@ -8,12 +8,16 @@ and Interpreting Probes with Control Tasks" (arXiv 1909.03368).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from workbench.errors import WorkbenchError
+
+BY_ITEM = ("labels", "kinds", "asked_by", "read_at")
+"""Fields of a target with a number for each item of each example."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class ProbeTarget:
 
     def __post_init__(self) -> None:
         shape = (len(self.labels), len(self.items))
-        for name in ("labels", "kinds", "asked_by", "read_at"):
+        for name in BY_ITEM:
             array = getattr(self, name)
             if array is not None and array.shape != shape:
                 raise ValueError(
@@ -74,21 +78,17 @@ class ProbeTarget:
                 "choose items of this target",
             )
         index = [self.items.index(name) for name in names]
-        return replace(
-            self,
-            labels=self.labels[:, index],
-            kinds=None if self.kinds is None else self.kinds[:, index],
-            read_at=None if self.read_at is None else self.read_at[:, index],
-            asked_by=self.asked_by[:, index],
-            items=tuple(names),
-        )
+        return self._changed(lambda array: array[:, index], items=tuple(names))
 
     def of_examples(self, index: slice | np.ndarray) -> ProbeTarget:
         """Return the same question about some of the examples only."""
-        return replace(
-            self,
-            labels=self.labels[index],
-            kinds=None if self.kinds is None else self.kinds[index],
-            read_at=None if self.read_at is None else self.read_at[index],
-            asked_by=self.asked_by[index],
-        )
+        return self._changed(lambda array: array[index])
+
+    def where(self, mask: np.ndarray, **changes: Any) -> ProbeTarget:
+        """Return the question about the items in `mask` alone, with other fields changed too."""
+        return self._changed(lambda array: np.where(mask, array, -1), **changes)
+
+    def _changed(self, change: Callable[[np.ndarray], np.ndarray], **fields: Any) -> ProbeTarget:
+        arrays = {name: getattr(self, name) for name in BY_ITEM}
+        changed = {name: None if a is None else change(a) for name, a in arrays.items()}
+        return replace(self, **changed, **fields)

@@ -5,6 +5,7 @@ The library is imported when one is named.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -16,33 +17,50 @@ HUB: Final = "hf://"
 MOST_SYMBOLS: Final = 2**20
 
 
-def symbols_of(tokenizer: Any, named: str) -> tuple[str, ...]:
-    """Return the symbol of each token number; raises WorkbenchError where there are too many."""
-    size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
-    if size > MOST_SYMBOLS:
-        raise WorkbenchError(
-            f"task.tokenizer = {named!r}, which numbers a token {size - 1:,}",
-            f"numbers below {MOST_SYMBOLS:,}, as each is a row of the model",
-            "choose another tokenizer",
-        )
-    found = (tokenizer.id_to_token(number) for number in range(size))
-    return tuple(f"<{number}>" if one is None else one for number, one in enumerate(found))
+class Tokenizer:
+    """A tokenizer that gives every text back as it was, ``named`` in the settings.
 
+    `samples`: texts to try that on; with `stripped`, white space around them may change. Raises
+    WorkbenchError: it cannot be loaded, changes a sample, or has too many symbols.
+    """
 
-def check_kept(named: str, text: str, back: str) -> None:
-    """Raise WorkbenchError where a tokenizer does not give a text back as it was."""
-    if back != text:
-        raise WorkbenchError(
-            f"task.tokenizer = {named!r}, which turns {text!r} into {back!r}",
-            "a tokenizer that gives a text back as it was",
-            "choose one that keeps case and spaces, such as a byte-level BPE",
-        )
+    def __init__(self, named: str, samples: Iterable[str], *, stripped: bool = False) -> None:
+        self.named, self._library = named, load_tokenizer(named)
+        vocabulary = self._library.get_vocab(with_added_tokens=True)
+        size = 1 + max(vocabulary.values(), default=-1)
+        if size > MOST_SYMBOLS:
+            raise WorkbenchError(
+                f"task.tokenizer = {named!r}, which numbers a token {size - 1:,}",
+                f"numbers below {MOST_SYMBOLS:,}, as each is a row of the model",
+                "choose another tokenizer",
+            )
+        found = (self._library.id_to_token(number) for number in range(size))
+        self.symbols = tuple(f"<{n}>" if one is None else one for n, one in enumerate(found))
+        self.ids: dict[str, int] = vocabulary
+        """The number of each symbol."""
+        for text in samples:
+            back = self.decode(self.encode(text).ids)
+            back = back.strip() if stripped else back
+            if back != text:
+                raise WorkbenchError(
+                    f"task.tokenizer = {named!r}, which turns {text!r} into {back!r}",
+                    "a tokenizer that gives a text back as it was",
+                    "choose one that keeps case and spaces, such as a byte-level BPE",
+                )
+
+    def encode(self, text: str) -> Any:
+        """Return the tokens of a text: ``ids``, and ``offsets`` in it."""
+        return self._library.encode(text, add_special_tokens=False)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens."""
+        return str(self._library.decode(list(tokens), skip_special_tokens=False))
 
 
 def load_tokenizer(named: str) -> Any:
     """Return a tokenizer from a file, or from the Hub where the user names an id."""
     try:
-        from tokenizers import Tokenizer
+        import tokenizers
     except ModuleNotFoundError:
         raise WorkbenchError(
             "task.tokenizer without the package tokenizers",
@@ -53,28 +71,28 @@ def load_tokenizer(named: str) -> Any:
         path = Path(named)
         return _from_file(path, stamp(path))
     try:
-        return Tokenizer.from_pretrained(named.removeprefix(HUB))
+        return tokenizers.Tokenizer.from_pretrained(named.removeprefix(HUB))
     except Exception as error:  # of the Hub's client: any of several
-        line = " ".join(str(error).split())[:200]
-        raise WorkbenchError(
-            f"task.tokenizer = {named!r} cannot be fetched ({line})",
-            "an id of the Hub",
-            "check the id and the network",
-        ) from None
+        given = f"task.tokenizer = {named!r} cannot be fetched ({_line(error)})"
+        raise WorkbenchError(given, "an id of the Hub", "check the id and the network") from None
 
 
 @lru_cache(maxsize=4)
 def _from_file(path: Path, _: Stamp) -> Any:
     """Return the tokenizer in a file; read again when the file has changed."""
-    from tokenizers import Tokenizer
+    import tokenizers
 
     text = read_text(path)
     try:
-        return Tokenizer.from_str(text)
+        return tokenizers.Tokenizer.from_str(text)
     except Exception as error:  # the library raises plain Exception
-        line = " ".join(str(error).split())[:200]
         raise WorkbenchError(
-            f"task.tokenizer = {str(path)!r} is not a tokenizer ({line})",
+            f"task.tokenizer = {str(path)!r} is not a tokenizer ({_line(error)})",
             "a tokenizer.json of the library tokenizers",
             "name another file",
         ) from None
+
+
+def _line(error: Exception) -> str:
+    """Return what a library's error says, in a line."""
+    return " ".join(str(error).split())[:200]

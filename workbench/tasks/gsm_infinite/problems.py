@@ -6,6 +6,7 @@ which nothing else is used.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
@@ -14,6 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from workbench.errors import WorkbenchError
+from workbench.tasks.base import parents_first
 from workbench.tasks.gsm_infinite.settings import LARGEST, GsmInfiniteConfig
 
 Form = Literal["constant", "same", "plus", "times", "sum", "difference"]
@@ -326,7 +328,8 @@ def add_noise(
         OFFICIAL_NOISE if config.noise == "official" else {k: v for k, v in MIX.items() if k[1] < 3}
     )
     core = [d.quantity for d in problem.definitions]
-    constants = 0.0 if config.noise == "official" else _constants(problem)
+    forms = [d.form for d in problem.definitions]
+    constants = 0.0 if config.noise == "official" else forms.count("constant") / len(forms)
     while growing.attach(core, "noise", mix, constants):
         if not fits(problem.definitions[-1]):
             dropped = problem.definitions.pop()
@@ -340,18 +343,8 @@ def order_sentences(problem: Problem, config: GsmInfiniteConfig, random: Random)
     if config.order == "shuffled":
         return
     by_quantity = {d.quantity: d for d in problem.definitions}
-    ordered: dict[int, Definition] = {}
-
-    def visit(definition: Definition) -> None:
-        for parent in definition.parents:
-            if parent not in ordered:
-                visit(by_quantity[parent])
-        ordered[definition.quantity] = definition
-
-    for definition in problem.definitions:
-        if definition.quantity not in ordered:
-            visit(definition)
-    problem.definitions = list(ordered.values())
+    order = parents_first(by_quantity, lambda quantity, _: by_quantity[quantity].parents)
+    problem.definitions = [by_quantity[quantity] for quantity in order]
 
 
 def ancestors(problem: Problem, quantity: int, quantities: Quantities) -> set[int]:
@@ -411,65 +404,38 @@ def _reversed(problem: Problem, quantities: Quantities, random: Random) -> bool:
     if asked < quantities.instances and len(needed) == 1:
         return False
     leaf = random.choice(leaves)
-    coefficients = _polynomial(problem, asked, leaf.quantity, quantities)
-    found = [
-        x
-        for x in range(1, LARGEST + 1)
-        if sum(c * x**power for power, c in enumerate(coefficients)) == problem.values[asked]
-    ]
-    if found != [leaf.constant]:
+    tried = np.arange(1, LARGEST + 1)
+    told = _as_polynomial(problem, asked, leaf.quantity, quantities)(tried)
+    if tried[told == problem.values[asked]].tolist() != [leaf.constant]:
         return False
     problem.given, problem.questions = asked, [leaf.quantity]
     return True
 
 
-def _polynomial(problem: Problem, asked: int, leaf: int, quantities: Quantities) -> list[int]:
-    """Return the value of a quantity as a polynomial in one constant, lowest power first."""
+def _as_polynomial(problem: Problem, asked: int, leaf: int, quantities: Quantities) -> np.poly1d:
+    """Return the value of a quantity as a polynomial in one constant, of whole numbers."""
     definitions = {d.quantity: d for d in problem.definitions}
 
-    def of(quantity: int) -> np.ndarray:
+    def of(quantity: int) -> np.poly1d:
         if quantity == leaf:
-            return np.array([0, 1])
+            return np.poly1d([1, 0])
         _, form, constant, parents, _ = definitions[quantity]
         terms = [of(parent) for parent in parents]
-        if form == "constant":
-            return np.array([constant])
-        if form == "plus":
-            return _added(np.array([constant]), terms[0])
         if form == "times":
             return constant * terms[0]
         if form == "difference":
-            return _added(terms[0], -terms[1])
-        return _added(*terms)
+            return terms[0] - terms[1]
+        return sum(terms, np.poly1d([constant]))  # 0 but for a constant and "plus"
 
     if asked < quantities.instances:
-        return list(of(asked))
-    total = np.zeros(1, dtype=int)
-    for pair in quantities.pairs(quantities.place(asked), definitions):
-        product = of(pair[0])
-        for other in pair[1:]:
-            product = np.convolve(product, of(other))
-        total = _added(total, product)
-    return list(total)
-
-
-def _added(*terms: np.ndarray) -> np.ndarray:
-    """Return the sum of polynomials."""
-    result = np.zeros(max(map(len, terms)), dtype=int)
-    for term in terms:
-        result[: len(term)] += term
-    return result
+        return of(asked)
+    pairs = quantities.pairs(quantities.place(asked), definitions)
+    return sum((math.prod(map(of, pair)) for pair in pairs), np.poly1d([0]))
 
 
 def _at(measured: dict[int, float], operations: int) -> float:
     """Return what was measured at some op, interpolated."""
     return float(np.interp(operations, list(measured), list(measured.values())))
-
-
-def _constants(problem: Problem) -> float:
-    """Return the share of a problem's sentences that only give a constant."""
-    forms = [d.form for d in problem.definitions]
-    return forms.count("constant") / len(forms)
 
 
 def _poisson(random: Random, mean: float) -> int:

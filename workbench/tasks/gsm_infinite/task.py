@@ -10,10 +10,8 @@ With ``question = "last"`` the question follows the context: ``What is the X ? 5
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from copy import copy
 from functools import lru_cache
 from random import Random
 from typing import NamedTuple
@@ -22,7 +20,7 @@ import numpy as np
 
 from workbench.batch import Batch
 from workbench.errors import WorkbenchError
-from workbench.tasks.base import TRAIN, ChanceLine, Task, check_room
+from workbench.tasks.base import ChanceLine, Task, check_room, python_random
 from workbench.tasks.gsm_infinite.chance import PROBLEMS, chance_lines
 from workbench.tasks.gsm_infinite.problems import (
     Definition,
@@ -38,11 +36,11 @@ from workbench.tasks.gsm_infinite.reading import Solution, Story, read_story
 from workbench.tasks.gsm_infinite.settings import LARGEST, GsmInfiniteConfig
 from workbench.tasks.gsm_infinite.tokens import FileTokens, WordTokens
 from workbench.tasks.gsm_infinite.wording import Wording, as_text, as_words
+from workbench.tasks.layout import Layout
 from workbench.tasks.phrases import counted, shortened
 from workbench.tasks.pictures import Query, Sentence, Sentences
 from workbench.tasks.targets import ProbeTarget
 
-PAD_SYMBOL = 0
 SLACK = 8
 """Tokens that the order of sentences may cost, where a tokenizer splits them."""
 MOST_DRAWS = 2000
@@ -61,10 +59,6 @@ class GsmInfinite(Task):
     name = "gsm_infinite"
     title = "GSM-Infinite: word problems"
     difficulty_name, unit, item = "operations", "operation", "quantity"
-    unrolling = (
-        "Depth runs down, passes run across: if each pass took one more step of the calculation, "
-        "the decodable part would grow by at least one row per pass."
-    )
     query_form = "What is the number of ... ?"
     Config = GsmInfiniteConfig
     config: GsmInfiniteConfig
@@ -82,37 +76,30 @@ class GsmInfinite(Task):
         lowest = 1 if config.difficulty == "depth" else lowest
         self.difficulties = tuple(range(lowest, config.max_operations + 1))
         self.context_tokens = config.length
-        asked, answer = self._tokens.longest((config.modulus or LARGEST + 1) - 1)
+        self._largest = (config.modulus or LARGEST + 1) - 1
+        asked, answer = self._tokens.longest(self._largest)
         asked = len(self._tokens.answer_mark) if config.question == "first" else asked
         self._slot = asked + answer
         self.query_tokens = config.questions * self._slot
         self.holds_out = config.held_out is not None
-        self._part: str | None = None
-
-    def part(self, name: str) -> GsmInfinite:
-        """Return the task over the graphs of one part: `TRAIN`, or else those held out."""
-        if not self.holds_out or self._part is not None:
-            return self
-        part = copy(self)
-        part._part = name
-        return part
 
     def problems(self, count: int, generator: np.random.Generator) -> Iterator[Problem]:
         """Draw problems as `sample` does, with the role of every sentence; noise included."""
-        random = Random(generator.integers(0, 2**63, dtype=np.uint64).item())
+        random = python_random(generator)
         config, quantities = self.config, self._quantities
+        least = 0 if config.tokenizer == "words" else SLACK
         for _ in range(count):
-            drawn = False
+            room = None  # left by the last problem of this part
             for _ in range(MOST_DRAWS):
                 problem = draw_problem(config, quantities, random)
-                if self._part is not None and self._held_out(problem) == (self._part == TRAIN):
+                shape = repr(shape_of(problem, quantities)) if self.of_part else ""
+                if self.left_out(shape, config.held_out or 0):
                     continue
-                drawn = True
                 room = config.length - len(self._tokens.encode(self._context(problem)))
-                if room >= (0 if config.tokenizer == "words" else SLACK):
+                if room >= least:
                     break
             else:
-                if not drawn:
+                if room is None:
                     raise WorkbenchError(
                         f"task.held_out = {config.held_out} with op up to {config.max_operations}",
                         "graphs enough for both parts",
@@ -131,12 +118,6 @@ class GsmInfinite(Task):
             if config.questions > 1:
                 self._ask_more(problem, random)
             yield problem
-
-    def _held_out(self, problem: Problem) -> bool:
-        """Return whether a problem's graph is held out: a fixed property of its shape."""
-        shape = repr(shape_of(problem, self._quantities)).encode()
-        code = int.from_bytes(hashlib.blake2b(shape, digest_size=8).digest(), "little")
-        return code * 2.0**-64 < (self.config.held_out or 0)
 
     def _fill(self, problem: Problem, room: int, random: Random) -> None:
         """Add noise until the next sentence would not fit into `room` tokens."""
@@ -199,31 +180,18 @@ class GsmInfinite(Task):
 
     def _batch(self, contexts: list[list[int]], asked: list[list[_Question]]) -> Batch:
         """Lay out contexts and questions."""
-        config, wording = self.config, self._wording
-        shape = (len(contexts), self.context_tokens + self.query_tokens)
-        tokens = np.full(shape, PAD_SYMBOL, dtype=np.int64)
-        valid, loss_mask = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-        answer_of = np.full(shape, -1, dtype=np.int64)
-        difficulty = np.full((len(contexts), config.questions), -1, dtype=np.int64)
+        config, tokens = self.config, self._tokens
+        length = self.context_tokens + self.query_tokens
+        layout = Layout(len(contexts), length, config.questions)
         for row, (context, questions) in enumerate(zip(contexts, asked, strict=True)):
-            begin = self.context_tokens - len(context)
-            tokens[row, begin : self.context_tokens] = context
-            valid[row, begin : self.context_tokens] = True
+            layout.put(row, self.context_tokens - len(context), context)
             for number, (name, value, level) in enumerate(questions):
-                words = self._tokens.answer_mark
+                words = tokens.answer_mark
                 if config.question == "last":
-                    words = self._tokens.question(wording.encode(f"What is the {name} ?"))
+                    words = tokens.question(self._wording.encode(f"What is the {name} ?"))
                 first = self.context_tokens + number * self._slot
-                middle = first + len(words)
-                answer = self._tokens.answer(value)
-                end = middle + len(answer)
-                tokens[row, first:end] = words + answer
-                valid[row, first:end] = True
-                loss_mask[row, middle:end] = True
-                answer_of[row, middle:end] = number
-                difficulty[row, number] = level
-        isolated = self._slot if config.questions > 1 else 0
-        return Batch(tokens, loss_mask, valid, answer_of, difficulty, isolated)
+                layout.ask(row, number, first, words, tokens.answer(value), level)
+        return layout.batch(self._slot if config.questions > 1 else 0)
 
     def _words(self, batch: Batch, example: int) -> tuple[list[str], list[int]]:
         """Return the words of an example that carry no label, and their tokens."""
@@ -243,9 +211,15 @@ class GsmInfinite(Task):
     def _story(self, batch: Batch, example: int) -> tuple[Story, Solution]:
         """Return an example as read back from its tokens, with its solution."""
         words, places = self._words(batch, example)
-        digits = self._wording.digits
-        story = read_story(words, self.config.theme, places=places, digits=digits)
-        return story, Solution(story, self.config.theme, self.config.modulus)
+        story = self._read(words, places)
+        return story, self._solved(story)
+
+    def _read(self, words: list[str], places: list[int] | None = None) -> Story:
+        """Return what words say; `places`: the token of each, 0, 1, 2 ... if left out."""
+        return read_story(words, self.config.theme, places=places, digits=self._wording.digits)
+
+    def _solved(self, story: Story) -> Solution:
+        return Solution(story, self.config.theme, self.config.modulus)
 
     def solve(self, batch: Batch) -> np.ndarray:
         """Work out every answer from the sentences and the questions, read word by word.
@@ -276,8 +250,7 @@ class GsmInfinite(Task):
         generator = np.random.default_rng(0)
         for problem in self.problems(PROBLEMS, generator):
             words = [self._wording.vocabulary[symbol] for symbol in self._context(problem)]
-            story = read_story(words, self.config.theme, digits=self._wording.digits)
-            solution = Solution(story, self.config.theme, self.config.modulus)
+            solution = self._solved(self._read(words))
             for quantity in problem.questions:
                 asked = self._asked(problem, quantity)
                 yield asked.difficulty, asked.quantity, asked.value, solution
@@ -299,21 +272,18 @@ class GsmInfinite(Task):
             for number, (quantity, _) in enumerate(story.questions):
                 if quantity in index:
                     asked_by[example, index[quantity]] = number
-        most = LARGEST if self.config.modulus is None else self.config.modulus - 1
-        numbers = range(most + 1)
+        numbers = range(self._largest + 1)
         symbols = np.array([self._tokens.answer(n)[0] for n in numbers])
+        classes = tuple(map(str, numbers))
+        whole = ProbeTarget(
+            "", 0, value, classes, tuple(items), None, asked_by, symbols, "", read_at
+        )
         return [
-            ProbeTarget(
+            whole.where(
+                depth == level,
                 name=f"depth {level}",
                 level=level,
-                labels=np.where(depth == level, value, -1),
-                classes=tuple(map(str, numbers)),
-                items=tuple(items),
-                kinds=None,
-                asked_by=np.where(depth == level, asked_by, -1),
-                symbols=symbols,
                 meaning=f"What is the value of a quantity that takes {counted(level, 'step')}?",
-                read_at=np.where(depth == level, read_at, -1),
             )
             for level in range(1, self.config.max_operations + 1)
             if (depth == level).any()
@@ -345,15 +315,14 @@ class GsmInfinite(Task):
         if unknown := [word for word in words if word not in self._wording.ids]:
             number = re.fullmatch(r"-?\d+", unknown[0]) is not None
             what = f"the {'amount' if number else 'word'} {shortened(unknown[0])!r}"
-            largest = LARGEST if self.config.modulus is None else self.config.modulus - 1
             raise WorkbenchError(
                 f"{what} in {_sentence_with(words, unknown[0])}",
-                f"an amount of at most {largest:,}, and none below 0"
+                f"an amount of at most {self._largest:,}, and none below 0"
                 if number
                 else "a word of this task's vocabulary",
                 "change it" if number else "use the words of the example",
             )
-        story = read_story(words, self.config.theme, digits=self._wording.digits)
+        story = self._read(words)
         if not story.sentences:
             raise WorkbenchError(
                 "a problem without sentences", "sentences that give quantities", self.typing_help()
@@ -364,7 +333,7 @@ class GsmInfinite(Task):
                 f"at most {self.config.questions}",
                 "leave some out, or use a task with more questions",
             )
-        solution = Solution(story, self.config.theme, self.config.modulus)
+        solution = self._solved(story)
         for sentence in story.sentences:
             solution.value(sentence.subject)  # an error in any sentence is reported
         quantities = [quantity for quantity, _ in story.questions]
@@ -453,9 +422,9 @@ class GsmInfinite(Task):
 
     def spell(self, symbols: Sequence[str]) -> str:
         """Return the number that the symbols of an answer spell."""
-        if self.config.tokenizer != "words":
-            return self._tokens.said(symbols).removesuffix(".")
-        return "".join(symbols).removesuffix(".")
+        plain = self.config.tokenizer == "words"
+        said = "".join(symbols) if plain else self._tokens.said(symbols)
+        return said.removesuffix(".")
 
     def summary(self) -> str:
         """Return the task with its settings in a line."""

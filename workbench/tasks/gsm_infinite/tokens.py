@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from workbench.errors import WorkbenchError
 from workbench.tasks.gsm_infinite.wording import ANSWER, PAD, Wording, as_text
-from workbench.tasks.tokenizers import check_kept, load_tokenizer, symbols_of
+from workbench.tasks.tokenizers import Tokenizer
 
 WORD = re.compile(r"[^\s.,?:]+|[.,?:]")
 
@@ -56,14 +56,12 @@ class FileTokens(WordTokens):
     """
 
     def __init__(self, wording: Wording, named: str) -> None:
-        self.wording, self.named = wording, named
-        self._tokenizer = load_tokenizer(named)
-        self.vocabulary = symbols_of(self._tokenizer, named)
+        self.wording, names = wording, wording.names
+        texts = [f"The {name} equals 7, the sum of 10 and 213." for name in (names[0], names[-1])]
+        texts.append(f"What is the {names[0]}?")
+        self._tokenizer = Tokenizer(named, texts, stripped=True)
+        self.vocabulary = self._tokenizer.symbols
         self.answer_mark = self._encoded(f" {ANSWER}:")
-        names = wording.names[:1] + wording.names[-1:]
-        texts = [f"The {name} equals 7, the sum of 10 and 213." for name in names]
-        for text in [*texts, f"What is the {names[0]}?"]:
-            check_kept(named, text, self._decoded(self._encoded(text)).strip())
         self._answers: dict[int, list[int]] = {}
 
     def longest(self, most: int) -> tuple[int, int]:
@@ -89,11 +87,11 @@ class FileTokens(WordTokens):
 
     def words(self, tokens: Sequence[int]) -> tuple[list[str], list[int]]:
         """Return the words that tokens spell, and the first token of each."""
-        text = self._decoded(tokens)
-        encoded = self._tokenizer.encode(text, add_special_tokens=False)
+        text = self._tokenizer.decode(tokens)
+        encoded = self._tokenizer.encode(text)
         if list(encoded.ids) != list(tokens):
             raise WorkbenchError(
-                f"task.tokenizer = {self.named!r}, whose tokens of {text[:60]!r} differ",
+                f"task.tokenizer = {self._tokenizer.named!r}, whose tokens of {text[:60]!r} differ",
                 "one way to split a text",
                 "choose another tokenizer",
             )
@@ -105,11 +103,8 @@ class FileTokens(WordTokens):
 
     def said(self, symbols: Sequence[str]) -> str:
         """Return what tokens say, given by their symbols."""
-        ids = [self._tokenizer.token_to_id(symbol) for symbol in symbols]
-        return self._decoded([i for i in ids if i is not None]).strip()
+        known = self._tokenizer.ids
+        return self._tokenizer.decode([known[s] for s in symbols if s in known]).strip()
 
     def _encoded(self, text: str) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
-
-    def _decoded(self, tokens: Sequence[int]) -> str:
-        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=False))
+        return list(self._tokenizer.encode(text).ids)

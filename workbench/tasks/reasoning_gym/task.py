@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
-from copy import copy
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -23,7 +22,8 @@ import numpy as np
 
 from workbench.batch import Batch
 from workbench.errors import WorkbenchError
-from workbench.tasks.base import TRAIN, ChanceLine, Task, check_room
+from workbench.tasks.base import ChanceLine, Task, check_room, is_held_out
+from workbench.tasks.layout import Layout
 from workbench.tasks.phrases import counted, shortened
 from workbench.tasks.pictures import Item as PictureItem
 from workbench.tasks.pictures import Query, Sentences
@@ -31,13 +31,13 @@ from workbench.tasks.reasoning_gym.settings import ReasoningGymConfig
 from workbench.tasks.reasoning_gym.source import NUMBERS, Item, source
 from workbench.tasks.reasoning_gym.text import (
     ANSWER,
-    CHARACTERS,
     END,
     PAD,
     Alphabet,
     frequent_words,
     sentences,
     split_item,
+    strange_in,
 )
 from workbench.tasks.targets import ProbeTarget
 
@@ -75,7 +75,6 @@ class ReasoningGym(Task):
     name = "reasoning_gym"
     title = "reasoning-gym: a hundred kinds of problems"
     difficulty_name, unit, item = "answer length", "token", "answer"
-    unrolling = "Only the beginning of the answer is looked for, so that no steps can be compared."
     query_form = f"question {GIVES} answer"
     holds_out = True
     judged = True
@@ -96,37 +95,31 @@ class ReasoningGym(Task):
             self.difficulties = _survey_levels(config)
         else:
             self.difficulties = tuple(range(1, config.answer_length + 1))
-        self._part: str | None = None
         self._known: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
-
-    def part(self, name: str) -> ReasoningGym:
-        """Return the task over the items of one part: `TRAIN`, or else those held out."""
-        if self._part is not None:
-            return self
-        part = copy(self)
-        part._part = name
-        return part
 
     def _laid(self, item: Item) -> _Laid | _Unfit:
         """Return an item as tokens, or why it is left out."""
-        config, encode = self.config, self._alphabet.encode
-        texts = (*split_item(item.question, config.split), item.answer)
-        parts = [encode(text) for text in texts]
-        limits = (config.context_length, config.question_length, config.answer_length)
-        names = ("context_length", "question_length", "answer_length")
-        for text, tokens, limit, name in zip(texts, parts, limits, names, strict=True):
+        texts = (*split_item(item.question, self.config.split), item.answer)
+        parts = []
+        for text, (what, limit) in zip(texts, self._limits(), strict=True):
+            tokens = self._alphabet.encode(text)
             if tokens is None:
-                strange = next(c for c in text if c not in CHARACTERS)
-                return _Unfit(f"no token stands for the character {strange!r}")
+                return _Unfit(f"no token stands for the character {strange_in(text)!r}")
             if len(tokens) > limit:
-                return _Unfit(f"task.{name} = {limit} is too short", len(tokens))
-        context, question, answer = (part or [] for part in parts)
-        level = len(answer)
-        if config.difficulty:
-            level = item.numbers.get(config.difficulty, -1)
+                return _Unfit(f"task.{what}_length = {limit} is too short", len(tokens))
+            parts.append(tokens)
+        level, named = len(parts[2]), self.config.difficulty
+        if named:
+            level = item.numbers.get(named, -1)
             if level not in self.difficulties:
-                return _Unfit(f"its {config.difficulty} is not in the survey of {SURVEY} items")
-        return _Laid(context, question, answer, level)
+                return _Unfit(f"its {named} is not in the survey of {SURVEY} items")
+        return _Laid(*parts, level)
+
+    def _limits(self) -> list[tuple[str, int]]:
+        """Return the parts of an item, and the tokens that each may have."""
+        config = self.config
+        lengths = (config.context_length, config.question_length, config.answer_length)
+        return list(zip(("context", "question", "answer"), lengths, strict=True))
 
     def sample(self, count: int, generator: np.random.Generator) -> Batch:
         """Draw items until `count` fit; tokens [example, token]."""
@@ -154,42 +147,29 @@ class ReasoningGym(Task):
             item = self._source.item(number)
         except LookupError as error:
             return _Unfit(f"the data set fails with {shortened(str(error))}")
-        if self._part is not None and _held_out(item.question) == (self._part == TRAIN):
+        if self.left_out(item.question, HELD_OUT_SHARE):
             return _Unfit(OTHER)
         laid = self._laid(item)
         if isinstance(laid, _Laid):
-            self._remember(laid, item.entry)
+            # what the scorer needs to judge its answer
+            self._known[_key(laid.context, laid.question)] = item.entry
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
         return laid
 
     @property
     def _source(self) -> Any:
         """Return the data set, which is made when it is first needed."""
-        return source(self.config.dataset, self.config.options, self.config.level)
-
-    def _remember(self, laid: _Laid, entry: dict[str, Any]) -> None:
-        """Keep what the scorer needs to judge an item's answer."""
-        self._known[_key(laid.context, laid.question)] = entry
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        return source(*_source_of(self.config))
 
     def _batch(self, rows: list[_Laid]) -> Batch:
         """Lay out items."""
-        shape = (len(rows), self.context_tokens + self.query_tokens)
-        tokens = np.zeros(shape, dtype=np.int64)
-        valid, loss_mask = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-        answer_of = np.full(shape, -1, dtype=np.int64)
-        difficulty = np.array([[laid.difficulty] for laid in rows], dtype=np.int64)
+        layout = Layout(len(rows), self.context_tokens + self.query_tokens, 1)
         mark, end = self._alphabet.ids[ANSWER], self._alphabet.ids[END]
-        for row, laid in enumerate(rows):
-            words = [*laid.context, *laid.question, mark, *laid.answer, end]
-            first = self.context_tokens - len(laid.context)
-            last = first + len(words)
-            labels = slice(last - len(laid.answer) - 1, last)
-            tokens[row, first:last] = words
-            valid[row, first:last] = True
-            loss_mask[row, labels] = True
-            answer_of[row, labels] = 0
-        return Batch(tokens, loss_mask, valid, answer_of, difficulty)
+        for row, (context, question, answer, level) in enumerate(rows):
+            first = layout.put(row, self.context_tokens - len(context), context)
+            layout.ask(row, 0, first, [*question, mark], [*answer, end], level)
+        return layout.batch()
 
     def _texts(self, batch: Batch, example: int) -> tuple[str, str, str]:
         """Return the context, the question and the answer of an example."""
@@ -269,17 +249,13 @@ class ReasoningGym(Task):
         if not batch.loss_mask.any():
             return []
         labels = np.take_along_axis(batch.tokens, first[:, None], axis=1)
+        whole = ProbeTarget(
+            "", 0, labels, self.vocabulary, ("answer",), None, np.zeros_like(labels),
+            np.arange(len(self.vocabulary)), "With which token does the answer begin?",
+        )  # fmt: skip
         return [
-            ProbeTarget(
-                name=f"{self.difficulty_name} {level}",
-                level=level,
-                labels=np.where(batch.difficulty == level, labels, -1),
-                classes=self.vocabulary,
-                items=("answer",),
-                kinds=None,
-                asked_by=np.where(batch.difficulty == level, 0, -1),
-                symbols=np.arange(len(self.vocabulary)),
-                meaning="With which token does the answer begin?",
+            whole.where(
+                batch.difficulty == level, name=f"{self.difficulty_name} {level}", level=level
             )
             for level in self.difficulties
             if (batch.difficulty == level).any()
@@ -301,15 +277,12 @@ class ReasoningGym(Task):
         if not text.strip():
             raise WorkbenchError("an empty context", "a text to sleep on", self.typing_help())
         parts = []
-        limits = [("context", text.strip(), self.context_tokens)]
-        limits += [("question", question, self.config.question_length)]
-        limits += [("answer", answer, self.config.answer_length)]
-        for what, part, limit in limits:
+        texts = (text.strip(), question, answer)
+        for part, (what, limit) in zip(texts, self._limits(), strict=True):
             tokens = self._alphabet.encode(part)
             if tokens is None:
-                strange = next(c for c in part if c not in CHARACTERS)
                 raise WorkbenchError(
-                    f"the character {strange!r} in the {what}",
+                    f"the character {strange_in(part)!r} in the {what}",
                     "characters that this task has tokens for",
                     "use another one",
                 )
@@ -321,7 +294,7 @@ class ReasoningGym(Task):
         # typed problems have no metadata; the answer's length is the only difficulty they have
         level = len(parts[2]) or self.difficulties[0]
         level = self.difficulties[0] if self.config.difficulty else level
-        return self._batch([_Laid(parts[0], parts[1], parts[2], level)])
+        return self._batch([_Laid(*parts, level)])
 
     def typed(self, batch: Batch, example: int) -> tuple[str, str]:
         """Return the context, and the question with its answer."""
@@ -386,12 +359,6 @@ def _said(unfit: list[_Unfit]) -> str:
     return f"{why} for {needed[0]} to {needed[-1]} tokens" if needed else why
 
 
-def _held_out(question: str) -> bool:
-    """Return whether an item is kept from training: a fixed property of its text."""
-    code = hashlib.blake2b(question.encode(), digest_size=8).digest()
-    return int.from_bytes(code, "little") * 2.0**-64 < HELD_OUT_SHARE
-
-
 def _key(context: Sequence[int], question: Sequence[int]) -> bytes:
     """Return a digest of what an example asks."""
     said = np.array([*context, 0, *question], dtype=np.int64).tobytes()
@@ -412,7 +379,7 @@ def _survey(dataset: str, options: str, level: int | None) -> tuple[Item, ...]:
             item = made.item(number)
         except LookupError:
             continue
-        if not _held_out(item.question):
+        if not is_held_out(item.question, HELD_OUT_SHARE):
             found.append(item)
         if len(found) == SURVEY:
             break

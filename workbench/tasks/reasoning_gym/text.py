@@ -74,6 +74,11 @@ class Alphabet:
         return "".join(self.symbols[token] for token in tokens if token > 2)
 
 
+def strange_in(text: str) -> str:
+    """Return the first character of a text that is not in the alphabet."""
+    return next(character for character in text if character not in CHARACTERS)
+
+
 def frequent_words(texts: Iterable[str]) -> tuple[str, ...]:
     """Return the words that occur at least twice, the commonest first."""
     counts = Counter(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import lru_cache
 from random import Random
 from typing import ClassVar, Literal, NamedTuple, Self
@@ -21,7 +22,8 @@ from pydantic import Field, model_validator
 from workbench.batch import Batch
 from workbench.errors import WorkbenchError
 from workbench.task_config import TaskConfig
-from workbench.tasks.base import ChanceLine, Task, check_room
+from workbench.tasks.base import ChanceLine, Task, check_room, log_orders, python_random
+from workbench.tasks.layout import Layout
 from workbench.tasks.phrases import counted, shortened
 from workbench.tasks.pictures import Item, Query, Sentences
 from workbench.tasks.targets import ProbeTarget
@@ -93,10 +95,6 @@ class Genealogies(Task):
     name = "genealogies"
     title = "Genealogies: fathers of fathers"
     difficulty_name, unit, item = "steps", "step", "person"
-    unrolling = (
-        "Steps run down, passes run across: if each pass took one more step back, the decodable "
-        "part would grow by one row per pass."
-    )
     query_form = "relation name"
     Config = GenealogiesConfig
     config: GenealogiesConfig
@@ -113,7 +111,7 @@ class Genealogies(Task):
     def sample(self, count: int, generator: np.random.Generator) -> Batch:
         """Draw genealogies; tokens [example, token]."""
         check_room(self, count)
-        random = Random(generator.integers(0, 2**63, dtype=np.uint64).item())
+        random = python_random(generator)
         return self._laid_out([self._draw(random) for _ in range(count)])
 
     def _draw(self, random: Random) -> Genealogy:
@@ -142,25 +140,17 @@ class Genealogies(Task):
 
     def _laid_out(self, rows: list[Genealogy]) -> Batch:
         """Return the batch of genealogies; a shorter one is padded on the left."""
-        config, context = self.config, self.context_tokens
-        shape = (len(rows), context + self.query_tokens)
-        tokens = np.zeros(shape, dtype=np.int64)
-        loss_mask = np.zeros(shape, dtype=bool)
-        answer_of = np.full(shape, -1, dtype=np.int64)
-        difficulty = np.full((len(rows), config.queries), -1, dtype=np.int64)
+        context, ids = self.context_tokens, self._ids
+        layout = Layout(len(rows), context + self.query_tokens, self.config.queries)
         for row, (told, asked) in enumerate(rows):
             words = [word for father, son in told for word in (father, BEGAT, son, STOP)]
-            tokens[row, context - len(words) : context] = [self._ids[word] for word in words]
+            layout.put(row, context - len(words), [ids[word] for word in words])
             fathers = {son: father for father, son in told}
             for number, (steps, name) in enumerate(asked):
-                answer = _ancestor(fathers, name, steps)
-                first = context + QUERY * number
-                words = [RELATIONS[steps - 1], name, answer]
-                tokens[row, first : first + QUERY] = [self._ids[word] for word in words]
-                loss_mask[row, first + 2] = True
-                answer_of[row, first + 2] = number
-                difficulty[row, number] = steps
-        return Batch(tokens, loss_mask, tokens > 0, answer_of, difficulty, QUERY)
+                question = [ids[RELATIONS[steps - 1]], ids[name]]
+                answer = [ids[_ancestor(fathers, name, steps)]]
+                layout.ask(row, number, context + QUERY * number, question, answer, steps)
+        return layout.batch(QUERY)
 
     def _told(self, batch: Batch, example: int) -> list[tuple[str, str, range]]:
         """Return (father, son, tokens) of each sentence of an example."""
@@ -210,24 +200,22 @@ class Genealogies(Task):
                 kinds[example, index[son]] = index[father]
                 read_at[example, index[son]] = place[-1]
             for son in fathers:
-                who: str | None = son
-                for level in range(len(self.difficulties)):
-                    who = fathers.get(who) if who is not None else None
-                    labels[level, example, index[son]] = -1 if who is None else index[who]
+                who = son
+                for level in self.difficulties:
+                    if (who := fathers.get(who, "")) in index:
+                        labels[level - 1, example, index[son]] = index[who]
             for number, (_, name, _) in enumerate(self._asked(batch, example)):
                 asked_by[example, index[name]] = number
+        whole = ProbeTarget(
+            "", 0, kinds, self.names, self.names, kinds, asked_by,
+            np.array([self._ids[name] for name in self.names]), "", read_at,
+        )  # fmt: skip
         return [
-            ProbeTarget(
+            replace(whole, labels=labels[level - 1]).where(
+                labels[level - 1] >= 0,
                 name=counted(level, "step"),
                 level=level,
-                labels=labels[level - 1],
-                classes=self.names,
-                items=self.names,
-                kinds=np.where(labels[level - 1] < 0, -1, kinds),
-                asked_by=np.where(labels[level - 1] < 0, -1, asked_by),
-                symbols=np.array([self._ids[name] for name in self.names]),
                 meaning=f"Who is the {RELATIONS[level - 1]}?",
-                read_at=np.where(labels[level - 1] < 0, -1, read_at),
             )
             for level in self.difficulties
         ]
@@ -250,13 +238,13 @@ class Genealogies(Task):
                     f"use {', '.join(self.names[:6])}, ...",
                 )
             father, son = said[1], said[2]
-            line = [father]
-            while line[-1] in fathers and line[-1] != son:
-                line.append(fathers[line[-1]])
-            if son in fathers or son in line:
-                wrong, right = ("has two fathers", "one father each")
-                if son not in fathers:
-                    wrong, right = "is his own ancestor", "a son who is not among his forefathers"
+            before = father
+            while before in fathers and before != son:
+                before = fathers[before]
+            if son in fathers or son == before:
+                wrong, right = "is his own ancestor", "a son who is not among his forefathers"
+                if son in fathers:
+                    wrong, right = "has two fathers", "one father each"
                 raise WorkbenchError(
                     f"{son} {wrong}, in {shortened(sentence)!r}", right, "change it"
                 )
@@ -319,9 +307,7 @@ class Genealogies(Task):
 
     def distinct_examples(self) -> float:
         """Return a lower bound on the genealogies that can be told apart."""
-        config = self.config
-        logs = math.lgamma(config.names + 1) - math.lgamma(config.names - config.people + 1)
-        return math.exp(min(700, logs))
+        return math.exp(min(700, log_orders(self.config.names, self.config.people)))
 
     def summary(self) -> str:
         """Return the task with its settings in a line."""

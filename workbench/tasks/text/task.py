@@ -11,13 +11,21 @@ import re
 from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
-from random import Random
 
 import numpy as np
 
 from workbench.batch import Batch
 from workbench.errors import WorkbenchError
-from workbench.tasks.base import HELD_OUT, TRAIN, ChanceLine, Measure, Task, check_room
+from workbench.tasks.base import (
+    HELD_OUT,
+    TRAIN,
+    ChanceLine,
+    Measure,
+    Task,
+    check_room,
+    python_random,
+)
+from workbench.tasks.layout import Layout
 from workbench.tasks.phrases import counted, shortened
 from workbench.tasks.pictures import Item, Passage, Query
 from workbench.tasks.targets import ProbeTarget
@@ -57,32 +65,31 @@ class Text(Task):
         self.context_tokens = self.length - config.window
         self.query_tokens = self.section_tokens = config.window
         self._most_queries = max(1, self.length // PER_QUERY)
-        self._of = ""
         self._parts: dict[str, Text] = {}
 
     def part(self, name: str) -> Text:
-        """Return the task over the chapters of one part; the whole task draws those held out."""
-        if self._of:
-            return self
-        if name not in self._parts:
-            self._parts[name] = part = copy(self)
-            part._of, part._parts = name, {}
-        return self._parts[name]
+        """Return the task over the chapters of one part; the whole task draws those held out.
+
+        It is made once, since it keeps its chapters.
+        """
+        if not self.of_part and name not in self._parts:
+            self._parts[name] = copy(self)
+            self._parts[name].of_part = name
+        return self if self.of_part else self._parts[name]
 
     @cached_property
     def _material(self) -> Material:
-        if not self._of:
-            return self.part(HELD_OUT)._material
-        corpus = read_corpus(self.config.corpus, held_out=self._of != TRAIN)
+        """Of a part; the whole task has none, or a copy of it would keep it."""
+        corpus = read_corpus(self.config.corpus, held_out=self.of_part != TRAIN)
         return Material(corpus, self.config, self._tokens.width(corpus.beginning))
 
     def sample(self, count: int, generator: np.random.Generator) -> Batch:
         """Draw sequences, each from a random word of a chapter on."""
         check_room(self, count)
-        material = self._material
+        material = self.part(HELD_OUT)._material
         places = material.places(count, generator)
-        random = Random(generator.integers(0, 2**63, dtype=np.uint64).item())
-        drills = self.config.drills if self._of == TRAIN else 0
+        random = python_random(generator)
+        drills = self.config.drills if self.of_part == TRAIN else 0
         rows = [
             drill(random, material.length)
             if drills and random.random() < drills
@@ -93,29 +100,25 @@ class Text(Task):
 
     def sources(self, count: int, generator: np.random.Generator) -> np.ndarray:
         """Return the chapter of each sequence that `sample` draws with the same generator."""
-        material = self._material
+        material = self.part(HELD_OUT)._material
         return material.chapter[material.places(count, generator)]
 
     def _laid_out(self, rows: list[tuple[str, list[Mention]]]) -> Batch:
         """Return the batch of texts and their names; a short text is padded on the left."""
-        shape = (len(rows), self.length)
-        tokens = np.zeros(shape, dtype=np.int64)
-        answer_of = np.full(shape, -1, dtype=np.int64)
-        difficulty = np.full((len(rows), self._most_queries), -1, dtype=np.int64)
-        valid = np.zeros(shape, dtype=bool)
+        layout = Layout(len(rows), self.length, self._most_queries)
         for row, (text, mentions) in enumerate(rows):
             whole = self._tokens.spell(text)
             spelt = whole.cut(self.length)
             begin = self.length - len(spelt.tokens)
-            tokens[row, begin:], valid[row, begin:] = spelt.tokens, True
+            layout.put(row, begin, spelt.tokens)
             places = [(*whole.range(start, stop), name) for start, stop, name in mentions]
             recalled = self._recalled(places, begin)[: self._most_queries]
             for number, (start, stop, distance) in enumerate(recalled):
-                answer_of[row, start + 1 : stop] = number
-                difficulty[row, number] = distance
-        loss_mask = valid & (np.arange(self.length) % self.config.window > 0)
-        loss_mask[:, 1:] &= valid[:, :-1]  # nothing predicts the first one
-        return Batch(tokens, loss_mask, valid, answer_of, difficulty)
+                layout.answer_of[row, start + 1 : stop] = number
+                layout.difficulty[row, number] = distance
+        layout.loss_mask |= layout.valid & (np.arange(self.length) % self.config.window > 0)
+        layout.loss_mask[:, 1:] &= layout.valid[:, :-1]  # nothing predicts the first one
+        return layout.batch()
 
     def _recalled(
         self, places: list[tuple[int, int, str]], begin: int

@@ -10,7 +10,7 @@ import numpy as np
 
 from workbench.errors import WorkbenchError
 from workbench.tasks.text.corpora import UNKNOWN
-from workbench.tasks.tokenizers import check_kept, load_tokenizer, symbols_of
+from workbench.tasks.tokenizers import Tokenizer
 
 PAD = "PAD"
 ALPHABET = (UNKNOWN, "\n", *map(chr, range(32, 127)))
@@ -89,29 +89,28 @@ class FileTokens(Characters):
     item: ClassVar[str] = "token"
 
     def __init__(self, named: str) -> None:
-        self.named = named
-        self._tokenizer = load_tokenizer(named)
-        self.vocabulary = symbols_of(self._tokenizer, named)
-        check_kept(named, SAMPLE, self._decoded(self.spell(SAMPLE).tokens.tolist()))
+        self._tokenizer = Tokenizer(named, [SAMPLE])
+        self.vocabulary = self._tokenizer.symbols
 
     def spell(self, text: str) -> Spelt:
         """Return a text with its tokens; raises WorkbenchError for what is not in the alphabet."""
         check_alphabet(text)
-        encoded = self._tokenizer.encode(text, add_special_tokens=False)
+        encoded = self._tokenizer.encode(text)
         ends = np.array(encoded.offsets, dtype=np.int64).reshape(-1, 2)
         return Spelt(text, np.array(encoded.ids, dtype=np.int64), ends[:, 0], ends[:, 1])
 
     def read(self, tokens: Sequence[int]) -> Spelt:
         """Return the text of tokens; where it would be split otherwise, token by token."""
         given = np.array(tokens, dtype=np.int64)
-        text = self._decoded(given.tolist())
+        text = self._tokenizer.decode(given.tolist())
         try:
             spelt = self.spell(text)
         except WorkbenchError:  # a model may write anything
             spelt = None
         if spelt is not None and np.array_equal(spelt.tokens, given):
             return spelt
-        ends = np.array([len(self._decoded(given[:n].tolist())) for n in range(len(given) + 1)])
+        upto = (self._tokenizer.decode(given[:n].tolist()) for n in range(len(given) + 1))
+        ends = np.array([len(text) for text in upto])
         return Spelt(text, given, ends[:-1], ends[1:])
 
     def shown(self, spelt: Spelt) -> list[str]:
@@ -123,9 +122,6 @@ class FileTokens(Characters):
     def width(self, text: str) -> float:
         """Return the characters of a token in a text like this, on average."""
         return len(text) / max(1, len(self.spell(text).tokens))
-
-    def _decoded(self, tokens: list[int]) -> str:
-        return str(self._tokenizer.decode(tokens, skip_special_tokens=False))
 
 
 def check_alphabet(text: str) -> None:

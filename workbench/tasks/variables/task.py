@@ -23,7 +23,15 @@ import numpy as np
 
 from workbench.batch import Batch
 from workbench.errors import WorkbenchError
-from workbench.tasks.base import ChanceLine, Task, check_room
+from workbench.tasks.base import (
+    ChanceLine,
+    Task,
+    check_room,
+    log_orders,
+    parents_first,
+    python_random,
+)
+from workbench.tasks.layout import Layout
 from workbench.tasks.phrases import counted, shortened
 from workbench.tasks.pictures import Item, Query, Sentences
 from workbench.tasks.pictures import Sentence as Quantity
@@ -54,10 +62,6 @@ class Variables(Task):
     name = "variables"
     title = "Variables: values that follow from each other"
     difficulty_name, unit, item = "depth", "step", "variable"
-    unrolling = (
-        "Depth runs down, passes run across: if each pass took one more step of the chain, the "
-        "decodable part would grow by at least one row per pass."
-    )
     query_form = "name"
     Config = VariablesConfig
     config: VariablesConfig
@@ -91,7 +95,7 @@ class Variables(Task):
     def sample(self, count: int, generator: np.random.Generator) -> Batch:
         """Draw problems; tokens [example, token]."""
         check_room(self, count)
-        random = Random(generator.integers(0, 2**63, dtype=np.uint64).item())
+        random = python_random(generator)
         problems = [self._draw(random) for _ in range(count)]
         return self._laid_out([self._told_and_asked(drawn, random) for drawn in problems])
 
@@ -147,29 +151,18 @@ class Variables(Task):
         self, rows: list[tuple[list[Sentence], list[str], dict[str, tuple[int, int]]]]
     ) -> Batch:
         """Return the batch of sentences, names asked about, and (value, depth) by name."""
-        config, context = self.config, self.context_tokens
-        queries = self.query_tokens // 2
-        shape = (len(rows), context + self.query_tokens)
-        tokens = np.zeros(shape, dtype=np.int64)
-        valid, loss_mask = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-        answer_of = np.full(shape, -1, dtype=np.int64)
-        difficulty = np.full((len(rows), queries), -1, dtype=np.int64)
+        question, queries = self.config.question, self.query_tokens // 2
+        layout = Layout(len(rows), self.context_tokens + self.query_tokens, queries)
         for row, (told, names, values) in enumerate(rows):
             for first, words in self._parts(told, names[0]):
-                tokens[row, first : first + len(words)] = [self._ids[word] for word in words]
-                valid[row, first : first + len(words)] = True
-            asked = [(ASK, names[0])] if config.question != "alone" else []
-            asked += [(name, name) for name in names] if config.question != "first" else []
+                layout.put(row, first, [self._ids[word] for word in words])
+            asked = [(ASK, names[0])] if question != "alone" else []
+            asked += [(name, name) for name in names] if question != "first" else []
             for number, (symbol, name) in enumerate(asked[:queries]):
                 value, depth = values[name]
-                first = context + 2 * number
-                tokens[row, first : first + 2] = self._ids[symbol], self._ids[str(value)]
-                valid[row, first : first + 2] = True
-                loss_mask[row, first + 1] = True
-                answer_of[row, first + 1] = number
-                difficulty[row, number] = depth
-        isolated = 2 if config.question != "first" else 0
-        return Batch(tokens, loss_mask, valid, answer_of, difficulty, isolated)
+                first, answer = self.context_tokens + 2 * number, self._ids[str(value)]
+                layout.ask(row, number, first, [self._ids[symbol]], [answer], depth)
+        return layout.batch(isolated=2 if question != "first" else 0)
 
     def _parts(self, told: list[Sentence], asked: str) -> Iterator[tuple[int, list[str]]]:
         """Yield each part's first token and words; short problems fill the last parts."""
@@ -188,9 +181,9 @@ class Variables(Task):
         """Return a sentence as symbols."""
         return spelt(self.config.form, sentence)
 
-    def _quoted(self, sentence: Sentence) -> str:
-        """Return a sentence for a message."""
-        return repr(" ".join(self._words(sentence)).replace(" .", "."))
+    def _said(self, sentence: Sentence) -> str:
+        """Return a sentence as a person would write it."""
+        return " ".join(self._words(sentence)).replace(" .", ".")
 
     def _values(self, sentences: list[Sentence]) -> dict[str, tuple[int, int]]:
         """Return (value, depth) of every variable; parents come before their children."""
@@ -226,43 +219,34 @@ class Variables(Task):
         """
         by_name: dict[str, Sentence] = {}
         for sentence in sentences:
-            if sentence.subject in by_name:
-                both = self._quoted(by_name[sentence.subject]), self._quoted(sentence)
+            before = by_name.setdefault(sentence.subject, sentence)
+            if before is not sentence:
                 raise WorkbenchError(
-                    f"two sentences about {sentence.subject}: {both[0]} and {both[1]}",
+                    f"two sentences about {sentence.subject}: {self._said(before)!r} and "
+                    f"{self._said(sentence)!r}",
                     "one sentence for each variable",
                     "remove one of the two",
                 )
-            by_name[sentence.subject] = sentence
-        ordered: dict[str, Sentence] = {}
-        path: list[str] = []
 
-        def visit(sentence: Sentence) -> None:
-            said = self._quoted(sentence)
-            if sentence.subject in path:
-                chain = [*path[path.index(sentence.subject) :], sentence.subject]
+        def parents(name: str, path: list[str]) -> tuple[str, ...]:
+            if name not in by_name:
+                example = self._said(Sentence(name, (), 1))
                 raise WorkbenchError(
-                    f"{sentence.subject} depends on itself, in {said}: {' <- '.join(chain[:9])}",
+                    f"{name} in {self._said(by_name[path[-1]])!r} has no sentence",
+                    "a sentence for every variable in use",
+                    f"add one, for example {example!r}",
+                )
+            if name in path:
+                chain = [*path[path.index(name) :], name]
+                raise WorkbenchError(
+                    f"{name} depends on itself, in {self._said(by_name[name])!r}: "
+                    f"{' <- '.join(chain[:9])}",
                     "sentences that lead back to given values",
                     "give one of these variables a value",
                 )
-            path.append(sentence.subject)
-            for parent in sentence.parents:
-                if parent not in by_name:
-                    raise WorkbenchError(
-                        f"{parent} in {said} has no sentence",
-                        "a sentence for every variable in use",
-                        f"add one, for example {self._quoted(Sentence(parent, (), 1))}",
-                    )
-                if parent not in ordered:
-                    visit(by_name[parent])
-            path.pop()
-            ordered[sentence.subject] = sentence
+            return by_name[name].parents
 
-        for sentence in sentences:
-            if sentence.subject not in ordered:
-                visit(sentence)
-        return list(ordered.values())
+        return [by_name[name] for name in parents_first(by_name, parents)]
 
     def _told(
         self, batch: Batch, example: int, *, asides: bool = False
@@ -314,7 +298,7 @@ class Variables(Task):
     def distinct_examples(self) -> float:
         """Return a lower bound on the examples that can be told apart."""
         config = self.config
-        logs = math.lgamma(config.names + 1) - math.lgamma(config.names - config.variables + 1)
+        logs = log_orders(config.names, config.variables)
         logs += config.given * math.log(config.modulus)
         return math.exp(min(700, logs))
 
@@ -346,19 +330,16 @@ class Variables(Task):
                     kinds[here] = sentence.number
             for number, name in self._asked(batch, example):
                 asked_by[example, index[name]] = number
-        numbers = range(self.config.modulus)
+        symbols = np.array([self._ids[number] for number in self._numbers])
+        whole = ProbeTarget(
+            "", 0, value, self._numbers, self.names, kinds, asked_by, symbols, "", read_at
+        )
         return [
-            ProbeTarget(
+            whole.where(
+                depth == level,
                 name=f"depth {level}",
                 level=level,
-                labels=np.where(depth == level, value, -1),
-                classes=tuple(map(str, numbers)),
-                items=self.names,
-                kinds=np.where(depth == level, kinds, -1),
-                asked_by=np.where(depth == level, asked_by, -1),
-                symbols=np.array([self._ids[str(number)] for number in numbers]),
                 meaning=f"What is the value of a variable at depth {level}?",
-                read_at=np.where(depth == level, read_at, -1),
             )
             for level in self.difficulties
         ]
@@ -366,10 +347,9 @@ class Variables(Task):
     def typed(self, batch: Batch, example: int) -> tuple[str, str]:
         """Return the sentences, and the names asked about."""
         told = self._told(batch, example, asides=True)
-        sentences = [" ".join(self._words(s)) for s, _ in told]
-        joined = (", " if self.config.form == "symbols" else " ").join(sentences)
+        mark = ", " if self.config.form == "symbols" else " "
         asked = dict.fromkeys(name for _, name in self._asked(batch, example))
-        return joined.replace(" .", "."), ", ".join(asked)
+        return mark.join(self._said(s) for s, _ in told), ", ".join(asked)
 
     def parse(self, text: str, queries: str | None = None) -> Batch:
         """Return the batch of typed sentences; `queries`: names, or None for all variables."""
@@ -416,8 +396,7 @@ class Variables(Task):
         if self.config.form != "symbols":
             one, other = self.names[:2]
             told = Sentence(one, (), min(3, self.config.modulus - 1)), Sentence(other, (one,), 1)
-            text = " ".join(word for sentence in told for word in self._words(sentence))
-            return f"Sentences such as: {text.replace(' .', '.')}"
+            return f"Sentences such as: {' '.join(map(self._said, told))}"
         return "Sentences such as a 3 =, b a +1, c a b: a is 3, b is a + 1, c is a + b."
 
     def text(self, batch: Batch, example: int) -> str:
@@ -429,14 +408,6 @@ class Variables(Task):
         told = self._told(batch, example, asides=True)
         place = {s.subject: number for number, (s, _) in enumerate(told) if not s.aside}
         symbols = self.render(batch, example)
-
-        def path(name: str, found: list[int]) -> list[int]:
-            for parent in told[place[name]][0].parents:
-                if place[parent] not in found:
-                    path(parent, found)
-            found.append(place[name])
-            return found
-
         queries = []
         for number, name in self._asked(batch, example):
             first = self.context_tokens + 2 * number
@@ -445,11 +416,13 @@ class Variables(Task):
             tokens = range(first, first + 2)
             before = self.config.question == "both" and symbols[first] == ASK
             label = f"{name} (first)" if before else name
-            queries.append(Query(label, name, answer, level, tokens, tuple(path(name, []))))
+            needed = parents_first([name], lambda name, _: told[place[name]][0].parents)
+            path = tuple(place[name] for name in needed)
+            queries.append(Query(label, name, answer, level, tokens, path))
         known = self._values(self._resolved([s for s, _ in told if not s.aside]))
 
         def item(sentence: Sentence, tokens: range) -> Item:
-            text = " ".join(self._words(sentence)).replace(" .", ".")
+            text = self._said(sentence)
             if sentence.aside:
                 return Item(text, tokens)
             value, depth = known[sentence.subject]
