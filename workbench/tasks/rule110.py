@@ -10,6 +10,7 @@ label i is predicted from the token before it: from ``Q`` for i = 0, from label 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import ClassVar, Literal
 
@@ -20,6 +21,7 @@ from workbench.batch import Batch
 from workbench.errors import WorkbenchError
 from workbench.task_config import TaskConfig
 from workbench.tasks.base import ChanceLine, Task, check_room
+from workbench.tasks.layout import Layout
 from workbench.tasks.phrases import counted
 from workbench.tasks.pictures import Cells, Query, Rows
 from workbench.tasks.targets import ProbeTarget
@@ -62,10 +64,6 @@ class Rule110(Task):
     name = "rule110"
     title = "Rule 110: a cellular automaton"
     difficulty_name, unit, item = "rollout", "step", "cell"
-    unrolling = (
-        "Time runs down, passes run across: if each pass computed a step of the automaton, the "
-        "decodable part would grow by at least one row per pass."
-    )
     vocabulary = ("0", "1", "Q")
     Config = Rule110Config
     config: Rule110Config
@@ -94,22 +92,14 @@ class Rule110(Task):
     def _batch(self, bits: np.ndarray, labels: np.ndarray) -> Batch:
         """Lay out bits [example, string, cell] and labels [example, string]."""
         count, context = len(bits), self.context_tokens
-        shape = (count, context + self.query_tokens)
-        tokens = np.empty(shape, dtype=np.int64)
-        tokens[:, :context].reshape(bits.shape)[...] = bits
-        tokens[:, context] = QUERY_SYMBOL
-        tokens[:, context + 1 :] = labels
-        loss_mask = np.zeros(shape, dtype=bool)
-        loss_mask[:, context + 1 :] = True
-        answer_of = np.full(shape, -1, dtype=np.int64)
-        answer_of[:, context + 1 :] = np.arange(self.config.strings)
-        return Batch(
-            tokens=tokens,
-            loss_mask=loss_mask,
-            valid=np.ones(shape, dtype=bool),
-            answer_of=answer_of,
-            difficulty=np.full((count, self.config.strings), self.config.rollout, dtype=np.int64),
-        )
+        layout = Layout(count, context + self.query_tokens, self.config.strings)
+        layout.tokens[:, :context].reshape(bits.shape)[...] = bits
+        layout.tokens[:, context] = QUERY_SYMBOL
+        layout.tokens[:, context + 1 :] = labels
+        layout.loss_mask[:, context + 1 :] = layout.valid[...] = True
+        layout.answer_of[:, context + 1 :] = np.arange(self.config.strings)
+        layout.difficulty[...] = self.config.rollout
+        return layout.batch()
 
     def solve(self, batch: Batch) -> np.ndarray:
         """Work out the labels by looking every neighbourhood up in the rule's table.
@@ -142,25 +132,22 @@ class Rule110(Task):
         """Return "uniform guess" and "constant guess" (the commoner bit, always)."""
         config = self.config
         ones = share_of_ones(config.cells, config.rollout, config.boundary)
-        best = max(ones, 1.0 - ones)
-        lines = (
-            ChanceLine(
-                "uniform guess",
-                "Each label is guessed 0 or 1 with equal odds.",
-                {config.rollout: 0.5},
-                0.5**config.strings,
-                {config.rollout: 0.5},
-            ),
-            ChanceLine(
+        guesses = (
+            ("uniform guess", "Each label is guessed 0 or 1 with equal odds.", 0.5),
+            (
                 "constant guess",
                 f"Every label is guessed {int(ones > 0.5)}, the commoner bit after "
                 f"{counted(config.rollout, 'step')}.",
-                {config.rollout: best},
-                best**config.strings,
-                {config.rollout: best},
+                max(ones, 1.0 - ones),
             ),
         )
-        return {line.name: line for line in lines}
+        return {
+            name: ChanceLine(
+                name, meaning, {config.rollout: right}, right**config.strings,
+                {config.rollout: right},
+            )
+            for name, meaning, right in guesses
+        }  # fmt: skip
 
     def distinct_examples(self) -> float:
         """Return how many examples can be told apart: every string of every window."""
@@ -181,18 +168,17 @@ class Rule110(Task):
             for cell in range(config.cells)
         )
         flat = (len(cells), -1)
-        state = _on_line(cells.astype(np.int8), config)
-        kinds = _shown(_neighbourhoods(state), config).reshape(flat).astype(np.int64)
+        kinds = _neighbourhoods(_on_line(cells.astype(np.int8), config))
+        kinds = _shown(kinds, config).reshape(flat).astype(np.int64)
         read_at = np.tile(self._last_neighbour().reshape(-1), (len(cells), 1))
         targets = []
-        for step in range(config.rollout + 1):
-            state = RULE_110[_neighbourhoods(state)] if step else state
+        for step, state in enumerate(_developed(cells, config)):
             words = counted(step, "step")
             targets.append(
                 ProbeTarget(
                     name=f"after {words}",
                     level=step,
-                    labels=_shown(state, config).reshape(flat).astype(np.int64),
+                    labels=state.reshape(flat).astype(np.int64),
                     classes=("0", "1"),
                     items=items,
                     kinds=kinds,
@@ -229,10 +215,7 @@ class Rule110(Task):
         config, symbols = self.config, self.render(batch, example)
         steps, last = counted(config.rollout, "step"), config.rollout
         bits = batch.tokens[example, : self.context_tokens].reshape(-1, config.cells)
-        states = [_on_line(bits.astype(np.int8), config)]
-        for _ in range(config.rollout):
-            states.append(RULE_110[_neighbourhoods(states[-1])])
-        rows = np.stack([_shown(state, config) for state in states], axis=1).tolist()
+        rows = np.stack(list(_developed(bits, config)), axis=1).tolist()
         strings, queries = [], []
         for number, developed in enumerate(rows, start=1):
             name, start = f"string {number}", (number - 1) * config.cells
@@ -319,6 +302,15 @@ def _on_line(cells: np.ndarray, config: Rule110Config) -> np.ndarray:
 def _shown(cells: np.ndarray, config: Rule110Config) -> np.ndarray:
     """Return cells without that background, [..., cell]."""
     return cells[..., _margin(config) : _margin(config) + config.cells]
+
+
+def _developed(cells: np.ndarray, config: Rule110Config) -> Iterator[np.ndarray]:
+    """Yield cells after 0, 1 ... `rollout` steps, int8 [..., cell]."""
+    state = _on_line(cells.astype(np.int8), config)
+    yield _shown(state, config)
+    for _ in range(config.rollout):
+        state = RULE_110[_neighbourhoods(state)]
+        yield _shown(state, config)
 
 
 def first_cell(start: np.ndarray, rollout: int, boundary: Boundary) -> np.ndarray:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from copy import copy
 from itertools import cycle
 
 import numpy as np
@@ -25,7 +24,7 @@ from workbench.tasks.depo import typed
 from workbench.tasks.depo.chance import chance_lines
 from workbench.tasks.depo.names import make_words, permutations
 from workbench.tasks.depo.settings import DepoConfig, rings_held_out, size_distribution
-from workbench.tasks.depo.targets import hop_targets
+from workbench.tasks.layout import Layout
 from workbench.tasks.phrases import counted
 from workbench.tasks.pictures import Edge, Graph, Query
 from workbench.tasks.targets import ProbeTarget
@@ -42,10 +41,6 @@ class Depo(Task):
     name = "depo"
     title = "Depo: k-hop retrieval"
     difficulty_name, unit, item = "hops", "hop", "node"
-    unrolling = (
-        "Hops run down, passes run across: if each pass looked one arrow further, the decodable "
-        "part would grow by at least one row per pass."
-    )
     query_form = "hops:node"
     Config = DepoConfig
     config: DepoConfig
@@ -64,18 +59,6 @@ class Depo(Task):
         self._hops = np.array(hops, dtype=np.int64)
         self._sizes, self._odds = size_distribution(config)
         self.holds_out = config.held_out is not None
-        self._part: str | None = None
-
-    def part(self, name: str) -> Depo:
-        """Return the task over the rings of one part: `TRAIN`, or else those held out.
-
-        Without ``held_out`` every ring belongs to both. A part of a part is that part.
-        """
-        if not self.holds_out or self._part is not None:
-            return self
-        part = copy(self)
-        part._part = name
-        return part
 
     def distinct_examples(self) -> float:
         """Return how many examples can be told apart; with several sizes, effectively so.
@@ -122,12 +105,12 @@ class Depo(Task):
         """Return names in the order of a ring, [example, node]; from the task's part alone."""
         nodes, share = self.config.nodes, self.config.held_out
         ring = _take(names, permutations(sizes, nodes, generator))
-        if self._part is None or share is None:
+        if not self.of_part or share is None:
             return ring
         # a ring is in the rarer part with this chance or more: failing so often is out of reach,
         # unless there are so few rings that the part is empty
         for _ in range(round(100 / min(share, 1 - share))):
-            wrong = np.flatnonzero(rings_held_out(ring, sizes, share) == (self._part == TRAIN))
+            wrong = np.flatnonzero(rings_held_out(ring, sizes, share) == (self.of_part == TRAIN))
             if not len(wrong):
                 return ring
             if len(small := wrong[sizes[wrong] < nodes]):
@@ -150,18 +133,16 @@ class Depo(Task):
     def _batch(self, edges: np.ndarray, asked: np.ndarray, hops: np.ndarray) -> Batch:
         """Lay out words: edges [example, word], asked [example, query, start/answer], hops."""
         context, length = self.context_tokens, self.context_tokens + self.query_tokens
-        tokens = np.zeros((len(edges), length), dtype=np.int64)
-        valid = np.zeros(tokens.shape, dtype=bool)
-        loss_mask = np.zeros(tokens.shape, dtype=bool)
-        answer_of = np.full(tokens.shape, -1, dtype=np.int64)
+        layout = Layout(len(edges), length, hops.shape[1])
+        layout.difficulty = hops
 
         # Spell every word into a fixed number of slots, then close the gaps row by row: the slots
         # in use and the tokens they go to come in the same order.
         letters = np.take(self._words.spelling, edges, axis=0).reshape(len(edges), -1)
         used = letters != PAD_SYMBOL
         here = np.arange(context) >= context - used.sum(axis=1)[:, None]
-        tokens[:, :context][here] = letters.ravel()[np.flatnonzero(used)]
-        valid[:, :context] = here
+        layout.tokens[:, :context][here] = letters.ravel()[np.flatnonzero(used)]
+        layout.valid[:, :context] = here
 
         letters = np.empty((*hops.shape, 2, 1 + self._words.spelling.shape[1]), dtype=np.int32)
         letters[..., 0, 0] = np.where(hops < 0, PAD_SYMBOL, ANSWER_SYMBOL + hops)  # ids follow ANS
@@ -173,17 +154,17 @@ class Depo(Task):
         here = np.arange(rows.shape[1]) < rows.sum(axis=1)[:, None]
         here = here.reshape(used.shape)
         slot = np.flatnonzero(used)
-        tokens[:, context:][here] = letters.ravel()[slot]
-        valid[:, context:] = here
+        layout.tokens[:, context:][here] = letters.ravel()[slot]
+        layout.valid[:, context:] = here
         slot %= length - context
         query = np.arange(hops.shape[1])[:, None, None]
         half, letter = np.ogrid[:2, : letters.shape[-1]]
         counts = (half == 1) & ((letter > 0) | self.config.predict_ans)
         loss = np.broadcast_to(counts, letters.shape[1:])
         answer = np.where((half == 1) & (letter > 0), query, -1)
-        loss_mask[:, context:][here] = loss.ravel()[slot]
-        answer_of[:, context:][here] = answer.ravel()[slot]
-        return Batch(tokens, loss_mask, valid, answer_of, hops, self._isolated)
+        layout.loss_mask[:, context:][here] = loss.ravel()[slot]
+        layout.answer_of[:, context:][here] = answer.ravel()[slot]
+        return layout.batch(self._isolated)
 
     def solve(self, batch: Batch) -> np.ndarray:
         """Work out every ANS and answer by walking the edges read from the context.
@@ -192,57 +173,66 @@ class Depo(Task):
         masked tokens.
         """
         tokens = batch.tokens.copy()
-        for row, loss, valid in zip(tokens, batch.loss_mask, batch.valid, strict=True):
-            successor: dict[tuple[int, ...], tuple[int, ...]] = {}
-            source: tuple[int, ...] = ()  # of an edge whose target has not been read yet
-            word: tuple[int, ...] = ()
-            hops = 0  # 0 while reading edges
-            for place in np.flatnonzero(valid & ~loss).tolist():
-                symbol = self.vocabulary[row[place]]
-                if symbol == "ANS":
-                    continue
-                if symbol.startswith("k="):
-                    hops = int(symbol.removeprefix("k="))
-                    continue
-                word += (int(row[place]),)
-                if not self.ends_word(symbol):
-                    continue
-                if hops:
-                    answer = self._walk(successor, word, hops)
-                    begin = place + 2
-                    what = "the answer takes"
-                    if self.config.predict_ans:
-                        answer, begin = (ANSWER_SYMBOL, *answer), place + 1
-                        what = "ANS and answer take"
-                    room = int(np.argmin(np.append(loss[begin:], False)))
-                    if len(answer) != room:
+        spelling = dict(zip(self._words.texts, self._words.spelling.tolist(), strict=False))
+        for example, (row, loss) in enumerate(zip(tokens, batch.loss_mask, strict=True)):
+            edges, queries = self._read(batch, example, batch.valid[example] & ~loss)
+            successor = {edge.source: edge.target for edge in edges}
+            for hops, names, asked in queries:
+                name = names[0]
+                for _ in range(hops):
+                    if name not in successor:
                         raise WorkbenchError(
-                            f"{what} {len(answer)} tokens at token {begin}",
-                            f"{room} tokens, as the loss mask has it",
-                            "lay the example out again with parse",
+                            f"no edge leaves node {name}",
+                            "a context that holds a whole cycle",
+                            "solve whole examples, or lay the example out again with parse",
                         )
-                    row[begin : begin + room] = answer
-                elif source:
-                    successor[source], source = word, ()
-                else:
-                    source = word
-                word = ()
+                    name = successor[name]
+                answer, begin = [letter for letter in spelling[name] if letter], asked.stop + 1
+                what = "the answer takes"
+                if self.config.predict_ans:
+                    answer, begin = [ANSWER_SYMBOL, *answer], asked.stop
+                    what = "ANS and answer take"
+                room = int(np.argmin(np.append(loss[begin:], False)))
+                if len(answer) != room:
+                    raise WorkbenchError(
+                        f"{what} {len(answer)} tokens at token {begin}",
+                        f"{room} tokens, as the loss mask has it",
+                        "lay the example out again with parse",
+                    )
+                row[begin : begin + room] = answer
         return tokens
 
-    def _walk(
-        self, successor: dict[tuple[int, ...], tuple[int, ...]], node: tuple[int, ...], hops: int
-    ) -> tuple[int, ...]:
-        """Follow `hops` edges from `node`; nodes are words, as tuples of symbol ids."""
-        for _ in range(hops):
-            if node not in successor:
-                name = "".join(self.vocabulary[symbol] for symbol in node)
-                raise WorkbenchError(
-                    f"no edge leaves node {name}",
-                    "a context that holds a whole cycle",
-                    "solve whole examples, or lay the example out again with parse",
-                )
-            node = successor[node]
-        return node
+    def _read(
+        self, batch: Batch, example: int, seen: np.ndarray
+    ) -> tuple[list[Edge], list[tuple[int, list[str], range]]]:
+        """Return the edges of an example, and the hops, names and tokens of its queries.
+
+        `seen`: bool [token]; a query whose answer is not seen has one name.
+        """
+        edges: list[Edge] = []
+        queries: list[tuple[int, list[str], range]] = []
+        names: list[str] = []  # of the edge or the query that is being read
+        letters, begin, hops = "", 0, 0
+        for place in np.flatnonzero(seen).tolist():
+            symbol = self.vocabulary[batch.tokens[example, place]]
+            if symbol == "ANS":
+                continue
+            if symbol.startswith("k="):
+                names, letters, begin = [], "", place
+                hops = int(symbol.removeprefix("k="))
+                continue
+            begin = place if not (hops or names or letters) else begin
+            letters += symbol
+            if not self.ends_word(symbol):
+                continue
+            names.append(letters.removesuffix("."))
+            letters, here = "", range(begin, place + 1)
+            if hops:
+                queries[len(queries) - (len(names) == 2) :] = [(hops, names, here)]
+            elif len(names) == 2:
+                edges.append(Edge(" → ".join(names), here, *names))
+                names = []
+        return edges, queries
 
     def ends_word(self, symbol: str) -> bool:
         """Return whether a node's name ends with this symbol."""
@@ -270,36 +260,12 @@ class Depo(Task):
     def picture(self, batch: Batch, example: int) -> Graph:
         """Return the ring, its queries and the edges that each follows."""
         symbols = self.render(batch, example)
-        edges: list[Edge] = []
-        queries: list[Query] = []
-        marks = set()
-        names: list[str] = []  # of the edge or the query that is being read
-        letters, begin, hops = "", 0, 0
-        for place in np.flatnonzero(batch.valid[example]).tolist():
-            symbol = symbols[place]
-            if symbol == "ANS" or symbol.startswith("k="):
-                marks.add(place)
-                if symbol != "ANS":
-                    names, letters, begin = [], "", place
-                    hops = int(symbol.removeprefix("k="))
-                continue
-            begin = place if not (hops or names or letters) else begin
-            letters += symbol
-            if not self.ends_word(symbol):
-                continue
-            names.append(letters.removesuffix("."))
-            letters = ""
-            if not hops and len(names) == 2:
-                source, target = names
-                here = range(begin, place + 1)
-                edges.append(Edge(f"{source} → {target}", here, source, target))
-                names = []
-            elif hops:
-                answer = names[1] if len(names) == 2 else ""
-                label = f"{counted(hops, 'hop')} from {names[0]}"
-                path = _path(edges, names[0], hops)
-                asked = Query(label, names[0], answer, hops, range(begin, place + 1), path)
-                queries[len(queries) - bool(answer) :] = [asked]
+        edges, asked = self._read(batch, example, batch.valid[example])
+        queries = []
+        for hops, (start, *answer), here in asked:
+            label, path = f"{counted(hops, 'hop')} from {start}", _path(edges, start, hops)
+            queries.append(Query(label, start, "".join(answer), hops, here, path))
+        marks = {n for n, symbol in enumerate(symbols) if symbol == "ANS" or symbol[:2] == "k="}
         order = _along(edges)
         first = edges[0]
         return Graph(
@@ -382,14 +348,21 @@ class Depo(Task):
                 read_at[example, index[edge.source]] = edge.tokens[-1]
             for number, query in enumerate(picture.queries):
                 asked_by[example, index[query.start]] = number
-        return hop_targets(
-            successor,
-            sorted(levels),
-            names=self._words.texts,
-            symbols=self._words.spelling[:-1, 0].astype(np.int64),
-            asked_by=asked_by,
-            read_at=read_at,
-        )
+        texts, symbols = self._words.texts, self._words.spelling[:-1, 0].astype(np.int64)
+        reached, hops = successor, 1
+        targets = []
+        for level in sorted(levels):
+            for _ in range(level - hops):
+                reached = np.where(reached < 0, -1, np.take_along_axis(successor, reached, axis=1))
+            hops, words = level, counted(level, "hop")
+            meaning = f"Which node is {words} after the named one along the cycle?"
+            targets.append(
+                ProbeTarget(
+                    words, level, reached, texts, texts, successor, asked_by, symbols, meaning,
+                    read_at,
+                )
+            )  # fmt: skip
+        return targets
 
     def parse(self, text: str, queries: str | None = None) -> Batch:
         """Return the batch of a typed cycle; edges keep the order in which they are typed.
