@@ -173,12 +173,15 @@ class Depo(Task):
         masked tokens.
         """
         tokens = batch.tokens.copy()
-        spelling = dict(zip(self._words.texts, self._words.spelling.tolist(), strict=False))
+        letters = {
+            text: [letter for letter in row if letter]
+            for text, row in zip(self._words.texts, self._words.spelling.tolist(), strict=False)
+        }
         for example, (row, loss) in enumerate(zip(tokens, batch.loss_mask, strict=True)):
             edges, queries = self._read(batch, example, batch.valid[example] & ~loss)
             successor = {edge.source: edge.target for edge in edges}
-            for hops, names, asked in queries:
-                name = names[0]
+            for hops, (start, *_), asked in queries:
+                name = start
                 for _ in range(hops):
                     if name not in successor:
                         raise WorkbenchError(
@@ -187,10 +190,11 @@ class Depo(Task):
                             "solve whole examples, or lay the example out again with parse",
                         )
                     name = successor[name]
-                answer, begin = [letter for letter in spelling[name] if letter], asked.stop + 1
+                # k and the start come first, then ANS
+                answer, begin = letters[name], asked.start + 1 + len(letters[start]) + 1
                 what = "the answer takes"
                 if self.config.predict_ans:
-                    answer, begin = [ANSWER_SYMBOL, *answer], asked.stop
+                    answer, begin = [ANSWER_SYMBOL, *answer], begin - 1
                     what = "ANS and answer take"
                 room = int(np.argmin(np.append(loss[begin:], False)))
                 if len(answer) != room:
