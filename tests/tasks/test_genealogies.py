@@ -1,9 +1,7 @@
 """Genealogies: answers, layout, chance lines, typed input and what probes are asked."""
 
 from collections import Counter
-from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from workbench.errors import WorkbenchError
@@ -31,8 +29,6 @@ def test_answers_are_found_by_walking_up_the_sentences(order):
                 name = fathers[name]
             assert name == answer
     assert set(levels) == {1, 2, 3} and min(levels.values()) > 200
-    garbled = replace(batch, tokens=np.where(batch.loss_mask, 0, batch.tokens))
-    np.testing.assert_array_equal(made.solve(garbled), batch.tokens)
 
 
 def test_typed_by_hand():
@@ -50,13 +46,6 @@ def test_typed_by_hand():
     ]  # fmt: skip
     assert two.labels[0, index[E]] == index[B] and three.labels[0, index[E]] == index[A]
     assert one.asked_by[0, index[D]] == 2 and (three.labels >= 0).sum() == 1
-
-
-def test_what_is_typed_is_what_was_drawn():
-    batch = MADE.sample(10, batch_generator(2, 0))
-    for example in range(10):
-        again = MADE.parse(*MADE.typed(batch, example))
-        np.testing.assert_array_equal(again.tokens[0], batch.tokens[example])
 
 
 @pytest.mark.parametrize(
