@@ -64,28 +64,11 @@ def _shortcut(solution: Solution, quantity: str) -> int:
     ) or Counter([1])
     common = min(constants, key=lambda value: (-constants[value], value))
     sentence = solution.by_subject.get(quantity)
-    if sentence is None:
-        pairs = solution.members(quantity, "the question")
-        known = [
-            s.constant if (s := solution.by_subject[name]).form == "constant" else common
-            for pair in pairs
-            for name in pair
-        ]
-        each = len(pairs[0])
-        value = (
-            sum(known)
-            if each == 1
-            else sum(a * b for a, b in zip(known[::2], known[1::2], strict=True))
+    if sentence is None:  # a total, of what is given or guessed
+        told = solution.by_subject.items()
+        return solution.combined(
+            quantity, {name: s.constant if s.form == "constant" else common for name, s in told}
         )
-    else:
-        parents = len(sentence.parents)
-        value = {
-            "constant": sentence.constant,
-            "unknown": common,
-            "same": common,
-            "plus": sentence.constant + common,
-            "times": sentence.constant * common,
-            "sum": parents * common,
-            "difference": common,
-        }[sentence.form]
-    return value if solution.modulus is None else value % solution.modulus
+    if sentence.form in ("difference", "unknown"):
+        return common if solution.modulus is None else common % solution.modulus
+    return solution.combined(quantity, dict.fromkeys(sentence.parents, common))

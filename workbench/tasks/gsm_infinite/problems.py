@@ -7,10 +7,10 @@ which nothing else is used.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -272,18 +272,9 @@ class _Growing:
         values, depths = self.problem.values, self.problem.depths
         quantity, form, constant, parents, role = definition
         found = [values[parent] for parent in parents]
-        if form == "constant":
-            value = constant
-        elif form == "plus":
-            value = constant + found[0]
-        elif form == "times":
-            value = constant * found[0]
-        elif form == "difference":
-            if found[0] < found[1]:
-                parents = parents[::-1]
-            value = abs(found[0] - found[1])
-        else:
-            value = sum(found)
+        if form == "difference" and found[0] < found[1]:
+            parents, found = parents[::-1], found[::-1]
+        value = _combined(form, constant, found)
         if self.config.modulus is not None:
             value %= self.config.modulus
         elif not 1 <= value <= LARGEST:
@@ -416,21 +407,25 @@ def _as_polynomial(problem: Problem, asked: int, leaf: int, quantities: Quantiti
     """Return the value of a quantity as a polynomial in one constant, of whole numbers."""
     definitions = {d.quantity: d for d in problem.definitions}
 
-    def of(quantity: int) -> np.poly1d:
+    def of(quantity: int) -> Any:  # a number, where it does not depend on the constant
         if quantity == leaf:
             return np.poly1d([1, 0])
         _, form, constant, parents, _ = definitions[quantity]
-        terms = [of(parent) for parent in parents]
-        if form == "times":
-            return constant * terms[0]
-        if form == "difference":
-            return terms[0] - terms[1]
-        return sum(terms, np.poly1d([constant]))  # 0 but for a constant and "plus"
+        return _combined(form, constant, [of(parent) for parent in parents])
 
     if asked < quantities.instances:
         return of(asked)
     pairs = quantities.pairs(quantities.place(asked), definitions)
-    return sum((math.prod(map(of, pair)) for pair in pairs), np.poly1d([0]))
+    return sum(math.prod(map(of, pair)) for pair in pairs)
+
+
+def _combined(form: Form, constant: int, terms: Sequence[Any]) -> Any:
+    """Return what a sentence says of numbers or polynomials; the constant is 0 if it has none."""
+    if form == "times":
+        return constant * terms[0]
+    if form == "difference":
+        return terms[0] - terms[1]
+    return sum(terms, constant)
 
 
 def _at(measured: dict[int, float], operations: int) -> float:

@@ -323,7 +323,7 @@ class Solution:
         for name in [quantity] if quantity in self._values else self.ancestors(quantity):
             if name in self._values:
                 continue
-            value = self._from(name, self._values)
+            value = self.combined(name, self._values)
             if self.modulus is None and not 1 <= value <= LARGEST:
                 sentence = self.by_subject.get(name)
                 raise WorkbenchError(
@@ -341,7 +341,7 @@ class Solution:
         values: dict[str, Any] = {self.unknown: tried.astype(float)}
         for name in self.ancestors(fact.subject):
             if name not in values:
-                value = self._from(name, values)
+                value = self.combined(name, values)
                 values[name] = np.where(np.abs(value) < EXACT, value, np.nan)
         found = tried[np.broadcast_to(values[fact.subject] == fact.constant, tried.shape)]
         if len(found) != 1:
@@ -352,7 +352,7 @@ class Solution:
             )
         return int(found[0])
 
-    def _from(self, name: str, values: Mapping[str, Any]) -> Any:
+    def combined(self, name: str, values: Mapping[str, Any]) -> Any:
         """Return the value of a quantity from those of all that it builds on."""
         sentence = self.by_subject.get(name)
         if sentence is None:
@@ -360,16 +360,12 @@ class Solution:
             value = sum(math.prod(values[member] for member in pair) for pair in pairs)
         else:
             known = [values[parent] for parent in sentence.parents]
-            if sentence.form == "constant":
-                value = sentence.constant
-            elif sentence.form == "plus":
-                value = sentence.constant + known[0]
-            elif sentence.form == "times":
+            if sentence.form == "times":
                 value = sentence.constant * known[0]
             elif sentence.form == "difference":
                 value = known[0] - known[1]
-            else:  # "same" or "sum"
-                value = sum(known)
+            else:  # the constant is 0 but for "constant" and "plus"
+                value = sum(known, sentence.constant)
         return value if self.modulus is None else value % self.modulus
 
     def depth(self, quantity: str) -> int:
