@@ -31,8 +31,9 @@ def sound(found):
 
 @pytest.mark.parametrize(
     "name",
-    ["gsm_infinite op 2", "gsm_infinite d = 3, noise like the core", "gsm_infinite 4 questions",
-     "gsm_infinite d = 3, reverse", "gsm_infinite held out", "variables both"],
+    ["gsm_infinite op 2", "gsm_infinite official noise", "gsm_infinite d = 3, noise like the core",
+     "gsm_infinite 4 questions", "gsm_infinite reverse", "gsm_infinite d = 3, reverse",
+     "gsm_infinite held out", "variables both"],
 )  # fmt: skip
 def test_a_small_check(checks, name):
     found = checks.check(name, 40)

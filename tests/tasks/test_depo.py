@@ -11,7 +11,6 @@ from workbench.tasks.base import few_examples_note, repeated_share
 from workbench.tasks.depo.names import make_words, permutations
 from workbench.tasks.depo.settings import rings_held_out
 
-NAMES = ["depo1", "depo2", "single"]
 SMALL = {"nodes": 4, "names": "single", "max_hops": 5, "queries": 3}
 
 
@@ -29,17 +28,6 @@ def test_the_best_guess_goes_by_the_examples_own_size():
     assert made.cycle_sizes(batch).tolist() == [3]
     guess = made.best_guess(batch)
     np.testing.assert_array_equal(guess, [[0.5, 0.5, 1, 0.5, np.nan, np.nan, np.nan, np.nan]])
-
-
-@pytest.mark.parametrize("names", ["single", "depo1", "depo2"])
-@pytest.mark.parametrize("n_dist", ["fixed", "uniform"])
-def test_the_best_guess_pools_to_the_chance_line(names, n_dist):
-    made = task("depo", nodes=6, max_hops=4, names=names, queries=6, n_dist=n_dist)
-    batch = made.sample(4000, batch_generator(1, 0))
-    guess = made.best_guess(batch)
-    line = made.chance()["guess among other nodes"].accuracy
-    for k in made.difficulties:
-        assert guess[batch.difficulty == k].mean() == pytest.approx(line[k], abs=0.01)
 
 
 def test_three_nodes_by_hand():
@@ -91,20 +79,12 @@ def test_paper_layout():
         assert field.dtype == np.int64
 
 
-@pytest.mark.parametrize("names", NAMES)
-def test_cycles_have_distinct_names_and_queries_distinct_starts(names):
-    made = task("depo", nodes=40, names=names)
+def test_queries_have_distinct_starts():
+    made = task("depo", nodes=12, names="depo2")
     batch = made.sample(20, batch_generator(2, 0))
     for example in range(20):
-        edges, queries = made.text(batch, example).splitlines()
-        successor = dict(edge.split(">") for edge in edges.split())
-        assert len(successor) == len(set(successor.values())) == 40
-        node = first = edges.partition(">")[0]
-        for _ in range(39):
-            node = successor[node]
-            assert node != first
-        starts = [query.split(":")[1].split("=")[0] for query in queries.split(", ")]
-        assert len(set(starts)) == 10
+        starts = [query.start for query in made.picture(batch, example).queries]
+        assert len(set(starts)) == len(starts) == 10
 
 
 def test_fewer_nodes_than_queries_leave_queries_out():
