@@ -52,17 +52,6 @@ class Writes(NamedTuple):
     """Whether the rule subtracts what the memory returns for the key (a delta rule)."""
 
 
-class Projected(NamedTuple):
-    """What the operator is given: `Writes` before unit norms and gates; gates as projections."""
-
-    q: Tensor
-    k: Tensor
-    v: Tensor
-    log_decay: Tensor | None
-    beta: Tensor | None
-    tail: Tensor
-
-
 class FastWeights(nn.Module):
     """One fast-weight layer; `kind` names its entry in `workbench.mixers`."""
 
@@ -142,19 +131,12 @@ class FastWeights(nn.Module):
 
         Padding (`valid` False) neither enters the convolution, nor writes, nor decays.
         """
-        given = self._projected(x, tail, valid)
-        options = self._options(valid)
-        call = sleep_kernels.Call(
-            *given[:5],
-            None,
-            delta=self.mixer.corrects,
-            options=sleep_kernels.Options(**options),  # type: ignore[arg-type]
-        )
+        q, k, v, log_decay, beta, tail = self._projected(x, tail, valid)
+        options = sleep_kernels.Options(**self._options(valid))  # type: ignore[arg-type]
+        call = sleep_kernels.Call(q, k, v, log_decay, beta, None, self.mixer.corrects, options)
         bare = sleep_kernels.prepare(call, torch.promote_types(x.dtype, torch.float32))
         assert bare.q is not None and bare.beta is not None
-        return Writes(
-            bare.q, bare.k, bare.v, bare.log_decay, bare.beta, given.tail, self.mixer.corrects
-        )
+        return Writes(bare.q, bare.k, bare.v, bare.log_decay, bare.beta, tail, self.mixer.corrects)
 
     def forward(
         self,
@@ -170,8 +152,7 @@ class FastWeights(nn.Module):
         `tail`: convolution tail carried in; None means zeros. `valid`: bool ``[batch, token]``;
         None means no padding. `output`: False: only write.
         """
-        given = self._projected(x, tail, valid)
-        options = self._options(valid)
+        q, k, v, log_decay, beta, tail = self._projected(x, tail, valid)
         rule = sleep_kernels.gated_delta_rule
         if not self.mixer.corrects:
             rule = sleep_kernels.gated_outer_product
@@ -180,19 +161,12 @@ class FastWeights(nn.Module):
             gate = self.gate(x).unflatten(-1, (self.heads, self.values))
             norm = sleep_kernels.OutputNorm(self.norm.weight, gate, self.eps)
         result = rule(
-            given.q if output else None,
-            given.k,
-            given.v,
-            given.log_decay,
-            given.beta,
-            state,
-            output_norm=norm,
-            backend=self.backend,
-            **options,  # type: ignore[arg-type]
-        )
+            q if output else None, k, v, log_decay, beta, state, output_norm=norm,
+            backend=self.backend, **self._options(valid),  # type: ignore[arg-type]
+        )  # fmt: skip
         if result.output is None:
-            return Mixed(None, result.state, given.tail)
-        return Mixed(self.out(result.output.flatten(-2)), result.state, given.tail)
+            return Mixed(None, result.state, tail)
+        return Mixed(self.out(result.output.flatten(-2)), result.state, tail)
 
     def _options(self, valid: Tensor | None) -> dict[str, object]:
         """Return the operator's options: unit norms, gates and padding are left to it."""
@@ -203,16 +177,17 @@ class FastWeights(nn.Module):
             gates = sleep_kernels.Gates(rate, bias, 1.0 if strength is None else strength)
         return {"normalise": True, "gates": gates, "valid": valid}
 
-    def _gate_weights(self) -> list[Tensor]:
-        """Return the projections of decay and write strength that the rule has."""
-        found = [self.decay.weight] if self.mixer.decays else []
-        return found if self.mixer.strength is None else [*found, self.write.weight]
+    def _projected(
+        self, x: Tensor, tail: Tensor | None, valid: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None, Tensor]:
+        """Project, convolve and activate: what the operator is given, and the new tail.
 
-    def _projected(self, x: Tensor, tail: Tensor | None, valid: Tensor | None) -> Projected:
-        """Project, convolve and activate: what the operator is given."""
+        As in `Writes`, but before unit norms and gates; log decay and beta as projections.
+        """
         keys, values = self.heads * self.keys, self.heads * self.values
         joint = [self.query.weight, self.key.weight, self.value.weight]
-        alone = [[weight] for weight in self._gate_weights()]
+        alone = [[self.decay.weight]] if self.mixer.decays else []
+        alone += [] if self.mixer.strength is None else [[self.write.weight]]
         qkv, *gates = linears(x, [joint, *alone])  # each (batch, token, .)
         if valid is not None:
             qkv = qkv * valid[..., None]
@@ -231,7 +206,7 @@ class FastWeights(nn.Module):
             )
             q, k, v = qkv.split((keys, keys, values), dim=-1)
         log_decay = gates.pop(0) if self.mixer.decays else None
-        return Projected(
+        return (
             q.unflatten(-1, (self.heads, self.keys)),
             k.unflatten(-1, (self.heads, self.keys)),
             v.unflatten(-1, (self.heads, self.values)),

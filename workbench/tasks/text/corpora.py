@@ -7,7 +7,6 @@ model of it can be opened, and measured, where the corpus is missing.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -144,17 +143,6 @@ def _kjv_held_out() -> Corpus:
     rows = _rows(HELD_OUT_FILE, HELD_OUT_SHA256, "install the workbench again")
     names = frozenset(name for row in rows for name in row["names"])
     return Corpus(tuple(Chapter(row["title"], row["text"]) for row in rows), names)
-
-
-def held_out_lines(chapters: tuple[Chapter, ...]) -> str:
-    """Return the file of held-out chapters that the package holds, from all chapters."""
-    names = find_names(chapter.text for chapter in chapters)
-    lines = []
-    for chapter in chapters[FIRST::EVERY]:
-        found = sorted(names.intersection(re.findall(r"[A-Za-z]+", chapter.text)))
-        row = {"title": chapter.title, "names": found, "text": chapter.text}
-        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
-    return "".join(lines)
 
 
 # --- a person's files ---------------------------------------------------------------------------
