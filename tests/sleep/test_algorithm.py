@@ -1,7 +1,5 @@
 """Algorithm 1 against the plain loop of the reference, and what each option changes."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
@@ -37,13 +35,6 @@ def test_is_the_plain_loop(tiny_model, make_batch, passes, layers, pads):
         assert_close(event.memory.fast_weights, expected, rtol=0, atol=1e-12)
     for wake, expected in zip(wakes(events), logits, strict=True):
         assert_close(wake.logits, expected, rtol=0, atol=1e-12)
-
-
-def test_passes_matter(tiny_model, make_batch):
-    model, batch = tiny_model(*FOUR), make_batch()
-    logits = [wakes(read(model, batch, sleep_config(passes=n)))[0].logits for n in (1, 2, 3)]
-    for one, other in pairwise(logits):
-        assert (one - other).abs().max() > 1e-3
 
 
 def test_the_order_of_events(tiny_model, make_batch):

@@ -195,8 +195,3 @@ def test_asking_for_answers_changes_nothing(tiny_model, make_batch):
     )
     assert torch.equal(asked, quiet)
     asked.sum().backward()
-
-
-def test_with_passes_fixes_n_and_keeps_the_rest():
-    config = SleepConfig(window=8, passes=RandomPasses(), eviction="sliding", loop=(1, 2))
-    assert config.with_passes(3) == config.model_copy(update={"passes": 3})
