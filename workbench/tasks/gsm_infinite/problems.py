@@ -108,9 +108,11 @@ class Quantities:
         """Return the number of a place's total."""
         return self.instances + place
 
-    def pairs(self, place: int, defined: Iterable[int]) -> list[tuple[int, ...]]:
-        """Return what the total of a place adds up: counts, or (count, average) pairs."""
-        first, half = place * self.things, self.places * self.things
+    def pairs(self, total: int, defined: Iterable[int]) -> list[tuple[int, ...]]:
+        """Return what a total adds up: counts, or (count, average) pairs; of others, nothing."""
+        if total < self.instances:
+            return []
+        first, half = self.place(total) * self.things, self.places * self.things
         known = set(defined)
         counts = [q for q in range(first, first + self.things) if q in known]
         if self.d == 2:
@@ -269,32 +271,31 @@ class _Growing:
 
     def settle(self, definition: Definition) -> bool:
         """Work out a quantity whose parents are known; False if its value is not allowed."""
-        values, depths = self.problem.values, self.problem.depths
         quantity, form, constant, parents, role = definition
-        found = [values[parent] for parent in parents]
+        found = [self.problem.values[parent] for parent in parents]
         if form == "difference" and found[0] < found[1]:
             parents, found = parents[::-1], found[::-1]
-        value = _combined(form, constant, found)
-        if self.config.modulus is not None:
-            value %= self.config.modulus
-        elif not 1 <= value <= LARGEST:
+        if not self.note(quantity, _combined(form, constant, found), parents):
             return False
-        values[quantity] = value
-        depths[quantity] = 1 + max((depths[parent] for parent in parents), default=0)
         self.problem.definitions.append(Definition(quantity, form, constant, parents, role))
         return True
 
     def settle_total(self, total: int) -> bool:
         """Work out the total of a place; False if its value is not allowed."""
-        values, depths = self.problem.values, self.problem.depths
-        pairs = self.quantities.pairs(self.quantities.place(total), values)
-        value = sum(values[p[0]] * (values[p[1]] if len(p) > 1 else 1) for p in pairs)
+        values = self.problem.values
+        pairs = self.quantities.pairs(total, values)
+        value = sum(math.prod(values[q] for q in pair) for pair in pairs)
+        return self.note(total, value, [q for pair in pairs for q in pair])
+
+    def note(self, quantity: int, value: int, parents: Sequence[int]) -> bool:
+        """Note a quantity's value and depth; False if the value is not allowed."""
         if self.config.modulus is not None:
             value %= self.config.modulus
-        elif value > LARGEST:
+        elif not 1 <= value <= LARGEST:
             return False
-        values[total] = value
-        depths[total] = 1 + max(depths[q] for pair in pairs for q in pair)
+        depths = self.problem.depths
+        self.problem.values[quantity] = value
+        depths[quantity] = 1 + max((depths[parent] for parent in parents), default=0)
         return True
 
 
@@ -341,10 +342,8 @@ def order_sentences(problem: Problem, config: GsmInfiniteConfig, random: Random)
 def ancestors(problem: Problem, quantity: int, quantities: Quantities) -> set[int]:
     """Return the quantities with a sentence that a quantity depends on, itself included."""
     parents = {d.quantity: d.parents for d in problem.definitions}
-    waiting, found = [quantity], set()
-    if quantity >= quantities.instances:
-        pairs = quantities.pairs(quantities.place(quantity), parents)
-        waiting = [q for pair in pairs for q in pair]
+    members = [q for pair in quantities.pairs(quantity, parents) for q in pair]
+    waiting, found = members or [quantity], set()
     while waiting:
         here = waiting.pop()
         if here not in found:
@@ -362,10 +361,7 @@ def operations_of(problem: Problem, quantity: int, quantities: Quantities) -> in
     edges = sum(
         len(d.parents) + bool(d.constant) for d in problem.definitions if d.quantity in needed
     )
-    if quantity >= quantities.instances:
-        pairs = quantities.pairs(quantities.place(quantity), needed)
-        edges += len(pairs)
-    return edges
+    return edges + len(quantities.pairs(quantity, needed))
 
 
 def shape_of(problem: Problem, quantities: Quantities) -> tuple[object, ...]:
@@ -374,8 +370,7 @@ def shape_of(problem: Problem, quantities: Quantities) -> tuple[object, ...]:
     top = problem.questions[0] if problem.given is None else problem.given
 
     def of(quantity: int) -> tuple[object, ...]:
-        if quantity >= quantities.instances:
-            pairs = quantities.pairs(quantities.place(quantity), definitions)
+        if pairs := quantities.pairs(quantity, definitions):
             return ("total", *sorted((tuple(map(of, pair)) for pair in pairs), key=repr))
         form, parents = definitions[quantity].form, definitions[quantity].parents
         below = [of(parent) for parent in parents]
@@ -413,9 +408,7 @@ def _as_polynomial(problem: Problem, asked: int, leaf: int, quantities: Quantiti
         _, form, constant, parents, _ = definitions[quantity]
         return _combined(form, constant, [of(parent) for parent in parents])
 
-    if asked < quantities.instances:
-        return of(asked)
-    pairs = quantities.pairs(quantities.place(asked), definitions)
+    pairs = quantities.pairs(asked, definitions) or [(asked,)]
     return sum(math.prod(map(of, pair)) for pair in pairs)
 
 
