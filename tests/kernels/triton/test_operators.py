@@ -20,12 +20,11 @@ def arguments(case, **options):
     return *inputs, *settings
 
 
-@pytest.mark.parametrize("tokens", [1, 20])
 @pytest.mark.parametrize(
-    ("options", "absent"),
+    ("tokens", "options", "absent"),
     [
-        ({}, "nothing"), ({}, "chunk_states"), ({}, "change_norm"), (FUSED, "both"), (FUSED, "q"),
-        ({}, "all"),
+        (1, {}, "nothing"), (20, {}, "nothing"), (1, {}, "chunk_states"), (1, {}, "change_norm"),
+        (20, FUSED, "both"), (1, FUSED, "q"), (20, {}, "all"),
     ],
 )  # fmt: skip
 def test_operators_pass_torchs_checks(tokens, options, absent):
