@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 
@@ -244,7 +244,7 @@ class Task(ABC):
         """Return a sentence on what sets an example apart from all that training draws; or ""."""
         return ""
 
-    def part(self, name: str) -> Task:
+    def part(self, name: str) -> Self:
         """Return the task over the structures of one part: `TRAIN`, or else those held out.
 
         A task that holds nothing out is returned as it is, and so is a part.

@@ -89,6 +89,7 @@ class ProbeTarget:
         return self._changed(lambda array: np.where(mask, array, -1), **changes)
 
     def _changed(self, change: Callable[[np.ndarray], np.ndarray], **fields: Any) -> ProbeTarget:
-        arrays = {name: getattr(self, name) for name in BY_ITEM}
-        changed = {name: None if a is None else change(a) for name, a in arrays.items()}
-        return replace(self, **changed, **fields)
+        for name in BY_ITEM:
+            array = getattr(self, name)
+            fields[name] = None if array is None else change(array)
+        return replace(self, **fields)

@@ -108,12 +108,13 @@ class ReasoningGym(Task):
             if len(tokens) > limit:
                 return _Unfit(f"task.{what}_length = {limit} is too short", len(tokens))
             parts.append(tokens)
-        level, named = len(parts[2]), self.config.difficulty
+        context, question, answer = parts
+        level, named = len(answer), self.config.difficulty
         if named:
             level = item.numbers.get(named, -1)
             if level not in self.difficulties:
                 return _Unfit(f"its {named} is not in the survey of {SURVEY} items")
-        return _Laid(*parts, level)
+        return _Laid(context, question, answer, level)
 
     def _limits(self) -> list[tuple[str, int]]:
         """Return the parts of an item, and the tokens that each may have."""
@@ -294,7 +295,7 @@ class ReasoningGym(Task):
         # typed problems have no metadata; the answer's length is the only difficulty they have
         level = len(parts[2]) or self.difficulties[0]
         level = self.difficulties[0] if self.config.difficulty else level
-        return self._batch([_Laid(*parts, level)])
+        return self._batch([_Laid(parts[0], parts[1], parts[2], level)])
 
     def typed(self, batch: Batch, example: int) -> tuple[str, str]:
         """Return the context, and the question with its answer."""

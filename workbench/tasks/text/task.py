@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 
@@ -65,9 +66,9 @@ class Text(Task):
         self.context_tokens = self.length - config.window
         self.query_tokens = self.section_tokens = config.window
         self._most_queries = max(1, self.length // PER_QUERY)
-        self._parts: dict[str, Text] = {}
+        self._parts: dict[str, Any] = {}
 
-    def part(self, name: str) -> Text:
+    def part(self, name: str) -> Self:
         """Return the task over the chapters of one part; the whole task draws those held out.
 
         It is made once, since it keeps its chapters.
