@@ -12,7 +12,8 @@ from workbench.batch import Batch
 class Layout:
     """The arrays of a `Batch` while they are filled; all padding at first.
 
-    `examples`, `tokens`, `queries`: its size.
+    `examples`, `tokens`, `queries`: its size. Queries are short and many, so they are noted in
+    lists, which is quicker, and written all at once.
     """
 
     def __init__(self, examples: int, tokens: int, queries: int) -> None:
@@ -21,6 +22,12 @@ class Layout:
         self.loss_mask, self.valid = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
         self.answer_of = np.full(shape, -1, dtype=np.int64)
         self.difficulty = np.full((examples, queries), -1, dtype=np.int64)
+        self._places: list[int] = []  # of the queries' tokens, examples end to end
+        self._words: list[int] = []
+        self._answers: list[int] = []  # the places of answers
+        self._queries: list[int] = []
+        self._asked: list[int] = []  # places in `difficulty`
+        self._levels: list[int] = []
 
     def put(self, row: int, first: int, tokens: Sequence[int] | np.ndarray) -> int:
         """Write tokens of an example from `first` on; return the place after them."""
@@ -38,15 +45,23 @@ class Layout:
         answer: Sequence[int],
         difficulty: int,
     ) -> None:
-        """Write a query from `first` on: its question, and the answer that is to be predicted."""
-        middle = self.put(row, first, question)
-        last = self.put(row, middle, answer)
-        self.loss_mask[row, middle:last] = True
-        self.answer_of[row, middle:last] = query
-        self.difficulty[row, query] = difficulty
+        """Add a query from `first` on: its question, and the answer that is to be predicted."""
+        stop = row * self.tokens.shape[1] + first + len(question) + len(answer)
+        self._places += range(stop - len(question) - len(answer), stop)
+        self._words += question
+        self._words += answer
+        self._answers += range(stop - len(answer), stop)
+        self._queries += [query] * len(answer)
+        self._asked.append(row * self.difficulty.shape[1] + query)
+        self._levels.append(difficulty)
 
     def batch(self, isolated: int = 0) -> Batch:
         """Return the batch; `isolated` as `Batch` has it."""
+        self.tokens.reshape(-1)[self._places] = self._words
+        self.valid.reshape(-1)[self._places] = True
+        self.loss_mask.reshape(-1)[self._answers] = True
+        self.answer_of.reshape(-1)[self._answers] = self._queries
+        self.difficulty.reshape(-1)[self._asked] = self._levels
         return Batch(
             self.tokens, self.loss_mask, self.valid, self.answer_of, self.difficulty, isolated
         )
