@@ -110,14 +110,10 @@ def test_equals_the_recurrence(rule, backend, keys, tokens):
             assert torch.equal(written.state, result.state)
 
 
-@pytest.mark.parametrize(
-    ("name", "keys"),
-    [*(("gated delta", keys) for keys in KINDS), *((name, KINDS[-1]) for name in list(RULES)[1:])],
-)
-def test_sixty_four_passes_over_one_window(name, keys):
-    """S accumulates from pass to pass: no drift, no growth of errors."""
-    rule = RULES[name]
-    x, state = inputs(12, rule, keys=keys, batch=1)
+@every_rule
+def test_sixty_four_passes_over_one_window(rule):
+    """S accumulates from pass to pass: no drift; test_errors.py bounds how errors grow."""
+    x, state = inputs(12, rule, keys="near-collinear", batch=1)
     cases = [(backend, dtype) for backend in ("cpu", *NATIVE) for dtype in TOLERANCE]
     states = {(backend, dtype): state.to(dtype) for backend, dtype in cases}
     given = {dtype: {n: t.to(dtype) for n, t in x.items()} for dtype in TOLERANCE}

@@ -47,20 +47,12 @@ class Wording:
         for text in ("more than", "times", "the sum of", "the difference of", ",", "and", "."):
             self._parts[text] = self.encode(text)
         self._question = self.encode("What is")
-        self._numbers = {n: self._spelt(n) for n in range(max(largest, config.constants) + 1)}
+        known = range(max(largest, config.constants) + 1)
+        self._numbers = {n: self.encode(" ".join(str(n)) if self.digits else str(n)) for n in known}
 
     def encode(self, text: str) -> list[int]:
         """Return the symbol ids of words."""
         return [self.ids[word] for word in text.split()]
-
-    def _spelt(self, number: int) -> list[int]:
-        """Return the symbol ids of a number."""
-        text = str(number)
-        return [self.ids[digit] for digit in text] if self.digits else [self.ids[text]]
-
-    def number(self, number: int) -> list[int]:
-        """Return the symbol ids of a number inside a sentence."""
-        return self._numbers[number]
 
     def answer(self, number: int) -> list[int]:
         """Return the symbol ids of an answer; one of digits ends with a full stop."""
