@@ -46,8 +46,6 @@ class Writes(NamedTuple):
     """``[batch, token, gdn_head]``; None where the rule has no decay."""
     beta: Tensor
     """``[batch, token, gdn_head]``."""
-    tail: Tensor
-    """Convolution tail after the tokens."""
     corrects: bool
     """Whether the rule subtracts what the memory returns for the key (a delta rule)."""
 
@@ -131,12 +129,12 @@ class FastWeights(nn.Module):
 
         Padding (`valid` False) neither enters the convolution, nor writes, nor decays.
         """
-        q, k, v, log_decay, beta, tail = self._projected(x, tail, valid)
+        q, k, v, log_decay, beta, _ = self._projected(x, tail, valid)
         options = sleep_kernels.Options(**self._options(valid))  # type: ignore[arg-type]
         call = sleep_kernels.Call(q, k, v, log_decay, beta, None, self.mixer.corrects, options)
         bare = sleep_kernels.prepare(call, torch.promote_types(x.dtype, torch.float32))
         assert bare.q is not None and bare.beta is not None
-        return Writes(bare.q, bare.k, bare.v, bare.log_decay, bare.beta, tail, self.mixer.corrects)
+        return Writes(bare.q, bare.k, bare.v, bare.log_decay, bare.beta, self.mixer.corrects)
 
     def forward(
         self,
