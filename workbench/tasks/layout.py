@@ -18,6 +18,7 @@ class Layout:
 
     def __init__(self, examples: int, tokens: int, queries: int) -> None:
         shape = (examples, tokens)
+        self._length, self._most = tokens, queries
         self.tokens = np.zeros(shape, dtype=np.int64)
         self.loss_mask, self.valid = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
         self.answer_of = np.full(shape, -1, dtype=np.int64)
@@ -46,13 +47,16 @@ class Layout:
         difficulty: int,
     ) -> None:
         """Add a query from `first` on: its question, and the answer that is to be predicted."""
-        stop = row * self.tokens.shape[1] + first + len(question) + len(answer)
-        self._places += range(stop - len(question) - len(answer), stop)
+        start = row * self._length + first
+        middle = start + len(question)
+        answers = range(middle, middle + len(answer))
+        self._places += range(start, middle)
+        self._places += answers
         self._words += question
         self._words += answer
-        self._answers += range(stop - len(answer), stop)
+        self._answers += answers
         self._queries += [query] * len(answer)
-        self._asked.append(row * self.difficulty.shape[1] + query)
+        self._asked.append(row * self._most + query)
         self._levels.append(difficulty)
 
     def batch(self, isolated: int = 0) -> Batch:

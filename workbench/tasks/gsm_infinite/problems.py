@@ -272,7 +272,8 @@ class _Growing:
     def settle(self, definition: Definition) -> bool:
         """Work out a quantity whose parents are known; False if its value is not allowed."""
         quantity, form, constant, parents, role = definition
-        found = [self.problem.values[parent] for parent in parents]
+        values = self.problem.values
+        found = [values[parent] for parent in parents]
         if form == "difference" and found[0] < found[1]:
             parents, found = parents[::-1], found[::-1]
         if not self.note(quantity, _combined(form, constant, found), parents):
@@ -414,6 +415,8 @@ def _as_polynomial(problem: Problem, asked: int, leaf: int, quantities: Quantiti
 
 def _combined(form: Form, constant: int, terms: Sequence[Any]) -> Any:
     """Return what a sentence says of numbers or polynomials; the constant is 0 if it has none."""
+    if not terms:
+        return constant
     if form == "times":
         return constant * terms[0]
     if form == "difference":
