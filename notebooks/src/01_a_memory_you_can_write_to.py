@@ -36,7 +36,7 @@ import sleep_kernels
 import workbench
 from sleep_course import associative, inside, pictures
 from sleep_course.exercises import associative as exercises
-from workbench import figures
+from workbench.instruments.readout import crosstalk
 from workbench.notebook import setup
 from workbench.tasks import batch_generator
 
@@ -329,22 +329,14 @@ print("edges     ", edges, "\nquestions ", questions)
 # %% [markdown]
 # `6>7` is an edge; `3:7=3` says that three steps from node 7 is node 3. Now let the model sleep on
 # the edges, $N = 4$ passes. `workbench.read` runs the paper's Algorithm 1 and yields after every
-# pass; here we keep the passes of the first window (the edges), and from them `S` after each pass.
+# pass, `workbench.record` keeps what each pass has written and left in `S`, and the **theatre**
+# plays a whole sleep. Press play, or step with the arrow keys: `S` is empty at first, and then
+# written four times. Try the four heads.
 
 # %%
-(layer,) = model.fast_weight_layers
-events = inside.sleep_passes(model, batch, sleep)
-memory = events[-1].memory
-states = inside.states(events, layer)  # example, sleep_pass 0..4, gdn_head, key, value
-
-pictures.matrices(
-    {f"pass {n}": states.sel(sleep_pass=n).isel(example=0, gdn_head=0) for n in range(5)},
-    title="S of head 0 after each pass: empty, then written four times",
-    x_title="value", y_title="key",
-)
-
-# %%
-figures.all_heads(states.isel(example=0), sleep_pass=4).update_layout(width=420)
+trace = workbench.record(model, batch, sleep, task=task)
+context, queries = task.typed(batch, 0)
+workbench.theatre(checkpoint, input=context, queries=queries, passes=4)
 
 # %% [markdown]
 # ### What comes back when we read it with its own keys?
@@ -355,11 +347,10 @@ figures.all_heads(states.isel(example=0), sleep_pass=4).update_layout(width=420)
 # absolute cosine of 0.2).
 
 # %%
-writes = inside.writes(model, events, layer, sleep)
-errors = inside.recall_error(events, writes, layer)
+errors, overlap = inside.recall_error(trace), inside.key_overlap(trace)
 for head in range(4):
-    cosines = [f"{inside.key_overlap(write)[head]:.2f}" for write in writes]
-    print(f"head {head}, mean |cosine| between two keys in pass 1..4: {' '.join(cosines)}")
+    cosines = " ".join(f"{cosine:.2f}" for cosine in overlap.isel(gdn_head=head).values)
+    print(f"head {head}, mean |cosine| between two keys in pass 1..4: {cosines}")
 
 pictures.curves(
     errors.sleep_pass.values,
@@ -381,11 +372,9 @@ pictures.curves(
 
 # %%
 names = task.render(batch, 0)[:16]
+returned = crosstalk(trace, window=0, sleep_pass=4)["cosine"].isel(example=0, layer=0)
 pictures.matrices(
-    {
-        f"head {h}": inside.returned(events[-1], writes[-1], layer, head=h, example=0)
-        for h in range(4)
-    },
+    {f"head {h}": returned.isel(gdn_head=h).values for h in range(4)},
     title="Asked with one token's key, which token's value comes back? (cosine)",
     x_title="token whose value it is", y_title="token whose key asks",
     x_text=names, y_text=names, bound=1.0, columns=2,
@@ -399,19 +388,15 @@ pictures.matrices(
 # ### What would it answer if it woke now?
 #
 # We need not wait for the fourth pass. Take `S` as it is after each pass, wake the model with it,
-# and ask the questions. Example 0 first, then the mean over all 64 examples, by number of hops.
+# and ask the questions. The theatre above does it for one example: step through it again, and watch
+# the questions. Below is the mean over all 64 examples, by number of hops.
 
 # %%
-woken = inside.answer_by_pass(model, batch, sleep, task, events)
-asked = [question.split("=")[0] for question in questions.split(", ")]
-for number, question in enumerate(asked):
-    right, answers = woken.right[0, number].item(), " ".join(woken.answer[0, :, number].values)
-    print(f"{question}   right: {right}   woken after pass 0..4: {answers}")
-
-# %%
+probability = np.exp(trace["readout"]["log_prob"].sel(window=0))
+woken = inside.by_difficulty(trace, probability)
 pictures.curves(
     woken.sleep_pass.values,
-    {f"{hops} hops": inside.mean_by_difficulty(woken, hops) for hops in task.difficulties},
+    {f"{hops} hops": woken.sel(difficulty=hops).values for hops in task.difficulties},
     dashed={"a guess among the other 7 nodes": [1 / 7] * 5},
     title="Woken after each pass: probability of the right answer",
     x_title="sleep passes before waking", y_title="probability of the right node",
@@ -456,6 +441,8 @@ def without_head(memory, layer, head):
 exercises.check_without_head(without_head)
 
 # %%
+(layer,) = model.fast_weight_layers
+memory = inside.sleep_passes(model, batch, sleep)[-1].memory
 memories = {"whole memory": memory}
 memories |= {f"without head {head}": without_head(memory, layer, head) for head in range(4)}
 memories |= {f"erased (a guess: {1 / 7:.3f})": memory.erase()}

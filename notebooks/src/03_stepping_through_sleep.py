@@ -211,7 +211,7 @@ with torch.no_grad():
         print(f"woken after pass {n}: {np.mean(shares):.2f} right")
 
 # %%
-woken = stepping.accuracy_by_pass(model, batch, sleep, memories)
+woken = inside.by_difficulty(trace, trace["readout"]["correct"].sel(window=0))
 pictures.curves(
     woken.sleep_pass.values,
     {f"{hops} hops": woken.sel(difficulty=hops).values for hops in woken.difficulty.values},

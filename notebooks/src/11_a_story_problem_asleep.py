@@ -184,21 +184,20 @@ for n in range(5):
 # ## Asleep
 #
 # The model reads the ten sentences in one window and sleeps on them, $N$ passes. Then they are gone,
-# and it is asked about each of the ten, with nothing but $S$ to answer from. First $N = 1$,
-# then $N = 4$, woken after every pass.
+# and it is asked about each of the ten, with nothing but $S$ to answer from. The theatre plays it
+# for the first problem: step through the passes, and look at what it would answer if it woke.
 
 # %%
 sleep = checkpoint.sleep.with_passes(4)
-answers_1, _ = story.woken(model, task, batch, checkpoint.sleep.with_passes(1))
 answers, right = story.woken(model, task, batch, sleep)  # [problem, pass, question]
-print("N = 1\n" + story.answer_table(problems[0], answers_1[0], right[0], people))
-print("\nN = 4\n" + story.answer_table(problems[0], answers[0], right[0], people))
+sentences, asked = task.typed(batch, 0)
+workbench.theatre(checkpoint, input=sentences, queries=asked, passes=4)
 
 # %% [markdown]
-# **How to read it.** A star marks a right answer. Pass 0 is the empty memory: the model is asked
-# without the story, and guesses. The sleep with $N = 1$ *is* the first pass of that with $N = 4$,
-# since no pass knows how many are to come (notebook 3). After it two answers at depth 4 are wrong,
-# and later passes turn them right. Now look at Eve: right, wrong, right again.
+# **How to read it.** Pass 0 is the empty memory: the model is asked without the story, and guesses.
+# The sleep with $N = 1$ *is* the first pass of that with $N = 4$, since no pass knows how many are
+# to come (notebook 3). After it two answers at depth 4 are wrong, and later passes turn them right.
+# Now look at `e`, which is Eve: right, wrong, right again.
 #
 # ### Exercise 3
 #
@@ -417,9 +416,7 @@ for name, one in (("shortcut, asked alone", lazy), ("shortcut, in a row", row)):
 print(task.typing_help())
 mine = task.typed(batch, 1)[0]  # your own text here
 print("\n" + mine + "\n")
-own = task.parse(mine)
-said, truth = story.woken(model, task, own, sleep)
-print(story.answer_table(story.problem_of(task, own, 0), said[0], truth[0], people))
+workbench.theatre(checkpoint, input=mine, passes=4)
 
 # %% [markdown]
 # And if it cannot be understood, the task says what is wrong. In English:

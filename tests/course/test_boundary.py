@@ -1,9 +1,10 @@
-"""Notebook 2: every check passes its solution and says something fitting about each mistake."""
+"""Notebook 2: checks say something fitting about each mistake; what it says of the model holds."""
 
 import numpy as np
 import pytest
 import torch
 from judged import judged
+from solutions import solved
 
 import workbench
 from sleep_course import boundary
@@ -12,48 +13,24 @@ from workbench.model import Memory
 from workbench.sleep import SleepPass, read, split_windows
 from workbench.tasks import batch_generator
 
-# --- exercise 1 ----------------------------------------------------------------------------------
-
-
-def cache_numbers(tokens, width):
-    return 2 * tokens * width
-
-
-def fast_numbers(heads, key, value):
-    return heads * key * value
-
+right = solved("boundary")
 
 test_sizes = judged(
     checks.check_sizes,
-    (cache_numbers, fast_numbers),
-    ((lambda t, w: t * w, fast_numbers), "the keys alone"),
-    ((lambda t, w: 2 * w, fast_numbers), "counts vectors"),
-    ((lambda t, w: t + w, fast_numbers), "do not add"),
-    ((lambda t, w: 3 * t * w, fast_numbers), "not 180"),
-    ((lambda t, w: 120, fast_numbers), "does not grow"),
-    ((cache_numbers, lambda h, k, v: h * (k + v)), "key times value"),
-    ((cache_numbers, lambda h, k, v: k * v), "one head's matrix"),
-    ((cache_numbers, lambda h, k, v: 7), "not 7"),
+    ((lambda t, w: 3 * t * w, right.fast_numbers), "not 180"),
+    ((lambda t, w: 120, right.fast_numbers), "does not grow"),
+    ((right.cache_numbers, lambda h, k, v: 7), "not 7"),
 )
-
-
-# --- exercise 2 ----------------------------------------------------------------------------------
-
-
-def cut_by_hand(tokens, window):
-    return [(start, min(start + window, tokens)) for start in range(0, tokens, window)]
-
 
 test_cut = judged(
     checks.check_cut,
-    cut_by_hand,
     (lambda t, w: [1, 2], "returns shape (); expected (2,)"),
     (lambda t, w: [(s, s + w - 1) for s in range(0, t, w)], "as in a slice"),
     (lambda t, w: [(s, s + w) for s in range(0, t - w + 1)], "do not overlap"),
     (lambda t, w: [(0, t)], "expected [(0, 4), (4, 8)]"),
     (lambda t, w: [(s, s + w) for s in range(0, t - w + 1, w)], "in no window"),
     (lambda t, w: [(s, s + w) for s in range(0, t, w)], "past the end"),
-    (lambda t, w: cut_by_hand(t, w) if t > w else [], "shorter than the window"),
+    (lambda t, w: right.cut(t, w) if t > w else [], "shorter than the window"),
 )
 
 
@@ -62,80 +39,50 @@ def test_cut_by_hand_is_the_cut_of_the_workbench():
         1, batch_generator(0, 0)
     )
     windows = split_windows(batch, 4, mask_padding=True, device=torch.device("cpu"))
-    assert [(w.start, w.stop) for w in windows] == cut_by_hand(batch.tokens.shape[1], 4)
-
-
-# --- exercise 3 ----------------------------------------------------------------------------------
-
-
-def may_see(reader, read, window, eviction):
-    same = reader // window == read // window
-    return read <= reader and (same if eviction == "hard" else reader - read < window)
+    assert [(w.start, w.stop) for w in windows] == right.cut(batch.tokens.shape[1], 4)
 
 
 test_may_see = judged(
     checks.check_may_see,
-    may_see,
     (lambda i, j, w, kind: True, "comes after it"),
     (lambda i, j, w, kind: j < i, "does not see itself"),
-    (lambda i, j, w, kind: may_see(i, j, w, "sliding"), "right for sliding"),
+    (lambda i, j, w, kind: right.may_see(i, j, w, "sliding"), "right for sliding"),
     (lambda i, j, w, kind: j <= i, "it was evicted"),
-    (lambda i, j, w, kind: may_see(i, j, w, "hard"), "does not depend on `eviction`"),
-    (lambda i, j, w, kind: may_see(i, j, w + (kind == "sliding"), kind), "one too many"),
-    (lambda i, j, w, kind: may_see(i, j, w - (kind == "sliding"), kind), "token 3 can see"),
+    (lambda i, j, w, kind: right.may_see(i, j, w, "hard"), "does not depend on `eviction`"),
+    (lambda i, j, w, kind: right.may_see(i, j, w + (kind == "sliding"), kind), "one too many"),
+    (lambda i, j, w, kind: right.may_see(i, j, w - (kind == "sliding"), kind), "token 3 can see"),
 )
 
 
 @pytest.mark.parametrize("eviction", ["hard", "sliding"])
 @pytest.mark.parametrize(("tokens", "window"), [(12, 4), (7, 3), (5, 8)])
 def test_what_is_tried_out_is_what_the_rule_says(eviction, tokens, window):
-    right = checks.seen(tokens, window, eviction)
-    assert np.array_equal(boundary.reach(tokens, window, eviction), right)
-
-
-# --- exercise 4 ----------------------------------------------------------------------------------
-
-
-def after_eviction(memory, window, eviction, spare=1):
-    kept = {}
-    if eviction == "sliding":
-        kept = {layer: cache.newest(window - spare) for layer, cache in memory.kv.items()}
-    return memory.replace(kv=kept, conv_tails={})
+    seen = checks.seen(tokens, window, eviction)
+    assert np.array_equal(boundary.reach(tokens, window, eviction), seen)
 
 
 def one_layer_alone(memory, window, eviction):
-    kept = after_eviction(memory, window, eviction)
+    kept = right.after_eviction(memory, window, eviction)
     return kept.replace(kv={i: cache for i, cache in kept.kv.items() if i == 0})
 
 
 def scaled(memory, window, eviction):
-    after = after_eviction(memory, window, eviction)
+    after = right.after_eviction(memory, window, eviction)
     return after.replace(fast_weights={i: 2 * s for i, s in after.fast_weights.items()})
 
 
 test_after_eviction = judged(
     checks.check_after_eviction,
-    after_eviction,
     (lambda m, w, kind: m.fast_weights, "a Memory was expected"),
     (lambda m, w, kind: m.erase(), "S is gone too"),
     (lambda m, w, kind: Memory(), "S is gone too"),
     (lambda m, w, kind: m.replace(kv={}), "tails are still there"),
     (lambda m, w, kind: m.replace(conv_tails={}), "nothing of the KV cache"),
     (lambda m, w, kind: m.replace(conv_tails={}, kv={}), "newest tokens' keys"),
-    (lambda m, w, kind: after_eviction(m, w, kind, 0), "yours keeps 4"),
+    (lambda m, w, kind: right.after_eviction(m, w + 1, kind), "yours keeps 4"),
     (one_layer_alone, "every layer's cache"),
     (scaled, "stays unchanged"),
 )
-
-
-# --- exercise 5 ----------------------------------------------------------------------------------
-
-
-def sleep_on(tokens, memory, n, embed, one_pass):
-    h = embed(tokens)
-    for _ in range(n):
-        h, memory = one_pass(h, memory)
-    return memory
 
 
 def rewrite_only(tokens, memory, n, embed, one_pass):
@@ -160,14 +107,16 @@ def both(tokens, memory, n, embed, one_pass):
 
 test_sleep_on = judged(
     checks.check_sleep_on,
-    sleep_on,
     (both, "the memory alone"),
     (lambda t, m, n, embed, one_pass: m, "was not called"),
     (lambda t, m, n, embed, one_pass: one_pass(embed(t), m)[0], "that is h"),
-    (lambda t, m, n, embed, one_pass: sleep_on(t, m, n, float, one_pass), "embed them first"),
-    (lambda t, m, n, embed, one_pass: sleep_on(t, m, n + 1, embed, one_pass), "two passes"),
-    (lambda t, m, n, embed, one_pass: sleep_on(t, m, 1, embed, one_pass), "1 passes were run"),
-    (lambda t, m, n, embed, one_pass: 2 * sleep_on(t, m, n, embed, one_pass), "with n = 1"),
+    (lambda t, m, n, embed, p: right.sleep_on(t, m, n, float, p), "embed them first"),
+    (lambda t, m, n, embed, p: right.sleep_on(t, m, n + 1, embed, p), "two passes"),
+    (
+        lambda t, m, n, embed, p: right.sleep_on(t, m, 1, embed, p),
+        "1 passes were run",
+    ),
+    (lambda t, m, n, embed, p: 2 * right.sleep_on(t, m, n, embed, p), "with n = 1"),
     (rewrite_only, "reads the embedding again"),
     (think_only, "starts from the memory before the sleep"),
 )
@@ -186,8 +135,8 @@ def bundled():
 def test_sizes_of_the_model(bundled):
     model, batch, sleep = bundled
     held = boundary.numbers(boundary.before_eviction(model, batch, sleep))
-    assert held == {"S": fast_numbers(4, 16, 16), "KV cache": cache_numbers(16, 64)}
-    assert held["S"] == cache_numbers(8, 64), "as large as the cache of 8 tokens"
+    assert held == {"S": right.fast_numbers(4, 16, 16), "KV cache": right.cache_numbers(16, 64)}
+    assert held["S"] == right.cache_numbers(8, 64), "as large as the cache of 8 tokens"
 
 
 @pytest.mark.parametrize("n", [1, 4])
@@ -196,7 +145,7 @@ def test_the_loop_by_hand_is_the_sleep_of_the_workbench(bundled, n):
     edges = torch.as_tensor(batch.tokens[:, : sleep.window])
     with torch.no_grad():
         memory = model.empty_memory(64)
-        mine = sleep_on(edges, memory, n, model.embed, boundary.one_pass_of(model))
+        mine = right.sleep_on(edges, memory, n, model.embed, boundary.one_pass_of(model))
         events = [e for e in read(model, batch, sleep.with_passes(n)) if isinstance(e, SleepPass)]
     assert torch.equal(mine.fast_weights[1], events[-1].memory.fast_weights[1])
 

@@ -13,51 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from solutions import LESSONS, solutions
 
-from sleep_course.exercises.check import Verdict, lesson
+from sleep_course.exercises.check import Verdict, lesson, listed
 
-MODULES = {
-    "01": "associative",
-    "02": "boundary",
-    "03": "stepping",
-    "04": "changing",
-    "05": "writers",
-    "06": "probing",
-    "07": "attributing",
-    "08": "causing",
-    "09": "more_sleep",
-    "10": "audits",
-    "11": "story",
-}
-FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "src"
-
-
-def solutions():
-    """Yield (notebook, check, functions) for each solution of the notebooks, in their order.
-
-    The functions are those of the solution's cell, with what earlier cells define.
-    """
-    for number, module in MODULES.items():
-        checks = importlib.import_module(f"sleep_course.exercises.{module}")
-        (path,) = FOLDER.glob(f"{number}_*.py")
-        scope = {"np": np, "torch": torch}
-        # as jupytext reads them, which takes seconds to import
-        _, *cells = re.split(r"(?m)^# %%(.*)$", path.read_text(encoding="utf-8"))
-        for head, source in zip(cells[::2], cells[1::2], strict=True):
-            if "[markdown]" in head:
-                continue
-            body = ast.parse(source).body
-            kept = [n for n in body if isinstance(n, ast.Import | ast.ImportFrom | ast.FunctionDef)]
-            kept += [n for n in body if ast.unparse(n).startswith("relative_steps =")]
-            exec(compile(ast.Module(kept, []), str(path), "exec"), scope)
-            if "solution" in head:
-                called = body[-1].value
-                names = [argument.id for argument in called.args]
-                yield number, getattr(checks, called.func.attr), [scope[name] for name in names]
-
-
-SOLUTIONS = list(solutions())
-IDS = [f"{number}-{check.__name__}" for number, check, _ in SOLUTIONS]
+SOLUTIONS = [
+    pytest.param(check, list(functions.values()), id=f"{module}-{name}")
+    for module in LESSONS
+    for name, check, functions in solutions(module)
+]
+every_solution = pytest.mark.parametrize(("check", "functions"), SOLUTIONS)
 
 
 class Stubborn:
@@ -108,18 +73,18 @@ def one_line(verdict):
     return verdict.message
 
 
-@pytest.mark.parametrize("module", MODULES.values())
+@pytest.mark.parametrize("module", LESSONS)
 def test_every_sentence_is_used_by_the_checks_of_its_lesson(module):
     source = Path(importlib.import_module(f"sleep_course.exercises.{module}").__file__)
     tree = ast.parse(source.read_text(encoding="utf-8"))
     named = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-    by_checker = {"right", "hint", "otherwise"}
+    by_checker = {"right", "hint", "otherwise"}  # and what it fills in: found, shape, expected
     words = lesson(module)
     assert set(words) <= named
     assert {name for table in words.values() for name in table.texts} - by_checker <= named
     for table in words.values():
         filled = set(re.findall(r"{(\w+)}", " ".join(table.texts.values())))
-        assert filled - {"hint", "found"} <= named | keywords(tree)
+        assert filled - {"hint", "found", "shape", "expected"} <= named | keywords(tree)
 
 
 def keywords(tree):
@@ -129,22 +94,55 @@ def keywords(tree):
 
 def test_every_check_of_every_notebook_is_here():
     assert len(SOLUTIONS) == 53
-    for number, module in MODULES.items():
+    for module in LESSONS:
         checks = importlib.import_module(f"sleep_course.exercises.{module}")
-        named = {name for name in vars(checks) if name.startswith("check_")}
-        assert named == {check.__name__ for n, check, _ in SOLUTIONS if n == number}
-    for _, check, functions in SOLUTIONS:
-        assert len(inspect.signature(check).parameters) == len(functions)
+        named = [name for name in vars(checks) if name.startswith("check_")]
+        assert sorted(named) == sorted(name for name, *_ in solutions(module))
 
 
-@pytest.mark.parametrize(("number", "check", "functions"), SOLUTIONS, ids=IDS)
-def test_the_notebook_s_solution_is_right_twice(number, check, functions):
+def mistakes():
+    """Return each mistake that a check knows as a function: check, answers, its words, its name."""
+    for param in SOLUTIONS:
+        check, functions = param.values
+        for place, parts in enumerate(getattr(check, "functions", ())):
+            for number, part in enumerate(parts):
+                for name, answers in part.mistakes.items():
+                    for wrong in listed(answers):
+                        answer = after_right(parts[:number], wrong)
+                        given = [*functions[:place], answer, *functions[place + 1 :]]
+                        yield pytest.param(check, given, part.say, name, id=f"{param.id}-{name}")
+
+
+def after_right(earlier, wrong):
+    """Return an answer that is right where it is compared first, and wrong only then."""
+
+    def answer(*given):
+        for part in earlier:
+            if str(part.given) == str(given):
+                return part.right(*given)
+        return wrong(*given)
+
+    return answer
+
+
+@pytest.mark.parametrize(("check", "answers", "say", "name"), mistakes())
+def test_a_usual_mistake_gets_its_own_sentence(check, answers, say, name):
+    pattern = re.sub(
+        r"\\{(\w+)\\}",
+        lambda m: re.escape(say.hint) if m[1] == "hint" else ".*",
+        re.escape(say.texts[name]),
+    )
+    assert re.fullmatch(pattern, one_line(check(*answers)))
+
+
+@every_solution
+def test_the_notebook_s_solution_is_right_twice(check, functions):
     assert check(*functions).right
     assert check(*functions).right
 
 
-@pytest.mark.parametrize(("number", "check", "functions"), SOLUTIONS, ids=IDS)
-def test_an_odd_answer_gets_one_line(number, check, functions):
+@every_solution
+def test_an_odd_answer_gets_one_line(check, functions):
     for place in range(len(functions)):
         for odd in ODD.values():
             answers = list(functions)
@@ -156,8 +154,8 @@ def test_an_odd_answer_gets_one_line(number, check, functions):
                 assert "function" in one_line(check(*answers))
 
 
-@pytest.mark.parametrize(("number", "check", "functions"), SOLUTIONS, ids=IDS)
-def test_an_answer_that_stops_gets_one_line(number, check, functions):
+@every_solution
+def test_an_answer_that_stops_gets_one_line(check, functions):
     def leaves(*args):
         raise SystemExit(3)
 
@@ -176,8 +174,8 @@ def test_an_answer_that_stops_gets_one_line(number, check, functions):
     one_line(check(*functions, 1))
 
 
-@pytest.mark.parametrize(("number", "check", "functions"), SOLUTIONS, ids=IDS)
-def test_the_first_answer_repeated_is_refused(number, check, functions):
+@every_solution
+def test_the_first_answer_repeated_is_refused(check, functions):
     """An answer that returns what was right for the first input, whatever it is asked next."""
     for place, function in enumerate(functions):
         first = []
@@ -202,11 +200,11 @@ HANDED_OVER = {
 def ignoring():
     """Return each argument of each solution, as (check, functions, place of one, argument)."""
     return [
-        pytest.param(check, functions, place, name, id=f"{number}-{function.__name__}-{name}")
-        for number, check, functions in SOLUTIONS
-        for place, function in enumerate(functions)
+        pytest.param(*param.values, place, name, id=f"{param.id}-{name}")
+        for param in SOLUTIONS
+        for place, function in enumerate(param.values[1])
         for name in inspect.signature(function).parameters
-        if name not in HANDED_OVER or (name, check.__name__) == ("accuracy", "check_solved")
+        if name not in HANDED_OVER or (name, param.id) == ("accuracy", "more_sleep-check_solved")
     ]
 
 
@@ -227,8 +225,8 @@ def test_an_argument_that_is_ignored_is_noticed(check, functions, place, argumen
     one_line(check(*answers))
 
 
-@pytest.mark.parametrize(("number", "check", "functions"), SOLUTIONS, ids=IDS)
-def test_other_types_of_a_right_answer_are_right(number, check, functions):
+@every_solution
+def test_other_types_of_a_right_answer_are_right(check, functions):
     """A list for an array, a tensor for an array, a NumPy number for a number."""
 
     def as_list(found):

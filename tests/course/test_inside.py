@@ -1,17 +1,19 @@
-"""The views into a model's memory, on an untrained model and by construction."""
+"""Notebook 1, the model's own memory: on a trace made by hand, and on an untrained model."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import xarray as xr
+from solutions import solved
 
-import sleep_kernels
+import workbench
 from sleep_course import inside
 from workbench.config import ModelConfig, SleepConfig
-from workbench.errors import WorkbenchError
+from workbench.instruments.readout import crosstalk
 from workbench.model import HybridModel
-from workbench.sleep import SleepPass, read, wake_now
+from workbench.sleep import read, wake_now
 from workbench.tasks import batch_generator, task
 
 SLEEP = SleepConfig(window=8, passes=3)
@@ -29,115 +31,57 @@ def batch(depo):
 
 @pytest.fixture(scope="module")
 def model(depo):
-    config = ModelConfig(
-        vocabulary=len(depo.vocabulary),
-        width=16,
-        attention_heads=2,
-        gdn_heads=2,
-        key_dim=4,
-        value_dim=3,
-        mlp_width=16,
-    )
+    sizes = {"width": 16, "attention_heads": 2, "gdn_heads": 2, "mlp_width": 16}
+    config = ModelConfig(vocabulary=len(depo.vocabulary), key_dim=4, value_dim=3, **sizes)
     return HybridModel(config, seed=1).eval().requires_grad_(False)
 
 
-@pytest.fixture(scope="module")
-def events(model, batch):
-    return inside.sleep_passes(model, batch, SLEEP)
+def test_errors_and_overlaps_by_hand():
+    """Two passes of two tokens: S holds half of one value, then half of one written twice."""
+    keys = np.array([[[1, 0], [0, 1]], [[0.6, 0.8], [0.6, 0.8]]])  # [sleep_pass, token, key]
+    values = np.array([[[2, 0], [0, 2]], [[3, 0], [3, 0]]])
+    states = np.array([0 * np.eye(2), np.diag([2.0, 1.0]), 1.5 * np.outer([0.6, 0.8], [1, 0])])
+    place = {"example": [0], "window": [0], "layer": [1], "gdn_head": [0]}
+
+    def variable(array, names, first):
+        passes = {"sleep_pass": first + np.arange(len(array))}
+        return xr.DataArray(array, passes, ("sleep_pass", *names)).expand_dims(place)
+
+    key, value = variable(keys, ("token", "key"), 1), variable(values, ("token", "value"), 1)
+    groups = {
+        "/states": xr.Dataset({"fast_weight": variable(states, ("key", "value"), 0)}),
+        "/writes": xr.Dataset({"write_key": key, "write_value": value}),
+    }
+    trace = xr.DataTree.from_dict(groups)
+    np.testing.assert_allclose(inside.key_overlap(trace), [[0], [1]], atol=1e-12)
+    np.testing.assert_allclose(inside.recall_error(trace), [[(1 / 8) ** 0.5], [0.5]])
 
 
-def test_states_are_those_of_the_events(model, batch, events):
-    states = inside.states(events, 1)
-    assert states.dims == ("example", "sleep_pass", "gdn_head", "key", "value")
-    assert states.sizes["sleep_pass"] == 4
-    assert not states.sel(sleep_pass=0).any()
-    last = [e for e in read(model, batch, SLEEP) if isinstance(e, SleepPass)][-1]
-    np.testing.assert_array_equal(states.sel(sleep_pass=3), last.memory.fast_weights[1])
+def test_scores_are_averaged_over_the_questions_of_a_difficulty(model, batch):
+    trace = workbench.record(model, batch, SLEEP)
+    scores = trace["readout"]["log_prob"].sel(window=0)
+    found = inside.by_difficulty(trace, scores)
+    assert found.dims == ("difficulty", "sleep_pass")
+    for hops in (1, 2):
+        chosen = scores.transpose("sleep_pass", ...).values[:, batch.difficulty == hops]
+        np.testing.assert_allclose(found.sel(difficulty=hops), chosen.mean(1), rtol=1e-5)
 
 
-def test_the_writes_rebuild_the_states(model, events):
-    state = None
-    for write, event in zip(inside.writes(model, events, 1, SLEEP), events, strict=True):
-        state = sleep_kernels.gated_delta_rule(
-            None, write.k, write.v, write.log_decay, write.beta, state
-        ).state
-        torch.testing.assert_close(state, event.memory.fast_weights[1])
-
-
-@pytest.mark.parametrize(
-    "option", [{"loop": (1, 2)}, {"conv_state": "carry"}, {"eviction": "sliding"}]
-)
-def test_writes_refuse_what_they_would_get_wrong(model, events, option):
-    with pytest.raises(WorkbenchError, match="record a trace"):
-        inside.writes(model, events, 1, SLEEP.model_copy(update=option))
-
-
-def test_recall_of_one_token_written_in_full(model, events):
-    """One token, beta 1, empty memory: its key returns its value."""
-    write = inside.writes(model, events, 1, SLEEP)[0]
-    one = write._replace(**{n: getattr(write, n)[:, :1] for n in ("k", "v", "log_decay", "beta")})
-    state = sleep_kernels.gated_delta_rule(
-        None, one.k, one.v, one.log_decay, torch.ones_like(one.beta)
-    ).state
-    torch.testing.assert_close(inside.recall(state, one), one.v, rtol=1e-3, atol=1e-5)
-
-
-def test_errors_overlaps_and_cosines_have_their_range(model, events):
-    writes = inside.writes(model, events, 1, SLEEP)
-    errors = inside.recall_error(events, writes, 1)
-    assert errors.dims == ("sleep_pass", "gdn_head")
-    assert errors.shape == (3, 2)
-    assert bool((errors > 0).all())
-    assert ((inside.key_overlap(writes[0]) > 0) & (inside.key_overlap(writes[0]) < 1)).all()
-    cosine = inside.returned(events[-1], writes[-1], 1, head=0, example=0)
-    assert cosine.shape == (8, 8)
-    assert np.abs(cosine).max() <= 1 + 1e-6
-
-
-def test_key_overlap_by_hand(model, events):
-    write = inside.writes(model, events, 1, SLEEP)[0]
-    same = write._replace(k=torch.tensor([1.0, 0, 0, 0]).expand(2, 5, 1, 4))
-    np.testing.assert_allclose(inside.key_overlap(same), [1.0])
-    apart = write._replace(k=torch.eye(4)[None, :, None])
-    np.testing.assert_allclose(inside.key_overlap(apart), [0.0])
-
-
-def test_answers_after_the_last_pass_are_those_of_a_whole_reading(model, depo, batch, events):
-    woken = inside.answer_by_pass(model, batch, SLEEP, depo, events)
-    assert woken.probability.dims == ("example", "sleep_pass", "query")
-    assert woken.probability.shape == (6, 4, 2)
-    wake = [e for e in read(model, batch, SLEEP) if hasattr(e, "logits")][0]
-    probability = torch.softmax(wake.logits, -1)
-    answer_at = (batch.answer_of == 0).argmax(1)[0]
-    target = batch.tokens[0, answer_at]
-    expected = probability[0, answer_at - 8 - 1, target]
-    np.testing.assert_allclose(woken.probability[0, -1, 0], expected, rtol=1e-5)
-    assert woken.right[0, 0] == depo.vocabulary[target]
-    assert set(np.unique(woken.answer)) <= set(depo.vocabulary)
-
-
-def test_mean_by_difficulty(model, depo, batch, events):
-    woken = inside.answer_by_pass(model, batch, SLEEP, depo, events)
-    mean = inside.mean_by_difficulty(woken, 1)
-    chosen = batch.difficulty == 1
-    np.testing.assert_allclose(mean[2], woken.probability.values[:, 2][chosen].mean(), rtol=1e-6)
-
-
-def test_accuracy_and_borrowed_memories(model, depo, batch, events):
-    memory = events[-1].memory
+def test_accuracy_is_the_share_of_right_answers(model, depo, batch):
+    memory = inside.sleep_passes(model, batch, SLEEP)[-1].memory
     share = inside.accuracy(model, batch, SLEEP, memory)
     own, _ = inside.answers_about(model, depo, batch, SLEEP, memory)
-    assert share == pytest.approx(own)
-    assert share * batch.difficulty.size == pytest.approx(round(share * batch.difficulty.size))
+    (wake,) = (event for event in read(model, batch, SLEEP) if hasattr(event, "logits"))
+    right = wake.logits.argmax(-1)[:, :-1].numpy() == batch.tokens[:, 9:]
+    assert share == own == pytest.approx(right[batch.loss_mask[:, 9:]].mean())
 
 
 def test_answers_about_tells_the_two_rings_apart(model, depo, batch, monkeypatch):
     """A stand-in that answers from the memory's own context is right for the other ring only."""
-    context = depo.context_tokens
     swapped = batch.tokens.copy()
-    swapped[:, :context] = np.roll(batch.tokens[:, :context], -1, axis=0)
-    solved = torch.from_numpy(depo.solve(replace(batch, tokens=swapped)))
-    truth = torch.nn.functional.one_hot(solved, len(depo.vocabulary)).float()
+    swapped[:, : depo.context_tokens] = np.roll(swapped[:, : depo.context_tokens], -1, axis=0)
+    answers = torch.from_numpy(depo.solve(replace(batch, tokens=swapped)))
+    truth = torch.nn.functional.one_hot(answers, len(depo.vocabulary)).float()
 
     def knows_the_other_ring(*arguments, after):
         return [
@@ -149,3 +93,30 @@ def test_answers_about_tells_the_two_rings_apart(model, depo, batch, monkeypatch
     own, other = inside.answers_about(model, depo, batch, SLEEP, model.empty_memory(6))
     assert other == 1.0
     assert own < 1.0
+
+
+def test_what_the_notebook_says_of_the_bundled_model():
+    """Head 0 keeps targets apart and sources together; without it the answers are gone."""
+    checkpoint = workbench.load("depo-n8-any")
+    model, sleep = checkpoint.model, checkpoint.sleep.with_passes(4)
+    batch = checkpoint.task.sample(64, batch_generator(1, 0, "notebook"))
+    assert checkpoint.task.text(batch, 0).startswith("6>7 ")
+    assert "3:7=3" in checkpoint.task.text(batch, 0)
+    trace = workbench.record(model, batch, sleep, task=checkpoint.task)
+    errors = inside.recall_error(trace)
+    assert bool((errors[-1] < errors[0]).all())
+    returned = crosstalk(trace, window=0, sleep_pass=4)["cosine"]
+    returned = returned.isel(example=0, layer=0, gdn_head=0).values
+    assert (returned[1::2].argmax(1) == range(1, 16, 2)).all()
+    assert returned[2::2, 2::2].min() > 0.9
+    woken = inside.by_difficulty(trace, np.exp(trace["readout"]["log_prob"].sel(window=0)))
+    one_hop, four_hops = woken.sel(difficulty=1).values, woken.sel(difficulty=4).values
+    assert one_hop[1] > 0.9 > 0.5 > four_hops[1]
+    assert four_hops[4] > 0.9
+    memory = inside.sleep_passes(model, batch, sleep)[-1].memory
+    rest = solved("associative").without_head(memory, 1, 0)
+    assert inside.accuracy(model, batch, sleep, memory) > 0.95
+    assert inside.accuracy(model, batch, sleep, rest) < 0.5
+    borrowed = memory.examples(torch.arange(64).roll(-1))
+    own, other = inside.answers_about(model, checkpoint.task, batch, sleep, borrowed)
+    assert other > 0.9 > 0.3 > own

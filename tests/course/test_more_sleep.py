@@ -1,4 +1,4 @@
-"""Every check of notebook 9 passes its solution and says something fitting about each mistake."""
+"""Notebook 9: checks say something fitting about each mistake; what it says of records holds."""
 
 import re
 from functools import cache
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from judged import judged
 from scipy import stats
+from solutions import solved
 
 from sleep_course import more_sleep
 from sleep_course.exercises import more_sleep as checks
@@ -15,7 +16,7 @@ from workbench import dims
 from workbench.lab import results
 from workbench.lab.results import differences as views
 
-# --- exercise 1 ----------------------------------------------------------------------------------
+right = solved("more_sleep")
 
 
 def seed_interval(accuracy, factor=None, ddof=1, root=True, divide=True):
@@ -36,7 +37,6 @@ def of_quantile(share, off=-1):
 
 test_seed_interval = judged(
     checks.check_seed_interval,
-    seed_interval,
     (lambda a: (a.mean() + 0.1, *seed_interval(a)[1:]), "the first number is"),
     (lambda a: np.sort(seed_interval(a)), "the mean comes first"),
     (lambda a: (a.mean(), *seed_interval(a)[:0:-1]), "upside down"),
@@ -84,44 +84,28 @@ def test_what_the_notebook_says_of_coverage(interval, normal, uneven):
     assert low < more_sleep.coverage(interval, seeds=5, failing=0.2, samples=600) < high
 
 
-# --- exercise 2 ----------------------------------------------------------------------------------
-
-
-def cost(n, asleep, awake, looped=1.0):
-    return (asleep * ((1 - looped) + looped * n) + awake) / (asleep + awake)
-
-
 test_cost = judged(
     checks.check_cost,
-    cost,
     (lambda n, asleep, awake, looped: n, "n itself"),
     (lambda n, asleep, awake, looped: asleep * n + awake, "divide by all tokens"),
-    (lambda n, asleep, awake, looped: 1.5 * cost(n, asleep, awake), "the cost is 1"),
-    (lambda n, asleep, awake, looped: cost(n, awake, asleep), "twice as much"),
-    (lambda n, asleep, awake, looped: cost(n, asleep, awake), "`looped` is not used"),
-    (lambda n, asleep, awake, looped: cost(n, asleep, awake) * looped, "half of them"),
+    (lambda n, asleep, awake, looped: 1.5 * right.cost(n, asleep, awake), "the cost is 1"),
+    (lambda n, asleep, awake, looped: right.cost(n, awake, asleep), "twice as much"),
+    (lambda n, asleep, awake, looped: right.cost(n, asleep, awake), "`looped` is not used"),
+    (lambda n, asleep, awake, looped: right.cost(n, asleep, awake) * looped, "half of them"),
 )
-
-
-# --- exercise 3 ----------------------------------------------------------------------------------
-
-
-def solved(accuracy, threshold):
-    return int(np.logical_and.accumulate(accuracy >= threshold).sum())
 
 
 test_solved = judged(
     checks.check_solved,
-    solved,
     (lambda accuracy, threshold: 1, "two are solved"),
-    (lambda accuracy, threshold: max(solved(accuracy, threshold), 1), "the answer is 0"),
+    (lambda accuracy, threshold: max(right.solved(accuracy, threshold), 1), "the answer is 0"),
     (
         lambda accuracy, threshold: int((accuracy < threshold).argmax()),
         "the answer is the last",
     ),
     (lambda accuracy, threshold: int((accuracy >= threshold).sum()), "only the first counts"),
-    (lambda accuracy, threshold: solved(accuracy, threshold + 1e-6), "exactly at"),
-    (lambda accuracy, threshold: solved(accuracy, 0.9), "hard-coded"),
+    (lambda accuracy, threshold: right.solved(accuracy, threshold + 1e-6), "exactly at"),
+    (lambda accuracy, threshold: right.solved(accuracy, 0.9), "hard-coded"),
 )
 
 
@@ -139,7 +123,7 @@ def test_what_the_notebook_says_of_the_record():
         assert one.mean() < 0.5 < two.mean() < four.mean()
         assert np.corrcoef(two, one)[0, 1] < 0
     assert more_sleep.counted_cost(data, 1) == 1.0
-    assert cost(4, 16, 32) < more_sleep.counted_cost(data, 4) < 2.2
+    assert right.cost(4, 16, 32) < more_sleep.counted_cost(data, 4) < 2.2
     assert 0.78 < more_sleep.relative_flops(data, "rewrite_only") < 0.82
     assert 0.99 < more_sleep.relative_flops(data, "think_only") < 1.01
 

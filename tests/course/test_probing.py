@@ -1,8 +1,9 @@
-"""Notebook 6: every check passes its solution and says something fitting about each mistake."""
+"""Notebook 6: checks say something fitting about each mistake; what it says of the model holds."""
 
 import numpy as np
 import pytest
 from judged import judged
+from solutions import solved
 
 import workbench
 from sleep_course import probing
@@ -12,18 +13,11 @@ from workbench.instruments.probing.features import fast_weights, flattened
 from workbench.instruments.probing.folds import groups_of
 from workbench.tasks import batch_generator
 
+right = solved("probing")
+
 
 def rng(seed):
     return np.random.default_rng(seed)
-
-
-# --- exercise 1 ----------------------------------------------------------------------------------
-
-
-def held_out(example, share, seed):
-    names = np.unique(example)
-    order = rng(seed).permutation(names)
-    return np.isin(example, order[: round(share * len(names))])
 
 
 def by_row_number(example, share, seed):
@@ -32,65 +26,49 @@ def by_row_number(example, share, seed):
 
 test_held_out = judged(
     checks.check_held_out,
-    held_out,
     (lambda example, share, seed: example, "those are numbers"),
     (lambda example, share, seed: example < 0, "no row is tested"),
     (lambda example, share, seed: example > 0, "every row is tested"),
     (probing.by_row, "draw examples, not rows"),
-    (lambda example, share, seed: ~held_out(example, share, seed), "marks the rows that are"),
-    (lambda example, share, seed: held_out(example, 0.5, seed), "yours tests 10"),
+    (lambda example, share, seed: ~right.held_out(example, share, seed), "marks the rows that are"),
+    (lambda example, share, seed: right.held_out(example, 0.5, seed), "yours tests 10"),
     (by_row_number, "every seed tests the same"),
-    (lambda example, share, seed: held_out(example, share, None), "use default_rng(seed)"),
+    (lambda example, share, seed: right.held_out(example, share, None), "use default_rng(seed)"),
 )
 
 
-# --- exercise 2 ----------------------------------------------------------------------------------
-
-
-def choose(alphas, score, by="validation", told="test", pick=max):
+def choose(alphas, score, by="validation", pick=max):
     best = pick(alphas, key=lambda alpha: score(alpha, by))
-    return best, score(best, told)
+    return best, score(best, "test")
 
 
 test_choose = judged(
     checks.check_choose,
-    choose,
-    (lambda alphas, score: choose(alphas, score)[0], "two things should come back"),
+    (lambda alphas, score: right.choose(alphas, score)[0], "two things should come back"),
     (lambda alphas, score: choose(alphas, score, by="test"), "was opened 5 times"),
-    (lambda alphas, score: choose(alphas, score)[::-1], "not one of the alphas"),
+    (lambda alphas, score: right.choose(alphas, score)[::-1], "not one of the alphas"),
     (lambda alphas, score: choose(alphas, score, by="train"), "chosen by the training fold"),
     (lambda alphas, score: choose(alphas, score, pick=min), "chosen by something else"),
     (lambda alphas, score: (10.0, score(10.0, "test")), "not the best on validation"),
-    (lambda alphas, score: choose(alphas, score, told="validation"), "stayed shut"),
+    (lambda alphas, score: (1.0, score(1.0, "validation")), "stayed shut"),
     (lambda alphas, score: (1.0, score(1.0, "test") + 0.1), "the accuracy to return"),
     (lambda alphas, score: choose(alphas, score, by="valid"), "no fold 'valid'"),
 )
 
 
-# --- exercise 3 ----------------------------------------------------------------------------------
-
-
-def control_labels(kinds, classes, seed):
-    return rng(seed).integers(0, classes, kinds.max() + 1)[kinds]
-
-
 test_control = judged(
     checks.check_control,
-    control_labels,
     (lambda kinds, classes, seed: kinds, "whole numbers from 0"),
-    (lambda kinds, classes, seed: control_labels(kinds, classes, seed) + 1, "from 0"),
+    (lambda kinds, classes, seed: right.control_labels(kinds, classes, seed) + 1, "from 0"),
     (lambda kinds, classes, seed: rng(seed).random(31)[kinds], "whole numbers"),
     (lambda kinds, classes, seed: 0 * kinds, "nothing to predict"),
     (lambda kinds, classes, seed: rng(seed).integers(0, classes, len(kinds)), "not even a"),
     (lambda kinds, classes, seed: kinds % classes, "draw new labels"),
     (lambda kinds, classes, seed: (kinds + seed + 1) % classes, "under another name"),
-    (lambda kinds, classes, seed: control_labels(kinds, classes, 3), "draw new labels"),
-    (lambda kinds, classes, seed: control_labels(kinds, 3, seed), "some are never drawn"),
-    (lambda kinds, classes, seed: control_labels(kinds, classes, None), "default_rng(seed)"),
+    (lambda kinds, classes, seed: right.control_labels(kinds, classes, 3), "draw new labels"),
+    (lambda kinds, classes, seed: right.control_labels(kinds, 3, seed), "some are never drawn"),
+    (lambda kinds, classes, seed: right.control_labels(kinds, classes, None), "default_rng(seed)"),
 )
-
-
-# --- exercise 4 ----------------------------------------------------------------------------------
 
 
 def interval(right, times=1.96, ddof=1, root=True):
@@ -106,7 +84,6 @@ def width(right):
 
 test_interval = judged(
     checks.check_interval,
-    interval,
     (width, "both ends"),
     (lambda right: interval(right)[::-1], "low first"),
     (lambda right: interval(right.reshape(-1, 1)), "72 items as 72 cases"),
@@ -118,51 +95,35 @@ test_interval = judged(
 )
 
 
-# --- exercise 5 ----------------------------------------------------------------------------------
-
-
-def random_like(change, seed, draw="normal", axis=1):
-    drawn = getattr(rng(seed), draw)(size=change.shape)
-    both = (np.linalg.norm(x, axis=axis, keepdims=True) for x in (change, drawn))
-    length, own = both
+def as_long_as(change, drawn, axis=1):
+    length, own = (np.linalg.norm(x, axis=axis, keepdims=True) for x in (change, drawn))
     return drawn * length / own
 
 
-def one_direction(change, seed):
-    drawn = rng(seed).normal(size=change.shape[1])
-    return np.linalg.norm(change, axis=1, keepdims=True) * drawn / np.linalg.norm(drawn)
+def like(draw):
+    """Return an answer with rows as long as those of ``draw(generator, change)`` should be."""
+    return lambda change, seed: as_long_as(change, draw(rng(seed), change))
 
 
-def near(change, seed):
-    mixed = change + 0.3 * random_like(change, seed)
-    length, own = (np.linalg.norm(x, axis=1, keepdims=True) for x in (change, mixed))
-    return mixed * length / own
-
-
-def in_a_box(change, seed):
-    drawn = rng(seed).uniform(-1, 1, change.shape)
-    length, own = (np.linalg.norm(x, axis=1, keepdims=True) for x in (change, drawn))
-    return drawn * length / own
+def mixed(generator, change):
+    return change + 0.3 * as_long_as(change, generator.normal(size=change.shape))
 
 
 test_random_like = judged(
     checks.check_random_like,
-    random_like,
     (lambda change, seed: 0 * change, "rows are zero"),
     (lambda change, seed: -change, "its opposite"),
+    (lambda change, seed: right.random_like(np.ones_like(change), seed) / 30**0.5, "has length 1"),
     (
-        lambda change, seed: (
-            random_like(change, seed) / np.linalg.norm(change, axis=1, keepdims=True)
-        ),
-        "every row has length 1",
+        lambda change, seed: as_long_as(change, rng(seed).normal(size=change.shape), None),
+        "each one by itself",
     ),
-    (lambda change, seed: random_like(change, seed, axis=None), "each one by itself"),
     (lambda change, seed: rng(seed).normal(size=change.shape), "row by row"),
-    (one_direction, "a direction for each"),
-    (lambda change, seed: random_like(change, seed, draw="random"), "every number is positive"),
-    (near, "still much like"),
-    (in_a_box, "prefer the corners"),
-    (lambda change, seed: random_like(change, 9), "every seed gives the same"),
+    (like(lambda g, change: g.normal(size=(1, 30)) + 0 * change[:, :30]), "a direction for each"),
+    (like(lambda g, change: g.random(size=change.shape)), "every number is positive"),
+    (like(mixed), "still much like"),
+    (like(lambda g, change: g.uniform(-1, 1, change.shape)), "prefer the corners"),
+    (lambda change, seed: right.random_like(change, 9), "every seed gives the same"),
 )
 
 
@@ -186,7 +147,7 @@ def test_a_row_split_finds_a_coins_labels_and_a_split_by_example_does_not(bundle
     assert features.shape == (600, 256) and np.bincount(example).tolist() == [4] * 150
     np.testing.assert_array_equal(features[150], long[0, 0, 6, 0].values.reshape(-1))
     assert probing.random_label_accuracy(probing.by_row, features, example) > 0.98
-    assert abs(probing.random_label_accuracy(held_out, features, example) - 0.5) < 0.06
+    assert abs(probing.random_label_accuracy(right.held_out, features, example) - 0.5) < 0.06
 
 
 def test_a_probe_learns_all_by_heart_and_tells_little_of_what_it_has_not_seen(bundled):
@@ -198,16 +159,16 @@ def test_a_probe_learns_all_by_heart_and_tells_little_of_what_it_has_not_seen(bu
     found = []
     for target in targets:
         score = bench.score(target.labels)
-        alpha, told = choose(alphas, score)
+        alpha, told = right.choose(alphas, score)
         assert score(alpha, "train") > 0.98
         found.append(told)
     np.testing.assert_allclose(found, [0.99, 0.76, 0.31, 0.24], atol=0.03)
     kinds = targets[0].kinds
-    made_up = np.stack([control_labels(kinds[:, i], 8, i) for i in range(8)], axis=1)
-    assert choose(alphas, bench.score(made_up))[1] > 0.95
-    right = bench.right(targets[3].labels, 0.1, "test")
-    assert found[3] < 0.3 and interval(right)[0] > 1 / 7  # little above a guess, but above
-    wide, narrow = (np.ptp(interval(r)) for r in (right, right.reshape(-1, 1)))
+    made_up = np.stack([right.control_labels(kinds[:, i], 8, i) for i in range(8)], axis=1)
+    assert right.choose(alphas, bench.score(made_up))[1] > 0.95
+    told = bench.right(targets[3].labels, 0.1, "test")
+    assert found[3] < 0.3 and right.interval(told)[0] > 1 / 7  # little above a guess, but above
+    wide, narrow = (np.ptp(right.interval(r)) for r in (told, told.reshape(-1, 1)))
     assert 1.3 < wide / narrow < 1.7
 
 
@@ -218,7 +179,7 @@ def test_two_hops_are_used_and_the_shortest_push_is_not_enough(bundled):
     assert (push.batch.difficulty[push.todo.rows, asked] == 2).all()
     assert push.follows(push.change) < 0.05
     assert push.follows(16 * push.change) > 0.85
-    assert push.follows(16 * random_like(push.change, 0)) < 0.1
+    assert push.follows(16 * right.random_like(push.change, 0)) < 0.1
     assert 0.3 < 16 * push.size.mean() < 0.6
 
 

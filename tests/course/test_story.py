@@ -1,12 +1,12 @@
 """Notebook 11: checks say something fitting about each mistake; its helpers agree with the task."""
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import xarray as xr
 from judged import judged
+from solutions import solved
 
 import workbench
 from sleep_course import story
@@ -15,73 +15,25 @@ from workbench.config import SleepConfig
 from workbench.instruments.recorded import STATE_DIMS
 from workbench.tasks import batch_generator, task
 
-# --- exercise 1 ----------------------------------------------------------------------------------
-
-
-def needed(sentences, asked):
-    parents = dict(sentences)
-
-    def of(name):
-        return {name}.union(*map(of, parents[name]))
-
-    return [name in of(asked) for name, _ in sentences]
-
-
-def marked(sentences, asked):
-    return list(zip(dict(sentences), needed(sentences, asked), strict=True))
-
-
-def near(sentences, asked):
-    return [name == asked or name in dict(sentences)[asked] for name, _ in sentences]
-
-
-def not_asked(sentences, asked):
-    return [
-        found and name != asked
-        for found, (name, _) in zip(needed(sentences, asked), sentences, strict=True)
-    ]
-
-
-def one_walk(sentences, asked):
-    wanted = {asked}
-    for name, parents in sentences:
-        wanted |= set(parents) if name in wanted else set()
-    return [name in wanted for name, _ in sentences]
-
-
-def children(sentences, asked):
-    return [
-        asked in [n for n, on in zip(dict(sentences), needed(sentences, name), strict=True) if on]
-        for name, _ in sentences
-    ]
-
+right = solved("story")
 
 test_needed = judged(
     checks.check_needed,
-    needed,
-    (lambda sentences, asked: np.array(needed(sentences, asked)), None),
-    (lambda sentences, asked: [2 * x for x in needed(sentences, asked)], "not other numbers"),
+    (lambda sentences, asked: np.array(right.needed(sentences, asked)), None),
+    (lambda sentences, asked: [2 * x for x in right.needed(sentences, asked)], "not other numbers"),
     (lambda sentences, asked: [asked, "a"], "not hold numbers"),
-    (lambda sentences, asked: [name == asked for name, _ in sentences], "What does it build on"),
-    (near, "not their parents"),
-    (not_asked, "is needed too"),
-    (one_walk, "one walk"),
-    (lambda sentences, asked: [not x for x in needed(sentences, asked)], "upside down"),
-    (children, "The other way"),
     (lambda sentences, asked: [True for _ in sentences], "not the sentences"),
-)  # fmt: skip
+)
 
 
-# --- exercise 2 ----------------------------------------------------------------------------------
-
-
-def read_once(sentences, known, modulus, *, look=None, start=True, value=None):
-    found = dict(known) if start else {}
+def read_once(sentences, known, modulus, *, look=None, value=None):
+    """Read once, where ``look(known)`` is looked up and `value` is written."""
+    found = dict(known)
     for name, parents, number in sentences:
         source = found if look is None else look(known)
         if all(parent in source for parent in parents):
             total = number + sum(source[parent] for parent in parents)
-            found[name] = total % modulus if value is None else value(number, parents, source)
+            found[name] = value(number, parents, source) if value else total % modulus
     return found
 
 
@@ -111,10 +63,9 @@ def first_parent(number, parents, known):
 
 test_read_once = judged(
     checks.check_read_once,
-    read_once,
     (lambda sentences, known, modulus: list(known), "a dictionary was expected"),
     (lambda sentences, known, modulus: {"nobody": 1}, "not a name of this problem"),
-    (lambda s, k, m: {name: (1, 2) for name in read_once(s, k, m)}, "one number"),
+    (lambda s, k, m: {name: (1, 2) for name in right.read_once(s, k, m)}, "one number"),
     (all_at_once, "from top to bottom"),
     (changes_it, "changes what it was given"),
     (lambda s, k, m: read_once(s, k, m, look=dict), "in the same reading"),
@@ -128,117 +79,30 @@ test_read_once = judged(
 )  # fmt: skip
 
 
-# --- exercise 3 ----------------------------------------------------------------------------------
-
-
-def turned_right(answers, right):
-    found = []
-    for query, wanted in enumerate(right):
-        wrong = np.flatnonzero(answers[:, query] != wanted)
-        found.append(wrong[-1] + 1 if len(wrong) else 0)
-    return found
-
-
-def or_else(other):
-    return lambda answers, right: [
-        other if at == len(answers) else at for at in turned_right(answers, right)
-    ]
+def larger_on_ties(sentences, modulus):
+    """The shortcut where the larger of two equally common values is taken."""
+    counts = np.bincount([n for _, parents, n in sentences if not parents])
+    common = len(counts) - 1 - counts[::-1].argmax()
+    return [(n + common * len(parents)) % modulus for _, parents, n in sentences]
 
 
 test_turned_right = judged(
     checks.check_turned_right,
-    turned_right,
-    (lambda answers, right: (answers == right).argmax(axis=0), "lost again"),
-    (lambda answers, right: (answers == right).sum(axis=0), "counts the passes"),
-    (lambda answers, right: len(answers) - np.array(turned_right(answers, right)), "minus that"),
-    (lambda answers, right: np.array(turned_right(answers, right)) + 1, "pass 0"),
-    (or_else(-1), "one more than the last pass"),
-    (or_else(0), "one more than the last pass"),
-    (lambda answers, right: [0] * len(right), "up to the end"),
-    (lambda answers, right: [min(n, 5) for n in turned_right(answers, right)], "of a longer sleep"),
+    (lambda answers, _: [0] * len(_), "up to the end"),
+    (lambda *given: [min(n, 5) for n in right.turned_right(*given)], "of a longer sleep"),
 )
-
-
-# --- exercises 4 and 5 ---------------------------------------------------------------------------
-
-
-def common_of(sentences):
-    counts = Counter(number for _, parents, number in sentences if not parents)
-    return min(counts, key=lambda value: (-counts[value], value))
-
-
-def shortcut(sentences, modulus, *, common=common_of, step=1, both=True):
-    value, guesses = common(sentences), []
-    for _, parents, number in sentences:
-        times = len(parents) if both else bool(parents)
-        guesses.append(((step if parents else 1) * number + value * times) % modulus)
-    return guesses
-
-
-def larger_on_ties(sentences):
-    counts = Counter(number for _, parents, number in sentences if not parents)
-    return max(counts, key=lambda value: (counts[value], value))
-
-
-def mean(sentences):
-    return np.mean([number for _, parents, number in sentences if not parents])
-
-
-def true_values(sentences, modulus):
-    known = all_at_once(sentences, {}, modulus)
-    return [known[name] for name, _, _ in sentences]
-
 
 test_shortcut = judged(
     checks.check_shortcut,
-    shortcut,
-    (true_values, "with chains followed"),
-    (lambda s, m: shortcut(s, 1000), "take the sum modulo"),
     (lambda s, m: [0] * len(s), "expected number"),
-    (lambda s, m: shortcut(s, m, step=0), "own step is missing"),
-    (lambda s, m: [(n + 3) % m for _, p, n in s], "leave it as it is"),
-    (lambda s, m: shortcut(s, m, both=False), "takes the commonest value twice"),
-    (lambda s, m: shortcut(s, m, common=lambda s: 1), "steps are not values"),
-    (lambda s, m: shortcut(s, m, common=mean), "not the mean"),
-    (lambda s, m: shortcut(s, m, common=larger_on_ties), "take the smaller"),
-    (lambda s, m: shortcut(s, 5), "with another modulus"),
+    (lambda s, m: [(n + len(p)) % m for _, p, n in s], "steps are not values"),
+    (larger_on_ties, "take the smaller"),
+    (lambda s, m: right.shortcut(s, 5), "with another modulus"),
 )
 
-
-def in_a_row(sentences, asked, answers, modulus, *, seen=None):
-    says = {name: (parents, number) for name, parents, number in sentences}
-    pairs = list(zip(asked, answers, strict=True))
-    guesses = []
-    for place, name in enumerate(asked):
-        known = dict(pairs[:place] if seen is None else seen(pairs, place))
-        parents, number = says[name]
-        values = [known.get(parent, common_of(sentences)) for parent in parents]
-        guesses.append((number + sum(values)) % modulus)
-    return guesses
-
-
-def from_guesses(sentences, asked, answers, modulus):
-    names = [name for name, _, _ in sentences]
-    guess = dict(zip(names, shortcut(sentences, modulus), strict=True))
-    return in_a_row(sentences, asked, [guess[name] for name in asked], modulus)
-
-
-def in_order_of_sentences(sentences, asked, answers, modulus):
-    guess = dict(zip(asked, in_a_row(sentences, asked, answers, modulus), strict=True))
-    return [guess[name] for name, _, _ in sentences if name in guess]
-
-
 test_in_a_row = judged(
-    checks.check_in_a_row,
-    in_a_row,
-    (lambda s, asked, answers, m: answers, "before each is shown"),
-    (lambda *given: in_a_row(*given, seen=lambda pairs, i: []), "the shortcut alone"),
-    (lambda *given: in_a_row(*given, seen=lambda pairs, i: pairs), "guess first"),
-    (lambda *given: in_a_row(*given, seen=lambda pairs, i: pairs[:i][-1:]), "the last answer"),
-    (from_guesses, "not what was guessed"),
-    (in_order_of_sentences, "in the order in which"),
-    (lambda *given: [0] * len(given[1]), "expected number plus"),
-)  # fmt: skip
+    checks.check_in_a_row, (lambda *given: [0] * len(given[1]), "expected number plus")
+)
 
 
 # --- what the notebook calls ---------------------------------------------------------------------
@@ -253,7 +117,7 @@ def drawn():
 
 def test_a_tale_s_roles_are_what_its_graph_says():
     for tale in story.tales(6):
-        lead = needed(tale.sentences, tale.asked)
+        lead = right.needed(tale.sentences, tale.asked)
         assert lead == [role == "needed" for role in tale.roles]
         assert len(tale.texts) == len(tale.roles)
         for text, (name, parents) in zip(tale.texts, tale.sentences, strict=True):
@@ -301,11 +165,11 @@ def test_a_problem_is_what_the_task_s_solver_says(drawn):
 
 def test_the_shortcut_scores_as_the_task_s_chance_line_says(drawn):
     small, batch, problems = drawn
-    right = story.scored(shortcut, problems, 5)
+    found = story.scored(right.shortcut, problems, 5)
     line = small.chance()["own step from the commonest constant"].accuracy
-    for depth, share in story.shares(right, batch.difficulty).items():
+    for depth, share in story.shares(found, batch.difficulty).items():
         assert share == pytest.approx(line[depth], abs=0.15)
-    assert right[batch.difficulty == 1].all()
+    assert found[batch.difficulty == 1].all()
 
 
 def test_depth_2_is_split_by_where_the_parent_stands():
@@ -360,18 +224,19 @@ def test_a_probe_finds_what_was_planted_and_its_controls_do_not(monkeypatch):
 def built_on(sentences, modulus):
     """The better shortcut: of the given values, only those that somebody builds on."""
     parents = {parent for _, those, _ in sentences for parent in those}
-    common = common_of([one for one in sentences if one[0] in parents])
-    return shortcut(sentences, modulus, common=lambda _: common)
+    plain = [one for one in sentences if one[0] in parents or one[1]]
+    guesses = dict(zip((n for n, *_ in plain), right.shortcut(plain, modulus), strict=True))
+    return [guesses.get(name, number) for name, _, number in sentences]
 
 
 def test_what_is_said_of_the_shortcuts():
     small = task("variables")
     batch = small.sample(800, batch_generator(5, 0, "test"))
     problems = [story.problem_of(small, batch, example) for example in range(800)]
-    for guess, said in ((shortcut, (0.49, 0.24, 0.24)), (built_on, (0.77, 0.30, 0.31))):
+    for guess, said in ((right.shortcut, (0.49, 0.24, 0.24)), (built_on, (0.77, 0.30, 0.31))):
         found = story.shares(story.scored(guess, problems, 5), batch.difficulty)
         assert [found[depth] for depth in (2, 3, 4)] == pytest.approx(said, abs=0.04)
-    row = story.shares(story.scored_in_a_row(in_a_row, problems, 5), batch.difficulty)
+    row = story.shares(story.scored_in_a_row(right.in_a_row, problems, 5), batch.difficulty)
     assert [row[depth] for depth in (2, 3, 4)] == pytest.approx((0.74, 0.63, 0.62), abs=0.04)
 
 
@@ -380,10 +245,10 @@ def test_what_is_said_of_the_sleeping_model():
     small, sleep = checkpoint.task, checkpoint.sleep.with_passes(4)
     batch = small.sample(96, batch_generator(story.STREAM, 0, "notebook"))
     problems = [story.problem_of(small, batch, example) for example in range(96)]
-    answers, right = story.woken(checkpoint.model, small, batch, sleep)
+    answers, truth = story.woken(checkpoint.model, small, batch, sleep)
     once, _ = story.woken(checkpoint.model, small, batch, sleep.with_passes(1))
     assert (answers[:, :2] == once).all()
-    correct = answers == right[:, None]
+    correct = answers == truth[:, None]
     known = [story.shares(correct[:, n], batch.difficulty) for n in range(5)]
     assert max(known[0].values()) < 0.35
     assert known[1][1] == known[4][1] == 1
@@ -392,5 +257,3 @@ def test_what_is_said_of_the_sleeping_model():
     two = story.by_place(problems, correct[:, 2])
     assert two["earlier"] > 0.9 > 0.7 > two["later"]
     assert min(story.by_place(problems, correct[:, 3]).values()) > 0.9
-    table = story.answer_table(problems[0], answers[0], right[0], dict.fromkeys(small.names, "x"))
-    assert len(table.splitlines()) == 11 and table.count("*") == correct[0].sum()

@@ -1,23 +1,19 @@
-"""The sweep's numbers in docs/findings.md, computed again from the record's JSON.
-
-Written apart from the package on purpose: the JSON goes in, numbers come out by NumPy and scipy
-alone, and what is compared is the printed text.
-"""
+"""The sweep's numbers in docs/findings.md, computed again from the record's JSON."""
 
 import itertools
-import json
 import math
 from collections import defaultdict
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
+from findings_page import PAGE, mean_cell, record
+from findings_page import tables as tables_of
 from scipy import stats
 
-ROOT = Path(__file__).resolve().parents[2]
-TEXT = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8").partition("# Inside the ")[0]
-PROSE = " ".join(TEXT.split())
-RUNS = json.loads((ROOT / "data/results/sweeps/depo-n8.json").read_text(encoding="utf-8"))["runs"]
+PROSE = " ".join(PAGE.partition("# Inside the ")[0].split())
+RUNS = record("depo-n8")["runs"]
+tables = partial(tables_of, "depo-n8")
 HOPS = ("1", "2", "3", "4")
 NAMES = {
     "sleep, N = 1": ("sleep", "1", 1), "sleep, N = 2": ("sleep", "2", 2),
@@ -78,29 +74,6 @@ def largest(words, threshold, tested=None):
     return np.array(found, dtype=float)
 
 
-def half_width(values):
-    spread = 0.0 if np.all(values == values[0]) else values.std(ddof=1)
-    return stats.t.ppf(0.975, len(values) - 1) * spread / math.sqrt(len(values))
-
-
-def told(values):
-    half = half_width(values)
-    return f"{values.mean():.2f} [{values.mean() - half:.2f}, {values.mean() + half:.2f}]"
-
-
-def tables(question):
-    """Return the tables of a question, each as rows of cells, the head first."""
-    mark = f"<!-- depo-n8 {question} -->"
-    body = TEXT.partition(mark)[2].partition(mark.replace("<!-- ", "<!-- /"))[0]
-    found = []
-    for block in body.split("\n\n"):
-        lines = [line for line in block.strip().splitlines() if line.startswith("|")]
-        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-        if rows:
-            found.append([rows[0], *rows[2:]])
-    return found
-
-
 def welch(a, b, share):
     """Return the ends of Welch's interval of a difference, from the textbook."""
     parts = [half.var(ddof=1) / len(half) if np.ptp(half) else 0.0 for half in (a, b)]
@@ -159,20 +132,16 @@ def p_told(p):
 
 
 ASKED = ("equal_tokens", "equal_flops", "transfer", "parts", "awake", "bounds", "rules")
-FAMILY = {
-    tuple(row[:2]): row
-    for question in ASKED
-    for head, *rows in tables(question)
-    if head[0] == "difference"
-    for row in rows
-}
-EQUALITIES = {
-    tuple(row[:2]): row
-    for question in ASKED
-    for head, *rows in tables(question)
-    if head[0] == "as good as"
-    for row in rows
-}
+FAMILY, EQUALITIES = (
+    {
+        tuple(row[:2]): row
+        for question in ASKED
+        for head, *rows in tables(question)
+        if head[0] == what
+        for row in rows
+    }
+    for what in ("difference", "as good as")
+)
 
 
 def both(name):
@@ -186,7 +155,7 @@ def test_means_and_intervals_of_conditions(question):
     (head, *rows), *_ = tables(question)
     assert head == ["condition", "1 hop", "2 hops", "3 hops", "4 hops", "seeds"] and len(rows) > 3
     for words, *cells, seeds in rows:
-        assert cells == [told(final(words, hops)) for hops in HOPS], words
+        assert cells == [mean_cell(final(words, hops)) for hops in HOPS], words
         assert seeds == str(len(of(words))) == "5"
 
 
@@ -194,21 +163,24 @@ def test_means_and_intervals_at_equal_tokens():
     (_, *rows), _ = tables("equal_tokens")
     assert [row[1] for row in rows] == ["1", "2", "4"]
     for arm, n, *cells, _ in rows:
-        assert cells == [told(final(f"{arm}, N = {n}", hops)) for hops in HOPS]
+        assert cells == [mean_cell(final(f"{arm}, N = {n}", hops)) for hops in HOPS]
 
 
 def test_means_and_intervals_within_each_budget():
     ((_, *rows),) = tables("compute")
     assert len(rows) == 7 * 5
     for words, flops, *cells, _ in rows:
-        assert cells == [told(within(words, hops, float(flops))) for hops in HOPS], (words, flops)
+        assert cells == [mean_cell(within(words, hops, float(flops))) for hops in HOPS], (
+            words,
+            flops,
+        )
 
 
 def test_means_and_intervals_at_every_n_tested():
     (_, *rows), _ = tables("transfer")
     assert len(rows) == 4 * 8
     for words, n, *cells, _ in rows:
-        assert cells == [told(final(words, hops, n)) for hops in HOPS], (words, n)
+        assert cells == [mean_cell(final(words, hops, n)) for hops in HOPS], (words, n)
 
 
 def test_the_largest_hops_solved_at_three_thresholds():
@@ -219,7 +191,7 @@ def test_the_largest_hops_solved_at_three_thresholds():
             arm, f"{arm} (matched to N = {n})"
         )
         tested = n if arm == "random N" else None
-        assert mean == told(largest(name, 0.9, tested))
+        assert mean == mean_cell(largest(name, 0.9, tested))
         for cell, threshold in zip(cells, (0.9, 0.8, 0.95), strict=True):
             assert cell == ", ".join(f"{hops:g}" for hops in largest(name, threshold, tested))
 

@@ -1,20 +1,14 @@
 """What docs/findings.md says of the way from symbols to a story, read again from the record."""
 
-import json
-from pathlib import Path
-
 import pytest
+from findings_page import SECTIONS, prose, record
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
-SECTION = PAGE.partition("\n# Working out values\n")[2].partition("\n# ")[0]
-PROSE = " ".join(SECTION.split())
-RECORD = ROOT / "data" / "results" / "tasks" / "ladder.json"
-RUNGS = {r["name"]: r for r in json.loads(RECORD.read_text(encoding="utf-8"))["rungs"]}
+PROSE = prose("Working out values")
+RUNGS = {rung["name"]: rung for rung in record("ladder", "tasks")["rungs"]}
 DEPTHS = ("1", "2", "3", "4")
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
-    for line in SECTION.splitlines()
+    for line in SECTIONS["Working out values"].splitlines()
     if line.startswith("| `")
 ]
 

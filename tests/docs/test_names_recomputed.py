@@ -1,17 +1,12 @@
 """What docs/findings.md says of names in text, computed again by NumPy and scipy."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
+from findings_page import TOP, difference_cell, mean_cell, prose, record, rows
 from scipy import stats
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
-SECTION = PAGE.partition("\n# Names to remember\n")[2].partition("\n# ")[0]
-PROSE = " ".join(SECTION.split())
-RUNS = json.loads((ROOT / "data" / "results" / "sweeps" / "text-names.json").read_text())["runs"]
+PROSE = prose("Names to remember")
+RUNS = record("text-names")["runs"]
 GROUPS = ("all", "first window", "names", "repeated words", "rest")
 NAMES = {
     "S never written, N = 0": ("never_written", 0),
@@ -36,29 +31,17 @@ def bits(name, group, tested=None):
     )
 
 
-def rows(question, head):
-    mark = f"<!-- text-names {question} -->"
-    body = SECTION.partition(mark)[2].partition(mark.replace("<!-- ", "<!-- /"))[0]
-    (block,) = [b for b in body.strip().split("\n\n") if b.startswith(f"| {head} |")]
-    return [[c.strip() for c in line.strip("|").split("|")] for line in block.splitlines()[2:]]
-
-
 def test_means_with_their_intervals():
-    found = {row[0]: row[1:6] for row in rows("memory", "condition")}
+    found = {row[0]: row[1:6] for row in rows("text-names", "memory", "condition")}
     assert set(found) == set(NAMES)
     for name, cells in found.items():
         for group, cell in zip(GROUPS, cells, strict=True):
-            values = bits(name, group)
-            half = stats.t.ppf(0.975, 2) * stats.sem(values)
-            mean = values.mean()
-            assert cell == f"{mean:.2f} [{mean - half:.2f}, {mean + half:.2f}]"
+            assert cell == mean_cell(bits(name, group))
 
 
 def test_differences_with_their_intervals():
-    for words, group, cell, *_ in rows("memory", "difference"):
-        one, other = (bits(name, group) for name in words.split(" minus "))
-        low, high = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
-        assert cell == f"{one.mean() - other.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+    for words, group, cell, *_ in rows("text-names", "memory", "difference"):
+        assert cell == difference_cell(*(bits(name, group) for name in words.split(" minus ")))
 
 
 def test_what_is_said_of_names():
@@ -73,10 +56,9 @@ def test_what_is_said_of_names():
     assert said.format(gains.mean(), *gains) in PROSE
     once = bits("sleep, N = 0", "names", tested="1").mean()
     assert f"once at test is better still, {once:.2f}" in PROSE and once < one.mean()
-    top = " ".join(PAGE.partition("## How to read it")[0].split())
     said = "saves {:.2f} of {:.2f} bits a letter"
-    assert said.format((never - none).mean(), never.mean()) in top
-    assert f"one pass of sleep {gains.mean():.2f} more" in top
+    assert said.format((never - none).mean(), never.mean()) in TOP
+    assert f"one pass of sleep {gains.mean():.2f} more" in TOP
 
 
 @pytest.mark.parametrize("more", [2, 4])

@@ -1,28 +1,21 @@
 """What docs/findings.md says of Variables, computed again from the records by NumPy and scipy."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
+from findings_page import TOP, difference_cell, mean_cell, prose, record, rows
 from scipy import stats
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
-SECTION = PAGE.partition("\n# Working out values\n")[2].partition("\n# ")[0]
-PROSE = " ".join(SECTION.split())
+PROSE = prose("Working out values")
 SEEDS = {"variables-mini": 5, "variables-words": 3, "variables-story": 3}
-RUNS = {
-    name: json.loads((ROOT / "data" / "results" / "sweeps" / f"{name}.json").read_text())["runs"]
-    for name in SEEDS
-}
 DEPTHS = ("1", "2", "3", "4")
 every_record = pytest.mark.parametrize("name", SEEDS)
 
 
 def of(arm, passes, name="variables-mini"):
     labels = (arm, passes)
-    found = [r for r in RUNS[name] if (r["labels"]["arm"], r["labels"]["passes"]) == labels]
+    found = [
+        r for r in record(name)["runs"] if (r["labels"]["arm"], r["labels"]["passes"]) == labels
+    ]
     assert [r["labels"]["seed"] for r in found] == list(range(SEEDS[name]))
     return found
 
@@ -33,27 +26,12 @@ def scores(arm, passes, depth, tested=None, name="variables-mini"):
     return np.array([run["final"][n]["accuracy"][depth] for run in runs])
 
 
-def rows(name, question, head):
-    """Return the rows of a question's table whose head begins with a word."""
-    mark = f"<!-- {name} {question} -->"
-    body = SECTION.partition(mark)[2].partition(mark.replace("<!-- ", "<!-- /"))[0]
-    (block,) = [b for b in body.strip().split("\n\n") if b.startswith(f"| {head} |")]
-    return [[c.strip() for c in line.strip("|").split("|")] for line in block.splitlines()[2:]]
-
-
-def mean_with_interval(values):
-    half = 0.0
-    if np.ptp(values):
-        half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return f"{values.mean():.2f} [{values.mean() - half:.2f}, {values.mean() + half:.2f}]"
-
-
 @every_record
 def test_means_and_intervals_at_equal_tokens(name):
     found = rows(name, "equal_tokens", "arm")
     assert [row[1] for row in found] == ["1", "4"]
     for _, n, *cells, seeds in found:
-        assert cells == [mean_with_interval(scores("sleep", int(n), d, name=name)) for d in DEPTHS]
+        assert cells == [mean_cell(scores("sleep", int(n), d, name=name)) for d in DEPTHS]
         assert seeds == str(SEEDS[name])
 
 
@@ -65,9 +43,7 @@ def test_differences_with_their_intervals(name, depth):
         for r in rows(name, "equal_tokens", "difference")
         if r[:2] == ["sleep, N = 4 minus sleep, N = 1", depth]
     ]
-    four, one = (scores("sleep", n, depth, name=name) for n in (4, 1))
-    low, high = stats.ttest_ind(four, one, equal_var=False).confidence_interval(0.95)
-    assert row[2] == f"{four.mean() - one.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+    assert row[2] == difference_cell(*(scores("sleep", n, depth, name=name) for n in (4, 1)))
 
 
 @every_record
@@ -100,8 +76,7 @@ def test_differences_at_equal_flops(depth, name):
     ]
     four = scores("sleep", 4, depth, name=name)
     deeper = scores("deeper", 4, depth, tested="1", name=name)
-    low, high = stats.ttest_ind(four, deeper, equal_var=False).confidence_interval(0.95)
-    assert row[2] == f"{four.mean() - deeper.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+    assert row[2] == difference_cell(four, deeper)
 
 
 def test_what_is_said_of_equal_flops():
@@ -167,7 +142,7 @@ def test_what_is_said_of_means_and_flops_in_english():
             gain = np.mean(
                 scores("sleep", 4, depth, name=name) - scores("sleep", 1, depth, name=name)
             )
-            assert f"{gain:+.2f}" in " ".join(PAGE.partition("## How to read it")[0].split())
+            assert f"{gain:+.2f}" in TOP
     said = "{:.1f} times the training FLOPs of N = 1 with words and {:.1f} times with the story"
     assert said.format(*ratios) in PROSE
 

@@ -10,14 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import xarray as xr
 
-from sleep_course.boundary import by_difficulty
-from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
-from workbench.model import HybridModel, Memory
-from workbench.sleep import Event, PassReport, PassRule, SleepPass, Wake, capped, read, wake_now
+from workbench.model import HybridModel
+from workbench.sleep import Event, PassReport, PassRule, SleepPass, Wake, capped, read
 from workbench.training.loss import query_correct, token_correct
 
 
@@ -41,26 +38,6 @@ def name_of(event: Event) -> str:
     if isinstance(event, SleepPass):
         return f"pass {event.sleep_pass}"
     return "wake" if isinstance(event, Wake) else "eviction"
-
-
-@torch.no_grad()
-def accuracy_by_pass(
-    model: HybridModel, batch: Batch, sleep: SleepConfig, memories: list[Memory]
-) -> xr.DataArray:
-    """Return the share of answers right, ``(difficulty, sleep_pass)``, if the model woke then.
-
-    `memories` are those after pass 0, 1, 2, ... of a sleep on the first window, the only one slept
-    on.
-    """
-    found = [
-        by_difficulty(wake_now(model, batch, sleep, memory, after=0), batch) for memory in memories
-    ]
-    return xr.DataArray(
-        np.array([list(one.values()) for one in found]).T,
-        dims=(dims.DIFFICULTY, dims.SLEEP_PASS),
-        coords={dims.DIFFICULTY: list(found[0]), dims.SLEEP_PASS: np.arange(len(memories))},
-        name="accuracy",
-    )
 
 
 def rule_of(settled: Callable[..., bool], *, most: int = 12) -> Callable[[], PassRule]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 
 from sleep_course import inside
@@ -27,11 +28,13 @@ from workbench.instruments.probing.features import (
 from workbench.instruments.probing.folds import Folds, groups_of, split
 from workbench.instruments.probing.ridge import Factors, factorise, fit
 from workbench.model import HybridModel
+from workbench.sleep import wake_now
 from workbench.tasks import batch_generator
 from workbench.tasks import task as make_task
 from workbench.tasks.base import Task
 from workbench.tasks.gsm_infinite.reading import read_story
 from workbench.tasks.gsm_infinite.wording import as_words
+from workbench.trace.answers import said_tokens
 from workbench.training.statistics import proportion_interval
 
 MODEL = "variables-any"
@@ -213,6 +216,7 @@ def by_place(problems: list[Problem], right: np.ndarray) -> dict[str, float]:
 # --- the sleep -----------------------------------------------------------------------------------
 
 
+@torch.no_grad()
 def woken(
     model: HybridModel, task: Task, batch: Batch, sleep: SleepConfig
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -222,26 +226,11 @@ def woken(
     memory: the model without the context.
     """
     passes = inside.sleep_passes(model, batch, sleep)
-    found = inside.answer_by_pass(model, batch, sleep, task, passes)
-    return found["answer"].values, found["right"].values
-
-
-def answer_table(
-    problem: Problem, answers: np.ndarray, right: np.ndarray, names: dict[str, str]
-) -> str:
-    """Return a line for each question, easy ones first: what is answered after each pass.
-
-    `answers` are ``[sleep_pass, query]``, `right` ``[query]``; `names` are shown for the names.
-    """
-    head = "".join(f"{n:>4}" for n in range(len(answers)))
-    lines = [f"depth  who     right   pass{head}"]
-    for query in np.argsort(problem.depths, kind="stable"):
-        said = "".join(
-            f"{answer:>3}{'*' if answer == right[query] else ' '}" for answer in answers[:, query]
-        )
-        who = names[problem.asked[query]]
-        lines.append(f"{problem.depths[query]:<6} {who:<7} {right[query]:>5}       {said}")
-    return "\n".join(lines)
+    memories = [model.empty_memory(len(batch)), *(event.memory for event in passes)]
+    texts, places = np.array(task.vocabulary), batch.answer_starts()
+    said = [said_tokens(wake_now(model, batch, sleep, m, after=0), batch) for m in memories]
+    answers = [texts[np.take_along_axis(one, places, axis=1)] for one in (*said, batch.tokens)]
+    return np.stack(answers[:-1], axis=1), answers[-1]
 
 
 # --- what a probe finds --------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
+from functools import partial
 from itertools import permutations
 from typing import Any
 
@@ -10,24 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sleep_course.exercises.check import (
-    Words,
-    array_of,
-    call,
-    call_for_array,
-    close,
-    exercise,
-    kind_of,
-    lesson,
-    name_of,
-    refuse,
-    right_elsewhere,
-    same,
-)
+from sleep_course.exercises.check import Compared, Words, close, exercise, kind_of, lesson, same
 from workbench.model import Memory
 from workbench.sleep import Boundary, before_window
 
 WORDS = lesson("attributing")
+Worth = Callable[..., float]
 STEPS, FEW = 400, 8
 POINT, BASELINE = np.array([2.0, 3.0, 1.5]), np.array([0.5, -1.0, -0.5])
 
@@ -51,7 +40,7 @@ def check_integrated_gradients(say: Words, integrated_gradients: Any) -> None:
     way, middle = POINT - BASELINE, (POINT + BASELINE) / 2
     right = way * [middle[1], middle[0], (POINT[2] ** 3 - BASELINE[2] ** 3) / way[2]]
     given = (gradient, POINT, BASELINE, STEPS)
-    found = call_for_array(integrated_gradients, *given, shape=(3,), hint=say.hint)
+    found = say.array(integrated_gradients, *given, shape=(3,))
     places = {tuple(point) for point in asked}
     too_few = say("too few", steps=STEPS)
     if close(found, right, 0.01):
@@ -72,7 +61,7 @@ def check_integrated_gradients(say: Words, integrated_gradients: Any) -> None:
             raise too_few
         if close(asked[0], np.zeros(3), 0.02) or close(asked[-1], np.zeros(3), 0.02):
             raise say("from zero")
-    refuse(say, found, mistakes, tolerance=0.01, right=right.round(2), yours=found.round(2))
+    say.refuse(found, mistakes, tolerance=0.01, right=right.round(2), yours=found.round(2))
 
 
 def _check_points(
@@ -85,7 +74,7 @@ def _check_points(
     right = (x - baseline) * np.mean([gradient(point) for point in points], axis=0)
     asked.clear()
     given = (gradient, x, baseline, FEW)
-    found = call_for_array(integrated_gradients, *given, shape=(3,), hint=say.hint)
+    found = say.array(integrated_gradients, *given, shape=(3,))
     taken = np.array(asked)
     say.when(len(taken) and close(taken[[0, -1]], [baseline, x], 1e-9), "both ends")
     say.when(len(taken) and min(np.abs(taken - baseline).max(1)) < 1e-9, "start")
@@ -94,38 +83,50 @@ def _check_points(
     say.when(not close(found, right), "few steps", few=FEW, steps=STEPS)
 
 
-@exercise(WORDS["completeness_error"])
-def check_completeness_error(say: Words, completeness_error: Any) -> None:
-    """Exercise 2: ``|sum of an example's attributions - worth| / |worth|``, ``[example]``."""
-    worth, sums = np.array([2.0, -1.0, 4.0]), np.array([2.5, -0.6, 3.6])
-    attribution = np.random.default_rng(4).normal(size=(3, 4, 2))
-    attribution += ((sums - attribution.sum((1, 2))) / 8)[:, None, None]
-    flat = np.array([[1.0, 2.0], [0.5, 0.5], [2.0, 0.0]])  # [example, feature]
-    result = call(completeness_error, attribution, worth, hint=say.hint)
-    say.when(np.ndim(result) == 0, "one number")
-    found = array_of(result, name=name_of(completeness_error), shape=(3,), hint=say.hint)
-    call_for_array(completeness_error, flat, worth, shape=(3,), hint=say.texts["flat"])
-    apart, size = sums - worth, np.abs(worth)
-    right = np.abs(apart) / size
-    if not close(found, right):
-        mistakes = {
-            "no units": [np.abs(apart), apart, -apart],
-            "negative": [apart / worth, -apart / worth, apart / size, -apart / size],
-            "explained": sums / worth,
-            "by sum": np.abs(apart) / np.abs(sums),
-            "mean": np.abs(attribution.mean((1, 2)) - worth) / size,
-        }
-        refuse(say, found, mistakes, right=right.round(3))
-    right_elsewhere(
-        completeness_error,
-        lambda a, w: np.abs(a.reshape(len(a), -1).sum(1) - w) / np.abs(w),
-        {
-            "with one number for each feature, [example, feature]": (flat, worth),
-            "with another worth": (attribution, np.array([-3.0, 5.0, 0.5])),
-            "with other attributions": (2 * attribution - 1, worth),
-            "with one example": (attribution[:1], worth[:1]),
-        },
-    )
+def _sums(attribution: np.ndarray) -> np.ndarray:
+    return attribution.reshape(len(attribution), -1).sum(1)
+
+
+def _attribution() -> np.ndarray:
+    """Return attributions ``[example, a, b]``, of which some add up to too much, some to less."""
+    drawn = np.random.default_rng(4).normal(size=(3, 4, 2))
+    return drawn + ((np.array([2.5, -0.6, 3.6]) - _sums(drawn)) / 8)[:, None, None]
+
+
+WORTH, ATTRIBUTION = np.array([2.0, -1.0, 4.0]), _attribution()
+FLAT = np.array([[1.0, 2.0], [0.5, 0.5], [2.0, 0.0]])  # [example, feature]
+
+# exercise 2: |sum of an example's attributions - worth| / |worth|, [example]
+check_completeness_error = Compared(
+    WORDS["completeness_error"],
+    lambda a, w: abs(_sums(a) / w - 1),
+    (ATTRIBUTION, WORTH),
+    shapes={(): "one number"},
+    mistakes={
+        "one number": lambda a, w: abs(a.sum() - w.sum()) / abs(w.sum()),
+        "no units": [
+            lambda a, w: abs(_sums(a) - w),
+            lambda a, w: _sums(a) - w,
+            lambda a, w: w - _sums(a),
+        ],
+        "negative": [
+            lambda a, w: _sums(a) / w - 1,
+            lambda a, w: 1 - _sums(a) / w,
+            lambda a, w: (_sums(a) - w) / abs(w),
+            lambda a, w: (w - _sums(a)) / abs(w),
+        ],
+        "explained": lambda a, w: _sums(a) / w,
+        "by sum": lambda a, w: abs(1 - w / _sums(a)),
+        "mean": lambda a, w: abs(_sums(a) / a[0].size / w - 1),
+    },
+    elsewhere={
+        "flat": (FLAT, WORTH),
+        "with another worth": (ATTRIBUTION, np.array([-3.0, 5.0, 0.5])),
+        "with other attributions": (2 * ATTRIBUTION - 1, WORTH),
+        "with one example": (ATTRIBUTION[:1], WORTH[:1]),
+    },
+    values=lambda found, right: {"right": right.round(3)},
+)
 
 
 @exercise(WORDS["make_rest"])
@@ -141,11 +142,11 @@ def check_make_rest(say: Words, make_rest: Any) -> None:
         return sum((s.square().flatten(1).sum(1) for s in states), start=torch.zeros(1))
 
     # not on copies: they would hide what it changes, and cut gradients
-    rest = call(make_rest, start, 1, answer, hint=say.hint, copies=False)
+    rest = say.call(make_rest, start, 1, answer, copies=False)
     say.when(not callable(rest), "no function")
     asked.clear()
     state = (torch.arange(24.0).reshape(2, 2, 2, 3) / 10 + 1).requires_grad_()
-    found = call(rest, state, hint=say.hint, copies=False)
+    found = say.call(rest, state, copies=False)
     say.when(not asked, "no answer")
     boundary = asked[-1]
     say.when(not isinstance(boundary, Boundary), "no boundary", kind=kind_of(boundary))
@@ -170,10 +171,10 @@ def _check_other_layer(say: Words, make_rest: Any, answer: Any, asked: list[Boun
     def doubled(boundary: Boundary) -> Tensor:
         return 2 * answer(boundary)
 
-    rest = call(make_rest, start, 3, doubled, hint=say.hint, copies=False)
+    rest = say.call(make_rest, start, 3, doubled, copies=False)
     state = torch.full((2, 2, 2, 3), 0.5)
     asked.clear()
-    found = call(rest, state, hint=say.hint, copies=False)
+    found = say.call(rest, state, copies=False)
     say.when(not callable(rest) or not asked or not isinstance(asked[-1], Boundary), "elsewhere")
     weights, first = asked[-1].memory.fast_weights, start.memory.fast_weights[1]
     say.when(asked[-1].window != start.window, "no start")
@@ -188,7 +189,7 @@ def _check_other_layer(say: Words, make_rest: Any, answer: Any, asked: list[Boun
 def check_feature_mask(say: Words, feature_mask: Any) -> None:
     """Exercise 5: ``feature_mask(passes, heads, key, value)`` numbers (pass, head) without gaps."""
     shape = (3, 2, 4, 5)
-    found = call_for_array(feature_mask, *shape, shape=shape, hint=say.hint)
+    found = say.array(feature_mask, *shape, shape=shape)
     say.when((found != found.round()).any(), "whole")
     say.when((found.max((2, 3)) != found.min((2, 3))).any(), "entries")
     numbers = found[:, :, 0, 0]
@@ -197,8 +198,8 @@ def check_feature_mask(say: Words, feature_mask: Any) -> None:
     say.when(numbers.min() != 0, "first")
     say.when(numbers.max() != 5, "gaps", most=f"{numbers.max():.0f}")
     if not np.array_equal(numbers, np.arange(6).reshape(3, 2)):
-        refuse(say, numbers, {"head by head": np.arange(6).reshape(2, 3).T})
-    right_elsewhere(
+        say.refuse(numbers, {"head by head": np.arange(6).reshape(2, 3).T})
+    say.elsewhere(
         feature_mask,
         lambda passes, heads, key, value: np.tile(
             np.arange(passes * heads).reshape(passes, heads, 1, 1), (1, 1, key, value)
@@ -212,71 +213,71 @@ def check_feature_mask(say: Words, feature_mask: Any) -> None:
     )
 
 
-@exercise(WORDS["shapley"])
-def check_shapley(say: Words, shapley: Any) -> None:
-    """Exercise 4: ``shapley(players, worth)``: what each adds when it comes, mean of all orders."""
-    players = ["a", "b", "c"]
-
-    def worth(coalition: Collection[str]) -> float:
-        return SHARED["".join(sorted(coalition))]
-
-    def squares(coalition: Collection[int]) -> float:
-        return float(sum(coalition) ** 2 + len(set(coalition) & {2, 3}))
-
-    result = call(shapley, players, worth, hint=say.hint)
-    say.when(isinstance(result, Mapping), "dictionary")
-    found = array_of(result, name=name_of(shapley), shape=(3,), hint=say.hint)
-    right = shapley_values(players, worth)
-    if not close(found, right):
-        empty, full = SHARED[""], SHARED["abc"]
-        alone = np.array([SHARED[player] for player in players])
-        mistakes = {
-            "sum": 6 * right,
-            "alone": [alone, alone - empty],
-            "ablation": np.array([full - SHARED[pair] for pair in ("bc", "ac", "ab")]),
-            "one order": [one_order(order, players, worth) for order in permutations(players)],
-            "empty": shapley_values(players, lambda c: worth(c) if c else 0.0),
-            "equal weights": equal_weights(players, worth),
-        }
-        numbers: dict[str, Any] = {"full": f"{full:g}", "empty": f"{empty:g}"}
-        numbers |= {"total": f"{full - empty:g}", "sum": f"{found.sum():.3g}"}
-        refuse(say, found, mistakes, **numbers)
-    right_elsewhere(
-        shapley,
-        lambda players, worth: shapley_values(list(players), worth),
-        {
-            "with the players in another order": (["c", "a", "b"], worth),
-            "with two players": (["a", "c"], worth),
-            "with numbers for players, in a tuple": ((1, 2, 3), squares),
-            "with four players": ([4, 1, 3, 2], squares),
-            "with one player": ([2], squares),
-        },
-    )
+def _worth(coalition: Collection[str]) -> float:
+    return SHARED["".join(sorted(coalition))]
 
 
-def one_order(
-    order: Collection[str], players: list[str], worth: Callable[..., float]
-) -> np.ndarray:
-    """Return what each of `players` adds when they come in this order."""
-    names = list(order)
+def _squares(coalition: Collection[int]) -> float:
+    return float(sum(coalition) ** 2 + len(set(coalition) & {2, 3}))
+
+
+def _one_order(order: Collection[int], players: Any, worth: Worth) -> np.ndarray:
+    """Return what each of `players` adds when they come in this order of their places."""
+    names = [players[place] for place in order]
     added = {p: worth(names[: i + 1]) - worth(names[:i]) for i, p in enumerate(names)}
     return np.array([added[player] for player in players])
 
 
-def shapley_values(players: list[str], worth: Callable[..., float]) -> np.ndarray:
-    """Return Shapley values: the mean of `one_order` over all orders."""
-    every = [one_order(order, players, worth) for order in permutations(players)]
+def _shapley(players: Any, worth: Worth) -> np.ndarray:
+    every = [_one_order(order, players, worth) for order in permutations(range(len(players)))]
     return np.mean(every, axis=0)
 
 
-def equal_weights(players: list[str], worth: Callable[..., float]) -> np.ndarray:
+def _equal_weights(players: Any, worth: Worth) -> np.ndarray:
     """Return what each adds to a set of the others, each set counted alike (Banzhaf values)."""
     found = []
     for player in players:
-        one, other = [p for p in players if p != player]
+        one, other = (p for p in players if p != player)
         sets: list[list[str]] = [[], [one], [other], [one, other]]
         found.append(np.mean([worth([*some, player]) - worth(some) for some in sets]))
     return np.array(found)
+
+
+def _left_out(players: Any, worth: Worth) -> list[float]:
+    return [worth(players) - worth([q for q in players if q != p]) for p in players]
+
+
+# exercise 4: shapley(players, worth), what each adds when it comes, mean over all orders
+check_shapley = Compared(
+    WORDS["shapley"],
+    _shapley,
+    (["a", "b", "c"], _worth),
+    shapes={dict: "dictionary"},
+    mistakes={
+        "sum": lambda players, worth: 6 * _shapley(players, worth),
+        "alone": [
+            lambda players, worth: [worth([p]) for p in players],
+            lambda players, worth: [worth([p]) - worth([]) for p in players],
+        ],
+        "ablation": _left_out,
+        "one order": [partial(_one_order, order) for order in permutations(range(3))],
+        "empty": lambda players, worth: _shapley(players, lambda c: worth(c) if c else 0.0),
+        "equal weights": _equal_weights,
+    },
+    elsewhere={
+        "with the players in another order": (["c", "a", "b"], _worth),
+        "with two players": (["a", "c"], _worth),
+        "with numbers for players, in a tuple": ((1, 2, 3), _squares),
+        "with four players": ([4, 1, 3, 2], _squares),
+        "with one player": ([2], _squares),
+    },
+    values=lambda found, right: {
+        "full": f"{SHARED['abc']:g}",
+        "empty": f"{SHARED['']:g}",
+        "total": f"{right.sum():g}",
+        "sum": f"{found.sum():.3g}",
+    },
+)
 
 
 def _place(window: int = 2, *, seed: int = 0) -> Boundary:

@@ -11,19 +11,7 @@ from typing import Any
 import numpy as np
 
 from sleep_course import audits, changing
-from sleep_course.exercises.check import (
-    NotYet,
-    Words,
-    call,
-    call_for_array,
-    call_for_number,
-    close,
-    exercise,
-    kind_of,
-    lesson,
-    refuse,
-    right_elsewhere,
-)
+from sleep_course.exercises.check import NotYet, Words, close, exercise, kind_of, lesson
 
 ALLOWED = 0.01
 """By how much a cost may be larger and still count as equal, relative."""
@@ -40,7 +28,7 @@ def check_probe_audit(say: Words, probe_audit: Any) -> None:
         where = generator.standard_normal((count, 8))[source]
         coins, fact = (generator.integers(0, 2, count) == 1)[source], where[:, 0] > 0
         probe = _Nearest(say, where, coins if kind == "coins" else fact)
-        found = call_for_number(probe_audit, probe, source, hint=say.hint)
+        found = say.number(probe_audit, probe, source)
         if probe.refused:
             raise probe.refused[0]
         say.when(not probe.calls, "no score")
@@ -92,7 +80,7 @@ def check_convergence_audit(say: Words, convergence_audit: Any) -> None:
 
     def given(states: np.ndarray) -> np.ndarray:
         arguments = (states, writes, audits.replay)
-        result = call_for_array(convergence_audit, *arguments, shape=None, hint=say.hint)
+        result = say.array(convergence_audit, *arguments, shape=None)
         say.when(result.shape == (n,), "pass 1")
         say.when(result.shape != (n - 1,), "count", n=n, shape=result.shape)
         return result
@@ -106,7 +94,7 @@ def check_convergence_audit(say: Words, convergence_audit: Any) -> None:
             "difference": 0 * ones,
             "from zero": (slow / empty)[1:],
         }
-        refuse(WORDS["frozen"], found, mistakes)
+        WORDS["frozen"].refuse(found, mistakes)
     if not close(found := given(busy), (fast / slow)[1:]):
         steps = [np.linalg.norm(np.diff(s, axis=0), axis=(1, 2)) for s in (busy, frozen)]
         mistakes = {
@@ -114,8 +102,8 @@ def check_convergence_audit(say: Words, convergence_audit: Any) -> None:
             "upside down": (slow / fast)[1:],
             "no units": (steps[0] / steps[1])[1:],
         }
-        refuse(WORDS["busy"], found, mistakes)
-    right_elsewhere(
+        WORDS["busy"].refuse(found, mistakes)
+    say.elsewhere(
         convergence_audit,
         lambda s, w, replay: (change(s) / change(replay(s[0], w, len(s) - 1)))[1:],
         {
@@ -135,7 +123,7 @@ def check_lift_audit(say: Words, lift_audit: Any) -> None:
     few, fewer = np.array([0.91, 0.92]), np.array([0.50, 0.51])
 
     def given(a: np.ndarray, b: np.ndarray, cost: float = 4.0, other: float = 4.0) -> bool:
-        result = call(lift_audit, a, b, cost, other, audits.interval, hint=say.hint)
+        result = say.call(lift_audit, a, b, cost, other, audits.interval)
         say.when(not isinstance(result, bool | np.bool_), "no verdict", kind=kind_of(result))
         return bool(result)
 
@@ -179,7 +167,7 @@ def check_likeness_audit(say: Words, likeness_audit: Any) -> None:
 
     for x, y in ((some, other), (some, turned), (wide, wide + 1.5 * noise)):
         asked.clear()
-        found = call_for_number(likeness_audit, x, y, likeness, hint=say.hint)
+        found = say.number(likeness_audit, x, y, likeness)
         whole, chance = audits.cka(x, y), float(np.mean(_chances(say, asked, x, y)))
         if not close(found, (whole - chance) / (1 - chance)):
             mistakes = {
@@ -188,7 +176,7 @@ def check_likeness_audit(say: Words, likeness_audit: Any) -> None:
                 "difference": whole - chance,
                 "units of chance": [whole / chance, (whole - chance) / chance],
             }
-            refuse(say, found, mistakes)
+            say.refuse(found, mistakes)
 
 
 @exercise(WORDS["leak_audit"])
@@ -212,14 +200,14 @@ def check_leak_audit(say: Words, leak_audit: Any) -> None:
                 odd.append(given)
             return ends[1]
 
-        found = call_for_number(leak_audit, accuracy, state, hint=say.hint)
+        found = say.number(leak_audit, accuracy, state)
         if odd:
             raise _what_is_left(say, odd[0], state)
         right = with_it - without
         if not close(found, right):
             known = f"{with_it:g} right with the context, {without:g} without it"
             mistakes = {"sign": -right, "anyway": without, "published": with_it}
-            refuse(say, found, mistakes, known=known, right=f"{right:g}")
+            say.refuse(found, mistakes, known=known, right=f"{right:g}")
 
 
 def _rows(say: Words, rows: Any, count: int) -> np.ndarray:

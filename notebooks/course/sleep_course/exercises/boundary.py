@@ -8,16 +8,13 @@ import numpy as np
 import torch
 
 from sleep_course.exercises.check import (
+    Compared,
     Words,
-    array_of,
-    call,
-    call_for_number,
-    call_for_truth,
-    compare,
     exercise,
     kind_of,
     lesson,
     same,
+    together,
 )
 from workbench.config import SleepConfig
 from workbench.model import Memory
@@ -28,32 +25,39 @@ WINDOW = 4
 WORDS = lesson("boundary")
 
 
-@exercise(WORDS["sizes"])
-def check_sizes(say: Words, cache_numbers: Any, fast_numbers: Any) -> None:
-    """Exercise 1: ``cache_numbers(tokens, width)`` and ``fast_numbers(heads, key, value)``."""
-
-    def cached(tokens: int, width: int) -> int:
-        return 2 * tokens * width
-
-    say = WORDS["cache_numbers"]
-    mistakes = {"keys alone": 60, "vectors": 12, "added": 16}
-    compare(say, cache_numbers, cached, (10, 6), mistakes=mistakes)
-    say.when(call_for_number(cache_numbers, 20, 6, hint=say.hint) != 240, "no growth")
-    others = {"of another width": (10, 8), "of one token": (1, 6), "of other sizes": (7, 5)}
-    compare(say, cache_numbers, cached, (10, 6), mistakes=mistakes, elsewhere=others)
-    compare(
-        WORDS["fast_numbers"],
-        fast_numbers,
-        lambda heads, key, value: heads * key * value,
-        (2, 3, 5),
-        mistakes={"added": 16, "one head": 15},
-        elsewhere={
-            "with more heads": (4, 3, 5),
-            "with longer keys": (2, 6, 5),
-            "with longer values": (2, 3, 7),
-            "of other sizes": (1, 16, 16),
-        },
-    )
+# exercise 1: cache_numbers(tokens, width) and fast_numbers(heads, key, value)
+CACHED = Compared(
+    WORDS["cache_numbers"],
+    lambda tokens, width: 2 * tokens * width,
+    (10, 6),
+    mistakes={
+        "keys alone": lambda tokens, width: tokens * width,
+        "vectors": lambda tokens, width: 2 * tokens,
+        "added": lambda tokens, width: tokens + width,
+    },
+    elsewhere={
+        "no growth": (20, 6),
+        "of another width": (10, 8),
+        "of one token": (1, 6),
+        "of other sizes": (7, 5),
+    },
+)
+FAST = Compared(
+    WORDS["fast_numbers"],
+    lambda heads, key, value: heads * key * value,
+    (2, 3, 5),
+    mistakes={
+        "added": lambda heads, key, value: heads * (key + value),
+        "one head": lambda heads, key, value: key * value,
+    },
+    elsewhere={
+        "with more heads": (4, 3, 5),
+        "with longer keys": (2, 6, 5),
+        "with longer values": (2, 3, 7),
+        "of other sizes": (1, 16, 16),
+    },
+)
+check_sizes = together(WORDS["sizes"], [CACHED], [FAST])
 
 
 @exercise(WORDS["cut"])
@@ -61,12 +65,12 @@ def check_cut(say: Words, cut: Any) -> None:
     """Exercise 2: ``cut(tokens, window)`` is the list of (start, stop) of consecutive windows."""
 
     def given(tokens: int, window: int) -> list[tuple[int, int]]:
-        result = call(cut, tokens, window, hint=say.hint)
+        result = say.call(cut, tokens, window)
         if isinstance(result, str | dict) or not hasattr(result, "__iter__"):
             raise say("no list", kind=kind_of(result))
         pairs = []
         for pair in result:
-            pairs.append(array_of(pair, name="each window", shape=(2,), hint=say.hint))
+            pairs.append(say.array_of(pair, name="each window", shape=(2,)))
             say.when((pairs[-1] % 1).any(), "part of a token", pair=pair)
         return [(int(start), int(stop)) for start, stop in pairs]
 
@@ -93,7 +97,7 @@ def check_may_see(say: Words, may_see: Any) -> None:
     def asked(window: int, eviction: str, tokens: int = 12) -> np.ndarray:
         found = np.zeros((tokens, tokens), dtype=bool)
         for i, j in np.ndindex(tokens, tokens):
-            found[i, j] = call_for_truth(may_see, i, j, window, eviction, hint=say.hint)
+            found[i, j] = say.truth(may_see, i, j, window, eviction)
         return found
 
     numbers = {"window": WINDOW, "before": WINDOW - 1}
@@ -121,7 +125,7 @@ def check_after_eviction(say: Words, after_eviction: Any) -> None:
     """Exercise 4: ``after_eviction(memory, window, eviction)`` is what crosses the boundary."""
     memory, other = _full_memory(), _full_memory(seed=1)
     for eviction in ("hard", "sliding"):
-        after = call(after_eviction, memory, WINDOW, eviction, hint=say.hint)
+        after = say.call(after_eviction, memory, WINDOW, eviction)
         say.when(not isinstance(after, Memory), "no memory", kind=kind_of(after))
         _check_parts(say, after)
         if not after.fast_weights or not all(s.any() for s in after.fast_weights.values()):
@@ -139,7 +143,7 @@ def check_after_eviction(say: Words, after_eviction: Any) -> None:
         (memory, 6, "sliding"),
         (other, WINDOW, "hard"),
     ):
-        after = call(after_eviction, start, window, eviction, hint=say.hint)
+        after = say.call(after_eviction, start, window, eviction)
         right = evict(start, SleepConfig(window=window, eviction=eviction))
         if not isinstance(after, Memory) or not same(right, after):
             wrong = "other memory" if start is other else "other window"
@@ -169,9 +173,9 @@ def check_sleep_on(say: Words, sleep_on: Any) -> None:
 
     def given(n: int, tokens: float = 1.0, memory: float = 5.0) -> float:
         passes.clear()
-        result = call(sleep_on, tokens, memory, n, embed, one_pass, hint=say.hint)
+        result = say.call(sleep_on, tokens, memory, n, embed, one_pass)
         say.when(isinstance(result, tuple), "pair")
-        return float(array_of(result, name="sleep_on", shape=(), hint=say.hint))
+        return float(say.array_of(result, name="sleep_on", shape=()))
 
     found = given(1)
     say.when(not passes, "no pass")

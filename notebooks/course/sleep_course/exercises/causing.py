@@ -7,17 +7,12 @@ from typing import Any
 import numpy as np
 
 from sleep_course.exercises.check import (
+    Compared,
     Words,
-    array_of,
-    call,
-    call_for_array,
-    call_for_number,
     close,
-    compare,
     exercise,
     lesson,
-    refuse,
-    right_elsewhere,
+    together,
 )
 
 EXAMPLES, HEADS, KEYS, VALUES = 4, 3, 5, 2
@@ -25,94 +20,106 @@ SHAPE = (EXAMPLES, HEADS, KEYS, VALUES)
 WORDS = lesson("causing")
 
 
-@exercise(WORDS["patched"])
-def check_patched(say: Words, patched: Any) -> None:
-    """Exercise 1: ``patched(own, donors, head)`` is `own` with one head of `donors`."""
-    own, donors = _states(1), _states(2)
-    along = own.copy()
-    along[2] = donors[2]
-    mistakes = {
-        "recipient": own,
-        "donor": donors,
-        "other way round": _with_head(donors, own, 2),
-        "example": along,
-        "zero": _with_head(own, 0 * own, 2),
-        "added": _with_head(own, own + donors, 2),
-    }
-    compare(say, patched, _with_head, (own, donors, 2), mistakes=mistakes)
-    first = call_for_array(patched, own, donors, 0, shape=SHAPE, hint=say.hint)
-    say.when(not close(first, _with_head(own, donors, 0)), "head 0")
-    small, others = (np.random.default_rng(s).standard_normal((2, 4, 3, 3)) for s in (11, 12))
-    elsewhere = {"with head 1": (own, donors, 1), "of another size": (small, others, 3)}
-    right_elsewhere(patched, _with_head, elsewhere)
+def _states(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(SHAPE)
 
 
-@exercise(WORDS["effect"])
-def check_effect(say: Words, effect: Any) -> None:
-    """Exercise 2: ``effect(after, own, donors)`` is a ratio of means, 0 and 1 at its ends."""
-    own = np.array([-8.0, -6.0, -7.0, -1.0])
-    donors = np.array([9.0, 5.0, 7.0, -0.5])  # the last question has its two ends close together
-    after = np.array([3.0, 2.0, 0.0, -2.0])
-
-    def ratio(x: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
-        return float((x - a).mean() / (b - a).mean())
-
-    right = ratio(after, own, donors)
-    mistakes = {
-        "mean of ratios": ((after - own) / (donors - own)).mean(),
-        "nats": (after - own).mean(),
-        "no start": after.mean() / donors.mean(),
-        "upside down": 1 - right,
-        "answers": (after > 0).mean(),
-    }
-    compare(say, effect, ratio, (after, own, donors), mistakes=mistakes, right=f"{right:.3f}")
-    for x, end in ((own, 0.0), (donors, 1.0)):
-        say.when(not close(call_for_number(effect, x, own, donors, hint=say.hint), end), "ends")
-    right_elsewhere(
-        effect,
-        ratio,
-        {
-            "that moved the wrong way": (own - 1, own, donors),
-            "with other questions": (after[:2] + 1, own[:2], donors[:2]),
-            "whose two ends are the other way round": (after, donors, own),
-        },
-    )
+def _with_head(own: np.ndarray, other: np.ndarray, head: int) -> np.ndarray:
+    found = own.copy()
+    found[:, head] = other[:, head]
+    return found
 
 
-@exercise(WORDS["at_random"])
-def check_at_random(say: Words, at_random: Any) -> None:
-    """Exercise 3: ``at_random(before, after, noise)`` is a change of the same size by head."""
+def _with_example(own: np.ndarray, other: np.ndarray, example: int) -> np.ndarray:
+    found = own.copy()
+    found[example] = other[example]
+    return found
 
-    def right(b: np.ndarray, a: np.ndarray, n: np.ndarray) -> np.ndarray:
-        return b + n * _sizes(a - b) / _sizes(n)
 
-    before, noise = _states(3), 3 * _states(5)
-    after = _with_head(before, _states(4), 1)
-    after[0] = before[0]  # and nothing at all in the first example
-    found = call_for_array(at_random, before, after, noise, shape=SHAPE, hint=say.hint)
-    change, scaled = after - before, right(before, after, noise) - before
-    lengths = np.abs(_sizes(after) - _sizes(before)) / _sizes(noise)
-    if not close(found, before + scaled):
-        mistakes = {
-            "change alone": scaled,
-            "own size": before + noise,
-            "norm left in": before + noise * _sizes(change),
-            "overall": before + noise * np.linalg.norm(change) / np.linalg.norm(noise),
-            "norms": before + noise * lengths,
-            "from after": after + scaled,
-        }
-        if close(_sizes(found - before), _sizes(change)):
-            mistakes["direction"] = found
-        refuse(say, found, mistakes)
-    right_elsewhere(
-        at_random,
-        right,
-        {
-            "where every head was patched": (before, _states(7), noise),
-            "with other noise": (before, after, _states(8)),
-            "of another size": (before[:1, :2], _states(9)[:1, :2], noise[:1, :2]),
-        },
-    )
+def _sizes(change: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(change, axis=(2, 3), keepdims=True)
+
+
+# exercise 1: patched(own, donors, head) is `own` with one head of `donors`
+check_patched = Compared(
+    WORDS["patched"],
+    _with_head,
+    (_states(1), _states(2), 2),
+    mistakes={
+        "recipient": lambda own, donors, head: own,
+        "donor": lambda own, donors, head: donors,
+        "other way round": lambda own, donors, head: _with_head(donors, own, head),
+        "example": _with_example,
+        "zero": lambda own, donors, head: _with_head(own, 0 * own, head),
+        "added": lambda own, donors, head: _with_head(own, own + donors, head),
+    },
+    elsewhere={
+        "head 0": (_states(1), _states(2), 0),
+        "with head 1": (_states(1), _states(2), 1),
+        "of another size": (_states(11)[:2, :2], _states(12)[:2, :2], 1),
+    },
+)
+
+
+def _effect(after: np.ndarray, own: np.ndarray, donors: np.ndarray) -> float:
+    return float((after - own).mean() / (donors - own).mean())
+
+
+OWN = np.array([-8.0, -6.0, -7.0, -1.0])
+DONORS = np.array([9.0, 5.0, 7.0, -0.5])  # the last question has its two ends close together
+AFTER = np.array([3.0, 2.0, 0.0, -2.0])
+
+# exercise 2: effect(after, own, donors) is a ratio of means, 0 and 1 at its ends
+check_effect = Compared(
+    WORDS["effect"],
+    _effect,
+    (AFTER, OWN, DONORS),
+    mistakes={
+        "mean of ratios": lambda after, own, donors: ((after - own) / (donors - own)).mean(),
+        "nats": lambda after, own, donors: (after - own).mean(),
+        "no start": lambda after, own, donors: after.mean() / donors.mean(),
+        "upside down": lambda after, own, donors: 1 - _effect(after, own, donors),
+        "answers": lambda after, own, donors: (after > 0).mean(),
+    },
+    elsewhere={
+        "ends": [(OWN, OWN, DONORS), (DONORS, OWN, DONORS)],
+        "that moved the wrong way": (OWN - 1, OWN, DONORS),
+        "with other questions": (AFTER[:2] + 1, OWN[:2], DONORS[:2]),
+        "whose two ends are the other way round": (AFTER, DONORS, OWN),
+    },
+    values=lambda found, right: {"right": f"{right:.3f}"},
+)
+
+
+def _at_random(before: np.ndarray, after: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    return before + noise * _sizes(after - before) / _sizes(noise)
+
+
+BEFORE, NOISE = _states(3), 3 * _states(5)
+PATCHED = _with_example(_with_head(BEFORE, _states(4), 1), BEFORE, 0)  # nothing in example 0
+
+# exercise 3: at_random(before, after, noise) is a change of the same size by head
+check_at_random = Compared(
+    WORDS["at_random"],
+    _at_random,
+    (BEFORE, PATCHED, NOISE),
+    mistakes={
+        "change alone": lambda b, a, noise: _at_random(b, a, noise) - b,
+        "own size": lambda b, a, noise: b + noise,
+        "norm left in": lambda b, a, noise: b + noise * _sizes(a - b),
+        "overall": lambda b, a, noise: b + noise * np.linalg.norm(a - b) / np.linalg.norm(noise),
+        "norms": lambda b, a, noise: b + noise * abs(_sizes(a) - _sizes(b)) / _sizes(noise),
+        "from after": lambda b, a, noise: a + _at_random(b, a, noise) - b,
+    },
+    traits={
+        "direction": lambda found, right: close(_sizes(found - BEFORE), _sizes(right - BEFORE)),
+    },
+    elsewhere={
+        "where every head was patched": (BEFORE, _states(7), NOISE),
+        "with other noise": (BEFORE, PATCHED, _states(8)),
+        "of another size": (BEFORE[:1, :2], _states(9)[:1, :2], NOISE[:1, :2]),
+    },
+)
 
 
 @exercise(WORDS["read_on"])
@@ -129,9 +136,9 @@ def check_read_on(say: Words, read_on: Any) -> None:
         done: int, n: int, h: np.ndarray = h, state: np.ndarray = state, answer: Any = _toy_answer
     ) -> float:
         ran.clear()
-        result = call(read_on, h, state, done, n, one_pass, answer, hint=say.hint)
+        result = say.call(read_on, h, state, done, n, one_pass, answer)
         say.when(isinstance(result, tuple) or np.shape(result) != (), "no number")
-        return float(array_of(result, name="read_on", shape=(), hint=say.hint))
+        return float(say.array_of(result, name="read_on", shape=()))
 
     found = given(1, 4)
     say.when(not ran, "no pass")
@@ -143,7 +150,7 @@ def check_read_on(say: Words, read_on: Any) -> None:
             "same S": _toy_read_on(h, state, 3, same_state=True),
             "old S": _toy_answer(state),
         }
-        refuse(say, found, mistakes)
+        say.refuse(found, mistakes)
     say.when(not close(given(4, 4), _toy_answer(state)) or ran, "after the last")
     for done, n in ((2, 4), (0, 2), (3, 8)):
         found = given(done, n)
@@ -155,59 +162,44 @@ def check_read_on(say: Words, read_on: Any) -> None:
         raise say("other answer")
 
 
-@exercise(WORDS["without"])
-def check_without(say: Words, without: Any) -> None:
-    """Exercise 5: ``without(S, head, how)`` sets a head to zero, or to its mean over examples."""
-    state = _states(6) + 1.0
-    zero, mean = (_without(state, 1, how) for how in ("zero", "mean"))
-
-    def averaged(*axes: int) -> np.ndarray:
-        return state.mean(axis=axes, keepdims=True) + 0 * state
-
-    compare(
-        WORDS["zero"],
-        without,
-        _without,
-        (state, 1, "zero"),
-        mistakes={"as it was": state, "all zero": 0 * state, "mean": mean},
-    )
-    compare(
-        WORDS["mean"],
-        without,
-        _without,
-        (state, 1, "mean"),
-        mistakes={
-            "zero": zero,
-            "one number": _with_head(state, averaged(0, 2, 3), 1),
-            "own mean": _with_head(state, averaged(2, 3), 1),
-            "over heads": _with_head(state, averaged(1), 1),
-            "every head": averaged(0),
-        },
-        elsewhere={
-            "with head 0 at zero": (state, 0, "zero"),
-            "with head 2 at its mean": (state, 2, "mean"),
-            "of another size": (_states(10)[:2, :2], 0, "mean"),
-        },
-    )
-
-
-def _states(seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(SHAPE)
-
-
-def _with_head(own: np.ndarray, other: np.ndarray, head: int) -> np.ndarray:
-    found = own.copy()
-    found[:, head] = other[:, head]
-    return found
-
-
 def _without(state: np.ndarray, head: int, how: str) -> np.ndarray:
-    put = 0 * state if how == "zero" else state.mean(axis=0, keepdims=True) + 0 * state
+    put = 0 * state if how == "zero" else _averaged(state, 0)
     return _with_head(state, put, head)
 
 
-def _sizes(change: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(change, axis=(2, 3), keepdims=True)
+def _averaged(state: np.ndarray, *axes: int) -> np.ndarray:
+    return state.mean(axis=axes, keepdims=True) + 0 * state
+
+
+# exercise 5: without(S, head, how) sets a head to zero, or to its mean over examples
+ZERO = Compared(
+    WORDS["zero"],
+    _without,
+    (_states(6) + 1, 1, "zero"),
+    mistakes={
+        "as it was": lambda s, head, how: s,
+        "all zero": lambda s, head, how: 0 * s,
+        "mean": lambda s, head, how: _without(s, head, "mean"),
+    },
+)
+MEAN = Compared(
+    WORDS["mean"],
+    _without,
+    (_states(6) + 1, 1, "mean"),
+    mistakes={
+        "zero": lambda s, head, how: _without(s, head, "zero"),
+        "one number": lambda s, head, how: _with_head(s, _averaged(s, 0, 2, 3), head),
+        "own mean": lambda s, head, how: _with_head(s, _averaged(s, 2, 3), head),
+        "over heads": lambda s, head, how: _with_head(s, _averaged(s, 1), head),
+        "every head": lambda s, head, how: _averaged(s, 0),
+    },
+    elsewhere={
+        "with head 0 at zero": (_states(6) + 1, 0, "zero"),
+        "with head 2 at its mean": (_states(6) + 1, 2, "mean"),
+        "of another size": (_states(10)[:2, :2], 0, "mean"),
+    },
+)
+check_without = together(WORDS["without"], [ZERO, MEAN])
 
 
 def _toy_pass(h: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 
 from sleep_course import audits
-from sleep_course.exercises.check import (
-    Words,
-    call_for_number,
-    close,
-    compare,
-    exercise,
-    lesson,
-    refuse,
-    right_elsewhere,
-)
+from sleep_course.exercises.check import Compared, Words, close, exercise, lesson
 
 KEYS, VALUES = 4, 3
 WORDS = lesson("changing")
+
+
+def _exp_entropy(share: np.ndarray) -> float:
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def _effective_rank(state: np.ndarray) -> float:
+    singular = np.linalg.svd(state, compute_uv=False)
+    return _exp_entropy(singular / singular.sum())
 
 
 @exercise(WORDS["effective_rank"])
@@ -28,7 +28,7 @@ def check_effective_rank(say: Words, effective_rank: Any) -> None:
 
     def given(*singular: float) -> float:
         left, _, right = np.linalg.svd(np.random.default_rng(1).standard_normal((4, 4)))
-        return call_for_number(effective_rank, left @ np.diag(singular) @ right, hint=say.hint)
+        return say.number(effective_rank, left @ np.diag(singular) @ right)
 
     found = given(2.0, 2.0, 2.0, 2.0)
     for name, wrong in (("entropy", np.log(4)), ("log2", np.exp(2)), ("no minus", 1 / 4)):
@@ -36,16 +36,16 @@ def check_effective_rank(say: Words, effective_rank: Any) -> None:
     say.when(not close(found, 4), "even", found=f"{found:.3g}")
     found = given(4.0, 2.0, 1.0, 1.0)
     share, square = np.array([4, 2, 1, 1]) / 8, np.array([16, 4, 1, 1]) / 22
-    if not close(found, np.exp(-(share * np.log(share)).sum())):
+    if not close(found, _exp_entropy(share)):
         mistakes = {
-            "squares": np.exp(-(square * np.log(square)).sum()),
+            "squares": _exp_entropy(square),
             "participation": [1 / (share**2).sum(), 1 / (square**2).sum()],
             "count": 4,
         }
-        refuse(say, found, mistakes)
+        say.refuse(found, mistakes)
     say.when(not close(given(400.0, 200.0, 100.0, 100.0), found), "scale")
     generator = np.random.default_rng(12)
-    right_elsewhere(
+    say.elsewhere(
         effective_rank,
         _effective_rank,
         {
@@ -56,173 +56,156 @@ def check_effective_rank(say: Words, effective_rank: Any) -> None:
     )
 
 
-@exercise(WORDS["two_step_ratio"])
-def check_two_step_ratio(say: Words, two_step_ratio: Any) -> None:
-    """Exercise 2: ``two_step_ratio(states)``, from the second pass on."""
-    states = np.random.default_rng(2).standard_normal((6, KEYS, VALUES))
-    one, two = _norms(states[1:] - states[:-1]), _norms(states[2:] - states[:-2])
-    way = one[1:] + one[:-1]
-    compare(
-        say,
-        two_step_ratio,
-        _two_step_ratio,
-        (states,),
-        mistakes={
-            "upside down": way / two,
-            "one step": [two / one[1:], two / one[:-1]],
-            "mean": 2 * two / way,
-            "units of S": two / _norms(states[2:]),
-            "shrinking": one[1:] / one[:-1],
-            "numerator": one[1:] / way,
-        },
-        elsewhere={
-            "of other states": (states[::-1] + 1,),
-            "of two passes": (states[:3],),
-            "of another size": (np.random.default_rng(22).standard_normal((4, 2, 5)),),
-        },
-    )
-
-
-@exercise(WORDS["distances"])
-def check_distances(say: Words, distances: Any) -> None:
-    """Exercise 3: ``distances(states, longer)``: to the end of the longer run."""
-    generator = np.random.default_rng(3)
-    longer = generator.standard_normal((9, KEYS, VALUES))
-    states, others = longer[:5], generator.standard_normal((4, KEYS, VALUES))
-    last, norms = _norms(states - states[-1]), _norms(states)
-    size, apart = _norms(longer[-1:]), _norms(states - longer[-1])
-    compare(
-        say,
-        distances,
-        lambda s, e: _norms(s - e[-1]) / np.linalg.norm(e[-1]),
-        (states, longer),
-        mistakes={
-            "own end": [last / norms[-1], last],
-            "no units": apart,
-            "own norm": apart / norms,
-            "norms": np.abs(norms - size) / size,
-            "one more": _norms(states - longer[5]) / _norms(longer[5:6]),
-        },
-        elsewhere={
-            "whose states are not the first of the longer run": (others, longer),
-            "with a longer run of another length": (states, longer[:7]),
-            "whose states are as many as the longer run's": (others, longer[:4]),
-            "of another size": (others[..., :2], longer[..., :2]),
-        },
-    )
-
-
-@exercise(WORDS["own_value"])
-def check_own_value(say: Words, own_value: Any) -> None:
-    """Exercise 4: ``own_value(S, keys, values)``: share of tokens that get their own value back."""
-
-    def right(state: np.ndarray, keys: np.ndarray, values: np.ndarray) -> float:
-        square = keys.shape[1] == values.shape[1]
-        return own_value_by_mistake(state, keys, values, square=square)["right"]
-
-    generator = np.random.default_rng(OWN_VALUE_SEED)
-    keys, values = generator.standard_normal((2, TOKENS, KEYS))
-    values *= np.linspace(0.3, 3.0, TOKENS)[:, None]
-    state = np.linalg.pinv(keys) @ values + 0.8 * generator.standard_normal((KEYS, KEYS))
-    shares = own_value_by_mistake(state, keys, values)
-    share = shares.pop("right")
-    wide = generator.standard_normal((KEYS, VALUES))
-    order = ("wrong side", "product", "distance", "unsigned", "whose key")
-    compare(
-        say,
-        own_value,
-        right,
-        (state, keys, values),
-        mistakes={**{name: shares[name] for name in order}, "how many": TOKENS * share},
-        elsewhere={
-            "with another S": (state[::-1].copy(), keys, values),
-            "with other keys": (state, keys[::-1].copy(), values),
-            "with other values": (state, keys, np.abs(values)),
-            "with fewer tokens": (state, keys[:5], values[:5]),
-            "where keys are longer than values": (wide, keys, values[:, :VALUES]),
-        },
-        right=f"{share:.2f}",
-        tokens=TOKENS,
-    )
-
-
 def _norms(matrices: np.ndarray) -> np.ndarray:
     return np.linalg.norm(matrices, axis=(1, 2))
 
 
-def _effective_rank(state: np.ndarray) -> float:
-    singular = np.linalg.svd(state, compute_uv=False)
-    share = singular / singular.sum()
-    return float(np.exp(-(share * np.log(share)).sum()))
+def _steps(states: np.ndarray, apart: int = 1) -> np.ndarray:
+    return _norms(states[apart:] - states[:-apart])
 
 
-def _two_step_ratio(states: np.ndarray) -> np.ndarray:
-    one = _norms(states[1:] - states[:-1])
-    return _norms(states[2:] - states[:-2]) / (one[1:] + one[:-1])
+def _way(states: np.ndarray) -> np.ndarray:
+    return _steps(states)[1:] + _steps(states)[:-1]
+
+
+STATES = np.random.default_rng(2).standard_normal((6, KEYS, VALUES))
+
+# exercise 2: two_step_ratio(states), from the second pass on
+check_two_step_ratio = Compared(
+    WORDS["two_step_ratio"],
+    lambda s: _steps(s, 2) / _way(s),
+    (STATES,),
+    mistakes={
+        "upside down": lambda s: _way(s) / _steps(s, 2),
+        "one step": [
+            lambda s: _steps(s, 2) / _steps(s)[1:],
+            lambda s: _steps(s, 2) / _steps(s)[:-1],
+        ],
+        "mean": lambda s: 2 * _steps(s, 2) / _way(s),
+        "units of S": lambda s: _steps(s, 2) / _norms(s[2:]),
+        "shrinking": lambda s: _steps(s)[1:] / _steps(s)[:-1],
+        "numerator": lambda s: _steps(s)[1:] / _way(s),
+    },
+    elsewhere={
+        "of other states": (STATES[::-1] + 1,),
+        "of two passes": (STATES[:3],),
+        "of another size": (np.random.default_rng(22).standard_normal((4, 2, 5)),),
+    },
+)
+
+
+def _distances(states: np.ndarray, longer: np.ndarray) -> np.ndarray:
+    return _norms(states - longer[-1]) / np.linalg.norm(longer[-1])
+
+
+LONGER = np.random.default_rng(3).standard_normal((13, KEYS, VALUES))
+LONGER, OTHERS = LONGER[:9], LONGER[9:]
+
+# exercise 3: distances(states, longer), to the end of the longer run
+check_distances = Compared(
+    WORDS["distances"],
+    _distances,
+    (LONGER[:5], LONGER),
+    mistakes={
+        "own end": [lambda s, longer: _distances(s, s), lambda s, longer: _norms(s - s[-1])],
+        "no units": lambda s, longer: _norms(s - longer[-1]),
+        "own norm": lambda s, longer: _norms(s - longer[-1]) / _norms(s),
+        "norms": lambda s, longer: abs(_norms(s) / np.linalg.norm(longer[-1]) - 1),
+        "one more": lambda s, longer: _distances(s, longer[: len(s) + 1]),
+    },
+    elsewhere={
+        "whose states are not the first of the longer run": (OTHERS, LONGER),
+        "with a longer run of another length": (LONGER[:5], LONGER[:7]),
+        "whose states are as many as the longer run's": (OTHERS, LONGER[:4]),
+        "of another size": (OTHERS[..., :2], LONGER[..., :2]),
+    },
+)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _own(likeness: np.ndarray) -> float:
+    return float((likeness.argmax(1) == np.arange(len(likeness))).mean())
+
+
+def _cosines(state: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return _unit(keys @ state) @ _unit(values).T
+
+
+def _apart(state: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return np.linalg.norm((keys @ state)[:, None] - values, axis=-1)
+
+
+def _noisy_memory() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return S, keys and values for which all usual mistakes give different shares."""
+    generator = np.random.default_rng(1983)
+    keys, values = generator.standard_normal((2, TOKENS, KEYS))
+    values *= np.linspace(0.3, 3.0, TOKENS)[:, None]
+    return np.linalg.pinv(keys) @ values + 0.8 * generator.standard_normal((4, 4)), keys, values
 
 
 TOKENS = 12
-OWN_VALUE_SEED = 1983  # one that tells all of these apart
+S, K, V = _noisy_memory()
+
+# exercise 4: own_value(S, keys, values), the share of tokens that get their own value back
+check_own_value = Compared(
+    WORDS["own_value"],
+    lambda s, keys, values: _own(_cosines(s, keys, values)),
+    (S, K, V),
+    mistakes={
+        "wrong side": lambda s, keys, values: _own(_cosines(s.T, keys, values)),
+        "product": lambda s, keys, values: _own(keys @ s @ values.T),
+        "distance": lambda s, keys, values: _own(-_apart(s, keys, values)),
+        "unsigned": lambda s, keys, values: _own(abs(_cosines(s, keys, values))),
+        "whose key": lambda s, keys, values: _own(_cosines(s, keys, values).T),
+        "how many": lambda s, keys, values: len(keys) * _own(_cosines(s, keys, values)),
+    },
+    elsewhere={
+        "with another S": (S[::-1].copy(), K, V),
+        "with other keys": (S, K[::-1].copy(), V),
+        "with other values": (S, K, abs(V)),
+        "with fewer tokens": (S, K[:5], V[:5]),
+        "where keys are longer than values": (S[:, :VALUES], K, V[:, :VALUES]),
+    },
+    values=lambda found, right: {"right": f"{right:.2f}", "tokens": TOKENS},
+)
 
 
-def own_value_by_mistake(
-    state: np.ndarray, keys: np.ndarray, values: np.ndarray, *, square: bool = True
-) -> dict[str, float]:
-    """Return the share of tokens retrieved, and what each usual mistake makes of it."""
-
-    def share(likeness: np.ndarray) -> float:
-        return float((likeness.argmax(1) == np.arange(len(keys))).mean())
-
-    def unit(vectors: np.ndarray) -> np.ndarray:
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-    returned = keys @ state
-    apart = np.linalg.norm(returned[:, None] - values[None], axis=-1)
-    other_side = {"wrong side": share(unit(keys @ state.T) @ unit(values).T)} if square else {}
-    return {
-        "right": share(unit(returned) @ unit(values).T),
-        **other_side,
-        "product": share(returned @ values.T),
-        "distance": share(-apart),
-        "unsigned": share(np.abs(unit(returned) @ unit(values).T)),
-        "whose key": share(unit(values) @ unit(returned).T),
-    }
+def _likeness(x: np.ndarray, y: np.ndarray, power: float = 0.5) -> float:
+    """Return the product of the inner products, over the `power` of that of their squares."""
+    a, b = x @ x.T, y @ y.T
+    return float((a * b).sum() / ((a * a).sum() * (b * b).sum()) ** power)
 
 
-@exercise(WORDS["cka"])
-def check_cka(say: Words, cka: Any) -> None:
-    """Exercise 5: ``cka(x, y)`` is the usual linear CKA of ``[example, feature]``."""
-    generator = np.random.default_rng(4)
-    x, y = generator.standard_normal((6, 3)) + 1, generator.standard_normal((6, 5)) - 2
-    wide, other = generator.standard_normal((2, 9, 4))
+def _centred(*features: np.ndarray, axis: int | None = 0) -> tuple[np.ndarray, ...]:
+    return tuple(z - z.mean(axis=axis, keepdims=True) for z in features)
 
-    def cosine(x: np.ndarray, y: np.ndarray) -> float:
-        a, b = x @ x.T, y @ y.T
-        return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
 
-    def centred(axis: int | None) -> float:
-        return cosine(*(z - z.mean(axis=axis, keepdims=True) for z in (x, y)))
+NARROW, BROAD, WIDE, OTHER = (
+    np.random.default_rng(seed).standard_normal(shape)
+    for seed, shape in enumerate(((6, 3), (6, 5), (9, 4), (9, 4)), 4)
+)
 
-    right = centred(0)
-    a, b = (z @ z.T for z in (x - x.mean(0), y - y.mean(0)))
-    compare(
-        say,
-        cka,
-        audits.cka,
-        (x, y),
-        mistakes={
-            "not centred": cosine(x, y),
-            "each example": centred(1),
-            "one mean": centred(None),
-            "no lengths": (a * b).sum(),
-            "no root": (a * b).sum() / ((a * a).sum() * (b * b).sum()),
-            "square": right**2,
-        },
-        elsewhere={
-            "where both are the same": (x, x),
-            "the other way round": (y, x),
-            "in other units": (100 * x, y + 7),
-            "with more examples": (wide, wide + other),
-        },
-        right=f"{right:.3f}",
-    )
+# exercise 5: cka(x, y) is the usual linear CKA of [example, feature]
+check_cka = Compared(
+    WORDS["cka"],
+    audits.cka,
+    (NARROW + 1, BROAD - 2),
+    mistakes={
+        "not centred": _likeness,
+        "each example": lambda x, y: _likeness(*_centred(x, y, axis=1)),
+        "one mean": lambda x, y: _likeness(*_centred(x, y, axis=None)),
+        "no lengths": lambda x, y: _likeness(*_centred(x, y), power=0),
+        "no root": lambda x, y: _likeness(*_centred(x, y), power=1),
+        "square": lambda x, y: audits.cka(x, y) ** 2,
+    },
+    elsewhere={
+        "where both are the same": (NARROW, NARROW),
+        "the other way round": (BROAD, NARROW),
+        "in other units": (100 * NARROW, BROAD + 7),
+        "with more examples": (WIDE, WIDE + OTHER),
+    },
+    values=lambda found, right: {"right": f"{right:.3f}"},
+)

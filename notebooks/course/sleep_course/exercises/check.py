@@ -17,13 +17,15 @@ import functools
 import inspect
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from workbench.files import read_toml
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class NotYet(Exception):
 
 @dataclass(frozen=True)
 class Words:
-    """The sentences of one exercise by name."""
+    """The sentences of one exercise by name, and calls whose messages end with its hint."""
 
     texts: Mapping[str, str]
 
@@ -63,6 +65,83 @@ class Words:
         """Raise the sentence `name` if something is `wrong`."""
         if wrong:
             raise self(name, **values)
+
+    def call(self, function: Any, *arguments: Any, copies: bool = True) -> Any:
+        """Call a learner's function on copies of `arguments`, or on themselves (`call`)."""
+        return call(function, *arguments, hint=self.hint, copies=copies)
+
+    def array(
+        self,
+        function: Any,
+        *arguments: Any,
+        shape: Shape | None,
+        others: Mapping[Shape | type | None, str] | None = None,
+        hint: str = "",
+    ) -> np.ndarray:
+        """Call a learner's function, and take an array of `shape` from it, or of any.
+
+        `others` are sentences by the type or the shape that came back instead, None for any.
+        """
+        hint, others = hint or self.hint, others or {}
+        result, name = call(function, *arguments, hint=hint), name_of(function)
+        self.when(type(result) in others, others.get(type(result), ""))
+        found = array_of(result, name=name, shape=None if others else shape, hint=hint)
+        if found.shape != shape and (other := others.get(found.shape, others.get(None))):
+            raise self(other, shape=found.shape, expected=shape)
+        return array_of(found, name=name, shape=shape, hint=hint)
+
+    def array_of(self, result: Any, *, name: str, shape: Shape | None) -> np.ndarray:
+        """Take an array from what the learner's function `name` returned (`array_of`)."""
+        return array_of(result, name=name, shape=shape, hint=self.hint)
+
+    def number(self, function: Any, *arguments: Any, hint: str = "") -> float:
+        """Call a learner's function, and take a number from it."""
+        return float(self.array(function, *arguments, shape=(), hint=hint))
+
+    def truth(self, function: Any, *arguments: Any) -> bool:
+        """Call a learner's function, and take True or False from it; 1 and 0 will do."""
+        result = self.call(function, *arguments)
+        array = _numbers(result)
+        if array is None or array.shape != () or float(array) not in (0.0, 1.0):
+            given = kind_of(result) if array is None or array.shape != () else f"{float(array):g}"
+            raise NotYet(f"`{name_of(function)}` returns {given}, not True or False. {self.hint}")
+        return bool(array)
+
+    def refuse(
+        self, found: Any, mistakes: Mapping[str, Any], *, tolerance: float = 1e-5, **values: Any
+    ) -> NoReturn:
+        """Raise the sentence of the first of `mistakes` that gives `found`, else "otherwise".
+
+        `mistakes` maps names of sentences to what the mistake gives; a list holds several
+        possibilities. `values` are filled into the sentence, and ``{found}`` if it is a number.
+        """
+        if np.ndim(found) == 0:
+            values = {"found": f"{float(found):.4g}", **values}
+        for name, wrong in mistakes.items():
+            if any(close(found, one, tolerance) for one in listed(wrong)):
+                raise self(name, **values)
+        raise self("otherwise", **values)
+
+    def elsewhere(self, function: Any, right: Callable[..., Any], cases: Mapping[str, Any]) -> None:
+        """Try a function that was right once on other inputs, and compare it with `right`.
+
+        `cases` holds arguments by what is different about them, such as "with another beta", or
+        by the sentence to say if the answer is wrong there; a list holds several. Raises `NotYet`
+        at the first that is wrong.
+        """
+        for different, arguments in ((d, a) for d, each in cases.items() for a in listed(each)):
+            named = different in self.texts
+            wanted = _floats(right(*copy.deepcopy(arguments)))
+            hint = "" if named else f"The first example was right; this is one {different}."
+            found = self.array(function, *arguments, shape=wanted.shape, hint=hint)
+            if close(found, wanted):
+                continue
+            if named:
+                raise self(different)
+            raise NotYet(
+                f"right for the first example, wrong for one {different}. Use every argument, and "
+                "no number or size of the example."
+            )
 
 
 def lesson(name: str) -> dict[str, Words]:
@@ -96,43 +175,68 @@ def exercise(words: Words) -> Callable[[Callable[..., None]], Callable[..., Verd
     return decorate
 
 
-def compare(
-    say: Words,
-    function: Any,
-    reference: Callable[..., Any],
-    given: tuple[Any, ...],
-    *,
-    mistakes: Mapping[str, Any],
-    elsewhere: Mapping[str, tuple[Any, ...]] | None = None,
-    **values: Any,
-) -> None:
-    """Compare a learner's function with `reference` on the arguments `given`, then `elsewhere`.
+@dataclass(frozen=True)
+class Compared:
+    """What a learner's function is compared with, on which arguments, and what is often written.
 
-    See `refuse` for `mistakes` and `values`, `right_elsewhere` for `elsewhere`. Raises `NotYet` if
-    they differ.
+    `right` and the functions in `mistakes` take the arguments `given`. `mistakes` are answers as
+    learners write them, by the sentence about each; a list holds several. `traits` recognise other
+    mistakes: ``trait(found, right)``, by sentence. `shapes` are sentences by the shape that came
+    back, None for any other; `values(found, right)` are filled into sentences. `elsewhere` is as
+    in `Words.elsewhere`.
     """
-    right = np.asarray(reference(*copy.deepcopy(given)), dtype=np.float64)
-    found = call_for_array(function, *given, shape=right.shape, hint=say.hint)
-    if not close(found, right):
-        refuse(say, found, mistakes, **values)
-    right_elsewhere(function, reference, elsewhere or {})
+
+    say: Words
+    right: Callable[..., Any]
+    given: tuple[Any, ...]
+    mistakes: Mapping[str, Any] = field(default_factory=dict)
+    elsewhere: Mapping[str, Any] = field(default_factory=dict)
+    traits: Mapping[str, Callable[[np.ndarray, np.ndarray], Any]] = field(default_factory=dict)
+    shapes: Mapping[Shape | type | None, str] = field(default_factory=dict)
+    values: Callable[[np.ndarray, np.ndarray], Mapping[str, Any]] = lambda found, right: {}
+
+    def check(self, function: Any) -> None:
+        """Raise `NotYet` if a learner's function is not right for every input."""
+        right = _floats(self.right(*copy.deepcopy(self.given)))
+        found = self.say.array(function, *self.given, shape=right.shape, others=self.shapes)
+        if not close(found, right):
+            mistakes: dict[str, Any] = {}
+            for name, answers in self.mistakes.items():
+                given = [_floats(one(*copy.deepcopy(self.given))) for one in listed(answers)]
+                mistakes[name] = [one for one in given if one.shape == found.shape]
+            mistakes |= {name: found for name, has in self.traits.items() if has(found, right)}
+            self.say.refuse(found, mistakes, **self.values(found, right))
+        self.say.elsewhere(function, self.right, self.elsewhere)
+
+    def __call__(self, *answers: Any) -> Verdict:
+        """Judge the answer to an exercise that asks for this function alone."""
+        return together(self.say, [self])(*answers)
+
+    @property
+    def functions(self) -> tuple[list[Compared], ...]:
+        """As of a check that `together` returns."""
+        return ([self],)
 
 
-def refuse(
-    say: Words, found: Any, mistakes: Mapping[str, Any], *, tolerance: float = 1e-5, **values: Any
-) -> NoReturn:
-    """Raise the sentence of the first of `mistakes` that gives `found`, else "otherwise".
+def together(words: Words, *functions: list[Compared]) -> Callable[..., Verdict]:
+    """Return the check of an exercise that asks for several functions, each compared in turn.
 
-    `mistakes` maps names of sentences to what the mistake gives; a list holds several
-    possibilities. `values` are filled into the sentence, and ``{found}`` if it is a number.
+    Its attribute `functions` has what they are compared with.
     """
-    if np.ndim(found) == 0:
-        values = {"found": f"{float(found):.4g}", **values}
-    for name, wrong in mistakes.items():
-        reason = say(name, **values)
-        if any(close(found, one, tolerance) for one in (wrong if type(wrong) is list else [wrong])):
-            raise reason
-    raise say("otherwise", **values)
+
+    @exercise(words)
+    def check(say: Words, *answers: Any) -> None:
+        for answer, compared in zip(answers, functions, strict=True):
+            for one in compared:
+                one.check(answer)
+
+    check.functions = functions  # type: ignore[attr-defined]
+    return check
+
+
+def listed(given: Any) -> list[Any]:
+    """Return a list as it is, and anything else as the only item of one."""
+    return given if type(given) is list else [given]
 
 
 def call(function: Any, *arguments: Any, hint: str, copies: bool = True) -> Any:
@@ -162,19 +266,6 @@ def call(function: Any, *arguments: Any, hint: str, copies: bool = True) -> Any:
     return result
 
 
-def call_for_array(
-    function: Any, *arguments: Any, shape: tuple[int, ...] | None, hint: str
-) -> np.ndarray:
-    """Call a learner's function as `call` does, and take an array of `shape` from it, or of any."""
-    result = call(function, *arguments, hint=hint)
-    return array_of(result, name=name_of(function), shape=shape, hint=hint)
-
-
-def call_for_number(function: Any, *arguments: Any, hint: str) -> float:
-    """Call a learner's function as `call` does, and take a number from it."""
-    return float(call_for_array(function, *arguments, shape=(), hint=hint))
-
-
 def array_of(result: Any, *, name: str, shape: tuple[int, ...] | None, hint: str) -> np.ndarray:
     """Return what the learner's function `name` returned as finite float64 numbers of `shape`.
 
@@ -194,38 +285,9 @@ def array_of(result: Any, *, name: str, shape: tuple[int, ...] | None, hint: str
     return array
 
 
-def call_for_truth(function: Any, *arguments: Any, hint: str) -> bool:
-    """Call a learner's function as `call` does, and take True or False from it; 1 and 0 will do."""
-    result = call(function, *arguments, hint=hint)
-    array = _numbers(result)
-    if array is None or array.shape != () or float(array) not in (0.0, 1.0):
-        given = kind_of(result) if array is None or array.shape != () else f"{float(array):g}"
-        raise NotYet(f"`{name_of(function)}` returns {given}, not True or False. {hint}")
-    return bool(array)
-
-
-def right_elsewhere(
-    function: Any, reference: Callable[..., Any], cases: Mapping[str, tuple[Any, ...]]
-) -> None:
-    """Try a function that was right once on other inputs, and compare it with `reference`.
-
-    `cases` holds arguments by what is different about them, such as "with another beta". Raises
-    `NotYet` if the function gives something else for one of them.
-    """
-    for different, arguments in cases.items():
-        right = np.asarray(reference(*copy.deepcopy(arguments)), dtype=np.float64)
-        hint = f"The first example was right; this is one {different}."
-        found = call_for_array(function, *arguments, shape=right.shape, hint=hint)
-        if not close(found, right):
-            raise NotYet(
-                f"right for the first example, wrong for one {different}. Use every argument, and "
-                "no number or size of the example."
-            )
-
-
 def close(left: Any, right: Any, tolerance: float = 1e-5) -> bool:
     """Whether two arrays agree to `tolerance`, relative to the larger of 1 and their size."""
-    left, right = np.asarray(left, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    left, right = _floats(left), _floats(right)
     return bool(np.abs(left - right).max() <= tolerance * max(1.0, float(np.abs(right).max())))
 
 
@@ -267,6 +329,10 @@ def _numbers(result: Any) -> np.ndarray | None:
         return array.astype(np.float64) if array.dtype.kind in "biuf" else None
     except Exception:  # ragged lists, dictionaries, objects that refuse to be looked at
         return None
+
+
+def _floats(values: Any) -> np.ndarray:
+    return np.asarray(values, dtype=np.float64)
 
 
 def _said(error: BaseException) -> str:

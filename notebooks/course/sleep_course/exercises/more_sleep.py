@@ -8,15 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from sleep_course.exercises.check import (
-    Words,
-    call_for_array,
-    call_for_number,
-    close,
-    exercise,
-    lesson,
-    right_elsewhere,
-)
+from sleep_course.exercises.check import Words, close, exercise, lesson
 
 SEEDS = np.array([0.91, 0.62, 0.97, 0.45, 0.80])
 """Accuracies of five seeds."""
@@ -26,7 +18,7 @@ WORDS = lesson("more_sleep")
 @exercise(WORDS["seed_interval"])
 def check_seed_interval(say: Words, seed_interval: Any) -> None:
     """Exercise 1: ``seed_interval(accuracy)`` is mean, low and high of the 95 % t interval."""
-    mean, low, high = call_for_array(seed_interval, SEEDS, shape=(3,), hint=say.hint)
+    mean, low, high = say.array(seed_interval, SEEDS, shape=(3,))
     right, count = SEEDS.mean(), len(SEEDS)
     say.when(close(low, right) or close(high, right), "order")
     say.when(not close(mean, right), "other mean", mean=f"{mean:.4g}", right=f"{right:.4g}")
@@ -56,7 +48,7 @@ def check_seed_interval(say: Words, seed_interval: Any) -> None:
         say.when(_is_bootstrap(low, high), "bootstrap")
         ends = {"low": f"{low - mean:+.4f}", "high": f"{high - mean:+.4f}"}
         raise say("otherwise", half=f"{t * error:.4f}", **ends)
-    right_elsewhere(
+    say.elsewhere(
         seed_interval,
         _t_interval,
         {
@@ -73,7 +65,7 @@ def check_cost(say: Words, cost: Any) -> None:
     """Exercise 2: ``cost(n, asleep, awake, looped)`` is C(N)."""
 
     def given(*arguments: float) -> float:
-        return call_for_number(cost, *arguments, hint=say.hint)
+        return say.number(cost, *arguments)
 
     found = given(4, 16, 32, 1.0)
     say.when(close(found, 4.0), "n")
@@ -83,7 +75,7 @@ def check_cost(say: Words, cost: Any) -> None:
     say.when(close(given(4, 300, 60, 0.5), given(4, 300, 60, 1.0)), "no looped")
     say.when(not close(given(4, 300, 60, 0.5), (300 * 2.5 + 60) / 360), "half")
     say.when(not close(given(4, 16, 32), 2.0), "default")
-    right_elsewhere(
+    say.elsewhere(
         cost,
         lambda n, asleep, awake, looped: (
             (asleep * (1 + looped * (n - 1)) + awake) / (asleep + awake)
@@ -111,7 +103,7 @@ def check_solved(say: Words, solved: Any) -> None:
         ((0.97,), 0.95, 1, "otherwise"),
         ((0.94, 1.0), 0.95, 0, "otherwise"),
     ):
-        if call_for_number(solved, np.array(accuracy), threshold, hint=say.hint) != right:
+        if say.number(solved, np.array(accuracy), threshold) != right:
             raise say(name, accuracy=accuracy, threshold=threshold, right=right)
 
 

@@ -8,16 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from sleep_course.exercises.check import (
-    Words,
-    array_of,
-    call,
-    call_for_array,
-    close,
-    exercise,
-    lesson,
-    right_elsewhere,
-)
+from sleep_course.exercises.check import Words, close, exercise, lesson
 
 WORDS = lesson("probing")
 EXAMPLES, ROWS_EACH = 20, 3
@@ -47,7 +38,7 @@ def check_held_out(say: Words, held_out: Any) -> None:
 
     def given(example: np.ndarray, share: float, seed: int) -> np.ndarray:
         arguments = (example, share, seed)
-        found = call_for_array(held_out, *arguments, shape=example.shape, hint=say.hint)
+        found = say.array(held_out, *arguments, shape=example.shape)
         say.when(not np.isin(found, (0, 1)).all(), "numbers")
         return found.astype(bool)
 
@@ -80,11 +71,11 @@ def check_choose(say: Words, choose: Any) -> None:
 
     def given(folds: dict[str, dict[float, float]], alphas: tuple[float, ...]) -> np.ndarray:
         opened.clear()
-        result = call(choose, list(alphas), _folds(say, folds, opened), hint=say.hint)
+        result = say.call(choose, list(alphas), _folds(say, folds, opened))
         if not isinstance(result, tuple | list | np.ndarray) or np.shape(result)[:1] != (2,):
             raise say("two things")
         say.when((times := len(tested())) > 1, "opened", times=times)
-        return array_of(list(result), name="choose", shape=(2,), hint=say.hint)
+        return say.array_of(list(result), name="choose", shape=(2,))
 
     def tested() -> list[float]:
         return [alpha for fold, alpha in opened if fold == "test"]
@@ -123,7 +114,7 @@ def check_control(say: Words, control_labels: Any) -> None:
 
     def given(kinds: np.ndarray, classes: int, seed: int) -> np.ndarray:
         arguments = (kinds, classes, seed)
-        return call_for_array(control_labels, *arguments, shape=kinds.shape, hint=say.hint)
+        return say.array(control_labels, *arguments, shape=kinds.shape)
 
     def labels(found: np.ndarray, classes: int) -> bool:
         return bool((found == found.round()).all() and 0 <= found.min() <= found.max() < classes)
@@ -159,7 +150,7 @@ def check_interval(say: Words, interval: Any) -> None:
     many = np.random.default_rng(21).random((40, 8)) < np.linspace(0, 1, 40)[:, None]
     scores, columns, root = right.mean(1), right.mean(0), np.sqrt(12)
     mean, spread, flat = scores.mean(), scores.std(ddof=1), scores.std()
-    low, high = call_for_array(interval, right, shape=(2,), hint=say.hint)
+    low, high = say.array(interval, right, shape=(2,))
 
     def is_half(*halves: float) -> bool:
         return any(close([low, high], [mean - half, mean + half]) for half in halves)
@@ -185,7 +176,7 @@ def check_interval(say: Words, interval: Any) -> None:
         half = times * scores.std(ddof=1) / np.sqrt(len(scores))
         return scores.mean() - half, scores.mean() + half
 
-    right_elsewhere(
+    say.elsewhere(
         interval,
         right_interval,
         {
@@ -202,7 +193,7 @@ def check_random_like(say: Words, random_like: Any) -> None:
     change = np.random.default_rng(173).normal(size=(40, 30)) * np.linspace(0.2, 5, 40)[:, None]
 
     def given(seed: int) -> np.ndarray:
-        return call_for_array(random_like, change, seed, shape=change.shape, hint=say.hint)
+        return say.array(random_like, change, seed, shape=change.shape)
 
     found = given(0)
     wanted, lengths = (np.linalg.norm(rows, axis=1) for rows in (change, found))
@@ -223,6 +214,6 @@ def check_random_like(say: Words, random_like: Any) -> None:
     # mean fourth power over the squared mean square: 3 for a normal, near 2.8 on this sphere
     say.when((several**4).mean() / (several**2).mean() ** 2 < 2.3, "corners")
     other = np.random.default_rng(174).normal(size=(6, 50)) * np.arange(1, 7)[:, None]
-    found = call_for_array(random_like, other, 0, shape=other.shape, hint=say.hint)
+    found = say.array(random_like, other, 0, shape=other.shape)
     if not close(np.linalg.norm(found, axis=1), np.linalg.norm(other, axis=1)):
         raise say("other pushes")

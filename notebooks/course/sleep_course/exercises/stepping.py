@@ -10,20 +10,7 @@ import numpy as np
 import torch
 
 from sleep_course import audits, boundary
-from sleep_course.exercises.check import (
-    Words,
-    call,
-    call_for_array,
-    call_for_truth,
-    close,
-    compare,
-    exercise,
-    kind_of,
-    lesson,
-    refuse,
-    right_elsewhere,
-    same,
-)
+from sleep_course.exercises.check import Compared, Words, close, exercise, kind_of, lesson, same
 from workbench.config import ModelConfig, SleepConfig
 from workbench.model import HybridModel, Memory
 from workbench.sleep import Event, SleepPass, read
@@ -37,7 +24,7 @@ def check_events(say: Words, events_of: Any) -> None:
     """Exercise 1: ``events_of(labelled, n)`` is the list of names of what `read` yields."""
 
     def given(labelled: list[bool], n: int) -> list[str]:
-        result = call(events_of, labelled, n, hint=say.hint)
+        result = say.call(events_of, labelled, n)
         if not isinstance(result, list | tuple) or not all(isinstance(x, str) for x in result):
             raise say("no words")
         return list(result)
@@ -82,7 +69,7 @@ def check_memory_after(say: Words, memory_after: Any) -> None:
                 yield event
 
         here = {"window": window, "sleep_pass": sleep_pass}
-        result = call(memory_after, _Reading(counted()), *here.values(), hint=say.hint)
+        result = say.call(memory_after, _Reading(counted()), *here.values())
         say.when(isinstance(result, SleepPass), "event")
         say.when(not isinstance(result, Memory), "no memory", kind=kind_of(result))
         right = _position(whole, window, sleep_pass)
@@ -92,73 +79,104 @@ def check_memory_after(say: Words, memory_after: Any) -> None:
             raise say("first window" if same(result, first.memory) else "otherwise", **here)
     # a reading of another N, asked for a pass that the first one does not have
     longer = list(_small_reading(passes=5))
-    result = call(memory_after, _Reading(iter(longer)), 1, 4, hint=say.hint)
+    result = say.call(memory_after, _Reading(iter(longer)), 1, 4)
     if not isinstance(result, Memory) or not same(result, longer[_position(longer, 1, 4)].memory):
         raise say("longer")
 
 
-@exercise(WORDS["share_right"])
-def check_share_right(say: Words, share_right: Any) -> None:
-    """Exercise 3: ``share_right(logits, tokens, labelled)``: position t predicts token t + 1."""
+def _hits(logits: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    return logits.argmax(-1)[:, :-1] == tokens[:, 1:]
+
+
+def _answers() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return logits, tokens and labels; 4 of 6 labelled tokens are right, and no other token."""
     generator = np.random.default_rng(3)
     tokens = generator.integers(0, 4, (3, 6))
     labelled = np.zeros((3, 6), dtype=bool)
     labelled[:, [2, 5]] = True
     logits = generator.standard_normal((3, 6, 4))
-    right = {(row, 2) for row in range(3)} | {(0, 5)}  # and no token without a label
-    for row in range(3):
-        for column in range(1, 6):
-            wrong = (row, column) not in right
-            logits[row, column - 1, (tokens[row, column] + wrong) % 4] += 9
-    best = logits.argmax(-1)
-    hits = best[:, :-1] == tokens[:, 1:]
-    compare(
-        say,
-        share_right,
-        _share_right,
-        (logits, tokens, labelled),
-        mistakes={
-            "no shift": (best == tokens)[labelled].mean(),
-            "every token": hits.mean(),
-            "labels": hits[labelled[:, :-1]].mean(),
-            "how many": 4.0,
-        },
-        elsewhere=_more_answers(logits, tokens, labelled),
-    )
+    for row, column in np.ndindex(3, 5):
+        wrong = (row, column + 1) not in {(0, 2), (1, 2), (2, 2), (0, 5)}
+        logits[row, column, (tokens[row, column + 1] + wrong) % 4] += 9
+    return logits, tokens, labelled
 
 
-@exercise(WORDS["replay"])
-def check_replay(say: Words, replay: Any) -> None:
-    """Exercise 4: ``replay(S, writes, n)`` is S after 1, 2, ..., n times the same writes."""
-    generator = np.random.default_rng(4)
-    writes = []
-    for beta, a in ((0.5, 0.9), (0.8, 0.95), (0.3, 0.85)):
-        k = generator.standard_normal(KEYS)
-        writes.append((k / np.linalg.norm(k), generator.standard_normal(VALUES), beta, a))
-    start = generator.standard_normal((KEYS, VALUES))
-    right = _replayed(start, writes, 4)
-    found = call_for_array(replay, start, writes, 4, shape=None, hint=say.hint)
-    if found.shape != right.shape:
-        one = (KEYS, VALUES)
-        names = {one: "one matrix", (12, *one): "every write", (5, *one): "five"}
-        raise say(names.get(found.shape, "shape"), shape=found.shape, expected=right.shape)
-    if not close(found, right):
-        mistakes = {"same S": right[:1], "last": right[-1:]}
-        if close(found[0], _replayed(0 * start, writes, 1)[0]):
-            mistakes["empty S"] = found
-        if close(found[0], right[0]):
-            mistakes["once"] = found
-        refuse(say, found, mistakes)
-    right_elsewhere(
-        replay,
-        _replayed,
-        {
-            "with another n": (start, writes, 2),
-            "with n = 1": (start, writes, 1),
-            "with an empty S": (0 * start, writes, 3),
-            "with other writes": (start, writes[::-1][:2], 3),
-        },
+def _uneven_answers() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the same of examples of which some have more labels than others."""
+    generator = np.random.default_rng(33)
+    labelled = np.zeros((4, 9), dtype=bool)
+    labelled[0, 1:] = labelled[1, 3] = labelled[2, [4, 8]] = labelled[3, 8] = True
+    tokens, logits = generator.integers(0, 3, (4, 9)), generator.standard_normal((4, 9, 3))
+    logits[0, np.arange(8), tokens[0, 1:]] += 9  # all of one example right
+    return logits, tokens, labelled
+
+
+LOGITS, TOKENS, LABELLED = _answers()
+
+# exercise 3: share_right(logits, tokens, labelled), where position t predicts token t + 1
+check_share_right = Compared(
+    WORDS["share_right"],
+    lambda logits, tokens, labelled: _hits(logits, tokens)[labelled[:, 1:]].mean(),
+    (LOGITS, TOKENS, LABELLED),
+    mistakes={
+        "no shift": lambda logits, tokens, labelled: (logits.argmax(-1) == tokens)[labelled].mean(),
+        "every token": lambda logits, tokens, labelled: _hits(logits, tokens).mean(),
+        "labels": lambda logits, tokens, labelled: _hits(logits, tokens)[labelled[:, :-1]].mean(),
+        "how many": lambda logits, tokens, labelled: _hits(logits, tokens)[labelled[:, 1:]].sum(),
+    },
+    elsewhere={
+        "where other tokens are labelled": (LOGITS, TOKENS, np.roll(LABELLED, -1, axis=1)),
+        "with other tokens": (LOGITS, (TOKENS + 1) % 4, LABELLED),
+        "with other logits": (LOGITS[::-1].copy(), TOKENS, LABELLED),
+        "where some examples have more labels than others": _uneven_answers(),
+        "of a single example": tuple(part[:1] for part in _uneven_answers()),
+    },
+)
+
+
+def _replay(state: np.ndarray, writes: list[Any], n: int) -> np.ndarray:
+    return audits.replay(state, writes, n)[1:]
+
+
+def _every_write(state: np.ndarray, writes: list[Any], n: int) -> np.ndarray:
+    after = [state]
+    for write in writes * n:
+        after.append(_replay(after[-1], [write], 1)[0])
+    return np.array(after[1:])
+
+
+WRITES = [
+    (k / np.linalg.norm(k), v, beta, a)
+    for k, v, beta, a in zip(
+        *(np.random.default_rng(4).standard_normal((3, size)) for size in (KEYS, VALUES)),
+        (0.5, 0.8, 0.3), (0.9, 0.95, 0.85), strict=True,
     )
+]  # fmt: skip
+START = np.random.default_rng(5).standard_normal((KEYS, VALUES))
+ONE = (KEYS, VALUES)
+
+# exercise 4: replay(S, writes, n) is S after 1, 2, ..., n times the same writes
+check_replay = Compared(
+    WORDS["replay"],
+    _replay,
+    (START, WRITES, 4),
+    shapes={ONE: "one matrix", (12, *ONE): "every write", (5, *ONE): "five", None: "shape"},
+    mistakes={
+        "one matrix": lambda s, writes, n: _replay(s, writes, n)[-1],
+        "every write": _every_write,
+        "five": audits.replay,
+        "same S": lambda s, writes, n: np.repeat(_replay(s, writes, 1), n, axis=0),
+        "last": lambda s, writes, n: np.repeat(_replay(s, writes, n)[-1:], n, axis=0),
+        "empty S": lambda s, writes, n: _replay(0 * s, writes, n),
+    },
+    traits={"once": lambda found, right: close(found[0], right[0])},
+    elsewhere={
+        "with another n": (START, WRITES, 2),
+        "with n = 1": (START, WRITES, 1),
+        "with an empty S": (0 * START, WRITES, 3),
+        "with other writes": (START, WRITES[::-1][:2], 3),
+    },
+)
 
 
 @exercise(WORDS["settled"])
@@ -168,7 +186,7 @@ def check_settled(say: Words, settled: Any) -> None:
 
     def given(*shares: float, scale: float = 1.0) -> bool:
         before = after * (1 - np.array(shares)[:, None, None]) * scale
-        return call_for_truth(settled, before, after * scale, hint=say.hint)
+        return say.truth(settled, before, after * scale)
 
     for name, shares, right in (
         ("never", (0.0, 0.0), True),
@@ -188,7 +206,7 @@ def check_settled(say: Words, settled: Any) -> None:
     ):
         say.when(given(*shares) != right, name)
     turned = np.linalg.qr(np.random.default_rng(5).standard_normal((3, 3)))[0]
-    say.when(call_for_truth(settled, after @ turned, after, hint=say.hint), "turned")
+    say.when(say.truth(settled, after @ turned, after), "turned")
     _check_settled_by_size(say, settled)
 
 
@@ -203,35 +221,8 @@ def _check_settled_by_size(say: Words, settled: Any) -> None:
         for moving in ([0, 1, 2, 3], [0], [3]):
             change = np.zeros_like(after)
             change[moving] = share * way[moving]
-            stops = call_for_truth(settled, after - change, after, hint=say.hint)
+            stops = say.truth(settled, after - change, after)
             say.when(stops != (share < 0.1), "by size", moving=len(moving), share=f"{share:g}")
-
-
-def _replayed(state: np.ndarray, writes: list[Any], n: int) -> np.ndarray:
-    return audits.replay(state, writes, n)[1:]
-
-
-def _share_right(logits: np.ndarray, tokens: np.ndarray, labelled: np.ndarray) -> float:
-    return float((logits.argmax(-1)[:, :-1] == tokens[:, 1:])[labelled[:, 1:]].mean())
-
-
-def _more_answers(
-    logits: np.ndarray, tokens: np.ndarray, labelled: np.ndarray
-) -> dict[str, tuple[np.ndarray, ...]]:
-    """Return logits, tokens and labels of other examples, by what is different about them."""
-    generator = np.random.default_rng(33)
-    uneven = np.zeros((4, 9), dtype=bool)
-    uneven[0, 1:] = uneven[1, 3] = uneven[2, [4, 8]] = uneven[3, 8] = True
-    symbols = generator.integers(0, 3, (4, 9))
-    likely = generator.standard_normal((4, 9, 3))
-    likely[0, np.arange(8), symbols[0, 1:]] += 9  # all of one example right
-    return {
-        "where other tokens are labelled": (logits, tokens, np.roll(labelled, -1, axis=1)),
-        "with other tokens": (logits, (tokens + 1) % 4, labelled),
-        "with other logits": (logits[::-1].copy(), tokens, labelled),
-        "where some examples have more labels than others": (likely, symbols, uneven),
-        "of a single example": (likely[:1], symbols[:1], uneven[:1]),
-    }
 
 
 class _Reading:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from sleep_course import story
 from sleep_course.exercises.check import (
+    Compared,
     Words,
-    array_of,
-    call,
-    call_for_array,
-    close,
     exercise,
     kind_of,
     lesson,
     name_of,
-    refuse,
-    right_elsewhere,
 )
 from workbench.tasks import batch_generator, task
 
@@ -42,39 +38,6 @@ PROBLEM: story.Sentences = [
 MODULUS = 5
 
 
-@exercise(WORDS["needed"])
-def check_needed(say: Words, needed: Any) -> None:
-    """Exercise 1: ``needed(sentences, asked)`` marks the sentences that lead to the answer."""
-    chain: Given = [(name, parents) for name, parents, _ in PROBLEM]
-    parents = dict(chain)
-
-    right = np.asarray(_needed(chain, "e"))
-    found = call_for_array(needed, chain, "e", shape=right.shape, hint=say.hint)
-    say.when(not np.isin(found, (0, 1)).all(), "numbers")
-    if not close(found, right):
-        alone = np.array([name == "e" for name, _ in chain])
-        near = alone | np.array([name in parents["e"] for name, _ in chain])
-        mistakes = {
-            "alone": alone,
-            "near": near,
-            "not asked": right & ~alone,
-            "in order": [_one_walk(chain, walk, "e") for walk in (chain, chain[::-1])],
-            "upside down": ~right,
-            "children": np.array([name in "ei" for name, _ in chain]),
-        }
-        refuse(say, found, mistakes)
-    right_elsewhere(
-        needed,
-        _needed,
-        {
-            "with another question": (chain, "h"),
-            "about a given value": (chain, "c"),
-            "with the sentences in another order": (chain[::-1], "d"),
-            "with more parents": (MORE_PARENTS, "y"),
-        },
-    )
-
-
 def _needed(sentences: Given, asked: str) -> list[bool]:
     parents, wanted = dict(sentences), {asked}
     for _ in sentences:
@@ -82,12 +45,47 @@ def _needed(sentences: Given, asked: str) -> list[bool]:
     return [name in wanted for name, _ in sentences]
 
 
-def _one_walk(sentences: Given, walk: Given, asked: str) -> np.ndarray:
+def _one_walk(sentences: Given, asked: str) -> list[bool]:
     """Return what one walk over the sentences marks, which misses parents already passed."""
     wanted = {asked}
-    for name, parents in walk:
+    for name, parents in sentences:
         wanted |= set(parents) if name in wanted else set()
-    return np.array([name in wanted for name, _ in sentences])
+    return [name in wanted for name, _ in sentences]
+
+
+def _children(sentences: Given, asked: str) -> list[bool]:
+    names = [name for name, _ in sentences]
+    return [_needed(sentences, name)[names.index(asked)] for name in names]
+
+
+CHAIN: Given = [(name, parents) for name, parents, _ in PROBLEM]
+
+# exercise 1: needed(sentences, asked) marks the sentences that lead to the answer
+check_needed = Compared(
+    WORDS["needed"],
+    _needed,
+    (CHAIN, "e"),
+    mistakes={
+        "alone": lambda sentences, asked: [n == asked for n, _ in sentences],
+        "near": lambda sentences, asked: [
+            n == asked or n in dict(sentences)[asked] for n, _ in sentences
+        ],
+        "not asked": lambda sentences, asked: [
+            mark and n != asked
+            for mark, (n, _) in zip(_needed(sentences, asked), sentences, strict=True)
+        ],
+        "in order": _one_walk,
+        "upside down": lambda sentences, asked: [not mark for mark in _needed(sentences, asked)],
+        "children": _children,
+    },
+    traits={"numbers": lambda found, right: not np.isin(found, (0, 1)).all()},
+    elsewhere={
+        "with another question": (CHAIN, "h"),
+        "about a given value": (CHAIN, "c"),
+        "with the sentences in another order": (CHAIN[::-1], "d"),
+        "with more parents": (MORE_PARENTS, "y"),
+    },
+)
 
 
 @exercise(WORDS["read_once"])
@@ -97,11 +95,11 @@ def check_read_once(say: Words, read_once: Any) -> None:
     def given(
         sentences: story.Sentences, known: Mapping[str, float], modulus: int
     ) -> dict[str, float]:
-        result = call(read_once, sentences, known, modulus, hint=say.hint)
+        result = say.call(read_once, sentences, known, modulus)
         say.when(not isinstance(result, dict), "no dictionary", kind=kind_of(result))
         strange = [name for name in result if name not in {n for n, *_ in sentences}]
         say.when(strange, "strange", who=repr(strange[:1])[1:-1][:30])
-        values = array_of(list(result.values()), name=name_of(read_once), shape=None, hint=say.hint)
+        values = say.array_of(list(result.values()), name=name_of(read_once), shape=None)
         say.when(values.shape != (len(result),), "no number")
         whole = (int(value) if value == int(value) else value for value in values.tolist())
         return dict(zip(result, whole, strict=True))
@@ -178,160 +176,183 @@ def _mistake(
     return say("value", who=name, found=f"{found[name]:g}", right=right[name])
 
 
-@exercise(WORDS["turned_right"])
-def check_turned_right(say: Words, turned_right: Any) -> None:
-    """Exercise 3: ``turned_right(answers, right)`` is the pass from which each answer stays right.
-
-    N + 1 where the last answer is wrong.
-    """
-    right = np.array(["3", "0", "2", "1", "4", "0"])
-    answers = np.array(
-        [
-            ["1", "0", "2", "1", "2", "1"],
-            ["3", "0", "1", "1", "4", "2"],
-            ["3", "0", "2", "1", "1", "0"],
-            ["3", "0", "4", "1", "1", "3"],
-            ["3", "0", "2", "2", "4", "3"],
-        ]
-    )
-
-    def reference(answers: np.ndarray, right: np.ndarray) -> np.ndarray:
-        stays = np.logical_and.accumulate((answers == right)[::-1])
-        return len(answers) - stays.sum(axis=0)
-
-    wanted, correct = reference(answers, right), answers == right
-    found = call_for_array(turned_right, answers, right, shape=right.shape, hint=say.hint)
-    if not close(found, wanted):
-        first = np.where(correct.any(axis=0), correct.argmax(axis=0), len(answers))
-        never = wanted == len(answers)
-        mistakes = {
-            "first": [first, correct.argmax(axis=0)],
-            "count": correct.sum(axis=0),
-            "stays": len(answers) - wanted,
-            "from 1": wanted + 1,
-            "never": [np.where(never, other, wanted) for other in (0, -1, len(answers) - 1)],
-        }
-        refuse(say, found, mistakes)
-    other = np.where(np.arange(8)[:, None] >= [0, 3, 7, 8, 5], "b", "a")
-    right_elsewhere(
-        turned_right,
-        reference,
-        {
-            "with other answers": (answers[::-1], right),
-            "of a longer sleep": (other, np.array(["b"] * 5)),
-            "of a single pass": (answers[:2], right),
-            "where something else is right": (answers, right[::-1]),
-        },
-    )
+def _turned_right(answers: np.ndarray, right: np.ndarray) -> np.ndarray:
+    stays = np.logical_and.accumulate((answers == right)[::-1])
+    return len(answers) - stays.sum(axis=0)
 
 
-@exercise(WORDS["shortcut"])
-def check_shortcut(say: Words, shortcut: Any) -> None:
-    """Exercise 4: ``shortcut(sentences, modulus)`` puts the commonest given value for parents."""
-    known: dict[str, int] = {}
-    for _ in PROBLEM:
-        known = _read_once(PROBLEM, known, MODULUS)
-    steps = np.array([number for _, _, number in PROBLEM])
-    parents = np.array([len(parents) for _, parents, _ in PROBLEM])
-    right = np.asarray(_shortcut(PROBLEM, MODULUS))
-    found = call_for_array(shortcut, PROBLEM, MODULUS, shape=right.shape, hint=say.hint)
-    if not close(found, right):
-        common = 3
-        alone = np.where(parents > 0, (common + steps) % MODULUS, steps)
-        mistakes = {
-            "true values": np.array([known[name] for name, _, _ in PROBLEM]),
-            "no modulus": steps + common * parents,
-            "no step": np.where(parents > 0, (common * parents) % MODULUS, steps),
-            "given too": [(steps + common) % MODULUS, (steps + common * parents.clip(1)) % MODULUS],
-            "one parent": alone,
-            "all numbers": (steps + parents) % MODULUS,  # 1 is the commonest of all numbers
-            "mean": (steps + parents * 7 / 3) % MODULUS,
-        }
-        refuse(say, found, mistakes)
-    tie: story.Sentences = [("a", (), 4), ("b", (), 2), ("c", ("a",), 1), ("d", ("c",), 0)]
-    found = call_for_array(shortcut, tie, MODULUS, shape=(4,), hint=say.hint)
-    say.when(close(found, [4, 2, 0, 4]), "tie")
-    right_elsewhere(
-        shortcut,
-        _shortcut,
-        {
-            "where two values are equally common": (tie, MODULUS),
-            "with another modulus": (PROBLEM, 3),
-            "with other sentences": ([("a", (), 0), ("b", ("a",), -1), ("c", ("b", "a"), 0)], 7),
-        },
-    )
+def _first_right(answers: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return (answers == right).argmax(axis=0)
+
+
+def _or_else(other: Callable[[int], int]) -> Callable[..., np.ndarray]:
+    """Return an answer that has another number where the last answer is wrong."""
+
+    def turned(answers: np.ndarray, right: np.ndarray) -> np.ndarray:
+        found = _turned_right(answers, right)
+        return np.where(found == len(answers), other(len(answers)), found)
+
+    return turned
+
+
+RIGHT = np.array(list("302140"))
+ANSWERS = np.array([list(line) for line in ("102121", "301142", "302110", "304113", "302243")])
+LATE = np.where(np.arange(8)[:, None] >= [0, 3, 7, 8, 5], "b", "a")
+
+# exercise 3: turned_right(answers, right), the pass from which each answer stays right; N + 1
+# where the last one is wrong
+check_turned_right = Compared(
+    WORDS["turned_right"],
+    _turned_right,
+    (ANSWERS, RIGHT),
+    mistakes={
+        "first": [
+            _first_right,
+            lambda answers, right: np.where(
+                (answers == right).any(axis=0), _first_right(answers, right), len(answers)
+            ),
+        ],
+        "count": lambda answers, right: (answers == right).sum(axis=0),
+        "stays": lambda answers, right: len(answers) - _turned_right(answers, right),
+        "from 1": lambda answers, right: _turned_right(answers, right) + 1,
+        "never": [_or_else(lambda n: 0), _or_else(lambda n: -1), _or_else(lambda n: n - 1)],
+    },
+    elsewhere={
+        "with other answers": (ANSWERS[::-1], RIGHT),
+        "of a longer sleep": (LATE, np.array(["b"] * 5)),
+        "of a single pass": (ANSWERS[:2], RIGHT),
+        "where something else is right": (ANSWERS, RIGHT[::-1]),
+    },
+)
+
+
+def _given(sentences: story.Sentences) -> list[int]:
+    return [number for _, parents, number in sentences if not parents]
 
 
 def _commonest(sentences: story.Sentences) -> int:
-    given = [number for _, parents, number in sentences if not parents]
-    return int(np.bincount(given).argmax())
+    return int(np.bincount(_given(sentences)).argmax())
 
 
-def _shortcut(sentences: story.Sentences, modulus: int) -> list[int]:
-    common = _commonest(sentences)
-    return [(number + common * len(parents)) % modulus for _, parents, number in sentences]
+def _larger_on_ties(sentences: story.Sentences) -> int:
+    counts = np.bincount(_given(sentences))
+    return int(np.flatnonzero(counts == counts.max())[-1])
 
 
-@exercise(WORDS["in_a_row"])
-def check_in_a_row(say: Words, in_a_row: Any) -> None:
-    """Exercise 5: ``in_a_row(sentences, asked, answers, modulus)`` guesses from earlier answers."""
+def _of_all_numbers(sentences: story.Sentences) -> int:
+    numbers = [number % MODULUS for *_, number in sentences]
+    return int(np.bincount(numbers).argmax())
+
+
+def _mean(sentences: story.Sentences) -> float:
+    return float(np.mean(_given(sentences)))
+
+
+def _shortcut(
+    sentences: story.Sentences,
+    modulus: int,
+    common: Callable[[story.Sentences], float] = _commonest,
+    step: int = 1,
+    most: int = 9,
+) -> list[float]:
+    """Return the guesses, or what is left of them when a step of it is done wrong."""
+    value = common(sentences)
+    return [
+        (number * (step if parents else 1) + value * min(len(parents), most)) % modulus
+        for _, parents, number in sentences
+    ]
+
+
+def _given_too(sentences: story.Sentences, modulus: int, most: int = 1) -> list[int]:
+    value = _commonest(sentences)
+    return [(n + value * min(max(len(p), 1), most)) % modulus for _, p, n in sentences]
+
+
+def _true_values(sentences: story.Sentences, modulus: int) -> list[int]:
     known: dict[str, int] = {}
-    for _ in PROBLEM:
-        known = _read_once(PROBLEM, known, MODULUS)
-    asked = ["g", "f", "d", "e", "a", "h", "c", "i"]  # a child before its parent; b never
-    answers = np.array([known[name] for name in asked])
-    found = call_for_array(
-        in_a_row, PROBLEM, asked, answers, MODULUS, shape=answers.shape, hint=say.hint
-    )
+    for _ in sentences:
+        known = _read_once(sentences, known, modulus)
+    return [known[name] for name, *_ in sentences]
 
-    def of(seen: Callable[[int], dict[str, int]]) -> np.ndarray:
-        """Return the guesses of one who has `seen` answers when question i is asked."""
-        says = {name: (parents, number) for name, parents, number in PROBLEM}
-        guesses = []
-        for place, name in enumerate(asked):
-            parents, number = says[name]
-            values = [seen(place).get(parent, 3) for parent in parents]
-            guesses.append((number + sum(values)) % MODULUS)
-        return np.array(guesses)
 
-    pairs = list(zip(asked, answers.tolist(), strict=True))
-    right = of(lambda place: dict(pairs[:place]))
-    if not close(found, right):
-        place = {name: number for number, (name, _, _) in enumerate(PROBLEM)}
-        alone = np.asarray(_shortcut(PROBLEM, MODULUS))
-        guessed = dict(zip((name for name, _, _ in PROBLEM), alone.tolist(), strict=True))
-        mistakes = {
-            "answers": answers,
-            "shortcut": alone[[place[name] for name in asked]],
-            "later": of(lambda place: dict(pairs)),
-            "last": of(lambda place: dict(pairs[max(0, place - 1) : place])),
-            "guesses": of(lambda place: {name: guessed[name] for name in asked[:place]}),
-            "order": right[[asked.index(name) for name, _, _ in PROBLEM if name in asked]],
-        }
-        refuse(say, found, mistakes)
-    given = [name for name, parents, _ in PROBLEM if not parents]
-    other: story.Sentences = [*PROBLEM[:5], ("d", ("b",), -1), *PROBLEM[6:]]
-    right_elsewhere(
-        in_a_row,
-        _in_a_row,
-        {
-            "with the questions in another order": (PROBLEM, asked[::-1], answers[::-1], MODULUS),
-            "with fewer questions": (PROBLEM, ["e", *given], np.array([1, 3, 1, 3]), MODULUS),
-            "with another modulus": (PROBLEM, asked, answers % 3, 3),
-            "with other sentences": (other, asked, answers, MODULUS),
-            "with other answers": (PROBLEM, asked, (answers + 1) % MODULUS, MODULUS),
-        },
-    )
+TIE: story.Sentences = [("a", (), 4), ("b", (), 2), ("c", ("a",), 1), ("d", ("c",), 0)]
+
+# exercise 4: shortcut(sentences, modulus) puts the commonest given value for parents
+check_shortcut = Compared(
+    WORDS["shortcut"],
+    _shortcut,
+    (PROBLEM, MODULUS),
+    mistakes={
+        "true values": _true_values,
+        "no modulus": lambda sentences, modulus: _shortcut(sentences, 1000),
+        "no step": partial(_shortcut, step=0),
+        "given too": [_given_too, partial(_given_too, most=9)],
+        "one parent": partial(_shortcut, most=1),
+        "all numbers": partial(_shortcut, common=_of_all_numbers),
+        "mean": partial(_shortcut, common=_mean),
+    },
+    elsewhere={
+        "with another modulus": (PROBLEM, 3),
+        "with other sentences": ([("a", (), 0), ("b", ("a",), -1), ("c", ("b", "a"), 0)], 7),
+        "tie": (TIE, MODULUS),
+    },
+)
 
 
 def _in_a_row(
+    sentences: story.Sentences,
+    asked: list[str],
+    answers: np.ndarray,
+    modulus: int,
+    seen: Callable[[list[Any], int], list[Any]] = lambda pairs, place: pairs[:place],
+) -> list[int]:
+    """Return the guesses of one who has `seen` of the (name, answer) when a question is asked."""
+    says = {name: (parents, number) for name, parents, number in sentences}
+    pairs = list(zip(asked, map(int, answers), strict=True))
+    common, guesses = _commonest(sentences), []
+    for place, name in enumerate(asked):
+        known, (parents, number) = dict(seen(pairs, place)), says[name]
+        guesses.append((number + sum(known.get(p, common) for p in parents)) % modulus)
+    return guesses
+
+
+def _from_guesses(
     sentences: story.Sentences, asked: list[str], answers: np.ndarray, modulus: int
 ) -> list[int]:
-    says = {name: (parents, number) for name, parents, number in sentences}
-    seen: dict[str, int] = {}
-    common, guesses = _commonest(sentences), []
-    for name, answer in zip(asked, answers, strict=True):
-        parents, number = says[name]
-        guesses.append(int(number + sum(seen.get(p, common) for p in parents)) % modulus)
-        seen[name] = int(answer)
-    return guesses
+    guess = dict(zip((n for n, *_ in sentences), _shortcut(sentences, modulus), strict=True))
+    return _in_a_row(sentences, asked, np.array([guess[name] for name in asked]), modulus)
+
+
+def _in_order_of_sentences(
+    sentences: story.Sentences, asked: list[str], answers: np.ndarray, modulus: int
+) -> list[int]:
+    guess = dict(zip(asked, _in_a_row(sentences, asked, answers, modulus), strict=True))
+    return [guess[name] for name, *_ in sentences if name in guess]
+
+
+ASKED = list("gfdeahci")  # a child before its parent; b never
+TRUE = dict(zip((n for n, *_ in PROBLEM), _true_values(PROBLEM, MODULUS), strict=True))
+TOLD = np.array([TRUE[name] for name in ASKED])
+OTHER: story.Sentences = [*PROBLEM[:5], ("d", ("b",), -1), *PROBLEM[6:]]
+
+# exercise 5: in_a_row(sentences, asked, answers, modulus) guesses from earlier answers
+check_in_a_row = Compared(
+    WORDS["in_a_row"],
+    _in_a_row,
+    (PROBLEM, ASKED, TOLD, MODULUS),
+    mistakes={
+        "answers": lambda sentences, asked, answers, modulus: answers,
+        "shortcut": partial(_in_a_row, seen=lambda pairs, place: []),
+        "later": partial(_in_a_row, seen=lambda pairs, place: pairs),
+        "last": partial(_in_a_row, seen=lambda pairs, place: pairs[:place][-1:]),
+        "guesses": _from_guesses,
+        "order": _in_order_of_sentences,
+    },
+    elsewhere={
+        "with the questions in another order": (PROBLEM, ASKED[::-1], TOLD[::-1], MODULUS),
+        "with fewer questions": (PROBLEM, list("eafc"), np.array([1, 3, 1, 3]), MODULUS),
+        "with another modulus": (PROBLEM, ASKED, TOLD % 3, 3),
+        "with other sentences": (OTHER, ASKED, TOLD, MODULUS),
+        "with other answers": (PROBLEM, ASKED, (TOLD + 1) % MODULUS, MODULUS),
+    },
+)
