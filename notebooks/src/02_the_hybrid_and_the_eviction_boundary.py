@@ -306,7 +306,7 @@ with torch.no_grad():
 
 # %%
 asked_in = {
-    "S erased: the questions alone": (boundary.answers_only(batch, sleep.window), sleep),
+    "S erased: the questions alone": (batch.token_range(sleep.window, 48), sleep),
     "N = 1: the plain hybrid": (batch, sleep.with_passes(1)),
     "N = 4": (batch, sleep),
     "N = 4, sliding": (batch, sleep.model_copy(update={"eviction": "sliding"})),

@@ -30,16 +30,17 @@
 from functools import partial
 
 import numpy as np
+import torch
 
 import workbench
 from sleep_course import changing, pictures
 from sleep_course.exercises import changing as exercises
 from workbench import figures
-from workbench.instruments.change import change
+from workbench.instruments.change import change, with_replay
 from workbench.instruments.convergence import cka as debiased
 from workbench.instruments.convergence import convergence
 from workbench.instruments.readout import crosstalk, readout
-from workbench.instruments.spectra import spectra
+from workbench.instruments.spectra import spectra, spectra_of
 from workbench.notebook import setup
 from workbench.notebook.exploring import explore
 from workbench.trace import batch_of, load_trace
@@ -69,9 +70,11 @@ print("share of answers right, woken after pass 0..4:", changing.share_right(tra
 # of which we know the answer, 64 x 64 and made of 4 directions.
 
 # %%
-four = changing.low_rank(64, 4)
-for dtype in ("float64", "float32", "bfloat16"):
-    print(f"{dtype:<10} rank", np.linalg.matrix_rank(changing.stored_as(four, dtype)))
+rng = np.random.default_rng(0)
+four = torch.from_numpy(rng.standard_normal((64, 4)) @ rng.standard_normal((4, 64)))
+for dtype in (torch.float64, torch.float32, torch.bfloat16):
+    rank = np.linalg.matrix_rank(four.to(dtype).double().numpy())
+    print(f"{str(dtype).partition('.')[2]:<10} rank", rank)
 print("S after pass 4, head by head:", np.linalg.matrix_rank(asleep.sel(sleep_pass=4)).mean(0))
 
 # %% [markdown]
@@ -132,7 +135,7 @@ print(changing.rank_table(asleep.sel(sleep_pass=4).values, effective_rank, last)
 # pass 1 wrote, written again; it cannot think):
 
 # %%
-ranks = changing.ranks_against_replay(trace)
+ranks = with_replay(trace, spectra_of)["effective_rank"].isel(window=0, layer=0).mean("example")
 heads = {f"head {h}": ranks.sel(procedure="sleep", gdn_head=h).values[1:] for h in range(4)}
 again = ranks.sel(procedure="frozen replay").values[1:].T
 pictures.curves(

@@ -186,7 +186,7 @@ changes = writers.changed_by(writers.writes_of(trace, example=0, gdn_head=0))
 off = np.linalg.norm(sum(changes) - S) / np.linalg.norm(S)
 print(f"|sum of the changes - S| / |S| = {off:.1e}")
 both = {"left of each write": shares.sel(procedure="sleep").values,
-        "changed by each write": writers.shares_of_changes(trace)}
+        "changed by each write": writers.shares_by(trace, writers.changed_by)}
 for books, by_head in both.items():
     for head, found in enumerate(by_head):
         print(f"{books:<22} head {head}  passes 1..4: {found.round(2) + 0.0}")
@@ -267,11 +267,10 @@ wrong = decays_only(writers.writes_of(trace, example=0, gdn_head=0))
 off = np.linalg.norm(sum(wrong) - S) / np.linalg.norm(S)
 print(f"head 0 of ring 0: the sum is off by {off:.1f} times |S|")
 for name, some in (("one window", trace), ("two windows", two)):
-    found = writers.without_removal(some)
     for n in (1, 4):
-        error = found.error[n - 1]
+        error = writers.off_by(some, decays_only, passes=n)
         print(f"{name}, after pass {n}: off by {error.mean():.2f}, by head", error)
-claimed = writers.without_removal(trace).share[0]
+claimed = writers.shares_by(trace, decays_only)[0]
 print("head 0, shares that it claims:", claimed, "  exact:", shares.values[0][0])
 
 # %% [markdown]

@@ -31,12 +31,12 @@ from scipy.stats import t as student
 
 from sleep_course import live, more_sleep
 from sleep_course.exercises import more_sleep as exercises
-from sleep_course.records import recorded, records
+from sleep_course.records import recorded
 from workbench.lab import results
 from workbench.notebook import setup
 from workbench.tasks import batch_generator, task
 from workbench.figures.lab.questions import question_figure
-from workbench.lab.results import differences, questions
+from workbench.lab.results import bundled, differences, questions
 
 setup(panel=False)
 
@@ -90,7 +90,7 @@ print(runs.report())
 # %%
 record, data = recorded("depo-n8")
 print(f"{record['title']} {len(record['runs'])} runs, tested on {data.attrs['counts']} examples")
-print(f"records there are: {', '.join(records())}")
+print(f"records there are: {', '.join(bundled.records())}")
 print(results.conditions(data)["condition"].values)
 
 # %% [markdown]

@@ -33,6 +33,7 @@ from sleep_course.exercises import story as exercises
 from workbench.errors import WorkbenchError
 from workbench.notebook import setup
 from workbench.tasks import batch_generator
+from workbench.training.statistics import proportion_interval
 
 setup(panel=False)
 checkpoint = workbench.load(story.MODEL)
@@ -338,7 +339,8 @@ print(f"{'depth':<20}", "".join(f"{d:<20}" for d in task.difficulties))
 for name, one in rows.items():
     line = ""
     for depth, share in story.shares(one, batch.difficulty).items():
-        low, high = story.interval(one, batch.difficulty == depth)
+        at = batch.difficulty == depth
+        low, high = proportion_interval((one & at).sum(axis=1), at.sum(axis=1))  # by problem
         line += f"{share:.2f} ({low:.2f} to {high:.2f}) "
     print(f"{name:<20}", line)
 
@@ -392,7 +394,9 @@ def in_a_row(sentences, asked, answers, modulus):
 exercises.check_in_a_row(in_a_row)
 
 # %%
-row = story.scored_in_a_row(in_a_row, problems, modulus)
+told = [np.array(problem.answers) for problem in problems]
+said = [in_a_row(p.sentences, p.asked, t, modulus) for p, t in zip(problems, told, strict=True)]
+row = np.array(said) == told
 print("depth                       1     2     3     4")
 for name, one in (("shortcut, asked alone", lazy), ("shortcut, in a row", row)):
     found = story.shares(one, batch.difficulty)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sleep_course.exercises.check import NotYet, Verdict, Words, call, compare, exercise
+from sleep_course.exercises.check import Compared, NotYet, Verdict, Words, exercise
 from workbench.model import Memory
 
 WORDS = Words(
@@ -9,24 +9,26 @@ WORDS = Words(
         "right": "twice as much",
         "hint": "Use 2 * x.",
         "as it was": "not twice as much",
+        "thrice": "three times as much",
+        "by name": "no names",
+        "three": "three numbers",
+        "other shape": "{shape}, not {expected}",
+        "zero": "wrong for zero",
         "otherwise": "{which} is not {twice}. {hint}",
     }
 )
 
 
-@exercise(WORDS)
-def double_it(say, answer):
-    ones = np.ones(2)
-    compare(
-        say,
-        answer,
-        lambda x: 2 * x,
-        (ones,),
-        mistakes={"as it was": [-ones, ones]},
-        elsewhere={"with other numbers": (np.arange(2.0),)},
-        which="that",
-        twice="twice x",
-    )
+double_it = Compared(
+    WORDS,
+    lambda x: 2 * x,
+    (np.ones(2),),
+    mistakes={"as it was": [lambda x: -x, lambda x: x]},
+    traits={"thrice": lambda found, right: (found == 1.5 * right).all()},
+    shapes={dict: "by name", (3,): "three", None: "other shape"},
+    elsewhere={"with other numbers": (np.arange(2.0),), "zero": [(np.zeros(2),), (0 * np.eye(2),)]},
+    values=lambda found, right: {"which": "that", "twice": f"{right[0]:g}"},
+)
 
 
 def in_place(x):
@@ -45,9 +47,14 @@ def broken(x):
         (lambda x: None, "returns nothing yet"),
         (lambda x: x, "not twice as much"),
         (lambda x: -x, "not twice as much"),
-        (lambda x: 3 * x, "that is not twice x. Use 2 * x."),
+        (lambda x: 3 * x, "three times as much"),
+        (lambda x: 4 * x, "that is not 2. Use 2 * x."),
         (lambda x: x + 1, "wrong for one with other numbers"),
-        (lambda x: 2, "shape (); expected (2,). Use 2 * x."),
+        (lambda x: {"a": 2}, "no names"),
+        (lambda x: [2, 2, 2], "three numbers"),
+        (lambda x: 2, "(), not (2,)"),
+        (lambda x: 2 * x if x.any() else [1, 1], "wrong for zero"),
+        (lambda x: 2 * x if x.ndim == 1 else np.ones_like(x), "wrong for zero"),
         (lambda x: "two", "returns the text 'two', not an array"),
         (lambda x: x * np.nan, "not finite"),
         (in_place, "`in_place` changes what it was given"),
@@ -81,7 +88,7 @@ def test_a_bug_in_the_check_itself_is_named_and_no_traceback():
 
 def test_functions_get_copies():
     given = np.zeros(3)
-    seen = call(lambda x: x, given, hint="")
+    seen = WORDS.call(lambda x: x, given)
     assert seen is not given
 
 
@@ -95,7 +102,7 @@ def test_a_memory_changed_in_place_is_noticed():
         return memory
 
     with pytest.raises(NotYet, match="changes what it was given"):
-        call(spoil, memory, hint="")
+        WORDS.call(spoil, memory)
     assert memory.fast_weights[0].sum() == 4
 
 
@@ -117,7 +124,7 @@ def test_the_way_to_copy_depends_on_what_was_changed():
         if isinstance(given, list):
             spoil = sorted_in_place
         with pytest.raises(NotYet, match="changes what it was given") as told:
-            call(spoil, given, hint="")
+            WORDS.call(spoil, given)
         assert says in str(told.value) and not_said not in str(told.value)
 
 
@@ -131,7 +138,7 @@ def test_a_message_of_a_function_handed_over_is_passed_on():
         raise NotYet(f"there is no fold {fold!r}")
 
     with pytest.raises(NotYet, match=r"^there is no fold 'dev'$"):
-        call(lambda score: score("dev"), score, hint="")
+        WORDS.call(lambda score: score("dev"), score)
 
 
 def test_a_list_of_arrays_changed_in_place_is_noticed():
@@ -141,7 +148,7 @@ def test_a_list_of_arrays_changed_in_place_is_noticed():
 
     pairs = [(np.zeros(2), np.zeros(3), 0.5)]
     with pytest.raises(NotYet, match="changes what it was given"):
-        call(spoil, pairs, hint="")
+        WORDS.call(spoil, pairs)
     with pytest.raises(NotYet, match="changes what it was given"):
-        call(lambda pairs: pairs.pop(), pairs, hint="")
-    assert len(call(lambda pairs: pairs, pairs, hint="")) == 1
+        WORDS.call(lambda pairs: pairs.pop(), pairs)
+    assert len(WORDS.call(lambda pairs: pairs, pairs)) == 1

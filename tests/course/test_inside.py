@@ -95,11 +95,9 @@ def test_answers_about_tells_the_two_rings_apart(model, depo, batch, monkeypatch
     assert own < 1.0
 
 
-def test_what_the_notebook_says_of_the_bundled_model():
+def test_what_the_notebook_says_of_the_bundled_model(checkpoint, bundled):
     """Head 0 keeps targets apart and sources together; without it the answers are gone."""
-    checkpoint = workbench.load("depo-n8-any")
-    model, sleep = checkpoint.model, checkpoint.sleep.with_passes(4)
-    batch = checkpoint.task.sample(64, batch_generator(1, 0, "notebook"))
+    model, batch, sleep = bundled
     assert checkpoint.task.text(batch, 0).startswith("6>7 ")
     assert "3:7=3" in checkpoint.task.text(batch, 0)
     trace = workbench.record(model, batch, sleep, task=checkpoint.task)

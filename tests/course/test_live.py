@@ -11,7 +11,7 @@ from waiting import LIMIT, until
 
 from sleep_course import live
 from sleep_course.live import plan as live_plan
-from sleep_course.live.view import draw, patch, report
+from sleep_course.live.view import draw, report
 from workbench.config import build
 from workbench.errors import WorkbenchError
 from workbench.lab.runs import read_run
@@ -153,16 +153,3 @@ def test_runs_of_one_experiment_differ_in_n_alone(tiny):
 def test_the_first_picture_waits_for_the_first_loss():
     assert draw([]) == (None, None)
     assert report([]) == ""
-
-
-def test_a_patched_figure_keeps_its_traces():
-    import plotly.graph_objects as go
-
-    shown = go.FigureWidget()
-    patch(shown, go.Figure([go.Scatter(name="a", xaxis="x", x=[1], y=[2])]))
-    (trace,) = shown.data
-    wanted = go.Figure([{"name": n, "xaxis": "x", "x": [1, 2], "y": [2, 3]} for n in "ab"])
-    patch(shown, wanted.update_layout(height=300))
-    assert shown.data[0] is trace and list(trace.x) == [1, 2]
-    assert [one.name for one in shown.data] == ["a", "b"]
-    assert shown.layout.height == 300

@@ -152,15 +152,8 @@ test_settled = judged(
 # --- what the notebook says of the bundled model -------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def bundled():
-    checkpoint = workbench.load("depo-n8-any")
-    batch = checkpoint.task.sample(64, batch_generator(1, 0, "notebook"))
-    return checkpoint.model, batch, checkpoint.sleep.with_passes(8)
-
-
 def test_hops_come_within_reach_one_after_the_other(bundled):
-    model, batch, sleep = bundled
+    model, batch, sleep = *bundled[:2], bundled[2].with_passes(8)
     trace = workbench.record(model, batch, sleep)
     woken = inside.by_difficulty(trace, trace["readout"]["correct"].sel(window=0))
     assert woken.sizes == {"difficulty": 4, "sleep_pass": 9}
@@ -174,7 +167,7 @@ def test_hops_come_within_reach_one_after_the_other(bundled):
 
 
 def test_broken_off_after_pass_n_is_a_sleep_of_n(bundled):
-    model, batch, sleep = bundled
+    model, batch, sleep = *bundled[:2], bundled[2].with_passes(8)
     long, short = (inside.sleep_passes(model, batch, sleep.with_passes(n)) for n in (8, 3))
     assert torch.equal(short[-1].memory.fast_weights[1], long[2].memory.fast_weights[1])
 
@@ -182,7 +175,7 @@ def test_broken_off_after_pass_n_is_a_sleep_of_n(bundled):
 def test_changes_stand_out_from_the_replay_in_the_first_passes_alone(bundled):
     from workbench.instruments.change import change
 
-    model, batch, sleep = bundled
+    model, batch, sleep = *bundled[:2], bundled[2].with_passes(8)
     some = batch.examples(slice(0, 16))
     trace = workbench.record(model, some, sleep)
     found = change(trace)["memory_change"].sel(window=0).mean("example")
@@ -206,7 +199,7 @@ def test_changes_stand_out_from_the_replay_in_the_first_passes_alone(bundled):
 
 
 def test_how_long_each_ring_sleeps(bundled):
-    model, batch, sleep = bundled
+    model, batch, sleep = *bundled[:2], bundled[2].with_passes(8)
     some = batch.examples(slice(0, 12))
     by_memory = stepping.each_alone(model, some, sleep, stepping.rule_of(right.settled))
     assert set(by_memory.passes) <= {6, 7}

@@ -236,7 +236,9 @@ def test_what_is_said_of_the_shortcuts():
     for guess, said in ((right.shortcut, (0.49, 0.24, 0.24)), (built_on, (0.77, 0.30, 0.31))):
         found = story.shares(story.scored(guess, problems, 5), batch.difficulty)
         assert [found[depth] for depth in (2, 3, 4)] == pytest.approx(said, abs=0.04)
-    row = story.shares(story.scored_in_a_row(right.in_a_row, problems, 5), batch.difficulty)
+    told = np.array([problem.answers for problem in problems])
+    said = [right.in_a_row(p.sentences, p.asked, t, 5) for p, t in zip(problems, told, strict=True)]
+    row = story.shares(np.array(said) == told, batch.difficulty)
     assert [row[depth] for depth in (2, 3, 4)] == pytest.approx((0.74, 0.63, 0.62), abs=0.04)
 
 

@@ -9,11 +9,9 @@ from solutions import solved
 import workbench
 from sleep_course import writers
 from sleep_course.exercises import writers as checks
-from workbench.instruments.linear import Written
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.provenance import contributions as exact
 from workbench.instruments.retention import retention
-from workbench.trace import load_trace
 
 right = solved("writers")
 
@@ -57,16 +55,6 @@ test_kept = judged(
 
 
 # --- what the notebook says of the bundled traces ------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def trace():
-    return load_trace("depo-n8-any")
-
-
-@pytest.fixture(scope="module")
-def two():
-    return load_trace("depo-n8-w2-any")
 
 
 @pytest.mark.parametrize("head", [0, 3])
@@ -127,38 +115,20 @@ def test_targets_are_bright_in_head_0(two):
 
 
 def test_how_far_the_formula_without_removal_is_off(trace, two):
-    one, both = writers.without_removal(trace), writers.without_removal(two)
-    assert both.error[0].mean() == pytest.approx(0.50, abs=0.02)
-    assert one.error[3].mean() == pytest.approx(3.0, abs=0.05)
-    assert one.error[0].mean() == pytest.approx(1.7, abs=0.05)
-    assert both.error[3].mean() == pytest.approx(1.1, abs=0.05)
-    every = np.concatenate([one.error[[0, 3]], both.error[[0, 3]]])
+    first, last, first_two, last_two = (
+        writers.off_by(some, right.decays_only, passes=n) for some in (trace, two) for n in (1, 4)
+    )
+    means = [found.mean() for found in (first, last, first_two, last_two)]
+    np.testing.assert_allclose(means, [1.7, 3.0, 0.5, 1.1], atol=0.05)
+    assert means[2] == pytest.approx(0.50, abs=0.02)
+    every = np.concatenate([first, last, first_two, last_two])
     assert 0.05 < every.min() < 0.07 and 6.5 < every.max() < 6.7
-    assert both.error[3, 1] < 0.2 * both.error[0, 1]  # nothing piles up in head 1
+    assert last_two[1] < 0.2 * first_two[1]  # nothing piles up in head 1
     decay = two["writes"]["log_decay"].sel(window=0).isel(layer=0, gdn_head=1).sum("token")
     assert (np.exp(decay).mean("example").sel(sleep_pass=[3, 4]) < 0.01).all()
-    assert (one.error[3] > 0.5).all()
-    np.testing.assert_allclose(one.share[0], [0.33, 0.28, 0.22, 0.17], atol=0.01)
-    writes = writers.writes_of(trace, example=0, gdn_head=0)
-    S = trace["states"]["fast_weight"].sel(example=0, window=0, sleep_pass=4, gdn_head=0).values[0]
-    off = np.linalg.norm(sum(right.decays_only(writes)) - S) / np.linalg.norm(S)
-    alone = writers.without_removal(trace.isel(example=slice(0, 1)))
-    assert alone.error[3, 0] == pytest.approx(off, rel=1e-4)
-
-
-@pytest.mark.parametrize("erased", [0, 2, 4])
-def test_a_decay_of_zero_takes_what_was_written_before_it_and_no_more(erased):
-    """Decays alone, token by token: S becomes a S + b k v^T."""
-    draws = np.random.default_rng(3)
-    key, value = draws.standard_normal((2, 3, 5, 4)), draws.standard_normal((2, 3, 5, 2))
-    beta, log_decay = draws.random((2, 3, 5)), -draws.random((2, 3, 5))
-    log_decay[0, 1, erased] = -np.inf
-    S = np.zeros((2, 3, 4, 2))
-    for t in range(5):
-        write = np.einsum("ehk,ehv->ehkv", key[:, :, t], value[:, :, t])
-        S = np.exp(log_decay[:, :, t])[..., None, None] * S + beta[:, :, t, None, None] * write
-    found = writers._decayed(Written(0, 1, key, value, beta, log_decay))
-    np.testing.assert_allclose(found, S, rtol=1e-12, atol=1e-14)
+    assert (last > 0.5).all()
+    claimed = writers.shares_by(trace, right.decays_only)
+    np.testing.assert_allclose(claimed[0], [0.33, 0.28, 0.22, 0.17], atol=0.01)
 
 
 def test_what_is_left_later(two):
@@ -194,7 +164,7 @@ def test_what_each_write_changed_sums_to_the_state_as_well(trace):
     parts = writers.changed_by(writers.writes_of(trace, example=0, gdn_head=0))
     state = trace["states"]["fast_weight"].sel(example=0, window=0, sleep_pass=4, gdn_head=0)
     np.testing.assert_allclose(sum(parts), state.values[0], atol=1e-4)
-    changed = writers.shares_of_changes(trace)
+    changed = writers.shares_by(trace, writers.changed_by)
     left = writers.shares_against_replay(trace).values[0]
     np.testing.assert_allclose(changed.sum(1), 1.0, atol=1e-6)
     assert left[0, 3] > 0.5 > 0.05 > changed[0, 3]

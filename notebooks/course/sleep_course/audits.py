@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from sleep_course import causing, inside
+from sleep_course import causing, inside, writers
 from sleep_course.records import recorded
+from sleep_course.writers import Write
 from workbench import dims
 from workbench.instruments.probing.features import fast_weights
 from workbench.lab import results
@@ -20,9 +21,6 @@ from workbench.tasks import batch_generator
 from workbench.trace import record
 from workbench.training.checkpoints import load_checkpoint
 from workbench.training.statistics import compare
-
-Writes = list[tuple[np.ndarray, np.ndarray, float, float]]
-"""k, v, beta and decay of each token, in the order of writing."""
 
 TRAINED = "depo-n8-any"
 TEST_SHARE = 0.25
@@ -95,10 +93,10 @@ class Slept:
     """One head through one sleep: S ``[sleep_pass = 0..n, key, value]``, and what pass 1 wrote."""
 
     states: np.ndarray
-    writes: Writes
+    writes: list[Write]
 
 
-def replay(state: np.ndarray, writes: Writes, n: int) -> np.ndarray:
+def replay(state: np.ndarray, writes: list[Write], n: int) -> np.ndarray:
     """Write the same again and again: return S at the start and after each of `n` times.
 
     Shape ``[sleep_pass = 0..n, key, value]``.
@@ -122,15 +120,14 @@ def sleeps(*, thinking: bool, rings: int = 16, passes: int = 8, head: int = 0) -
     batch = checkpoint.task.sample(rings, batch_generator(1, 0, "notebook"))
     sleep = checkpoint.sleep.with_passes(passes).model_copy(update={"feed_back": thinking})
     trace = record(checkpoint.model, batch, sleep, task=checkpoint.task)
-    here = {dims.WINDOW: 0, dims.LAYER: 0, dims.GDN_HEAD: head}
-    states = trace["states"].to_dataset()["fast_weight"].isel(here)
-    first = trace["writes"].to_dataset().isel(here).isel({dims.SLEEP_PASS: 0})
+    states = trace["states"]["fast_weight"].isel(
+        {dims.WINDOW: 0, dims.LAYER: 0, dims.GDN_HEAD: head}
+    )
     found = []
     for ring in range(rings):
-        one = first.isel({dims.EXAMPLE: ring})
-        written = (one.write_key, one.write_value, one.beta, np.exp(one.log_decay))
-        listed = list(zip(*(array.values.astype(float) for array in written), strict=True))
-        found.append(Slept(states.isel({dims.EXAMPLE: ring}).values.astype(float), listed))
+        writes = writers.writes_of(trace, example=ring, gdn_head=head)
+        first = writes[: len(writes) // passes]
+        found.append(Slept(states.isel({dims.EXAMPLE: ring}).values.astype(float), first))
     return found
 
 

@@ -114,18 +114,6 @@ def by_difficulty(wakes: list[Wake], batch: Batch) -> dict[int, float]:
     return {level: float(right[batch.difficulty == level].mean()) for level in levels}
 
 
-def answers_only(batch: Batch, context: int) -> Batch:
-    """Return a batch without its first `context` tokens: the questions alone."""
-    part = slice(context, None)
-    return Batch(
-        tokens=batch.tokens[:, part],
-        loss_mask=batch.loss_mask[:, part],
-        valid=batch.valid[:, part],
-        answer_of=batch.answer_of[:, part],
-        difficulty=batch.difficulty,
-    )
-
-
 @torch.no_grad()
 def milliseconds(
     model: HybridModel, batch: Batch, sleep: SleepConfig, passes: Sequence[int], *, repeats: int = 3

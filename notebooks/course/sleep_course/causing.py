@@ -67,11 +67,6 @@ class Pairs:
         best = self._logits(memory).argmax(-1)
         return float((best == self.asked.recipient[self.asked.asked]).mean())
 
-    @property
-    def hops(self) -> np.ndarray:
-        """Hops of each question, int ``[question]``, in the order of `differences`."""
-        return self.recipient.difficulty[self.asked.asked]
-
     @torch.no_grad()
     def _logits(self, memory: Memory) -> np.ndarray:
         wakes = wake_now(self.model, self.recipient, self.sleep, memory, after=0)

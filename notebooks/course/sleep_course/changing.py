@@ -12,25 +12,9 @@ import numpy as np
 import xarray as xr
 
 from workbench import dims
-from workbench.instruments.change import SLEEP, frozen_replay
-from workbench.instruments.controls import REPLAY
 from workbench.instruments.convergence import debiased_cka
-from workbench.instruments.spectra import spectra, spectra_of
 
 RANKS = ("effective_rank", "stable_rank", "participation_ratio")
-
-
-def low_rank(size: int, rank: int, *, seed: int = 0) -> np.ndarray:
-    """Return a random matrix ``[size, size]`` of a rank that is known."""
-    generator = np.random.default_rng(seed)
-    return generator.standard_normal((size, rank)) @ generator.standard_normal((rank, size))
-
-
-def stored_as(matrix: np.ndarray, dtype: str) -> np.ndarray:
-    """Return float64 numbers as they come back from a storage of a torch dtype, as "bfloat16"."""
-    import torch
-
-    return torch.as_tensor(matrix).to(getattr(torch, dtype)).double().numpy()
 
 
 def rank_table(
@@ -51,18 +35,6 @@ def rank_table(
         cells = (f"{values[head]:>{len(name)}.1f}" for name, values in columns.items())
         lines.append(f"{head:>4}  " + "  ".join(cells))
     return "\n".join(lines)
-
-
-def ranks_against_replay(trace: xr.DataTree) -> xr.DataArray:
-    """Return the effective rank of the sleep on the first window, and of its frozen replay.
-
-    Means over examples, ``(procedure, sleep_pass, gdn_head)``, of the first layer.
-    """
-    both = [spectra(trace), spectra_of(frozen_replay(trace))]
-    names = xr.IndexVariable(dims.PROCEDURE, [SLEEP, REPLAY])
-    ranks = xr.concat([one["effective_rank"] for one in both], names, join="exact")
-    place = {dims.WINDOW: 0, dims.LAYER: 0}
-    return ranks.isel(place).mean(dims.EXAMPLE).transpose(dims.PROCEDURE, dims.SLEEP_PASS, ...)
 
 
 def two_courses(passes: int, *, shrink: float = 0.6, seed: int = 0) -> dict[str, np.ndarray]:

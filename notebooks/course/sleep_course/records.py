@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
@@ -16,11 +15,6 @@ from workbench.paths import data_folder
 def measured(name: str) -> xr.Dataset:
     """Return a committed measurement by its name: "patches-depo-n8-any-heads"."""
     return read_measurement(data_folder() / "results" / "instruments" / f"{name}.json")[0]
-
-
-def records() -> dict[str, Path]:
-    """Return the bundled records of sweeps by name."""
-    return {path.stem: path for path in sorted((data_folder() / "results/sweeps").glob("*.json"))}
 
 
 def recorded(name: str) -> tuple[dict[str, Any], xr.Dataset]:

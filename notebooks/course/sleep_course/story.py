@@ -35,7 +35,6 @@ from workbench.tasks.base import Task
 from workbench.tasks.gsm_infinite.reading import read_story
 from workbench.tasks.gsm_infinite.wording import as_words
 from workbench.trace.answers import said_tokens
-from workbench.training.statistics import proportion_interval
 
 MODEL = "variables-any"
 """The bundled model that the notebook puts to sleep."""
@@ -162,24 +161,6 @@ def scored(
     return np.array(found)
 
 
-def scored_in_a_row(
-    guess: Callable[[Sentences, list[str], np.ndarray, int], Any],
-    problems: list[Problem],
-    modulus: int,
-) -> np.ndarray:
-    """Return which guesses are right if each question comes with all answers before it in view.
-
-    bool ``[example, query]``.
-    """
-    found = []
-    for problem in problems:
-        answers = np.array(problem.answers)
-        found.append(
-            np.asarray(guess(problem.sentences, problem.asked, answers, modulus)) == answers
-        )
-    return np.array(found)
-
-
 def _asked(problem: Problem) -> list[tuple[str, int]]:
     return list(zip(problem.asked, problem.answers, strict=True))
 
@@ -187,14 +168,6 @@ def _asked(problem: Problem) -> list[tuple[str, int]]:
 def shares(right: np.ndarray, depth: np.ndarray) -> dict[int, float]:
     """Return the share right at each depth; both are ``[example, query]``."""
     return {int(level): float(right[depth == level].mean()) for level in np.unique(depth)}
-
-
-def interval(right: np.ndarray, asked: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % interval of the share of `right` among `asked`, bool ``[example, query]``.
-
-    A problem is one case, however many of its questions count.
-    """
-    return proportion_interval((right & asked).sum(axis=1), asked.sum(axis=1))
 
 
 def by_place(problems: list[Problem], right: np.ndarray) -> dict[str, float]:

@@ -7,7 +7,6 @@ decomposition is `workbench.instruments.provenance`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from workbench import dims
 from workbench.config import SleepConfig
 from workbench.instruments.change import SLEEP, replayed
 from workbench.instruments.controls import REPLAY
-from workbench.instruments.linear import Written, forward, layers_of
+from workbench.instruments.linear import forward, layers_of
 from workbench.instruments.provenance import contribution_norms
 from workbench.instruments.recorded import norms, passes_of
 from workbench.sleep import SleepingModel, SleepPass, before_window, read
@@ -25,6 +24,8 @@ from workbench.trace import batch_of
 
 Write = tuple[np.ndarray, np.ndarray, float, float]
 """k ``[key]``, v ``[value]``, beta and a of one token."""
+Books = Callable[[list[Write]], Sequence[np.ndarray]]
+"""A way to keep the books: a matrix for each write, ``[key, value]``."""
 
 
 def writes_of(trace: xr.DataTree, *, example: int, gdn_head: int, window: int = 0) -> list[Write]:
@@ -63,9 +64,7 @@ def shares_against_replay(trace: xr.DataTree) -> xr.DataArray:
     return shares.mean(dims.EXAMPLE)
 
 
-def changed_by(
-    writes: Sequence[tuple[np.ndarray, np.ndarray, float, float]],
-) -> list[np.ndarray]:
+def changed_by(writes: Sequence[Write]) -> list[np.ndarray]:
     """Return what each write changed, shrunk by the later decays; together they are S as well.
 
     A token's part here is all that it changed, ``beta k (v - a S^T k)^T``, what it removed
@@ -80,56 +79,38 @@ def changed_by(
     return parts
 
 
-def shares_of_changes(trace: xr.DataTree) -> np.ndarray:
-    """Return each pass's share of S by `changed_by`, at the end of the first window's sleep.
+def parts_of(trace: xr.DataTree, books: Books, *, passes: int) -> np.ndarray:
+    """Return what `books` makes of each pass's writes of the first window, at the end of `passes`.
+
+    ``[example, gdn_head, source_pass, key, value]``, of the first layer.
+    """
+    found = []
+    sizes = trace["states"].sizes
+    for example, head in np.ndindex(sizes[dims.EXAMPLE], sizes[dims.GDN_HEAD]):
+        writes = writes_of(trace, example=example, gdn_head=head)
+        tokens = len(writes) // int(passes_of(trace)[0])
+        found.append(by_pass(books(writes[: tokens * passes]), passes))
+    return np.reshape(found, (sizes[dims.EXAMPLE], -1, *np.shape(found)[1:]))
+
+
+def shares_by(trace: xr.DataTree, books: Books) -> np.ndarray:
+    """Return each pass's share of all that `books` adds up at the end of the first sleep.
 
     Means over examples, ``[gdn_head, source_pass]``.
     """
-    passes = int(passes_of(trace)[0])
-    sizes = trace["states"].sizes
-    found = np.empty((sizes[dims.EXAMPLE], sizes[dims.GDN_HEAD], passes))
-    for example, head in np.ndindex(found.shape[:2]):
-        parts = by_pass(changed_by(writes_of(trace, example=example, gdn_head=head)), passes)
-        whole = parts.sum(0)
-        found[example, head] = (parts * whole).sum((1, 2)) / (whole**2).sum()
-    return found.mean(0)
+    parts = parts_of(trace, books, passes=int(passes_of(trace)[0]))
+    whole = parts.sum(2, keepdims=True)
+    return ((parts * whole).sum((-2, -1)) / (whole**2).sum((-2, -1))).mean(0)
 
 
-class WithoutRemoval(NamedTuple):
-    """What decays alone make of a window's writes, by head; means over examples.
+def off_by(trace: xr.DataTree, books: Books, *, passes: int) -> np.ndarray:
+    """Return ``|sum - S| / |S|`` of what `books` adds up after `passes`, ``[gdn_head]``.
 
-    `error` is ``|sum - S| / |S|`` after each pass, ``[sleep_pass, gdn_head]``; `share` each pass's
-    share of that sum at the end, ``[gdn_head, source_pass]``.
+    Means over examples.
     """
-
-    error: np.ndarray
-    share: np.ndarray
-
-
-def without_removal(trace: xr.DataTree) -> WithoutRemoval:
-    """Treat the writes of the first window as a sum that only decays: the wrong formula.
-
-    Of the first layer; the first window begins with an empty memory.
-    """
-    layer = next(layers_of(trace))
-    parts: list[np.ndarray] = []
-    errors = []
-    for written in (w for w in layer.written if w.window == 0):
-        faded = np.exp(written.log_decay.sum(-1))[..., None, None]
-        parts = [faded * part for part in parts] + [_decayed(written)]
-        state = layer.states[:, 0, written.sleep_pass]
-        errors.append((norms(np.sum(parts, axis=0) - state) / norms(state)).mean(0))
-    whole = np.sum(parts, axis=0)
-    shares = [(part * whole).sum((-2, -1)) / (whole**2).sum((-2, -1)) for part in parts]
-    return WithoutRemoval(np.array(errors), np.array(shares).mean(1).T)
-
-
-def _decayed(written: Written) -> np.ndarray:
-    """Return what a pass wrote at its end if nothing were removed."""
-    later = np.zeros_like(written.log_decay)  # no differences of sums: a decay may be -inf
-    later[..., :-1] = np.cumsum(written.log_decay[..., :0:-1], -1)[..., ::-1]
-    weight = (written.beta * np.exp(later))[..., None]
-    return np.swapaxes(weight * written.key, -1, -2) @ written.value
+    state = trace["states"]["fast_weight"].sel({dims.WINDOW: 0, dims.SLEEP_PASS: passes})
+    state = state.isel({dims.LAYER: 0}).transpose(dims.EXAMPLE, dims.GDN_HEAD, ...).values
+    return (norms(parts_of(trace, books, passes=passes).sum(2) - state) / norms(state)).mean(0)
 
 
 def kept_by_window(

@@ -120,7 +120,7 @@ def check_parity(say: Words, beta_for: Any) -> None:
     say.when(flip < 1, "no flip", kept=f"{1 - flip:g}")
     say.when(flip < 2, "shrinks", kept=f"{flip - 1:g}", left=f"{(flip - 1) ** 100:.2g}")
     bits = np.random.default_rng(0).integers(0, 2, (32, 40))
-    again = {bit: say.number(beta_for, bit, hint=say.texts["again"]) for bit in (0, 1)}
+    again = {bit: Words({"hint": say.texts["again"]}).number(beta_for, bit) for bit in (0, 1)}
     final = parity_memory(bits, again.__getitem__)
     say.when(not np.array_equal(final < 0, bits.sum(1) % 2 == 1), "otherwise")
 

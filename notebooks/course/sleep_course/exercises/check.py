@@ -67,8 +67,47 @@ class Words:
             raise self(name, **values)
 
     def call(self, function: Any, *arguments: Any, copies: bool = True) -> Any:
-        """Call a learner's function on copies of `arguments`, or on themselves (`call`)."""
-        return call(function, *arguments, hint=self.hint, copies=copies)
+        """Call a learner's function on copies of `arguments`, or on themselves.
+
+        Raises `NotYet` if it is not a function, gives nothing back, stops with an error, or
+        changes what it was given; or if a function among `arguments` raises it.
+        """
+        name = name_of(function)
+        if not callable(function):
+            raise NotYet(f"a function was expected, not {type(function).__name__}")
+        given = copy.deepcopy(arguments) if copies else arguments
+        try:
+            result = function(*given)
+        except NotYet:  # what the check handed over had something to say itself
+            raise
+        except (Exception, SystemExit) as error:
+            said = f"`{name}` stopped {_where(error)}: {_said(error)}. {self.hint}"
+            raise NotYet(said) from None
+        if result is None or result is Ellipsis:
+            raise NotYet(f"`{name}` returns nothing yet. Replace the dots, and end with `return`.")
+        for before, after in zip(arguments, given, strict=True):
+            if copies and not same(before, after):
+                raise NotYet(
+                    f"`{name}` changes what it was given. Others may still need it: build "
+                    f"something new (`S = S + ...` rather than `S += ...`; {_copied(before)})."
+                )
+        return result
+
+    def array_of(self, result: Any, *, name: str, shape: Shape | None) -> np.ndarray:
+        """Return what the learner's function `name` returned as finite float64 of `shape`.
+
+        Numbers, lists, arrays and tensors will do; text that looks like a number will not. None
+        takes any shape. Raises `NotYet` for anything else.
+        """
+        array, hint = _numbers(result), self.hint
+        if array is None:
+            wanted = "a number" if shape == () else "an array of numbers"
+            raise NotYet(f"`{name}` returns {kind_of(result)}, not {wanted}. {hint}")
+        if shape is not None and array.shape != shape:
+            raise NotYet(f"`{name}` returns shape {array.shape}; expected {shape}. {hint}")
+        if not np.isfinite(array).all():
+            raise NotYet(f"`{name}` returns numbers that are not finite. {hint}")
+        return array
 
     def array(
         self,
@@ -76,27 +115,21 @@ class Words:
         *arguments: Any,
         shape: Shape | None,
         others: Mapping[Shape | type | None, str] | None = None,
-        hint: str = "",
     ) -> np.ndarray:
         """Call a learner's function, and take an array of `shape` from it, or of any.
 
         `others` are sentences by the type or the shape that came back instead, None for any.
         """
-        hint, others = hint or self.hint, others or {}
-        result, name = call(function, *arguments, hint=hint), name_of(function)
+        result, name, others = self.call(function, *arguments), name_of(function), others or {}
         self.when(type(result) in others, others.get(type(result), ""))
-        found = array_of(result, name=name, shape=None if others else shape, hint=hint)
+        found = self.array_of(result, name=name, shape=None if others else shape)
         if found.shape != shape and (other := others.get(found.shape, others.get(None))):
             raise self(other, shape=found.shape, expected=shape)
-        return array_of(found, name=name, shape=shape, hint=hint)
+        return self.array_of(found, name=name, shape=shape)
 
-    def array_of(self, result: Any, *, name: str, shape: Shape | None) -> np.ndarray:
-        """Take an array from what the learner's function `name` returned (`array_of`)."""
-        return array_of(result, name=name, shape=shape, hint=self.hint)
-
-    def number(self, function: Any, *arguments: Any, hint: str = "") -> float:
+    def number(self, function: Any, *arguments: Any) -> float:
         """Call a learner's function, and take a number from it."""
-        return float(self.array(function, *arguments, shape=(), hint=hint))
+        return float(self.array(function, *arguments, shape=()))
 
     def truth(self, function: Any, *arguments: Any) -> bool:
         """Call a learner's function, and take True or False from it; 1 and 0 will do."""
@@ -132,9 +165,9 @@ class Words:
         for different, arguments in ((d, a) for d, each in cases.items() for a in listed(each)):
             named = different in self.texts
             wanted = _floats(right(*copy.deepcopy(arguments)))
-            hint = "" if named else f"The first example was right; this is one {different}."
-            found = self.array(function, *arguments, shape=wanted.shape, hint=hint)
-            if close(found, wanted):
+            hint = f"The first example was right; this is one {different}."
+            say = self if named else Words({"hint": hint})
+            if close(say.array(function, *arguments, shape=wanted.shape), wanted):
                 continue
             if named:
                 raise self(different)
@@ -237,52 +270,6 @@ def together(words: Words, *functions: list[Compared]) -> Callable[..., Verdict]
 def listed(given: Any) -> list[Any]:
     """Return a list as it is, and anything else as the only item of one."""
     return given if type(given) is list else [given]
-
-
-def call(function: Any, *arguments: Any, hint: str, copies: bool = True) -> Any:
-    """Call a learner's function on copies of `arguments`, or on themselves.
-
-    Raises `NotYet` if it is not a function, gives nothing back, stops with an error, or changes
-    what it was given; or if a function among `arguments` raises it.
-    """
-    name = name_of(function)
-    if not callable(function):
-        raise NotYet(f"a function was expected, not {type(function).__name__}")
-    given = copy.deepcopy(arguments) if copies else arguments
-    try:
-        result = function(*given)
-    except NotYet:  # what the check handed over had something to say itself
-        raise
-    except (Exception, SystemExit) as error:
-        raise NotYet(f"`{name}` stopped {_where(error)}: {_said(error)}. {hint}") from None
-    if result is None or result is Ellipsis:
-        raise NotYet(f"`{name}` returns nothing yet. Replace the dots, and end with `return`.")
-    for before, after in zip(arguments, given, strict=True):
-        if copies and not same(before, after):
-            raise NotYet(
-                f"`{name}` changes what it was given. Others may still need it: build something "
-                f"new (`S = S + ...` rather than `S += ...`; {_copied(before)})."
-            )
-    return result
-
-
-def array_of(result: Any, *, name: str, shape: tuple[int, ...] | None, hint: str) -> np.ndarray:
-    """Return what the learner's function `name` returned as finite float64 numbers of `shape`.
-
-    Numbers, lists, arrays and tensors will do; text that looks like a number will not. None takes
-    any shape. Raises `NotYet`, with `hint`, for anything else.
-    """
-    array = _numbers(result)
-    if array is None:
-        raise NotYet(
-            f"`{name}` returns {kind_of(result)}, not "
-            f"{'a number' if shape == () else 'an array of numbers'}. {hint}"
-        )
-    if shape is not None and array.shape != shape:
-        raise NotYet(f"`{name}` returns shape {array.shape}; expected {shape}. {hint}")
-    if not np.isfinite(array).all():
-        raise NotYet(f"`{name}` returns numbers that are not finite. {hint}")
-    return array
 
 
 def close(left: Any, right: Any, tolerance: float = 1e-5) -> bool:

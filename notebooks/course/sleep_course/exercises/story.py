@@ -234,11 +234,6 @@ def _commonest(sentences: story.Sentences) -> int:
     return int(np.bincount(_given(sentences)).argmax())
 
 
-def _larger_on_ties(sentences: story.Sentences) -> int:
-    counts = np.bincount(_given(sentences))
-    return int(np.flatnonzero(counts == counts.max())[-1])
-
-
 def _of_all_numbers(sentences: story.Sentences) -> int:
     numbers = [number % MODULUS for *_, number in sentences]
     return int(np.bincount(numbers).argmax())

@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from workbench import dims, figures
 from workbench.lab import results
 from workbench.lab.runs import Run
+from workbench.notebook.exploring import redraw
 from workbench.tasks.phrases import level_words
 
 PAUSE = 1.0
@@ -64,7 +65,7 @@ class View:
         if seen != self._seen and (ended or time.monotonic() - self._drawn > PAUSE):
             for shown, wanted in zip((self.learning, self.against_n), draw(runs), strict=True):
                 if wanted is not None:
-                    patch(shown, wanted)
+                    redraw(shown, wanted)
             self._seen, self._drawn = seen, time.monotonic()
 
 
@@ -85,27 +86,6 @@ def draw(runs: list[Run]) -> tuple[go.Figure | None, go.Figure | None]:
     against_n = figures.accuracy_against_n(points, **shared)
     against_n.update_layout(width=460)
     return learning, against_n
-
-
-def patch(shown: go.FigureWidget, wanted: go.Figure) -> None:
-    """Bring a figure on screen to the data and layout of another, trace by trace, in place.
-
-    Traces are known by name and panel; those that the shown figure lacks are added.
-    """
-    known = {(trace.name, trace.xaxis): trace for trace in shown.data}
-    fresh = []
-    if shown.layout != wanted.layout:
-        # whole: in a batch, axes that are new are sent twice, which the page refuses
-        shown.layout = wanted.layout
-    with shown.batch_update():
-        for trace in wanted.data:
-            old = known.get((trace.name, trace.xaxis))
-            if old is None:
-                fresh.append(trace)
-            else:
-                old.update(trace.to_plotly_json())
-    if fresh:
-        shown.add_traces(fresh)
 
 
 def report(runs: list[Run]) -> str:
