@@ -78,49 +78,24 @@ test_completeness_error = judged(
 )
 
 
-def with_weights(change):
-    """Return a `make_rest` whose memory has ``change(old weights, layer, state)``."""
+def made(weights=None, boundary=None, after=lambda found: found):
+    """Return a `make_rest` with other weights, another boundary, or another result."""
 
-    def make(start, layer, answer):
+    def make_rest(start, layer, answer):
         def rest(state):
-            weights = change(start.memory.fast_weights, layer, state)
-            return answer(start.with_memory(start.memory.replace(fast_weights=weights)))
+            old = start.memory.fast_weights
+            new = weights(old, layer, state) if weights else {**old, layer: state}
+            memory = start.memory.replace(fast_weights=new)
+            return after(answer(boundary(start, memory) if boundary else start.with_memory(memory)))
 
         return rest
 
-    return make
-
-
-def with_place(change):
-    """Return a `make_rest` that asks from ``change(start, memory)``."""
-
-    def make(start, layer, answer):
-        def rest(state):
-            weights = {**start.memory.fast_weights, layer: state}
-            return answer(change(start, start.memory.replace(fast_weights=weights)))
-
-        return rest
-
-    return make
+    return make_rest
 
 
 def in_place(weights, layer, state):
     weights[layer] = state
     return weights
-
-
-def numbers_alone(start, layer, answer):
-    inner = right.make_rest(start, layer, answer)
-    return lambda state: inner(state).detach().numpy()
-
-
-def without_gradient(start, layer, answer):
-    return torch.no_grad()(right.make_rest(start, layer, answer))
-
-
-def doubled(start, layer, answer):
-    inner = right.make_rest(start, layer, answer)
-    return lambda state: 2 * inner(state)
 
 
 def unfinished(start, layer, answer):
@@ -134,26 +109,20 @@ test_make_rest = judged(
     (lambda start, layer, answer: answer(start), "should return a function"),
     (unfinished, "`rest` returns nothing yet"),
     (lambda start, layer, answer: lambda state: state.sum(), "`answer` was not called"),
-    (with_weights(in_place), "the boundary itself was changed"),
-    (with_place(lambda start, memory: before_window(0, memory)), "from another boundary"),
-    (with_weights(lambda old, layer, state: {layer: state}), "the other layers' S is gone"),
+    (made(in_place), "the boundary itself was changed"),
+    (made(boundary=lambda start, memory: before_window(0, memory)), "from another boundary"),
+    (made(lambda old, layer, state: {layer: state}), "the other layers' S is gone"),
     (
-        with_place(lambda start, memory: start.with_memory(Memory(memory.fast_weights))),
+        made(boundary=lambda start, memory: start.with_memory(Memory(memory.fast_weights))),
         "no new Memory",
     ),
-    (with_weights(lambda old, layer, state: dict(old)), "`state` is not used"),
-    (with_weights(lambda old, layer, state: dict.fromkeys(old, state)), "another layer's S"),
-    (
-        with_weights(lambda old, layer, state: {**old, layer: old[layer] + state}),
-        "add nothing",
-    ),
-    (
-        with_weights(lambda old, layer, state: {**old, layer: state.detach()}),
-        "no gradient comes back",
-    ),
-    (without_gradient, "no gradient comes back"),
-    (numbers_alone, "what `answer` says, not ndarray"),
-    (doubled, "what `answer` says, unchanged"),
+    (made(lambda old, layer, state: dict(old)), "`state` is not used"),
+    (made(lambda old, layer, state: dict.fromkeys(old, state)), "another layer's S"),
+    (made(lambda old, layer, state: {**old, layer: old[layer] + state}), "add nothing"),
+    (made(lambda old, layer, state: {**old, layer: state.detach()}), "no gradient comes back"),
+    (lambda *given: torch.no_grad()(right.make_rest(*given)), "no gradient comes back"),
+    (made(after=lambda found: found.detach().numpy()), "what `answer` says, not ndarray"),
+    (made(after=lambda found: 2 * found), "what `answer` says, unchanged"),
 )
 
 
@@ -176,11 +145,11 @@ def test_shapley_agrees_with_the_checks_own():
 
 
 def numbered(rule):
-    def made(passes, heads, key, value):
+    def mask(passes, heads, key, value):
         numbers = [[rule(n, h, passes, heads) for h in range(heads)] for n in range(passes)]
         return np.tile(np.array(numbers)[:, :, None, None], (1, 1, key, value))
 
-    return made
+    return mask
 
 
 test_feature_mask = judged(

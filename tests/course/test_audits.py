@@ -68,67 +68,60 @@ test_probe_audit = judged(
 )
 
 
-def convergence_audit(states, writes, replay, over=changing.relative_steps):
-    return (over(states) / over(replay(states[0], writes, len(states) - 1)))[1:]
+def steps(states, writes, replay):
+    return changing.relative_steps(states)
 
 
-def absolute(states):
-    return np.linalg.norm(np.diff(states, axis=0), axis=(1, 2))
-
-
-def frozen_steps(states, writes, replay):
+def frozen(states, writes, replay):
     return changing.relative_steps(replay(states[0], writes, len(states) - 1))
+
+
+def absolute(states, writes, replay):
+    found = (states, replay(states[0], writes, len(states) - 1))
+    mine, again = (np.linalg.norm(np.diff(S, axis=0), axis=(1, 2)) for S in found)
+    return (mine / again)[1:]
 
 
 test_convergence_audit = judged(
     checks.check_convergence_audit,
     (lambda states, writes, replay: 1.0, "one number for each of passes 2 to 5"),
-    (lambda s, w, r: changing.relative_steps(s) / frozen_steps(s, w, r), "begin with pass 2"),
-    (lambda s, w, replay: changing.relative_steps(s)[1:], "the curve that was published"),
-    (lambda s, w, r: (changing.relative_steps(s) - frozen_steps(s, w, r))[1:], "divide"),
+    (lambda s, w, r: steps(s, w, r) / frozen(s, w, r), "begin with pass 2"),
+    (lambda *given: steps(*given)[1:], "the curve that was published"),
+    (lambda s, w, r: (steps(s, w, r) - frozen(s, w, r))[1:], "divide"),
     (
-        lambda s, w, r: convergence_audit(s, w, lambda S, *how: r(0 * S, *how)),
+        lambda s, w, r: right.convergence_audit(s, w, lambda S, *how: r(0 * S, *how)),
         "states[0], not zero",
     ),
-    (lambda s, w, r: 2 * convergence_audit(s, w, r), "should give 1 at every pass"),
+    (lambda s, w, r: 2 * right.convergence_audit(s, w, r), "should give 1 at every pass"),
     (lambda s, w, r: np.ones(len(s) - 2), "does it look at the states"),
-    (lambda s, w, r: 1 / convergence_audit(s, w, r), "upside down"),
-    (lambda s, w, r: convergence_audit(s, w, r, over=absolute), "in units of S itself"),
-    (lambda s, w, r: convergence_audit(s, w, r) ** 2, "right for a replay"),
+    (lambda s, w, r: 1 / right.convergence_audit(s, w, r), "upside down"),
+    (absolute, "in units of S itself"),
+    (lambda s, w, r: right.convergence_audit(s, w, r) ** 2, "right for a replay"),
 )
 
 
-def lift_audit(ours, theirs, our_flops, their_flops, interval, **other):
-    low, _ = interval(ours, theirs)
-    enough = min(len(ours), len(theirs)) >= other.get("least", 3)
-    cheap = our_flops <= other.get("factor", 1.01) * their_flops
-    return bool(enough and cheap and low > other.get("above", 0))
+def lift(least=3, factor=1.01, count=min, better=lambda low, high: low > 0):
+    """Return an audit: enough seeds, at a cost that is not larger, and a `better` interval."""
+
+    def audit(ours, theirs, our_flops, their_flops, interval):
+        enough = count(len(ours), len(theirs)) >= least
+        return bool(
+            enough and our_flops <= factor * their_flops and better(*interval(ours, theirs))
+        )
+
+    return audit
 
 
-def paired(ours, theirs, our_flops, their_flops, interval):
-    return interval(ours - theirs)[0] > 0
+def by_mean(least):
+    def audit(ours, theirs, our_flops, their_flops, interval):
+        return bool(ours.mean() > theirs.mean() and len(ours) >= least and our_flops < 4.1)
 
-
-def counts_ours(ours, theirs, our_flops, their_flops, interval):
-    low, _ = interval(ours, theirs)
-    return bool(low > 0 and len(ours) > 2 and our_flops <= 1.01 * their_flops)
-
-
-def excludes_0(ours, theirs, our_flops, their_flops, interval):
-    low, high = interval(ours, theirs)
-    return bool((low > 0 or high < 0) and len(ours) > 2 and our_flops <= 1.01 * their_flops)
-
-
-def by_mean(ours, theirs, our_flops, their_flops, interval, **other):
-    better = ours.mean() > theirs.mean()
-    enough = len(ours) >= other.get("least", 3)
-    return bool(better and enough and our_flops <= 1.01 * their_flops)
+    return audit
 
 
 def at_equal_cost(ours, theirs, our_flops, their_flops, interval):
     near = abs(our_flops / their_flops - 1) <= 0.01
-    enough = min(len(ours), len(theirs)) > 2
-    return bool(near and enough and interval(ours, theirs)[0] > 0)
+    return near and right.lift_audit(ours, theirs, our_flops, their_flops, interval)
 
 
 test_lift_audit = judged(
@@ -136,29 +129,32 @@ test_lift_audit = judged(
     (lambda *given: "fake", "True or False"),
     (lambda *given: False, "not even an honest result"),
     (lambda *given: True, "everything passes"),
-    (lambda *given: not lift_audit(*given), "that stands"),
-    (paired, "TypeError"),
-    (counts_ours, "two seeds on one of the two sides"),
-    (excludes_0, "ours is worse here"),
-    (by_mean, "low is the end that counts"),
-    (lambda *given: by_mean(*given, least=1), "low is the end that counts"),
-    (lambda *given: lift_audit(*given, least=1), "three at least"),
-    (lambda *given: lift_audit(*given, least=2), "three at least"),
-    (lambda a, b, c, d, i: lift_audit(a, b, c, 4.0, i), "with each other"),
-    (lambda *given: lift_audit(*given, factor=1.05), "three percent"),
-    (lambda *given: lift_audit(*given, factor=9), "cost twice as much"),
+    (lambda *given: not right.lift_audit(*given), "that stands"),
+    (lambda a, b, c, d, interval: interval(a - b)[0] > 0, "TypeError"),
+    (lift(count=lambda ours, theirs: ours), "two seeds on one of the two sides"),
+    (lift(better=lambda low, high: low > 0 or high < 0), "ours is worse here"),
+    (by_mean(3), "low is the end that counts"),
+    (by_mean(1), "low is the end that counts"),
+    (lift(least=1), "three at least"),
+    (lift(least=2), "three at least"),
+    (lambda a, b, c, d, i: right.lift_audit(a, b, c, 4.0, i), "with each other"),
+    (lift(factor=1.05), "three percent"),
+    (lift(factor=9), "cost twice as much"),
     (at_equal_cost, "stands all the more"),
-    (lambda *given: lift_audit(*given, factor=1), "allow one percent"),
-    (lambda *given: lift_audit(*given, factor=1.2), "a tenth more compute"),
+    (lift(factor=1), "allow one percent"),
+    (lift(factor=1.2), "a tenth more compute"),
 )
 
 
-def likeness_audit(x, y, likeness, times=20, pair=None, end=None):
-    rng = np.random.default_rng(0)
-    pair = pair or (lambda x, y, rng: (x, y[rng.permutation(len(y))]))
-    found = likeness(x, y)
-    chance = np.mean([likeness(*pair(x, y, rng)) for _ in range(times)])
-    return end(found, chance) if end else (found - chance) / (1 - chance)
+def likeness(pair=None, end=lambda found, chance: (found - chance) / (1 - chance), times=20):
+    """Return an audit that pairs examples by `pair`, and gives ``end(found, chance)``."""
+
+    def audit(x, y, likeness):
+        rng = np.random.default_rng(0)
+        pairs = [pair(x, y, rng) if pair else (x, rng.permutation(y)) for _ in range(times)]
+        return end(likeness(x, y), np.mean([likeness(*one) for one in pairs]))
+
+    return audit
 
 
 def same_again(x, y, rng):
@@ -171,41 +167,21 @@ def alike(x, y, rng):
     return x[order], y[order]
 
 
-def shuffled_x(x, y, rng):
-    return x[rng.permutation(len(x))], y
-
-
-def shuffled_columns(x, y, rng):
-    return x, y[:, rng.permutation(y.shape[1])]
-
-
-def shuffled_entries(x, y, rng):
-    return x, rng.permuted(y.ravel()).reshape(y.shape)
-
-
 test_likeness_audit = judged(
     checks.check_likeness_audit,
-    (lambda x, y, c: likeness_audit(x, y, c, pair=shuffled_x), None),
+    (likeness(lambda x, y, rng: (rng.permutation(x), y)), None),
     (lambda x, y, likeness: likeness(x, y), "nothing is shuffled"),
-    (lambda x, y, likeness: likeness_audit(x, y, likeness, times=1), "a lottery"),
-    (lambda x, y, c: likeness_audit(x, y, c, pair=alike), "shuffled alike"),
-    (lambda x, y, c: likeness_audit(x, y, c, pair=same_again), "only 1 different"),
-    (lambda x, y, c: likeness_audit(x, y, c, pair=shuffled_columns), "shuffle the features"),
-    (lambda x, y, c: likeness_audit(x, y, c, pair=shuffled_entries), "keep each example whole"),
-    (lambda x, y, c: likeness_audit(x, y, c, end=lambda f, n: f), "was published"),
-    (lambda x, y, c: likeness_audit(x, y, c, end=lambda f, n: n), "what chance gives"),
-    (lambda x, y, c: likeness_audit(x, y, c, end=lambda f, n: f - n), "divide by 1 - chance"),
-    (lambda x, y, c: likeness_audit(x, y, c, end=lambda f, n: f / n), "units of chance"),
-    (lambda x, y, c: likeness_audit(x, y, c, end=lambda f, n: 7), "chance the mean of"),
+    (likeness(times=1), "a lottery"),
+    (likeness(alike), "shuffled alike"),
+    (likeness(same_again), "only 1 different"),
+    (likeness(lambda x, y, rng: (x, rng.permutation(y, axis=1))), "shuffle the features"),
+    (likeness(lambda x, y, rng: (x, rng.permuted(y, axis=0))), "keep each example whole"),
+    (likeness(end=lambda found, chance: found), "was published"),
+    (likeness(end=lambda found, chance: chance), "what chance gives"),
+    (likeness(end=lambda found, chance: found - chance), "divide by 1 - chance"),
+    (likeness(end=lambda found, chance: found / chance), "units of chance"),
+    (likeness(end=lambda found, chance: 7), "chance the mean of"),
 )
-
-
-def shuffled_inside(accuracy, S):
-    return accuracy(S) - accuracy(S[:, ::-1])
-
-
-def two_exchanged(accuracy, S):
-    return accuracy(S) - accuracy(S[[1, 0, 2, 3, 4, 5]])
 
 
 test_leak_audit = judged(
@@ -216,8 +192,11 @@ test_leak_audit = judged(
     (lambda accuracy, S: -right.leak_audit(accuracy, S), "not the other way round"),
     (lambda accuracy, S: accuracy(S) - 1 / 16, "is due to the context"),
     (lambda accuracy, S: accuracy(S) - accuracy(S[:3]), "of the same shape"),
-    (two_exchanged, "example 2 still has its own memory"),
-    (shuffled_inside, "may be left in this S"),
+    (
+        lambda accuracy, S: accuracy(S) - accuracy(S[[1, 0, 2, 3, 4, 5]]),
+        "example 2 still has its own memory",
+    ),
+    (lambda accuracy, S: accuracy(S) - accuracy(S[:, ::-1]), "may be left in this S"),
 )
 
 
@@ -239,7 +218,7 @@ def test_a_sleep_that_only_replays_converges_as_well():
     for thinking in (False, True):
         slept = audits.sleeps(thinking=thinking, rings=4)
         shapes[thinking] = np.mean([changing.relative_steps(one.states) for one in slept], axis=0)
-        ratios = [convergence_audit(one.states, one.writes, audits.replay) for one in slept]
+        ratios = [right.convergence_audit(one.states, one.writes, audits.replay) for one in slept]
         mean = np.mean(ratios, axis=0)
         if thinking:
             assert mean[0] > 2 and mean[1] > 1.4 and (mean[3:] < 1.2).all()
@@ -259,7 +238,9 @@ def test_the_interval_of_two_groups_is_welch_s():
 def test_lifts_of_the_record():
     found = audits.lifts()
     verdicts = {
-        name: lift_audit(one.ours, one.theirs, one.our_flops, one.their_flops, audits.interval)
+        name: right.lift_audit(
+            one.ours, one.theirs, one.our_flops, one.their_flops, audits.interval
+        )
         for name, one in found.items()
     }
     assert verdicts == {
@@ -278,9 +259,9 @@ def test_unrelated_memories_look_alike_and_are_not():
     one, other = (audits.memories(seed) for seed in (1, 2))
     x, y, before = (m.reshape(16, -1) for m in (one[3], other[3], one[2]))
     assert audits.cka(x, y) > 0.8 and abs(debiased_cka(x, y)) < 0.1
-    assert abs(likeness_audit(x, y, audits.cka)) < 0.1
+    assert abs(right.likeness_audit(x, y, audits.cka)) < 0.1
     assert audits.cka(before, x) > 0.98 and debiased_cka(before, x) > 0.9
-    assert likeness_audit(before, x, audits.cka) > 0.9
+    assert right.likeness_audit(before, x, audits.cka) > 0.9
     noise = np.random.default_rng(0).standard_normal((2, 64, 4096))
     assert round(audits.cka(*noise), 2) == 0.98
 

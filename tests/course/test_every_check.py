@@ -125,7 +125,7 @@ def after_right(earlier, wrong):
     return answer
 
 
-@pytest.mark.parametrize(("check", "answers", "say", "name"), mistakes())
+@pytest.mark.parametrize(("check", "answers", "say", "name"), list(mistakes()))
 def test_a_usual_mistake_gets_its_own_sentence(check, answers, say, name):
     pattern = re.sub(
         r"\\{(\w+)\\}",

@@ -45,7 +45,8 @@ def test_errors_and_overlaps_by_hand():
 
     def variable(array, names, first):
         passes = {"sleep_pass": first + np.arange(len(array))}
-        return xr.DataArray(array, passes, ("sleep_pass", *names)).expand_dims(place)
+        found = xr.DataArray(array, passes, ("sleep_pass", *names)).expand_dims(place)
+        return found.transpose("example", "window", "sleep_pass", "layer", ...)
 
     key, value = variable(keys, ("token", "key"), 1), variable(values, ("token", "value"), 1)
     groups = {
