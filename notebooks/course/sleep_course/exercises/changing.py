@@ -2,58 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
 from sleep_course import audits
-from sleep_course.exercises.check import Compared, Words, close, exercise, lesson
+from sleep_course.exercises.check import Compared, lesson
 
 KEYS, VALUES = 4, 3
 WORDS = lesson("changing")
 
 
-def _exp_entropy(share: np.ndarray) -> float:
-    return float(np.exp(-(share * np.log(share)).sum()))
+def _of_shares(power: float, measure: Callable[[np.ndarray], float]) -> Callable[..., float]:
+    """Return a measure of the shares of the singular values, each to a power."""
+
+    def found(state: np.ndarray) -> float:
+        singular = np.linalg.svd(state, compute_uv=False) ** power
+        return measure(singular / singular.sum())
+
+    return found
 
 
-def _effective_rank(state: np.ndarray) -> float:
-    singular = np.linalg.svd(state, compute_uv=False)
-    return _exp_entropy(singular / singular.sum())
+def _entropy(share: np.ndarray) -> float:
+    return float(-(share * np.log(share)).sum())
 
 
-@exercise(WORDS["effective_rank"])
-def check_effective_rank(say: Words, effective_rank: Any) -> None:
-    """Exercise 1: ``effective_rank(S)`` is exp of the entropy of the singular values' shares."""
+def _with_singular_values(*singular: float) -> np.ndarray:
+    left, _, right = np.linalg.svd(np.random.default_rng(1).standard_normal((4, 4)))
+    return left @ np.diag(singular) @ right
 
-    def given(*singular: float) -> float:
-        left, _, right = np.linalg.svd(np.random.default_rng(1).standard_normal((4, 4)))
-        return say.number(effective_rank, left @ np.diag(singular) @ right)
 
-    found = given(2.0, 2.0, 2.0, 2.0)
-    for name, wrong in (("entropy", np.log(4)), ("log2", np.exp(2)), ("no minus", 1 / 4)):
-        say.when(close(found, wrong), name)
-    say.when(not close(found, 4), "even", found=f"{found:.3g}")
-    found = given(4.0, 2.0, 1.0, 1.0)
-    share, square = np.array([4, 2, 1, 1]) / 8, np.array([16, 4, 1, 1]) / 22
-    if not close(found, _exp_entropy(share)):
-        mistakes = {
-            "squares": _exp_entropy(square),
-            "participation": [1 / (share**2).sum(), 1 / (square**2).sum()],
-            "count": 4,
-        }
-        say.refuse(found, mistakes)
-    say.when(not close(given(400.0, 200.0, 100.0, 100.0), found), "scale")
-    generator = np.random.default_rng(12)
-    say.elsewhere(
-        effective_rank,
-        _effective_rank,
-        {
-            "with other singular values": (generator.standard_normal((4, 4)),),
-            "of another size": (generator.standard_normal((6, 6)),),
-            "that is not square": (generator.standard_normal((3, 7)),),
-        },
-    )
+UNEVEN, DRAWN = _with_singular_values(4, 2, 1, 1), np.random.default_rng(12)
+
+# exercise 1: effective_rank(S) is exp of the entropy of the singular values' shares
+check_effective_rank = Compared(
+    WORDS["effective_rank"],
+    _of_shares(1, lambda share: np.exp(_entropy(share))),
+    (UNEVEN,),
+    mistakes={
+        "entropy": _of_shares(1, _entropy),
+        "log2": _of_shares(1, lambda share: np.exp(_entropy(share) / np.log(2))),
+        "no minus": _of_shares(1, lambda share: np.exp(-_entropy(share))),
+        "squares": _of_shares(2, lambda share: np.exp(_entropy(share))),
+        "participation": [
+            _of_shares(1, lambda share: 1 / (share**2).sum()),
+            _of_shares(2, lambda share: 1 / (share**2).sum()),
+        ],
+        "count": np.linalg.matrix_rank,
+    },
+    elsewhere={
+        "even": (_with_singular_values(2, 2, 2, 2),),
+        "scale": (100 * UNEVEN,),
+        "with other singular values": (DRAWN.standard_normal((4, 4)),),
+        "of another size": (DRAWN.standard_normal((6, 6)),),
+        "that is not square": (DRAWN.standard_normal((3, 7)),),
+    },
+)
 
 
 def _norms(matrices: np.ndarray) -> np.ndarray:

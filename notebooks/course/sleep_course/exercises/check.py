@@ -26,6 +26,8 @@ import numpy as np
 from workbench.files import read_toml
 
 Shape = tuple[int, ...]
+Others = Mapping[Shape | type | None, str]
+"""Sentences by the shape or type of what came back, None for any other shape."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,11 @@ class Words:
         function: Any,
         *arguments: Any,
         shape: Shape | None,
-        others: Mapping[Shape | type | None, str] | None = None,
+        others: Others | None = None,
     ) -> np.ndarray:
         """Call a learner's function, and take an array of `shape` from it, or of any.
 
-        `others` are sentences by the type or the shape that came back instead, None for any.
+        `others` are sentences about what else may come back.
         """
         result, name, others = self.call(function, *arguments), name_of(function), others or {}
         self.when(type(result) in others, others.get(type(result), ""))
@@ -225,7 +227,7 @@ class Compared:
     mistakes: Mapping[str, Any] = field(default_factory=dict)
     elsewhere: Mapping[str, Any] = field(default_factory=dict)
     traits: Mapping[str, Callable[[np.ndarray, np.ndarray], Any]] = field(default_factory=dict)
-    shapes: Mapping[Shape | type | None, str] = field(default_factory=dict)
+    shapes: Others = field(default_factory=dict)
     values: Callable[[np.ndarray, np.ndarray], Mapping[str, Any]] = lambda found, right: {}
 
     def check(self, function: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sleep_course.exercises.check import Compared, Words, close, exercise, lesson
+from sleep_course.exercises.check import Compared, Others, Words, close, exercise, lesson
 from sleep_course.writers import Write, changed_by
 
 KEYS, VALUES = 3, 2
@@ -93,7 +93,7 @@ def _writes(seed: int) -> list[Write]:
     return writes
 
 
-SHAPES = {(KEYS, VALUES): "one matrix", None: "count"}
+SHAPES: Others = {(KEYS, VALUES): "one matrix", None: "count"}
 PAIR = np.array([0.6, 0.8])
 OTHER_WRITES = {
     "with other writes": (_writes(7),),
