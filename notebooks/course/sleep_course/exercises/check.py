@@ -150,8 +150,7 @@ class Words:
         `mistakes` maps names of sentences to what the mistake gives; a list holds several
         possibilities. `values` are filled into the sentence, and ``{found}`` if it is a number.
         """
-        if np.ndim(found) == 0:
-            values = {"found": f"{float(found):.4g}", **values}
+        values = _shown(found) | values
         for name, wrong in mistakes.items():
             if any(close(found, one, tolerance) for one in listed(wrong)):
                 raise self(name, **values)
@@ -169,10 +168,11 @@ class Words:
             wanted = _floats(right(*copy.deepcopy(arguments)))
             hint = f"The first example was right; this is one {different}."
             say = self if named else Words({"hint": hint})
-            if close(say.array(function, *arguments, shape=wanted.shape), wanted):
+            found = say.array(function, *arguments, shape=wanted.shape)
+            if close(found, wanted):
                 continue
             if named:
-                raise self(different)
+                raise self(different, **_shown(found))
             raise NotYet(
                 f"right for the first example, wrong for one {different}. Use every argument, and "
                 "no number or size of the example."
@@ -318,6 +318,11 @@ def _numbers(result: Any) -> np.ndarray | None:
         return array.astype(np.float64) if array.dtype.kind in "biuf" else None
     except Exception:  # ragged lists, dictionaries, objects that refuse to be looked at
         return None
+
+
+def _shown(found: Any) -> dict[str, Any]:
+    """Return what is filled into a sentence for ``{found}``, if it is a number."""
+    return {"found": f"{float(found):.4g}"} if np.ndim(found) == 0 else {}
 
 
 def _floats(values: Any) -> np.ndarray:
