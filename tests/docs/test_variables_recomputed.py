@@ -37,13 +37,17 @@ def test_means_and_intervals_at_equal_tokens(name):
 
 @every_record
 @pytest.mark.parametrize("depth", DEPTHS[1:])
-def test_differences_with_their_intervals(name, depth):
-    (row,) = [
-        r
-        for r in rows(name, "equal_tokens", "difference")
-        if r[:2] == ["sleep, N = 4 minus sleep, N = 1", depth]
-    ]
-    assert row[2] == difference_cell(*(scores("sleep", n, depth, name=name) for n in (4, 1)))
+@pytest.mark.parametrize(
+    ("question", "arm", "passes"), [("equal_tokens", "sleep", 1), ("equal_flops", "deeper", 4)]
+)
+def test_differences_with_their_intervals(name, depth, question, arm, passes):
+    """N = 4 against N = 1, and against a deeper model that spends the same on one pass."""
+    words = f"sleep, N = 4 minus {arm}, N = 1"
+    (found,) = (
+        r[2] for r in rows(name, question, "difference") if r[0].startswith(words) and r[1] == depth
+    )
+    other = scores(arm, passes, depth, tested="1", name=name)
+    assert found == difference_cell(scores("sleep", 4, depth, name=name), other)
 
 
 @every_record
@@ -63,20 +67,6 @@ def test_what_is_said_of_the_story_seed_by_seed():
     )
     said = "{:.2f}, {:.2f} and {:.2f} at depth 3, by {:.2f}, {:.2f} and {:.2f} at depth 4"
     assert said.format(*(four - one)) in PROSE
-
-
-@every_record
-@pytest.mark.parametrize("depth", DEPTHS[1:])
-def test_differences_at_equal_flops(depth, name):
-    """N = 4 against a deeper model that spends the same on one pass."""
-    (row,) = [
-        r
-        for r in rows(name, "equal_flops", "difference")
-        if r[0].startswith("sleep, N = 4 minus deeper") and r[1] == depth
-    ]
-    four = scores("sleep", 4, depth, name=name)
-    deeper = scores("deeper", 4, depth, tested="1", name=name)
-    assert row[2] == difference_cell(four, deeper)
 
 
 def test_what_is_said_of_equal_flops():
