@@ -38,7 +38,7 @@ from sleep_course.exercises import changing as exercises
 from workbench import figures
 from workbench.instruments.change import change, with_replay
 from workbench.instruments.convergence import cka as debiased
-from workbench.instruments.convergence import convergence
+from workbench.instruments.convergence import convergence, debiased_cka
 from workbench.instruments.readout import crosstalk, readout
 from workbench.instruments.spectra import spectra, spectra_of
 from workbench.notebook import setup
@@ -125,8 +125,14 @@ exercises.check_effective_rank(effective_rank)
 # over the 16 rings:
 
 # %%
-last = found.sel(window=0, sleep_pass=4).isel(layer=0)
-print(changing.rank_table(asleep.sel(sleep_pass=4).values, effective_rank, last))
+last = found.sel(window=0, sleep_pass=4).isel(layer=0, drop=True).reset_coords(drop=True)
+matrices = asleep.sel(sleep_pass=4).values  # [example, head, key, value]
+by_hand = [[effective_rank(S) for S in heads] for heads in matrices]
+measures = last[["effective_rank", "stable_rank", "participation_ratio"]].mean("example").assign(
+    by_hand=("gdn_head", np.mean(by_hand, axis=0)),
+    numerical_rank=("gdn_head", np.linalg.matrix_rank(matrices).mean(0)),
+)
+print(measures.round(1).to_dataframe().to_string())
 
 # %% [markdown]
 # **How to read it.** The measures disagree about how many, and agree about the order: head 0 uses
@@ -388,7 +394,8 @@ exercises.check_cka(cka)
 
 # %%
 for examples in (16, 64, 256):
-    usual, fair = changing.cka_of_noise(cka, examples=examples, features=256)
+    noise = np.random.default_rng(0).standard_normal((20, 2, examples, 256))
+    usual, fair = (np.mean([alike(x, y) for x, y in noise]) for alike in (cka, debiased_cka))
     print(f"{examples:>3} examples of noise: usual {usual:.2f}, debiased {fair:+.2f}")
 print(changing.cka_of_passes(cka, trace, first=1, second=4))
 

@@ -10,7 +10,7 @@ import workbench
 from sleep_course import changing
 from sleep_course.exercises import changing as checks
 from workbench.instruments.change import change, with_replay
-from workbench.instruments.convergence import convergence
+from workbench.instruments.convergence import convergence, debiased_cka
 from workbench.instruments.readout import readout
 from workbench.instruments.spectra import spectra, spectra_of
 from workbench.trace import batch_of
@@ -84,13 +84,9 @@ def test_measures_of_rank_agree_about_the_order(trace, asleep):
     last = spectra(trace).sel(window=0, sleep_pass=4).isel(layer=0)
     means = last["effective_rank"].mean("example").values
     np.testing.assert_allclose(means, [9.3, 2.6, 6.2, 5.0], atol=0.1)
-    for name in changing.RANKS:
+    for name in ("effective_rank", "stable_rank", "participation_ratio"):
         values = last[name].mean("example").values
         assert values.argmax() == 0 and values.argmin() == 1
-    table = changing.rank_table(asleep[:, 4], right.effective_rank, last).splitlines()
-    assert "by hand" in table[0] and "yours" not in table[0]  # the solution's, where it was run
-    assert len(table) == 5
-    assert table[1].split() == ["0", "16.0", "9.3", "9.3", "3.3", "5.7"]
     strongest = last["singular_value"].sel(gdn_head=1).mean("example")
     assert strongest[1] < 0.2 * strongest[0]
 
@@ -146,7 +142,8 @@ def test_where_it_would_end_is_far_and_worse(trace, checkpoint):
 
 
 def test_the_usual_cka_calls_noise_alike(trace):
-    usual, fair = changing.cka_of_noise(right.cka, examples=16, features=256)
+    noise = np.random.default_rng(0).standard_normal((20, 2, 16, 256))
+    usual, fair = (np.mean([f(x, y) for x, y in noise]) for f in (right.cka, debiased_cka))
     assert usual == pytest.approx(0.94, abs=0.01) and abs(fair) < 0.05
     head, *lines = changing.cka_of_passes(right.cka, trace, first=1, second=4).splitlines()[1:]
     assert head.split() == ["head", "usual", "debiased", "usual", "debiased"]

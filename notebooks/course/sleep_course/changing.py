@@ -14,28 +14,6 @@ import xarray as xr
 from workbench import dims
 from workbench.instruments.convergence import debiased_cka
 
-RANKS = ("effective_rank", "stable_rank", "participation_ratio")
-
-
-def rank_table(
-    states: np.ndarray, effective_rank: Callable[[np.ndarray], float], found: xr.Dataset
-) -> str:
-    """Return, head by head, numerical rank, the learner's measure and those of the workbench.
-
-    `states` are ``[example, gdn_head, key, value]``; `effective_rank` is the learner's, of one
-    matrix; `found` is what `spectra_of` makes of the same states, ``(example, gdn_head)``.
-    """
-    columns = {
-        "numerical rank": np.linalg.matrix_rank(states).mean(0),
-        "by hand": np.mean([[effective_rank(s) for s in one] for one in states], axis=0),
-    }
-    columns |= {name.replace("_", " "): found[name].mean(dims.EXAMPLE).values for name in RANKS}
-    lines = ["head  " + "  ".join(columns)]
-    for head in range(states.shape[1]):
-        cells = (f"{values[head]:>{len(name)}.1f}" for name, values in columns.items())
-        lines.append(f"{head:>4}  " + "  ".join(cells))
-    return "\n".join(lines)
-
 
 def two_courses(passes: int, *, shrink: float = 0.6, seed: int = 0) -> dict[str, np.ndarray]:
     """Return two made-up sleeps whose steps are equally large, pass for pass.
@@ -62,23 +40,6 @@ def share_right(trace: xr.DataTree) -> np.ndarray:
     """Return the share of answers right if woken after each pass over the first window."""
     correct = trace["readout"]["correct"].isel({dims.WINDOW: 0})
     return np.asarray(correct.mean((dims.EXAMPLE, dims.QUERY)).values)
-
-
-def cka_of_noise(
-    cka: Callable[[np.ndarray, np.ndarray], float],
-    *,
-    examples: int,
-    features: int,
-    draws: int = 20,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Return the mean CKA of independent noise: the learner's, and the debiased."""
-    generator = np.random.default_rng(seed)
-    pairs = generator.standard_normal((draws, 2, examples, features))
-    return (
-        float(np.mean([cka(x, y) for x, y in pairs])),
-        float(np.mean([debiased_cka(x, y) for x, y in pairs])),
-    )
 
 
 def cka_of_passes(
