@@ -114,7 +114,7 @@ print(f"split by ring: {score:.2f}")
 # %%
 groups = groups_of(batch, sleep, list(targets.values()))
 print(f"{len(batch)} examples, {len(np.unique(groups))} groups")
-bench = probing.bench(flattened(states, window=0, sleep_pass=4, layer=1), groups)
+bench = probing.Bench(flattened(states, window=0, sleep_pass=4, layer=1), groups)
 print({fold: len(index) for fold, index in bench.of.items()})
 
 # %% [markdown]

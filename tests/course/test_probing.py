@@ -153,7 +153,7 @@ def test_a_row_split_finds_a_coins_labels_and_a_split_by_example_does_not(bundle
 def test_a_probe_learns_all_by_heart_and_tells_little_of_what_it_has_not_seen(bundled):
     _, batch, sleep, states, targets = bundled
     groups = groups_of(batch, sleep, targets)
-    bench = probing.bench(flattened(states, 0, 4, 1), groups)
+    bench = probing.Bench(flattened(states, 0, 4, 1), groups)
     assert [len(bench.of[fold]) for fold in ("train", "validation", "test")] == [360, 120, 120]
     alphas = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
     found = []

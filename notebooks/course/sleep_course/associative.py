@@ -74,10 +74,9 @@ def recall_error(
     beta: float = 1.0,
     overlap: float = 0.0,
     repeats: int = 64,
-    seed: int = 0,
 ) -> float:
     """Return the error of recalling `count` pairs, all items and repeats together."""
-    items = draw_items(count, key_dim, overlap=overlap, repeats=repeats, seed=seed)
+    items = draw_items(count, key_dim, overlap=overlap, repeats=repeats)
     recalled = items.keys @ store(items, rule, passes=passes, beta=beta)
     return float(np.sqrt(((recalled - items.values) ** 2).sum(-1).mean()))
 
@@ -93,12 +92,12 @@ def expected_outer_error(count: int, key_dim: int, *, overlap: float = 0.0) -> f
     return math.sqrt((count - 1) * squared)
 
 
-def share_by_age(count: int, key_dim: int, *, decay: float, seed: int = 0) -> np.ndarray:
+def share_by_age(count: int, key_dim: int, *, decay: float) -> np.ndarray:
     """Return how much of an item the delta rule returns, by age, ``[item]``, newest first.
 
     The score is the share of the value that comes back, ``v . S^T k``: 1 is all of it.
     """
-    items = draw_items(count, key_dim, seed=seed)
+    items = draw_items(count, key_dim)
     recalled = items.keys @ store(items, "delta", decay=decay)
     return (recalled * items.values).sum(-1).mean(0)[::-1]
 

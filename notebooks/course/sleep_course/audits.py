@@ -145,10 +145,10 @@ class Lift:
     their_flops: float
 
 
-def lifts(*, hops: int = 2) -> dict[str, Lift]:
-    """Return four comparisons out of the bundled record `depo-n8`, at so many hops."""
+def lifts() -> dict[str, Lift]:
+    """Return four comparisons out of the bundled record `depo-n8`, at two hops."""
     data = recorded("depo-n8")[1]
-    final = results.conditions(results.final(data)["accuracy"].sel({dims.DIFFICULTY: hops}))
+    final = results.conditions(results.final(data)["accuracy"].sel({dims.DIFFICULTY: 2}))
     tested = results.with_n_test(final)
     names = list(zip(tested[dims.ARM].values, tested[dims.N_TRAIN].values, strict=True))
 
@@ -205,10 +205,10 @@ def cka(x: np.ndarray, y: np.ndarray) -> float:
     return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
 
 
-def memories(seed: int, *, rings: int = 16) -> np.ndarray:
-    """Return S for some rings, ``[sleep_pass = 1..4, example, gdn_head, entry]``."""
+def memories(seed: int) -> np.ndarray:
+    """Return S for 16 rings, ``[sleep_pass = 1..4, example, gdn_head, entry]``."""
     checkpoint = load_checkpoint(TRAINED)
-    batch = checkpoint.task.sample(rings, batch_generator(seed, 0, "notebook"))
+    batch = checkpoint.task.sample(16, batch_generator(seed, 0, "notebook"))
     events = inside.sleep_passes(checkpoint.model, batch, checkpoint.sleep.with_passes(4))
     found = np.stack([causing.state_of(event.memory) for event in events])
     return found.reshape(*found.shape[:3], -1).astype(np.float64)

@@ -43,13 +43,7 @@ def share_right(trace: xr.DataTree) -> np.ndarray:
 
 
 def cka_of_passes(
-    cka: Callable[[np.ndarray, np.ndarray], float],
-    trace: xr.DataTree,
-    *,
-    first: int,
-    second: int,
-    draws: int = 20,
-    seed: int = 0,
+    cka: Callable[[np.ndarray, np.ndarray], float], trace: xr.DataTree, *, first: int, second: int
 ) -> str:
     """Return, head by head, how alike two passes are by both estimators, and with other rings.
 
@@ -59,8 +53,8 @@ def cka_of_passes(
     found = trace["states"]["fast_weight"].isel({dims.WINDOW: 0, dims.LAYER: 0})
     values = found.transpose(dims.GDN_HEAD, dims.SLEEP_PASS, dims.EXAMPLE, ...).values
     states = values.reshape(*values.shape[:3], -1).astype(np.float64)
-    generator = np.random.default_rng(seed)
-    others = [generator.permutation(states.shape[2]) for _ in range(draws)]
+    generator = np.random.default_rng(0)
+    others = [generator.permutation(states.shape[2]) for _ in range(20)]
     lines = [f"pass {first} with pass {second}:  same ring          rings shuffled"]
     lines.append("head             usual  debiased    usual  debiased")
     for head, passes in enumerate(states):
@@ -79,10 +73,10 @@ def likeness(vectors: np.ndarray) -> float:
     return float(cosines[:, ~np.eye(vectors.shape[1], dtype=bool)].mean())
 
 
-def symbols_of(trace: xr.DataTree, *, example: int = 0) -> tuple[tuple[str, ...], ...]:
-    """Return the text of each token of an example, window by window; "" for padding."""
+def symbols_of(trace: xr.DataTree) -> tuple[tuple[str, ...], ...]:
+    """Return the text of each token of the first example, window by window; "" for padding."""
     vocabulary: Sequence[str] = json.loads(trace.attrs["vocabulary_json"])
-    inputs = trace["inputs"].to_dataset().isel({dims.EXAMPLE: example})
+    inputs = trace["inputs"].to_dataset().isel({dims.EXAMPLE: 0})
     order = (dims.WINDOW, dims.TOKEN)
     tokens = inputs["tokens"].transpose(*order).values
     valid = inputs["valid"].transpose(*order).values

@@ -15,6 +15,7 @@ from plotly.subplots import make_subplots
 from workbench.figures.theme import DIVERGING, SEQUENTIAL, Theme, scale, series, template
 
 WIDTH, HEIGHT = 720, 380
+THEME: Theme = "light"
 FEW = 10
 """Up to so many places on an axis, each has its tick."""
 
@@ -29,7 +30,6 @@ def curves(
     dashed: Mapping[str, Sequence[float] | np.ndarray] | None = None,
     log_x: bool = False,
     y_range: tuple[float, float] | None = None,
-    theme: Theme = "light",
 ) -> go.Figure:
     """Draw measured `lines` (label -> y) over `x`, and predictions or reference lines dashed.
 
@@ -40,7 +40,7 @@ def curves(
     dash = {"dash": "dash", "width": 1}
     for group, mode, style in ((lines, "lines+markers", {}), (dashed or {}, "lines", dash)):
         for index, (label, y) in enumerate(group.items()):
-            colour, symbol = series(theme, index)
+            colour, symbol = series(THEME, index)
             figure.add_scatter(
                 x=_floats(x),
                 y=_floats(y),
@@ -55,7 +55,7 @@ def curves(
     if log_x or len(x) <= FEW:  # at the values measured, nowhere between
         figure.update_xaxes(tickvals=list(x), ticktext=[f"{value:g}" for value in x])
     figure.update_yaxes(title=y_title, range=y_range)
-    return _framed(figure, title, theme)
+    return _framed(figure, title)
 
 
 def matrices(
@@ -71,7 +71,6 @@ def matrices(
     unit: str = "",
     x_text: Sequence[str] | None = None,
     y_text: Sequence[str] | None = None,
-    theme: Theme = "light",
 ) -> go.Figure:
     """Draw matrices ``[row, column]`` by title side by side on one colour scale, row 0 at the top.
 
@@ -97,7 +96,7 @@ def matrices(
         )
     figure.update_layout(
         coloraxis={
-            "colorscale": scale(DIVERGING[theme] if diverging else SEQUENTIAL),
+            "colorscale": scale(DIVERGING[THEME] if diverging else SEQUENTIAL),
             "cmin": -bound if diverging else 0.0,
             "cmax": bound,
             "colorbar": {"title": {"text": unit}},
@@ -108,7 +107,7 @@ def matrices(
     figure.update_yaxes(autorange="reversed", showgrid=False, **_ticks(y_text, y_size))
     figure.update_xaxes(title=x_title, row=rows)
     figure.update_yaxes(title=y_title, col=1)
-    return _framed(figure, title, theme, height=120 + 230 * rows)
+    return _framed(figure, title, height=120 + 230 * rows)
 
 
 def titled(figure: go.Figure, title: str) -> go.Figure:
@@ -129,9 +128,9 @@ def _ticks(names: Sequence[str] | None, size: int) -> dict[str, object]:
     return {"tickmode": "array", "tickvals": list(range(size)), "ticktext": texts}
 
 
-def _framed(figure: go.Figure, title: str, theme: Theme, height: int = HEIGHT) -> go.Figure:
+def _framed(figure: go.Figure, title: str, height: int = HEIGHT) -> go.Figure:
     return figure.update_layout(
-        template=template(theme),
+        template=template(THEME),
         title={"text": title, "pad": {"t": 12, "l": 12}},
         width=WIDTH,
         height=height,

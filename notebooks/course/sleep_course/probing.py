@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -70,46 +69,30 @@ def by_row(example: np.ndarray, share: float, seed: int) -> np.ndarray:
     return order < share * len(example)
 
 
-@dataclass(frozen=True)
 class Bench:
-    """Features of one place under one split, ready for any labels."""
+    """Features ``[example, feature]`` of one place, split by group as the workbench does.
 
-    factors: Factors
-    """Of the training fold."""
-    projected: dict[str, np.ndarray]
-    """Features of each fold, ``[example of the fold, mode]``."""
-    of: dict[str, np.ndarray]
-    """Indices of the examples in each fold."""
+    `groups`, int ``[example]``, are as `workbench.instruments.probing.folds.groups_of` gives them;
+    `of` has the examples of each fold: "train", "validation", "test".
+    """
 
-    def right(
-        self,
-        labels: np.ndarray,
-        alpha: float,
-        fold: Literal["train", "validation", "test"],
-    ) -> np.ndarray:
+    def __init__(self, features: np.ndarray, groups: np.ndarray) -> None:
+        self.of = split(groups, 0)._asdict()
+        self._factors = factorise(features[self.of["train"]])
+        self._projected = {n: self._factors.project(features[i]) for n, i in self.of.items()}
+
+    def right(self, labels: np.ndarray, alpha: float, fold: str) -> np.ndarray:
         """Return which items a probe trained with `alpha` predicts right, bool ``[example, item]``.
 
         `labels` are those of all examples, int ``[example, item]``.
         """
         classes = int(labels.max()) + 1
-        probe = _fixed(self.factors, labels[self.of["train"]], classes, alpha)
-        return probe.answers(self.projected[fold]) == labels[self.of[fold]]
+        probe = _fixed(self._factors, labels[self.of["train"]], classes, alpha)
+        return probe.answers(self._projected[fold]) == labels[self.of[fold]]
 
     def score(self, labels: np.ndarray) -> Callable[[float, str], float]:
         """Return ``score(alpha, fold)``, the share of items predicted right."""
-        return lambda alpha, fold: float(self.right(labels, alpha, fold).mean())  # type: ignore[arg-type]
-
-
-def bench(features: np.ndarray, groups: np.ndarray, *, seed: int = 0) -> Bench:
-    """Split the examples by group, as the workbench does, and factorise the training fold.
-
-    `features` are ``[example, feature]``; `groups`, int ``[example]``, are as
-    `workbench.instruments.probing.folds.groups_of` gives them.
-    """
-    folds = split(groups, seed)._asdict()
-    factors = factorise(features[folds["train"]])
-    projected = {name: factors.project(features[index]) for name, index in folds.items()}
-    return Bench(factors, projected, folds)
+        return lambda alpha, fold: float(self.right(labels, alpha, fold).mean())
 
 
 def compared(record: xr.Dataset) -> dict[str, np.ndarray]:
@@ -165,8 +148,6 @@ def push(
     sleep: SleepConfig,
     states: xr.DataArray,
     target: ProbeTarget,
-    *,
-    seed: int = 0,
 ) -> Push:
     """Fit a probe after the last pass of the last window slept on, and find how to turn it.
 
@@ -181,7 +162,7 @@ def push(
     window, layer = int(states[dims.WINDOW][-1]), int(states[dims.LAYER][0])
     last = known_passes(sleep)
     features = flattened(states, window, last, layer)
-    train, validation, test = split(groups_of(batch, sleep, [target]), seed)
+    train, validation, test = split(groups_of(batch, sleep, [target]), 0)
     factors = factorise(features[train])
     probe = fit(
         factors,
@@ -191,7 +172,7 @@ def push(
         target.labels[validation],
     )
     of_test, here = target.of_examples(test), batch.examples(test)
-    todo = turn(of_test, probe, features[test], np.random.default_rng(seed))
+    todo = turn(of_test, probe, features[test], np.random.default_rng(0))
     start = read_boundaries(model, here, sleep)[window, last]
     change = todo.changes[PROBE]
     size = np.linalg.norm(change, axis=1) / np.linalg.norm(features[test][todo.rows], axis=1)

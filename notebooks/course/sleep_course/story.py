@@ -209,9 +209,7 @@ def woken(
 # --- what a probe finds --------------------------------------------------------------------------
 
 
-def probe_values(
-    model: HybridModel, task: Task, batch: Batch, sleep: SleepConfig, *, seed: int = 0
-) -> xr.Dataset:
+def probe_values(model: HybridModel, task: Task, batch: Batch, sleep: SleepConfig) -> xr.Dataset:
     """Return how well a linear probe reads values out of S after each pass, by depth.
 
     One probe a place learns the values of all names, whatever their depth; a test fold that it has
@@ -223,9 +221,9 @@ def probe_values(
     targets = task.probe_targets(batch)
     labels = np.max([target.labels for target in targets], axis=0)  # (example, item)
     depth = np.max([np.where(t.labels >= 0, t.level, -1) for t in targets], axis=0)
-    folds = split(groups_of(batch, sleep, targets), seed)
+    folds = split(groups_of(batch, sleep, targets), 0)
     strange = labels.copy()
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     for fold in folds:
         strange[fold] = labels[generator.permutation(fold)]
     states = fast_weights(model, batch, sleep)

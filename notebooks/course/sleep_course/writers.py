@@ -113,23 +113,21 @@ def off_by(trace: xr.DataTree, books: Books, *, passes: int) -> np.ndarray:
     return (norms(parts_of(trace, books, passes=passes).sum(2) - state) / norms(state)).mean(0)
 
 
-def kept_by_window(
-    kept: Callable[..., tuple[float, float]], trace: xr.DataTree, *, source: int = 0
-) -> np.ndarray:
-    """Return what the learner's `kept` says of one window's writes at the end of the next one.
+def kept_by_window(kept: Callable[..., tuple[float, float]], trace: xr.DataTree) -> np.ndarray:
+    """Return what the learner's `kept` says of the first window's writes at the end of the next.
 
     ``[gdn_head, 2]``: what decay and what removal left, of example 0.
     """
     layer = next(layers_of(trace, examples=slice(0, 1)))
-    last = int(passes_of(trace)[source])
+    last = int(passes_of(trace)[0])
     at_end = next(
-        [part.contribution for part in sources if part.window == source]
+        [part.contribution for part in sources if part.window == 0]
         for written, sources, _ in forward(layer)
-        if (written.window, written.sleep_pass) == (source, last)
+        if (written.window, written.sleep_pass) == (0, last)
     )
     wrote = np.sum(at_end, axis=0)[0]
     heads = range(len(wrote))
-    later = [writes_of(trace, example=0, gdn_head=h, window=source + 1) for h in heads]
+    later = [writes_of(trace, example=0, gdn_head=h, window=1) for h in heads]
     keys = [[(k, beta, a) for k, _, beta, a in writes] for writes in later]
     return np.array([kept(wrote[h], keys[h]) for h in heads])
 
