@@ -347,7 +347,7 @@ exercises.check_random_like(random_like)
 
 # %%
 for hops in (2, 4):
-    push = probing.push(model, batch, sleep, states, targets[hops])
+    push = probing.Push(model, batch, sleep, states, targets[hops])
     other = random_like(push.change, seed=0)
     for times in (1, 4, 16):
         print(

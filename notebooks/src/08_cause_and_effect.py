@@ -48,7 +48,7 @@ setup(panel=False)
 
 # %%
 checkpoint = workbench.load("depo-n8-any")
-found = causing.pairs(checkpoint, count=64)
+found = causing.Pairs(checkpoint, count=64)
 for name, batch in (("recipient", found.recipient), ("donor", found.swapped)):
     edges, asked = checkpoint.task.text(batch.examples(slice(0, 1)), 0).splitlines()
     print(f"{name:<10} {edges}\n{'':<10} {asked}")

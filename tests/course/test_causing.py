@@ -88,7 +88,7 @@ test_without = judged(
 
 @pytest.fixture(scope="module")
 def found(checkpoint):
-    return causing.pairs(checkpoint)
+    return causing.Pairs(checkpoint)
 
 
 def test_all_of_s_at_the_last_boundary_is_the_donors_reading_to_the_bit(checkpoint):

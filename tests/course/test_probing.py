@@ -174,7 +174,7 @@ def test_a_probe_learns_all_by_heart_and_tells_little_of_what_it_has_not_seen(bu
 
 def test_two_hops_are_used_and_the_shortest_push_is_not_enough(bundled):
     checkpoint, batch, sleep, states, targets = bundled
-    push = probing.push(checkpoint.model, batch, sleep, states, targets[1])
+    push = probing.Push(checkpoint.model, batch, sleep, states, targets[1])
     asked = push.target.asked_by[push.todo.rows, push.todo.item]
     assert (push.batch.difficulty[push.todo.rows, asked] == 2).all()
     assert push.follows(push.change) < 0.05

@@ -6,8 +6,7 @@ themselves are `workbench.instruments.interventions` and its neighbours: nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,37 +15,39 @@ import xarray as xr
 
 from sleep_course.boundary import by_difficulty
 from workbench import dims
-from workbench.batch import Batch
-from workbench.config import SleepConfig
-from workbench.instruments.boundaries import BoundaryIndex, read_boundaries, read_on
+from workbench.instruments.boundaries import read_boundaries, read_on
 from workbench.instruments.controls import PATCH, UNRELATED
 from workbench.instruments.patching.context_swaps import (
-    Questions,
     logits_at,
     questions,
     swap_context,
 )
-from workbench.model import HybridModel, Memory
-from workbench.sleep import Boundary, Wake, read, wake_now
+from workbench.model import Memory
+from workbench.sleep import Wake, read, wake_now
 from workbench.tasks import batch_generator
 
 
-@dataclass(frozen=True)
 class Pairs:
     """The same questions after two contexts, read once each, with every boundary kept.
 
-    `recipient` has the examples as drawn, `swapped` the donors' contexts before the recipients'
-    questions; `own` and `donors` every boundary of the two readings by (window, sleep_pass);
-    `asked` where the two contexts have different answers. N is fixed.
+    The checkpoint's model sleeps on its first window alone, as `depo-n8-any` does. `recipient` has
+    `count` examples as drawn, `swapped` as many donors' contexts before the recipients' questions;
+    `own` and `donors` every boundary of the two readings by (window, sleep_pass); `asked` where the
+    two contexts have different answers.
     """
 
-    model: HybridModel
-    sleep: SleepConfig
-    recipient: Batch
-    swapped: Batch
-    own: Mapping[BoundaryIndex, Boundary]
-    donors: Mapping[BoundaryIndex, Boundary]
-    asked: Questions
+    def __init__(self, checkpoint: Any, *, count: int = 64, passes: int = 4) -> None:
+        self.model, task = checkpoint.model, checkpoint.task
+        self.passes, self.sleep = passes, checkpoint.sleep.with_passes(passes)
+        self.recipient, donor = (
+            task.sample(count, batch_generator(s, 0, "notebook")) for s in (1, 2)
+        )
+        self.swapped = swap_context(task, self.recipient, donor)
+        self.own, self.donors = (
+            read_boundaries(self.model, batch, self.sleep)
+            for batch in (self.recipient, self.swapped)
+        )
+        self.asked = questions(self.recipient, self.swapped, self.sleep.window)
 
     def differences(self, memory: Memory) -> np.ndarray:
         """Wake with a memory; return the logit of the donor's answer minus that of the own one.
@@ -71,20 +72,6 @@ class Pairs:
     def _logits(self, memory: Memory) -> np.ndarray:
         wakes = wake_now(self.model, self.recipient, self.sleep, memory, after=0)
         return logits_at(wakes, self.asked)[self.asked.asked]
-
-
-def pairs(checkpoint: Any, *, count: int = 64, passes: int = 4) -> Pairs:
-    """Draw `count` recipients and as many donors, and read both; the donors' questions are dropped.
-
-    The checkpoint's model sleeps on its first window alone, as `depo-n8-any` does.
-    """
-    model, task = checkpoint.model, checkpoint.task
-    sleep = checkpoint.sleep.with_passes(passes)
-    recipient, donor = (task.sample(count, batch_generator(s, 0, "notebook")) for s in (1, 2))
-    swapped = swap_context(task, recipient, donor)
-    own, donors = (read_boundaries(model, batch, sleep) for batch in (recipient, swapped))
-    asked = questions(recipient, swapped, sleep.window)
-    return Pairs(model, sleep, recipient, swapped, own, donors, asked)
 
 
 def state_of(memory: Memory) -> np.ndarray:
@@ -134,9 +121,7 @@ def read_on_with(
     ``read_on_from(h, S, done, n, one_pass, answer)`` is as in the exercise. Returns the share of
     answers that became the donor's, ``[sleep_pass = 1..N]``.
     """
-    n = found.sleep.passes
-    assert isinstance(n, int)
-    shares = []
+    shares, n = [], found.passes
     for done in range(1, n + 1):
         boundary = found.own[0, done]
         given = found.donors[0, done].memory.replace(conv_tails={}, kv={})

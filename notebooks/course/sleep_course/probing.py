@@ -6,7 +6,7 @@ Called by notebook 6; its exercises are in `sleep_course.exercises.probing`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,13 +16,12 @@ from workbench import dims
 from workbench.batch import Batch
 from workbench.config import SleepConfig
 from workbench.instruments.boundaries import known_passes, read_boundaries, read_on
-from workbench.instruments.probing.directions import PROBE, Turn, turn
+from workbench.instruments.probing.directions import PROBE, turn
 from workbench.instruments.probing.features import flattened
 from workbench.instruments.probing.folds import groups_of, split
 from workbench.instruments.probing.ridge import Factors, Fit, factorise, fit
 from workbench.instruments.steering import moved
 from workbench.model import HybridModel
-from workbench.sleep import Boundary
 from workbench.tasks.targets import ProbeTarget
 from workbench.training.loss import answer_probabilities
 
@@ -109,23 +108,46 @@ def compared(record: xr.Dataset) -> dict[str, np.ndarray]:
     return found
 
 
-@dataclass(frozen=True)
 class Push:
-    """Test examples at the end of a sleep, and how to push S so that a probe says another node.
+    """A probe after the last pass of the last window slept on, and how to push S so that it turns.
 
-    `change` is the shortest such change of each case, ``[case, gdn_head x key x value]``; `size`
-    its length as a share of that of S, ``[case]``.
+    `states` are those of this reading, from `workbench.instruments.probing.features.fast_weights`.
+    Only queries about `target`'s own number of hops count. `change` is the shortest such change of
+    each case in the test fold, ``[case, gdn_head x key x value]``; `size` its length as a share of
+    that of S, ``[case]``. For several seeds, passes and targets with their intervals see
+    `workbench.instruments.steering.steer`.
     """
 
-    model: HybridModel
-    batch: Batch
-    sleep: SleepConfig
-    start: Boundary
-    layer: int
-    target: ProbeTarget
-    todo: Turn
-    change: np.ndarray
-    size: np.ndarray
+    def __init__(
+        self,
+        model: HybridModel,
+        batch: Batch,
+        sleep: SleepConfig,
+        states: xr.DataArray,
+        target: ProbeTarget,
+    ) -> None:
+        asks = batch.difficulty == target.level  # (example, query)
+        held = np.where(target.asked_by < 0, 0, target.asked_by)
+        own = (target.asked_by >= 0) & np.take_along_axis(asks, held, axis=1)
+        target = replace(target, asked_by=np.where(own, target.asked_by, -1))
+        window, self.layer = int(states[dims.WINDOW][-1]), int(states[dims.LAYER][0])
+        features = flattened(states, window, known_passes(sleep), self.layer)
+        train, validation, test = split(groups_of(batch, sleep, [target]), 0)
+        factors = factorise(features[train])
+        probe = fit(
+            factors,
+            target.labels[train],
+            len(target.classes),
+            factors.project(features[validation]),
+            target.labels[validation],
+        )
+        self.model, self.batch, self.sleep = model, batch.examples(test), sleep
+        self.target = target.of_examples(test)
+        self.todo = turn(self.target, probe, features[test], np.random.default_rng(0))
+        self.start = read_boundaries(model, self.batch, sleep)[window, known_passes(sleep)]
+        self.change = self.todo.changes[PROBE]
+        lengths = np.linalg.norm(features[test][self.todo.rows], axis=1)
+        self.size = np.linalg.norm(self.change, axis=1) / lengths
 
     @torch.no_grad()
     def follows(self, change: np.ndarray) -> float:
@@ -140,43 +162,6 @@ class Push:
         asked = self.target.asked_by[self.todo.rows, self.todo.item]
         wanted = self.target.symbols[self.todo.wanted]
         return float((likely[self.todo.rows, asked] == wanted).mean())
-
-
-def push(
-    model: HybridModel,
-    batch: Batch,
-    sleep: SleepConfig,
-    states: xr.DataArray,
-    target: ProbeTarget,
-) -> Push:
-    """Fit a probe after the last pass of the last window slept on, and find how to turn it.
-
-    `states` are those of this reading, from `workbench.instruments.probing.features.fast_weights`.
-    Only queries about `target`'s own number of hops count. For several seeds, passes and targets
-    with their intervals see `workbench.instruments.steering.steer`.
-    """
-    asks = batch.difficulty == target.level  # (example, query)
-    held = np.where(target.asked_by < 0, 0, target.asked_by)
-    own = (target.asked_by >= 0) & np.take_along_axis(asks, held, axis=1)
-    target = replace(target, asked_by=np.where(own, target.asked_by, -1))
-    window, layer = int(states[dims.WINDOW][-1]), int(states[dims.LAYER][0])
-    last = known_passes(sleep)
-    features = flattened(states, window, last, layer)
-    train, validation, test = split(groups_of(batch, sleep, [target]), 0)
-    factors = factorise(features[train])
-    probe = fit(
-        factors,
-        target.labels[train],
-        len(target.classes),
-        factors.project(features[validation]),
-        target.labels[validation],
-    )
-    of_test, here = target.of_examples(test), batch.examples(test)
-    todo = turn(of_test, probe, features[test], np.random.default_rng(0))
-    start = read_boundaries(model, here, sleep)[window, last]
-    change = todo.changes[PROBE]
-    size = np.linalg.norm(change, axis=1) / np.linalg.norm(features[test][todo.rows], axis=1)
-    return Push(model, here, sleep, start, layer, of_test, todo, change, size)
 
 
 def _fixed(factors: Factors, labels: np.ndarray, classes: int, alpha: float) -> Fit:
