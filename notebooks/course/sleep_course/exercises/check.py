@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -116,13 +117,13 @@ class Words:
         function: Any,
         *arguments: Any,
         shape: Shape | None,
-        others: Others | None = None,
+        others: Others = MappingProxyType({}),
     ) -> np.ndarray:
         """Call a learner's function, and take an array of `shape` from it, or of any.
 
         `others` are sentences about what else may come back.
         """
-        result, name, others = self.call(function, *arguments), name_of(function), others or {}
+        result, name = self.call(function, *arguments), name_of(function)
         self.when(type(result) in others, others.get(type(result), ""))
         found = self.array_of(result, name=name, shape=None if others else shape)
         if found.shape != shape and (other := others.get(found.shape, others.get(None))):
