@@ -185,32 +185,36 @@ def _check_other_layer(say: Words, make_rest: Any, answer: Any, asked: list[Boun
         raise say("other answer")
 
 
-@exercise(WORDS["feature_mask"])
-def check_feature_mask(say: Words, feature_mask: Any) -> None:
-    """Exercise 5: ``feature_mask(passes, heads, key, value)`` numbers (pass, head) without gaps."""
-    shape = (3, 2, 4, 5)
-    found = say.array(feature_mask, *shape, shape=shape)
-    say.when((found != found.round()).any(), "whole")
-    say.when((found.max((2, 3)) != found.min((2, 3))).any(), "entries")
-    numbers = found[:, :, 0, 0]
-    if len(np.unique(numbers)) < 6:
-        raise say("shared", which="heads" if (numbers == numbers[:, :1]).all() else "passes")
-    say.when(numbers.min() != 0, "first")
-    say.when(numbers.max() != 5, "gaps", most=f"{numbers.max():.0f}")
-    if not np.array_equal(numbers, np.arange(6).reshape(3, 2)):
-        say.refuse(numbers, {"head by head": np.arange(6).reshape(2, 3).T})
-    say.elsewhere(
-        feature_mask,
-        lambda passes, heads, key, value: np.tile(
-            np.arange(passes * heads).reshape(passes, heads, 1, 1), (1, 1, key, value)
-        ),
-        {
-            "with another number of passes": (5, 2, 4, 5),
-            "with another number of heads": (3, 4, 4, 5),
-            "with other keys and values": (3, 2, 1, 6),
-            "with one pass": (1, 4, 2, 2),
-        },
-    )
+def _mask(numbers: np.ndarray, key: int, value: int) -> np.ndarray:
+    return np.tile(numbers[:, :, None, None], (1, 1, key, value))
+
+
+# exercise 5: feature_mask(passes, heads, key, value) numbers (pass, head) without gaps
+check_feature_mask = Compared(
+    WORDS["feature_mask"],
+    lambda p, h, key, value: _mask(np.arange(p * h).reshape(p, h), key, value),
+    (3, 2, 4, 5),
+    mistakes={
+        "head by head": lambda p, h, key, value: _mask(np.arange(p * h).reshape(h, p).T, key, value)
+    },
+    traits={
+        "whole": lambda found, right: (found != found.round()).any(),
+        "entries": lambda found, right: np.ptp(found, axis=(2, 3)).any(),
+        "shared": lambda found, right: len(np.unique(found)) < 6,
+        "first": lambda found, right: found.min() != 0,
+        "gaps": lambda found, right: found.max() != 5,
+    },
+    elsewhere={
+        "with another number of passes": (5, 2, 4, 5),
+        "with another number of heads": (3, 4, 4, 5),
+        "with other keys and values": (3, 2, 1, 6),
+        "with one pass": (1, 4, 2, 2),
+    },
+    values=lambda found, right: {
+        "which": "heads" if (found == found[:, :1]).all() else "passes",
+        "most": f"{found.max():.0f}",
+    },
+)
 
 
 def _worth(coalition: Collection[str]) -> float:
