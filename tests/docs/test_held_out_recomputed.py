@@ -1,17 +1,13 @@
 """What docs/findings.md says of rings held out, computed again by NumPy and scipy."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
+from findings_page import SECTIONS, prose, record
 from scipy import stats
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
-SECTION = PAGE.partition("\n# Rings that training never drew\n")[2].partition("\n# ")[0]
-PROSE = " ".join(SECTION.split())
-RUNS = json.loads((ROOT / "data/results/sweeps/depo-n8-held-out.json").read_text())["runs"]
+SECTION = SECTIONS["Rings that training never drew"]
+PROSE = prose("Rings that training never drew")
+RUNS = record("depo-n8-held-out")["runs"]
 HOPS = ("1", "2", "3", "4")
 
 

@@ -108,8 +108,9 @@ def off_by(trace: xr.DataTree, books: Books, *, passes: int) -> np.ndarray:
 
     Means over examples.
     """
-    state = trace["states"]["fast_weight"].sel({dims.WINDOW: 0, dims.SLEEP_PASS: passes})
-    state = state.isel({dims.LAYER: 0}).transpose(dims.EXAMPLE, dims.GDN_HEAD, ...).values
+    here = {dims.WINDOW: 0, dims.SLEEP_PASS: passes}
+    recorded = trace["states"].to_dataset()["fast_weight"].sel(here).isel({dims.LAYER: 0})
+    state = recorded.transpose(dims.EXAMPLE, dims.GDN_HEAD, ...).values
     return (norms(parts_of(trace, books, passes=passes).sum(2) - state) / norms(state)).mean(0)
 
 

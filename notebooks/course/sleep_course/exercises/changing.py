@@ -183,8 +183,8 @@ def _likeness(x: np.ndarray, y: np.ndarray, power: float = 0.5) -> float:
     return float((a * b).sum() / ((a * a).sum() * (b * b).sum()) ** power)
 
 
-def _centred(*features: np.ndarray, axis: int | None = 0) -> tuple[np.ndarray, ...]:
-    return tuple(z - z.mean(axis=axis, keepdims=True) for z in features)
+def _centred(x: np.ndarray, y: np.ndarray, axis: int | None = 0) -> tuple[np.ndarray, np.ndarray]:
+    return x - x.mean(axis=axis, keepdims=True), y - y.mean(axis=axis, keepdims=True)
 
 
 NARROW, BROAD, WIDE, OTHER = (
