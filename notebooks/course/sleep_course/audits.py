@@ -120,9 +120,8 @@ def sleeps(*, thinking: bool, rings: int = 16, passes: int = 8, head: int = 0) -
     batch = checkpoint.task.sample(rings, batch_generator(1, 0, "notebook"))
     sleep = checkpoint.sleep.with_passes(passes).model_copy(update={"feed_back": thinking})
     trace = record(checkpoint.model, batch, sleep, task=checkpoint.task)
-    states = trace["states"]["fast_weight"].isel(
-        {dims.WINDOW: 0, dims.LAYER: 0, dims.GDN_HEAD: head}
-    )
+    here = {dims.WINDOW: 0, dims.LAYER: 0, dims.GDN_HEAD: head}
+    states = trace["states"].to_dataset()["fast_weight"].isel(here)
     found = []
     for ring in range(rings):
         writes = writers.writes_of(trace, example=ring, gdn_head=head)
