@@ -46,7 +46,7 @@ PAGE = """
 
     from workbench.views.site.entry import PageEntry
 
-    PAGE = PageEntry("toy", "Toy page", 45, lambda page: pn.pane.Markdown("A toy."), plotly=False)
+    PAGE = PageEntry("toy", "Toy page", 45, lambda page: pn.pane.Markdown("A toy."))
 """
 
 
@@ -60,13 +60,13 @@ def test_a_page_is_one_file(package):
     try:
         status, text = served.get("/toy")
         links = [page.link for page in pages.pages()]
-        shown = pages.build("toy")
+        shown = pages.build("toy")._render_items["main"][0]
     finally:
         served.stop()
     assert status == 200 and "<title>Toy page - Sleep workbench</title>" in text
     assert links.index("findings") < links.index("toy")
-    assert 'href="toy" aria-current=page' in shown.header[0].object
-    assert shown.main[0].object == "A toy."
+    assert '<a href="./toy" aria-current=page>' in text
+    assert shown.object == "A toy."
 
 
 PLAIN = """
@@ -83,9 +83,9 @@ PLAIN = """
             return None
         return Document("A toy", f"<h1>{visit.rest} {visit.query.get('x')}</h1>")
 
-    PAGE = PageEntry("toy", "Toy page", 45, document=document, old=("tin", "experiment"),
+    PAGE = PageEntry("toy", "Toy page", 45, document=document,
                      routes=lambda: [("/toy/number", Number)],
-                     moved=lambda link, query: {**query, "from": link})
+                     old={"tin": {"from": "tin"}, "experiment": {}})
 """
 
 

@@ -214,12 +214,3 @@ def test_what_is_wrong_in_an_address_is_one_line(explore, address, words, kept):
     said, header = explore(**address)
     assert len(said["problems"]) == 1 and words in said["problems"][0]
     assert (header["model"]["name"], header["source"]["example"]) == kept
-
-
-def test_old_addresses_keep_what_they_meant():
-    from workbench.views.explore import PAGE
-
-    asked = {"checkpoint": "depo-n8-any", "N": "4"}
-    assert PAGE.redirect("stepper", asked) == "explore?checkpoint=depo-n8-any&N=4"
-    assert PAGE.redirect("interventions", asked) == "explore?checkpoint=depo-n8-any&N=4&lens=cause"
-    assert PAGE.redirect("attribution", {}) == "explore?lens=credit"

@@ -109,8 +109,8 @@ def expect_nothing_wrong(page: Page, serious_faults, theme: str) -> None:
     page.get_by_text("More settings").click()
     page.get_by_text("More arms").click()
     if theme == "dark":
-        button(page, "Toggle theme").click()
-    expect(page.locator(f".mui-{theme}").first).to_be_attached()
+        button(page, "Light or dark").click()
+    expect(page.locator(f"html[data-theme={theme}]")).to_be_attached()
     assert serious_faults(page) == []
     for width in (1920, 1280):
         page.set_viewport_size({"width": width, "height": 900})
@@ -320,7 +320,7 @@ def test_a_finished_run_is_watched_asleep_on_the_page(page, place):
     expect(one).to_have_attribute("aria-pressed", "false")
     one.click()
     expect(one).to_have_attribute("aria-pressed", "true")
-    button(page, "Toggle theme").click()
+    button(page, "Light or dark").click()
     expect(page.locator("[data-theme=dark]").first).to_be_attached()
     page.get_by_label("Finished run").select_option("none")
     expect(stage).to_have_count(0)

@@ -20,13 +20,6 @@ from workbench.views.site.entry import GROUP, PageEntry, Visit
 from workbench.views.site.glossary import GENERAL, words, words_html
 
 
-def toy(monkeypatch, view=lambda page: pn.pane.HTML("toy"), **options):
-    """Return the page that is built around a view."""
-    entry = PageEntry("toy", "Toy", 1, view, **options)
-    monkeypatch.setattr(pages, "pages", lambda: (entry,))
-    return pages.build("toy")
-
-
 def test_words_have_one_source(monkeypatch):
     whole = words_html()
     assert whole in home.home(Visit(), []).body
@@ -48,8 +41,9 @@ def test_a_page_that_fails_says_why(monkeypatch, caplog, error, said):
     def broken(page):
         raise error
 
+    monkeypatch.setattr(pages, "pages", lambda: (PageEntry("toy", "Toy", 1, broken),))
     with caplog.at_level(logging.ERROR):
-        assert said in toy(monkeypatch, broken).main[0].object
+        assert said in pages.build("toy")._render_items["main"][0].object
         pages.show_error(error)
     logged = [record.message for record in caplog.records]
     bug = ["the page Toy - Sleep workbench cannot be built", "error in a callback"]
@@ -101,7 +95,7 @@ def test_the_apps_are_the_pages_of_the_server(monkeypatch):
 def test_an_app_is_served():
     from panel.tests.util import serve_and_request
 
-    assert serve_and_request(APPS / "home.py").status_code == 200
+    assert serve_and_request(APPS / "experiment.py").status_code == 200
 
 
 def test_every_way_to_serve_has_the_same_threads(monkeypatch):

@@ -12,7 +12,7 @@ import torch
 from workbench.errors import WorkbenchError
 from workbench.paths import bundled_checkpoints
 from workbench.training.checkpoints import load_checkpoint, save_checkpoint
-from workbench.views.site.services import Services, lacking, services
+from workbench.views.site.services import Services
 
 BUNDLED = Path(__file__).resolve().parents[3] / "data" / "checkpoints"
 
@@ -25,16 +25,6 @@ def data(tmp_path, monkeypatch):
     shutil.copytree(source, tmp_path / "checkpoints" / "whole")
     shutil.copytree(source, tmp_path / "checkpoints" / ".whole.123.tmp")
     return tmp_path / "checkpoints"
-
-
-def test_there_is_one_for_the_process():
-    made = []
-    threads = [threading.Thread(target=lambda: made.append(services())) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(made) == 8 and len({id(one) for one in made}) == 1
 
 
 def test_a_checkpoint_is_loaded_once(data):
@@ -81,6 +71,9 @@ def test_one_that_is_damaged_after_it_was_loaded_is_refused(data, file):
     (data / "whole" / file).write_bytes((data / "whole" / file).read_bytes()[:-9])
     with pytest.raises(WorkbenchError):
         shared.checkpoint("whole")
+    (data / "whole" / file).unlink()
+    with pytest.raises(WorkbenchError, match=f"lacks {file}"):
+        Services().checkpoint("whole")
 
 
 def test_only_so_many_are_kept(data, monkeypatch):
@@ -93,14 +86,6 @@ def test_only_so_many_are_kept(data, monkeypatch):
     shared.checkpoint("b")
     assert shared.checkpoint("whole") is first, "asked for last, it stays"
     assert shared.checkpoint("a") is not other, "the one asked for the longest ago went"
-
-
-@pytest.mark.parametrize("lacking", ["config.toml", "provenance.json"])
-def test_a_bundled_folder_that_lacks_a_file_says_so(data, lacking):
-    """By its name as well as by its path: bundled ones are looked at no less closely."""
-    (data / "whole" / lacking).unlink()
-    with pytest.raises(WorkbenchError, match=f"lacks {lacking}"):
-        Services().checkpoint("whole")
 
 
 def test_finished_runs_are_listed_after_the_bundled_names(tmp_path):
@@ -119,16 +104,6 @@ def test_finished_runs_are_listed_after_the_bundled_names(tmp_path):
     for name in ("runs/link", "runs/../outside", "runs/unfinished"):
         with pytest.raises(WorkbenchError):
             shelf.checkpoint(name)
-
-
-def test_a_run_in_training_and_a_missing_run_have_different_messages(tmp_path):
-    assert lacking("runs/mine", None) == "there is no checkpoint 'runs/mine'"
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "status.json").write_text('{"state": "running"}')
-    said = "the run mine has not finished, and has no checkpoint yet"
-    assert lacking("runs/mine", tmp_path) == said
-    for name in ("mine", "runs/other", f"runs/../{tmp_path.name}/mine", "runs/"):
-        assert lacking(name, tmp_path) == f"there is no checkpoint {name!r}"
 
 
 def test_an_address_names_no_path_and_no_hub_id(tmp_path, monkeypatch):

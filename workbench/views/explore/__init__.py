@@ -8,6 +8,10 @@ PAGE = PageEntry(
     5,
     document="workbench.views.explore.page:document",
     routes="workbench.views.explore.page:routes",
-    old=("stepper", "memory", "interventions", "attribution"),
-    moved="workbench.views.explore.moved:moved",
+    old={
+        "stepper": {},
+        "memory": {"lens": "memory"},
+        "interventions": {"lens": "cause"},
+        "attribution": {"lens": "credit"},
+    },
 )

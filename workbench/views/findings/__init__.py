@@ -8,5 +8,5 @@ PAGE = PageEntry(
     40,
     document="workbench.views.findings.page:document",
     routes="workbench.views.findings.routes:routes",
-    old=("results", "instruments", "probes"),
+    old={"results": {}, "instruments": {}, "probes": {}},
 )

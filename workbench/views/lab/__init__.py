@@ -3,5 +3,5 @@
 from workbench.views.site.entry import PageEntry
 
 PAGE = PageEntry(
-    "experiment", "Experiment", 10, "workbench.views.lab.page:Lab.in_page", old=("lab",)
+    "experiment", "Experiment", 10, "workbench.views.lab.page:Lab.in_page", old={"lab": {}}
 )

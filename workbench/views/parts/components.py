@@ -80,20 +80,20 @@ class Choice(Styled):
             self.value = list(self.options.values())[index]
 
 
-class ThemeCookie(JSComponent):
-    """Keeps the choice of light or dark in a cookie, or reports the system's; draws nothing."""
+class ThemeWatch(JSComponent):
+    """Reports whether the page is dark; draws nothing."""
 
-    dark = param.Boolean(False, doc="The page's theme.")
-    cookie = param.String("", doc="Name of the cookie.")
+    dark = param.Boolean(False, doc="What was reported last.")
 
-    _esm = HERE / "theme_cookie.js"
+    _esm = HERE / "theme_watch.js"
 
-    def __init__(self, on_system: Callable[[bool], None], **values: Any) -> None:
-        super().__init__(width=0, height=0, margin=0, **values)
-        self._on_system = on_system
+    def __init__(self, on_change: Callable[[bool], None], dark: bool) -> None:
+        super().__init__(width=0, height=0, margin=0, dark=dark)
+        self._on_change = on_change
 
     def _handle_msg(self, data: dict[str, Any]) -> None:
-        self._on_system(bool(data["dark"]))
+        self.dark = bool(data["dark"])
+        self._on_change(self.dark)
 
 
 class Download(JSComponent):

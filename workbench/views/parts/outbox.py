@@ -33,17 +33,11 @@ class Outbox:
         self._document = document if served else None
         self._loop = asyncio.get_running_loop() if served else None
         self._home = threading.get_ident()
-        self._applying: int | None = None
         self._lock = threading.Lock()
         self._ready = False
         self._waiting: list[Callable[[], None]] = []
         if served:
             pn.state.onload(self._open)
-
-    @property
-    def applying(self) -> bool:
-        """Whether this thread is setting parameters now, so that watchers know who did it."""
-        return self._applying == threading.get_ident()
 
     def set(self, changes: Changes, *, then: Callable[[], None] | None = None) -> None:
         """Set the parameters that differ, in one message, then call `then`; calls keep order."""
@@ -76,16 +70,12 @@ class Outbox:
             self._document.add_next_tick_callback(partial(_reported, todo))
 
     def _apply(self, changes: Changes, then: Callable[[], None] | None) -> None:
-        before, self._applying = self._applying, threading.get_ident()
-        try:
-            with pn.io.hold(self._document):
-                for target, values in changes:
-                    different = {n: v for n, v in values.items() if getattr(target, n) != v}
-                    target.param.update(**different)
-                if then is not None:
-                    then()
-        finally:
-            self._applying = before
+        with pn.io.hold(self._document):
+            for target, values in changes:
+                different = {n: v for n, v in values.items() if getattr(target, n) != v}
+                target.param.update(**different)
+            if then is not None:
+                then()
 
 
 def _reported(todo: Callable[[], None]) -> None:

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import struct
 import threading
 import zlib
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -28,12 +27,10 @@ from tornado.web import HTTPError, stream_request_body
 from workbench.errors import WorkbenchError
 from workbench.files import parse_json
 from workbench.progress import Cancelled, Report, paced
-from workbench.views.site.plain import PlainHandler, takes_gzip
+from workbench.views.site.plain import PlainHandler, described, takes_gzip
 
 if TYPE_CHECKING:
     from workbench.theatre.asks import Answer
-
-logger = logging.getLogger(__name__)
 
 THREADS: Final = 4
 """Threads that work for all visitors."""
@@ -97,17 +94,35 @@ class Answering(PlainHandler):
         self._pack = zlib.compressobj(5, wbits=31) if takes_gzip(self.request) else None
         if self._pack:
             self.set_header("Content-Encoding", "gzip")
-        if not _waiting.acquire(blocking=False):
+        frames: asyncio.Queue[list[bytes] | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def put(found: list[bytes] | None) -> None:
+            try:
+                loop.call_soon_threadsafe(frames.put_nowait, found)
+            except RuntimeError:  # the loop has ended, and the server with it
+                self.gone.set()
+
+        if submit(self._work, ask, put) is None:
             await self._send([frame("r", {"problem": BUSY, "field": ""})], last=True)
             return
-        frames: asyncio.Queue[list[bytes] | None] = asyncio.Queue()
-        work = _Work(self.answer, ask, self.gone, asyncio.get_running_loop(), frames)
-        # in an empty context, as values are kept that would hold a session's document otherwise
-        future = WORKERS.submit(Context().run, work.run)
-        future.add_done_callback(lambda done: _waiting.release())
         while (found := await frames.get()) is not None:
             await self._send(found)
         await self._send([], last=True)
+
+    def _work(self, ask: dict[str, Any], put: Callable[[list[bytes] | None], None]) -> None:
+        """Work out an answer, in a thread; `put` takes its frames, then None."""
+        try:
+            if not self.gone.is_set():
+                tell = paced(lambda said: put([frame("p", said)]), self.gone.is_set)
+                put(frames_of(self.answer(ask, tell)))
+        except Cancelled:
+            pass
+        except Exception as error:
+            said = described(error, "a question could not be answered")
+            put([frame("r", {"problem": said, "field": ""})])
+        finally:
+            put(None)
 
     async def _send(self, frames: list[bytes], *, last: bool = False) -> None:
         if self.gone.is_set():
@@ -124,50 +139,21 @@ class Answering(PlainHandler):
             self.gone.set()
 
 
-async def in_thread(work: Callable[..., T], *given: Any) -> T:
-    """Return what `work` returns, worked out by the same threads; refused where too much waits."""
+def submit(work: Callable[..., T], *given: Any) -> Future[T] | None:
+    """Let a thread work; None where too much waits already."""
     if not _waiting.acquire(blocking=False):
-        raise HTTPError(503, BUSY)
+        return None
+    # in an empty context, as values are kept that would hold a session's document otherwise
     future = WORKERS.submit(Context().run, work, *given)
     future.add_done_callback(lambda done: _waiting.release())
+    return future
+
+
+async def in_thread(work: Callable[..., T], *given: Any) -> T:
+    """Return what `work` returns, worked out by the same threads; refused where too much waits."""
+    if (future := submit(work, *given)) is None:
+        raise HTTPError(503, BUSY)
     return await asyncio.wrap_future(future)
-
-
-class _Work:
-    """One ask at work, in a thread; its frames go to the event loop."""
-
-    def __init__(
-        self,
-        answer: Work,
-        ask: dict[str, Any],
-        gone: threading.Event,
-        loop: asyncio.AbstractEventLoop,
-        frames: asyncio.Queue[list[bytes] | None],
-    ) -> None:
-        self.answer, self.ask, self.gone = answer, ask, gone
-        self.loop, self.frames = loop, frames
-
-    def run(self) -> None:
-        try:
-            if not self.gone.is_set():
-                tell = paced(lambda said: self._put([frame("p", said)]), self.gone.is_set)
-                self._put(frames_of(self.answer(self.ask, tell)))
-        except Cancelled:
-            pass
-        except WorkbenchError as error:
-            self._put([frame("r", {"problem": " ".join(str(error).split()), "field": ""})])
-        except Exception as error:
-            logger.exception("a question could not be answered")
-            said = f"{type(error).__name__}: {error} (a bug; the terminal has the details)"
-            self._put([frame("r", {"problem": said, "field": ""})])
-        finally:
-            self._put(None)
-
-    def _put(self, frames: list[bytes] | None) -> None:
-        try:
-            self.loop.call_soon_threadsafe(self.frames.put_nowait, frames)
-        except RuntimeError:  # the loop has ended, and the server with it
-            self.gone.set()
 
 
 def frame(kind: str, content: bytes | Mapping[str, Any]) -> bytes:

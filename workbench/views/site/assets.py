@@ -26,27 +26,19 @@ TYPES: Final = {
     ".woff2": "font/woff2",
 }
 """Media types by a name's ending."""
-PACKED: Final = (".png", ".webp", ".woff2")
-"""Endings of what is compressed already."""
 MOST_BYTES: Final = 16 * 2**20
 
 
 @dataclass(frozen=True)
 class Asset:
-    """Something that is served for good under its name."""
+    """Something that is served for good."""
 
-    name: str
     content: bytes = field(repr=False)
 
     @cached_property
     def compressed(self) -> bytes:
         """The content as sent to browsers that take gzip."""
         return gzip.compress(self.content, 9, mtime=0)
-
-    @property
-    def ending(self) -> str:
-        """The part of the name that gives the media type."""
-        return Path(self.name).suffix
 
 
 _assets: dict[str, Asset] = {}
@@ -83,7 +75,7 @@ def _register(name: str, content: bytes) -> str:
     digest = hashlib.sha256(content).hexdigest()[:16]
     full = f"{stem}.{digest}{ending}"
     with _lock:
-        _assets.setdefault(full, Asset(full, content))
+        _assets.setdefault(full, Asset(content))
     return f"assets/{full}"
 
 
@@ -91,8 +83,7 @@ def prepare() -> None:
     """Compress what is known so far, and Plotly's script, so that no visitor waits for it."""
     plotly()
     for one in list(_assets.values()):
-        if one.ending not in PACKED:
-            _ = one.compressed
+        _ = one.compressed
 
 
 class AssetHandler(PlainHandler):
@@ -104,11 +95,8 @@ class AssetHandler(PlainHandler):
         if found is None:
             self.send_error(404)
             return
-        self.set_header("Content-Type", TYPES[found.ending])
+        self.set_header("Content-Type", TYPES[Path(name).suffix])
         self.set_header("Cache-Control", "public, max-age=31536000, immutable")
-        if found.ending in PACKED:
-            self.finish(found.content)
-            return
         self.set_header("Vary", "Accept-Encoding")
         if takes_gzip(self.request):
             self.set_header("Content-Encoding", "gzip")

@@ -7,13 +7,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlencode
 
 from workbench.errors import WorkbenchError
 from workbench.registry import registered
 
 if TYPE_CHECKING:
-    from panel_material_ui.template.base import Page
+    from workbench.views.site.pages import Page
 
 NAME: Final = "Sleep workbench"
 GROUP: Final = "sleep_workbench.pages"
@@ -30,8 +29,6 @@ class Visit:
     """Names and values of the address; of a name that is given twice, the last value."""
     rest: str = ""
     """Path below the page's link, such as ``depo-n8/equal-tokens``."""
-    dark: bool = False
-    """Whether dark was chosen; where nothing was, the page follows the system by CSS."""
     prefix: str = ""
     """Path of all pages, "" or such as ``/workbench``."""
     theme: str = "auto"
@@ -76,19 +73,16 @@ class PageEntry:
     order: int
     """Pages are listed from the smallest to the largest, then by label."""
     view: Callable[[Page], Any] | str | None = None
-    """Given Panel's page, returns what goes into its main area."""
-    plotly: bool = True
-    """Whether a page of Panel's draws Plotly figures."""
+    """Given Panel's page (`workbench.views.site.pages.Page`), returns what it shows."""
     document: Callable[[Visit], Document | None] | str | None = None
     """Given a visit, returns a plain page, or None if there is none at its `rest`; called in a
     thread."""
     routes: Callable[[], list[Any]] | str | None = None
     """Returns Tornado's routes of what the page's scripts ask for, with patterns below the prefix
     such as ``/findings/figure``."""
-    old: tuple[str, ...] = ()
-    """Links that the page had, or that others had which it replaces: they redirect here."""
-    moved: Callable[[str, Mapping[str, str]], Mapping[str, str]] | str | None = None
-    """Given an old link and its query, returns what the query is here; by default the same."""
+    old: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Links that the page had, or that others had which it replaces: they redirect here, with their
+    query and what is given here for each."""
 
     def __post_init__(self) -> None:
         if self.link != "./" and not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", self.link):
@@ -117,11 +111,6 @@ class PageEntry:
     def load(self) -> Callable[..., Any]:
         """Import the page, and return the function that makes its content."""
         return imported(self.view or self.document)
-
-    def redirect(self, link: str, query: Mapping[str, str]) -> str:
-        """Return the address below the prefix that replaces an old link with its query."""
-        kept = imported(self.moved)(link, query) if self.moved else query
-        return self.path.removeprefix("/") + (f"?{urlencode(dict(kept))}" if kept else "")
 
 
 def imported(function: T | str) -> Any:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import logging
 import re
 from typing import Any, Final
 
 from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
+
+from workbench.errors import WorkbenchError
+
+logger = logging.getLogger(__name__)
 
 SMALL: Final = 1_000
 """Bytes of an answer below which compressing it gains nothing."""
@@ -53,6 +58,14 @@ class PlainHandler(RequestHandler):
         missing = RequestHandler._unimplemented_method
         known = [n for n in self.SUPPORTED_METHODS if getattr(type(self), n.lower()) is not missing]
         return [name for name in known if name != "HEAD" or "GET" in known]
+
+
+def described(error: BaseException, what: str) -> str:
+    """Return an error in a line; a bug goes to the log as well, under the name `what`."""
+    if isinstance(error, WorkbenchError):
+        return " ".join(str(error).split())
+    logger.error(what, exc_info=error)
+    return f"{type(error).__name__}: {error} (a bug; the terminal has the details)"
 
 
 def takes_gzip(request: HTTPServerRequest) -> bool:

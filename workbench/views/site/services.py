@@ -136,17 +136,6 @@ def _some_of(known: list[str], name: str) -> str:
     return f"one of {len(known)} names such as {known[0]}"
 
 
-def lacking(name: str, runs: Path | None) -> str:
-    """Return why there is no checkpoint of that name: a run in `runs` may not have finished yet."""
-    from workbench.lab.runs import NAME, is_run
-
-    run = name.removeprefix("runs/")
-    named = run != name and NAME.fullmatch(run)
-    if runs is not None and named and is_run(runs / run):
-        return f"the run {run} has not finished, and has no checkpoint yet"
-    return f"there is no checkpoint {name!r}"
-
-
 _SERVICES = Services()  # made at import, which happens once however many threads ask
 
 

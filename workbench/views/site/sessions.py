@@ -2,14 +2,12 @@
 
 A session is a browser tab, or an HTML page that was sent and never opened its websocket. Once it
 has ended, nothing that lives as long as the process may refer to it. Objects that did, and the
-function that releases each (Panel 1.9.4, panel-material-ui 0.16.6, param 2.4.2, Bokeh 3.9.2):
+function that releases each (Panel 1.9.4, param 2.4.2, Bokeh 3.9.2):
 
 - ``panel.state._views`` holds every root with its document. Panel removes all of them but that of
   the notifications, which it adds to the page without a callback for the session's end: `forget`.
 - Panel's clean-up of its list of busy events is a task that the process starts once, in the context
   of the session with the first such event, and so with its document: `start_cleanup`.
-- ``panel.state.param.watchers``: panel-material-ui's ``Page`` makes its parameter `busy` follow
-  the process-wide ``panel.state.busy`` for ever: `unfollow_busy`.
 
 Until then, each of them holds the page, its panes, its document and the model's tensors.
 """
@@ -19,13 +17,9 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import panel as pn
-from panel.util.parameters import edit_readonly
-
-if TYPE_CHECKING:
-    from panel_material_ui.template.base import Page
 
 LIFETIME: Final[dict[str, Any]] = {
     "unused_session_lifetime_milliseconds": 30_000,
@@ -47,9 +41,8 @@ def at_end(callback: Callable[[], Any]) -> None:
         document.on_session_destroyed(lambda context: callback())
 
 
-def begin(page: Page) -> None:
-    """While its page is being built, prepare the current session for its end."""
-    unfollow_busy(page)
+def begin() -> None:
+    """While a page is being built, prepare the current session for its end."""
     document = pn.state.curdoc
     if document is not None and document.session_context is not None:
         document.on_session_destroyed(forget)
@@ -69,16 +62,6 @@ def forget(context: Any) -> None:
 def start_cleanup() -> None:
     """Start Panel's clean-up of busy events outside of any session's context."""
     Context().run(pn.state._schedule_busy_cleanup)
-
-
-def unfollow_busy(page: Page) -> None:
-    """Stop a page from following ``panel.state.busy``; our pages have no busy indicator."""
-    with edit_readonly(page):
-        page.busy = False  # a value, in place of the reference to the state's parameter
-    for watcher in list(pn.state.param.watchers.get("busy", {}).get("value", [])):
-        parameters = getattr(watcher.fn, "__self__", None)
-        if getattr(parameters, "self", None) is page:
-            pn.state.param.unwatch(watcher)
 
 
 def drop_unused() -> None:

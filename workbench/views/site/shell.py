@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
-from workbench.errors import WorkbenchError
 from workbench.files import read_text
 from workbench.views.site import tokens
 from workbench.views.site.assets import asset, asset_text, serve
 from workbench.views.site.entry import NAME, Document, PageEntry, Visit, imported, pages
-from workbench.views.site.plain import HTML, PlainHandler
-
-logger = logging.getLogger(__name__)
+from workbench.views.site.plain import HTML, PlainHandler, described
 
 HERE: Final = Path(__file__).parent
 THEME_COOKIE: Final = "workbench_theme"
@@ -38,17 +35,27 @@ def style() -> str:
     return asset_text("shell.css", tokens.css() + read_text(HERE / "shell.css"))
 
 
-def header_html(entries: Iterable[PageEntry], here: str, address: Callable[[str], str]) -> str:
+def theme_of(cookies: Mapping[str, str]) -> str:
+    """Return what was chosen before, light or dark; else auto: as the system has it."""
+    chosen = cookies.get(THEME_COOKIE, "")
+    return chosen if chosen in THEMES else "auto"
+
+
+def header_html(
+    entries: Iterable[PageEntry], here: str, address: Callable[[str], str], icon: str
+) -> str:
     """Return the header; `here` is the link of the page, `address` makes addresses of links."""
     links = "".join(
         f'<a href="{escape(address(one.link))}"{" aria-current=page" if one.link == here else ""}>'
         f"{escape(one.label)}</a>"
         for one in entries
     )
-    icon = escape(address(asset(HERE / "icon.svg")))
     return (
+        '<a class="skip" href="#main">Skip to the content</a><header class="site">'
         f'<a class="name" href="{escape(address(""))}"><img src="{icon}" alt="">{NAME}</a>'
         f'<nav aria-label="Pages">{links}</nav>'
+        '<button class="theme" type="button" aria-label="Light or dark" title="Light or dark">◐'
+        "</button></header>"
     )
 
 
@@ -61,6 +68,7 @@ def html_of(
         return escape(visit.address(path))
 
     title = f"{document.title} - {NAME}" if document.title else NAME
+    icon = at(asset(HERE / "icon.svg"))
     styles = "".join(f'<link rel="stylesheet" href="{at(s)}">' for s in (style(), *document.styles))
     fetches = "".join(
         f'<link rel="preload" as="fetch" crossorigin href="{at(path)}">'
@@ -76,12 +84,8 @@ def html_of(
         f'<!doctype html><html lang="en" data-theme="{visit.theme}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title>{styles}"
-        f'<link rel="icon" type="image/svg+xml" href="{at(asset(HERE / "icon.svg"))}">'
-        f"{fetches}{scripts}</head><body>"
-        '<a class="skip" href="#main">Skip to the content</a>'
-        f'<header class="site">{header_html(entries, here, visit.address)}'
-        '<button class="theme" type="button" aria-label="Light or dark" title="Light or dark">◐'
-        f'</button></header><main id="main">{document.body}</main>'
+        f'<link rel="icon" type="image/svg+xml" href="{icon}">{fetches}{scripts}</head><body>'
+        f'{header_html(entries, here, visit.address, icon)}<main id="main">{document.body}</main>'
         f'<script type="application/json" id="data">{data}</script></body></html>'
     )
 
@@ -103,9 +107,8 @@ class DocumentHandler(PlainHandler):
     def visit(self, rest: str) -> Visit:
         """Return what is asked for."""
         query = {name: self.get_query_argument(name) for name in self.request.query_arguments}
-        chosen = self.get_cookie(THEME_COOKIE)
-        theme = chosen if chosen in THEMES else "auto"
-        return Visit(query, rest.strip("/"), theme == "dark", self.prefix, theme)
+        cookies = {name: morsel.value for name, morsel in self.cookies.items()}
+        return Visit(query, rest.strip("/"), self.prefix, theme_of(cookies))
 
     def show(self, document: Document, visit: Visit) -> None:
         """Send a document."""
@@ -127,14 +130,15 @@ class NotFound(DocumentHandler):
 class Redirect(PlainHandler):
     """Sends an old address of a page to its place now."""
 
-    def initialize(self, prefix: str, entry: PageEntry, link: str) -> None:
-        """Take the page and its old link."""
-        self.prefix, self.entry, self.link = prefix, entry, link
+    def initialize(self, address: str, more: Mapping[str, str]) -> None:
+        """Take the page's address, and what is added to the query."""
+        self.address, self.more = address, more
 
     def get(self) -> None:
         """Redirect."""
         query = {name: self.get_query_argument(name) for name in self.request.query_arguments}
-        self.redirect(f"{self.prefix}/{self.entry.redirect(self.link, query)}")
+        kept = urlencode({**query, **self.more})
+        self.redirect(f"{self.address}?{kept}" if kept else self.address)
 
 
 def made(entry: PageEntry | None, visit: Visit) -> Document | None:
@@ -145,10 +149,7 @@ def made(entry: PageEntry | None, visit: Visit) -> Document | None:
         document: Document | None = entry.load()(visit)
         return document
     except Exception as error:
-        said = str(error)
-        if not isinstance(error, WorkbenchError):
-            logger.error("the page %s cannot be built", entry.title, exc_info=error)
-            said = f"{type(error).__name__}: {error} (a bug; the terminal has the details)"
+        said = described(error, f"the page {entry.title} cannot be built")
         return Document(
             entry.label,
             '<div class="page"><h1>This page cannot be shown</h1>'
@@ -184,8 +185,8 @@ def routes(entries: Iterable[PageEntry], prefix: str) -> list[tuple[Any, ...]]:
         if entry.document is not None:
             pattern = r"/" if entry.link == "./" else rf"/{entry.link}(?:/(.*))?"
             found.append((pattern, DocumentHandler, {"prefix": prefix, "entry": entry}))
-        for link in entry.old:
+        for link, more in entry.old.items():
             if link not in links:
-                given = {"prefix": prefix, "entry": entry, "link": link}
+                given = {"address": prefix + entry.path, "more": more}
                 found.append((rf"/{link}/?", Redirect, given))
     return found
