@@ -6,16 +6,7 @@ const article = document.getElementById("finding")
 const part = document.getElementById("part")
 const address = (base, query) => `${base}?${new URLSearchParams(query)}`
 const theme = () => document.documentElement.dataset.theme
-const make = (name, more = {}, ...children) => {
-  const node = document.createElement(name)
-  for (const [key, value] of Object.entries(more)) {
-    if (value === null || value === undefined || value === false) continue
-    if (key === "class") node.className = value
-    else node.setAttribute(key, value === true ? "" : value)
-  }
-  node.append(...children)
-  return node
-}
+const failure = (text) => make("p", {class: "failure", role: "alert"}, text)
 
 // --- the list of questions ---------------------------------------------------------------------
 
@@ -157,7 +148,7 @@ async function draw(figure) {
     figure.dataset.drawn = "true"
   } catch (error) {
     figure.dataset.wanted = ""
-    place.replaceChildren(make("p", {class: "failure", role: "alert"}, `This figure cannot be drawn: ${error.message}`))
+    place.replaceChildren(failure(`This figure cannot be drawn: ${error.message}`))
   }
   place.removeAttribute("aria-busy")
 }
@@ -205,10 +196,11 @@ addEventListener("themechange", () => {
 async function load(at, options) {
   if (at !== "paper") plotly().catch(() => {}) // a figure reports it
   try {
-    const answer = await fetch(address(data.part, {at, ...options}))
-    part.innerHTML = await answer.text()
+    const answer = await fetch(address(data.part, {at, ...options})), text = await answer.text()
+    if (answer.ok) part.innerHTML = text
+    else part.replaceChildren(failure(text))
   } catch {
-    part.replaceChildren(make("p", {class: "failure", role: "alert"}, "The server does not answer. Reload the page once it runs again."))
+    part.replaceChildren(failure("The server does not answer. Reload the page once it runs again."))
   }
   part.hidden = false
   part.removeAttribute("aria-busy")
@@ -237,72 +229,56 @@ const PAUSE = 250 // milliseconds without typing before the server is asked
 const SOON = 500, SELDOM = 4000 // milliseconds between two looks at what is running
 
 function measuring(el, given) {
-  const fields = new Map()
+  const {fields, top, id, asked, complain, refuse} = fieldsOf("m")
   const form = make("form", {class: "card measure", novalidate: true, "aria-label": "Measure"})
   const said = make("p", {class: "note", role: "status"})
-  const top = make("p", {class: "failure", role: "alert", hidden: true})
   const news = make("p", {class: "note", role: "status"})
   const list = make("ul", {class: "jobs", "aria-label": "Measured on this machine"})
   el.append(form, news, list)
-  let {kind, checkpoint} = given, timer = 0, next = 0, asked = 0
+  let {kind, checkpoint} = given, timer = 0, next = 0, serial = 0
   const states = new Map(), followed = new Set()
 
-  const field = (name, title, input, hint) => {
-    const id = `m-${name}`
-    input.id = id
-    const problem = make("span", {class: "problem bad", id: `${id}-problem`, hidden: true})
-    const words = make("span", {class: "hint small", id: `${id}-hint`}, hint)
-    input.setAttribute("aria-describedby", `${id}-hint ${id}-problem`)
-    fields.set(name, {input, problem})
-    return make("div", {class: "field"}, make("label", {for: id}, title), input, words, problem)
+  const chosen = (options, value) => {
+    const found = select(options)
+    found.value = value
+    return found
   }
-  const choice = (options, value) => {
-    const select = make("select")
-    for (const [name, title] of options) select.append(make("option", {value: name, selected: name === value}, title))
-    return select
+  const setting = (one) => {
+    const value = given.values[kind][one.name]
+    const input = one.kind === "choice"
+      ? chosen(one.choices.map((name) => [name, name]), value)
+      : line({maxlength: "40", inputmode: one.kind === "integer" ? "numeric" : null, value})
+    return asked(one.name, one.title, input, one.hint)
   }
   function build() {
     fields.clear()
-    const rows = [
-      field("kind", "What is measured", choice(given.kinds, kind), ""),
-      field("checkpoint", "Model", choice(given.checkpoints.map((name) => [name, name]), checkpoint), ""),
-      ...given.fields[kind].map((one) => {
-        const input = one.kind === "choice"
-          ? choice(one.choices.map((name) => [name, name]), given.values[kind][one.name])
-          : make("input", {maxlength: "40", inputmode: one.kind === "integer" ? "numeric" : null, value: given.values[kind][one.name]})
-        return field(one.name, one.title, input, one.hint)
-      }),
-    ]
-    form.replaceChildren(make("div", {class: "fields"}, ...rows), make("div", {class: "row"}, make("button", {class: "button"}, "Measure"), said), top)
+    form.replaceChildren(
+      make("div", {class: "fields"},
+        asked("kind", "What is measured", chosen(given.kinds, kind), ""),
+        asked("checkpoint", "Model", chosen(given.checkpoints.map((name) => [name, name]), checkpoint), ""),
+        ...given.fields[kind].map(setting)),
+      make("div", {class: "row"}, make("button", {class: "button"}, "Measure"), said), top)
   }
   const wish = (what) => {
     const settings = {}
     for (const one of given.fields[kind]) settings[one.name] = fields.get(one.name).input.value
     return {what, kind, checkpoint, settings}
   }
-  function complain(problems) {
-    for (const [name, {input, problem}] of fields) {
-      const text = problems[name] ?? ""
-      problem.textContent = text
-      problem.hidden = !text
-      if (text) input.setAttribute("aria-invalid", "true")
-      else input.removeAttribute("aria-invalid")
-    }
-    top.textContent = problems.form ?? ""
-    top.hidden = !problems.form
+  const judge = (problems, what) => {
+    complain(problems)
     form.querySelector("button").disabled = Object.keys(problems).some((name) => name !== "form")
+    if (what === "measure") refuse(problems)
   }
   async function tell(message) {
-    const mine = ++asked
+    const mine = ++serial
     clearTimeout(next)
     try {
       const found = await ask(message)
-      if (found.said !== undefined && mine === asked) said.textContent = found.said
-      if (found.problems && mine === asked) complain(found.problems)
+      if (found.said !== undefined && mine === serial) said.textContent = found.said
+      if (found.problems && mine === serial) judge(found.problems, message.what)
       if (found.news) news.textContent = found.news
       if (found.followed) followed.add(found.followed)
       if (found.shown) show(found.shown)
-      if (found.problems && message.what === "measure") form.querySelector("[aria-invalid]")?.focus()
       jobs(found.jobs)
       const running = found.jobs.some((job) => job.state === "running")
       next = setTimeout(() => tell({what: "list"}), document.hidden || !running ? SELDOM : SOON)
@@ -378,8 +354,8 @@ function measuring(el, given) {
   form.addEventListener("input", (event) => {
     clearTimeout(timer)
     if (event.target.tagName === "SELECT") {
-      if (event.target.id === "m-checkpoint") checkpoint = event.target.value
-      if (event.target.id === "m-kind") {
+      if (event.target.id === id("checkpoint")) checkpoint = event.target.value
+      if (event.target.id === id("kind")) {
         kind = event.target.value
         build()
         fields.get("kind").input.focus()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from workbench.files import read_text
 from workbench.measurements import fields
 from workbench.measurements.catalogue import measurements
 from workbench.views.findings import sweeps
@@ -24,11 +25,13 @@ from workbench.views.findings.catalogue import (
     from_old,
     records_of,
 )
-from workbench.views.site.assets import asset, plotly
+from workbench.views.parts.html import select
+from workbench.views.site.assets import asset, asset_text, plotly
 from workbench.views.site.entry import Document, Visit
 from workbench.views.site.services import services
 
 HERE = Path(__file__).parent
+FORMS = HERE.parent / "parts" / "forms.js"
 LINK = "findings"
 WEIGHTS = {
     "stands": "p < 0.05 by Welch's t test, corrected for all differences of the record",
@@ -89,7 +92,7 @@ def document(visit: Visit) -> Document | None:
     return Document(
         found.title,
         body,
-        scripts=(asset(HERE / "findings.js"),),
+        scripts=(asset_text("findings.js", read_text(FORMS) + read_text(HERE / "findings.js")),),
         styles=(asset(HERE / "findings.css"),),
         data=data,
         fetches=() if found.kind in (MEASURE, "damaged") else (part,),
@@ -176,27 +179,17 @@ def _choices_html(
         end = found.path.partition("/")[2]
         others = {one.path: one.group for one in listed if one.path.partition("/")[2] == end}
         if len(others) > 1:
-            rows.append(_select("Sweep", "path", others, found.path))
-        rows += [
-            _select(name, f"axis:{name}", {v: v for v in values}, shown[name])
-            for name, values in found.axes.items()
-        ]
+            rows.append(select("Sweep", 'data-choice="path"', others, found.path))
+        for name, values in found.axes.items():
+            choice = f'data-choice="axis:{escape(name)}"'
+            rows.append(select(name, choice, {v: v for v in values}, shown[name]))
     elif found.record is not None:
         known = records_of(found.kind, root)
         paths = {f"{found.kind}/{end}": words for end, (words, _) in known.items()}
-        rows.append(_select("Model", "path", paths, found.path))
+        rows.append(select("Model", 'data-choice="path"', paths, found.path))
         link = visit.address(f"{LINK}/{MEASURE}") + f"?{urlencode({'kind': found.kind})}"
         rows.append(f'<a href="{escape(link)}">Measure another model</a>')
     return f'<div class="row choices">{"".join(rows)}</div>' if rows else ""
-
-
-def _select(label: str, name: str, options: Mapping[str, str], value: str) -> str:
-    each = "".join(
-        f'<option value="{escape(key)}"{" selected" if key == value else ""}>{escape(text)}'
-        "</option>"
-        for key, text in options.items()
-    )
-    return f'<label>{escape(label)} <select data-choice="{escape(name)}">{each}</select></label>'
 
 
 def _measure(query: Mapping[str, str]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from workbench.once_cache import OnceCache
 from workbench.theatre.csv_text import csv_of
 from workbench.views.findings import sweeps
 from workbench.views.findings.catalogue import LATENCY, PAPER, records_of
-from workbench.views.parts.html import grid
+from workbench.views.parts.html import grid, select
 
 BELONGS = {"probes": "steering"}
 """Measurements that are shown with another one of the same model, after its first figure."""
@@ -155,14 +155,12 @@ def _chart(at: str, number: int, chart: Chart) -> str:
 def _figure(at: str, number: int, title: str, says: str, choices: Mapping[str, Any]) -> str:
     """Return the place of a figure, which the script draws once it comes into view."""
     selects = "".join(
-        f"<label>{escape(name.replace('sleep_', '').replace('_', ' '))} "
-        f'<select data-option="{escape(name)}">'
-        + "".join(
-            f'<option value="{n}"{" selected" if n == len(values) - 1 else ""}>'
-            f"{escape(str(value))}</option>"
-            for n, value in enumerate(values)
+        select(
+            name.replace("sleep_", "").replace("_", " "),
+            f'data-option="{escape(name)}"',
+            {str(n): str(value) for n, value in enumerate(values)},
+            str(len(values) - 1),
         )
-        + "</select></label>"
         for name, values in choices.items()
     )
     return (

@@ -25,7 +25,7 @@ from workbench.views.parts.components import (
     FigurePane,
     Messenger,
 )
-from workbench.views.parts.html import failure_html
+from workbench.views.parts.html import failure_html, grid
 from workbench.views.parts.outbox import Changes
 
 HERE = Path(__file__).parent
@@ -209,18 +209,8 @@ def differences_html(found: Differences, chosen: int) -> str:
     words = f'<p class="note">{escape(" ".join(notes))}</p>'
     if not found.rows:
         return words
-    heads = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in found.runs)
-    rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(f"<td>{escape(value)}</td>" for value in row)
-        + "</tr>"
-        for name, row in found.rows.items()
-    )
-    return (
-        '<div class="differences" tabindex="0" role="region" aria-label="Differences, scrollable">'
-        f'<table><thead><tr><th scope="col">setting</th>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>{words}"
-    )
+    rows = [[name, *row] for name, row in found.rows.items()]
+    return grid(["setting", *found.runs], rows, "Differences, scrollable") + words
 
 
 def _shown(whether: bool, name: str = "") -> dict[str, list[str]]:

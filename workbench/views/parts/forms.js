@@ -1,10 +1,10 @@
 // Elements, and fields with notes that hold a hint or what is wrong. This text stands in front of
-// the script of each form or table that uses it.
+// the script of each form or table that uses it, on plain pages and in Panel's.
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag)
   for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null && value !== undefined) node.setAttribute(name, value)
+    if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value)
   }
   node.append(...children)
   return node

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 
@@ -24,3 +24,13 @@ def grid(head: Sequence[str], body: Sequence[Sequence[str]], label: str) -> str:
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
         f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
+
+
+def select(label: str, attribute: str, options: Mapping[str, str], value: str) -> str:
+    """Return a choice among options, key -> text; scripts find it by its `attribute`."""
+    each = "".join(
+        f'<option value="{escape(key)}"{" selected" if key == value else ""}>{escape(text)}'
+        "</option>"
+        for key, text in options.items()
+    )
+    return f"<label>{escape(label)} <select {attribute}>{each}</select></label>"
