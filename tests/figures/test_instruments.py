@@ -2,7 +2,6 @@
 
 import json
 import math
-from functools import partial
 
 import numpy as np
 import pytest
@@ -160,16 +159,15 @@ def test_every_figure_is_small_says_what_it_shows_and_can_be_saved(name):
 
 def test_the_cursor_is_told_apart_from_the_curves():
     """What a step changes is the part of the layout that a page sends alone."""
-    longer = changes()
-    for make, place, data in (
-        (figures.ranks_along, figures.ranks_place, spectra()),
-        (figures.change_against_replay, figures.change_place, longer),
-        (figures.retrieval, figures.retrieval_place, returned()),
-        (figures.convergence_over_passes, partial(figures.convergence_place, longer), longer),
+    for make, panels, data in (
+        (figures.ranks_along, 2, spectra()),
+        (figures.change_against_replay, 3, changes()),
+        (figures.retrieval, 2, returned()),
+        (figures.convergence_over_passes, 3, changes()),
     ):
         here, there = ({"passes": PASSES, "boundary": p} for p in ((0, 1), (2, 0)))
         moved, whole = (json.loads(make(data, awake=AWAKE, **at).to_json()) for at in (here, there))
-        moved["layout"] |= json.loads(json.dumps(place(**there)))
+        moved["layout"] |= json.loads(json.dumps(figures.boundary_cursor(panels, **there)))
         assert moved == whole
 
 
@@ -268,7 +266,7 @@ def test_intervals_are_drawn_from_their_ends():
     np.testing.assert_allclose(line.error_y.arrayminus[:5], 0.1, rtol=1e-5)
     assert math.isnan(line.y[5]), "broken between windows"
     accent = INKS["light"].accent
-    still = figures.lens_place(passes=(4, 4), boundary=None)["shapes"]
+    still = figures.boundary_cursor(2, passes=(4, 4), boundary=None)["shapes"]
     assert all(shape["line"]["color"] != accent for shape in still), "awake there is no line"
 
 

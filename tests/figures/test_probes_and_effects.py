@@ -10,7 +10,6 @@ from workbench.figures.export import drawn
 from workbench.figures.probes import (
     QUANTITIES,
     item_bars,
-    layer_map,
     probe_curves,
     probe_map,
     shown,
@@ -118,7 +117,7 @@ def test_a_map_shows_means_over_seeds_a_panel_for_each_layer():
 def test_layers_stand_under_each_other_a_panel_for_each_target():
     data = probes()
     data["accuracy"][dict(layer=1)] = 1.0
-    figure = layer_map(data, window=0)
+    figure = probe_map(data, window=0, panels=dims.TARGET)
     assert [a.text for a in figure.layout.annotations] == TARGETS
     first, second = heat(figure)
     np.testing.assert_allclose(first.z, [[0.2, 0.5, 0.8], [1, 1, 1]], atol=1e-6)
@@ -243,7 +242,7 @@ def test_each_is_small_and_has_its_picture():
     figures += [
         probe_curves(probes(), window=0, layer=1, theme=theme),
         item_bars(probes(), window=0, layer=1, sleep_pass=0, target="1 hop", theme=theme),
-        layer_map(probes(), window=0, quantity="selectivity", theme=theme),
+        probe_map(probes(), window=0, quantity="selectivity", panels=dims.TARGET, theme=theme),
         steering_curves(steering(), sleep_pass=2, layer=1, theme=theme),
         patch_curves(patches(), window=0, component="whole", theme=theme),
         patch_map(patches(), window=0, direction="denoise", theme=theme),

@@ -173,20 +173,25 @@ def boundary_panels(
 
 
 def boundary_cursor(
-    panels: int, *, passes: tuple[int, ...], boundary: tuple[int, int], theme: Theme = "light"
+    panels: int,
+    *,
+    passes: tuple[int, ...],
+    boundary: tuple[int, int] | None,
+    theme: Theme = "light",
 ) -> dict[str, Any]:
     """Return the part of a layout that changes with the cursor, for so many panels.
 
-    `passes` has the last pass of each window, `boundary` the cursor's window and pass. A page
-    that steps sends this part alone, and keeps the curves.
+    `passes` has the last pass of each window, `boundary` the cursor's window and pass, or None
+    where it is in none of them. A page that steps sends this part alone, and keeps the curves.
     """
     ink, where = INKS[theme], positions(passes)
-    here = float(where[boundary[0]][boundary[1]])
     borders = [(float(a[-1]) + float(b[0])) / 2 for a, b in zip(where[:-1], where[1:], strict=True)]
     shapes = []
     for column in range(panels):
         shapes += [upright(x, ink.grid, 1.5, column, layer="below") for x in borders]
-        shapes.append(upright(here, ink.accent, 2, column))
+        if boundary is not None:
+            here = float(where[boundary[0]][boundary[1]])
+            shapes.append(upright(here, ink.accent, 2, column))
     return {"shapes": shapes}
 
 

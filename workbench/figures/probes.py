@@ -65,40 +65,34 @@ def linear_baselines(probes: xr.Dataset) -> xr.DataArray:
 
 
 def probe_map(
-    probes: xr.Dataset, *, quantity: str = "accuracy", window: int, theme: Theme = "light"
+    probes: xr.Dataset,
+    *,
+    quantity: str = "accuracy",
+    window: int,
+    panels: str = dims.LAYER,
+    theme: Theme = "light",
 ) -> go.Figure:
-    """Draw targets (rows) against passes (columns), a panel for each layer: steps unrolling.
+    """Draw a linear decoder's success against the pass (columns): steps unrolling.
 
     `probes` comes from `workbench.instruments.probes.probe`, `quantity` is one of `QUANTITIES`,
-    `window` the label of a window slept on. ``customdata`` of a cell is its words, target, pass
+    `window` the label of a window slept on. Rows are targets with a panel for each layer, or the
+    other way around if `panels` is "target". ``customdata`` of a cell is its words, target, pass
     and layer.
     """
     values = shown(probes, quantity).sel({dims.WINDOW: window})
     targets = [str(name) for name in values[dims.TARGET].values]
-    tables = {
+    layers = values[dims.LAYER].values.tolist()
+    titles = {
         f"layer {layer}, {QUANTITIES[quantity]}": values.sel({dims.LAYER: layer})
-        for layer in values[dims.LAYER].values.tolist()
+        for layer in layers
     }
-    return _maps(tables, dims.TARGET, targets, quantity, theme)
-
-
-def layer_map(
-    probes: xr.Dataset, *, quantity: str = "accuracy", window: int, theme: Theme = "light"
-) -> go.Figure:
-    """Draw layers (rows) against passes (columns), a panel for each target; see `probe_map`."""
-    values = shown(probes, quantity).sel({dims.WINDOW: window})
-    tables = {str(t): values.sel({dims.TARGET: t}) for t in values[dims.TARGET].values}
-    names = [f"layer {layer}" for layer in values[dims.LAYER].values.tolist()]
-    return _maps(tables, dims.LAYER, names, quantity, theme)
-
-
-def _maps(
-    tables: dict[str, xr.DataArray], down: str, rows: list[str], quantity: str, theme: Theme
-) -> go.Figure:
-    """Draw ``[down, sleep_pass]`` as panels; ``customdata`` is words, target, pass and layer."""
+    down, rows = dims.TARGET, targets
+    if panels == dims.TARGET:
+        titles = {target: values.sel({dims.TARGET: target}) for target in targets}
+        down, rows = dims.LAYER, [f"layer {layer}" for layer in layers]
 
     def words(title: str, row: int, n: int, value: float) -> list[Any]:
-        coords = (tables[title][dim].values for dim in (dims.TARGET, dims.LAYER))
+        coords = (titles[title][dim].values for dim in (dims.TARGET, dims.LAYER))
         target, layer = (np.broadcast_to(values, len(rows))[row].item() for values in coords)
         other = "" if down == dims.TARGET else f"{title}, "
         return [f"{other}{rows[row]}, {_pass_words(n)}: {value:.3f}", target, n, layer]
@@ -106,7 +100,7 @@ def _maps(
     signed = quantity != "accuracy"
     low, colours = (-1, DIVERGING[theme]) if signed else (0, SEQUENTIAL)
     return maps(
-        tables,
+        titles,
         down,
         rows,
         words,

@@ -122,7 +122,7 @@ MAPS: Final = {
 
 def charts(data: xr.Dataset) -> list[Chart]:
     """Return maps of targets over passes, curves next to the baselines, and single items."""
-    from workbench.figures.probes import item_bars, layer_map, probe_curves, probe_map
+    from workbench.figures.probes import item_bars, probe_curves, probe_map
 
     place = {
         option: data[dim].values.tolist()
@@ -158,7 +158,7 @@ def charts(data: xr.Dataset) -> list[Chart]:
     ]
     if len(place["layer"]) > 1:
         says = "A panel for each target: which layer holds it, after which pass."
-        found.append(chart("Layer by layer", says, layer_map, "window"))
+        found.append(chart("Layer by layer", says, probe_map, "window", panels=dims.TARGET))
     says = "One cell of the maps, item by item. Bars are means over splits, with their range."
     found.append(chart("Item by item", says, item_bars, *place))
     return found

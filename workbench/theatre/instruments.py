@@ -197,7 +197,7 @@ def _spectra(study: Study, place: Place) -> list[Plot]:
         )
 
     ranks = partial(figures.ranks_along, found, selected=place.head, **_along(study, place))
-    moving = partial(figures.ranks_place, **_stops(study, place))
+    moving = partial(figures.boundary_cursor, 2, **_stops(study, place))
     return [
         Plot("Singular values of one head", place.boundary, one),
         Plot("Ranks of S by head", "all", ranks, moving),
@@ -207,7 +207,7 @@ def _spectra(study: Study, place: Place) -> list[Plot]:
 def _change(study: Study, place: Place) -> list[Plot]:
     found = at.change_at(study, place)
     draw = partial(figures.change_against_replay, found, **_along(study, place))
-    moving = partial(figures.change_place, **_stops(study, place))
+    moving = partial(figures.boundary_cursor, 3, **_stops(study, place))
     return [Plot("Change per pass against its replay", "all", draw, moving)]
 
 
@@ -243,7 +243,7 @@ def _readout(study: Study, place: Place) -> list[Plot]:
             theme=theme,
         )
 
-    moving = partial(figures.retrieval_place, **_stops(study, place))
+    moving = partial(figures.boundary_cursor, 2, **_stops(study, place))
     return [
         Plot("Retrieval by pass", source, well, moving),
         Plot("Cross-talk between tokens", boundary, whose),
@@ -263,14 +263,15 @@ def _lens(study: Study, place: Place) -> list[Plot]:
         boundary=boundary,
         windows=[w + 1 for w in asleep],
     )
-    moving = partial(figures.lens_place, passes=passes, boundary=boundary)
+    moving = partial(figures.boundary_cursor, 2, passes=passes, boundary=boundary)
     return [Plot("Answers if it woke after each pass", "all", draw, moving)]
 
 
 def _convergence(study: Study, place: Place) -> list[Plot]:
     found, alike = at.convergence_at(study, place), at.cka_at(study, place)
     draw = partial(figures.convergence_over_passes, found, **_along(study, place))
-    moving = partial(figures.convergence_place, found, **_stops(study, place))
+    panels = 2 + ("distance" in found)
+    moving = partial(figures.boundary_cursor, panels, **_stops(study, place))
     plots = [Plot("Convergence over the passes", "all", draw, moving)]
     if alike is not None:
         window = study.slept(place.entry)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -76,11 +75,8 @@ def change_against_replay(
     words = f" (first {modes})" if modes > 1 else " (first)"  # short: the panels are narrow
     panels = [CHANGES[0], *(p._replace(title=p.title + words, y=angles) for p in CHANGES[1:])]
     layout = boundary_panels(panels, where, awake, theme)
-    return go.Figure(traces, layout | change_place(passes=passes, boundary=boundary, theme=theme))
-
-
-change_place = partial(boundary_cursor, len(CHANGES))
-"""The part of the layout of `change_against_replay` that changes with the cursor."""
+    moving = boundary_cursor(len(panels), passes=passes, boundary=boundary, theme=theme)
+    return go.Figure(traces, layout | moving)
 
 
 def convergence_over_passes(
@@ -114,14 +110,6 @@ def convergence_over_passes(
     layout = boundary_panels(panels, where, awake, theme)
     moving = boundary_cursor(len(panels), passes=passes, boundary=boundary, theme=theme)
     return go.Figure(traces, layout | moving)
-
-
-def convergence_place(
-    found: xr.Dataset, *, passes: tuple[int, ...], boundary: tuple[int, int], theme: Theme = "light"
-) -> dict[str, Any]:
-    """Return the part of the layout of `convergence_over_passes` that changes with the cursor."""
-    panels = len(STEPS) + ("distance" in found)
-    return boundary_cursor(panels, passes=passes, boundary=boundary, theme=theme)
 
 
 def cka_matrix(

@@ -71,21 +71,8 @@ def lens_over_passes(
     layout = boundary_panels(panels, where, [False] * len(passes), theme, gap=0.09)
     if windows is not None and len(windows) > 1:
         layout["annotations"] += _window_names(where, windows, theme)
-    return go.Figure(traces, layout | lens_place(passes=passes, boundary=boundary, theme=theme))
-
-
-def lens_place(
-    *, passes: tuple[int, ...], boundary: tuple[int, int] | None, theme: Theme = "light"
-) -> dict[str, Any]:
-    """Return the part of the layout of `lens_over_passes` that changes with the cursor.
-
-    `boundary` is None where the cursor stands in a window that is read awake: no line is drawn.
-    """
-    moving = boundary_cursor(2, passes=passes, boundary=boundary or (0, 0), theme=theme)
-    if boundary is None:
-        accent = INKS[theme].accent
-        moving["shapes"] = [s for s in moving["shapes"] if s["line"]["color"] != accent]
-    return moving
+    moving = boundary_cursor(2, passes=passes, boundary=boundary, theme=theme)
+    return go.Figure(traces, layout | moving)
 
 
 def _chance_lines(

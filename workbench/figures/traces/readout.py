@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -63,13 +62,8 @@ def retrieval(
         Panel("Likeness of what comes back", "cosine (mean)", {"range": [-1.06, 1.06]}),
     ]
     layout = boundary_panels(titled, where, awake, theme, gap=0.13)
-    return go.Figure(
-        traces, layout | retrieval_place(passes=passes, boundary=boundary, theme=theme)
-    )
-
-
-retrieval_place = partial(boundary_cursor, 2)
-"""The part of the layout of `retrieval` that changes with the cursor."""
+    moving = boundary_cursor(2, passes=passes, boundary=boundary, theme=theme)
+    return go.Figure(traces, layout | moving)
 
 
 def crosstalk_matrix(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -117,11 +116,8 @@ def ranks_along(
     unit = f"directions (of {spectra.sizes[dims.MODE]})"
     panels = [Panel(f"{title} of S by head", unit) for _, title in RANKS]
     layout = boundary_panels(panels, where, awake, theme, gap=0.1)
-    return go.Figure(traces, layout | ranks_place(passes=passes, boundary=boundary, theme=theme))
-
-
-ranks_place = partial(boundary_cursor, len(RANKS))
-"""The part of the layout of `ranks_along` that changes with the cursor."""
+    moving = boundary_cursor(len(RANKS), passes=passes, boundary=boundary, theme=theme)
+    return go.Figure(traces, layout | moving)
 
 
 def _pass_words(number: int, awake: bool) -> str:
