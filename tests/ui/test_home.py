@@ -55,24 +55,3 @@ def test_a_teacher_asks_first(page, server, serious_faults):
     assert serious_faults(page, only_colours=True) == []
     theatre.get_by_role("button", name="Teacher mode").click()
     expect(theatre.get_by_text("of 8 right").first).to_be_visible()
-
-
-def test_home_lists_models_and_leads_on(page, server):
-    page.goto(server)
-    summary = page.locator("summary", has_text="depo-n8-any")
-    summary.click()
-    table = page.get_by_role("table", name="Accuracy of depo-n8-any", exact=True)
-    expect(table).to_contain_text("4 hops")
-    page.get_by_role("link", name="Play depo-n8-any in Explore").click()
-    expect(page).to_have_url(re.compile(r"/explore\?model=depo-n8-any"))
-    page.get_by_role("link", name="Home", exact=True).click()
-    expect(page.get_by_role("heading", name="Language models that sleep")).to_be_visible()
-
-
-def test_an_unknown_page_says_so_and_leads_home(page, server, problems):
-    response = page.goto(server + "/nothing")
-    assert response.status == 404
-    problems.clear()
-    expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
-    page.get_by_role("link", name="Go to the home page").click()
-    expect(page.get_by_role("heading", name="Language models that sleep")).to_be_visible()

@@ -21,13 +21,17 @@ def test_it_opens_on_the_first_notebook_and_asks_nothing(page: Page, jupyterlab)
     assert page.locator(".Toastify__toast").count() == 0
 
 
-EXPLORE = """\
+CELL = """\
+from IPython.display import display
+
+import workbench
 from workbench import figures
 from workbench.notebook import setup
 from workbench.notebook.exploring import explore
 from workbench.trace import load_trace
 
 setup(panel=False)
+display(workbench.theatre("depo-n8-any", example=5))
 trace = load_trace("depo-n8-any")
 shown = explore(figures.one_head, trace["states"]["fast_weight"], trace=trace, window=0)
 shown.controls["sleep_pass"].value = 1  # before it is on screen
@@ -35,14 +39,14 @@ shown
 """
 
 
-def run_cell(page: Page, jupyterlab, name: str, code: str, shown: str):
+def run_cell(page: Page, jupyterlab, code: str, shown: str):
     """Run a notebook of one cell, and return its output once that holds `shown`, a selector."""
     import jupytext
 
     notebook = jupytext.reads("# %%\n" + code, fmt="py:percent")
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
-    jupytext.write(notebook, jupyterlab.notebooks / f"{name}.ipynb")
-    page.goto(f"{jupyterlab.url}/lab/workspaces/{name}/tree/{name}.ipynb?token={jupyterlab.token}")
+    jupytext.write(notebook, jupyterlab.notebooks / "cell.ipynb")
+    page.goto(f"{jupyterlab.url}/lab/workspaces/cell/tree/cell.ipynb?token={jupyterlab.token}")
     prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
     expect(prompt).to_be_visible()
     output = page.locator(".jp-OutputArea-output")
@@ -55,22 +59,16 @@ def run_cell(page: Page, jupyterlab, name: str, code: str, shown: str):
     return output
 
 
-def test_a_cell_plays_a_sleep_and_asks_its_kernel(page: Page, jupyterlab) -> None:
-    code = 'import workbench\n\nworkbench.theatre("depo-n8-any", example=5)'
-    output = run_cell(page, jupyterlab, "theatre", code, "section.theatre")
+def test_a_cell_plays_a_sleep_and_its_sliders_move_a_figure_in_place(page, jupyterlab) -> None:
+    output = run_cell(page, jupyterlab, CELL, ".js-plotly-plot .annotation text")
     stage = output.get_by_role("region", name="One sleep of the model")
     stage.press("End")
     expect(stage.get_by_role("heading", level=1)).to_contain_text("all 8")
     passes = stage.get_by_role("group", name="N, the number of passes over each window")
-    passes.get_by_role("button", name="1", exact=True).click()  # the kernel reads it
-    expect(passes.get_by_role("button", name="1", exact=True)).to_have_attribute(
-        "aria-pressed", "true"
-    )
+    one = passes.get_by_role("button", name="1", exact=True)
+    one.click()  # the kernel reads it
+    expect(one).to_have_attribute("aria-pressed", "true")
     expect(stage.get_by_role("heading", level=1)).not_to_contain_text("all 8")
-
-
-def test_sliders_move_a_figure_in_place(page: Page, jupyterlab) -> None:
-    output = run_cell(page, jupyterlab, "explore", EXPLORE, ".js-plotly-plot .annotation text")
     words = output.locator(".js-plotly-plot .annotation text")
     deadline = time.monotonic() + LIMIT
     expect(words.first).to_contain_text("S after pass 1")

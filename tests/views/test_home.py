@@ -106,15 +106,10 @@ def test_without_the_first_model_home_has_words_alone(monkeypatch):
     assert page.scripts == () and "theatre" not in page.body and "workbench train" in page.body
 
 
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [
-        (0.125, "12.5 %"), (1.0, "100.0 %"), (0.9996, "> 99.9 %"), (0.0003, "< 0.1 %"),
-        (0.0, "0.0 %"), (0.996, "99.6 %"),
-    ],
-)  # fmt: skip
-def test_percent(share, text):
-    assert home.percent(share) == text
+def test_what_is_rounded_to_all_or_nothing_says_so():
+    shares = (0.125, 1.0, 0.9996, 0.0003, 0.0, 0.996)
+    words = ["12.5 %", "100.0 %", "> 99.9 %", "< 0.1 %", "0.0 %", "99.6 %"]
+    assert [home.percent(share) for share in shares] == words
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"metrics": {"passes": {"1": {}}}}'])

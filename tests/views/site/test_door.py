@@ -28,40 +28,25 @@ def refusal(path="/", host="127.0.0.1:5006", hosts=HOSTS, **headers):
     return door.refusal(HTTPServerRequest(start_line=line, headers=given), hosts)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:5006", "localhost:5006", "LocalHost:5006"])
-def test_its_own_addresses_are_answered(host):
-    assert refusal(host=host) is None
-
-
-def test_an_ipv6_address_and_the_usual_port_are_answered():
+def test_its_own_addresses_are_answered():
+    for host in ("127.0.0.1:5006", "localhost:5006", "LocalHost:5006"):
+        assert refusal(host=host) is None
     assert refusal(host="[::1]:5006", hosts=["[::1]:5006"]) is None
-    assert refusal(host="localhost", hosts=["localhost:80"]) is None
+    assert refusal(host="localhost", hosts=["localhost:80"]) is None, "browsers leave out port 80"
 
 
 @pytest.mark.parametrize(
     "host",
     [
-        "evil.example",
-        "evil.example:5006",
-        "127.0.0.1.evil.example:5006",
-        "localhost.evil.example:5006",
-        "127.0.0.1:5007",
-        "localhost",
-        "[::1]:5006",
-        "*",
-        "*:5006",
-        "",
-        None,
+        "evil.example", "evil.example:5006", "127.0.0.1.evil.example:5006",
+        "localhost.evil.example:5006", "127.0.0.1:5007", "localhost", "[::1]:5006", "*", "*:5006",
+        "", None, "a" * 60_000,
     ],
-)
-def test_other_hosts_are_refused_in_one_line(host):
+)  # fmt: skip
+def test_other_hosts_are_refused_in_one_short_line(host):
     status, reason = refusal(host=host)
     assert status == 403 and "open 127.0.0.1:5006 or localhost:5006" in reason
-    assert "\n" not in reason
-
-
-def test_a_long_host_is_not_repeated_whole():
-    assert len(refusal(host="a" * 60_000)[1]) < 300
+    assert "\n" not in reason and len(reason) < 300
 
 
 @pytest.mark.parametrize(
@@ -87,18 +72,12 @@ def test_other_sites_may_link_but_not_load(site, mode, destination, answered):
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/static/%00", 400),
-        ("/%00", 400),
-        ("/stepper%0a", 400),
-        ("/static/%ff", 400),
-        ("/stepper?checkpoint=%00", 400),
-        ("/stepper?checkpoint=%ff", 400),
-        ("/" + "a" * 2000, 414),
-        ("/memory?text=a%0Ab", None),
-        ("/stepper?%", None),
+        ("/static/%00", 400), ("/%00", 400), ("/stepper%0a", 400), ("/static/%ff", 400),
+        ("/stepper?checkpoint=%00", 400), ("/stepper?checkpoint=%ff", 400),
+        ("/" + "a" * 2000, 414), ("/memory?text=a%0Ab", None), ("/stepper?%", None),
         ("/r%C3%A9sum%C3%A9?a=%E2%88%80", None),
     ],
-)
+)  # fmt: skip
 def test_paths_and_queries_that_are_no_text_are_refused(path, status):
     found = refusal(path)
     assert (found and found[0]) == status
@@ -119,24 +98,13 @@ def test_every_route_is_guarded(served, path):
 @pytest.mark.parametrize(
     "path",
     [
-        "/static/%00",
-        "/static/..%2f",
-        "/static/..%2f..%2f..%2fetc/passwd",
-        "/static/%5c..%5c",
-        "/static/js/",
-        "/static/" + "a" * 300,
-        "/static/" + "a" * 3000,
-        "/static/extensions/panel/%00",
-        "/static/extensions/panel/..%2f..%2f",
-        "/static/extensions/nowhere/x",
-        "/components/x/y",
-        "/components/panel.io/..%2f..%2f",
-        "/favicon.ico%00",
-        "/autoload.js?bokeh-autoload-element=%00",
-        "/lab/%ff",
-        "//",
+        "/static/%00", "/static/..%2f", "/static/..%2f..%2f..%2fetc/passwd", "/static/%5c..%5c",
+        "/static/js/", "/static/" + "a" * 300, "/static/" + "a" * 3000,
+        "/static/extensions/panel/%00", "/static/extensions/panel/..%2f..%2f",
+        "/static/extensions/nowhere/x", "/components/x/y", "/components/panel.io/..%2f..%2f",
+        "/favicon.ico%00", "/autoload.js?bokeh-autoload-element=%00", "/lab/%ff", "//",
     ],
-)
+)  # fmt: skip
 def test_no_path_is_an_error_of_the_server(served, path):
     status, text = served.get(path)
     assert 400 <= status < 500 and "Traceback" not in text and "root:" not in text

@@ -81,11 +81,7 @@ def test_the_origin_handed_on_is_one_the_server_lets_in(process, monkeypatch):
 def test_a_prefix_that_is_not_a_path_is_refused(prefix):
     with pytest.raises(WorkbenchError, match="/workbench"):
         clean_prefix(prefix)
-
-
-@pytest.mark.parametrize(("given", "clean"), [("", ""), ("/", ""), ("//", ""), ("/a/b/", "/a/b")])
-def test_a_prefix_is_cleaned(given, clean):
-    assert clean_prefix(given) == clean
+    assert [clean_prefix(given) for given in ("", "/", "//", "/a/b/")] == ["", "", "", "/a/b"]
 
 
 def answer(url):
